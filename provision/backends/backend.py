@@ -1,0 +1,60 @@
+"""What a backend is: it brings one file's bytes into a part, going on from what is there.
+
+Proof (size, hash, header) and the final name are not its business: see `delivery`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from provision.finding import Finding
+from provision.step import Context
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file at one commit of a repository on a hub, as the hub described it.
+
+    `sha256` is empty where the hub tells none. `anonymous`: the hub refuses the token that is configured, and
+    gives the file without one.
+    """
+
+    endpoint: str
+    repo: str
+    revision: str
+    path: str
+    size: int
+    sha256: str
+    anonymous: bool = False
+
+    @property
+    def url(self) -> str:
+        """Its address on the hub."""
+        return f"{self.endpoint}/{self.repo}/resolve/{quote(self.revision, safe='')}/{quote(self.path)}"
+
+    @property
+    def name(self) -> str:
+        """Its last name, as progress and messages say it."""
+        return self.path.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A way to move bytes.
+
+    `missing(ctx)` is what this machine lacks for it, None when it can be used. `fetch(ctx, file, part)` brings
+    `part` to `file.size` bytes and raises DownloadError, NetworkError, HubRefused, WrongFile, CommandFailed,
+    CommandMissing, DiskFull, HomeError or Interrupted; whatever it raises, what came is kept in `part`.
+    """
+
+    name: str
+    missing: Callable[[Context], Finding | None]
+    fetch: Callable[[Context, RemoteFile, Path], None]
+
+
+def nothing_missing(ctx: Context) -> Finding | None:
+    """For backends that come with the tool."""
+    return None

@@ -1,0 +1,143 @@
+"""Unfinished downloads: one part for all backends, named after the content that it will have.
+
+`state/parts/<sha256>.part` holds the first bytes of the file; `<sha256>.json` beside it says of which file, and what
+the server said of it. git-lfs works in a folder `<sha256>.lfs` of its own; what a killed one left there is
+taken over.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from provision.backends.backend import RemoteFile
+from provision.errors import DiskFull, HomeError
+from provision.home import Home, unusable
+from provision.machine import Machine, Process
+from provision.receipts import read_json, write_json
+
+WRITERS = frozenset({"wget", "git", "git-lfs"})
+
+
+def part_of(home: Home, sha256: str) -> Path:
+    """Where the part of a content lies."""
+    return home.parts / f"{sha256}.part"
+
+
+def bytes_here(path: Path) -> int:
+    """The size of a file, 0 when there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def bytes_waiting(home: Home, sha256: str) -> int:
+    """How many bytes of a content a former run left, in whatever form."""
+    part = part_of(home, sha256)
+    return max(map(bytes_here, (part, *lfs_pieces(part))))
+
+
+def open_part(machine: Machine, home: Home, file: RemoteFile) -> Path:
+    """The part of a file, ready to be gone on with, its sidecar written.
+
+    Ends programs of a killed run that still write to it, takes over what git-lfs left, and throws away a
+    part that cannot be the beginning of the file. Raises HomeError or DiskFull.
+    """
+    part = part_of(home, file.sha256)
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        for writer in _writers(part):
+            machine.end_process(writer)
+        take_over(part)
+        if bytes_here(part) > file.size:
+            part.unlink()
+    except OSError as error:
+        raise unusable(part.parent, error) from error
+    known = read_json(_sidecar(part)) or {}
+    wanted = {
+        "endpoint": file.endpoint, "repo": file.repo, "revision": file.revision, "path": file.path,
+        "size": file.size, "sha256": file.sha256,
+    }  # fmt: skip
+    write_json(_sidecar(part), {"etag": known.get("etag", ""), **wanted})
+    return part
+
+
+def drop_part(part: Path) -> None:
+    """Forget a part and all that belongs to it."""
+    part.unlink(missing_ok=True)
+    _sidecar(part).unlink(missing_ok=True)
+    for folder in (lfs_folder(part), wget_folder(part)):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def known_etag(part: Path) -> str:
+    """The strong ETag of the server that began the part, empty when none is known."""
+    etag = (read_json(_sidecar(part)) or {}).get("etag", "")
+    return etag if isinstance(etag, str) else ""
+
+
+def remember_etag(part: Path, etag: str) -> None:
+    """Keep a server's ETag for the next `If-Range`; weak ones are worth nothing there (RFC 9110, 13.1.5)."""
+    strong = etag if etag.startswith('"') else ""
+    sidecar = read_json(_sidecar(part)) or {}
+    if sidecar.get("etag", "") != strong:
+        write_json(_sidecar(part), {**sidecar, "etag": strong})
+
+
+def lfs_folder(part: Path) -> Path:
+    """Where git-lfs works on this part."""
+    return part.with_suffix(".lfs")
+
+
+def wget_folder(part: Path) -> Path:
+    """Where wget's private configuration lies while it runs."""
+    return part.with_suffix(".wget")
+
+
+def lfs_pieces(part: Path) -> list[Path]:
+    """What git-lfs holds of the object: `objects/aa/bb/<oid>`, `incomplete/<oid>.part` or `<oid><digits>`."""
+    store, oid = lfs_folder(part) / "store", part.stem
+    return [*store.glob(f"objects/*/*/{oid}"), *store.glob(f"incomplete/{oid}*")]
+
+
+def take_over(part: Path) -> None:
+    """Make git-lfs's largest piece the part, when it is larger, and remove its folder. Raises OSError."""
+    largest = max(lfs_pieces(part), key=bytes_here, default=None)
+    if largest is not None and bytes_here(largest) > bytes_here(part):
+        # git-lfs writes its objects read-only; a part is written to.
+        largest.chmod(0o644)
+        largest.replace(part)
+    shutil.rmtree(lfs_folder(part), ignore_errors=True)
+
+
+def disk_trouble(path: Path, said: str) -> HomeError | DiskFull | None:
+    """What a program's complaint says about the disk, None when it is about something else."""
+    import errno
+
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if os.strerror(number).lower() in said.lower():
+            return unusable(path, OSError(number, os.strerror(number)))
+    return None
+
+
+def _sidecar(part: Path) -> Path:
+    return part.with_suffix(".json")
+
+
+def _writers(part: Path) -> Iterator[Process]:
+    """Programs of a former run that outlived it: by their names, and by our part among their words or as their folder."""
+    import psutil
+
+    mark = str(part.with_suffix(""))
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+            if not words or Path(words[0]).name not in WRITERS:
+                continue
+            if any(mark in word for word in words) or process.cwd().startswith(mark):
+                yield Process(process.pid, process.create_time(), tuple(words))
+        except psutil.Error:
+            continue

@@ -1,0 +1,146 @@
+"""Going on: setbacks waited out, blocking work that a stop can leave, progress of programs that write a file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from provision.backends.backend import RemoteFile
+from provision.backends.part import bytes_here
+from provision.errors import DownloadError, NetworkError, ProvisionError
+from provision.machine import Machine
+from provision.safetensors import LENGTH_BYTES, NotSafetensors, header_length
+from provision.step import Context
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_S = 10
+STALL_TIMEOUT_S = 20
+"""No byte for so long: the connection is given up, and asked for again."""
+TRIES = 5
+"""Setbacks in a row without one new byte before a backend gives up."""
+WAIT_MAX_S = 60.0
+POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """Why the bytes stopped, where asking again may help. `wait_s`: what the server asked us to wait."""
+
+    error: ProvisionError
+    wait_s: float | None = None
+
+
+def keep_going(ctx: Context, file: RemoteFile, part: Path, attempt: Callable[[], Setback | None]) -> None:
+    """Call `attempt` until the part is complete.
+
+    Setbacks (a NetworkError is one too) are waited out, longer each time; every new byte renews the patience.
+    Raises the last setback's error after `TRIES` without a byte, and whatever else `attempt` raises.
+    """
+    failures = 0
+    ctx.progress(file.name, bytes_here(part), file.size)
+    while (before := bytes_here(part)) < file.size:
+        ctx.machine.check_interrupted()
+        try:
+            setback = attempt()
+        except NetworkError as error:
+            setback = Setback(error)
+        setback = _stranger(file, part) or setback
+        if (now := bytes_here(part)) >= file.size:
+            break
+        setback = setback or Setback(ended_early(file, now))
+        failures = 0 if now > before else failures + 1
+        if failures >= TRIES:
+            raise setback.error
+        wait_s = setback.wait_s if setback.wait_s is not None else 2.0 ** max(0, failures - 1)
+        ctx.output(f"{setback.error.message} Asking again in {wait_s:.0f} s.")
+        ctx.machine.sleep(min(wait_s, WAIT_MAX_S))
+
+
+def ended_early(file: RemoteFile, here: int) -> DownloadError:
+    """The connection ended before the file did."""
+    return DownloadError(
+        f"The download of {file.name} stopped at {here:,} of {file.size:,} bytes; what came is kept.",
+        hint="Run the same command again: it goes on from there.",
+    )
+
+
+def _stranger(file: RemoteFile, part: Path) -> Setback | None:
+    """Throw away a part whose first bytes are not the file's kind: a login page with status 200."""
+    if not file.path.endswith(".safetensors") or bytes_here(part) < LENGTH_BYTES:
+        return None
+    with part.open("r+b") as stream:
+        try:
+            header_length(stream.read(512))
+        except NotSafetensors as error:
+            stream.truncate(0)
+            return Setback(
+                DownloadError(
+                    f"Something else came in place of {file.name}: {error}",
+                    hint="A proxy or a login page may stand between: open the hub's page in a browser, then run again.",
+                )
+            )
+    return None
+
+
+class _Carry(Generic[T]):
+    """Carries whatever ends a block, result or exception, to the thread that waits for it."""
+
+    def __init__(self, future: Future[T]) -> None:
+        self._future = future
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is not None:
+            self._future.set_exception(error)
+        return True
+
+
+def until_interrupted(machine: Machine, work: Callable[[], T]) -> T:
+    """Do blocking work that cannot be woken (a read from a socket); raises Interrupted at once when asked to stop.
+
+    The work runs in a daemon thread, which a stop leaves to its timeout; the process does not wait for it.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        with _Carry(future):
+            future.set_result(work())
+
+    threading.Thread(target=run, name="transfer", daemon=True).start()
+    while True:
+        machine.check_interrupted()
+        try:
+            return future.result(timeout=POLL_S)
+        except NotYet:
+            if future.done():  # the work's own timeout, not ours
+                raise
+
+
+@contextmanager
+def watched(ctx: Context, file: RemoteFile, size_now: Callable[[], int]) -> Iterator[None]:
+    """Say how far a program is that writes a file, by the file's size, while the block runs."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(POLL_S):
+            ctx.progress(file.name, min(size_now(), file.size), file.size)
+
+    watcher = threading.Thread(target=watch, name="watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()

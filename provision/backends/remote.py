@@ -1,0 +1,253 @@
+"""What a hub says of a file before its bytes are moved: commit, size, sha256, safetensors header, and where it lies.
+
+The protocol of the Hugging Face hub: `HEAD /<repo>/resolve/<revision>/<path>` answers, mostly with a redirect to a
+signed address on another host, and carries `X-Repo-Commit`, `X-Linked-Size` and `X-Linked-Etag` (the sha256 of a
+large file); see https://huggingface.co/docs/hub and huggingface_hub's `get_hf_file_metadata`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
+from provision.backends.backend import RemoteFile
+from provision.backends.patience import until_interrupted
+from provision.backends.web import (
+    PASSING,
+    REDIRECTS_MAX,
+    Address,
+    ask,
+    fetch,
+    host_of,
+    origin_of,
+    redirect_loop,
+    redirect_of,
+    retry_after_s,
+    unreachable,
+)
+from provision.errors import HubRefused, ProvisionError, WrongFile
+from provision.safetensors import LENGTH_BYTES, NotSafetensors, describe_bytes, header_length
+from provision.step import Context
+
+if TYPE_CHECKING:
+    from requests import Response
+
+LOOKS = 3
+"""How often a hub that is busy (429, 5xx) is asked about a file."""
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The hub's answer to HEAD: the file as it describes it, and where its bytes are."""
+
+    file: RemoteFile
+    address: Address
+
+
+def look_up(ctx: Context, repo: str, revision: str, path: str) -> RemoteFile:
+    """Ask the hub about a file; `revision` becomes the commit that it stands for now.
+
+    Raises HubRefused, NetworkError, UsageError or Interrupted.
+    """
+    asked = RemoteFile(ctx.options.endpoint.rstrip("/"), repo, revision, path, 0, "")
+    return until_interrupted(ctx.machine, lambda: _head(ctx, asked).file)
+
+
+def locate(ctx: Context, file: RemoteFile) -> Address:
+    """A fresh address of the bytes; it lives as long as the hub's signature does.
+
+    Raises as `look_up`, and WrongFile when the hub now describes another file.
+    """
+    answer = until_interrupted(ctx.machine, lambda: _head(ctx, file))
+    if answer.file.size != file.size or (answer.file.sha256 and answer.file.sha256 != file.sha256):
+        raise WrongFile(
+            f"{file.name} changed on {host_of(file.endpoint)} while it was downloaded"
+            f" ({file.size:,} bytes then, {answer.file.size:,} now).",
+            hint="Run the same command again.",
+        )
+    return answer.address
+
+
+def read_header(ctx: Context, file: RemoteFile) -> bytes:
+    """The first bytes of a remote safetensors file, up to the end of its header (for SDXL about 400 kB).
+
+    Raises WrongFile when it is no safetensors file, and as `locate`.
+    """
+    return until_interrupted(ctx.machine, lambda: _read_header(ctx, file))
+
+
+def token_of(ctx: Context) -> str | None:
+    """The Hugging Face token: `HF_TOKEN`, else the file in which `hf auth login` keeps it."""
+    environ = ctx.machine.environ
+    token = environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN")
+    if token is None:
+        cache = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home()) / ".cache")
+        folder = Path(environ.get("HF_HOME") or cache / "huggingface")
+        token = ctx.machine.read_text(environ.get("HF_TOKEN_PATH") or folder / "token")
+    token = (token or "").strip()
+    # A token is sent as one header line: what cannot stand there is none.
+    return token if token and token.isascii() and token.isprintable() and " " not in token else None
+
+
+def _head(ctx: Context, file: RemoteFile) -> _Answer:
+    token = None if file.anonymous else token_of(ctx)
+    answer = _ask_about(ctx, file, token)
+    if isinstance(answer, HubRefused) and token is not None and "(401)" in answer.message:
+        open_to_all = _ask_about(ctx, replace(file, anonymous=True), None)
+        if isinstance(open_to_all, _Answer):
+            ctx.note(
+                f"{host_of(file.endpoint)} does not accept the Hugging Face token; {file.repo} is public,"
+                " so it goes on without. (New token: hf auth login)"
+            )
+            return open_to_all
+    if isinstance(answer, ProvisionError):
+        raise answer
+    return answer
+
+
+def _ask_about(ctx: Context, file: RemoteFile, token: str | None) -> _Answer | HubRefused:
+    """HEAD, redirects within the hub's own origin followed; a busy hub is asked again. Raises NetworkError."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    url, looks, redirects = file.url, 0, 0
+    while True:
+        response = ask(ctx, "HEAD", Address(url, headers))
+        response.close()
+        target = redirect_of(response)
+        if target is not None and origin_of(target) == origin_of(file.endpoint):
+            redirects += 1
+            if redirects > REDIRECTS_MAX:
+                return redirect_loop(url)
+            url = target
+            continue
+        looks += 1
+        if response.status_code in PASSING and looks < LOOKS:
+            wait_s = retry_after_s(response)
+            ctx.machine.sleep(float(looks) if wait_s is None else wait_s)
+            continue
+        if target is None and response.status_code != 200:
+            return refusal(response, file, with_token=token is not None)
+        described = _described(response, file, elsewhere=target is not None)
+        if isinstance(described, HubRefused):
+            return described
+        return _Answer(described, Address(target, {}) if target else Address(url, headers))
+
+
+def _described(response: Response, file: RemoteFile, *, elsewhere: bool) -> RemoteFile | HubRefused:
+    commit = response.headers.get("X-Repo-Commit", "")
+    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+        kind = response.headers.get("Content-Type", "").partition(";")[0]
+        what = "an HTML page" if kind == "text/html" else "an answer that a hub does not give"
+        return HubRefused(
+            f"{host_of(file.endpoint)} sent {what} (no X-Repo-Commit) when asked about {file.name}:"
+            " a login page of this network, or HF_ENDPOINT is not a hub.",
+            hint=f"Open {file.endpoint} in a browser and log in to the network; or: env -u HF_ENDPOINT provision all",
+        )
+    length = response.headers.get("X-Linked-Size") or ("" if elsewhere else response.headers.get("Content-Length", ""))
+    if not length.isdigit() or int(length) == 0:
+        return HubRefused(
+            f"{host_of(file.endpoint)} does not say how long {file.name} is.",
+            hint="If HF_ENDPOINT is set, it may not be a complete hub: env -u HF_ENDPOINT provision all",
+        )
+    etag = (response.headers.get("X-Linked-Etag") or response.headers.get("ETag") or "").removeprefix("W/").strip('"')
+    sha256 = etag if SHA256.fullmatch(etag) else ""
+    anonymous = file.anonymous
+    return replace(file, revision=commit, size=int(length), sha256=sha256, anonymous=anonymous)
+
+
+def refusal(response: Response, file: RemoteFile, *, with_token: bool) -> HubRefused:
+    """What a status other than success means, and what to do."""
+    status, code = response.status_code, response.headers.get("X-Error-Code", "")
+    host, login = host_of(response.url or file.endpoint), "hf auth login, or HF_TOKEN=hf_... provision all"
+    page = f"{file.endpoint}/{file.repo}"
+    if code == "GatedRepo" and with_token:
+        return HubRefused(
+            f"{file.repo} is gated, and the account of your token has not been let in ({status}).",
+            hint=f"Open {page}, accept its terms, then run the same command again.",
+        )
+    if code == "GatedRepo":
+        return HubRefused(
+            f"{file.repo} is gated: {host} gives it only to accounts that accepted its terms ({status}).",
+            hint=f"Open {page}, accept its terms, then: {login}",
+        )
+    if status == 401 and with_token:
+        return HubRefused(f"{host} does not accept the Hugging Face token (401).", hint=login)
+    if status == 401:
+        return HubRefused(
+            f"{host} asks who you are (401): {file.repo} is private, or there is no such repository.", hint=login
+        )
+    if status == 403:
+        return HubRefused(f"{host} does not let you read {file.repo} (403).", hint=f"Open {page}, then: {login}")
+    if status == 404:
+        return _not_found(file, host, code)
+    if status == 429:
+        wait_s = retry_after_s(response)
+        when = f"in {wait_s:.0f} s" if wait_s else "in a few minutes"
+        return HubRefused(
+            f"{host} has had too many requests from this network (429).",
+            hint=f"Run the same command again {when}; logged in, more are allowed: hf auth login",
+        )
+    if status >= 500:
+        return HubRefused(
+            f"{host} has a fault of its own ({status}).",
+            hint="Run the same command again in a few minutes: it goes on from what is there.",
+        )
+    return HubRefused(f"{host} answered {status} when asked for {file.name}.", hint="provision doctor")
+
+
+def _not_found(file: RemoteFile, host: str, code: str) -> HubRefused:
+    missing = {
+        "RepoNotFound": f"no repository {file.repo}",
+        "RevisionNotFound": f"no revision {file.revision} of {file.repo}",
+    }.get(code, f"no file {file.path} in {file.repo} at {file.revision[:12]}")
+    return HubRefused(
+        f"There is {missing} on {host} (404).",
+        hint=f"See what there is: {file.endpoint}/{file.repo}/tree/main, then change the manifest: --set models.0...",
+    )
+
+
+def _read_header(ctx: Context, file: RemoteFile) -> bytes:
+    answer = _head(ctx, file)
+    start = _first_bytes(ctx, file, answer.address, LENGTH_BYTES)
+    try:
+        length = header_length(start)
+    except NotSafetensors as error:
+        # The first 512 bytes name a stranger better than the first eight do.
+        seen = _first_bytes(ctx, file, answer.address, min(512, file.size))
+        raise WrongFile(
+            f"What {host_of(answer.address.url)} sends for {file.name} is not a safetensors file;"
+            f" it is {describe_bytes(seen)}.",
+            hint="If HF_ENDPOINT is set, unset it; check models.0.files.0.path in the manifest.",
+        ) from error
+    return _first_bytes(ctx, file, answer.address, min(LENGTH_BYTES + length, file.size))
+
+
+def _first_bytes(ctx: Context, file: RemoteFile, address: Address, count: int) -> bytes:
+    """The first `count` bytes or fewer; a server without ranges (200) is read so far and hung up on."""
+    import requests
+
+    looks = 0
+    while True:
+        looks += 1
+        response = fetch(ctx, address, extra={"Range": f"bytes=0-{count - 1}"})
+        with response:
+            if response.status_code in PASSING and looks < LOOKS:
+                wait_s = retry_after_s(response)
+                ctx.machine.sleep(float(looks) if wait_s is None else wait_s)
+                continue
+            if response.status_code not in (200, 206):
+                raise refusal(response, file, with_token=bool(address.headers))
+            begun = response.headers.get("Content-Range", "bytes 0-")
+            if response.status_code == 206 and not begun.startswith("bytes 0-"):
+                raise HubRefused(
+                    f"{host_of(address.url)} sent another part of {file.name} than was asked for ({begun}).",
+                    hint="Run the same command again; if a proxy is set, try without it.",
+                )
+            try:
+                return bytes(next(response.iter_content(count), b""))
+            except requests.RequestException as error:
+                if looks >= LOOKS:
+                    raise unreachable(address.url, error) from error

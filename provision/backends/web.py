@@ -1,0 +1,180 @@
+"""HTTP requests as the downloads need them: redirects in sight, the token kept at home, failures as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from provision.backends.patience import CONNECT_TIMEOUT_S, WAIT_MAX_S
+from provision.errors import HubRefused, NetworkError, ProvisionError, UsageError
+from provision.step import Context
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
+
+READ_TIMEOUT_S = 30
+REDIRECTS_MAX = 8
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses that may be another in a moment (RFC 9110, 15.5 and 15.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where bytes can be asked for. `headers` hold the token only where the hub itself is asked."""
+
+    url: str
+    headers: Mapping[str, str]
+
+
+def origin_of(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port: what two addresses must share for a token to go to both (RFC 6454)."""
+    parts = urlsplit(url)
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    return parts.scheme, (parts.hostname or "").lower(), port
+
+
+def host_of(url: str) -> str:
+    """The host as a person names it, without the query in which signatures stand."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def ask(
+    ctx: Context,
+    method: str,
+    address: Address,
+    *,
+    extra: Mapping[str, str] | None = None,
+    read_s: float = READ_TIMEOUT_S,
+) -> Response:
+    """One request, its body not yet read, no redirect followed.
+
+    Raises NetworkError, or UsageError for an address that is none.
+    """
+    import requests
+
+    session = requests.Session()
+    if is_loopback(address.url):  # never through a proxy
+        session.trust_env = False
+    bundle = ctx.machine.environ.get("SSL_CERT_FILE")
+    if bundle:
+        session.verify = bundle
+    try:
+        return session.request(
+            method,
+            address.url,
+            headers={"Accept-Encoding": "identity", "User-Agent": "provision", **address.headers, **(extra or {})},
+            auth=_as_it_is,
+            allow_redirects=False,
+            stream=True,
+            timeout=(CONNECT_TIMEOUT_S, read_s),
+        )
+    except requests.RequestException as error:
+        raise unreachable(address.url, error) from error
+    except UnicodeError as error:  # a host name that cannot be one
+        raise no_address(address.url) from error
+
+
+def fetch(
+    ctx: Context, address: Address, *, extra: Mapping[str, str] | None = None, read_s: float = READ_TIMEOUT_S
+) -> Response:
+    """GET, redirects followed; the token does not leave the origin that `address` names. Raises as `ask`, HubRefused."""
+    for _ in range(REDIRECTS_MAX):
+        response = ask(ctx, "GET", address, extra=extra, read_s=read_s)
+        target = redirect_of(response)
+        if target is None:
+            return response
+        response.close()
+        kept = address.headers if origin_of(target) == origin_of(address.url) else {}
+        address = Address(target, kept)
+    raise redirect_loop(address.url)
+
+
+def redirect_of(response: Response) -> str | None:
+    """Where a response sends us on to, None when it does not."""
+    if response.status_code not in (301, 302, 303, 307, 308) or "Location" not in response.headers:
+        return None
+    return urljoin(response.url or "", response.headers["Location"])
+
+
+def redirect_loop(url: str) -> HubRefused:
+    return HubRefused(
+        f"{host_of(url)} redirects in a circle.",
+        hint="Log in to this network if it has a login page; if HF_ENDPOINT is set, unset it, then run again.",
+    )
+
+
+def retry_after_s(response: Response) -> float | None:
+    """Seconds that `Retry-After` asks to wait, at most a minute; None when it asks for nothing that is understood."""
+    from datetime import UTC, datetime
+    from email.utils import parsedate_to_datetime
+
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdigit():
+        return min(float(text), WAIT_MAX_S)
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return min(max(0.0, (until - datetime.now(UTC)).total_seconds()), WAIT_MAX_S)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine's own."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def unreachable(url: str, error: Exception) -> ProvisionError:
+    """What kept a request from its answer, as an error to raise."""
+    import requests
+
+    host = host_of(url)
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema,
+                          requests.exceptions.InvalidSchema)):  # fmt: skip
+        return no_address(url)
+    if isinstance(error, requests.exceptions.SSLError):
+        return NetworkError(
+            f"The certificate of {host} cannot be verified ({_innermost(error)}).",
+            hint="Behind a proxy that opens TLS, name its certificates: SSL_CERT_FILE=/path/to/ca.pem provision all",
+        )
+    if isinstance(error, requests.exceptions.ProxyError):
+        return NetworkError(
+            f"The proxy on the way to {host} does not answer ({_innermost(error)}).",
+            hint="Check HTTPS_PROXY, or name the host in NO_PROXY, then run the same command again.",
+        )
+    if isinstance(error, requests.exceptions.Timeout):
+        return NetworkError(
+            f"{host} did not answer in time.",
+            hint="Check the network, then run the same command again: it goes on from what is there.",
+        )
+    return NetworkError(
+        f"{host} cannot be reached ({_innermost(error)}).",
+        hint="Check the network, then run the same command again: it goes on from what is there.",
+    )
+
+
+def no_address(url: str) -> UsageError:
+    return UsageError(
+        f"{url.partition('?')[0]!r} is not an http or https address.",
+        hint="HF_ENDPOINT=https://huggingface.co provision all",
+    )
+
+
+def _as_it_is(request: PreparedRequest) -> PreparedRequest:
+    """An `auth` that adds nothing: without one, requests takes credentials from ~/.netrc."""
+    return request
+
+
+def _innermost(error: BaseException) -> str:
+    """The first cause in words: what the libraries wrap it in says where, and not why."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    strerror = getattr(error, "strerror", None)
+    return str(strerror or error).rstrip(".").partition("\n")[0] or type(error).__name__

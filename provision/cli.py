@@ -1,0 +1,398 @@
+"""The command line: parse, choose a console, run, exit code. The only place that knows typer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provision import __version__
+from provision.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_UNSATISFIED,
+    Interrupted,
+    ProvisionError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from provision.console import Console
+    from provision.session import Session, Wish
+
+app = typer.Typer(
+    name="provision", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    help="A Mac, from nothing to its first SDXL-Turbo image in ComfyUI.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+manifests_app = typer.Typer(help="List, show and validate manifests.", no_args_is_help=False, rich_markup_mode=None)
+app.add_typer(manifests_app, name="manifests", invoke_without_command=True)
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", metavar="DIR", help="The folder for everything (PROVISION_HOME, ~/provision)."),
+]
+ManifestOption = Annotated[str, typer.Option("--manifest", metavar="NAME|FILE", help="What to provision.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the manifest.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="NDJSON events, then one report.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Agree to what would be asked.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the programs say.")]
+BackendOption = Annotated[
+    str, typer.Option("--backend", metavar="auto|hf|wget|git-lfs|http", help="What moves the model's bytes.")
+]
+PrecisionOption = Annotated[str, typer.Option("--precision", metavar="fp16|fp32", help="Which checkpoint.")]
+TorchOption = Annotated[str | None, typer.Option("--torch", metavar="nightly|stable|VERSION", help="Which torch.")]
+RefOption = Annotated[
+    str | None, typer.Option("--comfyui", metavar="REF", help="ComfyUI's tag, branch or commit, or latest.")
+]
+RehearseOption = Annotated[
+    bool, typer.Option("--rehearse", help="Everything real, against an embedded world on this machine.")
+]
+DEFAULT_MANIFEST = "sdxl-turbo"
+
+
+@app.command(name="all")
+def all_(
+    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
+    precision: PrecisionOption = "fp16", torch: TorchOption = None, comfyui: RefOption = None,
+    rehearse: RehearseOption = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the server when done.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open ComfyUI's page when done.")] = False,
+) -> None:  # fmt: skip
+    """From whatever is here to a validated first image; run again, repair or say that nothing is left."""
+    from provision import commands
+    from provision.session import Wish
+
+    wish = Wish(home, manifest, wishes(set_, torch, comfyui), backend, precision, yes=yes, rehearse=rehearse)
+    with session("all", wish, json=json, verbose=verbose) as at:
+        finish(commands.provision_all(at, stop=stop, open_page=open_))
+
+
+@app.command()
+def plan(
+    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
+    precision: PrecisionOption = "fp16", torch: TorchOption = None, comfyui: RefOption = None,
+    rehearse: RehearseOption = False,
+) -> None:  # fmt: skip
+    """What `all` would do, with bytes over the network and on the disk; changes nothing."""
+    from provision import commands
+    from provision.session import Wish
+
+    wish = Wish(home, manifest, wishes(set_, torch, comfyui), backend, precision, yes=yes, rehearse=rehearse)
+    with session("plan", wish, json=json, verbose=verbose) as at:
+        finish(commands.plan(at))
+
+
+@app.command()
+def check(
+    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False,
+) -> None:  # fmt: skip
+    """Is this machine good enough? Chip, system, memory, disk."""
+    from provision import commands
+    from provision.session import Wish
+
+    with session("check", Wish(home, manifest, set_ or [], yes=yes), json=json, verbose=verbose) as at:
+        finish(commands.check(at))
+
+
+@app.command()
+def download(
+    what: Annotated[
+        str | None, typer.Argument(metavar="[MANIFEST | REPO[/FILE]]", help="A manifest, or a repository on the hub.")
+    ] = None,
+    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
+    precision: PrecisionOption = "fp16", rehearse: RehearseOption = False,
+    to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Put the file here, not into ComfyUI.")] = None,
+) -> None:  # fmt: skip
+    """The model alone, verified before it appears under its name."""
+    from provision import commands
+    from provision.session import Wish
+
+    wish = Wish(home, manifest, set_ or [], backend, precision, yes=yes, rehearse=rehearse)
+    wish = commands.wish_for_download(wish, what)
+    with session("download", wish, json=json, verbose=verbose) as at:
+        finish(commands.download(at, what, to))
+
+
+@app.command()
+def doctor(
+    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
+    precision: PrecisionOption = "fp16",
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Prove costly facts again: hash, torch.")] = False,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="Show this finding only.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="What is checked.")] = False,
+) -> None:  # fmt: skip
+    """Check everything; `--fix` mends what can be mended."""
+    from provision import commands
+    from provision.session import Wish
+
+    wish = Wish(home, manifest, set_ or [], backend, precision, yes=yes, deep=deep)
+    with session("doctor", wish, json=json, verbose=verbose) as at:
+        finish(commands.list_checks(at) if list_ else commands.doctor(at, fix=fix, only=only or []))
+
+
+@app.command()
+def launch(
+    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open ComfyUI's page.")] = False,
+) -> None:  # fmt: skip
+    """Start ComfyUI, detached, and wait until it answers."""
+    from provision import serving
+    from provision.session import Wish
+
+    with session("launch", Wish(home, manifest, set_ or [], yes=yes), json=json, verbose=verbose) as at:
+        finish(serving.launch(at, open_page=open_))
+
+
+@app.command()
+def stop(
+    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    json: JsonOption = False, verbose: VerboseOption = False,
+) -> None:  # fmt: skip
+    """Stop the ComfyUI that was started from this home."""
+    from provision import serving
+    from provision.session import Wish
+
+    with session("stop", Wish(home, manifest, set_ or []), json=json, verbose=verbose) as at:
+        finish(serving.stop(at))
+
+
+@app.command()
+def status(
+    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    json: JsonOption = False, verbose: VerboseOption = False,
+) -> None:  # fmt: skip
+    """What is installed and what runs, at a glance."""
+    from provision import serving
+    from provision.session import Wish
+
+    with session("status", Wish(home, manifest, set_ or []), json=json, verbose=verbose) as at:
+        finish(serving.status(at))
+
+
+@app.command()
+def logs(
+    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as it grows.")] = False,
+    lines: Annotated[int, typer.Option("-n", "--lines", help="How many of the last lines.")] = 60,
+    tool: Annotated[bool, typer.Option("--tool", help="The tool's own log, not ComfyUI's.")] = False,
+) -> None:  # fmt: skip
+    """What ComfyUI said last."""
+    from provision import serving
+    from provision.session import Wish
+
+    with session("logs", Wish(home, manifest, set_ or []), json=False, verbose=False) as at:
+        finish(serving.logs(at, follow=follow, lines=lines, tool=tool))
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What to paint.")],
+    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, precision: PrecisionOption = "fp16",
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the PNG goes.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, max=100)] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**63)] = None,
+    size: Annotated[str | None, typer.Option("--size", metavar="N|WxH", help="Pixels, multiples of 8.")] = None,
+) -> None:  # fmt: skip
+    """Paint a picture with the running server; it is started when it is down."""
+    from provision import serving
+    from provision.session import Wish
+
+    wish = Wish(home, manifest, serving.image_wishes(set_ or [], steps, size), precision=precision, yes=yes)
+    with session("generate", wish, json=json, verbose=verbose) as at:
+        finish(serving.generate(at, prompt, output, seed))
+
+
+@app.command()
+def bench(
+    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False,
+    count: Annotated[int, typer.Option("--count", min=1, max=50, help="How many warm images.")] = 3,
+) -> None:  # fmt: skip
+    """Cold and warm seconds an image, beside the published figure."""
+    from provision import serving
+    from provision.session import Wish
+
+    with session("bench", Wish(home, manifest, set_ or [], yes=yes), json=json, verbose=verbose) as at:
+        finish(serving.bench(at, count))
+
+
+@app.command()
+def uninstall(
+    home: HomeOption = None, json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False
+) -> None:
+    """Say what would be removed; with --yes remove it."""
+    from provision import commands
+    from provision.session import Wish
+
+    with session("uninstall", Wish(home, yes=yes), json=json, verbose=verbose) as at:
+        finish(commands.uninstall(at))
+
+
+@manifests_app.callback()
+def manifests(ctx: typer.Context) -> None:
+    """List, show and validate manifests."""
+    if ctx.invoked_subcommand is None:
+        list_manifests()
+
+
+@manifests_app.command("list")
+def list_manifests(json: JsonOption = False) -> None:
+    """The manifests that come with the tool."""
+    _manifests(lambda commands, console: commands.list_manifests(console), json)
+
+
+@manifests_app.command("show")
+def show_manifest(
+    name: Annotated[str, typer.Argument()] = DEFAULT_MANIFEST,
+    set_: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """One manifest, with its overrides."""
+    _manifests(lambda commands, console: commands.show_manifest(console, name, set_ or []), json)
+
+
+@manifests_app.command("validate")
+def validate_manifest(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE")],
+    set_: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Read a manifest by the strict loader and say what is wrong with it."""
+    _manifests(lambda commands, console: commands.validate_manifest(console, name, set_ or []), json)
+
+
+def _manifests(action: Callable[..., None], json: bool) -> None:
+    from provision import commands
+    from provision.console import make_console
+
+    console = make_console(json_lines=json, verbose=False, yes=False, environ={})
+    with exit_codes(console, None):
+        action(commands, console)
+
+
+def version(value: bool) -> None:
+    """Print the version and end."""
+    if value:
+        typer.echo(f"provision {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """A Mac, from nothing to its first SDXL-Turbo image in ComfyUI."""
+
+
+def wishes(set_: list[str] | None, torch: str | None, comfyui: str | None) -> list[str]:
+    """`--torch` and `--comfyui` are manifest keys like any other; `--set` wins."""
+    named = (("torch.channel", torch), ("comfyui.ref", comfyui))
+    return [f"{key}={value}" for key, value in named if value is not None] + (set_ or [])
+
+
+@contextmanager
+def session(command: str, wish: Wish, *, json: bool, verbose: bool) -> Iterator[Session]:
+    """A command at work: its console, its context, its signals, its exit code."""
+    from provision.console import make_console
+    from provision.machine import Machine
+    from provision.session import choose_home, open_session, tool_log
+
+    machine = Machine()
+    console = make_console(json_lines=json, verbose=verbose, yes=wish.yes, environ=machine.environ)
+    log = tool_log(choose_home(wish, machine.environ))
+    with exit_codes(console, log), console, open_session(command, wish, console, machine) as at:
+        yield at
+
+
+@contextmanager
+def exit_codes(console: Console, log: Path | None) -> Iterator[None]:
+    """The one place that turns errors into words and exit codes."""
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, _interrupt)
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except (KeyboardInterrupt, Interrupted):
+        console.error(
+            Interrupted(
+                "Stopped. What is done is kept; the next run goes on from there.",
+                hint="Run the same command again.",
+            )
+        )
+        _leave(EXIT_INTERRUPTED)
+    except ProvisionError as error:
+        console.error(error, log if error.exit_code == EXIT_UNSATISFIED else None)
+        raise typer.Exit(error.exit_code) from error
+    except BrokenPipeError:
+        _leave(EXIT_UNSATISFIED)
+    except Exception as error:  # noqa: BLE001  (the one place that may: exit code 3 and a log)
+        console.error(_bug(error, log), log)
+        _leave(EXIT_BUG)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _leave(code: int) -> None:
+    """End now: threads that wait on a socket must not hold up a person who pressed Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def _bug(error: Exception, log: Path | None) -> ProvisionError:
+    """Our own bug as a sentence; its traceback goes into the log, or where there is none to standard error."""
+    import tempfile
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    if log is None or not log.parent.is_dir():
+        log = Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1])
+    with log.open("a", encoding="utf-8") as stream:
+        stream.write(text)
+    return ProvisionError(
+        f"This is a bug in provision ({type(error).__name__}: {error}).", hint=f"Please report it with {log}"
+    )
+
+
+def finish(ok: bool) -> None:
+    """End with 0 or 1."""
+    raise typer.Exit(EXIT_OK if ok else EXIT_UNSATISFIED)
+
+
+def main() -> None:
+    """The entry point; with `--json`, words that cannot be used are an envelope too."""
+    import click
+
+    if "--json" not in sys.argv:
+        app()
+    try:
+        sys.exit(app(standalone_mode=False) or EXIT_OK)
+    except click.ClickException as error:
+        from provision.console import JsonConsole
+
+        JsonConsole().error(UsageError(error.format_message(), hint="provision --help"))
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(EXIT_INTERRUPTED)

@@ -1,0 +1,280 @@
+"""What the commands do, on a session: run steps, read receipts, return whether all is well."""
+
+from __future__ import annotations
+
+import shutil
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from provision import views
+from provision.console import Console, tabulate
+from provision.errors import UsageError
+from provision.finding import JSON, Verdict
+from provision.manifest import Manifest, load_manifest, manifest_names
+from provision.receipts import home_lock, write_json
+from provision.runner import run
+from provision.session import Session, Wish
+from provision.step import Report, Step, StepReport
+
+PUBLISHED = "published: 2 to 3 s, warm, on a 14-inch M1 Pro with 16 GB"
+
+
+def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
+    """The main job."""
+    from provision.steps.registry import STEPS
+
+    ctx = at.ctx
+    ctx.home.prepare()
+    at.console.keep_log(at.log)
+    with home_lock(ctx.home.state / "lock", command=at.command):
+        _say_licence(at)
+        report = run(STEPS, ctx, apply=True)
+        facts = _run_facts(at, report)
+        write_json(ctx.home.state / "report.json", {**report.to_json(), **facts})
+        if report.step("first_image").changed and report.ok:
+            at.console.picture(ctx.home.first_image.read_bytes())
+        if stop:
+            _stop_server(at)
+        at.console.report(report, facts, closing=_closing(at, report, stopped=stop))
+    if open_page and report.ok and not stop:
+        webbrowser.open(page(ctx.manifest))
+    return report.ok
+
+
+def page(manifest: Manifest) -> str:
+    """The address of ComfyUI's page."""
+    return f"http://127.0.0.1:{manifest.comfyui.port}"
+
+
+def _say_licence(at: Session) -> None:
+    manifest = at.ctx.manifest
+    use = "commercial use allowed" if manifest.license.commercial else "no commercial use"
+    at.ctx.note(f"{manifest.title}: licence {manifest.license.id} ({use}) {manifest.license.url}")
+
+
+def _run_facts(at: Session, report: Report) -> dict[str, JSON]:
+    ctx = at.ctx
+    facts: dict[str, JSON] = {"command": at.command, "home": str(ctx.home.root), "url": page(ctx.manifest)}
+    if ctx.home.first_image.exists():
+        receipt = ctx.receipts.read("first_image")
+        facts["image"] = {"path": str(ctx.home.first_image), **receipt}
+    if at.world is not None:
+        facts["rehearsal"] = at.world.sent_json()
+    return facts
+
+
+def _closing(at: Session, report: Report, *, stopped: bool) -> str:
+    lines = []
+    if at.world is not None:
+        sent = at.world.hub.sent_by_file()
+        total = ", ".join(f"{name} {views.size_text(size)}" for name, size in sorted(sent.items()) if size)
+        lines.append(f"Rehearsal: the hub sent {total or 'nothing'}.")
+    seconds = views.time_text(report.seconds)
+    if not report.ok:
+        lines.append(f"Not finished after {seconds}. What is done is kept; run `provision all` again after the fix.")
+    elif not report.changed:
+        lines.append(f"Nothing left to do: all {len(report.steps)} steps are satisfied ({seconds}).")
+    else:
+        changed = ", ".join(step.name for step in report.steps if step.changed)
+        lines.append(f"Done in {seconds}: {changed}.")
+    if report.ok:
+        where = "stopped" if stopped else page(at.ctx.manifest)
+        lines.append(f"Picture: {at.ctx.home.first_image}\nComfyUI: {where}")
+    return "\n".join(lines)
+
+
+def plan(at: Session) -> bool:
+    """The dry run: satisfied when `all` could do the rest by itself."""
+    from provision.steps.registry import STEPS
+
+    _say_licence(at)
+    report = run(STEPS, replace(at.ctx, emit=at.console.emit), apply=False)
+    blocked = [step.name for step in report.steps if step.verdict is Verdict.BLOCKED]
+    tabulate(at.console, views.plan_table(report))
+    facts: dict[str, JSON] = {
+        "command": "plan",
+        "download_bytes": report.total("download_bytes"),
+        "disk_bytes": report.total("disk_bytes"),
+    }
+    closing = f"Blocked: {', '.join(blocked)}." if blocked else "Nothing was changed. To do it: provision all"
+    if not blocked and report.ok:
+        closing = "Nothing left to do."
+    at.console.record({**report.to_json(), **facts})
+    at.console.data(closing)
+    return not blocked
+
+
+def check(at: Session) -> bool:
+    """The hardware step alone."""
+    from provision.steps.hardware import HARDWARE
+
+    return _run_and_report(at, (HARDWARE,), apply=False, closing="This machine will do.")
+
+
+def doctor(at: Session, *, fix: bool, only: Sequence[str]) -> bool:
+    """Check everything; with `fix` mend it."""
+    from provision.steps.registry import STEPS
+
+    if not fix:
+        report = run(STEPS, at.ctx, apply=False)
+    else:
+        at.ctx.home.prepare()
+        with home_lock(at.ctx.home.state / "lock", command="doctor --fix"):
+            report = run(STEPS, at.ctx, apply=True)
+    if only:
+        report = Report(tuple(_only(step, only) for step in report.steps), report.seconds)
+    found = sum(1 for step in report.steps for f in step.findings if f.verdict is not Verdict.OK)
+    closing = "No fault found." if report.ok and not found else f"{found} finding(s)."
+    if not report.ok and not fix:
+        closing += " To mend: provision doctor --fix"
+    at.console.report(report, {"command": "doctor"}, closing=closing)
+    return report.ok
+
+
+def _only(step: StepReport, ids: Sequence[str]) -> StepReport:
+    return replace(step, findings=tuple(finding for finding in step.findings if finding.id in ids))
+
+
+def list_checks(at: Session) -> bool:
+    """What each step looks at."""
+    from provision.steps.registry import STEPS
+
+    for step in STEPS:
+        at.console.record({"type": "check", "step": step.name, "about": step.about, "needs": list(step.needs)})
+    tabulate(at.console, views.pairs_table([(step.name, step.about) for step in STEPS]))
+    return True
+
+
+def download(at: Session, what: str | None, to: Path | None) -> bool:
+    """The models step alone, or one file of any repository, with `to` into a folder of the person's choice."""
+    from provision.steps.models import MODELS
+    from provision.steps.tools import TOOLS
+
+    ctx = at.ctx
+    _say_licence(at)
+    ctx.home.prepare()
+    at.console.keep_log(at.log)
+    with home_lock(ctx.home.state / "lock", command="download"):
+        if to is not None:
+            return _download_to(at, to.expanduser().absolute())
+        report = run((TOOLS, MODELS), ctx, apply=True)
+        facts = _run_facts(at, report)
+        at.console.report(report, facts, closing="The model is here, verified." if report.ok else "Not finished.")
+    return report.ok
+
+
+def _download_to(at: Session, folder: Path) -> bool:
+    from provision.steps.models import provision_file
+
+    for model, file in at.ctx.manifest.chosen(at.ctx.options.precision):
+        target = folder / file.name
+        provision_file(at.ctx.stamped("models"), model, file, target)
+        at.console.record({"schema": 1, "type": "report", "ok": True, "path": str(target)})
+        at.console.data(str(target))
+    return True
+
+
+def wish_for_download(wish: Wish, what: str | None) -> Wish:
+    """`download`'s argument as manifest: a manifest's name or file, or a repository with or without a file.
+
+    Raises UsageError.
+    """
+    if what is None or what in manifest_names() or what.endswith(".toml"):
+        return replace(wish, manifest=what or wish.manifest)
+    parts = what.split("/")
+    if len(parts) < 2:
+        raise UsageError(
+            f"{what!r} is neither a manifest nor a repository.",
+            hint="provision download stabilityai/sdxl-turbo",
+        )
+    repo, path = "/".join(parts[:2]), "/".join(parts[2:])
+    return replace(wish, repo=repo, repo_file=path or None)
+
+
+def uninstall(at: Session) -> bool:
+    """Remove the home after a yes; without it, say what would go."""
+    home = at.ctx.home
+    if not home.root.exists():
+        at.console.data(f"Nothing to remove: {home.root} does not exist.")
+        return True
+    if not (home.state / "receipts").is_dir() and not (home.state / "lock").exists():
+        raise UsageError(f"{home.root} was not made by this tool.", hint="ls -la " + str(home.root))
+    entries = sorted(path for path in home.root.iterdir())
+    at.console.data("\n".join(f"{views.size_text(size_on_disk(path)):>10}  {path}" for path in entries))
+    if not at.ctx.options.yes:
+        at.console.line(
+            f"Pictures in {home.comfyui / 'output'} and models go too. To remove it all: provision uninstall --yes"
+        )
+        return True
+    with home_lock(home.state / "lock", command="uninstall"):
+        _stop_server(at)
+        shutil.rmtree(home.root)
+    at.console.data(f"Removed {home.root}.")
+    return True
+
+
+def size_on_disk(path: Path) -> int:
+    """Bytes that a file or a folder occupies; links are not followed, hard links count once."""
+    seen: set[int] = set()
+    total = 0
+    for entry in [path, *path.rglob("*")]:
+        stat = entry.lstat()
+        if stat.st_ino not in seen:
+            seen.add(stat.st_ino)
+            total += stat.st_blocks * 512
+    return total
+
+
+def _run_and_report(at: Session, steps: tuple[Step, ...], *, apply: bool, closing: str) -> bool:
+    report = run(steps, at.ctx, apply=apply)
+    at.console.report(report, {"command": at.command}, closing=closing if report.ok else "Not all is well.")
+    return report.ok
+
+
+def _stop_server(at: Session) -> bool:
+    from provision.steps.server import stop_server
+
+    return stop_server(at.ctx)
+
+
+def list_manifests(console: Console) -> None:
+    """The manifests that come with the tool."""
+    rows = []
+    for name in manifest_names():
+        manifest = load_manifest(name)
+        _, file = manifest.checkpoint("fp16")
+        size = views.size_text(file.size) if file.size else "size from the hub"
+        rows.append((name, f"{manifest.title}, {size}, licence {manifest.license.id}"))
+        console.record({"type": "manifest", "name": name, "title": manifest.title, "size": file.size})
+    tabulate(console, views.pairs_table(rows))
+
+
+def show_manifest(console: Console, name: str, overrides: list[str]) -> None:
+    """Every key of a manifest, as `--set` names it, with its value."""
+    values = flat(load_manifest(name, overrides))
+    console.record({"type": "manifest", **dict(values)})
+    tabulate(console, views.pairs_table([(key, str(value)) for key, value in values]))
+
+
+def flat(value: object, prefix: str = "") -> list[tuple[str, JSON]]:
+    """A manifest's keys with dots, in order."""
+    from dataclasses import fields, is_dataclass
+
+    if is_dataclass(value):
+        return [
+            pair
+            for item in fields(value)
+            for pair in flat(getattr(value, item.name), f"{prefix}.{item.name}".lstrip("."))
+        ]
+    if isinstance(value, tuple) and value and is_dataclass(value[0]):
+        return [pair for place, item in enumerate(value) for pair in flat(item, f"{prefix}.{place}")]
+    return [(prefix, list(value) if isinstance(value, tuple) else value)]
+
+
+def validate_manifest(console: Console, name: str, overrides: list[str]) -> None:
+    """Read a manifest strictly. Raises ManifestError with what is wrong."""
+    manifest = load_manifest(name, overrides)
+    console.record({"schema": 1, "type": "report", "ok": True, "name": manifest.name})
+    console.data(f"{manifest.name} is a valid manifest: {manifest.title}.")

@@ -1,0 +1,158 @@
+"""Every way in which the tool can fail, with its code, its exit code and a hint for the person.
+
+A `ProvisionError` is an `apply` that could not finish or words on the command line that cannot be used.
+An unhealthy machine is not an error: it is a `Finding`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+EXIT_OK = 0
+EXIT_UNSATISFIED = 1
+EXIT_USAGE = 2
+EXIT_BUG = 3
+EXIT_INTERRUPTED = 130
+
+
+class ProvisionError(Exception):
+    """The root: `message` says what happened, `hint` names what to run next."""
+
+    code: ClassVar[str] = "failed"
+    exit_code: ClassVar[int] = EXIT_UNSATISFIED
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(ProvisionError):
+    """Words on the command line that cannot be used."""
+
+    code = "usage"
+    exit_code = EXIT_USAGE
+
+
+class ManifestError(ProvisionError):
+    """A manifest, or a `--set`, that the strict loader refuses."""
+
+    code = "manifest"
+    exit_code = EXIT_USAGE
+
+
+class HomeError(ProvisionError):
+    """The home cannot be made, read or written."""
+
+    code = "home"
+
+
+class HomeLocked(ProvisionError):
+    """Another provision works in this home."""
+
+    code = "home_locked"
+
+
+class ConsentNeeded(ProvisionError):
+    """Something is installed only after a yes, and nobody was there to give it."""
+
+    code = "consent_needed"
+
+
+class CommandFailed(ProvisionError):
+    """A program that was run ended badly."""
+
+    code = "command_failed"
+
+
+class CommandMissing(ProvisionError):
+    """A program that is needed is not on this machine."""
+
+    code = "command_missing"
+
+
+class NetworkError(ProvisionError):
+    """A host could not be reached, or stopped answering."""
+
+    code = "network"
+
+
+class HubRefused(ProvisionError):
+    """The hub answered, and the answer is no (401, 403, 404, 429 ...)."""
+
+    code = "hub_refused"
+
+
+class DownloadError(ProvisionError):
+    """The bytes did not come, or not all of them; what came is kept."""
+
+    code = "download"
+
+
+class WrongFile(ProvisionError):
+    """What is offered or what arrived is not the file that the manifest names."""
+
+    code = "wrong_file"
+
+
+class DiskFull(ProvisionError):
+    """The disk is full; what was written is kept."""
+
+    code = "disk_full"
+
+
+class GitError(ProvisionError):
+    """Git could not bring or repair ComfyUI."""
+
+    code = "git"
+
+
+class PackageError(ProvisionError):
+    """uv could not make the environment or install packages."""
+
+    code = "packages"
+
+
+class ProbeFailed(ProvisionError):
+    """torch is installed and does not compute right."""
+
+    code = "torch_probe"
+
+
+class EngineError(ProvisionError):
+    """ComfyUI did not start, or refused or failed the work."""
+
+    code = "engine"
+
+
+class PortTaken(ProvisionError):
+    """The port belongs to somebody else."""
+
+    code = "port_taken"
+
+
+class ImageRejected(ProvisionError):
+    """An image came, and it is not a picture."""
+
+    code = "image"
+
+
+class NotSatisfied(ProvisionError):
+    """A step applied its fix without an error, and its check still finds the fault: our bug."""
+
+    code = "not_satisfied"
+
+
+class Interrupted(ProvisionError):
+    """Ctrl-C or SIGTERM: children are ended, partial work is kept."""
+
+    code = "interrupted"
+    exit_code = EXIT_INTERRUPTED
+
+
+ERRORS: tuple[type[ProvisionError], ...] = (
+    UsageError, ManifestError, HomeError, HomeLocked, ConsentNeeded, CommandFailed, CommandMissing, NetworkError,
+    HubRefused, DownloadError, WrongFile, DiskFull, GitError, PackageError, ProbeFailed, EngineError, PortTaken,
+    ImageRejected, NotSatisfied, Interrupted,
+)  # fmt: skip
+"""The registry: a test checks that each is raised somewhere and that no code stands twice."""

@@ -1,0 +1,102 @@
+"""What happens, as values, for whoever shows it: the live view, plain lines or NDJSON.
+
+`step` is stamped by the runner, so that a step need not know its own name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from provision.finding import JSON, Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """The root of all events."""
+
+    type: ClassVar[str] = "event"
+    step: str = ""
+
+    def to_json(self) -> dict[str, JSON]:
+        """The event as one NDJSON object."""
+        return {"type": self.type, **asdict(self)}
+
+
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted(Event):
+    """A step begins to check, or to check again after it applied."""
+
+    type: ClassVar[str] = "step_started"
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingSeen(Event):
+    """A check saw something."""
+
+    type: ClassVar[str] = "finding"
+    finding: Finding
+
+    def to_json(self) -> dict[str, JSON]:
+        return {"type": self.type, "step": self.step, **self.finding.to_json()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyStarted(Event):
+    """A step begins to mend one finding."""
+
+    type: ClassVar[str] = "apply_started"
+    finding_id: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Event):
+    """Work moves. `unit` is `bytes`, `steps` or `objects`; `total` is None while it is not known."""
+
+    type: ClassVar[str] = "progress"
+    subject: str
+    done: int
+    total: int | None = None
+    unit: str = "bytes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note(Event):
+    """One sentence that a person should read now."""
+
+    type: ClassVar[str] = "note"
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output(Event):
+    """A line that a program said: shown dimmed in a live view, printed with `-v`."""
+
+    type: ClassVar[str] = "output"
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageMade(Event):
+    """A picture lies on the disk."""
+
+    type: ClassVar[str] = "image"
+    path: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFinished(Event):
+    """A step is done: its worst verdict, what it did, seconds."""
+
+    type: ClassVar[str] = "step_finished"
+    verdict: str
+    says: str
+    changed: bool
+    seconds: float

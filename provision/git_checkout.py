@@ -1,0 +1,252 @@
+"""A git checkout that is brought, repaired and moved to another revision without losing what a person changed.
+
+GitPython runs git. There is no `git clone`: the folder may already hold a model, so the repository is made in place
+(`init`, `fetch --depth 1`, `checkout`), and each of these can be killed and done again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provision.errors import GitError
+
+if TYPE_CHECKING:
+    from git import Repo
+
+RELEASE = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A revision on the remote: `name` for people, `fetch` what git is asked for, `commit` when known before."""
+
+    name: str
+    kind: str
+    """`tag`, `branch` or `commit`."""
+    commit: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A checkout as it is found. `head` is None when git cannot tell."""
+
+    head: str | None
+    locks: tuple[Path, ...] = ()
+    deleted: tuple[str, ...] = ()
+    modified: tuple[str, ...] = ()
+    trouble: str = ""
+
+
+def open_repo(folder: Path) -> Repo:
+    """The repository of this folder and no other, whatever GIT_* the caller's environment holds.
+
+    Raises GitError when it is none.
+    """
+    from git import InvalidGitRepositoryError, NoSuchPathError, Repo
+
+    try:
+        repo = Repo(folder, search_parent_directories=False)
+    except (InvalidGitRepositoryError, NoSuchPathError, ValueError, OSError) as error:
+        raise GitError(f"{folder} is not a git repository.", hint="provision all") from error
+    repo.git.update_environment(**_environment(folder))
+    return repo
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    person = {
+        f"GIT_{role}_{what}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "provision"), ("EMAIL", "provision@localhost"))
+    }
+    return person | {
+        "GIT_DIR": str(folder / ".git"),
+        "GIT_WORK_TREE": str(folder),
+        "GIT_INDEX_FILE": str(folder / ".git" / "index"),
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "LC_ALL": "C",
+    }
+
+
+def read_state(folder: Path) -> State:
+    """What the checkout looks like; nothing is changed, no network."""
+    from git import GitCommandError
+
+    locks = tuple(
+        path for name in ("index.lock", "shallow.lock", "HEAD.lock") if (path := folder / ".git" / name).exists()
+    )
+    try:
+        repo = open_repo(folder)
+        head = repo.git.rev_parse("--verify", "HEAD^{commit}")
+        repo.git.cat_file("-e", f"{head}^{{tree}}")
+        status = repo.git.status("--porcelain", "-z", "--untracked-files=no", "--no-renames")
+    except GitError as error:
+        return State(None, locks, trouble=error.message)
+    except GitCommandError as error:
+        return State(None, locks, trouble=_said(error))
+    entries = [entry for entry in status.split("\0") if len(entry) > 3]
+    deleted = tuple(entry[3:] for entry in entries if "D" in entry[:2])
+    modified = tuple(entry[3:] for entry in entries if "D" not in entry[:2])
+    return State(head, locks, deleted, modified)
+
+
+def commit_date(folder: Path, commit: str) -> str:
+    """The committer's date of a commit, ISO 8601. Raises GitError."""
+    with _explained("The commit's date cannot be read"):
+        return str(open_repo(folder).git.log("-1", "--format=%cI", commit))
+
+
+def has_commit_of(folder: Path, ref: str) -> str | None:
+    """The commit that a tag, branch or hash names inside the checkout, None when it does not know it."""
+    from git import GitCommandError
+
+    try:
+        return str(open_repo(folder).git.rev_parse("--verify", "--quiet", f"{ref}^{{commit}}"))
+    except GitCommandError:
+        return None
+
+
+def find_revision(url: str, ref: str) -> Revision:
+    """What `ref` is on the remote: `latest` is the newest release tag. One look over the network.
+
+    Raises GitError when the remote does not answer or has no such revision.
+    """
+    from git import Git
+
+    if COMMIT.fullmatch(ref):
+        return Revision(ref, "commit", ref)
+    with _explained(f"{url} does not answer git"):
+        listing = str(Git().ls_remote("--", url, env={"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}))
+    refs = {name: commit for commit, _, name in (line.partition("\t") for line in listing.splitlines())}
+    if ref == "latest":
+        return newest_release(refs)
+    for kind, prefix in (("tag", "refs/tags/"), ("branch", "refs/heads/")):
+        if prefix + ref in refs:
+            return Revision(ref, kind, refs.get(f"{prefix}{ref}^{{}}", refs[prefix + ref]))
+    if re.fullmatch(r"[0-9a-f]{7,39}", ref):
+        raise GitError(
+            f"{ref} may be a short commit; git fetches only whole ones.",
+            hint="Give all 40 digits of the commit.",
+        )
+    raise GitError(f"{url} has no tag or branch {ref!r}.", hint="provision all --comfyui latest")
+
+
+def newest_release(refs: dict[str, str]) -> Revision:
+    """The newest `vX.Y.Z` of a listing; without any, the default branch. Raises GitError for an empty listing."""
+    tags = [name.removeprefix("refs/tags/") for name in refs if name.startswith("refs/tags/") and "^{}" not in name]
+    releases = sorted((tuple(int(n or 0) for n in m.groups()), tag) for tag in tags if (m := RELEASE.fullmatch(tag)))
+    if releases:
+        tag = releases[-1][1]
+        return Revision(tag, "tag", refs.get(f"refs/tags/{tag}^{{}}", refs[f"refs/tags/{tag}"]))
+    for branch in ("master", "main"):
+        if f"refs/heads/{branch}" in refs:
+            return Revision(branch, "branch", refs[f"refs/heads/{branch}"])
+    raise GitError("The remote has neither a release tag nor a branch master or main.", hint="--comfyui REF")
+
+
+def fetch(folder: Path, url: str, revision: Revision, on_progress: Callable[[str], None]) -> str:
+    """Make the repository if there is none, fetch one commit without history, and return its hash.
+
+    Raises GitError.
+    """
+    from git import RemoteProgress, Repo
+
+    class Lines(RemoteProgress):
+        def line_dropped(self, line: str) -> None:
+            on_progress(line)
+
+        def update(self, op_code: int, cur_count: object, max_count: object = None, message: str = "") -> None:
+            on_progress(self._cur_line or "")
+
+    with _explained(f"{revision.name} of {url} could not be fetched"):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / ".git" / "HEAD").exists():
+            Repo.init(folder, initial_branch="provision", mkdir=False)
+        repo = open_repo(folder)
+        remote = (
+            repo.remotes["origin"] if "origin" in [r.name for r in repo.remotes] else repo.create_remote("origin", url)
+        )
+        if remote.url != url:
+            remote.set_url(url)
+        for left in (folder / ".git" / "objects" / "pack").glob("tmp_*"):
+            left.unlink(missing_ok=True)
+        spec = {
+            "tag": f"+refs/tags/{revision.name}:refs/tags/{revision.name}",
+            "branch": f"+refs/heads/{revision.name}:refs/remotes/origin/{revision.name}",
+            "commit": revision.name,
+        }[revision.kind]
+        remote.fetch(spec, progress=Lines(), depth=1, no_tags=True, update_head_ok=True, verbose=True)
+        return str(repo.git.rev_parse("--verify", "FETCH_HEAD^{commit}"))
+
+
+def place(folder: Path, commit: str, revision: Revision, *, ours: bool) -> None:
+    """Check a fetched commit out. `ours`: what lies there was written by us and may be overwritten.
+
+    Otherwise a folder without a valid HEAD keeps each of its files, and only what is missing is written. Raises
+    GitError.
+    """
+    with _explained(f"{revision.name} could not be checked out"):
+        repo = open_repo(folder)
+        force = ("--force",) if ours else ()
+        if ours or read_state(folder).head is not None:
+            if revision.kind == "branch":
+                repo.git.checkout(*force, "-B", revision.name, commit)
+            else:
+                repo.git.checkout(*force, "--detach", commit)
+            return
+        repo.git.update_ref("--no-deref", "HEAD", commit)
+        repo.git.reset("--mixed", "--quiet", commit)
+        restore(folder)
+
+
+def restore(folder: Path) -> int:
+    """Write again the files of HEAD that are missing; changed files stay. Returns how many. Raises GitError."""
+    deleted = read_state(folder).deleted
+    with _explained("Missing files could not be restored"):
+        repo = open_repo(folder)
+        for start in range(0, len(deleted), 200):
+            repo.git.checkout("HEAD", "--", *deleted[start : start + 200])
+    return len(deleted)
+
+
+def stash(folder: Path, message: str) -> None:
+    """Put local changes away where `git stash pop` brings them back. Raises GitError."""
+    with _explained("Local changes could not be put away"):
+        open_repo(folder).git.stash("push", "--message", message)
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Turn git's failures into one GitError that says `what`."""
+    from git import GitError as AnyGitError
+
+    try:
+        yield
+    except (AnyGitError, OSError, ValueError) as error:
+        text = _said(error)
+        if isinstance(error, OSError) or "No space left" in text:
+            free = "Free some disk space, then run the same command again."
+            raise GitError(f"{what}: {text}", hint=free if "No space" in text else f"ls -la {os.curdir}") from error
+        raise GitError(f"{what}: {text}", hint=_hint(text)) from error
+
+
+def _said(error: BaseException) -> str:
+    text = str(getattr(error, "stderr", "") or error).strip().removeprefix("stderr:").strip(" '\n")
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(("remote: ", "hint:"))]
+    return " ".join(lines[-3:]) or type(error).__name__
+
+
+def _hint(text: str) -> str:
+    if "Could not resolve host" in text or "unable to access" in text or "timed out" in text:
+        return "Check the network or the proxy (HTTPS_PROXY), then run the same command again."
+    if "index.lock" in text:
+        return "provision doctor"
+    return "provision all --comfyui latest"

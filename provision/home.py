@@ -1,0 +1,116 @@
+"""The home: the one folder in which everything lies, and the names inside it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.errors import DiskFull, HomeError
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Paths inside the home; nothing here touches the disk but `prepare`."""
+
+    root: Path
+
+    @property
+    def comfyui(self) -> Path:
+        """ComfyUI's checkout."""
+        return self.root / "ComfyUI"
+
+    @property
+    def venv(self) -> Path:
+        """The environment that ComfyUI runs in."""
+        return self.root / "venv"
+
+    @property
+    def python(self) -> Path:
+        """The target Python: ComfyUI's, never the tool's own."""
+        return self.venv / "bin" / "python"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of the engine and of the tool."""
+        return self.root / "logs"
+
+    @property
+    def state(self) -> Path:
+        """What the tool knows: lock, receipts, server, report."""
+        return self.root / "state"
+
+    @property
+    def parts(self) -> Path:
+        """Unfinished downloads and their identity."""
+        return self.state / "parts"
+
+    @property
+    def aside(self) -> Path:
+        """Where things are moved that stood in the way; never deleted by the tool."""
+        return self.root / "moved-aside"
+
+    @property
+    def engine_log(self) -> Path:
+        """What ComfyUI says."""
+        return self.logs / "comfyui.log"
+
+    @property
+    def first_image(self) -> Path:
+        """The proof."""
+        return self.root / "first-image.png"
+
+    def inside(self, path: Path) -> bool:
+        """Whether `path`, links resolved, lies in the home, links resolved."""
+        return path.resolve().is_relative_to(self.root.resolve())
+
+    def shown(self, path: Path) -> str:
+        """A path as a person reads it: relative to the home where it lies in it."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+    def prepare(self) -> None:
+        """Make the folders.
+
+        Raises HomeError when the home is a file, cannot be written or cannot be made, DiskFull when the
+        disk is full.
+        """
+        try:
+            for folder in (self.root, self.state, self.parts, self.logs):
+                folder.mkdir(parents=True, exist_ok=True)
+            trial = self.state / f".write-{os.getpid()}"
+            trial.write_text("ok", encoding="utf-8")
+            trial.unlink()
+        except FileExistsError as error:
+            raise HomeError(
+                f"The home {self.root} cannot be used: {error.filename} is a file, not a folder.",
+                hint="provision all --home ~/provision",
+            ) from error
+        except NotADirectoryError as error:
+            raise HomeError(
+                f"The home {self.root} cannot be used: a part of that path is a file.",
+                hint="provision all --home ~/provision",
+            ) from error
+        except OSError as error:
+            raise unusable(self.root, error) from error
+
+    def check_usable(self) -> None:
+        """Refuse a home that is a file, without writing anything (raises HomeError)."""
+        if self.root.exists() and not self.root.is_dir():
+            raise HomeError(f"The home {self.root} is a file, not a folder.", hint="provision all --home ~/provision")
+
+
+def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
+    """What an OSError while writing below the home means, as an error to raise."""
+    import errno
+
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(
+            f"The disk that holds {path} is full; what was written so far is kept.",
+            hint=f"Free some space (df -h {path}), then run the same command again.",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return HomeError(
+            f"{path} cannot be written ({error.strerror}).",
+            hint="Give another folder: provision all --home ~/provision",
+        )
+    return HomeError(f"{path} cannot be used ({error.strerror or error}).", hint="provision all --home ~/provision")

@@ -1,0 +1,362 @@
+"""The computer, behind one door: subprocesses, processes, ports, disk, memory, the clock.
+
+Everything here reads or runs; nothing decides. Tests put a scripted machine in its place, on which a command
+that was not scripted fails.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from provision.errors import CommandFailed, CommandMissing, Interrupted
+
+LOOPBACK = "127.0.0.1"
+PRIVATE_PREFIXES = (
+    "PYTHON",
+    "CONDA",
+    "PYTORCH_",
+    "GIT_",
+    "HF_",
+    "HUGGING_FACE_",
+    "TRANSFORMERS_",
+    "DYLD_",
+    "PIP_",
+)
+PRIVATE_NAMES = frozenset({"VIRTUAL_ENV", "LD_PRELOAD", "UV_PYTHON", "UV_PRERELEASE", "UV_EXCLUDE_NEWER", "UV_OFFLINE"})
+KEPT_NAMES = frozenset({"GIT_SSL_CAINFO", "GIT_SSH", "GIT_SSH_COMMAND", "PIP_CERT", "PYTHONUTF8"})
+EXTRA_PATH = ("/opt/homebrew/bin", "/usr/local/bin")
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A program that was run: `code` is its exit code, negative for a signal, None when time ran out."""
+
+    argv: tuple[str, ...]
+    code: int | None
+    out: str = ""
+    err: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended with 0."""
+        return self.code == 0
+
+    def tail(self, lines: int = 12) -> str:
+        """The last lines that it said, standard error first in weight."""
+        text = self.err.strip() or self.out.strip()
+        return "\n".join(text.splitlines()[-lines:])
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A running process; `created` (seconds since the epoch) tells a pid used again from the old one."""
+
+    pid: int
+    created: float
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of memory; `available_bytes` is None where nothing could tell."""
+
+    total_bytes: int
+    available_bytes: int | None
+
+
+def clean_env(environ: Mapping[str, str]) -> dict[str, str]:
+    """The caller's environment without what would change how a child behaves.
+
+    Left out: Python's, conda's and git's steering variables, `HF_HUB_OFFLINE` and its kind, tokens. A child
+    that needs one of them is given it by name.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in KEPT_NAMES or not (name in PRIVATE_NAMES or name.startswith(PRIVATE_PREFIXES))
+    }
+
+
+class Machine:
+    """This computer."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self.environ: Mapping[str, str] = dict(os.environ if environ is None else environ)
+        self.system = platform.system()
+        self.arch = platform.machine()
+        self._children: set[subprocess.Popen[str]] = set()
+        self._guard = threading.Lock()
+        self._interrupted = threading.Event()
+
+    # -- programs ---------------------------------------------------------------------------------------
+
+    def which(self, name: str) -> Path | None:
+        """Where a program lies: on PATH, or where Homebrew puts it."""
+        path = os.pathsep.join((self.environ.get("PATH", os.defpath), *EXTRA_PATH))
+        found = shutil.which(name, path=path)
+        return Path(found) if found else None
+
+    def run(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float | None = 60,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Ran:
+        """Run a program to its end; `env` is added to the clean environment.
+
+        `on_line` receives each line of both streams as it comes (they are then one text, in `out`).
+        Raises CommandMissing when there is no such program, Interrupted after Ctrl-C.
+        """
+        self.check_interrupted()
+        words = tuple(str(word) for word in argv)
+        child = self._start(words, cwd=cwd, env=env, merged=on_line is not None)
+        try:
+            if on_line is None:
+                code, out, err = _communicate(child, timeout_s)
+            else:
+                code, out, err = _follow(child, on_line, timeout_s)
+        finally:
+            with self._guard:
+                self._children.discard(child)
+            if child.poll() is None:
+                _end_group(child.pid, child)
+        self.check_interrupted()
+        return Ran(words, code, out, err)
+
+    def must_run(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float | None = 60,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Ran:
+        """As `run`; raises CommandFailed, with what the program said last, unless it ended with 0."""
+        ran = self.run(argv, cwd=cwd, env=env, timeout_s=timeout_s, on_line=on_line)
+        if not ran.ok:
+            how = "took too long" if ran.code is None else f"ended with {ran.code}"
+            raise CommandFailed(f"{' '.join(ran.argv)} {how}:\n{ran.tail()}", hint="provision doctor")
+        return ran
+
+    def _start(
+        self, words: tuple[str, ...], *, cwd: Path | None, env: Mapping[str, str] | None, merged: bool
+    ) -> subprocess.Popen[str]:
+        try:
+            child = subprocess.Popen(  # noqa: S603  (argv only, never a shell)
+                words,
+                cwd=cwd,
+                env={**clean_env(self.environ), **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if merged else subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            )
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+            raise CommandMissing(
+                f"{words[0]} cannot be run here ({error.strerror}).", hint="provision doctor"
+            ) from error
+        with self._guard:
+            self._children.add(child)
+        return child
+
+    def spawn(self, argv: Sequence[str | Path], *, cwd: Path, log: Path, env: Mapping[str, str]) -> int:
+        """Start a program that outlives us, its output appended to `log`; returns its pid."""
+        self.check_interrupted()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as stream:
+            child = subprocess.Popen(  # noqa: S603
+                [str(word) for word in argv],
+                cwd=cwd,
+                env={**clean_env(self.environ), **env},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        # Reaped in the background, so that a child that dies at once is not taken for a living zombie.
+        threading.Thread(target=child.wait, daemon=True).start()
+        return child.pid
+
+    # -- interruption -----------------------------------------------------------------------------------
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the person asked to stop; long loops look here."""
+        return self._interrupted.is_set()
+
+    def check_interrupted(self) -> None:
+        """Raise Interrupted when the person asked to stop."""
+        if self._interrupted.is_set():
+            raise Interrupted(
+                "Stopped. What is done is kept; the next run goes on from here.",
+                hint="Run the same command again to go on.",
+            )
+
+    def interrupt(self) -> None:
+        """End every child and make all waiting work stop."""
+        self._interrupted.set()
+        with self._guard:
+            children = list(self._children)
+        for child in children:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGTERM)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; raises Interrupted at once when the person asks to stop."""
+        self._interrupted.wait(seconds)
+        self.check_interrupted()
+
+    # -- processes and ports ----------------------------------------------------------------------------
+
+    def process(self, pid: int) -> Process | None:
+        """A running process, or None."""
+        import psutil
+
+        try:
+            found = psutil.Process(pid)
+            if found.status() == psutil.STATUS_ZOMBIE:
+                return None
+            return Process(pid, found.create_time(), tuple(found.cmdline()))
+        except psutil.Error:
+            return None
+
+    def end_process(self, process: Process, *, grace_s: float = 8) -> None:
+        """End a process and its group: politely, then for certain."""
+        alive = self.process(process.pid)
+        if alive is None or abs(alive.created - process.created) > 1:
+            return
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(process.pid, sign)
+            deadline = time.monotonic() + grace_s
+            while time.monotonic() < deadline:
+                if self.process(process.pid) is None:
+                    return
+                time.sleep(0.05)
+
+    def listener(self, port: int) -> Process | None:
+        """Who listens on a TCP port of this machine; None when nobody does or it cannot be seen."""
+        import psutil
+
+        if self.system == "Darwin":  # a system-wide look needs root there; lsof sees our own user's
+            lsof = self.run(["/usr/sbin/lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-t"], timeout_s=5)
+            pids = [int(word) for word in lsof.out.split() if word.isdigit()]
+            return self.process(pids[0]) if pids else None
+        try:
+            for connection in psutil.net_connections("tcp"):
+                here = connection.laddr.port if connection.laddr else None
+                if connection.status == psutil.CONN_LISTEN and here == port and connection.pid:
+                    return self.process(connection.pid)
+        except psutil.Error:
+            return None
+        return None
+
+    def port_is_free(self, port: int) -> bool:
+        """Whether a server could bind the port on loopback."""
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind((LOOPBACK, port))
+            except OSError:
+                return False
+        return True
+
+    # -- quantities -------------------------------------------------------------------------------------
+
+    def disk_free_bytes(self, path: Path) -> int:
+        """Bytes that can be written on the volume that holds `path` or its nearest parent that exists."""
+        while not path.exists() and path != path.parent:
+            path = path.parent
+        return shutil.disk_usage(path).free
+
+    def memory(self) -> Memory | None:
+        """What psutil says of memory; None where it fails (it does on macOS 27: psutil issue 2978)."""
+        import psutil
+
+        try:
+            seen = psutil.virtual_memory()
+        except (OSError, RuntimeError, psutil.Error):
+            return None
+        return Memory(seen.total, seen.available)
+
+    def read_text(self, path: str | Path) -> str | None:
+        """A small text file of the system (`/proc/meminfo`), None when it is not there."""
+        try:
+            return Path(path).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def timestamp(self) -> str:
+        """Now, as receipts keep it: ISO 8601 with the local zone."""
+        return datetime.fromtimestamp(self.now(), UTC).astimezone().isoformat(timespec="seconds")
+
+    def clock(self) -> float:
+        """Seconds that only go forward, for durations."""
+        return time.monotonic()
+
+
+def _communicate(child: subprocess.Popen[str], timeout_s: float | None) -> tuple[int | None, str, str]:
+    try:
+        out, err = child.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        _end_group(child.pid, child)
+        out, err = child.communicate()
+        return None, out, err
+    return child.returncode, out, err
+
+
+def _follow(
+    child: subprocess.Popen[str], on_line: Callable[[str], None], timeout_s: float | None
+) -> tuple[int | None, str, str]:
+    late = threading.Event()
+
+    def expire() -> None:
+        late.set()
+        _end_group(child.pid, child)
+
+    timer = threading.Timer(timeout_s, expire) if timeout_s is not None else None
+    if timer:
+        timer.daemon = True
+        timer.start()
+    lines: list[str] = []
+    assert child.stdout is not None
+    with child.stdout:
+        for line in child.stdout:
+            lines.append(line)
+            on_line(line.rstrip("\n"))
+    code = child.wait()
+    if timer:
+        timer.cancel()
+    return (None if late.is_set() else code), "".join(lines), ""
+
+
+def _end_group(pid: int, child: subprocess.Popen[str]) -> None:
+    for sign, wait_s in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, sign)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(wait_s)
+            return

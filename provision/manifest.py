@@ -1,0 +1,394 @@
+"""The manifest: what to provision, as data, read by one strict loader.
+
+An unknown key, a wrong type, a path that climbs out, a hash that is none: each is one ManifestError with the key's
+full name. Nothing in a manifest is ever run by a shell.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from provision.errors import ManifestError
+
+T = TypeVar("T")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}")
+REF = re.compile(r"[A-Za-z0-9][\w./+-]{0,199}")
+CHANNEL = re.compile(r"nightly|stable|\d+(\.\d+)*((a|b|rc)\d+)?(\.dev\d+)?(\+[\w.]+)?")
+PRECISIONS = ("fp16", "fp32", "bf16")
+
+
+@dataclass(frozen=True, slots=True)
+class License:
+    """The licence of the weights; shown, never hidden."""
+
+    id: str
+    url: str = ""
+    commercial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the machine should be."""
+
+    memory_gib_min: int = 8
+    memory_gib_recommended: int = 16
+    macos_min: str = "14.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Python:
+    """The target Python: `version` is wanted, `min` to `max` are accepted."""
+
+    version: str = "3.12"
+    min: str = "3.10"
+    max: str = "3.13"
+
+
+@dataclass(frozen=True, slots=True)
+class Torch:
+    """Which torch, and from where. An empty index is the package index that uv is configured with."""
+
+    channel: str = "nightly"
+    nightly_index: str = "https://download.pytorch.org/whl/nightly/cpu"
+    stable_index: str = "https://download.pytorch.org/whl/cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class ComfyUI:
+    """The engine: where from, which revision, how it is started."""
+
+    url: str
+    ref: str = "latest"
+    args: tuple[str, ...] = ("--force-fp16",)
+    port: int = 8188
+    requirements_days: int = 7
+    """Requirements are resolved as of the commit's date plus these days."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One file of weights. Without `size` or `sha256` the hub's own are taken."""
+
+    path: str
+    precision: str = "fp16"
+    size: int | None = None
+    sha256: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name in ComfyUI's list."""
+        return PurePosixPath(self.path).name
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A repository on the hub at one revision, and the folder under `ComfyUI/models` for its files."""
+
+    repo: str
+    folder: str
+    files: tuple[ModelFile, ...]
+    revision: str = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstImage:
+    """The picture that proves the install."""
+
+    prompt: str
+    width: int = 512
+    height: int = 512
+    steps: int = 1
+    cfg: float = 1.0
+    sampler: str = "euler"
+    scheduler: str = "karras"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What to provision."""
+
+    schema: int
+    name: str
+    title: str
+    license: License
+    comfyui: ComfyUI
+    models: tuple[Model, ...]
+    first_image: FirstImage
+    machine: Needs = field(default_factory=Needs)
+    python: Python = field(default_factory=Python)
+    torch: Torch = field(default_factory=Torch)
+
+    def checkpoint(self, precision: str) -> tuple[Model, ModelFile]:
+        """The checkpoint of the first image: the first file of that precision in a `checkpoints` folder.
+
+        Raises ManifestError when there is none.
+        """
+        for model, file in self.chosen(precision):
+            if model.folder.split("/")[0] == "checkpoints":
+                return model, file
+        raise ManifestError(
+            f"The manifest {self.name} has no {precision} checkpoint.",
+            hint=f"provision manifests show {self.name}",
+        )
+
+    def chosen(self, precision: str) -> list[tuple[Model, ModelFile]]:
+        """The files to provision: those of the precision asked for."""
+        return [(model, file) for model in self.models for file in model.files if file.precision == precision]
+
+
+def load_manifest(source: str, overrides: Sequence[str] = ()) -> Manifest:
+    """A manifest by name or file, with `--set` overrides.
+
+    Raises ManifestError: no such manifest, not TOML, an unknown key, a wrong type, a value that is refused.
+    """
+    import tomllib
+
+    path = find_manifest(source)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ManifestError(
+            f"The manifest {path} cannot be read: {error}.", hint="provision manifests validate FILE"
+        ) from error
+    for override in overrides:
+        apply_override(data, override)
+    return parse_manifest(data, str(path))
+
+
+def manifest_folder() -> Path:
+    """Where the manifests lie: in the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    packaged = package / "_manifests"
+    return packaged if packaged.is_dir() else package.parent / "manifests"
+
+
+def manifest_names() -> list[str]:
+    """The names of the manifests that come with the tool."""
+    return sorted(path.stem for path in manifest_folder().glob("*.toml"))
+
+
+def find_manifest(source: str) -> Path:
+    """The file of a manifest that is named, or given as a file. Raises ManifestError."""
+    if source.endswith(".toml") or "/" in source:
+        path = Path(source).expanduser()
+    else:
+        path = manifest_folder() / f"{source}.toml"
+    if not path.is_file():
+        close = _nearest(source, manifest_names()) or ", ".join(manifest_names())
+        raise ManifestError(f"There is no manifest {source!r}.", hint=f"provision manifests   # nearest: {close}")
+    return path
+
+
+def parse_manifest(data: Mapping[str, object], where: str = "manifest") -> Manifest:
+    """A manifest from plain data. Raises ManifestError with the full name of the key that is wrong."""
+    if data.get("schema") != 1:
+        raise ManifestError(f"{where}: schema is {data.get('schema')!r}; this tool reads schema 1.", hint="schema = 1")
+    manifest = _build(Manifest, data, "")
+    check_manifest(manifest)
+    return manifest
+
+
+def apply_override(data: dict[str, Any], override: str) -> None:
+    """Set one key of plain manifest data from `KEY=VALUE`; lists by index (`models.0.revision=main`).
+
+    Raises ManifestError for a key that the schema does not have, with the nearest that it has.
+    """
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ManifestError(f"--set {override!r} is not KEY=VALUE.", hint="--set first_image.steps=2")
+    known = known_keys(Manifest)
+    kind = known.get(re.sub(r"\.\d+(?=\.|$)", ".0", key))
+    if kind is None:
+        near = _nearest(key, sorted(known)) or ", ".join(sorted(known)[:8])
+        raise ManifestError(f"--set {key}: there is no such key.", hint=f"Nearest: {near}")
+    node: Any = data
+    *path, last = key.split(".")
+    for name in path:
+        node = _descend(node, name, key)
+    value = text if kind is str else _value(text)
+    if isinstance(node, list):
+        _descend(node, last, key)
+        node[int(last)] = value
+    else:
+        node[last] = value
+
+
+def known_keys(schema: Any, prefix: str = "") -> dict[str, Any]:
+    """Every key of the schema with its type; dots between, list places as `0`."""
+    keys: dict[str, Any] = {}
+    hints = get_type_hints(schema)
+    for item in fields(schema):
+        kind, name = hints[item.name], f"{prefix}{item.name}"
+        if get_origin(kind) is tuple and is_dataclass(get_args(kind)[0]):
+            keys |= known_keys(get_args(kind)[0], f"{name}.0.")
+        elif is_dataclass(kind):
+            keys |= known_keys(kind, f"{name}.")
+        elif get_origin(kind) is tuple:
+            keys |= {name: kind, f"{name}.0": get_args(kind)[0]}
+        else:
+            keys[name] = kind if get_origin(kind) is None else next(iter(get_args(kind)))
+    return keys
+
+
+def _descend(node: Any, name: str, key: str) -> Any:
+    if isinstance(node, list):
+        if not name.isdigit() or int(name) >= len(node):
+            raise ManifestError(
+                f"--set {key}: {name!r} is not a place in that list, which has {len(node)}.",
+                hint="Places count from 0: --set models.0.revision=main",
+            )
+        return node[int(name)]
+    return node.setdefault(name, {})
+
+
+def _value(text: str) -> object:
+    """A TOML value; plain words stay text, so that nobody must quote twice in a shell."""
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    import difflib
+
+    return ", ".join(difflib.get_close_matches(word, known, n=3, cutoff=0.5))
+
+
+def _build(schema: type[T], data: object, where: str) -> T:
+    if not isinstance(data, Mapping):
+        raise ManifestError(f"{where.rstrip('.')} must be a table.", hint="provision manifests show sdxl-turbo")
+    hints = get_type_hints(schema)
+    names = [item.name for item in fields(schema)]  # type: ignore[arg-type]
+    for key in data:
+        if key not in names:
+            near = _nearest(str(key), names) or ", ".join(names)
+            raise ManifestError(f"{where}{key} is not a key of a manifest.", hint=f"Nearest: {near}")
+    values: dict[str, object] = {}
+    for item in fields(schema):  # type: ignore[arg-type]
+        if item.name in data:
+            values[item.name] = _coerce(hints[item.name], data[item.name], f"{where}{item.name}")
+        elif item.default is MISSING and item.default_factory is MISSING:
+            raise ManifestError(
+                f"{where}{item.name} is missing from the manifest.",
+                hint="provision manifests show sdxl-turbo",
+            )
+    return schema(**values)
+
+
+def _coerce(kind: Any, value: object, where: str) -> object:
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        kind = next(option for option in get_args(kind) if option is not type(None))
+        return _coerce(kind, value, where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise _wrong_type(where, "a list", value)
+        return tuple(_coerce(get_args(kind)[0], item, f"{where}.{place}") for place, item in enumerate(value))
+    if is_dataclass(kind) and isinstance(kind, type):
+        return _build(kind, value, f"{where}.")
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise _wrong_type(where, kind.__name__, value)
+    return value
+
+
+def _wrong_type(where: str, wanted: str, value: object) -> ManifestError:
+    return ManifestError(
+        f"{where} must be {wanted}, and is {value!r} ({type(value).__name__}).",
+        hint="provision manifests show sdxl-turbo",
+    )
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """Refuse values that no manifest may have. Raises ManifestError with the key's full name."""
+    image, comfy = manifest.first_image, manifest.comfyui
+    _require(
+        bool(re.fullmatch(r"[a-z0-9][a-z0-9._-]*", manifest.name)),
+        "name",
+        manifest.name,
+        "lower-case letters",
+    )
+    _require(bool(CHANNEL.fullmatch(manifest.torch.channel)), "torch.channel", manifest.torch.channel,
+             "nightly, stable or a version")  # fmt: skip
+    for key, url in (("torch.nightly_index", manifest.torch.nightly_index),
+                     ("torch.stable_index", manifest.torch.stable_index)):  # fmt: skip
+        _require(url == "" or url.startswith(("https://", "http://")), key, url, "an http or https address")
+    _require(is_git_address(comfy.url), "comfyui.url", comfy.url, "an https, http, ssh or file address, or a path")
+    _require(
+        bool(REF.fullmatch(comfy.ref)) and ".." not in comfy.ref,
+        "comfyui.ref",
+        comfy.ref,
+        "a tag, branch or commit",
+    )
+    _require(1 <= comfy.port <= 65535, "comfyui.port", comfy.port, "between 1 and 65535")
+    _require(
+        0 <= comfy.requirements_days <= 3650,
+        "comfyui.requirements_days",
+        comfy.requirements_days,
+        "0 or more days",
+    )
+    for key in ("version", "min", "max"):
+        value = getattr(manifest.python, key)
+        _require(bool(re.fullmatch(r"3\.\d{1,2}", value)), f"python.{key}", value, "like 3.12")
+    _require(bool(re.fullmatch(r"\d+(\.\d+)*", manifest.machine.macos_min)), "machine.macos_min",
+             manifest.machine.macos_min, "like 14.0")  # fmt: skip
+    for key, size in (("width", image.width), ("height", image.height)):
+        _require(64 <= size <= 4096 and size % 8 == 0, f"first_image.{key}", size, "64 to 4096, a multiple of 8")
+    _require(1 <= image.steps <= 100, "first_image.steps", image.steps, "between 1 and 100")
+    _require(0 <= image.cfg <= 100, "first_image.cfg", image.cfg, "between 0 and 100")
+    for place, model in enumerate(manifest.models):
+        _check_model(model, f"models.{place}")
+
+
+def _check_model(model: Model, where: str) -> None:
+    _require(bool(REPO.fullmatch(model.repo)) and ".." not in model.repo, f"{where}.repo", model.repo, "owner/name")
+    _require(bool(REVISION.fullmatch(model.revision)) and ".." not in model.revision, f"{where}.revision",
+             model.revision, "a branch, tag or commit")  # fmt: skip
+    _require(is_inner_path(model.folder), f"{where}.folder", model.folder, "a folder inside ComfyUI/models")
+    _require(bool(model.files), f"{where}.files", [], "at least one file")
+    for place, file in enumerate(model.files):
+        key = f"{where}.files.{place}"
+        _require(is_inner_path(file.path), f"{key}.path", file.path, "a path inside the repository")
+        _require(file.path.endswith(".safetensors"), f"{key}.path", file.path, "a .safetensors file")
+        _require(
+            file.precision in PRECISIONS,
+            f"{key}.precision",
+            file.precision,
+            "one of " + ", ".join(PRECISIONS),
+        )
+        _require(file.size is None or file.size > 0, f"{key}.size", file.size, "a number of bytes")
+        _require(file.sha256 is None or bool(SHA256.fullmatch(file.sha256)), f"{key}.sha256", file.sha256,
+                 "64 lower-case hexadecimal digits")  # fmt: skip
+
+
+def is_inner_path(text: str) -> bool:
+    """Whether a path from a manifest or a server stays where it is put: relative, no `..`, no odd characters."""
+    path = PurePosixPath(text)
+    odd = "\\" in text or any(ord(character) < 32 for character in text)
+    plain = all(part not in ("", ".", "..") and not part.startswith(("-", "~")) for part in text.split("/"))
+    return bool(text) and not path.is_absolute() and not odd and plain
+
+
+def is_git_address(url: str) -> bool:
+    """Whether git may be given this address: never an option, never a transport that runs a program."""
+    if any(ord(character) < 33 for character in url.replace(" ", "")) or "::" in url.split("/")[0]:
+        return False
+    return url.startswith(("https://", "http://", "ssh://", "file:///", "/")) or bool(
+        re.fullmatch(r"[\w.-]+@[\w.-]+:[\w./-]+", url)
+    )
+
+
+def _require(holds: bool, key: str, value: object, wanted: str) -> None:
+    if not holds:
+        raise ManifestError(f"{key} is {value!r}; it must be {wanted}.", hint=f"--set {key}=...")

@@ -1,0 +1,135 @@
+"""Python environments through uv: what is installed, and installing.
+
+What is installed is read from the metadata on the disk, without starting the target Python.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from provision.errors import CommandMissing, PackageError
+from provision.machine import Ran
+from provision.step import Context
+
+INSTALL_TIMEOUT_S = 3600
+
+
+def find_uv(ctx: Context) -> Path:
+    """The uv that came with the tool, else one on PATH. Raises CommandMissing."""
+    own = Path(sys.executable).with_name("uv")
+    found = own if own.is_file() else ctx.machine.which("uv")
+    if found is None:
+        raise CommandMissing("uv is not on this machine.", hint="python3 -m pip install uv")
+    return found
+
+
+def uv_env(ctx: Context) -> dict[str, str]:
+    """What uv is told: its cache and its Pythons lie in the home, so that links work and nothing stays behind.
+
+    `UV_*` of the caller win; `PIP_INDEX_URL` and `PIP_EXTRA_INDEX_URL` are honoured where uv has none of its own.
+    """
+    given = ctx.machine.environ
+    env = {
+        "UV_CACHE_DIR": str(ctx.home.state / "cache"),
+        "UV_PYTHON_INSTALL_DIR": str(ctx.home.state / "python"),
+        "UV_NO_PROGRESS": "1",
+        "UV_LINK_MODE": "clone" if ctx.machine.system == "Darwin" else "hardlink",
+    }
+    if "PIP_INDEX_URL" in given and not {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & given.keys():
+        env["UV_DEFAULT_INDEX"] = given["PIP_INDEX_URL"]
+    if "PIP_EXTRA_INDEX_URL" in given and not {"UV_INDEX", "UV_EXTRA_INDEX_URL"} & given.keys():
+        env["UV_INDEX"] = given["PIP_EXTRA_INDEX_URL"]
+    return env | {name: value for name, value in given.items() if name in env and name.startswith("UV_")}
+
+
+def run_uv(
+    ctx: Context,
+    *words: str | Path,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = INSTALL_TIMEOUT_S,
+    on_line: Callable[[str], None] | None = None,
+) -> Ran:
+    """Run uv, its lines passed on as output. Never raises for its exit code."""
+    return ctx.machine.run(
+        [find_uv(ctx), *words],
+        env={**uv_env(ctx), **(env or {})},
+        timeout_s=timeout_s,
+        on_line=on_line or ctx.output,
+    )
+
+
+def pip_install(ctx: Context, *words: str | Path, env: Mapping[str, str] | None = None) -> Ran:
+    """`uv pip install` into the target environment. Never raises for its exit code."""
+    return run_uv(ctx, "pip", "install", "--python", ctx.home.python, *words, env=env)
+
+
+def must_install(ctx: Context, *words: str | Path, what: str) -> Ran:
+    """As `pip_install`; raises PackageError with uv's last words."""
+    ran = pip_install(ctx, *words)
+    if not ran.ok:
+        raise package_error(what, ran)
+    return ran
+
+
+def package_error(what: str, ran: Ran) -> PackageError:
+    """What a failed uv means."""
+    text = ran.out + ran.err
+    if "No space left" in text or "os error 28" in text:
+        hint = "Free some disk space, then run the same command again."
+    elif "dns error" in text or "error sending request" in text or "timed out" in text:
+        hint = "Check the network or HTTPS_PROXY, or name a mirror with UV_DEFAULT_INDEX=URL; then run it again."
+    else:
+        hint = "provision logs --tool   # the whole output"
+    return PackageError(f"{what} could not be installed:\n{ran.tail()}", hint=hint)
+
+
+def site_packages(venv: Path) -> Path | None:
+    """The folder of installed packages of a POSIX venv, None when there is none."""
+    return next(iter(sorted(venv.glob("lib/python3*/site-packages"))), None)
+
+
+def installed_versions(venv: Path) -> dict[str, str]:
+    """Installed packages, normalised name -> version, from their `*.dist-info` folder names."""
+    folder = site_packages(venv)
+    versions: dict[str, str] = {}
+    for info in folder.glob("*.dist-info") if folder else ():
+        name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
+        if name and (info / "METADATA").is_file():
+            versions[normalised(name)] = version
+    return versions
+
+
+def normalised(name: str) -> str:
+    """A package's name as the index compares it (PEP 503)."""
+    import re
+
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def asked_packages(requirements: Path) -> list[str]:
+    """The requirement lines of a requirements file, without comments and options."""
+    lines = (line.split(" #")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line and not line.startswith(("#", "-"))]
+
+
+def unmet(lines: Sequence[str], versions: Mapping[str, str], python: str) -> list[tuple[str, str | None]]:
+    """The requirement lines that are not met by `versions` in a Python `python` (`3.12`).
+
+    Each with the version that is there (None: missing).
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    missing: list[tuple[str, str | None]] = []
+    for line in lines:
+        try:
+            wanted = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if wanted.marker is not None and not wanted.marker.evaluate({"python_version": python}):
+            continue
+        have = versions.get(normalised(wanted.name))
+        if have is None or not wanted.specifier.contains(have, prereleases=True):
+            missing.append((line, have))
+    return missing

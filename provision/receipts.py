@@ -1,0 +1,104 @@
+"""Receipts, proofs of costly work, written atomically; and the lock over the home."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.errors import HomeLocked
+from provision.finding import JSON
+from provision.home import unusable
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON beside `path`, then rename: a reader sees the old text or the new, never half.
+
+    Raises HomeError or DiskFull.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("w", encoding="utf-8") as stream:
+            json.dump(value, stream, indent=1, sort_keys=True)
+            stream.write("\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise unusable(path.parent, error) from error
+
+
+def read_json(path: Path) -> dict[str, JSON] | None:
+    """A JSON object from a file; None when there is none or it is not one."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """A folder of receipts. A receipt is trusted only while a cheap live probe agrees with it."""
+
+    folder: Path
+
+    def read(self, name: str) -> dict[str, JSON]:
+        """A receipt, empty when there is none."""
+        return read_json(self.folder / f"{name}.json") or {}
+
+    def write(self, name: str, /, **facts: JSON) -> None:
+        """Replace a receipt."""
+        write_json(self.folder / f"{name}.json", facts)
+
+    def drop(self, name: str) -> None:
+        """Forget a receipt, so that its work is proven again."""
+        (self.folder / f"{name}.json").unlink(missing_ok=True)
+
+
+def file_identity(path: Path) -> dict[str, JSON]:
+    """What tells cheaply whether a file is still the one that was hashed (size, mtime_ns, inode).
+
+    Raises OSError.
+    """
+    stat = path.stat()
+    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "inode": stat.st_ino}
+
+
+def same_facts(receipt: Mapping[str, JSON], facts: Mapping[str, JSON]) -> bool:
+    """Whether a receipt holds exactly these facts (it may hold more)."""
+    return all(name in receipt and receipt[name] == value for name, value in facts.items())
+
+
+@contextmanager
+def home_lock(path: Path, *, command: str) -> Iterator[None]:
+    """Hold the home for one command; the kernel lets go of it whatever becomes of us.
+
+    Raises HomeLocked, with who holds it and since when, and HomeError.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise unusable(path.parent, error) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(handle, 4096).decode("utf-8", "replace").strip() or "another provision"
+            raise HomeLocked(
+                f"This home is in use by {holder}.",
+                hint="Wait for it to end, or use another folder: provision all --home DIR",
+            ) from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"`provision {command}` (pid {os.getpid()})\n".encode(), 0)
+        yield
+        os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)

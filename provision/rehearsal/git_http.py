@@ -1,0 +1,234 @@
+"""The hub's git side: clone and fetch through `git http-backend`, the LFS batch API, LFS objects."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import itertools
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import parse_qs, quote
+
+from provision.rehearsal.faults import FileSlice, Reply, Request, json_reply, refusal
+from provision.rehearsal.model_repo import (
+    REPO_ID,
+    git_environment,
+    git_folder,
+    model_folder,
+    read_model_repo,
+)
+
+_LFS_JSON = "application/vnd.git-lfs+json"
+_OBJECT = re.compile(rf"/lfs/(?P<repo>{REPO_ID})/(?P<oid>[0-9a-f]{{64}})/(?P<path>.+)")
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_ROUTE = re.compile(rf"/(?P<repo>{REPO_ID}?)(?:\.git)?/(?P<rest>info/refs|git-upload-pack|info/lfs/objects/batch)")
+
+
+class LfsObjects:
+    """The cdn: large files at signed addresses, each good for its file alone and for `url_ttl_s` seconds."""
+
+    def __init__(self, root: Path, origin: str, *, url_ttl_s: float) -> None:
+        self.url_ttl_s = url_ttl_s
+        self._root = root
+        self._origin = origin
+        self._key = secrets.token_bytes(16)
+        self._serials = itertools.count(1)
+        self._revoked: set[str] = set()
+
+    def sign(self, repo: str, oid: str, path: str) -> str:
+        """An address of its own for each who asks."""
+        where = f"/lfs/{repo}/{oid}/{path}"
+        claim = f"Expires={time.time() + self.url_ttl_s:.3f}&Key-Pair-Id={next(self._serials)}"
+        return f"{self._origin}{quote(where)}?{claim}&Signature={self._signature(where, claim)}"
+
+    def revoke(self, request: Request) -> None:
+        """Let the address of this request have expired."""
+        self._revoked.add(request.query)
+
+    def answer(self, request: Request) -> Reply:
+        """The object or the part of it that is asked for; no Authorization is needed or looked at."""
+        claim, _, signature = request.query.rpartition("&Signature=")
+        if not hmac.compare_digest(signature.encode(), self._signature(request.path, claim).encode()):
+            return refusal(403, "SignatureDoesNotMatch")
+        if time.time() > float(parse_qs(claim)["Expires"][0]) or request.query in self._revoked:
+            return refusal(403, "Request has expired")
+        found = _OBJECT.fullmatch(request.path)
+        if found is None:
+            return refusal(404, "NoSuchKey")
+        source = model_folder(self._root, found["repo"]) / found["path"]
+        return file_reply(request, source, found["oid"], file=found["path"])
+
+    def _signature(self, where: str, claim: str) -> str:
+        return hmac.new(self._key, f"{where}?{claim}".encode(), "sha256").hexdigest()
+
+
+class GitHttp:
+    """Answers git and git-lfs for the repositories under `root`, each as `/ns/name` and `/ns/name.git`."""
+
+    def __init__(self, root: Path, objects: LfsObjects) -> None:
+        self._root = root.resolve()
+        self._objects = objects
+        self._lock = threading.Lock()
+        self._children: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
+
+    def answers(self, request: Request) -> bool:
+        """Whether the path is one of git's or git-lfs's."""
+        return _ROUTE.fullmatch(request.path) is not None
+
+    def answer(self, request: Request) -> Reply:
+        """The reply to a request that `answers`."""
+        route = _ROUTE.fullmatch(request.path)
+        if route is None:
+            return refusal(404, "Not Found")
+        if route["rest"].endswith("/batch"):
+            return self._batch(request, route["repo"])
+        if not git_folder(self._root, route["repo"]).is_dir():
+            return refusal(404, "Repository not found", "RepoNotFound")
+        return self._http_backend(request, f"/{route['repo']}.git/{route['rest']}")
+
+    def close(self) -> None:
+        """End every `git http-backend` that still runs."""
+        with self._lock:
+            self._closed = True
+            for child in self._children:
+                if child.poll() is None:
+                    os.killpg(child.pid, signal.SIGKILL)  # with the upload-pack that it started
+
+    def _http_backend(self, request: Request, path_info: str) -> Reply:
+        headers = request.headers
+        environment = git_environment() | {
+            "GIT_PROJECT_ROOT": str(self._root / "git"),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "GIT_PROTOCOL": headers.get("git-protocol", ""),
+            "REQUEST_METHOD": request.method,
+            "PATH_INFO": path_info,
+            "QUERY_STRING": request.query,
+            "CONTENT_TYPE": headers.get("content-type", ""),
+            "CONTENT_LENGTH": str(len(request.body)),
+            "HTTP_CONTENT_ENCODING": headers.get("content-encoding", ""),
+            "REMOTE_ADDR": "127.0.0.1",
+        }
+        pipe = subprocess.PIPE
+        with self._lock:
+            if self._closed:
+                return refusal(503, "The hub is closing")
+            child = subprocess.Popen(
+                ["git", "http-backend"],  # noqa: S607
+                env=environment,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            self._children.add(child)
+        try:
+            output, _ = child.communicate(request.body)
+        finally:
+            with self._lock:
+                self._children.discard(child)
+        return parse_cgi(output)
+
+    def _batch(self, request: Request, repo: str) -> Reply:
+        model = read_model_repo(self._root, repo)
+        if model is None:
+            return _lfs_error(404, "Repository not found")
+        try:
+            asked = json.loads(request.body)
+            download = asked["operation"] == "download"
+            wanted = [(str(item["oid"]), int(item["size"])) for item in asked["objects"]]
+        except (ValueError, KeyError, TypeError):
+            return _lfs_error(422, "Not a batch request")
+        if not download:
+            return _lfs_error(403, "This hub is read only")
+        paths = {oid: path for path, (_, oid) in model.files.items()}
+        objects = [self._object(repo, oid, size, paths.get(oid)) for oid, size in wanted]
+        return json_reply({"transfer": "basic", "hash_algo": "sha256", "objects": objects}, _LFS_JSON)
+
+    def _object(self, repo: str, oid: str, size: int, path: str | None) -> dict[str, object]:
+        if path is None:
+            return {"oid": oid, "size": size, "error": {"code": 404, "message": "Object does not exist"}}
+        href = self._objects.sign(repo, oid, path)
+        download = {"href": href, "expires_in": max(1, int(self._objects.url_ttl_s))}
+        return {"oid": oid, "size": size, "authenticated": True, "actions": {"download": download}}
+
+
+def parse_cgi(output: bytes) -> Reply:
+    """The reply that a CGI program wrote (RFC 3875, section 6); 500 when it wrote none."""
+    head, found, body = output.partition(b"\r\n\r\n")
+    if not found:
+        return refusal(500, "git http-backend ended without an answer")
+    lines = (line.partition(":") for line in head.decode("latin-1").split("\r\n"))
+    headers = {name: value.strip() for name, _, value in lines}
+    status = int(headers.pop("Status", "200").split()[0])
+    headers.pop("Content-Length", None)
+    return Reply(status, headers, body)
+
+
+def token_of(authorization: str) -> str:
+    """The token in an Authorization header: `Bearer`, or the password of `Basic`, as git sends it."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            return base64.b64decode(value).decode().partition(":")[2]
+    return value if scheme.lower() == "bearer" else ""
+
+
+def byte_range(header: str, size: int) -> tuple[int, int] | None:
+    """`start, stop` of a single byte range (RFC 9110, section 14); None when the header is to be ignored.
+
+    A range that cannot be satisfied comes back empty, as `(size, size)`.
+    """
+    found = _RANGE.fullmatch(header.strip())
+    if found is None or found[0] == "bytes=-":
+        return None
+    first, last = found[1], found[2]
+    if not first:
+        return size - min(size, int(last)), size
+    if last and int(last) < int(first):
+        return None
+    start = min(int(first), size)
+    return start, min(int(last) + 1, size) if last else size
+
+
+def file_reply(
+    request: Request, path: Path, sha256: str, *, file: str = "", headers: Mapping[str, str] | None = None
+) -> Reply:
+    """A file, or the part of it that Range (with If-Range) asks for: 200, 206 or 416."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return refusal(404, "NoSuchKey")
+    etag = f'"{sha256}"'
+    types = {".json": "application/json", ".txt": "text/plain; charset=utf-8"}
+    described = {
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Content-Type": types.get(path.suffix, "application/octet-stream"),
+        **(headers or {}),
+    }
+    wanted = None
+    if request.method == "GET" and request.headers.get("if-range", etag) == etag:
+        wanted = byte_range(request.headers.get("range", ""), size)
+    if wanted is None:
+        return Reply(200, described, FileSlice(path, 0, size, size), file)
+    start, stop = wanted
+    if start >= stop:
+        claim = {"Content-Range": f"bytes */{size}"}
+        return Reply(416, {**described, **claim}, FileSlice(path, size, size, size), file)
+    claim = {"Content-Range": f"bytes {start}-{stop - 1}/{size}"}
+    return Reply(206, {**described, **claim}, FileSlice(path, start, stop, size), file)
+
+
+def _lfs_error(status: int, message: str) -> Reply:
+    reply = json_reply({"message": message}, _LFS_JSON)
+    return Reply(status, reply.headers, reply.content)

@@ -1,0 +1,404 @@
+"""A model hub on loopback that speaks the Hugging Face download protocol, git, git-lfs and PEP 503.
+
+Two origins, as with the real one: the hub, and a cdn to which large files are redirected by signed addresses.
+The folder that it serves:
+
+    models/<ns>/<repo>/<file>, models/<ns>/<repo>.json   see model_repo
+    git/<ns>/<repo>.git                                  bare repositories
+    index/<channel>/<package>/*.whl                      wheels; a channel may be of parts: nightly/cpu
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from socketserver import TCPServer
+from typing import Any, Self
+from urllib.parse import parse_qs, quote
+
+from provision.rehearsal.faults import (
+    ArmedFaults,
+    Fault,
+    Faults,
+    Origin,
+    Reply,
+    Request,
+    bend,
+    json_reply,
+    refusal,
+)
+from provision.rehearsal.git_http import GitHttp, LfsObjects, file_reply, token_of
+from provision.rehearsal.model_repo import (
+    REPO_ID,
+    ModelRepo,
+    is_lfs,
+    list_entries,
+    model_folder,
+    read_model_repo,
+    size_and_sha256,
+)
+
+_PIECE_BYTES = 1 << 18
+_RESOLVE = re.compile(rf"/(?P<repo>{REPO_ID})/resolve/(?P<rev>[^/]+)/(?P<path>.+)")
+_MODEL_API = re.compile(rf"/api/models/(?P<repo>{REPO_ID})(?:/(?P<what>revision|tree)/(?P<rev>[^/]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One exchange: `status` 0 when nothing was answered, `sent_bytes` of body (at most one piece ahead of
+    the socket while it still runs), `range` the Range header, `file` the model file it was about."""
+
+    origin: Origin
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    status: int
+    sent_bytes: int
+    range: str | None
+    file: str
+
+
+@dataclass(slots=True)
+class _Exchange:
+    request: Request
+    status: int = 0
+    sent_bytes: int = 0
+    file: str = ""
+
+    def seen(self) -> Seen:
+        asked = self.request
+        said = (asked.origin, asked.method, asked.path, asked.headers)
+        return Seen(*said, self.status, self.sent_bytes, asked.headers.get("range"), self.file)
+
+
+class Hub:
+    """Serves `root` on 127.0.0.1 from `start` to `close`; the ports are bound, and `url` known, before.
+
+    Raises OSError when a port that was asked for is taken.
+    """
+
+    def __init__(self, root: Path, *, port: int = 0, cdn_port: int = 0, faults: Faults | None = None) -> None:
+        self.root = root
+        self.faults = faults or Faults()
+        self.closing = threading.Event()
+        self._armed = ArmedFaults(self.faults.faults)
+        self._lock = threading.Lock()
+        self._log: list[_Exchange] = []
+        self._hub = _Server(self, "hub", port)
+        try:
+            self._cdn = _Server(self, "cdn", cdn_port)
+        except OSError:
+            self._hub.server_close()
+            raise
+        self.url = f"http://127.0.0.1:{self._hub.server_port}"
+        self.cdn_url = f"http://127.0.0.1:{self._cdn.server_port}"
+        self._objects = LfsObjects(root, self.cdn_url, url_ttl_s=self.faults.url_ttl_s)
+        self._git = GitHttp(root, self._objects)
+
+    def start(self) -> Self:
+        """Begin to answer."""
+        self._hub.start()
+        self._cdn.start()
+        return self
+
+    def close(self) -> None:
+        """End at once: listeners, connections (stalled ones too), git children, threads; once is enough."""
+        self.closing.set()
+        self._git.close()
+        self._hub.stop()
+        self._cdn.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def arm(self, *faults: Fault) -> None:
+        """Let these faults happen, after those that wait already."""
+        self._armed.arm(*faults)
+
+    def disarm(self) -> None:
+        """Behave well from now on."""
+        self._armed.disarm()
+
+    @property
+    def requests(self) -> list[Seen]:
+        """Every exchange so far, in the order of arrival."""
+        with self._lock:
+            return [exchange.seen() for exchange in self._log]
+
+    def sent_by_file(self) -> dict[str, int]:
+        """Body bytes of model files written to sockets, parts of files too, by path in their repository."""
+        sent: dict[str, int] = {}
+        for seen in self.requests:
+            if seen.file and seen.sent_bytes:
+                sent[seen.file] = sent.get(seen.file, 0) + seen.sent_bytes
+        return sent
+
+    def sent_bytes(self) -> int:
+        """Body bytes of all model files together."""
+        return sum(self.sent_by_file().values())
+
+    # -- answering --------------------------------------------------------------------------------------
+
+    def note(self, request: Request) -> _Exchange:
+        """Open the account of one exchange."""
+        exchange = _Exchange(request)
+        with self._lock:
+            self._log.append(exchange)
+        return exchange
+
+    def answer(self, request: Request) -> Reply:
+        """The reply to a request, faults included."""
+        reply = self._objects.answer(request) if request.origin == "cdn" else self._route(request)
+        fault = self._armed.take(request, reply)
+        if fault is None:
+            return reply
+        if fault.kind == "expire":
+            self._objects.revoke(request)
+        return bend(fault, request, reply)
+
+    def _route(self, request: Request) -> Reply:
+        if request.path.startswith("/whl/"):
+            return _index(request, self.root / "index", request.path.removeprefix("/whl/"))
+        if self._git.answers(request):
+            return self._refused(request) or self._git.answer(request)
+        if found := _RESOLVE.fullmatch(request.path):
+            return self._refused(request) or self._resolve(request, found)
+        if found := _MODEL_API.fullmatch(request.path):
+            return self._refused(request) or self._model_api(request, found)
+        return refusal(404, "Not Found")
+
+    def _refused(self, request: Request) -> Reply | None:
+        """What a repository says to somebody whom it does not let in; None for everybody else."""
+        token = self.faults.token
+        if token is None:
+            return None
+        sent = request.headers.get("authorization", "")
+        if token_of(sent) == token:
+            message = "Access to this model is restricted and you are not in the authorized list."
+            return refusal(403, message, "GatedRepo") if self.faults.gated else None
+        message = "Invalid credentials in Authorization header" if sent else "Invalid username or password."
+        code = "" if sent else "GatedRepo" if self.faults.gated else "RepoNotFound"
+        reply = refusal(401, message, code)
+        return replace(reply, headers={**reply.headers, "WWW-Authenticate": 'Basic realm="hub"'})
+
+    def _resolve(self, request: Request, found: re.Match[str]) -> Reply:
+        repo, path = found["repo"], found["path"]
+        model = self._at(repo, found["rev"])
+        if isinstance(model, Reply):
+            return model
+        commit = {"X-Repo-Commit": model.commit}
+        if path not in model.files:
+            missing = refusal(404, "Entry not found", "EntryNotFound")
+            return replace(missing, headers={**missing.headers, **commit})
+        size, sha256 = model.files[path]
+        if not is_lfs(path):
+            source = model_folder(self.root, repo) / path
+            return file_reply(request, source, sha256, file=path, headers=commit)
+        linked = {"X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(size), "Accept-Ranges": "bytes"}
+        return Reply(302, {**commit, **linked, "Location": self._objects.sign(repo, sha256, path)}, file=path)
+
+    def _at(self, repo: str, rev: str) -> ModelRepo | Reply:
+        model = read_model_repo(self.root, repo)
+        if model is None:
+            return refusal(404, "Repository not found", "RepoNotFound")
+        if rev not in ("main", model.commit):
+            return refusal(404, f"Invalid rev id: {rev}", "RevisionNotFound")
+        return model
+
+    def _model_api(self, request: Request, found: re.Match[str]) -> Reply:
+        model = self._at(found["repo"], found["rev"] or "main")
+        if isinstance(model, Reply):
+            return model
+        if found["what"] == "tree":
+            recursive = parse_qs(request.query).get("recursive", ["false"])[0].lower() in ("true", "1")
+            return json_reply(list_entries(self.root, model, recursive=recursive))
+        siblings = [{"rfilename": path} for path in sorted(model.files)]
+        named = {"id": model.repo, "modelId": model.repo, "sha": model.commit, "tags": []}
+        return json_reply({**named, "private": False, "gated": self.faults.gated, "siblings": siblings})
+
+
+def _index(request: Request, index: Path, rest: str) -> Reply:
+    """A page of the simple index (PEP 503), or a wheel."""
+    parts = [part for part in rest.split("/") if part]
+    if any(part.startswith(".") for part in parts):
+        return refusal(404, "Not Found")
+    place = index.joinpath(*parts)
+    if place.suffix == ".whl" and place.is_file():
+        return file_reply(request, place, size_and_sha256(place)[1])
+    if not place.is_dir():
+        return refusal(404, "Not Found")
+    wheels = sorted(place.glob("*.whl"))
+    here = "/".join(["/whl", *map(quote, parts)])
+    if wheels:
+        sums = {wheel.name: size_and_sha256(wheel)[1] for wheel in wheels}
+        links = {f"{here}/{quote(name)}#sha256={sha256}": name for name, sha256 in sums.items()}
+    else:
+        folders = sorted(child.name for child in place.iterdir() if child.is_dir())
+        links = {f"{here}/{quote(name)}/": name for name in folders}
+    body = "".join(f'<a href="{escape(href)}">{escape(name)}</a><br>\n' for href, name in links.items())
+    page = f"<!DOCTYPE html>\n<html><head><title>Simple index</title></head><body>\n{body}</body></html>\n"
+    return Reply(200, {"Content-Type": "text/html; charset=utf-8"}, page.encode())
+
+
+class _Server(ThreadingHTTPServer):
+    """One origin; knows its open connections, so that `stop` never waits for a client."""
+
+    allow_reuse_port = False  # newer Pythons would share a taken port
+    request_queue_size = 128
+
+    def __init__(self, hub: Hub, origin: Origin, port: int) -> None:
+        self.hub = hub
+        self.origin = origin
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    def server_bind(self) -> None:
+        # Without HTTPServer's look-up of the host's name, which can take seconds on macOS.
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
+
+    def start(self) -> None:
+        self._threads.append(threading.Thread(target=self._accept, daemon=True))
+        self._threads[0].start()
+
+    def stop(self) -> None:
+        with suppress(OSError):  # a connection wakes the one who waits for connections
+            socket.create_connection(("127.0.0.1", self.server_port), timeout=1).close()
+        for thread in self._threads[:1]:
+            thread.join(timeout=5)
+        self.server_close()
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads[1:]:
+            thread.join(timeout=5)
+
+    def _accept(self) -> None:
+        while not self.hub.closing.is_set():
+            self.handle_request()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        arguments = (request, client_address)
+        thread = threading.Thread(target=self.process_request_thread, args=arguments, daemon=True)
+        with self._lock:
+            self._open.add(request)
+        self._threads[1:] = [thread, *(other for other in self._threads[1:] if other.is_alive())]
+        thread.start()
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that went away is its own affair; anything else is a mistake of the hub and is shown.
+        if not (isinstance(sys.exception(), ConnectionError) or self.hub.closing.is_set()):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_GET(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.server.origin, self.command, self.path, headers, self._body(headers))
+        exchange = self.server.hub.note(request)
+        reply = self.server.hub.answer(request)
+        exchange.status, exchange.file = reply.status, reply.file
+        if reply.status:
+            self._send_head(reply)
+            if self.command != "HEAD":
+                self._send_body(reply, exchange)
+        self._end(reply)
+
+    do_HEAD = do_POST = do_GET  # noqa: N815
+
+    def version_string(self) -> str:
+        return "rehearsal"
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: `Hub.requests` is the log."""
+
+    def _body(self, headers: Mapping[str, str]) -> bytes:
+        if headers.get("transfer-encoding", "").lower() != "chunked":
+            return self.rfile.read(int(headers.get("content-length", 0)))
+        body = bytearray()
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():  # trailers
+            pass
+        return bytes(body)
+
+    def _send_head(self, reply: Reply) -> None:
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        if reply.framing == "length":
+            self.send_header("Content-Length", str(reply.length))
+        elif reply.framing == "chunked":
+            self.send_header("Transfer-Encoding", "chunked")
+        if reply.framing == "close" or reply.ending != "keep":
+            self.close_connection = True
+        self.end_headers()
+
+    def _send_body(self, reply: Reply, exchange: _Exchange) -> None:
+        rate = self.server.hub.faults.rate_bytes_s
+        size = _PIECE_BYTES if rate is None else max(1, min(_PIECE_BYTES, int(rate / 20)))
+        chunked = reply.framing == "chunked"
+        left = reply.stop_after
+        began = time.monotonic()
+        for piece in reply.pieces(size):
+            part = piece if left is None else piece[:left]
+            if chunked:
+                self.connection.sendall(b"%x\r\n" % len(piece))
+            self._write(part, exchange)
+            if left is not None and (left := left - len(part)) <= 0:
+                return
+            if chunked:
+                self.connection.sendall(b"\r\n")
+            if rate is not None:
+                self.server.hub.closing.wait(began + exchange.sent_bytes / rate - time.monotonic())
+        if chunked:
+            self.connection.sendall(b"0\r\n\r\n")
+
+    def _write(self, piece: bytes, exchange: _Exchange) -> None:
+        view = memoryview(piece)
+        # Counted before it is sent: whoever has received the last byte finds it in the account.
+        exchange.sent_bytes += len(view)
+        try:
+            while view:
+                view = view[self.connection.send(view) :]
+        finally:
+            exchange.sent_bytes -= len(view)
+
+    def _end(self, reply: Reply) -> None:
+        if reply.ending == "keep":
+            return
+        self.close_connection = True
+        if reply.ending == "stall":
+            # Nothing more, until the client or the hub hangs up.
+            while self.connection.recv(_PIECE_BYTES):
+                pass
+        elif reply.ending == "reset":
+            # Linger 0 makes close send RST; socketserver's own end would send FIN before it.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            socket.close(self.connection.detach())

@@ -1,0 +1,107 @@
+"""The loop over steps: check, apply what is not satisfied, check again. It knows no concrete step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+
+from provision.errors import Interrupted, NotSatisfied, ProvisionError
+from provision.events import ApplyStarted, FindingSeen, StepFinished, StepStarted
+from provision.finding import Finding, Verdict, worst
+from provision.step import Context, Report, Step, StepReport
+
+ROUNDS = 12
+"""How often a step may be checked and mended; each round mends another finding."""
+
+
+def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
+    """Run steps, each as soon as those that it needs are satisfied, at the same time where they allow.
+
+    With `apply` false nothing is changed and nothing waits. A step that fails leaves the others running; those
+    that need it are reported as waiting. Raises Interrupted, after children have been ended.
+    """
+    started = ctx.machine.clock()
+    futures: dict[str, Future[StepReport]] = {}
+    pool = ThreadPoolExecutor(max_workers=max(1, len(steps)), thread_name_prefix="step")
+    try:
+        for step in steps:
+            needs = [futures[name] for name in step.needs if name in futures]
+            futures[step.name] = pool.submit(_run_when_ready, step, needs, ctx.stamped(step.name), apply)
+        wait(futures.values(), return_when=FIRST_EXCEPTION)
+        reports = tuple(future.result() for future in futures.values())
+    except BaseException:
+        ctx.machine.interrupt()
+        pool.shutdown(wait=False, cancel_futures=True)
+        wait(futures.values(), timeout=3)
+        raise
+    pool.shutdown()
+    return Report(reports, ctx.machine.clock() - started)
+
+
+def _run_when_ready(step: Step, needs: Sequence[Future[StepReport]], ctx: Context, apply: bool) -> StepReport:
+    if apply:
+        for need in needs:
+            if not need.result().satisfied:
+                return StepReport(step.name, (), changed=False, seconds=0, waits_for=need.result().name)
+    ctx.machine.check_interrupted()
+    return run_step(step, ctx, apply=apply)
+
+
+def run_step(step: Step, ctx: Context, *, apply: bool) -> StepReport:
+    """Check one step and, with `apply`, mend it. Its ProvisionError becomes part of its report."""
+    started = ctx.machine.clock()
+    findings: tuple[Finding, ...] = ()
+    applied: list[Finding] = []
+    error: ProvisionError | None = None
+    try:
+        for _ in range(ROUNDS):
+            ctx.emit(StepStarted(again=bool(applied)))
+            findings = tuple(step.check(ctx))
+            todo = _next_to_mend(findings) if apply and step.apply else None
+            if todo is None or step.apply is None:
+                break
+            _refuse_twice(step, todo, applied)
+            ctx.emit(ApplyStarted(finding_id=todo.id, says=todo.fix.says if todo.fix else todo.says))
+            applied.append(todo)
+            step.apply(ctx, todo)
+    except Interrupted:
+        raise
+    except ProvisionError as failure:
+        error = failure
+    for finding in findings:
+        ctx.emit(FindingSeen(finding=finding))
+    report = StepReport(step.name, findings, bool(applied), ctx.machine.clock() - started, error=_error_json(error))
+    ctx.emit(
+        StepFinished(
+            verdict=str(report.verdict),
+            says=_summary(report, error),
+            changed=report.changed,
+            seconds=report.seconds,
+        )
+    )
+    return report
+
+
+def _next_to_mend(findings: Sequence[Finding]) -> Finding | None:
+    if worst(findings) is Verdict.BLOCKED:
+        return None
+    return next((finding for finding in findings if finding.verdict is Verdict.FIXABLE), None)
+
+
+def _refuse_twice(step: Step, todo: Finding, applied: Sequence[Finding]) -> None:
+    if any(done.id == todo.id and done.subject == todo.subject for done in applied):
+        raise NotSatisfied(
+            f"{step.name}: {todo.says} This was mended a moment ago, and is still so; that is our bug.",
+            hint="provision doctor --json",
+        )
+
+
+def _error_json(error: ProvisionError | None) -> dict[str, object] | None:
+    return None if error is None else {"code": error.code, "message": error.message, "hint": error.hint}
+
+
+def _summary(report: StepReport, error: ProvisionError | None) -> str:
+    if error is not None:
+        return error.message
+    notable = [finding for finding in report.findings if finding.verdict is report.verdict]
+    return "; ".join(finding.says for finding in notable) if notable else "nothing to check"

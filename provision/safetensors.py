@@ -1,0 +1,252 @@
+"""The header of a safetensors file, read without the library and without the weights.
+
+The format: eight bytes, little endian, the length of a JSON object; that object; the tensors' bytes. See
+https://github.com/huggingface/safetensors#format. The object names every tensor, its dtype, shape and place:
+a few hundred kB from the front of a remote file tell what the whole is, and how large it must be.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+LENGTH_BYTES = 8
+HEADER_LIMIT_BYTES = 100_000_000
+"""The format's own limit; what lies above is no header."""
+
+Architecture = Literal["sdxl", "sd1", "sd2", "sd3", "flux", "unknown"]
+Precision = Literal["fp16", "bf16", "fp32", "fp8", "mixed", "other"]
+
+_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8,
+    "U16": 16, "I16": 16, "F16": 16, "BF16": 16,
+    "U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
+_PRECISIONS: Mapping[str, Precision] = {
+    "F16": "fp16", "BF16": "bf16", "F32": "fp32", "F8_E4M3": "fp8", "F8_E5M2": "fp8", "F64": "other",
+}  # fmt: skip
+_NEARLY_ALL = 0.99
+_ARCHITECTURES: tuple[tuple[Architecture, tuple[str, ...]], ...] = (
+    (
+        "sdxl",
+        (
+            "model.diffusion_model.",
+            "conditioner.embedders.0.",
+            "conditioner.embedders.1.",
+            "first_stage_model.",
+        ),
+    ),
+    ("sd3", ("model.diffusion_model.joint_blocks.",)),
+    ("flux", ("model.diffusion_model.double_blocks.",)),
+    ("flux", ("double_blocks.",)),
+    ("sd2", ("model.diffusion_model.", "cond_stage_model.model.")),
+    ("sd1", ("model.diffusion_model.", "cond_stage_model.transformer.")),
+)
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs", "a Git LFS pointer, which stands for the file but is not the file"),
+    (b"PK\x03\x04", "a zip archive, the form of a pickled PyTorch checkpoint (.ckpt, .pt)"),
+    (b"\x80\x02", "a Python pickle, the form of an old PyTorch checkpoint (.ckpt, .pt)"),
+    (b"\x80\x04", "a Python pickle, the form of an old PyTorch checkpoint (.ckpt, .pt)"),
+    (b"GGUF", "a GGUF file"),
+    (b"\x00\x05\x16\x07", "an AppleDouble file (the ._ twin that macOS writes on foreign disks)"),
+    (b"\x1f\x8b", "a gzip archive"),
+)
+
+
+class NotSafetensors(ValueError):
+    """These bytes do not begin a safetensors file; the message says what they look like."""
+
+
+class HeaderTruncated(ValueError):
+    """So far so good, but the header goes on: `needed_bytes` from the start of the file hold all of it."""
+
+    def __init__(self, needed_bytes: int, seen_bytes: int) -> None:
+        super().__init__(f"The header needs the first {needed_bytes:,} bytes of the file; {seen_bytes:,} are here.")
+        self.needed_bytes = needed_bytes
+        self.seen_bytes = seen_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SafetensorsHeader:
+    """What a header tells. `dtypes` holds the bytes of each dtype; `file_size_bytes` is the whole file's."""
+
+    header_bytes: int
+    tensor_count: int
+    dtypes: Mapping[str, int]
+    data_bytes: int
+    metadata: Mapping[str, str]
+    architecture: Architecture
+    precision: Precision
+
+    @property
+    def file_size_bytes(self) -> int:
+        """The size that the complete file has: length, header, data."""
+        return LENGTH_BYTES + self.header_bytes + self.data_bytes
+
+
+def describe_bytes(prefix: bytes) -> str:
+    """What a file looks like by its first bytes, as words that follow "it is"."""
+    if not prefix:
+        return "nothing at all (0 bytes)"
+    for magic, says in _MAGIC:
+        if prefix.startswith(magic):
+            return says
+    if not prefix.strip(b"\0"):
+        return f"only zeros ({len(prefix):,} bytes of them)"
+    text = _text_of(prefix)
+    if text is None:
+        return f"something else (first bytes {prefix[:8].hex(' ')})"
+    start = text.lstrip().lower()
+    quoted = f"“{' '.join(text.split())[:80]}”"
+    if start.startswith(("<!doctype html", "<html", "<head", "<body")):
+        return f"an HTML page: {quoted}"
+    if start.startswith("<?xml"):
+        return f"an XML answer: {quoted}"
+    if start.startswith(("{", "[")):
+        return f"a JSON answer: {quoted}"
+    return f"text: {quoted}"
+
+
+def _text_of(prefix: bytes) -> str | None:
+    start = prefix[:256]
+    for cut in range(min(4, len(start))):  # the last character may be cut in two: up to three of its bytes
+        try:
+            text = start[: len(start) - cut].decode("utf-8-sig")
+        except UnicodeDecodeError:
+            continue
+        return text if text.strip() and all(char.isprintable() or char in "\r\n\t" for char in text) else None
+    return None
+
+
+def header_length(prefix: bytes) -> int:
+    """The length of the JSON header in bytes, from the file's first eight (more help to name a stranger).
+
+    Raises NotSafetensors when it is below 2 or over 100 MB: then these are the first bytes of something else.
+    """
+    if len(prefix) < LENGTH_BYTES:
+        raise _stranger(prefix)
+    length = int.from_bytes(prefix[:LENGTH_BYTES], "little")
+    if not 2 <= length <= HEADER_LIMIT_BYTES:
+        raise _stranger(prefix)
+    return length
+
+
+def parse_safetensors_header(prefix: bytes) -> SafetensorsHeader:
+    """Read the header from the first bytes of a file.
+
+    Raises HeaderTruncated when more bytes are needed (it says how many), NotSafetensors for anything that is
+    not a header: not JSON, tensors that overlap or leave holes, sizes that do not fit the shapes.
+    """
+    length = header_length(prefix)
+    if prefix[LENGTH_BYTES : LENGTH_BYTES + 4] == b"\0\0\0\0":
+        raise _broken("it holds zeros where text should be")
+    if prefix[LENGTH_BYTES : LENGTH_BYTES + 1] not in (b"{", b""):
+        raise _stranger(prefix)
+    end = LENGTH_BYTES + length
+    if len(prefix) < end:
+        raise HeaderTruncated(end, len(prefix))
+    entries = _load(prefix[LENGTH_BYTES:end])
+    metadata = _metadata(entries.pop("__metadata__", {}))
+    places: list[tuple[int, int]] = []
+    dtypes: dict[str, int] = {}
+    for name, entry in entries.items():
+        dtype, begin, stop = _tensor(name, entry)
+        places.append((begin, stop))
+        dtypes[dtype] = dtypes.get(dtype, 0) + stop - begin
+    return SafetensorsHeader(
+        header_bytes=length,
+        tensor_count=len(entries),
+        dtypes=dtypes,
+        data_bytes=_covered(places),
+        metadata=metadata,
+        architecture=judge_architecture(entries),
+        precision=judge_precision(dtypes),
+    )
+
+
+def judge_architecture(names: Iterable[str]) -> Architecture:
+    """The kind of one-file checkpoint, by its tensors' names; "unknown" also for parts (a UNet, a LoRA)."""
+    starts = tuple({prefix for _, needed in _ARCHITECTURES for prefix in needed})
+    seen = {start for name in names for start in starts if name.startswith(start)}
+    return next((kind for kind, needed in _ARCHITECTURES if seen.issuperset(needed)), "unknown")
+
+
+def judge_precision(dtypes: Mapping[str, int]) -> Precision:
+    """The precision that at least 99% of the floating-point bytes have, else "mixed".
+
+    Integer tensors (position ids) do not count; "other" is a file without floating point, or in float64.
+    """
+    sizes: dict[Precision, int] = {}
+    for dtype, size in dtypes.items():
+        if dtype in _PRECISIONS:
+            sizes[_PRECISIONS[dtype]] = sizes.get(_PRECISIONS[dtype], 0) + size
+    total = sum(sizes.values())
+    if not total:
+        return "other"
+    most, size = max(sizes.items(), key=lambda item: item[1])
+    return most if size >= _NEARLY_ALL * total else "mixed"
+
+
+def _stranger(prefix: bytes) -> NotSafetensors:
+    return NotSafetensors(f"This is not a safetensors file; it is {describe_bytes(prefix)}.")
+
+
+def _broken(why: str) -> NotSafetensors:
+    return NotSafetensors(f"The safetensors header is damaged: {why}.")
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands in it twice")
+    return found
+
+
+def _load(raw: bytes) -> dict[str, object]:
+    try:
+        loaded = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        zeros = ", it holds zeros where text should be" if b"\0\0\0\0" in raw else ""
+        raise _broken(f"it cannot be read as JSON{zeros} ({error})") from error
+    if not isinstance(loaded, dict):
+        raise _broken("it is not a JSON object")
+    return loaded
+
+
+def _metadata(found: object) -> Mapping[str, str]:
+    if not isinstance(found, dict):
+        raise _broken("its metadata is not an object")
+    return {str(key): str(value) for key, value in found.items()}
+
+
+def _tensor(name: str, entry: object) -> tuple[str, int, int]:
+    if not isinstance(entry, dict):
+        raise _broken(f"the entry of {name[:80]!r} is not an object")
+    dtype, shape, place = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
+    sizes, offsets = _naturals(shape), _naturals(place)
+    if not isinstance(dtype, str) or sizes is None or offsets is None or len(offsets) != 2:
+        raise _broken(f"the entry of {name[:80]!r} lacks a dtype, a shape or its place")
+    begin, stop = offsets
+    bits = _BITS.get(dtype)  # a dtype younger than this table is taken on trust
+    if begin > stop or (bits is not None and math.prod(sizes) * bits != (stop - begin) * 8):
+        raise _broken(f"{name[:80]!r} has a size that does not fit its shape")
+    return dtype, begin, stop
+
+
+def _naturals(found: object) -> tuple[int, ...] | None:
+    if not isinstance(found, list):
+        return None
+    numbers = tuple(x for x in found if type(x) is int and 0 <= x < 2**63)
+    return numbers if len(numbers) == len(found) else None
+
+
+def _covered(places: list[tuple[int, int]]) -> int:
+    end = 0
+    for begin, stop in sorted(places):
+        if begin != end:
+            raise _broken(f"its tensors {'overlap' if begin < end else 'leave a hole'} at byte {end:,}")
+        end = stop
+    return end

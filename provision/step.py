@@ -1,0 +1,184 @@
+"""A step checks one part of the machine and applies what is missing; a context is what it works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from provision.events import Emit, Event, Note, Output, Progress
+from provision.finding import JSON, Finding, Verdict, worst
+from provision.home import Home
+from provision.machine import Machine
+from provision.manifest import Manifest
+from provision.receipts import Receipts
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the person asked for beside the manifest."""
+
+    backend: str = "auto"
+    precision: str = "fp16"
+    deep: bool = False
+    yes: bool = False
+    rehearsal: bool = False
+    endpoint: str = "https://huggingface.co"
+    """The hub: `HF_ENDPOINT`, or the rehearsal's."""
+
+
+def never(question: str) -> bool:
+    """The consent of nobody: for checks, which must not ask."""
+    return False
+
+
+def silent(event: Event) -> None:
+    """An emit that nobody listens to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything that a step may use; frozen, and passed, never global.
+
+    `consent` asks the person a yes-or-no question and raises ConsentNeeded where nobody can answer.
+    """
+
+    machine: Machine
+    manifest: Manifest
+    home: Home
+    options: Options = field(default_factory=Options)
+    emit: Emit = silent
+    consent: Callable[[str], bool] = never
+
+    @property
+    def receipts(self) -> Receipts:
+        """Proofs of costly work, kept in the home."""
+        return Receipts(self.home.state / "receipts")
+
+    def note(self, says: str) -> None:
+        """Tell the person one sentence now."""
+        self.emit(Note(says=says))
+
+    def output(self, line: str) -> None:
+        """Pass on a line that a program said."""
+        self.emit(Output(line=line))
+
+    def progress(self, subject: str, done: int, total: int | None = None, unit: str = "bytes") -> None:
+        """Say how far something is."""
+        self.emit(Progress(subject=subject, done=done, total=total, unit=unit))
+
+    def stamped(self, step: str) -> Context:
+        """The same context, whose events carry the step's name."""
+        emit = self.emit
+
+        def stamp(event: Event) -> None:
+            emit(event if event.step else replace(event, step=step))
+
+        return replace(self, emit=stamp)
+
+
+Check = Callable[[Context], Iterable[Finding]]
+Apply = Callable[[Context, Finding], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A named part of the machine. `apply` is None where only a person can act."""
+
+    name: str
+    needs: tuple[str, ...]
+    check: Check
+    apply: Apply | None = None
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What a step saw in the end, and whether it changed anything."""
+
+    name: str
+    findings: tuple[Finding, ...]
+    changed: bool
+    seconds: float
+    error: dict[str, JSON] | None = None
+    waits_for: str | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of its findings; BLOCKED when it failed or never ran."""
+        if self.error is not None or self.waits_for is not None:
+            return Verdict.BLOCKED
+        return worst(self.findings)
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether nothing is left to do here."""
+        return self.verdict in (Verdict.OK, Verdict.WARN)
+
+    def to_json(self) -> dict[str, JSON]:
+        """The step in the report."""
+        return {
+            "name": self.name,
+            "ok": self.satisfied,
+            "verdict": str(self.verdict),
+            "changed": self.changed,
+            "seconds": round(self.seconds, 3),
+            "findings": [finding.to_json() for finding in self.findings],
+            "error": self.error,
+            "waits_for": self.waits_for,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a whole run saw and did."""
+
+    steps: tuple[StepReport, ...]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether every step is satisfied."""
+        return all(step.satisfied for step in self.steps)
+
+    @property
+    def changed(self) -> bool:
+        """Whether any step changed anything."""
+        return any(step.changed for step in self.steps)
+
+    def step(self, name: str) -> StepReport:
+        """The report of one step; raises KeyError."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(name)
+
+    def total(self, quantity: str) -> int:
+        """The sum of a number of bytes over all findings that ask for work."""
+        return sum(
+            finding.quantity(quantity)
+            for step in self.steps
+            for finding in step.findings
+            if finding.verdict is Verdict.FIXABLE
+        )
+
+    def to_json(self) -> dict[str, JSON]:
+        """The last line of `--json`."""
+        return {
+            "schema": 1,
+            "type": "report",
+            "ok": self.ok,
+            "changed": self.changed,
+            "seconds": round(self.seconds, 3),
+            "steps": [step.to_json() for step in self.steps],
+        }
+
+
+def planned_disk_bytes(ctx: Context, writers: Sequence[Step]) -> int:
+    """Bytes that the fixes of `writers` will add to the disk: what the plan really writes."""
+    quiet = replace(ctx, emit=silent)
+    return sum(
+        finding.quantity("disk_bytes")
+        for step in writers
+        for finding in step.check(quiet)
+        if finding.verdict is Verdict.FIXABLE
+    )

@@ -1,0 +1,1 @@
+"""What `all` does, one module a step; `registry` holds them in order."""

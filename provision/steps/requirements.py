@@ -1,0 +1,158 @@
+"""ComfyUI's own packages: resolved as of the checked-out commit, with the torch that is there held fixed.
+
+Today's unpinned packages break older releases (v0.3.64 does not start with them), so the resolver is given the
+commit's date plus `comfyui.requirements_days`. The proof is ComfyUI's own `--quick-test-for-ci`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from provision import packages
+from provision.errors import EngineError
+from provision.finding import JSON, Finding, Fix, fixable, ok
+from provision.receipts import same_facts
+from provision.step import Context, Step
+from provision.steps.server import server_argv
+
+MAC_DOWNLOAD_BYTES, MAC_DISK_BYTES = 330 * 10**6, 1100 * 10**6
+LINUX_DOWNLOAD_BYTES, LINUX_DISK_BYTES = 360 * 10**6, 1200 * 10**6
+REHEARSAL_BYTES = 20 * 10**6
+QUICK_TEST_TIMEOUT_S = 600
+HELD = ("torch", "torchvision", "torchaudio")
+
+
+def check_requirements(ctx: Context) -> Iterable[Finding]:
+    """Are all packages there that this revision asks for, and has it been seen to import?"""
+    asked = ctx.home.comfyui / "requirements.txt"
+    if not asked.is_file():
+        yield _missing(ctx, "ComfyUI's packages follow when ComfyUI is here.", everything=True)
+        return
+    versions = packages.installed_versions(ctx.home.venv)
+    unmet = packages.unmet(packages.asked_packages(asked), versions, target_python(ctx))
+    if unmet:
+        yield _unmet_finding(ctx, unmet, everything=len(versions) < 10)
+        return
+    facts, receipt = proof_facts(ctx), ctx.receipts.read("requirements")
+    if same_facts(receipt, facts):
+        seen = str(receipt["when"])[:10]
+        yield ok("req-ready", "packages", f"{len(versions)} packages, as this revision asks; it imported on {seen}")
+    else:
+        yield fixable(
+            "req-unproven", "packages", "ComfyUI has not been seen to import with these packages.",
+            fix=Fix("It is started with --quick-test-for-ci, which imports everything and ends."),
+        )  # fmt: skip
+
+
+def _unmet_finding(ctx: Context, unmet: list[tuple[str, str | None]], *, everything: bool) -> Finding:
+    line, have = unmet[0]
+    what = f"{line} is asked for, {have} is here" if have else f"{line} is missing"
+    more = f", and {len(unmet) - 1} more" if len(unmet) > 1 else ""
+    frontend = next((have for line, have in unmet if line.startswith("comfyui-frontend-package")), "")
+    id = "req-missing"
+    if len(unmet) == 1 and frontend != "":
+        id = "frontend-missing" if frontend is None else "frontend-old"
+    return _missing(ctx, f"{what}{more}.", id=id, everything=everything)
+
+
+def _missing(ctx: Context, says: str, *, everything: bool, id: str = "req-missing") -> Finding:
+    mac = ctx.machine.system == "Darwin"
+    download = MAC_DOWNLOAD_BYTES if mac else LINUX_DOWNLOAD_BYTES
+    disk = MAC_DISK_BYTES if mac else LINUX_DISK_BYTES
+    if ctx.options.rehearsal:
+        download = disk = REHEARSAL_BYTES
+    elif not everything:
+        download, disk = download // 10, disk // 10
+    return fixable(
+        id, "packages", says,
+        fix=Fix("uv installs them as of the revision's date, with torch held."),
+        download_bytes=download, disk_bytes=disk,
+    )  # fmt: skip
+
+
+def target_python(ctx: Context) -> str:
+    """The target Python's `3.12`, from the environment's folder; the manifest's where there is none yet."""
+    folder = packages.site_packages(ctx.home.venv)
+    return folder.parent.name.removeprefix("python") if folder else ctx.manifest.python.version
+
+
+def proof_facts(ctx: Context) -> dict[str, JSON]:
+    """What the proof of the imports depends on: revision, requirements, every installed version."""
+    versions = packages.installed_versions(ctx.home.venv)
+    listing = "\n".join(f"{name}=={version}" for name, version in sorted(versions.items()))
+    return {
+        "commit": ctx.receipts.read("comfyui").get("commit"),
+        "requirements": _digest(ctx.home.comfyui / "requirements.txt"),
+        "packages": hashlib.sha256(listing.encode()).hexdigest(),
+        "python": target_python(ctx),
+    }
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def apply_requirements(ctx: Context, finding: Finding) -> None:
+    """Install what is asked for, or prove that ComfyUI imports. Raises PackageError, EngineError."""
+    if finding.id == "req-unproven":
+        prove(ctx)
+    else:
+        install(ctx)
+
+
+def install(ctx: Context) -> None:
+    """Install the requirements as of the revision's date, torch held. Raises PackageError."""
+    asked = ctx.home.comfyui / "requirements.txt"
+    versions = packages.installed_versions(ctx.home.venv)
+    lines = packages.asked_packages(asked)
+    if "torchaudio" not in versions and any(packages.normalised(line).startswith("torchaudio") for line in lines):
+        from provision.steps.torch import install_torch_set
+
+        ctx.note("This revision of ComfyUI asks for torchaudio: torch's set is completed with it.")
+        install_torch_set(ctx, audio=True)
+        versions = packages.installed_versions(ctx.home.venv)
+    held = ctx.home.state / "held.txt"
+    held.write_text("".join(f"{name}=={versions[name]}\n" for name in HELD if name in versions), encoding="utf-8")
+    until = resolved_until(ctx)
+    dated = packages.pip_install(ctx, "-r", asked, "--override", held, "--exclude-newer", until)
+    if not dated.ok and lacks_times(dated.out + dated.err):
+        ctx.note(
+            "The package index gives no upload times: packages are resolved as of today, not of the revision's date."
+        )
+        packages.must_install(ctx, "-r", asked, "--override", held, what="ComfyUI's packages")
+    elif not dated.ok:
+        raise packages.package_error("ComfyUI's packages", dated)
+
+
+def resolved_until(ctx: Context) -> str:
+    """The day after which packages are not taken: the commit's date plus the manifest's days (`2025-10-19`)."""
+    date = str(ctx.receipts.read("comfyui").get("date") or ctx.machine.timestamp())
+    days = timedelta(days=ctx.manifest.comfyui.requirements_days)
+    return (datetime.fromisoformat(date) + days).date().isoformat()
+
+
+def lacks_times(text: str) -> bool:
+    """Whether uv says that the index gives no upload times, so that `--exclude-newer` left nothing (uv 16846)."""
+    return "upload" in text and ("time" in text or "date" in text)
+
+
+def prove(ctx: Context) -> None:
+    """Start ComfyUI with `--quick-test-for-ci`. Raises EngineError with what it said and what that means."""
+    ctx.note("ComfyUI imports everything once (--quick-test-for-ci) ...")
+    argv = [*server_argv(ctx), "--quick-test-for-ci"]
+    ran = ctx.machine.run(argv, cwd=ctx.home.comfyui, timeout_s=QUICK_TEST_TIMEOUT_S, on_line=ctx.output)
+    if not ran.ok:
+        how = "took too long" if ran.code is None else f"ended with {ran.code}"
+        raise EngineError(
+            f"ComfyUI does not start: its own quick test {how}.\n{ran.tail()}", hint="provision logs --tool"
+        )
+    ctx.receipts.write("requirements", when=ctx.machine.timestamp(), until=resolved_until(ctx), **proof_facts(ctx))
+
+
+REQUIREMENTS = Step(
+    "requirements", needs=("torch", "comfyui"), check=check_requirements, apply=apply_requirements,
+    about="the packages that this revision of ComfyUI asks for",
+)  # fmt: skip
