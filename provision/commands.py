@@ -13,9 +13,9 @@ from provision.console import Console, tabulate
 from provision.errors import UsageError
 from provision.finding import JSON, Verdict
 from provision.manifest import Manifest, load_manifest, manifest_names
-from provision.receipts import home_lock, write_json
+from provision.receipts import write_json
 from provision.runner import run
-from provision.session import Session, Wish
+from provision.session import Session, Wish, hold_home
 from provision.step import Report, Step, StepReport
 
 PUBLISHED = "published: 2 to 3 s, warm, on a 14-inch M1 Pro with 16 GB"
@@ -26,9 +26,7 @@ def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
     from provision.steps.registry import STEPS
 
     ctx = at.ctx
-    ctx.home.prepare()
-    at.console.keep_log(at.log)
-    with home_lock(ctx.home.state / "lock", command=at.command):
+    with hold_home(at):
         _say_licence(at)
         report = run(STEPS, ctx, apply=True)
         facts = _run_facts(at, report)
@@ -120,8 +118,7 @@ def doctor(at: Session, *, fix: bool, only: Sequence[str]) -> bool:
     if not fix:
         report = run(STEPS, at.ctx, apply=False)
     else:
-        at.ctx.home.prepare()
-        with home_lock(at.ctx.home.state / "lock", command="doctor --fix"):
+        with hold_home(at):
             report = run(STEPS, at.ctx, apply=True)
     if only:
         report = Report(tuple(_only(step, only) for step in report.steps), report.seconds)
@@ -154,9 +151,7 @@ def download(at: Session, what: str | None, to: Path | None) -> bool:
 
     ctx = at.ctx
     _say_licence(at)
-    ctx.home.prepare()
-    at.console.keep_log(at.log)
-    with home_lock(ctx.home.state / "lock", command="download"):
+    with hold_home(at):
         if to is not None:
             return _download_to(at, to.expanduser().absolute())
         report = run((TOOLS, MODELS), ctx, apply=True)
@@ -208,7 +203,7 @@ def uninstall(at: Session) -> bool:
             f"Pictures in {home.comfyui / 'output'} and models go too. To remove it all: provision uninstall --yes"
         )
         return True
-    with home_lock(home.state / "lock", command="uninstall"):
+    with hold_home(at):
         _stop_server(at)
         shutil.rmtree(home.root)
     at.console.data(f"Removed {home.root}.")

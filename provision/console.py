@@ -48,6 +48,8 @@ class Console:
 
     def keep_log(self, path: Path) -> None:
         """Write every event as text to a log from now on."""
+        if self._log is not None:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         self._log = path.open("a", encoding="utf-8", buffering=1)
         self._log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} provision {' '.join(sys.argv[1:])}\n")

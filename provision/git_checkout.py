@@ -6,7 +6,6 @@ GitPython runs git. There is no `git clone`: the folder may already hold a model
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from provision.errors import GitError
 
 if TYPE_CHECKING:
-    from git import Repo
+    from git import Git
 
 RELEASE = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -44,19 +43,13 @@ class State:
     trouble: str = ""
 
 
-def open_repo(folder: Path) -> Repo:
-    """The repository of this folder and no other, whatever GIT_* the caller's environment holds.
+def git_in(folder: Path) -> Git:
+    """GitPython's git for this folder and no other, whatever GIT_* the caller's environment holds."""
+    from git import Git
 
-    Raises GitError when it is none.
-    """
-    from git import InvalidGitRepositoryError, NoSuchPathError, Repo
-
-    try:
-        repo = Repo(folder, search_parent_directories=False)
-    except (InvalidGitRepositoryError, NoSuchPathError, ValueError, OSError) as error:
-        raise GitError(f"{folder} is not a git repository.", hint="provision all") from error
-    repo.git.update_environment(**_environment(folder))
-    return repo
+    git = Git(folder)
+    git.update_environment(**_environment(folder))
+    return git
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -84,12 +77,10 @@ def read_state(folder: Path) -> State:
         path for name in ("index.lock", "shallow.lock", "HEAD.lock") if (path := folder / ".git" / name).exists()
     )
     try:
-        repo = open_repo(folder)
-        head = repo.git.rev_parse("--verify", "HEAD^{commit}")
-        repo.git.cat_file("-e", f"{head}^{{tree}}")
-        status = repo.git.status("--porcelain", "-z", "--untracked-files=no", "--no-renames")
-    except GitError as error:
-        return State(None, locks, trouble=error.message)
+        git = git_in(folder)
+        head = str(git.rev_parse("--verify", "HEAD^{commit}"))
+        git.cat_file("-e", f"{head}^{{tree}}")
+        status = str(git.status("--porcelain", "-z", "--untracked-files=no", "--no-renames"))
     except GitCommandError as error:
         return State(None, locks, trouble=_said(error))
     entries = [entry for entry in status.split("\0") if len(entry) > 3]
@@ -101,7 +92,7 @@ def read_state(folder: Path) -> State:
 def commit_date(folder: Path, commit: str) -> str:
     """The committer's date of a commit, ISO 8601. Raises GitError."""
     with _explained("The commit's date cannot be read"):
-        return str(open_repo(folder).git.log("-1", "--format=%cI", commit))
+        return str(git_in(folder).log("-1", "--format=%cI", commit))
 
 
 def has_commit_of(folder: Path, ref: str) -> str | None:
@@ -109,7 +100,7 @@ def has_commit_of(folder: Path, ref: str) -> str | None:
     from git import GitCommandError
 
     try:
-        return str(open_repo(folder).git.rev_parse("--verify", "--quiet", f"{ref}^{{commit}}"))
+        return str(git_in(folder).rev_parse("--verify", "--quiet", f"{ref}^{{commit}}"))
     except GitCommandError:
         return None
 
@@ -157,25 +148,13 @@ def fetch(folder: Path, url: str, revision: Revision, on_progress: Callable[[str
 
     Raises GitError.
     """
-    from git import RemoteProgress, Repo
-
-    class Lines(RemoteProgress):
-        def line_dropped(self, line: str) -> None:
-            on_progress(line)
-
-        def update(self, op_code: int, cur_count: object, max_count: object = None, message: str = "") -> None:
-            on_progress(self._cur_line or "")
-
     with _explained(f"{revision.name} of {url} could not be fetched"):
         folder.mkdir(parents=True, exist_ok=True)
+        git = git_in(folder)
         if not (folder / ".git" / "HEAD").exists():
-            Repo.init(folder, initial_branch="provision", mkdir=False)
-        repo = open_repo(folder)
-        remote = (
-            repo.remotes["origin"] if "origin" in [r.name for r in repo.remotes] else repo.create_remote("origin", url)
-        )
-        if remote.url != url:
-            remote.set_url(url)
+            git.init("--quiet", "--template=", "--initial-branch=provision")
+        git.config("remote.origin.url", url)
+        git.config("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*")
         for left in (folder / ".git" / "objects" / "pack").glob("tmp_*"):
             left.unlink(missing_ok=True)
         spec = {
@@ -183,8 +162,25 @@ def fetch(folder: Path, url: str, revision: Revision, on_progress: Callable[[str
             "branch": f"+refs/heads/{revision.name}:refs/remotes/origin/{revision.name}",
             "commit": revision.name,
         }[revision.kind]
-        remote.fetch(spec, progress=Lines(), depth=1, no_tags=True, update_head_ok=True, verbose=True)
-        return str(repo.git.rev_parse("--verify", "FETCH_HEAD^{commit}"))
+        _fetch(git, spec, on_progress)
+        return str(git.rev_parse("--verify", "FETCH_HEAD^{commit}"))
+
+
+def _fetch(git: Git, spec: str, on_progress: Callable[[str], None]) -> None:
+    """Run `git fetch` and pass its progress lines on."""
+    from git.cmd import handle_process_output
+    from git.util import finalize_process
+
+    said: list[str] = []
+
+    def line(text: str) -> None:
+        said.append(text)
+        on_progress(text.strip())
+
+    words = ("--progress", "--no-tags", "--depth=1", "--update-head-ok", "--force", "--", "origin", spec)
+    process = git.fetch(*words, as_process=True, universal_newlines=True)
+    handle_process_output(process, None, line, lambda _: None, decode_streams=False)
+    finalize_process(process, stderr="".join(said[-20:]))
 
 
 def place(folder: Path, commit: str, revision: Revision, *, ours: bool) -> None:
@@ -194,16 +190,16 @@ def place(folder: Path, commit: str, revision: Revision, *, ours: bool) -> None:
     GitError.
     """
     with _explained(f"{revision.name} could not be checked out"):
-        repo = open_repo(folder)
+        git = git_in(folder)
         force = ("--force",) if ours else ()
         if ours or read_state(folder).head is not None:
             if revision.kind == "branch":
-                repo.git.checkout(*force, "-B", revision.name, commit)
+                git.checkout(*force, "-B", revision.name, commit)
             else:
-                repo.git.checkout(*force, "--detach", commit)
+                git.checkout(*force, "--detach", commit)
             return
-        repo.git.update_ref("--no-deref", "HEAD", commit)
-        repo.git.reset("--mixed", "--quiet", commit)
+        git.update_ref("--no-deref", "HEAD", commit)
+        git.reset("--mixed", "--quiet", commit)
         restore(folder)
 
 
@@ -211,16 +207,16 @@ def restore(folder: Path) -> int:
     """Write again the files of HEAD that are missing; changed files stay. Returns how many. Raises GitError."""
     deleted = read_state(folder).deleted
     with _explained("Missing files could not be restored"):
-        repo = open_repo(folder)
+        git = git_in(folder)
         for start in range(0, len(deleted), 200):
-            repo.git.checkout("HEAD", "--", *deleted[start : start + 200])
+            git.checkout("HEAD", "--", *deleted[start : start + 200])
     return len(deleted)
 
 
 def stash(folder: Path, message: str) -> None:
     """Put local changes away where `git stash pop` brings them back. Raises GitError."""
     with _explained("Local changes could not be put away"):
-        open_repo(folder).git.stash("push", "--message", message)
+        git_in(folder).stash("push", "--message", message)
 
 
 @contextmanager
@@ -232,9 +228,6 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except (AnyGitError, OSError, ValueError) as error:
         text = _said(error)
-        if isinstance(error, OSError) or "No space left" in text:
-            free = "Free some disk space, then run the same command again."
-            raise GitError(f"{what}: {text}", hint=free if "No space" in text else f"ls -la {os.curdir}") from error
         raise GitError(f"{what}: {text}", hint=_hint(text)) from error
 
 
@@ -247,6 +240,8 @@ def _said(error: BaseException) -> str:
 def _hint(text: str) -> str:
     if "Could not resolve host" in text or "unable to access" in text or "timed out" in text:
         return "Check the network or the proxy (HTTPS_PROXY), then run the same command again."
-    if "index.lock" in text:
+    if "No space left" in text:
+        return "Free some disk space, then run the same command again."
+    if "index.lock" in text or "Permission denied" in text:
         return "provision doctor"
     return "provision all --comfyui latest"

@@ -46,6 +46,11 @@ class Home:
         return self.state / "parts"
 
     @property
+    def children(self) -> Path:
+        """Notes of programs that run for us right now."""
+        return self.state / "children"
+
+    @property
     def aside(self) -> Path:
         """Where things are moved that stood in the way; never deleted by the tool."""
         return self.root / "moved-aside"

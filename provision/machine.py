@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from provision.children import note_child
 from provision.errors import CommandFailed, CommandMissing, Interrupted
 
 LOOPBACK = "127.0.0.1"
@@ -99,6 +100,8 @@ class Machine:
         self._children: set[subprocess.Popen[str]] = set()
         self._guard = threading.Lock()
         self._interrupted = threading.Event()
+        self.children_folder: Path | None = None
+        """Where children are noted while they live (see `children`); None: nowhere."""
 
     # -- programs ---------------------------------------------------------------------------------------
 
@@ -125,6 +128,7 @@ class Machine:
         self.check_interrupted()
         words = tuple(str(word) for word in argv)
         child = self._start(words, cwd=cwd, env=env, merged=on_line is not None)
+        note = note_child(self, self.children_folder, child.pid) if self.children_folder else None
         try:
             if on_line is None:
                 code, out, err = _communicate(child, timeout_s)
@@ -135,6 +139,8 @@ class Machine:
                 self._children.discard(child)
             if child.poll() is None:
                 _end_group(child.pid, child)
+            if note is not None:
+                note.unlink(missing_ok=True)
         self.check_interrupted()
         return Ran(words, code, out, err)
 
@@ -239,14 +245,14 @@ class Machine:
         except psutil.Error:
             return None
 
-    def end_process(self, process: Process, *, grace_s: float = 8) -> None:
-        """End a process and its group: politely, then for certain."""
+    def end_process(self, process: Process, *, grace_s: float = 8, group: bool = False) -> None:
+        """End a process, or with `group` all of the group that it leads: politely, then for certain."""
         alive = self.process(process.pid)
         if alive is None or abs(alive.created - process.created) > 1:
             return
         for sign in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError, PermissionError):
-                os.kill(process.pid, sign)
+                (os.killpg if group else os.kill)(process.pid, sign)
             deadline = time.monotonic() + grace_s
             while time.monotonic() < deadline:
                 if self.process(process.pid) is None:

@@ -14,9 +14,8 @@ from provision.commands import PUBLISHED, page, size_on_disk
 from provision.console import tabulate
 from provision.errors import EngineError, UsageError
 from provision.home import Home
-from provision.receipts import home_lock
 from provision.runner import run
-from provision.session import Session, tool_log
+from provision.session import Session, hold_home, tool_log
 
 
 def launch(at: Session, *, open_page: bool) -> bool:
@@ -32,7 +31,7 @@ def _bring_up(at: Session, *, quiet: bool = False) -> bool:
 
     if not at.ctx.home.python.exists() or not (at.ctx.home.comfyui / "main.py").exists():
         raise EngineError(f"ComfyUI is not installed in {at.ctx.home.root}.", hint="provision all")
-    with home_lock(at.ctx.home.state / "lock", command=at.command):
+    with hold_home(at):
         report = run((SERVER,), at.ctx, apply=True)
     if not (quiet and report.ok):
         closing = f"ComfyUI: {page(at.ctx.manifest)}" if report.ok else "ComfyUI is not up."

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provision.children import end_leftovers
 from provision.console import Console
 from provision.errors import UsageError
 from provision.home import Home
 from provision.machine import Machine
 from provision.manifest import License, Manifest, Model, ModelFile, check_manifest, load_manifest
+from provision.receipts import home_lock
 from provision.step import Context, Options
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
         if home.root.is_dir() and command not in ("plan", "check", "status", "logs", "uninstall"):
             home.prepare()
             console.keep_log(tool_log(home))
+            machine.children_folder = home.children
         manifest = load_manifest(wish.manifest, overrides + wish.overrides)
         if wish.repo is not None:
             manifest = repo_manifest(manifest, wish, options.endpoint, machine)
@@ -165,3 +168,21 @@ def _enter_world(
     home.prepare()
     world = stack.enter_context(rehearsal(home, machine))
     return world, world.overrides
+
+
+@contextmanager
+def hold_home(at: Session) -> Iterator[None]:
+    """The home, made if need be, for this command alone; what a killed run left running is ended first.
+
+    Raises HomeError, DiskFull and HomeLocked.
+    """
+    home, machine = at.ctx.home, at.ctx.machine
+    home.prepare()
+    at.console.keep_log(at.log)
+    machine.children_folder = home.children
+    with home_lock(home.state / "lock", command=at.command):
+        for argv in end_leftovers(machine, home.children):
+            at.ctx.note(
+                f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."
+            )
+        yield

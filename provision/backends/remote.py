@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin
 
 from provision.backends.backend import RemoteFile
 from provision.backends.patience import until_interrupted
@@ -28,7 +27,7 @@ from provision.backends.web import (
     retry_after_s,
     unreachable,
 )
-from provision.errors import HubRefused, ProvisionError, WrongFile
+from provision.errors import HubRefused, WrongFile
 from provision.safetensors import LENGTH_BYTES, NotSafetensors, describe_bytes, header_length
 from provision.step import Context
 
@@ -94,68 +93,68 @@ def token_of(ctx: Context) -> str | None:
 
 
 def _head(ctx: Context, file: RemoteFile) -> _Answer:
+    """HEAD, redirects within the hub's own origin followed, a busy hub asked again, a bad token left out."""
     token = None if file.anonymous else token_of(ctx)
-    answer = _ask_about(ctx, file, token)
-    if isinstance(answer, HubRefused) and token is not None and "(401)" in answer.message:
-        open_to_all = _ask_about(ctx, replace(file, anonymous=True), None)
-        if isinstance(open_to_all, _Answer):
-            ctx.note(
-                f"{host_of(file.endpoint)} does not accept the Hugging Face token; {file.repo} is public,"
-                " so it goes on without. (New token: hf auth login)"
-            )
-            return open_to_all
-    if isinstance(answer, ProvisionError):
-        raise answer
-    return answer
-
-
-def _ask_about(ctx: Context, file: RemoteFile, token: str | None) -> _Answer | HubRefused:
-    """HEAD, redirects within the hub's own origin followed; a busy hub is asked again. Raises NetworkError."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    url, looks, redirects = file.url, 0, 0
+    address, looks, redirects = _hub_address(file.url, token), 0, 0
+    refused: HubRefused | None = None
     while True:
-        response = ask(ctx, "HEAD", Address(url, headers))
+        response = ask(ctx, "HEAD", address)
         response.close()
         target = redirect_of(response)
         if target is not None and origin_of(target) == origin_of(file.endpoint):
             redirects += 1
             if redirects > REDIRECTS_MAX:
-                return redirect_loop(url)
-            url = target
+                raise redirect_loop(target)
+            address = Address(target, address.headers)
             continue
         looks += 1
         if response.status_code in PASSING and looks < LOOKS:
-            wait_s = retry_after_s(response)
-            ctx.machine.sleep(float(looks) if wait_s is None else wait_s)
+            _wait_politely(ctx, response, looks)
+            continue
+        if response.status_code == 401 and token is not None:
+            refused, token = refusal(response, file, with_token=True), None
+            address = _hub_address(file.url, None)
             continue
         if target is None and response.status_code != 200:
-            return refusal(response, file, with_token=token is not None)
+            raise refused or refusal(response, file, with_token=token is not None)
         described = _described(response, file, elsewhere=target is not None)
-        if isinstance(described, HubRefused):
-            return described
-        return _Answer(described, Address(target, {}) if target else Address(url, headers))
+        if refused is not None:
+            ctx.note(
+                f"{host_of(file.endpoint)} does not accept the Hugging Face token; {file.repo} is public,"
+                " so the download goes on without it (new token: hf auth login)."
+            )
+            described = replace(described, anonymous=True)
+        return _Answer(described, Address(target, {}) if target else address)
 
 
-def _described(response: Response, file: RemoteFile, *, elsewhere: bool) -> RemoteFile | HubRefused:
+def _hub_address(url: str, token: str | None) -> Address:
+    return Address(url, {"Authorization": f"Bearer {token}"} if token else {})
+
+
+def _wait_politely(ctx: Context, response: Response, looks: int) -> None:
+    wait_s = retry_after_s(response)
+    ctx.machine.sleep(float(looks) if wait_s is None else wait_s)
+
+
+def _described(response: Response, file: RemoteFile, *, elsewhere: bool) -> RemoteFile:
     commit = response.headers.get("X-Repo-Commit", "")
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
         kind = response.headers.get("Content-Type", "").partition(";")[0]
         what = "an HTML page" if kind == "text/html" else "an answer that a hub does not give"
-        return HubRefused(
+        raise HubRefused(
             f"{host_of(file.endpoint)} sent {what} (no X-Repo-Commit) when asked about {file.name}:"
             " a login page of this network, or HF_ENDPOINT is not a hub.",
             hint=f"Open {file.endpoint} in a browser and log in to the network; or: env -u HF_ENDPOINT provision all",
         )
     length = response.headers.get("X-Linked-Size") or ("" if elsewhere else response.headers.get("Content-Length", ""))
     if not length.isdigit() or int(length) == 0:
-        return HubRefused(
+        raise HubRefused(
             f"{host_of(file.endpoint)} does not say how long {file.name} is.",
             hint="If HF_ENDPOINT is set, it may not be a complete hub: env -u HF_ENDPOINT provision all",
         )
     etag = (response.headers.get("X-Linked-Etag") or response.headers.get("ETag") or "").removeprefix("W/").strip('"')
     sha256 = etag if SHA256.fullmatch(etag) else ""
-    anonymous = file.anonymous
-    return replace(file, revision=commit, size=int(length), sha256=sha256, anonymous=anonymous)
+    return replace(file, revision=commit, size=int(length), sha256=sha256)
 
 
 def refusal(response: Response, file: RemoteFile, *, with_token: bool) -> HubRefused:
@@ -235,8 +234,7 @@ def _first_bytes(ctx: Context, file: RemoteFile, address: Address, count: int) -
         response = fetch(ctx, address, extra={"Range": f"bytes=0-{count - 1}"})
         with response:
             if response.status_code in PASSING and looks < LOOKS:
-                wait_s = retry_after_s(response)
-                ctx.machine.sleep(float(looks) if wait_s is None else wait_s)
+                _wait_politely(ctx, response, looks)
                 continue
             if response.status_code not in (200, 206):
                 raise refusal(response, file, with_token=bool(address.headers))
@@ -247,7 +245,16 @@ def _first_bytes(ctx: Context, file: RemoteFile, address: Address, count: int) -
                     hint="Run the same command again; if a proxy is set, try without it.",
                 )
             try:
-                return bytes(next(response.iter_content(count), b""))
+                return _read(response, count)
             except requests.RequestException as error:
                 if looks >= LOOKS:
                     raise unreachable(address.url, error) from error
+
+
+def _read(response: Response, count: int) -> bytes:
+    seen = bytearray()
+    for piece in response.iter_content(count):
+        seen += piece
+        if len(seen) >= count:
+            break
+    return bytes(seen[:count])

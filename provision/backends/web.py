@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
@@ -59,7 +60,7 @@ def ask(
     if is_loopback(address.url):  # never through a proxy
         session.trust_env = False
     bundle = ctx.machine.environ.get("SSL_CERT_FILE")
-    if bundle:
+    if bundle and Path(bundle).is_file():
         session.verify = bundle
     try:
         return session.request(
@@ -71,7 +72,7 @@ def ask(
             stream=True,
             timeout=(CONNECT_TIMEOUT_S, read_s),
         )
-    except requests.RequestException as error:
+    except OSError as error:  # RequestException is one, and so is a bundle of certificates that is not there
         raise unreachable(address.url, error) from error
     except UnicodeError as error:  # a host name that cannot be one
         raise no_address(address.url) from error
@@ -80,7 +81,7 @@ def ask(
 def fetch(
     ctx: Context, address: Address, *, extra: Mapping[str, str] | None = None, read_s: float = READ_TIMEOUT_S
 ) -> Response:
-    """GET, redirects followed; the token does not leave the origin that `address` names. Raises as `ask`, HubRefused."""
+    """GET, redirects followed; the token does not leave the origin of `address`. Raises HubRefused, and as `ask`."""
     for _ in range(REDIRECTS_MAX):
         response = ask(ctx, "GET", address, extra=extra, read_s=read_s)
         target = redirect_of(response)
@@ -157,6 +158,14 @@ def unreachable(url: str, error: Exception) -> ProvisionError:
     return NetworkError(
         f"{host} cannot be reached ({_innermost(error)}).",
         hint="Check the network, then run the same command again: it goes on from what is there.",
+    )
+
+
+def broken(url: str, error: Exception) -> NetworkError:
+    """What ended an answer in its middle."""
+    return NetworkError(
+        f"The connection to {host_of(url)} broke ({_innermost(error)}).",
+        hint="Run the same command again: it goes on from what is there.",
     )
 
 

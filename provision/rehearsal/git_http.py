@@ -123,7 +123,7 @@ class GitHttp:
             if self._closed:
                 return refusal(503, "The hub is closing")
             child = subprocess.Popen(
-                ["git", "http-backend"],  # noqa: S607
+                ["git", "http-backend"],
                 env=environment,
                 stdin=pipe,
                 stdout=pipe,

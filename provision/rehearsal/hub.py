@@ -150,8 +150,6 @@ class Hub:
         """Body bytes of all model files together."""
         return sum(self.sent_by_file().values())
 
-    # -- answering --------------------------------------------------------------------------------------
-
     def note(self, request: Request) -> _Exchange:
         """Open the account of one exchange."""
         exchange = _Exchange(request)
@@ -264,7 +262,8 @@ class _Server(ThreadingHTTPServer):
         self.origin = origin
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._threads: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._answering: list[threading.Thread] = []
         super().__init__(("127.0.0.1", port), _Handler)
 
     def server_bind(self) -> None:
@@ -273,20 +272,20 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
 
     def start(self) -> None:
-        self._threads.append(threading.Thread(target=self._accept, daemon=True))
-        self._threads[0].start()
+        self._accepting.start()
 
     def stop(self) -> None:
-        with suppress(OSError):  # a connection wakes the one who waits for connections
-            socket.create_connection(("127.0.0.1", self.server_port), timeout=1).close()
-        for thread in self._threads[:1]:
-            thread.join(timeout=5)
+        if self._accepting.is_alive():
+            # A connection wakes the thread that waits for one.
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.server_port), timeout=1).close()
+            self._accepting.join(timeout=5)
         self.server_close()
         with self._lock:
             for connection in self._open:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads[1:]:
+        for thread in self._answering:
             thread.join(timeout=5)
 
     def _accept(self) -> None:
@@ -298,7 +297,7 @@ class _Server(ThreadingHTTPServer):
         thread = threading.Thread(target=self.process_request_thread, args=arguments, daemon=True)
         with self._lock:
             self._open.add(request)
-        self._threads[1:] = [thread, *(other for other in self._threads[1:] if other.is_alive())]
+        self._answering = [thread, *(other for other in self._answering if other.is_alive())]
         thread.start()
 
     def shutdown_request(self, request: Any) -> None:
@@ -314,6 +313,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server_version, sys_version = "rehearsal", ""
     disable_nagle_algorithm = True
     server: _Server
 
@@ -330,9 +330,6 @@ class _Handler(BaseHTTPRequestHandler):
         self._end(reply)
 
     do_HEAD = do_POST = do_GET  # noqa: N815
-
-    def version_string(self) -> str:
-        return "rehearsal"
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: `Hub.requests` is the log."""
@@ -356,8 +353,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(reply.length))
         elif reply.framing == "chunked":
             self.send_header("Transfer-Encoding", "chunked")
-        if reply.framing == "close" or reply.ending != "keep":
-            self.close_connection = True
         self.end_headers()
 
     def _send_body(self, reply: Reply, exchange: _Exchange) -> None:
@@ -391,9 +386,8 @@ class _Handler(BaseHTTPRequestHandler):
             exchange.sent_bytes -= len(view)
 
     def _end(self, reply: Reply) -> None:
-        if reply.ending == "keep":
-            return
-        self.close_connection = True
+        if reply.framing == "close" or reply.ending != "keep":
+            self.close_connection = True
         if reply.ending == "stall":
             # Nothing more, until the client or the hub hangs up.
             while self.connection.recv(_PIECE_BYTES):

@@ -19,7 +19,7 @@ from provision.rehearsal.engine_repo import make_engine_repo
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import make_model_repo
 from provision.rehearsal.recorded import world_folder
-from provision.rehearsal.weights import write_checkpoint, write_diffusers_files
+from provision.rehearsal.weights import SHRINK, write_checkpoint, write_diffusers_files
 from provision.rehearsal.wheels import make_wheels
 
 MODEL_REPO = "stabilityai/sdxl-turbo"
@@ -89,8 +89,8 @@ def _build(folder: Path) -> dict[str, JSON]:
         shutil.rmtree(left, ignore_errors=True)
         left.mkdir(parents=True)
     sizes = {
-        name: write_checkpoint(weights / name, dtype=dtype, shrink=SHRINK, seed=7)
-        for name, dtype in ((FP16, "F16"), (FP32, "F32"))
+        FP16: write_checkpoint(weights / FP16, dtype="F16", shrink=SHRINK, seed=7),
+        FP32: write_checkpoint(weights / FP32, dtype="F32", shrink=SHRINK, seed=7),
     }
     files = {**{name: weights / name for name in sizes}, **write_diffusers_files(weights / "diffusers")}
     model = make_model_repo(root, MODEL_REPO, files)

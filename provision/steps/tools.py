@@ -10,6 +10,7 @@ from provision.errors import CommandMissing, ConsentNeeded
 from provision.facts import GitTrouble, Version
 from provision.finding import Finding, Fix, blocked, fixable, ok
 from provision.machine import Ran
+from provision.network import check_network
 from provision.step import Context, Step
 
 GIT_MIN: Version = (2, 17)
@@ -206,4 +207,16 @@ def _first(said: Ran) -> str:
     return lines[0] if lines else f"it said nothing and ended with {said.code}."
 
 
-TOOLS = Step("tools", needs=("hardware",), check=check_tools, apply=apply_tools, about="git, git-lfs, wget")
+def check_tools_and_hosts(ctx: Context) -> Iterable[Finding]:
+    """The programs, then the hosts from which something that is missing would come."""
+    yield from check_tools(ctx)
+    yield from check_network(ctx)
+
+
+TOOLS = Step(
+    "tools",
+    needs=("hardware",),
+    check=check_tools_and_hosts,
+    apply=apply_tools,
+    about="git; git-lfs or wget for their backend; the hosts that are needed",
+)

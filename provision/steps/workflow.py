@@ -48,7 +48,7 @@ def check_workflow(ctx: Context) -> Iterable[Finding]:
     here = read_digest(path)
     if here == wanted:
         yield ok("workflow-ready", shown, f"{path.stem!r} is in ComfyUI's list, with the manifest's settings")
-    elif here is not None and here == ctx.receipts.read("workflow").get("digest"):
+    elif here is not None and here in ours(ctx):
         yield fixable(
             "workflow-old",
             shown,
@@ -65,9 +65,15 @@ def check_workflow(ctx: Context) -> Iterable[Finding]:
 def apply_workflow(ctx: Context, finding: Finding) -> None:
     """Save the workflow. Raises HomeError, DiskFull."""
     path, workflow = workflow_path(ctx), wanted_workflow(ctx)
-    # The receipt first: were we killed between the two, the file would otherwise seem to be a person's.
-    ctx.receipts.write("workflow", digest=digest(workflow), path=ctx.home.shown(path))
+    # The receipt first, with what lies there now, which is ours: a kill between the two must not make it a person's.
+    ctx.receipts.write("workflow", path=ctx.home.shown(path), digest=digest(workflow), before=read_digest(path))
     write_json(path, workflow)
+
+
+def ours(ctx: Context) -> tuple[object, object]:
+    """Digests of what we wrote."""
+    receipt = ctx.receipts.read("workflow")
+    return receipt.get("digest"), receipt.get("before")
 
 
 def digest(workflow: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from provision.safetensors import (
@@ -190,6 +190,7 @@ def test_a_dtype_of_the_future_is_taken_on_trust() -> None:
     assert (seen.dtypes, seen.precision) == ({"F4_NEW": 7}, "other")
 
 
+@settings(deadline=None)
 @given(cut=st.integers(8, 400))
 @example(cut=8)
 def test_a_truncated_front_says_how_many_bytes_it_needs(cut: int) -> None:
@@ -202,6 +203,7 @@ def test_a_truncated_front_says_how_many_bytes_it_needs(cut: int) -> None:
     parse_safetensors_header(front[: caught.value.needed_bytes])
 
 
+@settings(deadline=None)
 @given(front=st.binary(max_size=400))
 def test_any_bytes_are_a_header_or_refused(front: bytes) -> None:
     with suppress(NotSafetensors, HeaderTruncated):
@@ -216,6 +218,7 @@ ANY_JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(header=st.dictionaries(st.sampled_from([*SDXL, "__metadata__", "a"]), ANY_JSON, max_size=4))
 def test_any_object_is_a_header_or_refused(header: dict[str, object]) -> None:
     try:
@@ -225,6 +228,7 @@ def test_any_object_is_a_header_or_refused(header: dict[str, object]) -> None:
     assert seen.file_size_bytes >= 8 + seen.header_bytes
 
 
+@settings(deadline=None)
 @given(
     tensors=st.dictionaries(
         st.text(min_size=1, max_size=30).filter(lambda name: name != "__metadata__"),

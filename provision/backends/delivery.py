@@ -1,0 +1,139 @@
+"""From a hub to its name: the offer looked at, the bytes brought, proven, and put in place by one rename."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from provision.backends.backend import RemoteFile
+from provision.backends.part import bytes_here, drop_part, open_part
+from provision.backends.registry import bring
+from provision.backends.remote import read_header
+from provision.backends.web import host_of
+from provision.errors import WrongFile
+from provision.home import unusable
+from provision.safetensors import (
+    LENGTH_BYTES,
+    HeaderTruncated,
+    NotSafetensors,
+    SafetensorsHeader,
+    header_length,
+    parse_safetensors_header,
+)
+from provision.step import Context
+
+HASH_BYTES = 4 << 20
+SAID_EVERY_S = 0.1
+
+
+def deliver(ctx: Context, file: RemoteFile, destination: Path, *, precision: str, checkpoint: bool) -> None:
+    """Put the file in place, whole and proven, or nothing at all; a part of a former run is gone on with.
+
+    The header is judged before the rest is moved. Bytes with a wrong hash are thrown away and fetched once more.
+    Raises WrongFile and whatever the backends raise; then the part is kept.
+    """
+    part = open_part(ctx.machine, ctx.home, file)
+    header = _header_in(part) or _header_offered(ctx, file)
+    judge(header, file, precision=precision, checkpoint=checkpoint)
+    for last in (False, True):
+        bring(ctx, file, part)
+        found = sha256_of(ctx, part, file.name)
+        if found == file.sha256 and bytes_here(part) == file.size:
+            break
+        drop_part(part)
+        if last:
+            raise WrongFile(
+                f"{file.name} came twice with a wrong sha256 ({found[:12]}, not {file.sha256[:12]});"
+                " nothing was put in place.",
+                hint="A proxy may change it on the way: try another network, or provision all --backend git-lfs",
+            )
+        ctx.note(f"{file.name} came with a wrong sha256 ({found[:12]}, not {file.sha256[:12]}): fetching it anew.")
+        part = open_part(ctx.machine, ctx.home, file)
+    _place(part, destination)
+    drop_part(part)
+
+
+def judge(header: SafetensorsHeader, file: RemoteFile, *, precision: str, checkpoint: bool) -> None:
+    """Refuse a file whose header says that it is another one. Raises WrongFile."""
+    wrong = misfit(header, file.size, precision=precision, checkpoint=checkpoint)
+    if wrong:
+        raise WrongFile(
+            f"{file.path} of {file.repo} is not what the manifest says: {wrong}. Nothing more was downloaded.",
+            hint="Correct models.0.files in the manifest: provision manifests show sdxl-turbo",
+        )
+
+
+def misfit(header: SafetensorsHeader, size: int, *, precision: str, checkpoint: bool) -> str:
+    """What keeps a header from being the one of the file wanted, in words; empty when nothing does."""
+    if header.file_size_bytes != size:
+        return f"its header describes {header.file_size_bytes:,} bytes, and it has {size:,}"
+    if checkpoint and header.architecture == "unknown":
+        return "it is no complete checkpoint (UNet, text encoders and VAE in one file)"
+    if header.precision != precision:
+        return f"it is {header.precision}, not {precision}"
+    return ""
+
+
+def sha256_of(ctx: Context, path: Path, name: str) -> str:
+    """The hash of a file's bytes, with progress. Raises HomeError or Interrupted."""
+    digest, view = hashlib.sha256(), memoryview(bytearray(HASH_BYTES))
+    done, said_at, total = 0, 0.0, bytes_here(path)
+    try:
+        with path.open("rb", buffering=0) as stream:
+            while count := stream.readinto(view):
+                ctx.machine.check_interrupted()
+                digest.update(view[:count])
+                done += count
+                if (now := ctx.machine.clock()) - said_at >= SAID_EVERY_S:
+                    said_at = now
+                    ctx.progress(f"verifying {name}", done, total)
+    except OSError as error:
+        raise unusable(path, error) from error
+    ctx.progress(f"verifying {name}", done, total)
+    return digest.hexdigest()
+
+
+def header_of(path: Path) -> SafetensorsHeader:
+    """The header of a local file. Raises NotSafetensors, HeaderTruncated or OSError."""
+    with path.open("rb") as stream:
+        start = stream.read(512)
+        length = header_length(start)
+        stream.seek(0)
+        return parse_safetensors_header(stream.read(LENGTH_BYTES + length))
+
+
+def _header_in(part: Path) -> SafetensorsHeader | None:
+    with suppress(NotSafetensors, HeaderTruncated, OSError):
+        return header_of(part)
+    return None
+
+
+def _header_offered(ctx: Context, file: RemoteFile) -> SafetensorsHeader:
+    try:
+        return parse_safetensors_header(read_header(ctx, file))
+    except (NotSafetensors, HeaderTruncated) as error:
+        raise WrongFile(
+            f"{file.path} on {host_of(file.endpoint)} is not a safetensors file that can be used: {error}",
+            hint="Check models.0.files.0.path in the manifest: provision manifests show sdxl-turbo",
+        ) from error
+
+
+def _place(part: Path, destination: Path) -> None:
+    """One rename, and both file and folder are on the disk before anybody is told so."""
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        _sync(part)
+        part.replace(destination)
+        _sync(destination.parent)
+    except OSError as error:
+        raise unusable(destination, error) from error
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

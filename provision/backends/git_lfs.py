@@ -1,0 +1,146 @@
+"""The real git and git-lfs: one object of one commit, never a checkout, moved out of git-lfs's store, not copied.
+
+`git lfs pull` would need three times the file (object, work tree, temporary copy); `git lfs fetch` and a rename need
+one. That a part named `incomplete/<oid>.part` is gone on with is how git-lfs 2 and 3 work inside
+(https://github.com/git-lfs/git-lfs/issues/6320) and not documented: where it is not so, it starts over.
+"""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+from provision.backends.backend import Backend, RemoteFile
+from provision.backends.part import bytes_here, disk_trouble, lfs_folder, lfs_pieces, take_over
+from provision.backends.patience import STALL_TIMEOUT_S, Setback, keep_going, watched
+from provision.backends.remote import token_of
+from provision.backends.web import host_of, is_loopback
+from provision.errors import CommandMissing, DownloadError, HubRefused, NetworkError, WrongFile
+from provision.finding import Finding, Fix, fixable
+from provision.home import unusable
+from provision.machine import Ran
+from provision.step import Context
+
+
+def missing_git_lfs(ctx: Context) -> Finding | None:
+    """What must be installed before git-lfs can be used."""
+    for program, id in (("git", "clt-missing"), ("git-lfs", "lfs-missing")):
+        if ctx.machine.which(program) is None:
+            return fixable(
+                id, program, f"{program} is not on this machine.",
+                fix=Fix(f"Install {program}, or choose another backend: --backend http.", ("brew", "install", program)),
+            )  # fmt: skip
+    return None
+
+
+def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> None:
+    """Bring `part` to its size. Raises as `Backend.fetch`."""
+    git = ctx.machine.which("git")
+    if git is None or ctx.machine.which("git-lfs") is None:
+        raise CommandMissing(
+            "git-lfs is not on this machine.", hint="brew install git-lfs, or: provision all --backend http"
+        )
+    keep_going(ctx, file, part, lambda: _attempt(ctx, git, file, part))
+
+
+GIT_LFS = Backend("git-lfs", missing_git_lfs, fetch_git_lfs)
+
+
+def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback | None:
+    folder = lfs_folder(part)
+    work, store = folder / "work", folder / "store"
+    run = partial(ctx.machine.run, env=_environment(ctx, file), timeout_s=120)
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        for made in (work, store / "incomplete"):
+            made.mkdir(parents=True)
+        for words in (
+            ("init", "--quiet", "--template=", "."),
+            ("remote", "add", "origin", f"{file.endpoint}/{quote(file.repo)}"),
+            ("fetch", "--quiet", "--depth=1", "origin", file.revision),
+        ):
+            ran = run([git, "-C", work, *words])
+            if not ran.ok:
+                return _setback(ran, file, part)
+        _check_pointer(run([git, "-C", work, "cat-file", "blob", f"{file.revision}:{file.path}"]), file)
+        if bytes_here(part):
+            part.replace(store / "incomplete" / f"{file.sha256}.part")
+        with watched(ctx, file, lambda: max(map(bytes_here, lfs_pieces(part)), default=0)):
+            ran = run([git, "-C", work, *_fetch_words(file, store)], timeout_s=None)
+    except OSError as error:
+        raise unusable(folder, error) from error
+    finally:
+        take_over(part)
+    return None if ran.ok else _setback(ran, file, part)
+
+
+def _fetch_words(file: RemoteFile, store: Path) -> tuple[str, ...]:
+    settings = (f"lfs.storage={store}", f"lfs.activitytimeout={STALL_TIMEOUT_S}", "lfs.transfer.maxretries=3")
+    options = tuple(word for setting in settings for word in ("-c", setting))
+    return (*options, "lfs", "fetch", "--include", file.path, "--exclude", "", "origin", file.revision)
+
+
+def _environment(ctx: Context, file: RemoteFile) -> dict[str, str]:
+    """No prompts, no configuration of others, and the token as a header for the hub's own address only.
+
+    Basic, with the token for a password, is what the hub takes from git (https://huggingface.co/docs/hub/security-tokens).
+    """
+    settings = {"credential.helper": "", "core.askPass": "true", "advice.detachedHead": "false"}
+    token = None if file.anonymous else token_of(ctx)
+    if token is not None:
+        basic = base64.b64encode(f"hf:{token}".encode()).decode()
+        settings[f"http.{file.endpoint}/.extraHeader"] = f"Authorization: Basic {basic}"
+    bundle = ctx.machine.environ.get("SSL_CERT_FILE")
+    if bundle:
+        settings["http.sslCAInfo"] = bundle
+    env = {
+        "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_COUNT": str(len(settings)),
+    }  # fmt: skip
+    if is_loopback(file.endpoint):
+        env |= {"no_proxy": "*", "NO_PROXY": "*"}
+    for place, (key, value) in enumerate(settings.items()):
+        env |= {f"GIT_CONFIG_KEY_{place}": key, f"GIT_CONFIG_VALUE_{place}": value}
+    return env
+
+
+def _check_pointer(ran: Ran, file: RemoteFile) -> None:
+    """The pointer in the commit must name the very object that is wanted, before a byte of it moves."""
+    words = dict(line.split(" ", 1) for line in ran.out.splitlines() if " " in line) if ran.ok else {}
+    if words.get("oid") == f"sha256:{file.sha256}" and words.get("size") == str(file.size):
+        return
+    seen = f"{words['oid']}, {words.get('size')} bytes" if "oid" in words else "no Git LFS pointer"
+    raise WrongFile(
+        f"{file.path} in commit {file.revision[:12]} of {file.repo} is {seen}; wanted is {file.sha256[:12]},"
+        f" {file.size:,} bytes.",
+        hint="provision all --backend http",
+    )
+
+
+def _setback(ran: Ran, file: RemoteFile, part: Path) -> Setback:
+    """What git or git-lfs said, as an error; raises what asking again cannot mend."""
+    said, host = ran.tail(6), host_of(file.endpoint)
+    trouble = disk_trouble(part, said)
+    if trouble is not None:
+        raise trouble
+    low = said.lower()
+    if ran.code is None:
+        return Setback(
+            NetworkError(f"git did not hear from {host} for two minutes.", hint="Run the same command again.")
+        )
+    if any(sign in low for sign in ("could not read username", "authentication failed", "error: 401", "error: 403")):
+        raise HubRefused(
+            f"{host} did not let git read {file.repo}.", hint="hf auth login, or HF_TOKEN=hf_... provision all"
+        )
+    if "bandwidth" in low or "quota" in low or "509" in low:
+        raise HubRefused(f"{host} has no traffic left for Git LFS.", hint="provision all --backend http")
+    last = next((line for line in reversed(said.splitlines()) if line.strip()), "no reason given")
+    return Setback(
+        DownloadError(
+            f"git-lfs could not fetch {file.name} from {host}: {last.split('?')[0].strip().rstrip('.')}.",
+            hint="Run the same command again, or take another way: provision all --backend http",
+        )
+    )

@@ -1,0 +1,201 @@
+"""The `hf` backend: huggingface_hub in this process, writing into our own part so that it can be gone on with.
+
+Since 1.18 `hf_hub_download` cannot go on after a kill (huggingface_hub issues 4060 and 4196), so its inner `http_get`
+is used where it is the one that we know, else `hf_hub_download` itself into a folder beside the part. The library
+reads its settings once, from the environment of the process, which may hold `HF_HUB_OFFLINE`: they are set on it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import shutil
+from collections.abc import Callable
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from provision.backends.backend import Backend, RemoteFile, nothing_missing
+from provision.backends.patience import Setback, keep_going, until_interrupted
+from provision.backends.remote import locate, token_of
+from provision.backends.web import Address, host_of
+from provision.errors import DownloadError, NetworkError
+from provision.home import unusable
+from provision.machine import Machine
+from provision.step import Context
+
+CHUNK_BYTES = 1 << 16
+"""Its own 10 MiB make it more than twice as slow, and its memory larger."""
+TIMEOUT_S = 30
+KNOWN_VERSIONS = range(1, 3)
+"""The major versions whose `http_get` was read."""
+NEEDED_PARAMETERS = frozenset({"url", "temp_file", "resume_size", "headers", "expected_size", "tqdm_class"})
+
+
+def fetch_hub(ctx: Context, file: RemoteFile, part: Path) -> None:
+    """Bring `part` to its size. Raises as `Backend.fetch`."""
+
+    def attempt() -> Setback | None:
+        return until_interrupted(ctx.machine, lambda: _attempt(ctx, file, part))
+
+    keep_going(ctx, file, part, attempt)
+
+
+HUB = Backend("hf", nothing_missing, fetch_hub)
+
+
+def _attempt(ctx: Context, file: RemoteFile, part: Path) -> Setback | None:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    _settle(file)
+    get = known_http_get()
+    try:
+        if get is None:
+            _download_stock(ctx, file, part)
+        else:
+            _download_into_part(ctx, get, file, part)
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        return Setback(_failed(file, f"was answered with {status}"))
+    except OSError as error:
+        if error.errno is not None:
+            raise unusable(part, error) from error
+        return Setback(_failed(file, str(error).partition("\n")[0]))
+    except _transport_errors() as error:
+        return Setback(NetworkError(
+            f"huggingface_hub lost the connection for {file.name} ({type(error).__name__}).",
+            hint="Run the same command again: it goes on from what is there.",
+        ))  # fmt: skip
+    return None
+
+
+def known_http_get() -> Callable[..., None] | None:
+    """huggingface_hub's `http_get` where it is the one that we know, else None."""
+    import huggingface_hub
+    from huggingface_hub import file_download
+
+    get = getattr(file_download, "http_get", None)
+    major = huggingface_hub.__version__.partition(".")[0]
+    if get is None or not major.isdigit() or int(major) not in KNOWN_VERSIONS:
+        return None
+    return get if set(inspect.signature(get).parameters) >= NEEDED_PARAMETERS else None
+
+
+def _settle(file: RemoteFile) -> None:
+    """Settings that the library took from the environment, as this download needs them."""
+    from huggingface_hub import constants
+
+    constants.HF_HUB_OFFLINE = False
+    constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
+    constants.HF_HUB_DOWNLOAD_TIMEOUT = TIMEOUT_S
+    constants.HF_HUB_DISABLE_UPDATE_CHECK = True
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings would go to the terminal
+
+
+def _download_into_part(ctx: Context, get: Callable[..., None], file: RemoteFile, part: Path) -> None:
+    address: Address = locate(ctx, file)
+    with part.open("ab", buffering=0) as stream:
+        get(
+            address.url,
+            _Kept(stream, file.size),
+            resume_size=stream.tell(),
+            # gzip, which it asks for by itself, makes some servers ignore the range (huggingface_hub PR 3778).
+            headers={"Accept-Encoding": "identity", **address.headers},
+            expected_size=file.size,
+            tqdm_class=_bar(ctx, file),
+        )
+
+
+class _Kept:
+    """A part that can only grow, to its size at most.
+
+    Where `http_get` starts over, because a server sends the whole in place of the rest, what is there already is
+    passed over in place of being thrown away.
+    """
+
+    def __init__(self, stream: FileIO, size: int) -> None:
+        self._stream = stream
+        self._size = size
+        self._skip = 0
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seek(self, place: int) -> int:
+        return place
+
+    def truncate(self) -> int:
+        self._skip = self._stream.tell()
+        return 0
+
+    def write(self, data: bytes) -> int:
+        passed = min(self._skip, len(data))
+        self._skip -= passed
+        piece = memoryview(data)[passed : passed + self._size - self._stream.tell()]
+        while piece:
+            piece = piece[self._stream.write(piece) :]
+        return len(data)
+
+
+def _download_stock(ctx: Context, file: RemoteFile, part: Path) -> None:
+    """For versions that we do not know: all anew, in a folder on the same volume, and never two copies."""
+    from huggingface_hub import hf_hub_download
+
+    folder = part.with_suffix(".hf")
+    shutil.rmtree(folder, ignore_errors=True)
+    part.unlink(missing_ok=True)
+    token: str | bool = False if file.anonymous else (token_of(ctx) or False)
+    try:
+        got = hf_hub_download(
+            file.repo, file.path, revision=file.revision, local_dir=folder, endpoint=file.endpoint, token=token,
+            tqdm_class=_bar(ctx, file),
+        )  # fmt: skip
+        Path(got).replace(part)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """The errors of the HTTP library that this huggingface_hub uses: httpx2 since 2.0, httpx before."""
+    import importlib
+
+    found: list[type[Exception]] = []
+    for name in ("httpx2", "httpx"):
+        try:
+            found.append(importlib.import_module(name).HTTPError)
+        except ImportError:
+            continue
+    return tuple(found)
+
+
+def _failed(file: RemoteFile, why: str) -> DownloadError:
+    return DownloadError(
+        f"huggingface_hub could not bring {file.name} from {host_of(file.endpoint)}: it {why}.",
+        hint="Run the same command again, or take another way: provision all --backend http",
+    )
+
+
+def _bar(ctx: Context, file: RemoteFile) -> type:
+    """A progress bar in tqdm's manner that tells us instead of drawing, and stops when it should."""
+    machine: Machine = ctx.machine
+
+    class Bar:
+        def __init__(self, *args: Any, initial: int = 0, **options: Any) -> None:
+            self.n = initial
+
+        def update(self, count: float | None = 1) -> None:
+            machine.check_interrupted()
+            before, self.n = self.n, self.n + int(count or 0)
+            if before >> 20 != self.n >> 20:
+                ctx.progress(file.name, min(self.n, file.size), file.size)
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None:
+            ctx.progress(file.name, min(self.n, file.size), file.size)
+
+    return Bar

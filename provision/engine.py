@@ -1,0 +1,332 @@
+"""The process that runs ComfyUI: its command, its record, starting, waiting, ending.
+
+Ours is a process that runs the home's own `main.py` by its full path; any other, also another ComfyUI, is never
+used and never ended. `state/server.json` says which process we started, with which flags, code and torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from provision import packages
+from provision.comfy import Comfy, SystemStats
+from provision.errors import EngineError, Interrupted, PortTaken
+from provision.explain import explain
+from provision.finding import JSON
+from provision.graph import listed_name
+from provision.machine import Process
+from provision.receipts import read_json, write_json
+from provision.step import Context
+
+START_TIMEOUT_S = 180.0
+POLL_S = 0.2
+LISTED_S = 10.0
+TAIL_BYTES = 16_384
+TAIL_LINES = 12
+
+
+# -- how it is started ----------------------------------------------------------------------------------------
+
+
+def engine_flags(ctx: Context) -> tuple[str, ...]:
+    """The flags that decide what it computes: the manifest's, and `--cpu` where torch has no GPU."""
+    flags = ctx.manifest.comfyui.args
+    on_cpu = ctx.receipts.read("torch").get("device") == "cpu"
+    return (*flags, "--cpu") if on_cpu and "--cpu" not in flags else flags
+
+
+def server_argv(ctx: Context) -> tuple[str, ...]:
+    """The whole command: isolated from the user's own packages (-s), on loopback alone."""
+    address = ("--listen", "127.0.0.1", "--port", str(ctx.manifest.comfyui.port), "--disable-auto-launch")
+    return (str(ctx.home.python.absolute()), "-s", str(main_py(ctx)), *address, *engine_flags(ctx))
+
+
+def main_py(ctx: Context) -> Path:
+    """The engine's program, by its full path."""
+    return ctx.home.comfyui.absolute() / "main.py"
+
+
+def client_of(ctx: Context, port: int | None = None) -> Comfy:
+    """A client for the server of this home."""
+    return Comfy(port or ctx.manifest.comfyui.port, check=ctx.machine.check_interrupted)
+
+
+# -- what we started ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A server that we started: what it is and what it runs. `started` is in seconds since the epoch."""
+
+    pid: int
+    created: float
+    port: int
+    argv: tuple[str, ...]
+    commit: str = ""
+    torch: str = ""
+    started: float = 0.0
+
+
+def record_path(ctx: Context) -> Path:
+    """Where the record lies."""
+    return ctx.home.state / "server.json"
+
+
+def read_record(ctx: Context) -> Record | None:
+    """The record of a process that lives; None when there is none, or its pid is gone or another's by now."""
+    stored = read_json(record_path(ctx)) or {}
+    pid, created, port, argv = (stored.get(name) for name in ("pid", "created", "port", "argv"))
+    if not (isinstance(pid, int) and isinstance(created, float) and isinstance(port, int) and isinstance(argv, list)):
+        return None
+    alive = ctx.machine.process(pid)
+    if alive is None or abs(alive.created - created) > 1:
+        return None
+    started = stored.get("started")
+    return Record(
+        pid=pid,
+        created=created,
+        port=port,
+        argv=tuple(str(word) for word in argv),
+        commit=str(stored.get("commit", "")),
+        torch=str(stored.get("torch", "")),
+        started=started if isinstance(started, float) else created,
+    )
+
+
+def write_record(ctx: Context, process: Process, argv: tuple[str, ...]) -> Record:
+    """Keep what a server that starts now is."""
+    record = Record(
+        pid=process.pid,
+        created=process.created,
+        port=ctx.manifest.comfyui.port,
+        argv=argv,
+        commit=engine_commit(ctx),
+        torch=torch_version(ctx),
+        started=ctx.machine.now(),
+    )
+    write_json(record_path(ctx), asdict(record))
+    return record
+
+
+def engine_commit(ctx: Context) -> str:
+    """The commit of ComfyUI that is checked out."""
+    return str(ctx.receipts.read("comfyui").get("commit", ""))
+
+
+def engine_version(ctx: Context) -> str:
+    """The version that the checked-out ComfyUI says of itself."""
+    text = ctx.machine.read_text(ctx.home.comfyui / "comfyui_version.py") or ""
+    return text.rpartition("=")[2].strip().strip("\"'")
+
+
+def torch_version(ctx: Context) -> str:
+    """The torch that is installed now."""
+    return packages.installed_versions(ctx.home.venv).get("torch", "")
+
+
+def is_ours(ctx: Context, stats: SystemStats) -> bool:
+    """Whether the ComfyUI that answers says that it runs this home's main.py."""
+    return bool(stats.argv) and Path(stats.argv[0]).resolve() == main_py(ctx).resolve()
+
+
+def runs_our_main(ctx: Context, who: Process) -> bool:
+    """Whether a process was started as we start it: Python with the full path of this home's main.py.
+
+    A person who starts it by hand, in its folder, writes `main.py` alone: that server is theirs.
+    """
+    ours = main_py(ctx).resolve()
+    return any(Path(word).is_absolute() and Path(word).resolve() == ours for word in who.argv[1:4])
+
+
+# -- starting and ending ------------------------------------------------------------------------------------------
+
+
+def start_server(ctx: Context, timeout_s: float = START_TIMEOUT_S) -> Record:
+    """Start the server detached and wait until it answers and lists the checkpoint that lies there.
+
+    Raises EngineError, PortTaken, Interrupted (it is then ended: nobody waits for it any more).
+    """
+    argv = server_argv(ctx)
+    rotate(ctx.home.engine_log)
+    if not ctx.home.python.exists():
+        raise EngineError(f"ComfyUI's Python is not at {ctx.home.python}.", hint="provision all")
+    ctx.note(f"ComfyUI starts on port {ctx.manifest.comfyui.port}; its log: {ctx.home.shown(ctx.home.engine_log)}")
+    pid = ctx.machine.spawn(argv, cwd=ctx.home.comfyui, log=ctx.home.engine_log, env={"PYTHONUNBUFFERED": "1"})
+    process = ctx.machine.process(pid)
+    if process is None:
+        raise died(ctx)
+    record = write_record(ctx, process, argv)
+    try:
+        wait_until_up(ctx, record, timeout_s)
+        wait_until_listed(ctx)
+    except (Interrupted, EngineError, PortTaken):
+        end_server(ctx, process)
+        raise
+    return record
+
+
+def rotate(log: Path) -> None:
+    """Begin a new log; the one before is kept as `.1`."""
+    if log.exists():
+        log.replace(log.with_name(f"{log.name}.1"))
+
+
+@dataclass(slots=True)
+class Tail:
+    """A log that grows; what is new is passed on line by line."""
+
+    path: Path
+    place: int = 0
+
+    def pass_on(self, ctx: Context) -> None:
+        """Emit the whole lines that came since."""
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(self.place)
+                text = stream.read()
+        except OSError:
+            return
+        whole = text[: text.rfind(b"\n") + 1]
+        self.place += len(whole)
+        for line in whole.decode("utf-8", "replace").splitlines():
+            ctx.output(line)
+
+
+def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT_S) -> SystemStats:
+    """Wait until our server answers. Raises EngineError when it dies or time runs out, PortTaken, Interrupted."""
+    deadline, client, tail = ctx.machine.clock() + timeout_s, client_of(ctx, record.port), Tail(ctx.home.engine_log)
+    while True:
+        tail.pass_on(ctx)
+        if ctx.machine.process(record.pid) is None:
+            raise died(ctx)
+        try:
+            stats = client.system_stats(timeout_s=2)
+        except EngineError:  # open, and too busy to answer
+            stats = None
+        if stats is not None and not is_ours(ctx, stats):
+            raise PortTaken(
+                f"Port {record.port} was taken by another ComfyUI while ours started.",
+                hint=f"provision all --set comfyui.port={record.port + 1}",
+            )
+        if stats is not None:
+            tail.pass_on(ctx)
+            return stats
+        if ctx.machine.clock() > deadline:
+            raise EngineError(
+                f"ComfyUI did not answer within {timeout_s:.0f} s.{_last_words(ctx)}", hint="provision logs"
+            )
+        ctx.machine.sleep(POLL_S)
+
+
+def wait_until_listed(ctx: Context) -> None:
+    """Wait until the checkpoint that lies in its folder is in ComfyUI's list. Raises EngineError."""
+    model, file = ctx.manifest.checkpoint(ctx.options.precision)
+    if not (ctx.home.comfyui / "models" / model.folder / file.name).is_file():
+        return
+    name, client, deadline = listed_name(model, file), client_of(ctx), ctx.machine.clock() + LISTED_S
+    while name not in (names := client.checkpoints()):
+        if ctx.machine.clock() > deadline:
+            raise unlisted(name, names)
+        ctx.machine.sleep(POLL_S)
+
+
+def unlisted(name: str, names: list[str]) -> EngineError:
+    """The checkpoint is not in ComfyUI's list."""
+    seen = ", ".join(names) or "none"
+    return EngineError(f"ComfyUI does not see the checkpoint {name}; it sees {seen}.", hint="provision doctor")
+
+
+def died(ctx: Context) -> EngineError:
+    """ComfyUI ended by itself while it started."""
+    text = log_tail(ctx)
+    meaning = explain(text)
+    said = f": {meaning.says}." if meaning else " as soon as it was started."
+    return EngineError(f"ComfyUI ended{said}{_last_words(ctx)}", hint=meaning.hint if meaning else "provision logs")
+
+
+def log_tail(ctx: Context) -> str:
+    """The end of the engine's log."""
+    try:
+        with ctx.home.engine_log.open("rb") as stream:
+            stream.seek(max(0, ctx.home.engine_log.stat().st_size - TAIL_BYTES))
+            return stream.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _last_words(ctx: Context) -> str:
+    lines = [line for line in log_tail(ctx).splitlines() if line.strip()][-TAIL_LINES:]
+    return " It said last:\n" + "\n".join(lines) if lines else ""
+
+
+def end_server(ctx: Context, process: Process) -> None:
+    """End a server of ours and forget its record."""
+    ctx.machine.end_process(process)
+    record_path(ctx).unlink(missing_ok=True)
+
+
+# -- for the command line -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """What `status` shows. `state` is `up`, `starting`, `hung` or `down`; `up_s` in seconds."""
+
+    state: str
+    says: str
+    url: str
+    pid: int | None = None
+    up_s: float | None = None
+    version: str = ""
+    device: str = ""
+
+    def to_json(self) -> dict[str, JSON]:
+        """The status in `--json`."""
+        return dict(asdict(self))
+
+
+def our_process(ctx: Context) -> Process | None:
+    """The server of this home, on record or not; None when it does not run."""
+    record = read_record(ctx)
+    if record is not None:
+        return Process(record.pid, record.created, record.argv)
+    who = ctx.machine.listener(ctx.manifest.comfyui.port)
+    return who if who is not None and runs_our_main(ctx, who) else None
+
+
+def stop_server(ctx: Context) -> bool:
+    """End the server of this home; False when it did not run."""
+    process = our_process(ctx)
+    if process is None:
+        record_path(ctx).unlink(missing_ok=True)
+        return False
+    end_server(ctx, process)
+    return True
+
+
+def server_status(ctx: Context) -> ServerStatus:
+    """How the server of this home is; never raises for what it finds."""
+    process, record = our_process(ctx), read_record(ctx)
+    client = client_of(ctx, record.port if record else None)
+    if process is None:
+        return ServerStatus("down", "The server does not run.", client.url)
+    up_s = ctx.machine.now() - (record.started if record else process.created)
+    try:
+        stats = client.system_stats()
+    except (EngineError, PortTaken):
+        stats = None
+    if stats is None:
+        state = "starting" if up_s < START_TIMEOUT_S else "hung"
+        says = f"The server (pid {process.pid}) does not answer" + (" yet." if state == "starting" else ".")
+        return ServerStatus(state, says, client.url, process.pid, up_s)
+    says = f"ComfyUI {stats.version} on {client.url}, {stats.device}, up for {shown_time(up_s)}"
+    return ServerStatus("up", says, client.url, process.pid, up_s, stats.version, stats.device)
+
+
+def shown_time(seconds: float) -> str:
+    """A duration as people say it: 42 s, 7 min, 3 h 20 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

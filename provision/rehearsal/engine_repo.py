@@ -1,0 +1,100 @@
+"""The miniature engine as a git repository: what the rehearsal clones in place of ComfyUI's."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from provision.rehearsal.model_repo import run_git
+
+BRANCH = "master"
+SOURCE = Path(__file__).with_name("engine")
+SUFFIXES = frozenset({".py", ".txt", ".md"})
+AUTHOR = "The rehearsal <rehearsal@localhost>"
+
+# Empty files that keep folders in git, under ComfyUI's own names.
+PLACEHOLDERS = (
+    "models/checkpoints/put_checkpoints_here",
+    "models/clip/put_clip_or_text_encoder_models_here",
+    "models/loras/put_loras_here",
+    "models/unet/put_unet_files_here",
+    "models/vae/put_vae_here",
+    "output/_output_images_will_be_put_here",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One commit of the history: the version that it states, its day, its tag, and a line for its README."""
+
+    version: str
+    day: datetime
+    tag: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRepo:
+    """The repository: its bare git directory, its tags from the oldest on, the commit at the branch's tip."""
+
+    path: Path
+    tags: tuple[str, ...]
+    head: str
+
+
+# Days of ComfyUI's own releases. The newest commit is no release: a tag that is not a version sits on it.
+HISTORY = (
+    Release("0.3.64", datetime(2025, 10, 8, 12, tzinfo=UTC), "v0.3.64"),
+    Release("0.38.0", datetime(2026, 11, 3, 12, tzinfo=UTC), "v0.38.0"),
+    Release("0.38.1", datetime(2026, 11, 12, 12, tzinfo=UTC), "v0.38.1"),
+    Release("0.38.1", datetime(2026, 11, 18, 12, tzinfo=UTC), "latest-test", "Work that no release holds yet."),
+)
+
+
+def make_engine_repo(bare: Path) -> EngineRepo:
+    """Make (or make anew) the bare repository at `bare`: branch master, four commits, a tag on each.
+
+    The same source gives the same commits, whatever git is configured to do. Any commit may be fetched by its
+    id, as from GitHub. Raises FileNotFoundError where there is no git, CalledProcessError where it fails, OSError.
+    """
+    shutil.rmtree(bare, ignore_errors=True)
+    bare.mkdir(parents=True)
+    run_git("init", "--bare", "--quiet", "--template=", "--object-format=sha1", f"--initial-branch={BRANCH}", cwd=bare)
+    run_git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=bare)
+    source = read_source()
+    run_git("fast-import", "--quiet", cwd=bare, stdin=b"".join(history_stream(source)))
+    run_git("update-server-info", cwd=bare)
+    head = run_git("rev-parse", f"refs/heads/{BRANCH}", cwd=bare).decode().strip()
+    return EngineRepo(bare, tuple(release.tag for release in HISTORY), head)
+
+
+def read_source() -> dict[str, bytes]:
+    """The engine's files by their path in the repository, without what running it leaves behind."""
+    files = {path.name: path.read_bytes() for path in SOURCE.iterdir() if path.suffix in SUFFIXES}
+    # Under its own name it would rule in the project's repository too.
+    files[".gitignore"] = (SOURCE / "gitignore").read_bytes()
+    return files | dict.fromkeys(PLACEHOLDERS, b"")
+
+
+def history_stream(source: Mapping[str, bytes]) -> Iterator[bytes]:
+    """The history as git fast-import reads it."""
+    for mark, release in enumerate(HISTORY, start=1):
+        files = dict(source) | {
+            "comfyui_version.py": f'__version__ = "{release.version}"\n'.encode(),
+            "README.md": source["README.md"] + (f"\n{release.note}\n".encode() if release.note else b""),
+        }
+        yield from commit_stream(mark, release, files)
+        yield f"reset refs/tags/{release.tag}\nfrom :{mark}\n\n".encode()
+
+
+def commit_stream(mark: int, release: Release, files: Mapping[str, bytes]) -> Iterator[bytes]:
+    """One commit with all of its files; those of the commit before it stay unless they are here again."""
+    signature = f"{AUTHOR} {int(release.day.timestamp())} +0000"
+    message = (release.note or f"ComfyUI {release.version}").encode()
+    yield f"commit refs/heads/{BRANCH}\nmark :{mark}\nauthor {signature}\ncommitter {signature}\n".encode()
+    yield b"data %d\n%b\n" % (len(message), message)
+    for path, content in sorted(files.items()):
+        yield b"M 100644 inline %b\ndata %d\n%b\n" % (path.encode(), len(content), content)

@@ -1,0 +1,271 @@
+"""The first image: made through the API, judged, kept as the proof; and a second, warm one for its seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from provision import packages
+from provision.comfy import Made
+from provision.engine import (
+    client_of,
+    engine_commit,
+    engine_flags,
+    log_tail,
+    our_process,
+    unlisted,
+)
+from provision.errors import EngineError, ImageRejected, ProvisionError
+from provision.events import ImageMade
+from provision.explain import SMALLER, explain
+from provision.facts import parse_cpuinfo, parse_sysctl
+from provision.finding import JSON, Finding, Fix, fixable, ok, warn
+from provision.graph import SEED_LIMIT, listed_name, prompt_graph, ui_workflow
+from provision.home import unusable
+from provision.image import Judgement, Quality, judge
+from provision.manifest import FirstImage
+from provision.receipts import file_identity, same_facts
+from provision.step import Context, Step
+
+DISK_BYTES = 2_000_000
+PUBLISHED = "2 to 3 s, warm, on an M1 Pro"
+"""Published for 512x512, one step, on a 14-inch MacBook Pro with an M1 Pro and 16 GB."""
+REJECTED = "first-image.rejected.png"
+
+# What a bad picture means, by the word of the judgement.
+MEANINGS = {
+    "black": "The decoder computed no numbers (NaN), as fp16 does on some systems.",
+    "flat": "The sampler or the decoder computed nothing.",
+    "noise": "The picture was decoded from noise: this torch computes wrong here, or the weights are damaged.",
+    "size": "ComfyUI did not use the settings that it was given.",
+    "broken": "ComfyUI saved something that is no picture.",
+}
+# What people report that changed a black picture, in the order in which to try them (ComfyUI 3521, 4799).
+REMEDIES = ("--force-upcast-attention", "--fp32-vae")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that was made; `seconds` from submitting the prompt to the end of its execution."""
+
+    png: bytes
+    seed: int
+    seconds: float
+    judgement: Judgement
+
+
+# -- check ----------------------------------------------------------------------------------------------------
+
+
+def check_first_image(ctx: Context) -> Iterable[Finding]:
+    """Has an image been made with what is installed now, and is it still there?"""
+    receipt, path = ctx.receipts.read("first_image"), ctx.home.first_image
+    shown = ctx.home.shown(path)
+    if not receipt or not path.is_file():
+        yield _to_make("first-image-missing", shown, "No image has proven this install yet.")
+        return
+    changed = _what_changed(receipt, proof_facts(ctx))
+    if changed:
+        yield _to_make("first-image-stale", shown, f"The first image was made with another {changed}.")
+    elif _sha256(path) != receipt.get("sha256"):
+        yield _to_make("first-image-stale", shown, f"{shown} is not the image that was made.")
+    else:
+        yield ok("first-image-made", shown, f"{shown}, made {str(receipt.get('when'))[:10]}: {_seconds(receipt)}")
+        yield from _warnings(receipt, shown)
+
+
+def _to_make(id: str, shown: str, says: str) -> Finding:
+    return fixable(
+        id, shown, says,
+        fix=Fix("Two images are made through ComfyUI's API and judged; the first is kept."), disk_bytes=DISK_BYTES,
+    )  # fmt: skip
+
+
+def _warnings(receipt: Mapping[str, JSON], shown: str) -> Iterable[Finding]:
+    if receipt.get("verdict") == Quality.WARN:
+        yield warn(
+            "first-image-rough", shown, str(receipt.get("says")),
+            fix=Fix("Look at it: a picture of what was asked for is right.", ("open", shown)),
+        )  # fmt: skip
+
+
+def _seconds(receipt: Mapping[str, JSON]) -> str:
+    first, warm = receipt.get("seconds_first"), receipt.get("seconds_warm")
+    return f"the first took {_shown(first)}, a warm one {_shown(warm)} ({_beside(receipt)})"
+
+
+def _shown(seconds: JSON) -> str:
+    return f"{seconds:.2g} s" if isinstance(seconds, float) and seconds < 10 else f"{seconds:.0f} s"
+
+
+def _beside(receipt: Mapping[str, JSON]) -> str:
+    chip, device = receipt.get("chip") or "an unknown processor", receipt.get("device")
+    if chip == "Apple M1 Pro" and device == "mps":
+        return f"published: {PUBLISHED}, as this is"
+    return f"published: {PUBLISHED}; this is another machine: {chip}, on {device}"
+
+
+def proof_facts(ctx: Context) -> dict[str, JSON]:
+    """What the image proves: while all this is as it was, it need not be made again."""
+    model, file = ctx.manifest.checkpoint(ctx.options.precision)
+    versions = packages.installed_versions(ctx.home.venv)
+    return {
+        "torch": versions.get("torch"),
+        "torchvision": versions.get("torchvision"),
+        "comfyui": engine_commit(ctx),
+        "checkpoint": listed_name(model, file),
+        "weights": file.sha256 or _identity(ctx.home.comfyui / "models" / model.folder / file.name),
+        "flags": list(engine_flags(ctx)),
+        "settings": asdict(ctx.manifest.first_image),
+    }
+
+
+def _identity(path: Path) -> JSON:
+    try:
+        return file_identity(path)
+    except OSError:
+        return None
+
+
+def _what_changed(receipt: Mapping[str, JSON], facts: Mapping[str, JSON]) -> str:
+    return next((name for name, value in facts.items() if not same_facts(receipt, {name: value})), "")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# -- apply ----------------------------------------------------------------------------------------------------
+
+
+def apply_first_image(ctx: Context, finding: Finding) -> None:
+    """Make two images, judge both, keep the first. Raises EngineError, ImageRejected, HomeError, DiskFull."""
+    facts, image = proof_facts(ctx), ctx.manifest.first_image
+    device = check_ready(ctx)
+    first = make_image(ctx, image, "the first image")
+    _refuse_bad(ctx, first)
+    write_bytes(ctx.home.first_image, first.png)
+    ctx.emit(ImageMade(path=str(ctx.home.first_image), seconds=first.seconds))
+    warm = make_image(ctx, image, "a second, warm image")
+    _refuse_bad(ctx, warm)
+    worst = max((first.judgement, warm.judgement), key=lambda judgement: judgement.verdict is Quality.WARN)
+    receipt: dict[str, JSON] = {
+        **facts,
+        "sha256": hashlib.sha256(first.png).hexdigest(),
+        "when": datetime.fromtimestamp(ctx.machine.now()).astimezone().isoformat(timespec="seconds"),
+        "seconds_first": round(first.seconds, 3),
+        "seconds_warm": round(warm.seconds, 3),
+        "seeds": [first.seed, warm.seed],
+        "verdict": str(worst.verdict),
+        "says": worst.says,
+        "measures": first.judgement.facts.to_json(),
+        "device": device,
+        "chip": chip_name(ctx),
+    }
+    ctx.receipts.write("first_image", **receipt)
+    ctx.note(f"An image: {_seconds(receipt)}.")
+
+
+def check_ready(ctx: Context) -> str:
+    """The device that ComfyUI computes on, once it is known to see the checkpoint. Raises EngineError."""
+    client = client_of(ctx)
+    stats = client.system_stats()
+    if stats is None:
+        raise EngineError("ComfyUI does not run.", hint="provision launch")
+    name, names = listed_name(*ctx.manifest.checkpoint(ctx.options.precision)), client.checkpoints()
+    if name not in names:
+        raise unlisted(name, names)
+    return stats.device
+
+
+def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = None) -> Picture:
+    """Make one image on the running server, and judge it; a fresh seed unless one is given.
+
+    Raises EngineError with what ComfyUI's error means, Interrupted after the prompt was stopped.
+    """
+    seed = secrets.randbelow(SEED_LIMIT) if seed is None else seed
+    checkpoint = listed_name(*ctx.manifest.checkpoint(ctx.options.precision))
+    client = client_of(ctx)
+
+    def on_progress(stage: str, done: int, total: int | None) -> None:
+        ctx.progress(f"{what}: {stage}", done, total, "steps")
+
+    try:
+        made = client.generate(
+            prompt_graph(image, checkpoint, seed),
+            on_progress=on_progress,
+            workflow=ui_workflow(image, checkpoint, seed),
+        )
+        png = client.view(*_only_image(made))
+    except EngineError as error:
+        raise _with_cause_of_death(ctx, error) from error
+    return Picture(png, seed, made.seconds, judge(png, image.width, image.height))
+
+
+def _only_image(made: Made) -> tuple[str, str, str]:
+    if not made.images:
+        raise EngineError("ComfyUI says that it is done, and names no picture.", hint="provision logs")
+    return made.images[0].filename, made.images[0].subfolder, made.images[0].type
+
+
+def _with_cause_of_death(ctx: Context, error: EngineError) -> ProvisionError:
+    """The error, with what the log says of why ComfyUI ended, if it did."""
+    if our_process(ctx) is not None:
+        return error
+    meaning = explain(log_tail(ctx).rpartition("got prompt")[2])
+    if meaning is not None:
+        return EngineError(f"{error.message} Its log says why: {meaning.says}.", hint=meaning.hint)
+    says = "It was killed without a word: most often because the memory was full."
+    return EngineError(f"{error.message} {says}", hint=SMALLER)
+
+
+def _refuse_bad(ctx: Context, picture: Picture) -> None:
+    judgement = picture.judgement
+    if judgement.verdict is not Quality.BAD:
+        return
+    kept = ctx.home.root / REJECTED
+    write_bytes(kept, picture.png)
+    raise ImageRejected(
+        f"ComfyUI made an image, and it is not a picture. {judgement.says} {MEANINGS[judgement.why]} "
+        f"It is kept as {ctx.home.shown(kept)}.",
+        hint=_remedy(ctx, judgement.why),
+    )
+
+
+def _remedy(ctx: Context, why: str) -> str:
+    flags = ctx.manifest.comfyui.args
+    remedy = next((flag for flag in REMEDIES if flag not in flags), None)
+    if why == "black" and remedy:
+        return f"provision all --set 'comfyui.args={json.dumps([*flags, remedy])}'"
+    return "provision logs" if why in ("broken", "size") else "provision doctor --deep"
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file beside its place, then rename. Raises HomeError, DiskFull."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_bytes(data)
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise unusable(path.parent, error) from error
+
+
+def chip_name(ctx: Context) -> str | None:
+    """The processor's name, None where nothing tells it."""
+    if ctx.machine.system != "Darwin":
+        return parse_cpuinfo(ctx.machine.read_text("/proc/cpuinfo") or "")
+    ran = ctx.machine.run(["/usr/sbin/sysctl", "machdep.cpu.brand_string"])
+    return parse_sysctl(ran.out).get("machdep.cpu.brand_string") if ran.ok else None
+
+
+FIRST_IMAGE = Step(
+    "first_image", needs=("server", "models", "workflow"), check=check_first_image, apply=apply_first_image,
+    about="an image that proves it all",
+)  # fmt: skip

@@ -1,0 +1,51 @@
+"""What tests share: a home that is never the person's own, a context, and no way to the real home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from provision.events import Event
+from provision.home import Home
+from provision.machine import Machine
+from provision.manifest import load_manifest
+from provision.step import Context, Options
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--live-comfyui", metavar="URL_OR_PATH", help="run tests/live on a real ComfyUI from this git address")
+
+
+@pytest.fixture(autouse=True)
+def _no_real_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Tests cannot touch the real home or be steered by the caller's environment."""
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("person")))
+    for name in ("PROVISION_HOME", "HF_TOKEN", "HF_ENDPOINT", "HF_HOME", "HTTP_PROXY", "HTTPS_PROXY", "UV_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "home")
+    home.prepare()
+    return home
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    """What was emitted."""
+    return []
+
+
+@pytest.fixture
+def context(home: Home, events: list[Event]) -> Callable[..., Context]:
+    """A context on this machine; `overrides` as `--set` takes them."""
+
+    def make(*overrides: str, machine: Machine | None = None, options: Options | None = None) -> Context:
+        manifest = load_manifest("sdxl-turbo", overrides)
+        return Context(machine or Machine(), manifest, home, options or Options(), events.append)
+
+    return make

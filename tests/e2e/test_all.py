@@ -1,0 +1,145 @@
+"""`provision all --rehearse`: every step and backend for real, in an empty home."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Ended, Json, Tool
+
+BACKENDS = ("auto", "hf", "wget", "git-lfs", "http", "huggingface-cli")
+FP16 = "sd_xl_turbo_1.0_fp16.safetensors"
+HEADER_BYTES = 600_000
+"""More than the checkpoint's header; what a look at it before the download may cost."""
+
+
+def fp16_size(ended: Ended, tool: Tool) -> int:
+    return (tool.home / "ComfyUI" / "models" / "checkpoints" / FP16).stat().st_size
+
+
+def assert_done(ended: Ended, tool: Tool) -> None:
+    assert ended.code == 0, (ended.report, ended.err)
+    assert ended.report["ok"] is True
+    assert (tool.home / "first-image.png").read_bytes().startswith(b"\x89PNG")
+    assert not [path for path in (tool.home / "state" / "parts").iterdir() if path.stat().st_size], "parts left"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_from_nothing_and_again(tool: Tool, backend: str) -> None:
+    first = tool.run("all", "--rehearse", "--backend", backend)
+    assert_done(first, tool)
+    size = fp16_size(first, tool)
+    sent: Json = first.report["rehearsal"]["hub_sent_by_file"]
+    assert size <= sent[FP16] <= size + HEADER_BYTES
+    assert not [name for name, count in sent.items() if count and name.endswith(".safetensors") and name != FP16]
+    assert first.step("torch")["changed"]
+
+    again = tool.run("all", "--rehearse", "--backend", backend)
+    assert_done(again, tool)
+    assert again.report["changed"] is False
+    assert again.report["rehearsal"]["hub_sent_bytes"] == 0
+    for step in again.report["steps"]:
+        assert not step["changed"]
+        assert all(finding["says"] for finding in step["findings"]), step
+
+
+def started(step: str) -> object:
+    def stop(event: Json) -> bool:
+        return event["type"] == "apply_started" and event["step"] == step
+
+    return stop
+
+
+@pytest.mark.parametrize("step", ["python_env", "torch", "comfyui", "models", "requirements", "server", "first_image"])
+def test_goes_on_after_a_kill(tool: Tool, step: str) -> None:
+    killed = tool.until(started(step), "all", "--rehearse", "--json")  # type: ignore[arg-type]
+    assert killed.code == -signal.SIGKILL
+    assert_done(tool.run("all", "--rehearse"), tool)
+
+
+@pytest.mark.parametrize("backend", ["hf", "wget", "git-lfs", "http"])
+def test_download_goes_on_after_a_kill(tool: Tool, backend: str) -> None:
+    def some_bytes(event: Json) -> bool:
+        return event["type"] == "progress" and event["step"] == "models" and event["done"] > 1_000_000
+
+    tool.until(some_bytes, "download", "--rehearse", "--backend", backend, "--json")
+    ended = tool.run("download", "--rehearse", "--backend", backend)
+    assert ended.code == 0, ended
+    assert fp16_size(ended, tool) > 1_000_000
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_politely(tool: Tool, sign: signal.Signals) -> None:
+    ended = tool.until(started("torch"), "all", "--rehearse", "--json", sign=sign)  # type: ignore[arg-type]
+    assert ended.code == 130
+    assert ended.report["error"]["code"] == "interrupted"
+    assert_done(tool.run("all", "--rehearse"), tool)
+
+
+def test_two_at_once(tool: Tool) -> None:
+    second: list[subprocess.CompletedProcess[str]] = []
+
+    def try_another(event: Json) -> bool:
+        if not second and event["type"] == "apply_started":
+            second.append(tool.text("doctor", "--fix"))
+        return False
+
+    first = tool.until(try_another, "all", "--rehearse", "--json")
+    assert_done(first, tool)
+    assert second[0].returncode == 1
+    assert "in use by `provision all` (pid " in second[0].stderr
+
+
+def test_what_a_person_reads(tool: Tool) -> None:
+    first = tool.text("all", "--rehearse")
+    assert first.returncode == 0, first.stderr
+    assert "licence" in first.stderr
+    assert f"Picture: {tool.home / 'first-image.png'}" in first.stdout
+    again = tool.text("all", "--rehearse", "--stop")
+    assert "Nothing left to do" in again.stdout
+    assert tool.text("status").returncode == 1  # the server was stopped
+    up = tool.text("generate", "a lighthouse at night", "--seed", "5", "-o", str(tool.home.parent / "o.png"))
+    assert up.returncode == 0, up.stderr
+    assert (tool.home.parent / "o.png").read_bytes().startswith(b"\x89PNG")
+    assert "seed 5" in up.stdout
+    assert tool.text("status").returncode == 0
+    assert "Starting server" in tool.text("logs").stdout
+    assert tool.text("doctor").returncode == 0
+    assert tool.text("stop").stdout.startswith("ComfyUI is stopped")
+
+
+def test_plan_changes_nothing(tool: Tool, tmp_path: Path) -> None:
+    ended = tool.run("plan", "--rehearse")
+    assert ended.code == 0, ended
+    assert ended.report["download_bytes"] > 20_000_000
+    assert not (tool.home / "ComfyUI").exists()
+    assert not (tool.home / "venv").exists()
+
+
+def test_a_rehearsal_never_touches_a_real_home(tool: Tool) -> None:
+    (tool.home / "state" / "receipts").mkdir(parents=True)
+    (tool.home / "state" / "receipts" / "torch.json").write_text("{}", encoding="utf-8")
+    ended = tool.run("all", "--rehearse")
+    assert ended.code == 2
+    assert "real home" in ended.report["error"]["message"]
+
+
+def test_a_real_run_never_uses_a_rehearsals_home(tool: Tool) -> None:
+    tool.run("plan", "--rehearse")
+    ended = tool.run("all")
+    assert ended.code == 2
+    assert "home of a rehearsal" in ended.report["error"]["message"]
+
+
+def test_report_is_kept(tool: Tool) -> None:
+    tool.run("all", "--rehearse", "--set", "first_image.width=256", "--set", "first_image.height=256")
+    kept = json.loads((tool.home / "state" / "report.json").read_text(encoding="utf-8"))
+    assert kept["schema"] == 1
+    assert kept["type"] == "report"
+    assert [step["name"] for step in kept["steps"]] == [
+        "hardware", "tools", "python_env", "torch", "comfyui", "models", "requirements", "workflow", "server", "first_image",
+    ]  # fmt: skip
