@@ -209,14 +209,18 @@ class Comfy:
         return entry if isinstance(entry, dict) else None
 
     def _connect(self, client_id: str) -> websocket.WebSocket | None:
+        import socket
+
         import websocket
 
         try:
+            # Our own connection: websocket-client asks the environment's proxy otherwise, also for loopback.
+            direct = socket.create_connection((LOOPBACK, self.port), ANSWER_TIMEOUT_S)
             return websocket.create_connection(
                 f"ws://{LOOPBACK}:{self.port}/ws?clientId={client_id}",
                 timeout=ANSWER_TIMEOUT_S,
                 suppress_origin=True,
-                http_no_proxy=[LOOPBACK],
+                socket=direct,
             )
         except (websocket.WebSocketException, OSError):
             return None

@@ -126,8 +126,8 @@ def torch_version(ctx: Context) -> str:
 
 
 def is_ours(ctx: Context, stats: SystemStats) -> bool:
-    """Whether the ComfyUI that answers says that it runs this home's main.py."""
-    return bool(stats.argv) and Path(stats.argv[0]).resolve() == main_py(ctx).resolve()
+    """Whether the ComfyUI that answers says that it runs this home's main.py, by its full path."""
+    return bool(stats.argv) and _is_our_main(ctx, stats.argv[0])
 
 
 def runs_our_main(ctx: Context, who: Process) -> bool:
@@ -135,8 +135,11 @@ def runs_our_main(ctx: Context, who: Process) -> bool:
 
     A person who starts it by hand, in its folder, writes `main.py` alone: that server is theirs.
     """
-    ours = main_py(ctx).resolve()
-    return any(Path(word).is_absolute() and Path(word).resolve() == ours for word in who.argv[1:4])
+    return any(_is_our_main(ctx, word) for word in who.argv[1:4])
+
+
+def _is_our_main(ctx: Context, word: str) -> bool:
+    return Path(word).is_absolute() and Path(word).resolve() == main_py(ctx).resolve()
 
 
 # -- starting and ending ------------------------------------------------------------------------------------------

@@ -28,8 +28,8 @@ HASH_BYTES = 4 << 20
 SAID_EVERY_S = 0.1
 
 
-def deliver(ctx: Context, file: RemoteFile, destination: Path, *, precision: str, checkpoint: bool) -> None:
-    """Put the file in place, whole and proven, or nothing at all; a part of a former run is gone on with.
+def bring_proven(ctx: Context, file: RemoteFile, *, precision: str, checkpoint: bool) -> Path:
+    """Bring a file into its part and prove it; a part of a former run is gone on with.
 
     The header is judged before the rest is moved. Bytes with a wrong hash are thrown away and fetched once more.
     Raises WrongFile and whatever the backends raise; then the part is kept.
@@ -37,22 +37,32 @@ def deliver(ctx: Context, file: RemoteFile, destination: Path, *, precision: str
     part = open_part(ctx.machine, ctx.home, file)
     header = _header_in(part) or _header_offered(ctx, file)
     judge(header, file, precision=precision, checkpoint=checkpoint)
-    for last in (False, True):
-        bring(ctx, file, part)
-        found = sha256_of(ctx, part, file.name)
-        if found == file.sha256 and bytes_here(part) == file.size:
-            break
+    bring(ctx, file, part)
+    found = _fault_of(ctx, file, part)
+    if found:
+        ctx.note(f"{file.name} came with {found}: it is fetched anew.")
         drop_part(part)
-        if last:
-            raise WrongFile(
-                f"{file.name} came twice with a wrong sha256 ({found[:12]}, not {file.sha256[:12]});"
-                " nothing was put in place.",
-                hint="A proxy may change it on the way: try another network, or provision all --backend git-lfs",
-            )
-        ctx.note(f"{file.name} came with a wrong sha256 ({found[:12]}, not {file.sha256[:12]}): fetching it anew.")
-        part = open_part(ctx.machine, ctx.home, file)
-    _place(part, destination)
-    drop_part(part)
+        bring(ctx, file, open_part(ctx.machine, ctx.home, file))
+        found = _fault_of(ctx, file, part)
+    if found:
+        drop_part(part)
+        raise WrongFile(
+            f"{file.name} came twice, the second time with {found}; nothing was put in place.",
+            hint="A proxy may change it on the way: try another network, or provision all --backend git-lfs",
+        )
+    return part
+
+
+def put_in_place(part: Path, destination: Path) -> None:
+    """One rename; file and folder are on the disk before anybody is told so. Raises HomeError or DiskFull."""
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        _sync(part)
+        part.replace(destination)
+        _sync(destination.parent)
+        drop_part(part)
+    except OSError as error:
+        raise unusable(destination, error) from error
 
 
 def judge(header: SafetensorsHeader, file: RemoteFile, *, precision: str, checkpoint: bool) -> None:
@@ -120,15 +130,12 @@ def _header_offered(ctx: Context, file: RemoteFile) -> SafetensorsHeader:
         ) from error
 
 
-def _place(part: Path, destination: Path) -> None:
-    """One rename, and both file and folder are on the disk before anybody is told so."""
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        _sync(part)
-        part.replace(destination)
-        _sync(destination.parent)
-    except OSError as error:
-        raise unusable(destination, error) from error
+def _fault_of(ctx: Context, file: RemoteFile, part: Path) -> str:
+    """What is wrong with a part that should be the whole file, empty when nothing is."""
+    if (here := bytes_here(part)) != file.size:
+        return f"{here:,} bytes in place of {file.size:,}"
+    found = sha256_of(ctx, part, file.name)
+    return "" if found == file.sha256 else f"a wrong sha256 ({found[:12]}, not {file.sha256[:12]})"
 
 
 def _sync(path: Path) -> None:

@@ -27,7 +27,7 @@ from provision.step import Context
 
 def missing_git_lfs(ctx: Context) -> Finding | None:
     """What must be installed before git-lfs can be used."""
-    for program, id in (("git", "clt-missing"), ("git-lfs", "lfs-missing")):
+    for program, id in (("git", "git-missing"), ("git-lfs", "lfs-missing")):
         if ctx.machine.which(program) is None:
             return fixable(
                 id, program, f"{program} is not on this machine.",

@@ -128,7 +128,7 @@ def _sidecar(part: Path) -> Path:
 
 
 def _writers(part: Path) -> Iterator[Process]:
-    """Programs of a former run that outlived it: known by name, and by our part among their words or as their folder."""
+    """Programs of a killed run that outlived it: known by name, and by our part in their words or as their folder."""
     import psutil
 
     mark = str(part.with_suffix(""))

@@ -58,7 +58,13 @@ WGET = Backend("wget", missing_wget, fetch_wget)
 def _attempt(ctx: Context, wget: Path, file: RemoteFile, part: Path) -> Setback | None:
     address = locate(ctx, file)
     with _orders(ctx, part, address) as (config, addresses), watched(ctx, file, partial(bytes_here, part)):
-        argv = [wget, *OPTIONS, f"--config={config}", f"--output-document={part}", f"--input-file={addresses}"]
+        argv: list[str | Path] = [
+            wget,
+            *OPTIONS,
+            f"--config={config}",
+            f"--output-document={part}",
+            f"--input-file={addresses}",
+        ]
         ran = ctx.machine.run(argv, env=_environment(ctx, address), timeout_s=None)
     if ran.ok:
         return None

@@ -137,13 +137,15 @@ def _down(ctx: Context) -> Finding:
 
 
 def _another_comfyui(ctx: Context, stats: SystemStats, who: Process | None) -> Finding:
-    port, where = ctx.manifest.comfyui.port, stats.argv[0] if stats.argv else "its own folder"
+    port = ctx.manifest.comfyui.port
+    origin = f", {stats.argv[0]}" if stats.argv and stats.argv[0].startswith("/") else ""
+    if who is not None and who.argv and who.argv[0].startswith(f"{ctx.home.venv}/"):
+        origin = ", started by hand from this home"
     pid = f", pid {who.pid}" if who else ""
-    by_hand = "started by hand from this home" if is_ours(ctx, stats) else f"of {where}"
     return blocked(
         "port-comfyui",
         f"port {port}",
-        f"Port {port} belongs to another ComfyUI ({stats.version}, {by_hand}{pid}); it is left alone.",
+        f"Port {port} belongs to another ComfyUI ({stats.version}{origin}{pid}); it is left alone.",
         fix=_other_port("Close it, or take another port for ours.", port),
         pid=who.pid if who else None,
     )
@@ -192,17 +194,19 @@ def adopt(ctx: Context) -> bool:
     except (EngineError, PortTaken):
         stats = None
     flags_agree = stats is not None and stats.argv[1:] == server_argv(ctx)[3:]
-    code_agrees = stats is not None and (stats.version, stats.torch) == (
-        engine_version(ctx),
-        torch_version(ctx) or stats.torch,
-    )
-    if flags_agree and code_agrees:
+    if flags_agree and stats is not None and _same_code(ctx, stats):
         write_record(ctx, who, server_argv(ctx))
         ctx.note(f"The server that runs (pid {who.pid}) is taken on.")
         return True
     ctx.note(f"The server that runs (pid {who.pid}) has other flags or older code: it is ended.")
     end_server(ctx, who)
     return False
+
+
+def _same_code(ctx: Context, stats: SystemStats) -> bool:
+    # torch says 2.15.0+cpu of itself where its wheel is called 2.15.0.
+    installed, running = torch_version(ctx).split("+")[0], stats.torch.split("+")[0]
+    return stats.version == engine_version(ctx) and installed in ("", running)
 
 
 SERVER = Step(
