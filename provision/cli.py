@@ -18,6 +18,7 @@ from provision.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_UNSATISFIED,
+    EXIT_USAGE,
     Interrupted,
     ProvisionError,
     UsageError,
@@ -383,16 +384,15 @@ def finish(ok: bool) -> None:
 
 def main() -> None:
     """The entry point; with `--json`, words that cannot be used are an envelope too."""
-    import click
-
     if "--json" not in sys.argv:
-        app()
+        app(prog_name="provision")
+    usage_error = typer.BadParameter.__mro__[2]  # click's ClickException, wherever this typer keeps click
     try:
-        sys.exit(app(standalone_mode=False) or EXIT_OK)
-    except click.ClickException as error:
+        sys.exit(app(prog_name="provision", standalone_mode=False) or EXIT_OK)
+    except typer.Abort:
+        sys.exit(EXIT_INTERRUPTED)
+    except usage_error as error:
         from provision.console import JsonConsole
 
-        JsonConsole().error(UsageError(error.format_message(), hint="provision --help"))
-        sys.exit(error.exit_code)
-    except click.Abort:
-        sys.exit(EXIT_INTERRUPTED)
+        JsonConsole().error(UsageError(str(error), hint="provision --help"))
+        sys.exit(EXIT_USAGE)

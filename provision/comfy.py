@@ -28,6 +28,7 @@ SILENCE_S = 120.0
 """How long nobody may answer at all while an image is made."""
 REFUSED_S = 2.0
 """How long the port may be closed before the engine is taken for dead."""
+HANGS_UP_S = 0.2
 LISTEN_S = 0.25
 POLL_S = 0.5
 POLL_TIMEOUT_S = 3.0
@@ -108,26 +109,39 @@ class Comfy:
         """
         import requests
 
+        with suppress(requests.ConnectionError):
+            return self._read_stats(timeout_s)
+        time.sleep(HANGS_UP_S)  # who hangs up may be a server that just ends: look once more
+        with suppress(requests.ConnectionError):
+            return self._read_stats(timeout_s)
+        raise self._stranger()
+
+    def _read_stats(self, timeout_s: float) -> SystemStats | None:
+        import requests
+
         try:
             response = self._http.get(f"{self.url}/system_stats", timeout=timeout_s, allow_redirects=False)
             stats = _parse_stats(response.json()) if response.ok else None
         except requests.Timeout as error:
             raise EngineError(
-                f"Port {self.port} is open, and nothing answers there within {timeout_s:.0f} s.",
+                f"Port {self.port} is open, and nothing answers there within {timeout_s:g} s.",
                 hint="provision logs",
             ) from error
         except requests.ConnectionError as error:
             if _refused(error):
                 return None
-            stats = None
+            raise
         except (requests.RequestException, ValueError):
             stats = None
         if stats is None:
-            raise PortTaken(
-                f"Port {self.port} is answered by a program that is not ComfyUI.",
-                hint=f"provision all --set comfyui.port={self.port + 1}",
-            )
+            raise self._stranger()
         return stats
+
+    def _stranger(self) -> PortTaken:
+        return PortTaken(
+            f"Port {self.port} is answered by a program that is not ComfyUI.",
+            hint=f"provision all --set comfyui.port={self.port + 1}",
+        )
 
     def checkpoints(self) -> list[str]:
         """The names in ComfyUI's list of checkpoints. Raises EngineError."""

@@ -6,6 +6,7 @@ used and never ended. `state/server.json` says which process we started, with wh
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from provision.step import Context
 START_TIMEOUT_S = 180.0
 POLL_S = 0.2
 LISTED_S = 10.0
+PORT_FREE_S = 5.0
 TAIL_BYTES = 16_384
 TAIL_LINES = 12
 
@@ -217,7 +219,7 @@ def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT
             return stats
         if ctx.machine.clock() > deadline:
             raise EngineError(
-                f"ComfyUI did not answer within {timeout_s:.0f} s.{_last_words(ctx)}", hint="provision logs"
+                f"ComfyUI did not answer within {timeout_s:g} s.{_last_words(ctx)}", hint="provision logs"
             )
         ctx.machine.sleep(POLL_S)
 
@@ -263,9 +265,13 @@ def _last_words(ctx: Context) -> str:
     return " It said last:\n" + "\n".join(lines) if lines else ""
 
 
-def end_server(ctx: Context, process: Process) -> None:
-    """End a server of ours and forget its record."""
+def end_server(ctx: Context, process: Process, port: int | None = None) -> None:
+    """End a server of ours, wait until its port is free, and forget its record."""
     ctx.machine.end_process(process)
+    # Its threads may outlive the process's entry for a moment, and with them the socket.
+    deadline = ctx.machine.clock() + PORT_FREE_S
+    while not ctx.machine.port_is_free(port or ctx.manifest.comfyui.port) and ctx.machine.clock() < deadline:
+        time.sleep(0.02)
     record_path(ctx).unlink(missing_ok=True)
 
 
@@ -300,11 +306,11 @@ def our_process(ctx: Context) -> Process | None:
 
 def stop_server(ctx: Context) -> bool:
     """End the server of this home; False when it did not run."""
-    process = our_process(ctx)
+    process, record = our_process(ctx), read_record(ctx)
     if process is None:
         record_path(ctx).unlink(missing_ok=True)
         return False
-    end_server(ctx, process)
+    end_server(ctx, process, record.port if record else None)
     return True
 
 

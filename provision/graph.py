@@ -7,6 +7,7 @@ Node classes, inputs and the order of widgets are those of ComfyUI's nodes.py; t
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Any
 
 from provision.manifest import FirstImage, Model, ModelFile
@@ -88,6 +89,8 @@ def ui_workflow(image: FirstImage, checkpoint: str, seed: int = 0) -> dict[str, 
         7: [PREFIX],
     }
     return {
+        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"provision:{checkpoint}")),
+        "revision": 0,
         "last_node_id": max(NODES),
         "last_link_id": max(link[0] for link in LINKS),
         "nodes": [_node(node, widgets[node]) for node in NODES],

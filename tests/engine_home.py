@@ -54,9 +54,7 @@ class EngineHome:
 
     def says(self) -> str:
         """All notes and output lines."""
-        return "\n".join(
-            str(getattr(event, "says", "") or getattr(event, "line", "")) for event in self.events
-        )
+        return "\n".join(str(getattr(event, "says", "") or getattr(event, "line", "")) for event in self.events)
 
 
 def free_port() -> int:

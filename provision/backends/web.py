@@ -48,7 +48,7 @@ def ask(
     address: Address,
     *,
     extra: Mapping[str, str] | None = None,
-    read_s: float = READ_TIMEOUT_S,
+    read_s: float | None = None,
 ) -> Response:
     """One request, its body not yet read, no redirect followed.
 
@@ -70,7 +70,7 @@ def ask(
             auth=_as_it_is,
             allow_redirects=False,
             stream=True,
-            timeout=(CONNECT_TIMEOUT_S, read_s),
+            timeout=(CONNECT_TIMEOUT_S, read_s or READ_TIMEOUT_S),
         )
     except OSError as error:  # RequestException is one, and so is a bundle of certificates that is not there
         raise unreachable(address.url, error) from error
@@ -79,7 +79,7 @@ def ask(
 
 
 def fetch(
-    ctx: Context, address: Address, *, extra: Mapping[str, str] | None = None, read_s: float = READ_TIMEOUT_S
+    ctx: Context, address: Address, *, extra: Mapping[str, str] | None = None, read_s: float | None = None
 ) -> Response:
     """GET, redirects followed; the token does not leave the origin of `address`. Raises HubRefused, and as `ask`."""
     for _ in range(REDIRECTS_MAX):

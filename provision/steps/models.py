@@ -260,7 +260,7 @@ def _outside(ctx: Context, wanted: Wanted, finding: Finding) -> Finding:
     folder = wanted.place.parent
     return blocked(
         "ckpt-outside", _subject(ctx, wanted),
-        f"{finding.says} {ctx.home.shown(folder)} leads out of the home, to {folder.resolve()}: nothing is written there.",
+        f"{finding.says} {ctx.home.shown(folder)} leads out of the home to {folder.resolve()}; we do not write there.",
         fix=Fix(f"Put {wanted.place.name} there yourself, or remove the link.", ("rm", str(folder))),
     )  # fmt: skip
 

@@ -153,7 +153,11 @@ def _another_comfyui(ctx: Context, stats: SystemStats, who: Process | None) -> F
 
 def _another_program(ctx: Context, who: Process | None) -> Finding:
     port = ctx.manifest.comfyui.port
-    name = f"{who.argv[0] if who.argv else 'a program'} (pid {who.pid})" if who else "a program of another user"
+    name = (
+        f"{who.argv[0] if who.argv else 'a program'} (pid {who.pid})"
+        if who
+        else "a program that cannot be seen from here"
+    )
     return blocked(
         "port-busy",
         f"port {port}",
@@ -180,7 +184,7 @@ def apply_server(ctx: Context, finding: Finding) -> None:
         wait_until_up(ctx, record)
     else:
         ctx.note(f"The server (pid {record.pid}) is ended, to start it again.")
-        end_server(ctx, Process(record.pid, record.created, record.argv))
+        end_server(ctx, Process(record.pid, record.created, record.argv), record.port)
         start_server(ctx)
 
 

@@ -111,8 +111,8 @@ class _HangsUp(socketserver.BaseRequestHandler):
 
 class _Silent(socketserver.BaseRequestHandler):
     def handle(self) -> None:
-        self.request.recv(100)
-        self.request.recv(100)  # until the client gives up
+        while self.request.recv(100):  # until the client gives up
+            pass
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -247,7 +247,7 @@ def test_failures_of_the_engine(tmp_path: Path, fault: str, says: str, hint: str
 
 @pytest.mark.parametrize("fault", ["no_ws,oom", "no_ws,die"])
 def test_failures_without_a_websocket(tmp_path: Path, fault: str) -> None:
-    with running(tmp_path, fault) as (home, comfy), pytest.raises(EngineError, match="memory|ended while"):
+    with running(tmp_path, fault) as (home, comfy), pytest.raises(EngineError, match=r"memory|ended while"):
         comfy.generate(graph(home, 6), on_progress=unheard)
 
 
@@ -255,7 +255,7 @@ class _Forgetful(_Page):
     """Takes a prompt, and knows nothing of it afterwards."""
 
     def do_GET(self) -> None:
-        known = {"/queue": {"queue_running": [], "queue_pending": []}, "/history/lost": {}}
+        known: dict[str, object] = {"/queue": {"queue_running": [], "queue_pending": []}, "/history/lost": {}}
         self.status, answer = (200, known[self.path]) if self.path in known else (404, {})
         self.body = json.dumps(answer).encode()
         super().do_GET()
@@ -267,9 +267,9 @@ class _Forgetful(_Page):
 
 
 def test_an_engine_that_forgot_the_prompt() -> None:
-    with serving(ThreadingHTTPServer((LOOPBACK, 0), _Forgetful)) as port:
-        with pytest.raises(EngineError, match="forgot the image"):
-            Comfy(port, check=never).generate({}, on_progress=unheard)
+    server = ThreadingHTTPServer((LOOPBACK, 0), _Forgetful)
+    with serving(server) as port, pytest.raises(EngineError, match="forgot the image"):
+        Comfy(port, check=never).generate({}, on_progress=unheard)
 
 
 # -- what words mean ------------------------------------------------------------------------------------------

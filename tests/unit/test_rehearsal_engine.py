@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import site
 import socket
 import struct
@@ -590,7 +591,12 @@ def test_faults_of_a_node(install: Install, fault: str, node_id: str, words: str
 def test_the_engine_can_die(install: Install) -> None:
     with running(install, ENGINE_FAULT="die") as engine:
         engine.post("/prompt", prompt=make_prompt())
-        assert engine.process.wait(TIMEOUT_S) == -9
+        assert engine.process.wait(TIMEOUT_S) == -signal.SIGKILL
+
+
+def test_control_c_stops_it_in_good_order(engine: Engine) -> None:
+    engine.process.send_signal(signal.SIGINT)
+    assert engine.process.wait(TIMEOUT_S) == 0
 
 
 def test_the_websocket_can_be_missing(install: Install) -> None:

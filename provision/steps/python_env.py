@@ -1,0 +1,160 @@
+"""The target Python: a venv in the home, of the machine's own architecture, made by uv."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from provision.errors import PackageError
+from provision.facts import parse_chip, parse_sysctl
+from provision.finding import Finding, Fix, fixable, ok
+from provision.home import unusable
+from provision.machine import Ran
+from provision.packages import package_error, run_uv
+from provision.step import Context, Step
+
+ASK = "import json,platform,sys;print(json.dumps([platform.python_version(),platform.machine(),sys.base_prefix]))"
+BAD_PATCHES = {
+    "3.13.8": "cannot import torch (pytorch issue 179066)",
+    "3.14.1": "breaks torchvision (vision issue 9307)",
+}
+DISK_BYTES, DOWNLOAD_BYTES = 90 * 10**6, 25 * 10**6
+"""A Python that uv brings: an archive of 15 to 25 MB, unpacked."""
+
+
+def check_python_env(ctx: Context) -> Iterable[Finding]:
+    """Is there a Python of the accepted versions, that runs, and of this machine's architecture?"""
+    home, python = ctx.home, ctx.home.python
+    if not home.venv.exists():
+        yield _to_make(ctx, "venv-missing", f"ComfyUI has no Python yet; {ctx.manifest.python.version} is wanted.")
+        return
+    if not python.exists():
+        target = python.readlink() if python.is_symlink() else str(python)
+        yield _to_make(ctx, "venv-dangling", f"The environment's Python is gone ({target}), as after an upgrade of it.")
+        return
+    ran = ctx.machine.run([python, "-I", "-c", ASK], timeout_s=30)
+    if not ran.ok:
+        yield _to_make(ctx, "venv-dangling", f"The environment's Python does not run: {ran.tail(1) or ran.code}.")
+        return
+    version, arch, base = json.loads(ran.out)
+    yield _judge(ctx, version, arch, base)
+
+
+def _judge(ctx: Context, version: str, arch: str, base: str) -> Finding:
+    wanted, minor = ctx.manifest.python, number(version)[:2]
+    if arch == "x86_64" and on_apple_silicon(ctx):
+        return _to_make(
+            ctx, "py-rosetta", f"The environment's Python {version} is for Intel and runs under Rosetta; "
+            "the newest torch for it is 2.2.2, without MPS.",
+        )  # fmt: skip
+    if minor < number(wanted.min):
+        return _to_make(ctx, "py-too-old", f"Python {version} is too old: {wanted.min} to {wanted.max} are accepted.")
+    if minor > number(wanted.max):
+        return _to_make(ctx, "py-too-new", f"Python {version} is too new: {wanted.min} to {wanted.max} are accepted.")
+    if version in BAD_PATCHES:
+        return _to_make(ctx, "py-bad-patch", f"Python {version} {BAD_PATCHES[version]}.")
+    other = "" if minor == number(wanted.version) else f"; {wanted.version} is wanted, this one is accepted"
+    says = f"Python {version} ({arch}) from {base}{other}"
+    return ok("venv-ready", str(ctx.home.venv), says, python=version, arch=arch)
+
+
+def _to_make(ctx: Context, id: str, says: str) -> Finding:
+    kept = " What is there is kept aside." if id != "venv-missing" else ""
+    here = ctx.options.rehearsal
+    argv = ("uv", "venv", "--python", ctx.manifest.python.version, str(ctx.home.venv))
+    return fixable(
+        id, str(ctx.home.venv), says, fix=Fix(f"uv makes an environment.{kept}", argv),
+        download_bytes=0 if here else DOWNLOAD_BYTES, disk_bytes=1_000_000 if here else DISK_BYTES,
+    )  # fmt: skip
+
+
+def number(version: str) -> tuple[int, ...]:
+    """`3.12.1` as numbers."""
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def on_apple_silicon(ctx: Context) -> bool:
+    """Whether the chip is Apple's own, whatever the tool itself runs as."""
+    if ctx.machine.system != "Darwin":
+        return False
+    ran = ctx.machine.run(["/usr/sbin/sysctl", "-i", "hw.optional.arm64"], timeout_s=5)
+    return parse_chip(parse_sysctl(ran.out)).apple_silicon
+
+
+def apply_python_env(ctx: Context, finding: Finding) -> None:
+    """Build an environment aside and rename it into place; a broken one is moved aside first.
+
+    Raises PackageError, HomeError or DiskFull.
+    """
+    new = ctx.home.state / f"venv.new.{os.getpid()}"
+    for left in ctx.home.state.glob("venv.new.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    # Relocatable, since it gets its name only when it is whole.
+    ran = run_uv(ctx, "venv", "--no-project", "--relocatable", "--python", find_python(ctx), new)
+    if not ran.ok:
+        raise package_error("The Python environment", ran)
+    try:
+        if ctx.home.venv.is_symlink() or ctx.home.venv.exists():
+            ctx.home.aside.mkdir(parents=True, exist_ok=True)
+            aside = ctx.home.aside / f"venv-{int(ctx.machine.now())}"
+            ctx.home.venv.rename(aside)
+            ctx.note(f"The former environment is now {ctx.home.shown(aside)}.")
+        new.rename(ctx.home.venv)
+    except OSError as error:
+        raise unusable(ctx.home.venv, error) from error
+
+
+def find_python(ctx: Context) -> str:
+    """The Python to use: the wanted one of this machine, else of uv, else the newest accepted one that is here.
+
+    Raises PackageError when there is none.
+    """
+    wanted = ctx.manifest.python
+    found = _local(ctx, wanted.version)
+    if found:
+        return found
+    request = _request(ctx, wanted.version)
+    ctx.note(f"Python {wanted.version} is not here; uv fetches it.")
+    fetched = run_uv(ctx, "python", "install", "--no-bin", request, env={"UV_HTTP_RETRIES": "1"}, timeout_s=900)
+    found = _local(ctx, wanted.version)
+    if found:
+        return found
+    low, high = number(wanted.min), number(wanted.max)
+    for minor in range(high[1], low[1] - 1, -1):
+        found = _local(ctx, f"3.{minor}")
+        if found:
+            ctx.note(f"Python {wanted.version} could not be fetched ({why(fetched)}); 3.{minor} is here and is taken.")
+            return found
+    raise PackageError(
+        f"Python {wanted.version} could not be fetched, and none from {wanted.min} to {wanted.max} is here:\n"
+        f"{fetched.tail(4)}",
+        hint="Check the network or HTTPS_PROXY; or: brew install python@3.12",
+    )
+
+
+def why(ran: Ran) -> str:
+    """The innermost cause that uv gives."""
+    causes = [line.strip() for line in (ran.out + ran.err).splitlines() if line.strip()]
+    return causes[-1].removeprefix("cause: ") if causes else "uv gave no reason"
+
+
+def _request(ctx: Context, version: str) -> str:
+    return f"cpython-{version}-macos-aarch64-none" if on_apple_silicon(ctx) else version
+
+
+def _local(ctx: Context, version: str) -> str | None:
+    """The path of a Python that is here, None when uv finds none."""
+    quiet: list[str] = []
+    words = ("python", "find", "--no-project", "--system", "--no-python-downloads", _request(ctx, version))
+    ran = run_uv(ctx, *words, on_line=quiet.append, timeout_s=60)
+    path = Path(quiet[-1].strip()) if ran.ok and quiet else None
+    return str(path) if path is not None and path.is_absolute() and path.exists() else None
+
+
+PYTHON_ENV = Step(
+    "python_env", needs=("tools",), check=check_python_env, apply=apply_python_env,
+    about="the Python that ComfyUI runs in: version, architecture, whether it runs",
+)  # fmt: skip

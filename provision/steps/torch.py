@@ -1,0 +1,310 @@
+"""torch: of the channel asked for, torchvision of the same build, and proven to compute right on this machine's device.
+
+A nightly is the newest day on which every package that is wanted has a wheel for this machine. Where the nightly index
+cannot be reached or has no such day, stable torch is taken, and the receipt keeps why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision import packages, wheels
+from provision.errors import PackageError, ProbeFailed
+from provision.facts import parse_sw_vers
+from provision.finding import JSON, Finding, Fix, fixable, ok, warn
+from provision.machine import Ran
+from provision.network import unreachable_because
+from provision.probe import TorchProbe, describe_failure, parse_torch_probe
+from provision.step import Context, Step
+
+PROBE = Path(__file__).resolve().parent.parent / "torch_probe.py"
+PROBE_TIMEOUT_S = 300
+PAGE_TIMEOUT_S = (5, 20)
+SIZES = {  # bytes over the network, bytes on the disk; measured with torch 2.11 to 2.15 and their dependencies
+    "mac": (130 * 10**6, 600 * 10**6),
+    "cpu": (260 * 10**6, 1_100 * 10**6),
+    "cuda": (3_000 * 10**6, 7_000 * 10**6),
+    "rehearsal": (100_000, 1_000_000),
+}
+BROKEN_GPU = (
+    "This torch is built for MPS and sees no Metal device: as over SSH, in a virtual machine or in a sandbox "
+    "(pytorch issue 167679)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is to be installed, from where, and why it is not what was asked for (empty when it is)."""
+
+    channel: str
+    pins: tuple[str, ...]
+    index: str
+    why: str = ""
+
+
+# -- check ------------------------------------------------------------------------------------------------------
+
+
+def check_torch(ctx: Context) -> Iterable[Finding]:
+    """Is the set there, of one build and of the channel asked for, and proven? Nothing is imported here."""
+    versions = packages.installed_versions(ctx.home.venv)
+    receipt, wanted = ctx.receipts.read("torch"), ctx.manifest.torch.channel
+    torch, vision = versions.get("torch"), versions.get("torchvision")
+    if torch is None:
+        yield _to_install(ctx, "torch-missing", f"torch is not installed; {wanted} is wanted.")
+    elif vision is None or not wheels.same_build(torch, vision):
+        says = f"torchvision {vision} does not belong to torch {torch}" if vision else "torchvision is missing"
+        yield _to_install(ctx, "tv-mismatch", f"{says}; ComfyUI ends with `operator torchvision::nms does not exist`.")
+    elif wanted not in ("nightly", "stable") and _plain(torch) != _plain(wanted):
+        yield _to_install(ctx, "torch-channel", f"torch {torch} is here; {wanted} is asked for.")
+    elif receipt and wanted not in (receipt.get("wanted"), receipt.get("got"), _plain(torch)):
+        yield _to_install(ctx, "torch-channel", f"torch {torch} ({receipt.get('got')}) is here; {wanted} is asked for.")
+    elif ctx.options.deep or any(receipt.get(name) != value for name, value in proof_facts(ctx).items()):
+        yield from _unproven(ctx, torch)
+    else:
+        yield from _proven(receipt)
+
+
+def _unproven(ctx: Context, torch: str) -> Iterable[Finding]:
+    if not ctx.options.deep:
+        yield fixable(
+            "torch-unproven", "torch", f"torch {torch} has not been seen to compute right here.",
+            fix=Fix("A small probe compares its device with the CPU."),
+        )  # fmt: skip
+        return
+    ran, probe = run_probe(ctx)
+    if probe is None or probe.failed:
+        says = describe_failure(probe) if probe else ran.tail(3)
+        yield _to_install(ctx, "mps-numerics" if probe else "torch-broken", f"torch {torch} does not work: {says}.")
+    else:
+        says = f"torch {torch} on {probe.device}: computed right just now ({probe.seconds:.1f} s)"
+        yield ok("torch-ready", "torch", says)
+
+
+def _proven(receipt: dict[str, JSON]) -> Iterable[Finding]:
+    because = f"; {receipt['wanted']} was asked for: {receipt['why']}" if receipt.get("why") else ""
+    says = f"torch {receipt['torch']} ({receipt['got']}) on {receipt['device']}, proven on {str(receipt['when'])[:10]}"
+    yield ok("torch-ready", "torch", says + because, device=receipt["device"])
+    if receipt.get("mps_built") and not receipt.get("mps_available"):
+        fix = Fix("Run it in Terminal on the Mac itself, not over SSH or in a virtual machine.")
+        yield warn("gpu-hidden", "torch", f"{BROKEN_GPU} The CPU is used: minutes an image.", fix=fix)
+
+
+def proof_facts(ctx: Context) -> dict[str, JSON]:
+    """What the proof depends on: the installed set, the Python, the system's version."""
+    versions = packages.installed_versions(ctx.home.venv)
+    folder = packages.site_packages(ctx.home.venv)
+    return {
+        "versions": {name: versions[name] for name in ("torch", "torchvision", "torchaudio") if name in versions},
+        "python": folder.parent.name if folder else "",
+        "os": system_version(ctx),
+    }
+
+
+def system_version(ctx: Context) -> str:
+    """macOS's version; on other systems the name of the system, whose updates do not change torch's device."""
+    if ctx.machine.system != "Darwin":
+        return ctx.machine.system
+    version = parse_sw_vers(ctx.machine.run(["/usr/bin/sw_vers"], timeout_s=10).out).version
+    return "macOS " + ".".join(str(part) for part in version)
+
+
+def _to_install(ctx: Context, id: str, says: str) -> Finding:
+    download, disk = SIZES[_kind(ctx)]
+    argv = ("uv", "pip", "install", "torch", "torchvision")
+    return fixable(
+        id, "torch", says, fix=Fix("torch and torchvision of one build are installed and proven.", argv),
+        download_bytes=download, disk_bytes=disk,
+    )  # fmt: skip
+
+
+def _kind(ctx: Context) -> str:
+    if ctx.options.rehearsal:
+        return "rehearsal"
+    if ctx.machine.system == "Darwin":
+        return "mac"
+    return "cuda" if has_nvidia(ctx) or not ctx.manifest.torch.stable_index else "cpu"
+
+
+def has_nvidia(ctx: Context) -> bool:
+    """Whether this machine has an NVIDIA GPU with its driver."""
+    return ctx.machine.which("nvidia-smi") is not None
+
+
+def _plain(version: str) -> str:
+    return version.partition("+")[0]
+
+
+# -- apply ------------------------------------------------------------------------------------------------------
+
+
+def apply_torch(ctx: Context, finding: Finding) -> None:
+    """Install what is missing and prove it. Raises PackageError, ProbeFailed."""
+    if finding.id == "torch-unproven":
+        receipt, versions = ctx.receipts.read("torch"), packages.installed_versions(ctx.home.venv)
+        wanted = ctx.manifest.torch.channel
+        got = str(receipt.get("got") or ("nightly" if wheels.day_of(versions["torch"]) else "stable"))
+        prove(ctx, Choice(got, (), "", str(receipt.get("why") or "")), wanted)
+    else:
+        install_torch_set(ctx, audio=asks_for_audio(ctx))
+
+
+def asks_for_audio(ctx: Context) -> bool:
+    """Whether the revision of ComfyUI that is here asks for torchaudio; False while none is here."""
+    asked = ctx.home.comfyui / "requirements.txt"
+    return asked.is_file() and any(
+        packages.normalised(line).startswith("torchaudio") for line in packages.asked_packages(asked)
+    )
+
+
+def install_torch_set(ctx: Context, *, audio: bool) -> None:
+    """Choose, install and prove a set of one build. Raises PackageError when none can be had, ProbeFailed."""
+    choice = choose(ctx, audio=audio)
+    if choice.why:
+        ctx.note(f"{choice.why}: {choice.channel} torch is taken.")
+    ctx.note(f"Installing {', '.join(choice.pins)} ...")
+    ran = _install(ctx, choice)
+    if not ran.ok and choice.channel == "nightly":
+        choice = _stable(ctx, audio=audio, why=f"the nightly could not be installed ({_reason(ran)})")
+        ctx.note(f"{choice.why}: stable torch is taken.")
+        ran = _install(ctx, choice)
+    if not ran.ok:
+        raise packages.package_error("torch", ran)
+    prove(ctx, choice, ctx.manifest.torch.channel)
+
+
+def _install(ctx: Context, choice: Choice) -> Ran:
+    source = ("--index", choice.index, "--index-strategy", "unsafe-best-match") if choice.index else ()
+    # What is installed must not satisfy the wish: a nightly would count as newer than any release.
+    anew = [word for pin in choice.pins for word in ("--upgrade-package", pin.partition("==")[0])]
+    return packages.pip_install(ctx, *source, *anew, *choice.pins)
+
+
+def _reason(ran: Ran) -> str:
+    lines = [line.strip(" ╰─▶×│") for line in (ran.out + ran.err).splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "uv gave no reason"
+
+
+def choose(ctx: Context, *, audio: bool) -> Choice:
+    """What to install for the channel that is asked for, and why it is another one. Raises PackageError."""
+    channel = ctx.manifest.torch.channel
+    if channel == "stable":
+        return _stable(ctx, audio=audio, why="")
+    if channel != "nightly":
+        pins = (f"torch=={channel}", "torchvision", *((f"torchaudio=={_plain(channel)}",) if audio else ()))
+        return Choice(channel, pins, _stable_index(ctx))
+    names = ("torch", "torchvision", *(("torchaudio",) if audio else ()))
+    index = ctx.manifest.torch.nightly_index.rstrip("/")
+    pages, trouble = read_pages(index, names)
+    if trouble:
+        return _stable(ctx, audio=audio, why=trouble)
+    tags = target_tags(ctx)
+    versions = wheels.newest_common_day(pages, tags)
+    if versions is None:
+        return _stable(ctx, audio=audio, why="the nightly index has no matching set for this machine")
+    late = wheels.missing_on_newest(pages, tags)
+    if late:
+        ctx.note(f"{late}; the set of {wheels.day_of(versions['torch'])} is taken.")
+    return Choice("nightly", tuple(f"{name}=={version}" for name, version in versions.items()), index)
+
+
+def read_pages(index: str, names: Iterable[str]) -> tuple[dict[str, list[wheels.Wheel]], str]:
+    """The index's pages of some packages; the second is why they could not be had, empty when they could."""
+    import requests
+
+    pages: dict[str, list[wheels.Wheel]] = {}
+    for name in names:
+        try:
+            answer = requests.get(f"{index}/{name}/", timeout=PAGE_TIMEOUT_S)
+        except requests.RequestException:
+            reason = unreachable_because(index) or "the connection broke"
+            return {}, f"the nightly index cannot be reached ({reason})"
+        if answer.status_code == requests.codes.not_found:
+            return {}, f"the nightly index has no {name}"
+        if not answer.ok:
+            return {}, f"the nightly index answers {answer.status_code}"
+        pages[name] = wheels.parse_index_page(answer.text)
+    return pages, ""
+
+
+def target_tags(ctx: Context) -> frozenset[str]:
+    """The wheel tags of the target Python on this machine."""
+    folder = packages.site_packages(ctx.home.venv)
+    python = folder.parent.name.removeprefix("python") if folder else ctx.manifest.python.version
+    macos = None
+    if ctx.machine.system == "Darwin":
+        version = parse_sw_vers(ctx.machine.run(["/usr/bin/sw_vers"], timeout_s=10).out).version
+        macos = (version[0], version[1] if len(version) > 1 else 0)
+    return wheels.target_tags(python, macos, "arm64" if macos else ctx.machine.arch)
+
+
+def _stable_index(ctx: Context) -> str:
+    """The index for stable torch: without an NVIDIA GPU the manifest's, where it answers; else the configured one."""
+    index = ctx.manifest.torch.stable_index.rstrip("/")
+    if not index or (ctx.machine.system != "Darwin" and has_nvidia(ctx)):
+        return ""
+    reason = unreachable_because(index)
+    if reason is not None:
+        ctx.note(f"{index} does not answer ({reason}); the configured package index is taken.")
+        return ""
+    return index
+
+
+def _stable(ctx: Context, *, audio: bool, why: str) -> Choice:
+    index = _stable_index(ctx)
+    if not audio:
+        return Choice("stable", ("torch", "torchvision"), index, why)
+    return Choice("stable", _audio_pins(ctx, index), index, why)
+
+
+def _audio_pins(ctx: Context, index: str) -> tuple[str, ...]:
+    """torchaudio ended at 2.11.0 and does not say which torch it was built for: it is the one of its own number."""
+    source = ("--index", index, "--index-strategy", "unsafe-best-match") if index else ()
+    ran = packages.pip_install(ctx, "--dry-run", "--no-deps", "--upgrade", *source, "torchaudio")
+    found = re.search(r"\+ torchaudio==(\S+)", ran.out + ran.err)
+    if not ran.ok or found is None:
+        raise PackageError(
+            f"This revision of ComfyUI asks for torchaudio, and none can be had:\n{ran.tail()}",
+            hint="provision all --comfyui latest",
+        )
+    version = _plain(found[1])
+    return (f"torch=={version}", "torchvision", f"torchaudio=={version}")
+
+
+# -- proof ------------------------------------------------------------------------------------------------------
+
+
+def run_probe(ctx: Context) -> tuple[Ran, TorchProbe | None]:
+    """Run the probe by the target Python; None when it did not come to a result."""
+    ran = ctx.machine.run([ctx.home.python, "-I", PROBE], timeout_s=PROBE_TIMEOUT_S)
+    try:
+        return ran, parse_torch_probe(ran.out) if ran.ok else None
+    except ValueError:
+        return ran, None
+
+
+def prove(ctx: Context, choice: Choice, wanted: str) -> None:
+    """Probe the installed set and write the receipt. Raises ProbeFailed, with what computes wrong."""
+    ctx.note("Comparing torch's device with the CPU ...")
+    ran, probe = run_probe(ctx)
+    if probe is None:
+        raise ProbeFailed(f"torch cannot be used:\n{ran.tail()}", hint="provision all --torch stable")
+    if probe.failed:
+        raise ProbeFailed(
+            f"torch {probe.torch} computes wrong on {probe.device}: {describe_failure(probe)}.",
+            hint="provision all --torch stable" if choice.channel == "nightly" else "provision all --torch nightly",
+        )
+    ctx.receipts.write(
+        "torch", **proof_facts(ctx), wanted=wanted, got=choice.channel, why=choice.why, torch=probe.torch,
+        device=probe.device, mps_built=probe.mps_built, mps_available=probe.mps_available,
+        worst_error=probe.worst, probe_s=probe.seconds, when=ctx.machine.timestamp(),
+    )  # fmt: skip
+
+
+TORCH = Step(
+    "torch", needs=("python_env",), check=check_torch, apply=apply_torch,
+    about="torch and torchvision of one build, of the channel asked for, computing right on this device",
+)  # fmt: skip
