@@ -11,12 +11,13 @@ from pathlib import Path
 from provision import views
 from provision.console import Console, tabulate
 from provision.errors import UsageError
+from provision.events import Event, FindingSeen, Note, Output, Progress, StepFinished
 from provision.finding import JSON, Verdict
 from provision.manifest import Manifest, load_manifest, manifest_names
 from provision.receipts import write_json
 from provision.runner import run
 from provision.session import Session, Wish, hold_home
-from provision.step import Report, Step, StepReport
+from provision.step import Context, Report, Step, StepReport
 
 PUBLISHED = "published: 2 to 3 s, warm, on a 14-inch M1 Pro with 16 GB"
 
@@ -88,7 +89,7 @@ def plan(at: Session) -> bool:
     from provision.steps.registry import STEPS
 
     _say_licence(at)
-    report = run(STEPS, replace(at.ctx, emit=at.console.emit), apply=False)
+    report = run(STEPS, quietly(at.ctx, at.console), apply=False)
     blocked = [step.name for step in report.steps if step.verdict is Verdict.BLOCKED]
     tabulate(at.console, views.plan_table(report))
     facts: dict[str, JSON] = {
@@ -96,7 +97,9 @@ def plan(at: Session) -> bool:
         "download_bytes": report.total("download_bytes"),
         "disk_bytes": report.total("disk_bytes"),
     }
-    closing = f"Blocked: {', '.join(blocked)}." if blocked else "Nothing was changed. To do it: provision all"
+    closing = "Nothing was changed. To do it: provision all"
+    if blocked:
+        closing = f"Blocked by {', '.join(blocked)}: a person must act first."
     if not blocked and report.ok:
         closing = "Nothing left to do."
     at.console.record({**report.to_json(), **facts})
@@ -104,11 +107,23 @@ def plan(at: Session) -> bool:
     return not blocked
 
 
+def quietly(ctx: Context, console: Console) -> Context:
+    """The same context for a look whose findings are shown together at the end: only what moves is told before."""
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Note | Progress | Output):
+            console.emit(event)
+        elif isinstance(event, FindingSeen | StepFinished):
+            console.record(event.to_json())
+
+    return replace(ctx, emit=emit)
+
+
 def check(at: Session) -> bool:
     """The hardware step alone."""
     from provision.steps.hardware import HARDWARE
 
-    return _run_and_report(at, (HARDWARE,), apply=False, closing="This machine will do.")
+    return _look_and_report(at, (HARDWARE,), closing="This machine will do.")
 
 
 def doctor(at: Session, *, fix: bool, only: Sequence[str]) -> bool:
@@ -116,7 +131,7 @@ def doctor(at: Session, *, fix: bool, only: Sequence[str]) -> bool:
     from provision.steps.registry import STEPS
 
     if not fix:
-        report = run(STEPS, at.ctx, apply=False)
+        report = run(STEPS, quietly(at.ctx, at.console), apply=False)
     else:
         with hold_home(at):
             report = run(STEPS, at.ctx, apply=True)
@@ -126,7 +141,7 @@ def doctor(at: Session, *, fix: bool, only: Sequence[str]) -> bool:
     closing = "No fault found." if report.ok and not found else f"{found} finding(s)."
     if not report.ok and not fix:
         closing += " To mend: provision doctor --fix"
-    at.console.report(report, {"command": "doctor"}, closing=closing)
+    at.console.checkup(report, {"command": "doctor"}, closing=closing)
     return report.ok
 
 
@@ -222,9 +237,9 @@ def size_on_disk(path: Path) -> int:
     return total
 
 
-def _run_and_report(at: Session, steps: tuple[Step, ...], *, apply: bool, closing: str) -> bool:
-    report = run(steps, at.ctx, apply=apply)
-    at.console.report(report, {"command": at.command}, closing=closing if report.ok else "Not all is well.")
+def _look_and_report(at: Session, steps: tuple[Step, ...], *, closing: str) -> bool:
+    report = run(steps, quietly(at.ctx, at.console), apply=False)
+    at.console.checkup(report, {"command": at.command}, closing=closing if report.ok else "This machine will not do.")
     return report.ok
 
 

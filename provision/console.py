@@ -65,6 +65,8 @@ class Console:
     def show(self, event: Event) -> None:
         """Show one event; called under the guard."""
         if isinstance(event, Progress):
+            if event.total is None or event.unit != "bytes":
+                return
             key, now = (event.step, event.subject), time.monotonic()
             if now - self._said.get(key, 0) >= PLAIN_EVERY_S:
                 self._said[key] = now
@@ -102,6 +104,10 @@ class Console:
         if text:
             self.data(text)
 
+    def checkup(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
+        """Every finding of a look, grouped by step."""
+        self.data(views.checkup_text(report, closing))
+
     def data(self, text: str) -> None:
         """Data for standard output."""
         with self._guard:
@@ -128,6 +134,9 @@ class JsonConsole(Console):
 
     def report(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
         self.record({**report.to_json(), **facts})
+
+    def checkup(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
+        self.report(report, facts, closing=closing)
 
     def record(self, value: Mapping[str, JSON]) -> None:
         with self._guard:

@@ -158,7 +158,10 @@ def _seen(error: Mapping[str, Any], extra: Mapping[str, Any]) -> str:
         options = config[1].get("options", [])
     if isinstance(options, list) and options:
         return ", ".join(str(option) for option in options)
-    listed = re.search(r"not in (.+)$", str(error.get("details") or ""))
+    details = str(error.get("details") or "")
+    if counted := re.search(r"list of length (\d+)", details):  # ComfyUI does not send more than 20
+        return f"{counted[1]} others"
+    listed = re.search(r"not in (.+)$", details)
     return "none" if listed is None or listed[1] == "[]" else listed[1]
 
 

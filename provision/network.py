@@ -93,7 +93,8 @@ def check_network(ctx: Context) -> Iterable[Finding]:
         else:
             yield warn("net-down", host.name, f"{says} Stable torch is taken in its place.")
     if not down:
-        yield ok("net-up", "network", f"{', '.join(host.name for host in hosts)} answer")
+        names = dict.fromkeys(host.name for host in hosts)
+        yield ok("net-up", "network", f"{', '.join(names)} answer{'s' if len(names) == 1 else ''}")
 
 
 def _short(error: Exception) -> str:

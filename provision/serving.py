@@ -60,6 +60,7 @@ def status(at: Session) -> bool:
         return False
     torch, comfyui, image = (ctx.receipts.read(name) for name in ("torch", "comfyui", "first_image"))
     server = server_status(ctx)
+    up = server.state == "up"
     models = [
         (file.name, path)
         for model, file in ctx.manifest.chosen(ctx.options.precision)
@@ -68,20 +69,20 @@ def status(at: Session) -> bool:
     rows = [
         ("home", str(home.root)),
         ("ComfyUI", f"{comfyui.get('name')} ({str(comfyui.get('commit'))[:8]})" if comfyui else "not here"),
-        ("torch", f"{torch.get('versions')} on {torch.get('device')}" if torch else "not here"),
+        ("torch", f"{torch.get('torch')} ({torch.get('got')}) on {torch.get('device')}" if torch else "not here"),
         *[(name, views.size_text(path.stat().st_size) if path.exists() else "not here") for name, path in models],
-        ("first image", f"{home.first_image} ({image.get('seconds')})" if image else "none yet"),
+        ("first image", f"{home.first_image}, {image.get('seconds_warm')} s warm" if image else "none yet"),
         ("server", server.says),
         ("disk", views.size_text(size_on_disk(home.root))),
     ]
     at.console.record(
         {
-            "schema": 1, "type": "status", "ok": server.up, "home": str(home.root), "installed": True,
+            "schema": 1, "type": "status", "ok": up, "home": str(home.root), "installed": True,
             "comfyui": comfyui, "torch": torch, "first_image": image, "server": server.to_json(),
         }
     )  # fmt: skip
     tabulate(at.console, views.pairs_table(rows))
-    return server.up
+    return up
 
 
 def logs(at: Session, *, follow: bool, lines: int, tool: bool) -> bool:
@@ -114,12 +115,13 @@ def image_wishes(overrides: Sequence[str], steps: int | None, size: str | None) 
 
 def generate(at: Session, prompt: str, output: Path | None, seed: int | None) -> bool:
     """One picture from the running server, which is started when it is down."""
-    from provision.steps.first_image import paint
+    from provision.steps.first_image import check_ready, make_image
 
     if not _bring_up(at, quiet=True):
         return False
-    image = replace(at.ctx.manifest.first_image, prompt=prompt)
-    made = paint(at.ctx.stamped("generate"), image, seed)
+    ctx = at.ctx.stamped("generate")
+    check_ready(ctx)
+    made = make_image(ctx, replace(ctx.manifest.first_image, prompt=prompt), prompt, seed)
     target = output or free_name(at.ctx.home, prompt)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(made.png)
@@ -143,7 +145,7 @@ def free_name(home: Home, prompt: str) -> Path:
 
 def bench(at: Session, count: int) -> bool:
     """Cold and warm seconds an image: the server is started anew for the cold one."""
-    from provision.steps.first_image import paint
+    from provision.steps.first_image import make_image
     from provision.steps.server import stop_server
 
     stop_server(at.ctx)
@@ -153,8 +155,8 @@ def bench(at: Session, count: int) -> bool:
         return False
     start_s = ctx.machine.clock() - started
     image = ctx.manifest.first_image
-    cold_s = paint(ctx, image, None).seconds
-    warm = [paint(ctx, image, None).seconds for _ in range(count)]
+    cold_s = make_image(ctx, image, "the cold image").seconds
+    warm = [make_image(ctx, image, f"warm image {n}").seconds for n in range(1, count + 1)]
     result = {"start_s": start_s, "cold_s": cold_s, "warm_s": warm, "warm_median_s": statistics.median(warm)}
     at.console.record({"schema": 1, "type": "report", "ok": True, "when": ctx.machine.timestamp(), **result})
     size = f"{image.width}x{image.height}, {image.steps} step(s)"

@@ -185,6 +185,18 @@ def command_text(finding: Finding) -> str:
     return f"{finding.fix.says}   {command}" if command else finding.fix.says
 
 
+def checkup_text(report: Report, closing: str) -> str:
+    """Every finding, grouped by step, in the order of the steps."""
+    lines: list[str] = []
+    for step in report.steps:
+        error = [] if step.error is None else [f"{MARKS[Verdict.BLOCKED]} {step.error['message']}"]
+        seen = [f"{MARKS[finding.verdict]} {finding.says}  [{finding.id}]" for finding in step.findings]
+        fixes = [f"  {ARROW} {command_text(f)}" if f.verdict is not Verdict.OK and f.fix else "" for f in step.findings]
+        rows = [*error, *(row for pair in zip(seen, fixes, strict=True) for row in pair if row)]
+        lines += [f"{step.name if place == 0 else '':<13} {row}" for place, row in enumerate(rows)]
+    return "\n".join([*lines, closing])
+
+
 def trouble(step: StepReport) -> list[tuple[Verdict, str, str, str]]:
     """What a person should see of a step: verdict, id, sentence, what to do."""
     rows = []
@@ -252,8 +264,10 @@ def plan_table(report: Report) -> Table:
         for finding in step.findings:
             network, disk = finding.quantity("download_bytes"), finding.quantity("disk_bytes")
             says = finding.says
-            if finding.verdict in (Verdict.FIXABLE, Verdict.BLOCKED) and finding.fix:
+            if finding.verdict is Verdict.FIXABLE and finding.fix:
                 says = f"{finding.says} {finding.fix.says}"
+            elif finding.fix:
+                says = f"{finding.says}\n{ARROW} {command_text(finding)}"
             table.add_row(
                 f"{MARKS[finding.verdict]} {step.name}", says,
                 size_text(network) if network else "", size_text(disk) if disk else "",

@@ -11,8 +11,7 @@ from provision.errors import GitError
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
 from provision.step import Context, Step
 
-CLONE_DOWNLOAD_BYTES = 60 * 10**6
-CLONE_DISK_BYTES = 130 * 10**6
+CLONE_DOWNLOAD_BYTES, CLONE_DISK_BYTES = 10 * 10**6, 30 * 10**6  # one revision without history, measured: 5 and 21 MB
 REHEARSAL_BYTES = 200_000
 STALE_LOCK_S = 10
 

@@ -78,7 +78,7 @@ def check_first_image(ctx: Context) -> Iterable[Finding]:
         yield _to_make("first-image-stale", shown, f"{shown} is not the image that was made.")
     else:
         yield ok("first-image-made", shown, f"{shown}, made {str(receipt.get('when'))[:10]}: {_seconds(receipt)}")
-        yield from _warnings(receipt, shown)
+        yield from _warnings(receipt, path, shown)
 
 
 def _to_make(id: str, shown: str, says: str) -> Finding:
@@ -88,11 +88,11 @@ def _to_make(id: str, shown: str, says: str) -> Finding:
     )  # fmt: skip
 
 
-def _warnings(receipt: Mapping[str, JSON], shown: str) -> Iterable[Finding]:
+def _warnings(receipt: Mapping[str, JSON], path: Path, shown: str) -> Iterable[Finding]:
     if receipt.get("verdict") == Quality.WARN:
         yield warn(
             "first-image-rough", shown, str(receipt.get("says")),
-            fix=Fix("Look at it: a picture of what was asked for is right.", ("open", shown)),
+            fix=Fix("Look at it: a picture of what was asked for is right.", ("open", str(path))),
         )  # fmt: skip
 
 

@@ -53,17 +53,17 @@ from tests.small_model import (
 BY_NAME = {backend.name: backend for backend in BACKENDS}
 EACH = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 FETCH = """
-import sys
+import json, sys
 from pathlib import Path
+from provision.backends.backend import RemoteFile
 from provision.backends.part import open_part
 from provision.backends.registry import bring
-from tests.small_model import Brisk, small_context, remote_file
-from provision.backends.backend import RemoteFile
 from provision.rehearsal.model_repo import ModelRepo
-import json
-home, backend, file, token = Path(sys.argv[1]), sys.argv[2], RemoteFile(**json.loads(sys.argv[3])), sys.argv[4]
-model = ModelRepo(file.repo, file.revision, {name: (file.size, file.sha256) for name in ("model_fp16.safetensors", "model.safetensors")})
-ctx = small_context(home, model, file.endpoint, backend=backend)
+from tests.small_model import FILE, TWIN, small_context
+
+root, backend, file = Path(sys.argv[1]), sys.argv[2], RemoteFile(**json.loads(sys.argv[3]))
+model = ModelRepo(file.repo, file.revision, dict.fromkeys((FILE, TWIN), (file.size, file.sha256)))
+ctx = small_context(root, model, file.endpoint, backend=backend)
 bring(ctx, file, open_part(ctx.machine, ctx.home, file))
 """
 
@@ -205,7 +205,7 @@ def file_json(hub: Hub, model: ModelRepo) -> str:
 
 def start_fetch(home: Path, backend: str, file: str) -> subprocess.Popen[bytes]:
     root = Path(__file__).resolve().parents[2]
-    argv = [sys.executable, "-c", FETCH, str(home), backend, file, ""]
+    argv = [sys.executable, "-c", FETCH, str(home), backend, file]
     return subprocess.Popen(argv, cwd=root, stderr=subprocess.DEVNULL)
 
 
@@ -251,7 +251,7 @@ def test_the_disk_never_holds_more_than_the_file(
         watcher.join()
     assert is_right(destination, world[1])
     assert list(ctx.home.parts.iterdir()) == []
-    assert file.size <= peak[0] + 4096 * 64 and peak[0] <= file.size + 300_000  # a little git repository beside it
+    assert peak[0] <= file.size + 300_000  # a little git repository beside it
 
 
 def disk_usage(folder: Path) -> int:
@@ -316,7 +316,7 @@ def test_the_token_goes_to_the_hub_alone_and_into_no_process_list(
         assert {seen.origin for seen in hub.requests if "authorization" in seen.headers} == {"hub"}
     spoken = "\n".join([heard.text, *lines])
     assert TOKEN not in spoken
-    assert "Signature" not in spoken and "?" not in "".join(line for line in lines if "wget" in line)
+    assert "Expires" not in spoken
     if backend.name in ("wget", "git-lfs"):
         assert any(part.stem in line for line in lines)
     assert TOKEN not in "".join(path.read_text() for path in part.parent.glob("*.json"))

@@ -216,7 +216,7 @@ def test_time_runs_out(engine: tuple[EngineHome, Comfy]) -> None:
     ("changes", "says"),
     [
         ({"ckpt_name": "other.safetensors"}, f"does not see the checkpoint other.safetensors; it sees {CHECKPOINT}"),
-        ({"sampler_name": "oiler"}, "KSampler does not know sampler_name = 'oiler'"),
+        ({"sampler_name": "oiler"}, "KSampler does not know sampler_name = 'oiler'; it knows "),
         ({"steps": 0}, "steps = 0 is out of the range of KSampler"),
         ({"width": "wide"}, "width = 'wide' is not of the kind that EmptyLatentImage wants"),
     ],

@@ -13,7 +13,7 @@ from provision.errors import DiskFull, GitError, Interrupted
 from provision.events import ApplyStarted, Event, FindingSeen, Note, StepFinished, StepStarted
 from provision.finding import Finding, Fix, Verdict, blocked, fixable, ok, warn
 from provision.machine import Machine
-from provision.runner import ROUNDS, run
+from provision.runner import run
 from provision.step import Apply, Check, Context, Step
 
 PATIENCE_S = 20.0
@@ -128,7 +128,7 @@ def test_what_is_missing_is_applied_and_checked_again(context: Contexts, events:
     assert {event.step for event in events} == {"a"}, "the runner stamps the step's name"
 
 
-@pytest.mark.parametrize("count", [ROUNDS - 1, ROUNDS, ROUNDS + 3])
+@pytest.mark.parametrize("count", [1, 12, 40])
 def test_however_many_things_are_missing_all_are_mended(context: Contexts, count: int) -> None:
     parts = Parts(*(f"part-{number}" for number in range(count)))
     assert run([step("a", check=parts.check, apply=parts.apply)], context(), apply=True).ok
