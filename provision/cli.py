@@ -206,7 +206,8 @@ def logs(
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to paint.")],
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
-    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, precision: PrecisionOption = "fp16",
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False,
+    precision: PrecisionOption = "fp16",
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the PNG goes.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, max=100)] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**63)] = None,
@@ -386,7 +387,7 @@ def main() -> None:
     """The entry point; with `--json`, words that cannot be used are an envelope too."""
     if "--json" not in sys.argv:
         app(prog_name="provision")
-    usage_error = typer.BadParameter.__mro__[2]  # click's ClickException, wherever this typer keeps click
+    usage_error: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, wherever typer keeps click
     try:
         sys.exit(app(prog_name="provision", standalone_mode=False) or EXIT_OK)
     except typer.Abort:

@@ -104,4 +104,4 @@ def _summary(report: StepReport, error: ProvisionError | None) -> str:
     if error is not None:
         return error.message
     notable = [finding for finding in report.findings if finding.verdict is report.verdict]
-    return "; ".join(finding.says for finding in notable) if notable else "nothing to check"
+    return "; ".join(finding.says.rstrip(".") for finding in notable) if notable else "nothing to check"

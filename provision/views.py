@@ -108,7 +108,7 @@ def note_text(event: Note) -> Text:
     """A note, indented under the steps."""
     from rich.text import Text
 
-    return Text.assemble(("  " + f"{event.step:<13} ", "dim"), event.says)
+    return Text.assemble((f"  {event.step:<13} " if event.step else "", "dim"), event.says)
 
 
 def _one_line(text: str) -> str:
@@ -210,18 +210,27 @@ def trouble(step: StepReport) -> list[tuple[Verdict, str, str, str]]:
     return rows
 
 
+def shown_trouble(report: Report) -> list[tuple[str, Verdict, str, str, str]]:
+    """`trouble` of all steps, each with its step; a fix that the next row has too is shown once."""
+    rows = [(step.name, *row) for step in report.steps for row in trouble(step)]
+    following = [row[4] for row in rows[1:]] + [""]
+    return [(*row[:4], "" if row[4] == after else row[4]) for row, after in zip(rows, following, strict=True)]
+
+
+def not_started(report: Report) -> str:
+    """The steps that had to wait, in one sentence; empty when none had."""
+    waiting = ", ".join(step.name for step in report.steps if step.waits_for)
+    return f"Not started because of that: {waiting}." if waiting else ""
+
+
 def report_text(report: Report, closing: str) -> str:
     """The end of a run in plain text."""
     lines: list[str] = []
-    for step in report.steps:
-        for verdict, id, says, fix in trouble(step):
-            lines.append(f"{MARKS[verdict]} {step.name}: {says} [{id}]")
-            if fix:
-                lines.append(f"  {ARROW} {fix}")
-    waiting = [step for step in report.steps if step.waits_for]
-    if waiting:
-        lines.append(f"Not started: {', '.join(f'{step.name} (waits for {step.waits_for})' for step in waiting)}.")
-    return "\n".join([*lines, closing]).strip()
+    for step, verdict, id, says, fix in shown_trouble(report):
+        lines.append(f"{MARKS[verdict]} {step}: {says} [{id}]")
+        if fix:
+            lines.append(f"  {ARROW} {fix}")
+    return "\n".join(line for line in [*lines, not_started(report), closing] if line)
 
 
 def report_view(report: Report, closing: str) -> RenderableType:
@@ -230,16 +239,12 @@ def report_view(report: Report, closing: str) -> RenderableType:
     from rich.text import Text
 
     lines: list[Text] = []
-    for step in report.steps:
-        for verdict, id, says, fix in trouble(step):
-            lines.append(
-                Text.assemble((MARKS[verdict], STYLES[verdict]), f" {step.name}: ", says, (f"  [{id}]", "dim"))
-            )
-            if fix:
-                lines.append(Text.assemble(("  " + ARROW + " ", "cyan"), fix))
-    waiting = [step for step in report.steps if step.waits_for]
-    if waiting:
-        lines.append(Text(f"Not started: {', '.join(f'{s.name} (waits for {s.waits_for})' for s in waiting)}.", "dim"))
+    for step, verdict, id, says, fix in shown_trouble(report):
+        lines.append(Text.assemble((MARKS[verdict], STYLES[verdict]), f" {step}: ", says, (f"  [{id}]", "dim")))
+        if fix:
+            lines.append(Text.assemble(("  " + ARROW + " ", "cyan"), fix))
+    if waiting := not_started(report):
+        lines.append(Text(waiting, "dim"))
     return Group(*lines, Text(closing, style="bold"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,16 +15,15 @@ from provision.step import Context, Options
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--live-comfyui", metavar="URL_OR_PATH", help="run tests/live on a real ComfyUI from this git address")
+    parser.addoption("--live-comfyui", metavar="URL_OR_PATH", help="run tests/live on this real ComfyUI (git address)")
 
 
 @pytest.fixture(autouse=True)
-def _no_real_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_real_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests cannot touch the real home or be steered by the caller's environment."""
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("person")))
     for name in ("PROVISION_HOME", "HF_TOKEN", "HF_ENDPOINT", "HF_HOME", "HTTP_PROXY", "HTTPS_PROXY", "UV_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
-    yield
 
 
 @pytest.fixture

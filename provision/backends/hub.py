@@ -20,7 +20,7 @@ from provision.backends.backend import Backend, RemoteFile, nothing_missing
 from provision.backends.patience import Setback, keep_going, until_interrupted
 from provision.backends.remote import locate, token_of
 from provision.backends.web import Address, host_of
-from provision.errors import DownloadError, NetworkError
+from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.home import unusable
 from provision.machine import Machine
 from provision.step import Context
@@ -28,9 +28,15 @@ from provision.step import Context
 CHUNK_BYTES = 1 << 16
 """Its own 10 MiB make it more than twice as slow, and its memory larger."""
 TIMEOUT_S = 30
+WAITED_OUT = frozenset({408, 429})
+"""Statuses that it asks again about by itself, five times, waiting as it is told."""
 KNOWN_VERSIONS = range(1, 3)
 """The major versions whose `http_get` was read."""
-NEEDED_PARAMETERS = frozenset({"url", "temp_file", "resume_size", "headers", "expected_size", "tqdm_class"})
+NO_RETRIES = {"_nb_retries": 0}
+"""Its own go to the same address; ours get a fresh one each time."""
+NEEDED_PARAMETERS = frozenset(
+    {"url", "temp_file", "resume_size", "headers", "expected_size", "tqdm_class", *NO_RETRIES}
+)
 
 
 def fetch_hub(ctx: Context, file: RemoteFile, part: Path) -> None:
@@ -57,6 +63,11 @@ def _attempt(ctx: Context, file: RemoteFile, part: Path) -> Setback | None:
             _download_into_part(ctx, get, file, part)
     except HfHubHTTPError as error:
         status = error.response.status_code
+        if status in WAITED_OUT:
+            raise HubRefused(
+                f"{host_of(file.endpoint)} goes on answering {status} for {file.name}.",
+                hint="Run the same command again in a few minutes; logged in, more requests are allowed: hf auth login",
+            ) from error
         return Setback(_failed(file, f"was answered with {status}"))
     except OSError as error:
         if error.errno is not None:
@@ -104,6 +115,7 @@ def _download_into_part(ctx: Context, get: Callable[..., None], file: RemoteFile
             headers={"Accept-Encoding": "identity", **address.headers},
             expected_size=file.size,
             tqdm_class=_bar(ctx, file),
+            **NO_RETRIES,
         )
 
 
@@ -142,14 +154,14 @@ def _download_stock(ctx: Context, file: RemoteFile, part: Path) -> None:
     """For versions that we do not know: all anew, in a folder on the same volume, and never two copies."""
     from huggingface_hub import hf_hub_download
 
+    shown = {"tqdm_class": _bar(ctx, file)} if "tqdm_class" in inspect.signature(hf_hub_download).parameters else {}
     folder = part.with_suffix(".hf")
     shutil.rmtree(folder, ignore_errors=True)
     part.unlink(missing_ok=True)
     token: str | bool = False if file.anonymous else (token_of(ctx) or False)
     try:
         got = hf_hub_download(
-            file.repo, file.path, revision=file.revision, local_dir=folder, endpoint=file.endpoint, token=token,
-            tqdm_class=_bar(ctx, file),
+            file.repo, file.path, revision=file.revision, local_dir=folder, endpoint=file.endpoint, token=token, **shown,
         )  # fmt: skip
         Path(got).replace(part)
     finally:

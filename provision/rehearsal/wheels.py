@@ -76,7 +76,9 @@ def write_wheel(folder: Path, package: StandIn, tag: str) -> Path:
 def module_source(package: StandIn) -> str:
     """torch's stand-in computes; the others only have their version, and want their torch as the real ones do."""
     if package.name == "torch":
-        return SOURCE.read_text(encoding="utf-8").replace("@VERSION@", package.version).replace("@DEFECT@", package.defect)
+        return (
+            SOURCE.read_text(encoding="utf-8").replace("@VERSION@", package.version).replace("@DEFECT@", package.defect)
+        )
     return f'import torch\n\n__version__ = "{package.version}"\n'
 
 

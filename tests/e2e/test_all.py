@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,16 +48,16 @@ def test_from_nothing_and_again(tool: Tool, backend: str) -> None:
         assert all(finding["says"] for finding in step["findings"]), step
 
 
-def started(step: str) -> object:
+def started(step: str) -> Callable[[Json], bool]:
     def stop(event: Json) -> bool:
-        return event["type"] == "apply_started" and event["step"] == step
+        return bool(event["type"] == "apply_started" and event["step"] == step)
 
     return stop
 
 
 @pytest.mark.parametrize("step", ["python_env", "torch", "comfyui", "models", "requirements", "server", "first_image"])
 def test_goes_on_after_a_kill(tool: Tool, step: str) -> None:
-    killed = tool.until(started(step), "all", "--rehearse", "--json")  # type: ignore[arg-type]
+    killed = tool.until(started(step), "all", "--rehearse", "--json")
     assert killed.code == -signal.SIGKILL
     assert_done(tool.run("all", "--rehearse"), tool)
 
@@ -64,7 +65,7 @@ def test_goes_on_after_a_kill(tool: Tool, step: str) -> None:
 @pytest.mark.parametrize("backend", ["hf", "wget", "git-lfs", "http"])
 def test_download_goes_on_after_a_kill(tool: Tool, backend: str) -> None:
     def some_bytes(event: Json) -> bool:
-        return event["type"] == "progress" and event["step"] == "models" and event["done"] > 1_000_000
+        return bool(event["type"] == "progress" and event["step"] == "models" and event["done"] > 1_000_000)
 
     tool.until(some_bytes, "download", "--rehearse", "--backend", backend, "--json")
     ended = tool.run("download", "--rehearse", "--backend", backend)
@@ -74,7 +75,7 @@ def test_download_goes_on_after_a_kill(tool: Tool, backend: str) -> None:
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_politely(tool: Tool, sign: signal.Signals) -> None:
-    ended = tool.until(started("torch"), "all", "--rehearse", "--json", sign=sign)  # type: ignore[arg-type]
+    ended = tool.until(started("torch"), "all", "--rehearse", "--json", sign=sign)
     assert ended.code == 130
     assert ended.report["error"]["code"] == "interrupted"
     assert_done(tool.run("all", "--rehearse"), tool)
@@ -141,5 +142,6 @@ def test_report_is_kept(tool: Tool) -> None:
     assert kept["schema"] == 1
     assert kept["type"] == "report"
     assert [step["name"] for step in kept["steps"]] == [
-        "hardware", "tools", "python_env", "torch", "comfyui", "models", "requirements", "workflow", "server", "first_image",
+        "hardware", "tools", "python_env", "torch", "comfyui", "models", "requirements", "workflow", "server",
+        "first_image",
     ]  # fmt: skip
