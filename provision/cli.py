@@ -122,10 +122,10 @@ def download(
     from provision import commands
     from provision.session import Wish
 
-    wish = Wish(home, manifest, set_ or [], backend, precision, yes=yes, rehearse=rehearse)
+    wish = Wish(home, manifest, set_ or [], backend, precision, yes=yes, rehearse=rehearse, to=to)
     wish = commands.wish_for_download(wish, what)
     with session("download", wish, json=json, verbose=verbose) as at:
-        finish(commands.download(at, what, to))
+        finish(commands.download(at, to))
 
 
 @app.command()

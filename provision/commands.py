@@ -49,6 +49,9 @@ def page(manifest: Manifest) -> str:
 
 def _say_licence(at: Session) -> None:
     manifest = at.ctx.manifest
+    if not manifest.license.id:
+        at.ctx.note(f"{manifest.title}: for its licence see {manifest.license.url}")
+        return
     use = "commercial use allowed" if manifest.license.commercial else "no commercial use"
     at.ctx.note(f"{manifest.title}: licence {manifest.license.id} ({use}) {manifest.license.url}")
 
@@ -159,17 +162,20 @@ def list_checks(at: Session) -> bool:
     return True
 
 
-def download(at: Session, what: str | None, to: Path | None) -> bool:
+def download(at: Session, to: Path | None) -> bool:
     """The models step alone, or one file of any repository, with `to` into a folder of the person's choice."""
     from provision.steps.models import MODELS
-    from provision.steps.tools import TOOLS
+    from provision.steps.tools import DOWNLOAD_TOOLS
 
     ctx = at.ctx
     _say_licence(at)
     with hold_home(at):
         if to is not None:
-            return _download_to(at, to.expanduser().absolute())
-        report = run((TOOLS, MODELS), ctx, apply=True)
+            done = _download_to(at, to.expanduser().absolute())
+            if ctx.home.root.name == ".provision" and at.world is None:
+                shutil.rmtree(ctx.home.root)
+            return done
+        report = run((DOWNLOAD_TOOLS, MODELS), ctx, apply=True)
         facts = _run_facts(at, report)
         at.console.report(report, facts, closing="The model is here, verified." if report.ok else "Not finished.")
     return report.ok

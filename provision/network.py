@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -31,15 +31,8 @@ class Host:
 
 def needed_hosts(ctx: Context) -> list[Host]:
     """The hosts from which something that is missing would come; none when everything is here."""
-    hosts: list[Host] = []
+    hosts = model_hosts(ctx)
     comfy, torch = ctx.manifest.comfyui, ctx.manifest.torch
-    missing = [
-        file
-        for model, file in ctx.manifest.chosen(ctx.options.precision)
-        if not (ctx.home.comfyui / "models" / model.folder / file.name).exists()
-    ]
-    if missing:
-        hosts.append(Host(ctx.options.endpoint, "the model", vital=True))
     if not (ctx.home.comfyui / ".git").exists() and comfy.url.startswith(("http://", "https://")):
         hosts.append(Host(comfy.url, "ComfyUI", vital=True))
     if "torch" not in installed_versions(ctx.home.venv):
@@ -76,9 +69,18 @@ def unreachable_because(url: str, environ_proxies: bool = True) -> str | None:
     return None
 
 
-def check_network(ctx: Context) -> Iterable[Finding]:
+def model_hosts(ctx: Context) -> list[Host]:
+    """The hub, when a model is missing."""
+    missing = [
+        file
+        for model, file in ctx.manifest.chosen(ctx.options.precision)
+        if not (ctx.home.comfyui / "models" / model.folder / file.name).exists()
+    ]
+    return [Host(ctx.options.endpoint, "the model", vital=True)] if missing else []
+
+
+def check_network(ctx: Context, hosts: Sequence[Host]) -> Iterable[Finding]:
     """One finding for each host that is needed and does not answer; one OK when all do."""
-    hosts = needed_hosts(ctx)
     if not hosts:
         return
     with ThreadPoolExecutor(max_workers=len(hosts)) as pool:

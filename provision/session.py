@@ -42,6 +42,8 @@ class Wish:
     repo: str | None = None
     """`download OWNER/NAME`: a repository in the place of the manifest's models."""
     repo_file: str | None = None
+    to: Path | None = None
+    """`download --to`: the folder for the file, outside of any home."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ def tool_log(home: Home) -> Path:
 
 def choose_home(wish: Wish, environ: Mapping[str, str]) -> Home:
     """The home: `--home`, PROVISION_HOME, else `~/provision`; a rehearsal has its own unless told otherwise."""
+    if wish.to is not None and wish.home is None:  # on the disk of the file itself, so that a rename can place it
+        return Home(wish.to.expanduser().absolute() / ".provision")
     given = wish.home or (Path(environ["PROVISION_HOME"]) if environ.get("PROVISION_HOME") else None)
     if given is None:
         given = Path("~/provision-rehearsal" if wish.rehearse else "~/provision")
@@ -94,39 +98,24 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
             console.keep_log(tool_log(home))
             machine.children_folder = home.children
         manifest = load_manifest(wish.manifest, overrides + wish.overrides)
-        if wish.repo is not None:
-            manifest = repo_manifest(manifest, wish, options.endpoint, machine)
         ctx = Context(machine, manifest, home, options, console.emit, console.consent)
+        if wish.repo is not None:
+            ctx = replace(ctx, manifest=repo_manifest(ctx, wish))
         yield Session(command, console, ctx, world)
 
 
-def repo_manifest(manifest: Manifest, wish: Wish, endpoint: str, machine: Machine) -> Manifest:
+def repo_manifest(ctx: Context, wish: Wish) -> Manifest:
     """The manifest with one file of another repository as its only model.
 
     Without a file, the one whose name says the precision. Raises HubRefused, NetworkError, UsageError, ManifestError.
     """
-    from provision.backends.remote import list_files
+    from provision.backends.listing import checkpoint_of, list_files
 
     assert wish.repo is not None
-    path = wish.repo_file
-    if path is None:
-        there = [name for name in list_files(machine, endpoint, wish.repo) if name.endswith(".safetensors")]
-        named = [name for name in there if wish.precision in name.lower() and "/" not in name]
-        if len(named) != 1:
-            what = "more than one" if named else "no"
-            raise UsageError(
-                f"{wish.repo} has {what} {wish.precision} checkpoint by name. "
-                f"It has: {', '.join(there) or 'no safetensors'}.",
-                hint=f"provision download {wish.repo}/FILE",
-            )
-        path = named[0]
-    file = ModelFile(path, wish.precision)
-    chosen = replace(
-        manifest,
-        title=wish.repo,
-        models=(Model(wish.repo, "checkpoints", (file,)),),
-        license=License("see the repository", f"{endpoint}/{wish.repo}"),
-    )
+    path = wish.repo_file or checkpoint_of(wish.repo, list_files(ctx, wish.repo), wish.precision)
+    model = Model(wish.repo, "checkpoints", (ModelFile(path, wish.precision),))
+    terms = License("", f"{ctx.options.endpoint}/{wish.repo}")
+    chosen = replace(ctx.manifest, title=wish.repo, models=(model,), license=terms)
     check_manifest(chosen)
     return chosen
 

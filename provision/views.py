@@ -213,8 +213,8 @@ def trouble(step: StepReport) -> list[tuple[Verdict, str, str, str]]:
 def shown_trouble(report: Report) -> list[tuple[str, Verdict, str, str, str]]:
     """`trouble` of all steps, each with its step; a fix that the next row has too is shown once."""
     rows = [(step.name, *row) for step in report.steps for row in trouble(step)]
-    following = [row[4] for row in rows[1:]] + [""]
-    return [(*row[:4], "" if row[4] == after else row[4]) for row, after in zip(rows, following, strict=True)]
+    following = [*(row[4] for row in rows[1:]), ""]
+    return [(*row[:4], "" if row[4] == after else row[4]) for row, after in zip(rows, following, strict=False)]
 
 
 def not_started(report: Report) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -58,11 +60,28 @@ def put_in_place(part: Path, destination: Path) -> None:
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         _sync(part)
-        part.replace(destination)
+        _rename(part, destination)
         _sync(destination.parent)
         drop_part(part)
     except OSError as error:
         raise unusable(destination, error) from error
+
+
+def _rename(part: Path, destination: Path) -> None:
+    """A rename; to another volume, a copy beside the place and then a rename."""
+    try:
+        part.replace(destination)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        aside = destination.with_name(f".{destination.name}.{os.getpid()}")
+        try:
+            shutil.copyfile(part, aside)
+            _sync(aside)
+            aside.replace(destination)
+        finally:
+            aside.unlink(missing_ok=True)
+        part.unlink()
 
 
 def judge(header: SafetensorsHeader, file: RemoteFile, *, precision: str, checkpoint: bool) -> None:

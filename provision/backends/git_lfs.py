@@ -68,7 +68,7 @@ def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback |
         _check_pointer(run([git, "-C", work, "cat-file", "blob", f"{file.revision}:{file.path}"]), file)
         if bytes_here(part):
             part.replace(store / "incomplete" / f"{file.sha256}.part")
-        with watched(ctx, file, lambda: max(map(bytes_here, lfs_pieces(part)), default=0)):
+        with watched(ctx, file, part, lambda: max(map(bytes_here, lfs_pieces(part)), default=0)):
             ran = run([git, "-C", work, *_fetch_words(file, store)], timeout_s=None)
     except OSError as error:
         raise unusable(folder, error) from error
@@ -78,7 +78,7 @@ def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback |
 
 
 def _fetch_words(file: RemoteFile, store: Path) -> tuple[str, ...]:
-    settings = (f"lfs.storage={store}", f"lfs.activitytimeout={STALL_TIMEOUT_S}", "lfs.transfer.maxretries=3")
+    settings = (f"lfs.storage={store}", f"lfs.activitytimeout={STALL_TIMEOUT_S}", "lfs.transfer.maxretries=1")
     options = tuple(word for setting in settings for word in ("-c", setting))
     return (*options, "lfs", "fetch", "--include", file.path, "--exclude", "", "origin", file.revision)
 

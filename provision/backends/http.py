@@ -6,6 +6,7 @@ It needs nothing but what the tool has, and comes first in `auto`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,13 +87,13 @@ def _misfit(response: Response, file: RemoteFile, here: int) -> Setback | None:
 
 
 def _receive(ctx: Context, file: RemoteFile, part: Path, response: Response, *, skip: int) -> Setback | None:
-    import requests
+    import urllib3
 
     said_at = 0.0
     try:
         with part.open("ab", buffering=0) as stream:
             try:
-                for piece in response.iter_content(CHUNK_BYTES):
+                for piece in _pieces(response):
                     ctx.machine.check_interrupted()
                     passed = min(skip, len(piece))
                     skip -= passed
@@ -100,12 +101,20 @@ def _receive(ctx: Context, file: RemoteFile, part: Path, response: Response, *, 
                     if (now := ctx.machine.clock()) - said_at >= SAID_EVERY_S:
                         said_at = now
                         ctx.progress(file.name, stream.tell(), file.size)
-            except requests.RequestException as error:
+            except urllib3.exceptions.HTTPError as error:
                 return Setback(broken(response.url, error))
-            ctx.progress(file.name, stream.tell(), file.size)
+            finally:
+                ctx.progress(file.name, stream.tell(), file.size)
     except OSError as error:
         raise unusable(part, error) from error
     return None
+
+
+def _pieces(response: Response) -> Iterator[bytes]:
+    """The body as it comes: `read` would wait for a whole chunk, and lose what it has of it when the connection ends."""
+    read1 = getattr(response.raw, "read1", None)  # urllib3 1 has none
+    while piece := read1(CHUNK_BYTES) if read1 else response.raw.read(CHUNK_BYTES >> 6):
+        yield piece
 
 
 def _write(stream: FileIO, piece: memoryview) -> None:

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from provision.backends.backend import Backend, RemoteFile, nothing_missing
+from provision.backends.part import hub_folder
 from provision.backends.patience import Setback, keep_going, until_interrupted
 from provision.backends.remote import locate, token_of
 from provision.backends.web import Address, host_of
@@ -154,14 +155,17 @@ def _download_stock(ctx: Context, file: RemoteFile, part: Path) -> None:
     """For versions that we do not know: all anew, in a folder on the same volume, and never two copies."""
     from huggingface_hub import hf_hub_download
 
-    shown = {"tqdm_class": _bar(ctx, file)} if "tqdm_class" in inspect.signature(hf_hub_download).parameters else {}
-    folder = part.with_suffix(".hf")
+    shown: dict[str, Any] = (
+        {"tqdm_class": _bar(ctx, file)} if "tqdm_class" in inspect.signature(hf_hub_download).parameters else {}
+    )
+    folder = hub_folder(part)
     shutil.rmtree(folder, ignore_errors=True)
     part.unlink(missing_ok=True)
     token: str | bool = False if file.anonymous else (token_of(ctx) or False)
     try:
         got = hf_hub_download(
-            file.repo, file.path, revision=file.revision, local_dir=folder, endpoint=file.endpoint, token=token, **shown,
+            file.repo, file.path, revision=file.revision, local_dir=folder, endpoint=file.endpoint, token=token,
+            **shown,
         )  # fmt: skip
         Path(got).replace(part)
     finally:

@@ -49,9 +49,9 @@ def open_part(machine: Machine, home: Home, file: RemoteFile) -> Path:
     part = part_of(home, file.sha256)
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        for writer in _writers(part):
-            machine.end_process(writer)
+        end_writers(machine, part)
         take_over(part)
+        _clear_folders(part)
         if bytes_here(part) > file.size:
             part.unlink()
     except OSError as error:
@@ -69,8 +69,7 @@ def drop_part(part: Path) -> None:
     """Forget a part and all that belongs to it."""
     part.unlink(missing_ok=True)
     _sidecar(part).unlink(missing_ok=True)
-    for folder in (lfs_folder(part), wget_folder(part)):
-        shutil.rmtree(folder, ignore_errors=True)
+    _clear_folders(part)
 
 
 def known_etag(part: Path) -> str:
@@ -97,6 +96,11 @@ def wget_folder(part: Path) -> Path:
     return part.with_suffix(".wget")
 
 
+def hub_folder(part: Path) -> Path:
+    """Where a huggingface_hub of an unknown version downloads to."""
+    return part.with_suffix(".hf")
+
+
 def lfs_pieces(part: Path) -> list[Path]:
     """What git-lfs holds of the object: `objects/aa/bb/<oid>`, `incomplete/<oid>.part` or `<oid><digits>`."""
     store, oid = lfs_folder(part) / "store", part.stem
@@ -113,6 +117,12 @@ def take_over(part: Path) -> None:
     shutil.rmtree(lfs_folder(part), ignore_errors=True)
 
 
+def end_writers(machine: Machine, part: Path) -> None:
+    """End the programs that write to a part."""
+    for writer in _writers(part):
+        machine.end_process(writer)
+
+
 def disk_trouble(path: Path, said: str) -> HomeError | DiskFull | None:
     """What a program's complaint says about the disk, None when it is about something else."""
     import errno
@@ -127,8 +137,13 @@ def _sidecar(part: Path) -> Path:
     return part.with_suffix(".json")
 
 
+def _clear_folders(part: Path) -> None:
+    for folder in (lfs_folder(part), wget_folder(part), hub_folder(part)):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _writers(part: Path) -> Iterator[Process]:
-    """Programs of a killed run that outlived it: known by name, and by our part in their words or as their folder."""
+    """Programs that write to a part, of this run or a killed one: known by name, and by the part in their words."""
     import psutil
 
     mark = str(part.with_suffix(""))

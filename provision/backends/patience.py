@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 from provision.backends.backend import RemoteFile
-from provision.backends.part import bytes_here
+from provision.backends.part import bytes_here, end_writers
 from provision.errors import DownloadError, NetworkError, ProvisionError
 from provision.machine import Machine
 from provision.safetensors import LENGTH_BYTES, NotSafetensors, header_length
@@ -27,6 +27,8 @@ STALL_TIMEOUT_S = 20
 TRIES = 5
 """Setbacks in a row without one new byte before a backend gives up."""
 WAIT_MAX_S = 60.0
+IDLE_S = 90.0
+"""A program that has written nothing for so long is ended; git-lfs may read a part for half of it before it goes on."""
 POLL_S = 0.2
 
 
@@ -129,13 +131,20 @@ def until_interrupted(machine: Machine, work: Callable[[], T]) -> T:
 
 
 @contextmanager
-def watched(ctx: Context, file: RemoteFile, size_now: Callable[[], int]) -> Iterator[None]:
-    """Say how far a program is that writes a file, by the file's size, while the block runs."""
+def watched(ctx: Context, file: RemoteFile, part: Path, size_now: Callable[[], int]) -> Iterator[None]:
+    """Watch a program write a file while the block runs: tell how far it is, by the file's size, and end it when
+    nothing has come for `IDLE_S`."""
     over = threading.Event()
 
     def watch() -> None:
+        size, since = size_now(), ctx.machine.clock()
         while not over.wait(POLL_S):
-            ctx.progress(file.name, min(size_now(), file.size), file.size)
+            now = size_now()
+            if now != size:
+                size, since = now, ctx.machine.clock()
+                ctx.progress(file.name, min(now, file.size), file.size)
+            elif ctx.machine.clock() - since > IDLE_S:
+                end_writers(ctx.machine, part)
 
     watcher = threading.Thread(target=watch, name="watch", daemon=True)
     watcher.start()

@@ -28,10 +28,10 @@ from provision.step import Context
 EXIT_FILE, EXIT_NETWORK, EXIT_TLS, EXIT_AUTH, EXIT_PROTOCOL, EXIT_SERVER = 3, 4, 5, 6, 7, 8
 """wget's manual, section "Exit Status"."""
 OPTIONS = (
-    "--no-verbose", "--continue", "--tries=2", "--waitretry=1", "--no-hsts", "--no-netrc",
+    "--no-verbose", "--continue", "--tries=1", "--no-hsts", "--no-netrc",
     f"--connect-timeout={CONNECT_TIMEOUT_S}", f"--read-timeout={STALL_TIMEOUT_S}",
 )  # fmt: skip
-"""A few tries of its own, with the same address; the long patience, with a fresh address each time, is ours."""
+"""One try: the patience is ours, with a fresh address each time."""
 
 
 def missing_wget(ctx: Context) -> Finding | None:
@@ -57,7 +57,7 @@ WGET = Backend("wget", missing_wget, fetch_wget)
 
 def _attempt(ctx: Context, wget: Path, file: RemoteFile, part: Path) -> Setback | None:
     address = locate(ctx, file)
-    with _orders(ctx, part, address) as (config, addresses), watched(ctx, file, partial(bytes_here, part)):
+    with _orders(ctx, part, address) as (config, addresses), watched(ctx, file, part, partial(bytes_here, part)):
         argv: list[str | Path] = [
             wget,
             *OPTIONS,

@@ -82,6 +82,23 @@ MODELS = Step(
 )
 
 
+def provision_file(ctx: Context, model: Model, file: ModelFile, target: Path) -> None:
+    """Bring one file to a place of the person's choice, proven; what is right there already is left alone.
+
+    Raises WrongFile when another file has that name there, and as `apply_models`.
+    """
+    offered = _offered(ctx, Wanted(model, file, target, file.size, file.sha256 or "", {}))
+    if target.is_file():
+        if sha256_of(ctx, target, file.name) == offered.sha256:
+            ctx.note(f"{target} is there already, and right.")
+            return
+        raise WrongFile(
+            f"{target} is there and is another file; it was left as it is.", hint=f"mv {target} {target}.old"
+        )
+    checkpoint = model.folder.split("/")[0] == "checkpoints"
+    put_in_place(bring_proven(ctx, offered, precision=file.precision, checkpoint=checkpoint), target)
+
+
 def wanted_files(ctx: Context) -> list[Wanted]:
     """The manifest's files of the chosen precision. Raises ManifestError when there is none."""
     chosen = ctx.manifest.chosen(ctx.options.precision)

@@ -10,7 +10,7 @@ from provision.errors import CommandMissing, ConsentNeeded
 from provision.facts import GitTrouble, Version
 from provision.finding import Finding, Fix, blocked, fixable, ok
 from provision.machine import Ran
-from provision.network import check_network
+from provision.network import check_network, model_hosts, needed_hosts
 from provision.step import Context, Step
 
 GIT_MIN: Version = (2, 17)
@@ -210,7 +210,16 @@ def _first(said: Ran) -> str:
 def check_tools_and_hosts(ctx: Context) -> Iterable[Finding]:
     """The programs, then the hosts from which something that is missing would come."""
     yield from check_tools(ctx)
-    yield from check_network(ctx)
+    yield from check_network(ctx, needed_hosts(ctx))
+
+
+def check_download_tools(ctx: Context) -> Iterable[Finding]:
+    """What a download alone needs: the program of its backend, and the hub."""
+    if ctx.options.backend == "git-lfs":
+        yield from check_tools(ctx)
+    if ctx.options.backend == "wget":
+        yield _check_wget(ctx)
+    yield from check_network(ctx, model_hosts(ctx))
 
 
 TOOLS = Step(
@@ -220,3 +229,4 @@ TOOLS = Step(
     apply=apply_tools,
     about="git; git-lfs or wget for their backend; the hosts that are needed",
 )
+DOWNLOAD_TOOLS = Step("tools", needs=(), check=check_download_tools, apply=apply_tools)

@@ -28,7 +28,6 @@ from provision.errors import (
     CommandMissing,
     DiskFull,
     DownloadError,
-    HubRefused,
     Interrupted,
     ProvisionError,
     UsageError,
@@ -395,7 +394,7 @@ def test_what_passes_is_waited_out(ctx: Context, hub: Hub, model: ModelRepo, fau
     "fault",
     [
         Fault("*", "status", times=-1, value="503", origin="cdn"),
-        Fault("*", "status", times=-1, value="429 7", origin="cdn"),
+        Fault("*", "status", times=-1, value="429 0", origin="cdn"),
         Fault("*", "status", times=-1, value="404", origin="cdn"),
         Fault("*", "status", times=-1, value="403", origin="cdn"),
         Fault("*", "html", times=-1, origin="cdn"),
@@ -405,25 +404,26 @@ def test_what_passes_is_waited_out(ctx: Context, hub: Hub, model: ModelRepo, fau
     ids=lambda fault: f"{fault.kind}{fault.value}",
 )
 def test_what_lasts_is_one_sentence_and_a_hint(
-    ctx: Context, hub: Hub, model: ModelRepo, heard: Heard, fault: Fault, backend: Backend
-) -> None:
+    ctx: Context, hub: Hub, model: ModelRepo, heard: Heard, fault: Fault, backend: Backend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(patience, "IDLE_S", 1.0)  # git-lfs follows a circle of redirects for ever
     hub.arm(fault)
     with pytest.raises(ProvisionError) as failed:
         fetch(ctx, hub, model, backend)
-    assert isinstance(failed.value, DownloadError | HubRefused | ProvisionError)
     assert is_one_sentence_with_hint(failed.value.message, failed.value.hint), failed.value.message
     assert "Expires" not in failed.value.message + heard.text
 
 
-@EACH
+@pytest.mark.parametrize("name", ["http", "hf", "wget"])
 def test_a_login_page_in_the_middle_does_not_cost_the_part(
-    ctx: Context, hub: Hub, model: ModelRepo, world: tuple[Path, ModelRepo], backend: Backend
+    ctx: Context, hub: Hub, model: ModelRepo, world: tuple[Path, ModelRepo], name: str
 ) -> None:
     begun = 3_000_000
     part = part_of(ctx.home, model.files[FILE][1])
     part.write_bytes(content(world)[:begun])
     hub.arm(Fault("*", "html", times=1, origin="cdn"))
-    assert is_right(fetch(ctx, hub, model, backend), model)
+    assert is_right(fetch(ctx, hub, model, BY_NAME[name]), model)
     assert hub.sent_bytes() == model.files[FILE][0] - begun
 
 
@@ -524,7 +524,7 @@ def test_another_file_is_refused_before_it_is_moved(ctx: Context, hub: Hub, mode
 
 def test_a_file_whose_size_and_header_disagree_is_refused(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     file = replace(remote_file(hub, model), size=model.files[FILE][0] - 8)
-    hub.arm(Fault("*", "wrong_length", times=-1, value=-8))
+    hub.arm(Fault("*", "wrong_length", times=-1, value=-8, origin="hub"))
     with pytest.raises(WrongFile, match="its header describes"):
         bring_proven(ctx, file, precision="fp16", checkpoint=True)
 
