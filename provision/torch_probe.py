@@ -12,11 +12,13 @@ import time
 EPSILON = 2.0**-10  # of fp16: 10 bits of mantissa
 
 
-def version_of(name):
+def audio_version():
+    """torchaudio's version; None when it is not here, or of another torch: only its own nodes need it."""
     try:
-        return getattr(__import__(name), "__version__", None)
-    except ImportError:
+        import torchaudio
+    except (ImportError, OSError, RuntimeError):
         return None
+    return str(torchaudio.__version__)
 
 
 def device_of(torch):
@@ -67,6 +69,7 @@ def operations(torch):
 def main():
     started = time.perf_counter()
     import torch
+    import torchvision  # one of another build ends here
 
     imported_s = time.perf_counter() - started
     device = device_of(torch)
@@ -81,8 +84,8 @@ def main():
         json.dumps(
             {
                 "torch": str(torch.__version__),
-                "torchvision": version_of("torchvision"),
-                "torchaudio": version_of("torchaudio"),
+                "torchvision": str(torchvision.__version__),
+                "torchaudio": audio_version(),
                 "device": device,
                 "mps_built": bool(torch.backends.mps.is_built()),
                 "mps_available": bool(torch.backends.mps.is_available()),

@@ -29,6 +29,10 @@ class Wheel:
         return day_of(self.version)
 
 
+Pages = Mapping[str, list[Wheel]]
+"""The wheels that an index offers, by package."""
+
+
 def day_of(version: str) -> str:
     """The build day of a version, empty for a release."""
     found = DAY.search(version)
@@ -58,7 +62,7 @@ def usable(wheels: Iterable[Wheel], tags: Collection[str]) -> list[Wheel]:
     return [wheel for wheel in wheels if wheel.tags & wanted]
 
 
-def newest_common_day(pages: Mapping[str, Iterable[Wheel]], tags: Collection[str]) -> dict[str, str] | None:
+def newest_common_day(pages: Pages, tags: Collection[str]) -> dict[str, str] | None:
     """For each package its version of the newest day on which all have a wheel for these tags; None without one."""
     from packaging.version import Version
 
@@ -73,7 +77,7 @@ def newest_common_day(pages: Mapping[str, Iterable[Wheel]], tags: Collection[str
     return None
 
 
-def missing_on_newest(pages: Mapping[str, Iterable[Wheel]], tags: Collection[str]) -> str:
+def missing_on_newest(pages: Pages, tags: Collection[str]) -> str:
     """In words, why the newest day was not taken; empty when it was."""
     days = {name: max((w.day for w in usable(wheels, tags)), default="") for name, wheels in pages.items()}
     newest = max(days.values(), default="")
@@ -92,6 +96,89 @@ def target_tags(python: str, macos: tuple[int, int] | None, arch: str) -> frozen
     return frozenset(str(tag) for tags in (exact, pure) for tag in tags)
 
 
-def same_build(torch: str, torchvision: str) -> bool:
-    """Whether two versions may be of one build: both releases, or both nightlies of one day."""
-    return day_of(torch) == day_of(torchvision)
+def stable_pins(pages: Pages, tags: Collection[str], exact: str = "") -> tuple[str, ...] | None:
+    """What to ask of the resolver for the newest stable set of an index, or that of `exact`; None without one.
+
+    torch is pinned. torchaudio names no torch, so it is the one of torch's own number. Which torchvision fits, its
+    metadata tells the resolver; it is only kept from going past this index, to one that was built for another torch.
+    """
+    from packaging.version import Version
+
+    offers = {name: {Version(wheel.version) for wheel in usable(wheels, tags)} for name, wheels in pages.items()}
+    audio = {version.public: version for version in sorted(offers.get("torchaudio", ()))}
+    torches = [
+        version
+        for version in offers["torch"]
+        if (is_version(str(version), exact) if exact else not version.is_prerelease)
+        and ("torchaudio" not in pages or version.public in audio)
+    ]
+    visions = [version for version in offers["torchvision"] if not version.is_prerelease]
+    if not torches or not visions:
+        return None
+    torch = max(torches)
+    pins = (f"torch=={torch}", f"torchvision<={max(visions).public}")
+    return (*pins, f"torchaudio=={audio[torch.public]}") if audio else pins
+
+
+def is_version(version: str, wanted: str) -> bool:
+    """Whether a version is the one asked for: `2.11.0` takes `2.11.0+cpu` too, as PEP 440 has it."""
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(f"=={wanted}").contains(version, prereleases=True)
+
+
+def answers(wanted: str, version: str) -> bool:
+    """Whether a torch is what a channel (`nightly`, `stable`) or a version asks for."""
+    if wanted in ("nightly", "stable"):
+        return (wanted == "nightly") == bool(day_of(version))
+    return is_version(version, wanted)
+
+
+def vision_mismatch(torch: str, vision: str | None, metadata: str) -> str:
+    """Why an installed torchvision does not belong to the torch, as a sentence; empty when it does.
+
+    `metadata` is the text of torchvision's METADATA, which names the torch that it needs.
+    """
+    if vision is None:
+        return "torchvision is missing"
+    if day_of(torch) != day_of(vision):
+        return f"torchvision {vision} is not of the same build day as torch {torch}"
+    builds = {version.partition("+")[2] for version in (torch, vision)} - {""}
+    if len(builds) > 1:
+        return f"torchvision {vision} is built for another device than torch {torch}"
+    needed = required_torch(metadata)
+    if needed and not _accepts(needed, torch):
+        return f"torchvision {vision} needs torch{needed}, and torch {torch} is here"
+    return ""
+
+
+def audio_mismatch(torch: str, audio: str) -> str:
+    """Why an installed torchaudio does not belong to the torch, as a sentence; empty when it does."""
+    if day_of(torch) != day_of(audio):
+        return f"torchaudio {audio} is not of the same build day as torch {torch}"
+    if not day_of(torch) and torch.split(".")[:2] != audio.split(".")[:2]:
+        return f"torchaudio {audio} is made for torch {audio.partition('+')[0]}, and torch {torch} is here"
+    return ""
+
+
+def required_torch(metadata: str) -> str:
+    """The versions of torch that a package's METADATA asks for (`==2.11.0`); empty when it does not say."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for line in metadata.splitlines():
+        key, _, value = line.partition(":")
+        if key.lower() != "requires-dist":
+            continue
+        try:
+            needed = Requirement(value.strip())
+        except InvalidRequirement:
+            continue
+        if needed.name.lower() == "torch":
+            return str(needed.specifier)
+    return ""
+
+
+def _accepts(specifier: str, version: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(specifier).contains(version, prereleases=True)

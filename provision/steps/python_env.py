@@ -8,15 +8,15 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision.errors import PackageError
-from provision.facts import parse_chip, parse_sysctl
+from provision.errors import CommandMissing, PackageError
+from provision.facts import parse_sysctl
 from provision.finding import Finding, Fix, fixable, ok
 from provision.home import unusable
 from provision.machine import Ran
 from provision.packages import package_error, run_uv
 from provision.step import Context, Step
 
-ASK = "import json,platform,sys;print(json.dumps([platform.python_version(),platform.machine(),sys.base_prefix]))"
+ASK = "import json,sys,platform as p;print(json.dumps([p.python_version(), p.machine(), sys.base_prefix, sys.prefix]))"
 BAD_PATCHES = {
     "3.13.8": "cannot import torch (pytorch issue 179066)",
     "3.14.1": "breaks torchvision (vision issue 9307)",
@@ -39,7 +39,10 @@ def check_python_env(ctx: Context) -> Iterable[Finding]:
     if not ran.ok:
         yield _to_make(ctx, "venv-dangling", f"The environment's Python does not run: {ran.tail(1) or ran.code}.")
         return
-    version, arch, base = json.loads(ran.out)
+    version, arch, base, prefix = json.loads(ran.out)
+    if prefix == base:
+        yield _to_make(ctx, "venv-dangling", "The environment is none any more: its pyvenv.cfg is gone.")
+        return
     yield _judge(ctx, version, arch, base)
 
 
@@ -80,8 +83,11 @@ def on_apple_silicon(ctx: Context) -> bool:
     """Whether the chip is Apple's own, whatever the tool itself runs as."""
     if ctx.machine.system != "Darwin":
         return False
-    ran = ctx.machine.run(["/usr/sbin/sysctl", "-i", "hw.optional.arm64"], timeout_s=5)
-    return parse_chip(parse_sysctl(ran.out)).apple_silicon
+    try:
+        ran = ctx.machine.run(["/usr/sbin/sysctl", "-i", "hw.optional.arm64"], timeout_s=5)
+        return parse_sysctl(ran.out).get("hw.optional.arm64") == "1"
+    except (CommandMissing, ValueError):  # with -i, sysctl prints nothing for a name that the machine lacks
+        return ctx.machine.arch == "arm64"
 
 
 def apply_python_env(ctx: Context, finding: Finding) -> None:
@@ -141,6 +147,21 @@ def why(ran: Ran) -> str:
     return causes[-1].removeprefix("cause: ") if causes else "uv gave no reason"
 
 
+def search_path(ctx: Context) -> str:
+    """Where uv looks for Pythons: the places of pyenv, Homebrew and python.org, then PATH.
+
+    pyenv's stubs come first on many a PATH; they fail for a version that is there and not active, and uv goes by
+    them alone.
+    """
+    given = ctx.machine.environ
+    person = Path(given.get("HOME", "/"))
+    pyenv = Path(given.get("PYENV_ROOT", person / ".pyenv"))
+    folders = [*sorted(pyenv.glob("versions/3.*/bin"), key=lambda place: number(place.parent.name), reverse=True)]
+    if ctx.machine.system == "Darwin":
+        folders += [Path("/opt/homebrew/bin"), *Path("/Library/Frameworks/Python.framework/Versions").glob("3.*/bin")]
+    return os.pathsep.join([*map(str, folders), given.get("PATH", os.defpath)])
+
+
 def _request(ctx: Context, version: str) -> str:
     return f"cpython-{version}-macos-aarch64-none" if on_apple_silicon(ctx) else version
 
@@ -149,7 +170,7 @@ def _local(ctx: Context, version: str) -> str | None:
     """The path of a Python that is here, None when uv finds none."""
     quiet: list[str] = []
     words = ("python", "find", "--no-project", "--system", "--no-python-downloads", _request(ctx, version))
-    ran = run_uv(ctx, *words, on_line=quiet.append, timeout_s=60)
+    ran = run_uv(ctx, *words, env={"PATH": search_path(ctx)}, on_line=quiet.append, timeout_s=60)
     path = Path(quiet[-1].strip()) if ran.ok and quiet else None
     return str(path) if path is not None and path.is_absolute() and path.exists() else None
 

@@ -7,7 +7,7 @@ cannot be reached or has no such day, stable torch is taken, and the receipt kee
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,17 +55,39 @@ def check_torch(ctx: Context) -> Iterable[Finding]:
     torch, vision = versions.get("torch"), versions.get("torchvision")
     if torch is None:
         yield _to_install(ctx, "torch-missing", f"torch is not installed; {wanted} is wanted.")
-    elif vision is None or not wheels.same_build(torch, vision):
-        says = f"torchvision {vision} does not belong to torch {torch}" if vision else "torchvision is missing"
+    elif says := wheels.vision_mismatch(torch, vision, _metadata(ctx, f"torchvision-{vision}")):
         yield _to_install(ctx, "tv-mismatch", f"{says}; ComfyUI ends with `operator torchvision::nms does not exist`.")
-    elif wanted not in ("nightly", "stable") and _plain(torch) != _plain(wanted):
+    elif "torchaudio" in versions and (says := wheels.audio_mismatch(torch, versions["torchaudio"])):
+        yield _audio_mismatch(ctx, f"{says}.")
+    elif not _stands_for(torch, wanted, receipt):
         yield _to_install(ctx, "torch-channel", f"torch {torch} is here; {wanted} is asked for.")
-    elif receipt and wanted not in (receipt.get("wanted"), receipt.get("got"), _plain(torch)):
-        yield _to_install(ctx, "torch-channel", f"torch {torch} ({receipt.get('got')}) is here; {wanted} is asked for.")
-    elif ctx.options.deep or any(receipt.get(name) != value for name, value in proof_facts(ctx).items()):
+    elif (
+        ctx.options.deep
+        or _may_see_more(ctx, receipt)
+        or any(receipt.get(name) != value for name, value in proof_facts(ctx).items())
+    ):
         yield from _unproven(ctx, torch)
     else:
         yield from _proven(receipt)
+
+
+def _stands_for(torch: str, wanted: str, receipt: Mapping[str, JSON]) -> bool:
+    """Whether a torch is what is asked for, or was taken in its place; of unknown origin it may stand for a nightly."""
+    if wheels.answers(wanted, torch):
+        return True
+    return wanted == receipt.get("wanted", "nightly") and wanted in ("nightly", "stable")
+
+
+def _metadata(ctx: Context, package: str) -> str:
+    folder = packages.site_packages(ctx.home.venv)
+    return (folder and ctx.machine.read_text(folder / f"{package}.dist-info" / "METADATA")) or ""
+
+
+def _audio_mismatch(ctx: Context, says: str) -> Finding:
+    if asks_for_audio(ctx):
+        return _to_install(ctx, "ta-mismatch", says)
+    fix = Fix("It is removed: this ComfyUI does not ask for it.", ("uv", "pip", "uninstall", "torchaudio"))
+    return fixable("ta-mismatch", "torchaudio", says, fix=fix)
 
 
 def _unproven(ctx: Context, torch: str) -> Iterable[Finding]:
@@ -112,6 +134,18 @@ def system_version(ctx: Context) -> str:
     return "macOS " + ".".join(str(part) for part in version)
 
 
+def _may_see_more(ctx: Context, receipt: Mapping[str, JSON]) -> bool:
+    """Whether a Mac's GPU was hidden when torch was proven, and we are now started from elsewhere."""
+    hidden = receipt.get("mps_built") is True and receipt.get("mps_available") is False
+    return hidden and receipt.get("session") != session(ctx)
+
+
+def session(ctx: Context) -> str:
+    """Whence we were started, where that decides whether a Mac's GPU is seen (pytorch issue 167679)."""
+    given = ctx.machine.environ
+    return "ssh" if "SSH_CONNECTION" in given else given.get("TERM_PROGRAM", "")
+
+
 def _to_install(ctx: Context, id: str, says: str) -> Finding:
     download, disk = SIZES[_kind(ctx)]
     argv = ("uv", "pip", "install", "torch", "torchvision")
@@ -146,8 +180,18 @@ def apply_torch(ctx: Context, finding: Finding) -> None:
     if finding.id == "torch-unproven":
         receipt, versions = ctx.receipts.read("torch"), packages.installed_versions(ctx.home.venv)
         wanted = ctx.manifest.torch.channel
+        if run_probe(ctx)[1] is None:
+            ctx.note("torch cannot be used, as after an installation that was cut off: it is installed again.")
+            install_torch_set(ctx, audio=asks_for_audio(ctx), reinstall=True)
+            return
         got = str(receipt.get("got") or ("nightly" if wheels.day_of(versions["torch"]) else "stable"))
         prove(ctx, Choice(got, (), "", str(receipt.get("why") or "")), wanted)
+    elif finding.id == "ta-mismatch" and not asks_for_audio(ctx):
+        ran = packages.run_uv(ctx, "pip", "uninstall", "--python", ctx.home.python, "torchaudio")
+        if not ran.ok:
+            raise PackageError(f"torchaudio could not be removed:\n{ran.tail()}", hint="provision doctor")
+    elif finding.id == "torch-broken":
+        install_torch_set(ctx, audio=asks_for_audio(ctx), reinstall=True)
     else:
         install_torch_set(ctx, audio=asks_for_audio(ctx))
 
@@ -160,26 +204,30 @@ def asks_for_audio(ctx: Context) -> bool:
     )
 
 
-def install_torch_set(ctx: Context, *, audio: bool) -> None:
-    """Choose, install and prove a set of one build. Raises PackageError when none can be had, ProbeFailed."""
+def install_torch_set(ctx: Context, *, audio: bool, reinstall: bool = False) -> None:
+    """Choose, install and prove a set of one build; with `reinstall` its files are written anew.
+
+    Raises PackageError when none can be had, ProbeFailed.
+    """
     choice = choose(ctx, audio=audio)
     if choice.why:
         ctx.note(f"{choice.why}: {choice.channel} torch is taken.")
     ctx.note(f"Installing {', '.join(choice.pins)} ...")
-    ran = _install(ctx, choice)
+    ran = _install(ctx, choice, reinstall=reinstall)
     if not ran.ok and choice.channel == "nightly":
         choice = _stable(ctx, audio=audio, why=f"the nightly could not be installed ({_reason(ran)})")
         ctx.note(f"{choice.why}: stable torch is taken.")
-        ran = _install(ctx, choice)
+        ran = _install(ctx, choice, reinstall=reinstall)
     if not ran.ok:
         raise packages.package_error("torch", ran)
     prove(ctx, choice, ctx.manifest.torch.channel)
 
 
-def _install(ctx: Context, choice: Choice) -> Ran:
+def _install(ctx: Context, choice: Choice, *, reinstall: bool) -> Ran:
     source = ("--index", choice.index, "--index-strategy", "unsafe-best-match") if choice.index else ()
     # What is installed must not satisfy the wish: a nightly would count as newer than any release.
-    anew = [word for pin in choice.pins for word in ("--upgrade-package", pin.partition("==")[0])]
+    how = "--reinstall-package" if reinstall else "--upgrade-package"
+    anew = [word for pin in choice.pins for word in (how, re.split("[=<]", pin)[0])]
     return packages.pip_install(ctx, *source, *anew, *choice.pins)
 
 
@@ -193,15 +241,21 @@ def choose(ctx: Context, *, audio: bool) -> Choice:
     channel = ctx.manifest.torch.channel
     if channel == "stable":
         return _stable(ctx, audio=audio, why="")
-    if channel != "nightly":
-        pins = (f"torch=={channel}", "torchvision", *((f"torchaudio=={_plain(channel)}",) if audio else ()))
-        return Choice(channel, pins, _stable_index(ctx))
+    day = wheels.day_of(channel)
+    if channel != "nightly" and not day:
+        return _stable(ctx, audio=audio, why="", exact=channel)
+    if channel == "nightly" and _has_cuda(ctx) and ctx.manifest.torch.nightly_index.rstrip("/").endswith("/cpu"):
+        return _stable(ctx, audio=audio, why="the nightly index that is named has no builds for NVIDIA GPUs")
     names = ("torch", "torchvision", *(("torchaudio",) if audio else ()))
     index = ctx.manifest.torch.nightly_index.rstrip("/")
     pages, trouble = read_pages(index, names)
-    if trouble:
-        return _stable(ctx, audio=audio, why=trouble)
     tags = target_tags(ctx)
+    if day:
+        return _one_day(
+            ctx, channel, index, {name: [w for w in found if w.day == day] for name, found in pages.items()}
+        )
+    if trouble:
+        return _stable(ctx, audio=audio, why=f"the nightly index {trouble}")
     versions = wheels.newest_common_day(pages, tags)
     if versions is None:
         return _stable(ctx, audio=audio, why="the nightly index has no matching set for this machine")
@@ -209,6 +263,16 @@ def choose(ctx: Context, *, audio: bool) -> Choice:
     if late:
         ctx.note(f"{late}; the set of {wheels.day_of(versions['torch'])} is taken.")
     return Choice("nightly", tuple(f"{name}=={version}" for name, version in versions.items()), index)
+
+
+def _one_day(ctx: Context, channel: str, index: str, pages: wheels.Pages) -> Choice:
+    """The nightly that is asked for by its version."""
+    versions = wheels.newest_common_day(pages, target_tags(ctx)) if pages else None
+    if versions is None or not wheels.answers(channel, versions["torch"]):
+        raise PackageError(
+            f"{index} has no set of torch {channel} for this machine.", hint="provision all --torch nightly"
+        )
+    return Choice(channel, tuple(f"{name}=={version}" for name, version in versions.items()), index)
 
 
 def read_pages(index: str, names: Iterable[str]) -> tuple[dict[str, list[wheels.Wheel]], str]:
@@ -221,11 +285,11 @@ def read_pages(index: str, names: Iterable[str]) -> tuple[dict[str, list[wheels.
             answer = requests.get(f"{index}/{name}/", timeout=PAGE_TIMEOUT_S)
         except requests.RequestException:
             reason = unreachable_because(index) or "the connection broke"
-            return {}, f"the nightly index cannot be reached ({reason})"
+            return {}, f"cannot be reached ({reason})"
         if answer.status_code == requests.codes.not_found:
-            return {}, f"the nightly index has no {name}"
+            return {}, f"has no {name}"
         if not answer.ok:
-            return {}, f"the nightly index answers {answer.status_code}"
+            return {}, f"answers {answer.status_code}"
         pages[name] = wheels.parse_index_page(answer.text)
     return pages, ""
 
@@ -241,30 +305,30 @@ def target_tags(ctx: Context) -> frozenset[str]:
     return wheels.target_tags(python, macos, "arm64" if macos else ctx.machine.arch)
 
 
-def _stable_index(ctx: Context) -> str:
-    """The index for stable torch: without an NVIDIA GPU the manifest's, where it answers; else the configured one."""
-    index = ctx.manifest.torch.stable_index.rstrip("/")
-    if not index or (ctx.machine.system != "Darwin" and has_nvidia(ctx)):
-        return ""
-    reason = unreachable_because(index)
-    if reason is not None:
-        ctx.note(f"{index} does not answer ({reason}); the configured package index is taken.")
-        return ""
-    return index
+def _has_cuda(ctx: Context) -> bool:
+    return ctx.machine.system != "Darwin" and has_nvidia(ctx)
 
 
-def _stable(ctx: Context, *, audio: bool, why: str) -> Choice:
-    index = _stable_index(ctx)
-    if not audio:
-        return Choice("stable", ("torch", "torchvision"), index, why)
-    return Choice("stable", _audio_pins(ctx, index), index, why)
+def _stable(ctx: Context, *, audio: bool, why: str, exact: str = "") -> Choice:
+    """Stable torch: from the manifest's index, but for an NVIDIA GPU; from the configured one where it has none."""
+    index, channel = ctx.manifest.torch.stable_index.rstrip("/"), exact or "stable"
+    if index and not _has_cuda(ctx):
+        pages, trouble = read_pages(index, ("torch", "torchvision", *(("torchaudio",) if audio else ())))
+        pins = None if trouble else wheels.stable_pins(pages, target_tags(ctx), exact)
+        if pins:
+            return Choice(channel, pins, index, why)
+        ctx.note(f"{index} {trouble or 'has no such set for this machine'}; the configured package index is taken.")
+    if exact:
+        pins = (f"torch=={exact}", "torchvision", *((f"torchaudio=={_plain(exact)}",) if audio else ()))
+    else:
+        pins = _audio_pins(ctx) if audio else ("torch", "torchvision")
+    return Choice(channel, pins, "", why)
 
 
-def _audio_pins(ctx: Context, index: str) -> tuple[str, ...]:
+def _audio_pins(ctx: Context) -> tuple[str, ...]:
     """torchaudio ended at 2.11.0 and does not say which torch it was built for: it is the one of its own number."""
-    source = ("--index", index, "--index-strategy", "unsafe-best-match") if index else ()
-    ran = packages.pip_install(ctx, "--dry-run", "--no-deps", "--upgrade", *source, "torchaudio")
-    found = re.search(r"\+ torchaudio==(\S+)", ran.out + ran.err)
+    ran = packages.pip_install(ctx, "--dry-run", "--no-deps", "--upgrade", "--reinstall", "torchaudio")
+    found = re.search(r"[+~] torchaudio==(\S+)", ran.out + ran.err)
     if not ran.ok or found is None:
         raise PackageError(
             f"This revision of ComfyUI asks for torchaudio, and none can be had:\n{ran.tail()}",
@@ -300,6 +364,7 @@ def prove(ctx: Context, choice: Choice, wanted: str) -> None:
     ctx.receipts.write(
         "torch", **proof_facts(ctx), wanted=wanted, got=choice.channel, why=choice.why, torch=probe.torch,
         device=probe.device, mps_built=probe.mps_built, mps_available=probe.mps_available,
+        session=session(ctx),
         worst_error=probe.worst, probe_s=probe.seconds, when=ctx.machine.timestamp(),
     )  # fmt: skip
 

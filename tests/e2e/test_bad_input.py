@@ -150,7 +150,7 @@ def test_a_disk_that_fills_up_keeps_what_came(tool: Tool, hub: Hub, small_disk: 
 
 MANIFESTS = [
     ("unknown = 1", "unknown"),
-    ("models = []\n[first_image]\nprompt = 'a'\nsteps = 'one'", "first_image.steps"),
+    ("models = []\n[machine]\nmemory_gib_min = 'one'", "machine.memory_gib_min"),
     ("[[models]]\nrepo = 'a/b'\nfolder = '../../etc'\nfiles = [{ path = 'x.safetensors' }]", "models.0.folder"),
     ("[[models]]\nrepo = 'a/b'\nfolder = '/etc'\nfiles = [{ path = 'x.safetensors' }]", "models.0.folder"),
     ("[[models]]\nrepo = 'a/b'\nfolder = 'vae'\nfiles = [{ path = '../x.safetensors' }]", "models.0.files.0.path"),
@@ -162,7 +162,10 @@ MANIFESTS = [
 
 @pytest.mark.parametrize(("text", "words"), MANIFESTS, ids=[words for _, words in MANIFESTS])
 def test_manifests_that_are_refused(tool: Tool, tmp_path: Path, text: str, words: str) -> None:
-    start = 'schema = 1\nname = "x"\ntitle = "X"\nlicense = { id = "x" }\ncomfyui = { url = "https://a/b" }\n'
+    start = (
+        'schema = 1\nname = "x"\ntitle = "X"\nlicense = { id = "x" }\ncomfyui = { url = "https://a/b" }\n'
+        'first_image = { prompt = "p" }\n'
+    )
     path = tmp_path / "mine.toml"
     path.write_text(start + text, encoding="utf-8")
     ended = tool.run("all", "--manifest", str(path))
