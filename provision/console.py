@@ -68,7 +68,7 @@ class Console:
             if event.total is None or event.unit != "bytes":
                 return
             key, now = (event.step, event.subject), time.monotonic()
-            if now - self._said.get(key, 0) >= PLAIN_EVERY_S:
+            if now - self._said.setdefault(key, now) >= PLAIN_EVERY_S:
                 self._said[key] = now
                 self.line(f"  {event.step}: {views.progress_text(event)}")
         elif isinstance(event, StepFinished):

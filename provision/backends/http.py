@@ -111,7 +111,7 @@ def _receive(ctx: Context, file: RemoteFile, part: Path, response: Response, *, 
 
 
 def _pieces(response: Response) -> Iterator[bytes]:
-    """The body as it comes: `read` would wait for a whole chunk, and lose what it has of it when the connection ends."""
+    """The body as it comes: `read` would wait for a whole chunk, and lose the beginning of one when all ends."""
     read1 = getattr(response.raw, "read1", None)  # urllib3 1 has none
     while piece := read1(CHUNK_BYTES) if read1 else response.raw.read(CHUNK_BYTES >> 6):
         yield piece

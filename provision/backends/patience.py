@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,13 +120,9 @@ def until_interrupted(machine: Machine, work: Callable[[], T]) -> T:
             future.set_result(work())
 
     threading.Thread(target=run, name="transfer", daemon=True).start()
-    while True:
+    while not wait((future,), timeout=POLL_S).done:
         machine.check_interrupted()
-        try:
-            return future.result(timeout=POLL_S)
-        except NotYet:
-            if future.done():  # the work's own timeout, not ours
-                raise
+    return future.result()
 
 
 @contextmanager

@@ -204,7 +204,7 @@ def _not_found(file: RemoteFile, host: str, code: str) -> HubRefused:
     }.get(code, f"no file {file.path} in {file.repo} at {file.revision[:12]}")
     return HubRefused(
         f"There is {missing} on {host} (404).",
-        hint=f"See what there is: {file.endpoint}/{file.repo}/tree/main, then change the manifest: --set models.0...",
+        hint=f"See {file.endpoint}/{file.repo}/tree/main, then: provision all --set models.0.files.0.path=...",
     )
 
 

@@ -170,7 +170,6 @@ def apply_first_image(ctx: Context, finding: Finding) -> None:
         "chip": chip_name(ctx),
     }
     ctx.receipts.write("first_image", **receipt)
-    ctx.note(f"An image: {_seconds(receipt)}.")
 
 
 def check_ready(ctx: Context) -> str:

@@ -24,7 +24,7 @@ from provision.finding import JSON, Finding, Fix, Verdict, blocked, fixable, ok
 from provision.home import unusable
 from provision.manifest import Model, ModelFile
 from provision.receipts import file_identity, read_json, same_facts
-from provision.safetensors import HeaderTruncated, NotSafetensors, describe_bytes, header_length
+from provision.safetensors import LENGTH_BYTES, HeaderTruncated, NotSafetensors, describe_bytes, header_length
 from provision.step import Context, Step
 
 POINTER = b"version https://git-lfs"
@@ -223,7 +223,8 @@ def _look_inside(ctx: Context, wanted: Wanted) -> Finding:
     except HeaderTruncated:
         return _to_fetch(ctx, wanted, "ckpt-truncated", f"{name} ends within its header, after {size:,} bytes.")
     except NotSafetensors as error:
-        return _to_fetch(ctx, wanted, "ckpt-zeroed", f"{name}: {error}")
+        damaged = start[LENGTH_BYTES : LENGTH_BYTES + 1] in (b"{", b"\0")
+        return _to_fetch(ctx, wanted, "ckpt-zeroed" if damaged else _stranger_id(start), f"{name}: {error}")
     if size < header.file_size_bytes:
         says = f"{name} has {size:,} of the {header.file_size_bytes:,} bytes that its header tells."
         begun = size if header.file_size_bytes == wanted.size and not place.is_symlink() else 0

@@ -167,7 +167,7 @@ def test_nothing_is_asked_when_everything_is_here(context: Contexts) -> None:
     ctx = context()
     install_all(ctx)
     assert needed_hosts(ctx) == []
-    assert list(check_network(ctx)) == []
+    assert list(check_network(ctx, needed_hosts(ctx))) == []
 
 
 def test_a_bare_home_needs_every_host(context: Contexts) -> None:
@@ -194,7 +194,7 @@ def looked(contexts: Contexts, hub: str, index: str, nightly: str, engine: str) 
     ctx = contexts(
         f"torch.nightly_index={nightly}", f"comfyui.url={engine}", machine=machine, options=Options(endpoint=hub)
     )
-    return list(check_network(ctx))
+    return list(check_network(ctx, needed_hosts(ctx)))
 
 
 def test_all_answer(context: Contexts, answering: str) -> None:
