@@ -31,12 +31,10 @@ CHUNK_BYTES = 1 << 16
 TIMEOUT_S = 30
 WAITED_OUT = frozenset({408, 429})
 """Statuses that it asks again about by itself, five times, waiting as it is told."""
-KNOWN_VERSIONS = range(1, 3)
-"""The major versions whose `http_get` was read."""
-NO_RETRIES = {"_nb_retries": 0}
-"""Its own go to the same address; ours get a fresh one each time."""
+KNOWN_VERSIONS = ("1.17", "3")
+"""From and below: the versions whose `http_get` was read and tried; older ones add the whole to a part."""
 NEEDED_PARAMETERS = frozenset(
-    {"url", "temp_file", "resume_size", "headers", "expected_size", "tqdm_class", *NO_RETRIES}
+    {"url", "temp_file", "resume_size", "headers", "expected_size", "_nb_retries", "_tqdm_bar"}
 )
 
 
@@ -86,10 +84,11 @@ def known_http_get() -> Callable[..., None] | None:
     """huggingface_hub's `http_get` where it is the one that we know, else None."""
     import huggingface_hub
     from huggingface_hub import file_download
+    from packaging.version import Version
 
     get = getattr(file_download, "http_get", None)
-    major = huggingface_hub.__version__.partition(".")[0]
-    if get is None or not major.isdigit() or int(major) not in KNOWN_VERSIONS:
+    first, end = map(Version, KNOWN_VERSIONS)
+    if get is None or not first <= Version(huggingface_hub.__version__) < end:
         return None
     return get if set(inspect.signature(get).parameters) >= NEEDED_PARAMETERS else None
 
@@ -115,8 +114,8 @@ def _download_into_part(ctx: Context, get: Callable[..., None], file: RemoteFile
             # gzip, which it asks for by itself, makes some servers ignore the range (huggingface_hub PR 3778).
             headers={"Accept-Encoding": "identity", **address.headers},
             expected_size=file.size,
-            tqdm_class=_bar(ctx, file),
-            **NO_RETRIES,
+            _nb_retries=0,  # they would go to the same address; ours get a fresh one each time
+            _tqdm_bar=_bar(ctx, file)(initial=stream.tell()),
         )
 
 
@@ -192,7 +191,7 @@ def _failed(file: RemoteFile, why: str) -> DownloadError:
     )
 
 
-def _bar(ctx: Context, file: RemoteFile) -> type:
+def _bar(ctx: Context, file: RemoteFile) -> type[Any]:
     """A progress bar in tqdm's manner that tells us instead of drawing, and stops when it should."""
     machine: Machine = ctx.machine
 

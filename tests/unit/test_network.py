@@ -77,11 +77,13 @@ def says_nothing(connection: socket.socket, over: threading.Event) -> None:
 
 
 def trickles(connection: socket.socket, over: threading.Event) -> None:
-    """A header that never ends: each byte comes in time, the answer never."""
+    """A header that goes on for 3 s: each byte comes in time, the answer does not."""
     with connection:
         try:
             connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
-            while not over.wait(0.05):
+            for _ in range(60):
+                if over.wait(0.05):
+                    return
                 connection.sendall(b"x")
         except OSError:
             return
