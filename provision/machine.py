@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from provision.children import note_child
+from provision.children import Born, leftovers, note_child
 from provision.errors import CommandFailed, CommandMissing, Interrupted
 
 LOOPBACK = "127.0.0.1"
@@ -128,7 +128,7 @@ class Machine:
         self.check_interrupted()
         words = tuple(str(word) for word in argv)
         child = self._start(words, cwd=cwd, env=env, merged=on_line is not None)
-        note = note_child(self, self.children_folder, child.pid) if self.children_folder else None
+        note = self._note(child.pid)
         try:
             if on_line is None:
                 code, out, err = _communicate(child, timeout_s)
@@ -258,6 +258,27 @@ class Machine:
                 if self.process(process.pid) is None:
                     return
                 time.sleep(0.05)
+
+    def _note(self, pid: int) -> Path | None:
+        child, parent = self.process(pid), self.process(os.getpid())
+        if self.children_folder is None or child is None or parent is None:
+            return None
+        return note_child(self.children_folder, Born(pid, child.created), Born(parent.pid, parent.created))
+
+    def end_leftovers(self, folder: Path) -> list[tuple[str, ...]]:
+        """End the noted children whose parent is gone; returns their command lines."""
+
+        def lives(born: Born) -> bool:
+            found = self.process(born.pid)
+            return found is not None and abs(found.created - born.created) < 1
+
+        ended = []
+        for born in leftovers(folder, lives):
+            left = self.process(born.pid)
+            if left is not None:
+                self.end_process(left, group=True)
+                ended.append(left.argv)
+        return ended
 
     def listener(self, port: int) -> Process | None:
         """Who listens on a TCP port of this machine; None when nobody does or it cannot be seen."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.children import end_leftovers
 from provision.console import Console
 from provision.errors import UsageError
 from provision.home import Home
@@ -170,7 +169,7 @@ def hold_home(at: Session) -> Iterator[None]:
     at.console.keep_log(at.log)
     machine.children_folder = home.children
     with home_lock(home.state / "lock", command=at.command):
-        for argv in end_leftovers(machine, home.children):
+        for argv in machine.end_leftovers(home.children):
             at.ctx.note(
                 f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."
             )
