@@ -342,13 +342,20 @@ def exit_codes(console: Console, log: Path | None) -> Iterator[None]:
         )
         _leave(EXIT_INTERRUPTED)
     except ProvisionError as error:
-        console.error(error, log if error.exit_code == EXIT_UNSATISFIED else None)
+        console.error(error, _kept(log) if error.exit_code == EXIT_UNSATISFIED else None)
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError:
         _leave(EXIT_UNSATISFIED)
     except Exception as error:  # noqa: BLE001  (the one place that may: exit code 3 and a log)
-        console.error(_bug(error, log), log)
+        console.error(_bug(error, log), _kept(log))
         _leave(EXIT_BUG)
+
+
+def _kept(log: Path | None) -> Path | None:
+    """The log where there is one; None too for a name that no disk can hold."""
+    with suppress(OSError):
+        return log if log is not None and log.is_file() else None
+    return None
 
 
 def _interrupt(*_: object) -> None:
@@ -369,7 +376,7 @@ def _bug(error: Exception, log: Path | None) -> ProvisionError:
     import traceback
 
     text = "".join(traceback.format_exception(error))
-    if log is None or not log.parent.is_dir():
+    if log is None or _kept(log) is None:
         log = Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1])
     with log.open("a", encoding="utf-8") as stream:
         stream.write(text)
@@ -385,15 +392,17 @@ def finish(ok: bool) -> None:
 
 def main() -> None:
     """The entry point; with `--json`, words that cannot be used are an envelope too."""
-    if "--json" not in sys.argv:
-        app(prog_name="provision")
+    from provision.console import Console, JsonConsole
+
+    as_json = "--json" in sys.argv
     usage_error: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, wherever typer keeps click
     try:
-        sys.exit(app(prog_name="provision", standalone_mode=False) or EXIT_OK)
+        sys.exit(app(prog_name="provision", standalone_mode=not as_json) or EXIT_OK)
     except typer.Abort:
         sys.exit(EXIT_INTERRUPTED)
     except usage_error as error:
-        from provision.console import JsonConsole
-
         JsonConsole().error(UsageError(str(error), hint="provision --help"))
         sys.exit(EXIT_USAGE)
+    except ProvisionError as error:  # refused before there was a session
+        (JsonConsole if as_json else Console)().error(error)
+        sys.exit(error.exit_code)

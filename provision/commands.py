@@ -156,8 +156,8 @@ def list_checks(at: Session) -> bool:
     """What each step looks at."""
     from provision.steps.registry import STEPS
 
-    for step in STEPS:
-        at.console.record({"type": "check", "step": step.name, "about": step.about, "needs": list(step.needs)})
+    checks: list[JSON] = [{"step": step.name, "about": step.about, "needs": list(step.needs)} for step in STEPS]
+    at.console.record(success(checks=checks))
     tabulate(at.console, views.pairs_table([(step.name, step.about) for step in STEPS]))
     return True
 
@@ -182,12 +182,12 @@ def download(at: Session, to: Path | None) -> bool:
 
 
 def _download_to(at: Session, folder: Path) -> bool:
-    from provision.steps.models import provision_file
+    from provision.steps.provide import provision_file
 
     for model, file in at.ctx.manifest.chosen(at.ctx.options.precision):
         target = folder / file.name
         provision_file(at.ctx.stamped("models"), model, file, target)
-        at.console.record({"schema": 1, "type": "report", "ok": True, "path": str(target)})
+        at.console.record(success(path=str(target)))
         at.console.data(str(target))
     return True
 
@@ -213,6 +213,7 @@ def uninstall(at: Session) -> bool:
     """Remove the home after a yes; without it, say what would go."""
     home = at.ctx.home
     if not home.root.exists():
+        at.console.record(success(changed=False))
         at.console.data(f"Nothing to remove: {home.root} does not exist.")
         return True
     if not (home.state / "receipts").is_dir() and not (home.state / "lock").exists():
@@ -220,6 +221,7 @@ def uninstall(at: Session) -> bool:
     entries = sorted(path for path in home.root.iterdir())
     at.console.data("\n".join(f"{views.size_text(size_on_disk(path)):>10}  {path}" for path in entries))
     if not at.ctx.options.yes:
+        at.console.record(success(changed=False, would_remove=[str(path) for path in entries]))
         at.console.line(
             f"Pictures in {home.comfyui / 'output'} and models go too. To remove it all: provision uninstall --yes"
         )
@@ -227,6 +229,7 @@ def uninstall(at: Session) -> bool:
     with hold_home(at):
         _stop_server(at)
         shutil.rmtree(home.root)
+    at.console.record(success(changed=True, removed=[str(path) for path in entries]))
     at.console.data(f"Removed {home.root}.")
     return True
 
@@ -257,20 +260,22 @@ def _stop_server(at: Session) -> bool:
 
 def list_manifests(console: Console) -> None:
     """The manifests that come with the tool."""
-    rows = []
+    rows: list[tuple[str, str]] = []
+    found: list[JSON] = []
     for name in manifest_names():
         manifest = load_manifest(name)
         _, file = manifest.checkpoint("fp16")
         size = views.size_text(file.size) if file.size else "size from the hub"
         rows.append((name, f"{manifest.title}, {size}, licence {manifest.license.id}"))
-        console.record({"type": "manifest", "name": name, "title": manifest.title, "size": file.size})
+        found.append({"name": name, "title": manifest.title, "size": file.size})
+    console.record(success(manifests=found))
     tabulate(console, views.pairs_table(rows))
 
 
 def show_manifest(console: Console, name: str, overrides: list[str]) -> None:
     """Every key of a manifest, as `--set` names it, with its value."""
     values = flat(load_manifest(name, overrides))
-    console.record({"type": "manifest", **dict(values)})
+    console.record(success(manifest=dict(values)))
     tabulate(console, views.pairs_table([(key, str(value)) for key, value in values]))
 
 
@@ -292,5 +297,10 @@ def flat(value: object, prefix: str = "") -> list[tuple[str, JSON]]:
 def validate_manifest(console: Console, name: str, overrides: list[str]) -> None:
     """Read a manifest strictly. Raises ManifestError with what is wrong."""
     manifest = load_manifest(name, overrides)
-    console.record({"schema": 1, "type": "report", "ok": True, "name": manifest.name})
+    console.record(success(name=manifest.name))
     console.data(f"{manifest.name} is a valid manifest: {manifest.title}.")
+
+
+def success(**facts: JSON) -> dict[str, JSON]:
+    """The last line of `--json` for a command that runs no steps."""
+    return {"schema": 1, "type": "report", "ok": True, "changed": False, "steps": [], **facts}

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -18,6 +19,7 @@ from provision import views
 from provision.errors import ConsentNeeded, ProvisionError
 from provision.events import ApplyStarted, Event, Note, Output, Progress, StepFinished, StepStarted
 from provision.finding import JSON
+from provision.home import unusable
 from provision.step import Report
 
 if TYPE_CHECKING:
@@ -43,23 +45,38 @@ class Console:
 
     def __exit__(self, *_: object) -> None:
         if self._log is not None:
-            self._log.close()
+            with suppress(OSError):
+                self._log.close()
             self._log = None
 
     def keep_log(self, path: Path) -> None:
-        """Write every event as text to a log from now on."""
+        """Write every event as text to a log from now on. Raises HomeError, DiskFull."""
         if self._log is not None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._log = path.open("a", encoding="utf-8", buffering=1)
-        self._log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} provision {' '.join(sys.argv[1:])}\n")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._log = path.open("a", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise unusable(path, error) from error
+        self._write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} provision {' '.join(sys.argv[1:])}")
+
+    def _write(self, line: str) -> None:
+        """A line for the log; a disk that is full ends the log and nothing else."""
+        if self._log is None:
+            return
+        try:
+            self._log.write(line + "\n")
+        except OSError:
+            broken, self._log = self._log, None
+            with suppress(OSError):
+                broken.close()
 
     def emit(self, event: Event) -> None:
         """Receive an event, from any thread."""
         with self._guard:
             line = views.log_line(event)
-            if self._log is not None and line:
-                self._log.write(line + "\n")
+            if line:
+                self._write(line)
             self.show(event)
 
     def show(self, event: Event) -> None:
@@ -88,7 +105,7 @@ class Console:
         """Ask yes or no. Raises ConsentNeeded where nobody can answer."""
         if self.yes:
             return True
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
             raise ConsentNeeded(f"{question} Nobody is here to say yes.", hint="Add --yes to agree beforehand.")
         with self._guard:
             return self.ask(question)
@@ -119,7 +136,7 @@ class Console:
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         """What happened, and what to type next."""
         self.line(f"error: {error.message}\n  {views.ARROW} {error.hint}")
-        if log is not None and log.exists():
+        if log is not None:
             self.line(f"  log: {log}")
 
     def picture(self, png: bytes) -> None:
@@ -227,10 +244,10 @@ class LiveConsole(Console):
         elif isinstance(event, Output):
             row.output = event.line
             if self.verbose:
-                self.rich.print(f"    {event.line}", style="dim", markup=False)
+                self.rich.print(f"    {event.line}", style="dim", markup=False, emoji=False)
 
     def line(self, text: str) -> None:
-        self.rich.print(text, markup=False)
+        self.rich.print(text, markup=False, emoji=False)
 
     def ask(self, question: str) -> bool:
         self._stop()
@@ -251,12 +268,17 @@ class LiveConsole(Console):
         self.out.print(views.picture(png, min(self.out.width - 2, 64)))
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person may be at this stream; a stream may be closed, or not be there at all."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
 def make_console(*, json_lines: bool, verbose: bool, yes: bool, environ: Mapping[str, str]) -> Console:
     """The console for this run: `--json` alone picks the format, a terminal only decides animation."""
     kind: type[Console] = Console
     if json_lines:
         kind = JsonConsole
-    elif sys.stderr.isatty() and environ.get("TERM", "") not in ("", "dumb"):
+    elif is_terminal(sys.stderr) and environ.get("TERM", "") not in ("", "dumb"):
         kind = LiveConsole
     return kind(verbose=verbose, yes=yes)
 
@@ -265,6 +287,6 @@ def tabulate(console: Console, table: Any) -> None:
     """Print a rich table as data, at the terminal's width or 100 columns."""
     from rich.console import Console as RichConsole
 
-    width = None if sys.stdout.isatty() else 100
+    width = None if is_terminal(sys.stdout) else 100
     if not isinstance(console, JsonConsole):
         RichConsole(highlight=False, width=width).print(table)

@@ -100,7 +100,11 @@ class Home:
 
     def check_usable(self) -> None:
         """Refuse a home that is a file, without writing anything (raises HomeError)."""
-        if self.root.exists() and not self.root.is_dir():
+        try:
+            is_file = self.root.exists() and not self.root.is_dir()
+        except OSError as error:  # a name that no disk can hold
+            raise unusable(self.root, error) from error
+        if is_file:
             raise HomeError(f"The home {self.root} is a file, not a folder.", hint="provision all --home ~/provision")
 
 

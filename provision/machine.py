@@ -37,6 +37,7 @@ PRIVATE_PREFIXES = (
 )
 PRIVATE_NAMES = frozenset({"VIRTUAL_ENV", "LD_PRELOAD", "UV_PYTHON", "UV_PRERELEASE", "UV_EXCLUDE_NEWER", "UV_OFFLINE"})
 KEPT_NAMES = frozenset({"GIT_SSL_CAINFO", "GIT_SSH", "GIT_SSH_COMMAND", "PIP_CERT", "PYTHONUTF8"})
+INTERRUPT_GRACE_S, TERM_GRACE_S = 0.6, 2.0
 EXTRA_PATH = ("/opt/homebrew/bin", "/usr/local/bin")
 
 
@@ -176,28 +177,32 @@ class Machine:
                 errors="replace",
                 start_new_session=True,
             )
-        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-            raise CommandMissing(
-                f"{words[0]} cannot be run here ({error.strerror}).", hint="provision doctor"
-            ) from error
+        except OSError as error:
+            raise _cannot_run(words[0], error) from error
         with self._guard:
             self._children.add(child)
+        if self._interrupted.is_set():  # it may have been started just after `interrupt` looked
+            _end_group(child.pid, child)
         return child
 
     def spawn(self, argv: Sequence[str | Path], *, cwd: Path, log: Path, env: Mapping[str, str]) -> int:
-        """Start a program that outlives us, its output appended to `log`; returns its pid."""
+        """Start a program that outlives us, its output appended to `log`; returns its pid. Raises CommandMissing."""
         self.check_interrupted()
         log.parent.mkdir(parents=True, exist_ok=True)
+        words = [str(word) for word in argv]
         with log.open("ab") as stream:
-            child = subprocess.Popen(  # noqa: S603
-                [str(word) for word in argv],
-                cwd=cwd,
-                env={**clean_env(self.environ), **env},
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            try:
+                child = subprocess.Popen(  # noqa: S603
+                    words,
+                    cwd=cwd,
+                    env={**clean_env(self.environ), **env},
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise _cannot_run(words[0], error) from error
         # Reaped in the background, so that a child that dies at once is not taken for a living zombie.
         threading.Thread(target=child.wait, daemon=True).start()
         return child.pid
@@ -223,8 +228,17 @@ class Machine:
         with self._guard:
             children = list(self._children)
         for child in children:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGTERM)
+            _signal_group(child.pid, signal.SIGTERM)
+        if children:
+            reaper = threading.Timer(INTERRUPT_GRACE_S, self._kill_children)
+            reaper.daemon = True
+            reaper.start()
+
+    def _kill_children(self) -> None:
+        with self._guard:
+            children = list(self._children)
+        for child in children:
+            _signal_group(child.pid, signal.SIGKILL)
 
     def sleep(self, seconds: float) -> None:
         """Wait; raises Interrupted at once when the person asks to stop."""
@@ -237,6 +251,8 @@ class Machine:
         """A running process, or None."""
         import psutil
 
+        if pid <= 0:
+            return None
         try:
             found = psutil.Process(pid)
             if found.status() == psutil.STATUS_ZOMBIE:
@@ -370,20 +386,32 @@ def _follow(
         timer.start()
     lines: list[str] = []
     assert child.stdout is not None
-    with child.stdout:
-        for line in child.stdout:
-            lines.append(line)
-            on_line(line.rstrip("\n"))
-    code = child.wait()
-    if timer:
-        timer.cancel()
+    try:
+        with child.stdout:
+            for line in child.stdout:
+                lines.append(line)
+                on_line(line.rstrip("\n"))
+        code = child.wait()
+    finally:
+        if timer:
+            timer.cancel()
     return (None if late.is_set() else code), "".join(lines), ""
 
 
 def _end_group(pid: int, child: subprocess.Popen[str]) -> None:
-    for sign, wait_s in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, sign)
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(wait_s)
-            return
+    """End a child and all that it started: politely, then, also those that its own end left behind, for certain."""
+    _signal_group(pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(TERM_GRACE_S)
+    _signal_group(pid, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(TERM_GRACE_S)
+
+
+def _signal_group(pid: int, sign: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, sign)
+
+
+def _cannot_run(program: str, error: OSError) -> CommandMissing:
+    return CommandMissing(f"{program} cannot be run here ({error.strerror}).", hint="provision doctor")

@@ -6,8 +6,10 @@ full name. Nothing in a manifest is ever run by a shell.
 
 from __future__ import annotations
 
+import os
 import re
 import types
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path, PurePosixPath
@@ -153,7 +155,7 @@ def load_manifest(source: str, overrides: Sequence[str] = ()) -> Manifest:
     path = find_manifest(source)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, or a number without end
         raise ManifestError(
             f"The manifest {path} cannot be read: {error}.", hint="provision manifests validate FILE"
         ) from error
@@ -177,7 +179,7 @@ def manifest_names() -> list[str]:
 def find_manifest(source: str) -> Path:
     """The file of a manifest that is named, or given as a file. Raises ManifestError."""
     if source.endswith(".toml") or "/" in source:
-        path = Path(source).expanduser()
+        path = Path(os.path.expanduser(source))  # noqa: PTH111  (which leaves `~nobody` as it is)
     else:
         path = manifest_folder() / f"{source}.toml"
     if not path.is_file():
@@ -213,6 +215,10 @@ def apply_override(data: dict[str, Any], override: str) -> None:
     for name in path:
         node = _descend(node, name, key)
     value = text if kind is str else _value(text)
+    if not isinstance(node, list | dict):
+        raise ManifestError(
+            f"--set {key}: what holds {last} is not a table in this manifest.", hint="provision manifests"
+        )
     if isinstance(node, list):
         _descend(node, last, key)
         node[int(last)] = value
@@ -239,12 +245,16 @@ def known_keys(schema: Any, prefix: str = "") -> dict[str, Any]:
 
 def _descend(node: Any, name: str, key: str) -> Any:
     if isinstance(node, list):
-        if not name.isdigit() or int(name) >= len(node):
+        if not re.fullmatch(r"\d{1,4}", name) or int(name) >= len(node):
             raise ManifestError(
                 f"--set {key}: {name!r} is not a place in that list, which has {len(node)}.",
                 hint="Places count from 0: --set models.0.revision=main",
             )
         return node[int(name)]
+    if not isinstance(node, dict):
+        raise ManifestError(
+            f"--set {key}: what holds {name} is not a table in this manifest.", hint="provision manifests"
+        )
     return node.setdefault(name, {})
 
 
@@ -254,7 +264,7 @@ def _value(text: str) -> object:
 
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, or more than its reader holds
         return text
 
 
@@ -296,10 +306,12 @@ def _coerce(kind: Any, value: object, where: str) -> object:
         return tuple(_coerce(get_args(kind)[0], item, f"{where}.{place}") for place, item in enumerate(value))
     if is_dataclass(kind) and isinstance(kind, type):
         return _build(kind, value, f"{where}.")
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) < 10**9:
         return float(value)
     if type(value) is not kind:
         raise _wrong_type(where, kind.__name__, value)
+    if isinstance(value, str) and not is_plain(value):
+        raise ManifestError(f"{where} holds a control character: {value!r}.", hint=f"--set {where}=...")
     return value
 
 
@@ -375,18 +387,25 @@ def _check_model(model: Model, where: str) -> None:
 def is_inner_path(text: str) -> bool:
     """Whether a path from a manifest or a server stays where it is put: relative, no `..`, no odd characters."""
     path = PurePosixPath(text)
-    odd = "\\" in text or any(ord(character) < 32 for character in text)
+    odd = "\\" in text or not is_plain(text)
     plain = all(part not in ("", ".", "..") and not part.startswith(("-", "~")) for part in text.split("/"))
     return bool(text) and not path.is_absolute() and not odd and plain
 
 
 def is_git_address(url: str) -> bool:
     """Whether git may be given this address: never an option, never a transport that runs a program."""
-    if any(ord(character) < 33 for character in url.replace(" ", "")) or "::" in url.split("/")[0]:
+    if not is_plain(url) or "::" in url.split("/")[0]:
         return False
-    return url.startswith(("https://", "http://", "ssh://", "file:///", "/")) or bool(
-        re.fullmatch(r"[\w.-]+@[\w.-]+:[\w./-]+", url)
-    )
+    if url.startswith(("file:///", "/")):
+        return True
+    remote = re.match(r"(?:https?|ssh)://([^/]+)/", f"{url}/") or re.fullmatch(r"([\w.-]+@[\w.-]+):[\w./~-]+", url)
+    # A host that begins with a dash would be an option for ssh (CVE-2017-1000117).
+    return remote is not None and not any(part.startswith("-") for part in remote[1].split("@"))
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text holds nothing that would steer a terminal or end an argument."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def _require(holds: bool, key: str, value: object, wanted: str) -> None:

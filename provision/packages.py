@@ -110,7 +110,10 @@ def normalised(name: str) -> str:
 
 def asked_packages(requirements: Path) -> list[str]:
     """The requirement lines of a requirements file, without comments and options."""
-    lines = (line.split(" #")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines())
+    import re
+
+    text = requirements.read_text(encoding="utf-8-sig")
+    lines = (re.split(r"(?:^|\s)#", line)[0].strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith(("#", "-"))]
 
 
@@ -127,7 +130,9 @@ def unmet(lines: Sequence[str], versions: Mapping[str, str], python: str) -> lis
             wanted = Requirement(line)
         except InvalidRequirement:
             continue
-        if wanted.marker is not None and not wanted.marker.evaluate({"python_version": python}):
+        if wanted.marker is not None and not wanted.marker.evaluate(
+            {"python_version": python, "python_full_version": f"{python}.0"}
+        ):
             continue
         have = versions.get(normalised(wanted.name))
         if have is None or not wanted.specifier.contains(have, prereleases=True):

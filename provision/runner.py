@@ -10,9 +10,6 @@ from provision.events import ApplyStarted, FindingSeen, StepFinished, StepStarte
 from provision.finding import Finding, Verdict, worst
 from provision.step import Context, Report, Step, StepReport
 
-ROUNDS = 12
-"""How often a step may be checked and mended; each round mends another finding."""
-
 
 def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
     """Run steps, each as soon as those that it needs are satisfied, at the same time where they allow.
@@ -27,7 +24,9 @@ def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
         for step in steps:
             needs = [futures[name] for name in step.needs if name in futures]
             futures[step.name] = pool.submit(_run_when_ready, step, needs, ctx.stamped(step.name), apply)
-        wait(futures.values(), return_when=FIRST_EXCEPTION)
+        done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()  # what ended badly is raised now, not when all before it have ended
         reports = tuple(future.result() for future in futures.values())
     except BaseException:
         ctx.machine.interrupt()
@@ -54,7 +53,7 @@ def run_step(step: Step, ctx: Context, *, apply: bool) -> StepReport:
     applied: list[Finding] = []
     error: ProvisionError | None = None
     try:
-        for _ in range(ROUNDS):
+        while True:  # each round mends another finding; the same one twice is refused
             ctx.emit(StepStarted(again=bool(applied)))
             findings = tuple(step.check(ctx))
             todo = _next_to_mend(findings) if apply and step.apply else None

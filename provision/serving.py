@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from provision import views
-from provision.commands import PUBLISHED, page, size_on_disk
+from provision.commands import PUBLISHED, page, size_on_disk, success
 from provision.console import tabulate
 from provision.errors import EngineError, UsageError
 from provision.home import Home
@@ -44,7 +44,7 @@ def stop(at: Session) -> bool:
     from provision.steps.server import stop_server
 
     stopped = stop_server(at.ctx) if at.ctx.home.root.is_dir() else False
-    at.console.record({"schema": 1, "type": "report", "ok": True, "changed": stopped, "steps": []})
+    at.console.record(success(changed=stopped))
     at.console.data("ComfyUI is stopped." if stopped else "ComfyUI was not running.")
     return True
 
@@ -55,7 +55,7 @@ def status(at: Session) -> bool:
 
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir():
-        at.console.record({"schema": 1, "type": "status", "ok": False, "home": str(home.root), "installed": False})
+        at.console.record({**success(home=str(home.root), installed=False), "ok": False})
         at.console.data(f"Nothing is installed in {home.root}. To install: provision all --home {home.root}")
         return False
     torch, comfyui, image = (ctx.receipts.read(name) for name in ("torch", "comfyui", "first_image"))
@@ -77,7 +77,7 @@ def status(at: Session) -> bool:
     ]
     at.console.record(
         {
-            "schema": 1, "type": "status", "ok": up, "home": str(home.root), "installed": True,
+            **success(), "ok": up, "home": str(home.root), "installed": True,
             "comfyui": comfyui, "torch": torch, "first_image": image, "server": server.to_json(),
         }
     )  # fmt: skip
@@ -126,12 +126,7 @@ def generate(at: Session, prompt: str, output: Path | None, seed: int | None) ->
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(made.png)
     at.console.picture(made.png)
-    at.console.record(
-        {
-            "schema": 1, "type": "report", "ok": True, "path": str(target), "seed": made.seed,
-            "seconds": made.seconds, "judgement": made.judgement.says,
-        }
-    )  # fmt: skip
+    at.console.record(success(path=str(target), seed=made.seed, seconds=made.seconds, judgement=made.judgement.says))
     at.console.data(f"{target}  (seed {made.seed}, {views.time_text(made.seconds)}; {made.judgement.says})")
     return True
 
@@ -158,7 +153,7 @@ def bench(at: Session, count: int) -> bool:
     cold_s = make_image(ctx, image, "the cold image").seconds
     warm = [make_image(ctx, image, f"warm image {n}").seconds for n in range(1, count + 1)]
     result = {"start_s": start_s, "cold_s": cold_s, "warm_s": warm, "warm_median_s": statistics.median(warm)}
-    at.console.record({"schema": 1, "type": "report", "ok": True, "when": ctx.machine.timestamp(), **result})
+    at.console.record(success(when=ctx.machine.timestamp(), **result))
     size = f"{image.width}x{image.height}, {image.steps} step(s)"
     rows = [
         ("server start", views.time_text(start_s)),

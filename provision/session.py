@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.console import Console
-from provision.errors import UsageError
+from provision.errors import HomeError, UsageError
 from provision.home import Home
 from provision.machine import Machine
 from provision.manifest import License, Manifest, Model, ModelFile, check_manifest, load_manifest
@@ -72,7 +72,13 @@ def choose_home(wish: Wish, environ: Mapping[str, str]) -> Home:
     given = wish.home or (Path(environ["PROVISION_HOME"]) if environ.get("PROVISION_HOME") else None)
     if given is None:
         given = Path("~/provision-rehearsal" if wish.rehearse else "~/provision")
-    return Home(Path(given.expanduser().absolute()))
+    try:
+        return Home(given.expanduser().absolute())
+    except RuntimeError as error:
+        raise HomeError(
+            f"The home {given} is in the folder of a person who is not known here.",
+            hint="provision all --home ~/provision",
+        ) from error
 
 
 @contextmanager

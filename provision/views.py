@@ -27,15 +27,15 @@ RATE_WINDOW_S = 8.0
 
 def size_text(size_bytes: float) -> str:
     """Bytes for people, in decimal units as disks and networks are sold: `6.94 GB`."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:.{2 if unit == 'GB' else 1}f} {unit}"
+    for unit, factor, digits, least in (("GB", 1e9, 2, 999.95e6), ("MB", 1e6, 1, 999.95e3), ("kB", 1e3, 1, 1e3)):
+        if size_bytes >= least:
+            return f"{size_bytes / factor:.{digits}f} {unit}"
     return f"{int(size_bytes)} B"
 
 
 def time_text(seconds: float) -> str:
     """Seconds for people: `0.4 s`, `12 s`, `3 min 20 s`, `1 h 05 min`."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
@@ -78,7 +78,7 @@ def progress_text(event: Progress, rate: float | None = None) -> str:
     if rate:
         text += f", {size_text(rate)}/s"
         if event.total is not None:
-            text += f", {time_text((event.total - event.done) / rate)} left"
+            text += f", {time_text(max(0, event.total - event.done) / rate)} left"
     return text
 
 
@@ -259,6 +259,7 @@ def error_view(error: ProvisionError, log: Path | None) -> RenderableType:
 def plan_table(report: Report) -> Table:
     """What `all` would do: step, what will happen, bytes over the network, bytes on the disk."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title="What `provision all` would do", title_justify="left", box=None, pad_edge=False)
     table.add_column("step", style="bold", no_wrap=True)
@@ -274,11 +275,11 @@ def plan_table(report: Report) -> Table:
             elif finding.fix:
                 says = f"{finding.says}\n{ARROW} {command_text(finding)}"
             table.add_row(
-                f"{MARKS[finding.verdict]} {step.name}", says,
+                f"{MARKS[finding.verdict]} {step.name}", Text(says),
                 size_text(network) if network else "", size_text(disk) if disk else "",
             )  # fmt: skip
         if step.error is not None:
-            table.add_row(f"{MARKS[Verdict.BLOCKED]} {step.name}", str(step.error["message"]), "", "")
+            table.add_row(f"{MARKS[Verdict.BLOCKED]} {step.name}", Text(str(step.error["message"])), "", "")
     table.add_section()
     table.add_row("total", "", size_text(report.total("download_bytes")), size_text(report.total("disk_bytes")))
     return table
@@ -287,12 +288,13 @@ def plan_table(report: Report) -> Table:
 def pairs_table(rows: Sequence[tuple[str, str]]) -> Table:
     """Names and values, for `status` and `manifests`."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(Text(name), Text(value))
     return table
 
 

@@ -102,9 +102,10 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -
         load_manifest(str(file))
 
 
-def test_a_home_folder_of_nobody_is_refused() -> None:
-    with pytest.raises(ManifestError):
-        load_manifest("~nobody-of-that-name/x.toml")
+@pytest.mark.parametrize("source", ["~nobody-of-that-name/x.toml", "x" * 300, f"/{'x' * 300}.toml", "", "/"])
+def test_a_source_that_leads_nowhere_is_refused(source: str) -> None:
+    with pytest.raises(ManifestError, match="There is no manifest"):
+        load_manifest(source)
 
 
 @pytest.mark.parametrize("schema", [None, 0, 2, "1"])

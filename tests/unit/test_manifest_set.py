@@ -90,9 +90,18 @@ def test_set_through_a_value_of_the_wrong_type_is_refused() -> None:
             apply_override(dict(data), override)
 
 
-@pytest.mark.parametrize("value", ["1" * 5000, "[" * 3000], ids=["endless-number", "endless-nesting"])
-def test_set_of_an_endless_value_is_refused(value: str) -> None:
-    assert refused_set(f"first_image.steps={value}").message.startswith("first_image.steps")
+ENDLESS = {"number": "1" * 5000, "hexadecimal": "0x" + "f" * 5000, "nesting": "[" * 3000}
+
+
+@pytest.mark.parametrize("value", ENDLESS.values(), ids=ENDLESS)
+@pytest.mark.parametrize("key", ["first_image.steps", "first_image.cfg"])
+def test_set_of_an_endless_value_is_refused(key: str, value: str) -> None:
+    assert refused_set(f"{key}={value}").message.startswith(key)
+
+
+def test_a_prompt_may_have_lines_and_any_script() -> None:
+    prompt = "a fox,\n\tin snow \u3000 雪の中 👩\u200d🎨"
+    assert load_manifest(NAME, [f"first_image.prompt={prompt}"]).first_image.prompt == prompt
 
 
 @settings(deadline=None)

@@ -74,7 +74,7 @@ def test_the_wheel_says_who_it_is(wheel: Path) -> None:
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
     imported: set[str] = set()
     for path in sources("provision", ".py"):
-        if "engine" in path.parts:  # a program of its own, run by another Python
+        if {"engine", "standin", "torch_probe.py"} & set(path.parts):  # run by another Python, which has torch
             continue
         for node in ast.walk(ast.parse((CHECKOUT / path).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):

@@ -1,0 +1,158 @@
+"""Imports go down only, and starting the command line loads nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+PACKAGE = CHECKOUT / "provision"
+ENGINE = PACKAGE / "rehearsal" / "engine"
+"""A program of its own, run by another Python."""
+STANDIN = PACKAGE / "rehearsal" / "standin"
+"""Modules that are installed elsewhere, under other names."""
+
+# From the top down; a name with a slash is a folder. What is not named lies with `step` and `comfy`.
+LAYERS: tuple[frozenset[str], ...] = (
+    frozenset({"__main__"}),
+    frozenset({"cli"}),
+    frozenset({"commands", "serving", "session"}),
+    frozenset({"console"}),
+    frozenset({"views"}),
+    frozenset({"runner", "steps/", "rehearsal/"}),
+    frozenset({"backends/"}),
+    frozenset(),
+    frozenset({"receipts", "home", "machine", "manifest", "children"}),
+    frozenset({"events"}),
+    frozenset({"errors", "finding", "facts", "safetensors"}),
+)
+MIDDLE = LAYERS.index(frozenset())
+HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "websocket", "urllib3", "packaging")
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One module of the package that imports another."""
+
+    importer: str
+    imported: str
+    at_load: bool
+    """Whether loading the importer loads it too: not within a function, not for types only."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name without `provision.`; programs of others left out."""
+    paths = [path for path in PACKAGE.rglob("*.py") if not path.is_relative_to(ENGINE)]
+    paths = [path for path in paths if not path.is_relative_to(STANDIN)]
+    names = {
+        path: ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__") for path in paths
+    }
+    return {name: path for path, name in names.items() if name != "__init__"}
+
+
+def imports_in(node: ast.AST, at_load: bool = True) -> Iterator[tuple[str, bool]]:
+    """Names that a module imports, `a.b.c` for `from a.b import c`, and whether at load."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from ((alias.name, at_load) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            yield from ((f"{child.module}.{alias.name}", at_load) for alias in child.names)
+        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            yield from ((name, False) for name, _ in imports_in(child))
+        else:
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from imports_in(child, at_load and not inside)
+
+
+@cache
+def graph() -> list[Import]:
+    """Every import of one module of the package by another."""
+    found = modules()
+    edges = []
+    for importer, path in found.items():
+        for name, at_load in imports_in(ast.parse(path.read_text(encoding="utf-8"))):
+            inner = name.removeprefix("provision.")
+            target = inner if inner in found else inner.rpartition(".")[0]
+            if name.startswith("provision.") and target in found:
+                edges.append(Import(importer, target, at_load))
+    return edges
+
+
+def layer(module: str) -> int:
+    """The place of a module's layer, 0 at the top."""
+    top = module.split(".")[0]
+    is_folder = (PACKAGE / top).is_dir()
+    return next((n for n, names in enumerate(LAYERS) if (f"{top}/" if is_folder else top) in names), MIDDLE)
+
+
+def test_imports_go_down_only() -> None:
+    upwards = [f"{e.importer} imports {e.imported}" for e in graph() if layer(e.importer) > layer(e.imported)]
+    assert upwards == []
+
+
+def test_the_graph_is_seen() -> None:
+    edges = {(edge.importer, edge.imported, edge.at_load) for edge in graph()}
+    assert ("__main__", "cli", True) in edges
+    assert ("cli", "commands", False) in edges
+    assert ("runner", "step", True) in edges
+
+
+def test_runner_and_steps_do_not_know_each_other() -> None:
+    assert [edge for edge in graph() if edge.importer == "runner" and edge.imported.startswith("steps")] == []
+    assert [edge for edge in graph() if edge.importer.startswith("steps") and edge.imported == "runner"] == []
+
+
+def test_steps_and_the_rehearsal_do_not_know_each_other() -> None:
+    for one, other in (("steps", "rehearsal"), ("rehearsal", "steps"), ("rehearsal", "runner")):
+        assert [edge for edge in graph() if edge.importer.startswith(one) and edge.imported.startswith(other)] == []
+
+
+@pytest.mark.parametrize("module", ["cli", "commands", "serving", "session"])
+def test_the_top_imports_steps_and_the_rehearsal_only_where_it_uses_them(module: str) -> None:
+    below = ("steps", "rehearsal", "backends")
+    assert [e for e in graph() if e.importer == module and e.at_load and e.imported.startswith(below)] == []
+
+
+def test_no_module_loads_itself_in_a_circle() -> None:
+    loads: dict[str, set[str]] = {name: set() for name in modules()}
+    for edge in graph():
+        if edge.at_load:
+            loads[edge.importer].add(edge.imported)
+    while leaves := [name for name, below in loads.items() if not below]:
+        for leaf in leaves:
+            del loads[leaf]
+        for below in loads.values():
+            below.difference_update(leaves)
+    assert loads == {}, "what is left imports itself by way of others"
+
+
+def test_only_cli_knows_typer_and_nobody_names_a_drawer_for_odds_and_ends() -> None:
+    for name, path in modules().items():
+        imported = [module for module, _ in imports_in(ast.parse(path.read_text(encoding="utf-8")))]
+        if name != "cli":
+            assert not [module for module in imported if module.split(".")[0] in ("typer", "click")], name
+        assert not {"utils", "helpers", "manager", "common"} & set(name.split("."))
+
+
+@pytest.mark.parametrize("statement", ["import provision.cli", "import provision.cli, provision.commands"])
+def test_starting_loads_nothing_heavy(statement: str) -> None:
+    script = f"import sys\n{statement}\nprint(*[name for name in {HEAVY!r} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []
+
+
+def test_help_loads_no_command() -> None:
+    script = (
+        "import sys\nsys.argv = ['provision', '--help']\nimport provision.cli\n"
+        "try:\n    provision.cli.main()\nexcept SystemExit:\n    pass\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('provision')), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert ran.stderr.split() == ["provision", "provision.cli", "provision.errors"]
