@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from provision.child import cannot_run, communicate, end_group, follow, signal_group
 from provision.children import Born, leftovers, note_child
-from provision.errors import CommandFailed, CommandMissing, Interrupted
+from provision.errors import CommandFailed, Interrupted
 
 LOOPBACK = "127.0.0.1"
 PRIVATE_PREFIXES = (
@@ -37,7 +38,7 @@ PRIVATE_PREFIXES = (
 )
 PRIVATE_NAMES = frozenset({"VIRTUAL_ENV", "LD_PRELOAD", "UV_PYTHON", "UV_PRERELEASE", "UV_EXCLUDE_NEWER", "UV_OFFLINE"})
 KEPT_NAMES = frozenset({"GIT_SSL_CAINFO", "GIT_SSH", "GIT_SSH_COMMAND", "PIP_CERT", "PYTHONUTF8"})
-INTERRUPT_GRACE_S, TERM_GRACE_S = 0.6, 2.0
+INTERRUPT_GRACE_S = 0.6
 EXTRA_PATH = ("/opt/homebrew/bin", "/usr/local/bin")
 
 
@@ -132,14 +133,14 @@ class Machine:
         note = self._note(child.pid)
         try:
             if on_line is None:
-                code, out, err = _communicate(child, timeout_s)
+                code, out, err = communicate(child, timeout_s)
             else:
-                code, out, err = _follow(child, on_line, timeout_s)
+                code, out, err = follow(child, on_line, timeout_s)
         finally:
             with self._guard:
                 self._children.discard(child)
             if child.poll() is None:
-                _end_group(child.pid, child)
+                end_group(child.pid, child)
             if note is not None:
                 note.unlink(missing_ok=True)
         self.check_interrupted()
@@ -178,11 +179,11 @@ class Machine:
                 start_new_session=True,
             )
         except OSError as error:
-            raise _cannot_run(words[0], error) from error
+            raise cannot_run(words[0], error) from error
         with self._guard:
             self._children.add(child)
         if self._interrupted.is_set():  # it may have been started just after `interrupt` looked
-            _end_group(child.pid, child)
+            end_group(child.pid, child)
         return child
 
     def spawn(self, argv: Sequence[str | Path], *, cwd: Path, log: Path, env: Mapping[str, str]) -> int:
@@ -202,7 +203,7 @@ class Machine:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise _cannot_run(words[0], error) from error
+                raise cannot_run(words[0], error) from error
         # Reaped in the background, so that a child that dies at once is not taken for a living zombie.
         threading.Thread(target=child.wait, daemon=True).start()
         return child.pid
@@ -228,7 +229,7 @@ class Machine:
         with self._guard:
             children = list(self._children)
         for child in children:
-            _signal_group(child.pid, signal.SIGTERM)
+            signal_group(child.pid, signal.SIGTERM)
         if children:
             reaper = threading.Timer(INTERRUPT_GRACE_S, self._kill_children)
             reaper.daemon = True
@@ -238,7 +239,7 @@ class Machine:
         with self._guard:
             children = list(self._children)
         for child in children:
-            _signal_group(child.pid, signal.SIGKILL)
+            signal_group(child.pid, signal.SIGKILL)
 
     def sleep(self, seconds: float) -> None:
         """Wait; raises Interrupted at once when the person asks to stop."""
@@ -314,7 +315,14 @@ class Machine:
         return None
 
     def port_is_free(self, port: int) -> bool:
-        """Whether a server could bind the port on loopback."""
+        """Whether a server could bind the port on loopback, and nobody answers there already.
+
+        macOS lets one bind to loopback beside a listener on all addresses, so both are asked.
+        """
+        with socket.socket() as caller:
+            caller.settimeout(0.5)
+            if caller.connect_ex((LOOPBACK, port)) == 0:
+                return False
         with socket.socket() as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -359,59 +367,3 @@ class Machine:
     def clock(self) -> float:
         """Seconds that only go forward, for durations."""
         return time.monotonic()
-
-
-def _communicate(child: subprocess.Popen[str], timeout_s: float | None) -> tuple[int | None, str, str]:
-    try:
-        out, err = child.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        _end_group(child.pid, child)
-        out, err = child.communicate()
-        return None, out, err
-    return child.returncode, out, err
-
-
-def _follow(
-    child: subprocess.Popen[str], on_line: Callable[[str], None], timeout_s: float | None
-) -> tuple[int | None, str, str]:
-    late = threading.Event()
-
-    def expire() -> None:
-        late.set()
-        _end_group(child.pid, child)
-
-    timer = threading.Timer(timeout_s, expire) if timeout_s is not None else None
-    if timer:
-        timer.daemon = True
-        timer.start()
-    lines: list[str] = []
-    assert child.stdout is not None
-    try:
-        with child.stdout:
-            for line in child.stdout:
-                lines.append(line)
-                on_line(line.rstrip("\n"))
-        code = child.wait()
-    finally:
-        if timer:
-            timer.cancel()
-    return (None if late.is_set() else code), "".join(lines), ""
-
-
-def _end_group(pid: int, child: subprocess.Popen[str]) -> None:
-    """End a child and all that it started: politely, then, also those that its own end left behind, for certain."""
-    _signal_group(pid, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(TERM_GRACE_S)
-    _signal_group(pid, signal.SIGKILL)
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(TERM_GRACE_S)
-
-
-def _signal_group(pid: int, sign: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, sign)
-
-
-def _cannot_run(program: str, error: OSError) -> CommandMissing:
-    return CommandMissing(f"{program} cannot be run here ({error.strerror}).", hint="provision doctor")

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from provision.errors import ManifestError
+from provision.overrides import apply_override, nearest
 
 T = TypeVar("T")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -127,6 +128,12 @@ class Manifest:
     python: Python = field(default_factory=Python)
     torch: Torch = field(default_factory=Torch)
 
+    @property
+    def usual_precision(self) -> str:
+        """The precision that is taken where none is asked for: fp16, or that of the first file where none is fp16."""
+        found = [file.precision for model in self.models for file in model.files]
+        return "fp16" if "fp16" in found or not found else found[0]
+
     def checkpoint(self, precision: str) -> tuple[Model, ModelFile]:
         """The checkpoint of the first image: the first file of that precision in a `checkpoints` folder.
 
@@ -160,7 +167,7 @@ def load_manifest(source: str, overrides: Sequence[str] = ()) -> Manifest:
             f"The manifest {path} cannot be read: {error}.", hint="provision manifests validate FILE"
         ) from error
     for override in overrides:
-        apply_override(data, override)
+        apply_override(data, override, Manifest)
     return parse_manifest(data, str(path))
 
 
@@ -182,8 +189,8 @@ def find_manifest(source: str) -> Path:
         path = Path(os.path.expanduser(source))  # noqa: PTH111  (which leaves `~nobody` as it is)
     else:
         path = manifest_folder() / f"{source}.toml"
-    if not path.is_file():
-        close = _nearest(source, manifest_names()) or ", ".join(manifest_names())
+    if not os.path.isfile(path):  # noqa: PTH113  (which takes a name that is too long for none)
+        close = nearest(source, manifest_names()) or ", ".join(manifest_names())
         raise ManifestError(f"There is no manifest {source!r}.", hint=f"provision manifests   # nearest: {close}")
     return path
 
@@ -197,83 +204,6 @@ def parse_manifest(data: Mapping[str, object], where: str = "manifest") -> Manif
     return manifest
 
 
-def apply_override(data: dict[str, Any], override: str) -> None:
-    """Set one key of plain manifest data from `KEY=VALUE`; lists by index (`models.0.revision=main`).
-
-    Raises ManifestError for a key that the schema does not have, with the nearest that it has.
-    """
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ManifestError(f"--set {override!r} is not KEY=VALUE.", hint="--set first_image.steps=2")
-    known = known_keys(Manifest)
-    kind = known.get(re.sub(r"\.\d+(?=\.|$)", ".0", key))
-    if kind is None:
-        near = _nearest(key, sorted(known)) or ", ".join(sorted(known)[:8])
-        raise ManifestError(f"--set {key}: there is no such key.", hint=f"Nearest: {near}")
-    node: Any = data
-    *path, last = key.split(".")
-    for name in path:
-        node = _descend(node, name, key)
-    value = text if kind is str else _value(text)
-    if not isinstance(node, list | dict):
-        raise ManifestError(
-            f"--set {key}: what holds {last} is not a table in this manifest.", hint="provision manifests"
-        )
-    if isinstance(node, list):
-        _descend(node, last, key)
-        node[int(last)] = value
-    else:
-        node[last] = value
-
-
-def known_keys(schema: Any, prefix: str = "") -> dict[str, Any]:
-    """Every key of the schema with its type; dots between, list places as `0`."""
-    keys: dict[str, Any] = {}
-    hints = get_type_hints(schema)
-    for item in fields(schema):
-        kind, name = hints[item.name], f"{prefix}{item.name}"
-        if get_origin(kind) is tuple and is_dataclass(get_args(kind)[0]):
-            keys |= known_keys(get_args(kind)[0], f"{name}.0.")
-        elif is_dataclass(kind):
-            keys |= known_keys(kind, f"{name}.")
-        elif get_origin(kind) is tuple:
-            keys |= {name: kind, f"{name}.0": get_args(kind)[0]}
-        else:
-            keys[name] = kind if get_origin(kind) is None else next(iter(get_args(kind)))
-    return keys
-
-
-def _descend(node: Any, name: str, key: str) -> Any:
-    if isinstance(node, list):
-        if not re.fullmatch(r"\d{1,4}", name) or int(name) >= len(node):
-            raise ManifestError(
-                f"--set {key}: {name!r} is not a place in that list, which has {len(node)}.",
-                hint="Places count from 0: --set models.0.revision=main",
-            )
-        return node[int(name)]
-    if not isinstance(node, dict):
-        raise ManifestError(
-            f"--set {key}: what holds {name} is not a table in this manifest.", hint="provision manifests"
-        )
-    return node.setdefault(name, {})
-
-
-def _value(text: str) -> object:
-    """A TOML value; plain words stay text, so that nobody must quote twice in a shell."""
-    import tomllib
-
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):  # no TOML, or more than its reader holds
-        return text
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    import difflib
-
-    return ", ".join(difflib.get_close_matches(word, known, n=3, cutoff=0.5))
-
-
 def _build(schema: type[T], data: object, where: str) -> T:
     if not isinstance(data, Mapping):
         raise ManifestError(f"{where.rstrip('.')} must be a table.", hint="provision manifests show sdxl-turbo")
@@ -281,7 +211,7 @@ def _build(schema: type[T], data: object, where: str) -> T:
     names = [item.name for item in fields(schema)]  # type: ignore[arg-type]
     for key in data:
         if key not in names:
-            near = _nearest(str(key), names) or ", ".join(names)
+            near = nearest(str(key), names) or ", ".join(names)
             raise ManifestError(f"{where}{key} is not a key of a manifest.", hint=f"Nearest: {near}")
     values: dict[str, object] = {}
     for item in fields(schema):  # type: ignore[arg-type]
@@ -306,11 +236,13 @@ def _coerce(kind: Any, value: object, where: str) -> object:
         return tuple(_coerce(get_args(kind)[0], item, f"{where}.{place}") for place, item in enumerate(value))
     if is_dataclass(kind) and isinstance(kind, type):
         return _build(kind, value, f"{where}.")
-    if kind is float and type(value) is int and abs(value) < 10**9:
+    if type(value) is int and abs(value) >= 2**63:  # more than TOML knows, and than Python would write out
+        raise ManifestError(f"{where} is too large a number.", hint=f"--set {where}=...")
+    if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
         raise _wrong_type(where, kind.__name__, value)
-    if isinstance(value, str) and not is_plain(value):
+    if isinstance(value, str) and not is_plain(re.sub(r"[\n\t]", "", value)):
         raise ManifestError(f"{where} holds a control character: {value!r}.", hint=f"--set {where}=...")
     return value
 

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def home_lock(path: Path, *, command: str) -> Iterator[None]:
                 hint="Wait for it to end, or use another folder: provision all --home DIR",
             ) from error
         os.ftruncate(handle, 0)
-        os.pwrite(handle, f"`provision {command}` (pid {os.getpid()})\n".encode(), 0)
+        os.pwrite(handle, f"`provision {command}` (pid {os.getpid()}), since {time.strftime('%H:%M:%S')}\n".encode(), 0)
         yield
         os.ftruncate(handle, 0)
     finally:

@@ -29,7 +29,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"runner", "steps/", "rehearsal/"}),
     frozenset({"backends/"}),
     frozenset(),
-    frozenset({"receipts", "home", "machine", "manifest", "children"}),
+    frozenset({"receipts", "home", "machine", "manifest"}),
+    frozenset({"child", "children", "overrides"}),
     frozenset({"events"}),
     frozenset({"errors", "finding", "facts", "safetensors"}),
 )

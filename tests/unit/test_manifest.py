@@ -18,11 +18,11 @@ from provision.manifest import (
     find_manifest,
     is_git_address,
     is_inner_path,
-    known_keys,
     load_manifest,
     manifest_names,
     parse_manifest,
 )
+from provision.overrides import known_keys
 
 NAME = "sdxl-turbo"
 SHA = "e869ac7d6942cb327d68d5ed83a40447aadf20e0c3358d98b2cc9e270db0da26"

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provision.errors import ManifestError
-from provision.manifest import Manifest, apply_override, find_manifest, known_keys, load_manifest, parse_manifest
+from provision.manifest import Manifest, find_manifest, load_manifest, parse_manifest
+from provision.overrides import apply_override, known_keys
 
 NAME = "sdxl-turbo"
 
@@ -45,9 +46,9 @@ def test_set_takes_any_key_with_toml_values_and_plain_words() -> None:
 @pytest.mark.parametrize("value", ["2.11", "2", "2.10", "true", "[1]"])
 def test_set_of_a_text_stays_text(value: str) -> None:
     data = plain()
-    apply_override(data, f"torch.channel={value}")
+    apply_override(data, f"torch.channel={value}", Manifest)
     assert data["torch"]["channel"] == value
-    apply_override(data, f"models.0.files.0.sha256={value}")
+    apply_override(data, f"models.0.files.0.sha256={value}", Manifest)
     assert data["models"][0]["files"][0]["sha256"] == value
 
 
@@ -87,7 +88,7 @@ def test_set_through_a_value_of_the_wrong_type_is_refused() -> None:
         ({"first_image": "x"}, "first_image.steps=1"),
     ):  # fmt: skip
         with pytest.raises(ManifestError):
-            apply_override(dict(data), override)
+            apply_override(dict(data), override, Manifest)
 
 
 ENDLESS = {"number": "1" * 5000, "hexadecimal": "0x" + "f" * 5000, "nesting": "[" * 3000}
@@ -112,5 +113,5 @@ def test_a_prompt_may_have_lines_and_any_script() -> None:
 def test_an_arbitrary_set_is_taken_or_a_manifest_error(key: str, value: str) -> None:
     data = plain()
     with suppress(ManifestError):
-        apply_override(data, f"{key}={value}")
+        apply_override(data, f"{key}={value}", Manifest)
         parse_manifest(data)

@@ -1,0 +1,88 @@
+"""`--set KEY=VALUE`: one key of plain manifest data, named with dots, checked against the schema."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args, get_origin, get_type_hints
+
+from provision.errors import ManifestError
+
+
+def apply_override(data: dict[str, Any], override: str, schema: type) -> None:
+    """Set one key of plain manifest data from `KEY=VALUE`; lists by index (`models.0.revision=main`).
+
+    Raises ManifestError for a key that the schema does not have, with the nearest that it has.
+    """
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ManifestError(f"--set {override!r} is not KEY=VALUE.", hint="--set first_image.steps=2")
+    known = known_keys(schema)
+    kind = known.get(re.sub(r"\.\d+(?=\.|$)", ".0", key))
+    if kind is None:
+        near = nearest(key, sorted(known)) or ", ".join(sorted(known)[:8])
+        raise ManifestError(f"--set {key}: there is no such key.", hint=f"Nearest: {near}")
+    node: Any = data
+    *path, last = key.split(".")
+    for name in path:
+        node = _descend(node, name, key)
+    value = text if kind is str else _value(text)
+    if not isinstance(node, list | dict):
+        raise ManifestError(
+            f"--set {key}: what holds {last} is not a table in this manifest.", hint="provision manifests"
+        )
+    if isinstance(node, list):
+        _descend(node, last, key)
+        node[int(last)] = value
+    else:
+        node[last] = value
+
+
+def known_keys(schema: Any, prefix: str = "") -> dict[str, Any]:
+    """Every key of the schema with its type; dots between, list places as `0`."""
+    keys: dict[str, Any] = {}
+    hints = get_type_hints(schema)
+    for item in fields(schema):
+        kind, name = hints[item.name], f"{prefix}{item.name}"
+        if get_origin(kind) is tuple and is_dataclass(get_args(kind)[0]):
+            keys |= known_keys(get_args(kind)[0], f"{name}.0.")
+        elif is_dataclass(kind):
+            keys |= known_keys(kind, f"{name}.")
+        elif get_origin(kind) is tuple:
+            keys |= {name: kind, f"{name}.0": get_args(kind)[0]}
+        else:
+            keys[name] = kind if get_origin(kind) is None else next(iter(get_args(kind)))
+    return keys
+
+
+def _descend(node: Any, name: str, key: str) -> Any:
+    if isinstance(node, list):
+        if not re.fullmatch(r"\d{1,4}", name) or int(name) >= len(node):
+            raise ManifestError(
+                f"--set {key}: {name!r} is not a place in that list, which has {len(node)}.",
+                hint="Places count from 0: --set models.0.revision=main",
+            )
+        return node[int(name)]
+    if not isinstance(node, dict):
+        raise ManifestError(
+            f"--set {key}: what holds {name} is not a table in this manifest.", hint="provision manifests"
+        )
+    return node.setdefault(name, {})
+
+
+def _value(text: str) -> object:
+    """A TOML value; plain words stay text, so that nobody must quote twice in a shell."""
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):  # no TOML, or more than its reader holds
+        return text
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The known words that are most like a word, with commas between; empty when none is."""
+    import difflib
+
+    return ", ".join(difflib.get_close_matches(word, known, n=3, cutoff=0.5))
