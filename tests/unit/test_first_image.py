@@ -13,7 +13,7 @@ from PIL import Image
 
 from provision.engine import start_server, stop_server
 from provision.errors import EngineError, ImageRejected
-from provision.events import ImageMade, Note, Progress
+from provision.events import ImageMade, Progress
 from provision.finding import Finding, Verdict
 from provision.image import Quality, judge
 from provision.runner import run_step
@@ -60,8 +60,8 @@ def test_the_image_is_kept_and_told(made: EngineHome) -> None:
     receipt = ctx.receipts.read("first_image")
     assert receipt["verdict"] == "ok"
     assert len(set(receipt["seeds"])) == 2  # type: ignore[call-overload]
-    notes = [event.says for event in made.events if isinstance(event, Note)]
-    assert "published: 2 to 3 s, warm, on an M1 Pro; this is another machine" in notes[-1]
+    (finding,) = check_first_image(ctx)
+    assert "published: 2 to 3 s, warm, on an M1 Pro; this is another machine" in finding.says
 
 
 def test_it_is_believed_without_the_server(made: EngineHome) -> None:
