@@ -1,4 +1,4 @@
-"""The command line: parse, choose a console, run, exit code. The only place that knows typer."""
+"""The command line: parse, choose a console, run, exit code. With `options` the only place that knows typer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,25 @@ from provision.errors import (
     ProvisionError,
     UsageError,
 )
+from provision.options import (
+    BackendOption,
+    ConnectionsOption,
+    CopyOption,
+    EndpointOption,
+    HomeOption,
+    JsonOption,
+    LookInOption,
+    ManifestOption,
+    PrecisionOption,
+    RateOption,
+    RefOption,
+    RehearseOption,
+    SetOption,
+    ShareOption,
+    TorchOption,
+    VerboseOption,
+    YesOption,
+)
 
 if TYPE_CHECKING:
     from provision.console import Console
@@ -36,28 +56,6 @@ app = typer.Typer(
 manifests_app = typer.Typer(help="List, show and validate manifests.", no_args_is_help=False, rich_markup_mode=None)
 app.add_typer(manifests_app, name="manifests", invoke_without_command=True)
 
-HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", metavar="DIR", help="The folder for everything (PROVISION_HOME, ~/provision)."),
-]
-ManifestOption = Annotated[str, typer.Option("--manifest", metavar="NAME|FILE", help="What to provision.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the manifest.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="NDJSON events, then one report.")]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Agree to what would be asked.")]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the programs say.")]
-BackendOption = Annotated[
-    str, typer.Option("--backend", metavar="auto|hf|wget|git-lfs|http", help="What moves the model's bytes.")
-]
-PrecisionOption = Annotated[str, typer.Option("--precision", metavar="fp16|fp32", help="Which checkpoint.")]
-TorchOption = Annotated[str | None, typer.Option("--torch", metavar="nightly|stable|VERSION", help="Which torch.")]
-RefOption = Annotated[
-    str | None, typer.Option("--comfyui", metavar="REF", help="ComfyUI's tag, branch or commit, or latest.")
-]
-RehearseOption = Annotated[
-    bool, typer.Option("--rehearse", help="Everything real, against an embedded world on this machine.")
-]
 DEFAULT_MANIFEST = "sdxl-turbo"
 
 
@@ -65,16 +63,20 @@ DEFAULT_MANIFEST = "sdxl-turbo"
 def all_(
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
-    precision: PrecisionOption = "fp16", torch: TorchOption = None, comfyui: RefOption = None,
+    precision: PrecisionOption = None, torch: TorchOption = None, comfyui: RefOption = None,
     rehearse: RehearseOption = False,
+    endpoint: EndpointOption = None, limit_rate: RateOption = None, connections: ConnectionsOption = None,
+    look_in: LookInOption = None, copy: CopyOption = False, share_cache: ShareOption = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the server when done.")] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open ComfyUI's page when done.")] = False,
 ) -> None:  # fmt: skip
     """From whatever is here to a validated first image; run again, repair or say that nothing is left."""
     from provision import commands
-    from provision.session import Wish
+    from provision.session import Moving, Wish
 
-    wish = Wish(home, manifest, wishes(set_, torch, comfyui), backend, precision, yes=yes, rehearse=rehearse)
+    moving = Moving(endpoint or (), limit_rate, connections, look_in or (), copy, share_cache)
+    asked = wishes(set_, torch, comfyui)
+    wish = Wish(home, manifest, asked, backend, precision, yes=yes, rehearse=rehearse, moving=moving)
     with session("all", wish, json=json, verbose=verbose) as at:
         finish(commands.provision_all(at, stop=stop, open_page=open_))
 
@@ -83,14 +85,18 @@ def all_(
 def plan(
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
-    precision: PrecisionOption = "fp16", torch: TorchOption = None, comfyui: RefOption = None,
+    precision: PrecisionOption = None, torch: TorchOption = None, comfyui: RefOption = None,
     rehearse: RehearseOption = False,
+    endpoint: EndpointOption = None, limit_rate: RateOption = None, connections: ConnectionsOption = None,
+    look_in: LookInOption = None, copy: CopyOption = False, share_cache: ShareOption = False,
 ) -> None:  # fmt: skip
     """What `all` would do, with bytes over the network and on the disk; changes nothing."""
     from provision import commands
-    from provision.session import Wish
+    from provision.session import Moving, Wish
 
-    wish = Wish(home, manifest, wishes(set_, torch, comfyui), backend, precision, yes=yes, rehearse=rehearse)
+    moving = Moving(endpoint or (), limit_rate, connections, look_in or (), copy, share_cache)
+    asked = wishes(set_, torch, comfyui)
+    wish = Wish(home, manifest, asked, backend, precision, yes=yes, rehearse=rehearse, moving=moving)
     with session("plan", wish, json=json, verbose=verbose) as at:
         finish(commands.plan(at))
 
@@ -115,15 +121,24 @@ def download(
     ] = None,
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
-    precision: PrecisionOption = "fp16", rehearse: RehearseOption = False,
+    precision: PrecisionOption = None, rehearse: RehearseOption = False,
+    endpoint: EndpointOption = None, limit_rate: RateOption = None, connections: ConnectionsOption = None,
+    look_in: LookInOption = None, copy: CopyOption = False, share_cache: ShareOption = False,
     to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Put the file here, not into ComfyUI.")] = None,
+    inspect: Annotated[bool, typer.Option("--inspect", help="Show what it is by its header; move nothing.")] = False,
 ) -> None:  # fmt: skip
     """The model alone, verified before it appears under its name."""
     from provision import commands
-    from provision.session import Wish
+    from provision.session import Moving, Wish
 
-    wish = Wish(home, manifest, set_ or [], backend, precision, yes=yes, rehearse=rehearse, to=to)
-    wish = commands.wish_for_download(wish, what)
+    moving = Moving(endpoint or (), limit_rate, connections, look_in or (), copy, share_cache)
+    wish = Wish(home, manifest, set_ or [], backend, precision, yes=yes, rehearse=rehearse, to=to, moving=moving)
+    wish = commands.wish_for_download(replace(wish, inspect=inspect), what)
+    if inspect:
+        from provision import inspection
+
+        with session("inspect", wish, json=json, verbose=verbose) as at:
+            finish(inspection.inspect(at, wish.repo, wish.repo_file))
     with session("download", wish, json=json, verbose=verbose) as at:
         finish(commands.download(at, to))
 
@@ -132,7 +147,7 @@ def download(
 def doctor(
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
-    precision: PrecisionOption = "fp16",
+    precision: PrecisionOption = None,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Prove costly facts again: hash, torch.")] = False,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="Show this finding only.")] = None,
@@ -207,7 +222,7 @@ def generate(
     prompt: Annotated[str, typer.Argument(help="What to paint.")],
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False,
-    precision: PrecisionOption = "fp16",
+    precision: PrecisionOption = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the PNG goes.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, max=100)] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**63)] = None,
@@ -392,8 +407,6 @@ def finish(ok: bool) -> None:
 
 def main() -> None:
     """The entry point; with `--json`, words that cannot be used are an envelope too."""
-    from provision.console import Console, JsonConsole
-
     as_json = "--json" in sys.argv
     usage_error: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, wherever typer keeps click
     try:
@@ -401,8 +414,12 @@ def main() -> None:
     except typer.Abort:
         sys.exit(EXIT_INTERRUPTED)
     except usage_error as error:
+        from provision.console import JsonConsole
+
         JsonConsole().error(UsageError(str(error), hint="provision --help"))
         sys.exit(EXIT_USAGE)
     except ProvisionError as error:  # refused before there was a session
+        from provision.console import Console, JsonConsole
+
         (JsonConsole if as_json else Console)().error(error)
         sys.exit(error.exit_code)

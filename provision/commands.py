@@ -264,7 +264,7 @@ def list_manifests(console: Console) -> None:
     found: list[JSON] = []
     for name in manifest_names():
         manifest = load_manifest(name)
-        _, file = manifest.checkpoint("fp16")
+        _, file = manifest.checkpoint(manifest.usual_precision)
         size = views.size_text(file.size) if file.size else "size from the hub"
         rows.append((name, f"{manifest.title}, {size}, licence {manifest.license.id}"))
         found.append({"name": name, "title": manifest.title, "size": file.size})

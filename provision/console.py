@@ -123,7 +123,7 @@ class Console:
 
     def checkup(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
         """Every finding of a look, grouped by step."""
-        self.data(views.checkup_text(report, closing))
+        self.data(views.checkup_text(report, closing, details=self.verbose))
 
     def data(self, text: str) -> None:
         """Data for standard output."""

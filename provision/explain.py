@@ -26,83 +26,89 @@ CUSTOM = "Move ComfyUI/custom_nodes aside, then: provision all"
 class Meaning:
     """What a text of the engine comes down to, and what to run next."""
 
+    id: str
     says: str
     hint: str
 
 
-# (what it says, what it means, what to do): the first that fits is taken, so what is narrow stands first.
-# `{0}` is what the pattern's group found.
-SIGNATURES: tuple[tuple[str, str, str], ...] = (
-    (r"MPS backend out of memory|MPSGraph.*out of memory",
+# (id of the catalogue, what it says, what it means, what to do): the first that fits is taken, so what is narrow
+# stands first. `{0}` is what the pattern's group found.
+SIGNATURES: tuple[tuple[str, str, str, str], ...] = (
+    ("mps-oom", r"MPS backend out of memory|MPSGraph.*out of memory",
      "the GPU's share of the memory is used up", SMALLER),
-    (r"DefaultCPUAllocator: .*memory|Cannot allocate memory|\bMemoryError\b|OutOfMemoryError|out of memory",
+    ("mem-out", r"DefaultCPUAllocator: .*memory|Cannot allocate memory|\bMemoryError\b|OutOfMemoryError|out of memory",
      "there is not enough memory", SMALLER),
-    (r"Placeholder storage has not been allocated on MPS",
+    ("mps-placeholder", r"Placeholder storage has not been allocated on MPS",
      "a part of the model was left on the CPU, most often by a custom node", CUSTOM),
-    (r"Float8_e\w+.* to the MPS backend|MPS framework doesn't support float64|float64.*MPS",
+    ("fp8-fp64-mps", r"Float8_e\w+.* to the MPS backend|MPS framework doesn't support float64|float64.*MPS",
      "the GPU of a Mac has no such number format (fp8, fp64)", PLAIN_FLAGS),
-    (r"The operator '([^']+)' is not currently (?:implemented|supported)[^\n]*MPS",
+    ("mps-op-missing", r"The operator '([^']+)' is not currently (?:implemented|supported)[^\n]*MPS",
      "this torch lacks the operation {0} for the GPU of a Mac", NEW_TORCH),
-    (r"\"(\w+)\" not implemented for 'Half'",
+    ("half-missing", r"\"(\w+)\" not implemented for 'Half'",
      "this torch cannot compute {0} in fp16 on this device", NO_FLAGS),
-    (r"LLVM ERROR: Failed to infer result type|NDArray dimension length > INT_MAX",
+    ("mps-abort", r"LLVM ERROR: Failed to infer result type|NDArray dimension length > INT_MAX",
      "Apple's graphics library gave up in the middle of its work", NEW_TORCH),
-    (r"invalid low watermark ratio",
+    ("watermark-env", r"invalid low watermark ratio",
      "PYTORCH_MPS_HIGH_WATERMARK_RATIO is set to a value that torch refuses",
      "unset PYTORCH_MPS_HIGH_WATERMARK_RATIO"),
-    (r"MetadataIncompleteBuffer|incomplete metadata|[Hh]eader ?[Tt]oo ?(?:[Ll]arge|[Ss]mall)"
+    ("ckpt-damaged", r"MetadataIncompleteBuffer|incomplete metadata|[Hh]eader ?[Tt]oo ?(?:[Ll]arge|[Ss]mall)"
      r"|InvalidHeader|invalid (?:JSON|UTF-8) in header|invalid header length|deserializing header",
      "the checkpoint file is cut short or damaged", DAMAGED),
-    (r"Could not detect model type of: *([^\n]*)|clip input is invalid: None|VAE is invalid: None",
+    ("ckpt-other", r"Could not detect model type of: *([^\n]*)|clip input is invalid: None|VAE is invalid: None",
      "the checkpoint is not a whole SDXL model", "provision doctor --deep"),
-    (r"mat1 and mat2 shapes cannot be multiplied|size mismatch for|Expected size .* but got size",
+    ("shape-mismatch", r"mat1 and mat2 shapes cannot be multiplied|size mismatch for|Expected size .* but got size",
      "the parts of the model do not fit together: another kind of checkpoint, or a custom node",
      "provision doctor --deep"),
-    (r"operator torchvision::nms does not exist",
+    ("tv-mismatch", r"operator torchvision::nms does not exist",
      "torch and torchvision are not of the same build", "provision all   # installs the two together"),
-    (r"Torch not compiled with CUDA enabled",
+    ("torch-no-mps", r"Torch not compiled with CUDA enabled",
      "torch sees no GPU here, and ComfyUI was not told to use the CPU", "provision doctor --deep"),
-    (r"incompatible architecture",
+    ("mixed-arch-so", r"incompatible architecture",
      "the environment is of another processor (Rosetta)",
      "Remove the folder venv of the home, then: provision all"),
-    (r"library load disallowed by system policy",
+    ("quarantine", r"library load disallowed by system policy",
      "macOS quarantines a library of the environment", "xattr -dr com.apple.quarantine ~/provision/venv"),
-    (r"comfyui-frontend-package is not installed",
+    ("frontend-missing", r"comfyui-frontend-package is not installed",
      "ComfyUI's web page is not installed", AGAIN),
-    (r"No module named '?([\w.]+)",
+    ("req-missing", r"No module named '?([\w.]+)",
      "the Python package {0} is missing", AGAIN),
-    (r"ASSETS_STARTUP_FAILED: in_use",
+    ("db-in-use", r"ASSETS_STARTUP_FAILED: in_use",
      "another ComfyUI holds this home's database", "provision stop, then: provision launch"),
-    (r"ASSETS_STARTUP_FAILED: missing_packages",
+    ("req-missing", r"ASSETS_STARTUP_FAILED: missing_packages",
      "Python packages are missing", AGAIN),
-    (r"ASSETS_STARTUP_FAILED: (\w+)",
+    ("db-bad", r"ASSETS_STARTUP_FAILED: (\w+)",
      "ComfyUI's database cannot be used ({0})", "Move ComfyUI/user/comfyui.db aside, then: provision launch"),
-    (r"main\.py: error: (?:unrecognized arguments: )?([^\n]+)",
+    ("flag-unknown", r"main\.py: error: (?:unrecognized arguments: )?([^\n]+)",
      "this ComfyUI does not take its flags: {0}", PLAIN_FLAGS),
-    (r"(?:extra_model_paths|extra_paths|load_extra_path_config|load_extra_paths)[\s\S]*"
+    ("yaml-bad", r"(?:extra_model_paths|extra_paths|load_extra_path_config|load_extra_paths)[\s\S]{0,3000}?"
      r"(?:NoneType|string indices|ScannerError|ParserError)",
      "extra_model_paths.yaml cannot be read",
      "Rename ComfyUI/extra_model_paths.yaml, then: provision launch"),
-    (r"error while attempting to bind on address|Port \d+ is already in use|Address already in use",
+    ("port-busy", r"error while attempting to bind on address|Port \d+ is already in use|Address already in use",
      "the port was taken by another program", "provision all --set comfyui.port=8189"),
-    (r"No space left on device",
+    ("disk-low", r"No space left on device",
      "the disk is full", "Free some space, then: provision all"),
-    (r"Operation not permitted: '?([^'\n]*)",
+    ("tcc-folder", r"Operation not permitted: '?([^'\n]*)",
      "macOS keeps this program out of the folder {0}", "provision all --home ~/provision"),
-    (r"Permission denied: '?([^'\n]*)",
+    ("perms-root", r"Permission denied: '?([^'\n]*)",
      "{0} belongs to another user", "sudo chown -R \"$USER\" ~/provision"),
-    (r"host_statistics64",
+    ("os27-psutil", r"host_statistics64",
      "psutil is too old for this macOS", "provision all --comfyui latest"),
 )  # fmt: skip
 
 
 def explain(text: str) -> Meaning | None:
     """What a text of the engine means, None when no known signature is in it."""
-    for pattern, says, hint in SIGNATURES:
+    for id, pattern, says, hint in SIGNATURES:
         found = re.search(pattern, text)
         if found:
-            return Meaning(says.format(*(group or "" for group in found.groups())).strip(), hint)
+            return Meaning(id, filled(says, found), hint)
     return None
+
+
+def filled(says: str, found: re.Match[str]) -> str:
+    """A signature's sentence with what its groups found."""
+    return says.format(*(group or "" for group in found.groups())).strip()
 
 
 def refusal(body: object, status: int) -> EngineError:

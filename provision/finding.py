@@ -49,6 +49,11 @@ class Finding:
     fix: Fix | None = None
     facts: Mapping[str, JSON] = field(default_factory=dict)
 
+    @property
+    def is_detail(self) -> bool:
+        """Whether only `-v` and `--json` show it (`detail` in `facts`)."""
+        return self.verdict is Verdict.OK and self.facts.get("detail") is True
+
     def quantity(self, name: str) -> int:
         """A number of bytes in `facts`, 0 when it is not there."""
         value = self.facts.get(name, 0)

@@ -13,6 +13,7 @@ from typing import Any
 from provision.manifest import FirstImage, Model, ModelFile
 
 PREFIX = "provision"
+NEGATIVE = "Negative prompt"
 SEED_LIMIT = 2**48
 """ComfyUI takes 64 bits; its page, in JavaScript, only 53."""
 
@@ -68,7 +69,7 @@ LINKS = (
 NODES = {
     1: ("CheckpointLoaderSimple", "", 30, 200, 350, 98, (), ("MODEL", "CLIP", "VAE")),
     2: ("CLIPTextEncode", "Prompt", 430, 60, 420, 170, ("clip",), ("CONDITIONING",)),
-    3: ("CLIPTextEncode", "Negative prompt (has no effect at cfg 1)", 430, 290, 420, 120, ("clip",),
+    3: ("CLIPTextEncode", NEGATIVE, 430, 290, 420, 120, ("clip",),
         ("CONDITIONING",)),
     4: ("EmptyLatentImage", "", 430, 470, 320, 106, (), ("LATENT",)),
     5: ("KSampler", "", 900, 60, 320, 262, ("model", "positive", "negative", "latent_image"), ("LATENT",)),
@@ -93,7 +94,7 @@ def ui_workflow(image: FirstImage, checkpoint: str, seed: int = 0) -> dict[str, 
         "revision": 0,
         "last_node_id": max(NODES),
         "last_link_id": max(link[0] for link in LINKS),
-        "nodes": [_node(node, widgets[node]) for node in NODES],
+        "nodes": [_node(node, widgets[node], idle=image.cfg == 1) for node in NODES],
         "links": [list(link) for link in LINKS],
         "groups": [],
         "config": {},
@@ -102,7 +103,8 @@ def ui_workflow(image: FirstImage, checkpoint: str, seed: int = 0) -> dict[str, 
     }
 
 
-def _node(node: int, widgets: list[object]) -> dict[str, Any]:
+def _node(node: int, widgets: list[object], *, idle: bool) -> dict[str, Any]:
+    """A node as the page draws it; `idle`: what a picture should not show has no effect."""
     kind, title, left, top, width, height, inputs, outputs = NODES[node]
     drawn: dict[str, Any] = {
         "id": node,
@@ -117,6 +119,8 @@ def _node(node: int, widgets: list[object]) -> dict[str, Any]:
         "properties": {"Node name for S&R": kind},
         "widgets_values": widgets,
     }
+    if title == NEGATIVE and idle:
+        title += " (has no effect at cfg 1)"
     return drawn | {"title": title} if title else drawn
 
 

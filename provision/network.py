@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from provision.backends.endpoints import endpoints_of
 from provision.finding import Finding, Fix, blocked, ok, warn
 from provision.packages import installed_versions
+from provision.reuse import find_copies
 from provision.step import Context
+from provision.wanted import wanted_files
 
 DEADLINE_S = 5.0
+LOOPBACK_ADDRESSES = ("http://127.", "http://localhost", "http://[::1]", "https://127.", "https://localhost")
 DEFAULT_INDEX = "https://pypi.org/simple"
 
 
@@ -46,12 +51,15 @@ def needed_hosts(ctx: Context) -> list[Host]:
     return [host for host in hosts if host.url.startswith(("http://", "https://"))]
 
 
-def unreachable_because(url: str, environ_proxies: bool = True) -> str | None:
-    """Why a host does not answer, None when it does (any HTTP answer is one). Proxies are honoured."""
+def unreachable_because(url: str) -> str | None:
+    """Why a host does not answer, None when it does (any HTTP answer is one).
+
+    Proxies are honoured, but for this machine itself.
+    """
     import requests
 
     with requests.Session() as session:
-        session.trust_env = environ_proxies
+        session.trust_env = not url.startswith(LOOPBACK_ADDRESSES)
         try:
             session.head(url, timeout=DEADLINE_S, allow_redirects=False).close()
         except requests.exceptions.SSLError as error:
@@ -64,31 +72,51 @@ def unreachable_because(url: str, environ_proxies: bool = True) -> str | None:
             text = str(error)
             unknown = "NameResolution" in text or "Name or service not known" in text or "nodename nor servname" in text
             return "its name cannot be resolved" if unknown else f"no connection ({_short(error)})"
-        except requests.exceptions.RequestException as error:
+        except (requests.exceptions.RequestException, ValueError) as error:  # ValueError: no address at all
             return _short(error)
     return None
 
 
+def reasons_of(urls: Sequence[str]) -> list[str | None]:
+    """`unreachable_because` of each, all asked at once, and told by one deadline whatever a host does."""
+    reasons: list[str | None] = [f"no answer within {DEADLINE_S:.0f} s"] * len(urls)
+
+    def ask(place: int) -> None:
+        reasons[place] = unreachable_because(urls[place])
+
+    # Daemons: a host that trickles its answer must not hold up the end of the tool.
+    threads = [threading.Thread(target=ask, args=(place,), daemon=True) for place in range(len(urls))]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + DEADLINE_S + 0.5
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return list(reasons)
+
+
 def model_hosts(ctx: Context) -> list[Host]:
-    """The hub, when a model is missing."""
+    """The hubs, when a model is missing of which no copy is on this machine."""
     missing = [
-        file
-        for model, file in ctx.manifest.chosen(ctx.options.precision)
-        if not (ctx.home.comfyui / "models" / model.folder / file.name).exists()
+        wanted
+        for wanted in wanted_files(ctx)
+        if not wanted.place.exists() and not (wanted.sought and find_copies(ctx, wanted.sought))
     ]
-    return [Host(ctx.options.endpoint, "the model", vital=True)] if missing else []
+    return [Host(endpoint, "the model", vital=True) for endpoint in endpoints_of(ctx)] if missing else []
 
 
 def check_network(ctx: Context, hosts: Sequence[Host]) -> Iterable[Finding]:
     """One finding for each host that is needed and does not answer; one OK when all do."""
     if not hosts:
         return
-    with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
-        reasons = list(pool.map(unreachable_because, [host.url for host in hosts]))
+    reasons = reasons_of([host.url for host in hosts])
     down = [(host, reason) for host, reason in zip(hosts, reasons, strict=True) if reason is not None]
+    dead = [host for host, _ in down]
     for host, reason in down:
         says = f"{host.name} cannot be reached: {reason}. It is needed for {host.purpose}."
-        if host.vital:
+        spare = next((each for each in hosts if each.purpose == host.purpose and each not in dead), None)
+        if spare is not None:
+            yield warn("net-down", host.name, f"{says} {spare.name} is asked in its place.")
+        elif host.vital:
             fix = Fix("Check the network or HTTPS_PROXY. Without internet, the rehearsal shows everything working:",
                       ("provision", "all", "--rehearse"))  # fmt: skip
             yield blocked("net-down", host.name, says, fix=fix)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 from provision.errors import Interrupted, NotSatisfied, ProvisionError
 from provision.events import ApplyStarted, FindingSeen, StepFinished, StepStarted
-from provision.finding import Finding, Verdict, worst
+from provision.finding import Finding, Fix, Verdict, blocked, worst
 from provision.step import Context, Report, Step, StepReport
 
 
 def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
     """Run steps, each as soon as those that it needs are satisfied, at the same time where they allow.
 
-    With `apply` false nothing is changed and nothing waits. A step that fails leaves the others running; those
+    With `apply` false nothing is changed, nothing waits, and a check that crashes is a finding. A step that fails leaves the others running; those
     that need it are reported as waiting. Raises Interrupted, after children have been ended.
     """
     started = ctx.machine.clock()
@@ -55,7 +56,7 @@ def run_step(step: Step, ctx: Context, *, apply: bool) -> StepReport:
     try:
         while True:  # each round mends another finding; the same one twice is refused
             ctx.emit(StepStarted(again=bool(applied)))
-            findings = tuple(step.check(ctx))
+            findings = tuple(step.check(ctx) if apply else _survive(step, ctx))
             todo = _next_to_mend(findings) if apply and step.apply else None
             if todo is None or step.apply is None:
                 break
@@ -81,6 +82,23 @@ def run_step(step: Step, ctx: Context, *, apply: bool) -> StepReport:
     return report
 
 
+def _survive(step: Step, ctx: Context) -> Iterable[Finding]:
+    """What a check sees before it crashes, and the crash as a finding: a look must name the other faults too."""
+    try:
+        yield from step.check(ctx)
+    except ProvisionError:
+        raise
+    except Exception as error:  # noqa: BLE001  (only where nothing is changed: what is broken must not hide the rest)
+        trace = "".join(traceback.format_exception(error))
+        for line in trace.splitlines():
+            ctx.output(line)
+        yield blocked(
+            "check-crashed", step.name, f"The check of {step.name} crashed ({type(error).__name__}: {error}).",
+            fix=Fix("That is our bug. Please report it.", ("provision", "doctor", "--report", "report.md")),
+            traceback=trace,
+        )  # fmt: skip
+
+
 def _next_to_mend(findings: Sequence[Finding]) -> Finding | None:
     if worst(findings) is Verdict.BLOCKED:
         return None
@@ -102,5 +120,5 @@ def _error_json(error: ProvisionError | None) -> dict[str, object] | None:
 def _summary(report: StepReport, error: ProvisionError | None) -> str:
     if error is not None:
         return error.message
-    notable = [finding for finding in report.findings if finding.verdict is report.verdict]
+    notable = [f for f in report.findings if f.verdict is report.verdict and not f.is_detail]
     return "; ".join(finding.says.rstrip(".") for finding in notable) if notable else "nothing to check"

@@ -17,7 +17,7 @@ LENGTH_BYTES = 8
 HEADER_LIMIT_BYTES = 100_000_000
 """The format's own limit; what lies above is no header."""
 
-Architecture = Literal["sdxl", "sd1", "sd2", "sd3", "flux", "unknown"]
+Architecture = Literal["sdxl", "sdxl-refiner", "sd1", "sd2", "sd3", "flux", "unknown"]
 Precision = Literal["fp16", "bf16", "fp32", "fp8", "mixed", "other"]
 
 _BITS = {
@@ -39,6 +39,17 @@ _ARCHITECTURES: tuple[tuple[Architecture, tuple[str, ...]], ...] = (
             "first_stage_model.",
         ),
     ),
+    # Two files of the form of Stability's generative-models, with one text encoder; only the refiner is told the size.
+    (
+        "sdxl-refiner",
+        (
+            "model.diffusion_model.",
+            "model.diffusion_model.label_emb.",
+            "conditioner.embedders.0.model.",
+            "first_stage_model.",
+        ),
+    ),
+    ("sd2", ("model.diffusion_model.", "conditioner.embedders.0.model.", "first_stage_model.")),
     ("sd3", ("model.diffusion_model.joint_blocks.",)),
     ("flux", ("model.diffusion_model.double_blocks.",)),
     ("flux", ("double_blocks.",)),

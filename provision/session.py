@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from provision.console import Console
 from provision.errors import HomeError, UsageError
 from provision.home import Home
 from provision.machine import Machine
-from provision.manifest import License, Manifest, Model, ModelFile, check_manifest, load_manifest
+from provision.manifest import License, Manifest, Model, ModelFile, check_manifest, load_manifest, manifest_names
 from provision.receipts import home_lock
 from provision.step import Context, Options
 
@@ -22,8 +23,24 @@ if TYPE_CHECKING:
 HUB = "https://huggingface.co"
 BACKENDS = ("auto", "hf", "wget", "git-lfs", "http")
 BACKEND_NAMES = {"huggingface-cli": "hf", **{name: name for name in BACKENDS}}
-PRECISIONS = ("fp16", "fp32")
+PRECISIONS = ("fp16", "bf16", "fp32")
+CONNECTIONS_MAX = 32
+RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+REHEARSED = "sdxl-turbo"
+"""The manifest whose repository the embedded world has."""
 TOOL_LOG = "provision.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """How the model's bytes may come, as it was typed."""
+
+    endpoints: Sequence[str] = ()
+    limit_rate: str | None = None
+    connections: int | None = None
+    look_in: Sequence[Path] = ()
+    copy: bool = False
+    share_cache: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +51,8 @@ class Wish:
     manifest: str = "sdxl-turbo"
     overrides: list[str] = field(default_factory=list)
     backend: str = "auto"
-    precision: str = "fp16"
+    precision: str | None = None
+    """None: the manifest's usual one."""
     yes: bool = False
     deep: bool = False
     rehearse: bool = False
@@ -43,6 +61,9 @@ class Wish:
     repo_file: str | None = None
     to: Path | None = None
     """`download --to`: the folder for the file, outside of any home."""
+    inspect: bool = False
+    """`download --inspect`: look at the file or the repository, and move nothing."""
+    moving: Moving = Moving()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +119,15 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
             options = replace(options, endpoint=world.endpoint, rehearsal=True)
         elif overrides:
             options = replace(options, rehearsal=True)
-        if home.root.is_dir() and command not in ("plan", "check", "status", "logs", "uninstall"):
+        if home.root.is_dir() and command not in ("plan", "check", "inspect", "status", "logs", "uninstall"):
             home.prepare()
             console.keep_log(tool_log(home))
             machine.children_folder = home.children
         manifest = load_manifest(wish.manifest, overrides + wish.overrides)
+        if wish.precision is None and wish.repo is None:
+            options = replace(options, precision=manifest.usual_precision)
         ctx = Context(machine, manifest, home, options, console.emit, console.consent)
-        if wish.repo is not None:
+        if wish.repo is not None and not wish.inspect:
             ctx = replace(ctx, manifest=repo_manifest(ctx, wish))
         yield Session(command, console, ctx, world)
 
@@ -112,13 +135,15 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
 def repo_manifest(ctx: Context, wish: Wish) -> Manifest:
     """The manifest with one file of another repository as its only model.
 
-    Without a file, the one whose name says the precision. Raises HubRefused, NetworkError, UsageError, ManifestError.
+    Without a file, the one whose name or header says the precision.
+    Raises HubRefused, NetworkError, UsageError, ManifestError.
     """
-    from provision.backends.listing import checkpoint_of, list_files
+    from provision.backends.listing import find_checkpoint
 
     assert wish.repo is not None
-    path = wish.repo_file or checkpoint_of(wish.repo, list_files(ctx, wish.repo), wish.precision)
-    model = Model(wish.repo, "checkpoints", (ModelFile(path, wish.precision),))
+    precision = ctx.options.precision
+    path = wish.repo_file or find_checkpoint(ctx, wish.repo, precision)
+    model = Model(wish.repo, "checkpoints", (ModelFile(path, precision),))
     terms = License("", f"{ctx.options.endpoint}/{wish.repo}")
     chosen = replace(ctx.manifest, title=wish.repo, models=(model,), license=terms)
     check_manifest(chosen)
@@ -129,14 +154,52 @@ def choose_options(wish: Wish, environ: Mapping[str, str]) -> Options:
     """Options that hold together. Raises UsageError."""
     if wish.backend not in BACKEND_NAMES:
         raise UsageError(f"There is no backend {wish.backend!r}.", hint=f"--backend {'|'.join(BACKENDS)}")
-    if wish.precision not in PRECISIONS:
+    if wish.precision not in (None, *PRECISIONS):
         raise UsageError(f"There is no precision {wish.precision!r}.", hint=f"--precision {'|'.join(PRECISIONS)}")
+    moving = wish.moving
     endpoint = environ.get("HF_ENDPOINT", "").strip() or HUB
-    if "://" not in endpoint:
-        endpoint = f"https://{endpoint}"
-    if not endpoint.startswith(("https://", "http://")):
-        raise UsageError(f"HF_ENDPOINT is {endpoint!r}, which is no http address.", hint="unset HF_ENDPOINT")
-    return Options(BACKEND_NAMES[wish.backend], wish.precision, wish.deep, wish.yes, False, endpoint.rstrip("/"))
+    if wish.rehearse and wish.manifest in manifest_names() and wish.manifest != REHEARSED:
+        raise UsageError(
+            f"The rehearsal has the model of {REHEARSED} alone, not that of {wish.manifest}.",
+            hint="provision all --rehearse",
+        )
+    if wish.rehearse and moving.endpoints:
+        raise UsageError("A rehearsal has a hub of its own.", hint="Leave out --endpoint, or --rehearse.")
+    if moving.connections is not None and not 1 <= moving.connections <= CONNECTIONS_MAX:
+        raise UsageError(
+            f"--connections {moving.connections} is not between 1 and {CONNECTIONS_MAX}.", hint="--connections 4"
+        )
+    return Options(
+        backend=BACKEND_NAMES[wish.backend],
+        precision=wish.precision or "fp16",
+        deep=wish.deep,
+        yes=wish.yes,
+        endpoint=_address("HF_ENDPOINT", endpoint, "unset HF_ENDPOINT"),
+        endpoints=tuple(dict.fromkeys(_address("--endpoint", each, f"--endpoint {HUB}") for each in moving.endpoints)),
+        limit_rate=parse_rate(moving.limit_rate) if moving.limit_rate is not None else 0,
+        connections=moving.connections or 0,
+        look_in=tuple(moving.look_in),
+        copy=moving.copy,
+        share_cache=moving.share_cache,
+    )
+
+
+def _address(name: str, text: str, hint: str) -> str:
+    address = text.strip()
+    if "://" not in address:
+        address = f"https://{address}"
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", address):
+        raise UsageError(f"{name} is {text!r}, which is no http address.", hint=hint)
+    return address.rstrip("/")
+
+
+def parse_rate(text: str) -> int:
+    """Bytes a second: `5M`, `500k`, `1.5 MB/s` or a plain number; units are decimal. Raises UsageError."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([kmg]?)(?:b?/s|b)?", text.strip().lower())
+    rate = int(float(found[1]) * RATE_UNITS[found[2]]) if found else 0
+    if rate < 1000:
+        raise UsageError(f"--limit-rate {text!r} is no rate of at least 1k (bytes a second).", hint="--limit-rate 5M")
+    return rate
 
 
 def _enter_world(

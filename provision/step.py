@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from provision.events import Emit, Event, Note, Output, Progress
 from provision.finding import JSON, Finding, Verdict, worst
@@ -24,6 +25,20 @@ class Options:
     rehearsal: bool = False
     endpoint: str = "https://huggingface.co"
     """The hub: `HF_ENDPOINT`, or the rehearsal's."""
+    endpoints: tuple[str, ...] = ()
+    """Hubs to ask in this order in place of `endpoint`; the token goes to none that is not `endpoint`'s or its own."""
+    limit_rate: int = 0
+    """Bytes a second that a download may take; 0 is no limit."""
+    connections: int = 0
+    """How many connections the built-in backend uses; 0 lets it find out."""
+    look_in: tuple[Path, ...] = ()
+    """Folders that may hold the model already."""
+    copy: bool = False
+    """Never share a file with another program by a hard link: take a copy of it."""
+    share_cache: bool = False
+    """Let the Hugging Face cache have the model too, as the same bytes."""
+    agreed: frozenset[str] = frozenset()
+    """Findings whose mending was agreed to beforehand, by their ids."""
 
 
 def never(question: str) -> bool:
@@ -89,6 +104,32 @@ class Step:
     check: Check
     apply: Apply | None = None
     about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """More that a step looks at; `ids` are the findings that its own `apply` mends."""
+
+    check: Check
+    ids: frozenset[str] = frozenset()
+    apply: Apply | None = None
+
+
+def with_looks(step: Step, *looks: Look) -> Step:
+    """A step that looks at more. What a look can mend comes first and alone: it may be why the rest is not right."""
+
+    def check(ctx: Context) -> Iterable[Finding]:
+        more = [finding for look in looks for finding in look.check(ctx)]
+        if not any(finding.verdict is Verdict.FIXABLE for finding in more):
+            yield from step.check(ctx)
+        yield from more
+
+    def apply(ctx: Context, finding: Finding) -> None:
+        chosen = next((look.apply for look in looks if finding.id in look.ids), step.apply)
+        if chosen is not None:
+            chosen(ctx, finding)
+
+    return replace(step, check=check, apply=apply)
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,13 +185,14 @@ def command_text(finding: Finding) -> str:
     return f"{finding.fix.says}   {command}" if command else finding.fix.says
 
 
-def checkup_text(report: Report, closing: str) -> str:
-    """Every finding, grouped by step, in the order of the steps."""
+def checkup_text(report: Report, closing: str, *, details: bool = False) -> str:
+    """Every finding, grouped by step, in the order of the steps; `details` too where they are wanted."""
     lines: list[str] = []
     for step in report.steps:
         error = [] if step.error is None else [f"{MARKS[Verdict.BLOCKED]} {step.error['message']}"]
-        seen = [f"{MARKS[finding.verdict]} {finding.says}  [{finding.id}]" for finding in step.findings]
-        fixes = [f"  {ARROW} {command_text(f)}" if f.verdict is not Verdict.OK and f.fix else "" for f in step.findings]
+        findings = [finding for finding in step.findings if details or not finding.is_detail]
+        seen = [f"{MARKS[finding.verdict]} {finding.says}  [{finding.id}]" for finding in findings]
+        fixes = [f"  {ARROW} {command_text(f)}" if f.verdict is not Verdict.OK and f.fix else "" for f in findings]
         rows = [*error, *(row for pair in zip(seen, fixes, strict=True) for row in pair if row)]
         lines += [f"{step.name if place == 0 else '':<13} {row}" for place, row in enumerate(rows)]
     return "\n".join([*lines, closing])
@@ -267,7 +268,7 @@ def plan_table(report: Report) -> Table:
     table.add_column("network", justify="right", no_wrap=True)
     table.add_column("disk", justify="right", no_wrap=True)
     for step in report.steps:
-        for finding in step.findings:
+        for finding in (finding for finding in step.findings if not finding.is_detail):
             network, disk = finding.quantity("download_bytes"), finding.quantity("disk_bytes")
             says = finding.says
             if finding.verdict is Verdict.FIXABLE and finding.fix:

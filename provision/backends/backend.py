@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from provision.errors import DownloadError
 from provision.finding import Finding
 from provision.step import Context
 
@@ -41,18 +42,23 @@ class RemoteFile:
         return self.path.rsplit("/", 1)[-1]
 
 
+class Crawling(DownloadError):
+    """The bytes come too slowly from this hub, whichever backend asks; another hub may be faster."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """A way to move bytes.
 
     `missing(ctx)` is what this machine lacks for it, None when it can be used. `fetch(ctx, file, part)` brings
-    `part` to `file.size` bytes and raises DownloadError, NetworkError, HubRefused, WrongFile, CommandFailed,
-    CommandMissing, DiskFull, HomeError or Interrupted; whatever it raises, what came is kept in `part`.
+    `part` to `file.size` bytes and returns their sha256 where it hashed them as they came, else "". It raises
+    DownloadError, NetworkError, HubRefused, WrongFile, CommandFailed, CommandMissing, DiskFull, HomeError or
+    Interrupted; whatever it raises, what came is kept in `part`.
     """
 
     name: str
     missing: Callable[[Context], Finding | None]
-    fetch: Callable[[Context, RemoteFile, Path], None]
+    fetch: Callable[[Context, RemoteFile, Path], str]
 
 
 def nothing_missing(ctx: Context) -> Finding | None:

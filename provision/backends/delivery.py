@@ -39,13 +39,12 @@ def bring_proven(ctx: Context, file: RemoteFile, *, precision: str, checkpoint: 
     part = open_part(ctx.machine, ctx.home, file)
     header = _header_in(part) or _header_offered(ctx, file)
     judge(header, file, precision=precision, checkpoint=checkpoint)
-    bring(ctx, file, part)
-    found = _fault_of(ctx, file, part)
+    found = _fault_of(ctx, file, part, bring(ctx, file, part))
     if found:
         ctx.note(f"{file.name} came with {found}: it is fetched anew.")
         drop_part(part)
-        bring(ctx, file, open_part(ctx.machine, ctx.home, file))
-        found = _fault_of(ctx, file, part)
+        part = open_part(ctx.machine, ctx.home, file)
+        found = _fault_of(ctx, file, part, bring(ctx, file, part))
     if found:
         drop_part(part)
         raise WrongFile(
@@ -149,11 +148,14 @@ def _header_offered(ctx: Context, file: RemoteFile) -> SafetensorsHeader:
         ) from error
 
 
-def _fault_of(ctx: Context, file: RemoteFile, part: Path) -> str:
-    """What is wrong with a part that should be the whole file, empty when nothing is."""
+def _fault_of(ctx: Context, file: RemoteFile, part: Path, sha256: str) -> str:
+    """What is wrong with a part that should be the whole file, empty when nothing is.
+
+    `sha256`: its hash, where that was taken as it came.
+    """
     if (here := bytes_here(part)) != file.size:
         return f"{here:,} bytes in place of {file.size:,}"
-    found = sha256_of(ctx, part, file.name)
+    found = sha256 or sha256_of(ctx, part, file.name)
     return "" if found == file.sha256 else f"a wrong sha256 ({found[:12]}, not {file.sha256[:12]})"
 
 

@@ -8,6 +8,7 @@ one. That a part named `incomplete/<oid>.part` is gone on with is how git-lfs 2 
 from __future__ import annotations
 
 import base64
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,16 @@ from urllib.parse import quote
 from provision.backends.backend import Backend, RemoteFile
 from provision.backends.part import bytes_here, disk_trouble, lfs_folder, lfs_pieces, take_over
 from provision.backends.patience import STALL_TIMEOUT_S, Setback, keep_going, watched
-from provision.backends.remote import token_of
+from provision.backends.remote import token_for
 from provision.backends.web import host_of, is_loopback
 from provision.errors import CommandMissing, DownloadError, HubRefused, NetworkError, WrongFile
 from provision.finding import Finding, Fix, fixable
 from provision.home import unusable
 from provision.machine import Ran
 from provision.step import Context
+
+NO_TRAFFIC = re.compile(r"(?:error|http|status|response)\D{0,20}\b509\b")
+"""The hub's status for it; the digits alone also stand in hashes and ports."""
 
 
 def missing_git_lfs(ctx: Context) -> Finding | None:
@@ -36,7 +40,7 @@ def missing_git_lfs(ctx: Context) -> Finding | None:
     return None
 
 
-def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> None:
+def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> str:
     """Bring `part` to its size. Raises as `Backend.fetch`."""
     git = ctx.machine.which("git")
     if git is None or ctx.machine.which("git-lfs") is None:
@@ -44,6 +48,7 @@ def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> None:
             "git-lfs is not on this machine.", hint="brew install git-lfs, or: provision all --backend http"
         )
     keep_going(ctx, file, part, lambda: _attempt(ctx, git, file, part))
+    return ""
 
 
 GIT_LFS = Backend("git-lfs", missing_git_lfs, fetch_git_lfs)
@@ -89,7 +94,7 @@ def _environment(ctx: Context, file: RemoteFile) -> dict[str, str]:
     Basic, with the token for a password, is what the hub takes from git (https://huggingface.co/docs/hub/security-tokens).
     """
     settings = {"credential.helper": "", "core.askPass": "true", "advice.detachedHead": "false"}
-    token = None if file.anonymous else token_of(ctx)
+    token = None if file.anonymous else token_for(ctx, file.endpoint)
     if token is not None:
         basic = base64.b64encode(f"hf:{token}".encode()).decode()
         settings[f"http.{file.endpoint}/.extraHeader"] = f"Authorization: Basic {basic}"
@@ -135,7 +140,7 @@ def _setback(ran: Ran, file: RemoteFile, part: Path) -> Setback:
         raise HubRefused(
             f"{host} did not let git read {file.repo}.", hint="hf auth login, or HF_TOKEN=hf_... provision all"
         )
-    if "bandwidth" in low or "quota" in low or "509" in low:
+    if "bandwidth" in low or "quota" in low or NO_TRAFFIC.search(low):
         raise HubRefused(f"{host} has no traffic left for Git LFS.", hint="provision all --backend http")
     last = next((line for line in reversed(said.splitlines()) if line.strip()), "no reason given")
     return Setback(

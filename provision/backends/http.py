@@ -1,129 +1,196 @@
-"""The built-in backend: one stream with `Range`, written in place, gone on with after any interruption.
+"""The built-in backend: parallel ranges in segments, written in place, hashed while they come.
 
-It needs nothing but what the tool has, and comes first in `auto`.
+The segments stand in a queue in the order of the file, so that the hash can follow right behind; connections are
+kept alive, and there are as many as are worth it. What is here is noted beside the part as it comes: a kill costs
+no more than what came since the last note. It needs nothing but what the tool has, and comes first in `auto`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from io import FileIO
+import os
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from provision.backends.backend import Backend, RemoteFile, nothing_missing
-from provision.backends.part import bytes_here, known_etag, remember_etag
-from provision.backends.patience import STALL_TIMEOUT_S, Setback, keep_going, until_interrupted
-from provision.backends.remote import locate, refusal
-from provision.backends.web import Address, broken, fetch, host_of, origin_of, retry_after_s
-from provision.errors import DownloadError
+from provision.backends.follower import Follower, Syncer
+from provision.backends.lane import run_lane
+from provision.backends.pace import Ramp
+from provision.backends.part import keep_state, known_etag, known_ranges, make_plain
+from provision.backends.patience import TRIES, WAIT_MAX_S, Carry, Setback, drop_stranger
+from provision.backends.transfer import Changed, NoRanges, Settings, Transfer
+from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.home import unusable
 from provision.step import Context
 
-if TYPE_CHECKING:
-    from requests import Response
-
-CHUNK_BYTES = 1 << 20
+SETTINGS = Settings()
+TICK_S = 0.05
 SAID_EVERY_S = 0.1
 """How often progress is told."""
+ENDING_S = 0.4
+"""How long connections are waited for in the end; one that still looks for its server is left to it."""
 
 
-def fetch_http(ctx: Context, file: RemoteFile, part: Path) -> None:
-    """Bring `part` to its size. Raises as `Backend.fetch`."""
-
-    def attempt() -> Setback | None:
-        return until_interrupted(ctx.machine, lambda: _attempt(ctx, file, part))
-
-    keep_going(ctx, file, part, attempt)
+def fetch_http(ctx: Context, file: RemoteFile, part: Path) -> str:
+    """Bring `part` to its size; returns its sha256. Raises as `Backend.fetch`."""
+    drop_stranger(file, part)
+    ranges, restarted = True, False
+    while True:
+        try:
+            return _Supervisor(ctx, file, part, ranges=ranges).run()
+        except NoRanges:
+            ctx.output(f"The server of {file.name} gives no parts of files: it comes over one connection.")
+            ranges = False
+        except Changed:
+            if restarted:
+                raise DownloadError(
+                    f"{file.name} changed on its server again and again while it was downloaded.",
+                    hint="Run the same command again later, or take another way: provision all --backend git-lfs",
+                ) from None
+            ctx.note(f"{file.name} changed on its server while it was downloaded: it is begun anew.")
+            restarted = True
+            _empty(part)
 
 
 HTTP = Backend("http", nothing_missing, fetch_http)
 
 
-def _attempt(ctx: Context, file: RemoteFile, part: Path) -> Setback | None:
-    """One connection, from the first byte that is missing to the end."""
-    here = bytes_here(part)
-    address = locate(ctx, file)
-    etag = known_etag(part)
-    wanted = {"Range": f"bytes={here}-"} if here else {}
-    if here and etag:
-        wanted["If-Range"] = etag
-    with fetch(ctx, address, extra=wanted, read_s=STALL_TIMEOUT_S) as response:
-        setback = _refused(response, file, address) or _misfit(response, file, here)
-        if setback is not None:
-            return setback
-        remember_etag(part, response.headers.get("ETag", ""))
-        # A server that sends the whole where the rest was asked for: its first bytes are passed over, ours kept.
-        return _receive(ctx, file, part, response, skip=here if response.status_code == 200 else 0)
+class _Supervisor:
+    """Starts connections, replaces those that fail, tells how far it is and notes what is here."""
+
+    def __init__(self, ctx: Context, file: RemoteFile, part: Path, *, ranges: bool) -> None:
+        self.ctx, self.file, self.part = ctx, file, part
+        if not ranges:
+            make_plain(part)
+        done = known_ranges(part)
+        self.transfer = Transfer(ctx, file, part, SETTINGS, done=done, ranges=ranges)
+        self.transfer.etag, self.transfer.etag_host = known_etag(part)
+        self.follower = Follower(part, file.size, self.transfer.prefix)
+        self.syncer = Syncer(part)
+        now = ctx.machine.clock()
+        self.ramp = Ramp(
+            first=SETTINGS.first, most=SETTINGS.most, fixed=ctx.options.connections, window_s=SETTINGS.window_s, now=now
+        )
+        self.lanes: dict[Future[Setback | None], tuple[threading.Thread, int]] = {}
+        self.round = self.failures = 0
+        self.bytes_then = self.transfer.segments.done_bytes
+        self.retry_at = self.saved_at = self.said_at = 0.0
+        self.saved_bytes = -1
+
+    def run(self) -> str:
+        """Bring everything; returns the hash. Raises as `Backend.fetch`, and Changed or NoRanges."""
+        self._begin()
+        try:
+            while not self.transfer.segments.complete:
+                self.ctx.machine.check_interrupted()
+                self._start_lanes()
+                ended, _ = wait(self.lanes, timeout=TICK_S, return_when=FIRST_COMPLETED)
+                for lane in ended:
+                    self._ended(lane)
+                self._look_around()
+            self._end_lanes()
+            return self._digest()
+        finally:
+            self._end_lanes()
+            self.follower.stop()
+            self.syncer.stop()
+            self._save()
+            self._tell()
+
+    def _begin(self) -> None:
+        """The part and its note are there before the first byte is written out of turn."""
+        try:
+            os.close(os.open(self.part, os.O_WRONLY | os.O_CREAT, 0o644))
+        except OSError as error:
+            raise unusable(self.part, error) from error
+        self._save()
+        self._tell()
+        self.follower.start()
+        self.syncer.start()
+
+    def _start_lanes(self) -> None:
+        transfer = self.transfer
+        if self.lanes and self.ctx.machine.clock() < self.retry_at:
+            return
+        transfer.aim = self.ramp.aim if transfer.answered and transfer.ranges else 1
+        while not self.lanes or transfer.wants_more():
+            lane: Future[Setback | None] = Future()
+            thread = threading.Thread(target=_in_thread, args=(lane, transfer), name="transfer", daemon=True)
+            self.lanes[lane] = thread, self.round
+            transfer.enter()
+            thread.start()
+
+    def _ended(self, lane: Future[Setback | None]) -> None:
+        """What a connection ended with: nothing, a setback to be waited out, or an error to raise."""
+        _, its_round = self.lanes.pop(lane)
+        try:
+            setback = lane.result()
+        except NetworkError as error:
+            setback = Setback(error)
+        if setback is None or its_round < self.round:  # of several that fail at once, one counts
+            return
+        self.round += 1
+        here = self.transfer.segments.done_bytes
+        self.failures = 0 if here > self.bytes_then else self.failures + 1
+        self.bytes_then = here
+        if self.failures >= TRIES:
+            raise setback.error
+        now = self.ctx.machine.clock()
+        if isinstance(setback.error, HubRefused) and self.lanes:
+            self.ramp.settle(len(self.lanes), now)  # the server wants no more of them
+        wait_s = setback.wait_s if setback.wait_s is not None else 2.0 ** max(0, self.failures - 1)
+        wait_s = min(wait_s, WAIT_MAX_S)
+        self.ctx.output(f"{setback.error.message} Asking again in {wait_s:.0f} s.")
+        self.retry_at = now + wait_s
+        if not self.lanes:
+            self.ctx.machine.sleep(wait_s)
+
+    def _look_around(self) -> None:
+        now, here = self.ctx.machine.clock(), self.transfer.segments.done_bytes
+        self.ramp.observe(now, here, len(self.lanes))
+        least = SETTINGS.segment_bytes * max(1, len(self.lanes))
+        if here != self.saved_bytes and (now - self.saved_at >= SETTINGS.save_s or here - self.saved_bytes >= least):
+            self._save()
+        if now - self.said_at >= SAID_EVERY_S:
+            self._tell()
+
+    def _tell(self) -> None:
+        self.said_at = self.ctx.machine.clock()
+        self.ctx.progress(self.file.name, self.transfer.segments.done_bytes, self.file.size)
+
+    def _save(self) -> None:
+        self.saved_at, done = self.ctx.machine.clock(), self.transfer.done()
+        self.saved_bytes = self.transfer.segments.done_bytes
+        keep_state(self.part, done, self.transfer.etag, self.transfer.etag_host)
+
+    def _end_lanes(self) -> None:
+        self.transfer.over.set()
+        for thread, _ in self.lanes.values():
+            thread.join(ENDING_S / len(self.lanes))
+
+    def _digest(self) -> str:
+        """The hash, waited for; the rest of it is told as `verifying`."""
+        while not wait((self.follower.digest,), timeout=SAID_EVERY_S).done:
+            self.ctx.machine.check_interrupted()
+            self.ctx.progress(f"verifying {self.file.name}", self.follower.hashed_bytes, self.file.size)
+        try:
+            return self.follower.digest.result()
+        except OSError as error:
+            raise unusable(self.part, error) from error
 
 
-def _refused(response: Response, file: RemoteFile, address: Address) -> Setback | None:
-    status = response.status_code
-    if status in (200, 206):
-        return None
-    if status == 416:
-        return Setback(_odd(response, file, "says that the file ends before what was asked for (416)"))
-    error = refusal(response, file, with_token=bool(address.headers))
-    if origin_of(response.url) == origin_of(file.endpoint) and status in (401, 403, 404):
-        raise error
-    return Setback(error, retry_after_s(response))  # elsewhere a 403 is a signature that expired: a new one comes
+def _in_thread(lane: Future[Setback | None], transfer: Transfer) -> None:
+    with Carry(lane):
+        try:
+            setback = run_lane(transfer)
+        finally:
+            transfer.leave()
+        lane.set_result(setback)
 
 
-def _misfit(response: Response, file: RemoteFile, here: int) -> Setback | None:
-    """An answer that does not fit what was asked: refused before a byte of it is written."""
-    coding = response.headers.get("Content-Encoding", "identity")
-    if coding not in ("identity", ""):
-        return Setback(_odd(response, file, f"packed the file ({coding}) though none of that was asked for"))
-    if response.status_code == 206:
-        said = response.headers.get("Content-Range", "")
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", said)
-        if found is None or int(found[1]) != here or found[2] not in ("*", str(file.size)):
-            return Setback(_odd(response, file, f"sent {said or 'an unknown part'} in place of byte {here:,} on"))
-        return None
-    length = response.headers.get("Content-Length", "")
-    if length.isdigit() and int(length) != file.size:
-        return Setback(_odd(response, file, f"sent {int(length):,} bytes in place of {file.size:,}"))
-    return None
-
-
-def _receive(ctx: Context, file: RemoteFile, part: Path, response: Response, *, skip: int) -> Setback | None:
-    import urllib3
-
-    said_at = 0.0
+def _empty(part: Path) -> None:
+    keep_state(part, (), "", "")
     try:
-        with part.open("ab", buffering=0) as stream:
-            try:
-                for piece in _pieces(response):
-                    ctx.machine.check_interrupted()
-                    passed = min(skip, len(piece))
-                    skip -= passed
-                    _write(stream, memoryview(piece)[passed : passed + file.size - stream.tell()])
-                    if (now := ctx.machine.clock()) - said_at >= SAID_EVERY_S:
-                        said_at = now
-                        ctx.progress(file.name, stream.tell(), file.size)
-            except urllib3.exceptions.HTTPError as error:
-                return Setback(broken(response.url, error))
-            finally:
-                ctx.progress(file.name, stream.tell(), file.size)
+        os.truncate(part, 0)
     except OSError as error:
         raise unusable(part, error) from error
-    return None
-
-
-def _pieces(response: Response) -> Iterator[bytes]:
-    """The body as it comes: `read` would wait for a whole chunk, and lose the beginning of one when all ends."""
-    read1 = getattr(response.raw, "read1", None)  # urllib3 1 has none
-    while piece := read1(CHUNK_BYTES) if read1 else response.raw.read(CHUNK_BYTES >> 6):
-        yield piece
-
-
-def _write(stream: FileIO, piece: memoryview) -> None:
-    while piece:
-        piece = piece[stream.write(piece) :]
-
-
-def _odd(response: Response, file: RemoteFile, what: str) -> DownloadError:
-    return DownloadError(
-        f"{host_of(response.url)} {what} ({file.name}).",
-        hint="Run the same command again; a proxy may stand between, or choose another way: --backend wget",
-    )

@@ -19,7 +19,7 @@ from typing import Any, Self
 from provision.backends.backend import Backend, RemoteFile, nothing_missing
 from provision.backends.part import hub_folder
 from provision.backends.patience import Setback, keep_going, until_interrupted
-from provision.backends.remote import locate, token_of
+from provision.backends.remote import locate, token_for
 from provision.backends.web import Address, host_of
 from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.home import unusable
@@ -38,13 +38,14 @@ NEEDED_PARAMETERS = frozenset(
 )
 
 
-def fetch_hub(ctx: Context, file: RemoteFile, part: Path) -> None:
+def fetch_hub(ctx: Context, file: RemoteFile, part: Path) -> str:
     """Bring `part` to its size. Raises as `Backend.fetch`."""
 
     def attempt() -> Setback | None:
         return until_interrupted(ctx.machine, lambda: _attempt(ctx, file, part))
 
     keep_going(ctx, file, part, attempt)
+    return ""
 
 
 HUB = Backend("hf", nothing_missing, fetch_hub)
@@ -160,7 +161,7 @@ def _download_stock(ctx: Context, file: RemoteFile, part: Path) -> None:
     folder = hub_folder(part)
     shutil.rmtree(folder, ignore_errors=True)
     part.unlink(missing_ok=True)
-    token: str | bool = False if file.anonymous else (token_of(ctx) or False)
+    token: str | bool = False if file.anonymous else (token_for(ctx, file.endpoint) or False)
     try:
         got = hf_hub_download(
             file.repo, file.path, revision=file.revision, local_dir=folder, endpoint=file.endpoint, token=token,

@@ -2,50 +2,116 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from provision.backends.backend import RemoteFile
+from provision.backends.endpoints import from_endpoints
 from provision.backends.patience import until_interrupted
-from provision.backends.remote import refusal, token_of
+from provision.backends.remote import look_up, read_header, refusal, token_for
 from provision.backends.web import Address, fetch, host_of
-from provision.errors import HubRefused, UsageError
+from provision.errors import HubRefused, UsageError, WrongFile
+from provision.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader, parse_safetensors_header
 from provision.step import Context
 
+LOOKED_INTO = 8
+"""Headers that are read to find the one file of a precision; a repository with more checkpoints needs a choice."""
+OTHER_WORDS = ("fp16", "bf16", "fp8", "lora")
+"""What in its name keeps a file from being the fp32 checkpoint."""
+SUFFIX = ".safetensors"
 
-def list_files(ctx: Context, repo: str, revision: str = "main") -> list[str]:
-    """The paths of all files of a repository (the hub's tree API). Raises HubRefused, NetworkError, Interrupted."""
-    return until_interrupted(ctx.machine, lambda: _list(ctx, repo, revision))
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of a repository, as the hub lists it; `size` is 0 where it does not tell."""
+
+    path: str
+    size: int
+
+    @property
+    def checkpoint(self) -> bool:
+        """Whether it may be a whole checkpoint: safetensors, and at the top, where parts and variants are not."""
+        return self.path.endswith(SUFFIX) and "/" not in self.path
 
 
-def _list(ctx: Context, repo: str, revision: str) -> list[str]:
-    endpoint, token = ctx.options.endpoint.rstrip("/"), token_of(ctx)
+def list_entries(ctx: Context, repo: str, revision: str = "main") -> list[Entry]:
+    """All files of a repository (the hub's tree API). Raises HubRefused, NetworkError, Interrupted."""
+    return from_endpoints(
+        ctx, repo, lambda at, endpoint: until_interrupted(at.machine, lambda: _list(at, endpoint, repo, revision))
+    )
+
+
+def _list(ctx: Context, endpoint: str, repo: str, revision: str) -> list[Entry]:
+    endpoint, token = endpoint.rstrip("/"), token_for(ctx, endpoint)
     url = f"{endpoint}/api/models/{repo}/tree/{quote(revision, safe='')}?recursive=true&expand=false"
     with fetch(ctx, Address(url, {"Authorization": f"Bearer {token}"} if token else {})) as response:
         if not response.ok:
             raise refusal(response, RemoteFile(endpoint, repo, revision, "", 0, ""), with_token=token is not None)
         try:
-            entries = response.json()
-            return [entry["path"] for entry in entries if entry["type"] == "file"]
-        except (ValueError, KeyError, TypeError) as error:
+            entries = [entry for entry in response.json() if entry["type"] == "file"]
+            return [Entry(str(entry["path"]), int(entry.get("size") or 0)) for entry in entries]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise HubRefused(
                 f"{host_of(endpoint)} does not answer as a hub does.", hint="If HF_ENDPOINT is set, unset it."
             ) from error
 
 
-def checkpoint_of(repo: str, files: list[str], precision: str) -> str:
-    """The one checkpoint at the top of a repository whose name says the precision (`..._fp16.safetensors`).
+def find_checkpoint(ctx: Context, repo: str, precision: str) -> str:
+    """The one checkpoint of a precision at the top of a repository: by its name, else proven by its header.
 
-    For fp32 it is the one whose name says no other precision. Raises UsageError, naming what there is.
+    Raises UsageError, naming what there is, and as `list_entries`.
     """
-    top = [path for path in files if path.endswith(".safetensors") and "/" not in path]
-    words = {"fp16": ("fp16",), "bf16": ("bf16",)}
-    named = [path for path in top if any(word in path.lower() for word in words.get(precision, ()))]
-    if precision == "fp32":
-        named = [path for path in top if not any(word in path.lower() for word in ("fp16", "bf16", "fp8", "lora"))]
+    tops = [entry for entry in list_entries(ctx, repo) if entry.checkpoint]
+    named = [entry for entry in tops if says(entry.path, precision)]
     if len(named) == 1:
-        return named[0]
-    there = ", ".join(path for path in files if path.endswith(".safetensors")) or "no safetensors file"
+        return named[0].path
+    maybe = (named or tops)[:LOOKED_INTO]
+    headers = {entry.path: header for entry in maybe if (header := _header(ctx, repo, entry.path))}
+    fits = [
+        path for path, header in headers.items() if header.precision == precision and header.architecture != "unknown"
+    ]
+    if len(fits) == 1:
+        ctx.note(f"No file of {repo} is alone in saying {precision} by its name; {fits[0]} is, by its header.")
+        return fits[0]
+    many = "more than one" if fits else "no"
     raise UsageError(
-        f"{repo} has {'more than one' if named else 'no'} {precision} checkpoint by name. It has: {there}.",
-        hint=f"provision download {repo}/FILE",
+        f"{repo} has {many} {precision} checkpoint. It has: {_described(tops, headers)}.",
+        hint=f"provision download {repo}/FILE --precision ...   # to see them: provision download {repo} --inspect",
     )
+
+
+def says(path: str, precision: str) -> bool:
+    """Whether a name says the precision; for fp32, whether it says no other."""
+    name = path.lower()
+    return not any(word in name for word in OTHER_WORDS) if precision == "fp32" else precision in name
+
+
+def _header(ctx: Context, repo: str, path: str) -> SafetensorsHeader | None:
+    """A file's header, None where it is none that can be read."""
+    try:
+        return read_remote_header(ctx, repo, path)[1]
+    except (WrongFile, NotSafetensors, HeaderTruncated):
+        return None
+
+
+def read_remote_header(
+    ctx: Context, repo: str, path: str, revision: str = "main"
+) -> tuple[RemoteFile, SafetensorsHeader]:
+    """What the hub and its header say of a file, by two range requests. Raises NotSafetensors, and as `read_header`."""
+
+    def read(at: Context, endpoint: str) -> tuple[RemoteFile, SafetensorsHeader]:
+        file = look_up(at, repo, revision, path, endpoint)
+        return file, parse_safetensors_header(read_header(at, file))
+
+    return from_endpoints(ctx, path, read)
+
+
+def _described(entries: Sequence[Entry], headers: dict[str, SafetensorsHeader]) -> str:
+    told = [
+        f"{entry.path} ({headers[entry.path].architecture}, {headers[entry.path].precision})"
+        if entry.path in headers
+        else entry.path
+        for entry in entries
+    ]
+    return ", ".join(told) or "no safetensors file at its top"

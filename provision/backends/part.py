@@ -1,24 +1,29 @@
 """Unfinished downloads: one part for all backends, named after the content that it will have.
 
 `state/parts/<sha256>.part` holds the first bytes of the file; `<sha256>.json` beside it says of which file, and what
-the server said of it. git-lfs works in a folder `<sha256>.lfs` of its own; what a killed one left there is
-taken over.
+the server said of it. Where it names `ranges`, those bytes are here and the others are holes: so `http` leaves it,
+and `make_plain` makes it a beginning again. git-lfs works in a folder `<sha256>.lfs` of its own; what a killed one
+left there is taken over.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from provision.backends.backend import RemoteFile
+from provision.backends.segments import Span, merged, prefix_of
 from provision.errors import DiskFull, HomeError
 from provision.home import Home, unusable
 from provision.machine import Machine, Process
 from provision.receipts import read_json, write_json
 
 WRITERS = frozenset({"wget", "git", "git-lfs"})
+KEPT = ("etag", "etag_of", "ranges")
+"""What the sidecar knows beside the file's identity."""
 
 
 def part_of(home: Home, sha256: str) -> Path:
@@ -37,7 +42,12 @@ def bytes_here(path: Path) -> int:
 def bytes_waiting(home: Home, sha256: str) -> int:
     """How many bytes of a content a former run left, in whatever form."""
     part = part_of(home, sha256)
-    return max(map(bytes_here, (part, *lfs_pieces(part))))
+    return max(bytes_of(part), *map(bytes_here, lfs_pieces(part)), 0)
+
+
+def bytes_of(part: Path) -> int:
+    """How many bytes of the file a part holds, holes not counted."""
+    return sum(stop - start for start, stop in known_ranges(part))
 
 
 def open_part(machine: Machine, home: Home, file: RemoteFile) -> Path:
@@ -53,7 +63,7 @@ def open_part(machine: Machine, home: Home, file: RemoteFile) -> Path:
         take_over(part)
         _clear_folders(part)
         if bytes_here(part) > file.size:
-            part.unlink()
+            drop_part(part)
     except OSError as error:
         raise unusable(part.parent, error) from error
     known = read_json(_sidecar(part)) or {}
@@ -61,7 +71,7 @@ def open_part(machine: Machine, home: Home, file: RemoteFile) -> Path:
         "endpoint": file.endpoint, "repo": file.repo, "revision": file.revision, "path": file.path,
         "size": file.size, "sha256": file.sha256,
     }  # fmt: skip
-    write_json(_sidecar(part), {"etag": known.get("etag", ""), **wanted})
+    write_json(_sidecar(part), {**{name: known[name] for name in KEPT if name in known}, **wanted})
     return part
 
 
@@ -72,18 +82,57 @@ def drop_part(part: Path) -> None:
     _clear_folders(part)
 
 
-def known_etag(part: Path) -> str:
-    """The strong ETag of the server that began the part, empty when none is known."""
-    etag = (read_json(_sidecar(part)) or {}).get("etag", "")
-    return etag if isinstance(etag, str) else ""
+def adopt(part: Path, begun: Path) -> None:
+    """Make another file, the beginning of the same content, the part. Raises OSError."""
+    drop_part(part)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    begun.replace(part)
 
 
-def remember_etag(part: Path, etag: str) -> None:
-    """Keep a server's ETag for the next `If-Range`; weak ones are worth nothing there (RFC 9110, 13.1.5)."""
-    strong = etag if etag.startswith('"') else ""
-    sidecar = read_json(_sidecar(part)) or {}
-    if sidecar.get("etag", "") != strong:
-        write_json(_sidecar(part), {**sidecar, "etag": strong})
+def known_etag(part: Path) -> tuple[str, str]:
+    """The strong ETag that a server gave for what the part was begun with, and its host; empty when none is known."""
+    known = read_json(_sidecar(part)) or {}
+    return str(known.get("etag", "")), str(known.get("etag_of", ""))
+
+
+def known_ranges(part: Path) -> list[Span]:
+    """Which bytes of a part are the file's: all of them, where nothing else was noted."""
+    size = bytes_here(part)
+    noted = (read_json(_sidecar(part)) or {}).get("ranges")
+    if not isinstance(noted, list):
+        return [(0, size)] if size else []
+    pairs = [tuple(pair) for pair in noted if isinstance(pair, list) and len(pair) == 2]
+    spans = [(start, min(stop, size)) for start, stop in pairs if isinstance(start, int) and isinstance(stop, int)]
+    return merged(spans)
+
+
+def keep_state(part: Path, ranges: Iterable[Span], etag: str, host: str) -> None:
+    """Note which bytes are here, and the strong ETag that a host gave for them. Raises HomeError or DiskFull.
+
+    Written often, so not synced: a kill cannot undo it, and after a loss of power the hash tells.
+    """
+    sidecar = _sidecar(part)
+    known = read_json(sidecar) or {}
+    aside = sidecar.with_name(f".{sidecar.name}")
+    try:
+        aside.write_text(
+            json.dumps({**known, "ranges": [list(span) for span in ranges], "etag": etag, "etag_of": host}),
+            encoding="utf-8",
+        )
+        aside.replace(sidecar)
+    except OSError as error:
+        raise unusable(part.parent, error) from error
+
+
+def make_plain(part: Path) -> None:
+    """Cut a part with holes down to its beginning without one, as programs need it. Raises HomeError or DiskFull."""
+    plain = prefix_of(known_ranges(part))
+    try:
+        if bytes_here(part) > plain:
+            os.truncate(part, plain)
+    except OSError as error:
+        raise unusable(part, error) from error
+    _forget_ranges(part)
 
 
 def lfs_folder(part: Path) -> Path:
@@ -110,10 +159,11 @@ def lfs_pieces(part: Path) -> list[Path]:
 def take_over(part: Path) -> None:
     """Make git-lfs's largest piece the part, when it is larger, and remove its folder. Raises OSError."""
     largest = max(lfs_pieces(part), key=bytes_here, default=None)
-    if largest is not None and bytes_here(largest) > bytes_here(part):
+    if largest is not None and bytes_here(largest) > bytes_of(part):
         # git-lfs writes its objects read-only; a part is written to.
         largest.chmod(0o644)
         largest.replace(part)
+        _forget_ranges(part)
     shutil.rmtree(lfs_folder(part), ignore_errors=True)
 
 
@@ -131,6 +181,12 @@ def disk_trouble(path: Path, said: str) -> HomeError | DiskFull | None:
         if os.strerror(number).lower() in said.lower():
             return unusable(path, OSError(number, os.strerror(number)))
     return None
+
+
+def _forget_ranges(part: Path) -> None:
+    known = read_json(_sidecar(part)) or {}
+    if known.pop("ranges", None) is not None:
+        write_json(_sidecar(part), known)
 
 
 def _sidecar(part: Path) -> Path:

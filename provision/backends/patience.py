@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 from provision.backends.backend import RemoteFile
-from provision.backends.part import bytes_here, end_writers
+from provision.backends.part import bytes_here, end_writers, make_plain
 from provision.errors import DownloadError, NetworkError, ProvisionError
 from provision.machine import Machine
 from provision.safetensors import LENGTH_BYTES, NotSafetensors, header_length
@@ -46,6 +46,7 @@ def keep_going(ctx: Context, file: RemoteFile, part: Path, attempt: Callable[[],
     Raises the last setback's error after `TRIES` without a byte, and whatever else `attempt` raises.
     """
     failures = 0
+    make_plain(part)
     ctx.progress(file.name, bytes_here(part), file.size)
     while (before := bytes_here(part)) < file.size:
         ctx.machine.check_interrupted()
@@ -53,7 +54,7 @@ def keep_going(ctx: Context, file: RemoteFile, part: Path, attempt: Callable[[],
             setback = attempt()
         except NetworkError as error:
             setback = Setback(error)
-        setback = _stranger(file, part) or setback
+        setback = drop_stranger(file, part) or setback
         if (now := bytes_here(part)) >= file.size:
             break
         setback = setback or Setback(ended_early(file, now))
@@ -73,25 +74,34 @@ def ended_early(file: RemoteFile, here: int) -> DownloadError:
     )
 
 
-def _stranger(file: RemoteFile, part: Path) -> Setback | None:
-    """Throw away a part whose first bytes are not the file's kind: a login page with status 200."""
-    if not file.path.endswith(".safetensors") or bytes_here(part) < LENGTH_BYTES:
+def stranger(file: RemoteFile, start: bytes) -> Setback | None:
+    """What first bytes are that are not the file's kind, a login page with status 200; None for all others."""
+    if not file.path.endswith(".safetensors") or len(start) < LENGTH_BYTES:
         return None
-    with part.open("r+b") as stream:
-        try:
-            header_length(stream.read(512))
-        except NotSafetensors as error:
-            stream.truncate(0)
-            return Setback(
-                DownloadError(
-                    f"Something else came in place of {file.name}: {error}",
-                    hint="A proxy or a login page may stand between: open the hub's page in a browser, then run again.",
-                )
+    try:
+        header_length(start)
+    except NotSafetensors as error:
+        return Setback(
+            DownloadError(
+                f"Something else came in place of {file.name}: {error}",
+                hint="A proxy or a login page may stand between: open the hub's page in a browser, then run again.",
             )
+        )
     return None
 
 
-class _Carry(Generic[T]):
+def drop_stranger(file: RemoteFile, part: Path) -> Setback | None:
+    """Throw away a part that begins as the file cannot."""
+    if not bytes_here(part):
+        return None
+    with part.open("r+b") as stream:
+        setback = stranger(file, stream.read(512))
+        if setback is not None:
+            stream.truncate(0)
+    return setback
+
+
+class Carry(Generic[T]):
     """Carries whatever ends a block, result or exception, to the thread that waits for it."""
 
     def __init__(self, future: Future[T]) -> None:
@@ -116,7 +126,7 @@ def until_interrupted(machine: Machine, work: Callable[[], T]) -> T:
     future: Future[T] = Future()
 
     def run() -> None:
-        with _Carry(future):
+        with Carry(future):
             future.set_result(work())
 
     threading.Thread(target=run, name="transfer", daemon=True).start()
@@ -130,6 +140,7 @@ def watched(ctx: Context, file: RemoteFile, part: Path, size_now: Callable[[], i
     """Watch a program write a file while the block runs: tell how far it is, by the file's size, and end it when
     nothing has come for `IDLE_S`."""
     over = threading.Event()
+    stopped: list[ProvisionError] = []
 
     def watch() -> None:
         size, since = size_now(), ctx.machine.clock()
@@ -137,7 +148,12 @@ def watched(ctx: Context, file: RemoteFile, part: Path, size_now: Callable[[], i
             now = size_now()
             if now != size:
                 size, since = now, ctx.machine.clock()
-                ctx.progress(file.name, min(now, file.size), file.size)
+                try:
+                    ctx.progress(file.name, min(now, file.size), file.size)
+                except ProvisionError as error:  # whoever listens wants no more of this
+                    stopped.append(error)
+                    end_writers(ctx.machine, part)
+                    return
             elif ctx.machine.clock() - since > IDLE_S:
                 end_writers(ctx.machine, part)
 
@@ -148,3 +164,5 @@ def watched(ctx: Context, file: RemoteFile, part: Path, size_now: Callable[[], i
     finally:
         over.set()
         watcher.join()
+        if stopped:
+            raise stopped[0]

@@ -18,6 +18,7 @@ from provision.backends.web import (
     PASSING,
     REDIRECTS_MAX,
     Address,
+    Heading,
     ask,
     fetch,
     host_of,
@@ -34,6 +35,7 @@ from provision.step import Context
 if TYPE_CHECKING:
     from requests import Response
 
+HUGGING_FACE = "https://huggingface.co"
 LOOKS = 3
 """How often a hub that is busy (429, 5xx) is asked about a file."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -47,12 +49,12 @@ class _Answer:
     address: Address
 
 
-def look_up(ctx: Context, repo: str, revision: str, path: str) -> RemoteFile:
-    """Ask the hub about a file; `revision` becomes the commit that it stands for now.
+def look_up(ctx: Context, repo: str, revision: str, path: str, endpoint: str | None = None) -> RemoteFile:
+    """Ask a hub (the configured one) about a file; `revision` becomes the commit that it stands for now.
 
     Raises HubRefused, NetworkError, UsageError or Interrupted.
     """
-    asked = RemoteFile(ctx.options.endpoint.rstrip("/"), repo, revision, path, 0, "")
+    asked = RemoteFile((endpoint or ctx.options.endpoint).rstrip("/"), repo, revision, path, 0, "")
     return until_interrupted(ctx.machine, lambda: _head(ctx, asked).file)
 
 
@@ -92,9 +94,15 @@ def token_of(ctx: Context) -> str | None:
     return token if token and token.isascii() and token.isprintable() and " " not in token else None
 
 
+def token_for(ctx: Context, endpoint: str) -> str | None:
+    """The token, where `endpoint` is one that it belongs to: the configured hub, or Hugging Face's own."""
+    own = (ctx.options.endpoint, HUGGING_FACE)
+    return token_of(ctx) if any(origin_of(endpoint) == origin_of(hub) for hub in own) else None
+
+
 def _head(ctx: Context, file: RemoteFile) -> _Answer:
     """HEAD, redirects within the hub's own origin followed, a busy hub asked again, a bad token left out."""
-    token = None if file.anonymous else token_of(ctx)
+    token = None if file.anonymous else token_for(ctx, file.endpoint)
     address, looks, redirects = _hub_address(file.url, token), 0, 0
     refused: HubRefused | None = None
     while True:
@@ -131,12 +139,12 @@ def _hub_address(url: str, token: str | None) -> Address:
     return Address(url, {"Authorization": f"Bearer {token}"} if token else {})
 
 
-def _wait_politely(ctx: Context, response: Response, looks: int) -> None:
+def _wait_politely(ctx: Context, response: Heading, looks: int) -> None:
     wait_s = retry_after_s(response)
     ctx.machine.sleep(float(looks) if wait_s is None else wait_s)
 
 
-def _described(response: Response, file: RemoteFile, *, elsewhere: bool) -> RemoteFile:
+def _described(response: Heading, file: RemoteFile, *, elsewhere: bool) -> RemoteFile:
     commit = response.headers.get("X-Repo-Commit", "")
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
         kind = response.headers.get("Content-Type", "").partition(";")[0]
@@ -157,7 +165,7 @@ def _described(response: Response, file: RemoteFile, *, elsewhere: bool) -> Remo
     return replace(file, revision=commit, size=int(length), sha256=sha256)
 
 
-def refusal(response: Response, file: RemoteFile, *, with_token: bool) -> HubRefused:
+def refusal(response: Heading, file: RemoteFile, *, with_token: bool) -> HubRefused:
     """What a status other than success means, and what to do."""
     status, code = response.status_code, response.headers.get("X-Error-Code", "")
     host, login = host_of(response.url or file.endpoint), "hf auth login, or HF_TOKEN=hf_... provision all"

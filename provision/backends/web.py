@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from provision.backends.patience import CONNECT_TIMEOUT_S, WAIT_MAX_S
@@ -28,6 +29,19 @@ class Address:
 
     url: str
     headers: Mapping[str, str]
+
+
+class Heading(Protocol):
+    """What is known of a response before its body, whichever library brought it."""
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
 
 
 def origin_of(url: str) -> tuple[str, str, int]:
@@ -93,7 +107,7 @@ def fetch(
     raise redirect_loop(address.url)
 
 
-def redirect_of(response: Response) -> str | None:
+def redirect_of(response: Heading) -> str | None:
     """Where a response sends us on to, None when it does not."""
     if response.status_code not in (301, 302, 303, 307, 308) or "Location" not in response.headers:
         return None
@@ -107,7 +121,7 @@ def redirect_loop(url: str) -> HubRefused:
     )
 
 
-def retry_after_s(response: Response) -> float | None:
+def retry_after_s(response: Heading) -> float | None:
     """Seconds that `Retry-After` asks to wait, at most a minute; None when it asks for nothing that is understood."""
     from datetime import UTC, datetime
     from email.utils import parsedate_to_datetime
@@ -141,23 +155,57 @@ def unreachable(url: str, error: Exception) -> ProvisionError:
                           requests.exceptions.InvalidSchema)):  # fmt: skip
         return no_address(url)
     if isinstance(error, requests.exceptions.SSLError):
-        return NetworkError(
-            f"The certificate of {host} cannot be verified ({_innermost(error)}).",
-            hint="Behind a proxy that opens TLS, name its certificates: SSL_CERT_FILE=/path/to/ca.pem provision all",
-        )
+        return _untrusted(host, error)
     if isinstance(error, requests.exceptions.ProxyError):
-        return NetworkError(
-            f"The proxy on the way to {host} does not answer ({_innermost(error)}).",
-            hint="Check HTTPS_PROXY, or name the host in NO_PROXY, then run the same command again.",
-        )
+        return _no_proxy(host, error)
     if isinstance(error, requests.exceptions.Timeout):
-        return NetworkError(
-            f"{host} did not answer in time.",
-            hint="Check the network, then run the same command again: it goes on from what is there.",
-        )
+        return _no_answer(host)
+    return _not_there(host, error)
+
+
+def not_reached(url: str, error: Exception, *, proxied: bool = False) -> NetworkError:
+    """The same for the standard library's errors."""
+    host = host_of(url)
+    if isinstance(error, ssl.SSLError):
+        return _untrusted(host, error)
+    if proxied:
+        return _no_proxy(host, error)
+    return _no_answer(host) if isinstance(error, TimeoutError) else _not_there(host, error)
+
+
+def _untrusted(host: str, error: Exception) -> NetworkError:
+    return NetworkError(
+        f"The certificate of {host} cannot be verified ({_innermost(error)}).",
+        hint="Behind a proxy that opens TLS, name its certificates: SSL_CERT_FILE=/path/to/ca.pem provision all",
+    )
+
+
+def _no_proxy(host: str, error: Exception) -> NetworkError:
+    return NetworkError(
+        f"The proxy on the way to {host} does not answer ({_innermost(error)}).",
+        hint="Check HTTPS_PROXY, or name the host in NO_PROXY, then run the same command again.",
+    )
+
+
+def _no_answer(host: str) -> NetworkError:
+    return NetworkError(
+        f"{host} did not answer in time.",
+        hint="Check the network, then run the same command again: it goes on from what is there.",
+    )
+
+
+def _not_there(host: str, error: Exception) -> NetworkError:
     return NetworkError(
         f"{host} cannot be reached ({_innermost(error)}).",
         hint="Check the network, then run the same command again: it goes on from what is there.",
+    )
+
+
+def silent_middle(url: str, seconds: float) -> NetworkError:
+    """An answer that stopped in its middle without an end."""
+    return NetworkError(
+        f"{host_of(url)} has sent nothing for {seconds:.0f} s.",
+        hint="Run the same command again: it goes on from what is there.",
     )
 
 

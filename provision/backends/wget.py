@@ -44,12 +44,13 @@ def missing_wget(ctx: Context) -> Finding | None:
     )  # fmt: skip
 
 
-def fetch_wget(ctx: Context, file: RemoteFile, part: Path) -> None:
+def fetch_wget(ctx: Context, file: RemoteFile, part: Path) -> str:
     """Bring `part` to its size. Raises as `Backend.fetch`."""
     wget = ctx.machine.which("wget")
     if wget is None:
         raise CommandMissing("wget is not on this machine.", hint="brew install wget, or: provision all --backend http")
     keep_going(ctx, file, part, lambda: _attempt(ctx, wget, file, part))
+    return ""
 
 
 WGET = Backend("wget", missing_wget, fetch_wget)
@@ -61,6 +62,7 @@ def _attempt(ctx: Context, wget: Path, file: RemoteFile, part: Path) -> Setback 
         argv: list[str | Path] = [
             wget,
             *OPTIONS,
+            *([f"--limit-rate={ctx.options.limit_rate}"] if ctx.options.limit_rate else []),
             f"--config={config}",
             f"--output-document={part}",
             f"--input-file={addresses}",

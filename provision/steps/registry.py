@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from provision.step import Step
+from provision.step import Step, with_looks
 from provision.steps.comfyui import COMFYUI
+from provision.steps.engine_files import ENGINE_FILES
+from provision.steps.engine_log import PROMPT_LOG, START_LOG
+from provision.steps.environment import ENVIRONMENT
 from provision.steps.first_image import FIRST_IMAGE
 from provision.steps.hardware import HARDWARE
+from provision.steps.litter import LITTER
 from provision.steps.models import MODELS
 from provision.steps.python_env import PYTHON_ENV
 from provision.steps.requirements import REQUIREMENTS
 from provision.steps.server import SERVER
 from provision.steps.tools import TOOLS
 from provision.steps.torch import TORCH
+from provision.steps.venv_scripts import SCRIPTS
 from provision.steps.workflow import WORKFLOW
 
 STEPS: tuple[Step, ...] = (
-    HARDWARE, TOOLS, PYTHON_ENV, TORCH, COMFYUI, MODELS, REQUIREMENTS, WORKFLOW, SERVER, FIRST_IMAGE
-)  # fmt: skip
+    HARDWARE,
+    with_looks(TOOLS, ENVIRONMENT),
+    with_looks(PYTHON_ENV, SCRIPTS),
+    TORCH,
+    with_looks(COMFYUI, ENGINE_FILES),
+    with_looks(MODELS, LITTER),
+    REQUIREMENTS,
+    WORKFLOW,
+    with_looks(SERVER, START_LOG),
+    with_looks(FIRST_IMAGE, PROMPT_LOG),
+)

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from provision.backends import http as http_backend
 from provision.backends import hub as hub_backend
 from provision.backends import patience
 from provision.backends.backend import Backend
@@ -468,7 +469,7 @@ def test_http_waits_as_long_as_it_is_told(ctx: Context, hub: Hub, model: ModelRe
 def test_http_gives_a_stalled_connection_up(
     ctx: Context, hub: Hub, model: ModelRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("provision.backends.http.STALL_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(http_backend, "SETTINGS", replace(http_backend.SETTINGS, stall_s=0.3))
     hub.arm(Fault("*", "stall", times=2, value=1_000_000, origin="cdn"))
     assert is_right(fetch(ctx, hub, model, BY_NAME["http"]), model)
     assert hub.sent_bytes() == model.files[FILE][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,6 +60,16 @@ def test_widgets_stand_in_the_order_of_the_page() -> None:
     }
     assert widgets["KSampler"] == [0, "randomize", 2, 1.5, "euler", "karras", 1.0]
     assert widgets["EmptyLatentImage"] == [640, 512, 1]
+
+
+def test_the_page_says_where_a_negative_prompt_has_no_effect() -> None:
+    def title(cfg: float) -> str:
+        [_, negative] = [
+            node for node in ui_workflow(replace(IMAGE, cfg=cfg), "x")["nodes"] if node["type"] == "CLIPTextEncode"
+        ]
+        return str(negative["title"])
+
+    assert (title(1.0), title(7.0)) == ("Negative prompt (has no effect at cfg 1)", "Negative prompt")
 
 
 def test_nodes_do_not_lie_on_each_other() -> None:

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import provision
 from provision.errors import EXIT_USAGE, ManifestError
+from provision.graph import prompt_graph
 from provision.manifest import (
     Manifest,
     find_manifest,
@@ -56,8 +58,38 @@ def refused_set(*overrides: str) -> ManifestError:
 def test_every_manifest_that_comes_with_the_tool_loads_and_has_a_checkpoint(name: str) -> None:
     manifest = load_manifest(name)
     assert manifest.name == name, "a manifest is found by its file's name"
-    assert manifest.checkpoint("fp16")[1].path.endswith(".safetensors")
+    assert manifest.checkpoint(manifest.usual_precision)[1].path.endswith(".safetensors")
     assert manifest.license.url.startswith("https://")
+
+
+SETTINGS = {
+    "sd-turbo": ("fp32", 5_214_561_328, 512, 1, 1.0, "euler", "sgm_uniform"),
+    "sdxl-base": ("fp16", 6_938_078_334, 1024, 25, 7.0, "dpmpp_2m", "karras"),
+    "sdxl-lightning": ("fp16", 6_938_040_682, 1024, 4, 1.0, "euler", "sgm_uniform"),
+    "sdxl-turbo": ("fp16", 6_938_081_905, 512, 1, 1.0, "euler", "karras"),
+    "ssd-1b": ("fp16", 4_465_671_322, 1024, 25, 9.0, "dpmpp_2m", "karras"),
+}
+
+
+def test_the_manifests_are_these_with_their_first_images_settings() -> None:
+    assert manifest_names() == sorted(SETTINGS)
+    for name, (precision, size, side, steps, cfg, sampler, scheduler) in SETTINGS.items():
+        manifest = load_manifest(name)
+        model, file = manifest.checkpoint(manifest.usual_precision)
+        assert (manifest.usual_precision, file.size, len(file.sha256 or "")) == (precision, size, 64)
+        assert len(model.revision) == 40
+        image = manifest.first_image
+        assert (image.width, image.height, image.steps, image.cfg) == (side, side, steps, cfg)
+        assert (image.sampler, image.scheduler) == (sampler, scheduler)
+        assert prompt_graph(image, file.name, 1)["5"]["inputs"]["scheduler"] == scheduler
+
+
+def test_names_of_samplers_are_those_that_the_engine_lists() -> None:
+    nodes = (Path(provision.__file__).parent / "rehearsal" / "engine" / "nodes.py").read_text(encoding="utf-8").split()
+    for name in manifest_names():
+        image = load_manifest(name).first_image
+        assert image.sampler in nodes
+        assert image.scheduler in nodes
 
 
 def test_the_default_manifest_is_the_one_fp16_file() -> None:

@@ -71,6 +71,11 @@ UNET = "model.diffusion_model."
         (tuple(name for name in SDXL if not name.startswith("first_stage")), "unknown"),
         ((f"{UNET}x", "cond_stage_model.transformer.text_model.x", "first_stage_model.x"), "sd1"),
         ((f"{UNET}x", "cond_stage_model.model.transformer.x", "first_stage_model.x"), "sd2"),
+        ((f"{UNET}x", "conditioner.embedders.0.model.transformer.x", "first_stage_model.x"), "sd2"),
+        (
+            (f"{UNET}label_emb.0.x", "conditioner.embedders.0.model.transformer.x", "first_stage_model.x"),
+            "sdxl-refiner",
+        ),
         ((f"{UNET}joint_blocks.0.x", "first_stage_model.x"), "sd3"),
         (("double_blocks.0.img_attn.qkv.weight", "single_blocks.0.x"), "flux"),
         ((f"{UNET}double_blocks.0.x",), "flux"),

@@ -1,0 +1,79 @@
+"""How fast and over how many connections: a limit to the rate, and a search for the number that is worth it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+GAIN = 0.05
+"""What each connection more must add to the total rate to be kept."""
+PROBE_S = 15.0
+"""After so long the search is taken up again: networks change."""
+
+
+class Bucket:
+    """A limit of `rate` bytes a second for all threads together; 0 is none. Half a second's bytes may come at once."""
+
+    def __init__(self, rate: int, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._free_at = clock()
+
+    def most(self, wanted: int) -> int:
+        """How many bytes to take at a time, so that the flow stays even."""
+        return min(wanted, max(1024, self._rate // 8)) if self._rate else wanted
+
+    def take(self, count: int) -> float:
+        """Account for bytes that came; returns how many seconds to wait before the next are taken."""
+        if not self._rate:
+            return 0.0
+        with self._lock:
+            now = self._clock()
+            self._free_at = max(self._free_at, now - 0.5) + count / self._rate
+            return max(0.0, self._free_at - now)
+
+
+class Ramp:
+    """How many connections to use: doubled for as long as each one more adds `GAIN`, else back to where it was best.
+
+    `aim` is the number to use now. With `fixed`, it is that.
+    """
+
+    def __init__(self, *, first: int, most: int, fixed: int, window_s: float, now: float) -> None:
+        self.aim = fixed or min(first, most)
+        self._most = fixed or most
+        self._window_s = window_s
+        self._settled_until: float | None = float("inf") if fixed else None
+        self._before: tuple[int, float] | None = None
+        self._begun = (now, -1)
+
+    def observe(self, now: float, total_bytes: int, lanes: int) -> int:
+        """Look at the bytes that have come so far over `lanes` connections; returns the new aim."""
+        began, bytes_then = self._begun
+        if bytes_then < 0 or lanes < self.aim:
+            self._begun = now, total_bytes  # not all of them run yet
+        elif self._settled_until is not None:
+            if now >= self._settled_until:
+                self._settled_until = self._before = None
+                self._begun = now, total_bytes
+        elif now - began >= self._window_s:
+            self._judge(now, (total_bytes - bytes_then) / (now - began))
+            self._begun = now, total_bytes
+        return self.aim
+
+    def settle(self, aim: int, now: float) -> None:
+        """Use so many for now: a server wants no more."""
+        self.aim = max(1, min(aim, self.aim))
+        self._before = None
+        self._settled_until = now + PROBE_S
+
+    def _judge(self, now: float, rate: float) -> None:
+        before = self._before
+        if before is not None and rate < before[1] * (1 + GAIN * (self.aim - before[0])):
+            self.settle(before[0], now)
+        elif self.aim >= self._most:
+            self.settle(self.aim, now)
+        else:
+            self._before = self.aim, rate
+            self.aim = min(2 * self.aim, self._most)

@@ -1,0 +1,175 @@
+"""What the connections of one download share: the segments, the address, the disk's part, and when to end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.backends.backend import RemoteFile
+from provision.backends.pace import Bucket
+from provision.backends.patience import STALL_TIMEOUT_S
+from provision.backends.remote import locate
+from provision.backends.segments import Claim, Segments, Span
+from provision.backends.web import Address, host_of
+from provision.backends.wire import Dialer
+from provision.step import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the bytes are cut, watched and shared out. Measured on loopback and with limited connections; a smaller
+    segment costs requests, a larger one lets the hash wait."""
+
+    segment_bytes: int = 16 << 20
+    buffer_bytes: int = 256 << 10
+    stall_s: float = STALL_TIMEOUT_S
+    first: int = 2
+    most: int = 8
+    window_s: float = 0.3
+    """How long a number of connections is measured."""
+    save_s: float = 0.25
+    race_s: float = 0.3
+    """A segment that will take longer than this is shared with a connection that has nothing to do."""
+    least_bytes: int = 256 << 10
+    """What is left of a segment is not halved below this, but taken over whole."""
+
+
+class Changed(Exception):
+    """The server has another file now than the one that was begun."""
+
+
+class NoRanges(Exception):
+    """The server sends the whole where a part was asked for."""
+
+
+class Transfer:
+    """The state of one download, for all its threads."""
+
+    def __init__(
+        self, ctx: Context, file: RemoteFile, part: Path, settings: Settings, *, done: Iterable[Span], ranges: bool
+    ) -> None:
+        self.ctx = ctx
+        self.file = file
+        self.part = part
+        self.settings = settings
+        self.ranges = ranges
+        """Whether parts are asked for; else the whole, over one connection."""
+        self.segments = Segments(file.size, settings.segment_bytes if ranges else file.size, done)
+        self.dialer = Dialer(ctx.machine.environ)
+        self.bucket = Bucket(ctx.options.limit_rate, ctx.machine.clock)
+        self.over = threading.Event()
+        """Set: every connection ends at once."""
+        self.answered = False
+        """Whether the server has shown that it gives what is asked for."""
+        self.etag, self.etag_host = "", ""
+        self.aim = 1
+        """How many connections there should be; one that is too many ends after its segment."""
+        self.running = 0
+        self._turn = threading.Condition()
+        self._began: dict[Claim, float] = {}
+        self._address: Address | None = None
+        self._asking = threading.Lock()
+
+    # -- segments ---------------------------------------------------------------------------------------
+
+    def next_claim(self) -> Claim | None:
+        """What a connection should bring next; None when it should end. Waits while others may still fail."""
+        with self._turn:
+            while not (self.over.is_set() or self.segments.complete or self.running > self.aim):
+                claim = self.segments.claim() or self._shared()
+                if claim is not None:
+                    self._began[claim] = self.ctx.machine.clock()
+                    return claim
+                self._turn.wait(0.05)
+            return None
+
+    def release(self, claim: Claim) -> None:
+        """A connection is done with a claim, whether or not it brought all of it."""
+        with self._turn:
+            self.segments.release(claim)
+            del self._began[claim]
+            self._turn.notify_all()
+
+    def advance(self, claim: Claim, count: int) -> None:
+        """So many bytes more of a claim are written."""
+        with self._turn:
+            self.segments.advance(claim, count)
+
+    def prefix(self) -> int:
+        """How much is here without a gap."""
+        with self._turn:
+            return self.segments.prefix
+
+    def done(self) -> tuple[Span, ...]:
+        """What is here."""
+        with self._turn:
+            return self.segments.done
+
+    def wants_more(self) -> bool:
+        """Whether there is something for one more connection to bring."""
+        with self._turn:
+            idle = self.running - len(self.segments.claims)
+            return self.running < self.aim and self.segments.waiting > idle
+
+    def enter(self) -> None:
+        """One connection more."""
+        with self._turn:
+            self.running += 1
+
+    def leave(self) -> None:
+        """One connection less."""
+        with self._turn:
+            self.running -= 1
+            self._turn.notify_all()
+
+    def _shared(self) -> Claim | None:
+        """Half of what the slowest connection still has to bring, when that takes it long."""
+        if not self.ranges or not self._began:
+            return None
+        now = self.ctx.machine.clock()
+        slowest = max(self._began, key=lambda claim: self._seconds_left(claim, now))
+        if self._seconds_left(slowest, now) < self.settings.race_s:
+            return None
+        return self.segments.split(slowest, self.settings.least_bytes)
+
+    def _seconds_left(self, claim: Claim, now: float) -> float:
+        since = now - self._began[claim]
+        if claim.at == claim.start:  # a second to begin, then it counts as one that never will
+            return 0.0 if since < 1.0 else float("inf")
+        return claim.left * since / (claim.at - claim.start)
+
+    # -- where it comes from ----------------------------------------------------------------------------
+
+    def address(self) -> Address:
+        """Where to ask; a fresh one from the hub when there is none that works. Raises as `locate`."""
+        with self._asking:
+            if self._address is None:
+                self._address = locate(self.ctx, self.file)
+            return self._address
+
+    def stale(self, address: Address) -> None:
+        """Something went wrong there: the next who asks gets a fresh one."""
+        with self._asking:
+            if self._address is address:
+                self._address = None
+
+    def expected_etag(self, url: str) -> str:
+        """The strong ETag that this host gave before, empty when it gave none."""
+        with self._turn:
+            return self.etag if self.etag_host == host_of(url) else ""
+
+    def accept(self, url: str, etag: str) -> None:
+        """An answer fits. Its ETag is kept, of weak ones none (RFC 9110, 13.1.5). Raises Changed."""
+        strong = etag if etag.startswith('"') else ""
+        with self._turn:
+            same_host = self.etag_host == host_of(url)
+            if same_host and self.etag and strong and strong != self.etag:
+                raise Changed
+            if strong or not same_host:
+                self.etag, self.etag_host = strong, host_of(url)
+            self.answered = True
+            self._turn.notify_all()
+
+

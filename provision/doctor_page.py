@@ -1,0 +1,90 @@
+"""`docs/doctor.md`, made from the catalogue: a test compares the two."""
+
+from __future__ import annotations
+
+from provision.catalogue import ANY_STEP, CATALOGUE, ONLY_IN_LOGS, Known, steps_with_findings
+
+SEVERITIES = {
+    "blocks": "nothing works until it is mended",
+    "spoils": "pictures fail, are wrong or take minutes",
+    "warns": "worth knowing, or still to be done",
+    "informs": "as it should be",
+}
+MENDING = {"auto": "mended at once", "consent": "mended after a yes", "hint": "for you to do", "none": "nothing to do"}
+
+# Faults that people report with ComfyUI on a Mac and that no check here looks for.
+LEFT_OUT: tuple[tuple[str, str], ...] = (
+    ("os27-mps-corrupt",
+     "The probe of torch compares its device with the CPU, which finds wrong numbers of any cause (`mps-numerics`);"
+     " a table of bad pairs of torch and macOS would only lag behind."),
+    ("macver-compat", "Only an old Python reports macOS as 10.16; those that are accepted here report it right."),
+    ("icloud-dataless",
+     "The flag of an evicted file cannot be proven without a Mac. Such files are passed over when a copy is looked"
+     " for, and the home is not in iCloud Drive unless somebody puts it there."),
+    ("brew-prefix", "Two Homebrews may both be wanted. Python comes from uv, for Apple silicon whatever Homebrew is."),
+    ("lfs-uninit",
+     "The backend fetches one object by itself and needs no `git lfs install`; a pointer that stands in the model's"
+     " place is `lfs-pointer`."),
+    ("dtype-flags", "The flags are the manifest's; a ComfyUI that refuses them is `flag-unknown`."),
+    ("cu-old-deps", "Packages are resolved as of the revision's date, so that an old ComfyUI gets those of its time."),
+    ("git-detached", "A checkout of a tag is always detached: it is how this tool works."),
+    ("listen-wrong", "The server is only ever started on 127.0.0.1."),
+    ("two-installs", "Another ComfyUI does no harm but for the port, which is `port-comfyui`."),
+    ("ui-stale", "Only the browser is behind; reloading the page helps, and nothing outside of it can see that."),
+    ("ckpt-fp32", "A file of another precision than was asked for is `ckpt-other`; asked for, it is right."),
+    ("hf-dupes", "A cache is not a fault. A copy in it is used, not downloaded again; `hf cache` shows it."),
+    ("captive", "What a login page of a network answers is refused before any byte is taken for a model's."),
+    ("tls-intercept", "A host whose certificate is not trusted is `net-down`, with that reason."),
+    ("proxy", "HTTPS_PROXY and NO_PROXY are honoured, and ComfyUI on this machine is never asked through a proxy."),
+    ("xet-stall", "A backend that stands still is given up, and the next one goes on with its bytes."),
+    ("ipv6-dead", "Connections have deadlines; which of two address families is dead is not told apart."),
+    ("hf-cli-name", "The library is called, not its command, whose name has changed."),
+)  # fmt: skip
+
+INTRODUCTION = """\
+# What `provision doctor` finds
+
+<!-- Made from provision/catalogue.py: PROVISION_WRITE_DOCS=1 bin/test tests/unit/test_catalogue.py -->
+
+`provision doctor` looks at everything and changes nothing; it ends with 0 when every step is satisfied. `--fix` mends
+what can be mended, in the order of the steps, and looks again; `--deep` also reads the model through and computes with
+torch. What a person made (models, custom nodes, settings, changed files) is never deleted: what stands in the way is
+moved to `moved-aside/` in the home.
+
+| | |
+|---|---|
+| `provision doctor --list` | every id, with what is looked at |
+| `provision doctor --only ID` | one finding |
+| `provision doctor LOGFILE` | what a log means: ComfyUI's or this tool's, yours or one that somebody sent |
+| `provision doctor --report FILE` | one file to paste into an issue, without paths of yours, names, tokens, addresses |
+
+*Mended at once* is done by `all` and by `doctor --fix`. *After a yes*: `doctor --fix` asks; with `--yes` it does not.
+"""
+
+
+def doctor_page() -> str:
+    """The page, in Markdown."""
+    steps = [_part(_title(step), _table(step)) for step in steps_with_findings()]
+    left_out = _part("What is not looked for", [f"* `{id}`: {why}" for id, why in LEFT_OUT])
+    return "\n".join([INTRODUCTION, *steps, left_out])
+
+
+def _part(title: str, lines: list[str]) -> str:
+    return f"## {title}\n\n" + "\n".join(lines) + "\n"
+
+
+def _title(step: str) -> str:
+    return {ANY_STEP: "In every step", ONLY_IN_LOGS: "Only in a log (`doctor LOGFILE`)"}.get(step, f"`{step}`")
+
+
+def _table(step: str) -> list[str]:
+    entries = [entry for entry in CATALOGUE if entry.step == step]
+    head = ["| id | what is looked at | what it looks like | what mends it |", "|---|---|---|---|"]
+    return head + [_row(entry) for entry in entries]
+
+
+def _row(entry: Known) -> str:
+    mending = "" if entry.fix == "none" else f"**{MENDING[entry.fix]}**: "
+    looks = f"{entry.means} ({SEVERITIES[entry.severity]})" if entry.severity != "informs" else entry.means
+    cells = (f"`{entry.id}`", entry.looks_at, looks, f"{mending}{entry.remedy}")
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,64 @@
+"""ComfyUI's `extra_model_paths.yaml`, read by ComfyUI's own rules (utils/extra_config.py): pure.
+
+What its reader does not expect ends ComfyUI before the server starts; a path that leads nowhere is taken in silence.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+NAMES = ("extra_model_paths.yaml", "extra_paths.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One section: its base folder where it names one, and every folder that it adds."""
+
+    name: str
+    base: Path | None
+    folders: tuple[Path, ...]
+
+
+def read_extra_paths(text: str, beside: Path) -> list[Section]:
+    """The sections of such a file that lies in `beside`; raises ValueError with why ComfyUI cannot read it."""
+    import yaml
+
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark is not None else ""
+        raise ValueError(f"it is no YAML{where} ({getattr(error, 'problem', None) or 'it cannot be read'})") from error
+    except (ValueError, RecursionError) as error:  # a date that is none, a thousand brackets
+        raise ValueError(f"it is no YAML ({error})") from error
+    if config is None:
+        raise ValueError("it is empty, or all of it is commented out")
+    if not isinstance(config, dict):
+        raise ValueError("it has no sections")
+    return [_section(str(name), value, beside) for name, value in config.items() if value is not None]
+
+
+def _section(name: str, value: object, beside: Path) -> Section:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name!r} is no section: it needs lines of KIND: FOLDER, indented, below it")
+    base = None
+    if "base_path" in value:
+        given = _text(name, "base_path", value["base_path"])
+        base = beside / os.path.expandvars(os.path.expanduser(given))  # noqa: PTH111 (an unknown ~name stays, as there)
+    folders = [
+        (base or beside) / line
+        for kind, lines in value.items()
+        if kind not in ("base_path", "is_default")
+        for line in _text(name, str(kind), lines).split("\n")
+        if line
+    ]
+    return Section(name, base, tuple(folders))
+
+
+def _text(section: str, kind: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{kind!r} in {section!r} is {value!r}, and must be a folder")
+    return value

@@ -1,0 +1,54 @@
+"""The flags that commands share, as typer reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", metavar="DIR", help="The folder for everything (PROVISION_HOME, ~/provision)."),
+]
+ManifestOption = Annotated[str, typer.Option("--manifest", metavar="NAME|FILE", help="What to provision.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the manifest.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="NDJSON events, then one report.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Agree to what would be asked.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the programs say.")]
+BackendOption = Annotated[
+    str, typer.Option("--backend", metavar="auto|hf|wget|git-lfs|http", help="What moves the model's bytes.")
+]
+PrecisionOption = Annotated[
+    str | None, typer.Option("--precision", metavar="fp16|fp32", help="Which checkpoint (fp16 where there is one).")
+]
+TorchOption = Annotated[str | None, typer.Option("--torch", metavar="nightly|stable|VERSION", help="Which torch.")]
+RefOption = Annotated[
+    str | None, typer.Option("--comfyui", metavar="REF", help="ComfyUI's tag, branch or commit, or latest.")
+]
+RehearseOption = Annotated[
+    bool, typer.Option("--rehearse", help="Everything real, against an embedded world on this machine.")
+]
+EndpointOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--endpoint", metavar="URL", help="A hub to ask in place of the usual one; repeated: the next in turn."
+    ),
+]
+RateOption = Annotated[
+    str | None, typer.Option("--limit-rate", metavar="RATE", help="Bytes a second for the download: 5M, 500k.")
+]
+ConnectionsOption = Annotated[
+    int | None, typer.Option("--connections", metavar="N", help="Connections of the built-in backend.")
+]
+LookInOption = Annotated[
+    list[Path] | None, typer.Option("--look-in", metavar="DIR", help="A folder that may hold the model already.")
+]
+CopyOption = Annotated[
+    bool, typer.Option("--copy", help="Copy a model that is found, in place of a hard link where it cannot be cloned.")
+]
+ShareOption = Annotated[
+    bool, typer.Option("--share-cache", help="Let the Hugging Face cache have the model too, without a second copy.")
+]

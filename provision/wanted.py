@@ -1,0 +1,90 @@
+"""The files that a manifest wants, where they belong, and the receipts that prove them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from provision.finding import JSON
+from provision.manifest import Model, ModelFile
+from provision.receipts import file_identity, read_json, same_facts
+from provision.reuse import Sought
+from provision.step import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file of the manifest, where it belongs, and what is known of it: `size`, `sha256` may be the hub's to tell."""
+
+    model: Model
+    file: ModelFile
+    place: Path
+    size: int | None
+    sha256: str
+    receipt: dict[str, JSON]
+
+    @property
+    def checkpoint(self) -> bool:
+        """Whether it must hold a whole model: UNet, text encoders, VAE."""
+        return self.model.folder.split("/")[0] == "checkpoints"
+
+    @property
+    def sought(self) -> Sought | None:
+        """What a copy on this machine must be; None while nobody has told size and hash."""
+        if self.size is None or not self.sha256:
+            return None
+        return Sought(self.place, self.size, self.sha256, self.file.precision, self.checkpoint)
+
+
+def wanted_files(ctx: Context) -> list[Wanted]:
+    """The manifest's files of the chosen precision. Raises ManifestError when there is none."""
+    chosen = ctx.manifest.chosen(ctx.options.precision)
+    return [_wanted(ctx, model, file) for model, file in chosen or [ctx.manifest.checkpoint(ctx.options.precision)]]
+
+
+def _wanted(ctx: Context, model: Model, file: ModelFile) -> Wanted:
+    place = ctx.home.comfyui / "models" / model.folder / file.name
+    receipt = _receipt(ctx, model, file)
+    size, sha256 = receipt.get("wanted_size"), receipt.get("wanted_sha256")
+    return Wanted(
+        model, file, place,
+        file.size or (size if isinstance(size, int) else None),
+        file.sha256 or (sha256 if isinstance(sha256, str) else ""),
+        receipt,
+    )  # fmt: skip
+
+
+def _receipt(ctx: Context, model: Model, file: ModelFile) -> dict[str, JSON]:
+    """The proof of a file: named after its hash, or, where the manifest has none, found by where it came from."""
+    if file.sha256:
+        return ctx.receipts.read(_receipt_name(file.sha256))
+    origin = {"repo": model.repo, "asked_revision": model.revision, "path": file.path}
+    receipts = (read_json(path) or {} for path in sorted(ctx.receipts.folder.glob("model-*.json")))
+    return next((receipt for receipt in receipts if same_facts(receipt, origin)), {})
+
+
+def _receipt_name(sha256: str) -> str:
+    return f"model-{sha256[:12]}"
+
+
+def subject_of(ctx: Context, wanted: Wanted) -> str:
+    """How findings name the file."""
+    return ctx.home.shown(wanted.place)
+
+
+def keep_receipt(ctx: Context, wanted: Wanted, found: str) -> None:
+    """Keep that a file was hashed, and to what: the next check believes it while the file stays the same."""
+    ctx.receipts.write(
+        _receipt_name(wanted.sha256),
+        **file_identity(wanted.place),
+        sha256=found,
+        wanted_sha256=wanted.sha256,
+        wanted_size=wanted.size,
+        repo=wanted.model.repo,
+        asked_revision=wanted.model.revision,
+        path=wanted.file.path,
+        precision=wanted.file.precision,
+        place=ctx.home.shown(wanted.place),
+        verified_at=datetime.fromtimestamp(ctx.machine.now(), UTC).isoformat(timespec="seconds"),
+    )
