@@ -145,6 +145,9 @@ def download(
 
 @app.command()
 def doctor(
+    logfile: Annotated[
+        Path | None, typer.Argument(metavar="[LOGFILE]", help="Say what this log means, ComfyUI's or ours.")
+    ] = None,
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
     precision: PrecisionOption = None,
@@ -152,14 +155,21 @@ def doctor(
     deep: Annotated[bool, typer.Option("--deep", help="Prove costly facts again: hash, torch.")] = False,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="Show this finding only.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="What is checked.")] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write a report for an issue, without secrets.")
+    ] = None,
 ) -> None:  # fmt: skip
-    """Check everything; `--fix` mends what can be mended."""
-    from provision import commands
+    """Check everything; `--fix` mends what can be mended; with LOGFILE say what a log means."""
+    from provision import checkup
     from provision.session import Wish
 
     wish = Wish(home, manifest, set_ or [], backend, precision, yes=yes, deep=deep)
     with session("doctor", wish, json=json, verbose=verbose) as at:
-        finish(commands.list_checks(at) if list_ else commands.doctor(at, fix=fix, only=only or []))
+        if list_:
+            finish(checkup.list_checks(at))
+        if logfile is not None:
+            finish(checkup.explain_log(at, logfile))
+        finish(checkup.doctor(at, fix=fix, only=only or [], report_file=report))
 
 
 @app.command()

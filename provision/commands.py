@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import shutil
 import webbrowser
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from provision import views
 from provision.console import Console, tabulate
-from provision.errors import UsageError
+from provision.errors import DiskFull, HomeError, UsageError
 from provision.events import Event, FindingSeen, Note, Output, Progress, StepFinished
 from provision.finding import JSON, Verdict
 from provision.manifest import Manifest, load_manifest, manifest_names
 from provision.receipts import write_json
 from provision.runner import run
 from provision.session import Session, Wish, hold_home
-from provision.step import Context, Report, Step, StepReport
+from provision.step import Context, Report, Step
 
 PUBLISHED = "published: 2 to 3 s, warm, on a 14-inch M1 Pro with 16 GB"
 
@@ -93,6 +93,7 @@ def plan(at: Session) -> bool:
 
     _say_licence(at)
     report = run(STEPS, quietly(at.ctx, at.console), apply=False)
+    keep_crashes(at, report)
     blocked = [step.name for step in report.steps if step.verdict is Verdict.BLOCKED]
     tabulate(at.console, views.plan_table(report))
     facts: dict[str, JSON] = {
@@ -129,42 +130,19 @@ def check(at: Session) -> bool:
     return _look_and_report(at, (HARDWARE,), closing="This machine will do.")
 
 
-def doctor(at: Session, *, fix: bool, only: Sequence[str]) -> bool:
-    """Check everything; with `fix` mend it."""
-    from provision.steps.registry import STEPS
-
-    if not fix:
-        report = run(STEPS, quietly(at.ctx, at.console), apply=False)
-    else:
-        with hold_home(at):
-            report = run(STEPS, at.ctx, apply=True)
-    if only:
-        report = Report(tuple(_only(step, only) for step in report.steps), report.seconds)
-    found = sum(1 for step in report.steps for f in step.findings if f.verdict is not Verdict.OK)
-    closing = "No fault found." if report.ok and not found else f"{found} finding(s)."
-    if not report.ok and not fix:
-        closing += " To mend: provision doctor --fix"
-    at.console.checkup(report, {"command": "doctor"}, closing=closing)
-    return report.ok
-
-
-def _only(step: StepReport, ids: Sequence[str]) -> StepReport:
-    return replace(step, findings=tuple(finding for finding in step.findings if finding.id in ids))
-
-
-def list_checks(at: Session) -> bool:
-    """What each step looks at."""
-    from provision.steps.registry import STEPS
-
-    checks: list[JSON] = [{"step": step.name, "about": step.about, "needs": list(step.needs)} for step in STEPS]
-    at.console.record(success(checks=checks))
-    tabulate(at.console, views.pairs_table([(step.name, step.about) for step in STEPS]))
-    return True
+def keep_crashes(at: Session, report: Report) -> None:
+    """Write the tracebacks of checks that crashed into the log, where there is a home to keep one."""
+    crashed = [finding for step in report.steps for finding in step.findings if finding.id == "check-crashed"]
+    if crashed and at.ctx.home.logs.is_dir():
+        with suppress(HomeError, DiskFull):
+            at.console.keep_log(at.log)
+        for finding in crashed:
+            at.console.log_text(str(finding.facts["traceback"]))
 
 
 def download(at: Session, to: Path | None) -> bool:
     """The models step alone, or one file of any repository, with `to` into a folder of the person's choice."""
-    from provision.steps.models import MODELS
+    from provision.steps.registry import step_named
     from provision.steps.tools import DOWNLOAD_TOOLS
 
     ctx = at.ctx
@@ -175,7 +153,7 @@ def download(at: Session, to: Path | None) -> bool:
             if ctx.home.root.name == ".provision" and at.world is None:
                 shutil.rmtree(ctx.home.root)
             return done
-        report = run((DOWNLOAD_TOOLS, MODELS), ctx, apply=True)
+        report = run((DOWNLOAD_TOOLS, step_named("models")), ctx, apply=True)
         facts = _run_facts(at, report)
         at.console.report(report, facts, closing="The model is here, verified." if report.ok else "Not finished.")
     return report.ok
@@ -248,6 +226,7 @@ def size_on_disk(path: Path) -> int:
 
 def _look_and_report(at: Session, steps: tuple[Step, ...], *, closing: str) -> bool:
     report = run(steps, quietly(at.ctx, at.console), apply=False)
+    keep_crashes(at, report)
     at.console.checkup(report, {"command": at.command}, closing=closing if report.ok else "This machine will not do.")
     return report.ok
 

@@ -71,6 +71,12 @@ class Console:
             with suppress(OSError):
                 broken.close()
 
+    def log_text(self, text: str) -> None:
+        """Lines for the log alone."""
+        with self._guard:
+            for line in text.splitlines():
+                self._write(line)
+
     def emit(self, event: Event) -> None:
         """Receive an event, from any thread."""
         with self._guard:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from provision.backends.endpoints import endpoints_of
 from provision.finding import Finding, Fix, blocked, ok, warn
+from provision.misplaced import misplaced
 from provision.packages import installed_versions
 from provision.reuse import find_copies
 from provision.step import Context
@@ -99,7 +100,9 @@ def model_hosts(ctx: Context) -> list[Host]:
     missing = [
         wanted
         for wanted in wanted_files(ctx)
-        if not wanted.place.exists() and not (wanted.sought and find_copies(ctx, wanted.sought))
+        if not wanted.place.exists()
+        and misplaced(ctx, wanted) is None
+        and not (wanted.sought and find_copies(ctx, wanted.sought))
     ]
     return [Host(endpoint, "the model", vital=True) for endpoint in endpoints_of(ctx)] if missing else []
 

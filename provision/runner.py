@@ -15,8 +15,9 @@ from provision.step import Context, Report, Step, StepReport
 def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
     """Run steps, each as soon as those that it needs are satisfied, at the same time where they allow.
 
-    With `apply` false nothing is changed, nothing waits, and a check that crashes is a finding. A step that fails leaves the others running; those
-    that need it are reported as waiting. Raises Interrupted, after children have been ended.
+    With `apply` false nothing is changed, nothing waits, and a check that crashes is a finding. A step that fails
+    leaves the others running; those that need it are reported as waiting. Raises Interrupted, after children have
+    been ended.
     """
     started = ctx.machine.clock()
     futures: dict[str, Future[StepReport]] = {}

@@ -19,7 +19,7 @@ from provision.backends.patience import Carry
 
 PIECE_BYTES = 1 << 19
 IDLE_S = 0.005
-SYNC_EVERY_S = 0.5
+SYNC_EVERY_S = 1.5
 
 
 class Follower:

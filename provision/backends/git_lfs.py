@@ -98,6 +98,8 @@ def _environment(ctx: Context, file: RemoteFile) -> dict[str, str]:
     if token is not None:
         basic = base64.b64encode(f"hf:{token}".encode()).decode()
         settings[f"http.{file.endpoint}/.extraHeader"] = f"Authorization: Basic {basic}"
+        # git keeps its headers when it follows the hub to another host.
+        settings["http.followRedirects"] = "false"
     bundle = ctx.machine.environ.get("SSL_CERT_FILE")
     if bundle:
         settings["http.sslCAInfo"] = bundle

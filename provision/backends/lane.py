@@ -172,5 +172,3 @@ def odd(answer: Heading, file: RemoteFile, what: str) -> DownloadError:
         f"{host_of(answer.url)} {what} ({file.name}).",
         hint="Run the same command again; a proxy may stand between, or choose another way: --backend wget",
     )
-
-

@@ -28,7 +28,7 @@ from provision.backends.web import (
     retry_after_s,
     unreachable,
 )
-from provision.errors import HubRefused, WrongFile
+from provision.errors import HubRefused, NetworkError, WrongFile
 from provision.safetensors import LENGTH_BYTES, NotSafetensors, describe_bytes, header_length
 from provision.step import Context
 
@@ -39,6 +39,10 @@ HUGGING_FACE = "https://huggingface.co"
 LOOKS = 3
 """How often a hub that is busy (429, 5xx) is asked about a file."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class HubBusy(HubRefused, NetworkError):
+    """The hub is busy or has a fault of its own: a download waits and asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +197,12 @@ def refusal(response: Heading, file: RemoteFile, *, with_token: bool) -> HubRefu
     if status == 429:
         wait_s = retry_after_s(response)
         when = f"in {wait_s:.0f} s" if wait_s else "in a few minutes"
-        return HubRefused(
+        return HubBusy(
             f"{host} has had too many requests from this network (429).",
             hint=f"Run the same command again {when}; logged in, more are allowed: hf auth login",
         )
     if status >= 500:
-        return HubRefused(
+        return HubBusy(
             f"{host} has a fault of its own ({status}).",
             hint="Run the same command again in a few minutes: it goes on from what is there.",
         )

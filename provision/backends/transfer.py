@@ -171,5 +171,3 @@ class Transfer:
                 self.etag, self.etag_host = strong, host_of(url)
             self.answered = True
             self._turn.notify_all()
-
-

@@ -35,7 +35,8 @@ def _to_move(ctx: Context, id: str, path: Path, says: str) -> Finding:
     shown = ctx.home.shown(path)
     if ctx.options.yes or id in ctx.options.agreed:
         return fixable(id, shown, says, fix=Fix(f"{path.name} is moved aside, not deleted."))
-    return blocked(id, shown, says, fix=Fix(f"Correct {shown}, or have it moved aside.", MEND))
+    fix = Fix(f"Correct {shown}, or have it moved aside.", MEND)
+    return blocked(id, shown, says, fix=fix, asks="Move it aside?")
 
 
 # -- extra model paths ------------------------------------------------------------------------------------------

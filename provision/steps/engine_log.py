@@ -73,7 +73,7 @@ def _failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
         yield fixable(sign.id, name, says, fix=fix)
     else:
         fix = Fix("Install what it asks for, or disable it.", ("mv", str(folder), f"{folder}{DISABLED}"))
-        yield warn(sign.id, name, says, fix=fix)
+        yield warn(sign.id, name, says, fix=fix, asks=f"Rename it to {name}{DISABLED}?")
 
 
 def disable_node(ctx: Context, finding: Finding) -> None:

@@ -16,6 +16,7 @@ AIR_BYTES = 2 * GIB
 NOMINAL = 0.93
 """A Linux kernel does not count what it keeps for itself: 15.5 GiB of "16"."""
 PSUTIL_BREAKS_AT = (27,)
+WRITERS = ("python_env", "torch", "comfyui", "models", "requirements")
 SYSCTL = (
     "/usr/sbin/sysctl", "-i",
     "hw.memsize", "hw.optional.arm64", "sysctl.proc_translated", "machdep.cpu.brand_string", "hw.model",
@@ -39,14 +40,10 @@ def check_hardware(ctx: Context) -> Iterable[Finding]:
 
 def writing_steps() -> Sequence[Step]:
     """The steps that fill the disk."""
-    # Imported here: only the question of the disk needs them, and they are most of the program.
-    from provision.steps.comfyui import COMFYUI
-    from provision.steps.models import MODELS
-    from provision.steps.python_env import PYTHON_ENV
-    from provision.steps.requirements import REQUIREMENTS
-    from provision.steps.torch import TORCH
+    # Imported here: the registry knows this step too.
+    from provision.steps.registry import step_named
 
-    return PYTHON_ENV, TORCH, COMFYUI, MODELS, REQUIREMENTS
+    return tuple(map(step_named, WRITERS))
 
 
 def _bar(ctx: Context) -> Callable[..., Finding]:

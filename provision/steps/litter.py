@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from provision.aside import move_aside
-from provision.backends.delivery import header_of, misfit
 from provision.finding import Finding, Fix, fixable, warn
 from provision.home import unusable
-from provision.safetensors import HeaderTruncated, NotSafetensors
+from provision.misplaced import misplaced
 from provision.step import Context, Look
 from provision.wanted import Wanted, subject_of, wanted_files
 
@@ -34,7 +33,6 @@ MEND = ("provision", "doctor", "--fix", "--yes")
 class _Seen:
     """What a walk through the models' folders met."""
 
-    weights: list[Path] = field(default_factory=list)
     doubles: list[Path] = field(default_factory=list)
     partials: list[Path] = field(default_factory=list)
     clones: list[Path] = field(default_factory=list)
@@ -48,7 +46,7 @@ def check_litter(ctx: Context) -> Iterable[Finding]:
     seen = _walk(models, ctx.machine.now())
     files = wanted_files(ctx)
     for wanted in files:
-        yield from _misplaced(ctx, wanted, seen.weights)
+        yield from _misplaced(ctx, wanted)
     folders = {wanted.place.parent for wanted in files}
     yield from _clones(ctx, [clone for clone in seen.clones if folders & set(clone.parents)])
     if seen.doubles:
@@ -73,8 +71,8 @@ def _walk(models: Path, now: float) -> _Seen:
             path, suffix = Path(parent, name), Path(name).suffix.lower()
             if suffix in PARTIAL_SUFFIXES and now - path.lstat().st_mtime > STALE_S:
                 seen.partials.append(path)
-            elif suffix in MODEL_SUFFIXES:
-                (seen.doubles if name.startswith("._") and _is_double(path) else seen.weights).append(path)
+            elif suffix in MODEL_SUFFIXES and name.startswith("._") and _is_double(path):
+                seen.doubles.append(path)
     return seen
 
 
@@ -97,18 +95,15 @@ def _to_move(ctx: Context, id: str, paths: Sequence[Path], says: str) -> Finding
     if id in ctx.options.agreed and all(ctx.home.inside(path.parent) for path in paths):
         fix = Fix("Moved aside, not deleted.")
         return fixable(id, subject, says, fix=fix, paths=listed)
-    return warn(id, subject, says, fix=Fix("Have it moved aside.", MEND), paths=listed)
+    return warn(id, subject, says, fix=Fix("Have it moved aside.", MEND), paths=listed, asks="Move it aside?")
 
 
 # -- the checkpoint elsewhere -------------------------------------------------------------------------------------
 
 
-def _misplaced(ctx: Context, wanted: Wanted, weights: Sequence[Path]) -> Iterable[Finding]:
-    """A file that may be the one that is wanted, where none has its name; its hash is proven once it is in place."""
-    place = wanted.place
-    if wanted.size is None or place.is_symlink() or _names_alike(place):
-        return
-    found = next((path for path in weights if _fits(path, wanted)), None)
+def _misplaced(ctx: Context, wanted: Wanted) -> Iterable[Finding]:
+    """The file that is wanted, where its place is empty; its hash is proven once it is there."""
+    place, found = wanted.place, misplaced(ctx, wanted)
     if found is None:
         return
     id, how = "ckpt-wrong-dir", "where ComfyUI does not look for checkpoints"
@@ -122,22 +117,6 @@ def _misplaced(ctx: Context, wanted: Wanted, weights: Sequence[Path]) -> Iterabl
         yield fixable(id, subject_of(ctx, wanted), says, fix=fix, seen=str(found))
     else:
         yield warn(id, subject_of(ctx, wanted), says, fix=Fix("Link it.", ("ln", str(found), str(place))))
-
-
-def _names_alike(place: Path) -> bool:
-    try:
-        return any(entry.name.casefold() == place.name.casefold() for entry in place.parent.iterdir())
-    except OSError:
-        return False
-
-
-def _fits(path: Path, wanted: Wanted) -> bool:
-    try:
-        if path.is_symlink() or path.stat().st_size != wanted.size:
-            return False
-        return not misfit(header_of(path), wanted.size, precision=wanted.file.precision, checkpoint=wanted.checkpoint)
-    except (OSError, NotSafetensors, HeaderTruncated):
-        return False
 
 
 def _clones(ctx: Context, clones: Sequence[Path]) -> Iterable[Finding]:

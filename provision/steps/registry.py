@@ -31,3 +31,8 @@ STEPS: tuple[Step, ...] = (
     with_looks(SERVER, START_LOG),
     with_looks(FIRST_IMAGE, PROMPT_LOG),
 )
+
+
+def step_named(name: str) -> Step:
+    """One of the steps, with all that it looks at. Raises StopIteration."""
+    return next(step for step in STEPS if step.name == name)

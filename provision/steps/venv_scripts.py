@@ -15,8 +15,6 @@ STARTS = re.compile(
     rb"""\A#!(?:(/[^\n]*?/python[\d.]*)[ \t]*\r?\n"""
     rb"""|/bin/sh\r?\n'''exec' ["']?(/[^"'\n]*?/python[\d.]*)["']? )"""
 )
-    rb"""\A#!(?:(/[^\n]*?/python[\d.]*)[ \t]*\r?\n|/bin/sh\r?\n'''exec' ["']?(/[^"'\n]*?/python[\d.]*)["']? )"""
-)
 
 
 def check_scripts(ctx: Context) -> Iterable[Finding]:

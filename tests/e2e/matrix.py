@@ -120,11 +120,14 @@ ROWS = (
     Row("redirect to another host", (cdn("redirect_out", value=f"{ELSEWHERE}/file"),)),
     Row(
         "redirect to another host by the hub",
-        (hub("redirect_out", value=ELSEWHERE, match="*"),), only("git-lfs"), at_once=True,
+        (hub("redirect_out", value=ELSEWHERE, match="*"),),
+        only("git-lfs"),
+        at_once=True,
     ),
     Row(
         "redirect to another host of git-lfs's question",
-        (hub("redirect_out", value=ELSEWHERE, match="*/batch"),), at_once=True,
+        (hub("redirect_out", value=ELSEWHERE, match="*/batch"),),
+        at_once=True,
     ),
     Row("no length, chunked", (cdn("no_length", value="chunked"),)),
     Row("no length, ends with the connection", (cdn("no_length", value="close"),)),
@@ -180,8 +183,9 @@ class TlsHub(Hub):
 def make_certificate(folder: Path) -> Path:
     """A certificate for 127.0.0.1 that nobody has signed but itself, its key beside it."""
     path = folder / "tls.pem"
-    words = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-             "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path.with_suffix(".key")), "-out", str(path))  # fmt: skip
+    name = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
+    files = ("-keyout", path.with_suffix(".key"), "-out", path)
+    words = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *name, *files)
     subprocess.run(words, check=True, capture_output=True)
     return path
 
@@ -221,9 +225,9 @@ file that the servers sent, as a multiple of its size, and the seconds. What no 
 put a partial or wrong file under the name, sent the token to another host, or spoilt the next run, which goes on
 without the fault and must end with the right file.
 
-The waits between attempts are skipped here, and the time-outs are cut to a second: the seconds compare cells, they do
-not foretell yours. "Always" is for ever, also for every new attempt; "gone on with" begins with a part of a killed
-run. A backend that could not finish is followed by the next one in `auto` alone.
+Our own waits between attempts are skipped here (huggingface_hub's are not), and the time-outs are cut to a second or
+two: the seconds compare cells, they do not foretell yours. "Always" is for ever, also for every new attempt; "gone on
+with" begins with a part of a killed run. A backend that could not finish is followed by the next one in `auto` alone.
 
 """
 

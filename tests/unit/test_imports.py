@@ -24,11 +24,11 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli"}),
     frozenset({"options"}),
-    frozenset({"commands", "serving", "session"}),
+    frozenset({"checkup", "commands", "inspection", "serving", "session", "issue_report"}),
     frozenset({"console"}),
     frozenset({"views"}),
     frozenset({"runner", "steps/", "rehearsal/"}),
-    frozenset({"network", "wanted", "share"}),
+    frozenset({"network", "wanted", "share", "misplaced"}),
     frozenset({"reuse"}),
     frozenset({"backends/"}),
     frozenset(),
@@ -118,7 +118,7 @@ def test_steps_and_the_rehearsal_do_not_know_each_other() -> None:
         assert [edge for edge in graph() if edge.importer.startswith(one) and edge.imported.startswith(other)] == []
 
 
-@pytest.mark.parametrize("module", ["cli", "commands", "serving", "session"])
+@pytest.mark.parametrize("module", ["cli", "checkup", "commands", "serving", "session"])
 def test_the_top_imports_steps_and_the_rehearsal_only_where_it_uses_them(module: str) -> None:
     below = ("steps", "rehearsal", "backends")
     assert [e for e in graph() if e.importer == module and e.at_load and e.imported.startswith(below)] == []

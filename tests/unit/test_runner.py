@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from provision.errors import DiskFull, GitError, Interrupted
-from provision.events import ApplyStarted, Event, FindingSeen, Note, StepFinished, StepStarted
+from provision.events import ApplyStarted, Event, FindingSeen, Note, Output, StepFinished, StepStarted
 from provision.finding import Finding, Fix, Verdict, blocked, fixable, ok, warn
 from provision.machine import Machine
 from provision.runner import run
@@ -230,6 +230,28 @@ def test_an_unexpected_exception_propagates_and_ends_the_others(context: Context
     with pytest.raises(ZeroDivisionError, match="our bug"):
         run([step("a", check=works), second], context(), apply=True)
     assert ended.is_set(), "the step before it in the list was told to stop"
+
+
+def test_a_look_makes_a_crash_a_finding_and_names_the_rest(context: Contexts, events: list[Event]) -> None:
+    def crashes(ctx: Context) -> Iterable[Finding]:
+        yield ok("first", "here", "well")
+        raise ZeroDivisionError("our bug")
+
+    report = run([step("a", check=crashes), step("b", "a", check=faulty)], context(), apply=False)
+    first, crash = report.step("a").findings
+    assert (first.id, crash.id, crash.verdict, crash.subject) == ("first", "check-crashed", Verdict.BLOCKED, "a")
+    assert "ZeroDivisionError: our bug" in crash.says
+    assert "in crashes" in str(crash.facts["traceback"])
+    assert "ZeroDivisionError: our bug" in [event.line for event in events if isinstance(event, Output)]
+    assert [finding.id for finding in report.step("b").findings] == ["fault"]
+
+
+def test_a_look_that_is_interrupted_is_no_crash(context: Contexts) -> None:
+    def stops(ctx: Context) -> Iterable[Finding]:
+        raise Interrupted("Stopped.", hint="again")
+
+    with pytest.raises(Interrupted):
+        run([step("a", check=stops)], context(), apply=False)
 
 
 # -- interruption ---------------------------------------------------------------------------------------

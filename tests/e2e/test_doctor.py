@@ -1,0 +1,177 @@
+"""The doctor on a rehearsal's home, as a person runs it: what is found, mended, listed, explained and reported."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.catalogue import CATALOGUE
+from tests.e2e.conftest import Ended, Tool
+
+SECRETS = {
+    "token": "hf_PlantedTokenPlantedTokenPlantedToken",
+    "bearer": "PlantedBearerPlantedBearer",
+    "signature": "PlantedSignaturePlantedSignature",
+    "email": "ann.planted@example.org",
+    "address": "203.0.113.77",
+    "home": "/Users/plantedperson",
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, uv_cache: Path) -> Iterator[Tool]:
+    """One home for all tests here; each leaves it healthy."""
+    tool = Tool(tmp_path_factory.mktemp("doctor") / "a home", {"UV_CACHE_DIR": str(uv_cache)})
+    ended = tool.run("all", "--rehearse")
+    assert ended.code == 0, ended
+    yield tool
+    tool.text("stop")
+
+
+def troubles(ended: Ended) -> dict[str, str]:
+    """Every finding above OK by its id, but for this being no Mac."""
+    found = {f["id"]: f["verdict"] for step in ended.report["steps"] for f in step["findings"] if f["verdict"] != "ok"}
+    known = {entry.id for entry in CATALOGUE}
+    assert {f["id"] for step in ended.report["steps"] for f in step["findings"]} <= known
+    return {id: verdict for id, verdict in found.items() if not id.startswith(("hw-", "mem-"))}
+
+
+def assert_healthy(tool: Tool) -> None:
+    ended = tool.run("doctor")
+    assert ended.code == 0, ended
+    assert troubles(ended) == {}
+
+
+def test_a_healthy_home(made: Tool) -> None:
+    assert_healthy(made)
+    assert "env-leak" not in made.text("doctor").stdout
+    assert "env-leak" in made.text("doctor", "-v").stdout
+
+
+def test_what_is_checked_is_listed(made: Tool) -> None:
+    listed: list[Any] = made.run("doctor", "--list").report["checks"]
+    assert {entry["id"] for step in listed for entry in step["findings"]} == {entry.id for entry in CATALOGUE}
+    text = made.text("doctor", "--list").stdout
+    assert all(entry.id in text for entry in CATALOGUE)
+
+
+def test_an_id_that_is_none(made: Tool) -> None:
+    ended = made.run("doctor", "--only", "ckpt-truncatd")
+    assert ended.code == 2
+    assert ended.report["error"]["hint"] == "provision doctor --only ckpt-truncated"
+
+
+def test_leftovers_and_settings_are_mended_after_a_yes(made: Tool) -> None:
+    comfyui = made.home / "ComfyUI"
+    checkpoints = comfyui / "models" / "checkpoints"
+    (comfyui / "extra_model_paths.yaml").write_text("", encoding="utf-8")
+    (comfyui / "user" / "comfyui.db").write_bytes(b"no database at all")
+    (checkpoints / "._x.safetensors").write_bytes(bytes.fromhex("0005160700020000"))
+    (checkpoints / "x.part").write_bytes(b"1")
+    os.utime(checkpoints / "x.part", (1_000_000_000, 1_000_000_000))
+    (checkpoints / "sdxl-turbo" / ".git").mkdir(parents=True)
+    broken = {"yaml-bad": "blocked", "db-bad": "blocked"}
+    littered = {"fs-appledouble": "warn", "partials": "warn", "ckpt-nested": "warn"}
+    ended = made.run("doctor")
+    assert (ended.code, troubles(ended)) == (1, broken | littered)
+    asked = made.run("doctor", "--fix")  # nobody is there to say yes
+    assert (asked.code, asked.step("comfyui")["verdict"]) == (1, "blocked")
+    assert (comfyui / "extra_model_paths.yaml").exists()
+    mended = made.run("doctor", "--fix", "--yes")
+    assert (mended.code, troubles(mended)) == (0, {}), mended
+    assert len(list((made.home / "moved-aside").iterdir())) == 5
+    assert_healthy(made)
+
+
+def test_a_checkpoint_in_another_folder_is_not_downloaded_again(made: Tool) -> None:
+    models = made.home / "ComfyUI" / "models"
+    (place,) = models.glob("checkpoints/*.safetensors")
+    (models / "unet").mkdir(exist_ok=True)
+    place.rename(models / "unet" / place.name)
+    ended = made.run("doctor")
+    assert troubles(ended)["ckpt-wrong-dir"] == "fixable"
+    mended = made.run("doctor", "--fix")
+    assert mended.code == 0, mended
+    assert place.samefile(models / "unet" / place.name)
+    (models / "unet" / place.name).unlink()
+    assert_healthy(made)
+
+
+def test_a_check_that_crashes_hides_nothing(made: Tool) -> None:
+    asked = made.home / "ComfyUI" / "requirements.txt"
+    right = asked.read_bytes()
+    asked.write_bytes(b"\xff\xfe not text\n")
+    try:
+        ended = made.run("doctor")
+    finally:
+        asked.write_bytes(right)
+    assert ended.code == 1
+    assert [finding["id"] for finding in ended.step("requirements")["findings"]] == ["check-crashed"]
+    assert ended.step("server")["findings"][0]["id"] == "server-up"
+    assert "UnicodeDecodeError" in (made.home / "logs" / "provision.log").read_text(encoding="utf-8")
+    assert_healthy(made)
+
+
+def test_a_log_is_explained(made: Tool, tmp_path: Path) -> None:
+    log = tmp_path / "sent.log"
+    log.write_text("one\nRuntimeError: MPS backend out of memory (max allowed: 9.07 GB)\n" * 3, encoding="utf-8")
+    (sign,) = made.run("doctor", str(log)).report["signs"]
+    assert (sign["line"], sign["id"]) == (2, "mps-oom")
+    text = made.text("doctor", str(log)).stdout
+    assert "line 2: The GPU's share of the memory is used up.  [mps-oom]" in text
+    assert "1 thing(s) are known here." in text
+    assert made.run("doctor", str(tmp_path / "none.log")).code == 2
+    assert made.run("doctor", str(made.home / "logs" / "comfyui.log")).report["signs"] == []
+    assert made.run("doctor", str(made.home / "logs" / "provision.log")).code == 0
+
+
+def test_a_report_tells_what_is_wrong_and_not_who_asks(made: Tool, tmp_path: Path) -> None:
+    user, host = getpass.getuser(), socket.gethostname()
+    person = tmp_path / "plantedperson home"
+    person.mkdir()
+    planted = "\n".join((
+        f"401 for token {SECRETS['token']}", f"> Authorization: Bearer {SECRETS['bearer']}",
+        f"GET https://cdn.example.org/f?X-Amz-Signature={SECRETS['signature']}&Expires=9", SECRETS["email"],
+        f"from {SECRETS['address']}:4444 by {user} on {host} and plantedname", f"{SECRETS['home']}/x",
+        f'"{person}/models"', "x" * 395 + SECRETS["token"],
+    ))  # fmt: skip
+    for log in ("comfyui.log", "provision.log"):
+        path = made.home / "logs" / log
+        path.write_text(f"{path.read_text(encoding='utf-8')}{planted}\n", encoding="utf-8")
+    token = "PlantedInTheEnvironment"
+    environ = {
+        **made.environ,
+        "HOME": str(person),
+        "HF_TOKEN": token,
+        "MY_SECRET": "PlantedElsewhere",
+        "USER": "plantedname",
+    }
+    ended = Tool(made.home, environ).run("doctor", "--report", str(tmp_path / "report.md"))
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert ended.code == 0, ended
+    assert [secret for secret in (*SECRETS.values(), token, "PlantedElsewhere") if secret in text] == []
+    assert "planted" not in text.lower()
+    if user != "root":
+        assert user not in text
+    assert host not in text
+    for part in ("# Report of `provision doctor`", "| ComfyUI | v0.38.1", "| ok | torch | torch-ready |",
+                 '"device": "cpu"', "Starting server", "~/models", "[token]", "[email]", "[address]:4444"):  # fmt: skip
+        assert part in text, part
+    assert json.dumps(str(made.home)) not in text or not str(made.home).startswith(str(person))
+
+
+def test_a_report_never_overwrites_what_is_no_report(made: Tool, tmp_path: Path) -> None:
+    letter = tmp_path / "letter.md"
+    letter.write_text("Dear Ann", encoding="utf-8")
+    assert made.run("doctor", "--report", str(letter)).code == 2
+    assert letter.read_text(encoding="utf-8") == "Dear Ann"
+    assert made.run("doctor", "--report", str(tmp_path / "none" / "r.md")).code == 2
+    for _ in range(2):
+        assert made.run("doctor", "--report", str(tmp_path / "r.md")).code == 0

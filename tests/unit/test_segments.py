@@ -1,0 +1,175 @@
+"""The book-keeping of segments: whatever completes, fails, is split or killed, each byte is brought exactly once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from provision.backends.pace import PROBE_S, Bucket, Ramp
+from provision.backends.segments import Claim, Segments, merged, prefix_of
+
+Step = tuple[str, int, int]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["claim", "advance", "advance", "advance", "release", "split", "save", "kill"]),
+        st.integers(0, 7),
+        st.integers(1, 60),
+    ),
+    max_size=200,
+)
+
+
+class Ledger:
+    """Counts how often each byte was accepted since it was last lost."""
+
+    def __init__(self, size: int, segment_bytes: int) -> None:
+        self.segment_bytes = segment_bytes
+        self.times = [0] * size
+        self.segments = Segments(size, segment_bytes)
+        self.saved = self.segments.done
+
+    def step(self, what: str, which: int, count: int) -> None:
+        segments = self.segments
+        claims = segments.claims
+        chosen = claims[which % len(claims)] if claims else None
+        if what == "claim" and len(claims) < 8:
+            segments.claim()
+        elif what == "save":
+            self.saved = segments.done
+        elif what == "kill":
+            self._kill()
+        elif chosen is not None:
+            self._use(chosen, what, count)
+        self.check()
+
+    def _use(self, claim: Claim, what: str, count: int) -> None:
+        if what == "advance":
+            at = claim.at
+            for place in range(at, at + self.segments.advance(claim, count)):
+                self.times[place] += 1
+        elif what == "release":
+            self.segments.release(claim)
+        elif len(self.segments.claims) < 8:
+            self.segments.split(claim, 10)
+
+    def _kill(self) -> None:
+        """What was not noted is lost, and brought again."""
+        kept = {place for start, stop in self.saved for place in range(start, stop)}
+        self.times = [times if place in kept else 0 for place, times in enumerate(self.times)]
+        self.segments = Segments(len(self.times), self.segment_bytes, self.saved)
+
+    def check(self) -> None:
+        segments = self.segments
+        here = {place for start, stop in segments.done for place in range(start, stop)}
+        assert [times == 1 for times in self.times] == [place in here for place in range(len(self.times))]
+        assert max(self.times, default=0) <= 1
+        assert segments.done_bytes == len(here)
+        coming = [place for claim in segments.claims for place in range(claim.at, claim.stop)]
+        assert len(coming) == len(set(coming))
+        assert here.isdisjoint(coming)
+        assert segments.prefix == next(
+            (place for place in range(len(self.times)) if place not in here), len(self.times)
+        )
+        assert bool(segments.waiting) == (len(here) + len(coming) < len(self.times))
+
+    def finish(self) -> None:
+        while not self.segments.complete:
+            claim = next(iter(self.segments.claims), None) or self.segments.claim()
+            assert claim is not None
+            self._use(claim, "advance", claim.left)
+            self._use(claim, "release", 0)
+        self.check()
+
+
+@settings(deadline=None, max_examples=300)
+@given(size=st.integers(1, 300), segment_bytes=st.integers(1, 120), steps=STEPS)
+def test_each_byte_is_brought_exactly_once(size: int, segment_bytes: int, steps: list[Step]) -> None:
+    ledger = Ledger(size, segment_bytes)
+    for step in steps:
+        ledger.step(*step)
+    ledger.finish()
+    assert ledger.times == [1] * size
+
+
+@given(st.lists(st.tuples(st.integers(-20, 120), st.integers(-20, 120)), max_size=30))
+def test_what_a_note_says_is_never_more_than_the_file(spans: list[tuple[int, int]]) -> None:
+    segments = Segments(100, 16, spans)
+    said = {place for start, stop in spans for place in range(max(0, start), min(100, stop))}
+    assert {place for start, stop in segments.done for place in range(start, stop)} == said
+    assert all(before[1] < after[0] for before, after in zip(segments.done, segments.done[1:], strict=False))
+
+
+def test_claims_go_in_the_order_of_the_file_up_to_the_next_border() -> None:
+    segments = Segments(100, 30, [(0, 35), (40, 50)])
+    claims = [segments.claim() for _ in range(5)]
+    assert [(claim.start, claim.stop) for claim in claims if claim] == [(35, 40), (50, 60), (60, 90), (90, 100)]
+    assert claims[4] is None
+
+
+def test_waiting_counts_segments() -> None:
+    segments = Segments(100, 30, [(0, 35)])
+    assert segments.waiting == 3
+    segments.claim()
+    assert segments.waiting == 2
+
+
+def test_a_small_rest_is_taken_over_whole() -> None:
+    segments = Segments(100, 100)
+    claim = segments.claim()
+    assert claim is not None
+    segments.advance(claim, 85)
+    other = segments.split(claim, 10)
+    assert other is not None
+    assert (claim.left, other.start, other.stop) == (0, 85, 100)
+    assert segments.split(claim, 10) is None
+    assert segments.advance(claim, 5) == 0
+
+
+def test_spans() -> None:
+    assert merged([(5, 7), (0, 2), (2, 5), (9, 9), (8, 12)]) == [(0, 7), (8, 12)]
+    assert prefix_of([(0, 7), (8, 12)]) == 7
+    assert prefix_of([(1, 7)]) == 0
+    assert prefix_of([]) == 0
+
+
+# -- pace ---------------------------------------------------------------------------------------------------
+
+
+def ramped(rate_of: dict[int, float], *, fixed: int = 0, seconds: float = 10) -> list[int]:
+    """The numbers of connections that a ramp tries, where so many of them bring so much."""
+    ramp = Ramp(first=2, most=8, fixed=fixed, window_s=0.3, now=0)
+    tried, total, now = [ramp.aim], 0.0, 0.0
+    while now < seconds:
+        now += 0.05
+        total += rate_of[ramp.aim] * 0.05
+        aim = ramp.observe(now, int(total), ramp.aim)
+        if aim != tried[-1]:
+            tried.append(aim)
+    return tried
+
+
+def test_connections_are_added_while_they_are_worth_it() -> None:
+    assert ramped({2: 2e6, 4: 4e6, 8: 8e6}) == [2, 4, 8]
+    assert ramped({2: 8e6, 4: 8e6, 8: 8e6}) == [2, 4, 2]
+    assert ramped({2: 4e6, 4: 8e6, 8: 8.5e6}) == [2, 4, 8, 4]
+    assert ramped({2: 8e6, 4: 8e6}, seconds=PROBE_S * 1.5) == [2, 4, 2, 4, 2]
+    assert ramped({5: 1e6}, fixed=5) == [5]
+
+
+def test_a_server_that_wants_fewer_gets_fewer() -> None:
+    ramp = Ramp(first=2, most=8, fixed=0, window_s=0.3, now=0)
+    ramp.aim = 8
+    ramp.settle(3, 1.0)
+    assert ramp.observe(2.0, 10**9, 3) == 3
+
+
+def test_a_rate_is_kept() -> None:
+    now = [0.0]
+    bucket = Bucket(1000, lambda: now[0])
+    for _ in range(50):
+        now[0] += bucket.take(125)
+    assert now[0] == pytest.approx(50 * 125 / 1000, abs=0.6)
+    assert bucket.most(1 << 20) == 1024
+    free = Bucket(0, lambda: now[0])
+    assert (free.most(1 << 20), free.take(1 << 30)) == (1 << 20, 0.0)
