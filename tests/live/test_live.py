@@ -47,7 +47,8 @@ def test_first_image_on_a_real_comfyui(comfyui_source: str, tmp_path: Path) -> N
                 for finding in step["findings"]:
                     print(f"{step['name']:<13} {step['seconds']:>7.1f} s  {finding['verdict']:<7} {finding['says']}")
             assert first.code == 0, first.report
-            assert hub.sent_by_file()[NAME] < made.size_bytes + 2_000_000
+            # A slow segment is raced at the end, so that some of it may come twice; nothing else may.
+            assert hub.sent_by_file()[NAME] < made.size_bytes * 1.01
             assert (home / "first-image.png").read_bytes().startswith(b"\x89PNG")
             again = tool.run("all", "--torch", "2.11.0", *words)
             print(f"again: {again.report['seconds']} s")
