@@ -125,9 +125,9 @@ def quietly(ctx: Context, console: Console) -> Context:
 
 def check(at: Session) -> bool:
     """The hardware step alone."""
-    from provision.steps.hardware import HARDWARE
+    from provision.steps.registry import step_named
 
-    return _look_and_report(at, (HARDWARE,), closing="This machine will do.")
+    return _look_and_report(at, (step_named("hardware"),), closing="This machine will do.")
 
 
 def keep_crashes(at: Session, report: Report) -> None:

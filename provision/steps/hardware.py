@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from provision import facts
 from provision.errors import CommandMissing, Interrupted, ProvisionError
@@ -16,7 +17,6 @@ AIR_BYTES = 2 * GIB
 NOMINAL = 0.93
 """A Linux kernel does not count what it keeps for itself: 15.5 GiB of "16"."""
 PSUTIL_BREAKS_AT = (27,)
-WRITERS = ("python_env", "torch", "comfyui", "models", "requirements")
 SYSCTL = (
     "/usr/sbin/sysctl", "-i",
     "hw.memsize", "hw.optional.arm64", "sysctl.proc_translated", "machdep.cpu.brand_string", "hw.model",
@@ -28,22 +28,14 @@ PMSET = ("/usr/bin/pmset", "-g")
 PRESSURES = {"2": "under pressure", "4": "under critical pressure"}
 
 
-def check_hardware(ctx: Context) -> Iterable[Finding]:
+def check_hardware(ctx: Context, writers: Sequence[Step]) -> Iterable[Finding]:
     """Is this machine one that the manifest's model runs on, and is there room for what the plan writes?"""
     if ctx.machine.system == "Darwin":
         yield from _check_mac(ctx)
     else:
         yield _not_a_mac(ctx)
         yield _judge_memory(ctx, _read_linux_memory(ctx))
-    yield check_disk(ctx, writing_steps())
-
-
-def writing_steps() -> Sequence[Step]:
-    """The steps that fill the disk."""
-    # Imported here: the registry knows this step too.
-    from provision.steps.registry import step_named
-
-    return tuple(map(step_named, WRITERS))
+    yield check_disk(ctx, writers)
 
 
 def _bar(ctx: Context) -> Callable[..., Finding]:
@@ -319,4 +311,7 @@ def _gb(size_bytes: int) -> str:
     return f"{size_bytes / 10**9:.1f} GB"
 
 
-HARDWARE = Step("hardware", needs=(), check=check_hardware, apply=None, about="chip, system, memory, disk")
+def hardware_step(writers: Sequence[Step]) -> Step:
+    """The step, told which steps fill the disk: their findings are the plan that must fit."""
+    check = partial(check_hardware, writers=writers)
+    return Step("hardware", needs=(), check=check, apply=None, about="chip, system, memory, disk")

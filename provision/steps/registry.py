@@ -8,7 +8,7 @@ from provision.steps.engine_files import ENGINE_FILES
 from provision.steps.engine_log import PROMPT_LOG, START_LOG
 from provision.steps.environment import ENVIRONMENT
 from provision.steps.first_image import FIRST_IMAGE
-from provision.steps.hardware import HARDWARE
+from provision.steps.hardware import hardware_step
 from provision.steps.litter import LITTER
 from provision.steps.models import MODELS
 from provision.steps.python_env import PYTHON_ENV
@@ -19,14 +19,18 @@ from provision.steps.torch import TORCH
 from provision.steps.venv_scripts import SCRIPTS
 from provision.steps.workflow import WORKFLOW
 
-STEPS: tuple[Step, ...] = (
-    HARDWARE,
-    with_looks(TOOLS, ENVIRONMENT),
+WRITERS: tuple[Step, ...] = (
     with_looks(PYTHON_ENV, SCRIPTS),
     TORCH,
     with_looks(COMFYUI, ENGINE_FILES),
     with_looks(MODELS, LITTER),
     REQUIREMENTS,
+)
+"""The steps whose fixes fill the disk."""
+STEPS: tuple[Step, ...] = (
+    hardware_step(WRITERS),
+    with_looks(TOOLS, ENVIRONMENT),
+    *WRITERS,
     WORKFLOW,
     with_looks(SERVER, START_LOG),
     with_looks(FIRST_IMAGE, PROMPT_LOG),

@@ -80,13 +80,13 @@ def context(machine: FakeMachine, tmp_path: Path, *, rehearsal: bool = False) ->
 
 
 @pytest.fixture
-def plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardware, "writing_steps", lambda: (writer(7 * GB), writer(3 * GB, "torch")))
-
-
-@pytest.fixture
-def look(tmp_path: Path, plan: None) -> Looker:
+def look(tmp_path: Path) -> Looker:
     return Looker(tmp_path)
+
+
+def plan() -> tuple[Step, ...]:
+    """Steps that would write 10 GB."""
+    return writer(7 * GB), writer(3 * GB, "torch")
 
 
 class Looker:
@@ -94,7 +94,7 @@ class Looker:
         self.tmp_path = tmp_path
 
     def __call__(self, machine: FakeMachine, *, rehearsal: bool = False) -> dict[str, Finding]:
-        found = list(hardware.check_hardware(context(machine, self.tmp_path, rehearsal=rehearsal)))
+        found = list(hardware.check_hardware(context(machine, self.tmp_path, rehearsal=rehearsal), plan()))
         assert len({finding.id for finding in found}) == len(found)
         assert all(finding.fix is not None for finding in found if finding.verdict is Verdict.BLOCKED)
         return {finding.id: finding for finding in found}
@@ -200,10 +200,10 @@ def test_less_than_the_minimum_is_blocked_with_the_way_round(look: Looker) -> No
     assert found.fix.argv == ("provision", "all", "--set", "machine.memory_gib_min=4")
 
 
-def test_the_way_round_leads_through(tmp_path: Path, plan: None) -> None:
+def test_the_way_round_leads_through(tmp_path: Path) -> None:
     ctx = context(mac(gib=4), tmp_path)
     ctx = replace(ctx, manifest=load_manifest("sdxl-turbo", ("machine.memory_gib_min=4",)))
-    found = {finding.id: finding.verdict for finding in hardware.check_hardware(ctx)}
+    found = {finding.id: finding.verdict for finding in hardware.check_hardware(ctx, plan())}
     assert found["mem-8gb"] is Verdict.WARN
 
 
@@ -325,5 +325,6 @@ def test_the_step_only_reads(look: Looker) -> None:
     machine = mac()
     look(machine)
     assert set(machine.ran) == {SYSCTL, SW_VERS, PMSET}
-    assert hardware.HARDWARE.apply is None
-    assert hardware.HARDWARE.needs == ()
+    step = hardware.hardware_step(plan())
+    assert step.apply is None
+    assert step.needs == ()
