@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
 from provision.backends.backend import Backend, RemoteFile, nothing_missing
-from provision.backends.follower import Syncer
+from provision.backends.follower import Follower, Syncer
 from provision.backends.lane import run_lane
 from provision.backends.pace import Ramp
 from provision.backends.part import keep_state, known_etag, known_ranges, make_plain
@@ -65,6 +65,7 @@ class _Supervisor:
         done = known_ranges(part)
         self.transfer = Transfer(ctx, file, part, SETTINGS, done=done, ranges=ranges)
         self.transfer.etag, self.transfer.etag_host = known_etag(part)
+        self.follower = Follower(part, file.size, self.transfer.prefix)
         self.syncer = Syncer(part)
         now = ctx.machine.clock()
         self.ramp = Ramp(
@@ -91,7 +92,7 @@ class _Supervisor:
             return self._digest()
         finally:
             self._end_lanes()
-            self.transfer.follower.stop()
+            self.follower.stop()
             self.syncer.stop()
             self._save()
             self._tell()
@@ -104,7 +105,7 @@ class _Supervisor:
             raise unusable(self.part, error) from error
         self._save()
         self._tell()
-        self.transfer.follower.start()
+        self.follower.start()
         self.syncer.start()
 
     def _start_lanes(self) -> None:
@@ -169,11 +170,11 @@ class _Supervisor:
 
     def _digest(self) -> str:
         """The hash, waited for; the rest of it is told as `verifying`."""
-        while not wait((self.transfer.follower.digest,), timeout=SAID_EVERY_S).done:
+        while not wait((self.follower.digest,), timeout=SAID_EVERY_S).done:
             self.ctx.machine.check_interrupted()
-            self.ctx.progress(f"verifying {self.file.name}", self.transfer.follower.hashed_bytes, self.file.size)
+            self.ctx.progress(f"verifying {self.file.name}", self.follower.hashed_bytes, self.file.size)
         try:
-            return self.transfer.follower.digest.result()
+            return self.follower.digest.result()
         except OSError as error:
             raise unusable(self.part, error) from error
 

@@ -25,8 +25,6 @@ from provision.backends.wire import Answer, Line
 from provision.errors import DownloadError
 from provision.home import unusable
 
-LEAD_WAIT_S = 0.002
-
 
 def run_lane(transfer: Transfer) -> Setback | None:
     """Bring claims until none is left for this connection, or something comes between.
@@ -153,8 +151,6 @@ def _receive(transfer: Transfer, answer: Answer, claim: Claim, sink: _Sink) -> S
             sink.write(transfer, claim, sink.view[claim.at - at : count])
         at += count
         transfer.over.wait(transfer.bucket.take(count))
-        while transfer.leads() and not transfer.over.wait(LEAD_WAIT_S):
-            pass
         heard = clock()
     return None
 

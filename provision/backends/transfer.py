@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.backends.backend import RemoteFile
-from provision.backends.follower import Follower
 from provision.backends.pace import Bucket
 from provision.backends.patience import STALL_TIMEOUT_S
 from provision.backends.remote import locate
@@ -24,7 +23,7 @@ class Settings:
     segment costs requests, a larger one lets the hash wait."""
 
     segment_bytes: int = 16 << 20
-    buffer_bytes: int = 256 << 10
+    buffer_bytes: int = 512 << 10
     stall_s: float = STALL_TIMEOUT_S
     first: int = 2
     most: int = 8
@@ -33,8 +32,6 @@ class Settings:
     save_s: float = 0.25
     race_s: float = 0.3
     """A segment that will take longer than this is shared with a connection that has nothing to do."""
-    lead_bytes: int = 32 << 20
-    """How far the bytes may run ahead of their hash: it needs a processor of its own, and finds them in its cache."""
     least_bytes: int = 256 << 10
     """What is left of a segment is not halved below this, but taken over whole."""
 
@@ -60,8 +57,6 @@ class Transfer:
         self.ranges = ranges
         """Whether parts are asked for; else the whole, over one connection."""
         self.segments = Segments(file.size, settings.segment_bytes if ranges else file.size, done)
-        self.follower = Follower(part, file.size, self.prefix)
-        self._begun_bytes = self.segments.prefix
         self.dialer = Dialer(ctx.machine.environ)
         self.bucket = Bucket(ctx.options.limit_rate, ctx.machine.clock)
         self.over = threading.Event()
@@ -106,11 +101,6 @@ class Transfer:
         """How much is here without a gap."""
         with self._turn:
             return self.segments.prefix
-
-    def leads(self) -> bool:
-        """Whether the hash cannot keep up. What a former run left it reads while new bytes come."""
-        hashed = self.follower.hashed_bytes
-        return hashed >= self._begun_bytes and self.prefix() - hashed > self.settings.lead_bytes
 
     def done(self) -> tuple[Span, ...]:
         """What is here."""

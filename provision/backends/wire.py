@@ -13,6 +13,7 @@ import ssl
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
@@ -27,7 +28,8 @@ FIRST_TRY_S = 1.0
 """An address that has not answered after so long gets its turn again after the others: IPv6 may lead nowhere."""
 TICK_S = 0.2
 """How long a read waits at most before the reader looks around."""
-HEAD_BYTES = 1 << 16
+FIRST_READ_BYTES = 1 << 16
+"""How much is read at first; then as much as comes within a tick, so that slow bytes are not held back."""
 
 
 class Fields(dict[str, str]):
@@ -190,6 +192,7 @@ class Answer:
         self.url = address.url
         self._response = response
         self._socket = connected
+        self._at_once = FIRST_READ_BYTES
         self._left = response.length  # None: until the connection ends, or in chunks
         self._read: Callable[[memoryview], int] | None = None
 
@@ -213,14 +216,17 @@ class Answer:
         if self._left == 0:
             raise EOFError
         if self._left is None:
-            return self._piece(view)
-        view = view[: self._left]
+            return self._piece(view[:FIRST_READ_BYTES])
+        view = view[: min(self._left, self._at_once)]
         if self._read is None:
             # What came with the head lies in the response's own buffer; the rest is read past it.
-            count = self._piece(view[:HEAD_BYTES])
+            count = self._piece(view)
             self._read = straight(self._socket)
         else:
+            began = time.monotonic()
             count = self._read(view)
+            slow = time.monotonic() - began > TICK_S / 2
+            self._at_once = max(FIRST_READ_BYTES, self._at_once // 2 if slow else 2 * len(view))
         self._left -= count
         if self._left == 0:
             self._response.close()
