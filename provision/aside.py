@@ -10,6 +10,13 @@ from provision.step import Context
 
 def move_aside(ctx: Context, path: Path) -> Path:
     """Move a file or a folder into `moved-aside/` and say where it is now. Raises HomeError, DiskFull."""
+    place = make_way(ctx, path)
+    ctx.note(f"{ctx.home.shown(path)} is now {ctx.home.shown(place)}.")
+    return place
+
+
+def make_way(ctx: Context, path: Path) -> Path:
+    """Move a file or a folder into `moved-aside/`; the caller says so. Raises HomeError, DiskFull."""
     folder, count = ctx.home.aside, 0
     name = f"{path.name}.{int(ctx.machine.now())}"
     place = folder / name
@@ -21,5 +28,4 @@ def move_aside(ctx: Context, path: Path) -> Path:
         path.rename(place)
     except OSError as error:
         raise unusable(path, error) from error
-    ctx.note(f"{ctx.home.shown(path)} is now {ctx.home.shown(place)}.")
     return place

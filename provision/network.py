@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from provision.backends.endpoints import endpoints_of
+from provision.backends.web import is_loopback
 from provision.finding import Finding, Fix, blocked, ok, warn
 from provision.misplaced import misplaced
 from provision.packages import installed_versions
@@ -17,7 +18,6 @@ from provision.step import Context
 from provision.wanted import wanted_files
 
 DEADLINE_S = 5.0
-LOOPBACK_ADDRESSES = ("http://127.", "http://localhost", "http://[::1]", "https://127.", "https://localhost")
 DEFAULT_INDEX = "https://pypi.org/simple"
 
 
@@ -60,7 +60,7 @@ def unreachable_because(url: str) -> str | None:
     import requests
 
     with requests.Session() as session:
-        session.trust_env = not url.startswith(LOOPBACK_ADDRESSES)
+        session.trust_env = not is_loopback(url)
         try:
             session.head(url, timeout=DEADLINE_S, allow_redirects=False).close()
         except requests.exceptions.SSLError as error:

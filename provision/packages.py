@@ -90,6 +90,12 @@ def site_packages(venv: Path) -> Path | None:
     return next(iter(sorted(venv.glob("lib/python3*/site-packages"))), None)
 
 
+def target_python(ctx: Context) -> str:
+    """The target Python's `3.12`, from the environment's folder; the manifest's where there is none yet."""
+    folder = site_packages(ctx.home.venv)
+    return folder.parent.name.removeprefix("python") if folder else ctx.manifest.python.version
+
+
 def installed_versions(venv: Path) -> dict[str, str]:
     """Installed packages, normalised name -> version, from their `*.dist-info` folder names."""
     folder = site_packages(venv)

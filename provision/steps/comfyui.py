@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from provision import git_checkout as git
+from provision.aside import make_way
 from provision.errors import GitError
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
 from provision.step import Context, Step
@@ -124,7 +125,7 @@ def _bring(ctx: Context) -> None:
     state = git.read_state(folder)
     ours = _unfinished(ctx) or not _has_sources(folder)
     if (folder / ".git").exists() and state.head is None and not ours:
-        _move_aside(ctx, folder / ".git")
+        ctx.note(f"The broken .git was moved to {make_way(ctx, folder / '.git')}.")
     commit = git.fetch(folder, comfy.url, revision, _on_progress(ctx))
     ctx.machine.check_interrupted()
     if state.head is not None and state.modified and not ours:
@@ -167,13 +168,6 @@ def _unfinished(ctx: Context) -> bool:
 def _has_sources(folder: Path) -> bool:
     """Whether the folder holds more than the models folder that a download may have made and an empty repository."""
     return folder.is_dir() and any(entry.name not in (".git", "models") for entry in folder.iterdir())
-
-
-def _move_aside(ctx: Context, path: Path) -> None:
-    place = ctx.home.aside / f"{path.name.lstrip('.')}-{int(ctx.machine.now())}"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    path.rename(place)
-    ctx.note(f"The broken {path.name} was moved to {place}.")
 
 
 def _remove_locks(ctx: Context) -> None:

@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 
 from provision import packages
@@ -159,7 +158,7 @@ def apply_first_image(ctx: Context, finding: Finding) -> None:
     receipt: dict[str, JSON] = {
         **facts,
         "sha256": hashlib.sha256(first.png).hexdigest(),
-        "when": datetime.fromtimestamp(ctx.machine.now()).astimezone().isoformat(timespec="seconds"),
+        "when": ctx.machine.timestamp(),
         "seconds_first": round(first.seconds, 3),
         "seconds_warm": round(warm.seconds, 3),
         "seeds": [first.seed, warm.seed],

@@ -242,6 +242,8 @@ def _to_fetch(ctx: Context, wanted: Wanted, id: str, says: str, *, here: int = 0
     """A finding whose fix brings the file anew, with what that will move."""
     facts: dict[str, JSON] = {"sha256": wanted.sha256} if wanted.sha256 else {}
     aside = "" if id == "ckpt-missing" else " What stands there is kept aside."
+    if id == "ckpt-truncated" and here:
+        aside = " It goes on from where what stands there ends."
     sought = wanted.sought
     copies = find_copies(ctx, sought) if sought else []
     if sought and copies:

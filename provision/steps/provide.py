@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
+from provision.aside import make_way
 from provision.awake import kept_awake
 from provision.backends.backend import RemoteFile
 from provision.backends.delivery import bring_proven, header_of, put_in_place, sha256_of
@@ -52,7 +52,8 @@ def provide(ctx: Context, wanted: Wanted, *, go_on: bool) -> None:
     """Bring, prove, make way, put in place. Until the new file is proven the old one stays where it is."""
     brought = _bring(ctx, wanted, go_on=go_on)
     if wanted.place.is_symlink() or wanted.place.exists():
-        _move_aside(ctx, wanted.place)
+        aside = make_way(ctx, wanted.place)
+        ctx.note(f"What stood at {ctx.home.shown(wanted.place)} is now {ctx.home.shown(aside)}.")
     _place(ctx, wanted, brought)
     keep_receipt(ctx, replace(wanted, size=brought.size, sha256=brought.sha256), brought.sha256)
 
@@ -147,13 +148,3 @@ def _go_on_with(ctx: Context, wanted: Wanted, offered: RemoteFile) -> None:
     if right:
         ctx.note(f"{place.name} ended too early; it is gone on with from byte {bytes_here(place):,}.")
         adopt(part_of(ctx.home, offered.sha256), place)
-
-
-def _move_aside(ctx: Context, place: Path) -> None:
-    ctx.home.aside.mkdir(parents=True, exist_ok=True)
-    stamp = datetime.fromtimestamp(ctx.machine.now(), UTC).strftime("%Y%m%d-%H%M%S")
-    aside, count = ctx.home.aside / f"{place.stem}.{stamp}{place.suffix}", 1
-    while aside.is_symlink() or aside.exists():
-        aside, count = aside.with_name(f"{place.stem}.{stamp}-{count}{place.suffix}"), count + 1
-    place.rename(aside)
-    ctx.note(f"What stood at {ctx.home.shown(place)} is now {ctx.home.shown(aside)}.")

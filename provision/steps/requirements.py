@@ -32,7 +32,7 @@ def check_requirements(ctx: Context) -> Iterable[Finding]:
         yield _missing(ctx, "ComfyUI's packages follow when ComfyUI is here.", everything=True)
         return
     versions = packages.installed_versions(ctx.home.venv)
-    unmet = packages.unmet(packages.asked_packages(asked), versions, target_python(ctx))
+    unmet = packages.unmet(packages.asked_packages(asked), versions, packages.target_python(ctx))
     if unmet:
         yield _unmet_finding(ctx, unmet, everything=len(versions) < 10)
         return
@@ -71,12 +71,6 @@ def _missing(ctx: Context, says: str, *, everything: bool, id: str = "req-missin
     )  # fmt: skip
 
 
-def target_python(ctx: Context) -> str:
-    """The target Python's `3.12`, from the environment's folder; the manifest's where there is none yet."""
-    folder = packages.site_packages(ctx.home.venv)
-    return folder.parent.name.removeprefix("python") if folder else ctx.manifest.python.version
-
-
 def proof_facts(ctx: Context) -> dict[str, JSON]:
     """What the proof of the imports depends on: revision, requirements, every installed version."""
     versions = packages.installed_versions(ctx.home.venv)
@@ -85,7 +79,7 @@ def proof_facts(ctx: Context) -> dict[str, JSON]:
         "commit": ctx.receipts.read("comfyui").get("commit"),
         "requirements": _digest(ctx.home.comfyui / "requirements.txt"),
         "packages": hashlib.sha256(listing.encode()).hexdigest(),
-        "python": target_python(ctx),
+        "python": packages.target_python(ctx),
     }
 
 

@@ -296,13 +296,11 @@ def read_pages(index: str, names: Iterable[str]) -> tuple[dict[str, list[wheels.
 
 def target_tags(ctx: Context) -> frozenset[str]:
     """The wheel tags of the target Python on this machine."""
-    folder = packages.site_packages(ctx.home.venv)
-    python = folder.parent.name.removeprefix("python") if folder else ctx.manifest.python.version
     macos = None
     if ctx.machine.system == "Darwin":
         version = parse_sw_vers(ctx.machine.run(["/usr/bin/sw_vers"], timeout_s=10).out).version
         macos = (version[0], version[1] if len(version) > 1 else 0)
-    return wheels.target_tags(python, macos, "arm64" if macos else ctx.machine.arch)
+    return wheels.target_tags(packages.target_python(ctx), macos, "arm64" if macos else ctx.machine.arch)
 
 
 def _has_cuda(ctx: Context) -> bool:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +45,6 @@ from tests.small_model import (
     Brisk,
     Heard,
     is_one_sentence_with_hint,
-    make_small_repo,
     remote_file,
     small_context,
 )
@@ -66,28 +65,6 @@ model = ModelRepo(file.repo, file.revision, dict.fromkeys((FILE, TWIN), (file.si
 ctx = small_context(root, model, file.endpoint, backend=backend)
 bring(ctx, file, open_part(ctx.machine, ctx.home, file))
 """
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelRepo]:
-    folder = tmp_path_factory.mktemp("world")
-    return folder / "hub", make_small_repo(folder)
-
-
-@pytest.fixture
-def hub(world: tuple[Path, ModelRepo]) -> Iterator[Hub]:
-    with Hub(world[0]) as running:
-        yield running
-
-
-@pytest.fixture
-def model(world: tuple[Path, ModelRepo]) -> ModelRepo:
-    return world[1]
-
-
-@pytest.fixture
-def heard() -> Heard:
-    return Heard()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,24 +16,7 @@ from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
 from provision.safetensors import parse_safetensors_header
 from provision.step import Context
-from tests.small_model import FILE, REPO, TOKEN, Brisk, Heard, is_one_sentence_with_hint, make_small_repo, small_context
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelRepo]:
-    folder = tmp_path_factory.mktemp("world")
-    return folder / "hub", make_small_repo(folder)
-
-
-@pytest.fixture
-def hub(world: tuple[Path, ModelRepo]) -> Iterator[Hub]:
-    with Hub(world[0]) as running:
-        yield running
-
-
-@pytest.fixture
-def model(world: tuple[Path, ModelRepo]) -> ModelRepo:
-    return world[1]
+from tests.small_model import FILE, REPO, TOKEN, Brisk, Heard, is_one_sentence_with_hint, small_context
 
 
 @pytest.fixture

@@ -23,24 +23,7 @@ from provision.rehearsal.faults import Fault
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
 from provision.step import Context
-from tests.small_model import Brisk, is_one_sentence_with_hint, make_small_repo, remote_file, small_context
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelRepo]:
-    folder = tmp_path_factory.mktemp("world")
-    return folder / "hub", make_small_repo(folder)
-
-
-@pytest.fixture
-def hub(world: tuple[Path, ModelRepo]) -> Iterator[Hub]:
-    with Hub(world[0]) as running:
-        yield running
-
-
-@pytest.fixture
-def model(world: tuple[Path, ModelRepo]) -> ModelRepo:
-    return world[1]
+from tests.small_model import Brisk, is_one_sentence_with_hint, remote_file, small_context
 
 
 @pytest.fixture
