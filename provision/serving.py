@@ -115,7 +115,7 @@ def image_wishes(overrides: Sequence[str], steps: int | None, size: str | None) 
 
 def generate(at: Session, prompt: str, output: Path | None, seed: int | None) -> bool:
     """One picture from the running server, which is started when it is down."""
-    from provision.steps.first_image import check_ready, make_image
+    from provision.steps.first_image import check_ready, make_image, write_bytes
 
     if not _bring_up(at, quiet=True):
         return False
@@ -123,8 +123,7 @@ def generate(at: Session, prompt: str, output: Path | None, seed: int | None) ->
     check_ready(ctx)
     made = make_image(ctx, replace(ctx.manifest.first_image, prompt=prompt), prompt, seed)
     target = output or free_name(at.ctx.home, prompt)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(made.png)
+    write_bytes(target, made.png)
     at.console.picture(made.png)
     at.console.record(success(path=str(target), seed=made.seed, seconds=made.seconds, judgement=made.judgement.says))
     at.console.data(f"{target}  (seed {made.seed}, {views.time_text(made.seconds)}; {made.judgement.says})")

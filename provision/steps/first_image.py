@@ -249,6 +249,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write a file beside its place, then rename. Raises HomeError, DiskFull."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         aside.write_bytes(data)
         aside.replace(path)
     except OSError as error:

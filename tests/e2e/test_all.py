@@ -107,6 +107,10 @@ def test_what_a_person_reads(tool: Tool) -> None:
     assert up.returncode == 0, up.stderr
     assert (tool.home.parent / "o.png").read_bytes().startswith(b"\x89PNG")
     assert "seed 5" in up.stdout
+    nowhere = tool.text("generate", "a fox", "-o", "/proc/o.png")
+    assert nowhere.returncode == 1  # a place that cannot be written is the person's, not our bug
+    assert "bug" not in nowhere.stderr
+    assert "cannot be used" in nowhere.stderr
     assert tool.text("status").returncode == 0
     assert "Starting server" in tool.text("logs").stdout
     assert tool.text("doctor").returncode == 0
