@@ -209,7 +209,8 @@ def chosen(only: list[str], *, limited: bool) -> list[Runner]:
 def measure(it: Served, hub: str, to: Path, runners: list[Runner], rounds: int) -> dict[str, Result]:
     results = {runner.name: Result() for runner in runners if rounds}
     for number in range(rounds):
-        for runner in runners:
+        turned = number % len(runners) if runners else 0  # nobody is always the first
+        for runner in runners[turned:] + runners[:turned]:
             result = results[runner.name]
             if result.error:
                 continue

@@ -11,21 +11,32 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
-from provision.backends.patience import Carry
+from provision.backends.backend import RemoteFile
+from provision.backends.part import bytes_here
+from provision.backends.patience import Carry, Setback, keep_going
+from provision.step import Context
 
 PIECE_BYTES = 1 << 19
 IDLE_S = 0.005
 SYNC_EVERY_S = 1.5
+SAID_EVERY_S = 0.1
+STUCK_S = 2.0
+"""A hash that follows the wrong file, as a program may begin another, comes no further: after so long it is left."""
 
 
 class Follower:
-    """Hashes a file of `size` bytes as far as `prefix()` says that it is here, from `start` to `stop`."""
+    """Hashes a file of `size` bytes while it grows, from `start` to `stop`.
 
-    def __init__(self, path: Path, size: int, prefix: Callable[[], int]) -> None:
+    `path` is asked until it names a file that is there. `prefix` says how much of it is here; without one, it is all
+    that the file holds.
+    """
+
+    def __init__(self, path: Callable[[], Path], size: int, prefix: Callable[[], int] | None = None) -> None:
         self.hashed_bytes = 0
         self.digest: Future[str] = Future()
         """The hash, in hex, when all of it is here; or the OSError that ended it."""
@@ -42,13 +53,29 @@ class Follower:
         self._over.set()
         self._thread.join()
 
+    def wait(self, ctx: Context, name: str, *, patience_s: float = float("inf")) -> str:
+        """The hash of a file that is here by now; the rest of the reading is told as `verifying`.
+
+        "" when it came no further for `patience_s`. Raises OSError or Interrupted.
+        """
+        before, since = -1, ctx.machine.clock()
+        while not wait((self.digest,), timeout=SAID_EVERY_S).done:
+            ctx.machine.check_interrupted()
+            ctx.progress(f"verifying {name}", self.hashed_bytes, self._size)
+            if self.hashed_bytes != before:
+                before, since = self.hashed_bytes, ctx.machine.clock()
+            elif ctx.machine.clock() - since > patience_s:
+                return ""
+        return self.digest.result()
+
     def _run(self) -> None:
         with Carry(self.digest):
             digest, view = hashlib.sha256(), memoryview(bytearray(PIECE_BYTES))
-            with self._path.open("rb", buffering=0) as stream:
+            with self._opened() as stream:
                 while self.hashed_bytes < self._size and not self._over.is_set():
-                    ready = min(PIECE_BYTES, self._prefix() - self.hashed_bytes)
-                    if ready <= 0:
+                    here = self._prefix() if self._prefix else os.fstat(stream.fileno()).st_size
+                    ready = min(PIECE_BYTES, here - self.hashed_bytes)
+                    if ready < min(PIECE_BYTES, self._size - self.hashed_bytes):  # many small reads would cost more
                         self._over.wait(IDLE_S)
                         continue
                     count = stream.readinto(view[:ready])
@@ -59,12 +86,49 @@ class Follower:
             if self.hashed_bytes == self._size:
                 self.digest.set_result(digest.hexdigest())
 
+    def _opened(self) -> FileIO:
+        """The file, as soon as there is one; it is followed even when it gets another name."""
+        while True:
+            try:
+                return self._path().open("rb", buffering=0)
+            except FileNotFoundError:
+                if self._over.wait(10 * IDLE_S):
+                    raise
+
+
+def keep_going_and_hash(
+    ctx: Context,
+    file: RemoteFile,
+    part: Path,
+    attempt: Callable[[], Setback | None],
+    *,
+    written: Callable[[], Path] | None = None,
+) -> str:
+    """Bring a part as `keep_going` does, and hash it while a program or library writes it.
+
+    `written` names the file that grows, where that is not the part. Returns the sha256 when it is the one wanted,
+    else "": a part that was begun anew behind the hash has to be read again. Raises as `keep_going`.
+    """
+    grows = written or (lambda: part)
+    follower, syncer = Follower(grows, file.size), Syncer(grows)
+    follower.start()
+    syncer.start()
+    try:
+        keep_going(ctx, file, part, attempt)
+        with suppress(OSError):
+            if bytes_here(part) == file.size and follower.wait(ctx, file.name, patience_s=STUCK_S) == file.sha256:
+                return file.sha256
+        return ""
+    finally:
+        follower.stop()
+        syncer.stop()
+
 
 class Syncer:
     """Lets the disk take what was written from time to time: the last fsync has less to wait for, and what was noted
     as here survives a loss of power better."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Callable[[], Path]) -> None:
         self._path = path
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
@@ -78,6 +142,6 @@ class Syncer:
         self._over.set()
 
     def _run(self) -> None:
-        with suppress(OSError), self._path.open("rb") as stream:  # whoever writes meets the error too
-            while not self._over.wait(SYNC_EVERY_S):
+        while not self._over.wait(SYNC_EVERY_S):
+            with suppress(OSError), self._path().open("rb") as stream:  # whoever writes meets the error too
                 os.fsync(stream.fileno())

@@ -15,8 +15,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from provision.backends.backend import Backend, RemoteFile
+from provision.backends.follower import keep_going_and_hash
 from provision.backends.part import bytes_here, disk_trouble, lfs_folder, lfs_pieces, take_over
-from provision.backends.patience import STALL_TIMEOUT_S, Setback, keep_going, watched
+from provision.backends.patience import STALL_TIMEOUT_S, Setback, watched
 from provision.backends.remote import token_for
 from provision.backends.web import host_of, is_loopback
 from provision.errors import CommandMissing, DownloadError, HubRefused, NetworkError, WrongFile
@@ -41,14 +42,13 @@ def missing_git_lfs(ctx: Context) -> Finding | None:
 
 
 def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> str:
-    """Bring `part` to its size. Raises as `Backend.fetch`."""
+    """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
     git = ctx.machine.which("git")
     if git is None or ctx.machine.which("git-lfs") is None:
         raise CommandMissing(
             "git-lfs is not on this machine.", hint="brew install git-lfs, or: provision all --backend http"
         )
-    keep_going(ctx, file, part, lambda: _attempt(ctx, git, file, part))
-    return ""
+    return keep_going_and_hash(ctx, file, part, lambda: _attempt(ctx, git, file, part), written=lambda: _growing(part))
 
 
 GIT_LFS = Backend("git-lfs", missing_git_lfs, fetch_git_lfs)
@@ -80,6 +80,11 @@ def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback |
     finally:
         take_over(part)
     return None if ran.ok else _setback(ran, file, part)
+
+
+def _growing(part: Path) -> Path:
+    """The file that git-lfs writes."""
+    return max(lfs_pieces(part), key=bytes_here, default=part)
 
 
 def _fetch_words(file: RemoteFile, store: Path) -> tuple[str, ...]:

@@ -65,8 +65,8 @@ class _Supervisor:
         done = known_ranges(part)
         self.transfer = Transfer(ctx, file, part, SETTINGS, done=done, ranges=ranges)
         self.transfer.etag, self.transfer.etag_host = known_etag(part)
-        self.follower = Follower(part, file.size, self.transfer.prefix)
-        self.syncer = Syncer(part)
+        self.follower = Follower(lambda: part, file.size, self.transfer.prefix)
+        self.syncer = Syncer(lambda: part)
         now = ctx.machine.clock()
         self.ramp = Ramp(
             first=SETTINGS.first, most=SETTINGS.most, fixed=ctx.options.connections, window_s=SETTINGS.window_s, now=now
@@ -169,12 +169,9 @@ class _Supervisor:
             thread.join(ENDING_S / len(self.lanes))
 
     def _digest(self) -> str:
-        """The hash, waited for; the rest of it is told as `verifying`."""
-        while not wait((self.follower.digest,), timeout=SAID_EVERY_S).done:
-            self.ctx.machine.check_interrupted()
-            self.ctx.progress(f"verifying {self.file.name}", self.follower.hashed_bytes, self.file.size)
+        """The hash, waited for. Raises HomeError or Interrupted."""
         try:
-            return self.follower.digest.result()
+            return self.follower.wait(self.ctx, self.file.name)
         except OSError as error:
             raise unusable(self.part, error) from error
 

@@ -17,8 +17,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from provision.backends.backend import Backend, RemoteFile, nothing_missing
+from provision.backends.follower import keep_going_and_hash
 from provision.backends.part import hub_folder
-from provision.backends.patience import Setback, keep_going, until_interrupted
+from provision.backends.patience import Setback, until_interrupted
 from provision.backends.remote import locate, token_for
 from provision.backends.web import Address, host_of
 from provision.errors import DownloadError, HubRefused, NetworkError
@@ -26,8 +27,8 @@ from provision.home import unusable
 from provision.machine import Machine
 from provision.step import Context
 
-CHUNK_BYTES = 1 << 16
-"""Its own 10 MiB make it more than twice as slow, and its memory larger."""
+CHUNK_BYTES = None
+"""As it comes from the connection, 64 KiB at most: its own 10 MiB make it twice as slow, and its memory larger."""
 TIMEOUT_S = 30
 WAITED_OUT = frozenset({408, 429})
 """Statuses that it asks again about by itself, five times, waiting as it is told."""
@@ -39,13 +40,12 @@ NEEDED_PARAMETERS = frozenset(
 
 
 def fetch_hub(ctx: Context, file: RemoteFile, part: Path) -> str:
-    """Bring `part` to its size. Raises as `Backend.fetch`."""
+    """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
 
     def attempt() -> Setback | None:
         return until_interrupted(ctx.machine, lambda: _attempt(ctx, file, part))
 
-    keep_going(ctx, file, part, attempt)
-    return ""
+    return keep_going_and_hash(ctx, file, part, attempt)
 
 
 HUB = Backend("hf", nothing_missing, fetch_hub)
@@ -99,7 +99,7 @@ def _settle(file: RemoteFile) -> None:
     from huggingface_hub import constants
 
     constants.HF_HUB_OFFLINE = False
-    constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
+    constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES  # type: ignore[assignment]
     constants.HF_HUB_DOWNLOAD_TIMEOUT = TIMEOUT_S
     constants.HF_HUB_DISABLE_UPDATE_CHECK = True
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings would go to the terminal

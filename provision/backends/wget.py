@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 
 from provision.backends.backend import Backend, RemoteFile
+from provision.backends.follower import keep_going_and_hash
 from provision.backends.part import bytes_here, disk_trouble, wget_folder
-from provision.backends.patience import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Setback, keep_going, watched
+from provision.backends.patience import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Setback, watched
 from provision.backends.remote import locate
 from provision.backends.web import Address, host_of, is_loopback
 from provision.errors import CommandFailed, CommandMissing, DownloadError, HubRefused, NetworkError, ProvisionError
@@ -45,12 +46,11 @@ def missing_wget(ctx: Context) -> Finding | None:
 
 
 def fetch_wget(ctx: Context, file: RemoteFile, part: Path) -> str:
-    """Bring `part` to its size. Raises as `Backend.fetch`."""
+    """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
     wget = ctx.machine.which("wget")
     if wget is None:
         raise CommandMissing("wget is not on this machine.", hint="brew install wget, or: provision all --backend http")
-    keep_going(ctx, file, part, lambda: _attempt(ctx, wget, file, part))
-    return ""
+    return keep_going_and_hash(ctx, file, part, lambda: _attempt(ctx, wget, file, part))
 
 
 WGET = Backend("wget", missing_wget, fetch_wget)

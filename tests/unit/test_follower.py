@@ -1,0 +1,94 @@
+"""The hash that follows a file while a program writes it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from provision.backends import follower as follower_file
+from provision.backends.backend import Backend
+from provision.backends.follower import Follower, keep_going_and_hash
+from provision.backends.part import bytes_here, open_part
+from provision.backends.patience import Setback
+from provision.backends.registry import BACKENDS
+from provision.errors import DownloadError
+from provision.rehearsal.hub import Hub
+from provision.rehearsal.model_repo import ModelRepo
+from provision.step import Context
+from tests.small_model import FILE, Heard, remote_file, small_context
+
+
+@pytest.fixture
+def ctx(tmp_path: Path, hub: Hub, model: ModelRepo, heard: Heard) -> Context:
+    return small_context(tmp_path, model, hub.url, emit=heard)
+
+
+@pytest.fixture
+def whole(world: tuple[Path, ModelRepo]) -> bytes:
+    return (world[0].parent / "weights" / FILE).read_bytes()
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+def test_every_backend_hashes_what_it_brings(backend: Backend, ctx: Context, hub: Hub, model: ModelRepo) -> None:
+    file = remote_file(hub, model)
+    part = open_part(ctx.machine, ctx.home, file)
+    assert backend.fetch(ctx, file, part) == file.sha256 == hashlib.sha256(part.read_bytes()).hexdigest()
+
+
+def test_what_was_here_before_is_hashed_too(ctx: Context, hub: Hub, model: ModelRepo, whole: bytes) -> None:
+    file = remote_file(hub, model)
+    part = open_part(ctx.machine, ctx.home, file)
+    part.write_bytes(whole[: file.size // 2])
+
+    def attempt() -> Setback | None:
+        with part.open("ab") as stream:
+            stream.write(whole[file.size // 2 :])
+        return None
+
+    assert keep_going_and_hash(ctx, file, part, attempt) == file.sha256
+
+
+def test_a_part_begun_anew_behind_the_hash_is_not_taken_for_proven(
+    ctx: Context, hub: Hub, model: ModelRepo, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower_file, "STUCK_S", 0.2)
+    file = remote_file(hub, model)
+    part = open_part(ctx.machine, ctx.home, file)
+    part.write_bytes(whole[:512] + b"of another file")
+
+    def attempt() -> Setback | None:
+        aside = part.with_suffix(".new")  # another file in its place: the hash goes on with the old one
+        aside.write_bytes(whole)
+        aside.replace(part)
+        return None
+
+    assert keep_going_and_hash(ctx, file, part, attempt) == ""
+    assert bytes_here(part) == file.size
+
+
+def test_an_error_ends_the_hash_with_it(ctx: Context, hub: Hub, model: ModelRepo) -> None:
+    file = remote_file(hub, model)
+    part = open_part(ctx.machine, ctx.home, file)
+
+    def attempt() -> Setback | None:
+        raise DownloadError("No.", hint="again")
+
+    with pytest.raises(DownloadError):
+        keep_going_and_hash(ctx, file, part, attempt)
+
+
+def test_a_file_is_followed_when_it_gets_another_name(tmp_path: Path, ctx: Context) -> None:
+    first, second = tmp_path / "incomplete", tmp_path / "complete"
+    first.write_bytes(b"a" * 1000)
+    follower = Follower(lambda: first, 3000)
+    follower.start()
+    with first.open("ab") as stream:
+        stream.write(b"b" * 1000)
+        first.rename(second)
+        stream.write(b"c" * 1000)
+    try:
+        assert follower.wait(ctx, "it") == hashlib.sha256(b"a" * 1000 + b"b" * 1000 + b"c" * 1000).hexdigest()
+    finally:
+        follower.stop()
