@@ -107,12 +107,11 @@ def keep_going_and_hash(
     """Bring a part as `keep_going` does, and hash it while a program or library writes it.
 
     `written` names the file that grows, where that is not the part. Returns the sha256 when it is the one wanted,
-    else "": a part that was begun anew behind the hash has to be read again. Raises as `keep_going`.
+    else "": a part that was begun anew behind the hash has to be read again. The disk is left alone meanwhile: an
+    fsync now and then held the programs up by more than it saved in the end. Raises as `keep_going`.
     """
-    grows = written or (lambda: part)
-    follower, syncer = Follower(grows, file.size), Syncer(grows)
+    follower = Follower(written or (lambda: part), file.size)
     follower.start()
-    syncer.start()
     try:
         keep_going(ctx, file, part, attempt)
         with suppress(OSError):
@@ -121,14 +120,13 @@ def keep_going_and_hash(
         return ""
     finally:
         follower.stop()
-        syncer.stop()
 
 
 class Syncer:
     """Lets the disk take what was written from time to time: the last fsync has less to wait for, and what was noted
     as here survives a loss of power better."""
 
-    def __init__(self, path: Callable[[], Path]) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
@@ -142,6 +140,6 @@ class Syncer:
         self._over.set()
 
     def _run(self) -> None:
-        while not self._over.wait(SYNC_EVERY_S):
-            with suppress(OSError), self._path().open("rb") as stream:  # whoever writes meets the error too
+        with suppress(OSError), self._path.open("rb") as stream:  # whoever writes meets the error too
+            while not self._over.wait(SYNC_EVERY_S):
                 os.fsync(stream.fileno())

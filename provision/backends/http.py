@@ -66,7 +66,7 @@ class _Supervisor:
         self.transfer = Transfer(ctx, file, part, SETTINGS, done=done, ranges=ranges)
         self.transfer.etag, self.transfer.etag_host = known_etag(part)
         self.follower = Follower(lambda: part, file.size, self.transfer.prefix)
-        self.syncer = Syncer(lambda: part)
+        self.syncer = Syncer(part)
         now = ctx.machine.clock()
         self.ramp = Ramp(
             first=SETTINGS.first, most=SETTINGS.most, fixed=ctx.options.connections, window_s=SETTINGS.window_s, now=now
