@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import re
 import shutil
+import signal
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -17,10 +18,10 @@ from urllib.parse import quote
 from provision.backends.backend import Backend, RemoteFile
 from provision.backends.follower import keep_going_and_hash
 from provision.backends.part import bytes_here, disk_trouble, lfs_folder, lfs_pieces, take_over
-from provision.backends.patience import STALL_TIMEOUT_S, Setback, watched
+from provision.backends.patience import IDLE_S, STALL_TIMEOUT_S, Setback, watched
 from provision.backends.remote import token_for
 from provision.backends.web import host_of, is_loopback
-from provision.errors import CommandMissing, DownloadError, HubRefused, NetworkError, WrongFile
+from provision.errors import CommandMissing, DownloadError, HubRefused, NetworkError, ProvisionError, WrongFile
 from provision.finding import Finding, Fix, fixable
 from provision.home import unusable
 from provision.machine import Ran
@@ -28,6 +29,8 @@ from provision.step import Context
 
 NO_TRAFFIC = re.compile(r"(?:error|http|status|response)\D{0,20}\b509\b")
 """The hub's status for it; the digits alone also stand in hashes and ports."""
+ANOTHER_OBJECT = re.compile(r"expected OID \w+, got \w+")
+"""What git-lfs says of an object that has another hash than its name."""
 
 
 def missing_git_lfs(ctx: Context) -> Finding | None:
@@ -48,7 +51,17 @@ def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> str:
         raise CommandMissing(
             "git-lfs is not on this machine.", hint="brew install git-lfs, or: provision all --backend http"
         )
-    return keep_going_and_hash(ctx, file, part, lambda: _attempt(ctx, git, file, part), written=lambda: _growing(part))
+    wrong: list[ProvisionError] = []
+
+    def attempt() -> Setback | None:
+        setback = _attempt(ctx, git, file, part)
+        if setback is not None and isinstance(setback.error, WrongFile):
+            wrong.append(setback.error)
+            if len(wrong) == 2:  # once may be chance
+                raise setback.error
+        return setback
+
+    return keep_going_and_hash(ctx, file, part, attempt, written=lambda: _growing(part))
 
 
 GIT_LFS = Backend("git-lfs", missing_git_lfs, fetch_git_lfs)
@@ -149,10 +162,23 @@ def _setback(ran: Ran, file: RemoteFile, part: Path) -> Setback:
         )
     if "bandwidth" in low or "quota" in low or NO_TRAFFIC.search(low):
         raise HubRefused(f"{host} has no traffic left for Git LFS.", hint="provision all --backend http")
+    if ANOTHER_OBJECT.search(said):
+        return Setback(
+            WrongFile(
+                f"git-lfs got other bytes from {host} than {file.name} has, and threw them away.",
+                hint="A proxy may change it on the way: try another network, or provision all --backend http",
+            )
+        )
+    again = "Run the same command again, or take another way: provision all --backend http"
+    if ran.code is not None and ran.code < 0:
+        return Setback(
+            NetworkError(f"Nothing came from {host} for {IDLE_S:.0f} seconds, so git-lfs was ended.", hint=again)
+            if -ran.code in (signal.SIGTERM, signal.SIGKILL)
+            else DownloadError(f"git-lfs ended by itself (signal {-ran.code}).", hint=again)
+        )
     last = next((line for line in reversed(said.splitlines()) if line.strip()), "no reason given")
     return Setback(
         DownloadError(
-            f"git-lfs could not fetch {file.name} from {host}: {last.split('?')[0].strip().rstrip('.')}.",
-            hint="Run the same command again, or take another way: provision all --backend http",
+            f"git-lfs could not fetch {file.name} from {host}: {last.split('?')[0].strip().rstrip('.')}.", hint=again
         )
     )

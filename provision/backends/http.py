@@ -19,7 +19,7 @@ from provision.backends.pace import Ramp
 from provision.backends.part import keep_state, known_etag, known_ranges, make_plain
 from provision.backends.patience import TRIES, WAIT_MAX_S, Carry, Setback, drop_stranger
 from provision.backends.transfer import Changed, NoRanges, Settings, Transfer
-from provision.errors import DownloadError, HubRefused, NetworkError
+from provision.errors import HubRefused, NetworkError
 from provision.home import unusable
 from provision.step import Context
 
@@ -34,19 +34,18 @@ ENDING_S = 0.4
 def fetch_http(ctx: Context, file: RemoteFile, part: Path) -> str:
     """Bring `part` to its size; returns its sha256. Raises as `Backend.fetch`."""
     drop_stranger(file, part)
-    ranges, restarted = True, False
+    ranges, restarted, etags = True, False, True
     while True:
         try:
-            return _Supervisor(ctx, file, part, ranges=ranges).run()
+            return _Supervisor(ctx, file, part, ranges=ranges, etags=etags).run()
         except NoRanges:
             ctx.output(f"The server of {file.name} gives no parts of files: it comes over one connection.")
             ranges = False
         except Changed:
-            if restarted:
-                raise DownloadError(
-                    f"{file.name} changed on its server again and again while it was downloaded.",
-                    hint="Run the same command again later, or take another way: provision all --backend git-lfs",
-                ) from None
+            if restarted:  # the hub still names the same hash: it is the ETag that means nothing
+                ctx.note(f"The server of {file.name} gives every answer another ETag: the hash alone will tell.")
+                etags = False
+                continue
             ctx.note(f"{file.name} changed on its server while it was downloaded: it is begun anew.")
             restarted = True
             _empty(part)
@@ -58,13 +57,14 @@ HTTP = Backend("http", nothing_missing, fetch_http)
 class _Supervisor:
     """Starts connections, replaces those that fail, tells how far it is and notes what is here."""
 
-    def __init__(self, ctx: Context, file: RemoteFile, part: Path, *, ranges: bool) -> None:
+    def __init__(self, ctx: Context, file: RemoteFile, part: Path, *, ranges: bool, etags: bool) -> None:
         self.ctx, self.file, self.part = ctx, file, part
         if not ranges:
             make_plain(part)
         done = known_ranges(part)
         self.transfer = Transfer(ctx, file, part, SETTINGS, done=done, ranges=ranges)
-        self.transfer.etag, self.transfer.etag_host = known_etag(part)
+        self.transfer.etags = etags
+        self.transfer.etag, self.transfer.etag_host = known_etag(part) if etags else ("", "")
         self.follower = Follower(lambda: part, file.size, self.transfer.prefix)
         self.syncer = Syncer(part)
         now = ctx.machine.clock()

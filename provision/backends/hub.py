@@ -72,7 +72,8 @@ def _attempt(ctx: Context, file: RemoteFile, part: Path) -> Setback | None:
     except OSError as error:
         if error.errno is not None:
             raise unusable(part, error) from error
-        return Setback(_failed(file, str(error).partition("\n")[0]))
+        said = str(error).partition("\n")[0].partition(": ")[0] or type(error).__name__
+        return Setback(_failed(file, f"says {said!r}"))
     except _transport_errors() as error:
         return Setback(NetworkError(
             f"huggingface_hub lost the connection for {file.name} ({type(error).__name__}).",

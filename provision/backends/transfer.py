@@ -64,6 +64,8 @@ class Transfer:
         self.answered = False
         """Whether the server has shown that it gives what is asked for."""
         self.etag, self.etag_host = "", ""
+        self.etags = True
+        """Whether another ETag means another file; some servers give every answer its own."""
         self.aim = 1
         """How many connections there should be; one that is too many ends after its segment."""
         self.running = 0
@@ -162,7 +164,7 @@ class Transfer:
 
     def accept(self, url: str, etag: str) -> None:
         """An answer fits. Its ETag is kept, of weak ones none (RFC 9110, 13.1.5). Raises Changed."""
-        strong = etag if etag.startswith('"') else ""
+        strong = etag if self.etags and etag.startswith('"') else ""
         with self._turn:
             same_host = self.etag_host == host_of(url)
             if same_host and self.etag and strong and strong != self.etag:

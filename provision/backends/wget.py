@@ -8,6 +8,7 @@ last address, the token only where the hub itself is asked, and its result is ju
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from provision.step import Context
 
 EXIT_FILE, EXIT_NETWORK, EXIT_TLS, EXIT_AUTH, EXIT_PROTOCOL, EXIT_SERVER = 3, 4, 5, 6, 7, 8
 """wget's manual, section "Exit Status"."""
+TIME_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\s*")
 OPTIONS = (
     "--no-verbose", "--continue", "--tries=1", "--no-hsts", "--no-netrc",
     f"--connect-timeout={CONNECT_TIMEOUT_S}", f"--read-timeout={STALL_TIMEOUT_S}",
@@ -142,6 +144,6 @@ def _setback(ran: Ran, file: RemoteFile, part: Path, address: Address) -> Setbac
 
 
 def _last_line(said: str) -> str:
-    """wget's last words without the address, in which a signature may stand."""
+    """wget's last words without the address, in which a signature may stand, and without the time of day."""
     lines = [line for line in said.splitlines() if "://" not in line or "ERROR" in line]
-    return lines[-1].split("://")[0].rstrip(". ") if lines else "no reason given"
+    return TIME_STAMP.sub("", lines[-1].split("://")[0]).rstrip(". ") if lines else "no reason given"
