@@ -152,7 +152,7 @@ def doctor(
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
     precision: PrecisionOption = None,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
-    deep: Annotated[bool, typer.Option("--deep", help="Prove costly facts again: hash, torch.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Prove it all again: hash, torch, imports, image.")] = False,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="Show this finding only.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="What is checked.")] = False,
     report: Annotated[

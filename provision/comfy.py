@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from provision.errors import EngineError, PortTaken
 from provision.explain import execution_failure, raise_failure, refusal
@@ -174,8 +175,7 @@ class Comfy:
 
     def view(self, filename: str, subfolder: str = "", type: str = "output") -> bytes:
         """The bytes of a picture. Raises EngineError."""
-        params = {"filename": filename, "subfolder": subfolder, "type": type}
-        response = self._request("GET", "/view", params=params)
+        response = self._request("GET", "/view", params={"filename": filename, "subfolder": subfolder, "type": type})
         if not response.ok:
             raise EngineError(f"ComfyUI does not give {filename}: HTTP {response.status_code}.", hint="provision logs")
         return response.content
@@ -222,6 +222,15 @@ class Comfy:
         entry = self._json(f"/history/{prompt_id}", timeout_s).get(prompt_id)
         return entry if isinstance(entry, dict) else None
 
+    def newest(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Mapping[str, Any] | None:
+        """The prompt that ended last, as the history has it; None where it has none. Raises EngineError."""
+        return next(iter(self._json("/history?max_items=1", timeout_s).values()), None)
+
+    def node_module(self, kind: str, timeout_s: float = ANSWER_TIMEOUT_S) -> str:
+        """Where a kind of node comes from: `nodes`, `custom_nodes.NAME`, or "". Raises EngineError."""
+        about = self._json(f"/object_info/{quote(kind, safe='')}", timeout_s)
+        return str((about.get(kind) or {}).get("python_module", ""))
+
     def _connect(self, client_id: str) -> websocket.WebSocket | None:
         import socket
 
@@ -241,11 +250,9 @@ class Comfy:
 
     def _json(self, path: str, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
         response = self._request("GET", path, timeout_s=timeout_s)
-        try:
+        with suppress(ValueError):
             if response.ok:
                 return response.json()
-        except ValueError:
-            pass
         raise EngineError(
             f"ComfyUI answers {path} with HTTP {response.status_code} and not with what its API promises.",
             hint="provision doctor --deep",

@@ -234,8 +234,12 @@ class LiveConsole(Console):
             self.rich.print(views.step_text(event))
         elif isinstance(event, Note):
             self.rich.print(views.note_text(event))
-        elif event.step in self._rows:
-            self._update(self._rows[event.step], event)
+        else:
+            if isinstance(event, Progress) and event.step not in self._rows:  # a look, whose steps are not announced
+                self._rows[event.step] = _Row(time.monotonic())
+                self._start()
+            if event.step in self._rows:
+                self._update(self._rows[event.step], event)
 
     def _update(self, row: _Row, event: Event) -> None:
         if isinstance(event, ApplyStarted):
@@ -264,6 +268,10 @@ class LiveConsole(Console):
     def report(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
         self._stop()
         self.out.print(views.report_view(report, closing))
+
+    def checkup(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
+        self._stop()
+        super().checkup(report, facts, closing=closing)
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         self._stop()

@@ -26,7 +26,6 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
      "The backend fetches one object by itself and needs no `git lfs install`; a pointer that stands in the model's"
      " place is `lfs-pointer`."),
     ("dtype-flags", "The flags are the manifest's; a ComfyUI that refuses them is `flag-unknown`."),
-    ("cu-old-deps", "Packages are resolved as of the revision's date, so that an old ComfyUI gets those of its time."),
     ("git-detached", "A checkout of a tag is always detached: it is how this tool works."),
     ("listen-wrong", "The server is only ever started on 127.0.0.1."),
     ("two-installs", "Another ComfyUI does no harm but for the port, which is `port-comfyui`."),
@@ -47,9 +46,9 @@ INTRODUCTION = """\
 <!-- Made from provision/catalogue.py: PROVISION_WRITE_DOCS=1 bin/test tests/unit/test_catalogue.py -->
 
 `provision doctor` looks at everything and changes nothing; it ends with 0 when every step is satisfied. `--fix` mends
-what can be mended, in the order of the steps, and looks again; `--deep` also reads the model through and computes with
-torch. What a person made (models, custom nodes, settings, changed files) is never deleted: what stands in the way is
-moved to `moved-aside/` in the home.
+what can be mended, in the order of the steps, and looks again; `--deep` also reads the model through, computes with
+torch, imports ComfyUI and makes an image (a server that it starts for that, it ends again). What a person made (models,
+custom nodes, settings, changed files) is never deleted: what stands in the way is moved to `moved-aside/` in the home.
 
 | | |
 |---|---|

@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from provision import packages
+from provision import ladder, packages
 from provision.comfy import Comfy, SystemStats
 from provision.errors import EngineError, Interrupted, PortTaken
 from provision.explain import explain
@@ -32,8 +32,8 @@ TAIL_LINES = 12
 
 
 def engine_flags(ctx: Context) -> tuple[str, ...]:
-    """The flags that decide what it computes: the manifest's, and `--cpu` where torch has no GPU."""
-    flags = ctx.manifest.comfyui.args
+    """The flags that decide what it computes: the manifest's, what helped against black, `--cpu` without a GPU."""
+    flags = ladder.launch_flags(ctx)
     on_cpu = ctx.receipts.read("torch").get("device") == "cpu"
     return (*flags, "--cpu") if on_cpu and "--cpu" not in flags else flags
 
@@ -42,6 +42,19 @@ def server_argv(ctx: Context) -> tuple[str, ...]:
     """The whole command: isolated from the user's own packages (-s), on loopback alone."""
     address = ("--listen", "127.0.0.1", "--port", str(ctx.manifest.comfyui.port), "--disable-auto-launch")
     return (str(ctx.home.python.absolute()), "-s", str(main_py(ctx)), *address, *engine_flags(ctx))
+
+
+def quick_test_argv(ctx: Context) -> tuple[str, ...]:
+    """The command that imports all of ComfyUI and ends before it serves, beside a server that may run.
+
+    That server's temporary files are not touched (main.py empties the folder when it starts), and its database, which
+    0.38 holds for one process alone, is left out where that can be said.
+    """
+    more = ["--temp-directory", str(ctx.home.state / "quick-test"), "--quick-test-for-ci"]
+    flags = (ctx.machine.read_text(ctx.home.comfyui / place) for place in ("comfy/cli_args.py", "cli_args.py"))
+    if our_process(ctx) is not None and any("--disable-assets" in (text or "") for text in flags):
+        more.append("--disable-assets")
+    return (*server_argv(ctx), *more)
 
 
 def main_py(ctx: Context) -> Path:
@@ -247,7 +260,8 @@ def died(ctx: Context) -> EngineError:
     text = log_tail(ctx)
     meaning = explain(text)
     said = f": {meaning.says}." if meaning else " as soon as it was started."
-    return EngineError(f"ComfyUI ended{said}{_last_words(ctx)}", hint=meaning.hint if meaning else "provision logs")
+    message, next_ = f"ComfyUI ended{said}{_last_words(ctx)}", meaning.hint if meaning else "provision logs"
+    return EngineError(message, hint=next_, finding=meaning.id if meaning else "")
 
 
 def log_tail(ctx: Context) -> str:

@@ -120,9 +120,13 @@ class ProbeFailed(ProvisionError):
 
 
 class EngineError(ProvisionError):
-    """ComfyUI did not start, or refused or failed the work."""
+    """ComfyUI did not start, or refused or failed the work; `finding` is the catalogue's id of why, if it is known."""
 
     code = "engine"
+
+    def __init__(self, message: str, *, hint: str, finding: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.finding = finding
 
 
 class PortTaken(ProvisionError):
@@ -135,6 +139,16 @@ class ImageRejected(ProvisionError):
     """An image came, and it is not a picture."""
 
     code = "image"
+
+
+class StartOver(ProvisionError):
+    """What an earlier step made must be made otherwise: the wish is kept, and the run goes on from that step."""
+
+    code = "start_over"
+
+    def __init__(self, message: str, *, hint: str, step: str) -> None:
+        super().__init__(message, hint=hint)
+        self.step = step
 
 
 class NotSatisfied(ProvisionError):
@@ -153,6 +167,6 @@ class Interrupted(ProvisionError):
 ERRORS: tuple[type[ProvisionError], ...] = (
     UsageError, ManifestError, HomeError, HomeLocked, ConsentNeeded, CommandFailed, CommandMissing, NetworkError,
     HubRefused, DownloadError, WrongFile, DiskFull, GitError, PackageError, ProbeFailed, EngineError, PortTaken,
-    ImageRejected, NotSatisfied, Interrupted,
+    ImageRejected, StartOver, NotSatisfied, Interrupted,
 )  # fmt: skip
 """The registry: a test checks that each is raised somewhere and that no code stands twice."""

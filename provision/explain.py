@@ -171,24 +171,73 @@ def _seen(error: Mapping[str, Any], extra: Mapping[str, Any]) -> str:
     return "none" if listed is None or listed[1] == "[]" else listed[1]
 
 
-def execution_failure(data: Mapping[str, Any]) -> EngineError:
-    """What `execution_error` means."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What an `execution_error` comes down to: an id of the catalogue, a sentence, what to run next."""
+
+    id: str
+    says: str
+    hint: str
+    custom_node: str = ""
+    """The custom node that it comes from, by the name in `custom_nodes`; empty where it is ComfyUI's own."""
+
+
+# What a custom node most often brings about; with the others its name is told all the same.
+OF_CUSTOM_NODES = ("mps-placeholder", "shape-mismatch", "engine-error")
+
+
+def failure_of(data: Mapping[str, Any], module: str = "") -> Failure:
+    """What `execution_error` means; `module` is the node's `python_module` in `/object_info`, where it was asked."""
     said = str(data.get("exception_message", "")).strip()
     first = said.splitlines()[0] if said else "nothing"
+    trace = "".join(str(line) for line in data.get("traceback") or ())
+    custom = custom_node_in(trace) or (module.removeprefix("custom_nodes.") if "custom_nodes." in module else "")
     where = f"{data.get('node_type', 'a node')} (node {data.get('node_id')})"
-    meaning = explain(said + "\n" + "".join(str(line) for line in data.get("traceback") or ()))
+    where = f"{where} of the custom node {custom}" if custom else where
+    meaning = explain(f"{said}\n{trace}")
     if meaning is None:
         kind = data.get("exception_type", "an error")
-        return EngineError(f"ComfyUI failed in {where} with {kind}: {first}", hint="provision logs")
-    return EngineError(f"ComfyUI failed in {where}: {meaning.says}. It said: {first}", hint=meaning.hint)
+        meaning = Meaning("engine-error", f"ComfyUI failed in {where} with {kind}: {first}", "provision logs")
+    else:
+        says = f"ComfyUI failed in {where}: {meaning.says}. It said: {first}"
+        meaning = Meaning(meaning.id, says, meaning.hint)
+    hint = meaning.hint
+    if custom and meaning.id in OF_CUSTOM_NODES:
+        hint = f"Rename ComfyUI/custom_nodes/{custom} to end in .disabled, then: provision stop && provision launch"
+    return Failure(meaning.id, meaning.says, hint, custom)
+
+
+def custom_node_in(trace: str) -> str:
+    """The custom node in whose code a traceback ends; empty where it does not come from one."""
+    found = re.findall(r"custom_nodes[/\\]([^/\\\"\n]+)", trace)
+    return found[-1] if found else ""
+
+
+def execution_failure(data: Mapping[str, Any]) -> EngineError:
+    """What `execution_error` means, as an error to raise."""
+    failure = failure_of(data)
+    return EngineError(failure.says, hint=failure.hint, finding=failure.id)
+
+
+def failed_in(entry: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The `execution_error` of a history entry; None where there is none."""
+    messages = (entry.get("status") or {}).get("messages", ())
+    return next((data for kind, data in messages if kind == "execution_error"), None)
+
+
+def death(text: str) -> Meaning:
+    """Why ComfyUI ended while it made an image, from what its log says since the prompt."""
+    killed = "it was killed without a word: most often because the memory was full"
+    why = explain(text) or Meaning("mem-killed", killed, SMALLER)
+    return Meaning(why.id, f"ComfyUI ended while it made the image: {why.says}.", why.hint)
 
 
 def raise_failure(entry: Mapping[str, Any]) -> None:
     """Raise EngineError when a history entry is that of a prompt that did not succeed."""
     status = entry.get("status") or {}
-    for kind, data in status.get("messages", ()):
-        if kind == "execution_error":
-            raise execution_failure(data)
+    if (error := failed_in(entry)) is not None:
+        raise execution_failure(error)
+    for kind, _ in status.get("messages", ()):
         if kind == "execution_interrupted":
             raise EngineError("Somebody stopped the image in ComfyUI.", hint="Run the same command again.")
     if status.get("status_str") == "error":

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from provision import __version__, packages, views
+from provision.engine import engine_flags
 from provision.errors import UsageError
 from provision.finding import JSON, Verdict
 from provision.home import unusable
@@ -84,7 +85,7 @@ def _versions(ctx: Context) -> Iterator[tuple[str, ...]]:
     yield "its Python", f"{platform.python_version()} ({platform.machine()}), {sys.executable}"
     yield "home", str(ctx.home.root)
     yield "manifest", f"{ctx.manifest.name}, torch {ctx.manifest.torch.channel}, ComfyUI {ctx.manifest.comfyui.ref}"
-    yield "flags", " ".join(ctx.manifest.comfyui.args) or "none"
+    yield "flags", " ".join(engine_flags(ctx)) or "none"
     yield "ComfyUI", f"{comfyui.get('name', 'not here')} ({str(comfyui.get('commit', ''))[:12]})"
     yield "ComfyUI's Python", folder.parent.name if folder else "not here"
     yield "device", str(torch.get("device", "not known"))

@@ -205,6 +205,18 @@ def start_signs(run: str) -> list[Sign]:
     return read_log(before)
 
 
+def import_signs(text: str, *, ended_well: bool) -> list[Sign]:
+    """What ComfyUI's quick test says: what it goes on without; where it ended badly, all that is known."""
+    return signs_of(text, (FAILED_NODE, FAILED_EXTRA, DATABASE)) if ended_well else read_log(text)
+
+
+def missing_module(text: str) -> str:
+    """The module for want of which a program ended, from its last traceback; empty where that is not why."""
+    last = [line for line in text.splitlines() if line.strip()][-1:]
+    found = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", last[0]) if last else None
+    return found[1] if found else ""
+
+
 def last_prompt(run: str) -> str:
     """What was said since the last prompt came; empty where none did."""
     return run.rpartition(PROMPT)[2] if PROMPT in run else ""
@@ -212,13 +224,22 @@ def last_prompt(run: str) -> str:
 
 def prompt_signs(prompt: str) -> list[Sign]:
     """What went wrong with a prompt, known or not; nothing for one that ended well."""
-    failed = prompt.rpartition(EXCEPTION)[2] if EXCEPTION in prompt else ""
-    signs = signs_of(prompt, (BLACK, UNLISTED))
-    if failed:
-        known_signs = signs_of(failed, SIGNATURES)[:1]
-        said = failed.splitlines()[0].strip(" !") or "no reason"
-        signs += known_signs or [Sign(1, "node-error", f"a node failed: {said}", "provision logs", said)]
-    return signs
+    return [*picture_signs(prompt), *error_signs(prompt)]
+
+
+def picture_signs(prompt: str) -> list[Sign]:
+    """What is known of a prompt without an exception: a black picture, a checkpoint that is not seen."""
+    return signs_of(prompt, (BLACK, UNLISTED))
+
+
+def error_signs(prompt: str) -> list[Sign]:
+    """The exception that a prompt ended with."""
+    if EXCEPTION not in prompt:
+        return []
+    failed = prompt.rpartition(EXCEPTION)[2]
+    said = failed.splitlines()[0].strip(" !") or "no reason"
+    unknown = Sign(1, "node-error", f"a node failed: {said}", "provision logs", said)
+    return signs_of(failed, SIGNATURES)[:1] or [unknown]
 
 
 def is_cut_off(prompt: str) -> bool:

@@ -3,40 +3,76 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 
-from provision.errors import Interrupted, NotSatisfied, ProvisionError
+from provision.errors import Interrupted, NotSatisfied, ProvisionError, StartOver
 from provision.events import ApplyStarted, FindingSeen, StepFinished, StepStarted
 from provision.finding import Finding, Fix, Verdict, blocked, worst
 from provision.step import Context, Report, Step, StepReport
+
+ROUNDS_MAX = 12
+"""How often a run may be begun again from a step; whoever asks for it keeps what was tried, and ends before."""
 
 
 def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
     """Run steps, each as soon as those that it needs are satisfied, at the same time where they allow.
 
     With `apply` false nothing is changed, nothing waits, and a check that crashes is a finding. A step that fails
-    leaves the others running; those that need it are reported as waiting. Raises Interrupted, after children have
-    been ended.
+    leaves the others running; those that need it are reported as waiting. A step that raises StartOver names another:
+    that one and all that need it are run again. Raises Interrupted, after children have been ended.
     """
     started = ctx.machine.clock()
+    reports = _run_once(steps, ctx, {}, apply=apply)
+    for _ in range(ROUNDS_MAX):
+        begin = next((report.again_from for report in reports.values() if report.again_from), None)
+        if begin not in reports:
+            break
+        for name, report in _run_once(_from(steps, begin), ctx, reports, apply=apply).items():
+            before = reports[name]
+            changed, seconds = before.changed or report.changed, before.seconds + report.seconds
+            reports[name] = replace(report, changed=changed, seconds=seconds)
+    return Report(tuple(reports[step.name] for step in steps), ctx.machine.clock() - started)
+
+
+def _from(steps: Sequence[Step], begin: str) -> list[Step]:
+    """A step and, in their order, all that need it or need what does."""
+    reached = {begin}
+    for step in steps:
+        if reached & set(step.needs):
+            reached.add(step.name)
+    return [step for step in steps if step.name in reached]
+
+
+def _run_once(
+    steps: Sequence[Step], ctx: Context, before: Mapping[str, StepReport], *, apply: bool
+) -> dict[str, StepReport]:
+    """Run each step once; of those that are not among them, what was reported before counts."""
     futures: dict[str, Future[StepReport]] = {}
     pool = ThreadPoolExecutor(max_workers=max(1, len(steps)), thread_name_prefix="step")
     try:
         for step in steps:
-            needs = [futures[name] for name in step.needs if name in futures]
+            known = {**{name: _settled(report) for name, report in before.items()}, **futures}
+            needs = [known[name] for name in step.needs if name in known]
             futures[step.name] = pool.submit(_run_when_ready, step, needs, ctx.stamped(step.name), apply)
         done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
         for future in done:
             future.result()  # what ended badly is raised now, not when all before it have ended
-        reports = tuple(future.result() for future in futures.values())
+        reports = {name: future.result() for name, future in futures.items()}
     except BaseException:
         ctx.machine.interrupt()
         pool.shutdown(wait=False, cancel_futures=True)
         wait(futures.values(), timeout=3)
         raise
     pool.shutdown()
-    return Report(reports, ctx.machine.clock() - started)
+    return reports
+
+
+def _settled(report: StepReport) -> Future[StepReport]:
+    future: Future[StepReport] = Future()
+    future.set_result(report)
+    return future
 
 
 def _run_when_ready(step: Step, needs: Sequence[Future[StepReport]], ctx: Context, apply: bool) -> StepReport:
@@ -72,6 +108,8 @@ def run_step(step: Step, ctx: Context, *, apply: bool) -> StepReport:
     for finding in findings:
         ctx.emit(FindingSeen(finding=finding))
     report = StepReport(step.name, findings, bool(applied), ctx.machine.clock() - started, error=_error_json(error))
+    if isinstance(error, StartOver):
+        report = replace(report, again_from=error.step)
     ctx.emit(
         StepFinished(
             verdict=str(report.verdict),

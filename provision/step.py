@@ -142,6 +142,8 @@ class StepReport:
     seconds: float
     error: dict[str, JSON] | None = None
     waits_for: str | None = None
+    again_from: str | None = None
+    """The step from which the run must be done again (see `StartOver`)."""
 
     @property
     def verdict(self) -> Verdict:
@@ -215,8 +217,8 @@ class Report:
 
 
 def planned_disk_bytes(ctx: Context, writers: Sequence[Step]) -> int:
-    """Bytes that the fixes of `writers` will add to the disk: what the plan really writes."""
-    quiet = replace(ctx, emit=silent)
+    """Bytes that the fixes of `writers` will add to the disk: what the plan really writes, by a quick look."""
+    quiet = replace(ctx, emit=silent, options=replace(ctx.options, deep=False))
     return sum(
         finding.quantity("disk_bytes")
         for step in writers

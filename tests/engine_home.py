@@ -109,13 +109,14 @@ def write_python(home: Home) -> None:
 
 
 def install_torch(home: Home, version: str) -> None:
-    """The metadata of an installed torch."""
+    """The stand-in torch of another version, with its metadata."""
     site = home.venv / "lib" / "python3.11" / "site-packages"
     for old in site.glob("torch-*.dist-info"):
         shutil.rmtree(old)
     info = site / f"torch-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Name: torch\n", encoding="utf-8")
+    (site / "torch.py").write_text(STAND_IN.replace(TORCH, version), encoding="utf-8")
 
 
 def write_checkpoint(path: Path) -> None:

@@ -1,20 +1,27 @@
-"""What ComfyUI's log says of its last run: why it did not start, what it could not load, why a picture failed.
+"""What ComfyUI says of its last run: why it did not start, what it could not load, why the last picture failed.
 
-Only warnings: whether the server runs and whether an image is proven is known without the log.
+While our server runs, its history tells what the last prompt ended with, and in which node; else its log does. Only
+warnings: whether the server runs and whether an image is proven is known without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from provision.engine import our_process, record_path, stop_server
-from provision.explain import SMALLER, explain
+from provision import packages
+from provision.comfy import Comfy
+from provision.engine import client_of, main_py, our_process, read_record, record_path, stop_server
+from provision.errors import EngineError
+from provision.explain import death, failed_in, failure_of
 from provision.finding import Finding, Fix, fixable, warn
 from provision.home import unusable
-from provision.log_reading import Sign, is_cut_off, last_prompt, last_run, prompt_signs, start_signs
+from provision.log_reading import Sign, is_cut_off, last_prompt, last_run, picture_signs, prompt_signs, start_signs
 from provision.step import Context, Look
 
 TAIL_BYTES = 1 << 20
+ANSWER_S = 2.0
+"""How long the history is waited for: an engine that loads a model answers late, and its log is there."""
 DISABLED = ".disabled"
 """ComfyUI passes over custom nodes of such a name (nodes.py, init_external_custom_nodes)."""
 
@@ -29,30 +36,65 @@ def read_last_run(ctx: Context) -> str:
         return ""
 
 
+def imports_now(ctx: Context) -> bool:
+    """Whether ComfyUI is imported anew by this look: `--deep` asks for it, and its packages are on record."""
+    asked = ctx.home.comfyui / "requirements.txt"
+    if not (ctx.options.deep and asked.is_file() and ctx.home.python.exists() and main_py(ctx).is_file()):
+        return False
+    versions = packages.installed_versions(ctx.home.venv)
+    return not packages.unmet(packages.asked_packages(asked), versions, packages.target_python(ctx))
+
+
 def check_start(ctx: Context) -> Iterable[Finding]:
-    """What went wrong while ComfyUI came up."""
+    """What went wrong while ComfyUI came up; with `--deep` that is seen anew, by `imports`."""
+    if imports_now(ctx):
+        return
     run = read_last_run(ctx)
     if not run or ("Starting server" not in run and our_process(ctx) is not None):  # it is still on its way
         return
     for sign in start_signs(run):
         if sign.id == "node-failed":
-            yield from _failed_node(ctx, sign)
+            yield from failed_node(ctx, sign)
         else:
             yield _told(ctx, sign, "When ComfyUI started last")
 
 
 def check_last_prompt(ctx: Context) -> Iterable[Finding]:
-    """What went wrong with the last picture, of whoever asked for it."""
+    """What went wrong with the last picture, of whoever asked for it; one that came out since ends the matter."""
     prompt = last_prompt(read_last_run(ctx))
     if is_cut_off(prompt) and record_path(ctx).exists() and our_process(ctx) is None:
-        meaning = explain(prompt)
-        id, says = (meaning.id, meaning.says) if meaning else ("mem-killed", "most often because the memory was full")
-        yield warn(
-            id, "last picture", f"ComfyUI ended in the middle of the last picture: {says}.",
-            fix=Fix(meaning.hint if meaning else SMALLER),
-        )  # fmt: skip
-    for sign in prompt_signs(prompt):
+        meaning = death(prompt)
+        yield warn(meaning.id, "last picture", meaning.says, fix=Fix(meaning.hint))
+    record = read_record(ctx)
+    client = client_of(ctx, record.port) if record is not None else None
+    ended = _ended_last(client) if client is not None else None
+    if client is not None and ended is not None and (error := failed_in(ended)) is not None:
+        yield _failed(ctx, client, error)
+    for sign in prompt_signs(prompt) if ended is None else picture_signs(prompt):
         yield _told(ctx, sign, "ComfyUI's last picture")
+
+
+def _ended_last(client: Comfy) -> Mapping[str, Any] | None:
+    try:
+        return client.newest(ANSWER_S)
+    except EngineError:
+        return None
+
+
+def _failed(ctx: Context, client: Comfy, error: Mapping[str, Any]) -> Finding:
+    """The `execution_error` of the last prompt, with the custom node that it comes from."""
+    kind = str(error.get("node_type", ""))
+    try:
+        module = client.node_module(kind, ANSWER_S)
+    except EngineError:
+        module = ""
+    failure = failure_of(error, module)
+    folder = ctx.home.comfyui / "custom_nodes" / failure.custom_node
+    fix = Fix(failure.hint)
+    if failure.custom_node and folder.exists() and DISABLED in failure.hint:
+        fix = Fix("Disable that custom node, then: provision stop && provision launch",
+                  ("mv", str(folder), f"{folder}{DISABLED}"))  # fmt: skip
+    return warn(failure.id, kind or "last picture", failure.says, fix=fix, node=failure.custom_node)
 
 
 def _told(ctx: Context, sign: Sign, when: str) -> Finding:
@@ -61,7 +103,7 @@ def _told(ctx: Context, sign: Sign, when: str) -> Finding:
     )
 
 
-def _failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
+def failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
     """A custom node that failed, while it is still there."""
     name = sign.node
     folder = ctx.home.comfyui / "custom_nodes" / name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
@@ -11,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from provision import packages
+from provision import ladder, packages
 from provision.comfy import Made
 from provision.engine import (
     client_of,
@@ -23,7 +22,7 @@ from provision.engine import (
 )
 from provision.errors import EngineError, ImageRejected, ProvisionError
 from provision.events import ImageMade
-from provision.explain import SMALLER, explain
+from provision.explain import death
 from provision.facts import parse_cpuinfo, parse_sysctl
 from provision.finding import JSON, Finding, Fix, fixable, ok, warn
 from provision.graph import SEED_LIMIT, listed_name, prompt_graph, ui_workflow
@@ -46,8 +45,6 @@ MEANINGS = {
     "size": "ComfyUI did not use the settings that it was given.",
     "broken": "ComfyUI saved something that is no picture.",
 }
-# What people report that changed a black picture, in the order in which to try them (ComfyUI 3521, 4799).
-REMEDIES = ("--force-upcast-attention", "--fp32-vae")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +142,11 @@ def _sha256(path: Path) -> str:
 
 
 def apply_first_image(ctx: Context, finding: Finding) -> None:
-    """Make two images, judge both, keep the first. Raises EngineError, ImageRejected, HomeError, DiskFull."""
+    """Make two images, judge both, keep the first, and what they were made with.
+
+    Raises StartOver for a bad one while the ladder has another rung, else ImageRejected; EngineError, HomeError,
+    DiskFull.
+    """
     facts, image = proof_facts(ctx), ctx.manifest.first_image
     device = check_ready(ctx)
     first = make_image(ctx, image, "the first image")
@@ -169,6 +170,7 @@ def apply_first_image(ctx: Context, finding: Finding) -> None:
         "chip": chip_name(ctx),
     }
     ctx.receipts.write("first_image", **receipt)
+    ladder.settle(ctx, first.seconds)
 
 
 def check_ready(ctx: Context) -> str:
@@ -217,11 +219,8 @@ def _with_cause_of_death(ctx: Context, error: EngineError) -> ProvisionError:
     """The error, with what the log says of why ComfyUI ended, if it did."""
     if our_process(ctx) is not None:
         return error
-    meaning = explain(log_tail(ctx).rpartition("got prompt")[2])
-    if meaning is not None:
-        return EngineError(f"{error.message} Its log says why: {meaning.says}.", hint=meaning.hint)
-    says = "It was killed without a word: most often because the memory was full."
-    return EngineError(f"{error.message} {says}", hint=SMALLER)
+    meaning = death(log_tail(ctx).rpartition("got prompt")[2])
+    return EngineError(meaning.says, hint=meaning.hint, finding=meaning.id)
 
 
 def _refuse_bad(ctx: Context, picture: Picture) -> None:
@@ -230,19 +229,14 @@ def _refuse_bad(ctx: Context, picture: Picture) -> None:
         return
     kept = ctx.home.root / REJECTED
     write_bytes(kept, picture.png)
-    raise ImageRejected(
+    error = ImageRejected(
         f"ComfyUI made an image, and it is not a picture. {judgement.says} {MEANINGS[judgement.why]} "
         f"It is kept as {ctx.home.shown(kept)}.",
-        hint=_remedy(ctx, judgement.why),
+        hint="provision logs" if judgement.why in ("broken", "size") else "provision doctor --deep",
     )
-
-
-def _remedy(ctx: Context, why: str) -> str:
-    flags = ctx.manifest.comfyui.args
-    remedy = next((flag for flag in REMEDIES if flag not in flags), None)
-    if why == "black" and remedy:
-        return f"provision all --set 'comfyui.args={json.dumps([*flags, remedy])}'"
-    return "provision logs" if why in ("broken", "size") else "provision doctor --deep"
+    if judgement.why in ladder.LOOKS:
+        raise ladder.climb(ctx, judgement.why, judgement.says, picture.seconds, error)
+    raise error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

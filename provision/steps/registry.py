@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from provision.step import Step, with_looks
 from provision.steps.comfyui import COMFYUI
+from provision.steps.deep_image import DEEP_IMAGE
 from provision.steps.engine_files import ENGINE_FILES
 from provision.steps.engine_log import PROMPT_LOG, START_LOG
 from provision.steps.environment import ENVIRONMENT
 from provision.steps.first_image import FIRST_IMAGE
 from provision.steps.hardware import hardware_step
+from provision.steps.imports import IMPORTS
 from provision.steps.litter import LITTER
 from provision.steps.models import MODELS
 from provision.steps.python_env import PYTHON_ENV
@@ -24,7 +26,7 @@ WRITERS: tuple[Step, ...] = (
     TORCH,
     with_looks(COMFYUI, ENGINE_FILES),
     with_looks(MODELS, LITTER),
-    REQUIREMENTS,
+    with_looks(REQUIREMENTS, IMPORTS),
 )
 """The steps whose fixes fill the disk."""
 STEPS: tuple[Step, ...] = (
@@ -33,7 +35,7 @@ STEPS: tuple[Step, ...] = (
     *WRITERS,
     WORKFLOW,
     with_looks(SERVER, START_LOG),
-    with_looks(FIRST_IMAGE, PROMPT_LOG),
+    with_looks(FIRST_IMAGE, DEEP_IMAGE, PROMPT_LOG),
 )
 
 

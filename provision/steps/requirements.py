@@ -7,16 +7,19 @@ commit's date plus `comfyui.requirements_days`. The proof is ComfyUI's own `--qu
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from provision import packages
+from provision.engine import quick_test_argv
 from provision.errors import EngineError
 from provision.finding import JSON, Finding, Fix, fixable, ok
+from provision.log_reading import missing_module
+from provision.machine import Ran
 from provision.receipts import same_facts
 from provision.step import Context, Step
-from provision.steps.server import server_argv
 
 # Measured in November 2026: macOS arm64, Python 3.12, as ComfyUI 0.38 asks; on Linux about the same.
 DOWNLOAD_BYTES, DISK_BYTES = 640 * 10**6, 1_050 * 10**6
@@ -134,14 +137,24 @@ def lacks_times(text: str) -> bool:
 def prove(ctx: Context) -> None:
     """Start ComfyUI with `--quick-test-for-ci`. Raises EngineError with what it said and what that means."""
     ctx.note("ComfyUI imports everything once (--quick-test-for-ci) ...")
-    argv = [*server_argv(ctx), "--quick-test-for-ci"]
-    ran = ctx.machine.run(argv, cwd=ctx.home.comfyui, timeout_s=QUICK_TEST_TIMEOUT_S, on_line=ctx.output)
+    ran = run_quick_test(ctx)
     if not ran.ok:
         how = "took too long" if ran.code is None else f"ended with {ran.code}"
+        missing = missing_module(ran.out)
         raise EngineError(
-            f"ComfyUI does not start: its own quick test {how}.\n{ran.tail()}", hint="provision logs --tool"
+            f"ComfyUI does not start: its own quick test {how}.\n{ran.tail()}",
+            hint="provision doctor --deep --fix" if missing else "provision logs --tool",
         )
     ctx.receipts.write("requirements", when=ctx.machine.timestamp(), until=resolved_until(ctx), **proof_facts(ctx))
+
+
+def run_quick_test(ctx: Context) -> Ran:
+    """ComfyUI's `--quick-test-for-ci`, its lines passed on as output."""
+    argv = quick_test_argv(ctx)
+    try:
+        return ctx.machine.run(argv, cwd=ctx.home.comfyui, timeout_s=QUICK_TEST_TIMEOUT_S, on_line=ctx.output)
+    finally:
+        shutil.rmtree(ctx.home.state / "quick-test", ignore_errors=True)
 
 
 REQUIREMENTS = Step(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from provision import ladder
 from provision.comfy import SystemStats
 from provision.engine import (
     START_TIMEOUT_S,
@@ -95,6 +96,8 @@ def _running(ctx: Context, record: Record) -> Iterable[Finding]:
             pid=record.pid, port=record.port, device=stats.device,
         )  # fmt: skip
         yield from _device_findings(ctx, stats)
+        if says := ladder.kept_says(ctx):
+            yield ok("flags-kept", "flags", f"{says}.")
 
 
 def _device_findings(ctx: Context, stats: SystemStats) -> Iterable[Finding]:
@@ -174,8 +177,20 @@ def _other_port(says: str, port: int) -> Fix:
 def apply_server(ctx: Context, finding: Finding) -> None:
     """Start the server, or start it again, or take on one that no record tells of.
 
-    Raises EngineError, with the meaning of its log, PortTaken, Interrupted.
+    Raises EngineError, with the meaning of its log, PortTaken, Interrupted; StartOver where it does not start with
+    flags that are only tried, and others are left to try.
     """
+    started = ctx.machine.clock()
+    try:
+        _bring_up(ctx, finding)
+    except EngineError as error:
+        if not ladder.is_trying(ctx):
+            raise
+        says = error.message.partition("\n")[0].removesuffix(" It said last:")
+        raise ladder.climb(ctx, ladder.UNSTARTED, says, ctx.machine.clock() - started, error) from error
+
+
+def _bring_up(ctx: Context, finding: Finding) -> None:
     record = read_record(ctx)
     if record is None:
         if not (finding.id == "server-lost" and adopt(ctx)):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision import packages, wheels
+from provision import ladder, packages, wheels
 from provision.errors import PackageError, ProbeFailed
 from provision.facts import parse_sw_vers
 from provision.finding import JSON, Finding, Fix, fixable, ok, warn
@@ -59,6 +59,8 @@ def check_torch(ctx: Context) -> Iterable[Finding]:
         yield _to_install(ctx, "tv-mismatch", f"{says}; ComfyUI ends with `operator torchvision::nms does not exist`.")
     elif "torchaudio" in versions and (says := wheels.audio_mismatch(torch, versions["torchaudio"])):
         yield _audio_mismatch(ctx, f"{says}.")
+    elif wheels.day_of(torch) and (why := ladder.stable_instead(ctx)):
+        yield _to_install(ctx, "torch-channel", f"{why}: stable torch is taken in its place ({_download(ctx)}).")
     elif not _stands_for(torch, wanted, receipt):
         yield _to_install(ctx, "torch-channel", f"torch {torch} is here; {wanted} is asked for.")
     elif (
@@ -97,6 +99,8 @@ def _unproven(ctx: Context, torch: str) -> Iterable[Finding]:
             fix=Fix("A small probe compares its device with the CPU."),
         )  # fmt: skip
         return
+    ctx.note("Comparing torch's device with the CPU ...")
+    ctx.progress("torch computes", 0, None, "steps")
     ran, probe = run_probe(ctx)
     if probe is None or probe.failed:
         says = describe_failure(probe) if probe else ran.tail(3)
@@ -155,6 +159,10 @@ def _to_install(ctx: Context, id: str, says: str) -> Finding:
     )  # fmt: skip
 
 
+def _download(ctx: Context) -> str:
+    return f"about {SIZES[_kind(ctx)][0] / 10**6:g} MB to download"
+
+
 def _kind(ctx: Context) -> str:
     if ctx.options.rehearsal:
         return "rehearsal"
@@ -211,7 +219,7 @@ def install_torch_set(ctx: Context, *, audio: bool, reinstall: bool = False) -> 
     """
     choice = choose(ctx, audio=audio)
     if choice.why:
-        ctx.note(f"{choice.why}: {choice.channel} torch is taken.")
+        ctx.note(f"{choice.why}: {choice.channel} torch is taken ({_download(ctx)}).")
     ctx.note(f"Installing {', '.join(choice.pins)} ...")
     ran = _install(ctx, choice, reinstall=reinstall)
     if not ran.ok and choice.channel == "nightly":
@@ -241,6 +249,8 @@ def choose(ctx: Context, *, audio: bool) -> Choice:
     channel = ctx.manifest.torch.channel
     if channel == "stable":
         return _stable(ctx, audio=audio, why="")
+    if why := ladder.stable_instead(ctx):
+        return _stable(ctx, audio=audio, why=why)
     day = wheels.day_of(channel)
     if channel != "nightly" and not day:
         return _stable(ctx, audio=audio, why="", exact=channel)

@@ -184,6 +184,13 @@ def test_live_does_not_hang_while_many_threads_emit(live: LiveConsole) -> None:
     assert drawn(live.rich).count("The model is") == 8 * 60
 
 
+def test_live_shows_what_moves_in_a_look_whose_steps_are_not_announced(live: LiveConsole) -> None:
+    live.emit(Progress(step="models", subject="hashing", done=1, total=None, unit="steps"))
+    assert "hashing" in str(live._rows["models"].progress)
+    live.checkup(REPORT, {}, closing="One finding.")
+    assert live._live is None, "what moves is gone before the findings are shown"
+
+
 def test_live_shows_a_picture(live: LiveConsole) -> None:
     from PIL import Image
 

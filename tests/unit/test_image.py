@@ -73,6 +73,33 @@ def test_what_lies_between_is_a_warning_with_its_number() -> None:
         assert f"{judgement.facts.neighbour_correlation:.2f}" in judgement.says
 
 
+def decoded_noise() -> Image.Image:
+    """Smooth to its neighbours and without shapes, as a decoder makes of a latent that is noise."""
+    cells = Image.frombytes("RGB", (64, 64), random.Random(7).randbytes(64 * 64 * 3))
+    return cells.resize((512, 512), Image.Resampling.BICUBIC)
+
+
+def half_failed() -> Image.Image:
+    """A picture of which a decoder lost the lower half: NaN, cast to 0."""
+    picture = photograph()
+    picture.paste((0, 0, 0), (0, 256, 512, 512))
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("image", "why", "says"),
+    [(decoded_noise(), "shapeless", "It has no shapes"), (half_failed(), "patches", "50% of it are exactly black")],
+)
+def test_what_may_be_a_failure_is_a_warning(image: Image.Image, why: str, says: str) -> None:
+    judgement = judge(png(image), 512, 512)
+    assert (judgement.verdict, judgement.why) == (Quality.WARN, why)
+    assert says in judgement.says
+
+
+def test_a_white_picture_is_flat() -> None:
+    assert judge(png(Image.new("RGB", (512, 512), "white")), 512, 512).why == "flat", "infinity, cast to 255"
+
+
 def test_the_correlation_is_pearsons_and_does_not_cross_rows() -> None:
     rows = [[3, 5, 9], [250, 240, 251]]
     lefts, rights = [3, 5, 250, 240], [5, 9, 240, 251]

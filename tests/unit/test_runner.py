@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from provision.errors import DiskFull, GitError, Interrupted
+from provision.errors import DiskFull, GitError, Interrupted, StartOver
 from provision.events import ApplyStarted, Event, FindingSeen, Note, Output, StepFinished, StepStarted
 from provision.finding import Finding, Fix, Verdict, blocked, fixable, ok, warn
 from provision.machine import Machine
@@ -317,3 +317,50 @@ def test_a_run_on_an_interrupted_machine_does_nothing(context: Contexts) -> None
     with pytest.raises(Interrupted):
         run([step("a", check=parts.check, apply=parts.apply)], replace(context(), machine=machine), apply=True)
     assert parts.checks == 0
+
+
+# -- starting over ----------------------------------------------------------------------------------------
+
+
+def test_a_step_may_have_an_earlier_one_and_all_that_need_it_done_again(context: Contexts) -> None:
+    ran: list[str] = []
+    wishes = ["b", "c"]
+
+    def noted(name: str) -> Check:
+        def check(ctx: Context) -> Iterable[Finding]:
+            ran.append(name)
+            return faulty(ctx) if name == "d" and wishes else fine(ctx)
+
+        return check
+
+    def wish(ctx: Context, finding: Finding) -> None:
+        raise StartOver("Once more.", hint="provision all", step=wishes.pop(0))
+
+    steps = [step("a", check=noted("a")), step("b", "a", check=noted("b")), step("x", "a", check=noted("x")),
+             step("c", "b", check=noted("c")), step("d", "c", check=noted("d"), apply=wish)]  # fmt: skip
+    report = run(steps, context(), apply=True)
+    assert sorted(ran[:5]) == ["a", "b", "c", "d", "x"]
+    assert ran[5:] == ["b", "c", "d", "c", "d"]
+    assert report.ok
+    assert report.step("d").changed, "what any round changed was changed"
+    assert [part.name for part in report.steps] == ["a", "b", "x", "c", "d"]
+
+
+def test_what_did_not_run_before_does_not_run_because_of_another_round(context: Contexts) -> None:
+    def wish(ctx: Context, finding: Finding) -> None:
+        raise StartOver("Once more.", hint="provision all", step="b")
+
+    steps = [step("m", check=closed), step("b", check=faulty, apply=wish), step("d", "m", "b")]
+    report = run(steps, context(), apply=True)
+    assert report.step("d").waits_for in ("m", "b")
+    error = report.step("b").error
+    assert error is not None, "it ends, though the wish never does"
+    assert error["code"] == "start_over"
+
+
+def test_a_step_that_is_not_among_these_cannot_be_done_again(context: Contexts) -> None:
+    def wish(ctx: Context, finding: Finding) -> None:
+        raise StartOver("Once more.", hint="provision all", step="elsewhere")
+
+    report = run([step("a", check=faulty, apply=wish)], context(), apply=True)
+    assert (report.step("a").error or {})["hint"] == "provision all"

@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from cli_args import args
+from cli_args import args, build_parser
 
 logging.basicConfig(level=args.verbose, format="%(message)s", stream=sys.stdout if args.log_stdout else sys.stderr)
 
@@ -29,6 +29,7 @@ for config_file in itertools.chain(*(args.extra_model_paths_config or [])):
 import model_management  # noqa: E402, F401 - chooses the device, or fails for want of one
 import torchvision  # noqa: E402, F401 - as the real engine's nodes do
 from comfyui_version import __version__  # noqa: E402
+from custom_nodes import load_custom_nodes  # noqa: E402
 from execution import Executor  # noqa: E402
 from faults import FAULTS  # noqa: E402
 from server import FRONTEND_VERSION, PromptServer  # noqa: E402
@@ -59,9 +60,12 @@ def prepare_folders() -> None:
 
 def main() -> None:
     """Start, and serve until interrupted."""
+    if FAULTS.get("refuse_flag") in sys.argv:
+        build_parser().error(f"unrecognized arguments: {FAULTS['refuse_flag']}")
     logging.info(f"Python version: {sys.version}")
     logging.info(f"ComfyUI version: {__version__}")
     prepare_folders()
+    load_custom_nodes()
     logging.info(f"ComfyUI frontend version: {FRONTEND_VERSION}")
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

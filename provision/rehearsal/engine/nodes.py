@@ -15,9 +15,10 @@ from typing import Any
 
 import folder_paths
 import picture
+import torch
 from checkpoint import CLIP_PREFIXES, VAE_PREFIX, read_checkpoint
 from cli_args import args
-from faults import has_fault, is_black
+from faults import SAMPLER_FAILURES, has_fault, is_spoilt
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -33,11 +34,6 @@ SCHEDULER_NAMES = "simple sgm_uniform karras exponential ddim_uniform beta norma
 SAMPLERS, SCHEDULERS = SAMPLER_NAMES.split(), SCHEDULER_NAMES.split()
 MAX_RESOLUTION = 16384
 STEP_S = 0.005
-OUT_OF_MEMORY = (
-    "MPS backend out of memory (MPS allocated: 17.34 GB, other allocations: 512.00 MB, max allowed: "
-    "18.13 GB). Tried to allocate 1.25 GB on private pool. Use PYTORCH_MPS_HIGH_WATERMARK_RATIO=0.0 to "
-    "disable upper limit for memory allocations (may cause system failure)."
-)
 
 interrupt = threading.Event()
 Inputs = dict[str, dict[str, Any]]
@@ -82,6 +78,7 @@ class NodeClass:
     run: Callable[..., Produced]
     outputs: tuple[str, ...] = ()
     is_output: bool = field(default=False)
+    python_module: str = "nodes"
 
     def describe(self) -> dict[str, Any]:
         """The node as /object_info shows it."""
@@ -95,7 +92,7 @@ class NodeClass:
             "name": self.name,
             "display_name": self.display_name,
             "description": self.description,
-            "python_module": "nodes",
+            "python_module": self.python_module,
             "category": self.category,
             "output_node": self.is_output,
         }
@@ -152,10 +149,9 @@ def sample(context: Context, model: bytes, latent_image: Latent, **settings: Any
 
 def fail_on_purpose() -> None:
     """The faults that strike while sampling."""
-    if has_fault("oom"):
-        raise RuntimeError(OUT_OF_MEMORY)
-    if has_fault("node_error"):
-        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied (77x2048 and 768x320)")
+    for fault, words in SAMPLER_FAILURES.items():
+        if has_fault(fault):
+            raise RuntimeError(words)
     if has_fault("die"):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -174,13 +170,18 @@ def decode(context: Context, samples: Latent, vae: bytes | None) -> Produced:
 def develop(latent: Latent, index: int) -> Image.Image:
     """One picture of a batch, spoilt where a fault asks for it."""
     size = (latent.width, latent.height)
-    if is_black():
+    if spoilt("black"):
         logging.warning("nodes.py: RuntimeWarning: invalid value encountered in cast")
         return Image.new("RGB", size)
-    if latent.key is None or has_fault("flat"):
+    if latent.key is None or spoilt("flat"):
         return Image.new("RGB", size, (127, 127, 127))
     key = digest(latent.key, index)
-    return picture.noise(key, size) if has_fault("noise") else picture.paint(key, size)
+    return picture.noise(key, size) if spoilt("noise") else picture.paint(key, size)
+
+
+def spoilt(fault: str) -> bool:
+    """Whether this fault spoils pictures now."""
+    return is_spoilt(fault, str(torch.__version__))
 
 
 def save_images(context: Context, images: list[Image.Image], filename_prefix: str) -> Produced:
@@ -195,6 +196,8 @@ def save_images(context: Context, images: list[Image.Image], filename_prefix: st
     for index, image in enumerate(images):
         filename = f"{name.replace('%batch_num%', str(index))}_{counter + index:05}_.png"
         image.save(folder / filename, pnginfo=texts, compress_level=4)
+        if spoilt("broken"):
+            os.truncate(folder / filename, (folder / filename).stat().st_size // 2)
         results.append({"filename": filename, "subfolder": subfolder, "type": "output"})
     return (), {"images": results}
 

@@ -1,0 +1,78 @@
+"""A server for one look: our own where it runs, else one that is started on a free port and ended again.
+
+It keeps no record and writes a log of its own, so that what it found is left as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from provision.children import Born, note_child
+from provision.engine import Record, died, our_process, rotate, server_argv, wait_until_listed, wait_until_up
+from provision.home import Home
+from provision.machine import LOOPBACK, Process
+from provision.step import Context
+
+
+@dataclass(frozen=True, slots=True)
+class BriefHome(Home):
+    """The same home, with another log for the engine."""
+
+    @property
+    def engine_log(self) -> Path:
+        """What the server of one look says."""
+        return self.logs / "brief-server.log"
+
+
+@contextmanager
+def any_server(ctx: Context) -> Iterator[tuple[Context, bool]]:
+    """A context whose server is up, and whether it was started for this alone. Raises EngineError, Interrupted."""
+    if our_process(ctx) is not None:
+        yield ctx, False
+        return
+    with brief_server(ctx) as brief:
+        yield brief, True
+
+
+@contextmanager
+def brief_server(ctx: Context) -> Iterator[Context]:
+    """A context whose server runs on a free port until the end. Raises EngineError, PortTaken, Interrupted."""
+    manifest = replace(ctx.manifest, comfyui=replace(ctx.manifest.comfyui, port=free_port()))
+    home = BriefHome(**{each.name: getattr(ctx.home, each.name) for each in fields(ctx.home)})
+    brief = replace(ctx, manifest=manifest, home=home)
+    argv = server_argv(brief)
+    rotate(home.engine_log)
+    pid = ctx.machine.spawn(argv, cwd=home.comfyui, log=home.engine_log, env={"PYTHONUNBUFFERED": "1"})
+    process = ctx.machine.process(pid)
+    if process is None:
+        raise died(brief)
+    note = _note(ctx, process)
+    try:
+        wait_until_up(brief, Record(pid, process.created, manifest.comfyui.port, argv))
+        wait_until_listed(brief)
+        yield brief
+    finally:
+        ctx.machine.end_process(process)
+        if note is not None:
+            note.unlink(missing_ok=True)
+
+
+def _note(ctx: Context, process: Process) -> Path | None:
+    """So that the next command ends it, should we be killed."""
+    parent = ctx.machine.process(os.getpid())
+    if ctx.machine.children_folder is None or parent is None:
+        return None
+    born = Born(process.pid, process.created), Born(parent.pid, parent.created)
+    return note_child(ctx.machine.children_folder, *born)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody has now."""
+    with socket.socket() as trial:
+        trial.bind((LOOPBACK, 0))
+        return int(trial.getsockname()[1])

@@ -1,0 +1,56 @@
+"""`--deep`: an image is made just now, by the server that runs, or by one that is started for it and ended again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from provision.brief_server import any_server
+from provision.engine import main_py
+from provision.errors import EngineError, PortTaken
+from provision.finding import Finding, Fix, blocked, fixable, ok
+from provision.image import Quality
+from provision.step import Context, Look
+from provision.steps.first_image import MEANINGS, Picture, apply_first_image, check_ready, make_image
+
+
+def check_image(ctx: Context) -> Iterable[Finding]:
+    """Can an image be made? Only where `--deep` asks for it, and all is there that it takes."""
+    if not ctx.options.deep or not _can_try(ctx):
+        return
+    ctx.note("An image is made ...")
+    ctx.progress("ComfyUI is asked for an image", 0, None, "steps")
+    started = ctx.machine.clock()
+    try:
+        with any_server(ctx) as (at, was_started):
+            check_ready(at)
+            picture = make_image(at, ctx.manifest.first_image, "an image")
+    except (EngineError, PortTaken) as error:
+        id = error.finding if isinstance(error, EngineError) and error.finding else "engine-error"
+        yield blocked(
+            id, "an image", error.message, fix=Fix(f"Next: {error.hint}"),
+            seconds=round(ctx.machine.clock() - started, 1),
+        )  # fmt: skip
+        return
+    yield _judged(picture, ctx.machine.clock() - started, was_started=was_started)
+
+
+def _can_try(ctx: Context) -> bool:
+    model, file = ctx.manifest.checkpoint(ctx.options.precision)
+    needed = (ctx.home.python, main_py(ctx), ctx.home.comfyui / "models" / model.folder / file.name)
+    return all(path.exists() for path in needed)
+
+
+def _judged(picture: Picture, seconds: float, *, was_started: bool) -> Finding:
+    judgement = picture.judgement
+    how = f" in {picture.seconds:.1f} s"
+    if was_started:
+        how += f"; the server was not up: one was started for it and ended again ({seconds:.1f} s in all)"
+    if judgement.verdict is not Quality.BAD:
+        says = f"An image was made just now{how}. {judgement.says}"
+        return ok("image-proven", "an image", says, seconds=round(seconds, 1))
+    fix = Fix("It is tried again with other flags, then with stable torch; what helps is kept.")
+    says = f"An image was made just now{how}. {judgement.says} {MEANINGS[judgement.why]}"
+    return fixable("image-rejected", "an image", says, fix=fix, why=judgement.why)
+
+
+DEEP_IMAGE = Look(check_image, frozenset({"image-rejected"}), apply_first_image)

@@ -1,0 +1,56 @@
+"""A nightly whose pictures are black: another torch is taken, kept, and proven by everything that `--deep` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.e2e.conftest import Ended, Tool
+
+FAULT = {"ENGINE_FAULT": "black:stable"}
+
+
+def says(ended: Ended, step: str, kind: str = "note") -> str:
+    return "\n".join(line["says"] for line in ended.lines if line.get("type") == kind and line.get("step") == step)
+
+
+def finding(ended: Ended, step: str, id: str) -> str:
+    return next(str(each["says"]) for each in ended.step(step)["findings"] if each["id"] == id)
+
+
+def test_black_pictures_end_with_stable_torch_and_it_stays(tool: Tool) -> None:
+    tool.environ.update(FAULT)
+    made = tool.run("all", "--rehearse")
+    assert made.code == 0, (made.report, made.err)
+    tried = says(made, "first_image", "step_finished").splitlines()
+    assert [line.rpartition("tried again with ")[2] for line in tried[:3]] == [
+        "--force-upcast-attention.",
+        "--force-upcast-attention and --fp32-vae.",
+        "stable torch and the plain flags.",
+    ]
+    why = "torch 2.16.0.dev20261120 fails whatever the flags (It is black (mean 0.0 of 255))"
+    assert f"{why}: stable torch is taken (about 0.1 MB to download)." in says(made, "torch")
+    assert "The picture is right with stable torch 2.15.0 and the plain flags (" in says(made, "first_image")
+    assert made.step("torch")["changed"]
+    assert made.report["image"]["flags"] == ["--force-fp16", "--cpu"]
+
+    again = tool.run("all", "--rehearse")
+    assert (again.code, again.report["changed"]) == (0, False), again.report
+    assert "2.15.0 (stable) on cpu" in finding(again, "torch", "torch-ready")
+    assert f"nightly was asked for: {why}" in finding(again, "torch", "torch-ready")
+
+    deep = tool.run("doctor", "--deep")
+    assert deep.code == 0, deep.report
+    assert "computed right just now" in finding(deep, "torch", "torch-ready")
+    assert "imported everything just now" in finding(deep, "requirements", "imports-ready")
+    assert "was started for it" not in finding(deep, "first_image", "image-proven")
+    assert [line for line in deep.lines if line.get("type") == "progress"]
+
+    tool.run("stop")
+    before = {path: path.read_bytes() for path in (tool.home / "state").glob("*.json")}
+    log = (tool.home / "logs" / "comfyui.log").read_bytes()
+    down = tool.run("doctor", "--deep")
+    assert "one was started for it and ended again" in finding(down, "first_image", "image-proven")
+    assert finding(down, "server", "server-down")
+    assert {path: path.read_bytes() for path in (tool.home / "state").glob("*.json")} == before
+    assert (tool.home / "logs" / "comfyui.log").read_bytes() == log
+    assert not Path(tool.home / "state" / "server.json").exists()
