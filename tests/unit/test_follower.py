@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 
 import pytest
@@ -79,16 +80,23 @@ def test_an_error_ends_the_hash_with_it(ctx: Context, hub: Hub, model: ModelRepo
         keep_going_and_hash(ctx, file, part, attempt)
 
 
-def test_a_file_is_followed_when_it_gets_another_name(tmp_path: Path, ctx: Context) -> None:
+def test_a_file_is_followed_when_it_gets_another_name(
+    tmp_path: Path, ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower_file, "PIECE_BYTES", 1000)
     first, second = tmp_path / "incomplete", tmp_path / "complete"
     first.write_bytes(b"a" * 1000)
     follower = Follower(lambda: first, 3000)
     follower.start()
-    with first.open("ab") as stream:
-        stream.write(b"b" * 1000)
-        first.rename(second)
-        stream.write(b"c" * 1000)
     try:
-        assert follower.wait(ctx, "it") == hashlib.sha256(b"a" * 1000 + b"b" * 1000 + b"c" * 1000).hexdigest()
+        deadline = time.monotonic() + 10
+        while follower.hashed_bytes < 1000 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        with first.open("ab") as stream:
+            stream.write(b"b" * 1000)
+            first.rename(second)
+            stream.write(b"c" * 1000)
+        whole = b"a" * 1000 + b"b" * 1000 + b"c" * 1000
+        assert follower.wait(ctx, "it", patience_s=10) == hashlib.sha256(whole).hexdigest()
     finally:
         follower.stop()
