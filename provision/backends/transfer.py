@@ -30,8 +30,9 @@ class Settings:
     window_s: float = 0.3
     """How long a number of connections is measured."""
     save_s: float = 0.25
-    race_s: float = 0.3
-    """A segment that will take longer than this is shared with a connection that has nothing to do."""
+    race_s: float = 1.0
+    """A segment that will take longer than this is shared with a connection that has nothing to do; what was on its way
+    to the first of them then comes twice, so that it is not done for less."""
     least_bytes: int = 256 << 10
     """What is left of a segment is not halved below this, but taken over whole."""
 
