@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import random
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 import pytest
 import requests
+from uv import find_uv_bin
 
 from provision.rehearsal.faults import KINDS, Fault, Faults, Kind
 from provision.rehearsal.git_http import byte_range
@@ -535,8 +535,6 @@ def make_wheel(folder: Path, name: str, version: str) -> Path:
 
 def test_uv_installs_from_the_index(tmp_path: Path, web: requests.Session) -> None:
     wheel = make_wheel(tmp_path / "hub/index/nightly/cpu/made-up", "made_up", "1.0.dev20260101+cpu")
-    uv = shutil.which("uv")
-    assert uv is not None
     env = clean_environment(tmp_path, UV_CACHE_DIR=str(tmp_path / "cache"), UV_NO_CONFIG="1")
     with Hub(tmp_path / "hub") as hub:
         index = f"{hub.url}/whl/nightly/cpu"
@@ -544,7 +542,7 @@ def test_uv_installs_from_the_index(tmp_path: Path, web: requests.Session) -> No
         page = get(web, index + "/made-up/").text
         assert f"%2Bcpu-py3-none-any.whl#sha256={hashlib.sha256(wheel.read_bytes()).hexdigest()}" in page
         assert get(web, index + "/absent/").status_code == 404
-        install = (uv, "pip", "install", "--python", sys.executable, "--target", "to", "--pre")
+        install = (find_uv_bin(), "pip", "install", "--python", sys.executable, "--target", "to", "--pre")
         run(*install, "--index-url", index, "made-up", cwd=tmp_path, env=env)
         assert hub.sent_bytes() == 0  # wheels are not model files
     assert (tmp_path / "to/made_up.py").read_text() == "answer = 42\n"
