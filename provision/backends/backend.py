@@ -6,13 +6,17 @@ Proof (size, hash, header) and the final name are not its business: see `deliver
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from provision.errors import DownloadError
 from provision.finding import Finding
 from provision.step import Context
+
+if TYPE_CHECKING:
+    from provision.backends.web import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,7 @@ class RemoteFile:
     """One file at one commit of a repository on a hub, as the hub described it.
 
     `sha256` is empty where the hub tells none. `anonymous`: the hub refuses the token that is configured, and
-    gives the file without one.
+    gives the file without one. `address`: where its bytes were when the hub was asked, at `asked_at` of the clock.
     """
 
     endpoint: str
@@ -30,6 +34,8 @@ class RemoteFile:
     size: int
     sha256: str
     anonymous: bool = False
+    address: Address | None = field(default=None, compare=False, repr=False)
+    asked_at: float = field(default=0.0, compare=False, repr=False)
 
     @property
     def url(self) -> str:

@@ -10,16 +10,22 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provision.backends.backend import RemoteFile
 from provision.backends.part import bytes_here
 from provision.backends.patience import Carry, Setback, keep_going
 from provision.step import Context
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 PIECE_BYTES = 1 << 19
 IDLE_S = 0.005
@@ -33,14 +39,20 @@ class Follower:
     """Hashes a file of `size` bytes while it grows, from `start` to `stop`.
 
     `path` is asked until it names a file that is there. `prefix` says how much of it is here; without one, it is all
-    that the file holds.
+    that the file holds. Whoever has the next bytes in memory can `offer` them: they need not be read again.
     """
 
     def __init__(self, path: Callable[[], Path], size: int, prefix: Callable[[], int] | None = None) -> None:
         self.hashed_bytes = 0
+        self.busy_s = 0.0
+        """How long the hash itself took."""
         self.digest: Future[str] = Future()
         """The hash, in hex, when all of it is here; or the OSError that ended it."""
         self._path, self._size, self._prefix = path, size, prefix
+        self._promised_bytes = 0
+        """How far the hash will be with what it reads now and what it was offered."""
+        self._offered: deque[tuple[memoryview, Callable[[], None]]] = deque()
+        self._turn = threading.Condition()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sha256", daemon=True)
 
@@ -51,7 +63,19 @@ class Follower:
     def stop(self) -> None:
         """End, finished or not."""
         self._over.set()
+        with self._turn:
+            self._turn.notify()
         self._thread.join()
+
+    def offer(self, at: int, data: memoryview, done: Callable[[], None]) -> bool:
+        """Hash bytes from memory, if they are the next ones; `done` is called when they are no longer needed."""
+        with self._turn:
+            if at != self._promised_bytes or not data or self._over.is_set():
+                return False
+            self._promised_bytes += len(data)
+            self._offered.append((data, done))
+            self._turn.notify()
+            return True
 
     def wait(self, ctx: Context, name: str, *, patience_s: float = float("inf")) -> str:
         """The hash of a file that is here by now; the rest of the reading is told as `verifying`.
@@ -73,18 +97,35 @@ class Follower:
             digest, view = hashlib.sha256(), memoryview(bytearray(PIECE_BYTES))
             with self._opened() as stream:
                 while self.hashed_bytes < self._size and not self._over.is_set():
-                    here = self._prefix() if self._prefix else os.fstat(stream.fileno()).st_size
-                    ready = min(PIECE_BYTES, here - self.hashed_bytes)
-                    if ready < min(PIECE_BYTES, self._size - self.hashed_bytes):  # many small reads would cost more
-                        self._over.wait(IDLE_S)
-                        continue
-                    count = stream.readinto(view[:ready])
-                    if not count:
-                        raise OSError(None, "it became shorter while it was read")
-                    digest.update(view[:count])
-                    self.hashed_bytes += count
+                    ready = self._next(stream)
+                    if isinstance(ready, tuple):
+                        data, done = ready
+                        self._hash(digest, data)
+                        done()
+                    elif ready:
+                        _read_whole(stream, view[:ready], self.hashed_bytes)
+                        self._hash(digest, view[:ready])
             if self.hashed_bytes == self._size:
                 self.digest.set_result(digest.hexdigest())
+
+    def _hash(self, digest: Hash, data: memoryview) -> None:
+        began = time.monotonic()
+        digest.update(data)
+        self.busy_s += time.monotonic() - began
+        self.hashed_bytes += len(data)
+
+    def _next(self, stream: FileIO) -> tuple[memoryview, Callable[[], None]] | int:
+        """What was offered, or how many bytes to read; 0 when nothing has come for a moment."""
+        with self._turn:
+            if self._offered:
+                return self._offered.popleft()
+            here = self._prefix() if self._prefix else os.fstat(stream.fileno()).st_size
+            ready = min(PIECE_BYTES, here - self.hashed_bytes)
+            if ready < min(PIECE_BYTES, self._size - self.hashed_bytes):  # many small reads would cost more
+                self._turn.wait(IDLE_S)
+                return 0
+            self._promised_bytes += ready
+            return ready
 
     def _opened(self) -> FileIO:
         """The file, as soon as there is one; it is followed even when it gets another name."""
@@ -94,6 +135,15 @@ class Follower:
             except FileNotFoundError:
                 if self._over.wait(10 * IDLE_S):
                     raise
+
+
+def _read_whole(stream: FileIO, view: memoryview, at: int) -> None:
+    """Fill a buffer from a place in a file. Raises OSError."""
+    while view:
+        count = os.preadv(stream.fileno(), [view], at)
+        if not count:
+            raise OSError(None, "it became shorter while it was read")
+        view, at = view[count:], at + count
 
 
 def keep_going_and_hash(

@@ -18,6 +18,7 @@ from provision.backends.lane import run_lane
 from provision.backends.pace import Ramp
 from provision.backends.part import keep_state, known_etag, known_ranges, make_plain
 from provision.backends.patience import TRIES, WAIT_MAX_S, Carry, Setback, drop_stranger
+from provision.backends.sink import Sink
 from provision.backends.transfer import Changed, NoRanges, Settings, Transfer
 from provision.errors import HubRefused, NetworkError
 from provision.home import unusable
@@ -27,6 +28,8 @@ SETTINGS = Settings()
 TICK_S = 0.05
 SAID_EVERY_S = 0.1
 """How often progress is told."""
+KEEPING_UP = 0.4
+"""A rate of more than this share of what the hash can take is enough: two processors do the rest."""
 ENDING_S = 0.4
 """How long connections are waited for in the end; one that still looks for its server is left to it."""
 
@@ -68,12 +71,15 @@ class _Supervisor:
         self.follower = Follower(lambda: part, file.size, self.transfer.prefix)
         self.syncer = Syncer(part)
         now = ctx.machine.clock()
+        most = ctx.options.connections or SETTINGS.most
         self.ramp = Ramp(
-            first=SETTINGS.first, most=SETTINGS.most, fixed=ctx.options.connections, window_s=SETTINGS.window_s, now=now
-        )
+            first=SETTINGS.first, second=SETTINGS.second, most=most, fixed=ctx.options.connections,
+            window_s=SETTINGS.window_s, now=now,
+        )  # fmt: skip
+        self.sink = Sink(self.transfer, self.follower)
         self.lanes: dict[Future[Setback | None], tuple[threading.Thread, int]] = {}
         self.round = self.failures = 0
-        self.bytes_then = self.transfer.segments.done_bytes
+        self.came_then = 0
         self.retry_at = self.saved_at = self.said_at = 0.0
         self.saved_bytes = -1
 
@@ -85,6 +91,8 @@ class _Supervisor:
                 self.ctx.machine.check_interrupted()
                 self._start_lanes()
                 ended, _ = wait(self.lanes, timeout=TICK_S, return_when=FIRST_COMPLETED)
+                if self.sink.ended.done():
+                    self.sink.ended.result()  # it ends by itself only when it cannot write
                 for lane in ended:
                     self._ended(lane)
                 self._look_around()
@@ -92,6 +100,7 @@ class _Supervisor:
             return self._digest()
         finally:
             self._end_lanes()
+            self.sink.stop(ENDING_S)
             self.follower.stop()
             self.syncer.stop()
             self._save()
@@ -106,6 +115,7 @@ class _Supervisor:
         self._save()
         self._tell()
         self.follower.start()
+        self.sink.start()
         self.syncer.start()
 
     def _start_lanes(self) -> None:
@@ -115,7 +125,7 @@ class _Supervisor:
         transfer.aim = self.ramp.aim if transfer.answered and transfer.ranges else 1
         while not self.lanes or transfer.wants_more():
             lane: Future[Setback | None] = Future()
-            thread = threading.Thread(target=_in_thread, args=(lane, transfer), name="transfer", daemon=True)
+            thread = threading.Thread(target=_in_thread, args=(lane, transfer, self.sink), name="transfer", daemon=True)
             self.lanes[lane] = thread, self.round
             transfer.enter()
             thread.start()
@@ -130,9 +140,9 @@ class _Supervisor:
         if setback is None or its_round < self.round:  # of several that fail at once, one counts
             return
         self.round += 1
-        here = self.transfer.segments.done_bytes
-        self.failures = 0 if here > self.bytes_then else self.failures + 1
-        self.bytes_then = here
+        came = self.transfer.taken_bytes
+        self.failures = 0 if came > self.came_then else self.failures + 1
+        self.came_then = came
         if self.failures >= TRIES:
             raise setback.error
         now = self.ctx.machine.clock()
@@ -147,7 +157,9 @@ class _Supervisor:
 
     def _look_around(self) -> None:
         now, here = self.ctx.machine.clock(), self.transfer.segments.done_bytes
-        self.ramp.observe(now, here, len(self.lanes))
+        hashed, busy_s = self.follower.hashed_bytes, self.follower.busy_s
+        enough = KEEPING_UP * hashed / busy_s if busy_s else float("inf")
+        self.ramp.observe(now, here, len(self.lanes), waited_s=self.transfer.buffers.waited_s, enough=enough)
         least = SETTINGS.segment_bytes * max(1, len(self.lanes))
         if here != self.saved_bytes and (now - self.saved_at >= SETTINGS.save_s or here - self.saved_bytes >= least):
             self._save()
@@ -176,10 +188,10 @@ class _Supervisor:
             raise unusable(self.part, error) from error
 
 
-def _in_thread(lane: Future[Setback | None], transfer: Transfer) -> None:
+def _in_thread(lane: Future[Setback | None], transfer: Transfer, sink: Sink) -> None:
     with Carry(lane):
         try:
-            setback = run_lane(transfer)
+            setback = run_lane(transfer, sink)
         finally:
             transfer.leave()
         lane.set_result(setback)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import os
 import re
 
 from provision.backends.backend import RemoteFile
 from provision.backends.patience import Setback, ended_early, stranger
 from provision.backends.remote import refusal
 from provision.backends.segments import Claim
+from provision.backends.sink import Sink
 from provision.backends.transfer import NoRanges, Transfer
 from provision.backends.web import (
     Address,
@@ -23,57 +23,33 @@ from provision.backends.web import (
 )
 from provision.backends.wire import Answer, Line
 from provision.errors import DownloadError
-from provision.home import unusable
+
+HOLD_S = 0.2
+"""How long bytes are gathered before they are written, where they come slowly."""
 
 
-def run_lane(transfer: Transfer) -> Setback | None:
+def run_lane(transfer: Transfer, sink: Sink) -> Setback | None:
     """Bring claims until none is left for this connection, or something comes between.
 
-    Raises Changed, NoRanges, NetworkError, HubRefused, WrongFile, DiskFull, HomeError or Interrupted.
+    Raises Changed, NoRanges, NetworkError, HubRefused, WrongFile or Interrupted.
     """
-    settings = transfer.settings
-    view = memoryview(bytearray(settings.buffer_bytes))
-    line = Line(transfer.dialer, patience_s=settings.stall_s)
-    try:
-        handle = os.open(transfer.part, os.O_WRONLY)
-    except OSError as error:
-        raise unusable(transfer.part, error) from error
+    line = Line(transfer.dialer, patience_s=transfer.settings.stall_s)
     try:
         address = transfer.address()
         while (claim := transfer.next_claim()) is not None:
             try:
-                setback = _bring(transfer, line, address, claim, _Sink(handle, view))
+                setback = _bring(transfer, line, address, claim, sink)
             finally:
-                transfer.release(claim)
+                sink.end(claim)
             if setback is not None:
                 transfer.stale(address)
                 return setback
     finally:
-        os.close(handle)
         line.close()
     return None
 
 
-class _Sink:
-    """The part, open, and the buffer before it."""
-
-    def __init__(self, handle: int, view: memoryview) -> None:
-        self.view = view
-        self._handle = handle
-
-    def write(self, transfer: Transfer, claim: Claim, data: memoryview) -> None:
-        """Write at the claim's place as much as it wants. Raises DiskFull or HomeError."""
-        data = data[: claim.left]
-        try:
-            while data and not transfer.over.is_set():
-                count = os.pwrite(self._handle, data, claim.at)
-                transfer.advance(claim, count)
-                data = data[count:]
-        except OSError as error:
-            raise unusable(transfer.part, error) from error
-
-
-def _bring(transfer: Transfer, line: Line, address: Address, claim: Claim, sink: _Sink) -> Setback | None:
+def _bring(transfer: Transfer, line: Line, address: Address, claim: Claim, sink: Sink) -> Setback | None:
     asked_stop = claim.stop  # another connection may lower it at any time
     whole = not transfer.ranges or (claim.start == 0 and asked_stop == transfer.file.size)
     wanted = {} if whole else {"Range": f"bytes={claim.start}-{asked_stop - 1}"}
@@ -126,33 +102,69 @@ def _misfit(transfer: Transfer, answer: Answer, start: int, stop: int, whole: bo
     return None
 
 
-def _receive(transfer: Transfer, answer: Answer, claim: Claim, sink: _Sink) -> Setback | None:
-    """Read the body; what is here already of a body that begins before the claim is passed over."""
+def _receive(transfer: Transfer, answer: Answer, claim: Claim, sink: Sink) -> Setback | None:
+    """Read the body, a buffer at a time; what is here already of a body that begins before the claim is passed over."""
     at = claim.start if answer.status_code == 206 else 0
-    judged, clock = False, transfer.ctx.machine.clock
-    heard = clock()
-    while claim.left and not transfer.over.is_set():
-        try:
-            count = answer.fill(sink.view[: transfer.bucket.most(len(sink.view))])
-        except EOFError:
-            return Setback(ended_early(transfer.file, transfer.segments.done_bytes))
-        except (OSError, http.client.HTTPException) as error:
-            return Setback(broken(answer.url, error))
-        if not count:
-            if clock() - heard > transfer.settings.stall_s:
-                return Setback(silent_middle(answer.url, transfer.settings.stall_s))
-            continue
-        if not judged:
-            setback = _judge_first(transfer, answer, sink.view[:count] if at == 0 else sink.view[:0])
-            if setback is not None:
-                return setback
-            judged = True
-        if at + count > claim.at:
-            sink.write(transfer, claim, sink.view[claim.at - at : count])
+    gathering = _Gathering(transfer, answer, begins_file=at == 0)
+    while at < claim.stop and not transfer.over.is_set():
+        buffer = transfer.buffers.take(transfer.over)
+        if buffer is None:
+            break
+        # up to a border: what is written past the page cache has to begin at one
+        piece_bytes = transfer.piece_bytes()
+        room = min(piece_bytes - at % piece_bytes, claim.stop - at)
+        count, setback = gathering.fill(buffer.view[:room])
+        skip = min(count, max(0, claim.start - at))
+        if count > skip:
+            sink.put(claim, buffer, skip, count - skip)
+        transfer.buffers.give(buffer)
         at += count
-        transfer.over.wait(transfer.bucket.take(count))
-        heard = clock()
+        if setback is not None:
+            return setback
     return None
+
+
+class _Gathering:
+    """Fills buffers from one answer, judged by its first bytes, watched for stalls."""
+
+    def __init__(self, transfer: Transfer, answer: Answer, *, begins_file: bool) -> None:
+        self._transfer, self._answer = transfer, answer
+        self._judged, self._begins_file = False, begins_file
+        self._clock = transfer.ctx.machine.clock
+        self._heard = self._clock()
+
+    def fill(self, view: memoryview) -> tuple[int, Setback | None]:
+        """Read until the buffer is full, or for as long as bytes may be held back; how many came, and what went wrong.
+
+        Raises Changed or NoRanges.
+        """
+        filled, began = 0, self._clock()
+        while filled < len(view) and not self._transfer.over.is_set():
+            count, setback = self._read(view[filled:])
+            if setback is None and count and not self._judged:
+                setback = _judge_first(self._transfer, self._answer, view[:count] if self._begins_file else view[:0])
+                if setback is not None:
+                    return 0, setback
+                self._judged = True
+            filled += count
+            if setback is not None or (filled and self._clock() - began > HOLD_S):
+                return filled, setback
+        return filled, None
+
+    def _read(self, view: memoryview) -> tuple[int, Setback | None]:
+        transfer, answer = self._transfer, self._answer
+        try:
+            count = answer.fill(view[: transfer.bucket.most(len(view))])
+        except EOFError:
+            return 0, Setback(ended_early(transfer.file, transfer.segments.done_bytes))
+        except (OSError, http.client.HTTPException) as error:
+            return 0, Setback(broken(answer.url, error))
+        if count:
+            transfer.over.wait(transfer.bucket.take(count))
+            self._heard = self._clock()
+        elif self._clock() - self._heard > transfer.settings.stall_s:
+            return 0, Setback(silent_middle(answer.url, transfer.settings.stall_s))
+        return count, None
 
 
 def _judge_first(transfer: Transfer, answer: Answer, start: memoryview) -> Setback | None:

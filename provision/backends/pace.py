@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 GAIN = 0.05
 """What each connection more must add to the total rate to be kept."""
+STRAINED = 0.1
+"""Connections that spend more of their time than this waiting for the disk or the hash are enough."""
 PROBE_S = 15.0
 """After so long the search is taken up again: networks change."""
 
@@ -35,31 +37,43 @@ class Bucket:
 
 
 class Ramp:
-    """How many connections to use: doubled for as long as each one more adds `GAIN`, else back to where it was best.
+    """How many connections to use: one at first, soon `second`, then doubled for as long as each one more adds `GAIN`,
+    else back to where it was best. None is added where the disk or the hash could not keep up.
 
     `aim` is the number to use now. With `fixed`, it is that.
     """
 
-    def __init__(self, *, first: int, most: int, fixed: int, window_s: float, now: float) -> None:
+    def __init__(self, *, first: int, second: int, most: int, fixed: int, window_s: float, now: float) -> None:
         self.aim = fixed or min(first, most)
-        self._most = fixed or most
+        self._second, self._most = min(second, most), fixed or most
         self._window_s = window_s
         self._settled_until: float | None = float("inf") if fixed else None
         self._before: tuple[int, float] | None = None
-        self._begun = (now, -1)
+        self._begun = (now, -1, 0.0)
 
-    def observe(self, now: float, total_bytes: int, lanes: int) -> int:
-        """Look at the bytes that have come so far over `lanes` connections; returns the new aim."""
-        began, bytes_then = self._begun
-        if bytes_then < 0 or lanes < self.aim:
-            self._begun = now, total_bytes  # not all of them run yet
+    def observe(
+        self, now: float, total_bytes: int, lanes: int, *, waited_s: float = 0.0, enough: float = float("inf")
+    ) -> int:
+        """Look at the bytes that came so far over `lanes` connections; returns the new aim.
+
+        `waited_s`: how long these in all have waited for the disk and the hash. `enough`: the rate from which on more
+        connections would only let them wait.
+        """
+        began, bytes_then, waited_then = self._begun
+        if bytes_then < 0 or lanes < self.aim or (total_bytes == bytes_then and self._before is None):
+            self._begun = now, total_bytes, waited_s  # not all of them run yet, or nothing comes
         elif self._settled_until is not None:
             if now >= self._settled_until:
                 self._settled_until = self._before = None
-                self._begun = now, total_bytes
-        elif now - began >= self._window_s:
-            self._judge(now, (total_bytes - bytes_then) / (now - began))
-            self._begun = now, total_bytes
+                self._begun = now, total_bytes, waited_s
+        elif now - began >= (self._window_s if self.aim > 1 else self._window_s / 3):
+            passed_s = now - began
+            rate = (total_bytes - bytes_then) / passed_s
+            if rate > enough or waited_s - waited_then > STRAINED * passed_s * lanes:
+                self.settle(self.aim, now)
+            else:
+                self._judge(now, rate)
+            self._begun = now, total_bytes, waited_s
         return self.aim
 
     def settle(self, aim: int, now: float) -> None:
@@ -76,4 +90,4 @@ class Ramp:
             self.settle(self.aim, now)
         else:
             self._before = self.aim, rate
-            self.aim = min(2 * self.aim, self._most)
+            self.aim = min(max(2 * self.aim, self._second), self._most)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 HUGGING_FACE = "https://huggingface.co"
 LOOKS = 3
 """How often a hub that is busy (429, 5xx) is asked about a file."""
+FRESH_S = 60.0
+"""For so long the address that came with the hub's answer is used without asking again; signatures live for an hour."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -59,7 +61,15 @@ def look_up(ctx: Context, repo: str, revision: str, path: str, endpoint: str | N
     Raises HubRefused, NetworkError, UsageError or Interrupted.
     """
     asked = RemoteFile((endpoint or ctx.options.endpoint).rstrip("/"), repo, revision, path, 0, "")
-    return until_interrupted(ctx.machine, lambda: _head(ctx, asked).file)
+    answer = until_interrupted(ctx.machine, lambda: _head(ctx, asked))
+    return replace(answer.file, address=answer.address, asked_at=ctx.machine.clock())
+
+
+def address_of(ctx: Context, file: RemoteFile) -> Address:
+    """Where the bytes are: as the hub said a moment ago, else as it says now. Raises as `locate`."""
+    if file.address is not None and ctx.machine.clock() - file.asked_at < FRESH_S:
+        return file.address
+    return locate(ctx, file)
 
 
 def locate(ctx: Context, file: RemoteFile) -> Address:
@@ -221,19 +231,19 @@ def _not_found(file: RemoteFile, host: str, code: str) -> HubRefused:
 
 
 def _read_header(ctx: Context, file: RemoteFile) -> bytes:
-    answer = _head(ctx, file)
-    start = _first_bytes(ctx, file, answer.address, LENGTH_BYTES)
+    address = address_of(ctx, file)
+    start = _first_bytes(ctx, file, address, LENGTH_BYTES)
     try:
         length = header_length(start)
     except NotSafetensors as error:
         # The first 512 bytes name a stranger better than the first eight do.
-        seen = _first_bytes(ctx, file, answer.address, min(512, file.size))
+        seen = _first_bytes(ctx, file, address, min(512, file.size))
         raise WrongFile(
-            f"What {host_of(answer.address.url)} sends for {file.name} is not a safetensors file;"
+            f"What {host_of(address.url)} sends for {file.name} is not a safetensors file;"
             f" it is {describe_bytes(seen)}.",
             hint="If HF_ENDPOINT is set, unset it; check models.0.files.0.path in the manifest.",
         ) from error
-    return _first_bytes(ctx, file, answer.address, min(LENGTH_BYTES + length, file.size))
+    return _first_bytes(ctx, file, address, min(LENGTH_BYTES + length, file.size))
 
 
 def _first_bytes(ctx: Context, file: RemoteFile, address: Address, count: int) -> bytes:

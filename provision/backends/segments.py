@@ -15,16 +15,20 @@ Span = tuple[int, int]
 
 @dataclass(slots=True, eq=False)
 class Claim:
-    """Bytes that one connection brings: `start` to `stop`, here up to `at`. Others may lower `stop`."""
+    """Bytes that one connection brings: `start` to `stop`. Others may lower `stop`, down to what was taken.
+
+    `taken`: how far they came from the network; `at`: how far they are here, written.
+    """
 
     start: int
     stop: int
+    taken: int
     at: int
 
     @property
     def left(self) -> int:
         """How many bytes are still to come."""
-        return self.stop - self.at
+        return self.stop - self.taken
 
 
 class Segments:
@@ -73,21 +77,25 @@ class Segments:
             return None
         start, stop = gap
         border = (start // self.segment_bytes + 1) * self.segment_bytes
-        claim = Claim(start, min(stop, border), start)
+        claim = Claim(start, min(stop, border), start, start)
         self.claims.append(claim)
         return claim
 
-    def advance(self, claim: Claim, count: int) -> int:
-        """Note `count` more bytes of a claim as here; returns how many of them were the claim's to bring."""
+    def take(self, claim: Claim, count: int) -> int:
+        """`count` more bytes of a claim came; returns how many of them are the claim's to bring, now for good."""
         count = max(0, min(count, claim.left))
-        if count:
-            self._done = merged((*self._done, (claim.at, claim.at + count)))
-            self._done_bytes += count
-            claim.at += count
+        claim.taken += count
         return count
 
+    def advance(self, claim: Claim, count: int) -> None:
+        """Note `count` more bytes that were taken as here."""
+        count = min(count, claim.taken - claim.at)
+        self._done = merged((*self._done, (claim.at, claim.at + count)))
+        self._done_bytes += count
+        claim.at += count
+
     def release(self, claim: Claim) -> None:
-        """End a claim: what it did not bring can be claimed again."""
+        """End a claim: what is not here of it can be claimed again."""
         self.claims.remove(claim)
 
     def split(self, claim: Claim, least_bytes: int) -> Claim | None:
@@ -95,8 +103,8 @@ class Segments:
         twice `least_bytes`; None when it has nothing left."""
         if not claim.left:
             return None
-        cut = claim.at + claim.left // 2 if claim.left >= 2 * least_bytes else claim.at
-        other = Claim(cut, claim.stop, cut)
+        cut = claim.taken + claim.left // 2 if claim.left >= 2 * least_bytes else claim.taken
+        other = Claim(cut, claim.stop, cut, cut)
         claim.stop = cut
         self.claims.append(other)
         return other

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.backends.backend import RemoteFile
+from provision.backends.buffers import Buffers
 from provision.backends.pace import Bucket
 from provision.backends.patience import STALL_TIMEOUT_S
-from provision.backends.remote import locate
+from provision.backends.remote import address_of, locate
 from provision.backends.segments import Claim, Segments, Span
 from provision.backends.web import Address, host_of
 from provision.backends.wire import Dialer
@@ -23,9 +24,14 @@ class Settings:
     segment costs requests, a larger one lets the hash wait."""
 
     segment_bytes: int = 16 << 20
-    buffer_bytes: int = 512 << 10
+    buffer_bytes: int = 2 << 20
+    shared_bytes: int = 512 << 10
+    """How much of a buffer is used where there are several connections: together they hold no more in memory."""
+    spare_buffers: int = 3
+    """How many buffers there are beside one for each connection: what the hash and the disk may be behind."""
     stall_s: float = STALL_TIMEOUT_S
-    first: int = 2
+    first: int = 1
+    second: int = 4
     most: int = 8
     window_s: float = 0.3
     """How long a number of connections is measured."""
@@ -62,17 +68,21 @@ class Transfer:
         self.bucket = Bucket(ctx.options.limit_rate, ctx.machine.clock)
         self.over = threading.Event()
         """Set: every connection ends at once."""
+        self.taken_bytes = 0
+        """How many bytes came and were wanted, written by now or not."""
         self.answered = False
         """Whether the server has shown that it gives what is asked for."""
         self.etag, self.etag_host = "", ""
         self.etags = True
         """Whether another ETag means another file; some servers give every answer its own."""
+        self.buffers = Buffers(settings.buffer_bytes, 1 + settings.spare_buffers, ctx.machine.clock)
         self.aim = 1
         """How many connections there should be; one that is too many ends after its segment."""
         self.running = 0
         self._turn = threading.Condition()
         self._began: dict[Claim, float] = {}
         self._address: Address | None = None
+        self._asked = False
         self._asking = threading.Lock()
 
     # -- segments ---------------------------------------------------------------------------------------
@@ -89,11 +99,18 @@ class Transfer:
             return None
 
     def release(self, claim: Claim) -> None:
-        """A connection is done with a claim, whether or not it brought all of it."""
+        """A claim is done with, whether or not all of it was brought; what was is written."""
         with self._turn:
             self.segments.release(claim)
             del self._began[claim]
             self._turn.notify_all()
+
+    def take(self, claim: Claim, count: int) -> tuple[int, int]:
+        """`count` bytes more of a claim came: from which place on they are, and how many of them are wanted."""
+        with self._turn:
+            at, took = claim.taken, self.segments.take(claim, count)
+            self.taken_bytes += took
+            return at, took
 
     def advance(self, claim: Claim, count: int) -> None:
         """So many bytes more of a claim are written."""
@@ -120,6 +137,12 @@ class Transfer:
         """One connection more."""
         with self._turn:
             self.running += 1
+            self.buffers.most = max(self.buffers.most, self.running + self.settings.spare_buffers)
+
+    def piece_bytes(self) -> int:
+        """How much a connection gathers before it hands it on: more where it is the only one."""
+        settings = self.settings
+        return settings.buffer_bytes if self.aim == 1 else min(settings.buffer_bytes, settings.shared_bytes)
 
     def leave(self) -> None:
         """One connection less."""
@@ -139,9 +162,9 @@ class Transfer:
 
     def _seconds_left(self, claim: Claim, now: float) -> float:
         since = now - self._began[claim]
-        if claim.at == claim.start:  # a second to begin, then it counts as one that never will
+        if claim.taken == claim.start:  # a second to begin, then it counts as one that never will
             return 0.0 if since < 1.0 else float("inf")
-        return claim.left * since / (claim.at - claim.start)
+        return claim.left * since / (claim.taken - claim.start)
 
     # -- where it comes from ----------------------------------------------------------------------------
 
@@ -149,7 +172,8 @@ class Transfer:
         """Where to ask; a fresh one from the hub when there is none that works. Raises as `locate`."""
         with self._asking:
             if self._address is None:
-                self._address = locate(self.ctx, self.file)
+                self._address = (locate if self._asked else address_of)(self.ctx, self.file)
+                self._asked = True
             return self._address
 
     def stale(self, address: Address) -> None:

@@ -195,6 +195,7 @@ class Answer:
         self._at_once = FIRST_READ_BYTES
         self._left = response.length  # None: until the connection ends, or in chunks
         self._read: Callable[[memoryview], int] | None = None
+        self._early = memoryview(b"")
 
     def __enter__(self) -> Self:
         return self
@@ -220,8 +221,14 @@ class Answer:
         view = view[: min(self._left, self._at_once)]
         if self._read is None:
             # What came with the head lies in the response's own buffer; the rest is read past it.
-            count = self._piece(view)
+            self._early = memoryview(self._response.read1(FIRST_READ_BYTES))
+            if not self._early:
+                raise EOFError
             self._read = straight(self._socket)
+        if self._early:
+            count = min(len(self._early), len(view))
+            view[:count] = self._early[:count]
+            self._early = self._early[count:]
         else:
             began = time.monotonic()
             count = self._read(view)

@@ -6,6 +6,7 @@ import hashlib
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from provision.backends import follower as follower_file
@@ -60,6 +61,9 @@ def test_a_part_begun_anew_behind_the_hash_is_not_taken_for_proven(
     part.write_bytes(whole[:512] + b"of another file")
 
     def attempt() -> Setback | None:
+        deadline = time.monotonic() + 10
+        while str(part) not in (each.path for each in psutil.Process().open_files()) and time.monotonic() < deadline:
+            time.sleep(0.005)
         aside = part.with_suffix(".new")  # another file in its place: the hash goes on with the old one
         aside.write_bytes(whole)
         aside.replace(part)

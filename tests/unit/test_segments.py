@@ -12,7 +12,7 @@ from provision.backends.segments import Claim, Segments, merged, prefix_of
 Step = tuple[str, int, int]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["claim", "advance", "advance", "advance", "release", "split", "save", "kill"]),
+        st.sampled_from(["claim", "take", "take", "write", "write", "release", "split", "save", "kill"]),
         st.integers(0, 7),
         st.integers(1, 60),
     ),
@@ -44,9 +44,12 @@ class Ledger:
         self.check()
 
     def _use(self, claim: Claim, what: str, count: int) -> None:
-        if what == "advance":
+        if what == "take":
+            self.segments.take(claim, count)
+        elif what == "write":
             at = claim.at
-            for place in range(at, at + self.segments.advance(claim, count)):
+            self.segments.advance(claim, count)
+            for place in range(at, claim.at):
                 self.times[place] += 1
         elif what == "release":
             self.segments.release(claim)
@@ -67,6 +70,7 @@ class Ledger:
         assert segments.done_bytes == len(here)
         coming = [place for claim in segments.claims for place in range(claim.at, claim.stop)]
         assert len(coming) == len(set(coming))
+        assert all(claim.start <= claim.at <= claim.taken <= claim.stop for claim in segments.claims)
         assert here.isdisjoint(coming)
         assert segments.prefix == next(
             (place for place in range(len(self.times)) if place not in here), len(self.times)
@@ -77,7 +81,8 @@ class Ledger:
         while not self.segments.complete:
             claim = next(iter(self.segments.claims), None) or self.segments.claim()
             assert claim is not None
-            self._use(claim, "advance", claim.left)
+            self._use(claim, "take", claim.left)
+            self._use(claim, "write", claim.taken - claim.at)
             self._use(claim, "release", 0)
         self.check()
 
@@ -118,12 +123,14 @@ def test_a_small_rest_is_taken_over_whole() -> None:
     segments = Segments(100, 100)
     claim = segments.claim()
     assert claim is not None
-    segments.advance(claim, 85)
+    assert segments.take(claim, 85) == 85
     other = segments.split(claim, 10)
     assert other is not None
     assert (claim.left, other.start, other.stop) == (0, 85, 100)
     assert segments.split(claim, 10) is None
-    assert segments.advance(claim, 5) == 0
+    assert segments.take(claim, 5) == 0
+    segments.advance(claim, 85)
+    assert segments.done == ((0, 85),)
 
 
 def test_spans() -> None:
@@ -138,7 +145,7 @@ def test_spans() -> None:
 
 def ramped(rate_of: dict[int, float], *, fixed: int = 0, seconds: float = 10) -> list[int]:
     """The numbers of connections that a ramp tries, where so many of them bring so much."""
-    ramp = Ramp(first=2, most=8, fixed=fixed, window_s=0.3, now=0)
+    ramp = Ramp(first=1, second=4, most=8, fixed=fixed, window_s=0.3, now=0)
     tried, total, now = [ramp.aim], 0.0, 0.0
     while now < seconds:
         now += 0.05
@@ -150,15 +157,22 @@ def ramped(rate_of: dict[int, float], *, fixed: int = 0, seconds: float = 10) ->
 
 
 def test_connections_are_added_while_they_are_worth_it() -> None:
-    assert ramped({2: 2e6, 4: 4e6, 8: 8e6}) == [2, 4, 8]
-    assert ramped({2: 8e6, 4: 8e6, 8: 8e6}) == [2, 4, 2]
-    assert ramped({2: 4e6, 4: 8e6, 8: 8.5e6}) == [2, 4, 8, 4]
-    assert ramped({2: 8e6, 4: 8e6}, seconds=PROBE_S * 1.5) == [2, 4, 2, 4, 2]
+    assert ramped({1: 1e6, 4: 4e6, 8: 8e6}) == [1, 4, 8]
+    assert ramped({1: 8e6, 4: 8e6, 8: 8e6}) == [1, 4, 1]
+    assert ramped({1: 2e6, 4: 8e6, 8: 8.5e6}) == [1, 4, 8, 4]
+    assert ramped({1: 8e6, 4: 8e6}, seconds=PROBE_S * 1.5) == [1, 4, 1, 4, 1]
     assert ramped({5: 1e6}, fixed=5) == [5]
 
 
+def test_none_is_added_where_disk_and_hash_cannot_keep_up() -> None:
+    ramp = Ramp(first=1, second=4, most=8, fixed=0, window_s=0.3, now=0)
+    for tick in range(1, 100):
+        ramp.observe(tick * 0.05, tick * 10**6, 1, waited_s=tick * 0.01)
+    assert ramp.aim == 1
+
+
 def test_a_server_that_wants_fewer_gets_fewer() -> None:
-    ramp = Ramp(first=2, most=8, fixed=0, window_s=0.3, now=0)
+    ramp = Ramp(first=1, second=4, most=8, fixed=0, window_s=0.3, now=0)
     ramp.aim = 8
     ramp.settle(3, 1.0)
     assert ramp.observe(2.0, 10**9, 3) == 3

@@ -23,7 +23,7 @@ from provision.rehearsal.faults import Fault
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
 from provision.step import Context
-from tests.small_model import Brisk, is_one_sentence_with_hint, remote_file, small_context
+from tests.small_model import FILE, Brisk, is_one_sentence_with_hint, remote_file, small_context
 
 
 @pytest.fixture
@@ -66,6 +66,19 @@ def test_an_address_that_hangs_does_not_hold_up_the_next(hub: Hub, monkeypatch: 
         assert time.monotonic() - began - first_s < 0.5  # what answered is asked first from then on
         for each in waiting:
             each.close()
+
+
+def test_what_came_with_the_head_is_not_passed_over(hub: Hub, model: ModelRepo, world: tuple[Path, ModelRepo]) -> None:
+    """Buffers smaller than what http.client has read ahead; the rest is read past it, from the socket."""
+    whole = (world[0].parent / "weights" / FILE).read_bytes()
+    line, seen = Line(Dialer({}), patience_s=5), bytearray()
+    with line.get(Address(remote_file(hub, model).url, {}), {}) as answer:
+        room = memoryview(bytearray(100_000))
+        while len(seen) < 300_000:
+            count = answer.fill(room[: 7 + len(seen) // 3])
+            seen += room[:count]
+    line.close()
+    assert seen == whole[: len(seen)]
 
 
 def test_which_proxy() -> None:
