@@ -13,11 +13,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
 from provision.backends.backend import Backend, RemoteFile, nothing_missing
+from provision.backends.digests import damaged
 from provision.backends.follower import Follower, Syncer
 from provision.backends.lane import run_lane
 from provision.backends.pace import Ramp
-from provision.backends.part import keep_state, known_etag, known_ranges, make_plain
+from provision.backends.part import PartState, keep_state, known_digests, known_etag, known_ranges, make_plain
 from provision.backends.patience import TRIES, WAIT_MAX_S, Carry, Setback, drop_stranger
+from provision.backends.segments import without
 from provision.backends.sink import Sink
 from provision.backends.transfer import Changed, NoRanges, Settings, Transfer
 from provision.errors import HubRefused, NetworkError
@@ -37,6 +39,13 @@ ENDING_S = 0.4
 def fetch_http(ctx: Context, file: RemoteFile, part: Path) -> str:
     """Bring `part` to its size; returns its sha256. Raises as `Backend.fetch`."""
     drop_stranger(file, part)
+    sha256 = _fetch(ctx, file, part)
+    if sha256 != file.sha256 and _forget_damaged(ctx, file, part):
+        sha256 = _fetch(ctx, file, part)
+    return sha256
+
+
+def _fetch(ctx: Context, file: RemoteFile, part: Path) -> str:
     ranges, restarted, etags = True, False, True
     while True:
         try:
@@ -54,6 +63,20 @@ def fetch_http(ctx: Context, file: RemoteFile, part: Path) -> str:
             _empty(part)
 
 
+def _forget_damaged(ctx: Context, file: RemoteFile, part: Path) -> bool:
+    """Where the server told the hashes of what it sent: note what is damaged as not here. Whether there is any."""
+    try:
+        bad = damaged(part, known_digests(part))
+    except OSError as error:
+        raise unusable(part, error) from error
+    lost = sum(stop - start for start, stop in bad)
+    if lost in (0, file.size):
+        return False
+    ctx.note(f"{lost:,} bytes of {file.name} came damaged: they are fetched again.")
+    keep_state(part, PartState(tuple(without(known_ranges(part), bad)), *known_etag(part)))
+    return True
+
+
 HTTP = Backend("http", nothing_missing, fetch_http)
 
 
@@ -66,6 +89,7 @@ class _Supervisor:
             make_plain(part)
         done = known_ranges(part)
         self.transfer = Transfer(ctx, file, part, SETTINGS, done=done, ranges=ranges)
+        self.transfer.digests.update(known_digests(part))
         self.transfer.etags = etags
         self.transfer.etag, self.transfer.etag_host = known_etag(part) if etags else ("", "")
         self.follower = Follower(lambda: part, file.size, self.transfer.prefix)
@@ -171,9 +195,9 @@ class _Supervisor:
         self.ctx.progress(self.file.name, self.transfer.segments.done_bytes, self.file.size)
 
     def _save(self) -> None:
-        self.saved_at, done = self.ctx.machine.clock(), self.transfer.done()
+        self.saved_at = self.ctx.machine.clock()
         self.saved_bytes = self.transfer.segments.done_bytes
-        keep_state(self.part, done, self.transfer.etag, self.transfer.etag_host)
+        keep_state(self.part, self.transfer.state())
 
     def _end_lanes(self) -> None:
         self.transfer.over.set()
@@ -198,7 +222,7 @@ def _in_thread(lane: Future[Setback | None], transfer: Transfer, sink: Sink) -> 
 
 
 def _empty(part: Path) -> None:
-    keep_state(part, (), "", "")
+    keep_state(part, PartState())
     try:
         os.truncate(part, 0)
     except OSError as error:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from provision.backends.backend import RemoteFile
@@ -22,8 +23,19 @@ from provision.machine import Machine, Process
 from provision.receipts import read_json, write_json
 
 WRITERS = frozenset({"wget", "git", "git-lfs"})
-KEPT = ("etag", "etag_of", "ranges")
+KEPT = ("etag", "etag_of", "ranges", "digests")
 """What the sidecar knows beside the file's identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartState:
+    """What `http` notes of a part: which bytes are here, the strong ETag that a host gave for them, and what servers
+    said of the sha256 of some of them."""
+
+    ranges: tuple[Span, ...] = ()
+    etag: str = ""
+    etag_of: str = ""
+    digests: Mapping[Span, str] = field(default_factory=dict)
 
 
 def part_of(home: Home, sha256: str) -> Path:
@@ -106,19 +118,31 @@ def known_ranges(part: Path) -> list[Span]:
     return merged(spans)
 
 
-def keep_state(part: Path, ranges: Iterable[Span], etag: str, host: str) -> None:
-    """Note which bytes are here, and the strong ETag that a host gave for them. Raises HomeError or DiskFull.
+def known_digests(part: Path) -> dict[Span, str]:
+    """What servers said of the sha256 of ranges of the file."""
+    noted = (read_json(_sidecar(part)) or {}).get("digests")
+    found: dict[Span, str] = {}
+    for each in noted if isinstance(noted, list) else []:
+        match each:
+            case [int(start), int(stop), str(sha256)]:
+                found[start, stop] = sha256
+    return found
+
+
+def keep_state(part: Path, state: PartState) -> None:
+    """Note how far a part is. Raises HomeError or DiskFull.
 
     Written often, so not synced: a kill cannot undo it, and after a loss of power the hash tells.
     """
     sidecar = _sidecar(part)
     known = read_json(sidecar) or {}
     aside = sidecar.with_name(f".{sidecar.name}")
+    noted = {
+        "ranges": [list(span) for span in state.ranges], "etag": state.etag, "etag_of": state.etag_of,
+        "digests": [[*span, sha256] for span, sha256 in state.digests.items()],
+    }  # fmt: skip
     try:
-        aside.write_text(
-            json.dumps({**known, "ranges": [list(span) for span in ranges], "etag": etag, "etag_of": host}),
-            encoding="utf-8",
-        )
+        aside.write_text(json.dumps({**known, **noted}), encoding="utf-8")
         aside.replace(sidecar)
     except OSError as error:
         raise unusable(part.parent, error) from error

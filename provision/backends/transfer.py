@@ -10,6 +10,7 @@ from pathlib import Path
 from provision.backends.backend import RemoteFile
 from provision.backends.buffers import Buffers
 from provision.backends.pace import Bucket
+from provision.backends.part import PartState
 from provision.backends.patience import STALL_TIMEOUT_S
 from provision.backends.remote import address_of, locate
 from provision.backends.segments import Claim, Segments, Span
@@ -73,6 +74,8 @@ class Transfer:
         self.answered = False
         """Whether the server has shown that it gives what is asked for."""
         self.etag, self.etag_host = "", ""
+        self.digests: dict[Span, str] = {}
+        """What the server said of the sha256 of what it sent."""
         self.etags = True
         """Whether another ETag means another file; some servers give every answer its own."""
         self.buffers = Buffers(settings.buffer_bytes, 1 + settings.spare_buffers, ctx.machine.clock)
@@ -121,11 +124,6 @@ class Transfer:
         """How much is here without a gap."""
         with self._turn:
             return self.segments.prefix
-
-    def done(self) -> tuple[Span, ...]:
-        """What is here."""
-        with self._turn:
-            return self.segments.done
 
     def wants_more(self) -> bool:
         """Whether there is something for one more connection to bring."""
@@ -186,6 +184,16 @@ class Transfer:
         """The strong ETag that this host gave before, empty when it gave none."""
         with self._turn:
             return self.etag if self.etag_host == host_of(url) else ""
+
+    def told(self, start: int, stop: int, sha256: str) -> None:
+        """The server said what the sha256 of these bytes is."""
+        with self._turn:
+            self.digests[start, stop] = sha256
+
+    def state(self) -> PartState:
+        """What is to be noted of the part."""
+        with self._turn:
+            return PartState(self.segments.done, self.etag, self.etag_host, dict(self.digests))
 
     def accept(self, url: str, etag: str) -> None:
         """An answer fits. Its ETag is kept, of weak ones none (RFC 9110, 13.1.5). Raises Changed."""

@@ -36,6 +36,7 @@ from provision.rehearsal.faults import (
     bend,
     json_reply,
     refusal,
+    with_digest,
 )
 from provision.rehearsal.git_http import GitHttp, LfsObjects, file_reply, token_of
 from provision.rehearsal.model_repo import (
@@ -160,6 +161,8 @@ class Hub:
     def answer(self, request: Request) -> Reply:
         """The reply to a request, faults included."""
         reply = self._objects.answer(request) if request.origin == "cdn" else self._route(request)
+        if self.faults.digests and reply.length and "want-content-digest" in request.headers:
+            reply = with_digest(reply)
         fault = self._armed.take(request, reply)
         if fault is None:
             return reply

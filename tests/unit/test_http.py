@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ import pytest
 from provision.backends import http as http_backend
 from provision.backends.backend import RemoteFile
 from provision.backends.delivery import bring_proven
+from provision.backends.digests import content_sha256
 from provision.backends.hub import fetch_hub
 from provision.backends.part import bytes_of, bytes_waiting, known_ranges, make_plain, open_part, part_of
 from provision.backends.transfer import Settings
@@ -312,6 +314,46 @@ def test_a_stop_is_heard_at_once_and_what_came_is_kept(tmp_path: Path, world: tu
         assert time.monotonic() - stopped_at[0] < 0.7
         stopper.join()
         assert bytes_waiting(ctx.home, world[1].files[FILE][1]) >= 300_000
+
+
+def test_damaged_bytes_alone_are_fetched_again_where_the_server_tells_their_hash(
+    tmp_path: Path, world: tuple[Path, ModelRepo], heard: Heard
+) -> None:
+    size = world[1].files[FILE][0]
+    with Hub(world[0], faults=Faults(digests=True)) as hub:
+        hub.arm(Fault("*", "no_length", times=8, origin="cdn"), Fault("*", "corrupt", times=1, value=0, origin="cdn"))
+        ctx = small_context(tmp_path, world[1], hub.url, emit=heard)
+        assert is_right(fetch(ctx, hub, world[1]), world[1])
+        assert hub.sent_bytes() == size + SMALL.segment_bytes
+    assert heard.notes == [f"{SMALL.segment_bytes:,} bytes of {FILE} came damaged: they are fetched again."]
+
+
+def test_damage_of_a_former_run_is_found_too(tmp_path: Path, world: tuple[Path, ModelRepo], heard: Heard) -> None:
+    with Hub(world[0], faults=Faults(digests=True)) as hub:
+        hub.arm(Fault("*", "corrupt", times=1, value=0, origin="cdn"), Fault("*", "no_length", times=7, origin="cdn"))
+        hub.arm(Fault("*", "status", times=-1, value="503", origin="cdn"))
+        ctx = small_context(tmp_path, world[1], hub.url, emit=heard)
+        with pytest.raises(ProvisionError):
+            fetch(ctx, hub, world[1])
+        before = hub.sent_bytes()
+        hub.disarm()
+        assert is_right(fetch(ctx, hub, world[1]), world[1])
+        assert before + world[1].files[FILE][0] > hub.sent_bytes() > before
+        assert hub.sent_bytes() == world[1].files[FILE][0] + SMALL.segment_bytes
+
+
+@pytest.mark.parametrize(
+    ("header", "digest"),
+    [
+        (f"sha-256=:{base64.b64encode(bytes(32)).decode()}:", "00" * 32),
+        (f"sha-512=:AAAA:, sha-256=:{base64.b64encode(bytes(32)).decode()}:", "00" * 32),
+        ("sha-256=:AAAA:", ""),
+        ("sha-256=:A:", ""),
+        ("", ""),
+    ],
+)
+def test_what_a_server_tells_of_a_hash(header: str, digest: str) -> None:
+    assert content_sha256({"Content-Digest": header}) == digest
 
 
 # -- kills --------------------------------------------------------------------------------------------------

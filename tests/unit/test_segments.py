@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provision.backends.pace import PROBE_S, Bucket, Ramp
-from provision.backends.segments import Claim, Segments, merged, prefix_of
+from provision.backends.segments import Claim, Segments, merged, prefix_of, without
 
 Step = tuple[str, int, int]
 STEPS = st.lists(
@@ -103,6 +103,17 @@ def test_what_a_note_says_is_never_more_than_the_file(spans: list[tuple[int, int
     said = {place for start, stop in spans for place in range(max(0, start), min(100, stop))}
     assert {place for start, stop in segments.done for place in range(start, stop)} == said
     assert all(before[1] < after[0] for before, after in zip(segments.done, segments.done[1:], strict=False))
+
+
+SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=12)
+
+
+@given(SPANS, SPANS)
+def test_without_is_the_difference_of_the_bytes(spans: list[tuple[int, int]], others: list[tuple[int, int]]) -> None:
+    def places(of: list[tuple[int, int]]) -> set[int]:
+        return {place for start, stop in of for place in range(start, stop)}
+
+    assert places(without(spans, others)) == places(spans) - places(others)
 
 
 def test_claims_go_in_the_order_of_the_file_up_to_the_next_border() -> None:
