@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from provision.finding import JSON
@@ -45,7 +46,7 @@ def wanted_files(ctx: Context) -> list[Wanted]:
 
 def _wanted(ctx: Context, model: Model, file: ModelFile) -> Wanted:
     place = ctx.home.comfyui / "models" / model.folder / file.name
-    receipt = _receipt(ctx, model, file)
+    receipt = _receipt(ctx, model, file, place)
     size, sha256 = receipt.get("wanted_size"), receipt.get("wanted_sha256")
     return Wanted(
         model, file, place,
@@ -55,17 +56,26 @@ def _wanted(ctx: Context, model: Model, file: ModelFile) -> Wanted:
     )  # fmt: skip
 
 
-def _receipt(ctx: Context, model: Model, file: ModelFile) -> dict[str, JSON]:
-    """The proof of a file: named after its hash, or, where the manifest has none, found by where it came from."""
+def _receipt(ctx: Context, model: Model, file: ModelFile, place: Path) -> dict[str, JSON]:
+    """The proof of a file at its place: named after its hash, or, where the manifest has none, found by where it came
+    from."""
     if file.sha256:
-        return ctx.receipts.read(_receipt_name(file.sha256))
-    origin = {"repo": model.repo, "asked_revision": model.revision, "path": file.path}
+        return ctx.receipts.read(_receipt_name(ctx, file.sha256, place))
+    origin = {
+        "repo": model.repo, "asked_revision": model.revision, "path": file.path, "place": ctx.home.shown(place),
+    }  # fmt: skip
     receipts = (read_json(path) or {} for path in sorted(ctx.receipts.folder.glob("model-*.json")))
     return next((receipt for receipt in receipts if same_facts(receipt, origin)), {})
 
 
-def _receipt_name(sha256: str) -> str:
-    return f"model-{sha256[:12]}"
+def _receipt_name(ctx: Context, sha256: str, place: Path) -> str:
+    """A content may belong at several places, each with a proof of its own: the first free name, or the place's."""
+    for number in count(1):
+        name = f"model-{sha256[:12]}" + (f"-{number}" if number > 1 else "")
+        receipt = ctx.receipts.read(name)
+        if not receipt or receipt.get("place", ctx.home.shown(place)) == ctx.home.shown(place):
+            return name
+    raise AssertionError  # a count has no end
 
 
 def subject_of(ctx: Context, wanted: Wanted) -> str:
@@ -76,7 +86,7 @@ def subject_of(ctx: Context, wanted: Wanted) -> str:
 def keep_receipt(ctx: Context, wanted: Wanted, found: str) -> None:
     """Keep that a file was hashed, and to what: the next check believes it while the file stays the same."""
     ctx.receipts.write(
-        _receipt_name(wanted.sha256),
+        _receipt_name(ctx, wanted.sha256, wanted.place),
         **file_identity(wanted.place),
         sha256=found,
         wanted_sha256=wanted.sha256,

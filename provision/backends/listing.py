@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from provision.backends.backend import RemoteFile
 from provision.backends.endpoints import from_endpoints
 from provision.backends.patience import until_interrupted
 from provision.backends.remote import look_up, read_header, refusal, token_for
-from provision.backends.web import Address, fetch, host_of
+from provision.backends.web import Address, fetch, host_of, origin_of
 from provision.errors import HubRefused, UsageError, WrongFile
 from provision.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader, parse_safetensors_header
 from provision.step import Context
@@ -19,6 +19,7 @@ LOOKED_INTO = 8
 """Headers that are read to find the one file of a precision; a repository with more checkpoints needs a choice."""
 OTHER_WORDS = ("fp16", "bf16", "fp8", "lora")
 """What in its name keeps a file from being the fp32 checkpoint."""
+PAGES_MAX = 100
 SUFFIX = ".safetensors"
 
 
@@ -43,18 +44,30 @@ def list_entries(ctx: Context, repo: str, revision: str = "main") -> list[Entry]
 
 
 def _list(ctx: Context, endpoint: str, repo: str, revision: str) -> list[Entry]:
+    """Page after page, as the answers' `Link: <...>; rel="next"` tells (RFC 8288); the hub gives 1,000 files a page."""
     endpoint, token = endpoint.rstrip("/"), token_for(ctx, endpoint)
     url = f"{endpoint}/api/models/{repo}/tree/{quote(revision, safe='')}?recursive=true&expand=false"
-    with fetch(ctx, Address(url, {"Authorization": f"Bearer {token}"} if token else {})) as response:
-        if not response.ok:
-            raise refusal(response, RemoteFile(endpoint, repo, revision, "", 0, ""), with_token=token is not None)
-        try:
-            entries = [entry for entry in response.json() if entry["type"] == "file"]
-            return [Entry(str(entry["path"]), int(entry.get("size") or 0)) for entry in entries]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise HubRefused(
-                f"{host_of(endpoint)} does not answer as a hub does.", hint="If HF_ENDPOINT is set, unset it."
-            ) from error
+    found: list[Entry] = []
+    for _ in range(PAGES_MAX):
+        kept = token if origin_of(url) == origin_of(endpoint) else None
+        with fetch(ctx, Address(url, {"Authorization": f"Bearer {kept}"} if kept else {})) as response:
+            if not response.ok:
+                raise refusal(response, RemoteFile(endpoint, repo, revision, "", 0, ""), with_token=kept is not None)
+            try:
+                entries = [entry for entry in response.json() if entry["type"] == "file"]
+                found += [Entry(str(entry["path"]), int(entry.get("size") or 0)) for entry in entries]
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise HubRefused(
+                    f"{host_of(endpoint)} does not answer as a hub does.", hint="If HF_ENDPOINT is set, unset it."
+                ) from error
+            following = response.links.get("next", {}).get("url")
+        if not following:
+            return found
+        url = urljoin(url, following)
+    raise HubRefused(
+        f"{repo} has more than {len(found):,} files, and its list does not end.",
+        hint=f"Name the file: provision download {repo}/FILE",
+    )
 
 
 def find_checkpoint(ctx: Context, repo: str, precision: str) -> str:

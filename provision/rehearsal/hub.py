@@ -24,7 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
 from typing import Any, Self
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode
 
 from provision.rehearsal.faults import (
     ArmedFaults,
@@ -49,6 +49,8 @@ from provision.rehearsal.model_repo import (
     size_and_sha256,
 )
 
+PAGE_ENTRIES = 1000
+"""How many files the API lists at once, as the real hub does."""
 _PIECE_BYTES = 1 << 18
 _RESOLVE = re.compile(rf"/(?P<repo>{REPO_ID})/resolve/(?P<rev>[^/]+)/(?P<path>.+)")
 _MODEL_API = re.compile(rf"/api/models/(?P<repo>{REPO_ID})(?:/(?P<what>revision|tree)/(?P<rev>[^/]+))?")
@@ -224,11 +226,21 @@ class Hub:
         if isinstance(model, Reply):
             return model
         if found["what"] == "tree":
-            recursive = parse_qs(request.query).get("recursive", ["false"])[0].lower() in ("true", "1")
-            return json_reply(list_entries(self.root, model, recursive=recursive))
+            asked = {key: values[0] for key, values in parse_qs(request.query).items()}
+            entries = list_entries(self.root, model, recursive=asked.get("recursive", "").lower() in ("true", "1"))
+            return _page(request, entries, int(asked.get("cursor", 0)))
         siblings = [{"rfilename": path} for path in sorted(model.files)]
         named = {"id": model.repo, "modelId": model.repo, "sha": model.commit, "tags": []}
         return json_reply({**named, "private": False, "gated": self.faults.gated, "siblings": siblings})
+
+
+def _page(request: Request, entries: list[dict[str, Any]], start: int) -> Reply:
+    """Some of a list, and in `Link` (RFC 8288) where it goes on, as the hub's API does."""
+    reply, stop = json_reply(entries[start : start + PAGE_ENTRIES]), start + PAGE_ENTRIES
+    if stop >= len(entries):
+        return reply
+    query = urlencode({**dict(parse_qsl(request.query)), "cursor": stop})
+    return replace(reply, headers={**reply.headers, "Link": f'<{quote(request.path)}?{query}>; rel="next"'})
 
 
 def _index(request: Request, index: Path, rest: str) -> Reply:

@@ -9,17 +9,21 @@ from provision.aside import make_way
 from provision.awake import kept_awake
 from provision.backends.backend import RemoteFile
 from provision.backends.delivery import bring_proven, header_of, put_in_place, sha256_of
-from provision.backends.endpoints import from_endpoints
+from provision.backends.endpoints import endpoints_of, from_endpoints
 from provision.backends.part import adopt, bytes_here, bytes_waiting, drop_part, part_of
 from provision.backends.remote import look_up
-from provision.backends.web import host_of
+from provision.backends.web import host_of, is_loopback
 from provision.errors import HubRefused, WrongFile
 from provision.manifest import Model, ModelFile
+from provision.metered import metered_because
 from provision.reuse import found_file, take_copy
 from provision.safetensors import HeaderTruncated, NotSafetensors
 from provision.share import share_with_cache
 from provision.step import Context
 from provision.wanted import Wanted, keep_receipt
+
+MUCH_BYTES = 100_000_000
+"""What is worth a word on a network that costs by the byte."""
 
 
 def provision_file(ctx: Context, model: Model, file: ModelFile, target: Path) -> None:
@@ -74,8 +78,19 @@ def _bring(ctx: Context, wanted: Wanted, *, go_on: bool = False) -> _Brought:
     copy = _copy_of(ctx, wanted)
     if copy is not None:
         return copy
+    _say_what_it_costs(ctx, wanted)
     with kept_awake(ctx.machine):
         return from_endpoints(ctx, wanted.file.name, lambda at, endpoint: _download(at, endpoint, wanted, go_on=go_on))
+
+
+def _say_what_it_costs(ctx: Context, wanted: Wanted) -> None:
+    size = wanted.size or 0
+    if size >= MUCH_BYTES and not is_loopback(endpoints_of(ctx)[0]) and (why := metered_because(ctx.machine)):
+        left_gb = (size - bytes_waiting(ctx.home, wanted.sha256)) / 1e9
+        ctx.note(
+            f"This network may cost by the byte ({why}): {left_gb:.2f} GB come over it. Ctrl-C keeps what is here;"
+            " on another network the same command goes on."
+        )
 
 
 def _copy_of(ctx: Context, wanted: Wanted) -> _Brought | None:

@@ -132,6 +132,16 @@ def test_as_json_it_is_one_object(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert len(str(told["commit"])) == 40
 
 
+def test_a_long_listing_comes_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("provision.rehearsal.hub.PAGE_ENTRIES", 2)
+    names = [f"part{number}.safetensors" for number in range(5)]
+    with serving(tmp_path, dict.fromkeys(names, ("F16", PART))) as (hub, ctx, _):
+        found = list_entries(ctx, REPO)
+        assert len([seen for seen in hub.requests if "/tree/" in seen.path]) == 4
+    assert sorted(entry.path for entry in found if entry.checkpoint) == names
+    assert len(found) == len(set(found)) == 7  # the page that describes it, and what git needs
+
+
 def test_a_repository_is_listed_with_its_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = {"a.safetensors": ("F16", WHOLE), "unet/part.safetensors": ("F16", PART)}
     with serving(tmp_path, files) as (hub, ctx, _):
