@@ -74,6 +74,7 @@ class Faults:
     `rate_bytes_s` limits each connection. With a `token`, repositories answer 401 without it; when they are
     also `gated`, 403 with it (the licence was not accepted). Signed addresses live for `url_ttl_s` seconds. With
     `digests`, whoever asks is told the sha256 of what a response carries (RFC 9530); what a fault spoils keeps it.
+    With `xet`, large files are offered by Xet too.
     """
 
     faults: tuple[Fault, ...] = ()
@@ -82,6 +83,7 @@ class Faults:
     gated: bool = False
     url_ttl_s: float = 3600.0
     digests: bool = False
+    xet: bool = False
 
 
 @dataclass(frozen=True, slots=True)

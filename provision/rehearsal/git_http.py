@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import base64
-import hmac
-import itertools
 import json
 import os
 import re
-import secrets
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import parse_qs, quote
 
 from provision.rehearsal.faults import FileSlice, Reply, Request, json_reply, refusal
 from provision.rehearsal.model_repo import (
@@ -26,6 +21,7 @@ from provision.rehearsal.model_repo import (
     model_folder,
     read_model_repo,
 )
+from provision.rehearsal.signed import SignedAddresses
 
 _LFS_JSON = "application/vnd.git-lfs+json"
 _OBJECT = re.compile(rf"/lfs/(?P<repo>{REPO_ID})/(?P<oid>[0-9a-f]{{64}})/(?P<path>.+)")
@@ -39,36 +35,25 @@ class LfsObjects:
     def __init__(self, root: Path, origin: str, *, url_ttl_s: float) -> None:
         self.url_ttl_s = url_ttl_s
         self._root = root
-        self._origin = origin
-        self._key = secrets.token_bytes(16)
-        self._serials = itertools.count(1)
-        self._revoked: set[str] = set()
+        self._addresses = SignedAddresses(origin, ttl_s=url_ttl_s)
 
     def sign(self, repo: str, oid: str, path: str) -> str:
         """An address of its own for each who asks."""
-        where = f"/lfs/{repo}/{oid}/{path}"
-        claim = f"Expires={time.time() + self.url_ttl_s:.3f}&Key-Pair-Id={next(self._serials)}"
-        return f"{self._origin}{quote(where)}?{claim}&Signature={self._signature(where, claim)}"
+        return self._addresses.sign(f"/lfs/{repo}/{oid}/{path}")
 
     def revoke(self, request: Request) -> None:
         """Let the address of this request have expired."""
-        self._revoked.add(request.query)
+        self._addresses.revoke(request)
 
     def answer(self, request: Request) -> Reply:
         """The object or the part of it that is asked for; no Authorization is needed or looked at."""
-        claim, _, signature = request.query.rpartition("&Signature=")
-        if not hmac.compare_digest(signature.encode(), self._signature(request.path, claim).encode()):
-            return refusal(403, "SignatureDoesNotMatch")
-        if time.time() > float(parse_qs(claim)["Expires"][0]) or request.query in self._revoked:
-            return refusal(403, "Request has expired")
+        if refused := self._addresses.refused(request):
+            return refused
         found = _OBJECT.fullmatch(request.path)
         if found is None:
             return refusal(404, "NoSuchKey")
         source = model_folder(self._root, found["repo"]) / found["path"]
         return file_reply(request, source, found["oid"], file=found["path"])
-
-    def _signature(self, where: str, claim: str) -> str:
-        return hmac.new(self._key, f"{where}?{claim}".encode(), "sha256").hexdigest()
 
 
 class GitHttp:

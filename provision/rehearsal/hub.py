@@ -1,6 +1,7 @@
 """A model hub on loopback that speaks the Hugging Face download protocol, git, git-lfs and PEP 503.
 
-Two origins, as with the real one: the hub, and a cdn to which large files are redirected by signed addresses.
+Two origins, as with the real one: the hub, and a cdn to which large files are redirected by signed addresses, and
+where Xet answers when the hub is told to offer it.
 The folder that it serves:
 
     models/<ns>/<repo>/<file>, models/<ns>/<repo>.json   see model_repo
@@ -19,7 +20,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
@@ -46,8 +46,9 @@ from provision.rehearsal.model_repo import (
     list_entries,
     model_folder,
     read_model_repo,
-    size_and_sha256,
 )
+from provision.rehearsal.simple_index import index_reply
+from provision.rehearsal.xet import TOKEN_ROUTE, XetStorage
 
 PAGE_ENTRIES = 1000
 """How many files the API lists at once, as the real hub does."""
@@ -106,6 +107,7 @@ class Hub:
         self.url = f"http://127.0.0.1:{self._hub.server_port}"
         self.cdn_url = f"http://127.0.0.1:{self._cdn.server_port}"
         self._objects = LfsObjects(root, self.cdn_url, url_ttl_s=self.faults.url_ttl_s)
+        self._xet = XetStorage(root, self.cdn_url, url_ttl_s=self.faults.url_ttl_s)
         self._git = GitHttp(root, self._objects)
 
     def start(self) -> Self:
@@ -162,7 +164,7 @@ class Hub:
 
     def answer(self, request: Request) -> Reply:
         """The reply to a request, faults included."""
-        reply = self._objects.answer(request) if request.origin == "cdn" else self._route(request)
+        reply = self._bytes(request) if request.origin == "cdn" else self._route(request)
         if self.faults.digests and reply.length and "want-content-digest" in request.headers:
             reply = with_digest(reply)
         fault = self._armed.take(request, reply)
@@ -170,15 +172,22 @@ class Hub:
             return reply
         if fault.kind == "expire":
             self._objects.revoke(request)
+            self._xet.revoke(request)
         return bend(fault, request, reply)
+
+    def _bytes(self, request: Request) -> Reply:
+        """What the cdn answers."""
+        return (self._xet if self._xet.answers(request) else self._objects).answer(request)
 
     def _route(self, request: Request) -> Reply:
         if request.path.startswith("/whl/"):
-            return _index(request, self.root / "index", request.path.removeprefix("/whl/"))
+            return index_reply(request, self.root / "index", request.path.removeprefix("/whl/"))
         if self._git.answers(request):
             return self._refused(request) or self._git.answer(request)
         if found := _RESOLVE.fullmatch(request.path):
             return self._refused(request) or self._resolve(request, found)
+        if self.faults.xet and (found := TOKEN_ROUTE.fullmatch(request.path)):
+            return self._refused(request) or self._xet_token(found)
         if found := _MODEL_API.fullmatch(request.path):
             return self._refused(request) or self._model_api(request, found)
         return refusal(404, "Not Found")
@@ -211,6 +220,8 @@ class Hub:
             source = model_folder(self.root, repo) / path
             return file_reply(request, source, sha256, file=path, headers=commit)
         linked = {"X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(size), "Accept-Ranges": "bytes"}
+        if self.faults.xet:
+            linked |= self._xet.offer(self.url, repo, model.commit, path, (size, sha256))
         return Reply(302, {**commit, **linked, "Location": self._objects.sign(repo, sha256, path)}, file=path)
 
     def _at(self, repo: str, rev: str) -> ModelRepo | Reply:
@@ -220,6 +231,10 @@ class Hub:
         if rev not in ("main", model.commit):
             return refusal(404, f"Invalid rev id: {rev}", "RevisionNotFound")
         return model
+
+    def _xet_token(self, found: re.Match[str]) -> Reply:
+        model = self._at(found["repo"], found["rev"])
+        return model if isinstance(model, Reply) else self._xet.token()
 
     def _model_api(self, request: Request, found: re.Match[str]) -> Reply:
         model = self._at(found["repo"], found["rev"] or "main")
@@ -241,29 +256,6 @@ def _page(request: Request, entries: list[dict[str, Any]], start: int) -> Reply:
         return reply
     query = urlencode({**dict(parse_qsl(request.query)), "cursor": stop})
     return replace(reply, headers={**reply.headers, "Link": f'<{quote(request.path)}?{query}>; rel="next"'})
-
-
-def _index(request: Request, index: Path, rest: str) -> Reply:
-    """A page of the simple index (PEP 503), or a wheel."""
-    parts = [part for part in rest.split("/") if part]
-    if any(part.startswith(".") for part in parts):
-        return refusal(404, "Not Found")
-    place = index.joinpath(*parts)
-    if place.suffix == ".whl" and place.is_file():
-        return file_reply(request, place, size_and_sha256(place)[1])
-    if not place.is_dir():
-        return refusal(404, "Not Found")
-    wheels = sorted(place.glob("*.whl"))
-    here = "/".join(["/whl", *map(quote, parts)])
-    if wheels:
-        sums = {wheel.name: size_and_sha256(wheel)[1] for wheel in wheels}
-        links = {f"{here}/{quote(name)}#sha256={sha256}": name for name, sha256 in sums.items()}
-    else:
-        folders = sorted(child.name for child in place.iterdir() if child.is_dir())
-        links = {f"{here}/{quote(name)}/": name for name in folders}
-    body = "".join(f'<a href="{escape(href)}">{escape(name)}</a><br>\n' for href, name in links.items())
-    page = f"<!DOCTYPE html>\n<html><head><title>Simple index</title></head><body>\n{body}</body></html>\n"
-    return Reply(200, {"Content-Type": "text/html; charset=utf-8"}, page.encode())
 
 
 class _Server(ThreadingHTTPServer):

@@ -1,0 +1,34 @@
+"""The hub's package index: pages of the simple repository API (PEP 503), and wheels."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from provision.rehearsal.faults import Reply, Request, refusal
+from provision.rehearsal.git_http import file_reply
+from provision.rehearsal.model_repo import size_and_sha256
+
+
+def index_reply(request: Request, index: Path, rest: str) -> Reply:
+    """A page of the simple index (PEP 503), or a wheel."""
+    parts = [part for part in rest.split("/") if part]
+    if any(part.startswith(".") for part in parts):
+        return refusal(404, "Not Found")
+    place = index.joinpath(*parts)
+    if place.suffix == ".whl" and place.is_file():
+        return file_reply(request, place, size_and_sha256(place)[1])
+    if not place.is_dir():
+        return refusal(404, "Not Found")
+    wheels = sorted(place.glob("*.whl"))
+    here = "/".join(["/whl", *map(quote, parts)])
+    if wheels:
+        sums = {wheel.name: size_and_sha256(wheel)[1] for wheel in wheels}
+        links = {f"{here}/{quote(name)}#sha256={sha256}": name for name, sha256 in sums.items()}
+    else:
+        folders = sorted(child.name for child in place.iterdir() if child.is_dir())
+        links = {f"{here}/{quote(name)}/": name for name in folders}
+    body = "".join(f'<a href="{escape(href)}">{escape(name)}</a><br>\n' for href, name in links.items())
+    page = f"<!DOCTYPE html>\n<html><head><title>Simple index</title></head><body>\n{body}</body></html>\n"
+    return Reply(200, {"Content-Type": "text/html; charset=utf-8"}, page.encode())
