@@ -41,7 +41,8 @@ from provision.rehearsal.model_repo import make_model_repo
 from provision.rehearsal.weights import write_safetensors
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-BACKENDS = ("http", "hf", "wget", "git-lfs")
+XET = "hf with Xet"
+BACKENDS = ("http", "hf", XET, "wget", "git-lfs")
 REPO, FILE = "made/up-model", "model_fp16.safetensors"
 REAL_FILE_BYTES = 6_938_081_905
 RUN_TIMEOUT_S = 300
@@ -95,7 +96,7 @@ def kill_downloads(plan: Plan, folder: Path) -> Tally:
     make_model_repo(folder / "hub", REPO, {FILE: folder / FILE})
     chance = random.Random(f"{plan.seed} {plan.backend}")  # noqa: S311  (reproducible, not secret)
     tally = Tally(made.size_bytes)
-    with Hub(folder / "hub", faults=Faults(rate_bytes_s=plan.rate_bytes_s)) as hub, nobody_left(folder):
+    with Hub(folder / "hub", faults=Faults(rate_bytes_s=plan.rate_bytes_s, xet=plan.backend == XET)) as hub, nobody_left(folder):
         for number in itertools.count():
             home = folder / f"home-{number}"
             _download(plan, hub, home, chance, tally)
@@ -136,7 +137,7 @@ def _start(plan: Plan, hub: Hub, home: Path) -> subprocess.Popen[str]:
     person = home.parent / "person"
     person.mkdir(exist_ok=True)
     env = {"PATH": os.environ["PATH"], "HOME": str(person), "HF_ENDPOINT": hub.url, "PYTHONPATH": str(CHECKOUT)}
-    words = ("download", f"{REPO}/{FILE}", "--backend", plan.backend, "--json", "--home", str(home))
+    words = ("download", f"{REPO}/{FILE}", "--backend", plan.backend.split()[0], "--json", "--home", str(home))
     return subprocess.Popen(
         [sys.executable, "-m", "provision", *words],
         env=env, cwd=home.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from provision.backends.backend import RemoteFile
 from provision.backends.part import bytes_here
-from provision.backends.patience import Carry, Setback, keep_going
+from provision.backends.patience import TRIES, Carry, Setback, keep_going
 from provision.step import Context
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ def keep_going_and_hash(
     attempt: Callable[[], Setback | None],
     *,
     written: Callable[[], Path] | None = None,
+    tries: int = TRIES,
 ) -> str:
     """Bring a part as `keep_going` does, and hash it while a program or library writes it.
 
@@ -163,7 +164,7 @@ def keep_going_and_hash(
     follower = Follower(written or (lambda: part), file.size)
     follower.start()
     try:
-        keep_going(ctx, file, part, attempt)
+        keep_going(ctx, file, part, attempt, tries=tries)
         with suppress(OSError):
             if bytes_here(part) == file.size and follower.wait(ctx, file.name, patience_s=STUCK_S) == file.sha256:
                 return file.sha256

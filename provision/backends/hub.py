@@ -1,4 +1,5 @@
-"""The `hf` backend: huggingface_hub in this process, writing into our own part so that it can be gone on with.
+"""The `hf` backend: Xet where the hub offers it (see `xet`), else huggingface_hub in this process. Both write into
+our own part, so that it can be gone on with.
 
 Since 1.18 `hf_hub_download` cannot go on after a kill (huggingface_hub issues 4060 and 4196), so its inner `http_get`
 is used where it is the one that we know, else `hf_hub_download` itself into a folder beside the part. The library
@@ -20,8 +21,9 @@ from provision.backends.backend import Backend, RemoteFile, nothing_missing
 from provision.backends.follower import keep_going_and_hash
 from provision.backends.part import hub_folder
 from provision.backends.patience import Setback, until_interrupted
-from provision.backends.remote import locate, token_for
+from provision.backends.remote import locate_both, token_for
 from provision.backends.web import Address, host_of
+from provision.backends.xet import bring_by_xet, usable
 from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.home import unusable
 from provision.machine import Machine
@@ -30,6 +32,8 @@ from provision.step import Context
 CHUNK_BYTES = None
 """As it comes from the connection, 64 KiB at most: its own 10 MiB make it twice as slow, and its memory larger."""
 TIMEOUT_S = 30
+TRIES = 3
+"""Setbacks in a row without a byte before `http` goes on in its place."""
 WAITED_OUT = frozenset({408, 429})
 """Statuses that it asks again about by itself, five times, waiting as it is told."""
 KNOWN_VERSIONS = ("1.17", "3")
@@ -43,15 +47,18 @@ def fetch_hub(ctx: Context, file: RemoteFile, part: Path) -> str:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
 
     def attempt() -> Setback | None:
-        return until_interrupted(ctx.machine, lambda: _attempt(ctx, file, part))
+        address, offer = locate_both(ctx, file)
+        if offer is not None and usable(ctx.machine.environ):
+            return bring_by_xet(ctx, file, part, offer)
+        return until_interrupted(ctx.machine, lambda: _attempt(ctx, file, part, address))
 
-    return keep_going_and_hash(ctx, file, part, attempt)
+    return keep_going_and_hash(ctx, file, part, attempt, tries=TRIES)
 
 
 HUB = Backend("hf", nothing_missing, fetch_hub)
 
 
-def _attempt(ctx: Context, file: RemoteFile, part: Path) -> Setback | None:
+def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address) -> Setback | None:
     from huggingface_hub.errors import HfHubHTTPError
 
     _settle(file)
@@ -60,7 +67,7 @@ def _attempt(ctx: Context, file: RemoteFile, part: Path) -> Setback | None:
         if get is None:
             _download_stock(ctx, file, part)
         else:
-            _download_into_part(ctx, get, file, part)
+            _download_into_part(ctx, get, file, part, address)
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status in WAITED_OUT:
@@ -106,8 +113,7 @@ def _settle(file: RemoteFile) -> None:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings would go to the terminal
 
 
-def _download_into_part(ctx: Context, get: Callable[..., None], file: RemoteFile, part: Path) -> None:
-    address: Address = locate(ctx, file)
+def _download_into_part(ctx: Context, get: Callable[..., None], file: RemoteFile, part: Path, address: Address) -> None:
     with part.open("ab", buffering=0) as stream:
         get(
             address.url,

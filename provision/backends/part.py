@@ -22,7 +22,8 @@ from provision.home import Home, unusable
 from provision.machine import Machine, Process
 from provision.receipts import read_json, write_json
 
-WRITERS = frozenset({"wget", "git", "git-lfs"})
+WRITERS = frozenset({"wget", "git", "git-lfs", "xet_program.py"})
+"""Programs by name; the last is run by a Python, and stands behind its options."""
 KEPT = ("etag", "etag_of", "ranges", "digests")
 """What the sidecar knows beside the file's identity."""
 
@@ -174,6 +175,11 @@ def hub_folder(part: Path) -> Path:
     return part.with_suffix(".hf")
 
 
+def xet_folder(part: Path) -> Path:
+    """Where hf_xet keeps what it would put into the person's cache."""
+    return part.with_suffix(".xet")
+
+
 def lfs_pieces(part: Path) -> list[Path]:
     """What git-lfs holds of the object: `objects/aa/bb/<oid>`, `incomplete/<oid>.part` or `<oid><digits>`."""
     store, oid = lfs_folder(part) / "store", part.stem
@@ -218,7 +224,7 @@ def _sidecar(part: Path) -> Path:
 
 
 def _clear_folders(part: Path) -> None:
-    for folder in (lfs_folder(part), wget_folder(part), hub_folder(part)):
+    for folder in (lfs_folder(part), wget_folder(part), hub_folder(part), xet_folder(part)):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -230,7 +236,7 @@ def _writers(part: Path) -> Iterator[Process]:
     for process in psutil.process_iter():
         try:
             words = process.cmdline()
-            if not words or Path(words[0]).name not in WRITERS:
+            if not WRITERS & {Path(word).name for word in words[:3]}:
                 continue
             if any(mark in word for word in words) or process.cwd().startswith(mark):
                 yield Process(process.pid, process.create_time(), tuple(words))

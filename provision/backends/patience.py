@@ -39,11 +39,13 @@ class Setback:
     wait_s: float | None = None
 
 
-def keep_going(ctx: Context, file: RemoteFile, part: Path, attempt: Callable[[], Setback | None]) -> None:
+def keep_going(
+    ctx: Context, file: RemoteFile, part: Path, attempt: Callable[[], Setback | None], *, tries: int = TRIES
+) -> None:
     """Call `attempt` until the part is complete.
 
     Setbacks (a NetworkError is one too) are waited out, longer each time; every new byte renews the patience.
-    Raises the last setback's error after `TRIES` without a byte, and whatever else `attempt` raises.
+    Raises the last setback's error after `tries` without a byte, and whatever else `attempt` raises.
     """
     failures = 0
     make_plain(part)
@@ -59,7 +61,7 @@ def keep_going(ctx: Context, file: RemoteFile, part: Path, attempt: Callable[[],
             break
         setback = setback or Setback(ended_early(file, now))
         failures = 0 if now > before else failures + 1
-        if failures >= TRIES:
+        if failures >= tries:
             raise setback.error
         wait_s = setback.wait_s if setback.wait_s is not None else 2.0 ** max(0, failures - 1)
         ctx.output(f"{setback.error.message} Asking again in {wait_s:.0f} s.")
@@ -136,14 +138,22 @@ def until_interrupted(machine: Machine, work: Callable[[], T]) -> T:
 
 
 @contextmanager
-def watched(ctx: Context, file: RemoteFile, part: Path, size_now: Callable[[], int]) -> Iterator[None]:
+def watched(
+    ctx: Context,
+    file: RemoteFile,
+    part: Path,
+    size_now: Callable[[], int],
+    *,
+    silence_s: Callable[[int, float], float] | None = None,
+) -> Iterator[None]:
     """Watch a program write a file while the block runs: tell how far it is, by the file's size, and end it when
-    nothing has come for `IDLE_S`."""
+    nothing has come for `IDLE_S`, or for what `silence_s` makes of the bytes that came and the seconds they took."""
     over = threading.Event()
     stopped: list[ProvisionError] = []
 
     def watch() -> None:
         size, since = size_now(), ctx.machine.clock()
+        first, began = size, since
         while not over.wait(POLL_S):
             now = size_now()
             if now != size:
@@ -154,13 +164,14 @@ def watched(ctx: Context, file: RemoteFile, part: Path, size_now: Callable[[], i
                     stopped.append(error)
                     end_writers(ctx.machine, part)
                     return
-            elif ctx.machine.clock() - since > IDLE_S:
+            elif ctx.machine.clock() - since > (silence_s(size - first, since - began) if silence_s else IDLE_S):
                 end_writers(ctx.machine, part)
 
     watcher = threading.Thread(target=watch, name="watch", daemon=True)
     watcher.start()
     try:
         yield
+        ctx.progress(file.name, min(size_now(), file.size), file.size)
     finally:
         over.set()
         watcher.join()

@@ -39,6 +39,7 @@ def backend_names() -> tuple[str, ...]:
 def choose(ctx: Context) -> list[Backend]:
     """The backends to try, in order: the one that is asked for, or with `auto` all that this machine has.
 
+    Behind `hf` stands `http`: huggingface_hub and hf_xet are large, and what fails in them may not fail in it.
     Raises UsageError for a name that is none.
     """
     asked = ALIASES.get(ctx.options.backend, ctx.options.backend)
@@ -50,7 +51,7 @@ def choose(ctx: Context) -> list[Backend]:
             f"There is no backend {asked!r}; there are {', '.join(backend_names())}.",
             hint="provision all --backend auto",
         )
-    return found
+    return [*found, HTTP] if found == [HUB] else found
 
 
 def bring(ctx: Context, file: RemoteFile, part: Path) -> str:
@@ -68,7 +69,8 @@ def bring(ctx: Context, file: RemoteFile, part: Path) -> str:
         except Crawling:
             raise
         except PASSING_ON as error:
-            if place == len(backends):
+            refused = isinstance(error, HubRefused) and ctx.options.backend != "auto"
+            if refused or place == len(backends):  # the hub's no is meant for all
                 raise
             ctx.note(_passed_on(backend, backends[place], error, bytes_of(part)))
     raise UsageError("No backend can be used on this machine.", hint="provision all --backend http")

@@ -48,11 +48,20 @@ class HubBusy(HubRefused, NetworkError):
 
 
 @dataclass(frozen=True, slots=True)
+class XetOffer:
+    """A file that the hub also keeps in Xet: its name there, and where the key to that storage is asked for."""
+
+    hash: str
+    key_url: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
     """The hub's answer to HEAD: the file as it describes it, and where its bytes are."""
 
     file: RemoteFile
     address: Address
+    xet: XetOffer | None
 
 
 def look_up(ctx: Context, repo: str, revision: str, path: str, endpoint: str | None = None) -> RemoteFile:
@@ -77,6 +86,11 @@ def locate(ctx: Context, file: RemoteFile) -> Address:
 
     Raises as `look_up`, and WrongFile when the hub now describes another file.
     """
+    return locate_both(ctx, file)[0]
+
+
+def locate_both(ctx: Context, file: RemoteFile) -> tuple[Address, XetOffer | None]:
+    """As `locate`, and what the hub offers beside it by Xet."""
     answer = until_interrupted(ctx.machine, lambda: _head(ctx, file))
     if answer.file.size != file.size or (answer.file.sha256 and answer.file.sha256 != file.sha256):
         raise WrongFile(
@@ -84,7 +98,7 @@ def locate(ctx: Context, file: RemoteFile) -> Address:
             f" ({file.size:,} bytes then, {answer.file.size:,} now).",
             hint="Run the same command again.",
         )
-    return answer.address
+    return answer.address, answer.xet
 
 
 def read_header(ctx: Context, file: RemoteFile) -> bytes:
@@ -146,7 +160,18 @@ def _head(ctx: Context, file: RemoteFile) -> _Answer:
                 " so the download goes on without it (new token: hf auth login)."
             )
             described = replace(described, anonymous=True)
-        return _Answer(described, Address(target, {}) if target else address)
+        return _Answer(described, Address(target, {}) if target else address, _xet_offered(response, file))
+
+
+def _xet_offered(response: Response, file: RemoteFile) -> XetOffer | None:
+    """The offer in the headers; a mirror may pass on the hub's own address for the key."""
+    name = response.headers.get("X-Xet-Hash", "")
+    url = response.links.get("xet-auth", {}).get("url") or response.headers.get("X-Xet-Refresh-Route", "")
+    if not SHA256.fullmatch(name) or not url.startswith(("https://", "http://")):
+        return None
+    if origin_of(url) == origin_of(HUGGING_FACE):
+        url = file.endpoint + url.removeprefix(HUGGING_FACE)
+    return XetOffer(name, url)
 
 
 def _hub_address(url: str, token: str | None) -> Address:

@@ -16,6 +16,7 @@ from provision.rehearsal.faults import Fault, Faults, Reply, Request
 from provision.rehearsal.git_http import GitHttp, LfsObjects
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import model_folder
+from provision.rehearsal.xet import LAST_CHUNK
 from tests.small_model import FILE, REPO
 
 BACKENDS = ("http", "hf", "wget", "git-lfs", "auto")
@@ -50,6 +51,7 @@ class Cell:
 
     row: Row
     backend: str
+    """As `--backend` takes it, or `XET`."""
 
     @property
     def expected(self) -> str:
@@ -137,7 +139,42 @@ ROWS = (
     Row("TLS with an unknown issuer", errors=ALL, special="tls"),
     Row("TLS with an issuer that is named", special="trusted"),
 )
-CELLS = [Cell(row, backend) for row in ROWS for backend in BACKENDS]
+
+
+def xorbs(kind: str, times: int = -1, value: int | str | float = "", *, place: str = "*") -> Fault:
+    """A fault of the storage's blocks; the file has five."""
+    return Fault(f"/xorbs/default/*/{place}", kind, times, value, origin="cdn")  # type: ignore[arg-type]
+
+
+def plan(kind: str, times: int = -1, value: int | str | float = "") -> Fault:
+    """A fault where the storage tells of what the file is made."""
+    return Fault("/v?/reconstructions/*", kind, times, value, origin="cdn")  # type: ignore[arg-type]
+
+
+XET = "hf with Xet"
+XET_ROWS = (
+    Row("none, by Xet"),
+    Row("gone on with, by Xet", begun=2_000_000),
+    Row("blocks truncated once", (xorbs("truncate", 1, 500_000),)),
+    Row("blocks reset, always, from the fourth on", (xorbs("reset", value=300_000, place="[34]"),)),
+    Row("a block stalled once", (xorbs("stall", 1, 300_000),)),
+    Row("a block stalled, always", (xorbs("stall", value=300_000, place="2"),)),
+    Row("blocks: 503, burst of four", (xorbs("status", 4, "503"),)),
+    Row("blocks: 503, always", (xorbs("status", value="503"),)),
+    Row("blocks: address expires after 500,000 bytes", (xorbs("expire", 1, 500_000),)),
+    Row("blocks: address expired, always", (xorbs("expire"),)),
+    Row("blocks: HTML with 200, once", (xorbs("html", 1),)),
+    Row("blocks: wrong bytes, once", (xorbs("corrupt", 1, LAST_CHUNK),)),
+    Row("blocks: wrong bytes, always", (xorbs("corrupt", value=LAST_CHUNK),), only(XET)),
+    Row("blocks: no block, but wrong bytes, once", (xorbs("corrupt", 1, 0),)),
+    Row("storage: 503, always", (plan("status", value="503"),)),
+    Row("storage: key refused, always", (plan("status", value="401"),)),
+    Row("storage: HTML with 200", (plan("html"),)),
+    Row("no key from the hub", (hub("status", value="403", match="*/xet-read-token/*"),), at_once=True),
+    Row("storage and the file's address: 503, always", (cdn("status", value="503"),), only(XET)),
+)
+"""What happens to `hf` where the hub offers Xet: its storage fails, or all does."""
+CELLS = [Cell(row, backend) for row in ROWS for backend in BACKENDS] + [Cell(row, XET) for row in XET_ROWS]
 
 
 # -- hubs ---------------------------------------------------------------------------------------------------
@@ -158,10 +195,16 @@ class TroubledHub(Hub):
             if self._began and self._changing:
                 self._changing = False
                 _swap(self.root)
-            elif not self._began and _moves_file(request):
+            elif not self._began and self._moves_file(request):
                 self._began = True
                 self.arm(*self._later)
         return super().answer(request)
+
+    def _moves_file(self, request: Request) -> bool:
+        if self.faults.xet:  # the key has been given, and what comes next is the storage
+            return not request.path.startswith("/lfs/") and request.origin == "cdn"
+        first = re.fullmatch(r"bytes=0-(\d+)", request.headers.get("range", ""))
+        return request.origin == "cdn" and not (first and int(first[1]) < HEADER_LIMIT)
 
 
 class TlsHub(Hub):
@@ -208,11 +251,6 @@ def _swap(root: Path) -> None:
     other.replace(table)
 
 
-def _moves_file(request: Request) -> bool:
-    first = re.fullmatch(r"bytes=0-(\d+)", request.headers.get("range", ""))
-    return request.origin == "cdn" and not (first and int(first[1]) < HEADER_LIMIT)
-
-
 # -- the document -------------------------------------------------------------------------------------------
 
 INTRODUCTION = """# Downloads: every backend under every fault
@@ -223,28 +261,31 @@ with a file of 5 MB: real backends, real programs. It ends either with the **fil
 name, or with an **error**: one sentence, a hint, exit code 1, and no file under that name. Then come the bytes of the
 file that the servers sent, as a multiple of its size, and the seconds. What no cell has ever done, or its test fails:
 put a partial or wrong file under the name, sent the token to another host, or spoilt the next run, which goes on
-without the fault and must end with the right file.
+without the fault and must end with the right file. The last table is `hf` where the hub offers Xet.
 
 Our own waits between attempts are skipped here (huggingface_hub's are not), and the time-outs are cut to a second or
 two: the seconds compare cells, they do not foretell yours. "Always" is for ever, also for every new attempt; "gone on
-with" begins with a part of a killed run. A backend that could not finish is followed by the next one in `auto` alone.
+with" begins with a part of a killed run. A backend that could not finish is followed by the next one in `auto` alone,
+but for `hf`, behind which stands `http`.
 
 """
 
 
+TABLES = ((ROWS, BACKENDS), (XET_ROWS, (XET,)))
+
+
 def recorded() -> dict[tuple[str, str], str]:
     """The document's cells, by fault and backend; empty when there is none."""
-    if not DOCUMENT.is_file():
-        return {}
-    lines = [line.strip().strip("|").split("|") for line in DOCUMENT.read_text("utf-8").splitlines() if line[:1] == "|"]
-    if not lines:
-        return {}
-    columns = [word.strip() for word in lines[0]][1:]
-    return {
-        (words[0].strip(), column): word.strip()
-        for words in lines[2:]
-        for column, word in zip(columns, words[1:], strict=True)
-    }
+    found, columns = dict[tuple[str, str], str](), list[str]()
+    for line in DOCUMENT.read_text("utf-8").splitlines() if DOCUMENT.is_file() else ():
+        words = [word.strip() for word in line.strip().strip("|").split("|")]
+        if not line.startswith("|"):
+            columns = []
+        elif not columns:
+            columns = words[1:]
+        elif set(words[0]) != {"-"}:
+            found |= {(words[0], column): word for column, word in zip(columns, words[1:], strict=True)}
+    return found
 
 
 def record(cell: Cell, outcome: Outcome, lock: Path) -> None:
@@ -252,9 +293,13 @@ def record(cell: Cell, outcome: Outcome, lock: Path) -> None:
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         found = {**recorded(), (cell.row.name, cell.backend): str(outcome)}
-        lines = [["fault", *BACKENDS], ["---"] * (len(BACKENDS) + 1)]
-        lines += [[row.name, *(found.get((row.name, backend), "") for backend in BACKENDS)] for row in ROWS]
-        DOCUMENT.parent.mkdir(exist_ok=True)
         aside = DOCUMENT.with_suffix(".new")
-        aside.write_text(INTRODUCTION + "".join(f"| {' | '.join(words)} |\n" for words in lines), "utf-8")
+        DOCUMENT.parent.mkdir(exist_ok=True)
+        aside.write_text(INTRODUCTION + "\n".join(_table(rows, columns, found) for rows, columns in TABLES), "utf-8")
         aside.replace(DOCUMENT)
+
+
+def _table(rows: tuple[Row, ...], columns: tuple[str, ...], found: dict[tuple[str, str], str]) -> str:
+    lines = [["fault", *columns], ["---"] * (len(columns) + 1)]
+    lines += [[row.name, *(found.get((row.name, column), "") for column in columns)] for row in rows]
+    return "".join(f"| {' | '.join(words)} |\n" for words in lines)
