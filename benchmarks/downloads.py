@@ -104,6 +104,16 @@ def ours(name: str) -> Runner:
                   name == "http")  # fmt: skip
 
 
+def by_xet(name: str, argvs: Callable[[Served, str, Path], list[list[str]]], verified: str) -> Runner:
+    """The same from the hub with Xet, which is the rehearsal's, in this program: slower than nginx."""
+
+    def env(served: Served, hub: str, folder: Path) -> dict[str, str]:
+        switches = {"HF_HUB_DISABLE_UPDATE_CHECK": "1", "HF_XET_TELEMETRY_ENABLED": "0"}
+        return {"HF_ENDPOINT": served.xet, "HF_HOME": str(folder / "hf"), **switches}
+
+    return Runner(f"{name}, by Xet", verified, argvs, "", env, False)
+
+
 def alone(name: str) -> Runner:
     def argvs(served: Served, hub: str, folder: Path) -> list[list[str]]:
         about = [name, hub, REPO, served.commit, FILE, str(served.size), served.sha256, str(folder)]
@@ -168,6 +178,8 @@ RUNNERS = (
     ours("hf"),
     ours("wget"),
     ours("git-lfs"),
+    by_xet("hf download", hf_download, "length"),
+    by_xet("provision --backend hf", ours("hf").argvs, "sha256"),
 )  # fmt: skip
 
 

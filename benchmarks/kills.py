@@ -96,7 +96,10 @@ def kill_downloads(plan: Plan, folder: Path) -> Tally:
     make_model_repo(folder / "hub", REPO, {FILE: folder / FILE})
     chance = random.Random(f"{plan.seed} {plan.backend}")  # noqa: S311  (reproducible, not secret)
     tally = Tally(made.size_bytes)
-    with Hub(folder / "hub", faults=Faults(rate_bytes_s=plan.rate_bytes_s, xet=plan.backend == XET)) as hub, nobody_left(folder):
+    with (
+        Hub(folder / "hub", faults=Faults(rate_bytes_s=plan.rate_bytes_s, xet=plan.backend == XET)) as hub,
+        nobody_left(folder),
+    ):
         for number in itertools.count():
             home = folder / f"home-{number}"
             _download(plan, hub, home, chance, tally)

@@ -19,6 +19,7 @@ from provision.rehearsal.faults import Faults
 from provision.rehearsal.git_http import GitHttp, LfsObjects
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import make_model_repo
+from provision.rehearsal.xet import CHUNK_BYTES, XetStorage
 
 REPO, FILE = "made/up-model", "model_fp16.safetensors"
 MIB = 1 << 20
@@ -49,7 +50,7 @@ SERVER = """
 
 @dataclass(frozen=True)
 class Served:
-    """The file, and the hubs that have it: without a limit, with one for each connection, and one for git."""
+    """The file, and the hubs that have it: without a limit, with one for each connection, for git, and with Xet."""
 
     size: int
     sha256: str
@@ -57,6 +58,7 @@ class Served:
     free: str
     limited: str
     git: str
+    xet: str
 
     def url(self, hub: str) -> str:
         """Its address on one of them."""
@@ -72,16 +74,17 @@ def served(work: Path, size: int, limit_mib: int) -> Iterator[Served]:
     repo = make_model_repo(root, REPO, {FILE: path})
     size, sha256 = repo.files[FILE]
     with ExitStack() as stack:
+        xet = stack.enter_context(_WithXet(root)).url
         nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/opt/homebrew/bin")
         if nginx is None:
             tied = stack.enter_context(Hub(root, faults=Faults(rate_bytes_s=limit_mib * MIB)))
             free = stack.enter_context(Hub(root))
-            yield Served(size, sha256, repo.commit, free.url, tied.url, free.url)
+            yield Served(size, sha256, repo.commit, free.url, tied.url, free.url, xet)
             return
         known = {"file": FILE.replace(".", "[.]"), "commit": repo.commit, "sha256": sha256, "size": size, "path": path}
         urls = stack.enter_context(_nginx(nginx, work, ("", f"limit_rate {limit_mib}m;"), known))
         front = stack.enter_context(_Front(root, urls[0]))
-        yield Served(size, sha256, repo.commit, urls[0], urls[1], front.url)
+        yield Served(size, sha256, repo.commit, urls[0], urls[1], front.url, xet)
 
 
 class _Front(Hub):
@@ -91,6 +94,14 @@ class _Front(Hub):
         super().__init__(root)
         self._objects = LfsObjects(root, origin, url_ttl_s=3600)
         self._git = GitHttp(root, self._objects)
+
+
+class _WithXet(Hub):
+    """A hub that offers Xet, in blocks as large as the real ones: 64 MiB."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, faults=Faults(xet=True))
+        self._xet = XetStorage(root, self.cdn_url, url_ttl_s=3600, xorb_chunks=64 * MIB // CHUNK_BYTES)
 
 
 @contextmanager
