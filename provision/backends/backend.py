@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from provision.errors import DownloadError
+from provision.errors import CommandFailed, CommandMissing, DownloadError, HubRefused, NetworkError
 from provision.finding import Finding
 from provision.step import Context
 
 if TYPE_CHECKING:
     from provision.backends.web import Address
+
+
+PASSING_ON = (DownloadError, NetworkError, HubRefused, CommandFailed, CommandMissing)
+"""Failures of a backend that another may not have. A full disk, a wrong file or a Ctrl-C is the same for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,15 @@ class Backend:
     `missing(ctx)` is what this machine lacks for it, None when it can be used. `fetch(ctx, file, part)` brings
     `part` to `file.size` bytes and returns their sha256 where it hashed them as they came, else "". It raises
     DownloadError, NetworkError, HubRefused, WrongFile, CommandFailed, CommandMissing, DiskFull, HomeError or
-    Interrupted; whatever it raises, what came is kept in `part`.
+    Interrupted; whatever it raises, what came is kept in `part`. `quick`: it can go on from what is there, and be left,
+    at once. `limited`: it keeps to a limit of its rate.
     """
 
     name: str
     missing: Callable[[Context], Finding | None]
     fetch: Callable[[Context, RemoteFile, Path], str]
+    quick: bool = True
+    limited: bool = True
 
 
 def nothing_missing(ctx: Context) -> Finding | None:

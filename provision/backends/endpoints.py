@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
 
-from provision.backends.backend import Crawling
-from provision.backends.registry import PASSING_ON
+from provision.backends.backend import PASSING_ON, Crawling
 from provision.backends.web import host_of
 from provision.errors import WrongFile
 from provision.events import Emit, Event, Progress

@@ -64,7 +64,7 @@ def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> str:
     return keep_going_and_hash(ctx, file, part, attempt, written=lambda: _growing(part))
 
 
-GIT_LFS = Backend("git-lfs", missing_git_lfs, fetch_git_lfs)
+GIT_LFS = Backend("git-lfs", missing_git_lfs, fetch_git_lfs, quick=False, limited=False)
 
 
 def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback | None:

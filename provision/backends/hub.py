@@ -55,7 +55,7 @@ def fetch_hub(ctx: Context, file: RemoteFile, part: Path) -> str:
     return keep_going_and_hash(ctx, file, part, attempt, tries=TRIES)
 
 
-HUB = Backend("hf", nothing_missing, fetch_hub)
+HUB = Backend("hf", nothing_missing, fetch_hub, limited=False)
 
 
 def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address) -> Setback | None:

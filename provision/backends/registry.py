@@ -1,34 +1,22 @@
-"""The backends by name, which of them to use, and the next when one fails."""
+"""The backends by name, and which of them to use."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from provision.backends.backend import Backend, Crawling, RemoteFile
+from provision.backends.backend import Backend, RemoteFile
+from provision.backends.fastest import bring_in_turn
 from provision.backends.git_lfs import GIT_LFS
 from provision.backends.http import HTTP
 from provision.backends.hub import HUB
-from provision.backends.part import bytes_of
 from provision.backends.wget import WGET
-from provision.errors import (
-    CommandFailed,
-    CommandMissing,
-    DownloadError,
-    HubRefused,
-    NetworkError,
-    ProvisionError,
-    UsageError,
-)
+from provision.errors import UsageError
 from provision.step import Context
 
 BACKENDS: tuple[Backend, ...] = (HTTP, HUB, WGET, GIT_LFS)
 """Best first: `http` and `hf` need nothing installed, and `http` is the faster (4.2 s for 2 GiB on loopback; `hf` and
 `wget` 5.9 s); `git-lfs` reads what it has again before it goes on, and takes 14.7 s."""
-UNLIMITED = frozenset({"hf", "git-lfs"})
-"""Backends whose libraries and programs know no limit to their rate."""
 ALIASES = {"huggingface-cli": "hf"}
-PASSING_ON = (DownloadError, NetworkError, HubRefused, CommandFailed, CommandMissing)
-"""Failures of a backend that another may not have. A full disk, a wrong file or a Ctrl-C is the same for all."""
 
 
 def backend_names() -> tuple[str, ...]:
@@ -55,26 +43,12 @@ def choose(ctx: Context) -> list[Backend]:
 
 
 def bring(ctx: Context, file: RemoteFile, part: Path) -> str:
-    """Bring a part to its size with the first backend that can; each goes on from where the one before stopped.
+    """Bring a part to its size; what one backend has begun another goes on with.
 
     Returns the sha256 of what came, where the backend took it while it came, else "".
-    Raises what the last one raised, and at once what none could mend.
+    Raises UsageError where no backend can be used, and as `bring_in_turn`.
     """
     backends = choose(ctx)
-    for place, backend in enumerate(backends, start=1):
-        if ctx.options.limit_rate and backend.name in UNLIMITED:
-            ctx.note(f"{backend.name} cannot limit its rate: it takes what there is. To limit it: --backend http")
-        try:
-            return backend.fetch(ctx, file, part)
-        except Crawling:
-            raise
-        except PASSING_ON as error:
-            refused = isinstance(error, HubRefused) and ctx.options.backend != "auto"
-            if refused or place == len(backends):  # the hub's no is meant for all
-                raise
-            ctx.note(_passed_on(backend, backends[place], error, bytes_of(part)))
-    raise UsageError("No backend can be used on this machine.", hint="provision all --backend http")
-
-
-def _passed_on(failed: Backend, following: Backend, error: ProvisionError, here: int) -> str:
-    return f"{failed.name} failed: {error.message} {following.name} goes on from {here:,} bytes."
+    if not backends:
+        raise UsageError("No backend can be used on this machine.", hint="provision all --backend http")
+    return bring_in_turn(ctx, file, part, backends, measured=ctx.options.backend == "auto")

@@ -71,19 +71,25 @@ class Fault:
 class Faults:
     """How a hub behaves from its start: faults in the order of use, pace, and who is let in.
 
-    `rate_bytes_s` limits each connection. With a `token`, repositories answer 401 without it; when they are
-    also `gated`, 403 with it (the licence was not accepted). Signed addresses live for `url_ttl_s` seconds. With
-    `digests`, whoever asks is told the sha256 of what a response carries (RFC 9530); what a fault spoils keeps it.
-    With `xet`, large files are offered by Xet too.
+    `rate_bytes_s` limits each connection, `agents` those of programs whose User-Agent begins so. With a `token`,
+    repositories answer 401 without it; when they are also `gated`, 403 with it (the licence was not accepted). Signed
+    addresses live for `url_ttl_s` seconds. With `digests`, whoever asks is told the sha256 of what a response carries
+    (RFC 9530); what a fault spoils keeps it. With `xet`, large files are offered by Xet too.
     """
 
     faults: tuple[Fault, ...] = ()
     rate_bytes_s: float | None = None
+    agents: Mapping[str, float] = field(default_factory=dict)
     token: str | None = None
     gated: bool = False
     url_ttl_s: float = 3600.0
     digests: bool = False
     xet: bool = False
+
+    def rate_for(self, request: Request) -> float | None:
+        """The limit for one answer in bytes per second, None for none."""
+        agent = request.headers.get("user-agent", "")
+        return next((rate for name, rate in self.agents.items() if agent.startswith(name)), self.rate_bytes_s)
 
 
 @dataclass(frozen=True, slots=True)

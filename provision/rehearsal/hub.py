@@ -363,7 +363,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send_body(self, reply: Reply, exchange: _Exchange) -> None:
-        rate = self.server.hub.faults.rate_bytes_s
+        rate = self.server.hub.faults.rate_for(exchange.request)
         size = _PIECE_BYTES if rate is None else max(1, min(_PIECE_BYTES, int(rate / 20)))
         chunked = reply.framing == "chunked"
         left = reply.stop_after
