@@ -8,7 +8,7 @@ from pathlib import Path
 
 from provision import issue_report, views
 from provision.catalogue import CATALOGUE, known, must_know, steps_with_findings
-from provision.commands import keep_crashes, quietly, success
+from provision.commands import adopted_json, keep_crashes, pasted, quietly, success
 from provision.console import tabulate
 from provision.errors import ConsentNeeded, UsageError
 from provision.finding import JSON, Verdict
@@ -40,7 +40,8 @@ def doctor(at: Session, *, fix: bool, only: Sequence[str], report_file: Path | N
     if report_file is not None:
         issue_report.write_report(at.ctx, report, at.log, report_file)
     shown = Report(tuple(_only(step, only) for step in report.steps), report.seconds) if only else report
-    at.console.checkup(shown, {"command": "doctor"}, closing=_closing(shown, fix=fix, report_file=report_file))
+    facts = {"command": "doctor", **adopted_json(at.ctx.home)}
+    at.console.checkup(shown, facts, closing=_closing(at, shown, fix=fix, report_file=report_file))
     return shown.ok
 
 
@@ -52,8 +53,9 @@ def with_consent(at: Session) -> Session:
     for step in run(STEPS, replace(at.ctx, emit=silent), apply=False).steps:
         for finding in step.findings:
             question = finding.facts.get("asks")
-            if isinstance(question, str) and finding.id not in agreed and _yes(at, f"{finding.says} {question}"):
-                agreed.add(finding.id)
+            name = str(finding.facts.get("agrees", finding.id))
+            if isinstance(question, str) and name not in agreed and _yes(at, f"{finding.says} {question}"):
+                agreed.add(name)
     return replace(at, ctx=replace(at.ctx, options=replace(at.ctx.options, agreed=frozenset(agreed))))
 
 
@@ -69,11 +71,11 @@ def _only(step: StepReport, ids: Sequence[str]) -> StepReport:
     return replace(step, findings=tuple(finding for finding in step.findings if finding.id in ids))
 
 
-def _closing(report: Report, *, fix: bool, report_file: Path | None) -> str:
+def _closing(at: Session, report: Report, *, fix: bool, report_file: Path | None) -> str:
     found = [finding for step in report.steps for finding in step.findings if finding.verdict is not Verdict.OK]
     closing = "No fault found." if report.ok and not found else f"{len(found)} finding(s)."
     if not fix and any(finding.verdict is Verdict.FIXABLE for finding in found):
-        closing += " To mend: provision doctor --fix"
+        closing += f" To mend: {pasted('provision doctor --fix', at.ctx.home)}"
     return closing if report_file is None else f"{closing}\nThe report: {report_file}"
 
 

@@ -26,16 +26,18 @@ from provision.errors import (
 )
 from provision.options import (
     BackendOption,
+    ComfyOption,
     ConnectionsOption,
     CopyOption,
     EndpointOption,
     HomeOption,
+    InstallOption,
     JsonOption,
     LookInOption,
     ManifestOption,
     PrecisionOption,
+    PythonOption,
     RateOption,
-    RefOption,
     RehearseOption,
     SetOption,
     ShareOption,
@@ -63,8 +65,8 @@ DEFAULT_MANIFEST = "sdxl-turbo"
 def all_(
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
-    precision: PrecisionOption = None, torch: TorchOption = None, comfyui: RefOption = None,
-    rehearse: RehearseOption = False,
+    precision: PrecisionOption = None, torch: TorchOption = None, comfyui: ComfyOption = None,
+    python: PythonOption = None, rehearse: RehearseOption = False,
     endpoint: EndpointOption = None, limit_rate: RateOption = None, connections: ConnectionsOption = None,
     look_in: LookInOption = None, copy: CopyOption = False, share_cache: ShareOption = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the server when done.")] = False,
@@ -75,8 +77,10 @@ def all_(
     from provision.session import Moving, Wish
 
     moving = Moving(endpoint or (), limit_rate, connections, look_in or (), copy, share_cache)
-    asked = wishes(set_, torch, comfyui)
-    wish = Wish(home, manifest, asked, backend, precision, yes=yes, rehearse=rehearse, moving=moving)
+    wish = Wish(
+        home, manifest, wishes(set_, torch), comfyui, python, backend, precision, yes=yes, rehearse=rehearse,
+        moving=moving,
+    )  # fmt: skip
     with session("all", wish, json=json, verbose=verbose) as at:
         finish(commands.provision_all(at, stop=stop, open_page=open_))
 
@@ -85,8 +89,8 @@ def all_(
 def plan(
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
-    precision: PrecisionOption = None, torch: TorchOption = None, comfyui: RefOption = None,
-    rehearse: RehearseOption = False,
+    precision: PrecisionOption = None, torch: TorchOption = None, comfyui: ComfyOption = None,
+    python: PythonOption = None, rehearse: RehearseOption = False,
     endpoint: EndpointOption = None, limit_rate: RateOption = None, connections: ConnectionsOption = None,
     look_in: LookInOption = None, copy: CopyOption = False, share_cache: ShareOption = False,
 ) -> None:  # fmt: skip
@@ -95,8 +99,10 @@ def plan(
     from provision.session import Moving, Wish
 
     moving = Moving(endpoint or (), limit_rate, connections, look_in or (), copy, share_cache)
-    asked = wishes(set_, torch, comfyui)
-    wish = Wish(home, manifest, asked, backend, precision, yes=yes, rehearse=rehearse, moving=moving)
+    wish = Wish(
+        home, manifest, wishes(set_, torch), comfyui, python, backend, precision, yes=yes, rehearse=rehearse,
+        moving=moving,
+    )  # fmt: skip
     with session("plan", wish, json=json, verbose=verbose) as at:
         finish(commands.plan(at))
 
@@ -132,7 +138,10 @@ def download(
     from provision.session import Moving, Wish
 
     moving = Moving(endpoint or (), limit_rate, connections, look_in or (), copy, share_cache)
-    wish = Wish(home, manifest, set_ or [], backend, precision, yes=yes, rehearse=rehearse, to=to, moving=moving)
+    wish = Wish(
+        home, manifest, set_ or [], backend=backend, precision=precision, yes=yes, rehearse=rehearse, to=to,
+        moving=moving,
+    )  # fmt: skip
     wish = commands.wish_for_download(replace(wish, inspect=inspect), what)
     if inspect:
         from provision import inspection
@@ -150,7 +159,7 @@ def doctor(
     ] = None,
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
-    precision: PrecisionOption = None,
+    precision: PrecisionOption = None, comfyui: InstallOption = None, python: PythonOption = None,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Prove it all again: hash, torch, imports, image.")] = False,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="Show this finding only.")] = None,
@@ -163,7 +172,7 @@ def doctor(
     from provision import checkup
     from provision.session import Wish
 
-    wish = Wish(home, manifest, set_ or [], backend, precision, yes=yes, deep=deep)
+    wish = Wish(home, manifest, set_ or [], comfyui, python, backend, precision, yes=yes, deep=deep)
     with session("doctor", wish, json=json, verbose=verbose) as at:
         if list_:
             finish(checkup.list_checks(at))
@@ -329,10 +338,9 @@ def root(
     """A Mac, from nothing to its first SDXL-Turbo image in ComfyUI."""
 
 
-def wishes(set_: list[str] | None, torch: str | None, comfyui: str | None) -> list[str]:
-    """`--torch` and `--comfyui` are manifest keys like any other; `--set` wins."""
-    named = (("torch.channel", torch), ("comfyui.ref", comfyui))
-    return [f"{key}={value}" for key, value in named if value is not None] + (set_ or [])
+def wishes(set_: list[str] | None, torch: str | None) -> list[str]:
+    """`--torch` is a manifest key like any other; `--set` wins."""
+    return [f"torch.channel={torch}"] * (torch is not None) + (set_ or [])
 
 
 @contextmanager
@@ -344,7 +352,7 @@ def session(command: str, wish: Wish, *, json: bool, verbose: bool) -> Iterator[
 
     machine = Machine()
     console = make_console(json_lines=json, verbose=verbose, yes=wish.yes, environ=machine.environ)
-    log = tool_log(choose_home(wish, machine.environ))
+    log = tool_log(choose_home(command, wish, machine))
     with exit_codes(console, log), console, open_session(command, wish, console, machine) as at:
         yield at
 

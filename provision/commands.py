@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import webbrowser
 from contextlib import suppress
@@ -9,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from provision import views
+from provision.adoption import words_for
 from provision.console import Console, tabulate
 from provision.errors import DiskFull, HomeError, UsageError
 from provision.events import Event, FindingSeen, Note, Output, Progress, StepFinished
 from provision.finding import JSON, Verdict
+from provision.home import Home
 from provision.manifest import Manifest, load_manifest, manifest_names
 from provision.receipts import write_json
 from provision.runner import run
@@ -24,11 +27,15 @@ PUBLISHED = "published: 2 to 3 s, warm, on a 14-inch M1 Pro with 16 GB"
 
 def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
     """The main job."""
+    from provision.checkup import with_consent
     from provision.steps.registry import STEPS
 
+    _say_licence(at)
+    _say_adopted(at)
+    if at.ctx.home.adopted is not None:
+        at = with_consent(at)
     ctx = at.ctx
     with hold_home(at):
-        _say_licence(at)
         report = run(STEPS, ctx, apply=True)
         facts = _run_facts(at, report)
         write_json(ctx.home.state / "report.json", {**report.to_json(), **facts})
@@ -56,9 +63,27 @@ def _say_licence(at: Session) -> None:
     at.ctx.note(f"{manifest.title}: licence {manifest.license.id} ({use}) {manifest.license.url}")
 
 
+def _say_adopted(at: Session) -> None:
+    """Whose ComfyUI it is, and where what is known of it lies."""
+    home = at.ctx.home
+    if home.adopted is not None:
+        python = home.venv_of_another
+        whose = f"the Python of {python}" if python is not None else "a Python that this tool makes"
+        at.ctx.note(f"The ComfyUI in {home.base} is used as it is, with {whose}; the home is {home.root}.")
+
+
+def adopted_json(home: Home) -> dict[str, JSON]:
+    """What `--json` tells of an adopted install; nothing where the home has its own."""
+    if home.adopted is None:
+        return {}
+    python = str(home.python) if home.venv_of_another is not None else None
+    return {"adopted": {"base": str(home.base), "code": str(home.comfyui), "python": python}}
+
+
 def _run_facts(at: Session, report: Report) -> dict[str, JSON]:
     ctx = at.ctx
     facts: dict[str, JSON] = {"command": at.command, "home": str(ctx.home.root), "url": page(ctx.manifest)}
+    facts |= adopted_json(ctx.home)
     if ctx.home.first_image.exists():
         receipt = ctx.receipts.read("first_image")
         facts["image"] = {"path": str(ctx.home.first_image), **receipt}
@@ -92,6 +117,7 @@ def plan(at: Session) -> bool:
     from provision.steps.registry import STEPS
 
     _say_licence(at)
+    _say_adopted(at)
     report = run(STEPS, quietly(at.ctx, at.console), apply=False)
     keep_crashes(at, report)
     blocked = [step.name for step in report.steps if step.verdict is Verdict.BLOCKED]
@@ -100,8 +126,9 @@ def plan(at: Session) -> bool:
         "command": "plan",
         "download_bytes": report.total("download_bytes"),
         "disk_bytes": report.total("disk_bytes"),
+        **adopted_json(at.ctx.home),
     }
-    closing = "Nothing was changed. To do it: provision all"
+    closing = f"Nothing was changed. To do it: {pasted('provision all', at.ctx.home)}"
     if blocked:
         closing = f"Blocked by {', '.join(blocked)}: a person must act first."
     if not blocked and report.ok:
@@ -109,6 +136,11 @@ def plan(at: Session) -> bool:
     at.console.record({**report.to_json(), **facts})
     at.console.data(closing)
     return not blocked
+
+
+def pasted(command: str, home: Home) -> str:
+    """A command with the words that name an adopted install, to be pasted."""
+    return shlex.join([*command.split(), *words_for(home)])
 
 
 def quietly(ctx: Context, console: Console) -> Context:
@@ -198,16 +230,19 @@ def uninstall(at: Session) -> bool:
         raise UsageError(f"{home.root} was not made by this tool.", hint="ls -la " + str(home.root))
     entries = sorted(path for path in home.root.iterdir())
     at.console.data("\n".join(f"{views.size_text(size_on_disk(path)):>10}  {path}" for path in entries))
+    if home.adopted is not None:
+        stays = ", with what was added to it: the model, the workflow, pictures"
+        at.console.line(f"The ComfyUI in {home.base} was here before this tool, and stays{stays}.")
     if not at.ctx.options.yes:
-        at.console.record(success(changed=False, would_remove=[str(path) for path in entries]))
-        at.console.line(
-            f"Pictures in {home.comfyui / 'output'} and models go too. To remove it all: provision uninstall --yes"
-        )
+        would = {"would_remove": [str(path) for path in entries], **adopted_json(home)}
+        at.console.record(success(changed=False, **would))
+        goes = f"Pictures in {home.comfyui / 'output'} and models go too. " if home.adopted is None else ""
+        at.console.line(f"{goes}To remove it all: provision uninstall --yes")
         return True
     with hold_home(at):
         _stop_server(at)
         shutil.rmtree(home.root)
-    at.console.record(success(changed=True, removed=[str(path) for path in entries]))
+    at.console.record(success(changed=True, removed=[str(path) for path in entries], **adopted_json(home)))
     at.console.data(f"Removed {home.root}.")
     return True
 

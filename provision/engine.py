@@ -26,6 +26,8 @@ LISTED_S = 10.0
 PORT_FREE_S = 5.0
 TAIL_BYTES = 16_384
 TAIL_LINES = 12
+OURS = "-s"
+"""Python's flag that leaves out the user's own packages: people do not write it."""
 
 
 # -- how it is started ----------------------------------------------------------------------------------------
@@ -41,7 +43,17 @@ def engine_flags(ctx: Context) -> tuple[str, ...]:
 def server_argv(ctx: Context) -> tuple[str, ...]:
     """The whole command: isolated from the user's own packages (-s), on loopback alone."""
     address = ("--listen", "127.0.0.1", "--port", str(ctx.manifest.comfyui.port), "--disable-auto-launch")
-    return (str(ctx.home.python.absolute()), "-s", str(main_py(ctx)), *address, *engine_flags(ctx))
+    return (str(ctx.home.python.absolute()), OURS, str(main_py(ctx)), *address, *_folders(ctx), *engine_flags(ctx))
+
+
+def _folders(ctx: Context) -> tuple[str, ...]:
+    """Where models, pictures and settings lie, where that is not in the checkout: the desktop app's folder."""
+    if ctx.home.base == ctx.home.comfyui:
+        return ()
+    base = ("--base-directory", str(ctx.home.base))
+    known = ctx.machine.read_text(ctx.home.comfyui / "comfy" / "cli_args.py") or ""
+    database = ("--database-url", f"sqlite:///{ctx.home.base / 'user' / 'comfyui.db'}")
+    return (*base, *(database if "--database-url" in known else ()))
 
 
 def quick_test_argv(ctx: Context) -> tuple[str, ...]:
@@ -148,8 +160,11 @@ def is_ours(ctx: Context, stats: SystemStats) -> bool:
 def runs_our_main(ctx: Context, who: Process) -> bool:
     """Whether a process was started as we start it: Python with the full path of this home's main.py.
 
-    A person who starts it by hand, in its folder, writes `main.py` alone: that server is theirs.
+    A person who starts it by hand, in its folder, writes `main.py` alone: that server is theirs. So is one of an
+    adopted install that was not started in our way, whatever path it was started by.
     """
+    if ctx.home.code_of_another is not None and who.argv[1:2] != (OURS,):
+        return False
     return any(_is_our_main(ctx, word) for word in who.argv[1:4])
 
 
@@ -240,7 +255,7 @@ def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT
 def wait_until_listed(ctx: Context) -> None:
     """Wait until the checkpoint that lies in its folder is in ComfyUI's list. Raises EngineError."""
     model, file = ctx.manifest.checkpoint(ctx.options.precision)
-    if not (ctx.home.comfyui / "models" / model.folder / file.name).is_file():
+    if not (ctx.home.models / model.folder / file.name).is_file():
         return
     name, client, deadline = listed_name(model, file), client_of(ctx), ctx.machine.clock() + LISTED_S
     while name not in (names := client.checkpoints()):

@@ -59,9 +59,13 @@ def _environment(folder: Path) -> dict[str, str]:
         for what, value in (("NAME", "provision"), ("EMAIL", "provision@localhost"))
     }
     return person | {
-        "GIT_DIR": str(folder / ".git"),
+        "GIT_DIR": str(git_dir(folder)),
         "GIT_WORK_TREE": str(folder),
-        "GIT_INDEX_FILE": str(folder / ".git" / "index"),
+        "GIT_INDEX_FILE": str(git_dir(folder) / "index"),
+        # A repository's own settings could name a program here, which a mere look must not start.
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "core.fsmonitor",
+        "GIT_CONFIG_VALUE_0": "false",
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_LFS_SKIP_SMUDGE": "1",
@@ -69,12 +73,21 @@ def _environment(folder: Path) -> dict[str, str]:
     }
 
 
+def git_dir(folder: Path) -> Path:
+    """Where the repository lies: `.git`, or the place that a file of that name tells (worktrees, submodules)."""
+    try:
+        told = (folder / ".git").read_text(encoding="utf-8") if (folder / ".git").is_file() else ""
+    except (OSError, ValueError):
+        told = ""
+    return folder / told.removeprefix("gitdir:").strip() if told.startswith("gitdir:") else folder / ".git"
+
+
 def read_state(folder: Path) -> State:
     """What the checkout looks like; nothing is changed, no network."""
     from git import GitCommandError
 
     locks = tuple(
-        path for name in ("index.lock", "shallow.lock", "HEAD.lock") if (path := folder / ".git" / name).exists()
+        path for name in ("index.lock", "shallow.lock", "HEAD.lock") if (path := git_dir(folder) / name).exists()
     )
     try:
         git = git_in(folder)

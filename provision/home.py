@@ -10,24 +10,70 @@ from provision.errors import DiskFull, HomeError
 
 
 @dataclass(frozen=True, slots=True)
+class Adopted:
+    """An install that somebody else made, as a home goes by it; no part of it is ever removed."""
+
+    base: Path
+    """The folder of models, custom nodes, pictures and settings."""
+    code: Path | None
+    """The folder of `main.py`, None where there is none and the home's own is used."""
+    prefix: Path | None = None
+    """The environment: of a venv, of conda, of the system; None where it has none."""
+    python: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Home:
-    """Paths inside the home; nothing here touches the disk but `prepare`."""
+    """Paths of the home; nothing here changes the disk but `prepare`.
+
+    With `adopted`, ComfyUI, its models and its Python are another's, and the home holds the rest.
+    """
 
     root: Path
+    adopted: Adopted | None = None
 
     @property
     def comfyui(self) -> Path:
         """ComfyUI's checkout."""
-        return self.root / "ComfyUI"
+        return self.code_of_another or self.root / "ComfyUI"
+
+    @property
+    def code_of_another(self) -> Path | None:
+        """The checkout that is adopted, None where it is our own."""
+        return self.adopted.code if self.adopted is not None else None
+
+    @property
+    def base(self) -> Path:
+        """Where ComfyUI keeps models, custom nodes, pictures and settings: its checkout, but for the desktop app."""
+        return self.adopted.base if self.adopted is not None else self.comfyui
+
+    @property
+    def models(self) -> Path:
+        """The folder of models."""
+        return self.base / "models"
+
+    @property
+    def own_venv(self) -> Path:
+        """The environment that this tool makes."""
+        return self.root / "venv"
+
+    @property
+    def venv_of_another(self) -> Path | None:
+        """The adopted environment while it is in use: one of our own is preferred as soon as it is there."""
+        if self.adopted is None or self.adopted.prefix is None:
+            return None
+        return None if self.own_venv.is_symlink() or self.own_venv.exists() else self.adopted.prefix
 
     @property
     def venv(self) -> Path:
         """The environment that ComfyUI runs in."""
-        return self.root / "venv"
+        return self.venv_of_another or self.own_venv
 
     @property
     def python(self) -> Path:
         """The target Python: ComfyUI's, never the tool's own."""
+        if self.adopted is not None and self.adopted.python is not None and self.venv_of_another is not None:
+            return self.adopted.python
         return self.venv / "bin" / "python"
 
     @property
@@ -66,7 +112,12 @@ class Home:
         return self.root / "first-image.png"
 
     def inside(self, path: Path) -> bool:
-        """Whether `path`, links resolved, lies in the home, links resolved."""
+        """Whether `path`, links resolved, lies in the home, links resolved, or where an adopted install has it.
+
+        There, links are the person's own way to other disks, and are gone by.
+        """
+        if self.adopted is not None and path.is_relative_to(self.models):
+            return True
         return path.resolve().is_relative_to(self.root.resolve())
 
     def shown(self, path: Path) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from provision.child import cannot_run, communicate, end_group, follow, signal_group
 from provision.children import Born, leftovers, note_child
 from provision.errors import CommandFailed, Interrupted
+from provision.running import Running, running
 
 LOOPBACK = "127.0.0.1"
 PRIVATE_PREFIXES = (
@@ -296,6 +297,10 @@ class Machine:
                 self.end_process(left, group=True)
                 ended.append(left.argv)
         return ended
+
+    def running(self, script: str) -> list[Running]:
+        """The programs of this user that run a script of that name."""
+        return running(script)
 
     def listener(self, port: int) -> Process | None:
         """Who listens on a TCP port of this machine; None when nobody does or it cannot be seen."""

@@ -20,7 +20,7 @@ def misplaced(ctx: Context, wanted: Wanted) -> Path | None:
     place = wanted.place
     if wanted.size is None or place.is_symlink() or _named_alike(place):
         return None
-    return next((path for path in _files(ctx.home.comfyui / "models") if _fits(path, wanted)), None)
+    return next((path for path in _files(ctx.home.models) if _fits(path, wanted)), None)
 
 
 def _named_alike(place: Path) -> bool:

@@ -39,7 +39,8 @@ def needed_hosts(ctx: Context) -> list[Host]:
     """The hosts from which something that is missing would come; none when everything is here."""
     hosts = model_hosts(ctx)
     comfy, torch = ctx.manifest.comfyui, ctx.manifest.torch
-    if not (ctx.home.comfyui / ".git").exists() and comfy.url.startswith(("http://", "https://")):
+    is_here = ctx.home.code_of_another is not None or (ctx.home.comfyui / ".git").exists()
+    if not is_here and comfy.url.startswith(("http://", "https://")):
         hosts.append(Host(comfy.url, "ComfyUI", vital=True))
     if "torch" not in installed_versions(ctx.home.venv):
         given = ctx.machine.environ

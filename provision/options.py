@@ -25,8 +25,18 @@ PrecisionOption = Annotated[
     str | None, typer.Option("--precision", metavar="fp16|fp32", help="Which checkpoint (fp16 where there is one).")
 ]
 TorchOption = Annotated[str | None, typer.Option("--torch", metavar="nightly|stable|VERSION", help="Which torch.")]
-RefOption = Annotated[
-    str | None, typer.Option("--comfyui", metavar="REF", help="ComfyUI's tag, branch or commit, or latest.")
+ComfyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--comfyui", metavar="REF|DIR", help="ComfyUI's tag, branch or commit, or latest; or the folder of one to adopt"
+    ),
+]
+InstallOption = Annotated[
+    str | None, typer.Option("--comfyui", metavar="DIR", help="A ComfyUI that this tool did not make.")
+]
+PythonOption = Annotated[
+    str | None,
+    typer.Option("--python", metavar="PATH|own", help="The Python of that ComfyUI, or one that this tool makes."),
 ]
 RehearseOption = Annotated[
     bool, typer.Option("--rehearse", help="Everything real, against an embedded world on this machine.")

@@ -85,22 +85,38 @@ def package_error(what: str, ran: Ran) -> PackageError:
     return PackageError(f"{what} could not be installed:\n{ran.tail()}", hint=hint)
 
 
+def env_kind(prefix: Path) -> str:
+    """`venv`, `conda`, or `system`: the last two hold more than one program's packages, and are not written to."""
+    if (prefix / "conda-meta").is_dir():
+        return "conda"
+    return "venv" if (prefix / "pyvenv.cfg").is_file() else "system"
+
+
 def site_packages(venv: Path) -> Path | None:
-    """The folder of installed packages of a POSIX venv, None when there is none."""
-    return next(iter(sorted(venv.glob("lib/python3*/site-packages"))), None)
+    """The folder of installed packages of an environment, None when there is none."""
+    return next(iter(package_folders(venv)), None)
+
+
+def package_folders(venv: Path) -> list[Path]:
+    """The folders in which an environment's packages lie; Debian's own Python has two, called otherwise.
+
+    conda's `lib/python3.1` is a link to `lib/python3.12` beside it, for programs that cut the version short.
+    """
+    names = ("lib/python3*/site-packages", "local/lib/python3.*/dist-packages", "lib/python3*/dist-packages")
+    return [found for name in names for found in sorted(venv.glob(name)) if not found.parent.is_symlink()]
 
 
 def target_python(ctx: Context) -> str:
     """The target Python's `3.12`, from the environment's folder; the manifest's where there is none yet."""
     folder = site_packages(ctx.home.venv)
-    return folder.parent.name.removeprefix("python") if folder else ctx.manifest.python.version
+    version = folder.parent.name.removeprefix("python") if folder else ""
+    return version if "." in version else ctx.manifest.python.version
 
 
 def installed_versions(venv: Path) -> dict[str, str]:
     """Installed packages, normalised name -> version, from their `*.dist-info` folder names."""
-    folder = site_packages(venv)
     versions: dict[str, str] = {}
-    for info in folder.glob("*.dist-info") if folder else ():
+    for info in (info for folder in reversed(package_folders(venv)) for info in folder.glob("*.dist-info")):
         name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
         if name and (info / "METADATA").is_file():
             versions[normalised(name)] = version

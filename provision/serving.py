@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from provision import views
-from provision.commands import PUBLISHED, page, size_on_disk, success
+from provision.commands import PUBLISHED, adopted_json, page, size_on_disk, success
 from provision.console import tabulate
 from provision.errors import EngineError, UsageError
 from provision.home import Home
@@ -64,11 +64,12 @@ def status(at: Session) -> bool:
     models = [
         (file.name, path)
         for model, file in ctx.manifest.chosen(ctx.options.precision)
-        if (path := home.comfyui / "models" / model.folder / file.name)
+        if (path := home.models / model.folder / file.name)
     ]
     rows = [
         ("home", str(home.root)),
         ("ComfyUI", f"{comfyui.get('name')} ({str(comfyui.get('commit'))[:8]})" if comfyui else "not here"),
+        *_adopted_rows(home),
         ("torch", f"{torch.get('torch')} ({torch.get('got')}) on {torch.get('device')}" if torch else "not here"),
         *[(name, views.size_text(path.stat().st_size) if path.exists() else "not here") for name, path in models],
         ("first image", f"{home.first_image}, {image.get('seconds_warm')} s warm" if image else "none yet"),
@@ -79,10 +80,21 @@ def status(at: Session) -> bool:
         {
             **success(), "ok": up, "home": str(home.root), "installed": True,
             "comfyui": comfyui, "torch": torch, "first_image": image, "server": server.to_json(),
+            **adopted_json(home),
         }
     )  # fmt: skip
     tabulate(at.console, views.pairs_table(rows))
     return up
+
+
+def _adopted_rows(home: Home) -> list[tuple[str, str]]:
+    if home.adopted is None:
+        return []
+    python = home.venv_of_another
+    return [
+        ("adopted from", f"{home.base}, not made by this tool"),
+        ("its Python", f"{python}, not made by this tool" if python is not None else f"{home.own_venv}, ours"),
+    ]
 
 
 def logs(at: Session, *, follow: bool, lines: int, tool: bool) -> bool:

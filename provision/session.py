@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provision.adoption import Asked, as_path, home_for, overrides_for, remember
 from provision.console import Console
 from provision.errors import HomeError, UsageError
 from provision.home import Home
@@ -50,6 +51,10 @@ class Wish:
     home: Path | None = None
     manifest: str = "sdxl-turbo"
     overrides: list[str] = field(default_factory=list)
+    comfyui: str | None = None
+    """`--comfyui`: a git revision, or the folder of a ComfyUI that is to be adopted."""
+    python: str | None = None
+    """`--python`: the Python of an adopted ComfyUI, or `own`."""
     backend: str = "auto"
     precision: str | None = None
     """None: the manifest's usual one."""
@@ -86,7 +91,15 @@ def tool_log(home: Home) -> Path:
     return home.logs / TOOL_LOG
 
 
-def choose_home(wish: Wish, environ: Mapping[str, str]) -> Home:
+def choose_home(command: str, wish: Wish, machine: Machine) -> Home:
+    """The home, and the install that it goes by. Raises HomeError, UsageError; nothing is written."""
+    usual = usual_home(wish, machine.environ)
+    usual.check_usable()
+    named = wish.home or (Path(given) if (given := machine.environ.get("PROVISION_HOME")) else None)
+    return home_for(usual.root, Asked(command, wish.comfyui, wish.python, named), machine)
+
+
+def usual_home(wish: Wish, environ: Mapping[str, str]) -> Home:
     """The home: `--home`, PROVISION_HOME, else `~/provision`; a rehearsal has its own unless told otherwise."""
     if wish.to is not None and wish.home is None:  # on the disk of the file itself, so that a rename can place it
         return Home(wish.to.expanduser().absolute() / ".provision")
@@ -109,9 +122,10 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
     Raises UsageError, ManifestError and HomeError before anything is written.
     """
     options = choose_options(wish, machine.environ)
-    home = choose_home(wish, machine.environ)
+    home = choose_home(command, wish, machine)
     home.check_usable()
-    load_manifest(wish.manifest, wish.overrides)
+    given = [*(_revision(wish) if command != "doctor" else []), *wish.overrides]
+    load_manifest(wish.manifest, given)
     with ExitStack() as stack:
         world, overrides = _enter_world(stack, command, wish, home, machine)
         if world is not None:
@@ -123,13 +137,18 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
             home.prepare()
             console.keep_log(tool_log(home))
             machine.children_folder = home.children
-        manifest = load_manifest(wish.manifest, overrides + wish.overrides)
+        manifest = load_manifest(wish.manifest, [*overrides, *overrides_for(home, given, machine), *given])
         if wish.precision is None and wish.repo is None:
             options = replace(options, precision=manifest.usual_precision)
         ctx = Context(machine, manifest, home, options, console.emit, console.consent)
         if wish.repo is not None and not wish.inspect:
             ctx = replace(ctx, manifest=repo_manifest(ctx, wish))
         yield Session(command, console, ctx, world)
+
+
+def _revision(wish: Wish) -> list[str]:
+    """`--comfyui REF` is a manifest key like any other; `--set` wins."""
+    return [] if wish.comfyui is None or as_path(wish.comfyui) is not None else [f"comfyui.ref={wish.comfyui}"]
 
 
 def repo_manifest(ctx: Context, wish: Wish) -> Manifest:
@@ -205,8 +224,14 @@ def parse_rate(text: str) -> int:
 def _enter_world(
     stack: ExitStack, command: str, wish: Wish, home: Home, machine: Machine
 ) -> tuple[World | None, list[str]]:
-    from provision.rehearsal.recorded import recorded_overrides
+    from provision.rehearsal.recorded import is_miniature, recorded_overrides
 
+    code = home.code_of_another
+    if wish.rehearse and home.adopted is not None and (code is None or not is_miniature(code)):
+        raise UsageError(
+            f"The ComfyUI in {home.base} is a real one; a rehearsal must not touch it.",
+            hint=f"provision plan --comfyui {home.base}",
+        )
     recorded = recorded_overrides(home)
     if not wish.rehearse:
         if recorded is not None and command in ("all", "plan", "download"):
@@ -238,6 +263,7 @@ def hold_home(at: Session) -> Iterator[None]:
     at.console.keep_log(at.log)
     machine.children_folder = home.children
     with home_lock(home.state / "lock", command=at.command):
+        remember(home, machine.timestamp())
         for argv in machine.end_leftovers(home.children):
             at.ctx.note(
                 f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from provision.finding import JSON
 from provision.manifest import Model, ModelFile
+from provision.places import checkpoint_folders
 from provision.receipts import file_identity, read_json, same_facts
 from provision.reuse import Sought
 from provision.step import Context
@@ -45,7 +47,7 @@ def wanted_files(ctx: Context) -> list[Wanted]:
 
 
 def _wanted(ctx: Context, model: Model, file: ModelFile) -> Wanted:
-    place = ctx.home.comfyui / "models" / model.folder / file.name
+    place = _place(ctx, model.folder, file.name)
     receipt = _receipt(ctx, model, file, place)
     size, sha256 = receipt.get("wanted_size"), receipt.get("wanted_sha256")
     return Wanted(
@@ -54,6 +56,16 @@ def _wanted(ctx: Context, model: Model, file: ModelFile) -> Wanted:
         file.sha256 or (sha256 if isinstance(sha256, str) else ""),
         receipt,
     )  # fmt: skip
+
+
+def _place(ctx: Context, folder: str, name: str) -> Path:
+    """Where a file belongs; for an adopted install where it is, in a folder of its `extra_model_paths.yaml`."""
+    place = ctx.home.models / folder / name
+    if ctx.home.adopted is None or folder != "checkpoints" or os.path.lexists(place):
+        return place
+    settings = ctx.machine.read_text(ctx.home.comfyui / "extra_model_paths.yaml") or ""
+    others = (each / name for each in checkpoint_folders(settings, ctx.home.comfyui))
+    return next((other for other in others if other.is_file()), place)
 
 
 def _receipt(ctx: Context, model: Model, file: ModelFile, place: Path) -> dict[str, JSON]:

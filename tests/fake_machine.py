@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from provision.machine import Machine, Memory, Process, Ran
+from provision.running import Running
 
 
 class FakeMachine(Machine):
@@ -64,6 +65,9 @@ class FakeMachine(Machine):
 
     def process(self, pid: int) -> Process | None:
         return None
+
+    def running(self, script: str) -> list[Running]:
+        return []
 
     def listener(self, port: int) -> Process | None:
         return None

@@ -18,3 +18,8 @@ def recorded_overrides(home: Home) -> list[str] | None:
     record = read_json(world_folder(home) / "world.json")
     overrides = record.get("overrides") if record else None
     return [str(override) for override in overrides] if isinstance(overrides, list) else None
+
+
+def is_miniature(code: Path) -> bool:
+    """Whether a checkout is the rehearsal's own engine."""
+    return (code / "faults.py").is_file() and not (code / "comfy").is_dir()

@@ -11,6 +11,7 @@ from provision.aside import make_way
 from provision.errors import GitError
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
 from provision.step import Context, Step
+from provision.steps.adopted_checkout import check_checkout, record_checkout
 
 CLONE_DOWNLOAD_BYTES, CLONE_DISK_BYTES = 10 * 10**6, 30 * 10**6  # one revision without history, measured: 5 and 21 MB
 REHEARSAL_BYTES = 200_000
@@ -20,6 +21,9 @@ STALE_LOCK_S = 10
 def check_comfyui(ctx: Context) -> Iterable[Finding]:
     """Is the checkout whole, at the revision asked for, and recorded?"""
     folder, wanted = ctx.home.comfyui, ctx.manifest.comfyui.ref
+    if ctx.home.code_of_another is not None:
+        yield from check_checkout(ctx, ctx.home.code_of_another)
+        return
     if not (folder / ".git").exists():
         yield _missing(ctx)
         return
@@ -104,6 +108,8 @@ def apply_comfyui(ctx: Context, finding: Finding) -> None:
     folder = ctx.home.comfyui
     if finding.id == "git-lock":
         _remove_locks(ctx)
+    elif ctx.home.code_of_another is not None and finding.id == "comfyui-moved":
+        record_checkout(ctx, folder)
     elif finding.id == "comfyui-moved":
         head = git.read_state(folder).head
         assert head is not None

@@ -11,6 +11,7 @@ from provision.finding import Finding, Fix, blocked, fixable, ok
 from provision.image import Quality
 from provision.step import Context, Look
 from provision.steps.first_image import MEANINGS, Picture, apply_first_image, check_ready, make_image
+from provision.wanted import wanted_files
 
 
 def check_image(ctx: Context) -> Iterable[Finding]:
@@ -35,9 +36,8 @@ def check_image(ctx: Context) -> Iterable[Finding]:
 
 
 def _can_try(ctx: Context) -> bool:
-    model, file = ctx.manifest.checkpoint(ctx.options.precision)
-    needed = (ctx.home.python, main_py(ctx), ctx.home.comfyui / "models" / model.folder / file.name)
-    return all(path.exists() for path in needed)
+    checkpoints = [wanted.place for wanted in wanted_files(ctx) if wanted.checkpoint]
+    return all(path.exists() for path in (ctx.home.python, main_py(ctx), *checkpoints))
 
 
 def _judged(picture: Picture, seconds: float, *, was_started: bool) -> Finding:

@@ -25,9 +25,9 @@ def check_engine_files(ctx: Context) -> Iterable[Finding]:
     """Can ComfyUI read its settings and its database, and write its folders?"""
     for name in NAMES:
         yield from _extra_paths(ctx, ctx.home.comfyui / name)
-    yield from _database(ctx, ctx.home.comfyui / "user" / "comfyui.db")
+    yield from _database(ctx, ctx.home.base / "user" / "comfyui.db")
     for name in WRITTEN:
-        yield from _writable(ctx, ctx.home.comfyui / name)
+        yield from _writable(ctx, ctx.home.base / name)
 
 
 def _to_move(ctx: Context, id: str, path: Path, says: str) -> Finding:

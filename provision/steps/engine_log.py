@@ -89,7 +89,7 @@ def _failed(ctx: Context, client: Comfy, error: Mapping[str, Any]) -> Finding:
     except EngineError:
         module = ""
     failure = failure_of(error, module)
-    folder = ctx.home.comfyui / "custom_nodes" / failure.custom_node
+    folder = ctx.home.base / "custom_nodes" / failure.custom_node
     fix = Fix(failure.hint)
     if failure.custom_node and folder.exists() and DISABLED in failure.hint:
         fix = Fix("Disable that custom node, then: provision stop && provision launch",
@@ -106,7 +106,7 @@ def _told(ctx: Context, sign: Sign, when: str) -> Finding:
 def failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
     """A custom node that failed, while it is still there."""
     name = sign.node
-    folder = ctx.home.comfyui / "custom_nodes" / name
+    folder = ctx.home.base / "custom_nodes" / name
     if not name or not folder.exists():
         return
     says = f"{sign.says[0].upper()}{sign.says[1:]}; its nodes are missing in ComfyUI."
@@ -120,7 +120,7 @@ def failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
 
 def disable_node(ctx: Context, finding: Finding) -> None:
     """Rename a custom node so that ComfyUI passes over it, and end the server. Raises HomeError."""
-    folder = ctx.home.comfyui / "custom_nodes" / finding.subject
+    folder = ctx.home.base / "custom_nodes" / finding.subject
     try:
         folder.rename(folder.with_name(folder.name + DISABLED))
     except OSError as error:

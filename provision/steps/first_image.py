@@ -117,7 +117,7 @@ def proof_facts(ctx: Context) -> dict[str, JSON]:
         "torchvision": versions.get("torchvision"),
         "comfyui": engine_commit(ctx),
         "checkpoint": listed_name(model, file),
-        "weights": file.sha256 or _identity(ctx.home.comfyui / "models" / model.folder / file.name),
+        "weights": file.sha256 or _identity(ctx.home.models / model.folder / file.name),
         "flags": list(engine_flags(ctx)),
         "settings": asdict(ctx.manifest.first_image),
     }

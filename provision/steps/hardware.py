@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from provision import facts
 from provision.errors import CommandMissing, Interrupted, ProvisionError
@@ -259,9 +260,10 @@ def _judge_memory(ctx: Context, memory: _Seen) -> Finding:
 
 
 def check_disk(ctx: Context, writers: Sequence[Step]) -> Finding:
-    """Is there room on the home's volume for what `writers` will write, and some air?"""
+    """Is there room for what `writers` will write, and some air, on the home's volume and on an adopted install's?"""
     home = ctx.home.root
     try:
+        home = min((home, *_of_another(ctx)), key=ctx.machine.disk_free_bytes)
         free = ctx.machine.disk_free_bytes(home)
     except OSError as error:
         return warn("hw-disk", str(home), f"Nothing tells how much of the disk is free ({error.strerror}).")
@@ -283,6 +285,10 @@ def check_disk(ctx: Context, writers: Sequence[Step]) -> Finding:
         return warn("hw-disk", str(home), says, fix=Fix("See why.", ("provision", "plan")), **seen)
     write = f"{_gb(planned)} will be written" if planned else "nothing large is left to write"
     return ok("hw-disk", str(home), f"{free_here}; {write}.", **seen)
+
+
+def _of_another(ctx: Context) -> tuple[Path, ...]:
+    return () if ctx.home.adopted is None else (ctx.home.models,)
 
 
 def _planned(ctx: Context, writers: Sequence[Step]) -> tuple[int, list[str]]:

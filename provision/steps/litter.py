@@ -40,7 +40,7 @@ class _Seen:
 
 def check_litter(ctx: Context) -> Iterable[Finding]:
     """Reads names and sizes of the models' folders, and first bytes of what looks suspicious."""
-    models = ctx.home.comfyui / "models"
+    models = ctx.home.models
     if not models.is_dir():
         return
     seen = _walk(models, ctx.machine.now())

@@ -1,4 +1,8 @@
-"""The target Python: a venv in the home, of the machine's own architecture, made by uv."""
+"""The target Python: a venv in the home, of the machine's own architecture, made by uv; or that of an adopted install.
+
+Of an adopted install the environment is taken as it is where it is fit; else one of ours is made in the home, and
+comes before it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from provision.facts import parse_sysctl
 from provision.finding import Finding, Fix, fixable, ok
 from provision.home import unusable
 from provision.machine import Ran
-from provision.packages import package_error, run_uv
+from provision.packages import env_kind, package_error, run_uv
 from provision.step import Context, Step
 
 ASK = "import json,sys,platform as p;print(json.dumps([p.python_version(), p.machine(), sys.base_prefix, sys.prefix]))"
@@ -28,20 +32,24 @@ DISK_BYTES, DOWNLOAD_BYTES = 90 * 10**6, 25 * 10**6
 def check_python_env(ctx: Context) -> Iterable[Finding]:
     """Is there a Python of the accepted versions, that runs, and of this machine's architecture?"""
     home, python = ctx.home, ctx.home.python
+    if not python.exists() and home.venv_of_another is not None:
+        yield to_make(ctx, "venv-dangling", f"The Python of {home.venv} is gone, as after an upgrade of it.")
+        return
     if not home.venv.exists():
-        yield _to_make(ctx, "venv-missing", f"ComfyUI has no Python yet; {ctx.manifest.python.version} is wanted.")
+        yield to_make(ctx, "venv-missing", f"ComfyUI has no Python yet; {ctx.manifest.python.version} is wanted.")
         return
     if not python.exists():
         target = python.readlink() if python.is_symlink() else str(python)
-        yield _to_make(ctx, "venv-dangling", f"The environment's Python is gone ({target}), as after an upgrade of it.")
+        yield to_make(ctx, "venv-dangling", f"The environment's Python is gone ({target}), as after an upgrade of it.")
         return
-    ran = ctx.machine.run([python, "-I", "-c", ASK], timeout_s=30)
+    ran = ctx.machine.run([python, *python_flags(ctx), "-c", ASK], timeout_s=30)
     if not ran.ok:
-        yield _to_make(ctx, "venv-dangling", f"The environment's Python does not run: {ran.tail(1) or ran.code}.")
+        yield to_make(ctx, "venv-dangling", f"The environment's Python does not run: {ran.tail(1) or ran.code}.")
         return
     version, arch, base, prefix = json.loads(ran.out)
-    if prefix == base:
-        yield _to_make(ctx, "venv-dangling", "The environment is none any more: its pyvenv.cfg is gone.")
+    managed = home.venv_of_another is not None and env_kind(home.venv) != "venv" and Path(prefix).samefile(home.venv)
+    if prefix == base and not managed:
+        yield to_make(ctx, "venv-dangling", "The environment is none any more: its pyvenv.cfg is gone.")
         return
     yield _judge(ctx, version, arch, base)
 
@@ -49,25 +57,43 @@ def check_python_env(ctx: Context) -> Iterable[Finding]:
 def _judge(ctx: Context, version: str, arch: str, base: str) -> Finding:
     wanted, minor = ctx.manifest.python, number(version)[:2]
     if arch == "x86_64" and on_apple_silicon(ctx):
-        return _to_make(
+        return to_make(
             ctx, "py-rosetta", f"The environment's Python {version} is for Intel and runs under Rosetta; "
             "the newest torch for it is 2.2.2, without MPS.",
         )  # fmt: skip
     if minor < number(wanted.min):
-        return _to_make(ctx, "py-too-old", f"Python {version} is too old: {wanted.min} to {wanted.max} are accepted.")
+        return to_make(ctx, "py-too-old", f"Python {version} is too old: {wanted.min} to {wanted.max} are accepted.")
     if minor > number(wanted.max):
-        return _to_make(ctx, "py-too-new", f"Python {version} is too new: {wanted.min} to {wanted.max} are accepted.")
+        return to_make(ctx, "py-too-new", f"Python {version} is too new: {wanted.min} to {wanted.max} are accepted.")
     if version in BAD_PATCHES:
-        return _to_make(ctx, "py-bad-patch", f"Python {version} {BAD_PATCHES[version]}.")
+        return to_make(ctx, "py-bad-patch", f"Python {version} {BAD_PATCHES[version]}.")
     other = "" if minor == number(wanted.version) else f"; {wanted.version} is wanted, this one is accepted"
+    if ctx.home.venv_of_another is not None:
+        return _of_another(ctx.home.venv, version, arch, other)
     says = f"Python {version} ({arch}) from {base}{other}"
     return ok("venv-ready", str(ctx.home.venv), says, python=version, arch=arch)
 
 
-def _to_make(ctx: Context, id: str, says: str) -> Finding:
+def python_flags(ctx: Context) -> tuple[str, ...]:
+    """Flags for a look: isolated, and in an environment of somebody else's without leaving compiled files there."""
+    return ("-I",) if ctx.home.venv_of_another is None else ("-I", "-B")
+
+
+def _of_another(prefix: Path, version: str, arch: str, other: str) -> Finding:
+    kind = env_kind(prefix)
+    how = "packages are installed there only after a yes" if kind == "venv" else "this tool installs nothing there"
+    of = {"venv": "", "conda": "conda's ", "system": "the system's "}[kind]
+    says = f"Python {version} ({arch}) of {of}{prefix}, not made by this tool: {how}{other}"
+    return ok("env-foreign", str(prefix), says, python=version, arch=arch)
+
+
+def to_make(ctx: Context, id: str, says: str) -> Finding:
+    """A finding whose fix is an environment of ours, in the home."""
     kept = " What is there is kept aside." if id != "venv-missing" else ""
+    if ctx.home.venv_of_another is not None:
+        kept = f" It lies in {ctx.home.root}; {ctx.home.venv} stays as it is."
     here = ctx.options.rehearsal
-    argv = ("uv", "venv", "--python", ctx.manifest.python.version, str(ctx.home.venv))
+    argv = ("uv", "venv", "--python", ctx.manifest.python.version, str(ctx.home.own_venv))
     return fixable(
         id, str(ctx.home.venv), says, fix=Fix(f"uv makes an environment.{kept}", argv),
         download_bytes=0 if here else DOWNLOAD_BYTES, disk_bytes=1_000_000 if here else DISK_BYTES,
@@ -103,14 +129,15 @@ def apply_python_env(ctx: Context, finding: Finding) -> None:
     if not ran.ok:
         raise package_error("The Python environment", ran)
     try:
-        if ctx.home.venv.is_symlink() or ctx.home.venv.exists():
+        own = ctx.home.own_venv
+        if own.is_symlink() or own.exists():
             ctx.home.aside.mkdir(parents=True, exist_ok=True)
             aside = ctx.home.aside / f"venv-{int(ctx.machine.now())}"
-            ctx.home.venv.rename(aside)
+            own.rename(aside)
             ctx.note(f"The former environment is now {ctx.home.shown(aside)}.")
-        new.rename(ctx.home.venv)
+        new.rename(own)
     except OSError as error:
-        raise unusable(ctx.home.venv, error) from error
+        raise unusable(ctx.home.own_venv, error) from error
 
 
 def find_python(ctx: Context) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from provision.step import Step, with_looks
+from provision.steps.adopted import with_care
 from provision.steps.comfyui import COMFYUI
 from provision.steps.deep_image import DEEP_IMAGE
 from provision.steps.engine_files import ENGINE_FILES
@@ -22,11 +23,11 @@ from provision.steps.venv_scripts import SCRIPTS
 from provision.steps.workflow import WORKFLOW
 
 WRITERS: tuple[Step, ...] = (
-    with_looks(PYTHON_ENV, SCRIPTS),
-    TORCH,
-    with_looks(COMFYUI, ENGINE_FILES),
-    with_looks(MODELS, LITTER),
-    with_looks(REQUIREMENTS, IMPORTS),
+    with_care(with_looks(PYTHON_ENV, SCRIPTS)),
+    with_care(TORCH),
+    with_care(with_looks(COMFYUI, ENGINE_FILES)),
+    with_care(with_looks(MODELS, LITTER)),
+    with_care(with_looks(REQUIREMENTS, IMPORTS)),
 )
 """The steps whose fixes fill the disk."""
 STEPS: tuple[Step, ...] = (

@@ -19,6 +19,7 @@ from provision.machine import Ran
 from provision.network import unreachable_because
 from provision.probe import TorchProbe, describe_failure, parse_torch_probe
 from provision.step import Context, Step
+from provision.steps.python_env import python_flags
 
 PROBE = Path(__file__).resolve().parent.parent / "torch_probe.py"
 PROBE_TIMEOUT_S = 300
@@ -351,7 +352,7 @@ def _audio_pins(ctx: Context) -> tuple[str, ...]:
 
 def run_probe(ctx: Context) -> tuple[Ran, TorchProbe | None]:
     """Run the probe by the target Python; None when it did not come to a result."""
-    ran = ctx.machine.run([ctx.home.python, "-I", PROBE], timeout_s=PROBE_TIMEOUT_S)
+    ran = ctx.machine.run([ctx.home.python, *python_flags(ctx), PROBE], timeout_s=PROBE_TIMEOUT_S)
     try:
         return ran, parse_torch_probe(ran.out) if ran.ok else None
     except ValueError:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from provision.finding import Finding, Fix, warn
+from provision.packages import env_kind
 from provision.step import Context, Look
 
 HEAD_BYTES = 1024
@@ -20,7 +21,7 @@ STARTS = re.compile(
 def check_scripts(ctx: Context) -> Iterable[Finding]:
     """Do the scripts start this environment's own Python? ComfyUI is started without them."""
     folder = ctx.home.venv / "bin"
-    if not folder.is_dir():
+    if not folder.is_dir() or (ctx.home.venv_of_another is not None and env_kind(ctx.home.venv) == "system"):
         return
     moved = {path.name: old for path in sorted(folder.iterdir()) if (old := _elsewhere(path, folder.resolve()))}
     if moved:

@@ -23,7 +23,7 @@ DISK_BYTES = 8192
 def workflow_path(ctx: Context) -> Path:
     """Where ComfyUI's page finds the workflow."""
     name = workflow_file_name(ctx.manifest.title, ctx.manifest.name)
-    return ctx.home.comfyui / "user" / "default" / "workflows" / name
+    return ctx.home.base / "user" / "default" / "workflows" / name
 
 
 def wanted_workflow(ctx: Context) -> dict[str, Any]:

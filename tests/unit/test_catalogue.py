@@ -47,7 +47,7 @@ def ids_in(tree: ast.AST) -> Iterator[str]:
             name = node.func.id if isinstance(node.func, ast.Name) else ""
             if name in MAKERS or isinstance(node.func, ast.Call):
                 yield from literals(node.args[0] if node.args else None)
-            elif name.startswith("_"):
+            elif name.startswith(("_", "to_")):
                 for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
                     yield from literals(argument) if not isinstance(argument, ast.Tuple) else ()
         elif isinstance(node, ast.Assign):

@@ -33,7 +33,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"backends/"}),
     frozenset(),
     frozenset({"receipts", "home", "machine", "manifest"}),
-    frozenset({"child", "children", "overrides"}),
+    frozenset({"child", "children", "overrides", "running"}),
     frozenset({"events"}),
     frozenset({"errors", "finding", "facts", "safetensors"}),
 )

@@ -1,0 +1,95 @@
+"""Somebody else's checkout, adopted as it is: with git or without, changed or not; no other revision is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from provision import git_checkout as git
+from provision.adoption import recorded
+from provision.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.step import Context
+
+CHECKOUT = ("provision", "all", "--comfyui", "DIR")
+
+
+def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
+    """Somebody else's checkout, as it is: whole, or with what is missing in it."""
+    if not (code / "main.py").is_file() and not (code / "comfy").is_dir():
+        yield blocked(
+            "comfyui-gone", str(code), f"The ComfyUI that this home goes by is not in {code} any more.",
+            fix=Fix("Say where it is now.", CHECKOUT),
+        )  # fmt: skip
+        return
+    state = git.read_state(code) if (code / ".git").exists() else git.State(None)
+    if state.locks:
+        yield fixable(
+            "git-lock", str(state.locks[0]),
+            f"A git that was killed left {state.locks[0]} behind; git would refuse to work.",
+            fix=Fix("The lock is removed when no git is at work."),
+        )  # fmt: skip
+    yield _as_it_is(ctx, code, state)
+    if state.head is None:
+        yield _without_git(code, state)
+    elif state.deleted:
+        yield fixable(
+            "clone-partial", str(code), f"{len(state.deleted)} files of ComfyUI are missing ({state.deleted[0]} ...).",
+            fix=Fix("They are written again from the repository; changed files stay."),
+        )  # fmt: skip
+    if state.modified:
+        yield warn(
+            "git-dirty", str(code),
+            f"{len(state.modified)} files of ComfyUI were changed ({state.modified[0]} ...); they stay as they are.",
+        )  # fmt: skip
+
+
+def _as_it_is(ctx: Context, code: Path, state: git.State) -> Finding:
+    name, commit = version_of(code), commit_of(code, state)
+    says = f"ComfyUI {name}{f' ({commit[:8]})' if state.head else ''} in {code}, not made by this tool"
+    adopted = recorded(ctx.home.root) is not None
+    if adopted and ctx.receipts.read("comfyui").get("commit") != commit:
+        return fixable(
+            "comfyui-moved", str(code), f"{says}; it is taken as it is.",
+            fix=Fix("The revision is recorded; no file changes."),
+        )  # fmt: skip
+    return ok("comfyui-adopted", str(code), f"{says}{', adopted as it is' if adopted else ''}", commit=commit)
+
+
+def _without_git(code: Path, state: git.State) -> Finding:
+    why = f"a .git that git cannot read ({state.trouble})" if state.trouble else "no .git, as after a zip download"
+    return warn(
+        "comfyui-no-git", str(code), f"{code} has {why}: ComfyUI runs, and nothing tells which files were changed.",
+        fix=Fix("To update it, have a checkout made beside it; the model is taken over.", ("provision", "all")),
+    )  # fmt: skip
+
+
+def version_of(code: Path) -> str:
+    """The version that a checkout says of itself (`v0.38.1`), `of an unknown version` where it says none."""
+    try:
+        text = (code / "comfyui_version.py").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        text = ""
+    return f"v{text.split(chr(34))[1]}" if text.count('"') >= 2 else "of an unknown version"
+
+
+def commit_of(code: Path, state: git.State) -> str:
+    """What tells one state of a checkout from another: its commit, or version and day where there is no git."""
+    return state.head or f"{version_of(code)} of {_day(code)[:10]}"
+
+
+def _day(code: Path) -> str:
+    """The newest change of its sources: a zip download has the day of its commit."""
+    times = [path.stat().st_mtime for name in ("main.py", "nodes.py") if (path := code / name).is_file()]
+    return datetime.fromtimestamp(max(times, default=0), UTC).isoformat(timespec="seconds")
+
+
+def record_checkout(ctx: Context, code: Path) -> None:
+    """Keep which revision was adopted, and of which day. Raises GitError, HomeError, DiskFull."""
+    state = git.read_state(code) if (code / ".git").exists() else git.State(None)
+    commit = commit_of(code, state)
+    date = git.commit_date(code, state.head) if state.head else _day(code)
+    ctx.receipts.write(
+        "comfyui", ref="adopted", name=version_of(code), commit=commit, date=date, path=str(code),
+        when=ctx.machine.timestamp(),
+    )  # fmt: skip
