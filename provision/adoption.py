@@ -63,7 +63,7 @@ def as_path(text: str | None, *, only_path: bool = False) -> Path | None:
     if not (is_path or only_path):
         return None
     try:
-        return path.expanduser().absolute()
+        return path.expanduser().resolve()
     except RuntimeError as error:
         raise UsageError(f"{text} is in the folder of a person who is not known here.", hint="--comfyui DIR") from error
 
@@ -119,8 +119,7 @@ def home_for(root: Path, asked: Asked, machine: Machine) -> Home:
     _refuse_ours(install, asked)
     root = _home_of(root, install, asked)
     here = recorded(root)
-    same = here is not None and (here.base, here.code) == (install.base, install.code)
-    if here is not None and same and asked.python is None and (here.prefix is None or here.prefix.exists()):
+    if here is not None and _goes_by(here, install) and asked.python is None:
         return Home(root, here)
     return _with_python(Home(root, Adopted(install.base, install.code)), install, asked, machine)
 
@@ -203,7 +202,9 @@ def _home_of(root: Path, install: Install, asked: Asked) -> Path:
     else:
         name = install.base.name or "ComfyUI"
         names = [root.name, *(f"{root.name}-{name}{f'-{n}' if n > 1 else ''}" for n in range(1, HOMES_MAX))]
-        home = next(path for each in names if _is_for(path := root.with_name(each), install))
+        homes = [root.with_name(each) for each in names]
+        free = next(each for each in homes if _is_for(each, install))
+        home = next((each for each in homes if _goes_by(recorded(each), install)), free)
     for one, other in ((home, install.base), (install.base, home)):
         if one.resolve().is_relative_to(other.resolve()):
             raise UsageError(
@@ -213,11 +214,15 @@ def _home_of(root: Path, install: Install, asked: Asked) -> Path:
     return home
 
 
+def _goes_by(here: Adopted | None, install: Install) -> bool:
+    return here is not None and (here.base, here.code) == (install.base, install.code)
+
+
 def _is_for(root: Path, install: Install) -> bool:
     """Whether a home goes by this install, or by none yet; one whose install is gone may go by another."""
     here = recorded(root)
     if here is not None:
-        return (here.base, here.code) == (install.base, install.code) or not here.base.exists()
+        return _goes_by(here, install) or not here.base.exists()
     receipts = root / "state" / "receipts"
     made = receipts.is_dir() and any(receipts.iterdir())
     return not (made or (root / "ComfyUI").exists() or (root / "venv").exists())

@@ -109,6 +109,8 @@ def _closing(at: Session, report: Report, *, stopped: bool) -> str:
     if report.ok:
         where = "stopped" if stopped else page(at.ctx.manifest)
         lines.append(f"Picture: {at.ctx.home.first_image}\nComfyUI: {where}")
+        if at.ctx.home.adopted is not None:
+            lines.append(f"Next time: {pasted('provision launch', at.ctx.home)}")
     return "\n".join(lines)
 
 

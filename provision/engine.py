@@ -15,6 +15,7 @@ from provision.comfy import Comfy, SystemStats
 from provision.errors import EngineError, Interrupted, PortTaken
 from provision.explain import explain
 from provision.finding import JSON
+from provision.foreign import servers_of
 from provision.graph import listed_name
 from provision.machine import Process
 from provision.receipts import read_json, write_json
@@ -166,6 +167,14 @@ def runs_our_main(ctx: Context, who: Process) -> bool:
     if ctx.home.code_of_another is not None and who.argv[1:2] != (OURS,):
         return False
     return any(_is_our_main(ctx, word) for word in who.argv[1:4])
+
+
+def runs_for_its_owner(ctx: Context, who: Process) -> bool:
+    """Whether a process is an adopted install's server that this tool did not start."""
+    code = ctx.home.code_of_another
+    if code is None or runs_our_main(ctx, who):
+        return False
+    return who.pid in [server.pid for server in servers_of(ctx.machine, code)]
 
 
 def _is_our_main(ctx: Context, word: str) -> bool:
@@ -345,8 +354,11 @@ def stop_server(ctx: Context) -> bool:
 
 def server_status(ctx: Context) -> ServerStatus:
     """How the server of this home is; never raises for what it finds."""
-    process, record = our_process(ctx), read_record(ctx)
+    process, record, whose = our_process(ctx), read_record(ctx), ""
     client = client_of(ctx, record.port if record else None)
+    if process is None and (who := ctx.machine.listener(ctx.manifest.comfyui.port)) is not None:
+        process = who if runs_for_its_owner(ctx, who) else None
+        whose = ", started by its owner"
     if process is None:
         return ServerStatus("down", "The server does not run.", client.url)
     up_s = ctx.machine.now() - (record.started if record else process.created)
@@ -358,7 +370,7 @@ def server_status(ctx: Context) -> ServerStatus:
         state = "starting" if up_s < START_TIMEOUT_S else "hung"
         says = f"The server (pid {process.pid}) does not answer" + (" yet." if state == "starting" else ".")
         return ServerStatus(state, says, client.url, process.pid, up_s)
-    says = f"ComfyUI {stats.version} on {client.url}, {stats.device}, up for {shown_time(up_s)}"
+    says = f"ComfyUI {stats.version} on {client.url}, {stats.device}, up for {shown_time(up_s)}{whose}"
     return ServerStatus("up", says, client.url, process.pid, up_s, stats.version, stats.device)
 
 

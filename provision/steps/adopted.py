@@ -18,12 +18,14 @@ from provision.step import Context, Step
 from provision.steps.python_env import apply_python_env, to_make
 
 ADDS_ONLY = frozenset({
-    "ckpt-missing", "ckpt-unproven", "torch-unproven", "req-unproven", "comfyui-moved", "comfyui-missing",
-    "venv-missing", "venv-dangling", "py-rosetta", "py-too-old", "py-too-new", "py-bad-patch", "env-managed",
+    "ckpt-missing", "ckpt-unproven", "ckpt-renamed", "ckpt-wrong-dir", "torch-unproven", "req-unproven",
+    "comfyui-moved",
 })  # fmt: skip
-"""Findings whose fix changes nothing of what its owner made: it adds a file, proves, records, or works in the home."""
-PACKAGES_OF = frozenset({"torch", "requirements"})
+"""Findings whose fix changes nothing of what its owner made: it adds a file, proves, or records."""
+IN_PACKAGES = frozenset({"torch", "requirements"})
 """The steps whose other fixes write to the environment."""
+IN_FOLDERS = frozenset({"comfyui", "models"})
+"""The steps whose other fixes write to the checkout and to the folder of models."""
 INSTALL = "env-foreign"
 """The finding under which it is agreed that packages are installed into a foreign environment: asked about once."""
 
@@ -33,7 +35,7 @@ def with_care(step: Step) -> Step:
 
     def check(ctx: Context) -> Iterable[Finding]:
         for finding in step.check(ctx):
-            yield _asked_first(ctx, step, finding) if ctx.home.adopted is not None else finding
+            yield _named(ctx, _asked_first(ctx, step, finding)) if ctx.home.adopted is not None else finding
 
     def apply(ctx: Context, finding: Finding) -> None:
         if finding.id == "env-managed":
@@ -48,11 +50,22 @@ def with_care(step: Step) -> Step:
 def _asked_first(ctx: Context, step: Step, finding: Finding) -> Finding:
     if finding.verdict is not Verdict.FIXABLE or finding.id in ADDS_ONLY:
         return finding
-    if step.name in PACKAGES_OF:
+    if step.name in IN_PACKAGES:
         return _packages(ctx, finding)
-    if step.name == "comfyui" and ctx.home.code_of_another is None:
+    ours = step.name == "comfyui" and ctx.home.code_of_another is None
+    if ours or step.name not in IN_FOLDERS:
         return finding
     return _after_a_yes(ctx, finding, finding.id, f"Mend that in {ctx.home.base}?")
+
+
+def _named(ctx: Context, finding: Finding) -> Finding:
+    """The same finding, whose command says which install it is for."""
+    fix = finding.fix
+    if fix is None or fix.argv[:1] != ("provision",) or fix.argv[1] not in ("all", "plan", "doctor", "download"):
+        return finding
+    command = "all" if fix.argv[1] == "download" else fix.argv[1]
+    rest = () if "--comfyui" in fix.argv else words_for(ctx.home)
+    return replace(finding, fix=replace(fix, argv=("provision", command, *fix.argv[2:], *rest)))
 
 
 def _packages(ctx: Context, finding: Finding) -> Finding:
@@ -69,7 +82,8 @@ def _after_a_yes(ctx: Context, finding: Finding, agreement: str, question: str) 
     """FIXABLE where it was agreed to, else BLOCKED, with the question."""
     if ctx.options.yes or agreement in ctx.options.agreed:
         return finding
-    says = f"{finding.fix.says if finding.fix else 'It can be mended.'} After a yes: this tool did not make what it changes."
-    fix = Fix(says, ("provision", "doctor", "--fix", "--yes", *words_for(ctx.home)))
+    what = finding.fix.says if finding.fix is not None else "It can be mended."
+    says = f"{what} After a yes: this tool did not make what it changes."
+    fix = Fix(says, ("provision", "doctor", "--fix", "--yes"))
     facts = {**finding.facts, "asks": question, "agrees": agreement}
     return replace(finding, verdict=Verdict.BLOCKED, fix=fix, facts=facts)

@@ -81,7 +81,8 @@ def python_flags(ctx: Context) -> tuple[str, ...]:
 
 def _of_another(prefix: Path, version: str, arch: str, other: str) -> Finding:
     kind = env_kind(prefix)
-    how = "packages are installed there only after a yes" if kind == "venv" else "this tool installs nothing there"
+    own = "--python own: one of ours in its place"
+    how = f"packages are installed there only after a yes ({own})" if kind == "venv" else "nothing is installed there"
     of = {"venv": "", "conda": "conda's ", "system": "the system's "}[kind]
     says = f"Python {version} ({arch}) of {of}{prefix}, not made by this tool: {how}{other}"
     return ok("env-foreign", str(prefix), says, python=version, arch=arch)

@@ -23,20 +23,23 @@ from provision.steps.venv_scripts import SCRIPTS
 from provision.steps.workflow import WORKFLOW
 
 WRITERS: tuple[Step, ...] = (
-    with_care(with_looks(PYTHON_ENV, SCRIPTS)),
-    with_care(TORCH),
-    with_care(with_looks(COMFYUI, ENGINE_FILES)),
-    with_care(with_looks(MODELS, LITTER)),
-    with_care(with_looks(REQUIREMENTS, IMPORTS)),
+    with_looks(PYTHON_ENV, SCRIPTS),
+    TORCH,
+    with_looks(COMFYUI, ENGINE_FILES),
+    with_looks(MODELS, LITTER),
+    with_looks(REQUIREMENTS, IMPORTS),
 )
 """The steps whose fixes fill the disk."""
-STEPS: tuple[Step, ...] = (
-    hardware_step(WRITERS),
-    with_looks(TOOLS, ENVIRONMENT),
-    *WRITERS,
-    WORKFLOW,
-    with_looks(SERVER, START_LOG),
-    with_looks(FIRST_IMAGE, DEEP_IMAGE, PROMPT_LOG),
+STEPS: tuple[Step, ...] = tuple(
+    with_care(step)
+    for step in (
+        hardware_step(WRITERS),
+        with_looks(TOOLS, ENVIRONMENT),
+        *WRITERS,
+        WORKFLOW,
+        with_looks(SERVER, START_LOG),
+        with_looks(FIRST_IMAGE, DEEP_IMAGE, PROMPT_LOG),
+    )
 )
 
 

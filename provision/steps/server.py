@@ -20,6 +20,7 @@ from provision.engine import (
     is_ours,
     main_py,
     read_record,
+    runs_for_its_owner,
     runs_our_main,
     server_argv,
     server_status,
@@ -32,7 +33,6 @@ from provision.engine import (
 )
 from provision.errors import EngineError, PortTaken
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
-from provision.foreign import servers_of
 from provision.machine import Process
 from provision.step import Context, Step
 
@@ -124,7 +124,7 @@ def _whose_port(ctx: Context) -> Finding:
     except (PortTaken, EngineError):
         stats = None
     who = ctx.machine.listener(port)
-    if stats is not None and who is not None and _runs_for_its_owner(ctx, who):
+    if stats is not None and who is not None and runs_for_its_owner(ctx, who):
         says = f"ComfyUI {stats.version} on port {port}, pid {who.pid}, started from this install by its owner"
         return ok("server-yours", client_of(ctx).url, f"{says}; it is used, and never ended", pid=who.pid, port=port)
     if who is not None and runs_our_main(ctx, who):
@@ -133,14 +133,6 @@ def _whose_port(ctx: Context) -> Finding:
             fix=Fix("It is taken on when its flags and code are right, else started again."),
         )  # fmt: skip
     return _another_program(ctx, who) if stats is None else _another_comfyui(ctx, stats, who)
-
-
-def _runs_for_its_owner(ctx: Context, who: Process) -> bool:
-    """Whether it is an adopted install's server that this tool did not start."""
-    code = ctx.home.code_of_another
-    if code is None or runs_our_main(ctx, who):
-        return False
-    return who.pid in [server.pid for server in servers_of(ctx.machine, code)]
 
 
 def _down(ctx: Context) -> Finding:
