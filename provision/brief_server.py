@@ -12,8 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from provision.apart import apart, look_env
 from provision.children import Born, note_child
-from provision.engine import Record, died, our_process, rotate, server_argv, wait_until_listed, wait_until_up
+from provision.engine import (
+    Record,
+    died,
+    our_process,
+    rotate,
+    server_argv,
+    wait_until_listed,
+    wait_until_up,
+)
 from provision.home import Home
 from provision.machine import LOOPBACK, Process
 from provision.step import Context
@@ -45,9 +54,9 @@ def brief_server(ctx: Context) -> Iterator[Context]:
     manifest = replace(ctx.manifest, comfyui=replace(ctx.manifest.comfyui, port=free_port()))
     home = BriefHome(**{each.name: getattr(ctx.home, each.name) for each in fields(ctx.home)})
     brief = replace(ctx, manifest=manifest, home=home)
-    argv = server_argv(brief)
+    argv = (*server_argv(brief), *apart(brief))
     rotate(home.engine_log)
-    pid = ctx.machine.spawn(argv, cwd=home.comfyui, log=home.engine_log, env={"PYTHONUNBUFFERED": "1"})
+    pid = ctx.machine.spawn(argv, cwd=home.comfyui, log=home.engine_log, env={"PYTHONUNBUFFERED": "1", **look_env(ctx)})
     process = ctx.machine.process(pid)
     if process is None:
         raise died(brief)

@@ -74,7 +74,7 @@ def _only(step: StepReport, ids: Sequence[str]) -> StepReport:
 def _closing(at: Session, report: Report, *, fix: bool, report_file: Path | None) -> str:
     found = [finding for step in report.steps for finding in step.findings if finding.verdict is not Verdict.OK]
     closing = "No fault found." if report.ok and not found else f"{len(found)} finding(s)."
-    if not fix and any(finding.verdict is Verdict.FIXABLE for finding in found):
+    if not fix and any(finding.verdict is Verdict.FIXABLE or "asks" in finding.facts for finding in found):
         closing += f" To mend: {pasted('provision doctor --fix', at.ctx.home)}"
     return closing if report_file is None else f"{closing}\nThe report: {report_file}"
 

@@ -20,7 +20,7 @@ from provision.manifest import Manifest, load_manifest, manifest_names
 from provision.receipts import write_json
 from provision.runner import run
 from provision.session import Session, Wish, hold_home
-from provision.step import Context, Report, Step
+from provision.step import Context, Report, Step, StepReport
 
 PUBLISHED = "published: 2 to 3 s, warm, on a 14-inch M1 Pro with 16 GB"
 
@@ -122,7 +122,7 @@ def plan(at: Session) -> bool:
     _say_adopted(at)
     report = run(STEPS, quietly(at.ctx, at.console), apply=False)
     keep_crashes(at, report)
-    blocked = [step.name for step in report.steps if step.verdict is Verdict.BLOCKED]
+    blocked = [step.name for step in report.steps if step.verdict is Verdict.BLOCKED and not _will_ask(at.ctx, step)]
     tabulate(at.console, views.plan_table(report))
     facts: dict[str, JSON] = {
         "command": "plan",
@@ -133,11 +133,19 @@ def plan(at: Session) -> bool:
     closing = f"Nothing was changed. To do it: {pasted('provision all', at.ctx.home)}"
     if blocked:
         closing = f"Blocked by {', '.join(blocked)}: a person must act first."
+    elif not report.ok and any(_will_ask(at.ctx, step) for step in report.steps):
+        closing += "\nIt asks before it changes what this tool did not make; --yes agrees."
     if not blocked and report.ok:
         closing = "Nothing left to do."
     at.console.record({**report.to_json(), **facts})
     at.console.data(closing)
     return not blocked
+
+
+def _will_ask(ctx: Context, step: StepReport) -> bool:
+    """Whether all that is in the way of a step is a yes, which `all` asks for where the install is adopted."""
+    stopped = [finding for finding in step.findings if finding.verdict is Verdict.BLOCKED]
+    return ctx.home.adopted is not None and bool(stopped) and all("asks" in finding.facts for finding in stopped)
 
 
 def pasted(command: str, home: Home) -> str:

@@ -28,7 +28,8 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
     ("dtype-flags", "The flags are the manifest's; a ComfyUI that refuses them is `flag-unknown`."),
     ("git-detached", "A checkout of a tag is always detached: it is how this tool works."),
     ("listen-wrong", "The server is only ever started on 127.0.0.1."),
-    ("two-installs", "Another ComfyUI does no harm but for the port, which is `port-comfyui`."),
+    ("two-installs",
+     "Another ComfyUI does no harm but for the port, which is `port-comfyui`; of two below `--comfyui` both are named."),
     ("ui-stale", "Only the browser is behind; reloading the page helps, and nothing outside of it can see that."),
     ("ckpt-fp32", "A file of another precision than was asked for is `ckpt-other`; asked for, it is right."),
     ("hf-dupes", "A cache is not a fault. A copy in it is used, not downloaded again; `hf cache` shows it."),
@@ -56,6 +57,15 @@ custom nodes, settings, changed files) is never deleted: what stands in the way 
 | `provision doctor --only ID` | one finding |
 | `provision doctor LOGFILE` | what a log means: ComfyUI's or this tool's, yours or one that somebody sent |
 | `provision doctor --report FILE` | one file to paste into an issue, without paths of yours, names, tokens, addresses |
+
+`provision doctor --comfyui DIR` looks in the same way at an install that this tool did not make: a checkout (of git,
+of comfy-cli, of Stability Matrix, from a zip), the folder that holds it, or the folder of the desktop app. Its Python
+is found in its folder (`venv`, `.venv`, `env`), by the server that runs from it, beside it, in the shell (a venv or
+conda's environment that is active) or on PATH; `--python PATH` names it. Nothing is written there without `--fix`:
+what `--deep` starts has its folders for pictures and settings in the home. What `--fix` changes there it asks about
+first: packages go into its venv after a yes; conda's environments and the system's Python are never written to, an
+environment of ours takes their place; no other revision is checked out. What is known of it lies in a home, never in
+its folder.
 
 *Mended at once* is done by `all` and by `doctor --fix`. *After a yes*: `doctor --fix` asks; with `--yes` it does not.
 """

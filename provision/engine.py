@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from provision import ladder, packages
+from provision.apart import apart, names_database
 from provision.comfy import Comfy, SystemStats
 from provision.errors import EngineError, Interrupted, PortTaken
 from provision.explain import explain
@@ -52,9 +53,8 @@ def _folders(ctx: Context) -> tuple[str, ...]:
     if ctx.home.base == ctx.home.comfyui:
         return ()
     base = ("--base-directory", str(ctx.home.base))
-    known = ctx.machine.read_text(ctx.home.comfyui / "comfy" / "cli_args.py") or ""
     database = ("--database-url", f"sqlite:///{ctx.home.base / 'user' / 'comfyui.db'}")
-    return (*base, *(database if "--database-url" in known else ()))
+    return (*base, *(database if names_database(ctx) else ()))
 
 
 def quick_test_argv(ctx: Context) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ def quick_test_argv(ctx: Context) -> tuple[str, ...]:
     That server's temporary files are not touched (main.py empties the folder when it starts), and its database, which
     0.38 holds for one process alone, is left out where that can be said.
     """
-    more = ["--temp-directory", str(ctx.home.state / "quick-test"), "--quick-test-for-ci"]
+    more = [*apart(ctx), "--temp-directory", str(ctx.home.state / "quick-test"), "--quick-test-for-ci"]
     flags = (ctx.machine.read_text(ctx.home.comfyui / place) for place in ("comfy/cli_args.py", "cli_args.py"))
     if our_process(ctx) is not None and any("--disable-assets" in (text or "") for text in flags):
         more.append("--disable-assets")

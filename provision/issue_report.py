@@ -84,6 +84,8 @@ def _versions(ctx: Context) -> Iterator[tuple[str, ...]]:
     yield "system", f"{ctx.machine.system} {platform.release()}, {ctx.machine.arch}"
     yield "its Python", f"{platform.python_version()} ({platform.machine()}), {sys.executable}"
     yield "home", str(ctx.home.root)
+    if ctx.home.adopted is not None:
+        yield "adopted", f"{ctx.home.base}, Python of {ctx.home.venv_of_another or ctx.home.own_venv}"
     yield "manifest", f"{ctx.manifest.name}, torch {ctx.manifest.torch.channel}, ComfyUI {ctx.manifest.comfyui.ref}"
     yield "flags", " ".join(engine_flags(ctx)) or "none"
     yield "ComfyUI", f"{comfyui.get('name', 'not here')} ({str(comfyui.get('commit', ''))[:12]})"

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from provision import packages
+from provision.apart import look_env
 from provision.engine import quick_test_argv
 from provision.errors import EngineError
 from provision.finding import JSON, Finding, Fix, fixable, ok
@@ -152,7 +153,9 @@ def run_quick_test(ctx: Context) -> Ran:
     """ComfyUI's `--quick-test-for-ci`, its lines passed on as output."""
     argv = quick_test_argv(ctx)
     try:
-        return ctx.machine.run(argv, cwd=ctx.home.comfyui, timeout_s=QUICK_TEST_TIMEOUT_S, on_line=ctx.output)
+        return ctx.machine.run(
+            argv, cwd=ctx.home.comfyui, env=look_env(ctx), timeout_s=QUICK_TEST_TIMEOUT_S, on_line=ctx.output
+        )
     finally:
         shutil.rmtree(ctx.home.state / "quick-test", ignore_errors=True)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from provision.adoption import OWN, Asked, as_path, home_for, overrides_for, recorded, remember, words_for
+from provision.brief_server import brief_server
 from provision.engine import our_process, server_argv, server_status, start_server, stop_server
 from provision.errors import HomeError, ProvisionError, StartOver, UsageError
 from provision.finding import Finding, Verdict
@@ -18,7 +19,9 @@ from provision.home import Adopted, Home
 from provision.machine import Machine
 from provision.rehearsal.recorded import is_miniature
 from provision.step import Context, Options
+from provision.steps.first_image import make_image
 from provision.steps.registry import step_named
+from provision.steps.requirements import run_quick_test
 from provision.steps.server import check_server
 from provision.wanted import wanted_files
 from tests.engine_home import CHECKPOINT, EngineHome, engine_home, free_port, write_checkpoint
@@ -361,6 +364,15 @@ def test_the_folder_of_the_desktop_app_is_given_to_the_code(served: tuple[Engine
     start_server(ctx)  # waits until the checkpoint is listed
     assert (base / "output").is_dir()
     assert [finding.id for finding in check_server(ctx)] == ["server-up"]
+
+
+def test_what_a_look_starts_writes_nothing_there(served: tuple[EngineHome, Context]) -> None:
+    _, ctx = served
+    before = tree(ctx.home.comfyui)
+    assert run_quick_test(ctx).ok
+    with brief_server(ctx) as brief:
+        make_image(brief, ctx.manifest.first_image, "an image")
+    assert tree(ctx.home.comfyui) == before
 
 
 def test_the_rehearsal_knows_its_engine(tmp_path: Path) -> None:
