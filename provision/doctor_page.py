@@ -29,7 +29,7 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
     ("git-detached", "A checkout of a tag is always detached: it is how this tool works."),
     ("listen-wrong", "The server is only ever started on 127.0.0.1."),
     ("two-installs",
-     "Another ComfyUI does no harm but for the port, which is `port-comfyui`; of two below `--comfyui` both are named."),
+     "Another ComfyUI does no harm but for the port, which is `port-comfyui`; `--comfyui` names two of a folder."),
     ("ui-stale", "Only the browser is behind; reloading the page helps, and nothing outside of it can see that."),
     ("ckpt-fp32", "A file of another precision than was asked for is `ckpt-other`; asked for, it is right."),
     ("hf-dupes", "A cache is not a fault. A copy in it is used, not downloaded again; `hf cache` shows it."),
