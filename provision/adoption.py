@@ -7,6 +7,7 @@ in the install. Without `--home` that is the usual home, or, where that one has 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from provision.foreign import (
     Install,
     find_environment,
     find_install,
+    install_at,
     is_checkout,
     named_environment,
     servers_of,
@@ -179,13 +181,13 @@ def _refuse_foreign(root: Path, asked: Asked, machine: Machine) -> None:
     """`--home` at an install of somebody else's: its parts would be taken for ours."""
     if (root / "state").is_dir() or (root / "logs").is_dir():
         return
-    folder = next((each for each in (root, root / "ComfyUI") if is_checkout(each)), None)
-    if folder is None:
+    found = next((here for each in (root, root / "ComfyUI") if (here := install_at(each, machine)) is not None), None)
+    if found is None:
         return
     command = asked.command if asked.command in ("all", "plan", "doctor") else "doctor"
     raise UsageError(
-        f"{folder} is a ComfyUI that this tool did not make, and no home of it.",
-        hint=f"provision {command} --comfyui {folder}",
+        f"{found.base} is a ComfyUI that this tool did not make, and no home of it.",
+        hint=f"provision {command} --comfyui {shlex.quote(str(found.base))}",
     )
 
 

@@ -238,11 +238,14 @@ def uninstall(at: Session) -> bool:
         return True
     if not (home.state / "receipts").is_dir() and not (home.state / "lock").exists():
         raise UsageError(f"{home.root} was not made by this tool.", hint="ls -la " + str(home.root))
-    entries = sorted(path for path in home.root.iterdir())
+    kept = home.aside if home.adopted is not None and home.aside.is_dir() else None
+    entries = sorted(path for path in home.root.iterdir() if path != kept)
     at.console.data("\n".join(f"{views.size_text(size_on_disk(path)):>10}  {path}" for path in entries))
     if home.adopted is not None:
         stays = ", with what was added to it: the model, the workflow, pictures"
         at.console.line(f"The ComfyUI in {home.base} was here before this tool, and stays{stays}.")
+    if kept is not None:
+        at.console.line(f"{kept} holds what was moved out of it, and stays too.")
     if not at.ctx.options.yes:
         would = {"would_remove": [str(path) for path in entries], **adopted_json(home)}
         at.console.record(success(changed=False, **would))
@@ -251,9 +254,10 @@ def uninstall(at: Session) -> bool:
         return True
     with hold_home(at):
         _stop_server(at)
-        shutil.rmtree(home.root)
+        for path in entries if kept else [home.root]:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     at.console.record(success(changed=True, removed=[str(path) for path in entries], **adopted_json(home)))
-    at.console.data(f"Removed {home.root}.")
+    at.console.data(f"Removed {home.root}." if kept is None else f"Removed all of {home.root} but {kept}.")
     return True
 
 

@@ -70,9 +70,8 @@ def find_install(asked: Path, machine: Machine) -> Install:
     folder = asked.parent if asked.name == "main.py" and asked.is_file() else asked
     if not folder.is_dir():
         raise UsageError(f"There is no folder {asked}.", hint="ls -d ~/ComfyUI ~/*/ComfyUI")
-    found = [Install(code, code) for code in _checkouts(folder)]
-    if not found and all((folder / name).is_dir() for name in DESKTOP):
-        found = [Install(folder, _app_code(machine))]
+    here = install_at(folder, machine)
+    found = [here] if here is not None else [Install(code, code) for code in _below(folder)]
     if not found:
         raise UsageError(
             f"There is no ComfyUI in {asked}: a checkout has main.py, nodes.py and comfy/ in it.",
@@ -89,9 +88,15 @@ def is_checkout(folder: Path) -> bool:
     return sum((folder / name).exists() for name in SOURCES) >= 3
 
 
-def _checkouts(folder: Path) -> list[Path]:
+def install_at(folder: Path, machine: Machine) -> Install | None:
+    """The ComfyUI of exactly that folder: a checkout, or what the desktop app keeps there."""
     if is_checkout(folder):
-        return [folder]
+        return Install(folder, folder)
+    is_desktop = all((folder / name).is_dir() for name in DESKTOP) and not _below(folder)
+    return Install(folder, _app_code(machine)) if is_desktop else None
+
+
+def _below(folder: Path) -> list[Path]:
     with suppress(OSError):
         below = [folder, *(folder / name for name in PACKAGES)]
         return [each for parent in below if parent.is_dir() for each in sorted(parent.iterdir()) if is_checkout(each)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from provision.adoption import OWN, Asked, as_path, home_for, overrides_for, recorded, remember, words_for
+from provision.aside import make_way
 from provision.brief_server import brief_server
 from provision.engine import our_process, server_argv, server_status, start_server, stop_server
 from provision.errors import HomeError, ProvisionError, StartOver, UsageError
@@ -92,6 +94,13 @@ def test_an_install_that_was_moved_may_be_named_anew(tmp_path: Path) -> None:
     gone = home_for(usual, asked(), MACHINE)
     assert gone.comfyui == code
     assert home_for(usual, asked(tmp_path / "moved", home=usual), MACHINE).comfyui == tmp_path / "moved"
+
+
+def test_home_at_the_folder_of_the_desktop_app(tmp_path: Path) -> None:
+    for name in ("models", "user", "custom_nodes"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match="did not make"):
+        home_for(tmp_path, asked(), MACHINE)
 
 
 @pytest.mark.parametrize("where", [".", "ComfyUI"])
@@ -314,6 +323,20 @@ def test_a_file_in_the_way_is_moved_only_after_a_yes(adopted: Callable[..., Cont
     assert missing.verdict is Verdict.FIXABLE
     assert missing.fix is not None
     assert missing.fix.argv == ("provision", "all", "--comfyui", str(code))
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no second disk to write to")
+def test_what_lies_on_another_disk_is_moved_aside_there(adopted: Callable[..., Context]) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        code = unzipped(Path(other) / "ComfyUI")
+        ctx = adopted(code, options=Options(agreed=frozenset({"partials"})))
+        (code / "models" / "x.part").write_bytes(b"1")
+        place = make_way(ctx, code / "models" / "x.part")
+        assert (place.parent, place.read_bytes()) == (code / "models", b"1")
+        assert place.name.endswith(".moved-aside")
+        inside = ctx.home.state / "x"
+        inside.write_bytes(b"2")
+        assert make_way(ctx, inside).parent == ctx.home.aside
 
 
 # -- its server ---------------------------------------------------------------------------------------------------
