@@ -1,8 +1,7 @@
 """What an adopted install asks for: it is somebody else's, so that it is looked at as it is, and changed after a yes.
 
-What this tool adds to it (the model, the workflow) and what it only reads are
-not asked about; everything else is. An environment of conda or of the system is never written to: what would have to be
-installed there goes into an environment of ours.
+What this tool adds to it (the model, the workflow) and what it only reads are not asked about; everything else is. An
+environment of conda or of the system is never written to: what would have to be installed there goes into one of ours.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ from provision.finding import Finding, Fix, Verdict
 from provision.packages import env_kind
 from provision.step import Context, Step
 from provision.steps.python_env import apply_python_env, to_make
+from provision.steps.requirements import all_bytes
+from provision.steps.torch import set_bytes
 
 ADDS_ONLY = frozenset({
     "ckpt-missing", "ckpt-unproven", "ckpt-renamed", "ckpt-wrong-dir", "torch-unproven", "req-unproven",
@@ -74,8 +75,18 @@ def _packages(ctx: Context, finding: Finding) -> Finding:
         return finding
     if env_kind(prefix) != "venv":
         says = f"{finding.says} It is {env_kind(prefix)}'s Python ({prefix}), where this tool installs nothing."
-        return replace(to_make(ctx, "env-managed", says), subject=finding.subject)
+        return _whole_environment(ctx, replace(to_make(ctx, "env-managed", says), subject=finding.subject))
     return _after_a_yes(ctx, finding, INSTALL, f"Install packages into {prefix}?")
+
+
+def _whole_environment(ctx: Context, finding: Finding) -> Finding:
+    """The finding with the bytes of all that the new environment will hold."""
+    kinds = ("download_bytes", "disk_bytes")
+    sizes = zip(kinds, set_bytes(ctx), all_bytes(ctx), strict=True)
+    facts = {kind: finding.quantity(kind) + torch + rest for kind, torch, rest in sizes}
+    what = finding.fix.says if finding.fix is not None else ""
+    size = f"about {facts['download_bytes'] / 10**6:.0f} MB to download"
+    return replace(finding, fix=Fix(f"{what} torch and all packages are installed in it: {size}."), facts=facts)
 
 
 def _after_a_yes(ctx: Context, finding: Finding, agreement: str, question: str) -> Finding:

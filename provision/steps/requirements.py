@@ -75,6 +75,11 @@ def _missing(ctx: Context, says: str, *, everything: bool, id: str = "req-missin
     )  # fmt: skip
 
 
+def all_bytes(ctx: Context) -> tuple[int, int]:
+    """What all packages but torch take: bytes over the network, bytes on the disk."""
+    return (REHEARSAL_BYTES, REHEARSAL_BYTES) if ctx.options.rehearsal else (DOWNLOAD_BYTES, DISK_BYTES)
+
+
 def proof_facts(ctx: Context) -> dict[str, JSON]:
     """What the proof of the imports depends on: revision, requirements, every installed version."""
     versions = packages.installed_versions(ctx.home.venv)

@@ -160,6 +160,11 @@ def _to_install(ctx: Context, id: str, says: str) -> Finding:
     )  # fmt: skip
 
 
+def set_bytes(ctx: Context) -> tuple[int, int]:
+    """What a whole set takes: bytes over the network, bytes on the disk."""
+    return SIZES[_kind(ctx)]
+
+
 def _download(ctx: Context) -> str:
     return f"about {SIZES[_kind(ctx)][0] / 10**6:g} MB to download"
 

@@ -271,6 +271,8 @@ def test_condas_environment_is_not_written_to(adopted: Callable[..., Context], t
     assert "nothing is installed there" in seen(ctx, "python_env")["env-foreign"].says
     found = seen(ctx, "requirements")["env-managed"]
     assert found.verdict is Verdict.FIXABLE
+    assert found.fix is not None
+    assert "MB to download" in found.fix.says
     with pytest.raises(StartOver) as again:
         mend(ctx, "requirements", found)
     assert again.value.step == "python_env"
