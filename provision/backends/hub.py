@@ -105,12 +105,13 @@ def known_http_get() -> Callable[..., None] | None:
 def _settle(file: RemoteFile) -> None:
     """Settings that the library took from the environment, as this download needs them."""
     from huggingface_hub import constants
+    from huggingface_hub.utils.logging import set_verbosity
 
     constants.HF_HUB_OFFLINE = False
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES  # type: ignore[assignment]
     constants.HF_HUB_DOWNLOAD_TIMEOUT = TIMEOUT_S
     constants.HF_HUB_DISABLE_UPDATE_CHECK = True
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings would go to the terminal
+    set_verbosity(logging.ERROR)  # its warnings would go to the terminal, signed addresses in them
 
 
 def _download_into_part(ctx: Context, get: Callable[..., None], file: RemoteFile, part: Path, address: Address) -> None:

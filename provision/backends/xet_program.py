@@ -6,6 +6,7 @@ bring stands as JSON in the environment, as `xet.py` writes it, where other user
 appended in their order: whenever it is killed, the part is a beginning of the file. Imports nothing of the tool.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -14,8 +15,7 @@ ORDER = "PROVISION_XET"
 
 
 def main() -> None:
-    import hf_xet  # type: ignore[import-untyped,unused-ignore]
-
+    hf_xet = importlib.import_module("hf_xet")  # huggingface_hub brings it, where there is one for the machine
     order = json.loads(os.environ[ORDER])
     config = hf_xet.XetConfig()
     known = set(config.keys())

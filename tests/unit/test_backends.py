@@ -519,7 +519,7 @@ def test_the_names(ctx: Context) -> None:
         choose(replace(ctx, options=replace(ctx.options, backend="ftp")))
     assert unknown.value.exit_code == 2
     alias = choose(replace(ctx, options=replace(ctx.options, backend="huggingface-cli")))
-    assert [backend.name for backend in alias] == ["hf"]
+    assert [backend.name for backend in alias] == ["hf", "http"]  # which goes on where it fails
 
 
 def test_auto_takes_what_is_here(tmp_path: Path, hub: Hub, model: ModelRepo) -> None:
@@ -547,6 +547,22 @@ def test_auto_takes_the_next_when_one_fails_and_says_so(ctx: Context, hub: Hub, 
     [note] = heard.notes
     assert note.startswith("http failed: ")
     assert "hf goes on from" in note
+
+
+def test_http_goes_on_where_hf_fails_and_says_so(
+    ctx: Context, hub: Hub, model: ModelRepo, heard: Heard, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = remote_file(hub, model)
+    part = open_part(ctx.machine, ctx.home, file)
+    hub.arm(Fault("*", "truncate", times=1, value=3_000_000, origin="cdn"))
+    hub.arm(Fault("*", "status", times=hub_backend.TRIES + 1, value="503", origin="cdn"))  # the library asks once more
+    bring(replace(ctx, options=replace(ctx.options, backend="hf")), file, part)
+    assert is_right(part, model)
+    [note] = heard.notes
+    assert note.startswith("hf failed: huggingface_hub could not bring")
+    assert note.endswith("http goes on from 3,000,000 bytes.")
+    assert "Signature" not in caplog.text
+    assert hub.sent_bytes() == file.size
 
 
 def test_a_full_disk_is_the_same_for_all(ctx: Context, hub: Hub, model: ModelRepo, heard: Heard) -> None:
