@@ -164,7 +164,8 @@ class Hub:
 
     def answer(self, request: Request) -> Reply:
         """The reply to a request, faults included."""
-        reply = self._bytes(request) if request.origin == "cdn" else self._route(request)
+        stored = self._xet if self._xet.answers(request) else self._objects
+        reply = stored.answer(request) if request.origin == "cdn" else self._route(request)
         if self.faults.digests and reply.length and "want-content-digest" in request.headers:
             reply = with_digest(reply)
         fault = self._armed.take(request, reply)
@@ -175,10 +176,6 @@ class Hub:
             self._xet.revoke(request)
         return bend(fault, request, reply)
 
-    def _bytes(self, request: Request) -> Reply:
-        """What the cdn answers."""
-        return (self._xet if self._xet.answers(request) else self._objects).answer(request)
-
     def _route(self, request: Request) -> Reply:
         if request.path.startswith("/whl/"):
             return index_reply(request, self.root / "index", request.path.removeprefix("/whl/"))
@@ -187,7 +184,8 @@ class Hub:
         if found := _RESOLVE.fullmatch(request.path):
             return self._refused(request) or self._resolve(request, found)
         if self.faults.xet and (found := TOKEN_ROUTE.fullmatch(request.path)):
-            return self._refused(request) or self._xet_token(found)
+            model = self._at(found["repo"], found["rev"])
+            return self._refused(request) or (model if isinstance(model, Reply) else self._xet.token())
         if found := _MODEL_API.fullmatch(request.path):
             return self._refused(request) or self._model_api(request, found)
         return refusal(404, "Not Found")
@@ -231,10 +229,6 @@ class Hub:
         if rev not in ("main", model.commit):
             return refusal(404, f"Invalid rev id: {rev}", "RevisionNotFound")
         return model
-
-    def _xet_token(self, found: re.Match[str]) -> Reply:
-        model = self._at(found["repo"], found["rev"])
-        return model if isinstance(model, Reply) else self._xet.token()
 
     def _model_api(self, request: Request, found: re.Match[str]) -> Reply:
         model = self._at(found["repo"], found["rev"] or "main")
