@@ -122,6 +122,7 @@ def _environment(ctx: Context, file: RemoteFile) -> dict[str, str]:
     if bundle:
         settings["http.sslCAInfo"] = bundle
     env = {
+        "GOGC": "40",  # of git-lfs, a Go program: a third less memory, at no cost that can be measured
         "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_COUNT": str(len(settings)),
     }  # fmt: skip

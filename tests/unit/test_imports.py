@@ -152,6 +152,16 @@ def test_starting_loads_nothing_heavy(statement: str) -> None:
     assert ran.stdout.split() == []
 
 
+def test_a_command_loads_no_pydantic() -> None:
+    script = (
+        "import sys\nsys.argv = ['provision', 'manifests']\nimport provision.cli\n"
+        "try:\n    provision.cli.main()\nexcept SystemExit:\n    pass\n"
+        "print('pydantic' in sys.modules, file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert ran.stderr.split() == ["False"]
+
+
 def test_help_loads_no_command() -> None:
     script = (
         "import sys\nsys.argv = ['provision', '--help']\nimport provision.cli\n"
