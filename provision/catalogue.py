@@ -131,7 +131,12 @@ CATALOGUE: tuple[Known, ...] = (
           "`operator torchvision::nms does not exist`", "the two are installed together"),
     Known("ta-mismatch", "torch", "warns", "auto", "whether torchaudio is of torch's build",
           "`Symbol not found`; audio nodes fail", "removed, or installed with torch where ComfyUI asks for it"),
-    Known("mps-numerics", "torch", "spoils", "auto", "attention, a linear layer and a convolution against the CPU",
+    Known("torch-slow", "torch", "warns", "hint", "the speed of a block of the UNet against what the chip can do",
+          "pictures take long", "close other programs, turn Low Power Mode off; `provision doctor --deep`"),
+    Known("torch-part-proven", "torch", "warns", "none", "comparisons that could not be made, as bf16 on macOS 13",
+          "nothing, if the rest is right", NOTHING),
+    Known("mps-numerics", "torch", "spoils", "auto", "34 comparisons with the CPU: each layer of the UNet and the VAE"
+          " in fp16 and bf16, also on permuted and chunked tensors, twice",
           "noise or black pictures without an error", "another torch is installed"),
     Known("gpu-hidden", "torch", "spoils", "hint", "whether torch is built for the Mac's GPU and sees none",
           "minutes a picture", "start it in Terminal on the Mac itself, not over SSH or in a sandbox"),

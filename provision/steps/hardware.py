@@ -11,6 +11,9 @@ from provision import facts
 from provision.errors import CommandMissing, Interrupted, ProvisionError
 from provision.facts import GIB, KIB, Chip
 from provision.finding import JSON, Finding, Fix, blocked, ok, warn
+from provision.mac import SW_VERS as SW_VERS
+from provision.mac import SYSCTL as SYSCTL
+from provision.mac import read_chip, read_macos, read_sysctl
 from provision.step import Context, Step, planned_disk_bytes
 
 AIR_BYTES = 2 * GIB
@@ -18,12 +21,6 @@ AIR_BYTES = 2 * GIB
 NOMINAL = 0.93
 """A Linux kernel does not count what it keeps for itself: 15.5 GiB of "16"."""
 PSUTIL_BREAKS_AT = (27,)
-SYSCTL = (
-    "/usr/sbin/sysctl", "-i",
-    "hw.memsize", "hw.optional.arm64", "sysctl.proc_translated", "machdep.cpu.brand_string", "hw.model",
-    "kern.hv_vmm_present", "kern.memorystatus_vm_pressure_level", "vm.swapusage",
-)  # fmt: skip
-SW_VERS = ("/usr/bin/sw_vers",)
 VM_STAT = ("/usr/bin/vm_stat",)
 PMSET = ("/usr/bin/pmset", "-g")
 PRESSURES = {"2": "under pressure", "4": "under critical pressure"}
@@ -56,9 +53,9 @@ def _said(ctx: Context, argv: Sequence[str]) -> str:
 
 
 def _check_mac(ctx: Context) -> Iterable[Finding]:
-    values = _read_sysctl(ctx)
-    chip = _read_chip(values)
-    system = _read_macos(ctx)
+    values = read_sysctl(ctx.machine)
+    chip = read_chip(values)
+    system = read_macos(ctx.machine)
     yield _judge_chip(ctx, chip, values.get("hw.model", ""))
     if chip and chip.apple_silicon and (chip.translated or ctx.machine.arch == "x86_64"):
         yield warn(
@@ -80,27 +77,6 @@ def _check_mac(ctx: Context) -> Iterable[Finding]:
             "low-power", "power", "Low Power Mode is on: pictures take longer.",
             fix=Fix("Turn it off in System Settings, Battery.", ("sudo", "pmset", "-a", "lowpowermode", "0")),
         )  # fmt: skip
-
-
-def _read_sysctl(ctx: Context) -> Mapping[str, str]:
-    try:
-        return facts.parse_sysctl(_said(ctx, SYSCTL))
-    except ValueError:
-        return {}
-
-
-def _read_chip(values: Mapping[str, str]) -> Chip | None:
-    try:
-        return facts.parse_chip(values)
-    except ValueError:
-        return None
-
-
-def _read_macos(ctx: Context) -> facts.MacOs | None:
-    try:
-        return facts.parse_sw_vers(_said(ctx, SW_VERS))
-    except ValueError:
-        return None
 
 
 def _low_power(ctx: Context) -> bool:

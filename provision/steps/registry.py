@@ -19,12 +19,13 @@ from provision.steps.requirements import REQUIREMENTS
 from provision.steps.server import SERVER
 from provision.steps.tools import TOOLS
 from provision.steps.torch import TORCH
+from provision.steps.torch_reservations import RESERVATIONS
 from provision.steps.venv_scripts import SCRIPTS
 from provision.steps.workflow import WORKFLOW
 
 WRITERS: tuple[Step, ...] = (
     with_looks(PYTHON_ENV, SCRIPTS),
-    TORCH,
+    with_looks(TORCH, RESERVATIONS),
     with_looks(COMFYUI, ENGINE_FILES),
     with_looks(MODELS, LITTER),
     with_looks(REQUIREMENTS, IMPORTS),

@@ -17,12 +17,13 @@ from provision.facts import parse_sw_vers
 from provision.finding import JSON, Finding, Fix, fixable, ok, warn
 from provision.machine import Ran
 from provision.network import unreachable_because
-from provision.probe import TorchProbe, describe_failure, parse_torch_probe
+from provision.probe import TorchProbe, broke_off, describe_failure, parse_torch_probe
 from provision.step import Context, Step
 from provision.steps.python_env import python_flags
 
 PROBE = Path(__file__).resolve().parent.parent / "torch_probe.py"
 PROBE_TIMEOUT_S = 300
+COMPARING_S = 120  # after this the probe begins no further comparison; what is left out, is said
 PAGE_TIMEOUT_S = (5, 20)
 SIZES = {  # bytes over the network and on the disk, with dependencies; measured, but for "cpu", in November 2026
     "mac": (165 * 10**6, 700 * 10**6),
@@ -104,10 +105,11 @@ def _unproven(ctx: Context, torch: str) -> Iterable[Finding]:
     ctx.progress("torch computes", 0, None, "steps")
     ran, probe = run_probe(ctx)
     if probe is None or probe.failed:
-        says = describe_failure(probe) if probe else ran.tail(3)
+        says = describe_failure(probe) if probe else broke_off(ran.code, ran.tail(3))
         yield _to_install(ctx, "mps-numerics" if probe else "torch-broken", f"torch {torch} does not work: {says}.")
     else:
-        says = f"torch {torch} on {probe.device}: computed right just now ({probe.seconds:.1f} s)"
+        count = f"{len(probe.checks)} comparisons with the CPU"
+        says = f"torch {torch} on {probe.device}: computed right just now ({count}, {probe.seconds:.1f} s)"
         yield ok("torch-ready", "torch", says)
 
 
@@ -357,7 +359,8 @@ def _audio_pins(ctx: Context) -> tuple[str, ...]:
 
 def run_probe(ctx: Context) -> tuple[Ran, TorchProbe | None]:
     """Run the probe by the target Python; None when it did not come to a result."""
-    ran = ctx.machine.run([ctx.home.python, *python_flags(ctx), PROBE], timeout_s=PROBE_TIMEOUT_S)
+    argv = [ctx.home.python, *python_flags(ctx), PROBE, str(COMPARING_S)]
+    ran = ctx.machine.run(argv, timeout_s=PROBE_TIMEOUT_S)
     try:
         return ran, parse_torch_probe(ran.out) if ran.ok else None
     except ValueError:
@@ -369,7 +372,9 @@ def prove(ctx: Context, choice: Choice, wanted: str) -> None:
     ctx.note("Comparing torch's device with the CPU ...")
     ran, probe = run_probe(ctx)
     if probe is None:
-        raise ProbeFailed(f"torch cannot be used:\n{ran.tail()}", hint="provision all --torch stable")
+        raise ProbeFailed(
+            f"torch cannot be used; {broke_off(ran.code, ran.tail(3))}", hint="provision all --torch stable"
+        )
     if probe.failed:
         raise ProbeFailed(
             f"torch {probe.torch} computes wrong on {probe.device}: {describe_failure(probe)}.",
@@ -379,7 +384,8 @@ def prove(ctx: Context, choice: Choice, wanted: str) -> None:
         "torch", **proof_facts(ctx), wanted=wanted, got=choice.channel, why=choice.why, torch=probe.torch,
         device=probe.device, mps_built=probe.mps_built, mps_available=probe.mps_available,
         session=session(ctx),
-        worst_error=probe.worst, probe_s=probe.seconds, when=ctx.machine.timestamp(),
+        worst_error=probe.worst, probe_s=probe.seconds, gflop_s=probe.block_gflop_s, skipped=list(probe.skipped),
+        when=ctx.machine.timestamp(),
     )  # fmt: skip
 
 

@@ -1,0 +1,35 @@
+"""What is worth knowing of a torch that computes right: it is slow here, or not all of it could be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from provision.finding import Finding, Fix, warn
+from provision.mac import read_chip, read_sysctl
+from provision.probe import slow_says
+from provision.receipts import same_facts
+from provision.step import Context, Look
+from provision.steps.torch import proof_facts
+
+
+def check_reservations(ctx: Context) -> Iterable[Finding]:
+    """By the receipt of the proof, while it holds."""
+    receipt = ctx.receipts.read("torch")
+    if not receipt or not same_facts(receipt, proof_facts(ctx)):
+        return
+    speed, skipped = receipt.get("gflop_s"), receipt.get("skipped")
+    if receipt.get("device") == "mps" and isinstance(speed, float):
+        says = slow_says(speed, read_chip(read_sysctl(ctx.machine)))
+        if says:
+            fix = Fix(
+                "Close other programs, turn Low Power Mode off, and let it be proven anew.",
+                ("provision", "doctor", "--deep"),
+            )
+            yield warn("torch-slow", "torch", says, fix=fix, gflop_s=speed)
+    if isinstance(skipped, list) and skipped:
+        count = "1 comparison" if len(skipped) == 1 else f"{len(skipped)} comparisons"
+        says = f"{count} of torch with the CPU had to be left out ({skipped[0]})."
+        yield warn("torch-part-proven", "torch", says, skipped=skipped)
+
+
+RESERVATIONS = Look(check_reservations)
