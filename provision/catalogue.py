@@ -133,6 +133,12 @@ CATALOGUE: tuple[Known, ...] = (
           "`Symbol not found`; audio nodes fail", "removed, or installed with torch where ComfyUI asks for it"),
     Known("torch-slow", "torch", "warns", "hint", "the speed of a block of the UNet against what the chip can do",
           "pictures take long", "close other programs, turn Low Power Mode off; `provision doctor --deep`"),
+    Known("torch-doubtful", "torch", "warns", "hint", "short attention over permuted tensors; a table of bad pairs of"
+          " torch, macOS and chip (manifests/known-bad.toml)",
+          "what the sentence says; ComfyUI's own nodes are not touched", "a newer torch"),
+    Known("torch-known-bad", "torch", "spoils", "auto", "the torch installed, or asked for, in a table of bad pairs of"
+          " torch, macOS and chip (manifests/known-bad.toml), before anything is downloaded",
+          "noise or black pictures without an error", "another torch is installed; one asked for by number is refused"),
     Known("torch-part-proven", "torch", "warns", "none", "comparisons that could not be made, as bf16 on macOS 13",
           "nothing, if the rest is right", NOTHING),
     Known("mps-numerics", "torch", "spoils", "auto", "34 comparisons with the CPU: each layer of the UNet and the VAE"

@@ -14,9 +14,7 @@ MENDING = {"auto": "mended at once", "consent": "mended after a yes", "hint": "f
 
 # Faults that people report with ComfyUI on a Mac and that no check here looks for.
 LEFT_OUT: tuple[tuple[str, str], ...] = (
-    ("os27-mps-corrupt",
-     "The probe of torch compares its device with the CPU, which finds wrong numbers of any cause (`mps-numerics`);"
-     " a table of bad pairs of torch and macOS would only lag behind."),
+    ("os27-mps-corrupt", "It is a row of the table of bad pairs of torch, macOS and chip: `torch-known-bad`."),
     ("macver-compat", "Only an old Python reports macOS as 10.16; those that are accepted here report it right."),
     ("icloud-dataless",
      "The flag of an evicted file cannot be proven without a Mac. Such files are passed over when a copy is looked"

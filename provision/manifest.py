@@ -25,6 +25,8 @@ REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}")
 REF = re.compile(r"[A-Za-z0-9][\w./+-]{0,199}")
 CHANNEL = re.compile(r"nightly|stable|\d+(\.\d+)*((a|b|rc)\d+)?(\.dev\d+)?(\+[\w.]+)?")
 PRECISIONS = ("fp16", "fp32", "bf16")
+KNOWN_BAD = "known-bad"
+"""A file among the manifests that is none: see `known_bad`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ def manifest_folder() -> Path:
 
 def manifest_names() -> list[str]:
     """The names of the manifests that come with the tool."""
-    return sorted(path.stem for path in manifest_folder().glob("*.toml"))
+    return sorted(path.stem for path in manifest_folder().glob("*.toml") if path.stem != KNOWN_BAD)
 
 
 def find_manifest(source: str) -> Path:
@@ -189,7 +191,7 @@ def find_manifest(source: str) -> Path:
         path = Path(os.path.expanduser(source))  # noqa: PTH111  (which leaves `~nobody` as it is)
     else:
         path = manifest_folder() / f"{source}.toml"
-    if not os.path.isfile(path):  # noqa: PTH113  (which takes a name that is too long for none)
+    if source == KNOWN_BAD or not os.path.isfile(path):  # noqa: PTH113  (which takes a name that is too long for none)
         close = nearest(source, manifest_names()) or ", ".join(manifest_names())
         raise ManifestError(f"There is no manifest {source!r}.", hint=f"provision manifests   # nearest: {close}")
     return path
@@ -199,12 +201,13 @@ def parse_manifest(data: Mapping[str, object], where: str = "manifest") -> Manif
     """A manifest from plain data. Raises ManifestError with the full name of the key that is wrong."""
     if data.get("schema") != 1:
         raise ManifestError(f"{where}: schema is {data.get('schema')!r}; this tool reads schema 1.", hint="schema = 1")
-    manifest = _build(Manifest, data, "")
+    manifest = build(Manifest, data, "")
     check_manifest(manifest)
     return manifest
 
 
-def _build(schema: type[T], data: object, where: str) -> T:
+def build(schema: type[T], data: object, where: str) -> T:
+    """A dataclass from plain data, by its types. Raises ManifestError: an unknown key, a missing one, a wrong type."""
     if not isinstance(data, Mapping):
         raise ManifestError(f"{where.rstrip('.')} must be a table.", hint="provision manifests show sdxl-turbo")
     hints = get_type_hints(schema)
@@ -235,7 +238,7 @@ def _coerce(kind: Any, value: object, where: str) -> object:
             raise _wrong_type(where, "a list", value)
         return tuple(_coerce(get_args(kind)[0], item, f"{where}.{place}") for place, item in enumerate(value))
     if is_dataclass(kind) and isinstance(kind, type):
-        return _build(kind, value, f"{where}.")
+        return build(kind, value, f"{where}.")
     if type(value) is int and abs(value) >= 2**63:  # more than TOML knows, and than Python would write out
         raise ManifestError(f"{where} is too large a number.", hint=f"--set {where}=...")
     if kind is float and type(value) is int:

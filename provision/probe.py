@@ -31,6 +31,8 @@ class Comparison:
     bound: float
     fault: str = ""
     repeat: float | None = 0.0
+    custom_nodes: bool = False
+    """Whether only custom nodes use it: a fault of it condemns no torch."""
 
     @property
     def says(self) -> str:
@@ -63,7 +65,12 @@ class TorchProbe:
     @property
     def failed(self) -> tuple[Comparison, ...]:
         """What computes wrong."""
-        return tuple(check for check in self.checks if check.fault)
+        return tuple(check for check in self.checks if check.fault and not check.custom_nodes)
+
+    @property
+    def doubtful(self) -> tuple[Comparison, ...]:
+        """What computes wrong, and only custom nodes use."""
+        return tuple(check for check in self.checks if check.fault and check.custom_nodes)
 
     @property
     def worst(self) -> float:
@@ -78,7 +85,10 @@ def parse_torch_probe(text: str) -> TorchProbe:
         raise ValueError("The torch probe printed no result.")
     try:
         said = json.loads(lines[-1])
-        checks = tuple(Comparison(c["name"], c["error"], c["bound"], c["fault"], c["repeat"]) for c in said["checks"])
+        checks = tuple(
+            Comparison(c["name"], c["error"], c["bound"], c["fault"], c["repeat"], c["custom_nodes"])
+            for c in said["checks"]
+        )
         skipped = tuple(f"{left_out['name']}: {left_out['why']}" for left_out in said["skipped"])
         block = said["block"]
         return TorchProbe(

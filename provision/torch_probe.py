@@ -55,7 +55,8 @@ TINY = Size("tiny", 12, 4, 6, 2, 2, 6, 4, 256, 64, ((8, 3), (2, 12)))
 class Operation(NamedTuple):
     """`terms` are the numbers that are added up; `reference` and `look` where not all is compared.
 
-    What is not `needed` may be missing on the device (ComfyUI upsamples in float32 then), but must not be wrong.
+    What `may_lack` may be missing on the device (ComfyUI upsamples in float32 then), but must not be wrong. A fault of
+    what only `custom_nodes` use is told, and condemns no torch.
     """
 
     name: str
@@ -64,7 +65,8 @@ class Operation(NamedTuple):
     function: object
     reference: object = None
     look: object = None
-    needed: bool = True
+    may_lack: bool = False
+    custom_nodes: bool = False
 
 
 # -- the comparison: plain numbers ------------------------------------------------------------------------------
@@ -138,9 +140,9 @@ def layer_operations(torch, size):
                   lambda x, w: functional.conv2d(x.chunk(2, 1)[1], w, padding=1)),
         Operation("group norm", IN_A_ROW, (picture,), lambda x: functional.group_norm(x, size.groups)),
         Operation("upsampling, nearest", 1, (picture,),
-                  lambda x: functional.interpolate(x, scale_factor=2.0), needed=False),
+                  lambda x: functional.interpolate(x, scale_factor=2.0), may_lack=True),
         Operation("upsampling, bilinear", 4, (picture,),
-                  lambda x: functional.interpolate(x, scale_factor=2.0, mode="bilinear"), needed=False),
+                  lambda x: functional.interpolate(x, scale_factor=2.0, mode="bilinear"), may_lack=True),
         Operation("softmax of long rows", IN_A_ROW, (torch.randn(4, size.row),), lambda x: x.softmax(-1)),
         Operation("embedding", 1, (torch.randint(0, size.words, (77,)), torch.randn(size.words, 16)),
                   functional.embedding),
@@ -148,7 +150,10 @@ def layer_operations(torch, size):
 
 
 def attention_operations(torch, size):
-    """Attention over many tokens, contiguous, permuted and in steps; and over few, which has kernels of its own."""
+    """Attention over many tokens, contiguous, permuted and in steps; and over few, which has kernels of its own.
+
+    ComfyUI does not use those on MPS, and they are wrong in all of 2.9 to 2.11, the last that have a torchaudio.
+    """
     attend, terms = torch.nn.functional.scaled_dot_product_attention, size.head + size.tokens
 
     def permuted(q, k, v):
@@ -160,7 +165,7 @@ def attention_operations(torch, size):
     return [
         Operation("attention", terms, plain, attend),
         Operation("attention, permuted", terms, loose, permuted),
-        Operation("attention, permuted and short", size.head + 3, short, permuted),
+        Operation("attention, permuted and short", size.head + 3, short, permuted, custom_nodes=True),
         Operation("attention in steps", terms, loose, in_steps),
     ]
 
@@ -234,13 +239,15 @@ def compare(torch, operation, dtypes, device):
         try:
             given = [on_device(each, dtype, device) for each in inputs]
             first, second = [look(operation.function(*given).to("cpu")).float() for _ in range(2)]
-            checks.append({"name": name, **judge(dtype_name, operation.terms, measure(wanted, first, second))})
+            verdict = judge(dtype_name, operation.terms, measure(wanted, first, second))
+            checks.append({"name": name, **verdict, "custom_nodes": operation.custom_nodes})
         except (RuntimeError, TypeError) as error:  # NotImplementedError is a RuntimeError
             why = first_line(error)
-            if operation.needed and "out of memory" not in why:
-                checks.append({"name": name, "error": None, "repeat": None, "bound": limit, "fault": why})
-            else:
+            if operation.may_lack or "out of memory" in why:
                 skipped.append({"name": name, "why": why})
+            else:
+                found = {"error": None, "repeat": None, "bound": limit, "fault": why}
+                checks.append({"name": name, **found, "custom_nodes": operation.custom_nodes})
     return checks, skipped
 
 

@@ -12,6 +12,7 @@ from provision.steps.environment import ENVIRONMENT
 from provision.steps.first_image import FIRST_IMAGE
 from provision.steps.hardware import hardware_step
 from provision.steps.imports import IMPORTS
+from provision.steps.known_bad import KNOWN_BAD_TORCH
 from provision.steps.litter import LITTER
 from provision.steps.models import MODELS
 from provision.steps.python_env import PYTHON_ENV
@@ -25,7 +26,7 @@ from provision.steps.workflow import WORKFLOW
 
 WRITERS: tuple[Step, ...] = (
     with_looks(PYTHON_ENV, SCRIPTS),
-    with_looks(TORCH, RESERVATIONS),
+    with_looks(TORCH, KNOWN_BAD_TORCH, RESERVATIONS),
     with_looks(COMFYUI, ENGINE_FILES),
     with_looks(MODELS, LITTER),
     with_looks(REQUIREMENTS, IMPORTS),

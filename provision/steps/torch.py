@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision import ladder, packages, wheels
+from provision import known_bad, ladder, packages, wheels
 from provision.errors import PackageError, ProbeFailed
 from provision.facts import parse_sw_vers
 from provision.finding import JSON, Finding, Fix, fixable, ok, warn
@@ -45,6 +45,11 @@ class Choice:
     pins: tuple[str, ...]
     index: str
     why: str = ""
+
+    @property
+    def torch(self) -> str:
+        """torch's version; empty where the index is to tell."""
+        return next((pin.partition("==")[2] for pin in self.pins if pin.startswith("torch==")), "")
 
 
 # -- check ------------------------------------------------------------------------------------------------------
@@ -108,8 +113,7 @@ def _unproven(ctx: Context, torch: str) -> Iterable[Finding]:
         says = describe_failure(probe) if probe else broke_off(ran.code, ran.tail(3))
         yield _to_install(ctx, "mps-numerics" if probe else "torch-broken", f"torch {torch} does not work: {says}.")
     else:
-        count = f"{len(probe.checks)} comparisons with the CPU"
-        says = f"torch {torch} on {probe.device}: computed right just now ({count}, {probe.seconds:.1f} s)"
+        says = f"torch {torch} on {probe.device}: computed right just now ({probe.seconds:.1f} s)"
         yield ok("torch-ready", "torch", says)
 
 
@@ -253,7 +257,19 @@ def _reason(ran: Ran) -> str:
 
 
 def choose(ctx: Context, *, audio: bool) -> Choice:
-    """What to install for the channel that is asked for, and why it is another one. Raises PackageError."""
+    """What to install for the channel that is asked for, and why it is another one: never a known bad one.
+
+    Raises PackageError.
+    """
+    choice = _choose(ctx, audio=audio)
+    if choice.channel == "nightly" and (why := known_bad.refused(ctx.machine, choice.torch)):
+        choice = _stable(ctx, audio=audio, why=why)
+    if why := known_bad.refused(ctx.machine, choice.torch):
+        raise PackageError(f"{why}. Nothing was installed.", hint="provision all --torch stable")
+    return choice
+
+
+def _choose(ctx: Context, *, audio: bool) -> Choice:
     channel = ctx.manifest.torch.channel
     if channel == "stable":
         return _stable(ctx, audio=audio, why="")
@@ -385,7 +401,7 @@ def prove(ctx: Context, choice: Choice, wanted: str) -> None:
         device=probe.device, mps_built=probe.mps_built, mps_available=probe.mps_available,
         session=session(ctx),
         worst_error=probe.worst, probe_s=probe.seconds, gflop_s=probe.block_gflop_s, skipped=list(probe.skipped),
-        when=ctx.machine.timestamp(),
+        doubtful=[check.says for check in probe.doubtful], when=ctx.machine.timestamp(),
     )  # fmt: skip
 
 

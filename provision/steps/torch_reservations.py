@@ -26,6 +26,12 @@ def check_reservations(ctx: Context) -> Iterable[Finding]:
                 ("provision", "doctor", "--deep"),
             )
             yield warn("torch-slow", "torch", says, fix=fix, gflop_s=speed)
+    doubtful = receipt.get("doubtful")
+    if isinstance(doubtful, list) and doubtful:
+        says = f"torch {receipt['torch']} computes wrong what only custom nodes use: {'; '.join(map(str, doubtful))}."
+        yield warn(
+            "torch-doubtful", "torch", says, fix=Fix("A newer torch.", ("provision", "all", "--torch", "stable"))
+        )
     if isinstance(skipped, list) and skipped:
         count = "1 comparison" if len(skipped) == 1 else f"{len(skipped)} comparisons"
         says = f"{count} of torch with the CPU had to be left out ({skipped[0]})."
