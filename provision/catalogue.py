@@ -62,6 +62,12 @@ CATALOGUE: tuple[Known, ...] = (
           "the program is killed while the model loads", "lower `machine.memory_gib_min` to try all the same"),
     Known("mem-8gb", "hardware", "warns", "hint", "memory against what the manifest recommends",
           "the machine swaps, and pictures come slowly", "close other programs; one picture of 512x512 at a time"),
+    Known("mem-fits", "hardware", "informs", "none", "the model's weights and activations against memory and Metal's"
+          " recommendation, by its header", FINE, NOTHING),
+    Known("mem-tight", "hardware", "warns", "hint", "the same: less than 2 GiB are left for other programs",
+          "pictures come slowly while other programs are in use", "close other programs"),
+    Known("mem-swaps", "hardware", "warns", "hint", "the same: it is more than there is",
+          "minutes a picture, or `MPS backend out of memory`", "one small picture at a time, or a smaller model"),
     Known("mem-pressure", "hardware", "warns", "hint", "macOS's memory pressure and swap now",
           "the first picture takes minutes", "close what is not needed"),
     Known("low-power", "hardware", "warns", "hint", "Low Power Mode, as pmset tells",

@@ -19,6 +19,7 @@ from provision.finding import JSON
 from provision.foreign import servers_of
 from provision.graph import listed_name
 from provision.machine import Process
+from provision.model_memory import memory_flags
 from provision.receipts import read_json, write_json
 from provision.step import Context
 
@@ -36,8 +37,12 @@ OURS = "-s"
 
 
 def engine_flags(ctx: Context) -> tuple[str, ...]:
-    """The flags that decide what it computes: the manifest's, what helped against black, `--cpu` without a GPU."""
+    """The flags that decide what it computes: the manifest's, what helped against black, `--cpu` without a GPU.
+
+    And what follows from the memory (`memory_fit.flags_for`).
+    """
     flags = ladder.launch_flags(ctx)
+    flags = (*flags, *memory_flags(ctx, flags))
     on_cpu = ctx.receipts.read("torch").get("device") == "cpu"
     return (*flags, "--cpu") if on_cpu and "--cpu" not in flags else flags
 

@@ -112,6 +112,6 @@ def this_mac(machine: Machine) -> Mac | None:
 
 
 def refused(machine: Machine, torch: str) -> str:
-    """Why a torch must not be installed on this machine; empty when it may be, or is not known. Raises ManifestError."""
+    """Why a torch must not be installed on this machine; empty when it may, or is not known. Raises ManifestError."""
     mac = this_mac(machine) if torch else None
     return refusal(pairs_for(read_known_bad(), mac, torch), torch, mac) if mac else ""

@@ -29,6 +29,14 @@ _PRECISIONS: Mapping[str, Precision] = {
     "F16": "fp16", "BF16": "bf16", "F32": "fp32", "F8_E4M3": "fp8", "F8_E5M2": "fp8", "F64": "other",
 }  # fmt: skip
 _NEARLY_ALL = 0.99
+Part = Literal["unet", "text", "vae", "other"]
+_PARTS: tuple[tuple[str, Part], ...] = (
+    ("model.diffusion_model.", "unet"),
+    ("first_stage_model.", "vae"),
+    ("conditioner.", "text"),
+    ("cond_stage_model.", "text"),
+    ("text_encoders.", "text"),
+)
 _ARCHITECTURES: tuple[tuple[Architecture, tuple[str, ...]], ...] = (
     (
         "sdxl",
@@ -82,7 +90,10 @@ class HeaderTruncated(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SafetensorsHeader:
-    """What a header tells. `dtypes` holds the bytes of each dtype; `file_size_bytes` is the whole file's."""
+    """What a header tells. `dtypes` holds the bytes of each dtype; `file_size_bytes` is the whole file's.
+
+    `values` holds how many numbers each part of a checkpoint has; they may be kept in another dtype than the file's.
+    """
 
     header_bytes: int
     tensor_count: int
@@ -91,6 +102,7 @@ class SafetensorsHeader:
     metadata: Mapping[str, str]
     architecture: Architecture
     precision: Precision
+    values: Mapping[Part, int]
 
     @property
     def file_size_bytes(self) -> int:
@@ -175,7 +187,17 @@ def parse_safetensors_header(prefix: bytes) -> SafetensorsHeader:
         metadata=metadata,
         architecture=judge_architecture(entries),
         precision=judge_precision(dtypes),
+        values=_values(entries),
     )
+
+
+def _values(entries: Mapping[str, object]) -> Mapping[Part, int]:
+    found: dict[Part, int] = {}
+    for name, entry in entries.items():
+        part: Part = next((part for start, part in _PARTS if name.startswith(start)), "other")
+        shape = entry.get("shape") if isinstance(entry, dict) else None
+        found[part] = found.get(part, 0) + math.prod(_naturals(shape) or ())
+    return found
 
 
 def judge_architecture(names: Iterable[str]) -> Architecture:

@@ -14,6 +14,7 @@ from provision.steps.hardware import hardware_step
 from provision.steps.imports import IMPORTS
 from provision.steps.known_bad import KNOWN_BAD_TORCH
 from provision.steps.litter import LITTER
+from provision.steps.memory import MEMORY_FIT
 from provision.steps.models import MODELS
 from provision.steps.python_env import PYTHON_ENV
 from provision.steps.requirements import REQUIREMENTS
@@ -35,7 +36,7 @@ WRITERS: tuple[Step, ...] = (
 STEPS: tuple[Step, ...] = tuple(
     with_care(step)
     for step in (
-        hardware_step(WRITERS),
+        with_looks(hardware_step(WRITERS), MEMORY_FIT),
         with_looks(TOOLS, ENVIRONMENT),
         *WRITERS,
         WORKFLOW,
