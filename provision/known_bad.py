@@ -111,7 +111,11 @@ def this_mac(machine: Machine) -> Mac | None:
     return Mac(system.version, chip.family if chip else "")
 
 
-def refused(machine: Machine, torch: str) -> str:
-    """Why a torch must not be installed on this machine; empty when it may, or is not known. Raises ManifestError."""
+def refused(machine: Machine, pins: Sequence[str]) -> str:
+    """Why a set must not be installed on this machine, by its pin of torch (`torch==2.8.0`).
+
+    Empty when it may, or where the index is to tell the version. Raises ManifestError.
+    """
+    torch = next((pin.partition("==")[2] for pin in pins if pin.startswith("torch==")), "")
     mac = this_mac(machine) if torch else None
     return refusal(pairs_for(read_known_bad(), mac, torch), torch, mac) if mac else ""

@@ -46,11 +46,6 @@ class Choice:
     index: str
     why: str = ""
 
-    @property
-    def torch(self) -> str:
-        """torch's version; empty where the index is to tell."""
-        return next((pin.partition("==")[2] for pin in self.pins if pin.startswith("torch==")), "")
-
 
 # -- check ------------------------------------------------------------------------------------------------------
 
@@ -262,9 +257,9 @@ def choose(ctx: Context, *, audio: bool) -> Choice:
     Raises PackageError.
     """
     choice = _choose(ctx, audio=audio)
-    if choice.channel == "nightly" and (why := known_bad.refused(ctx.machine, choice.torch)):
+    if choice.channel == "nightly" and (why := known_bad.refused(ctx.machine, choice.pins)):
         choice = _stable(ctx, audio=audio, why=why)
-    if why := known_bad.refused(ctx.machine, choice.torch):
+    if why := known_bad.refused(ctx.machine, choice.pins):
         raise PackageError(f"{why}. Nothing was installed.", hint="provision all --torch stable")
     return choice
 

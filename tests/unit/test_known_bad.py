@@ -137,7 +137,8 @@ def test_linux_has_no_such_pairs(context: Make, home: Home) -> None:
     installed(home, "2.8.0")
     linux = FakeMachine(system="Linux", arch="x86_64")
     assert list(check_known_bad(context("torch.channel=2.8.0", machine=linux))) == []
-    assert known_bad.refused(linux, "2.8.0") == ""
+    assert known_bad.refused(linux, ("torch==2.8.0",)) == ""
+    assert known_bad.refused(machine(), ("torch", "torchvision")) == ""
 
 
 def test_what_is_resolved_is_asked_too(context: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +154,7 @@ def test_what_is_resolved_is_asked_too(context: Make, monkeypatch: pytest.Monkey
     monkeypatch.setattr("provision.steps.torch._stable", stable)
     ctx = context(machine=machine(macos="27.0"))
     choice = choose(ctx, audio=False)
-    assert (choice.channel, choice.torch) == ("stable", "2.15.0")
+    assert (choice.channel, choice.pins[0]) == ("stable", "torch==2.15.0")
     assert "#187280" in choice.why
     assert choose(context(machine=machine(macos="26.0")), audio=False).channel == "nightly"
     chosen["stable"] = "2.11.0"
