@@ -255,7 +255,14 @@ def test_deep_computes_again(place: Place) -> None:
     assert place.run(deep=True).error is None
 
 
-@pytest.mark.parametrize(("defect", "says"), [("nan", "not finite"), ("import", "Symbol not found")])
+@pytest.mark.parametrize(
+    ("defect", "says"),
+    [
+        ("nan", "matmul, fp16 is not finite"),
+        ("import", "Symbol not found"),
+        ("permuted", "attention, permuted, fp16 is off by"),
+    ],
+)
 def test_a_torch_that_does_not_work_is_an_error_each_time(
     tmp_path: Path, bare: Path, home: Home, events: list[Event], defect: str, says: str
 ) -> None:

@@ -46,6 +46,14 @@ def manual_seed(seed):
     random.seed(seed)
 
 
+def get_num_threads():
+    return 1
+
+
+def set_num_threads(count):
+    pass
+
+
 def _to_fp16(value):
     return struct.unpack("<e", struct.pack("<e", value))[0] if math.isfinite(value) else value
 
