@@ -94,9 +94,12 @@ def picture_of(ctx: Context, weights: Weights, side: int | None = None) -> Pictu
 
 
 def memory_flags(ctx: Context, flags: Sequence[str]) -> tuple[str, ...]:
-    """The flags that follow from the memory, once the header is here: a server is not started anew for an estimate."""
-    weights = read_weights(ctx)
-    if weights is None or not weights.by_header:
-        return ()
-    found = fit_here(ctx, weights, flags)
-    return memory_fit.flags_for(found, device_here(ctx), weights.precision, flags) if found else ()
+    """The flags that follow from the memory, once the header is here: a server is not started anew for an estimate.
+
+    On a Mac there are none, and nothing is read: on its GPU they do not help (`memory_fit.flags_for`), and the CPU is
+    used only where the GPU is hidden.
+    """
+    device = device_here(ctx)
+    weights = read_weights(ctx) if device == "cpu" and ctx.machine.system != "Darwin" else None
+    found = fit_here(ctx, weights, flags) if weights and weights.by_header else None
+    return memory_fit.flags_for(found, device, weights.precision, flags) if weights and found else ()
