@@ -45,7 +45,7 @@ def read_weights(ctx: Context) -> Weights | None:
         model, file = ctx.manifest.checkpoint(ctx.options.precision)
     except ManifestError:
         return None
-    header = _read_header(ctx.home.comfyui / "models" / model.folder / file.name)
+    header = _read_header(ctx.home.models / model.folder / file.name)
     if header is not None:
         return Weights(header.values, header.architecture, header.precision, True)
     if file.size is None:

@@ -310,8 +310,8 @@ def audio_version():
     return str(torchaudio.__version__)
 
 
-def main(seconds=60.0):
-    """Compare, for about so many seconds at most, and print what was seen."""
+def main(seconds=120.0):
+    """Compare, beginning nothing more after so many seconds, and print what was seen."""
     started = time.perf_counter()
     import torch
     import torchvision  # one of another build ends here

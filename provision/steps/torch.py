@@ -23,7 +23,6 @@ from provision.steps.python_env import python_flags
 
 PROBE = Path(__file__).resolve().parent.parent / "torch_probe.py"
 PROBE_TIMEOUT_S = 300
-COMPARING_S = 120  # after this the probe begins no further comparison; what is left out, is said
 PAGE_TIMEOUT_S = (5, 20)
 SIZES = {  # bytes over the network and on the disk, with dependencies; measured, but for "cpu", in November 2026
     "mac": (165 * 10**6, 700 * 10**6),
@@ -252,10 +251,7 @@ def _reason(ran: Ran) -> str:
 
 
 def choose(ctx: Context, *, audio: bool) -> Choice:
-    """What to install for the channel that is asked for, and why it is another one: never a known bad one.
-
-    Raises PackageError.
-    """
+    """What to install for the channel asked for, and why it is another; never a known bad one. Raises PackageError."""
     choice = _choose(ctx, audio=audio)
     if choice.channel == "nightly" and (why := known_bad.refused(ctx.machine, choice.pins)):
         choice = _stable(ctx, audio=audio, why=why)
@@ -370,8 +366,7 @@ def _audio_pins(ctx: Context) -> tuple[str, ...]:
 
 def run_probe(ctx: Context) -> tuple[Ran, TorchProbe | None]:
     """Run the probe by the target Python; None when it did not come to a result."""
-    argv = [ctx.home.python, *python_flags(ctx), PROBE, str(COMPARING_S)]
-    ran = ctx.machine.run(argv, timeout_s=PROBE_TIMEOUT_S)
+    ran = ctx.machine.run([ctx.home.python, *python_flags(ctx), PROBE], timeout_s=PROBE_TIMEOUT_S)
     try:
         return ran, parse_torch_probe(ran.out) if ran.ok else None
     except ValueError:
@@ -383,9 +378,8 @@ def prove(ctx: Context, choice: Choice, wanted: str) -> None:
     ctx.note("Comparing torch's device with the CPU ...")
     ran, probe = run_probe(ctx)
     if probe is None:
-        raise ProbeFailed(
-            f"torch cannot be used; {broke_off(ran.code, ran.tail(3))}", hint="provision all --torch stable"
-        )
+        says = broke_off(ran.code, ran.tail(3))
+        raise ProbeFailed(f"torch cannot be used; {says}", hint="provision all --torch stable")
     if probe.failed:
         raise ProbeFailed(
             f"torch {probe.torch} computes wrong on {probe.device}: {describe_failure(probe)}.",
@@ -393,8 +387,7 @@ def prove(ctx: Context, choice: Choice, wanted: str) -> None:
         )
     ctx.receipts.write(
         "torch", **proof_facts(ctx), wanted=wanted, got=choice.channel, why=choice.why, torch=probe.torch,
-        device=probe.device, mps_built=probe.mps_built, mps_available=probe.mps_available,
-        session=session(ctx),
+        device=probe.device, mps_built=probe.mps_built, mps_available=probe.mps_available, session=session(ctx),
         worst_error=probe.worst, probe_s=probe.seconds, gflop_s=probe.block_gflop_s, skipped=list(probe.skipped),
         doubtful=[check.says for check in probe.doubtful], when=ctx.machine.timestamp(),
     )  # fmt: skip
