@@ -7,18 +7,21 @@ GitPython runs git. There is no `git clone`: the folder may already hold a model
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.errors import GitError
+from provision.errors import CommandMissing, GitError
 
 if TYPE_CHECKING:
     from git import Git
 
 RELEASE = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
+PERSONS = ("models/", "output/", "input/", "custom_nodes/", "user/")
+"""Folders that are for a person to fill; what ComfyUI itself keeps there (`put_checkpoints_here`) it does without."""
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -34,7 +37,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A checkout as it is found. `head` is None when git cannot tell."""
+    """A checkout as it is found. `head` is None when git cannot tell; what lies behind a link is not `deleted`."""
 
     head: str | None
     locks: tuple[Path, ...] = ()
@@ -42,14 +45,28 @@ class State:
     modified: tuple[str, ...] = ()
     trouble: str = ""
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The deleted files without which ComfyUI is not whole."""
+        return tuple(name for name in self.deleted if not name.startswith(PERSONS))
+
 
 def git_in(folder: Path) -> Git:
-    """GitPython's git for this folder and no other, whatever GIT_* the caller's environment holds."""
-    from git import Git
+    """GitPython's git for this folder and no other, whatever GIT_* the caller's environment holds.
 
-    git = Git(folder)
+    Raises CommandMissing where there is no git.
+    """
+    git = _git_class()(folder)
     git.update_environment(**_environment(folder))
     return git
+
+
+def _git_class() -> type[Git]:
+    if shutil.which("git") is None:  # GitPython looks for the program when it is imported, and cannot be without
+        raise CommandMissing("git is not on this machine.", hint="provision doctor --only git-missing")
+    from git import Git
+
+    return Git
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -83,23 +100,32 @@ def git_dir(folder: Path) -> Path:
 
 
 def read_state(folder: Path) -> State:
-    """What the checkout looks like; nothing is changed, no network."""
+    """What the checkout looks like; nothing is changed, no network. Raises CommandMissing where there is no git."""
+    git = git_in(folder)
     from git import GitCommandError
 
     locks = tuple(
         path for name in ("index.lock", "shallow.lock", "HEAD.lock") if (path := git_dir(folder) / name).exists()
     )
     try:
-        git = git_in(folder)
         head = str(git.rev_parse("--verify", "HEAD^{commit}"))
         git.cat_file("-e", f"{head}^{{tree}}")
         status = str(git.status("--porcelain", "-z", "--untracked-files=no", "--no-renames"))
     except GitCommandError as error:
         return State(None, locks, trouble=_said(error))
     entries = [entry for entry in status.split("\0") if len(entry) > 3]
-    deleted = tuple(entry[3:] for entry in entries if "D" in entry[:2])
+    gone = [entry[3:] for entry in entries if "D" in entry[:2]]
+    deleted = tuple(name for name in gone if not _behind_link(folder, name))
     modified = tuple(entry[3:] for entry in entries if "D" not in entry[:2])
     return State(head, locks, deleted, modified)
+
+
+def _behind_link(folder: Path, name: str) -> bool:
+    """Whether a folder on the way to a file is a link now, as where a person keeps models on another disk.
+
+    Git counts such a file as deleted, and to write it again it would put a folder in the place of the link.
+    """
+    return any((folder / parent).is_symlink() for parent in Path(name).parents)
 
 
 def commit_date(folder: Path, commit: str) -> str:
@@ -110,10 +136,11 @@ def commit_date(folder: Path, commit: str) -> str:
 
 def has_commit_of(folder: Path, ref: str) -> str | None:
     """The commit that a tag, branch or hash names inside the checkout, None when it does not know it."""
+    git = git_in(folder)
     from git import GitCommandError
 
     try:
-        return str(git_in(folder).rev_parse("--verify", "--quiet", f"{ref}^{{commit}}"))
+        return str(git.rev_parse("--verify", "--quiet", f"{ref}^{{commit}}"))
     except GitCommandError:
         return None
 
@@ -123,12 +150,11 @@ def find_revision(url: str, ref: str) -> Revision:
 
     Raises GitError when the remote does not answer or has no such revision.
     """
-    from git import Git
-
     if COMMIT.fullmatch(ref):
         return Revision(ref, "commit", ref)
+    git = _git_class()()
     with _explained(f"{url} does not answer git"):
-        listing = str(Git().ls_remote("--", url, env={"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}))
+        listing = str(git.ls_remote("--", url, env={"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}))
     refs = {name: commit for commit, _, name in (line.partition("\t") for line in listing.splitlines())}
     if ref == "latest":
         return newest_release(refs)

@@ -19,8 +19,8 @@ ROUNDS_MAX = 12
 def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
     """Run steps, each as soon as those that it needs are satisfied, at the same time where they allow.
 
-    With `apply` false nothing is changed, nothing waits, and a check that crashes is a finding. A step that fails
-    leaves the others running; those that need it are reported as waiting. A step that raises StartOver names another:
+    With `apply` false nothing is changed, nothing waits, and a check that crashes is a finding; a step that cannot
+    look for want of one that it needs is reported as waiting for it. With `apply`, a step that fails leaves the others running; those that need it are reported as waiting. A step that raises StartOver names another:
     that one and all that need it are run again. Raises Interrupted, after children have been ended.
     """
     started = ctx.machine.clock()
@@ -81,7 +81,11 @@ def _run_when_ready(step: Step, needs: Sequence[Future[StepReport]], ctx: Contex
             if not need.result().satisfied:
                 return StepReport(step.name, (), changed=False, seconds=0, waits_for=need.result().name)
     ctx.machine.check_interrupted()
-    return run_step(step, ctx, apply=apply)
+    report = run_step(step, ctx, apply=apply)
+    if report.error is None or apply:
+        return report
+    missing = next((need.result() for need in needs if not need.result().satisfied), None)
+    return report if missing is None else replace(report, error=None, waits_for=missing.name)
 
 
 def run_step(step: Step, ctx: Context, *, apply: bool) -> StepReport:

@@ -32,9 +32,9 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
     yield _as_it_is(ctx, code, state)
     if state.head is None:
         yield _without_git(code, state)
-    elif state.deleted:
+    elif state.missing:
         yield fixable(
-            "clone-partial", str(code), f"{len(state.deleted)} files of ComfyUI are missing ({state.deleted[0]} ...).",
+            "clone-partial", str(code), f"{len(state.missing)} files of ComfyUI are missing ({state.missing[0]} ...).",
             fix=Fix("They are written again from the repository; changed files stay."),
         )  # fmt: skip
     if state.modified:

@@ -50,10 +50,10 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
             download_bytes=_size(ctx, CLONE_DOWNLOAD_BYTES), disk_bytes=_size(ctx, CLONE_DISK_BYTES),
         )  # fmt: skip
         return
-    if state.deleted:
+    if state.missing:
         yield fixable(
             "clone-partial", str(folder),
-            f"{len(state.deleted)} files of ComfyUI are missing ({state.deleted[0]} ...).",
+            f"{len(state.missing)} files of ComfyUI are missing ({state.missing[0]} ...).",
             fix=Fix("They are written again from the repository; changed files stay."),
         )  # fmt: skip
         return

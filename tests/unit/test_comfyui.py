@@ -143,6 +143,36 @@ def test_deleted_files_come_back_and_changed_ones_stay(context: Make, upstream: 
     assert (ctx.home.comfyui / "main.py").read_text() == "mine\n"
 
 
+def test_a_folder_that_a_person_put_elsewhere_stays_a_link(context: Make, upstream: Path, tmp_path: Path) -> None:
+    place = "models/checkpoints/put_checkpoints_here"
+    (upstream / place).parent.mkdir(parents=True)
+    (upstream / place).touch()
+    sh(upstream, "add", "-A")
+    sh(upstream, "commit", "-q", "-m", "v0.39.0")
+    sh(upstream, "tag", "v0.39.0")
+    ctx = context_for(context, upstream)
+    assert run_step(COMFYUI, ctx, apply=True).satisfied
+    models = ctx.home.comfyui / "models"
+    (ctx.home.comfyui / place).unlink()
+    assert ids(ctx) == ["comfyui-ready"]
+    models.rename(tmp_path / "disk")
+    models.symlink_to(tmp_path / "disk")
+    assert ids(ctx) == ["comfyui-ready"]
+    (ctx.home.comfyui / "main.py").unlink()
+    assert run_step(COMFYUI, ctx, apply=True).satisfied
+    assert (ctx.home.comfyui / "main.py").is_file()
+    assert models.is_symlink()
+
+
+def test_without_git_it_says_so(context: Make, upstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx = context_for(context, upstream)
+    assert run_step(COMFYUI, ctx, apply=True).satisfied
+    monkeypatch.setenv("PATH", "/nowhere")
+    error = run_step(COMFYUI, ctx, apply=False).error
+    assert error is not None
+    assert error["message"] == "git is not on this machine."
+
+
 def test_broken_repository_is_made_again_and_changes_stay(context: Make, upstream: Path, events: list[Event]) -> None:
     ctx = context_for(context, upstream)
     run_step(COMFYUI, ctx, apply=True)
