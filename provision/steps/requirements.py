@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -40,8 +40,8 @@ def check_requirements(ctx: Context) -> Iterable[Finding]:
     if unmet:
         yield _unmet_finding(ctx, unmet, everything=len(versions) < 10)
         return
-    facts, receipt = proof_facts(ctx), ctx.receipts.read("requirements")
-    if same_facts(receipt, facts):
+    receipt = ctx.receipts.read("requirements")
+    if _still_proven(ctx, receipt, versions):
         seen = str(receipt["when"])[:10]
         yield ok("req-ready", "packages", f"{len(versions)} packages, as this revision asks; it imported on {seen}")
     else:
@@ -81,15 +81,19 @@ def all_bytes(ctx: Context) -> tuple[int, int]:
 
 
 def proof_facts(ctx: Context) -> dict[str, JSON]:
-    """What the proof of the imports depends on: revision, requirements, every installed version."""
-    versions = packages.installed_versions(ctx.home.venv)
-    listing = "\n".join(f"{name}=={version}" for name, version in sorted(versions.items()))
+    """What the proof of the imports depends on, beside the packages: revision, requirements, Python."""
     return {
         "commit": ctx.receipts.read("comfyui").get("commit"),
         "requirements": _digest(ctx.home.comfyui / "requirements.txt"),
-        "packages": hashlib.sha256(listing.encode()).hexdigest(),
         "python": packages.target_python(ctx),
     }
+
+
+def _still_proven(ctx: Context, receipt: Mapping[str, JSON], versions: Mapping[str, str]) -> bool:
+    """Whether all that was there when ComfyUI imported still is; packages that came since change nothing."""
+    proven = receipt.get("packages")
+    same = isinstance(proven, Mapping) and bool(proven) and same_facts(versions, proven)
+    return same and same_facts(receipt, proof_facts(ctx))
 
 
 def _digest(path: Path) -> str:
@@ -151,7 +155,10 @@ def prove(ctx: Context) -> None:
             f"ComfyUI does not start: its own quick test {how}.\n{ran.tail()}",
             hint="provision doctor --deep --fix" if missing else "provision logs --tool",
         )
-    ctx.receipts.write("requirements", when=ctx.machine.timestamp(), until=resolved_until(ctx), **proof_facts(ctx))
+    versions: dict[str, JSON] = dict(packages.installed_versions(ctx.home.venv))
+    ctx.receipts.write(
+        "requirements", when=ctx.machine.timestamp(), until=resolved_until(ctx), packages=versions, **proof_facts(ctx)
+    )
 
 
 def run_quick_test(ctx: Context) -> Ran:
