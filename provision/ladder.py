@@ -110,7 +110,7 @@ def climb(ctx: Context, why: str, says: str, seconds: float, error: ProvisionErr
     attempt = Attempt(_torch(ctx), launch_flags(ctx), why, says.rstrip("."), round(seconds, 1))
     tried = (*_read_tried(ctx), attempt)
     rung = _next_flags(ctx, tried)
-    if rung is None and not _may_take_stable(ctx):
+    if rung is None and not may_take_stable(ctx):
         for name in (TRIED, KEPT, WISH):
             ctx.receipts.drop(name)
         return _gave_up(tried, error)
@@ -121,10 +121,7 @@ def climb(ctx: Context, why: str, says: str, seconds: float, error: ProvisionErr
         ctx.receipts.write(KEPT, **facts, **_facts(ctx))
         return _again(attempt, _joined(rung), "server")
     whose = f"torch {_torch(ctx)} fails whatever the flags ({says.rstrip('.')})"
-    ctx.receipts.write(
-        WISH, wanted=ctx.manifest.torch.channel, why=whose, when=ctx.machine.timestamp(), os=_system(ctx)
-    )
-    ctx.receipts.drop(KEPT)
+    wish_for_stable(ctx, whose)
     return _again(attempt, "stable torch and the plain flags", "torch")
 
 
@@ -165,7 +162,18 @@ def _next_flags(ctx: Context, tried: Sequence[Attempt]) -> tuple[str, ...] | Non
     return next((rung for rung in FLAG_RUNGS if flags_with(ctx.manifest.comfyui.args, rung) not in done), None)
 
 
-def _may_take_stable(ctx: Context) -> bool:
+def wish_for_stable(ctx: Context, why: str) -> None:
+    """Let stable torch be taken in place of the nightly from now on, for a reason that is kept and told.
+
+    Raises HomeError, DiskFull.
+    """
+    ctx.receipts.write(
+        WISH, wanted=ctx.manifest.torch.channel, why=why, when=ctx.machine.timestamp(), os=_system(ctx)
+    )
+    ctx.receipts.drop(KEPT)
+
+
+def may_take_stable(ctx: Context) -> bool:
     """Only where nightly is asked for and here: a version that a person asked for is theirs to change."""
     return ctx.manifest.torch.channel == "nightly" and bool(day_of(_torch(ctx)))
 

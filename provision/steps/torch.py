@@ -204,6 +204,10 @@ def apply_torch(ctx: Context, finding: Finding) -> None:
         ran = packages.run_uv(ctx, "pip", "uninstall", "--python", ctx.home.python, "torchaudio")
         if not ran.ok:
             raise PackageError(f"torchaudio could not be removed:\n{ran.tail()}", hint="provision doctor")
+    elif finding.id == "mps-numerics" and ladder.may_take_stable(ctx):
+        torch = packages.installed_versions(ctx.home.venv)["torch"]
+        ladder.wish_for_stable(ctx, f"torch {torch} computes wrong here")
+        install_torch_set(ctx, audio=asks_for_audio(ctx))
     elif finding.id == "torch-broken":
         install_torch_set(ctx, audio=asks_for_audio(ctx), reinstall=True)
     else:
