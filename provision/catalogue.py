@@ -24,7 +24,10 @@ ONLY_IN_LOGS = "a log"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A finding by its id: its step, how bad it is, who mends it, and three texts for people."""
+    """A finding by its id: its step, how bad it is, who mends it, and three texts for people.
+
+    `follows` are the steps whose faults bring it about: once those are mended it is gone, or mended with them.
+    """
 
     id: str
     step: str
@@ -33,10 +36,15 @@ class Known:
     looks_at: str
     means: str
     remedy: str
+    follows: tuple[str, ...] = ()
 
 
 LOG = "ComfyUI's log of its last run"
 LAST = "ComfyUI's history, or its log of its last run"
+BARE: tuple[str, ...] = ("python_env",)
+PACKED: tuple[str, ...] = (*BARE, "torch", "comfyui")
+RUN: tuple[str, ...] = (*PACKED, "requirements")
+"""Steps whose faults bring about findings of later ones."""
 FINE = "all is well here"
 NOTHING = "nothing to do"
 
@@ -126,11 +134,11 @@ CATALOGUE: tuple[Known, ...] = (
     # -- torch
     Known("torch-ready", "torch", "informs", "none", "torch and its proof", FINE, NOTHING),
     Known("torch-missing", "torch", "blocks", "auto", "the installed packages", "`No module named 'torch'`",
-          "torch and torchvision of one build are installed"),
+          "torch and torchvision of one build are installed", BARE),
     Known("torch-channel", "torch", "warns", "auto", "torch's version against the channel asked for",
           "another torch than was wished", "the other one is installed"),
     Known("torch-unproven", "torch", "warns", "auto", "whether this torch was seen to compute right here",
-          "nothing yet", "a small probe compares its device with the CPU"),
+          "nothing yet", "a small probe compares its device with the CPU", BARE),
     Known("torch-broken", "torch", "blocks", "auto", "whether torch can be imported (`--deep`)",
           "ComfyUI ends with a traceback", "it is installed again"),
     Known("tv-mismatch", "torch", "blocks", "auto", "whether torchvision is of torch's build",
@@ -222,11 +230,11 @@ CATALOGUE: tuple[Known, ...] = (
     # -- requirements
     Known("req-ready", "requirements", "informs", "none", "requirements.txt against what is installed", FINE, NOTHING),
     Known("req-missing", "requirements", "blocks", "auto", "requirements.txt against what is installed",
-          "`No module named ...`, `ASSETS_STARTUP_FAILED: missing_packages`", "installed, with torch held"),
+          "`No module named ...`, `ASSETS_STARTUP_FAILED: missing_packages`", "installed, with torch held", PACKED),
     Known("req-unproven", "requirements", "warns", "auto", "whether ComfyUI was seen to import with these packages",
-          "nothing yet", "ComfyUI's own quick test is run"),
+          "nothing yet", "ComfyUI's own quick test is run", PACKED),
     Known("frontend-missing", "requirements", "blocks", "auto", "comfyui-frontend-package",
-          "`comfyui-frontend-package is not installed`", "installed"),
+          "`comfyui-frontend-package is not installed`", "installed", PACKED),
     Known("frontend-old", "requirements", "warns", "auto", "comfyui-frontend-package against its pin",
           "`Installed frontend version ... is lower than the recommended version`", "installed"),
     Known("imports-ready", "requirements", "informs", "none", "whether all of ComfyUI imports now (`--deep`)", FINE,
@@ -236,13 +244,13 @@ CATALOGUE: tuple[Known, ...] = (
     Known("cu-old-deps", "requirements", "blocks", "auto", "the same: what it imports and does not ask for",
           "an old ComfyUI ends with `No module named 'requests'`", "installed, with torch held"),
     Known("import-failed", "requirements", "blocks", "hint", "the same: how its quick test ended",
-          "ComfyUI does not start", "what it said: logs/quick-test.log"),
+          "ComfyUI does not start", "what it said: logs/quick-test.log", PACKED),
     # -- workflow
     Known("workflow-ready", "workflow", "informs", "none", "the workflow file and its receipt", FINE, NOTHING),
     Known("workflow-yours", "workflow", "informs", "none", "whether a person edited it",
           "it is left as it is", NOTHING),
     Known("workflow-missing", "workflow", "warns", "auto", "the workflow file",
-          "it is not in the list of ComfyUI's page", "written"),
+          "it is not in the list of ComfyUI's page", "written", ("comfyui",)),
     Known("workflow-old", "workflow", "warns", "auto", "its settings against the manifest",
           "it has older settings", "written again; only if nobody edited it"),
     # -- server
@@ -250,13 +258,14 @@ CATALOGUE: tuple[Known, ...] = (
           NOTHING),
     Known("flags-kept", "server", "informs", "none", "flags that the first image needed beside the manifest's",
           "nothing: without them it was black; tried anew when torch, ComfyUI or macOS changes", NOTHING),
-    Known("server-down", "server", "warns", "auto", "whether our server runs", "the page does not open", "started"),
+    Known("server-down", "server", "warns", "auto", "whether our server runs", "the page does not open", "started",
+          RUN),
     Known("server-yours", "server", "informs", "none", "a server that an adopted install's owner started",
           "nothing: it is used, and never ended", NOTHING),
     Known("server-starting", "server", "informs", "auto", "how long it runs without an answer",
           "the page does not open yet", "waited for"),
     Known("server-stale", "server", "warns", "auto", "its flags, code and torch against what is wanted, its answers",
-          "what was updated is not in use", "started again"),
+          "what was updated is not in use", "started again", RUN),
     Known("server-lost", "server", "informs", "auto", "whether a server of this home runs without a record",
           "nothing", "taken on, or started again"),
     Known("port-busy", "server", "blocks", "hint", "who has the port",
@@ -284,9 +293,10 @@ CATALOGUE: tuple[Known, ...] = (
           "`xattr -dr com.apple.quarantine` on the environment"),
     # -- first_image
     Known("first-image-made", "first_image", "informs", "none", "the first image and its receipt", FINE, NOTHING),
-    Known("first-image-missing", "first_image", "warns", "auto", "the first image", "nothing is proven yet", "made"),
+    Known("first-image-missing", "first_image", "warns", "auto", "the first image", "nothing is proven yet", "made",
+          PACKED),
     Known("first-image-stale", "first_image", "warns", "auto", "what it was made with against what is installed now",
-          "what is installed now is not proven", "made again"),
+          "what is installed now is not proven", "made again", PACKED),
     Known("first-image-rough", "first_image", "warns", "hint", "how the picture was judged",
           "the picture may not show what was asked for", "look at it"),
     Known("image-proven", "first_image", "informs", "none", "an image that is made just now (`--deep`)", FINE, NOTHING),

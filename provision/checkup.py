@@ -9,6 +9,7 @@ from pathlib import Path
 from provision import issue_report, views
 from provision.catalogue import CATALOGUE, known, must_know, steps_with_findings
 from provision.commands import adopted_json, keep_crashes, pasted, quietly, success
+from provision.consequences import follows_from, with_causes
 from provision.console import tabulate
 from provision.errors import ConsentNeeded, UsageError
 from provision.finding import JSON, Verdict
@@ -39,6 +40,7 @@ def doctor(at: Session, *, fix: bool, only: Sequence[str], report_file: Path | N
     keep_crashes(at, report)
     if report_file is not None:
         issue_report.write_report(at.ctx, report, at.log, report_file)
+    report = with_causes(report)
     shown = Report(tuple(_only(step, only) for step in report.steps), report.seconds) if only else report
     facts = {"command": "doctor", **adopted_json(at.ctx.home)}
     at.console.checkup(shown, facts, closing=_closing(at, shown, fix=fix, report_file=report_file))
@@ -73,7 +75,9 @@ def _only(step: StepReport, ids: Sequence[str]) -> StepReport:
 
 def _closing(at: Session, report: Report, *, fix: bool, report_file: Path | None) -> str:
     found = [finding for step in report.steps for finding in step.findings if finding.verdict is not Verdict.OK]
-    closing = "No fault found." if report.ok and not found else f"{len(found)} finding(s)."
+    follow = sum(bool(follows_from(finding)) for finding in found)
+    more = f", {follow} more that follow from them" if follow else ""
+    closing = "No fault found." if report.ok and not found else f"{len(found) - follow} finding(s){more}."
     if not fix and any(finding.verdict is Verdict.FIXABLE or "asks" in finding.facts for finding in found):
         closing += f" To mend: {pasted('provision doctor --fix', at.ctx.home)}"
     return closing if report_file is None else f"{closing}\nThe report: {report_file}"

@@ -65,6 +65,10 @@ first: packages go into its venv after a yes; conda's environments and the syste
 environment of ours takes their place; no other revision is checked out. What is known of it lies in a home, never in
 its folder.
 
+What only follows from a fault of an earlier step (`torch-missing` where the environment is gone) is marked `↳`, names
+that step (in `--json`: `follows` in the finding's facts), and is mended with it. Every finding against a home that is
+broken in that way: [doctor-coverage.md](doctor-coverage.md).
+
 *Mended at once* is done by `all` and by `doctor --fix`. *After a yes*: `doctor --fix` asks; with `--yes` it does not.
 """
 

@@ -167,9 +167,7 @@ def wish_for_stable(ctx: Context, why: str) -> None:
 
     Raises HomeError, DiskFull.
     """
-    ctx.receipts.write(
-        WISH, wanted=ctx.manifest.torch.channel, why=why, when=ctx.machine.timestamp(), os=_system(ctx)
-    )
+    ctx.receipts.write(WISH, wanted=ctx.manifest.torch.channel, why=why, when=ctx.machine.timestamp(), os=_system(ctx))
     ctx.receipts.drop(KEPT)
 
 

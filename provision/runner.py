@@ -19,9 +19,10 @@ ROUNDS_MAX = 12
 def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
     """Run steps, each as soon as those that it needs are satisfied, at the same time where they allow.
 
-    With `apply` false nothing is changed, nothing waits, and a check that crashes is a finding; a step that cannot
-    look for want of one that it needs is reported as waiting for it. With `apply`, a step that fails leaves the others running; those that need it are reported as waiting. A step that raises StartOver names another:
-    that one and all that need it are run again. Raises Interrupted, after children have been ended.
+    With `apply` false nothing is changed, nothing waits, and a check that crashes is a finding; a step that cannot even
+    look for want of one that it needs is reported as waiting for that one. With `apply` a step that fails leaves the
+    others running; those that need it are reported as waiting. A step that raises StartOver names another: that one
+    and all that need it are run again. Raises Interrupted, after children have been ended.
     """
     started = ctx.machine.clock()
     reports = _run_once(steps, ctx, {}, apply=apply)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provision.consequences import follows_from
 from provision.errors import ProvisionError
 from provision.events import ApplyStarted, Event, FindingSeen, ImageMade, Note, Output, Progress, StepFinished
 from provision.finding import Finding, Verdict
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-ARROW = "→"
+ARROW, FOLLOWING = "→", "↳"
 MARKS = {Verdict.OK: "✓", Verdict.WARN: "!", Verdict.FIXABLE: "·", Verdict.BLOCKED: "✗"}
 STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FIXABLE: "cyan", Verdict.BLOCKED: "red"}
 RATE_WINDOW_S = 8.0
@@ -189,13 +190,21 @@ def checkup_text(report: Report, closing: str, *, details: bool = False) -> str:
     """Every finding, grouped by step, in the order of the steps; `details` too where they are wanted."""
     lines: list[str] = []
     for step in report.steps:
-        error = [] if step.error is None else [f"{MARKS[Verdict.BLOCKED]} {step.error['message']}"]
-        findings = [finding for finding in step.findings if details or not finding.is_detail]
-        seen = [f"{MARKS[finding.verdict]} {finding.says}  [{finding.id}]" for finding in findings]
-        fixes = [f"  {ARROW} {command_text(f)}" if f.verdict is not Verdict.OK and f.fix else "" for f in findings]
-        rows = [*error, *(row for pair in zip(seen, fixes, strict=True) for row in pair if row)]
+        rows = [] if step.error is None else [f"{MARKS[Verdict.BLOCKED]} {step.error['message']}"]
+        if step.waits_for is not None:
+            rows.append(f"{FOLLOWING} not looked at, because of {step.waits_for}")
+        for finding in step.findings:
+            rows += _checkup_rows(finding) if details or not finding.is_detail else []
         lines += [f"{step.name if place == 0 else '':<13} {row}" for place, row in enumerate(rows)]
     return "\n".join([*lines, closing])
+
+
+def _checkup_rows(finding: Finding) -> list[str]:
+    """A finding, and its fix below it; what follows from another is mended with that one."""
+    if cause := follows_from(finding):
+        return [f"{FOLLOWING} {finding.says}  [{finding.id}, follows from {cause}]"]
+    fix = command_text(finding) if finding.verdict is not Verdict.OK else ""
+    return [f"{MARKS[finding.verdict]} {finding.says}  [{finding.id}]", *([f"  {ARROW} {fix}"] if fix else [])]
 
 
 def trouble(step: StepReport) -> list[tuple[Verdict, str, str, str]]:

@@ -64,7 +64,7 @@ def staleness(ctx: Context, record: Record) -> str:
     if record.commit != engine_commit(ctx):
         return f"The server runs an older ComfyUI ({record.commit[:8]})."
     if record.torch != torch_version(ctx):
-        return f"The server runs torch {record.torch}, and {torch_version(ctx)} is installed."
+        return f"The server runs torch {record.torch}, and {torch_version(ctx) or 'none'} is installed."
     return ""
 
 
