@@ -16,6 +16,7 @@ from provision.step import Context, Options
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live-comfyui", metavar="URL_OR_PATH", help="run tests/live on this real ComfyUI (git address)")
+    parser.addoption("--all-pairs", action="store_true", help="mend every pair of faults, not some of them")
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.breakers.patient import Patient, patient
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 240
 Json = dict[str, Any]
@@ -95,3 +97,18 @@ def tool(tmp_path: Path, uv_cache: Path) -> Iterator[Tool]:
     yield found
     if found.home.is_dir():
         subprocess.run(found.argv("stop"), env=found.env(), capture_output=True, timeout=60, check=False)
+
+
+@pytest.fixture(scope="session")
+def hospital(tmp_path_factory: pytest.TempPathFactory, uv_cache: Path) -> Iterator[Patient]:
+    """One real home for all that break one; its path has spaces, Korean and a picture in it."""
+    folder = tmp_path_factory.mktemp("breakers")
+    with patient(folder, {**os.environ, "UV_CACHE_DIR": str(uv_cache)}, "우리 집 🏠") as made:
+        yield made
+
+
+@pytest.fixture
+def sick(hospital: Patient) -> Iterator[Patient]:
+    """That home, healthy; what is done to it is undone."""
+    yield hospital
+    hospital.restore()

@@ -1,0 +1,22 @@
+"""Logs that people send: what programs really say, for what no home can show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+LOGS: Mapping[str, str] = {
+    "origin-403": "WARNING: request with non matching host and origin 127.0.0.1 != 192.168.1.7, returning 403",
+    "numpy-abi": "A module that was compiled using NumPy 1.x cannot be run in NumPy 2.2.1 as it may crash.",
+    "omp-dup": "OMP: Error #15: Initializing libomp.dylib, but found libiomp5.dylib already initialized.",
+    "nightly-gap": "ERROR: No matching distribution found for torchvision==0.22.0.dev20250301",
+    "pip-managed": "error: externally-managed-environment\n\n× This environment is externally managed",
+    "hf-badtoken": "401 Client Error. (Request ID: Root=1-67)\n\nInvalid credentials in Authorization header",
+    "hf-gated": "Access denied. Model 'stabilityai/sdxl-turbo' requires approval.",
+    "hf-429": "huggingface_hub.errors.HfHubHTTPError: 429 Too Many Requests: you have reached your limit",
+    "hf-endpoint": "FileMetadataError: Distant resource does not seem to be on huggingface.co. It is possible that a "
+    "configuration issue prevents you from downloading: missing the 'X-Repo-Commit' header",
+    "tls-store": "ssl.SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
+    "unable to get local issuer certificate (_ssl.c:1006)",
+}  # fmt: skip
+BEFORE = "Python version: 3.12.7\npytorch version: 2.11.0\n"
+"""What stands around it in any log, and means nothing."""

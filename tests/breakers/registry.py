@@ -1,0 +1,10 @@
+"""Every breaker of a real home."""
+
+from __future__ import annotations
+
+from tests.breakers import checkout, image, model, network, python, server
+from tests.breakers.breaker import Breaker
+
+BREAKERS: tuple[Breaker, ...] = tuple(
+    breaker for module in (network, python, checkout, model, server, image) for breaker in module.BREAKERS
+)
