@@ -30,6 +30,7 @@ from provision.options import (
     ConnectionsOption,
     CopyOption,
     EndpointOption,
+    ForOption,
     HomeOption,
     InstallOption,
     JsonOption,
@@ -39,6 +40,7 @@ from provision.options import (
     PythonOption,
     RateOption,
     RehearseOption,
+    RequirementsOption,
     SetOption,
     ShareOption,
     TorchOption,
@@ -93,6 +95,7 @@ def plan(
     python: PythonOption = None, rehearse: RehearseOption = False,
     endpoint: EndpointOption = None, limit_rate: RateOption = None, connections: ConnectionsOption = None,
     look_in: LookInOption = None, copy: CopyOption = False, share_cache: ShareOption = False,
+    for_: ForOption = None, requirements: RequirementsOption = None,
 ) -> None:  # fmt: skip
     """What `all` would do, with bytes over the network and on the disk; changes nothing."""
     from provision import commands
@@ -104,7 +107,7 @@ def plan(
         moving=moving,
     )  # fmt: skip
     with session("plan", wish, json=json, verbose=verbose) as at:
-        finish(commands.plan(at))
+        finish(commands.plan(at, for_, requirements))
 
 
 @app.command()

@@ -114,10 +114,18 @@ def _closing(at: Session, report: Report, *, stopped: bool) -> str:
     return "\n".join(lines)
 
 
-def plan(at: Session) -> bool:
-    """The dry run: satisfied when `all` could do the rest by itself."""
+def plan(at: Session, target: str | None = None, requirements: Path | None = None) -> bool:
+    """The dry run: satisfied when `all` could do the rest by itself, here or on another target."""
     from provision.steps.registry import STEPS
 
+    if requirements is not None and target is None:
+        raise UsageError("--requirements goes with --for.", hint="provision plan --for m1-16gb --requirements FILE")
+    if target is not None:
+        from provision.target_plan import plan_for, read_target
+
+        there = read_target(at, target)
+        _say_licence(at)
+        return plan_for(at, there, requirements)
     _say_licence(at)
     _say_adopted(at)
     report = run(STEPS, quietly(at.ctx, at.console), apply=False)

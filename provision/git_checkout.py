@@ -169,6 +169,37 @@ def find_revision(url: str, ref: str) -> Revision:
     raise GitError(f"{url} has no tag or branch {ref!r}.", hint="provision all --comfyui latest")
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file of a revision on a remote: its text, the revision's name for people, the commit's date (ISO 8601)."""
+
+    text: str
+    revision: str
+    date: str
+
+
+def read_remote_file(url: str, ref: str, path: str) -> RemoteFile:
+    """One file of a revision, without a checkout: that file alone is moved where the host can filter.
+
+    Raises GitError when the remote does not answer, or has no such revision or file.
+    """
+    import tempfile
+
+    revision = find_revision(url, ref)
+    with (
+        _explained(f"{path} of {url} at {revision.name} cannot be read"),
+        tempfile.TemporaryDirectory(prefix="provision-plan-", ignore_cleanup_errors=True) as folder,
+    ):
+        git = git_in(Path(folder))
+        git.init("--quiet", "--template=", "--initial-branch=provision")
+        git.config("remote.origin.url", url)
+        spec = f"refs/{'tags' if revision.kind == 'tag' else 'heads'}/{revision.name}"
+        wanted = revision.name if revision.kind == "commit" else spec
+        git.fetch("--quiet", "--no-tags", "--depth=1", "--filter=blob:none", "--", "origin", wanted)
+        text = str(git.show(f"FETCH_HEAD:{path}"))
+        return RemoteFile(text, revision.name, commit_date(Path(folder), "FETCH_HEAD"))
+
+
 def newest_release(refs: dict[str, str]) -> Revision:
     """The newest `vX.Y.Z` of a listing; without any, the default branch. Raises GitError for an empty listing."""
     tags = [name.removeprefix("refs/tags/") for name in refs if name.startswith("refs/tags/") and "^{}" not in name]

@@ -62,3 +62,13 @@ CopyOption = Annotated[
 ShareOption = Annotated[
     bool, typer.Option("--share-cache", help="Let the Hugging Face cache have the model too, without a second copy.")
 ]
+ForOption = Annotated[
+    str | None,
+    typer.Option(
+        "--for", metavar="TARGET", help="Plan for a Mac that is not this one: macos-14-arm64-py312-16gb, m3max-24gb ..."
+    ),
+]
+RequirementsOption = Annotated[
+    Path | None,
+    typer.Option("--requirements", metavar="FILE", help="With --for: ComfyUI's requirements, not those on its host."),
+]

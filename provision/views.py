@@ -266,12 +266,12 @@ def error_view(error: ProvisionError, log: Path | None) -> RenderableType:
     return text + Text(f"\n  log: {log}", style="dim") if log is not None and log.exists() else text
 
 
-def plan_table(report: Report) -> Table:
+def plan_table(report: Report, title: str = "What `provision all` would do") -> Table:
     """What `all` would do: step, what will happen, bytes over the network, bytes on the disk."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="What `provision all` would do", title_justify="left", box=None, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("step", style="bold", no_wrap=True)
     table.add_column("what")
     table.add_column("network", justify="right", no_wrap=True)

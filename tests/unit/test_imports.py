@@ -24,7 +24,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli"}),
     frozenset({"options"}),
-    frozenset({"checkup", "commands", "inspection", "serving", "session", "issue_report"}),
+    frozenset(
+        {"checkup", "commands", "inspection", "serving", "session", "issue_report"} | {"target_plan", "target_wish"}
+    ),
     frozenset({"console"}),
     frozenset({"views"}),
     frozenset({"runner", "steps/", "rehearsal/"}),
