@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,7 @@ class Bare:
     root: Path
     checkout: Path
     environ: dict[str, str] = field(default_factory=dict)
+    shell_options: tuple[str, ...] = ()
 
     @property
     def programs(self) -> Path:
@@ -106,8 +108,30 @@ class Bare:
         if tools:
             self.give("git", "exit 0", self.root / "clt" / "usr" / "bin")
 
+    def offer_uv_wheel(self) -> dict[str, str]:
+        """A wheel of uv that pip finds without a network, and the settings that make pip look there."""
+        wheels = self.root / "wheels"
+        wheels.mkdir()
+        info = "uv-99.0.dist-info"
+        with zipfile.ZipFile(wheels / "uv-99.0-py3-none-any.whl", "w") as wheel:
+            program = zipfile.ZipInfo("uv-99.0.data/scripts/uv")
+            program.external_attr = 0o100755 << 16
+            wheel.writestr(program, f'#!/bin/sh\nexec "{UV}" "$@"\n')
+            wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: uv\nVersion: 99.0\n")
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-any\n")
+            wheel.writestr(f"{info}/RECORD", "")
+        # pip splits this setting at spaces; a file address has none
+        return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheels.as_uri(), "PIP_CONFIG_FILE": os.devnull, "PIP_USER": "1"}
+
+    def offer_installer(self) -> dict[str, str]:
+        """A curl that brings uv's own installer, and a place where uv, but not the script, finds its Python."""
+        installer = 'mkdir -p "$UV_UNMANAGED_INSTALL"; ln -s "$REAL" "$UV_UNMANAGED_INSTALL/uv"'
+        self.programs.joinpath("ln").symlink_to(str(shutil.which("ln")))
+        self.give("curl", f'while [ "$1" != -o ]; do shift; done\necho \'{installer}\' >"$2"')
+        return {"REAL": UV, "UV_PYTHON_SEARCH_PATH": str(BASE_PYTHON.parent)}
+
     def argv(self, *args: str) -> list[str]:
-        return [str(BASH), str(self.script), *args]
+        return [str(BASH), *self.shell_options, str(self.script), *args]
 
     def run(
         self,

@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import subprocess
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -215,17 +214,7 @@ def test_without_uv_one_is_installed_from_the_package_index(bare: Bare) -> None:
     no_system_uv()
     if subprocess.run([BASE_PYTHON, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
         pytest.skip(f"{BASE_PYTHON} has no pip")
-    wheels = bare.root / "wheels"
-    wheels.mkdir()
-    info = "uv-99.0.dist-info"
-    with zipfile.ZipFile(wheels / "uv-99.0-py3-none-any.whl", "w") as wheel:
-        program = zipfile.ZipInfo("uv-99.0.data/scripts/uv")
-        program.external_attr = 0o100755 << 16
-        wheel.writestr(program, f'#!/bin/sh\nexec "{UV}" "$@"\n')
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: uv\nVersion: 99.0\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "")
-    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull, "PIP_USER": "1"}
+    pip = bare.offer_uv_wheel()
 
     ran = bare.run("x", environ=pip)
     assert ran.said["argv"] == ["x"]
@@ -236,11 +225,7 @@ def test_without_uv_one_is_installed_from_the_package_index(bare: Bare) -> None:
 def test_without_uv_and_python_its_own_installer_is_used(bare: Bare) -> None:
     no_system_uv()
     bare.give("python3", "exit 1")
-    installer = 'mkdir -p "$UV_UNMANAGED_INSTALL"; ln -s "$REAL" "$UV_UNMANAGED_INSTALL/uv"'
-    bare.programs.joinpath("ln").symlink_to(str(shutil.which("ln")))
-    bare.give("curl", f'while [ "$1" != -o ]; do shift; done\necho \'{installer}\' >"$2"')
-    # uv finds its Python here; the script does not
-    environ = {"REAL": UV, "UV_PYTHON_SEARCH_PATH": str(BASE_PYTHON.parent)}
+    environ = bare.offer_installer()
     assert bare.run("x", environ=environ).said["argv"] == ["x"]
 
     shutil.rmtree(bare.tool)
