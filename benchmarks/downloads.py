@@ -1,6 +1,7 @@
 """Our backends against the programs that people download models with, on one server, in one run.
 
-    python -m benchmarks.downloads [--size MIB] [--rounds N] [--limit MIB_PER_S] [--only WORD ...] [--write]
+    python -m benchmarks.downloads [--size MIB] [--rounds N] [--limited-rounds N] [--tls-rounds N] [--limit MIB_PER_S]
+                                   [--only WORD ...] [--write]
 
 nginx on loopback is a minimal hub (the rehearsal's where there is no nginx) with one file of random bytes. Rounds are
 interleaved, so that a noisy machine is noisy for all; the table holds medians. "verified" is what a program has
@@ -57,6 +58,12 @@ assert backend.fetch(ctx, file, part) == sha256
 put_in_place(part, Path(folder, path))
 """
 """A backend without the command around it: what the other programs are to be compared with."""
+HEAD = """# Downloads, measured
+
+One file of {size} MiB on loopback; medians. Made by `benchmarks/downloads.py`: the ratios of one run say more than its
+seconds, which are those of the machine that it ran on. `provision` is the whole command, with its start and the look at
+the file's header; what is ours ends with an fsync and a rename, of the others `aria2c` alone has synced its file.
+"""
 NOISE, TRIES, CALM_MAX_S = 0.2, 3, 30
 """A run is made again where others used more than this of a processor."""
 
@@ -71,6 +78,7 @@ class Runner:
     needs: str = ""
     env: Callable[[Served, str, Path], dict[str, str]] = lambda served, hub, folder: {}
     limited: bool = True
+    tls: bool = False
 
 
 @dataclass
@@ -101,7 +109,7 @@ def ours(name: str) -> Runner:
 
     return Runner(f"provision --backend {name}", "sha256", argvs, {"git-lfs": "git-lfs", "wget": "wget"}.get(name, ""),
                   lambda served, hub, folder: {"HF_ENDPOINT": served.git if name == "git-lfs" else hub},
-                  name == "http")  # fmt: skip
+                  name == "http", tls=name == "http")  # fmt: skip
 
 
 def by_xet(name: str, argvs: Callable[[Served, str, Path], list[list[str]]], verified: str) -> Runner:
@@ -119,25 +127,48 @@ def alone(name: str) -> Runner:
         about = [name, hub, REPO, served.commit, FILE, str(served.size), served.sha256, str(folder)]
         return [[sys.executable, "-c", ALONE, *about]]
 
-    return Runner(f"{name}, the backend alone", "sha256", argvs)
+    return Runner(f"{name}, the backend alone", "sha256", argvs, tls=True)
 
 
 def one(*words: str) -> Callable[[Served, str, Path], list[list[str]]]:
     """A command line with {url}, {out}, {folder} and {sha256} to be filled in."""
 
     def argvs(served: Served, hub: str, folder: Path) -> list[list[str]]:
-        known = {"url": served.url(hub), "out": str(folder / FILE), "folder": str(folder), "sha256": served.sha256}
+        known = {
+            "issuer": str(served.issuer),
+            "url": served.url(hub),
+            "out": str(folder / FILE),
+            "folder": str(folder),
+            "sha256": served.sha256,
+        }
         return [[word.format(**known) for word in words]]
 
     return argvs
+
+
+def curl_sync(served: Served, hub: str, folder: Path) -> list[list[str]]:
+    return [*CURL(served, hub, folder), ["sync", str(folder / FILE)]]
 
 
 def wget_digest(served: Served, hub: str, folder: Path) -> list[list[str]]:
     return [*WGET(served, hub, folder), [sys.executable, "-c", DIGEST, str(folder / FILE)]]
 
 
-WGET = one("wget", "-q", "-O", "{out}", "{url}")
-ARIA2 = ("aria2c", "-q", "-x8", "-s8", "--file-allocation=none", "--no-conf", "-d", "{folder}", "-o", FILE)
+CURL = one("curl", "-sS", "--fail", "--cacert", "{issuer}", "-o", "{out}", "{url}")
+WGET = one("wget", "-q", "--ca-certificate={issuer}", "-O", "{out}", "{url}")
+ARIA2 = (
+    "aria2c",
+    "-q",
+    "-x8",
+    "--ca-certificate={issuer}",
+    "-s8",
+    "--file-allocation=none",
+    "--no-conf",
+    "-d",
+    "{folder}",
+    "-o",
+    FILE,
+)
 HF = str(Path(sys.executable).with_name("hf"))
 
 
@@ -167,10 +198,11 @@ def hf_download(served: Served, hub: str, folder: Path) -> list[list[str]]:
 RUNNERS = (
     alone("http"),
     ours("http"),
-    Runner("curl", "no", one("curl", "-sS", "--fail", "-o", "{out}", "{url}"), "curl"),
-    Runner("wget", "no", WGET, "wget"),
+    Runner("curl", "no", CURL, "curl", tls=True),
+    Runner("curl, then sync", "no", curl_sync, "curl", limited=False),
+    Runner("wget", "no", WGET, "wget", tls=True),
     Runner("wget, then hashlib", "sha256", wget_digest, "wget", limited=False),
-    Runner("aria2c -x8", "no", one(*ARIA2, "{url}"), "aria2c"),
+    Runner("aria2c -x8", "no", one(*ARIA2, "{url}"), "aria2c", tls=True),
     Runner("aria2c -x8 --checksum", "sha256",
            one(*ARIA2, "--checksum=sha-256={sha256}", "{url}"), "aria2c", limited=False),
     Runner("hf download", "length", hf_download, HF, hf_env),
@@ -186,15 +218,34 @@ RUNNERS = (
 def main() -> None:
     arguments = parsed()
     with tempfile.TemporaryDirectory(prefix="downloads-", dir=arguments.dir) as folder:
-        work = Path(folder)
+        work, measured = Path(folder), [HEAD.format(size=arguments.size)]
         with served(work, arguments.size * MIB, arguments.limit) as it:
-            free = measure(it, it.free, work / "to", chosen(arguments.only, limited=False), arguments.rounds)
-            tied = measure(it, it.limited, work / "to", chosen(arguments.only, limited=True), arguments.limited_rounds)
-    text = page(arguments, free, tied)
-    print(text)
-    if arguments.write:
-        PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(text, encoding="utf-8")
+            for title, hub, fits, rounds in sections(arguments, it):
+                runners = [runner for runner in chosen(arguments.only) if fits(runner)]
+                results = measure(it, hub, work / "to", runners, rounds) if rounds else {}
+                if results:
+                    rows = "\n".join(table(results, arguments.size * MIB))
+                    measured.append(f"## {title} ({rounds} rounds)\n\n{rows}\n")
+                if arguments.write:  # after each, so that what was measured is kept
+                    PAGE.parent.mkdir(exist_ok=True)
+                    PAGE.write_text("\n".join(measured), encoding="utf-8")
+    print("\n".join(measured))
+
+
+Section = tuple[str, str, Callable[[Runner], bool], int]
+
+
+def sections(arguments: argparse.Namespace, it: Served) -> list[Section]:
+    """What is measured: title, hub, which runners, how often."""
+    ideal_s = arguments.size / (8 * arguments.limit)
+    limited = f"{arguments.limit} MiB/s for each connection; ideal of 8 connections: {ideal_s:.2f} s"
+    found: list[Section] = [
+        ("No limit", it.free, lambda runner: True, arguments.rounds),
+        (limited, it.limited, lambda runner: runner.limited, arguments.limited_rounds),
+    ]
+    if it.tls:
+        found.append(("https", it.tls, lambda runner: runner.tls, arguments.tls_rounds))
+    return found
 
 
 def parsed() -> argparse.Namespace:
@@ -202,6 +253,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=2048, metavar="MIB")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--limited-rounds", type=int, default=3, help="rounds with a limit for each connection")
+    parser.add_argument("--tls-rounds", type=int, default=3, help="rounds over https")
     parser.add_argument("--limit", type=int, default=40, metavar="MIB_PER_S")
     parser.add_argument("--only", nargs="*", default=[], metavar="WORD", help="only runners with such a name")
     parser.add_argument("--dir", type=Path, default=None, help="where to work (the system's folder for such things)")
@@ -209,9 +261,8 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def chosen(only: list[str], *, limited: bool) -> list[Runner]:
+def chosen(only: list[str]) -> list[Runner]:
     found = [runner for runner in RUNNERS if not runner.needs or shutil.which(runner.needs)]
-    found = [runner for runner in found if runner.limited or not limited]
     return [runner for runner in found if not only or any(word == runner.name or word in runner.name for word in only)]
 
 
@@ -261,6 +312,8 @@ def run_once(runner: Runner, it: Served, hub: str, to: Path) -> tuple[Run, str]:
     watcher = threading.Thread(target=partial(watch, run, to, over))
     before, busy_before = resource.getrusage(resource.RUSAGE_CHILDREN), busy_s()
     env = {**os.environ, "NO_PROXY": "*", "PYTHONPATH": str(ROOT), **runner.env(it, hub, to)}
+    if hub == it.tls:
+        env["SSL_CERT_FILE"] = str(it.issuer)
     watcher.start()
     error = ""
     began = time.monotonic()
@@ -314,30 +367,6 @@ def allocated(folder: Path) -> int:
 
 
 # -- the page -----------------------------------------------------------------------------------------------
-
-
-def page(arguments: argparse.Namespace, free: dict[str, Result], tied: dict[str, Result]) -> str:
-    ideal_s = arguments.size / (8 * arguments.limit)
-    return "\n".join(
-        [
-            "# Downloads, measured",
-            "",
-            f"One file of {arguments.size} MiB on loopback; medians. Made by `benchmarks/downloads.py`: the ratios of"
-            " one run say more than its seconds, which are those of the machine that it ran on. `provision`"
-            " is the whole command, with its start and the look at the file's header; what is ours ends with an fsync"
-            " and a rename, of the others `aria2c` alone has synced its file.",
-            "",
-            f"## No limit ({arguments.rounds} rounds)",
-            "",
-            *table(free, arguments.size * MIB),
-            "",
-            f"## {arguments.limit} MiB/s for each connection ({arguments.limited_rounds} rounds;"
-            f" ideal of 8 connections: {ideal_s:.2f} s)",
-            "",
-            *table(tied, arguments.size * MIB),
-            "",
-        ]
-    )
 
 
 def table(results: dict[str, Result], size: int) -> list[str]:

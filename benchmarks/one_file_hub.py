@@ -36,7 +36,7 @@ http {{
 """
 SERVER = """
   server {{
-    listen 127.0.0.1:{port};
+    listen 127.0.0.1:{port}{tls};
     location ~ /(resolve|lfs)/.+/{file}$ {{
       add_header X-Repo-Commit {commit};
       add_header X-Linked-Etag '"{sha256}"';
@@ -50,7 +50,8 @@ SERVER = """
 
 @dataclass(frozen=True)
 class Served:
-    """The file, and the hubs that have it: without a limit, with one for each connection, for git, and with Xet."""
+    """The file, and the hubs that have it: without a limit, with one for each connection, for git, with Xet, and over
+    https, where there is nginx; `issuer` is its certificate."""
 
     size: int
     sha256: str
@@ -59,6 +60,8 @@ class Served:
     limited: str
     git: str
     xet: str
+    tls: str = ""
+    issuer: Path = Path()
 
     def url(self, hub: str) -> str:
         """Its address on one of them."""
@@ -82,9 +85,18 @@ def served(work: Path, size: int, limit_mib: int) -> Iterator[Served]:
             yield Served(size, sha256, repo.commit, free.url, tied.url, free.url, xet)
             return
         known = {"file": FILE.replace(".", "[.]"), "commit": repo.commit, "sha256": sha256, "size": size, "path": path}
-        urls = stack.enter_context(_nginx(nginx, work, ("", f"limit_rate {limit_mib}m;"), known))
+        issuer = make_certificate(work)
+        urls = stack.enter_context(_nginx(nginx, work, f"limit_rate {limit_mib}m;", known))
         front = stack.enter_context(_Front(root, urls[0]))
-        yield Served(size, sha256, repo.commit, urls[0], urls[1], front.url, xet)
+        yield Served(size, sha256, repo.commit, urls[0], urls[1], front.url, xet, urls[2], issuer)
+
+
+def make_certificate(work: Path) -> Path:
+    """A certificate for loopback, signed by itself, `tls.key` beside it."""
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    words += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(work / "tls.key"), "-out", str(work / "tls.pem")]
+    subprocess.run(["openssl", *words], check=True, capture_output=True)  # noqa: S607
+    return work / "tls.pem"
 
 
 class _Front(Hub):
@@ -105,17 +117,18 @@ class _WithXet(Hub):
 
 
 @contextmanager
-def _nginx(nginx: str, work: Path, limits: tuple[str, ...], known: dict[str, object]) -> Iterator[list[str]]:
-    """One nginx with a server for each limit; their addresses."""
-    ports = [_free_port() for _ in limits]
-    servers = "".join(SERVER.format(port=port, limit=limit, **known) for port, limit in zip(ports, limits, strict=True))
+def _nginx(nginx: str, work: Path, limit: str, known: dict[str, object]) -> Iterator[list[str]]:
+    """One nginx with three servers: free, limited, and https; their addresses."""
+    tls = f" ssl; ssl_certificate {work}/tls.pem; ssl_certificate_key {work}/tls.key"
+    kinds = [(_free_port(), "", ""), (_free_port(), limit, ""), (_free_port(), "", tls)]
+    servers = "".join(SERVER.format(port=port, limit=held, tls=secured, **known) for port, held, secured in kinds)
     config = work / "nginx.conf"
     config.write_text(NGINX.format(work=work, servers=servers))
     child = subprocess.Popen([nginx, "-p", str(work), "-c", str(config), "-e", str(work / "error.log")])
     try:
-        for port in ports:
+        for port, _, _ in kinds:
             _wait_for(port)
-        yield [f"http://127.0.0.1:{port}" for port in ports]
+        yield [f"http{'s' if secured else ''}://127.0.0.1:{port}" for port, _, secured in kinds]
     finally:
         child.terminate()
         child.wait()
