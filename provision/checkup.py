@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from provision import issue_report, views
+from provision import issue_report, mending, views
 from provision.catalogue import CATALOGUE, known, must_know, steps_with_findings
 from provision.commands import adopted_json, keep_crashes, pasted, quietly, success
 from provision.consequences import follows_from, with_causes
 from provision.console import tabulate
-from provision.errors import ConsentNeeded, UsageError
+from provision.errors import UsageError
+from provision.events import MendingPlanned
 from provision.finding import JSON, Verdict
 from provision.log_reading import Sign, read_log
 from provision.runner import run
 from provision.session import Session, hold_home
-from provision.step import Report, StepReport, silent
+from provision.step import Report, never
 
 LOG_MAX_BYTES = 16 << 20
 
@@ -24,61 +25,90 @@ LOG_MAX_BYTES = 16 << 20
 def doctor(at: Session, *, fix: bool, only: Sequence[str], report_file: Path | None = None) -> bool:
     """Check everything; with `fix` mend it; with `report_file` write all that was seen for an issue.
 
-    Raises UsageError for an id or a file that cannot be used, and as the steps.
+    With `only` show these findings alone, and mend them alone, with what they need. Raises UsageError for an id or a
+    file that cannot be used, and as the steps.
     """
     from provision.steps.registry import STEPS
 
     must_know(only)
     if report_file is not None:
         issue_report.check_writable(report_file)
+    unasked = replace(at.ctx, options=replace(at.ctx.options, yes=False))  # a look names what a yes would be for
+    seen = report = run(STEPS, quietly(unasked, at.console), apply=False)
     if fix:
-        at = with_consent(at)
-        with hold_home(at):
-            report = run(STEPS, at.ctx, apply=True)
-    else:
-        report = run(STEPS, quietly(at.ctx, at.console), apply=False)
+        report = mend(at, seen, only)
     keep_crashes(at, report)
     if report_file is not None:
         issue_report.write_report(at.ctx, report, at.log, report_file)
+    if fix:
+        told = f"\nThe report: {report_file}" if report_file is not None else ""
+        facts = {**_mended_facts(report), **adopted_json(at.ctx.home)}
+        at.console.report(report, facts, closing=_mended(at, seen, report, only) + told)
+        return report.ok
     report = with_causes(report)
-    shown = Report(tuple(_only(step, only) for step in report.steps), report.seconds) if only else report
+    shown = mending.only(report, only) if only else report
     facts = {"command": "doctor", **adopted_json(at.ctx.home)}
-    at.console.checkup(shown, facts, closing=_closing(at, shown, fix=fix, report_file=report_file))
+    at.console.checkup(shown, facts, closing=_closing(at, shown, report_file=report_file))
     return shown.ok
 
 
-def with_consent(at: Session) -> Session:
-    """The same session with what the person agreed to: each finding that asks is asked about once, beforehand."""
+def mend(at: Session, seen: Report, ids: Sequence[str]) -> Report:
+    """Say what will be done, ask what must be asked, do it in the order of the steps, and look again.
+
+    With `ids` these findings alone, and whatever the steps that they need cannot do without. Raises as the steps.
+    """
     from provision.steps.registry import STEPS
 
-    agreed = set()
-    for step in run(STEPS, replace(at.ctx, emit=silent), apply=False).steps:
-        for finding in step.findings:
-            question = finding.facts.get("asks")
-            name = str(finding.facts.get("agrees", finding.id))
-            if isinstance(question, str) and name not in agreed and _yes(at, f"{finding.says} {question}"):
-                agreed.add(name)
-    return replace(at, ctx=replace(at.ctx, options=replace(at.ctx.options, agreed=frozenset(agreed))))
+    steps = mending.narrowed(STEPS, seen, ids) if ids else STEPS
+    if not steps:
+        return Report((), seen.seconds)
+    names = {step.name for step in steps}
+    part = Report(tuple(step for step in seen.steps if step.name in names), seen.seconds)
+    if ids:
+        part = mending.only(part, ids, needed=mending.needs_of(STEPS, mending.holders(seen, ids)))
+    mends = mending.plan_mending(steps, part)
+    if mends or not part.ok:
+        changed = {mend.step for mend in mends if not mend.waits_for}
+        at.ctx.emit(MendingPlanned(mends=mends, then=mending.needing(steps, changed)))
+    agreed = mending.ask_beforehand(part, at.ctx.consent)
+    options = replace(at.ctx.options, agreed=agreed)
+    with hold_home(at):  # whatever needs a yes was asked about: nothing asks in the middle of the work
+        report = run(steps, replace(at.ctx, options=options, consent=never), apply=True)
+    return mending.only(report, ids, keep_blocked=True) if ids else report
 
 
-def _yes(at: Session, question: str) -> bool:
-    """Whether the person agrees; nobody there to ask is no."""
-    try:
-        return at.ctx.consent(question)
-    except ConsentNeeded:
-        return False
+def _mended_facts(report: Report) -> dict[str, JSON]:
+    left: list[JSON] = [
+        {"step": step, "id": id, "verdict": str(verdict)} for step, verdict, id, _, _ in views.shown_trouble(report)
+    ]
+    done: list[JSON] = [id for step in report.steps for id in step.mended]
+    return {"command": "doctor", "mended": done, "left": left}
 
 
-def _only(step: StepReport, ids: Sequence[str]) -> StepReport:
-    return replace(step, findings=tuple(finding for finding in step.findings if finding.id in ids))
+def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> str:
+    """What was mended and what is left, in a sentence or two."""
+    done = [id for step in report.steps for id in step.mended]
+    absent = [id for id in ids if not any(finding.id == id for step in seen.steps for finding in step.findings)]
+    left = len(views.shown_trouble(report))
+    lines = [f"{id} was not found: nothing to mend." for id in absent]
+    if done:
+        lines.append(f"Mended: {', '.join(dict.fromkeys(done))}.")
+    if left:
+        lines.append(f"{left} thing{'s are' if left > 1 else ' is'} left, the most important first.")
+    if not lines:
+        lines.append("No fault found.")
+    asked = [finding for step in report.steps for finding in step.findings if mending.question_of(finding)]
+    if asked and not at.ctx.options.yes:
+        lines.append("To agree beforehand to what is asked: " + pasted("provision doctor --fix --yes", at.ctx.home))
+    return "\n".join(lines)
 
 
-def _closing(at: Session, report: Report, *, fix: bool, report_file: Path | None) -> str:
+def _closing(at: Session, report: Report, *, report_file: Path | None) -> str:
     found = [finding for step in report.steps for finding in step.findings if finding.verdict is not Verdict.OK]
     follow = sum(bool(follows_from(finding)) for finding in found)
     more = f", {follow} more that follow from them" if follow else ""
     closing = "No fault found." if report.ok and not found else f"{len(found) - follow} finding(s){more}."
-    if not fix and any(finding.verdict is Verdict.FIXABLE or "asks" in finding.facts for finding in found):
+    if any(finding.verdict is Verdict.FIXABLE or mending.question_of(finding) for finding in found):
         closing += f" To mend: {pasted('provision doctor --fix', at.ctx.home)}"
     return closing if report_file is None else f"{closing}\nThe report: {report_file}"
 

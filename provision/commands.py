@@ -20,6 +20,7 @@ from provision.manifest import Manifest, load_manifest, manifest_names
 from provision.receipts import write_json
 from provision.runner import run
 from provision.session import Session, Wish, hold_home
+from provision.slow import SlowChecks
 from provision.step import Context, Report, Step, StepReport
 
 PUBLISHED = "published: 2 to 3 s, warm, on a 14-inch M1 Pro with 16 GB"
@@ -162,9 +163,11 @@ def pasted(command: str, home: Home) -> str:
 
 
 def quietly(ctx: Context, console: Console) -> Context:
-    """The same context for a look whose findings are shown together at the end: only what moves is told before."""
+    """The same context for a look, whose findings are shown at its end: before, only what moves or takes long."""
+    slow = SlowChecks(console.emit)
 
     def emit(event: Event) -> None:
+        slow.hear(event)
         if isinstance(event, Note | Progress | Output):
             console.emit(event)
         elif isinstance(event, FindingSeen | StepFinished):

@@ -17,7 +17,18 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from provision import views
 from provision.errors import ConsentNeeded, ProvisionError
-from provision.events import ApplyStarted, Event, Note, Output, Progress, StepFinished, StepStarted
+from provision.events import (
+    ApplyStarted,
+    CheckSlow,
+    Doing,
+    Event,
+    MendingPlanned,
+    Note,
+    Output,
+    Progress,
+    StepFinished,
+    StepStarted,
+)
 from provision.finding import JSON
 from provision.home import unusable
 from provision.step import Report
@@ -100,6 +111,10 @@ class Console:
             self.line(f"  {event.step}: {event.says}")
         elif isinstance(event, Note):
             self.line(f"  {event.step}: {event.says}" if event.step else event.says)
+        elif isinstance(event, CheckSlow) and not event.over:
+            self.line(views.slow_line(event))
+        elif isinstance(event, MendingPlanned):
+            self.line(views.mending_text(event))
         elif isinstance(event, Output) and self.verbose:
             self.line(f"    {event.line}")
 
@@ -234,6 +249,10 @@ class LiveConsole(Console):
             self.rich.print(views.step_text(event))
         elif isinstance(event, Note):
             self.rich.print(views.note_text(event))
+        elif isinstance(event, MendingPlanned):
+            self.line(views.mending_text(event))
+        elif isinstance(event, CheckSlow):
+            self._show_slow(event)
         else:
             if isinstance(event, Progress) and event.step not in self._rows:  # a look, whose steps are not announced
                 self._rows[event.step] = _Row(time.monotonic())
@@ -241,8 +260,19 @@ class LiveConsole(Console):
             if event.step in self._rows:
                 self._update(self._rows[event.step], event)
 
+    def _show_slow(self, event: CheckSlow) -> None:
+        """A row for a look that takes long; fast ones come and go unseen."""
+        if event.over:
+            self._rows.pop(event.step, None)
+        else:
+            row = self._rows.setdefault(event.step, _Row(time.monotonic() - event.seconds))
+            row.doing = event.says
+            self._start()
+
     def _update(self, row: _Row, event: Event) -> None:
-        if isinstance(event, ApplyStarted):
+        if isinstance(event, Doing):
+            row.doing = event.says
+        elif isinstance(event, ApplyStarted):
             row.doing, row.output = event.says, ""
             row.progress.clear()
         elif isinstance(event, Progress):

@@ -67,6 +67,58 @@ class Progress(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Doing(Event):
+    """What a check is about to wait for; shown once it takes long (see `slow`)."""
+
+    type: ClassVar[str] = "doing"
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSlow(Event):
+    """A check that takes long says what it does; with `over`, that it has ended. `seconds` since it began."""
+
+    type: ClassVar[str] = "check_slow"
+    says: str
+    seconds: float
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """One thing that `doctor --fix` is about to do: `does` in words, bytes over the network, the question before it.
+
+    `waits_for` is the step that a person must mend first; empty where nothing is in the way.
+    """
+
+    step: str
+    id: str
+    says: str
+    does: str
+    download_bytes: int = 0
+    asks: str = ""
+    waits_for: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MendingPlanned(Event):
+    """Everything that `doctor --fix` is about to do, in its order."""
+
+    type: ClassVar[str] = "mending_planned"
+    mends: tuple[Mend, ...]
+    then: tuple[str, ...] = ()
+    """Steps that need what is mended: they are looked at again, and mended where they must be."""
+
+    @property
+    def download_bytes(self) -> int:
+        """What all of it will move over the network."""
+        return sum(mend.download_bytes for mend in self.mends if not mend.waits_for)
+
+    def to_json(self) -> dict[str, JSON]:
+        return {**Event.to_json(self), "download_bytes": self.download_bytes}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note(Event):
     """One sentence that a person should read now."""
 

@@ -112,6 +112,7 @@ def check_network(ctx: Context, hosts: Sequence[Host]) -> Iterable[Finding]:
     """One finding for each host that is needed and does not answer; one OK when all do."""
     if not hosts:
         return
+    ctx.doing(f"asking {', '.join(dict.fromkeys(host.name for host in hosts))}")
     reasons = reasons_of([host.url for host in hosts])
     down = [(host, reason) for host, reason in zip(hosts, reasons, strict=True) if reason is not None]
     dead = [host for host, _ in down]

@@ -61,6 +61,7 @@ def find_copies(ctx: Context, sought: Sought) -> list[Path]:
 
     Takes at most `DEADLINE_S`. A rehearsal looks only where it was told to.
     """
+    ctx.doing(f"looking for a copy of {sought.place.name} on this machine")
     asked = asked_places([folder.expanduser().absolute() for folder in ctx.options.look_in])
     others: Iterable[Place] = () if ctx.options.rehearsal else known_places(ctx.machine.environ)
     wrong = ctx.receipts.read(WRONG_COPIES)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from provision.errors import Interrupted, NotSatisfied, ProvisionError, StartOver
 from provision.events import ApplyStarted, FindingSeen, StepFinished, StepStarted
-from provision.finding import Finding, Fix, Verdict, blocked, worst
+from provision.finding import Finding, Fix, Verdict, blocked
 from provision.step import Context, Report, Step, StepReport
 
 ROUNDS_MAX = 12
@@ -32,8 +32,12 @@ def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
             break
         for name, report in _run_once(_from(steps, begin), ctx, reports, apply=apply).items():
             before = reports[name]
-            changed, seconds = before.changed or report.changed, before.seconds + report.seconds
-            reports[name] = replace(report, changed=changed, seconds=seconds)
+            reports[name] = replace(
+                report,
+                changed=before.changed or report.changed,
+                mended=(*before.mended, *report.mended),
+                seconds=before.seconds + report.seconds,
+            )
     return Report(tuple(reports[step.name] for step in steps), ctx.machine.clock() - started)
 
 
@@ -94,10 +98,13 @@ def run_step(step: Step, ctx: Context, *, apply: bool) -> StepReport:
     started = ctx.machine.clock()
     findings: tuple[Finding, ...] = ()
     applied: list[Finding] = []
+    mended: list[str] = []
     error: ProvisionError | None = None
     try:
         while True:  # each round mends another finding; the same one twice is refused
             ctx.emit(StepStarted(again=bool(applied)))
+            if not apply:
+                ctx.doing(f"looking at {step.about}")
             findings = tuple(step.check(ctx) if apply else _survive(step, ctx))
             todo = _next_to_mend(findings) if apply and step.apply else None
             if todo is None or step.apply is None:
@@ -106,6 +113,7 @@ def run_step(step: Step, ctx: Context, *, apply: bool) -> StepReport:
             ctx.emit(ApplyStarted(finding_id=todo.id, says=todo.fix.says if todo.fix else todo.says))
             applied.append(todo)
             step.apply(ctx, todo)
+            mended.append(todo.id)
     except Interrupted:
         raise
     except ProvisionError as failure:
@@ -113,8 +121,8 @@ def run_step(step: Step, ctx: Context, *, apply: bool) -> StepReport:
     for finding in findings:
         ctx.emit(FindingSeen(finding=finding))
     report = StepReport(step.name, findings, bool(applied), ctx.machine.clock() - started, error=_error_json(error))
-    if isinstance(error, StartOver):
-        report = replace(report, again_from=error.step)
+    again_from = error.step if isinstance(error, StartOver) else None
+    report = replace(report, mended=tuple(mended), again_from=again_from)
     ctx.emit(
         StepFinished(
             verdict=str(report.verdict),
@@ -144,8 +152,7 @@ def _survive(step: Step, ctx: Context) -> Iterable[Finding]:
 
 
 def _next_to_mend(findings: Sequence[Finding]) -> Finding | None:
-    if worst(findings) is Verdict.BLOCKED:
-        return None
+    """The first that we can mend; what a person must do beside it keeps only the steps after this one waiting."""
     return next((finding for finding in findings if finding.verdict is Verdict.FIXABLE), None)
 
 

@@ -239,7 +239,7 @@ def _enter_world(
                 f"{home.root} is the home of a rehearsal; nothing real belongs there.",
                 hint=f"provision {command} --home ~/provision   # or add --rehearse",
             )
-        return None, recorded or []
+        return _world_of_doctor(stack, command, home, machine) if recorded is not None else (None, [])
     if recorded is None and (home.state / "receipts").is_dir() and any((home.state / "receipts").iterdir()):
         raise UsageError(
             f"{home.root} is a real home; a rehearsal must not touch it.",
@@ -250,6 +250,19 @@ def _enter_world(
     home.prepare()
     world = stack.enter_context(rehearsal(home, machine))
     return world, world.overrides
+
+
+def _world_of_doctor(stack: ExitStack, command: str, home: Home, machine: Machine) -> tuple[World | None, list[str]]:
+    """The world of a rehearsal's home: the doctor brings it up again by itself, for what is mended comes from it."""
+    from provision.rehearsal.recorded import recorded_overrides
+
+    if command == "doctor":
+        from provision.rehearsal.world import is_served, rehearsal
+
+        if not is_served(home):
+            world = stack.enter_context(rehearsal(home, machine))
+            return world, world.overrides
+    return None, recorded_overrides(home) or []
 
 
 @contextmanager

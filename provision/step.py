@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from provision.events import Emit, Event, Note, Output, Progress
+from provision.events import Doing, Emit, Event, Note, Output, Progress
 from provision.finding import JSON, Finding, Verdict, worst
 from provision.home import Home
 from provision.machine import Machine
@@ -72,6 +72,10 @@ class Context:
     def note(self, says: str) -> None:
         """Tell the person one sentence now."""
         self.emit(Note(says=says))
+
+    def doing(self, says: str) -> None:
+        """Say what is about to be waited for; a person sees it only if it takes long."""
+        self.emit(Doing(says=says))
 
     def output(self, line: str) -> None:
         """Pass on a line that a program said."""
@@ -144,6 +148,8 @@ class StepReport:
     waits_for: str | None = None
     again_from: str | None = None
     """The step from which the run must be done again (see `StartOver`)."""
+    mended: tuple[str, ...] = ()
+    """The findings that were mended, by their ids, in the order of the work."""
 
     @property
     def verdict(self) -> Verdict:
@@ -164,6 +170,7 @@ class StepReport:
             "ok": self.satisfied,
             "verdict": str(self.verdict),
             "changed": self.changed,
+            "mended": list(self.mended),
             "seconds": round(self.seconds, 3),
             "findings": [finding.to_json() for finding in self.findings],
             "error": self.error,

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING
 
 from provision.consequences import follows_from
 from provision.errors import ProvisionError
-from provision.events import ApplyStarted, Event, FindingSeen, ImageMade, Note, Output, Progress, StepFinished
+from provision.events import (
+    ApplyStarted,
+    CheckSlow,
+    Event,
+    FindingSeen,
+    ImageMade,
+    Mend,
+    MendingPlanned,
+    Note,
+    Output,
+    Progress,
+    StepFinished,
+)
 from provision.finding import Finding, Verdict
 from provision.step import Report, StepReport
 
@@ -112,6 +124,33 @@ def note_text(event: Note) -> Text:
     return Text.assemble((f"  {event.step:<13} " if event.step else "", "dim"), event.says)
 
 
+def slow_line(event: CheckSlow) -> str:
+    """What a check that takes long waits for."""
+    return f"  {event.step}: {event.says} ... ({time_text(event.seconds)})"
+
+
+def mending_text(event: MendingPlanned) -> str:
+    """What `doctor --fix` is about to do, numbered in its order, with bytes and questions."""
+    if not event.mends:
+        return "There is nothing here that can be mended by itself."
+    mends = [mend for mend in event.mends if not mend.waits_for]
+    lines = ["This will be mended, in this order:"] if mends else []
+    for place, mend in enumerate(mends, 1):
+        lines += [f"{place:>2}. {mend.step}: {mend.says}  [{mend.id}]", f"    {ARROW} {_does(mend)}"]
+    if event.download_bytes:
+        lines.append(f"In all {size_text(event.download_bytes)} are downloaded.")
+    if event.then:
+        lines.append(f"Then what needs it is looked at again, and mended where it must be: {', '.join(event.then)}.")
+    waiting = dict.fromkeys((mend.id, mend.waits_for) for mend in event.mends if mend.waits_for)
+    lines += [f"Not before you have mended what stops {step}: {id}." for id, step in waiting]
+    return "\n".join(lines)
+
+
+def _does(mend: Mend) -> str:
+    bytes_ = f" Downloads {size_text(mend.download_bytes)}." if mend.download_bytes else ""
+    return f"Asked first: {mend.asks}{bytes_}" if mend.asks else f"{mend.does}{bytes_}"
+
+
 def _one_line(text: str) -> str:
     return text.splitlines()[0] if text else text
 
@@ -122,6 +161,8 @@ def log_line(event: Event) -> str:
         return f"{event.step}: | {event.line}"
     if isinstance(event, Note | ApplyStarted):
         return f"{event.step}: {event.says}"
+    if isinstance(event, MendingPlanned):
+        return mending_text(event)
     if isinstance(event, FindingSeen):
         finding = event.finding
         return f"{event.step}: [{finding.verdict}] {finding.id} {finding.subject}: {finding.says}"
@@ -221,8 +262,9 @@ def trouble(step: StepReport) -> list[tuple[Verdict, str, str, str]]:
 
 
 def shown_trouble(report: Report) -> list[tuple[str, Verdict, str, str, str]]:
-    """`trouble` of all steps, each with its step; a fix that the next row has too is shown once."""
+    """`trouble` of all steps, each with its step, the worst first; a fix that the next row has too is shown once."""
     rows = [(step.name, *row) for step in report.steps for row in trouble(step)]
+    rows.sort(key=lambda row: -row[1].rank)  # stable: among equals the order of the steps stays
     following = [*(row[4] for row in rows[1:]), ""]
     return [(*row[:4], "" if row[4] == after else row[4]) for row, after in zip(rows, following, strict=False)]
 

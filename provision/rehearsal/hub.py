@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode
 
 from provision.rehearsal.faults import (
@@ -90,6 +90,9 @@ class Hub:
 
     Raises OSError when a port that was asked for is taken.
     """
+
+    NAME: ClassVar[str] = "rehearsal"
+    """What it calls itself in each answer."""
 
     def __init__(self, root: Path, *, port: int = 0, cdn_port: int = 0, faults: Faults | None = None) -> None:
         self.root = root
@@ -314,7 +317,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server_version, sys_version = "rehearsal", ""
+    server_version, sys_version = Hub.NAME, ""
     disable_nagle_algorithm = True
     server: _Server
 

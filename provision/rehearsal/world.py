@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from provision.finding import JSON
@@ -24,6 +25,7 @@ from provision.rehearsal.wheels import make_wheels
 
 MODEL_REPO = "stabilityai/sdxl-turbo"
 ENGINE_REPO = "comfyanonymous/ComfyUI"
+ANSWER_S = 1.0
 FP16, FP32 = "sd_xl_turbo_1.0_fp16.safetensors", "sd_xl_turbo_1.0.safetensors"
 
 
@@ -53,11 +55,35 @@ def rehearsal(home: Home, machine: Machine) -> Iterator[World]:
     with _hub(folder / "root", ports if isinstance(ports, dict) else {}) as hub:
         engine_port = int(str((ports or {}).get("engine", 0))) if isinstance(ports, dict) else 0
         engine_port = engine_port or _free_port()
-        files = _files(record) or _build(folder)
+        files = (_files(record) if _is_whole(folder / "root") else None) or _build(folder)
         overrides = _overrides(hub, engine_port, files)
         served = {"hub": hub.url.rpartition(":")[2], "cdn": hub.cdn_url.rpartition(":")[2], "engine": engine_port}
-        write_json(folder / "world.json", {"ports": served, "files": files, "overrides": overrides})
+        world = {"ports": served, "files": files, "overrides": overrides}
+        if world != record:
+            write_json(folder / "world.json", world)
         yield World(hub, overrides)
+
+
+def is_served(home: Home) -> bool:
+    """Whether another command serves this home's world now."""
+    ports = (read_json(world_folder(home) / "world.json") or {}).get("ports")
+    port = int(str(ports.get("hub", 0))) if isinstance(ports, dict) else 0
+    if not port:
+        return False
+    asked = HTTPConnection(LOOPBACK, port, timeout=ANSWER_S)
+    try:
+        asked.request("HEAD", "/")
+        return asked.getresponse().getheader("Server", "").startswith(Hub.NAME)
+    except (OSError, HTTPException):
+        return False
+    finally:
+        asked.close()
+
+
+def _is_whole(root: Path) -> bool:
+    """Whether all that is served is there: it may have been deleted to win space."""
+    places = ("index", f"git/{ENGINE_REPO}.git", f"git/{MODEL_REPO}.git", f"models/{MODEL_REPO}/{FP16}")
+    return all((root / place).exists() for place in places)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
             fix=Fix("Make it yours.", ("sudo", "chown", "-R", str(os.getuid()), str(folder))),
         )  # fmt: skip
         return
+    ctx.doing("asking git which files of ComfyUI were changed")
     state = git.read_state(folder)
     if state.locks:
         yield fixable(

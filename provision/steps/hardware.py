@@ -243,6 +243,7 @@ def check_disk(ctx: Context, writers: Sequence[Step]) -> Finding:
         free = ctx.machine.disk_free_bytes(home)
     except OSError as error:
         return warn("hw-disk", str(home), f"Nothing tells how much of the disk is free ({error.strerror}).")
+    ctx.doing("adding up what will be written")
     planned, silent = _planned(ctx, writers)
     needed = planned + AIR_BYTES
     seen: dict[str, JSON] = {"free_bytes": free, "planned_bytes": planned, "needed_bytes": needed}

@@ -43,6 +43,7 @@ def check_litter(ctx: Context) -> Iterable[Finding]:
     models = ctx.home.models
     if not models.is_dir():
         return
+    ctx.doing("looking through the folders of models")
     seen = _walk(models, ctx.machine.now())
     files = wanted_files(ctx)
     for wanted in files:

@@ -229,6 +229,7 @@ def _stranger_id(start: bytes) -> str:
 
 
 def _look_through(ctx: Context, wanted: Wanted) -> Finding:
+    ctx.doing(f"reading {wanted.place.name}, {bytes_here(wanted.place) / 10**9:.2f} GB")
     found = sha256_of(ctx, wanted.place, wanted.place.name)
     if found != wanted.sha256:
         return _bitrot(ctx, wanted, found)

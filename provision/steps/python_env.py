@@ -42,6 +42,7 @@ def check_python_env(ctx: Context) -> Iterable[Finding]:
         target = python.readlink() if python.is_symlink() else str(python)
         yield to_make(ctx, "venv-dangling", f"The environment's Python is gone ({target}), as after an upgrade of it.")
         return
+    ctx.doing(f"starting {python}")
     ran = ctx.machine.run([python, *python_flags(ctx), "-c", ASK], timeout_s=30)
     if not ran.ok:
         yield to_make(ctx, "venv-dangling", f"The environment's Python does not run: {ran.tail(1) or ran.code}.")

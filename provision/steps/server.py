@@ -42,6 +42,7 @@ __all__ = ["SERVER", "engine_flags", "server_argv", "server_status", "start_serv
 def check_server(ctx: Context) -> Iterable[Finding]:
     """Does our server run, with today's code and flags? If not, whose is the port?"""
     record, port = read_record(ctx), ctx.manifest.comfyui.port
+    ctx.doing(f"asking ComfyUI on port {port}")
     if record is None:
         yield _whose_port(ctx)
         return

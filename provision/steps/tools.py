@@ -59,7 +59,7 @@ def apply_tools(ctx: Context, finding: Finding) -> None:
     brew = ctx.machine.which("brew")
     if brew is None:
         raise CommandMissing("Homebrew is not here any more.", hint=_hint(finding))
-    if not (ctx.options.yes or ctx.consent(f"Install {formula} with Homebrew?")):
+    if not (ctx.options.yes or finding.id in ctx.options.agreed or ctx.consent(_question(formula))):
         raise ConsentNeeded(f"{formula} was not installed.", hint=_hint(finding))
     ctx.machine.must_run(
         [brew, "install", formula],
@@ -67,6 +67,10 @@ def apply_tools(ctx: Context, finding: Finding) -> None:
         timeout_s=INSTALL_TIMEOUT_S,
         on_line=ctx.output,
     )
+
+
+def _question(formula: str) -> str:
+    return f"Install {formula} with Homebrew?"
 
 
 def _hint(finding: Finding) -> str:
@@ -162,7 +166,7 @@ def _missing(ctx: Context, id: str, says: str) -> Finding:
     if ctx.machine.system == "Darwin":
         if ctx.machine.which("brew") is not None:
             fix = Fix(f"Install {formula} with Homebrew.{other}", ("brew", "install", formula))
-            return fixable(id, formula, says, fix=fix)
+            return fixable(id, formula, says, fix=fix, asks=_question(formula))
         if formula == "git":
             return blocked(id, formula, says, fix=Fix("Install Apple's Command Line Tools.", INSTALL_CLT))
         if id in OPTIONAL:

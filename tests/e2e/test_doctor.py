@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +102,62 @@ def test_a_checkpoint_in_another_folder_is_not_downloaded_again(made: Tool) -> N
     assert mended.code == 0, mended
     assert place.samefile(models / "unet" / place.name)
     (models / "unet" / place.name).unlink()
+    assert_healthy(made)
+
+
+def place_of_model(tool: Tool) -> Path:
+    (place,) = (tool.home / "ComfyUI" / "models" / "checkpoints").glob("*.safetensors")
+    return place
+
+
+def test_what_will_be_done_is_said_first_and_what_is_left_last(made: Tool) -> None:
+    """In the order of the steps, with bytes and questions; the rehearsal's hub is gone, and comes up by itself."""
+    checkpoint = place_of_model(made)
+    whole = checkpoint.stat().st_size
+    os.truncate(checkpoint, 20_000_000)
+    settings = made.home / "ComfyUI" / "extra_model_paths.yaml"
+    settings.write_text("", encoding="utf-8")
+    lock = made.home / "ComfyUI" / ".git" / "index.lock"
+    lock.write_bytes(b"")
+    os.utime(lock, (1_000_000_000, 1_000_000_000))
+    ended = made.run("doctor", "--fix")  # nobody is there to say yes
+    (planned,) = [line for line in ended.lines if line["type"] == "mending_planned"]
+    assert [(mend["step"], mend["id"], bool(mend["asks"])) for mend in planned["mends"]] == [
+        ("comfyui", "git-lock", False), ("comfyui", "yaml-bad", True), ("models", "ckpt-truncated", False),
+    ]  # fmt: skip
+    assert planned["download_bytes"] == planned["mends"][2]["download_bytes"] == whole - 20_000_000
+    assert planned["then"] == ["requirements", "workflow", "server", "first_image"]
+    assert ended.lines.index(planned) < next(i for i, e in enumerate(ended.lines) if e["type"] == "apply_started")
+    assert (ended.code, ended.report["mended"]) == (1, ["git-lock", "ckpt-truncated"])
+    assert [(left["id"], left["verdict"]) for left in ended.report["left"]][:1] == [("yaml-bad", "blocked")]
+    assert settings.exists()
+    text = made.text("doctor", "--fix", "--yes")
+    assert text.returncode == 0
+    assert " 1. comfyui: extra_model_paths.yaml: it is empty" in text.stderr
+    assert "Mended: yaml-bad." in text.stdout
+    assert_healthy(made)
+
+
+def test_one_finding_is_mended_alone(made: Tool) -> None:
+    node = made.home / "ComfyUI" / "user" / "default" / "workflows" / "SDXL-Turbo 1.0.json"
+    node.unlink()
+    checkpoint = place_of_model(made)
+    os.truncate(checkpoint, 20_000_000)
+    ended = made.run("doctor", "--fix", "--only", "workflow-missing", "--only", "venv-moved")
+    assert (ended.code, ended.report["mended"]) == (0, ["workflow-missing"])
+    assert checkpoint.stat().st_size == 20_000_000
+    text = made.text("doctor", "--fix", "--only", "workflow-missing").stdout
+    assert text == "workflow-missing was not found: nothing to mend.\n"
+    (made.home / "first-image.png").unlink()
+    ended = made.run("doctor", "--fix", "--only", "first-image-missing")  # which needs the model
+    assert (ended.code, ended.report["mended"]) == (0, ["ckpt-truncated", "first-image-missing"])
+    assert_healthy(made)
+
+
+def test_the_world_of_a_rehearsal_comes_up_again_even_when_it_was_deleted(made: Tool) -> None:
+    shutil.rmtree(made.home / "state" / "rehearsal" / "root")
+    place_of_model(made).unlink()
+    assert made.run("doctor", "--fix").report["mended"] == ["ckpt-missing"]
     assert_healthy(made)
 
 

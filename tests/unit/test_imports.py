@@ -25,7 +25,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"options"}),
     frozenset(
-        {"checkup", "commands", "inspection", "serving", "session", "issue_report"} | {"target_plan", "target_wish"}
+        {"checkup", "commands", "mending", "slow", "inspection", "serving", "session", "issue_report"}
+        | {"target_plan", "target_wish"}
     ),
     frozenset({"console"}),
     frozenset({"views"}),

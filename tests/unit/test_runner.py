@@ -91,6 +91,20 @@ def test_independent_steps_apply_at_the_same_time(context: Contexts) -> None:
     assert run(steps, context(), apply=True).ok
 
 
+def test_what_a_person_must_do_keeps_nothing_from_being_mended_beside_it(context: Contexts) -> None:
+    mended: list[str] = []
+
+    def check(ctx: Context) -> list[Finding]:
+        more = [] if mended else [fixable("open", "here", "we can", fix=Fix("do"))]
+        return [blocked("closed", "here", "a person must act", fix=Fix("act")), *more]
+
+    step = Step("a", (), check, lambda ctx, finding: mended.append(finding.id))
+    report = run((step, Step("b", ("a",), lambda ctx: ())), context(), apply=True)
+    assert (mended, report.step("a").mended) == (["open"], ("open",))
+    assert [part.verdict for part in report.steps] == [Verdict.BLOCKED, Verdict.BLOCKED]
+    assert report.step("b").waits_for == "a"
+
+
 def test_a_blocked_step_leaves_its_dependents_waiting_and_the_others_running(context: Contexts) -> None:
     steps = [step("a", check=closed), step("b", "a"), step("c", "b"), step("d"), step("e", "d")]
     report = run(steps, context(), apply=True)
@@ -149,14 +163,6 @@ def test_a_fault_that_is_still_there_after_its_fix_is_our_bug_and_says_so(contex
     assert "something is missing" in str(error["message"])
     assert error["hint"]
     assert report.step("b").waits_for == "a"
-
-
-def test_nothing_is_applied_beside_what_a_person_must_do_first(context: Contexts) -> None:
-    applied: list[Finding] = []
-    both: Check = lambda ctx: [*faulty(ctx), *closed(ctx)]  # noqa: E731
-    report = run([step("a", check=both, apply=lambda ctx, finding: applied.append(finding))], context(), apply=True)
-    assert applied == []
-    assert report.step("a").verdict is Verdict.BLOCKED
 
 
 def test_a_step_without_apply_is_only_looked_at(context: Contexts) -> None:
