@@ -111,9 +111,7 @@ def climb(ctx: Context, why: str, says: str, seconds: float, error: ProvisionErr
     tried = (*_read_tried(ctx), attempt)
     rung = _next_flags(ctx, tried)
     if rung is None and not may_take_stable(ctx):
-        for name in (TRIED, KEPT, WISH):
-            ctx.receipts.drop(name)
-        return _gave_up(tried, error)
+        return _gave_up(tried, error, _restore(ctx, tried))
     ctx.receipts.write(TRIED, tried=[asdict(each) for each in tried], **_system_facts(ctx))
     if rung is not None:
         because = f"without, the picture {LOOKS.get(tried[0].why, 'fails')}"
@@ -149,11 +147,26 @@ def _again(attempt: Attempt, what: str, step: str) -> StartOver:
     )  # fmt: skip
 
 
-def _gave_up(tried: Sequence[Attempt], error: ProvisionError) -> ProvisionError:
-    if len(tried) == 1:
+def _restore(ctx: Context, tried: Sequence[Attempt]) -> str:
+    """Forget the rungs, so that the next run is as the person asked; says so where torch was changed for nothing."""
+    here, instead = _torch(ctx), bool(stable_instead(ctx))
+    for name in (TRIED, KEPT, WISH):
+        ctx.receipts.drop(name)
+    if not instead and tried[0].torch == here:
+        return ""
+    # Kept as what it is, a release that stands for itself, it no longer answers for the channel that is asked for.
+    ctx.receipts.write("torch", **{**ctx.receipts.read("torch"), "wanted": STABLE, "why": ""})
+    asked = ctx.manifest.torch.channel
+    return f"torch {here} did not help either: the next run brings {asked} torch back."
+
+
+def _gave_up(tried: Sequence[Attempt], error: ProvisionError, restored: str) -> ProvisionError:
+    lines = [error.message]
+    if len(tried) > 1:
+        lines += ["Nothing of what is known to help has helped:", *(f"- {attempt.line()}" for attempt in tried)]
+    if len(tried) == 1 and not restored:
         return error
-    lines = "\n".join(f"- {attempt.line()}" for attempt in tried)
-    return type(error)(f"{error.message}\nNothing of what is known to help has helped:\n{lines}", hint=HINT)
+    return type(error)("\n".join([*lines, *([restored] if restored else [])]), hint=HINT)
 
 
 def _next_flags(ctx: Context, tried: Sequence[Attempt]) -> tuple[str, ...] | None:

@@ -17,6 +17,7 @@ from provision.runner import run
 from provision.step import Context, Report, Step
 from provision.steps.first_image import FIRST_IMAGE
 from provision.steps.server import SERVER, check_server
+from provision.steps.torch import check_torch
 from tests.engine_home import TORCH, EngineHome, engine_home, install_torch, with_sets
 
 UPCAST, FP32_VAE = "--force-upcast-attention", "--fp32-vae"
@@ -27,6 +28,14 @@ def check_channel(ctx: Context) -> Iterable[Finding]:
     """The part of the torch step that heeds the wish for another channel, with a torch that is at hand."""
     if ladder.stable_instead(ctx) and ".dev" in ladder._torch(ctx):
         yield fixable("torch-channel", "torch", "", fix=Fix(""))
+
+
+def asked_of_torch(ctx: Context) -> list[tuple[str, str]]:
+    """What the torch step says, with a torchvision that fits."""
+    site = next(ctx.home.venv.glob("lib/python3*/site-packages"))
+    (site / "torchvision-0.30.0.dist-info").mkdir()
+    (site / "torchvision-0.30.0.dist-info" / "METADATA").write_text("Name: torchvision\n", encoding="utf-8")
+    return [(finding.id, finding.says) for finding in check_torch(ctx)]
 
 
 def take_stable(ctx: Context, finding: Finding) -> None:
@@ -107,13 +116,26 @@ def test_where_nothing_helps_everything_that_was_tried_is_listed(tmp_path: Path)
         error = report.step("first_image").error
         assert error is not None
         lines = str(error["message"]).splitlines()
-        assert len(lines) == 2 + 2 * (1 + len(FLAG_RUNGS))
+        assert len(lines) == 2 + 2 * (1 + len(FLAG_RUNGS)) + 1
         assert "It is one flat colour" in lines[0]
         assert lines[2].startswith(f"- torch {TORCH}, --force-fp16: It is one flat colour")
-        assert lines[-1].startswith(f"- torch {STABLE}, --force-fp16 {UPCAST} {FP32_VAE}: It is")
+        assert lines[-2].startswith(f"- torch {STABLE}, --force-fp16 {UPCAST} {FP32_VAE}: It is")
+        assert lines[-1] == f"torch {STABLE} did not help either: the next run brings nightly torch back."
         assert "provision doctor --deep" in str(error["hint"])
         assert [home.ctx.receipts.read(name) for name in (TRIED, KEPT, WISH)] == [{}, {}, {}]
         assert (home.ctx.home.root / "first-image.rejected.png").is_file()
+        assert asked_of_torch(home.ctx) == [("torch-channel", f"torch {STABLE} is here; nightly is asked for.")]
+
+
+def test_stable_torch_that_helped_once_is_given_up_when_it_helps_no_more(tmp_path: Path) -> None:
+    with home_of(tmp_path, "flat") as home:
+        ctx = home.ctx
+        install_torch(ctx.home, STABLE)
+        ctx.receipts.write("torch", device="cpu", os="macOS 15.1", wanted="nightly", got="stable", why="because")
+        ctx.receipts.write(WISH, wanted="nightly", os="macOS 15.1", why="because")
+        error = climb(home).step("first_image").error
+        assert "brings nightly torch back." in str((error or {})["message"])
+        assert asked_of_torch(ctx) == [("torch-channel", f"torch {STABLE} is here; nightly is asked for.")]
 
 
 def test_a_torch_that_a_person_asked_for_is_not_changed(tmp_path: Path) -> None:
