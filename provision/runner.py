@@ -86,6 +86,8 @@ def _run_when_ready(step: Step, needs: Sequence[Future[StepReport]], ctx: Contex
             if not need.result().satisfied:
                 return StepReport(step.name, (), changed=False, seconds=0, waits_for=need.result().name)
     ctx.machine.check_interrupted()
+    if any(ctx.proofs.is_touched(need.result().name) for need in needs if apply):
+        ctx.proofs.touch(step.name)
     report = run_step(step, ctx, apply=apply)
     if report.error is None or apply:
         return report
@@ -112,6 +114,7 @@ def run_step(step: Step, ctx: Context, *, apply: bool) -> StepReport:
             _refuse_twice(step, todo, applied)
             ctx.emit(ApplyStarted(finding_id=todo.id, says=todo.fix.says if todo.fix else todo.says))
             applied.append(todo)
+            ctx.proofs.touch(step.name)
             step.apply(ctx, todo)
             mended.append(todo.id)
     except Interrupted:

@@ -11,6 +11,7 @@ from provision.finding import JSON, Finding, Verdict, worst
 from provision.home import Home
 from provision.machine import Machine
 from provision.manifest import Manifest
+from provision.proofs import Proofs
 from provision.receipts import Receipts
 
 
@@ -63,6 +64,8 @@ class Context:
     options: Options = field(default_factory=Options)
     emit: Emit = silent
     consent: Callable[[str], bool] = never
+    proofs: Proofs = field(default_factory=Proofs)
+    """What `--deep` proved in this run."""
 
     @property
     def receipts(self) -> Receipts:

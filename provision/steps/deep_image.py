@@ -7,10 +7,18 @@ from collections.abc import Iterable
 from provision.brief_server import any_server
 from provision.engine import main_py
 from provision.errors import EngineError, PortTaken
-from provision.finding import Finding, Fix, blocked, fixable, ok
+from provision.finding import Finding, Fix, blocked, fixable
 from provision.image import Quality
 from provision.step import Context, Look
-from provision.steps.first_image import MEANINGS, Picture, apply_first_image, check_ready, make_image
+from provision.steps.first_image import (
+    MEANINGS,
+    Picture,
+    apply_first_image,
+    check_ready,
+    made_now,
+    make_image,
+    proof_facts,
+)
 from provision.wanted import wanted_files
 
 
@@ -18,6 +26,11 @@ def check_image(ctx: Context) -> Iterable[Finding]:
     """Can an image be made? Only where `--deep` asks for it, and all is there that it takes."""
     if not ctx.options.deep or not _can_try(ctx):
         return
+    facts = proof_facts(ctx)
+    yield from ctx.proofs.recall("first_image", facts) or ctx.proofs.keep("first_image", facts, _make(ctx))
+
+
+def _make(ctx: Context) -> Iterable[Finding]:
     ctx.note("An image is made ...")
     ctx.progress("ComfyUI is asked for an image", 0, None, "steps")
     started = ctx.machine.clock()
@@ -46,8 +59,7 @@ def _judged(picture: Picture, seconds: float, *, was_started: bool) -> Finding:
     if was_started:
         how += f"; the server was not up: one was started for it and ended again ({seconds:.1f} s in all)"
     if judgement.verdict is not Quality.BAD:
-        says = f"An image was made just now{how}. {judgement.says}"
-        return ok("image-proven", "an image", says, seconds=round(seconds, 1))
+        return made_now(picture, how, seconds)
     fix = Fix("It is tried again with other flags, then with stable torch; what helps is kept.")
     says = f"An image was made just now{how}. {judgement.says} {MEANINGS[judgement.why]}"
     return fixable("image-rejected", "an image", says, fix=fix, why=judgement.why)

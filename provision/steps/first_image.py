@@ -171,6 +171,13 @@ def apply_first_image(ctx: Context, finding: Finding) -> None:
     }
     ctx.receipts.write("first_image", **receipt)
     ladder.settle(ctx, first.seconds)
+    ctx.proofs.keep("first_image", proof_facts(ctx), [made_now(first, f" in {first.seconds:.1f} s", first.seconds)])
+
+
+def made_now(picture: Picture, how: str, seconds: float) -> Finding:
+    """That an image can be made, seen just now."""
+    says = f"An image was made just now{how}. {picture.judgement.says}"
+    return ok("image-proven", "an image", says, seconds=round(seconds, 1))
 
 
 def check_ready(ctx: Context) -> str:

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 
 from provision import packages
 from provision.engine import engine_version
-from provision.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.finding import Finding, Fix, blocked, fixable, warn
 from provision.home import unusable
 from provision.log_reading import Sign, import_signs, missing_module
 from provision.machine import Ran
 from provision.step import Context, Look
 from provision.steps.engine_log import disable_node, failed_node, imports_now
-from provision.steps.requirements import HELD, QUICK_TEST_TIMEOUT_S, run_quick_test
+from provision.steps.requirements import HELD, QUICK_TEST_TIMEOUT_S, imported, proof_facts, run_quick_test
 
 PACKAGES: Mapping[str, str] = {
     "PIL": "pillow", "yaml": "pyyaml", "pydantic_settings": "pydantic-settings", "comfy_kitchen": "comfy-kitchen",
@@ -34,6 +34,14 @@ def check_imports(ctx: Context) -> Iterable[Finding]:
     """Does all of ComfyUI import? Only where `--deep` asks for it, and its packages are on record."""
     if not imports_now(ctx):
         return
+    facts = proof_facts(ctx)
+    seen = ctx.proofs.recall("requirements", facts)
+    if seen is not None and any(finding.id == "node-failed" for finding in seen):
+        seen = None  # it may have been agreed to since
+    yield from ctx.proofs.keep("requirements", facts, _import(ctx)) if seen is None else seen
+
+
+def _import(ctx: Context) -> Iterable[Finding]:
     ctx.note("ComfyUI imports everything once ...")
     ctx.progress("ComfyUI imports everything", 0, None, "steps")
     started = ctx.machine.clock()
@@ -44,8 +52,7 @@ def check_imports(ctx: Context) -> Iterable[Finding]:
     if findings:
         yield from findings
     elif ran.ok:
-        says = f"ComfyUI {engine_version(ctx)} imported everything just now, in {seconds:.1f} s"
-        yield ok("imports-ready", "ComfyUI", says, seconds=round(seconds, 1))
+        yield imported(ctx, seconds)
 
 
 def _keep(ctx: Context, ran: Ran) -> None:

@@ -86,8 +86,7 @@ def _mend(ctx: Context, wanted: Wanted, finding: Finding | None) -> None:
     try:
         if finding is None:
             provide(ctx, wanted, go_on=False)
-            return
-        if finding.id == "ckpt-case":
+        elif finding.id == "ckpt-case":
             (wanted.place.parent / str(finding.facts["seen"])).rename(wanted.place)
         elif finding.id == "ckpt-unreadable":
             wanted.place.chmod(stat.S_IMODE(wanted.place.stat().st_mode) | stat.S_IRUSR)
@@ -95,6 +94,8 @@ def _mend(ctx: Context, wanted: Wanted, finding: Finding | None) -> None:
             prove(ctx, wanted)
         else:
             provide(ctx, wanted, go_on=finding.id == "ckpt-truncated")
+        if ctx.options.deep:
+            _remember(ctx, subject_of(ctx, wanted))
     except OSError as error:
         raise unusable(wanted.place, error) from error
 
@@ -212,7 +213,8 @@ def _look_inside(ctx: Context, wanted: Wanted) -> Finding:
     if wrong:
         return _to_fetch(ctx, wanted, "ckpt-other", f"{name} is another file: {wrong}.")
     if ctx.options.deep and wanted.sha256:
-        return _look_through(ctx, wanted)
+        seen = ctx.proofs.recall("models", _identity(ctx, wanted))
+        return seen[0] if seen else _look_through(ctx, wanted)
     return fixable(
         "ckpt-unproven", subject_of(ctx, wanted), f"{name} has the right size; its sha256 has not been verified here.",
         fix=Fix(f"Verify the sha256 of {name}; nothing is downloaded if it is right."),
@@ -230,13 +232,30 @@ def _stranger_id(start: bytes) -> str:
 
 def _look_through(ctx: Context, wanted: Wanted) -> Finding:
     ctx.doing(f"reading {wanted.place.name}, {bytes_here(wanted.place) / 10**9:.2f} GB")
-    found = sha256_of(ctx, wanted.place, wanted.place.name)
-    if found != wanted.sha256:
-        return _bitrot(ctx, wanted, found)
+    identity, found = _identity(ctx, wanted), sha256_of(ctx, wanted.place, wanted.place.name)
+    finding = _verified(ctx, wanted, found) if found == wanted.sha256 else _bitrot(ctx, wanted, found)
+    return ctx.proofs.keep("models", identity, [finding])[0]
+
+
+def _identity(ctx: Context, wanted: Wanted) -> dict[str, JSON]:
+    """What a hash that was seen in this run is believed for."""
+    return {"subject": subject_of(ctx, wanted), "sha256": wanted.sha256, **file_identity(wanted.place)}
+
+
+def _verified(ctx: Context, wanted: Wanted, found: str) -> Finding:
     return ok(
         "ckpt-ready", subject_of(ctx, wanted), f"{wanted.place.name}: sha256 verified just now ({found[:12]}).",
         sha256=found, size=wanted.size,
     )  # fmt: skip
+
+
+def _remember(ctx: Context, subject: str) -> None:
+    """A file that was brought or proven a moment ago is not read through once more."""
+    for wanted in wanted_files(ctx):
+        if subject_of(ctx, wanted) == subject and same_facts(wanted.receipt, file_identity(wanted.place)):
+            found = str(wanted.receipt["sha256"])
+            if found == wanted.sha256:
+                ctx.proofs.keep("models", _identity(ctx, wanted), [_verified(ctx, wanted, found)])
 
 
 def _to_fetch(ctx: Context, wanted: Wanted, id: str, says: str, *, here: int = 0) -> Finding:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from provision import packages
 from provision.apart import look_env
-from provision.engine import quick_test_argv
+from provision.engine import engine_version, quick_test_argv
 from provision.errors import EngineError
 from provision.finding import JSON, Finding, Fix, fixable, ok
-from provision.log_reading import missing_module
+from provision.log_reading import import_signs, missing_module
 from provision.machine import Ran
 from provision.receipts import same_facts
 from provision.step import Context, Step
@@ -147,6 +147,7 @@ def lacks_times(text: str) -> bool:
 def prove(ctx: Context) -> None:
     """Start ComfyUI with `--quick-test-for-ci`. Raises EngineError with what it said and what that means."""
     ctx.note("ComfyUI imports everything once (--quick-test-for-ci) ...")
+    started = ctx.machine.clock()
     ran = run_quick_test(ctx)
     if not ran.ok:
         how = "took too long" if ran.code is None else f"ended with {ran.code}"
@@ -155,10 +156,19 @@ def prove(ctx: Context) -> None:
             f"ComfyUI does not start: its own quick test {how}.\n{ran.tail()}",
             hint="provision doctor --deep --fix" if missing else "provision logs --tool",
         )
+    facts = proof_facts(ctx)
     versions: dict[str, JSON] = dict(packages.installed_versions(ctx.home.venv))
     ctx.receipts.write(
-        "requirements", when=ctx.machine.timestamp(), until=resolved_until(ctx), packages=versions, **proof_facts(ctx)
+        "requirements", when=ctx.machine.timestamp(), until=resolved_until(ctx), packages=versions, **facts
     )
+    if not import_signs(ran.out + ran.err, ended_well=True):
+        ctx.proofs.keep("requirements", facts, [imported(ctx, ctx.machine.clock() - started)])
+
+
+def imported(ctx: Context, seconds: float) -> Finding:
+    """That all of ComfyUI imports, seen just now."""
+    says = f"ComfyUI {engine_version(ctx)} imported everything just now, in {seconds:.1f} s"
+    return ok("imports-ready", "ComfyUI", says, seconds=round(seconds, 1))
 
 
 def run_quick_test(ctx: Context) -> Ran:

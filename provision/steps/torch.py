@@ -100,15 +100,23 @@ def _unproven(ctx: Context, torch: str) -> Iterable[Finding]:
             fix=Fix("A small probe compares its device with the CPU."),
         )  # fmt: skip
         return
+    facts = proof_facts(ctx)
+    yield from ctx.proofs.recall("torch", facts) or ctx.proofs.keep("torch", facts, [_probed(ctx, torch)])
+
+
+def _probed(ctx: Context, torch: str) -> Finding:
     ctx.note("Comparing torch's device with the CPU ...")
     ctx.progress("torch computes", 0, None, "steps")
     ran, probe = run_probe(ctx)
-    if probe is None or probe.failed:
-        says = describe_failure(probe) if probe else broke_off(ran.code, ran.tail(3))
-        yield _to_install(ctx, "mps-numerics" if probe else "torch-broken", f"torch {torch} does not work: {says}.")
-    else:
-        says = f"torch {torch} on {probe.device}: computed right just now ({probe.seconds:.1f} s)"
-        yield ok("torch-ready", "torch", says)
+    if probe is not None and not probe.failed:
+        return _computed(torch, probe)
+    says = describe_failure(probe) if probe else broke_off(ran.code, ran.tail(3))
+    return _to_install(ctx, "mps-numerics" if probe else "torch-broken", f"torch {torch} does not work: {says}.")
+
+
+def _computed(torch: str, probe: TorchProbe) -> Finding:
+    says = f"torch {torch} on {probe.device}: computed right just now ({probe.seconds:.1f} s)"
+    return ok("torch-ready", "torch", says)
 
 
 def _proven(receipt: dict[str, JSON]) -> Iterable[Finding]:
@@ -395,6 +403,7 @@ def prove(ctx: Context, choice: Choice, wanted: str) -> None:
         worst_error=probe.worst, probe_s=probe.seconds, gflop_s=probe.block_gflop_s, skipped=list(probe.skipped),
         doubtful=[check.says for check in probe.doubtful], when=ctx.machine.timestamp(),
     )  # fmt: skip
+    ctx.proofs.keep("torch", proof_facts(ctx), [_computed(probe.torch, probe)])
 
 
 TORCH = Step(

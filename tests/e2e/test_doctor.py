@@ -161,6 +161,38 @@ def test_the_world_of_a_rehearsal_comes_up_again_even_when_it_was_deleted(made: 
     assert_healthy(made)
 
 
+DEEP_NOTES = ("Comparing torch's device", "ComfyUI imports everything", "An image is made")
+
+
+def test_what_was_proven_in_this_run_is_not_proven_again(made: Tool) -> None:
+    (made.home / "ComfyUI" / "user" / "default" / "workflows" / "SDXL-Turbo 1.0.json").unlink()
+    ended = made.run("doctor", "--deep", "--fix", "--only", "workflow-missing")
+    assert (ended.code, ended.report["mended"]) == (0, ["workflow-missing"])
+    ended = made.run("doctor", "--deep", "--fix")
+    assert ended.code == 0
+    said = [line["says"] for line in ended.lines if line["type"] == "note"]
+    assert [sum(note.startswith(one) for note in said) for one in DEEP_NOTES] == [1, 1, 1]
+    read = [line for line in ended.lines if line["type"] == "progress" and line["step"] == "models"]
+    assert sum(line["done"] == line["total"] for line in read) == 1
+    assert "verified just now" in ended.step("models")["findings"][0]["says"]
+
+
+def test_what_was_touched_is_proven_again(made: Tool) -> None:
+    checkpoint = place_of_model(made)
+    with checkpoint.open("r+b") as stream:  # damage that only the hash shows
+        stream.seek(-9, os.SEEK_END)
+        stream.write(b"rot")
+    ended = made.run("doctor", "--deep", "--fix")
+    assert (ended.code, ended.report["mended"]) == (0, ["ckpt-bitrot"]), ended.report
+    assert "image-proven" in [finding["id"] for finding in ended.step("first_image")["findings"]]
+    said = [line["says"] for line in ended.lines if line["type"] == "note"]
+    assert [sum(note.startswith(one) for note in said) for one in DEEP_NOTES] == [1, 1, 2]
+    read = [line for line in ended.lines if line["type"] == "progress" and line["step"] == "models"]
+    through = [line for line in read if line["done"] == line["total"] and line["subject"].startswith("verifying")]
+    assert len(through) == 1, "the look read it through, and the download was hashed as it came"
+    assert_healthy(made)
+
+
 def test_a_check_that_crashes_hides_nothing(made: Tool) -> None:
     asked = made.home / "ComfyUI" / "requirements.txt"
     right = asked.read_bytes()
