@@ -15,27 +15,10 @@ MENDING = {"auto": "mended at once", "consent": "mended after a yes", "hint": "f
 # Faults that people report with ComfyUI on a Mac and that no check here looks for.
 LEFT_OUT: tuple[tuple[str, str], ...] = (
     ("os27-mps-corrupt", "It is a row of the table of bad pairs of torch, macOS and chip: `torch-known-bad`."),
-    ("macver-compat", "Only an old Python reports macOS as 10.16; those that are accepted here report it right."),
-    ("icloud-dataless",
-     "The flag of an evicted file cannot be proven without a Mac. Such files are passed over when a copy is looked"
-     " for, and the home is not in iCloud Drive unless somebody puts it there."),
-    ("brew-prefix", "Two Homebrews may both be wanted. Python comes from uv, for Apple silicon whatever Homebrew is."),
-    ("lfs-uninit",
-     "The backend fetches one object by itself and needs no `git lfs install`; a pointer that stands in the model's"
-     " place is `lfs-pointer`."),
-    ("dtype-flags", "The flags are the manifest's; a ComfyUI that refuses them is `flag-unknown`."),
     ("git-detached", "A checkout of a tag is always detached: it is how this tool works."),
-    ("listen-wrong", "The server is only ever started on 127.0.0.1."),
-    ("two-installs",
-     "Another ComfyUI does no harm but for the port, which is `port-comfyui`; `--comfyui` names two of a folder."),
     ("ui-stale", "Only the browser is behind; reloading the page helps, and nothing outside of it can see that."),
     ("ckpt-fp32", "A file of another precision than was asked for is `ckpt-other`; asked for, it is right."),
-    ("hf-dupes", "A cache is not a fault. A copy in it is used, not downloaded again; `hf cache` shows it."),
-    ("captive", "What a login page of a network answers is refused before any byte is taken for a model's."),
-    ("tls-intercept", "A host whose certificate is not trusted is `net-down`, with that reason."),
-    ("proxy", "HTTPS_PROXY and NO_PROXY are honoured, and ComfyUI on this machine is never asked through a proxy."),
     ("xet-stall", "A backend that stands still is given up, and the next one goes on with its bytes."),
-    ("ipv6-dead", "Connections have deadlines; which of two address families is dead is not told apart."),
     ("hf-cli-name", "The library is called, not its command, whose name has changed."),
 )  # fmt: skip
 

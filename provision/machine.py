@@ -361,6 +361,20 @@ class Machine:
         except OSError:
             return None
 
+    def refusal(self, path: Path) -> int:
+        """The errno with which the system refuses to open a file or a folder; 0 when it does not, or none is there."""
+        try:
+            os.close(os.open(path, os.O_RDONLY))
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            return error.errno or 0
+        return 0
+
+    def file_flags(self, path: Path) -> int:
+        """macOS's flags of a file (`st_flags` of stat(2)), 0 where there are none. Raises OSError."""
+        return int(getattr(path.stat(), "st_flags", 0))
+
     def now(self) -> float:
         """Seconds since the epoch."""
         return time.time()

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 LENGTH_BYTES = 8
+POINTER = b"version https://git-lfs"
+"""How the note begins that git leaves in a large file's place (git-lfs' spec.md)."""
 HEADER_LIMIT_BYTES = 100_000_000
 """The format's own limit; what lies above is no header."""
 

@@ -32,6 +32,10 @@ class FakeMachine(Machine):
         self.scripted_memory = memory
         self.files = dict(files or {})
         self.ran: list[str] = []
+        self.refused: dict[str, int] = {}
+        """Paths that the system refuses to open, with its errno."""
+        self.flags: dict[str, int] = {}
+        """macOS's flags of files, by their names."""
 
     def which(self, name: str) -> Path | None:
         return Path(self.programs[name]) if name in self.programs else None
@@ -62,6 +66,12 @@ class FakeMachine(Machine):
 
     def read_text(self, path: str | Path) -> str | None:
         return self.files.get(str(path))
+
+    def refusal(self, path: Path) -> int:
+        return self.refused.get(str(path), 0)
+
+    def file_flags(self, path: Path) -> int:
+        return self.flags.get(path.name, 0)
 
     def process(self, pid: int) -> Process | None:
         return None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
-from provision.finding import Finding, ok
+from provision.finding import Finding, Fix, ok, warn
 from provision.machine import clean_env
 from provision.step import Context, Look
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+LOW_WATERMARK = 1.4
+"""PYTORCH_MPS_LOW_WATERMARK_RATIO's default; the other must not be lower, but for 0 (PyTorch's MPS variables)."""
 ON = frozenset({"1", "true", "yes", "on"})
 HONOURED = frozenset({
     "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE",
@@ -24,10 +27,29 @@ def check_environment(ctx: Context) -> Iterable[Finding]:
     if offline:
         says = f"{' and '.join(offline)} {_are(offline)} set; this tool and what it starts do not go by that."
         yield ok("hf-offline", offline[0], says)
+    yield from _watermark(given.get("PYTORCH_MPS_HIGH_WATERMARK_RATIO", ""))
+    bundle = given.get("SSL_CERT_FILE", "")
+    if bundle and not Path(bundle).is_file():
+        says = f"SSL_CERT_FILE names {bundle}, which is not there: other programs trust no certificate with it."
+        yield warn("tls-store", "SSL_CERT_FILE", says, fix=Fix("Take it away.", ("unset", "SSL_CERT_FILE")))
     leaks = sorted(given.keys() - clean_env(given).keys() - HONOURED - set(OFFLINE))
     if leaks:
         says = f"{', '.join(leaks)} {_are(leaks)} set, and not passed on to the programs that are started."
         yield ok("env-leak", "environment", says, detail=True)
+
+
+def _watermark(ratio: str) -> Iterable[Finding]:
+    """A share of the memory below torch's own low mark (1.4), which it then refuses."""
+    try:
+        refused = bool(ratio) and 0 < float(ratio) < LOW_WATERMARK
+    except ValueError:
+        refused = True
+    if refused:
+        says = (
+            f"PYTORCH_MPS_HIGH_WATERMARK_RATIO is {ratio}: torch refuses it (`invalid low watermark ratio`) where"
+            " ComfyUI is started by hand; what this tool starts does not get it."
+        )
+        yield ok("watermark-env", "environment", says)
 
 
 def _are(names: list[str]) -> str:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from provision.aside import move_aside
-from provision.finding import Finding, Fix, fixable, warn
+from provision.finding import Finding, Fix, fixable, ok, warn
 from provision.home import unusable
 from provision.misplaced import misplaced
+from provision.places import hub_cache
 from provision.step import Context, Look
 from provision.wanted import Wanted, subject_of, wanted_files
 
@@ -50,11 +51,13 @@ def check_litter(ctx: Context) -> Iterable[Finding]:
         yield from _misplaced(ctx, wanted)
     folders = {wanted.place.parent for wanted in files}
     yield from _clones(ctx, [clone for clone in seen.clones if folders & set(clone.parents)])
+    seen.doubles += _doubles_of_nodes(ctx.home.comfyui / "custom_nodes")
+    yield from _cached_too(ctx, files)
     if seen.doubles:
         yield _to_move(
             ctx, "fs-appledouble", seen.doubles,
             f"{_first(ctx, seen.doubles)}: left by macOS on a disk that is not a Mac's own; ComfyUI takes such files"
-            " for models.",
+            " for models and nodes.",
         )  # fmt: skip
     if seen.partials:
         size = sum(path.lstat().st_size for path in seen.partials)
@@ -75,6 +78,24 @@ def _walk(models: Path, now: float) -> _Seen:
             elif suffix in MODEL_SUFFIXES and name.startswith("._") and _is_double(path):
                 seen.doubles.append(path)
     return seen
+
+
+def _doubles_of_nodes(folder: Path) -> list[Path]:
+    """Of `._x.py` files ComfyUI tries to run those that lie there themselves (nodes.py, init_external_custom_nodes)."""
+    return [path for path in sorted(folder.glob("._*.py")) if _is_double(path)]
+
+
+def _cached_too(ctx: Context, files: Sequence[Wanted]) -> Iterable[Finding]:
+    """A second copy in the Hugging Face cache, which other programs may want: worth knowing, no fault."""
+    for wanted in files:
+        folder = f"models--{wanted.model.repo.replace('/', '--')}"
+        copy = hub_cache(ctx.machine.environ) / folder / "blobs" / (wanted.sha256 or "none")
+        if copy.is_file() and wanted.place.is_file() and not copy.samefile(wanted.place):
+            size = copy.stat().st_size
+            says = (
+                f"The Hugging Face cache has {wanted.place.name} too, {size:,} bytes: `hf cache` shows and deletes it."
+            )
+            yield ok("hf-dupes", subject_of(ctx, wanted), says, copy=str(copy), size=size)
 
 
 def _is_double(path: Path) -> bool:

@@ -19,13 +19,12 @@ from provision.backends.patience import POLL_S
 from provision.finding import JSON, Finding, Fix, Verdict, blocked, fixable, ok
 from provision.home import unusable
 from provision.receipts import file_identity, same_facts
-from provision.reuse import find_copies, takes_bytes
-from provision.safetensors import LENGTH_BYTES, HeaderTruncated, NotSafetensors, describe_bytes, header_length
+from provision.reuse import SF_DATALESS, find_copies, takes_bytes
+from provision.safetensors import LENGTH_BYTES, POINTER, HeaderTruncated, NotSafetensors, describe_bytes, header_length
 from provision.step import Context, Step
 from provision.steps.provide import prove, provide
 from provision.wanted import Wanted, subject_of, wanted_files
 
-POINTER = b"version https://git-lfs"
 AT_ONCE = 2
 """Files that are brought at the same time: one alone already fills most lines."""
 READS_ONLY = frozenset({"ckpt-unproven"})
@@ -122,6 +121,8 @@ def _look(ctx: Context, wanted: Wanted) -> Finding:
     if not place.is_file():
         return _to_fetch(ctx, wanted, "ckpt-other", f"{place.name} is a folder, not a file.")
     trusted = same_facts(wanted.receipt, file_identity(place)) and "sha256" in wanted.receipt
+    if ctx.machine.file_flags(place) & SF_DATALESS:
+        return _in_the_cloud(ctx, wanted)
     if not os.access(place, os.R_OK):
         return _unreadable(ctx, wanted)
     if trusted and not ctx.options.deep:
@@ -167,6 +168,17 @@ def _unreadable(ctx: Context, wanted: Wanted) -> Finding:
     return blocked(
         "ckpt-unreadable", subject, says + " It belongs to another user.",
         fix=Fix("Make it yours.", ("sudo", "chown", str(os.geteuid()), str(place))),
+    )  # fmt: skip
+
+
+def _in_the_cloud(ctx: Context, wanted: Wanted) -> Finding:
+    """Its bytes are not on this disk, and reading it would fetch them: nothing of it is read here."""
+    place = wanted.place
+    return blocked(
+        "icloud-dataless", subject_of(ctx, wanted),
+        f"{place.name} was moved to iCloud to save space: ComfyUI hangs for as long as its bytes come back.",
+        fix=Fix("Fetch it back (Finder: Download Now), and keep the home out of iCloud Drive.",
+                ("brctl", "download", str(place))),
     )  # fmt: skip
 
 

@@ -13,18 +13,23 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from provision.errors import CommandMissing, PackageError
-from provision.facts import parse_sysctl
-from provision.finding import Finding, Fix, fixable, ok
+from provision.facts import parse_sw_vers, parse_sysctl
+from provision.finding import Finding, Fix, fixable, ok, warn
 from provision.home import unusable
 from provision.machine import Ran
 from provision.packages import env_kind, package_error, run_uv
 from provision.step import Context, Step
 
-ASK = "import json,sys,platform as p;print(json.dumps([p.python_version(), p.machine(), sys.base_prefix, sys.prefix]))"
+ASK = (
+    "import json,sys,platform as p;"
+    "print(json.dumps([p.python_version(), p.machine(), sys.base_prefix, sys.prefix, p.mac_ver()[0]]))"
+)
 BAD_PATCHES = {
     "3.13.8": "cannot import torch (pytorch issue 179066)",
     "3.14.1": "breaks torchvision (vision issue 9307)",
 }
+TRUSTED_MACOS = (11,)
+"""A lower version is told by a Python that knows no better; ComfyUI's model_management.py asks for 14 and 14.5."""
 DISK_BYTES, DOWNLOAD_BYTES = 90 * 10**6, 25 * 10**6
 """A Python that uv brings: an archive of 15 to 25 MB, unpacked."""
 
@@ -47,12 +52,32 @@ def check_python_env(ctx: Context) -> Iterable[Finding]:
     if not ran.ok:
         yield to_make(ctx, "venv-dangling", f"The environment's Python does not run: {ran.tail(1) or ran.code}.")
         return
-    version, arch, base, prefix = json.loads(ran.out)
+    version, arch, base, prefix, *told = json.loads(ran.out)
     managed = home.venv_of_another is not None and env_kind(home.venv) != "venv" and Path(prefix).samefile(home.venv)
     if prefix == base and not managed:
         yield to_make(ctx, "venv-dangling", "The environment is none any more: its pyvenv.cfg is gone.")
         return
     yield _judge(ctx, version, arch, base)
+    yield from _wrong_macos(ctx, version, "".join(told))
+
+
+def _wrong_macos(ctx: Context, version: str, told: str) -> Iterable[Finding]:
+    """A Python that was built for an old macOS tells 10.16 for every newer one, and ComfyUI goes by that."""
+    if ctx.machine.system != "Darwin" or not told or number(told) >= TRUSTED_MACOS:
+        return
+    real = parse_sw_vers(ctx.machine.run(["/usr/bin/sw_vers"], timeout_s=10).out).version
+    if real < TRUSTED_MACOS:
+        return
+    shown = ".".join(map(str, real))
+    says = (
+        f"Python {version} takes macOS {shown} for {told}: ComfyUI then leaves out what keeps pictures from being black"
+        " on this system."
+    )
+    if "macver-compat" in ctx.options.agreed:
+        yield to_make(ctx, "macver-compat", says)
+        return
+    fix = Fix("Have the environment made anew.", ("provision", "doctor", "--fix", "--only", "macver-compat"))
+    yield warn("macver-compat", str(ctx.home.venv), says, fix=fix, asks="Make it anew (torch is downloaded again)?")
 
 
 def _judge(ctx: Context, version: str, arch: str, base: str) -> Finding:

@@ -10,12 +10,15 @@ from provision.steps.engine_files import ENGINE_FILES
 from provision.steps.engine_log import PROMPT_LOG, START_LOG
 from provision.steps.environment import ENVIRONMENT
 from provision.steps.first_image import FIRST_IMAGE
+from provision.steps.flags import FLAGS
 from provision.steps.hardware import hardware_step
 from provision.steps.imports import IMPORTS
 from provision.steps.known_bad import KNOWN_BAD_TORCH
+from provision.steps.known_pairs import KNOWN_PAIRS
 from provision.steps.litter import LITTER
 from provision.steps.memory import MEMORY_FIT
 from provision.steps.models import MODELS
+from provision.steps.native_libs import NATIVE_LIBS
 from provision.steps.python_env import PYTHON_ENV
 from provision.steps.requirements import REQUIREMENTS
 from provision.steps.server import SERVER
@@ -23,12 +26,13 @@ from provision.steps.tools import TOOLS
 from provision.steps.torch import TORCH
 from provision.steps.torch_reservations import RESERVATIONS
 from provision.steps.venv_scripts import SCRIPTS
+from provision.steps.whereabouts import GUARDED_HOME, OTHER_INSTALLS
 from provision.steps.workflow import WORKFLOW
 
 WRITERS: tuple[Step, ...] = (
     with_looks(PYTHON_ENV, SCRIPTS),
-    with_looks(TORCH, KNOWN_BAD_TORCH, RESERVATIONS),
-    with_looks(COMFYUI, ENGINE_FILES),
+    with_looks(TORCH, KNOWN_BAD_TORCH, RESERVATIONS, NATIVE_LIBS, KNOWN_PAIRS),
+    with_looks(COMFYUI, ENGINE_FILES, OTHER_INSTALLS),
     with_looks(MODELS, LITTER),
     with_looks(REQUIREMENTS, IMPORTS),
 )
@@ -36,11 +40,11 @@ WRITERS: tuple[Step, ...] = (
 STEPS: tuple[Step, ...] = tuple(
     with_care(step)
     for step in (
-        with_looks(hardware_step(WRITERS), MEMORY_FIT),
+        with_looks(hardware_step(WRITERS), MEMORY_FIT, GUARDED_HOME),
         with_looks(TOOLS, ENVIRONMENT),
         *WRITERS,
         WORKFLOW,
-        with_looks(SERVER, START_LOG),
+        with_looks(SERVER, FLAGS, START_LOG),
         with_looks(FIRST_IMAGE, DEEP_IMAGE, PROMPT_LOG),
     )
 )

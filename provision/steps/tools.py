@@ -8,14 +8,17 @@ from pathlib import Path
 from provision import facts
 from provision.errors import CommandMissing, ConsentNeeded
 from provision.facts import GitTrouble, Version
-from provision.finding import Finding, Fix, blocked, fixable, ok
+from provision.finding import Finding, Fix, blocked, fixable, ok, warn
 from provision.machine import Ran
 from provision.network import check_network, model_hosts, needed_hosts
+from provision.safetensors import POINTER
 from provision.step import Context, Step
+from provision.wanted import wanted_files
 
 GIT_MIN: Version = (2, 17)
 """One commit is fetched without history, and changes are set aside by `git stash push`."""
 INSTALL_TIMEOUT_S = 1800
+INTEL_BREW = Path("/usr/local/bin")
 STUB_FOLDER = Path("/usr/bin")
 XCODE_SELECT = ("/usr/bin/xcode-select", "-p")
 CLT = "/Library/Developer/CommandLineTools"
@@ -46,8 +49,14 @@ def check_tools(ctx: Context) -> Iterable[Finding]:
         yield _check_lfs(ctx)
     if ctx.options.backend == "wget":
         yield _check_wget(ctx)
-    if ctx.machine.system == "Darwin" and ctx.machine.which("brew") is None:
+    brew = ctx.machine.which("brew")
+    if ctx.machine.system == "Darwin" and brew is None:
         yield ok("brew-missing", "Homebrew", "Homebrew is not here, and is not needed.")
+    if _is_of_intel(ctx, brew):
+        says = f"Homebrew at {brew} is Intel's, on Apple silicon: it installs only with `arch -x86_64` before it."
+        yield ok("brew-prefix", "Homebrew", says, detail=works)
+    if works:
+        yield from _check_lfs_hooks(ctx)
 
 
 def apply_tools(ctx: Context, finding: Finding) -> None:
@@ -148,6 +157,27 @@ def _check_lfs(ctx: Context) -> Finding:
     return ok("lfs-ready", "git-lfs", f"git-lfs {seen}.", version=seen)
 
 
+def _check_lfs_hooks(ctx: Context) -> Iterable[Finding]:
+    """Why git left its note in a model's place: git-lfs was never set up for this person, or is told to do so."""
+    if not any(_is_pointer(wanted.place) for wanted in wanted_files(ctx)):
+        return
+    git = str(ctx.machine.which("git") or "git")
+    skips = "GIT_LFS_SKIP_SMUDGE" in ctx.machine.environ
+    if skips or not _run(ctx, (git, "config", "--get", "filter.lfs.smudge")).out.strip():
+        why = "GIT_LFS_SKIP_SMUDGE is set" if skips else "git-lfs was never set up here"
+        says = f"{why}: a clone by hand brings notes of 135 bytes in place of the models. This tool does without."
+        fix = Fix("For clones by hand.", ("unset", "GIT_LFS_SKIP_SMUDGE") if skips else ("git", "lfs", "install"))
+        yield warn("lfs-uninit", "git-lfs", says, fix=fix)
+
+
+def _is_pointer(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(POINTER)) == POINTER
+    except OSError:
+        return False
+
+
 def _check_wget(ctx: Context) -> Finding:
     wget = ctx.machine.which("wget")
     said = None if wget is None else _run(ctx, (str(wget), "--version"))
@@ -164,7 +194,12 @@ def _missing(ctx: Context, id: str, says: str) -> Finding:
     formula = FORMULAE[id]
     other = " Or take another way to download: --backend auto." if id in OPTIONAL else ""
     if ctx.machine.system == "Darwin":
-        if ctx.machine.which("brew") is not None:
+        brew = ctx.machine.which("brew")
+        if _is_of_intel(ctx, brew):
+            fix = Fix(f"Install {formula} with this Homebrew, which is Intel's.{other}",
+                      ("arch", "-x86_64", str(brew), "install", formula))  # fmt: skip
+            return blocked(id, formula, says, fix=fix)
+        if brew is not None:
             fix = Fix(f"Install {formula} with Homebrew.{other}", ("brew", "install", formula))
             return fixable(id, formula, says, fix=fix, asks=_question(formula))
         if formula == "git":
@@ -176,6 +211,16 @@ def _missing(ctx: Context, id: str, says: str) -> Finding:
             )
             return blocked(id, formula, says, fix=fix)
     return blocked(id, formula, says, fix=Fix(f"Install {formula}.{other}", _install_argv(ctx, formula)))
+
+
+def _is_of_intel(ctx: Context, brew: Path | None) -> bool:
+    """Whether a Homebrew is Intel's on Apple silicon, as one that was moved over from an older Mac."""
+    return (
+        brew is not None
+        and ctx.machine.system == "Darwin"
+        and brew.parent == INTEL_BREW
+        and (ctx.machine.arch == "arm64")
+    )
 
 
 def _install_argv(ctx: Context, package: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from provision import known_bad, ladder, packages, wheels
 from provision.errors import PackageError, ProbeFailed
 from provision.facts import parse_sw_vers
 from provision.finding import JSON, Finding, Fix, fixable, ok, warn
+from provision.hosts import bundle_of
 from provision.machine import Ran
 from provision.network import unreachable_because
 from provision.probe import TorchProbe, broke_off, describe_failure, parse_torch_probe
@@ -285,7 +286,7 @@ def _choose(ctx: Context, *, audio: bool) -> Choice:
         return _stable(ctx, audio=audio, why="the nightly index that is named has no builds for NVIDIA GPUs")
     names = ("torch", "torchvision", *(("torchaudio",) if audio else ()))
     index = ctx.manifest.torch.nightly_index.rstrip("/")
-    pages, trouble = read_pages(index, names)
+    pages, trouble = read_pages(ctx, index, names)
     tags = target_tags(ctx)
     if day:
         return _one_day(
@@ -312,16 +313,16 @@ def _one_day(ctx: Context, channel: str, index: str, pages: wheels.Pages) -> Cho
     return Choice(channel, tuple(f"{name}=={version}" for name, version in versions.items()), index)
 
 
-def read_pages(index: str, names: Iterable[str]) -> tuple[dict[str, list[wheels.Wheel]], str]:
+def read_pages(ctx: Context, index: str, names: Iterable[str]) -> tuple[dict[str, list[wheels.Wheel]], str]:
     """The index's pages of some packages; the second is why they could not be had, empty when they could."""
     import requests
 
     pages: dict[str, list[wheels.Wheel]] = {}
     for name in names:
         try:
-            answer = requests.get(f"{index}/{name}/", timeout=PAGE_TIMEOUT_S)
-        except requests.RequestException:
-            reason = unreachable_because(index) or "the connection broke"
+            answer = requests.get(f"{index}/{name}/", timeout=PAGE_TIMEOUT_S, verify=bundle_of(ctx.machine.environ))
+        except OSError:  # requests' own errors are, and a bundle of certificates that is not there
+            reason = unreachable_because(ctx, index) or "the connection broke"
             return {}, f"cannot be reached ({reason})"
         if answer.status_code == requests.codes.not_found:
             return {}, f"has no {name}"
@@ -348,7 +349,7 @@ def _stable(ctx: Context, *, audio: bool, why: str, exact: str = "") -> Choice:
     """Stable torch: from the manifest's index, but for an NVIDIA GPU; from the configured one where it has none."""
     index, channel = ctx.manifest.torch.stable_index.rstrip("/"), exact or "stable"
     if index and not _has_cuda(ctx):
-        pages, trouble = read_pages(index, ("torch", "torchvision", *(("torchaudio",) if audio else ())))
+        pages, trouble = read_pages(ctx, index, ("torch", "torchvision", *(("torchaudio",) if audio else ())))
         pins = None if trouble else wheels.stable_pins(pages, target_tags(ctx), exact)
         if pins:
             return Choice(channel, pins, index, why)

@@ -21,9 +21,9 @@ CHECKOUT = Path(__file__).parents[2]
 PACKAGE = CHECKOUT / "provision"
 PAGE = CHECKOUT / "docs" / "doctor.md"
 SOURCES = (*sorted((PACKAGE / "steps").glob("*.py")), *sorted((PACKAGE / "backends").glob("*.py")),
-           PACKAGE / "network.py", PACKAGE / "runner.py")  # fmt: skip
-ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+|partials|quarantine")
-MAKERS = {"ok", "warn", "fixable", "blocked"}
+           PACKAGE / "network.py", PACKAGE / "hosts.py", PACKAGE / "runner.py")  # fmt: skip
+ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+|partials|quarantine|captive|proxy")
+MAKERS = {"ok", "warn", "fixable", "blocked", "Trouble"}
 NOT_IDS = {"git-lfs", "utf-8", "nvidia-smi", "apt-get", "wrong-copies", "cat-file"}
 """Names of programs and the like, where an id could stand."""
 

@@ -32,6 +32,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"views"}),
     frozenset({"runner", "steps/", "rehearsal/"}),
     frozenset({"network", "wanted", "share", "misplaced"}),
+    frozenset({"hosts"}),
     frozenset({"reuse"}),
     frozenset({"backends/"}),
     frozenset(),

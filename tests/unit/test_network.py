@@ -14,8 +14,9 @@ import pytest
 
 from provision import network
 from provision.finding import Finding, Verdict
+from provision.hosts import Host, trouble_of
 from provision.machine import LOOPBACK, Machine
-from provision.network import check_network, needed_hosts, unreachable_because
+from provision.network import check_network, needed_hosts
 from provision.step import Context, Options
 
 Contexts = Callable[..., Context]
@@ -95,6 +96,11 @@ def speaks_no_http(connection: socket.socket, over: threading.Event) -> None:
         connection.sendall(b"220 mail.example ESMTP\r\n")
 
 
+def unreachable_because(url: str, environ: dict[str, str] | None = None) -> str | None:
+    trouble = trouble_of(Host(url, "", vital=True), environ or {}, network.DEADLINE_S)
+    return trouble.says if trouble is not None else None
+
+
 # -- one host -------------------------------------------------------------------------------------------
 
 
@@ -109,7 +115,7 @@ def test_a_port_where_nobody_listens(refusing: str) -> None:
 def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "DEADLINE_S", 0.2)
     with accepting(says_nothing) as url:
-        assert (unreachable_because(url) or "").startswith("no answer within")
+        assert "cannot be reached: no answer within" in (unreachable_because(url) or "")
 
 
 def test_a_server_that_speaks_no_http() -> None:
@@ -120,11 +126,12 @@ def test_a_server_that_speaks_no_http() -> None:
 def test_a_server_without_tls(answering: str) -> None:
     reason = unreachable_because(answering.replace("http://", "https://"))
     assert reason is not None
-    assert "certificate" in reason or "no connection" in reason
+    assert "TLS fails" in reason
 
 
 def test_a_name_that_nobody_knows() -> None:
-    assert unreachable_because("http://no-such-host.invalid") == "its name cannot be resolved"
+    reason = unreachable_because("http://no-such-host.invalid")
+    assert reason == "no-such-host.invalid cannot be reached: its name cannot be resolved."
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[", f"http://{'a' * 70}.invalid", "http://a..b/"])
@@ -137,7 +144,10 @@ def test_a_proxy_that_does_not_answer_is_the_proxys_fault(refusing: str, monkeyp
         monkeypatch.setenv(name, refusing)
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    assert "the proxy does not answer" in (unreachable_because("http://hub.invalid") or "")
+    trouble = trouble_of(Host("http://hub.invalid", "", vital=True), {"HTTP_PROXY": refusing}, 2)
+    assert trouble is not None
+    assert trouble.id == "proxy"
+    assert f"the proxy {refusing.removeprefix('http://')} does not answer" in trouble.says
 
 
 def test_this_machine_is_never_asked_through_a_proxy(
