@@ -23,6 +23,7 @@ from provision.step import Context, Report
 
 TITLE = "# Report of `provision doctor`"
 LOG_LINES = 80
+FIRST_NAME_LEAST = 3
 LINE_MAX = 400
 TAIL_BYTES = 256 << 10
 SECRET_NAMES = re.compile(r"(?i)token|secret|passw|api_?key|credential")
@@ -176,7 +177,8 @@ def person_of(ctx: Context) -> Person:
         pass
     else:
         folders.append(entry.pw_dir)
-        names += [entry.pw_name, entry.pw_gecos.split(",")[0]]
+        person = entry.pw_gecos.split(",")[0]
+        names += [entry.pw_name, person, *(word for word in person.split() if len(word) >= FIRST_NAME_LEAST)]
     hosts = {socket.gethostname(), platform.node(), given.get("HOSTNAME", "")}
     secrets = [value for name, value in given.items() if SECRET_NAMES.search(name) and len(value) >= 6]
     return Person(

@@ -11,15 +11,22 @@ import ipaddress
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from urllib.parse import quote
+from functools import lru_cache
+from urllib.parse import quote, quote_plus
 
 NAME_LEAST, SECRET_LEAST = 2, 4
 """Shorter names and secrets are in every text."""
-PUBLIC_NAMES = frozenset({"root", "user", "admin", "localhost", "runner", "ubuntu", "host", "token", "mac", "home"})
-"""Names that tell nothing of a person, and words of the placeholders themselves."""
+WITHIN_LEAST = 5
+"""A name of Latin letters goes within longer words from this length on: `mark` is in benchmark."""
+PUBLIC_NAMES = frozenset({
+    "root", "user", "admin", "localhost", "runner", "ubuntu", "host", "token", "mac", "home", "macbook", "email",
+    "address", "query", "serial", "test", "guest", "python", "torch", "model", "models", "comfyui", "provision",
+})  # fmt: skip
+"""Names that tell nothing of a person, words of the placeholders themselves, and of every such report."""
 TOKEN, EMAIL, ADDRESS, QUERY, USER, HOST = "[token]", "[email]", "[address]", "[query]", "[user]", "[host]"
+SERIAL = "[serial]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,34 +50,66 @@ FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
     # A query or a fragment of an address may be a signature.
     (re.compile(r"(?i)([a-z][a-z0-9+.-]*://[^\s?#\"'<>]*)[?#][^\s\"'<>]+"), rf"\1?{QUERY}"),
     (re.compile(r"\?[^\s\"'<>=]+=[^\s\"'<>]*"), f"?{QUERY}"),
-    (re.compile(r"(?i)\b(x-amz-[a-z-]+|signature|policy|key-pair-id|[\w-]*(?:token|secret|password|passwd|api[_-]?key))"
+    (re.compile(r"(?i)\b(x-amz-[a-z-]+|signature|policy|key-pair-id"
+                r"|[\w-]*(?:token|secret(?:[_-][\w-]+)?|password|passwd|(?:api|access|private)[_-]?key))"
                 r"([\"']?\s*[=:]\s*)(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',;&}\[]+)"), rf"\1\2{TOKEN}"),
+    (re.compile(r"(?i)((?:^|\s)(?:-u|--user|--proxy-user)[ =])\S+:\S+"), rf"\1{TOKEN}"),
+    (re.compile(r"(?i)((?:^|\s)--?(?:token|password|secret|api-key) )[^\s-]\S*"), rf"\1{TOKEN}"),
     # Tokens by their form: Hugging Face, GitHub, GitLab, OpenAI and its like, Slack, Amazon, Google, JSON web tokens.
     (re.compile(r"(?:hf|api_org)_[A-Za-z0-9]{8,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}"
                 r"|sk-[\w-]{16,}|xox[abprs]-[\w-]{8,}|(?:AKIA|ASIA)[A-Z0-9]{12,}|AIza[\w-]{20,}|ya29\.[\w.-]{10,}"
                 r"|eyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]*)?"), TOKEN),
-    (re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), EMAIL),
+    (re.compile(r"(?i)[\w.+%-]+(?:@|%40)[\w-]+(?:\.[\w-]+)+"), EMAIL),
+    # What tells one machine: its serial number and its other numbers, a person's folder for temporary files.
+    (re.compile(r"(?i)(serial(?: ?number)?(?: \(system\))?[\"']?\s*[:=]\s*[\"']?)[\w-]{6,}"), rf"\1{SERIAL}"),
+    (re.compile(r"(?i)(?<![0-9a-f-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f-])"), SERIAL),
+    (re.compile(r"(?i)(/var/folders/)[^/\s\"']+/[^/\s\"']+"), rf"\1{USER}"),
+    (re.compile(r"(?i)(?<![\w.])(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}(?![\w.])"), ADDRESS),
     (re.compile(r"(?i)(?<![0-9a-f:])(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}(?![0-9a-f:])"), ADDRESS),
 )  # fmt: skip
 IP6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*[0-9A-Fa-f:](?:%\w+)?(?![\w:])")
 IP4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)")
-OTHERS_HOME = re.compile(r"(?i)(?<![\w~])/(?:Users|home)/(?!Shared\b)[^/\s\"'`:;,)\]]+")
+OTHERS_HOME = re.compile(r"(?i)(?<![\w~])(/|%2F)(?:Users|home)(?:/|%2F)(?!Shared\b)(?:(?!%2F)[^/\s\"'`:;,)\]])+")
 
 
 def redact(text: str, person: Person) -> str:
     """The text without secrets, addresses, names and home paths."""
-    secrets = (form for secret in person.secrets if len(secret) >= SECRET_LEAST for form in _spellings(secret))
-    for secret in _longest_first(secrets, SECRET_LEAST):
-        text = text.replace(secret, TOKEN)
+    known = _known(person)
+    text = known.secrets.sub(TOKEN, text)
     for pattern, place in FORMS:
         text = pattern.sub(place, text)
     text = IP6.sub(_hide_address, text)
     text = IP4.sub(_hide_address, text)
-    for folder in _longest_first((form for each in person.folders for form in _spellings(each.rstrip("/"))), 3):
-        text = re.sub(rf"{re.escape(folder)}(?![\w.-])", "~", text, flags=re.IGNORECASE)
+    text = known.folders.sub("~", text)
     text = OTHERS_HOME.sub("~", text)
-    text = _without_words(text, person.hosts, HOST)
-    return _without_words(text, person.names, USER)
+    return known.names.sub(USER, known.hosts.sub(HOST, text))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is looked for by its value, as patterns."""
+
+    secrets: re.Pattern[str]
+    folders: re.Pattern[str]
+    hosts: re.Pattern[str]
+    names: re.Pattern[str]
+
+
+@lru_cache(maxsize=4)
+def _known(person: Person) -> _Known:
+    secrets = (form for secret in person.secrets if len(secret) >= SECRET_LEAST for form in _spellings(secret))
+    folders = (form for folder in person.folders for form in _spellings(folder.rstrip("/")))
+    return _Known(
+        secrets=_any_of(map(re.escape, _longest_first(secrets, SECRET_LEAST))),
+        folders=_any_of(rf"{re.escape(folder)}(?![\w.-])" for folder in _longest_first(folders, 3)),
+        hosts=_any_of(_words(person.hosts)),
+        names=_any_of(_words(person.names)),
+    )
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    """The first that fits of some patterns, whatever the case of letters; none where there are none."""
+    return re.compile("|".join(patterns) or r"(?!)", re.IGNORECASE)
 
 
 def _hide_address(found: re.Match[str]) -> str:
@@ -82,17 +121,22 @@ def _hide_address(found: re.Match[str]) -> str:
     return found[0] if address.is_loopback or address.is_unspecified else ADDRESS
 
 
-def _without_words(text: str, words: Iterable[str], place: str) -> str:
+def _words(words: Iterable[str]) -> Iterator[str]:
+    """The pattern of each name in each spelling; a short one of Latin letters only as a word of its own."""
     forms = (form for word in words if word.lower() not in PUBLIC_NAMES for form in _spellings(word))
-    for word in _longest_first(forms, NAME_LEAST):
-        text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", place, text, flags=re.IGNORECASE)
-    return text
+    for form in _longest_first(forms, NAME_LEAST):
+        pattern = re.escape(form)
+        alone = form.isascii() and len(form) < WITHIN_LEAST
+        yield rf"(?:(?<![A-Za-z])|(?<=%[0-9A-F][0-9A-F])){pattern}(?![A-Za-z])" if alone else pattern
 
 
 def _spellings(word: str) -> set[str]:
     """A name or a path as it is, as macOS composes it, and as addresses, JSON, Python and shells write it."""
-    forms = {word, unicodedata.normalize("NFC", word), unicodedata.normalize("NFD", word)}
-    forms |= {json.dumps(form)[1:-1] for form in forms} | {quote(form) for form in forms}
+    forms = {word, word.upper(), word.casefold()}  # which are not always of one length
+    forms |= {unicodedata.normalize(kind, form) for form in forms for kind in ("NFC", "NFD")}
+    forms |= {json.dumps(form)[1:-1] for form in forms} | {repr(form.encode())[2:-1] for form in forms}
+    forms |= {quoted(form) for form in forms for quoted in (quote, quote_plus, lambda text: quote(text, safe=""))}
+    forms |= {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in forms}
     forms |= {form.replace(" ", "\\ ") for form in forms} | {form.replace("'", "\\'") for form in forms}
     return forms
 

@@ -10,10 +10,16 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provision.redact import Person, redact
+from provision.finding import Fix, blocked
+from provision.home import Home
+from provision.issue_report import report_page
+from provision.machine import Machine
+from provision.manifest import load_manifest
+from provision.redact import PUBLIC_NAMES, Person, redact
+from provision.step import Context, Report, StepReport
 
 ANN = Person(
     folders=("/Users/ann smith", "/Users/김나"),
@@ -101,7 +107,7 @@ def test_home_paths_become_a_tilde(folder: str, spelling: str, text: str) -> Non
         ("/Users/Shared/models", "/Users/Shared/models"),
         ("by annsmith on anns-macbook.local", "by [user] on [host]"),
         ("Ann Smith's Mac", "[user]'s Mac"),
-        ("annsmithson is another", "annsmithson is another"),
+        ("annsmithson, annsmith2, my_annsmith", "[user]son, [user]2, my_[user]"),
         ("listens on 127.0.0.1:8188, ::1 and 0.0.0.0", "listens on 127.0.0.1:8188, ::1 and 0.0.0.0"),
         ("from 192.168.1.20:51234", "from [address]:51234"),
         ("ether a4:83:e7:12:34:56", "ether [address]"),
@@ -121,3 +127,91 @@ def test_what_goes_and_what_stays(text: str, told: str) -> None:
 def test_names_that_everybody_has_stay() -> None:
     text = "root started localhost, and a user read it"
     assert redact(text, Person(names=("root", "user", "", "a"), hosts=("localhost",), folders=("", "/"))) == text
+
+
+# -- names in every script, and all of a report -------------------------------------------------------------------
+
+LETTERS = st.one_of(
+    st.text(alphabet=string.ascii_lowercase, min_size=5, max_size=12).filter(lambda name: name not in PUBLIC_NAMES),
+    st.text(alphabet="가나다라마바사아자차", min_size=2, max_size=5),
+    st.text(alphabet="🦊🐻🐼🦁🐸", min_size=2, max_size=4),
+    st.text(alphabet="äöüéøñ", min_size=3, max_size=6),
+)  # fmt: skip
+AROUND_NAMES = (
+    "{0}", "/Users/{0}/provision/venv/bin/python: gone", "/private/var/home/{0}/x", "/System/Volumes/Data/Users/{0}",
+    "/Volumes/{0}s disk/models", "~{0}/x", "by {0}2", "backup_{0}.safetensors", "com.{0}.app", "uid=501({0})",
+    "{0}@example.org", "file:///Users/{0}/x", "\\\\server\\{0}\\x", "'{0}'s Mac'",
+)  # fmt: skip
+WRITTEN: tuple[Callable[[str], str], ...] = (
+    str, str.upper, str.title, quote, lambda text: quote(text, safe=""), lambda text: quote(text).lower(), json.dumps,
+    lambda text: repr(text.encode()), lambda text: unicodedata.normalize("NFD", text),
+)  # fmt: skip
+
+
+def folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def traces_of(name: str) -> set[str]:
+    """The forms in which a name must not be read again."""
+    return {folded(form(name)).strip("\"'") for form in WRITTEN} | {folded(repr(name.encode())[2:-1])}
+
+
+@settings(deadline=None)
+@given(name=LETTERS, around=st.sampled_from(AROUND_NAMES), write=st.sampled_from(WRITTEN), before=FILLER)
+def test_no_name_survives_in_any_spelling(name: str, around: str, write: Callable[[str], str], before: str) -> None:
+    person = Person(folders=(f"/Users/{name}",), names=(name,), hosts=(f"{name}s-MacBook.local",))
+    told = redact(f"{before}\n{write(around.format(name))}\n{name}s-macbook.local", person)
+    assert [trace for trace in traces_of(name) if trace in folded(told.replace(before, ""))] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("/private/var/folders/zz/zyxvpxvq6csfxvn_n000/T/x", "/private/var/folders/[user]/T/x"),
+        ("Serial Number (system): C02XL0GTJGH5", "Serial Number (system): [serial]"),
+        ('"IOPlatformSerialNumber" = "C02XL0GTJGH5"', '"IOPlatformSerialNumber" = "[serial]"'),
+        ("Hardware UUID: 4D5A6B7C-1234-5678-9ABC-DEF012345678", "Hardware UUID: [serial]"),
+        ("ether a483.e712.3456", "ether [address]"),
+        ("GET %2FUsers%2Fbob%2Fx", "GET ~%2Fx"),
+        ("to bob%40example.org", "to [email]"),
+        ("curl -u bob:hunter2 http://x", "curl -u [token] http://x"),
+        ("tool --password hunter2 -x", "tool --password [token] -x"),
+        ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI", "AWS_SECRET_ACCESS_KEY=[token]"),
+        ("::ffff:10.0.0.5", "[address]"),
+        ("tokenizers==0.22.1", "tokenizers==0.22.1"),
+        ("python -u main.py", "python -u main.py"),
+    ],
+)
+def test_what_tells_one_machine_or_lets_others_in(text: str, told: str) -> None:
+    assert redact(text, ANN) == told
+
+
+def test_a_short_name_goes_as_a_word_alone() -> None:
+    person = Person(names=("mark",))
+    assert redact("watermark-env, mark, mark2, /mark/, %2Fmark%2F, Mark's", person) == (
+        "watermark-env, [user], [user]2, /[user]/, %2F[user]%2F, [user]'s"
+    )
+
+
+def test_nothing_that_was_planted_survives_anywhere_in_a_report(home: Home) -> None:
+    """In logs, findings, crashes and receipts; in every piece, whatever Markdown or JSON makes of it."""
+    log = home.logs / "provision.log"
+
+    @settings(deadline=None, max_examples=25)
+    @given(secret=secrets(), name=LETTERS, around=st.sampled_from(AROUND_NAMES))
+    def plant(secret: tuple[str, str], name: str, around: str) -> None:
+        text, must_go = secret
+        said = f"{text} | {around.format(name)}"
+        machine = Machine({"HOME": f"/Users/{name}", "USER": name, "HF_TOKEN": "s3cr3t/with+signs=="})
+        ctx = Context(machine, load_manifest("sdxl-turbo", []), home)
+        ctx.receipts.write("comfyui", name=said, commit="1" * 40)
+        for path in (log, home.engine_log):
+            path.write_text(f"{said}\n{'x' * 390}{said}\n", encoding="utf-8")
+        crash = blocked("check-crashed", said, said, fix=Fix(said, (said,)), traceback=f"Traceback:\n  {said}")
+        report = Report((StepReport("tools", (crash,), changed=False, seconds=0),), 0)
+        page = report_page(ctx, report, log)
+        assert must_go not in page
+        assert [trace for trace in traces_of(name) if trace in folded(page)] == []
+
+    plant()
