@@ -163,9 +163,9 @@ def doctor(
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
     precision: PrecisionOption = None, comfyui: InstallOption = None, python: PythonOption = None,
-    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended, said beforehand.")] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Prove it all again: hash, torch, imports, image.")] = False,
-    only: Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="Show this finding only.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="This finding alone; may be given again.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="What is checked.")] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write a report for an issue, without secrets.")

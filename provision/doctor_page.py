@@ -27,15 +27,16 @@ INTRODUCTION = """\
 
 <!-- Made from provision/catalogue.py: PROVISION_WRITE_DOCS=1 bin/test tests/unit/test_catalogue.py -->
 
-`provision doctor` looks at everything and changes nothing; it ends with 0 when every step is satisfied. `--fix` mends
-what can be mended, in the order of the steps, and looks again; `--deep` also reads the model through, computes with
+`provision doctor` looks at everything and changes nothing; it ends with 0 when every step is satisfied. `--fix` says
+what it will do, in the order of the steps and with the bytes of each download, asks what it must, mends, looks again,
+and says what is left, the worst first; `--deep` also reads the model through, computes with
 torch, imports ComfyUI and makes an image (a server that it starts for that, it ends again). What a person made (models,
 custom nodes, settings, changed files) is never deleted: what stands in the way is moved to `moved-aside/` in the home.
 
 | | |
 |---|---|
 | `provision doctor --list` | every id, with what is looked at |
-| `provision doctor --only ID` | one finding |
+| `provision doctor --only ID` | one finding; with `--fix` that one is mended, with what it needs |
 | `provision doctor LOGFILE` | what a log means: ComfyUI's or this tool's, yours or one that somebody sent |
 | `provision doctor --report FILE` | one file to paste into an issue, without paths of yours, names, tokens, addresses |
 
