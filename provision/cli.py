@@ -165,7 +165,7 @@ def doctor(
     precision: PrecisionOption = None, comfyui: InstallOption = None, python: PythonOption = None,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended, said beforehand.")] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Prove it all again: hash, torch, imports, image.")] = False,
-    only: Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="This finding alone; may be given again.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="This finding alone.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="What is checked.")] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write a report for an issue, without secrets.")
