@@ -94,7 +94,7 @@ def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> st
     if done:
         lines.append(f"Mended: {', '.join(dict.fromkeys(done))}.")
     if left:
-        lines.append(f"{left} thing{'s are' if left > 1 else ' is'} left, the most important first.")
+        lines.append(f"{left} things are left, the most important first." if left > 1 else "1 thing is left.")
     if not lines:
         lines.append("No fault found.")
     asked = [finding for step in report.steps for finding in step.findings if mending.question_of(finding)]

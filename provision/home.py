@@ -162,11 +162,17 @@ class Home:
 def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
     """What an OSError while writing below the home means, as an error to raise."""
     import errno
+    import sys
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(
             f"The disk that holds {path} is full; what was written so far is kept.",
             hint=f"Free some space (df -h {path}), then run the same command again.",
+        )
+    if error.errno == errno.EPERM and sys.platform == "darwin":  # not EACCES: it is the system that refuses (TCC)
+        return HomeError(
+            f"macOS keeps this terminal out of {path} ({error.strerror}).",
+            hint="Allow it in System Settings, Privacy & Security, Files and Folders; or use --home ~/provision",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return HomeError(

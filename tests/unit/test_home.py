@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from provision.errors import EXIT_UNSATISFIED, DiskFull, HomeError, ProvisionError
-from provision.home import Home
+from provision.home import Home, unusable
 from provision.receipts import write_json
 
 
@@ -141,3 +143,13 @@ def test_a_receipt_on_a_disk_that_gets_full_keeps_the_old_one(full_disk: Path) -
         write_json(receipt, {"text": "x" * 200_000})
     assert "good" in receipt.read_text(encoding="utf-8")
     assert [path.name for path in receipt.parent.iterdir()] == ["torch.json"]
+
+
+def test_a_refusal_of_macos_itself_is_told_from_permissions(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = PermissionError(errno.EPERM, "Operation not permitted")
+    assert "cannot be written" in unusable(Path("/x"), refused).message
+    monkeypatch.setattr(sys, "platform", "darwin")
+    error = unusable(Path("/Users/ann/Documents/provision"), refused)
+    assert error.message.startswith("macOS keeps this terminal out of /Users/ann/Documents/provision")
+    assert "Privacy & Security" in error.hint
+    assert "cannot be written" in unusable(Path("/x"), PermissionError(errno.EACCES, "Permission denied")).message
