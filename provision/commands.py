@@ -17,18 +17,18 @@ from provision.events import Event, FindingSeen, Note, Output, Progress, StepFin
 from provision.finding import JSON, Verdict
 from provision.home import Home
 from provision.manifest import Manifest, load_manifest, manifest_names
+from provision.mending import ask_beforehand
 from provision.receipts import write_json
 from provision.runner import run
 from provision.session import Session, Wish, hold_home
 from provision.slow import SlowChecks
-from provision.step import Context, Report, Step, StepReport
+from provision.step import Context, Report, Step, StepReport, silent
 
 PUBLISHED = "published: 2 to 3 s, warm, on a 14-inch M1 Pro with 16 GB"
 
 
 def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
     """The main job."""
-    from provision.checkup import with_consent
     from provision.steps.registry import STEPS
 
     _say_licence(at)
@@ -48,6 +48,15 @@ def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
     if open_page and report.ok and not stop:
         webbrowser.open(page(ctx.manifest))
     return report.ok
+
+
+def with_consent(at: Session) -> Session:
+    """The same session with what the person agreed to: each finding that asks is asked about once, beforehand."""
+    from provision.steps.registry import STEPS
+
+    look = run(STEPS, replace(at.ctx, emit=silent), apply=False)
+    agreed = ask_beforehand(look, at.ctx.consent)
+    return replace(at, ctx=replace(at.ctx, options=replace(at.ctx.options, agreed=agreed)))
 
 
 def page(manifest: Manifest) -> str:
