@@ -140,7 +140,11 @@ def reports(ctx: Context, target: Target, answers: Answers, unread: Finding | No
     needed = answers.packages
     found: dict[str, list[Finding]] = {
         "python_env": [_python(there, target)],
-        "torch": [*_wheels(target, "torch", answers.torch), *_behind(ctx, target, answers)],
+        "torch": [
+            *_wheels(target, "torch", answers.torch),
+            *_known_bad(there, answers.torch),
+            *_behind(ctx, target, answers),
+        ],
         "comfyui": [*check_comfyui(there)],
         "models": _models(there),
         "requirements": ([unread] if unread else []) + ([*_wheels(target, "requirements", needed)] if needed else []),
@@ -154,8 +158,10 @@ def reports(ctx: Context, target: Target, answers: Answers, unread: Finding | No
 def _hardware(there: Context, disk_bytes: int) -> list[Finding]:
     """What the hardware step says of the target; its disk is not here, so what it must hold is told."""
     from provision.steps.hardware import AIR_BYTES, check_hardware
+    from provision.steps.memory import check_memory_fit
 
     found = [each for each in check_hardware(there, ()) if each.id not in ("hw-disk", "disk-low")]
+    found += check_memory_fit(there)
     says = f"{views.size_text(disk_bytes + AIR_BYTES)} must be free on its disk."
     return [*found, ok("hw-disk", "disk", says, needed_bytes=disk_bytes + AIR_BYTES)]
 
@@ -229,6 +235,14 @@ def difference(target: Target, other: Target) -> str:
     if other.arch != target.arch:
         return "for Apple silicon"
     return f"with Python {other.python}"
+
+
+def _known_bad(there: Context, torch: Resolved) -> Iterable[Finding]:
+    """The pair of the target and its torch, where it is known to compute wrong."""
+    from provision import known_bad
+
+    if why := known_bad.refused(there.machine, [f"torch=={torch.version('torch')}"] if torch.wheels else []):
+        yield blocked("torch-known-bad", "torch", f"{why}.", fix=Fix("Ask for another torch: --torch VERSION"))
 
 
 def _behind(ctx: Context, target: Target, answers: Answers) -> Iterable[Finding]:

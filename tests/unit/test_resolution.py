@@ -12,7 +12,7 @@ from provision.finding import Finding, Verdict
 from provision.machine import Machine
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.wheels import StandIn, write_wheel
-from provision.resolution import Resolved, Rules, resolve
+from provision.resolution import Resolved, Rules, Wheel, resolve
 from provision.step import Context
 from provision.target import Target, parse_target
 from provision.target_plan import Answers, ask_index, behind, reports
@@ -201,3 +201,13 @@ def test_a_python_that_the_manifest_does_not_take_is_refused(ctx: Context, words
     if "too" in id:
         assert finding.fix
         assert finding.fix.argv[-2:] == ("--set", "python.max=3.14")
+
+
+def test_a_pair_that_is_known_to_compute_wrong_is_told_before_anything_is_there(ctx: Context) -> None:
+    target = parse_target("macos-27-m4-8gb")
+    old = Resolved((Wheel("torch", "2.10.0", "torch-2.10.0-cp312-cp312-macosx_11_0_arm64.whl", 1),))
+    answers = Answers(choose_torch(ctx, SONOMA, audio=False), old, None, Resolved(()))
+    found = {each.id: each for step in reports(ctx, target, answers, None) for each in step.findings}
+    assert found["torch-known-bad"].verdict is Verdict.BLOCKED
+    assert "pytorch/pytorch#187280" in found["torch-known-bad"].says
+    assert found["mem-swaps"].verdict is Verdict.WARN
