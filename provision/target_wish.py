@@ -122,7 +122,7 @@ def choose_torch(ctx: Context, target: Target, *, audio: bool) -> TorchWish:
     if channel != "nightly" and not day:
         return _stable(ctx, target, "" if channel == "stable" else channel, audio=audio)
     index, tags = ctx.manifest.torch.nightly_index.rstrip("/"), _tags(target)
-    pages, trouble = read_pages(index, _names(audio=audio))
+    pages, trouble = read_pages(ctx, index, _names(audio=audio))
     if day:
         pages = {name: [wheel for wheel in found if wheel.day == day] for name, found in pages.items()}
     versions = None if trouble else wheels.newest_common_day(pages, tags)
@@ -146,7 +146,7 @@ def _stable(ctx: Context, target: Target, exact: str, *, audio: bool) -> TorchWi
     index = ctx.manifest.torch.stable_index.rstrip("/")
     notes: tuple[str, ...] = ()
     if index:
-        pages, trouble = read_pages(index, _names(audio=audio))
+        pages, trouble = read_pages(ctx, index, _names(audio=audio))
         pins = None if trouble else wheels.stable_pins(pages, _tags(target), exact)
         if pins:
             return TorchWish(pins, index, exact or "stable")
