@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
@@ -25,6 +25,23 @@ class Event:
 
 
 Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A run begins: its steps in their order, each with those of them that it waits for."""
+
+    type: ClassVar[str] = "run_started"
+    needs: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPlanned(Event):
+    """What a quick look says that a step will move over the network and add to the disk, in bytes."""
+
+    type: ClassVar[str] = "step_planned"
+    download_bytes: int
+    disk_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +74,29 @@ class ApplyStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress(Event):
-    """Work moves. `unit` is `bytes`, `steps` or `objects`; `total` is None while it is not known."""
+    """Work moves. `unit` is `bytes`, `steps` or `objects`; `total` is None while it is not known.
+
+    Bytes come over the network, unless the subject begins with one of `LOCAL_WORK`.
+    """
 
     type: ClassVar[str] = "progress"
     subject: str
     done: int
     total: int | None = None
     unit: str = "bytes"
+
+
+LOCAL_WORK = ("verifying ", "copying ")
+"""How the subject of a Progress begins whose bytes are read from the disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting(Event):
+    """A step waits for something outside, for as many seconds, and then goes on by itself."""
+
+    type: ClassVar[str] = "waiting"
+    says: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +157,11 @@ class Note(Event):
 
     type: ClassVar[str] = "note"
     says: str
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether it tells what is being done just now, as one that ends in dots does: soon it is no news any more."""
+        return self.says.endswith("...")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,16 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from provision.errors import Interrupted, NotSatisfied, ProvisionError, StartOver
-from provision.events import ApplyStarted, FindingSeen, StepFinished, StepStarted
+from provision.events import ApplyStarted, FindingSeen, RunStarted, StepFinished, StepStarted
 from provision.finding import Finding, Fix, Verdict, blocked
 from provision.step import Context, Report, Step, StepReport
 
 ROUNDS_MAX = 12
 """How often a run may be begun again from a step; whoever asks for it keeps what was tried, and ends before."""
+
+
+STOP_S = 0.7
+"""How long steps that were told to stop are waited for: a little more than their children are given."""
 
 
 def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
@@ -25,6 +29,8 @@ def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
     and all that need it are run again. Raises Interrupted, after children have been ended.
     """
     started = ctx.machine.clock()
+    names = {step.name for step in steps}
+    ctx.emit(RunStarted(needs={step.name: tuple(need for need in step.needs if need in names) for step in steps}))
     reports = _run_once(steps, ctx, {}, apply=apply)
     for _ in range(ROUNDS_MAX):
         begin = next((report.again_from for report in reports.values() if report.again_from), None)
@@ -68,7 +74,7 @@ def _run_once(
     except BaseException:
         ctx.machine.interrupt()
         pool.shutdown(wait=False, cancel_futures=True)
-        wait(futures.values(), timeout=3)
+        wait(futures.values(), timeout=STOP_S)
         raise
     pool.shutdown()
     return reports

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from provision.events import Doing, Emit, Event, Note, Output, Progress
+from provision.events import Doing, Emit, Event, Note, Output, Progress, StepPlanned, Waiting
 from provision.finding import JSON, Finding, Verdict, worst
 from provision.home import Home
 from provision.machine import Machine
@@ -87,6 +87,11 @@ class Context:
     def progress(self, subject: str, done: int, total: int | None = None, unit: str = "bytes") -> None:
         """Say how far something is."""
         self.emit(Progress(subject=subject, done=done, total=total, unit=unit))
+
+    def wait(self, says: str, seconds: float) -> None:
+        """Tell what is waited for, then wait; raises Interrupted at once when the person asks to stop."""
+        self.emit(Waiting(says=says, seconds=seconds))
+        self.machine.sleep(seconds)
 
     def stamped(self, step: str) -> Context:
         """The same context, whose events carry the step's name."""
@@ -227,11 +232,16 @@ class Report:
 
 
 def planned_disk_bytes(ctx: Context, writers: Sequence[Step]) -> int:
-    """Bytes that the fixes of `writers` will add to the disk: what the plan really writes, by a quick look."""
+    """Bytes that the fixes of `writers` will add to the disk: what the plan really writes, by a quick look.
+
+    What each of them will move is told as a StepPlanned.
+    """
     quiet = replace(ctx, emit=silent, options=replace(ctx.options, deep=False))
-    return sum(
-        finding.quantity("disk_bytes")
-        for step in writers
-        for finding in step.check(quiet)
-        if finding.verdict is Verdict.FIXABLE
-    )
+    disk_bytes = 0
+    for step in writers:
+        todo = [finding for finding in step.check(quiet) if finding.verdict is Verdict.FIXABLE]
+        planned = {name: sum(finding.quantity(name) for finding in todo) for name in ("download_bytes", "disk_bytes")}
+        if todo:
+            ctx.emit(StepPlanned(step=step.name, **planned))
+        disk_bytes += planned["disk_bytes"]
+    return disk_bytes

@@ -174,10 +174,11 @@ class _Supervisor:
             self.ramp.settle(len(self.lanes), now)  # the server wants no more of them
         wait_s = setback.wait_s if setback.wait_s is not None else 2.0 ** max(0, self.failures - 1)
         wait_s = min(wait_s, WAIT_MAX_S)
-        self.ctx.output(f"{setback.error.message} Asking again in {wait_s:.0f} s.")
         self.retry_at = now + wait_s
-        if not self.lanes:
-            self.ctx.machine.sleep(wait_s)
+        if self.lanes:
+            self.ctx.output(setback.error.message)
+        else:
+            self.ctx.wait(setback.error.message, wait_s)
 
     def _look_around(self) -> None:
         now, here = self.ctx.machine.clock(), self.transfer.segments.done_bytes

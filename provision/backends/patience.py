@@ -64,8 +64,7 @@ def keep_going(
         if failures >= tries:
             raise setback.error
         wait_s = setback.wait_s if setback.wait_s is not None else 2.0 ** max(0, failures - 1)
-        ctx.output(f"{setback.error.message} Asking again in {wait_s:.0f} s.")
-        ctx.machine.sleep(min(wait_s, WAIT_MAX_S))
+        ctx.wait(setback.error.message, min(wait_s, WAIT_MAX_S))
 
 
 def ended_early(file: RemoteFile, here: int) -> DownloadError:

@@ -180,7 +180,7 @@ def _hub_address(url: str, token: str | None) -> Address:
 
 def _wait_politely(ctx: Context, response: Heading, looks: int) -> None:
     wait_s = retry_after_s(response)
-    ctx.machine.sleep(float(looks) if wait_s is None else wait_s)
+    ctx.wait(f"{host_of(response.url)} answers {response.status_code}.", float(looks) if wait_s is None else wait_s)
 
 
 def _described(response: Heading, file: RemoteFile, *, elsewhere: bool) -> RemoteFile:

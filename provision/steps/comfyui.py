@@ -181,7 +181,7 @@ def _remove_locks(ctx: Context) -> None:
     for lock in git.read_state(ctx.home.comfyui).locks:
         age_s = ctx.machine.now() - lock.stat().st_mtime
         if age_s < STALE_LOCK_S:
-            ctx.machine.sleep(STALE_LOCK_S - age_s)
+            ctx.wait(f"{lock.name} is fresh: another git may be at work.", STALE_LOCK_S - age_s)
         if lock.exists() and ctx.machine.now() - lock.stat().st_mtime < STALE_LOCK_S:
             raise GitError(f"Another git works in {ctx.home.comfyui}.", hint="Wait for it to end, then: provision all")
         lock.unlink(missing_ok=True)

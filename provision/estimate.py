@@ -1,0 +1,160 @@
+"""How long it will still take: rates, what is left of a step, the end of the whole run. Pure; seconds and bytes.
+
+What is not known is None, never a number that looks like one: a rate that was not seen, a download that stands still.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+WINDOW_S = 12.0
+"""A rate is the mean of so long: short enough to follow a network, long enough not to flicker."""
+SEEN_S = 1.0
+"""Before so much was seen, a rate is not known."""
+STALL_S = 5.0
+"""A download of which nothing has come for so long stands still: its rate is no rate any more."""
+CALM_S = 4.0
+"""How fast a time left that is shown follows a new estimate."""
+OVERDUE = 0.25
+"""What is left of work that takes longer than expected, as a part of what it has taken."""
+ASSUMED_BYTES_PER_S = 12_500_000
+"""A line of 100 Mbit/s: what a plan reckons with where nothing was measured."""
+
+# Seconds of a step beside its download: unpacking, proving, starting. Expected on an M1 Pro; what a run measures in a
+# home takes their place (see Pace).
+USUAL_S: Mapping[str, float] = {
+    "hardware": 1, "tools": 2, "python_env": 4, "torch": 25, "comfyui": 4, "models": 8, "requirements": 40,
+    "workflow": 0.5, "server": 15, "first_image": 30,
+}  # fmt: skip
+REHEARSED_S: Mapping[str, float] = {name: min(seconds, 1.0) for name, seconds in USUAL_S.items()}
+
+
+@dataclass(slots=True)
+class Rate:
+    """Bytes a second over the last seconds."""
+
+    seen: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def add(self, now: float, done: int) -> None:
+        """Bytes done by now; a number that falls starts anew."""
+        if self.seen and done < self.seen[-1][1]:
+            self.seen.clear()
+        self.seen.append((now, done))
+        while len(self.seen) > 2 and now - self.seen[1][0] > WINDOW_S:
+            self.seen.popleft()
+
+    def at(self, now: float) -> float | None:
+        """The rate at a moment, which falls while nothing comes; None while too little was seen, or nothing came."""
+        if len(self.seen) < 2 or now - self.seen[0][0] < SEEN_S:
+            return None
+        first = max((seen for seen in self.seen if now - seen[0] > WINDOW_S), default=self.seen[0])
+        rate = (self.seen[-1][1] - first[1]) / (now - first[0])
+        return rate if rate > 0 else None
+
+    def idle_s(self, now: float) -> float:
+        """For how long nothing has come."""
+        if not self.seen:
+            return 0.0
+        last = self.seen[-1][1]
+        return now - next(at for at, done in self.seen if done == last)
+
+
+@dataclass(slots=True)
+class Countdown:
+    """A time left as it is shown: it runs down with the clock, and is drawn to each new estimate without jumping."""
+
+    shown: float | None = None
+    moment: float = 0.0
+
+    def at(self, now: float, estimate: float | None) -> float | None:
+        """What to show now, given what is estimated now."""
+        if estimate is None or self.shown is None:
+            self.shown = estimate
+        else:
+            passed = max(0.0, now - self.moment)
+            running = max(0.0, self.shown - passed)
+            self.shown = running + (estimate - running) * (1 - math.exp(-passed / CALM_S))
+        self.moment = now
+        return self.shown
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is left of a step: bytes over the network first, then seconds that need no network."""
+
+    name: str
+    needs: tuple[str, ...] = ()
+    bytes_left: int = 0
+    seconds_left: float = 0.0
+
+
+def run_seconds_left(jobs: Iterable[Job], bytes_per_s: float | None) -> float | None:
+    """Seconds until all are done: each begins when those that it needs are, and downloads share the line.
+
+    None while there are bytes to come and the rate of the line is not known.
+    """
+    left = {job.name: job for job in jobs}
+    if bytes_per_s is None and any(job.bytes_left > 0 for job in left.values()):
+        return None
+    passed = 0.0
+    while left:
+        active = [job for job in left.values() if not left.keys() & set(job.needs)]
+        if not active:  # a circle, which the runner would not end either
+            return None
+        loading = [job for job in active if job.bytes_left > 0]
+        share = (bytes_per_s or 0.0) / len(loading) if loading else 0.0
+        spans = [job.bytes_left / share if job.bytes_left > 0 else job.seconds_left for job in active]
+        span = min(spans)
+        for job, its in zip(active, spans, strict=True):
+            if job.bytes_left > 0:
+                rest = 0 if its <= span else math.ceil(job.bytes_left - share * span)
+                left[job.name] = replace(job, bytes_left=rest)
+            elif its <= span:
+                del left[job.name]
+            else:
+                left[job.name] = replace(job, seconds_left=job.seconds_left - span)
+        passed += span
+    return passed
+
+
+def step_seconds_left(expected_s: float, taken_s: float) -> float:
+    """What is left of work that was expected to take so long; of what is overdue, a part of what it has taken."""
+    return max(expected_s - taken_s, OVERDUE * taken_s if taken_s > expected_s else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What was measured: bytes a second of the line (None: nothing yet), seconds of each step beside its bytes."""
+
+    bytes_per_s: float | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def expected_s(self, step: str, usual: Mapping[str, float] = USUAL_S) -> float:
+        """Seconds of a step beside its download: those that were measured, else the usual ones."""
+        return self.seconds.get(step, usual.get(step, 1.0))
+
+    def to_json(self) -> dict[str, object]:
+        """As it is kept in the home."""
+        return {"bytes_per_s": self.bytes_per_s, "seconds": {name: round(s, 2) for name, s in self.seconds.items()}}
+
+
+def parse_pace(stored: Mapping[str, object]) -> Pace:
+    """A pace as it was kept; what is no number is left out."""
+    rate, seconds = stored.get("bytes_per_s"), stored.get("seconds")
+    kept = seconds if isinstance(seconds, Mapping) else {}
+    return Pace(
+        float(rate) if isinstance(rate, int | float) and rate > 0 else None,
+        {str(name): float(s) for name, s in kept.items() if isinstance(s, int | float) and s >= 0},
+    )
+
+
+def must_work(needs: Mapping[str, Sequence[str]], planned: Iterable[str]) -> set[str]:
+    """The steps that have work when `planned` have: those, and all that come after one of them."""
+    found = set(planned)
+    for name, before in needs.items():
+        if found & set(before):
+            found.add(name)
+    return found
