@@ -73,16 +73,31 @@ def must_install(ctx: Context, *words: str | Path, what: str) -> Ran:
     return ran
 
 
+LOG_HINT = "provision logs --tool   # the whole output"
+FREE_HINT = "Free some disk space, then run the same command again."
+NETWORK_HINT = "Check the network or HTTPS_PROXY, or name a mirror with UV_DEFAULT_INDEX=URL; then run it again."
+# (what uv says, what it comes down to, what to do): the first that fits is taken.
+CAUSES: tuple[tuple[str, str, str], ...] = (
+    (r"No space left|os error 28\b", "the disk is full", FREE_HINT),
+    (r"[Ii]nvalid peer certificate|certificate", "the package index's certificate is not trusted",
+     "Behind a proxy that opens TLS: SSL_CERT_FILE=/path/to/ca.pem provision all"),
+    (r"dns error|failed to lookup", "the package index's host is not found", NETWORK_HINT),
+    (r"timed out", "the package index did not answer in time", NETWORK_HINT),
+    (r"error sending request|Failed to fetch|Connection refused", "the package index cannot be reached", NETWORK_HINT),
+    (r"No solution found", "no set of versions fits together", LOG_HINT),
+    (r"Permission denied|os error 13\b", "a file belongs to another user", 'sudo chown -R "$USER" ~/provision'),
+)  # fmt: skip
+
+
 def package_error(what: str, ran: Ran) -> PackageError:
-    """What a failed uv means."""
+    """What a failed uv means: the cause where its words tell one, then what it said last."""
+    import re
+
     text = ran.out + ran.err
-    if "No space left" in text or "os error 28" in text:
-        hint = "Free some disk space, then run the same command again."
-    elif "dns error" in text or "error sending request" in text or "timed out" in text:
-        hint = "Check the network or HTTPS_PROXY, or name a mirror with UV_DEFAULT_INDEX=URL; then run it again."
-    else:
-        hint = "provision logs --tool   # the whole output"
-    return PackageError(f"{what} could not be installed:\n{ran.tail()}", hint=hint)
+    found = ((why, hint) for pattern, why, hint in CAUSES if re.search(pattern, text))
+    why, hint = next(found, ("", LOG_HINT))
+    because = f": {why}" if why else ""
+    return PackageError(f"{what} could not be installed{because}. uv said last:\n{ran.tail()}", hint=hint)
 
 
 def env_kind(prefix: Path) -> str:
