@@ -36,6 +36,7 @@ from provision.options import (
     JsonOption,
     LookInOption,
     ManifestOption,
+    PlainOption,
     PrecisionOption,
     PythonOption,
     RateOption,
@@ -46,6 +47,9 @@ from provision.options import (
     TorchOption,
     VerboseOption,
     YesOption,
+    offer,
+    offer_findings,
+    offer_manifests,
 )
 
 if TYPE_CHECKING:
@@ -60,15 +64,17 @@ app = typer.Typer(
 manifests_app = typer.Typer(help="List, show and validate manifests.", no_args_is_help=False, rich_markup_mode=None)
 app.add_typer(manifests_app, name="manifests", invoke_without_command=True)
 
+COMPLETE = "_PROVISION_COMPLETE"
+"""How a shell asks for completions: the variable that its script sets."""
 DEFAULT_MANIFEST = "sdxl-turbo"
 
 
 @app.command(name="all")
 def all_(
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
-    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
-    precision: PrecisionOption = None, torch: TorchOption = None, comfyui: ComfyOption = None,
-    python: PythonOption = None, rehearse: RehearseOption = False,
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
+    backend: BackendOption = "auto", precision: PrecisionOption = None, torch: TorchOption = None,
+    comfyui: ComfyOption = None, python: PythonOption = None, rehearse: RehearseOption = False,
     endpoint: EndpointOption = None, limit_rate: RateOption = None, connections: ConnectionsOption = None,
     look_in: LookInOption = None, copy: CopyOption = False, share_cache: ShareOption = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the server when done.")] = False,
@@ -83,19 +89,22 @@ def all_(
         home, manifest, wishes(set_, torch), comfyui, python, backend, precision, yes=yes, rehearse=rehearse,
         moving=moving,
     )  # fmt: skip
-    with session("all", wish, json=json, verbose=verbose) as at:
+    with session("all", wish, json=json, verbose=verbose, plain=plain) as at:
         finish(commands.provision_all(at, stop=stop, open_page=open_))
 
 
 @app.command()
 def plan(
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
-    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
-    precision: PrecisionOption = None, torch: TorchOption = None, comfyui: ComfyOption = None,
-    python: PythonOption = None, rehearse: RehearseOption = False,
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
+    backend: BackendOption = "auto", precision: PrecisionOption = None, torch: TorchOption = None,
+    comfyui: ComfyOption = None, python: PythonOption = None, rehearse: RehearseOption = False,
     endpoint: EndpointOption = None, limit_rate: RateOption = None, connections: ConnectionsOption = None,
     look_in: LookInOption = None, copy: CopyOption = False, share_cache: ShareOption = False,
     for_: ForOption = None, requirements: RequirementsOption = None,
+    commands_: Annotated[
+        bool, typer.Option("--commands", help="Print it as a shell script that a person can run.")
+    ] = False,
 ) -> None:  # fmt: skip
     """What `all` would do, with bytes over the network and on the disk; changes nothing."""
     from provision import commands
@@ -106,30 +115,34 @@ def plan(
         home, manifest, wishes(set_, torch), comfyui, python, backend, precision, yes=yes, rehearse=rehearse,
         moving=moving,
     )  # fmt: skip
-    with session("plan", wish, json=json, verbose=verbose) as at:
-        finish(commands.plan(at, for_, requirements))
+    with session("plan", wish, json=json, verbose=verbose, plain=plain) as at:
+        finish(commands.plan(at, for_, requirements, commands=commands_))
 
 
 @app.command()
 def check(
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
-    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False,
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
 ) -> None:  # fmt: skip
     """Is this machine good enough? Chip, system, memory, disk."""
     from provision import commands
     from provision.session import Wish
 
-    with session("check", Wish(home, manifest, set_ or [], yes=yes), json=json, verbose=verbose) as at:
+    with session("check", Wish(home, manifest, set_ or [], yes=yes), json=json, verbose=verbose, plain=plain) as at:
         finish(commands.check(at))
 
 
 @app.command()
 def download(
     what: Annotated[
-        str | None, typer.Argument(metavar="[MANIFEST | REPO[/FILE]]", help="A manifest, or a repository on the hub.")
+        str | None, typer.Argument(
+            metavar="MANIFEST | REPO[/FILE]", help="A manifest, or a repository on the hub.",
+            autocompletion=offer_manifests,
+        )
     ] = None,
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
-    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
+    backend: BackendOption = "auto",
     precision: PrecisionOption = None, rehearse: RehearseOption = False,
     endpoint: EndpointOption = None, limit_rate: RateOption = None, connections: ConnectionsOption = None,
     look_in: LookInOption = None, copy: CopyOption = False, share_cache: ShareOption = False,
@@ -149,23 +162,25 @@ def download(
     if inspect:
         from provision import inspection
 
-        with session("inspect", wish, json=json, verbose=verbose) as at:
+        with session("inspect", wish, json=json, verbose=verbose, plain=plain) as at:
             finish(inspection.inspect(at, wish.repo, wish.repo_file))
-    with session("download", wish, json=json, verbose=verbose) as at:
+    with session("download", wish, json=json, verbose=verbose, plain=plain) as at:
         finish(commands.download(at, to))
 
 
 @app.command()
 def doctor(
     logfile: Annotated[
-        Path | None, typer.Argument(metavar="[LOGFILE]", help="Say what this log means, ComfyUI's or ours.")
+        Path | None, typer.Argument(metavar="LOGFILE", help="Say what this log means, ComfyUI's or ours.")
     ] = None,
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
-    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, backend: BackendOption = "auto",
-    precision: PrecisionOption = None, comfyui: InstallOption = None, python: PythonOption = None,
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
+    backend: BackendOption = "auto", precision: PrecisionOption = None,
+    comfyui: InstallOption = None, python: PythonOption = None,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended, said beforehand.")] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Prove it all again: hash, torch, imports, image.")] = False,
-    only: Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="This finding alone.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="This finding alone.",
+                                            autocompletion=offer_findings)] = None,
     list_: Annotated[bool, typer.Option("--list", help="What is checked.")] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write a report for an issue, without secrets.")
@@ -176,7 +191,7 @@ def doctor(
     from provision.session import Wish
 
     wish = Wish(home, manifest, set_ or [], comfyui, python, backend, precision, yes=yes, deep=deep)
-    with session("doctor", wish, json=json, verbose=verbose) as at:
+    with session("doctor", wish, json=json, verbose=verbose, plain=plain) as at:
         if list_:
             finish(checkup.list_checks(at))
         if logfile is not None:
@@ -187,40 +202,40 @@ def doctor(
 @app.command()
 def launch(
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
-    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False,
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
     open_: Annotated[bool, typer.Option("--open", help="Open ComfyUI's page.")] = False,
 ) -> None:  # fmt: skip
     """Start ComfyUI, detached, and wait until it answers."""
     from provision import serving
     from provision.session import Wish
 
-    with session("launch", Wish(home, manifest, set_ or [], yes=yes), json=json, verbose=verbose) as at:
+    with session("launch", Wish(home, manifest, set_ or [], yes=yes), json=json, verbose=verbose, plain=plain) as at:
         finish(serving.launch(at, open_page=open_))
 
 
 @app.command()
 def stop(
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
-    json: JsonOption = False, verbose: VerboseOption = False,
+    json: JsonOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
 ) -> None:  # fmt: skip
     """Stop the ComfyUI that was started from this home."""
     from provision import serving
     from provision.session import Wish
 
-    with session("stop", Wish(home, manifest, set_ or []), json=json, verbose=verbose) as at:
+    with session("stop", Wish(home, manifest, set_ or []), json=json, verbose=verbose, plain=plain) as at:
         finish(serving.stop(at))
 
 
 @app.command()
 def status(
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
-    json: JsonOption = False, verbose: VerboseOption = False,
+    json: JsonOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
 ) -> None:  # fmt: skip
     """What is installed and what runs, at a glance."""
     from provision import serving
     from provision.session import Wish
 
-    with session("status", Wish(home, manifest, set_ or []), json=json, verbose=verbose) as at:
+    with session("status", Wish(home, manifest, set_ or []), json=json, verbose=verbose, plain=plain) as at:
         finish(serving.status(at))
 
 
@@ -243,7 +258,7 @@ def logs(
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to paint.")],
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
-    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False,
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
     precision: PrecisionOption = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the PNG goes.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, max=100)] = None,
@@ -255,34 +270,58 @@ def generate(
     from provision.session import Wish
 
     wish = Wish(home, manifest, serving.image_wishes(set_ or [], steps, size), precision=precision, yes=yes)
-    with session("generate", wish, json=json, verbose=verbose) as at:
+    with session("generate", wish, json=json, verbose=verbose, plain=plain) as at:
         finish(serving.generate(at, prompt, output, seed))
 
 
 @app.command()
 def bench(
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
-    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False,
+    json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
     count: Annotated[int, typer.Option("--count", min=1, max=50, help="How many warm images.")] = 3,
 ) -> None:  # fmt: skip
     """Cold and warm seconds an image, beside the published figure."""
     from provision import serving
     from provision.session import Wish
 
-    with session("bench", Wish(home, manifest, set_ or [], yes=yes), json=json, verbose=verbose) as at:
+    with session("bench", Wish(home, manifest, set_ or [], yes=yes), json=json, verbose=verbose, plain=plain) as at:
         finish(serving.bench(at, count))
 
 
 @app.command()
 def uninstall(
-    home: HomeOption = None, json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False
+    home: HomeOption = None,
+    json: JsonOption = False,
+    yes: YesOption = False,
+    verbose: VerboseOption = False,
+    plain: PlainOption = False,
 ) -> None:
     """Say what would be removed; with --yes remove it."""
     from provision import commands
     from provision.session import Wish
 
-    with session("uninstall", Wish(home, yes=yes), json=json, verbose=verbose) as at:
+    with session("uninstall", Wish(home, yes=yes), json=json, verbose=verbose, plain=plain) as at:
         finish(commands.uninstall(at))
+
+
+@app.command()
+def completion(
+    shell: Annotated[
+        str, typer.Argument(metavar="bash|zsh|fish", help="Whose.", autocompletion=offer("bash", "zsh", "fish"))
+    ],
+) -> None:
+    """Print what makes a shell complete commands, flags and names; for zsh: >~/.zfunc/_provision"""
+    from provision.console import Console
+
+    console = Console()
+    with exit_codes(console, None):
+        if shell not in ("bash", "zsh", "fish"):
+            raise UsageError(f"There is no completion for {shell!r}.", hint="provision completion bash|zsh|fish")
+        console.data(
+            typer.completion.get_completion_script(  # type: ignore[attr-defined]
+                prog_name="provision", complete_var=COMPLETE, shell=shell
+            )
+        )
 
 
 @manifests_app.callback()
@@ -300,7 +339,7 @@ def list_manifests(json: JsonOption = False) -> None:
 
 @manifests_app.command("show")
 def show_manifest(
-    name: Annotated[str, typer.Argument()] = DEFAULT_MANIFEST,
+    name: Annotated[str, typer.Argument(autocompletion=offer_manifests)] = DEFAULT_MANIFEST,
     set_: SetOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -310,7 +349,7 @@ def show_manifest(
 
 @manifests_app.command("validate")
 def validate_manifest(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE")],
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", autocompletion=offer_manifests)],
     set_: SetOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -347,14 +386,14 @@ def wishes(set_: list[str] | None, torch: str | None) -> list[str]:
 
 
 @contextmanager
-def session(command: str, wish: Wish, *, json: bool, verbose: bool) -> Iterator[Session]:
+def session(command: str, wish: Wish, *, json: bool, verbose: bool, plain: bool = False) -> Iterator[Session]:
     """A command at work: its console, its context, its signals, its exit code."""
     from provision.console import make_console
     from provision.machine import Machine
     from provision.session import choose_home, open_session, tool_log
 
     machine = Machine()
-    console = make_console(json_lines=json, verbose=verbose, yes=wish.yes, environ=machine.environ)
+    console = make_console(json_lines=json, verbose=verbose, yes=wish.yes, environ=machine.environ, plain=plain)
     log = tool_log(choose_home(command, wish, machine))
     with exit_codes(console, log), console, open_session(command, wish, console, machine) as at:
         yield at
@@ -370,12 +409,7 @@ def exit_codes(console: Console, log: Path | None) -> Iterator[None]:
     except typer.Exit:
         raise
     except (KeyboardInterrupt, Interrupted):
-        console.error(
-            Interrupted(
-                "Stopped. What is done is kept; the next run goes on from there.",
-                hint="Run the same command again.",
-            )
-        )
+        console.error(_stopped(console))
         _leave(EXIT_INTERRUPTED)
     except ProvisionError as error:
         console.error(error, _kept(log) if error.exit_code == EXIT_UNSATISFIED else None)
@@ -385,6 +419,15 @@ def exit_codes(console: Console, log: Path | None) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001  (the one place that may: exit code 3 and a log)
         console.error(_bug(error, log), _kept(log))
         _leave(EXIT_BUG)
+
+
+def _stopped(console: Console) -> Interrupted:
+    """What is kept of what was begun, and the command that goes on with it."""
+    import shlex
+
+    kept = console.kept()
+    says = f"Stopped. Kept: {kept}." if kept else "Stopped. Nothing is lost."
+    return Interrupted(f"{says} The same command goes on.", hint=shlex.join(["provision", *sys.argv[1:]]))
 
 
 def _kept(log: Path | None) -> Path | None:
@@ -426,21 +469,40 @@ def finish(ok: bool) -> None:
     raise typer.Exit(EXIT_OK if ok else EXIT_UNSATISFIED)
 
 
+def command_line() -> object:
+    """All commands with their flags, for whoever writes the manual (see `manual`)."""
+    return typer.main.get_command(app)
+
+
 def main() -> None:
-    """The entry point; with `--json`, words that cannot be used are an envelope too."""
-    as_json = "--json" in sys.argv
-    usage_error: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, wherever typer keeps click
+    """The entry point: words that cannot be used are told as any other error, with `--json` in an envelope."""
+    if COMPLETE in os.environ:
+        typer.completion.completion_init()  # type: ignore[attr-defined]
+    refused: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, wherever typer keeps click
     try:
-        sys.exit(app(prog_name="provision", standalone_mode=not as_json) or EXIT_OK)
+        sys.exit(app(prog_name="provision", standalone_mode=False) or EXIT_OK)
     except typer.Abort:
         sys.exit(EXIT_INTERRUPTED)
-    except usage_error as error:
-        from provision.console import JsonConsole
-
-        JsonConsole().error(UsageError(str(error), hint="provision --help"))
-        sys.exit(EXIT_USAGE)
+    except refused as error:
+        sys.exit(_refuse(error))
     except ProvisionError as error:  # refused before there was a session
-        from provision.console import Console, JsonConsole
-
-        (JsonConsole if as_json else Console)().error(error)
+        _tell(error)
         sys.exit(error.exit_code)
+
+
+def _refuse(error: Exception) -> int:
+    """What click says of words that it does not know; without any words it is the help."""
+    asked = getattr(getattr(error, "ctx", None), "command_path", "provision")
+    if len(sys.argv) < 2:
+        typer.echo(str(error))
+        return EXIT_USAGE
+    says = str(getattr(error, "format_message", error.__str__)())
+    _tell(UsageError(says, hint=f"{asked} --help"))
+    return EXIT_USAGE
+
+
+def _tell(error: ProvisionError) -> None:
+    from provision.console import make_console
+
+    as_json, plain = "--json" in sys.argv, "--plain" in sys.argv
+    make_console(json_lines=as_json, verbose=False, yes=False, environ=os.environ, plain=plain).error(error)

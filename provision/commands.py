@@ -5,20 +5,24 @@ from __future__ import annotations
 import shlex
 import shutil
 import webbrowser
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from provision import views
+from provision import plan_view, views
 from provision.adoption import words_for
 from provision.console import Console, tabulate
 from provision.errors import DiskFull, HomeError, UsageError
-from provision.events import Event, FindingSeen, Note, Output, Progress, StepFinished
+from provision.estimate import REHEARSED_S, USUAL_S, Pace, parse_pace
+from provision.events import Event, FindingSeen, Note, Output, Progress, StepFinished, Waiting
 from provision.finding import JSON, Verdict
 from provision.home import Home
 from provision.manifest import Manifest, load_manifest, manifest_names
 from provision.mending import ask_beforehand
-from provision.receipts import write_json
+from provision.overrides import flat
+from provision.planned import Plan, make_plan
+from provision.receipts import read_json, write_json
 from provision.runner import run
 from provision.session import Session, Wish, hold_home
 from provision.slow import SlowChecks
@@ -37,7 +41,9 @@ def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
         at = with_consent(at)
     ctx = at.ctx
     with hold_home(at):
+        at.console.reckon_with(read_pace(ctx.home), usual_seconds(ctx))
         report = run(STEPS, ctx, apply=True)
+        write_json(pace_file(ctx.home), at.console.state.measured_pace().to_json())
         facts = _run_facts(at, report)
         write_json(ctx.home.state / "report.json", {**report.to_json(), **facts})
         if report.step("first_image").changed and report.ok:
@@ -57,6 +63,21 @@ def with_consent(at: Session) -> Session:
     look = run(STEPS, replace(at.ctx, emit=silent), apply=False)
     agreed = ask_beforehand(look, at.ctx.consent)
     return replace(at, ctx=replace(at.ctx, options=replace(at.ctx.options, agreed=agreed)))
+
+
+def pace_file(home: Home) -> Path:
+    """Where it is kept how fast the line and the steps were in this home."""
+    return home.state / "pace.json"
+
+
+def read_pace(home: Home) -> Pace:
+    """How fast they were, as far as a run has measured it."""
+    return parse_pace(read_json(pace_file(home)) or {})
+
+
+def usual_seconds(ctx: Context) -> Mapping[str, float]:
+    """What steps usually take beside their downloads; a rehearsal's take less."""
+    return REHEARSED_S if ctx.options.rehearsal else USUAL_S
 
 
 def page(manifest: Manifest) -> str:
@@ -124,8 +145,11 @@ def _closing(at: Session, report: Report, *, stopped: bool) -> str:
     return "\n".join(lines)
 
 
-def plan(at: Session, target: str | None = None, requirements: Path | None = None) -> bool:
-    """The dry run: satisfied when `all` could do the rest by itself, here or on another target."""
+def plan(at: Session, target: str | None = None, requirements: Path | None = None, *, commands: bool = False) -> bool:
+    """The dry run: satisfied when `all` could do the rest by itself, here or on another target.
+
+    With `commands`, as a script to run by hand. Raises UsageError.
+    """
     from provision.steps.registry import STEPS
 
     if requirements is not None and target is None:
@@ -141,22 +165,21 @@ def plan(at: Session, target: str | None = None, requirements: Path | None = Non
     report = run(STEPS, quietly(at.ctx, at.console), apply=False)
     keep_crashes(at, report)
     blocked = [step.name for step in report.steps if step.verdict is Verdict.BLOCKED and not _will_ask(at.ctx, step)]
-    tabulate(at.console, views.plan_table(report))
-    facts: dict[str, JSON] = {
-        "command": "plan",
-        "download_bytes": report.total("download_bytes"),
-        "disk_bytes": report.total("disk_bytes"),
-        **adopted_json(at.ctx.home),
-    }
-    closing = f"Nothing was changed. To do it: {pasted('provision all', at.ctx.home)}"
-    if blocked:
-        closing = f"Blocked by {', '.join(blocked)}: a person must act first."
-    elif not report.ok and any(_will_ask(at.ctx, step) for step in report.steps):
-        closing += "\nIt asks before it changes what this tool did not make; --yes agrees."
-    if not blocked and report.ok:
-        closing = "Nothing left to do."
+    needs = {step.name: step.needs for step in STEPS}
+    planned = make_plan(report, needs, read_pace(at.ctx.home), usual_seconds(at.ctx))
+    facts = {**_plan_facts(planned), **adopted_json(at.ctx.home)}
+    if commands:
+        from provision.by_hand import script
+
+        facts["commands"] = script(at.ctx, report)
+        at.console.data(str(facts["commands"]).rstrip())
+    elif at.console.plain:
+        at.console.data(plan_view.plan_text(planned))
+    else:
+        tabulate(at.console, lambda width: plan_view.plan_view(planned, width))
     at.console.record({**report.to_json(), **facts})
-    at.console.data(closing)
+    if not commands:
+        at.console.data(_plan_closing(at, planned, blocked, report))
     return not blocked
 
 
@@ -171,13 +194,37 @@ def pasted(command: str, home: Home) -> str:
     return shlex.join([*command.split(), *words_for(home)])
 
 
+def _plan_facts(planned: Plan) -> dict[str, JSON]:
+    return {
+        "command": "plan",
+        "download_bytes": planned.download_bytes,
+        "disk_bytes": planned.disk_bytes,
+        "peak_bytes": planned.peak_bytes,
+        "expected_s": round(planned.seconds, 1),
+        "bytes_per_s": planned.bytes_per_s,
+        "bytes_per_s_measured": planned.measured,
+    }
+
+
+def _plan_closing(at: Session, planned: Plan, blocked: list[str], report: Report) -> str:
+    if blocked:
+        return f"Blocked by {', '.join(blocked)}: a person must act first."
+    if report.ok:
+        return "Nothing left to do."
+    lines = [plan_view.reckoned_with(planned)]
+    lines.append(f"Nothing was changed. To do it: {pasted('provision all', at.ctx.home)}")
+    if any(_will_ask(at.ctx, step) for step in report.steps):
+        lines.append("It asks before it changes what this tool did not make; --yes agrees.")
+    return "\n".join(line for line in lines if line)
+
+
 def quietly(ctx: Context, console: Console) -> Context:
     """The same context for a look, whose findings are shown at its end: before, only what moves or takes long."""
     slow = SlowChecks(console.emit)
 
     def emit(event: Event) -> None:
         slow.hear(event)
-        if isinstance(event, Note | Progress | Output):
+        if isinstance(event, Note | Progress | Output | Waiting):
             console.emit(event)
         elif isinstance(event, FindingSeen | StepFinished):
             console.record(event.to_json())
@@ -325,21 +372,6 @@ def show_manifest(console: Console, name: str, overrides: list[str]) -> None:
     values = flat(load_manifest(name, overrides))
     console.record(success(manifest=dict(values)))
     tabulate(console, views.pairs_table([(key, str(value)) for key, value in values]))
-
-
-def flat(value: object, prefix: str = "") -> list[tuple[str, JSON]]:
-    """A manifest's keys with dots, in order."""
-    from dataclasses import fields, is_dataclass
-
-    if is_dataclass(value):
-        return [
-            pair
-            for item in fields(value)
-            for pair in flat(getattr(value, item.name), f"{prefix}.{item.name}".lstrip("."))
-        ]
-    if isinstance(value, tuple) and value and is_dataclass(value[0]):
-        return [pair for place, item in enumerate(value) for pair in flat(item, f"{prefix}.{place}")]
-    return [(prefix, list(value) if isinstance(value, tuple) else value)]
 
 
 def validate_manifest(console: Console, name: str, overrides: list[str]) -> None:

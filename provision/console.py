@@ -11,42 +11,52 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from provision import views
+from provision import live_view, views
 from provision.errors import ConsentNeeded, ProvisionError
+from provision.estimate import USUAL_S, Pace
 from provision.events import (
     ApplyStarted,
     CheckSlow,
-    Doing,
     Event,
     MendingPlanned,
     Note,
     Output,
     Progress,
+    RunStarted,
     StepFinished,
     StepStarted,
+    Waiting,
 )
 from provision.finding import JSON
 from provision.home import unusable
+from provision.run_state import RunState
+from provision.screen import Line, Screen
 from provision.step import Report
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.console import RenderableType
-    from rich.live import Live
+    from rich.text import Text
 
 PLAIN_EVERY_S = 5.0
-LIVE_PER_SECOND = 8
+SPOKEN_EVERY_S = 20.0
+"""With `--plain`: a screen reader that speaks is not to be interrupted all the time."""
 
 
 class Console:
-    """Plain lines: no animation, no colour that is not asked for; what logs, pipes and screen readers get."""
+    """Plain lines: no animation, no colour that is not asked for; what logs, pipes and screen readers get.
 
-    def __init__(self, *, verbose: bool = False, yes: bool = False) -> None:
-        self.verbose, self.yes = verbose, yes
+    With `plain` marks are words, tables are sentences, and progress is told less often.
+    """
+
+    def __init__(self, *, verbose: bool = False, yes: bool = False, plain: bool = False) -> None:
+        self.verbose, self.yes, self.plain = verbose, yes, plain
+        self.marks = views.WORDS if plain else views.GLYPHS
+        self.state = RunState()
         self._guard = threading.RLock()
         self._said: dict[tuple[str, str], float] = {}
         self._log: TextIO | None = None
@@ -88,9 +98,19 @@ class Console:
             for line in text.splitlines():
                 self._write(line)
 
+    def reckon_with(self, pace: Pace, usual: Mapping[str, float] = USUAL_S) -> None:
+        """What was measured before and what is usual, for the time that a run will take."""
+        self.state = RunState(pace, usual)
+
+    def kept(self) -> str:
+        """What a run that is stopped now leaves for the next one, in words."""
+        with self._guard:
+            return live_view.kept_text(self.state)
+
     def emit(self, event: Event) -> None:
         """Receive an event, from any thread."""
         with self._guard:
+            self.state.add(time.monotonic(), event)
             line = views.log_line(event)
             if line:
                 self._write(line)
@@ -99,14 +119,11 @@ class Console:
     def show(self, event: Event) -> None:
         """Show one event; called under the guard."""
         if isinstance(event, Progress):
-            if event.total is None or event.unit != "bytes":
-                return
-            key, now = (event.step, event.subject), time.monotonic()
-            if now - self._said.setdefault(key, now) >= PLAIN_EVERY_S:
-                self._said[key] = now
-                self.line(f"  {event.step}: {views.progress_text(event)}")
+            self._tell_progress(event)
         elif isinstance(event, StepFinished):
-            self.line(views.step_line(event))
+            self.line(views.step_line(event, self.marks))
+        elif isinstance(event, Waiting):
+            self.line(f"  {event.step}: {views.waiting_text(event.says, event.seconds)}")
         elif isinstance(event, ApplyStarted):
             self.line(f"  {event.step}: {event.says}")
         elif isinstance(event, Note):
@@ -118,9 +135,23 @@ class Console:
         elif isinstance(event, Output) and self.verbose:
             self.line(f"    {event.line}")
 
+    def _tell_progress(self, event: Progress) -> None:
+        if event.total is None or event.unit != "bytes":
+            return
+        key, now = (event.step, event.subject), time.monotonic()
+        if now - self._said.setdefault(key, now) < (SPOKEN_EVERY_S if self.plain else PLAIN_EVERY_S):
+            return
+        self._said[key] = now
+        step = self.state.steps.get(event.step)
+        rate = step.tasks[event.subject].rate.at(now) if step is not None else None
+        self.line(f"  {event.step}: {views.progress_text(event, rate)}")
+        if self.state.announced and now - self._said.get(("", ""), 0) >= SPOKEN_EVERY_S:
+            self._said["", ""] = now
+            self.line(f"  {live_view.total_text(self.state, now)}")
+
     def line(self, text: str) -> None:
         """One line on standard error."""
-        print(text, file=sys.stderr, flush=True)
+        print(views.harmless(text), file=sys.stderr, flush=True)
 
     def consent(self, question: str) -> bool:
         """Ask yes or no. Raises ConsentNeeded where nobody can answer."""
@@ -138,27 +169,25 @@ class Console:
 
     def report(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
         """The end of a run: what is not right with its fix, then one closing sentence."""
-        text = views.report_text(report, closing)
+        text = views.report_text(report, closing, self.marks)
         if text:
             self.data(text)
 
     def checkup(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
         """Every finding of a look, grouped by step."""
-        self.data(views.checkup_text(report, closing, details=self.verbose))
+        self.data(views.checkup_text(report, closing, details=self.verbose, marks=self.marks))
 
     def data(self, text: str) -> None:
         """Data for standard output."""
         with self._guard:
-            print(text, flush=True)
+            print(views.harmless(text), flush=True)
 
     def record(self, value: Mapping[str, JSON]) -> None:
         """Data that is only for machines: nothing here."""
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
-        """What happened, and what to type next."""
-        self.line(f"error: {error.message}\n  {views.ARROW} {error.hint}")
-        if log is not None:
-            self.line(f"  log: {log}")
+        """What happened and why, what to type next, where more is written."""
+        self.line(views.error_text(error, log, self.marks))
 
     def picture(self, png: bytes) -> None:
         """A picture, where it can be shown: not here."""
@@ -188,19 +217,8 @@ class JsonConsole(Console):
         self.record({"schema": 1, "type": "report", "ok": False, "changed": False, "error": failure, "steps": []})
 
 
-@dataclass
-class _Row:
-    """A step that is at work, as the live view shows it."""
-
-    started: float
-    doing: str = "looking"
-    progress: dict[str, Progress] = field(default_factory=dict)
-    rate: views.Rate = field(default_factory=views.Rate)
-    output: str = ""
-
-
 class LiveConsole(Console):
-    """A terminal: finished steps as lines that stay, steps at work below with bytes, rate and time left."""
+    """A terminal: finished steps as lines that stay, below them what is at work, with bytes, rate and time left."""
 
     def __init__(self, *, verbose: bool = False, yes: bool = False) -> None:
         super().__init__(verbose=verbose, yes=yes)
@@ -208,107 +226,76 @@ class LiveConsole(Console):
 
         self.rich: RichConsole = RichConsole(stderr=True, highlight=False)
         self.out: RichConsole = RichConsole(highlight=False)
-        self._rows: dict[str, _Row] = {}
-        self._live: Live | None = None
+        self.screen = Screen(self.rich.file, self._picture_of_now, self._guard)
 
     def __exit__(self, *error: object) -> None:
-        self._stop()
+        self._end()
         super().__exit__(*error)
 
-    def _start(self) -> None:
-        from rich.live import Live
+    def _picture_of_now(self, width: int, height: int) -> list[Line]:
+        lines = live_view.live_lines(self.state, time.monotonic(), width, height)
+        return [Line(self._coloured(line), line.cell_len) for line in lines]
 
-        if self._live is None:
-            self._live = Live(
-                get_renderable=self._picture_of_now,
-                console=self.rich,
-                transient=True,
-                refresh_per_second=LIVE_PER_SECOND,
-            )
-            self._live.start()
+    def _coloured(self, line: Text) -> str:
+        with self.rich.capture() as captured:
+            self.rich.print(line, end="", no_wrap=True, overflow="ignore", crop=False)
+        return captured.get()
 
-    def _stop(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-
-    def _picture_of_now(self) -> RenderableType:
-        # Called by rich's own thread under rich's lock: taking our guard here could deadlock with `show`.
-        rows = [
-            views.LiveRow(name, row.doing, list(row.progress.values()), row.rate.bytes_per_s, row.output, row.started)
-            for name, row in list(self._rows.items())
-        ]
-        return views.live_table(rows, time.monotonic())
+    def _end(self) -> None:
+        """The picture goes away, and what was in it is over."""
+        with self._guard:
+            self.screen.stop()
+            self.state.settle()
 
     def show(self, event: Event) -> None:
-        if isinstance(event, StepStarted):
-            self._rows.setdefault(event.step, _Row(time.monotonic()))
-            self._start()
+        if isinstance(event, RunStarted | StepStarted | Progress | Waiting):
+            self.screen.start()
         elif isinstance(event, StepFinished):
-            self._rows.pop(event.step, None)
-            self.rich.print(views.step_text(event))
-        elif isinstance(event, Note):
-            self.rich.print(views.note_text(event))
+            self._print(views.step_row(event))
+        elif isinstance(event, Note) and not (event.is_passing and event.step):
+            self._print(views.note_row(replace(event, says=views.harmless(event.says))))
         elif isinstance(event, MendingPlanned):
             self.line(views.mending_text(event))
-        elif isinstance(event, CheckSlow):
-            self._show_slow(event)
-        else:
-            if isinstance(event, Progress) and event.step not in self._rows:  # a look, whose steps are not announced
-                self._rows[event.step] = _Row(time.monotonic())
-                self._start()
-            if event.step in self._rows:
-                self._update(self._rows[event.step], event)
+        elif isinstance(event, CheckSlow) and not event.over:
+            self.screen.start()
+        elif isinstance(event, Output) and self.verbose:
+            self.line(f"    {event.line}")
 
-    def _show_slow(self, event: CheckSlow) -> None:
-        """A row for a look that takes long; fast ones come and go unseen."""
-        if event.over:
-            self._rows.pop(event.step, None)
-        else:
-            row = self._rows.setdefault(event.step, _Row(time.monotonic() - event.seconds))
-            row.doing = event.says
-            self._start()
-
-    def _update(self, row: _Row, event: Event) -> None:
-        if isinstance(event, Doing):
-            row.doing = event.says
-        elif isinstance(event, ApplyStarted):
-            row.doing, row.output = event.says, ""
-            row.progress.clear()
-        elif isinstance(event, Progress):
-            row.progress[event.subject] = event
-            if event.unit == "bytes":
-                row.rate.add(time.monotonic(), sum(p.done for p in row.progress.values()))
-            if event.total is not None and event.done >= event.total:
-                row.progress.pop(event.subject)
-        elif isinstance(event, Output):
-            row.output = event.line
-            if self.verbose:
-                self.rich.print(f"    {event.line}", style="dim", markup=False, emoji=False)
+    def _print(self, view: RenderableType) -> None:
+        """Something that stays; a command in it is not broken into lines, so that it can be copied."""
+        with self._guard:
+            self.screen.above(lambda: self.rich.print(view, crop=False))
 
     def line(self, text: str) -> None:
-        self.rich.print(text, markup=False, emoji=False)
+        with self._guard:
+            self.screen.above(lambda: self.rich.print(views.harmless(text), markup=False, emoji=False))
 
     def ask(self, question: str) -> bool:
-        self._stop()
+        running = self.screen.running
+        self.screen.stop()
         answer = super().ask(question)
-        self._start()
+        if running:
+            self.screen.start()
         return answer
 
-    def report(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
-        self._stop()
-        self.out.print(views.report_view(report, closing))
+    def data_follows(self) -> None:
+        """The picture goes away before data is printed."""
+        self._end()
 
-    def checkup(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
-        self._stop()
-        super().checkup(report, facts, closing=closing)
+    def data(self, text: str) -> None:
+        self._end()
+        super().data(text)
+
+    def report(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
+        self._end()
+        self.out.print(views.report_view(report, closing), crop=False)
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
-        self._stop()
-        self.rich.print(views.error_view(error, log))
+        self._end()
+        self.rich.print(views.error_view(error, log), crop=False)
 
     def picture(self, png: bytes) -> None:
-        self._stop()
+        self._end()
         self.out.print(views.picture(png, min(self.out.width - 2, 64)))
 
 
@@ -317,20 +304,27 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
-def make_console(*, json_lines: bool, verbose: bool, yes: bool, environ: Mapping[str, str]) -> Console:
-    """The console for this run: `--json` alone picks the format, a terminal only decides animation."""
-    kind: type[Console] = Console
+def make_console(
+    *, json_lines: bool, verbose: bool, yes: bool, environ: Mapping[str, str], plain: bool = False
+) -> Console:
+    """The console for this run: `--json` and `--plain` pick the format, a terminal only decides animation."""
     if json_lines:
-        kind = JsonConsole
-    elif is_terminal(sys.stderr) and environ.get("TERM", "") not in ("", "dumb"):
+        return JsonConsole(verbose=verbose, yes=yes)
+    if plain:
+        return Console(verbose=verbose, yes=yes, plain=True)
+    kind: type[Console] = Console
+    if is_terminal(sys.stderr) and environ.get("TERM", "") not in ("", "dumb"):
         kind = LiveConsole
     return kind(verbose=verbose, yes=yes)
 
 
 def tabulate(console: Console, table: Any) -> None:
-    """Print a rich table as data, at the terminal's width or 100 columns."""
+    """Print a rich table as data, at the terminal's width or 100 columns; it may be made by a function of the width."""
     from rich.console import Console as RichConsole
 
-    width = None if is_terminal(sys.stdout) else 100
-    if not isinstance(console, JsonConsole):
-        RichConsole(highlight=False, width=width).print(table)
+    if isinstance(console, JsonConsole):
+        return
+    if isinstance(console, LiveConsole):
+        console.data_follows()
+    rich = RichConsole(highlight=False, width=None if is_terminal(sys.stdout) else 100)
+    rich.print(table(rich.width) if callable(table) else table)

@@ -1,30 +1,87 @@
-"""The flags that commands share, as typer reads them."""
+"""The flags that commands share, as typer reads them, and what a shell offers for them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+Offered = list[tuple[str, str]]
+"""What a shell completes, each with a word of help."""
+
+
+def offer(*names: str) -> Callable[[str], Offered]:
+    """Names that are known beforehand."""
+    return lambda incomplete: [(name, "") for name in names if name.startswith(incomplete)]
+
+
+def offer_manifests(incomplete: str) -> Offered:
+    """The manifests that come with the tool."""
+    from provision.manifest import manifest_names
+
+    return [(name, "") for name in manifest_names() if name.startswith(incomplete)]
+
+
+def offer_findings(incomplete: str) -> Offered:
+    """The ids of findings, with what is looked at."""
+    from provision.catalogue import CATALOGUE
+
+    return [(entry.id, entry.looks_at) for entry in CATALOGUE if entry.id.startswith(incomplete)]
+
+
+def offer_keys(incomplete: str) -> Offered:
+    """The keys of the usual manifest, as `--set` takes them, with their values."""
+    from provision.manifest import load_manifest
+    from provision.overrides import flat
+
+    keys = ((f"{key}=", str(value)) for key, value in flat(load_manifest("sdxl-turbo")))
+    return [pair for pair in keys if pair[0].startswith(incomplete)]
+
+
 HomeOption = Annotated[
     Path | None,
     typer.Option("--home", metavar="DIR", help="The folder for everything (PROVISION_HOME, ~/provision)."),
 ]
-ManifestOption = Annotated[str, typer.Option("--manifest", metavar="NAME|FILE", help="What to provision.")]
+ManifestOption = Annotated[
+    str, typer.Option("--manifest", metavar="NAME|FILE", help="What to provision.", autocompletion=offer_manifests)
+]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the manifest.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the manifest.", autocompletion=offer_keys),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="NDJSON events, then one report.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Agree to what would be asked.")]
+PlainOption = Annotated[
+    bool,
+    typer.Option("--plain", envvar="PROVISION_PLAIN", help="Words in lines, as for a screen reader: nothing moves."),
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the programs say.")]
 BackendOption = Annotated[
-    str, typer.Option("--backend", metavar="auto|hf|wget|git-lfs|http", help="What moves the model's bytes.")
+    str,
+    typer.Option(
+        "--backend",
+        metavar="auto|hf|wget|git-lfs|http",
+        help="What moves the model's bytes.",
+        autocompletion=offer("auto", "hf", "wget", "git-lfs", "http", "huggingface-cli"),
+    ),
 ]
 PrecisionOption = Annotated[
-    str | None, typer.Option("--precision", metavar="fp16|fp32", help="Which checkpoint (fp16 where there is one).")
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="fp16|fp32",
+        help="Which checkpoint (fp16 where there is one).",
+        autocompletion=offer("fp16", "bf16", "fp32"),
+    ),
 ]
-TorchOption = Annotated[str | None, typer.Option("--torch", metavar="nightly|stable|VERSION", help="Which torch.")]
+TorchOption = Annotated[
+    str | None,
+    typer.Option(
+        "--torch", metavar="nightly|stable|VERSION", help="Which torch.", autocompletion=offer("nightly", "stable")
+    ),
+]
 ComfyOption = Annotated[
     str | None,
     typer.Option(

@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
 from provision.errors import ManifestError
+from provision.finding import JSON
 
 
 def apply_override(data: dict[str, Any], override: str, schema: type) -> None:
@@ -86,3 +87,16 @@ def nearest(word: str, known: Sequence[str]) -> str:
     import difflib
 
     return ", ".join(difflib.get_close_matches(word, known, n=3, cutoff=0.5))
+
+
+def flat(value: object, prefix: str = "") -> list[tuple[str, JSON]]:
+    """A manifest's keys with dots, as `--set` takes them, with their values and in order."""
+    if is_dataclass(value):
+        return [
+            pair
+            for item in fields(value)
+            for pair in flat(getattr(value, item.name), f"{prefix}.{item.name}".lstrip("."))
+        ]
+    if isinstance(value, tuple) and value and is_dataclass(value[0]):
+        return [pair for place, item in enumerate(value) for pair in flat(item, f"{prefix}.{place}")]
+    return [(prefix, list(value) if isinstance(value, tuple) else value)]

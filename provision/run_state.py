@@ -19,6 +19,8 @@ from provision.estimate import (
 from provision.events import (
     LOCAL_WORK,
     ApplyStarted,
+    CheckSlow,
+    Doing,
     Event,
     Note,
     Output,
@@ -137,11 +139,23 @@ class RunState:
             return
         if not event.step:
             return
+        if isinstance(event, CheckSlow):
+            self._slow(now, event)
+            return
         if event.step not in self.steps:
             if not isinstance(event, StepStarted | StepPlanned | ApplyStarted | Progress):
                 return
             self.steps[event.step] = StepState(event.step, phase="looks", since=now, begun=now)
         self._to_step(now, self.steps[event.step], event)
+
+    def _slow(self, now: float, event: CheckSlow) -> None:
+        """A look that takes long is shown until it is over; fast ones come and go unseen."""
+        step = self.steps.get(event.step)
+        if event.over and step is not None and not self.announced:
+            del self.steps[event.step]
+        elif not event.over:
+            step = self.steps.setdefault(event.step, StepState(event.step, phase="looks", begun=now))
+            step.doing, step.since = event.says, now - event.seconds
 
     def _to_step(self, now: float, step: StepState, event: Event) -> None:
         if isinstance(event, StepPlanned):
@@ -152,6 +166,8 @@ class RunState:
         elif isinstance(event, ApplyStarted):
             step.phase, step.doing, step.since, step.output = "works", event.says, now, ""
             step.planned_bytes = step.planned_bytes or 0
+        elif isinstance(event, Doing):
+            step.doing = event.says
         elif isinstance(event, Note):
             step.doing = event.says if event.is_passing else step.doing
         elif isinstance(event, Waiting):

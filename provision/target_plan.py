@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from provision import views
+from provision import plan_view, views
 from provision.console import tabulate
 from provision.errors import GitError, UsageError
+from provision.estimate import USUAL_S, Pace
 from provision.finding import JSON, Finding, Fix, Verdict, blocked, fixable, ok, warn
 from provision.home import Home
+from provision.planned import make_plan
 from provision.resolution import Lack, Resolved, Rules, Wheel, first_macos, name_of, newest, others, resolve
 from provision.session import Session
 from provision.step import Context, Report, StepReport, silent
@@ -77,8 +79,15 @@ def _stuck(report: Report) -> str:
 
 
 def _show(at: Session, target: Target, report: Report, answers: Answers, asked: Asked | None) -> None:
+    from provision.steps.registry import STEPS
+
     stuck, source = _stuck(report), asked.source if asked else None
-    tabulate(at.console, views.plan_table(report, f"What `provision all` would do on {target.says}"))
+    title = f"What `provision all` would do on {target.says}"
+    planned = make_plan(report, {step.name: step.needs for step in STEPS}, Pace(), USUAL_S)
+    if at.console.plain:
+        at.console.data(plan_view.plan_text(planned, title))
+    else:
+        tabulate(at.console, lambda width: plan_view.plan_view(planned, width, title))
     if at.console.verbose:
         rows = [(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels]
         tabulate(at.console, views.pairs_table(rows))

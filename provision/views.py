@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from provision.events import (
     Output,
     Progress,
     StepFinished,
+    Waiting,
 )
 from provision.finding import Finding, Verdict
 from provision.step import Report, StepReport
@@ -32,10 +33,27 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-ARROW, FOLLOWING = "→", "↳"
-MARKS = {Verdict.OK: "✓", Verdict.WARN: "!", Verdict.FIXABLE: "·", Verdict.BLOCKED: "✗"}
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How verdicts, and what to do next, are marked in text."""
+
+    of: Mapping[Verdict, str]
+    arrow: str
+    named: str
+    """How a step's name stands before its sentence."""
+
+
+GLYPHS = Marks({Verdict.OK: "✓", Verdict.WARN: "!", Verdict.FIXABLE: "·", Verdict.BLOCKED: "✗"}, "→", "{:<13}")
+WORDS = Marks(
+    {Verdict.OK: "ok", Verdict.WARN: "note", Verdict.FIXABLE: "to do", Verdict.BLOCKED: "stop"}, "next:", "{}:"
+)
+"""For `--plain`: a screen reader speaks them."""
+MARKS, ARROW = GLYPHS.of, GLYPHS.arrow
+FOLLOWING = "↳"
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+NAME_WIDTH = 14
 STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FIXABLE: "cyan", Verdict.BLOCKED: "red"}
-RATE_WINDOW_S = 8.0
 
 
 def size_text(size_bytes: float) -> str:
@@ -58,26 +76,12 @@ def time_text(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-@dataclass
-class Rate:
-    """Bytes a second over the last seconds; None while too little was seen."""
-
-    seen: deque[tuple[float, int]] = field(default_factory=deque)
-
-    def add(self, now: float, done: int) -> None:
-        """Bytes done by now; a number that falls starts anew."""
-        if self.seen and done < self.seen[-1][1]:
-            self.seen.clear()
-        self.seen.append((now, done))
-        while now - self.seen[0][0] > RATE_WINDOW_S:
-            self.seen.popleft()
-
-    @property
-    def bytes_per_s(self) -> float | None:
-        """The rate, None while it is not known."""
-        if len(self.seen) < 2 or self.seen[-1][0] - self.seen[0][0] < 0.5:
-            return None
-        return (self.seen[-1][1] - self.seen[0][1]) / (self.seen[-1][0] - self.seen[0][0])
+def amount_text(done: int, total: int | None) -> str:
+    """`2.91 of 6.94 GB`, `83.4 kB of 2.1 MB`; what is done alone where the total is not known."""
+    if total is None:
+        return size_text(done)
+    here, all_ = size_text(done), size_text(total)
+    return f"{here.split()[0] if here.split()[1] == all_.split()[1] else here} of {all_}"
 
 
 def progress_text(event: Progress, rate: float | None = None) -> str:
@@ -95,33 +99,39 @@ def progress_text(event: Progress, rate: float | None = None) -> str:
     return text
 
 
-def step_line(event: StepFinished) -> str:
+def step_line(event: StepFinished, marks: Marks = GLYPHS) -> str:
     """A finished step as one plain line."""
-    mark = MARKS[Verdict(event.verdict)]
+    mark = marks.of[Verdict(event.verdict)]
     seconds = f" ({time_text(event.seconds)})" if event.seconds >= 0.5 else ""
-    return f"{mark} {event.step:<13} {_one_line(event.says)}{seconds}"
+    return f"{mark} {marks.named.format(event.step)} {_one_line(event.says)}{seconds}"
 
 
-def step_text(event: StepFinished) -> Text:
-    """A finished step as one coloured line."""
+def step_row(event: StepFinished) -> RenderableType:
+    """A finished step for a terminal, its sentence beside its name."""
     from rich.text import Text
 
     verdict = Verdict(event.verdict)
-    seconds = f"  {time_text(event.seconds)}" if event.seconds >= 0.5 else ""
-    return Text.assemble(
-        (MARKS[verdict], STYLES[verdict]),
-        " ",
-        (f"{event.step:<13}", "bold"),
-        _one_line(event.says),
-        (seconds, "dim"),
-    )
+    taken = time_text(event.seconds).replace(" ", "\N{NO-BREAK SPACE}")
+    seconds = f"  {taken}" if event.seconds >= 0.5 else ""
+    name = Text.assemble((MARKS[verdict], STYLES[verdict]), " ", (event.step, "bold"))
+    return _beside(name, Text.assemble(harmless(_one_line(event.says)), (seconds, "dim")))
 
 
-def note_text(event: Note) -> Text:
-    """A note, indented under the steps."""
+def note_row(event: Note) -> RenderableType:
+    """A note for a terminal, under the steps."""
     from rich.text import Text
 
-    return Text.assemble((f"  {event.step:<13} " if event.step else "", "dim"), event.says)
+    return _beside(Text(f"  {event.step}", style="dim"), Text(event.says)) if event.step else _whole(Text(event.says))
+
+
+def _beside(name: Text, says: Text) -> RenderableType:
+    from rich.table import Table
+
+    row = Table.grid(padding=(0, 1))
+    row.add_column(no_wrap=True, min_width=NAME_WIDTH)
+    row.add_column(overflow="fold")
+    row.add_row(name, says)
+    return row
 
 
 def slow_line(event: CheckSlow) -> str:
@@ -155,6 +165,11 @@ def _one_line(text: str) -> str:
     return text.splitlines()[0] if text else text
 
 
+def waiting_text(says: str, seconds: float) -> str:
+    """What is waited for, and for how long: `The hub answers 503. Going on in 8 s.`"""
+    return f"{says} Going on in {time_text(max(0, seconds)) if seconds > 0.5 else 'a moment'}."
+
+
 def log_line(event: Event) -> str:
     """An event as a line of the tool's log; empty for what would only fill it."""
     if isinstance(event, Output):
@@ -163,6 +178,8 @@ def log_line(event: Event) -> str:
         return f"{event.step}: {event.says}"
     if isinstance(event, MendingPlanned):
         return mending_text(event)
+    if isinstance(event, Waiting):
+        return f"{event.step}: {waiting_text(event.says, event.seconds)}"
     if isinstance(event, FindingSeen):
         finding = event.finding
         return f"{event.step}: [{finding.verdict}] {finding.id} {finding.subject}: {finding.says}"
@@ -173,52 +190,6 @@ def log_line(event: Event) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class LiveRow:
-    """A step at work, as the live view draws it."""
-
-    name: str
-    doing: str
-    progress: Sequence[Progress]
-    rate: float | None
-    output: str
-    started: float
-
-
-SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-
-
-def live_table(rows: Sequence[LiveRow], now: float) -> RenderableType:
-    """The steps that are at work, each with its bytes or what it does."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, min_width=13)
-    table.add_column(no_wrap=True, overflow="ellipsis")
-    table.add_column(no_wrap=True, justify="right")
-    for row in rows:
-        spin = SPINNER[int(now * 8) % len(SPINNER)]
-        seconds = Text(time_text(now - row.started), style="dim")
-        if row.progress:
-            for event in row.progress[-2:]:
-                table.add_row(Text(spin, style="cyan"), Text(row.name, style="bold"),
-                              Text(f"{bar(event)}{progress_text(event, row.rate)}"), seconds)  # fmt: skip
-        else:
-            doing = Text.assemble(row.doing, (f"  {row.output}" if row.output else "", "dim"))
-            table.add_row(Text(spin, style="cyan"), Text(row.name, style="bold"), doing, seconds)
-    return table
-
-
-def bar(event: Progress, width: int = 16) -> str:
-    """A bar of blocks, empty when the total is not known."""
-    if not event.total:
-        return ""
-    full = min(width, int(width * event.done / event.total))
-    return "━" * full + "╌" * (width - full) + " "
-
-
 def command_text(finding: Finding) -> str:
     """The fix of a finding as it can be read and pasted, empty when there is none."""
     if finding.fix is None:
@@ -227,25 +198,25 @@ def command_text(finding: Finding) -> str:
     return f"{finding.fix.says}   {command}" if command else finding.fix.says
 
 
-def checkup_text(report: Report, closing: str, *, details: bool = False) -> str:
+def checkup_text(report: Report, closing: str, *, details: bool = False, marks: Marks = GLYPHS) -> str:
     """Every finding, grouped by step, in the order of the steps; `details` too where they are wanted."""
     lines: list[str] = []
     for step in report.steps:
-        rows = [] if step.error is None else [f"{MARKS[Verdict.BLOCKED]} {step.error['message']}"]
+        rows = [] if step.error is None else [f"{marks.of[Verdict.BLOCKED]} {step.error['message']}"]
         if step.waits_for is not None:
             rows.append(f"{FOLLOWING} not looked at, because of {step.waits_for}")
         for finding in step.findings:
-            rows += _checkup_rows(finding) if details or not finding.is_detail else []
+            rows += _checkup_rows(finding, marks) if details or not finding.is_detail else []
         lines += [f"{step.name if place == 0 else '':<13} {row}" for place, row in enumerate(rows)]
     return "\n".join([*lines, closing])
 
 
-def _checkup_rows(finding: Finding) -> list[str]:
+def _checkup_rows(finding: Finding, marks: Marks) -> list[str]:
     """A finding, and its fix below it; what follows from another is mended with that one."""
     if cause := follows_from(finding):
         return [f"{FOLLOWING} {finding.says}  [{finding.id}, follows from {cause}]"]
     fix = command_text(finding) if finding.verdict is not Verdict.OK else ""
-    return [f"{MARKS[finding.verdict]} {finding.says}  [{finding.id}]", *([f"  {ARROW} {fix}"] if fix else [])]
+    return [f"{marks.of[finding.verdict]} {finding.says}  [{finding.id}]", *([f"  {marks.arrow} {fix}"] if fix else [])]
 
 
 def trouble(step: StepReport) -> list[tuple[Verdict, str, str, str]]:
@@ -275,13 +246,14 @@ def not_started(report: Report) -> str:
     return f"Not started because of that: {waiting}." if waiting else ""
 
 
-def report_text(report: Report, closing: str) -> str:
+def report_text(report: Report, closing: str, marks: Marks = GLYPHS) -> str:
     """The end of a run in plain text."""
     lines: list[str] = []
     for step, verdict, id, says, fix in shown_trouble(report):
-        lines.append(f"{MARKS[verdict]} {step}: {says} [{id}]")
+        first, *more = says.splitlines() or [""]
+        lines += [f"{marks.of[verdict]} {step}: {first} [{id}]", *(f"    {line}" for line in more)]
         if fix:
-            lines.append(f"  {ARROW} {fix}")
+            lines.append(f"  {marks.arrow} {fix}")
     return "\n".join(line for line in [*lines, not_started(report), closing] if line)
 
 
@@ -292,49 +264,52 @@ def report_view(report: Report, closing: str) -> RenderableType:
 
     lines: list[Text] = []
     for step, verdict, id, says, fix in shown_trouble(report):
-        lines.append(Text.assemble((MARKS[verdict], STYLES[verdict]), f" {step}: ", says, (f"  [{id}]", "dim")))
+        mark = (MARKS[verdict], STYLES[verdict])
+        first, *more = harmless(says).splitlines() or [""]
+        lines.append(_whole(Text.assemble(mark, f" {step}: ", first, (f"  [{id}]", "dim"))))
+        lines += [Text(f"    {line}", style="dim") for line in more]
         if fix:
-            lines.append(Text.assemble(("  " + ARROW + " ", "cyan"), fix))
+            lines.append(_unbroken(Text.assemble((f"  {ARROW} ", "cyan"), harmless(fix))))
     if waiting := not_started(report):
         lines.append(Text(waiting, "dim"))
-    return Group(*lines, Text(closing, style="bold"))
+    return Group(*lines, *(_unbroken(Text(line, style="bold")) for line in closing.splitlines()))
+
+
+def error_text(error: ProvisionError, log: Path | None, marks: Marks = GLYPHS) -> str:
+    """An error: what happened and why, a program's last words under it, what to type next, where more is written."""
+    first, *more = error.message.splitlines() or [error.code]
+    said = [f"    {line}" for line in more]
+    where = [f"  log: {log}"] if log is not None else []
+    return "\n".join([f"error: {first}", *said, f"  {marks.arrow} {error.hint}", *where])
 
 
 def error_view(error: ProvisionError, log: Path | None) -> RenderableType:
-    """An error for a terminal."""
+    """An error for a terminal, as `error_text`."""
+    from rich.console import Group
     from rich.text import Text
 
-    text = Text.assemble(("✗ ", "red"), error.message, "\n", (f"  {ARROW} ", "cyan"), error.hint)
-    return text + Text(f"\n  log: {log}", style="dim") if log is not None and log.exists() else text
+    first, *more = harmless(error.message).splitlines() or [error.code]
+    said = [Text(f"    {line}", style="dim") for line in more]
+    where = [_unbroken(Text(f"  log: {log}", style="dim"))] if log is not None else []
+    hint = _unbroken(Text.assemble((f"  {ARROW} ", "cyan"), harmless(error.hint)))
+    return Group(_whole(Text.assemble((f"{MARKS[Verdict.BLOCKED]} ", "red"), first)), *said, hint, *where)
 
 
-def plan_table(report: Report, title: str = "What `provision all` would do") -> Table:
-    """What `all` would do: step, what will happen, bytes over the network, bytes on the disk."""
-    from rich.table import Table
-    from rich.text import Text
+def _whole(text: Text) -> Text:
+    """Text whose words are never broken, not even an address that is wider than the terminal."""
+    text.overflow = "ignore"
+    return text
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("step", style="bold", no_wrap=True)
-    table.add_column("what")
-    table.add_column("network", justify="right", no_wrap=True)
-    table.add_column("disk", justify="right", no_wrap=True)
-    for step in report.steps:
-        for finding in (finding for finding in step.findings if not finding.is_detail):
-            network, disk = finding.quantity("download_bytes"), finding.quantity("disk_bytes")
-            says = finding.says
-            if finding.verdict is Verdict.FIXABLE and finding.fix:
-                says = f"{finding.says} {finding.fix.says}"
-            elif finding.fix:
-                says = f"{finding.says}\n{ARROW} {command_text(finding)}"
-            table.add_row(
-                f"{MARKS[finding.verdict]} {step.name}", Text(says),
-                size_text(network) if network else "", size_text(disk) if disk else "",
-            )  # fmt: skip
-        if step.error is not None:
-            table.add_row(f"{MARKS[Verdict.BLOCKED]} {step.name}", Text(str(step.error["message"])), "", "")
-    table.add_section()
-    table.add_row("total", "", size_text(report.total("download_bytes")), size_text(report.total("disk_bytes")))
-    return table
+
+def _unbroken(text: Text) -> Text:
+    """A line that the terminal may wrap and nobody breaks: what is copied from it can be pasted."""
+    text.no_wrap, text.overflow = True, "ignore"
+    return text
+
+
+def harmless(text: str) -> str:
+    """Text of others without control characters, which a terminal would obey."""
+    return CONTROL.sub("", text)
 
 
 def pairs_table(rows: Sequence[tuple[str, str]]) -> Table:

@@ -68,7 +68,7 @@ def test_help_names_every_command(provision: Run, tmp_path: Path) -> None:
         ran = provision(*words)
         assert ran.returncode == 0
         for command in ("all", "plan", "check", "download", "doctor", "launch", "stop", "status", "logs", "generate",
-                        "bench", "manifests", "uninstall"):  # fmt: skip
+                        "bench", "manifests", "uninstall", "completion"):  # fmt: skip
             assert f"\n  {command} " in ran.stdout
     assert list((tmp_path / "person").iterdir()) == []
 
@@ -76,7 +76,7 @@ def test_help_names_every_command(provision: Run, tmp_path: Path) -> None:
 def test_all_has_the_flags_of_the_design(provision: Run) -> None:
     ran = provision("all", "--help")
     for flag in ("--home", "--manifest", "--set", "--json", "--yes", "--verbose", "--backend", "--precision", "--torch",
-                 "--comfyui", "--rehearse", "--stop", "--open"):  # fmt: skip
+                 "--comfyui", "--rehearse", "--stop", "--open", "--plain"):  # fmt: skip
         assert flag in ran.stdout
 
 
@@ -232,7 +232,8 @@ def test_stopped_from_outside_it_ends_with_130(tmp_path: Path, environ: dict[str
         process.send_signal(sign)
         _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert "Run the same command again." in err
+    assert err.splitlines()[0] == "error: Stopped. Nothing is lost. The same command goes on."
+    assert f"provision logs -f --home {home.root}" in err, "the command that goes on can be pasted"
     assert "Traceback" not in err
 
 

@@ -92,8 +92,8 @@ def test_plain_says_how_far_a_download_is_from_time_to_time(
         now[0] = 100.0 + second
         console.emit(Progress(step="models", subject="x", done=second * 1_000_000, total=12_000_000))
     assert capsys.readouterr().err.splitlines() == [
-        "  models: x 5.0 MB of 12.0 MB",
-        "  models: x 10.0 MB of 12.0 MB",
+        "  models: x 5.0 MB of 12.0 MB, 1.0 MB/s, 7.0 s left",
+        "  models: x 10.0 MB of 12.0 MB, 1.0 MB/s, 2.0 s left",
     ]
 
 
@@ -153,8 +153,9 @@ class Screen(io.StringIO):
 def live(monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveConsole]:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "stderr", Screen())
     console = LiveConsole(verbose=True)
-    console.rich.file, console.out.file = Screen(), Screen()
+    console.rich.file, console.out.file = sys.stderr, Screen()
     with console:
         yield console
 
@@ -186,9 +187,10 @@ def test_live_does_not_hang_while_many_threads_emit(live: LiveConsole) -> None:
 
 def test_live_shows_what_moves_in_a_look_whose_steps_are_not_announced(live: LiveConsole) -> None:
     live.emit(Progress(step="models", subject="hashing", done=1, total=None, unit="steps"))
-    assert "hashing" in str(live._rows["models"].progress)
+    assert "hashing" in drawn(live.rich)
     live.checkup(REPORT, {}, closing="One finding.")
-    assert live._live is None, "what moves is gone before the findings are shown"
+    assert not live.screen.running, "what moves is gone before the findings are shown"
+    assert live.state.steps == {}, "and over"
 
 
 def test_live_shows_a_picture(live: LiveConsole) -> None:

@@ -25,10 +25,11 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"options"}),
     frozenset(
-        {"checkup", "commands", "mending", "slow", "inspection", "serving", "session", "issue_report"}
+        {"by_hand", "checkup", "commands", "mending", "slow", "inspection", "serving", "session", "issue_report"}
         | {"target_plan", "target_wish"}
     ),
     frozenset({"console"}),
+    frozenset({"live_view", "plan_view", "screen"}),
     frozenset({"views"}),
     frozenset({"runner", "steps/", "rehearsal/"}),
     frozenset({"network", "wanted", "share", "misplaced"}),

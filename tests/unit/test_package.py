@@ -51,7 +51,9 @@ def test_the_wheel_holds_the_package_with_its_data_and_the_manifests(wheel: Path
     held = names(wheel)
     assert {str(path) for path in sources("provision", ".py", ".json")} <= held
     assert {f"provision/_manifests/{path.name}" for path in sources("manifests", ".toml")} <= held
-    assert {name.split("/")[0] for name in held} == {"provision", f"provision-{provision.__version__}.dist-info"}
+    own = f"provision-{provision.__version__}"
+    assert {name.split("/")[0] for name in held} == {"provision", f"{own}.data", f"{own}.dist-info"}
+    assert {name for name in held if ".data/" in name} == {f"{own}.data/data/share/man/man1/provision.1"}
 
 
 def test_the_installed_package_finds_its_manifests(wheel: Path, tmp_path: Path) -> None:

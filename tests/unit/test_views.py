@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
-from provision import views
+from provision import plan_view, views
 from provision.errors import GitError
+from provision.estimate import Pace
 from provision.events import (
     ApplyStarted,
     Event,
@@ -24,10 +22,12 @@ from provision.events import (
     Progress,
     StepFinished,
     StepStarted,
+    Waiting,
 )
 from provision.finding import Finding, Fix, Verdict, blocked, fixable, ok, warn
+from provision.planned import make_plan
 from provision.step import Report, StepReport
-from provision.views import Rate, progress_text, size_text, time_text
+from provision.views import progress_text, size_text, time_text
 
 WEIGHTS = "sd_xl_turbo_1.0_fp16.safetensors"
 FETCH = Fix("It is downloaded.", ())
@@ -39,7 +39,7 @@ DISK = blocked("disk-low", "/Volumes/x", "5.00 GB are free, 21.00 GB are needed.
 
 def rendered(view: RenderableType, width: int) -> list[str]:
     console = Console(file=io.StringIO(), width=width, force_terminal=False, legacy_windows=False)
-    console.print(view)
+    console.print(view, crop=False)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
 
@@ -82,36 +82,6 @@ def test_seconds_for_people(seconds: float, text: str) -> None:
     assert time_text(seconds) == text
 
 
-def test_a_rate_is_known_after_half_a_second_and_forgets_what_is_old() -> None:
-    rate, known = Rate(), list[float | None]()
-    for now, done in ((100.0, 0), (100.1, 50), (101.0, 1000)):
-        known.append(rate.bytes_per_s)
-        rate.add(now, done)
-    assert [*known, rate.bytes_per_s] == [None, None, None, 1000]
-    for second in range(2, 30):
-        rate.add(100.0 + second, 1000 + 10 * (second - 1))
-    assert rate.bytes_per_s == pytest.approx(10)
-
-
-def test_a_rate_starts_anew_when_the_bytes_fall() -> None:
-    rate = Rate()
-    for second in range(4):
-        rate.add(float(second), second * 100)
-    rate.add(4.0, 0)
-    assert rate.bytes_per_s is None
-    rate.add(5.0, 7)
-    assert rate.bytes_per_s == 7
-
-
-@given(st.lists(st.tuples(st.floats(0, 5), st.integers(0, 10**12)), max_size=30))
-def test_a_rate_is_never_negative(steps: Iterable[tuple[float, int]]) -> None:
-    rate, now = Rate(), 0.0
-    for wait, done in steps:
-        now += wait
-        rate.add(now, done)
-        assert rate.bytes_per_s is None or rate.bytes_per_s >= 0
-
-
 def test_progress_says_bytes_rate_and_time_left() -> None:
     event = Progress(subject=WEIGHTS, done=1_200_000_000, total=6_938_081_905)
     assert progress_text(event) == f"{WEIGHTS} 1.20 GB of 6.94 GB"
@@ -122,13 +92,6 @@ def test_progress_says_bytes_rate_and_time_left() -> None:
     assert "-" not in progress_text(Progress(subject="x", done=20, total=10), 1.0), "more came than was said"
 
 
-@pytest.mark.parametrize(("done", "full"), [(0, 0), (5, 8), (10, 16), (99, 16)])
-def test_a_bar_is_as_full_as_the_work(done: int, full: int) -> None:
-    text = views.bar(Progress(subject="x", done=done, total=10))
-    assert (text.count("━"), len(text.rstrip())) == (full, 16)
-    assert views.bar(Progress(subject="x", done=1)) == ""
-
-
 # -- lines ----------------------------------------------------------------------------------------------
 
 
@@ -137,7 +100,8 @@ def test_a_finished_step_is_one_line() -> None:
         step="models", verdict="blocked", says="It broke off:\nmore\nand more", changed=True, seconds=3
     )
     assert views.step_line(event) == "✗ models        It broke off: (3.0 s)"
-    assert views.step_text(event).plain == "✗ models       It broke off:  3.0 s"
+    assert views.step_line(event, views.WORDS) == "stop models: It broke off: (3.0 s)"
+    assert rendered(views.step_row(event), 80) == ["✗ models       It broke off:  3.0\N{NO-BREAK SPACE}s"]
 
 
 def test_every_event_has_its_line_in_the_log_or_none() -> None:
@@ -151,6 +115,7 @@ def test_every_event_has_its_line_in_the_log_or_none() -> None:
         (ImageMade(step="first_image", path="/x.png", seconds=2), "first_image: image /x.png in 2.00 s"),
         (Progress(step="models", subject="x", done=1), ""),
         (StepStarted(step="models"), ""),
+        (Waiting(step="models", says="It answers 503.", seconds=8), "models: It answers 503. Going on in 8.0 s."),
     ]  # fmt: skip
     assert [views.log_line(event) for event, _ in events] == [line for _, line in events]
 
@@ -161,11 +126,31 @@ def test_a_fix_can_be_pasted() -> None:
     assert views.command_text(ok("chip", "chip", "M1")) == ""
 
 
-def test_an_error_shows_its_hint_and_its_log_where_there_is_one(tmp_path: Path) -> None:
-    error = GitError("The clone [/broke] off.", hint="provision all")
-    assert rendered(views.error_view(error, tmp_path / "no"), 80) == ["✗ The clone [/broke] off.", "  → provision all"]
-    (tmp_path / "log").touch()
-    assert f"log: {tmp_path}/log" in "".join(rendered(views.error_view(error, tmp_path / "log"), 200))
+def test_an_error_says_what_happened_then_what_to_type_and_last_where_the_log_is() -> None:
+    error = GitError("The clone [/broke] off:\nfatal: \x1b[2Jearly EOF", hint="provision all --home '/a b'")
+    expected = [
+        "The clone [/broke] off:",
+        "    fatal: [2Jearly EOF",
+        "  → provision all --home '/a b'",
+        "  log: /x/log",
+    ]
+    seen = rendered(views.error_view(error, Path("/x/log")), 80)
+    assert [line.removeprefix("✗ ") for line in seen] == expected
+    seen = rendered(views.error_view(error, None), 80)
+    assert seen[-1] == expected[2]
+
+
+def test_what_is_to_be_pasted_is_not_broken_into_lines() -> None:
+    error = GitError("It broke.", hint="provision all --home " + "/long" * 30)
+    assert rendered(views.error_view(error, None), 60)[-1] == f"  → {error.hint}"
+    assert rendered(views.report_view(REPORT, "x" * 90), 60)[-1] == "x" * 90
+
+
+def test_control_characters_of_others_reach_no_terminal() -> None:
+    assert (
+        views.harmless("\x1b]0;title\x07 a\tb\nc\x9b2J\r é\N{NO-BREAK SPACE}")
+        == "]0;title a\tb\nc2J é\N{NO-BREAK SPACE}"
+    )
 
 
 # -- reports --------------------------------------------------------------------------------------------
@@ -198,31 +183,15 @@ def test_a_report_without_trouble_is_its_closing_sentence() -> None:
     assert views.report_text(Report((step("a", ok("x", "y", "fine")),), 1.0), "All is well.") == "All is well."
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
-def test_the_plan_loses_no_column(width: int) -> None:
-    lines = rendered(views.plan_table(REPORT), width)
-    assert max(map(len, lines)) <= width
-    header = next(line for line in lines if line.startswith("step"))
-    assert header.split() == ["step", "what", "network", "disk"]
-    for mark, name in (("✓", "hardware"), ("!", "hardware"), ("✗", "tools"), ("·", "models"), ("✗", "comfyui")):
-        assert any(line.startswith(f"{mark} {name} ") for line in lines)
-    (row,) = (line for line in lines if line.startswith("· models"))
-    assert row.split()[-4:] == ["6.94", "GB", "6.94", "GB"]
-    assert lines[-1].split() == ["total", "6.94", "GB", "6.94", "GB"]
-    what = " ".join(line[header.index("what") : header.index("network")].strip() for line in lines)
-    for word in ("Apple", "M1", "downloaded.", "'/Volumes/my", "broke"):
-        assert word in what
-
-
 BRACKETS = "[/b] [red] [bold]x[/bold] :fire: \\[y]"
 
 
 def test_text_of_others_is_never_markup() -> None:
     bad = Report((step("a", fixable("x", "y", BRACKETS, fix=Fix(BRACKETS))),), 1.0)
     for view in (
-        views.plan_table(bad), views.report_view(bad, BRACKETS), views.pairs_table([("prompt", BRACKETS)]),
-        views.live_table([views.LiveRow("a", BRACKETS, [], None, BRACKETS, 0.0)], 1.0),
-        views.note_text(Note(step="a", says=BRACKETS)),
+        *(plan_view.plan_view(make_plan(bad, {}, Pace(), {}), width) for width in (60, 200)),
+        views.report_view(bad, BRACKETS), views.pairs_table([("prompt", BRACKETS)]),
+        views.note_row(Note(step="a", says=BRACKETS)), views.note_row(Note(says=BRACKETS)),
     ):  # fmt: skip
         assert BRACKETS in "\n".join(rendered(view, 200))
 
@@ -232,17 +201,6 @@ def test_pairs_keep_long_values_whole() -> None:
     assert "".join(line[8:].strip() for line in lines) == "/a" * 60 + "up"
 
 
-def test_the_live_view_shows_bytes_of_a_row_or_what_it_does() -> None:
-    one = Progress(subject="a.whl", done=1_000_000, total=2_000_000)
-    lines = rendered(
-        views.live_table([views.LiveRow("torch", "install", [one], 500_000.0, "", 0.0),
-                          views.LiveRow("comfyui", "clone", [], None, "Receiving objects", 0.0)], 2.5), 120,
-    )  # fmt: skip
-    assert "━━━━━━━━╌╌╌╌╌╌╌╌ a.whl 1.0 MB of 2.0 MB, 500.0 kB/s, 2.0 s left" in lines[0]
-    assert "clone  Receiving objects" in lines[1]
-    assert lines[1].endswith("2.5 s")
-
-
 def test_marks_and_styles_stand_for_every_verdict() -> None:
-    assert set(views.MARKS) == set(views.STYLES) == set(Verdict)
+    assert set(views.MARKS) == set(views.WORDS.of) == set(views.STYLES) == set(Verdict)
     assert all(better.rank < worse.rank for better, worse in pairwise(Verdict))
