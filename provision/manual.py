@@ -5,6 +5,7 @@ It takes the commands as typer's click knows them, by their public attributes, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -47,12 +48,22 @@ class Entry:
 def entries(command: Any, name: str = "provision") -> Iterator[Entry]:
     """The command, then all below it, in the order of the help."""
     context = command.context_class(command, info_name=name)
-    usage = " ".join([name, *command.collect_usage_pieces(context)])
+    usage = " ".join([name, *(_piece(piece) for piece in command.collect_usage_pieces(context))])
     records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
     about = " ".join(str(command.help or "").split())
-    yield Entry(name, usage, about, tuple((record[0], record[1]) for record in records if record))
+    yield Entry(name, usage, about, tuple((_flags(record[0]), record[1]) for record in records if record))
     for inner, below in getattr(command, "commands", {}).items():
         yield from entries(below, f"{name} {inner}")
+
+
+def _piece(text: str) -> str:
+    """A part of a usage; some typers put what need not be given into two brackets."""
+    return text[1:-1] if text.startswith("[[") else text
+
+
+def _flags(text: str) -> str:
+    """A parameter's words without its type, which some typers tell and others do not."""
+    return re.sub(r" <\w+>$", "", text)
 
 
 # -- Markdown ---------------------------------------------------------------------------------------------------
