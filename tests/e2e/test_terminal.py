@@ -75,26 +75,24 @@ def start(terminal: Terminal, tool: Tool, *words: str) -> str:
     return terminal.wait(lambda text: MODELS.search(text) and TOTAL.search(text))
 
 
-def assert_untorn(text: str) -> None:
-    """One picture, at the end; above it nothing of an older one."""
-    assert len(TOTAL.findall(text)) == 1, text
-    assert len(MODELS.findall(text)) == 1, text
+def untorn(text: str) -> bool:
+    """One picture, whole and together; above it nothing of an older one."""
     spinning = [place for place, line in enumerate(text.splitlines()) if line[:1] in "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" and line]
-    assert spinning[-1] - spinning[0] == len(spinning) - 1, text
+    together = bool(spinning) and spinning[-1] - spinning[0] == len(spinning) - 1
+    return together and len(TOTAL.findall(text)) == len(MODELS.findall(text)) == 1
 
 
 def test_a_resize_a_paste_and_a_stop(terminal: Terminal, tool: Tool) -> None:
     text = start(terminal, tool)
-    assert_untorn(text)
+    assert untorn(text), text
     assert re.search(r"^✓ tools +git ", text, re.MULTILINE), "a finished step stays as a line"
     assert re.search(r"^  then +\S", text, re.MULTILINE), "what waits is named"
     for width in (50, 110, 64):
         terminal.tmux("resize-window", "-x", str(width), "-y", "30")
-        terminal.wait(lambda text: len(TOTAL.findall(text)) == 1 and len(MODELS.findall(text)) == 1)
+        terminal.wait(untorn)
     terminal.type("touch pasted")
     terminal.type("echo pasted too")
-    terminal.wait(lambda text: TOTAL.search(text))
-    assert_untorn(terminal.text())
+    terminal.wait(untorn)
     asked = time.monotonic()
     terminal.tmux("send-keys", "C-c")
     text = terminal.wait(lambda text: re.search(r"^ready> *$", text, re.MULTILINE))
