@@ -12,9 +12,12 @@ from pathlib import Path
 from rich.console import Console
 
 from provision import views
+from provision.estimate import USUAL_S, Pace
 from provision.home import Home
 from provision.machine import Memory, Ran
 from provision.manifest import load_manifest
+from provision.plan_view import plan_view
+from provision.planned import make_plan
 from provision.runner import run
 from provision.step import Context, Options, Report
 from provision.steps.registry import STEPS
@@ -84,7 +87,8 @@ def said_on(name: str) -> str:
     plan = planned_on(name)
     check = replace(plan, steps=plan.steps[:1])
     page = Console(file=StringIO(), width=100, color_system=None)
-    page.print(views.plan_table(plan))
+    needs = {step.name: step.needs for step in STEPS}
+    page.print(plan_view(make_plan(plan, needs, Pace(), USUAL_S), 100))
     assert isinstance(page.file, StringIO)
     table = "\n".join(line.rstrip() for line in page.file.getvalue().splitlines())
     checked = views.checkup_text(check, "This machine will do." if check.ok else "This machine will not do.")
