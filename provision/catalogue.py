@@ -163,6 +163,10 @@ CATALOGUE: tuple[Known, ...] = (
           "black pictures: ComfyUI leaves out what newer systems need", "made anew after a yes, with another Python"),
     # -- torch
     Known("torch-ready", "torch", "informs", "none", "torch and its proof", FINE, NOTHING),
+    Known("rollback-ready", "torch", "informs", "none", "the environment from before the last change of torch", FINE,
+          NOTHING),
+    Known("lock-differs", "torch", "blocks", "auto", "the packages against the lock that is given (`all --locked`)",
+          "another set than the one that is asked for", "the lock's packages are installed by their hashes"),
     Known("torch-missing", "torch", "blocks", "auto", "the installed packages", "`No module named 'torch'`",
           "torch and torchvision of one build are installed", BARE),
     Known("torch-channel", "torch", "warns", "auto", "torch's version against the channel asked for",
@@ -373,6 +377,14 @@ CATALOGUE: tuple[Known, ...] = (
           "`provision doctor --fix`"),
     Known("node-error", "first_image", "spoils", "hint", LOG, "an error of a node that is not known here",
           "`provision logs`"),
+    # -- lock
+    Known("lock-ready", "lock", "informs", "none", "provision.lock against what is here", FINE, NOTHING),
+    Known("lock-missing", "lock", "warns", "auto", "whether there is a provision.lock",
+          "the same set cannot be had again, here or elsewhere", "it is written"),
+    Known("lock-stale", "lock", "warns", "auto", "versions, commit, weights and flags in it against what is here",
+          "`--locked` would rebuild something else", "it is written anew"),
+    Known("lock-partial", "lock", "warns", "hint", "whether every package in it has a hash",
+          "`--locked` refuses it", "remove it, with the package index at hand"),
     # -- words that only a log shows
     Known("origin-403", ONLY_IN_LOGS, "warns", "hint", "refused requests", "an empty 403 in the browser",
           "open the address that ComfyUI shows"),

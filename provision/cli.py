@@ -34,6 +34,7 @@ from provision.options import (
     HomeOption,
     InstallOption,
     JsonOption,
+    LockedOption,
     LookInOption,
     ManifestOption,
     PlainOption,
@@ -77,6 +78,7 @@ def all_(
     comfyui: ComfyOption = None, python: PythonOption = None, rehearse: RehearseOption = False,
     endpoint: EndpointOption = None, limit_rate: RateOption = None, connections: ConnectionsOption = None,
     look_in: LookInOption = None, copy: CopyOption = False, share_cache: ShareOption = False,
+    locked: LockedOption = None,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the server when done.")] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open ComfyUI's page when done.")] = False,
 ) -> None:  # fmt: skip
@@ -87,7 +89,7 @@ def all_(
     moving = Moving(endpoint or (), limit_rate, connections, look_in or (), copy, share_cache)
     wish = Wish(
         home, manifest, wishes(set_, torch), comfyui, python, backend, precision, yes=yes, rehearse=rehearse,
-        moving=moving,
+        moving=moving, locked=locked,
     )  # fmt: skip
     with session("all", wish, json=json, verbose=verbose, plain=plain) as at:
         finish(commands.provision_all(at, stop=stop, open_page=open_))
@@ -101,7 +103,7 @@ def plan(
     comfyui: ComfyOption = None, python: PythonOption = None, rehearse: RehearseOption = False,
     endpoint: EndpointOption = None, limit_rate: RateOption = None, connections: ConnectionsOption = None,
     look_in: LookInOption = None, copy: CopyOption = False, share_cache: ShareOption = False,
-    for_: ForOption = None, requirements: RequirementsOption = None,
+    for_: ForOption = None, requirements: RequirementsOption = None, locked: LockedOption = None,
     commands_: Annotated[
         bool, typer.Option("--commands", help="Print it as a shell script that a person can run.")
     ] = False,
@@ -113,7 +115,7 @@ def plan(
     moving = Moving(endpoint or (), limit_rate, connections, look_in or (), copy, share_cache)
     wish = Wish(
         home, manifest, wishes(set_, torch), comfyui, python, backend, precision, yes=yes, rehearse=rehearse,
-        moving=moving,
+        moving=moving, locked=locked,
     )  # fmt: skip
     with session("plan", wish, json=json, verbose=verbose, plain=plain) as at:
         finish(commands.plan(at, for_, requirements, commands=commands_))
@@ -237,6 +239,19 @@ def status(
 
     with session("status", Wish(home, manifest, set_ or []), json=json, verbose=verbose, plain=plain) as at:
         finish(serving.status(at))
+
+
+@app.command()
+def rollback(
+    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    json: JsonOption = False, verbose: VerboseOption = False,
+) -> None:  # fmt: skip
+    """Return to the torch and packages from before the last change of torch."""
+    from provision.rollback import rollback as go_back
+    from provision.session import Wish
+
+    with session("rollback", Wish(home, manifest, set_ or []), json=json, verbose=verbose) as at:
+        finish(go_back(at))
 
 
 @app.command()

@@ -40,6 +40,7 @@ def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
     if at.ctx.home.adopted is not None:
         at = with_consent(at)
     ctx = at.ctx
+    _check_lock(ctx)
     with hold_home(at):
         at.console.reckon_with(read_pace(ctx.home), usual_seconds(ctx))
         report = run(STEPS, ctx, apply=True)
@@ -78,6 +79,14 @@ def read_pace(home: Home) -> Pace:
 def usual_seconds(ctx: Context) -> Mapping[str, float]:
     """What steps usually take beside their downloads; a rehearsal's take less."""
     return REHEARSED_S if ctx.options.rehearsal else USUAL_S
+
+
+def _check_lock(ctx: Context) -> None:
+    """Refuse a lock that cannot be rebuilt on this machine (raises LockError)."""
+    from provision.steps.locked import check_rebuildable
+
+    if ctx.options.locked is not None:
+        check_rebuildable(ctx, ctx.options.locked)
 
 
 def page(manifest: Manifest) -> str:
@@ -160,9 +169,11 @@ def plan(at: Session, target: str | None = None, requirements: Path | None = Non
         there = read_target(at, target)
         _say_licence(at)
         return plan_for(at, there, requirements)
+    _check_lock(at.ctx)
     _say_licence(at)
     _say_adopted(at)
-    report = run(STEPS, quietly(at.ctx, at.console), apply=False)
+    ctx = replace(at.ctx, options=replace(at.ctx.options, planning=True))
+    report = run(STEPS, quietly(ctx, at.console), apply=False)
     keep_crashes(at, report)
     blocked = [step.name for step in report.steps if step.verdict is Verdict.BLOCKED and not _will_ask(at.ctx, step)]
     needs = {step.name: step.needs for step in STEPS}

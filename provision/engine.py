@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from provision import ladder, packages
+from provision import environments, ladder, packages
 from provision.apart import apart, names_database
 from provision.comfy import Comfy, SystemStats
 from provision.errors import EngineError, Interrupted, PortTaken
@@ -50,7 +50,7 @@ def engine_flags(ctx: Context) -> tuple[str, ...]:
 def server_argv(ctx: Context) -> tuple[str, ...]:
     """The whole command: isolated from the user's own packages (-s), on loopback alone."""
     address = ("--listen", "127.0.0.1", "--port", str(ctx.manifest.comfyui.port), "--disable-auto-launch")
-    return (str(ctx.home.python.absolute()), OURS, str(main_py(ctx)), *address, *_folders(ctx), *engine_flags(ctx))
+    return (str(environments.python(ctx.home)), OURS, str(main_py(ctx)), *address, *_folders(ctx), *engine_flags(ctx))
 
 
 def _folders(ctx: Context) -> tuple[str, ...]:
@@ -151,6 +151,12 @@ def engine_version(ctx: Context) -> str:
     """The version that the checked-out ComfyUI says of itself."""
     text = ctx.machine.read_text(ctx.home.comfyui / "comfyui_version.py") or ""
     return text.rpartition("=")[2].strip().strip("\"'")
+
+
+def running_environment(ctx: Context) -> Path | None:
+    """The environment of the server that runs, whichever is in use by now; None when none does."""
+    record = read_record(ctx)
+    return Path(record.argv[0]).parent.parent if record is not None and record.argv else None
 
 
 def torch_version(ctx: Context) -> str:

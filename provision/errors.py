@@ -41,6 +41,13 @@ class ManifestError(ProvisionError):
     exit_code = EXIT_USAGE
 
 
+class LockError(ProvisionError):
+    """A lock that the strict loader refuses, or that cannot be rebuilt on this machine."""
+
+    code = "lock"
+    exit_code = EXIT_USAGE
+
+
 class HomeError(ProvisionError):
     """The home cannot be made, read or written."""
 
@@ -165,8 +172,8 @@ class Interrupted(ProvisionError):
 
 
 ERRORS: tuple[type[ProvisionError], ...] = (
-    UsageError, ManifestError, HomeError, HomeLocked, ConsentNeeded, CommandFailed, CommandMissing, NetworkError,
-    HubRefused, DownloadError, WrongFile, DiskFull, GitError, PackageError, ProbeFailed, EngineError, PortTaken,
-    ImageRejected, StartOver, NotSatisfied, Interrupted,
+    UsageError, ManifestError, LockError, HomeError, HomeLocked, ConsentNeeded, CommandFailed, CommandMissing,
+    NetworkError, HubRefused, DownloadError, WrongFile, DiskFull, GitError, PackageError, ProbeFailed, EngineError,
+    PortTaken, ImageRejected, StartOver, NotSatisfied, Interrupted,
 )  # fmt: skip
 """The registry: a test checks that each is raised somewhere and that no code stands twice."""

@@ -31,6 +31,8 @@ class Home:
 
     root: Path
     adopted: Adopted | None = None
+    env: Path | None = None
+    """An environment that is being made, which stands for the one in use; its receipts are kept in it."""
 
     @property
     def comfyui(self) -> Path:
@@ -54,20 +56,35 @@ class Home:
 
     @property
     def own_venv(self) -> Path:
-        """The environment that this tool makes."""
+        """The environment that this tool makes: a link into `envs`, or the folder itself in a home of before."""
         return self.root / "venv"
 
     @property
     def venv_of_another(self) -> Path | None:
         """The adopted environment while it is in use: one of our own is preferred as soon as it is there."""
-        if self.adopted is None or self.adopted.prefix is None:
+        if self.adopted is None or self.adopted.prefix is None or self.env is not None:
             return None
         return None if self.own_venv.is_symlink() or self.own_venv.exists() else self.adopted.prefix
 
     @property
     def venv(self) -> Path:
         """The environment that ComfyUI runs in."""
-        return self.venv_of_another or self.own_venv
+        return self.env or self.venv_of_another or self.own_venv
+
+    @property
+    def envs(self) -> Path:
+        """Our environment in use and the one before it (see `environments`)."""
+        return self.root / "envs"
+
+    @property
+    def receipts(self) -> Path:
+        """Proofs of costly work."""
+        return self.env / "set" / "receipts" if self.env else self.state / "receipts"
+
+    @property
+    def lock_file(self) -> Path:
+        """What is installed, exactly."""
+        return self.root / "provision.lock"
 
     @property
     def python(self) -> Path:

@@ -23,7 +23,8 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}")
 REF = re.compile(r"[A-Za-z0-9][\w./+-]{0,199}")
-CHANNEL = re.compile(r"nightly|stable|\d+(\.\d+)*((a|b|rc)\d+)?(\.dev\d+)?(\+[\w.]+)?")
+CHANNEL = re.compile(r"nightly(@\d{8})?|stable|\d+(\.\d+)*((a|b|rc)\d+)?(\.dev\d+)?(\+[\w.]+)?")
+VERSION = re.compile(r"\d+(\.\d+)+")
 PRECISIONS = ("fp16", "fp32", "bf16")
 KNOWN_BAD = "known-bad"
 """A file among the manifests that is none: see `known_bad`."""
@@ -57,12 +58,22 @@ class Python:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownGood:
+    """Exact versions that belong together, taken when everything else fails its probe."""
+
+    torch: str
+    torchvision: str
+    torchaudio: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Torch:
     """Which torch, and from where. An empty index is the package index that uv is configured with."""
 
     channel: str = "nightly"
     nightly_index: str = "https://download.pytorch.org/whl/nightly/cpu"
     stable_index: str = "https://download.pytorch.org/whl/cpu"
+    known_good: KnownGood | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +218,10 @@ def parse_manifest(data: Mapping[str, object], where: str = "manifest") -> Manif
 
 
 def build(schema: type[T], data: object, where: str) -> T:
-    """A dataclass from plain data, by its types. Raises ManifestError: an unknown key, a missing one, a wrong type."""
+    """A dataclass from plain data, by its fields alone; `where` is put before the names of keys.
+
+    Raises ManifestError: no table, an unknown or missing key, a wrong type, a control character.
+    """
     if not isinstance(data, Mapping):
         raise ManifestError(f"{where.rstrip('.')} must be a table.", hint="provision manifests show sdxl-turbo")
     hints = get_type_hints(schema)
@@ -215,14 +229,14 @@ def build(schema: type[T], data: object, where: str) -> T:
     for key in data:
         if key not in names:
             near = nearest(str(key), names) or ", ".join(names)
-            raise ManifestError(f"{where}{key} is not a key of a manifest.", hint=f"Nearest: {near}")
+            raise ManifestError(f"{where}{key} is not a key that is known.", hint=f"Nearest: {near}")
     values: dict[str, object] = {}
     for item in fields(schema):  # type: ignore[arg-type]
         if item.name in data:
             values[item.name] = _coerce(hints[item.name], data[item.name], f"{where}{item.name}")
         elif item.default is MISSING and item.default_factory is MISSING:
             raise ManifestError(
-                f"{where}{item.name} is missing from the manifest.",
+                f"{where}{item.name} is missing.",
                 hint="provision manifests show sdxl-turbo",
             )
     return schema(**values)
@@ -267,7 +281,11 @@ def check_manifest(manifest: Manifest) -> None:
         "lower-case letters",
     )
     _require(bool(CHANNEL.fullmatch(manifest.torch.channel)), "torch.channel", manifest.torch.channel,
-             "nightly, stable or a version")  # fmt: skip
+             "nightly, nightly@YYYYMMDD, stable or a version")  # fmt: skip
+    for key in ("torch", "torchvision", "torchaudio") if manifest.torch.known_good else ():
+        value = getattr(manifest.torch.known_good, key)
+        _require(bool(VERSION.fullmatch(value)) or (key, value) == ("torchaudio", ""), f"torch.known_good.{key}", value,
+                 "an exact version")  # fmt: skip
     for key, url in (("torch.nightly_index", manifest.torch.nightly_index),
                      ("torch.stable_index", manifest.torch.stable_index)):  # fmt: skip
         _require(url == "" or url.startswith(("https://", "http://")), key, url, "an http or https address")

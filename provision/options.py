@@ -79,7 +79,10 @@ PrecisionOption = Annotated[
 TorchOption = Annotated[
     str | None,
     typer.Option(
-        "--torch", metavar="nightly|stable|VERSION", help="Which torch.", autocompletion=offer("nightly", "stable")
+        "--torch",
+        metavar="nightly[@YYYYMMDD]|stable|VERSION",
+        help="Which torch.",
+        autocompletion=offer("nightly", "stable"),
     ),
 ]
 ComfyOption = Annotated[
@@ -128,4 +131,7 @@ ForOption = Annotated[
 RequirementsOption = Annotated[
     Path | None,
     typer.Option("--requirements", metavar="FILE", help="With --for: ComfyUI's requirements, not those on its host."),
+]
+LockedOption = Annotated[
+    Path | None, typer.Option("--locked", metavar="FILE", help="Rebuild exactly what this provision.lock says.")
 ]

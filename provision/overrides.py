@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from provision.errors import ManifestError
@@ -46,6 +47,8 @@ def known_keys(schema: Any, prefix: str = "") -> dict[str, Any]:
     hints = get_type_hints(schema)
     for item in fields(schema):
         kind, name = hints[item.name], f"{prefix}{item.name}"
+        if get_origin(kind) is UnionType:  # a table that may be left out has keys all the same
+            kind = next((one for one in get_args(kind) if is_dataclass(one)), kind)
         if get_origin(kind) is tuple and is_dataclass(get_args(kind)[0]):
             keys |= known_keys(get_args(kind)[0], f"{name}.0.")
         elif is_dataclass(kind):

@@ -138,6 +138,21 @@ def installed_versions(venv: Path) -> dict[str, str]:
     return versions
 
 
+def requirers(venv: Path) -> dict[str, set[str]]:
+    """For each package that an installed one asks for, under whatever condition, which ones ask for it."""
+    import re
+
+    folder, found = site_packages(venv), dict[str, set[str]]()
+    for info in folder.glob("*.dist-info") if folder else ():
+        asker = normalised(info.name.removesuffix(".dist-info").rpartition("-")[0])
+        text = (
+            (info / "METADATA").read_text(encoding="utf-8", errors="replace") if (info / "METADATA").is_file() else ""
+        )
+        for name in re.findall(r"^Requires-Dist:\s*([\w.-]+)", text, re.MULTILINE | re.IGNORECASE):
+            found.setdefault(normalised(name), set()).add(asker)
+    return found
+
+
 def normalised(name: str) -> str:
     """A package's name as the index compares it (PEP 503)."""
     import re

@@ -12,6 +12,7 @@ from pathlib import Path
 from provision import views
 from provision.commands import PUBLISHED, adopted_json, page, size_on_disk, success
 from provision.console import tabulate
+from provision.environments import before_says
 from provision.errors import EngineError, UsageError
 from provision.home import Home
 from provision.runner import run
@@ -71,6 +72,7 @@ def status(at: Session) -> bool:
         ("ComfyUI", f"{comfyui.get('name')} ({str(comfyui.get('commit'))[:8]})" if comfyui else "not here"),
         *_adopted_rows(home),
         ("torch", f"{torch.get('torch')} ({torch.get('got')}) on {torch.get('device')}" if torch else "not here"),
+        *([("before", f"{kept}; back to it: provision rollback")] if (kept := before_says(home)) else []),
         *[(name, views.size_text(path.stat().st_size) if path.exists() else "not here") for name, path in models],
         ("first image", f"{home.first_image}, {image.get('seconds_warm')} s warm" if image else "none yet"),
         ("server", server.says),
@@ -79,8 +81,8 @@ def status(at: Session) -> bool:
     at.console.record(
         {
             **success(), "ok": up, "home": str(home.root), "installed": True,
-            "comfyui": comfyui, "torch": torch, "first_image": image, "server": server.to_json(),
-            **adopted_json(home),
+            "comfyui": comfyui, "torch": torch, "before": kept or None, "first_image": image,
+            "server": server.to_json(), **adopted_json(home),
         }
     )  # fmt: skip
     tabulate(at.console, views.pairs_table(rows))

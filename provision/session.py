@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from provision.adoption import Asked, as_path, home_for, overrides_for, remember
 from provision.console import Console
-from provision.errors import HomeError, UsageError
+from provision.environments import recover
+from provision.errors import HomeError, LockError, UsageError
 from provision.home import Home
+from provision.lock import Lock, load_lock, manifest_overrides
 from provision.machine import Machine
 from provision.manifest import License, Manifest, Model, ModelFile, check_manifest, load_manifest, manifest_names
 from provision.receipts import home_lock
@@ -28,7 +30,7 @@ PRECISIONS = ("fp16", "bf16", "fp32")
 CONNECTIONS_MAX = 32
 RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 REHEARSED = "sdxl-turbo"
-"""The manifest whose repository the embedded world has."""
+"""The manifest whose repository the embedded world has, and that which is taken where none is named."""
 TOOL_LOG = "provision.log"
 
 
@@ -68,6 +70,8 @@ class Wish:
     """`download --to`: the folder for the file, outside of any home."""
     inspect: bool = False
     """`download --inspect`: look at the file or the repository, and move nothing."""
+    locked: Path | None = None
+    """`--locked`: the lock to rebuild from."""
     moving: Moving = Moving()
 
 
@@ -121,10 +125,12 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
 
     Raises UsageError, ManifestError and HomeError before anything is written.
     """
+    lock = load_lock(wish.locked) if wish.locked is not None else None
+    wish, decided = locked_wish(wish, lock) if lock is not None else (wish, [])
     options = choose_options(wish, machine.environ)
     home = choose_home(command, wish, machine)
     home.check_usable()
-    given = [*(_revision(wish) if command != "doctor" else []), *wish.overrides]
+    given = [*decided, *(_revision(wish) if command != "doctor" else []), *wish.overrides]
     load_manifest(wish.manifest, given)
     with ExitStack() as stack:
         world, overrides = _enter_world(stack, command, wish, home, machine)
@@ -138,6 +144,7 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
             console.keep_log(tool_log(home))
             machine.children_folder = home.children
         manifest = load_manifest(wish.manifest, [*overrides, *overrides_for(home, given, machine), *given])
+        options = replace(options, locked=lock)
         if wish.precision is None and wish.repo is None:
             options = replace(options, precision=manifest.usual_precision)
         ctx = Context(machine, manifest, home, options, console.emit, console.consent)
@@ -149,6 +156,25 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
 def _revision(wish: Wish) -> list[str]:
     """`--comfyui REF` is a manifest key like any other; `--set` wins."""
     return [] if wish.comfyui is None or as_path(wish.comfyui) is not None else [f"comfyui.ref={wish.comfyui}"]
+
+
+def locked_wish(wish: Wish, lock: Lock) -> tuple[Wish, list[str]]:
+    """The wish with the lock's manifest and precision, and the keys that it decides; what was typed wins.
+
+    Raises LockError, ManifestError.
+    """
+    name = lock.manifest if wish.manifest == REHEARSED and lock.manifest in manifest_names() else wish.manifest
+    manifest = load_manifest(name)
+    if manifest.name != lock.manifest:
+        raise LockError(
+            f"The lock was made from the manifest {lock.manifest!r}, and {manifest.name!r} is given.",
+            hint="provision all --locked FILE --manifest MANIFEST",
+        )
+    precision = wish.precision or next((model.precision for model in lock.models), None)
+    decided = manifest_overrides(lock, manifest)
+    if wish.rehearse:  # its ComfyUI comes from the embedded world
+        decided = [word for word in decided if not word.startswith("comfyui.url=")]
+    return replace(wish, manifest=name, precision=precision), decided
 
 
 def repo_manifest(ctx: Context, wish: Wish) -> Manifest:
@@ -277,6 +303,7 @@ def hold_home(at: Session) -> Iterator[None]:
     machine.children_folder = home.children
     with home_lock(home.state / "lock", command=at.command):
         remember(home, machine.timestamp())
+        recover(home)
         for argv in machine.end_leftovers(home.children):
             at.ctx.note(
                 f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."

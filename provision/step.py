@@ -9,6 +9,7 @@ from pathlib import Path
 from provision.events import Doing, Emit, Event, Note, Output, Progress, StepPlanned, Waiting
 from provision.finding import JSON, Finding, Verdict, worst
 from provision.home import Home
+from provision.lock import Lock
 from provision.machine import Machine
 from provision.manifest import Manifest
 from provision.proofs import Proofs
@@ -40,6 +41,10 @@ class Options:
     """Let the Hugging Face cache have the model too, as the same bytes."""
     agreed: frozenset[str] = frozenset()
     """Findings whose mending was agreed to beforehand, by their ids."""
+    locked: Lock | None = None
+    """What is to be rebuilt, exactly."""
+    planning: bool = False
+    """Say exactly what would be installed, which costs a look at the package index."""
 
 
 def never(question: str) -> bool:
@@ -70,7 +75,7 @@ class Context:
     @property
     def receipts(self) -> Receipts:
         """Proofs of costly work, kept in the home."""
-        return Receipts(self.home.state / "receipts")
+        return Receipts(self.home.receipts)
 
     def note(self, says: str) -> None:
         """Tell the person one sentence now."""
@@ -236,7 +241,7 @@ def planned_disk_bytes(ctx: Context, writers: Sequence[Step]) -> int:
 
     What each of them will move is told as a StepPlanned.
     """
-    quiet = replace(ctx, emit=silent, options=replace(ctx.options, deep=False))
+    quiet = replace(ctx, emit=silent, options=replace(ctx.options, deep=False, planning=False))
     disk_bytes = 0
     for step in writers:
         todo = [finding for finding in step.check(quiet) if finding.verdict is Verdict.FIXABLE]

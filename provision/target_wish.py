@@ -115,21 +115,21 @@ def choose_torch(ctx: Context, target: Target, *, audio: bool) -> TorchWish:
 
     Raises PackageError when the nightly of a day is asked for and not there.
     """
-    from provision.steps.torch import read_pages
+    from provision.steps.torch_choice import read_pages
 
     channel = ctx.manifest.torch.channel
-    day = wheels.day_of(channel) or channel.partition("@")[2]
+    day = wheels.pinned_day(channel)
     if channel != "nightly" and not day:
         return _stable(ctx, target, "" if channel == "stable" else channel, audio=audio)
     index, tags = ctx.manifest.torch.nightly_index.rstrip("/"), _tags(target)
     pages, trouble = read_pages(ctx, index, _names(audio=audio))
     if day:
         pages = {name: [wheel for wheel in found if wheel.day == day] for name, found in pages.items()}
-    versions = None if trouble else wheels.newest_common_day(pages, tags)
-    if versions is not None:
-        lines = tuple(f"{name}=={version}" for name, version in versions.items())
-        late = wheels.missing_on_newest(pages, tags)
-        return TorchWish(lines, index, "nightly", (f"{late}; an older set is taken.",) if late else ())
+    days = [] if trouble else wheels.whole_days(pages, tags)
+    if days:
+        lines = tuple(f"{name}=={version}" for name, version in days[0].items())
+        late = wheels.passed_over(pages, tags, wheels.day_of(days[0]["torch"]))
+        return TorchWish(lines, index, "nightly", (f"{late[0]}; an older set is taken.",) if late else ())
     why = f"The nightly index {trouble or f'has no such set for {target.says}'}"
     if day:
         raise PackageError(
@@ -141,7 +141,7 @@ def choose_torch(ctx: Context, target: Target, *, audio: bool) -> TorchWish:
 
 def _stable(ctx: Context, target: Target, exact: str, *, audio: bool) -> TorchWish:
     """The stable set: from the manifest's index, from the configured one where that has none."""
-    from provision.steps.torch import read_pages
+    from provision.steps.torch_choice import read_pages
 
     index = ctx.manifest.torch.stable_index.rstrip("/")
     notes: tuple[str, ...] = ()

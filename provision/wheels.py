@@ -33,6 +33,11 @@ Pages = Mapping[str, list[Wheel]]
 """The wheels that an index offers, by package."""
 
 
+def pinned_day(channel: str) -> str:
+    """The day that a channel asks for (`nightly@20261120`, `2.16.0.dev20261120`), empty when it asks for none."""
+    return channel.partition("@")[2] or day_of(channel)
+
+
 def day_of(version: str) -> str:
     """The build day of a version, empty for a release."""
     found = DAY.search(version)
@@ -62,8 +67,8 @@ def usable(wheels: Iterable[Wheel], tags: Collection[str]) -> list[Wheel]:
     return [wheel for wheel in wheels if wheel.tags & wanted]
 
 
-def newest_common_day(pages: Pages, tags: Collection[str]) -> dict[str, str] | None:
-    """For each package its version of the newest day on which all have a wheel for these tags; None without one."""
+def whole_days(pages: Pages, tags: Collection[str]) -> list[dict[str, str]]:
+    """For each day on which all packages have a wheel for these tags their versions, the newest day first."""
     from packaging.version import Version
 
     by_day: dict[str, dict[str, list[str]]] = {}
@@ -71,18 +76,29 @@ def newest_common_day(pages: Pages, tags: Collection[str]) -> dict[str, str] | N
         for wheel in usable(wheels, tags):
             if wheel.day:
                 by_day.setdefault(wheel.day, {}).setdefault(name, []).append(wheel.version)
-    for day in sorted(by_day, reverse=True):
-        if by_day[day].keys() == pages.keys():
-            return {name: max(versions, key=Version) for name, versions in by_day[day].items()}
-    return None
+    return [
+        {name: max(versions, key=Version) for name, versions in by_day[day].items()}
+        for day in sorted(by_day, reverse=True)
+        if by_day[day].keys() == pages.keys()
+    ]
 
 
-def missing_on_newest(pages: Pages, tags: Collection[str]) -> str:
-    """In words, why the newest day was not taken; empty when it was."""
-    days = {name: max((w.day for w in usable(wheels, tags)), default="") for name, wheels in pages.items()}
-    newest = max(days.values(), default="")
-    lacking = [name for name, day in days.items() if day != newest]
-    return f"{', '.join(lacking)} has no wheel of {newest}" if lacking and newest else ""
+def why_not(pages: Pages, tags: Collection[str], day: str) -> str:
+    """In words, why a day has no set for these tags (`torchvision has no wheel of 20261121`); empty when it has one."""
+    lacking = []
+    for name, wheels in pages.items():
+        of_day = [wheel for wheel in wheels if wheel.day == day]
+        if not of_day:
+            lacking.append(f"{name} has no wheel of {day}")
+        elif not usable(of_day, tags):
+            lacking.append(f"{name} of {day} has no wheel for this Python and system")
+    return ", ".join(lacking)
+
+
+def passed_over(pages: Pages, tags: Collection[str], chosen: str) -> list[str]:
+    """Why each day after the chosen one was not taken, the newest first."""
+    days = {wheel.day for wheels in pages.values() for wheel in wheels if wheel.day > chosen}
+    return [reason for day in sorted(days, reverse=True) if (reason := why_not(pages, tags, day))]
 
 
 def target_tags(python: str, macos: tuple[int, int] | None, arch: str) -> frozenset[str]:
@@ -128,7 +144,9 @@ def is_version(version: str, wanted: str) -> bool:
 
 
 def answers(wanted: str, version: str) -> bool:
-    """Whether a torch is what a channel (`nightly`, `stable`) or a version asks for."""
+    """Whether a torch is what a channel (`nightly`, `nightly@20261120`, `stable`) or a version asks for."""
+    if "@" in wanted:
+        return day_of(version) == pinned_day(wanted)
     if wanted in ("nightly", "stable"):
         return (wanted == "nightly") == bool(day_of(version))
     return is_version(version, wanted)

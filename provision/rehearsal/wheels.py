@@ -1,6 +1,7 @@
 """Stand-in wheels of torch for the rehearsal's package index: real wheels, with this platform's tags.
 
-The newest nightly lacks torchvision, as happens (pytorch issue 141471), so that the day before must be taken.
+The newest nightly lacks torchvision, as happens (pytorch issue 141471), so that the day before must be taken. Other
+days and defects can be asked for, as tests do.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,33 +19,39 @@ LONE_DAY, WHOLE_DAY = "20261121", "20261120"
 NIGHTLY_TORCH, NIGHTLY_VISION = "2.16.0.dev", "0.31.0.dev"
 STABLE = {"torch": "2.15.0", "torchvision": "0.30.0"}
 TIME = (2026, 11, 20, 0, 0, 0)
+ELSEWHERE = "macosx_14_0_x86_64"
+"""A platform that nobody has who runs this."""
+USUAL: Mapping[str, str] = {LONE_DAY: "lone", WHOLE_DAY: ""}
 
 
 @dataclass(frozen=True, slots=True)
 class StandIn:
-    """A package to make: its source, what it needs, and which defect it has (`import`, `nan`, or none)."""
+    """A package to make: its source, what it needs, and which defect it has.
+
+    torch: `import` (cannot be imported), `nan` (computes wrong in fp16), `slow` (takes its time). A day: `lone` (has no
+    torchvision), `alien` (whose torchvision is for another platform).
+    """
 
     name: str
     version: str
     requires: tuple[str, ...] = ()
     defect: str = ""
+    module: str = ""
+    """What it installs, where that is not named as the package is."""
 
 
-def make_wheels(root: Path, *, defect: str = "") -> None:
-    """Write `root/index/nightly` and `root/index/stable`; with `defect` the nightly torch is broken in that way."""
-    whole = f"{NIGHTLY_TORCH}{WHOLE_DAY}"
-    nightly = (
-        StandIn("torch", f"{NIGHTLY_TORCH}{LONE_DAY}"),
-        StandIn("torch", whole, defect=defect),
-        StandIn("torchvision", f"{NIGHTLY_VISION}{WHOLE_DAY}", (f"torch=={whole}",)),
-    )
-    stable = (
-        StandIn("torch", STABLE["torch"]),
-        StandIn("torchvision", STABLE["torchvision"], (f"torch=={STABLE['torch']}",)),
-    )
-    for channel, packages in (("nightly", nightly), ("stable", stable)):
-        for package in packages:
-            write_wheels(root / "index" / channel / package.name, package)
+def make_wheels(root: Path, days: Mapping[str, str] = USUAL, *, stable_defect: str = "") -> None:
+    """Write `root/index/nightly`, with each day's defect or none, and `root/index/stable`."""
+    for day, defect in days.items():
+        torch, vision = f"{NIGHTLY_TORCH}{day}", f"{NIGHTLY_VISION}{day}"
+        _write_set(root / "index" / "nightly", torch, vision, defect)
+    _write_set(root / "index" / "stable", STABLE["torch"], STABLE["torchvision"], stable_defect)
+
+
+def _write_set(index: Path, torch: str, vision: str, defect: str) -> None:
+    write_wheels(index / "torch", StandIn("torch", torch, defect=defect))
+    if defect != "lone":
+        write_wheels(index / "torchvision", StandIn("torchvision", vision, (f"torch=={torch}",), defect))
 
 
 def write_wheels(folder: Path, package: StandIn) -> list[Path]:
@@ -51,7 +59,7 @@ def write_wheels(folder: Path, package: StandIn) -> list[Path]:
     from packaging.tags import platform_tags
 
     folder.mkdir(parents=True, exist_ok=True)
-    platform = next(iter(platform_tags()))
+    platform = ELSEWHERE if (package.name, package.defect) == ("torchvision", "alien") else next(iter(platform_tags()))
     return [write_wheel(folder, package, f"{python}-{python}-{platform}") for python in PYTHONS]
 
 
@@ -60,7 +68,7 @@ def write_wheel(folder: Path, package: StandIn, tag: str) -> Path:
     info = f"{package.name}-{package.version}.dist-info"
     requires = "".join(f"Requires-Dist: {need}\n" for need in package.requires)
     files = {
-        f"{package.name}/__init__.py": module_source(package),
+        f"{package.module or package.name}/__init__.py": module_source(package),
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {package.name}\nVersion: {package.version}\n{requires}",
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: rehearsal\nRoot-Is-Purelib: false\nTag: {tag}\n",
     }
@@ -79,6 +87,8 @@ def module_source(package: StandIn) -> str:
         return (
             SOURCE.read_text(encoding="utf-8").replace("@VERSION@", package.version).replace("@DEFECT@", package.defect)
         )
+    if package.module:
+        return f'__version__ = "{package.version}"\n'
     return f'import torch\n\n__version__ = "{package.version}"\n'
 
 

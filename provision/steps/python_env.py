@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from provision import environments
+from provision.engine import running_environment
 from provision.errors import CommandMissing, PackageError
 from provision.facts import parse_sw_vers, parse_sysctl
 from provision.finding import Finding, Fix, fixable, ok, warn
@@ -144,27 +145,37 @@ def on_apple_silicon(ctx: Context) -> bool:
 
 
 def apply_python_env(ctx: Context, finding: Finding) -> None:
-    """Build an environment aside and rename it into place; a broken one is moved aside first.
+    """Build an environment beside the one that is there, and put it in use; a broken one is moved aside.
 
     Raises PackageError, HomeError or DiskFull.
     """
-    new = ctx.home.state / f"venv.new.{os.getpid()}"
-    for left in ctx.home.state.glob("venv.new.*"):
-        shutil.rmtree(left, ignore_errors=True)
-    # Relocatable, since it gets its name only when it is whole.
+    home = ctx.home
+    environments.move_in(home)
+    environments.keep_two(home, running_environment(ctx))
+    old, left = environments.active(home), environments.before(home)
+    new = make_environment(ctx)
+    environments.enter(home, new, left)
+    if old != home.venv and old.parent == home.envs and os.path.lexists(old):
+        try:
+            home.aside.mkdir(parents=True, exist_ok=True)
+            aside = home.aside / f"venv-{int(ctx.machine.now())}"
+            old.rename(aside)
+        except OSError as error:
+            raise unusable(old, error) from error
+        ctx.note(f"The former environment is now {home.shown(aside)}.")
+
+
+def make_environment(ctx: Context) -> Path:
+    """An empty environment in `envs`, which is not in use. Raises PackageError, HomeError, DiskFull.
+
+    Relocatable, since a home may be moved.
+    """
+    new = environments.new_folder(ctx.home)
     ran = run_uv(ctx, "venv", "--no-project", "--relocatable", "--python", find_python(ctx), new)
     if not ran.ok:
+        environments.discard(new)
         raise package_error("The Python environment", ran)
-    try:
-        own = ctx.home.own_venv
-        if own.is_symlink() or own.exists():
-            ctx.home.aside.mkdir(parents=True, exist_ok=True)
-            aside = ctx.home.aside / f"venv-{int(ctx.machine.now())}"
-            own.rename(aside)
-            ctx.note(f"The former environment is now {ctx.home.shown(aside)}.")
-        new.rename(own)
-    except OSError as error:
-        raise unusable(ctx.home.own_venv, error) from error
+    return new
 
 
 def find_python(ctx: Context) -> str:

@@ -16,6 +16,7 @@ from provision.steps.imports import IMPORTS
 from provision.steps.known_bad import KNOWN_BAD_TORCH
 from provision.steps.known_pairs import KNOWN_PAIRS
 from provision.steps.litter import LITTER
+from provision.steps.lock_file import LOCK
 from provision.steps.memory import MEMORY_FIT
 from provision.steps.models import MODELS
 from provision.steps.native_libs import NATIVE_LIBS
@@ -46,6 +47,7 @@ STEPS: tuple[Step, ...] = tuple(
         WORKFLOW,
         with_looks(SERVER, FLAGS, START_LOG),
         with_looks(FIRST_IMAGE, DEEP_IMAGE, PROMPT_LOG),
+        LOCK,
     )
 )
 

@@ -108,13 +108,37 @@ def apply_requirements(ctx: Context, finding: Finding) -> None:
         install(ctx)
 
 
+def is_proven(ctx: Context) -> bool:
+    """Whether ComfyUI, as it is wanted and as it is here, was seen to import with the packages of now."""
+    wanted = ctx.receipts.read("comfyui").get("ref") == ctx.manifest.comfyui.ref
+    if not wanted or not (ctx.home.comfyui / "requirements.txt").is_file():
+        return False
+    return _still_proven(ctx, ctx.receipts.read("requirements"), packages.installed_versions(ctx.home.venv))
+
+
+def imported(ctx: Context) -> bool:
+    """Whether some ComfyUI was seen to import with the packages of now."""
+    proven = ctx.receipts.read("requirements").get("packages")
+    return (
+        isinstance(proven, Mapping) and bool(proven) and same_facts(packages.installed_versions(ctx.home.venv), proven)
+    )
+
+
+def complete(ctx: Context) -> None:
+    """Install what another torch left missing, and prove that ComfyUI imports. Raises PackageError, EngineError."""
+    lines = packages.asked_packages(ctx.home.comfyui / "requirements.txt")
+    if packages.unmet(lines, packages.installed_versions(ctx.home.venv), packages.target_python(ctx)):
+        install(ctx)
+    prove(ctx)
+
+
 def install(ctx: Context) -> None:
     """Install the requirements as of the revision's date, torch held. Raises PackageError."""
     asked = ctx.home.comfyui / "requirements.txt"
     versions = packages.installed_versions(ctx.home.venv)
     lines = packages.asked_packages(asked)
     if "torchaudio" not in versions and any(packages.normalised(line).startswith("torchaudio") for line in lines):
-        from provision.steps.torch import install_torch_set
+        from provision.steps.torch_set import install_torch_set
 
         ctx.note("This revision of ComfyUI asks for torchaudio: torch's set is completed with it.")
         install_torch_set(ctx, audio=True)
@@ -162,10 +186,10 @@ def prove(ctx: Context) -> None:
         "requirements", when=ctx.machine.timestamp(), until=resolved_until(ctx), packages=versions, **facts
     )
     if not import_signs(ran.out + ran.err, ended_well=True):
-        ctx.proofs.keep("requirements", facts, [imported(ctx, ctx.machine.clock() - started)])
+        ctx.proofs.keep("requirements", facts, [imports_ready(ctx, ctx.machine.clock() - started)])
 
 
-def imported(ctx: Context, seconds: float) -> Finding:
+def imports_ready(ctx: Context, seconds: float) -> Finding:
     """That all of ComfyUI imports, seen just now."""
     says = f"ComfyUI {engine_version(ctx)} imported everything just now, in {seconds:.1f} s"
     return ok("imports-ready", "ComfyUI", says, seconds=round(seconds, 1))

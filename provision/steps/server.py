@@ -60,12 +60,14 @@ def staleness(ctx: Context, record: Record) -> str:
     """Why a server of ours must be started anew, as a sentence; empty when it need not."""
     if record.port != ctx.manifest.comfyui.port:
         return f"The server runs on port {record.port}, and {ctx.manifest.comfyui.port} is wanted."
-    if record.argv != server_argv(ctx):
+    if record.argv[1:] != server_argv(ctx)[1:]:
         return "The server was started with other flags."
     if record.commit != engine_commit(ctx):
         return f"The server runs an older ComfyUI ({record.commit[:8]})."
     if record.torch != torch_version(ctx):
         return f"The server runs torch {record.torch}, and {torch_version(ctx) or 'none'} is installed."
+    if record.argv != server_argv(ctx):
+        return "The server runs in another environment than the one in use."
     return ""
 
 

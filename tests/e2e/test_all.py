@@ -147,5 +147,5 @@ def test_report_is_kept(tool: Tool) -> None:
     assert kept["type"] == "report"
     assert [step["name"] for step in kept["steps"]] == [
         "hardware", "tools", "python_env", "torch", "comfyui", "models", "requirements", "workflow", "server",
-        "first_image",
+        "first_image", "lock",
     ]  # fmt: skip

@@ -26,6 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"options"}),
     frozenset(
         {"by_hand", "checkup", "commands", "mending", "slow", "inspection", "serving", "session", "issue_report"}
+        | {"rollback"}
         | {"target_plan", "target_wish"}
     ),
     frozenset({"console"}),
@@ -123,7 +124,7 @@ def test_steps_and_the_rehearsal_do_not_know_each_other() -> None:
         assert [edge for edge in graph() if edge.importer.startswith(one) and edge.imported.startswith(other)] == []
 
 
-@pytest.mark.parametrize("module", ["cli", "checkup", "commands", "serving", "session"])
+@pytest.mark.parametrize("module", ["cli", "checkup", "commands", "rollback", "serving", "session"])
 def test_the_top_imports_steps_and_the_rehearsal_only_where_it_uses_them(module: str) -> None:
     below = ("steps", "rehearsal", "backends")
     assert [e for e in graph() if e.importer == module and e.at_load and e.imported.startswith(below)] == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from provision.mac import SW_VERS, SYSCTL
 from provision.manifest import find_manifest, manifest_names
 from provision.step import Context
 from provision.steps.known_bad import check_known_bad
-from provision.steps.torch import Choice, choose
+from provision.steps.torch_choice import Choice, choose
 from tests.fake_machine import FakeMachine
 
 Make = Callable[..., Context]
@@ -144,14 +144,11 @@ def test_linux_has_no_such_pairs(context: Make, home: Home) -> None:
 def test_what_is_resolved_is_asked_too(context: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = {"nightly": "2.12.0.dev20260401", "stable": "2.15.0"}
 
-    def nightly(ctx: Context, *, audio: bool) -> Choice:
-        return Choice("nightly", (f"torch=={chosen['nightly']}", "torchvision"), "")
+    def in_order(ctx: Context, *, audio: bool) -> Iterator[Choice]:
+        for channel, torch in chosen.items():
+            yield Choice(channel, (f"torch=={torch}", "torchvision"), "")
 
-    def stable(ctx: Context, *, audio: bool, why: str, exact: str = "") -> Choice:
-        return Choice("stable", (f"torch=={chosen['stable']}", "torchvision"), "", why)
-
-    monkeypatch.setattr("provision.steps.torch._choose", nightly)
-    monkeypatch.setattr("provision.steps.torch._stable", stable)
+    monkeypatch.setattr("provision.steps.torch_choice._in_order", in_order)
     ctx = context(machine=machine(macos="27.0"))
     choice = choose(ctx, audio=False)
     assert (choice.channel, choice.pins[0]) == ("stable", "torch==2.15.0")

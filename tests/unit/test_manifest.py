@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +17,7 @@ import provision
 from provision.errors import EXIT_USAGE, ManifestError
 from provision.graph import prompt_graph
 from provision.manifest import (
+    KnownGood,
     Manifest,
     find_manifest,
     is_git_address,
@@ -160,7 +162,7 @@ def test_an_unknown_key_names_the_nearest_at_every_depth() -> None:
 def test_a_missing_key_is_named(key: str) -> None:
     data = plain()
     del data[key]
-    assert refused(data) == f"{key} is missing from the manifest."
+    assert refused(data) == f"{key} is missing."
 
 
 WRONG_TYPES: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
@@ -283,3 +285,14 @@ NESTED = st.recursive(
 def test_arbitrary_data_is_a_manifest_or_a_manifest_error(data: dict[str, Any], known: bool) -> None:
     with suppress(ManifestError):
         parse_manifest({**plain(), **data} if known else {"schema": 1, **data})
+
+
+def test_the_last_known_good_torch_is_exact_versions() -> None:
+    good = load_manifest("sdxl-turbo").torch.known_good
+    assert good is not None
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in (good.torch, good.torchvision))
+    changed = load_manifest("sdxl-turbo", ["torch.known_good.torch=2.11.0", "torch.known_good.torchvision=0.26.0"])
+    assert changed.torch.known_good == KnownGood("2.11.0", "0.26.0")
+    for wrong in ("torch.known_good.torch=stable", "torch.known_good.torchvision=", "torch.channel=nightly@2026"):
+        with pytest.raises(ManifestError, match=wrong.partition("=")[0]):
+            load_manifest("sdxl-turbo", [wrong])

@@ -86,9 +86,9 @@ def test_a_python_that_does_not_run_is_dangling(ctx: Context) -> None:
 
 
 def test_what_a_killed_run_left_is_removed(ctx: Context) -> None:
-    (ctx.home.state / "venv.new.1").mkdir()
+    (ctx.home.envs / "7").mkdir(parents=True)
     apply(ctx)
-    assert not list(ctx.home.state.glob("venv.new.*"))
+    assert [path.name for path in ctx.home.envs.iterdir()] == ["1"]
 
 
 def test_another_accepted_python_is_taken_when_the_wanted_cannot_be_fetched(

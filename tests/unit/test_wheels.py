@@ -53,14 +53,36 @@ def test_the_newest_day_that_has_all_is_taken() -> None:
         mac("torchvision", "0.31.0.dev20261121", "win_amd64"), mac("torchvision", "0.31.0.dev20261120"),
     )  # fmt: skip
     expected = {"torch": "2.16.0.dev20261120", "torchvision": "0.31.0.dev20261120"}
-    assert wheels.newest_common_day(offered, TAGS) == expected
-    assert "20261121" in wheels.missing_on_newest(offered, TAGS)
+    assert wheels.whole_days(offered, TAGS) == [expected]
+    assert wheels.passed_over(offered, TAGS, "20261120") == [
+        "torchvision of 20261121 has no wheel for this Python and system"
+    ]
 
 
 def test_no_common_day_is_none() -> None:
     offered = pages(mac("torch", "2.16.0.dev20261121"), mac("torchvision", "0.31.0.dev20261120"))
-    assert wheels.newest_common_day(offered, TAGS) is None
-    assert wheels.newest_common_day(pages(), TAGS) is None
+    assert wheels.whole_days(offered, TAGS) == []
+    assert wheels.why_not(offered, TAGS, "20261120") == "torch has no wheel of 20261120"
+    assert wheels.whole_days(pages(), TAGS) == []
+
+
+def test_whole_days_come_newest_first_and_what_is_newer_says_why_not() -> None:
+    days, packages = ("20261118", "20261119", "20261121"), (("torch", "2.16.0"), ("torchvision", "0.31.0"))
+    offered = pages(
+        *[mac(name, f"{number}.dev{day}") for day in days for name, number in packages],
+        mac("torch", "2.16.0.dev20261122"), mac("torchvision", "0.31.0.dev20261123"),
+    )  # fmt: skip
+    assert [wheels.day_of(each["torch"]) for each in wheels.whole_days(offered, TAGS)] == list(reversed(days))
+    assert wheels.passed_over(offered, TAGS, days[-1]) == [
+        "torch has no wheel of 20261123", "torchvision has no wheel of 20261122",
+    ]  # fmt: skip
+
+
+def test_a_day_may_be_pinned() -> None:
+    assert wheels.pinned_day("nightly@20261120") == wheels.pinned_day("2.16.0.dev20261120") == "20261120"
+    assert wheels.pinned_day("nightly") == wheels.pinned_day("2.15.0") == ""
+    assert wheels.answers("nightly@20261120", "2.16.0.dev20261120")
+    assert not wheels.answers("nightly@20261120", "2.16.0.dev20261119")
 
 
 STABLE = (

@@ -1,0 +1,86 @@
+"""`all --locked FILE`: the packages of a lock, exactly, in an environment of their own, or a sentence why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from provision import packages, wheels
+from provision.errors import LockError
+from provision.finding import Finding, Fix, fixable
+from provision.home import unusable
+from provision.lock import Lock
+from provision.step import Context
+from provision.steps.lock_file import file_tags
+from provision.steps.python_env import make_environment
+from provision.steps.requirements import all_bytes
+from provision.steps.torch import prove, set_bytes
+from provision.steps.torch_choice import Choice, macos_version
+from provision.steps.torch_set import with_new
+
+
+def check_rebuildable(ctx: Context, lock: Lock) -> None:
+    """Refuse a lock whose packages cannot be had for this machine, before anything is done. Raises LockError."""
+    bare = [package.name for package in lock.packages if not package.sha256]
+    if bare:
+        raise LockError(
+            f"The lock has no hash of {len(bare)} packages ({', '.join(bare[:3])}): they came from no index, and cannot"
+            " be had again by it.", hint="provision all   # resolves anew",
+        )  # fmt: skip
+    made, here = lock.platform, ctx.machine
+    minor = ".".join(made.python.split(".")[:2])
+    macos = macos_version(ctx)
+    tags = wheels.target_tags(minor, macos, "arm64" if macos else here.arch)
+    files = {package.name: package.wheel for package in lock.packages if package.wheel.endswith(".whl")}
+    alien = [name for name, file in files.items() if not file_tags(file) & tags]
+    if alien:
+        first = [name for name in ("torch",) if name in alien] + [name for name in alien if name != "torch"]
+        this = f"macOS {'.'.join(map(str, macos))}" if macos else here.system
+        raise LockError(
+            f"This lock cannot be rebuilt here: it was made on {made.version} {made.arch} with Python {minor}, this is"
+            f" {this} {here.arch}, and the wheels of {len(alien)} of its {len(lock.packages)} packages are not for it"
+            f" ({', '.join(first[:3])}).", hint="provision all   # resolves for this machine",
+        )  # fmt: skip
+
+
+def check_locked(ctx: Context, lock: Lock) -> Iterable[Finding]:
+    """Are exactly the packages of the lock here?"""
+    here, there = packages.installed_versions(ctx.home.venv), lock.versions
+    names = sorted(name for name in {**here, **there} if here.get(name) != there.get(name))
+    if names:
+        first = sorted(names, key=lambda name: (name != "torch", name))[:3]
+        shown = ", ".join(f"{name} {there.get(name, 'none')}" for name in first)
+        (download, disk), (more_download, more_disk) = set_bytes(ctx), all_bytes(ctx)
+        yield fixable(
+            "lock-differs", "packages", f"{len(names)} packages are not as the lock has them ({shown}).",
+            fix=Fix("They are installed by their hashes into an environment of their own, which is then put in use."),
+            download_bytes=download + more_download, disk_bytes=disk + more_disk,
+        )  # fmt: skip
+
+
+def rebuild(ctx: Context, lock: Lock) -> None:
+    """Install a lock's packages by their hashes, prove torch, and put them in use.
+
+    Raises PackageError where one cannot be had, ProbeFailed, HomeError, DiskFull; what was in use then stays so.
+    """
+    with_new(ctx, lambda new: _fill(new, lock), make=make_environment)
+
+
+def _fill(new: Context, lock: Lock) -> None:
+    asked = new.home.state / "locked.txt"
+    lines = (f"{each.name}=={each.version} --hash=sha256:{each.sha256}\n" for each in lock.packages)
+    _write(asked, "".join(lines))
+    source = ("--index", lock.torch.index, "--index-strategy", "unsafe-best-match") if lock.torch.index else ()
+    new.note(f"Installing {len(lock.packages)} packages by their hashes ...")
+    ran = packages.pip_install(new, "--no-deps", "--require-hashes", *source, "-r", asked)
+    if not ran.ok:
+        raise packages.package_error("What the lock names", ran)
+    torch = lock.torch
+    prove(new, Choice(torch.channel, (), torch.index, torch.why, torch.passed_over), torch.wanted)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise unusable(path, error) from error
