@@ -18,6 +18,7 @@ from provision.errors import LockError, ManifestError
 from provision.manifest import REF, SHA256, Manifest, build, is_git_address, is_inner_path
 
 SCHEMA = 1
+COMMIT = re.compile(r"[0-9a-f]{40}")
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 VERSION = re.compile(r"[0-9][0-9A-Za-z.+!_-]*")
 HEAD = "# What is installed here, exactly. To rebuild it on another machine: provision all --locked provision.lock\n"
@@ -51,11 +52,11 @@ class LockedTorch:
 
 @dataclass(frozen=True, slots=True)
 class LockedEngine:
-    """ComfyUI: where from, the commit, and the flags that the manifest or a cure gave it."""
+    """ComfyUI: where from, the commit (both empty where it is no checkout), and the flags that it is given."""
 
-    url: str
-    commit: str
-    flags: tuple[str, ...]
+    url: str = ""
+    commit: str = ""
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +128,9 @@ def _wrong(lock: Lock) -> Iterator[str]:
     """What no lock may hold: each becomes a word of a command, a path or an address."""
     if not re.fullmatch(r"3\.\d{1,2}(\.\d{1,3})?", lock.platform.python):
         yield f"platform.python is {lock.platform.python!r}; it must be like 3.12.7."
-    if not is_git_address(lock.comfyui.url):
+    if lock.comfyui.url and not is_git_address(lock.comfyui.url):
         yield f"comfyui.url is {lock.comfyui.url!r}, which git may not be given."
-    if not re.fullmatch(r"[0-9a-f]{40}", lock.comfyui.commit):
+    if lock.comfyui.commit and not COMMIT.fullmatch(lock.comfyui.commit):
         yield f"comfyui.commit is {lock.comfyui.commit!r}; it must be 40 hexadecimal digits."
     for model in lock.models:
         if not (is_inner_path(model.path) and SHA256.fullmatch(model.sha256) and REF.fullmatch(model.revision)):

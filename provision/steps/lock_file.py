@@ -19,6 +19,7 @@ from provision.errors import LockError
 from provision.finding import JSON, Finding, Fix, fixable, ok, warn
 from provision.home import unusable
 from provision.lock import (
+    COMMIT,
     SCHEMA,
     Lock,
     LockedEngine,
@@ -30,7 +31,7 @@ from provision.lock import (
     without_credentials,
     write_lock,
 )
-from provision.manifest import is_plain
+from provision.manifest import is_git_address, is_plain
 from provision.step import Context, Step
 from provision.steps.torch import system_version
 from provision.wanted import wanted_files
@@ -74,10 +75,10 @@ def _to_write(id: str, shown: str, says: str) -> Finding:
 
 
 def differences(kept: Lock, now: Lock) -> list[str]:
-    """In words, what two locks say differently; when and from where does not count."""
+    """In words, what is not as a lock has it; when and from where does not count, nor packages that came since."""
     had, has = kept.versions, now.versions
-    names = [name for name in {**had, **has} if had.get(name) != has.get(name)]
-    words = [f"{name} {had.get(name, 'not there')} is {has.get(name, 'not there')} now" for name in sorted(names)[:2]]
+    names = [name for name in had if had[name] != has.get(name)]
+    words = [f"{name} {had[name]} is {has.get(name, 'not there')} now" for name in sorted(names)[:2]]
     if len(names) > 2:
         words.append(f"{len(names) - 2} packages more")
     pairs = {
@@ -102,7 +103,10 @@ def describe(ctx: Context) -> Lock:
             str(torch.get("wanted", "")), str(torch.get("got", "")), without_credentials(_torch_index(ctx)),
             _one_line(torch.get("why") or ""), tuple(map(_one_line, late)) if isinstance(late, list) else (),
         ),
-        comfyui=LockedEngine(str(comfyui.get("url", "")), str(comfyui.get("commit", "")), ladder.launch_flags(ctx)),
+        comfyui=LockedEngine(
+            url if is_git_address(url := str(comfyui.get("url", ""))) else "",
+            commit if COMMIT.fullmatch(commit := str(comfyui.get("commit", ""))) else "", ladder.launch_flags(ctx),
+        ),
         models=tuple(_models(ctx)),
         packages=tuple(LockedPackage(name, version) for name, version in sorted(versions.items())),
     )  # fmt: skip

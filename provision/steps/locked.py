@@ -27,6 +27,10 @@ def check_rebuildable(ctx: Context, lock: Lock) -> None:
             f"The lock has no hash of {len(bare)} packages ({', '.join(bare[:3])}): they came from no index, and cannot"
             " be had again by it.", hint="provision all   # resolves anew",
         )  # fmt: skip
+    if not lock.comfyui.commit:
+        raise LockError(
+            "The lock names no commit of ComfyUI: it was made where ComfyUI is no checkout.", hint="provision all"
+        )
     made, here = lock.platform, ctx.machine
     minor = ".".join(made.python.split(".")[:2])
     macos = macos_version(ctx)
