@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from provision.backends.endpoints import endpoints_of
 from provision.backends.remote import token_for
 from provision.finding import Finding, Fix, blocked, ok, warn
-from provision.hosts import Host, Trouble, trouble_of, troubles_of
+from provision.hosts import Host, Trouble, troubles_of
 from provision.misplaced import misplaced
 from provision.packages import installed_versions
 from provision.reuse import find_copies
@@ -30,14 +30,16 @@ def needed_hosts(ctx: Context) -> list[Host]:
     if not is_here and comfy.url.startswith(("http://", "https://")):
         hosts.append(Host(comfy.url, "ComfyUI", vital=True))
     if "torch" not in installed_versions(ctx.home.venv):
-        given = ctx.machine.environ
-        index = (
-            given.get("UV_DEFAULT_INDEX") or given.get("UV_INDEX_URL") or given.get("PIP_INDEX_URL") or DEFAULT_INDEX
-        )
-        hosts.append(Host(index, "Python packages", vital=True))
+        hosts.append(Host(package_index(ctx), "Python packages", vital=True))
         if torch.channel == "nightly":
             hosts.append(Host(torch.nightly_index, "nightly torch", vital=False))
     return [host for host in hosts if host.url.startswith(("http://", "https://"))]
+
+
+def package_index(ctx: Context) -> str:
+    """The package index that is configured, as uv takes it from the environment."""
+    given = ctx.machine.environ
+    return given.get("UV_DEFAULT_INDEX") or given.get("UV_INDEX_URL") or given.get("PIP_INDEX_URL") or DEFAULT_INDEX
 
 
 def model_hosts(ctx: Context) -> list[Host]:
@@ -58,8 +60,8 @@ def _hub(ctx: Context, endpoint: str, wanted: Wanted) -> Host:
 
 
 def unreachable_because(ctx: Context, url: str) -> str | None:
-    """Why an address does not answer, None when it does (any HTTP answer is one)."""
-    trouble = trouble_of(Host(url, "", vital=True), ctx.machine.environ, DEADLINE_S)
+    """Why an address does not answer, None when it does (any HTTP answer is one); known by the deadline."""
+    (trouble,) = troubles_of([Host(url, "", vital=True)], ctx.machine.environ, DEADLINE_S)
     return trouble.says.rpartition("cannot be reached: ")[2].rstrip(".") if trouble is not None else None
 
 

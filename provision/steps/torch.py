@@ -16,7 +16,7 @@ from provision.machine import Ran
 from provision.probe import TorchProbe, broke_off, describe_failure, parse_torch_probe
 from provision.step import Context, Step
 from provision.steps.python_env import python_flags
-from provision.steps.torch_choice import Choice, asks_for_audio, choose, has_nvidia, resolve
+from provision.steps.torch_choice import Choice, asks_for_audio, has_nvidia, planned
 
 PROBE = Path(__file__).resolve().parent.parent / "torch_probe.py"
 PROBE_TIMEOUT_S = 300
@@ -161,8 +161,7 @@ def _to_install(ctx: Context, id: str, says: str) -> Finding:
     download, disk = SIZES[_kind(ctx)]
     argv: tuple[str, ...] = ("uv", "pip", "install", "torch", "torchvision")
     chosen: dict[str, JSON] = {}
-    if ctx.options.planning:
-        choice = resolve(ctx, choose(ctx, audio=asks_for_audio(ctx)))
+    if ctx.options.planning and (choice := planned(ctx)) is not None:
         because = f": {reasons}" if (reasons := choice.reasons()) else ""
         says, argv = f"{says} It will be {choice.line()}{because}.", (*argv[:3], *choice.source, *choice.pins)
         chosen = {"pins": list(choice.pins), "index": choice.index, "why": choice.why,

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from provision import known_bad, ladder, packages, wheels
+from provision import known_bad, ladder, network, packages, wheels
 from provision.errors import PackageError
 from provision.facts import parse_sw_vers
-from provision.hosts import bundle_of
-from provision.network import unreachable_because
+from provision.hosts import Host, bundle_of, troubles_of
+from provision.network import package_index, unreachable_because
 from provision.step import Context
 
 PAGE_TIMEOUT_S = (5, 20)
@@ -126,6 +126,16 @@ def resolve(ctx: Context, choice: Choice) -> Choice:
     return exact
 
 
+def planned(ctx: Context) -> Choice | None:
+    """The exact choice for a plan; None where no index that it could come from answers. Raises PackageError."""
+    torch = ctx.manifest.torch
+    named = (torch.nightly_index if torch.channel != "stable" else "", torch.stable_index, package_index(ctx))
+    hosts = [Host(index, "torch", vital=True) for index in dict.fromkeys(named) if index]
+    if all(troubles_of(hosts, ctx.machine.environ, network.DEADLINE_S)):
+        return None
+    return resolve(ctx, choose(ctx, audio=asks_for_audio(ctx)))
+
+
 def asks_for_audio(ctx: Context) -> bool:
     """Whether the revision of ComfyUI that is here asks for torchaudio; False while none is here."""
     asked = ctx.home.comfyui / "requirements.txt"
@@ -157,13 +167,14 @@ def read_pages(ctx: Context, index: str, names: Iterable[str]) -> tuple[dict[str
     """The index's pages of some packages; the second is why they could not be had, empty when they could."""
     import requests
 
+    if reason := unreachable_because(ctx, index):  # asked first: a name that is not resolved would be waited for
+        return {}, f"cannot be reached ({reason})"
     pages: dict[str, list[wheels.Wheel]] = {}
     for name in names:
         try:
             answer = requests.get(f"{index}/{name}/", timeout=PAGE_TIMEOUT_S, verify=bundle_of(ctx.machine.environ))
         except OSError:  # requests' own errors are, and a bundle of certificates that is not there
-            reason = unreachable_because(ctx, index) or "the connection broke"
-            return {}, f"cannot be reached ({reason})"
+            return {}, "cannot be reached (the connection broke)"
         if answer.status_code == requests.codes.not_found:
             return {}, f"has no {name}"
         if not answer.ok:
