@@ -262,9 +262,6 @@ def keep_crashes(at: Session, report: Report) -> None:
 
 def download(at: Session, to: Path | None) -> bool:
     """The models step alone, or one file of any repository, with `to` into a folder of the person's choice."""
-    from provision.steps.registry import step_named
-    from provision.steps.tools import DOWNLOAD_TOOLS
-
     ctx = at.ctx
     _say_licence(at)
     with hold_home(at):
@@ -273,6 +270,9 @@ def download(at: Session, to: Path | None) -> bool:
             if ctx.home.root.name == ".provision" and at.world is None:
                 shutil.rmtree(ctx.home.root)
             return done
+        from provision.steps.registry import step_named
+        from provision.steps.tools import DOWNLOAD_TOOLS
+
         report = run((DOWNLOAD_TOOLS, step_named("models")), ctx, apply=True)
         facts = _run_facts(at, report)
         at.console.report(report, facts, closing="The model is here, verified." if report.ok else "Not finished.")
