@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.consequences import follows_from
 from provision.errors import ProvisionError
 from provision.events import (
     ApplyStarted,
@@ -213,6 +212,8 @@ def checkup_text(report: Report, closing: str, *, details: bool = False, marks: 
 
 def _checkup_rows(finding: Finding, marks: Marks) -> list[str]:
     """A finding, and its fix below it; what follows from another is mended with that one."""
+    from provision.consequences import follows_from  # with the whole catalogue, which few commands need
+
     if cause := follows_from(finding):
         return [f"{FOLLOWING} {finding.says}  [{finding.id}, follows from {cause}]"]
     fix = command_text(finding) if finding.verdict is not Verdict.OK else ""
