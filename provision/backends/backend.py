@@ -5,22 +5,25 @@ Proof (size, hash, header) and the final name are not its business: see `deliver
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from provision.errors import CommandFailed, CommandMissing, DownloadError, HubRefused, NetworkError
 from provision.finding import Finding
 from provision.step import Context
 
-if TYPE_CHECKING:
-    from provision.backends.web import Address
-
-
 PASSING_ON = (DownloadError, NetworkError, HubRefused, CommandFailed, CommandMissing)
 """Failures of a backend that another may not have. A full disk, a wrong file or a Ctrl-C is the same for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where bytes can be asked for. `headers` hold the token only where the hub itself is asked."""
+
+    url: str
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

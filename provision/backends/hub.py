@@ -17,12 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from provision.backends.backend import Backend, RemoteFile, nothing_missing
+from provision.backends.backend import Address, Backend, RemoteFile, nothing_missing
 from provision.backends.follower import keep_going_and_hash
 from provision.backends.part import hub_folder
 from provision.backends.patience import Setback, until_interrupted
 from provision.backends.remote import locate_both, token_for
-from provision.backends.web import Address, host_of
+from provision.backends.web import host_of
 from provision.backends.xet import bring_by_xet, usable
 from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.home import unusable

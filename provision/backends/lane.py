@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 
-from provision.backends.backend import RemoteFile
+from provision.backends.backend import Address, RemoteFile
 from provision.backends.digests import WANTED, content_sha256
 from provision.backends.patience import Setback, ended_early, stranger
 from provision.backends.remote import refusal
@@ -13,7 +13,6 @@ from provision.backends.segments import Claim
 from provision.backends.sink import Sink
 from provision.backends.transfer import NoRanges, Transfer
 from provision.backends.web import (
-    Address,
     Heading,
     broken,
     host_of,

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urljoin
 
-from provision.backends.backend import RemoteFile
+from provision.backends.backend import Address, RemoteFile
 from provision.backends.endpoints import from_endpoints
 from provision.backends.patience import until_interrupted
 from provision.backends.remote import look_up, read_header, refusal, token_for
-from provision.backends.web import Address, fetch, host_of, origin_of
+from provision.backends.web import fetch, host_of, origin_of
 from provision.errors import HubRefused, UsageError, WrongFile
 from provision.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader, parse_safetensors_header
 from provision.step import Context

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.backends.backend import RemoteFile
+from provision.backends.backend import Address, RemoteFile
 from provision.backends.patience import until_interrupted
 from provision.backends.web import (
     PASSING,
     REDIRECTS_MAX,
-    Address,
     Heading,
     ask,
     fetch,

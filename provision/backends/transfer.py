@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.backends.backend import RemoteFile
+from provision.backends.backend import Address, RemoteFile
 from provision.backends.buffers import Buffers
 from provision.backends.pace import Bucket
 from provision.backends.part import PartState
 from provision.backends.patience import STALL_TIMEOUT_S
 from provision.backends.remote import address_of, locate
 from provision.backends.segments import Claim, Segments, Span
-from provision.backends.web import Address, host_of
+from provision.backends.web import host_of
 from provision.backends.wire import Dialer
 from provision.step import Context
 

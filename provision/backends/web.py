@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urljoin, urlsplit
 
+from provision.backends.backend import Address
 from provision.backends.patience import CONNECT_TIMEOUT_S, WAIT_MAX_S
 from provision.errors import HubRefused, NetworkError, ProvisionError, UsageError
 from provision.step import Context
@@ -21,14 +21,6 @@ READ_TIMEOUT_S = 30
 REDIRECTS_MAX = 8
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses that may be another in a moment (RFC 9110, 15.5 and 15.6)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where bytes can be asked for. `headers` hold the token only where the hub itself is asked."""
-
-    url: str
-    headers: Mapping[str, str]
 
 
 class Heading(Protocol):

@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from provision.backends.backend import Backend, RemoteFile
+from provision.backends.backend import Address, Backend, RemoteFile
 from provision.backends.follower import keep_going_and_hash
 from provision.backends.part import bytes_here, disk_trouble, wget_folder
 from provision.backends.patience import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Setback, watched
 from provision.backends.remote import locate
-from provision.backends.web import Address, host_of, is_loopback
+from provision.backends.web import host_of, is_loopback
 from provision.errors import CommandFailed, CommandMissing, DownloadError, HubRefused, NetworkError, ProvisionError
 from provision.finding import Finding, Fix, fixable
 from provision.home import unusable

@@ -21,8 +21,9 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 from urllib.request import proxy_bypass_environment as bypassed  # type: ignore[attr-defined]
 
+from provision.backends.backend import Address
 from provision.backends.patience import CONNECT_TIMEOUT_S
-from provision.backends.web import REDIRECTS_MAX, Address, is_loopback, origin_of, redirect_loop, redirect_of
+from provision.backends.web import REDIRECTS_MAX, is_loopback, origin_of, redirect_loop, redirect_of
 
 FIRST_TRY_S = 1.0
 """An address that has not answered after so long gets its turn again after the others: IPv6 may lead nowhere."""

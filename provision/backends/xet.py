@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from provision.backends.backend import RemoteFile
+from provision.backends.backend import Address, RemoteFile
 from provision.backends.part import bytes_here, disk_trouble, xet_folder
 from provision.backends.patience import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Setback, until_interrupted, watched
 from provision.backends.remote import XetOffer, token_for
-from provision.backends.web import Address, fetch, host_of, is_loopback, origin_of
+from provision.backends.web import fetch, host_of, is_loopback, origin_of
 from provision.backends.xet_program import ORDER
 from provision.errors import DownloadError, NetworkError
 from provision.home import unusable

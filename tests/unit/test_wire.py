@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from provision.backends.backend import Address
 from provision.backends.http import fetch_http
 from provision.backends.part import open_part
-from provision.backends.web import Address
 from provision.backends.wire import Dialer, Line, in_turn, proxy_for
 from provision.errors import DownloadError, NetworkError
 from provision.rehearsal.faults import Fault
