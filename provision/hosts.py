@@ -177,7 +177,7 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 
 def _short(error: Exception) -> str:
     reason = getattr(error.args[0], "reason", None) if error.args else None
-    text = str(reason or error)
+    text = re.sub(r" \(_ssl\.c:\d+\)", "", str(reason or error))
     return text.rpartition(": ")[2].strip("()'\"> ")[:120] or type(error).__name__
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from provision.adoption import Asked, as_path, home_for, overrides_for, remember
 from provision.console import Console
 from provision.environments import recover
-from provision.errors import HomeError, LockError, UsageError
+from provision.errors import DiskFull, HomeError, LockError, UsageError
 from provision.home import Home
 from provision.lock import Lock, load_lock, manifest_overrides
 from provision.machine import Machine
@@ -140,9 +140,7 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
         elif overrides:
             options = replace(options, rehearsal=True)
         if home.root.is_dir() and command not in ("plan", "check", "inspect", "status", "logs", "uninstall"):
-            home.prepare()
-            console.keep_log(tool_log(home))
-            machine.children_folder = home.children
+            _keep_log(command, home, console, machine)
         manifest = load_manifest(wish.manifest, [*overrides, *overrides_for(home, given, machine), *given])
         options = replace(options, locked=lock)
         if wish.precision is None and wish.repo is None:
@@ -151,6 +149,21 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
         if wish.repo is not None and not wish.inspect:
             ctx = replace(ctx, manifest=repo_manifest(ctx, wish))
         yield Session(command, console, ctx, world)
+
+
+def _keep_log(command: str, home: Home, console: Console, machine: Machine) -> None:
+    """Have the log and the notes on children in the home; on a full disk doctor does without, which is to say so.
+
+    Raises HomeError, DiskFull.
+    """
+    try:
+        home.prepare()
+    except DiskFull:
+        if command != "doctor":
+            raise
+        return
+    console.keep_log(tool_log(home))
+    machine.children_folder = home.children
 
 
 def _revision(wish: Wish) -> list[str]:

@@ -69,7 +69,8 @@ def check_first_image(ctx: Context) -> Iterable[Finding]:
         return
     changed = _what_changed(receipt, proof_facts(ctx))
     if changed:
-        yield _to_make("first-image-stale", shown, f"The first image was made with another {changed}.")
+        other = "other" if changed in ("flags", "settings", "weights") else "another"
+        yield _to_make("first-image-stale", shown, f"The first image was made with {other} {changed}.")
     elif _sha256(path) != receipt.get("sha256"):
         yield _to_make("first-image-stale", shown, f"{shown} is not the image that was made.")
     else:

@@ -6,12 +6,13 @@ Read from the manifest (`comfyui.args`), before ComfyUI is started with them; wh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from provision.engine import engine_flags
 from provision.finding import Finding, Fix, blocked, warn
 from provision.step import Context, Look
 
+SUBJECT = "comfyui.args"
 EXCLUSIVE: tuple[tuple[str, ...], ...] = (
     ("--force-fp32", "--force-fp16"),
     ("--fp32-unet", "--fp64-unet", "--bf16-unet", "--fp16-unet", "--fp8_e4m3fn-unet", "--fp8_e5m2-unet",
@@ -26,15 +27,20 @@ EXCLUSIVE: tuple[tuple[str, ...], ...] = (
 """Of each, ComfyUI takes one at most."""
 
 
-def check_flags(ctx: Context) -> Iterable[Finding]:
-    """Will ComfyUI take its flags, and do they do what a person would expect?"""
-    args, subject = ctx.manifest.comfyui.args, "comfyui.args"
-    on_mps = ctx.receipts.read("torch").get("device") == "mps" and "--cpu" not in engine_flags(ctx)
+def conflicts(args: Sequence[str]) -> Iterator[Finding]:
+    """What keeps ComfyUI from starting with these flags."""
     for group in EXCLUSIVE:
         given = [flag for flag in dict.fromkeys(args) if flag in group]
         if len(given) > 1:
-            says = f"{subject} holds {' and '.join(given)}, of which ComfyUI takes one: it ends at once."
-            yield blocked("dtype-flags", subject, says, fix=_without(args, given[1:]))
+            says = f"{SUBJECT} holds {' and '.join(given)}, of which ComfyUI takes one: it ends at once."
+            yield blocked("dtype-flags", SUBJECT, says, fix=_without(args, given[1:]))
+
+
+def check_flags(ctx: Context) -> Iterable[Finding]:
+    """Will ComfyUI take its flags, and do they do what a person would expect?"""
+    args, subject = ctx.manifest.comfyui.args, SUBJECT
+    on_mps = ctx.receipts.read("torch").get("device") == "mps" and "--cpu" not in engine_flags(ctx)
+    yield from conflicts(args)
     if "--fp16-vae" in args and on_mps:
         says = f"{subject} holds --fp16-vae: on a Mac's GPU pictures may come out black."
         yield warn("dtype-flags", subject, says, fix=_without(args, ["--fp16-vae"]))

@@ -35,6 +35,7 @@ from provision.errors import EngineError, PortTaken
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
 from provision.machine import Process
 from provision.step import Context, Step
+from provision.steps.flags import conflicts
 
 __all__ = ["SERVER", "engine_flags", "server_argv", "server_status", "start_server", "stop_server"]
 
@@ -185,8 +186,10 @@ def apply_server(ctx: Context, finding: Finding) -> None:
     """Start the server, or start it again, or take on one that no record tells of.
 
     Raises EngineError, with the meaning of its log, PortTaken, Interrupted; StartOver where it does not start with
-    flags that are only tried, and others are left to try.
+    flags that are only tried, and others are left to try. With flags that ComfyUI refuses nothing is ended.
     """
+    for conflict in conflicts(ctx.manifest.comfyui.args):
+        raise EngineError(conflict.says, hint=" ".join(conflict.fix.argv) if conflict.fix else "provision manifests")
     started = ctx.machine.clock()
     try:
         _bring_up(ctx, finding)

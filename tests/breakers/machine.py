@@ -1,116 +1,48 @@
-"""What Linux cannot be: a healthy Mac, scripted with what programs of real ones said, broken in one way."""
+"""Breakers of what Linux cannot be: a Mac, scripted with what programs of real ones said, broken in one way."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+from provision.catalogue import known
 from provision.facts import GIB
-from provision.finding import Finding, Fix, fixable
-from provision.home import Home
-from provision.machine import Memory, Ran
-from provision.manifest import load_manifest
-from provision.runner import run
-from provision.step import Context, Options, Report, Step
-from provision.steps import hardware
-from provision.steps.python_env import ASK, PYTHON_ENV
-from provision.steps.tools import XCODE_SELECT, apply_tools, check_tools
-from tests.fake_machine import FakeMachine
+from provision.machine import Memory
+from provision.steps.tools import XCODE_SELECT
+from tests.breakers.mac import ARM64, GIT, PMSET, SITE, SW_VERS, SYSCTL, VM_STAT, XCRUN, Mac, answer, recorded
 
-FACTS = Path(__file__).parent.parent / "facts"
-SYSCTL, SW_VERS, VM_STAT, PMSET = (
-    " ".join(argv) for argv in (hardware.SYSCTL, hardware.SW_VERS, hardware.VM_STAT, hardware.PMSET)
-)
-ARM64 = "/usr/sbin/sysctl -i hw.optional.arm64"
-GIT, BREW = "/usr/bin/git", "/opt/homebrew/bin/brew"
-XCRUN = "/Library/Developer/CommandLineTools/usr/bin/xcrun"
-POURED: Mapping[str, tuple[str, str]] = {
-    "git": ("--version", "git/homebrew"),
-    "git-lfs": ("lfs version", "git_lfs/macos"),
-    "wget": ("--version", "wget/debian-12"),
-}
-"""What Homebrew brings: the words by which a program tells its version, and what was recorded of it."""
-
-
-def recorded(name: str) -> Ran:
-    """What a program said on a real machine."""
-    file, record = name.split("/")
-    told = json.loads((FACTS / f"{file}.json").read_text(encoding="utf-8"))
-    found = next(each for each in told if each["name"] == record)
-    return Ran(tuple(found["command"]), found.get("code", 0), found["out"], found.get("err", ""))
-
-
-class Mac(FakeMachine):
-    """A 16 GB M1 Pro with macOS 15, Apple's tools and Homebrew; `backend` is what the person asks for."""
-
-    def __init__(self) -> None:
-        commands: dict[str, Ran | str] = {
-            SYSCTL: recorded("sysctl/m1-pro-asked"), SW_VERS: recorded("sw_vers/m4-pro-15.7"),
-            PMSET: recorded("pmset/laptop-off"), " ".join(XCODE_SELECT): recorded("xcode_select/command-line-tools"),
-            f"{GIT} --version": recorded("git/apple-154"), ARM64: "hw.optional.arm64: 1\n",
-        }  # fmt: skip
-        programs = {"git": GIT, XCRUN: XCRUN, "brew": BREW}
-        super().__init__(commands, memory=Memory(16 * GIB, 8 * GIB), programs=programs)
-        self.backend = "auto"
-        self.python = '["3.12.7", "arm64", "/opt/homebrew", "/venv"]'
-
-    def run(self, argv: Sequence[str | Path], **more: object) -> Ran:
-        words = [str(word) for word in argv]
-        if words[:2] == [BREW, "install"]:
-            self._pour(words[2])
-            return Ran(tuple(words), 0, f"==> Pouring {words[2]}\n")
-        if words[1:] == ["-I", "-c", ASK]:
-            return Ran(tuple(words), 0, self.python)
-        return super().run(argv)
-
-    def _pour(self, formula: str) -> None:
-        program = "git" if formula == "git-lfs" else formula
-        path = self.programs.get(program, f"/opt/homebrew/bin/{program}") if formula == "git-lfs" else ""
-        self.programs[program] = path or f"/opt/homebrew/bin/{program}"
-        words, said = POURED[formula]
-        self.commands[f"{self.programs[program]} {words}"] = recorded(said)
-
-
-def look_at(mac: Mac, folder: Path, *, fix: bool = False) -> Report:
-    """The steps that look at the machine itself; with `fix` what `doctor --fix --yes` does of them."""
-    home = Home(folder / "home")
-    home.python.parent.mkdir(parents=True, exist_ok=True)
-    home.python.touch()
-    ctx = Context(mac, load_manifest("sdxl-turbo"), home, Options(backend=mac.backend, yes=True))
-    tools = Step("tools", needs=("hardware",), check=check_tools, apply=apply_tools)
-    return run((hardware.hardware_step((MODEL,)), tools, PYTHON_ENV), ctx, apply=fix)
-
-
-def _not_there(ctx: Context) -> list[Finding]:
-    return [fixable("ckpt-missing", "model", "It is missing.", fix=Fix("Bring it."), disk_bytes=7 * 10**9)]
-
-
-MODEL = Step("models", (), _not_there)
+INTEL = 0x01000007
+"""Apple's number for Intel's processors (mach/machine.h)."""
 
 
 @dataclass(frozen=True, slots=True)
 class MacBreaker:
-    """One way in which a Mac is not as it should be; `mends` where Homebrew can mend it."""
+    """One way in which a Mac is not as it should be."""
 
     id: str
     what: str
     break_it: Callable[[Mac], None]
-    mends: bool
 
     @property
     def name(self) -> str:
         """Its row."""
         return f"{self.id}: {self.what}"
 
+    @property
+    def mends(self) -> bool:
+        """Whether `doctor --fix --yes` must mend it."""
+        about = known(self.id)
+        assert about is not None, self.id
+        return about.fix in ("auto", "consent")
 
-def breaks(id: str, *, mends: bool = False) -> Callable[[Callable[[Mac], None]], MacBreaker]:
+
+def breaks(id: str) -> Callable[[Callable[[Mac], None]], MacBreaker]:
     """Make a function a breaker; its docstring is what it does."""
 
     def make(function: Callable[[Mac], None]) -> MacBreaker:
         assert function.__doc__, function
-        return MacBreaker(id, function.__doc__.strip().rstrip("."), function, mends)
+        return MacBreaker(id, function.__doc__.strip().rstrip("."), function)
 
     return make
 
@@ -123,7 +55,7 @@ def be_an_intel(mac: Mac) -> None:
     """An Intel Mac."""
     mac.commands[SYSCTL], mac.arch = recorded("sysctl/intel"), "x86_64"
     mac.commands[ARM64] = ""
-    mac.python = '["3.12.7", "x86_64", "/opt/homebrew", "/venv"]'
+    mac.python = answer(arch="x86_64")
 
 
 @breaks("os-too-old")
@@ -151,6 +83,18 @@ def have_8_gib(mac: Mac) -> None:
     mac.scripted_memory = Memory(8 * GIB, 4 * GIB)
 
 
+@breaks("mem-tight")
+def make_large_pictures(mac: Mac) -> None:
+    """16 GiB of memory, and pictures of 1024x1024 with cfg."""
+    mac.sets += ["first_image.width=1024", "first_image.height=1024", "first_image.cfg=7"]
+
+
+@breaks("mem-swaps")
+def double_all_numbers(mac: Mac) -> None:
+    """16 GiB of memory, and --force-fp32."""
+    mac.sets.append('comfyui.args=["--force-fp32"]')
+
+
 @breaks("mem-pressure")
 def open_too_much(mac: Mac) -> None:
     """The memory is under pressure, and swapped out."""
@@ -173,13 +117,13 @@ def fill_the_disk(mac: Mac) -> None:
 # -- tools ------------------------------------------------------------------------------------------------------
 
 
-@breaks("git-missing", mends=True)
+@breaks("git-missing")
 def have_no_git(mac: Mac) -> None:
     """No git, and Homebrew to bring it."""
     del mac.programs["git"]
 
 
-@breaks("git-old", mends=True)
+@breaks("git-old")
 def have_an_old_git(mac: Mac) -> None:
     """A git of 2014, and Homebrew to bring another."""
     mac.programs["git"] = "/usr/local/bin/git"
@@ -204,23 +148,98 @@ def agree_to_nothing(mac: Mac) -> None:
     mac.commands[f"{GIT} --version"] = recorded("git/license")
 
 
-@breaks("lfs-missing", mends=True)
+@breaks("lfs-missing")
 def have_no_lfs(mac: Mac) -> None:
     """The backend git-lfs is asked for, and there is none."""
     mac.backend = "git-lfs"
     mac.commands[f"{GIT} lfs version"] = recorded("git_lfs/missing")
 
 
-@breaks("wget-missing", mends=True)
+@breaks("wget-missing")
 def have_no_wget(mac: Mac) -> None:
     """The backend wget is asked for, and there is none."""
     mac.backend = "wget"
 
 
+# -- Python -----------------------------------------------------------------------------------------------------
+
+
 @breaks("py-rosetta")
 def run_under_rosetta(mac: Mac) -> None:
     """The environment's Python is for Intel."""
-    mac.python = '["3.12.7", "x86_64", "/usr/local", "/venv"]'
+    mac.python = answer(arch="x86_64")
+
+
+@breaks("macver-compat")
+def take_macos_for_an_old_one(mac: Mac) -> None:
+    """The environment's Python was built for macOS 10, and takes this one for 10.16."""
+    mac.python = answer(macos="10.16")
+
+
+# -- torch ------------------------------------------------------------------------------------------------------
+
+
+def _install(mac: Mac, **versions: str) -> None:
+    mac.packages |= versions
+
+
+@breaks("torch-known-bad")
+def keep_a_bad_torch(mac: Mac) -> None:
+    """Torch 2.8.0, whose attention is wrong on every Mac."""
+    _install(mac, torch="2.8.0", torchvision="0.23.0")
+
+
+@breaks("torch-doubtful")
+def keep_a_doubtful_torch(mac: Mac) -> None:
+    """Torch 2.11.0, which is wrong where ComfyUI's own nodes do not use it."""
+    _install(mac, torch="2.11.0", torchvision="0.26.0")
+
+
+@breaks("torch-doubtful")
+def compute_wrong_for_custom_nodes(mac: Mac) -> None:
+    """The probe found wrong what only custom nodes use."""
+    mac.probe["checks"].append({
+        "name": "attention, permuted and short, fp16", "error": 0.7, "bound": 0.01, "fault": "wrong", "repeat": 0.0,
+        "custom_nodes": True,
+    })  # fmt: skip
+
+
+@breaks("torch-slow")
+def compute_slowly(mac: Mac) -> None:
+    """The probe took a second for what takes this chip a fiftieth."""
+    mac.probe["block"]["seconds"] = 1.0
+
+
+@breaks("torch-part-proven")
+def lack_bf16(mac: Mac) -> None:
+    """The probe could not compare bf16, which MPS does not have on macOS 13."""
+    mac.probe["skipped"].append({"name": "bf16", "why": "BFloat16 is not supported on MPS"})
+
+
+@breaks("numpy-abi")
+def upgrade_numpy(mac: Mac) -> None:
+    """NumPy 2 beside torch 2.2.2."""
+    mac.commands[SW_VERS] = recorded("sw_vers/m1-14.0")
+    _install(mac, torch="2.2.2", torchvision="0.17.2", numpy="2.1.0")
+
+
+@breaks("omp-dup")
+def bring_intels_openmp(mac: Mac) -> None:
+    """Conda's OpenMP lies beside torch's."""
+    mac.inside |= {"lib/libiomp5.dylib": b"", f"{SITE}/torch/lib/libomp.dylib": b""}
+
+
+@breaks("mixed-arch-so")
+def mix_processors(mac: Mac) -> None:
+    """Torch's library is for Intel."""
+    mac.inside[f"{SITE}/torch/lib/libtorch_cpu.dylib"] = struct.pack("<II", 0xFEEDFACF, INTEL) + bytes(24)
+
+
+@breaks("quarantine")
+def download_with_a_browser(mac: Mac) -> None:
+    """Torch's library has the mark of what a browser brought."""
+    mac.inside[f"{SITE}/torch/lib/libtorch_cpu.dylib"] = b""
+    mac.quarantined = True
 
 
 BREAKERS = tuple(value for value in list(vars().values()) if isinstance(value, MacBreaker))

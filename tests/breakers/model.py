@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
+from provision.machine import Machine
+from provision.reuse import SF_DATALESS
 from tests.breakers.breaker import Breaker, breaks
 from tests.breakers.checkout import LONG_AGO
 from tests.breakers.patient import Patient
@@ -126,6 +129,13 @@ def clone_without_lfs(at: Patient) -> None:
     _replace(at, POINTER)
 
 
+@breaks("lfs-uninit", f"{FILE} shell", "lfs-pointer")
+def forbid_lfs(at: Patient) -> None:
+    """Git left its note in place of the file, as GIT_LFS_SKIP_SMUDGE asks."""
+    _replace(at, POINTER)
+    at.environ["GIT_LFS_SKIP_SMUDGE"] = "1"
+
+
 @breaks("html-body", FILE)
 def save_a_login_page(at: Patient) -> None:
     """A login page was saved under its name."""
@@ -144,6 +154,20 @@ def give_up_a_download(at: Patient) -> None:
     left = at.checkpoint.parent / "other.safetensors.crdownload"
     left.write_bytes(b"1234")
     os.utime(left, LONG_AGO)
+
+
+@breaks("icloud-dataless", FILE)
+def keep_it_in_icloud(at: Patient) -> None:
+    """The system has moved the file to iCloud."""
+    name = at.checkpoint.name
+
+    class WithICloud(Machine):
+        """This machine, but for the flags of one file: only macOS has them."""
+
+        def file_flags(self, path: Path) -> int:
+            return SF_DATALESS if path.name == name else super().file_flags(path)
+
+    at.machine = WithICloud
 
 
 BREAKERS = [value for value in list(vars().values()) if isinstance(value, Breaker)]

@@ -12,10 +12,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
@@ -134,6 +135,8 @@ class Patient:
     """Variables of a doctor that is a process of its own, without root's leave to pass over permissions."""
     later: ExitStack = field(default_factory=ExitStack)
     served_by: int = 0
+    machine: Callable[[Mapping[str, str]], Machine] = Machine
+    """The machine that the next look is given."""
 
     # -- the doctor ----------------------------------------------------------------------------------------------
 
@@ -151,7 +154,7 @@ class Patient:
     @contextmanager
     def _session(self, console: Keeper, *, fix: bool, deep: bool) -> Iterator[Session]:
         wish = Wish(self.home.root, overrides=list(self.sets), backend=self.backend, yes=fix, deep=deep)
-        with console, open_session("doctor", wish, console, Machine({**self.given, **self.environ})) as at:
+        with console, open_session("doctor", wish, console, self.machine({**self.given, **self.environ})) as at:
             yield at
 
     @property
@@ -176,6 +179,10 @@ class Patient:
         found = site_packages(self.home.venv)
         assert found is not None
         return found
+
+    def aside(self) -> Path:
+        """A new folder beside the home, which ends with the case."""
+        return Path(self.later.enter_context(TemporaryDirectory(dir=self.home.root.parent)))
 
     def receipt(self, name: str, **changes: JSON) -> None:
         """A receipt that tells something else."""
@@ -235,7 +242,7 @@ class Patient:
         self.later.close()
         self.environ.clear()
         self.sets.clear()
-        self.backend, self.apart = "auto", None
+        self.backend, self.apart, self.machine = "auto", None, Machine
         mirror(self.copy, self.home.root)
         _renew_identity(self.ctx)
         self._restore_server()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -109,6 +110,25 @@ def run_another_comfyui(at: Patient) -> None:
     at.later.callback(running.wait)
     at.later.callback(running.kill)
     _wait(lambda: client_of(at.ctx).system_stats() is not None)
+
+
+# -- its flags --------------------------------------------------------------------------------------------------
+
+
+def _wish_for(at: Patient, *flags: str) -> None:
+    at.sets.append(f"comfyui.args={json.dumps(flags)}")
+
+
+@breaks("dtype-flags", "server picture", "server-stale", "first-image-stale")
+def give_two_precisions(at: Patient) -> None:
+    """Two flags are wished for of which ComfyUI takes one."""
+    _wish_for(at, "--force-fp16", "--force-fp32")
+
+
+@breaks("listen-wrong", "server picture", "server-stale", "first-image-stale")
+def open_it_to_all(at: Patient) -> None:
+    """--listen is wished for."""
+    _wish_for(at, "--force-fp16", "--listen")
 
 
 # -- what it said when it came up -------------------------------------------------------------------------------

@@ -8,8 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,35 +16,9 @@ import pytest
 from provision import hosts
 from provision.hosts import Host, Trouble, trouble_of, troubles_of
 from provision.machine import LOOPBACK
+from tests.strangers import COMMIT, TOKEN, Answer, black_hole, hub, own_certificate
 
 CHECKOUT = Path(__file__).parents[2]
-TOKEN = "hf_ATokenOfAPersonForTheHub"
-COMMIT = {"X-Repo-Commit": "7" * 40}
-Answers = Mapping[bool, tuple[int, Mapping[str, str]]]
-
-
-@contextmanager
-def hub(plain: tuple[int, Mapping[str, str]], with_token: tuple[int, Mapping[str, str]] | None = None) -> Iterator[str]:
-    """A server that answers HEAD with a status and headers, others to who brings a token."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            known = self.headers.get("Authorization") == f"Bearer {TOKEN}"
-            status, headers = with_token if known and with_token else plain
-            self.send_response(status)
-            for name, value in {"Content-Length": "0", **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer((LOOPBACK, 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://{LOOPBACK}:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 def asked(url: str, environ: Mapping[str, str] | None = None, *, token: str = "") -> Trouble | None:
@@ -62,15 +34,13 @@ def asked(url: str, environ: Mapping[str, str] | None = None, *, token: str = ""
     [(200, COMMIT), (302, {**COMMIT, "Location": "https://cdn.invalid/x"}), (307, {"Location": "/a/renamed"}),
      (404, {"X-Error-Code": "RepoNotFound"}), (401, {}), (503, {})],
 )  # fmt: skip
-def test_what_a_hub_says_and_a_download_knows_better(answer: tuple[int, Mapping[str, str]]) -> None:
+def test_what_a_hub_says_and_a_download_knows_better(answer: Answer) -> None:
     with hub(answer) as url:
         assert asked(url) is None
 
 
 @pytest.mark.parametrize("answer", [(200, {"Content-Type": "text/html"}), (302, {"Location": "http://login.invalid/"})])
-def test_a_login_page_is_told_from_a_hub(
-    answer: tuple[int, Mapping[str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_login_page_is_told_from_a_hub(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
     with hub(answer) as url:
         trouble = asked(url)
         assert trouble is not None
@@ -107,34 +77,10 @@ def test_terms_and_patience() -> None:
 
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A server whose certificate is its own, as that of a proxy which opens TLS, and that certificate."""
-    import ssl
-
-    folder = tmp_path_factory.mktemp("tls")
-    key, certificate = folder / "key.pem", folder / "cert.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    with ThreadingHTTPServer((LOOPBACK, 0), Handler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"https://{LOOPBACK}:{server.server_port}", certificate
-        server.shutdown()
-        thread.join()
+    """A server whose certificate is its own, and that certificate."""
+    certificate, tls = own_certificate(tmp_path_factory.mktemp("tls"))
+    with hub((204, {}), tls=tls) as url:
+        yield url, certificate
 
 
 def plain(url: str) -> Host:
@@ -163,20 +109,6 @@ def test_certificates_that_are_not_there(
 
 
 # -- the deadline -------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def black_hole() -> Iterator[str]:
-    """An address at which connections neither open nor fail: a listener whose queue is full."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind((LOOPBACK, 0))
-        listener.listen(0)
-        for _ in range(4):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listener.getsockname())
-        yield f"http://{LOOPBACK}:{listener.getsockname()[1]}"
 
 
 def test_a_connection_that_never_opens() -> None:

@@ -134,6 +134,20 @@ def test_what_makes_it_stale(home: EngineHome, change: str) -> None:
     stop_server(ctx)
 
 
+def test_a_server_is_not_ended_for_flags_that_comfyui_refuses(home: EngineHome) -> None:
+    run_step(SERVER, home.ctx, apply=True)
+    pid = pid_of(home.ctx)
+    ctx = with_sets(home.ctx, 'comfyui.args=["--force-fp16", "--force-fp32"]')
+    stale = first(ctx)
+    assert stale.id == "server-stale"
+    with pytest.raises(EngineError, match="of which ComfyUI takes one") as refused:
+        server.apply_server(ctx, stale)
+    assert refused.value.hint == 'provision all --set comfyui.args=["--force-fp16"]'
+    assert pid_of(ctx) == pid
+    assert ctx.machine.process(pid) is not None
+    stop_server(ctx)
+
+
 def test_a_server_that_hangs_is_started_anew(home: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx = home.ctx
     run_step(SERVER, ctx, apply=True)
