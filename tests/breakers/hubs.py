@@ -61,7 +61,7 @@ def lose_certificates(at: Patient) -> None:
     at.environ["SSL_CERT_FILE"] = "/nowhere/company.pem"
 
 
-@breaks("ipv6-dead", NETWORK, MISSING)
+@breaks("ipv6-dead", f"{NETWORK} deadline", MISSING)
 def lose_ipv6(at: Patient) -> None:
     """The model is gone, and the hub's IPv6 address leads nowhere."""
     alive, dead = (urlsplit(url).port for url in (at.given["HF_ENDPOINT"], at.later.enter_context(black_hole())))

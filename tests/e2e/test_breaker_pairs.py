@@ -38,4 +38,4 @@ def test_both_are_named(sick: Patient, pair: Pair, pytestconfig: pytest.Config) 
 
 def test_the_sample_is_worth_its_name() -> None:
     assert len(PAIRS) == len(set(map(str, PAIRS))) == 60
-    assert len([pair for pair in PAIRS if pair.mends]) >= MENDED_HERE
+    assert len([pair for pair in PAIRS if pair.mends]) == 25
