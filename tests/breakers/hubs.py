@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from provision.backends.remote import HUGGING_FACE
 from provision.machine import LOOPBACK
 from tests.breakers.breaker import Breaker, breaks
-from tests.breakers.network import NETWORK, NOBODY, SHELL
+from tests.breakers.network import NETWORK, NOBODY, PROCESS, SHELL
 from tests.breakers.patient import Patient
 from tests.strangers import TOKEN, Answer, black_hole, hub, own_certificate, proxy_with_a_page
 
@@ -29,7 +29,7 @@ def _ask(at: Patient, endpoint: str) -> None:
 # -- on the way -------------------------------------------------------------------------------------------------
 
 
-@breaks("proxy", NETWORK, MISSING)
+@breaks("proxy", f"{NETWORK} {PROCESS}", MISSING)
 def name_a_dead_proxy(at: Patient) -> None:
     """The model is gone, and the proxy that http_proxy names does not answer."""
     _ask(at, "http://hub.example")
@@ -37,7 +37,7 @@ def name_a_dead_proxy(at: Patient) -> None:
     at.apart = {}  # requests reads a process's own variables
 
 
-@breaks("captive", NETWORK, MISSING)
+@breaks("captive", f"{NETWORK} {PROCESS}", MISSING)
 def stay_in_a_hotel(at: Patient) -> None:
     """The model is gone, and a login page of the network answers in the hub's name."""
     certificate, tls = own_certificate(at.aside(), f"DNS:{urlsplit(HUGGING_FACE).hostname}")

@@ -29,7 +29,7 @@ def paint_over_it(at: Patient) -> None:
     at.home.first_image.write_bytes(b"another picture")
 
 
-@breaks("first-image-rough", PICTURE)
+@breaks("first-image-rough", f"{PICTURE} torch checkout")
 def be_in_doubt(at: Patient) -> None:
     """The first image was judged as doubtful."""
     at.receipt("first_image", verdict="warn", says="It may be noise (neighbours agree by 0.41).")

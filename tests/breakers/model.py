@@ -156,7 +156,7 @@ def give_up_a_download(at: Patient) -> None:
     os.utime(left, LONG_AGO)
 
 
-@breaks("icloud-dataless", FILE)
+@breaks("icloud-dataless", f"{FILE} process")
 def keep_it_in_icloud(at: Patient) -> None:
     """The system has moved the file to iCloud."""
     name = at.checkpoint.name

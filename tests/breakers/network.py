@@ -9,6 +9,8 @@ from tests.breakers.breaker import Breaker, breaks
 from tests.breakers.patient import Patient
 
 NETWORK, SHELL, PROGRAMS, WORKFLOW = "checkpoint network torch", "shell", "programs", "workflow"
+PROCESS = "process"
+"""What the doctor is run in: here, with what a breaker put in its way, or as a process of its own."""
 NOBODY = "http://127.0.0.1:1"
 """A port at which nobody listens."""
 
@@ -59,14 +61,14 @@ def keep_an_old_git(at: Patient) -> None:
     program.chmod(0o755)
 
 
-@breaks("ckpt-unreadable", "checkpoint")
+@breaks("ckpt-unreadable", f"checkpoint {PROCESS}")
 def forbid_reading(at: Patient) -> None:
     """The file may be read by nobody."""
     at.checkpoint.chmod(0)
     at.apart = {}
 
 
-@breaks("perms-root", "folders")
+@breaks("perms-root", f"folders {PROCESS}")
 def forbid_writing(at: Patient) -> None:
     """Nobody may write into the folder of pictures."""
     (at.comfyui / "output").chmod(0o500)

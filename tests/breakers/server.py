@@ -48,7 +48,7 @@ def _wait(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-@breaks("server-starting", SERVER)
+@breaks("server-starting", f"{SERVER} torch checkout")
 def start_slowly(at: Patient) -> None:
     """The server was started a moment ago."""
     at.stop()
