@@ -51,8 +51,10 @@ INDEX: Mapping[str, tuple[str, str]] = {
     "torch": ("torch", GOOD["torch"]),
     "torchvision": ("torchvision", GOOD["torchvision"]),
     "numpy<2": ("numpy", "1.26.4"),
+    **{f"{name}=={version}": (name, version) for name, version in GOOD.items()},
 }
 """What the package index has: the name and the version that uv takes for a wish."""
+CLONE = ("/bin/cp", "-cpR")
 SAID: Mapping[str, Any] = {
     "torchvision": GOOD["torchvision"], "torchaudio": None, "device": "mps", "mps_built": True, "mps_available": True,
     "size": "full", "skipped": [], "block": {"seconds": 0.02, "gflop": 30.0}, "import_s": 1.2, "seconds": 3.4,
@@ -108,6 +110,9 @@ class Mac(FakeMachine):
         if words[1:] == ("-I", str(PROBE)):
             torch = installed_versions(Path(words[0]).parents[1])["torch"]
             return Ran(words, 0, json.dumps({**self.probe, "torch": torch}))
+        if words[:2] == CLONE:
+            shutil.copytree(words[2], words[3], symlinks=True)
+            return Ran(words, 0)
         if words[0] == XATTR:
             self.quarantined = self.quarantined and words[1] != "-dr"
             return Ran(words, int(words[1] == "-p" and not self.quarantined))
@@ -121,12 +126,15 @@ class Mac(FakeMachine):
         self.commands[f"{self.programs[program]} {words}"] = recorded(said)
 
     def _uv(self, words: Sequence[str], on_line: Callable[[str], None]) -> None:
-        """What uv does of `python find`, `venv ... FOLDER` and `pip install --python PYTHON ...`."""
+        """What uv does of `python find`, `venv ... FOLDER`, `pip compile ... FILE`, `pip install --python PYTHON ...`."""
         if words[:2] == ("python", "find"):
             on_line(sys.executable)
         elif words[0] == "venv":
             make_environment(Path(words[-1]))
             self.python = answer()
+        elif words[:2] == ("pip", "compile"):
+            for wish in Path(words[-1]).read_text(encoding="utf-8").split():
+                on_line("==".join(INDEX[wish]))
         else:
             assert words[:3] == ("pip", "install", "--python"), words
             for wish in dict.fromkeys(word for word in words if word in INDEX):
