@@ -20,6 +20,7 @@ COLUMNS = ("id", "how it is broken", "found", "alone", "mended", "seconds")
 ADOPTED = "Only an install that this tool did not make can have it: `tests/unit/test_adoption.py` breaks those."
 LEFT_OUT: Mapping[str, str] = {
     "hw-not-mac": "No fault: it is what every machine that runs these tests is.",
+    "lock-differs": "Only `all --locked` looks for it: `tests/e2e/test_torch_change.py` rebuilds from a lock.",
     "comfyui-gone": ADOPTED,
     "comfyui-no-git": ADOPTED,
     "env-managed": ADOPTED,

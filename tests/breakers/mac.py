@@ -126,7 +126,7 @@ class Mac(FakeMachine):
         self.commands[f"{self.programs[program]} {words}"] = recorded(said)
 
     def _uv(self, words: Sequence[str], on_line: Callable[[str], None]) -> None:
-        """What uv does of `python find`, `venv ... FOLDER`, `pip compile ... FILE`, `pip install --python PYTHON ...`."""
+        """What uv does of `python find`, `venv ... FOLDER`, `pip compile ... FILE`, `pip install --python PYTHON`."""
         if words[:2] == ("python", "find"):
             on_line(sys.executable)
         elif words[0] == "venv":
