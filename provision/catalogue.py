@@ -382,7 +382,7 @@ CATALOGUE: tuple[Known, ...] = (
     Known("lock-missing", "lock", "warns", "auto", "whether there is a provision.lock",
           "the same set cannot be had again, here or elsewhere", "it is written"),
     Known("lock-stale", "lock", "warns", "auto", "versions, commit, weights and flags in it against what is here",
-          "`--locked` would rebuild something else", "it is written anew"),
+          "`--locked` would rebuild something else", "it is written anew", (*RUN, "models")),
     Known("lock-partial", "lock", "warns", "hint", "whether every package in it has a hash",
           "`--locked` refuses it", "remove it, with the package index at hand"),
     # -- words that only a log shows

@@ -119,13 +119,13 @@ def _wish_for(at: Patient, *flags: str) -> None:
     at.sets.append(f"comfyui.args={json.dumps(flags)}")
 
 
-@breaks("dtype-flags", "server picture", "server-stale", "first-image-stale")
+@breaks("dtype-flags", "server picture", "server-stale", "first-image-stale", "lock-stale")
 def give_two_precisions(at: Patient) -> None:
     """Two flags are wished for of which ComfyUI takes one."""
     _wish_for(at, "--force-fp16", "--force-fp32")
 
 
-@breaks("listen-wrong", "server picture", "server-stale", "first-image-stale")
+@breaks("listen-wrong", "server picture", "server-stale", "first-image-stale", "lock-stale")
 def open_it_to_all(at: Patient) -> None:
     """--listen is wished for."""
     _wish_for(at, "--force-fp16", "--listen")
