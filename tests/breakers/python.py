@@ -20,8 +20,9 @@ FRONTEND = "comfyui_frontend_package"
 
 @breaks("venv-missing", "python torch packages")
 def remove_environment(at: Patient) -> None:
-    """The folder venv is deleted."""
-    shutil.rmtree(at.home.venv)
+    """The environment is deleted, and the link `venv` that led to it."""
+    shutil.rmtree(at.home.venv.resolve())
+    at.home.venv.unlink()
 
 
 @breaks("venv-dangling", PYTHON)
