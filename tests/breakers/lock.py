@@ -21,7 +21,7 @@ def delete_it(at: Patient) -> None:
 def take_anothers(at: Patient) -> None:
     """The lock is that of another install."""
     lock = load_lock(at.home.lock_file)
-    packages = tuple(replace(each, version="99.1") if each.name == "attrs" else each for each in lock.packages)
+    packages = tuple(replace(each, version="98.0") if each.name == "attrs" else each for each in lock.packages)
     at.home.lock_file.write_text(write_lock(replace(lock, packages=packages)), encoding="utf-8")
 
 
