@@ -20,7 +20,7 @@ from tests.e2e.conftest import CHECKOUT, Tool
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux on this machine")
 PATIENCE_S = 90.0
 MODELS = re.compile(r"^[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] models .* of 24\.9 MB", re.MULTILINE)
-TOTAL = re.compile(r"^  \d+ of 10 steps, .* left", re.MULTILINE)
+TOTAL = re.compile(r"^  \d+ of 11 steps, .* left", re.MULTILINE)
 
 
 @dataclass
@@ -115,12 +115,12 @@ def test_a_small_window_and_no_colour(terminal: Terminal, tool: Tool) -> None:
     command = ["-m", "provision", "all", "--rehearse", "--home", tool.home.name, "--limit-rate", "2M"]
     terminal.type(f"cd {shlex.quote(str(tool.home.parent))}; clear")
     terminal.type(f"{shlex.quote(sys.executable)} {shlex.join(command)}")
-    terminal.wait(lambda text: re.search(r"^  \d+ of 10 steps", text, re.MULTILINE) and "MB" in text)
+    terminal.wait(lambda text: re.search(r"^  \d+ of 11 steps", text, re.MULTILINE) and "MB" in text)
     coloured = terminal.tmux("capture-pane", "-p", "-e")
     assert not re.search(r"\x1b\[(?:[0-9;]*;)?3[0-7]m", coloured), "no colours"
     terminal.tmux("send-keys", "C-c")
     text = terminal.wait(lambda text: "Stopped." in text)
-    assert len(re.findall(r"^  \d+ of 10 steps", text, re.MULTILINE)) <= 1, text
+    assert len(re.findall(r"^  \d+ of 11 steps", text, re.MULTILINE)) <= 1, text
 
 
 def test_plain_moves_nothing_even_on_a_terminal(terminal: Terminal, tool: Tool) -> None:
