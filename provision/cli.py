@@ -304,6 +304,20 @@ def bench(
 
 
 @app.command()
+def report(
+    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    json: JsonOption = False, verbose: VerboseOption = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the page goes.")] = None,
+) -> None:  # fmt: skip
+    """The last run as one page: picture, what is installed from where, a timeline, seconds, findings."""
+    from provision import run_report
+    from provision.session import Wish
+
+    with session("report", Wish(home, manifest, set_ or []), json=json, verbose=verbose) as at:
+        finish(run_report.report(at, output))
+
+
+@app.command()
 def uninstall(
     home: HomeOption = None,
     json: JsonOption = False,

@@ -23,10 +23,12 @@ from provision.mending import ask_beforehand
 from provision.overrides import flat
 from provision.planned import Plan, make_plan
 from provision.receipts import read_json, write_json
+from provision.run_record import keep_run
 from provision.runner import run
 from provision.session import Session, Wish, hold_home
 from provision.slow import SlowChecks
 from provision.step import Context, Report, Step, StepReport, silent
+from provision.timeline import Timeline
 
 PUBLISHED = "published: 2 to 3 s, warm, on a 14-inch M1 Pro with 16 GB"
 
@@ -43,10 +45,11 @@ def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
     _check_lock(ctx)
     with hold_home(at):
         at.console.reckon_with(read_pace(ctx.home), usual_seconds(ctx))
-        report = run(STEPS, ctx, apply=True)
+        timeline = Timeline(ctx.machine.clock)
+        report = run(STEPS, replace(ctx, emit=timeline.before(ctx.emit)), apply=True)
         write_json(pace_file(ctx.home), at.console.state.measured_pace().to_json())
         facts = _run_facts(at, report)
-        write_json(ctx.home.state / "report.json", {**report.to_json(), **facts})
+        keep_run(ctx.home, report, facts, timeline.course(), ctx.machine.timestamp())
         if report.step("first_image").changed and report.ok:
             at.console.picture(ctx.home.first_image.read_bytes())
         if stop:

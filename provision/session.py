@@ -139,7 +139,7 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
             options = replace(options, endpoint=world.endpoint, rehearsal=True)
         elif overrides:
             options = replace(options, rehearsal=True)
-        if home.root.is_dir() and command not in ("plan", "check", "inspect", "status", "logs", "uninstall"):
+        if home.root.is_dir() and command not in ("plan", "check", "inspect", "status", "logs", "report", "uninstall"):
             _keep_log(command, home, console, machine)
         manifest = load_manifest(wish.manifest, [*overrides, *overrides_for(home, given, machine), *given])
         options = replace(options, locked=lock)

@@ -149,3 +149,22 @@ def test_report_is_kept(tool: Tool) -> None:
         "hardware", "tools", "python_env", "torch", "comfyui", "models", "requirements", "workflow", "server",
         "first_image", "lock",
     ]  # fmt: skip
+
+
+def test_the_report_is_of_the_run_that_changed_something(tool: Tool) -> None:
+    none = tool.run("report")
+    assert (none.code, none.report["error"]["code"]) == (2, "usage")
+    assert tool.run("all", "--rehearse").code == 0
+    assert tool.run("all", "--rehearse").report["changed"] is False
+    ended = tool.run("report")
+    page = Path(ended.report["path"]).read_text(encoding="utf-8")
+    assert Path(ended.report["path"]).parent == tool.home
+    assert "Set up and proven in" in page
+    assert json.loads((tool.home / "state" / "receipts" / "comfyui.json").read_text())["commit"] in page
+    drawn = [line for line in page.splitlines() if line.startswith('<rect class="mend"')]
+    assert {line.split("<title>")[1].split(":")[0] for line in drawn} >= {"torch", "models", "server", "first_image"}
+    assert str(Path.home()) not in page
+
+    (mine := tool.home.parent / "mine.html").write_text("<!DOCTYPE html><p>mine")
+    refused = tool.run("report", "-o", str(mine))
+    assert (refused.code, mine.read_text()) == (2, "<!DOCTYPE html><p>mine")

@@ -68,7 +68,7 @@ def test_help_names_every_command(provision: Run, tmp_path: Path) -> None:
         ran = provision(*words)
         assert ran.returncode == 0
         for command in ("all", "plan", "check", "download", "doctor", "launch", "stop", "status", "logs", "generate",
-                        "bench", "manifests", "uninstall", "completion"):  # fmt: skip
+                        "bench", "report", "manifests", "uninstall", "completion"):  # fmt: skip
             assert f"\n  {command} " in ran.stdout
     assert list((tmp_path / "person").iterdir()) == []
 
