@@ -301,6 +301,12 @@ CATALOGUE: tuple[Known, ...] = (
           "it is not in the list of ComfyUI's page", "written", ("comfyui",)),
     Known("workflow-old", "workflow", "warns", "auto", "its settings against the manifest",
           "it has older settings", "written again; only if nobody edited it"),
+    Known("page-ready", "workflow", "informs", "none", "what ComfyUI's page shows first", FINE, NOTHING),
+    Known("page-yours", "workflow", "informs", "none", "the same: whether you turned ours off", "it is left as it is",
+          NOTHING),
+    Known("page-chooser", "workflow", "warns", "auto", "the same",
+          "the page begins with its chooser of templates, or a graph for a model that is not here",
+          "a custom node of two small files is written, which ComfyUI loads when it starts next", ("comfyui",)),
     # -- server
     Known("server-up", "server", "informs", "none", "whether our server answers, with today's code and flags", FINE,
           NOTHING),

@@ -98,7 +98,7 @@ def ui_workflow(image: FirstImage, checkpoint: str, seed: int = 0) -> dict[str, 
         "links": [list(link) for link in LINKS],
         "groups": [],
         "config": {},
-        "extra": {"ds": {"scale": 0.8, "offset": [60, 120]}},
+        "extra": {"ds": {"scale": 0.7, "offset": [90, 140]}},
         "version": 0.4,
     }
 

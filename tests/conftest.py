@@ -16,6 +16,8 @@ from provision.step import Context, Options
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live-comfyui", metavar="URL_OR_PATH", help="run tests/live on this real ComfyUI (git address)")
+    parser.addoption("--live-page", metavar="URL", help="run tests/live/test_page.py on this real ComfyUI of a home")
+    parser.addoption("--artifacts", metavar="DIR", help="where tests/live keeps its screenshots (a folder for tests)")
     parser.addoption("--all-pairs", action="store_true", help="mend every pair of faults, not some of them")
 
 

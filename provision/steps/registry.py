@@ -10,6 +10,7 @@ from provision.steps.engine_files import ENGINE_FILES
 from provision.steps.engine_log import PROMPT_LOG, START_LOG
 from provision.steps.environment import ENVIRONMENT
 from provision.steps.first_image import FIRST_IMAGE
+from provision.steps.first_page import FIRST_PAGE
 from provision.steps.flags import FLAGS
 from provision.steps.hardware import hardware_step
 from provision.steps.imports import IMPORTS
@@ -44,7 +45,7 @@ STEPS: tuple[Step, ...] = tuple(
         with_looks(hardware_step(WRITERS), MEMORY_FIT, GUARDED_HOME),
         with_looks(TOOLS, ENVIRONMENT),
         *WRITERS,
-        WORKFLOW,
+        with_looks(WORKFLOW, FIRST_PAGE),
         with_looks(SERVER, FLAGS, START_LOG),
         with_looks(FIRST_IMAGE, DEEP_IMAGE, PROMPT_LOG),
         LOCK,

@@ -239,6 +239,6 @@ def _same_code(ctx: Context, stats: SystemStats) -> bool:
 
 
 SERVER = Step(
-    "server", needs=("requirements",), check=check_server, apply=apply_server,
+    "server", needs=("requirements", "workflow"), check=check_server, apply=apply_server,
     about="ComfyUI on this machine's port, detached",
 )  # fmt: skip

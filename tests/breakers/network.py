@@ -91,6 +91,12 @@ def keep_an_old_workflow(at: Patient) -> None:
     at.receipt("workflow", digest=read_digest(path))
 
 
+@breaks("page-chooser", "page")
+def delete_the_first_page(at: Patient) -> None:
+    """The custom node that opens the workflow is deleted."""
+    shutil.rmtree(at.comfyui / "custom_nodes" / "provision_first_page")
+
+
 def _workflow(at: Patient) -> Path:
     from provision.steps.workflow import workflow_path
 

@@ -16,6 +16,8 @@ from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import make_model_repo
 from provision.rehearsal.weights import write_checkpoint
 from tests.e2e.conftest import Tool
+from tests.live.browser import find_chromium
+from tests.live.page import open_page, press_run
 from tests.live.upstream import complete_clone
 
 pytestmark = pytest.mark.live
@@ -24,7 +26,7 @@ FREE_BYTES = 40 * 10**9
 
 
 @pytest.mark.skipif(shutil.disk_usage(Path.cwd()).free < FREE_BYTES, reason="needs 40 GB of free disk")
-def test_first_image_on_a_real_comfyui(comfyui_source: str, tmp_path: Path) -> None:
+def test_first_image_on_a_real_comfyui(comfyui_source: str, tmp_path: Path, artifacts: Path) -> None:
     upstream = complete_clone(comfyui_source, tmp_path / "upstream.git", "v0.3.64")
     made = write_checkpoint(tmp_path / "weights" / NAME, dtype="F16", shrink=None, seed=1)
     root = tmp_path / "root"
@@ -50,6 +52,12 @@ def test_first_image_on_a_real_comfyui(comfyui_source: str, tmp_path: Path) -> N
             # A slow segment is raced at the end, so that some of it may come twice; nothing else may.
             assert hub.sent_by_file()[NAME] < made.size_bytes * 1.01
             assert (home / "first-image.png").read_bytes().startswith(b"\x89PNG")
+            if find_chromium():
+                with open_page("http://127.0.0.1:18288", tmp_path, artifacts) as shown:
+                    assert shown.name == "SDXL-Turbo 1.0"
+                    assert press_run(shown.page, artifacts).startswith("provision_")
+            else:
+                print("There is no Chromium: ComfyUI's page was not looked at.")
             again = tool.run("all", "--torch", "2.11.0", *words)
             print(f"again: {again.report['seconds']} s")
             assert again.code == 0, again.report
