@@ -75,7 +75,7 @@ def bench_of(value: object) -> Bench | None:
 
 def seconds_text(seconds: float) -> str:
     """Seconds with the digits that count: `0.25 s`, `2.1 s`, `84 s`."""
-    return f"{seconds:.0f} s" if seconds >= 20 else f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds >= 20 else f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def spread(case: Case) -> str:

@@ -271,49 +271,54 @@ def logs(
 
 @app.command()
 def generate(
-    prompt: Annotated[str, typer.Argument(help="What to paint.")],
+    prompt: Annotated[str, typer.Argument(help="What to paint; - reads a prompt a line from standard input.")],
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
     precision: PrecisionOption = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the PNG goes.")] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, max=100)] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, max=100, help="1 to 4 for SDXL-Turbo.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**63)] = None,
     size: Annotated[str | None, typer.Option("--size", metavar="N|WxH", help="Pixels, multiples of 8.")] = None,
+    count: Annotated[int, typer.Option("--count", min=1, max=1000, help="How many pictures of each prompt.")] = 1,
+    open_: Annotated[bool, typer.Option("--open", help="Open each picture in the system's viewer too.")] = False,
 ) -> None:  # fmt: skip
-    """Paint a picture with the running server; it is started when it is down."""
-    from provision import serving
+    """Paint pictures with the running server; it is started when it is down."""
+    from provision import generating
     from provision.session import Wish
 
-    wish = Wish(home, manifest, serving.image_wishes(set_ or [], steps, size), precision=precision, yes=yes)
+    wish = Wish(home, manifest, generating.image_wishes(set_ or [], steps, size), precision=precision, yes=yes)
     with session("generate", wish, json=json, verbose=verbose, plain=plain) as at:
-        finish(serving.generate(at, prompt, output, seed))
+        finish(generating.generate(at, generating.Wanted(prompt, output, seed, count, open_)))
 
 
 @app.command()
 def bench(
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
-    count: Annotated[int, typer.Option("--count", min=1, max=50, help="How many warm images.")] = 3,
+    count: Annotated[int, typer.Option("--count", min=1, max=50, help="How many warm images of each kind.")] = 3,
+    size: Annotated[list[int] | None, typer.Option("--size", min=64, max=2048, help="This size alone: 512.")] = None,
+    steps: Annotated[list[int] | None, typer.Option("--steps", min=1, max=100, help="So many steps alone.")] = None,
 ) -> None:  # fmt: skip
-    """Cold and warm seconds an image, beside the published figure."""
-    from provision import serving
+    """Cold, first and warm seconds an image at 512 and 768 for 1 to 4 steps, beside published figures."""
+    from provision import benching
     from provision.session import Wish
 
+    kinds = benching.Measured(count, tuple(size or benching.SIZES), tuple(steps or benching.STEPS))
     with session("bench", Wish(home, manifest, set_ or [], yes=yes), json=json, verbose=verbose, plain=plain) as at:
-        finish(serving.bench(at, count))
+        finish(benching.bench(at, kinds))
 
 
 @app.command()
 def report(
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
-    json: JsonOption = False, verbose: VerboseOption = False,
+    json: JsonOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the page goes.")] = None,
 ) -> None:  # fmt: skip
     """The last run as one page: picture, what is installed from where, a timeline, seconds, findings."""
     from provision import run_report
     from provision.session import Wish
 
-    with session("report", Wish(home, manifest, set_ or []), json=json, verbose=verbose) as at:
+    with session("report", Wish(home, manifest, set_ or []), json=json, verbose=verbose, plain=plain) as at:
         finish(run_report.report(at, output))
 
 

@@ -30,8 +30,6 @@ from provision.slow import SlowChecks
 from provision.step import Context, Report, Step, StepReport, silent
 from provision.timeline import Timeline
 
-PUBLISHED = "published: 2 to 3 s, warm, on a 14-inch M1 Pro with 16 GB"
-
 
 def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
     """The main job."""

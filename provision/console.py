@@ -6,6 +6,7 @@ Standard output carries data (a report, a table, JSON), standard error everythin
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -36,6 +37,7 @@ from provision.home import unusable
 from provision.run_state import RunState
 from provision.screen import Line, Screen
 from provision.step import Report
+from provision.terminal_picture import Protocol, encode, protocol_of
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -296,7 +298,14 @@ class LiveConsole(Console):
 
     def picture(self, png: bytes) -> None:
         self._end()
-        self.out.print(views.picture(png, min(self.out.width - 2, 64)))
+        if not self.out.is_terminal:
+            return
+        columns = min(self.out.width - 2, 64)
+        if drawn := encode(png, protocol_of(os.environ), columns):
+            self.out.file.write(drawn)
+            self.out.file.flush()
+        elif not self.out.no_color:
+            self.out.print(views.picture(png, columns))
 
 
 def is_terminal(stream: TextIO | None) -> bool:

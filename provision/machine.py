@@ -354,6 +354,15 @@ class Machine:
             return None
         return Memory(seen.total, seen.available)
 
+    def resident_bytes(self, pid: int) -> int | None:
+        """What a process holds in memory; on a Mac without what Metal holds for it. None when it is gone."""
+        import psutil
+
+        try:
+            return int(psutil.Process(pid).memory_info().rss)
+        except (psutil.Error, OSError):
+            return None
+
     def read_text(self, path: str | Path) -> str | None:
         """A small text file of the system (`/proc/meminfo`), None when it is not there."""
         try:

@@ -31,6 +31,6 @@ class Figure:
 SOURCE = "the walkthrough of SDXL-Turbo in ComfyUI on a 14-inch MacBook Pro that this tool automates"
 FIGURES = (
     Figure("M1 Pro, 16 GB", 512, 1, 2.0, 3.0, SOURCE),
-    Figure("AWS g5.8xlarge or inf2.12xlarge", 768, 1, 0.25, 0.25, SOURCE),
+    Figure("AWS g5 or inf2", 768, 1, 0.25, 0.25, SOURCE),
 )
-"""Both are of one page; its author measured the first, and reports the second."""
+"""The second is of the sizes g5.8xlarge and inf2.12xlarge."""

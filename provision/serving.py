@@ -1,16 +1,12 @@
-"""Commands around the running engine: launch, stop, status, logs, generate, bench."""
+"""Commands around the running engine: launch, stop, status, logs."""
 
 from __future__ import annotations
 
-import statistics
 import webbrowser
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
 from provision import views
-from provision.commands import PUBLISHED, adopted_json, page, size_on_disk, success
+from provision.commands import adopted_json, page, size_on_disk, success
 from provision.console import tabulate
 from provision.environments import before_says
 from provision.errors import EngineError, UsageError
@@ -21,13 +17,14 @@ from provision.session import Session, hold_home, tool_log
 
 def launch(at: Session, *, open_page: bool) -> bool:
     """Start the server and wait until it answers."""
-    ok = _bring_up(at)
+    ok = bring_up(at)
     if ok and open_page:
         webbrowser.open(page(at.ctx.manifest))
     return ok
 
 
-def _bring_up(at: Session, *, quiet: bool = False) -> bool:
+def bring_up(at: Session, *, quiet: bool = False) -> bool:
+    """Whether the server is up, started where it was not. Raises EngineError, HomeError."""
     from provision.steps.server import SERVER
 
     if not at.ctx.home.python.exists() or not (at.ctx.home.comfyui / "main.py").exists():
@@ -113,69 +110,4 @@ def logs(at: Session, *, follow: bool, lines: int, tool: bool) -> bool:
                 at.console.data(line.rstrip("\n"))
             else:
                 at.ctx.machine.sleep(0.2)
-    return True
-
-
-def image_wishes(overrides: Sequence[str], steps: int | None, size: str | None) -> list[str]:
-    """`--steps` and `--size` as manifest overrides. Raises UsageError."""
-    wishes = [] if steps is None else [f"first_image.steps={steps}"]
-    if size is not None:
-        width, _, height = size.lower().partition("x")
-        if not width.isdigit() or not (height or width).isdigit():
-            raise UsageError(f"--size {size!r} is not N or WxH.", hint="--size 512   or   --size 768x512")
-        wishes += [f"first_image.width={width}", f"first_image.height={height or width}"]
-    return wishes + list(overrides)
-
-
-def generate(at: Session, prompt: str, output: Path | None, seed: int | None) -> bool:
-    """One picture from the running server, which is started when it is down."""
-    from provision.steps.first_image import check_ready, make_image, write_bytes
-
-    if not _bring_up(at, quiet=True):
-        return False
-    ctx = at.ctx.stamped("generate")
-    check_ready(ctx)
-    made = make_image(ctx, replace(ctx.manifest.first_image, prompt=prompt), prompt, seed)
-    target = output or free_name(at.ctx.home, prompt)
-    write_bytes(target, made.png)
-    at.console.picture(made.png)
-    at.console.record(success(path=str(target), seed=made.seed, seconds=made.seconds, judgement=made.judgement.says))
-    at.console.data(f"{target}  (seed {made.seed}, {views.time_text(made.seconds)}; {made.judgement.says})")
-    return True
-
-
-def free_name(home: Home, prompt: str) -> Path:
-    """A name for a picture in the current folder that nothing has yet, from the prompt's first words."""
-    words = "".join(c if c.isalnum() else "-" for c in prompt.lower()[:40]).strip("-") or "picture"
-    names = (Path.cwd() / f"{words}{f'-{n}' if n else ''}.png" for n in range(10_000))
-    return next(name for name in names if not name.exists())
-
-
-def bench(at: Session, count: int) -> bool:
-    """Cold and warm seconds an image: the server is started anew for the cold one."""
-    from provision.steps.first_image import make_image
-    from provision.steps.server import stop_server
-
-    stop_server(at.ctx)
-    ctx = at.ctx.stamped("bench")
-    started = ctx.machine.clock()
-    if not _bring_up(at, quiet=True):
-        return False
-    start_s = ctx.machine.clock() - started
-    image = ctx.manifest.first_image
-    cold_s = make_image(ctx, image, "the cold image").seconds
-    warm = [make_image(ctx, image, f"warm image {n}").seconds for n in range(1, count + 1)]
-    result = {"start_s": start_s, "cold_s": cold_s, "warm_s": warm, "warm_median_s": statistics.median(warm)}
-    at.console.record(success(when=ctx.machine.timestamp(), **result))
-    size = f"{image.width}x{image.height}, {image.steps} step(s)"
-    rows = [
-        ("server start", views.time_text(start_s)),
-        (f"cold image, {size}", views.time_text(cold_s)),
-        (
-            f"warm image, {size}",
-            f"{views.time_text(statistics.median(warm))} (of {count}: {min(warm):.2f} to {max(warm):.2f} s)",
-        ),
-        ("", PUBLISHED),
-    ]
-    tabulate(at.console, views.pairs_table(rows))
     return True

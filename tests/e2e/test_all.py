@@ -151,10 +151,31 @@ def test_report_is_kept(tool: Tool) -> None:
     ]  # fmt: skip
 
 
-def test_the_report_is_of_the_run_that_changed_something(tool: Tool) -> None:
+def test_pictures_from_prompts_and_seconds_for_the_report(tool: Tool) -> None:
     none = tool.run("report")
     assert (none.code, none.report["error"]["code"]) == (2, "usage")
-    assert tool.run("all", "--rehearse").code == 0
+    assert tool.run("all", "--rehearse", "--stop").code == 0
+    prompts = subprocess.run(
+        tool.argv("generate", "-", "--seed", "5", "--size", "256", "--json"), input="a fox\n\na ../cat\n", text=True,
+        env=tool.env(), cwd=tool.home.parent, capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+    made: list[Json] = json.loads(prompts.stdout.splitlines()[-1])["pictures"]
+    assert [Path(each["path"]) for each in made] == [tool.home.parent / name for name in ("a-fox.png", "a----cat.png")]
+    assert [each["seed"] for each in made] == [5, 5]
+    assert Path(made[0]["path"]).read_bytes() != Path(made[1]["path"]).read_bytes()
+
+    two = tool.run("generate", "a fox", "--seed", "5", "--size", "256", "--count", "2").report["pictures"]
+    assert [each["seed"] for each in two] == [5, 6]
+    assert Path(two[0]["path"]).name == "a-fox-1.png"
+
+    bench = tool.run("bench", "--size", "256", "--steps", "1", "--steps", "2", "--count", "2").report
+    assert [(case["width"], case["steps"], len(case["warm_s"])) for case in bench["cases"]] == [
+        (256, 1, 2),
+        (256, 2, 2),
+    ]
+    assert bench["peak_bytes"] > 10_000_000
+    assert 0 < bench["start_s"] < 120
+
     assert tool.run("all", "--rehearse").report["changed"] is False
     ended = tool.run("report")
     page = Path(ended.report["path"]).read_text(encoding="utf-8")
@@ -162,8 +183,14 @@ def test_the_report_is_of_the_run_that_changed_something(tool: Tool) -> None:
     assert "Set up and proven in" in page
     assert json.loads((tool.home / "state" / "receipts" / "comfyui.json").read_text())["commit"] in page
     drawn = [line for line in page.splitlines() if line.startswith('<rect class="mend"')]
-    assert {line.split("<title>")[1].split(":")[0] for line in drawn} >= {"torch", "models", "server", "first_image"}
+    assert {line.split("<title>")[1].split(":")[0] for line in drawn if "<title>" in line} >= {
+        "torch",
+        "models",
+        "server",
+    }
     assert str(Path.home()) not in page
+    assert "How fast it is" in page
+    assert "256x256, 2 steps" in page
 
     (mine := tool.home.parent / "mine.html").write_text("<!DOCTYPE html><p>mine")
     refused = tool.run("report", "-o", str(mine))

@@ -1,0 +1,149 @@
+"""`provision generate`: pictures from prompts, by the running server, which is started when it is down."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from provision import views
+from provision.commands import success
+from provision.errors import CommandFailed, CommandMissing, UsageError
+from provision.finding import JSON
+from provision.graph import SEED_LIMIT
+from provision.serving import bring_up
+from provision.session import Session
+from provision.step import Context
+
+FROM_STDIN = "-"
+WORDS_MAX = 40
+"""Characters of the prompt in a file's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `generate` was asked for."""
+
+    prompt: str
+    output: Path | None = None
+    """A file; with more than one picture a folder, or a name that gets numbers."""
+    seed: int | None = None
+    count: int = 1
+    open_it: bool = False
+
+
+def image_wishes(overrides: Sequence[str], steps: int | None, size: str | None) -> list[str]:
+    """`--steps` and `--size` as manifest overrides. Raises UsageError."""
+    wishes = [] if steps is None else [f"first_image.steps={steps}"]
+    if size is not None:
+        width, _, height = size.lower().partition("x")
+        if not width.isdigit() or not (height or width).isdigit():
+            raise UsageError(f"--size {size!r} is not N or WxH.", hint="--size 512   or   --size 768x512")
+        wishes += [f"first_image.width={width}", f"first_image.height={height or width}"]
+    return wishes + list(overrides)
+
+
+def generate(at: Session, wanted: Wanted) -> bool:
+    """A picture for each prompt, `count` of each; each is told as soon as it is there.
+
+    Raises UsageError where there is no prompt, and what making an image raises; what was made before is kept.
+    """
+    prompts = _prompts(at.ctx, wanted.prompt)
+    first = next(prompts, None)
+    if first is None:
+        raise UsageError(
+            "There is no prompt on standard input.", hint='echo "a red fox in snow" | provision generate -'
+        )
+    _check_place(wanted)
+    if not bring_up(at, quiet=True):
+        return False
+    ctx = at.ctx.stamped("generate")
+    kinds = ((prompt, place) for prompt in _chained(first, prompts) for place in range(wanted.count))
+    made = [_one(at, ctx, wanted, prompt, place) for prompt, place in kinds]
+    alone = made[0] if len(made) == 1 else {}
+    at.console.record(success(**alone, pictures=made))
+    return True
+
+
+def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
+    """The prompt that was given, or one a line of standard input, as they come."""
+    if prompt != FROM_STDIN:
+        if not prompt.strip():
+            raise UsageError("The prompt is empty.", hint='provision generate "a red fox in snow"')
+        yield prompt
+        return
+    if sys.stdin is None or sys.stdin.closed:
+        return
+    if sys.stdin.isatty():
+        ctx.note("One prompt a line; Ctrl-D ends.")
+    for line in sys.stdin:
+        if line.strip():
+            yield line.strip()
+
+
+def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _check_place(wanted: Wanted) -> None:
+    """Refuse a place that cannot be written before a picture is made for it. Raises UsageError."""
+    output = wanted.output
+    if output is None or output.is_dir():
+        return
+    if not output.absolute().parent.is_dir():
+        raise UsageError(f"There is no folder {output.absolute().parent}.", hint=f"mkdir -p {output.absolute().parent}")
+
+
+def _one(at: Session, ctx: Context, wanted: Wanted, prompt: str, place: int) -> dict[str, JSON]:
+    from provision.steps.first_image import check_ready, make_image, write_bytes
+
+    check_ready(ctx)
+    seed = None if wanted.seed is None else (wanted.seed + place) % max(SEED_LIMIT, wanted.seed + 1)
+    made = make_image(ctx, replace(ctx.manifest.first_image, prompt=prompt), prompt, seed)
+    target = _target(wanted, prompt)
+    write_bytes(target, made.png)
+    at.console.picture(made.png)
+    at.console.data(f"{target}  (seed {made.seed}, {views.time_text(made.seconds)}; {made.judgement.says})")
+    if wanted.open_it:
+        _show(ctx, target)
+    return {
+        "path": str(target), "prompt": prompt, "seed": made.seed, "seconds": round(made.seconds, 3),
+        "judgement": made.judgement.says,
+    }  # fmt: skip
+
+
+def _target(wanted: Wanted, prompt: str) -> Path:
+    """Where a picture goes. A file that was named is written over when there is one picture, and never else."""
+    output = wanted.output
+    if output is None:
+        return free_name(Path.cwd(), words_of(prompt))
+    if output.is_dir():
+        return free_name(output.absolute(), words_of(prompt))
+    if wanted.count == 1 and wanted.prompt != FROM_STDIN:
+        return output
+    return free_name(output.absolute().parent, output.stem, output.suffix or ".png")
+
+
+def words_of(prompt: str) -> str:
+    """A file's name from the first words of a prompt."""
+    return "".join(c if c.isalnum() else "-" for c in prompt.lower()[:WORDS_MAX]).strip("-") or "picture"
+
+
+def free_name(folder: Path, stem: str, suffix: str = ".png") -> Path:
+    """The first of `fox.png`, `fox-1.png`, ... that nothing has yet."""
+    names = (folder / f"{stem}{f'-{n}' if n else ''}{suffix}" for n in range(1_000_000))
+    return next(name for name in names if not name.exists())
+
+
+def _show(ctx: Context, path: Path) -> None:
+    """Open a picture in the system's own viewer; where there is none, say where it lies and no more."""
+    opener = "/usr/bin/open" if ctx.machine.system == "Darwin" else ctx.machine.which("xdg-open")
+    shown = False
+    if opener is not None:
+        with suppress(CommandMissing, CommandFailed):
+            shown = ctx.machine.run([opener, path], timeout_s=10).ok
+    if not shown:
+        ctx.note(f"There is no program here that shows {path.name}.")
