@@ -37,7 +37,7 @@ from provision.home import unusable
 from provision.run_state import RunState
 from provision.screen import Line, Screen
 from provision.step import Report
-from provision.terminal_picture import Protocol, encode, protocol_of
+from provision.terminal_picture import encode, protocol_of
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
