@@ -234,11 +234,11 @@ def status(
     json: JsonOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
 ) -> None:  # fmt: skip
     """What is installed and what runs, at a glance."""
-    from provision import serving
     from provision.session import Wish
+    from provision.status import status as show_status
 
     with session("status", Wish(home, manifest, set_ or []), json=json, verbose=verbose, plain=plain) as at:
-        finish(serving.status(at))
+        finish(show_status(at))
 
 
 @app.command()

@@ -164,6 +164,9 @@ def _parts(ctx: Context) -> Iterator[Part]:
             "ComfyUI's packages", f"as of {asked['until']}", "what this revision asks for, torch held",
             f"requirements.txt sha256 {asked.get('requirements')}",
         )  # fmt: skip
+    if (lock := ctx.home.lock_file).is_file():
+        proof = f"sha256 {hashlib.sha256(lock.read_bytes()).hexdigest()}"
+        yield Part(lock.name, "all of it, exactly", f"provision all --locked {lock.name} rebuilds it", proof)
 
 
 def _models(ctx: Context) -> Iterator[Json]:

@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"options"}),
     frozenset(
         {"by_hand", "checkup", "commands", "mending", "slow", "inspection", "serving", "session", "issue_report"}
-        | {"rollback", "run_report", "generating", "benching"}
+        | {"rollback", "run_report", "generating", "benching", "status"}
         | {"target_plan", "target_wish"}
     ),
     frozenset({"console"}),
