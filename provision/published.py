@@ -28,7 +28,7 @@ class Figure:
         return (self.low_s + self.high_s) / 2
 
 
-SOURCE = "the walkthrough of SDXL-Turbo in ComfyUI on a 14-inch MacBook Pro that this tool automates"
+SOURCE = "the walkthrough of SDXL-Turbo on a MacBook Pro that this tool automates"
 FIGURES = (
     Figure("M1 Pro, 16 GB", 512, 1, 2.0, 3.0, SOURCE),
     Figure("AWS g5 or inf2", 768, 1, 0.25, 0.25, SOURCE),

@@ -75,8 +75,8 @@ def wanted_files(ctx: Context) -> dict[Path, str]:
 
 
 def check_first_page(ctx: Context) -> Iterable[Finding]:
-    """Does the page begin with the workflow? A page that was here before this tool is its owner's."""
-    if ctx.home.adopted is not None:
+    """Does the page begin with the workflow, once that is there? The page of an adopted install is its owner's."""
+    if ctx.home.adopted is not None or not workflow_path(ctx).exists():
         return
     where, name = ctx.home.shown(folder(ctx)), workflow_path(ctx).stem
     if folder(ctx).with_name(f"{FOLDER}.disabled").exists():

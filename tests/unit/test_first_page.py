@@ -19,7 +19,10 @@ from tests.fake_machine import FakeMachine
 def context(root: Path, *sets: str) -> Context:
     home = Home(root / "home")
     home.prepare()
-    return Context(FakeMachine(), load_manifest("sdxl-turbo", sets), home)
+    ctx = Context(FakeMachine(), load_manifest("sdxl-turbo", sets), home)
+    workflow_path(ctx).parent.mkdir(parents=True, exist_ok=True)
+    workflow_path(ctx).write_text("{}")
+    return ctx
 
 
 def only(ctx: Context) -> Finding:
@@ -78,3 +81,9 @@ def test_the_page_of_an_adopted_install_is_its_owners(tmp_path: Path) -> None:
     ctx = context(tmp_path)
     theirs = Adopted(base=tmp_path / "ComfyUI", code=tmp_path / "ComfyUI")
     assert list(check_first_page(replace(ctx, home=replace(ctx.home, adopted=theirs)))) == []
+
+
+def test_the_workflow_comes_first(tmp_path: Path) -> None:
+    ctx = context(tmp_path)
+    workflow_path(ctx).unlink()
+    assert list(check_first_page(ctx)) == []
