@@ -12,6 +12,7 @@ from provision.bars import bars_text
 from provision.bench_result import Bench, Case, bench_sentence, chart_rows
 from provision.commands import success
 from provision.engine import read_record
+from provision.errors import UsageError
 from provision.power import read_watts
 from provision.run_record import keep_bench
 from provision.serving import bring_up
@@ -37,9 +38,14 @@ class Measured:
 
 
 def bench(at: Session, measured: Measured) -> bool:
-    """Start the server anew, make the images, keep and show what was measured. Raises what making an image raises."""
+    """Start the server anew, make the images, keep and show what was measured.
+
+    Raises UsageError for a size that no image has, and what making an image raises.
+    """
     from provision.steps.server import stop_server
 
+    if odd := [size for size in measured.sizes if size % 8]:
+        raise UsageError(f"--size {odd[0]} is no multiple of 8.", hint=f"provision bench --size {odd[0] // 8 * 8}")
     stop_server(at.ctx)
     ctx = at.ctx.stamped("bench")
     started = ctx.machine.clock()

@@ -42,7 +42,7 @@ th { font-weight: 600; }
 ul { list-style: none; margin: 0; padding: 0;
   columns: 4 190px; column-gap: 24px; font-size: 12.5px; color: var(--soft); }
 li { break-inside: avoid; } li b { font-weight: 500; color: var(--ink); }
-svg { display: block; width: 100%; height: auto; }
+svg { display: block; width: 100%; height: auto; } svg + p { margin-top: 12px; }
 svg text { font: 13px -apple-system, "Segoe UI", "Helvetica Neue", "DejaVu Sans", sans-serif; fill: var(--ink); }
 svg .name { text-anchor: end; } svg .took { fill: var(--soft); font-size: 12px; }
 svg .tick { fill: var(--soft); font-size: 12px; text-anchor: middle; }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.live.browser import Page, browser, tab
+from tests.live.browser import POLL_S, Page, browser, tab
 
 READY = "!!(window.app?.graph?._nodes?.length || document.querySelector('.p-dialog, [role=dialog]'))"
 RUN = "[...document.querySelectorAll('button')].find(b => b.innerText.trim() === 'Run')"
@@ -17,11 +18,9 @@ SEEN = """JSON.stringify({
   title: document.title, text: document.body.innerText,
   widgets: Object.fromEntries((app.graph?._nodes ?? []).map(node => [node.type, node.widgets_values ?? []])),
 })"""
-NEWEST = """fetch('/history?max_items=1').then(a => a.json()).then(h => {
-  const [entry] = Object.values(h);
-  if (!entry?.status?.completed && entry?.status?.status_str !== 'error') return null;
-  return JSON.stringify([entry.status.status_str, Object.values(entry.outputs).flatMap(o => o.images ?? [])]);
-})"""
+DONE = """fetch('/history').then(a => a.json()).then(all => JSON.stringify(Object.entries(all).map(([id, entry]) =>
+  [id, entry.status.status_str, Object.values(entry.outputs).flatMap(out => out.images ?? [])])))"""
+"""What was carried out: the id of each prompt, how it ended, its pictures."""
 IMAGE_S = 1_800.0
 
 
@@ -51,10 +50,20 @@ def open_page(address: str, folder: Path, artifacts: Path) -> Iterator[Shown]:
 
 def press_run(page: Page, artifacts: Path) -> str:
     """Press *Run*, wait for the picture, see it on the page; its file's name. Raises AssertionError."""
+    before = {id for id, _, _ in json.loads(page.run(DONE))}
     page.click(RUN)
-    state, images = json.loads(page.until(NEWEST, IMAGE_S))
+    [(_, state, images)] = [each for each in _after(page, before) if each[0] not in before]
     page.shoot(artifacts / "page-run.png")
     assert state == "success", state
     page.until("app.graph._nodes.some(node => node.imgs?.length)")
     page.shoot(artifacts / "page-image.png")
     return str(images[0]["filename"])
+
+
+def _after(page: Page, before: set[str]) -> list[list[Any]]:
+    """What was carried out, once that is more than before."""
+    ends = time.monotonic() + IMAGE_S
+    while len(done := json.loads(page.run(DONE))) <= len(before):
+        assert time.monotonic() < ends, "the picture was not made in time"
+        time.sleep(POLL_S)
+    return done
