@@ -358,7 +358,7 @@ def test_bin_test_installs_what_is_missing_and_hands_its_arguments_to_pytest(bar
     ran = bare.run(argv=[str(BASH), script, "-k", "a b"])
     assert ran.said["argv"] == ["-k", "a b"]
     assert ran.said["cwd"] == str(bare.checkout)
-    assert "Could not install git wget git-lfs shellcheck. What needs them is skipped" in ran.err
+    assert "Could not install git wget git-lfs shellcheck tmux. What needs them is skipped" in ran.err
     assert (bare.root / "apt.log").read_text() == "-qq update\n"
 
 
