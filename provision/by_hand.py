@@ -20,6 +20,7 @@ from provision.finding import Finding, Verdict
 from provision.graph import listed_name, prompt_graph
 from provision.packages import find_uv
 from provision.step import Context, Report, StepReport
+from provision.steps import first_page
 from provision.steps.workflow import wanted_workflow, workflow_path
 from provision.wanted import Wanted, subject_of, wanted_files
 
@@ -154,6 +155,17 @@ def _workflow(ctx: Context, finding: Finding) -> Iterator[str]:
     yield f"cat >{place} <<'WORKFLOW'"
     yield json.dumps(wanted_workflow(ctx))
     yield "WORKFLOW"
+    if ctx.home.adopted is None:
+        yield from _first_page(ctx, finding)
+
+
+def _first_page(ctx: Context, finding: Finding) -> Iterator[str]:
+    yield "# ComfyUI's page begins with it:"
+    for path, text in first_page.wanted_files(ctx).items():
+        yield f"mkdir -p {_below_home(ctx, path.parent)}"
+        yield f"cat >{_below_home(ctx, path)} <<'PAGE'"
+        yield text.rstrip("\n")
+        yield "PAGE"
 
 
 def _below_home(ctx: Context, path: Path) -> str:
@@ -285,6 +297,7 @@ _BY_STEP: Mapping[Writer, tuple[str, ...]] = {
              "html-body", "lfs-pointer"),
     _verify: ("ckpt-unproven",),
     _workflow: ("workflow-missing", "workflow-old"),
+    _first_page: ("page-chooser",),
     _server: ("server-down",),
     _first_image: ("first-image-missing", "first-image-stale"),
 }  # fmt: skip
