@@ -317,14 +317,16 @@ def run_once(runner: Runner, it: Served, hub: str, to: Path) -> tuple[Run, str]:
     watcher.start()
     error = ""
     began = time.monotonic()
-    for argv in runner.argvs(it, hub, to):
-        ended = subprocess.run(argv, env=env, capture_output=True, text=True, start_new_session=True)
-        if ended.returncode:
-            error = f"exit {ended.returncode}: {(ended.stderr or ended.stdout)[-300:]}"
-            break
-    run.wall_s = time.monotonic() - began
-    over.set()
-    watcher.join()
+    try:
+        for argv in runner.argvs(it, hub, to):
+            ended = subprocess.run(argv, env=env, capture_output=True, text=True, start_new_session=True)
+            if ended.returncode:
+                error = f"exit {ended.returncode}: {(ended.stderr or ended.stdout)[-300:]}"
+                break
+        run.wall_s = time.monotonic() - began
+    finally:  # a watcher left behind would hold up the end of a run that is stopped
+        over.set()
+        watcher.join()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     run.cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     run.noise = (busy_s() - busy_before - run.cpu_s) / run.wall_s

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from provision.backends.remote import HUGGING_FACE
-from provision.backends.web import host_of, is_loopback, origin_of, redirect_of
+from provision.backends.web import as_it_is, bundle_of, host_of, is_loopback, origin_of, redirect_of
 from provision.backends.wire import proxy_for
 from provision.finding import Fix
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest, Response, Session
+    from requests import Response, Session
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 GRACE_S = 0.5
@@ -110,21 +110,10 @@ def trouble_of(host: Host, environ: Mapping[str, str], deadline_s: float) -> Tro
             return _of_error(host, error, environ)
 
 
-def bundle_of(environ: Mapping[str, str]) -> str | bool:
-    """What requests is to trust: the file that SSL_CERT_FILE names where it is there, else what it knows (True)."""
-    bundle = environ.get("SSL_CERT_FILE", "")
-    return bundle if bundle and Path(bundle).is_file() else True
-
-
 def _head(session: Session, host: Host, deadline_s: float, token: str) -> Response:
     headers = {"User-Agent": "provision", **({"Authorization": f"Bearer {token}"} if token else {})}
     url = host.file or host.url
-    return session.head(url, headers=headers, auth=_as_it_is, timeout=deadline_s, allow_redirects=False)
-
-
-def _as_it_is(request: PreparedRequest) -> PreparedRequest:
-    """An `auth` that adds nothing: without one, requests takes credentials from ~/.netrc."""
-    return request
+    return session.head(url, headers=headers, auth=as_it_is, timeout=deadline_s, allow_redirects=False)
 
 
 def _silent(host: Host, deadline_s: float) -> Trouble:

@@ -65,15 +65,13 @@ def ask(
     session = requests.Session()
     if is_loopback(address.url):  # never through a proxy
         session.trust_env = False
-    bundle = ctx.machine.environ.get("SSL_CERT_FILE")
-    if bundle and Path(bundle).is_file():
-        session.verify = bundle
+    session.verify = bundle_of(ctx.machine.environ)
     try:
         return session.request(
             method,
             address.url,
             headers={"Accept-Encoding": "identity", "User-Agent": "provision", **address.headers, **(extra or {})},
-            auth=_as_it_is,
+            auth=as_it_is,
             allow_redirects=False,
             stream=True,
             timeout=(CONNECT_TIMEOUT_S, read_s or READ_TIMEOUT_S),
@@ -216,7 +214,13 @@ def no_address(url: str) -> UsageError:
     )
 
 
-def _as_it_is(request: PreparedRequest) -> PreparedRequest:
+def bundle_of(environ: Mapping[str, str]) -> str | bool:
+    """What requests is to trust: the file that SSL_CERT_FILE names where it is there, else what it knows (True)."""
+    bundle = environ.get("SSL_CERT_FILE", "")
+    return bundle if bundle and Path(bundle).is_file() else True
+
+
+def as_it_is(request: PreparedRequest) -> PreparedRequest:
     """An `auth` that adds nothing: without one, requests takes credentials from ~/.netrc."""
     return request
 

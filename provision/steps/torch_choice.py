@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provision import known_bad, ladder, network, packages, wheels
+from provision.backends.web import bundle_of
 from provision.errors import PackageError
 from provision.facts import parse_sw_vers
-from provision.hosts import Host, bundle_of, troubles_of
+from provision.hosts import Host, troubles_of
 from provision.network import package_index, unreachable_because
 from provision.step import Context
 
