@@ -21,6 +21,7 @@ from provision.graph import listed_name, prompt_graph
 from provision.packages import find_uv
 from provision.step import Context, Report, StepReport
 from provision.steps import first_page
+from provision.steps.torch_choice import has_nvidia
 from provision.steps.workflow import wanted_workflow, workflow_path
 from provision.wanted import Wanted, subject_of, wanted_files
 
@@ -187,7 +188,7 @@ def _server(ctx: Context, finding: Finding) -> Iterator[str]:
 
 def _needs_cpu_flag(ctx: Context) -> bool:
     """Where torch will have no GPU, and no receipt says so yet."""
-    no_gpu = ctx.machine.system != "Darwin" and ctx.machine.which("nvidia-smi") is None
+    no_gpu = ctx.machine.system != "Darwin" and not has_nvidia(ctx)
     return no_gpu and "--cpu" not in server_argv(ctx)
 
 

@@ -32,9 +32,14 @@ def read_chip(values: Mapping[str, str]) -> facts.Chip | None:
         return None
 
 
+def must_read_macos(machine: Machine) -> facts.MacOs:
+    """The system's version, where all goes by it. Raises CommandMissing or ValueError."""
+    return facts.parse_sw_vers(machine.run(SW_VERS, timeout_s=10).out)
+
+
 def read_macos(machine: Machine) -> facts.MacOs | None:
     """The system's version."""
     try:
-        return facts.parse_sw_vers(machine.run(SW_VERS, timeout_s=10).out)
+        return must_read_macos(machine)
     except (CommandMissing, ValueError):
         return None

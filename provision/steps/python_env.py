@@ -14,9 +14,10 @@ from pathlib import Path
 from provision import environments
 from provision.engine import running_environment
 from provision.errors import CommandMissing, PackageError
-from provision.facts import parse_sw_vers, parse_sysctl
+from provision.facts import parse_sysctl
 from provision.finding import Finding, Fix, fixable, ok, warn
 from provision.home import unusable
+from provision.mac import must_read_macos
 from provision.machine import Ran
 from provision.packages import env_kind, package_error, run_uv
 from provision.step import Context, Step
@@ -66,7 +67,7 @@ def _wrong_macos(ctx: Context, version: str, told: str) -> Iterable[Finding]:
     """A Python that was built for an old macOS tells 10.16 for every newer one, and ComfyUI goes by that."""
     if ctx.machine.system != "Darwin" or not told or number(told) >= TRUSTED_MACOS:
         return
-    real = parse_sw_vers(ctx.machine.run(["/usr/bin/sw_vers"], timeout_s=10).out).version
+    real = must_read_macos(ctx.machine).version
     if real < TRUSTED_MACOS:
         return
     shown = ".".join(map(str, real))

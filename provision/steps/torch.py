@@ -10,8 +10,8 @@ from pathlib import Path
 
 from provision import environments, ladder, packages, wheels
 from provision.errors import PackageError, ProbeFailed
-from provision.facts import parse_sw_vers
 from provision.finding import JSON, Finding, Fix, fixable, ok, warn
+from provision.mac import must_read_macos
 from provision.machine import Ran
 from provision.probe import TorchProbe, broke_off, describe_failure, parse_torch_probe
 from provision.step import Context, Step
@@ -141,7 +141,7 @@ def system_version(ctx: Context) -> str:
     """macOS's version; on other systems the name of the system, whose updates do not change torch's device."""
     if ctx.machine.system != "Darwin":
         return ctx.machine.system
-    version = parse_sw_vers(ctx.machine.run(["/usr/bin/sw_vers"], timeout_s=10).out).version
+    version = must_read_macos(ctx.machine).version
     return "macOS " + ".".join(str(part) for part in version)
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from provision import known_bad, ladder, network, packages, wheels
 from provision.backends.web import bundle_of
 from provision.errors import PackageError
-from provision.facts import parse_sw_vers
 from provision.hosts import Host, troubles_of
+from provision.mac import must_read_macos
 from provision.network import package_index, unreachable_because
 from provision.step import Context
 
@@ -160,7 +160,7 @@ def macos_version(ctx: Context) -> tuple[int, int] | None:
     """macOS's version as wheels name it; None on other systems."""
     if ctx.machine.system != "Darwin":
         return None
-    version = parse_sw_vers(ctx.machine.run(["/usr/bin/sw_vers"], timeout_s=10).out).version
+    version = must_read_macos(ctx.machine).version
     return version[0], version[1] if len(version) > 1 else 0
 
 
