@@ -39,11 +39,13 @@ class Person:
     secrets: tuple[str, ...] = ()
 
 
+# A value in quotes: as the shell quotes a quote (shlex), as JSON does, and plainly.
+QUOTED = r"""'"'"'[^'\n]*(?:'"'"')?|\\+"[^"\\\n]*(?:\\+")?|"[^"\n]*"|'[^'\n]*'"""
 # Each with what stands in its place; in this order, since what comes later would cut up what comes before.
 FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
     # A header that carries a secret, to the end of its line or of its quoted value.
     (re.compile(r"(?i)((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|private-token)([\"']?\s*[:=]\s*)"
-                r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\n\"',}]+)"), rf"\1\2{TOKEN}"),
+                rf"(?:{QUOTED}|[^\n\"',}}]+)"), rf"\1\2{TOKEN}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), rf"\1 {TOKEN}"),
     # Name and password in an address.
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#\"'<>]*@"), rf"\1{TOKEN}@"),
@@ -52,7 +54,7 @@ FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\?[^\s\"'<>=]+=[^\s\"'<>]*"), f"?{QUERY}"),
     (re.compile(r"(?i)\b(x-amz-[a-z-]+|signature|policy|key-pair-id"
                 r"|[\w-]*(?:token|secret(?:[_-][\w-]+)?|password|passwd|(?:api|access|private)[_-]?key))"
-                r"([\"']?\s*[=:]\s*)(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',;&}\[]+)"), rf"\1\2{TOKEN}"),
+                rf"([\"']?\s*[=:]\s*)(?:{QUOTED}|[^\s\"',;&}}\[]+)"), rf"\1\2{TOKEN}"),
     (re.compile(r"(?i)((?:^|\s)(?:-u|--user|--proxy-user)[ =])\S+:\S+"), rf"\1{TOKEN}"),
     (re.compile(r"(?i)((?:^|\s)--?(?:token|password|secret|api-key) )[^\s-]\S*"), rf"\1{TOKEN}"),
     # Tokens by their form: Hugging Face, GitHub, GitLab, OpenAI and its like, Slack, Amazon, Google, JSON web tokens.

@@ -178,6 +178,8 @@ def test_no_name_survives_in_any_spelling(name: str, around: str, write: Callabl
         ("curl -u bob:hunter2 http://x", "curl -u [token] http://x"),
         ("tool --password hunter2 -x", "tool --password [token] -x"),
         ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI", "AWS_SECRET_ACCESS_KEY=[token]"),
+        (shlex.join(["client-secret='hunter2 too' x"]), "'client-secret=[token] x'"),
+        (json.dumps('api_key="hunter2 too" x'), '"api_key=[token] x"'),
         ("::ffff:10.0.0.5", "[address]"),
         ("tokenizers==0.22.1", "tokenizers==0.22.1"),
         ("python -u main.py", "python -u main.py"),
