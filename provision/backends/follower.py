@@ -66,6 +66,8 @@ class Follower:
         with self._turn:
             self._turn.notify()
         self._thread.join()
+        while self._offered:  # nobody waits for what is hashed no longer
+            self._offered.popleft()[1]()
 
     def offer(self, at: int, data: memoryview, done: Callable[[], None]) -> bool:
         """Hash bytes from memory, if they are the next ones; `done` is called when they are no longer needed."""
@@ -150,12 +152,13 @@ def keep_going_and_hash(
     ctx: Context,
     file: RemoteFile,
     part: Path,
-    attempt: Callable[[], Setback | None],
+    attempt: Callable[[Follower], Setback | None],
     *,
     written: Callable[[], Path] | None = None,
     tries: int = TRIES,
 ) -> str:
-    """Bring a part as `keep_going` does, and hash it while a program or library writes it.
+    """Bring a part as `keep_going` does, and hash it while a program or library writes it. `attempt` is given what
+    hashes, which it can offer what it has in memory.
 
     `written` names the file that grows, where that is not the part. Returns the sha256 when it is the one wanted,
     else "": a part that was begun anew behind the hash has to be read again. The disk is left alone meanwhile: an
@@ -164,7 +167,7 @@ def keep_going_and_hash(
     follower = Follower(written or (lambda: part), file.size)
     follower.start()
     try:
-        keep_going(ctx, file, part, attempt, tries=tries)
+        keep_going(ctx, file, part, lambda: attempt(follower), tries=tries)
         with suppress(OSError):
             if bytes_here(part) == file.size and follower.wait(ctx, file.name, patience_s=STUCK_S) == file.sha256:
                 return file.sha256

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from provision.backends.backend import Backend, RemoteFile
-from provision.backends.follower import keep_going_and_hash
+from provision.backends.follower import Follower, keep_going_and_hash
 from provision.backends.part import bytes_here, disk_trouble, lfs_folder, lfs_pieces, take_over
 from provision.backends.patience import IDLE_S, STALL_TIMEOUT_S, Setback, watched
 from provision.backends.remote import token_for
@@ -53,7 +53,7 @@ def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> str:
         )
     wrong: list[ProvisionError] = []
 
-    def attempt() -> Setback | None:
+    def attempt(_: Follower) -> Setback | None:
         setback = _attempt(ctx, git, file, part)
         if setback is not None and isinstance(setback.error, WrongFile):
             wrong.append(setback.error)

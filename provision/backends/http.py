@@ -100,7 +100,7 @@ class _Supervisor:
             first=SETTINGS.first, second=SETTINGS.second, most=most, fixed=ctx.options.connections,
             window_s=SETTINGS.window_s, now=now,
         )  # fmt: skip
-        self.sink = Sink(self.transfer, self.follower)
+        self.sink = Sink(part, self.transfer.buffers, self.follower)
         self.lanes: dict[Future[Setback | None], tuple[threading.Thread, int]] = {}
         self.round = self.failures = 0
         self.came_then = 0

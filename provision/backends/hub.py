@@ -12,13 +12,13 @@ import inspect
 import logging
 import shutil
 from collections.abc import Callable
-from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from provision.backends.appender import Appender
 from provision.backends.backend import Address, Backend, RemoteFile, nothing_missing
-from provision.backends.follower import keep_going_and_hash
+from provision.backends.follower import Follower, keep_going_and_hash
 from provision.backends.part import hub_folder
 from provision.backends.patience import Setback, until_interrupted
 from provision.backends.remote import locate_both, token_for
@@ -46,11 +46,11 @@ NEEDED_PARAMETERS = frozenset(
 def fetch_hub(ctx: Context, file: RemoteFile, part: Path) -> str:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
 
-    def attempt() -> Setback | None:
+    def attempt(follower: Follower) -> Setback | None:
         address, offer = locate_both(ctx, file)
         if offer is not None and usable(ctx.machine.environ):
             return bring_by_xet(ctx, file, part, offer)
-        return until_interrupted(ctx.machine, lambda: _attempt(ctx, file, part, address))
+        return until_interrupted(ctx.machine, lambda: _attempt(ctx, file, part, address, follower))
 
     return keep_going_and_hash(ctx, file, part, attempt, tries=TRIES)
 
@@ -58,7 +58,7 @@ def fetch_hub(ctx: Context, file: RemoteFile, part: Path) -> str:
 HUB = Backend("hf", nothing_missing, fetch_hub, limited=False)
 
 
-def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address) -> Setback | None:
+def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address, follower: Follower) -> Setback | None:
     from huggingface_hub.errors import HfHubHTTPError
 
     _settle(file)
@@ -67,7 +67,8 @@ def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address) -> Se
         if get is None:
             _download_stock(ctx, file, part)
         else:
-            _download_into_part(ctx, get, file, part, address)
+            with Appender(part, follower, ctx.machine.clock) as appender:
+                _download_into_part(ctx, get, file, appender, address)
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status in WAITED_OUT:
@@ -114,18 +115,19 @@ def _settle(file: RemoteFile) -> None:
     set_verbosity(logging.ERROR)  # its warnings would go to the terminal, signed addresses in them
 
 
-def _download_into_part(ctx: Context, get: Callable[..., None], file: RemoteFile, part: Path, address: Address) -> None:
-    with part.open("ab", buffering=0) as stream:
-        get(
-            address.url,
-            _Kept(stream, file.size),
-            resume_size=stream.tell(),
-            # gzip, which it asks for by itself, makes some servers ignore the range (huggingface_hub PR 3778).
-            headers={"Accept-Encoding": "identity", **address.headers},
-            expected_size=file.size,
-            _nb_retries=0,  # they would go to the same address; ours get a fresh one each time
-            _tqdm_bar=_bar(ctx, file)(initial=stream.tell()),
-        )
+def _download_into_part(
+    ctx: Context, get: Callable[..., None], file: RemoteFile, appender: Appender, address: Address
+) -> None:
+    get(
+        address.url,
+        _Kept(appender, file.size),
+        resume_size=appender.tell(),
+        # gzip, which it asks for by itself, makes some servers ignore the range (huggingface_hub PR 3778).
+        headers={"Accept-Encoding": "identity", **address.headers},
+        expected_size=file.size,
+        _nb_retries=0,  # they would go to the same address; ours get a fresh one each time
+        _tqdm_bar=_bar(ctx, file)(initial=appender.tell()),
+    )
 
 
 class _Kept:
@@ -135,27 +137,25 @@ class _Kept:
     passed over in place of being thrown away.
     """
 
-    def __init__(self, stream: FileIO, size: int) -> None:
-        self._stream = stream
+    def __init__(self, appender: Appender, size: int) -> None:
+        self._appender = appender
         self._size = size
         self._skip = 0
 
     def tell(self) -> int:
-        return self._stream.tell()
+        return self._appender.tell()
 
     def seek(self, place: int) -> int:
         return place
 
     def truncate(self) -> int:
-        self._skip = self._stream.tell()
+        self._skip = self._appender.tell()
         return 0
 
     def write(self, data: bytes) -> int:
         passed = min(self._skip, len(data))
         self._skip -= passed
-        piece = memoryview(data)[passed : passed + self._size - self._stream.tell()]
-        while piece:
-            piece = piece[self._stream.write(piece) :]
+        self._appender.write(memoryview(data)[passed : passed + self._size - self._appender.tell()])
         return len(data)
 
 

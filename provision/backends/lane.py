@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+from functools import partial
 
 from provision.backends.backend import Address, RemoteFile
 from provision.backends.digests import WANTED, content_sha256
@@ -40,7 +41,7 @@ def run_lane(transfer: Transfer, sink: Sink) -> Setback | None:
             try:
                 setback = _bring(transfer, line, address, claim, sink)
             finally:
-                sink.end(claim)
+                sink.then(partial(transfer.release, claim))
             if setback is not None:
                 transfer.stale(address)
                 return setback
@@ -120,7 +121,8 @@ def _receive(transfer: Transfer, answer: Answer, claim: Claim, sink: Sink) -> Se
         count, setback = gathering.fill(buffer.view[:room])
         skip = min(count, max(0, claim.start - at))
         if count > skip:
-            sink.put(claim, buffer, skip, count - skip)
+            place, took = transfer.take(claim, count - skip)
+            sink.put(place, buffer.view[skip : skip + took], buffer, partial(transfer.advance, claim, took))
         transfer.buffers.give(buffer)
         at += count
         if setback is not None:

@@ -37,8 +37,9 @@ class Bucket:
 
 
 class Ramp:
-    """How many connections to use: one at first, soon `second`, then doubled for as long as each one more adds `GAIN`,
-    else back to where it was best. None is added where the disk or the hash could not keep up.
+    """How many connections to use: one at first, soon as many as the disk and the hash could serve at the first one's
+    rate, `second` at least, then doubled for as long as each one more adds `GAIN`, else back to where it was best.
+    None is added where the disk or the hash could not keep up.
 
     `aim` is the number to use now. With `fixed`, it is that.
     """
@@ -72,7 +73,7 @@ class Ramp:
             if rate > enough or waited_s - waited_then > STRAINED * passed_s * lanes:
                 self.settle(self.aim, now)
             else:
-                self._judge(now, rate)
+                self._judge(now, rate, enough)
             self._begun = now, total_bytes, waited_s
         return self.aim
 
@@ -82,7 +83,7 @@ class Ramp:
         self._before = None
         self._settled_until = now + PROBE_S
 
-    def _judge(self, now: float, rate: float) -> None:
+    def _judge(self, now: float, rate: float, enough: float) -> None:
         before = self._before
         if before is not None and rate < before[1] * (1 + GAIN * (self.aim - before[0])):
             self.settle(before[0], now)
@@ -90,4 +91,5 @@ class Ramp:
             self.settle(self.aim, now)
         else:
             self._before = self.aim, rate
-            self.aim = min(max(2 * self.aim, self._second), self._most)
+            wanted = int(min(enough * self.aim / rate, self._most)) if rate and enough < float("inf") else 0
+            self.aim = min(max(2 * self.aim, self._second, wanted), self._most)

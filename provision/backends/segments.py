@@ -70,14 +70,21 @@ class Segments:
         each = self.segment_bytes
         return sum((stop - 1) // each - start // each + 1 for start, stop in self._gaps())
 
-    def claim(self) -> Claim | None:
-        """The next segment, or what is missing of it; None when nothing is left to be claimed."""
+    @property
+    def unclaimed_bytes(self) -> int:
+        """How much nobody brings yet."""
+        return self.size - self._done_bytes - sum(claim.stop - claim.at for claim in self.claims)
+
+    def claim(self, most_bytes: int | None = None) -> Claim | None:
+        """The next segment, or what is missing of it, or its first `most_bytes`; None when nothing is left to be
+        claimed."""
         gap = next(self._gaps(), None)
         if gap is None:
             return None
         start, stop = gap
         border = (start // self.segment_bytes + 1) * self.segment_bytes
-        claim = Claim(start, min(stop, border), start, start)
+        stop = min(stop, border, start + most_bytes if most_bytes else border)
+        claim = Claim(start, stop, start, start)
         self.claims.append(claim)
         return claim
 

@@ -12,16 +12,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from provision.backends.buffers import Buffer
+from provision.backends.buffers import Buffer, Buffers
 from provision.backends.follower import Follower
 from provision.backends.patience import Carry
-from provision.backends.segments import Claim
-from provision.backends.transfer import Transfer
 from provision.home import unusable
 
 ALIGNED_BYTES = 4096
@@ -30,65 +29,68 @@ ALIGNED_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Bytes of a claim in a buffer, on their way to the disk. `hashed`: the hash has them from the same memory."""
+    """Bytes in a buffer, on their way to the disk. `hashed`: the hash has them from the same memory."""
 
-    claim: Claim
     at: int
     data: memoryview
     buffer: Buffer
     hashed: bool
+    written: Callable[[], None]
 
 
 class Sink:
-    """Takes what connections bring; `ended` is done when the last of it is written, or holds what went wrong."""
+    """Takes what connections bring; `ended` is done when the last of it is written, or holds what went wrong.
 
-    def __init__(self, transfer: Transfer, follower: Follower) -> None:
-        self.buffers = transfer.buffers
+    `over` is set then: nobody should wait any longer for a buffer to be given back.
+    """
+
+    def __init__(self, part: Path, buffers: Buffers, follower: Follower) -> None:
+        self.buffers = buffers
         self.ended: Future[None] = Future()
-        self._transfer, self._follower = transfer, follower
-        self._queue: SimpleQueue[_Piece | Claim | None] = SimpleQueue()
+        self.over = threading.Event()
+        self._part, self._follower = part, follower
+        self._queue: SimpleQueue[_Piece | Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
 
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
 
-    def stop(self, patience_s: float) -> None:
-        """Write what was put so far, then end; a disk that hangs is left to itself."""
+    def stop(self, patience_s: float | None = None) -> None:
+        """Write what was put so far, then end; with a patience, a disk that hangs is left to itself."""
         self._queue.put(None)
         self._thread.join(patience_s)
 
-    def put(self, claim: Claim, buffer: Buffer, skip: int, count: int) -> None:
-        """The next bytes of a claim, `count` in a buffer after the `skip` that it did not ask for.
+    def put(self, at: int, data: memoryview, buffer: Buffer, written: Callable[[], None] = lambda: None) -> None:
+        """Bytes of a buffer for a place in the file; `written` is called when they are there.
 
         The caller's hold on the buffer stays the caller's; the disk and the hash have their own.
         """
-        at, took = self._transfer.take(claim, count)
-        data = buffer.view[skip : skip + took]
         self.buffers.share(buffer, 2)
         hashed = self._follower.offer(at, data, lambda: self.buffers.give(buffer))
         if not hashed:
             self.buffers.give(buffer)
-        self._queue.put(_Piece(claim, at, data, buffer, hashed))
+        self._queue.put(_Piece(at, data, buffer, hashed, written))
 
-    def end(self, claim: Claim) -> None:
-        """A connection is done with a claim: it is released when what came of it is written."""
-        self._queue.put(claim)
+    def then(self, call: Callable[[], None]) -> None:
+        """Call this when all that was put so far is written."""
+        self._queue.put(call)
 
     def _run(self) -> None:
-        part = self._transfer.part
         with Carry(self.ended):
             try:
-                with _Disk(part) as disk:
+                with _Disk(self._part) as disk:
                     while (item := self._queue.get()) is not None:
-                        if isinstance(item, Claim):
-                            self._transfer.release(item)
+                        if not isinstance(item, _Piece):
+                            item()
                             continue
                         disk.write(item.data, item.at, past_cache=item.hashed)
-                        self._transfer.advance(item.claim, len(item.data))
+                        item.written()
                         self.buffers.give(item.buffer)
             except OSError as error:
-                raise unusable(part, error) from error
+                raise unusable(self._part, error) from error
+            finally:
+                self.over.set()
             self.ended.set_result(None)
 
 

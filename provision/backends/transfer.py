@@ -25,7 +25,7 @@ class Settings:
     segment costs requests, a larger one lets the hash wait."""
 
     segment_bytes: int = 16 << 20
-    buffer_bytes: int = 2 << 20
+    buffer_bytes: int = 4 << 20
     shared_bytes: int = 512 << 10
     """How much of a buffer is used where there are several connections: together they hold no more in memory."""
     spare_buffers: int = 3
@@ -40,6 +40,8 @@ class Settings:
     race_s: float = 1.0
     """A segment that will take longer than this is shared with a connection that has nothing to do; what was on its way
     to the first of them then comes twice, so that it is not done for less."""
+    last_bytes: int = 2 << 20
+    """Towards the end of a file segments get smaller, down to this, so that all connections end at the same time."""
     least_bytes: int = 256 << 10
     """What is left of a segment is not halved below this, but taken over whole."""
 
@@ -94,7 +96,7 @@ class Transfer:
         """What a connection should bring next; None when it should end. Waits while others may still fail."""
         with self._turn:
             while not (self.over.is_set() or self.segments.complete or self.running > self.aim):
-                claim = self.segments.claim() or self._shared()
+                claim = self.segments.claim(self._fair_bytes()) or self._shared()
                 if claim is not None:
                     self._began[claim] = self.ctx.machine.clock()
                     return claim
@@ -147,6 +149,13 @@ class Transfer:
         with self._turn:
             self.running -= 1
             self._turn.notify_all()
+
+    def _fair_bytes(self) -> int | None:
+        """How much a connection should take, so that none brings much when the others have nothing left to do."""
+        if not self.ranges or self.running < 2:
+            return None
+        last = self.settings.last_bytes  # what is written past the page cache begins at a multiple of it
+        return max(last, self.segments.unclaimed_bytes // (2 * self.running) // last * last)
 
     def _shared(self) -> Claim | None:
         """Half of what the slowest connection still has to bring, when that takes it long."""

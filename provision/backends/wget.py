@@ -52,7 +52,7 @@ def fetch_wget(ctx: Context, file: RemoteFile, part: Path) -> str:
     wget = ctx.machine.which("wget")
     if wget is None:
         raise CommandMissing("wget is not on this machine.", hint="brew install wget, or: provision all --backend http")
-    return keep_going_and_hash(ctx, file, part, lambda: _attempt(ctx, wget, file, part))
+    return keep_going_and_hash(ctx, file, part, lambda _: _attempt(ctx, wget, file, part))
 
 
 WGET = Backend("wget", missing_wget, fetch_wget)

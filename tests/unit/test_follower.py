@@ -44,7 +44,7 @@ def test_what_was_here_before_is_hashed_too(ctx: Context, hub: Hub, model: Model
     part = open_part(ctx.machine, ctx.home, file)
     part.write_bytes(whole[: file.size // 2])
 
-    def attempt() -> Setback | None:
+    def attempt(_: Follower) -> Setback | None:
         with part.open("ab") as stream:
             stream.write(whole[file.size // 2 :])
         return None
@@ -60,7 +60,7 @@ def test_a_part_begun_anew_behind_the_hash_is_not_taken_for_proven(
     part = open_part(ctx.machine, ctx.home, file)
     part.write_bytes(whole[:512] + b"of another file")
 
-    def attempt() -> Setback | None:
+    def attempt(_: Follower) -> Setback | None:
         deadline = time.monotonic() + 10
         while str(part) not in (each.path for each in psutil.Process().open_files()) and time.monotonic() < deadline:
             time.sleep(0.005)
@@ -77,7 +77,7 @@ def test_an_error_ends_the_hash_with_it(ctx: Context, hub: Hub, model: ModelRepo
     file = remote_file(hub, model)
     part = open_part(ctx.machine, ctx.home, file)
 
-    def attempt() -> Setback | None:
+    def attempt(_: Follower) -> Setback | None:
         raise DownloadError("No.", hint="again")
 
     with pytest.raises(DownloadError):

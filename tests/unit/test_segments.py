@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,7 +36,7 @@ class Ledger:
         claims = segments.claims
         chosen = claims[which % len(claims)] if claims else None
         if what == "claim" and len(claims) < 8:
-            segments.claim()
+            segments.claim(count if which % 2 else None)
         elif what == "save":
             self.saved = segments.done
         elif what == "kill":
@@ -75,6 +77,7 @@ class Ledger:
         assert segments.prefix == next(
             (place for place in range(len(self.times)) if place not in here), len(self.times)
         )
+        assert segments.unclaimed_bytes == len(self.times) - len(here) - len(coming)
         assert bool(segments.waiting) == (len(here) + len(coming) < len(self.times))
 
     def finish(self) -> None:
@@ -154,17 +157,24 @@ def test_spans() -> None:
 # -- pace ---------------------------------------------------------------------------------------------------
 
 
-def ramped(rate_of: dict[int, float], *, fixed: int = 0, seconds: float = 10) -> list[int]:
+def ramped(rate_of: dict[int, float], *, fixed: int = 0, seconds: float = 10, enough: float = inf) -> list[int]:
     """The numbers of connections that a ramp tries, where so many of them bring so much."""
     ramp = Ramp(first=1, second=4, most=8, fixed=fixed, window_s=0.3, now=0)
     tried, total, now = [ramp.aim], 0.0, 0.0
     while now < seconds:
         now += 0.05
         total += rate_of[ramp.aim] * 0.05
-        aim = ramp.observe(now, int(total), ramp.aim)
+        aim = ramp.observe(now, int(total), ramp.aim, enough=enough)
         if aim != tried[-1]:
             tried.append(aim)
     return tried
+
+
+def test_as_many_are_added_at_once_as_the_hash_could_serve() -> None:
+    assert ramped({1: 1e6, 7: 7e6, 8: 8e6}, enough=7.5e6) == [1, 7, 8]
+    assert ramped({1: 1e6, 8: 8e6}, enough=1e9) == [1, 8]
+    assert ramped({1: 1e6, 8: 1.2e6}, enough=1e9) == [1, 8, 1]
+    assert ramped({1: 5e6, 4: 7e6, 8: 8e6}, enough=8e6) == [1, 4, 8, 4]
 
 
 def test_connections_are_added_while_they_are_worth_it() -> None:

@@ -7,15 +7,16 @@ import os
 import random
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from provision.backends import sink as sink_file
-from provision.backends.buffers import Buffers
+from provision.backends.buffers import Buffer, Buffers
 from provision.backends.follower import Follower
 from provision.backends.part import open_part
-from provision.backends.segments import Span
+from provision.backends.segments import Claim, Span
 from provision.backends.sink import Sink
 from provision.backends.transfer import Settings, Transfer
 from provision.errors import DiskFull
@@ -51,9 +52,14 @@ def bring(transfer: Transfer, sink: Sink, whole: bytes, spans: list[Span]) -> No
             assert buffer is not None
             count = min(claim.left, random.Random(claim.taken).choice([1000, 4096, 65536]))
             buffer.view[:count] = whole[claim.taken : claim.taken + count]
-            sink.put(claim, buffer, 0, count)
+            put(transfer, sink, claim, buffer, count)
             transfer.buffers.give(buffer)
-        sink.end(claim)
+        sink.then(partial(transfer.release, claim))
+
+
+def put(transfer: Transfer, sink: Sink, claim: Claim, buffer: Buffer, count: int) -> None:
+    at, took = transfer.take(claim, count)
+    sink.put(at, buffer.view[:took], buffer, partial(transfer.advance, claim, took))
 
 
 @pytest.mark.parametrize("direct", [True, False], ids=["past the cache", "a volume that cannot"])
@@ -64,7 +70,7 @@ def test_what_is_put_is_hashed_and_written(
     if not direct:
         monkeypatch.setattr(sink_file, "_open_direct", lambda path: os.open(path, os.O_RDONLY))  # each write is refused
     follower = Follower(lambda: transfer.part, len(whole), transfer.prefix)
-    sink = Sink(transfer, follower)
+    sink = Sink(transfer.part, transfer.buffers, follower)
     follower.start()
     sink.start()
     size, each = len(whole), SETTINGS.segment_bytes
@@ -82,13 +88,13 @@ def test_a_disk_that_is_full_ends_it_with_its_error(transfer: Transfer) -> None:
     transfer.part.unlink()
     transfer.part.symlink_to("/dev/full")
     follower = Follower(lambda: transfer.part, transfer.file.size, transfer.prefix)
-    sink = Sink(transfer, follower)
+    sink = Sink(transfer.part, transfer.buffers, follower)
     sink.start()
     claim = transfer.next_claim()
     buffer = transfer.buffers.take(transfer.over)
     assert claim
     assert buffer
-    sink.put(claim, buffer, 0, 4096)
+    put(transfer, sink, claim, buffer, 4096)
     with pytest.raises(DiskFull):
         sink.ended.result(timeout=10)
     assert transfer.segments.done == ()
