@@ -16,8 +16,8 @@ from provision.step import Context, Options
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live-comfyui", metavar="URL_OR_PATH", help="run tests/live on this real ComfyUI (git address)")
-    parser.addoption("--live-page", metavar="URL", help="run tests/live/test_page.py on this real ComfyUI of a home")
-    parser.addoption("--artifacts", metavar="DIR", help="where tests/live keeps its screenshots (a folder for tests)")
+    parser.addoption("--live-page", metavar="URL", help="run tests/e2e/test_page.py on this real ComfyUI of a home")
+    parser.addoption("--artifacts", metavar="DIR", help="where screenshots are kept (a folder for tests)")
     parser.addoption("--all-pairs", action="store_true", help="mend every pair of faults, not some of them")
 
 
@@ -51,3 +51,10 @@ def context(home: Home, events: list[Event]) -> Callable[..., Context]:
         return Context(machine or Machine(), manifest, home, options or Options(), events.append)
 
     return make
+
+
+@pytest.fixture
+def artifacts(pytestconfig: pytest.Config, tmp_path: Path) -> Path:
+    """Where screenshots are kept."""
+    asked = pytestconfig.getoption("--artifacts")
+    return Path(asked) if asked else tmp_path / "artifacts"

@@ -12,7 +12,7 @@ from provision.rehearsal.model_repo import run_git
 
 BRANCH = "master"
 SOURCE = Path(__file__).with_name("engine")
-SUFFIXES = frozenset({".py", ".txt", ".md"})
+SUFFIXES = frozenset({".py", ".txt", ".md", ".html", ".js"})
 AUTHOR = "The rehearsal <rehearsal@localhost>"
 
 # Empty files that keep folders in git, under ComfyUI's own names.
@@ -73,7 +73,9 @@ def make_engine_repo(bare: Path) -> EngineRepo:
 
 def read_source() -> dict[str, bytes]:
     """The engine's files by their path in the repository, without what running it leaves behind."""
-    files = {path.name: path.read_bytes() for path in SOURCE.iterdir() if path.suffix in SUFFIXES}
+    files = {
+        path.relative_to(SOURCE).as_posix(): path.read_bytes() for path in SOURCE.rglob("*") if path.suffix in SUFFIXES
+    }
     # Under its own name it would rule in the project's repository too.
     files[".gitignore"] = (SOURCE / "gitignore").read_bytes()
     return files | dict.fromkeys(PLACEHOLDERS, b"")

@@ -358,8 +358,9 @@ def test_bin_test_installs_what_is_missing_and_hands_its_arguments_to_pytest(bar
     ran = bare.run(argv=[str(BASH), script, "-k", "a b"])
     assert ran.said["argv"] == ["-k", "a b"]
     assert ran.said["cwd"] == str(bare.checkout)
-    assert "Could not install git wget git-lfs shellcheck tmux. What needs them is skipped" in ran.err
-    assert (bare.root / "apt.log").read_text() == "-qq update\n"
+    assert "Could not install git wget git-lfs shellcheck tmux zsh fish. What needs them is skipped" in ran.err
+    assert (bare.root / "apt.log").read_text() == "-qq update\n" * 3  # the tools, then a browser of two names
+    assert "ComfyUI's page is not looked at" in ran.err
 
 
 def test_bin_test_goes_on_after_a_failure_and_fails(bare: Bare) -> None:

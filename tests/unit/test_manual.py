@@ -117,14 +117,47 @@ def test_the_script_of_a_shell(shell: str, says: str, tmp_path: Path) -> None:
         subprocess.run([shell, "-n", tmp_path / "script"], check=True)
 
 
-def test_bash_completes_by_the_script(tmp_path: Path) -> None:
+@pytest.fixture
+def on_path(tmp_path: Path) -> Path:
+    """A folder for PATH in which `provision` is this checkout's."""
     program = tmp_path / "provision"
     program.write_text(f'#!/bin/sh\nPYTHONPATH="{CHECKOUT}" exec "{sys.executable}" -m provision "$@"\n')
     program.chmod(0o755)
+    return tmp_path
+
+
+def test_bash_completes_by_the_script(on_path: Path) -> None:
     script = (
-        f'PATH="{tmp_path}:$PATH"; eval "$(provision completion bash)"\n'
+        f'PATH="{on_path}:$PATH"; eval "$(provision completion bash)"\n'
         "COMP_WORDS=(provision doctor --only ckpt-tr); COMP_CWORD=3; _provision_completion provision\n"
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
     ran = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "ckpt-truncated\n"
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish on this machine")
+def test_fish_completes_by_the_script(on_path: Path) -> None:
+    script = (
+        f"set PATH '{on_path}' $PATH; provision completion fish | source\n"
+        "complete -C 'provision doctor --only ckpt-tr'; complete -C 'provision all --backend w'"
+    )
+    ran = subprocess.run(["fish", "--no-config", "-c", script], capture_output=True, text=True, check=True)
+    assert [line.split("\t")[0] for line in ran.stdout.splitlines()] == ["ckpt-truncated", "wget"]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh on this machine")
+def test_zsh_completes_by_the_script(on_path: Path) -> None:
+    """zsh completes in a terminal only: it is given one, and a Tab."""
+    script = f"""
+        PATH="{on_path}:$PATH"
+        zmodload zsh/zpty
+        zpty shell zsh -f -i
+        zpty -w shell 'autoload -Uz compinit; compinit -u -D; eval "$(provision completion zsh)"; print READY$((1 + 1))'
+        zpty -r shell said '*READY2*'
+        zpty -w -n shell $'provision doctor --only ckpt-tr\t'
+        zpty -r shell said '*ckpt-truncated*'
+        print -r -- "$said"
+    """
+    ran = subprocess.run(["zsh", "-f", "-c", script], capture_output=True, text=True, check=True, timeout=30)
+    assert "provision doctor --only ckpt-truncated" in ran.stdout

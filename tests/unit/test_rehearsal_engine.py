@@ -402,7 +402,7 @@ def test_what_the_engine_says_of_itself(engine: Engine) -> None:
     assert engine.get("/queue").json() == {"queue_running": [], "queue_pending": []}
     assert engine.get("/prompt").json() == {"exec_info": {"queue_remaining": 0}}
     assert engine.get("/history/unknown").json() == {}
-    assert "ComfyUI 0.38.1" in engine.get("/").text
+    assert "<title>ComfyUI</title>" in engine.get("/").text
 
 
 def without(node_id: str, name: str) -> Prompt:
@@ -522,6 +522,31 @@ def test_workflows_of_the_user_are_listed(engine: Engine, install: Install) -> N
     saved = requests.post(engine.url("/userdata/workflows%2Fthird.json"), data=b"{}", timeout=TIMEOUT_S)
     assert saved.json() == "workflows/third.json"
     assert (workflows / "third.json").read_bytes() == b"{}"
+
+
+def test_custom_nodes_bring_scripts_to_the_page_and_nothing_else(install: Install) -> None:
+    node = install.checkout / "custom_nodes" / "a node"
+    (node / "web" / "deep").mkdir(parents=True)
+    (node / "__init__.py").write_text('WEB_DIRECTORY = "./web"\nNODE_CLASS_MAPPINGS = {}\n')
+    (node / "web" / "deep" / "one.js").write_text("// one")
+    (node / "secret.js").write_text("// not in the folder that it names")
+    with running(install) as engine:
+        assert engine.get("/extensions").json() == ["/extensions/a%20node/deep/one.js"]
+        assert engine.get("/extensions/a%20node/deep/one.js").text == "// one"
+        assert engine.get("/extensions/a%20node/..%2Fsecret.js").status_code == 404
+        assert engine.get("/extensions/another/one.js").status_code == 404
+        assert "export const app" in engine.get("/scripts/app.js").text
+        assert engine.get("/scripts/..%2F..%2Fmain.py").status_code == 404
+
+
+def test_settings_of_the_page_are_kept(engine: Engine, install: Install) -> None:
+    assert engine.get("/api/settings").json() == {}
+    for name, value in (("Comfy.TutorialCompleted", True), ("Comfy.Locale", "ko")):
+        sent = requests.post(engine.url(f"/api/settings/{name}"), json=value, timeout=TIMEOUT_S)
+        assert sent.status_code == 200
+    kept = {"Comfy.TutorialCompleted": True, "Comfy.Locale": "ko"}
+    assert engine.get("/settings").json() == kept
+    assert json.loads((install.checkout / "user/default/comfy.settings.json").read_text()) == kept
 
 
 def test_a_running_prompt_is_interrupted_and_the_queue_cleared(engine: Engine) -> None:

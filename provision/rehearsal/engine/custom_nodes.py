@@ -14,6 +14,7 @@ from typing import Any
 import folder_paths
 from cli_args import args
 from nodes import NODE_CLASSES, Context, NodeClass, Produced
+from page import EXTENSIONS
 
 FOLDER = folder_paths.BASE / "custom_nodes"
 
@@ -27,6 +28,8 @@ def load_custom_nodes() -> None:
             logging.warning(traceback.format_exc())
             logging.warning(f"Cannot import {path} module for custom nodes: {error}")
             continue
+        if web := getattr(module, "WEB_DIRECTORY", ""):
+            EXTENSIONS[path.stem] = (path / web).resolve()
         for name, node in getattr(module, "NODE_CLASS_MAPPINGS", {}).items():
             NODE_CLASSES[name] = adapt(name, node, f"custom_nodes.{path.stem}")
 

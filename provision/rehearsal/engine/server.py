@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import folder_paths
+import page
 import torch
 import userdata
 from aiohttp import web
@@ -30,11 +31,6 @@ from validation import make_error, validate_prompt
 
 FRONTEND_VERSION = "1.27.10"
 TEMPLATES_VERSION = "0.1.95"
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>ComfyUI</title></head>
-<body><h1>ComfyUI {version}</h1>
-<p>This is the miniature engine of a rehearsal: it paints, it does not think.</p>
-</body></html>
-"""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -93,7 +89,6 @@ class PromptServer:
         """The application, with every route also under /api."""
         app = web.Application(client_max_size=round(args.max_upload_size * 2**20), middlewares=[same_origin_only])
         routes = [
-            web.get("/", self.get_root),
             web.get("/ws", self.get_socket),
             web.get("/system_stats", self.get_system_stats),
             web.get("/features", self.get_features),
@@ -112,7 +107,9 @@ class PromptServer:
             web.post("/interrupt", self.post_interrupt),
             web.post("/free", self.post_free),
         ]
-        routes += [route for route in userdata.routes if isinstance(route, web.RouteDef)]
+        routes += [
+            route for table in (page.routes, userdata.routes) for route in table if isinstance(route, web.RouteDef)
+        ]
         app.add_routes(routes)
         app.add_routes([web.route(route.method, "/api" + route.path, route.handler) for route in routes])
         return app
@@ -135,10 +132,6 @@ class PromptServer:
                 raise SystemExit(1) from None
             shown = f"[{address}]" if ":" in address else address
             logging.info(f"To see the GUI go to: http://{shown}:{args.port}")
-
-    async def get_root(self, request: web.Request) -> web.Response:
-        """The page, in miniature."""
-        return web.Response(text=PAGE.format(version=__version__), content_type="text/html")
 
     async def get_socket(self, request: web.Request) -> web.StreamResponse:
         """The WebSocket."""

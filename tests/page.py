@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.live.browser import POLL_S, Page, browser, tab
+from tests.browser import POLL_S, Page, browser, tab
 
 READY = "!!(window.app?.graph?._nodes?.length || document.querySelector('.p-dialog, [role=dialog]'))"
 RUN = "[...document.querySelectorAll('button')].find(b => b.innerText.trim() === 'Run')"

@@ -1,0 +1,83 @@
+"""The page in miniature: its files, the scripts that custom nodes bring, and the settings that it keeps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import folder_paths
+from aiohttp import web
+
+WEB = Path(__file__).parent / "web"
+EXTENSIONS: dict[str, Path] = {}
+"""Folders of scripts, by the name of the custom node that brings them (WEB_DIRECTORY)."""
+SETTINGS = "comfy.settings.json"
+
+routes = web.RouteTableDef()
+
+
+def settings_path() -> Path:
+    """Where the settings of the only user lie."""
+    return folder_paths.directory("user") / "default" / SETTINGS
+
+
+def read_settings() -> dict[str, Any]:
+    """The settings that somebody chose."""
+    path = settings_path()
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+@routes.get("/")
+async def get_page(request: web.Request) -> web.FileResponse:
+    """The page."""
+    return web.FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+@routes.get("/scripts/{name}")
+async def get_script(request: web.Request) -> web.FileResponse:
+    """A script of the page's own."""
+    return found(WEB / "scripts", request.match_info["name"])
+
+
+@routes.get("/extensions")
+async def list_extensions(request: web.Request) -> web.Response:
+    """The scripts of all custom nodes."""
+    return web.json_response([
+        f"/extensions/{quote(name)}/{quote(path.relative_to(folder).as_posix())}"
+        for name, folder in EXTENSIONS.items()
+        for path in sorted(folder.rglob("*.js"))
+    ])  # fmt: skip
+
+
+@routes.get("/extensions/{extension}/{name:.+}")
+async def get_extension(request: web.Request) -> web.FileResponse:
+    """A script of a custom node."""
+    folder = EXTENSIONS.get(request.match_info["extension"])
+    if folder is None:
+        raise web.HTTPNotFound()
+    return found(folder, request.match_info["name"])
+
+
+def found(folder: Path, name: str) -> web.FileResponse:
+    """A file of a folder; 404 where it is none of it."""
+    path = folder / name
+    if not folder_paths.is_inside(path, folder) or not path.is_file():
+        raise web.HTTPNotFound()
+    return web.FileResponse(path)
+
+
+@routes.get("/settings")
+async def get_settings(request: web.Request) -> web.Response:
+    """All settings."""
+    return web.json_response(read_settings())
+
+
+@routes.post("/settings/{id}")
+async def post_setting(request: web.Request) -> web.Response:
+    """Keep one."""
+    path, settings = settings_path(), read_settings() | {request.match_info["id"]: await request.json()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    return web.Response()
