@@ -1,12 +1,9 @@
-"""The command line: parse, choose a console, run, exit code. With `options` the only place that knows typer."""
+"""The command line: parse, and hand on. With `options`, `exits` and `manifests_cli` the only place that knows typer."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,16 +12,15 @@ import typer
 
 from provision import __version__
 from provision.errors import (
-    EXIT_BUG,
     EXIT_INTERRUPTED,
     EXIT_OK,
-    EXIT_UNSATISFIED,
-    EXIT_USAGE,
-    Interrupted,
     ProvisionError,
     UsageError,
 )
+from provision.exits import exit_codes, finish, refuse, session, tell
+from provision.manifests_cli import manifests_app
 from provision.options import (
+    DEFAULT_MANIFEST,
     BackendOption,
     ComfyOption,
     ConnectionsOption,
@@ -54,20 +50,17 @@ from provision.options import (
 )
 
 if TYPE_CHECKING:
-    from provision.console import Console
-    from provision.session import Session, Wish
+    pass
 
 app = typer.Typer(
     name="provision", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
     help="A Mac, from nothing to its first SDXL-Turbo image in ComfyUI.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-manifests_app = typer.Typer(help="List, show and validate manifests.", no_args_is_help=False, rich_markup_mode=None)
 app.add_typer(manifests_app, name="manifests", invoke_without_command=True)
 
 COMPLETE = "_PROVISION_COMPLETE"
 """How a shell asks for completions: the variable that its script sets."""
-DEFAULT_MANIFEST = "sdxl-turbo"
 
 
 @app.command(name="all")
@@ -358,48 +351,6 @@ def completion(
         )
 
 
-@manifests_app.callback()
-def manifests(ctx: typer.Context) -> None:
-    """List, show and validate manifests."""
-    if ctx.invoked_subcommand is None:
-        list_manifests()
-
-
-@manifests_app.command("list")
-def list_manifests(json: JsonOption = False) -> None:
-    """The manifests that come with the tool."""
-    _manifests(lambda commands, console: commands.list_manifests(console), json)
-
-
-@manifests_app.command("show")
-def show_manifest(
-    name: Annotated[str, typer.Argument(autocompletion=offer_manifests)] = DEFAULT_MANIFEST,
-    set_: SetOption = None,
-    json: JsonOption = False,
-) -> None:
-    """One manifest, with its overrides."""
-    _manifests(lambda commands, console: commands.show_manifest(console, name, set_ or []), json)
-
-
-@manifests_app.command("validate")
-def validate_manifest(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", autocompletion=offer_manifests)],
-    set_: SetOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Read a manifest by the strict loader and say what is wrong with it."""
-    _manifests(lambda commands, console: commands.validate_manifest(console, name, set_ or []), json)
-
-
-def _manifests(action: Callable[..., None], json: bool) -> None:
-    from provision import commands
-    from provision.console import make_console
-
-    console = make_console(json_lines=json, verbose=False, yes=False, environ={})
-    with exit_codes(console, None):
-        action(commands, console)
-
-
 def version(value: bool) -> None:
     """Print the version and end."""
     if value:
@@ -419,90 +370,6 @@ def wishes(set_: list[str] | None, torch: str | None) -> list[str]:
     return [f"torch.channel={torch}"] * (torch is not None) + (set_ or [])
 
 
-@contextmanager
-def session(command: str, wish: Wish, *, json: bool, verbose: bool, plain: bool = False) -> Iterator[Session]:
-    """A command at work: its console, its context, its signals, its exit code."""
-    from provision.console import make_console
-    from provision.machine import Machine
-    from provision.session import choose_home, open_session, tool_log
-
-    machine = Machine()
-    console = make_console(json_lines=json, verbose=verbose, yes=wish.yes, environ=machine.environ, plain=plain)
-    log = tool_log(choose_home(command, wish, machine))
-    with exit_codes(console, log), console, open_session(command, wish, console, machine) as at:
-        yield at
-
-
-@contextmanager
-def exit_codes(console: Console, log: Path | None) -> Iterator[None]:
-    """The one place that turns errors into words and exit codes."""
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, _interrupt)
-    try:
-        yield
-    except typer.Exit:
-        raise
-    except (KeyboardInterrupt, Interrupted):
-        console.error(_stopped(console))
-        _leave(EXIT_INTERRUPTED)
-    except ProvisionError as error:
-        console.error(error, _kept(log) if error.exit_code == EXIT_UNSATISFIED else None)
-        raise typer.Exit(error.exit_code) from error
-    except BrokenPipeError:
-        _leave(EXIT_UNSATISFIED)
-    except Exception as error:  # noqa: BLE001  (the one place that may: exit code 3 and a log)
-        console.error(_bug(error, log), _kept(log))
-        _leave(EXIT_BUG)
-
-
-def _stopped(console: Console) -> Interrupted:
-    """What is kept of what was begun, and the command that goes on with it."""
-    import shlex
-
-    kept = console.kept()
-    says = f"Stopped. Kept: {kept}." if kept else "Stopped. Nothing is lost."
-    return Interrupted(f"{says} The same command goes on.", hint=shlex.join(["provision", *sys.argv[1:]]))
-
-
-def _kept(log: Path | None) -> Path | None:
-    """The log where there is one; None too for a name that no disk can hold."""
-    with suppress(OSError):
-        return log if log is not None and log.is_file() else None
-    return None
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _leave(code: int) -> None:
-    """End now: threads that wait on a socket must not hold up a person who pressed Ctrl-C."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code)
-
-
-def _bug(error: Exception, log: Path | None) -> ProvisionError:
-    """Our own bug as a sentence; its traceback goes into the log, or where there is none to standard error."""
-    import tempfile
-    import traceback
-
-    text = "".join(traceback.format_exception(error))
-    if log is None or _kept(log) is None:
-        log = Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1])
-    with log.open("a", encoding="utf-8") as stream:
-        stream.write(text)
-    return ProvisionError(
-        f"This is a bug in provision ({type(error).__name__}: {error}).", hint=f"Please report it with {log}"
-    )
-
-
-def finish(ok: bool) -> None:
-    """End with 0 or 1."""
-    raise typer.Exit(EXIT_OK if ok else EXIT_UNSATISFIED)
-
-
 def command_line() -> object:
     """All commands with their flags, for whoever writes the manual (see `manual`)."""
     return typer.main.get_command(app)
@@ -518,25 +385,7 @@ def main() -> None:
     except typer.Abort:
         sys.exit(EXIT_INTERRUPTED)
     except refused as error:
-        sys.exit(_refuse(error))
+        sys.exit(refuse(error))
     except ProvisionError as error:  # refused before there was a session
-        _tell(error)
+        tell(error)
         sys.exit(error.exit_code)
-
-
-def _refuse(error: Exception) -> int:
-    """What click says of words that it does not know; without any words it is the help."""
-    asked = getattr(getattr(error, "ctx", None), "command_path", "provision")
-    if len(sys.argv) < 2:
-        typer.echo(str(error))
-        return EXIT_USAGE
-    says = str(getattr(error, "format_message", error.__str__)())
-    _tell(UsageError(says, hint=f"{asked} --help"))
-    return EXIT_USAGE
-
-
-def _tell(error: ProvisionError) -> None:
-    from provision.console import make_console
-
-    as_json, plain = "--json" in sys.argv, "--plain" in sys.argv
-    make_console(json_lines=as_json, verbose=False, yes=False, environ=os.environ, plain=plain).error(error)

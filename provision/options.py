@@ -40,6 +40,8 @@ def offer_keys(incomplete: str) -> Offered:
     return [pair for pair in keys if pair[0].startswith(incomplete)]
 
 
+DEFAULT_MANIFEST = "sdxl-turbo"
+
 HomeOption = Annotated[
     Path | None,
     typer.Option("--home", metavar="DIR", help="The folder for everything (PROVISION_HOME, ~/provision)."),
