@@ -23,7 +23,8 @@ STANDIN = PACKAGE / "rehearsal" / "standin"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli"}),
-    frozenset({"options"}),
+    frozenset({"manifests_cli"}),
+    frozenset({"options", "exits"}),
     frozenset(
         {"by_hand", "checkup", "commands", "mending", "slow", "inspection", "serving", "session", "issue_report"}
         | {"rollback", "run_report", "generating", "benching", "status"}

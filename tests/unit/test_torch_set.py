@@ -220,6 +220,15 @@ def test_what_else_a_person_has_in_the_environment_comes_along_and_shares_its_by
     assert torch[0] != torch[1]
 
 
+def test_what_other_steps_write_and_drop_meanwhile_does_not_disturb_it(place: TorchHome) -> None:
+    for name in (".model-1.json.17.4711", "model-1.json"):  # renamed and dropped after the folder was listed
+        (place.home.receipts / name).symlink_to("gone")
+    assert place.run().error is None
+    kept = environments.active(place.home) / "set" / "receipts"
+    assert (kept / "torch.json").is_file()
+    assert not any("model" in path.name for path in kept.iterdir())
+
+
 def test_the_parts_of_the_torch_before_go_with_it(bare: Path, tmp_path: Path) -> None:
     """Two packages with one file, as CUDA's are: whichever is installed last has it."""
     with serve(tmp_path / "world", {}) as hub:
