@@ -14,9 +14,9 @@ from provision.errors import StartOver
 from provision.finding import Finding, Fix, Verdict
 from provision.packages import env_kind
 from provision.step import Context, Step
+from provision.steps.engine_packages import all_bytes
 from provision.steps.python_env import apply_python_env, to_make
-from provision.steps.requirements import all_bytes
-from provision.steps.torch import set_bytes
+from provision.steps.torch_size import set_bytes
 
 ADDS_ONLY = frozenset({
     "ckpt-missing", "ckpt-unproven", "ckpt-renamed", "ckpt-wrong-dir", "torch-unproven", "req-unproven",

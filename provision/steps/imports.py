@@ -16,7 +16,7 @@ from provision.log_reading import Sign, import_signs, missing_module
 from provision.machine import Ran
 from provision.step import Context, Look
 from provision.steps.engine_log import disable_node, failed_node, imports_now
-from provision.steps.requirements import HELD, QUICK_TEST_TIMEOUT_S, imports_ready, proof_facts, run_quick_test
+from provision.steps.engine_packages import HELD, QUICK_TEST_TIMEOUT_S, imports_ready, proof_facts, run_quick_test
 
 PACKAGES: Mapping[str, str] = {
     "PIL": "pillow", "yaml": "pyyaml", "pydantic_settings": "pydantic-settings", "comfy_kitchen": "comfy-kitchen",

@@ -33,7 +33,7 @@ from provision.lock import (
 )
 from provision.manifest import is_git_address, is_plain
 from provision.step import Context, Step
-from provision.steps.torch import system_version
+from provision.steps.torch_proof import system_version
 from provision.wanted import wanted_files
 from provision.wheels import day_of
 

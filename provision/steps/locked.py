@@ -11,12 +11,13 @@ from provision.finding import Finding, Fix, fixable
 from provision.home import unusable
 from provision.lock import Lock
 from provision.step import Context
+from provision.steps.engine_packages import all_bytes
 from provision.steps.lock_file import file_tags
 from provision.steps.python_env import make_environment
-from provision.steps.requirements import all_bytes
-from provision.steps.torch import prove, set_bytes
 from provision.steps.torch_choice import Choice, macos_version
+from provision.steps.torch_proof import prove
 from provision.steps.torch_set import with_new
+from provision.steps.torch_size import set_bytes
 
 
 def check_rebuildable(ctx: Context, lock: Lock) -> None:

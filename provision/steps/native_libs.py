@@ -10,9 +10,9 @@ from provision.finding import Finding, Fix, blocked, fixable, warn
 from provision.macho import HEAD_BYTES, processors_of
 from provision.step import Context, Look
 from provision.steps.python_env import apply_python_env
-from provision.steps.torch import SIZES
 from provision.steps.torch_choice import asks_for_audio
 from provision.steps.torch_set import install_torch_set
+from provision.steps.torch_size import SIZES
 
 LIBRARIES = {
     "torch": ("torch/lib/libtorch_cpu.dylib",),

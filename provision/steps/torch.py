@@ -6,26 +6,18 @@ Which set that is, `torch_choice` finds out; how it is put in use, `torch_set`. 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from provision import environments, ladder, packages, wheels
 from provision.errors import PackageError, ProbeFailed
 from provision.finding import JSON, Finding, Fix, fixable, ok, warn
-from provision.mac import must_read_macos
-from provision.machine import Ran
-from provision.probe import TorchProbe, broke_off, describe_failure, parse_torch_probe
+from provision.probe import broke_off, describe_failure
 from provision.step import Context, Step
-from provision.steps.python_env import python_flags
-from provision.steps.torch_choice import Choice, asks_for_audio, has_nvidia, planned
+from provision.steps.locked import check_locked, rebuild
+from provision.steps.torch_choice import Choice, asks_for_audio, planned
+from provision.steps.torch_proof import computed, may_see_more, proof_facts, prove, run_probe
+from provision.steps.torch_set import install_torch_set
+from provision.steps.torch_size import download_says, set_bytes
 
-PROBE = Path(__file__).resolve().parent.parent / "torch_probe.py"
-PROBE_TIMEOUT_S = 300
-SIZES = {  # bytes over the network and on the disk, with dependencies; measured, but for "cpu", in November 2026
-    "mac": (165 * 10**6, 700 * 10**6),
-    "cpu": (260 * 10**6, 1_100 * 10**6),
-    "cuda": (2_750 * 10**6, 4_900 * 10**6),
-    "rehearsal": (100_000, 1_000_000),
-}
 BROKEN_GPU = (
     "This torch is built for MPS and sees no Metal device: as over SSH, in a virtual machine or in a sandbox "
     "(pytorch issue 167679)."
@@ -40,12 +32,9 @@ def check_torch(ctx: Context) -> Iterable[Finding]:
 
     Nothing is imported here.
     """
-    if ctx.options.locked is not None:
-        from provision.steps.locked import check_locked
-
-        if wrong := list(check_locked(ctx, ctx.options.locked)):
-            yield from wrong
-            return
+    if ctx.options.locked is not None and (wrong := list(check_locked(ctx, ctx.options.locked))):
+        yield from wrong
+        return
     versions = packages.installed_versions(ctx.home.venv)
     receipt, wanted = ctx.receipts.read("torch"), ctx.manifest.torch.channel
     torch, vision = versions.get("torch"), versions.get("torchvision")
@@ -61,7 +50,7 @@ def check_torch(ctx: Context) -> Iterable[Finding]:
         yield _to_install(ctx, "torch-channel", f"torch {torch} is here; {wanted} is asked for.")
     elif (
         ctx.options.deep
-        or _may_see_more(ctx, receipt)
+        or may_see_more(ctx, receipt)
         or any(receipt.get(name) != value for name, value in proof_facts(ctx).items())
     ):
         yield from _unproven(ctx, torch)
@@ -104,14 +93,9 @@ def _probed(ctx: Context, torch: str) -> Finding:
     ctx.progress("torch computes", 0, None, "steps")
     ran, probe = run_probe(ctx)
     if probe is not None and not probe.failed:
-        return _computed(torch, probe)
+        return computed(torch, probe)
     says = describe_failure(probe) if probe else broke_off(ran.code, ran.tail(3))
     return _to_install(ctx, "mps-numerics" if probe else "torch-broken", f"torch {torch} does not work: {says}.")
-
-
-def _computed(torch: str, probe: TorchProbe) -> Finding:
-    says = f"torch {torch} on {probe.device}: computed right just now ({probe.seconds:.1f} s)"
-    return ok("torch-ready", "torch", says)
 
 
 def _proven(ctx: Context, receipt: Mapping[str, JSON]) -> Iterable[Finding]:
@@ -126,39 +110,8 @@ def _proven(ctx: Context, receipt: Mapping[str, JSON]) -> Iterable[Finding]:
         yield warn("gpu-hidden", "torch", f"{BROKEN_GPU} The CPU is used: minutes an image.", fix=fix)
 
 
-def proof_facts(ctx: Context) -> dict[str, JSON]:
-    """What the proof depends on: the installed set, the Python, the system's version."""
-    versions = packages.installed_versions(ctx.home.venv)
-    folder = packages.site_packages(ctx.home.venv)
-    return {
-        "versions": {name: versions[name] for name in ("torch", "torchvision", "torchaudio") if name in versions},
-        "python": folder.parent.name if folder else "",
-        "os": system_version(ctx),
-    }
-
-
-def system_version(ctx: Context) -> str:
-    """macOS's version; on other systems the name of the system, whose updates do not change torch's device."""
-    if ctx.machine.system != "Darwin":
-        return ctx.machine.system
-    version = must_read_macos(ctx.machine).version
-    return "macOS " + ".".join(str(part) for part in version)
-
-
-def _may_see_more(ctx: Context, receipt: Mapping[str, JSON]) -> bool:
-    """Whether a Mac's GPU was hidden when torch was proven, and we are now started from elsewhere."""
-    hidden = receipt.get("mps_built") is True and receipt.get("mps_available") is False
-    return hidden and receipt.get("session") != session(ctx)
-
-
-def session(ctx: Context) -> str:
-    """Whence we were started, where that decides whether a Mac's GPU is seen (pytorch issue 167679)."""
-    given = ctx.machine.environ
-    return "ssh" if "SSH_CONNECTION" in given else given.get("TERM_PROGRAM", "")
-
-
 def _to_install(ctx: Context, id: str, says: str) -> Finding:
-    download, disk = SIZES[_kind(ctx)]
+    download, disk = set_bytes(ctx)
     argv: tuple[str, ...] = ("uv", "pip", "install", "torch", "torchvision")
     chosen: dict[str, JSON] = {}
     if ctx.options.planning and (choice := planned(ctx)) is not None:
@@ -170,25 +123,6 @@ def _to_install(ctx: Context, id: str, says: str) -> Finding:
         id, "torch", says, fix=Fix("torch and torchvision of one build are installed and proven.", argv),
         download_bytes=download, disk_bytes=disk, **chosen,
     )  # fmt: skip
-
-
-def set_bytes(ctx: Context) -> tuple[int, int]:
-    """What a whole set takes: bytes over the network, bytes on the disk."""
-    return SIZES[_kind(ctx)]
-
-
-def download_says(ctx: Context) -> str:
-    """What a set costs over the network, in words."""
-    return f"about {SIZES[_kind(ctx)][0] / 10**6:g} MB to download"
-
-
-def _kind(ctx: Context) -> str:
-    """Which torch this machine takes, as `SIZES` names it."""
-    if ctx.options.rehearsal:
-        return "rehearsal"
-    if ctx.machine.system == "Darwin":
-        return "mac"
-    return "cuda" if has_nvidia(ctx) or not ctx.manifest.torch.stable_index else "cpu"
 
 
 # -- apply ------------------------------------------------------------------------------------------------------
@@ -231,47 +165,10 @@ def _prove_again(ctx: Context, *, audio: bool) -> None:
 
 
 def _install(ctx: Context, *, audio: bool, reinstall: bool) -> None:
-    from provision.steps.locked import rebuild
-    from provision.steps.torch_set import install_torch_set
-
     if ctx.options.locked is not None:
         rebuild(ctx, ctx.options.locked)
     else:
         install_torch_set(ctx, audio=audio, reinstall=reinstall)
-
-
-# -- proof ------------------------------------------------------------------------------------------------------
-
-
-def run_probe(ctx: Context) -> tuple[Ran, TorchProbe | None]:
-    """Run the probe by the target Python; None when it did not come to a result."""
-    ran = ctx.machine.run([ctx.home.python, *python_flags(ctx), PROBE], timeout_s=PROBE_TIMEOUT_S)
-    try:
-        return ran, parse_torch_probe(ran.out) if ran.ok else None
-    except ValueError:
-        return ran, None
-
-
-def prove(ctx: Context, choice: Choice, wanted: str) -> None:
-    """Probe the installed set and write the receipt. Raises ProbeFailed, with what computes wrong."""
-    ctx.note("Comparing torch's device with the CPU ...")
-    ran, probe = run_probe(ctx)
-    if probe is None:
-        says = broke_off(ran.code, ran.tail(3))
-        raise ProbeFailed(f"torch cannot be used; {says}", hint="provision all --torch stable")
-    if probe.failed:
-        raise ProbeFailed(
-            f"torch {probe.torch} computes wrong on {probe.device}: {describe_failure(probe)}.",
-            hint="provision all --torch stable" if choice.channel == "nightly" else "provision all --torch nightly",
-        )
-    ctx.receipts.write(
-        "torch", **proof_facts(ctx), wanted=wanted, got=choice.channel, why=choice.why, index=choice.index,
-        passed_over=list(choice.passed_over), torch=probe.torch,
-        device=probe.device, mps_built=probe.mps_built, mps_available=probe.mps_available, session=session(ctx),
-        worst_error=probe.worst, probe_s=probe.seconds, gflop_s=probe.block_gflop_s, skipped=list(probe.skipped),
-        doubtful=[check.says for check in probe.doubtful], when=ctx.machine.timestamp(),
-    )  # fmt: skip
-    ctx.proofs.keep("torch", proof_facts(ctx), [_computed(probe.torch, probe)])
 
 
 TORCH = Step(

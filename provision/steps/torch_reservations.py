@@ -9,7 +9,7 @@ from provision.mac import read_chip, read_sysctl
 from provision.probe import slow_says
 from provision.receipts import same_facts
 from provision.step import Context, Look
-from provision.steps.torch import proof_facts
+from provision.steps.torch_proof import proof_facts
 
 
 def check_reservations(ctx: Context) -> Iterable[Finding]:

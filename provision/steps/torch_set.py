@@ -17,9 +17,10 @@ from provision.engine import running_environment
 from provision.errors import EngineError, PackageError, ProbeFailed, ProvisionError
 from provision.receipts import same_facts
 from provision.step import Context
-from provision.steps import requirements
-from provision.steps.torch import download_says, proof_facts, prove
+from provision.steps import engine_packages
 from provision.steps.torch_choice import Choice, candidates, resolve
+from provision.steps.torch_proof import proof_facts, prove
+from provision.steps.torch_size import download_says
 
 PARTS = ("nvidia-", "cuda-", "triton")
 """How the names begin of the packages that torch for an NVIDIA GPU is made of."""
@@ -80,7 +81,7 @@ def with_new(
         environments.discard(new)
         raise
     ours = environments.active(home).parent == home.envs
-    works = ours and is_proven(ctx) and requirements.imported(ctx)
+    works = ours and is_proven(ctx) and engine_packages.imported(ctx)
     if works:
         environments.leave(home)
     environments.enter(home, new, environments.active(home) if works else environments.before(home))
@@ -98,8 +99,8 @@ def _fill(ctx: Context, new: Context, choice: Choice, *, reinstall: bool) -> Non
     if not ran.ok:
         raise packages.package_error("torch", ran)
     prove(new, choice, ctx.manifest.torch.channel)
-    if requirements.is_proven(ctx):
-        requirements.complete(new)
+    if engine_packages.is_proven(ctx):
+        engine_packages.complete(new)
 
 
 def _parts_of_old(new: Context) -> list[str]:

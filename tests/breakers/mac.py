@@ -27,7 +27,8 @@ from provision.steps.native_libs import XATTR
 from provision.steps.python_env import ASK
 from provision.steps.registry import step_named
 from provision.steps.tools import XCODE_SELECT, apply_tools, check_tools
-from provision.steps.torch import PROBE, Choice, prove
+from provision.steps.torch_choice import Choice
+from provision.steps.torch_proof import PROBE, prove
 from tests.fake_machine import FakeMachine
 
 FACTS = Path(__file__).parent.parent / "facts"

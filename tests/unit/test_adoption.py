@@ -21,9 +21,9 @@ from provision.home import Adopted, Home
 from provision.machine import Machine
 from provision.rehearsal.recorded import is_miniature
 from provision.step import Context, Options
+from provision.steps.engine_packages import run_quick_test
 from provision.steps.first_image import make_image
 from provision.steps.registry import step_named
-from provision.steps.requirements import run_quick_test
 from provision.steps.server import check_server
 from provision.wanted import wanted_files
 from tests.engine_home import CHECKPOINT, EngineHome, engine_home, free_port, write_checkpoint

@@ -24,8 +24,9 @@ from provision.rehearsal.wheels import StandIn, make_wheels, write_wheels
 from provision.runner import run_step
 from provision.step import Context, Options, StepReport
 from provision.steps.python_env import PYTHON_ENV
-from provision.steps.torch import PROBE, TORCH, session
+from provision.steps.torch import TORCH
 from provision.steps.torch_choice import asks_for_audio, choose
+from provision.steps.torch_proof import PROBE, session
 from provision.steps.torch_set import install_torch_set
 from tests.fake_machine import FakeMachine
 

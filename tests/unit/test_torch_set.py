@@ -74,11 +74,11 @@ def engine(place: TorchHome, refuses: str) -> None:
     text = f"import sys, torch, mine\nsys.exit('no symbol' if torch.__version__ == {refuses!r} else 0)\n"
     (place.home.comfyui / "main.py").write_text(text, encoding="utf-8")
     (place.home.comfyui / "requirements.txt").write_text("torch\n", encoding="utf-8")
-    from provision.steps import requirements
+    from provision.steps import engine_packages
 
     ctx = place.ctx("stable")
     ctx.receipts.write("comfyui", ref="latest", commit="1" * 40)
-    requirements.prove(ctx)
+    engine_packages.prove(ctx)
 
 
 def copy_of(root: Path, tmp_path: Path) -> Home:
@@ -340,13 +340,13 @@ import os, signal, sys
 from pathlib import Path
 from provision import environments, packages
 from provision.home import Home
-from provision.steps import requirements, torch_set
+from provision.steps import engine_packages, torch_set
 from tests.fake_machine import FakeMachine
 from tests.torch_world import TorchHome
 
 url, root, place, when = sys.argv[1:]
 module, name = {"torch_set": torch_set, "environments": environments, "packages": packages,
-                "requirements": requirements}[place.split(".")[0]], place.split(".")[1]
+                "engine_packages": engine_packages}[place.split(".")[0]], place.split(".")[1]
 real = getattr(module, name)
 
 def end(*words, **named):
@@ -362,7 +362,7 @@ print(TorchHome(url, Home(Path(root))).run().error)
 """
 POINTS = [
     ("environments._clone", "before"), ("environments._clone", "after"), ("packages.pip_install", "after"),
-    ("torch_set.prove", "before"), ("torch_set.prove", "after"), ("requirements.complete", "after"),
+    ("torch_set.prove", "before"), ("torch_set.prove", "after"), ("engine_packages.complete", "after"),
     ("environments.leave", "after"), ("environments.enter", "before"), ("environments.enter", "after"),
     ("environments.restore", "after"),
 ]  # fmt: skip

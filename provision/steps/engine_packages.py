@@ -1,0 +1,152 @@
+"""ComfyUI's packages with the torch that is there held fixed, and the proof that it imports with them.
+
+Today's unpinned packages break older releases (v0.3.64 does not start with them), so the resolver is given the
+commit's date plus `comfyui.requirements_days`. The proof is ComfyUI's own `--quick-test-for-ci`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from provision import packages
+from provision.apart import look_env
+from provision.engine import engine_version, quick_test_argv
+from provision.errors import EngineError
+from provision.finding import JSON, Finding, ok
+from provision.log_reading import import_signs, missing_module
+from provision.machine import Ran
+from provision.receipts import same_facts
+from provision.step import Context
+
+# Measured in November 2026: macOS arm64, Python 3.12, as ComfyUI 0.38 asks; on Linux about the same.
+DOWNLOAD_BYTES, DISK_BYTES = 640 * 10**6, 1_050 * 10**6
+REHEARSAL_BYTES = 20 * 10**6
+QUICK_TEST_TIMEOUT_S = 600
+HELD = ("torch", "torchvision", "torchaudio")
+
+
+def all_bytes(ctx: Context) -> tuple[int, int]:
+    """What all packages but torch take: bytes over the network, bytes on the disk."""
+    return (REHEARSAL_BYTES, REHEARSAL_BYTES) if ctx.options.rehearsal else (DOWNLOAD_BYTES, DISK_BYTES)
+
+
+def proof_facts(ctx: Context) -> dict[str, JSON]:
+    """What the proof of the imports depends on, beside the packages: revision, requirements, Python."""
+    return {
+        "commit": ctx.receipts.read("comfyui").get("commit"),
+        "requirements": _digest(ctx.home.comfyui / "requirements.txt"),
+        "python": packages.target_python(ctx),
+    }
+
+
+def still_proven(ctx: Context, receipt: Mapping[str, JSON], versions: Mapping[str, str]) -> bool:
+    """Whether all that was there when ComfyUI imported still is; packages that came since change nothing."""
+    proven = receipt.get("packages")
+    same = isinstance(proven, Mapping) and bool(proven) and same_facts(versions, proven)
+    return same and same_facts(receipt, proof_facts(ctx))
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def is_proven(ctx: Context) -> bool:
+    """Whether ComfyUI, as it is wanted and as it is here, was seen to import with the packages of now."""
+    wanted = ctx.receipts.read("comfyui").get("ref") == ctx.manifest.comfyui.ref
+    if not wanted or not (ctx.home.comfyui / "requirements.txt").is_file():
+        return False
+    return still_proven(ctx, ctx.receipts.read("requirements"), packages.installed_versions(ctx.home.venv))
+
+
+def imported(ctx: Context) -> bool:
+    """Whether some ComfyUI was seen to import with the packages of now."""
+    proven = ctx.receipts.read("requirements").get("packages")
+    return (
+        isinstance(proven, Mapping) and bool(proven) and same_facts(packages.installed_versions(ctx.home.venv), proven)
+    )
+
+
+def complete(ctx: Context) -> None:
+    """Install what another torch left missing, and prove that ComfyUI imports. Raises PackageError, EngineError."""
+    lines = packages.asked_packages(ctx.home.comfyui / "requirements.txt")
+    if packages.unmet(lines, packages.installed_versions(ctx.home.venv), packages.target_python(ctx)):
+        install(ctx)
+    prove(ctx)
+
+
+def wants_audio(ctx: Context) -> bool:
+    """Whether torchaudio is asked for and is not there: it is of torch's set."""
+    lines = packages.asked_packages(ctx.home.comfyui / "requirements.txt")
+    asked = any(packages.normalised(line).startswith("torchaudio") for line in lines)
+    return asked and "torchaudio" not in packages.installed_versions(ctx.home.venv)
+
+
+def install(ctx: Context) -> None:
+    """Install the requirements as of the revision's date, torch held. Raises PackageError."""
+    asked = ctx.home.comfyui / "requirements.txt"
+    versions = packages.installed_versions(ctx.home.venv)
+    held = ctx.home.state / "held.txt"
+    held.write_text("".join(f"{name}=={versions[name]}\n" for name in HELD if name in versions), encoding="utf-8")
+    until = resolved_until(ctx)
+    dated = packages.pip_install(ctx, "-r", asked, "-c", held, "--exclude-newer", until)
+    if not dated.ok and lacks_times(dated.out + dated.err):
+        ctx.note(
+            "The package index gives no upload times: packages are resolved as of today, not of the revision's date."
+        )
+        packages.must_install(ctx, "-r", asked, "-c", held, what="ComfyUI's packages")
+    elif not dated.ok:
+        raise packages.package_error("ComfyUI's packages", dated)
+
+
+def resolved_until(ctx: Context) -> str:
+    """The day after which packages are not taken: the commit's date plus the manifest's days (`2025-10-19`)."""
+    date = str(ctx.receipts.read("comfyui").get("date") or ctx.machine.timestamp())
+    days = timedelta(days=ctx.manifest.comfyui.requirements_days)
+    return (datetime.fromisoformat(date) + days).date().isoformat()
+
+
+def lacks_times(text: str) -> bool:
+    """Whether uv says that the index gives no upload times, so that `--exclude-newer` left nothing (uv 16846)."""
+    return "is missing an upload date" in text
+
+
+def prove(ctx: Context) -> None:
+    """Start ComfyUI with `--quick-test-for-ci`. Raises EngineError with what it said and what that means."""
+    ctx.note("ComfyUI imports everything once (--quick-test-for-ci) ...")
+    started = ctx.machine.clock()
+    ran = run_quick_test(ctx)
+    if not ran.ok:
+        how = "took too long" if ran.code is None else f"ended with {ran.code}"
+        missing = missing_module(ran.out)
+        raise EngineError(
+            f"ComfyUI does not start: its own quick test {how}.\n{ran.tail()}",
+            hint="provision doctor --deep --fix" if missing else "provision logs --tool",
+        )
+    facts = proof_facts(ctx)
+    versions: dict[str, JSON] = dict(packages.installed_versions(ctx.home.venv))
+    ctx.receipts.write(
+        "requirements", when=ctx.machine.timestamp(), until=resolved_until(ctx), packages=versions, **facts
+    )
+    if not import_signs(ran.out + ran.err, ended_well=True):
+        ctx.proofs.keep("requirements", facts, [imports_ready(ctx, ctx.machine.clock() - started)])
+
+
+def imports_ready(ctx: Context, seconds: float) -> Finding:
+    """That all of ComfyUI imports, seen just now."""
+    says = f"ComfyUI {engine_version(ctx)} imported everything just now, in {seconds:.1f} s"
+    return ok("imports-ready", "ComfyUI", says, seconds=round(seconds, 1))
+
+
+def run_quick_test(ctx: Context) -> Ran:
+    """ComfyUI's `--quick-test-for-ci`, its lines passed on as output."""
+    argv = quick_test_argv(ctx)
+    try:
+        return ctx.machine.run(
+            argv, cwd=ctx.home.comfyui, env=look_env(ctx), timeout_s=QUICK_TEST_TIMEOUT_S, on_line=ctx.output
+        )
+    finally:
+        shutil.rmtree(ctx.home.state / "quick-test", ignore_errors=True)
