@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -91,8 +93,9 @@ def browser(profile: Path) -> Iterator[str]:
     assert program is not None
     with (profile.parent / "chromium.log").open("ab") as log:
         process = subprocess.Popen(
-            [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"], stderr=log, stdout=log
-        )
+            [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"], stderr=log, stdout=log,
+            start_new_session=True,
+        )  # fmt: skip
     try:
         told = profile / "DevToolsActivePort"
         ends = time.monotonic() + WAIT_S
@@ -102,7 +105,7 @@ def browser(profile: Path) -> Iterator[str]:
             time.sleep(POLL_S)
         yield f"http://127.0.0.1:{told.read_text().split()[0]}"
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # Debian's is a script, which does not hand it on
         process.wait(20)
 
 

@@ -230,7 +230,10 @@ def test_stopped_from_outside_it_ends_with_130(tmp_path: Path, environ: dict[str
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
         process.send_signal(sign)
-        _, err = process.communicate(timeout=20)
+        try:
+            _, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert err.splitlines()[0] == "error: Stopped. Nothing is lost. The same command goes on."
     assert f"provision logs -f --home {home.root}" in err, "the command that goes on can be pasted"
