@@ -1,8 +1,9 @@
 """The last lines of a terminal, drawn again and again below lines that stay.
 
 A terminal that becomes narrower wraps what was drawn, so what is taken away is counted in today's rows, not in lines
-as they were written. What is typed meanwhile is not echoed into the picture, and thrown away at the end: nobody saw
-it, and the shell would run it.
+as they were written; a frame that is on its way just then is counted by the old width, and may leave rows behind:
+no terminal tells of that without being asked. What is typed meanwhile is not echoed into the picture, and thrown away
+at the end: nobody saw it, and the shell would run it.
 """
 
 from __future__ import annotations

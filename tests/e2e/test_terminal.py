@@ -19,6 +19,9 @@ from tests.e2e.conftest import CHECKOUT, Tool
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux on this machine")
 PATIENCE_S = 90.0
+SPINNING = re.compile("^[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]", re.MULTILINE)
+TMUX_LATE_S = 0.3
+"""tmux tells a program of a second change of size within 250 ms only after these (`server_client_resize_timer`)."""
 MODELS = re.compile(r"^[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] models .* of 24\.9 MB", re.MULTILINE)
 TOTAL = re.compile(r"^  \d+ of 11 steps, .* left", re.MULTILINE)
 
@@ -77,9 +80,20 @@ def start(terminal: Terminal, tool: Tool, *words: str) -> str:
 
 def untorn(text: str) -> bool:
     """One picture, whole and together; above it nothing of an older one."""
-    spinning = [place for place, line in enumerate(text.splitlines()) if line[:1] in "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" and line]
+    spinning = [place for place, line in enumerate(text.splitlines()) if SPINNING.match(line)]
     together = bool(spinning) and spinning[-1] - spinning[0] == len(spinning) - 1
     return together and len(TOTAL.findall(text)) == len(MODELS.findall(text)) == 1
+
+
+def between_frames(terminal: Terminal) -> None:
+    """Just after a frame: one that is on its way while the window changes is drawn for the old width."""
+    time.sleep(TMUX_LATE_S)
+    deadline, first = time.monotonic() + PATIENCE_S, terminal.text()
+    before = last = first
+    while SPINNING.findall(last) == SPINNING.findall(first) or last != before:
+        assert time.monotonic() < deadline, "nothing moves"
+        time.sleep(0.01)
+        before, last = last, terminal.text()
 
 
 def test_a_resize_a_paste_and_a_stop(terminal: Terminal, tool: Tool) -> None:
@@ -88,6 +102,7 @@ def test_a_resize_a_paste_and_a_stop(terminal: Terminal, tool: Tool) -> None:
     assert re.search(r"^✓ tools +git ", text, re.MULTILINE), "a finished step stays as a line"
     assert re.search(r"^  then +\S", text, re.MULTILINE), "what waits is named"
     for width in (50, 110, 64):
+        between_frames(terminal)
         terminal.tmux("resize-window", "-x", str(width), "-y", "30")
         terminal.wait(untorn)
     terminal.type("touch pasted")
