@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from provision.catalogue import ANY_STEP, CATALOGUE, ONLY_IN_LOGS, Known, steps_with_findings
+from provision.catalogue import CATALOGUE, steps_with_findings
+from provision.known_finding import ANY_STEP, ONLY_IN_LOGS, Known
 
 SEVERITIES = {
     "blocks": "nothing works until it is mended",

@@ -39,14 +39,7 @@ from provision.rehearsal.faults import (
     with_digest,
 )
 from provision.rehearsal.git_http import GitHttp, LfsObjects, file_reply, token_of
-from provision.rehearsal.model_repo import (
-    REPO_ID,
-    ModelRepo,
-    is_lfs,
-    list_entries,
-    model_folder,
-    read_model_repo,
-)
+from provision.rehearsal.model_repo import REPO_ID, ModelRepo, is_lfs, list_entries, model_folder, read_model_repo
 from provision.rehearsal.simple_index import index_reply
 from provision.rehearsal.xet import TOKEN_ROUTE, XetStorage
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.catalogue import CATALOGUE, ONLY_IN_LOGS
+from provision.catalogue import CATALOGUE
+from provision.known_finding import ONLY_IN_LOGS
 from tests.breakers import machine
 from tests.breakers.logs import LOGS
 from tests.breakers.registry import BREAKERS

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from provision.catalogue import ANY_STEP, CATALOGUE, ONLY_IN_LOGS, known, must_know
+from provision.catalogue import CATALOGUE, known, must_know
 from provision.doctor_page import LEFT_OUT, doctor_page
 from provision.errors import UsageError
 from provision.explain import SIGNATURES
+from provision.known_finding import ANY_STEP, ONLY_IN_LOGS
 from provision.log_reading import LOG_SIGNATURES
 from provision.steps.registry import STEPS
 
