@@ -93,7 +93,7 @@ def _leave(code: int) -> None:
 
 
 def _bug(error: Exception, log: Path | None) -> ProvisionError:
-    """Our own bug as a sentence; its traceback goes into the log, or where there is none to standard error."""
+    """Our own bug as a sentence; its traceback goes into the log, or where there is none into a file of its own."""
     import tempfile
     import traceback
 

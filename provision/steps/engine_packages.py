@@ -78,13 +78,6 @@ def complete(ctx: Context) -> None:
     prove(ctx)
 
 
-def wants_audio(ctx: Context) -> bool:
-    """Whether torchaudio is asked for and is not there: it is of torch's set."""
-    lines = packages.asked_packages(ctx.home.comfyui / "requirements.txt")
-    asked = any(packages.normalised(line).startswith("torchaudio") for line in lines)
-    return asked and "torchaudio" not in packages.installed_versions(ctx.home.venv)
-
-
 def install(ctx: Context) -> None:
     """Install the requirements as of the revision's date, torch held. Raises PackageError."""
     asked = ctx.home.comfyui / "requirements.txt"

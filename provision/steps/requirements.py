@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from provision import packages
 from provision.finding import Finding, Fix, fixable, ok
 from provision.step import Context, Step
-from provision.steps.engine_packages import all_bytes, install, prove, still_proven, wants_audio
+from provision.steps.engine_packages import all_bytes, install, prove, still_proven
+from provision.steps.torch_choice import asks_for_audio
 from provision.steps.torch_set import install_torch_set
 
 
@@ -60,7 +61,7 @@ def apply_requirements(ctx: Context, finding: Finding) -> None:
     if finding.id == "req-unproven":
         prove(ctx)
         return
-    if wants_audio(ctx):
+    if asks_for_audio(ctx) and "torchaudio" not in packages.installed_versions(ctx.home.venv):
         ctx.note("This revision of ComfyUI asks for torchaudio: torch's set is completed with it.")
         install_torch_set(ctx, audio=True)
     install(ctx)

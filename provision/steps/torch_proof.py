@@ -20,6 +20,7 @@ PROBE_TIMEOUT_S = 300
 
 
 def computed(torch: str, probe: TorchProbe) -> Finding:
+    """That this torch computes right, seen just now."""
     says = f"torch {torch} on {probe.device}: computed right just now ({probe.seconds:.1f} s)"
     return ok("torch-ready", "torch", says)
 

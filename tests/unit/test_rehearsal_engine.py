@@ -402,7 +402,7 @@ def test_what_the_engine_says_of_itself(engine: Engine) -> None:
     assert engine.get("/queue").json() == {"queue_running": [], "queue_pending": []}
     assert engine.get("/prompt").json() == {"exec_info": {"queue_remaining": 0}}
     assert engine.get("/history/unknown").json() == {}
-    assert "<title>ComfyUI</title>" in engine.get("/").text
+    assert "ComfyUI 0.38.1" in engine.get("/").text
 
 
 def without(node_id: str, name: str) -> Prompt:

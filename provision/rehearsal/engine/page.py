@@ -8,7 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 import folder_paths
+import userdata
 from aiohttp import web
+from comfyui_version import __version__
 
 WEB = Path(__file__).parent / "web"
 EXTENSIONS: dict[str, Path] = {}
@@ -20,7 +22,7 @@ routes = web.RouteTableDef()
 
 def settings_path() -> Path:
     """Where the settings of the only user lie."""
-    return folder_paths.directory("user") / "default" / SETTINGS
+    return userdata.user_root() / SETTINGS
 
 
 def read_settings() -> dict[str, Any]:
@@ -30,9 +32,10 @@ def read_settings() -> dict[str, Any]:
 
 
 @routes.get("/")
-async def get_page(request: web.Request) -> web.FileResponse:
+async def get_page(request: web.Request) -> web.Response:
     """The page."""
-    return web.FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
+    text = (WEB / "index.html").read_text(encoding="utf-8").replace("@VERSION@", __version__)
+    return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-cache"})
 
 
 @routes.get("/scripts/{name}")

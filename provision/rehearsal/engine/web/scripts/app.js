@@ -3,6 +3,7 @@ import { api } from "./api.js";
 
 const TUTORIAL = "Comfy.TutorialCompleted";
 const OPEN = "rehearsal.open";
+const CONTROL = "control after generate"; // of a seed; not an input of its node
 const WIDGETS = new Set(["INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"]);
 const BUILT_IN = {
   nodes: [{ id: 1, type: "CheckpointLoaderSimple", widgets_values: ["v1-5-pruned-emaonly-fp16.safetensors"] }],
@@ -53,8 +54,6 @@ class App {
     [this.classes, this.extensionManager.setting.values] = await Promise.all([
       api.json("/object_info"), api.json("/settings"), api.listen(),
     ]);
-    const { system } = await api.json("/system_stats");
-    document.querySelector("footer").prepend(`ComfyUI ${system.comfyui_version}. `);
     await Promise.all((await api.json("/extensions")).map((script) => import(script)));
     await Promise.all(this.extensions.map((extension) => extension.setup?.(this)));
     await this.openFirst();
@@ -104,7 +103,7 @@ class App {
     const { required = {}, optional = {} } = this.classes[node.type]?.input ?? {};
     const names = Object.entries({ ...required, ...optional }).flatMap(([name, [type, more]]) => {
       if (!Array.isArray(type) && !WIDGETS.has(type)) return [];
-      return more?.control_after_generate ? [name, "control after generate"] : [name];
+      return more?.control_after_generate ? [name, CONTROL] : [name];
     });
     return names.map((name, index) => [name, node.widgets_values?.[index]]);
   }
@@ -112,10 +111,11 @@ class App {
   // The graph as /prompt takes it.
   prompt() {
     const sources = Object.fromEntries(this.graph.links.map(([id, from, slot]) => [id, [String(from), slot]]));
+    const given = ([name, value]) => name !== CONTROL && value !== undefined;
     const linked = (node) => (node.inputs ?? []).map((input) => [input.name, sources[input.link]]);
     return Object.fromEntries(this.graph._nodes.map((node) => [node.id, {
       class_type: node.type,
-      inputs: Object.fromEntries([...this.widgets(node), ...linked(node)].filter(([, value]) => value !== undefined)),
+      inputs: Object.fromEntries([...this.widgets(node), ...linked(node)].filter(given)),
     }]));
   }
 
@@ -125,7 +125,7 @@ class App {
     if (!answer.ok) return this.say((await answer.json()).error.message);
     for (const node of this.graph._nodes) {
       const widgets = this.widgets(node);
-      const after = widgets.findIndex(([name, value]) => name.startsWith("control") && value === "randomize");
+      const after = widgets.findIndex(([name, value]) => name === CONTROL && value === "randomize");
       if (after < 1) continue;
       node.widgets_values[after - 1] = Math.floor(Math.random() * Number.MAX_SAFE_INTEGER);
       node.element.querySelectorAll("dd")[after - 1].textContent = node.widgets_values[after - 1];
@@ -138,11 +138,13 @@ class App {
     },
     executed: ({ detail }) => {
       const node = this.graph._nodes.find(({ id }) => String(id) === detail.node);
-      node?.element.querySelectorAll("img").forEach((old) => old.remove());
-      for (const image of node ? detail.output.images ?? [] : []) {
+      if (!node) return;
+      node.element.querySelectorAll("img").forEach((old) => old.remove());
+      node.imgs = [];
+      for (const image of detail.output.images ?? []) {
         const shown = node.element.appendChild(document.createElement("img"));
         shown.alt = image.filename;
-        shown.onload = () => (node.imgs = [...(node.imgs ?? []), shown]);
+        shown.onload = () => node.imgs.push(shown);
         shown.src = `/api/view?${new URLSearchParams(image)}`;
       }
     },
