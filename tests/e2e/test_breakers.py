@@ -52,6 +52,7 @@ def test_a_fault_is_named_alone_and_mended(sick: Patient, breaker: Breaker) -> N
         says += how
     seconds = time.monotonic() - started
     print(says)
+    assert found, says
     word, company = mended(breaker.mends, healthy, who(breaker)), coverage.company(beside, seen.following)
     coverage.settle(Row(breaker.id, breaker.what, found, alone, word, seconds, company))
 
@@ -97,8 +98,10 @@ def test_a_mac_is_named_alone_and_mended(tmp_path: Path, breaker: MacBreaker) ->
     healthy = breaker.mends and look_at(mac, tmp_path, fix=True).ok
     after = look_at(mac, tmp_path)
     healthy = healthy and after.ok and not above(after) and breaker.id not in named(after)
+    found = breaker.id in named(report)
+    assert found, named(report)
     row = Row(
-        breaker.id, breaker.what, breaker.id in named(report), not above(report) - {breaker.id},
+        breaker.id, breaker.what, found, not above(report) - {breaker.id},
         mended(breaker.mends, healthy, who(breaker)), time.monotonic() - started,
     )  # fmt: skip
     coverage.settle(row)
@@ -114,6 +117,7 @@ def test_a_log_is_explained(tmp_path: Path, id: str) -> None:
     with open_session("doctor", Wish(tmp_path / "home"), console, Machine()) as at:
         checkup.explain_log(at, log)
     signs = [sign["id"] for sign in console.recorded["signs"]]
+    assert id in signs
     ((_, what),) = [name for name in coverage.names()[2] if name[0] == id]
     row = Row(id, what, id in signs, signs == [id], "a person", time.monotonic() - started)
     coverage.settle(row)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -283,8 +282,15 @@ NESTED = st.recursive(
 @settings(deadline=None)
 @given(data=st.dictionaries(NAMES, NESTED, max_size=6), known=st.booleans())
 def test_arbitrary_data_is_a_manifest_or_a_manifest_error(data: dict[str, Any], known: bool) -> None:
-    with suppress(ManifestError):
-        parse_manifest({**plain(), **data} if known else {"schema": 1, **data})
+    made = manifest_or_error({**plain(), **data} if known else {"schema": 1, **data})
+    assert isinstance(made, Manifest) or (made.message and made.hint)
+
+
+def manifest_or_error(data: dict[str, Any]) -> Manifest | ManifestError:
+    try:
+        return parse_manifest(data)
+    except ManifestError as error:
+        return error
 
 
 def test_the_last_known_good_torch_is_exact_versions() -> None:

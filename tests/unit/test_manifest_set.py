@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -111,7 +110,14 @@ def test_a_prompt_may_have_lines_and_any_script() -> None:
     value=st.text(max_size=12) | (st.integers() | st.floats() | st.booleans()).map(repr),
 )
 def test_an_arbitrary_set_is_taken_or_a_manifest_error(key: str, value: str) -> None:
+    made = set_or_error(f"{key}={value}")
+    assert isinstance(made, Manifest) or (made.message and made.hint)
+
+
+def set_or_error(override: str) -> Manifest | ManifestError:
     data = plain()
-    with suppress(ManifestError):
-        apply_override(data, f"{key}={value}", Manifest)
-        parse_manifest(data)
+    try:
+        apply_override(data, override, Manifest)
+        return parse_manifest(data)
+    except ManifestError as error:
+        return error

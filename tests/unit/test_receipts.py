@@ -181,7 +181,7 @@ def test_children_do_not_inherit_the_lock(tmp_path: Path) -> None:
         server = subprocess.Popen(["sleep", "60"], close_fds=False)
     try:
         with home_lock(lock, command="all"):
-            pass
+            assert server.poll() is None, "it is free while the child lives"
     finally:
         server.kill()
         server.wait()
