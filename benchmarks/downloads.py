@@ -5,8 +5,9 @@
 
 nginx on loopback is a minimal hub (the rehearsal's where there is no nginx) with one file of random bytes. Rounds are
 interleaved, so that a noisy machine is noisy for all; the table holds medians. "verified" is what a program has
-checked by the time it ends. Memory is that of a program and all its children, disk the most that lay in its folder;
-both are sampled. --write puts the table into docs/downloads-benchmark.md.
+checked by the time it ends. Memory is that of a program and all its children, disk the most that lay in its folder:
+both are sampled in a round of its own, which is not timed, for the sampling would slow down those the most that use
+every processor. --write puts the table into docs/downloads-benchmark.md.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ DIGEST = "import hashlib,sys; print(hashlib.file_digest(open(sys.argv[1],'rb'),'
 
 ALONE = """
 import sys
+from dataclasses import replace
 from pathlib import Path
-from provision.backends.backend import RemoteFile
+from provision.backends.backend import Address, RemoteFile
 from provision.backends.delivery import put_in_place
 from provision.backends.part import open_part
 from provision.backends.registry import BACKENDS
@@ -52,22 +54,25 @@ name, hub, repo, commit, path, size, sha256, folder = sys.argv[1:]
 home = Home(Path(folder, "home"))
 home.prepare()
 ctx = Context(Machine(), None, home, Options(endpoint=hub))
-file = RemoteFile(hub, repo, commit, path, int(size), sha256)
+asked = RemoteFile(hub, repo, commit, path, int(size), sha256)
+file = replace(asked, address=Address(asked.url, {}), asked_at=ctx.machine.clock())
 part = open_part(ctx.machine, home, file)
 [backend] = [each for each in BACKENDS if each.name == name]
 assert backend.fetch(ctx, file, part) == sha256
 put_in_place(part, Path(folder, path))
 """
-"""A backend without the command around it: what the other programs are to be compared with."""
+"""A backend without the command around it, told the address as the other programs are."""
 HEAD = """# Downloads, measured
 
 One file of {size} MiB on loopback; medians. Made by `benchmarks/downloads.py`: the ratios of one run say more than its
 seconds, which are those of the machine that it ran on. `provision` is the whole command, with its start and the look at
 the file's header; what is ours ends with an fsync and a rename, of the others `aria2c` alone has synced its file.
+Memory and disk are the peaks of a round of their own, which is not timed.
 Nobody who verifies can be faster than the sha256 of so many bytes, from memory: {floor_s:.2f} s, {cpus} processors.
 """
 NOISE, TRIES, CALM_MAX_S = 0.2, 3, 30
-"""A run is made again where others used more than this of a processor."""
+"""A run is made again where others used more than this of a processor, or made it slower by as much."""
+PACE_BYTES = 64 * MIB
 
 
 @dataclass(frozen=True)
@@ -85,18 +90,20 @@ class Runner:
 
 @dataclass
 class Run:
-    """What one run took: seconds of wall and processor, bytes of memory and disk at their peak."""
+    """What one run took: seconds of wall and processor; or, where it was sampled, bytes of memory and disk at their
+    peak."""
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
     rss: int = 0
     disk: int = 0
     noise: float = 0.0
-    """Processors that others kept busy meanwhile."""
+    """Processors that others kept busy meanwhile, and how much slower than its best this machine was after it."""
 
 
 @dataclass
 class Result:
+    peak: Run = field(default_factory=Run)
     runs: list[Run] = field(default_factory=list)
     error: str = ""
 
@@ -283,68 +290,100 @@ def chosen(only: list[str]) -> list[Runner]:
 # -- measuring ----------------------------------------------------------------------------------------------
 
 
+class Pace:
+    """How fast this machine is right now: a virtual one shares its processors with others that nobody here sees."""
+
+    def __init__(self) -> None:
+        self._best_s = float("inf")
+        self._bytes = bytes(PACE_BYTES)
+
+    def slower(self) -> float:
+        """By which part it is slower than it ever was: 0.1 when what took 50 ms takes 55."""
+        began = time.monotonic()
+        hashlib.sha256(self._bytes).digest()
+        took = time.monotonic() - began
+        self._best_s = min(self._best_s, took)
+        return took / self._best_s - 1
+
+
 def measure(it: Served, hub: str, to: Path, runners: list[Runner], rounds: int) -> dict[str, Result]:
-    results = {runner.name: Result() for runner in runners if rounds}
-    for number in range(rounds):
+    """The sampled round, then the timed ones."""
+    results = {runner.name: Result() for runner in runners}
+    pace = Pace()
+    for number in range(rounds + 1):
         turned = number % len(runners) if runners else 0  # nobody is always the first
         for runner in runners[turned:] + runners[:turned]:
             result = results[runner.name]
             if result.error:
                 continue
-            run, result.error = calmest(runner, it, hub, to)
+            run, result.error = calmest(runner, it, hub, to, pace) if number else peak(runner, it, hub, to)
             if not result.error and not is_right(to / FILE, it, fully=number == 0):
                 result.error = "the file is not right"
-            print(
-                f"{number + 1}/{rounds} {runner.name}: {run.wall_s:.2f} s (noise {run.noise:.2f}) {result.error}",
-                file=sys.stderr,
-            )
-            result.runs.append(run)
+            told = f"{run.wall_s:.2f} s (noise {run.noise:.2f})" if number else f"{run.rss / 1e6:.0f} MB"
+            print(f"{number}/{rounds} {runner.name}: {told} {result.error}", file=sys.stderr)
+            if number:
+                result.runs.append(run)
+            else:
+                result.peak = run
     shutil.rmtree(to, ignore_errors=True)
     return results
 
 
-def calmest(runner: Runner, it: Served, hub: str, to: Path) -> tuple[Run, str]:
+def calmest(runner: Runner, it: Served, hub: str, to: Path, pace: Pace) -> tuple[Run, str]:
     """One run, and again where other programs were busy meanwhile; the one that they disturbed least."""
     runs: list[tuple[Run, str]] = []
     while len(runs) < TRIES and not (runs and (runs[-1][1] or runs[-1][0].noise < NOISE)):
-        wait_for_calm()
-        shutil.rmtree(to, ignore_errors=True)
-        to.mkdir()
-        os.sync()  # nobody pays for the one before
-        runs.append(run_once(runner, it, hub, to))
+        empty(to)
+        wait_for_calm(pace)
+        busy_before = busy_s()
+        run, error = run_once(runner, it, hub, to)
+        run.noise = (busy_s() - busy_before - run.cpu_s) / run.wall_s + pace.slower()
+        runs.append((run, error))
     return min(runs, key=lambda each: each[0].noise)
 
 
-def wait_for_calm() -> None:
+def empty(to: Path) -> None:
+    """Nobody pays for the one before."""
+    shutil.rmtree(to, ignore_errors=True)
+    to.mkdir()
+    os.sync()
+
+
+def wait_for_calm(pace: Pace) -> None:
     deadline = time.monotonic() + CALM_MAX_S
-    while psutil.cpu_percent(interval=0.5) > 100 * NOISE / (psutil.cpu_count() or 1) and time.monotonic() < deadline:
+    busy = 100 * NOISE / (psutil.cpu_count() or 1)
+    while (psutil.cpu_percent(interval=0.5) > busy or pace.slower() > NOISE / 2) and time.monotonic() < deadline:
         pass
 
 
-def run_once(runner: Runner, it: Served, hub: str, to: Path) -> tuple[Run, str]:
-    run, over = Run(), threading.Event()
-    watcher = threading.Thread(target=partial(watch, run, to, over))
-    before, busy_before = resource.getrusage(resource.RUSAGE_CHILDREN), busy_s()
-    env = {**os.environ, "NO_PROXY": "*", "PYTHONPATH": str(ROOT), **runner.env(it, hub, to)}
-    if hub == it.tls:
-        env["SSL_CERT_FILE"] = str(it.issuer)
+def peak(runner: Runner, it: Served, hub: str, to: Path) -> tuple[Run, str]:
+    """One run that is sampled."""
+    empty(to)
+    sampled, over = Run(), threading.Event()
+    watcher = threading.Thread(target=partial(watch, sampled, to, over))
     watcher.start()
-    error = ""
-    began = time.monotonic()
     try:
-        for argv in runner.argvs(it, hub, to):
-            ended = subprocess.run(argv, env=env, capture_output=True, text=True, start_new_session=True)
-            if ended.returncode:
-                error = f"exit {ended.returncode}: {(ended.stderr or ended.stdout)[-300:]}"
-                break
-        run.wall_s = time.monotonic() - began
+        return sampled, run_once(runner, it, hub, to)[1]
     finally:  # a watcher left behind would hold up the end of a run that is stopped
         over.set()
         watcher.join()
+
+
+def run_once(runner: Runner, it: Served, hub: str, to: Path) -> tuple[Run, str]:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    env = {**os.environ, "NO_PROXY": "*", "PYTHONPATH": str(ROOT), **runner.env(it, hub, to)}
+    if hub == it.tls:
+        env["SSL_CERT_FILE"] = str(it.issuer)
+    error = ""
+    began = time.monotonic()
+    for argv in runner.argvs(it, hub, to):
+        ended = subprocess.run(argv, env=env, capture_output=True, text=True, start_new_session=True)
+        if ended.returncode:
+            error = f"exit {ended.returncode}: {(ended.stderr or ended.stdout)[-300:]}"
+            break
+    wall_s = time.monotonic() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    run.cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    run.noise = (busy_s() - busy_before - run.cpu_s) / run.wall_s
-    return run, error
+    return Run(wall_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime), error
 
 
 def busy_s() -> float:
@@ -356,9 +395,9 @@ def busy_s() -> float:
 
 
 def watch(run: Run, to: Path, over: threading.Event) -> None:
-    """Sample memory and disk, seldom enough not to matter."""
+    """Sample memory and disk."""
     me = psutil.Process()
-    while not over.wait(0.1):
+    while not over.wait(0.05):
         rss = 0
         for child in me.children():
             try:
@@ -400,7 +439,7 @@ def table(results: dict[str, Result], size: int) -> list[str]:
         ratio = f"{http.median('wall_s') / result.median('wall_s'):.2f}" if http and not http.error else ""
         lines.append(
             f"| {name} | {result.median('wall_s'):.2f} ({min(walls):.2f}-{max(walls):.2f}) | {ratio} |"
-            f" {result.median('cpu_s'):.2f} | {result.median('rss') / 1e6:.0f} | {result.median('disk') / size:.2f} |"
+            f" {result.median('cpu_s'):.2f} | {result.peak.rss / 1e6:.0f} | {result.peak.disk / size:.2f} |"
             f" {verified[name]} |"
         )
     return lines
