@@ -385,7 +385,7 @@ def must_know(ids: Iterable[str]) -> None:
     names = [entry.id for entry in CATALOGUE]
     for id in ids:
         if id not in names:
-            near = difflib.get_close_matches(id.lower(), names, n=1, cutoff=0.4)
+            near = difflib.get_close_matches(id.lower(), names, n=1)
             hint = f"provision doctor --only {near[0]}" if near else "provision doctor --list"
             raise UsageError(f"There is no finding {id!r}.", hint=hint)
 

@@ -141,7 +141,7 @@ def explain_log(at: Session, path: Path) -> bool:
     ]
     at.console.record(success(log=str(path), signs=found))
     closing = f"{len(signs)} thing(s) are known here." if signs else "Nothing in it is known here as trouble."
-    at.console.data("\n".join([*map(_sign_text, signs), closing]))
+    at.console.advise("\n".join([*map(_sign_text, signs), closing]))
     return True
 
 

@@ -191,7 +191,7 @@ def plan(at: Session, target: str | None = None, requirements: Path | None = Non
         tabulate(at.console, lambda width: plan_view.plan_view(planned, width))
     at.console.record({**report.to_json(), **facts})
     if not commands:
-        at.console.data(_plan_closing(at, planned, blocked, report))
+        at.console.advise(_plan_closing(at, planned, blocked, report))
     return not blocked
 
 

@@ -34,6 +34,7 @@ from provision.events import (
 )
 from provision.finding import JSON
 from provision.home import unusable
+from provision.invocation import Invocation
 from provision.run_state import RunState
 from provision.screen import Line, Screen
 from provision.step import Report
@@ -59,6 +60,8 @@ class Console:
         self.verbose, self.yes, self.plain = verbose, yes, plain
         self.marks = views.WORDS if plain else views.GLYPHS
         self.state = RunState()
+        self.invocation = Invocation()
+        """As it is here, hints name the commands that they propose."""
         self._guard = threading.RLock()
         self._said: dict[tuple[str, str], float] = {}
         self._log: TextIO | None = None
@@ -153,7 +156,7 @@ class Console:
 
     def line(self, text: str) -> None:
         """One line on standard error."""
-        print(views.harmless(text), file=sys.stderr, flush=True)
+        print(views.harmless(self.invocation.said(text)), file=sys.stderr, flush=True)
 
     def consent(self, question: str) -> bool:
         """Ask yes or no. Raises ConsentNeeded where nobody can answer."""
@@ -173,11 +176,15 @@ class Console:
         """The end of a run: what is not right with its fix, then one closing sentence."""
         text = views.report_text(report, closing, self.marks)
         if text:
-            self.data(text)
+            self.advise(text)
 
     def checkup(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
         """Every finding of a look, grouped by step."""
-        self.data(views.checkup_text(report, closing, details=self.verbose, marks=self.marks))
+        self.advise(views.checkup_text(report, closing, details=self.verbose, marks=self.marks))
+
+    def advise(self, text: str) -> None:
+        """Data of our own words; the commands in it can be pasted."""
+        self.data(self.invocation.said(text))
 
     def data(self, text: str) -> None:
         """Data for standard output."""
@@ -255,7 +262,7 @@ class LiveConsole(Console):
         elif isinstance(event, StepFinished):
             self._print(views.step_row(event))
         elif isinstance(event, Note) and not (event.is_passing and event.step):
-            self._print(views.note_row(replace(event, says=views.harmless(event.says))))
+            self._print(views.note_row(replace(event, says=views.harmless(self.invocation.said(event.says)))))
         elif isinstance(event, MendingPlanned):
             self.line(views.mending_text(event))
         elif isinstance(event, CheckSlow) and not event.over:
@@ -270,7 +277,9 @@ class LiveConsole(Console):
 
     def line(self, text: str) -> None:
         with self._guard:
-            self.screen.above(lambda: self.rich.print(views.harmless(text), markup=False, emoji=False))
+            self.screen.above(
+                lambda: self.rich.print(views.harmless(self.invocation.said(text)), markup=False, emoji=False)
+            )
 
     def ask(self, question: str) -> bool:
         running = self.screen.running
@@ -290,11 +299,11 @@ class LiveConsole(Console):
 
     def report(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
         self._end()
-        self.out.print(views.report_view(report, closing), crop=False)
+        self.out.print(views.report_view(report, closing, self.invocation.said), crop=False)
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         self._end()
-        self.rich.print(views.error_view(error, log), crop=False)
+        self.rich.print(views.error_view(error, log, self.invocation.said), crop=False)
 
     def picture(self, png: bytes) -> None:
         self._end()

@@ -32,11 +32,13 @@ if TYPE_CHECKING:
 def session(command: str, wish: Wish, *, json: bool, verbose: bool, plain: bool = False) -> Iterator[Session]:
     """A command at work: its console, its context, its signals, its exit code."""
     from provision.console import make_console
+    from provision.invocation import this_call
     from provision.machine import Machine
     from provision.session import choose_home, open_session, tool_log
 
     machine = Machine()
     console = make_console(json_lines=json, verbose=verbose, yes=wish.yes, environ=machine.environ, plain=plain)
+    console.invocation = this_call(machine.environ, wish.home, rehearse=wish.rehearse)
     log = tool_log(choose_home(command, wish, machine))
     with exit_codes(console, log), console, open_session(command, wish, console, machine) as at:
         yield at
@@ -126,6 +128,9 @@ def refuse(error: Exception) -> int:
 def tell(error: ProvisionError) -> None:
     """An error before there was a session."""
     from provision.console import make_console
+    from provision.invocation import this_call
 
     as_json, plain = "--json" in sys.argv, "--plain" in sys.argv
-    make_console(json_lines=as_json, verbose=False, yes=False, environ=os.environ, plain=plain).error(error)
+    console = make_console(json_lines=as_json, verbose=False, yes=False, environ=os.environ, plain=plain)
+    console.invocation = this_call(os.environ)
+    console.error(error)

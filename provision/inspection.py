@@ -83,7 +83,7 @@ def _inspect_repo(at: Session, repo: str) -> bool:
     listed: list[JSON] = [{"path": entry.path, "size": entry.size, "checkpoint": entry.checkpoint} for entry in entries]
     at.console.record(success(command="inspect", repo=repo, precision=precision, named=named, files=listed))
     tabulate(at.console, views.pairs_table([(entry.path, _shown(entry)) for entry in entries]))
-    at.console.data(_verdict(repo, precision, entries, named))
+    at.console.advise(_verdict(repo, precision, entries, named))
     return True
 
 

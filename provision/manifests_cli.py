@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Annotated
 
@@ -49,7 +50,9 @@ def validate_manifest(
 def _manifests(action: Callable[..., None], json: bool) -> None:
     from provision import commands
     from provision.console import make_console
+    from provision.invocation import this_call
 
     console = make_console(json_lines=json, verbose=False, yes=False, environ={})
+    console.invocation = this_call(os.environ)
     with exit_codes(console, None):
         action(commands, console)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -16,13 +17,16 @@ from provision.errors import HomeLocked
 from provision.finding import JSON
 from provision.home import unusable
 
+ASIDE = re.compile(r"\..+\.json\.(\d{1,9})\.\d+")
+"""The name of JSON that is being written: by which process, and which of its threads."""
+
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON beside `path`, then rename: a reader sees the old text or the new, never half.
 
     Raises HomeError or DiskFull.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")  # as ASIDE reads it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("w", encoding="utf-8") as stream:
@@ -35,6 +39,27 @@ def write_json(path: Path, value: object) -> None:
         with suppress(OSError):
             aside.unlink()
         raise unusable(path.parent, error) from error
+
+
+def sweep(*folders: Path) -> None:
+    """Remove what killed runs left of JSON that they did not finish to write. Raises HomeError."""
+    for folder in folders:
+        try:
+            for path in folder.glob(".*.json.*"):
+                if (found := ASIDE.fullmatch(path.name)) and not _is_alive(int(found[1])):
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise unusable(folder, error) from error
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def read_json(path: Path) -> dict[str, JSON] | None:

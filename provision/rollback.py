@@ -54,7 +54,7 @@ def _start_again(at: Session, facts: dict[str, JSON]) -> bool:
 
 def _say(at: Session, facts: dict[str, JSON]) -> bool:
     at.console.record({**success(), **facts, "changed": True})
-    at.console.data(_outlook(at.ctx) or "Nothing was downloaded. To start ComfyUI: provision launch")
+    at.console.advise(_outlook(at.ctx) or "Nothing was downloaded. To start ComfyUI: provision launch")
     return True
 
 

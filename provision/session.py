@@ -14,10 +14,11 @@ from provision.console import Console
 from provision.environments import recover
 from provision.errors import DiskFull, HomeError, LockError, UsageError
 from provision.home import Home
+from provision.invocation import REHEARSAL_HOME
 from provision.lock import Lock, load_lock, manifest_overrides
 from provision.machine import Machine
 from provision.manifest import License, Manifest, Model, ModelFile, check_manifest, load_manifest, manifest_names
-from provision.receipts import home_lock
+from provision.receipts import home_lock, sweep
 from provision.step import Context, Options
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def usual_home(wish: Wish, environ: Mapping[str, str]) -> Home:
         return Home(wish.to.expanduser().absolute() / ".provision")
     given = wish.home or (Path(environ["PROVISION_HOME"]) if environ.get("PROVISION_HOME") else None)
     if given is None:
-        given = Path("~/provision-rehearsal" if wish.rehearse else "~/provision")
+        given = Path(REHEARSAL_HOME if wish.rehearse else "~/provision")
     try:
         return Home(given.expanduser().absolute())
     except RuntimeError as error:
@@ -139,6 +140,7 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
             options = replace(options, endpoint=world.endpoint, rehearsal=True)
         elif overrides:
             options = replace(options, rehearsal=True)
+        console.invocation = replace(console.invocation, rehearsal=options.rehearsal)
         if home.root.is_dir() and command not in ("plan", "check", "inspect", "status", "logs", "report", "uninstall"):
             _keep_log(command, home, console, machine)
         manifest = load_manifest(wish.manifest, [*overrides, *overrides_for(home, given, machine), *given])
@@ -315,6 +317,7 @@ def hold_home(at: Session) -> Iterator[None]:
     at.console.keep_log(at.log)
     machine.children_folder = home.children
     with home_lock(home.state / "lock", command=at.command):
+        sweep(home.state, home.state / "receipts", home.parts)
         remember(home, machine.timestamp())
         recover(home)
         for argv in machine.end_leftovers(home.children):

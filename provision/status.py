@@ -43,7 +43,7 @@ def status(at: Session) -> bool:
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir():
         at.console.record({**success(home=str(home.root), installed=False), "ok": False})
-        at.console.data(f"Nothing is installed in {home.root}. To install: provision all --home {home.root}")
+        at.console.advise(f"Nothing is installed in {home.root}. To install: provision all --home {home.root}")
         return False
     newest = _Asked(ctx)
     server, disk, image = server_status(ctx), disk_parts(home), last_image(home)
@@ -61,6 +61,7 @@ def status(at: Session) -> bool:
         "last_image": str(image) if image is not None else None, "out_of_date": old, **adopted_json(home),
     })  # fmt: skip
     picture = _picture(at, image)
+    rows = [(name, at.console.invocation.said(value)) for name, value in rows]
     tabulate(at.console, lambda width: _page(rows, picture, width))
     return server.state == "up"
 

@@ -103,7 +103,7 @@ def _show(at: Session, target: Target, report: Report, answers: Answers, asked: 
     read = f" ComfyUI's requirements are those of {source}." if source else ""
     closing = f"Nothing was installed.{read}"
     blocked_by = f"Blocked by {stuck}: there it cannot be done as it is asked for.\n" if stuck else ""
-    at.console.data(blocked_by + closing)
+    at.console.advise(blocked_by + closing)
 
 
 def _wheel_row(wheel: Wheel) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -258,8 +258,8 @@ def report_text(report: Report, closing: str, marks: Marks = GLYPHS) -> str:
     return "\n".join(line for line in [*lines, not_started(report), closing] if line)
 
 
-def report_view(report: Report, closing: str) -> RenderableType:
-    """The end of a run for a terminal."""
+def report_view(report: Report, closing: str, typed: Callable[[str], str] = str) -> RenderableType:
+    """The end of a run for a terminal; `typed` puts a text's commands as they can be pasted."""
     from rich.console import Group
     from rich.text import Text
 
@@ -270,10 +270,10 @@ def report_view(report: Report, closing: str) -> RenderableType:
         lines.append(_whole(Text.assemble(mark, f" {step}: ", first, (f"  [{id}]", "dim"))))
         lines += [Text(f"    {line}", style="dim") for line in more]
         if fix:
-            lines.append(_unbroken(Text.assemble((f"  {ARROW} ", "cyan"), harmless(fix))))
+            lines.append(_unbroken(Text.assemble((f"  {ARROW} ", "cyan"), harmless(typed(fix)))))
     if waiting := not_started(report):
         lines.append(Text(waiting, "dim"))
-    return Group(*lines, *(_unbroken(Text(line, style="bold")) for line in closing.splitlines()))
+    return Group(*lines, *(_unbroken(Text(line, style="bold")) for line in typed(closing).splitlines()))
 
 
 def error_text(error: ProvisionError, log: Path | None, marks: Marks = GLYPHS) -> str:
@@ -284,15 +284,15 @@ def error_text(error: ProvisionError, log: Path | None, marks: Marks = GLYPHS) -
     return "\n".join([f"error: {first}", *said, f"  {marks.arrow} {error.hint}", *where])
 
 
-def error_view(error: ProvisionError, log: Path | None) -> RenderableType:
-    """An error for a terminal, as `error_text`."""
+def error_view(error: ProvisionError, log: Path | None, typed: Callable[[str], str] = str) -> RenderableType:
+    """An error for a terminal, as `error_text`; `typed` as for `report_view`."""
     from rich.console import Group
     from rich.text import Text
 
     first, *more = harmless(error.message).splitlines() or [error.code]
     said = [Text(f"    {line}", style="dim") for line in more]
     where = [_unbroken(Text(f"  log: {log}", style="dim"))] if log is not None else []
-    hint = _unbroken(Text.assemble((f"  {ARROW} ", "cyan"), harmless(error.hint)))
+    hint = _unbroken(Text.assemble((f"  {ARROW} ", "cyan"), harmless(typed(error.hint))))
     return Group(_whole(Text.assemble((f"{MARKS[Verdict.BLOCKED]} ", "red"), first)), *said, hint, *where)
 
 

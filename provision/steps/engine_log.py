@@ -7,6 +7,7 @@ warnings: whether the server runs and whether an image is proven is known withou
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from provision import packages
@@ -18,10 +19,13 @@ from provision.finding import Finding, Fix, fixable, warn
 from provision.home import unusable
 from provision.log_reading import Sign, is_cut_off, last_prompt, last_run, picture_signs, prompt_signs, start_signs
 from provision.step import Context, Look
+from provision.wanted import wanted_files
 
 TAIL_BYTES = 1 << 20
 ANSWER_S = 2.0
 """How long the history is waited for: an engine that loads a model answers late, and its log is there."""
+OF_THE_CHECKPOINT = frozenset({"ckpt-damaged", "ckpt-other"})
+"""What is over as soon as another checkpoint lies there."""
 DISABLED = ".disabled"
 """ComfyUI passes over custom nodes of such a name (nodes.py, init_external_custom_nodes)."""
 
@@ -60,7 +64,8 @@ def check_start(ctx: Context) -> Iterable[Finding]:
 
 
 def check_last_prompt(ctx: Context) -> Iterable[Finding]:
-    """What went wrong with the last picture, of whoever asked for it; one that came out since ends the matter."""
+    """What went wrong with the last picture, of whoever asked for it; one that came out since ends the matter, and a
+    checkpoint that was put in place since ends what was wrong with the one before."""
     prompt = last_prompt(read_last_run(ctx))
     if is_cut_off(prompt) and record_path(ctx).exists() and our_process(ctx) is None:
         meaning = death(prompt)
@@ -69,9 +74,31 @@ def check_last_prompt(ctx: Context) -> Iterable[Finding]:
     client = client_of(ctx, record.port) if record is not None else None
     ended = _ended_last(client) if client is not None else None
     if client is not None and ended is not None and (error := failed_in(ended)) is not None:
-        yield _failed(ctx, client, error)
+        failure = _failed(ctx, client, error)
+        if not (failure.id in OF_THE_CHECKPOINT and _put_in_place_s(ctx) > _stamped_s(error)):
+            yield failure
     for sign in prompt_signs(prompt) if ended is None else picture_signs(prompt):
-        yield _told(ctx, sign, "ComfyUI's last picture")
+        if not (sign.id in OF_THE_CHECKPOINT and _put_in_place_s(ctx) > _changed_s(ctx.home.engine_log)):
+            yield _told(ctx, sign, "ComfyUI's last picture")
+
+
+def _put_in_place_s(ctx: Context) -> float:
+    """When the newest of the wanted files came under its name, or was changed; 0 where none is there."""
+    return max((_changed_s(wanted.place) for wanted in wanted_files(ctx)), default=0.0)
+
+
+def _changed_s(path: Path) -> float:
+    """When a file was last written, renamed or linked, in seconds since 1970; 0 where there is none."""
+    try:
+        return path.stat().st_ctime
+    except OSError:
+        return 0.0
+
+
+def _stamped_s(error: Mapping[str, Any]) -> float:
+    """When an error happened; ComfyUI stamps it in milliseconds (execution.py, add_message)."""
+    stamp = error.get("timestamp")
+    return stamp / 1000 if isinstance(stamp, int | float) else float("inf")
 
 
 def _ended_last(client: Comfy) -> Mapping[str, Any] | None:

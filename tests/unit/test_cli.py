@@ -197,7 +197,9 @@ def test_commands_without_a_home_end_with_a_report(
 def test_launching_what_is_not_installed_says_what_to_run(provision: Run) -> None:
     ran = provision("launch")
     assert ran.returncode == 1
-    assert "→ provision all" in ran.stderr
+    assert f"→ {sys.executable} -m provision all\n" in ran.stderr, "as it was called"
+    ran = provision("launch", "--home", "of mine")
+    assert f"→ {sys.executable} -m provision all --home 'of mine'\n" in ran.stderr
 
 
 def test_uninstall_removes_only_what_the_tool_made(provision: Run, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from provision.explain import custom_node_in, failed_in, failure_of
 from provision.finding import Finding, Verdict
 from provision.steps.engine_log import check_last_prompt
 from provision.steps.first_image import make_image
-from tests.engine_home import EngineHome, engine_home
+from tests.engine_home import CHECKPOINT, EngineHome, engine_home, write_checkpoint
 
 PLACEHOLDER = """
 class Paint:
@@ -32,6 +32,11 @@ class Paint:
 
 NODE_CLASS_MAPPINGS = {"Paint It": Paint}
 """
+
+
+def silent(self: Comfy, timeout_s: float = 0) -> None:
+    """A history that does not answer."""
+    raise EngineError("busy", hint="wait")
 
 
 @contextmanager
@@ -116,6 +121,28 @@ def test_a_picture_that_came_out_since_ends_the_matter(tmp_path: Path) -> None:
         assert list(check_last_prompt(home.ctx)) == []
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_checkpoint_that_came_since_ends_what_was_wrong_with_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, answers: bool
+) -> None:
+    with running(tmp_path, "ckpt_error") as home:
+        paint(home)
+        if not answers:
+            monkeypatch.setattr(Comfy, "newest", silent)
+        assert [finding.id for finding in check_last_prompt(home.ctx)] == ["ckpt-damaged"]
+        place = home.ctx.home.comfyui / "models" / "checkpoints" / CHECKPOINT
+        write_checkpoint(place.with_suffix(".part"))
+        place.with_suffix(".part").replace(place)
+        assert list(check_last_prompt(home.ctx)) == []
+
+
+def test_a_new_checkpoint_does_not_end_what_was_wrong_with_the_memory(tmp_path: Path) -> None:
+    with running(tmp_path, "oom") as home:
+        paint(home)
+        write_checkpoint(home.ctx.home.comfyui / "models" / "checkpoints" / CHECKPOINT)
+        assert [finding.id for finding in check_last_prompt(home.ctx)] == ["mps-oom"]
+
+
 def test_a_server_that_was_killed_is_told_in_the_same_words(tmp_path: Path) -> None:
     with running(tmp_path, "die") as home:
         said = paint(home)
@@ -124,9 +151,6 @@ def test_a_server_that_was_killed_is_told_in_the_same_words(tmp_path: Path) -> N
 
 
 def test_a_history_that_does_not_answer_leaves_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent(self: Comfy, timeout_s: float = 0) -> None:
-        raise EngineError("busy", hint="wait")
-
     with running(tmp_path, "oom") as home:
         paint(home)
         monkeypatch.setattr(Comfy, "newest", silent)

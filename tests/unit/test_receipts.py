@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from provision.errors import HomeError, HomeLocked
-from provision.receipts import Receipts, file_identity, home_lock, read_json, same_facts, write_json
+from provision.receipts import Receipts, file_identity, home_lock, read_json, same_facts, sweep, write_json
 
 CHECKOUT = Path(__file__).parents[2]
 WRITES_FOREVER = """
@@ -192,3 +193,18 @@ def test_a_lock_that_cannot_be_made_is_a_home_error(tmp_path: Path) -> None:
     for path in (tmp_path / "file" / "lock", tmp_path):
         with pytest.raises(HomeError), home_lock(path, command="all"):
             pass
+
+
+def test_what_a_killed_run_did_not_finish_to_write_is_swept_away(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = tmp_path / f".torch.json.{ended.pid}.139879929325248"
+    stays = [
+        tmp_path / f".torch.json.{os.getpid()}.139879929325248",
+        tmp_path / "torch.json",
+        tmp_path / ".notes.json.old",
+    ]
+    for path in (left, *stays):
+        path.write_text("{")
+    sweep(tmp_path, tmp_path / "not there")
+    assert sorted(tmp_path.iterdir()) == sorted(stays)
