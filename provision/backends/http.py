@@ -93,7 +93,6 @@ class _Supervisor:
         self.transfer.etags = etags
         self.transfer.etag, self.transfer.etag_host = known_etag(part) if etags else ("", "")
         self.follower = Follower(lambda: part, file.size, self.transfer.prefix)
-        self.syncer = Syncer(part)
         now = ctx.machine.clock()
         most = ctx.options.connections or SETTINGS.most
         self.ramp = Ramp(
@@ -101,6 +100,7 @@ class _Supervisor:
             window_s=SETTINGS.window_s, now=now,
         )  # fmt: skip
         self.sink = Sink(part, self.transfer.buffers, self.follower)
+        self.syncer = Syncer(part, lambda: self.sink.cached_bytes)
         self.lanes: dict[Future[Setback | None], tuple[threading.Thread, int]] = {}
         self.round = self.failures = 0
         self.came_then = 0

@@ -48,6 +48,8 @@ class Sink:
         self.buffers = buffers
         self.ended: Future[None] = Future()
         self.over = threading.Event()
+        self.cached_bytes = 0
+        """How much was written through the page cache."""
         self._part, self._follower = part, follower
         self._queue: SimpleQueue[_Piece | Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
@@ -84,7 +86,8 @@ class Sink:
                         if not isinstance(item, _Piece):
                             item()
                             continue
-                        disk.write(item.data, item.at, past_cache=item.hashed)
+                        if not disk.write(item.data, item.at, past_cache=item.hashed):
+                            self.cached_bytes += len(item.data)
                         item.written()
                         self.buffers.give(item.buffer)
             except OSError as error:
@@ -109,14 +112,15 @@ class _Disk:
         if self._direct is not None:
             os.close(self._direct)
 
-    def write(self, data: memoryview, at: int, *, past_cache: bool) -> None:
-        """All of it."""
+    def write(self, data: memoryview, at: int, *, past_cache: bool) -> bool:
+        """All of it; whether it went past the page cache."""
         whole = at % ALIGNED_BYTES == 0 and len(data) % ALIGNED_BYTES == 0
         if past_cache and whole and self._direct is not None and self._written_past(self._direct, data, at):
-            return
+            return True
         while data:
             count = os.pwrite(self._cached, data, at)
             data, at = data[count:], at + count
+        return False
 
     def _written_past(self, handle: int, data: memoryview, at: int) -> bool:
         try:

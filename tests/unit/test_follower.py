@@ -11,7 +11,7 @@ import pytest
 
 from provision.backends import follower as follower_file
 from provision.backends.backend import Backend
-from provision.backends.follower import Follower, keep_going_and_hash
+from provision.backends.follower import MUCH_BYTES, Follower, Syncer, keep_going_and_hash
 from provision.backends.part import bytes_here, open_part
 from provision.backends.patience import Setback
 from provision.backends.registry import BACKENDS
@@ -104,3 +104,26 @@ def test_a_file_is_followed_when_it_gets_another_name(
         assert follower.wait(ctx, "it", patience_s=10) == hashlib.sha256(whole).hexdigest()
     finally:
         follower.stop()
+
+
+def test_the_disk_is_let_take_what_fills_the_page_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower_file, "SYNC_SOON_S", 0.001)
+    monkeypatch.setattr(follower_file, "SYNC_EVERY_S", 1000.0)
+    looks: list[int] = []
+    synced_at: list[int] = []
+    monkeypatch.setattr(follower_file.os, "fsync", lambda handle: synced_at.append(len(looks)))
+
+    def cached_bytes() -> int:
+        looks.append(MUCH_BYTES + (len(looks) >= 10))
+        return looks[-1]
+
+    path = tmp_path / "part"
+    path.touch()
+    syncer = Syncer(path, cached_bytes)
+    syncer.start()
+    deadline = time.monotonic() + 10
+    while len(looks) < 30 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    syncer.stop()
+    assert len(looks) >= 30
+    assert synced_at == [11], "once, at the first look that found more than is left alone"

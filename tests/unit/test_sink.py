@@ -80,6 +80,8 @@ def test_what_is_put_is_hashed_and_written(
     assert follower.wait(ctx, FILE, patience_s=10) == hashlib.sha256(whole).hexdigest()
     follower.stop()
     assert transfer.part.read_bytes() == whole
+    if not direct:
+        assert sink.cached_bytes == len(whole)
     assert transfer.segments.complete
     assert transfer.segments.claims == []
 
