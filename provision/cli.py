@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -48,9 +48,6 @@ from provision.options import (
     offer_findings,
     offer_manifests,
 )
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     name="provision", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
