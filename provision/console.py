@@ -156,7 +156,11 @@ class Console:
 
     def line(self, text: str) -> None:
         """One line on standard error."""
-        print(views.harmless(self.invocation.said(text)), file=sys.stderr, flush=True)
+        print(self._own(text), file=sys.stderr, flush=True)
+
+    def _own(self, text: str) -> str:
+        """A line of our own: what stands in it of others is harmless, and the commands in it can be pasted."""
+        return views.harmless(self.invocation.said(text))
 
     def consent(self, question: str) -> bool:
         """Ask yes or no. Raises ConsentNeeded where nobody can answer."""
@@ -262,7 +266,7 @@ class LiveConsole(Console):
         elif isinstance(event, StepFinished):
             self._print(views.step_row(event))
         elif isinstance(event, Note) and not (event.is_passing and event.step):
-            self._print(views.note_row(replace(event, says=views.harmless(self.invocation.said(event.says)))))
+            self._print(views.note_row(replace(event, says=self._own(event.says))))
         elif isinstance(event, MendingPlanned):
             self.line(views.mending_text(event))
         elif isinstance(event, CheckSlow) and not event.over:
@@ -277,9 +281,7 @@ class LiveConsole(Console):
 
     def line(self, text: str) -> None:
         with self._guard:
-            self.screen.above(
-                lambda: self.rich.print(views.harmless(self.invocation.said(text)), markup=False, emoji=False)
-            )
+            self.screen.above(lambda: self.rich.print(self._own(text), markup=False, emoji=False))
 
     def ask(self, question: str) -> bool:
         running = self.screen.running

@@ -53,7 +53,8 @@ class Invocation:
         name, rest = found["name"], found["rest"]
         rehearse = self.rehearsal and name in REHEARSABLE
         words = [self.program, name]
-        if self.home and name in AT_HOME and "--home" not in rest and not (self.implied and rehearse):
+        elsewhere = "--home" in rest or ("--rehearse" in rest and not self.rehearsal)  # never in a home of real things
+        if self.home and name in AT_HOME and not elsewhere and not (self.implied and rehearse):
             words += ["--home", self.home]
         if rehearse and "--rehearse" not in rest:
             words.append("--rehearse")

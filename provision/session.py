@@ -317,7 +317,7 @@ def hold_home(at: Session) -> Iterator[None]:
     at.console.keep_log(at.log)
     machine.children_folder = home.children
     with home_lock(home.state / "lock", command=at.command):
-        sweep(home.state, home.state / "receipts", home.parts)
+        sweep(home.state, home.receipts, home.parts)
         remember(home, machine.timestamp())
         recover(home)
         for argv in machine.end_leftovers(home.children):

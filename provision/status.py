@@ -43,7 +43,7 @@ def status(at: Session) -> bool:
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir():
         at.console.record({**success(home=str(home.root), installed=False), "ok": False})
-        at.console.advise(f"Nothing is installed in {home.root}. To install: provision all --home {home.root}")
+        at.console.advise(f"Nothing is installed in {home.root}. To install: provision all")
         return False
     newest = _Asked(ctx)
     server, disk, image = server_status(ctx), disk_parts(home), last_image(home)

@@ -83,8 +83,8 @@ def check_last_prompt(ctx: Context) -> Iterable[Finding]:
 
 
 def _put_in_place_s(ctx: Context) -> float:
-    """When the newest of the wanted files came under its name, or was changed; 0 where none is there."""
-    return max((_changed_s(wanted.place) for wanted in wanted_files(ctx)), default=0.0)
+    """When the newest of the wanted checkpoints came under its name, or was changed; 0 where none is there."""
+    return max((_changed_s(wanted.place) for wanted in wanted_files(ctx) if wanted.checkpoint), default=0.0)
 
 
 def _changed_s(path: Path) -> float:

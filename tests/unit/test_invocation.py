@@ -33,6 +33,8 @@ USUAL_REHEARSAL = Invocation("bin/provision", "~/provision-rehearsal", implied=T
          "To mend: bin/provision doctor --home '/Volumes/Big Disk'"),
         (ELSEWHERE, "provision all --home ~/provision", "bin/provision all --home ~/provision"),
         (ELSEWHERE, "provision manifests show sdxl-turbo", "bin/provision manifests show sdxl-turbo"),
+        (ELSEWHERE, "provision all --rehearse", "bin/provision all --rehearse"),
+        (REHEARSED, "provision all --rehearse", "bin/provision all --home /tmp/r --rehearse"),
         (ELSEWHERE, "provision --help", "bin/provision --help"),
         (ELSEWHERE, "A provision of the law", "A provision of the law"),
         (ELSEWHERE, "see ~/provision all", "see ~/provision all"),
