@@ -1,0 +1,126 @@
+"""HTTP whose answers come to an end: bounds in bytes and in time for heads and for small bodies.
+
+A read's own time-out begins anew with every byte, so that a server which sends one a second is waited for without end:
+here the whole head, and where it is asked for the whole body, has to be there in time.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from provision.strict import JSON_MAX_BYTES, Unreadable, decode
+
+if TYPE_CHECKING:
+    import requests
+
+T = TypeVar("T")
+
+HEAD_MAX_BYTES = 64 << 10
+HEAD_S = 20.0
+BODY_S = 60.0
+"""How long a small body may take: SDXL's header has 400 kB."""
+PIECE_BYTES = 16 << 10
+"""What is unpacked at once: gzip makes a thousand times as much of it at most."""
+
+
+class _Guard(io.RawIOBase):
+    """A socket's stream that ends in TimeoutError or HTTPException where its bounds are."""
+
+    def __init__(self, inner: io.RawIOBase, connected: socket.socket) -> None:
+        self._inner, self._socket = inner, connected
+        self._patience_s = connected.gettimeout()
+        self._until = self._left = float("inf")
+
+    def bound(self, *, seconds: float, count: float) -> None:
+        """Let so many bytes come from now on, for so many seconds."""
+        self._until, self._left = time.monotonic() + seconds, count
+        if seconds == float("inf"):
+            self._socket.settimeout(self._patience_s)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """As the socket's own stream."""
+        if self._until != float("inf"):
+            remaining = self._until - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError("the answer did not come to an end in time")
+            self._socket.settimeout(min(remaining, self._patience_s or remaining))
+        got: int | None = self._inner.readinto(buffer)
+        self._left -= got or 0
+        if self._left < 0:
+            raise http.client.HTTPException("the head of the answer does not end")
+        return got
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
+
+
+class BoundedResponse(http.client.HTTPResponse):
+    """A response whose head is bounded; `body_s` bounds its body in seconds too."""
+
+    body_s = float("inf")
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._guard = _Guard(self.fp.detach(), sock)
+        self.fp = io.BufferedReader(self._guard)
+
+    def begin(self) -> None:
+        """Read the head."""
+        self._guard.bound(seconds=min(HEAD_S, self._guard._patience_s or HEAD_S), count=HEAD_MAX_BYTES)
+        super().begin()
+        self._guard.bound(seconds=self.body_s, count=float("inf"))
+
+
+def bounded_session(body_s: float = BODY_S) -> requests.Session:
+    """A session of requests for small answers: each has its head within HEAD_S, its body within `body_s` seconds."""
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    response_class = type("Response", (BoundedResponse,), {"body_s": body_s})
+    plain = type("Plain", (HTTPConnection,), {"response_class": response_class})
+    tls = type("Tls", (HTTPSConnection,), {"response_class": response_class})
+    pools = {
+        "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+        "https": type("TlsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
+    }
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, **kwargs)
+            self.poolmanager.pool_classes_by_scheme = pools
+
+        def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+            manager = super().proxy_manager_for(*args, **kwargs)
+            manager.pool_classes_by_scheme = pools
+            return manager
+
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, Adapter())
+    return session
+
+
+def body_of(response: requests.Response, max_bytes: int) -> bytes:
+    """A small body, unpacked. Raises Unreadable for a larger one, and OSError (requests' errors are such)."""
+    body = bytearray()
+    for piece in response.iter_content(PIECE_BYTES):
+        body += piece
+        if len(body) > max_bytes:
+            response.close()
+            raise Unreadable(f"an answer of more than {max_bytes:,} bytes")
+    return bytes(body)
+
+
+def json_of(response: requests.Response, kind: type[T]) -> T:
+    """The JSON of an answer as a value of `kind`. Raises Unreadable, OSError."""
+    return decode(body_of(response, JSON_MAX_BYTES), kind)
