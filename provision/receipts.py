@@ -104,6 +104,19 @@ def same_facts(receipt: Mapping[str, JSON], facts: Mapping[str, JSON]) -> bool:
     return all(name in receipt and receipt[name] == value for name, value in facts.items())
 
 
+def _say(handle: int, text: str) -> None:
+    """Write who holds the lock. The kernel keeps it, not these words: on a disk that takes none it holds as well."""
+    with suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, text.encode(), 0)
+
+
+def _holder(handle: int) -> str:
+    with suppress(OSError):
+        return os.pread(handle, 4096, 0).decode("utf-8", "replace").strip() or "another provision"
+    return "another provision"
+
+
 @contextmanager
 def home_lock(path: Path, *, command: str) -> Iterator[None]:
     """Hold the home for one command; the kernel lets go of it whatever becomes of us.
@@ -119,14 +132,14 @@ def home_lock(path: Path, *, command: str) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.read(handle, 4096).decode("utf-8", "replace").strip() or "another provision"
             raise HomeLocked(
-                f"This home is in use by {holder}.",
+                f"This home is in use by {_holder(handle)}.",
                 hint="Wait for it to end, or use another folder: provision all --home DIR",
             ) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"`provision {command}` (pid {os.getpid()}), since {time.strftime('%H:%M:%S')}\n".encode(), 0)
+        except OSError as error:
+            raise unusable(path, error) from error
+        _say(handle, f"`provision {command}` (pid {os.getpid()}), since {time.strftime('%H:%M:%S')}\n")
         yield
-        os.ftruncate(handle, 0)
+        _say(handle, "")
     finally:
         os.close(handle)
