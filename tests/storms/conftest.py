@@ -12,8 +12,6 @@ from tests.storms import tally as tallies
 from tests.storms.tally import Tally
 from tests.storms.weather import Place, make_place
 
-WORKER_PROCESSES_S = 60
-
 
 @pytest.fixture(scope="session")
 def long_storm(pytestconfig: pytest.Config) -> bool:
@@ -44,7 +42,7 @@ def storm_tries(pytestconfig: pytest.Config, long_storm: bool) -> Callable[[int,
 def tally(
     request: pytest.FixtureRequest, storm_seed: int, record_property: Callable[[str, object], None]
 ) -> Iterator[Callable[[str], Tally]]:
-    """Opens the account of a storm; the test fails, after all of its tries, when anything was found."""
+    """Opens the account of a storm, which is kept for the page; the test itself asserts that nothing was found."""
     opened: list[Tally] = []
 
     def opening(storm: str) -> Tally:
@@ -54,9 +52,6 @@ def tally(
     yield opening
     for one in opened:
         record_property("storm", one.row())
-    found = [one.says() for one in opened if one.found]
-    if found:
-        pytest.fail("\n\n".join(found), pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -74,16 +69,11 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if not config.getoption("--write-storms") or "PYTEST_XDIST_WORKER" in os.environ:
         return
-    reports = [
-        report
-        for kind in ("passed", "failed", "error")
-        for report in terminalreporter.stats.get(kind, ())
-        if getattr(report, "when", "") == "teardown" or kind in ("failed", "error")
-    ]
+    reports = [report for kind in terminalreporter.stats.values() for report in kind]
     rows = {
         (str(report.nodeid), str(value["storm"])): value
         for report in reports
-        for name, value in report.user_properties
+        for name, value in getattr(report, "user_properties", ())
         if name == "storm"
     }
     place: Path = tallies.PAGE

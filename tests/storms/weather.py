@@ -9,8 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,35 @@ class Ended:
         return f"`{' '.join(self.words)}` ended with {self.code}:\n{tail}"
 
 
+@dataclass(frozen=True)
+class Started:
+    """A command at work; `said` is what its output goes to."""
+
+    words: tuple[str, ...]
+    child: subprocess.Popen[str]
+    said: int
+
+    def end(self, limit_s: float = LIMIT_S) -> Ended:
+        """Wait for it."""
+        with os.fdopen(self.said, "rb") as said:
+            try:
+                code: int | None = self.child.wait(limit_s)
+            except subprocess.TimeoutExpired:
+                self.kill(tree=True)
+                self.child.wait()
+                code = None
+            said.seek(0)
+            return Ended(self.words, code, said.read().decode("utf-8", "replace"))
+
+    def kill(self, *, tree: bool, sign: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to it alone, or to all that it started too; it is not waited for."""
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.child.pid)
+            for each in [process, *(process.children(recursive=True) if tree else [])]:
+                with suppress(psutil.NoSuchProcess):
+                    each.send_signal(sign)
+
+
 @dataclass
 class Place:
     """A folder for one home after the other, all at the same path, as records hold it."""
@@ -65,8 +95,13 @@ class Place:
     """What lies in a whole home."""
 
     @property
+    def disk(self) -> Path:
+        """The folder of the home, where a file system of its own may be mounted."""
+        return self.root / "disk"
+
+    @property
     def home(self) -> Path:
-        return self.root / "home"
+        return self.disk / "home"
 
     @property
     def kept(self) -> Path:
@@ -82,44 +117,40 @@ class Place:
     def argv(self, *words: str, home: Path | None = None) -> list[str]:
         return [sys.executable, "-m", "provision", *words, "--home", str(home or self.home)]
 
-    def start(self, *words: str, failing: Failing | None = None, home: Path | None = None) -> subprocess.Popen[str]:
-        """Start a command; with `failing`, one of its system calls fails."""
+    def start(
+        self,
+        *words: str,
+        failing: Failing | None = None,
+        home: Path | None = None,
+        prefix: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> Started:
+        """Start a command; with `failing`, one of its system calls fails; `prefix` is a program that starts it."""
         person = self.root / "person"
         person.mkdir(exist_ok=True)
-        env = {
+        environ = {
             **os.environ, "HOME": str(person), "PYTHONPATH": str(CHECKOUT), "LANG": "C.UTF-8",
-            "UV_CACHE_DIR": str(self.root / "uv-cache"),
+            "UV_CACHE_DIR": str(self.root / "uv-cache"), **(env or {}),
         }  # fmt: skip
-        popen: dict[str, Any] = {
-            "env": env, "cwd": self.root, "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
-            "stderr": subprocess.STDOUT, "start_new_session": True,
-        }  # fmt: skip
-        argv = self.argv(*words, home=home)
-        if failing is not None:
-            return failing.start(argv, **popen)
-        return subprocess.Popen(argv, text=True, **popen)
-
-    def end(self, child: subprocess.Popen[str], limit_s: float = LIMIT_S) -> Ended:
-        """Wait for a command."""
-        words = tuple(str(word) for word in child.args[child.args.index("provision") + 1 : -2])  # type: ignore[union-attr]
-        try:
-            out, _ = child.communicate(timeout=limit_s)
-        except subprocess.TimeoutExpired:
-            kill(child, tree=True)
-            return Ended(words, None, "it hung")
-        return Ended(words, child.returncode, out)
+        argv = [*prefix, *self.argv(*words, home=home)]
+        # A file and no pipe: programs that outlive their parent may hold it open.
+        with tempfile.TemporaryFile(dir=self.root.parent) as said:
+            popen: dict[str, Any] = {"env": environ, "cwd": self.root, "stdin": subprocess.DEVNULL, "stdout": said}
+            popen |= {"stderr": subprocess.STDOUT, "start_new_session": True}
+            child = failing.start(argv, **popen) if failing is not None else subprocess.Popen(argv, text=True, **popen)
+            return Started(words, child, os.dup(said.fileno()))
 
     def run(self, *words: str, failing: Failing | None = None, home: Path | None = None) -> Ended:
-        return self.end(self.start(*words, failing=failing, home=home))
+        return self.start(*words, failing=failing, home=home).end()
 
     # -- homes ---------------------------------------------------------------------------------------------------
 
     def clear(self) -> None:
         """End everything of the home, and remove it."""
         self.end_all()
-        for left in self.root.iterdir():
-            if left not in (self.kept, self.root / "uv-cache", self.root / "person"):
-                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+        stays = (self.kept, self.disk, self.root / "uv-cache", self.root / "person")
+        for left in (*self.disk.iterdir(), *(path for path in self.root.iterdir() if path not in stays)):
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
 
     def end_all(self) -> None:
         """End what runs in the home, as a machine that is started again would."""
@@ -146,7 +177,7 @@ class Place:
         """The person's files that are nowhere any more: each may have been moved, none may be gone or changed."""
         missing = {name: content for name, content in CANARIES.items() if not _holds(self.home / name, content)}
         if missing:
-            there = [path for path in self.root.rglob("*") if self.kept not in path.parents and path.is_file()]
+            there = [path for path in self.disk.rglob("*") if path.is_file()]
             sizes = {len(content) for content in missing.values()}
             texts = {path.read_bytes() for path in there if path.stat().st_size in sizes}
             missing = {name: content for name, content in missing.items() if content not in texts}
@@ -157,25 +188,17 @@ class Place:
 def make_place(root: Path) -> Iterator[Place]:
     """A place with a whole home in it. Everything in it is ended afterwards."""
     made = Place(root)
+    made.disk.mkdir()
     try:
         started = time.monotonic()
         ended = made.run("all", "--rehearse", "--stop")
         made.whole_s = time.monotonic() - started
         assert ended.code == 0, ended.says()
         made.usual = frozenset(lying(made.home))
-        made.home.rename(made.kept)
+        shutil.move(made.home, made.kept)
         yield made
     finally:
         made.end_all()
-
-
-def kill(child: subprocess.Popen[str], *, tree: bool, sign: signal.Signals = signal.SIGKILL) -> None:
-    """Send a signal to a command alone, or with all that it started; it is not waited for."""
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(child.pid)
-        for each in [process, *(process.children(recursive=True) if tree else [])]:
-            with suppress(psutil.NoSuchProcess):
-                each.send_signal(sign)
 
 
 def programs_in(folder: Path) -> list[psutil.Process]:
@@ -198,7 +221,7 @@ def partial(place: Place) -> list[str]:
     wrong = []
     if place.model.exists() and not _holds_model(place):
         wrong.append(f"{place.model.name} ({place.model.stat().st_size:,} bytes)")
-    pictures = [place.home / "first-image.png", *place.root.glob("*.png")]
+    pictures = [place.home / "first-image.png", *place.root.glob("*.png"), *place.disk.glob("*.png")]
     wrong += [picture.name for picture in pictures if picture.exists() and not _is_picture(picture)]
     for path in (*(place.home / "state").glob("*.json"), *(place.home / "state" / "receipts").glob("*.json")):
         with suppress(FileNotFoundError):
