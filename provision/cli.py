@@ -320,12 +320,12 @@ def uninstall(
     verbose: VerboseOption = False,
     plain: PlainOption = False,
 ) -> None:
-    """Say what would be removed; with --yes remove it."""
-    from provision import commands
+    """Remove what provision made, after a yes; what you added is kept, and said where."""
+    from provision import uninstalling
     from provision.session import Wish
 
     with session("uninstall", Wish(home, yes=yes), json=json, verbose=verbose, plain=plain) as at:
-        finish(commands.uninstall(at))
+        finish(uninstalling.uninstall(at))
 
 
 @app.command()

@@ -308,50 +308,6 @@ def wish_for_download(wish: Wish, what: str | None) -> Wish:
     return replace(wish, repo=repo, repo_file=path or None)
 
 
-def uninstall(at: Session) -> bool:
-    """Remove the home after a yes; without it, say what would go."""
-    home = at.ctx.home
-    if not home.root.exists():
-        at.console.record(success(changed=False))
-        at.console.data(f"Nothing to remove: {home.root} does not exist.")
-        return True
-    if not (home.state / "receipts").is_dir() and not (home.state / "lock").exists():
-        raise UsageError(f"{home.root} was not made by this tool.", hint="ls -la " + str(home.root))
-    kept = home.aside if home.adopted is not None and home.aside.is_dir() else None
-    entries = sorted(path for path in home.root.iterdir() if path != kept)
-    at.console.data("\n".join(f"{views.size_text(size_on_disk(path)):>10}  {path}" for path in entries))
-    if home.adopted is not None:
-        stays = ", with what was added to it: the model, the workflow, pictures"
-        at.console.line(f"The ComfyUI in {home.base} was here before this tool, and stays{stays}.")
-    if kept is not None:
-        at.console.line(f"{kept} holds what was moved out of it, and stays too.")
-    if not at.ctx.options.yes:
-        would = {"would_remove": [str(path) for path in entries], **adopted_json(home)}
-        at.console.record(success(changed=False, **would))
-        goes = f"Pictures in {home.comfyui / 'output'} and models go too. " if home.adopted is None else ""
-        at.console.line(f"{goes}To remove it all: provision uninstall --yes")
-        return True
-    with hold_home(at):
-        _stop_server(at)
-        for path in entries if kept else [home.root]:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    at.console.record(success(changed=True, removed=[str(path) for path in entries], **adopted_json(home)))
-    at.console.data(f"Removed {home.root}." if kept is None else f"Removed all of {home.root} but {kept}.")
-    return True
-
-
-def size_on_disk(path: Path) -> int:
-    """Bytes that a file or a folder occupies; links are not followed, hard links count once."""
-    seen: set[int] = set()
-    total = 0
-    for entry in [path, *path.rglob("*")]:
-        stat = entry.lstat()
-        if stat.st_ino not in seen:
-            seen.add(stat.st_ino)
-            total += stat.st_blocks * 512
-    return total
-
-
 def _look_and_report(at: Session, steps: tuple[Step, ...], *, closing: str) -> bool:
     report = run(steps, quietly(at.ctx, at.console), apply=False)
     keep_crashes(at, report)

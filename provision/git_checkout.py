@@ -134,6 +134,35 @@ def commit_date(folder: Path, commit: str) -> str:
         return str(git_in(folder).log("-1", "--format=%cI", commit))
 
 
+def blobs_of(folder: Path) -> dict[str, str]:
+    """The files of HEAD by path, each with the id of its content (git's blob hash); empty where git cannot tell."""
+    git = git_in(folder)
+    from git import GitCommandError
+
+    try:
+        listing = str(git.ls_tree("-r", "-z", "--full-tree", "HEAD"))
+    except GitCommandError:
+        return {}
+    lines = (entry.partition("\t") for entry in listing.split("\0") if entry)
+    return {path: about.split()[2] for about, _, path in lines}
+
+
+def commits_of_its_own(folder: Path, known: str) -> bool:
+    """Whether a checkout holds commits or a stash beside the `known` commit and what was fetched."""
+    git = git_in(folder)
+    from git import GitCommandError
+
+    try:
+        listing = str(git.for_each_ref("--format=%(objectname) %(*objectname) %(refname)"))
+        commits = {*str(git.rev_parse("--verify", "HEAD^{commit}")).split()}
+    except GitCommandError:
+        return False
+    refs = [line.split() for line in listing.splitlines()]
+    fetched = {word for *ids, name in refs if name.startswith(("refs/tags/", "refs/remotes/")) for word in ids}
+    commits |= {ids[0] for *ids, name in refs if not name.startswith(("refs/tags/", "refs/remotes/"))}
+    return bool(commits - fetched - {known})
+
+
 def has_commit_of(folder: Path, ref: str) -> str | None:
     """The commit that a tag, branch or hash names inside the checkout, None when it does not know it."""
     git = git_in(folder)

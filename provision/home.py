@@ -142,14 +142,18 @@ class Home:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
     def prepare(self) -> None:
-        """Make the folders.
+        """Make the folders, and mark the home as ours.
 
-        Raises HomeError when the home is a file, cannot be written or cannot be made, DiskFull when the
-        disk is full.
+        Raises UsageError when it holds what this tool did not make, HomeError when it is a file, cannot be written or
+        cannot be made, DiskFull when the disk is full.
         """
+        from provision.ownership import check_contents, write_marker
+
+        check_contents(self.root)
         try:
             for folder in (self.root, self.state, self.parts, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
+            write_marker(self.root)
             trial = self.state / f".write-{os.getpid()}"
             trial.write_text("ok", encoding="utf-8")
             trial.unlink()

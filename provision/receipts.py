@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -105,16 +106,19 @@ def same_facts(receipt: Mapping[str, JSON], facts: Mapping[str, JSON]) -> bool:
 
 
 @contextmanager
-def home_lock(path: Path, *, command: str) -> Iterator[None]:
+def home_lock(path: Path, *, command: str, optional: bool = False) -> Iterator[None]:
     """Hold the home for one command; the kernel lets go of it whatever becomes of us.
 
+    With `optional`, a disk on which no lock can be made is gone without: nobody else holds one there.
     Raises HomeLocked, with who holds it and since when, and HomeError.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = _open_lock(path)
     except OSError as error:
-        raise unusable(path.parent, error) from error
+        if not optional:
+            raise unusable(path.parent, error) from error
+        yield
+        return
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,9 +128,27 @@ def home_lock(path: Path, *, command: str) -> Iterator[None]:
                 f"This home is in use by {holder}.",
                 hint="Wait for it to end, or use another folder: provision all --home DIR",
             ) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"`provision {command}` (pid {os.getpid()}), since {time.strftime('%H:%M:%S')}\n".encode(), 0)
+        _name_holder(handle, f"`provision {command}` (pid {os.getpid()}), since {time.strftime('%H:%M:%S')}\n")
         yield
-        os.ftruncate(handle, 0)
+        _name_holder(handle, "")
     finally:
         os.close(handle)
+
+
+def _open_lock(path: Path) -> int:
+    """The lock's file; on a full or read-only disk as it is there. Raises OSError."""
+    flags = os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        return os.open(path, flags | os.O_RDONLY)
+
+
+def _name_holder(handle: int, text: str) -> None:
+    """Write down for others who holds the lock; the lock itself needs no byte on the disk."""
+    with suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, text.encode(), 0)

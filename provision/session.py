@@ -18,6 +18,7 @@ from provision.invocation import REHEARSAL_HOME
 from provision.lock import Lock, load_lock, manifest_overrides
 from provision.machine import Machine
 from provision.manifest import License, Manifest, Model, ModelFile, check_manifest, load_manifest, manifest_names
+from provision.ownership import check_claim, is_home
 from provision.receipts import home_lock, sweep
 from provision.step import Context, Options
 
@@ -33,6 +34,8 @@ RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 REHEARSED = "sdxl-turbo"
 """The manifest whose repository the embedded world has, and that which is taken where none is named."""
 TOOL_LOG = "provision.log"
+LOOKS = ("check", "inspect", "status", "logs", "report", "stop", "uninstall")
+"""The commands that make no home of a folder, and need to write nothing in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,8 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
     options = choose_options(wish, machine.environ)
     home = choose_home(command, wish, machine)
     home.check_usable()
+    if wish.to is None and command not in LOOKS:
+        check_claim(home.root, machine.environ)
     given = [*decided, *(_revision(wish) if command != "doctor" else []), *wish.overrides]
     load_manifest(wish.manifest, given)
     with ExitStack() as stack:
@@ -141,7 +146,7 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
         elif overrides:
             options = replace(options, rehearsal=True)
         console.invocation = replace(console.invocation, rehearsal=options.rehearsal)
-        if home.root.is_dir() and command not in ("plan", "check", "inspect", "status", "logs", "report", "uninstall"):
+        if command not in (*LOOKS, "plan") and home.root.is_dir() and is_home(home.root):
             _keep_log(command, home, console, machine)
         manifest = load_manifest(wish.manifest, [*overrides, *overrides_for(home, given, machine), *given])
         options = replace(options, locked=lock)
@@ -307,19 +312,22 @@ def _world_of_doctor(stack: ExitStack, command: str, home: Home, machine: Machin
 
 
 @contextmanager
-def hold_home(at: Session) -> Iterator[None]:
-    """The home, made if need be, for this command alone; what a killed run left running is ended first.
+def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
+    """The home, made and marked if need be, for this command alone; what a killed run left running is ended first.
 
+    `removing` writes nothing that it can do without: a full disk must not keep a home from being removed.
     Raises HomeError, DiskFull and HomeLocked.
     """
     home, machine = at.ctx.home, at.ctx.machine
-    home.prepare()
-    at.console.keep_log(at.log)
-    machine.children_folder = home.children
-    with home_lock(home.state / "lock", command=at.command):
-        sweep(home.state, home.receipts, home.parts)
-        remember(home, machine.timestamp())
-        recover(home)
+    machine.children_folder = None if removing else home.children
+    if not removing:
+        home.prepare()
+        at.console.keep_log(at.log)
+    with home_lock(home.state / "lock", command=at.command, optional=removing):
+        if not removing:
+            sweep(home.state, home.receipts, home.parts)
+            remember(home, machine.timestamp())
+            recover(home)
         for argv in machine.end_leftovers(home.children):
             at.ctx.note(
                 f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from provision import git_checkout, packages, views
 from provision.commands import adopted_json, success
 from provision.console import LiveConsole, is_terminal, tabulate
+from provision.disk_use import Tally
 from provision.engine import ServerStatus, client_of, read_record, server_status
 from provision.environments import before_says
 from provision.errors import EngineError, GitError, PortTaken
@@ -184,33 +184,15 @@ def disk_parts(home: Home) -> dict[str, int]:
 
     What an adopted install holds is not the tool's, and is left out.
     """
-    seen: set[tuple[int, int]] = set()
+    tally = Tally()
     code = home.root / "ComfyUI"
     places = {
         "models": [code / "models"], "pictures": [code / "output", home.first_image], "ComfyUI": [code],
         "environments": [home.own_venv, home.envs], "caches": [home.state / "cache"],
         "moved aside": [home.aside], "the rehearsal's world": [home.state / "rehearsal"], "the rest": [home.root],
     }  # fmt: skip
-    sizes = {part: sum(_new_bytes(path, seen) for path in paths) for part, paths in places.items()}
+    sizes = {part: tally.add_all(paths) for part, paths in places.items()}
     return {part: size for part, size in sizes.items() if size}
-
-
-def _new_bytes(path: Path, seen: set[tuple[int, int]]) -> int:
-    total = 0
-    for entry in _entries(path):
-        with suppress(OSError):
-            stat = entry.lstat()
-            if (stat.st_dev, stat.st_ino) not in seen:
-                seen.add((stat.st_dev, stat.st_ino))
-                total += stat.st_blocks * 512
-    return total
-
-
-def _entries(path: Path) -> Iterator[Path]:
-    yield path
-    if not path.is_symlink():
-        for folder, folders, files in os.walk(path):
-            yield from (Path(folder, name) for name in (*folders, *files))
 
 
 def _disk_says(disk: dict[str, int]) -> str:

@@ -95,12 +95,16 @@ def subject_of(ctx: Context, wanted: Wanted) -> str:
     return ctx.home.shown(wanted.place)
 
 
-def keep_receipt(ctx: Context, wanted: Wanted, found: str) -> None:
-    """Keep that a file was hashed, and to what: the next check believes it while the file stays the same."""
+def keep_receipt(ctx: Context, wanted: Wanted, found: str, *, downloaded: bool) -> None:
+    """Keep that a file was hashed, and to what: the next check believes it while the file stays the same.
+
+    `downloaded`: we put it there; what was found there is a person's, and stays theirs.
+    """
     ctx.receipts.write(
         _receipt_name(ctx, wanted.sha256, wanted.place),
         **file_identity(wanted.place),
         sha256=found,
+        downloaded=downloaded,
         wanted_sha256=wanted.sha256,
         wanted_size=wanted.size,
         repo=wanted.model.repo,

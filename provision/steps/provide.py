@@ -49,7 +49,7 @@ def prove(ctx: Context, wanted: Wanted) -> None:
         offered = _asked(ctx, wanted)
         sha256, size = offered.sha256, offered.size
     found = sha256_of(ctx, wanted.place, wanted.place.name)
-    keep_receipt(ctx, replace(wanted, size=size, sha256=sha256), found)
+    keep_receipt(ctx, replace(wanted, size=size, sha256=sha256), found, downloaded=False)
 
 
 def provide(ctx: Context, wanted: Wanted, *, go_on: bool) -> None:
@@ -59,7 +59,7 @@ def provide(ctx: Context, wanted: Wanted, *, go_on: bool) -> None:
         aside = make_way(ctx, wanted.place)
         ctx.note(f"What stood at {ctx.home.shown(wanted.place)} is now {ctx.home.shown(aside)}.")
     _place(ctx, wanted, brought)
-    keep_receipt(ctx, replace(wanted, size=brought.size, sha256=brought.sha256), brought.sha256)
+    keep_receipt(ctx, replace(wanted, size=brought.size, sha256=brought.sha256), brought.sha256, downloaded=True)
 
 
 @dataclass(frozen=True, slots=True)

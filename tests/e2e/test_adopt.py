@@ -71,10 +71,12 @@ def test_a_clone_with_changes_and_an_empty_environment(tool: Tool, tmp_path: Pat
     assert made.run("all", "--rehearse", "--comfyui", "v0.3.64").code == 2
 
     (made.home / "moved-aside").mkdir()
+    (made.home / "moved-aside" / "theirs").touch()
     gone = made.text("uninstall", "--yes")
     assert gone.returncode == 0
     assert f"The ComfyUI in {code} was here before this tool, and stays" in gone.stderr
-    assert [path.name for path in made.home.iterdir()] == ["moved-aside"]
+    assert not made.home.exists()
+    assert (made.home.with_name(f"{made.home.name}-kept") / "moved-aside" / "theirs").exists()
     assert kept(outside_venv(before), tree(code)) == []
     assert list((code / "models" / "checkpoints").glob("*.safetensors"))
 

@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset(
         {"by_hand", "checkup", "commands", "mending", "slow", "inspection", "serving", "session", "issue_report"}
         | {"rollback", "run_report", "generating", "benching", "status"}
-        | {"target_plan", "target_wish"}
+        | {"target_plan", "target_wish", "uninstalling", "made_by_us"}
     ),
     frozenset({"console"}),
     frozenset({"live_view", "plan_view", "screen"}),
@@ -39,7 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"reuse"}),
     frozenset({"backends/"}),
     frozenset(),
-    frozenset({"receipts", "home", "machine", "manifest"}),
+    frozenset({"receipts", "home", "machine", "manifest", "ownership"}),
     frozenset({"child", "children", "overrides", "running"}),
     frozenset({"events"}),
     frozenset({"errors", "finding", "facts", "safetensors", "strict", "bounded_http"}),
