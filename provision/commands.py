@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import webbrowser
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,6 +22,7 @@ from provision.mending import ask_beforehand
 from provision.overrides import flat
 from provision.planned import Plan, make_plan
 from provision.receipts import read_json, write_json
+from provision.removing import remove_temporary_home
 from provision.run_record import keep_run
 from provision.runner import run
 from provision.session import Session, Wish, hold_home
@@ -269,7 +269,7 @@ def download(at: Session, to: Path | None) -> bool:
         if to is not None:
             done = _download_to(at, to.expanduser().absolute())
             if ctx.home.root.name == ".provision" and at.world is None:
-                shutil.rmtree(ctx.home.root)
+                remove_temporary_home(ctx.home.root)
             return done
         from provision.steps.registry import step_named
         from provision.steps.tools import DOWNLOAD_TOOLS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,8 @@ from provision.errors import ConsentNeeded, HomeError, UsageError
 from provision.finding import JSON
 from provision.home import Home
 from provision.made_by_us import Sorted, sort_home
-from provision.ownership import SYSTEMS_OWN, is_home
+from provision.ownership import is_home
+from provision.removing import remove, remove_empty
 from provision.session import Session, hold_home
 
 
@@ -144,35 +145,6 @@ class Removal:
             self.stayed.append(path)
 
 
-def remove(path: Path) -> None:
-    """Remove a file, a link, or a folder with all in it. Raises OSError."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink()
-        return
-    for folder, folders, files in os.walk(path, topdown=False):
-        for name in files:
-            Path(folder, name).unlink(missing_ok=True)
-        for name in folders:
-            inner = Path(folder, name)
-            inner.unlink() if inner.is_symlink() else inner.rmdir()
-    path.rmdir()
-
-
-def remove_empty(folder: Path) -> None:
-    """Remove a folder and those in it that hold nothing; what else lies there stays. Raises OSError."""
-    for inner in sorted(_folders(folder), reverse=True):
-        names = {path.name for path in inner.iterdir()}
-        if names <= SYSTEMS_OWN:
-            for name in names:
-                remove(inner / name)
-            inner.rmdir()
-
-
-def _folders(folder: Path) -> Iterator[Path]:
-    for each, _, _ in os.walk(folder):
-        yield Path(each)
-
-
 # -- afterwards ---------------------------------------------------------------------------------------------------
 
 
@@ -186,7 +158,7 @@ def _tell(at: Session, where: str, removal: Removal, found: Sorted) -> None:
     if removal.failed:
         first = removal.failed[0]
         raise HomeError(
-            f"{len(removal.failed)} things could not be removed, the first {first.filename}: {first.strerror}.",
+            f"{first.filename} could not be removed ({first.strerror}); run it again once it can be.",
             hint="provision uninstall --yes",
         )
     at.console.record(success(**facts))

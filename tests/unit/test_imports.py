@@ -39,7 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"reuse"}),
     frozenset({"backends/"}),
     frozenset(),
-    frozenset({"receipts", "home", "machine", "manifest", "ownership"}),
+    frozenset({"receipts", "home", "machine", "manifest", "ownership", "removing"}),
     frozenset({"child", "children", "overrides", "running"}),
     frozenset({"events"}),
     frozenset({"errors", "finding", "facts", "safetensors", "strict", "bounded_http"}),

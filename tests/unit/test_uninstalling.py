@@ -9,7 +9,8 @@ import pytest
 from provision import uninstalling
 from provision.home import Home
 from provision.made_by_us import Sorted
-from provision.uninstalling import Removal, beside, remove, remove_empty
+from provision.removing import remove, remove_empty, remove_temporary_home
+from provision.uninstalling import Removal, beside
 
 
 @pytest.fixture
@@ -64,3 +65,9 @@ def test_the_folder_beside_is_a_new_one(home: Home) -> None:
     assert beside(home).name == "home-kept"
     beside(home).mkdir()
     assert beside(home).name == "home-kept-1"
+
+
+def test_a_temporary_home_goes_and_what_is_a_persons_stays(home: Home) -> None:
+    (home.root / "mine").touch()
+    remove_temporary_home(home.root)
+    assert [path.name for path in home.root.iterdir()] == ["mine"]
