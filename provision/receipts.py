@@ -105,6 +105,12 @@ def same_facts(receipt: Mapping[str, JSON], facts: Mapping[str, JSON]) -> bool:
     return all(name in receipt and receipt[name] == value for name, value in facts.items())
 
 
+def _holder(handle: int) -> str:
+    with suppress(OSError):
+        return os.pread(handle, 4096, 0).decode("utf-8", "replace").strip() or "another provision"
+    return "another provision"
+
+
 @contextmanager
 def home_lock(path: Path, *, command: str, optional: bool = False) -> Iterator[None]:
     """Hold the home for one command; the kernel lets go of it whatever becomes of us.
@@ -123,11 +129,12 @@ def home_lock(path: Path, *, command: str, optional: bool = False) -> Iterator[N
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.read(handle, 4096).decode("utf-8", "replace").strip() or "another provision"
             raise HomeLocked(
-                f"This home is in use by {holder}.",
+                f"This home is in use by {_holder(handle)}.",
                 hint="Wait for it to end, or use another folder: provision all --home DIR",
             ) from error
+        except OSError as error:
+            raise unusable(path, error) from error
         _name_holder(handle, f"`provision {command}` (pid {os.getpid()}), since {time.strftime('%H:%M:%S')}\n")
         yield
         _name_holder(handle, "")

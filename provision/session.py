@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from provision.adoption import Asked, as_path, home_for, overrides_for, remember
 from provision.console import Console
 from provision.environments import recover
-from provision.errors import DiskFull, HomeError, LockError, UsageError
+from provision.errors import DiskFull, HomeError, HomeLocked, LockError, UsageError
 from provision.home import Home
 from provision.invocation import REHEARSAL_HOME
 from provision.lock import Lock, load_lock, manifest_overrides
@@ -270,7 +270,7 @@ def parse_rate(text: str) -> int:
 def _enter_world(
     stack: ExitStack, command: str, wish: Wish, home: Home, machine: Machine
 ) -> tuple[World | None, list[str]]:
-    from provision.rehearsal.recorded import is_miniature, recorded_overrides
+    from provision.rehearsal.recorded import is_miniature, is_rehearsal, recorded_overrides
 
     code = home.code_of_another
     if wish.rehearse and home.adopted is not None and (code is None or not is_miniature(code)):
@@ -278,15 +278,17 @@ def _enter_world(
             f"The ComfyUI in {home.base} is a real one; a rehearsal must not touch it.",
             hint=f"provision plan --comfyui {home.base}",
         )
-    recorded = recorded_overrides(home)
+    rehearsed = is_rehearsal(home)
     if not wish.rehearse:
-        if recorded is not None and command in ("all", "plan", "download"):
+        if rehearsed and command in ("all", "plan", "download"):
             raise UsageError(
                 f"{home.root} is the home of a rehearsal; nothing real belongs there.",
                 hint=f"provision {command} --home ~/provision   # or add --rehearse",
             )
-        return _world_of_doctor(stack, command, home, machine) if recorded is not None else (None, [])
-    if recorded is None and (home.state / "receipts").is_dir() and any((home.state / "receipts").iterdir()):
+        if rehearsed and command == "doctor":
+            return _world_of_doctor(stack, home, machine)
+        return None, recorded_overrides(home)
+    if not rehearsed and (home.state / "receipts").is_dir() and any((home.state / "receipts").iterdir()):
         raise UsageError(
             f"{home.root} is a real home; a rehearsal must not touch it.",
             hint="provision all --rehearse --home DIR",
@@ -294,21 +296,23 @@ def _enter_world(
     from provision.rehearsal.world import rehearsal
 
     home.prepare()
-    world = stack.enter_context(rehearsal(home, machine))
+    world = stack.enter_context(rehearsal(home, machine, command))
     return world, world.overrides
 
 
-def _world_of_doctor(stack: ExitStack, command: str, home: Home, machine: Machine) -> tuple[World | None, list[str]]:
-    """The world of a rehearsal's home: the doctor brings it up again by itself, for what is mended comes from it."""
+def _world_of_doctor(stack: ExitStack, home: Home, machine: Machine) -> tuple[World | None, list[str]]:
+    """The world of a rehearsal's home: the doctor brings it up again by itself, for what is mended comes from it.
+
+    It looks without where another command serves it now, or where it cannot be written.
+    """
     from provision.rehearsal.recorded import recorded_overrides
+    from provision.rehearsal.world import rehearsal
 
-    if command == "doctor":
-        from provision.rehearsal.world import is_served, rehearsal
-
-        if not is_served(home):
-            world = stack.enter_context(rehearsal(home, machine))
-            return world, world.overrides
-    return None, recorded_overrides(home) or []
+    try:
+        world = stack.enter_context(rehearsal(home, machine, "doctor"))
+    except (HomeLocked, HomeError, DiskFull):
+        return None, recorded_overrides(home)
+    return world, world.overrides
 
 
 @contextmanager
