@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from functools import partial
 from html.parser import HTMLParser
@@ -10,12 +11,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from provision.bench_result import Bench, Case, bench_of, chart_rows
+from provision.bench_result import Bench, Case, chart_rows
 from provision.course_chart import bars_svg, course_svg, ticks
 from provision.events import ApplyStarted, Event, Progress, StepFinished, StepStarted
 from provision.redact import Person, redact
 from provision.run_page import Part, RunPage, Seen, html_page
-from provision.timeline import LOOKING, MENDING, SAMPLES_MAX, Course, Span, Timeline, Transfer, course_of
+from provision.strict import Unreadable, convert, decode
+from provision.timeline import LOOKING, MENDING, SAMPLES_MAX, Course, Span, Timeline, Transfer
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 PERSON = Person(folders=("/Users/ada",), names=("ada.lovelace",), secrets=("hunter2hunter2",))
@@ -130,7 +132,7 @@ def test_the_timeline_is_what_was_heard() -> None:
     )
     [moved] = course.transfers
     assert (moved.moved, moved.seconds, moved.done) == (80, 1.5, 90)
-    assert course_of(course.to_json()) == course
+    assert decode(json.dumps(course.to_json()), Course) == course
 
 
 def test_a_long_transfer_keeps_its_first_and_last_bytes_and_not_more_than_a_chart_shows() -> None:
@@ -146,10 +148,17 @@ def test_a_long_transfer_keeps_its_first_and_last_bytes_and_not_more_than_a_char
 
 
 @pytest.mark.parametrize(
-    "kept", [None, {}, {"spans": [{"step": 1}]}, {"spans": [], "transfers": [{"samples": 3}]}, "x"]
-)
-def test_a_course_that_cannot_be_read_is_none(kept: object) -> None:
-    assert course_of(kept) == Course()
+    "kept",
+    [
+        None, "x", {"spans": [{"step": 1}]}, {"spans": [], "transfers": [{"samples": 3}]},
+        {"transfers": [{"step": "models", "subject": "m", "samples": []}]},
+        {"spans": [{"step": "torch", "kind": "look", "says": "", "start": 2, "end": 1e300}]},
+        {"spans": [{"step": "torch", "kind": "look", "says": "", "start": 2, "end": 1}]},
+    ],
+)  # fmt: skip
+def test_a_course_that_no_run_has_is_unreadable(kept: object) -> None:
+    with pytest.raises(Unreadable):
+        convert(kept, Course)
 
 
 def test_bars_lie_where_the_steps_were_at_work() -> None:
@@ -175,8 +184,8 @@ def test_ticks_are_round_and_few(whole: float, last: float) -> None:
 
 
 def test_a_bench_is_kept_whole_and_shown_beside_what_is_published_for_the_same_size() -> None:
-    kept = bench_of(bench().to_json() | {"cases": [dict(c, warm_median_s=0) for c in ([{"width": 512, "height": 512,
-        "steps": 1, "first_s": 2.0, "warm_s": [1.0, 1.2, 1.1]}])]})  # fmt: skip
+    kept = convert(bench().to_json() | {"cases": [dict(c, warm_median_s=0) for c in ([{"width": 512, "height": 512,
+        "steps": 1, "first_s": 2.0, "warm_s": [1.0, 1.2, 1.1]}])]}, Bench)  # fmt: skip
     assert kept == bench()
     rows = chart_rows(bench())
     assert [row[0] for row in rows if row[3] == "other"] == ["512x512, 1 step: M1 Pro, 16 GB"]
@@ -184,4 +193,5 @@ def test_a_bench_is_kept_whole_and_shown_beside_what_is_published_for_the_same_s
     svg = bars_svg(rows, about="Seconds")
     widths = [float(found) for found in re.findall(r'width="([\d.]+)"', svg)]
     assert widths == sorted(widths[:2]) + sorted(widths[2:])
-    assert bench_of({"cases": 3}) is None
+    with pytest.raises(Unreadable):
+        convert({"cases": 3}, Bench)
