@@ -27,7 +27,7 @@ from provision.home import Adopted, Home
 from provision.machine import Machine
 from provision.manifest import CHANNEL
 from provision.packages import installed_versions
-from provision.receipts import read_json, write_json
+from provision.receipts import read_json, read_state, write_json
 
 OWN = "own"
 """`--python own`: an environment that this tool makes, in place of the install's."""
@@ -249,6 +249,13 @@ def overrides_for(home: Home, given: list[str], machine: Machine) -> list[str]:
     return [f"{key}={value}" for key, value in found.items() if value and key not in keys]
 
 
+@dataclass(frozen=True, slots=True)
+class _Pid:
+    """What is read here of the record of our own server."""
+
+    pid: int = 0
+
+
 def _torch_here(home: Home) -> str:
     version = installed_versions(home.venv).get("torch", "").partition("+")[0]
     return version if CHANNEL.fullmatch(version) else ""
@@ -256,6 +263,6 @@ def _torch_here(home: Home) -> str:
 
 def _port_of_owner(home: Home, machine: Machine) -> str:
     code = home.code_of_another
-    ours = (read_json(home.state / "server.json") or {}).get("pid")
+    ours = (read_state(home.state / "server.json", _Pid) or _Pid()).pid
     theirs = [each for each in servers_of(machine, code) if each.pid != ours] if code is not None else []
     return str(theirs[0].port) if theirs else ""

@@ -14,6 +14,7 @@ from provision.commands import success
 from provision.engine import read_record
 from provision.errors import UsageError
 from provision.power import read_watts
+from provision.receipt_kinds import TorchReceipt
 from provision.run_record import keep_bench
 from provision.serving import bring_up
 from provision.session import Session
@@ -71,7 +72,7 @@ def _measure(ctx: Context, measured: Measured, start_s: float) -> Bench:
             cases.append(_case(ctx, size, steps, measured.count))
             _say_left(ctx, measured, cases, place)
     return Bench(
-        ctx.machine.timestamp(), chip_name(ctx) or ctx.machine.arch, str(ctx.receipts.read("torch").get("device")),
+        ctx.machine.timestamp(), chip_name(ctx) or ctx.machine.arch, ctx.receipts.read("torch", TorchReceipt).device,
         start_s, cold_s, tuple(cases), seen.peak_bytes or None, seen.watts or None,
     )  # fmt: skip
 

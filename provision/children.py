@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.strict import read_text
+
 
 @dataclass(frozen=True, slots=True)
 class Born:
@@ -33,7 +35,7 @@ def note_child(folder: Path, child: Born, parent: Born) -> Path | None:
 def read_note(note: Path) -> tuple[Born, Born] | None:
     """The child and its parent as they were written down, None when that was cut short."""
     try:
-        pid, born, parent, parent_born = note.read_text(encoding="utf-8").split()
+        pid, born, parent, parent_born = read_text(note).split()
         return Born(int(pid), float(born)), Born(int(parent), float(parent_born))
     except (OSError, ValueError):
         return None

@@ -13,21 +13,23 @@ from provision import plan_view, views
 from provision.adoption import words_for
 from provision.console import Console, tabulate
 from provision.errors import DiskFull, HomeError, UsageError
-from provision.estimate import REHEARSED_S, USUAL_S, Pace, parse_pace
+from provision.estimate import REHEARSED_S, USUAL_S, Pace, believable
 from provision.events import Event, FindingSeen, Note, Output, Progress, StepFinished, Waiting
 from provision.finding import JSON, Verdict
 from provision.home import Home
+from provision.image import PICTURE_MAX_BYTES
 from provision.manifest import Manifest, load_manifest, manifest_names
 from provision.mending import ask_beforehand
 from provision.overrides import flat
 from provision.planned import Plan, make_plan
-from provision.receipts import read_json, write_json
+from provision.receipts import read_state, write_json
 from provision.removing import remove_temporary_home
 from provision.run_record import keep_run
 from provision.runner import run
 from provision.session import Session, Wish, hold_home
 from provision.slow import SlowChecks
 from provision.step import Context, Report, Step, StepReport, silent
+from provision.strict import read_head
 from provision.timeline import Timeline
 
 
@@ -49,7 +51,7 @@ def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
         facts = _run_facts(at, report)
         keep_run(ctx.home, report, facts, timeline.course(), ctx.machine.timestamp())
         if report.step("first_image").changed and report.ok:
-            at.console.picture(ctx.home.first_image.read_bytes())
+            at.console.picture(read_head(ctx.home.first_image, PICTURE_MAX_BYTES))
         if stop:
             _stop_server(at)
         at.console.report(report, facts, closing=_closing(at, report, stopped=stop))
@@ -74,7 +76,7 @@ def pace_file(home: Home) -> Path:
 
 def read_pace(home: Home) -> Pace:
     """How fast they were, as far as a run has measured it."""
-    return parse_pace(read_json(pace_file(home)) or {})
+    return believable(read_state(pace_file(home), Pace) or Pace())
 
 
 def usual_seconds(ctx: Context) -> Mapping[str, float]:

@@ -7,7 +7,7 @@ used and never ended. `state/server.json` says which process we started, with wh
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from provision import environments, ladder, packages
@@ -20,14 +20,17 @@ from provision.foreign import servers_of
 from provision.graph import listed_name
 from provision.machine import Process
 from provision.model_memory import memory_flags
-from provision.receipts import read_json, write_json
+from provision.receipt_kinds import ComfyReceipt, TorchReceipt
+from provision.receipts import read_state, write_json
 from provision.step import Context
+from provision.strict import Unreadable, open_file, read_tail
 
 START_TIMEOUT_S = 180.0
 POLL_S = 0.2
 LISTED_S = 10.0
 PORT_FREE_S = 5.0
 TAIL_BYTES = 16_384
+TOLD_MAX_BYTES = 1 << 20
 TAIL_LINES = 12
 OURS = "-s"
 """Python's flag that leaves out the user's own packages: people do not write it."""
@@ -43,7 +46,7 @@ def engine_flags(ctx: Context) -> tuple[str, ...]:
     """
     flags = ladder.launch_flags(ctx)
     flags = (*flags, *memory_flags(ctx, flags))
-    on_cpu = ctx.receipts.read("torch").get("device") == "cpu"
+    on_cpu = ctx.receipts.read("torch", TorchReceipt).device == "cpu"
     return (*flags, "--cpu") if on_cpu and "--cpu" not in flags else flags
 
 
@@ -100,6 +103,10 @@ class Record:
     torch: str = ""
     started: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not (0 < self.pid < 2**31 and 0 < self.port < 2**16):
+            raise ValueError("no process and no port has such a number")
+
 
 def record_path(ctx: Context) -> Path:
     """Where the record lies."""
@@ -108,23 +115,11 @@ def record_path(ctx: Context) -> Path:
 
 def read_record(ctx: Context) -> Record | None:
     """The record of a process that lives; None when there is none, or its pid is gone or another's by now."""
-    stored = read_json(record_path(ctx)) or {}
-    pid, created, port, argv = (stored.get(name) for name in ("pid", "created", "port", "argv"))
-    if not (isinstance(pid, int) and isinstance(created, float) and isinstance(port, int) and isinstance(argv, list)):
+    stored = read_state(record_path(ctx), Record)
+    alive = ctx.machine.process(stored.pid) if stored is not None else None
+    if stored is None or alive is None or abs(alive.created - stored.created) > 1:
         return None
-    alive = ctx.machine.process(pid)
-    if alive is None or abs(alive.created - created) > 1:
-        return None
-    started = stored.get("started")
-    return Record(
-        pid=pid,
-        created=created,
-        port=port,
-        argv=tuple(str(word) for word in argv),
-        commit=str(stored.get("commit", "")),
-        torch=str(stored.get("torch", "")),
-        started=started if isinstance(started, float) else created,
-    )
+    return stored if stored.started else replace(stored, started=stored.created)
 
 
 def write_record(ctx: Context, process: Process, argv: tuple[str, ...]) -> Record:
@@ -144,7 +139,7 @@ def write_record(ctx: Context, process: Process, argv: tuple[str, ...]) -> Recor
 
 def engine_commit(ctx: Context) -> str:
     """The commit of ComfyUI that is checked out."""
-    return str(ctx.receipts.read("comfyui").get("commit", ""))
+    return ctx.receipts.read("comfyui", ComfyReceipt).commit
 
 
 def engine_version(ctx: Context) -> str:
@@ -235,10 +230,10 @@ class Tail:
     def pass_on(self, ctx: Context) -> None:
         """Emit the whole lines that came since."""
         try:
-            with self.path.open("rb") as stream:
+            with open_file(self.path) as stream:
                 stream.seek(self.place)
-                text = stream.read()
-        except OSError:
+                text = stream.read(TOLD_MAX_BYTES)
+        except (OSError, Unreadable):
             return
         whole = text[: text.rfind(b"\n") + 1]
         self.place += len(whole)
@@ -302,10 +297,8 @@ def died(ctx: Context) -> EngineError:
 def log_tail(ctx: Context) -> str:
     """The end of the engine's log."""
     try:
-        with ctx.home.engine_log.open("rb") as stream:
-            stream.seek(max(0, ctx.home.engine_log.stat().st_size - TAIL_BYTES))
-            return stream.read().decode("utf-8", "replace")
-    except OSError:
+        return read_tail(ctx.home.engine_log, TAIL_BYTES)
+    except (OSError, Unreadable):
         return ""
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.errors import CommandMissing, GitError
+from provision.strict import Unreadable, read_text
 
 if TYPE_CHECKING:
     from git import Git
@@ -93,8 +94,8 @@ def _environment(folder: Path) -> dict[str, str]:
 def git_dir(folder: Path) -> Path:
     """Where the repository lies: `.git`, or the place that a file of that name tells (worktrees, submodules)."""
     try:
-        told = (folder / ".git").read_text(encoding="utf-8") if (folder / ".git").is_file() else ""
-    except (OSError, ValueError):
+        told = read_text(folder / ".git")
+    except (OSError, Unreadable):
         told = ""
     return folder / told.removeprefix("gitdir:").strip() if told.startswith("gitdir:") else folder / ".git"
 

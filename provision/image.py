@@ -15,6 +15,8 @@ from provision.finding import JSON
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+PICTURE_MAX_BYTES = 64_000_000
+"""Of a file: a picture of 4096 pixels a side has 50 MB where nothing is compressed."""
 BLACK_MEAN = 2.0
 """Grey levels of 255: what a failed decoder gives (NaN cast to 0) has mean 0."""
 FLAT_STD = 1.5

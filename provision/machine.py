@@ -24,6 +24,7 @@ from provision.child import cannot_run, communicate, end_group, follow, signal_g
 from provision.children import Born, leftovers, note_child
 from provision.errors import CommandFailed, Interrupted
 from provision.running import Running, running
+from provision.strict import Unreadable, read_file
 
 LOOPBACK = "127.0.0.1"
 PRIVATE_PREFIXES = (
@@ -364,10 +365,10 @@ class Machine:
             return None
 
     def read_text(self, path: str | Path) -> str | None:
-        """A small text file of the system (`/proc/meminfo`), None when it is not there."""
+        """A small text file, as of the system (`/proc/meminfo`); None when it is not there, or is no such file."""
         try:
-            return Path(path).read_text(encoding="utf-8", errors="replace")
-        except OSError:
+            return read_file(Path(path)).decode("utf-8", "replace")
+        except (OSError, Unreadable):
             return None
 
     def refusal(self, path: Path) -> int:

@@ -25,6 +25,7 @@ from provision.safetensors import (
     parse_safetensors_header,
 )
 from provision.step import Context
+from provision.strict import Unreadable, open_file
 
 HASH_BYTES = 4 << 20
 SAID_EVERY_S = 0.1
@@ -124,8 +125,8 @@ def sha256_of(ctx: Context, path: Path, name: str) -> str:
 
 
 def header_of(path: Path) -> SafetensorsHeader:
-    """The header of a local file. Raises NotSafetensors, HeaderTruncated or OSError."""
-    with path.open("rb") as stream:
+    """The header of a local file. Raises NotSafetensors, HeaderTruncated, OSError or Unreadable."""
+    with open_file(path) as stream:
         start = stream.read(512)
         length = header_length(start)
         stream.seek(0)
@@ -133,7 +134,7 @@ def header_of(path: Path) -> SafetensorsHeader:
 
 
 def _header_in(part: Path) -> SafetensorsHeader | None:
-    with suppress(NotSafetensors, HeaderTruncated, OSError):
+    with suppress(NotSafetensors, HeaderTruncated, OSError, Unreadable):
         return header_of(part)
     return None
 

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from provision.backends.backend import RemoteFile
@@ -20,12 +20,10 @@ from provision.backends.segments import Span, merged, prefix_of
 from provision.errors import DiskFull, HomeError
 from provision.home import Home, unusable
 from provision.machine import Machine, Process
-from provision.receipts import read_json, write_json
+from provision.receipts import make_way, read_state, write_json
 
 WRITERS = frozenset({"wget", "git", "git-lfs", "xet_program.py"})
 """Programs by name; the last is run by a Python, and stands behind its options."""
-KEPT = ("etag", "etag_of", "ranges", "digests")
-"""What the sidecar knows beside the file's identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,22 @@ class PartState:
     etag: str = ""
     etag_of: str = ""
     digests: Mapping[Span, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What lies beside a part: of which file it is, and what `http` noted; without `ranges` all that is here counts."""
+
+    endpoint: str = ""
+    repo: str = ""
+    revision: str = ""
+    path: str = ""
+    size: int = 0
+    sha256: str = ""
+    etag: str = ""
+    etag_of: str = ""
+    ranges: tuple[Span, ...] | None = None
+    digests: tuple[tuple[int, int, str], ...] = ()
 
 
 def part_of(home: Home, sha256: str) -> Path:
@@ -75,17 +89,23 @@ def open_part(machine: Machine, home: Home, file: RemoteFile) -> Path:
         end_writers(machine, part)
         take_over(part)
         _clear_folders(part)
+        _refuse_strange(part)
         if bytes_here(part) > file.size:
             drop_part(part)
     except OSError as error:
         raise unusable(part.parent, error) from error
-    known = read_json(_sidecar(part)) or {}
-    wanted = {
-        "endpoint": file.endpoint, "repo": file.repo, "revision": file.revision, "path": file.path,
-        "size": file.size, "sha256": file.sha256,
-    }  # fmt: skip
-    write_json(_sidecar(part), {**{name: known[name] for name in KEPT if name in known}, **wanted})
+    known = replace(
+        _known(part), endpoint=file.endpoint, repo=file.repo, revision=file.revision, path=file.path,
+        size=file.size, sha256=file.sha256,
+    )  # fmt: skip
+    write_json(_sidecar(part), asdict(known))
     return part
+
+
+def _refuse_strange(part: Path) -> None:
+    """What is to be written to must be a file of its own: through a link it would be a person's. Raises OSError."""
+    if part.is_symlink() or (part.exists() and not part.is_file()) or (part.is_file() and part.stat().st_nlink > 1):
+        make_way(part)
 
 
 def drop_part(part: Path) -> None:
@@ -104,30 +124,22 @@ def adopt(part: Path, begun: Path) -> None:
 
 def known_etag(part: Path) -> tuple[str, str]:
     """The strong ETag that a server gave for what the part was begun with, and its host; empty when none is known."""
-    known = read_json(_sidecar(part)) or {}
-    return str(known.get("etag", "")), str(known.get("etag_of", ""))
+    known = _known(part)
+    return known.etag, known.etag_of
 
 
 def known_ranges(part: Path) -> list[Span]:
     """Which bytes of a part are the file's: all of them, where nothing else was noted."""
     size = bytes_here(part)
-    noted = (read_json(_sidecar(part)) or {}).get("ranges")
-    if not isinstance(noted, list):
+    noted = _known(part).ranges
+    if noted is None:
         return [(0, size)] if size else []
-    pairs = [tuple(pair) for pair in noted if isinstance(pair, list) and len(pair) == 2]
-    spans = [(start, min(stop, size)) for start, stop in pairs if isinstance(start, int) and isinstance(stop, int)]
-    return merged(spans)
+    return merged([(start, min(stop, size)) for start, stop in noted if 0 <= start < min(stop, size)])
 
 
 def known_digests(part: Path) -> dict[Span, str]:
     """What servers said of the sha256 of ranges of the file."""
-    noted = (read_json(_sidecar(part)) or {}).get("digests")
-    found: dict[Span, str] = {}
-    for each in noted if isinstance(noted, list) else []:
-        match each:
-            case [int(start), int(stop), str(sha256)]:
-                found[start, stop] = sha256
-    return found
+    return {(start, stop): sha256 for start, stop, sha256 in _known(part).digests}
 
 
 def keep_state(part: Path, state: PartState) -> None:
@@ -136,14 +148,13 @@ def keep_state(part: Path, state: PartState) -> None:
     Written often, so not synced: a kill cannot undo it, and after a loss of power the hash tells.
     """
     sidecar = _sidecar(part)
-    known = read_json(sidecar) or {}
     aside = sidecar.with_name(f".{sidecar.name}")
-    noted = {
-        "ranges": [list(span) for span in state.ranges], "etag": state.etag, "etag_of": state.etag_of,
-        "digests": [[*span, sha256] for span, sha256 in state.digests.items()],
-    }  # fmt: skip
+    noted = replace(
+        _known(part), ranges=state.ranges, etag=state.etag, etag_of=state.etag_of,
+        digests=tuple((*span, sha256) for span, sha256 in state.digests.items()),
+    )  # fmt: skip
     try:
-        aside.write_text(json.dumps({**known, **noted}), encoding="utf-8")
+        aside.write_text(json.dumps(asdict(noted)), encoding="utf-8")
         aside.replace(sidecar)
     except OSError as error:
         raise unusable(part.parent, error) from error
@@ -214,9 +225,13 @@ def disk_trouble(path: Path, said: str) -> HomeError | DiskFull | None:
 
 
 def _forget_ranges(part: Path) -> None:
-    known = read_json(_sidecar(part)) or {}
-    if known.pop("ranges", None) is not None:
-        write_json(_sidecar(part), known)
+    known = _known(part)
+    if known.ranges is not None:
+        write_json(_sidecar(part), asdict(replace(known, ranges=None)))
+
+
+def _known(part: Path) -> Sidecar:
+    return read_state(_sidecar(part), Sidecar) or Sidecar()
 
 
 def _sidecar(part: Path) -> Path:

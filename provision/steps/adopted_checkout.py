@@ -9,8 +9,11 @@ from pathlib import Path
 from provision import git_checkout as git
 from provision.adoption import recorded
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.receipt_kinds import ComfyReceipt
 from provision.step import Context
+from provision.strict import Unreadable, read_text
 
+UNKNOWN = "of an unknown version"
 CHECKOUT = ("provision", "all", "--comfyui", "DIR")
 
 
@@ -48,7 +51,7 @@ def _as_it_is(ctx: Context, code: Path, state: git.State) -> Finding:
     name, commit = version_of(code), commit_of(code, state)
     says = f"ComfyUI {name}{f' ({commit[:8]})' if state.head else ''} in {code}, not made by this tool"
     adopted = recorded(ctx.home.root) is not None
-    if adopted and ctx.receipts.read("comfyui").get("commit") != commit:
+    if adopted and ctx.receipts.read("comfyui", ComfyReceipt).commit != commit:
         return fixable(
             "comfyui-moved", str(code), f"{says}; it is taken as it is.",
             fix=Fix("The revision is recorded; no file changes."),
@@ -67,10 +70,10 @@ def _without_git(code: Path, state: git.State) -> Finding:
 def version_of(code: Path) -> str:
     """The version that a checkout says of itself (`v0.38.1`), `of an unknown version` where it says none."""
     try:
-        text = (code / "comfyui_version.py").read_text(encoding="utf-8")
-    except (OSError, ValueError):
+        text = read_text(code / "comfyui_version.py")
+    except (OSError, Unreadable):
         text = ""
-    return f"v{text.split(chr(34))[1]}" if text.count('"') >= 2 else "of an unknown version"
+    return f"v{text.split(chr(34))[1]}" if text.count('"') >= 2 else UNKNOWN
 
 
 def commit_of(code: Path, state: git.State) -> str:
@@ -89,7 +92,7 @@ def record_checkout(ctx: Context, code: Path) -> None:
     state = git.read_state(code) if (code / ".git").exists() else git.State(None)
     commit = commit_of(code, state)
     date = git.commit_date(code, state.head) if state.head else _day(code)
-    ctx.receipts.write(
-        "comfyui", ref="adopted", name=version_of(code), commit=commit, date=date, path=str(code),
-        when=ctx.machine.timestamp(),
-    )  # fmt: skip
+    receipt = ComfyReceipt(
+        ref="adopted", name=version_of(code), commit=commit, date=date, path=str(code), when=ctx.machine.timestamp()
+    )
+    ctx.receipts.write("comfyui", receipt)

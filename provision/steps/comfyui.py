@@ -10,8 +10,9 @@ from provision import git_checkout as git
 from provision.aside import make_way
 from provision.errors import GitError
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.receipt_kinds import ComfyReceipt
 from provision.step import Context, Step
-from provision.steps.adopted_checkout import check_checkout, record_checkout
+from provision.steps.adopted_checkout import UNKNOWN, check_checkout, record_checkout, version_of
 
 CLONE_DOWNLOAD_BYTES, CLONE_DISK_BYTES = 10 * 10**6, 30 * 10**6  # one revision without history, measured: 5 and 21 MB
 REHEARSAL_BYTES = 200_000
@@ -80,16 +81,15 @@ def _size(ctx: Context, size_bytes: int) -> int:
 
 
 def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
-    folder, receipt = ctx.home.comfyui, ctx.receipts.read("comfyui")
-    if receipt.get("ref") == wanted and receipt.get("commit") == head:
-        when = str(receipt.get("when", ""))[:10]
+    folder, receipt = ctx.home.comfyui, ctx.receipts.read("comfyui", ComfyReceipt)
+    if receipt.ref == wanted and receipt.commit == head:
         yield ok(
             "comfyui-ready",
             str(folder),
-            f"ComfyUI {receipt.get('name')} ({head[:8]}), checked out {when}",
+            f"ComfyUI {receipt.name} ({head[:8]}), checked out {receipt.when[:10]}",
             commit=head,
         )
-    elif (receipt.get("ref", wanted) == wanted and wanted == "latest") or git.has_commit_of(folder, wanted) == head:
+    elif ((receipt.ref or wanted) == wanted and wanted == "latest") or git.has_commit_of(folder, wanted) == head:
         yield fixable(
             "comfyui-moved", str(folder),
             f"ComfyUI is at {head[:8]}, which this tool did not check out; it will be taken as it is.",
@@ -98,7 +98,7 @@ def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
     else:
         yield fixable(
             "comfyui-ref", str(folder),
-            f"ComfyUI is at {receipt.get('name', head[:8])}; {wanted} is asked for.",
+            f"ComfyUI is at {receipt.name or head[:8]}; {wanted} is asked for.",
             fix=Fix(f"{wanted} is fetched and checked out; your changes go into git's stash first."),
             download_bytes=_size(ctx, CLONE_DOWNLOAD_BYTES), disk_bytes=_size(ctx, CLONE_DISK_BYTES) // 4,
         )  # fmt: skip
@@ -149,18 +149,17 @@ def _bring(ctx: Context) -> None:
 def record(ctx: Context, revision: git.Revision, commit: str) -> None:
     """Write the receipt of what is checked out."""
     comfy = ctx.manifest.comfyui
-    ctx.receipts.write(
-        "comfyui", url=comfy.url, ref=comfy.ref, name=revision.name, commit=commit,
-        date=git.commit_date(ctx.home.comfyui, commit),
-        when=ctx.machine.timestamp(),
+    receipt = ComfyReceipt(
+        url=comfy.url, ref=comfy.ref, name=revision.name, commit=commit,
+        date=git.commit_date(ctx.home.comfyui, commit), when=ctx.machine.timestamp(),
     )  # fmt: skip
+    ctx.receipts.write("comfyui", receipt)
 
 
 def git_name(folder: Path, commit: str) -> str:
     """A commit's name for people: the version that the engine says of itself, else its first digits."""
-    version = folder / "comfyui_version.py"
-    text = version.read_text(encoding="utf-8") if version.is_file() else ""
-    return f"v{text.split(chr(34))[1]}" if text.count('"') >= 2 else commit[:8]
+    said = version_of(folder)
+    return said if said != UNKNOWN else commit[:8]
 
 
 def _marker(ctx: Context) -> Path:

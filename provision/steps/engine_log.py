@@ -19,6 +19,7 @@ from provision.finding import Finding, Fix, fixable, warn
 from provision.home import unusable
 from provision.log_reading import Sign, is_cut_off, last_prompt, last_run, picture_signs, prompt_signs, start_signs
 from provision.step import Context, Look
+from provision.strict import Unreadable, read_tail
 from provision.wanted import wanted_files
 
 TAIL_BYTES = 1 << 20
@@ -33,10 +34,8 @@ DISABLED = ".disabled"
 def read_last_run(ctx: Context) -> str:
     """What the last run wrote, of it the last MiB; empty where there is no log."""
     try:
-        with ctx.home.engine_log.open("rb") as stream:
-            stream.seek(max(0, ctx.home.engine_log.stat().st_size - TAIL_BYTES))
-            return last_run(stream.read().decode("utf-8", "replace"))
-    except OSError:
+        return last_run(read_tail(ctx.home.engine_log, TAIL_BYTES))
+    except (OSError, Unreadable):
         return ""
 
 

@@ -11,15 +11,17 @@ import shutil
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from provision import packages
 from provision.apart import look_env
 from provision.engine import engine_version, quick_test_argv
 from provision.errors import EngineError
-from provision.finding import JSON, Finding, ok
+from provision.finding import Finding, ok
 from provision.log_reading import import_signs, missing_module
 from provision.machine import Ran
-from provision.receipts import same_facts
+from provision.receipt_kinds import ComfyReceipt, RequirementsReceipt
+from provision.receipts import holds, same_facts
 from provision.step import Context
 
 # Measured in November 2026: macOS arm64, Python 3.12, as ComfyUI 0.38 asks; on Linux about the same.
@@ -34,20 +36,18 @@ def all_bytes(ctx: Context) -> tuple[int, int]:
     return (REHEARSAL_BYTES, REHEARSAL_BYTES) if ctx.options.rehearsal else (DOWNLOAD_BYTES, DISK_BYTES)
 
 
-def proof_facts(ctx: Context) -> dict[str, JSON]:
+def proof_facts(ctx: Context) -> dict[str, Any]:
     """What the proof of the imports depends on, beside the packages: revision, requirements, Python."""
     return {
-        "commit": ctx.receipts.read("comfyui").get("commit"),
+        "commit": ctx.receipts.read("comfyui", ComfyReceipt).commit or None,
         "requirements": _digest(ctx.home.comfyui / "requirements.txt"),
         "python": packages.target_python(ctx),
     }
 
 
-def still_proven(ctx: Context, receipt: Mapping[str, JSON], versions: Mapping[str, str]) -> bool:
+def still_proven(ctx: Context, receipt: RequirementsReceipt, versions: Mapping[str, str]) -> bool:
     """Whether all that was there when ComfyUI imported still is; packages that came since change nothing."""
-    proven = receipt.get("packages")
-    same = isinstance(proven, Mapping) and bool(proven) and same_facts(versions, proven)
-    return same and same_facts(receipt, proof_facts(ctx))
+    return holds(versions, receipt.packages) and same_facts(receipt, proof_facts(ctx))
 
 
 def _digest(path: Path) -> str:
@@ -56,18 +56,19 @@ def _digest(path: Path) -> str:
 
 def is_proven(ctx: Context) -> bool:
     """Whether ComfyUI, as it is wanted and as it is here, was seen to import with the packages of now."""
-    wanted = ctx.receipts.read("comfyui").get("ref") == ctx.manifest.comfyui.ref
+    wanted = ctx.receipts.read("comfyui", ComfyReceipt).ref == ctx.manifest.comfyui.ref
     if not wanted or not (ctx.home.comfyui / "requirements.txt").is_file():
         return False
-    return still_proven(ctx, ctx.receipts.read("requirements"), packages.installed_versions(ctx.home.venv))
+    return still_proven(ctx, _receipt(ctx), packages.installed_versions(ctx.home.venv))
 
 
 def imported(ctx: Context) -> bool:
     """Whether some ComfyUI was seen to import with the packages of now."""
-    proven = ctx.receipts.read("requirements").get("packages")
-    return (
-        isinstance(proven, Mapping) and bool(proven) and same_facts(packages.installed_versions(ctx.home.venv), proven)
-    )
+    return holds(packages.installed_versions(ctx.home.venv), _receipt(ctx).packages)
+
+
+def _receipt(ctx: Context) -> RequirementsReceipt:
+    return ctx.receipts.read("requirements", RequirementsReceipt)
 
 
 def complete(ctx: Context) -> None:
@@ -97,9 +98,12 @@ def install(ctx: Context) -> None:
 
 def resolved_until(ctx: Context) -> str:
     """The day after which packages are not taken: the commit's date plus the manifest's days (`2025-10-19`)."""
-    date = str(ctx.receipts.read("comfyui").get("date") or ctx.machine.timestamp())
     days = timedelta(days=ctx.manifest.comfyui.requirements_days)
-    return (datetime.fromisoformat(date) + days).date().isoformat()
+    try:
+        date = datetime.fromisoformat(ctx.receipts.read("comfyui", ComfyReceipt).date) + days
+    except (ValueError, OverflowError):  # none is known
+        date = datetime.fromisoformat(ctx.machine.timestamp()) + days
+    return date.date().isoformat()
 
 
 def lacks_times(text: str) -> bool:
@@ -120,10 +124,9 @@ def prove(ctx: Context) -> None:
             hint="provision doctor --deep --fix" if missing else "provision logs --tool",
         )
     facts = proof_facts(ctx)
-    versions: dict[str, JSON] = dict(packages.installed_versions(ctx.home.venv))
-    ctx.receipts.write(
-        "requirements", when=ctx.machine.timestamp(), until=resolved_until(ctx), packages=versions, **facts
-    )
+    versions = packages.installed_versions(ctx.home.venv)
+    receipt = RequirementsReceipt(when=ctx.machine.timestamp(), until=resolved_until(ctx), packages=versions, **facts)
+    ctx.receipts.write("requirements", receipt)
     if not import_signs(ran.out + ran.err, ended_well=True):
         ctx.proofs.keep("requirements", facts, [imports_ready(ctx, ctx.machine.clock() - started)])
 

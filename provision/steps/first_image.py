@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from provision import ladder, packages
 from provision.comfy import Made
@@ -27,10 +28,12 @@ from provision.facts import parse_cpuinfo, parse_sysctl
 from provision.finding import JSON, Finding, Fix, fixable, ok, warn
 from provision.graph import SEED_LIMIT, listed_name, prompt_graph, ui_workflow
 from provision.home import unusable
-from provision.image import Judgement, Quality, judge
+from provision.image import PICTURE_MAX_BYTES, Judgement, Quality, judge
 from provision.manifest import FirstImage
+from provision.receipt_kinds import ImageReceipt
 from provision.receipts import file_identity, same_facts
 from provision.step import Context, Step
+from provision.strict import Unreadable, read_file
 
 DISK_BYTES = 2_000_000
 PUBLISHED = "2 to 3 s, warm, on an M1 Pro"
@@ -62,19 +65,19 @@ class Picture:
 
 def check_first_image(ctx: Context) -> Iterable[Finding]:
     """Has an image been made with what is installed now, and is it still there?"""
-    receipt, path = ctx.receipts.read("first_image"), ctx.home.first_image
+    receipt, path = ctx.receipts.read("first_image", ImageReceipt), ctx.home.first_image
     shown = ctx.home.shown(path)
-    if not receipt or not path.is_file():
+    if not receipt.sha256 or not path.is_file():
         yield _to_make("first-image-missing", shown, "No image has proven this install yet.")
         return
     changed = _what_changed(receipt, proof_facts(ctx))
     if changed:
         other = "other" if changed in ("flags", "settings", "weights") else "another"
         yield _to_make("first-image-stale", shown, f"The first image was made with {other} {changed}.")
-    elif _sha256(path) != receipt.get("sha256"):
+    elif _sha256(path) != receipt.sha256:
         yield _to_make("first-image-stale", shown, f"{shown} is not the image that was made.")
     else:
-        yield ok("first-image-made", shown, f"{shown}, made {str(receipt.get('when'))[:10]}: {_seconds(receipt)}")
+        yield ok("first-image-made", shown, f"{shown}, made {receipt.when[:10]}: {_seconds(receipt)}")
         yield from _warnings(receipt, path, shown)
 
 
@@ -85,31 +88,31 @@ def _to_make(id: str, shown: str, says: str) -> Finding:
     )  # fmt: skip
 
 
-def _warnings(receipt: Mapping[str, JSON], path: Path, shown: str) -> Iterable[Finding]:
-    if receipt.get("verdict") == Quality.WARN:
+def _warnings(receipt: ImageReceipt, path: Path, shown: str) -> Iterable[Finding]:
+    if receipt.verdict == Quality.WARN:
         yield warn(
-            "first-image-rough", shown, str(receipt.get("says")),
+            "first-image-rough", shown, receipt.says,
             fix=Fix("Look at it: a picture of what was asked for is right.", ("open", str(path))),
         )  # fmt: skip
 
 
-def _seconds(receipt: Mapping[str, JSON]) -> str:
-    first, warm = receipt.get("seconds_first"), receipt.get("seconds_warm")
-    return f"the first took {_shown(first)}, a warm one {_shown(warm)} ({_beside(receipt)})"
+def _seconds(receipt: ImageReceipt) -> str:
+    first, warm = _shown(receipt.seconds_first), _shown(receipt.seconds_warm)
+    return f"the first took {first}, a warm one {warm} ({_beside(receipt)})"
 
 
-def _shown(seconds: JSON) -> str:
-    return f"{seconds:.2g} s" if isinstance(seconds, float) and seconds < 10 else f"{seconds:.0f} s"
+def _shown(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
-def _beside(receipt: Mapping[str, JSON]) -> str:
-    chip, device = receipt.get("chip") or "an unknown processor", receipt.get("device")
+def _beside(receipt: ImageReceipt) -> str:
+    chip, device = receipt.chip or "an unknown processor", receipt.device
     if chip == "Apple M1 Pro" and device == "mps":
         return f"published: {PUBLISHED}, as this is"
     return f"published: {PUBLISHED}; this is another machine: {chip}, on {device}"
 
 
-def proof_facts(ctx: Context) -> dict[str, JSON]:
+def proof_facts(ctx: Context) -> dict[str, Any]:
     """What the image proves: while all this is as it was, it need not be made again."""
     model, file = ctx.manifest.checkpoint(ctx.options.precision)
     versions = packages.installed_versions(ctx.home.venv)
@@ -119,24 +122,28 @@ def proof_facts(ctx: Context) -> dict[str, JSON]:
         "comfyui": engine_commit(ctx),
         "checkpoint": listed_name(model, file),
         "weights": file.sha256 or _identity(ctx.home.models / model.folder / file.name),
-        "flags": list(engine_flags(ctx)),
+        "flags": engine_flags(ctx),
         "settings": asdict(ctx.manifest.first_image),
     }
 
 
-def _identity(path: Path) -> JSON:
+def _identity(path: Path) -> dict[str, int] | None:
     try:
         return file_identity(path)
     except OSError:
         return None
 
 
-def _what_changed(receipt: Mapping[str, JSON], facts: Mapping[str, JSON]) -> str:
+def _what_changed(receipt: ImageReceipt, facts: Mapping[str, JSON]) -> str:
     return next((name for name, value in facts.items() if not same_facts(receipt, {name: value})), "")
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """The hash of a picture; empty for what is none of ours, by its size alone."""
+    try:
+        return hashlib.sha256(read_file(path, max_bytes=PICTURE_MAX_BYTES)).hexdigest()
+    except (OSError, Unreadable):
+        return ""
 
 
 # -- apply ----------------------------------------------------------------------------------------------------
@@ -157,20 +164,20 @@ def apply_first_image(ctx: Context, finding: Finding) -> None:
     warm = make_image(ctx, image, "a second, warm image")
     _refuse_bad(ctx, warm)
     worst = max((first.judgement, warm.judgement), key=lambda judgement: judgement.verdict is Quality.WARN)
-    receipt: dict[str, JSON] = {
+    receipt = ImageReceipt(
         **facts,
-        "sha256": hashlib.sha256(first.png).hexdigest(),
-        "when": ctx.machine.timestamp(),
-        "seconds_first": round(first.seconds, 3),
-        "seconds_warm": round(warm.seconds, 3),
-        "seeds": [first.seed, warm.seed],
-        "verdict": str(worst.verdict),
-        "says": worst.says,
-        "measures": first.judgement.facts.to_json(),
-        "device": device,
-        "chip": chip_name(ctx),
-    }
-    ctx.receipts.write("first_image", **receipt)
+        sha256=hashlib.sha256(first.png).hexdigest(),
+        when=ctx.machine.timestamp(),
+        seconds_first=round(first.seconds, 3),
+        seconds_warm=round(warm.seconds, 3),
+        seeds=(first.seed, warm.seed),
+        verdict=str(worst.verdict),
+        says=worst.says,
+        measures=first.judgement.facts.to_json(),
+        device=device,
+        chip=chip_name(ctx),
+    )
+    ctx.receipts.write("first_image", receipt)
     ladder.settle(ctx, first.seconds)
     ctx.proofs.keep("first_image", proof_facts(ctx), [made_now(first, f" in {first.seconds:.1f} s", first.seconds)])
 

@@ -16,6 +16,7 @@ from provision.backends.web import host_of, is_loopback
 from provision.errors import HubRefused, WrongFile
 from provision.manifest import Model, ModelFile
 from provision.metered import metered_because
+from provision.receipt_kinds import ModelReceipt
 from provision.reuse import found_file, take_copy
 from provision.safetensors import HeaderTruncated, NotSafetensors
 from provision.share import share_with_cache
@@ -31,7 +32,7 @@ def provision_file(ctx: Context, model: Model, file: ModelFile, target: Path) ->
 
     Raises WrongFile when another file has that name there, and as `apply_models`.
     """
-    wanted = Wanted(model, file, target, file.size, file.sha256 or "", {})
+    wanted = Wanted(model, file, target, file.size, file.sha256 or "", ModelReceipt())
     if target.is_file():
         if sha256_of(ctx, target, file.name) == (wanted if wanted.sought else _asked(ctx, wanted)).sha256:
             ctx.note(f"{target} is there already, and right.")

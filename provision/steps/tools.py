@@ -13,6 +13,7 @@ from provision.machine import Ran
 from provision.network import check_network, model_hosts, needed_hosts
 from provision.safetensors import POINTER
 from provision.step import Context, Step
+from provision.strict import read_head
 from provision.wanted import wanted_files
 
 GIT_MIN: Version = (2, 17)
@@ -171,11 +172,7 @@ def _check_lfs_hooks(ctx: Context) -> Iterable[Finding]:
 
 
 def _is_pointer(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(len(POINTER)) == POINTER
-    except OSError:
-        return False
+    return read_head(path, len(POINTER)) == POINTER
 
 
 def _check_wget(ctx: Context) -> Finding:

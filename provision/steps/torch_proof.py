@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from provision import packages
 from provision.errors import ProbeFailed
-from provision.finding import JSON, Finding, ok
+from provision.finding import Finding, ok
 from provision.mac import must_read_macos
 from provision.machine import Ran
 from provision.probe import TorchProbe, broke_off, describe_failure, parse_torch_probe
+from provision.receipt_kinds import TorchReceipt
 from provision.step import Context
 from provision.steps.python_env import python_flags
 from provision.steps.torch_choice import Choice
@@ -25,7 +26,7 @@ def computed(torch: str, probe: TorchProbe) -> Finding:
     return ok("torch-ready", "torch", says)
 
 
-def proof_facts(ctx: Context) -> dict[str, JSON]:
+def proof_facts(ctx: Context) -> dict[str, Any]:
     """What the proof depends on: the installed set, the Python, the system's version."""
     versions = packages.installed_versions(ctx.home.venv)
     folder = packages.site_packages(ctx.home.venv)
@@ -44,10 +45,9 @@ def system_version(ctx: Context) -> str:
     return "macOS " + ".".join(str(part) for part in version)
 
 
-def may_see_more(ctx: Context, receipt: Mapping[str, JSON]) -> bool:
+def may_see_more(ctx: Context, receipt: TorchReceipt) -> bool:
     """Whether a Mac's GPU was hidden when torch was proven, and we are now started from elsewhere."""
-    hidden = receipt.get("mps_built") is True and receipt.get("mps_available") is False
-    return hidden and receipt.get("session") != session(ctx)
+    return receipt.mps_built and receipt.mps_available is False and receipt.session != session(ctx)
 
 
 def session(ctx: Context) -> str:
@@ -77,11 +77,12 @@ def prove(ctx: Context, choice: Choice, wanted: str) -> None:
             f"torch {probe.torch} computes wrong on {probe.device}: {describe_failure(probe)}.",
             hint="provision all --torch stable" if choice.channel == "nightly" else "provision all --torch nightly",
         )
-    ctx.receipts.write(
-        "torch", **proof_facts(ctx), wanted=wanted, got=choice.channel, why=choice.why, index=choice.index,
-        passed_over=list(choice.passed_over), torch=probe.torch,
+    receipt = TorchReceipt(
+        **proof_facts(ctx), wanted=wanted, got=choice.channel, why=choice.why, index=choice.index,
+        passed_over=choice.passed_over, torch=probe.torch,
         device=probe.device, mps_built=probe.mps_built, mps_available=probe.mps_available, session=session(ctx),
-        worst_error=probe.worst, probe_s=probe.seconds, gflop_s=probe.block_gflop_s, skipped=list(probe.skipped),
-        doubtful=[check.says for check in probe.doubtful], when=ctx.machine.timestamp(),
+        worst_error=probe.worst, probe_s=probe.seconds, gflop_s=probe.block_gflop_s, skipped=probe.skipped,
+        doubtful=tuple(check.says for check in probe.doubtful), when=ctx.machine.timestamp(),
     )  # fmt: skip
+    ctx.receipts.write("torch", receipt)
     ctx.proofs.keep("torch", proof_facts(ctx), [computed(probe.torch, probe)])
