@@ -7,19 +7,20 @@ in the install. Without `--home` that is the usual home, or, where that one has 
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from provision.errors import HomeError, UsageError
-from provision.finding import JSON
 from provision.foreign import (
     Install,
     find_environment,
     find_install,
     install_at,
     is_checkout,
+    is_python_of,
     named_environment,
     servers_of,
 )
@@ -27,12 +28,14 @@ from provision.home import Adopted, Home
 from provision.machine import Machine
 from provision.manifest import CHANNEL
 from provision.packages import installed_versions
-from provision.receipts import read_json, read_state, write_json
+from provision.receipts import read_state, write_json
 
 OWN = "own"
 """`--python own`: an environment that this tool makes, in place of the install's."""
 LOOKS_LIKE_A_PATH = ("/", "~", "./", "../")
 HOMES_MAX = 99
+BUILDERS = frozenset({"all", "plan", "download", "doctor", "launch", "generate", "bench"})
+"""Commands that would take a home whose record is damaged for one that is to have a ComfyUI of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +76,42 @@ def as_path(text: str | None, *, only_path: bool = False) -> Path | None:
 # -- what is remembered -------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """`state/adopted.json`."""
+
+    base: str
+    code: str | None = None
+    prefix: str | None = None
+    python: str | None = None
+    when: str = ""
+
+    def __post_init__(self) -> None:
+        given = [path for path in (self.base, self.code, self.prefix, self.python) if path is not None]
+        if not all(path.startswith("/") and "\0" not in path for path in given):
+            raise ValueError("these are no paths")
+
+
 def recorded(root: Path) -> Adopted | None:
-    """The install that a home adopted, None where it has its own."""
-    record = read_json(_record(root)) or {}
-    base, code, prefix, python = (_path(record.get(name)) for name in ("base", "code", "prefix", "python"))
-    return Adopted(base, code, prefix, python) if base is not None else None
+    """The install that a home adopted, None where it has its own, or where what was kept of it is not to be believed.
+
+    Its Python is run without a question: it has to be one of the environment that it is said to be of.
+    """
+    kept = read_state(_record(root), _Record)
+    if kept is None:
+        return None
+    code, prefix, python = (Path(text) if text else None for text in (kept.code, kept.prefix, kept.python))
+    if python is not None and (prefix is None or not is_python_of(python, prefix)):
+        return None
+    return Adopted(Path(kept.base), code, prefix, python)
 
 
 def remember(home: Home, when: str) -> None:
     """Keep which install the home goes by. Raises HomeError, DiskFull."""
     if home.adopted is not None and recorded(home.root) != home.adopted:
-        names = ("base", "code", "prefix", "python")
-        write_json(_record(home.root), {**{name: _text(getattr(home.adopted, name)) for name in names}, "when": when})
+        here = home.adopted
+        code, prefix, python = (_text(path) for path in (here.code, here.prefix, here.python))
+        write_json(_record(home.root), asdict(_Record(str(here.base), code, prefix, python, when)))
 
 
 def words_for(home: Home) -> tuple[str, ...]:
@@ -96,10 +123,6 @@ def words_for(home: Home) -> tuple[str, ...]:
 
 def _record(root: Path) -> Path:
     return root / "state" / "adopted.json"
-
-
-def _path(value: JSON) -> Path | None:
-    return Path(value) if isinstance(value, str) and value else None
 
 
 def _text(path: Path | None) -> str | None:
@@ -129,6 +152,8 @@ def home_for(root: Path, asked: Asked, machine: Machine) -> Home:
 def _with_recorded(root: Path, asked: Asked, machine: Machine) -> Home:
     here = recorded(root)
     if here is None:
+        if asked.command in BUILDERS:
+            _refuse_damaged(root)
         if asked.command != "uninstall":
             _refuse_foreign(root, asked, machine)
         if asked.python is not None:
@@ -146,6 +171,15 @@ def _with_recorded(root: Path, asked: Asked, machine: Machine) -> Home:
     if asked.python is None:
         return home
     return _with_python(home, Install(here.base, here.code), asked, machine)
+
+
+def _refuse_damaged(root: Path) -> None:
+    """A home that went by an install, and cannot tell any more by which: one of its own would be made in silence."""
+    if os.path.lexists(_record(root)) and not is_checkout(root / "ComfyUI"):
+        raise HomeError(
+            f"{_record(root)} cannot be read, or tells of a Python that is none: which ComfyUI {root} goes by is lost.",
+            hint=f"Name it again: provision all --comfyui DIR --home {shlex.quote(str(root))}",
+        )
 
 
 def _with_python(home: Home, install: Install, asked: Asked, machine: Machine) -> Home:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -39,9 +39,10 @@ def session(command: str, wish: Wish, *, json: bool, verbose: bool, plain: bool 
     machine = Machine()
     console = make_console(json_lines=json, verbose=verbose, yes=wish.yes, environ=machine.environ, plain=plain)
     console.invocation = this_call(machine.environ, wish.home, rehearse=wish.rehearse)
-    log = tool_log(choose_home(command, wish, machine))
-    with exit_codes(console, log), console, open_session(command, wish, console, machine) as at:
-        yield at
+    with exit_codes(console, None):  # before anything is read
+        log = tool_log(choose_home(command, wish, machine))
+        with exit_codes(console, log), console, open_session(command, wish, console, machine) as at:
+            yield at
 
 
 @contextmanager
@@ -61,9 +62,24 @@ def exit_codes(console: Console, log: Path | None) -> Iterator[None]:
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError:
         _leave(EXIT_UNSATISFIED)
+    except OSError as error:
+        _tell_os_error(console, error, log)
     except Exception as error:  # noqa: BLE001  (the one place that may: exit code 3 and a log)
         console.error(_bug(error, log), _kept(log))
         _leave(EXIT_BUG)
+
+
+def _tell_os_error(console: Console, error: OSError, log: Path | None) -> NoReturn:
+    """What the disk did, as a sentence and exit code 1; any other OSError is a bug."""
+    from provision.disk_errors import as_sentence
+
+    said = as_sentence(error, log.parent.parent if log is not None else Path.home())
+    if said is None:
+        console.error(_bug(error, log), _kept(log))
+        _leave(EXIT_BUG)
+    _keep_trace(error, log)
+    console.error(said, _kept(log))
+    _leave(said.exit_code)
 
 
 def _stopped(console: Console) -> Interrupted:
@@ -86,7 +102,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _leave(code: int) -> None:
+def _leave(code: int) -> NoReturn:
     """End now: threads that wait on a socket must not hold up a person who pressed Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
@@ -97,16 +113,27 @@ def _leave(code: int) -> None:
 def _bug(error: Exception, log: Path | None) -> ProvisionError:
     """Our own bug as a sentence; its traceback goes into the log, or where there is none into a file of its own."""
     import tempfile
+
+    where = _keep_trace(error, log)
+    if where is None:
+        with suppress(OSError):
+            where = _keep_trace(error, Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1]))
+    return ProvisionError(
+        f"This is a bug in provision ({type(error).__name__}: {error}).",
+        hint=f"Please report it{f' with {where}' if where else ''}",
+    )
+
+
+def _keep_trace(error: Exception, log: Path | None) -> Path | None:
+    """Append the traceback to a log that is there; None where there is none, or it cannot be written."""
     import traceback
 
-    text = "".join(traceback.format_exception(error))
-    if log is None or _kept(log) is None:
-        log = Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1])
-    with log.open("a", encoding="utf-8") as stream:
-        stream.write(text)
-    return ProvisionError(
-        f"This is a bug in provision ({type(error).__name__}: {error}).", hint=f"Please report it with {log}"
-    )
+    with suppress(OSError):
+        if log is not None and log.is_file():
+            with log.open("a", encoding="utf-8", errors="replace") as stream:
+                stream.write("".join(traceback.format_exception(error)))
+            return log
+    return None
 
 
 def finish(ok: bool) -> None:

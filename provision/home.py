@@ -183,6 +183,7 @@ class Home:
 def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
     """What an OSError while writing below the home means, as an error to raise."""
     import errno
+    import shlex
     import sys
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -199,5 +200,10 @@ def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
         return HomeError(
             f"{path} cannot be written ({error.strerror}).",
             hint="Give another folder: provision all --home ~/provision",
+        )
+    if error.errno in (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO):
+        return HomeError(
+            f"The disk that holds {path} failed ({error.strerror}); what was done before is kept.",
+            hint=f"Look at the disk (df -h {shlex.quote(str(path.parent))}), then run the same command again.",
         )
     return HomeError(f"{path} cannot be used ({error.strerror or error}).", hint="provision all --home ~/provision")
