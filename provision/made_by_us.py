@@ -15,7 +15,9 @@ from pathlib import Path
 
 from provision.git_checkout import blobs_of, commits_of_its_own
 from provision.ownership import HALF_WRITTEN, LOG_NAME, ROOT_NAMES, SYSTEMS_OWN, is_state, owned_state
+from provision.receipt_kinds import ComfyReceipt, WorkflowReceipt
 from provision.step import Context
+from provision.wanted import model_receipts
 
 COMFYUIS_OWN = ("comfyui.db", "comfyui.db.bkp", "comfyui.db.lock", "comfyui.db-wal", "comfyui.db-shm")
 """What ComfyUI writes into `user/` by itself, beside its logs."""
@@ -85,7 +87,7 @@ def _sort_checkout(ctx: Context, code: Path, found: Sorted) -> None:
     found.elsewhere = sorted(path for path in models if not _lies_below(path, code))
     ours = _Ours(code, blobs_of(code), models | set(_written(ctx)))
     here = _sort_folder(code, ours)
-    commit = str(ctx.receipts.read("comfyui").get("commit", ""))
+    commit = ctx.receipts.read("comfyui", ComfyReceipt).commit
     git = code / ".git"
     if git.is_dir() and not commits_of_its_own(code, commit):
         here.ours.append(git)  # last: what it tells is needed to go on after a kill
@@ -148,13 +150,14 @@ def _blob(path: Path) -> str:
 
 def _downloaded(ctx: Context) -> Iterator[Path]:
     """The models that were downloaded and are still the files that were."""
-    for receipt_path in sorted(ctx.receipts.folder.glob("model-*.json")):
-        receipt = ctx.receipts.read(receipt_path.stem)
-        place = ctx.home.root / str(receipt.get("place"))
-        with suppress(OSError):
+    for receipt in model_receipts(ctx):
+        place = Path(os.path.normpath(ctx.home.root / receipt.place))
+        with suppress(OSError, ValueError):  # ValueError: a NUL in a name
             about = place.stat()
-            same = (about.st_size, about.st_mtime_ns) == (receipt.get("size"), receipt.get("mtime_ns"))
-            if same and receipt.get("downloaded") is not False and not place.is_symlink():
+            same = (about.st_size, about.st_mtime_ns) == (receipt.size, receipt.mtime_ns)
+            # A receipt is a file like any other: what it says of a place elsewhere is nothing to go by.
+            ours = receipt.downloaded is not False and place.is_relative_to(ctx.home.models)
+            if same and ours and not place.is_symlink():
                 yield place
 
 
@@ -164,9 +167,9 @@ def _written(ctx: Context) -> Iterator[Path]:
     from provision.steps.workflow import ours as workflow_digests
     from provision.steps.workflow import read_digest
 
-    receipt = ctx.receipts.read("workflow")
-    path = ctx.home.root / str(receipt.get("path"))
-    if read_digest(path) in (digest for digest in workflow_digests(ctx) if digest):
+    path = Path(os.path.normpath(ctx.home.root / ctx.receipts.read("workflow", WorkflowReceipt).path))
+    here = read_digest(path) if "\0" not in str(path) else None
+    if here and here in workflow_digests(ctx) and path.is_relative_to(ctx.home.base):
         yield path
     for file, text in wanted_files(ctx).items():
         with suppress(OSError, ValueError):

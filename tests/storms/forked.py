@@ -1,4 +1,4 @@
-"""Commands of the tool in forks of one process that has loaded it: a hundred a minute where new processes take a second.
+"""Commands of the tool in forks of one process that has loaded it: a new process takes a second to load it each time.
 
 `python forked.py` reads orders from standard input, a JSON object a line, and answers each with another. The fork leads
 a session of its own, so that all that it started and that did not leave it can be ended with it.
@@ -100,7 +100,7 @@ def _in_fork(argv: Sequence[str], said: Path) -> None:
         code = 0
     except SystemExit as ended:
         code = ended.code
-    except BaseException:
+    except BaseException:  # noqa: BLE001  (as Python itself ends)
         import traceback
 
         traceback.print_exc()
