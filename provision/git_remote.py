@@ -168,12 +168,17 @@ def remote_environment(url: str, git_dir: Path | None = None) -> dict[str, str]:
     """
     asker = environment(persons=os.environ)
     reached = run_git(("ls-remote", "--get-url", "--", url), asker).strip()
-    protocols = PROTOCOLS.get(scheme_of(reached))
-    if protocols is None:
+    protocols = protocols_for(reached)
+    if not protocols:
         raise GitFailed(f"git's configuration leads to {reached}, which is no https, http, ssh or file address")
     certificates = os.environ.get("SSL_CERT_FILE")
     settings = {"http.sslCAInfo": certificates} if certificates else {}
     return environment(git_dir or NOWHERE, persons=os.environ, protocols=protocols, settings=settings)
+
+
+def protocols_for(url: str) -> str:
+    """The protocols that git may speak for an address, joined by colons; empty where it is not asked at all."""
+    return PROTOCOLS.get(scheme_of(url), "")
 
 
 def scheme_of(url: str) -> str:

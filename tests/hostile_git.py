@@ -1,4 +1,5 @@
-"""Repositories whose configuration runs a program: each way there is for git, as data, with the plain git that falls for it.
+"""Repositories whose configuration runs a program: each way that git knows, as data, with the plain git that falls
+for it.
 
 A vector puts its trap into a checkout of ComfyUI; `proof` is what a person would type, and runs the program.
 """
@@ -143,8 +144,6 @@ class _Login(BaseHTTPRequestHandler):
         self.send_header("WWW-Authenticate", 'Basic realm="x"')
         self.send_header("Content-Length", "0")
         self.end_headers()
-
-    do_POST = do_GET
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
