@@ -80,11 +80,19 @@ def recorded(root: Path) -> Adopted | None:
     return Adopted(base, code, prefix, python) if base is not None else None
 
 
-def remember(home: Home, when: str) -> None:
-    """Keep which install the home goes by. Raises HomeError, DiskFull."""
-    if home.adopted is not None and recorded(home.root) != home.adopted:
-        names = ("base", "code", "prefix", "python")
-        write_json(_record(home.root), {**{name: _text(getattr(home.adopted, name)) for name in names}, "when": when})
+def remember(home: Home, when: str, *, may_run: bool = True) -> None:
+    """Keep which install the home goes by, and whether its Python may be run. Raises HomeError, DiskFull."""
+    if home.adopted is None or (recorded(home.root) == home.adopted and may_be_run(home) == may_run):
+        return
+    names = ("base", "code", "prefix", "python")
+    facts = {name: _text(getattr(home.adopted, name)) for name in names}
+    write_json(_record(home.root), {**facts, "may_run": may_run, "when": when})
+
+
+def may_be_run(home: Home) -> bool:
+    """Whether a person agreed before that the Python of the install that the home goes by is run."""
+    record = read_json(_record(home.root)) or {}
+    return recorded(home.root) == home.adopted and record.get("may_run", True) is True
 
 
 def words_for(home: Home) -> tuple[str, ...]:

@@ -109,12 +109,10 @@ def commit_date(folder: Path, commit: str) -> str:
 
 def blobs_of(folder: Path) -> dict[str, str]:
     """The files of HEAD by path, each with the id of its content (git's blob hash); empty where git cannot tell."""
-    git = git_in(folder)
-    from git import GitCommandError
-
     try:
-        listing = str(git.ls_tree("-r", "-z", "--full-tree", "HEAD"))
-    except GitCommandError:
+        with stand_in(folder) as seen:
+            listing = seen.git("ls-tree", "-r", "-z", "--full-tree", "HEAD")
+    except (GitFailed, OSError):
         return {}
     lines = (entry.partition("\t") for entry in listing.split("\0") if entry)
     return {path: about.split()[2] for about, _, path in lines}
@@ -122,13 +120,11 @@ def blobs_of(folder: Path) -> dict[str, str]:
 
 def commits_of_its_own(folder: Path, known: str) -> bool:
     """Whether a checkout holds commits or a stash beside the `known` commit and what was fetched."""
-    git = git_in(folder)
-    from git import GitCommandError
-
     try:
-        listing = str(git.for_each_ref("--format=%(objectname) %(*objectname) %(refname)"))
-        commits = {*str(git.rev_parse("--verify", "HEAD^{commit}")).split()}
-    except GitCommandError:
+        with stand_in(folder) as seen:
+            listing = seen.git("for-each-ref", "--format=%(objectname) %(*objectname) %(refname)")
+            commits = {_commit(seen, "HEAD")}
+    except (GitFailed, OSError):
         return False
     refs = [line.split() for line in listing.splitlines()]
     fetched = {word for *ids, name in refs if name.startswith(("refs/tags/", "refs/remotes/")) for word in ids}
