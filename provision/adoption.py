@@ -84,6 +84,7 @@ class _Record:
     code: str | None = None
     prefix: str | None = None
     python: str | None = None
+    may_run: bool = True
     when: str = ""
 
     def __post_init__(self) -> None:
@@ -106,12 +107,19 @@ def recorded(root: Path) -> Adopted | None:
     return Adopted(Path(kept.base), code, prefix, python)
 
 
-def remember(home: Home, when: str) -> None:
-    """Keep which install the home goes by. Raises HomeError, DiskFull."""
-    if home.adopted is not None and recorded(home.root) != home.adopted:
-        here = home.adopted
-        code, prefix, python = (_text(path) for path in (here.code, here.prefix, here.python))
-        write_json(_record(home.root), asdict(_Record(str(here.base), code, prefix, python, when)))
+def remember(home: Home, when: str, *, may_run: bool = True) -> None:
+    """Keep which install the home goes by, and whether its Python may be run. Raises HomeError, DiskFull."""
+    here = home.adopted
+    if here is None or (recorded(home.root) == here and may_be_run(home) == may_run):
+        return
+    code, prefix, python = (_text(path) for path in (here.code, here.prefix, here.python))
+    write_json(_record(home.root), asdict(_Record(str(here.base), code, prefix, python, may_run, when)))
+
+
+def may_be_run(home: Home) -> bool:
+    """Whether a person agreed before that the Python of the install that the home goes by is run."""
+    kept = read_state(_record(home.root), _Record)
+    return kept is not None and kept.may_run and recorded(home.root) == home.adopted
 
 
 def words_for(home: Home) -> tuple[str, ...]:

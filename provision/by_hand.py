@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from provision import __version__
-from provision import git_checkout as git
+from provision import git_remote as git
 from provision.backends.backend import RemoteFile
 from provision.engine import server_argv
 from provision.errors import CommandMissing

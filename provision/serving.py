@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import webbrowser
 from collections import deque
 
 from provision.commands import page, success
-from provision.errors import EngineError, UsageError
+from provision.errors import ConsentNeeded, EngineError, UsageError
 from provision.runner import run
 from provision.session import Session, hold_home, tool_log
 
@@ -20,11 +21,16 @@ def launch(at: Session, *, open_page: bool) -> bool:
 
 
 def bring_up(at: Session, *, quiet: bool = False) -> bool:
-    """Whether the server is up, started where it was not. Raises EngineError, HomeError."""
+    """Whether the server is up, started where it was not. Raises EngineError, HomeError, ConsentNeeded."""
     from provision.steps.server import SERVER
 
     if not at.ctx.home.python.exists() or not (at.ctx.home.comfyui / "main.py").exists():
         raise EngineError(f"ComfyUI is not installed in {at.ctx.home.root}.", hint="provision all")
+    if not at.ctx.options.may_run:
+        raise ConsentNeeded(
+            f"{at.ctx.home.python} was not installed by provision, and nobody has agreed to run it.",
+            hint=f"provision all --python {shlex.quote(str(at.ctx.home.python))}",
+        )
     with hold_home(at):
         report = run((SERVER,), at.ctx, apply=True)
     if not (quiet and report.ok):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.adoption import Asked, as_path, home_for, overrides_for, remember
+from provision.adoption import Asked, as_path, home_for, may_be_run, overrides_for, remember
 from provision.console import Console
 from provision.environments import recover
-from provision.errors import DiskFull, HomeError, HomeLocked, LockError, UsageError
+from provision.errors import ConsentNeeded, DiskFull, HomeError, HomeLocked, LockError, UsageError
 from provision.home import Home
 from provision.invocation import REHEARSAL_HOME
 from provision.lock import Lock, load_lock, manifest_overrides
@@ -33,6 +33,8 @@ CONNECTIONS_MAX = 32
 RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 REHEARSED = "sdxl-turbo"
 """The manifest whose repository the embedded world has, and that which is taken where none is named."""
+RUNS_PYTHON = ("all", "plan", "doctor", "launch", "generate", "bench")
+"""The commands that ask whether an adopted install's Python may be run; the others then do without."""
 TOOL_LOG = "provision.log"
 LOOKS = ("check", "inspect", "status", "logs", "report", "stop", "uninstall")
 """The commands that make no home of a folder, and need to write nothing in one."""
@@ -150,12 +152,28 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
             _keep_log(command, home, console, machine)
         manifest = load_manifest(wish.manifest, [*overrides, *overrides_for(home, given, machine), *given])
         options = replace(options, locked=lock)
+        if not _may_run(command, wish, home, console):
+            options = replace(options, may_run=False, deep=False)
         if wish.precision is None and wish.repo is None:
             options = replace(options, precision=manifest.usual_precision)
         ctx = Context(machine, manifest, home, options, console.emit, console.consent)
         if wish.repo is not None and not wish.inspect:
             ctx = replace(ctx, manifest=repo_manifest(ctx, wish))
         yield Session(command, console, ctx, world)
+
+
+def _may_run(command: str, wish: Wish, home: Home, console: Console) -> bool:
+    """Whether the Python of an adopted install may be run: it could do anything that the person can.
+
+    The person says so with --yes, by naming it with --python, or when asked; the home remembers it.
+    """
+    if home.venv_of_another is None or wish.yes or wish.python is not None or may_be_run(home):
+        return True
+    if command not in RUNS_PYTHON:
+        return False
+    with suppress(ConsentNeeded):
+        return console.consent(f"{home.python} was not installed by provision. Run it?")
+    return False
 
 
 def _keep_log(command: str, home: Home, console: Console, machine: Machine) -> None:
@@ -330,7 +348,7 @@ def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
     with home_lock(home.state / "lock", command=at.command, optional=removing):
         if not removing:
             sweep(home.state, home.receipts, home.parts)
-            remember(home, machine.timestamp())
+            remember(home, machine.timestamp(), may_run=at.ctx.options.may_run)
             recover(home)
         for argv in machine.end_leftovers(home.children):
             at.ctx.note(

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision import git_checkout, packages, views
+from provision import git_remote, packages, views
 from provision.commands import adopted_json, success
 from provision.console import LiveConsole, is_terminal, tabulate
 from provision.disk_use import Tally
@@ -253,7 +253,7 @@ class _Asked:
 
     def _ask(self) -> None:
         with suppress(GitError):
-            self.found = git_checkout.find_revision(self._url, "latest").name
+            self.found = git_remote.find_revision(self._url, "latest").name
 
     def says(self) -> Iterator[str]:
         """A sentence where there is a newer one, or where nobody told."""

@@ -45,7 +45,7 @@ def read_asked(ctx: Context, file: Path | None) -> Asked:
 
     Raises UsageError for a file that cannot be read, GitError when there is neither host nor checkout.
     """
-    from provision.git_checkout import read_remote_file
+    from provision.git_remote import read_remote_file
 
     comfy = ctx.manifest.comfyui
     if file is not None:

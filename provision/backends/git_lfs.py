@@ -23,6 +23,8 @@ from provision.backends.remote import token_for
 from provision.backends.web import host_of, is_loopback
 from provision.errors import CommandMissing, DownloadError, HubRefused, NetworkError, ProvisionError, WrongFile
 from provision.finding import Finding, Fix, fixable
+from provision.git_program import environment
+from provision.git_remote import protocols_for
 from provision.home import unusable
 from provision.machine import Ran
 from provision.step import Context
@@ -70,7 +72,7 @@ GIT_LFS = Backend("git-lfs", missing_git_lfs, fetch_git_lfs, quick=False, limite
 def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback | None:
     folder = lfs_folder(part)
     work, store = folder / "work", folder / "store"
-    run = partial(ctx.machine.run, env=_environment(ctx, file), timeout_s=120)
+    run = partial(ctx.machine.run, env=_environment(ctx, file, work / ".git"), timeout_s=120)
     try:
         shutil.rmtree(folder, ignore_errors=True)
         for made in (work, store / "incomplete"):
@@ -106,12 +108,12 @@ def _fetch_words(file: RemoteFile, store: Path) -> tuple[str, ...]:
     return (*options, "lfs", "fetch", "--include", file.path, "--exclude", "", "origin", file.revision)
 
 
-def _environment(ctx: Context, file: RemoteFile) -> dict[str, str]:
+def _environment(ctx: Context, file: RemoteFile, repository: Path) -> dict[str, str]:
     """No prompts, no configuration of others, and the token as a header for the hub's own address only.
 
     Basic, with the token for a password, is what the hub takes from git (https://huggingface.co/docs/hub/security-tokens).
     """
-    settings = {"credential.helper": "", "core.askPass": "true", "advice.detachedHead": "false"}
+    settings = {"credential.helper": "", "core.askPass": "true"}
     token = None if file.anonymous else token_for(ctx, file.endpoint)
     if token is not None:
         basic = base64.b64encode(f"hf:{token}".encode()).decode()
@@ -121,15 +123,10 @@ def _environment(ctx: Context, file: RemoteFile) -> dict[str, str]:
     bundle = ctx.machine.environ.get("SSL_CERT_FILE")
     if bundle:
         settings["http.sslCAInfo"] = bundle
-    env = {
-        "GOGC": "40",  # of git-lfs, a Go program: a third less memory, at no cost that can be measured
-        "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_COUNT": str(len(settings)),
-    }  # fmt: skip
+    env = environment(repository, protocols=protocols_for(file.endpoint), settings=settings)
+    env["GOGC"] = "40"  # of git-lfs, a Go program: a third less memory, at no cost that can be measured
     if is_loopback(file.endpoint):
         env |= {"no_proxy": "*", "NO_PROXY": "*"}
-    for place, (key, value) in enumerate(settings.items()):
-        env |= {f"GIT_CONFIG_KEY_{place}": key, f"GIT_CONFIG_VALUE_{place}": value}
     return env
 
 

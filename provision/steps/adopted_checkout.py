@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from provision.receipt_kinds import ComfyReceipt
 from provision.step import Context
 from provision.strict import Unreadable, read_text
 
-UNKNOWN = "of an unknown version"
+VERSION = re.compile(r'"([\w.+-]{1,60})"', re.ASCII)
 CHECKOUT = ("provision", "all", "--comfyui", "DIR")
 
 
@@ -25,7 +26,10 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
             fix=Fix("Say where it is now.", CHECKOUT),
         )  # fmt: skip
         return
-    state = git.read_state(code) if (code / ".git").exists() else git.State(None)
+    owner = git.stranger(code, ctx.machine.environ) if (code / ".git").exists() else None
+    if owner is not None:
+        yield _of_another_user(code, owner)
+    state = _state(ctx, code)
     if state.locks:
         yield fixable(
             "git-lock", str(state.locks[0]),
@@ -33,17 +37,19 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
             fix=Fix("The lock is removed when no git is at work."),
         )  # fmt: skip
     yield _as_it_is(ctx, code, state)
-    if state.head is None:
+    if state.head is None and owner is None:
         yield _without_git(code, state)
     elif state.missing:
         yield fixable(
-            "clone-partial", str(code), f"{len(state.missing)} files of ComfyUI are missing ({state.missing[0]} ...).",
+            "clone-partial", str(code),
+            f"{len(state.missing)} files of ComfyUI are missing ({git.example(state.missing)}).",
             fix=Fix("They are written again from the repository; changed files stay."),
         )  # fmt: skip
     if state.modified:
         yield warn(
             "git-dirty", str(code),
-            f"{len(state.modified)} files of ComfyUI were changed ({state.modified[0]} ...); they stay as they are.",
+            f"{len(state.modified)} files of ComfyUI were changed ({git.example(state.modified)});"
+            " they stay as they are.",
         )  # fmt: skip
 
 
@@ -67,13 +73,35 @@ def _without_git(code: Path, state: git.State) -> Finding:
     )  # fmt: skip
 
 
+def _of_another_user(code: Path, owner: int) -> Finding:
+    return warn(
+        "git-owner", str(code),
+        f"{code} belongs to user {owner}, not to you: git does not read such a repository, so that nothing tells which"
+        " files were changed.",
+        fix=Fix("If you trust it, say so.", ("git", "config", "--global", "--add", "safe.directory", str(code))),
+    )  # fmt: skip
+
+
+def _state(ctx: Context, code: Path) -> git.State:
+    """The checkout as git sees it; nothing where there is no git, or where git would refuse it for its owner."""
+    if not (code / ".git").exists() or git.stranger(code, ctx.machine.environ) is not None:
+        return git.State(None)
+    return git.read_state(code)
+
+
 def version_of(code: Path) -> str:
     """The version that a checkout says of itself (`v0.38.1`), `of an unknown version` where it says none."""
+    return said_version(code) or "of an unknown version"
+
+
+def said_version(code: Path) -> str:
+    """The version that ComfyUI's source says of itself (`v0.38.1`), empty where it says none."""
     try:
         text = read_text(code / "comfyui_version.py")
     except (OSError, Unreadable):
-        text = ""
-    return f"v{text.split(chr(34))[1]}" if text.count('"') >= 2 else UNKNOWN
+        return ""
+    found = VERSION.search(text)
+    return f"v{found[1]}" if found else ""
 
 
 def commit_of(code: Path, state: git.State) -> str:
@@ -89,7 +117,7 @@ def _day(code: Path) -> str:
 
 def record_checkout(ctx: Context, code: Path) -> None:
     """Keep which revision was adopted, and of which day. Raises GitError, HomeError, DiskFull."""
-    state = git.read_state(code) if (code / ".git").exists() else git.State(None)
+    state = _state(ctx, code)
     commit = commit_of(code, state)
     date = git.commit_date(code, state.head) if state.head else _day(code)
     receipt = ComfyReceipt(
