@@ -99,14 +99,15 @@ class BoundedResponse(http.client.HTTPResponse):
         self._guard.bound(seconds=seconds, count=float("inf"))
 
 
-def bounded_session(body_s: float = BODY_S) -> requests.Session:
-    """A session of requests for small answers: each has its head within HEAD_S, its body within `body_s` seconds."""
+def bounded_session(body_s: float | None = None) -> requests.Session:
+    """A session of requests for small answers: each has its head within HEAD_S, its body within `body_s` seconds
+    (BODY_S)."""
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-    response_class = type("Response", (BoundedResponse,), {"body_s": body_s})
+    response_class = type("Response", (BoundedResponse,), {"body_s": BODY_S if body_s is None else body_s})
     plain = type("Plain", (HTTPConnection,), {"response_class": response_class})
     tls = type("Tls", (HTTPSConnection,), {"response_class": response_class})
     pools = {

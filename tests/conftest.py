@@ -18,6 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live-comfyui", metavar="URL_OR_PATH", help="run tests/live on this real ComfyUI (git address)")
     parser.addoption("--live-page", metavar="URL", help="run tests/e2e/test_page.py on this real ComfyUI of a home")
     parser.addoption("--artifacts", metavar="DIR", help="where screenshots are kept (a folder for tests)")
+    parser.addoption("--storms", action="store_true", help="all tries of tests/storms, not some of them")
     parser.addoption("--all-pairs", action="store_true", help="mend every pair of faults, not some of them")
 
 
