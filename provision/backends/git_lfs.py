@@ -18,7 +18,15 @@ from urllib.parse import quote
 from provision.address import quoted
 from provision.backends.backend import Backend, RemoteFile
 from provision.backends.follower import Follower, keep_going_and_hash
-from provision.backends.part import bytes_here, disk_trouble, lfs_folder, lfs_pieces, take_over, write_private
+from provision.backends.part import (
+    bytes_here,
+    disk_errors_said,
+    disk_trouble,
+    lfs_folder,
+    lfs_pieces,
+    take_over,
+    write_private,
+)
 from provision.backends.patience import IDLE_S, STALL_TIMEOUT_S, Setback, watched
 from provision.backends.remote import token_for
 from provision.backends.web import host_of, is_loopback
@@ -96,7 +104,8 @@ def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback |
     except OSError as error:
         raise unusable(folder, error) from error
     finally:
-        take_over(part)
+        with disk_errors_said(folder):
+            take_over(part)
     return None if ran.ok else _setback(ran, file, part)
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -188,7 +188,9 @@ def xet_folder(part: Path) -> Path:
 def lfs_pieces(part: Path) -> list[Path]:
     """What git-lfs holds of the object: `objects/aa/bb/<oid>`, `incomplete/<oid>.part` or `<oid><digits>`."""
     store, oid = lfs_folder(part) / "store", part.stem
-    return [*store.glob(f"objects/*/*/{oid}"), *store.glob(f"incomplete/{oid}*")]
+    with suppress(OSError):
+        return [*store.glob(f"objects/*/*/{oid}"), *store.glob(f"incomplete/{oid}*")]
+    return []
 
 
 def take_over(part: Path) -> None:
@@ -227,6 +229,15 @@ def disk_trouble(path: Path, said: str) -> HomeError | DiskFull | None:
         if os.strerror(number).lower() in said.lower():
             return unusable(path, OSError(number, os.strerror(number)))
     return None
+
+
+@contextmanager
+def disk_errors_said(path: Path) -> Iterator[None]:
+    """What a disk refuses meanwhile, as HomeError or DiskFull; `path` is named where the system names none."""
+    try:
+        yield
+    except OSError as error:
+        raise unusable(Path(error.filename) if isinstance(error.filename, str) else path, error) from error
 
 
 def write_private(path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 from provision.backends.backend import RemoteFile
-from provision.backends.part import bytes_here, end_writers, make_plain, memory_of_writers
+from provision.backends.part import bytes_here, disk_errors_said, end_writers, make_plain, memory_of_writers
 from provision.errors import DownloadError, NetworkError, ProvisionError
 from provision.machine import Machine
 from provision.safetensors import LENGTH_BYTES, NotSafetensors, header_length
@@ -94,10 +94,10 @@ def stranger(file: RemoteFile, start: bytes) -> Setback | None:
 
 
 def drop_stranger(file: RemoteFile, part: Path) -> Setback | None:
-    """Throw away a part that begins as the file cannot."""
+    """Throw away a part that begins as the file cannot. Raises HomeError or DiskFull."""
     if not bytes_here(part):
         return None
-    with part.open("r+b") as stream:
+    with disk_errors_said(part), part.open("r+b") as stream:
         setback = stranger(file, stream.read(512))
         if setback is not None:
             stream.truncate(0)
