@@ -82,9 +82,9 @@ def find_copies(ctx: Context, sought: Sought) -> list[Path]:
 
 def same_volume(path: Path, other: Path) -> bool:
     """Whether a file could be cloned or linked from the one place to the other, which need not be there yet."""
-    while not other.exists() and other != other.parent:
-        other = other.parent
     try:
+        while not other.exists() and other != other.parent:
+            other = other.parent
         return path.stat().st_dev == other.stat().st_dev
     except OSError:
         return False
@@ -215,7 +215,8 @@ def _taken(ctx: Context, sought: Sought, copy: Path) -> Path | None:
         raise unusable(here, error) from error
     finally:
         if not right:
-            here.unlink(missing_ok=True)
+            with suppress(OSError):  # what stays is swept away before the next copy is taken
+                here.unlink(missing_ok=True)
     return None
 
 

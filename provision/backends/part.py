@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provision.backends.backend import RemoteFile
 from provision.backends.segments import Span, merged, prefix_of
@@ -21,6 +23,9 @@ from provision.errors import DiskFull, HomeError
 from provision.home import Home, unusable
 from provision.machine import Machine, Process
 from provision.receipts import make_way, read_state, write_json
+
+if TYPE_CHECKING:
+    import psutil
 
 WRITERS = frozenset({"wget", "git", "git-lfs", "xet_program.py"})
 """Programs by name; the last is run by a Python, and stands behind its options."""
@@ -194,7 +199,9 @@ def xet_folder(part: Path) -> Path:
 def lfs_pieces(part: Path) -> list[Path]:
     """What git-lfs holds of the object: `objects/aa/bb/<oid>`, `incomplete/<oid>.part` or `<oid><digits>`."""
     store, oid = lfs_folder(part) / "store", part.stem
-    return [*store.glob(f"objects/*/*/{oid}"), *store.glob(f"incomplete/{oid}*")]
+    with suppress(OSError):
+        return [*store.glob(f"objects/*/*/{oid}"), *store.glob(f"incomplete/{oid}*")]
+    return []
 
 
 def take_over(part: Path) -> None:
@@ -214,6 +221,17 @@ def end_writers(machine: Machine, part: Path) -> None:
         machine.end_process(writer)
 
 
+def memory_of_writers(part: Path) -> int:
+    """Bytes of memory that our programs which write to a part take together."""
+    import psutil
+
+    found = 0
+    for process in _writing(part, psutil.Process().children(recursive=True)):
+        with suppress(psutil.Error):
+            found += process.memory_info().rss
+    return found
+
+
 def disk_trouble(path: Path, said: str) -> HomeError | DiskFull | None:
     """What a program's complaint says about the disk, None when it is about something else."""
     import errno
@@ -222,6 +240,23 @@ def disk_trouble(path: Path, said: str) -> HomeError | DiskFull | None:
         if os.strerror(number).lower() in said.lower():
             return unusable(path, OSError(number, os.strerror(number)))
     return None
+
+
+@contextmanager
+def disk_errors_said(path: Path) -> Iterator[None]:
+    """What a disk refuses meanwhile, as HomeError or DiskFull; `path` is named where the system names none."""
+    try:
+        yield
+    except OSError as error:
+        raise unusable(Path(error.filename) if isinstance(error.filename, str) else path, error) from error
+
+
+def write_private(path: Path, text: str) -> None:
+    """A new file that only we can read, for what a program must know and a list of processes must not. Raises
+    OSError."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(text)
 
 
 def _forget_ranges(part: Path) -> None:
@@ -244,16 +279,23 @@ def _clear_folders(part: Path) -> None:
 
 
 def _writers(part: Path) -> Iterator[Process]:
-    """Programs that write to a part, of this run or a killed one: known by name, and by the part in their words."""
+    """Programs that write to a part, of this run or a killed one."""
+    import psutil
+
+    for process in _writing(part, psutil.process_iter()):
+        with suppress(psutil.Error):
+            yield Process(process.pid, process.create_time(), tuple(process.cmdline()))
+
+
+def _writing(part: Path, processes: Iterable[psutil.Process]) -> Iterator[psutil.Process]:
+    """Those of some processes that write to a part: known by name, and by the part in their words."""
     import psutil
 
     mark = str(part.with_suffix(""))
-    for process in psutil.process_iter():
-        try:
+    for process in processes:
+        with suppress(psutil.Error):
             words = process.cmdline()
             if not WRITERS & {Path(word).name for word in words[:3]}:
                 continue
             if any(mark in word for word in words) or process.cwd().startswith(mark):
-                yield Process(process.pid, process.create_time(), tuple(words))
-        except psutil.Error:
-            continue
+                yield process

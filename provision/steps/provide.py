@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from provision.awake import kept_awake
 from provision.backends.backend import RemoteFile
 from provision.backends.delivery import bring_proven, header_of, put_in_place, sha256_of
 from provision.backends.endpoints import endpoints_of, from_endpoints
-from provision.backends.part import adopt, bytes_here, bytes_waiting, drop_part, part_of
+from provision.backends.part import adopt, bytes_here, bytes_waiting, disk_errors_said, drop_part, part_of
 from provision.backends.remote import look_up
 from provision.backends.web import host_of, is_loopback
 from provision.errors import HubRefused, WrongFile
@@ -33,14 +34,17 @@ def provision_file(ctx: Context, model: Model, file: ModelFile, target: Path) ->
     Raises WrongFile when another file has that name there, and as `apply_models`.
     """
     wanted = Wanted(model, file, target, file.size, file.sha256 or "", ModelReceipt())
-    if target.is_file():
-        if sha256_of(ctx, target, file.name) == (wanted if wanted.sought else _asked(ctx, wanted)).sha256:
+    with disk_errors_said(target):
+        if not os.path.lexists(target):
+            _place(ctx, wanted, _bring(ctx, wanted))
+        elif target.is_file() and (
+            sha256_of(ctx, target, file.name) == (wanted if wanted.sought else _asked(ctx, wanted)).sha256
+        ):
             ctx.note(f"{target} is there already, and right.")
-            return
-        raise WrongFile(
-            f"{target} is there and is another file; it was left as it is.", hint=f"mv {target} {target}.old"
-        )
-    _place(ctx, wanted, _bring(ctx, wanted))
+        else:
+            raise WrongFile(
+                f"{target} is there and is another file; it was left as it is.", hint=f"mv {target} {target}.old"
+            )
 
 
 def prove(ctx: Context, wanted: Wanted) -> None:

@@ -42,7 +42,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"receipts", "home", "machine", "manifest", "ownership", "removing"}),
     frozenset({"child", "children", "overrides", "running"}),
     frozenset({"events"}),
-    frozenset({"errors", "finding", "facts", "safetensors", "strict", "bounded_http"}),
+    frozenset({"errors", "finding", "facts", "safetensors", "strict", "bounded_http", "address"}),
 )
 MIDDLE = LAYERS.index(frozenset())
 HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "websocket", "urllib3", "packaging")
