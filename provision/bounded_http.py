@@ -63,9 +63,12 @@ class _Guard(io.RawIOBase):
 
 
 class BoundedResponse(http.client.HTTPResponse):
-    """A response whose head is bounded; `body_s` bounds its body in seconds too."""
+    """A response whose head is bounded; `body_s` bounds its body in seconds too.
 
-    body_s = float("inf")
+    None: head and body have the connection's own time-out together.
+    """
+
+    body_s: float | None = float("inf")
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -74,9 +77,11 @@ class BoundedResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """Read the head."""
-        self._guard.bound(seconds=min(HEAD_S, self._guard._patience_s or HEAD_S), count=HEAD_MAX_BYTES)
+        began, head_s = time.monotonic(), min(HEAD_S, self._guard._patience_s or HEAD_S)
+        self._guard.bound(seconds=head_s, count=HEAD_MAX_BYTES)
         super().begin()
-        self._guard.bound(seconds=self.body_s, count=float("inf"))
+        body_s = began + head_s - time.monotonic() if self.body_s is None else self.body_s
+        self._guard.bound(seconds=body_s, count=float("inf"))
 
 
 def bounded_session(body_s: float = BODY_S) -> requests.Session:

@@ -18,6 +18,7 @@ from provision.estimate import REHEARSED_S, USUAL_S, Pace, parse_pace
 from provision.events import Event, FindingSeen, Note, Output, Progress, StepFinished, Waiting
 from provision.finding import JSON, Verdict
 from provision.home import Home
+from provision.image import read_picture
 from provision.manifest import Manifest, load_manifest, manifest_names
 from provision.mending import ask_beforehand
 from provision.overrides import flat
@@ -48,8 +49,8 @@ def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
         write_json(pace_file(ctx.home), at.console.state.measured_pace().to_json())
         facts = _run_facts(at, report)
         keep_run(ctx.home, report, facts, timeline.course(), ctx.machine.timestamp())
-        if report.step("first_image").changed and report.ok:
-            at.console.picture(ctx.home.first_image.read_bytes())
+        if report.step("first_image").changed and report.ok and (png := read_picture(ctx.home.first_image)):
+            at.console.picture(png)
         if stop:
             _stop_server(at)
         at.console.report(report, facts, closing=_closing(at, report, stopped=stop))

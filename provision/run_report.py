@@ -16,6 +16,7 @@ from provision.course_chart import bars_svg, course_svg
 from provision.errors import UsageError
 from provision.finding import Verdict
 from provision.home import unusable
+from provision.image import read_picture
 from provision.issue_report import person_of
 from provision.redact import redact
 from provision.run_page import Part, RunPage, Seen, html_page
@@ -71,7 +72,7 @@ def run_page(ctx: Context, run: Json) -> RunPage:
         outcome=_outcome(good, changed, took),
         good=good,
         about=list(_about(ctx, run, image)),
-        picture=ctx.home.first_image.read_bytes() if ctx.home.first_image.is_file() else None,
+        picture=read_picture(ctx.home.first_image),
         caption=_caption(image),
         licence=(f"{terms.id or 'see its page'}, {allows}" if terms.id else "see its page", terms.url),
         parts=list(_parts(ctx)),

@@ -21,6 +21,7 @@ from provision.environments import before_says
 from provision.errors import EngineError, GitError, PortTaken
 from provision.finding import JSON, Verdict
 from provision.home import Home
+from provision.image import read_picture
 from provision.runner import run
 from provision.session import Session
 from provision.step import Context, silent
@@ -90,10 +91,7 @@ def _picture(at: Session, image: Path | None) -> bytes:
     )
     if image is None or not shown:
         return b""
-    try:
-        return image.read_bytes()
-    except OSError:
-        return b""
+    return read_picture(image) or b""
 
 
 # -- installed --------------------------------------------------------------------------------------------------
