@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,10 +31,11 @@ def keep_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
     raise HomeError(f"{folder} has a million files called {stem}{suffix}.", hint="mkdir pictures && cd pictures")
 
 
-def keep_as(path: Path, data: bytes) -> None:
+def keep_as(path: Path, data: bytes) -> Path:
     """Write a file under this very name, in the place of what has it. Raises HomeError, DiskFull."""
     with _written(path.parent, data) as aside:
         aside.replace(path)
+    return path
 
 
 def check_folder(folder: Path) -> None:
@@ -65,14 +67,19 @@ def _take(aside: Path, name: Path) -> None:
         if error.errno not in WITHOUT_LINKS:
             raise
         name.touch(exist_ok=False)
-        aside.replace(name)
+        try:
+            aside.replace(name)
+        except OSError:
+            name.unlink()
+            raise
 
 
 def _unwritable(folder: Path, error: OSError) -> HomeError | DiskFull:
+    shown = shlex.quote(str(folder))
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        says, hint = f"The disk that holds {folder} is full.", f"Free some space (df -h {folder}), then run it again."
-        return DiskFull(says, hint=hint)
+        hint = f"Free some space (df -h {shown}), then run it again."
+        return DiskFull(f"The disk that holds {folder} is full.", hint=hint)
     if not folder.is_dir():
-        return HomeError(f"There is no folder {folder} any more.", hint=f"mkdir -p {folder}")
-    says = f"No picture can be written in {folder} ({error.strerror or error})."
-    return HomeError(says, hint="Name another place: provision generate PROMPT --output ~/picture.png")
+        return HomeError(f"There is no folder {folder} any more.", hint=f"mkdir -p {shown}")
+    says = f"No image can be written in {folder} ({error.strerror or error})."
+    return HomeError(says, hint="Name another place: provision generate PROMPT --output ~/image.png")
