@@ -170,9 +170,8 @@ def kept_text(state: RunState) -> str:
     steps = [f"{len(done)} of {len(state.steps)} steps ({', '.join(done)})"] if done else []
     count = len(state.images)
     images = [f"{count} image{'s' if count > 1 else ''}, the last is {state.images[-1]}"] if count else []
-    return "; ".join(
-        [*images, *steps, *(f"{amount_text(task.done, task.total)} of {task.subject}" for task in state.unfinished())]
-    )
+    begun = [f"{amount_text(task.done, task.total)} of {task.subject}" for task in state.unfinished()]
+    return "; ".join([*(images or steps), *begun])
 
 
 def rounded_time(seconds: float) -> str:
