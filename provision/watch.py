@@ -29,7 +29,7 @@ LISTEN_S = 0.25
 POLL_S = 0.5
 POLL_TIMEOUT_S = 3.0
 """Shorter than a request's usual time-out, so that Ctrl-C is heard; a slow answer is then asked for again."""
-LOOK_S = 2.0
+LOOK_S = 1.0
 """How often the history is looked at whatever the WebSocket says."""
 IMAGE_TIMEOUT_S = 1800.0
 GONE = "ComfyUI ended while it made the image."

@@ -24,10 +24,18 @@ from provision.machine import Machine
 from provision.manifest import load_manifest
 from provision.step import Context
 from tests.engine_home import EngineHome, engine_home, free_port
-from tests.storms.hostile_comfyui import scenarios
+from tests.storms.evil import scenarios
 from tests.storms.tally import HANG_S, Tally
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+MAIN = f"""
+import sys
+
+sys.path.insert(0, {str(CHECKOUT)!r})
+from tests.storms.hostile_comfyui import main
+
+main()
+"""
 SHORT, USUAL_S = 8, 10
 WAIT_S = 180
 """For a command that hangs; one that takes longer than HANG_S is told of too."""
@@ -41,7 +49,7 @@ SIZE = ("comfyui.port={port}", "first_image.width=256", "first_image.height=192"
 def made(tmp_path_factory: pytest.TempPathFactory) -> EngineHome:
     """A home whose ComfyUI is the hostile one."""
     home = engine_home(tmp_path_factory.mktemp("hostile"))
-    shutil.copy(CHECKOUT / "tests" / "storms" / "hostile_comfyui.py", home.ctx.home.comfyui / "main.py")
+    (home.ctx.home.comfyui / "main.py").write_text(MAIN, encoding="utf-8")
     return home
 
 
