@@ -79,9 +79,12 @@ class _Lines(io.BufferedReader):
 
 
 class BoundedResponse(http.client.HTTPResponse):
-    """A response whose head is bounded; `body_s` bounds its body in seconds too."""
+    """A response whose head is bounded; `body_s` bounds its body in seconds too.
 
-    body_s = float("inf")
+    None: head and body have the connection's own time-out together.
+    """
+
+    body_s: float | None = float("inf")
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -90,9 +93,11 @@ class BoundedResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """Read the head."""
-        self._guard.bound(seconds=min(HEAD_S, self._guard._patience_s or HEAD_S), count=HEAD_MAX_BYTES)
+        began, head_s = time.monotonic(), min(HEAD_S, self._guard._patience_s or HEAD_S)
+        self._guard.bound(seconds=head_s, count=HEAD_MAX_BYTES)
         super().begin()
-        self.within(self.body_s)
+        body_s = began + head_s - time.monotonic() if self.body_s is None else self.body_s
+        self.within(body_s)
 
     def within(self, seconds: float) -> None:
         """Let what is read from now on come within so many seconds."""

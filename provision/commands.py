@@ -17,7 +17,7 @@ from provision.estimate import REHEARSED_S, USUAL_S, Pace, believable
 from provision.events import Event, FindingSeen, Note, Output, Progress, StepFinished, Waiting
 from provision.finding import JSON, Verdict
 from provision.home import Home
-from provision.image import PICTURE_MAX_BYTES
+from provision.image import read_picture
 from provision.manifest import Manifest, load_manifest, manifest_names
 from provision.mending import ask_beforehand
 from provision.overrides import flat
@@ -29,7 +29,6 @@ from provision.runner import run
 from provision.session import Session, Wish, hold_home
 from provision.slow import SlowChecks
 from provision.step import Context, Report, Step, StepReport, silent
-from provision.strict import read_head
 from provision.timeline import Timeline
 
 
@@ -50,8 +49,8 @@ def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
         write_json(pace_file(ctx.home), at.console.state.measured_pace().to_json())
         facts = _run_facts(at, report)
         keep_run(ctx.home, report, facts, timeline.course(), ctx.machine.timestamp())
-        if report.step("first_image").changed and report.ok:
-            at.console.picture(read_head(ctx.home.first_image, PICTURE_MAX_BYTES))
+        if report.step("first_image").changed and report.ok and (png := read_picture(ctx.home.first_image)):
+            at.console.picture(png)
         if stop:
             _stop_server(at)
         at.console.report(report, facts, closing=_closing(at, report, stopped=stop))

@@ -29,6 +29,8 @@ START_TIMEOUT_S = 180.0
 POLL_S = 0.2
 LISTED_S = 10.0
 PORT_FREE_S = 5.0
+BUSY_S = 12.0
+"""How long the port may be open before there is an answer: ComfyUI opens it last."""
 TAIL_BYTES = 16_384
 TOLD_MAX_BYTES = 1 << 20
 TAIL_LINES = 12
@@ -244,14 +246,17 @@ class Tail:
 def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT_S) -> SystemStats:
     """Wait until our server answers. Raises EngineError when it dies or time runs out, PortTaken, Interrupted."""
     deadline, client, tail = ctx.machine.clock() + timeout_s, client_of(ctx, record.port), Tail(ctx.home.engine_log)
+    opened: float | None = None
     while True:
         tail.pass_on(ctx)
         if ctx.machine.process(record.pid) is None:
             raise died(ctx)
         try:
             stats = client.system_stats(timeout_s=2)
-        except EngineError:  # open, and too busy to answer
-            stats = None
+        except EngineError as error:  # open, and too busy to answer
+            stats, opened = None, opened or ctx.machine.clock()
+            if ctx.machine.clock() - opened > BUSY_S:
+                raise error
         if stats is not None and not is_ours(ctx, stats):
             raise PortTaken(
                 f"Port {record.port} was taken by another ComfyUI while ours started.",

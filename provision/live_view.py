@@ -168,9 +168,10 @@ def kept_text(state: RunState) -> str:
     """What a run that is stopped now leaves for the next one; empty when that is nothing."""
     done = [step.name for step in state.done() if step.verdict in (Verdict.OK, Verdict.WARN)]
     steps = [f"{len(done)} of {len(state.steps)} steps ({', '.join(done)})"] if done else []
-    return "; ".join(
-        [*steps, *(f"{amount_text(task.done, task.total)} of {task.subject}" for task in state.unfinished())]
-    )
+    count = len(state.images)
+    images = [f"{count} image{'s' if count > 1 else ''}, the last is {state.images[-1]}"] if count else []
+    begun = [f"{amount_text(task.done, task.total)} of {task.subject}" for task in state.unfinished()]
+    return "; ".join([*(images or steps), *begun])
 
 
 def rounded_time(seconds: float) -> str:

@@ -15,7 +15,7 @@ from provision.course_chart import bars_svg, course_svg
 from provision.errors import UsageError
 from provision.finding import Verdict
 from provision.home import unusable
-from provision.image import PICTURE_MAX_BYTES
+from provision.image import read_picture
 from provision.issue_report import person_of
 from provision.receipt_kinds import ComfyReceipt, Facts, ImageReceipt, RequirementsReceipt, TorchReceipt
 from provision.redact import redact
@@ -72,7 +72,7 @@ def run_page(ctx: Context, run: Run) -> RunPage:
         outcome=_outcome(run.ok, changed, took),
         good=run.ok,
         about=list(_about(ctx, run, image)),
-        picture=read_head(ctx.home.first_image, PICTURE_MAX_BYTES) or None,
+        picture=read_picture(ctx.home.first_image),
         caption=_caption(image),
         licence=(f"{terms.id or 'see its page'}, {allows}" if terms.id else "see its page", terms.url),
         parts=list(_parts(ctx)),

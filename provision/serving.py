@@ -5,11 +5,18 @@ from __future__ import annotations
 import shlex
 import webbrowser
 from collections import deque
+from dataclasses import replace
 
 from provision.commands import page, success
-from provision.errors import ConsentNeeded, EngineError, UsageError
+from provision.engine import START_TIMEOUT_S
+from provision.errors import ConsentNeeded, EngineError, HomeLocked, UsageError
+from provision.events import Event
 from provision.runner import run
 from provision.session import Session, hold_home, tool_log
+from provision.step import Report
+
+LOOK_S = 0.3
+"""How often a command that waits for another one looks again."""
 
 
 def launch(at: Session, *, open_page: bool) -> bool:
@@ -22,21 +29,52 @@ def launch(at: Session, *, open_page: bool) -> bool:
 
 def bring_up(at: Session, *, quiet: bool = False) -> bool:
     """Whether the server is up, started where it was not. Raises EngineError, HomeError, ConsentNeeded."""
-    from provision.steps.server import SERVER
-
     if not at.ctx.home.python.exists() or not (at.ctx.home.comfyui / "main.py").exists():
         raise EngineError(f"ComfyUI is not installed in {at.ctx.home.root}.", hint="provision all")
-    if not at.ctx.options.may_run:
+    report = _look(at)
+    if not report.ok and not at.ctx.options.may_run:
         raise ConsentNeeded(
             f"{at.ctx.home.python} was not installed by provision, and nobody has agreed to run it.",
             hint=f"provision all --python {shlex.quote(str(at.ctx.home.python))}",
         )
-    with hold_home(at):
-        report = run((SERVER,), at.ctx, apply=True)
+    if not report.ok:
+        report = _start(at)
     if not (quiet and report.ok):
         closing = f"ComfyUI: {page(at.ctx.manifest)}" if report.ok else "ComfyUI is not up."
         at.console.report(report, {"command": at.command, "url": page(at.ctx.manifest)}, closing=closing)
     return report.ok
+
+
+def _look(at: Session) -> Report:
+    """How the server is. What is only looked at is not held; a look that finds it up is told."""
+    from provision.steps.server import SERVER
+
+    heard: list[Event] = []
+    report = run((SERVER,), replace(at.ctx, emit=heard.append), apply=False)
+    for event in heard if report.ok else ():
+        at.ctx.emit(event)
+    return report
+
+
+def _start(at: Session) -> Report:
+    """Start the server, or wait for another command of this home, which may be starting it. Raises HomeLocked."""
+    from provision.steps.server import SERVER
+
+    machine, told = at.ctx.machine, False
+    deadline = machine.clock() + START_TIMEOUT_S
+    while True:
+        try:
+            with hold_home(at):
+                return run((SERVER,), at.ctx, apply=True)
+        except HomeLocked as error:
+            if machine.clock() > deadline:
+                raise
+            if not told:
+                at.ctx.note(f"{error.message} Waiting until it is done, or ComfyUI is up.")
+            told = True
+        machine.sleep(LOOK_S)
+        if (report := _look(at)).ok:
+            return report
 
 
 def stop(at: Session) -> bool:

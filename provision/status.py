@@ -21,12 +21,11 @@ from provision.environments import before_says
 from provision.errors import EngineError, GitError, PortTaken
 from provision.finding import JSON, Verdict
 from provision.home import Home
-from provision.image import PICTURE_MAX_BYTES
+from provision.image import read_picture
 from provision.receipt_kinds import ComfyReceipt, ImageReceipt, TorchReceipt
 from provision.runner import run
 from provision.session import Session
 from provision.step import Context, silent
-from provision.strict import read_head
 from provision.wanted import model_receipts
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def _picture(at: Session, image: Path | None) -> bytes:
     )
     if image is None or not shown:
         return b""
-    return read_head(image, PICTURE_MAX_BYTES)
+    return read_picture(image) or b""
 
 
 # -- installed --------------------------------------------------------------------------------------------------

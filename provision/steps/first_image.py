@@ -12,23 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from provision import ladder, packages
+from provision.answers import Saved
 from provision.comfy import Made
 from provision.engine import (
+    PORT_FREE_S,
     client_of,
     engine_commit,
     engine_flags,
     log_tail,
     our_process,
+    record_path,
     unlisted,
 )
 from provision.errors import EngineError, ImageRejected, ProvisionError
 from provision.events import ImageMade
-from provision.explain import death
+from provision.explain import death, explain
 from provision.facts import parse_cpuinfo, parse_sysctl
 from provision.finding import JSON, Finding, Fix, fixable, ok, warn
 from provision.graph import SEED_LIMIT, listed_name, prompt_graph, ui_workflow
 from provision.home import unusable
-from provision.image import PICTURE_MAX_BYTES, Judgement, Quality, judge
+from provision.image import Judgement, Quality, judge, most_bytes, read_picture
 from provision.manifest import FirstImage
 from provision.receipt_kinds import ImageReceipt
 from provision.receipts import file_identity, same_facts
@@ -74,7 +77,7 @@ def check_first_image(ctx: Context) -> Iterable[Finding]:
     if changed:
         other = "other" if changed in ("flags", "settings", "weights") else "another"
         yield _to_make("first-image-stale", shown, f"The first image was made with {other} {changed}.")
-    elif _sha256(path) != receipt.sha256:
+    elif (png := read_picture(path)) is None or _sha256(png) != receipt.sha256:
         yield _to_make("first-image-stale", shown, f"{shown} is not the image that was made.")
     else:
         yield ok("first-image-made", shown, f"{shown}, made {receipt.when[:10]}: {_seconds(receipt)}")
@@ -138,12 +141,8 @@ def _what_changed(receipt: ImageReceipt, facts: Mapping[str, JSON]) -> str:
     return next((name for name, value in facts.items() if not same_facts(receipt, {name: value})), "")
 
 
-def _sha256(path: Path) -> str:
-    """The hash of a picture; empty for what is none of ours, by its size alone."""
-    try:
-        return hashlib.sha256(read_file(path, max_bytes=PICTURE_MAX_BYTES)).hexdigest()
-    except (OSError, Unreadable):
-        return ""
+def _sha256(png: bytes) -> str:
+    return hashlib.sha256(png).hexdigest()
 
 
 # -- apply ----------------------------------------------------------------------------------------------------
@@ -166,7 +165,7 @@ def apply_first_image(ctx: Context, finding: Finding) -> None:
     worst = max((first.judgement, warm.judgement), key=lambda judgement: judgement.verdict is Quality.WARN)
     receipt = ImageReceipt(
         **facts,
-        sha256=hashlib.sha256(first.png).hexdigest(),
+        sha256=_sha256(first.png),
         when=ctx.machine.timestamp(),
         seconds_first=round(first.seconds, 3),
         seconds_warm=round(warm.seconds, 3),
@@ -203,11 +202,12 @@ def check_ready(ctx: Context) -> str:
 def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = None) -> Picture:
     """Make one image on the running server, and judge it; a fresh seed unless one is given.
 
-    Raises EngineError with what ComfyUI's error means, Interrupted after the prompt was stopped.
+    Raises EngineError with what ComfyUI's error means, Interrupted after the prompt was stopped. What came in the
+    place of a picture is judged as BAD.
     """
     seed = secrets.randbelow(SEED_LIMIT) if seed is None else seed
     checkpoint = listed_name(*ctx.manifest.checkpoint(ctx.options.precision))
-    client = client_of(ctx)
+    client, before = client_of(ctx), _server(ctx)
 
     def on_progress(stage: str, done: int, total: int | None) -> None:
         ctx.progress(f"{what}: {stage}", done, total, "steps")
@@ -218,37 +218,71 @@ def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = No
             on_progress=on_progress,
             workflow=ui_workflow(image, checkpoint, seed),
         )
-        png = client.view(*_only_image(made))
+        png = client.view(_only_image(made), max_bytes=most_bytes(image.width, image.height))
     except EngineError as error:
-        raise _with_cause_of_death(ctx, error) from error
+        raise _with_cause_of_death(ctx, error, before) from error
     return Picture(png, seed, made.seconds, judge(png, image.width, image.height))
 
 
-def _only_image(made: Made) -> tuple[str, str, str]:
+def _only_image(made: Made) -> Saved:
     if not made.images:
         raise EngineError("ComfyUI says that it is done, and names no picture.", hint="provision logs")
-    return made.images[0].filename, made.images[0].subfolder, made.images[0].type
+    return made.images[0]
 
 
-def _with_cause_of_death(ctx: Context, error: EngineError) -> ProvisionError:
-    """The error, with what the log says of why ComfyUI ended, if it did."""
-    if our_process(ctx) is not None:
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """The server of this home and its record, as they are at one moment."""
+
+    pid: int | None
+    record: bytes
+
+
+def _server(ctx: Context) -> _Server:
+    process, record = our_process(ctx), b""
+    with suppress(OSError, Unreadable):
+        record = read_file(record_path(ctx))
+    return _Server(process.pid if process is not None else None, record)
+
+
+def _with_cause_of_death(ctx: Context, error: EngineError, before: _Server) -> ProvisionError:
+    """The error, with why ComfyUI ended, if it did."""
+    if before.pid is None or before.pid == _server(ctx).pid:
         return error
-    meaning = death(log_tail(ctx).rpartition("got prompt")[2])
+    text = log_tail(ctx).rpartition("got prompt")[2]
+    if _was_stopped(ctx, before, patient=explain(text) is None):
+        says = "ComfyUI was stopped while it made the image."
+        return EngineError(says, hint="Run the same command again: it starts ComfyUI.")
+    meaning = death(text)
     return EngineError(meaning.says, hint=meaning.hint, finding=meaning.id)
 
 
-def _refuse_bad(ctx: Context, picture: Picture) -> None:
+def _was_stopped(ctx: Context, before: _Server, *, patient: bool) -> bool:
+    """Whether a command of ours ended the server: it takes the record away, at the latest when the port is free."""
+    deadline = ctx.machine.clock() + (PORT_FREE_S if patient and before.record else 0)
+    while (same := _server(ctx).record == before.record) and ctx.machine.clock() < deadline:
+        ctx.machine.sleep(0.1)
+    return not same
+
+
+def rejection(picture: Picture, kept: str = "") -> ImageRejected | None:
+    """Why what ComfyUI made is no picture; None where it is one."""
     judgement = picture.judgement
     if judgement.verdict is not Quality.BAD:
+        return None
+    says = f"ComfyUI made an image, and it is not a picture. {judgement.says} {MEANINGS[judgement.why]} {kept}"
+    hint = "provision logs" if judgement.why in ("broken", "size") else "provision doctor --deep"
+    return ImageRejected(says.strip(), hint=hint)
+
+
+def _refuse_bad(ctx: Context, picture: Picture) -> None:
+    judgement, kept = picture.judgement, ctx.home.root / REJECTED
+    is_shown = judgement.why != "broken"
+    error = rejection(picture, f"It is kept as {ctx.home.shown(kept)}." if is_shown else "")
+    if error is None:
         return
-    kept = ctx.home.root / REJECTED
-    write_bytes(kept, picture.png)
-    error = ImageRejected(
-        f"ComfyUI made an image, and it is not a picture. {judgement.says} {MEANINGS[judgement.why]} "
-        f"It is kept as {ctx.home.shown(kept)}.",
-        hint="provision logs" if judgement.why in ("broken", "size") else "provision doctor --deep",
-    )
+    if is_shown:
+        write_bytes(kept, picture.png)
     if judgement.why in ladder.LOOKS:
         raise ladder.climb(ctx, judgement.why, judgement.says, picture.seconds, error)
     raise error

@@ -178,7 +178,7 @@ def test_without_a_server_it_says_what_to_run(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_is_killed_is_told_as_memory(tmp_path: Path) -> None:
-    words = "killed without a word: most often because the memory was full"
+    words = "its log does not say why: the memory was full, or somebody ended it"
     with running(tmp_path, "die") as home, pytest.raises(EngineError, match=words):
         apply_first_image(home.ctx, only(home.ctx))
 

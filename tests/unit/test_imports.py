@@ -45,7 +45,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "finding", "facts", "safetensors", "strict", "bounded_http", "address"}),
 )
 MIDDLE = LAYERS.index(frozenset())
-HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "websocket", "urllib3", "packaging")
+HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "msgspec", "urllib3", "packaging")
 
 
 @dataclass(frozen=True, slots=True)
