@@ -7,7 +7,6 @@ in the install. Without `--home` that is the usual home, or, where that one has 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from provision.machine import Machine
 from provision.manifest import CHANNEL
 from provision.packages import installed_versions
 from provision.receipts import read_json, write_json
+from provision.visible import shell_word
 
 OWN = "own"
 """`--python own`: an environment that this tool makes, in place of the install's."""
@@ -187,7 +187,7 @@ def _refuse_foreign(root: Path, asked: Asked, machine: Machine) -> None:
     command = asked.command if asked.command in ("all", "plan", "doctor") else "doctor"
     raise UsageError(
         f"{found.base} is a ComfyUI that this tool did not make, and no home of it.",
-        hint=f"provision {command} --comfyui {shlex.quote(str(found.base))}",
+        hint=f"provision {command} --comfyui {shell_word(str(found.base))}",
     )
 
 

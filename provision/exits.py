@@ -68,11 +68,11 @@ def exit_codes(console: Console, log: Path | None) -> Iterator[None]:
 
 def _stopped(console: Console) -> Interrupted:
     """What is kept of what was begun, and the command that goes on with it."""
-    import shlex
+    from provision.visible import shell_words
 
     kept = console.kept()
     says = f"Stopped. Kept: {kept}." if kept else "Stopped. Nothing is lost."
-    return Interrupted(f"{says} The same command goes on.", hint=shlex.join(["provision", *sys.argv[1:]]))
+    return Interrupted(f"{says} The same command goes on.", hint=shell_words(["provision", *sys.argv[1:]]))
 
 
 def _kept(log: Path | None) -> Path | None:
@@ -102,7 +102,7 @@ def _bug(error: Exception, log: Path | None) -> ProvisionError:
     text = "".join(traceback.format_exception(error))
     if log is None or _kept(log) is None:
         log = Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1])
-    with log.open("a", encoding="utf-8") as stream:
+    with log.open("a", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write(text)
     return ProvisionError(
         f"This is a bug in provision ({type(error).__name__}: {error}).", hint=f"Please report it with {log}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from provision.run_record import last_bench, last_change
 from provision.session import Session
 from provision.step import Context
 from provision.timeline import Course, Transfer, course_of
+from provision.visible import shell_words
 
 MARK = b'<!DOCTYPE html>\n<html lang="en">'
 FILE = "provision-report.html"
@@ -237,6 +237,6 @@ def _seen(run: Json) -> Iterator[Seen]:
             if finding["verdict"] == Verdict.OK and finding["facts"].get("detail") is True:
                 continue
             fix = finding.get("fix") or {}
-            todo = shlex.join(fix.get("argv") or ()) if finding["verdict"] != Verdict.OK else ""
+            todo = shell_words(fix.get("argv") or ()) if finding["verdict"] != Verdict.OK else ""
             rows.append(Seen(finding["verdict"], step["name"], finding["says"], finding["id"], todo))
     yield from sorted(rows, key=lambda row: -Verdict(row.verdict).rank)  # stable: the order of the steps stays

@@ -9,6 +9,7 @@ from provision.commands import page, success
 from provision.errors import EngineError, UsageError
 from provision.runner import run
 from provision.session import Session, hold_home, tool_log
+from provision.visible import uncoloured
 
 
 def launch(at: Session, *, open_page: bool) -> bool:
@@ -50,11 +51,11 @@ def logs(at: Session, *, follow: bool, lines: int, tool: bool) -> bool:
         raise UsageError(f"There is no log {path} yet.", hint="provision launch")
     with path.open(encoding="utf-8", errors="replace") as stream:
         for line in deque(stream, maxlen=max(0, lines)):
-            at.console.data(line.rstrip("\n"))
+            at.console.data(uncoloured(line.rstrip("\n")))
         while follow:
             line = stream.readline()
             if line:
-                at.console.data(line.rstrip("\n"))
+                at.console.data(uncoloured(line.rstrip("\n")))
             else:
                 at.ctx.machine.sleep(0.2)
     return True
