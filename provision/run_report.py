@@ -17,7 +17,7 @@ from provision.finding import Verdict
 from provision.home import unusable
 from provision.issue_report import person_of
 from provision.redact import redact
-from provision.run_page import Part, RunPage, Seen, html_page
+from provision.run_page import Part, RunPage, Seen, Tell, html_page
 from provision.run_record import last_bench, last_change
 from provision.session import Session
 from provision.step import Context
@@ -38,7 +38,8 @@ def report(at: Session, output: Path | None) -> bool:
         raise UsageError(f"No run of `all` is known in {ctx.home.root}.", hint="provision all")
     path = (output or ctx.home.root / FILE).expanduser().absolute()
     _check_place(path)
-    page = html_page(run_page(ctx, run), partial(redact, person=person_of(ctx)))
+    tell = partial(redact, person=person_of(ctx))
+    page = html_page(run_page(ctx, run, tell), tell)
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
@@ -56,7 +57,7 @@ def _check_place(path: Path) -> None:
         raise UsageError(f"{path} is there and is no report of ours.", hint=f"provision report -o {FILE}")
 
 
-def run_page(ctx: Context, run: Json) -> RunPage:
+def run_page(ctx: Context, run: Json, tell: Tell) -> RunPage:
     """Everything that the page shows."""
     course, image = course_of(run.get("course")), ctx.receipts.read("first_image")
     good = bool(run.get("ok"))
@@ -76,7 +77,7 @@ def run_page(ctx: Context, run: Json) -> RunPage:
         licence=(f"{terms.id or 'see its page'}, {allows}" if terms.id else "see its page", terms.url),
         parts=list(_parts(ctx)),
         packages=sorted(packages.installed_versions(ctx.home.venv).items()),
-        course_svg=course_svg(course, names),
+        course_svg=course_svg(course, names, tell),
         course_says=_course_says(course, len(changed), took),
         transfers=[_transfer_row(each) for each in course.transfers if each.moved > 0],
         bench_svg=bars_svg(chart_rows(bench), about="Seconds an image") if bench else "",
