@@ -8,7 +8,6 @@ in the install. Without `--home` that is the usual home, or, where that one has 
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from provision.machine import Machine
 from provision.manifest import CHANNEL
 from provision.packages import installed_versions
 from provision.receipts import read_state, write_json
+from provision.visible import shell_word
 
 OWN = "own"
 """`--python own`: an environment that this tool makes, in place of the install's."""
@@ -186,7 +186,7 @@ def _refuse_damaged(root: Path) -> None:
     if os.path.lexists(_record(root)) and not is_checkout(root / "ComfyUI"):
         raise HomeError(
             f"{_record(root)} cannot be read, or tells of a Python that is none: which ComfyUI {root} goes by is lost.",
-            hint=f"Name it again: provision all --comfyui DIR --home {shlex.quote(str(root))}",
+            hint=f"Name it again: provision all --comfyui DIR --home {shell_word(str(root))}",
         )
 
 
@@ -229,7 +229,7 @@ def _refuse_foreign(root: Path, asked: Asked, machine: Machine) -> None:
     command = asked.command if asked.command in ("all", "plan", "doctor") else "doctor"
     raise UsageError(
         f"{found.base} is a ComfyUI that this tool did not make, and no home of it.",
-        hint=f"provision {command} --comfyui {shlex.quote(str(found.base))}",
+        hint=f"provision {command} --comfyui {shell_word(str(found.base))}",
     )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from provision import __version__
+from provision.door import guard
 from provision.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -374,6 +375,7 @@ def command_line() -> object:
 
 def main() -> None:
     """The entry point: words that cannot be used are told as any other error, with `--json` in an envelope."""
+    guard()
     if COMPLETE in os.environ:
         typer.completion.completion_init()  # type: ignore[attr-defined]
     refused: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, wherever typer keeps click

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import webbrowser
 from collections.abc import Mapping
 from contextlib import suppress
@@ -30,6 +29,7 @@ from provision.session import Session, Wish, hold_home
 from provision.slow import SlowChecks
 from provision.step import Context, Report, Step, StepReport, silent
 from provision.timeline import Timeline
+from provision.visible import shell_words
 
 
 def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
@@ -204,7 +204,7 @@ def _will_ask(ctx: Context, step: StepReport) -> bool:
 
 def pasted(command: str, home: Home) -> str:
     """A command with the words that name an adopted install, to be pasted."""
-    return shlex.join([*command.split(), *words_for(home)])
+    return shell_words([*command.split(), *words_for(home)])
 
 
 def _plan_facts(planned: Plan) -> dict[str, JSON]:

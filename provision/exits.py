@@ -84,11 +84,11 @@ def _tell_os_error(console: Console, error: OSError, log: Path | None) -> NoRetu
 
 def _stopped(console: Console) -> Interrupted:
     """What is kept of what was begun, and the command that goes on with it."""
-    import shlex
+    from provision.visible import shell_words
 
     kept = console.kept()
     says = f"Stopped. Kept: {kept}." if kept else "Stopped. Nothing is lost."
-    return Interrupted(f"{says} The same command goes on.", hint=shlex.join(["provision", *sys.argv[1:]]))
+    return Interrupted(f"{says} The same command goes on.", hint=shell_words(["provision", *sys.argv[1:]]))
 
 
 def _kept(log: Path | None) -> Path | None:
@@ -130,7 +130,7 @@ def _keep_trace(error: Exception, log: Path | None) -> Path | None:
 
     with suppress(OSError):
         if log is not None and log.is_file():
-            with log.open("a", encoding="utf-8", errors="replace") as stream:
+            with log.open("a", encoding="utf-8", errors="backslashreplace") as stream:
                 stream.write("".join(traceback.format_exception(error)))
             return log
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from provision.pictures import check_folder, keep_as, keep_new
 from provision.serving import bring_up
 from provision.session import Session
 from provision.step import Context
+from provision.visible import shell_word
 
 FROM_STDIN = "-"
 WORDS_MAX = 40
@@ -119,7 +119,7 @@ def place_of(wanted: Wanted) -> Place:
         is_folder = path.is_dir()
         folder = path if is_folder else path.parent
         if not folder.is_dir():
-            raise UsageError(f"There is no folder {folder}.", hint=f"mkdir -p {shlex.quote(str(folder))}")
+            raise UsageError(f"There is no folder {folder}.", hint=f"mkdir -p {shell_word(str(folder))}")
         if not is_folder and path.exists() and not path.is_file():
             raise UsageError(f"{path} is not a file that an image can replace.", hint="--output fox.png")
     except FileNotFoundError as error:

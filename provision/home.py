@@ -183,8 +183,9 @@ class Home:
 def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
     """What an OSError while writing below the home means, as an error to raise."""
     import errno
-    import shlex
     import sys
+
+    from provision.visible import shell_word
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(
@@ -204,6 +205,6 @@ def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
     if error.errno in (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO):
         return HomeError(
             f"The disk that holds {path} failed ({error.strerror}); what was done before is kept.",
-            hint=f"Look at the disk (df -h {shlex.quote(str(path.parent))}), then run the same command again.",
+            hint=f"Look at the disk (df -h {shell_word(str(path.parent))}), then run the same command again.",
         )
     return HomeError(f"{path} cannot be used ({error.strerror or error}).", hint="provision all --home ~/provision")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from provision.estimate import STALL_S
 from provision.finding import Verdict
 from provision.run_state import RunState, StepState, Task
-from provision.views import NAME_WIDTH, amount_text, harmless, size_text, time_text, waiting_text
+from provision.views import NAME_WIDTH, amount_text, size_text, time_text, waiting_text
+from provision.visible import visible
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -81,7 +82,7 @@ def _named(step: StepState, now: float, *words: str | tuple[str, str]) -> Text:
 
 def _flat(text: str) -> str:
     """What programs say may hold anything: a line stays one line."""
-    return harmless(text).replace("\n", " ").replace("\t", " ")
+    return visible(text).replace("\n", " ").replace("\t", " ")
 
 
 def _task_words(task: Task, now: float, width: int, *, several: bool) -> list[str | tuple[str, str]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from provision.errors import HomeError, UsageError
 from provision.strict import Unreadable, read_json_file
+from provision.visible import shell_word
 
 MARKER = Path("state", "home.json")
 ROOT_NAMES = frozenset({
@@ -128,7 +128,7 @@ def check_claim(root: Path, environ: Mapping[str, str]) -> None:
         candidates = (root / "provision", usual, usual.with_name("provision-home"))
         free = next(each for each in candidates if each.parent != Path(each.anchor) and not _trouble(each, environ))
         raise UsageError(
-            f"provision cannot use {root}: {trouble}.", hint=f"provision all --home {shlex.quote(str(free))}"
+            f"provision cannot use {root}: {trouble}.", hint=f"provision all --home {shell_word(str(free))}"
         )
 
 
@@ -138,7 +138,7 @@ def check_contents(root: Path) -> None:
     if names:
         raise UsageError(
             f"provision cannot use {root}: it holds {names}.",
-            hint=f"provision all --home {shlex.quote(str(root / 'provision'))}",
+            hint=f"provision all --home {shell_word(str(root / 'provision'))}",
         )
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from provision.errors import DiskFull, HomeError
+from provision.visible import shell_word
 
 WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What a disk says that has no hard links (exFAT, and some of a network)."""
@@ -75,7 +75,7 @@ def _take(aside: Path, name: Path) -> None:
 
 
 def _unwritable(folder: Path, error: OSError) -> HomeError | DiskFull:
-    shown = shlex.quote(str(folder))
+    shown = shell_word(str(folder))
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = f"Free some space (df -h {shown}), then run it again."
         return DiskFull(f"The disk that holds {folder} is full.", hint=hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,12 +18,13 @@ from provision.image import read_picture
 from provision.issue_report import person_of
 from provision.receipt_kinds import ComfyReceipt, Facts, ImageReceipt, RequirementsReceipt, TorchReceipt
 from provision.redact import redact
-from provision.run_page import Part, RunPage, Seen, html_page
+from provision.run_page import Part, RunPage, Seen, Tell, html_page
 from provision.run_record import Run, last_bench, last_change
 from provision.session import Session
 from provision.step import Context
 from provision.strict import SETTINGS_MAX_BYTES, STATE_MAX_BYTES, read_head
 from provision.timeline import Course, Transfer
+from provision.visible import shell_words
 from provision.wanted import model_receipts
 
 MARK = b'<!DOCTYPE html>\n<html lang="en">'
@@ -40,7 +40,8 @@ def report(at: Session, output: Path | None) -> bool:
         raise UsageError(f"No run of `all` is known in {ctx.home.root}.", hint="provision all")
     path = (output or ctx.home.root / FILE).expanduser().absolute()
     _check_place(path)
-    page = html_page(run_page(ctx, run), partial(redact, person=person_of(ctx)))
+    tell = partial(redact, person=person_of(ctx))
+    page = html_page(run_page(ctx, run, tell), tell)
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
@@ -58,7 +59,7 @@ def _check_place(path: Path) -> None:
         raise UsageError(f"{path} is there and is no report of ours.", hint=f"provision report -o {FILE}")
 
 
-def run_page(ctx: Context, run: Run) -> RunPage:
+def run_page(ctx: Context, run: Run, tell: Tell) -> RunPage:
     """Everything that the page shows."""
     course, image = run.course, ctx.receipts.read("first_image", ImageReceipt)
     names = [step.name for step in run.steps]
@@ -77,7 +78,7 @@ def run_page(ctx: Context, run: Run) -> RunPage:
         licence=(f"{terms.id or 'see its page'}, {allows}" if terms.id else "see its page", terms.url),
         parts=list(_parts(ctx)),
         packages=sorted(packages.installed_versions(ctx.home.venv).items()),
-        course_svg=course_svg(course, names),
+        course_svg=course_svg(course, names, tell),
         course_says=_course_says(course, len(changed), took),
         transfers=[_transfer_row(each) for each in course.transfers if each.moved > 0],
         bench_svg=bars_svg(chart_rows(bench), about="Seconds an image") if bench else "",
@@ -221,6 +222,6 @@ def _seen(run: Run) -> Iterator[Seen]:
         for finding in step.findings:
             if finding.is_detail:
                 continue
-            todo = shlex.join(finding.fix.argv) if finding.fix and finding.verdict is not Verdict.OK else ""
+            todo = shell_words(finding.fix.argv) if finding.fix and finding.verdict is not Verdict.OK else ""
             rows.append(Seen(finding.verdict, step.name, finding.says, finding.id, todo))
     yield from sorted(rows, key=lambda row: -Verdict(row.verdict).rank)  # stable: the order of the steps stays

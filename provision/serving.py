@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import webbrowser
 from collections import deque
 from dataclasses import replace
@@ -14,6 +13,7 @@ from provision.events import Event
 from provision.runner import run
 from provision.session import Session, hold_home, tool_log
 from provision.step import Report
+from provision.visible import shell_word, uncoloured
 
 LOOK_S = 0.3
 """How often a command that waits for another one looks again."""
@@ -35,7 +35,7 @@ def bring_up(at: Session, *, quiet: bool = False) -> bool:
     if not report.ok and not at.ctx.options.may_run:
         raise ConsentNeeded(
             f"{at.ctx.home.python} was not installed by provision, and nobody has agreed to run it.",
-            hint=f"provision all --python {shlex.quote(str(at.ctx.home.python))}",
+            hint=f"provision all --python {shell_word(str(at.ctx.home.python))}",
         )
     if not report.ok:
         report = _start(at)
@@ -94,11 +94,11 @@ def logs(at: Session, *, follow: bool, lines: int, tool: bool) -> bool:
         raise UsageError(f"There is no log {path} yet.", hint="provision launch")
     with path.open(encoding="utf-8", errors="replace") as stream:
         for line in deque(stream, maxlen=max(0, lines)):
-            at.console.data(line.rstrip("\n"))
+            at.console.data(uncoloured(line.rstrip("\n")))
         while follow:
             line = stream.readline()
             if line:
-                at.console.data(line.rstrip("\n"))
+                at.console.data(uncoloured(line.rstrip("\n")))
             else:
                 at.ctx.machine.sleep(0.2)
     return True

@@ -42,7 +42,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"receipts", "home", "machine", "manifest", "ownership", "removing"}),
     frozenset({"child", "children", "overrides", "running"}),
     frozenset({"events"}),
-    frozenset({"errors", "finding", "facts", "safetensors", "strict", "bounded_http", "address"}),
+    frozenset({"errors", "finding", "facts", "safetensors", "strict", "bounded_http", "address", "visible", "door"})
+    | {"painter"},
 )
 MIDDLE = LAYERS.index(frozenset())
 HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "msgspec", "urllib3", "packaging")
@@ -177,6 +178,6 @@ def test_help_loads_no_command() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert ran.stderr.split() == [
-        "provision", "provision.cli", "provision.errors", "provision.exits", "provision.manifests_cli",
-        "provision.options",
+        "provision", "provision.cli", "provision.door", "provision.errors", "provision.exits",
+        "provision.manifests_cli", "provision.options", "provision.visible",
     ]  # fmt: skip

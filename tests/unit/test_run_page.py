@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from functools import partial
+from html import escape
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -18,6 +19,7 @@ from provision.redact import Person, redact
 from provision.run_page import Part, RunPage, Seen, html_page
 from provision.strict import Unreadable, convert, decode
 from provision.timeline import LOOKING, MENDING, SAMPLES_MAX, Course, Span, Timeline, Transfer
+from provision.visible import HIDDEN, visible
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 PERSON = Person(folders=("/Users/ada",), names=("ada.lovelace",), secrets=("hunter2hunter2",))
@@ -99,6 +101,40 @@ def test_the_page_does_not_tell_who_wrote_it() -> None:
     assert "~/x" in text
     for secret in ("/Users/ada", "lovelace", "hunter2", "hf_abc"):
         assert secret not in text
+
+
+HOSTILE = (
+    "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='alert(1)", "</style><script>",
+    "</title><script>x</script>", "javascript:alert(1)", "https://x/\" onclick=\"alert(1)", "<svg onload=alert(1)>",
+    "&lt;script&gt;", "<!--", "]]>", "<iframe src=javascript:x>", "{{x}}<base href=//x>",
+    "\u202egnp.exe\u202c \u2066x\u2069 \u200b\u2028\U000e0041", "\x1b]0;t\x07\x9b2J\x00\x7f", "\ud800",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("evil", HOSTILE, ids=ascii)
+def test_whatever_others_wrote_stands_in_the_page_as_text_that_is_seen(evil: str) -> None:
+    course = Course((Span(evil, MENDING, evil, 0, 1), Span(evil, evil, evil, 1, 2)), (Transfer(evil, evil, ((0, 1),)),))
+    text = html_page(
+        RunPage(
+            evil, evil, False, ((evil, evil),), PNG, (evil, evil), (evil, evil), (Part(evil, evil, evil, evil),),
+            ((evil, evil),), course_svg(course, (evil,)), evil, ((evil, evil, evil),),
+            bars_svg(((evil, 1.0, evil, evil),), about=evil), evil, (Seen(evil, evil, evil, evil, evil),), evil,
+        ),
+        str,
+    )  # fmt: skip
+    seen = read(text)
+    assert (seen.scripts, seen.fetched) == ([], [])
+    assert all(link.startswith("https://") for link in seen.links)
+    assert not HIDDEN.search(text)
+    assert text.count(escape(visible(evil))) >= 20
+    text.encode("utf-8")
+
+
+def test_the_words_in_the_drawing_do_not_tell_who_wrote_it_either() -> None:
+    course = Course((Span("torch", MENDING, "installed in /Users/ada/x", 0, 1),))
+    assert "<title>torch: installed in ~/x 0.0 to 1.0 s</title>" in course_svg(
+        course, ("torch",), partial(redact, person=PERSON)
+    )
 
 
 def test_a_run_without_picture_bench_and_course_is_a_page_too() -> None:
