@@ -87,13 +87,11 @@ def script(wheels: Path, ways: Mapping[str, str]) -> str:
     return SCRIPT.format(wheels=str(wheels), uv=find_uv_bin(), ways=dict(ways))
 
 
-def install(code: Path, wheels: Path, extra: str = "") -> Path:
+def install(code: Path, wheels: Path, ways: Mapping[str, str] = WAYS) -> Path:
     """The node in a ComfyUI, as its module and its prestartup script."""
     node = code / "custom_nodes" / NAME
     node.mkdir(parents=True)
     (node / "spare.txt").write_text("not what it was", encoding="utf-8")
     (node / "prestartup_script.py").write_text(script(wheels, BEFORE), encoding="utf-8")
-    (node / "__init__.py").write_text(
-        f"{script(wheels, WAYS)}\n{extra}\nNODE_CLASS_MAPPINGS = {{}}\n", encoding="utf-8"
-    )
+    (node / "__init__.py").write_text(f"{script(wheels, ways)}\nNODE_CLASS_MAPPINGS = {{}}\n", encoding="utf-8")
     return node
