@@ -269,6 +269,10 @@ CATALOGUE: tuple[Known, ...] = (
           "an old ComfyUI ends with `No module named 'requests'`", "installed, with torch held"),
     Known("import-failed", "requirements", "blocks", "hint", "the same: how its quick test ended",
           "ComfyUI does not start", "what it said: logs/quick-test.log", PACKED),
+    Known("node-refused", "requirements", "warns", "hint", "the same: custom nodes, which can change nothing",
+          "how it loads is not known", "`provision launch` loads it for real, and says what it changed"),
+    Known("packages-changed", "requirements", "warns", "consent", "packages before and after each start of ComfyUI",
+          "a custom node installed what others may not work with", "the versions from before, after a yes"),
     # -- workflow
     Known("workflow-ready", "workflow", "informs", "none", "the workflow file and its receipt", FINE, NOTHING),
     Known("workflow-yours", "workflow", "informs", "none", "whether a person edited it",

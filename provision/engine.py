@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from provision import environments, ladder, packages
-from provision.apart import apart, names_database
+from provision.apart import apart, knows, names_database
 from provision.comfy import Comfy, SystemStats
 from provision.errors import EngineError, Interrupted, PortTaken
 from provision.explain import explain
@@ -22,6 +22,7 @@ from provision.machine import Process
 from provision.model_memory import memory_flags
 from provision.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.receipts import read_state, write_json
+from provision.starts import one_start
 from provision.step import Context
 from provision.strict import Unreadable, open_file, read_tail
 
@@ -67,17 +68,15 @@ def _folders(ctx: Context) -> tuple[str, ...]:
     return (*base, *(database if names_database(ctx) else ()))
 
 
-def quick_test_argv(ctx: Context) -> tuple[str, ...]:
-    """The command that imports all of ComfyUI and ends before it serves, beside a server that may run.
+def quick_test_argv(ctx: Context, folder: Path, *, nodes: bool = False) -> tuple[str, ...]:
+    """The command that imports all of ComfyUI and ends before it serves, kept apart in `folder`, with `nodes` or not.
 
-    That server's temporary files are not touched (main.py empties the folder when it starts), and its database, which
-    0.38 holds for one process alone, is left out where that can be said.
+    A server may run beside it: its temporary files are not touched (main.py empties the folder when it starts), and its
+    database, which 0.38 holds for one process alone, is left out where that can be said.
     """
-    more = [*apart(ctx), "--temp-directory", str(ctx.home.state / "quick-test"), "--quick-test-for-ci"]
-    flags = (ctx.machine.read_text(ctx.home.comfyui / place) for place in ("comfy/cli_args.py", "cli_args.py"))
-    if our_process(ctx) is not None and any("--disable-assets" in (text or "") for text in flags):
-        more.append("--disable-assets")
-    return (*server_argv(ctx), *more)
+    words = apart(ctx, server_argv(ctx), folder, nodes=nodes)
+    assets = ("--disable-assets",) if our_process(ctx) is not None and knows(ctx, "--disable-assets") else ()
+    return (*words, *assets, "--quick-test-for-ci")
 
 
 def main_py(ctx: Context) -> Path:
@@ -195,8 +194,14 @@ def _is_our_main(ctx: Context, word: str) -> bool:
 def start_server(ctx: Context, timeout_s: float = START_TIMEOUT_S) -> Record:
     """Start the server detached and wait until it answers and lists the checkpoint that lies there.
 
+    Nobody else starts anything in its environment meanwhile; what this start changed in the packages is said.
     Raises EngineError, PortTaken, Interrupted (it is then ended: nobody waits for it any more).
     """
+    with one_start(ctx):
+        return _start(ctx, timeout_s)
+
+
+def _start(ctx: Context, timeout_s: float) -> Record:
     argv = server_argv(ctx)
     rotate(ctx.home.engine_log)
     if not ctx.home.python.exists():

@@ -47,6 +47,7 @@ STAGES = {
     "KSampler": "sampling",
     "VAEDecode": "decoding",
     "SaveImage": "saving",
+    "PreviewImage": "saving",
 }
 
 

@@ -15,6 +15,7 @@ from provision.comfy import Comfy
 from provision.engine import client_of, main_py, our_process, read_record, record_path, stop_server
 from provision.errors import EngineError
 from provision.explain import Failure, death, failed_in, failure_of
+from provision.fence import can_fence
 from provision.finding import Finding, Fix, fixable, warn
 from provision.home import unusable
 from provision.log_reading import Sign, is_cut_off, last_prompt, last_run, picture_signs, prompt_signs, start_signs
@@ -49,8 +50,12 @@ def imports_now(ctx: Context) -> bool:
 
 
 def check_start(ctx: Context) -> Iterable[Finding]:
-    """What went wrong while ComfyUI came up; with `--deep` that is seen anew, by `imports`."""
-    if imports_now(ctx):
+    """What went wrong while ComfyUI came up; with `--deep` that is seen anew, by `imports`.
+
+    Custom nodes are seen anew only where they can be fenced.
+    """
+    anew = imports_now(ctx)
+    if anew and can_fence(ctx.machine):
         return
     run = read_last_run(ctx)
     if not run or ("Starting server" not in run and our_process(ctx) is not None):  # it is still on its way
@@ -58,7 +63,7 @@ def check_start(ctx: Context) -> Iterable[Finding]:
     for sign in start_signs(run):
         if sign.id == "node-failed":
             yield from failed_node(ctx, sign)
-        else:
+        elif not anew:
             yield _told(ctx, sign, "When ComfyUI started last")
 
 

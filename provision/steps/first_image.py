@@ -199,8 +199,10 @@ def check_ready(ctx: Context) -> str:
     return stats.device
 
 
-def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = None) -> Picture:
+def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = None, *, keep: bool = True) -> Picture:
     """Make one image on the running server, and judge it; a fresh seed unless one is given.
+
+    Without `keep` it stays nowhere but among ComfyUI's temporary files.
 
     Raises EngineError with what ComfyUI's error means, Interrupted after the prompt was stopped. What came in the
     place of a picture is judged as BAD.
@@ -214,7 +216,7 @@ def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = No
 
     try:
         made = client.generate(
-            prompt_graph(image, checkpoint, seed),
+            prompt_graph(image, checkpoint, seed, keep=keep),
             on_progress=on_progress,
             workflow=ui_workflow(image, checkpoint, seed),
         )

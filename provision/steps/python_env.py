@@ -35,6 +35,8 @@ BAD_PATCHES = {
 TRUSTED_MACOS = (11,)
 """A lower version is told by a Python that knows no better; ComfyUI's model_management.py asks for 14 and 14.5."""
 CFG = "pyvenv.cfg"
+LOOKING = ("-I", "-B")
+"""Flags of a Python that is only looked at: isolated, and without leaving compiled files behind."""
 DISK_BYTES, DOWNLOAD_BYTES = 90 * 10**6, 25 * 10**6
 """A Python that uv brings: an archive of 15 to 25 MB, unpacked."""
 
@@ -56,7 +58,7 @@ def check_python_env(ctx: Context) -> Iterable[Finding]:
         yield _unasked(ctx)
         return
     ctx.doing(f"starting {python}")
-    ran = ctx.machine.run([python, *python_flags(ctx), "-c", ASK], timeout_s=30)
+    ran = ctx.machine.run([python, *LOOKING, "-c", ASK], timeout_s=30)
     if not ran.ok:
         yield to_make(ctx, "venv-dangling", f"The environment's Python does not run: {ran.tail(1) or ran.code}.")
         return
@@ -106,11 +108,6 @@ def _judge(ctx: Context, version: str, arch: str, base: str) -> Finding:
         return _of_another(ctx.home.venv, version, arch, other)
     says = f"Python {version} ({arch}) from {base}{other}"
     return ok("venv-ready", str(ctx.home.venv), says, python=version, arch=arch)
-
-
-def python_flags(ctx: Context) -> tuple[str, ...]:
-    """Flags for a look: isolated, and in an environment of somebody else's without leaving compiled files there."""
-    return ("-I",) if ctx.home.venv_of_another is None else ("-I", "-B")
 
 
 def _unasked(ctx: Context) -> Finding:

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from provision import packages
+from provision.apart import look_env
 from provision.errors import ProbeFailed
 from provision.finding import Finding, ok
 from provision.mac import must_read_macos
 from provision.machine import Ran
 from provision.probe import TorchProbe, broke_off, describe_failure, parse_torch_probe
 from provision.receipt_kinds import TorchReceipt
+from provision.starts import one_start
 from provision.step import Context
-from provision.steps.python_env import python_flags
+from provision.steps.python_env import LOOKING
 from provision.steps.torch_choice import Choice
 
 PROBE = Path(__file__).resolve().parent.parent / "torch_probe.py"
@@ -56,9 +58,14 @@ def session(ctx: Context) -> str:
     return "ssh" if "SSH_CONNECTION" in given else given.get("TERM_PROGRAM", "")
 
 
-def run_probe(ctx: Context) -> tuple[Ran, TorchProbe | None]:
-    """Run the probe by the target Python; None when it did not come to a result."""
-    ran = ctx.machine.run([ctx.home.python, *python_flags(ctx), PROBE], timeout_s=PROBE_TIMEOUT_S)
+def run_probe(ctx: Context, *, compiled: bool = False) -> tuple[Ran, TorchProbe | None]:
+    """Run the probe by the target Python; None when it did not come to a result.
+
+    With `compiled` torch's compiled files stay where they belong, in an environment of ours.
+    """
+    flags = ("-I",) if compiled and ctx.home.venv_of_another is None else LOOKING
+    with one_start(ctx):
+        ran = ctx.machine.run([ctx.home.python, *flags, PROBE], env=look_env(), timeout_s=PROBE_TIMEOUT_S)
     try:
         return ran, parse_torch_probe(ran.out) if ran.ok else None
     except ValueError:
@@ -68,7 +75,7 @@ def run_probe(ctx: Context) -> tuple[Ran, TorchProbe | None]:
 def prove(ctx: Context, choice: Choice, wanted: str) -> None:
     """Probe the installed set and write the receipt. Raises ProbeFailed, with what computes wrong."""
     ctx.note("Comparing torch's device with the CPU ...")
-    ran, probe = run_probe(ctx)
+    ran, probe = run_probe(ctx, compiled=True)
     if probe is None:
         says = broke_off(ran.code, ran.tail(3))
         raise ProbeFailed(f"torch cannot be used; {says}", hint="provision all --torch stable")
