@@ -5,7 +5,7 @@ It keeps no record and writes a log of its own, so that what it found is left as
 
 from __future__ import annotations
 
-import os
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,18 +13,19 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from provision.apart import apart, look_env
-from provision.children import Born, note_child
+from provision.children import forget_child
 from provision.engine import (
     Record,
     died,
     our_process,
-    rotate,
     server_argv,
     wait_until_listed,
     wait_until_up,
 )
 from provision.home import Home
-from provision.machine import LOOPBACK, Process
+from provision.log_files import rotate
+from provision.machine import LOOPBACK
+from provision.processes import MARK
 from provision.step import Context
 
 
@@ -56,28 +57,20 @@ def brief_server(ctx: Context) -> Iterator[Context]:
     brief = replace(ctx, manifest=manifest, home=home)
     argv = (*server_argv(brief), *apart(brief))
     rotate(home.engine_log)
-    pid = ctx.machine.spawn(argv, cwd=home.comfyui, log=home.engine_log, env={"PYTHONUNBUFFERED": "1", **look_env(ctx)})
+    mark = secrets.token_hex(8)
+    env = {"PYTHONUNBUFFERED": "1", **look_env(ctx), MARK: mark}
+    pid = ctx.machine.spawn(argv, cwd=home.comfyui, log=home.engine_log, env=env)
     process = ctx.machine.process(pid)
     if process is None:
         raise died(brief)
-    note = _note(ctx, process)
+    note = ctx.machine.note(pid, argv, mark)
     try:
         wait_until_up(brief, Record(pid, process.created, manifest.comfyui.port, argv))
         wait_until_listed(brief)
         yield brief
     finally:
         ctx.machine.end_process(process)
-        if note is not None:
-            note.unlink(missing_ok=True)
-
-
-def _note(ctx: Context, process: Process) -> Path | None:
-    """So that the next command ends it, should we be killed."""
-    parent = ctx.machine.process(os.getpid())
-    if ctx.machine.children_folder is None or parent is None:
-        return None
-    born = Born(process.pid, process.created), Born(parent.pid, parent.created)
-    return note_child(ctx.machine.children_folder, *born)
+        forget_child(note)
 
 
 def free_port() -> int:

@@ -40,7 +40,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"backends/"}),
     frozenset(),
     frozenset({"receipts", "home", "machine", "manifest"}),
-    frozenset({"child", "children", "overrides", "running"}),
+    frozenset({"child", "children", "overrides", "running", "processes", "log_files"}),
     frozenset({"events"}),
     frozenset({"errors", "finding", "facts", "safetensors", "strict", "bounded_http"}),
 )
