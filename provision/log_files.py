@@ -128,11 +128,13 @@ class Follower:
     place: int = 0
     known: bytes = b""
     """What was read last, up to the place."""
+    begun: bytes = b""
+    """A line that is not whole yet."""
 
     def lines(self) -> Iterator[str]:
         """The whole lines that came since."""
-        text = self._more()
-        yield from text.decode("utf-8", "replace").splitlines()
+        text = self._more().decode("utf-8", "replace")
+        yield from text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]
 
     def _more(self) -> bytes:
         rest = b""
@@ -144,7 +146,7 @@ class Follower:
                 new = stream.read()
         except OSError:
             return rest
-        whole = new[: new.rfind(b"\n") + 1]
+        whole, self.begun = new[: new.rfind(b"\n") + 1], new[new.rfind(b"\n") + 1 :]
         self.place += len(whole)
         self.known = (self.known + whole)[-KNOWN_BYTES:]
         return rest + whole

@@ -53,8 +53,8 @@ def cut(handle: int, log: str, limit: int) -> int:
             end = copy_rest(handle, copy.fileno(), end)
             last = os.pread(handle, min(LINE_MAX, end - start), max(start, end - LINE_MAX))
             os.ftruncate(handle, 0)  # what is written between these two lines is lost: the two are not done at once
-            begun = last[last.rfind(b"\n") + 1 :] if b"\n" in last else b""
-            if begun:
+            begun = last[last.rfind(b"\n") + 1 :]
+            if 0 < len(begun) < LINE_MAX:
                 os.write(handle, begun)
                 os.ftruncate(copy.fileno(), end - start - len(begun))
     except OSError:
