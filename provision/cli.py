@@ -11,13 +11,13 @@ from typing import Annotated
 import typer
 
 from provision import __version__
+from provision.door import guard
 from provision.errors import (
-    EXIT_INTERRUPTED,
     EXIT_OK,
     ProvisionError,
     UsageError,
 )
-from provision.exits import exit_codes, finish, refuse, session, tell
+from provision.exits import End, exit_codes, finish, refuse, session, tell
 from provision.manifests_cli import manifests_app
 from provision.options import (
     DEFAULT_MANIFEST,
@@ -320,12 +320,12 @@ def uninstall(
     verbose: VerboseOption = False,
     plain: PlainOption = False,
 ) -> None:
-    """Say what would be removed; with --yes remove it."""
-    from provision import commands
+    """Remove what provision made, after a yes; what you added is kept, and said where."""
+    from provision import uninstalling
     from provision.session import Wish
 
     with session("uninstall", Wish(home, yes=yes), json=json, verbose=verbose, plain=plain) as at:
-        finish(commands.uninstall(at))
+        finish(uninstalling.uninstall(at))
 
 
 @app.command()
@@ -338,7 +338,7 @@ def completion(
     from provision.console import Console
 
     console = Console()
-    with exit_codes(console, None):
+    with exit_codes(console):
         if shell not in ("bash", "zsh", "fish"):
             raise UsageError(f"There is no completion for {shell!r}.", hint="provision completion bash|zsh|fish")
         console.data(
@@ -374,13 +374,14 @@ def command_line() -> object:
 
 def main() -> None:
     """The entry point: words that cannot be used are told as any other error, with `--json` in an envelope."""
+    guard()
     if COMPLETE in os.environ:
         typer.completion.completion_init()  # type: ignore[attr-defined]
     refused: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, wherever typer keeps click
     try:
         sys.exit(app(prog_name="provision", standalone_mode=False) or EXIT_OK)
-    except typer.Abort:
-        sys.exit(EXIT_INTERRUPTED)
+    except (typer.Abort, KeyboardInterrupt):  # just before a command sees to it, or just after
+        End().at_once()
     except refused as error:
         sys.exit(refuse(error))
     except ProvisionError as error:  # refused before there was a session

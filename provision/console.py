@@ -1,4 +1,4 @@
-"""Who shows what happens: a live view, plain lines or NDJSON. The only place that prints.
+"""Who shows what happens: a live view, plain lines or NDJSON. All of it passes the one door to the screen.
 
 Standard output carries data (a report, a table, JSON), standard error everything else.
 """
@@ -11,12 +11,11 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from provision import live_view, views
+from provision import door, live_view, views
 from provision.errors import ConsentNeeded, ProvisionError
 from provision.estimate import USUAL_S, Pace
 from provision.events import (
@@ -33,17 +32,19 @@ from provision.events import (
     Waiting,
 )
 from provision.finding import JSON
-from provision.home import unusable
 from provision.invocation import Invocation
+from provision.log_files import OwnLog
 from provision.run_state import RunState
 from provision.screen import Line, Screen
 from provision.step import Report
 from provision.terminal_picture import encode, protocol_of
+from provision.visible import uncoloured, visible
 
 if TYPE_CHECKING:
-    from rich.console import Console as RichConsole
     from rich.console import RenderableType
     from rich.text import Text
+
+    from provision.painter import Painter
 
 PLAIN_EVERY_S = 5.0
 SPOKEN_EVERY_S = 20.0
@@ -64,38 +65,25 @@ class Console:
         """As it is here, hints name the commands that they propose."""
         self._guard = threading.RLock()
         self._said: dict[tuple[str, str], float] = {}
-        self._log: TextIO | None = None
+        self._log: OwnLog | None = None
 
     def __enter__(self) -> Console:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._log is not None:
-            with suppress(OSError):
-                self._log.close()
+            self._log.close()
             self._log = None
 
     def keep_log(self, path: Path) -> None:
-        """Write every event as text to a log from now on. Raises HomeError, DiskFull."""
-        if self._log is not None:
-            return
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._log = path.open("a", encoding="utf-8", buffering=1)
-        except OSError as error:
-            raise unusable(path, error) from error
-        self._write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} provision {' '.join(sys.argv[1:])}")
+        """Write every event as text to a log from now on, as far as one can be kept there."""
+        if self._log is None:
+            self._log = OwnLog(path)
+            self._write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} provision {' '.join(sys.argv[1:])}")
 
     def _write(self, line: str) -> None:
-        """A line for the log; a disk that is full ends the log and nothing else."""
-        if self._log is None:
-            return
-        try:
-            self._log.write(line + "\n")
-        except OSError:
-            broken, self._log = self._log, None
-            with suppress(OSError):
-                broken.close()
+        if self._log is not None:
+            self._log.write(visible(uncoloured(line)))
 
     def log_text(self, text: str) -> None:
         """Lines for the log alone."""
@@ -138,7 +126,7 @@ class Console:
         elif isinstance(event, MendingPlanned):
             self.line(views.mending_text(event))
         elif isinstance(event, Output) and self.verbose:
-            self.line(f"    {event.line}")
+            self.line(f"    {uncoloured(event.line)}")
 
     def _tell_progress(self, event: Progress) -> None:
         if event.total is None or event.unit != "bytes":
@@ -156,11 +144,11 @@ class Console:
 
     def line(self, text: str) -> None:
         """One line on standard error."""
-        print(self._own(text), file=sys.stderr, flush=True)
+        door.say(door.err(), self._own(text))
 
     def _own(self, text: str) -> str:
-        """A line of our own: what stands in it of others is harmless, and the commands in it can be pasted."""
-        return views.harmless(self.invocation.said(text))
+        """A line of our own; the commands in it can be pasted."""
+        return visible(self.invocation.said(text))
 
     def consent(self, question: str) -> bool:
         """Ask yes or no. Raises ConsentNeeded where nobody can answer."""
@@ -173,7 +161,7 @@ class Console:
 
     def ask(self, question: str) -> bool:
         """Ask on the terminal."""
-        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        door.say(door.err(), f"{self._own(question)} [y/N] ", end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def report(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
@@ -193,7 +181,7 @@ class Console:
     def data(self, text: str) -> None:
         """Data for standard output."""
         with self._guard:
-            print(views.harmless(text), flush=True)
+            door.say(door.out(), text)
 
     def record(self, value: Mapping[str, JSON]) -> None:
         """Data that is only for machines: nothing here."""
@@ -220,7 +208,7 @@ class JsonConsole(Console):
 
     def record(self, value: Mapping[str, JSON]) -> None:
         with self._guard:
-            print(json.dumps(value, default=str), flush=True)
+            door.say(door.out(), json.dumps(value, default=str).replace("\x7f", "\\u007f"))
 
     def data(self, text: str) -> None:
         """Tables are for people."""
@@ -235,10 +223,10 @@ class LiveConsole(Console):
 
     def __init__(self, *, verbose: bool = False, yes: bool = False) -> None:
         super().__init__(verbose=verbose, yes=yes)
-        from rich.console import Console as RichConsole
+        from provision.painter import Painter
 
-        self.rich: RichConsole = RichConsole(stderr=True, highlight=False)
-        self.out: RichConsole = RichConsole(highlight=False)
+        self.rich: Painter = Painter(door.err())
+        self.out: Painter = Painter(door.out())
         self.screen = Screen(self.rich.file, self._picture_of_now, self._guard)
 
     def __exit__(self, *error: object) -> None:
@@ -272,7 +260,7 @@ class LiveConsole(Console):
         elif isinstance(event, CheckSlow) and not event.over:
             self.screen.start()
         elif isinstance(event, Output) and self.verbose:
-            self.line(f"    {event.line}")
+            self.line(f"    {uncoloured(event.line)}")
 
     def _print(self, view: RenderableType) -> None:
         """Something that stays; a command in it is not broken into lines, so that it can be copied."""
@@ -333,18 +321,19 @@ def make_console(
     if plain:
         return Console(verbose=verbose, yes=yes, plain=True)
     kind: type[Console] = Console
-    if is_terminal(sys.stderr) and environ.get("TERM", "") not in ("", "dumb"):
+    can_draw = is_terminal(sys.stderr) and (sys.stderr.encoding or "utf-8").lower().startswith("utf")
+    if can_draw and environ.get("TERM", "") not in ("", "dumb"):
         kind = LiveConsole
     return kind(verbose=verbose, yes=yes)
 
 
 def tabulate(console: Console, table: Any) -> None:
     """Print a rich table as data, at the terminal's width or 100 columns; it may be made by a function of the width."""
-    from rich.console import Console as RichConsole
+    from provision.painter import Painter
 
     if isinstance(console, JsonConsole):
         return
     if isinstance(console, LiveConsole):
         console.data_follows()
-    rich = RichConsole(highlight=False, width=None if is_terminal(sys.stdout) else 100)
+    rich = Painter(door.out(), width=None if is_terminal(sys.stdout) else 100)
     rich.print(table(rich.width) if callable(table) else table)

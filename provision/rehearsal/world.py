@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,15 +22,23 @@ from provision.receipts import home_lock
 from provision.rehearsal.engine_repo import make_engine_repo
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import make_model_repo, read_model_repo
-from provision.rehearsal.recorded import Files, MadeFile, WorldRecord, read_world, world_folder, write_world
+from provision.rehearsal.recorded import (
+    ENGINE_REPO,
+    FP16,
+    FP32,
+    MODEL_REPO,
+    Files,
+    MadeFile,
+    WorldRecord,
+    read_world,
+    world_folder,
+    write_world,
+)
 from provision.rehearsal.weights import SHRINK, write_checkpoint, write_diffusers_files
 from provision.rehearsal.wheels import make_wheels
 
-MODEL_REPO = "stabilityai/sdxl-turbo"
-ENGINE_REPO = "comfyanonymous/ComfyUI"
 MAKING = "new-"
 """How the folders begin in which a world is made."""
-FP16, FP32 = "sd_xl_turbo_1.0_fp16.safetensors", "sd_xl_turbo_1.0.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +74,10 @@ def rehearsal(home: Home, machine: Machine, command: str = "all") -> Iterator[Wo
         with _hub(folder / "root", record.ports if record is not None else {}) as hub:
             engine_port = (record.ports.get("engine") if record is not None else None) or _free_port()
             ports = {"hub": _port(hub.url), "cdn": _port(hub.cdn_url), "engine": engine_port}
-            made = WorldRecord(ports, _overrides(hub, engine_port, files), files)
+            made = WorldRecord(ports, files)
             if made != record:
                 write_world(home, made)
-            yield World(hub, made.overrides)
+            yield World(hub, made.overrides())
 
 
 def _is_whole(root: Path) -> bool:
@@ -147,23 +153,3 @@ def _build(folder: Path) -> Files:
     make_engine_repo(root / "git" / f"{ENGINE_REPO}.git")
     make_wheels(root)
     return Files(model.commit, {name: MadeFile(made.size_bytes, made.sha256) for name, made in sizes.items()})
-
-
-def _overrides(hub: Hub, engine_port: int, files: Files) -> list[str]:
-    """The real manifest with other addresses, sizes and hashes; everything else is as it is for real."""
-    values: dict[str, JSON] = {
-        "comfyui.url": f"{hub.url}/{ENGINE_REPO}",
-        "comfyui.port": engine_port,
-        "python.version": f"{sys.version_info.major}.{sys.version_info.minor}",
-        "python.max": "3.14",
-        "torch.nightly_index": f"{hub.url}/whl/nightly",
-        "torch.stable_index": f"{hub.url}/whl/stable",
-        "machine.memory_gib_min": 1,
-        "machine.memory_gib_recommended": 1,
-        "models.0.repo": MODEL_REPO,
-        "models.0.revision": files.commit,
-    }
-    for place, name in enumerate((FP16, FP32)):
-        made = files.checkpoints[name]
-        values |= {f"models.0.files.{place}.size": made.size, f"models.0.files.{place}.sha256": made.sha256}
-    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]

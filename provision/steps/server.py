@@ -17,6 +17,7 @@ from provision.engine import (
     engine_commit,
     engine_flags,
     engine_version,
+    from_main,
     is_ours,
     main_py,
     read_record,
@@ -34,6 +35,7 @@ from provision.engine import (
 from provision.errors import EngineError, PortTaken
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
 from provision.machine import Process
+from provision.receipt_kinds import TorchReceipt
 from provision.step import Context, Step
 from provision.steps.flags import conflicts
 
@@ -106,7 +108,7 @@ def _running(ctx: Context, record: Record) -> Iterable[Finding]:
 
 
 def _device_findings(ctx: Context, stats: SystemStats) -> Iterable[Finding]:
-    wanted = ctx.receipts.read("torch").get("device")
+    wanted = ctx.receipts.read("torch", TorchReceipt).device
     if isinstance(wanted, str) and wanted != stats.device and "--cpu" not in engine_flags(ctx):
         yield warn(
             "torch-no-mps", "device", f"torch has {wanted}, and ComfyUI computes on {stats.device}.",
@@ -209,7 +211,7 @@ def _bring_up(ctx: Context, finding: Finding) -> None:
         wait_until_up(ctx, record)
     else:
         ctx.note(f"The server (pid {record.pid}) is ended, to start it again.")
-        end_server(ctx, Process(record.pid, record.created, record.argv), record.port)
+        end_server(ctx, record.process(ctx), record.port)
         start_server(ctx)
 
 
@@ -224,7 +226,7 @@ def adopt(ctx: Context) -> bool:
         stats = None
     flags_agree = stats is not None and stats.argv[1:] == server_argv(ctx)[3:]
     if flags_agree and stats is not None and _same_code(ctx, stats):
-        write_record(ctx, who, server_argv(ctx))
+        write_record(ctx, who, (*server_argv(ctx)[:2], *from_main(ctx, who.argv)))
         ctx.note(f"The server that runs (pid {who.pid}) is taken on.")
         return True
     ctx.note(f"The server that runs (pid {who.pid}) has other flags or older code: it is ended.")

@@ -42,7 +42,7 @@ def storm_tries(pytestconfig: pytest.Config, long_storm: bool) -> Callable[[int,
 def tally(
     request: pytest.FixtureRequest, storm_seed: int, record_property: Callable[[str, object], None]
 ) -> Iterator[Callable[[str], Tally]]:
-    """Opens the account of a storm, which is kept for the page; the test itself asserts that nothing was found."""
+    """Opens the account of a storm; the test fails, after all of its tries, when anything was found."""
     opened: list[Tally] = []
 
     def opening(storm: str) -> Tally:
@@ -52,6 +52,8 @@ def tally(
     yield opening
     for one in opened:
         record_property("storm", one.row())
+    if found := [one.says() for one in opened if one.found]:
+        pytest.fail("\n\n".join(found), pytrace=False)
 
 
 @pytest.fixture(scope="session")

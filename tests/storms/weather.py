@@ -39,7 +39,8 @@ CANARIES = {
     "notes of mine.txt": b"dear diary",
 }
 """What a person has in a home; the README is a file of ComfyUI's, edited."""
-BUG_WORDS = ("Traceback (most recent call last)", "This is a bug in provision")
+BUG_WORDS = ("This is a bug in provision", f'File "{CHECKOUT}/provision/', "[check-crashed]")
+"""A traceback of ComfyUI's own may be shown, one of the tool's may not."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import pytest
 
 from provision import engine, packages
 from provision.brief_server import any_server, brief_server
+from provision.children import read_note
 from provision.engine import our_process, quick_test_argv, record_path, start_server, stop_server
 from provision.errors import EngineError
 from provision.events import Note, Progress
@@ -76,9 +77,9 @@ def test_all_is_imported_beside_a_server_that_runs(home: EngineHome) -> None:
 
 def test_the_database_of_a_server_that_runs_is_not_asked_for(home: EngineHome) -> None:
     (home.ctx.home.comfyui / "comfyui_version.py").write_text('__version__ = "0.38.1"\n', encoding="utf-8")
-    assert "--disable-assets" not in quick_test_argv(home.ctx)
+    assert "--disable-assets" not in quick_test_argv(home.ctx, Path("/look"))
     start_server(home.ctx)
-    assert "--disable-assets" in quick_test_argv(home.ctx)
+    assert "--disable-assets" in quick_test_argv(home.ctx, Path("/look"))
     assert seen(check_imports(home.ctx)) == [("imports-ready", Verdict.OK)]
 
 
@@ -149,7 +150,7 @@ def test_other_ends_are_told_by_their_words(home: EngineHome, spoil: str, id: st
 
 
 def test_a_quick_test_that_hangs(home: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "run_quick_test", lambda ctx: Ran(("main.py",), None, "importing ...\n", ""))
+    monkeypatch.setattr(imports, "run_quick_test", lambda ctx, **_: Ran(("main.py",), None, "importing ...\n", ""))
     (finding,) = check_imports(home.ctx)
     assert (finding.id, finding.verdict) == ("import-failed", Verdict.BLOCKED)
     assert "took longer than 600 s (importing ...)" in finding.says
@@ -202,7 +203,9 @@ def test_a_brief_server_is_noted_while_it_lives(home: EngineHome) -> None:
         assert was_started
         (note,) = ctx.home.children.iterdir()
         assert at.manifest.comfyui.port != ctx.manifest.comfyui.port
-        assert note.read_text(encoding="utf-8").split()[2] == str(os.getpid())
+        noted = read_note(note)
+        assert noted is not None
+        assert noted.parent.pid == os.getpid()
         pid = int(note.name)
     assert ctx.machine.process(pid) is None
 

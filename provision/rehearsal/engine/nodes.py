@@ -6,7 +6,9 @@ import hashlib
 import json
 import logging
 import os
+import random
 import signal
+import string
 import threading
 import time
 from collections.abc import Callable
@@ -34,6 +36,7 @@ SCHEDULER_NAMES = "simple sgm_uniform karras exponential ddim_uniform beta norma
 SAMPLERS, SCHEDULERS = SAMPLER_NAMES.split(), SCHEDULER_NAMES.split()
 MAX_RESOLUTION = 16384
 STEP_S = 0.005
+HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
 
 interrupt = threading.Event()
 Inputs = dict[str, dict[str, Any]]
@@ -186,7 +189,18 @@ def spoilt(fault: str) -> bool:
 
 def save_images(context: Context, images: list[Image.Image], filename_prefix: str) -> Produced:
     """PNG files in the output folder that carry their prompt and workflow."""
-    folder, subfolder, name, counter = folder_paths.next_picture(filename_prefix, *images[0].size)
+    return write_images(context, images, filename_prefix, "output")
+
+
+def preview_images(context: Context, images: list[Image.Image]) -> Produced:
+    """The same in the folder of temporary files, under a prefix of five letters by chance."""
+    letters = "".join(random.choice(string.ascii_lowercase) for _ in range(5))  # noqa: S311 - as ComfyUI names them
+    return write_images(context, images, f"ComfyUI_temp_{letters}", "temp")
+
+
+def write_images(context: Context, images: list[Image.Image], prefix: str, kind: str) -> Produced:
+    """PNG files in the folder of `output` or `temp`."""
+    folder, subfolder, name, counter = folder_paths.next_picture(prefix, *images[0].size, kind)
     texts = PngInfo()
     if not args.disable_metadata:
         texts.add_text("prompt", json.dumps(context.prompt))
@@ -198,7 +212,7 @@ def save_images(context: Context, images: list[Image.Image], filename_prefix: st
         image.save(folder / filename, pnginfo=texts, compress_level=4)
         if spoilt("broken"):
             os.truncate(folder / filename, (folder / filename).stat().st_size // 2)
-        results.append({"filename": filename, "subfolder": subfolder, "type": "output"})
+        results.append({"filename": filename, "subfolder": subfolder, "type": kind})
     return (), {"images": results}
 
 
@@ -231,8 +245,7 @@ def sampler_inputs() -> Inputs:
 def save_inputs() -> Inputs:
     """SaveImage's inputs, those that a prompt gives and those that the engine adds."""
     prefix = ("STRING", {"default": "ComfyUI"})
-    hidden = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
-    return {**required(images="IMAGE", filename_prefix=prefix), "hidden": hidden}
+    return {**required(images="IMAGE", filename_prefix=prefix), "hidden": HIDDEN}
 
 
 NODE_CLASSES = {
@@ -286,6 +299,15 @@ NODE_CLASSES = {
             "Saves pictures to the output folder.",
             save_inputs,
             save_images,
+            is_output=True,
+        ),
+        NodeClass(
+            "PreviewImage",
+            "Preview Image",
+            "image",
+            "Shows pictures that are not kept.",
+            lambda: {**required(images="IMAGE"), "hidden": HIDDEN},
+            preview_images,
             is_output=True,
         ),
     )
