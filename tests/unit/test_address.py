@@ -8,7 +8,6 @@ from provision.address import NoAddress, file_name_of, natural, quoted, read_add
 from provision.backends.web import host_of
 from tests.storms.evil_hub import BAD_PLACES
 
-
 HARMLESS = {"http://999999999999/x": "999999999999", "http:///x": "hub.example", "://localhost/x": "hub.example"}
 """A name that nobody has, and two that stay where they came from."""
 
