@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import json
@@ -18,12 +19,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from provision.backends import git_lfs, patience
 from provision.backends import http as http_backend
 from provision.backends import hub as hub_backend
-from provision.backends import patience
 from provision.backends.backend import Backend
 from provision.backends.delivery import bring_proven, put_in_place
-from provision.backends.part import bytes_here, bytes_waiting, lfs_folder, open_part, part_of
+from provision.backends.part import bytes_here, bytes_waiting, lfs_folder, open_part, part_of, write_private
 from provision.backends.registry import BACKENDS, backend_names, bring, choose
 from provision.errors import (
     CommandMissing,
@@ -621,3 +622,27 @@ def test_git_lfs_wants_the_very_object(ctx: Context, hub: Hub, model: ModelRepo)
     with pytest.raises(WrongFile, match="wanted is 000000000000"):
         BY_NAME["git-lfs"].fetch(ctx, file, part)
     assert hub.sent_bytes() == 0
+
+
+def test_git_lfs_asks_for_nothing_with_http_where_the_hub_has_https(ctx: Context, hub: Hub, model: ModelRepo) -> None:
+    file, config = remote_file(hub, model), Path("config")
+    secure = git_lfs._environment(replace(file, endpoint="https://hub.example"), config)
+    assert secure["http_proxy"] == git_lfs.NOBODY
+    assert "https_proxy" not in secure
+    assert "http_proxy" not in git_lfs._environment(replace(file, endpoint="http://hub.example"), config)
+
+
+def test_git_understands_the_configuration_that_holds_the_token(tmp_path: Path, hub: Hub, model: ModelRepo) -> None:
+    machine = Brisk(HF_TOKEN=TOKEN, SSL_CERT_FILE='/a "b" \\ c')
+    ctx = small_context(tmp_path, model, hub.url, machine=machine)
+    config = tmp_path / "config"
+    write_private(config, git_lfs._configuration(ctx, remote_file(hub, model)))
+    assert config.stat().st_mode & 0o777 == 0o600
+    ran = machine.run(["git", "config", "--file", config, "--null", "--list"])
+    found = dict(line.split("\n", 1) for line in ran.out.split("\0") if line)
+    basic = base64.b64encode(f"hf:{TOKEN}".encode()).decode()
+    assert found == {
+        "credential.helper": "", "core.askpass": "true", "advice.detachedhead": "false",
+        f"http.{hub.url}/.extraheader": f"Authorization: Basic {basic}", "http.followredirects": "false",
+        "http.sslcainfo": '/a "b" \\ c',
+    }  # fmt: skip
