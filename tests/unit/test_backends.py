@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -294,6 +295,7 @@ def test_the_token_goes_to_the_hub_alone_and_into_no_process_list(
         assert {seen.origin for seen in hub.requests if "authorization" in seen.headers} == {"hub"}
     spoken = "\n".join([heard.text, *lines])
     assert TOKEN not in spoken
+    assert base64.b64encode(f"hf:{TOKEN}".encode()).decode() not in spoken, "as git is given it"
     assert "Expires" not in spoken
     if backend.name in ("wget", "git-lfs"):
         assert any(part.stem in line for line in lines)
@@ -301,13 +303,13 @@ def test_the_token_goes_to_the_hub_alone_and_into_no_process_list(
 
 
 def command_lines() -> set[str]:
-    """What other users would see of our children."""
-    found = set()
+    """What is seen of our children in a list of processes: their words and, by the same user, their environment."""
+    found, ours = set(), psutil.Process().cmdline()
     for child in psutil.Process().children(recursive=True):
-        try:
-            found.add(" ".join(child.cmdline()))
-        except psutil.Error:
-            continue
+        with suppress(psutil.Error):
+            before, environ, after = child.cmdline(), child.environ(), child.cmdline()
+            if ours not in (before, after):  # else it is still a copy of ours, on its way to be a program
+                found.add(" ".join([*after, *map("=".join, environ.items())]))
     return found
 
 
