@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from provision.answers import Entry, Event
+from provision.answers import Broken, Entry, Event
 from provision.errors import EngineError
 from provision.explain import execution_failure, raise_failure
 from provision.strict import Unreadable, decode
@@ -99,7 +100,10 @@ class Watch:
         if told.prompt_id != self._prompt_id:
             return False
         if kind == "execution_error":
-            raise execution_failure(decode(text, dict[str, object])["data"])
+            with suppress(Unreadable):  # else the history says it
+                decode(text, Broken)
+                raise execution_failure(decode(text, dict[str, object])["data"])
+            return True
         if kind == "executing" and told.node is not None:
             self._stage = self._stage_of(str(told.node))
             news.pop(self._stage, None)
