@@ -33,7 +33,6 @@ POLL_TIMEOUT_S = 3.0
 LOOK_S = 1.0
 """How often the history is looked at whatever the WebSocket says."""
 IMAGE_TIMEOUT_S = 1800.0
-GONE = "ComfyUI ended while it made the image."
 
 Graph = Mapping[str, Any]
 OnProgress = Callable[[str, int, int | None], None]
@@ -141,7 +140,7 @@ class Watch:
         silent_s = time.monotonic() - self._answered
         if isinstance(error.__cause__, ConnectionRefusedError):
             if silent_s > REFUSED_S:
-                raise EngineError(GONE, hint="provision logs") from error
+                raise EngineError("ComfyUI ended while it made the image.", hint="provision logs") from error
         elif isinstance(error.__cause__, TimeoutError):
             if silent_s > SILENCE_S:
                 raise error
