@@ -253,8 +253,9 @@ def _with_cause_of_death(ctx: Context, error: EngineError, before: _Server) -> P
         return error
     text = log_tail(ctx).rpartition("got prompt")[2]
     if _was_stopped(ctx, before, patient=explain(text) is None):
-        says = "ComfyUI was stopped while it made the image."
-        return EngineError(says, hint="Run the same command again: it starts ComfyUI.")
+        return EngineError(
+            "ComfyUI was stopped while it made the image.", hint="Run the same command again: it starts ComfyUI."
+        )
     meaning = death(text)
     return EngineError(meaning.says, hint=meaning.hint, finding=meaning.id)
 
@@ -272,15 +273,16 @@ def rejection(picture: Picture, kept: str = "") -> ImageRejected | None:
     judgement = picture.judgement
     if judgement.verdict is not Quality.BAD:
         return None
-    says = f"ComfyUI made an image, and it is not a picture. {judgement.says} {MEANINGS[judgement.why]} {kept}"
-    hint = "provision logs" if judgement.why in ("broken", "size") else "provision doctor --deep"
-    return ImageRejected(says.strip(), hint=hint)
+    return ImageRejected(
+        f"ComfyUI made an image, and it is not a picture. {judgement.says} {MEANINGS[judgement.why]}{kept}",
+        hint="provision logs" if judgement.why in ("broken", "size") else "provision doctor --deep",
+    )
 
 
 def _refuse_bad(ctx: Context, picture: Picture) -> None:
     judgement, kept = picture.judgement, ctx.home.root / REJECTED
     is_shown = judgement.why != "broken"
-    error = rejection(picture, f"It is kept as {ctx.home.shown(kept)}." if is_shown else "")
+    error = rejection(picture, f" It is kept as {ctx.home.shown(kept)}." if is_shown else "")
     if error is None:
         return
     if is_shown:
