@@ -49,6 +49,7 @@ STAGES = {
     "KSampler": "sampling",
     "VAEDecode": "decoding",
     "SaveImage": "saving",
+    "PreviewImage": "saving",
 }
 
 

@@ -23,8 +23,13 @@ def listed_name(model: Model, file: ModelFile) -> str:
     return "/".join([*model.folder.split("/")[1:], file.name])
 
 
-def prompt_graph(image: FirstImage, checkpoint: str, seed: int, prefix: str = PREFIX) -> dict[str, Any]:
-    """The graph that `/prompt` takes. All inputs are required."""
+def prompt_graph(
+    image: FirstImage, checkpoint: str, seed: int, prefix: str = PREFIX, *, kept: bool = True
+) -> dict[str, Any]:
+    """The graph that `/prompt` takes. All inputs are required.
+
+    What is not kept goes to ComfyUI's folder `temp`, which it empties when it starts, and not among a person's images.
+    """
     sampler = {
         "model": ["1", 0],
         "positive": ["2", 0],
@@ -45,7 +50,9 @@ def prompt_graph(image: FirstImage, checkpoint: str, seed: int, prefix: str = PR
         "4": _call("EmptyLatentImage", **size),
         "5": _call("KSampler", **sampler),
         "6": _call("VAEDecode", samples=["5", 0], vae=["1", 2]),
-        "7": _call("SaveImage", images=["6", 0], filename_prefix=prefix),
+        "7": _call("SaveImage", images=["6", 0], filename_prefix=prefix)
+        if kept
+        else _call("PreviewImage", images=["6", 0]),
     }
 
 

@@ -71,16 +71,15 @@ def full_path(kind: str, name: str) -> Path:
     raise FileNotFoundError(f"Model in folder '{kind}' with filename '{name}' not found.")
 
 
-def next_picture(prefix: str, width: int, height: int) -> tuple[Path, str, str, int]:
+def next_picture(prefix: str, width: int, height: int, kind: str = "output") -> tuple[Path, str, str, int]:
     """Folder, subfolder, base name and first free counter for pictures saved under `prefix`.
 
-    `prefix` may hold %width%, %height%, %year% and the like. ValueError where it leads out of the output
-    folder.
+    `prefix` may hold %width%, %height%, %year% and the like. ValueError where it leads out of the folder.
     """
     for variable, value in picture_variables(width, height).items():
         prefix = prefix.replace(f"%{variable}%", value)
     subfolder, name = os.path.split(os.path.normpath(prefix))
-    output = directory("output")
+    output = directory(kind)
     if not is_inside(output / subfolder, output):
         raise ValueError("**** ERROR: Saving image outside the output folder is not allowed.")
     folder = output / subfolder

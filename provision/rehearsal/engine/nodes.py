@@ -6,7 +6,9 @@ import hashlib
 import json
 import logging
 import os
+import random
 import signal
+import string
 import threading
 import time
 from collections.abc import Callable
@@ -184,9 +186,9 @@ def spoilt(fault: str) -> bool:
     return is_spoilt(fault, str(torch.__version__))
 
 
-def save_images(context: Context, images: list[Image.Image], filename_prefix: str) -> Produced:
+def save_images(context: Context, images: list[Image.Image], filename_prefix: str, kind: str = "output") -> Produced:
     """PNG files in the output folder that carry their prompt and workflow."""
-    folder, subfolder, name, counter = folder_paths.next_picture(filename_prefix, *images[0].size)
+    folder, subfolder, name, counter = folder_paths.next_picture(filename_prefix, *images[0].size, kind=kind)
     texts = PngInfo()
     if not args.disable_metadata:
         texts.add_text("prompt", json.dumps(context.prompt))
@@ -195,11 +197,19 @@ def save_images(context: Context, images: list[Image.Image], filename_prefix: st
     results = []
     for index, image in enumerate(images):
         filename = f"{name.replace('%batch_num%', str(index))}_{counter + index:05}_.png"
-        image.save(folder / filename, pnginfo=texts, compress_level=4)
+        image.save(folder / filename, pnginfo=texts, compress_level=4 if kind == "output" else 1)
         if spoilt("broken"):
             os.truncate(folder / filename, (folder / filename).stat().st_size // 2)
-        results.append({"filename": filename, "subfolder": subfolder, "type": "output"})
+        results.append({"filename": filename, "subfolder": subfolder, "type": kind})
     return (), {"images": results}
+
+
+PREVIEWS = "ComfyUI_temp_" + "".join(random.choices(string.ascii_lowercase, k=5))  # noqa: S311
+
+
+def preview_images(context: Context, images: list[Image.Image]) -> Produced:
+    """As `save_images`, in the temporary folder."""
+    return save_images(context, images, PREVIEWS, "temp")
 
 
 def required(**entries: Any) -> Inputs:
@@ -233,6 +243,11 @@ def save_inputs() -> Inputs:
     prefix = ("STRING", {"default": "ComfyUI"})
     hidden = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
     return {**required(images="IMAGE", filename_prefix=prefix), "hidden": hidden}
+
+
+def preview_inputs() -> Inputs:
+    """PreviewImage's inputs: SaveImage's without a name."""
+    return {**required(images="IMAGE"), "hidden": save_inputs()["hidden"]}
 
 
 NODE_CLASSES = {
@@ -286,6 +301,15 @@ NODE_CLASSES = {
             "Saves pictures to the output folder.",
             save_inputs,
             save_images,
+            is_output=True,
+        ),
+        NodeClass(
+            "PreviewImage",
+            "Preview Image",
+            "image",
+            "Saves pictures to the temporary folder.",
+            preview_inputs,
+            preview_images,
             is_output=True,
         ),
     )
