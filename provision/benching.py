@@ -65,7 +65,7 @@ def _measure(ctx: Context, measured: Measured, start_s: float) -> Bench:
     with _watching(ctx) as seen:
         size, steps = measured.cases[0]
         image = replace(ctx.manifest.first_image, width=size, height=size, steps=steps)
-        cold_s = make_image(ctx, image, "the cold image").seconds
+        cold_s = make_image(ctx, image, "the cold image", kept=False).seconds
         cases: list[Case] = []
         for place, (size, steps) in enumerate(measured.cases):
             cases.append(_case(ctx, size, steps, measured.count))
@@ -81,9 +81,12 @@ def _case(ctx: Context, size: int, steps: int, count: int) -> Case:
 
     image = replace(ctx.manifest.first_image, width=size, height=size, steps=steps)
     what = f"{size}x{size}, {steps} step{'s' if steps > 1 else ''}"
-    first_s = make_image(ctx, image, f"{what}: the first").seconds
-    warm = (make_image(ctx, image, f"{what}: warm, {number} of {count}").seconds for number in range(1, count + 1))
-    return Case(size, size, steps, first_s, tuple(warm))
+
+    def seconds(which: str) -> float:
+        return make_image(ctx, image, f"{what}: {which}", kept=False).seconds
+
+    first_s = seconds("the first")
+    return Case(size, size, steps, first_s, tuple(seconds(f"warm, {n} of {count}") for n in range(1, count + 1)))
 
 
 def _say_left(ctx: Context, measured: Measured, cases: Sequence[Case], place: int) -> None:

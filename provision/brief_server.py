@@ -5,7 +5,7 @@ It keeps no record, writes a log of its own and loads no custom nodes, so that w
 
 from __future__ import annotations
 
-import os
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,18 +13,19 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from provision.apart import apart, look_env, look_folder
-from provision.children import Born, note_child
+from provision.children import forget_child
 from provision.engine import (
     Record,
     died,
     our_process,
-    rotate,
     server_argv,
     wait_until_listed,
     wait_until_up,
 )
 from provision.home import Home
-from provision.machine import LOOPBACK, Process
+from provision.log_files import rotate
+from provision.machine import LOOPBACK
+from provision.processes import MARK
 from provision.starts import one_start
 from provision.step import Context
 
@@ -69,28 +70,17 @@ def brief_server(ctx: Context) -> Iterator[Context]:
 
 def _start(ctx: Context, folder: Path, later: ExitStack) -> None:
     """Start it and wait until it is up; `later` ends it."""
-    argv, log = apart(ctx, server_argv(ctx), folder), ctx.home.engine_log
+    argv, log, mark = apart(ctx, server_argv(ctx), folder), ctx.home.engine_log, secrets.token_hex(8)
     rotate(log)
-    env = {"PYTHONUNBUFFERED": "1", **look_env(folder)}
+    env = {"PYTHONUNBUFFERED": "1", **look_env(folder), MARK: mark}
     pid = ctx.machine.spawn(argv, cwd=ctx.home.comfyui, log=log, env=env)
-    process = ctx.machine.process(pid)
-    if process is None:
+    seen = ctx.machine.process(pid)
+    if seen is None:
         raise died(ctx)
-    note = _note(ctx, process)
-    if note is not None:
-        later.callback(note.unlink, missing_ok=True)
-    later.callback(ctx.machine.end_process, process)
-    wait_until_up(ctx, Record(pid, process.created, ctx.manifest.comfyui.port, argv))
+    later.callback(forget_child, ctx.machine.note(pid, argv, mark))
+    later.callback(ctx.machine.end_process, replace(seen, argv=argv))
+    wait_until_up(ctx, Record(pid, seen.created, ctx.manifest.comfyui.port, argv))
     wait_until_listed(ctx)
-
-
-def _note(ctx: Context, process: Process) -> Path | None:
-    """So that the next command ends it, should we be killed."""
-    parent = ctx.machine.process(os.getpid())
-    if ctx.machine.children_folder is None or parent is None:
-        return None
-    born = Born(process.pid, process.created), Born(parent.pid, parent.created)
-    return note_child(ctx.machine.children_folder, *born)
 
 
 def free_port() -> int:

@@ -12,12 +12,11 @@ import typer
 
 from provision import __version__
 from provision.errors import (
-    EXIT_INTERRUPTED,
     EXIT_OK,
     ProvisionError,
     UsageError,
 )
-from provision.exits import exit_codes, finish, refuse, session, tell
+from provision.exits import End, exit_codes, finish, refuse, session, tell
 from provision.manifests_cli import manifests_app
 from provision.options import (
     DEFAULT_MANIFEST,
@@ -338,7 +337,7 @@ def completion(
     from provision.console import Console
 
     console = Console()
-    with exit_codes(console, None):
+    with exit_codes(console):
         if shell not in ("bash", "zsh", "fish"):
             raise UsageError(f"There is no completion for {shell!r}.", hint="provision completion bash|zsh|fish")
         console.data(
@@ -379,8 +378,8 @@ def main() -> None:
     refused: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, wherever typer keeps click
     try:
         sys.exit(app(prog_name="provision", standalone_mode=False) or EXIT_OK)
-    except typer.Abort:
-        sys.exit(EXIT_INTERRUPTED)
+    except (typer.Abort, KeyboardInterrupt):  # just before a command sees to it, or just after
+        End().at_once()
     except refused as error:
         sys.exit(refuse(error))
     except ProvisionError as error:  # refused before there was a session

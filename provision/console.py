@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -33,8 +32,8 @@ from provision.events import (
     Waiting,
 )
 from provision.finding import JSON
-from provision.home import unusable
 from provision.invocation import Invocation
+from provision.log_files import OwnLog
 from provision.run_state import RunState
 from provision.screen import Line, Screen
 from provision.step import Report
@@ -64,38 +63,25 @@ class Console:
         """As it is here, hints name the commands that they propose."""
         self._guard = threading.RLock()
         self._said: dict[tuple[str, str], float] = {}
-        self._log: TextIO | None = None
+        self._log: OwnLog | None = None
 
     def __enter__(self) -> Console:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._log is not None:
-            with suppress(OSError):
-                self._log.close()
+            self._log.close()
             self._log = None
 
     def keep_log(self, path: Path) -> None:
-        """Write every event as text to a log from now on. Raises HomeError, DiskFull."""
-        if self._log is not None:
-            return
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._log = path.open("a", encoding="utf-8", buffering=1)
-        except OSError as error:
-            raise unusable(path, error) from error
-        self._write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} provision {' '.join(sys.argv[1:])}")
+        """Write every event as text to a log from now on, as far as one can be kept there."""
+        if self._log is None:
+            self._log = OwnLog(path)
+            self._write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} provision {' '.join(sys.argv[1:])}")
 
     def _write(self, line: str) -> None:
-        """A line for the log; a disk that is full ends the log and nothing else."""
-        if self._log is None:
-            return
-        try:
-            self._log.write(line + "\n")
-        except OSError:
-            broken, self._log = self._log, None
-            with suppress(OSError):
-                broken.close()
+        if self._log is not None:
+            self._log.write(line)
 
     def log_text(self, text: str) -> None:
         """Lines for the log alone."""

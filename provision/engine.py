@@ -7,27 +7,35 @@ used and never ended. `state/server.json` says which process we started, with wh
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from provision import environments, ladder, packages
 from provision.apart import apart, knows, names_database
 from provision.comfy import Comfy, SystemStats
-from provision.errors import EngineError, Interrupted, PortTaken
+from provision.errors import EngineError, PortTaken
 from provision.explain import explain
 from provision.finding import JSON
 from provision.foreign import servers_of
 from provision.graph import listed_name
+from provision.log_files import LIMIT_BYTES, Follower, rotate, tail_of, wait_for_keeper
 from provision.machine import Process
 from provision.model_memory import memory_flags
-from provision.receipts import read_json, write_json
+from provision.processes import is_same
+from provision.receipts import write_json
 from provision.starts import one_start
 from provision.step import Context
+from provision.strict import Unreadable, read_json_file
 
 START_TIMEOUT_S = 180.0
 POLL_S = 0.2
 LISTED_S = 10.0
 PORT_FREE_S = 5.0
+KEEPER_S = 2.0
+START_GRACE_S = 0.3
+"""A server that only starts has nothing to save."""
 TAIL_BYTES = 16_384
 TAIL_LINES = 12
 OURS = "-s"
@@ -99,6 +107,10 @@ class Record:
     torch: str = ""
     started: float = 0.0
 
+    def process(self, ctx: Context) -> Process:
+        """The process by the words that it keeps: from main.py on, also when a custom node has it start itself anew."""
+        return Process(self.pid, self.created, (*self.argv[:1], *from_main(ctx, self.argv)))
+
 
 def record_path(ctx: Context) -> Path:
     """Where the record lies."""
@@ -106,24 +118,18 @@ def record_path(ctx: Context) -> Path:
 
 
 def read_record(ctx: Context) -> Record | None:
-    """The record of a process that lives; None when there is none, or its pid is gone or another's by now."""
-    stored = read_json(record_path(ctx)) or {}
-    pid, created, port, argv = (stored.get(name) for name in ("pid", "created", "port", "argv"))
-    if not (isinstance(pid, int) and isinstance(created, float) and isinstance(port, int) and isinstance(argv, list)):
+    """The record of a server of this home that lives; None when there is none.
+
+    A record that is old, broken or written by somebody else names nobody: what lives must have been started as the
+    record says, at that moment, with this home's main.py.
+    """
+    try:
+        record = read_json_file(record_path(ctx), Record)
+    except (OSError, Unreadable):
         return None
-    alive = ctx.machine.process(pid)
-    if alive is None or abs(alive.created - created) > 1:
+    if not (0 < record.port < 65_536 and is_same(record.process(ctx), ctx.machine.process(record.pid))):
         return None
-    started = stored.get("started")
-    return Record(
-        pid=pid,
-        created=created,
-        port=port,
-        argv=tuple(str(word) for word in argv),
-        commit=str(stored.get("commit", "")),
-        torch=str(stored.get("torch", "")),
-        started=started if isinstance(started, float) else created,
-    )
+    return record if runs_our_main(ctx, Process(record.pid, record.created, record.argv)) else None
 
 
 def write_record(ctx: Context, process: Process, argv: tuple[str, ...]) -> Record:
@@ -171,12 +177,9 @@ def is_ours(ctx: Context, stats: SystemStats) -> bool:
 def runs_our_main(ctx: Context, who: Process) -> bool:
     """Whether a process was started as we start it: Python with the full path of this home's main.py.
 
-    A person who starts it by hand, in its folder, writes `main.py` alone: that server is theirs. So is one of an
-    adopted install that was not started in our way, whatever path it was started by.
+    A person who starts it by hand does not write `-s` before it: that server is theirs, also by its full path.
     """
-    if ctx.home.code_of_another is not None and who.argv[1:2] != (OURS,):
-        return False
-    return any(_is_our_main(ctx, word) for word in who.argv[1:4])
+    return any(flag == OURS and _is_our_main(ctx, word) for flag, word in pairwise(who.argv[1:4]))
 
 
 def runs_for_its_owner(ctx: Context, who: Process) -> bool:
@@ -187,8 +190,15 @@ def runs_for_its_owner(ctx: Context, who: Process) -> bool:
     return who.pid in [server.pid for server in servers_of(ctx.machine, code)]
 
 
+def from_main(ctx: Context, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of a command line from this home's main.py on; all but the program where it is not in them."""
+    return argv[next((n for n, word in enumerate(argv) if n and _is_our_main(ctx, word)), 1) :]
+
+
 def _is_our_main(ctx: Context, word: str) -> bool:
-    return Path(word).is_absolute() and Path(word).resolve() == main_py(ctx).resolve()
+    with suppress(OSError, ValueError, RuntimeError):  # words of others: no path at all, or one that leads in circles
+        return Path(word).is_absolute() and Path(word).resolve() == main_py(ctx).resolve()
+    return False
 
 
 # -- starting and ending ------------------------------------------------------------------------------------------
@@ -198,7 +208,7 @@ def start_server(ctx: Context, timeout_s: float = START_TIMEOUT_S) -> Record:
     """Start the server detached and wait until it answers and lists the checkpoint that lies there.
 
     Nobody else starts anything in its environment meanwhile; what this start changed in the packages is said.
-    Raises EngineError, PortTaken, Interrupted (it is then ended: nobody waits for it any more).
+    Raises EngineError, PortTaken, HomeError, DiskFull, Interrupted: it is then ended again.
     """
     with one_start(ctx):
         return _start(ctx, timeout_s)
@@ -210,52 +220,27 @@ def _start(ctx: Context, timeout_s: float) -> Record:
     if not ctx.home.python.exists():
         raise EngineError(f"ComfyUI's Python is not at {ctx.home.python}.", hint="provision all")
     ctx.note(f"ComfyUI starts on port {ctx.manifest.comfyui.port}; its log: {ctx.home.shown(ctx.home.engine_log)}")
-    pid = ctx.machine.spawn(argv, cwd=ctx.home.comfyui, log=ctx.home.engine_log, env={"PYTHONUNBUFFERED": "1"})
-    process = ctx.machine.process(pid)
-    if process is None:
+    env, log = {"PYTHONUNBUFFERED": "1"}, ctx.home.engine_log
+    pid = ctx.machine.spawn(argv, cwd=ctx.home.comfyui, log=log, env=env, log_limit=LIMIT_BYTES)
+    seen = ctx.machine.process(pid)
+    if seen is None:
         raise died(ctx)
-    record = write_record(ctx, process, argv)
+    process = replace(seen, argv=argv)  # as it will be when a Python that is a script has handed over
     try:
+        record = write_record(ctx, process, argv)
         wait_until_up(ctx, record, timeout_s)
         wait_until_listed(ctx)
-    except (Interrupted, EngineError, PortTaken):
-        end_server(ctx, process)
+    except BaseException:  # nobody would know of it, or wait for it
+        end_server(ctx, process, grace_s=START_GRACE_S)
         raise
     return record
 
 
-def rotate(log: Path) -> None:
-    """Begin a new log; the one before is kept as `.1`."""
-    if log.exists():
-        log.replace(log.with_name(f"{log.name}.1"))
-
-
-@dataclass(slots=True)
-class Tail:
-    """A log that grows; what is new is passed on line by line."""
-
-    path: Path
-    place: int = 0
-
-    def pass_on(self, ctx: Context) -> None:
-        """Emit the whole lines that came since."""
-        try:
-            with self.path.open("rb") as stream:
-                stream.seek(self.place)
-                text = stream.read()
-        except OSError:
-            return
-        whole = text[: text.rfind(b"\n") + 1]
-        self.place += len(whole)
-        for line in whole.decode("utf-8", "replace").splitlines():
-            ctx.output(line)
-
-
 def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT_S) -> SystemStats:
     """Wait until our server answers. Raises EngineError when it dies or time runs out, PortTaken, Interrupted."""
-    deadline, client, tail = ctx.machine.clock() + timeout_s, client_of(ctx, record.port), Tail(ctx.home.engine_log)
+    deadline, client, log = ctx.machine.clock() + timeout_s, client_of(ctx, record.port), Follower(ctx.home.engine_log)
     while True:
-        tail.pass_on(ctx)
+        _pass_on(ctx, log)
         if ctx.machine.process(record.pid) is None:
             raise died(ctx)
         try:
@@ -268,13 +253,18 @@ def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT
                 hint=f"provision all --set comfyui.port={record.port + 1}",
             )
         if stats is not None:
-            tail.pass_on(ctx)
+            _pass_on(ctx, log)
             return stats
         if ctx.machine.clock() > deadline:
             raise EngineError(
                 f"ComfyUI did not answer within {timeout_s:g} s.{_last_words(ctx)}", hint="provision logs"
             )
         ctx.machine.sleep(POLL_S)
+
+
+def _pass_on(ctx: Context, log: Follower) -> None:
+    for line in log.lines():
+        ctx.output(line)
 
 
 def wait_until_listed(ctx: Context) -> None:
@@ -306,12 +296,7 @@ def died(ctx: Context) -> EngineError:
 
 def log_tail(ctx: Context) -> str:
     """The end of the engine's log."""
-    try:
-        with ctx.home.engine_log.open("rb") as stream:
-            stream.seek(max(0, ctx.home.engine_log.stat().st_size - TAIL_BYTES))
-            return stream.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
+    return tail_of(ctx.home.engine_log, TAIL_BYTES)
 
 
 def _last_words(ctx: Context) -> str:
@@ -319,14 +304,24 @@ def _last_words(ctx: Context) -> str:
     return " It said last:\n" + "\n".join(lines) if lines else ""
 
 
-def end_server(ctx: Context, process: Process, port: int | None = None) -> None:
-    """End a server of ours, wait until its port is free, and forget its record."""
-    ctx.machine.end_process(process)
+def end_server(ctx: Context, process: Process, port: int | None = None, *, grace_s: float = 8) -> None:
+    """Forget the record of a server of ours, end it, and wait until its port is free.
+
+    Forgotten first: whoever waits for its image then knows that it did not end by itself.
+    """
+    forget_record(ctx)
+    ctx.machine.end_process(process, grace_s=grace_s)
     # Its threads may outlive the process's entry for a moment, and with them the socket.
     deadline = ctx.machine.clock() + PORT_FREE_S
     while not ctx.machine.port_is_free(port or ctx.manifest.comfyui.port) and ctx.machine.clock() < deadline:
         time.sleep(0.02)
-    record_path(ctx).unlink(missing_ok=True)
+    wait_for_keeper(ctx.home.engine_log, KEEPER_S)
+
+
+def forget_record(ctx: Context) -> None:
+    """Remove the record; one that cannot be removed names nobody who lives."""
+    with suppress(OSError):
+        record_path(ctx).unlink(missing_ok=True)
 
 
 # -- for the command line -------------------------------------------------------------------------------------
@@ -353,7 +348,7 @@ def our_process(ctx: Context) -> Process | None:
     """The server of this home, on record or not; None when it does not run."""
     record = read_record(ctx)
     if record is not None:
-        return Process(record.pid, record.created, record.argv)
+        return record.process(ctx)
     who = ctx.machine.listener(ctx.manifest.comfyui.port)
     return who if who is not None and runs_our_main(ctx, who) else None
 
@@ -362,7 +357,7 @@ def stop_server(ctx: Context) -> bool:
     """End the server of this home; False when it did not run."""
     process, record = our_process(ctx), read_record(ctx)
     if process is None:
-        record_path(ctx).unlink(missing_ok=True)
+        forget_record(ctx)
         return False
     end_server(ctx, process, record.port if record else None)
     return True

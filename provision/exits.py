@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -25,7 +26,13 @@ from provision.errors import (
 
 if TYPE_CHECKING:
     from provision.console import Console
+    from provision.processes import Process
     from provision.session import Session, Wish
+
+Handler = Callable[..., None]
+GIVE_UP_S = 5
+"""How long all that is at work may take to put its things down."""
+SHOW_CURSOR = b"\x1b[?25h"
 
 
 @contextmanager
@@ -39,31 +46,103 @@ def session(command: str, wish: Wish, *, json: bool, verbose: bool, plain: bool 
     machine = Machine()
     console = make_console(json_lines=json, verbose=verbose, yes=wish.yes, environ=machine.environ, plain=plain)
     console.invocation = this_call(machine.environ, wish.home, rehearse=wish.rehearse)
-    log = tool_log(choose_home(command, wish, machine))
-    with exit_codes(console, log), console, open_session(command, wish, console, machine) as at:
-        yield at
+    with exit_codes(console) as end, console:
+        end.log = tool_log(choose_home(command, wish, machine))
+        with open_session(command, wish, console, machine) as at:
+            yield at
 
 
 @contextmanager
-def exit_codes(console: Console, log: Path | None) -> Iterator[None]:
-    """The one place that turns errors into words and exit codes."""
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, _interrupt)
+def exit_codes(console: Console) -> Iterator[End]:
+    """The one place that turns errors and signals into words and exit codes."""
+    end = End()
+    end.heed(end.interrupt)
+    sys.unraisablehook = end.unraisable
     try:
-        yield
-    except typer.Exit:
+        yield end
+        end.heed(end.leaving(EXIT_OK))
+    except typer.Exit as done:
+        end.heed(end.leaving(done.exit_code))
         raise
     except (KeyboardInterrupt, Interrupted):
-        console.error(_stopped(console))
-        _leave(EXIT_INTERRUPTED)
+        end.heed(end.leaving(EXIT_INTERRUPTED))
+        end.end_workers()
+        _say(console, _stopped(console))
+        end.leave(EXIT_INTERRUPTED)
     except ProvisionError as error:
-        console.error(error, _kept(log) if error.exit_code == EXIT_UNSATISFIED else None)
+        end.heed(end.leaving(error.exit_code))
+        _say(console, error, _kept(end.log) if error.exit_code == EXIT_UNSATISFIED else None)
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError:
-        _leave(EXIT_UNSATISFIED)
+        end.leave(EXIT_UNSATISFIED)
     except Exception as error:  # noqa: BLE001  (the one place that may: exit code 3 and a log)
-        console.error(_bug(error, log), _kept(log))
-        _leave(EXIT_BUG)
+        end.heed(end.leaving(EXIT_BUG))
+        _say(console, _bug(error, end.log), _kept(end.log))
+        end.leave(EXIT_BUG)
+
+
+@dataclass(slots=True)
+class End:
+    """How a command ends: where its log is, and what a signal does to it.
+
+    The first raises KeyboardInterrupt, so that all that is at work puts its things down; the next ends at once, as does
+    the first when the command has said its last word. What works for us is ended either way.
+    """
+
+    log: Path | None = None
+    doomed: list[Process] = field(default_factory=list)
+
+    def heed(self, handler: Handler) -> None:
+        """Have signals handled so from now on; those that are ignored (nohup) stay so."""
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(sign) != signal.SIG_IGN:
+                signal.signal(sign, handler)
+
+    def interrupt(self, *_: object) -> None:
+        """The first: what works for us is remembered before its parents are ended, then all is put down."""
+        self.heed(self.at_once)
+        signal.signal(signal.SIGALRM, self.at_once)
+        signal.alarm(GIVE_UP_S)
+        from provision.processes import workers
+
+        self.doomed = workers()
+        raise KeyboardInterrupt
+
+    def at_once(self, *_: object) -> None:
+        """The next, or where the first was not heard."""
+        self.end_workers()
+        with suppress(OSError):
+            os.write(2, SHOW_CURSOR * os.isatty(2) + b"Stopped.\n")
+        os._exit(EXIT_INTERRUPTED)
+
+    def leaving(self, code: int) -> Handler:
+        """The last word is said: a signal ends with the code that is due."""
+        return lambda *_: self.leave(code)
+
+    def unraisable(self, failure: sys.UnraisableHookArgs) -> None:
+        """An interrupt that came while Python tidied up, and that it would only print."""
+        if issubclass(failure.exc_type, KeyboardInterrupt):
+            self.at_once()
+        sys.__unraisablehook__(failure)
+
+    def end_workers(self) -> None:
+        """Kill what works for us; a server that is up stays."""
+        from provision.processes import kill, workers
+
+        kill([*self.doomed, *workers()])
+
+    def leave(self, code: int) -> NoReturn:
+        """End now: threads that wait on a socket must not hold up a person who pressed Ctrl-C."""
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, RuntimeError, AttributeError):
+                stream.flush()
+        os._exit(code)
+
+
+def _say(console: Console, error: ProvisionError, log: Path | None = None) -> None:
+    """The last words; a terminal may be gone, and a pipe closed."""
+    with suppress(OSError):
+        console.error(error, log)
 
 
 def _stopped(console: Console) -> Interrupted:
@@ -82,28 +161,17 @@ def _kept(log: Path | None) -> Path | None:
     return None
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _leave(code: int) -> None:
-    """End now: threads that wait on a socket must not hold up a person who pressed Ctrl-C."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code)
-
-
 def _bug(error: Exception, log: Path | None) -> ProvisionError:
     """Our own bug as a sentence; its traceback goes into the log, or where there is none into a file of its own."""
     import tempfile
     import traceback
 
     text = "".join(traceback.format_exception(error))
-    if log is None or _kept(log) is None:
-        log = Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1])
-    with log.open("a", encoding="utf-8") as stream:
-        stream.write(text)
+    with suppress(OSError):  # a disk that is full must not hide the bug
+        if log is None or _kept(log) is None:
+            log = Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1])
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write(text)
     return ProvisionError(
         f"This is a bug in provision ({type(error).__name__}: {error}).", hint=f"Please report it with {log}"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import shutil
 import signal
 import socket
@@ -15,15 +16,17 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from provision.child import cannot_run, communicate, end_group, follow, signal_group
-from provision.children import Born, leftovers, note_child
+from provision.child import cannot_run, communicate, end_group, follow, signal_group, spawn
+from provision.children import Note, forget_child, leftovers, note_child
 from provision.errors import CommandFailed, Interrupted
+from provision.processes import MARK, Process, end, is_same, look, mark_of
 from provision.running import Running, running
+
+__all__ = ["LOOPBACK", "Machine", "Memory", "Process", "Ran", "clean_env"]
 
 LOOPBACK = "127.0.0.1"
 PRIVATE_PREFIXES = (
@@ -61,15 +64,6 @@ class Ran:
         """The last lines that it said, standard error first in weight."""
         text = self.err.strip() or self.out.strip()
         return "\n".join(text.splitlines()[-lines:])
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """A running process; `created` (seconds since the epoch) tells a pid used again from the old one."""
-
-    pid: int
-    created: float
-    argv: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +123,9 @@ class Machine:
         Raises CommandMissing when there is no such program, Interrupted after Ctrl-C.
         """
         self.check_interrupted()
-        words = tuple(str(word) for word in argv)
-        child = self._start(words, cwd=cwd, env=env, merged=on_line is not None)
-        note = self._note(child.pid)
+        words, mark = tuple(str(word) for word in argv), secrets.token_hex(8)
+        child = self._start(words, cwd=cwd, env={**(env or {}), MARK: mark}, merged=on_line is not None)
+        note = self.note(child.pid, words, mark)
         try:
             if on_line is None:
                 code, out, err = communicate(child, timeout_s)
@@ -142,8 +136,7 @@ class Machine:
                 self._children.discard(child)
             if child.poll() is None:
                 end_group(child.pid, child)
-            if note is not None:
-                note.unlink(missing_ok=True)
+            forget_child(note)
         self.check_interrupted()
         return Ran(words, code, out, err)
 
@@ -164,13 +157,13 @@ class Machine:
         return ran
 
     def _start(
-        self, words: tuple[str, ...], *, cwd: Path | None, env: Mapping[str, str] | None, merged: bool
+        self, words: tuple[str, ...], *, cwd: Path | None, env: Mapping[str, str], merged: bool
     ) -> subprocess.Popen[str]:
         try:
             child = subprocess.Popen(  # noqa: S603  (argv only, never a shell)
                 words,
                 cwd=cwd,
-                env={**clean_env(self.environ), **(env or {})},
+                env={**clean_env(self.environ), **env},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT if merged else subprocess.PIPE,
@@ -187,27 +180,16 @@ class Machine:
             end_group(child.pid, child)
         return child
 
-    def spawn(self, argv: Sequence[str | Path], *, cwd: Path, log: Path, env: Mapping[str, str]) -> int:
-        """Start a program that outlives us, its output appended to `log`; returns its pid. Raises CommandMissing."""
+    def spawn(
+        self, argv: Sequence[str | Path], *, cwd: Path, log: Path, env: Mapping[str, str], log_limit: int = 0
+    ) -> int:
+        """Start a program that outlives us, its output appended to `log`; returns its pid. Raises CommandMissing.
+
+        With `log_limit` (bytes) the log is kept within that while it runs.
+        """
         self.check_interrupted()
-        log.parent.mkdir(parents=True, exist_ok=True)
         words = [str(word) for word in argv]
-        with log.open("ab") as stream:
-            try:
-                child = subprocess.Popen(  # noqa: S603
-                    words,
-                    cwd=cwd,
-                    env={**clean_env(self.environ), **env},
-                    stdin=subprocess.DEVNULL,
-                    stdout=stream,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise cannot_run(words[0], error) from error
-        # Reaped in the background, so that a child that dies at once is not taken for a living zombie.
-        threading.Thread(target=child.wait, daemon=True).start()
-        return child.pid
+        return spawn(words, cwd=cwd, log=log, env={**clean_env(self.environ), **env}, log_limit=log_limit)
 
     # -- interruption -----------------------------------------------------------------------------------
 
@@ -251,51 +233,25 @@ class Machine:
 
     def process(self, pid: int) -> Process | None:
         """A running process, or None."""
-        import psutil
-
-        if pid <= 0:
-            return None
-        try:
-            found = psutil.Process(pid)
-            if found.status() == psutil.STATUS_ZOMBIE:
-                return None
-            return Process(pid, found.create_time(), tuple(found.cmdline()))
-        except psutil.Error:
-            return None
+        return look(pid)
 
     def end_process(self, process: Process, *, grace_s: float = 8, group: bool = False) -> None:
-        """End a process, or with `group` all of the group that it leads: politely, then for certain."""
-        alive = self.process(process.pid)
-        if alive is None or abs(alive.created - process.created) > 1:
-            return
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError, PermissionError):
-                (os.killpg if group else os.kill)(process.pid, sign)
-            deadline = time.monotonic() + grace_s
-            while time.monotonic() < deadline:
-                if self.process(process.pid) is None:
-                    return
-                time.sleep(0.05)
+        """End the process that was seen or noted, or with `group` all of the group that it leads (see `processes`)."""
+        end(process, grace_s=grace_s, group=group)
 
-    def _note(self, pid: int) -> Path | None:
+    def note(self, pid: int, argv: tuple[str, ...], mark: str) -> Path | None:
+        """Note a child that carries a mark, so that the next command ends it, should we be killed."""
         child, parent = self.process(pid), self.process(os.getpid())
         if self.children_folder is None or child is None or parent is None:
             return None
-        return note_child(self.children_folder, Born(pid, child.created), Born(parent.pid, parent.created))
+        return note_child(self.children_folder, Note(replace(child, argv=argv), mark, parent))
 
     def end_leftovers(self, folder: Path) -> list[tuple[str, ...]]:
         """End the noted children whose parent is gone; returns their command lines."""
-
-        def lives(born: Born) -> bool:
-            found = self.process(born.pid)
-            return found is not None and abs(found.created - born.created) < 1
-
         ended = []
-        for born in leftovers(folder, lives):
-            left = self.process(born.pid)
-            if left is not None:
-                self.end_process(left, group=True)
-                ended.append(left.argv)
+        for left in leftovers(folder, lambda noted: is_same(noted, self.process(noted.pid)), mark_of):
+            self.end_process(left, group=True)
+            ended.append(left.argv)
         return ended
 
     def running(self, script: str) -> list[Running]:

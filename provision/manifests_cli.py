@@ -54,5 +54,5 @@ def _manifests(action: Callable[..., None], json: bool) -> None:
 
     console = make_console(json_lines=json, verbose=False, yes=False, environ={})
     console.invocation = this_call(os.environ)
-    with exit_codes(console, None):
+    with exit_codes(console):
         action(commands, console)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import webbrowser
-from collections import deque
 
 from provision.commands import page, success
 from provision.errors import EngineError, UsageError
+from provision.log_files import LIMIT_BYTES, Follower
 from provision.runner import run
 from provision.session import Session, hold_home, tool_log
 
@@ -46,15 +46,14 @@ def stop(at: Session) -> bool:
 def logs(at: Session, *, follow: bool, lines: int, tool: bool) -> bool:
     """The last lines of a log; with `follow` what is added, until Ctrl-C. Raises UsageError when there is none."""
     path = tool_log(at.ctx.home) if tool else at.ctx.home.engine_log
-    if not path.exists():
+    if not path.is_file():
         raise UsageError(f"There is no log {path} yet.", hint="provision launch")
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        for line in deque(stream, maxlen=max(0, lines)):
-            at.console.data(line.rstrip("\n"))
-        while follow:
-            line = stream.readline()
-            if line:
-                at.console.data(line.rstrip("\n"))
-            else:
-                at.ctx.machine.sleep(0.2)
+    follower = Follower(path, place=max(0, path.stat().st_size - LIMIT_BYTES))
+    last = [*follower.lines(), *([follower.begun.decode("utf-8", "replace")] if follower.begun and not follow else [])]
+    for line in last[max(0, len(last) - lines) :] if lines > 0 else ():
+        at.console.data(line)
+    while follow:
+        at.ctx.machine.sleep(0.2)
+        for line in follower.lines():
+            at.console.data(line)
     return True

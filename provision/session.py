@@ -20,6 +20,7 @@ from provision.machine import Machine
 from provision.manifest import License, Manifest, Model, ModelFile, check_manifest, load_manifest, manifest_names
 from provision.receipts import home_lock, sweep
 from provision.step import Context, Options
+from provision.sweeping import sweep_home
 
 if TYPE_CHECKING:
     from provision.rehearsal.world import World
@@ -324,4 +325,5 @@ def hold_home(at: Session) -> Iterator[None]:
             at.ctx.note(
                 f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."
             )
+        sweep_home(at.ctx)
         yield

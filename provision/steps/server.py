@@ -17,6 +17,7 @@ from provision.engine import (
     engine_commit,
     engine_flags,
     engine_version,
+    from_main,
     is_ours,
     main_py,
     read_record,
@@ -209,7 +210,7 @@ def _bring_up(ctx: Context, finding: Finding) -> None:
         wait_until_up(ctx, record)
     else:
         ctx.note(f"The server (pid {record.pid}) is ended, to start it again.")
-        end_server(ctx, Process(record.pid, record.created, record.argv), record.port)
+        end_server(ctx, record.process(ctx), record.port)
         start_server(ctx)
 
 
@@ -224,7 +225,7 @@ def adopt(ctx: Context) -> bool:
         stats = None
     flags_agree = stats is not None and stats.argv[1:] == server_argv(ctx)[3:]
     if flags_agree and stats is not None and _same_code(ctx, stats):
-        write_record(ctx, who, server_argv(ctx))
+        write_record(ctx, who, (*server_argv(ctx)[:2], *from_main(ctx, who.argv)))
         ctx.note(f"The server that runs (pid {who.pid}) is taken on.")
         return True
     ctx.note(f"The server that runs (pid {who.pid}) has other flags or older code: it is ended.")

@@ -157,8 +157,10 @@ def test_a_kill_in_the_middle_leaves_nothing_that_the_next_start_trusts(bare: Ba
     assert not (bare.tool / "lock").exists()
 
 
-def test_an_interrupt_cleans_up_behind_itself(bare: Bare) -> None:
-    assert stop_in_the_middle(bare, signal.SIGINT, group=True) in (130, -signal.SIGINT)
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("group", [True, False], ids=["group", "alone"])
+def test_an_interrupt_cleans_up_behind_itself(bare: Bare, sent: signal.Signals, group: bool) -> None:
+    assert stop_in_the_middle(bare, sent, group=group) == 130
     assert environments(bare) == []
     assert not (bare.tool / "lock").exists()
     assert not (bare.tool / "env.stamp").exists()

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console as RichConsole
 
 from provision.console import Console, JsonConsole, LiveConsole, make_console, tabulate
-from provision.errors import ConsentNeeded, GitError, HomeError
+from provision.errors import ConsentNeeded, GitError
 from provision.events import ApplyStarted, Event, FindingSeen, Note, Output, Progress, StepFinished, StepStarted
 from provision.finding import Fix, fixable, ok
 from provision.step import Report, StepReport
@@ -265,6 +265,21 @@ def test_a_log_on_a_full_disk_stops_nothing(capsys: pytest.CaptureFixture[str]) 
     assert "Half is here." in capsys.readouterr().err
 
 
-def test_a_log_that_cannot_be_opened_is_a_home_error(tmp_path: Path) -> None:
-    with Console() as console, pytest.raises(HomeError):
-        console.keep_log(tmp_path)
+@pytest.mark.parametrize("kind", ["folder", "fifo", "link to a device", "below a file"])
+def test_a_log_that_cannot_be_opened_stops_nothing(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "provision.log"
+    if kind == "folder":
+        log.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(log)
+    elif kind == "link to a device":
+        log.symlink_to("/dev/zero")
+    else:
+        log.write_text("", encoding="utf-8")
+        log = log / "provision.log"
+    with Console() as console:
+        console.keep_log(log)
+        console.emit(EVENTS[4])
+    assert "Half is here." in capsys.readouterr().err

@@ -13,6 +13,7 @@ import pytest
 
 from provision import engine, packages
 from provision.brief_server import any_server, brief_server
+from provision.children import read_note
 from provision.engine import our_process, quick_test_argv, record_path, start_server, stop_server
 from provision.errors import EngineError
 from provision.events import Note, Progress
@@ -202,7 +203,9 @@ def test_a_brief_server_is_noted_while_it_lives(home: EngineHome) -> None:
         assert was_started
         (note,) = ctx.home.children.iterdir()
         assert at.manifest.comfyui.port != ctx.manifest.comfyui.port
-        assert note.read_text(encoding="utf-8").split()[2] == str(os.getpid())
+        noted = read_note(note)
+        assert noted is not None
+        assert noted.parent.pid == os.getpid()
         pid = int(note.name)
     assert ctx.machine.process(pid) is None
 

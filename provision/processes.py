@@ -1,0 +1,154 @@
+"""Processes of this machine: seen, told apart from whoever got the same pid later, and ended.
+
+A note on the disk names a process; it may be old, or written by somebody else. So nothing is ended for its pid alone:
+moment of birth, words and user must be those of the note, and are looked at again at the last moment.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+SAME_BIRTH_S = 1.0
+"""psutil reckons a birth from the boot time, which an adjusted clock moves a little."""
+POLL_S = 0.02
+MARK = "PROVISION_CHILD"
+"""The variable of a program that works for us, which its note must agree with; all that it starts inherits it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A running process; `created` (seconds since the epoch) tells a pid used again from the old one."""
+
+    pid: int
+    created: float
+    argv: tuple[str, ...]
+
+
+def look(pid: int) -> Process | None:
+    """A running process, or None: also for one that cannot be looked at, and for what is no pid."""
+    import psutil
+
+    if isinstance(pid, bool) or pid <= 0:
+        return None
+    with suppress(psutil.Error, OSError, OverflowError):
+        found = psutil.Process(pid)
+        if found.status() != psutil.STATUS_ZOMBIE:
+            return Process(pid, found.create_time(), tuple(found.cmdline()))
+    return None
+
+
+def is_mine(pid: int) -> bool:
+    """Whether a process is of the user that we are, root being no exception."""
+    import psutil
+
+    with suppress(psutil.Error, OSError):
+        return psutil.Process(pid).uids().real == os.getuid()
+    return False
+
+
+def is_same(noted: Process, alive: Process | None) -> bool:
+    """Whether a living process is the one that was noted, by pid, birth and words."""
+    return alive is not None and same_birth(noted, alive) and same_words(noted.argv, alive.argv)
+
+
+def same_birth(noted: Process, alive: Process | None) -> bool:
+    """Whether a living process has the pid and the birth that were noted; one that ends has lost its words already."""
+    return alive is not None and alive.pid == noted.pid and abs(alive.created - noted.created) <= SAME_BIRTH_S
+
+
+def same_words(noted: Sequence[str], alive: Sequence[str]) -> bool:
+    """Whether a command line is what a program was started with.
+
+    The program itself may read otherwise: a script is run by its interpreter, and macOS's Python names its framework.
+    """
+    words = tuple(noted[1:])
+    if not words:
+        return tuple(noted) == tuple(alive) != ()
+    return len(alive) >= len(noted) and tuple(alive[-len(words) :]) == words
+
+
+def mark_of(pid: int) -> str:
+    """What a process carries as MARK; empty where it carries none or does not show it."""
+    import psutil
+
+    with suppress(psutil.Error, OSError):
+        return psutil.Process(pid).environ().get(MARK, "")
+    return ""
+
+
+def end(noted: Process, *, grace_s: float = 8, group: bool = False) -> None:
+    """End a process, or with `group` all of the group that it leads: politely, then for certain.
+
+    Nothing is done to a process that is not the one that was noted, nor to us or to who started us.
+    """
+    if noted.pid in (1, os.getpid(), os.getppid()):
+        return
+    family = below(noted.pid) if group and is_same(noted, look(noted.pid)) else ()
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        if not _send(noted, sign, group=group):
+            break
+        deadline = time.monotonic() + grace_s
+        while same_birth(noted, look(noted.pid)) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+    for each in family:
+        _send(each, signal.SIGKILL, group=False)
+
+
+def _send(noted: Process, sign: signal.Signals, *, group: bool) -> bool:
+    """Signal the process that was noted; False where it is gone, or is another by now."""
+    handle = _handle(noted.pid)
+    try:
+        if not (is_same(noted, look(noted.pid)) and is_mine(noted.pid)):
+            return False
+        with suppress(ProcessLookupError, PermissionError):
+            if group and os.getpgid(noted.pid) == noted.pid:
+                os.killpg(noted.pid, sign)
+            elif handle is not None:
+                signal.pidfd_send_signal(handle, sign)
+            else:
+                os.kill(noted.pid, sign)
+        return True
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _handle(pid: int) -> int | None:
+    """What goes on meaning this very process (Linux's pidfd): whoever gets its pid later is not meant."""
+    if hasattr(os, "pidfd_open"):
+        with suppress(OSError):
+            return os.pidfd_open(pid)
+    return None
+
+
+def below(pid: int) -> list[Process]:
+    """All that a process has started, and what that has started, also where it leads a session of its own."""
+    import psutil
+
+    with suppress(psutil.Error, OSError):
+        found = (look(child.pid) for child in psutil.Process(pid).children(recursive=True))
+        return [each for each in found if each is not None]
+    return []
+
+
+def kill(processes: Iterable[Process]) -> None:
+    """Kill processes that were just seen."""
+    for each in processes:
+        _send(each, signal.SIGKILL, group=False)
+
+
+def workers() -> list[Process]:
+    """What works for this process right now: of its session, or marked; a server that outlives it is neither."""
+    session = os.getsid(0)
+    return [each for each in below(os.getpid()) if mark_of(each.pid) or _session(each.pid) == session]
+
+
+def _session(pid: int) -> int | None:
+    with suppress(OSError):
+        return os.getsid(pid)
+    return None
