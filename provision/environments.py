@@ -174,10 +174,15 @@ def restore(home: Home, names: Iterable[str] = SET_RECEIPTS, files: bool = True)
 
 def keep_two(home: Home, running: Path | None = None) -> None:
     """Remove all environments but the one in use, the one before it, and the one that a server is `running` from."""
-    keep = {active(home), before(home), running}
-    for path in home.envs.glob("*"):
-        if path not in keep:
-            discard(path)
+    for env in left_over(home, running):
+        discard(env)
+
+
+def left_over(home: Home, running: Path | None = None) -> list[Path]:
+    """The environments that `keep_two` removes; what is not numbered is none of ours."""
+    keep = {os.path.realpath(env) for env in (active(home), before(home), running) if env is not None}
+    numbered = (path for path in home.envs.glob("*") if path.name.isdigit())
+    return [path for path in numbered if os.path.realpath(path) not in keep]
 
 
 def move_in(home: Home) -> None:

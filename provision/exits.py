@@ -23,10 +23,10 @@ from provision.errors import (
     ProvisionError,
     UsageError,
 )
-from provision.processes import Process, kill, workers
 
 if TYPE_CHECKING:
     from provision.console import Console
+    from provision.processes import Process
     from provision.session import Session, Wish
 
 Handler = Callable[..., None]
@@ -108,6 +108,8 @@ class End:
         self.heed(self.at_once)
         signal.signal(signal.SIGALRM, self.at_once)
         signal.alarm(GIVE_UP_S)
+        from provision.processes import workers
+
         self.doomed = workers()
         raise KeyboardInterrupt
 
@@ -130,6 +132,8 @@ class End:
 
     def end_workers(self) -> None:
         """Kill what works for us; a server that is up stays."""
+        from provision.processes import kill, workers
+
         kill([*self.doomed, *workers()])
 
     def leave(self, code: int) -> NoReturn:

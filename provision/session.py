@@ -21,6 +21,7 @@ from provision.manifest import License, Manifest, Model, ModelFile, check_manife
 from provision.ownership import check_claim, is_home
 from provision.receipts import home_lock, sweep
 from provision.step import Context, Options
+from provision.sweeping import sweep_home
 
 if TYPE_CHECKING:
     from provision.rehearsal.world import World
@@ -354,4 +355,5 @@ def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
             at.ctx.note(
                 f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."
             )
+        sweep_home(at.ctx)
         yield
