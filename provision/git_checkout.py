@@ -149,7 +149,7 @@ def is_broken(folder: Path) -> bool:
             seen.git("fsck", "--no-dangling", "--no-progress", "--no-reflogs")
     except GitFailed as error:
         lines = error.said.splitlines()
-        # Odd dates and the like of an old commit are no fault: git works with it (git-fsck(1), "EXTRACTED DIAGNOSTICS").
+        # An odd date of an old commit, say, is no fault: git works with it (git-fsck(1), FSCK MESSAGES).
         return error.code != 1 or not lines or not all(line.startswith(("error in ", "warning in ")) for line in lines)
     except OSError:
         return True

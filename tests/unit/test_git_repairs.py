@@ -1,9 +1,10 @@
-"""A repository of ours that a kill or a full disk left half made: the next run mends it, and what is a person's stays."""
+"""A repository of ours that a kill or a full disk left half made: the next run mends it, a person's files stay."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -216,6 +217,18 @@ def test_a_commit_of_a_persons_is_kept_where_the_repository_is_broken(ctx: Conte
     (moved,) = ctx.home.aside.iterdir()
     (moved / "HEAD").write_text(mine, encoding="ascii")
     assert git(folder, f"--git-dir={moved}", "cat-file", "-t", mine).strip() == "commit"
+
+
+def test_a_commit_that_is_only_odd_is_no_fault(ctx: Context) -> None:
+    assert run_step(COMFYUI, ctx, apply=True).satisfied
+    folder = ctx.home.comfyui
+    raw = git(folder, "cat-file", "commit", "HEAD").replace(" +0000\n", " +00\n")
+    (folder / "odd").write_text(raw, encoding="utf-8")
+    odd = git(folder, "hash-object", "-t", "commit", "-w", "--literally", "odd").strip()
+    git(folder, "update-ref", "refs/heads/odd", odd)
+    with pytest.raises(subprocess.CalledProcessError):
+        git(folder, "fsck")
+    assert not git_checkout.is_broken(folder)
 
 
 def test_files_that_were_taken_out_of_gits_list_are_not_written_over(ctx: Context) -> None:
