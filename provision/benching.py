@@ -65,7 +65,7 @@ def _measure(ctx: Context, measured: Measured, start_s: float) -> Bench:
     with _watching(ctx) as seen:
         size, steps = measured.cases[0]
         image = replace(ctx.manifest.first_image, width=size, height=size, steps=steps)
-        cold_s = make_image(ctx, image, "the cold image", kept=False).seconds
+        cold_s = make_image(ctx, image, "the cold image", keep=False).seconds
         cases: list[Case] = []
         for place, (size, steps) in enumerate(measured.cases):
             cases.append(_case(ctx, size, steps, measured.count))
@@ -83,7 +83,7 @@ def _case(ctx: Context, size: int, steps: int, count: int) -> Case:
     what = f"{size}x{size}, {steps} step{'s' if steps > 1 else ''}"
 
     def seconds(which: str) -> float:
-        return make_image(ctx, image, f"{what}: {which}", kept=False).seconds
+        return make_image(ctx, image, f"{what}: {which}", keep=False).seconds
 
     first_s = seconds("the first")
     return Case(size, size, steps, first_s, tuple(seconds(f"warm, {n} of {count}") for n in range(1, count + 1)))

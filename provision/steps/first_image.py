@@ -18,8 +18,6 @@ from provision.engine import (
     engine_flags,
     log_tail,
     our_process,
-    read_record,
-    record_path,
     unlisted,
 )
 from provision.errors import EngineError, ImageRejected, ProvisionError
@@ -152,11 +150,11 @@ def apply_first_image(ctx: Context, finding: Finding) -> None:
     """
     facts, image = proof_facts(ctx), ctx.manifest.first_image
     device = check_ready(ctx)
-    first = make_image(ctx, image, "the first image", kept=False)
+    first = make_image(ctx, image, "the first image", keep=False)
     _refuse_bad(ctx, first)
     write_bytes(ctx.home.first_image, first.png)
     ctx.emit(ImageMade(path=str(ctx.home.first_image), seconds=first.seconds))
-    warm = make_image(ctx, image, "a second, warm image", kept=False)
+    warm = make_image(ctx, image, "a second, warm image", keep=False)
     _refuse_bad(ctx, warm)
     worst = max((first.judgement, warm.judgement), key=lambda judgement: judgement.verdict is Quality.WARN)
     receipt: dict[str, JSON] = {
@@ -195,28 +193,29 @@ def check_ready(ctx: Context) -> str:
     return stats.device
 
 
-def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = None, *, kept: bool = True) -> Picture:
+def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = None, *, keep: bool = True) -> Picture:
     """Make one image on the running server, and judge it; a fresh seed unless one is given.
 
-    Of one that is not `kept` ComfyUI keeps no file.
+    Without `keep` it stays nowhere but among ComfyUI's temporary files.
+
     Raises EngineError with what ComfyUI's error means, Interrupted after the prompt was stopped.
     """
     seed = secrets.randbelow(SEED_LIMIT) if seed is None else seed
     checkpoint = listed_name(*ctx.manifest.checkpoint(ctx.options.precision))
-    client, ours = client_of(ctx), read_record(ctx) is not None
+    client = client_of(ctx)
 
     def on_progress(stage: str, done: int, total: int | None) -> None:
         ctx.progress(f"{what}: {stage}", done, total, "steps")
 
     try:
         made = client.generate(
-            prompt_graph(image, checkpoint, seed, kept=kept),
+            prompt_graph(image, checkpoint, seed, keep=keep),
             on_progress=on_progress,
             workflow=ui_workflow(image, checkpoint, seed),
         )
         png = client.view(*_only_image(made))
     except EngineError as error:
-        raise _with_cause_of_death(ctx, error, ours=ours) from error
+        raise _with_cause_of_death(ctx, error) from error
     return Picture(png, seed, made.seconds, judge(png, image.width, image.height))
 
 
@@ -226,15 +225,10 @@ def _only_image(made: Made) -> tuple[str, str, str]:
     return made.images[0].filename, made.images[0].subfolder, made.images[0].type
 
 
-def _with_cause_of_death(ctx: Context, error: EngineError, *, ours: bool) -> ProvisionError:
-    """The error, with what the log says of why ComfyUI ended, if it did.
-
-    Whoever stops a server of ours removes its record first.
-    """
+def _with_cause_of_death(ctx: Context, error: EngineError) -> ProvisionError:
+    """The error, with what the log says of why ComfyUI ended, if it did."""
     if our_process(ctx) is not None:
         return error
-    if ours and not record_path(ctx).exists():
-        return EngineError("ComfyUI was stopped while it made the image.", hint="provision launch")
     meaning = death(log_tail(ctx).rpartition("got prompt")[2])
     return EngineError(meaning.says, hint=meaning.hint, finding=meaning.id)
 

@@ -396,7 +396,7 @@ def test_what_a_look_starts_writes_nothing_there(served: tuple[EngineHome, Conte
     before = tree(ctx.home.comfyui)
     assert run_quick_test(ctx).ok
     with brief_server(ctx) as brief:
-        make_image(brief, ctx.manifest.first_image, "an image", kept=False)
+        make_image(brief, ctx.manifest.first_image, "an image", keep=False)
     assert tree(ctx.home.comfyui) == before
 
 
