@@ -13,6 +13,7 @@ import typer
 from provision import __version__
 from provision.errors import (
     EXIT_OK,
+    EXIT_UNSATISFIED,
     ProvisionError,
     UsageError,
 )
@@ -380,6 +381,9 @@ def main() -> None:
         sys.exit(app(prog_name="provision", standalone_mode=False) or EXIT_OK)
     except (typer.Abort, KeyboardInterrupt):  # just before a command sees to it, or just after
         End().at_once()
+    except OSError as error:  # help that goes to a disk that is full
+        tell(ProvisionError(f"The output cannot be written ({error.strerror}).", hint="df -h ."))
+        End().leave(EXIT_UNSATISFIED)
     except refused as error:
         sys.exit(refuse(error))
     except ProvisionError as error:  # refused before there was a session
