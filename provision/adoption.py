@@ -7,19 +7,19 @@ in the install. Without `--home` that is the usual home, or, where that one has 
 
 from __future__ import annotations
 
-import shlex
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from provision.errors import HomeError, UsageError
-from provision.finding import JSON
 from provision.foreign import (
     Install,
     find_environment,
     find_install,
     install_at,
     is_checkout,
+    is_python_of,
     named_environment,
     servers_of,
 )
@@ -27,12 +27,15 @@ from provision.home import Adopted, Home
 from provision.machine import Machine
 from provision.manifest import CHANNEL
 from provision.packages import installed_versions
-from provision.receipts import read_json, write_json
+from provision.receipts import read_state, write_json
+from provision.visible import shell_word
 
 OWN = "own"
 """`--python own`: an environment that this tool makes, in place of the install's."""
 LOOKS_LIKE_A_PATH = ("/", "~", "./", "../")
 HOMES_MAX = 99
+BUILDERS = frozenset({"all", "plan", "download", "doctor", "launch", "generate", "bench"})
+"""Commands that would take a home whose record is damaged for one that is to have a ComfyUI of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +76,50 @@ def as_path(text: str | None, *, only_path: bool = False) -> Path | None:
 # -- what is remembered -------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """`state/adopted.json`."""
+
+    base: str
+    code: str | None = None
+    prefix: str | None = None
+    python: str | None = None
+    may_run: bool = True
+    when: str = ""
+
+    def __post_init__(self) -> None:
+        given = [path for path in (self.base, self.code, self.prefix, self.python) if path is not None]
+        if not all(path.startswith("/") and "\0" not in path for path in given):
+            raise ValueError("these are no paths")
+
+
 def recorded(root: Path) -> Adopted | None:
-    """The install that a home adopted, None where it has its own."""
-    record = read_json(_record(root)) or {}
-    base, code, prefix, python = (_path(record.get(name)) for name in ("base", "code", "prefix", "python"))
-    return Adopted(base, code, prefix, python) if base is not None else None
+    """The install that a home adopted, None where it has its own, or where what was kept of it is not to be believed.
+
+    Its Python is run without a question: it has to be one of the environment that it is said to be of.
+    """
+    kept = read_state(_record(root), _Record)
+    if kept is None:
+        return None
+    code, prefix, python = (Path(text) if text else None for text in (kept.code, kept.prefix, kept.python))
+    if python is not None and (prefix is None or not is_python_of(python, prefix)):
+        return None
+    return Adopted(Path(kept.base), code, prefix, python)
 
 
-def remember(home: Home, when: str) -> None:
-    """Keep which install the home goes by. Raises HomeError, DiskFull."""
-    if home.adopted is not None and recorded(home.root) != home.adopted:
-        names = ("base", "code", "prefix", "python")
-        write_json(_record(home.root), {**{name: _text(getattr(home.adopted, name)) for name in names}, "when": when})
+def remember(home: Home, when: str, *, may_run: bool = True) -> None:
+    """Keep which install the home goes by, and whether its Python may be run. Raises HomeError, DiskFull."""
+    here = home.adopted
+    if here is None or (recorded(home.root) == here and may_be_run(home) == may_run):
+        return
+    code, prefix, python = (_text(path) for path in (here.code, here.prefix, here.python))
+    write_json(_record(home.root), asdict(_Record(str(here.base), code, prefix, python, may_run, when)))
+
+
+def may_be_run(home: Home) -> bool:
+    """Whether a person agreed before that the Python of the install that the home goes by is run."""
+    kept = read_state(_record(home.root), _Record)
+    return kept is not None and kept.may_run and recorded(home.root) == home.adopted
 
 
 def words_for(home: Home) -> tuple[str, ...]:
@@ -96,10 +131,6 @@ def words_for(home: Home) -> tuple[str, ...]:
 
 def _record(root: Path) -> Path:
     return root / "state" / "adopted.json"
-
-
-def _path(value: JSON) -> Path | None:
-    return Path(value) if isinstance(value, str) and value else None
 
 
 def _text(path: Path | None) -> str | None:
@@ -129,6 +160,8 @@ def home_for(root: Path, asked: Asked, machine: Machine) -> Home:
 def _with_recorded(root: Path, asked: Asked, machine: Machine) -> Home:
     here = recorded(root)
     if here is None:
+        if asked.command in BUILDERS:
+            _refuse_damaged(root)
         if asked.command != "uninstall":
             _refuse_foreign(root, asked, machine)
         if asked.python is not None:
@@ -146,6 +179,15 @@ def _with_recorded(root: Path, asked: Asked, machine: Machine) -> Home:
     if asked.python is None:
         return home
     return _with_python(home, Install(here.base, here.code), asked, machine)
+
+
+def _refuse_damaged(root: Path) -> None:
+    """A home that went by an install, and cannot tell any more by which: one of its own would be made in silence."""
+    if os.path.lexists(_record(root)) and not is_checkout(root / "ComfyUI"):
+        raise HomeError(
+            f"{_record(root)} cannot be read, or tells of a Python that is none: which ComfyUI {root} goes by is lost.",
+            hint=f"Name it again: provision all --comfyui DIR --home {shell_word(str(root))}",
+        )
 
 
 def _with_python(home: Home, install: Install, asked: Asked, machine: Machine) -> Home:
@@ -187,7 +229,7 @@ def _refuse_foreign(root: Path, asked: Asked, machine: Machine) -> None:
     command = asked.command if asked.command in ("all", "plan", "doctor") else "doctor"
     raise UsageError(
         f"{found.base} is a ComfyUI that this tool did not make, and no home of it.",
-        hint=f"provision {command} --comfyui {shlex.quote(str(found.base))}",
+        hint=f"provision {command} --comfyui {shell_word(str(found.base))}",
     )
 
 
@@ -249,6 +291,13 @@ def overrides_for(home: Home, given: list[str], machine: Machine) -> list[str]:
     return [f"{key}={value}" for key, value in found.items() if value and key not in keys]
 
 
+@dataclass(frozen=True, slots=True)
+class _Pid:
+    """What is read here of the record of our own server."""
+
+    pid: int = 0
+
+
 def _torch_here(home: Home) -> str:
     version = installed_versions(home.venv).get("torch", "").partition("+")[0]
     return version if CHANNEL.fullmatch(version) else ""
@@ -256,6 +305,6 @@ def _torch_here(home: Home) -> str:
 
 def _port_of_owner(home: Home, machine: Machine) -> str:
     code = home.code_of_another
-    ours = (read_json(home.state / "server.json") or {}).get("pid")
+    ours = (read_state(home.state / "server.json", _Pid) or _Pid()).pid
     theirs = [each for each in servers_of(machine, code) if each.pid != ours] if code is not None else []
     return str(theirs[0].port) if theirs else ""

@@ -1,31 +1,96 @@
-"""What a mere look starts from an adopted install is kept out of its folders."""
+"""What a look starts is kept apart: its folders are thrown away, custom nodes are off, pip and uv refuse to install."""
 
 from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from provision.home import unusable
 from provision.step import Context
 
-
-def apart(ctx: Context) -> tuple[str, ...]:
-    """Flags that keep what a mere look starts from writing into an adopted install: its folders lie in the home."""
-    if ctx.home.adopted is None:
-        return ()
-    flags = []
-    for name in ("user", "input", "output", "temp"):
-        folder = ctx.home.state / "look" / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unusable(folder, error) from error
-        flags += [f"--{name}-directory", str(folder)]
-    return (*flags, *(("--database-url", "sqlite:///:memory:") if names_database(ctx) else ()))
+NOWHERE = "/dev/null/off-during-a-look"
+"""A path that nothing can be at."""
+NODES_OFF = "--disable-all-custom-nodes"
+"""Of ComfyUI since July 2024 (comfy/cli_args.py)."""
+LETS_SOME = "--whitelist-custom-nodes"
+MANAGER = frozenset({"--enable-manager"})
+"""What brings in ComfyUI-Manager where it is a package, which installs at start (comfy/cli_args.py of 0.4 on)."""
+KINDS = ("user", "input", "output", "temp")
 
 
-def look_env(ctx: Context) -> dict[str, str]:
-    """Variables for what a look starts: in an adopted install no compiled files are left behind."""
-    return {} if ctx.home.adopted is None else {"PYTHONDONTWRITEBYTECODE": "1"}
+@contextmanager
+def look_folder(ctx: Context) -> Iterator[Path]:
+    """A folder for one look, which is gone after it; in the home where that is there. Raises HomeError, DiskFull."""
+    place = ctx.home.state / "looks"
+    try:
+        parent = place if ctx.home.state.is_dir() else None
+        if parent is not None:
+            parent.mkdir(exist_ok=True)
+            _sweep(ctx, parent)
+        folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent)).resolve()
+        for kind in (*KINDS, "tmp"):
+            (folder / kind).mkdir()
+    except OSError as error:
+        raise unusable(place, error) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if parent is not None and not any(parent.iterdir()):
+            shutil.rmtree(parent, ignore_errors=True)
+
+
+def _sweep(ctx: Context, parent: Path) -> None:
+    """Remove what a killed look left."""
+    for left in parent.iterdir():
+        pid = left.name.partition("-")[0]
+        if pid.isdigit() and ctx.machine.process(int(pid)) is None:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def apart(ctx: Context, argv: tuple[str, ...], folder: Path, *, nodes: bool = False) -> tuple[str, ...]:
+    """The command of a server, as a look gives it: with folders and a database of its own, without custom nodes.
+
+    With `nodes` they are loaded: only behind a fence (see `fence`).
+    """
+    words = [word for word in argv if nodes or word not in MANAGER]
+    for kind in KINDS:
+        words += [f"--{kind}-directory", str(folder / kind)]
+    if names_database(ctx):
+        words += ["--database-url", "sqlite:///:memory:"]
+    if not nodes and knows(ctx, NODES_OFF):
+        words += [NODES_OFF, *((LETS_SOME, NOWHERE) if LETS_SOME in words else ())]
+    return tuple(words)
+
+
+def look_env(folder: Path | None = None, *, compiled: bool = False) -> dict[str, str]:
+    """Variables for what a look starts: pip and uv end before they install; temporary files go into `folder`.
+
+    Compiled files are left behind with `compiled` alone. `PIP_PYTHON` is the Python that pip works on (22.3 and later),
+    `UV_CACHE_DIR` what uv makes before anything else.
+    """
+    return {
+        **({} if compiled else {"PYTHONDONTWRITEBYTECODE": "1"}),
+        **({} if folder is None else {"TMPDIR": str(folder / "tmp")}),
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_PYTHON": NOWHERE,
+        "UV_CACHE_DIR": NOWHERE,
+        "UV_OFFLINE": "1",
+        "UV_PYTHON": NOWHERE,
+    }
 
 
 def names_database(ctx: Context) -> bool:
     """Whether this ComfyUI can be told where its database lies."""
-    return "--database-url" in (ctx.machine.read_text(ctx.home.comfyui / "comfy" / "cli_args.py") or "")
+    return knows(ctx, "--database-url")
+
+
+def knows(ctx: Context, flag: str) -> bool:
+    """Whether this ComfyUI has a flag, by its cli_args.py."""
+    places = (ctx.home.comfyui / name for name in ("comfy/cli_args.py", "cli_args.py"))
+    return any(f'"{flag}"' in (ctx.machine.read_text(place) or "") for place in places)

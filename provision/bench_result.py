@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from provision.finding import JSON
 from provision.published import FIGURES, SOURCE
 
+ABSURD_S = 1e6
+"""No image takes so long."""
 OURS, COLD, OTHERS = "mend", "look", "other"
 """The kinds of bars."""
 Row = tuple[str, float, str, str]
@@ -25,6 +27,10 @@ class Case:
     first_s: float
     """The first image of this kind: the device prepares itself for new shapes."""
     warm_s: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.warm_s or not all(0 <= seconds < ABSURD_S for seconds in (self.first_s, *self.warm_s)):
+            raise ValueError("no bench measures that")
 
     @property
     def median_s(self) -> float:
@@ -54,23 +60,14 @@ class Bench:
     watts: float | None = None
     """What the machine drew at most, None where the system does not tell without being asked for a password."""
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.start_s < ABSURD_S and 0 <= self.cold_s < ABSURD_S):
+            raise ValueError("no bench measures that")
+
     def to_json(self) -> dict[str, JSON]:
         """The bench as it is kept."""
         cases = [{**asdict(case), "warm_median_s": case.median_s} for case in self.cases]
         return {**asdict(self), "cases": cases}
-
-
-def bench_of(value: object) -> Bench | None:
-    """A bench that was kept, None where there is none that can be read."""
-    try:
-        told = dict(value)  # type: ignore[call-overload]
-        cases = tuple(
-            Case(each["width"], each["height"], each["steps"], each["first_s"], tuple(each["warm_s"]))
-            for each in told.pop("cases")
-        )
-        return Bench(cases=cases, **told)
-    except (TypeError, KeyError, ValueError):
-        return None
 
 
 def seconds_text(seconds: float) -> str:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from provision import views
 from provision.bars import bars_text
@@ -14,10 +15,14 @@ from provision.commands import success
 from provision.engine import read_record
 from provision.errors import UsageError
 from provision.power import read_watts
+from provision.receipt_kinds import TorchReceipt
 from provision.run_record import keep_bench
 from provision.serving import bring_up
 from provision.session import Session
 from provision.step import Context
+
+if TYPE_CHECKING:
+    from provision.manifest import FirstImage
 
 SIZES, STEPS = (512, 768), (1, 2, 3, 4)
 SAMPLE_S, WATTS_S = 0.2, 1.0
@@ -60,33 +65,38 @@ def bench(at: Session, measured: Measured) -> bool:
 
 
 def _measure(ctx: Context, measured: Measured, start_s: float) -> Bench:
-    from provision.steps.first_image import chip_name, make_image
+    from provision.steps.first_image import chip_name
 
     with _watching(ctx) as seen:
         size, steps = measured.cases[0]
         image = replace(ctx.manifest.first_image, width=size, height=size, steps=steps)
-        cold_s = make_image(ctx, image, "the cold image", keep=False).seconds
+        cold_s = _seconds(ctx, image, "the cold image")
         cases: list[Case] = []
         for place, (size, steps) in enumerate(measured.cases):
             cases.append(_case(ctx, size, steps, measured.count))
             _say_left(ctx, measured, cases, place)
     return Bench(
-        ctx.machine.timestamp(), chip_name(ctx) or ctx.machine.arch, str(ctx.receipts.read("torch").get("device")),
+        ctx.machine.timestamp(), chip_name(ctx) or ctx.machine.arch, ctx.receipts.read("torch", TorchReceipt).device,
         start_s, cold_s, tuple(cases), seen.peak_bytes or None, seen.watts or None,
     )  # fmt: skip
 
 
 def _case(ctx: Context, size: int, steps: int, count: int) -> Case:
-    from provision.steps.first_image import make_image
-
     image = replace(ctx.manifest.first_image, width=size, height=size, steps=steps)
     what = f"{size}x{size}, {steps} step{'s' if steps > 1 else ''}"
+    first_s = _seconds(ctx, image, f"{what}: the first")
+    warm = (_seconds(ctx, image, f"{what}: warm, {number} of {count}") for number in range(1, count + 1))
+    return Case(size, size, steps, first_s, tuple(warm))
 
-    def seconds(which: str) -> float:
-        return make_image(ctx, image, f"{what}: {which}", keep=False).seconds
 
-    first_s = seconds("the first")
-    return Case(size, size, steps, first_s, tuple(seconds(f"warm, {n} of {count}") for n in range(1, count + 1)))
+def _seconds(ctx: Context, image: FirstImage, what: str) -> float:
+    """How long an image takes. Raises ImageRejected for one that is none."""
+    from provision.steps.first_image import make_image, rejection
+
+    picture = make_image(ctx, image, what, keep=False)
+    if (error := rejection(picture)) is not None:
+        raise error
+    return picture.seconds
 
 
 def _say_left(ctx: Context, measured: Measured, cases: Sequence[Case], place: int) -> None:

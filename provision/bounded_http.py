@@ -10,6 +10,8 @@ import http.client
 import io
 import socket
 import time
+import zlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from provision.strict import JSON_MAX_BYTES, Unreadable, decode
@@ -23,8 +25,10 @@ HEAD_MAX_BYTES = 64 << 10
 HEAD_S = 20.0
 BODY_S = 60.0
 """How long a small body may take: SDXL's header has 400 kB."""
-PIECE_BYTES = 16 << 10
-"""What is unpacked at once: gzip makes a thousand times as much of it at most."""
+LINE_MAX_BYTES = 64 << 10
+PIECE_BYTES = 64 << 10
+"""What is read, and what is unpacked, at once."""
+PLAIN, PACKED = ("", "identity"), ("gzip", "x-gzip", "deflate")
 
 
 class _Guard(io.RawIOBase):
@@ -62,31 +66,53 @@ class _Guard(io.RawIOBase):
         super().close()
 
 
-class BoundedResponse(http.client.HTTPResponse):
-    """A response whose head is bounded; `body_s` bounds its body in seconds too."""
+class _Lines(io.BufferedReader):
+    """A stream whose lines end: how long a chunk is stands in one, and urllib3 reads it however long it is."""
 
-    body_s = float("inf")
+    def readline(self, size: int | None = -1) -> bytes:
+        """As a stream's; raises HTTPException."""
+        most = LINE_MAX_BYTES + 1 if size is None or size < 0 else size
+        line = super().readline(most)
+        if len(line) > LINE_MAX_BYTES:
+            raise http.client.LineTooLong("line of the answer")
+        return line
+
+
+class BoundedResponse(http.client.HTTPResponse):
+    """A response whose head is bounded; `body_s` bounds its body in seconds too.
+
+    None: head and body have the connection's own time-out together.
+    """
+
+    body_s: float | None = float("inf")
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._guard = _Guard(self.fp.detach(), sock)
-        self.fp = io.BufferedReader(self._guard)
+        self.fp = _Lines(self._guard)
 
     def begin(self) -> None:
         """Read the head."""
-        self._guard.bound(seconds=min(HEAD_S, self._guard._patience_s or HEAD_S), count=HEAD_MAX_BYTES)
+        began, head_s = time.monotonic(), min(HEAD_S, self._guard._patience_s or HEAD_S)
+        self._guard.bound(seconds=head_s, count=HEAD_MAX_BYTES)
         super().begin()
-        self._guard.bound(seconds=self.body_s, count=float("inf"))
+        body_s = began + head_s - time.monotonic() if self.body_s is None else self.body_s
+        self.within(body_s)
+
+    def within(self, seconds: float) -> None:
+        """Let what is read from now on come within so many seconds."""
+        self._guard.bound(seconds=seconds, count=float("inf"))
 
 
-def bounded_session(body_s: float = BODY_S) -> requests.Session:
-    """A session of requests for small answers: each has its head within HEAD_S, its body within `body_s` seconds."""
+def bounded_session(body_s: float | None = None) -> requests.Session:
+    """A session of requests for small answers: each has its head within HEAD_S, its body within `body_s` seconds
+    (BODY_S)."""
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-    response_class = type("Response", (BoundedResponse,), {"body_s": body_s})
+    response_class = type("Response", (BoundedResponse,), {"body_s": BODY_S if body_s is None else body_s})
     plain = type("Plain", (HTTPConnection,), {"response_class": response_class})
     tls = type("Tls", (HTTPSConnection,), {"response_class": response_class})
     pools = {
@@ -112,13 +138,51 @@ def bounded_session(body_s: float = BODY_S) -> requests.Session:
 
 def body_of(response: requests.Response, max_bytes: int) -> bytes:
     """A small body, unpacked. Raises Unreadable for a larger one, and OSError (requests' errors are such)."""
+    body = beginning_of(response, max_bytes + 1)
+    if len(body) > max_bytes:
+        raise Unreadable(f"an answer of more than {max_bytes:,} bytes")
+    return body
+
+
+def beginning_of(response: requests.Response, count: int) -> bytes:
+    """The first `count` bytes of a body, unpacked, or all where it has fewer. Raises Unreadable, OSError."""
     body = bytearray()
-    for piece in response.iter_content(PIECE_BYTES):
-        body += piece
-        if len(body) > max_bytes:
+    for piece in _pieces(response):
+        body += piece[: count - len(body)]
+        if len(body) >= count:
             response.close()
-            raise Unreadable(f"an answer of more than {max_bytes:,} bytes")
+            break
     return bytes(body)
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """A body as it comes, unpacked a piece at a time: urllib3 unpacks all that it has, and packings of packings."""
+    coding = response.headers.get("Content-Encoding", "").strip().lower()
+    if coding not in (*PLAIN, *PACKED):
+        raise Unreadable("an answer that is packed in a way that was not asked for")
+    unpacker = zlib.decompressobj(wbits=47) if coding in PACKED else None  # 47: zlib's and gzip's own frames
+    try:
+        for piece in _raw_pieces(response):
+            if unpacker is None:
+                yield piece
+            while unpacker is not None and piece and not unpacker.eof:
+                yield unpacker.decompress(piece, PIECE_BYTES)
+                piece = unpacker.unconsumed_tail
+    except zlib.error as error:
+        raise Unreadable("an answer that cannot be unpacked") from error
+
+
+def _raw_pieces(response: requests.Response) -> Iterator[bytes]:
+    """A body as it comes from the server; urllib3's errors as requests' own. Raises OSError."""
+    import requests
+    import urllib3
+
+    try:
+        yield from response.raw.stream(PIECE_BYTES, decode_content=False)
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise requests.ReadTimeout(error) from error
+    except (urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
+        raise requests.ConnectionError(error) from error
 
 
 def json_of(response: requests.Response, kind: type[T]) -> T:

@@ -1,6 +1,6 @@
 """A server for one look: our own where it runs, else one that is started on a free port and ended again.
 
-It keeps no record and writes a log of its own, so that what it found is left as it was.
+It keeps no record, writes a log of its own and loads no custom nodes, so that what it found is left as it was.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from provision.apart import apart, look_env
+from provision.apart import apart, look_env, look_folder
 from provision.children import forget_child
 from provision.engine import (
     Record,
@@ -26,17 +26,20 @@ from provision.home import Home
 from provision.log_files import rotate
 from provision.machine import LOOPBACK
 from provision.processes import MARK
+from provision.starts import one_start
 from provision.step import Context
 
 
 @dataclass(frozen=True, slots=True)
 class BriefHome(Home):
-    """The same home, with another log for the engine."""
+    """The same home, with another log for the engine: in a folder of the look where the home has none for logs."""
+
+    look: Path = Path()
 
     @property
     def engine_log(self) -> Path:
         """What the server of one look says."""
-        return self.logs / "brief-server.log"
+        return (self.logs if self.logs.is_dir() else self.look) / "brief-server.log"
 
 
 @contextmanager
@@ -51,26 +54,33 @@ def any_server(ctx: Context) -> Iterator[tuple[Context, bool]]:
 
 @contextmanager
 def brief_server(ctx: Context) -> Iterator[Context]:
-    """A context whose server runs on a free port until the end. Raises EngineError, PortTaken, Interrupted."""
+    """A context whose server runs on a free port until the end, without custom nodes and apart from all folders.
+
+    Raises EngineError, PortTaken, Interrupted, HomeError, DiskFull.
+    """
     manifest = replace(ctx.manifest, comfyui=replace(ctx.manifest.comfyui, port=free_port()))
-    home = BriefHome(**{each.name: getattr(ctx.home, each.name) for each in fields(ctx.home)})
-    brief = replace(ctx, manifest=manifest, home=home)
-    argv = (*server_argv(brief), *apart(brief))
-    rotate(home.engine_log)
-    mark = secrets.token_hex(8)
-    env = {"PYTHONUNBUFFERED": "1", **look_env(ctx), MARK: mark}
-    pid = ctx.machine.spawn(argv, cwd=home.comfyui, log=home.engine_log, env=env)
+    with look_folder(ctx) as folder:
+        home = BriefHome(**{each.name: getattr(ctx.home, each.name) for each in fields(ctx.home)}, look=folder)
+        brief = replace(ctx, manifest=manifest, home=home)
+        with ExitStack() as later:
+            with one_start(ctx):
+                _start(brief, folder, later)
+            yield brief
+
+
+def _start(ctx: Context, folder: Path, later: ExitStack) -> None:
+    """Start it and wait until it is up; `later` ends it, or the next command, should we be killed."""
+    argv, log, mark = apart(ctx, server_argv(ctx), folder), ctx.home.engine_log, secrets.token_hex(8)
+    rotate(log)
+    env = {"PYTHONUNBUFFERED": "1", **look_env(folder), MARK: mark}
+    pid = ctx.machine.spawn(argv, cwd=ctx.home.comfyui, log=log, env=env)
     process = ctx.machine.process(pid)
     if process is None:
-        raise died(brief)
-    note = ctx.machine.note(pid, argv, mark)
-    try:
-        wait_until_up(brief, Record(pid, process.created, manifest.comfyui.port, argv))
-        wait_until_listed(brief)
-        yield brief
-    finally:
-        ctx.machine.end_process(process)
-        forget_child(note)
+        raise died(ctx)
+    later.callback(forget_child, ctx.machine.note(pid, argv, mark))
+    later.callback(ctx.machine.end_process, process)
+    wait_until_up(ctx, Record(pid, process.created, ctx.manifest.comfyui.port, argv))
+    wait_until_listed(ctx)
 
 
 def free_port() -> int:

@@ -1,18 +1,17 @@
 """`plan --commands`: what `all` would do on this machine as a shell script, with pip, git and curl as people type it.
 
 The order is that of the guides: a Python of its own, nightly torch, ComfyUI and its packages, the checkpoint, the
-server, the picture. Every value from a manifest or a path is quoted by shlex; nothing here is run by us.
+server, the picture. Every value from a manifest or a path is quoted; nothing here is run by us.
 """
 
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from provision import __version__
-from provision import git_checkout as git
+from provision import git_remote as git
 from provision.backends.backend import RemoteFile
 from provision.engine import server_argv
 from provision.errors import CommandMissing
@@ -23,6 +22,7 @@ from provision.step import Context, Report, StepReport
 from provision.steps import first_page
 from provision.steps.torch_choice import has_nvidia
 from provision.steps.workflow import wanted_workflow, workflow_path
+from provision.visible import shell_word, shell_words
 from provision.wanted import Wanted, subject_of, wanted_files
 
 Writer = Callable[[Context, Finding], Iterator[str]]
@@ -51,7 +51,7 @@ def _head(ctx: Context) -> Iterator[str]:
     yield f"# What `provision all` (version {__version__}) would do on this machine, by hand."
     yield _comment(f"{ctx.manifest.title}: licence{use} {license.url}")
     yield "set -eu"
-    yield f"home={shlex.quote(str(ctx.home.root))}"
+    yield f"home={shell_word(str(ctx.home.root))}"
     yield f"comfyui={_below_home(ctx, ctx.home.comfyui)}"
     yield f"python={_below_home(ctx, ctx.home.python)}"
     yield 'mkdir -p "$home/logs"'
@@ -74,7 +74,7 @@ def _section(ctx: Context, step: StepReport) -> Iterator[str]:
         elif finding.fix is not None:
             yield _comment(finding.fix.says)
             if finding.fix.argv:
-                yield shlex.join(finding.fix.argv)
+                yield shell_words(finding.fix.argv)
 
 
 # -- the environment --------------------------------------------------------------------------------------------
@@ -85,11 +85,11 @@ def _venv(ctx: Context, finding: Finding) -> Iterator[str]:
         yield from _aside('"$home/venv"')
     python = _python_here(ctx)
     if python is not None:
-        yield f'{shlex.quote(str(python))} -m venv "$home/venv"'
+        yield f'{shell_word(str(python))} -m venv "$home/venv"'
         return
     yield f"# There is no Python {ctx.manifest.python.version} with venv here: uv brings one."
     words = [str(find_uv(ctx)), "venv", "--seed", "--python", ctx.manifest.python.version]
-    yield f'{shlex.join(words)} "$home/venv"'
+    yield f'{shell_words(words)} "$home/venv"'
 
 
 def _aside(quoted: str) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _torch(ctx: Context, finding: Finding) -> Iterator[str]:
 
 
 def _pip(*words: str) -> str:
-    return f"{PYTHON} -m pip {shlex.join(words)}"
+    return f"{PYTHON} -m pip {shell_words(words)}"
 
 
 def _requirements(ctx: Context, finding: Finding) -> Iterator[str]:
@@ -135,10 +135,10 @@ def _comfyui(ctx: Context, finding: Finding) -> Iterator[str]:
     revision = git.find_revision(comfy.url, comfy.ref)
     if revision.kind != "commit" and not folder.exists():
         words = ["git", "clone", "--depth", "1", "--branch", revision.name, "--", comfy.url]
-        yield f'{shlex.join(words)} "$comfyui"'
+        yield f'{shell_words(words)} "$comfyui"'
         return
     yield 'git init --quiet "$comfyui"'
-    yield f'git -C "$comfyui" fetch --depth 1 -- {shlex.quote(comfy.url)} {shlex.quote(_spec(revision))}'
+    yield f'git -C "$comfyui" fetch --depth 1 -- {shell_word(comfy.url)} {shell_word(_spec(revision))}'
     if finding.id == "comfyui-ref":
         yield 'git -C "$comfyui" stash'
     yield 'git -C "$comfyui" checkout --quiet FETCH_HEAD'
@@ -172,8 +172,8 @@ def _first_page(ctx: Context, finding: Finding) -> Iterator[str]:
 def _below_home(ctx: Context, path: Path) -> str:
     """A path, quoted; one in the home with the script's own variable for it, one of an adopted install as it is."""
     if not path.is_relative_to(ctx.home.root):
-        return shlex.quote(str(path))
-    return f'"$home"/{shlex.quote(str(path.relative_to(ctx.home.root)))}'
+        return shell_word(str(path))
+    return f'"$home"/{shell_word(str(path.relative_to(ctx.home.root)))}'
 
 
 # -- running it -------------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def _below_home(ctx: Context, path: Path) -> str:
 def _server(ctx: Context, finding: Finding) -> Iterator[str]:
     flags = [*server_argv(ctx)[3:], *(["--cpu"] if _needs_cpu_flag(ctx) else [])]
     yield 'cd "$comfyui"'
-    yield f'nohup {PYTHON} -s "$comfyui/main.py" {shlex.join(flags)} >"$home/logs/comfyui.log" 2>&1 &'
+    yield f'nohup {PYTHON} -s "$comfyui/main.py" {shell_words(flags)} >"$home/logs/comfyui.log" 2>&1 &'
     yield from _until(f"curl --silent --fail --output /dev/null {_url(ctx)}/system_stats", START_TRIES)
 
 
@@ -230,7 +230,7 @@ def _model(ctx: Context, finding: Finding) -> Iterator[str]:
         yield from _aside(place)
     copy = finding.facts.get("copy")
     if copy:
-        yield f"cp {shlex.quote(str(copy))} {part}"
+        yield f"cp {shell_word(str(copy))} {part}"
     else:
         model, file = wanted.model, wanted.file
         endpoint = (*ctx.options.endpoints, ctx.options.endpoint)[0]
@@ -260,30 +260,30 @@ def _verify(ctx: Context, finding: Finding) -> Iterator[str]:
 def _curl(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
     # curl does not pass a header of ours on to the host that it is sent to.
     token = ' --header "Authorization: Bearer $HF_TOKEN"' if ctx.machine.environ.get("HF_TOKEN") else ""
-    yield f"curl --fail --location --retry 5 --continue-at -{token} --output {part} {shlex.quote(file.url)}"
+    yield f"curl --fail --location --retry 5 --continue-at -{token} --output {part} {shell_word(file.url)}"
 
 
 def _wget(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
-    yield f"wget --continue --output-document={part} {shlex.quote(file.url)}"
+    yield f"wget --continue --output-document={part} {shell_word(file.url)}"
 
 
 def _hf(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
     yield _pip("install", "huggingface_hub")
-    words = shlex.join([file.repo, file.path, "--revision", file.revision])
-    yield f'HF_ENDPOINT={shlex.quote(file.endpoint)} "$home/venv/bin/hf" download {words} --local-dir "$home/hf"'
-    yield f'mv "$home/hf"/{shlex.quote(file.path)} {part}'
+    words = shell_words([file.repo, file.path, "--revision", file.revision])
+    yield f'HF_ENDPOINT={shell_word(file.endpoint)} "$home/venv/bin/hf" download {words} --local-dir "$home/hf"'
+    yield f'mv "$home/hf"/{shell_word(file.path)} {part}'
 
 
 def _git_lfs(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
     """One file of the repository; the copy that git-lfs keeps in `.git` goes with the folder."""
     yield 'git init --quiet "$home/hub"'
-    address = shlex.quote(f"{file.endpoint}/{file.repo}")
+    address = shell_word(f"{file.endpoint}/{file.repo}")
     yield f'git -C "$home/hub" remote add origin {address} || :'
-    yield f'git -C "$home/hub" fetch --depth 1 origin {shlex.quote(file.revision)}'
+    yield f'git -C "$home/hub" fetch --depth 1 origin {shell_word(file.revision)}'
     yield 'GIT_LFS_SKIP_SMUDGE=1 git -C "$home/hub" checkout --quiet FETCH_HEAD'
     yield 'git -C "$home/hub" lfs install --local'
-    yield f'git -C "$home/hub" lfs pull --include {shlex.quote(file.path)}'
-    yield f'mv "$home/hub"/{shlex.quote(file.path)} {part}'
+    yield f'git -C "$home/hub" lfs pull --include {shell_word(file.path)}'
+    yield f'mv "$home/hub"/{shell_word(file.path)} {part}'
 
 
 FETCHERS: Mapping[str, Callable[[Context, RemoteFile, str], Iterator[str]]] = {

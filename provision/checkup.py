@@ -18,6 +18,7 @@ from provision.log_reading import Sign, read_log
 from provision.runner import run
 from provision.session import Session, hold_home
 from provision.step import Report, never
+from provision.strict import Unreadable, read_tail, why_not
 
 LOG_MAX_BYTES = 16 << 20
 
@@ -147,11 +148,9 @@ def explain_log(at: Session, path: Path) -> bool:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - LOG_MAX_BYTES))
-            return stream.read().decode("utf-8", "replace")
-    except OSError as error:
-        raise UsageError(f"The log {path} cannot be read ({error.strerror}).", hint="provision logs") from error
+        return read_tail(path, LOG_MAX_BYTES)
+    except (OSError, Unreadable) as error:
+        raise UsageError(f"The log {path} cannot be read ({why_not(error)}).", hint="provision logs") from error
 
 
 def _sign_text(sign: Sign) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from provision import __version__
+from provision.door import guard
 from provision.errors import (
     EXIT_OK,
     EXIT_UNSATISFIED,
@@ -320,12 +321,12 @@ def uninstall(
     verbose: VerboseOption = False,
     plain: PlainOption = False,
 ) -> None:
-    """Say what would be removed; with --yes remove it."""
-    from provision import commands
+    """Remove what provision made, after a yes; what you added is kept, and said where."""
+    from provision import uninstalling
     from provision.session import Wish
 
     with session("uninstall", Wish(home, yes=yes), json=json, verbose=verbose, plain=plain) as at:
-        finish(commands.uninstall(at))
+        finish(uninstalling.uninstall(at))
 
 
 @app.command()
@@ -374,6 +375,7 @@ def command_line() -> object:
 
 def main() -> None:
     """The entry point: words that cannot be used are told as any other error, with `--json` in an envelope."""
+    guard()
     if COMPLETE in os.environ:
         typer.completion.completion_init()  # type: ignore[attr-defined]
     refused: type[Exception] = typer.BadParameter.__mro__[2]  # click's ClickException, wherever typer keeps click

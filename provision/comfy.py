@@ -1,56 +1,57 @@
-"""ComfyUI's HTTP and WebSocket API as a client.
+"""ComfyUI's HTTP API as a client: whatever answers, a value of the type that was promised or an EngineError, in time.
 
 Written against server.py and execution.py of v0.3.64 and what 0.38 changed. ComfyUI refuses a request whose
-`Origin` is not its own host, so none is sent; the environment's proxy is not for loopback, so none is used.
+`Origin` is not its own host, so none is sent; the environment's proxy is not for loopback, so none is used; no
+redirect is followed.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
 
+from provision.answers import Accepted, Ended, Entry, Module, Saved, Stats, Waiting
+from provision.bounded_http import BoundedResponse
 from provision.errors import EngineError, PortTaken
-from provision.explain import execution_failure, raise_failure, refusal
+from provision.event_stream import open_events
+from provision.explain import refusal, short
 from provision.machine import LOOPBACK
-
-if TYPE_CHECKING:
-    import requests
-    import websocket
+from provision.strict import JSON_MAX_BYTES, Unreadable, decode
+from provision.watch import IMAGE_TIMEOUT_S, Graph, OnProgress, Watch
 
 ANSWER_TIMEOUT_S = 8.0
 """A ComfyUI that loads a model on two cores answers slowly; longer than this it does not answer."""
-SILENCE_S = 120.0
-"""How long nobody may answer at all while an image is made."""
-REFUSED_S = 2.0
-"""How long the port may be closed before the engine is taken for dead."""
+SHORTLY_S = 1.0
+"""For what is asked while a person waits for the end."""
 HANGS_UP_S = 0.2
-LISTEN_S = 0.25
-POLL_S = 0.5
-POLL_TIMEOUT_S = 3.0
-"""Shorter than `ANSWER_TIMEOUT_S`, so that Ctrl-C is heard; a slow answer is then asked for again."""
-QUIET_S = 10.0
-"""How long the WebSocket may be silent before the history is looked at."""
-IMAGE_TIMEOUT_S = 1800.0
 
-Graph = Mapping[str, Any]
-OnProgress = Callable[[str, int, int | None], None]
-"""What it does now, how many steps are done, of how many (None: not counted)."""
+T = TypeVar("T")
 
-STAGES = {
-    "CheckpointLoaderSimple": "loading the checkpoint",
-    "CLIPTextEncode": "reading the prompt",
-    "EmptyLatentImage": "preparing",
-    "KSampler": "sampling",
-    "VAEDecode": "decoding",
-    "SaveImage": "saving",
-    "PreviewImage": "saving",
-}
+
+class _Response(BoundedResponse):
+    """An answer that is there, whole, within the time-out of its connection."""
+
+    body_s = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What was answered, whatever it is."""
+
+    status: int
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is an answer to what was asked, and no redirect."""
+        return self.status in range(200, 300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +76,11 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageRef:
-    """A picture as `/view` knows it."""
-
-    filename: str
-    subfolder: str = ""
-    type: str = "output"
-
-
-@dataclass(frozen=True, slots=True)
 class Made:
     """A prompt that was carried out; `seconds` from submitting to the end of its execution."""
 
     prompt_id: str
-    images: tuple[ImageRef, ...]
+    images: tuple[Saved, ...]
     seconds: float
 
 
@@ -96,44 +88,38 @@ class Comfy:
     """A ComfyUI on a port of this machine. `check` is called often and raises Interrupted to stop."""
 
     def __init__(self, port: int, *, check: Callable[[], None]) -> None:
-        import requests
-
         self.port = port
         self.url = f"http://{LOOPBACK}:{port}"
         self.check = check
-        self._http = requests.Session()
-        self._http.trust_env = False
 
     def system_stats(self, timeout_s: float = ANSWER_TIMEOUT_S) -> SystemStats | None:
         """Who answers; None when nobody listens.
 
         Raises PortTaken when what answers is not ComfyUI, EngineError when it does not answer in time.
         """
-        import requests
-
-        with suppress(requests.ConnectionError):
+        deadline = time.monotonic() + timeout_s
+        with suppress(_HungUp):
             return self._read_stats(timeout_s)
         time.sleep(HANGS_UP_S)  # who hangs up may be a server that just ends: look once more
-        with suppress(requests.ConnectionError):
-            return self._read_stats(timeout_s)
+        with suppress(_HungUp):
+            return self._read_stats(max(HANGS_UP_S, deadline - time.monotonic()))
         raise self._stranger()
 
     def _read_stats(self, timeout_s: float) -> SystemStats | None:
-        import requests
-
+        """Raises _HungUp too."""
         try:
-            response = self._http.get(f"{self.url}/system_stats", timeout=timeout_s, allow_redirects=False)
-            stats = _parse_stats(response.json()) if response.ok else None
-        except requests.Timeout as error:
+            answer = self._send("GET", "/system_stats", timeout_s)
+            stats = _stats(decode(answer.body, Stats)) if answer.ok else None
+        except ConnectionRefusedError:
+            return None
+        except TimeoutError as error:
             raise EngineError(
                 f"Port {self.port} is open, and nothing answers there within {timeout_s:g} s.",
                 hint="provision logs",
             ) from error
-        except requests.ConnectionError as error:
-            if _refused(error):
-                return None
-            raise
-        except (requests.RequestException, ValueError):
+        except OSError as error:
+            raise _HungUp from error
+        except (http.client.HTTPException, Unreadable):
             stats = None
         if stats is None:
             raise self._stranger()
@@ -147,47 +133,52 @@ class Comfy:
 
     def checkpoints(self) -> list[str]:
         """The names in ComfyUI's list of checkpoints. Raises EngineError."""
-        return [str(name) for name in self._json("/models/checkpoints")]
+        return self._get("/models/checkpoints", list[str])
 
     def queue(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Queue:
         """What runs and what waits. Raises EngineError."""
-        body = self._json("/queue", timeout_s)
+        answer = self._get("/queue", Waiting, timeout_s)
         running, pending = (
-            tuple(str(item[1]) for item in body.get(name, ())) for name in ("queue_running", "queue_pending")
+            tuple(item.prompt_id for item in items) for items in (answer.queue_running, answer.queue_pending)
         )
         return Queue(running, pending)
 
-    def submit(self, graph: Graph, client_id: str, workflow: Graph | None = None) -> str:
+    def submit(self, graph: Graph, client_id: str, workflow: Graph | None = None, prompt_id: str = "") -> str:
         """Queue a prompt graph; returns its id. The picture carries `workflow`, which the page can open.
 
+        `prompt_id` is a UUID that is wished for; an old ComfyUI takes its own.
         Raises EngineError with what a refusal means.
         """
-        body = {"prompt": graph, "client_id": client_id}
+        sent: dict[str, Any] = {"prompt": graph, "client_id": client_id}
+        if prompt_id:
+            sent["prompt_id"] = prompt_id
         if workflow is not None:
-            body["extra_data"] = {"extra_pnginfo": {"workflow": workflow}}
-        response = self._request("POST", "/prompt", json=body)
-        try:
-            answer = response.json()
-        except ValueError:
-            answer = None
-        if not response.ok or not isinstance(answer, dict) or "prompt_id" not in answer:
-            raise refusal(answer, response.status_code)
-        return str(answer["prompt_id"])
+            sent["extra_data"] = {"extra_pnginfo": {"workflow": workflow}}
+        answer = self._ask("POST", "/prompt", sent=sent)
+        if answer.ok:
+            with suppress(Unreadable):
+                return decode(answer.body, Accepted).prompt_id
+        said: dict[str, object] = {}
+        with suppress(Unreadable):
+            said = decode(answer.body, dict[str, object])
+        raise refusal(said, answer.status)
 
-    def view(self, filename: str, subfolder: str = "", type: str = "output") -> bytes:
-        """The bytes of a picture. Raises EngineError."""
-        response = self._request("GET", "/view", params={"filename": filename, "subfolder": subfolder, "type": type})
-        if not response.ok:
-            raise EngineError(f"ComfyUI does not give {filename}: HTTP {response.status_code}.", hint="provision logs")
-        return response.content
+    def view(self, image: Saved, *, max_bytes: int) -> bytes:
+        """The bytes of a picture. Raises EngineError, also for more than `max_bytes`."""
+        names = {"filename": image.filename, "subfolder": image.subfolder, "type": image.type}
+        answer = self._ask("GET", f"/view?{urlencode(names)}", max_bytes=max_bytes)
+        if not answer.ok:
+            says = f"ComfyUI does not give {short(image.filename)}: HTTP {answer.status}."
+            raise EngineError(says, hint="provision logs")
+        return answer.body
 
     def cancel(self, prompt_id: str) -> None:
         """Stop a prompt, running or waiting; says nothing when ComfyUI is gone."""
         with suppress(EngineError):
-            self._request("POST", "/queue", json={"delete": [prompt_id]}, timeout_s=1)
+            self._ask("POST", "/queue", SHORTLY_S, sent={"delete": [prompt_id]})
             # An old ComfyUI ignores the id and stops whatever runs, so only a prompt that runs is stopped.
-            if prompt_id in self.queue().running:
-                self._request("POST", "/interrupt", json={"prompt_id": prompt_id}, timeout_s=1)
+            if prompt_id in self.queue(SHORTLY_S).running:
+                self._ask("POST", "/interrupt", SHORTLY_S, sent={"prompt_id": prompt_id})
 
     def generate(
         self,
@@ -203,198 +194,107 @@ class Comfy:
         Interrupted, after the prompt was stopped.
         """
         started = time.monotonic()
-        client_id = uuid.uuid4().hex
-        socket = self._connect(client_id)
-        prompt_id = self.submit(graph, client_id, workflow)
-        watch = _Watch(self, prompt_id, graph, on_progress, started + timeout_s)
+        client_id, prompt_id = uuid.uuid4().hex, str(uuid.uuid4())
+        events = open_events(self.port, client_id, ANSWER_TIMEOUT_S)
         try:
-            entry = None
-            if socket is not None:
-                with closing(socket):
-                    entry = watch.listen(socket)
-            entry = entry or watch.poll()
+            prompt_id = self.submit(graph, client_id, workflow, prompt_id)
+            entry = Watch(self, prompt_id, graph, on_progress, started + timeout_s).follow(events)
         except BaseException:
             self.cancel(prompt_id)
             raise
-        return Made(prompt_id, _images(entry), time.monotonic() - started)
+        finally:
+            if events is not None:
+                events.close()
+        images = tuple(image for output in entry.outputs.values() for image in output.images)
+        return Made(prompt_id, images, time.monotonic() - started)
 
-    def history(self, prompt_id: str, timeout_s: float = ANSWER_TIMEOUT_S) -> Mapping[str, Any] | None:
+    def history(self, prompt_id: str, timeout_s: float = ANSWER_TIMEOUT_S) -> Entry | None:
         """What became of a prompt, None while it is not done. Raises EngineError."""
-        entry = self._json(f"/history/{prompt_id}", timeout_s).get(prompt_id)
-        return entry if isinstance(entry, dict) else None
+        return self._get(f"/history/{quote(prompt_id, safe='')}", dict[str, Entry], timeout_s).get(prompt_id)
 
-    def newest(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Mapping[str, Any] | None:
+    def newest(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Ended | None:
         """The prompt that ended last, as the history has it; None where it has none. Raises EngineError."""
-        return next(iter(self._json("/history?max_items=1", timeout_s).values()), None)
+        return next(iter(self._get("/history?max_items=1", dict[str, Ended], timeout_s).values()), None)
 
     def node_module(self, kind: str, timeout_s: float = ANSWER_TIMEOUT_S) -> str:
         """Where a kind of node comes from: `nodes`, `custom_nodes.NAME`, or "". Raises EngineError."""
-        about = self._json(f"/object_info/{quote(kind, safe='')}", timeout_s)
-        return str((about.get(kind) or {}).get("python_module", ""))
+        about = self._get(f"/object_info/{quote(kind, safe='')}", dict[str, Module], timeout_s)
+        return about[kind].python_module if kind in about else ""
 
-    def _connect(self, client_id: str) -> websocket.WebSocket | None:
-        import socket
-
-        import websocket
-
+    def _get(self, path: str, kind: type[T], timeout_s: float = ANSWER_TIMEOUT_S) -> T:
+        """What ComfyUI answers on a path, as a value of `kind`. Raises EngineError."""
+        answer = self._ask("GET", path, timeout_s)
         try:
-            # Our own connection: websocket-client asks the environment's proxy otherwise, also for loopback.
-            direct = socket.create_connection((LOOPBACK, self.port), ANSWER_TIMEOUT_S)
-            return websocket.create_connection(
-                f"ws://{LOOPBACK}:{self.port}/ws?clientId={client_id}",
-                timeout=ANSWER_TIMEOUT_S,
-                suppress_origin=True,
-                socket=direct,
-            )
-        except (websocket.WebSocketException, OSError):
-            return None
-
-    def _json(self, path: str, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
-        response = self._request("GET", path, timeout_s=timeout_s)
-        with suppress(ValueError):
-            if response.ok:
-                return response.json()
+            if answer.ok:
+                return decode(answer.body, kind)
+            why: Unreadable | None = None
+        except Unreadable as error:
+            why = error
+        where = path.partition("?")[0]
         raise EngineError(
-            f"ComfyUI answers {path} with HTTP {response.status_code} and not with what its API promises.",
+            f"ComfyUI answers {where} with HTTP {answer.status} and not with what its API promises.",
             hint="provision doctor --deep",
-        )
+        ) from why
 
-    def _request(
-        self, method: str, path: str, *, timeout_s: float = ANSWER_TIMEOUT_S, **sent: Any
-    ) -> requests.Response:
-        import requests
-
-        who = f"ComfyUI on port {self.port}"
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        timeout_s: float = ANSWER_TIMEOUT_S,
+        *,
+        sent: Graph | None = None,
+        max_bytes: int = JSON_MAX_BYTES,
+    ) -> _Answer:
+        """Whatever is answered. Raises EngineError; its cause is ConnectionRefusedError where nobody listens, and
+        TimeoutError where nothing is answered in time."""
+        who, where = f"ComfyUI on port {self.port}", path.partition("?")[0]
         try:
-            return self._http.request(method, f"{self.url}{path}", timeout=timeout_s, **sent)
-        except requests.ConnectionError as error:
+            return self._send(method, path, timeout_s, sent, max_bytes)
+        except ConnectionRefusedError as error:
             raise EngineError(f"{who} is not there any more.", hint="provision launch") from error
-        except requests.RequestException as error:
-            raise EngineError(f"{who} does not answer {path}: {error}", hint="provision logs") from error
+        except TimeoutError as error:
+            says = f"{who} does not answer {where} within {timeout_s:g} s."
+            raise EngineError(says, hint="provision logs") from error
+        except Unreadable as error:
+            raise EngineError(f"{who} sends too much for {where}: {error}.", hint="provision logs") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise EngineError(f"{who} breaks off its answer to {where}.", hint="provision logs") from error
+
+    def _send(
+        self, method: str, path: str, timeout_s: float, sent: Graph | None = None, max_bytes: int = JSON_MAX_BYTES
+    ) -> _Answer:
+        """One request on a connection of its own, so that no answer can run on into the next.
+
+        Raises OSError, HTTPException, Unreadable.
+        """
+        body = None if sent is None else json.dumps(sent).encode()
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
+        with closing(http.client.HTTPConnection(LOOPBACK, self.port, timeout=timeout_s)) as connection:
+            connection.response_class = _Response
+            connection.request(method, path, body, headers)
+            with connection.getresponse() as response:
+                data = response.read(max_bytes + 1)
+                if len(data) > max_bytes:
+                    raise Unreadable(f"more than {max_bytes:,} bytes")
+                if response.length:
+                    raise http.client.IncompleteRead(data, response.length)
+                return _Answer(response.status, data)
 
 
-class _Watch:
-    """One prompt on its way, until its entry stands in the history."""
-
-    def __init__(self, comfy: Comfy, prompt_id: str, graph: Graph, on_progress: OnProgress, deadline: float) -> None:
-        self._comfy, self._prompt_id, self._graph = comfy, prompt_id, graph
-        self._on_progress, self._deadline = on_progress, deadline
-        self._heard = time.monotonic()
-        self._stage = "waiting"
-
-    def listen(self, socket: websocket.WebSocket) -> Mapping[str, Any] | None:
-        """Follow the WebSocket to the end of the prompt; None when the socket died before."""
-        import websocket
-
-        socket.settimeout(LISTEN_S)
-        while True:
-            self._check()
-            try:
-                frame = socket.recv()
-            except websocket.WebSocketTimeoutException:
-                if time.monotonic() - self._heard < QUIET_S:
-                    continue
-                frame = '{"type": "silence"}'
-            except (websocket.WebSocketException, OSError):
-                return None
-            if frame == "":
-                return None
-            if isinstance(frame, str) and self._told(json.loads(frame)):
-                entry = self._finished()
-                if entry is not None:
-                    return entry
-
-    def poll(self) -> Mapping[str, Any]:
-        """Ask until the prompt is done."""
-        self._heard = time.monotonic()
-        while True:
-            self._check()
-            entry = self._finished()
-            if entry is not None:
-                return entry
-            time.sleep(POLL_S)
-
-    def _told(self, message: Mapping[str, Any]) -> bool:
-        """Take in one message; whether it is time to look into the history."""
-        kind, data = message.get("type"), message.get("data") or {}
-        if kind == "silence":
-            return True
-        self._heard = time.monotonic()
-        if data.get("prompt_id") != self._prompt_id:
-            return False
-        if kind == "execution_error":
-            raise execution_failure(data)
-        if kind == "executing" and data.get("node") is not None:
-            self._stage = self._stage_of(data["node"])
-            self._on_progress(self._stage, 0, None)
-        elif kind == "progress":
-            self._on_progress(self._stage, int(data.get("value", 0)), int(data.get("max", 0)) or None)
-        return kind in ("executing", "execution_success", "execution_interrupted") and data.get("node") is None
-
-    def _stage_of(self, node: object) -> str:
-        kind = str(self._graph.get(str(node), {}).get("class_type", "working"))
-        return STAGES.get(kind, kind)
-
-    def _finished(self) -> Mapping[str, Any] | None:
-        """The entry in the history once it is there; an engine may be slow, not dead."""
-        try:
-            waiting = self._comfy.queue(POLL_TIMEOUT_S)
-            entry = self._comfy.history(self._prompt_id, POLL_TIMEOUT_S)
-        except EngineError as error:
-            silent_s = time.monotonic() - self._heard
-            if _refused(error.__cause__) and silent_s > REFUSED_S:
-                raise EngineError("ComfyUI ended while it made the image.", hint="provision logs") from error
-            if silent_s > SILENCE_S:
-                raise
-            return None
-        self._heard = time.monotonic()
-        if entry is None:
-            # Done is moved from the queue to the history: what was in neither, asked in that order, is lost.
-            if self._prompt_id not in waiting.running + waiting.pending:
-                raise EngineError(
-                    "ComfyUI forgot the image: it was started again, or its queue was cleared.",
-                    hint="Run the same command again.",
-                )
-            return None
-        raise_failure(entry)
-        return entry
-
-    def _check(self) -> None:
-        self._comfy.check()
-        if time.monotonic() > self._deadline:
-            raise EngineError(
-                f"The image was not done in time; {self._stage} was the last that was heard of.",
-                hint="provision logs",
-            )
+class _HungUp(Exception):
+    """The connection ended before there was an answer."""
 
 
-def _refused(error: BaseException | None) -> bool:
-    """Whether a requests.ConnectionError says that nobody listens."""
-    from urllib3.exceptions import NewConnectionError
-
-    inner = error.args[0] if error is not None and error.args else None
-    return isinstance(getattr(inner, "reason", None), NewConnectionError)
-
-
-def _parse_stats(body: Any) -> SystemStats | None:
-    if not isinstance(body, dict) or not isinstance(body.get("system"), dict) or "devices" not in body:
-        return None
-    system, devices = body["system"], body["devices"] or [{}]
-    if "comfyui_version" not in system and "argv" not in system:
+def _stats(answer: Stats) -> SystemStats | None:
+    """Who answers; None where it does not say that it is ComfyUI."""
+    system, device = answer.system, next(iter(answer.devices), None)
+    if system.comfyui_version is None and system.argv is None:
         return None
     return SystemStats(
-        version=str(system.get("comfyui_version", "")),
-        python=str(system.get("python_version", "")).split(" ")[0],
-        torch=str(system.get("pytorch_version", "")),
-        argv=tuple(str(word) for word in system.get("argv", ())),
-        device=str(devices[0].get("type", "")),
-        device_name=str(devices[0].get("name", "")),
-    )
-
-
-def _images(entry: Mapping[str, Any]) -> tuple[ImageRef, ...]:
-    return tuple(
-        ImageRef(image["filename"], image.get("subfolder", ""), image.get("type", "output"))
-        for output in entry.get("outputs", {}).values()
-        for image in output.get("images", ())
+        version=system.comfyui_version or "",
+        python=(system.python_version or "").split(" ")[0],
+        torch=system.pytorch_version or "",
+        argv=tuple(system.argv or ()),
+        device=device.type if device is not None else "",
+        device_name=device.name if device is not None else "",
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
 import webbrowser
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,21 +12,24 @@ from provision import plan_view, views
 from provision.adoption import words_for
 from provision.console import Console, tabulate
 from provision.errors import DiskFull, HomeError, UsageError
-from provision.estimate import REHEARSED_S, USUAL_S, Pace, parse_pace
+from provision.estimate import REHEARSED_S, USUAL_S, Pace, believable
 from provision.events import Event, FindingSeen, Note, Output, Progress, StepFinished, Waiting
 from provision.finding import JSON, Verdict
 from provision.home import Home
+from provision.image import read_picture
 from provision.manifest import Manifest, load_manifest, manifest_names
 from provision.mending import ask_beforehand
 from provision.overrides import flat
 from provision.planned import Plan, make_plan
-from provision.receipts import read_json, write_json
+from provision.receipts import read_state, write_json
+from provision.removing import remove_temporary_home
 from provision.run_record import keep_run
 from provision.runner import run
 from provision.session import Session, Wish, hold_home
 from provision.slow import SlowChecks
 from provision.step import Context, Report, Step, StepReport, silent
 from provision.timeline import Timeline
+from provision.visible import shell_words
 
 
 def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
@@ -48,8 +49,8 @@ def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
         write_json(pace_file(ctx.home), at.console.state.measured_pace().to_json())
         facts = _run_facts(at, report)
         keep_run(ctx.home, report, facts, timeline.course(), ctx.machine.timestamp())
-        if report.step("first_image").changed and report.ok:
-            at.console.picture(ctx.home.first_image.read_bytes())
+        if report.step("first_image").changed and report.ok and (png := read_picture(ctx.home.first_image)):
+            at.console.picture(png)
         if stop:
             _stop_server(at)
         at.console.report(report, facts, closing=_closing(at, report, stopped=stop))
@@ -74,7 +75,7 @@ def pace_file(home: Home) -> Path:
 
 def read_pace(home: Home) -> Pace:
     """How fast they were, as far as a run has measured it."""
-    return parse_pace(read_json(pace_file(home)) or {})
+    return believable(read_state(pace_file(home), Pace) or Pace())
 
 
 def usual_seconds(ctx: Context) -> Mapping[str, float]:
@@ -203,7 +204,7 @@ def _will_ask(ctx: Context, step: StepReport) -> bool:
 
 def pasted(command: str, home: Home) -> str:
     """A command with the words that name an adopted install, to be pasted."""
-    return shlex.join([*command.split(), *words_for(home)])
+    return shell_words([*command.split(), *words_for(home)])
 
 
 def _plan_facts(planned: Plan) -> dict[str, JSON]:
@@ -269,7 +270,7 @@ def download(at: Session, to: Path | None) -> bool:
         if to is not None:
             done = _download_to(at, to.expanduser().absolute())
             if ctx.home.root.name == ".provision" and at.world is None:
-                shutil.rmtree(ctx.home.root)
+                remove_temporary_home(ctx.home.root)
             return done
         from provision.steps.registry import step_named
         from provision.steps.tools import DOWNLOAD_TOOLS
@@ -306,50 +307,6 @@ def wish_for_download(wish: Wish, what: str | None) -> Wish:
         )
     repo, path = "/".join(parts[:2]), "/".join(parts[2:])
     return replace(wish, repo=repo, repo_file=path or None)
-
-
-def uninstall(at: Session) -> bool:
-    """Remove the home after a yes; without it, say what would go."""
-    home = at.ctx.home
-    if not home.root.exists():
-        at.console.record(success(changed=False))
-        at.console.data(f"Nothing to remove: {home.root} does not exist.")
-        return True
-    if not (home.state / "receipts").is_dir() and not (home.state / "lock").exists():
-        raise UsageError(f"{home.root} was not made by this tool.", hint="ls -la " + str(home.root))
-    kept = home.aside if home.adopted is not None and home.aside.is_dir() else None
-    entries = sorted(path for path in home.root.iterdir() if path != kept)
-    at.console.data("\n".join(f"{views.size_text(size_on_disk(path)):>10}  {path}" for path in entries))
-    if home.adopted is not None:
-        stays = ", with what was added to it: the model, the workflow, pictures"
-        at.console.line(f"The ComfyUI in {home.base} was here before this tool, and stays{stays}.")
-    if kept is not None:
-        at.console.line(f"{kept} holds what was moved out of it, and stays too.")
-    if not at.ctx.options.yes:
-        would = {"would_remove": [str(path) for path in entries], **adopted_json(home)}
-        at.console.record(success(changed=False, **would))
-        goes = f"Pictures in {home.comfyui / 'output'} and models go too. " if home.adopted is None else ""
-        at.console.line(f"{goes}To remove it all: provision uninstall --yes")
-        return True
-    with hold_home(at):
-        _stop_server(at)
-        for path in entries if kept else [home.root]:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    at.console.record(success(changed=True, removed=[str(path) for path in entries], **adopted_json(home)))
-    at.console.data(f"Removed {home.root}." if kept is None else f"Removed all of {home.root} but {kept}.")
-    return True
-
-
-def size_on_disk(path: Path) -> int:
-    """Bytes that a file or a folder occupies; links are not followed, hard links count once."""
-    seen: set[int] = set()
-    total = 0
-    for entry in [path, *path.rglob("*")]:
-        stat = entry.lstat()
-        if stat.st_ino not in seen:
-            seen.add(stat.st_ino)
-            total += stat.st_blocks * 512
-    return total
 
 
 def _look_and_report(at: Session, steps: tuple[Step, ...], *, closing: str) -> bool:

@@ -1,4 +1,4 @@
-"""Who shows what happens: a live view, plain lines or NDJSON. The only place that prints.
+"""Who shows what happens: a live view, plain lines or NDJSON. All of it passes the one door to the screen.
 
 Standard output carries data (a report, a table, JSON), standard error everything else.
 """
@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from provision import live_view, views
+from provision import door, live_view, views
 from provision.errors import ConsentNeeded, ProvisionError
 from provision.estimate import USUAL_S, Pace
 from provision.events import (
@@ -38,11 +38,13 @@ from provision.run_state import RunState
 from provision.screen import Line, Screen
 from provision.step import Report
 from provision.terminal_picture import encode, protocol_of
+from provision.visible import uncoloured, visible
 
 if TYPE_CHECKING:
-    from rich.console import Console as RichConsole
     from rich.console import RenderableType
     from rich.text import Text
+
+    from provision.painter import Painter
 
 PLAIN_EVERY_S = 5.0
 SPOKEN_EVERY_S = 20.0
@@ -81,7 +83,7 @@ class Console:
 
     def _write(self, line: str) -> None:
         if self._log is not None:
-            self._log.write(line)
+            self._log.write(visible(uncoloured(line)))
 
     def log_text(self, text: str) -> None:
         """Lines for the log alone."""
@@ -124,7 +126,7 @@ class Console:
         elif isinstance(event, MendingPlanned):
             self.line(views.mending_text(event))
         elif isinstance(event, Output) and self.verbose:
-            self.line(f"    {event.line}")
+            self.line(f"    {uncoloured(event.line)}")
 
     def _tell_progress(self, event: Progress) -> None:
         if event.total is None or event.unit != "bytes":
@@ -142,11 +144,11 @@ class Console:
 
     def line(self, text: str) -> None:
         """One line on standard error."""
-        print(self._own(text), file=sys.stderr, flush=True)
+        door.say(door.err(), self._own(text))
 
     def _own(self, text: str) -> str:
-        """A line of our own: what stands in it of others is harmless, and the commands in it can be pasted."""
-        return views.harmless(self.invocation.said(text))
+        """A line of our own; the commands in it can be pasted."""
+        return visible(self.invocation.said(text))
 
     def consent(self, question: str) -> bool:
         """Ask yes or no. Raises ConsentNeeded where nobody can answer."""
@@ -159,7 +161,7 @@ class Console:
 
     def ask(self, question: str) -> bool:
         """Ask on the terminal."""
-        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        door.say(door.err(), f"{self._own(question)} [y/N] ", end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def report(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
@@ -179,7 +181,7 @@ class Console:
     def data(self, text: str) -> None:
         """Data for standard output."""
         with self._guard:
-            print(views.harmless(text), flush=True)
+            door.say(door.out(), text)
 
     def record(self, value: Mapping[str, JSON]) -> None:
         """Data that is only for machines: nothing here."""
@@ -206,7 +208,7 @@ class JsonConsole(Console):
 
     def record(self, value: Mapping[str, JSON]) -> None:
         with self._guard:
-            print(json.dumps(value, default=str), flush=True)
+            door.say(door.out(), json.dumps(value, default=str).replace("\x7f", "\\u007f"))
 
     def data(self, text: str) -> None:
         """Tables are for people."""
@@ -221,10 +223,10 @@ class LiveConsole(Console):
 
     def __init__(self, *, verbose: bool = False, yes: bool = False) -> None:
         super().__init__(verbose=verbose, yes=yes)
-        from rich.console import Console as RichConsole
+        from provision.painter import Painter
 
-        self.rich: RichConsole = RichConsole(stderr=True, highlight=False)
-        self.out: RichConsole = RichConsole(highlight=False)
+        self.rich: Painter = Painter(door.err())
+        self.out: Painter = Painter(door.out())
         self.screen = Screen(self.rich.file, self._picture_of_now, self._guard)
 
     def __exit__(self, *error: object) -> None:
@@ -258,7 +260,7 @@ class LiveConsole(Console):
         elif isinstance(event, CheckSlow) and not event.over:
             self.screen.start()
         elif isinstance(event, Output) and self.verbose:
-            self.line(f"    {event.line}")
+            self.line(f"    {uncoloured(event.line)}")
 
     def _print(self, view: RenderableType) -> None:
         """Something that stays; a command in it is not broken into lines, so that it can be copied."""
@@ -319,18 +321,19 @@ def make_console(
     if plain:
         return Console(verbose=verbose, yes=yes, plain=True)
     kind: type[Console] = Console
-    if is_terminal(sys.stderr) and environ.get("TERM", "") not in ("", "dumb"):
+    can_draw = is_terminal(sys.stderr) and (sys.stderr.encoding or "utf-8").lower().startswith("utf")
+    if can_draw and environ.get("TERM", "") not in ("", "dumb"):
         kind = LiveConsole
     return kind(verbose=verbose, yes=yes)
 
 
 def tabulate(console: Console, table: Any) -> None:
     """Print a rich table as data, at the terminal's width or 100 columns; it may be made by a function of the width."""
-    from rich.console import Console as RichConsole
+    from provision.painter import Painter
 
     if isinstance(console, JsonConsole):
         return
     if isinstance(console, LiveConsole):
         console.data_follows()
-    rich = RichConsole(highlight=False, width=None if is_terminal(sys.stdout) else 100)
+    rich = Painter(door.out(), width=None if is_terminal(sys.stdout) else 100)
     rich.print(table(rich.width) if callable(table) else table)

@@ -1,14 +1,17 @@
 """The course of a run, and the seconds of a bench, as drawings: SVG in a page's own text. Pure.
 
-Colours are the page's: classes, which its style sheet paints for the screen and for paper.
+Colours are the page's: classes, which its style sheet paints for the screen and for paper. Words go through `tell`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 from provision.timeline import MENDING, Course, Span, Transfer
+from provision.visible import visible
+
+Tell = Callable[[str], str]
 
 WIDTH, LEFT, RIGHT, TOP = 960, 118, 86, 8
 ROW, BAR = 34, 16
@@ -17,7 +20,7 @@ TICKS_MAX = 9
 SHORT_S = 9.95
 
 
-def course_svg(course: Course, order: Sequence[str]) -> str:
+def course_svg(course: Course, order: Sequence[str], tell: Tell = str) -> str:
     """A row a step, in `order`: thin where it looked, thick where it mended, the bytes that came as a curve."""
     rows = [step for step in order if any(span.step == step for span in course.spans)]
     if not rows or course.seconds <= 0:
@@ -26,7 +29,7 @@ def course_svg(course: Course, order: Sequence[str]) -> str:
     parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="What each step did, and when">']
     parts += _axis(course.seconds, TOP, TOP + ROW * len(rows))
     for place, step in enumerate(rows):
-        parts += _row(course, step, TOP + ROW * place)
+        parts += _row(course, step, TOP + ROW * place, tell)
     return "\n".join([*parts, "</svg>"])
 
 
@@ -55,29 +58,27 @@ def _tick_text(tick: float, whole: float) -> str:
     return f"{tick:g} s"
 
 
-def _row(course: Course, step: str, y: float) -> list[str]:
+def _row(course: Course, step: str, y: float, tell: Tell) -> list[str]:
     whole, middle = course.seconds, y + ROW / 2
     spans = [span for span in course.spans if span.step == step]
-    parts = [f'<text class="name" x="{LEFT - 12}" y="{middle + 4:.1f}">{escape(step)}</text>']
-    parts += [_bar(span, whole, middle) for span in spans]
+    parts = [f'<text class="name" x="{LEFT - 12}" y="{middle + 4:.1f}">{_written(step)}</text>']
+    parts += [_bar(span, whole, middle, tell) for span in spans]
     for transfer in course.transfers:
         if transfer.step == step and not transfer.subject.startswith("verifying "):
             parts.append(_curve(transfer, whole, middle))
     end = max(span.end for span in spans)
     worked = sum(span.end - span.start for span in spans)
-    parts.append(
-        f'<text class="took" x="{_at(end, whole) + 7:.1f}" y="{middle + 4:.1f}">{escape(_took(worked))}</text>'
-    )
+    parts.append(f'<text class="took" x="{_at(end, whole) + 7:.1f}" y="{middle + 4:.1f}">{_took(worked)}</text>')
     return parts
 
 
-def _bar(span: Span, whole: float, middle: float) -> str:
+def _bar(span: Span, whole: float, middle: float, tell: Tell) -> str:
     left, width = _at(span.start, whole), max(1.5, _at(span.end, whole) - _at(span.start, whole))
     high = BAR if span.kind == MENDING else 4
     says = f"{span.step}: {span.says or 'looking'} {span.start:.1f} to {span.end:.1f} s"
     return (
-        f'<rect class="{span.kind}" x="{left:.1f}" y="{middle - high / 2:.1f}" width="{width:.1f}" height="{high}" '
-        f'rx="2"><title>{escape(says)}</title></rect>'
+        f'<rect class="{_written(span.kind)}" x="{left:.1f}" y="{middle - high / 2:.1f}" width="{width:.1f}" '
+        f'height="{high}" rx="2"><title>{_written(tell(says))}</title></rect>'
     )
 
 
@@ -92,9 +93,13 @@ def _curve(transfer: Transfer, whole: float, middle: float) -> str:
     return f'<polygon class="bytes" points="{points[0][0]:.1f},{foot} {line} {points[-1][0]:.1f},{foot}"/>'
 
 
+def _written(text: str) -> str:
+    return escape(visible(text))
+
+
 def _took(seconds: float) -> str:
     if seconds < 0.05:
-        return "< 0.1 s"
+        return "&lt; 0.1 s"
     if seconds < SHORT_S:
         return f"{seconds:.1f} s"
     return f"{seconds:.0f} s" if seconds < 60 else f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
@@ -106,13 +111,14 @@ def bars_svg(rows: Sequence[tuple[str, float, str, str]], *, about: str) -> str:
     if whole <= 0:
         return ""
     left, right, row, bar = 250, 150, 28, 15
-    parts = [f'<svg viewBox="0 0 {WIDTH} {row * len(rows) + 4}" role="img" aria-label="{escape(about)}">']
+    parts = [f'<svg viewBox="0 0 {WIDTH} {row * len(rows) + 4}" role="img" aria-label="{_written(about)}">']
     for place, (what, seconds, words, kind) in enumerate(rows):
         middle = row * place + row / 2 + 2
         wide = max(1.5, (WIDTH - left - right) * seconds / whole)
         parts += [
-            f'<text class="name" x="{left - 12}" y="{middle + 4:.1f}">{escape(what)}</text>',
-            f'<rect class="{kind}" x="{left}" y="{middle - bar / 2:.1f}" width="{wide:.1f}" height="{bar}" rx="2"/>',
-            f'<text class="took" x="{left + wide + 7:.1f}" y="{middle + 4:.1f}">{escape(words)}</text>',
+            f'<text class="name" x="{left - 12}" y="{middle + 4:.1f}">{_written(what)}</text>',
+            f'<rect class="{_written(kind)}" x="{left}" y="{middle - bar / 2:.1f}" width="{wide:.1f}" height="{bar}" '
+            'rx="2"/>',
+            f'<text class="took" x="{left + wide + 7:.1f}" y="{middle + 4:.1f}">{_written(words)}</text>',
         ]
     return "\n".join([*parts, "</svg>"])

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from provision import environments, ladder, packages
-from provision.apart import apart, names_database
+from provision.apart import apart, knows, names_database
 from provision.comfy import Comfy, SystemStats
 from provision.errors import EngineError, PortTaken
 from provision.explain import explain
@@ -24,14 +24,17 @@ from provision.log_files import LIMIT_BYTES, Follower, rotate, tail_of, wait_for
 from provision.machine import Process
 from provision.model_memory import memory_flags
 from provision.processes import is_same
-from provision.receipts import write_json
+from provision.receipt_kinds import ComfyReceipt, TorchReceipt
+from provision.receipts import read_state, write_json
+from provision.starts import one_start
 from provision.step import Context
-from provision.strict import Unreadable, read_json_file
 
 START_TIMEOUT_S = 180.0
 POLL_S = 0.2
 LISTED_S = 10.0
 PORT_FREE_S = 5.0
+BUSY_S = 12.0
+"""How long the port may be open before there is an answer: ComfyUI opens it last."""
 KEEPER_S = 2.0
 START_GRACE_S = 0.3
 """A server that only starts has nothing to save."""
@@ -51,7 +54,7 @@ def engine_flags(ctx: Context) -> tuple[str, ...]:
     """
     flags = ladder.launch_flags(ctx)
     flags = (*flags, *memory_flags(ctx, flags))
-    on_cpu = ctx.receipts.read("torch").get("device") == "cpu"
+    on_cpu = ctx.receipts.read("torch", TorchReceipt).device == "cpu"
     return (*flags, "--cpu") if on_cpu and "--cpu" not in flags else flags
 
 
@@ -70,17 +73,15 @@ def _folders(ctx: Context) -> tuple[str, ...]:
     return (*base, *(database if names_database(ctx) else ()))
 
 
-def quick_test_argv(ctx: Context) -> tuple[str, ...]:
-    """The command that imports all of ComfyUI and ends before it serves, beside a server that may run.
+def quick_test_argv(ctx: Context, folder: Path, *, nodes: bool = False) -> tuple[str, ...]:
+    """The command that imports all of ComfyUI and ends before it serves, kept apart in `folder`, with `nodes` or not.
 
-    That server's temporary files are not touched (main.py empties the folder when it starts), and its database, which
-    0.38 holds for one process alone, is left out where that can be said.
+    A server may run beside it: its temporary files are not touched (main.py empties the folder when it starts), and its
+    database, which 0.38 holds for one process alone, is left out where that can be said.
     """
-    more = [*apart(ctx), "--temp-directory", str(ctx.home.state / "quick-test"), "--quick-test-for-ci"]
-    flags = (ctx.machine.read_text(ctx.home.comfyui / place) for place in ("comfy/cli_args.py", "cli_args.py"))
-    if our_process(ctx) is not None and any("--disable-assets" in (text or "") for text in flags):
-        more.append("--disable-assets")
-    return (*server_argv(ctx), *more)
+    words = apart(ctx, server_argv(ctx), folder, nodes=nodes)
+    assets = ("--disable-assets",) if our_process(ctx) is not None and knows(ctx, "--disable-assets") else ()
+    return (*words, *assets, "--quick-test-for-ci")
 
 
 def main_py(ctx: Context) -> Path:
@@ -108,6 +109,10 @@ class Record:
     torch: str = ""
     started: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not (0 < self.pid < 2**31 and 0 < self.port < 2**16):
+            raise ValueError("no process and no port has such a number")
+
     def process(self, ctx: Context) -> Process:
         """The process by the words that it keeps: from main.py on, also when a custom node has it start itself anew."""
         return Process(self.pid, self.created, (*self.argv[:1], *from_main(ctx, self.argv)))
@@ -124,13 +129,12 @@ def read_record(ctx: Context) -> Record | None:
     A record that is old, broken or written by somebody else names nobody: what lives must have been started as the
     record says, at that moment, with this home's main.py.
     """
-    try:
-        record = read_json_file(record_path(ctx), Record)
-    except (OSError, Unreadable):
+    record = read_state(record_path(ctx), Record)
+    if record is None or not is_same(record.process(ctx), ctx.machine.process(record.pid)):
         return None
-    if not (0 < record.port < 65_536 and is_same(record.process(ctx), ctx.machine.process(record.pid))):
+    if not runs_our_main(ctx, Process(record.pid, record.created, record.argv)):
         return None
-    return record if runs_our_main(ctx, Process(record.pid, record.created, record.argv)) else None
+    return record if record.started else replace(record, started=record.created)
 
 
 def write_record(ctx: Context, process: Process, argv: tuple[str, ...]) -> Record:
@@ -150,7 +154,7 @@ def write_record(ctx: Context, process: Process, argv: tuple[str, ...]) -> Recor
 
 def engine_commit(ctx: Context) -> str:
     """The commit of ComfyUI that is checked out."""
-    return str(ctx.receipts.read("comfyui").get("commit", ""))
+    return ctx.receipts.read("comfyui", ComfyReceipt).commit
 
 
 def engine_version(ctx: Context) -> str:
@@ -208,8 +212,14 @@ def _is_our_main(ctx: Context, word: str) -> bool:
 def start_server(ctx: Context, timeout_s: float = START_TIMEOUT_S) -> Record:
     """Start the server detached and wait until it answers and lists the checkpoint that lies there.
 
+    Nobody else starts anything in its environment meanwhile; what this start changed in the packages is said.
     Raises EngineError, PortTaken, HomeError, DiskFull, Interrupted: it is then ended again.
     """
+    with one_start(ctx):
+        return _start(ctx, timeout_s)
+
+
+def _start(ctx: Context, timeout_s: float) -> Record:
     argv = server_argv(ctx)
     rotate(ctx.home.engine_log)
     if not ctx.home.python.exists():
@@ -234,14 +244,17 @@ def start_server(ctx: Context, timeout_s: float = START_TIMEOUT_S) -> Record:
 def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT_S) -> SystemStats:
     """Wait until our server answers. Raises EngineError when it dies or time runs out, PortTaken, Interrupted."""
     deadline, client, log = ctx.machine.clock() + timeout_s, client_of(ctx, record.port), Follower(ctx.home.engine_log)
+    opened: float | None = None
     while True:
         _pass_on(ctx, log)
         if ctx.machine.process(record.pid) is None:
             raise died(ctx)
         try:
             stats = client.system_stats(timeout_s=2)
-        except EngineError:  # open, and too busy to answer
-            stats = None
+        except EngineError as error:  # open, and too busy to answer
+            stats, opened = None, opened or ctx.machine.clock()
+            if ctx.machine.clock() - opened > BUSY_S:
+                raise error
         if stats is not None and not is_ours(ctx, stats):
             raise PortTaken(
                 f"Port {record.port} was taken by another ComfyUI while ours started.",

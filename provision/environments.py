@@ -13,23 +13,33 @@ it is left, and put back by `rollback`. In `set/before.json` stands which enviro
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from provision.errors import CommandFailed
 from provision.home import Home, unusable
-from provision.receipts import read_json, write_json
+from provision.receipt_kinds import TorchReceipt
+from provision.receipts import Receipts, read_state, write_json
 from provision.step import Context
 
 SET_RECEIPTS = ("torch", "requirements", "launch-flags", "first_image")
 """The receipts that speak of one environment."""
 CLONE_TIMEOUT_S = 600
 AT_FDCWD = {"linux": -100, "darwin": -2}
+NUMBER = re.compile(r"[0-9]{1,9}")
 EXCHANGE = 2
 """`RENAME_EXCHANGE` of renameat2(2) on Linux, `RENAME_SWAP` of renameatx_np(2) on macOS."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """`set/before.json`: the number of the environment that this one replaced."""
+
+    name: str | None = None
 
 
 # -- what is there ----------------------------------------------------------------------------------------------
@@ -49,8 +59,8 @@ def python(home: Home) -> Path:
 
 def before(home: Home) -> Path | None:
     """The environment that `rollback` would return to; None when there is none."""
-    name = (read_json(active(home) / "set" / "before.json") or {}).get("name")
-    if not isinstance(name, str) or not name.isdigit():
+    name = (read_state(active(home) / "set" / "before.json", _Before) or _Before()).name
+    if name is None or not NUMBER.fullmatch(name):
         return None
     found = home.envs / name
     return found if (found / "bin" / "python").exists() else None
@@ -61,8 +71,8 @@ def before_says(home: Home) -> str:
     found = before(home)
     if found is None:
         return ""
-    proof = read_json(found / "set" / "receipts" / "torch.json") or {}
-    return f"torch {proof.get('torch')} ({proof.get('got')}), proven on {str(proof.get('when'))[:10]}"
+    proof = Receipts(found / "set" / "receipts").read("torch", TorchReceipt)
+    return f"torch {proof.torch} ({proof.got}), proven on {proof.when[:10]}"
 
 
 def inside(ctx: Context, env: Path) -> Context:
@@ -75,7 +85,7 @@ def inside(ctx: Context, env: Path) -> Context:
 
 def new_folder(home: Home) -> Path:
     """Where the next environment goes; nothing is there yet."""
-    taken = [int(path.name) for path in home.envs.glob("*") if path.name.isdigit()]
+    taken = [int(path.name) for path in home.envs.glob("*") if NUMBER.fullmatch(path.name)]
     return home.envs / str(max(taken, default=0) + 1)
 
 
@@ -143,7 +153,7 @@ def enter(home: Home, env: Path, came_from: Path | None) -> None:
 
     Raises HomeError, DiskFull.
     """
-    write_json(env / "set" / "before.json", {"name": came_from.name if came_from else None})
+    write_json(env / "set" / "before.json", asdict(_Before(came_from.name if came_from else None)))
     try:
         link = _new_link(home, env)
         link.replace(home.own_venv)

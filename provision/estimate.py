@@ -20,6 +20,8 @@ CALM_S = 4.0
 """How fast a time left that is shown follows a new estimate."""
 OVERDUE = 0.25
 """What is left of work that takes longer than expected, as a part of what it has taken."""
+ABSURD = 1e12
+"""No line has so many bytes a second, and no step takes so many seconds."""
 ASSUMED_BYTES_PER_S = 12_500_000
 """A line of 100 Mbit/s: what a plan reckons with where nothing was measured."""
 
@@ -141,13 +143,12 @@ class Pace:
         return {"bytes_per_s": self.bytes_per_s, "seconds": {name: round(s, 2) for name, s in self.seconds.items()}}
 
 
-def parse_pace(stored: Mapping[str, object]) -> Pace:
-    """A pace as it was kept; what is no number is left out."""
-    rate, seconds = stored.get("bytes_per_s"), stored.get("seconds")
-    kept = seconds if isinstance(seconds, Mapping) else {}
+def believable(kept: Pace) -> Pace:
+    """A pace that was kept, without what no run measures."""
+    rate = kept.bytes_per_s
     return Pace(
-        float(rate) if isinstance(rate, int | float) and rate > 0 else None,
-        {str(name): float(s) for name, s in kept.items() if isinstance(s, int | float) and s >= 0},
+        rate if rate is not None and 0 < rate < ABSURD else None,
+        {name: seconds for name, seconds in kept.seconds.items() if 0 <= seconds < ABSURD},
     )
 
 

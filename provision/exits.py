@@ -75,6 +75,11 @@ def exit_codes(console: Console) -> Iterator[End]:
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError:
         end.leave(EXIT_UNSATISFIED)
+    except OSError as error:
+        said, code = _of_the_disk(error, end.log)
+        end.heed(end.leaving(code))
+        _say(console, said, _kept(end.log))
+        end.leave(code)
     except Exception as error:  # noqa: BLE001  (the one place that may: exit code 3 and a log)
         end.heed(end.leaving(EXIT_BUG))
         _say(console, _bug(error, end.log), _kept(end.log))
@@ -145,13 +150,24 @@ def _say(console: Console, error: ProvisionError, log: Path | None = None) -> No
         console.error(error, log)
 
 
+def _of_the_disk(error: OSError, log: Path | None) -> tuple[ProvisionError, int]:
+    """What the disk did, as a sentence with exit code 1; any other OSError is a bug."""
+    from provision.disk_errors import as_sentence
+
+    said = as_sentence(error, log.parent.parent if log is not None else Path.home())
+    if said is None:
+        return _bug(error, log), EXIT_BUG
+    _keep_trace(error, log)
+    return said, said.exit_code
+
+
 def _stopped(console: Console) -> Interrupted:
     """What is kept of what was begun, and the command that goes on with it."""
-    import shlex
+    from provision.visible import shell_words
 
     kept = console.kept()
     says = f"Stopped. Kept: {kept}." if kept else "Stopped. Nothing is lost."
-    return Interrupted(f"{says} The same command goes on.", hint=shlex.join(["provision", *sys.argv[1:]]))
+    return Interrupted(f"{says} The same command goes on.", hint=shell_words(["provision", *sys.argv[1:]]))
 
 
 def _kept(log: Path | None) -> Path | None:
@@ -164,17 +180,27 @@ def _kept(log: Path | None) -> Path | None:
 def _bug(error: Exception, log: Path | None) -> ProvisionError:
     """Our own bug as a sentence; its traceback goes into the log, or where there is none into a file of its own."""
     import tempfile
+
+    where = _keep_trace(error, log)
+    if where is None:
+        with suppress(OSError):
+            where = _keep_trace(error, Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1]))
+    return ProvisionError(
+        f"This is a bug in provision ({type(error).__name__}: {error}).",
+        hint=f"Please report it{f' with {where}' if where else ''}",
+    )
+
+
+def _keep_trace(error: Exception, log: Path | None) -> Path | None:
+    """Append the traceback to a log that is there; None where there is none, or it cannot be written."""
     import traceback
 
-    text = "".join(traceback.format_exception(error))
     with suppress(OSError):  # a disk that is full must not hide the bug
-        if log is None or _kept(log) is None:
-            log = Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1])
-        with log.open("a", encoding="utf-8") as stream:
-            stream.write(text)
-    return ProvisionError(
-        f"This is a bug in provision ({type(error).__name__}: {error}).", hint=f"Please report it with {log}"
-    )
+        if log is not None and log.is_file():
+            with log.open("a", encoding="utf-8", errors="backslashreplace") as stream:
+                stream.write("".join(traceback.format_exception(error)))
+            return log
+    return None
 
 
 def finish(ok: bool) -> None:

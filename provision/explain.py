@@ -7,11 +7,19 @@ execution.py, main.py and folder_paths.py of v0.3.64, and the messages of 0.38.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
+from provision.answers import About, Ended, Failed, Fault, Message, NodeFaults, Refusal, Status
 from provision.errors import EngineError
+from provision.strict import Unreadable, convert
+
+T = TypeVar("T")
+WORDS_MAX, FAULTS_MAX = 500, 10
+"""Characters of one text of ComfyUI's, and errors of its nodes, that are shown."""
+TEXT_MAX = 20_000
+"""Characters of an error, and of a traceback, that are looked through."""
 
 AGAIN = "provision all"
 PLAIN_FLAGS = "provision all --set 'comfyui.args=[\"--force-fp16\"]'"
@@ -32,17 +40,20 @@ class Meaning:
 
 
 # (id of the catalogue, what it says, what it means, what to do): the first that fits is taken, so what is narrow
-# stands first. `{0}` is what the pattern's group found.
+# stands first. `{0}` is what the pattern's group found. What may stand between two words is bounded: else a line that
+# is a million times the first word would be read a million times.
 SIGNATURES: tuple[tuple[str, str, str, str], ...] = (
-    ("mps-oom", r"MPS backend out of memory|MPSGraph.*out of memory",
+    ("mps-oom", r"MPS backend out of memory|MPSGraph.{0,300}out of memory",
      "the GPU's share of the memory is used up", SMALLER),
-    ("mem-out", r"DefaultCPUAllocator: .*memory|Cannot allocate memory|\bMemoryError\b|OutOfMemoryError|out of memory",
+    ("mem-out", r"DefaultCPUAllocator: .{0,300}memory|Cannot allocate memory|\bMemoryError\b|OutOfMemoryError"
+     r"|out of memory",
      "there is not enough memory", SMALLER),
     ("mps-placeholder", r"Placeholder storage has not been allocated on MPS",
      "a part of the model was left on the CPU, most often by a custom node", CUSTOM),
-    ("fp8-fp64-mps", r"Float8_e\w+.* to the MPS backend|MPS framework doesn't support float64|float64.*MPS",
+    ("fp8-fp64-mps", r"Float8_e\w{1,20}.{0,300} to the MPS backend"
+     r"|MPS framework doesn't support float64|float64.{0,300}MPS",
      "the GPU of a Mac has no such number format (fp8, fp64)", PLAIN_FLAGS),
-    ("mps-op-missing", r"The operator '([^']+)' is not currently (?:implemented|supported)[^\n]*MPS",
+    ("mps-op-missing", r"The operator '([^']{1,300})' is not currently (?:implemented|supported)[^\n]{0,300}MPS",
      "this torch lacks the operation {0} for the GPU of a Mac", NEW_TORCH),
     ("half-missing", r"\"(\w+)\" not implemented for 'Half'",
      "this torch cannot compute {0} in fp16 on this device", NO_FLAGS),
@@ -56,7 +67,8 @@ SIGNATURES: tuple[tuple[str, str, str, str], ...] = (
      "the checkpoint file is cut short or damaged", DAMAGED),
     ("ckpt-other", r"Could not detect model type of: *([^\n]*)|clip input is invalid: None|VAE is invalid: None",
      "the checkpoint is not a whole SDXL model", "provision doctor --deep"),
-    ("shape-mismatch", r"mat1 and mat2 shapes cannot be multiplied|size mismatch for|Expected size .* but got size",
+    ("shape-mismatch", r"mat1 and mat2 shapes cannot be multiplied|size mismatch for"
+     r"|Expected size .{0,300} but got size",
      "the parts of the model do not fit together: another kind of checkpoint, or a custom node",
      "provision doctor --deep"),
     ("tv-mismatch", r"operator torchvision::nms does not exist",
@@ -108,67 +120,83 @@ def explain(text: str) -> Meaning | None:
 
 def filled(says: str, found: re.Match[str]) -> str:
     """A signature's sentence with what its groups found."""
-    return says.format(*(group or "" for group in found.groups())).strip()
+    return says.format(*(short(group or "") for group in found.groups())).strip()
 
 
 def refusal(body: object, status: int) -> EngineError:
     """Why `/prompt` did not take a graph. `error.details` is often empty: the node errors say more."""
-    body = body if isinstance(body, dict) else {}
-    says = list(_node_errors(body.get("node_errors") or {}))
+    refused = _as(body, Refusal) or Refusal()
+    nodes = refused.node_errors if isinstance(refused.node_errors, dict) else {}
+    faulty = [node for each in nodes.values() if (node := _as(each, NodeFaults)) is not None]
+    says = [f"{node_error(node.class_type, fault)}." for node in faulty for fault in node.errors][:FAULTS_MAX]
     if says:
-        return EngineError("ComfyUI refuses the image: " + " ".join(says), hint=_refusal_hint(body))
-    error = body.get("error")
-    if isinstance(error, dict):
-        words = " ".join(str(error.get(key) or "") for key in ("message", "details")).strip()
+        on_checkpoint = any(_input_of(fault) == "ckpt_name" for node in faulty for fault in node.errors)
+        hint = "provision doctor" if on_checkpoint else "provision manifests show sdxl-turbo"
+        return EngineError("ComfyUI refuses the image: " + " ".join(says), hint=hint)
+    error = _as(refused.error, Fault)
+    words = short(f"{error.message} {error.details or ''}".strip()) if error is not None else ""
+    if words:
         return EngineError(f"ComfyUI refuses the image: {words}", hint="provision doctor --deep")
     hint = "provision logs"
     return EngineError(f"ComfyUI refuses the image with HTTP {status} and without saying why.", hint=hint)
 
 
-def _node_errors(nodes: Mapping[str, Any]) -> Iterator[str]:
-    for node in nodes.values():
-        for error in node.get("errors", ()):
-            yield f"{node_error(str(node.get('class_type', 'a node')), error)}."
+def _as(value: object, kind: type[T]) -> T | None:
+    with suppress(Unreadable):
+        return convert(value, kind)
+    return None
 
 
-def _refusal_hint(body: Mapping[str, Any]) -> str:
-    about_checkpoint = "ckpt_name" in str(body.get("node_errors"))
-    return "provision doctor" if about_checkpoint else "provision manifests show sdxl-turbo"
+def short(text: str) -> str:
+    """Words of others, at most so many of them as a person reads."""
+    return text if len(text) <= WORDS_MAX else f"{text[:WORDS_MAX]}..."
 
 
-def node_error(node: str, error: Mapping[str, Any]) -> str:
+def _input_of(fault: Fault) -> str:
+    name = fault.extra_info.input_name if fault.extra_info is not None else None
+    return name if name is not None else fault.details or ""
+
+
+def node_error(node: str, fault: Fault) -> str:
     """One validation error of a node, in words and without a full stop."""
-    extra = error.get("extra_info") or {}
-    name, value = extra.get("input_name", error.get("details", "")), extra.get("received_value")
-    match error.get("type"):
+    about = fault.extra_info or About()
+    node, name, value = short(node), short(_input_of(fault)), short(_word(about.received_value))
+    plain = short(about.received_value) if isinstance(about.received_value, str) else value
+    match fault.type:
         case "value_not_in_list" if name == "ckpt_name":
-            return f"it does not see the checkpoint {value}; it sees {_seen(error, extra)}"
+            return f"it does not see the checkpoint {plain}; it sees {_seen(fault, about)}"
         case "value_not_in_list":
-            return f"{node} does not know {name} = {value!r}; it knows {_seen(error, extra)}"
+            return f"{node} does not know {name} = {value}; it knows {_seen(fault, about)}"
         case "value_smaller_than_min" | "value_bigger_than_max":
-            return f"{name} = {value!r} is out of the range of {node} ({error.get('message')})"
+            return f"{name} = {value} is out of the range of {node} ({short(fault.message)})"
         case "required_input_missing":
             return f"{node} needs {name}, which was not given"
         case "return_type_mismatch" | "bad_linked_input":
             return f"{name} of {node} is linked to something that does not fit"
         case "invalid_input_type":
-            return f"{name} = {value!r} is not of the kind that {node} wants"
+            return f"{name} = {value} is not of the kind that {node} wants"
         case _:
-            return f"{node}: {error.get('message', error.get('type'))} {error.get('details') or ''}".strip()
+            return short(f"{node}: {fault.message or fault.type} {fault.details or ''}".strip())
 
 
-def _seen(error: Mapping[str, Any], extra: Mapping[str, Any]) -> str:
-    config = extra.get("input_config") or [[]]
-    options = config[0]
-    if options == "COMBO" and len(config) > 1:  # nodes of the newer API: ["COMBO", {"options": [...]}]
-        options = config[1].get("options", [])
-    if isinstance(options, list) and options:
-        return ", ".join(str(option) for option in options)
-    details = str(error.get("details") or "")
+def _word(value: object) -> str:
+    return repr(value) if isinstance(value, str | int | float | None) else "a list or an object"
+
+
+def _seen(fault: Fault, about: About) -> str:
+    options: list[object] = []
+    match about.input_config:
+        case ["COMBO", {"options": list(options)}, *_]:
+            pass
+        case [list(options), *_]:
+            pass
+    if options:
+        return short(", ".join(str(option) for option in options if isinstance(option, str | int | float)))
+    details = fault.details or ""
     if counted := re.search(r"list of length (\d+)", details):  # ComfyUI does not send more than 20
         return f"{counted[1]} others"
     listed = re.search(r"not in (.+)$", details)
-    return "none" if listed is None or listed[1] == "[]" else listed[1]
+    return "none" if listed is None or listed[1] == "[]" else short(listed[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,25 +206,30 @@ class Failure:
     id: str
     says: str
     hint: str
+    node: str = ""
+    """The kind of node that failed."""
     custom_node: str = ""
     """The custom node that it comes from, by the name in `custom_nodes`; empty where it is ComfyUI's own."""
+    stamp_ms: float | None = None
+    """When, in milliseconds since 1970, by ComfyUI's clock."""
 
 
 # What a custom node most often brings about; with the others its name is told all the same.
 OF_CUSTOM_NODES = ("mps-placeholder", "shape-mismatch", "engine-error")
 
 
-def failure_of(data: Mapping[str, Any], module: str = "") -> Failure:
+def failure_of(data: object, module: str = "") -> Failure:
     """What `execution_error` means; `module` is the node's `python_module` in `/object_info`, where it was asked."""
-    said = str(data.get("exception_message", "")).strip()
-    first = said.splitlines()[0] if said else "nothing"
-    trace = "".join(str(line) for line in data.get("traceback") or ())
+    error = _as(data, Failed) or Failed()
+    said = error.exception_message[:TEXT_MAX].strip()
+    first = short(said.splitlines()[0]) if said else "nothing"
+    trace = "".join(error.traceback or ())[-TEXT_MAX:]
     custom = custom_node_in(trace) or (module.removeprefix("custom_nodes.") if "custom_nodes." in module else "")
-    where = f"{data.get('node_type', 'a node')} (node {data.get('node_id')})"
+    where = f"{short(error.node_type or 'a node')} (node {error.node_id})"
     where = f"{where} of the custom node {custom}" if custom else where
     meaning = explain(f"{said}\n{trace}")
     if meaning is None:
-        kind = data.get("exception_type", "an error")
+        kind = short(error.exception_type)
         meaning = Meaning("engine-error", f"ComfyUI failed in {where} with {kind}: {first}", "provision logs")
     else:
         says = f"ComfyUI failed in {where}: {meaning.says}. It said: {first}"
@@ -204,7 +237,7 @@ def failure_of(data: Mapping[str, Any], module: str = "") -> Failure:
     hint = meaning.hint
     if custom and meaning.id in OF_CUSTOM_NODES:
         hint = f"Rename ComfyUI/custom_nodes/{custom} to end in .disabled, then: provision stop && provision launch"
-    return Failure(meaning.id, meaning.says, hint, custom)
+    return Failure(meaning.id, meaning.says, hint, error.node_type, custom, error.timestamp)
 
 
 def custom_node_in(trace: str) -> str:
@@ -213,32 +246,31 @@ def custom_node_in(trace: str) -> str:
     return found[-1] if found else ""
 
 
-def execution_failure(data: Mapping[str, Any]) -> EngineError:
+def execution_failure(data: object) -> EngineError:
     """What `execution_error` means, as an error to raise."""
     failure = failure_of(data)
     return EngineError(failure.says, hint=failure.hint, finding=failure.id)
 
 
-def failed_in(entry: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def failed_in(entry: Ended) -> Message | None:
     """The `execution_error` of a history entry; None where there is none."""
-    messages = (entry.get("status") or {}).get("messages", ())
-    return next((data for kind, data in messages if kind == "execution_error"), None)
+    messages = entry.status.messages if entry.status is not None else ()
+    return next((message for message in messages if message.kind == "execution_error"), None)
 
 
 def death(text: str) -> Meaning:
     """Why ComfyUI ended while it made an image, from what its log says since the prompt."""
-    killed = "it was killed without a word: most often because the memory was full"
+    killed = "its log does not say why: the memory was full, or somebody ended it"
     why = explain(text) or Meaning("mem-killed", killed, SMALLER)
     return Meaning(why.id, f"ComfyUI ended while it made the image: {why.says}.", why.hint)
 
 
-def raise_failure(entry: Mapping[str, Any]) -> None:
+def raise_failure(entry: Ended) -> None:
     """Raise EngineError when a history entry is that of a prompt that did not succeed."""
-    status = entry.get("status") or {}
+    status = entry.status or Status()
     if (error := failed_in(entry)) is not None:
-        raise execution_failure(error)
-    for kind, _ in status.get("messages", ()):
-        if kind == "execution_interrupted":
-            raise EngineError("Somebody stopped the image in ComfyUI.", hint="Run the same command again.")
-    if status.get("status_str") == "error":
+        raise execution_failure(error.data)
+    if any(message.kind == "execution_interrupted" for message in status.messages):
+        raise EngineError("Somebody stopped the image in ComfyUI.", hint="Run the same command again.")
+    if status.status_str == "error":
         raise EngineError("ComfyUI failed to make the image, and does not say why.", hint="provision logs")

@@ -8,6 +8,7 @@ it, Stability Matrix one below Data/Packages with venv in it.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -25,6 +26,7 @@ DESKTOP = ("models", "user", "custom_nodes")
 APP_CODE = "ComfyUI.app/Contents/Resources/ComfyUI"
 PACKAGES = ("Data/Packages", "Packages")
 VENVS = ("venv", ".venv", "env")
+PYTHON = re.compile(r"python3?(\.\d+)?")
 DEFAULT_PORT = 8188
 PREFIX = "import sys; print(sys.prefix)"
 
@@ -227,4 +229,13 @@ def _environment_of(python: Path, machine: Machine) -> Environment | None:
     except CommandMissing:
         return None
     prefix = Path(ran.out.strip()) if ran.ok and ran.out.strip() else None
-    return Environment(prefix, python) if prefix is not None and prefix.is_dir() else None
+    if prefix is None or not prefix.is_dir():
+        return None
+    return Environment(prefix, python) if is_python_of(python, prefix) else environment_in(prefix)
+
+
+def is_python_of(python: Path, prefix: Path) -> bool:
+    """Whether a program is called as Pythons are, and lies in the environment or has a namesake there."""
+    at, there = Path(os.path.normpath(python)), Path(os.path.normpath(prefix))
+    named = PYTHON.fullmatch(at.name) is not None
+    return named and (at.is_relative_to(there) or os.path.exists(there / "bin" / at.name))  # noqa: PTH110

@@ -10,12 +10,15 @@ from pathlib import Path
 
 from provision import views
 from provision.commands import success
-from provision.errors import CommandFailed, CommandMissing, UsageError
+from provision.errors import CommandFailed, CommandMissing, HomeError, UsageError
+from provision.events import ImageMade
 from provision.finding import JSON
 from provision.graph import SEED_LIMIT
+from provision.pictures import check_folder, keep_as, keep_new
 from provision.serving import bring_up
 from provision.session import Session
 from provision.step import Context
+from provision.visible import shell_word
 
 FROM_STDIN = "-"
 WORDS_MAX = 40
@@ -56,12 +59,12 @@ def generate(at: Session, wanted: Wanted) -> bool:
         raise UsageError(
             "There is no prompt on standard input.", hint='echo "a red fox in snow" | provision generate -'
         )
-    _check_place(wanted)
+    place = place_of(wanted)
     if not bring_up(at, quiet=True):
         return False
     ctx = at.ctx.stamped("generate")
-    kinds = ((prompt, place) for prompt in _chained(first, prompts) for place in range(wanted.count))
-    made = [_one(at, ctx, wanted, prompt, place) for prompt, place in kinds]
+    kinds = ((prompt, number) for prompt in _chained(first, prompts) for number in range(wanted.count))
+    made = [_one(at, ctx, wanted, place, prompt, number) for prompt, number in kinds]
     alone = made[0] if len(made) == 1 else {}
     at.console.record(success(**alone, pictures=made))
     return True
@@ -88,23 +91,55 @@ def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
     yield from rest
 
 
-def _check_place(wanted: Wanted) -> None:
-    """Refuse a place that cannot be written before a picture is made for it. Raises UsageError."""
-    output = wanted.output
-    if output is None or output.is_dir():
-        return
-    if not output.absolute().parent.is_dir():
-        raise UsageError(f"There is no folder {output.absolute().parent}.", hint=f"mkdir -p {output.absolute().parent}")
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where pictures go: `path` is a folder, a file that is written over (`exact`), or a name that gets numbers."""
+
+    path: Path
+    is_folder: bool
+    exact: bool
+
+    def keep(self, prompt: str, png: bytes) -> Path:
+        """Write a picture; returns where. Raises HomeError, DiskFull."""
+        if self.is_folder:
+            return keep_new(self.path, words_of(prompt), ".png", png)
+        if self.exact:
+            return keep_as(self.path, png)
+        return keep_new(self.path.parent, self.path.stem, self.path.suffix or ".png", png)
 
 
-def _one(at: Session, ctx: Context, wanted: Wanted, prompt: str, place: int) -> dict[str, JSON]:
-    from provision.steps.first_image import check_ready, make_image, write_bytes
+def place_of(wanted: Wanted) -> Place:
+    """Where pictures go; a place that cannot be written is refused before a picture is made for it.
+
+    A file that was named is written over when there is one picture, and never else.
+    Raises UsageError, HomeError, DiskFull.
+    """
+    try:
+        path = (wanted.output or Path()).absolute()
+        is_folder = path.is_dir()
+        folder = path if is_folder else path.parent
+        if not folder.is_dir():
+            raise UsageError(f"There is no folder {folder}.", hint=f"mkdir -p {shell_word(str(folder))}")
+        if not is_folder and path.exists() and not path.is_file():
+            raise UsageError(f"{path} is not a file that an image can replace.", hint="--output fox.png")
+    except FileNotFoundError as error:
+        raise HomeError("The folder that you are in is gone.", hint="cd ~") from error
+    except OSError as error:
+        raise HomeError(f"{wanted.output} cannot be used ({error.strerror}).", hint="--output fox.png") from error
+    check_folder(folder)
+    return Place(path, is_folder, exact=wanted.count == 1 and wanted.prompt != FROM_STDIN)
+
+
+def _one(at: Session, ctx: Context, wanted: Wanted, place: Place, prompt: str, number: int) -> dict[str, JSON]:
+    from provision.steps.first_image import check_ready, make_image, rejection
 
     check_ready(ctx)
-    seed = None if wanted.seed is None else (wanted.seed + place) % max(SEED_LIMIT, wanted.seed + 1)
+    seed = None if wanted.seed is None else (wanted.seed + number) % max(SEED_LIMIT, wanted.seed + 1)
     made = make_image(ctx, replace(ctx.manifest.first_image, prompt=prompt), prompt, seed)
-    target = _target(wanted, prompt)
-    write_bytes(target, made.png)
+    if (error := rejection(made)) is not None:
+        raise error
+    target = place.keep(prompt, made.png)
+    ctx.emit(ImageMade(path=str(target), seconds=round(made.seconds, 3)))
     at.console.picture(made.png)
     at.console.data(f"{target}  (seed {made.seed}, {views.time_text(made.seconds)}; {made.judgement.says})")
     if wanted.open_it:
@@ -115,27 +150,9 @@ def _one(at: Session, ctx: Context, wanted: Wanted, prompt: str, place: int) -> 
     }  # fmt: skip
 
 
-def _target(wanted: Wanted, prompt: str) -> Path:
-    """Where a picture goes. A file that was named is written over when there is one picture, and never else."""
-    output = wanted.output
-    if output is None:
-        return free_name(Path.cwd(), words_of(prompt))
-    if output.is_dir():
-        return free_name(output.absolute(), words_of(prompt))
-    if wanted.count == 1 and wanted.prompt != FROM_STDIN:
-        return output
-    return free_name(output.absolute().parent, output.stem, output.suffix or ".png")
-
-
 def words_of(prompt: str) -> str:
     """A file's name from the first words of a prompt."""
     return "".join(c if c.isalnum() else "-" for c in prompt.lower()[:WORDS_MAX]).strip("-") or "picture"
-
-
-def free_name(folder: Path, stem: str, suffix: str = ".png") -> Path:
-    """The first of `fox.png`, `fox-1.png`, ... that nothing has yet."""
-    names = (folder / f"{stem}{f'-{n}' if n else ''}{suffix}" for n in range(1_000_000))
-    return next(name for name in names if not name.exists())
 
 
 def _show(ctx: Context, path: Path) -> None:

@@ -142,14 +142,18 @@ class Home:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
     def prepare(self) -> None:
-        """Make the folders.
+        """Make the folders, and mark the home as ours.
 
-        Raises HomeError when the home is a file, cannot be written or cannot be made, DiskFull when the
-        disk is full.
+        Raises UsageError when it holds what this tool did not make, HomeError when it is a file, cannot be written or
+        cannot be made, DiskFull when the disk is full.
         """
+        from provision.ownership import check_contents, write_marker
+
+        check_contents(self.root)
         try:
             for folder in (self.root, self.state, self.parts, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
+            write_marker(self.root)
             trial = self.state / f".write-{os.getpid()}"
             trial.write_text("ok", encoding="utf-8")
             trial.unlink()
@@ -181,6 +185,8 @@ def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
     import errno
     import sys
 
+    from provision.visible import shell_word
+
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(
             f"The disk that holds {path} is full; what was written so far is kept.",
@@ -195,5 +201,10 @@ def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
         return HomeError(
             f"{path} cannot be written ({error.strerror}).",
             hint="Give another folder: provision all --home ~/provision",
+        )
+    if error.errno in (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO):
+        return HomeError(
+            f"The disk that holds {path} failed ({error.strerror}); what was done before is kept.",
+            hint=f"Look at the disk (df -h {shell_word(str(path.parent))}), then run the same command again.",
         )
     return HomeError(f"{path} cannot be used ({error.strerror or error}).", hint="provision all --home ~/provision")

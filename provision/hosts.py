@@ -13,15 +13,16 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from provision.address import quoted, read_address
 from provision.backends.remote import HUGGING_FACE
 from provision.backends.web import as_it_is, bundle_of, host_of, is_loopback, origin_of, redirect_of
 from provision.backends.wire import proxy_for
+from provision.bounded_http import bounded_session
+from provision.errors import HubRefused, UsageError
 from provision.finding import Fix
 
 if TYPE_CHECKING:
@@ -50,10 +51,7 @@ class Host:
     @property
     def name(self) -> str:
         """Host and port."""
-        try:
-            return host_of(self.url)
-        except ValueError:  # no address at all
-            return self.url
+        return host_of(self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +73,8 @@ def troubles_of(hosts: Sequence[Host], environ: Mapping[str, str], deadline_s: f
         found[place] = trouble_of(hosts[place], environ, deadline_s)
 
     def reach(place: int) -> None:
-        with suppress(ValueError):  # no address at all
-            if not proxy_for(hosts[place].url, environ):
-                _reach(hosts[place].url, deadline_s, reached[place])
+        if not proxy_for(hosts[place].url, environ):
+            _reach(hosts[place].url, deadline_s, reached[place])
 
     jobs = [(work, place) for place in range(len(hosts)) for work in (ask, reach)]
     threads = [threading.Thread(target=work, args=(place,), daemon=True) for work, place in jobs]
@@ -96,8 +93,9 @@ def trouble_of(host: Host, environ: Mapping[str, str], deadline_s: float) -> Tro
     Proxies are honoured, but for this machine itself.
     """
     import requests
+    import urllib3
 
-    with requests.Session() as session:
+    with bounded_session() as session:
         session.trust_env = not is_loopback(host.url)
         session.verify = bundle_of(environ)
         try:
@@ -106,7 +104,9 @@ def trouble_of(host: Host, environ: Mapping[str, str], deadline_s: float) -> Tro
                 return _of_hub(host, answer, again) if host.file else None
         except requests.exceptions.Timeout:
             return _silent(host, deadline_s)
-        except (OSError, ValueError) as error:  # RequestException is an OSError; ValueError: no address at all
+        except (HubRefused, UsageError) as error:  # it redirects to what is no address, or is none itself
+            return _down(host, error.message.rstrip("."))
+        except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:  # RequestException is an OSError
             return _of_error(host, error, environ)
 
 
@@ -167,7 +167,7 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 def _short(error: Exception) -> str:
     reason = getattr(error.args[0], "reason", None) if error.args else None
     text = re.sub(r" \(_ssl\.c:\d+\)", "", str(reason or error))
-    return text.rpartition(": ")[2].strip("()'\"> ")[:120] or type(error).__name__
+    return quoted(text.rpartition(": ")[2].strip("()'\"> "), 120) or type(error).__name__
 
 
 # -- IPv6 that leads nowhere --------------------------------------------------------------------------------------
@@ -178,11 +178,10 @@ def _reach(url: str, deadline_s: float, reached: dict[str, bool]) -> None:
 
     A machine without IPv6 is told so at once by its own system, and loses nothing: that is no entry.
     """
-    parts = urlsplit(url)
     try:
-        port = parts.port or {"https": 443}.get(parts.scheme, 80)
-        found = socket.getaddrinfo(parts.hostname or "", port, type=socket.SOCK_STREAM)
-    except (OSError, ValueError):
+        asked = read_address(url)
+        found = socket.getaddrinfo(asked.host, asked.port, type=socket.SOCK_STREAM)
+    except (OSError, ValueError):  # NoAddress is a ValueError, and so is a name that cannot be encoded
         return
     first = {int(family): at for family, _, _, _, at in reversed(found)}
     names: dict[int, str] = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}

@@ -1,4 +1,7 @@
-"""Judging a picture, and giving it as half blocks for a terminal: with Pillow alone, in a few milliseconds."""
+"""Pictures from outside: decoded within bounds, in one place; judged; and given as half blocks for a terminal.
+
+With Pillow alone, in a few milliseconds.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from operator import mul
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.finding import JSON
+from provision.strict import Unreadable, read_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,7 +39,61 @@ BLACK_SHARE = 0.3
 SAMPLE = 1024
 """The side of the middle that is looked at in a larger picture, in pixels."""
 
+SIDE_MAX = 4096
+"""Pixels: the largest side of a picture that a manifest can ask for."""
+BESIDE_BYTES = 4_000_000
+"""Bytes in a PNG beside its pixels: the graph, the workflow, and what custom nodes add."""
+END = b"IEND\xaeB`\x82"
+"""How a whole PNG ends (PNG specification, section 11.2.5)."""
+
 RGB = tuple[int, int, int]
+
+
+class NoPicture(ValueError):
+    """What should be a picture is none; the message says what it is instead (`no whole PNG`)."""
+
+
+def most_bytes(width: int, height: int) -> int:
+    """What a PNG of this size has at most: four channels of 16 bits that do not compress, and what stands beside."""
+    return width * height * 8 + BESIDE_BYTES
+
+
+def decode(png: bytes) -> Image:
+    """The one way from bytes to pixels: a whole PNG of one frame, whose size is looked at before it is unpacked.
+
+    Raises NoPicture.
+    """
+    import warnings
+
+    from PIL import Image
+
+    if not png.endswith(END):
+        raise NoPicture("no whole PNG")
+    try:
+        with warnings.catch_warnings(action="error"):  # Pillow only warns of a bomb, and decodes it
+            image = Image.open(io.BytesIO(png), formats=("PNG",))
+            if max(image.size) > SIDE_MAX:
+                raise NoPicture(f"a PNG of {image.width}x{image.height}, which is not unpacked")
+            if getattr(image, "is_animated", False):
+                raise NoPicture("an animated PNG")
+            image.load()
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise NoPicture("a PNG of more pixels than a picture has") from error
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, Warning) as error:
+        if isinstance(error, NoPicture):
+            raise
+        raise NoPicture("no PNG that can be decoded") from error
+    return image
+
+
+def read_picture(path: Path) -> bytes | None:
+    """A picture that lies on the disk; None where there is none, or something else lies there."""
+    try:
+        png = read_file(path, max_bytes=most_bytes(SIDE_MAX, SIDE_MAX))
+        decode(png)
+    except (OSError, Unreadable, NoPicture):
+        return None
+    return png
 
 
 class Quality(StrEnum):
@@ -78,14 +137,16 @@ class Judgement:
 
 def judge(png: bytes, width: int, height: int) -> Judgement:
     """Judge a picture that should be `width` by `height` pixels. Never raises for what is in the bytes."""
-    image = _decode(png)
-    if image is None:
-        return Judgement(Quality.BAD, "broken", f"{len(png)} bytes that do not decode as a picture.", Measures())
+    try:
+        image = decode(png)
+    except NoPicture as why:
+        return Judgement(Quality.BAD, "broken", f"{len(png):,} bytes came that are {why}.", Measures())
+    size = f"{image.width}x{image.height}"
+    if image.size != (width, height):
+        says = f"It is {size}, and {width}x{height} was asked for."
+        return Judgement(Quality.BAD, "size", says, Measures(image.width, image.height))
     seen = measure(image)
-    size = f"{seen.width}x{seen.height}"
     correlation = f"{seen.neighbour_correlation:.2f}"
-    if (seen.width, seen.height) != (width, height):
-        return Judgement(Quality.BAD, "size", f"It is {size}, and {width}x{height} was asked for.", seen)
     if seen.mean < BLACK_MEAN:
         return Judgement(Quality.BAD, "black", f"It is black (mean {seen.mean:.1f} of 255).", seen)
     if seen.std < FLAT_STD:
@@ -155,8 +216,11 @@ def half_blocks(png: bytes, columns: int) -> list[list[tuple[RGB, RGB]]]:
     """
     from PIL import Image
 
-    image = _decode(png)
-    if image is None or columns < 1:
+    try:
+        image = decode(png)
+    except NoPicture:
+        return []
+    if columns < 1:
         return []
     rows = max(1, round(columns * image.height / image.width / 2))
     small = image.convert("RGB").resize((columns, rows * 2), Image.Resampling.LANCZOS).tobytes()
@@ -171,14 +235,3 @@ def _cells(small: bytes, row: int, columns: int) -> Iterator[tuple[RGB, RGB]]:
 
 def _rgb(data: bytes, place: int) -> RGB:
     return data[place], data[place + 1], data[place + 2]
-
-
-def _decode(png: bytes) -> Image | None:
-    from PIL import Image
-
-    try:
-        image = Image.open(io.BytesIO(png), formats=("PNG", "JPEG", "WEBP"))
-        image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
-    return image if image.width and image.height else None

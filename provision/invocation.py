@@ -7,12 +7,13 @@ Hints are written as `provision doctor --fix`. Whoever called `bin/provision all
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from provision.visible import shell_word
 
 CALLED_AS = "PROVISION_CALLED_AS"
 """What `bin/provision` was called as; it hands over to Python, which cannot know."""
@@ -65,11 +66,11 @@ def called_as(environ: Mapping[str, str], argv0: str, orig_argv: Sequence[str]) 
     """The program as shell words: `provision` where the PATH leads to the very one that was called."""
     given = environ.get(CALLED_AS) or argv0
     if Path(given).name == "__main__.py":
-        return f"{shlex.quote(orig_argv[0])} -m provision" if orig_argv else "provision"
+        return f"{shell_word(orig_argv[0])} -m provision" if orig_argv else "provision"
     on_path = shutil.which("provision", path=environ.get("PATH"))
     if Path(given).name != "provision" or "/" not in given or on_path in (given, str(Path(given).absolute())):
         return "provision"
-    return shlex.quote(given)
+    return shell_word(given)
 
 
 def this_call(environ: Mapping[str, str], home: Path | None = None, *, rehearse: bool = False) -> Invocation:
@@ -77,4 +78,4 @@ def this_call(environ: Mapping[str, str], home: Path | None = None, *, rehearse:
     program = called_as(environ, sys.argv[0], sys.orig_argv)
     if home is None and rehearse and not environ.get("PROVISION_HOME"):
         return Invocation(program, REHEARSAL_HOME, implied=True, rehearsal=True)
-    return Invocation(program, "" if home is None else shlex.quote(str(home)), rehearsal=rehearse)
+    return Invocation(program, "" if home is None else shell_word(str(home)), rehearsal=rehearse)

@@ -17,9 +17,11 @@ from provision.engine import engine_flags
 from provision.errors import UsageError
 from provision.finding import JSON, Verdict
 from provision.home import unusable
+from provision.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.receipts import read_json
 from provision.redact import Person, redact
 from provision.step import Context, Report
+from provision.strict import Unreadable, read_head, read_tail
 
 TITLE = "# Report of `provision doctor`"
 LOG_LINES = 80
@@ -42,8 +44,7 @@ def check_writable(path: Path) -> None:
 
 
 def _is_report(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(len(TITLE)).decode("utf-8", "replace") == TITLE
+    return read_head(path, len(TITLE)).decode("utf-8", "replace") == TITLE
 
 
 def write_report(ctx: Context, report: Report, tool_log: Path, path: Path) -> None:
@@ -80,7 +81,7 @@ def report_page(ctx: Context, report: Report, tool_log: Path) -> str:
 def _versions(ctx: Context) -> Iterator[tuple[str, ...]]:
     versions = packages.installed_versions(ctx.home.venv)
     folder = packages.site_packages(ctx.home.venv)
-    comfyui, torch = ctx.receipts.read("comfyui"), ctx.receipts.read("torch")
+    comfyui, torch = ctx.receipts.read("comfyui", ComfyReceipt), ctx.receipts.read("torch", TorchReceipt)
     yield "provision", __version__
     yield "system", f"{ctx.machine.system} {platform.release()}, {ctx.machine.arch}"
     yield "its Python", f"{platform.python_version()} ({platform.machine()}), {sys.executable}"
@@ -89,9 +90,9 @@ def _versions(ctx: Context) -> Iterator[tuple[str, ...]]:
         yield "adopted", f"{ctx.home.base}, Python of {ctx.home.venv_of_another or ctx.home.own_venv}"
     yield "manifest", f"{ctx.manifest.name}, torch {ctx.manifest.torch.channel}, ComfyUI {ctx.manifest.comfyui.ref}"
     yield "flags", " ".join(engine_flags(ctx)) or "none"
-    yield "ComfyUI", f"{comfyui.get('name', 'not here')} ({str(comfyui.get('commit', ''))[:12]})"
+    yield "ComfyUI", f"{comfyui.name or 'not here'} ({comfyui.commit[:12]})"
     yield "ComfyUI's Python", folder.parent.name if folder else "not here"
-    yield "device", str(torch.get("device", "not known"))
+    yield "device", torch.device or "not known"
     for name in NAMED:
         yield name, versions.get(name, "not here")
     yield "packages", str(len(versions))
@@ -130,14 +131,9 @@ def _receipts(ctx: Context) -> Iterator[tuple[str, dict[str, JSON]]]:
 
 def _tail(path: Path, person: Person) -> str:
     try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            stream.seek(max(0, size - TAIL_BYTES))
-            lines = stream.read().decode("utf-8", "replace").splitlines()
-    except OSError:
+        lines = read_tail(path, TAIL_BYTES).splitlines()  # whole ones: half a line may begin within a secret
+    except (OSError, Unreadable):
         return "There is none."
-    if size > TAIL_BYTES:
-        lines = lines[1:]  # it may begin in the middle of a secret
     told = redact("\n".join(lines[-LOG_LINES:]), person).splitlines()
     return "\n".join(line if len(line) <= LINE_MAX else f"{line[:LINE_MAX]} ..." for line in told)
 

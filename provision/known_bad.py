@@ -14,6 +14,7 @@ from provision.facts import Version
 from provision.mac import read_chip, read_macos, read_sysctl
 from provision.machine import Machine
 from provision.manifest import KNOWN_BAD, build, manifest_folder
+from provision.strict import read_text
 
 VERDICTS = ("refuse", "warn")
 HINT = "provision manifests"
@@ -51,7 +52,7 @@ def read_known_bad(path: Path | None = None) -> tuple[Pair, ...]:
 
     path = path or manifest_folder() / f"{KNOWN_BAD}.toml"
     try:
-        table = build(_Table, tomllib.loads(path.read_text(encoding="utf-8")), "")
+        table = build(_Table, tomllib.loads(read_text(path)), "")
     except (OSError, ValueError) as error:
         raise ManifestError(f"{path} cannot be read: {error}.", hint=HINT) from error
     if table.schema != 1:

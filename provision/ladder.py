@@ -13,11 +13,12 @@ and `torch-wish` (stable torch in place of a nightly, while macOS and the channe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
+from typing import Any
 
 from provision import packages
 from provision.errors import ProvisionError, StartOver
-from provision.finding import JSON
+from provision.receipt_kinds import Attempt, ComfyReceipt, FlagsReceipt, LadderReceipt, TorchReceipt, WishReceipt
 from provision.receipts import same_facts
 from provision.step import Context
 from provision.wheels import day_of
@@ -46,27 +47,10 @@ KEPT, TRIED, WISH = "launch-flags", "ladder", "torch-wish"
 HINT = "provision doctor --deep   # and for an issue: provision doctor --report report.md"
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A picture that was tried for: with which torch and flags, what came of it, in how many seconds."""
-
-    torch: str
-    flags: tuple[str, ...]
-    why: str
-    """A key of LOOKS, or UNSTARTED where ComfyUI did not even start."""
-    says: str
-    seconds: float = 0.0
-
-    def line(self) -> str:
-        """The attempt in the list of all."""
-        return f"torch {self.torch}, {' '.join(self.flags) or 'no flags'}: {self.says} ({self.seconds:.1f} s)"
-
-
 def kept_flags(ctx: Context) -> tuple[str, ...]:
     """The flags beside the manifest's that were found to help here, or are tried now; none where things changed."""
-    receipt = ctx.receipts.read(KEPT)
-    flags = receipt.get("flags")
-    return tuple(map(str, flags)) if isinstance(flags, list) and same_facts(receipt, _facts(ctx)) else ()
+    receipt = ctx.receipts.read(KEPT, FlagsReceipt)
+    return receipt.flags if same_facts(receipt, _facts(ctx)) else ()
 
 
 def flags_with(args: Sequence[str], more: Iterable[str]) -> tuple[str, ...]:
@@ -83,23 +67,22 @@ def launch_flags(ctx: Context) -> tuple[str, ...]:
 
 def kept_says(ctx: Context) -> str:
     """Why ComfyUI is started with more flags than the manifest's; empty when it is not, or that is not proven."""
-    receipt, flags = ctx.receipts.read(KEPT), kept_flags(ctx)
-    if not flags or receipt.get("proven") is not True:
+    receipt, flags = ctx.receipts.read(KEPT, FlagsReceipt), kept_flags(ctx)
+    if not flags or not receipt.proven:
         return ""
-    since = str(receipt.get("when"))[:10]
-    return f"ComfyUI is started with {_joined(flags)}: {receipt.get('why')} (torch {receipt.get('torch')}, {since})"
+    return f"ComfyUI is started with {_joined(flags)}: {receipt.why} (torch {receipt.torch}, {receipt.when[:10]})"
 
 
 def is_trying(ctx: Context) -> bool:
     """Whether the flags of now are a rung that has not proven itself."""
-    return bool(kept_flags(ctx)) and ctx.receipts.read(KEPT).get("proven") is not True
+    return bool(kept_flags(ctx)) and not ctx.receipts.read(KEPT, FlagsReceipt).proven
 
 
 def stable_instead(ctx: Context) -> str:
     """Why stable torch is to be taken in place of the nightly that is asked for; empty when it is not."""
-    receipt = ctx.receipts.read(WISH)
+    receipt = ctx.receipts.read(WISH, WishReceipt)
     agrees = same_facts(receipt, {"wanted": ctx.manifest.torch.channel, "os": _system(ctx)})
-    return str(receipt.get("why", "")) if agrees else ""
+    return receipt.why if agrees else ""
 
 
 def climb(ctx: Context, why: str, says: str, seconds: float, error: ProvisionError) -> ProvisionError:
@@ -112,11 +95,10 @@ def climb(ctx: Context, why: str, says: str, seconds: float, error: ProvisionErr
     rung = _next_flags(ctx, tried)
     if rung is None and not may_take_stable(ctx):
         return _gave_up(tried, error, _restore(ctx, tried))
-    ctx.receipts.write(TRIED, tried=[asdict(each) for each in tried], **_system_facts(ctx))
+    ctx.receipts.write(TRIED, LadderReceipt(tried, **_system_facts(ctx)))
     if rung is not None:
         because = f"without, the picture {LOOKS.get(tried[0].why, 'fails')}"
-        facts = {"flags": list(rung), "why": because, "proven": False, "when": ctx.machine.timestamp()}
-        ctx.receipts.write(KEPT, **facts, **_facts(ctx))
+        ctx.receipts.write(KEPT, FlagsReceipt(rung, because, when=ctx.machine.timestamp(), **_facts(ctx)))
         return _again(attempt, _joined(rung), "server")
     whose = f"torch {_torch(ctx)} fails whatever the flags ({says.rstrip('.')})"
     wish_for_stable(ctx, whose)
@@ -125,10 +107,10 @@ def climb(ctx: Context, why: str, says: str, seconds: float, error: ProvisionErr
 
 def settle(ctx: Context, seconds: float) -> None:
     """A picture came out right: keep what it was made with, and say so. Raises HomeError, DiskFull."""
-    flags, receipt = kept_flags(ctx), ctx.receipts.read(KEPT)
+    flags, receipt = kept_flags(ctx), ctx.receipts.read(KEPT, FlagsReceipt)
     if flags:
-        ctx.receipts.write(KEPT, **{**receipt, "proven": True, "seconds": round(seconds, 1)})
-    elif receipt:
+        ctx.receipts.write(KEPT, replace(receipt, proven=True, seconds=round(seconds, 1)))
+    else:
         ctx.receipts.drop(KEPT)
     if _read_tried(ctx):
         stable = [f"stable torch {_torch(ctx)}"] if stable_instead(ctx) else []
@@ -155,7 +137,7 @@ def _restore(ctx: Context, tried: Sequence[Attempt]) -> str:
     if not instead and tried[0].torch == here:
         return ""
     # Kept as what it is, a release that stands for itself, it no longer answers for the channel that is asked for.
-    ctx.receipts.write("torch", **{**ctx.receipts.read("torch"), "wanted": STABLE, "why": ""})
+    ctx.receipts.write("torch", replace(ctx.receipts.read("torch", TorchReceipt), wanted=STABLE, why=""))
     asked = ctx.manifest.torch.channel
     return f"torch {here} did not help either: the next run brings {asked} torch back."
 
@@ -180,7 +162,7 @@ def wish_for_stable(ctx: Context, why: str) -> None:
 
     Raises HomeError, DiskFull.
     """
-    ctx.receipts.write(WISH, wanted=ctx.manifest.torch.channel, why=why, when=ctx.machine.timestamp(), os=_system(ctx))
+    ctx.receipts.write(WISH, WishReceipt(ctx.manifest.torch.channel, why, ctx.machine.timestamp(), _system(ctx)))
     ctx.receipts.drop(KEPT)
 
 
@@ -190,29 +172,23 @@ def may_take_stable(ctx: Context) -> bool:
 
 
 def _read_tried(ctx: Context) -> tuple[Attempt, ...]:
-    receipt = ctx.receipts.read(TRIED)
-    tried = receipt.get("tried")
-    if not isinstance(tried, list) or not same_facts(receipt, _system_facts(ctx)):
-        return ()
-    try:
-        return tuple(Attempt(**{**each, "flags": tuple(each["flags"])}) for each in tried)
-    except (TypeError, KeyError):
-        return ()
+    receipt = ctx.receipts.read(TRIED, LadderReceipt)
+    return receipt.tried if same_facts(receipt, _system_facts(ctx)) else ()
 
 
-def _facts(ctx: Context) -> dict[str, JSON]:
+def _facts(ctx: Context) -> dict[str, Any]:
     """What flags are kept for."""
     return {"torch": _torch(ctx), **_system_facts(ctx)}
 
 
-def _system_facts(ctx: Context) -> dict[str, JSON]:
-    commit = ctx.receipts.read("comfyui").get("commit")
-    return {"comfyui": commit, "os": _system(ctx), "args": list(ctx.manifest.comfyui.args)}
+def _system_facts(ctx: Context) -> dict[str, Any]:
+    commit = ctx.receipts.read("comfyui", ComfyReceipt).commit
+    return {"comfyui": commit or None, "os": _system(ctx), "args": ctx.manifest.comfyui.args}
 
 
-def _system(ctx: Context) -> JSON:
+def _system(ctx: Context) -> str | None:
     """The system as torch's proof has it: that proof is made anew when it changes, before ComfyUI is started."""
-    return ctx.receipts.read("torch").get("os")
+    return ctx.receipts.read("torch", TorchReceipt).os
 
 
 def _torch(ctx: Context) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from provision.estimate import STALL_S
 from provision.finding import Verdict
 from provision.run_state import RunState, StepState, Task
-from provision.views import NAME_WIDTH, amount_text, harmless, size_text, time_text, waiting_text
+from provision.views import NAME_WIDTH, amount_text, size_text, time_text, waiting_text
+from provision.visible import visible
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -81,7 +82,7 @@ def _named(step: StepState, now: float, *words: str | tuple[str, str]) -> Text:
 
 def _flat(text: str) -> str:
     """What programs say may hold anything: a line stays one line."""
-    return harmless(text).replace("\n", " ").replace("\t", " ")
+    return visible(text).replace("\n", " ").replace("\t", " ")
 
 
 def _task_words(task: Task, now: float, width: int, *, several: bool) -> list[str | tuple[str, str]]:
@@ -168,9 +169,10 @@ def kept_text(state: RunState) -> str:
     """What a run that is stopped now leaves for the next one; empty when that is nothing."""
     done = [step.name for step in state.done() if step.verdict in (Verdict.OK, Verdict.WARN)]
     steps = [f"{len(done)} of {len(state.steps)} steps ({', '.join(done)})"] if done else []
-    return "; ".join(
-        [*steps, *(f"{amount_text(task.done, task.total)} of {task.subject}" for task in state.unfinished())]
-    )
+    count = len(state.images)
+    images = [f"{count} image{'s' if count > 1 else ''}, the last is {state.images[-1]}"] if count else []
+    begun = [f"{amount_text(task.done, task.total)} of {task.subject}" for task in state.unfinished()]
+    return "; ".join([*(images or steps), *begun])
 
 
 def rounded_time(seconds: float) -> str:

@@ -16,8 +16,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from provision.errors import LockError, ManifestError
 from provision.manifest import REF, SHA256, Manifest, build, is_git_address, is_inner_path
+from provision.strict import read_text
 
 SCHEMA = 1
+MAX_BYTES = 4_000_000
+"""A package takes 300 bytes: more than 10,000 of them."""
 COMMIT = re.compile(r"[0-9a-f]{40}")
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 VERSION = re.compile(r"[0-9][0-9A-Za-z.+!_-]*")
@@ -107,8 +110,8 @@ def load_lock(path: Path) -> Lock:
     import tomllib
 
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        data = tomllib.loads(read_text(path, max_bytes=MAX_BYTES))
+    except (OSError, ValueError, RecursionError) as error:  # Unreadable is a ValueError
         raise LockError(f"The lock {path} cannot be read: {error}.", hint=HINT) from error
     if data.get("schema") != SCHEMA:
         raise LockError(f"{path}: schema is {data.get('schema')!r}; this tool reads schema {SCHEMA}.", hint=HINT)

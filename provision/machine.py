@@ -25,6 +25,7 @@ from provision.children import Note, forget_child, leftovers, note_child
 from provision.errors import CommandFailed, Interrupted
 from provision.processes import MARK, Process, end, is_same, look, mark_of
 from provision.running import Running, running
+from provision.strict import Unreadable, read_file
 
 __all__ = ["LOOPBACK", "Machine", "Memory", "Process", "Ran", "clean_env"]
 
@@ -320,10 +321,10 @@ class Machine:
             return None
 
     def read_text(self, path: str | Path) -> str | None:
-        """A small text file of the system (`/proc/meminfo`), None when it is not there."""
+        """A small text file, as of the system (`/proc/meminfo`); None when it is not there, or is no such file."""
         try:
-            return Path(path).read_text(encoding="utf-8", errors="replace")
-        except OSError:
+            return read_file(Path(path)).decode("utf-8", "replace")
+        except (OSError, Unreadable):
             return None
 
     def refusal(self, path: Path) -> int:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from provision.errors import ManifestError
 from provision.overrides import apply_override, nearest
+from provision.strict import read_text
 
 T = TypeVar("T")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -174,7 +175,7 @@ def load_manifest(source: str, overrides: Sequence[str] = ()) -> Manifest:
 
     path = find_manifest(source)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, or a number without end
         raise ManifestError(
             f"The manifest {path} cannot be read: {error}.", hint="provision manifests validate FILE"

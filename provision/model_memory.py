@@ -14,6 +14,7 @@ from provision import memory_fit
 from provision.errors import ManifestError
 from provision.mac import read_chip, read_sysctl
 from provision.memory_fit import Fit, Picture
+from provision.receipt_kinds import TorchReceipt
 from provision.safetensors import (
     LENGTH_BYTES,
     HeaderTruncated,
@@ -24,6 +25,7 @@ from provision.safetensors import (
     parse_safetensors_header,
 )
 from provision.step import Context
+from provision.strict import Unreadable, open_file
 
 VALUE_BYTES: Mapping[str, int] = {"fp16": 2, "bf16": 2, "fp32": 4}
 LARGER = 768
@@ -55,10 +57,10 @@ def read_weights(ctx: Context) -> Weights | None:
 
 def _read_header(path: Path) -> SafetensorsHeader | None:
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             start = stream.read(LENGTH_BYTES)
             return parse_safetensors_header(start + stream.read(header_length(start)))
-    except (OSError, NotSafetensors, HeaderTruncated):
+    except (OSError, Unreadable, NotSafetensors, HeaderTruncated):
         return None
 
 
@@ -74,7 +76,7 @@ def read_memory_bytes(ctx: Context) -> int | None:
 def device_here(ctx: Context) -> str:
     """`mps` or `cpu`; empty where an Nvidia GPU has memory of its own, of which nothing is known."""
     if ctx.machine.system == "Darwin":
-        return "cpu" if ctx.receipts.read("torch").get("device") == "cpu" else "mps"
+        return "cpu" if ctx.receipts.read("torch", TorchReceipt).device == "cpu" else "mps"
     return "" if ctx.machine.which("nvidia-smi") else "cpu"
 
 

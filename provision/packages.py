@@ -12,6 +12,7 @@ from pathlib import Path
 from provision.errors import CommandMissing, PackageError
 from provision.machine import Ran
 from provision.step import Context
+from provision.strict import SETTINGS_MAX_BYTES, read_head
 
 INSTALL_TIMEOUT_S = 3600
 
@@ -145,9 +146,7 @@ def requirers(venv: Path) -> dict[str, set[str]]:
     folder, found = site_packages(venv), dict[str, set[str]]()
     for info in folder.glob("*.dist-info") if folder else ():
         asker = normalised(info.name.removesuffix(".dist-info").rpartition("-")[0])
-        text = (
-            (info / "METADATA").read_text(encoding="utf-8", errors="replace") if (info / "METADATA").is_file() else ""
-        )
+        text = read_head(info / "METADATA", SETTINGS_MAX_BYTES).decode("utf-8", "replace")
         for name in re.findall(r"^Requires-Dist:\s*([\w.-]+)", text, re.MULTILINE | re.IGNORECASE):
             found.setdefault(normalised(name), set()).add(asker)
     return found
@@ -164,7 +163,7 @@ def asked_packages(requirements: Path) -> list[str]:
     """The requirement lines of a requirements file, without comments and options."""
     import re
 
-    text = requirements.read_text(encoding="utf-8-sig")
+    text = read_head(requirements, SETTINGS_MAX_BYTES).decode("utf-8-sig", "replace")
     lines = (re.split(r"(?:^|\s)#", line)[0].strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith(("#", "-"))]
 

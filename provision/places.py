@@ -7,7 +7,6 @@ its settings folder. The rest are the folders that each program makes by itself.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-SETTINGS_LIMIT_BYTES = 1 << 20
-"""A settings file larger than this is none."""
+from provision.strict import SETTINGS_MAX_BYTES, Unreadable, decode, read_file
+
 ASKED_DEPTH, MODELS_DEPTH, LOOSE_DEPTH = 6, 4, 1
 """How deep is looked below a folder that was asked for, a program's models, a loose heap."""
 PROGRAMS = ("", "Documents", "Desktop", "AI", "Developer", "Projects", "comfy", "Documents/comfy")
@@ -38,6 +37,13 @@ class Place:
 
     folder: Path
     depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Desktop:
+    """What is read of the desktop app's `config.json`."""
+
+    basePath: str = ""  # noqa: N815  (its name there)
 
 
 def hub_cache(environ: Mapping[str, str]) -> Path:
@@ -113,11 +119,10 @@ def _comfyui(folder: Path) -> Iterator[Place]:
 def _desktop(settings: Path) -> Iterator[Place]:
     """ComfyUI's desktop app: the folder that the person chose, and those that they named beside it."""
     try:
-        chosen = json.loads(_text(settings / "config.json") or "{}")
-    except (ValueError, RecursionError):
-        chosen = {}
-    base = chosen.get("basePath") if isinstance(chosen, dict) else None
-    if isinstance(base, str) and base:
+        base = decode(_text(settings / "config.json"), _Desktop).basePath
+    except Unreadable:
+        base = ""
+    if base:
         yield from _comfyui(_path(base, settings))
     yield from _named_in(settings / "extra_models_config.yaml")
 
@@ -130,9 +135,8 @@ def _named_in(settings: Path) -> Iterator[Place]:
 def _text(path: Path) -> str:
     """A settings file, empty where there is none that can be read."""
     try:
-        with path.open("rb") as stream:
-            return stream.read(SETTINGS_LIMIT_BYTES).decode("utf-8-sig", "replace")
-    except (OSError, ValueError):  # ValueError: a path that cannot be one
+        return read_file(path, max_bytes=SETTINGS_MAX_BYTES).decode("utf-8-sig", "replace")
+    except (OSError, Unreadable):
         return ""
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from provision.finding import Verdict
 from provision.live_view import rounded_time
 from provision.planned import Plan, PlanRow
-from provision.views import ARROW, MARKS, NAME_WIDTH, STYLES, WORDS, harmless, size_text
+from provision.views import ARROW, MARKS, NAME_WIDTH, STYLES, WORDS, size_text
+from provision.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -70,7 +71,7 @@ def _name(row: PlanRow, before: PlanRow | None) -> Text:
 
 
 def _sentence(row: PlanRow) -> str:
-    return harmless(f"{row.says}\n{ARROW} {row.command}" if row.command else row.says)
+    return visible(f"{row.says}\n{ARROW} {row.command}" if row.command else row.says)
 
 
 def _numbers(row: PlanRow) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from provision.estimate import ASSUMED_BYTES_PER_S, Job, Pace, must_work, run_seconds_left
 from provision.finding import Finding, Verdict
 from provision.step import Report, StepReport
+from provision.visible import shell_words
 
 UNPACKED = frozenset({"python_env", "torch", "requirements"})
 """Steps whose archives lie beside what is unpacked from them until it is whole. They run one after the other."""
@@ -91,4 +91,4 @@ def _row(step: str, finding: Finding, rate: float, expected_s: float) -> PlanRow
 def _unmended(step: str, finding: Finding) -> PlanRow:
     if finding.fix is None:
         return PlanRow(step, finding.verdict, finding.says)
-    return PlanRow(step, finding.verdict, f"{finding.says} {finding.fix.says}", shlex.join(finding.fix.argv))
+    return PlanRow(step, finding.verdict, f"{finding.says} {finding.fix.says}", shell_words(finding.fix.argv))

@@ -10,15 +10,16 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
+from provision.address import file_name_of, quoted
 from provision.errors import NetworkError, PackageError
 from provision.finding import JSON
 from provision.machine import Ran
 from provision.packages import find_uv, normalised, uv_env
 from provision.step import Context
+from provision.strict import convert
 from provision.target import MACOS, Target
 
 TIMEOUT_S = 300
@@ -43,7 +44,7 @@ class Wheel:
     @property
     def macos(self) -> tuple[int, int] | None:
         """The oldest macOS that it is for, None where it is for any."""
-        found = [(int(major), int(minor)) for major, minor in re.findall(r"macosx_(\d+)_(\d+)_", self.filename)]
+        found = [(int(major), int(minor)) for major, minor in re.findall(r"macosx_(\d{1,4})_(\d{1,4})_", self.filename)]
         return min(found) if found else None
 
     def to_json(self) -> dict[str, JSON]:
@@ -102,27 +103,46 @@ class Rules:
 # -- reading what uv says (pure) ----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    name: str = ""
+    url: str = ""
+    path: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Package:
+    name: str
+    version: str = ""
+    wheels: list[_Offer] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pylock:
+    packages: list[_Package] = field(default_factory=list)
+
+
 def parse_pylock(text: str) -> tuple[Wheel, ...]:
     """The wheels of a pylock.toml. Raises ValueError for what is none, or has a package without a wheel."""
     import tomllib
 
     wheels = []
-    for package in tomllib.loads(text).get("packages", []):
-        offered = package.get("wheels") or []
-        if not offered:
-            raise ValueError(f"{package.get('name')} has no wheel in the lock.")
-        best = offered[0]
-        filename = best.get("name") or unquote(urlsplit(str(best.get("url") or best.get("path"))).path)
-        size = best.get("size")
-        wheels.append(
-            Wheel(
-                str(package["name"]),
-                str(package.get("version", "")),
-                filename.rpartition("/")[2],
-                size if isinstance(size, int) else None,
-            )
-        )
+    for package in convert(tomllib.loads(text), _Pylock).packages:
+        if not package.wheels:
+            raise ValueError(f"{package.name} has no wheel in the lock.")
+        best = package.wheels[0]
+        filename = best.name or file_name_of(best.url or best.path)
+        wheels.append(Wheel(package.name, package.version, filename.rpartition("/")[2], best.size))
     return tuple(wheels)
+
+
+def wheels_of(ran: Ran) -> tuple[Wheel, ...]:
+    """The wheels that uv resolved. Raises PackageError where an index made it write something else."""
+    try:
+        return parse_pylock(ran.out)
+    except ValueError as error:
+        raise PackageError(f"uv's answer cannot be used: {quoted(str(error))}.", hint="provision plan -v") from error
 
 
 def culprit(error: str, names: Sequence[str]) -> str:
@@ -160,7 +180,7 @@ def resolve(ctx: Context, target: Target, lines: Sequence[str], rules: Rules = R
     for _ in range(ROUNDS_MAX):
         ran = compile_wheels(ctx, target, left, rules)
         if ran.ok:
-            return Resolved(parse_pylock(ran.out), tuple(lacks), dated)
+            return Resolved(wheels_of(ran), tuple(lacks), dated)
         if rules.until and NO_TIMES in ran.err:
             rules, dated = replace(rules, until=""), False
             continue
@@ -212,7 +232,7 @@ def others(target: Target) -> list[Target]:
 def newest(ctx: Context, target: Target, line: str, rules: Rules) -> Wheel | None:
     """The newest wheel for one requirement, whatever it needs itself; None when there is none."""
     ran = compile_wheels(ctx, target, [line], replace(rules, held=()), "--no-deps")
-    return parse_pylock(ran.out)[0] if ran.ok else None
+    return next(iter(wheels_of(ran)), None) if ran.ok else None
 
 
 def compile_wheels(ctx: Context, target: Target, lines: Iterable[str], rules: Rules, *more: str) -> Ran:

@@ -24,6 +24,7 @@ from provision.places import Place, asked_places, known_places
 from provision.receipts import file_identity
 from provision.safetensors import HeaderTruncated, NotSafetensors
 from provision.step import Context
+from provision.strict import Unreadable
 
 DEADLINE_S = 2.0
 """How long is looked, at most: a plan must not wait for a folder on a network, or for a question of the system's."""
@@ -81,9 +82,9 @@ def find_copies(ctx: Context, sought: Sought) -> list[Path]:
 
 def same_volume(path: Path, other: Path) -> bool:
     """Whether a file could be cloned or linked from the one place to the other, which need not be there yet."""
-    while not other.exists() and other != other.parent:
-        other = other.parent
     try:
+        while not other.exists() and other != other.parent:
+            other = other.parent
         return path.stat().st_dev == other.stat().st_dev
     except OSError:
         return False
@@ -164,7 +165,7 @@ def _identity(path: Path) -> Identity | None:
 def _fits(path: Path, sought: Sought) -> bool:
     try:
         header = header_of(path)
-    except (OSError, NotSafetensors, HeaderTruncated):
+    except (OSError, Unreadable, NotSafetensors, HeaderTruncated):
         return False
     return not misfit(header, sought.size, precision=sought.precision, checkpoint=sought.checkpoint)
 
@@ -206,7 +207,7 @@ def _taken(ctx: Context, sought: Sought, copy: Path) -> Path | None:
             ctx.note(f"{copy} is the file that is wanted (sha256 verified): {_SAYS[how]}, and nothing is downloaded.")
             return here
         ctx.note(f"{copy} has the size of {name} and a wrong sha256 ({found[:12]}); it is passed over.")
-        wrong = {path: mark for path, mark in ctx.receipts.read(WRONG_COPIES).items() if Path(path).exists()}
+        wrong = {path: mark for path, mark in ctx.receipts.read(WRONG_COPIES).items() if os.path.exists(path)}  # noqa: PTH110  (which takes what is no path for none)
         ctx.receipts.write(WRONG_COPIES, **{**wrong, str(copy): _mark(copy, sought.sha256)})
     except (FileNotFoundError, PermissionError):  # it went away in the meantime, or is somebody else's
         ctx.note(f"{copy} cannot be read; it is passed over.")
@@ -214,7 +215,8 @@ def _taken(ctx: Context, sought: Sought, copy: Path) -> Path | None:
         raise unusable(here, error) from error
     finally:
         if not right:
-            here.unlink(missing_ok=True)
+            with suppress(OSError):  # what stays is swept away before the next copy is taken
+                here.unlink(missing_ok=True)
     return None
 
 

@@ -1,7 +1,7 @@
 """The page of a run: one HTML file that holds all that it shows, for a screen and for paper. Pure.
 
 It has no script and asks nobody for anything; addresses stand in it as links to pages for people (a licence, a
-repository). Every word goes through `tell`, which takes out what tells who wrote it.
+repository). Every word goes through `tell`, which takes out what tells who wrote it, and is made visible.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from provision.run_style import STYLE
+from provision.visible import visible
 
 Tell = Callable[[str], str]
 MARKS = {"ok": "✓", "warn": "!", "fixable": "·", "blocked": "✗"}
@@ -42,7 +43,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """All that the page shows; the drawings are SVG, whose words are the tool's own."""
+    """All that the page shows; the drawings are SVG, made with the same `tell`."""
 
     title: str
     outcome: str
@@ -82,11 +83,11 @@ class _Text:
     tell: Tell
 
     def __call__(self, text: str) -> str:
-        return escape(self.tell(text))
+        return escape(visible(self.tell(text)))
 
     def link(self, address: str) -> str:
         """An address of a page for people as a link; words, and addresses of this machine, as they are."""
-        told = self.tell(address)
+        told = visible(self.tell(address))
         if told.startswith("https://"):
             return f'<a href="{escape(told)}">{escape(told.removeprefix("https://"))}</a>'
         return escape(told)
@@ -152,7 +153,7 @@ def _bench(page: RunPage, text: _Text) -> str:
 
 def _seen(page: RunPage, text: _Text) -> str:
     rows = "".join(
-        f'<tr class="{each.verdict}"><td>{MARKS.get(each.verdict, "")}</td><th>{text(each.step)}</th>'
+        f'<tr class="{text(each.verdict)}"><td>{MARKS.get(each.verdict, "")}</td><th>{text(each.step)}</th>'
         f"<td>{text(each.says)}{f'<br><code>{text(each.todo)}</code>' if each.todo else ''}</td>"
         f"<td><code>{text(each.id)}</code></td></tr>"
         for each in page.seen

@@ -6,14 +6,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from provision.finding import JSON
+from provision.bench_result import Bench
+from provision.finding import JSON, Finding
 from provision.home import Home
-from provision.receipts import read_json, write_json
+from provision.receipts import read_state, write_json
 from provision.step import Report
 from provision.timeline import Course
 
 LAST, LAST_CHANGE, BENCH = "report.json", "run.json", "bench.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a step could not finish."""
+
+    code: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepRun:
+    """What a step saw in the end, and whether it changed anything."""
+
+    name: str
+    changed: bool = False
+    findings: tuple[Finding, ...] = ()
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is read again of a run that was kept."""
+
+    ok: bool
+    seconds: float
+    steps: tuple[StepRun, ...]
+    when: str = ""
+    course: Course = field(default_factory=Course)
+    rehearsal: Mapping[str, JSON] | None = None
 
 
 def keep_run(home: Home, report: Report, facts: Mapping[str, JSON], course: Course, when: str) -> None:
@@ -24,9 +57,9 @@ def keep_run(home: Home, report: Report, facts: Mapping[str, JSON], course: Cour
         write_json(home.state / LAST_CHANGE, {**value, "course": course.to_json()})
 
 
-def last_change(home: Home) -> dict[str, JSON] | None:
+def last_change(home: Home) -> Run | None:
     """The last run that changed anything; None where no run is known."""
-    return read_json(home.state / LAST_CHANGE) or read_json(home.state / LAST)
+    return read_state(home.state / LAST_CHANGE, Run) or read_state(home.state / LAST, Run)
 
 
 def keep_bench(home: Home, result: Mapping[str, JSON]) -> None:
@@ -34,6 +67,6 @@ def keep_bench(home: Home, result: Mapping[str, JSON]) -> None:
     write_json(home.state / BENCH, result)
 
 
-def last_bench(home: Home) -> dict[str, JSON] | None:
+def last_bench(home: Home) -> Bench | None:
     """What the last bench measured, None where none was made."""
-    return read_json(home.state / BENCH)
+    return read_state(home.state / BENCH, Bench)

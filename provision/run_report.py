@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from provision import __version__, packages, views
-from provision.bench_result import bench_of, bench_sentence, chart_rows
+from provision.bench_result import bench_sentence, chart_rows
 from provision.commands import success
 from provision.course_chart import bars_svg, course_svg
 from provision.errors import UsageError
 from provision.finding import Verdict
 from provision.home import unusable
+from provision.image import read_picture
 from provision.issue_report import person_of
+from provision.receipt_kinds import ComfyReceipt, Facts, ImageReceipt, RequirementsReceipt, TorchReceipt
 from provision.redact import redact
-from provision.run_page import Part, RunPage, Seen, html_page
-from provision.run_record import last_bench, last_change
+from provision.run_page import Part, RunPage, Seen, Tell, html_page
+from provision.run_record import Run, last_bench, last_change
 from provision.session import Session
 from provision.step import Context
-from provision.timeline import Course, Transfer, course_of
+from provision.strict import SETTINGS_MAX_BYTES, STATE_MAX_BYTES, read_head
+from provision.timeline import Course, Transfer
+from provision.visible import shell_words
+from provision.wanted import model_receipts
 
 MARK = b'<!DOCTYPE html>\n<html lang="en">'
 FILE = "provision-report.html"
 PUBLIC = ("http://127.0.0.1", "http://localhost")
-Json = dict[str, Any]
 
 
 def report(at: Session, output: Path | None) -> bool:
@@ -38,7 +40,8 @@ def report(at: Session, output: Path | None) -> bool:
         raise UsageError(f"No run of `all` is known in {ctx.home.root}.", hint="provision all")
     path = (output or ctx.home.root / FILE).expanduser().absolute()
     _check_place(path)
-    page = html_page(run_page(ctx, run), partial(redact, person=person_of(ctx)))
+    tell = partial(redact, person=person_of(ctx))
+    page = html_page(run_page(ctx, run, tell), tell)
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
@@ -52,31 +55,30 @@ def _check_place(path: Path) -> None:
     """Refuse to write over what is no page of ours. Raises UsageError."""
     if not path.parent.is_dir():
         raise UsageError(f"There is no folder {path.parent}.", hint=f"provision report -o {FILE}")
-    if path.is_dir() or (path.exists() and not path.read_bytes().startswith(MARK)):
+    if path.is_dir() or (path.exists() and read_head(path, len(MARK)) != MARK):
         raise UsageError(f"{path} is there and is no report of ours.", hint=f"provision report -o {FILE}")
 
 
-def run_page(ctx: Context, run: Json) -> RunPage:
+def run_page(ctx: Context, run: Run, tell: Tell) -> RunPage:
     """Everything that the page shows."""
-    course, image = course_of(run.get("course")), ctx.receipts.read("first_image")
-    good = bool(run.get("ok"))
-    names = [str(step["name"]) for step in run.get("steps", ())]
-    changed = [str(step["name"]) for step in run.get("steps", ()) if step.get("changed")]
-    took = views.time_text(float(run.get("seconds", 0)))
+    course, image = run.course, ctx.receipts.read("first_image", ImageReceipt)
+    names = [step.name for step in run.steps]
+    changed = [step.name for step in run.steps if step.changed]
+    took = views.time_text(run.seconds)
     terms = ctx.manifest.license
     allows = "commercial use allowed" if terms.commercial else "no commercial use"
-    bench = bench_of(last_bench(ctx.home))
+    bench = last_bench(ctx.home)
     return RunPage(
         title=f"{ctx.manifest.title} in ComfyUI",
-        outcome=_outcome(good, changed, took),
-        good=good,
+        outcome=_outcome(run.ok, changed, took),
+        good=run.ok,
         about=list(_about(ctx, run, image)),
-        picture=ctx.home.first_image.read_bytes() if ctx.home.first_image.is_file() else None,
+        picture=read_picture(ctx.home.first_image),
         caption=_caption(image),
         licence=(f"{terms.id or 'see its page'}, {allows}" if terms.id else "see its page", terms.url),
         parts=list(_parts(ctx)),
         packages=sorted(packages.installed_versions(ctx.home.venv).items()),
-        course_svg=course_svg(course, names),
+        course_svg=course_svg(course, names, tell),
         course_says=_course_says(course, len(changed), took),
         transfers=[_transfer_row(each) for each in course.transfers if each.moved > 0],
         bench_svg=bars_svg(chart_rows(bench), about="Seconds an image") if bench else "",
@@ -93,65 +95,59 @@ def _outcome(good: bool, changed: Sequence[str], took: str) -> str:
     return f"Set up and proven in {took}." if "first_image" in changed else f"Mended in {took}: {', '.join(changed)}."
 
 
-def _about(ctx: Context, run: Json, image: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "when", str(run.get("when") or image.get("when") or "not known")[:16].replace("T", " ")
+def _about(ctx: Context, run: Run, image: ImageReceipt) -> Iterator[tuple[str, str]]:
+    yield "when", (run.when or image.when or "not known")[:16].replace("T", " ")
     seen = _hardware(run)
-    yield "machine", str(seen.get("chip") or image.get("chip") or ctx.machine.arch)
+    yield "machine", str(seen.get("chip") or image.chip or ctx.machine.arch)
     yield "system", _system(ctx, seen)
     if isinstance(total := seen.get("total_bytes"), int):
         yield "memory", f"{total / 2**30:.0f} GiB"
-    if image:
-        first, warm = float(image.get("seconds_first", 0)), float(image.get("seconds_warm", 0))
-        yield "an image", f"the first {views.time_text(first)}, warm {views.time_text(warm)}, on {image.get('device')}"
-    moved = sum(each.moved for each in course_of(run.get("course")).transfers if _over_network(each))
+    if image.sha256:
+        first, warm = views.time_text(image.seconds_first), views.time_text(image.seconds_warm)
+        yield "an image", f"the first {first}, warm {warm}, on {image.device}"
+    moved = sum(each.moved for each in run.course.transfers if _over_network(each))
     if moved:
         yield "moved", f"{views.size_text(moved)} of models over the network"
-    if "rehearsal" in run:
+    if run.rehearsal is not None:
         yield "world", "a rehearsal: everything came from this machine itself"
     if ctx.home.adopted is not None:
         yield "adopted", f"the ComfyUI in {ctx.home.base}"
 
 
-def _hardware(run: Json) -> Json:
+def _hardware(run: Run) -> Facts:
     """The facts of the hardware's findings, by their names; of two, what was found first."""
-    steps = [step for step in run.get("steps", ()) if step["name"] == "hardware"]
-    told = [each["facts"] for step in steps for each in step["findings"]]
+    told = [each.facts for step in run.steps if step.name == "hardware" for each in step.findings]
     return {name: value for each in reversed(told) for name, value in each.items()}
 
 
-def _system(ctx: Context, seen: Json) -> str:
+def _system(ctx: Context, seen: Facts) -> str:
     if "build" in seen:
         return f"macOS {seen.get('version')} ({seen['build']}), {ctx.machine.arch}"
     return f"{seen.get('system', ctx.machine.system)}, {ctx.machine.arch}"
 
 
-def _caption(image: Mapping[str, Any]) -> list[str]:
-    if not image:
+def _caption(image: ImageReceipt) -> list[str]:
+    if not image.sha256:
         return []
-    made = image.get("settings") or {}
-    seeds = image.get("seeds") or ["unknown"]
+    made, seeds = image.settings, image.seeds or ("unknown",)
     settings = (
         f"{made.get('width')}x{made.get('height')}, {made.get('steps')} step(s), cfg {made.get('cfg')}, "
         f"{made.get('sampler')}, {made.get('scheduler')}"
     )
-    return [str(made.get("prompt", "")), f"{settings}; seed {seeds[0]}", str(image.get("says", ""))]
+    return [str(made.get("prompt", "")), f"{settings}; seed {seeds[0]}", image.says]
 
 
 # -- what was installed -----------------------------------------------------------------------------------------
 
 
 def _parts(ctx: Context) -> Iterator[Part]:
-    comfyui, torch = ctx.receipts.read("comfyui"), ctx.receipts.read("torch")
-    if comfyui:
-        yield Part(
-            "ComfyUI", str(comfyui.get("name")), _origin(ctx, str(comfyui.get("url", ""))),
-            f"commit {comfyui.get('commit')}",
-        )  # fmt: skip
-    for receipt in _models(ctx):
-        size = f"{views.size_text(int(receipt['size']))}, {receipt.get('precision')}"
-        where = _origin(ctx, f"{ctx.options.endpoint}/{receipt.get('repo')}")
-        revision = str(receipt.get("asked_revision", ""))[:12]
-        yield Part(str(receipt["path"]), size, where, f"revision {revision}, sha256 {receipt['sha256']}")
+    comfyui, torch = ctx.receipts.read("comfyui", ComfyReceipt), ctx.receipts.read("torch", TorchReceipt)
+    if comfyui.commit:
+        yield Part("ComfyUI", comfyui.name, _origin(ctx, comfyui.url), f"commit {comfyui.commit}")
+    for receipt in model_receipts(ctx):
+        size = f"{views.size_text(receipt.size or 0)}, {receipt.precision}"
+        where = _origin(ctx, f"{ctx.options.endpoint}/{receipt.repo}")
+        yield Part(receipt.path, size, where, f"revision {receipt.asked_revision[:12]}, sha256 {receipt.sha256}")
     versions = packages.installed_versions(ctx.home.venv)
     for name in ("torch", "torchvision", "torchaudio"):
         if name in versions:
@@ -159,21 +155,14 @@ def _parts(ctx: Context) -> Iterator[Part]:
     folder = packages.site_packages(ctx.home.venv)
     if folder is not None:
         yield Part("Python", folder.parent.name.removeprefix("python"), _python_origin(ctx.home.venv), "")
-    if (asked := ctx.receipts.read("requirements")) and asked.get("until"):
+    if (asked := ctx.receipts.read("requirements", RequirementsReceipt)).until:
         yield Part(
-            "ComfyUI's packages", f"as of {asked['until']}", "what this revision asks for, torch held",
-            f"requirements.txt sha256 {asked.get('requirements')}",
+            "ComfyUI's packages", f"as of {asked.until}", "what this revision asks for, torch held",
+            f"requirements.txt sha256 {asked.requirements}",
         )  # fmt: skip
-    if (lock := ctx.home.lock_file).is_file():
-        proof = f"sha256 {hashlib.sha256(lock.read_bytes()).hexdigest()}"
+    if text := read_head(lock := ctx.home.lock_file, STATE_MAX_BYTES):
+        proof = f"sha256 {hashlib.sha256(text).hexdigest()}"
         yield Part(lock.name, "all of it, exactly", f"provision all --locked {lock.name} rebuilds it", proof)
-
-
-def _models(ctx: Context) -> Iterator[Json]:
-    for path in sorted(ctx.receipts.folder.glob("model-*.json")):
-        receipt = ctx.receipts.read(path.stem)
-        if {"path", "size", "sha256"} <= receipt.keys():
-            yield receipt
 
 
 def _origin(ctx: Context, address: str) -> str:
@@ -183,17 +172,14 @@ def _origin(ctx: Context, address: str) -> str:
     return address.removesuffix(".git")
 
 
-def _index(ctx: Context, torch: Mapping[str, Any]) -> str:
+def _index(ctx: Context, torch: TorchReceipt) -> str:
     if ctx.options.rehearsal:
         return "a stand-in of the rehearsal"
-    return ctx.manifest.torch.nightly_index if torch.get("got") == "nightly" else "the Python package index"
+    return ctx.manifest.torch.nightly_index if torch.got == "nightly" else "the Python package index"
 
 
 def _python_origin(venv: Path) -> str:
-    try:
-        lines = (venv / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
+    lines = read_head(venv / "pyvenv.cfg", SETTINGS_MAX_BYTES).decode("utf-8", "replace").splitlines()
     told = dict(line.partition(" = ")[::2] for line in lines)
     return told.get("home", "")
 
@@ -202,7 +188,7 @@ def fingerprint(venv: Path, name: str) -> str:
     """What tells an installed package from any other: the sha256 of its RECORD, which holds those of all its files."""
     for folder in packages.package_folders(venv):
         for record in folder.glob(f"{name}-*.dist-info/RECORD"):
-            return f"sha256 of its RECORD {hashlib.sha256(record.read_bytes()).hexdigest()}"
+            return f"sha256 of its RECORD {hashlib.sha256(read_head(record, STATE_MAX_BYTES)).hexdigest()}"
     return ""
 
 
@@ -228,15 +214,14 @@ def _transfer_row(transfer: Transfer) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _seen(run: Json) -> Iterator[Seen]:
+def _seen(run: Run) -> Iterator[Seen]:
     rows: list[Seen] = []
-    for step in run.get("steps", ()):
-        if error := step.get("error"):
-            rows.append(Seen("blocked", step["name"], error["message"], error["code"], error["hint"]))
-        for finding in step.get("findings", ()):
-            if finding["verdict"] == Verdict.OK and finding["facts"].get("detail") is True:
+    for step in run.steps:
+        if step.error is not None:
+            rows.append(Seen("blocked", step.name, step.error.message, step.error.code, step.error.hint))
+        for finding in step.findings:
+            if finding.is_detail:
                 continue
-            fix = finding.get("fix") or {}
-            todo = shlex.join(fix.get("argv") or ()) if finding["verdict"] != Verdict.OK else ""
-            rows.append(Seen(finding["verdict"], step["name"], finding["says"], finding["id"], todo))
+            todo = shell_words(finding.fix.argv) if finding.fix and finding.verdict is not Verdict.OK else ""
+            rows.append(Seen(finding.verdict, step.name, finding.says, finding.id, todo))
     yield from sorted(rows, key=lambda row: -Verdict(row.verdict).rank)  # stable: the order of the steps stays

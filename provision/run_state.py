@@ -22,6 +22,7 @@ from provision.events import (
     CheckSlow,
     Doing,
     Event,
+    ImageMade,
     Note,
     Output,
     Progress,
@@ -125,6 +126,8 @@ class RunState:
         self.rate, self.left = Rate(), Countdown()
         self.measured: dict[str, float] = {}
         self.announced = False
+        self.images: list[str] = []
+        """Where images were written."""
         """Whether a run said which steps it has; a look does not."""
         self._seen: float | None = None
         self._line_bytes = 0
@@ -139,6 +142,8 @@ class RunState:
             return
         if not event.step:
             return
+        if isinstance(event, ImageMade):
+            self.images.append(event.path)
         if isinstance(event, CheckSlow):
             self._slow(now, event)
             return

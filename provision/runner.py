@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
+from provision.disk_errors import as_sentence
 from provision.errors import Interrupted, NotSatisfied, ProvisionError, StartOver
 from provision.events import ApplyStarted, FindingSeen, RunStarted, StepFinished, StepStarted
 from provision.finding import Finding, Fix, Verdict, blocked
@@ -127,6 +128,10 @@ def run_step(step: Step, ctx: Context, *, apply: bool) -> StepReport:
         raise
     except ProvisionError as failure:
         error = failure
+    except OSError as failure:
+        error = as_sentence(failure, ctx.home.root)
+        if error is None:
+            raise
     for finding in findings:
         ctx.emit(FindingSeen(finding=finding))
     report = StepReport(step.name, findings, bool(applied), ctx.machine.clock() - started, error=_error_json(error))
@@ -149,15 +154,23 @@ def _survive(step: Step, ctx: Context) -> Iterable[Finding]:
         yield from step.check(ctx)
     except ProvisionError:
         raise
+    except OSError as error:
+        if as_sentence(error, ctx.home.root) is not None:  # the disk's, and no crash
+            raise
+        yield _crash(step, ctx, error)
     except Exception as error:  # noqa: BLE001  (only where nothing is changed: what is broken must not hide the rest)
-        trace = "".join(traceback.format_exception(error))
-        for line in trace.splitlines():
-            ctx.output(line)
-        yield blocked(
-            "check-crashed", step.name, f"The check of {step.name} crashed ({type(error).__name__}: {error}).",
-            fix=Fix("That is our bug. Please report it.", ("provision", "doctor", "--report", "report.md")),
-            traceback=trace,
-        )  # fmt: skip
+        yield _crash(step, ctx, error)
+
+
+def _crash(step: Step, ctx: Context, error: Exception) -> Finding:
+    trace = "".join(traceback.format_exception(error))
+    for line in trace.splitlines():
+        ctx.output(line)
+    return blocked(
+        "check-crashed", step.name, f"The check of {step.name} crashed ({type(error).__name__}: {error}).",
+        fix=Fix("That is our bug. Please report it.", ("provision", "doctor", "--report", "report.md")),
+        traceback=trace,
+    )  # fmt: skip
 
 
 def _next_to_mend(findings: Sequence[Finding]) -> Finding | None:

@@ -18,6 +18,8 @@ POINTER = b"version https://git-lfs"
 """How the note begins that git leaves in a large file's place (git-lfs' spec.md)."""
 HEADER_LIMIT_BYTES = 100_000_000
 """The format's own limit; what lies above is no header."""
+DIMENSIONS_MAX = 32
+"""Of a tensor; to multiply a million numbers takes minutes."""
 
 Architecture = Literal["sdxl", "sdxl-refiner", "sd1", "sd2", "sd3", "flux", "unknown"]
 Precision = Literal["fp16", "bf16", "fp32", "fp8", "mixed", "other"]
@@ -237,6 +239,8 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name stands in it twice")
+    for text in (word for pair in pairs for word in pair if isinstance(word, str)):
+        text.encode()  # half a character, as JSON can name it, could never be written
     return found
 
 
@@ -245,7 +249,7 @@ def _load(raw: bytes) -> dict[str, object]:
         loaded = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         zeros = ", it holds zeros where text should be" if b"\0\0\0\0" in raw else ""
-        raise _broken(f"it cannot be read as JSON{zeros} ({error})") from error
+        raise _broken(f"it cannot be read as JSON{zeros} ({ascii(str(error))[1:121]})") from error
     if not isinstance(loaded, dict):
         raise _broken("it is not a JSON object")
     return loaded
@@ -254,6 +258,8 @@ def _load(raw: bytes) -> dict[str, object]:
 def _metadata(found: object) -> Mapping[str, str]:
     if not isinstance(found, dict):
         raise _broken("its metadata is not an object")
+    if not all(isinstance(value, str | int | float | None) for value in found.values()):
+        raise _broken("its metadata is not text")
     return {str(key): str(value) for key, value in found.items()}
 
 
@@ -272,7 +278,7 @@ def _tensor(name: str, entry: object) -> tuple[str, int, int]:
 
 
 def _naturals(found: object) -> tuple[int, ...] | None:
-    if not isinstance(found, list):
+    if not isinstance(found, list) or len(found) > DIMENSIONS_MAX:
         return None
     numbers = tuple(x for x in found if type(x) is int and 0 <= x < 2**63)
     return numbers if len(numbers) == len(found) else None

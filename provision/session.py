@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.adoption import Asked, as_path, home_for, overrides_for, remember
+from provision.adoption import Asked, as_path, home_for, may_be_run, overrides_for, remember
 from provision.console import Console
 from provision.environments import recover
-from provision.errors import DiskFull, HomeError, LockError, UsageError
+from provision.errors import ConsentNeeded, DiskFull, HomeError, HomeLocked, LockError, UsageError
 from provision.home import Home
 from provision.invocation import REHEARSAL_HOME
 from provision.lock import Lock, load_lock, manifest_overrides
 from provision.machine import Machine
 from provision.manifest import License, Manifest, Model, ModelFile, check_manifest, load_manifest, manifest_names
+from provision.ownership import check_claim, is_home
 from provision.receipts import home_lock, sweep
 from provision.step import Context, Options
 from provision.sweeping import sweep_home
@@ -33,7 +34,11 @@ CONNECTIONS_MAX = 32
 RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 REHEARSED = "sdxl-turbo"
 """The manifest whose repository the embedded world has, and that which is taken where none is named."""
+RUNS_PYTHON = ("all", "plan", "doctor", "launch", "generate", "bench")
+"""The commands that ask whether an adopted install's Python may be run; the others then do without."""
 TOOL_LOG = "provision.log"
+LOOKS = ("check", "inspect", "status", "logs", "report", "stop", "uninstall")
+"""The commands that make no home of a folder, and need to write nothing in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,8 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
     options = choose_options(wish, machine.environ)
     home = choose_home(command, wish, machine)
     home.check_usable()
+    if wish.to is None and command not in LOOKS:
+        check_claim(home.root, machine.environ)
     given = [*decided, *(_revision(wish) if command != "doctor" else []), *wish.overrides]
     load_manifest(wish.manifest, given)
     with ExitStack() as stack:
@@ -142,16 +149,32 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
         elif overrides:
             options = replace(options, rehearsal=True)
         console.invocation = replace(console.invocation, rehearsal=options.rehearsal)
-        if home.root.is_dir() and command not in ("plan", "check", "inspect", "status", "logs", "report", "uninstall"):
+        if command not in (*LOOKS, "plan") and home.root.is_dir() and is_home(home.root):
             _keep_log(command, home, console, machine)
         manifest = load_manifest(wish.manifest, [*overrides, *overrides_for(home, given, machine), *given])
         options = replace(options, locked=lock)
+        if not _may_run(command, wish, home, console):
+            options = replace(options, may_run=False, deep=False)
         if wish.precision is None and wish.repo is None:
             options = replace(options, precision=manifest.usual_precision)
         ctx = Context(machine, manifest, home, options, console.emit, console.consent)
         if wish.repo is not None and not wish.inspect:
             ctx = replace(ctx, manifest=repo_manifest(ctx, wish))
         yield Session(command, console, ctx, world)
+
+
+def _may_run(command: str, wish: Wish, home: Home, console: Console) -> bool:
+    """Whether the Python of an adopted install may be run: it could do anything that the person can.
+
+    The person says so with --yes, by naming it with --python, or when asked; the home remembers it.
+    """
+    if home.venv_of_another is None or wish.yes or wish.python is not None or may_be_run(home):
+        return True
+    if command not in RUNS_PYTHON:
+        return False
+    with suppress(ConsentNeeded):
+        return console.consent(f"{home.python} was not installed by provision. Run it?")
+    return False
 
 
 def _keep_log(command: str, home: Home, console: Console, machine: Machine) -> None:
@@ -266,7 +289,7 @@ def parse_rate(text: str) -> int:
 def _enter_world(
     stack: ExitStack, command: str, wish: Wish, home: Home, machine: Machine
 ) -> tuple[World | None, list[str]]:
-    from provision.rehearsal.recorded import is_miniature, recorded_overrides
+    from provision.rehearsal.recorded import is_miniature, is_rehearsal, recorded_overrides
 
     code = home.code_of_another
     if wish.rehearse and home.adopted is not None and (code is None or not is_miniature(code)):
@@ -274,15 +297,17 @@ def _enter_world(
             f"The ComfyUI in {home.base} is a real one; a rehearsal must not touch it.",
             hint=f"provision plan --comfyui {home.base}",
         )
-    recorded = recorded_overrides(home)
+    rehearsed = is_rehearsal(home)
     if not wish.rehearse:
-        if recorded is not None and command in ("all", "plan", "download"):
+        if rehearsed and command in ("all", "plan", "download"):
             raise UsageError(
                 f"{home.root} is the home of a rehearsal; nothing real belongs there.",
                 hint=f"provision {command} --home ~/provision   # or add --rehearse",
             )
-        return _world_of_doctor(stack, command, home, machine) if recorded is not None else (None, [])
-    if recorded is None and (home.state / "receipts").is_dir() and any((home.state / "receipts").iterdir()):
+        if rehearsed and command == "doctor":
+            return _world_of_doctor(stack, home, machine)
+        return None, recorded_overrides(home)
+    if not rehearsed and (home.state / "receipts").is_dir() and any((home.state / "receipts").iterdir()):
         raise UsageError(
             f"{home.root} is a real home; a rehearsal must not touch it.",
             hint="provision all --rehearse --home DIR",
@@ -290,37 +315,42 @@ def _enter_world(
     from provision.rehearsal.world import rehearsal
 
     home.prepare()
-    world = stack.enter_context(rehearsal(home, machine))
+    world = stack.enter_context(rehearsal(home, machine, command))
     return world, world.overrides
 
 
-def _world_of_doctor(stack: ExitStack, command: str, home: Home, machine: Machine) -> tuple[World | None, list[str]]:
-    """The world of a rehearsal's home: the doctor brings it up again by itself, for what is mended comes from it."""
+def _world_of_doctor(stack: ExitStack, home: Home, machine: Machine) -> tuple[World | None, list[str]]:
+    """The world of a rehearsal's home: the doctor brings it up again by itself, for what is mended comes from it.
+
+    It looks without where another command serves it now, or where it cannot be written.
+    """
     from provision.rehearsal.recorded import recorded_overrides
+    from provision.rehearsal.world import rehearsal
 
-    if command == "doctor":
-        from provision.rehearsal.world import is_served, rehearsal
-
-        if not is_served(home):
-            world = stack.enter_context(rehearsal(home, machine))
-            return world, world.overrides
-    return None, recorded_overrides(home) or []
+    try:
+        world = stack.enter_context(rehearsal(home, machine, "doctor"))
+    except (HomeLocked, HomeError, DiskFull):
+        return None, recorded_overrides(home)
+    return world, world.overrides
 
 
 @contextmanager
-def hold_home(at: Session) -> Iterator[None]:
-    """The home, made if need be, for this command alone; what a killed run left running is ended first.
+def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
+    """The home, made and marked if need be, for this command alone; what a killed run left running is ended first.
 
+    `removing` writes nothing that it can do without: a full disk must not keep a home from being removed.
     Raises HomeError, DiskFull and HomeLocked.
     """
     home, machine = at.ctx.home, at.ctx.machine
-    home.prepare()
-    at.console.keep_log(at.log)
-    machine.children_folder = home.children
-    with home_lock(home.state / "lock", command=at.command):
-        sweep(home.state, home.receipts, home.parts)
-        remember(home, machine.timestamp())
-        recover(home)
+    machine.children_folder = None if removing else home.children
+    if not removing:
+        home.prepare()
+        at.console.keep_log(at.log)
+    with home_lock(home.state / "lock", command=at.command, optional=removing):
+        if not removing:
+            sweep(home.state, home.receipts, home.parts)
+            remember(home, machine.timestamp(), may_run=at.ctx.options.may_run)
+            recover(home)
         for argv in machine.end_leftovers(home.children):
             at.ctx.note(
                 f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."

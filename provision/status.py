@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import threading
@@ -13,17 +12,21 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision import git_checkout, packages, views
+from provision import git_remote, packages, views
 from provision.commands import adopted_json, success
 from provision.console import LiveConsole, is_terminal, tabulate
+from provision.disk_use import Tally
 from provision.engine import ServerStatus, client_of, read_record, server_status
 from provision.environments import before_says
 from provision.errors import EngineError, GitError, PortTaken
 from provision.finding import JSON, Verdict
 from provision.home import Home
+from provision.image import read_picture
+from provision.receipt_kinds import ComfyReceipt, ImageReceipt, TorchReceipt
 from provision.runner import run
 from provision.session import Session
 from provision.step import Context, silent
+from provision.wanted import model_receipts
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,7 +51,7 @@ def status(at: Session) -> bool:
     newest = _Asked(ctx)
     server, disk, image = server_status(ctx), disk_parts(home), last_image(home)
     running = _running(ctx, server)
-    old = [*_mendable(ctx), *newest.says(), *nightly_age(ctx.receipts.read("torch"), _today(ctx))]
+    old = [*_mendable(ctx), *newest.says(), *nightly_age(ctx.receipts.read("torch", TorchReceipt).torch, _today(ctx))]
     rows = [
         *_installed(ctx), ("server", running.says(server)),
         ("disk", _disk_says(disk)), ("last image", str(image) if image is not None else "none yet"),
@@ -90,10 +93,7 @@ def _picture(at: Session, image: Path | None) -> bytes:
     )
     if image is None or not shown:
         return b""
-    try:
-        return image.read_bytes()
-    except OSError:
-        return b""
+    return read_picture(image) or b""
 
 
 # -- installed --------------------------------------------------------------------------------------------------
@@ -101,32 +101,29 @@ def _picture(at: Session, image: Path | None) -> bytes:
 
 def _installed(ctx: Context) -> Iterator[tuple[str, str]]:
     home = ctx.home
-    torch, comfyui, image = (ctx.receipts.read(name) for name in ("torch", "comfyui", "first_image"))
+    torch, comfyui = ctx.receipts.read("torch", TorchReceipt), ctx.receipts.read("comfyui", ComfyReceipt)
+    image = ctx.receipts.read("first_image", ImageReceipt)
     yield "home", str(home.root)
-    yield "ComfyUI", f"{comfyui.get('name')} ({str(comfyui.get('commit'))[:12]})" if comfyui else "not here"
+    yield "ComfyUI", f"{comfyui.name} ({comfyui.commit[:12]})" if comfyui.commit else "not here"
     if home.adopted is not None:
         python = home.venv_of_another
         yield "adopted from", f"{home.base}, not made by this tool"
         yield "its Python", f"{python}, not made by this tool" if python is not None else f"{home.own_venv}, ours"
-    yield "torch", f"{torch.get('torch')} ({torch.get('got')}) on {torch.get('device')}" if torch else "not here"
+    yield "torch", f"{torch.torch} ({torch.got}) on {torch.device}" if torch.torch else "not here"
     if kept := before_says(home):
         yield "before", f"{kept}; back to it: provision rollback"
     versions = packages.installed_versions(home.venv)
     yield "packages", f"{len(versions)}, for Python {packages.target_python(ctx)}" if versions else "none"
     yield from _models(ctx)
-    yield "first image", f"{home.first_image}, {image.get('seconds_warm')} s warm" if image else "none yet"
+    yield "first image", f"{home.first_image}, {image.seconds_warm} s warm" if image.sha256 else "none yet"
 
 
 def _models(ctx: Context) -> Iterator[tuple[str, str]]:
-    proven = [ctx.receipts.read(path.stem) for path in sorted(ctx.receipts.folder.glob("model-*.json"))]
+    proven = model_receipts(ctx)
     for model, file in ctx.manifest.chosen(ctx.options.precision):
         path = home_place(ctx.home, model.folder, file.name)
-        receipt = next((each for each in proven if each.get("place") == ctx.home.shown(path)), {})
-        proof = (
-            f", sha256 {str(receipt['sha256'])[:12]}, verified {str(receipt.get('verified_at'))[:10]}"
-            if receipt
-            else ""
-        )
+        receipt = next((each for each in proven if each.place == ctx.home.shown(path)), None)
+        proof = f", sha256 {receipt.sha256[:12]}, verified {receipt.verified_at[:10]}" if receipt else ""
         yield file.name, f"{views.size_text(path.stat().st_size)}{proof}" if path.exists() else "not here"
 
 
@@ -184,33 +181,15 @@ def disk_parts(home: Home) -> dict[str, int]:
 
     What an adopted install holds is not the tool's, and is left out.
     """
-    seen: set[tuple[int, int]] = set()
+    tally = Tally()
     code = home.root / "ComfyUI"
     places = {
         "models": [code / "models"], "pictures": [code / "output", home.first_image], "ComfyUI": [code],
         "environments": [home.own_venv, home.envs], "caches": [home.state / "cache"],
         "moved aside": [home.aside], "the rehearsal's world": [home.state / "rehearsal"], "the rest": [home.root],
     }  # fmt: skip
-    sizes = {part: sum(_new_bytes(path, seen) for path in paths) for part, paths in places.items()}
+    sizes = {part: tally.add_all(paths) for part, paths in places.items()}
     return {part: size for part, size in sizes.items() if size}
-
-
-def _new_bytes(path: Path, seen: set[tuple[int, int]]) -> int:
-    total = 0
-    for entry in _entries(path):
-        with suppress(OSError):
-            stat = entry.lstat()
-            if (stat.st_dev, stat.st_ino) not in seen:
-                seen.add((stat.st_dev, stat.st_ino))
-                total += stat.st_blocks * 512
-    return total
-
-
-def _entries(path: Path) -> Iterator[Path]:
-    yield path
-    if not path.is_symlink():
-        for folder, folders, files in os.walk(path):
-            yield from (Path(folder, name) for name in (*folders, *files))
 
 
 def _disk_says(disk: dict[str, int]) -> str:
@@ -241,12 +220,14 @@ def _mendable(ctx: Context) -> Iterable[str]:
                 yield f"{step.name}: {finding.says}"
 
 
-def nightly_age(torch: dict[str, JSON], today: date) -> Iterator[str]:
+def nightly_age(torch: str, today: date) -> Iterator[str]:
     """A sentence on a nightly torch that is old; nothing of others."""
-    found = NIGHTLY.search(str(torch.get("torch", "")))
-    if found is None:
+    found = NIGHTLY.search(torch)
+    try:
+        made = date(*map(int, found.groups())) if found else today
+    except ValueError:  # no day of any calendar
         return
-    days = (today - date(*map(int, found.groups()))).days
+    days = (today - made).days
     if days >= OLD_DAYS:
         newer = (today - timedelta(days=1)).strftime("%Y%m%d")
         yield f"torch is the nightly of {days} days ago; a newer one: provision all --torch nightly@{newer}"
@@ -260,7 +241,7 @@ class _Asked:
     """ComfyUI's newest release, asked for while the rest is looked at, and not waited for longer than `ASK_S`."""
 
     def __init__(self, ctx: Context) -> None:
-        self.here = str(ctx.receipts.read("comfyui").get("name", ""))
+        self.here = ctx.receipts.read("comfyui", ComfyReceipt).name
         self.found = ""
         self._url = ctx.manifest.comfyui.url
         self._thread: threading.Thread | None = None
@@ -271,7 +252,7 @@ class _Asked:
 
     def _ask(self) -> None:
         with suppress(GitError):
-            self.found = git_checkout.find_revision(self._url, "latest").name
+            self.found = git_remote.find_revision(self._url, "latest").name
 
     def says(self) -> Iterator[str]:
         """A sentence where there is a newer one, or where nobody told."""

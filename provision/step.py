@@ -43,6 +43,8 @@ class Options:
     """Findings whose mending was agreed to beforehand, by their ids."""
     locked: Lock | None = None
     """What is to be rebuilt, exactly."""
+    may_run: bool = True
+    """Whether the Python of an adopted install may be started; a person is asked about it the first time."""
     planning: bool = False
     """Say exactly what would be installed, which costs a look at the package index."""
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 T = TypeVar("T")
 
 JSON_MAX_BYTES = 16_000_000
 """More than any API answers that is asked here: ComfyUI's whole `/object_info` has 5 MB, a page of the hub's 0.3."""
 STATE_MAX_BYTES = 16_000_000
+SETTINGS_MAX_BYTES = 1_000_000
+"""More than a person writes by hand: a manifest, a list of requirements, settings of ComfyUI."""
 DEPTH_MAX = 64
 
 
@@ -47,20 +49,65 @@ def convert(value: object, kind: type[T]) -> T:
         raise Unreadable(_said(error)) from error
 
 
-def read_file(path: Path, *, max_bytes: int = STATE_MAX_BYTES) -> bytes:
-    """A regular file, whole; a FIFO, a device or a folder is neither waited for nor read.
+def open_file(path: Path) -> BinaryIO:
+    """A regular file, to be read; a FIFO, a device or a folder is neither waited for nor read.
 
-    Raises OSError, and Unreadable for what is no regular file or is too large.
+    Raises OSError, and Unreadable for what is no regular file.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    with os.fdopen(handle, "rb") as stream:
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode):
-            raise Unreadable("it is not a regular file")
-        data = stream.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise Unreadable(f"it has {about.st_size:,} bytes, where at most {max_bytes:,} are expected")
+    try:
+        stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb")
+    except ValueError as error:  # a NUL in its name
+        raise Unreadable("it has a name that no file has") from error
+    except IsADirectoryError as error:
+        raise Unreadable("it is a folder") from error
+    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        return stream
+    stream.close()
+    raise Unreadable("it is not a regular file")
+
+
+def read_file(path: Path, *, max_bytes: int = STATE_MAX_BYTES) -> bytes:
+    """A regular file, whole. Raises OSError, and Unreadable for what is no regular file or is too large."""
+    with open_file(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        data = stream.read(max_bytes + 1) if size <= max_bytes else b""
+    if max(size, len(data)) > max_bytes:
+        raise Unreadable(f"it has {max(size, len(data)):,} bytes, where at most {max_bytes:,} are expected")
     return data
+
+
+def read_text(path: Path, *, max_bytes: int = SETTINGS_MAX_BYTES) -> str:
+    """A text in UTF-8, whole, with or without a mark at its beginning. Raises OSError, Unreadable."""
+    try:
+        return read_file(path, max_bytes=max_bytes).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Unreadable("it is no UTF-8 text") from error
+
+
+def read_tail(path: Path, max_bytes: int) -> str:
+    """The last bytes of a log as text, from the beginning of a line where more came before. Raises OSError, Unreadable.
+
+    What is no UTF-8 is replaced.
+    """
+    with open_file(path) as stream:
+        before = max(0, os.fstat(stream.fileno()).st_size - max_bytes)
+        stream.seek(before)
+        text = stream.read(max_bytes).decode("utf-8", "replace")
+    return text.partition("\n")[2] if before else text
+
+
+def read_head(path: Path, count: int) -> bytes:
+    """The first bytes of a file; none where it is no regular file, or cannot be read."""
+    try:
+        with open_file(path) as stream:
+            return stream.read(count)
+    except (OSError, Unreadable):
+        return b""
+
+
+def why_not(error: OSError | Unreadable) -> str:
+    """Why something could not be read, for a sentence."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def read_json_file(path: Path, kind: type[T]) -> T:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from provision import wheels
 from provision.errors import GitError, PackageError, UsageError
+from provision.receipt_kinds import ComfyReceipt
 from provision.resolution import name_of
 from provision.step import Context
+from provision.strict import read_text
 from provision.target import Target
 
 TORCH = ("torch", "torchvision", "torchaudio")
@@ -43,13 +45,13 @@ def read_asked(ctx: Context, file: Path | None) -> Asked:
 
     Raises UsageError for a file that cannot be read, GitError when there is neither host nor checkout.
     """
-    from provision.git_checkout import read_remote_file
+    from provision.git_remote import read_remote_file
 
     comfy = ctx.manifest.comfyui
     if file is not None:
         try:
-            return Asked(requirement_lines(file.expanduser().read_text(encoding="utf-8-sig")), str(file))
-        except (OSError, ValueError) as error:
+            return Asked(requirement_lines(read_text(file.expanduser())), str(file))
+        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: the home of a user who is not there
             raise UsageError(f"{file} cannot be read: {error}.", hint="--requirements FILE") from error
     try:
         found = read_remote_file(comfy.url, comfy.ref, "requirements.txt")
@@ -62,15 +64,15 @@ def read_asked(ctx: Context, file: Path | None) -> Asked:
 
 def _of_checkout(ctx: Context, error: GitError) -> Asked:
     """The requirements of the home's checkout, in place of a host that failed with `error`, which is raised without."""
-    here, receipt = ctx.home.comfyui / "requirements.txt", ctx.receipts.read("comfyui")
+    here, receipt = ctx.home.comfyui / "requirements.txt", ctx.receipts.read("comfyui", ComfyReceipt)
     if not here.is_file():
         hint = "Give them yourself: provision plan --for TARGET --requirements FILE"
         raise GitError(error.message, hint=hint) from error
     ctx.note(f"{error.message} The checkout in the home is read in its place.")
-    until = _until(ctx, str(receipt["date"])) if receipt.get("date") else ""
+    until = _until(ctx, receipt.date) if receipt.date else ""
     as_of = f", packages as of {until}" if until else ""
-    source = f"{receipt.get('name') or 'the revision'} in {ctx.home.comfyui}{as_of}"
-    return Asked(requirement_lines(here.read_text(encoding="utf-8-sig")), source, until)
+    source = f"{receipt.name or 'the revision'} in {ctx.home.comfyui}{as_of}"
+    return Asked(requirement_lines(read_text(here)), source, until)
 
 
 def _until(ctx: Context, date: str) -> str:

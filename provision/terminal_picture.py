@@ -7,11 +7,12 @@ waited for, and one that comes late is typed into the next prompt. Sources: "Ter
 
 from __future__ import annotations
 
-import io
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from provision.image import NoPicture, decode
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,11 +81,11 @@ def iterm2(png: bytes, columns: int) -> str:
 
 def sixel(png: bytes) -> str:
     """Sixel: at most 255 colours, shrunk to what a terminal's window holds; empty when it is no picture."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
-        image = Image.open(io.BytesIO(png)).convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        image = decode(png).convert("RGB")
+    except NoPicture:
         return ""
     image.thumbnail((SIXEL_SIDE, SIXEL_SIDE), Image.Resampling.LANCZOS)
     drawn = image.quantize(SIXEL_COLOURS)

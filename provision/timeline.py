@@ -10,6 +10,8 @@ from provision.events import ApplyStarted, Emit, Event, Progress, StepFinished, 
 from provision.finding import JSON
 
 LOOKING, MENDING = "look", "mend"
+ABSURD_S = 1e9
+"""No run takes so long: what was kept of one is read again."""
 SAMPLES_MAX = 96
 """Of a transfer: as many as a chart can show."""
 
@@ -24,6 +26,10 @@ class Span:
     start: float
     end: float
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.end < ABSURD_S:
+            raise ValueError("no run goes so")
+
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
@@ -32,6 +38,10 @@ class Transfer:
     step: str
     subject: str
     samples: tuple[tuple[float, int], ...]
+
+    def __post_init__(self) -> None:
+        if not self.samples or not all(0 <= at < ABSURD_S and done >= 0 for at, done in self.samples):
+            raise ValueError("no bytes move so")
 
     @property
     def done(self) -> int:
@@ -65,19 +75,6 @@ class Course:
     def to_json(self) -> dict[str, JSON]:
         """The course as it is kept."""
         return asdict(self)
-
-
-def course_of(value: object) -> Course:
-    """A course that was kept; an empty one where it cannot be read."""
-    try:
-        spans = tuple(Span(**span) for span in value["spans"])  # type: ignore[index]
-        transfers = tuple(
-            Transfer(each["step"], each["subject"], tuple((float(at), int(done)) for at, done in each["samples"]))
-            for each in value["transfers"]  # type: ignore[index]
-        )
-    except (TypeError, KeyError, ValueError):
-        return Course()
-    return Course(spans, tuple(each for each in transfers if each.samples))
 
 
 @dataclass

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from provision.events import (
 )
 from provision.finding import Finding, Verdict
 from provision.step import Report, StepReport
+from provision.visible import shell_words, uncoloured, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -50,7 +49,6 @@ WORDS = Marks(
 """For `--plain`: a screen reader speaks them."""
 MARKS, ARROW = GLYPHS.of, GLYPHS.arrow
 FOLLOWING = "↳"
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 NAME_WIDTH = 14
 STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FIXABLE: "cyan", Verdict.BLOCKED: "red"}
 
@@ -113,14 +111,15 @@ def step_row(event: StepFinished) -> RenderableType:
     taken = time_text(event.seconds).replace(" ", "\N{NO-BREAK SPACE}")
     seconds = f"  {taken}" if event.seconds >= 0.5 else ""
     name = Text.assemble((MARKS[verdict], STYLES[verdict]), " ", (event.step, "bold"))
-    return _beside(name, Text.assemble(harmless(_one_line(event.says)), (seconds, "dim")))
+    return _beside(name, Text.assemble(_one_line(event.says), (seconds, "dim")))
 
 
 def note_row(event: Note) -> RenderableType:
     """A note for a terminal, under the steps."""
     from rich.text import Text
 
-    return _beside(Text(f"  {event.step}", style="dim"), Text(event.says)) if event.step else _whole(Text(event.says))
+    says = Text(visible(event.says))
+    return _beside(Text(f"  {event.step}", style="dim"), says) if event.step else _whole(says)
 
 
 def _beside(name: Text, says: Text) -> RenderableType:
@@ -161,7 +160,7 @@ def _does(mend: Mend) -> str:
 
 
 def _one_line(text: str) -> str:
-    return text.splitlines()[0] if text else text
+    return visible(text).partition("\n")[0]
 
 
 def waiting_text(says: str, seconds: float) -> str:
@@ -193,7 +192,7 @@ def command_text(finding: Finding) -> str:
     """The fix of a finding as it can be read and pasted, empty when there is none."""
     if finding.fix is None:
         return ""
-    command = shlex.join(finding.fix.argv)
+    command = shell_words(finding.fix.argv)
     return f"{finding.fix.says}   {command}" if command else finding.fix.says
 
 
@@ -251,7 +250,7 @@ def report_text(report: Report, closing: str, marks: Marks = GLYPHS) -> str:
     """The end of a run in plain text."""
     lines: list[str] = []
     for step, verdict, id, says, fix in shown_trouble(report):
-        first, *more = says.splitlines() or [""]
+        first, *more = visible(says).splitlines() or [""]
         lines += [f"{marks.of[verdict]} {step}: {first} [{id}]", *(f"    {line}" for line in more)]
         if fix:
             lines.append(f"  {marks.arrow} {fix}")
@@ -266,11 +265,11 @@ def report_view(report: Report, closing: str, typed: Callable[[str], str] = str)
     lines: list[Text] = []
     for step, verdict, id, says, fix in shown_trouble(report):
         mark = (MARKS[verdict], STYLES[verdict])
-        first, *more = harmless(says).splitlines() or [""]
+        first, *more = visible(says).splitlines() or [""]
         lines.append(_whole(Text.assemble(mark, f" {step}: ", first, (f"  [{id}]", "dim"))))
         lines += [Text(f"    {line}", style="dim") for line in more]
         if fix:
-            lines.append(_unbroken(Text.assemble((f"  {ARROW} ", "cyan"), harmless(typed(fix)))))
+            lines.append(_unbroken(Text.assemble((f"  {ARROW} ", "cyan"), visible(typed(fix)))))
     if waiting := not_started(report):
         lines.append(Text(waiting, "dim"))
     return Group(*lines, *(_unbroken(Text(line, style="bold")) for line in typed(closing).splitlines()))
@@ -278,7 +277,7 @@ def report_view(report: Report, closing: str, typed: Callable[[str], str] = str)
 
 def error_text(error: ProvisionError, log: Path | None, marks: Marks = GLYPHS) -> str:
     """An error: what happened and why, a program's last words under it, what to type next, where more is written."""
-    first, *more = error.message.splitlines() or [error.code]
+    first, *more = visible(uncoloured(error.message)).splitlines() or [error.code]
     said = [f"    {line}" for line in more]
     where = [f"  log: {log}"] if log is not None else []
     return "\n".join([f"error: {first}", *said, f"  {marks.arrow} {error.hint}", *where])
@@ -289,10 +288,10 @@ def error_view(error: ProvisionError, log: Path | None, typed: Callable[[str], s
     from rich.console import Group
     from rich.text import Text
 
-    first, *more = harmless(error.message).splitlines() or [error.code]
+    first, *more = visible(uncoloured(error.message)).splitlines() or [error.code]
     said = [Text(f"    {line}", style="dim") for line in more]
-    where = [_unbroken(Text(f"  log: {log}", style="dim"))] if log is not None else []
-    hint = _unbroken(Text.assemble((f"  {ARROW} ", "cyan"), harmless(typed(error.hint))))
+    where = [_unbroken(Text(visible(f"  log: {log}"), style="dim"))] if log is not None else []
+    hint = _unbroken(Text.assemble((f"  {ARROW} ", "cyan"), visible(typed(error.hint))))
     return Group(_whole(Text.assemble((f"{MARKS[Verdict.BLOCKED]} ", "red"), first)), *said, hint, *where)
 
 
@@ -308,11 +307,6 @@ def _unbroken(text: Text) -> Text:
     return text
 
 
-def harmless(text: str) -> str:
-    """Text of others without control characters, which a terminal would obey."""
-    return CONTROL.sub("", text)
-
-
 def pairs_table(rows: Sequence[tuple[str, str]]) -> Table:
     """Names and values, for `status` and `manifests`."""
     from rich.table import Table
@@ -322,7 +316,7 @@ def pairs_table(rows: Sequence[tuple[str, str]]) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(Text(name), Text(value))
+        table.add_row(Text(visible(name, one_line=True)), Text(visible(value)))
     return table
 
 

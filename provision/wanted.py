@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from provision.finding import JSON
 from provision.manifest import Model, ModelFile
 from provision.places import checkpoint_folders
-from provision.receipts import file_identity, read_json, same_facts
+from provision.receipt_kinds import ModelReceipt
+from provision.receipts import file_identity, same_facts
 from provision.reuse import Sought
 from provision.step import Context
 
@@ -25,7 +25,7 @@ class Wanted:
     place: Path
     size: int | None
     sha256: str
-    receipt: dict[str, JSON]
+    receipt: ModelReceipt
 
     @property
     def checkpoint(self) -> bool:
@@ -49,13 +49,7 @@ def wanted_files(ctx: Context) -> list[Wanted]:
 def _wanted(ctx: Context, model: Model, file: ModelFile) -> Wanted:
     place = _place(ctx, model.folder, file.name)
     receipt = _receipt(ctx, model, file, place)
-    size, sha256 = receipt.get("wanted_size"), receipt.get("wanted_sha256")
-    return Wanted(
-        model, file, place,
-        file.size or (size if isinstance(size, int) else None),
-        file.sha256 or (sha256 if isinstance(sha256, str) else ""),
-        receipt,
-    )  # fmt: skip
+    return Wanted(model, file, place, file.size or receipt.wanted_size, file.sha256 or receipt.wanted_sha256, receipt)
 
 
 def _place(ctx: Context, folder: str, name: str) -> Path:
@@ -68,24 +62,28 @@ def _place(ctx: Context, folder: str, name: str) -> Path:
     return next((other for other in others if other.is_file()), place)
 
 
-def _receipt(ctx: Context, model: Model, file: ModelFile, place: Path) -> dict[str, JSON]:
+def _receipt(ctx: Context, model: Model, file: ModelFile, place: Path) -> ModelReceipt:
     """The proof of a file at its place: named after its hash, or, where the manifest has none, found by where it came
     from."""
     if file.sha256:
-        return ctx.receipts.read(_receipt_name(ctx, file.sha256, place))
+        return ctx.receipts.read(_receipt_name(ctx, file.sha256, place), ModelReceipt)
     origin = {
         "repo": model.repo, "asked_revision": model.revision, "path": file.path, "place": ctx.home.shown(place),
     }  # fmt: skip
-    receipts = (read_json(path) or {} for path in sorted(ctx.receipts.folder.glob("model-*.json")))
-    return next((receipt for receipt in receipts if same_facts(receipt, origin)), {})
+    return next((receipt for receipt in model_receipts(ctx) if same_facts(receipt, origin)), ModelReceipt())
+
+
+def model_receipts(ctx: Context) -> list[ModelReceipt]:
+    """All that tell of a file."""
+    names = sorted(path.stem for path in ctx.receipts.folder.glob("model-*.json"))
+    return [receipt for name in names if (receipt := ctx.receipts.read(name, ModelReceipt)).sha256]
 
 
 def _receipt_name(ctx: Context, sha256: str, place: Path) -> str:
     """A content may belong at several places, each with a proof of its own: the first free name, or the place's."""
     for number in count(1):
         name = f"model-{sha256[:12]}" + (f"-{number}" if number > 1 else "")
-        receipt = ctx.receipts.read(name)
-        if not receipt or receipt.get("place", ctx.home.shown(place)) == ctx.home.shown(place):
+        if ctx.receipts.read(name, ModelReceipt).place in ("", ctx.home.shown(place)):
             return name
     raise AssertionError  # a count has no end
 
@@ -95,12 +93,15 @@ def subject_of(ctx: Context, wanted: Wanted) -> str:
     return ctx.home.shown(wanted.place)
 
 
-def keep_receipt(ctx: Context, wanted: Wanted, found: str) -> None:
-    """Keep that a file was hashed, and to what: the next check believes it while the file stays the same."""
-    ctx.receipts.write(
-        _receipt_name(ctx, wanted.sha256, wanted.place),
+def keep_receipt(ctx: Context, wanted: Wanted, found: str, *, downloaded: bool) -> None:
+    """Keep that a file was hashed, and to what: the next check believes it while the file stays the same.
+
+    `downloaded`: we put it there; what was found there is a person's, and stays theirs.
+    """
+    receipt = ModelReceipt(
         **file_identity(wanted.place),
         sha256=found,
+        downloaded=downloaded,
         wanted_sha256=wanted.sha256,
         wanted_size=wanted.size,
         repo=wanted.model.repo,
@@ -110,3 +111,4 @@ def keep_receipt(ctx: Context, wanted: Wanted, found: str) -> None:
         place=ctx.home.shown(wanted.place),
         verified_at=datetime.fromtimestamp(ctx.machine.now(), UTC).isoformat(timespec="seconds"),
     )
+    ctx.receipts.write(_receipt_name(ctx, wanted.sha256, wanted.place), receipt)

@@ -5,13 +5,18 @@ Nightlies of one day belong together, and some days lack a package (pytorch issu
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from html import unescape
-from urllib.parse import unquote, urlsplit
 
-LINK = re.compile(r"""<a\b[^>]*?href\s*=\s*["']([^"']+)["']""", re.IGNORECASE)
+from provision.address import file_name_of
+
+LINK = re.compile(r"""<a\b[^<>]{0,400}?\bhref\s{0,9}=\s{0,9}["']([^"'<>]{1,2000})["']""", re.IGNORECASE)
+"""Everything in it is of bounded length: a page that is all `<a <a` would take hours otherwise."""
+NAME_MAX, TAGS_MAX = 255, 64
+"""Letters of a wheel's name, and tags that it may stand for: of `py2.py3-none-any` there are two."""
 DAY = re.compile(r"\.dev(\d{8})")
 
 
@@ -50,8 +55,8 @@ def parse_index_page(html: str) -> list[Wheel]:
 
     wheels = []
     for link in LINK.findall(html):
-        filename = unquote(urlsplit(unescape(link)).path).rsplit("/", 1)[-1]
-        if not filename.endswith(".whl"):
+        filename = file_name_of(unescape(link))
+        if not is_wheel_name(filename):
             continue
         try:
             name, version, _, tags = parse_wheel_filename(filename)
@@ -59,6 +64,12 @@ def parse_index_page(html: str) -> list[Wheel]:
             continue
         wheels.append(Wheel(name, str(version), frozenset(str(tag) for tag in tags)))
     return wheels
+
+
+def is_wheel_name(filename: str) -> bool:
+    """Whether a name may be a wheel's: packaging takes apart whatever it is given, a billion tags too."""
+    tags = [part.count(".") + 1 for part in filename.removesuffix(".whl").split("-")[-3:]]
+    return filename.endswith(".whl") and len(filename) <= NAME_MAX and math.prod(tags) <= TAGS_MAX
 
 
 def usable(wheels: Iterable[Wheel], tags: Collection[str]) -> list[Wheel]:

@@ -19,6 +19,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live-page", metavar="URL", help="run tests/e2e/test_page.py on this real ComfyUI of a home")
     parser.addoption("--artifacts", metavar="DIR", help="where screenshots are kept (a folder for tests)")
     parser.addoption("--all-pairs", action="store_true", help="mend every pair of faults, not some of them")
+    parser.addoption("--storms", action="store_true", help="tests/storms with all of their tries, not a few")
+    parser.addoption("--storm-seed", type=int, default=13, help="from which everything random in them follows")
+    parser.addoption("--storm-try", type=int, metavar="NUMBER", help="this one try of each storm alone")
+    parser.addoption("--write-storms", action="store_true", help="write docs/dev/storms.md from what came of them")
 
 
 @pytest.fixture(autouse=True)

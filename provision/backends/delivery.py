@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from provision.backends.backend import RemoteFile
-from provision.backends.part import bytes_here, drop_part, open_part
+from provision.backends.part import bytes_here, disk_errors_said, drop_part, open_part
 from provision.backends.registry import bring
 from provision.backends.remote import read_header
 from provision.backends.web import host_of
@@ -25,6 +25,7 @@ from provision.safetensors import (
     parse_safetensors_header,
 )
 from provision.step import Context
+from provision.strict import Unreadable, open_file
 
 HASH_BYTES = 4 << 20
 SAID_EVERY_S = 0.1
@@ -42,16 +43,21 @@ def bring_proven(ctx: Context, file: RemoteFile, *, precision: str, checkpoint: 
     found = _fault_of(ctx, file, part, bring(ctx, file, part))
     if found:
         ctx.note(f"{file.name} came with {found}: it is fetched anew.")
-        drop_part(part)
+        _drop(part)
         part = open_part(ctx.machine, ctx.home, file)
         found = _fault_of(ctx, file, part, bring(ctx, file, part))
     if found:
-        drop_part(part)
+        _drop(part)
         raise WrongFile(
             f"{file.name} came twice, the second time with {found}; nothing was put in place.",
             hint="A proxy may change it on the way: try another network, or provision all --backend git-lfs",
         )
     return part
+
+
+def _drop(part: Path) -> None:
+    with disk_errors_said(part):
+        drop_part(part)
 
 
 def put_in_place(part: Path, destination: Path) -> None:
@@ -124,8 +130,8 @@ def sha256_of(ctx: Context, path: Path, name: str) -> str:
 
 
 def header_of(path: Path) -> SafetensorsHeader:
-    """The header of a local file. Raises NotSafetensors, HeaderTruncated or OSError."""
-    with path.open("rb") as stream:
+    """The header of a local file. Raises NotSafetensors, HeaderTruncated, OSError or Unreadable."""
+    with open_file(path) as stream:
         start = stream.read(512)
         length = header_length(start)
         stream.seek(0)
@@ -133,7 +139,7 @@ def header_of(path: Path) -> SafetensorsHeader:
 
 
 def _header_in(part: Path) -> SafetensorsHeader | None:
-    with suppress(NotSafetensors, HeaderTruncated, OSError):
+    with suppress(NotSafetensors, HeaderTruncated, OSError, Unreadable):
         return header_of(part)
     return None
 

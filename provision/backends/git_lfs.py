@@ -15,20 +15,34 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
+from provision.address import quoted
 from provision.backends.backend import Backend, RemoteFile
 from provision.backends.follower import Follower, keep_going_and_hash
-from provision.backends.part import bytes_here, disk_trouble, lfs_folder, lfs_pieces, take_over
+from provision.backends.part import (
+    bytes_here,
+    disk_errors_said,
+    disk_trouble,
+    lfs_folder,
+    lfs_pieces,
+    take_over,
+    write_private,
+)
 from provision.backends.patience import IDLE_S, STALL_TIMEOUT_S, Setback, watched
 from provision.backends.remote import token_for
 from provision.backends.web import host_of, is_loopback
 from provision.errors import CommandMissing, DownloadError, HubRefused, NetworkError, ProvisionError, WrongFile
 from provision.finding import Finding, Fix, fixable
+from provision.git_program import environment
+from provision.git_remote import protocols_for
 from provision.home import unusable
 from provision.machine import Ran
 from provision.step import Context
 
 NO_TRAFFIC = re.compile(r"(?:error|http|status|response)\D{0,20}\b509\b")
 """The hub's status for it; the digits alone also stand in hashes and ports."""
+SAID_MAX = 400
+NOBODY = "http://127.0.0.1:9"
+"""The port on which nothing answers (RFC 863)."""
 ANOTHER_OBJECT = re.compile(r"expected OID \w+, got \w+")
 """What git-lfs says of an object that has another hash than its name."""
 
@@ -69,12 +83,13 @@ GIT_LFS = Backend("git-lfs", missing_git_lfs, fetch_git_lfs, quick=False, limite
 
 def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback | None:
     folder = lfs_folder(part)
-    work, store = folder / "work", folder / "store"
-    run = partial(ctx.machine.run, env=_environment(ctx, file), timeout_s=120)
+    work, store, config = folder / "work", folder / "store", folder / "config"
+    run = partial(ctx.machine.run, env=_environment(ctx, file, work / ".git", config), timeout_s=120)
     try:
         shutil.rmtree(folder, ignore_errors=True)
         for made in (work, store / "incomplete"):
             made.mkdir(parents=True)
+        write_private(config, _configuration(ctx, file))
         for words in (
             ("init", "--quiet", "--template=", "."),
             ("remote", "add", "origin", f"{file.endpoint}/{quote(file.repo)}"),
@@ -91,7 +106,8 @@ def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback |
     except OSError as error:
         raise unusable(folder, error) from error
     finally:
-        take_over(part)
+        with disk_errors_said(folder):
+            take_over(part)
     return None if ran.ok else _setback(ran, file, part)
 
 
@@ -106,31 +122,50 @@ def _fetch_words(file: RemoteFile, store: Path) -> tuple[str, ...]:
     return (*options, "lfs", "fetch", "--include", file.path, "--exclude", "", "origin", file.revision)
 
 
-def _environment(ctx: Context, file: RemoteFile) -> dict[str, str]:
-    """No prompts, no configuration of others, and the token as a header for the hub's own address only.
+def _environment(ctx: Context, file: RemoteFile, repository: Path, config: Path) -> dict[str, str]:
+    """No prompts, no configuration but ours. The token stands in that file, and in no list of processes."""
+    ours = {"GIT_CONFIG_GLOBAL": str(config), "GIT_CONFIG_NOSYSTEM": "1"}
+    # git keeps its headers when it follows the hub to another host.
+    settings = {"http.followRedirects": "false"} if _token(ctx, file) is not None else {}
+    env = environment(repository, protocols=protocols_for(file.endpoint), persons=ours, settings=settings)
+    env["GOGC"] = "40"  # of git-lfs, a Go program: a third less memory, at no cost that can be measured
+    if is_loopback(file.endpoint):
+        env |= {"no_proxy": "*", "NO_PROXY": "*"}
+    elif file.endpoint.startswith("https://"):  # what is asked for with http, after a redirect, reaches nobody
+        env |= {"http_proxy": NOBODY, "HTTP_PROXY": NOBODY}
+    return env
+
+
+def _configuration(ctx: Context, file: RemoteFile) -> str:
+    """git's configuration: the token as a header for the hub's own address only.
 
     Basic, with the token for a password, is what the hub takes from git (https://huggingface.co/docs/hub/security-tokens).
     """
-    settings = {"credential.helper": "", "core.askPass": "true", "advice.detachedHead": "false"}
-    token = None if file.anonymous else token_for(ctx, file.endpoint)
-    if token is not None:
+    settings = {"credential.helper": "", "core.askPass": "true"}
+    if (token := _token(ctx, file)) is not None:
         basic = base64.b64encode(f"hf:{token}".encode()).decode()
         settings[f"http.{file.endpoint}/.extraHeader"] = f"Authorization: Basic {basic}"
-        # git keeps its headers when it follows the hub to another host.
-        settings["http.followRedirects"] = "false"
     bundle = ctx.machine.environ.get("SSL_CERT_FILE")
     if bundle:
         settings["http.sslCAInfo"] = bundle
-    env = {
-        "GOGC": "40",  # of git-lfs, a Go program: a third less memory, at no cost that can be measured
-        "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_COUNT": str(len(settings)),
-    }  # fmt: skip
-    if is_loopback(file.endpoint):
-        env |= {"no_proxy": "*", "NO_PROXY": "*"}
-    for place, (key, value) in enumerate(settings.items()):
-        env |= {f"GIT_CONFIG_KEY_{place}": key, f"GIT_CONFIG_VALUE_{place}": value}
-    return env
+    return "".join(map(_line, settings.items()))
+
+
+def _token(ctx: Context, file: RemoteFile) -> str | None:
+    return None if file.anonymous else token_for(ctx, file.endpoint)
+
+
+def _line(setting: tuple[str, str]) -> str:
+    """A setting as git's configuration has it (git-config(1), "Syntax")."""
+    section, _, rest = setting[0].partition(".")
+    subsection, _, name = rest.rpartition(".")
+    title = f"{section} {_in_quotes(subsection)}" if subsection else section
+    return f"[{title}]\n{name} = {_in_quotes(setting[1])}\n"
+
+
+def _in_quotes(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _check_pointer(ran: Ran, file: RemoteFile) -> None:
@@ -139,6 +174,7 @@ def _check_pointer(ran: Ran, file: RemoteFile) -> None:
     if words.get("oid") == f"sha256:{file.sha256}" and words.get("size") == str(file.size):
         return
     seen = f"{words['oid']}, {words.get('size')} bytes" if "oid" in words else "no Git LFS pointer"
+    seen = quoted(seen, SAID_MAX)
     raise WrongFile(
         f"{file.path} in commit {file.revision[:12]} of {file.repo} is {seen}; wanted is {file.sha256[:12]},"
         f" {file.size:,} bytes.",
@@ -148,7 +184,7 @@ def _check_pointer(ran: Ran, file: RemoteFile) -> None:
 
 def _setback(ran: Ran, file: RemoteFile, part: Path) -> Setback:
     """What git or git-lfs said, as an error; raises what asking again cannot mend."""
-    said, host = ran.tail(6), host_of(file.endpoint)
+    said, host = "\n".join(quoted(line, SAID_MAX) for line in ran.tail(6).splitlines()), host_of(file.endpoint)
     trouble = disk_trouble(part, said)
     if trouble is not None:
         raise trouble

@@ -16,13 +16,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from provision.address import quoted
 from provision.backends.appender import Appender
 from provision.backends.backend import Address, Backend, RemoteFile, nothing_missing
 from provision.backends.follower import Follower, keep_going_and_hash
+from provision.backends.library_http import Answered, Head, Moved, bounded_client
 from provision.backends.part import hub_folder
 from provision.backends.patience import Setback, until_interrupted
 from provision.backends.remote import locate_both, token_for
-from provision.backends.web import host_of
+from provision.backends.web import REDIRECTS_MAX, host_of, moved, redirect_loop, retry_after_s
 from provision.backends.xet import bring_by_xet, usable
 from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.home import unusable
@@ -32,10 +34,12 @@ from provision.step import Context
 CHUNK_BYTES = None
 """As it comes from the connection, 64 KiB at most: its own 10 MiB make it twice as slow, and its memory larger."""
 TIMEOUT_S = 30
+SAID_EVERY_S = 0.5
+"""How often progress is told, where a megabyte takes longer."""
 TRIES = 3
 """Setbacks in a row without a byte before `http` goes on in its place."""
 WAITED_OUT = frozenset({408, 429})
-"""Statuses that it asks again about by itself, five times, waiting as it is told."""
+"""Statuses of a server that is busy."""
 KNOWN_VERSIONS = ("1.17", "3")
 """From and below: the versions whose `http_get` was read and tried; older ones add the whole to a part."""
 NEEDED_PARAMETERS = frozenset(
@@ -69,25 +73,35 @@ def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address, follo
         else:
             with Appender(part, follower, ctx.machine.clock) as appender:
                 _download_into_part(ctx, get, file, appender, address)
+    except Answered as error:
+        return _answered(file, error.head)
     except HfHubHTTPError as error:
-        status = error.response.status_code
-        if status in WAITED_OUT:
-            raise HubRefused(
-                f"{host_of(file.endpoint)} goes on answering {status} for {file.name}.",
-                hint="Run the same command again in a few minutes; logged in, more requests are allowed: hf auth login",
-            ) from error
-        return Setback(_failed(file, f"was answered with {status}"))
+        return Setback(_failed(file, f"was answered with {error.response.status_code}"))
     except OSError as error:
         if error.errno is not None:
             raise unusable(part, error) from error
         said = str(error).partition("\n")[0].partition(": ")[0] or type(error).__name__
-        return Setback(_failed(file, f"says {said!r}"))
+        return Setback(_failed(file, f"says '{quoted(said)}'"))
     except _transport_errors() as error:
         return Setback(NetworkError(
             f"huggingface_hub lost the connection for {file.name} ({type(error).__name__}).",
             hint="Run the same command again: it goes on from what is there.",
         ))  # fmt: skip
+    except ValueError as error:  # numbers in headers that are none, a file that it finds too large
+        return Setback(_failed(file, f"says '{quoted(str(error))}'"))
     return None
+
+
+def _answered(file: RemoteFile, head: Head) -> Setback:
+    if head.status_code not in WAITED_OUT:
+        packed = head.status_code in (200, 206)
+        what = "was sent a packed file" if packed else f"was answered with {head.status_code}"
+        return Setback(_failed(file, what))
+    busy = HubRefused(
+        f"{host_of(head.url)} goes on answering {head.status_code} for {file.name}.",
+        hint="Run the same command again in a few minutes; logged in, more requests are allowed: hf auth login",
+    )
+    return Setback(busy, retry_after_s(head))
 
 
 def known_http_get() -> Callable[..., None] | None:
@@ -118,16 +132,22 @@ def _settle(file: RemoteFile) -> None:
 def _download_into_part(
     ctx: Context, get: Callable[..., None], file: RemoteFile, appender: Appender, address: Address
 ) -> None:
-    get(
-        address.url,
-        _Kept(appender, file.size),
-        resume_size=appender.tell(),
-        # gzip, which it asks for by itself, makes some servers ignore the range (huggingface_hub PR 3778).
-        headers={"Accept-Encoding": "identity", **address.headers},
-        expected_size=file.size,
-        _nb_retries=0,  # they would go to the same address; ours get a fresh one each time
-        _tqdm_bar=_bar(ctx, file)(initial=appender.tell()),
-    )
+    for _ in range(REDIRECTS_MAX):
+        try:
+            with bounded_client():
+                return get(
+                    address.url,
+                    _Kept(appender, file.size),
+                    resume_size=appender.tell(),
+                    # gzip, which it asks for by itself, makes some servers ignore the range (huggingface_hub PR 3778).
+                    headers={"Accept-Encoding": "identity", **address.headers},
+                    expected_size=file.size,
+                    _nb_retries=0,  # they would go to the same address; ours get a fresh one each time
+                    _tqdm_bar=_bar(ctx, file)(initial=appender.tell()),
+                )
+        except Moved as error:
+            address = moved(address, error.target)
+    raise redirect_loop(address.url)
 
 
 class _Kept:
@@ -206,12 +226,13 @@ def _bar(ctx: Context, file: RemoteFile) -> type[Any]:
 
     class Bar:
         def __init__(self, *args: Any, initial: int = 0, **options: Any) -> None:
-            self.n = initial
+            self.n, self.said_at = initial, machine.clock()
 
         def update(self, count: float | None = 1) -> None:
             machine.check_interrupted()
             before, self.n = self.n, self.n + int(count or 0)
-            if before >> 20 != self.n >> 20:
+            if before >> 20 != self.n >> 20 or machine.clock() - self.said_at > SAID_EVERY_S:
+                self.said_at = machine.clock()
                 ctx.progress(file.name, min(self.n, file.size), file.size)
 
         def __enter__(self) -> Self:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import re
 from functools import partial
 
+from provision.address import natural, quoted
 from provision.backends.backend import Address, RemoteFile
 from provision.backends.digests import WANTED, content_sha256
 from provision.backends.patience import Setback, ended_early, stranger
@@ -92,18 +92,18 @@ def _misfit(transfer: Transfer, answer: Answer, start: int, stop: int, whole: bo
     file = transfer.file
     coding = answer.headers.get("Content-Encoding", "identity")
     if coding not in ("identity", ""):
-        return Setback(odd(answer, file, f"packed the file ({coding}) though none of that was asked for"))
+        return Setback(odd(answer, file, f"packed the file ({quoted(coding)}) though none of that was asked for"))
     length = answer.headers.get("Content-Length", "")
     due = file.size
     if answer.status_code == 206:
         said = answer.headers.get("Content-Range", "")
-        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", said)
-        fits = found is not None and (int(found[1]), int(found[2])) == (start, stop - 1)
-        if whole or not fits or (found is not None and found[3] not in ("*", str(file.size))):
-            return Setback(odd(answer, file, f"sent {said or 'an unknown part'} in place of byte {start:,} on"))
+        if whole or said not in (f"bytes {start}-{stop - 1}/{total}" for total in ("*", file.size)):
+            what = quoted(said) or "an unknown part"
+            return Setback(odd(answer, file, f"sent {what} in place of byte {start:,} on"))
         due = stop - start
-    if length.isdigit() and int(length) != due:
-        return Setback(odd(answer, file, f"sent {int(length):,} bytes in place of {due:,}"))
+    if length and (number := natural(length)) != due:
+        what = quoted(length) if number is None else f"{number:,}"
+        return Setback(odd(answer, file, f"sent {what} bytes in place of {due:,}"))
     return None
 
 

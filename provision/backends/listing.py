@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote, urljoin
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from provision.backends.backend import Address, RemoteFile
 from provision.backends.endpoints import from_endpoints
 from provision.backends.patience import until_interrupted
 from provision.backends.remote import look_up, read_header, refusal, token_for
-from provision.backends.web import fetch, host_of, origin_of
+from provision.backends.web import address_from, fetch, host_of, origin_of, unreachable
+from provision.bounded_http import body_of
 from provision.errors import HubRefused, UsageError, WrongFile
 from provision.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader, parse_safetensors_header
 from provision.step import Context
+from provision.strict import Unreadable, decode
+
+if TYPE_CHECKING:
+    from requests import Response
 
 LOOKED_INTO = 8
 """Headers that are read to find the one file of a precision; a repository with more checkpoints needs a choice."""
 OTHER_WORDS = ("fp16", "bf16", "fp8", "lora")
 """What in its name keeps a file from being the fp32 checkpoint."""
-PAGES_MAX = 100
+PAGES_MAX, PAGE_MAX_BYTES = 100, 4 << 20
+"""Of a list; the hub's pages have 0.3 MB."""
+ENTRIES_MAX, LISTING_S = 50_000, 120.0
+NAME_MAX_BYTES = 255
 SUFFIX = ".safetensors"
 
 
@@ -43,30 +52,60 @@ def list_entries(ctx: Context, repo: str, revision: str = "main") -> list[Entry]
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """An entry of the hub's tree API."""
+
+    type: str
+    path: str
+    size: int | None = None
+
+
 def _list(ctx: Context, endpoint: str, repo: str, revision: str) -> list[Entry]:
     """Page after page, as the answers' `Link: <...>; rel="next"` tells (RFC 8288); the hub gives 1,000 files a page."""
     endpoint, token = endpoint.rstrip("/"), token_for(ctx, endpoint)
     url = f"{endpoint}/api/models/{repo}/tree/{quote(revision, safe='')}?recursive=true&expand=false"
     found: list[Entry] = []
+    began, left_out = ctx.machine.clock(), 0
     for _ in range(PAGES_MAX):
         kept = token if origin_of(url) == origin_of(endpoint) else None
         with fetch(ctx, Address(url, {"Authorization": f"Bearer {kept}"} if kept else {})) as response:
             if not response.ok:
                 raise refusal(response, RemoteFile(endpoint, repo, revision, "", 0, ""), with_token=kept is not None)
-            try:
-                entries = [entry for entry in response.json() if entry["type"] == "file"]
-                found += [Entry(str(entry["path"]), int(entry.get("size") or 0)) for entry in entries]
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise HubRefused(
-                    f"{host_of(endpoint)} does not answer as a hub does.", hint="If HF_ENDPOINT is set, unset it."
-                ) from error
+            files = [each for each in _read_page(response, endpoint) if each.type == "file"]
             following = response.links.get("next", {}).get("url")
-        if not following:
-            return found
-        url = urljoin(url, following)
+            named = [each for each in files if can_be_a_file(each.path)]
+            left_out += len(files) - len(named)
+            found += [Entry(each.path, max(0, each.size or 0)) for each in named]
+            if not following:
+                if left_out:
+                    ctx.note(f"{left_out:,} names in {repo} cannot be those of files; they were left out.")
+                return found
+            url = address_from(response.url, following)
+        if len(found) > ENTRIES_MAX or ctx.machine.clock() - began > LISTING_S:
+            break
     raise HubRefused(
         f"{repo} has more than {len(found):,} files, and its list does not end.",
         hint=f"Name the file: provision download {repo}/FILE",
+    )
+
+
+def _read_page(response: Response, endpoint: str) -> list[_Listed]:
+    try:
+        return decode(body_of(response, PAGE_MAX_BYTES), list[_Listed])
+    except Unreadable as error:
+        raise HubRefused(
+            f"{host_of(endpoint)} does not answer as a hub does ({error}).", hint="If HF_ENDPOINT is set, unset it."
+        ) from error
+    except OSError as error:
+        raise unreachable(response.url, error) from error
+
+
+def can_be_a_file(path: str) -> bool:
+    """Whether a name from a list may be used: of visible letters, below the repository, no longer than a disk takes."""
+    names = path.split("/")
+    return path.isprintable() and all(
+        name not in ("", ".", "..") and len(name.encode()) <= NAME_MAX_BYTES for name in names
     )
 
 

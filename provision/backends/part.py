@@ -11,21 +11,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provision.backends.backend import RemoteFile
 from provision.backends.segments import Span, merged, prefix_of
 from provision.errors import DiskFull, HomeError
 from provision.home import Home, unusable
 from provision.machine import Machine, Process
-from provision.receipts import read_json, write_json
+from provision.receipts import make_way, read_state, write_json
+
+if TYPE_CHECKING:
+    import psutil
 
 WRITERS = frozenset({"wget", "git", "git-lfs", "xet_program.py"})
 """Programs by name; the last is run by a Python, and stands behind its options."""
-KEPT = ("etag", "etag_of", "ranges", "digests")
-"""What the sidecar knows beside the file's identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,22 @@ class PartState:
     etag: str = ""
     etag_of: str = ""
     digests: Mapping[Span, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What lies beside a part: of which file it is, and what `http` noted; without `ranges` all that is here counts."""
+
+    endpoint: str = ""
+    repo: str = ""
+    revision: str = ""
+    path: str = ""
+    size: int = 0
+    sha256: str = ""
+    etag: str = ""
+    etag_of: str = ""
+    ranges: tuple[Span, ...] | None = None
+    digests: tuple[tuple[int, int, str], ...] = ()
 
 
 def part_of(home: Home, sha256: str) -> Path:
@@ -75,17 +94,23 @@ def open_part(machine: Machine, home: Home, file: RemoteFile) -> Path:
         end_writers(machine, part)
         take_over(part)
         _clear_folders(part)
+        _refuse_strange(part)
         if bytes_here(part) > file.size:
             drop_part(part)
     except OSError as error:
         raise unusable(part.parent, error) from error
-    known = read_json(_sidecar(part)) or {}
-    wanted = {
-        "endpoint": file.endpoint, "repo": file.repo, "revision": file.revision, "path": file.path,
-        "size": file.size, "sha256": file.sha256,
-    }  # fmt: skip
-    write_json(_sidecar(part), {**{name: known[name] for name in KEPT if name in known}, **wanted})
+    known = replace(
+        _known(part), endpoint=file.endpoint, repo=file.repo, revision=file.revision, path=file.path,
+        size=file.size, sha256=file.sha256,
+    )  # fmt: skip
+    write_json(_sidecar(part), asdict(known))
     return part
+
+
+def _refuse_strange(part: Path) -> None:
+    """What is to be written to must be a file of its own: through a link it would be a person's. Raises OSError."""
+    if part.is_symlink() or (part.exists() and not part.is_file()) or (part.is_file() and part.stat().st_nlink > 1):
+        make_way(part)
 
 
 def drop_part(part: Path) -> None:
@@ -104,30 +129,22 @@ def adopt(part: Path, begun: Path) -> None:
 
 def known_etag(part: Path) -> tuple[str, str]:
     """The strong ETag that a server gave for what the part was begun with, and its host; empty when none is known."""
-    known = read_json(_sidecar(part)) or {}
-    return str(known.get("etag", "")), str(known.get("etag_of", ""))
+    known = _known(part)
+    return known.etag, known.etag_of
 
 
 def known_ranges(part: Path) -> list[Span]:
     """Which bytes of a part are the file's: all of them, where nothing else was noted."""
     size = bytes_here(part)
-    noted = (read_json(_sidecar(part)) or {}).get("ranges")
-    if not isinstance(noted, list):
+    noted = _known(part).ranges
+    if noted is None:
         return [(0, size)] if size else []
-    pairs = [tuple(pair) for pair in noted if isinstance(pair, list) and len(pair) == 2]
-    spans = [(start, min(stop, size)) for start, stop in pairs if isinstance(start, int) and isinstance(stop, int)]
-    return merged(spans)
+    return merged([(start, min(stop, size)) for start, stop in noted if 0 <= start < min(stop, size)])
 
 
 def known_digests(part: Path) -> dict[Span, str]:
     """What servers said of the sha256 of ranges of the file."""
-    noted = (read_json(_sidecar(part)) or {}).get("digests")
-    found: dict[Span, str] = {}
-    for each in noted if isinstance(noted, list) else []:
-        match each:
-            case [int(start), int(stop), str(sha256)]:
-                found[start, stop] = sha256
-    return found
+    return {(start, stop): sha256 for start, stop, sha256 in _known(part).digests}
 
 
 def keep_state(part: Path, state: PartState) -> None:
@@ -136,14 +153,13 @@ def keep_state(part: Path, state: PartState) -> None:
     Written often, so not synced: a kill cannot undo it, and after a loss of power the hash tells.
     """
     sidecar = _sidecar(part)
-    known = read_json(sidecar) or {}
     aside = sidecar.with_name(f".{sidecar.name}")
-    noted = {
-        "ranges": [list(span) for span in state.ranges], "etag": state.etag, "etag_of": state.etag_of,
-        "digests": [[*span, sha256] for span, sha256 in state.digests.items()],
-    }  # fmt: skip
+    noted = replace(
+        _known(part), ranges=state.ranges, etag=state.etag, etag_of=state.etag_of,
+        digests=tuple((*span, sha256) for span, sha256 in state.digests.items()),
+    )  # fmt: skip
     try:
-        aside.write_text(json.dumps({**known, **noted}), encoding="utf-8")
+        aside.write_text(json.dumps(asdict(noted)), encoding="utf-8")
         aside.replace(sidecar)
     except OSError as error:
         raise unusable(part.parent, error) from error
@@ -183,7 +199,9 @@ def xet_folder(part: Path) -> Path:
 def lfs_pieces(part: Path) -> list[Path]:
     """What git-lfs holds of the object: `objects/aa/bb/<oid>`, `incomplete/<oid>.part` or `<oid><digits>`."""
     store, oid = lfs_folder(part) / "store", part.stem
-    return [*store.glob(f"objects/*/*/{oid}"), *store.glob(f"incomplete/{oid}*")]
+    with suppress(OSError):
+        return [*store.glob(f"objects/*/*/{oid}"), *store.glob(f"incomplete/{oid}*")]
+    return []
 
 
 def take_over(part: Path) -> None:
@@ -203,6 +221,17 @@ def end_writers(machine: Machine, part: Path) -> None:
         machine.end_process(writer)
 
 
+def memory_of_writers(part: Path) -> int:
+    """Bytes of memory that our programs which write to a part take together."""
+    import psutil
+
+    found = 0
+    for process in _writing(part, psutil.Process().children(recursive=True)):
+        with suppress(psutil.Error):
+            found += process.memory_info().rss
+    return found
+
+
 def disk_trouble(path: Path, said: str) -> HomeError | DiskFull | None:
     """What a program's complaint says about the disk, None when it is about something else."""
     import errno
@@ -213,10 +242,31 @@ def disk_trouble(path: Path, said: str) -> HomeError | DiskFull | None:
     return None
 
 
+@contextmanager
+def disk_errors_said(path: Path) -> Iterator[None]:
+    """What a disk refuses meanwhile, as HomeError or DiskFull; `path` is named where the system names none."""
+    try:
+        yield
+    except OSError as error:
+        raise unusable(Path(error.filename) if isinstance(error.filename, str) else path, error) from error
+
+
+def write_private(path: Path, text: str) -> None:
+    """A new file that only we can read, for what a program must know and a list of processes must not. Raises
+    OSError."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
 def _forget_ranges(part: Path) -> None:
-    known = read_json(_sidecar(part)) or {}
-    if known.pop("ranges", None) is not None:
-        write_json(_sidecar(part), known)
+    known = _known(part)
+    if known.ranges is not None:
+        write_json(_sidecar(part), asdict(replace(known, ranges=None)))
+
+
+def _known(part: Path) -> Sidecar:
+    return read_state(_sidecar(part), Sidecar) or Sidecar()
 
 
 def _sidecar(part: Path) -> Path:
@@ -229,16 +279,23 @@ def _clear_folders(part: Path) -> None:
 
 
 def _writers(part: Path) -> Iterator[Process]:
-    """Programs that write to a part, of this run or a killed one: known by name, and by the part in their words."""
+    """Programs that write to a part, of this run or a killed one."""
+    import psutil
+
+    for process in _writing(part, psutil.process_iter()):
+        with suppress(psutil.Error):
+            yield Process(process.pid, process.create_time(), tuple(process.cmdline()))
+
+
+def _writing(part: Path, processes: Iterable[psutil.Process]) -> Iterator[psutil.Process]:
+    """Those of some processes that write to a part: known by name, and by the part in their words."""
     import psutil
 
     mark = str(part.with_suffix(""))
-    for process in psutil.process_iter():
-        try:
+    for process in processes:
+        with suppress(psutil.Error):
             words = process.cmdline()
             if not WRITERS & {Path(word).name for word in words[:3]}:
                 continue
             if any(mark in word for word in words) or process.cwd().startswith(mark):
-                yield Process(process.pid, process.create_time(), tuple(words))
-        except psutil.Error:
-            continue
+                yield process

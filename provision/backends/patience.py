@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 from provision.backends.backend import RemoteFile
-from provision.backends.part import bytes_here, end_writers, make_plain
+from provision.backends.part import bytes_here, disk_errors_said, end_writers, make_plain, memory_of_writers
 from provision.errors import DownloadError, NetworkError, ProvisionError
 from provision.machine import Machine
 from provision.safetensors import LENGTH_BYTES, NotSafetensors, header_length
@@ -29,6 +29,8 @@ WAIT_MAX_S = 60.0
 IDLE_S = 90.0
 """A program that has written nothing for so long is ended; git-lfs may read a part for half of it before it goes on."""
 POLL_S = 0.2
+MEMORY_MAX_BYTES, MEMORY_LOOK_S = 2 << 30, 1.0
+"""What programs that fetch for us may take: git-lfs reads whatever a server answers whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +94,10 @@ def stranger(file: RemoteFile, start: bytes) -> Setback | None:
 
 
 def drop_stranger(file: RemoteFile, part: Path) -> Setback | None:
-    """Throw away a part that begins as the file cannot."""
+    """Throw away a part that begins as the file cannot. Raises HomeError or DiskFull."""
     if not bytes_here(part):
         return None
-    with part.open("r+b") as stream:
+    with disk_errors_said(part), part.open("r+b") as stream:
         setback = stranger(file, stream.read(512))
         if setback is not None:
             stream.truncate(0)
@@ -136,6 +138,13 @@ def until_interrupted(machine: Machine, work: Callable[[], T]) -> T:
     return future.result()
 
 
+def _too_large(file: RemoteFile) -> DownloadError:
+    return DownloadError(
+        f"What fetched {file.name} took more than {MEMORY_MAX_BYTES >> 30} GB of memory and was stopped.",
+        hint="Run the same command again, or take another way: provision all --backend http",
+    )
+
+
 @contextmanager
 def watched(
     ctx: Context,
@@ -146,15 +155,25 @@ def watched(
     silence_s: Callable[[int, float], float] | None = None,
 ) -> Iterator[None]:
     """Watch a program write a file while the block runs: tell how far it is, by the file's size, and end it when
-    nothing has come for `IDLE_S`, or for what `silence_s` makes of the bytes that came and the seconds they took."""
+    nothing has come for `IDLE_S`, or for what `silence_s` makes of the bytes that came and the seconds they took.
+
+    One that takes too much memory is ended too; raises DownloadError then.
+    """
     over = threading.Event()
     stopped: list[ProvisionError] = []
 
     def watch() -> None:
         size, since = size_now(), ctx.machine.clock()
         first, began = size, since
+        looked = began
         while not over.wait(POLL_S):
             now = size_now()
+            if ctx.machine.clock() - looked > MEMORY_LOOK_S:
+                looked = ctx.machine.clock()
+                if memory_of_writers(part) > MEMORY_MAX_BYTES:
+                    stopped.append(_too_large(file))
+                    end_writers(ctx.machine, part)
+                    return
             if now != size:
                 size, since = now, ctx.machine.clock()
                 try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provision.address import natural, quoted
 from provision.backends.backend import Address, RemoteFile
 from provision.backends.patience import until_interrupted
 from provision.backends.web import (
@@ -27,9 +28,11 @@ from provision.backends.web import (
     retry_after_s,
     unreachable,
 )
+from provision.bounded_http import beginning_of
 from provision.errors import HubRefused, NetworkError, WrongFile
 from provision.safetensors import LENGTH_BYTES, NotSafetensors, describe_bytes, header_length
 from provision.step import Context
+from provision.strict import Unreadable
 
 if TYPE_CHECKING:
     from requests import Response
@@ -48,7 +51,8 @@ class HubBusy(HubRefused, NetworkError):
 
 @dataclass(frozen=True, slots=True)
 class XetOffer:
-    """A file that the hub also keeps in Xet: its name there, and where the key to that storage is asked for."""
+    """A file that the hub also keeps in Xet: its name there, and where the key to that storage is asked for, as the
+    hub says it."""
 
     hash: str
     key_url: str
@@ -166,10 +170,10 @@ def _xet_offered(response: Response, file: RemoteFile) -> XetOffer | None:
     """The offer in the headers; a mirror may pass on the hub's own address for the key."""
     name = response.headers.get("X-Xet-Hash", "")
     url = response.links.get("xet-auth", {}).get("url") or response.headers.get("X-Xet-Refresh-Route", "")
-    if not SHA256.fullmatch(name) or not url.startswith(("https://", "http://")):
+    if not SHA256.fullmatch(name) or not url:
         return None
-    if origin_of(url) == origin_of(HUGGING_FACE):
-        url = file.endpoint + url.removeprefix(HUGGING_FACE)
+    if url.startswith(f"{HUGGING_FACE}/"):
+        return XetOffer(name, file.endpoint + url.removeprefix(HUGGING_FACE))
     return XetOffer(name, url)
 
 
@@ -193,14 +197,15 @@ def _described(response: Heading, file: RemoteFile, *, elsewhere: bool) -> Remot
             hint=f"Open {file.endpoint} in a browser and log in to the network; or: env -u HF_ENDPOINT provision all",
         )
     length = response.headers.get("X-Linked-Size") or ("" if elsewhere else response.headers.get("Content-Length", ""))
-    if not length.isdigit() or int(length) == 0:
+    size = natural(length)
+    if not size:
         raise HubRefused(
             f"{host_of(file.endpoint)} does not say how long {file.name} is.",
             hint="If HF_ENDPOINT is set, it may not be a complete hub: env -u HF_ENDPOINT provision all",
         )
     etag = (response.headers.get("X-Linked-Etag") or response.headers.get("ETag") or "").removeprefix("W/").strip('"')
     sha256 = etag if SHA256.fullmatch(etag) else ""
-    return replace(file, revision=commit, size=int(length), sha256=sha256)
+    return replace(file, revision=commit, size=size, sha256=sha256)
 
 
 def refusal(response: Heading, file: RemoteFile, *, with_token: bool) -> HubRefused:
@@ -272,8 +277,6 @@ def _read_header(ctx: Context, file: RemoteFile) -> bytes:
 
 def _first_bytes(ctx: Context, file: RemoteFile, address: Address, count: int) -> bytes:
     """The first `count` bytes or fewer; a server without ranges (200) is read so far and hung up on."""
-    import requests
-
     looks = 0
     while True:
         looks += 1
@@ -287,20 +290,16 @@ def _first_bytes(ctx: Context, file: RemoteFile, address: Address, count: int) -
             begun = response.headers.get("Content-Range", "bytes 0-")
             if response.status_code == 206 and not begun.startswith("bytes 0-"):
                 raise HubRefused(
-                    f"{host_of(address.url)} sent another part of {file.name} than was asked for ({begun}).",
+                    f"{host_of(address.url)} sent another part of {file.name} than was asked for ({quoted(begun)}).",
                     hint="Run the same command again; if a proxy is set, try without it.",
                 )
             try:
-                return _read(response, count)
-            except requests.RequestException as error:
+                return beginning_of(response, count)
+            except Unreadable as error:
+                raise HubRefused(
+                    f"{host_of(address.url)} sent {error} when asked for {file.name}.",
+                    hint="Run the same command again; if a proxy is set, try without it.",
+                ) from error
+            except OSError as error:
                 if looks >= LOOKS:
                     raise unreachable(address.url, error) from error
-
-
-def _read(response: Response, count: int) -> bytes:
-    seen = bytearray()
-    for piece in response.iter_content(count):
-        seen += piece
-        if len(seen) >= count:
-            break
-    return bytes(seen[:count])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urljoin, urlsplit
 
+from provision.address import NoAddress, Url, quoted, read_address, read_redirect
 from provision.backends.backend import Address
 from provision.backends.patience import CONNECT_TIMEOUT_S, WAIT_MAX_S
+from provision.bounded_http import bounded_session
 from provision.errors import HubRefused, NetworkError, ProvisionError, UsageError
 from provision.step import Context
 
@@ -37,15 +37,24 @@ class Heading(Protocol):
 
 
 def origin_of(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port: what two addresses must share for a token to go to both (RFC 6454)."""
-    parts = urlsplit(url)
-    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
-    return parts.scheme, (parts.hostname or "").lower(), port
+    """Scheme, host and port: what two addresses must share for a token to go to both. Raises UsageError."""
+    return place_of(url).origin
+
+
+def place_of(url: str) -> Url:
+    """An address that a person gave, in its parts. Raises UsageError where it is none."""
+    try:
+        return read_address(url)
+    except NoAddress as error:
+        raise no_address(url) from error
 
 
 def host_of(url: str) -> str:
-    """The host as a person names it, without the query in which signatures stand."""
-    return urlsplit(url).netloc.rpartition("@")[2]
+    """The host as a person names it, without the query in which signatures stand; of no address, what stands there."""
+    try:
+        return read_address(url).netloc
+    except NoAddress:
+        return quoted((url.partition("://")[2] or url).partition("/")[0].rpartition("@")[2])
 
 
 def ask(
@@ -54,16 +63,17 @@ def ask(
     address: Address,
     *,
     extra: Mapping[str, str] | None = None,
-    read_s: float | None = None,
+    own: bool = False,
 ) -> Response:
-    """One request, its body not yet read, no redirect followed.
+    """One request, its body not yet read, no redirect followed; head and body come to an end in time.
 
+    `own`: with what the person has for that host in the address or in ~/.netrc, as for a package index.
     Raises NetworkError, or UsageError for an address that is none.
     """
-    import requests
+    import urllib3
 
-    session = requests.Session()
-    if is_loopback(address.url):  # never through a proxy
+    session = bounded_session()
+    if place_of(address.url).loopback:  # never through a proxy
         session.trust_env = False
     session.verify = bundle_of(ctx.machine.environ)
     try:
@@ -71,37 +81,50 @@ def ask(
             method,
             address.url,
             headers={"Accept-Encoding": "identity", "User-Agent": "provision", **address.headers, **(extra or {})},
-            auth=as_it_is,
+            auth=None if own else as_it_is,
             allow_redirects=False,
             stream=True,
-            timeout=(CONNECT_TIMEOUT_S, read_s or READ_TIMEOUT_S),
+            timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
         )
-    except OSError as error:  # RequestException is one, and so is a bundle of certificates that is not there
+    except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
+        # RequestException is an OSError, and so is a bundle of certificates that is not there; the others come
+        # of a proxy whose name is none.
         raise unreachable(address.url, error) from error
-    except UnicodeError as error:  # a host name that cannot be one
-        raise no_address(address.url) from error
 
 
-def fetch(
-    ctx: Context, address: Address, *, extra: Mapping[str, str] | None = None, read_s: float | None = None
-) -> Response:
+def fetch(ctx: Context, address: Address, *, extra: Mapping[str, str] | None = None, own: bool = False) -> Response:
     """GET, redirects followed; the token does not leave the origin of `address`. Raises HubRefused, and as `ask`."""
     for _ in range(REDIRECTS_MAX):
-        response = ask(ctx, "GET", address, extra=extra, read_s=read_s)
+        response = ask(ctx, "GET", address, extra=extra, own=own)
         target = redirect_of(response)
         if target is None:
             return response
         response.close()
-        kept = address.headers if origin_of(target) == origin_of(address.url) else {}
-        address = Address(target, kept)
+        address = moved(address, target)
     raise redirect_loop(address.url)
 
 
+def moved(address: Address, target: str) -> Address:
+    """Where a redirect leads to; the token does not leave the origin of `address`."""
+    return Address(target, address.headers if origin_of(target) == origin_of(address.url) else {})
+
+
 def redirect_of(response: Heading) -> str | None:
-    """Where a response sends us on to, None when it does not."""
+    """Where a response sends us on to, None when it does not. Raises HubRefused for what is no address."""
     if response.status_code not in (301, 302, 303, 307, 308) or "Location" not in response.headers:
         return None
-    return urljoin(response.url or "", response.headers["Location"])
+    return address_from(response.url, response.headers["Location"])
+
+
+def address_from(base: str, text: str) -> str:
+    """An address that the server at `base` named. Raises HubRefused for what is none, and for http after https."""
+    try:
+        return read_redirect(base, text).url
+    except NoAddress as error:
+        raise HubRefused(
+            f"{host_of(base)} sends on to {quoted(text) or 'nowhere'}, which cannot be used: {error}.",
+            hint="A proxy may stand between: try another network; if HF_ENDPOINT is set, unset it, then run again.",
+        ) from error
 
 
 def redirect_loop(url: str) -> HubRefused:
@@ -117,22 +140,22 @@ def retry_after_s(response: Heading) -> float | None:
     from email.utils import parsedate_to_datetime
 
     text = response.headers.get("Retry-After", "").strip()
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return min(float(text), WAIT_MAX_S)
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
+        until = until if until.tzinfo else until.replace(tzinfo=UTC)
+        wait_s = (until - datetime.now(UTC)).total_seconds()
+    except (ValueError, OverflowError):
         return None
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return min(max(0.0, (until - datetime.now(UTC)).total_seconds()), WAIT_MAX_S)
+    return min(max(0.0, wait_s), WAIT_MAX_S)
 
 
 def is_loopback(url: str) -> bool:
     """Whether an address is this machine's own."""
     try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
+        return read_address(url).loopback
+    except NoAddress:
         return False
 
 
@@ -209,7 +232,7 @@ def broken(url: str, error: Exception) -> NetworkError:
 
 def no_address(url: str) -> UsageError:
     return UsageError(
-        f"{url.partition('?')[0]!r} is not an http or https address.",
+        f"'{quoted(url.partition('?')[0])}' is not an http or https address.",
         hint="HF_ENDPOINT=https://huggingface.co provision all",
     )
 
@@ -230,4 +253,4 @@ def _innermost(error: BaseException) -> str:
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     strerror = getattr(error, "strerror", None)
-    return str(strerror or error).rstrip(".").partition("\n")[0] or type(error).__name__
+    return quoted(str(strerror or error).rstrip(".").partition("\n")[0], 200) or type(error).__name__

@@ -7,7 +7,6 @@ last address, the token only where the hub itself is asked, and its result is ju
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,12 +14,13 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from provision.address import quoted
 from provision.backends.backend import Address, Backend, RemoteFile
 from provision.backends.follower import keep_going_and_hash
-from provision.backends.part import bytes_here, disk_trouble, wget_folder
-from provision.backends.patience import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Setback, watched
+from provision.backends.part import bytes_here, disk_trouble, wget_folder, write_private
+from provision.backends.patience import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Setback, until_interrupted, watched
 from provision.backends.remote import locate
-from provision.backends.web import host_of, is_loopback
+from provision.backends.web import fetch, host_of, is_loopback, moved
 from provision.errors import CommandFailed, CommandMissing, DownloadError, HubRefused, NetworkError, ProvisionError
 from provision.finding import Finding, Fix, fixable
 from provision.home import unusable
@@ -31,10 +31,12 @@ EXIT_FILE, EXIT_NETWORK, EXIT_TLS, EXIT_AUTH, EXIT_PROTOCOL, EXIT_SERVER = 3, 4,
 """wget's manual, section "Exit Status"."""
 TIME_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\s*")
 OPTIONS = (
-    "--no-verbose", "--continue", "--tries=1", "--no-hsts", "--no-netrc",
+    "--no-verbose", "--continue", "--tries=1", "--no-hsts", "--no-netrc", "--max-redirect=0",
     f"--connect-timeout={CONNECT_TIMEOUT_S}", f"--read-timeout={STALL_TIMEOUT_S}",
 )  # fmt: skip
-"""One try: the patience is ours, with a fresh address each time."""
+"""One try: the patience is ours, with a fresh address each time; and so are redirects."""
+SAID_MAX = 400
+REDIRECTED = "redirections exceeded"
 
 
 def missing_wget(ctx: Context) -> Finding | None:
@@ -60,6 +62,14 @@ WGET = Backend("wget", missing_wget, fetch_wget)
 
 def _attempt(ctx: Context, wget: Path, file: RemoteFile, part: Path) -> Setback | None:
     address = locate(ctx, file)
+    ran = _run(ctx, wget, file, part, address)
+    if ran.code == EXIT_SERVER and REDIRECTED in ran.err:
+        address = until_interrupted(ctx.machine, lambda: _last_address(ctx, address))
+        ran = _run(ctx, wget, file, part, address)
+    return None if ran.ok else _setback(ran, file, part, address)
+
+
+def _run(ctx: Context, wget: Path, file: RemoteFile, part: Path, address: Address) -> Ran:
     with _orders(ctx, part, address) as (config, addresses), watched(ctx, file, part, partial(bytes_here, part)):
         argv: list[str | Path] = [
             wget,
@@ -69,10 +79,13 @@ def _attempt(ctx: Context, wget: Path, file: RemoteFile, part: Path) -> Setback 
             f"--output-document={part}",
             f"--input-file={addresses}",
         ]
-        ran = ctx.machine.run(argv, env=_environment(ctx, address), timeout_s=None)
-    if ran.ok:
-        return None
-    return _setback(ran, file, part, address)
+        return ctx.machine.run(argv, env=_environment(ctx, address), timeout_s=None)
+
+
+def _last_address(ctx: Context, address: Address) -> Address:
+    """Where the storage's own redirects lead to; wget would follow them wherever they go. Raises as `fetch`."""
+    with fetch(ctx, address, extra={"Range": "bytes=0-0"}) as response:
+        return moved(address, response.url)
 
 
 @contextmanager
@@ -86,8 +99,8 @@ def _orders(ctx: Context, part: Path, address: Address) -> Iterator[tuple[Path, 
     try:
         folder.mkdir(mode=0o700)
         config, addresses = folder / "wgetrc", folder / "addresses"
-        _write_private(config, _configuration(ctx, address))
-        _write_private(addresses, address.url + "\n")
+        write_private(config, _configuration(ctx, address))
+        write_private(addresses, address.url + "\n")
         yield config, addresses
     except OSError as error:
         raise unusable(folder, error) from error
@@ -97,18 +110,10 @@ def _orders(ctx: Context, part: Path, address: Address) -> Iterator[tuple[Path, 
 
 def _configuration(ctx: Context, address: Address) -> str:
     lines = [f"header = {name}: {value}" for name, value in address.headers.items()]
-    if lines:  # wget would take the token along to wherever it is redirected
-        lines.append("max_redirect = 0")
     bundle = ctx.machine.environ.get("SSL_CERT_FILE")
     if bundle:
         lines.append(f"ca_certificate = {bundle}")
     return "".join(f"{line}\n" for line in lines)
-
-
-def _write_private(path: Path, text: str) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
 
 
 def _environment(ctx: Context, address: Address) -> dict[str, str]:
@@ -121,7 +126,8 @@ def _environment(ctx: Context, address: Address) -> dict[str, str]:
 
 def _setback(ran: Ran, file: RemoteFile, part: Path, address: Address) -> Setback:
     """What wget's exit code means; raises what asking again cannot mend."""
-    said, host = ran.tail(3), host_of(address.url)
+    said, host = quoted(ran.tail(3), SAID_MAX), host_of(address.url)
+    last = quoted(_last_line(ran.tail(3)), SAID_MAX)
     if ran.code == EXIT_FILE:
         trouble = disk_trouble(part, said)
         raise trouble or CommandFailed(f"wget could not write {part.name}: {said}", hint=f"df -h {part.parent}")
@@ -129,7 +135,7 @@ def _setback(ran: Ran, file: RemoteFile, part: Path, address: Address) -> Setbac
     errors: dict[int | None, ProvisionError] = {
         EXIT_NETWORK: NetworkError(f"wget lost the connection to {host}, or found none.", hint=again),
         EXIT_PROTOCOL: NetworkError(f"wget did not understand what {host} sent for {file.name}.", hint=again),
-        EXIT_SERVER: DownloadError(f"{host} answered wget with an error: {_last_line(said)}.", hint=again),
+        EXIT_SERVER: DownloadError(f"{host} answered wget with an error: {last}.", hint=again),
         EXIT_TLS: NetworkError(
             f"wget cannot verify the certificate of {host}.",
             hint="Name your proxy's certificates: SSL_CERT_FILE=/path/to/ca.pem provision all --backend wget",

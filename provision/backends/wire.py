@@ -21,9 +21,11 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 from urllib.request import proxy_bypass_environment as bypassed  # type: ignore[attr-defined]
 
+from provision.address import NoAddress, read_address
 from provision.backends.backend import Address
 from provision.backends.patience import CONNECT_TIMEOUT_S
-from provision.backends.web import REDIRECTS_MAX, is_loopback, origin_of, redirect_loop, redirect_of
+from provision.backends.web import REDIRECTS_MAX, moved, origin_of, place_of, redirect_loop, redirect_of
+from provision.bounded_http import BoundedResponse
 
 FIRST_TRY_S = 1.0
 """An address that has not answered after so long gets its turn again after the others: IPv6 may lead nowhere."""
@@ -63,23 +65,24 @@ class Dialer:
 
         Raises OSError (ssl.SSLError is one) for certificates that cannot be read.
         """
-        scheme, host, port = origin_of(url)
+        asked = place_of(url)
         proxy = proxy_for(url, self._environ)
         via = urlsplit(proxy) if proxy else None
         if via and via.scheme != "http":
             raise OSError(f"proxies of the kind {via.scheme}:// are not supported")
-        at = (via.hostname or "", via.port or 8080) if via else (host, port)
+        at = (via.hostname or "", via.port or 8080) if via else (asked.host, asked.port)
         credentials = _proxy_credentials(proxy) if proxy else {}
         opened: http.client.HTTPConnection
-        if scheme == "https":
+        if asked.scheme == "https":
             opened = http.client.HTTPSConnection(*at, timeout=CONNECT_TIMEOUT_S, context=self._context())
             if via:
-                opened.set_tunnel(host, port, headers=credentials)
+                opened.set_tunnel(asked.host, asked.port, headers=credentials)
         else:
             opened = http.client.HTTPConnection(*at, timeout=CONNECT_TIMEOUT_S)
+        opened.response_class = BoundedResponse
         # The one hook for how a connection is made; the public way would be to write `connect` anew.
         setattr(opened, "_create_connection", self.dial)  # noqa: B010
-        return opened, f"http://{urlsplit(url).netloc.rpartition('@')[2]}" if via and scheme == "http" else ""
+        return opened, f"http://{asked.netloc}" if via and asked.scheme == "http" else ""
 
     def proxied(self, url: str) -> bool:
         """Whether a proxy stands between."""
@@ -88,7 +91,7 @@ class Dialer:
     def proxy_headers(self, url: str) -> dict[str, str]:
         """What a request through a proxy must carry: with https it is the tunnel's business."""
         proxy = proxy_for(url, self._environ)
-        return _proxy_credentials(proxy) if proxy and urlsplit(url).scheme == "http" else {}
+        return _proxy_credentials(proxy) if proxy and place_of(url).scheme == "http" else {}
 
     def dial(self, at: tuple[str, int], timeout: float = CONNECT_TIMEOUT_S, source: object = None) -> socket.socket:
         """Connect to one of a host's addresses, families in turn, a second each, then with patience.
@@ -140,8 +143,7 @@ class Line:
             if target is None:
                 return answer
             self.close()  # with the body of the redirect
-            kept = address.headers if origin_of(target) == origin_of(address.url) else {}
-            address = Address(target, kept)
+            address = moved(address, target)
         raise redirect_loop(address.url)
 
     def proxied(self, url: str) -> bool:
@@ -176,23 +178,26 @@ class Line:
         assert self._socket is not None
         opened, before = self._open
         self._socket.settimeout(self._patience_s)
-        parts = urlsplit(address.url)
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        path = place_of(address.url).target
         fixed = {"Accept-Encoding": "identity", "User-Agent": "provision", **self._dialer.proxy_headers(address.url)}
         opened.request("GET", before + path, headers={**fixed, **address.headers, **extra})
-        return Answer(opened.getresponse(), self._socket, address)
+        response = opened.getresponse()
+        assert isinstance(response, BoundedResponse)
+        return Answer(response, self._socket, address, self._patience_s)
 
 
 class Answer:
     """A response whose body is read into a buffer; `address` is where it came from, after all redirects."""
 
-    def __init__(self, response: http.client.HTTPResponse, connected: socket.socket, address: Address) -> None:
+    def __init__(
+        self, response: BoundedResponse, connected: socket.socket, address: Address, patience_s: float
+    ) -> None:
         self.status_code = response.status
         self.headers: Mapping[str, str] = Fields(response.headers)
         self.address = address
         self.url = address.url
         self._response = response
-        self._socket = connected
+        self._socket, self._patience_s = connected, patience_s
         self._at_once = FIRST_READ_BYTES
         self._left = response.length  # None: until the connection ends, or in chunks
         self._read: Callable[[memoryview], int] | None = None
@@ -241,6 +246,7 @@ class Answer:
         return count
 
     def _piece(self, view: memoryview) -> int:
+        self._response.within(self._patience_s)  # what stands between two pieces may be dripped without end
         piece = self._response.read1(len(view))
         if not piece:
             raise EOFError
@@ -312,18 +318,21 @@ def trusted(environ: Mapping[str, str]) -> ssl.SSLContext:
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> str:
     """The proxy that the environment names for an address, empty for none; never for this machine itself."""
-    parts = urlsplit(url)
-    if is_loopback(url):
+    try:
+        asked = read_address(url)
+    except NoAddress:
+        return ""
+    if asked.loopback:
         return ""
 
     def named(kind: str) -> str:
         # HTTP_PROXY in capitals is as good here: no web server's headers can be in our environment.
         return environ.get(f"{kind}_proxy") or environ.get(f"{kind}_proxy".upper()) or ""
 
-    found = named(parts.scheme) or named("all")
+    found = named(asked.scheme) or named("all")
     if not found and sys.platform == "darwin":
-        found = getproxies().get(parts.scheme, "")
-    if not found or bypassed(parts.netloc.rpartition("@")[2], {"no": named("no")}):
+        found = getproxies().get(asked.scheme, "")
+    if not found or bypassed(asked.netloc, {"no": named("no")}):
         return ""
     return found if "://" in found else f"http://{found}"
 

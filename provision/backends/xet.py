@@ -20,13 +20,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from provision.address import natural, quoted
 from provision.backends.backend import Address, RemoteFile
 from provision.backends.part import bytes_here, disk_trouble, xet_folder
 from provision.backends.patience import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Setback, until_interrupted, watched
 from provision.backends.remote import XetOffer, token_for
-from provision.backends.web import fetch, host_of, is_loopback, origin_of
+from provision.backends.web import address_from, fetch, host_of, is_loopback, origin_of
 from provision.backends.xet_program import ORDER
-from provision.errors import DownloadError, NetworkError
+from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.home import unusable
 from provision.machine import Ran
 from provision.step import Context
@@ -73,7 +74,10 @@ def usable(environ: Mapping[str, str]) -> bool:
 
 def bring_by_xet(ctx: Context, file: RemoteFile, part: Path, offer: XetOffer) -> Setback | None:
     """Append the rest of the file to its part. Raises HomeError, DiskFull, NetworkError or Interrupted."""
-    key = until_interrupted(ctx.machine, lambda: _ask_key(ctx, file, offer))
+    try:
+        key = until_interrupted(ctx.machine, lambda: _ask_key(ctx, file, offer))
+    except HubRefused as error:  # the file may still come from its own address
+        return Setback(_failed(file, error.message.rstrip(".")))
     if isinstance(key, Setback):
         return key
     folder = xet_folder(part)
@@ -99,14 +103,16 @@ def silence_s(grown: int, seconds: float) -> float:
 
 def _ask_key(ctx: Context, file: RemoteFile, offer: XetOffer) -> _Key | Setback:
     """Ask the hub for the key; the Hugging Face token goes to the hub's own origin only."""
-    own = origin_of(offer.key_url) == origin_of(file.endpoint) and not file.anonymous
+    key_url = address_from(file.url, offer.key_url)
+    own = origin_of(key_url) == origin_of(file.endpoint) and not file.anonymous
     token = token_for(ctx, file.endpoint) if own else None
-    with fetch(ctx, Address(offer.key_url, {"Authorization": f"Bearer {token}"} if token else {})) as response:
+    with fetch(ctx, Address(key_url, {"Authorization": f"Bearer {token}"} if token else {})) as response:
         headers = response.headers
-        endpoint, expires = headers.get("X-Xet-Cas-Url", ""), headers.get("X-Xet-Token-Expiration", "")
-        if response.status_code == 200 and endpoint.startswith(("https://", "http://")) and expires.isdigit():
-            return _Key(endpoint, headers.get("X-Xet-Access-Token", ""), int(expires))
-        return Setback(_failed(file, f"{host_of(offer.key_url)} gave no key to its storage ({response.status_code})"))
+        storage, expires = headers.get("X-Xet-Cas-Url", ""), natural(headers.get("X-Xet-Token-Expiration", ""))
+        if response.status_code == 200 and storage and expires is not None:
+            endpoint = address_from(response.url, storage).rstrip("/")
+            return _Key(endpoint, headers.get("X-Xet-Access-Token", ""), expires)
+        return Setback(_failed(file, f"{host_of(key_url)} gave no key to its storage ({response.status_code})"))
 
 
 def _environment(ctx: Context, file: RemoteFile, offer: XetOffer, key: _Key, folder: Path) -> dict[str, str]:
@@ -155,7 +161,7 @@ def _setback(ran: Ran, file: RemoteFile, part: Path, key: _Key) -> Setback:
 
 def reason(said: str) -> str:
     """The last words of a library's error, without the address, in which a signature may stand."""
-    return ADDRESS.sub("", said).rpartition(": ")[2].partition("://")[0].strip(" .")
+    return quoted(ADDRESS.sub("", said).rpartition(": ")[2].partition("://")[0].strip(" ."), 200)
 
 
 def _failed(file: RemoteFile, why: str) -> DownloadError:

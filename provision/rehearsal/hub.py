@@ -303,8 +303,8 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that went away is its own affair; anything else is a mistake of the hub and is shown.
-        if not (isinstance(sys.exception(), ConnectionError) or self.hub.closing.is_set()):
+        # A client that went away and a disk that fails end the exchange; all else is a mistake of the hub and is shown.
+        if not (isinstance(sys.exception(), OSError) or self.hub.closing.is_set()):
             super().handle_error(request, client_address)
 
 

@@ -14,6 +14,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from provision.git_program import environment
+
 LFS_PATTERNS = ("*.safetensors", "*.bin")
 REPO_ID = r"\w[\w.-]*/\w[\w.-]*"
 
@@ -64,16 +66,10 @@ def git_folder(root: Path, repo: str) -> Path:
 
 
 def git_environment() -> dict[str, str]:
-    """An environment in which no configuration of the user or of the system reaches git."""
-    path = os.environ.get("PATH", os.defpath)
-    return {
-        "PATH": path,
-        "LC_ALL": "C",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_SYSTEM": os.devnull,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-    }
+    """An environment in which no configuration of the user or of the system reaches git; it finds its repository."""
+    env = {"PATH": os.environ.get("PATH", os.defpath), **environment()}
+    del env["GIT_DIR"]
+    return env
 
 
 def run_git(*args: str, cwd: Path, stdin: bytes = b"") -> bytes:
@@ -82,7 +78,7 @@ def run_git(*args: str, cwd: Path, stdin: bytes = b"") -> bytes:
         ["git", *args],
         cwd=cwd,
         input=stdin,
-        env=git_environment(),
+        env=git_environment() | {"GIT_CEILING_DIRECTORIES": str(cwd.absolute().parent)},
         capture_output=True,
         check=True,
     )

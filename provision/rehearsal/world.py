@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-import json
+import errno
+import os
 import shutil
 import socket
-import sys
-from collections.abc import Iterator
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from provision.child import cannot_run
+from provision.errors import CommandFailed, ProvisionError
 from provision.finding import JSON
-from provision.home import Home
+from provision.home import Home, unusable
 from provision.machine import LOOPBACK, Machine
-from provision.receipts import read_json, write_json
+from provision.receipts import home_lock
 from provision.rehearsal.engine_repo import make_engine_repo
 from provision.rehearsal.hub import Hub
-from provision.rehearsal.model_repo import make_model_repo
-from provision.rehearsal.recorded import world_folder
+from provision.rehearsal.model_repo import make_model_repo, read_model_repo
+from provision.rehearsal.recorded import (
+    ENGINE_REPO,
+    FP16,
+    FP32,
+    MODEL_REPO,
+    Files,
+    MadeFile,
+    WorldRecord,
+    read_world,
+    world_folder,
+    write_world,
+)
 from provision.rehearsal.weights import SHRINK, write_checkpoint, write_diffusers_files
 from provision.rehearsal.wheels import make_wheels
 
-MODEL_REPO = "stabilityai/sdxl-turbo"
-ENGINE_REPO = "comfyanonymous/ComfyUI"
-ANSWER_S = 1.0
-FP16, FP32 = "sd_xl_turbo_1.0_fp16.safetensors", "sd_xl_turbo_1.0.safetensors"
+MAKING = "new-"
+"""How the folders begin in which a world is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,54 +59,49 @@ class World:
 
 
 @contextmanager
-def rehearsal(home: Home, machine: Machine) -> Iterator[World]:
-    """The world of a home, made where it is missing, served until the end."""
+def rehearsal(home: Home, machine: Machine, command: str = "all") -> Iterator[World]:
+    """The world of a home, made where it is missing, served until the end; by one command at a time.
+
+    Raises HomeLocked while another command serves it, HomeError, DiskFull, CommandMissing without git, CommandFailed.
+    """
     folder = world_folder(home)
-    record = read_json(folder / "world.json")
-    ports = (record or {}).get("ports")
-    with _hub(folder / "root", ports if isinstance(ports, dict) else {}) as hub:
-        engine_port = int(str((ports or {}).get("engine", 0))) if isinstance(ports, dict) else 0
-        engine_port = engine_port or _free_port()
-        files = (_files(record) if _is_whole(folder / "root") else None) or _build(folder)
-        overrides = _overrides(hub, engine_port, files)
-        served = {"hub": hub.url.rpartition(":")[2], "cdn": hub.cdn_url.rpartition(":")[2], "engine": engine_port}
-        world = {"ports": served, "files": files, "overrides": overrides}
-        if world != record:
-            write_json(folder / "world.json", world)
-        yield World(hub, overrides)
-
-
-def is_served(home: Home) -> bool:
-    """Whether another command serves this home's world now."""
-    ports = (read_json(world_folder(home) / "world.json") or {}).get("ports")
-    port = int(str(ports.get("hub", 0))) if isinstance(ports, dict) else 0
-    if not port:
-        return False
-    asked = HTTPConnection(LOOPBACK, port, timeout=ANSWER_S)
-    try:
-        asked.request("HEAD", "/")
-        return asked.getresponse().getheader("Server", "").startswith(Hub.NAME)
-    except (OSError, HTTPException):
-        return False
-    finally:
-        asked.close()
+    with home_lock(folder / "lock", command=command):
+        record = read_world(home)
+        files = record.made if record is not None and _is_whole(folder / "root") else None
+        if files is None:
+            with home_lock(home.state / "lock", command=command):  # nobody removes the home, or changes it, meanwhile
+                files = _made(folder)
+        with _hub(folder / "root", record.ports if record is not None else {}) as hub:
+            engine_port = (record.ports.get("engine") if record is not None else None) or _free_port()
+            ports = {"hub": _port(hub.url), "cdn": _port(hub.cdn_url), "engine": engine_port}
+            made = WorldRecord(ports, files)
+            if made != record:
+                write_world(home, made)
+            yield World(hub, made.overrides())
 
 
 def _is_whole(root: Path) -> bool:
-    """Whether all that is served is there: it may have been deleted to win space."""
+    """Whether all that is served is there: some of it may have been deleted to win space."""
+    try:
+        models = read_model_repo(root, MODEL_REPO)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
     places = ("index", f"git/{ENGINE_REPO}.git", f"git/{MODEL_REPO}.git", f"models/{MODEL_REPO}/{FP16}")
-    return all((root / place).exists() for place in places)
+    return models is not None and all((root / place).exists() for place in places)
 
 
 @contextmanager
-def _hub(root: Path, ports: dict[str, JSON]) -> Iterator[Hub]:
-    root.mkdir(parents=True, exist_ok=True)
+def _hub(root: Path, ports: Mapping[str, int]) -> Iterator[Hub]:
     try:
-        hub = Hub(root, port=int(str(ports.get("hub", 0))), cdn_port=int(str(ports.get("cdn", 0))))
-    except OSError:  # somebody took the ports in the meantime
+        hub = Hub(root, port=ports.get("hub", 0), cdn_port=ports.get("cdn", 0))
+    except (OSError, OverflowError):  # somebody took the ports in the meantime, or there are none of these numbers
         hub = Hub(root)
     with hub:
         yield hub
+
+
+def _port(url: str) -> int:
+    return int(url.rpartition(":")[2])
 
 
 def _free_port() -> int:
@@ -103,17 +110,40 @@ def _free_port() -> int:
         return int(trial.getsockname()[1])
 
 
-def _files(record: dict[str, JSON] | None) -> dict[str, JSON] | None:
-    files = (record or {}).get("files")
-    return files if isinstance(files, dict) else None
+def _made(folder: Path) -> Files:
+    """The world's files, made aside and put in place whole: a run that ends before leaves nothing that is served."""
+    try:
+        for left in folder.glob(f"{MAKING}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        aside = Path(tempfile.mkdtemp(prefix=MAKING, dir=folder))
+        try:
+            files = _build(aside)
+            shutil.rmtree(folder / "root", ignore_errors=True)
+            (aside / "root").rename(folder / "root")
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except subprocess.CalledProcessError as error:
+        raise _git_failed(folder, error) from error
+    except OSError as error:
+        raise cannot_run("git", error) if error.filename == "git" else unusable(folder, error) from error
+    return files
 
 
-def _build(folder: Path) -> dict[str, JSON]:
-    """Make weights, repositories and wheels. What a killed run left half made is made anew."""
+def _git_failed(folder: Path, error: subprocess.CalledProcessError) -> ProvisionError:
+    """What made git fail: most often the disk, of which it says the same as the system would tell us."""
+    said = error.stderr.decode("utf-8", "replace").strip()
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
+        if os.strerror(code) in said:
+            return unusable(folder, OSError(code, os.strerror(code)))
+    return CommandFailed(
+        f"git {error.cmd[1]} ended with {error.returncode} while the rehearsal's world was made:\n{said}",
+        hint="provision all --rehearse",
+    )
+
+
+def _build(folder: Path) -> Files:
+    """Make weights, repositories and wheels in `root`. Raises OSError, CalledProcessError."""
     root, weights = folder / "root", folder / "weights"
-    for left in (root, weights):
-        shutil.rmtree(left, ignore_errors=True)
-        left.mkdir(parents=True)
     sizes = {
         FP16: write_checkpoint(weights / FP16, dtype="F16", shrink=SHRINK, seed=7),
         FP32: write_checkpoint(weights / FP32, dtype="F32", shrink=SHRINK, seed=7),
@@ -122,29 +152,4 @@ def _build(folder: Path) -> dict[str, JSON]:
     model = make_model_repo(root, MODEL_REPO, files)
     make_engine_repo(root / "git" / f"{ENGINE_REPO}.git")
     make_wheels(root)
-    shutil.rmtree(weights)
-    return {
-        "commit": model.commit,
-        **{name: {"size": made.size_bytes, "sha256": made.sha256} for name, made in sizes.items()},
-    }
-
-
-def _overrides(hub: Hub, engine_port: int, files: dict[str, JSON]) -> list[str]:
-    """The real manifest with other addresses, sizes and hashes; everything else is as it is for real."""
-    values: dict[str, JSON] = {
-        "comfyui.url": f"{hub.url}/{ENGINE_REPO}",
-        "comfyui.port": engine_port,
-        "python.version": f"{sys.version_info.major}.{sys.version_info.minor}",
-        "python.max": "3.14",
-        "torch.nightly_index": f"{hub.url}/whl/nightly",
-        "torch.stable_index": f"{hub.url}/whl/stable",
-        "machine.memory_gib_min": 1,
-        "machine.memory_gib_recommended": 1,
-        "models.0.repo": MODEL_REPO,
-        "models.0.revision": files["commit"],
-    }
-    for place, name in enumerate((FP16, FP32)):
-        made = files[name]
-        assert isinstance(made, dict)
-        values |= {f"models.0.files.{place}.{key}": made[key] for key in ("size", "sha256")}
-    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+    return Files(model.commit, {name: MadeFile(made.size_bytes, made.sha256) for name, made in sizes.items()})

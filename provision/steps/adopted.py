@@ -49,7 +49,7 @@ def with_care(step: Step) -> Step:
 
 
 def _asked_first(ctx: Context, step: Step, finding: Finding) -> Finding:
-    if finding.verdict is not Verdict.FIXABLE or finding.id in ADDS_ONLY:
+    if finding.verdict is not Verdict.FIXABLE or finding.id in ADDS_ONLY | ctx.options.agreed:
         return finding
     if step.name in IN_PACKAGES:
         return _packages(ctx, finding)

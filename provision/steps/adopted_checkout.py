@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 from provision import git_checkout as git
 from provision.adoption import recorded
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.receipt_kinds import ComfyReceipt
 from provision.step import Context
+from provision.strict import Unreadable, read_text
 
+VERSION = re.compile(r'"([\w.+-]{1,60})"', re.ASCII)
 CHECKOUT = ("provision", "all", "--comfyui", "DIR")
 
 
@@ -22,7 +26,10 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
             fix=Fix("Say where it is now.", CHECKOUT),
         )  # fmt: skip
         return
-    state = git.read_state(code) if (code / ".git").exists() else git.State(None)
+    owner = git.stranger(code, ctx.machine.environ) if (code / ".git").exists() else None
+    if owner is not None:
+        yield _of_another_user(code, owner)
+    state = _state(ctx, code)
     if state.locks:
         yield fixable(
             "git-lock", str(state.locks[0]),
@@ -30,17 +37,19 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
             fix=Fix("The lock is removed when no git is at work."),
         )  # fmt: skip
     yield _as_it_is(ctx, code, state)
-    if state.head is None:
+    if state.head is None and owner is None:
         yield _without_git(code, state)
     elif state.missing:
         yield fixable(
-            "clone-partial", str(code), f"{len(state.missing)} files of ComfyUI are missing ({state.missing[0]} ...).",
+            "clone-partial", str(code),
+            f"{len(state.missing)} files of ComfyUI are missing ({git.example(state.missing)}).",
             fix=Fix("They are written again from the repository; changed files stay."),
         )  # fmt: skip
     if state.modified:
         yield warn(
             "git-dirty", str(code),
-            f"{len(state.modified)} files of ComfyUI were changed ({state.modified[0]} ...); they stay as they are.",
+            f"{len(state.modified)} files of ComfyUI were changed ({git.example(state.modified)});"
+            " they stay as they are.",
         )  # fmt: skip
 
 
@@ -48,7 +57,7 @@ def _as_it_is(ctx: Context, code: Path, state: git.State) -> Finding:
     name, commit = version_of(code), commit_of(code, state)
     says = f"ComfyUI {name}{f' ({commit[:8]})' if state.head else ''} in {code}, not made by this tool"
     adopted = recorded(ctx.home.root) is not None
-    if adopted and ctx.receipts.read("comfyui").get("commit") != commit:
+    if adopted and ctx.receipts.read("comfyui", ComfyReceipt).commit != commit:
         return fixable(
             "comfyui-moved", str(code), f"{says}; it is taken as it is.",
             fix=Fix("The revision is recorded; no file changes."),
@@ -64,13 +73,35 @@ def _without_git(code: Path, state: git.State) -> Finding:
     )  # fmt: skip
 
 
+def _of_another_user(code: Path, owner: int) -> Finding:
+    return warn(
+        "git-owner", str(code),
+        f"{code} belongs to user {owner}, not to you: git does not read such a repository, so that nothing tells which"
+        " files were changed.",
+        fix=Fix("If you trust it, say so.", ("git", "config", "--global", "--add", "safe.directory", str(code))),
+    )  # fmt: skip
+
+
+def _state(ctx: Context, code: Path) -> git.State:
+    """The checkout as git sees it; nothing where there is no git, or where git would refuse it for its owner."""
+    if not (code / ".git").exists() or git.stranger(code, ctx.machine.environ) is not None:
+        return git.State(None)
+    return git.read_state(code)
+
+
 def version_of(code: Path) -> str:
     """The version that a checkout says of itself (`v0.38.1`), `of an unknown version` where it says none."""
+    return said_version(code) or "of an unknown version"
+
+
+def said_version(code: Path) -> str:
+    """The version that ComfyUI's source says of itself (`v0.38.1`), empty where it says none."""
     try:
-        text = (code / "comfyui_version.py").read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        text = ""
-    return f"v{text.split(chr(34))[1]}" if text.count('"') >= 2 else "of an unknown version"
+        text = read_text(code / "comfyui_version.py")
+    except (OSError, Unreadable):
+        return ""
+    found = VERSION.search(text)
+    return f"v{found[1]}" if found else ""
 
 
 def commit_of(code: Path, state: git.State) -> str:
@@ -86,10 +117,10 @@ def _day(code: Path) -> str:
 
 def record_checkout(ctx: Context, code: Path) -> None:
     """Keep which revision was adopted, and of which day. Raises GitError, HomeError, DiskFull."""
-    state = git.read_state(code) if (code / ".git").exists() else git.State(None)
+    state = _state(ctx, code)
     commit = commit_of(code, state)
     date = git.commit_date(code, state.head) if state.head else _day(code)
-    ctx.receipts.write(
-        "comfyui", ref="adopted", name=version_of(code), commit=commit, date=date, path=str(code),
-        when=ctx.machine.timestamp(),
-    )  # fmt: skip
+    receipt = ComfyReceipt(
+        ref="adopted", name=version_of(code), commit=commit, date=date, path=str(code), when=ctx.machine.timestamp()
+    )
+    ctx.receipts.write("comfyui", receipt)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from provision import git_checkout as git
 from provision.aside import make_way
 from provision.errors import GitError
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.git_remote import Revision, find_revision
+from provision.home import unusable
+from provision.receipt_kinds import ComfyReceipt
 from provision.step import Context, Step
-from provision.steps.adopted_checkout import check_checkout, record_checkout
+from provision.steps.adopted_checkout import check_checkout, record_checkout, said_version
 
 CLONE_DOWNLOAD_BYTES, CLONE_DISK_BYTES = 10 * 10**6, 30 * 10**6  # one revision without history, measured: 5 and 21 MB
 REHEARSAL_BYTES = 200_000
@@ -24,11 +28,11 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
     if ctx.home.code_of_another is not None:
         yield from check_checkout(ctx, ctx.home.code_of_another)
         return
-    if not (folder / ".git").exists():
+    if not os.path.lexists(folder / ".git"):
         yield _missing(ctx)
         return
-    owner = folder.stat().st_uid
-    if owner != os.getuid():
+    owner = git.stranger(folder, ctx.machine.environ)
+    if owner is not None:
         yield blocked(
             "git-owner", str(folder), f"{folder} belongs to user {owner}, not to you; git refuses such a repository.",
             fix=Fix("Make it yours.", ("sudo", "chown", "-R", str(os.getuid()), str(folder))),
@@ -54,7 +58,7 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
     if state.missing:
         yield fixable(
             "clone-partial", str(folder),
-            f"{len(state.missing)} files of ComfyUI are missing ({state.missing[0]} ...).",
+            f"{len(state.missing)} files of ComfyUI are missing ({git.example(state.missing)}).",
             fix=Fix("They are written again from the repository; changed files stay."),
         )  # fmt: skip
         return
@@ -62,7 +66,8 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
     if state.modified:
         yield warn(
             "git-dirty", str(folder),
-            f"You changed {len(state.modified)} files of ComfyUI ({state.modified[0]} ...); they stay as they are.",
+            f"You changed {len(state.modified)} files of ComfyUI ({git.example(state.modified)});"
+            " they stay as they are.",
         )  # fmt: skip
 
 
@@ -80,16 +85,15 @@ def _size(ctx: Context, size_bytes: int) -> int:
 
 
 def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
-    folder, receipt = ctx.home.comfyui, ctx.receipts.read("comfyui")
-    if receipt.get("ref") == wanted and receipt.get("commit") == head:
-        when = str(receipt.get("when", ""))[:10]
+    folder, receipt = ctx.home.comfyui, ctx.receipts.read("comfyui", ComfyReceipt)
+    if receipt.ref == wanted and receipt.commit == head:
         yield ok(
             "comfyui-ready",
             str(folder),
-            f"ComfyUI {receipt.get('name')} ({head[:8]}), checked out {when}",
+            f"ComfyUI {receipt.name} ({head[:8]}), checked out {receipt.when[:10]}",
             commit=head,
         )
-    elif (receipt.get("ref", wanted) == wanted and wanted == "latest") or git.has_commit_of(folder, wanted) == head:
+    elif ((receipt.ref or wanted) == wanted and wanted == "latest") or git.has_commit_of(folder, wanted) == head:
         yield fixable(
             "comfyui-moved", str(folder),
             f"ComfyUI is at {head[:8]}, which this tool did not check out; it will be taken as it is.",
@@ -98,7 +102,7 @@ def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
     else:
         yield fixable(
             "comfyui-ref", str(folder),
-            f"ComfyUI is at {receipt.get('name', head[:8])}; {wanted} is asked for.",
+            f"ComfyUI is at {receipt.name or head[:8]}; {wanted} is asked for.",
             fix=Fix(f"{wanted} is fetched and checked out; your changes go into git's stash first."),
             download_bytes=_size(ctx, CLONE_DOWNLOAD_BYTES), disk_bytes=_size(ctx, CLONE_DISK_BYTES) // 4,
         )  # fmt: skip
@@ -113,27 +117,60 @@ def apply_comfyui(ctx: Context, finding: Finding) -> None:
         record_checkout(ctx, folder)
     elif finding.id == "comfyui-moved":
         head = git.read_state(folder).head
-        assert head is not None
-        record(ctx, git.Revision(git_name(folder, head), "commit", head), head)
-    elif finding.id == "clone-partial" and not _unfinished(ctx) and git.read_state(folder).head is not None:
-        ctx.note(f"{git.restore(folder)} missing files of ComfyUI were written again.")
-    else:
+        if head is None:
+            raise GitError(f"{folder} changed while it was looked at.", hint="provision all")
+        record(ctx, Revision(said_version(folder) or head[:8], "commit", head), head)
+    elif finding.id != "clone-partial" or _unfinished(ctx) or not _restore(ctx):
         _bring(ctx)
 
 
+def _restore(ctx: Context) -> bool:
+    """Write what is missing again from a repository that is whole; False where it is not. Raises GitError."""
+    folder = ctx.home.comfyui
+    if git.read_state(folder).head is None and not git.renew_index(folder):
+        return False
+    try:
+        written = git.restore(folder)
+    except GitError:
+        if ctx.home.code_of_another is not None or not git.is_broken(folder):
+            raise
+        return False
+    ctx.note(f"{written} missing files of ComfyUI were written again.")
+    return True
+
+
 def _bring(ctx: Context) -> None:
-    folder, comfy = ctx.home.comfyui, ctx.manifest.comfyui
-    revision = git.find_revision(comfy.url, comfy.ref)
-    ctx.note(
-        f"ComfyUI {comfy.ref} is {revision.name}."
-        if comfy.ref != revision.name
-        else f"Fetching ComfyUI {revision.name}."
-    )
+    """Fetch the revision and write its files; a repository that is broken is moved aside, and one is made anew."""
+    folder = ctx.home.comfyui
     state = git.read_state(folder)
+    revision = _revision(ctx, state)
+    is_there = os.path.lexists(folder / ".git")
+    if is_there and (state.head is None or git.is_broken(folder)):
+        ctx.note(f"The broken .git was moved to {make_way(ctx, folder / '.git')}; nothing in it is deleted.")
+        state = git.State(None)
+    _write(ctx, revision, state)
+
+
+def _revision(ctx: Context, state: git.State) -> Revision:
+    """What is to be fetched: where sources are there whose repository is lost, the revision that they are of."""
+    comfy, receipt = ctx.manifest.comfyui, ctx.receipts.read("comfyui")
+    alive = ctx.machine.check_interrupted
+    revision = find_revision(comfy.url, comfy.ref, alive)
+    known = receipt.get("name"), receipt.get("commit")
+    lost = state.head is None and _has_sources(ctx.home.comfyui) and not _unfinished(ctx)
+    if lost and receipt.get("ref") == comfy.ref and isinstance(known[0], str) and known[1] != revision.commit:
+        with suppress(GitError):  # it may be gone there
+            before = find_revision(comfy.url, known[0], alive)
+            revision = before if before.commit == known[1] else revision
+    same = comfy.ref == revision.name
+    ctx.note(f"Fetching ComfyUI {revision.name}." if same else f"ComfyUI {comfy.ref} is {revision.name}.")
+    return revision
+
+
+def _write(ctx: Context, revision: Revision, state: git.State) -> None:
+    folder = ctx.home.comfyui
     ours = _unfinished(ctx) or not _has_sources(folder)
-    if (folder / ".git").exists() and state.head is None and not ours:
-        ctx.note(f"The broken .git was moved to {make_way(ctx, folder / '.git')}.")
-    commit = git.fetch(folder, comfy.url, revision, _on_progress(ctx))
+    commit = git.fetch(folder, ctx.manifest.comfyui.url, revision, _on_progress(ctx), ctx.machine.check_interrupted)
     ctx.machine.check_interrupted()
     if state.head is not None and state.modified and not ours:
         git.stash(folder, f"provision: before {revision.name}")
@@ -146,21 +183,14 @@ def _bring(ctx: Context) -> None:
     _marker(ctx).unlink(missing_ok=True)
 
 
-def record(ctx: Context, revision: git.Revision, commit: str) -> None:
+def record(ctx: Context, revision: Revision, commit: str) -> None:
     """Write the receipt of what is checked out."""
     comfy = ctx.manifest.comfyui
-    ctx.receipts.write(
-        "comfyui", url=comfy.url, ref=comfy.ref, name=revision.name, commit=commit,
-        date=git.commit_date(ctx.home.comfyui, commit),
-        when=ctx.machine.timestamp(),
+    receipt = ComfyReceipt(
+        url=comfy.url, ref=comfy.ref, name=revision.name, commit=commit,
+        date=git.commit_date(ctx.home.comfyui, commit), when=ctx.machine.timestamp(),
     )  # fmt: skip
-
-
-def git_name(folder: Path, commit: str) -> str:
-    """A commit's name for people: the version that the engine says of itself, else its first digits."""
-    version = folder / "comfyui_version.py"
-    text = version.read_text(encoding="utf-8") if version.is_file() else ""
-    return f"v{text.split(chr(34))[1]}" if text.count('"') >= 2 else commit[:8]
+    ctx.receipts.write("comfyui", receipt)
 
 
 def _marker(ctx: Context) -> Path:
@@ -173,18 +203,30 @@ def _unfinished(ctx: Context) -> bool:
 
 
 def _has_sources(folder: Path) -> bool:
-    """Whether the folder holds more than the models folder that a download may have made and an empty repository."""
-    return folder.is_dir() and any(entry.name not in (".git", "models") for entry in folder.iterdir())
+    """Whether the folder holds more than the models folder that a download may have made and a repository."""
+    names = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
+    return any(name not in (".git", "models") and not name.startswith(git.IN_THE_MAKING) for name in names)
 
 
 def _remove_locks(ctx: Context) -> None:
-    for lock in git.read_state(ctx.home.comfyui).locks:
-        age_s = ctx.machine.now() - lock.stat().st_mtime
-        if age_s < STALE_LOCK_S:
-            ctx.wait(f"{lock.name} is fresh: another git may be at work.", STALE_LOCK_S - age_s)
-        if lock.exists() and ctx.machine.now() - lock.stat().st_mtime < STALE_LOCK_S:
-            raise GitError(f"Another git works in {ctx.home.comfyui}.", hint="Wait for it to end, then: provision all")
-        lock.unlink(missing_ok=True)
+    locks = git.find_locks(ctx.home.comfyui)
+    fresh = [lock for lock in locks if _is_fresh(ctx, lock)]
+    if fresh:
+        ctx.wait(f"{fresh[0].name} is fresh: another git may be at work.", STALE_LOCK_S)
+    if any(_is_fresh(ctx, lock) for lock in git.find_locks(ctx.home.comfyui)):
+        raise GitError(f"Another git works in {ctx.home.comfyui}.", hint="Wait for it to end, then: provision all")
+    for lock in locks:
+        try:
+            lock.unlink(missing_ok=True)
+        except OSError as error:
+            raise unusable(lock, error) from error
+
+
+def _is_fresh(ctx: Context, lock: Path) -> bool:
+    """Whether a lock is of the last seconds; one of the future, as after a change of the clock, is not."""
+    with suppress(OSError):
+        return 0 <= ctx.machine.now() - lock.lstat().st_mtime < STALE_LOCK_S
+    return False
 
 
 def _on_progress(ctx: Context) -> Callable[[str], None]:

@@ -6,19 +6,21 @@ warnings: whether the server runs and whether an image is proven is known withou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from provision import packages
+from provision.answers import Ended
 from provision.comfy import Comfy
 from provision.engine import client_of, main_py, our_process, read_record, record_path, stop_server
 from provision.errors import EngineError
-from provision.explain import death, failed_in, failure_of
+from provision.explain import Failure, death, failed_in, failure_of
+from provision.fence import can_fence
 from provision.finding import Finding, Fix, fixable, warn
 from provision.home import unusable
 from provision.log_reading import Sign, is_cut_off, last_prompt, last_run, picture_signs, prompt_signs, start_signs
 from provision.step import Context, Look
+from provision.strict import Unreadable, read_tail
 from provision.wanted import wanted_files
 
 TAIL_BYTES = 1 << 20
@@ -33,10 +35,8 @@ DISABLED = ".disabled"
 def read_last_run(ctx: Context) -> str:
     """What the last run wrote, of it the last MiB; empty where there is no log."""
     try:
-        with ctx.home.engine_log.open("rb") as stream:
-            stream.seek(max(0, ctx.home.engine_log.stat().st_size - TAIL_BYTES))
-            return last_run(stream.read().decode("utf-8", "replace"))
-    except OSError:
+        return last_run(read_tail(ctx.home.engine_log, TAIL_BYTES))
+    except (OSError, Unreadable):
         return ""
 
 
@@ -50,8 +50,12 @@ def imports_now(ctx: Context) -> bool:
 
 
 def check_start(ctx: Context) -> Iterable[Finding]:
-    """What went wrong while ComfyUI came up; with `--deep` that is seen anew, by `imports`."""
-    if imports_now(ctx):
+    """What went wrong while ComfyUI came up; with `--deep` that is seen anew, by `imports`.
+
+    Custom nodes are seen anew only where they can be fenced.
+    """
+    anew = imports_now(ctx)
+    if anew and can_fence(ctx.machine):
         return
     run = read_last_run(ctx)
     if not run or ("Starting server" not in run and our_process(ctx) is not None):  # it is still on its way
@@ -59,7 +63,7 @@ def check_start(ctx: Context) -> Iterable[Finding]:
     for sign in start_signs(run):
         if sign.id == "node-failed":
             yield from failed_node(ctx, sign)
-        else:
+        elif not anew:
             yield _told(ctx, sign, "When ComfyUI started last")
 
 
@@ -74,9 +78,10 @@ def check_last_prompt(ctx: Context) -> Iterable[Finding]:
     client = client_of(ctx, record.port) if record is not None else None
     ended = _ended_last(client) if client is not None else None
     if client is not None and ended is not None and (error := failed_in(ended)) is not None:
-        failure = _failed(ctx, client, error)
-        if not (failure.id in OF_THE_CHECKPOINT and _put_in_place_s(ctx) > _stamped_s(error)):
-            yield failure
+        failure = _failed(client, error.data)
+        stamped_s = float("inf") if failure.stamp_ms is None else failure.stamp_ms / 1000
+        if not (failure.id in OF_THE_CHECKPOINT and _put_in_place_s(ctx) > stamped_s):
+            yield _failed_finding(ctx, failure)
     for sign in prompt_signs(prompt) if ended is None else picture_signs(prompt):
         if not (sign.id in OF_THE_CHECKPOINT and _put_in_place_s(ctx) > _changed_s(ctx.home.engine_log)):
             yield _told(ctx, sign, "ComfyUI's last picture")
@@ -95,33 +100,32 @@ def _changed_s(path: Path) -> float:
         return 0.0
 
 
-def _stamped_s(error: Mapping[str, Any]) -> float:
-    """When an error happened; ComfyUI stamps it in milliseconds (execution.py, add_message)."""
-    stamp = error.get("timestamp")
-    return stamp / 1000 if isinstance(stamp, int | float) else float("inf")
-
-
-def _ended_last(client: Comfy) -> Mapping[str, Any] | None:
+def _ended_last(client: Comfy) -> Ended | None:
     try:
         return client.newest(ANSWER_S)
     except EngineError:
         return None
 
 
-def _failed(ctx: Context, client: Comfy, error: Mapping[str, Any]) -> Finding:
+def _failed(client: Comfy, error: object) -> Failure:
     """The `execution_error` of the last prompt, with the custom node that it comes from."""
-    kind = str(error.get("node_type", ""))
+    failure = failure_of(error)
+    if not failure.node:
+        return failure
     try:
-        module = client.node_module(kind, ANSWER_S)
+        module = client.node_module(failure.node, ANSWER_S)
     except EngineError:
-        module = ""
-    failure = failure_of(error, module)
+        return failure
+    return failure_of(error, module)
+
+
+def _failed_finding(ctx: Context, failure: Failure) -> Finding:
     folder = ctx.home.base / "custom_nodes" / failure.custom_node
     fix = Fix(failure.hint)
     if failure.custom_node and folder.exists() and DISABLED in failure.hint:
         fix = Fix("Disable that custom node, then: provision stop && provision launch",
                   ("mv", str(folder), f"{folder}{DISABLED}"))  # fmt: skip
-    return warn(failure.id, kind or "last picture", failure.says, fix=fix, node=failure.custom_node)
+    return warn(failure.id, failure.node or "last picture", failure.says, fix=fix, node=failure.custom_node)
 
 
 def _told(ctx: Context, sign: Sign, when: str) -> Finding:

@@ -7,25 +7,32 @@ commit's date plus `comfyui.requirements_days`. The proof is ComfyUI's own `--qu
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from provision import packages
-from provision.apart import look_env
+from provision.apart import look_env, look_folder
 from provision.engine import engine_version, quick_test_argv
 from provision.errors import EngineError
-from provision.finding import JSON, Finding, ok
+from provision.fence import fenced
+from provision.finding import Finding, ok
 from provision.log_reading import import_signs, missing_module
 from provision.machine import Ran
-from provision.receipts import same_facts
+from provision.receipt_kinds import ComfyReceipt, RequirementsReceipt
+from provision.receipts import holds, same_facts
+from provision.starts import one_start
 from provision.step import Context
+from provision.steps.first_page import FOLDER as FIRST_PAGE
 
 # Measured in November 2026: macOS arm64, Python 3.12, as ComfyUI 0.38 asks; on Linux about the same.
 DOWNLOAD_BYTES, DISK_BYTES = 640 * 10**6, 1_050 * 10**6
 REHEARSAL_BYTES = 20 * 10**6
 QUICK_TEST_TIMEOUT_S = 600
+OFF = (".disabled", ".example", ".pyc")
+NOT_A_PERSONS = frozenset({"__pycache__", "websocket_image_save.py", FIRST_PAGE})
+"""What lies in `custom_nodes` and is ComfyUI's own or this tool's."""
 HELD = ("torch", "torchvision", "torchaudio")
 
 
@@ -34,20 +41,18 @@ def all_bytes(ctx: Context) -> tuple[int, int]:
     return (REHEARSAL_BYTES, REHEARSAL_BYTES) if ctx.options.rehearsal else (DOWNLOAD_BYTES, DISK_BYTES)
 
 
-def proof_facts(ctx: Context) -> dict[str, JSON]:
+def proof_facts(ctx: Context) -> dict[str, Any]:
     """What the proof of the imports depends on, beside the packages: revision, requirements, Python."""
     return {
-        "commit": ctx.receipts.read("comfyui").get("commit"),
+        "commit": ctx.receipts.read("comfyui", ComfyReceipt).commit or None,
         "requirements": _digest(ctx.home.comfyui / "requirements.txt"),
         "python": packages.target_python(ctx),
     }
 
 
-def still_proven(ctx: Context, receipt: Mapping[str, JSON], versions: Mapping[str, str]) -> bool:
+def still_proven(ctx: Context, receipt: RequirementsReceipt, versions: Mapping[str, str]) -> bool:
     """Whether all that was there when ComfyUI imported still is; packages that came since change nothing."""
-    proven = receipt.get("packages")
-    same = isinstance(proven, Mapping) and bool(proven) and same_facts(versions, proven)
-    return same and same_facts(receipt, proof_facts(ctx))
+    return holds(versions, receipt.packages) and same_facts(receipt, proof_facts(ctx))
 
 
 def _digest(path: Path) -> str:
@@ -56,18 +61,19 @@ def _digest(path: Path) -> str:
 
 def is_proven(ctx: Context) -> bool:
     """Whether ComfyUI, as it is wanted and as it is here, was seen to import with the packages of now."""
-    wanted = ctx.receipts.read("comfyui").get("ref") == ctx.manifest.comfyui.ref
+    wanted = ctx.receipts.read("comfyui", ComfyReceipt).ref == ctx.manifest.comfyui.ref
     if not wanted or not (ctx.home.comfyui / "requirements.txt").is_file():
         return False
-    return still_proven(ctx, ctx.receipts.read("requirements"), packages.installed_versions(ctx.home.venv))
+    return still_proven(ctx, _receipt(ctx), packages.installed_versions(ctx.home.venv))
 
 
 def imported(ctx: Context) -> bool:
     """Whether some ComfyUI was seen to import with the packages of now."""
-    proven = ctx.receipts.read("requirements").get("packages")
-    return (
-        isinstance(proven, Mapping) and bool(proven) and same_facts(packages.installed_versions(ctx.home.venv), proven)
-    )
+    return holds(packages.installed_versions(ctx.home.venv), _receipt(ctx).packages)
+
+
+def _receipt(ctx: Context) -> RequirementsReceipt:
+    return ctx.receipts.read("requirements", RequirementsReceipt)
 
 
 def complete(ctx: Context) -> None:
@@ -97,9 +103,12 @@ def install(ctx: Context) -> None:
 
 def resolved_until(ctx: Context) -> str:
     """The day after which packages are not taken: the commit's date plus the manifest's days (`2025-10-19`)."""
-    date = str(ctx.receipts.read("comfyui").get("date") or ctx.machine.timestamp())
     days = timedelta(days=ctx.manifest.comfyui.requirements_days)
-    return (datetime.fromisoformat(date) + days).date().isoformat()
+    try:
+        date = datetime.fromisoformat(ctx.receipts.read("comfyui", ComfyReceipt).date) + days
+    except (ValueError, OverflowError):  # none is known
+        date = datetime.fromisoformat(ctx.machine.timestamp()) + days
+    return date.date().isoformat()
 
 
 def lacks_times(text: str) -> bool:
@@ -111,7 +120,7 @@ def prove(ctx: Context) -> None:
     """Start ComfyUI with `--quick-test-for-ci`. Raises EngineError with what it said and what that means."""
     ctx.note("ComfyUI imports everything once (--quick-test-for-ci) ...")
     started = ctx.machine.clock()
-    ran = run_quick_test(ctx)
+    ran = run_quick_test(ctx, compiled=ctx.home.adopted is None)
     if not ran.ok:
         how = "took too long" if ran.code is None else f"ended with {ran.code}"
         missing = missing_module(ran.out)
@@ -120,26 +129,38 @@ def prove(ctx: Context) -> None:
             hint="provision doctor --deep --fix" if missing else "provision logs --tool",
         )
     facts = proof_facts(ctx)
-    versions: dict[str, JSON] = dict(packages.installed_versions(ctx.home.venv))
-    ctx.receipts.write(
-        "requirements", when=ctx.machine.timestamp(), until=resolved_until(ctx), packages=versions, **facts
-    )
-    if not import_signs(ran.out + ran.err, ended_well=True):
+    versions = packages.installed_versions(ctx.home.venv)
+    receipt = RequirementsReceipt(when=ctx.machine.timestamp(), until=resolved_until(ctx), packages=versions, **facts)
+    ctx.receipts.write("requirements", receipt)
+    if not custom_nodes(ctx) and not import_signs(ran.out + ran.err, ended_well=True):
         ctx.proofs.keep("requirements", facts, [imports_ready(ctx, ctx.machine.clock() - started)])
 
 
-def imports_ready(ctx: Context, seconds: float) -> Finding:
-    """That all of ComfyUI imports, seen just now."""
-    says = f"ComfyUI {engine_version(ctx)} imported everything just now, in {seconds:.1f} s"
+def custom_nodes(ctx: Context) -> list[str]:
+    """The custom nodes of a person: what ComfyUI loads beside what it brings, and what this tool put there."""
+    folder = ctx.home.base / "custom_nodes"
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return [
+        name for name in names
+        if not name.endswith(OFF) and name not in NOT_A_PERSONS and ((folder / name).is_dir() or name.endswith(".py"))
+    ]  # fmt: skip
+
+
+def imports_ready(ctx: Context, seconds: float, nodes: str = "") -> Finding:
+    """That all of ComfyUI imports, seen just now; `nodes` says what that tells of custom nodes."""
+    says = f"ComfyUI {engine_version(ctx)} imported everything just now, in {seconds:.1f} s{nodes}"
     return ok("imports-ready", "ComfyUI", says, seconds=round(seconds, 1))
 
 
-def run_quick_test(ctx: Context) -> Ran:
-    """ComfyUI's `--quick-test-for-ci`, its lines passed on as output."""
-    argv = quick_test_argv(ctx)
-    try:
+def run_quick_test(ctx: Context, *, nodes: bool = False, compiled: bool = False) -> Ran:
+    """ComfyUI's `--quick-test-for-ci`, its lines passed on as output, apart from all folders and without custom nodes.
+
+    With `nodes` they are loaded behind a fence (see `fence`): what they try to write or install is refused. With
+    `compiled` the compiled files of what is imported stay where they belong.
+    """
+    with look_folder(ctx) as folder, one_start(ctx):
+        argv = quick_test_argv(ctx, folder, nodes=nodes)
         return ctx.machine.run(
-            argv, cwd=ctx.home.comfyui, env=look_env(ctx), timeout_s=QUICK_TEST_TIMEOUT_S, on_line=ctx.output
-        )
-    finally:
-        shutil.rmtree(ctx.home.state / "quick-test", ignore_errors=True)
+            fenced(ctx.machine, argv, folder) if nodes else argv, cwd=ctx.home.comfyui,
+            env=look_env(folder, compiled=compiled), timeout_s=QUICK_TEST_TIMEOUT_S, on_line=ctx.output,
+        )  # fmt: skip

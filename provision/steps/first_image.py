@@ -9,28 +9,34 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from provision import ladder, packages
+from provision.answers import Saved
 from provision.comfy import Made
 from provision.engine import (
+    PORT_FREE_S,
     client_of,
     engine_commit,
     engine_flags,
     log_tail,
     our_process,
+    record_path,
     unlisted,
 )
 from provision.errors import EngineError, ImageRejected, ProvisionError
 from provision.events import ImageMade
-from provision.explain import death
+from provision.explain import death, explain
 from provision.facts import parse_cpuinfo, parse_sysctl
 from provision.finding import JSON, Finding, Fix, fixable, ok, warn
 from provision.graph import SEED_LIMIT, listed_name, prompt_graph, ui_workflow
 from provision.home import unusable
-from provision.image import Judgement, Quality, judge
+from provision.image import Judgement, Quality, judge, most_bytes, read_picture
 from provision.manifest import FirstImage
+from provision.receipt_kinds import ImageReceipt
 from provision.receipts import file_identity, same_facts
 from provision.step import Context, Step
+from provision.strict import Unreadable, read_file
 
 DISK_BYTES = 2_000_000
 PUBLISHED = "2 to 3 s, warm, on an M1 Pro"
@@ -62,19 +68,19 @@ class Picture:
 
 def check_first_image(ctx: Context) -> Iterable[Finding]:
     """Has an image been made with what is installed now, and is it still there?"""
-    receipt, path = ctx.receipts.read("first_image"), ctx.home.first_image
+    receipt, path = ctx.receipts.read("first_image", ImageReceipt), ctx.home.first_image
     shown = ctx.home.shown(path)
-    if not receipt or not path.is_file():
+    if not receipt.sha256 or not path.is_file():
         yield _to_make("first-image-missing", shown, "No image has proven this install yet.")
         return
     changed = _what_changed(receipt, proof_facts(ctx))
     if changed:
         other = "other" if changed in ("flags", "settings", "weights") else "another"
         yield _to_make("first-image-stale", shown, f"The first image was made with {other} {changed}.")
-    elif _sha256(path) != receipt.get("sha256"):
+    elif (png := read_picture(path)) is None or _sha256(png) != receipt.sha256:
         yield _to_make("first-image-stale", shown, f"{shown} is not the image that was made.")
     else:
-        yield ok("first-image-made", shown, f"{shown}, made {str(receipt.get('when'))[:10]}: {_seconds(receipt)}")
+        yield ok("first-image-made", shown, f"{shown}, made {receipt.when[:10]}: {_seconds(receipt)}")
         yield from _warnings(receipt, path, shown)
 
 
@@ -85,31 +91,31 @@ def _to_make(id: str, shown: str, says: str) -> Finding:
     )  # fmt: skip
 
 
-def _warnings(receipt: Mapping[str, JSON], path: Path, shown: str) -> Iterable[Finding]:
-    if receipt.get("verdict") == Quality.WARN:
+def _warnings(receipt: ImageReceipt, path: Path, shown: str) -> Iterable[Finding]:
+    if receipt.verdict == Quality.WARN:
         yield warn(
-            "first-image-rough", shown, str(receipt.get("says")),
+            "first-image-rough", shown, receipt.says,
             fix=Fix("Look at it: a picture of what was asked for is right.", ("open", str(path))),
         )  # fmt: skip
 
 
-def _seconds(receipt: Mapping[str, JSON]) -> str:
-    first, warm = receipt.get("seconds_first"), receipt.get("seconds_warm")
-    return f"the first took {_shown(first)}, a warm one {_shown(warm)} ({_beside(receipt)})"
+def _seconds(receipt: ImageReceipt) -> str:
+    first, warm = _shown(receipt.seconds_first), _shown(receipt.seconds_warm)
+    return f"the first took {first}, a warm one {warm} ({_beside(receipt)})"
 
 
-def _shown(seconds: JSON) -> str:
-    return f"{seconds:.2g} s" if isinstance(seconds, float) and seconds < 10 else f"{seconds:.0f} s"
+def _shown(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
-def _beside(receipt: Mapping[str, JSON]) -> str:
-    chip, device = receipt.get("chip") or "an unknown processor", receipt.get("device")
+def _beside(receipt: ImageReceipt) -> str:
+    chip, device = receipt.chip or "an unknown processor", receipt.device
     if chip == "Apple M1 Pro" and device == "mps":
         return f"published: {PUBLISHED}, as this is"
     return f"published: {PUBLISHED}; this is another machine: {chip}, on {device}"
 
 
-def proof_facts(ctx: Context) -> dict[str, JSON]:
+def proof_facts(ctx: Context) -> dict[str, Any]:
     """What the image proves: while all this is as it was, it need not be made again."""
     model, file = ctx.manifest.checkpoint(ctx.options.precision)
     versions = packages.installed_versions(ctx.home.venv)
@@ -119,24 +125,24 @@ def proof_facts(ctx: Context) -> dict[str, JSON]:
         "comfyui": engine_commit(ctx),
         "checkpoint": listed_name(model, file),
         "weights": file.sha256 or _identity(ctx.home.models / model.folder / file.name),
-        "flags": list(engine_flags(ctx)),
+        "flags": engine_flags(ctx),
         "settings": asdict(ctx.manifest.first_image),
     }
 
 
-def _identity(path: Path) -> JSON:
+def _identity(path: Path) -> dict[str, int] | None:
     try:
         return file_identity(path)
     except OSError:
         return None
 
 
-def _what_changed(receipt: Mapping[str, JSON], facts: Mapping[str, JSON]) -> str:
+def _what_changed(receipt: ImageReceipt, facts: Mapping[str, JSON]) -> str:
     return next((name for name, value in facts.items() if not same_facts(receipt, {name: value})), "")
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _sha256(png: bytes) -> str:
+    return hashlib.sha256(png).hexdigest()
 
 
 # -- apply ----------------------------------------------------------------------------------------------------
@@ -157,20 +163,20 @@ def apply_first_image(ctx: Context, finding: Finding) -> None:
     warm = make_image(ctx, image, "a second, warm image", keep=False)
     _refuse_bad(ctx, warm)
     worst = max((first.judgement, warm.judgement), key=lambda judgement: judgement.verdict is Quality.WARN)
-    receipt: dict[str, JSON] = {
+    receipt = ImageReceipt(
         **facts,
-        "sha256": hashlib.sha256(first.png).hexdigest(),
-        "when": ctx.machine.timestamp(),
-        "seconds_first": round(first.seconds, 3),
-        "seconds_warm": round(warm.seconds, 3),
-        "seeds": [first.seed, warm.seed],
-        "verdict": str(worst.verdict),
-        "says": worst.says,
-        "measures": first.judgement.facts.to_json(),
-        "device": device,
-        "chip": chip_name(ctx),
-    }
-    ctx.receipts.write("first_image", **receipt)
+        sha256=_sha256(first.png),
+        when=ctx.machine.timestamp(),
+        seconds_first=round(first.seconds, 3),
+        seconds_warm=round(warm.seconds, 3),
+        seeds=(first.seed, warm.seed),
+        verdict=str(worst.verdict),
+        says=worst.says,
+        measures=first.judgement.facts.to_json(),
+        device=device,
+        chip=chip_name(ctx),
+    )
+    ctx.receipts.write("first_image", receipt)
     ladder.settle(ctx, first.seconds)
     ctx.proofs.keep("first_image", proof_facts(ctx), [made_now(first, f" in {first.seconds:.1f} s", first.seconds)])
 
@@ -198,11 +204,12 @@ def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = No
 
     Without `keep` it stays nowhere but among ComfyUI's temporary files.
 
-    Raises EngineError with what ComfyUI's error means, Interrupted after the prompt was stopped.
+    Raises EngineError with what ComfyUI's error means, Interrupted after the prompt was stopped. What came in the
+    place of a picture is judged as BAD.
     """
     seed = secrets.randbelow(SEED_LIMIT) if seed is None else seed
     checkpoint = listed_name(*ctx.manifest.checkpoint(ctx.options.precision))
-    client = client_of(ctx)
+    client, before = client_of(ctx), _server(ctx)
 
     def on_progress(stage: str, done: int, total: int | None) -> None:
         ctx.progress(f"{what}: {stage}", done, total, "steps")
@@ -213,37 +220,71 @@ def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = No
             on_progress=on_progress,
             workflow=ui_workflow(image, checkpoint, seed),
         )
-        png = client.view(*_only_image(made))
+        png = client.view(_only_image(made), max_bytes=most_bytes(image.width, image.height))
     except EngineError as error:
-        raise _with_cause_of_death(ctx, error) from error
+        raise _with_cause_of_death(ctx, error, before) from error
     return Picture(png, seed, made.seconds, judge(png, image.width, image.height))
 
 
-def _only_image(made: Made) -> tuple[str, str, str]:
+def _only_image(made: Made) -> Saved:
     if not made.images:
         raise EngineError("ComfyUI says that it is done, and names no picture.", hint="provision logs")
-    return made.images[0].filename, made.images[0].subfolder, made.images[0].type
+    return made.images[0]
 
 
-def _with_cause_of_death(ctx: Context, error: EngineError) -> ProvisionError:
-    """The error, with what the log says of why ComfyUI ended, if it did."""
-    if our_process(ctx) is not None:
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """The server of this home and its record, as they are at one moment."""
+
+    pid: int | None
+    record: bytes
+
+
+def _server(ctx: Context) -> _Server:
+    process, record = our_process(ctx), b""
+    with suppress(OSError, Unreadable):
+        record = read_file(record_path(ctx))
+    return _Server(process.pid if process is not None else None, record)
+
+
+def _with_cause_of_death(ctx: Context, error: EngineError, before: _Server) -> ProvisionError:
+    """The error, with why ComfyUI ended, if it did."""
+    if before.pid is None or before.pid == _server(ctx).pid:
         return error
-    meaning = death(log_tail(ctx).rpartition("got prompt")[2])
+    text = log_tail(ctx).rpartition("got prompt")[2]
+    if _was_stopped(ctx, before, patient=explain(text) is None):
+        says = "ComfyUI was stopped while it made the image."
+        return EngineError(says, hint="Run the same command again: it starts ComfyUI.")
+    meaning = death(text)
     return EngineError(meaning.says, hint=meaning.hint, finding=meaning.id)
 
 
-def _refuse_bad(ctx: Context, picture: Picture) -> None:
+def _was_stopped(ctx: Context, before: _Server, *, patient: bool) -> bool:
+    """Whether a command of ours ended the server: it takes the record away, at the latest when the port is free."""
+    deadline = ctx.machine.clock() + (PORT_FREE_S if patient and before.record else 0)
+    while (same := _server(ctx).record == before.record) and ctx.machine.clock() < deadline:
+        ctx.machine.sleep(0.1)
+    return not same
+
+
+def rejection(picture: Picture, kept: str = "") -> ImageRejected | None:
+    """Why what ComfyUI made is no picture; None where it is one."""
     judgement = picture.judgement
     if judgement.verdict is not Quality.BAD:
+        return None
+    says = f"ComfyUI made an image, and it is not a picture. {judgement.says} {MEANINGS[judgement.why]} {kept}"
+    hint = "provision logs" if judgement.why in ("broken", "size") else "provision doctor --deep"
+    return ImageRejected(says.strip(), hint=hint)
+
+
+def _refuse_bad(ctx: Context, picture: Picture) -> None:
+    judgement, kept = picture.judgement, ctx.home.root / REJECTED
+    is_shown = judgement.why != "broken"
+    error = rejection(picture, f"It is kept as {ctx.home.shown(kept)}." if is_shown else "")
+    if error is None:
         return
-    kept = ctx.home.root / REJECTED
-    write_bytes(kept, picture.png)
-    error = ImageRejected(
-        f"ComfyUI made an image, and it is not a picture. {judgement.says} {MEANINGS[judgement.why]} "
-        f"It is kept as {ctx.home.shown(kept)}.",
-        hint="provision logs" if judgement.why in ("broken", "size") else "provision doctor --deep",
-    )
+    if is_shown:
+        write_bytes(kept, picture.png)
     if judgement.why in ladder.LOOKS:
         raise ladder.climb(ctx, judgement.why, judgement.says, picture.seconds, error)
     raise error

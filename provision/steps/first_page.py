@@ -20,6 +20,7 @@ from provision.finding import Finding, Fix, fixable, ok
 from provision.home import unusable
 from provision.step import Context, Look
 from provision.steps.workflow import workflow_path
+from provision.strict import Unreadable, read_text
 
 FOLDER = "provision_first_page"
 DISK_BYTES = 8192
@@ -107,8 +108,8 @@ def apply_first_page(ctx: Context, finding: Finding) -> None:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        return read_text(path)
+    except (OSError, Unreadable):
         return None
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from provision.engine import engine_flags
 from provision.finding import Finding, Fix, blocked, warn
+from provision.receipt_kinds import TorchReceipt
 from provision.step import Context, Look
 
 SUBJECT = "comfyui.args"
@@ -39,7 +40,7 @@ def conflicts(args: Sequence[str]) -> Iterator[Finding]:
 def check_flags(ctx: Context) -> Iterable[Finding]:
     """Will ComfyUI take its flags, and do they do what a person would expect?"""
     args, subject = ctx.manifest.comfyui.args, SUBJECT
-    on_mps = ctx.receipts.read("torch").get("device") == "mps" and "--cpu" not in engine_flags(ctx)
+    on_mps = ctx.receipts.read("torch", TorchReceipt).device == "mps" and "--cpu" not in engine_flags(ctx)
     yield from conflicts(args)
     if "--fp16-vae" in args and on_mps:
         says = f"{subject} holds --fp16-vae: on a Mac's GPU pictures may come out black."

@@ -6,17 +6,26 @@ packages that ComfyUI is known to import are installed for it; the name of any o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from provision import packages
 from provision.engine import engine_version
+from provision.fence import can_fence
 from provision.finding import Finding, Fix, blocked, fixable, warn
 from provision.home import unusable
-from provision.log_reading import Sign, import_signs, missing_module
+from provision.log_reading import FAILED_NODE, Sign, import_signs, missing_module, signs_of
 from provision.machine import Ran
 from provision.step import Context, Look
 from provision.steps.engine_log import disable_node, failed_node, imports_now
-from provision.steps.engine_packages import HELD, QUICK_TEST_TIMEOUT_S, imports_ready, proof_facts, run_quick_test
+from provision.steps.engine_packages import (
+    HELD,
+    QUICK_TEST_TIMEOUT_S,
+    custom_nodes,
+    imports_ready,
+    proof_facts,
+    run_quick_test,
+)
 
 PACKAGES: Mapping[str, str] = {
     "PIL": "pillow", "yaml": "pyyaml", "pydantic_settings": "pydantic-settings", "comfy_kitchen": "comfy-kitchen",
@@ -27,6 +36,10 @@ PACKAGES: Mapping[str, str] = {
     )},
 }  # fmt: skip
 """The packages of the modules that ComfyUI imports, in any of its releases."""
+REFUSED = re.compile(
+    r"\[Errno (?:1|13|30)\]|Permission denied|Operation not permitted|Read-only file system|'(?:pip|uv|ensurepip)'"
+)
+"""How a custom node fails that was kept from writing, or whose pip was."""
 WHEN = "When ComfyUI was imported just now"
 
 
@@ -44,15 +57,28 @@ def check_imports(ctx: Context) -> Iterable[Finding]:
 def _import(ctx: Context) -> Iterable[Finding]:
     ctx.note("ComfyUI imports everything once ...")
     ctx.progress("ComfyUI imports everything", 0, None, "steps")
-    started = ctx.machine.clock()
-    ran = run_quick_test(ctx)
+    started, nodes = ctx.machine.clock(), custom_nodes(ctx)
+    looks_at_nodes = bool(nodes) and can_fence(ctx.machine)
+    ran = run_quick_test(ctx, nodes=looks_at_nodes)
+    alone = run_quick_test(ctx) if looks_at_nodes and not ran.ok else ran
     seconds = ctx.machine.clock() - started
     _keep(ctx, ran)
-    findings = list(_seen(ctx, ran))
+    findings = list(_seen(ctx, alone))
+    if looks_at_nodes:
+        findings += _nodes(ctx, ran, alone)
     if findings:
         yield from findings
-    elif ran.ok:
-        yield imports_ready(ctx, seconds)
+    elif alone.ok:
+        yield imports_ready(ctx, seconds, _about_nodes(nodes, seen=looks_at_nodes))
+
+
+def _about_nodes(nodes: list[str], *, seen: bool) -> str:
+    """What this look can tell of a person's custom nodes."""
+    if not nodes:
+        return ""
+    if seen:
+        return f"; so did the custom nodes ({len(nodes)}), which were kept from writing and installing"
+    return "; custom nodes were off: how they load is only in ComfyUI's log (provision logs)"
 
 
 def _keep(ctx: Context, ran: Ran) -> None:
@@ -67,6 +93,7 @@ def _keep(ctx: Context, ran: Ran) -> None:
 
 
 def _seen(ctx: Context, ran: Ran) -> Iterable[Finding]:
+    """What is wrong with ComfyUI itself."""
     text = ran.out + ran.err
     module = "" if ran.ok else missing_module(text)
     if module.partition(".")[0] in HELD:  # the torch step looks at its own
@@ -74,14 +101,31 @@ def _seen(ctx: Context, ran: Ran) -> Iterable[Finding]:
     if module:
         yield _missing(ctx, module.partition(".")[0])
         return
-    signs = import_signs(text, ended_well=ran.ok)
-    for sign in signs:
-        if sign.id == "node-failed":
-            yield from failed_node(ctx, sign)
-        elif ran.ok:
-            yield warn(sign.id, "ComfyUI", f"{WHEN}: {sign.says}.", fix=Fix(sign.hint), line=sign.text)
+    signs = [sign for sign in import_signs(text, ended_well=ran.ok) if sign.id != "node-failed"]
+    for sign in signs if ran.ok else ():
+        yield warn(sign.id, "ComfyUI", f"{WHEN}: {sign.says}.", fix=Fix(sign.hint), line=sign.text)
     if not ran.ok:
-        yield _failed(ran, [sign for sign in signs if sign.id != "node-failed"])
+        yield _failed(ran, signs)
+
+
+def _nodes(ctx: Context, ran: Ran, alone: Ran) -> Iterable[Finding]:
+    """What is wrong with custom nodes: `ran` loaded them, `alone` did not where that ended badly."""
+    for sign in signs_of(ran.out + ran.err, (FAILED_NODE,)):
+        if REFUSED.search(sign.says):
+            yield _refused(sign.node, f"The custom node {sign.node} writes or installs when it is loaded")
+        else:
+            yield from failed_node(ctx, sign)
+    if alone.ok and not ran.ok:
+        last = ran.tail(1)
+        yield _refused(
+            "custom nodes", f"ComfyUI starts, and with its custom nodes it ended{f' ({last})' if last else ''}"
+        )
+
+
+def _refused(subject: str, says: str) -> Finding:
+    """What could not be looked at without letting it change what it must not."""
+    fix = Fix("To see it load for real, and what it changes:", ("provision", "launch"))
+    return warn("node-refused", subject, f"{says}; a look lets it do neither.", fix=fix)
 
 
 def _missing(ctx: Context, module: str) -> Finding:

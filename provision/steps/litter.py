@@ -17,6 +17,7 @@ from provision.home import unusable
 from provision.misplaced import misplaced
 from provision.places import hub_cache
 from provision.step import Context, Look
+from provision.strict import read_head
 from provision.wanted import Wanted, subject_of, wanted_files
 
 APPLE_DOUBLE = bytes.fromhex("0005160700020000")
@@ -99,11 +100,7 @@ def _cached_too(ctx: Context, files: Sequence[Wanted]) -> Iterable[Finding]:
 
 
 def _is_double(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(len(APPLE_DOUBLE)) == APPLE_DOUBLE
-    except OSError:
-        return False
+    return read_head(path, len(APPLE_DOUBLE)) == APPLE_DOUBLE
 
 
 def _first(ctx: Context, paths: Sequence[Path]) -> str:

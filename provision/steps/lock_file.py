@@ -6,17 +6,16 @@ hashes and indexes, are asked of uv once, when the lock is written: from its cac
 
 from __future__ import annotations
 
-import json
 import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from provision import __version__, ladder, packages
 from provision.errors import LockError
-from provision.finding import JSON, Finding, Fix, fixable, ok, warn
+from provision.finding import Finding, Fix, fixable, ok, warn
 from provision.home import unusable
 from provision.lock import (
     COMMIT,
@@ -32,8 +31,10 @@ from provision.lock import (
     write_lock,
 )
 from provision.manifest import is_git_address, is_plain
+from provision.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.step import Context, Step
 from provision.steps.torch_proof import system_version
+from provision.strict import Unreadable, decode
 from provision.wanted import wanted_files
 from provision.wheels import day_of
 
@@ -94,26 +95,25 @@ def differences(kept: Lock, now: Lock) -> list[str]:
 def describe(ctx: Context) -> Lock:
     """What is here, but for the wheels behind the versions."""
     versions = packages.installed_versions(ctx.home.venv)
-    torch, comfyui = ctx.receipts.read("torch"), ctx.receipts.read("comfyui")
-    late = torch.get("passed_over")
+    torch, comfyui = ctx.receipts.read("torch", TorchReceipt), ctx.receipts.read("comfyui", ComfyReceipt)
     return Lock(
         schema=SCHEMA, tool=__version__, made=ctx.machine.timestamp(), manifest=ctx.manifest.name,
         platform=Platform(ctx.machine.system, ctx.machine.arch, system_version(ctx), _python_version(ctx)),
         torch=LockedTorch(
-            str(torch.get("wanted", "")), str(torch.get("got", "")), without_credentials(_torch_index(ctx)),
-            _one_line(torch.get("why") or ""), tuple(map(_one_line, late)) if isinstance(late, list) else (),
+            _one_line(torch.wanted), _one_line(torch.got), without_credentials(_torch_index(ctx)),
+            _one_line(torch.why), tuple(map(_one_line, torch.passed_over)),
         ),
         comfyui=LockedEngine(
-            url if is_git_address(url := str(comfyui.get("url", ""))) else "",
-            commit if COMMIT.fullmatch(commit := str(comfyui.get("commit", ""))) else "", ladder.launch_flags(ctx),
+            comfyui.url if is_git_address(comfyui.url) else "",
+            comfyui.commit if COMMIT.fullmatch(comfyui.commit) else "", ladder.launch_flags(ctx),
         ),
         models=tuple(_models(ctx)),
         packages=tuple(LockedPackage(name, version) for name, version in sorted(versions.items())),
     )  # fmt: skip
 
 
-def _one_line(text: JSON) -> str:
-    return "".join(character for character in " ".join(str(text).split()) if is_plain(character))
+def _one_line(text: str) -> str:
+    return "".join(character for character in " ".join(text.split()) if is_plain(character))
 
 
 def _models(ctx: Context) -> Iterable[LockedModel]:
@@ -121,15 +121,15 @@ def _models(ctx: Context) -> Iterable[LockedModel]:
         model, file = wanted.model, wanted.file
         yield LockedModel(
             model.repo, model.revision, file.path, file.precision, wanted.size or 0,
-            str(wanted.receipt.get("sha256") or wanted.sha256),
+            wanted.receipt.sha256 or wanted.sha256,
         )  # fmt: skip
 
 
 def _torch_index(ctx: Context) -> str:
     """Where torch came from: as its proof says, which was silent about it before there were locks."""
-    given = ctx.receipts.read("torch").get("index")
+    given = ctx.receipts.read("torch", TorchReceipt).index
     if given is not None:
-        return str(given)
+        return given
     nightly = day_of(packages.installed_versions(ctx.home.venv).get("torch", ""))
     return ctx.manifest.torch.nightly_index if nightly else ctx.manifest.torch.stable_index
 
@@ -249,9 +249,16 @@ def _direct_url(ctx: Context, package: LockedPackage) -> str:
     """Where a package came from that came from no index (PEP 610); empty for all others."""
     text = _metadata(ctx, package, "direct_url.json")
     try:
-        return str(json.loads(text).get("url", "")) if text else ""
-    except (ValueError, AttributeError):
+        return decode(text, _DirectUrl).url
+    except Unreadable:
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _DirectUrl:
+    """What is read of `direct_url.json`."""
+
+    url: str = ""
 
 
 def _metadata(ctx: Context, package: LockedPackage, file: str) -> str:

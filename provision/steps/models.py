@@ -23,6 +23,7 @@ from provision.reuse import SF_DATALESS, find_copies, takes_bytes
 from provision.safetensors import LENGTH_BYTES, POINTER, HeaderTruncated, NotSafetensors, describe_bytes, header_length
 from provision.step import Context, Step
 from provision.steps.provide import prove, provide
+from provision.strict import open_file
 from provision.wanted import Wanted, subject_of, wanted_files
 
 AT_ONCE = 2
@@ -120,7 +121,7 @@ def _look(ctx: Context, wanted: Wanted) -> Finding:
         return _to_fetch(ctx, wanted, "ckpt-deadlink", says)
     if not place.is_file():
         return _to_fetch(ctx, wanted, "ckpt-other", f"{place.name} is a folder, not a file.")
-    trusted = same_facts(wanted.receipt, file_identity(place)) and "sha256" in wanted.receipt
+    trusted = bool(wanted.receipt.sha256) and same_facts(wanted.receipt, file_identity(place))
     if ctx.machine.file_flags(place) & SF_DATALESS:
         return _in_the_cloud(ctx, wanted)
     if not os.access(place, os.R_OK):
@@ -183,8 +184,7 @@ def _in_the_cloud(ctx: Context, wanted: Wanted) -> Finding:
 
 
 def _as_proven(ctx: Context, wanted: Wanted) -> Finding:
-    when = str(wanted.receipt.get("verified_at", ""))[:10]
-    found = str(wanted.receipt["sha256"])
+    when, found = wanted.receipt.verified_at[:10], wanted.receipt.sha256
     if found != wanted.sha256:
         return _bitrot(ctx, wanted, found)
     return ok(
@@ -202,7 +202,7 @@ def _bitrot(ctx: Context, wanted: Wanted, found: str) -> Finding:
 def _look_inside(ctx: Context, wanted: Wanted) -> Finding:
     """What the first bytes, the header and the size tell; with `--deep` the hash too."""
     place, name, size = wanted.place, wanted.place.name, bytes_here(wanted.place)
-    with place.open("rb") as stream:
+    with open_file(place) as stream:
         start = stream.read(512)
     try:
         header_length(start)
@@ -265,7 +265,7 @@ def _remember(ctx: Context, subject: str) -> None:
     """A file that was brought or proven a moment ago is not read through once more."""
     for wanted in wanted_files(ctx):
         if subject_of(ctx, wanted) == subject and same_facts(wanted.receipt, file_identity(wanted.place)):
-            found = str(wanted.receipt["sha256"])
+            found = wanted.receipt.sha256
             if found == wanted.sha256:
                 ctx.proofs.keep("models", _identity(ctx, wanted), [_verified(ctx, wanted, found)])
 

@@ -13,6 +13,7 @@ from provision.steps.python_env import apply_python_env
 from provision.steps.torch_choice import asks_for_audio
 from provision.steps.torch_set import install_torch_set
 from provision.steps.torch_size import SIZES
+from provision.strict import read_head
 
 LIBRARIES = {
     "torch": ("torch/lib/libtorch_cpu.dylib",),
@@ -62,11 +63,7 @@ def _other_processor(ctx: Context, folder: Path) -> Iterator[Finding]:
 
 
 def _processors(path: Path) -> frozenset[str]:
-    try:
-        with path.open("rb") as stream:
-            return processors_of(stream.read(HEAD_BYTES))
-    except OSError:
-        return frozenset()
+    return processors_of(read_head(path, HEAD_BYTES))
 
 
 def _quarantined(ctx: Context, library: Path) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from provision.awake import kept_awake
 from provision.backends.backend import RemoteFile
 from provision.backends.delivery import bring_proven, header_of, put_in_place, sha256_of
 from provision.backends.endpoints import endpoints_of, from_endpoints
-from provision.backends.part import adopt, bytes_here, bytes_waiting, drop_part, part_of
+from provision.backends.part import adopt, bytes_here, bytes_waiting, disk_errors_said, drop_part, part_of
 from provision.backends.remote import look_up
 from provision.backends.web import host_of, is_loopback
 from provision.errors import HubRefused, WrongFile
 from provision.manifest import Model, ModelFile
 from provision.metered import metered_because
+from provision.receipt_kinds import ModelReceipt
 from provision.reuse import found_file, take_copy
 from provision.safetensors import HeaderTruncated, NotSafetensors
 from provision.share import share_with_cache
@@ -31,15 +33,18 @@ def provision_file(ctx: Context, model: Model, file: ModelFile, target: Path) ->
 
     Raises WrongFile when another file has that name there, and as `apply_models`.
     """
-    wanted = Wanted(model, file, target, file.size, file.sha256 or "", {})
-    if target.is_file():
-        if sha256_of(ctx, target, file.name) == (wanted if wanted.sought else _asked(ctx, wanted)).sha256:
+    wanted = Wanted(model, file, target, file.size, file.sha256 or "", ModelReceipt())
+    with disk_errors_said(target):
+        if not os.path.lexists(target):
+            _place(ctx, wanted, _bring(ctx, wanted))
+        elif target.is_file() and (
+            sha256_of(ctx, target, file.name) == (wanted if wanted.sought else _asked(ctx, wanted)).sha256
+        ):
             ctx.note(f"{target} is there already, and right.")
-            return
-        raise WrongFile(
-            f"{target} is there and is another file; it was left as it is.", hint=f"mv {target} {target}.old"
-        )
-    _place(ctx, wanted, _bring(ctx, wanted))
+        else:
+            raise WrongFile(
+                f"{target} is there and is another file; it was left as it is.", hint=f"mv {target} {target}.old"
+            )
 
 
 def prove(ctx: Context, wanted: Wanted) -> None:
@@ -49,7 +54,7 @@ def prove(ctx: Context, wanted: Wanted) -> None:
         offered = _asked(ctx, wanted)
         sha256, size = offered.sha256, offered.size
     found = sha256_of(ctx, wanted.place, wanted.place.name)
-    keep_receipt(ctx, replace(wanted, size=size, sha256=sha256), found)
+    keep_receipt(ctx, replace(wanted, size=size, sha256=sha256), found, downloaded=False)
 
 
 def provide(ctx: Context, wanted: Wanted, *, go_on: bool) -> None:
@@ -59,7 +64,7 @@ def provide(ctx: Context, wanted: Wanted, *, go_on: bool) -> None:
         aside = make_way(ctx, wanted.place)
         ctx.note(f"What stood at {ctx.home.shown(wanted.place)} is now {ctx.home.shown(aside)}.")
     _place(ctx, wanted, brought)
-    keep_receipt(ctx, replace(wanted, size=brought.size, sha256=brought.sha256), brought.sha256)
+    keep_receipt(ctx, replace(wanted, size=brought.size, sha256=brought.sha256), brought.sha256, downloaded=True)
 
 
 @dataclass(frozen=True, slots=True)

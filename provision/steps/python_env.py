@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from provision import environments
 from provision.engine import running_environment
 from provision.errors import CommandMissing, PackageError
 from provision.facts import parse_sysctl
-from provision.finding import Finding, Fix, fixable, ok, warn
+from provision.finding import Finding, Fix, blocked, fixable, ok, warn
 from provision.home import unusable
 from provision.mac import must_read_macos
 from provision.machine import Ran
 from provision.packages import env_kind, package_error, run_uv
 from provision.step import Context, Step
+from provision.strict import read_file
 
 ASK = (
     "import json,sys,platform as p;"
@@ -32,6 +34,9 @@ BAD_PATCHES = {
 }
 TRUSTED_MACOS = (11,)
 """A lower version is told by a Python that knows no better; ComfyUI's model_management.py asks for 14 and 14.5."""
+CFG = "pyvenv.cfg"
+LOOKING = ("-I", "-B")
+"""Flags of a Python that is only looked at: isolated, and without leaving compiled files behind."""
 DISK_BYTES, DOWNLOAD_BYTES = 90 * 10**6, 25 * 10**6
 """A Python that uv brings: an archive of 15 to 25 MB, unpacked."""
 
@@ -49,8 +54,11 @@ def check_python_env(ctx: Context) -> Iterable[Finding]:
         target = python.readlink() if python.is_symlink() else str(python)
         yield to_make(ctx, "venv-dangling", f"The environment's Python is gone ({target}), as after an upgrade of it.")
         return
+    if home.venv_of_another is not None and not ctx.options.may_run:
+        yield _unasked(ctx)
+        return
     ctx.doing(f"starting {python}")
-    ran = ctx.machine.run([python, *python_flags(ctx), "-c", ASK], timeout_s=30)
+    ran = ctx.machine.run([python, *LOOKING, "-c", ASK], timeout_s=30)
     if not ran.ok:
         yield to_make(ctx, "venv-dangling", f"The environment's Python does not run: {ran.tail(1) or ran.code}.")
         return
@@ -102,9 +110,24 @@ def _judge(ctx: Context, version: str, arch: str, base: str) -> Finding:
     return ok("venv-ready", str(ctx.home.venv), says, python=version, arch=arch)
 
 
-def python_flags(ctx: Context) -> tuple[str, ...]:
-    """Flags for a look: isolated, and in an environment of somebody else's without leaving compiled files there."""
-    return ("-I",) if ctx.home.venv_of_another is None else ("-I", "-B")
+def _unasked(ctx: Context) -> Finding:
+    """What files tell of a Python that nobody has agreed to run."""
+    prefix, python = ctx.home.venv, ctx.home.python
+    told = f"; {CFG} says Python {version}" if (version := _told_version(prefix)) else ""
+    says = f"{python} was not installed by provision and has not been run: whether it works is not known{told}."
+    return blocked(
+        "env-unasked", str(python), says,
+        fix=Fix("If you trust that folder, name its Python.", ("provision", "all", "--python", str(python))),
+    )  # fmt: skip
+
+
+def _told_version(prefix: Path) -> str:
+    try:
+        text = read_file(prefix / CFG, max_bytes=100_000).decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return ""
+    found = re.search(r"^version(?:_info)? *= *(\d+(?:\.\d+){1,2})", text, re.MULTILINE | re.ASCII)
+    return found[1] if found else ""
 
 
 def _of_another(prefix: Path, version: str, arch: str, other: str) -> Finding:

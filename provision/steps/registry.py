@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from provision.step import Step, with_looks
 from provision.steps.adopted import with_care
+from provision.steps.changed import CHANGED
 from provision.steps.comfyui import COMFYUI
 from provision.steps.deep_image import DEEP_IMAGE
 from provision.steps.engine_files import ENGINE_FILES
@@ -36,7 +37,7 @@ WRITERS: tuple[Step, ...] = (
     with_looks(TORCH, KNOWN_BAD_TORCH, RESERVATIONS, NATIVE_LIBS, KNOWN_PAIRS),
     with_looks(COMFYUI, ENGINE_FILES, OTHER_INSTALLS),
     with_looks(MODELS, LITTER),
-    with_looks(REQUIREMENTS, IMPORTS),
+    with_looks(REQUIREMENTS, IMPORTS, CHANGED),
 )
 """The steps whose fixes fill the disk."""
 STEPS: tuple[Step, ...] = tuple(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from provision import packages
 from provision.finding import Finding, Fix, fixable, ok
+from provision.receipt_kinds import RequirementsReceipt
 from provision.step import Context, Step
 from provision.steps.engine_packages import all_bytes, install, prove, still_proven
 from provision.steps.torch_choice import asks_for_audio
@@ -23,9 +24,9 @@ def check_requirements(ctx: Context) -> Iterable[Finding]:
     if unmet:
         yield _unmet_finding(ctx, unmet, everything=len(versions) < 10)
         return
-    receipt = ctx.receipts.read("requirements")
+    receipt = ctx.receipts.read("requirements", RequirementsReceipt)
     if still_proven(ctx, receipt, versions):
-        seen = str(receipt["when"])[:10]
+        seen = receipt.when[:10]
         yield ok("req-ready", "packages", f"{len(versions)} packages, as this revision asks; it imported on {seen}")
     else:
         yield fixable(

@@ -35,6 +35,7 @@ from provision.engine import (
 from provision.errors import EngineError, PortTaken
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
 from provision.machine import Process
+from provision.receipt_kinds import TorchReceipt
 from provision.step import Context, Step
 from provision.steps.flags import conflicts
 
@@ -107,7 +108,7 @@ def _running(ctx: Context, record: Record) -> Iterable[Finding]:
 
 
 def _device_findings(ctx: Context, stats: SystemStats) -> Iterable[Finding]:
-    wanted = ctx.receipts.read("torch").get("device")
+    wanted = ctx.receipts.read("torch", TorchReceipt).device
     if isinstance(wanted, str) and wanted != stats.device and "--cpu" not in engine_flags(ctx):
         yield warn(
             "torch-no-mps", "device", f"torch has {wanted}, and ComfyUI computes on {stats.device}.",

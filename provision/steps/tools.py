@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from provision import facts
 from provision.errors import CommandMissing, ConsentNeeded
 from provision.facts import GitTrouble, Version
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.git_program import environment
 from provision.machine import Ran
 from provision.network import check_network, model_hosts, needed_hosts
 from provision.safetensors import POINTER
 from provision.step import Context, Step
+from provision.strict import read_head
 from provision.wanted import wanted_files
 
-GIT_MIN: Version = (2, 17)
-"""One commit is fetched without history, and changes are set aside by `git stash push`."""
+GIT_MIN: Version = (2, 32)
+"""From it on git can be told to leave the person's own configuration out (GIT_CONFIG_GLOBAL; its release notes)."""
 INSTALL_TIMEOUT_S = 1800
 INTEL_BREW = Path("/usr/local/bin")
 STUB_FOLDER = Path("/usr/bin")
@@ -131,7 +133,7 @@ def _trouble(trouble: GitTrouble, path: str) -> Finding:
 def _check_git(ctx: Context, git: Path | None) -> list[Finding]:
     if git is None:
         return [_missing(ctx, "git-missing", "git is not on this machine; it brings ComfyUI.")]
-    said = _run(ctx, (str(git), "--version"))
+    said = _run(ctx, (str(git), "--version"), environment())
     trouble = facts.parse_git_trouble(said.code, said.err) if ctx.machine.system == "Darwin" else None
     if trouble is not None:
         return [_trouble(trouble, "")]
@@ -150,7 +152,7 @@ def _check_git(ctx: Context, git: Path | None) -> list[Finding]:
 
 def _check_lfs(ctx: Context) -> Finding:
     git = ctx.machine.which("git") or Path("git")
-    version = _version(_run(ctx, (str(git), "lfs", "version")), facts.parse_lfs_version)
+    version = _version(_run(ctx, (str(git), "lfs", "version"), environment()), facts.parse_lfs_version)
     if version is None:
         return _missing(ctx, "lfs-missing", "git-lfs is not on this machine; the backend git-lfs needs it.")
     seen = ".".join(map(str, version))
@@ -163,7 +165,8 @@ def _check_lfs_hooks(ctx: Context) -> Iterable[Finding]:
         return
     git = str(ctx.machine.which("git") or "git")
     skips = "GIT_LFS_SKIP_SMUDGE" in ctx.machine.environ
-    if skips or not _run(ctx, (git, "config", "--get", "filter.lfs.smudge")).out.strip():
+    asked = (git, "config", "--get", "filter.lfs.smudge")
+    if skips or not _run(ctx, asked, environment(persons=ctx.machine.environ)).out.strip():
         why = "GIT_LFS_SKIP_SMUDGE is set" if skips else "git-lfs was never set up here"
         says = f"{why}: a clone by hand brings notes of 135 bytes in place of the models. This tool does without."
         fix = Fix("For clones by hand.", ("unset", "GIT_LFS_SKIP_SMUDGE") if skips else ("git", "lfs", "install"))
@@ -171,11 +174,7 @@ def _check_lfs_hooks(ctx: Context) -> Iterable[Finding]:
 
 
 def _is_pointer(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(len(POINTER)) == POINTER
-    except OSError:
-        return False
+    return read_head(path, len(POINTER)) == POINTER
 
 
 def _check_wget(ctx: Context) -> Finding:
@@ -234,9 +233,9 @@ def _install_argv(ctx: Context, package: str) -> tuple[str, ...]:
 # -- running --------------------------------------------------------------------------------------------
 
 
-def _run(ctx: Context, argv: tuple[str, ...]) -> Ran:
+def _run(ctx: Context, argv: tuple[str, ...], env: Mapping[str, str] | None = None) -> Ran:
     try:
-        return ctx.machine.run(argv, timeout_s=20)
+        return ctx.machine.run(argv, env=env, timeout_s=20)
     except CommandMissing as error:
         return Ran(argv, 127, "", error.message)
 

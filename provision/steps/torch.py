@@ -5,12 +5,14 @@ Which set that is, `torch_choice` finds out; how it is put in use, `torch_set`. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from provision import environments, ladder, packages, wheels
 from provision.errors import PackageError, ProbeFailed
 from provision.finding import JSON, Finding, Fix, fixable, ok, warn
 from provision.probe import broke_off, describe_failure
+from provision.receipt_kinds import TorchReceipt
+from provision.receipts import same_facts
 from provision.step import Context, Step
 from provision.steps.locked import check_locked, rebuild
 from provision.steps.torch_choice import Choice, asks_for_audio, planned
@@ -36,7 +38,7 @@ def check_torch(ctx: Context) -> Iterable[Finding]:
         yield from wrong
         return
     versions = packages.installed_versions(ctx.home.venv)
-    receipt, wanted = ctx.receipts.read("torch"), ctx.manifest.torch.channel
+    receipt, wanted = ctx.receipts.read("torch", TorchReceipt), ctx.manifest.torch.channel
     torch, vision = versions.get("torch"), versions.get("torchvision")
     if torch is None:
         yield _to_install(ctx, "torch-missing", f"torch is not installed; {wanted} is wanted.")
@@ -48,21 +50,17 @@ def check_torch(ctx: Context) -> Iterable[Finding]:
         yield _to_install(ctx, "torch-channel", f"{why}: stable torch is taken in its place ({download_says(ctx)}).")
     elif not _stands_for(torch, wanted, receipt):
         yield _to_install(ctx, "torch-channel", f"torch {torch} is here; {wanted} is asked for.")
-    elif (
-        ctx.options.deep
-        or may_see_more(ctx, receipt)
-        or any(receipt.get(name) != value for name, value in proof_facts(ctx).items())
-    ):
+    elif ctx.options.deep or may_see_more(ctx, receipt) or not same_facts(receipt, proof_facts(ctx)):
         yield from _unproven(ctx, torch)
     else:
         yield from _proven(ctx, receipt)
 
 
-def _stands_for(torch: str, wanted: str, receipt: Mapping[str, JSON]) -> bool:
+def _stands_for(torch: str, wanted: str, receipt: TorchReceipt) -> bool:
     """Whether a torch is what is asked for, or was taken in its place; of unknown origin it may stand for a nightly."""
     if wheels.answers(wanted, torch):
         return True
-    return wanted == receipt.get("wanted", "nightly") and wanted in ("nightly", "stable")
+    return wanted == (receipt.wanted or "nightly") and wanted in ("nightly", "stable")
 
 
 def _metadata(ctx: Context, package: str) -> str:
@@ -98,14 +96,14 @@ def _probed(ctx: Context, torch: str) -> Finding:
     return _to_install(ctx, "mps-numerics" if probe else "torch-broken", f"torch {torch} does not work: {says}.")
 
 
-def _proven(ctx: Context, receipt: Mapping[str, JSON]) -> Iterable[Finding]:
-    asked = "not the newest" if receipt["wanted"] == receipt["got"] else f"{receipt['wanted']} was asked for"
-    because = f"; {asked}: {receipt['why']}" if receipt.get("why") else ""
-    says = f"torch {receipt['torch']} ({receipt['got']}) on {receipt['device']}, proven on {str(receipt['when'])[:10]}"
-    yield ok("torch-ready", "torch", says + because, device=receipt["device"])
+def _proven(ctx: Context, receipt: TorchReceipt) -> Iterable[Finding]:
+    asked = "not the newest" if receipt.wanted == receipt.got else f"{receipt.wanted} was asked for"
+    because = f"; {asked}: {receipt.why}" if receipt.why else ""
+    says = f"torch {receipt.torch} ({receipt.got}) on {receipt.device}, proven on {receipt.when[:10]}"
+    yield ok("torch-ready", "torch", says + because, device=receipt.device)
     if kept := environments.before_says(ctx.home):
         yield ok("rollback-ready", "torch", f"{kept}, is kept: `provision rollback` returns to it", detail=True)
-    if receipt.get("mps_built") and not receipt.get("mps_available"):
+    if receipt.mps_built and not receipt.mps_available:
         fix = Fix("Run it in Terminal on the Mac itself, not over SSH or in a virtual machine.")
         yield warn("gpu-hidden", "torch", f"{BROKEN_GPU} The CPU is used: minutes an image.", fix=fix)
 
@@ -149,11 +147,9 @@ def _prove_again(ctx: Context, *, audio: bool) -> None:
         ctx.note("torch cannot be used, as after an installation that was cut off: it is installed again.")
         _install(ctx, audio=audio, reinstall=True)
         return
-    receipt, versions = ctx.receipts.read("torch"), packages.installed_versions(ctx.home.venv)
-    got = str(receipt.get("got") or ("nightly" if wheels.day_of(versions["torch"]) else "stable"))
-    late = receipt.get("passed_over")
-    passed_over = tuple(map(str, late)) if isinstance(late, list) else ()
-    choice = Choice(got, (), str(receipt.get("index") or ""), str(receipt.get("why") or ""), passed_over)
+    receipt, versions = ctx.receipts.read("torch", TorchReceipt), packages.installed_versions(ctx.home.venv)
+    got = receipt.got or ("nightly" if wheels.day_of(versions["torch"]) else "stable")
+    choice = Choice(got, (), receipt.index or "", receipt.why, receipt.passed_over)
     try:
         prove(ctx, choice, ctx.manifest.torch.channel)
     except ProbeFailed as error:

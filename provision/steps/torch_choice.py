@@ -15,14 +15,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provision import known_bad, ladder, network, packages, wheels
-from provision.backends.web import bundle_of
-from provision.errors import PackageError
+from provision.backends.backend import Address
+from provision.backends.web import fetch
+from provision.bounded_http import body_of
+from provision.errors import HubRefused, NetworkError, PackageError, UsageError
 from provision.hosts import Host, troubles_of
 from provision.mac import must_read_macos
 from provision.network import package_index, unreachable_because
 from provision.step import Context
+from provision.strict import Unreadable
 
-PAGE_TIMEOUT_S = (5, 20)
+PAGE_MAX_BYTES = 32 << 20
+"""Of torch's own nightlies a page has 4 MB."""
+NOT_FOUND = 404
 RESOLVE_TIMEOUT_S = 300
 EARLIER_DAYS = 3
 HOMELY = ("UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR")
@@ -166,21 +171,24 @@ def macos_version(ctx: Context) -> tuple[int, int] | None:
 
 def read_pages(ctx: Context, index: str, names: Iterable[str]) -> tuple[dict[str, list[wheels.Wheel]], str]:
     """The index's pages of some packages; the second is why they could not be had, empty when they could."""
-    import requests
-
     if reason := unreachable_because(ctx, index):  # asked first: a name that is not resolved would be waited for
         return {}, f"cannot be reached ({reason})"
     pages: dict[str, list[wheels.Wheel]] = {}
     for name in names:
         try:
-            answer = requests.get(f"{index}/{name}/", timeout=PAGE_TIMEOUT_S, verify=bundle_of(ctx.machine.environ))
-        except OSError:  # requests' own errors are, and a bundle of certificates that is not there
+            with fetch(ctx, Address(f"{index}/{name}/", {}), own=True) as answer:
+                if answer.status_code == NOT_FOUND:
+                    return {}, f"has no {name}"
+                if not answer.ok:
+                    return {}, f"answers {answer.status_code}"
+                page = body_of(answer, PAGE_MAX_BYTES)
+        except (OSError, NetworkError, UsageError):
             return {}, "cannot be reached (the connection broke)"
-        if answer.status_code == requests.codes.not_found:
-            return {}, f"has no {name}"
-        if not answer.ok:
-            return {}, f"answers {answer.status_code}"
-        pages[name] = wheels.parse_index_page(answer.text)
+        except Unreadable as error:
+            return {}, f"sends {error}"
+        except HubRefused as error:
+            return {}, f"sends on to no page ({error.message.rstrip('.')})"
+        pages[name] = wheels.parse_index_page(page.decode("utf-8", "replace"))
     return pages, ""
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from provision import packages
+from provision.apart import look_env
 from provision.errors import ProbeFailed
-from provision.finding import JSON, Finding, ok
+from provision.finding import Finding, ok
 from provision.mac import must_read_macos
 from provision.machine import Ran
 from provision.probe import TorchProbe, broke_off, describe_failure, parse_torch_probe
+from provision.receipt_kinds import TorchReceipt
+from provision.starts import one_start
 from provision.step import Context
-from provision.steps.python_env import python_flags
+from provision.steps.python_env import LOOKING
 from provision.steps.torch_choice import Choice
 
 PROBE = Path(__file__).resolve().parent.parent / "torch_probe.py"
@@ -25,7 +28,7 @@ def computed(torch: str, probe: TorchProbe) -> Finding:
     return ok("torch-ready", "torch", says)
 
 
-def proof_facts(ctx: Context) -> dict[str, JSON]:
+def proof_facts(ctx: Context) -> dict[str, Any]:
     """What the proof depends on: the installed set, the Python, the system's version."""
     versions = packages.installed_versions(ctx.home.venv)
     folder = packages.site_packages(ctx.home.venv)
@@ -44,10 +47,9 @@ def system_version(ctx: Context) -> str:
     return "macOS " + ".".join(str(part) for part in version)
 
 
-def may_see_more(ctx: Context, receipt: Mapping[str, JSON]) -> bool:
+def may_see_more(ctx: Context, receipt: TorchReceipt) -> bool:
     """Whether a Mac's GPU was hidden when torch was proven, and we are now started from elsewhere."""
-    hidden = receipt.get("mps_built") is True and receipt.get("mps_available") is False
-    return hidden and receipt.get("session") != session(ctx)
+    return receipt.mps_built and receipt.mps_available is False and receipt.session != session(ctx)
 
 
 def session(ctx: Context) -> str:
@@ -56,9 +58,14 @@ def session(ctx: Context) -> str:
     return "ssh" if "SSH_CONNECTION" in given else given.get("TERM_PROGRAM", "")
 
 
-def run_probe(ctx: Context) -> tuple[Ran, TorchProbe | None]:
-    """Run the probe by the target Python; None when it did not come to a result."""
-    ran = ctx.machine.run([ctx.home.python, *python_flags(ctx), PROBE], timeout_s=PROBE_TIMEOUT_S)
+def run_probe(ctx: Context, *, compiled: bool = False) -> tuple[Ran, TorchProbe | None]:
+    """Run the probe by the target Python; None when it did not come to a result.
+
+    With `compiled` torch's compiled files stay where they belong, in an environment of ours.
+    """
+    flags = ("-I",) if compiled and ctx.home.venv_of_another is None else LOOKING
+    with one_start(ctx):
+        ran = ctx.machine.run([ctx.home.python, *flags, PROBE], env=look_env(), timeout_s=PROBE_TIMEOUT_S)
     try:
         return ran, parse_torch_probe(ran.out) if ran.ok else None
     except ValueError:
@@ -68,7 +75,7 @@ def run_probe(ctx: Context) -> tuple[Ran, TorchProbe | None]:
 def prove(ctx: Context, choice: Choice, wanted: str) -> None:
     """Probe the installed set and write the receipt. Raises ProbeFailed, with what computes wrong."""
     ctx.note("Comparing torch's device with the CPU ...")
-    ran, probe = run_probe(ctx)
+    ran, probe = run_probe(ctx, compiled=True)
     if probe is None:
         says = broke_off(ran.code, ran.tail(3))
         raise ProbeFailed(f"torch cannot be used; {says}", hint="provision all --torch stable")
@@ -77,11 +84,12 @@ def prove(ctx: Context, choice: Choice, wanted: str) -> None:
             f"torch {probe.torch} computes wrong on {probe.device}: {describe_failure(probe)}.",
             hint="provision all --torch stable" if choice.channel == "nightly" else "provision all --torch nightly",
         )
-    ctx.receipts.write(
-        "torch", **proof_facts(ctx), wanted=wanted, got=choice.channel, why=choice.why, index=choice.index,
-        passed_over=list(choice.passed_over), torch=probe.torch,
+    receipt = TorchReceipt(
+        **proof_facts(ctx), wanted=wanted, got=choice.channel, why=choice.why, index=choice.index,
+        passed_over=choice.passed_over, torch=probe.torch,
         device=probe.device, mps_built=probe.mps_built, mps_available=probe.mps_available, session=session(ctx),
-        worst_error=probe.worst, probe_s=probe.seconds, gflop_s=probe.block_gflop_s, skipped=list(probe.skipped),
-        doubtful=[check.says for check in probe.doubtful], when=ctx.machine.timestamp(),
+        worst_error=probe.worst, probe_s=probe.seconds, gflop_s=probe.block_gflop_s, skipped=probe.skipped,
+        doubtful=tuple(check.says for check in probe.doubtful), when=ctx.machine.timestamp(),
     )  # fmt: skip
+    ctx.receipts.write("torch", receipt)
     ctx.proofs.keep("torch", proof_facts(ctx), [computed(probe.torch, probe)])

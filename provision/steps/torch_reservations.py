@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from provision.finding import Finding, Fix, warn
 from provision.mac import read_chip, read_sysctl
 from provision.probe import slow_says
+from provision.receipt_kinds import TorchReceipt
 from provision.receipts import same_facts
 from provision.step import Context, Look
 from provision.steps.torch_proof import proof_facts
@@ -14,11 +15,11 @@ from provision.steps.torch_proof import proof_facts
 
 def check_reservations(ctx: Context) -> Iterable[Finding]:
     """By the receipt of the proof, while it holds."""
-    receipt = ctx.receipts.read("torch")
-    if not receipt or not same_facts(receipt, proof_facts(ctx)):
+    receipt = ctx.receipts.read("torch", TorchReceipt)
+    if not same_facts(receipt, proof_facts(ctx)):
         return
-    speed, skipped = receipt.get("gflop_s"), receipt.get("skipped")
-    if receipt.get("device") == "mps" and isinstance(speed, float):
+    speed, skipped = receipt.gflop_s, receipt.skipped
+    if receipt.device == "mps" and speed is not None:
         says = slow_says(speed, read_chip(read_sysctl(ctx.machine)))
         if says:
             fix = Fix(
@@ -26,16 +27,15 @@ def check_reservations(ctx: Context) -> Iterable[Finding]:
                 ("provision", "doctor", "--deep"),
             )
             yield warn("torch-slow", "torch", says, fix=fix, gflop_s=speed)
-    doubtful = receipt.get("doubtful")
-    if isinstance(doubtful, list) and doubtful:
-        says = f"torch {receipt['torch']} computes wrong what only custom nodes use: {'; '.join(map(str, doubtful))}."
+    if receipt.doubtful:
+        says = f"torch {receipt.torch} computes wrong what only custom nodes use: {'; '.join(receipt.doubtful)}."
         yield warn(
             "torch-doubtful", "torch", says, fix=Fix("A newer torch.", ("provision", "all", "--torch", "stable"))
         )
-    if isinstance(skipped, list) and skipped:
+    if skipped:
         count = "1 comparison" if len(skipped) == 1 else f"{len(skipped)} comparisons"
         says = f"{count} of torch with the CPU had to be left out ({skipped[0]})."
-        yield warn("torch-part-proven", "torch", says, skipped=skipped)
+        yield warn("torch-part-proven", "torch", says, skipped=list(skipped))
 
 
 RESERVATIONS = Look(check_reservations)

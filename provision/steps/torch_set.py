@@ -15,6 +15,7 @@ from pathlib import Path
 from provision import environments, packages
 from provision.engine import running_environment
 from provision.errors import EngineError, PackageError, ProbeFailed, ProvisionError
+from provision.receipt_kinds import TorchReceipt
 from provision.receipts import same_facts
 from provision.step import Context
 from provision.steps import engine_packages
@@ -52,8 +53,8 @@ def _take(ctx: Context, choice: Choice, *, reinstall: bool, again: bool) -> None
     choice = resolve(ctx, choice)
     if again and _is_here(ctx, choice):
         ctx.note(f"{choice.line()} is here, and proven: it stays.")
-        receipt = {**ctx.receipts.read("torch"), "wanted": ctx.manifest.torch.channel, "why": choice.why}
-        ctx.receipts.write("torch", **receipt)
+        receipt = ctx.receipts.read("torch", TorchReceipt)
+        ctx.receipts.write("torch", replace(receipt, wanted=ctx.manifest.torch.channel, why=choice.why))
         return
     if choice.why and not again:
         ctx.note(f"{choice.why}: {choice.channel} torch is taken ({download_says(ctx)}).")
@@ -118,7 +119,7 @@ def _parts_of_old(new: Context) -> list[str]:
 def is_proven(ctx: Context) -> bool:
     """Whether the set in use was seen to compute right as it is now."""
     return "torch" in packages.installed_versions(ctx.home.venv) and same_facts(
-        ctx.receipts.read("torch"), proof_facts(ctx)
+        ctx.receipts.read("torch", TorchReceipt), proof_facts(ctx)
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from provision.finding import Finding, Fix, warn
 from provision.packages import env_kind
 from provision.step import Context, Look
+from provision.strict import read_head
 
 HEAD_BYTES = 1024
 # `#!/venv/bin/python`; where that is too long or has a space, a line of sh that starts it (as pip and uv write).
@@ -37,13 +38,7 @@ def check_scripts(ctx: Context) -> Iterable[Finding]:
 
 def _elsewhere(script: Path, folder: Path) -> str:
     """The Python of another place that a script starts; empty when there is none."""
-    if script.is_symlink() or not script.is_file():
-        return ""
-    try:
-        with script.open("rb") as stream:
-            found = STARTS.match(stream.read(HEAD_BYTES))
-    except OSError:
-        return ""
+    found = None if script.is_symlink() else STARTS.match(read_head(script, HEAD_BYTES))
     if found is None:
         return ""
     python = Path((found[1] or found[2]).decode("utf-8", "replace"))

@@ -14,7 +14,8 @@ from typing import Any
 
 from provision.finding import Finding, Fix, fixable, ok
 from provision.graph import listed_name, ui_workflow, workflow_file_name
-from provision.receipts import write_json
+from provision.receipt_kinds import WorkflowReceipt
+from provision.receipts import read_json, write_json
 from provision.step import Context, Step
 
 DISK_BYTES = 8192
@@ -66,14 +67,14 @@ def apply_workflow(ctx: Context, finding: Finding) -> None:
     """Save the workflow. Raises HomeError, DiskFull."""
     path, workflow = workflow_path(ctx), wanted_workflow(ctx)
     # The receipt first, with what lies there now, which is ours: a kill between the two must not make it a person's.
-    ctx.receipts.write("workflow", path=ctx.home.shown(path), digest=digest(workflow), before=read_digest(path))
+    ctx.receipts.write("workflow", WorkflowReceipt(ctx.home.shown(path), digest(workflow), read_digest(path)))
     write_json(path, workflow)
 
 
-def ours(ctx: Context) -> tuple[object, object]:
+def ours(ctx: Context) -> tuple[str | None, str | None]:
     """Digests of what we wrote."""
-    receipt = ctx.receipts.read("workflow")
-    return receipt.get("digest"), receipt.get("before")
+    receipt = ctx.receipts.read("workflow", WorkflowReceipt)
+    return receipt.digest, receipt.before
 
 
 def digest(workflow: object) -> str:
@@ -83,10 +84,7 @@ def digest(workflow: object) -> str:
 
 def read_digest(path: Path) -> str | None:
     """The digest of a workflow file, None when it is not JSON."""
-    try:
-        return digest(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None
+    return None if (workflow := read_json(path)) is None else digest(workflow)
 
 
 WORKFLOW = Step(

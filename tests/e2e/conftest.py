@@ -45,6 +45,8 @@ class Tool:
 
     home: Path
     environ: dict[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+    """The current folder; where the home lies, unless it is named."""
 
     def env(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(CHECKOUT), **self.environ}
@@ -59,13 +61,19 @@ class Tool:
     def text(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run to the end, as a person without `--json`."""
         return subprocess.run(
-            self.argv(*words), env=self.env(), cwd=self.home.parent, capture_output=True, text=True, timeout=TIMEOUT_S
+            self.argv(*words),
+            env=self.env(),
+            cwd=self.folder or self.home.parent,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
         )
 
     def until(self, stop: Callable[[Json], bool], *words: str, sign: signal.Signals = signal.SIGKILL) -> Ended:
         """Run until an event for which `stop` is true, then send `sign` to the tool alone."""
         process = subprocess.Popen(
-            self.argv(*words), env=self.env(), cwd=self.home.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            self.argv(*words), env=self.env(), cwd=self.folder or self.home.parent,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, start_new_session=True,
         )  # fmt: skip
         lines: list[Json] = []

@@ -42,7 +42,11 @@ def test_a_clone_with_changes_and_an_empty_environment(tool: Tool, tmp_path: Pat
     code = clone(tmp_path)
     venv(code / "venv")
     before = tree(code)
-    looked = tool.run("doctor", "--comfyui", str(tmp_path), "--set", f"torch.nightly_index={NOBODY}")
+    looking = ("doctor", "--comfyui", str(tmp_path), "--set", f"torch.nightly_index={NOBODY}")
+    unasked = tool.run(*looking)  # its Python is not run for a mere look
+    assert unasked.code == 1
+    assert unasked.step("python_env")["findings"][0]["id"] == "env-unasked"
+    looked = tool.run(*looking, "--python", str(code / "venv"))
     assert looked.code == 1
     assert {"comfyui-adopted", "env-foreign", "torch-missing", "req-missing", "git-dirty"} <= ids(looked)
     assert looked.report["adopted"]["python"] == str(code / "venv" / "bin" / "python")
@@ -50,7 +54,13 @@ def test_a_clone_with_changes_and_an_empty_environment(tool: Tool, tmp_path: Pat
     assert not tool.home.exists()
 
     made = real_index(tool)
-    asked = made.run("all", "--rehearse", "--comfyui", str(code))  # nobody is there to say yes
+    unasked = made.run("all", "--rehearse", "--comfyui", str(code))  # nobody is there to say yes
+    assert (unasked.code, unasked.step("python_env")["verdict"]) == (1, "blocked")
+    still = made.run("all", "--rehearse")  # what nobody agreed to is not remembered as agreed to
+    assert (still.code, still.step("python_env")["verdict"]) == (1, "blocked")
+    named = made.run("all", "--rehearse", "--python", str(code / "venv" / "bin" / "python"))  # it may run
+    assert (named.code, named.step("torch")["verdict"]) == (1, "blocked")
+    asked = made.run("all", "--rehearse")
     assert (asked.code, asked.step("torch")["verdict"]) == (1, "blocked")
     assert kept(before, tree(code)) == []
 
@@ -71,10 +81,12 @@ def test_a_clone_with_changes_and_an_empty_environment(tool: Tool, tmp_path: Pat
     assert made.run("all", "--rehearse", "--comfyui", "v0.3.64").code == 2
 
     (made.home / "moved-aside").mkdir()
+    (made.home / "moved-aside" / "theirs").touch()
     gone = made.text("uninstall", "--yes")
     assert gone.returncode == 0
     assert f"The ComfyUI in {code} was here before this tool, and stays" in gone.stderr
-    assert [path.name for path in made.home.iterdir()] == ["moved-aside"]
+    assert not made.home.exists()
+    assert (made.home.with_name(f"{made.home.name}-kept") / "moved-aside" / "theirs").exists()
     assert kept(outside_venv(before), tree(code)) == []
     assert list((code / "models" / "checkpoints").glob("*.safetensors"))
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from provision.comfy import Comfy, ImageRef
+from provision.answers import Entry, Saved
+from provision.comfy import Comfy
 from provision.engine import start_server, stop_server
 from provision.errors import EngineError, Interrupted, PortTaken
 from provision.explain import execution_failure, explain, refusal
@@ -162,7 +163,7 @@ def test_an_image_with_its_progress_and_its_workflow(engine: tuple[EngineHome, C
     made = comfy.generate(graph(home, 1, steps=3), on_progress=lambda *told: seen.append(told), workflow=workflow)
     assert 0 < made.seconds < 30
     (image,) = made.images
-    picture = Image.open(io.BytesIO(comfy.view(image.filename, image.subfolder, image.type)))
+    picture = Image.open(io.BytesIO(comfy.view(image, max_bytes=10_000_000)))
     assert picture.size == (256, 192)
     assert json.loads(picture.text["workflow"]) == workflow  # type: ignore[attr-defined]
     stages = [stage for stage, _, _ in seen]
@@ -177,12 +178,12 @@ def test_an_image_with_its_progress_and_its_workflow(engine: tuple[EngineHome, C
 def test_without_a_websocket_the_history_is_asked(tmp_path: Path) -> None:
     with running(tmp_path, "no_ws") as (home, comfy):
         made = comfy.generate(graph(home, 2), on_progress=unheard)
-        assert isinstance(made.images[0], ImageRef)
+        assert isinstance(made.images[0], Saved)
 
 
 def test_a_missing_picture_is_an_error(engine: tuple[EngineHome, Comfy]) -> None:
     with pytest.raises(EngineError, match="404"):
-        engine[1].view("none.png")
+        engine[1].view(Saved("none.png"), max_bytes=1000)
 
 
 def test_stopping_stops_the_prompt(engine: tuple[EngineHome, Comfy]) -> None:
@@ -202,7 +203,8 @@ def test_stopping_stops_the_prompt(engine: tuple[EngineHome, Comfy]) -> None:
     while comfy.queue().running and time.monotonic() < deadline:
         time.sleep(0.02)
     assert comfy.queue().running == ()
-    statuses = [entry["status"]["messages"][-1][0] for entry in comfy._json("/history").values()]
+    history = comfy._get("/history", dict[str, Entry])
+    statuses = [entry.status.messages[-1].kind for entry in history.values() if entry.status is not None]
     assert "execution_interrupted" in statuses
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from provision import git_checkout as git
+from provision import git_remote
 from provision.errors import GitError
 from provision.events import Event, Note
 from provision.runner import run_step
@@ -103,7 +103,7 @@ def test_unknown_ref_is_one_sentence_with_a_hint(context: Make, upstream: Path) 
 
 def test_short_commit_is_explained(upstream: Path) -> None:
     with pytest.raises(GitError, match="short commit"):
-        git.find_revision(str(upstream), sh(upstream, "rev-parse", "HEAD")[:8])
+        git_remote.find_revision(str(upstream), sh(upstream, "rev-parse", "HEAD")[:8])
 
 
 def test_remote_that_is_not_there(context: Make, tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_hostile_git_environment_is_ignored(context: Make, upstream: Path, monke
 
 def test_releases_are_ordered_by_number_not_by_text() -> None:
     refs = {f"refs/tags/v0.{n}.0": str(n) for n in (3, 9, 38, 100)} | {"refs/heads/master": "m", "refs/tags/v999": "x"}
-    assert git.newest_release(refs).name == "v0.100.0"
-    assert git.newest_release({"refs/heads/main": "m"}).kind == "branch"
+    assert git_remote.newest_release(refs).name == "v0.100.0"
+    assert git_remote.newest_release({"refs/heads/main": "m"}).kind == "branch"
     with pytest.raises(GitError):
-        git.newest_release({})
+        git_remote.newest_release({})

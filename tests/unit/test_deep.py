@@ -77,9 +77,9 @@ def test_all_is_imported_beside_a_server_that_runs(home: EngineHome) -> None:
 
 def test_the_database_of_a_server_that_runs_is_not_asked_for(home: EngineHome) -> None:
     (home.ctx.home.comfyui / "comfyui_version.py").write_text('__version__ = "0.38.1"\n', encoding="utf-8")
-    assert "--disable-assets" not in quick_test_argv(home.ctx)
+    assert "--disable-assets" not in quick_test_argv(home.ctx, Path("/look"))
     start_server(home.ctx)
-    assert "--disable-assets" in quick_test_argv(home.ctx)
+    assert "--disable-assets" in quick_test_argv(home.ctx, Path("/look"))
     assert seen(check_imports(home.ctx)) == [("imports-ready", Verdict.OK)]
 
 
@@ -150,7 +150,7 @@ def test_other_ends_are_told_by_their_words(home: EngineHome, spoil: str, id: st
 
 
 def test_a_quick_test_that_hangs(home: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "run_quick_test", lambda ctx: Ran(("main.py",), None, "importing ...\n", ""))
+    monkeypatch.setattr(imports, "run_quick_test", lambda ctx, **_: Ran(("main.py",), None, "importing ...\n", ""))
     (finding,) = check_imports(home.ctx)
     assert (finding.id, finding.verdict) == ("import-failed", Verdict.BLOCKED)
     assert "took longer than 600 s (importing ...)" in finding.says

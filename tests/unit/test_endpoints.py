@@ -177,7 +177,7 @@ def test_crawling_is_seen_by_its_bytes_alone(tmp_path: Path, model: ModelRepo, h
     ctx = small_context(tmp_path, model, DEAD, machine=machine, emit=heard, endpoints=("http://a", "http://b"))
 
     def download(at: Context, endpoint: str) -> str:
-        rate = 49_000 if endpoint == "http://a" else 1
+        rate = 49_000 if endpoint == "http://a" else 1_500
         for second in range(100):
             machine.now_s += 1
             at.progress("other", 0, 10**9)
@@ -203,6 +203,24 @@ def test_crawling_is_seen_by_its_bytes_alone(tmp_path: Path, model: ModelRepo, h
         return endpoint
 
     assert from_endpoints(limited, FILE, at_the_limit) == "http://a", "slow because it was asked to be"
+
+    def dripped(at: Context, endpoint: str) -> str:
+        for second in range(100):
+            machine.now_s += 1
+            at.progress(FILE, second, 10**9)
+        return endpoint
+
+    with pytest.raises(DownloadError, match=f"b sends {FILE} at less than 1 kB/s"):
+        from_endpoints(ctx, FILE, dripped)
+
+    def held_up(at: Context, endpoint: str) -> str:
+        for done in range(10):  # as long as a server asks to be waited for
+            at.wait("b asks for a pause", 0)
+            machine.now_s += 60
+            at.progress(FILE, done, 10**9)
+        return endpoint
+
+    assert from_endpoints(ctx, FILE, held_up) == "http://b"
     assert CRAWL_S == 30
 
 

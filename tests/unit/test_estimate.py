@@ -15,13 +15,14 @@ from provision.estimate import (
     Job,
     Pace,
     Rate,
+    believable,
     must_work,
-    parse_pace,
     run_seconds_left,
     step_seconds_left,
 )
 from provision.events import Event, Progress, StepFinished, StepStarted
 from provision.run_state import RunState
+from provision.strict import convert
 from tests.event_streams import read_stream
 from tests.mac_stream import NEEDS, RATE, REFUSED, SIZE, STALLED, mac_stream
 
@@ -125,9 +126,9 @@ def test_what_comes_after_work_has_work() -> None:
 
 def test_a_pace_is_kept_and_read_again_whatever_was_done_to_it() -> None:
     pace = Pace(5e6, {"torch": 12.5})
-    assert parse_pace(pace.to_json()) == pace
-    assert parse_pace({"bytes_per_s": "fast", "seconds": {"torch": None, "server": 3}}) == Pace(None, {"server": 3.0})
-    assert parse_pace({}) == Pace()
+    assert convert(pace.to_json(), Pace) == believable(pace) == pace
+    assert convert({}, Pace) == Pace()
+    assert believable(Pace(-1.0, {"torch": -2.0, "models": 1e300, "server": 3})) == Pace(None, {"server": 3.0})
     assert Pace(None, {"torch": 3.0}).expected_s("torch") == 3.0
 
 

@@ -16,6 +16,7 @@ from provision.errors import EngineError, ImageRejected, StartOver
 from provision.events import ImageMade, Progress
 from provision.finding import Finding, Verdict
 from provision.image import Quality, judge
+from provision.receipt_kinds import ImageReceipt
 from provision.runner import run_step
 from provision.step import Context
 from provision.steps import first_image
@@ -178,7 +179,7 @@ def test_without_a_server_it_says_what_to_run(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_is_killed_is_told_as_memory(tmp_path: Path) -> None:
-    words = "killed without a word: most often because the memory was full"
+    words = "its log does not say why: the memory was full, or somebody ended it"
     with running(tmp_path, "die") as home, pytest.raises(EngineError, match=words):
         apply_first_image(home.ctx, only(home.ctx))
 
@@ -213,7 +214,7 @@ def test_one_image_for_the_command_line(made: EngineHome) -> None:
     ],
 )
 def test_seconds_stand_beside_the_published_ones(chip: str | None, device: str, says: str) -> None:
-    receipt: dict[str, object] = {"chip": chip, "device": device, "seconds_first": 12.4, "seconds_warm": 2.44}
+    receipt = ImageReceipt(chip=chip, device=device, seconds_first=12.4, seconds_warm=2.44)
     told = first_image._seconds(receipt)
     assert told.startswith("the first took 12 s, a warm one 2.4 s")
     assert says in told

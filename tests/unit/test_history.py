@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from provision.answers import Ended
 from provision.comfy import Comfy
 from provision.engine import client_of, start_server, stop_server
 from provision.errors import EngineError
@@ -16,6 +17,7 @@ from provision.explain import custom_node_in, failed_in, failure_of
 from provision.finding import Finding, Verdict
 from provision.steps.engine_log import check_last_prompt
 from provision.steps.first_image import make_image
+from provision.strict import convert
 from tests.engine_home import CHECKPOINT, EngineHome, engine_home, write_checkpoint
 
 PLACEHOLDER = """
@@ -172,5 +174,7 @@ def test_the_words_of_a_failure() -> None:
     oom = failure_of({**data, "exception_message": "MPS backend out of memory", "traceback": trace})
     assert oom.id == "mps-oom"
     assert "disabled" not in oom.hint, "its node is named, and memory is the fault"
-    assert failed_in({"status": None}) is None
-    assert failed_in({"status": {"messages": [["execution_error", data]]}}) == data
+    assert failed_in(convert({"status": None}, Ended)) is None
+    failed = failed_in(convert({"status": {"messages": [["execution_error", data]]}}, Ended))
+    assert failed is not None
+    assert failed.data == data

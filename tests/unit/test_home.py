@@ -66,7 +66,7 @@ def test_prepare_makes_the_folders_and_can_be_repeated(tmp_path: Path) -> None:
     for _ in range(2):
         home.prepare()
     assert sorted(path.name for path in home.root.iterdir()) == ["logs", "state"]
-    assert [path.name for path in home.state.iterdir()] == ["parts"], "no trial file is left"
+    assert sorted(path.name for path in home.state.iterdir()) == ["home.json", "parts"], "no trial file is left"
 
 
 def test_everything_lies_inside(tmp_path: Path) -> None:
@@ -102,8 +102,10 @@ def test_a_home_below_a_file(tmp_path: Path) -> None:
 
 
 def test_a_home_whose_folder_is_a_file(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("mine", encoding="utf-8")
-    assert f"{tmp_path / 'state'} is a file" in refused(tmp_path).message
+    Home(tmp_path).prepare()
+    (tmp_path / "logs").rmdir()
+    (tmp_path / "logs").write_text("mine", encoding="utf-8")
+    assert f"{tmp_path / 'logs'} is a file" in refused(tmp_path).message
 
 
 def test_a_home_in_a_read_only_folder(read_only_folder: Path) -> None:

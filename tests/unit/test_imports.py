@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset(
         {"by_hand", "checkup", "commands", "mending", "slow", "inspection", "serving", "session", "issue_report"}
         | {"rollback", "run_report", "generating", "benching", "status"}
-        | {"target_plan", "target_wish"}
+        | {"target_plan", "target_wish", "uninstalling", "made_by_us"}
     ),
     frozenset({"console"}),
     frozenset({"live_view", "plan_view", "screen"}),
@@ -39,13 +39,14 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"reuse"}),
     frozenset({"backends/"}),
     frozenset(),
-    frozenset({"receipts", "home", "machine", "manifest"}),
+    frozenset({"receipts", "home", "machine", "manifest", "ownership", "removing"}),
     frozenset({"child", "children", "overrides", "running", "processes", "log_files"}),
     frozenset({"events"}),
-    frozenset({"errors", "finding", "facts", "safetensors", "strict", "bounded_http"}),
+    frozenset({"errors", "finding", "facts", "safetensors", "strict", "bounded_http", "address", "visible", "door"})
+    | {"painter"},
 )
 MIDDLE = LAYERS.index(frozenset())
-HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "websocket", "urllib3", "packaging")
+HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "msgspec", "urllib3", "packaging")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,6 @@ def test_help_loads_no_command() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert ran.stderr.split() == [
-        "provision", "provision.cli", "provision.errors", "provision.exits", "provision.manifests_cli",
-        "provision.options",
+        "provision", "provision.cli", "provision.door", "provision.errors", "provision.exits",
+        "provision.manifests_cli", "provision.options", "provision.visible",
     ]  # fmt: skip

@@ -166,7 +166,7 @@ def test_a_python_that_takes_macos_for_an_old_one(
     context: Contexts, home: Home, told: str, real: str, bad: bool
 ) -> None:
     answer = json.dumps(["3.12.7", "arm64", "/opt/python", str(home.venv), told])
-    asked = f"{home.python} -I -c {python_env.ASK}"
+    asked = f"{home.python} -I -B -c {python_env.ASK}"
     ctx = context(machine=FakeMachine({asked: answer, "/usr/bin/sw_vers": SW_VERS.format(real)}))
     write(home.python, b"")
     expected = [("venv-ready", Verdict.OK), *([("macver-compat", Verdict.WARN)] if bad else [])]

@@ -19,12 +19,7 @@ import provision
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-MODULES = {
-    "GitPython": "git",
-    "pillow": "PIL",
-    "pyyaml": "yaml",
-    "websocket-client": "websocket",
-}  # where the names differ
+MODULES = {"GitPython": "git", "pillow": "PIL", "pyyaml": "yaml"}  # where the names differ
 
 
 @pytest.fixture(scope="module")

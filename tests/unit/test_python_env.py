@@ -130,7 +130,7 @@ def on_mac(context: Make, home: Home, version: str, arch: str, sysctl: Ran | str
     home.python.parent.mkdir(parents=True)
     home.python.touch()
     answer = json.dumps([version, arch, "/opt/homebrew", str(home.venv)])
-    commands = {f"{home.python} -I -c {python_env.ASK}": answer, SYSCTL: sysctl}
+    commands = {f"{home.python} -I -B -c {python_env.ASK}": answer, SYSCTL: sysctl}
     return context(machine=FakeMachine(commands))
 
 

@@ -10,11 +10,44 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from provision.errors import HomeError, HomeLocked
-from provision.receipts import Receipts, file_identity, home_lock, read_json, same_facts, sweep, write_json
+from provision.receipt_kinds import (
+    Attempt,
+    ComfyReceipt,
+    FlagsReceipt,
+    ImageReceipt,
+    LadderReceipt,
+    ModelReceipt,
+    RequirementsReceipt,
+    TorchReceipt,
+    WishReceipt,
+    WorkflowReceipt,
+)
+from provision.receipts import Receipts, file_identity, holds, home_lock, read_json, same_facts, sweep, write_json
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+FULL: tuple[DataclassInstance, ...] = (
+    TorchReceipt(
+        {"torch": "2.16"}, "python3.12", "macOS 26.1", "nightly", "stable", "why", "", ("a", "b"), "2.16", "mps",
+        True, True, "ssh", 0.5, 1, None, ("c",), ("d",), "2026-11-26T00:00:00+00:00",
+    ),
+    ComfyReceipt("https://x", "latest", "v1", "1" * 40, "2026-11-26", "2026-11-26", "/x"),
+    RequirementsReceipt("1" * 40, "ab", "3.12", {"numpy": "2"}, "2026-11-26", "2026-11-26"),
+    WorkflowReceipt("x.json", "ab", None),
+    ImageReceipt("2.16", None, "1" * 40, "x", {"size": 3}, ("--cpu",), {"cfg": 1.0}, "ab", "w", 2, 1.5, (2**63, 1)),
+    ModelReceipt(2**40, 2**62, 2**63, "ab", "ab", None, "a/b", "main", "x", "fp16", "x", "w"),
+    LadderReceipt((Attempt("2.16", ("--cpu",), "black", "is black", 3.5),), None, "Linux", ("--cpu",)),
+    FlagsReceipt(("--cpu",), "why", True, "w", 2.5, "2.16", "1" * 40, "Linux", ()),
+    WishReceipt("nightly", "why", "w", None),
+)  # fmt: skip
+"""One of each kind, with a value in every field."""
+
 
 CHECKOUT = Path(__file__).parents[2]
 WRITES_FOREVER = """
@@ -110,10 +143,42 @@ def test_a_receipt_that_cannot_be_written_is_a_home_error(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(HomeError):
         write_json(tmp_path / "file" / "x.json", {})
-    (tmp_path / "folder.json").mkdir()
-    with pytest.raises(HomeError):
-        write_json(tmp_path / "folder.json", {})
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder.json"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_in_the_place_of_a_receipt_gets_another_name(tmp_path: Path) -> None:
+    receipts = Receipts(tmp_path)
+    for change in (lambda: receipts.write("torch", device="mps"), lambda: receipts.drop("torch")):
+        (tmp_path / "torch.json").unlink(missing_ok=True)
+        (tmp_path / "torch.json" / "mine").mkdir(parents=True)
+        change()
+        assert not (tmp_path / "torch.json").is_dir()
+    assert len(list(tmp_path.glob("torch.json.*.moved-aside/mine"))) == 2, "nothing of it is lost"
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ('{"torch": "2.11", "more": [1], "skipped": ["a"]}', TorchReceipt(torch="2.11", skipped=("a",))),
+        ('{"torch": 3}', TorchReceipt()),
+        ('{"versions": ["torch"]}', TorchReceipt()),
+        ('{"torch": "2.11", "gflop_s": NaN}', TorchReceipt()),
+        ("null", TorchReceipt()),
+        ("[" * 100_000, TorchReceipt()),
+    ],
+)
+def test_a_receipt_is_read_by_its_type_or_is_none(tmp_path: Path, text: str, read: TorchReceipt) -> None:
+    (tmp_path / "torch.json").write_text(text, encoding="utf-8")
+    assert Receipts(tmp_path).read("torch", TorchReceipt) == read
+
+
+@pytest.mark.parametrize("receipt", FULL, ids=lambda receipt: type(receipt).__name__)
+def test_each_kind_of_receipt_comes_back_as_it_was_written(tmp_path: Path, receipt: DataclassInstance) -> None:
+    receipts = Receipts(tmp_path)
+    receipts.write("x", receipt)
+    assert receipts.read("x", type(receipt)) == receipt
+    (tmp_path / "x.json").write_text("{}", encoding="utf-8")
+    assert receipts.read("x", type(receipt)) == type(receipt)()
 
 
 def test_receipts_are_written_read_and_dropped(tmp_path: Path) -> None:
@@ -130,13 +195,15 @@ def test_receipts_are_written_read_and_dropped(tmp_path: Path) -> None:
 def test_a_file_is_itself_until_it_is_touched(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     path.write_bytes(b"abc")
-    receipt = {**file_identity(path), "sha256": "ab"}
+    receipt = ModelReceipt(**file_identity(path), sha256="ab")
     assert same_facts(receipt, file_identity(path))
     other = tmp_path / "other"
     other.write_bytes(b"abc")
     other.replace(path)
     assert not same_facts(receipt, file_identity(path)), "another inode"
-    assert not same_facts({}, {"size": None}), "a fact that is not there is not None"
+    assert not holds({}, {}), "nothing is no proof of anything"
+    assert not holds({"torch": "2"}, {"torch": "3"})
+    assert holds({"torch": "2", "numpy": "1"}, {"torch": "2"})
     with pytest.raises(OSError, match="weights"):
         file_identity(tmp_path / "weights" / "x")
 
@@ -190,9 +257,22 @@ def test_children_do_not_inherit_the_lock(tmp_path: Path) -> None:
 
 def test_a_lock_that_cannot_be_made_is_a_home_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
-    for path in (tmp_path / "file" / "lock", tmp_path):
-        with pytest.raises(HomeError), home_lock(path, command="all"):
-            pass
+    with pytest.raises(HomeError), home_lock(tmp_path / "file" / "lock", command="all"):
+        pass
+
+
+@pytest.mark.parametrize("form", ["folder", "fifo", "device", "dangling"])
+def test_what_is_no_file_in_the_place_of_the_lock_makes_way(tmp_path: Path, form: str) -> None:
+    lock = tmp_path / "lock"
+    if form == "folder":
+        lock.mkdir()
+    elif form == "fifo":
+        os.mkfifo(lock)
+    else:
+        lock.symlink_to("/dev/zero" if form == "device" else tmp_path / "not-here")
+    with home_lock(lock, command="all"):
+        assert "provision all" in lock.read_text(encoding="utf-8")
+    assert not (tmp_path / "not-here").exists()
 
 
 def test_what_a_killed_run_did_not_finish_to_write_is_swept_away(tmp_path: Path) -> None:

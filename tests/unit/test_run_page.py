@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from functools import partial
+from html import escape
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
 
-from provision.bench_result import Bench, Case, bench_of, chart_rows
+from provision.bench_result import Bench, Case, chart_rows
 from provision.course_chart import bars_svg, course_svg, ticks
 from provision.events import ApplyStarted, Event, Progress, StepFinished, StepStarted
 from provision.redact import Person, redact
 from provision.run_page import Part, RunPage, Seen, html_page
-from provision.timeline import LOOKING, MENDING, SAMPLES_MAX, Course, Span, Timeline, Transfer, course_of
+from provision.strict import Unreadable, convert, decode
+from provision.timeline import LOOKING, MENDING, SAMPLES_MAX, Course, Span, Timeline, Transfer
+from provision.visible import HIDDEN, visible
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 PERSON = Person(folders=("/Users/ada",), names=("ada.lovelace",), secrets=("hunter2hunter2",))
@@ -99,6 +103,40 @@ def test_the_page_does_not_tell_who_wrote_it() -> None:
         assert secret not in text
 
 
+HOSTILE = (
+    "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='alert(1)", "</style><script>",
+    "</title><script>x</script>", "javascript:alert(1)", "https://x/\" onclick=\"alert(1)", "<svg onload=alert(1)>",
+    "&lt;script&gt;", "<!--", "]]>", "<iframe src=javascript:x>", "{{x}}<base href=//x>",
+    "\u202egnp.exe\u202c \u2066x\u2069 \u200b\u2028\U000e0041", "\x1b]0;t\x07\x9b2J\x00\x7f", "\ud800",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("evil", HOSTILE, ids=ascii)
+def test_whatever_others_wrote_stands_in_the_page_as_text_that_is_seen(evil: str) -> None:
+    course = Course((Span(evil, MENDING, evil, 0, 1), Span(evil, evil, evil, 1, 2)), (Transfer(evil, evil, ((0, 1),)),))
+    text = html_page(
+        RunPage(
+            evil, evil, False, ((evil, evil),), PNG, (evil, evil), (evil, evil), (Part(evil, evil, evil, evil),),
+            ((evil, evil),), course_svg(course, (evil,)), evil, ((evil, evil, evil),),
+            bars_svg(((evil, 1.0, evil, evil),), about=evil), evil, (Seen(evil, evil, evil, evil, evil),), evil,
+        ),
+        str,
+    )  # fmt: skip
+    seen = read(text)
+    assert (seen.scripts, seen.fetched) == ([], [])
+    assert all(link.startswith("https://") for link in seen.links)
+    assert not HIDDEN.search(text)
+    assert text.count(escape(visible(evil))) >= 20
+    text.encode("utf-8")
+
+
+def test_the_words_in_the_drawing_do_not_tell_who_wrote_it_either() -> None:
+    course = Course((Span("torch", MENDING, "installed in /Users/ada/x", 0, 1),))
+    assert "<title>torch: installed in ~/x 0.0 to 1.0 s</title>" in course_svg(
+        course, ("torch",), partial(redact, person=PERSON)
+    )
+
+
 def test_a_run_without_picture_bench_and_course_is_a_page_too() -> None:
     text = html_page(RunPage("t", "Not finished.", False, ()), str)
     assert read(text).links == []
@@ -130,7 +168,7 @@ def test_the_timeline_is_what_was_heard() -> None:
     )
     [moved] = course.transfers
     assert (moved.moved, moved.seconds, moved.done) == (80, 1.5, 90)
-    assert course_of(course.to_json()) == course
+    assert decode(json.dumps(course.to_json()), Course) == course
 
 
 def test_a_long_transfer_keeps_its_first_and_last_bytes_and_not_more_than_a_chart_shows() -> None:
@@ -146,10 +184,17 @@ def test_a_long_transfer_keeps_its_first_and_last_bytes_and_not_more_than_a_char
 
 
 @pytest.mark.parametrize(
-    "kept", [None, {}, {"spans": [{"step": 1}]}, {"spans": [], "transfers": [{"samples": 3}]}, "x"]
-)
-def test_a_course_that_cannot_be_read_is_none(kept: object) -> None:
-    assert course_of(kept) == Course()
+    "kept",
+    [
+        None, "x", {"spans": [{"step": 1}]}, {"spans": [], "transfers": [{"samples": 3}]},
+        {"transfers": [{"step": "models", "subject": "m", "samples": []}]},
+        {"spans": [{"step": "torch", "kind": "look", "says": "", "start": 2, "end": 1e300}]},
+        {"spans": [{"step": "torch", "kind": "look", "says": "", "start": 2, "end": 1}]},
+    ],
+)  # fmt: skip
+def test_a_course_that_no_run_has_is_unreadable(kept: object) -> None:
+    with pytest.raises(Unreadable):
+        convert(kept, Course)
 
 
 def test_bars_lie_where_the_steps_were_at_work() -> None:
@@ -175,8 +220,8 @@ def test_ticks_are_round_and_few(whole: float, last: float) -> None:
 
 
 def test_a_bench_is_kept_whole_and_shown_beside_what_is_published_for_the_same_size() -> None:
-    kept = bench_of(bench().to_json() | {"cases": [dict(c, warm_median_s=0) for c in ([{"width": 512, "height": 512,
-        "steps": 1, "first_s": 2.0, "warm_s": [1.0, 1.2, 1.1]}])]})  # fmt: skip
+    kept = convert(bench().to_json() | {"cases": [dict(c, warm_median_s=0) for c in ([{"width": 512, "height": 512,
+        "steps": 1, "first_s": 2.0, "warm_s": [1.0, 1.2, 1.1]}])]}, Bench)  # fmt: skip
     assert kept == bench()
     rows = chart_rows(bench())
     assert [row[0] for row in rows if row[3] == "other"] == ["512x512, 1 step: M1 Pro, 16 GB"]
@@ -184,4 +229,5 @@ def test_a_bench_is_kept_whole_and_shown_beside_what_is_published_for_the_same_s
     svg = bars_svg(rows, about="Seconds")
     widths = [float(found) for found in re.findall(r'width="([\d.]+)"', svg)]
     assert widths == sorted(widths[:2]) + sorted(widths[2:])
-    assert bench_of({"cases": 3}) is None
+    with pytest.raises(Unreadable):
+        convert({"cases": 3}, Bench)

@@ -53,11 +53,12 @@ def test_the_last_picture_is_the_newest_that_was_saved(tmp_path: Path) -> None:
         ("2.16.0.dev20261120", []),
         ("2.9.1", []),
         ("", []),
+        ("2.16.0.dev99999999", []),
         ("2.16.0.dev20261001", ["torch is the nightly of 54 days ago"]),
     ],
 )
 def test_an_old_nightly_is_told(torch: str, told: list[str]) -> None:
-    found = list(nightly_age({"torch": torch}, date(2026, 11, 24)))
+    found = list(nightly_age(torch, date(2026, 11, 24)))
     assert [each.partition(";")[0] for each in found] == told
     assert all("--torch nightly@20261123" in each for each in found)
 

@@ -10,7 +10,7 @@ import pytest
 from provision.errors import UsageError
 from provision.facts import GIB
 from provision.finding import Verdict
-from provision.git_checkout import read_remote_file
+from provision.git_remote import read_remote_file
 from provision.rehearsal.engine_repo import make_engine_repo
 from provision.resolution import Wheel, culprit, first_macos, name_of, others, parse_pylock, reason
 from provision.step import Context

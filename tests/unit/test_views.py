@@ -130,7 +130,7 @@ def test_an_error_says_what_happened_then_what_to_type_and_last_where_the_log_is
     error = GitError("The clone [/broke] off:\nfatal: \x1b[2Jearly EOF", hint="provision all --home '/a b'")
     expected = [
         "The clone [/broke] off:",
-        "    fatal: [2Jearly EOF",
+        "    fatal: \\x1b[2Jearly EOF",
         "  → provision all --home '/a b'",
         "  log: /x/log",
     ]
@@ -146,11 +146,11 @@ def test_what_is_to_be_pasted_is_not_broken_into_lines() -> None:
     assert rendered(views.report_view(REPORT, "x" * 90), 60)[-1] == "x" * 90
 
 
-def test_control_characters_of_others_reach_no_terminal() -> None:
-    assert (
-        views.harmless("\x1b]0;title\x07 a\tb\nc\x9b2J\r é\N{NO-BREAK SPACE}")
-        == "]0;title a\tb\nc2J é\N{NO-BREAK SPACE}"
-    )
+def test_a_name_of_others_stays_one_line_and_takes_the_room_that_it_needs() -> None:
+    rows = [("a\nb\x1b]0;t\x07", "seen"), ("c", "two\nlines \x9b2J")]
+    assert [line.rstrip() for line in rendered(views.pairs_table(rows), 60)] == [
+        r"a\nb\x1b]0;t\x07  seen", "c                 two", r"                  lines \x9b2J",
+    ]  # fmt: skip
 
 
 # -- reports --------------------------------------------------------------------------------------------

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import folder_paths
-from cli_args import args
 from nodes import NODE_CLASSES, Context, NodeClass, Produced
 from page import EXTENSIONS
-
-FOLDER = folder_paths.BASE / "custom_nodes"
+from prestartup import ALL_OFF, FOLDER, is_off, run_module
 
 
 def load_custom_nodes() -> None:
     """Load all of them; what cannot be imported is logged with its traceback."""
-    for path in [] if args.disable_all_custom_nodes else sorted(candidates()):
+    if ALL_OFF:
+        logging.info("Skipping loading of custom nodes")
+    for path in [] if ALL_OFF else sorted(candidates()):
         try:
             module = load(path)
         except Exception as error:  # noqa: BLE001 - as ComfyUI does: whatever a custom node raises
@@ -38,20 +35,13 @@ def candidates() -> Iterator[Path]:
     """What looks like a custom node and is not disabled."""
     for path in FOLDER.iterdir() if FOLDER.is_dir() else ():
         is_code = path.suffix == ".py" or (path / "__init__.py").is_file()
-        if is_code and not path.name.endswith(".disabled"):
+        if is_code and not path.name.endswith(".disabled") and not is_off(path.name):
             yield path
 
 
 def load(path: Path) -> ModuleType:
     """Run a custom node's module."""
-    source = path / "__init__.py" if path.is_dir() else path
-    spec = importlib.util.spec_from_file_location(f"custom_nodes.{path.stem}", source)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return run_module(f"custom_nodes.{path.stem}", path / "__init__.py" if path.is_dir() else path)
 
 
 def adapt(name: str, node: Any, module: str) -> NodeClass:

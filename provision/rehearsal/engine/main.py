@@ -26,6 +26,10 @@ if (folder_paths.BASE / "extra_model_paths.yaml").is_file():
 for config_file in itertools.chain(*(args.extra_model_paths_config or [])):
     folder_paths.load_extra_paths(Path(config_file))
 
+from prestartup import run_prestartup_scripts  # noqa: E402
+
+run_prestartup_scripts()
+
 import model_management  # noqa: E402, F401 - chooses the device, or fails for want of one
 import torchvision  # noqa: E402, F401 - as the real engine's nodes do
 from comfyui_version import __version__  # noqa: E402

@@ -1,0 +1,138 @@
+"""Text that is an http address, or is none: the one place where a host, a port and a path are read from it.
+
+What a server names (where it redirects to, the next page, a storage) is read here before any library sees it: each
+library fails in its own way on what is no address, and two of them may find different hosts in one text.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
+from urllib.parse import unquote, urljoin, urlsplit
+
+ADDRESS_MAX = 8192
+"""Characters: a signed address of the hub's storage has about 1,500; servers take 8 kB."""
+HOST_MAX, PORT_MAX = 253, 65535
+LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+"""One part of a host's name (RFC 1035, with the underscore that some have)."""
+DEFAULT_PORTS = {"http": 80, "https": 443}
+NUMBER_DIGITS = 18
+SHOWN_MAX = 80
+
+
+class NoAddress(ValueError):
+    """The text is no http address; the message says why, and follows "because"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """An address in its parts; `target` is path and query, as a request names them."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """Scheme, host and port: what two addresses must share for a token to go to both (RFC 6454)."""
+        return self.scheme, self.host, self.port
+
+    @property
+    def netloc(self) -> str:
+        """Host and port as they stand in an address; the usual port is left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address, in the one spelling that every library reads alike."""
+        return f"{self.scheme}://{self.netloc}{self.target}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether it is this machine's own."""
+        with suppress(ValueError):
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        return False
+
+
+@lru_cache(maxsize=256)
+def read_address(text: str) -> Url:
+    """An http or https address. Raises NoAddress."""
+    _check_letters(text)
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:  # a bracket that is not closed, a port that is none
+        raise NoAddress("its port is none" if "ort" in str(error) else "its host is none") from error
+    if parts.scheme not in DEFAULT_PORTS:
+        raise NoAddress("it does not begin with http:// or https://")
+    if port == 0:
+        raise NoAddress("its port is none")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if not target.isascii():
+        raise NoAddress("it has characters that no address has")
+    return Url(parts.scheme, _host(parts.hostname or ""), port or DEFAULT_PORTS[parts.scheme], target)
+
+
+def read_redirect(base: str, text: str) -> Url:
+    """Where a server sends us on to from `base`. Raises NoAddress, also for a name and password of its choice, and for
+    https that would become http: on this machine itself, where nobody listens in between, it may.
+    """
+    if not text:
+        raise NoAddress("it is empty")
+    _check_letters(text)  # urljoin would take some of them away
+    here = read_address(base)
+    try:
+        joined = urljoin(here.url, text)
+    except ValueError as error:
+        raise NoAddress("its host is none") from error
+    there = read_address(joined)
+    if "@" in urlsplit(joined).netloc:
+        raise NoAddress("it holds a user name or a password")
+    if (here.scheme, there.scheme) == ("https", "http") and not (here.loopback and there.loopback):
+        raise NoAddress("it leaves https for http, where anybody on the way could read and change what comes")
+    return there
+
+
+def file_name_of(link: str) -> str:
+    """The last name in a link's path, decoded; empty where there is none."""
+    try:
+        return unquote(urlsplit(link).path).rpartition("/")[2]
+    except ValueError:
+        return ""
+
+
+def natural(text: str) -> int | None:
+    """A number as a header tells it, None where it tells none that a file or a time can have."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS else None
+
+
+def quoted(text: str, most: int = SHOWN_MAX) -> str:
+    """What a stranger sent, for a sentence of ours: its beginning, in letters that do nothing to a terminal."""
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:most])
+    return shown + ("..." if len(text) > most else "")
+
+
+def _check_letters(text: str) -> None:
+    if len(text) > ADDRESS_MAX:
+        raise NoAddress(f"it is {len(text):,} characters long")
+    if not text.isprintable() or " " in text or "\\" in text:
+        raise NoAddress("it has characters that no address has")
+
+
+def _host(name: str) -> str:
+    if ":" in name:
+        try:
+            return str(ip_address(name))
+        except ValueError as error:
+            raise NoAddress("its host is none") from error
+    with suppress(UnicodeError):
+        host = name if name.isascii() else name.encode("idna").decode()
+        if len(host) <= HOST_MAX and all(map(LABEL.fullmatch, host.removesuffix(".").split("."))):
+            return host
+    raise NoAddress("its host is none")

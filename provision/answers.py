@@ -1,0 +1,164 @@
+"""What ComfyUI answers, as types: what is not so is Unreadable (`strict`). Fields that nothing here reads are left out.
+
+Written against server.py and execution.py of v0.3.64 and what 0.38 changed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Word = Annotated[str, Meta(max_length=4096)]
+Steps = Annotated[float, Meta(ge=0, le=1_000_000)]
+
+
+class Device(Struct, frozen=True):
+    """One device of `/system_stats`."""
+
+    type: Word = ""
+    name: Word = ""
+
+
+class System(Struct, frozen=True):
+    """The program that answers `/system_stats`."""
+
+    comfyui_version: Word | None = None
+    python_version: Word | None = None
+    pytorch_version: Word | None = None
+    argv: list[Word] | None = None
+
+
+class Stats(Struct, frozen=True):
+    """`/system_stats`."""
+
+    system: System
+    devices: list[Device]
+
+
+class Queued(Struct, frozen=True, array_like=True):
+    """A prompt in `/queue`: its number, its id, and more."""
+
+    number: float
+    prompt_id: Word
+
+
+class Waiting(Struct, frozen=True):
+    """`/queue`."""
+
+    queue_running: list[Queued]
+    queue_pending: list[Queued]
+
+
+class Accepted(Struct, frozen=True):
+    """`/prompt`, when it took the graph."""
+
+    prompt_id: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Saved(Struct, frozen=True):
+    """A picture that a node saved, as `/view` knows it."""
+
+    filename: Word
+    subfolder: Word = ""
+    type: Word = "output"
+
+
+class Output(Struct, frozen=True):
+    """What a node put out."""
+
+    images: list[Saved] = []
+
+
+class Message(Struct, frozen=True, array_like=True):
+    """One message of a prompt's status, as it went over the WebSocket."""
+
+    kind: Word
+    data: object = None
+
+
+class Status(Struct, frozen=True):
+    """How a prompt ended."""
+
+    status_str: Word = ""
+    messages: list[Message] = []
+
+
+class Ended(Struct, frozen=True):
+    """A prompt of anybody in `/history`."""
+
+    status: Status | None = None
+
+
+class Entry(Ended, frozen=True):
+    """A prompt of ours in `/history`."""
+
+    outputs: dict[str, Output] = {}
+
+
+class Module(Struct, frozen=True):
+    """A kind of node in `/object_info`."""
+
+    python_module: Word = ""
+
+
+class Failed(Struct, frozen=True):
+    """The data of `execution_error`."""
+
+    node_id: Word | int | None = None
+    node_type: Word = ""
+    exception_type: Word = "an error"
+    exception_message: str = ""
+    traceback: list[str] | None = None
+    timestamp: float | None = None
+    """Milliseconds since 1970."""
+
+
+class About(Struct, frozen=True):
+    """Which input of a node was refused."""
+
+    input_name: Word | None = None
+    received_value: object = None
+    input_config: object = None
+    """`[[options], {...}]`, or in nodes of the newer API `["COMBO", {"options": [...]}]`."""
+
+
+class Fault(Struct, frozen=True):
+    """Why a node, or a whole graph, was refused."""
+
+    type: Word = ""
+    message: str = ""
+    details: str | None = None
+    extra_info: About | None = None
+
+
+class NodeFaults(Struct, frozen=True):
+    """What is wrong with one node."""
+
+    class_type: Word = "a node"
+    errors: list[Fault] = []
+
+
+class Refusal(Struct, frozen=True):
+    """`/prompt`, when it refused the graph; each part is looked at by itself, so that one odd one hides no other."""
+
+    error: object = None
+    """A Fault."""
+    node_errors: object = None
+    """NodeFaults by node; an empty list where ComfyUI found none."""
+
+
+class Told(Struct, frozen=True):
+    """The data of a message about a prompt."""
+
+    prompt_id: str = ""
+    node: Word | int | None = None
+    value: Steps = 0
+    max: Steps = 0
+
+
+class Event(Struct, frozen=True):
+    """A message of the WebSocket."""
+
+    type: Word
+    data: Told

@@ -1,0 +1,169 @@
+"""What each receipt holds: by these types they are written, and read again.
+
+Every field has a default, so that a receipt of another version is still one: what it lacks was not proven, what it has
+beside these is passed over. One whose values are of other types is no receipt, and its work is proven anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Facts = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class TorchReceipt:
+    """That a set of torch computes right; `versions`, `python` and `os` are what that was seen with."""
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    python: str = ""
+    os: str | None = None
+    wanted: str = ""
+    """The channel that was asked for; `got` is the one that it is of."""
+    got: str = ""
+    why: str = ""
+    index: str | None = None
+    """None in receipts from before there were locks."""
+    passed_over: tuple[str, ...] = ()
+    torch: str = ""
+    device: str = ""
+    mps_built: bool = False
+    mps_available: bool | None = None
+    session: str = ""
+    worst_error: float | None = None
+    probe_s: float | None = None
+    gflop_s: float | None = None
+    skipped: tuple[str, ...] = ()
+    doubtful: tuple[str, ...] = ()
+    when: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ComfyReceipt:
+    """Which revision of ComfyUI is checked out; `path` where it is somebody else's checkout."""
+
+    url: str = ""
+    ref: str = ""
+    name: str = ""
+    commit: str = ""
+    date: str = ""
+    when: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementsReceipt:
+    """That ComfyUI was seen to import, with which packages."""
+
+    commit: str | None = None
+    requirements: str = ""
+    """The sha256 of the file."""
+    python: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    until: str = ""
+    when: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowReceipt:
+    """The digest of the workflow that we wrote, and of what lay there before."""
+
+    path: str = ""
+    digest: str | None = None
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReceipt:
+    """The first image: what it was made with, and what came of it."""
+
+    torch: str | None = None
+    torchvision: str | None = None
+    comfyui: str = ""
+    checkpoint: str = ""
+    weights: str | Facts | None = None
+    """The sha256, or what tells the file from another where the manifest has none."""
+    flags: tuple[str, ...] = ()
+    settings: Facts = field(default_factory=dict)
+    sha256: str = ""
+    when: str = ""
+    seconds_first: float = 0.0
+    seconds_warm: float = 0.0
+    seeds: tuple[int, ...] = ()
+    verdict: str = ""
+    says: str = ""
+    measures: Facts = field(default_factory=dict)
+    device: str = ""
+    chip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReceipt:
+    """To what a file of weights was hashed, while it had this size, time and inode."""
+
+    size: int | None = None
+    mtime_ns: int | None = None
+    inode: int | None = None
+    sha256: str = ""
+    wanted_sha256: str = ""
+    wanted_size: int | None = None
+    repo: str = ""
+    asked_revision: str = ""
+    path: str = ""
+    precision: str = ""
+    place: str = ""
+    verified_at: str = ""
+    downloaded: bool | None = None
+    """Whether we put it there; None in receipts from before that was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A picture that was tried for: with which torch and flags, what came of it, in how many seconds."""
+
+    torch: str
+    flags: tuple[str, ...]
+    why: str
+    """A key of `ladder.LOOKS`, or `ladder.UNSTARTED` where ComfyUI did not even start."""
+    says: str
+    seconds: float = 0.0
+
+    def line(self) -> str:
+        """The attempt in the list of all."""
+        return f"torch {self.torch}, {' '.join(self.flags) or 'no flags'}: {self.says} ({self.seconds:.1f} s)"
+
+
+@dataclass(frozen=True, slots=True)
+class LadderReceipt:
+    """What was tried against a bad picture, on which system."""
+
+    tried: tuple[Attempt, ...] = ()
+    comfyui: str | None = None
+    os: str | None = None
+    args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FlagsReceipt:
+    """The flags that help against a bad picture, on which system."""
+
+    flags: tuple[str, ...] = ()
+    why: str = ""
+    proven: bool = False
+    when: str = ""
+    seconds: float | None = None
+    torch: str = ""
+    comfyui: str | None = None
+    os: str | None = None
+    args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WishReceipt:
+    """That stable torch is to be taken in place of a nightly, and why."""
+
+    wanted: str = ""
+    why: str = ""
+    when: str = ""
+    os: str | None = None
