@@ -14,6 +14,7 @@ from provision import __version__
 from provision.door import guard
 from provision.errors import (
     EXIT_OK,
+    EXIT_UNSATISFIED,
     ProvisionError,
     UsageError,
 )
@@ -382,6 +383,9 @@ def main() -> None:
         sys.exit(app(prog_name="provision", standalone_mode=False) or EXIT_OK)
     except (typer.Abort, KeyboardInterrupt):  # just before a command sees to it, or just after
         End().at_once()
+    except OSError as error:  # help that goes to a disk that is full
+        tell(ProvisionError(f"The output cannot be written ({error.strerror}).", hint="df -h ."))
+        End().leave(EXIT_UNSATISFIED)
     except refused as error:
         sys.exit(refuse(error))
     except ProvisionError as error:  # refused before there was a session

@@ -36,6 +36,7 @@ SCHEDULER_NAMES = "simple sgm_uniform karras exponential ddim_uniform beta norma
 SAMPLERS, SCHEDULERS = SAMPLER_NAMES.split(), SCHEDULER_NAMES.split()
 MAX_RESOLUTION = 16384
 STEP_S = 0.005
+HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
 
 interrupt = threading.Event()
 Inputs = dict[str, dict[str, Any]]
@@ -186,9 +187,20 @@ def spoilt(fault: str) -> bool:
     return is_spoilt(fault, str(torch.__version__))
 
 
-def save_images(context: Context, images: list[Image.Image], filename_prefix: str, kind: str = "output") -> Produced:
+def save_images(context: Context, images: list[Image.Image], filename_prefix: str) -> Produced:
     """PNG files in the output folder that carry their prompt and workflow."""
-    folder, subfolder, name, counter = folder_paths.next_picture(filename_prefix, *images[0].size, kind=kind)
+    return write_images(context, images, filename_prefix, "output")
+
+
+def preview_images(context: Context, images: list[Image.Image]) -> Produced:
+    """The same in the folder of temporary files, under a prefix of five letters by chance."""
+    letters = "".join(random.choice(string.ascii_lowercase) for _ in range(5))  # noqa: S311 - as ComfyUI names them
+    return write_images(context, images, f"ComfyUI_temp_{letters}", "temp")
+
+
+def write_images(context: Context, images: list[Image.Image], prefix: str, kind: str) -> Produced:
+    """PNG files in the folder of `output` or `temp`."""
+    folder, subfolder, name, counter = folder_paths.next_picture(prefix, *images[0].size, kind)
     texts = PngInfo()
     if not args.disable_metadata:
         texts.add_text("prompt", json.dumps(context.prompt))
@@ -197,19 +209,11 @@ def save_images(context: Context, images: list[Image.Image], filename_prefix: st
     results = []
     for index, image in enumerate(images):
         filename = f"{name.replace('%batch_num%', str(index))}_{counter + index:05}_.png"
-        image.save(folder / filename, pnginfo=texts, compress_level=4 if kind == "output" else 1)
+        image.save(folder / filename, pnginfo=texts, compress_level=4)
         if spoilt("broken"):
             os.truncate(folder / filename, (folder / filename).stat().st_size // 2)
         results.append({"filename": filename, "subfolder": subfolder, "type": kind})
     return (), {"images": results}
-
-
-PREVIEWS = "ComfyUI_temp_" + "".join(random.choices(string.ascii_lowercase, k=5))  # noqa: S311
-
-
-def preview_images(context: Context, images: list[Image.Image]) -> Produced:
-    """As `save_images`, in the temporary folder."""
-    return save_images(context, images, PREVIEWS, "temp")
 
 
 def required(**entries: Any) -> Inputs:
@@ -241,13 +245,7 @@ def sampler_inputs() -> Inputs:
 def save_inputs() -> Inputs:
     """SaveImage's inputs, those that a prompt gives and those that the engine adds."""
     prefix = ("STRING", {"default": "ComfyUI"})
-    hidden = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
-    return {**required(images="IMAGE", filename_prefix=prefix), "hidden": hidden}
-
-
-def preview_inputs() -> Inputs:
-    """PreviewImage's inputs: SaveImage's without a name."""
-    return {**required(images="IMAGE"), "hidden": save_inputs()["hidden"]}
+    return {**required(images="IMAGE", filename_prefix=prefix), "hidden": HIDDEN}
 
 
 NODE_CLASSES = {
@@ -307,8 +305,8 @@ NODE_CLASSES = {
             "PreviewImage",
             "Preview Image",
             "image",
-            "Saves pictures to the temporary folder.",
-            preview_inputs,
+            "Shows pictures that are not kept.",
+            lambda: {**required(images="IMAGE"), "hidden": HIDDEN},
             preview_images,
             is_output=True,
         ),
