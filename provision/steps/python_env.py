@@ -63,11 +63,11 @@ def check_python_env(ctx: Context) -> Iterable[Finding]:
         return
     try:
         version, arch, base, prefix, *told = decode(ran.out, list[str])
-        at_home = Path(prefix).samefile(home.venv)
+        foreign = home.venv_of_another is not None and env_kind(home.venv) != "venv"
+        managed = foreign and Path(prefix).samefile(home.venv)
     except (ValueError, OSError):
         yield to_make(ctx, "venv-dangling", "The environment's Python does not answer as a Python does.")
         return
-    managed = home.venv_of_another is not None and env_kind(home.venv) != "venv" and at_home
     if prefix == base and not managed:
         yield to_make(ctx, "venv-dangling", "The environment is none any more: its pyvenv.cfg is gone.")
         return
