@@ -14,7 +14,7 @@ from provision import environments, ladder, packages
 from provision.apart import apart, names_database
 from provision.comfy import Comfy, SystemStats
 from provision.errors import EngineError, Interrupted, PortTaken
-from provision.explain import explain
+from provision.explain import explain, short
 from provision.finding import JSON
 from provision.foreign import servers_of
 from provision.graph import listed_name
@@ -291,7 +291,7 @@ def wait_until_listed(ctx: Context) -> None:
 
 def unlisted(name: str, names: list[str]) -> EngineError:
     """The checkpoint is not in ComfyUI's list."""
-    seen = ", ".join(names) or "none"
+    seen = short(", ".join(names)) or "none"
     return EngineError(f"ComfyUI does not see the checkpoint {name}; it sees {seen}.", hint="provision doctor")
 
 
