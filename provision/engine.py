@@ -27,7 +27,7 @@ START_TIMEOUT_S = 180.0
 POLL_S = 0.2
 LISTED_S = 10.0
 PORT_FREE_S = 5.0
-BUSY_S = 12.0
+BUSY_S = 10.0
 """How long the port may be open before there is an answer: ComfyUI opens it last."""
 TAIL_BYTES = 16_384
 TAIL_LINES = 12
