@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -31,6 +32,8 @@ ANSWER_TIMEOUT_S = 8.0
 SHORTLY_S = 1.0
 """For what is asked while a person waits for the end."""
 HANGS_UP_S = 0.2
+HALVES = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+"""Of a character beyond the first 65,536 in JSON: two make one, and one alone is no text."""
 
 T = TypeVar("T")
 
@@ -227,7 +230,7 @@ class Comfy:
         answer = self._ask("GET", path, timeout_s)
         try:
             if answer.ok:
-                return decode(answer.body, kind)
+                return _decoded(answer.body, kind)
             why: Unreadable | None = None
         except Unreadable as error:
             why = error
@@ -281,6 +284,16 @@ class Comfy:
                 if response.length:
                     raise http.client.IncompleteRead(data, response.length)
                 return _Answer(response.status, data)
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
+    """Raises Unreadable. Half a character, as a cut emoji is, in somebody's prompt does not spoil the rest."""
+    try:
+        return decode(body, kind)
+    except Unreadable:
+        if not HALVES.search(body):
+            raise
+        return decode(HALVES.sub(rb"\\ufffd", body), kind)
 
 
 class _HungUp(Exception):

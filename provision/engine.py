@@ -16,7 +16,7 @@ from provision import environments, ladder, packages
 from provision.apart import apart, knows, names_database
 from provision.comfy import Comfy, SystemStats
 from provision.errors import EngineError, PortTaken
-from provision.explain import explain
+from provision.explain import explain, short
 from provision.finding import JSON
 from provision.foreign import servers_of
 from provision.graph import listed_name
@@ -33,7 +33,7 @@ START_TIMEOUT_S = 180.0
 POLL_S = 0.2
 LISTED_S = 10.0
 PORT_FREE_S = 5.0
-BUSY_S = 12.0
+BUSY_S = 10.0
 """How long the port may be open before there is an answer: ComfyUI opens it last."""
 KEEPER_S = 2.0
 START_GRACE_S = 0.3
@@ -289,7 +289,7 @@ def wait_until_listed(ctx: Context) -> None:
 
 def unlisted(name: str, names: list[str]) -> EngineError:
     """The checkpoint is not in ComfyUI's list."""
-    seen = ", ".join(names) or "none"
+    seen = short(", ".join(names)) or "none"
     return EngineError(f"ComfyUI does not see the checkpoint {name}; it sees {seen}.", hint="provision doctor")
 
 

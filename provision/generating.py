@@ -75,15 +75,27 @@ def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
     if prompt != FROM_STDIN:
         if not prompt.strip():
             raise UsageError("The prompt is empty.", hint='provision generate "a red fox in snow"')
-        yield prompt
+        yield _text(prompt)
         return
     if sys.stdin is None or sys.stdin.closed:
         return
     if sys.stdin.isatty():
         ctx.note("One prompt a line; Ctrl-D ends.")
-    for line in sys.stdin:
-        if line.strip():
-            yield line.strip()
+    try:
+        for line in sys.stdin:
+            if line.strip():
+                yield _text(line.strip())
+    except UnicodeDecodeError as error:
+        raise UsageError("What comes on standard input is not text (UTF-8).", hint="One prompt a line.") from error
+
+
+def _text(prompt: str) -> str:
+    """The prompt. Raises UsageError for one with bytes in it that are no characters."""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("The prompt is not text (UTF-8).", hint='provision generate "a red fox in snow"') from error
+    return prompt
 
 
 def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:

@@ -83,6 +83,6 @@ def _unwritable(folder: Path, error: OSError) -> HomeError | DiskFull:
     if not folder.is_dir():
         return HomeError(f"There is no folder {folder} any more.", hint=f"mkdir -p {shown}")
     return HomeError(
-        f"No image can be written in {folder} ({error.strerror or error}).",
+        f"{folder} cannot be used for images ({error.strerror or error}).",
         hint="Name another place: provision generate PROMPT --output ~/image.png",
     )

@@ -36,7 +36,7 @@ from tests.storms.hostile_comfyui import main
 
 main()
 """
-SHORT, USUAL_S = 8, 10
+SHORT, USUAL_S = 6, 10
 WAIT_S = 180
 """For a command that hangs; one that takes longer than HANG_S is told of too."""
 MEMORY_MAX_BYTES = 400 << 20

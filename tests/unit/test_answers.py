@@ -94,6 +94,13 @@ def test_an_answer_that_does_not_end_is_not_waited_for(kind: str) -> None:
         comfy.queue(timeout_s=0.3)
 
 
+def test_half_a_character_in_somebodys_prompt_spoils_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = rb'{"text": "cut \ud83d, whole \ud83d\ude00, written \\ud83d"}'
+    monkeypatch.setitem(BODIES, "half", b'{"queue_running": [[0, "an-id", %b]], "queue_pending": []}' % text)
+    with hostile("queue half") as comfy:
+        assert comfy.queue().running == ("an-id",)
+
+
 def test_no_redirect_is_followed() -> None:
     with hostile("queue to-itself") as comfy, pytest.raises(EngineError, match="HTTP 302"):
         comfy.queue()

@@ -137,3 +137,15 @@ def test_ctrl_c_keeps_and_names_what_was_made_and_ends_what_is_being_made(made: 
     while comfy.queue().running:  # it is ended at its next step
         assert time.monotonic() < deadline
     assert comfy.queue().pending == ()
+
+
+def test_a_prompt_that_is_no_text_is_refused(made: EngineHome) -> None:
+    start_server(made.ctx, timeout_s=60)
+    for words, typed in (((os.fsdecode(b"a \xff fox"),), ""), (("-",), os.fsdecode(b"\xff\xfe\n"))):
+        process = begin(made, "generate", *words)
+        assert process.stdin is not None
+        process.stdin.buffer.write(os.fsencode(typed))  # type: ignore[attr-defined]
+        code, _, err = end(process)
+        assert code == 2, err
+        assert "not text (UTF-8)" in err
+    assert pictures(made) == []
