@@ -18,6 +18,8 @@ POINTER = b"version https://git-lfs"
 """How the note begins that git leaves in a large file's place (git-lfs' spec.md)."""
 HEADER_LIMIT_BYTES = 100_000_000
 """The format's own limit; what lies above is no header."""
+MARKS_MAX = 1_500_000
+"""Brackets, colons and commas: a tensor has about 15, SDXL 2,500 tensors; millions of them would fill the memory."""
 DIMENSIONS_MAX = 32
 """Of a tensor; to multiply a million numbers takes minutes."""
 
@@ -245,6 +247,8 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _load(raw: bytes) -> dict[str, object]:
+    if sum(map(raw.count, (b"{", b"[", b":", b","))) > MARKS_MAX:
+        raise _broken("it names more than a checkpoint can hold")
     try:
         loaded = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:

@@ -32,7 +32,7 @@ from provision.bounded_http import beginning_of
 from provision.errors import HubRefused, NetworkError, WrongFile
 from provision.safetensors import LENGTH_BYTES, NotSafetensors, describe_bytes, header_length
 from provision.step import Context
-from provision.strict import Unreadable
+from provision.strict import JSON_MAX_BYTES, Unreadable
 
 if TYPE_CHECKING:
     from requests import Response
@@ -272,6 +272,12 @@ def _read_header(ctx: Context, file: RemoteFile) -> bytes:
             f" it is {describe_bytes(seen)}.",
             hint="If HF_ENDPOINT is set, unset it; check models.0.files.0.path in the manifest.",
         ) from error
+    if length > JSON_MAX_BYTES:
+        raise WrongFile(
+            f"What {host_of(address.url)} sends for {file.name} has a header of {length:,} bytes; those of checkpoints"
+            " have a thousandth of that.",
+            hint="If HF_ENDPOINT is set, unset it; check models.0.files.0.path in the manifest.",
+        )
     return _first_bytes(ctx, file, address, min(LENGTH_BYTES + length, file.size))
 
 

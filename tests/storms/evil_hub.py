@@ -17,7 +17,7 @@ from provision.rehearsal.faults import Faults, Request
 from provision.rehearsal.hub import Hub
 from tests.e2e.matrix import TlsHub
 
-Kind = Literal["head", "header", "bytes", "tree", "batch", "refs", "key", "storage"]
+Kind = Literal["head", "header", "bytes", "cdn", "tree", "batch", "refs", "key", "storage"]
 OK, FOUND = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 302 Found\r\n"
 HEADER_LIMIT = 1 << 16
 PIECE = 1 << 16
@@ -76,7 +76,7 @@ class _Handler(rehearsed._Handler):
         assert isinstance(hub, EvilHub)
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.server.origin, self.command, self.path, headers)
-        if kind_of(request) != hub.kind:
+        if hub.kind not in (kind_of(request), request.origin):
             super().do_GET()
             return
         body = self._body(headers)
@@ -276,6 +276,10 @@ TREES: Mapping[str, Behaviour] = {
 }
 TENSOR = '"dtype":"F16","data_offsets":[0,4]'
 HEADERS: Mapping[str, Behaviour] = {
+    "5 MB, endless": lambda asked: asked.endless(
+        OK + b"\r\n" + (4_900_000).to_bytes(8, "little") + b"{", b'"a":{},' * 8000
+    ),
+    "5 MB of lists": header('{"a":[' + "[]," * 1_600_000 + "1]}"),
     "99 MB": lambda asked: asked.endless(OK + b"\r\n" + (99_000_000).to_bytes(8, "little") + b"{", b'"a":{},' * 8000),
     "deep": header('{"a":' + "[" * 50_000 + "]" * 50_000 + "}"),
     "deep metadata": header('{"__metadata__":{"a":' + '{"b":' * 900 + "1" + "}" * 900 + "}}"),

@@ -79,7 +79,8 @@ def all_tries() -> list[Try]:
         found.extend(Try(kind, name, behave, words) for name, behave in behaviours.items() for words in commands)
 
     add("head", {**redirects, **HEADS, **BODIES, **WORDS}, inspect_file, fetches["auto"])
-    add("header", {**redirects, **HEADS, **BODIES, **HEADERS}, inspect_file, fetches["auto"])
+    add("header", {**redirects, **HEADS, **BODIES}, inspect_file, fetches["auto"])
+    add("cdn", HEADERS, inspect_file, fetches["auto"])
     add("bytes", {**redirects, **HEADS, **BODIES}, *fetches.values())
     add("tree", {**redirects, **HEADS, **BODIES, **TREES}, inspect_repo)
     add("tree", TREES, ("download", REPO))

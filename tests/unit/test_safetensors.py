@@ -253,6 +253,7 @@ def test_what_is_written_is_read(tensors: dict[str, tuple[str, int]]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        '{"a":[' + "[]," * 1_000_000 + "1]}",
         '{"a":{"dtype":"F16","data_offsets":[0,4],"shape":[' + ",".join(["9223372036854775807"] * 200_000) + "]}}",
         '{"a":{"dtype":"F16","data_offsets":[0,4],"shape":[' + "9" * 5000 + "]}}",
         '{"__metadata__":{"a":"\\ud800"}}',
@@ -260,7 +261,7 @@ def test_what_is_written_is_read(tensors: dict[str, tuple[str, int]]) -> None:
         '{"__metadata__":{"a":' + '{"b":' * 500 + "1" + "}" * 500 + "}}",
         '{"__metadata__":{"a":' + "[" * 100_000,
     ],
-    ids=["many dimensions", "long number", "surrogate", "surrogate in a name", "deep metadata", "deep"],
+    ids=["millions", "many dimensions", "long number", "surrogate", "surrogate in a name", "deep metadata", "deep"],
 )
 def test_a_hostile_header_is_refused(text: str) -> None:
     raw = text.encode()
