@@ -47,7 +47,7 @@ def stop(at: Session) -> bool:
 def logs(at: Session, *, follow: bool, lines: int, tool: bool) -> bool:
     """The last lines of a log; with `follow` what is added, until Ctrl-C. Raises UsageError when there is none."""
     path = tool_log(at.ctx.home) if tool else at.ctx.home.engine_log
-    if not path.exists():
+    if not path.is_file():  # a pipe in its place would be waited for
         raise UsageError(f"There is no log {path} yet.", hint="provision launch")
     with path.open(encoding="utf-8", errors="replace") as stream:
         for line in deque(stream, maxlen=max(0, lines)):
