@@ -29,7 +29,7 @@ LOG_LINES = 80
 FIRST_NAME_LEAST = 3
 LINE_MAX = 400
 TAIL_BYTES = 256 << 10
-SECRET_NAMES = re.compile(r"(?i)token|secret|passw|api_?key|credential")
+SECRET_NAMES = re.compile(r"(?i)token|secret|passw|passphrase|api_?key|credential|_(?:key|auth|pwd|pass|dsn|webhook)$")
 NAMED = ("torch", "torchvision", "torchaudio", "numpy", "safetensors", "transformers", "psutil", "pyyaml",
          "comfyui-frontend-package", "comfyui-workflow-templates")  # fmt: skip
 UNTOLD = frozenset({"inode", "mtime_ns", "worst_error"})

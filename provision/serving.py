@@ -90,7 +90,7 @@ def stop(at: Session) -> bool:
 def logs(at: Session, *, follow: bool, lines: int, tool: bool) -> bool:
     """The last lines of a log; with `follow` what is added, until Ctrl-C. Raises UsageError when there is none."""
     path = tool_log(at.ctx.home) if tool else at.ctx.home.engine_log
-    if not path.is_file():
+    if not path.is_file():  # a pipe in its place would be waited for
         raise UsageError(f"There is no log {path} yet.", hint="provision launch")
     follower = Follower(path, place=max(0, path.stat().st_size - LIMIT_BYTES))
     last = [*follower.lines(), *([follower.begun.decode("utf-8", "replace")] if follower.begun and not follow else [])]

@@ -301,6 +301,24 @@ def test_json_holds_what_others_wrote_exactly_and_nothing_raw(name: str, hostile
     assert read[-1]["type"] == "report"
 
 
+def test_a_script_names_a_hostile_home_exactly_and_has_nothing_hidden_in_it(hostile: Tool, hub: str) -> None:
+    said = run_view(VIEWS["plan-commands"], "pipe", hostile, hub)
+    (line,) = [line for line in said.text.splitlines() if line.startswith("home=")]
+    asked = subprocess.run(["sh", "-c", f'{line}\nprintf %s "$home"'], capture_output=True, check=True)
+    assert asked.stdout == os.fsencode(hostile.home)
+
+
+def test_a_pipe_in_the_place_of_a_log_is_not_waited_for(hostile: Tool, hub: str) -> None:
+    log = hostile.home / "logs" / "comfyui.log"
+    log.rename(log.with_suffix(".kept"))
+    try:
+        os.mkfifo(log)
+        assert run_view(VIEWS["logs"], "pipe", hostile, hub).code == 2
+    finally:
+        log.unlink()
+        log.with_suffix(".kept").rename(log)
+
+
 def words_of(value: object) -> Iterator[str]:
     """Every string in JSON."""
     if isinstance(value, str):

@@ -11,7 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from provision.issue_report import person_of
+from provision.machine import Machine
 from provision.redact import Person, redact
+from provision.step import Context
 
 JANE = Person(
     folders=("/Users/janedoe",), names=("janedoe", "Jane Doe", "Jane"), hosts=("Janes-Air.local", "Janes-Air"),
@@ -212,6 +215,13 @@ def test_what_tells_who_or_lets_others_in_goes(text: str, must_go: str) -> None:
         told = redact(around.format(text), JANE)
         assert must_go not in told, told
         assert redact(told, JANE) == told
+
+
+@pytest.mark.parametrize("name", ["HF_TOKEN", "MY_PASSPHRASE", "CIVITAI_KEY", "NPM_AUTH", "DB_PWD", "SENTRY_DSN"])
+def test_a_secret_of_the_environment_is_known_by_its_value(name: str, context: Callable[..., Context]) -> None:
+    there = Machine({name: "hunter2xyz", "PWD": "/tmp/here", "SSH_AUTH_SOCK": "/tmp/sock", "HOME": "/Users/bob"})
+    person = person_of(context(machine=there))
+    assert redact("said hunter2xyz in /tmp/here by /tmp/sock", person) == "said [token] in /tmp/here by /tmp/sock"
 
 
 # -- what an issue is read for --------------------------------------------------------------------------------------
