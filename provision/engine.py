@@ -76,8 +76,7 @@ def _folders(ctx: Context) -> tuple[str, ...]:
 def quick_test_argv(ctx: Context, folder: Path, *, nodes: bool = False) -> tuple[str, ...]:
     """The command that imports all of ComfyUI and ends before it serves, kept apart in `folder`, with `nodes` or not.
 
-    A server may run beside it: its temporary files are not touched (main.py empties the folder when it starts), and its
-    database, which 0.38 holds for one process alone, is left out where that can be said.
+    Beside a server that runs, the assets are left out: 0.38 holds their database for one process alone.
     """
     words = apart(ctx, server_argv(ctx), folder, nodes=nodes)
     assets = ("--disable-assets",) if our_process(ctx) is not None and knows(ctx, "--disable-assets") else ()
