@@ -108,7 +108,7 @@ def kill_downloads(plan: Plan, folder: Path) -> Tally:
                 return tally
             tally.downloads += 1
             tally.sent_bytes = hub.sent_bytes()
-            tally.left += len(_processes(home))
+            tally.left += len(programs_in(home))
             shutil.rmtree(home)
             if tally.kills >= plan.kills:
                 return tally
@@ -180,7 +180,7 @@ def _is_right(place: Path, sha256: str) -> bool:
         return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
 
 
-def _processes(folder: Path) -> list[psutil.Process]:
+def programs_in(folder: Path) -> list[psutil.Process]:
     """Programs that work in a folder or have it in their words."""
     found = []
     for process in psutil.process_iter():
@@ -196,7 +196,7 @@ def nobody_left(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        for process in _processes(folder):
+        for process in programs_in(folder):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 

@@ -114,6 +114,12 @@ class Failed(Struct, frozen=True):
     """Milliseconds since 1970."""
 
 
+class Broken(Struct, frozen=True):
+    """`execution_error` as a message of the WebSocket."""
+
+    data: Failed
+
+
 class About(Struct, frozen=True):
     """Which input of a node was refused."""
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from provision.home import unusable
@@ -18,30 +18,43 @@ NODES_OFF = "--disable-all-custom-nodes"
 """Of ComfyUI since July 2024 (comfy/cli_args.py)."""
 LETS_SOME = "--whitelist-custom-nodes"
 MANAGER = frozenset({"--enable-manager"})
-"""What brings in ComfyUI-Manager where it is a package, which installs at start (comfy/cli_args.py of 0.4 on)."""
+"""What brings in ComfyUI-Manager where it is a package, which may install at start (comfy/cli_args.py)."""
+FRONT_END = "--front-end-version"
+PACKAGED = "comfyanonymous/ComfyUI@latest"
+"""The page that is installed as a package; any other is fetched into ComfyUI's folder (app/frontend_management.py)."""
 KINDS = ("user", "input", "output", "temp")
 
 
 @contextmanager
 def look_folder(ctx: Context) -> Iterator[Path]:
-    """A folder for one look, which is gone after it; in the home where that is there. Raises HomeError, DiskFull."""
+    """A folder for one look, which is gone after it: in the home, or where that takes none, as a full disk, elsewhere.
+
+    Raises HomeError, DiskFull.
+    """
     place = ctx.home.state / "looks"
     try:
-        parent = place if ctx.home.state.is_dir() else None
-        if parent is not None:
-            parent.mkdir(exist_ok=True)
-            _sweep(ctx, parent)
-        folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent)).resolve()
-        for kind in (*KINDS, "tmp"):
-            (folder / kind).mkdir()
+        try:
+            folder = _make(ctx, place if ctx.home.state.is_dir() else None)
+        except OSError:
+            folder = _make(ctx, None)
     except OSError as error:
-        raise unusable(place, error) from error
+        raise unusable(Path(tempfile.gettempdir()), error) from error
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if parent is not None and not any(parent.iterdir()):
-            shutil.rmtree(parent, ignore_errors=True)
+        with suppress(OSError):  # another look's folder is in it, or it was never made
+            place.rmdir()
+
+
+def _make(ctx: Context, parent: Path | None) -> Path:
+    if parent is not None:
+        parent.mkdir(exist_ok=True)
+        _sweep(ctx, parent)
+    folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent)).resolve()
+    for kind in (*KINDS, "tmp"):
+        (folder / kind).mkdir()
+    return folder
 
 
 def _sweep(ctx: Context, parent: Path) -> None:
@@ -62,6 +75,8 @@ def apart(ctx: Context, argv: tuple[str, ...], folder: Path, *, nodes: bool = Fa
         words += [f"--{kind}-directory", str(folder / kind)]
     if names_database(ctx):
         words += ["--database-url", "sqlite:///:memory:"]
+    if FRONT_END in words:
+        words += [FRONT_END, PACKAGED]
     if not nodes and knows(ctx, NODES_OFF):
         words += [NODES_OFF, *((LETS_SOME, NOWHERE) if LETS_SOME in words else ())]
     return tuple(words)

@@ -93,7 +93,7 @@ def _seconds(ctx: Context, image: FirstImage, what: str) -> float:
     """How long an image takes. Raises ImageRejected for one that is none."""
     from provision.steps.first_image import make_image, rejection
 
-    picture = make_image(ctx, image, what, keep=False)
+    picture = make_image(ctx, image, what, kept=False)
     if (error := rejection(picture)) is not None:
         raise error
     return picture.seconds

@@ -74,12 +74,12 @@ def _start(ctx: Context, folder: Path, later: ExitStack) -> None:
     rotate(log)
     env = {"PYTHONUNBUFFERED": "1", **look_env(folder), MARK: mark}
     pid = ctx.machine.spawn(argv, cwd=ctx.home.comfyui, log=log, env=env)
-    process = ctx.machine.process(pid)
-    if process is None:
+    seen = ctx.machine.process(pid)
+    if seen is None:
         raise died(ctx)
     later.callback(forget_child, ctx.machine.note(pid, argv, mark))
-    later.callback(ctx.machine.end_process, process)
-    wait_until_up(ctx, Record(pid, process.created, ctx.manifest.comfyui.port, argv))
+    later.callback(ctx.machine.end_process, replace(seen, argv=argv))
+    wait_until_up(ctx, Record(pid, seen.created, ctx.manifest.comfyui.port, argv))
     wait_until_listed(ctx)
 
 

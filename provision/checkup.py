@@ -39,18 +39,25 @@ def doctor(at: Session, *, fix: bool, only: Sequence[str], report_file: Path | N
     if fix:
         report = mend(at, seen, only)
     keep_crashes(at, report)
-    if report_file is not None:
-        issue_report.write_report(at.ctx, report, at.log, report_file)
+    told = "" if report_file is None else f"\n{_write_report(at, report, report_file)}"
     if fix:
-        told = f"\nThe report: {report_file}" if report_file is not None else ""
         facts = {**_mended_facts(report), **adopted_json(at.ctx.home)}
         at.console.report(report, facts, closing=_mended(at, seen, report, only) + told)
         return report.ok
     report = with_causes(report)
     shown = mending.only(report, only) if only else report
     facts = {"command": "doctor", **adopted_json(at.ctx.home)}
-    at.console.checkup(shown, facts, closing=_closing(at, shown, report_file=report_file))
+    at.console.checkup(shown, facts, closing=_closing(at, shown) + told)
     return shown.ok
+
+
+def _write_report(at: Session, report: Report, path: Path) -> str:
+    """Show what goes into the report, and write it after a yes; what came of it, in a sentence."""
+    page = issue_report.report_page(at.ctx, report, at.log)
+    if not at.console.agrees_to(page, f"Write this to {path}?"):
+        return "No report was written."
+    issue_report.write_report(page, path)
+    return f"The report: {path}\nIt holds: {issue_report.contents(page)}. Read it before you send it."
 
 
 def mend(at: Session, seen: Report, ids: Sequence[str]) -> Report:
@@ -104,14 +111,14 @@ def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> st
     return "\n".join(lines)
 
 
-def _closing(at: Session, report: Report, *, report_file: Path | None) -> str:
+def _closing(at: Session, report: Report) -> str:
     found = [finding for step in report.steps for finding in step.findings if finding.verdict is not Verdict.OK]
     follow = sum(bool(follows_from(finding)) for finding in found)
     more = f", {follow} more that follow from them" if follow else ""
     closing = "No fault found." if report.ok and not found else f"{len(found) - follow} finding(s){more}."
     if any(finding.verdict is Verdict.FIXABLE or mending.question_of(finding) for finding in found):
         closing += f" To mend: {pasted('provision doctor --fix', at.ctx.home)}"
-    return closing if report_file is None else f"{closing}\nThe report: {report_file}"
+    return closing
 
 
 def list_checks(at: Session) -> bool:

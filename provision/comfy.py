@@ -168,8 +168,9 @@ class Comfy:
         names = {"filename": image.filename, "subfolder": image.subfolder, "type": image.type}
         answer = self._ask("GET", f"/view?{urlencode(names)}", max_bytes=max_bytes)
         if not answer.ok:
-            says = f"ComfyUI does not give {short(image.filename)}: HTTP {answer.status}."
-            raise EngineError(says, hint="provision logs")
+            raise EngineError(
+                f"ComfyUI does not give {short(image.filename)}: HTTP {answer.status}.", hint="provision logs"
+            )
         return answer.body
 
     def cancel(self, prompt_id: str) -> None:
@@ -253,8 +254,9 @@ class Comfy:
         except ConnectionRefusedError as error:
             raise EngineError(f"{who} is not there any more.", hint="provision launch") from error
         except TimeoutError as error:
-            says = f"{who} does not answer {where} within {timeout_s:g} s."
-            raise EngineError(says, hint="provision logs") from error
+            raise EngineError(
+                f"{who} does not answer {where} within {timeout_s:g} s.", hint="provision logs"
+            ) from error
         except Unreadable as error:
             raise EngineError(f"{who} sends too much for {where}: {error}.", hint="provision logs") from error
         except (OSError, http.client.HTTPException) as error:

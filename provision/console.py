@@ -159,6 +159,13 @@ class Console:
         with self._guard:
             return self.ask(question)
 
+    def agrees_to(self, page: str, question: str) -> bool:
+        """Show a text whole and ask about it; True where that was agreed to beforehand, and where nobody can answer."""
+        if self.yes or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+            return True
+        door.say(door.err(), page)
+        return self.consent(question)
+
     def ask(self, question: str) -> bool:
         """Ask on the terminal."""
         door.say(door.err(), f"{self._own(question)} [y/N] ", end="")
@@ -212,6 +219,10 @@ class JsonConsole(Console):
 
     def data(self, text: str) -> None:
         """Tables are for people."""
+
+    def agrees_to(self, page: str, question: str) -> bool:
+        """Who reads JSON is no person."""
+        return True
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         failure = {"code": error.code, "message": error.message, "hint": error.hint}
@@ -270,6 +281,10 @@ class LiveConsole(Console):
     def line(self, text: str) -> None:
         with self._guard:
             self.screen.above(lambda: self.rich.print(self._own(text), markup=False, emoji=False))
+
+    def agrees_to(self, page: str, question: str) -> bool:
+        self._end()
+        return super().agrees_to(page, question)
 
     def ask(self, question: str) -> bool:
         running = self.screen.running

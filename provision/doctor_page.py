@@ -41,14 +41,22 @@ custom nodes, settings, changed files) is never deleted: what stands in the way 
 | `provision doctor LOGFILE` | what a log means: ComfyUI's or this tool's, yours or one that somebody sent |
 | `provision doctor --report FILE` | one file to paste into an issue, without paths of yours, names, tokens, addresses |
 
-`provision doctor --comfyui DIR` looks in the same way at an install that this tool did not make: a checkout (of git,
-of comfy-cli, of Stability Matrix, from a zip), the folder that holds it, or the folder of the desktop app. Its Python
-is found in its folder (`venv`, `.venv`, `env`), by the server that runs from it, beside it, in the shell (a venv or
-conda's environment that is active) or on PATH; `--python PATH` names it. Nothing is written there without `--fix`:
-what `--deep` starts has its folders for pictures and settings in the home. What `--fix` changes there it asks about
-first: packages go into its venv after a yes; conda's environments and the system's Python are never written to, an
-environment of ours takes their place; no other revision is checked out. What is known of it lies in a home, never in
-its folder.
+`provision doctor --comfyui DIR` looks in the same way at an install that this tool did not make: a checkout (of git, of
+comfy-cli, of Stability Matrix, from a zip), the folder that holds it, or the folder of the desktop app. Its Python is
+found in its folder (`venv`, `.venv`, `env`), by the server that runs from it, beside it, in the shell (a venv or
+conda's environment that is active) or on PATH; `--python PATH` names it: that Python is run, and what its owner lets it
+load with it. Nothing is written there without `--fix`. What `--fix` changes there it asks about first: packages go into
+its venv after a yes; conda's environments and the system's Python are never written to, an environment of ours takes
+their place; no other revision is checked out. What is known of it lies in a home, never in its folder.
+
+What `--deep` starts changes nothing, here as there. It has folders and a database of its own, which are thrown away,
+and custom nodes are off; pip and uv end before they install. To see how custom nodes load, they are loaded once behind
+a fence: the system (macOS's sandbox, Landlock on Linux 6.2 and later) lets them and all that they start write nothing.
+One that must write or install to load is named (`node-refused`), not blamed. Where there is no such fence they stay
+off, and that is said. Starts in one environment wait for each other, also those of two commands. A server that runs
+already makes the image itself, and keeps it among its temporary files. What a start for real (`all`, `launch`,
+`generate`) changes in the packages, because a custom node installs some, is said and can be put back
+(`packages-changed`).
 
 What only follows from a fault of an earlier step (`torch-missing` where the environment is gone) is marked `↳`, names
 that step (in `--json`: `follows` in the finding's facts), and is mended with it. Every finding against a home that is

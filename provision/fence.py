@@ -29,8 +29,9 @@ def can_fence(machine: Machine) -> bool:
 
 def fenced(machine: Machine, argv: tuple[str, ...], folder: Path) -> tuple[str, ...]:
     """The command that runs `argv` so that it can write below `folder` and to devices alone."""
+    runner = (sys.executable, "-I", "-S", fence_program.__file__, str(folder), "/dev", "--")
     if machine.system != "Darwin":
-        return (sys.executable, "-I", "-S", fence_program.__file__, str(folder), "/dev", "--", *argv)
+        return (*runner, *argv)
     told = machine.run(CACHE)
     cache = Path(told.out.strip() if told.ok and told.out.strip() else folder).resolve()
-    return (SANDBOX, "-D", f"OPEN={folder.resolve()}", "-D", f"CACHE={cache}", "-p", PROFILE, *argv)
+    return (*runner, SANDBOX, "-D", f"OPEN={folder.resolve()}", "-D", f"CACHE={cache}", "-p", PROFILE, *argv)

@@ -2,7 +2,8 @@
 
 Landlock of Linux (landlock(7)): the kernel refuses to open for writing, truncate, make, rename and remove anything
 elsewhere, to the program and to all that it starts, whatever they are and whoever they run as. Modes, owners and times
-of files are not held by it. This file is run by the tool's own Python, which becomes the program.
+of files are not held by it. This file is run by the tool's own Python, which waits for the program and ends as it did:
+so its command line stays what whoever started it knows. On a Mac `PROGRAM` is sandbox-exec, and this only waits.
 """
 
 from __future__ import annotations
@@ -50,7 +51,17 @@ def _call(number: int, *words: int | bytes) -> int:
     return answer
 
 
+def main(folders: list[str], argv: list[str]) -> None:
+    """Run the program, and end with its exit code or by its signal. Raises OSError."""
+    if sys.platform == "linux":
+        restrict(folders)
+    child = os.posix_spawn(argv[0], argv, os.environ)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    sys.exit(abs(code))
+
+
 if __name__ == "__main__":
     middle = sys.argv.index("--")
-    restrict(sys.argv[1:middle])
-    os.execv(sys.argv[middle + 1], sys.argv[middle + 1 :])  # noqa: S606  (argv only, never a shell)
+    main(sys.argv[1:middle], sys.argv[middle + 1 :])

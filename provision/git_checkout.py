@@ -147,7 +147,11 @@ def is_broken(folder: Path) -> bool:
         with stand_in(folder) as seen:
             _commit(seen, "HEAD")
             seen.git("fsck", "--no-dangling", "--no-progress", "--no-reflogs")
-    except (GitFailed, OSError):
+    except GitFailed as error:
+        lines = error.said.splitlines()
+        # An odd date of an old commit, say, is no fault: git works with it (git-fsck(1), FSCK MESSAGES).
+        return error.code != 1 or not lines or not all(line.startswith(("error in ", "warning in ")) for line in lines)
+    except OSError:
         return True
     return False
 
@@ -249,13 +253,23 @@ def place(folder: Path, commit: str, revision: Revision, *, ours: bool) -> None:
         restore(folder)
 
 
-def restore(folder: Path) -> int:
-    """Write again the files of HEAD that are missing; changed files stay. Returns how many. Raises GitError."""
+def restore(folder: Path) -> tuple[str, ...]:
+    """Write again the files of HEAD that are missing; changed files stay. Returns their names. Raises GitError."""
     deleted = read_state(folder).deleted
     with explained("Missing files could not be restored"), stand_in(folder) as seen:
         for start in range(0, len(deleted), NAMES_AT_ONCE):
             seen.git("checkout", "HEAD", "--", *deleted[start : start + NAMES_AT_ONCE])
-    return len(deleted)
+    return deleted
+
+
+def filters_of(folder: Path, names: tuple[str, ...]) -> frozenset[str]:
+    """The filters (`lfs`) that a repository wants files to go through when they are written; none is run here."""
+    found: set[str] = set()
+    with suppress(GitFailed, OSError), stand_in(folder) as seen:
+        for start in range(0, len(names), NAMES_AT_ONCE):
+            told = seen.git("check-attr", "-z", "filter", "--", *names[start : start + NAMES_AT_ONCE])
+            found.update(told.split("\0")[2::3])
+    return frozenset(found - {"unspecified", "unset", "set"})
 
 
 def renew_index(folder: Path) -> bool:

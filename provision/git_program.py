@@ -44,7 +44,15 @@ Alive = Callable[[], None]
 
 
 class GitFailed(Exception):
-    """Git ended with an error, said too much or took too long; the message is what it said last, as plain text."""
+    """Git ended with an error, said too much or took too long; the message is what it said last, as plain text.
+
+    `code` is its exit code (None where it was ended), `said` all of its standard error that was kept.
+    """
+
+    def __init__(self, message: str, *, code: int | None = None, said: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.said = said
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ def environment(
         "core.hooksPath": os.devnull,
         "core.fsmonitor": "false",
         "core.untrackedCache": "false",
+        "core.protectHFS": "true",
+        "core.protectNTFS": "true",
         "submodule.recurse": "false",
         "fetch.recurseSubmodules": "false",
         "gc.auto": "0",
@@ -142,7 +152,8 @@ def run_git(
             if stream is not None:
                 stream.close()
     if code != 0:
-        raise GitFailed(_last_lines(said) or f"git {words[0]} ended with {code}")
+        message = _last_lines(said) or f"git {words[0]} ended with {code}"
+        raise GitFailed(message, code=code, said=os.fsdecode(said))
     return os.fsdecode(out)
 
 

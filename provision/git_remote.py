@@ -148,7 +148,10 @@ def fetch_into(
             raise GitFailed(f"the server sends more than {PACK_BYTES:,} bytes")
 
     run_git(words, remote_environment(url, place), limits=Limits(FETCH_S), on_line=on_line, alive=go_on)
-    return run_git(("rev-parse", "--verify", "FETCH_HEAD^{commit}"), environment(place)).strip()
+    commit = run_git(("rev-parse", "--verify", "FETCH_HEAD^{commit}"), environment(place)).strip()
+    if revision.commit not in (None, commit):
+        raise GitFailed(f"the server sent another commit ({commit[:12]}) than it had named")
+    return commit
 
 
 def _size(path: Path) -> int:

@@ -24,13 +24,12 @@ def listed_name(model: Model, file: ModelFile) -> str:
 
 
 def prompt_graph(
-    image: FirstImage, checkpoint: str, seed: int, prefix: str = PREFIX, *, keep: bool = True
+    image: FirstImage, checkpoint: str, seed: int, prefix: str = PREFIX, *, kept: bool = True
 ) -> dict[str, Any]:
     """The graph that `/prompt` takes. All inputs are required.
 
-    Without `keep` the picture goes to ComfyUI's temporary files, and is gone when it is started next.
+    What is not kept goes to ComfyUI's folder `temp`, which it empties when it starts, and not among a person's images.
     """
-    last = _call("SaveImage", images=["6", 0], filename_prefix=prefix)
     sampler = {
         "model": ["1", 0],
         "positive": ["2", 0],
@@ -51,7 +50,9 @@ def prompt_graph(
         "4": _call("EmptyLatentImage", **size),
         "5": _call("KSampler", **sampler),
         "6": _call("VAEDecode", samples=["5", 0], vae=["1", 2]),
-        "7": last if keep else _call("PreviewImage", images=["6", 0]),
+        "7": _call("SaveImage", images=["6", 0], filename_prefix=prefix)
+        if kept
+        else _call("PreviewImage", images=["6", 0]),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from provision import views
+from provision.address import quoted
 from provision.backends.backend import RemoteFile
 from provision.backends.listing import Entry, list_entries, read_remote_header, says
 from provision.commands import success
@@ -31,8 +32,8 @@ def inspect(at: Session, repo: str | None, path: str | None) -> bool:
 def _inspect_file(at: Session, repo: str, path: str, revision: str) -> bool:
     file, header = _read(at.ctx, repo, path, revision)
     at.console.record(success(command="inspect", **file_facts(file, header)))
-    dtypes = [(f"  {name}", views.size_text(size)) for name, size in by_bytes(header)]
-    metadata = [(f"  {key}", value[:METADATA_WIDTH]) for key, value in header.metadata.items()]
+    dtypes = [(f"  {quoted(name)}", views.size_text(size)) for name, size in by_bytes(header)]
+    metadata = [(f"  {quoted(key)}", quoted(value, METADATA_WIDTH)) for key, value in header.metadata.items()]
     rows = [
         ("file", f"{file.path} of {file.repo} at {file.revision[:12]}"),
         ("size", f"{views.size_text(file.size)} ({file.size:,} bytes)"),

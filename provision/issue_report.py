@@ -22,6 +22,7 @@ from provision.receipts import read_json
 from provision.redact import Person, redact
 from provision.step import Context, Report
 from provision.strict import Unreadable, read_head, read_tail
+from provision.visible import visible
 
 TITLE = "# Report of `provision doctor`"
 LOG_LINES = 80
@@ -47,10 +48,10 @@ def _is_report(path: Path) -> bool:
     return read_head(path, len(TITLE)).decode("utf-8", "replace") == TITLE
 
 
-def write_report(ctx: Context, report: Report, tool_log: Path, path: Path) -> None:
+def write_report(page: str, path: Path) -> None:
     """Write the report. Raises HomeError, DiskFull."""
     try:
-        path.write_text(report_page(ctx, report, tool_log), encoding="utf-8")
+        path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise unusable(path, error) from error
 
@@ -58,7 +59,8 @@ def write_report(ctx: Context, report: Report, tool_log: Path, path: Path) -> No
 def report_page(ctx: Context, report: Report, tool_log: Path) -> str:
     """The report, in Markdown.
 
-    Each piece is redacted before it is cut or escaped, which could hide a secret's form, and the whole once more.
+    Each piece is redacted before it is cut or escaped, which could hide a secret's form, and the whole once more. What
+    cannot be seen in what is left is made visible.
     """
     person = person_of(ctx)
     receipts = redact(json.dumps(dict(_receipts(ctx)), indent=1, default=str), person)
@@ -72,7 +74,13 @@ def report_page(ctx: Context, report: Report, tool_log: Path) -> str:
         "## Receipts\n\n" + _fenced("json", receipts),
         *(f"## {name} log, the last {LOG_LINES} lines\n\n" + _fenced("text", text) for name, text in logs.items()),
     ]
-    return redact("\n\n".join(parts) + "\n", person)
+    return visible(redact("\n\n".join(parts) + "\n", person))
+
+
+def contents(page: str) -> str:
+    """The parts of a report, each with its lines: `Findings (31 lines), Receipts (120 lines)`."""
+    parts = page.split("\n\n## ")[1:]
+    return ", ".join(f"{part.partition(chr(10))[0]} ({part.count(chr(10)):,} lines)" for part in parts)
 
 
 # -- what is in it ----------------------------------------------------------------------------------------------

@@ -77,9 +77,12 @@ def _take(aside: Path, name: Path) -> None:
 def _unwritable(folder: Path, error: OSError) -> HomeError | DiskFull:
     shown = shell_word(str(folder))
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        hint = f"Free some space (df -h {shown}), then run it again."
-        return DiskFull(f"The disk that holds {folder} is full.", hint=hint)
+        return DiskFull(
+            f"The disk that holds {folder} is full.", hint=f"Free some space (df -h {shown}), then run it again."
+        )
     if not folder.is_dir():
         return HomeError(f"There is no folder {folder} any more.", hint=f"mkdir -p {shown}")
-    says = f"No image can be written in {folder} ({error.strerror or error})."
-    return HomeError(says, hint="Name another place: provision generate PROMPT --output ~/image.png")
+    return HomeError(
+        f"No image can be written in {folder} ({error.strerror or error}).",
+        hint="Name another place: provision generate PROMPT --output ~/image.png",
+    )

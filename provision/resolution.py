@@ -10,16 +10,16 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from provision.address import file_name_of, quoted
+from provision.address import quoted
 from provision.errors import NetworkError, PackageError
 from provision.finding import JSON
 from provision.machine import Ran
 from provision.packages import find_uv, normalised, uv_env
+from provision.pylock import read_pylock
 from provision.step import Context
-from provision.strict import convert
 from provision.target import MACOS, Target
 
 TIMEOUT_S = 300
@@ -103,37 +103,14 @@ class Rules:
 # -- reading what uv says (pure) ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Offer:
-    name: str = ""
-    url: str = ""
-    path: str = ""
-    size: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Package:
-    name: str
-    version: str = ""
-    wheels: list[_Offer] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pylock:
-    packages: list[_Package] = field(default_factory=list)
-
-
 def parse_pylock(text: str) -> tuple[Wheel, ...]:
     """The wheels of a pylock.toml. Raises ValueError for what is none, or has a package without a wheel."""
-    import tomllib
-
     wheels = []
-    for package in convert(tomllib.loads(text), _Pylock).packages:
+    for package in read_pylock(text):
         if not package.wheels:
             raise ValueError(f"{package.name} has no wheel in the lock.")
         best = package.wheels[0]
-        filename = best.name or file_name_of(best.url or best.path)
-        wheels.append(Wheel(package.name, package.version, filename.rpartition("/")[2], best.size))
+        wheels.append(Wheel(package.name, package.version, best.filename, best.size))
     return tuple(wheels)
 
 

@@ -43,15 +43,19 @@ def one_start(ctx: Context, wait_s: float = WAIT_S) -> Iterator[None]:
 
 
 def _take(ctx: Context, handle: int, wait_s: float) -> None:
-    deadline = ctx.machine.clock() + wait_s
+    deadline, waited = ctx.machine.clock() + wait_s, False
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            ctx.doing("waiting for another start of ComfyUI in this environment")
+            if not waited:
+                ctx.doing("waiting for another start of ComfyUI in this environment")
+            waited = True
         except OSError:  # a file system without locks
             return
         else:
+            if waited:
+                ctx.doing("starting ComfyUI")
             return
         if ctx.machine.clock() > deadline:
             raise EngineError(

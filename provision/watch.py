@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from provision.answers import Entry, Event
+from provision.answers import Broken, Entry, Event
 from provision.errors import EngineError
 from provision.explain import execution_failure, raise_failure
 from provision.strict import Unreadable, decode
@@ -32,7 +33,6 @@ POLL_TIMEOUT_S = 3.0
 LOOK_S = 1.0
 """How often the history is looked at whatever the WebSocket says."""
 IMAGE_TIMEOUT_S = 1800.0
-GONE = "ComfyUI ended while it made the image."
 
 Graph = Mapping[str, Any]
 OnProgress = Callable[[str, int, int | None], None]
@@ -100,7 +100,10 @@ class Watch:
         if told.prompt_id != self._prompt_id:
             return False
         if kind == "execution_error":
-            raise execution_failure(decode(text, dict[str, object])["data"])
+            with suppress(Unreadable):  # else the history says it
+                decode(text, Broken)
+                raise execution_failure(decode(text, dict[str, object])["data"])
+            return True
         if kind == "executing" and told.node is not None:
             self._stage = self._stage_of(str(told.node))
             news.pop(self._stage, None)
@@ -138,7 +141,7 @@ class Watch:
         silent_s = time.monotonic() - self._answered
         if isinstance(error.__cause__, ConnectionRefusedError):
             if silent_s > REFUSED_S:
-                raise EngineError(GONE, hint="provision logs") from error
+                raise EngineError("ComfyUI ended while it made the image.", hint="provision logs") from error
         elif isinstance(error.__cause__, TimeoutError):
             if silent_s > SILENCE_S:
                 raise error

@@ -11,6 +11,7 @@ from provision import git_checkout as git
 from provision.aside import make_way
 from provision.errors import GitError
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.git_program import plain
 from provision.git_remote import Revision, find_revision
 from provision.home import unusable
 from provision.receipt_kinds import ComfyReceipt
@@ -135,7 +136,10 @@ def _restore(ctx: Context) -> bool:
         if ctx.home.code_of_another is not None or not git.is_broken(folder):
             raise
         return False
-    ctx.note(f"{written} missing files of ComfyUI were written again.")
+    ctx.note(f"{len(written)} missing files of ComfyUI were written again.")
+    if filters := git.filters_of(folder, written):
+        names = plain(", ".join(sorted(filters)))
+        ctx.note(f"Some go through a filter ({names}), which was not run: git -C {folder} checkout HEAD -- FILE")
     return True
 
 

@@ -37,7 +37,7 @@ def _make(ctx: Context) -> Iterable[Finding]:
     try:
         with any_server(ctx) as (at, was_started):
             check_ready(at)
-            picture = make_image(at, ctx.manifest.first_image, "an image", keep=False)
+            picture = make_image(at, ctx.manifest.first_image, "an image", kept=False)
     except (EngineError, PortTaken) as error:
         id = error.finding if isinstance(error, EngineError) and error.finding else "engine-error"
         yield blocked(

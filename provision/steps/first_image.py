@@ -15,18 +15,19 @@ from provision import ladder, packages
 from provision.answers import Saved
 from provision.comfy import Made
 from provision.engine import (
-    PORT_FREE_S,
+    Record,
     client_of,
     engine_commit,
     engine_flags,
     log_tail,
     our_process,
+    read_record,
     record_path,
     unlisted,
 )
 from provision.errors import EngineError, ImageRejected, ProvisionError
 from provision.events import ImageMade
-from provision.explain import death, explain
+from provision.explain import death
 from provision.facts import parse_cpuinfo, parse_sysctl
 from provision.finding import JSON, Finding, Fix, fixable, ok, warn
 from provision.graph import SEED_LIMIT, listed_name, prompt_graph, ui_workflow
@@ -36,7 +37,6 @@ from provision.manifest import FirstImage
 from provision.receipt_kinds import ImageReceipt
 from provision.receipts import file_identity, same_facts
 from provision.step import Context, Step
-from provision.strict import Unreadable, read_file
 
 DISK_BYTES = 2_000_000
 PUBLISHED = "2 to 3 s, warm, on an M1 Pro"
@@ -156,11 +156,11 @@ def apply_first_image(ctx: Context, finding: Finding) -> None:
     """
     facts, image = proof_facts(ctx), ctx.manifest.first_image
     device = check_ready(ctx)
-    first = make_image(ctx, image, "the first image", keep=False)
+    first = make_image(ctx, image, "the first image", kept=False)
     _refuse_bad(ctx, first)
     write_bytes(ctx.home.first_image, first.png)
     ctx.emit(ImageMade(path=str(ctx.home.first_image), seconds=first.seconds))
-    warm = make_image(ctx, image, "a second, warm image", keep=False)
+    warm = make_image(ctx, image, "a second, warm image", kept=False)
     _refuse_bad(ctx, warm)
     worst = max((first.judgement, warm.judgement), key=lambda judgement: judgement.verdict is Quality.WARN)
     receipt = ImageReceipt(
@@ -199,24 +199,22 @@ def check_ready(ctx: Context) -> str:
     return stats.device
 
 
-def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = None, *, keep: bool = True) -> Picture:
+def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = None, *, kept: bool = True) -> Picture:
     """Make one image on the running server, and judge it; a fresh seed unless one is given.
 
-    Without `keep` it stays nowhere but among ComfyUI's temporary files.
-
-    Raises EngineError with what ComfyUI's error means, Interrupted after the prompt was stopped. What came in the
-    place of a picture is judged as BAD.
+    Of one that is not `kept` ComfyUI keeps no file. What came in the place of a picture is judged as BAD.
+    Raises EngineError with what ComfyUI's error means, Interrupted after the prompt was stopped.
     """
     seed = secrets.randbelow(SEED_LIMIT) if seed is None else seed
     checkpoint = listed_name(*ctx.manifest.checkpoint(ctx.options.precision))
-    client, before = client_of(ctx), _server(ctx)
+    client, before = client_of(ctx), read_record(ctx)
 
     def on_progress(stage: str, done: int, total: int | None) -> None:
         ctx.progress(f"{what}: {stage}", done, total, "steps")
 
     try:
         made = client.generate(
-            prompt_graph(image, checkpoint, seed, keep=keep),
+            prompt_graph(image, checkpoint, seed, kept=kept),
             on_progress=on_progress,
             workflow=ui_workflow(image, checkpoint, seed),
         )
@@ -232,39 +230,15 @@ def _only_image(made: Made) -> Saved:
     return made.images[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _Server:
-    """The server of this home and its record, as they are at one moment."""
-
-    pid: int | None
-    record: bytes
-
-
-def _server(ctx: Context) -> _Server:
-    process, record = our_process(ctx), b""
-    with suppress(OSError, Unreadable):
-        record = read_file(record_path(ctx))
-    return _Server(process.pid if process is not None else None, record)
-
-
-def _with_cause_of_death(ctx: Context, error: EngineError, before: _Server) -> ProvisionError:
-    """The error, with why ComfyUI ended, if it did."""
-    if before.pid is None or before.pid == _server(ctx).pid:
+def _with_cause_of_death(ctx: Context, error: EngineError, before: Record | None) -> ProvisionError:
+    """The error, with why ComfyUI ended, if it did. Whoever stops a server of ours removes its record first."""
+    now = our_process(ctx)
+    if now is not None and (before is None or now.pid == before.pid):
         return error
-    text = log_tail(ctx).rpartition("got prompt")[2]
-    if _was_stopped(ctx, before, patient=explain(text) is None):
-        says = "ComfyUI was stopped while it made the image."
-        return EngineError(says, hint="Run the same command again: it starts ComfyUI.")
-    meaning = death(text)
+    if before is not None and (now is not None or not record_path(ctx).exists()):
+        return EngineError("ComfyUI was stopped while it made the image.", hint="provision launch")
+    meaning = death(log_tail(ctx).rpartition("got prompt")[2])
     return EngineError(meaning.says, hint=meaning.hint, finding=meaning.id)
-
-
-def _was_stopped(ctx: Context, before: _Server, *, patient: bool) -> bool:
-    """Whether a command of ours ended the server: it takes the record away, at the latest when the port is free."""
-    deadline = ctx.machine.clock() + (PORT_FREE_S if patient and before.record else 0)
-    while (same := _server(ctx).record == before.record) and ctx.machine.clock() < deadline:
-        ctx.machine.sleep(0.1)
-    return not same
 
 
 def rejection(picture: Picture, kept: str = "") -> ImageRejected | None:
@@ -272,15 +246,16 @@ def rejection(picture: Picture, kept: str = "") -> ImageRejected | None:
     judgement = picture.judgement
     if judgement.verdict is not Quality.BAD:
         return None
-    says = f"ComfyUI made an image, and it is not a picture. {judgement.says} {MEANINGS[judgement.why]} {kept}"
-    hint = "provision logs" if judgement.why in ("broken", "size") else "provision doctor --deep"
-    return ImageRejected(says.strip(), hint=hint)
+    return ImageRejected(
+        f"ComfyUI made an image, and it is not a picture. {judgement.says} {MEANINGS[judgement.why]}{kept}",
+        hint="provision logs" if judgement.why in ("broken", "size") else "provision doctor --deep",
+    )
 
 
 def _refuse_bad(ctx: Context, picture: Picture) -> None:
     judgement, kept = picture.judgement, ctx.home.root / REJECTED
     is_shown = judgement.why != "broken"
-    error = rejection(picture, f"It is kept as {ctx.home.shown(kept)}." if is_shown else "")
+    error = rejection(picture, f" It is kept as {ctx.home.shown(kept)}." if is_shown else "")
     if error is None:
         return
     if is_shown:

@@ -7,11 +7,9 @@ hashes and indexes, are asked of uv once, when the lock is written: from its cac
 from __future__ import annotations
 
 import tempfile
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from provision import __version__, ladder, packages
 from provision.errors import LockError
@@ -30,13 +28,14 @@ from provision.lock import (
     without_credentials,
     write_lock,
 )
-from provision.manifest import is_git_address, is_plain
+from provision.manifest import SHA256, is_git_address, is_plain
+from provision.pylock import Package, read_pylock
 from provision.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.step import Context, Step
 from provision.steps.torch_proof import system_version
 from provision.strict import Unreadable, decode
 from provision.wanted import wanted_files
-from provision.wheels import day_of
+from provision.wheels import day_of, is_wheel_name
 
 COMPILE_TIMEOUT_S = 300
 HELD = ("torch", "torchvision", "torchaudio")
@@ -196,7 +195,10 @@ def _ask(ctx: Context, group: list[LockedPackage], index: str) -> list[LockedPac
                 timeout_s=COMPILE_TIMEOUT_S,
             )  # fmt: skip
             if indexes.ok and wheels.ok:
-                offers = {each["name"]: each for each in tomllib.loads(found.read_text(encoding="utf-8"))["packages"]}
+                try:
+                    offers = {each.name: each for each in read_pylock(found.read_text(encoding="utf-8"))}
+                except ValueError:  # Unreadable is one, and so is what is no text
+                    return []
                 sources = parse_annotated(lines)
                 return [_with_wheel(ctx, package, offers, sources) for package in group if package.name in offers]
     return []
@@ -216,16 +218,17 @@ def parse_annotated(lines: Iterable[str]) -> dict[str, str]:
 
 
 def _with_wheel(
-    ctx: Context, package: LockedPackage, offers: Mapping[str, dict[str, object]], sources: Mapping[str, str]
+    ctx: Context, package: LockedPackage, offers: Mapping[str, Package], sources: Mapping[str, str]
 ) -> LockedPackage:
-    """The file that is installed, of those that are offered: the wheel with the tags on record, else the source."""
-    tags = set(_tags(ctx, package))
-    offer = offers[package.name]
-    wheels, sdist = offer.get("wheels"), offer.get("sdist")
-    for each in [*(wheels if isinstance(wheels, list) else []), *([sdist] if sdist else [])]:
-        file = unquote(urlsplit(str(each["url"])).path).rpartition("/")[2]
-        if not file.endswith(".whl") or tags & file_tags(file):
-            return replace(package, source=sources.get(package.name, ""), wheel=file, sha256=each["hashes"]["sha256"])
+    """The file that is installed, of those that are offered: the wheel with the tags on record, else the source.
+
+    An index may tell no hash of it: then the package stays without one.
+    """
+    tags, offer = set(_tags(ctx, package)), offers[package.name]
+    for each in [*offer.wheels, *([offer.sdist] if offer.sdist else [])]:
+        file, sha256 = each.filename, each.hashes.get("sha256", "")
+        if (not file.endswith(".whl") or tags & file_tags(file)) and SHA256.fullmatch(sha256):
+            return replace(package, source=sources.get(package.name, ""), wheel=file, sha256=sha256)
     return package
 
 
@@ -233,6 +236,8 @@ def file_tags(wheel: str) -> set[str]:
     """The tags in a wheel's name, one for each combination; none for a name that is no wheel's."""
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+    if not is_wheel_name(wheel):
+        return set()
     try:
         return {str(tag) for tag in parse_wheel_filename(wheel)[3]}
     except InvalidWheelFilename:

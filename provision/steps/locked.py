@@ -9,7 +9,7 @@ from provision import packages, wheels
 from provision.errors import LockError
 from provision.finding import Finding, Fix, fixable
 from provision.home import unusable
-from provision.lock import Lock
+from provision.lock import Lock, load_lock
 from provision.step import Context
 from provision.steps.engine_packages import all_bytes
 from provision.steps.lock_file import file_tags
@@ -51,7 +51,11 @@ def check_rebuildable(ctx: Context, lock: Lock) -> None:
 def check_locked(ctx: Context, lock: Lock) -> Iterable[Finding]:
     """Are exactly the packages of the lock here?"""
     here, there = packages.installed_versions(ctx.home.venv), lock.versions
-    names = sorted(name for name in {**here, **there} if here.get(name) != there.get(name))
+    wanted, known = _hashes(lock), _hashes_here(ctx)
+    names = sorted(
+        {name for name in {**here, **there} if here.get(name) != there.get(name)}
+        | {name for name, version in wanted if known.get((name, version)) not in (None, wanted[name, version])}
+    )
     if names:
         first = sorted(names, key=lambda name: (name != "torch", name))[:3]
         shown = ", ".join(f"{name} {there.get(name, 'none')}" for name in first)
@@ -63,12 +67,29 @@ def check_locked(ctx: Context, lock: Lock) -> Iterable[Finding]:
         )  # fmt: skip
 
 
+def _hashes_here(ctx: Context) -> dict[tuple[str, str], str]:
+    """Of the files from which packages were installed, as this home's own lock has them."""
+    try:
+        return _hashes(load_lock(ctx.home.lock_file))
+    except LockError:
+        return {}
+
+
+def _hashes(lock: Lock) -> dict[tuple[str, str], str]:
+    """The hash of each package's file, by name and version."""
+    return {(package.name, package.version): package.sha256 for package in lock.packages if package.sha256}
+
+
 def rebuild(ctx: Context, lock: Lock) -> None:
     """Install a lock's packages by their hashes, prove torch, and put them in use.
 
     Raises PackageError where one cannot be had, ProbeFailed, HomeError, DiskFull; what was in use then stays so.
     """
     with_new(ctx, lambda new: _fill(new, lock), make=make_environment)
+    try:  # it speaks of what was in use before; the last step writes another
+        ctx.home.lock_file.unlink(missing_ok=True)
+    except OSError as error:
+        raise unusable(ctx.home.lock_file, error) from error
 
 
 def _fill(new: Context, lock: Lock) -> None:

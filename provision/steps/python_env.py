@@ -6,7 +6,6 @@ comes before it.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -22,7 +21,7 @@ from provision.mac import must_read_macos
 from provision.machine import Ran
 from provision.packages import env_kind, package_error, run_uv
 from provision.step import Context, Step
-from provision.strict import read_file
+from provision.strict import decode, read_file
 
 ASK = (
     "import json,sys,platform as p;"
@@ -62,8 +61,13 @@ def check_python_env(ctx: Context) -> Iterable[Finding]:
     if not ran.ok:
         yield to_make(ctx, "venv-dangling", f"The environment's Python does not run: {ran.tail(1) or ran.code}.")
         return
-    version, arch, base, prefix, *told = json.loads(ran.out)
-    managed = home.venv_of_another is not None and env_kind(home.venv) != "venv" and Path(prefix).samefile(home.venv)
+    try:
+        version, arch, base, prefix, *told = decode(ran.out, list[str])
+        at_home = Path(prefix).samefile(home.venv)
+    except (ValueError, OSError):
+        yield to_make(ctx, "venv-dangling", "The environment's Python does not answer as a Python does.")
+        return
+    managed = home.venv_of_another is not None and env_kind(home.venv) != "venv" and at_home
     if prefix == base and not managed:
         yield to_make(ctx, "venv-dangling", "The environment is none any more: its pyvenv.cfg is gone.")
         return

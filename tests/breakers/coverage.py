@@ -25,6 +25,7 @@ LEFT_OUT: Mapping[str, str] = {
     "comfyui-gone": ADOPTED,
     "comfyui-no-git": ADOPTED,
     "env-managed": ADOPTED,
+    "env-unasked": ADOPTED,
 }
 """Findings that stand for something wrong, and have no breaker."""
 

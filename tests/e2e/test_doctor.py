@@ -5,9 +5,12 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import pty
 import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -266,3 +269,36 @@ def test_a_report_never_overwrites_what_is_no_report(made: Tool, tmp_path: Path)
     assert made.run("doctor", "--report", str(tmp_path / "none" / "r.md")).code == 2
     for _ in range(2):
         assert made.run("doctor", "--report", str(tmp_path / "r.md")).code == 0
+
+
+@pytest.mark.parametrize(("answer", "written"), [("y", True), ("n", False)])
+def test_what_goes_into_a_report_is_shown_before_it_is_written(
+    made: Tool, tmp_path: Path, answer: str, written: bool
+) -> None:
+    report = tmp_path / "report.md"
+    with (made.home / "logs" / "comfyui.log").open("a", encoding="utf-8") as log:
+        log.write(f"token {SECRETS['token']}\n")
+    ours, theirs = pty.openpty()
+    environ = {**made.env(), "TERM": "dumb", "COLUMNS": "10000"}
+    process = subprocess.Popen(made.argv("doctor", "--report", str(report)), env=environ, cwd=tmp_path,
+                               stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)  # fmt: skip
+    os.close(theirs)
+    heard, answered = "", False
+    with suppress(OSError):  # a terminal whose program ended
+        while more := os.read(ours, 1 << 16):
+            heard += more.decode("utf-8", "replace")
+            if not answered and heard.endswith("[y/N] "):
+                assert not report.exists(), "asked before"
+                os.write(ours, f"{answer}\n".encode())
+                answered = True
+    os.close(ours)
+    assert (process.wait(60), report.exists()) == (0, written), heard
+    shown = heard.replace("\r\n", "\n").partition("Write this to ")[0]
+    assert "# Report of `provision doctor`" in shown
+    assert "token [token]" in shown
+    assert SECRETS["token"] not in heard
+    if written:
+        assert report.read_text(encoding="utf-8") in shown, "all of it, and as it was written"
+        assert "It holds: Machine and versions (" in heard
+    else:
+        assert "No report was written." in heard

@@ -107,3 +107,14 @@ def test_two_deep_looks_at_once(own: Tool) -> None:
     assert [("imports-ready" in str(end.report), "image-proven" in str(end.report)) for end in ends] == [
         (True, True)
     ] * 2
+
+
+def test_an_install_that_is_only_looked_at(adopting: tuple[Tool, Path], folder: Path) -> None:
+    tool, code = adopting
+    tool.text("stop")
+    guest = Tool(folder / "no home", tool.environ)
+    before = snapshot(code)
+    ended = guest.run("doctor", "--deep", "--comfyui", str(code))
+    assert ended.code in (0, 1), ended.err
+    assert differences(before, snapshot(code)) == []
+    assert not guest.home.exists()

@@ -15,6 +15,7 @@ from typing import Literal
 from provision.rehearsal import hub as rehearsed
 from provision.rehearsal.faults import Faults, Request
 from provision.rehearsal.hub import Hub
+from tests.e2e.matrix import TlsHub
 
 Kind = Literal["head", "header", "bytes", "tree", "batch", "refs", "key", "storage"]
 OK, FOUND = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 302 Found\r\n"
@@ -54,11 +55,16 @@ class Asked:
 Behaviour = Callable[[Asked], None]
 
 
-class EvilHub(Hub):
-    """As a hub, but for the requests of one kind."""
+class EvilHub(TlsHub):
+    """As a hub, behind TLS where there is a certificate, but for the requests of one kind."""
 
-    def __init__(self, root: Path, kind: Kind, behave: Behaviour, faults: Faults) -> None:
-        super().__init__(root, faults=faults)
+    def __init__(
+        self, root: Path, kind: Kind, behave: Behaviour, faults: Faults, certificate: Path | None = None
+    ) -> None:
+        if certificate is None:
+            Hub.__init__(self, root, faults=faults)
+        else:
+            super().__init__(root, certificate, faults)
         self.kind, self.behave = kind, behave
         for server in (self._hub, self._cdn):
             server.RequestHandlerClass = _Handler
@@ -89,7 +95,7 @@ def kind_of(request: Request) -> Kind | None:
         if re.match(r"/v\d/reconstructions/|/xorbs/", path):
             return "storage"
         first = re.fullmatch(r"bytes=0-(\d+)", request.headers.get("range", ""))
-        return "header" if first and int(first[1]) < HEADER_LIMIT else "bytes"
+        return "header" if first and 0 < int(first[1]) < HEADER_LIMIT else "bytes"
     if "/xet-read-token/" in path:
         return "key"
     if "/tree/" in path:

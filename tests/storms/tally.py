@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -40,8 +41,9 @@ class Tally:
     """A column of GOALS, and what it was."""
 
     def blame(self, column: str, what: str) -> None:
-        """Note a fault."""
+        """Note a fault. With `--log-cli-level=warning` a long run says each as it is found."""
         assert column in GOALS
+        logging.getLogger("storms").warning("[%s] %s: %s", column, self.storm, what)
         self.found.append((column, f"{self.storm}, seed {self.seed}: {what}"))
 
     def says(self) -> str:

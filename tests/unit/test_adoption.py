@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from provision.adoption import OWN, Asked, as_path, home_for, overrides_for, recorded, remember, words_for
+from provision.adoption import (
+    OWN,
+    Asked,
+    as_path,
+    home_for,
+    may_be_run,
+    overrides_for,
+    recorded,
+    remember,
+    words_for,
+)
 from provision.aside import make_way
 from provision.brief_server import brief_server
 from provision.engine import our_process, server_argv, server_status, start_server, stop_server
@@ -264,6 +274,37 @@ def test_packages_go_into_a_foreign_environment_after_one_yes(adopted: Callable[
         assert seen(agreed, "requirements")["req-missing"].verdict is Verdict.FIXABLE
 
 
+def test_its_python_is_not_run_before_somebody_agreed(adopted: Callable[..., Context], tmp_path: Path) -> None:
+    code = unzipped(tmp_path / "ComfyUI")
+    prefix = venv(code / "venv")
+    python = prefix / "bin" / "python"
+    python.unlink()
+    python.write_text(f"#!/bin/sh\ntouch '{tmp_path}/ran'\n", encoding="utf-8")
+    python.chmod(0o755)
+    ctx = adopted(code, prefix, options=Options(may_run=False))
+    found = seen(ctx, "python_env")["env-unasked"]
+    assert (found.verdict, found.subject) == (Verdict.BLOCKED, str(python))
+    assert "pyvenv.cfg says Python 3." in found.says
+    assert found.fix is not None
+    assert found.fix.argv == ("provision", "all", "--python", str(python), "--comfyui", str(code))
+    for step in ("torch", "requirements", "comfyui", "lock"):
+        seen(ctx, step)
+    assert not (tmp_path / "ran").exists()
+    seen(adopted(code, prefix), "python_env")
+    assert (tmp_path / "ran").exists()
+
+
+def test_it_is_remembered_that_its_python_may_be_run(adopted: Callable[..., Context], tmp_path: Path) -> None:
+    code = unzipped(tmp_path / "ComfyUI")
+    home = adopted(code, venv(code / "venv")).home
+    assert not may_be_run(home)
+    remember(home, "now", may_run=False)
+    assert not may_be_run(home)
+    remember(home, "now", may_run=True)
+    assert may_be_run(home)
+    assert not may_be_run(adopted(code, venv(tmp_path / "other")).home)  # another Python is another question
+
+
 def test_condas_environment_is_not_written_to(adopted: Callable[..., Context], tmp_path: Path) -> None:
     code, prefix = unzipped(tmp_path / "ComfyUI"), conda(tmp_path / "envs" / "comfy")
     before = tree(prefix)
@@ -396,7 +437,7 @@ def test_what_a_look_starts_writes_nothing_there(served: tuple[EngineHome, Conte
     before = tree(ctx.home.comfyui)
     assert run_quick_test(ctx).ok
     with brief_server(ctx) as brief:
-        make_image(brief, ctx.manifest.first_image, "an image", keep=False)
+        make_image(brief, ctx.manifest.first_image, "an image", kept=False)
     assert tree(ctx.home.comfyui) == before
 
 

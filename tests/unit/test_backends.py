@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import json
@@ -12,18 +13,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from provision.backends import git_lfs, patience
 from provision.backends import http as http_backend
 from provision.backends import hub as hub_backend
-from provision.backends import patience
 from provision.backends.backend import Backend
 from provision.backends.delivery import bring_proven, put_in_place
-from provision.backends.part import bytes_here, bytes_waiting, lfs_folder, open_part, part_of
+from provision.backends.part import bytes_here, bytes_waiting, lfs_folder, open_part, part_of, write_private
 from provision.backends.registry import BACKENDS, backend_names, bring, choose
 from provision.errors import (
     CommandMissing,
@@ -293,6 +295,7 @@ def test_the_token_goes_to_the_hub_alone_and_into_no_process_list(
         assert {seen.origin for seen in hub.requests if "authorization" in seen.headers} == {"hub"}
     spoken = "\n".join([heard.text, *lines])
     assert TOKEN not in spoken
+    assert base64.b64encode(f"hf:{TOKEN}".encode()).decode() not in spoken, "as git is given it"
     assert "Expires" not in spoken
     if backend.name in ("wget", "git-lfs"):
         assert any(part.stem in line for line in lines)
@@ -300,13 +303,13 @@ def test_the_token_goes_to_the_hub_alone_and_into_no_process_list(
 
 
 def command_lines() -> set[str]:
-    """What other users would see of our children."""
-    found = set()
+    """What is seen of our children in a list of processes: their words and, by the same user, their environment."""
+    found, ours = set(), psutil.Process().cmdline()
     for child in psutil.Process().children(recursive=True):
-        try:
-            found.add(" ".join(child.cmdline()))
-        except psutil.Error:
-            continue
+        with suppress(psutil.Error):
+            before, environ, after = child.cmdline(), child.environ(), child.cmdline()
+            if ours not in (before, after):  # else it is still a copy of ours, on its way to be a program
+                found.add(" ".join([*after, *map("=".join, environ.items())]))
     return found
 
 
@@ -621,3 +624,27 @@ def test_git_lfs_wants_the_very_object(ctx: Context, hub: Hub, model: ModelRepo)
     with pytest.raises(WrongFile, match="wanted is 000000000000"):
         BY_NAME["git-lfs"].fetch(ctx, file, part)
     assert hub.sent_bytes() == 0
+
+
+def test_git_lfs_asks_for_nothing_with_http_where_the_hub_has_https(ctx: Context, hub: Hub, model: ModelRepo) -> None:
+    file, config = remote_file(hub, model), Path("config")
+    secure = git_lfs._environment(replace(file, endpoint="https://hub.example"), config)
+    assert secure["http_proxy"] == git_lfs.NOBODY
+    assert "https_proxy" not in secure
+    assert "http_proxy" not in git_lfs._environment(replace(file, endpoint="http://hub.example"), config)
+
+
+def test_git_understands_the_configuration_that_holds_the_token(tmp_path: Path, hub: Hub, model: ModelRepo) -> None:
+    machine = Brisk(HF_TOKEN=TOKEN, SSL_CERT_FILE='/a "b" \\ c')
+    ctx = small_context(tmp_path, model, hub.url, machine=machine)
+    config = tmp_path / "config"
+    write_private(config, git_lfs._configuration(ctx, remote_file(hub, model)))
+    assert config.stat().st_mode & 0o777 == 0o600
+    ran = machine.run(["git", "config", "--file", config, "--null", "--list"])
+    found = dict(line.split("\n", 1) for line in ran.out.split("\0") if line)
+    basic = base64.b64encode(f"hf:{TOKEN}".encode()).decode()
+    assert found == {
+        "credential.helper": "", "core.askpass": "true", "advice.detachedhead": "false",
+        f"http.{hub.url}/.extraheader": f"Authorization: Basic {basic}", "http.followredirects": "false",
+        "http.sslcainfo": '/a "b" \\ c',
+    }  # fmt: skip

@@ -188,7 +188,7 @@ def test_what_only_proves_leaves_no_picture_among_a_persons(tmp_path: Path) -> N
     with running(tmp_path) as home:
         output, image = home.ctx.home.comfyui / "output", home.ctx.manifest.first_image
         assert run_step(FIRST_IMAGE, home.ctx, apply=True).satisfied
-        proof = make_image(home.ctx, image, "an image", seed=7, keep=False)
+        proof = make_image(home.ctx, image, "an image", seed=7, kept=False)
         assert list(output.glob("*.png")) == []
         kept = make_image(home.ctx, image, "an image", seed=7)
         (picture,) = output.glob("*.png")

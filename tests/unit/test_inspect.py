@@ -142,6 +142,15 @@ def test_a_long_listing_comes_page_by_page(tmp_path: Path, monkeypatch: pytest.M
     assert len(found) == len(set(found)) == 7  # the page that describes it, and what git needs
 
 
+def test_names_that_no_file_can_have_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("../up", "/root", "a/../b", "a\x1b[31m", "a\u202e", "a\x00", "n" * 300, "", "a//b", "fine \u00fc")
+    entries = [{"type": "file", "path": name, "size": 1} for name in names]
+    monkeypatch.setattr("provision.rehearsal.hub.list_entries", lambda *_, **__: entries)
+    with serving(tmp_path, {"a.safetensors": ("F16", PART)}) as (_, ctx, heard):
+        assert [entry.path for entry in list_entries(ctx, REPO)] == ["fine \u00fc"]
+    assert heard.notes == [f"9 names in {REPO} cannot be those of files; they were left out."]
+
+
 def test_a_repository_is_listed_with_its_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = {"a.safetensors": ("F16", WHOLE), "unet/part.safetensors": ("F16", PART)}
     with serving(tmp_path, files) as (hub, ctx, _):

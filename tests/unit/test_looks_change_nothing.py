@@ -11,7 +11,7 @@ import pytest
 
 from provision import fence
 from provision.brief_server import brief_server
-from provision.engine import stop_server
+from provision.engine import quick_test_argv, stop_server
 from provision.finding import Verdict
 from provision.home import Adopted, Home
 from provision.machine import Machine
@@ -152,3 +152,17 @@ def test_what_a_killed_look_left_goes_with_the_next(tmp_path: Path) -> None:
     (looks / "999999999-x" / "tmp").mkdir(parents=True)
     assert run_quick_test(ctx).ok
     assert not looks.exists()
+
+
+def test_a_home_that_takes_no_folder_is_looked_at_all_the_same(tmp_path: Path) -> None:
+    ctx = engine_home(tmp_path).ctx
+    (ctx.home.state / "looks").write_text("no folder", encoding="utf-8")
+    with untouched(ctx.home.root, ours=lambda name: name == "state"):
+        assert run_quick_test(ctx).ok
+
+
+def test_the_page_is_not_fetched_by_a_look(tmp_path: Path) -> None:
+    flag = "--front-end-version"
+    made = engine_home(tmp_path, sets=[f'comfyui.args=["{flag}", "Comfy-Org/ComfyUI_frontend@1.2"]'])
+    argv = quick_test_argv(made.ctx, tmp_path)
+    assert argv[len(argv) - argv[::-1].index(flag)] == "comfyanonymous/ComfyUI@latest"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from provision.backends import web
+from provision.backends.library_http import Head
 from provision.backends.remote import locate, look_up, read_header, token_of
 from provision.errors import HubRefused, Interrupted, NetworkError, ProvisionError, UsageError, WrongFile
 from provision.rehearsal.faults import Fault, Faults
@@ -274,3 +275,16 @@ def test_every_error_is_a_sentence(ctx: Context) -> None:
     with pytest.raises(ProvisionError) as error:
         look_up(ctx, "no/such", "main", FILE)
     assert error.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7.0), ("9" * 5000, 60.0), ("\u00b2", None), ("-5", None), ("", None), ("soon", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 60.0), ("Fri, 31 Dec 9999 23:59:59 GMT", 60.0),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
+    ],
+)  # fmt: skip
+def test_a_wait_is_one_that_can_be_waited(text: str, seconds: float | None) -> None:
+    head = Head(429, "http://hub.example/", {"Retry-After": text})
+    assert web.retry_after_s(head) == seconds

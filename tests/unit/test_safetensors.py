@@ -248,3 +248,23 @@ def test_what_is_written_is_read(tensors: dict[str, tuple[str, int]]) -> None:
     assert (seen.tensor_count, seen.data_bytes) == (len(tensors), total)
     assert sum(seen.dtypes.values()) == total
     assert seen.file_size_bytes == len(front) + total
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":{"dtype":"F16","data_offsets":[0,4],"shape":[' + ",".join(["9223372036854775807"] * 200_000) + "]}}",
+        '{"a":{"dtype":"F16","data_offsets":[0,4],"shape":[' + "9" * 5000 + "]}}",
+        '{"__metadata__":{"a":"\\ud800"}}',
+        '{"\\udfff":{"dtype":"F16","data_offsets":[0,4],"shape":[2]}}',
+        '{"__metadata__":{"a":' + '{"b":' * 500 + "1" + "}" * 500 + "}}",
+        '{"__metadata__":{"a":' + "[" * 100_000,
+    ],
+    ids=["many dimensions", "long number", "surrogate", "surrogate in a name", "deep metadata", "deep"],
+)
+def test_a_hostile_header_is_refused(text: str) -> None:
+    raw = text.encode()
+    with pytest.raises(NotSafetensors) as refused:
+        parse_safetensors_header(len(raw).to_bytes(8, "little") + raw)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 300

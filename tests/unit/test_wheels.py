@@ -151,3 +151,26 @@ def test_which_torchvision_belongs_to_a_torch(torch: str, vision: str | None, me
 )
 def test_which_torchaudio_belongs_to_a_torch(torch: str, audio: str, fits: bool) -> None:
     assert (wheels.audio_mismatch(torch, audio) == "") is fits
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<a " * 300_000,
+        "<a href=" * 200_000,
+        '<a href="' + "x" * 1_000_000,
+        '<a href="http://[::1/torch-2.0-py3-none-any.whl">',
+        '<a href="' + "torch-2.0-" + "-".join([".".join(["a"] * 400)] * 3) + '.whl">',
+        '<a href="torch-2.0-py3-none-' + "x" * 300 + '.whl">',
+        '<a href="torch-' + "9" * 200 + '-\ud800-none-any.whl">',
+    ],
+    ids=["tags", "links", "long", "bracket", "combinations", "long name", "surrogate"],
+)
+def test_a_hostile_page_has_no_wheels(page: str) -> None:
+    """Each would take hours, all memory, or end in a crash, were its length not bounded."""
+    assert wheels.parse_index_page(page) == []
+
+
+def test_a_page_of_many_wheels_is_read_whole() -> None:
+    names = [mac("torch", f"2.16.0.dev202601{day:02}") for day in range(1, 29)]
+    assert len(wheels.parse_index_page("".join(f'<a href="{name}.whl"></a>\n' for name in names))) == len(names)
