@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,10 @@ import pytest
 
 from provision import engine
 from provision.children import Note, note_child
+from provision.errors import HomeError
 from provision.machine import Machine
 from provision.processes import MARK, Process, below, end, is_same, look, same_words, workers
+from provision.runner import run_step
 from provision.steps.server import SERVER, check_server, stop_server
 from tests.engine_home import EngineHome, engine_home
 from tests.unit.test_machine_processes import eventually, gone
@@ -130,18 +133,19 @@ def test_a_server_that_a_custom_node_has_started_anew_is_still_ours(home: Engine
 
 def test_a_server_whose_record_cannot_be_written_is_ended_again(home: EngineHome) -> None:
     ctx = home.ctx
-    engine.record_path(ctx).mkdir()
-    report = run_server(home)
-    assert report.error is not None
+    shutil.rmtree(ctx.home.state)
+    ctx.home.state.write_text("no folder", encoding="utf-8")
+    with pytest.raises(HomeError):
+        engine.start_server(ctx)
     assert engine.our_process(ctx) is None
     assert [each for each in ctx.machine.running("main.py") if str(engine.main_py(ctx)) in each.argv] == []
-    assert stop_server(ctx) is False, "a folder in its place is no fault of anybody's"
 
 
-def run_server(home: EngineHome):  # type: ignore[no-untyped-def]
-    from provision.runner import run_step
-
-    return run_step(SERVER, home.ctx, apply=True)
+def test_a_folder_in_the_place_of_the_record_stops_no_stop(home: EngineHome) -> None:
+    engine.record_path(home.ctx).mkdir()
+    assert stop_server(home.ctx) is False
+    assert run_step(SERVER, home.ctx, apply=True).satisfied
+    assert stop_server(home.ctx) is True
 
 
 # -- notes of children --------------------------------------------------------------------------------------------

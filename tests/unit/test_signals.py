@@ -106,7 +106,7 @@ def test_the_next_signal_ends_at_once(sign: signal.Signals) -> None:
 
 
 def test_a_command_that_does_not_hear_is_ended_all_the_same() -> None:
-    work = "up()\nwhile True:\n    try:\n        time.sleep(600)\n    except KeyboardInterrupt:\n        pass"
+    work = "while True:\n    try:\n        up()\n        time.sleep(600)\n    except KeyboardInterrupt:\n        pass"
     with command(work) as running:
         assert line_of(running.stdout) == "up"
         running.send_signal(signal.SIGINT)
