@@ -35,6 +35,7 @@ from provision.events import (
 from provision.finding import JSON
 from provision.home import unusable
 from provision.invocation import Invocation
+from provision.receipts import make_way_for_file
 from provision.run_state import RunState
 from provision.screen import Line, Screen
 from provision.step import Report
@@ -81,6 +82,7 @@ class Console:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            make_way_for_file(path)
             self._log = path.open("a", encoding="utf-8", buffering=1)
         except OSError as error:
             raise unusable(path, error) from error

@@ -21,7 +21,7 @@ from provision.graph import listed_name
 from provision.machine import Process
 from provision.model_memory import memory_flags
 from provision.receipt_kinds import ComfyReceipt, TorchReceipt
-from provision.receipts import read_state, write_json
+from provision.receipts import make_way_for_file, read_state, write_json
 from provision.step import Context
 from provision.strict import Unreadable, open_file, read_tail
 
@@ -215,7 +215,8 @@ def start_server(ctx: Context, timeout_s: float = START_TIMEOUT_S) -> Record:
 
 
 def rotate(log: Path) -> None:
-    """Begin a new log; the one before is kept as `.1`."""
+    """Begin a new log; the one before is kept as `.1`. Raises OSError."""
+    make_way_for_file(log)
     if log.exists():
         log.replace(log.with_name(f"{log.name}.1"))
 

@@ -18,6 +18,8 @@ from provision.session import Session
 from provision.step import Context
 
 FROM_STDIN = "-"
+PROMPT_MAX = 20_000
+"""Letters: SDXL reads the first 77 words of each piece, and nobody writes as many."""
 WORDS_MAX = 40
 """Characters of the prompt in a file's name."""
 
@@ -70,6 +72,8 @@ def generate(at: Session, wanted: Wanted) -> bool:
 def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
     """The prompt that was given, or one a line of standard input, as they come."""
     if prompt != FROM_STDIN:
+        if len(prompt) > PROMPT_MAX:
+            raise UsageError(f"The prompt has more than {PROMPT_MAX:,} letters.", hint='provision generate "a red fox"')
         if not prompt.strip():
             raise UsageError("The prompt is empty.", hint='provision generate "a red fox in snow"')
         yield prompt
@@ -78,7 +82,11 @@ def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
         return
     if sys.stdin.isatty():
         ctx.note("One prompt a line; Ctrl-D ends.")
-    for line in sys.stdin:
+    while line := sys.stdin.readline(PROMPT_MAX + 2):
+        if len(line) > PROMPT_MAX and not line.endswith("\n"):
+            raise UsageError(
+                f"A line of standard input has more than {PROMPT_MAX:,} letters.", hint="One prompt a line."
+            )
         if line.strip():
             yield line.strip()
 

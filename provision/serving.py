@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import webbrowser
-from collections import deque
 
 from provision.commands import page, success
 from provision.errors import EngineError, UsageError
 from provision.runner import run
 from provision.session import Session, hold_home, tool_log
+from provision.strict import Unreadable, open_file, why_not
+
+SHOWN_MAX_BYTES = 16 << 20
+"""Of a log: from its end."""
 
 
 def launch(at: Session, *, open_page: bool) -> bool:
@@ -48,13 +51,17 @@ def logs(at: Session, *, follow: bool, lines: int, tool: bool) -> bool:
     path = tool_log(at.ctx.home) if tool else at.ctx.home.engine_log
     if not path.exists():
         raise UsageError(f"There is no log {path} yet.", hint="provision launch")
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        for line in deque(stream, maxlen=max(0, lines)):
-            at.console.data(line.rstrip("\n"))
-        while follow:
-            line = stream.readline()
-            if line:
-                at.console.data(line.rstrip("\n"))
-            else:
-                at.ctx.machine.sleep(0.2)
+    try:
+        with open_file(path) as stream:
+            stream.seek(max(0, path.stat().st_size - SHOWN_MAX_BYTES))
+            text = stream.read(SHOWN_MAX_BYTES).decode("utf-8", "replace")
+            for line in text.splitlines()[-lines:] if lines > 0 else ():
+                at.console.data(line)
+            while follow:
+                if more := stream.readline(SHOWN_MAX_BYTES):
+                    at.console.data(more.decode("utf-8", "replace").rstrip("\n"))
+                else:
+                    at.ctx.machine.sleep(0.2)
+    except (OSError, Unreadable) as error:
+        raise UsageError(f"The log {path} cannot be read ({why_not(error)}).", hint="provision doctor") from error
     return True
