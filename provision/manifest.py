@@ -17,7 +17,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from provision.errors import ManifestError
 from provision.overrides import apply_override, nearest
-from provision.strict import read_text
+from provision.strict import Unreadable, read_toml
 
 T = TypeVar("T")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -173,12 +173,10 @@ def load_manifest(source: str, overrides: Sequence[str] = ()) -> Manifest:
 
     Raises ManifestError: no such manifest, not TOML, an unknown key, a wrong type, a value that is refused.
     """
-    import tomllib
-
     path = find_manifest(source)
     try:
-        data = tomllib.loads(read_text(path))
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, or a number without end
+        data = read_toml(path)
+    except (OSError, Unreadable) as error:
         raise ManifestError(
             f"The manifest {path} cannot be read: {error}.", hint="provision manifests validate FILE"
         ) from error

@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from provision.errors import ManifestError
 from provision.finding import JSON
+from provision.strict import Unreadable, parse_toml
 
 WORD_MAX = 100
 VALUE_MAX = 20_000
@@ -83,12 +84,11 @@ def _descend(node: Any, name: str, key: str) -> Any:
 
 def _value(text: str) -> object:
     """A TOML value; plain words stay text, so that nobody must quote twice in a shell."""
-    import tomllib
-
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):  # no TOML, or more than its reader holds
+        value: object = parse_toml(f"value = {text}")["value"]
+    except Unreadable:  # no TOML, or more than its reader holds
         return text
+    return value
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
