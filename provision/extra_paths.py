@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+ALIASES_MAX, DEPTH_MAX, EVENTS_MAX = 20, 16, 20_000
+"""Far more than the folders of models that anybody has."""
 NAMES = ("extra_model_paths.yaml", "extra_paths.yaml")
 
 
@@ -27,6 +29,7 @@ def read_extra_paths(text: str, beside: Path) -> list[Section]:
     import yaml
 
     try:
+        _check_bounds(text)
         config = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -39,6 +42,23 @@ def read_extra_paths(text: str, beside: Path) -> list[Section]:
     if not isinstance(config, dict):
         raise ValueError("it has no sections")
     return [_section(str(name), value, beside) for name, value in config.items() if value is not None]
+
+
+def _check_bounds(text: str) -> None:
+    """Refuse what would take long to read, by its events, which are read one after the other: nothing is built of them.
+
+    Aliases repeat what they name as often as they stand, and again where that holds aliases: a few lines can be more
+    than a memory holds. Raises ValueError, YAMLError.
+    """
+    import yaml
+
+    depth = aliases = 0
+    for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+        aliases += isinstance(event, yaml.AliasEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if aliases > ALIASES_MAX or depth > DEPTH_MAX or count > EVENTS_MAX:
+            raise ValueError("it is made to take more time and memory than there is")
 
 
 def _section(name: str, value: object, beside: Path) -> Section:

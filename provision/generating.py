@@ -21,6 +21,8 @@ from provision.step import Context
 from provision.visible import shell_word
 
 FROM_STDIN = "-"
+PROMPT_MAX = 20_000
+"""Letters: SDXL reads the first 77 words of each piece, and nobody writes as many."""
 WORDS_MAX = 40
 """Characters of the prompt in a file's name."""
 
@@ -73,6 +75,8 @@ def generate(at: Session, wanted: Wanted) -> bool:
 def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
     """The prompt that was given, or one a line of standard input, as they come."""
     if prompt != FROM_STDIN:
+        if len(prompt) > PROMPT_MAX:
+            raise UsageError(f"The prompt has more than {PROMPT_MAX:,} letters.", hint='provision generate "a red fox"')
         if not prompt.strip():
             raise UsageError("The prompt is empty.", hint='provision generate "a red fox in snow"')
         yield _text(prompt)
@@ -81,12 +85,11 @@ def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
         return
     if sys.stdin.isatty():
         ctx.note("One prompt a line; Ctrl-D ends.")
-    try:
-        for line in sys.stdin:
-            if line.strip():
-                yield _text(line.strip())
-    except UnicodeDecodeError as error:
-        raise UsageError("What comes on standard input is not text (UTF-8).", hint="One prompt a line.") from error
+    while line := sys.stdin.readline(PROMPT_MAX + 2):
+        if len(line) > PROMPT_MAX and not line.endswith("\n"):
+            raise UsageError(f"A prompt has more than {PROMPT_MAX:,} letters.", hint="One prompt a line.")
+        if line.strip():
+            yield _text(line.strip())
 
 
 def _text(prompt: str) -> str:

@@ -14,7 +14,7 @@ from provision.facts import Version
 from provision.mac import read_chip, read_macos, read_sysctl
 from provision.machine import Machine
 from provision.manifest import KNOWN_BAD, build, manifest_folder
-from provision.strict import read_text
+from provision.strict import read_toml
 
 VERDICTS = ("refuse", "warn")
 HINT = "provision manifests"
@@ -48,11 +48,9 @@ class Mac:
 
 def read_known_bad(path: Path | None = None) -> tuple[Pair, ...]:
     """The table that comes with the tool, or another. Raises ManifestError with what is wrong in it."""
-    import tomllib
-
     path = path or manifest_folder() / f"{KNOWN_BAD}.toml"
     try:
-        table = build(_Table, tomllib.loads(read_text(path)), "")
+        table = build(_Table, read_toml(path), "")
     except (OSError, ValueError) as error:
         raise ManifestError(f"{path} cannot be read: {error}.", hint=HINT) from error
     if table.schema != 1:

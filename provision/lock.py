@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from provision.errors import LockError, ManifestError
 from provision.manifest import REF, SHA256, Manifest, build, is_git_address, is_inner_path
-from provision.strict import read_text
+from provision.strict import Unreadable, read_toml
 
 SCHEMA = 1
 MAX_BYTES = 4_000_000
@@ -107,11 +107,9 @@ class Lock:
 
 def load_lock(path: Path) -> Lock:
     """Read a lock strictly. Raises LockError with what is wrong."""
-    import tomllib
-
     try:
-        data = tomllib.loads(read_text(path, max_bytes=MAX_BYTES))
-    except (OSError, ValueError, RecursionError) as error:  # Unreadable is a ValueError
+        data = read_toml(path, max_bytes=MAX_BYTES)
+    except (OSError, Unreadable) as error:
         raise LockError(f"The lock {path} cannot be read: {error}.", hint=HINT) from error
     if data.get("schema") != SCHEMA:
         raise LockError(f"{path}: schema is {data.get('schema')!r}; this tool reads schema {SCHEMA}.", hint=HINT)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from provision.errors import ManifestError
 from provision.overrides import apply_override, nearest
-from provision.strict import read_text
+from provision.strict import Unreadable, read_toml
 
 T = TypeVar("T")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -27,6 +27,8 @@ REF = re.compile(r"[A-Za-z0-9][\w./+-]{0,199}")
 CHANNEL = re.compile(r"nightly(@\d{8})?|stable|\d+(\.\d+)*((a|b|rc)\d+)?(\.dev\d+)?(\+[\w.]+)?")
 VERSION = re.compile(r"\d+(\.\d+)+")
 PRECISIONS = ("fp16", "fp32", "bf16")
+SHOWN_MAX = 200
+"""Letters of a value or a name that are said."""
 KNOWN_BAD = "known-bad"
 """A file among the manifests that is none: see `known_bad`."""
 
@@ -171,12 +173,10 @@ def load_manifest(source: str, overrides: Sequence[str] = ()) -> Manifest:
 
     Raises ManifestError: no such manifest, not TOML, an unknown key, a wrong type, a value that is refused.
     """
-    import tomllib
-
     path = find_manifest(source)
     try:
-        data = tomllib.loads(read_text(path))
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, or a number without end
+        data = read_toml(path)
+    except (OSError, Unreadable) as error:
         raise ManifestError(
             f"The manifest {path} cannot be read: {error}.", hint="provision manifests validate FILE"
         ) from error
@@ -230,7 +230,7 @@ def build(schema: type[T], data: object, where: str) -> T:
     for key in data:
         if key not in names:
             near = nearest(str(key), names) or ", ".join(names)
-            raise ManifestError(f"{where}{key} is not a key that is known.", hint=f"Nearest: {near}")
+            raise ManifestError(f"{where}{str(key)[:SHOWN_MAX]} is not a key that is known.", hint=f"Nearest: {near}")
     values: dict[str, object] = {}
     for item in fields(schema):  # type: ignore[arg-type]
         if item.name in data:
@@ -261,13 +261,19 @@ def _coerce(kind: Any, value: object, where: str) -> object:
     if type(value) is not kind:
         raise _wrong_type(where, kind.__name__, value)
     if isinstance(value, str) and not is_plain(re.sub(r"[\n\t]", "", value)):
-        raise ManifestError(f"{where} holds a control character: {value!r}.", hint=f"--set {where}=...")
+        raise ManifestError(f"{where} holds a control character: {shortened(value)}.", hint=f"--set {where}=...")
     return value
+
+
+def shortened(value: object) -> str:
+    """A value as it was written, so much of it as a person looks at."""
+    text = repr(value[: 2 * SHOWN_MAX] if isinstance(value, str | list) else value)
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]} ..."
 
 
 def _wrong_type(where: str, wanted: str, value: object) -> ManifestError:
     return ManifestError(
-        f"{where} must be {wanted}, and is {value!r} ({type(value).__name__}).",
+        f"{where} must be {wanted}, and is {shortened(value)} ({type(value).__name__}).",
         hint="provision manifests show sdxl-turbo",
     )
 
@@ -348,7 +354,7 @@ def is_inner_path(text: str) -> bool:
 
 def is_git_address(url: str) -> bool:
     """Whether git may be given this address: never an option, never a transport that runs a program."""
-    if not is_plain(url) or "::" in url.split("/")[0]:
+    if not is_plain(url) or "::" in url.split("/")[0] or re.search(r"\s", url):
         return False
     if url.startswith(("file:///", "/")):
         return True

@@ -10,6 +10,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from provision.errors import ManifestError
 from provision.finding import JSON
+from provision.strict import Unreadable, parse_toml
+
+WORD_MAX = 100
+VALUE_MAX = 20_000
+"""Letters of a value: more than any prompt has, and few enough for TOML's reader."""
 
 
 def apply_override(data: dict[str, Any], override: str, schema: type) -> None:
@@ -20,11 +25,13 @@ def apply_override(data: dict[str, Any], override: str, schema: type) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ManifestError(f"--set {override!r} is not KEY=VALUE.", hint="--set first_image.steps=2")
+    if len(override) > VALUE_MAX:
+        raise ManifestError(f"--set {override[:40]!r} ... is {len(override):,} letters long.", hint="--set KEY=VALUE")
     known = known_keys(schema)
     kind = known.get(re.sub(r"\.\d+(?=\.|$)", ".0", key))
     if kind is None:
         near = nearest(key, sorted(known)) or ", ".join(sorted(known)[:8])
-        raise ManifestError(f"--set {key}: there is no such key.", hint=f"Nearest: {near}")
+        raise ManifestError(f"--set {key[:WORD_MAX]}: there is no such key.", hint=f"Nearest: {near}")
     node: Any = data
     *path, last = key.split(".")
     for name in path:
@@ -77,18 +84,19 @@ def _descend(node: Any, name: str, key: str) -> Any:
 
 def _value(text: str) -> object:
     """A TOML value; plain words stay text, so that nobody must quote twice in a shell."""
-    import tomllib
-
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):  # no TOML, or more than its reader holds
+        value: object = parse_toml(f"value = {text}")["value"]
+    except Unreadable:  # no TOML, or more than its reader holds
         return text
+    return value
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """The known words that are most like a word, with commas between; empty when none is."""
+    """The known words that are most like a word, with commas between; empty when none is, or it is no word at all."""
     import difflib
 
+    if len(word) > WORD_MAX:  # the look takes as many steps as the two have letters, multiplied
+        return ""
     return ", ".join(difflib.get_close_matches(word, known, n=3, cutoff=0.5))
 
 

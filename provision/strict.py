@@ -7,6 +7,7 @@ were allowed, never a wait on something that is no file.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -19,6 +20,9 @@ STATE_MAX_BYTES = 16_000_000
 SETTINGS_MAX_BYTES = 1_000_000
 """More than a person writes by hand: a manifest, a list of requirements, settings of ComfyUI."""
 DEPTH_MAX = 64
+DOTS_MAX = 16
+QUOTED = re.compile(r""""[^"]*"|'[^']*'|#.*""")
+"""What of a line of TOML is no key: texts and a comment."""
 
 
 class Unreadable(ValueError):
@@ -82,6 +86,24 @@ def read_text(path: Path, *, max_bytes: int = SETTINGS_MAX_BYTES) -> str:
         return read_file(path, max_bytes=max_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Unreadable("it is no UTF-8 text") from error
+
+
+def read_toml(path: Path, *, max_bytes: int = SETTINGS_MAX_BYTES) -> dict[str, Any]:
+    """A file of TOML as plain data. Raises OSError, Unreadable."""
+    return parse_toml(read_text(path, max_bytes=max_bytes))
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """TOML as plain data. Raises Unreadable."""
+    import tomllib
+
+    # Python's reader looks at each beginning of a dotted key anew: one of 400,000 names would take it a day.
+    if any(QUOTED.sub("", line).count(".") > DOTS_MAX for line in text.splitlines() if line.count(".") > DOTS_MAX):
+        raise Unreadable("it names a table within a table too deep")
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: no TOML, or a number without end
+        raise Unreadable(_said(error)) from error
 
 
 def read_tail(path: Path, max_bytes: int) -> str:

@@ -76,8 +76,12 @@ def _of_checkout(ctx: Context, error: GitError) -> Asked:
 
 
 def _until(ctx: Context, date: str) -> str:
-    """The commit's day plus the manifest's days, as the requirements step takes it."""
-    return (datetime.fromisoformat(date) + timedelta(days=ctx.manifest.comfyui.requirements_days)).date().isoformat()
+    """The commit's day plus the manifest's days, as the requirements step takes it; empty for what is no day."""
+    try:
+        days = timedelta(days=ctx.manifest.comfyui.requirements_days)
+        return (datetime.fromisoformat(date) + days).date().isoformat()
+    except (ValueError, OverflowError):
+        return ""
 
 
 def requirement_lines(text: str) -> tuple[str, ...]:

@@ -13,10 +13,10 @@ from provision.aside import move_aside
 from provision.extra_paths import NAMES, Section, read_extra_paths
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
 from provision.step import Context, Look
+from provision.strict import read_head, read_text
 
 SQLITE = b"SQLite format 3\0"
 """How a database begins (sqlite.org/fileformat2.html, 1.3); an empty file is one too."""
-SETTINGS_LIMIT_BYTES = 1 << 20
 WRITTEN = ("output", "user", "input", "models")
 MEND = ("provision", "doctor", "--fix", "--yes")
 
@@ -43,14 +43,11 @@ def _to_move(ctx: Context, id: str, path: Path, says: str) -> Finding:
 
 
 def _extra_paths(ctx: Context, path: Path) -> Iterable[Finding]:
-    if not path.is_file():
+    if not os.path.lexists(path):
         return
     try:
-        with path.open("rb") as stream:
-            sections = read_extra_paths(stream.read(SETTINGS_LIMIT_BYTES).decode("utf-8"), path.parent)
-    except UnicodeDecodeError:
-        yield _to_move(ctx, "yaml-bad", path, f"{path.name} is no UTF-8 text; ComfyUI does not start with it.")
-    except ValueError as error:
+        sections = read_extra_paths(read_text(path), path.parent)
+    except ValueError as error:  # Unreadable is one
         yield _to_move(ctx, "yaml-bad", path, f"{path.name}: {error}. ComfyUI does not start with it.")
     except OSError as error:
         says = f"{path.name} cannot be read ({error.strerror}); ComfyUI does not start with it."
@@ -81,11 +78,7 @@ def _dead_paths(ctx: Context, path: Path, section: Section) -> Iterable[Finding]
 
 
 def _database(ctx: Context, path: Path) -> Iterable[Finding]:
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(len(SQLITE))
-    except OSError:  # none yet; one that may not be read is found by its folder
-        return
+    start = read_head(path, len(SQLITE))  # none where there is none yet; what may not be read is found by its folder
     if start not in (b"", SQLITE):
         says = f"{ctx.home.shown(path)} is no database ({start[:8]!r} ...): a newer ComfyUI does not start with it."
         yield _to_move(ctx, "db-bad", path, says)
