@@ -265,7 +265,7 @@ def _holds(path: Path, content: bytes) -> bool:
 
 def lying(home: Path) -> Iterator[str]:
     """What lies in a home, as far as it is the tool's to keep tidy: not what is inside environments and caches."""
-    passed = {"envs", "cache", "root", "__pycache__", ".git", "logs", "moved-aside"}
+    passed = {"envs", "cache", "root", "__pycache__", ".git", "logs", "moved-aside", "temp"}  # ComfyUI empties its own
     for folder, folders, files in os.walk(home):
         folders[:] = [name for name in folders if name not in passed]
         here = Path(folder).relative_to(home)
