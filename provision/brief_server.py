@@ -77,7 +77,6 @@ def _start(ctx: Context, folder: Path, later: ExitStack) -> None:
     seen = ctx.machine.process(pid)
     if seen is None:
         raise died(ctx)
-    process = replace(seen, argv=argv)  # as it will be when a Python that is a script has handed over
     later.callback(forget_child, ctx.machine.note(pid, argv, mark))
     later.callback(ctx.machine.end_process, replace(seen, argv=argv))
     wait_until_up(ctx, Record(pid, seen.created, ctx.manifest.comfyui.port, argv))

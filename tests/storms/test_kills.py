@@ -88,7 +88,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], Callable[[Place], None]]] = {
     "doctor": (("doctor", "--fix", "--yes"), _broken),
     "rollback": (("rollback",), _with_the_other_torch),
     "uninstall": (("uninstall", "--yes"), _running),
-    "generate": (("generate", "a fox", "-o", "OUT"), _running),
+    "generate": (("generate", "a fox"), _running),
     "launch": (("launch",), _usual),
     "stop": (("stop",), _running),
     "locked": (("all", "--rehearse", "--locked", "LOCK"), _with_a_lock),
@@ -111,7 +111,7 @@ def test_kills_in_each_other_command(
     numbers = [each for each in storm_tries(2, 200) if each % len(COMMANDS) == list(COMMANDS).index(name)]
     if not numbers:
         return
-    words = tuple({"OUT": str(place.root / "out.png"), "LOCK": str(place.root / "kept.lock")}.get(w, w) for w in words)
+    words = tuple(word.replace("LOCK", str(place.root / "kept.lock")) for word in words)
     storm = tally(f"kills in each other command:{name}")
     place.bring()
     prepare(place)
@@ -141,7 +141,7 @@ def _killed(
         started.end()
     what = f"{what}, `{' '.join(words)}` killed after {', '.join(hit)}"
     if hit:
-        aftermath(place, storm, what)
+        aftermath(place, storm, what, pictures="generate" in words)
     for name in place.lost() if had else ():
         storm.blame("lost", f"{what}: {name}")
     return bool(hit)

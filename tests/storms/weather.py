@@ -22,8 +22,7 @@ from PIL import Image
 
 from provision.home import Home
 from provision.lock import load_lock
-from provision.rehearsal.recorded import read_world
-from provision.rehearsal.world import FP16
+from provision.rehearsal.recorded import FP16, read_world
 from tests.storms.failing_calls import Failing
 from tests.storms.tally import Tally
 
@@ -39,6 +38,8 @@ CANARIES = {
     "notes of mine.txt": b"dear diary",
 }
 """What a person has in a home; the README is a file of ComfyUI's, edited."""
+MADE = "ComfyUI/output/provision_"
+"""How pictures begin that `generate` leaves with ComfyUI: they were asked for."""
 BUG_WORDS = ("This is a bug in provision", f'File "{CHECKOUT}/provision/', "[check-crashed]")
 """A traceback of ComfyUI's own may be shown, one of the tool's may not."""
 
@@ -264,7 +265,7 @@ def _holds(path: Path, content: bytes) -> bool:
 
 def lying(home: Path) -> Iterator[str]:
     """What lies in a home, as far as it is the tool's to keep tidy: not what is inside environments and caches."""
-    passed = {"envs", "cache", "temp", "root", "__pycache__", ".git", "logs", "moved-aside"}
+    passed = {"envs", "cache", "root", "__pycache__", ".git", "logs", "moved-aside", "temp"}  # ComfyUI empties its own
     for folder, folders, files in os.walk(home):
         folders[:] = [name for name in folders if name not in passed]
         here = Path(folder).relative_to(home)
@@ -284,7 +285,7 @@ def litter(place: Place) -> list[str]:
 
 def _is_usual(name: str) -> bool:
     """What comes and goes in a home that is whole: a server's record while it runs, other receipts."""
-    return name in ("state/server.json",) or name.startswith("state/receipts/")
+    return name == "state/server.json" or name.startswith("state/receipts/")
 
 
 def blame_words(tally: Tally, what: str, ended: Ended, codes: Sequence[int] = (0, 1)) -> None:
@@ -295,11 +296,14 @@ def blame_words(tally: Tally, what: str, ended: Ended, codes: Sequence[int] = (0
         tally.blame("exit 3", f"{what}: {ended.says()}")
 
 
-def aftermath(place: Place, tally: Tally, what: str, *, all_words: Sequence[str] = ()) -> None:
-    """After a storm: what lies there is whole, the next `all` is right and finds nothing lost, and nothing is left."""
+def aftermath(place: Place, tally: Tally, what: str, *, pictures: bool = False) -> None:
+    """After a storm: what lies there is whole, the next `all` is right, and nothing is left.
+
+    With `pictures`, some were asked for, which are no litter.
+    """
     for name in partial(place):
         tally.blame("partial", f"{what}: {name}")
-    again = place.run("all", "--rehearse", *all_words)
+    again = place.run("all", "--rehearse")
     if again.code != 0:
         tally.blame("not right after", f"{what}: {again.says()}")
     blame_words(tally, what, again)
@@ -316,5 +320,5 @@ def aftermath(place: Place, tally: Tally, what: str, *, all_words: Sequence[str]
             tally.blame("processes left", f"{what}: {process.cmdline()}")
     for name in partial(place):
         tally.blame("partial", f"{what}: {name}, after the next run too")
-    for name in litter(place):
+    for name in (name for name in litter(place) if not (pictures and name.startswith(MADE))):
         tally.blame("litter", f"{what}: {name}")
