@@ -102,7 +102,8 @@ class _Hub(BaseHTTPRequestHandler):
             }).encode()  # fmt: skip
             return self._answer(len(names).to_bytes(8, "little") + names + bytes(4), {"X-Repo-Commit": "a" * 40})
         if "/tree/" in self.path:
-            files = [{"type": "file", "path": f"{NAME}.safetensors", "size": 9, "oid": "1" * 40}]
+            names = (NAME, SEEN_WRONG, MARK)  # which may be refused, but for the last
+            files = [{"type": "file", "path": f"{name}.safetensors", "size": 9, "oid": "1" * 40} for name in names]
             return self._answer(json.dumps(files).encode())
         if "/refs" in self.path or "/revision/" in self.path or "/api/models/" in self.path:
             return self._answer(json.dumps({"sha": "a" * 40, "id": LINE, "siblings": []}).encode())
@@ -291,7 +292,7 @@ def test_a_view_shows_what_others_wrote_and_lets_nothing_of_it_act(
         assert (MARK in said.text) or not view.shows, said.text
 
 
-@pytest.mark.parametrize("name", ["status", "doctor", "plan", "inspect-file", "inspect-repo", "launch"])
+@pytest.mark.parametrize("name", ["status", "doctor", "plan", "inspect-file", "launch"])
 def test_json_holds_what_others_wrote_exactly_and_nothing_raw(name: str, hostile: Tool, hub: str) -> None:
     said = run_view(VIEWS[name], "pipe", hostile, hub, "--json")
     assert said.text.isascii()

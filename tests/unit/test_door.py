@@ -70,7 +70,7 @@ def ways_out(tree: ast.Module) -> Iterator[str]:
 KNOWN_WAYS = {
     "door.py": {"sys.stdout", "sys.stderr", "bare"},  # it is the door
     "painter.py": {"rich's Console", "bare"},  # colours, after every text is visible
-    "exits.py": {"sys.stdout", "sys.stderr"},  # flushed before the process ends at once
+    "exits.py": {"sys.stdout", "sys.stderr", "os.write"},  # flushed before the end; one fixed word in a signal handler
 }
 
 
