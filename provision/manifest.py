@@ -354,10 +354,12 @@ def is_inner_path(text: str) -> bool:
 
 def is_git_address(url: str) -> bool:
     """Whether git may be given this address: never an option, never a transport that runs a program."""
-    if not is_plain(url) or "::" in url.split("/")[0] or re.search(r"\s", url):
+    if not is_plain(url) or "::" in url.split("/")[0]:
         return False
     if url.startswith(("file:///", "/")):
         return True
+    if re.search(r"\s", url):
+        return False
     remote = re.match(r"(?:https?|ssh)://([^/]+)/", f"{url}/") or re.fullmatch(r"([\w.-]+@[\w.-]+):[\w./~-]+", url)
     # A host that begins with a dash would be an option for ssh (CVE-2017-1000117).
     return remote is not None and not any(part.startswith("-") for part in remote[1].split("@"))

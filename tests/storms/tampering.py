@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ class Place:
     def clear(self) -> None:
         """Have nothing there."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.is_dir() and not self.path.is_symlink():
+            shutil.rmtree(self.path)
         self.path.unlink(missing_ok=True)
 
     def put(self, data: bytes) -> None:

@@ -121,8 +121,7 @@ def test_whatever_lies_in_a_state_file_no_command_ends_in_a_bug_and_all_mends_it
 def _tampered(ground: Ground, name: str, form: str, *, anew: bool = True) -> tuple[Path, dict[str, str]]:
     home = ground.copy() if anew else ground.live
     place = Place(home / name, ground.outside)
-    if not place.path.exists():
-        place.put(b'{"a": "b"}')
+    place.put((ground.home / name).read_bytes() if (ground.home / name).is_file() else b'{"a": "b"}')
     FORMS[form](place)
     return home, _seen(ground.outside)
 

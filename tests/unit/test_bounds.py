@@ -60,7 +60,7 @@ def test_a_value_without_measure_is_refused_in_a_short_sentence(value: str) -> N
     assert len(refused.value.message) < 1000
 
 
-@pytest.mark.parametrize("url", ["https://a b/c", "https://a\u2028b/c", "git@host:a b", "/a b"])
+@pytest.mark.parametrize("url", ["https://a b/c", "https://a\u2028b/c", "git@host:a b", "ssh://host/a b"])
 def test_an_address_with_a_space_in_it_is_none(url: str) -> None:
     with pytest.raises(ManifestError, match=r"comfyui\.url"):
         load_manifest("sdxl-turbo", [f"comfyui.url={url}"])
