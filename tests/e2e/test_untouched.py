@@ -114,7 +114,8 @@ def test_an_install_that_is_only_looked_at(adopting: tuple[Tool, Path], folder: 
     tool.text("stop")
     guest = Tool(folder / "no home", tool.environ)
     before = snapshot(code)
-    ended = guest.run("doctor", "--deep", "--comfyui", str(code))
+    ended = guest.run("doctor", "--deep", "--yes", "--comfyui", str(code))
     assert ended.code in (0, 1), ended.err
     assert differences(before, snapshot(code)) == []
+    assert {"imports-ready", "torch-no-mps"} & {each["id"] for each in ended.step("requirements")["findings"]}
     assert not guest.home.exists()
