@@ -49,20 +49,23 @@ def look_folder(ctx: Context) -> Iterator[Path]:
 
 def _make(ctx: Context, parent: Path | None) -> Path:
     if parent is not None:
+        sweep_looks(ctx)
         parent.mkdir(exist_ok=True)
-        _sweep(ctx, parent)
     folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent)).resolve()
     for kind in (*KINDS, "tmp"):
         (folder / kind).mkdir()
     return folder
 
 
-def _sweep(ctx: Context, parent: Path) -> None:
-    """Remove what a killed look left."""
-    for left in parent.iterdir():
-        pid = left.name.partition("-")[0]
-        if pid.isdigit() and ctx.machine.process(int(pid)) is None:
-            shutil.rmtree(left, ignore_errors=True)
+def sweep_looks(ctx: Context) -> None:
+    """Remove what killed looks left. What cannot be removed stays."""
+    place = ctx.home.state / "looks"
+    with suppress(OSError):
+        for left in list(place.iterdir()):
+            pid = left.name.partition("-")[0]
+            if pid.isdigit() and ctx.machine.process(int(pid)) is None:
+                shutil.rmtree(left, ignore_errors=True)
+        place.rmdir()
 
 
 def apart(ctx: Context, argv: tuple[str, ...], folder: Path, *, nodes: bool = False) -> tuple[str, ...]:

@@ -114,6 +114,11 @@ class Home:
         return self.state / "children"
 
     @property
+    def installing(self) -> Path:
+        """The note of an install that runs, or was cut short: into which environment."""
+        return self.state / "installing"
+
+    @property
     def aside(self) -> Path:
         """Where things are moved that stood in the way; never deleted by the tool."""
         return self.root / "moved-aside"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from provision.errors import CommandMissing, PackageError
@@ -62,8 +63,19 @@ def run_uv(
 
 
 def pip_install(ctx: Context, *words: str | Path, env: Mapping[str, str] | None = None) -> Ran:
-    """`uv pip install` into the target environment. Never raises for its exit code."""
-    return run_uv(ctx, "pip", "install", "--python", ctx.home.python, *words, env=env)
+    """`uv pip install` into the target environment, noted until it is done (see `torn`).
+
+    Never raises for its exit code.
+    """
+    from provision.environments import active
+
+    with suppress(OSError):
+        ctx.home.installing.write_text(str(active(ctx.home)), encoding="utf-8")
+    ran = run_uv(ctx, "pip", "install", "--python", ctx.home.python, *words, env=env)
+    if ran.ok:
+        with suppress(OSError):
+            ctx.home.installing.unlink()
+    return ran
 
 
 def must_install(ctx: Context, *words: str | Path, what: str) -> Ran:

@@ -13,9 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from provision import environments
+from provision.apart import sweep_looks
 from provision.engine import our_process, running_environment
 from provision.home import Home
 from provision.step import Context
+from provision.torn import forget_torn
 
 HALF_WRITTEN = re.compile(r"\.(?P<name>.+?)\.(?P<pid>[1-9]\d{0,8})(\.\d+)?")
 """A file that is written beside its place, by which process (and which of its threads)."""
@@ -34,6 +36,8 @@ def sweep_home(ctx: Context) -> None:
         (home.state / "locked.txt").unlink(missing_ok=True)
     if not _is_at_work(home):  # a look holds no lock
         shutil.rmtree(home.state / "quick-test", ignore_errors=True)
+    sweep_looks(ctx)
+    forget_torn(home)
     _sweep_environments(ctx)
 
 
