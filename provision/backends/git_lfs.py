@@ -40,6 +40,8 @@ from provision.step import Context
 
 NO_TRAFFIC = re.compile(r"(?:error|http|status|response)\D{0,20}\b509\b")
 """The hub's status for it; the digits alone also stand in hashes and ports."""
+ASKING_S = 60.0
+"""How long git may take for one commit without its history: a few kB."""
 SAID_MAX = 400
 NOBODY = "http://127.0.0.1:9"
 """The port on which nothing answers (RFC 863)."""
@@ -90,14 +92,16 @@ def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback |
         for made in (work, store / "incomplete"):
             made.mkdir(parents=True)
         write_private(config, _configuration(ctx, file))
-        for words in (
-            ("init", "--quiet", "--template=", "."),
-            ("remote", "add", "origin", f"{file.endpoint}/{quote(file.repo)}"),
-            ("fetch", "--quiet", "--depth=1", "origin", file.revision),
-        ):
-            ran = run([git, "-C", work, *words])
-            if not ran.ok:
-                return _setback(ran, file, part)
+        # git reads what a server answers whole, however long that is.
+        with watched(ctx, file, part, partial(bytes_here, part), silence_s=lambda *_: ASKING_S):
+            for words in (
+                ("init", "--quiet", "--template=", "."),
+                ("remote", "add", "origin", f"{file.endpoint}/{quote(file.repo)}"),
+                ("fetch", "--quiet", "--depth=1", "origin", file.revision),
+            ):
+                ran = run([git, "-C", work, *words])
+                if not ran.ok:
+                    return _setback(ran, file, part)
         _check_pointer(run([git, "-C", work, "cat-file", "blob", f"{file.revision}:{file.path}"]), file)
         if bytes_here(part):
             part.replace(store / "incomplete" / f"{file.sha256}.part")

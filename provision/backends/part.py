@@ -27,7 +27,7 @@ from provision.receipts import make_way, read_state, write_json
 if TYPE_CHECKING:
     import psutil
 
-WRITERS = frozenset({"wget", "git", "git-lfs", "xet_program.py"})
+WRITERS = frozenset({"wget", "git", "git-lfs", "git-remote-http", "git-remote-https", "xet_program.py"})
 """Programs by name; the last is run by a Python, and stands behind its options."""
 
 
