@@ -85,6 +85,8 @@ def test_a_world_that_does_not_fit(
     place: Place, room: dict[str, int], tally: Callable[[str], Tally], long_storm: bool
 ) -> None:
     """The rehearsal's world on a tiny disk, or on one that has room for few files."""
+    if not long_storm and room not in ROOMS[-2:]:
+        pytest.skip("one of the disks of --storms")
     storm = tally(f"the rehearsal's world on a tiny disk:{room}")
     storm.tries += 1
     place.clear()

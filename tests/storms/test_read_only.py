@@ -47,7 +47,7 @@ def test_a_disk_that_is_remounted_read_only(
 ) -> None:
     """As soon as the system allows it while `all` runs, which is where no file is open for writing."""
     storm = tally("a remount as read-only")
-    for number in storm_tries(1, 10):
+    for number in storm_tries(0, 10):
         chance = random.Random(f"remount {number}")
         disk.remount("rw")
         place.bring(world_only=True)
