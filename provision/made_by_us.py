@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from provision.git_checkout import blobs_of, commits_of_its_own
-from provision.ownership import HALF_WRITTEN, LOG_NAME, ROOT_NAMES, SYSTEMS_OWN, is_state, owned_state
+from provision.ownership import LOG_NAME, SYSTEMS_OWN, is_at_the_top, is_state, owned_state
 from provision.receipt_kinds import ComfyReceipt, WorkflowReceipt
 from provision.step import Context
 from provision.wanted import model_receipts
@@ -45,7 +45,7 @@ def sort_home(ctx: Context) -> Sorted:
             for inner in _names(path):
                 _put(found, path / inner, ours=_is_ours_in(name, inner))
         else:
-            _put(found, path, ours=name in ROOT_NAMES or HALF_WRITTEN.fullmatch(name) is not None)
+            _put(found, path, ours=is_at_the_top(name))
     found.ours += owned_state(home.root) if home.state.is_dir() else ()
     return found
 

@@ -19,17 +19,19 @@ from provision.visible import shell_word
 
 MARKER = Path("state", "home.json")
 ROOT_NAMES = frozenset({
-    "provision.lock", "first-image.png", "ComfyUI", "venv", "envs", "logs", "moved-aside", "state", ".venv.next",
+    "provision.lock", "first-image.png", "first-image.rejected.png", "ComfyUI", "venv", "envs", "logs", "moved-aside",
+    "state", ".venv.next",
 })  # fmt: skip
 STATE_NAMES = frozenset({
-    "home.json", "lock", "receipts", "parts", "cache", "python", "children", "rehearsal", "look", "quick-test",
-    "held.txt", "locked.txt", "checkout-unfinished", "pace.json", "report.json", "run.json", "bench.json",
+    "home.json", "lock", "receipts", "parts", "cache", "python", "children", "rehearsal", "looks", "quick-test",
+    "held.txt", "locked.txt", "checkout-unfinished", "installing", "pace.json", "report.json", "run.json", "bench.json",
     "server.json", "adopted.json",
 })  # fmt: skip
 LOG_NAME = re.compile(r"(provision|comfyui)\.log(\.\d+)?")
 RECEIPT_NAME = re.compile(r"(torch|comfyui|requirements|first_image|workflow|python_env|model-[0-9a-f]{12})\.json")
-HALF_WRITTEN = re.compile(r"\.write-\d+|\..+\.json\.\d+\.\d+|\.[\w.-]+\.\d+")
-"""What a killed run leaves of a small file that it was about to write."""
+HALF_WRITTEN = re.compile(r"\.(?P<name>.+?)\.(?P<pid>[1-9]\d{0,8})(\.\d+)?")
+"""A file that is written beside its place, by which process (and which of its threads)."""
+TRIAL = re.compile(r"\.write-(?P<pid>[1-9]\d{0,8})")
 SYSTEMS_OWN = frozenset({
     ".DS_Store", ".localized", "Icon\r", ".Spotlight-V100", ".Trashes", ".fseventsd", ".TemporaryItems", "lost+found",
 })  # fmt: skip
@@ -78,7 +80,13 @@ def is_home(root: Path) -> bool:
 
 def is_state(name: str) -> bool:
     """Whether a name in a home's `state` is one of ours."""
-    return name in STATE_NAMES or HALF_WRITTEN.fullmatch(name) is not None
+    return name in STATE_NAMES or TRIAL.fullmatch(name) is not None or HALF_WRITTEN.fullmatch(name) is not None
+
+
+def is_at_the_top(name: str) -> bool:
+    """Whether a name in a home's own folder is one of ours, or that of one of our files while it is written."""
+    found = HALF_WRITTEN.fullmatch(name)
+    return name in ROOT_NAMES or (found is not None and found["name"] in ROOT_NAMES)
 
 
 def strangers(root: Path) -> list[str]:
@@ -110,7 +118,7 @@ def _was_begun(root: Path) -> bool:
     except OSError:
         return False
     early = names <= {"state", "logs"} and all(LOG_NAME.fullmatch(name) for name in logs)
-    return all(map(is_state, state)) and (early or ("lock" in state and names <= ROOT_NAMES))
+    return all(map(is_state, state)) and (early or ("lock" in state and all(map(is_at_the_top, names))))
 
 
 # -- refusing -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import errno
 import fcntl
 import json
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -26,16 +25,13 @@ if TYPE_CHECKING:
     R = TypeVar("R", bound=DataclassInstance)
 T = TypeVar("T")
 
-ASIDE = re.compile(r"\..+\.json\.(\d{1,9})\.\d+")
-"""The name of JSON that is being written: by which process, and which of its threads."""
-
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON beside `path`, then rename: a reader sees the old text or the new, never half.
 
     Raises HomeError or DiskFull.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")  # as ASIDE reads it
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")  # as `sweeping` reads it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("w", encoding="utf-8") as stream:
@@ -65,27 +61,6 @@ def make_way_for_file(path: Path) -> None:
 
 def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
-
-
-def sweep(*folders: Path) -> None:
-    """Remove what killed runs left of JSON that they did not finish to write. Raises HomeError."""
-    for folder in folders:
-        try:
-            for path in folder.glob(".*.json.*"):
-                if (found := ASIDE.fullmatch(path.name)) and not _is_alive(int(found[1])):
-                    path.unlink(missing_ok=True)
-        except OSError as error:
-            raise unusable(folder, error) from error
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
 
 
 def read_state(path: Path, kind: type[T]) -> T | None:

@@ -19,7 +19,7 @@ from provision.lock import Lock, load_lock, manifest_overrides
 from provision.machine import Machine
 from provision.manifest import License, Manifest, Model, ModelFile, check_manifest, load_manifest, manifest_names
 from provision.ownership import check_claim, is_home
-from provision.receipts import home_lock, sweep
+from provision.receipts import home_lock
 from provision.step import Context, Options
 from provision.sweeping import sweep_home
 
@@ -348,12 +348,12 @@ def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
         at.console.keep_log(at.log)
     with home_lock(home.state / "lock", command=at.command, optional=removing):
         if not removing:
-            sweep(home.state, home.receipts, home.parts)
             remember(home, machine.timestamp(), may_run=at.ctx.options.may_run)
             recover(home)
         for argv in machine.end_leftovers(home.children):
             at.ctx.note(
                 f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."
             )
-        sweep_home(at.ctx)
+        if not removing:
+            sweep_home(at.ctx)
         yield

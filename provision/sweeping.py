@@ -6,7 +6,6 @@ By name only, and only what this tool makes for a moment: whatever else lies the
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,14 +15,9 @@ from provision import environments
 from provision.apart import sweep_looks
 from provision.engine import our_process, running_environment
 from provision.home import Home
+from provision.ownership import HALF_WRITTEN, TRIAL, is_at_the_top
 from provision.step import Context
 from provision.torn import forget_torn
-
-HALF_WRITTEN = re.compile(r"\.(?P<name>.+?)\.(?P<pid>[1-9]\d{0,8})(\.\d+)?")
-"""A file that is written beside its place, by which process (and which of its threads)."""
-TRIAL = re.compile(r"\.write-(?P<pid>[1-9]\d{0,8})")
-AT_THE_TOP = frozenset({"first-image.png", "first-image.rejected.png", "provision.lock"})
-"""Of the files in the home's own folder, those that are written so."""
 
 
 def sweep_home(ctx: Context) -> None:
@@ -53,8 +47,8 @@ def _half_written(home: Home) -> Iterator[Path]:
         with suppress(OSError):
             for path in list(folder.iterdir()):
                 found = TRIAL.fullmatch(path.name) or HALF_WRITTEN.fullmatch(path.name)
-                at_the_top = folder == home.root and (found is None or found.groupdict().get("name") not in AT_THE_TOP)
-                if found is not None and not at_the_top and not _lives(int(found["pid"])):
+                is_ours = folder != home.root or is_at_the_top(path.name)
+                if found is not None and is_ours and not _lives(int(found["pid"])):
                     yield path
 
 

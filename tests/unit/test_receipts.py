@@ -27,7 +27,7 @@ from provision.receipt_kinds import (
     WishReceipt,
     WorkflowReceipt,
 )
-from provision.receipts import Receipts, file_identity, holds, home_lock, read_json, same_facts, sweep, write_json
+from provision.receipts import Receipts, file_identity, holds, home_lock, read_json, same_facts, write_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -273,18 +273,3 @@ def test_what_is_no_file_in_the_place_of_the_lock_makes_way(tmp_path: Path, form
     with home_lock(lock, command="all"):
         assert "provision all" in lock.read_text(encoding="utf-8")
     assert not (tmp_path / "not-here").exists()
-
-
-def test_what_a_killed_run_did_not_finish_to_write_is_swept_away(tmp_path: Path) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    left = tmp_path / f".torch.json.{ended.pid}.139879929325248"
-    stays = [
-        tmp_path / f".torch.json.{os.getpid()}.139879929325248",
-        tmp_path / "torch.json",
-        tmp_path / ".notes.json.old",
-    ]
-    for path in (left, *stays):
-        path.write_text("{")
-    sweep(tmp_path, tmp_path / "not there")
-    assert sorted(tmp_path.iterdir()) == sorted(stays)
