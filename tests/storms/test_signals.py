@@ -126,6 +126,8 @@ def _try(
         usual_s[words] = time.monotonic() - begun
     storm.tries += 1
     _look(place, storm, what, ended, sign, before, was_over=was_over)
+    for picture in (place.home / "ComfyUI" / "output").glob("provision_*.png") if words[0] == "generate" else ():
+        picture.unlink()  # what was asked for, and a person's
     if number % 5 == 0 or storm.found:
         aftermath(place, storm, what)
 
