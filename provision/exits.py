@@ -55,6 +55,8 @@ def session(command: str, wish: Wish, *, json: bool, verbose: bool, plain: bool 
 @contextmanager
 def exit_codes(console: Console) -> Iterator[End]:
     """The one place that turns errors and signals into words and exit codes."""
+    import psutil  # noqa: F401  (a signal in the middle of its import could not look for who works for us)
+
     end = End()
     end.heed(end.interrupt)
     sys.unraisablehook = end.unraisable

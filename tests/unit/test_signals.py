@@ -187,6 +187,28 @@ def test_a_server_that_outlives_us_stays(tmp_path: Path) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+SLOW_PSUTIL = """
+import sys, time
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("sign", SIGNALS)
+def test_a_signal_in_the_middle_of_an_import_is_no_bug(tmp_path: Path, sign: signal.Signals) -> None:
+    """Of the very module that looks for who works for us."""
+    (tmp_path / "psutil.py").write_text(SLOW_PSUTIL, encoding="utf-8")
+    script = "from provision.__main__ import main\nimport sys\nsys.argv = ['provision', 'status']\nmain()"
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
+        preexec_fn=hear,
+    ) as running:  # fmt: skip
+        assert line_of(running.stdout) == "up"
+        running.send_signal(sign)
+        assert end_of(running) == (130, "Stopped. Nothing was changed.\n")
+
+
 # -- streams that are closed, or full -----------------------------------------------------------------------------
 
 
