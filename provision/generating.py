@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -85,6 +86,8 @@ def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
         return
     if sys.stdin.isatty():
         ctx.note("One prompt a line; Ctrl-D ends.")
+    if isinstance(sys.stdin, io.TextIOWrapper):  # bytes that are no characters are told, not replaced
+        sys.stdin.reconfigure(errors="surrogateescape")
     while line := sys.stdin.readline(PROMPT_MAX + 2):
         if len(line) > PROMPT_MAX and not line.endswith("\n"):
             raise UsageError(f"A prompt has more than {PROMPT_MAX:,} letters.", hint="One prompt a line.")

@@ -66,9 +66,9 @@ def read_state(folder: Path) -> State:
             raise unusable(folder, error) from error
         return State(None, locks, trouble=plain(str(error)))
     entries = [(entry[:2], entry[3:]) for entry in status.split("\0") if len(entry) > 3]
-    gone = [name for flags, name in entries if "D" in flags and not _is_there(folder / name)]
-    deleted = tuple(name for name in gone if not _behind_link(folder, name))
-    modified = tuple(name for _, name in entries if name not in gone)
+    entries = [(flags, name) for flags, name in entries if "D" not in flags or not _behind_link(folder, name)]
+    deleted = tuple(name for flags, name in entries if "D" in flags and not _is_there(folder / name))
+    modified = tuple(name for _, name in entries if name not in deleted)
     return State(head, locks, deleted, modified)
 
 

@@ -27,13 +27,17 @@ def needed_hosts(ctx: Context) -> list[Host]:
     hosts = model_hosts(ctx)
     comfy, torch = ctx.manifest.comfyui, ctx.manifest.torch
     is_here = ctx.home.code_of_another is not None or (ctx.home.comfyui / ".git").exists()
-    if not is_here and comfy.url.startswith(("http://", "https://")):
+    if not is_here:
         hosts.append(Host(comfy.url, "ComfyUI", vital=True))
     if "torch" not in installed_versions(ctx.home.venv):
         hosts.append(Host(package_index(ctx), "Python packages", vital=True))
         if torch.channel == "nightly":
             hosts.append(Host(torch.nightly_index, "nightly torch", vital=False))
-    return [host for host in hosts if host.url.startswith(("http://", "https://"))]
+    return [host for host in hosts if _is_of_a_host(host.url)]
+
+
+def _is_of_a_host(url: str) -> bool:
+    return url.startswith(("http://", "https://"))
 
 
 def package_index(ctx: Context) -> str:
@@ -51,7 +55,7 @@ def model_hosts(ctx: Context) -> list[Host]:
         and misplaced(ctx, wanted) is None
         and not (wanted.sought and find_copies(ctx, wanted.sought))
     ]
-    return [_hub(ctx, endpoint, missing[0]) for endpoint in endpoints_of(ctx)] if missing else []
+    return [_hub(ctx, each, missing[0]) for each in endpoints_of(ctx) if _is_of_a_host(each)] if missing else []
 
 
 def _hub(ctx: Context, endpoint: str, wanted: Wanted) -> Host:

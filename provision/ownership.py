@@ -160,6 +160,8 @@ def _trouble(root: Path, environ: Mapping[str, str]) -> str:
         return ends
     if read_marker(real) is not None:
         return ""
+    if os.path.ismount(real):
+        return "it is a whole volume"
     if tree := _work_tree(real, environ, only_itself=is_home(real)):
         return f"{tree} is a git work tree, which is somebody's own"
     if other := next((parent for parent in real.parents if read_marker(parent) is not None), None):
@@ -174,8 +176,6 @@ def _is_no_place(real: Path, environ: Mapping[str, str]) -> str:
         return "it is the root of the file system"
     if _same(real, person):
         return "it is your home folder"
-    if os.path.ismount(real):
-        return "it is a whole volume"
     if (tool / "pyproject.toml").is_file() and _lies_in(real, tool):
         return f"provision itself runs from {tool}"
     if sys.prefix != sys.base_prefix and _lies_in(real, Path(sys.prefix)):

@@ -142,13 +142,26 @@ def target_python(ctx: Context) -> str:
 
 
 def installed_versions(venv: Path) -> dict[str, str]:
-    """Installed packages, normalised name -> version, from their `*.dist-info` folder names."""
+    """Installed packages, normalised name -> version, from their `*.dist-info` folder names.
+
+    One whose version is none (PEP 440) is passed over, as pip has done since 24.1.
+    """
     versions: dict[str, str] = {}
     for info in (info for folder in reversed(package_folders(venv)) for info in folder.glob("*.dist-info")):
         name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
-        if name and (info / "METADATA").is_file():
+        if name and _is_version(version) and (info / "METADATA").is_file():
             versions[normalised(name)] = version
     return versions
+
+
+def _is_version(text: str) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
 
 
 def requirers(venv: Path) -> dict[str, set[str]]:
@@ -185,19 +198,17 @@ def unmet(lines: Sequence[str], versions: Mapping[str, str], python: str) -> lis
 
     Each with the version that is there (None: missing).
     """
-    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.requirements import Requirement
 
     missing: list[tuple[str, str | None]] = []
+    here = {"python_version": python, "python_full_version": f"{python}.0"}
     for line in lines:
         try:
             wanted = Requirement(line)
-        except InvalidRequirement:
-            continue
-        if wanted.marker is not None and not wanted.marker.evaluate(
-            {"python_version": python, "python_full_version": f"{python}.0"}
-        ):
+            is_asked = wanted.marker is None or wanted.marker.evaluate(here)
+        except ValueError:  # a line or a condition that packaging does not understand
             continue
         have = versions.get(normalised(wanted.name))
-        if have is None or not wanted.specifier.contains(have, prereleases=True):
+        if is_asked and (have is None or not wanted.specifier.contains(have, prereleases=True)):
             missing.append((line, have))
     return missing

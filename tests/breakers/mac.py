@@ -106,7 +106,7 @@ class Mac(FakeMachine):
         if Path(words[0]).name == "uv":
             self._uv(words[1:], on_line or print)
             return Ran(words, 0)
-        if words[1:] == ("-I", "-c", ASK):
+        if words[1:] == ("-I", "-B", "-c", ASK):
             return Ran(words, 0, self.python)
         if words[1:] == ("-I", str(PROBE)):
             torch = installed_versions(Path(words[0]).parents[1])["torch"]

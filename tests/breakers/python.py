@@ -221,10 +221,4 @@ def import_what_nobody_knows(at: Patient) -> None:
     _import_more(at, "a_module_of_mine")
 
 
-@breaks("check-crashed", ASKED, "git-dirty")
-def write_no_text(at: Patient) -> None:
-    """A requirements.txt that is no text."""
-    (at.comfyui / "requirements.txt").write_bytes(b"\xff\xfe not text\n")
-
-
 BREAKERS = [value for value in list(vars().values()) if isinstance(value, Breaker)]

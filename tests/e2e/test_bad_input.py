@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.home import Home
 from provision.rehearsal.faults import Fault
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import make_model_repo
@@ -192,6 +193,7 @@ def test_words_that_cannot_be_used(tool: Tool, words: tuple[str, ...], text: str
 
 def test_a_folder_that_leads_out_of_the_home(tool: Tool, hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
+    Home(tool.home).prepare()
     (tool.home / "ComfyUI" / "models").mkdir(parents=True)
     (tool.home / "ComfyUI" / "models" / "checkpoints").symlink_to(tmp_path / "elsewhere")
     assert_clear(download(tool, hub), "leads out of the home")

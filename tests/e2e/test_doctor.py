@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from provision.catalogue import CATALOGUE
-from tests.e2e.conftest import Ended, Tool
+from tests.e2e.conftest import CHECKOUT, Ended, Tool
 
 SECRETS = {
     "token": "hf_PlantedTokenPlantedTokenPlantedToken",
@@ -198,18 +198,35 @@ def test_what_was_touched_is_proven_again(made: Tool) -> None:
     assert_healthy(made)
 
 
-def test_a_check_that_crashes_hides_nothing(made: Tool) -> None:
+BUG = """
+import provision.packages
+def broken(requirements):
+    raise RuntimeError("a bug on purpose")
+provision.packages.asked_packages = broken
+"""
+
+
+def test_a_check_that_crashes_hides_nothing(made: Tool, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(BUG)
+    planted = Tool(made.home, {**made.environ, "PYTHONPATH": f"{CHECKOUT}:{tmp_path}"})
+    ended = planted.run("doctor")
+    assert ended.code == 1
+    assert [finding["id"] for finding in ended.step("requirements")["findings"]] == ["check-crashed"]
+    assert ended.step("server")["findings"][0]["id"] == "server-up"
+    assert "a bug on purpose" in (made.home / "logs" / "provision.log").read_text(encoding="utf-8")
+    assert_healthy(made)
+
+
+def test_a_requirements_file_that_is_no_text_ends_nothing(made: Tool) -> None:
     asked = made.home / "ComfyUI" / "requirements.txt"
     right = asked.read_bytes()
-    asked.write_bytes(b"\xff\xfe not text\n")
+    asked.write_bytes(b"\xff\xfe not text\nfoo; os_name ~= 'x'\n")
     try:
         ended = made.run("doctor")
     finally:
         asked.write_bytes(right)
     assert ended.code == 1
-    assert [finding["id"] for finding in ended.step("requirements")["findings"]] == ["check-crashed"]
-    assert ended.step("server")["findings"][0]["id"] == "server-up"
-    assert "UnicodeDecodeError" in (made.home / "logs" / "provision.log").read_text(encoding="utf-8")
+    assert [finding["id"] for finding in ended.step("requirements")["findings"]] == ["req-unproven"]
     assert_healthy(made)
 
 

@@ -221,12 +221,11 @@ def test_an_index_that_cannot_be_asked_is_a_sentence(grid_home: Home, monkeypatc
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     nowhere = ("--set", "torch.stable_index=", "--set", "torch.nightly_index=http://127.0.0.1:9/nightly")
-    ran = command(
-        "m1", "--home", str(grid_home.root / "none"), "--set", f"comfyui.url=file://{grid_home.root}/x", *nowhere
-    )
+    none, asked = grid_home.root.with_name("none"), f"comfyui.url=file://{grid_home.root}/x"
+    ran = command("m1", "--home", str(none), "--set", asked, *nowhere)
     assert ran.returncode == 1, ran.stdout
     assert "The nightly index cannot be reached" in ran.stderr
     assert "stable torch is planned in its place" in ran.stderr
     assert "error: The package index cannot be asked" in ran.stderr
     assert "Traceback" not in ran.stderr
-    assert not (grid_home.root / "none").exists()
+    assert not none.exists()

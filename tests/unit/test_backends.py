@@ -627,11 +627,11 @@ def test_git_lfs_wants_the_very_object(ctx: Context, hub: Hub, model: ModelRepo)
 
 
 def test_git_lfs_asks_for_nothing_with_http_where_the_hub_has_https(ctx: Context, hub: Hub, model: ModelRepo) -> None:
-    file, config = remote_file(hub, model), Path("config")
-    secure = git_lfs._environment(replace(file, endpoint="https://hub.example"), config)
+    file, places = remote_file(hub, model), (Path("repository"), Path("config"))
+    secure = git_lfs._environment(ctx, replace(file, endpoint="https://hub.example"), *places)
     assert secure["http_proxy"] == git_lfs.NOBODY
     assert "https_proxy" not in secure
-    assert "http_proxy" not in git_lfs._environment(replace(file, endpoint="http://hub.example"), config)
+    assert "http_proxy" not in git_lfs._environment(ctx, replace(file, endpoint="http://hub.example"), *places)
 
 
 def test_git_understands_the_configuration_that_holds_the_token(tmp_path: Path, hub: Hub, model: ModelRepo) -> None:
@@ -643,8 +643,13 @@ def test_git_understands_the_configuration_that_holds_the_token(tmp_path: Path, 
     ran = machine.run(["git", "config", "--file", config, "--null", "--list"])
     found = dict(line.split("\n", 1) for line in ran.out.split("\0") if line)
     basic = base64.b64encode(f"hf:{TOKEN}".encode()).decode()
+    env = git_lfs._environment(ctx, remote_file(hub, model), tmp_path, config)
+    given = {env[f"GIT_CONFIG_KEY_{n}"]: env[f"GIT_CONFIG_VALUE_{n}"] for n in range(int(env["GIT_CONFIG_COUNT"]))}
+    assert given["http.followRedirects"] == "false"
+    assert TOKEN not in str(env)
+    assert basic not in str(env)
     assert found == {
-        "credential.helper": "", "core.askpass": "true", "advice.detachedhead": "false",
-        f"http.{hub.url}/.extraheader": f"Authorization: Basic {basic}", "http.followredirects": "false",
+        "credential.helper": "", "core.askpass": "true",
+        f"http.{hub.url}/.extraheader": f"Authorization: Basic {basic}",
         "http.sslcainfo": '/a "b" \\ c',
     }  # fmt: skip

@@ -30,9 +30,7 @@ DOORS = {
     "strict.py": "the reader itself",
     "errors_page.py": "our own source",
     "image.py": "a picture in memory",
-    "terminal_picture.py": "a picture in memory",
     "receipts.py": "writes",
-    "console.py": "writes the log",
     "exits.py": "writes the log",
     "machine.py": "a program's log, written; whether a file can be opened",
     "reuse.py": "a copy, which was seen to be a file",
@@ -42,11 +40,17 @@ DOORS = {
     "backends/patience.py": "a part",
     "backends/sink.py": "a part",
     "backends/http.py": "a part",
-    "backends/wget.py": "writes",
     "backends/xet_program.py": "a part, in a program of its own",
     "steps/engine_packages.py": "ComfyUI's requirements, which were seen to be a file",
     "steps/lock_file.py": "what uv wrote a moment ago",
     "made_by_us.py": "files of the checkout, which were seen to be files",
+    "backends/part.py": "writes what only we may read",
+    "fence_program.py": "a folder, for the kernel's rule",
+    "git_stand_in.py": "writes a repository's stand-in",
+    "log_files.py": "logs, regular files alone",
+    "log_keeper.py": "a log, in a program of its own",
+    "pictures.py": "writes",
+    "starts.py": "a folder, to lock it",
 }
 """Who opens files beside the one reader, and why it may."""
 
