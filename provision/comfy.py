@@ -201,7 +201,7 @@ class Comfy:
         client_id, prompt_id = uuid.uuid4().hex, str(uuid.uuid4())
         events = open_events(self.port, client_id, ANSWER_TIMEOUT_S)
         try:
-            prompt_id = self.submit(graph, client_id, workflow, prompt_id)
+            prompt_id = self._begin(graph, client_id, workflow, prompt_id)
             entry = Watch(self, prompt_id, graph, on_progress, started + timeout_s).follow(events)
         except BaseException:
             self.cancel(prompt_id)
@@ -211,6 +211,19 @@ class Comfy:
                 events.close()
         images = tuple(image for output in entry.outputs.values() for image in output.images)
         return Made(prompt_id, images, time.monotonic() - started)
+
+    def _begin(self, graph: Graph, client_id: str, workflow: Graph | None, prompt_id: str) -> str:
+        """As `submit`, where an engine may die of the prompt before it has answered."""
+        try:
+            return self.submit(graph, client_id, workflow, prompt_id)
+        except EngineError as error:
+            is_gone = False
+            with suppress(EngineError, PortTaken):
+                is_broken_off = isinstance(error.__cause__, OSError | http.client.HTTPException)
+                is_gone = is_broken_off and self.system_stats(SHORTLY_S) is None
+            if is_gone:
+                raise EngineError("ComfyUI ended while it made the image.", hint="provision logs") from error
+            raise
 
     def history(self, prompt_id: str, timeout_s: float = ANSWER_TIMEOUT_S) -> Entry | None:
         """What became of a prompt, None while it is not done. Raises EngineError."""

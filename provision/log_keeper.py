@@ -57,9 +57,21 @@ def cut(handle: int, log: str, limit: int) -> int:
             if 0 < len(begun) < LINE_MAX:
                 os.write(handle, begun)
                 os.ftruncate(copy.fileno(), end - start - len(begun))
+        shorten(Path(f"{log}.1"), aside, limit)
     except OSError:
         os.ftruncate(handle, 0)
     return os.fstat(handle).st_size
+
+
+def shorten(path: Path, aside: Path, limit: int) -> None:
+    """Keep the newest whole lines of a log, at most `limit` bytes: the server wrote on while it was copied."""
+    over = path.stat().st_size - limit
+    if over > 0:
+        with path.open("rb") as stream:
+            stream.seek(over)
+            stream.readline()
+            aside.write_bytes(stream.read())
+        aside.replace(path)
 
 
 def copy_rest(source: int, target: int, place: int) -> int:

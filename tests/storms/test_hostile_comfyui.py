@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -66,8 +66,9 @@ def hostile(ctx: Context, scenario: str, old_s: float) -> Iterator[None]:
     (ctx.home.comfyui / "scenario").write_text(scenario, encoding="utf-8")
     log = ctx.home.logs / "hostile.log"
     pid = ctx.machine.spawn(server_argv(ctx), cwd=ctx.home.comfyui, log=log, env={})
-    process = ctx.machine.process(pid)
-    assert process is not None
+    seen = ctx.machine.process(pid)
+    assert seen is not None
+    process = replace(seen, argv=server_argv(ctx))  # as it will be when a Python that is a script has handed over
     try:
         while ctx.machine.port_is_free(ctx.manifest.comfyui.port):
             assert ctx.machine.process(pid) is not None, log.read_text(encoding="utf-8")
@@ -78,6 +79,7 @@ def hostile(ctx: Context, scenario: str, old_s: float) -> Iterator[None]:
         yield
     finally:
         ctx.machine.end_process(process)
+        assert ctx.machine.process(pid) is None
 
 
 def test_comfyui_that_answers_wrong(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from provision.finding import Fix, blocked
@@ -18,7 +18,7 @@ from provision.home import Home
 from provision.issue_report import report_page
 from provision.machine import Machine
 from provision.manifest import load_manifest
-from provision.redact import PUBLIC_NAMES, Person, redact
+from provision.redact import FAMILIES, PUBLIC_NAMES, VERSION_BEFORE, Person, redact
 from provision.step import Context, Report, StepReport
 
 ANN = Person(
@@ -67,6 +67,8 @@ def secrets(draw: st.DrawFn) -> tuple[str, str]:
 @given(before=FILLER, secret=secrets(), after=FILLER)
 def test_no_planted_secret_survives(before: str, secret: tuple[str, str], after: str) -> None:
     text, must_go = secret
+    lead = before.rstrip(" \t\"'|:,(\n")
+    assume(not (VERSION_BEFORE.search(lead) or FAMILIES.search(lead)))  # `>= 10.1.1.1` is a version, rightly
     assert must_go not in redact(f"{before}\n{text} {after}", ANN)
     assert must_go not in redact(f'{before} "{text}"\n{after}', ANN)
 
