@@ -20,7 +20,7 @@ import pytest
 from tests.storms.forked import Ended, Forks, forks
 from tests.storms.tampering import FORMS, Place, state_files
 
-SEED, SHORT = 13, 4
+SEED, SHORT = 13, 2
 LOOKS = (("status",), ("report", "-o", "REPORT"), ("logs",), ("doctor",), ("all", "--rehearse"))
 """In the order in which they change least: each sees the damage that the ones before left."""
 OTHERS: Sequence[tuple[str, ...]] = (
