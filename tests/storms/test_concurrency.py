@@ -36,7 +36,7 @@ SCENES: Mapping[str, Scene] = {
     "all, uninstall, fresh": Scene((ALL, ("uninstall", "--yes")), fresh=True, works=0),
     "all, stop": Scene((ALL, ("stop",))),
     "all, launch": Scene((ALL, ("launch",))),
-    "all, doctor": Scene((ALL, ("doctor",))),
+    "all, doctor": Scene((ALL, ("doctor",)), works=0),  # each serves the rehearsal's world, and refuses the other
     "all --torch, rollback": Scene(((*ALL, "--torch", "stable"), ("rollback",)), works=0),
     "generate x4": Scene((GENERATE,) * 4, up=True, works=4),
     "launch x2": Scene((("launch",),) * 2),
@@ -75,14 +75,14 @@ def _set(place: Place, scene: Scene) -> None:
         return
     place.bring()
     if scene.up:
-        launched = place.run("launch")
+        launched = place.run(*ALL)
         assert launched.code == 0, launched.says()
 
 
 def _judge(place: Place, storm: Tally, what: str, scene: Scene, ended: list[Ended]) -> None:
     for one in ended:
         blame_words(storm, what, one)
-        if one.code == 1 and not any(words in one.out for words in ("in use by", "ComfyUI", "does not exist")):
+        if one.code == 1 and not any(words in one.out for words in ("in use by", "ComfyUI", "does not exist", "nothing to go back to")):
             storm.blame("not right after", f"{what}: {one.says()}")
     if sum(one.code == 0 for one in ended) < scene.works:
         storm.blame("not right after", f"{what}: {[one.says() for one in ended]}")
