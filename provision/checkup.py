@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from provision import issue_report, mending, views
+from provision import mending, views
 from provision.catalogue import CATALOGUE, known, must_know, steps_with_findings
 from provision.commands import adopted_json, keep_crashes, pasted, quietly, success
 from provision.consequences import follows_from, with_causes
@@ -33,7 +33,9 @@ def doctor(at: Session, *, fix: bool, only: Sequence[str], report_file: Path | N
 
     must_know(only)
     if report_file is not None:
-        issue_report.check_writable(report_file)
+        from provision.issue_report import check_writable
+
+        check_writable(report_file)
     unasked = replace(at.ctx, options=replace(at.ctx.options, yes=False))  # a look names what a yes would be for
     seen = report = run(STEPS, quietly(unasked, at.console), apply=False)
     if fix:
@@ -53,11 +55,13 @@ def doctor(at: Session, *, fix: bool, only: Sequence[str], report_file: Path | N
 
 def _write_report(at: Session, report: Report, path: Path) -> str:
     """Show what goes into the report, and write it after a yes; what came of it, in a sentence."""
-    page = issue_report.report_page(at.ctx, report, at.log)
+    from provision.issue_report import contents, report_page, write_report
+
+    page = report_page(at.ctx, report, at.log)
     if not at.console.agrees_to(page, f"Write this to {path}?"):
         return "No report was written."
-    issue_report.write_report(page, path)
-    return f"The report: {path}\nIt holds: {issue_report.contents(page)}. Read it before you send it."
+    write_report(page, path)
+    return f"The report: {path}\nIt holds: {contents(page)}. Read it before you send it."
 
 
 def mend(at: Session, seen: Report, ids: Sequence[str]) -> Report:

@@ -32,11 +32,12 @@ from provision.facts import parse_cpuinfo, parse_sysctl
 from provision.finding import JSON, Finding, Fix, fixable, ok, warn
 from provision.graph import SEED_LIMIT, listed_name, prompt_graph, ui_workflow
 from provision.home import unusable
-from provision.image import Judgement, Quality, judge, most_bytes, read_picture
+from provision.image import SIDE_MAX, Judgement, Quality, judge, most_bytes
 from provision.manifest import FirstImage
 from provision.receipt_kinds import ImageReceipt
 from provision.receipts import file_identity, same_facts
 from provision.step import Context, Step
+from provision.strict import Unreadable, read_file
 
 DISK_BYTES = 2_000_000
 PUBLISHED = "2 to 3 s, warm, on an M1 Pro"
@@ -77,7 +78,7 @@ def check_first_image(ctx: Context) -> Iterable[Finding]:
     if changed:
         other = "other" if changed in ("flags", "settings", "weights") else "another"
         yield _to_make("first-image-stale", shown, f"The first image was made with {other} {changed}.")
-    elif (png := read_picture(path)) is None or _sha256(png) != receipt.sha256:
+    elif _sha256_of(path) != receipt.sha256:
         yield _to_make("first-image-stale", shown, f"{shown} is not the image that was made.")
     else:
         yield ok("first-image-made", shown, f"{shown}, made {receipt.when[:10]}: {_seconds(receipt)}")
@@ -143,6 +144,13 @@ def _what_changed(receipt: ImageReceipt, facts: Mapping[str, JSON]) -> str:
 
 def _sha256(png: bytes) -> str:
     return hashlib.sha256(png).hexdigest()
+
+
+def _sha256_of(path: Path) -> str:
+    """The hash of what lies there, empty for what is no picture by its kind and size alone."""
+    with suppress(OSError, Unreadable):
+        return _sha256(read_file(path, max_bytes=most_bytes(SIDE_MAX, SIDE_MAX)))
+    return ""
 
 
 # -- apply ----------------------------------------------------------------------------------------------------

@@ -82,7 +82,9 @@ def _set(place: Place, scene: Scene) -> None:
 def _judge(place: Place, storm: Tally, what: str, scene: Scene, ended: list[Ended]) -> None:
     for one in ended:
         blame_words(storm, what, one)
-        if one.code == 1 and not any(words in one.out for words in ("in use by", "ComfyUI", "does not exist", "nothing to go back to")):
+        if one.code == 1 and not any(
+            words in one.out for words in ("in use by", "ComfyUI", "does not exist", "nothing to go back to")
+        ):
             storm.blame("not right after", f"{what}: {one.says()}")
     if sum(one.code == 0 for one in ended) < scene.works:
         storm.blame("not right after", f"{what}: {[one.says() for one in ended]}")
