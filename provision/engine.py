@@ -15,6 +15,7 @@ from pathlib import Path
 from provision import environments, ladder, packages
 from provision.apart import apart, knows, names_database
 from provision.comfy import Comfy, SystemStats
+from provision.cut_caches import forget_cut_caches
 from provision.errors import EngineError, PortTaken
 from provision.explain import explain, short
 from provision.finding import JSON
@@ -215,7 +216,12 @@ def start_server(ctx: Context, timeout_s: float = START_TIMEOUT_S) -> Record:
     Raises EngineError, PortTaken, HomeError, DiskFull, Interrupted: it is then ended again.
     """
     with one_start(ctx):
-        return _start(ctx, timeout_s)
+        try:
+            return _start(ctx, timeout_s)
+        except EngineError:
+            if not forget_cut_caches(ctx.home, log_tail(ctx)):
+                raise
+            return _start(ctx, timeout_s)
 
 
 def _start(ctx: Context, timeout_s: float) -> Record:

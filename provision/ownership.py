@@ -111,14 +111,13 @@ def _was_begun(root: Path) -> bool:
     """Whether all that lies there is what a run makes first, before it marks the folder."""
     try:
         names = set(strangers(root))
-        if not (root / "state").is_dir():
-            return False
-        state = {path.name for path in (root / "state").iterdir()}
-        logs = {path.name for path in (root / "logs").iterdir()} if "logs" in names else set()
+        state, logs = (
+            {path.name for path in (root / name).iterdir()} if name in names else set() for name in ("state", "logs")
+        )
     except OSError:
         return False
-    early = names <= {"state", "logs"} and all(LOG_NAME.fullmatch(name) for name in logs)
-    return all(map(is_state, state)) and (early or ("lock" in state and all(map(is_at_the_top, names))))
+    is_early = names <= {"state", "logs"} and all(map(LOG_NAME.fullmatch, logs)) and bool(logs or "state" in names)
+    return all(map(is_state, state)) and (is_early or ("lock" in state and all(map(is_at_the_top, names))))
 
 
 # -- refusing -----------------------------------------------------------------------------------------------------

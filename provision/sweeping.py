@@ -23,7 +23,7 @@ from provision.torn import forget_torn
 def sweep_home(ctx: Context) -> None:
     """Remove it. What cannot be removed stays: it harms nobody."""
     home = ctx.home
-    for path in _half_written(home):
+    for path in (*_half_written(home), *_without_a_part(home)):
         with suppress(OSError):
             path.unlink(missing_ok=True)
     with suppress(OSError):
@@ -50,6 +50,15 @@ def _half_written(home: Home) -> Iterator[Path]:
                 is_ours = folder != home.root or is_at_the_top(path.name)
                 if found is not None and is_ours and not _lives(int(found["pid"])):
                     yield path
+
+
+def _without_a_part(home: Home) -> list[Path]:
+    """What was known of a download whose part is gone: it is in its place, or was given up."""
+    with suppress(OSError):
+        names = {path.name for path in home.parts.iterdir()}
+        stems = {name.partition(".")[0] for name in names if not name.endswith(".json")}
+        return [home.parts / name for name in names if name.endswith(".json") and name.partition(".")[0] not in stems]
+    return []
 
 
 def _lives(pid: int) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from provision import packages
 from provision.apart import look_env, look_folder
+from provision.cut_caches import forget_cut_caches
 from provision.engine import engine_version, quick_test_argv
 from provision.errors import EngineError
 from provision.fence import fenced
@@ -121,6 +122,8 @@ def prove(ctx: Context) -> None:
     ctx.note("ComfyUI imports everything once (--quick-test-for-ci) ...")
     started = ctx.machine.clock()
     ran = run_quick_test(ctx, compiled=ctx.home.adopted is None)
+    if not ran.ok and forget_cut_caches(ctx.home, ran.out + ran.err):
+        ran = run_quick_test(ctx, compiled=ctx.home.adopted is None)
     if not ran.ok:
         how = "took too long" if ran.code is None else f"ended with {ran.code}"
         missing = missing_module(ran.out)

@@ -67,6 +67,11 @@ def one_that_was_killed_early(root: Path) -> None:
     (root / "logs").mkdir()
 
 
+def one_that_a_server_wrote_its_log_into_as_it_was_removed(root: Path) -> None:
+    (root / "logs").mkdir(parents=True)
+    (root / "logs" / "comfyui.log").touch()
+
+
 def one_killed_before_its_first_receipt(root: Path) -> None:
     Home(root).prepare()
     (root / MARKER).unlink()
@@ -78,7 +83,8 @@ def one_killed_before_its_first_receipt(root: Path) -> None:
     "make",
     [
         a_new_folder, an_empty_folder, finders_leavings, one_that_we_marked, one_from_before_the_marker,
-        one_that_was_killed_early, one_killed_before_its_first_receipt,
+        one_that_was_killed_early, one_that_a_server_wrote_its_log_into_as_it_was_removed,
+        one_killed_before_its_first_receipt,
     ],
     ids=lambda make: make.__name__,
 )  # fmt: skip
@@ -103,6 +109,10 @@ def logs_of_another_program(root: Path) -> None:
     (root / "logs" / "nginx.log").touch()
 
 
+def an_empty_folder_for_logs(root: Path) -> None:
+    (root / "logs").mkdir(parents=True)
+
+
 def a_comfyui(root: Path) -> None:
     (root / "ComfyUI").mkdir(parents=True)
 
@@ -121,7 +131,8 @@ def a_hidden_file(root: Path) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        photos, state_and_logs_of_another_program, logs_of_another_program, a_comfyui, a_forged_marker, a_hidden_file,
+        photos, state_and_logs_of_another_program, logs_of_another_program, an_empty_folder_for_logs, a_comfyui,
+        a_forged_marker, a_hidden_file,
     ],
     ids=lambda make: make.__name__,
 )  # fmt: skip

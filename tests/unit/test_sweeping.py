@@ -63,6 +63,13 @@ def test_litter_goes_and_nothing_else(home: EngineHome) -> None:
     assert tree(home) == stays
 
 
+def test_what_was_known_of_a_part_goes_with_it(home: EngineHome) -> None:
+    parts = home.ctx.home.parts
+    put(parts / "ab.json", parts / "cd.json", parts / "cd.part", parts / "ef.json", parts / "ef.lfs" / "store")
+    sweep_home(home.ctx)
+    assert sorted(path.name for path in parts.iterdir()) == ["cd.json", "cd.part", "ef.json", "ef.lfs"]
+
+
 def test_the_folder_of_a_look_that_is_at_work_stays(home: EngineHome) -> None:
     place = home.ctx.home
     put(place.state / "quick-test" / "x", place.children / "123")
