@@ -12,7 +12,7 @@ from provision.engine import start_server, stop_server
 from provision.home import Adopted, Home
 from tests.engine_home import engine_home
 
-SAID = '  File "<frozen importlib._bootstrap_external>", line 729, in _compile_bytecode\nEOFError: marshal data too short\n'
+SAID = '  File "<frozen importlib>", line 729, in _compile_bytecode\nEOFError: marshal data too short\n'
 
 
 def test_a_server_starts_in_spite_of_it(tmp_path: Path) -> None:
