@@ -183,7 +183,13 @@ class Place:
             sizes = {len(content) for content in missing.values()}
             texts = {path.read_bytes() for path in there if path.stat().st_size in sizes}
             missing = {name: content for name, content in missing.items() if content not in texts}
-        return sorted(missing)
+        return sorted(name for name, content in missing.items() if not self._is_in_the_stash(name, content))
+
+    def _is_in_the_stash(self, name: str, content: bytes) -> bool:
+        """Whether git keeps it, where `git stash pop` brings it back, as a change of revision says."""
+        shown = f"stash@{{0}}:{name.removeprefix('ComfyUI/')}"
+        ran = subprocess.run(("git", "show", shown), cwd=self.home / "ComfyUI", capture_output=True, check=False)
+        return ran.returncode == 0 and ran.stdout == content
 
 
 @contextmanager
