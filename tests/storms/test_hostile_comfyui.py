@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -125,20 +125,28 @@ def run(words: list[str], folder: Path) -> Ended:
             argv, cwd=folder, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, stdin=subprocess.DEVNULL,
             stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        while True:
-            pid, status, used = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                process.returncode = os.waitstatus_to_exitcode(status)
-                break
-            if time.monotonic() - started > WAIT_S:
-                process.kill()
-                process.wait()
-                break
-            time.sleep(0.02)
+        peak_bytes, code = 0, None
+        while time.monotonic() - started < WAIT_S and code is None:
+            peak_bytes = max(peak_bytes, _peak_bytes(process.pid))
+            time.sleep(0.01)
+            code = process.poll()
+        process.kill()
+        process.wait()
         output.seek(0)
         said = output.read().decode("utf-8", "replace")
-    code = process.returncode if pid else None
-    return Ended(code, said, time.monotonic() - started, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    return Ended(code, said, time.monotonic() - started, peak_bytes)
+
+
+def _peak_bytes(pid: int) -> int:
+    """The most memory that a process has had so far; 0 where the system does not tell (proc(5), VmHWM).
+
+    What wait4(2) tells is at least what the process had that started it.
+    """
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def judged(ended: Ended, pictures: Path) -> Iterator[tuple[str, str]]:
