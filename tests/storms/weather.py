@@ -188,7 +188,8 @@ class Place:
     def _is_in_the_stash(self, name: str, content: bytes) -> bool:
         """Whether git keeps it, where `git stash pop` brings it back, as a change of revision says."""
         shown = f"stash@{{0}}:{name.removeprefix('ComfyUI/')}"
-        ran = subprocess.run(("git", "show", shown), cwd=self.home / "ComfyUI", capture_output=True, check=False)
+        git = ("git", "--git-dir", str(self.home / "ComfyUI" / ".git"))
+        ran = subprocess.run((*git, "show", shown), capture_output=True, check=False)
         return ran.returncode == 0 and ran.stdout == content
 
 
