@@ -185,6 +185,6 @@ def _raw_pieces(response: requests.Response) -> Iterator[bytes]:
         raise requests.ConnectionError(error) from error
 
 
-def json_of(response: requests.Response, kind: type[T]) -> T:
+def json_of(response: requests.Response, kind: type[T], max_bytes: int = JSON_MAX_BYTES) -> T:
     """The JSON of an answer as a value of `kind`. Raises Unreadable, OSError."""
-    return decode(body_of(response, JSON_MAX_BYTES), kind)
+    return decode(body_of(response, max_bytes), kind)

@@ -53,12 +53,6 @@ def make_way(path: Path) -> None:
     path.rename(path.with_name(f"{path.name}.{time.time_ns()}.moved-aside"))
 
 
-def make_way_for_file(path: Path) -> None:
-    """Give what is no file, and no link to one, another name: to write to it could block for ever. Raises OSError."""
-    if os.path.lexists(path) and not path.is_file():
-        make_way(path)
-
-
 def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 

@@ -12,11 +12,11 @@ from provision.backends.endpoints import from_endpoints
 from provision.backends.patience import until_interrupted
 from provision.backends.remote import look_up, read_header, refusal, token_for
 from provision.backends.web import address_from, fetch, host_of, origin_of, unreachable
-from provision.bounded_http import body_of
+from provision.bounded_http import json_of
 from provision.errors import HubRefused, UsageError, WrongFile
 from provision.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader, parse_safetensors_header
 from provision.step import Context
-from provision.strict import Unreadable, decode
+from provision.strict import Unreadable
 
 if TYPE_CHECKING:
     from requests import Response
@@ -92,7 +92,7 @@ def _list(ctx: Context, endpoint: str, repo: str, revision: str) -> list[Entry]:
 
 def _read_page(response: Response, endpoint: str) -> list[_Listed]:
     try:
-        return decode(body_of(response, PAGE_MAX_BYTES), list[_Listed])
+        return json_of(response, list[_Listed], PAGE_MAX_BYTES)
     except Unreadable as error:
         raise HubRefused(
             f"{host_of(endpoint)} does not answer as a hub does ({error}).", hint="If HF_ENDPOINT is set, unset it."
