@@ -5,7 +5,6 @@ It keeps no record, writes a log of its own and loads no custom nodes, so that w
 
 from __future__ import annotations
 
-import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,17 +12,15 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from provision.apart import apart, look_env, look_folder
-from provision.children import forget_child
 from provision.engine import (
     Record,
-    died,
     our_process,
     server_argv,
+    spawn_server,
     wait_until_listed,
     wait_until_up,
 )
 from provision.home import Home
-from provision.log_files import rotate
 from provision.machine import LOOPBACK
 from provision.processes import MARK
 from provision.starts import one_start
@@ -70,16 +67,12 @@ def brief_server(ctx: Context) -> Iterator[Context]:
 
 def _start(ctx: Context, folder: Path, later: ExitStack) -> None:
     """Start it and wait until it is up; `later` ends it, or the next command, should we be killed."""
-    argv, log, mark = apart(ctx, server_argv(ctx), folder), ctx.home.engine_log, secrets.token_hex(8)
-    rotate(log)
-    env = {"PYTHONUNBUFFERED": "1", **look_env(folder), MARK: mark}
-    pid = ctx.machine.spawn(argv, cwd=ctx.home.comfyui, log=log, env=env)
-    seen = ctx.machine.process(pid)
-    if seen is None:
-        raise died(ctx)
-    later.callback(forget_child, ctx.machine.note(pid, argv, mark))
-    later.callback(ctx.machine.end_process, replace(seen, argv=argv))
-    wait_until_up(ctx, Record(pid, seen.created, ctx.manifest.comfyui.port, argv))
+    argv = apart(ctx, server_argv(ctx), folder)
+    noted = later.enter_context(ctx.machine.noted(argv))
+    process = spawn_server(ctx, argv, {**look_env(folder), MARK: noted.mark})
+    later.callback(ctx.machine.end_process, process)
+    noted.runs(process.pid)
+    wait_until_up(ctx, Record(process.pid, process.created, ctx.manifest.comfyui.port, argv))
     wait_until_listed(ctx)
 
 

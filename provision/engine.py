@@ -7,6 +7,7 @@ used and never ended. `state/server.json` says which process we started, with wh
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -226,16 +227,8 @@ def start_server(ctx: Context, timeout_s: float = START_TIMEOUT_S) -> Record:
 
 def _start(ctx: Context, timeout_s: float) -> Record:
     argv = server_argv(ctx)
-    rotate(ctx.home.engine_log)
-    if not ctx.home.python.exists():
-        raise EngineError(f"ComfyUI's Python is not at {ctx.home.python}.", hint="provision all")
     ctx.note(f"ComfyUI starts on port {ctx.manifest.comfyui.port}; its log: {ctx.home.shown(ctx.home.engine_log)}")
-    env, log = {"PYTHONUNBUFFERED": "1"}, ctx.home.engine_log
-    pid = ctx.machine.spawn(argv, cwd=ctx.home.comfyui, log=log, env=env, log_limit=LIMIT_BYTES)
-    seen = ctx.machine.process(pid)
-    if seen is None:
-        raise died(ctx)
-    process = replace(seen, argv=argv)  # as it will be when a Python that is a script has handed over
+    process = spawn_server(ctx, argv, {}, log_limit=LIMIT_BYTES)
     try:
         record = write_record(ctx, process, argv)
         wait_until_up(ctx, record, timeout_s)
@@ -244,6 +237,19 @@ def _start(ctx: Context, timeout_s: float) -> Record:
         end_server(ctx, process, grace_s=START_GRACE_S)
         raise
     return record
+
+
+def spawn_server(ctx: Context, argv: tuple[str, ...], env: Mapping[str, str], *, log_limit: int = 0) -> Process:
+    """Start a ComfyUI, its output in a new log. Raises EngineError where it ends at once, CommandMissing."""
+    log = ctx.home.engine_log
+    rotate(log)
+    if not ctx.home.python.exists():
+        raise EngineError(f"ComfyUI's Python is not at {ctx.home.python}.", hint="provision all")
+    env = {"PYTHONUNBUFFERED": "1", **env}
+    pid = ctx.machine.spawn(argv, cwd=ctx.home.comfyui, log=log, env=env, log_limit=log_limit)
+    if (seen := ctx.machine.process(pid)) is None:
+        raise died(ctx)
+    return replace(seen, argv=argv)  # as it will be when a Python that is a script has handed over
 
 
 def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT_S) -> SystemStats:

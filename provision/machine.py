@@ -15,15 +15,16 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from provision.child import cannot_run, communicate, end_group, follow, signal_group, spawn
-from provision.children import Note, forget_child, leftovers, note_child
+from provision.children import Note, Noted, forget_child, leftovers, note_child
 from provision.errors import CommandFailed, Interrupted
-from provision.processes import MARK, Process, end, is_same, look, mark_of
+from provision.processes import MARK, NOBODY, Process, end, is_same, look
 from provision.running import Running, running
 from provision.strict import Unreadable, read_file
 
@@ -124,22 +125,26 @@ class Machine:
         Raises CommandMissing when there is no such program, Interrupted after Ctrl-C.
         """
         self.check_interrupted()
-        words, mark = tuple(str(word) for word in argv), secrets.token_hex(8)
-        child = self._start(words, cwd=cwd, env={**(env or {}), MARK: mark}, merged=on_line is not None)
-        note = self.note(child.pid, words, mark)
+        words = tuple(str(word) for word in argv)
+        with self.noted(words) as noted:
+            child = self._start(words, cwd=cwd, env={**(env or {}), MARK: noted.mark}, merged=on_line is not None)
+            noted.runs(child.pid)
+            code, out, err = self._follow(child, on_line, timeout_s)
+        self.check_interrupted()
+        return Ran(words, code, out, err)
+
+    def _follow(
+        self, child: subprocess.Popen[str], on_line: Callable[[str], None] | None, timeout_s: float | None
+    ) -> tuple[int | None, str, str]:
         try:
             if on_line is None:
-                code, out, err = communicate(child, timeout_s)
-            else:
-                code, out, err = follow(child, on_line, timeout_s)
+                return communicate(child, timeout_s)
+            return follow(child, on_line, timeout_s)
         finally:
             with self._guard:
                 self._children.discard(child)
             if child.poll() is None:
                 end_group(child.pid, child)
-            forget_child(note)
-        self.check_interrupted()
-        return Ran(words, code, out, err)
 
     def must_run(
         self,
@@ -240,17 +245,22 @@ class Machine:
         """End the process that was seen or noted, or with `group` all of the group that it leads (see `processes`)."""
         end(process, grace_s=grace_s, group=group)
 
-    def note(self, pid: int, argv: tuple[str, ...], mark: str) -> Path | None:
-        """Note a child that carries a mark, so that the next command ends it, should we be killed."""
-        child, parent = self.process(pid), self.process(os.getpid())
-        if self.children_folder is None or child is None or parent is None:
-            return None
-        return note_child(self.children_folder, Note(replace(child, argv=argv), mark, parent))
+    @contextmanager
+    def noted(self, argv: Sequence[str | Path]) -> Iterator[Noted]:
+        """A child that is about to start, noted to the end of this block: the next command ends it if we are killed."""
+        parent = self.process(os.getpid())
+        folder = self.children_folder if parent is not None else None
+        note = Note(tuple(str(word) for word in argv), secrets.token_hex(8), parent or NOBODY, self.now())
+        path = note_child(folder, note) if folder is not None else None
+        try:
+            yield Noted(note, folder, self.process)
+        finally:
+            forget_child(path)
 
     def end_leftovers(self, folder: Path) -> list[tuple[str, ...]]:
         """End the noted children whose parent is gone; returns their command lines."""
         ended = []
-        for left in leftovers(folder, lambda noted: is_same(noted, self.process(noted.pid)), mark_of):
+        for left in leftovers(folder, lambda noted: is_same(noted, self.process(noted.pid))):
             self.end_process(left, group=True)
             ended.append(left.argv)
         return ended

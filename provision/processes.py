@@ -29,6 +29,10 @@ class Process:
     argv: tuple[str, ...]
 
 
+NOBODY = Process(0, 0.0, ())
+"""No process: nothing that lives is the same."""
+
+
 def look(pid: int) -> Process | None:
     """A running process, or None: also for one that cannot be looked at, and for what is no pid."""
     import psutil
@@ -79,6 +83,17 @@ def mark_of(pid: int) -> str:
     with suppress(psutil.Error, OSError):
         return psutil.Process(pid).environ().get(MARK, "")
     return ""
+
+
+def all_marked() -> dict[str, list[Process]]:
+    """The processes that carry a mark, by it."""
+    import psutil
+
+    found: dict[str, list[Process]] = {}
+    for pid in psutil.pids():
+        if (mark := mark_of(pid)) and (seen := look(pid)) is not None:
+            found.setdefault(mark, []).append(seen)
+    return found
 
 
 def end(noted: Process, *, grace_s: float = 8, group: bool = False) -> None:

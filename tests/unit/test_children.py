@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from provision.children import read_note
 from provision.machine import Machine
 
 RUN = """
@@ -17,7 +18,7 @@ from provision.machine import Machine
 machine = Machine()
 machine.children_folder = Path(sys.argv[1])
 machine.run([sys.executable, "-c", "print('up', flush=True); import time; time.sleep(600)"],
-            on_line=lambda line: print(line, flush=True), timeout_s=None)
+            on_line=lambda line: print(line, flush=True), timeout_s=60)
 """
 
 
@@ -29,10 +30,16 @@ def start(folder: Path) -> subprocess.Popen[str]:
     return tool
 
 
+def child_of(folder: Path) -> int:
+    """The pid in the one note, which is written before the child says a word."""
+    (path,) = folder.iterdir()
+    note = read_note(path)
+    return note.child.pid if note is not None and note.child is not None else 0
+
+
 def test_a_child_that_outlived_a_kill_is_ended(tmp_path: Path) -> None:
     with start(tmp_path) as tool:
-        (note,) = tmp_path.iterdir()
-        pid = int(note.name)
+        pid = child_of(tmp_path)
         tool.send_signal(signal.SIGKILL)
         tool.wait()
         ended = Machine().end_leftovers(tmp_path)
@@ -43,7 +50,7 @@ def test_a_child_that_outlived_a_kill_is_ended(tmp_path: Path) -> None:
 
 def test_a_child_of_a_living_tool_is_left_alone(tmp_path: Path) -> None:
     with start(tmp_path) as tool:
-        pid = int(next(tmp_path.iterdir()).name)
+        pid = child_of(tmp_path)
         assert Machine().end_leftovers(tmp_path) == []
         assert Machine().process(pid) is not None
         tool.terminate()

@@ -19,6 +19,7 @@ from provision.errors import EngineError
 from provision.events import Note, Progress
 from provision.finding import Finding, Verdict, ok
 from provision.machine import Ran
+from provision.processes import mark_of
 from provision.runner import run
 from provision.step import Context, Step, planned_disk_bytes, with_looks
 from provision.steps import imports
@@ -206,8 +207,9 @@ def test_a_brief_server_is_noted_while_it_lives(home: EngineHome) -> None:
         noted = read_note(note)
         assert noted is not None
         assert noted.parent.pid == os.getpid()
-        pid = int(note.name)
-    assert ctx.machine.process(pid) is None
+        assert noted.child is not None
+        assert mark_of(noted.child.pid) == noted.mark == note.name
+    assert ctx.machine.process(noted.child.pid) is None
 
 
 def test_a_brief_server_that_does_not_start(home: EngineHome) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -153,32 +154,48 @@ def test_a_folder_in_the_place_of_the_record_stops_no_stop(home: EngineHome) -> 
 
 def test_a_note_of_a_stranger_ends_nothing(tmp_path: Path, stranger: Process) -> None:
     machine = Machine()
-    for mark in ("", "0123456789abcdef"):
+    for mark in ("none", "0123456789abcdef"):
         for parent in (dead(), Process(10**9, 1.0, ())):
-            note_child(tmp_path, Note(stranger, mark, parent))
-            assert machine.end_leftovers(tmp_path) == []
-            assert list(tmp_path.iterdir()) == []
+            for child in (stranger, None):
+                note_child(tmp_path, Note(stranger.argv, mark, parent, 0.0, child))
+                assert machine.end_leftovers(tmp_path) == []
+                assert list(tmp_path.iterdir()) == []
 
 
 def test_a_marked_child_is_ended_only_as_it_was_noted(tmp_path: Path) -> None:
-    environ, parent = {**os.environ, MARK: "m"}, dead()
-    with subprocess.Popen(["sleep", "600"], env=environ, start_new_session=True) as child:
-        assert eventually(lambda: (look(child.pid) or parent).argv == ("sleep", "600"))
+    environ, parent, argv = {**os.environ, MARK: "m"}, dead(), ("sleep", "600")
+    with subprocess.Popen(argv, env=environ, start_new_session=True) as child:
+        assert eventually(lambda: (look(child.pid) or parent).argv == argv)
         noted, machine = seen(child.pid), Machine()
         wrong = (
-            replace(noted, argv=("sleep", "601")),
-            replace(noted, argv=()),
-            replace(noted, created=noted.created - 9),
+            Note(argv, "m", parent, 0.0, replace(noted, argv=("sleep", "601"))),
+            Note(argv, "m", parent, 0.0, replace(noted, argv=())),
+            Note(argv, "m", parent, 0.0, replace(noted, created=noted.created - 9)),
+            Note(argv, "other", parent, 0.0, noted),
+            Note(("sleep", "601"), "m", parent, noted.created),
+            Note((), "m", parent, noted.created),
+            Note(argv, "m", parent, noted.created + 9),
         )
         for each in wrong:
-            note_child(tmp_path, Note(each, "m", parent))
-            assert machine.end_leftovers(tmp_path) == []
-        note_child(tmp_path, Note(noted, "m", seen(os.getpid())))
+            note_child(tmp_path, each)
+            assert machine.end_leftovers(tmp_path) == [], each
+        note_child(tmp_path, Note(argv, "m", seen(os.getpid()), 0.0, noted))
         assert machine.end_leftovers(tmp_path) == [], "who started it lives"
         assert child.poll() is None
-        note_child(tmp_path, Note(noted, "m", parent))
-        assert machine.end_leftovers(tmp_path) == [("sleep", "600")]
+        note_child(tmp_path, Note(argv, "m", parent, 0.0, noted))
+        assert machine.end_leftovers(tmp_path) == [argv]
         assert child.wait(20) == -signal.SIGTERM
+
+
+def test_a_child_whose_parent_was_killed_before_it_knew_the_pid_is_ended(tmp_path: Path) -> None:
+    """The note is there before the program is: nothing that was started goes on unseen."""
+    argv, parent = ("sleep", "600"), dead()
+    note_child(tmp_path, Note(argv, "m", parent, time.time()))
+    with subprocess.Popen(argv, env={**os.environ, MARK: "m"}, start_new_session=True) as child:
+        assert eventually(lambda: (look(child.pid) or parent).argv == argv)
+        assert Machine().end_leftovers(tmp_path) == [argv]
+        assert child.wait(20) == -signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["", "1 2 3 4", "[]", "{}", "[" * 10_000, '{"child": {"pid": true}}', "\x00"])
