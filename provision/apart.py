@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from provision.home import unusable
+from provision.disk_errors import unusable
 from provision.step import Context
 
 NOWHERE = "/dev/null/off-during-a-look"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from provision.home import unusable
+from provision.disk_errors import unusable
 from provision.step import Context
 
 

@@ -20,8 +20,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from provision.disk_errors import unusable
 from provision.errors import CommandFailed
-from provision.home import Home, unusable
+from provision.home import Home
 from provision.receipt_kinds import TorchReceipt
 from provision.receipts import Receipts, read_state, write_json
 from provision.step import Context

@@ -15,10 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.disk_errors import unusable
 from provision.git_program import NOWHERE, Alive, GitFailed, environment, plain, run_git
 from provision.git_remote import Revision, explained, fetch_into, new_repository
 from provision.git_stand_in import StandIn, git_dir, stand_in
-from provision.home import unusable
 
 PERSONS = ("models/", "output/", "input/", "custom_nodes/", "user/")
 """Folders that are for a person to fill; what ComfyUI itself keeps there (`put_checkpoints_here`) it does without."""

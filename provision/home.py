@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.errors import DiskFull, HomeError
+from provision.disk_errors import unusable
+from provision.errors import HomeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,33 +184,3 @@ class Home:
             raise unusable(self.root, error) from error
         if is_file:
             raise HomeError(f"The home {self.root} is a file, not a folder.", hint="provision all --home ~/provision")
-
-
-def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
-    """What an OSError while writing below the home means, as an error to raise."""
-    import errno
-    import sys
-
-    from provision.visible import shell_word
-
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(
-            f"The disk that holds {path} is full; what was written so far is kept.",
-            hint=f"Free some space (df -h {path}), then run the same command again.",
-        )
-    if error.errno == errno.EPERM and sys.platform == "darwin":  # not EACCES: it is the system that refuses (TCC)
-        return HomeError(
-            f"macOS keeps this terminal out of {path} ({error.strerror}).",
-            hint="Allow it in System Settings, Privacy & Security, Files and Folders; or use --home ~/provision",
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return HomeError(
-            f"{path} cannot be written ({error.strerror}).",
-            hint="Give another folder: provision all --home ~/provision",
-        )
-    if error.errno in (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO):
-        return HomeError(
-            f"The disk that holds {path} failed ({error.strerror}); what was done before is kept.",
-            hint=f"Look at the disk (df -h {shell_word(str(path.parent))}), then run the same command again.",
-        )
-    return HomeError(f"{path} cannot be used ({error.strerror or error}).", hint="provision all --home ~/provision")

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from provision import __version__, packages, views
+from provision.disk_errors import unusable
 from provision.engine import engine_flags
 from provision.errors import UsageError
 from provision.finding import JSON, Verdict
-from provision.home import unusable
 from provision.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.receipts import read_json
 from provision.redact import Person, redact

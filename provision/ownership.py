@@ -187,7 +187,7 @@ def _contents(root: Path) -> str:
     try:
         names = [] if is_home(root) else strangers(root)
     except OSError as error:
-        from provision.home import unusable
+        from provision.disk_errors import unusable
 
         raise unusable(root, error) from error
     shown = ", ".join(names[:NAMES_SHOWN])

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from provision.disk_errors import unusable
 from provision.errors import HomeLocked
 from provision.finding import JSON
-from provision.home import unusable
 from provision.strict import Unreadable, read_json_file
 
 if TYPE_CHECKING:

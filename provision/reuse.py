@@ -18,8 +18,9 @@ from itertools import chain
 from pathlib import Path
 
 from provision.backends.delivery import HASH_BYTES, SAID_EVERY_S, header_of, misfit, sha256_of
+from provision.disk_errors import unusable
 from provision.finding import JSON
-from provision.home import Home, unusable
+from provision.home import Home
 from provision.places import Place, asked_places, known_places
 from provision.receipts import file_identity
 from provision.safetensors import HeaderTruncated, NotSafetensors

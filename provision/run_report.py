@@ -11,9 +11,9 @@ from provision import __version__, packages, views
 from provision.bench_result import bench_sentence, chart_rows
 from provision.commands import success
 from provision.course_chart import bars_svg, course_svg
+from provision.disk_errors import unusable
 from provision.errors import UsageError
 from provision.finding import Verdict
-from provision.home import unusable
 from provision.image import read_picture
 from provision.issue_report import person_of
 from provision.receipt_kinds import ComfyReceipt, Facts, ImageReceipt, RequirementsReceipt, TorchReceipt

@@ -14,8 +14,8 @@ from provision.backends.part import bytes_here, disk_errors_said, drop_part, ope
 from provision.backends.registry import bring
 from provision.backends.remote import read_header
 from provision.backends.web import host_of
+from provision.disk_errors import unusable
 from provision.errors import WrongFile
-from provision.home import unusable
 from provision.safetensors import (
     LENGTH_BYTES,
     HeaderTruncated,

@@ -30,11 +30,11 @@ from provision.backends.part import (
 from provision.backends.patience import IDLE_S, STALL_TIMEOUT_S, Setback, watched
 from provision.backends.remote import token_for
 from provision.backends.web import host_of, is_loopback
+from provision.disk_errors import unusable
 from provision.errors import CommandMissing, DownloadError, HubRefused, NetworkError, ProvisionError, WrongFile
 from provision.finding import Finding, Fix, fixable
 from provision.git_program import environment
 from provision.git_remote import protocols_for
-from provision.home import unusable
 from provision.machine import Ran
 from provision.step import Context
 

@@ -22,8 +22,8 @@ from provision.backends.patience import TRIES, WAIT_MAX_S, Carry, Setback, drop_
 from provision.backends.segments import without
 from provision.backends.sink import Sink
 from provision.backends.transfer import Changed, NoRanges, Settings, Transfer
+from provision.disk_errors import unusable
 from provision.errors import HubRefused, NetworkError
-from provision.home import unusable
 from provision.step import Context
 
 SETTINGS = Settings()

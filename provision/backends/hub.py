@@ -26,8 +26,8 @@ from provision.backends.patience import Setback, until_interrupted
 from provision.backends.remote import locate_both, token_for
 from provision.backends.web import REDIRECTS_MAX, host_of, moved, redirect_loop, retry_after_s
 from provision.backends.xet import bring_by_xet, usable
+from provision.disk_errors import unusable
 from provision.errors import DownloadError, HubRefused, NetworkError
-from provision.home import unusable
 from provision.machine import Machine
 from provision.step import Context
 

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 from provision.backends.backend import RemoteFile
 from provision.backends.segments import Span, merged, prefix_of
+from provision.disk_errors import unusable
 from provision.errors import DiskFull, HomeError
-from provision.home import Home, unusable
+from provision.home import Home
 from provision.machine import Machine, Process
 from provision.receipts import make_way, read_state, write_json
 

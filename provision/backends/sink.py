@@ -21,7 +21,7 @@ from queue import SimpleQueue
 from provision.backends.buffers import Buffer, Buffers
 from provision.backends.follower import Follower
 from provision.backends.patience import Carry
-from provision.home import unusable
+from provision.disk_errors import unusable
 
 ALIGNED_BYTES = 4096
 """Writing past the page cache takes whole blocks only (open(2), O_DIRECT)."""

@@ -21,9 +21,9 @@ from provision.backends.part import bytes_here, disk_trouble, wget_folder, write
 from provision.backends.patience import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Setback, until_interrupted, watched
 from provision.backends.remote import locate
 from provision.backends.web import fetch, host_of, is_loopback, moved
+from provision.disk_errors import unusable
 from provision.errors import CommandFailed, CommandMissing, DownloadError, HubRefused, NetworkError, ProvisionError
 from provision.finding import Finding, Fix, fixable
-from provision.home import unusable
 from provision.machine import Ran
 from provision.step import Context
 

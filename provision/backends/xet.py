@@ -27,8 +27,8 @@ from provision.backends.patience import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Setb
 from provision.backends.remote import XetOffer, token_for
 from provision.backends.web import address_from, fetch, host_of, is_loopback, origin_of
 from provision.backends.xet_program import ORDER
+from provision.disk_errors import unusable
 from provision.errors import DownloadError, HubRefused, NetworkError
-from provision.home import unusable
 from provision.machine import Ran
 from provision.step import Context
 

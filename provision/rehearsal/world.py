@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.child import cannot_run
+from provision.disk_errors import unusable
 from provision.errors import CommandFailed, ProvisionError
 from provision.finding import JSON
-from provision.home import Home, unusable
+from provision.home import Home
 from provision.machine import LOOPBACK, Machine
 from provision.receipts import home_lock
 from provision.rehearsal.engine_repo import make_engine_repo

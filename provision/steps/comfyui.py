@@ -9,11 +9,11 @@ from pathlib import Path
 
 from provision import git_checkout as git
 from provision.aside import make_way
+from provision.disk_errors import unusable
 from provision.errors import GitError
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
 from provision.git_program import plain
 from provision.git_remote import Revision, find_revision
-from provision.home import unusable
 from provision.receipt_kinds import ComfyReceipt
 from provision.step import Context, Step
 from provision.steps.adopted_checkout import check_checkout, record_checkout, said_version

@@ -12,12 +12,12 @@ from pathlib import Path
 from provision import packages
 from provision.answers import Ended
 from provision.comfy import Comfy
+from provision.disk_errors import unusable
 from provision.engine import client_of, main_py, our_process, read_record, record_path, stop_server
 from provision.errors import EngineError
 from provision.explain import Failure, death, failed_in, failure_of
 from provision.fence import can_fence
 from provision.finding import Finding, Fix, fixable, warn
-from provision.home import unusable
 from provision.log_reading import Sign, is_cut_off, last_prompt, last_run, picture_signs, prompt_signs, start_signs
 from provision.step import Context, Look
 from provision.strict import Unreadable, read_tail

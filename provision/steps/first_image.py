@@ -14,6 +14,7 @@ from typing import Any
 from provision import ladder, packages
 from provision.answers import Saved
 from provision.comfy import Made
+from provision.disk_errors import unusable
 from provision.engine import (
     Record,
     client_of,
@@ -31,7 +32,6 @@ from provision.explain import death
 from provision.facts import parse_cpuinfo, parse_sysctl
 from provision.finding import JSON, Finding, Fix, fixable, ok, warn
 from provision.graph import SEED_LIMIT, listed_name, prompt_graph, ui_workflow
-from provision.home import unusable
 from provision.image import SIDE_MAX, Judgement, Quality, judge, most_bytes
 from provision.manifest import FirstImage
 from provision.receipt_kinds import ImageReceipt

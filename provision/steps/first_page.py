@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from provision.aside import move_aside
+from provision.disk_errors import unusable
 from provision.engine import our_process
 from provision.finding import Finding, Fix, fixable, ok
-from provision.home import unusable
 from provision.step import Context, Look
 from provision.steps.workflow import workflow_path
 from provision.strict import Unreadable, read_text

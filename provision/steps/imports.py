@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable, Mapping
 
 from provision import packages
+from provision.disk_errors import unusable
 from provision.engine import engine_version
 from provision.fence import can_fence
 from provision.finding import Finding, Fix, blocked, fixable, warn
-from provision.home import unusable
 from provision.log_reading import FAILED_NODE, Sign, import_signs, missing_module, signs_of
 from provision.machine import Ran
 from provision.step import Context, Look

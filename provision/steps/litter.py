@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from provision.aside import move_aside
+from provision.disk_errors import unusable
 from provision.finding import Finding, Fix, fixable, ok, warn
-from provision.home import unusable
 from provision.misplaced import misplaced
 from provision.places import hub_cache
 from provision.step import Context, Look

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provision import __version__, ladder, packages
+from provision.disk_errors import unusable
 from provision.errors import LockError
 from provision.finding import Finding, Fix, fixable, ok, warn
-from provision.home import unusable
 from provision.lock import (
     COMMIT,
     SCHEMA,

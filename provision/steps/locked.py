@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from provision import packages, wheels
+from provision.disk_errors import unusable
 from provision.errors import LockError
 from provision.finding import Finding, Fix, fixable
-from provision.home import unusable
 from provision.lock import Lock, load_lock
 from provision.step import Context
 from provision.steps.engine_packages import all_bytes

@@ -16,8 +16,8 @@ from pathlib import Path
 from provision.backends.delivery import header_of, misfit, sha256_of
 from provision.backends.part import bytes_here, bytes_waiting
 from provision.backends.patience import POLL_S
+from provision.disk_errors import unusable
 from provision.finding import JSON, Finding, Fix, Verdict, blocked, fixable, ok
-from provision.home import unusable
 from provision.receipts import file_identity, same_facts
 from provision.reuse import SF_DATALESS, find_copies, takes_bytes
 from provision.safetensors import LENGTH_BYTES, POINTER, HeaderTruncated, NotSafetensors, describe_bytes, header_length

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from provision import environments
+from provision.disk_errors import unusable
 from provision.engine import running_environment
 from provision.errors import CommandMissing, PackageError
 from provision.facts import parse_sysctl
 from provision.finding import Finding, Fix, blocked, fixable, ok, warn
-from provision.home import unusable
 from provision.mac import must_read_macos
 from provision.machine import Ran
 from provision.packages import env_kind, package_error, run_uv

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from provision.disk_errors import unusable
 from provision.errors import EXIT_UNSATISFIED, DiskFull, HomeError, ProvisionError
-from provision.home import Home, unusable
+from provision.home import Home
 from provision.receipts import write_json
 
 
