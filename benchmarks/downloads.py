@@ -42,13 +42,13 @@ ALONE = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from provision.backends.backend import Address, RemoteFile
-from provision.backends.delivery import put_in_place
-from provision.backends.part import open_part
-from provision.backends.registry import BACKENDS
-from provision.home import Home
-from provision.machine import Machine
-from provision.step import Context, Options
+from provision.download.backend import Address; from provision.download.backend import RemoteFile
+from provision.download.delivery import put_in_place
+from provision.download.part_file import open_part
+from provision.download.backends.registry import BACKENDS
+from provision.core.home import Home
+from provision.system.machine import Machine
+from provision.core.step import Context; from provision.core.step import Options
 
 name, hub, repo, commit, path, size, sha256, folder = sys.argv[1:]
 home = Home(Path(folder, "home"))

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection as Pipe
 
-from provision.comfy import Comfy
+from provision.comfyui.api import Comfy
 from tests.storms.evil import Connection, frame, told
 from tests.storms.hostile_comfyui import Hostile
 

@@ -33,12 +33,12 @@ from pathlib import Path
 
 import psutil
 
-from provision.backends.part import bytes_waiting
-from provision.home import Home
+from provision.core.home import Home
+from provision.download.part_file import bytes_waiting
+from provision.rehearsal.checkpoints import write_safetensors
 from provision.rehearsal.faults import Faults
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import make_model_repo
-from provision.rehearsal.weights import write_safetensors
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 XET = "hf with Xet"

@@ -23,12 +23,12 @@ from rich.console import Group, RenderableType
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from provision import live_view, views
-from provision.commands import provision_all
-from provision.console import Console
-from provision.events import Event, StepFinished
-from provision.machine import Machine
-from provision.session import Moving, Wish, open_session
+from provision.cli.commands.commands import provision_all
+from provision.cli.session import Moving, Wish, open_session
+from provision.core.events import Event, StepFinished
+from provision.output import live_view, views
+from provision.output.console import Console
+from provision.system.machine import Machine
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 HOME = Path(tempfile.gettempdir()) / "provision-rehearsal"

@@ -19,19 +19,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision import environments
-from provision.events import ApplyStarted, Event, Note
-from provision.home import Home
-from provision.machine import Machine
-from provision.manifest import load_manifest
-from provision.packages import installed_versions
+from provision.core.events import ApplyStarted, Event, Note
+from provision.core.home import Home
+from provision.core.manifest import load_manifest
+from provision.core.runner import run_step
+from provision.core.step import Context, Options
+from provision.environment import generations
+from provision.environment.packages import installed_versions
+from provision.output.views import size_text
 from provision.rehearsal.hub import Hub
-from provision.rehearsal.wheels import STABLE, make_wheels
-from provision.runner import run_step
-from provision.step import Context, Options
-from provision.steps.python_env import PYTHON_ENV
-from provision.steps.torch import TORCH
-from provision.views import size_text
+from provision.rehearsal.torch_wheels import STABLE, make_wheels
+from provision.steps.python_env.step import PYTHON_ENV
+from provision.steps.torch.step import TORCH
+from provision.system.machine import Machine
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -65,13 +65,13 @@ def say(event: Event) -> None:
 
 def change(ctx: Context, torch: str) -> Change:
     """Put a torch in use, as `all` does."""
-    old = environments.active(ctx.home)
+    old = generations.active(ctx.home)
     started = time.monotonic()
     report = run_step(TORCH, ctx, apply=True)
     seconds = time.monotonic() - started
     if report.error is not None:
         raise SystemExit(str(report.error["message"]))
-    new = environments.active(ctx.home)
+    new = generations.active(ctx.home)
     # As if ComfyUI had been seen to import: only what worked is kept beside the next.
     ctx.receipts.write("requirements", packages=installed_versions(ctx.home.venv))
     cache = ctx.home.state / "cache"

@@ -26,7 +26,7 @@ for _number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
 
 def main() -> None:
     """The entry point."""
-    from provision.cli import main as command_line
+    from provision.cli.app import main as command_line
 
     command_line()
 

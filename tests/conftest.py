@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from provision.events import Event
-from provision.home import Home
-from provision.machine import Machine
-from provision.manifest import load_manifest
-from provision.step import Context, Options
+from provision.core.events import Event
+from provision.core.home import Home
+from provision.core.manifest import load_manifest
+from provision.core.step import Context, Options
+from provision.system.machine import Machine
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

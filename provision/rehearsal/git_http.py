@@ -14,14 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from provision.rehearsal.faults import FileSlice, Reply, Request, json_reply, refusal
-from provision.rehearsal.model_repo import (
-    REPO_ID,
-    git_environment,
-    git_folder,
-    model_folder,
-    read_model_repo,
-)
-from provision.rehearsal.signed import SignedAddresses
+from provision.rehearsal.model_repo import REPO_ID, git_environment, git_folder, model_folder, read_model_repo
+from provision.rehearsal.signed_urls import SignedAddresses
 
 _LFS_JSON = "application/vnd.git-lfs+json"
 _OBJECT = re.compile(rf"/lfs/(?P<repo>{REPO_ID})/(?P<oid>[0-9a-f]{{64}})/(?P<path>.+)")

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from provision.git_program import environment
+from provision.system.git_program import environment
 
 LFS_PATTERNS = ("*.safetensors", "*.bin")
 REPO_ID = r"\w[\w.-]*/\w[\w.-]*"

@@ -13,17 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.child import cannot_run
-from provision.disk_errors import unusable
+from provision.core.finding import JSON
+from provision.core.home import Home
+from provision.core.receipts import home_lock
 from provision.errors import CommandFailed, ProvisionError
-from provision.finding import JSON
-from provision.home import Home
-from provision.machine import LOOPBACK, Machine
-from provision.receipts import home_lock
+from provision.rehearsal.checkpoints import SHRINK, write_checkpoint, write_diffusers_files
 from provision.rehearsal.engine_repo import make_engine_repo
-from provision.rehearsal.hub import Hub
-from provision.rehearsal.model_repo import make_model_repo, read_model_repo
-from provision.rehearsal.recorded import (
+from provision.rehearsal.home_marker import (
     ENGINE_REPO,
     FP16,
     FP32,
@@ -35,8 +31,12 @@ from provision.rehearsal.recorded import (
     world_folder,
     write_world,
 )
-from provision.rehearsal.weights import SHRINK, write_checkpoint, write_diffusers_files
-from provision.rehearsal.wheels import make_wheels
+from provision.rehearsal.hub import Hub
+from provision.rehearsal.model_repo import make_model_repo, read_model_repo
+from provision.rehearsal.torch_wheels import make_wheels
+from provision.system.child_process import cannot_run
+from provision.system.disk_errors import unusable
+from provision.system.machine import LOOPBACK, Machine
 
 MAKING = "new-"
 """How the folders begin in which a world is made."""

@@ -20,7 +20,7 @@ from typing import Any
 from provision.rehearsal.faults import Reply, Request, json_reply, refusal
 from provision.rehearsal.git_http import byte_range
 from provision.rehearsal.model_repo import REPO_ID, model_folder
-from provision.rehearsal.signed import SignedAddresses
+from provision.rehearsal.signed_urls import SignedAddresses
 
 TOKEN_ROUTE = re.compile(rf"/api/models/(?P<repo>{REPO_ID})/xet-read-token/(?P<rev>[^/]+)")
 ACCESS = "xet_"

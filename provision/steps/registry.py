@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from provision.step import Step, with_looks
-from provision.steps.adopted import with_care
-from provision.steps.changed import CHANGED
-from provision.steps.comfyui import COMFYUI
-from provision.steps.deep_image import DEEP_IMAGE
-from provision.steps.engine_files import ENGINE_FILES
-from provision.steps.engine_log import PROMPT_LOG, START_LOG
-from provision.steps.environment import ENVIRONMENT
-from provision.steps.first_image import FIRST_IMAGE
-from provision.steps.first_page import FIRST_PAGE
-from provision.steps.flags import FLAGS
-from provision.steps.hardware import hardware_step
-from provision.steps.imports import IMPORTS
-from provision.steps.known_bad import KNOWN_BAD_TORCH
-from provision.steps.known_pairs import KNOWN_PAIRS
-from provision.steps.litter import LITTER
-from provision.steps.lock_file import LOCK
-from provision.steps.memory import MEMORY_FIT
-from provision.steps.models import MODELS
-from provision.steps.native_libs import NATIVE_LIBS
-from provision.steps.python_env import PYTHON_ENV
-from provision.steps.requirements import REQUIREMENTS
-from provision.steps.server import SERVER
-from provision.steps.tools import TOOLS
-from provision.steps.torch import TORCH
-from provision.steps.torch_reservations import RESERVATIONS
-from provision.steps.venv_scripts import SCRIPTS
-from provision.steps.whereabouts import GUARDED_HOME, OTHER_INSTALLS
-from provision.steps.workflow import WORKFLOW
+from provision.core.step import Step, with_looks
+from provision.steps.comfyui.step import COMFYUI
+from provision.steps.comfyui.user_files import ENGINE_FILES
+from provision.steps.consent import with_care
+from provision.steps.first_image.deep import DEEP_IMAGE
+from provision.steps.first_image.step import FIRST_IMAGE
+from provision.steps.hardware.guarded_home import GUARDED_HOME, OTHER_INSTALLS
+from provision.steps.hardware.memory import MEMORY_FIT
+from provision.steps.hardware.step import hardware_step
+from provision.steps.lock.step import LOCK
+from provision.steps.models.step import MODELS
+from provision.steps.models.stray_files import LITTER
+from provision.steps.python_env.scripts import SCRIPTS
+from provision.steps.python_env.step import PYTHON_ENV
+from provision.steps.requirements.changed import CHANGED
+from provision.steps.requirements.imports import IMPORTS
+from provision.steps.requirements.step import REQUIREMENTS
+from provision.steps.server.flags import FLAGS
+from provision.steps.server.last_run import PROMPT_LOG, START_LOG
+from provision.steps.server.step import SERVER
+from provision.steps.tools.shell_variables import ENVIRONMENT
+from provision.steps.tools.step import TOOLS
+from provision.steps.torch.caveats import RESERVATIONS
+from provision.steps.torch.known_bad import KNOWN_BAD_TORCH
+from provision.steps.torch.native_libraries import NATIVE_LIBS
+from provision.steps.torch.numpy_abi import KNOWN_PAIRS
+from provision.steps.torch.step import TORCH
+from provision.steps.workflow.first_page import FIRST_PAGE
+from provision.steps.workflow.step import WORKFLOW
 
 WRITERS: tuple[Step, ...] = (
     with_looks(PYTHON_ENV, SCRIPTS),

@@ -9,16 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.catalogue import CATALOGUE
-from provision.known_finding import ONLY_IN_LOGS
+from provision.core.catalogue import CATALOGUE
+from provision.core.finding_kind import ONLY_IN_LOGS
 from tests.breakers import machine
 from tests.breakers.logs import LOGS
 from tests.breakers.registry import BREAKERS
+from tests.support.paths import CHECKOUT
 
 WRITE = os.environ.get("PROVISION_WRITE_DOCS") == "1"
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "doctor-coverage.md"
+DOCUMENT = CHECKOUT / "docs" / "doctor-coverage.md"
 COLUMNS = ("id", "how it is broken", "found", "alone", "mended", "seconds")
-ADOPTED = "Only an install that this tool did not make can have it: `tests/unit/test_adoption.py` breaks those."
+ADOPTED = "Only an install that this tool did not make can have it: `tests/unit/comfyui/test_adoption.py` breaks those."
 LEFT_OUT: Mapping[str, str] = {
     "hw-not-mac": "No fault: it is what every machine that runs these tests is.",
     "lock-differs": "Only `all --locked` looks for it: `tests/e2e/test_torch_change.py` rebuilds from a lock.",

@@ -8,12 +8,12 @@ from typing import Any
 from unittest import mock
 from urllib.parse import urlsplit
 
-from provision.backends.remote import HUGGING_FACE
-from provision.machine import LOOPBACK
+from provision.download.hub.api import HUGGING_FACE
+from provision.system.machine import LOOPBACK
 from tests.breakers.breaker import Breaker, breaks
 from tests.breakers.network import NETWORK, NOBODY, PROCESS, SHELL
 from tests.breakers.patient import Patient
-from tests.strangers import TOKEN, Answer, black_hole, hub, own_certificate, proxy_with_a_page
+from tests.support.strangers import TOKEN, Answer, black_hole, hub, own_certificate, proxy_with_a_page
 
 MISSING = "ckpt-missing"
 BOTH = "both.example"

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from provision.errors import EngineError
 from provision.rehearsal.engine.faults import SAMPLER_FAILURES
-from provision.steps.first_image import make_image
+from provision.steps.first_image.step import make_image
 from tests.breakers.breaker import Breaker, breaks
 from tests.breakers.patient import Patient
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from provision.lock import load_lock, write_lock
+from provision.core.lockfile import load_lock, write_lock
 from tests.breakers.breaker import Breaker, breaks
 from tests.breakers.patient import Patient
 

@@ -12,26 +12,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from provision.facts import GIB
-from provision.finding import Finding, Fix, fixable
-from provision.home import Home
-from provision.machine import Memory, Ran
-from provision.manifest import load_manifest
-from provision.mending import ask_beforehand
-from provision.packages import installed_versions
-from provision.runner import run
-from provision.step import Context, Options, Report, Step, with_looks
-from provision.steps import hardware
-from provision.steps.memory import MEMORY_FIT
-from provision.steps.native_libs import XATTR
-from provision.steps.python_env import ASK
+from provision.core.finding import Finding, Fix, fixable
+from provision.core.home import Home
+from provision.core.manifest import load_manifest
+from provision.core.mending_plan import ask_beforehand
+from provision.core.runner import run
+from provision.core.step import Context, Options, Report, Step, with_looks
+from provision.environment.packages import installed_versions
+from provision.steps.hardware import step as hardware
+from provision.steps.hardware.memory import MEMORY_FIT
+from provision.steps.python_env.step import ASK
 from provision.steps.registry import step_named
-from provision.steps.tools import XCODE_SELECT, apply_tools, check_tools
-from provision.steps.torch_choice import Choice
-from provision.steps.torch_proof import PROBE, prove
-from tests.fake_machine import FakeMachine
+from provision.steps.tools.step import XCODE_SELECT, apply_tools, check_tools
+from provision.steps.torch.choice import Choice
+from provision.steps.torch.native_libraries import XATTR
+from provision.steps.torch.proof import PROBE, prove
+from provision.system.machine import Memory, Ran
+from provision.system.parsers import GIB
+from tests.support.fake_machine import FakeMachine
+from tests.support.paths import FACTS
 
-FACTS = Path(__file__).parent.parent / "facts"
 SYSCTL, SW_VERS, VM_STAT, PMSET = (
     " ".join(argv) for argv in (hardware.SYSCTL, hardware.SW_VERS, hardware.VM_STAT, hardware.PMSET)
 )

@@ -6,10 +6,10 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from provision.catalogue import known
-from provision.facts import GIB
-from provision.machine import Memory
-from provision.steps.tools import XCODE_SELECT
+from provision.core.catalogue import known
+from provision.steps.tools.step import XCODE_SELECT
+from provision.system.machine import Memory
+from provision.system.parsers import GIB
 from tests.breakers.mac import ARM64, GIT, PMSET, SITE, SW_VERS, SYSCTL, VM_STAT, XCRUN, Mac, answer, recorded
 
 INTEL = 0x01000007

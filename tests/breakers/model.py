@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from provision.machine import Machine
-from provision.reuse import SF_DATALESS
+from provision.download.local_copies import SF_DATALESS
+from provision.system.machine import Machine
 from tests.breakers.breaker import Breaker, breaks
 from tests.breakers.checkout import LONG_AGO
 from tests.breakers.patient import Patient

@@ -84,7 +84,7 @@ def delete_the_workflow(at: Patient) -> None:
 @breaks("workflow-old", WORKFLOW)
 def keep_an_old_workflow(at: Patient) -> None:
     """The manifest's settings have changed since it was written."""
-    from provision.steps.workflow import read_digest
+    from provision.steps.workflow.step import read_digest
 
     path = _workflow(at)
     path.write_text('{"nodes": []}', encoding="utf-8")
@@ -98,7 +98,7 @@ def delete_the_first_page(at: Patient) -> None:
 
 
 def _workflow(at: Patient) -> Path:
-    from provision.steps.workflow import workflow_path
+    from provision.steps.workflow.step import workflow_path
 
     return workflow_path(at.ctx)
 

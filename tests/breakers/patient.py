@@ -20,24 +20,25 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
-from provision import checkup, commands
-from provision.console import Console
-from provision.engine import read_record, record_path, start_server, stop_server
+from provision.cli.commands import commands
+from provision.cli.commands import doctor as checkup
+from provision.cli.session import Session, Wish, open_session
+from provision.comfyui.server_process import read_record, record_path, start_server, stop_server
+from provision.core.events import Event
+from provision.core.finding import JSON, Finding, Verdict
+from provision.core.home import Home
+from provision.core.image import Quality, judge
+from provision.core.step import Context, Report
+from provision.download.model_files import wanted_files
+from provision.environment.packages import site_packages
 from provision.errors import ProvisionError
-from provision.events import Event
-from provision.finding import JSON, Finding, Verdict
-from provision.home import Home
-from provision.image import Quality, judge
-from provision.machine import Machine
-from provision.packages import site_packages
-from provision.rehearsal.recorded import recorded_overrides
+from provision.output.console import Console
+from provision.rehearsal.home_marker import recorded_overrides
 from provision.rehearsal.world import rehearsal
-from provision.session import Session, Wish, open_session
-from provision.step import Context, Report
-from provision.wanted import wanted_files
+from provision.system.machine import Machine
 from tests.breakers.snapshot import mirror
+from tests.support.paths import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 APART_S = 240
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
 BELONGINGS: Mapping[str, bytes] = {

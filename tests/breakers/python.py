@@ -6,8 +6,8 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from provision.packages import installed_versions, must_install
-from provision.rehearsal.wheels import STABLE
+from provision.environment.packages import installed_versions, must_install
+from provision.rehearsal.torch_wheels import STABLE
 from tests.breakers.breaker import Breaker, breaks
 from tests.breakers.patient import Patient
 

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from provision.engine import client_of, read_record, record_path, server_argv, write_record
-from provision.home import Home
-from provision.machine import LOOPBACK
+from provision.comfyui.server_process import client_of, read_record, record_path, server_argv, write_record
+from provision.core.home import Home
+from provision.system.machine import LOOPBACK
 from tests.breakers.breaker import Breaker, breaks
 from tests.breakers.patient import Patient
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from tests.breakers.patient import Patient, patient
+from tests.support.paths import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 240
 Json = dict[str, Any]
 

@@ -17,11 +17,12 @@ from provision.rehearsal.git_http import GitHttp, LfsObjects
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import model_folder
 from provision.rehearsal.xet import LAST_CHUNK
-from tests.small_model import FILE, REPO
+from tests.support.paths import CHECKOUT
+from tests.support.small_model import FILE, REPO
 
 BACKENDS = ("http", "hf", "wget", "git-lfs", "auto")
 ALL = frozenset(BACKENDS)
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "download-matrix.md"
+DOCUMENT = CHECKOUT / "docs" / "download-matrix.md"
 HEADER_LIMIT = 1 << 16
 """A request for no more than the file's first bytes reads the header; every other moves the file."""
 ELSEWHERE = "(the other host)"

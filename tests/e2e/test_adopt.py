@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Ended, Tool
-from tests.foreign_install import Tree, clone, conda, tree, unzipped, venv
+from tests.support.foreign_install import Tree, clone, conda, tree, unzipped, venv
 
 NOBODY = "http://127.0.0.1:9"
 

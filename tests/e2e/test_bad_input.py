@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from provision.home import Home
+from provision.core.home import Home
+from provision.rehearsal.checkpoints import SHRINK, write_checkpoint
 from provision.rehearsal.faults import Fault
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import make_model_repo
-from provision.rehearsal.weights import SHRINK, write_checkpoint
 from tests.e2e.conftest import Ended, Tool
 
 NAME = "sd_xl_turbo_1.0_fp16.safetensors"

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from provision import checkup
-from provision.catalogue import known
-from provision.finding import Verdict
-from provision.machine import Machine
-from provision.session import Wish, open_session
-from provision.step import Report
+from provision.cli.commands import doctor as checkup
+from provision.cli.session import Wish, open_session
+from provision.core.catalogue import known
+from provision.core.finding import Verdict
+from provision.core.step import Report
+from provision.system.machine import Machine
 from tests.breakers import coverage, machine
 from tests.breakers.breaker import Breaker
 from tests.breakers.coverage import Row, mended

@@ -14,15 +14,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from provision.by_hand import script
-from provision.console import Console
-from provision.home import Home
-from provision.image import Quality, judge
-from provision.machine import Machine
-from provision.runner import run
-from provision.session import Session, Wish, open_session
-from provision.step import Context
+from provision.cli.commands.plan_script import script
+from provision.cli.session import Session, Wish, open_session
+from provision.core.home import Home
+from provision.core.image import Quality, judge
+from provision.core.runner import run
+from provision.core.step import Context
+from provision.output.console import Console
 from provision.steps.registry import STEPS, step_named
+from provision.system.machine import Machine
 
 TIMEOUT_S = 120
 FP16 = "sd_xl_turbo_1.0_fp16.safetensors"

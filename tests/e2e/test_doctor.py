@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from provision.catalogue import CATALOGUE
+from provision.core.catalogue import CATALOGUE
 from tests.e2e.conftest import CHECKOUT, Ended, Tool
 
 SECRETS = {
@@ -199,10 +199,10 @@ def test_what_was_touched_is_proven_again(made: Tool) -> None:
 
 
 BUG = """
-import provision.packages
+import provision.environment.packages
 def broken(requirements):
     raise RuntimeError("a bug on purpose")
-provision.packages.asked_packages = broken
+provision.environment.packages.asked_packages = broken
 """
 
 

@@ -15,17 +15,19 @@ from pathlib import Path
 
 import pytest
 
-from provision import backends
-from provision.backends import http, patience, wget
-from provision.backends.part import part_of
-from provision.events import Event
+from provision import download as backends
+from provision.core.events import Event
+from provision.core.runner import run_step
+from provision.core.step import Context, StepReport
+from provision.download import retry
+from provision.download.backends import wget
+from provision.download.http import backend as http
+from provision.download.part_file import part_of
 from provision.rehearsal.faults import Faults
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
 from provision.rehearsal.xet import ACCESS
-from provision.runner import run_step
-from provision.step import Context, StepReport
-from provision.steps.models import MODELS
+from provision.steps.models.step import MODELS
 from tests.e2e.matrix import (
     CELLS,
     DOCUMENT,
@@ -40,7 +42,7 @@ from tests.e2e.matrix import (
     record,
     recorded,
 )
-from tests.small_model import (
+from tests.support.small_model import (
     FILE,
     REPO,
     TOKEN,
@@ -92,12 +94,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    for found in pkgutil.iter_modules(backends.__path__, "provision.backends."):
+    for found in pkgutil.iter_modules(backends.__path__, "provision.download."):
         module = importlib.import_module(found.name)
         for name, value in SHORTER.items():
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, value)
-    monkeypatch.setattr(patience, "IDLE_S", 1.5)
+    monkeypatch.setattr(retry, "IDLE_S", 1.5)
     words = tuple("--read-timeout=1" if "read-timeout" in word else word for word in wget.OPTIONS)
     monkeypatch.setattr(wget, "OPTIONS", words)
     # Segments so small that the file has five.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Tool
-from tests.hostile_git import VECTORS, Trap, git, make_checkout, trap
+from tests.support.hostile_git import VECTORS, Trap, git, make_checkout, trap
 
 APART = ("git_file", "common_dir", "signature", "pre_auto_gc", "alternate_refs")
 """Traps that would keep others from being laid; each is sprung alone in the tests of the checkout."""

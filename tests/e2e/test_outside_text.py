@@ -23,8 +23,9 @@ from pathlib import Path
 
 import pytest
 
-from provision.visible import HIDDEN
+from provision.system.visible import HIDDEN
 from tests.e2e.conftest import Tool
+from tests.support.paths import CHECKOUT
 
 PATIENCE_S = 120.0
 MARK = "EVIL"
@@ -162,7 +163,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, uv_cache: Path) -> Tool:
     version = tool.home / "ComfyUI" / "comfyui_version.py"
     version.write_text(f"__version__ = {LINE!r}\n", encoding="utf-8")
     (folder / "evil.toml").write_text(f'name = "evil"\ntitle = {_toml(LINE)}\n', encoding="utf-8")
-    shipped = (Path(__file__).parents[2] / "manifests" / "sdxl-turbo.toml").read_text(encoding="utf-8")
+    shipped = (CHECKOUT / "manifests" / "sdxl-turbo.toml").read_text(encoding="utf-8")
     titled = re.sub(r"(?m)^title = .*$", lambda _: f"title = {_toml(SEEN_WRONG)}", shipped)
     (folder / "titled.toml").write_text(titled, encoding="utf-8")
     (folder / "evil.log").write_text(

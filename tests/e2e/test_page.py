@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import Page, find_chromium
 from tests.e2e.conftest import Tool
-from tests.page import open_page, press_run
+from tests.support.browser import Page, find_chromium
+from tests.support.page import open_page, press_run
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium on this machine")
 MINE = "{nodes: [], links: [], version: 0.4}, true, true, 'mine'"

@@ -12,24 +12,23 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
+from provision.cli.commands.plan_target import behind, resolve_requirements
+from provision.cli.commands.target_requirements import Asked, tool_python, tool_requirements
+from provision.core.home import Home
+from provision.core.manifest import load_manifest
+from provision.core.step import Context
+from provision.environment.resolution import Lack, Resolved, Rules, Wheel, resolve
+from provision.environment.wheel_index import target_tags
 from provision.errors import NetworkError
-from provision.home import Home
-from provision.machine import Machine
-from provision.manifest import load_manifest
-from provision.resolution import Lack, Resolved, Rules, Wheel, resolve
-from provision.step import Context
-from provision.target import Target, parse_target
-from provision.target_plan import behind, resolve_requirements
-from provision.target_wish import Asked, tool_python, tool_requirements
-from provision.wheels import target_tags
+from provision.system.machine import Machine
+from provision.system.target import Target, parse_target
+from tests.support.paths import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[2]
 DAY = "2026-11-22"
 # Of the kinds that ComfyUI asks for: compiled, abi3, pure, tied to torch, and `av`, which drops old macOS.
 ASKED = Asked(("numpy>=1.25.0", "tokenizers>=0.13.3", "safetensors>=0.4.2", "aiohttp>=3.11.8", "scipy", "psutil",

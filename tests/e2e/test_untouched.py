@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Tool
-from tests.foreign_install import clone, venv
-from tests.hostile_node import WAYS, install, wheel
-from tests.untouched import differences, snapshot
+from tests.support.foreign_install import clone, venv
+from tests.support.hostile_node import WAYS, install, wheel
+from tests.support.untouched import differences, snapshot
 
 LOOKS = (
     ("plan", "--rehearse"), ("check",), ("doctor",), ("doctor", "--deep"), ("status",), ("logs",), ("logs", "--tool"),

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from provision.rehearsal.checkpoints import write_checkpoint
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import make_model_repo
-from provision.rehearsal.weights import write_checkpoint
-from tests.browser import find_chromium
 from tests.e2e.conftest import Tool
 from tests.live.upstream import complete_clone
-from tests.page import open_page, press_run
+from tests.support.browser import find_chromium
+from tests.support.page import open_page, press_run
 
 pytestmark = pytest.mark.live
 NAME = "sd_xl_turbo_1.0_fp16.safetensors"

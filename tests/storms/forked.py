@@ -78,9 +78,9 @@ def _load() -> None:
 
     for name in (
         "git", "msgspec", "psutil", "requests", "rich.live", "rich.table", "typer", "yaml", "PIL.Image", "websocket",
-        "huggingface_hub", "provision.cli", "provision.checkup", "provision.run_report", "provision.status",
-        "provision.generating", "provision.benching", "provision.rollback", "provision.steps.registry",
-        "provision.rehearsal.world",
+        "huggingface_hub", "provision.cli.app", "provision.cli.commands.doctor", "provision.cli.commands.report",
+        "provision.cli.commands.status", "provision.cli.commands.generate", "provision.cli.commands.bench",
+        "provision.cli.commands.rollback", "provision.steps.registry", "provision.rehearsal.world",
     ):  # fmt: skip
         importlib.import_module(name)
 
@@ -94,7 +94,7 @@ def _in_fork(argv: Sequence[str], said: Path) -> None:
     sys.argv = ["provision", *argv]
     code: object = 1
     try:
-        from provision.cli import main
+        from provision.cli.app import main
 
         main()
         code = 0

@@ -9,9 +9,13 @@ import importlib
 import pkgutil
 from dataclasses import replace
 
-from provision import backends, bounded_http, cli
-from provision.backends import http, patience, wget
-from provision.machine import Machine
+from provision import download as backends
+from provision.cli import app as cli
+from provision.download import retry
+from provision.download.backends import wget
+from provision.download.http import backend as http
+from provision.system import bounded_http
+from provision.system.machine import Machine
 
 SHORTER = {
     "STALL_TIMEOUT_S": 1, "READ_TIMEOUT_S": 2, "TIMEOUT_S": 1, "SILENT_MS": 500, "RETRIES": 1, "RETRY_DELAY_MS": 20,
@@ -21,13 +25,13 @@ SHORTER = {
 
 
 def hurry() -> None:
-    found = pkgutil.iter_modules(backends.__path__, "provision.backends.")
+    found = pkgutil.iter_modules(backends.__path__, "provision.download.")
     modules = [importlib.import_module(each.name) for each in found]
     for module in (*modules, bounded_http):
         for name, value in SHORTER.items():
             if hasattr(module, name):
                 setattr(module, name, value)
-    patience.IDLE_S = 1.5
+    retry.IDLE_S = 1.5
     wget.OPTIONS = tuple("--read-timeout=1" if "read-timeout" in word else word for word in wget.OPTIONS)
     http.SETTINGS = replace(http.SETTINGS, stall_s=1, segment_bytes=1 << 20)
     sleep = Machine.sleep

@@ -18,16 +18,16 @@ from pathlib import Path
 
 import pytest
 
-from provision.engine import record_path, server_argv, write_record
-from provision.image import Quality, judge
-from provision.machine import Machine
-from provision.manifest import load_manifest
-from provision.step import Context
-from tests.engine_home import EngineHome, engine_home, free_port
+from provision.comfyui.server_process import record_path, server_argv, write_record
+from provision.core.image import Quality, judge
+from provision.core.manifest import load_manifest
+from provision.core.step import Context
+from provision.system.machine import Machine
 from tests.storms.evil import scenarios
 from tests.storms.tally import HANG_S, Tally
+from tests.support.engine_home import EngineHome, engine_home, free_port
+from tests.support.paths import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 MAIN = f"""
 import sys
 

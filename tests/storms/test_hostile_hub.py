@@ -25,7 +25,6 @@ import pytest
 from provision.rehearsal.faults import Faults
 from provision.rehearsal.model_repo import ModelRepo
 from tests.e2e.matrix import make_certificate
-from tests.small_model import FILE, REPO, make_small_repo
 from tests.storms.evil_hub import (
     BAD_PLACES,
     BATCHES,
@@ -39,8 +38,9 @@ from tests.storms.evil_hub import (
     Kind,
     redirect,
 )
+from tests.support.paths import CHECKOUT
+from tests.support.small_model import FILE, REPO, make_small_repo
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 HURRIED = Path(__file__).with_name("hurried.py")
 BACKENDS = ("http", "hf", "wget", "git-lfs", "auto")
 TOKEN = "hf_TokenOfAPersonForTheHubAlone"

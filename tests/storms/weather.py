@@ -20,13 +20,13 @@ from typing import Any
 import psutil
 from PIL import Image
 
-from provision.home import Home
-from provision.lock import load_lock
-from provision.rehearsal.recorded import FP16, read_world
+from provision.core.home import Home
+from provision.core.lockfile import load_lock
+from provision.rehearsal.home_marker import FP16, read_world
 from tests.storms.failing_calls import Failing
 from tests.storms.tally import Tally
+from tests.support.paths import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 LIMIT_S = 300
 """After which a command hangs, however many other programs run here."""
 CANARIES = {
@@ -238,11 +238,11 @@ def partial(place: Place) -> list[str]:
                 json.loads(path.read_text(encoding="utf-8"))
             except ValueError:
                 wrong.append(str(path.relative_to(place.home)))
-    if (place.home / "provision.lock").exists():
+    if (place.home / "provision.core.lockfile").exists():
         try:
-            load_lock(place.home / "provision.lock")
+            load_lock(place.home / "provision.core.lockfile")
         except Exception as error:  # noqa: BLE001  (whatever it says, the lock is no lock)
-            wrong.append(f"provision.lock: {error}")
+            wrong.append(f"provision.core.lockfile: {error}")
     return wrong
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
-from tests.small_model import Heard, make_small_repo
+from tests.support.small_model import Heard, make_small_repo
 
 
 @pytest.fixture(scope="module")

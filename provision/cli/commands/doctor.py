@@ -1,0 +1,172 @@
+"""The doctor: look at everything, mend, explain a log, write a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from provision.cli.commands.commands import adopted_json, keep_crashes, pasted, quietly, success
+from provision.cli.session import Session, hold_home
+from provision.comfyui.log_reader import Sign, read_log
+from provision.core import mending_plan
+from provision.core.catalogue import CATALOGUE, known, must_know, steps_with_findings
+from provision.core.events import MendingPlanned
+from provision.core.finding import JSON, Verdict
+from provision.core.root_causes import follows_from, with_causes
+from provision.core.runner import run
+from provision.core.step import Report, never
+from provision.errors import UsageError
+from provision.output import views
+from provision.output.console import tabulate
+from provision.system.strict import Unreadable, read_tail, why_not
+
+LOG_MAX_BYTES = 16 << 20
+
+
+def doctor(at: Session, *, fix: bool, only: Sequence[str], report_file: Path | None = None) -> bool:
+    """Check everything; with `fix` mend it; with `report_file` write all that was seen for an issue.
+
+    With `only` show these findings alone, and mend them alone, with what they need. Raises UsageError for an id or a
+    file that cannot be used, and as the steps.
+    """
+    from provision.steps.registry import STEPS
+
+    must_know(only)
+    if report_file is not None:
+        from provision.cli.commands.issue_report import check_writable
+
+        check_writable(report_file)
+    unasked = replace(at.ctx, options=replace(at.ctx.options, yes=False))  # a look names what a yes would be for
+    seen = report = run(STEPS, quietly(unasked, at.console), apply=False)
+    if fix:
+        report = mend(at, seen, only)
+    keep_crashes(at, report)
+    told = "" if report_file is None else f"\n{_write_report(at, report, report_file)}"
+    if fix:
+        facts = {**_mended_facts(report), **adopted_json(at.ctx.home)}
+        at.console.report(report, facts, closing=_mended(at, seen, report, only) + told)
+        return report.ok
+    report = with_causes(report)
+    shown = mending_plan.only(report, only) if only else report
+    facts = {"command": "doctor", **adopted_json(at.ctx.home)}
+    at.console.checkup(shown, facts, closing=_closing(at, shown) + told)
+    return shown.ok
+
+
+def _write_report(at: Session, report: Report, path: Path) -> str:
+    """Show what goes into the report, and write it after a yes; what came of it, in a sentence."""
+    from provision.cli.commands.issue_report import contents, report_page, write_report
+
+    page = report_page(at.ctx, report, at.log)
+    if not at.console.agrees_to(page, f"Write this to {path}?"):
+        return "No report was written."
+    write_report(page, path)
+    return f"The report: {path}\nIt holds: {contents(page)}. Read it before you send it."
+
+
+def mend(at: Session, seen: Report, ids: Sequence[str]) -> Report:
+    """Say what will be done, ask what must be asked, do it in the order of the steps, and look again.
+
+    With `ids` these findings alone, and whatever the steps that they need cannot do without. Raises as the steps.
+    """
+    from provision.steps.registry import STEPS
+
+    steps = mending_plan.narrowed(STEPS, seen, ids) if ids else STEPS
+    if not steps:
+        return Report((), seen.seconds)
+    names = {step.name for step in steps}
+    part = Report(tuple(step for step in seen.steps if step.name in names), seen.seconds)
+    if ids:
+        part = mending_plan.only(part, ids, needed=mending_plan.needs_of(STEPS, mending_plan.holders(seen, ids)))
+    mends = mending_plan.plan_mending(steps, part)
+    if mends or not part.ok:
+        changed = {mend.step for mend in mends if not mend.waits_for}
+        at.ctx.emit(MendingPlanned(mends=mends, then=mending_plan.needing(steps, changed)))
+    agreed = mending_plan.ask_beforehand(part, at.ctx.consent)
+    options = replace(at.ctx.options, agreed=agreed)
+    with hold_home(at):  # whatever needs a yes was asked about: nothing asks in the middle of the work
+        report = run(steps, replace(at.ctx, options=options, consent=never), apply=True)
+    return mending_plan.only(report, ids, keep_blocked=True) if ids else report
+
+
+def _mended_facts(report: Report) -> dict[str, JSON]:
+    left: list[JSON] = [
+        {"step": step, "id": id, "verdict": str(verdict)} for step, verdict, id, _, _ in views.shown_trouble(report)
+    ]
+    done: list[JSON] = [id for step in report.steps for id in step.mended]
+    return {"command": "doctor", "mended": done, "left": left}
+
+
+def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> str:
+    """What was mended and what is left, in a sentence or two."""
+    done = [id for step in report.steps for id in step.mended]
+    absent = [id for id in ids if not any(finding.id == id for step in seen.steps for finding in step.findings)]
+    left = len(views.shown_trouble(report))
+    lines = [f"{id} was not found: nothing to mend." for id in absent]
+    if done:
+        lines.append(f"Mended: {', '.join(dict.fromkeys(done))}.")
+    if left:
+        lines.append(f"{left} things are left, the most important first." if left > 1 else "1 thing is left.")
+    if not lines:
+        lines.append("No fault found.")
+    asked = [finding for step in report.steps for finding in step.findings if mending_plan.question_of(finding)]
+    if asked and not at.ctx.options.yes:
+        lines.append("To agree beforehand to what is asked: " + pasted("provision doctor --fix --yes", at.ctx.home))
+    return "\n".join(lines)
+
+
+def _closing(at: Session, report: Report) -> str:
+    found = [finding for step in report.steps for finding in step.findings if finding.verdict is not Verdict.OK]
+    follow = sum(bool(follows_from(finding)) for finding in found)
+    more = f", {follow} more that follow from them" if follow else ""
+    closing = "No fault found." if report.ok and not found else f"{len(found) - follow} finding(s){more}."
+    if any(finding.verdict is Verdict.FIXABLE or mending_plan.question_of(finding) for finding in found):
+        closing += f" To mend: {pasted('provision doctor --fix', at.ctx.home)}"
+    return closing
+
+
+def list_checks(at: Session) -> bool:
+    """Every finding by its step, with what is looked at."""
+    from provision.steps.registry import STEPS
+
+    about = {step.name: step for step in STEPS}
+    checks: list[JSON] = []
+    rows: list[tuple[str, str]] = []
+    for name in dict.fromkeys([*about, *steps_with_findings()]):
+        entries = [entry for entry in CATALOGUE if entry.step == name]
+        says, needs = (about[name].about, about[name].needs) if name in about else ("", ())
+        checks.append({"step": name, "about": says, "needs": list(needs), "findings": [asdict(e) for e in entries]})
+        rows += [(name, says), *((f"  {entry.id}", entry.looks_at) for entry in entries)]
+    at.console.record(success(checks=checks))
+    tabulate(at.console, views.pairs_table(rows))
+    return True
+
+
+# -- a log -------------------------------------------------------------------------------------------------------
+
+
+def explain_log(at: Session, path: Path) -> bool:
+    """What a log means, ComfyUI's or this tool's. Raises UsageError when there is no such file."""
+    signs = read_log(_read(path))
+    found: list[JSON] = [
+        {"line": sign.line, "id": sign.id, "says": sign.says, "fix": sign.hint, "text": sign.text} for sign in signs
+    ]
+    at.console.record(success(log=str(path), signs=found))
+    closing = f"{len(signs)} thing(s) are known here." if signs else "Nothing in it is known here as trouble."
+    at.console.advise("\n".join([*map(_sign_text, signs), closing]))
+    return True
+
+
+def _read(path: Path) -> str:
+    try:
+        return read_tail(path, LOG_MAX_BYTES)
+    except (OSError, Unreadable) as error:
+        raise UsageError(f"The log {path} cannot be read ({why_not(error)}).", hint="provision logs") from error
+
+
+def _sign_text(sign: Sign) -> str:
+    blocks = (about := known(sign.id)) is not None and about.severity in ("blocks", "spoils")
+    mark = views.MARKS[Verdict.BLOCKED if blocks else Verdict.WARN]
+    says = sign.says[:1].upper() + sign.says[1:]
+    return f"{mark} line {sign.line}: {says}.  [{sign.id}]\n    {sign.text[:160]}\n  {views.ARROW} {sign.hint}"

@@ -1,0 +1,184 @@
+"""`provision generate`: pictures from prompts, by the running server, which is started when it is down."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from provision.cli.commands.commands import success
+from provision.cli.commands.serve import bring_up
+from provision.cli.session import Session
+from provision.comfyui.saved_pictures import check_folder, keep_as, keep_new
+from provision.comfyui.workflow_graph import SEED_LIMIT
+from provision.core.events import ImageMade
+from provision.core.finding import JSON
+from provision.core.step import Context
+from provision.errors import CommandFailed, CommandMissing, HomeError, UsageError
+from provision.output import views
+from provision.system.visible import shell_word
+
+FROM_STDIN = "-"
+PROMPT_MAX = 20_000
+"""Letters: SDXL reads the first 77 words of each piece, and nobody writes as many."""
+WORDS_MAX = 40
+"""Characters of the prompt in a file's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `generate` was asked for."""
+
+    prompt: str
+    output: Path | None = None
+    """A file; with more than one picture a folder, or a name that gets numbers."""
+    seed: int | None = None
+    count: int = 1
+    open_it: bool = False
+
+
+def image_wishes(overrides: Sequence[str], steps: int | None, size: str | None) -> list[str]:
+    """`--steps` and `--size` as manifest overrides. Raises UsageError."""
+    wishes = [] if steps is None else [f"first_image.steps={steps}"]
+    if size is not None:
+        width, _, height = size.lower().partition("x")
+        if not width.isdigit() or not (height or width).isdigit():
+            raise UsageError(f"--size {size!r} is not N or WxH.", hint="--size 512   or   --size 768x512")
+        wishes += [f"first_image.width={width}", f"first_image.height={height or width}"]
+    return wishes + list(overrides)
+
+
+def generate(at: Session, wanted: Wanted) -> bool:
+    """A picture for each prompt, `count` of each; each is told as soon as it is there.
+
+    Raises UsageError where there is no prompt, and what making an image raises; what was made before is kept.
+    """
+    prompts = _prompts(at.ctx, wanted.prompt)
+    first = next(prompts, None)
+    if first is None:
+        raise UsageError(
+            "There is no prompt on standard input.", hint='echo "a red fox in snow" | provision generate -'
+        )
+    place = place_of(wanted)
+    if not bring_up(at, quiet=True):
+        return False
+    ctx = at.ctx.stamped("generate")
+    kinds = ((prompt, number) for prompt in _chained(first, prompts) for number in range(wanted.count))
+    made = [_one(at, ctx, wanted, place, prompt, number) for prompt, number in kinds]
+    alone = made[0] if len(made) == 1 else {}
+    at.console.record(success(**alone, pictures=made))
+    return True
+
+
+def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
+    """The prompt that was given, or one a line of standard input, as they come."""
+    if prompt != FROM_STDIN:
+        if len(prompt) > PROMPT_MAX:
+            raise UsageError(f"The prompt has more than {PROMPT_MAX:,} letters.", hint='provision generate "a red fox"')
+        if not prompt.strip():
+            raise UsageError("The prompt is empty.", hint='provision generate "a red fox in snow"')
+        yield _text(prompt)
+        return
+    if sys.stdin is None or sys.stdin.closed:
+        return
+    if sys.stdin.isatty():
+        ctx.note("One prompt a line; Ctrl-D ends.")
+    if isinstance(sys.stdin, io.TextIOWrapper):  # bytes that are no characters are told, not replaced
+        sys.stdin.reconfigure(errors="surrogateescape")
+    while line := sys.stdin.readline(PROMPT_MAX + 2):
+        if len(line) > PROMPT_MAX and not line.endswith("\n"):
+            raise UsageError(f"A prompt has more than {PROMPT_MAX:,} letters.", hint="One prompt a line.")
+        if line.strip():
+            yield _text(line.strip())
+
+
+def _text(prompt: str) -> str:
+    """The prompt. Raises UsageError for one with bytes in it that are no characters."""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("The prompt is not text (UTF-8).", hint='provision generate "a red fox in snow"') from error
+    return prompt
+
+
+def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where pictures go: `path` is a folder, a file that is written over (`exact`), or a name that gets numbers."""
+
+    path: Path
+    is_folder: bool
+    exact: bool
+
+    def keep(self, prompt: str, png: bytes) -> Path:
+        """Write a picture; returns where. Raises HomeError, DiskFull."""
+        if self.is_folder:
+            return keep_new(self.path, words_of(prompt), ".png", png)
+        if self.exact:
+            return keep_as(self.path, png)
+        return keep_new(self.path.parent, self.path.stem, self.path.suffix or ".png", png)
+
+
+def place_of(wanted: Wanted) -> Place:
+    """Where pictures go; a place that cannot be written is refused before a picture is made for it.
+
+    A file that was named is written over when there is one picture, and never else.
+    Raises UsageError, HomeError, DiskFull.
+    """
+    try:
+        path = (wanted.output or Path()).absolute()
+        is_folder = path.is_dir()
+        folder = path if is_folder else path.parent
+        if not folder.is_dir():
+            raise UsageError(f"There is no folder {folder}.", hint=f"mkdir -p {shell_word(str(folder))}")
+        if not is_folder and path.exists() and not path.is_file():
+            raise UsageError(f"{path} is not a file that an image can replace.", hint="--output fox.png")
+    except FileNotFoundError as error:
+        raise HomeError("The folder that you are in is gone.", hint="cd ~") from error
+    except OSError as error:
+        raise HomeError(f"{wanted.output} cannot be used ({error.strerror}).", hint="--output fox.png") from error
+    check_folder(folder)
+    return Place(path, is_folder, exact=wanted.count == 1 and wanted.prompt != FROM_STDIN)
+
+
+def _one(at: Session, ctx: Context, wanted: Wanted, place: Place, prompt: str, number: int) -> dict[str, JSON]:
+    from provision.steps.first_image.step import check_ready, make_image, rejection
+
+    check_ready(ctx)
+    seed = None if wanted.seed is None else (wanted.seed + number) % max(SEED_LIMIT, wanted.seed + 1)
+    made = make_image(ctx, replace(ctx.manifest.first_image, prompt=prompt), prompt, seed)
+    if (error := rejection(made)) is not None:
+        raise error
+    target = place.keep(prompt, made.png)
+    ctx.emit(ImageMade(path=str(target), seconds=round(made.seconds, 3)))
+    at.console.picture(made.png)
+    at.console.data(f"{target}  (seed {made.seed}, {views.time_text(made.seconds)}; {made.judgement.says})")
+    if wanted.open_it:
+        _show(ctx, target)
+    return {
+        "path": str(target), "prompt": prompt, "seed": made.seed, "seconds": round(made.seconds, 3),
+        "judgement": made.judgement.says,
+    }  # fmt: skip
+
+
+def words_of(prompt: str) -> str:
+    """A file's name from the first words of a prompt."""
+    return "".join(c if c.isalnum() else "-" for c in prompt.lower()[:WORDS_MAX]).strip("-") or "picture"
+
+
+def _show(ctx: Context, path: Path) -> None:
+    """Open a picture in the system's own viewer; where there is none, say where it lies and no more."""
+    opener = "/usr/bin/open" if ctx.machine.system == "Darwin" else ctx.machine.which("xdg-open")
+    shown = False
+    if opener is not None:
+        with suppress(CommandMissing, CommandFailed):
+            shown = ctx.machine.run([opener, path], timeout_s=10).ok
+    if not shown:
+        ctx.note(f"There is no program here that shows {path.name}.")

@@ -1,0 +1,103 @@
+"""`download --inspect`: what a file or a repository is, before any weights are moved."""
+
+from __future__ import annotations
+
+from provision.cli.commands.commands import success
+from provision.cli.session import Session
+from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader
+from provision.core.finding import JSON
+from provision.core.step import Context
+from provision.download.backend import RemoteFile
+from provision.download.hub.listing import Entry, list_entries, read_remote_header, says
+from provision.errors import WrongFile
+from provision.output import views
+from provision.output.console import tabulate
+from provision.system.address import quoted
+
+METADATA_WIDTH = 200
+"""Characters shown of a value of the metadata; some hold a picture."""
+
+
+def inspect(at: Session, repo: str | None, path: str | None) -> bool:
+    """Show a file's header, a repository's files, or without either the manifest's file; True when that could be done.
+
+    Raises as `read_remote_header`, and WrongFile for a file of another kind.
+    """
+    if repo is None:
+        model, file = at.ctx.manifest.checkpoint(at.ctx.options.precision)
+        return _inspect_file(at, model.repo, file.path, model.revision)
+    return _inspect_repo(at, repo) if path is None else _inspect_file(at, repo, path, "main")
+
+
+def _inspect_file(at: Session, repo: str, path: str, revision: str) -> bool:
+    file, header = _read(at.ctx, repo, path, revision)
+    at.console.record(success(command="inspect", **file_facts(file, header)))
+    dtypes = [(f"  {quoted(name)}", views.size_text(size)) for name, size in by_bytes(header)]
+    metadata = [(f"  {quoted(key)}", quoted(value, METADATA_WIDTH)) for key, value in header.metadata.items()]
+    rows = [
+        ("file", f"{file.path} of {file.repo} at {file.revision[:12]}"),
+        ("size", f"{views.size_text(file.size)} ({file.size:,} bytes)"),
+        ("sha256", file.sha256 or "not told by the hub"),
+        ("architecture", header.architecture),
+        ("precision", header.precision),
+        ("tensors", f"{header.tensor_count:,} in a header of {header.header_bytes:,} bytes"),
+        ("dtypes", f"{views.size_text(header.data_bytes)} of weights"),
+        *dtypes,
+        *([("metadata", "")] if metadata else []),
+        *metadata,
+    ]
+    if header.file_size_bytes != file.size:
+        rows.append(("but", f"the header describes {header.file_size_bytes:,} bytes"))
+    tabulate(at.console, views.pairs_table(rows))
+    return True
+
+
+def _read(ctx: Context, repo: str, path: str, revision: str) -> tuple[RemoteFile, SafetensorsHeader]:
+    try:
+        return read_remote_header(ctx, repo, path, revision)
+    except (NotSafetensors, HeaderTruncated) as error:
+        raise WrongFile(
+            f"{path} of {repo} is not a safetensors file that can be used: {error}",
+            hint=f"provision download {repo} --inspect",
+        ) from error
+
+
+def file_facts(file: RemoteFile, header: SafetensorsHeader) -> dict[str, JSON]:
+    """What is known of a file, for `--json`."""
+    return {
+        "repo": file.repo, "path": file.path, "commit": file.revision, "size": file.size, "sha256": file.sha256,
+        "architecture": header.architecture, "precision": header.precision, "tensors": header.tensor_count,
+        "header_bytes": header.header_bytes, "data_bytes": header.data_bytes, "dtypes": dict(by_bytes(header)),
+        "metadata": dict(header.metadata), "whole": header.file_size_bytes == file.size,
+    }  # fmt: skip
+
+
+def by_bytes(header: SafetensorsHeader) -> list[tuple[str, int]]:
+    """The dtypes with their bytes, the most first."""
+    return sorted(header.dtypes.items(), key=lambda item: -item[1])
+
+
+def _inspect_repo(at: Session, repo: str) -> bool:
+    entries = [entry for entry in list_entries(at.ctx, repo) if entry.path.endswith(".safetensors")]
+    precision = at.ctx.options.precision
+    named = [entry.path for entry in entries if entry.checkpoint and says(entry.path, precision)]
+    listed: list[JSON] = [{"path": entry.path, "size": entry.size, "checkpoint": entry.checkpoint} for entry in entries]
+    at.console.record(success(command="inspect", repo=repo, precision=precision, named=named, files=listed))
+    tabulate(at.console, views.pairs_table([(entry.path, _shown(entry)) for entry in entries]))
+    at.console.advise(_verdict(repo, precision, entries, named))
+    return True
+
+
+def _shown(entry: Entry) -> str:
+    where = "" if entry.checkpoint else ", in a folder: a part or a variant"
+    return f"{views.size_text(entry.size) if entry.size else 'size not told'}{where}"
+
+
+def _verdict(repo: str, precision: str, entries: list[Entry], named: list[str]) -> str:
+    tops = [entry.path for entry in entries if entry.checkpoint]
+    if len(named) == 1:
+        return f"{named[0]} is the {precision} checkpoint by its name: provision download {repo}"
+    if not tops:
+        return f"{repo} has no safetensors file at its top, so no checkpoint in one file."
+    found = "more than one file whose name says" if named else "no file whose name says"
+    return f"{repo} has {found} {precision}. To see what a file is: provision download {repo}/{tops[0]} --inspect"

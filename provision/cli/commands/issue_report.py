@@ -1,0 +1,197 @@
+"""`doctor --report`: one Markdown file to paste into an issue, without what tells who wrote it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import pwd
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from provision import __version__
+from provision.comfyui.server_process import engine_flags
+from provision.core.finding import JSON, Verdict
+from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
+from provision.core.receipts import read_json
+from provision.core.step import Context, Report
+from provision.environment import packages
+from provision.errors import UsageError
+from provision.output import views
+from provision.output.report.redact import Person, redact
+from provision.system.disk_errors import unusable
+from provision.system.strict import Unreadable, read_head, read_tail
+from provision.system.visible import visible
+
+TITLE = "# Report of `provision doctor`"
+LOG_LINES = 80
+FIRST_NAME_LEAST = 3
+LINE_MAX = 400
+TAIL_BYTES = 256 << 10
+SECRET_NAMES = re.compile(r"(?i)token|secret|passw|passphrase|api_?key|credential|_(?:key|auth|pwd|pass|dsn|webhook)$")
+NAMED = ("torch", "torchvision", "torchaudio", "numpy", "safetensors", "transformers", "psutil", "pyyaml",
+         "comfyui-frontend-package", "comfyui-workflow-templates")  # fmt: skip
+UNTOLD = frozenset({"inode", "mtime_ns", "worst_error"})
+"""Of a receipt: what nobody reads."""
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a place where something else lies, before anything is done. Raises UsageError."""
+    if not path.parent.is_dir():
+        raise UsageError(f"There is no folder {path.parent}.", hint="provision doctor --report report.md")
+    if path.is_dir() or (path.exists() and not _is_report(path)):
+        raise UsageError(f"{path} is there and is no report of ours.", hint="provision doctor --report report.md")
+
+
+def _is_report(path: Path) -> bool:
+    return read_head(path, len(TITLE)).decode("utf-8", "replace") == TITLE
+
+
+def write_report(page: str, path: Path) -> None:
+    """Write the report. Raises HomeError, DiskFull."""
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise unusable(path, error) from error
+
+
+def report_page(ctx: Context, report: Report, tool_log: Path) -> str:
+    """The report, in Markdown.
+
+    Each piece is redacted before it is cut or escaped, which could hide a secret's form, and the whole once more. What
+    cannot be seen in what is left is made visible.
+    """
+    person = person_of(ctx)
+    receipts = redact(json.dumps(dict(_receipts(ctx)), indent=1, default=str), person)
+    logs = {name: _tail(path, person) for name, path in (("ComfyUI's", ctx.home.engine_log), ("The tool's", tool_log))}
+    parts = [
+        f"{TITLE}\n\nprovision {__version__}, {ctx.machine.timestamp()}. Home paths, names, tokens and addresses were"
+        " taken out; read it before you send it.",
+        "## Machine and versions\n\n" + _table(("", ""), _versions(ctx), person),
+        "## Findings\n\n" + _table(("", "step", "id", "what", "fix"), _findings(report), person),
+        *(f"## Crash of {step}\n\n" + _fenced("text", redact(trace, person)) for step, trace in _crashes(report)),
+        "## Receipts\n\n" + _fenced("json", receipts),
+        *(f"## {name} log, the last {LOG_LINES} lines\n\n" + _fenced("text", text) for name, text in logs.items()),
+    ]
+    return visible(redact("\n\n".join(parts) + "\n", person))
+
+
+def contents(page: str) -> str:
+    """The parts of a report, each with its lines: `Findings (31 lines), Receipts (120 lines)`."""
+    parts = page.split("\n\n## ")[1:]
+    return ", ".join(f"{part.partition(chr(10))[0]} ({part.count(chr(10)):,} lines)" for part in parts)
+
+
+# -- what is in it ----------------------------------------------------------------------------------------------
+
+
+def _versions(ctx: Context) -> Iterator[tuple[str, ...]]:
+    versions = packages.installed_versions(ctx.home.venv)
+    folder = packages.site_packages(ctx.home.venv)
+    comfyui, torch = ctx.receipts.read("comfyui", ComfyReceipt), ctx.receipts.read("torch", TorchReceipt)
+    yield "provision", __version__
+    yield "system", f"{ctx.machine.system} {platform.release()}, {ctx.machine.arch}"
+    yield "its Python", f"{platform.python_version()} ({platform.machine()}), {sys.executable}"
+    yield "home", str(ctx.home.root)
+    if ctx.home.adopted is not None:
+        yield "adopted", f"{ctx.home.base}, Python of {ctx.home.venv_of_another or ctx.home.own_venv}"
+    yield "manifest", f"{ctx.manifest.name}, torch {ctx.manifest.torch.channel}, ComfyUI {ctx.manifest.comfyui.ref}"
+    yield "flags", " ".join(engine_flags(ctx)) or "none"
+    yield "ComfyUI", f"{comfyui.name or 'not here'} ({comfyui.commit[:12]})"
+    yield "ComfyUI's Python", folder.parent.name if folder else "not here"
+    yield "device", torch.device or "not known"
+    for name in NAMED:
+        yield name, versions.get(name, "not here")
+    yield "packages", str(len(versions))
+    if set_here := sorted(name for name in ctx.machine.environ if name.startswith(("PYTORCH_", "HF_", "UV_", "PIP_"))):
+        yield "set in the shell", ", ".join(set_here)
+
+
+def _findings(report: Report) -> Iterator[tuple[str, ...]]:
+    for step in report.steps:
+        if step.error is not None:
+            yield str(Verdict.BLOCKED), step.name, str(step.error["code"]), str(step.error["message"]), ""
+        for finding in step.findings:
+            yield str(finding.verdict), step.name, finding.id, finding.says, views.command_text(finding)
+
+
+def _crashes(report: Report) -> Iterator[tuple[str, str]]:
+    for step in report.steps:
+        for finding in step.findings:
+            if finding.id == "check-crashed":
+                yield step.name, str(finding.facts.get("traceback", ""))
+
+
+def _receipts(ctx: Context) -> Iterator[tuple[str, dict[str, JSON]]]:
+    """Numbers and short words of each receipt."""
+    for path in sorted(ctx.receipts.folder.glob("*.json")):
+        receipt = read_json(path) or {}
+        yield (
+            path.stem,
+            {
+                name: value
+                for name, value in receipt.items()
+                if name not in UNTOLD and isinstance(value, str | int | float) and len(str(value)) <= LINE_MAX
+            },
+        )
+
+
+def _tail(path: Path, person: Person) -> str:
+    try:
+        lines = read_tail(path, TAIL_BYTES).splitlines()  # whole ones: half a line may begin within a secret
+    except (OSError, Unreadable):
+        return "There is none."
+    told = redact("\n".join(lines[-LOG_LINES:]), person).splitlines()
+    return "\n".join(line if len(line) <= LINE_MAX else f"{line[:LINE_MAX]} ..." for line in told)
+
+
+# -- Markdown ---------------------------------------------------------------------------------------------------
+
+
+def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]], person: Person) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(_cell(redact(cell, person)) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    for sign, instead in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), ("\r", ""), ("\n", "<br>")):
+        text = text.replace(sign, instead)
+    return text
+
+
+def _fenced(kind: str, text: str) -> str:
+    ticks = max((len(found) for found in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, ticks + 1)
+    return f"{fence}{kind}\n{text}\n{fence}"
+
+
+# -- who wrote it -----------------------------------------------------------------------------------------------
+
+
+def person_of(ctx: Context) -> Person:
+    """What this machine tells of its person."""
+    from provision.download.hub.api import token_of
+
+    given = ctx.machine.environ
+    folders, names = [given.get("HOME", "")], [given.get(name, "") for name in ("USER", "LOGNAME", "SUDO_USER")]
+    try:
+        entry = pwd.getpwuid(os.getuid())
+    except KeyError:  # a user without an entry, as in containers
+        pass
+    else:
+        folders.append(entry.pw_dir)
+        person = entry.pw_gecos.split(",")[0]
+        names += [entry.pw_name, person, *(word for word in person.split() if len(word) >= FIRST_NAME_LEAST)]
+    hosts = {socket.gethostname(), platform.node(), given.get("HOSTNAME", "")}
+    secrets = [value for name, value in given.items() if SECRET_NAMES.search(name) and len(value) >= 6]
+    return Person(
+        folders=tuple(
+            form for folder in folders if folder not in ("", "/") for form in (folder, os.path.realpath(folder))
+        ),
+        names=tuple(name.strip() for name in names),
+        hosts=tuple(hosts | {host.split(".")[0] for host in hosts}),
+        secrets=(token_of(ctx) or "", *secrets),
+    )

@@ -1,0 +1,306 @@
+"""`plan --commands`: what `all` would do on this machine as a shell script, with pip, git and curl as people type it.
+
+The order is that of the guides: a Python of its own, nightly torch, ComfyUI and its packages, the checkpoint, the
+server, the picture. Every value from a manifest or a path is quoted; nothing here is run by us.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from provision import __version__
+from provision.comfyui import git_remote
+from provision.comfyui.server_process import server_argv
+from provision.comfyui.workflow_graph import listed_name, prompt_graph
+from provision.core.finding import Finding, Verdict
+from provision.core.step import Context, Report, StepReport
+from provision.download.backend import RemoteFile
+from provision.download.model_files import Wanted, subject_of, wanted_files
+from provision.environment.packages import find_uv
+from provision.errors import CommandMissing
+from provision.steps.torch.choice import has_nvidia
+from provision.steps.workflow import first_page
+from provision.steps.workflow.step import wanted_workflow, workflow_path
+from provision.system.visible import shell_word, shell_words
+
+Writer = Callable[[Context, Finding], Iterator[str]]
+ORDER = ("hardware", "tools", "python_env", "torch", "comfyui", "requirements", "models", "workflow", "server",
+         "first_image")  # fmt: skip
+PYTHON = '"$python"'
+PREFIX = "by-hand"
+SEED = 20231128
+"""Any seed will do for a first picture; this one is the day on which SDXL-Turbo came out."""
+START_TRIES, IMAGE_TRIES = 180, 1800
+"""Seconds that the script waits for the server and for the picture."""
+
+
+def script(ctx: Context, report: Report) -> str:
+    """The script. Raises GitError where the revision of ComfyUI cannot be looked up, ManifestError."""
+    steps = {step.name: step for step in report.steps}
+    sections = [_section(ctx, steps[name]) for name in ORDER if name in steps]
+    parts = ["\n".join(lines) for lines in (_head(ctx), *sections)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(ctx: Context) -> Iterator[str]:
+    license = ctx.manifest.license
+    use = "" if not license.id else f" {license.id} ({'' if license.commercial else 'no '}commercial use)"
+    yield "#!/bin/sh"
+    yield f"# What `provision all` (version {__version__}) would do on this machine, by hand."
+    yield _comment(f"{ctx.manifest.title}: licence{use} {license.url}")
+    yield "set -eu"
+    yield f"home={shell_word(str(ctx.home.root))}"
+    yield f"comfyui={_below_home(ctx, ctx.home.comfyui)}"
+    yield f"python={_below_home(ctx, ctx.home.python)}"
+    yield 'mkdir -p "$home/logs"'
+
+
+def _comment(text: str) -> str:
+    return "# " + " ".join(text.split())
+
+
+def _section(ctx: Context, step: StepReport) -> Iterator[str]:
+    todo = [finding for finding in step.findings if finding.verdict in (Verdict.FIXABLE, Verdict.BLOCKED)]
+    if not todo:
+        yield f"# {step.name}: nothing to do"
+        return
+    for finding in todo:
+        yield _comment(f"{step.name}: {finding.says}")
+        write = WRITERS.get(finding.id)
+        if write is not None:
+            yield from write(ctx, finding)
+        elif finding.fix is not None:
+            yield _comment(finding.fix.says)
+            if finding.fix.argv:
+                yield shell_words(finding.fix.argv)
+
+
+# -- the environment --------------------------------------------------------------------------------------------
+
+
+def _venv(ctx: Context, finding: Finding) -> Iterator[str]:
+    if finding.id != "venv-missing":
+        yield from _aside('"$home/venv"')
+    python = _python_here(ctx)
+    if python is not None:
+        yield f'{shell_word(str(python))} -m venv "$home/venv"'
+        return
+    yield f"# There is no Python {ctx.manifest.python.version} with venv here: uv brings one."
+    words = [str(find_uv(ctx)), "venv", "--seed", "--python", ctx.manifest.python.version]
+    yield f'{shell_words(words)} "$home/venv"'
+
+
+def _aside(quoted: str) -> Iterator[str]:
+    yield f'mkdir -p "$home/moved-aside" && mv {quoted} "$home/moved-aside/by-hand-$$"'
+
+
+def _python_here(ctx: Context) -> Path | None:
+    """A Python of the wanted version, of this machine's own architecture, that can make environments."""
+    path = ctx.machine.which(f"python{ctx.manifest.python.version}")
+    if path is None:
+        return None
+    ask = "import ensurepip, venv, platform; print(platform.machine())"
+    try:
+        ran = ctx.machine.run([path, "-I", "-c", ask], timeout_s=20)
+    except CommandMissing:
+        return None
+    return path if ran.ok and ran.out.strip() == ctx.machine.arch else None
+
+
+def _torch(ctx: Context, finding: Finding) -> Iterator[str]:
+    torch = ctx.manifest.torch
+    nightly = torch.channel == "nightly" or ".dev" in torch.channel
+    index = torch.nightly_index if nightly else torch.stable_index
+    pin = "" if torch.channel in ("nightly", "stable") else f"=={torch.channel}"
+    words = ["install", "--upgrade", *(["--pre"] if nightly else []), f"torch{pin}", "torchvision"]
+    yield _pip(*words, *(["--index-url", index] if index else []))
+
+
+def _pip(*words: str) -> str:
+    return f"{PYTHON} -m pip {shell_words(words)}"
+
+
+def _requirements(ctx: Context, finding: Finding) -> Iterator[str]:
+    yield f"{PYTHON} -m pip list --format freeze | grep -E '^torch(vision|audio)?==' >\"$home/held.txt\""
+    yield f'{PYTHON} -m pip install -r "$comfyui/requirements.txt" -c "$home/held.txt"'
+
+
+# -- ComfyUI ----------------------------------------------------------------------------------------------------
+
+
+def _comfyui(ctx: Context, finding: Finding) -> Iterator[str]:
+    comfy, folder = ctx.manifest.comfyui, ctx.home.comfyui
+    revision = git_remote.find_revision(comfy.url, comfy.ref)
+    if revision.kind != "commit" and not folder.exists():
+        words = ["git", "clone", "--depth", "1", "--branch", revision.name, "--", comfy.url]
+        yield f'{shell_words(words)} "$comfyui"'
+        return
+    yield 'git init --quiet "$comfyui"'
+    yield f'git -C "$comfyui" fetch --depth 1 -- {shell_word(comfy.url)} {shell_word(_spec(revision))}'
+    if finding.id == "comfyui-ref":
+        yield 'git -C "$comfyui" stash'
+    yield 'git -C "$comfyui" checkout --quiet FETCH_HEAD'
+
+
+def _spec(revision: git_remote.Revision) -> str:
+    return {"tag": f"refs/tags/{revision.name}", "branch": f"refs/heads/{revision.name}"}.get(
+        revision.kind, revision.name
+    )
+
+
+def _workflow(ctx: Context, finding: Finding) -> Iterator[str]:
+    place = _below_home(ctx, workflow_path(ctx))
+    yield f"mkdir -p {_below_home(ctx, workflow_path(ctx).parent)}"
+    yield f"cat >{place} <<'WORKFLOW'"
+    yield json.dumps(wanted_workflow(ctx))
+    yield "WORKFLOW"
+    if ctx.home.adopted is None:
+        yield from _first_page(ctx, finding)
+
+
+def _first_page(ctx: Context, finding: Finding) -> Iterator[str]:
+    yield "# ComfyUI's page begins with it:"
+    for path, text in first_page.wanted_files(ctx).items():
+        yield f"mkdir -p {_below_home(ctx, path.parent)}"
+        yield f"cat >{_below_home(ctx, path)} <<'PAGE'"
+        yield text.rstrip("\n")
+        yield "PAGE"
+
+
+def _below_home(ctx: Context, path: Path) -> str:
+    """A path, quoted; one in the home with the script's own variable for it, one of an adopted install as it is."""
+    if not path.is_relative_to(ctx.home.root):
+        return shell_word(str(path))
+    return f'"$home"/{shell_word(str(path.relative_to(ctx.home.root)))}'
+
+
+# -- running it -------------------------------------------------------------------------------------------------
+
+
+def _server(ctx: Context, finding: Finding) -> Iterator[str]:
+    flags = [*server_argv(ctx)[3:], *(["--cpu"] if _needs_cpu_flag(ctx) else [])]
+    yield 'cd "$comfyui"'
+    yield f'nohup {PYTHON} -s "$comfyui/main.py" {shell_words(flags)} >"$home/logs/comfyui.log" 2>&1 &'
+    yield from _until(f"curl --silent --fail --output /dev/null {_url(ctx)}/system_stats", START_TRIES)
+
+
+def _needs_cpu_flag(ctx: Context) -> bool:
+    """Where torch will have no GPU, and no receipt says so yet."""
+    no_gpu = ctx.machine.system != "Darwin" and not has_nvidia(ctx)
+    return no_gpu and "--cpu" not in server_argv(ctx)
+
+
+def _url(ctx: Context) -> str:
+    return f"http://127.0.0.1:{ctx.manifest.comfyui.port}"
+
+
+def _until(condition: str, tries: int) -> Iterator[str]:
+    yield "tries=0"
+    yield f"until {condition}; do"
+    yield "  tries=$((tries + 1))"
+    yield f'  if [ "$tries" -gt {tries} ]; then tail "$home/logs/comfyui.log"; exit 1; fi'
+    yield "  sleep 1"
+    yield "done"
+
+
+def _first_image(ctx: Context, finding: Finding) -> Iterator[str]:
+    checkpoint = listed_name(*ctx.manifest.checkpoint(ctx.options.precision))
+    graph = prompt_graph(ctx.manifest.first_image, checkpoint, SEED, PREFIX)
+    yield "prompt=$(curl --silent --show-error --fail --header 'Content-Type: application/json' --data @- \\"
+    yield f"  {_url(ctx)}/prompt <<'PROMPT'"
+    yield json.dumps({"prompt": graph})
+    yield "PROMPT"
+    yield ")"
+    yield 'id=$(printf \'%s\' "$prompt" | sed \'s/.*"prompt_id": *"\\([^"]*\\)".*/\\1/\')'
+    yield from _until(f'curl --silent "{_url(ctx)}/history/$id" | grep -q \'"status"\'', IMAGE_TRIES)
+    yield f'for picture in "$comfyui"/output/{PREFIX}_*.png; do cp "$picture" "$home/first-image.png"; done'
+    yield "printf 'Picture: %s\\nComfyUI: %s\\n' \"$home/first-image.png\" " + _url(ctx)
+
+
+# -- the model --------------------------------------------------------------------------------------------------
+
+
+def _model(ctx: Context, finding: Finding) -> Iterator[str]:
+    wanted = _wanted(ctx, finding)
+    place, part = _below_home(ctx, wanted.place), _below_home(ctx, wanted.place.with_name(f"{wanted.place.name}.part"))
+    yield f"mkdir -p {_below_home(ctx, wanted.place.parent)}"
+    if finding.id != "ckpt-missing":
+        yield from _aside(place)
+    copy = finding.facts.get("copy")
+    if copy:
+        yield f"cp {shell_word(str(copy))} {part}"
+    else:
+        model, file = wanted.model, wanted.file
+        endpoint = (*ctx.options.endpoints, ctx.options.endpoint)[0]
+        yield from FETCHERS[ctx.options.backend](
+            ctx, RemoteFile(endpoint, model.repo, model.revision, file.path, wanted.size or 0, wanted.sha256), part
+        )
+    if wanted.sha256:
+        yield _check_sum(ctx, wanted, part)
+    yield f"mv {part} {place}"
+
+
+def _wanted(ctx: Context, finding: Finding) -> Wanted:
+    return next(each for each in wanted_files(ctx) if subject_of(ctx, each) == finding.subject)
+
+
+def _check_sum(ctx: Context, wanted: Wanted, quoted: str) -> str:
+    sums = "shasum -a 256" if ctx.machine.system == "Darwin" else "sha256sum"
+    return f"printf '%s  %s\\n' {wanted.sha256} {quoted} | {sums} -c -"
+
+
+def _verify(ctx: Context, finding: Finding) -> Iterator[str]:
+    wanted = _wanted(ctx, finding)
+    if wanted.sha256:
+        yield _check_sum(ctx, wanted, _below_home(ctx, wanted.place))
+
+
+def _curl(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
+    # curl does not pass a header of ours on to the host that it is sent to.
+    token = ' --header "Authorization: Bearer $HF_TOKEN"' if ctx.machine.environ.get("HF_TOKEN") else ""
+    yield f"curl --fail --location --retry 5 --continue-at -{token} --output {part} {shell_word(file.url)}"
+
+
+def _wget(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
+    yield f"wget --continue --output-document={part} {shell_word(file.url)}"
+
+
+def _hf(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
+    yield _pip("install", "huggingface_hub")
+    words = shell_words([file.repo, file.path, "--revision", file.revision])
+    yield f'HF_ENDPOINT={shell_word(file.endpoint)} "$home/venv/bin/hf" download {words} --local-dir "$home/hf"'
+    yield f'mv "$home/hf"/{shell_word(file.path)} {part}'
+
+
+def _git_lfs(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
+    """One file of the repository; the copy that git-lfs keeps in `.git` goes with the folder."""
+    yield 'git init --quiet "$home/hub"'
+    address = shell_word(f"{file.endpoint}/{file.repo}")
+    yield f'git -C "$home/hub" remote add origin {address} || :'
+    yield f'git -C "$home/hub" fetch --depth 1 origin {shell_word(file.revision)}'
+    yield 'GIT_LFS_SKIP_SMUDGE=1 git -C "$home/hub" checkout --quiet FETCH_HEAD'
+    yield 'git -C "$home/hub" lfs install --local'
+    yield f'git -C "$home/hub" lfs pull --include {shell_word(file.path)}'
+    yield f'mv "$home/hub"/{shell_word(file.path)} {part}'
+
+
+FETCHERS: Mapping[str, Callable[[Context, RemoteFile, str], Iterator[str]]] = {
+    "auto": _curl, "http": _curl, "wget": _wget, "hf": _hf, "git-lfs": _git_lfs,
+}  # fmt: skip
+_BY_STEP: Mapping[Writer, tuple[str, ...]] = {
+    _venv: ("venv-missing", "venv-dangling", "py-rosetta", "py-too-old", "py-too-new", "py-bad-patch"),
+    _torch: ("torch-missing", "torch-channel", "tv-mismatch", "torch-broken", "mps-numerics"),
+    _comfyui: ("comfyui-missing", "comfyui-ref", "clone-partial"),
+    _requirements: ("req-missing", "frontend-missing", "frontend-old"),
+    _model: ("ckpt-missing", "ckpt-bitrot", "ckpt-zeroed", "ckpt-other", "ckpt-truncated", "ckpt-deadlink",
+             "html-body", "lfs-pointer"),
+    _verify: ("ckpt-unproven",),
+    _workflow: ("workflow-missing", "workflow-old"),
+    _first_page: ("page-chooser",),
+    _server: ("server-down",),
+    _first_image: ("first-image-missing", "first-image-stale"),
+}  # fmt: skip
+WRITERS: Mapping[str, Writer] = {id: write for write, ids in _BY_STEP.items() for id in ids}
+"""What is written for a finding, by its id; for any other, its fix."""

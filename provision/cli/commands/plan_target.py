@@ -1,0 +1,284 @@
+"""`plan --for TARGET`: what `all` would do on a Mac that is not here, every wheel looked up in the real index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from provision.cli.commands.target_requirements import (
+    TORCH,
+    Asked,
+    TorchWish,
+    choose_torch,
+    read_asked,
+    tool_python,
+    tool_requirements,
+)
+from provision.cli.session import Session
+from provision.core.estimate import USUAL_S, Pace
+from provision.core.finding import JSON, Finding, Fix, Verdict, blocked, fixable, ok, warn
+from provision.core.home import Home
+from provision.core.plan import make_plan
+from provision.core.step import Context, Report, StepReport, silent
+from provision.environment.resolution import Lack, Resolved, Rules, Wheel, first_macos, name_of, newest, others, resolve
+from provision.errors import GitError, UsageError
+from provision.output import plan_view, views
+from provision.output.console import tabulate
+from provision.system.target import MACOS, Target, TargetMachine, parse_target
+
+UNPACKED = {"torch": 4.2, "requirements": 1.65, "provision": 3.0}
+"""Bytes on the disk for each byte of wheels: measured in November 2026, macOS arm64, Python 3.12."""
+TARGET_HOME = Home(Path("/Users/you/provision"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the index answered: for torch's set, for ComfyUI's packages (None: they are not known), for the tool."""
+
+    wish: TorchWish
+    torch: Resolved
+    packages: Resolved | None
+    tool: Resolved
+
+    @property
+    def parts(self) -> dict[str, Resolved]:
+        """The answers by the name of their step."""
+        found = {"torch": self.torch, "requirements": self.packages, "provision": self.tool}
+        return {name: got for name, got in found.items() if got is not None}
+
+
+def read_target(at: Session, words: str) -> Target:
+    """The target that is asked for; what it leaves open is the manifest's. Raises UsageError."""
+    needs = at.ctx.manifest
+    if at.world is not None or at.ctx.options.rehearsal:
+        raise UsageError("A rehearsal knows this machine alone.", hint="Leave out --rehearse, or --for.")
+    return parse_target(words, macos_min=needs.machine.macos_min, python=needs.python.version)
+
+
+def plan_for(at: Session, target: Target, requirements: Path | None) -> bool:
+    """Plan for another machine; True when `all` could do it there.
+
+    Raises UsageError, NetworkError when the index cannot be asked, PackageError.
+    """
+    ctx, started = at.ctx, at.ctx.machine.clock()
+    asked: Asked | None = None
+    try:
+        asked = read_asked(ctx, requirements)
+        unread = None
+    except GitError as error:
+        unread = blocked("comfyui-unread", "ComfyUI", error.message, fix=Fix(error.hint))
+    answers = ask_index(ctx, target, asked, tool=tool_requirements())
+    report = Report(tuple(reports(ctx, target, answers, unread)), ctx.machine.clock() - started)
+    _show(at, target, report, answers, asked)
+    return _stuck(report) == ""
+
+
+def _stuck(report: Report) -> str:
+    return ", ".join(step.name for step in report.steps if step.verdict is Verdict.BLOCKED)
+
+
+def _show(at: Session, target: Target, report: Report, answers: Answers, asked: Asked | None) -> None:
+    from provision.steps.registry import STEPS
+
+    stuck, source = _stuck(report), asked.source if asked else None
+    title = f"What `provision all` would do on {target.says}"
+    planned = make_plan(report, {step.name: step.needs for step in STEPS}, Pace(), USUAL_S)
+    if at.console.plain:
+        at.console.data(plan_view.plan_text(planned, title))
+    else:
+        tabulate(at.console, lambda width: plan_view.plan_view(planned, width, title))
+    if at.console.verbose:
+        rows = [(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels]
+        tabulate(at.console, views.pairs_table(rows))
+    facts: dict[str, JSON] = {
+        "command": "plan",
+        "target": target.name,
+        "requirements": source,
+        "download_bytes": report.total("download_bytes"),
+        "disk_bytes": report.total("disk_bytes"),
+        "wheels": {part: [wheel.to_json() for wheel in got.wheels] for part, got in answers.parts.items()},
+    }
+    at.console.record({**report.to_json(), "ok": not stuck, **facts})
+    read = f" ComfyUI's requirements are those of {source}." if source else ""
+    closing = f"Nothing was installed.{read}"
+    blocked_by = f"Blocked by {stuck}: there it cannot be done as it is asked for.\n" if stuck else ""
+    at.console.advise(blocked_by + closing)
+
+
+def _wheel_row(wheel: Wheel) -> str:
+    return f"{wheel.filename}  {views.size_text(wheel.size_bytes) if wheel.size_bytes is not None else '?'}"
+
+
+# -- asking -------------------------------------------------------------------------------------------------
+
+
+def ask_index(ctx: Context, target: Target, asked: Asked | None, *, tool: Sequence[str]) -> Answers:
+    """Resolve torch's set, then ComfyUI's packages with it held, then what the tool needs.
+
+    Raises NetworkError, PackageError.
+    """
+    wish = choose_torch(ctx, target, audio=asked is not None and asked.audio)
+    for note in wish.notes:
+        ctx.note(note)
+    ctx.note(f"Asking the package index for {target.says} ...")
+    torch = resolve(ctx, target, wish.lines, Rules(index=wish.index))
+    packages = None if asked is None else resolve_requirements(ctx, target, asked, torch)
+    return Answers(wish, torch, packages, resolve(ctx, replace(target, python=tool_python(target)), tool))
+
+
+def resolve_requirements(ctx: Context, target: Target, asked: Asked, torch: Resolved) -> Resolved:
+    """ComfyUI's packages beside torch's, which is held; without torch, what there is of the others."""
+    held = tuple(f"{name}=={torch.version(name)}" for name in TORCH if torch.version(name))
+    rules = Rules(held, () if torch.version("torch") else TORCH, asked.until)
+    found = resolve(ctx, target, asked.others, rules)
+    if not found.dated:
+        ctx.note("The package index gives no upload times: packages are resolved as of today.")
+    ours = {wheel.name for wheel in torch.wheels}
+    return replace(found, wheels=tuple(wheel for wheel in found.wheels if wheel.name not in ours))
+
+
+# -- reporting ----------------------------------------------------------------------------------------------
+
+
+def reports(ctx: Context, target: Target, answers: Answers, unread: Finding | None) -> Iterable[StepReport]:
+    """Each step's report for the target; `unread` is why ComfyUI's requirements are not known."""
+    from provision.steps.comfyui.step import check_comfyui
+
+    there = replace(ctx, machine=TargetMachine(target), home=TARGET_HOME, emit=silent)
+    needed = answers.packages
+    found: dict[str, list[Finding]] = {
+        "python_env": [_python(there, target)],
+        "torch": [
+            *_wheels(target, "torch", answers.torch),
+            *_known_bad(there, answers.torch),
+            *_behind(ctx, target, answers),
+        ],
+        "comfyui": [*check_comfyui(there)],
+        "models": _models(there),
+        "requirements": ([unread] if unread else []) + ([*_wheels(target, "requirements", needed)] if needed else []),
+        "provision": [*_wheels(target, "provision", answers.tool)],
+    }
+    disk = sum(finding.quantity("disk_bytes") for findings in found.values() for finding in findings)
+    for name, findings in {"hardware": _hardware(there, disk), **found}.items():
+        yield StepReport(name, tuple(findings), changed=False, seconds=0)
+
+
+def _hardware(there: Context, disk_bytes: int) -> list[Finding]:
+    """What the hardware step says of the target; its disk is not here, so what it must hold is told."""
+    from provision.steps.hardware.memory import check_memory_fit
+    from provision.steps.hardware.step import AIR_BYTES, check_hardware
+
+    found = [each for each in check_hardware(there, ()) if each.id not in ("hw-disk", "disk-low")]
+    found += check_memory_fit(there)
+    says = f"{views.size_text(disk_bytes + AIR_BYTES)} must be free on its disk."
+    return [*found, ok("hw-disk", "disk", says, needed_bytes=disk_bytes + AIR_BYTES)]
+
+
+def _python(there: Context, target: Target) -> Finding:
+    from provision.steps.python_env.step import DISK_BYTES, DOWNLOAD_BYTES, number
+
+    wanted = there.manifest.python
+    if not number(wanted.min) <= number(target.python) <= number(wanted.max):
+        end = "max" if number(target.python) > number(wanted.max) else "min"
+        return blocked(
+            f"py-too-{'new' if end == 'max' else 'old'}", "Python",
+            f"Python {target.python} is not accepted: the manifest takes {wanted.min} to {wanted.max}.",
+            fix=Fix("To take it all the same:", _again(target, "--set", f"python.{end}={target.python}")),
+        )  # fmt: skip
+    return fixable(
+        "venv-missing", "Python", f"Python {target.python} is wanted.", fix=Fix("uv makes an environment."),
+        download_bytes=DOWNLOAD_BYTES, disk_bytes=DISK_BYTES,
+    )  # fmt: skip
+
+
+def _models(there: Context) -> list[Finding]:
+    return [
+        fixable(
+            "ckpt-missing", file.name, f"{file.name} is missing.",
+            fix=Fix(f"Download it from {model.repo} and verify it."),
+            download_bytes=file.size or 0, disk_bytes=file.size or 0,
+        )
+        for model, file in there.manifest.chosen(there.options.precision)
+    ]  # fmt: skip
+
+
+def _again(target: Target, *more: str) -> tuple[str, ...]:
+    return ("provision", "plan", "--for", target.name, *more)
+
+
+def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:
+    """The wheels of one part, then what cannot be had."""
+    if got.wheels:
+        names = [f"{wheel.name} {wheel.version}" for wheel in got.wheels if wheel.name in TORCH and part == "torch"]
+        told = f"{', '.join(names)} and what they need: " if names else ""
+        unsized = f" ({got.unsized} of a size that the index does not tell)" if got.unsized else ""
+        yield fixable(
+            "wheels-found", part, f"{told}{len(got.wheels)} wheels{unsized}, nothing to build.",
+            fix=Fix("uv installs them."),
+            download_bytes=got.size_bytes, disk_bytes=int(got.size_bytes * UNPACKED[part]),
+        )  # fmt: skip
+    needed = [lack for lack in got.lacks if lack.asked.startswith("torch") and part == "torch"][:1]  # all need torch
+    for lack in needed or got.lacks:
+        yield _lacking(target, lack)
+
+
+def _lacking(target: Target, lack: Lack) -> Finding:
+    if lack.why:
+        return blocked("wheel-conflict", lack.asked, f"{lack.asked} cannot be had beside the rest: {lack.why}",
+                       fix=Fix("Take another ComfyUI: --comfyui REF"))  # fmt: skip
+    name = name_of(lack.asked)
+    newest_here = f"the newest that has is {lack.newest}" if lack.newest else f"no version of {name} has"
+    says = f"{lack.asked} has no wheel for {target.says.rpartition(',')[0]}: {newest_here}."
+    fix = Fix(f"Ask for another {'torch (--torch)' if name == 'torch' else 'ComfyUI (--comfyui)'}.")
+    if lack.elsewhere is not None:
+        there, version = lack.elsewhere
+        fix = Fix(f"{name} {version} is there {difference(target, there)}:", _again(there))
+    return blocked("wheel-missing", lack.asked, says, fix=fix, newest=lack.newest)
+
+
+def difference(target: Target, other: Target) -> str:
+    """In words, the one thing in which another target differs."""
+    if other.macos != target.macos:
+        return f"for macOS {other.macos[0]} and later"
+    if other.arch != target.arch:
+        return "for Apple silicon"
+    return f"with Python {other.python}"
+
+
+def _known_bad(there: Context, torch: Resolved) -> Iterable[Finding]:
+    """The pair of the target and its torch, where it is known to compute wrong."""
+    from provision.environment import known_bad_torch
+
+    if why := known_bad_torch.refused(there.machine, [f"torch=={torch.version('torch')}"] if torch.wheels else []):
+        yield blocked("torch-known-bad", "torch", f"{why}.", fix=Fix("Ask for another torch: --torch VERSION"))
+
+
+def _behind(ctx: Context, target: Target, answers: Answers) -> Iterable[Finding]:
+    """A warning where the target must do with an older torch than other Macs, for each reason."""
+    have = answers.torch.version("torch")
+    if answers.wish.channel != "stable" or not have:
+        return
+    for lack in behind(ctx, target, have, Rules(index=answers.wish.index)):
+        assert lack.elsewhere is not None
+        there, version = lack.elsewhere
+        yield warn(
+            "torch-behind", "torch",
+            f"torch {have} is the newest for this target; {version} is there {difference(target, there)}.",
+            fix=Fix("See that target:", _again(there)), newest=have, elsewhere=version, target=there.name,
+        )  # fmt: skip
+
+
+def behind(ctx: Context, target: Target, have: str, rules: Rules) -> list[Lack]:
+    """What keeps the target from a newer torch than `have`: targets that differ in one thing and have one."""
+    from packaging.version import Version
+
+    best = newest(ctx, Target((MACOS[-1], 0)), "torch", rules)
+    if best is None or Version(best.version) <= Version(have):
+        return []
+    found = []
+    for other in others(target):
+        wheel = newest(ctx, other, "torch", rules)
+        if wheel is not None and Version(wheel.version) > Version(have):
+            found.append(Lack("torch", have, (first_macos(target, other, wheel), wheel.version)))
+    return found

@@ -1,0 +1,181 @@
+"""What in a home this tool made, and what a person added: by name, and where a name says nothing, by content.
+
+ComfyUI's files are ours while their content is that of the commit that was checked out; a model while it is the file
+that was downloaded. What cannot be told is a person's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from provision.comfyui.git_checkout import blobs_of, commits_of_its_own
+from provision.core.ownership import LOG_NAME, SYSTEMS_OWN, is_at_the_top, is_state, owned_state
+from provision.core.receipt_kinds import ComfyReceipt, WorkflowReceipt
+from provision.core.step import Context
+from provision.download.model_files import model_receipts
+
+COMFYUIS_OWN = ("comfyui.db", "comfyui.db.bkp", "comfyui.db.lock", "comfyui.db-wal", "comfyui.db-shm")
+"""What ComfyUI writes into `user/` by itself, beside its logs."""
+CACHE = "__pycache__"
+
+
+@dataclass(slots=True)
+class Sorted:
+    """The paths of a home, each with all below it: `ours` in the order of removal, `theirs` for a person to keep."""
+
+    ours: list[Path] = field(default_factory=list)
+    theirs: list[Path] = field(default_factory=list)
+    elsewhere: list[Path] = field(default_factory=list)
+    """Models of ours that lie behind a person's link, on another disk."""
+
+
+def sort_home(ctx: Context) -> Sorted:
+    """Tell what is ours in a home from what a person added. Nothing is changed."""
+    home, found = ctx.home, Sorted()
+    for name in _names(home.root):
+        path = home.root / name
+        if name == "ComfyUI" and path.is_dir() and not path.is_symlink():
+            _sort_checkout(ctx, path, found)
+        elif name in ("envs", "logs", "moved-aside", "state") and path.is_dir() and not path.is_symlink():
+            for inner in _names(path):
+                _put(found, path / inner, ours=_is_ours_in(name, inner))
+        else:
+            _put(found, path, ours=is_at_the_top(name))
+    found.ours += owned_state(home.root) if home.state.is_dir() else ()
+    return found
+
+
+def _is_ours_in(folder: str, name: str) -> bool | None:
+    """Whether an entry of one of the home's folders is ours; None: it is, and is put last."""
+    if folder == "state":
+        return None if is_state(name) else False
+    return {"envs": name.isdigit(), "logs": LOG_NAME.fullmatch(name) is not None}.get(folder, False)
+
+
+def _put(found: Sorted, path: Path, *, ours: bool | None) -> None:
+    if ours:
+        found.ours.append(path)
+    elif ours is not None and _holds_something(path):
+        found.theirs.append(path)
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name not in SYSTEMS_OWN)
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether a path is more than empty folders."""
+    if path.is_symlink() or not path.is_dir():
+        return True
+    return any(set(files) - SYSTEMS_OWN or _links(folder, folders) for folder, folders, files in os.walk(path))
+
+
+def _links(folder: str, folders: Iterable[str]) -> bool:
+    return any(Path(folder, name).is_symlink() for name in folders)
+
+
+# -- ComfyUI ------------------------------------------------------------------------------------------------------
+
+
+def _sort_checkout(ctx: Context, code: Path, found: Sorted) -> None:
+    models = set(_downloaded(ctx))
+    found.elsewhere = sorted(path for path in models if not _lies_below(path, code))
+    ours = _Ours(code, blobs_of(code), models | set(_written(ctx)))
+    here = _sort_folder(code, ours)
+    commit = ctx.receipts.read("comfyui", ComfyReceipt).commit
+    git = code / ".git"
+    if git.is_dir() and not commits_of_its_own(code, commit):
+        here.ours.append(git)  # last: what it tells is needed to go on after a kill
+    elif os.path.lexists(git):
+        here.theirs.append(git)
+    found.ours += here.ours
+    found.theirs += here.theirs
+
+
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """What of a checkout is ours: `blobs` by path as git has them, and `files` that were written or downloaded."""
+
+    code: Path
+    blobs: dict[str, str]
+    files: set[Path]
+
+    def whole(self, path: Path) -> bool:
+        """Whether a folder is ours with all in it."""
+        return path.name == CACHE or path == self.code / "temp"
+
+    def has(self, path: Path) -> bool:
+        """Whether a file is ours, with the content that we gave it."""
+        name = path.relative_to(self.code).as_posix()
+        if path in self.files or (path.parent == self.code / "user" and _is_comfyuis(path.name)):
+            return True
+        return name in self.blobs and _blob(path) == self.blobs[name]
+
+
+def _is_comfyuis(name: str) -> bool:
+    return name in COMFYUIS_OWN or (name.startswith("comfyui") and ".log" in name)
+
+
+def _sort_folder(folder: Path, ours: _Ours) -> Sorted:
+    found = Sorted()
+    for name in _names(folder):
+        path = folder / name
+        if path == ours.code / ".git":
+            continue
+        if path.is_symlink() or not path.is_dir():
+            (found.ours if ours.has(path) else found.theirs).append(path)
+        elif ours.whole(path):
+            found.ours.append(path)
+        else:
+            inner = _sort_folder(path, ours)
+            alone = inner.theirs and all(each.name == CACHE for each in inner.ours)
+            found.ours += [] if alone else inner.ours
+            found.theirs += [path] if alone else inner.theirs
+    return found
+
+
+def _blob(path: Path) -> str:
+    """The id that git gives to a content: sha1 over `blob SIZE`, NUL and the bytes (git-hash-object), or ""."""
+    with suppress(OSError):
+        data = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        if data is not None:
+            return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    return ""
+
+
+def _downloaded(ctx: Context) -> Iterator[Path]:
+    """The models that were downloaded and are still the files that were."""
+    for receipt in model_receipts(ctx):
+        place = Path(os.path.normpath(ctx.home.root / receipt.place))
+        with suppress(OSError, ValueError):  # ValueError: a NUL in a name
+            about = place.stat()
+            same = (about.st_size, about.st_mtime_ns) == (receipt.size, receipt.mtime_ns)
+            # A receipt is a file like any other: what it says of a place elsewhere is nothing to go by.
+            ours = receipt.downloaded is not False and place.is_relative_to(ctx.home.models)
+            if same and ours and not place.is_symlink():
+                yield place
+
+
+def _written(ctx: Context) -> Iterator[Path]:
+    """The workflow and the custom node, while nobody has edited them."""
+    from provision.steps.workflow.first_page import wanted_files
+    from provision.steps.workflow.step import ours as workflow_digests
+    from provision.steps.workflow.step import read_digest
+
+    path = Path(os.path.normpath(ctx.home.root / ctx.receipts.read("workflow", WorkflowReceipt).path))
+    here = read_digest(path) if "\0" not in str(path) else None
+    if here and here in workflow_digests(ctx) and path.is_relative_to(ctx.home.base):
+        yield path
+    for file, text in wanted_files(ctx).items():
+        with suppress(OSError, ValueError):
+            if file.is_file() and file.read_text(encoding="utf-8") == text:
+                yield file
+
+
+def _lies_below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())

@@ -1,0 +1,1 @@
+"""ComfyUI: its API, its process, its checkout, its memory, installs of others."""

@@ -1,0 +1,199 @@
+"""The ladder: what is tried, in order, when the first image is black or broken, and what is kept of it.
+
+`--force-upcast-attention` helps where attention overflows fp16 (ComfyUI 3521), `--fp32-vae` where the decoder does
+(ComfyUI 4799). A machine may need both, and a latent that is spoilt already decodes to nothing, so the second rung
+holds the first. Some nightlies compute wrong whatever the flags (ComfyUI 10681), so the last rung is stable torch, with
+the plain flags first and then up the same flags. `--force-fp32` did not help there and is none of the rungs.
+
+Three receipts hand this on between the steps and to later runs: `ladder` (what was tried), `launch-flags` (what ComfyUI
+is started with beside the manifest's flags: trusted while torch, ComfyUI, macOS and the manifest's flags are the same)
+and `torch-wish` (stable torch in place of a nightly, while macOS and the channel asked for are the same).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from provision.core.receipt_kinds import Attempt, ComfyReceipt, FlagsReceipt, LadderReceipt, TorchReceipt, WishReceipt
+from provision.core.receipts import same_facts
+from provision.core.step import Context
+from provision.environment import packages
+from provision.environment.wheel_index import day_of
+from provision.errors import ProvisionError, StartOver
+
+FLAG_RUNGS: tuple[tuple[str, ...], ...] = (
+    ("--force-upcast-attention",),
+    ("--force-upcast-attention", "--fp32-vae"),
+)
+"""Flags beside the manifest's, in the order in which they are tried with one torch."""
+STABLE = "stable"
+"""The last rung: this channel in place of a nightly."""
+EXCLUDES: Mapping[str, tuple[str, ...]] = {
+    "--force-upcast-attention": ("--dont-upcast-attention",),
+    "--fp32-vae": ("--fp16-vae", "--bf16-vae"),
+}
+"""Flags that ComfyUI refuses beside another (comfy/cli_args.py); the manifest's give way."""
+LOOKS = {
+    "black": "is black",
+    "flat": "is one flat colour",
+    "noise": "is noise",
+    "broken": "cannot be opened",
+}
+"""The verdicts of a picture that another rung may change; a picture of the wrong size is none of them."""
+UNSTARTED, UNSTARTED_SAYS = "unstarted", "ComfyUI does not start with these flags"
+KEPT, TRIED, WISH = "launch-flags", "ladder", "torch-wish"
+HINT = "provision doctor --deep   # and for an issue: provision doctor --report report.md"
+
+
+def kept_flags(ctx: Context) -> tuple[str, ...]:
+    """The flags beside the manifest's that were found to help here, or are tried now; none where things changed."""
+    receipt = ctx.receipts.read(KEPT, FlagsReceipt)
+    return receipt.flags if same_facts(receipt, _facts(ctx)) else ()
+
+
+def flags_with(args: Sequence[str], more: Iterable[str]) -> tuple[str, ...]:
+    """The manifest's flags and some more, less those of the manifest's that exclude each other with them."""
+    added = [flag for flag in more if flag not in args]
+    excluded = {other for flag in added for other in EXCLUDES.get(flag, ())}
+    return (*[flag for flag in args if flag not in excluded], *added)
+
+
+def launch_flags(ctx: Context) -> tuple[str, ...]:
+    """The manifest's flags with those that are kept."""
+    return flags_with(ctx.manifest.comfyui.args, kept_flags(ctx))
+
+
+def kept_says(ctx: Context) -> str:
+    """Why ComfyUI is started with more flags than the manifest's; empty when it is not, or that is not proven."""
+    receipt, flags = ctx.receipts.read(KEPT, FlagsReceipt), kept_flags(ctx)
+    if not flags or not receipt.proven:
+        return ""
+    return f"ComfyUI is started with {_joined(flags)}: {receipt.why} (torch {receipt.torch}, {receipt.when[:10]})"
+
+
+def is_trying(ctx: Context) -> bool:
+    """Whether the flags of now are a rung that has not proven itself."""
+    return bool(kept_flags(ctx)) and not ctx.receipts.read(KEPT, FlagsReceipt).proven
+
+
+def stable_instead(ctx: Context) -> str:
+    """Why stable torch is to be taken in place of the nightly that is asked for; empty when it is not."""
+    receipt = ctx.receipts.read(WISH, WishReceipt)
+    agrees = same_facts(receipt, {"wanted": ctx.manifest.torch.channel, "os": _system(ctx)})
+    return receipt.why if agrees else ""
+
+
+def climb(ctx: Context, why: str, says: str, seconds: float, error: ProvisionError) -> ProvisionError:
+    """What to raise after an attempt that failed: StartOver with the next rung wished for, or in the end `error`.
+
+    With `why` a key of LOOKS or UNSTARTED, `says` the verdict as a sentence. Raises HomeError, DiskFull.
+    """
+    attempt = Attempt(_torch(ctx), launch_flags(ctx), why, says.rstrip("."), round(seconds, 1))
+    tried = (*_read_tried(ctx), attempt)
+    rung = _next_flags(ctx, tried)
+    if rung is None and not may_take_stable(ctx):
+        return _gave_up(tried, error, _restore(ctx, tried))
+    ctx.receipts.write(TRIED, LadderReceipt(tried, **_system_facts(ctx)))
+    if rung is not None:
+        because = f"without, the picture {LOOKS.get(tried[0].why, 'fails')}"
+        ctx.receipts.write(KEPT, FlagsReceipt(rung, because, when=ctx.machine.timestamp(), **_facts(ctx)))
+        return _again(attempt, _joined(rung), "server")
+    whose = f"torch {_torch(ctx)} fails whatever the flags ({says.rstrip('.')})"
+    wish_for_stable(ctx, whose)
+    return _again(attempt, "stable torch and the plain flags", "torch")
+
+
+def settle(ctx: Context, seconds: float) -> None:
+    """A picture came out right: keep what it was made with, and say so. Raises HomeError, DiskFull."""
+    flags, receipt = kept_flags(ctx), ctx.receipts.read(KEPT, FlagsReceipt)
+    if flags:
+        ctx.receipts.write(KEPT, replace(receipt, proven=True, seconds=round(seconds, 1)))
+    else:
+        ctx.receipts.drop(KEPT)
+    if _read_tried(ctx):
+        stable = [f"stable torch {_torch(ctx)}"] if stable_instead(ctx) else []
+        ctx.note(
+            f"The picture is right with {_joined([*stable, *(flags or ['the plain flags'])])} ({seconds:.1f} s); "
+            "that is kept for every start."
+        )
+    ctx.receipts.drop(TRIED)
+
+
+def _again(attempt: Attempt, what: str, step: str) -> StartOver:
+    look = f"The picture {LOOKS[attempt.why]} ({attempt.seconds:.1f} s)" if attempt.why in LOOKS else UNSTARTED_SAYS
+    return StartOver(
+        f"{look}: tried again with {what}.",
+        hint="provision all   # goes on from there", step=step,
+    )  # fmt: skip
+
+
+def _restore(ctx: Context, tried: Sequence[Attempt]) -> str:
+    """Forget the rungs, so that the next run is as the person asked; says so where torch was changed for nothing."""
+    here, instead = _torch(ctx), bool(stable_instead(ctx))
+    for name in (TRIED, KEPT, WISH):
+        ctx.receipts.drop(name)
+    if not instead and tried[0].torch == here:
+        return ""
+    # Kept as what it is, a release that stands for itself, it no longer answers for the channel that is asked for.
+    ctx.receipts.write("torch", replace(ctx.receipts.read("torch", TorchReceipt), wanted=STABLE, why=""))
+    asked = ctx.manifest.torch.channel
+    return f"torch {here} did not help either: the next run brings {asked} torch back."
+
+
+def _gave_up(tried: Sequence[Attempt], error: ProvisionError, restored: str) -> ProvisionError:
+    lines = [error.message]
+    if len(tried) > 1:
+        lines += ["Nothing of what is known to help has helped:", *(f"- {attempt.line()}" for attempt in tried)]
+    if len(tried) == 1 and not restored:
+        return error
+    return type(error)("\n".join([*lines, *([restored] if restored else [])]), hint=HINT)
+
+
+def _next_flags(ctx: Context, tried: Sequence[Attempt]) -> tuple[str, ...] | None:
+    """The first rung of flags that was not tried with this torch."""
+    done = {attempt.flags for attempt in tried if attempt.torch == _torch(ctx)}
+    return next((rung for rung in FLAG_RUNGS if flags_with(ctx.manifest.comfyui.args, rung) not in done), None)
+
+
+def wish_for_stable(ctx: Context, why: str) -> None:
+    """Let stable torch be taken in place of the nightly from now on, for a reason that is kept and told.
+
+    Raises HomeError, DiskFull.
+    """
+    ctx.receipts.write(WISH, WishReceipt(ctx.manifest.torch.channel, why, ctx.machine.timestamp(), _system(ctx)))
+    ctx.receipts.drop(KEPT)
+
+
+def may_take_stable(ctx: Context) -> bool:
+    """Only where nightly is asked for and here: a version that a person asked for is theirs to change."""
+    return ctx.manifest.torch.channel == "nightly" and bool(day_of(_torch(ctx)))
+
+
+def _read_tried(ctx: Context) -> tuple[Attempt, ...]:
+    receipt = ctx.receipts.read(TRIED, LadderReceipt)
+    return receipt.tried if same_facts(receipt, _system_facts(ctx)) else ()
+
+
+def _facts(ctx: Context) -> dict[str, Any]:
+    """What flags are kept for."""
+    return {"torch": _torch(ctx), **_system_facts(ctx)}
+
+
+def _system_facts(ctx: Context) -> dict[str, Any]:
+    commit = ctx.receipts.read("comfyui", ComfyReceipt).commit
+    return {"comfyui": commit or None, "os": _system(ctx), "args": ctx.manifest.comfyui.args}
+
+
+def _system(ctx: Context) -> str | None:
+    """The system as torch's proof has it: that proof is made anew when it changes, before ComfyUI is started."""
+    return ctx.receipts.read("torch", TorchReceipt).os
+
+
+def _torch(ctx: Context) -> str:
+    return packages.installed_versions(ctx.home.venv).get("torch", "")
+
+
+def _joined(words: Sequence[str]) -> str:
+    return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else "".join(words)

@@ -1,0 +1,214 @@
+"""What a git server has: the revisions that it names, the newest release, one file of one of them.
+
+Servers are asked from nowhere: no repository of the current folder is read. How a server is reached is the person's own
+configuration (a proxy, a certificate, a mirror by `url.*.insteadOf`), and git speaks only the protocol that comes of
+it: an address that begins with https is never answered by http, wherever it leads.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.errors import GitError
+from provision.system.git_program import ASK_S, FETCH_S, NOWHERE, Alive, GitFailed, Limits, environment, plain, run_git
+
+RELEASE = re.compile(r"v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?", re.ASCII)
+COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+REF_LINE = re.compile(r"([0-9a-f]{40}(?:[0-9a-f]{24})?)\t(refs/[\x21-\x7e]{1,300})")
+"""A line of a server's list that is taken; what has other characters in its name is none of ComfyUI's."""
+LISTING_BYTES = 32_000_000
+"""Some 400,000 revisions; ComfyUI's repository has 1,000 tags and branches."""
+FILE_BYTES = 2_000_000
+PACK_BYTES = 4 * 10**9
+"""More than any revision of ComfyUI by far: a server that sends more is stopped."""
+PROTOCOLS = {"https": "https", "http": "http:https", "ssh": "ssh", "file": "file"}
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A revision on the remote: `name` for people, `fetch` what git is asked for, `commit` when known before."""
+
+    name: str
+    kind: str
+    """`tag`, `branch` or `commit`."""
+    commit: str | None
+
+    @property
+    def source(self) -> str:
+        """What the server is asked for."""
+        return {"tag": f"refs/tags/{self.name}", "branch": f"refs/heads/{self.name}"}.get(self.kind, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file of a revision on a remote: its text, the revision's name for people, the commit's date (ISO 8601)."""
+
+    text: str
+    revision: str
+    date: str
+
+
+def find_revision(url: str, ref: str, alive: Alive | None = None) -> Revision:
+    """What `ref` is on the remote: `latest` is the newest release tag. One look over the network.
+
+    Raises GitError when the remote does not answer or has no such revision.
+    """
+    if COMMIT.fullmatch(ref):
+        return Revision(ref, "commit", ref)
+    with explained(f"{url} does not answer git"):
+        env = remote_environment(url)
+        words = ("ls-remote", "--quiet", "--heads", "--tags", "--", url)
+        listing = run_git(words, env, limits=Limits(ASK_S, LISTING_BYTES), alive=alive)
+    found = (REF_LINE.fullmatch(line) for line in listing.split("\n"))
+    refs = {line[2]: line[1] for line in found if line is not None}
+    if ref == "latest":
+        return newest_release(refs)
+    for kind, prefix in (("tag", "refs/tags/"), ("branch", "refs/heads/")):
+        if prefix + ref in refs:
+            return Revision(ref, kind, refs.get(f"{prefix}{ref}^{{}}", refs[prefix + ref]))
+    if re.fullmatch(r"[0-9a-f]{7,39}", ref):
+        raise GitError(
+            f"{ref} may be a short commit; git fetches only whole ones.",
+            hint="Give all 40 digits of the commit.",
+        )
+    raise GitError(f"{url} has no tag or branch {ref!r}.", hint="provision all --comfyui latest")
+
+
+def newest_release(refs: dict[str, str]) -> Revision:
+    """The newest `vX.Y.Z` of a listing; without any, the default branch. Raises GitError for an empty listing."""
+    tags = [name.removeprefix("refs/tags/") for name in refs if name.startswith("refs/tags/") and "^{}" not in name]
+    releases = sorted((tuple(int(n or 0) for n in m.groups()), tag) for tag in tags if (m := RELEASE.fullmatch(tag)))
+    if releases:
+        tag = releases[-1][1]
+        return Revision(tag, "tag", refs.get(f"refs/tags/{tag}^{{}}", refs[f"refs/tags/{tag}"]))
+    for branch in ("master", "main"):
+        if f"refs/heads/{branch}" in refs:
+            return Revision(branch, "branch", refs[f"refs/heads/{branch}"])
+    raise GitError("The remote has neither a release tag nor a branch master or main.", hint="--comfyui REF")
+
+
+def read_remote_file(url: str, ref: str, path: str) -> RemoteFile:
+    """One file of a revision, without a checkout: that file alone is moved where the host can filter.
+
+    Raises GitError when the remote does not answer, or has no such revision or file.
+    """
+    import tempfile
+
+    revision = find_revision(url, ref)
+    with (
+        explained(f"{path} of {url} at {revision.name} cannot be read"),
+        tempfile.TemporaryDirectory(prefix="provision-plan-", ignore_cleanup_errors=True) as folder,
+    ):
+        place = Path(folder)
+        new_repository(place, url)
+        fetch_into(place, url, revision, partial=True)
+        env = remote_environment(url, place) | {"GIT_NO_LAZY_FETCH": "0"}  # the file itself is asked for when shown
+        text = run_git(("show", f"FETCH_HEAD:{path}"), env, limits=Limits(FETCH_S, FILE_BYTES))
+        date = run_git(("log", "-1", "--format=%cI", "FETCH_HEAD"), environment(place)).strip()
+        return RemoteFile(text, revision.name, date)
+
+
+def new_repository(place: Path, url: str) -> None:
+    """An empty repository at `place`, with nothing in it but where it is from. Raises GitFailed, CommandMissing."""
+    run_git(("init", "--quiet", "--bare", "--template=", "--initial-branch=provision"), environment(place))
+    for key, value in (
+        ("core.bare", "false"),
+        ("remote.origin.url", url),
+        ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"),
+    ):
+        run_git(("config", key, value), environment(place))
+
+
+def fetch_into(
+    place: Path,
+    url: str,
+    revision: Revision,
+    *,
+    partial: bool = False,
+    on_line: Callable[[str], None] | None = None,
+    alive: Alive | None = None,
+) -> str:
+    """Fetch one commit without history into the git directory `place`, and return its hash; no name is given to it.
+
+    Raises GitFailed, CommandMissing, and what `on_line` and `alive` raise.
+    """
+    options = ("--filter=blob:none",) if partial else ()
+    source = "origin" if partial else url
+    words = ("fetch", "--progress", "--no-tags", "--depth=1", *options, "--", source, revision.source)
+
+    def go_on() -> None:
+        if alive is not None:
+            alive()
+        if sum(_size(path) for path in (place / "objects" / "pack").glob("tmp_*")) > PACK_BYTES:
+            raise GitFailed(f"the server sends more than {PACK_BYTES:,} bytes")
+
+    run_git(words, remote_environment(url, place), limits=Limits(FETCH_S), on_line=on_line, alive=go_on)
+    commit = run_git(("rev-parse", "--verify", "FETCH_HEAD^{commit}"), environment(place)).strip()
+    if revision.commit not in (None, commit):
+        raise GitFailed(f"the server sent another commit ({commit[:12]}) than it had named")
+    return commit
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+# -- the way there ------------------------------------------------------------------------------------------------
+
+
+def remote_environment(url: str, git_dir: Path | None = None) -> dict[str, str]:
+    """What git is started with to ask the server at `url`: the person's configuration, one protocol.
+
+    Raises GitFailed where the person's configuration makes something else of the address.
+    """
+    asker = environment(persons=os.environ)
+    reached = run_git(("ls-remote", "--get-url", "--", url), asker).strip()
+    protocols = protocols_for(reached)
+    if not protocols:
+        raise GitFailed(f"git's configuration leads to {reached}, which is no https, http, ssh or file address")
+    certificates = os.environ.get("SSL_CERT_FILE")
+    settings = {"http.sslCAInfo": certificates} if certificates else {}
+    return environment(git_dir or NOWHERE, persons=os.environ, protocols=protocols, settings=settings)
+
+
+def protocols_for(url: str) -> str:
+    """The protocols that git may speak for an address, joined by colons; empty where it is not asked at all."""
+    return PROTOCOLS.get(scheme_of(url), "")
+
+
+def scheme_of(url: str) -> str:
+    """The protocol of an address as git reads it: `https`, `ssh` (also `host:path`), `file` (also a path), `ext` ..."""
+    if found := re.match(r"([A-Za-z0-9+.-]+)::", url):
+        return found[1]
+    if found := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url):
+        return found[1].lower()
+    colon, slash = url.find(":"), url.find("/")
+    return "ssh" if colon > 0 and (slash < 0 or colon < slash) else "file"
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn git's failures into one GitError that says `what`."""
+    try:
+        yield
+    except (GitFailed, OSError) as error:
+        text = plain(str(error))
+        raise GitError(f"{what}: {text}", hint=_hint(text)) from error
+
+
+def _hint(text: str) -> str:
+    if "Could not resolve host" in text or "unable to access" in text or "timed out" in text:
+        return "Check the network or the proxy (HTTPS_PROXY), then run the same command again."
+    if "No space left" in text:
+        return "Free some disk space, then run the same command again."
+    if ".lock" in text or "Permission denied" in text:
+        return "provision doctor"
+    return "provision all --comfyui latest"

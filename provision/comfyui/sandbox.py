@@ -1,0 +1,37 @@
+"""A fence round a program that is only looked at: the system itself lets it write below some folders alone.
+
+It holds for all that the program starts, pip and uv too, by whatever way they were come by: Landlock on Linux, the
+sandbox of macOS (sandbox-exec(1)) there. Where the system has neither, nothing is fenced, and who asks must not start
+what it does not trust.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from provision.comfyui import sandbox_program
+from provision.system.machine import Machine
+
+SANDBOX = "/usr/bin/sandbox-exec"
+PROFILE = """(version 1)(allow default)(deny file-write*)
+(allow file-write* (subpath "/dev") (subpath (param "OPEN")) (subpath (param "CACHE")))"""
+CACHE = ("/usr/bin/getconf", "DARWIN_USER_CACHE_DIR")
+"""Where Metal keeps the shaders that it compiles."""
+
+
+def can_fence(machine: Machine) -> bool:
+    """Whether this system can. Not so within another sandbox on a Mac, nor on Linux before 6.2."""
+    if machine.system != "Darwin":
+        return sandbox_program.version() >= sandbox_program.LEAST
+    return Path(SANDBOX).exists() and machine.run([SANDBOX, "-p", "(version 1)(allow default)", "/usr/bin/true"]).ok
+
+
+def fenced(machine: Machine, argv: tuple[str, ...], folder: Path) -> tuple[str, ...]:
+    """The command that runs `argv` so that it can write below `folder` and to devices alone."""
+    runner = (sys.executable, "-I", "-S", sandbox_program.__file__, str(folder), "/dev", "--")
+    if machine.system != "Darwin":
+        return (*runner, *argv)
+    told = machine.run(CACHE)
+    cache = Path(told.out.strip() if told.ok and told.out.strip() else folder).resolve()
+    return (*runner, SANDBOX, "-D", f"OPEN={folder.resolve()}", "-D", f"CACHE={cache}", "-p", PROFILE, *argv)

@@ -1,0 +1,88 @@
+"""Pictures under their names in a person's folder: whole or not there, and never over what is there.
+
+A picture is written beside its name first. A name is taken by creating it, so that any number of programs may do so at
+once in one folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from provision.errors import DiskFull, HomeError
+from provision.system.visible import shell_word
+
+WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What a disk says that has no hard links (exFAT, and some of a network)."""
+
+
+def keep_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
+    """Write a file under the first of `fox.png`, `fox-1.png`, ... that nothing has. Raises HomeError, DiskFull."""
+    with _written(folder, data) as aside:
+        for number in range(1_000_000):
+            name = folder / f"{stem}{f'-{number}' if number else ''}{suffix}"
+            with suppress(FileExistsError):
+                _take(aside, name)
+                return name
+    raise HomeError(f"{folder} has a million files called {stem}{suffix}.", hint="mkdir pictures && cd pictures")
+
+
+def keep_as(path: Path, data: bytes) -> Path:
+    """Write a file under this very name, in the place of what has it. Raises HomeError, DiskFull."""
+    with _written(path.parent, data) as aside:
+        aside.replace(path)
+    return path
+
+
+def check_folder(folder: Path) -> None:
+    """See whether a file can be written in a folder; none is left there. Raises HomeError, DiskFull."""
+    with _written(folder, b"\0"):
+        pass
+
+
+@contextmanager
+def _written(folder: Path, data: bytes) -> Iterator[Path]:
+    """A file of another name with these bytes, gone at the end whatever happens. Raises HomeError, DiskFull."""
+    aside = folder / f".provision-{os.getpid()}-{secrets.token_hex(4)}.png"
+    try:
+        with aside.open("xb") as stream:
+            stream.write(data)
+        yield aside
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def _take(aside: Path, name: Path) -> None:
+    """Give a file this name too. Raises FileExistsError, OSError."""
+    try:
+        os.link(aside, name)
+    except OSError as error:
+        if error.errno not in WITHOUT_LINKS:
+            raise
+        name.touch(exist_ok=False)
+        try:
+            aside.replace(name)
+        except OSError:
+            name.unlink()
+            raise
+
+
+def _unwritable(folder: Path, error: OSError) -> HomeError | DiskFull:
+    shown = shell_word(str(folder))
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(
+            f"The disk that holds {folder} is full.", hint=f"Free some space (df -h {shown}), then run it again."
+        )
+    if not folder.is_dir():
+        return HomeError(f"There is no folder {folder} any more.", hint=f"mkdir -p {shown}")
+    return HomeError(
+        f"{folder} cannot be used for images ({error.strerror or error}).",
+        hint="Name another place: provision generate PROMPT --output ~/image.png",
+    )

@@ -1,0 +1,413 @@
+"""The process that runs ComfyUI: its command, its record, starting, waiting, ending.
+
+Ours is a process that runs the home's own `main.py` by its full path; any other, also another ComfyUI, is never
+used and never ended. `state/server.json` says which process we started, with which flags, code and torch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+from provision.comfyui import fallback_flags
+from provision.comfyui.api import Comfy, SystemStats
+from provision.comfyui.error_explanations import explain, short
+from provision.comfyui.exclusive_start import one_start
+from provision.comfyui.foreign_install import servers_of
+from provision.comfyui.isolation import apart, knows, names_database
+from provision.comfyui.model_memory import memory_flags
+from provision.comfyui.workflow_graph import listed_name
+from provision.core.finding import JSON
+from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
+from provision.core.receipts import read_state, write_json
+from provision.core.step import Context
+from provision.environment import generations, packages
+from provision.environment.truncated_bytecode import forget_cut_caches
+from provision.errors import EngineError, PortTaken
+from provision.system.log_files import LIMIT_BYTES, Follower, rotate, tail_of, wait_for_keeper
+from provision.system.machine import Process
+from provision.system.processes import is_same
+
+START_TIMEOUT_S = 180.0
+POLL_S = 0.2
+LISTED_S = 10.0
+PORT_FREE_S = 5.0
+BUSY_S = 10.0
+"""How long the port may be open before there is an answer: ComfyUI opens it last."""
+KEEPER_S = 2.0
+START_GRACE_S = 0.3
+"""A server that only starts has nothing to save."""
+TAIL_BYTES = 16_384
+TAIL_LINES = 12
+OURS = "-s"
+"""Python's flag that leaves out the user's own packages: people do not write it."""
+
+
+# -- how it is started ----------------------------------------------------------------------------------------
+
+
+def engine_flags(ctx: Context) -> tuple[str, ...]:
+    """The flags that decide what it computes: the manifest's, what helped against black, `--cpu` without a GPU.
+
+    And what follows from the memory (`memory_fit.flags_for`).
+    """
+    flags = fallback_flags.launch_flags(ctx)
+    flags = (*flags, *memory_flags(ctx, flags))
+    on_cpu = ctx.receipts.read("torch", TorchReceipt).device == "cpu"
+    return (*flags, "--cpu") if on_cpu and "--cpu" not in flags else flags
+
+
+def server_argv(ctx: Context) -> tuple[str, ...]:
+    """The whole command: isolated from the user's own packages (-s), on loopback alone."""
+    address = ("--listen", "127.0.0.1", "--port", str(ctx.manifest.comfyui.port), "--disable-auto-launch")
+    return (str(generations.python(ctx.home)), OURS, str(main_py(ctx)), *address, *_folders(ctx), *engine_flags(ctx))
+
+
+def _folders(ctx: Context) -> tuple[str, ...]:
+    """Where models, pictures and settings lie, where that is not in the checkout: the desktop app's folder."""
+    if ctx.home.base == ctx.home.comfyui:
+        return ()
+    base = ("--base-directory", str(ctx.home.base))
+    database = ("--database-url", f"sqlite:///{ctx.home.base / 'user' / 'comfyui.db'}")
+    return (*base, *(database if names_database(ctx) else ()))
+
+
+def quick_test_argv(ctx: Context, folder: Path, *, nodes: bool = False) -> tuple[str, ...]:
+    """The command that imports all of ComfyUI and ends before it serves, kept apart in `folder`, with `nodes` or not.
+
+    Beside a server that runs, the assets are left out: 0.38 holds their database for one process alone.
+    """
+    words = apart(ctx, server_argv(ctx), folder, nodes=nodes)
+    assets = ("--disable-assets",) if our_process(ctx) is not None and knows(ctx, "--disable-assets") else ()
+    return (*words, *assets, "--quick-test-for-ci")
+
+
+def main_py(ctx: Context) -> Path:
+    """The engine's program, by its full path."""
+    return ctx.home.comfyui.absolute() / "main.py"
+
+
+def client_of(ctx: Context, port: int | None = None) -> Comfy:
+    """A client for the server of this home."""
+    return Comfy(port or ctx.manifest.comfyui.port, check=ctx.machine.check_interrupted)
+
+
+# -- what we started ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A server that we started: what it is and what it runs. `started` is in seconds since the epoch."""
+
+    pid: int
+    created: float
+    port: int
+    argv: tuple[str, ...]
+    commit: str = ""
+    torch: str = ""
+    started: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.pid < 2**31 and 0 < self.port < 2**16):
+            raise ValueError("no process and no port has such a number")
+
+    def process(self, ctx: Context) -> Process:
+        """The process by the words that it keeps: from main.py on, also when a custom node has it start itself anew."""
+        return Process(self.pid, self.created, (*self.argv[:1], *from_main(ctx, self.argv)))
+
+
+def record_path(ctx: Context) -> Path:
+    """Where the record lies."""
+    return ctx.home.state / "server.json"
+
+
+def read_record(ctx: Context) -> Record | None:
+    """The record of a server of this home that lives; None when there is none.
+
+    A record that is old, broken or written by somebody else names nobody: what lives must have been started as the
+    record says, at that moment, with this home's main.py.
+    """
+    record = read_state(record_path(ctx), Record)
+    if record is None or not is_same(record.process(ctx), ctx.machine.process(record.pid)):
+        return None
+    if not runs_our_main(ctx, Process(record.pid, record.created, record.argv)):
+        return None
+    return record if record.started else replace(record, started=record.created)
+
+
+def write_record(ctx: Context, process: Process, argv: tuple[str, ...]) -> Record:
+    """Keep what a server that starts now is."""
+    record = Record(
+        pid=process.pid,
+        created=process.created,
+        port=ctx.manifest.comfyui.port,
+        argv=argv,
+        commit=engine_commit(ctx),
+        torch=torch_version(ctx),
+        started=ctx.machine.now(),
+    )
+    write_json(record_path(ctx), asdict(record))
+    return record
+
+
+def engine_commit(ctx: Context) -> str:
+    """The commit of ComfyUI that is checked out."""
+    return ctx.receipts.read("comfyui", ComfyReceipt).commit
+
+
+def engine_version(ctx: Context) -> str:
+    """The version that the checked-out ComfyUI says of itself."""
+    text = ctx.machine.read_text(ctx.home.comfyui / "comfyui_version.py") or ""
+    return text.rpartition("=")[2].strip().strip("\"'")
+
+
+def running_environment(ctx: Context) -> Path | None:
+    """The environment of the server that runs, whichever is in use by now; None when none does."""
+    record = read_record(ctx)
+    return Path(record.argv[0]).parent.parent if record is not None and record.argv else None
+
+
+def torch_version(ctx: Context) -> str:
+    """The torch that is installed now."""
+    return packages.installed_versions(ctx.home.venv).get("torch", "")
+
+
+def is_ours(ctx: Context, stats: SystemStats) -> bool:
+    """Whether the ComfyUI that answers says that it runs this home's main.py, by its full path."""
+    return bool(stats.argv) and _is_our_main(ctx, stats.argv[0])
+
+
+def runs_our_main(ctx: Context, who: Process) -> bool:
+    """Whether a process was started as we start it: Python with the full path of this home's main.py.
+
+    A person who starts it by hand does not write `-s` before it: that server is theirs, also by its full path.
+    """
+    return any(flag == OURS and _is_our_main(ctx, word) for flag, word in pairwise(who.argv[1:4]))
+
+
+def runs_for_its_owner(ctx: Context, who: Process) -> bool:
+    """Whether a process is an adopted install's server that this tool did not start."""
+    code = ctx.home.code_of_another
+    if code is None or runs_our_main(ctx, who):
+        return False
+    return who.pid in [server.pid for server in servers_of(ctx.machine, code)]
+
+
+def from_main(ctx: Context, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of a command line from this home's main.py on; all but the program where it is not in them."""
+    return argv[next((n for n, word in enumerate(argv) if n and _is_our_main(ctx, word)), 1) :]
+
+
+def _is_our_main(ctx: Context, word: str) -> bool:
+    with suppress(OSError, ValueError, RuntimeError):  # words of others: no path at all, or one that leads in circles
+        return Path(word).is_absolute() and Path(word).resolve() == main_py(ctx).resolve()
+    return False
+
+
+# -- starting and ending ------------------------------------------------------------------------------------------
+
+
+def start_server(ctx: Context, timeout_s: float = START_TIMEOUT_S) -> Record:
+    """Start the server detached and wait until it answers and lists the checkpoint that lies there.
+
+    Nobody else starts anything in its environment meanwhile; what this start changed in the packages is said.
+    Raises EngineError, PortTaken, HomeError, DiskFull, Interrupted: it is then ended again.
+    """
+    with one_start(ctx):
+        try:
+            return _start(ctx, timeout_s)
+        except EngineError:
+            if not forget_cut_caches(ctx.home, log_tail(ctx)):
+                raise
+            return _start(ctx, timeout_s)
+
+
+def _start(ctx: Context, timeout_s: float) -> Record:
+    argv = server_argv(ctx)
+    ctx.note(f"ComfyUI starts on port {ctx.manifest.comfyui.port}; its log: {ctx.home.shown(ctx.home.engine_log)}")
+    process = spawn_server(ctx, argv, {}, log_limit=LIMIT_BYTES)
+    try:
+        record = write_record(ctx, process, argv)
+        wait_until_up(ctx, record, timeout_s)
+        wait_until_listed(ctx)
+    except BaseException:  # nobody would know of it, or wait for it
+        end_server(ctx, process, grace_s=START_GRACE_S)
+        raise
+    return record
+
+
+def spawn_server(ctx: Context, argv: tuple[str, ...], env: Mapping[str, str], *, log_limit: int = 0) -> Process:
+    """Start a ComfyUI, its output in a new log. Raises EngineError where it ends at once, CommandMissing."""
+    log = ctx.home.engine_log
+    rotate(log)
+    if not ctx.home.python.exists():
+        raise EngineError(f"ComfyUI's Python is not at {ctx.home.python}.", hint="provision all")
+    env = {"PYTHONUNBUFFERED": "1", **env}
+    pid = ctx.machine.spawn(argv, cwd=ctx.home.comfyui, log=log, env=env, log_limit=log_limit)
+    if (seen := ctx.machine.process(pid)) is None:
+        raise died(ctx)
+    return replace(seen, argv=argv)  # as it will be when a Python that is a script has handed over
+
+
+def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT_S) -> SystemStats:
+    """Wait until our server answers. Raises EngineError when it dies or time runs out, PortTaken, Interrupted."""
+    deadline, client, log = ctx.machine.clock() + timeout_s, client_of(ctx, record.port), Follower(ctx.home.engine_log)
+    opened: float | None = None
+    while True:
+        _pass_on(ctx, log)
+        if ctx.machine.process(record.pid) is None:
+            raise died(ctx)
+        try:
+            stats = client.system_stats(timeout_s=2)
+        except EngineError as error:  # open, and too busy to answer
+            stats, opened = None, opened or ctx.machine.clock()
+            if ctx.machine.clock() - opened > BUSY_S:
+                raise error
+        if stats is not None and not is_ours(ctx, stats):
+            raise PortTaken(
+                f"Port {record.port} was taken by another ComfyUI while ours started.",
+                hint=f"provision all --set comfyui.port={record.port + 1}",
+            )
+        if stats is not None:
+            _pass_on(ctx, log)
+            return stats
+        if ctx.machine.clock() > deadline:
+            raise EngineError(
+                f"ComfyUI did not answer within {timeout_s:g} s.{_last_words(ctx)}", hint="provision logs"
+            )
+        ctx.machine.sleep(POLL_S)
+
+
+def _pass_on(ctx: Context, log: Follower) -> None:
+    for line in log.lines():
+        ctx.output(line)
+
+
+def wait_until_listed(ctx: Context) -> None:
+    """Wait until the checkpoint that lies in its folder is in ComfyUI's list. Raises EngineError."""
+    model, file = ctx.manifest.checkpoint(ctx.options.precision)
+    if not (ctx.home.models / model.folder / file.name).is_file():
+        return
+    name, client, deadline = listed_name(model, file), client_of(ctx), ctx.machine.clock() + LISTED_S
+    while name not in (names := client.checkpoints()):
+        if ctx.machine.clock() > deadline:
+            raise unlisted(name, names)
+        ctx.machine.sleep(POLL_S)
+
+
+def unlisted(name: str, names: list[str]) -> EngineError:
+    """The checkpoint is not in ComfyUI's list."""
+    seen = short(", ".join(names)) or "none"
+    return EngineError(f"ComfyUI does not see the checkpoint {name}; it sees {seen}.", hint="provision doctor")
+
+
+def died(ctx: Context) -> EngineError:
+    """ComfyUI ended by itself while it started."""
+    text = log_tail(ctx)
+    meaning = explain(text)
+    said = f": {meaning.says}." if meaning else " as soon as it was started."
+    message, next_ = f"ComfyUI ended{said}{_last_words(ctx)}", meaning.hint if meaning else "provision logs"
+    return EngineError(message, hint=next_, finding=meaning.id if meaning else "")
+
+
+def log_tail(ctx: Context) -> str:
+    """The end of the engine's log."""
+    return tail_of(ctx.home.engine_log, TAIL_BYTES)
+
+
+def _last_words(ctx: Context) -> str:
+    lines = [line for line in log_tail(ctx).splitlines() if line.strip()][-TAIL_LINES:]
+    return " It said last:\n" + "\n".join(lines) if lines else ""
+
+
+def end_server(ctx: Context, process: Process, port: int | None = None, *, grace_s: float = 8) -> None:
+    """Forget the record of a server of ours, end it, and wait until its port is free.
+
+    Forgotten first: whoever waits for its image then knows that it did not end by itself.
+    """
+    forget_record(ctx)
+    ctx.machine.end_process(process, grace_s=grace_s)
+    # Its threads may outlive the process's entry for a moment, and with them the socket.
+    deadline = ctx.machine.clock() + PORT_FREE_S
+    while not ctx.machine.port_is_free(port or ctx.manifest.comfyui.port) and ctx.machine.clock() < deadline:
+        time.sleep(0.02)
+    wait_for_keeper(ctx.home.engine_log, KEEPER_S)
+
+
+def forget_record(ctx: Context) -> None:
+    """Remove the record; one that cannot be removed names nobody who lives."""
+    with suppress(OSError):
+        record_path(ctx).unlink(missing_ok=True)
+
+
+# -- for the command line -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """What `status` shows. `state` is `up`, `starting`, `hung` or `down`; `up_s` in seconds."""
+
+    state: str
+    says: str
+    url: str
+    pid: int | None = None
+    up_s: float | None = None
+    version: str = ""
+    device: str = ""
+
+    def to_json(self) -> dict[str, JSON]:
+        """The status in `--json`."""
+        return dict(asdict(self))
+
+
+def our_process(ctx: Context) -> Process | None:
+    """The server of this home, on record or not; None when it does not run."""
+    record = read_record(ctx)
+    if record is not None:
+        return record.process(ctx)
+    who = ctx.machine.listener(ctx.manifest.comfyui.port)
+    return who if who is not None and runs_our_main(ctx, who) else None
+
+
+def stop_server(ctx: Context) -> bool:
+    """End the server of this home; False when it did not run."""
+    process, record = our_process(ctx), read_record(ctx)
+    if process is None:
+        forget_record(ctx)
+        return False
+    end_server(ctx, process, record.port if record else None)
+    return True
+
+
+def server_status(ctx: Context) -> ServerStatus:
+    """How the server of this home is; never raises for what it finds."""
+    process, record, whose = our_process(ctx), read_record(ctx), ""
+    client = client_of(ctx, record.port if record else None)
+    if process is None and (who := ctx.machine.listener(ctx.manifest.comfyui.port)) is not None:
+        process = who if runs_for_its_owner(ctx, who) else None
+        whose = ", started by its owner"
+    if process is None:
+        return ServerStatus("down", "The server does not run.", client.url)
+    up_s = ctx.machine.now() - (record.started if record else process.created)
+    try:
+        stats = client.system_stats()
+    except (EngineError, PortTaken):
+        stats = None
+    if stats is None:
+        state = "starting" if up_s < START_TIMEOUT_S else "hung"
+        says = f"The server (pid {process.pid}) does not answer" + (" yet." if state == "starting" else ".")
+        return ServerStatus(state, says, client.url, process.pid, up_s)
+    says = f"ComfyUI {stats.version} on {client.url}, {stats.device}, up for {shown_time(up_s)}{whose}"
+    return ServerStatus("up", says, client.url, process.pid, up_s, stats.version, stats.device)
+
+
+def shown_time(seconds: float) -> str:
+    """A duration as people say it: 42 s, 7 min, 3 h 20 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

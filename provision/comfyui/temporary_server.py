@@ -1,0 +1,83 @@
+"""A server for one look: our own where it runs, else one that is started on a free port and ended again.
+
+It keeps no record, writes a log of its own and loads no custom nodes, so that what it found is left as it was.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from provision.comfyui.exclusive_start import one_start
+from provision.comfyui.isolation import apart, look_env, look_folder
+from provision.comfyui.server_process import (
+    Record,
+    our_process,
+    server_argv,
+    spawn_server,
+    wait_until_listed,
+    wait_until_up,
+)
+from provision.core.home import Home
+from provision.core.step import Context
+from provision.system.machine import LOOPBACK
+from provision.system.processes import MARK
+
+
+@dataclass(frozen=True, slots=True)
+class BriefHome(Home):
+    """The same home, with another log for the engine: in a folder of the look where the home has none for logs."""
+
+    look: Path = Path()
+
+    @property
+    def engine_log(self) -> Path:
+        """What the server of one look says."""
+        return (self.logs if self.logs.is_dir() else self.look) / "brief-server.log"
+
+
+@contextmanager
+def any_server(ctx: Context) -> Iterator[tuple[Context, bool]]:
+    """A context whose server is up, and whether it was started for this alone. Raises EngineError, Interrupted."""
+    if our_process(ctx) is not None:
+        yield ctx, False
+        return
+    with brief_server(ctx) as brief:
+        yield brief, True
+
+
+@contextmanager
+def brief_server(ctx: Context) -> Iterator[Context]:
+    """A context whose server runs on a free port until the end, without custom nodes and apart from all folders.
+
+    Raises EngineError, PortTaken, Interrupted, HomeError, DiskFull.
+    """
+    manifest = replace(ctx.manifest, comfyui=replace(ctx.manifest.comfyui, port=free_port()))
+    with look_folder(ctx) as folder:
+        home = BriefHome(**{each.name: getattr(ctx.home, each.name) for each in fields(ctx.home)}, look=folder)
+        brief = replace(ctx, manifest=manifest, home=home)
+        with ExitStack() as later:
+            with one_start(ctx):
+                _start(brief, folder, later)
+            yield brief
+
+
+def _start(ctx: Context, folder: Path, later: ExitStack) -> None:
+    """Start it and wait until it is up; `later` ends it, or the next command, should we be killed."""
+    argv = apart(ctx, server_argv(ctx), folder)
+    noted = later.enter_context(ctx.machine.noted(argv))
+    process = spawn_server(ctx, argv, {**look_env(folder), MARK: noted.mark})
+    later.callback(ctx.machine.end_process, process)
+    noted.runs(process.pid)
+    wait_until_up(ctx, Record(process.pid, process.created, ctx.manifest.comfyui.port, argv))
+    wait_until_listed(ctx)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody has now."""
+    with socket.socket() as trial:
+        trial.bind((LOOPBACK, 0))
+        return int(trial.getsockname()[1])

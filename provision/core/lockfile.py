@@ -1,0 +1,206 @@
+"""The lock: what a home holds, exactly, as data to read and to rebuild from; written and read by this file alone.
+
+`provision.lock` is TOML. Every package has its version, the index it came from (without credentials), its wheel and
+that wheel's sha256; the rest is ComfyUI's commit, the weights by their hash, and the flags. An unknown key, a wrong
+type or a value that no lock may have is refused, as in a manifest.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from provision.core.manifest import REF, SHA256, Manifest, build, is_git_address, is_inner_path
+from provision.errors import LockError, ManifestError
+from provision.system.strict import Unreadable, read_toml
+
+SCHEMA = 1
+MAX_BYTES = 4_000_000
+"""A package takes 300 bytes: more than 10,000 of them."""
+COMMIT = re.compile(r"[0-9a-f]{40}")
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+VERSION = re.compile(r"[0-9][0-9A-Za-z.+!_-]*")
+HEAD = "# What is installed here, exactly. To rebuild it on another machine: provision all --locked provision.lock\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The machine that it was made on, as far as wheels depend on it."""
+
+    system: str
+    arch: str
+    version: str
+    """Of macOS; elsewhere the name of the system again."""
+    python: str
+    """The target Python, all three numbers where they are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockedTorch:
+    """Which torch was asked for, of which channel it is, from which index (empty: the configured one), and why.
+
+    `why` is why it is another than was asked for, `passed_over` why newer days were not taken.
+    """
+
+    wanted: str
+    channel: str
+    index: str = ""
+    why: str = ""
+    passed_over: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LockedEngine:
+    """ComfyUI: where from, the commit (both empty where it is no checkout), and the flags that it is given."""
+
+    url: str = ""
+    commit: str = ""
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LockedModel:
+    """A file of weights."""
+
+    repo: str
+    revision: str
+    path: str
+    precision: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPackage:
+    """An installed package. Without `sha256` it came from no index, and cannot be had again."""
+
+    name: str
+    version: str
+    source: str = ""
+    wheel: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A whole lock."""
+
+    schema: int
+    tool: str
+    made: str
+    manifest: str
+    platform: Platform
+    torch: LockedTorch
+    comfyui: LockedEngine
+    models: tuple[LockedModel, ...]
+    packages: tuple[LockedPackage, ...]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Every package's version by name."""
+        return {package.name: package.version for package in self.packages}
+
+
+def load_lock(path: Path) -> Lock:
+    """Read a lock strictly. Raises LockError with what is wrong."""
+    try:
+        data = read_toml(path, max_bytes=MAX_BYTES)
+    except (OSError, Unreadable) as error:
+        raise LockError(f"The lock {path} cannot be read: {error}.", hint=HINT) from error
+    if data.get("schema") != SCHEMA:
+        raise LockError(f"{path}: schema is {data.get('schema')!r}; this tool reads schema {SCHEMA}.", hint=HINT)
+    try:
+        lock = build(Lock, data, "")
+    except ManifestError as error:
+        raise LockError(f"{path}: {error.message}", hint=HINT) from error
+    if wrong := next(_wrong(lock), ""):
+        raise LockError(f"{path}: {wrong}", hint=HINT)
+    return lock
+
+
+HINT = "A lock is written by `provision all`; take it as it is: --locked provision.lock"
+
+
+def _wrong(lock: Lock) -> Iterator[str]:
+    """What no lock may hold: each becomes a word of a command, a path or an address."""
+    if not re.fullmatch(r"3\.\d{1,2}(\.\d{1,3})?", lock.platform.python):
+        yield f"platform.python is {lock.platform.python!r}; it must be like 3.12.7."
+    if lock.comfyui.url and not is_git_address(lock.comfyui.url):
+        yield f"comfyui.url is {lock.comfyui.url!r}, which git may not be given."
+    if lock.comfyui.commit and not COMMIT.fullmatch(lock.comfyui.commit):
+        yield f"comfyui.commit is {lock.comfyui.commit!r}; it must be 40 hexadecimal digits."
+    for model in lock.models:
+        if not (is_inner_path(model.path) and SHA256.fullmatch(model.sha256) and REF.fullmatch(model.revision)):
+            yield f"the model {model.path!r} has no plain path, revision or sha256."
+    for package in lock.packages:
+        if not (NAME.fullmatch(package.name) and VERSION.fullmatch(package.version)):
+            yield f"{package.name!r} {package.version!r} is no package and version."
+        if package.sha256 and not SHA256.fullmatch(package.sha256):
+            yield f"{package.name}'s sha256 is {package.sha256!r}; it must be 64 hexadecimal digits."
+    for url in (lock.torch.index, *(package.source for package in lock.packages if package.sha256)):
+        if url and not url.startswith(("https://", "http://")):
+            yield f"{url!r} is no http address."
+
+
+def manifest_overrides(lock: Lock, manifest: Manifest) -> list[str]:
+    """What a lock decides of a manifest, as `--set` has it. Raises LockError for a file that the manifest lacks."""
+    minor = ".".join(lock.platform.python.split(".")[:2])
+    torch = lock.versions.get("torch")
+    values: dict[str, object] = {
+        "comfyui.url": lock.comfyui.url,
+        "comfyui.ref": lock.comfyui.commit,
+        "comfyui.args": list(lock.comfyui.flags),
+        **{f"python.{key}": minor for key in ("version", "min", "max")},
+        **({"torch.channel": torch} if torch else {}),
+    }
+    for locked in lock.models:
+        values |= dict(_place_of(locked, manifest))
+    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+
+
+def _place_of(locked: LockedModel, manifest: Manifest) -> Iterator[tuple[str, object]]:
+    for place, model in enumerate(manifest.models):
+        for number, file in enumerate(model.files):
+            if (model.repo, file.path, file.precision) == (locked.repo, locked.path, locked.precision):
+                key = f"models.{place}.files.{number}"
+                yield from {f"models.{place}.revision": locked.revision, f"{key}.sha256": locked.sha256}.items()
+                yield f"{key}.size", locked.size
+                return
+    raise LockError(
+        f"The lock names {locked.path} of {locked.repo}, which the manifest {manifest.name} does not have.",
+        hint="provision all --locked FILE --manifest MANIFEST   # the one that it was made from",
+    )
+
+
+def write_lock(lock: Lock) -> str:
+    """A lock as TOML; a package a line or two, so that two locks can be compared by eye and by `diff`."""
+    return HEAD + "".join(f"{line}\n" for line in _table(lock, ""))
+
+
+def _table(value: object, name: str) -> Iterator[str]:
+    """Plain keys first, then the tables in it. JSON's strings, numbers and lists of strings are TOML's too."""
+    assert is_dataclass(value)
+    held = {item.name: getattr(value, item.name) for item in fields(value)}
+    inner = {key: each for key, each in held.items() if is_dataclass(each) or _is_list_of_tables(each)}
+    for key, each in held.items():
+        if key not in inner and each != "":
+            yield f"{key} = {json.dumps(each, ensure_ascii=False)}"
+    for key, each in inner.items():
+        for one in each if isinstance(each, tuple) else (each,):
+            yield ""
+            yield f"[[{name}{key}]]" if isinstance(each, tuple) else f"[{name}{key}]"
+            yield from _table(one, f"{name}{key}.")
+
+
+def _is_list_of_tables(value: object) -> bool:
+    return isinstance(value, tuple) and bool(value) and is_dataclass(value[0])
+
+
+def without_credentials(url: str) -> str:
+    """An address without name, password, query and fragment: what may stand in a file that is passed on."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

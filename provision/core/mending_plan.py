@@ -1,0 +1,124 @@
+"""`doctor --fix`: the plan that a look makes, the questions beforehand, the steps that mend some findings alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from provision.core.events import Mend
+from provision.core.finding import Finding, Verdict
+from provision.core.step import Context, Report, Step, StepReport
+from provision.errors import ConsentNeeded
+
+Consent = Callable[[str], bool]
+
+
+def question_of(finding: Finding) -> str:
+    """What a person must agree to before this is mended; empty where it is mended at once, or not at all."""
+    asks = finding.facts.get("asks")
+    return asks if isinstance(asks, str) else ""
+
+
+def plan_mending(steps: Sequence[Step], report: Report) -> tuple[Mend, ...]:
+    """What can be mended of what a look saw, in the order of the steps: that in which they depend."""
+    blocks = {step.name: _is_blocked(report.step(step.name).findings) for step in steps}
+    mends = []
+    for step in steps:
+        waits_for = next((name for name in needs_of(steps, [step.name]) if blocks.get(name)), "")
+        for finding in report.step(step.name).findings:
+            question = question_of(finding)
+            if question or finding.verdict is Verdict.FIXABLE:
+                does = finding.fix.says if finding.fix else finding.says
+                bytes_ = finding.quantity("download_bytes")
+                mends.append(Mend(step.name, finding.id, finding.says, does, bytes_, question, waits_for))
+    return tuple(mends)
+
+
+def _is_blocked(findings: Iterable[Finding]) -> bool:
+    """Whether only a person can go on here."""
+    return any(each.verdict is Verdict.BLOCKED and not question_of(each) for each in findings)
+
+
+def needs_of(steps: Sequence[Step], names: Collection[str]) -> list[str]:
+    """All steps that some steps need, directly or not, in their order."""
+    needed: set[str] = set()
+    for step in reversed(steps):
+        if step.name in names or step.name in needed:
+            needed.update(step.needs)
+    return [step.name for step in steps if step.name in needed]
+
+
+def needing(steps: Sequence[Step], names: Collection[str]) -> tuple[str, ...]:
+    """Other steps that need some steps, directly or not, in their order."""
+    return tuple(step.name for step in steps if step.name not in names and set(needs_of(steps, [step.name])) & {*names})
+
+
+def ask_beforehand(report: Report, consent: Consent) -> frozenset[str]:
+    """The ids of the findings that a person agrees to have mended; nobody there to ask is no."""
+    agreed: set[str] = set()
+    for step in report.steps:
+        for finding in step.findings:
+            question = question_of(finding)
+            name = str(finding.facts.get("agrees", finding.id))
+            if question and name not in agreed and _yes(consent, f"{finding.says} {question}"):
+                agreed.add(name)
+    return frozenset(agreed)
+
+
+def _yes(consent: Consent, question: str) -> bool:
+    try:
+        return consent(question)
+    except ConsentNeeded:
+        return False
+
+
+# -- some findings alone ----------------------------------------------------------------------------------------
+
+
+def narrowed(steps: Sequence[Step], report: Report, ids: Collection[str]) -> tuple[Step, ...]:
+    """The steps that hold some findings, blind to their other ones, and whole those that they need.
+
+    What comes up only when a finding is mended (the hash of a file that was put in its place) is mended with it.
+    """
+    chosen = holders(report, ids)
+    needed = needs_of(steps, chosen)
+    return tuple(
+        step if step.name in needed else _blind(step, _others(report, step.name, ids))
+        for step in steps
+        if step.name in chosen or step.name in needed
+    )
+
+
+def _others(report: Report, name: str, ids: Collection[str]) -> frozenset[tuple[str, str]]:
+    return frozenset((each.id, each.subject) for each in report.step(name).findings if each.id not in ids)
+
+
+def _blind(step: Step, to: frozenset[tuple[str, str]]) -> Step:
+    def check(ctx: Context) -> Iterator[Finding]:
+        for finding in step.check(ctx):
+            at_rest = finding.verdict in (Verdict.OK, Verdict.WARN)
+            if at_rest or (finding.id, finding.subject) not in to:
+                yield finding
+
+    return replace(step, check=check)
+
+
+def holders(report: Report, ids: Collection[str]) -> frozenset[str]:
+    """The steps that saw some findings."""
+    return frozenset(step.name for step in report.steps if any(finding.id in ids for finding in step.findings))
+
+
+def only(report: Report, ids: Collection[str], *, keep_blocked: bool = False, needed: Collection[str] = ()) -> Report:
+    """The report with some findings alone.
+
+    With `keep_blocked` also what kept them from being mended; with `needed` also what stops these steps.
+    """
+
+    def stays(step: StepReport, finding: Finding) -> bool:
+        stops = finding.verdict in (Verdict.FIXABLE, Verdict.BLOCKED) and step.name in needed
+        return finding.id in ids or stops or (keep_blocked and finding.verdict is Verdict.BLOCKED)
+
+    steps = [
+        replace(step, findings=tuple(each for each in step.findings if stays(step, each))) for step in report.steps
+    ]
+    return replace(report, steps=tuple(steps))

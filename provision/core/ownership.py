@@ -1,0 +1,227 @@
+"""Which folders are homes: those that this tool made, told by a marker, new ones and empty ones; no other.
+
+Homes made before there was a marker are told by their receipts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.errors import HomeError, UsageError
+from provision.system.strict import Unreadable, read_json_file
+from provision.system.visible import shell_word
+
+MARKER = Path("state", "home.json")
+ROOT_NAMES = frozenset({
+    "provision.lock", "first-image.png", "first-image.rejected.png", "ComfyUI", "venv", "envs", "logs", "moved-aside",
+    "state", ".venv.next",
+})  # fmt: skip
+STATE_NAMES = frozenset({
+    "home.json", "lock", "receipts", "parts", "cache", "python", "children", "rehearsal", "looks", "quick-test",
+    "held.txt", "locked.txt", "checkout-unfinished", "installing", "pace.json", "report.json", "run.json", "bench.json",
+    "server.json", "adopted.json",
+})  # fmt: skip
+LOG_NAME = re.compile(r"(provision|comfyui)\.log(\.\d+)?")
+RECEIPT_NAME = re.compile(r"(torch|comfyui|requirements|first_image|workflow|python_env|model-[0-9a-f]{12})\.json")
+HALF_WRITTEN = re.compile(r"\.(?P<name>.+?)\.(?P<pid>[1-9]\d{0,8})(\.\d+)?")
+"""A file that is written beside its place, by which process (and which of its threads)."""
+TRIAL = re.compile(r"\.write-(?P<pid>[1-9]\d{0,8})")
+SYSTEMS_OWN = frozenset({
+    ".DS_Store", ".localized", "Icon\r", ".Spotlight-V100", ".Trashes", ".fseventsd", ".TemporaryItems", "lost+found",
+})  # fmt: skip
+"""What macOS and file systems put into a folder by themselves."""
+NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What makes a folder a home of this tool."""
+
+    id: str
+    made_by: str = ""
+
+
+def read_marker(root: Path) -> Marker | None:
+    """The marker of a home, None where there is none."""
+    try:
+        found = read_json_file(root / MARKER, Marker)
+    except (OSError, Unreadable):
+        return None
+    return found if found.id else None
+
+
+def write_marker(root: Path) -> None:
+    """Mark a folder as a home, unless it is marked; one that is known as a home goes on without.
+
+    Raises HomeError, DiskFull.
+    """
+    from provision import __version__
+    from provision.core.receipts import write_json
+
+    if read_marker(root) is not None:
+        return
+    try:
+        write_json(root / MARKER, {"id": str(uuid.uuid4()), "made_by": f"provision {__version__}"})
+    except HomeError:
+        if not _has_receipts(root):
+            raise
+
+
+def is_home(root: Path) -> bool:
+    """Whether a folder was made by this tool, in whole or as far as a killed run came."""
+    return read_marker(root) is not None or _has_receipts(root) or _was_begun(root)
+
+
+def is_state(name: str) -> bool:
+    """Whether a name in a home's `state` is one of ours."""
+    return name in STATE_NAMES or TRIAL.fullmatch(name) is not None or HALF_WRITTEN.fullmatch(name) is not None
+
+
+def is_at_the_top(name: str) -> bool:
+    """Whether a name in a home's own folder is one of ours, or that of one of our files while it is written."""
+    found = HALF_WRITTEN.fullmatch(name)
+    return name in ROOT_NAMES or (found is not None and found["name"] in ROOT_NAMES)
+
+
+def strangers(root: Path) -> list[str]:
+    """What lies in a folder that is no home, by name; nothing where there is no folder or an empty one.
+
+    Raises OSError.
+    """
+    try:
+        return sorted(entry.name for entry in os.scandir(root) if entry.name not in SYSTEMS_OWN)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _has_receipts(root: Path) -> bool:
+    try:
+        return any(RECEIPT_NAME.fullmatch(path.name) for path in (root / "state" / "receipts").iterdir())
+    except OSError:
+        return False
+
+
+def _was_begun(root: Path) -> bool:
+    """Whether all that lies there is what a run makes first, before it marks the folder."""
+    try:
+        names = set(strangers(root))
+        state, logs = (
+            {path.name for path in (root / name).iterdir()} if name in names else set() for name in ("state", "logs")
+        )
+    except OSError:
+        return False
+    is_early = names <= {"state", "logs"} and all(map(LOG_NAME.fullmatch, logs)) and bool(logs or "state" in names)
+    return all(map(is_state, state)) and (is_early or ("lock" in state and all(map(is_at_the_top, names))))
+
+
+# -- refusing -----------------------------------------------------------------------------------------------------
+
+
+def check_claim(root: Path, environ: Mapping[str, str]) -> None:
+    """Refuse a folder as a home unless it is one, or may become one, where that harms nothing of anybody's.
+
+    Raises UsageError, which says what lies there and proposes another folder, and HomeError for one that cannot be
+    read. Nothing is written.
+    """
+    trouble = _trouble(root, environ)
+    if trouble:
+        usual = _person(environ) / "provision"
+        candidates = (root / "provision", usual, usual.with_name("provision-home"))
+        free = next(each for each in candidates if each.parent != Path(each.anchor) and not _trouble(each, environ))
+        raise UsageError(
+            f"provision cannot use {root}: {trouble}.", hint=f"provision all --home {shell_word(str(free))}"
+        )
+
+
+def check_contents(root: Path) -> None:
+    """Refuse a folder that holds what this tool did not make. Raises UsageError, HomeError."""
+    names = _contents(root)
+    if names:
+        raise UsageError(
+            f"provision cannot use {root}: it holds {names}.",
+            hint=f"provision all --home {shell_word(str(root / 'provision'))}",
+        )
+
+
+def _trouble(root: Path, environ: Mapping[str, str]) -> str:
+    """Why a folder cannot be a home, in words; nothing where it can."""
+    try:
+        real = root.resolve()
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise HomeError(f"{root} cannot be used ({error}).", hint="provision all --home ~/provision") from error
+    if ends := _is_no_place(real, environ):
+        return ends
+    if read_marker(real) is not None:
+        return ""
+    if os.path.ismount(real):
+        return "it is a whole volume"
+    if tree := _work_tree(real, environ, only_itself=is_home(real)):
+        return f"{tree} is a git work tree, which is somebody's own"
+    if other := next((parent for parent in real.parents if read_marker(parent) is not None), None):
+        return f"it lies in {other}, where provision already is"
+    names = _contents(real)
+    return f"it holds {names}" if names else ""
+
+
+def _is_no_place(real: Path, environ: Mapping[str, str]) -> str:
+    person, tool = _person(environ), Path(__file__).resolve().parents[2]
+    if real == Path(real.anchor):
+        return "it is the root of the file system"
+    if _same(real, person):
+        return "it is your home folder"
+    if (tool / "pyproject.toml").is_file() and _lies_in(real, tool):
+        return f"provision itself runs from {tool}"
+    if sys.prefix != sys.base_prefix and _lies_in(real, Path(sys.prefix)):
+        return f"provision itself is installed in {sys.prefix}"
+    return ""
+
+
+def _contents(root: Path) -> str:
+    """What lies in a folder that is no home, in words; nothing where it is new, empty or a home."""
+    try:
+        names = [] if is_home(root) else strangers(root)
+    except OSError as error:
+        from provision.system.disk_errors import unusable
+
+        raise unusable(root, error) from error
+    shown = ", ".join(names[:NAMES_SHOWN])
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return f"{shown}{more}, which provision did not make" if names else ""
+
+
+def _work_tree(real: Path, environ: Mapping[str, str], *, only_itself: bool) -> Path | None:
+    """The git work tree that a folder is or lies in, but for one of dotfiles, which is all of the person's folder."""
+    for folder in [real] if only_itself else [real, *real.parents]:
+        if os.path.lexists(folder / ".git") and not _same(folder, _person(environ)):
+            return folder
+    return None
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return any(_same(each, folder) for each in (path, *path.parents))
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths name one folder, however they are spelled (macOS has several spellings for each)."""
+    try:
+        return os.path.samestat(one.stat(), other.stat())
+    except OSError:
+        return one == other
+
+
+def _person(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("HOME") or Path.home()).resolve()
+
+
+def owned_state(root: Path) -> Iterator[Path]:
+    """The entries of a home's `state` that are ours, the marker and the lock last: a killed removal can go on."""
+    last = ("lock", MARKER.name)
+    names = sorted(path.name for path in (root / "state").iterdir() if is_state(path.name))
+    for name in [name for name in names if name not in last] + [name for name in last if name in names]:
+        yield root / "state" / name

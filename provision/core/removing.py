@@ -1,0 +1,46 @@
+"""Removing files and folders: links are removed and never followed, and a folder goes only when it is empty."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from provision.core.ownership import ROOT_NAMES, SYSTEMS_OWN
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with all in it. Raises OSError."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+        return
+    for folder, folders, files in os.walk(path, topdown=False):
+        for name in files:
+            Path(folder, name).unlink(missing_ok=True)
+        for name in folders:
+            inner = Path(folder, name)
+            inner.unlink() if inner.is_symlink() else inner.rmdir()
+    path.rmdir()
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder and those in it that hold nothing; what else lies there stays. Raises OSError."""
+    for inner in sorted(_folders(folder), reverse=True):
+        names = {path.name for path in inner.iterdir()}
+        if names <= SYSTEMS_OWN:
+            for name in names:
+                remove(inner / name)
+            inner.rmdir()
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    for each, _, _ in os.walk(folder):
+        yield Path(each)
+
+
+def remove_temporary_home(root: Path) -> None:
+    """Remove a home that was made for one command, by name; what else lies there stays. Raises OSError."""
+    for name in sorted(ROOT_NAMES):
+        if os.path.lexists(root / name):
+            remove(root / name)
+    remove_empty(root)

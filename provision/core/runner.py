@@ -1,0 +1,197 @@
+"""The loop over steps: check, apply what is not satisfied, check again. It knows no concrete step."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+
+from provision.core.events import ApplyStarted, FindingSeen, RunStarted, StepFinished, StepStarted
+from provision.core.finding import Finding, Fix, Verdict, blocked
+from provision.core.step import Context, Report, Step, StepReport
+from provision.errors import Interrupted, NotSatisfied, ProvisionError, StartOver
+from provision.system.disk_errors import as_sentence
+
+ROUNDS_MAX = 12
+"""How often a run may be begun again from a step; whoever asks for it keeps what was tried, and ends before."""
+
+
+STOP_S = 0.7
+"""How long steps that were told to stop are waited for: a little more than their children are given."""
+
+
+def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
+    """Run steps, each as soon as those that it needs are satisfied, at the same time where they allow.
+
+    With `apply` false nothing is changed, nothing waits, and a check that crashes is a finding; a step that cannot even
+    look for want of one that it needs is reported as waiting for that one. With `apply` a step that fails leaves the
+    others running; those that need it are reported as waiting. A step that raises StartOver names another: that one
+    and all that need it are run again. Raises Interrupted, after children have been ended.
+    """
+    started = ctx.machine.clock()
+    names = {step.name for step in steps}
+    ctx.emit(RunStarted(needs={step.name: tuple(need for need in step.needs if need in names) for step in steps}))
+    reports = _run_once(steps, ctx, {}, apply=apply)
+    for _ in range(ROUNDS_MAX):
+        begin = next((report.again_from for report in reports.values() if report.again_from), None)
+        if begin not in reports:
+            break
+        for name, report in _run_once(_from(steps, begin), ctx, reports, apply=apply).items():
+            before = reports[name]
+            reports[name] = replace(
+                report,
+                changed=before.changed or report.changed,
+                mended=(*before.mended, *report.mended),
+                seconds=before.seconds + report.seconds,
+            )
+    return Report(tuple(reports[step.name] for step in steps), ctx.machine.clock() - started)
+
+
+def _from(steps: Sequence[Step], begin: str) -> list[Step]:
+    """A step and, in their order, all that need it or need what does."""
+    reached = {begin}
+    for step in steps:
+        if reached & set(step.needs):
+            reached.add(step.name)
+    return [step for step in steps if step.name in reached]
+
+
+def _run_once(
+    steps: Sequence[Step], ctx: Context, before: Mapping[str, StepReport], *, apply: bool
+) -> dict[str, StepReport]:
+    """Run each step once; of those that are not among them, what was reported before counts."""
+    futures: dict[str, Future[StepReport]] = {}
+    pool = ThreadPoolExecutor(max_workers=max(1, len(steps)), thread_name_prefix="step")
+    try:
+        for step in steps:
+            known = {**{name: _settled(report) for name, report in before.items()}, **futures}
+            needs = [known[name] for name in step.needs if name in known]
+            futures[step.name] = pool.submit(_run_when_ready, step, needs, ctx.stamped(step.name), apply)
+        done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()  # what ended badly is raised now, not when all before it have ended
+        reports = {name: future.result() for name, future in futures.items()}
+    except BaseException:
+        ctx.machine.interrupt()
+        pool.shutdown(wait=False, cancel_futures=True)
+        wait(futures.values(), timeout=STOP_S)
+        raise
+    pool.shutdown()
+    return reports
+
+
+def _settled(report: StepReport) -> Future[StepReport]:
+    future: Future[StepReport] = Future()
+    future.set_result(report)
+    return future
+
+
+def _run_when_ready(step: Step, needs: Sequence[Future[StepReport]], ctx: Context, apply: bool) -> StepReport:
+    if apply:
+        for need in needs:
+            if not need.result().satisfied:
+                return StepReport(step.name, (), changed=False, seconds=0, waits_for=need.result().name)
+    ctx.machine.check_interrupted()
+    if any(ctx.proofs.is_touched(need.result().name) for need in needs if apply):
+        ctx.proofs.touch(step.name)
+    report = run_step(step, ctx, apply=apply)
+    if report.error is None or apply:
+        return report
+    missing = next((need.result() for need in needs if not need.result().satisfied), None)
+    return report if missing is None else replace(report, error=None, waits_for=missing.name)
+
+
+def run_step(step: Step, ctx: Context, *, apply: bool) -> StepReport:
+    """Check one step and, with `apply`, mend it. Its ProvisionError becomes part of its report."""
+    started = ctx.machine.clock()
+    findings: tuple[Finding, ...] = ()
+    applied: list[Finding] = []
+    mended: list[str] = []
+    error: ProvisionError | None = None
+    try:
+        while True:  # each round mends another finding; the same one twice is refused
+            ctx.emit(StepStarted(again=bool(applied)))
+            if not apply:
+                ctx.doing(f"looking at {step.about}")
+            findings = tuple(step.check(ctx) if apply else _survive(step, ctx))
+            todo = _next_to_mend(findings) if apply and step.apply else None
+            if todo is None or step.apply is None:
+                break
+            _refuse_twice(step, todo, applied)
+            ctx.emit(ApplyStarted(finding_id=todo.id, says=todo.fix.says if todo.fix else todo.says))
+            applied.append(todo)
+            ctx.proofs.touch(step.name)
+            step.apply(ctx, todo)
+            mended.append(todo.id)
+    except Interrupted:
+        raise
+    except ProvisionError as failure:
+        error = failure
+    except OSError as failure:
+        error = as_sentence(failure, ctx.home.root)
+        if error is None:
+            raise
+    for finding in findings:
+        ctx.emit(FindingSeen(finding=finding))
+    report = StepReport(step.name, findings, bool(applied), ctx.machine.clock() - started, error=_error_json(error))
+    again_from = error.step if isinstance(error, StartOver) else None
+    report = replace(report, mended=tuple(mended), again_from=again_from)
+    ctx.emit(
+        StepFinished(
+            verdict=str(report.verdict),
+            says=_summary(report, error),
+            changed=report.changed,
+            seconds=report.seconds,
+        )
+    )
+    return report
+
+
+def _survive(step: Step, ctx: Context) -> Iterable[Finding]:
+    """What a check sees before it crashes, and the crash as a finding: a look must name the other faults too."""
+    try:
+        yield from step.check(ctx)
+    except ProvisionError:
+        raise
+    except OSError as error:
+        if as_sentence(error, ctx.home.root) is not None:  # the disk's, and no crash
+            raise
+        yield _crash(step, ctx, error)
+    except Exception as error:  # noqa: BLE001  (only where nothing is changed: what is broken must not hide the rest)
+        yield _crash(step, ctx, error)
+
+
+def _crash(step: Step, ctx: Context, error: Exception) -> Finding:
+    trace = "".join(traceback.format_exception(error))
+    for line in trace.splitlines():
+        ctx.output(line)
+    return blocked(
+        "check-crashed", step.name, f"The check of {step.name} crashed ({type(error).__name__}: {error}).",
+        fix=Fix("That is our bug. Please report it.", ("provision", "doctor", "--report", "report.md")),
+        traceback=trace,
+    )  # fmt: skip
+
+
+def _next_to_mend(findings: Sequence[Finding]) -> Finding | None:
+    """The first that we can mend; what a person must do beside it keeps only the steps after this one waiting."""
+    return next((finding for finding in findings if finding.verdict is Verdict.FIXABLE), None)
+
+
+def _refuse_twice(step: Step, todo: Finding, applied: Sequence[Finding]) -> None:
+    if any(done.id == todo.id and done.subject == todo.subject for done in applied):
+        raise NotSatisfied(
+            f"{step.name}: {todo.says} This was mended a moment ago, and is still so; that is our bug.",
+            hint="provision doctor --json",
+        )
+
+
+def _error_json(error: ProvisionError | None) -> dict[str, object] | None:
+    return None if error is None else {"code": error.code, "message": error.message, "hint": error.hint}
+
+
+def _summary(report: StepReport, error: ProvisionError | None) -> str:
+    if error is not None:
+        return error.message
+    notable = [f for f in report.findings if f.verdict is report.verdict and not f.is_detail]
+    return "; ".join(finding.says.rstrip(".") for finding in notable) if notable else "nothing to check"

@@ -1,0 +1,254 @@
+"""A step checks one part of the machine and applies what is missing; a context is what it works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from provision.core.deep_results import Proofs
+from provision.core.events import Doing, Emit, Event, Note, Output, Progress, StepPlanned, Waiting
+from provision.core.finding import JSON, Finding, Verdict, worst
+from provision.core.home import Home
+from provision.core.lockfile import Lock
+from provision.core.manifest import Manifest
+from provision.core.receipts import Receipts
+from provision.system.machine import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the person asked for beside the manifest."""
+
+    backend: str = "auto"
+    precision: str = "fp16"
+    deep: bool = False
+    yes: bool = False
+    rehearsal: bool = False
+    endpoint: str = "https://huggingface.co"
+    """The hub: `HF_ENDPOINT`, or the rehearsal's."""
+    endpoints: tuple[str, ...] = ()
+    """Hubs to ask in this order in place of `endpoint`; the token goes to none that is not `endpoint`'s or its own."""
+    limit_rate: int = 0
+    """Bytes a second that a download may take; 0 is no limit."""
+    connections: int = 0
+    """How many connections the built-in backend uses; 0 lets it find out."""
+    look_in: tuple[Path, ...] = ()
+    """Folders that may hold the model already."""
+    copy: bool = False
+    """Never share a file with another program by a hard link: take a copy of it."""
+    share_cache: bool = False
+    """Let the Hugging Face cache have the model too, as the same bytes."""
+    agreed: frozenset[str] = frozenset()
+    """Findings whose mending was agreed to beforehand, by their ids."""
+    locked: Lock | None = None
+    """What is to be rebuilt, exactly."""
+    may_run: bool = True
+    """Whether the Python of an adopted install may be started; a person is asked about it the first time."""
+    planning: bool = False
+    """Say exactly what would be installed, which costs a look at the package index."""
+
+
+def never(question: str) -> bool:
+    """The consent of nobody: for checks, which must not ask."""
+    return False
+
+
+def silent(event: Event) -> None:
+    """An emit that nobody listens to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything that a step may use; frozen, and passed, never global.
+
+    `consent` asks the person a yes-or-no question and raises ConsentNeeded where nobody can answer.
+    """
+
+    machine: Machine
+    manifest: Manifest
+    home: Home
+    options: Options = field(default_factory=Options)
+    emit: Emit = silent
+    consent: Callable[[str], bool] = never
+    proofs: Proofs = field(default_factory=Proofs)
+    """What `--deep` proved in this run."""
+
+    @property
+    def receipts(self) -> Receipts:
+        """Proofs of costly work, kept in the home."""
+        return Receipts(self.home.receipts)
+
+    def note(self, says: str) -> None:
+        """Tell the person one sentence now."""
+        self.emit(Note(says=says))
+
+    def doing(self, says: str) -> None:
+        """Say what is about to be waited for; a person sees it only if it takes long."""
+        self.emit(Doing(says=says))
+
+    def output(self, line: str) -> None:
+        """Pass on a line that a program said."""
+        self.emit(Output(line=line))
+
+    def progress(self, subject: str, done: int, total: int | None = None, unit: str = "bytes") -> None:
+        """Say how far something is."""
+        self.emit(Progress(subject=subject, done=done, total=total, unit=unit))
+
+    def wait(self, says: str, seconds: float) -> None:
+        """Tell what is waited for, then wait; raises Interrupted at once when the person asks to stop."""
+        self.emit(Waiting(says=says, seconds=seconds))
+        self.machine.sleep(seconds)
+
+    def stamped(self, step: str) -> Context:
+        """The same context, whose events carry the step's name."""
+        emit = self.emit
+
+        def stamp(event: Event) -> None:
+            emit(event if event.step else replace(event, step=step))
+
+        return replace(self, emit=stamp)
+
+
+Check = Callable[[Context], Iterable[Finding]]
+Apply = Callable[[Context, Finding], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A named part of the machine. `apply` is None where only a person can act."""
+
+    name: str
+    needs: tuple[str, ...]
+    check: Check
+    apply: Apply | None = None
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """More that a step looks at; `ids` are the findings that its own `apply` mends."""
+
+    check: Check
+    ids: frozenset[str] = frozenset()
+    apply: Apply | None = None
+
+
+def with_looks(step: Step, *looks: Look) -> Step:
+    """A step that looks at more. What a look can mend comes first and alone: it may be why the rest is not right."""
+
+    def check(ctx: Context) -> Iterable[Finding]:
+        more = [finding for look in looks for finding in look.check(ctx)]
+        if not any(finding.verdict is Verdict.FIXABLE for finding in more):
+            yield from step.check(ctx)
+        yield from more
+
+    def apply(ctx: Context, finding: Finding) -> None:
+        chosen = next((look.apply for look in looks if finding.id in look.ids), step.apply)
+        if chosen is not None:
+            chosen(ctx, finding)
+
+    return replace(step, check=check, apply=apply)
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What a step saw in the end, and whether it changed anything."""
+
+    name: str
+    findings: tuple[Finding, ...]
+    changed: bool
+    seconds: float
+    error: dict[str, JSON] | None = None
+    waits_for: str | None = None
+    again_from: str | None = None
+    """The step from which the run must be done again (see `StartOver`)."""
+    mended: tuple[str, ...] = ()
+    """The findings that were mended, by their ids, in the order of the work."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of its findings; BLOCKED when it failed or never ran."""
+        if self.error is not None or self.waits_for is not None:
+            return Verdict.BLOCKED
+        return worst(self.findings)
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether nothing is left to do here."""
+        return self.verdict in (Verdict.OK, Verdict.WARN)
+
+    def to_json(self) -> dict[str, JSON]:
+        """The step in the report."""
+        return {
+            "name": self.name,
+            "ok": self.satisfied,
+            "verdict": str(self.verdict),
+            "changed": self.changed,
+            "mended": list(self.mended),
+            "seconds": round(self.seconds, 3),
+            "findings": [finding.to_json() for finding in self.findings],
+            "error": self.error,
+            "waits_for": self.waits_for,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a whole run saw and did."""
+
+    steps: tuple[StepReport, ...]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether every step is satisfied."""
+        return all(step.satisfied for step in self.steps)
+
+    @property
+    def changed(self) -> bool:
+        """Whether any step changed anything."""
+        return any(step.changed for step in self.steps)
+
+    def step(self, name: str) -> StepReport:
+        """The report of one step; raises KeyError."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(name)
+
+    def total(self, quantity: str) -> int:
+        """The sum of a number of bytes over all findings that ask for work."""
+        return sum(
+            finding.quantity(quantity)
+            for step in self.steps
+            for finding in step.findings
+            if finding.verdict is Verdict.FIXABLE
+        )
+
+    def to_json(self) -> dict[str, JSON]:
+        """The last line of `--json`."""
+        return {
+            "schema": 1,
+            "type": "report",
+            "ok": self.ok,
+            "changed": self.changed,
+            "seconds": round(self.seconds, 3),
+            "steps": [step.to_json() for step in self.steps],
+        }
+
+
+def planned_disk_bytes(ctx: Context, writers: Sequence[Step]) -> int:
+    """Bytes that the fixes of `writers` will add to the disk: what the plan really writes, by a quick look.
+
+    What each of them will move is told as a StepPlanned.
+    """
+    quiet = replace(ctx, emit=silent, options=replace(ctx.options, deep=False, planning=False))
+    disk_bytes = 0
+    for step in writers:
+        todo = [finding for finding in step.check(quiet) if finding.verdict is Verdict.FIXABLE]
+        planned = {name: sum(finding.quantity(name) for finding in todo) for name in ("download_bytes", "disk_bytes")}
+        if todo:
+            ctx.emit(StepPlanned(step=step.name, **planned))
+        disk_bytes += planned["disk_bytes"]
+    return disk_bytes

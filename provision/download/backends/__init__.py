@@ -1,0 +1,1 @@
+"""What moves the bytes of a file, one file a backend."""

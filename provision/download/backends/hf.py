@@ -1,0 +1,246 @@
+"""The `hf` backend: Xet where the hub offers it (see `xet`), else huggingface_hub in this process. Both write into
+our own part, so that it can be gone on with.
+
+Since 1.18 `hf_hub_download` cannot go on after a kill (huggingface_hub issues 4060 and 4196), so its inner `http_get`
+is used where it is the one that we know, else `hf_hub_download` itself into a folder beside the part. The library
+reads its settings once, from the environment of the process, which may hold `HF_HUB_OFFLINE`: they are set on it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from provision.core.step import Context
+from provision.download.backend import Address, Backend, RemoteFile, nothing_missing
+from provision.download.backends.hf_writer import Appender
+from provision.download.backends.library_http import Answered, Head, Moved, bounded_client
+from provision.download.backends.xet import bring_by_xet, usable
+from provision.download.hashing import Follower, keep_going_and_hash
+from provision.download.hub.api import locate_both, token_for
+from provision.download.part_file import hub_folder
+from provision.download.retry import Setback, until_interrupted
+from provision.download.web import REDIRECTS_MAX, host_of, moved, redirect_loop, retry_after_s
+from provision.errors import DownloadError, HubRefused, NetworkError
+from provision.system.address import quoted
+from provision.system.disk_errors import unusable
+from provision.system.machine import Machine
+
+CHUNK_BYTES = None
+"""As it comes from the connection, 64 KiB at most: its own 10 MiB make it twice as slow, and its memory larger."""
+TIMEOUT_S = 30
+SAID_EVERY_S = 0.5
+"""How often progress is told, where a megabyte takes longer."""
+TRIES = 3
+"""Setbacks in a row without a byte before `http` goes on in its place."""
+WAITED_OUT = frozenset({408, 429})
+"""Statuses of a server that is busy."""
+KNOWN_VERSIONS = ("1.17", "3")
+"""From and below: the versions whose `http_get` was read and tried; older ones add the whole to a part."""
+NEEDED_PARAMETERS = frozenset(
+    {"url", "temp_file", "resume_size", "headers", "expected_size", "_nb_retries", "_tqdm_bar"}
+)
+
+
+def fetch_hub(ctx: Context, file: RemoteFile, part: Path) -> str:
+    """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
+
+    def attempt(follower: Follower) -> Setback | None:
+        address, offer = locate_both(ctx, file)
+        if offer is not None and usable(ctx.machine.environ):
+            return bring_by_xet(ctx, file, part, offer)
+        return until_interrupted(ctx.machine, lambda: _attempt(ctx, file, part, address, follower))
+
+    return keep_going_and_hash(ctx, file, part, attempt, tries=TRIES)
+
+
+HUB = Backend("hf", nothing_missing, fetch_hub, limited=False)
+
+
+def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address, follower: Follower) -> Setback | None:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    _settle(file)
+    get = known_http_get()
+    try:
+        if get is None:
+            _download_stock(ctx, file, part)
+        else:
+            with Appender(part, follower, ctx.machine.clock) as appender:
+                _download_into_part(ctx, get, file, appender, address)
+    except Answered as error:
+        return _answered(file, error.head)
+    except HfHubHTTPError as error:
+        return Setback(_failed(file, f"was answered with {error.response.status_code}"))
+    except OSError as error:
+        if error.errno is not None:
+            raise unusable(part, error) from error
+        said = str(error).partition("\n")[0].partition(": ")[0] or type(error).__name__
+        return Setback(_failed(file, f"says '{quoted(said)}'"))
+    except _transport_errors() as error:
+        return Setback(NetworkError(
+            f"huggingface_hub lost the connection for {file.name} ({type(error).__name__}).",
+            hint="Run the same command again: it goes on from what is there.",
+        ))  # fmt: skip
+    except ValueError as error:  # numbers in headers that are none, a file that it finds too large
+        return Setback(_failed(file, f"says '{quoted(str(error))}'"))
+    return None
+
+
+def _answered(file: RemoteFile, head: Head) -> Setback:
+    if head.status_code not in WAITED_OUT:
+        packed = head.status_code in (200, 206)
+        what = "was sent a packed file" if packed else f"was answered with {head.status_code}"
+        return Setback(_failed(file, what))
+    busy = HubRefused(
+        f"{host_of(head.url)} goes on answering {head.status_code} for {file.name}.",
+        hint="Run the same command again in a few minutes; logged in, more requests are allowed: hf auth login",
+    )
+    return Setback(busy, retry_after_s(head))
+
+
+def known_http_get() -> Callable[..., None] | None:
+    """huggingface_hub's `http_get` where it is the one that we know, else None."""
+    import huggingface_hub
+    from huggingface_hub import file_download
+    from packaging.version import Version
+
+    get = getattr(file_download, "http_get", None)
+    first, end = map(Version, KNOWN_VERSIONS)
+    if get is None or not first <= Version(huggingface_hub.__version__) < end:
+        return None
+    return get if set(inspect.signature(get).parameters) >= NEEDED_PARAMETERS else None
+
+
+def _settle(file: RemoteFile) -> None:
+    """Settings that the library took from the environment, as this download needs them."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils.logging import set_verbosity
+
+    constants.HF_HUB_OFFLINE = False
+    constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES  # type: ignore[assignment]
+    constants.HF_HUB_DOWNLOAD_TIMEOUT = TIMEOUT_S
+    constants.HF_HUB_DISABLE_UPDATE_CHECK = True
+    set_verbosity(logging.ERROR)  # its warnings would go to the terminal, signed addresses in them
+
+
+def _download_into_part(
+    ctx: Context, get: Callable[..., None], file: RemoteFile, appender: Appender, address: Address
+) -> None:
+    for _ in range(REDIRECTS_MAX):
+        try:
+            with bounded_client():
+                return get(
+                    address.url,
+                    _Kept(appender, file.size),
+                    resume_size=appender.tell(),
+                    # gzip, which it asks for by itself, makes some servers ignore the range (huggingface_hub PR 3778).
+                    headers={"Accept-Encoding": "identity", **address.headers},
+                    expected_size=file.size,
+                    _nb_retries=0,  # they would go to the same address; ours get a fresh one each time
+                    _tqdm_bar=_bar(ctx, file)(initial=appender.tell()),
+                )
+        except Moved as error:
+            address = moved(address, error.target)
+    raise redirect_loop(address.url)
+
+
+class _Kept:
+    """A part that can only grow, to its size at most.
+
+    Where `http_get` starts over, because a server sends the whole in place of the rest, what is there already is
+    passed over in place of being thrown away.
+    """
+
+    def __init__(self, appender: Appender, size: int) -> None:
+        self._appender = appender
+        self._size = size
+        self._skip = 0
+
+    def tell(self) -> int:
+        return self._appender.tell()
+
+    def seek(self, place: int) -> int:
+        return place
+
+    def truncate(self) -> int:
+        self._skip = self._appender.tell()
+        return 0
+
+    def write(self, data: bytes) -> int:
+        passed = min(self._skip, len(data))
+        self._skip -= passed
+        self._appender.write(memoryview(data)[passed : passed + self._size - self._appender.tell()])
+        return len(data)
+
+
+def _download_stock(ctx: Context, file: RemoteFile, part: Path) -> None:
+    """For versions that we do not know: all anew, in a folder on the same volume, and never two copies."""
+    from huggingface_hub import hf_hub_download
+
+    shown: dict[str, Any] = (
+        {"tqdm_class": _bar(ctx, file)} if "tqdm_class" in inspect.signature(hf_hub_download).parameters else {}
+    )
+    folder = hub_folder(part)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.unlink(missing_ok=True)
+    token: str | bool = False if file.anonymous else (token_for(ctx, file.endpoint) or False)
+    try:
+        got = hf_hub_download(
+            file.repo, file.path, revision=file.revision, local_dir=folder, endpoint=file.endpoint, token=token,
+            **shown,
+        )  # fmt: skip
+        Path(got).replace(part)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """The errors of the HTTP library that this huggingface_hub uses: httpx2 since 2.0, httpx before."""
+    import importlib
+
+    found: list[type[Exception]] = []
+    for name in ("httpx2", "httpx"):
+        try:
+            found.append(importlib.import_module(name).HTTPError)
+        except ImportError:
+            continue
+    return tuple(found)
+
+
+def _failed(file: RemoteFile, why: str) -> DownloadError:
+    return DownloadError(
+        f"huggingface_hub could not bring {file.name} from {host_of(file.endpoint)}: it {why}.",
+        hint="Run the same command again, or take another way: provision all --backend http",
+    )
+
+
+def _bar(ctx: Context, file: RemoteFile) -> type[Any]:
+    """A progress bar in tqdm's manner that tells us instead of drawing, and stops when it should."""
+    machine: Machine = ctx.machine
+
+    class Bar:
+        def __init__(self, *args: Any, initial: int = 0, **options: Any) -> None:
+            self.n, self.said_at = initial, machine.clock()
+
+        def update(self, count: float | None = 1) -> None:
+            machine.check_interrupted()
+            before, self.n = self.n, self.n + int(count or 0)
+            if before >> 20 != self.n >> 20 or machine.clock() - self.said_at > SAID_EVERY_S:
+                self.said_at = machine.clock()
+                ctx.progress(file.name, min(self.n, file.size), file.size)
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None:
+            ctx.progress(file.name, min(self.n, file.size), file.size)
+
+    return Bar

@@ -1,0 +1,100 @@
+"""huggingface_hub's own HTTP client, kept within the bounds that ours has.
+
+By itself it follows redirects to whatever it is sent to (a name and password in the address included), reads their
+bodies whole, sleeps for as long as a server likes, and waits without end for a head that comes a byte at a time. So
+whatever is not the file itself is taken out of its hands as soon as the head is here.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from provision.download.web import redirect_of
+from provision.system.bounded_http import HEAD_S
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is known of an answer before its body."""
+
+    status_code: int
+    url: str
+    headers: Mapping[str, str]
+
+
+class Moved(Exception):
+    """The server sends on to another address."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.target = target
+
+
+class Answered(Exception):
+    """The server answered with something else than the file."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__(head.status_code)
+        self.head = head
+
+
+@contextmanager
+def bounded_client() -> Iterator[None]:
+    """Let the library's client raise Moved, Answered or HubRefused for all but the file, and hang up on a head that
+    does not come. For one request at a time, of one thread."""
+    from huggingface_hub import close_session, get_session
+
+    client, watch = get_session(), _Watch()
+    hooks = client.event_hooks
+    client.event_hooks = {"request": [*hooks["request"], watch.begin], "response": [watch.judge]}
+    client.follow_redirects = False
+    try:
+        yield
+    finally:
+        watch.end()
+        close_session()  # the next one is as the library makes it
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Follows a request until its head is here."""
+
+    sockets: list[socket.socket] = field(default_factory=list)
+    timer: threading.Timer | None = None
+
+    def begin(self, request: Any) -> None:
+        """A request is about to be sent."""
+        request.extensions = {**request.extensions, "trace": self._trace}
+        self.timer = threading.Timer(HEAD_S, self._hang_up)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def judge(self, response: Any) -> None:
+        """A head is here."""
+        self.end()
+        head = Head(response.status_code, str(response.url), response.headers)
+        if (target := redirect_of(head)) is not None:
+            raise Moved(target)
+        packed = response.headers.get("Content-Encoding", "identity").lower() not in ("identity", "gzip")
+        if response.status_code not in (200, 206) or packed:
+            raise Answered(head)
+
+    def end(self) -> None:
+        """Nothing is waited for."""
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            self.sockets.append(info["return_value"].get_extra_info("socket"))
+
+    def _hang_up(self) -> None:
+        """Wake the thread that reads."""
+        for each in self.sockets:
+            with suppress(OSError):
+                socket.socket.shutdown(each, socket.SHUT_RDWR)

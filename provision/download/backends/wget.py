@@ -1,0 +1,155 @@
+"""The real wget: told by a private file what to fetch, so that neither address nor token stands in a process list.
+
+Its options are described at https://www.gnu.org/software/wget/manual/wget.html. It knows neither `If-Range` nor
+hashes, saves whatever comes with status 200, and passes headers on to the target of a redirect: so it is given the
+last address, the token only where the hub itself is asked, and its result is judged by others.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from provision.core.finding import Finding, Fix, fixable
+from provision.core.step import Context
+from provision.download.backend import Address, Backend, RemoteFile
+from provision.download.hashing import keep_going_and_hash
+from provision.download.hub.api import locate
+from provision.download.part_file import bytes_here, disk_trouble, wget_folder, write_private
+from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Setback, until_interrupted, watched
+from provision.download.web import fetch, host_of, is_loopback, moved
+from provision.errors import CommandFailed, CommandMissing, DownloadError, HubRefused, NetworkError, ProvisionError
+from provision.system.address import quoted
+from provision.system.disk_errors import unusable
+from provision.system.machine import Ran
+
+EXIT_FILE, EXIT_NETWORK, EXIT_TLS, EXIT_AUTH, EXIT_PROTOCOL, EXIT_SERVER = 3, 4, 5, 6, 7, 8
+"""wget's manual, section "Exit Status"."""
+TIME_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\s*")
+OPTIONS = (
+    "--no-verbose", "--continue", "--tries=1", "--no-hsts", "--no-netrc", "--max-redirect=0",
+    f"--connect-timeout={CONNECT_TIMEOUT_S}", f"--read-timeout={STALL_TIMEOUT_S}",
+)  # fmt: skip
+"""One try: the patience is ours, with a fresh address each time; and so are redirects."""
+SAID_MAX = 400
+REDIRECTED = "redirections exceeded"
+
+
+def missing_wget(ctx: Context) -> Finding | None:
+    """What must be installed before wget can be used."""
+    if ctx.machine.which("wget"):
+        return None
+    return fixable(
+        "wget-missing", "wget", "wget is not on this machine.",
+        fix=Fix("Install wget, or choose another backend: --backend http.", ("brew", "install", "wget")),
+    )  # fmt: skip
+
+
+def fetch_wget(ctx: Context, file: RemoteFile, part: Path) -> str:
+    """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
+    wget = ctx.machine.which("wget")
+    if wget is None:
+        raise CommandMissing("wget is not on this machine.", hint="brew install wget, or: provision all --backend http")
+    return keep_going_and_hash(ctx, file, part, lambda _: _attempt(ctx, wget, file, part))
+
+
+WGET = Backend("wget", missing_wget, fetch_wget)
+
+
+def _attempt(ctx: Context, wget: Path, file: RemoteFile, part: Path) -> Setback | None:
+    address = locate(ctx, file)
+    ran = _run(ctx, wget, file, part, address)
+    if ran.code == EXIT_SERVER and REDIRECTED in ran.err:
+        address = until_interrupted(ctx.machine, lambda: _last_address(ctx, address))
+        ran = _run(ctx, wget, file, part, address)
+    return None if ran.ok else _setback(ran, file, part, address)
+
+
+def _run(ctx: Context, wget: Path, file: RemoteFile, part: Path, address: Address) -> Ran:
+    with _orders(ctx, part, address) as (config, addresses), watched(ctx, file, part, partial(bytes_here, part)):
+        argv: list[str | Path] = [
+            wget,
+            *OPTIONS,
+            *([f"--limit-rate={ctx.options.limit_rate}"] if ctx.options.limit_rate else []),
+            f"--config={config}",
+            f"--output-document={part}",
+            f"--input-file={addresses}",
+        ]
+        return ctx.machine.run(argv, env=_environment(ctx, address), timeout_s=None)
+
+
+def _last_address(ctx: Context, address: Address) -> Address:
+    """Where the storage's own redirects lead to; wget would follow them wherever they go. Raises as `fetch`."""
+    with fetch(ctx, address, extra={"Range": "bytes=0-0"}) as response:
+        return moved(address, response.url)
+
+
+@contextmanager
+def _orders(ctx: Context, part: Path, address: Address) -> Iterator[tuple[Path, Path]]:
+    """wget's configuration and its list of addresses, as files that only we can read, gone afterwards.
+
+    The person's own ~/.wgetrc is not read: it could hold headers, a proxy's password, another output.
+    """
+    folder = wget_folder(part)
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(mode=0o700)
+        config, addresses = folder / "wgetrc", folder / "addresses"
+        write_private(config, _configuration(ctx, address))
+        write_private(addresses, address.url + "\n")
+        yield config, addresses
+    except OSError as error:
+        raise unusable(folder, error) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _configuration(ctx: Context, address: Address) -> str:
+    lines = [f"header = {name}: {value}" for name, value in address.headers.items()]
+    bundle = ctx.machine.environ.get("SSL_CERT_FILE")
+    if bundle:
+        lines.append(f"ca_certificate = {bundle}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _environment(ctx: Context, address: Address) -> dict[str, str]:
+    """English messages, and no proxy between us and our own machine."""
+    env = {"LC_ALL": "C"}
+    if is_loopback(address.url):
+        env |= {"no_proxy": "*", "http_proxy": "", "https_proxy": ""}
+    return env
+
+
+def _setback(ran: Ran, file: RemoteFile, part: Path, address: Address) -> Setback:
+    """What wget's exit code means; raises what asking again cannot mend."""
+    said, host = quoted(ran.tail(3), SAID_MAX), host_of(address.url)
+    last = quoted(_last_line(ran.tail(3)), SAID_MAX)
+    if ran.code == EXIT_FILE:
+        trouble = disk_trouble(part, said)
+        raise trouble or CommandFailed(f"wget could not write {part.name}: {said}", hint=f"df -h {part.parent}")
+    again = "Run the same command again: it goes on from what is there."
+    errors: dict[int | None, ProvisionError] = {
+        EXIT_NETWORK: NetworkError(f"wget lost the connection to {host}, or found none.", hint=again),
+        EXIT_PROTOCOL: NetworkError(f"wget did not understand what {host} sent for {file.name}.", hint=again),
+        EXIT_SERVER: DownloadError(f"{host} answered wget with an error: {last}.", hint=again),
+        EXIT_TLS: NetworkError(
+            f"wget cannot verify the certificate of {host}.",
+            hint="Name your proxy's certificates: SSL_CERT_FILE=/path/to/ca.pem provision all --backend wget",
+        ),
+        EXIT_AUTH: HubRefused(f"{host} does not accept what wget was given to log in.", hint="hf auth login"),
+    }
+    if ran.code in errors:
+        return Setback(errors[ran.code])
+    if ran.code is not None and ran.code < 0:
+        return Setback(DownloadError(f"wget was ended from outside (signal {-ran.code}).", hint=again))
+    raise CommandFailed(f"wget ended with {ran.code}: {said}", hint="provision all --backend http")
+
+
+def _last_line(said: str) -> str:
+    """wget's last words without the address, in which a signature may stand, and without the time of day."""
+    lines = [line for line in said.splitlines() if "://" not in line or "ERROR" in line]
+    return TIME_STAMP.sub("", lines[-1].split("://")[0]).rstrip(". ") if lines else "no reason given"

@@ -1,0 +1,242 @@
+"""Asking hosts whether they answer, all at once and by one deadline: what is wrong with one, told apart by its cause.
+
+Nothing here can be waited for longer: name resolution cannot be cancelled, so whatever asks is a daemon thread that is
+left behind when time is up, and holds up neither the answer nor the end of the tool.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provision.core.finding import Fix
+from provision.download.http.wire import proxy_for
+from provision.download.hub.api import HUGGING_FACE
+from provision.download.web import as_it_is, bundle_of, host_of, is_loopback, origin_of, redirect_of
+from provision.errors import HubRefused, UsageError
+from provision.system.address import quoted, read_address
+from provision.system.bounded_http import bounded_session
+
+if TYPE_CHECKING:
+    from requests import Response, Session
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+GRACE_S = 0.5
+FAMILY_SHARE = 0.6
+"""Of the deadline, for one address family: known before the request itself is given up."""
+BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Where requests takes certificates from, beside SSL_CERT_FILE, which this tool gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """An address that is needed for something; without a `vital` one nothing works."""
+
+    url: str
+    purpose: str
+    vital: bool
+    file: str = ""
+    """A hub: the address of one file there, which tells a hub from a login page; asked for in place of `url`."""
+    token: str = field(default="", repr=False)
+    """What the hub is asked with; goes nowhere else."""
+
+    @property
+    def name(self) -> str:
+        """Host and port."""
+        return host_of(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong with a host: the catalogue's id, a sentence, what to do; `passes` where it serves all the same."""
+
+    id: str
+    says: str
+    fix: Fix | None = None
+    passes: bool = False
+
+
+def troubles_of(hosts: Sequence[Host], environ: Mapping[str, str], deadline_s: float) -> list[Trouble | None]:
+    """What is wrong with each; takes `deadline_s` and a moment, whatever a host or the resolver does."""
+    found: list[Trouble | None] = [_silent(host, deadline_s) for host in hosts]
+    reached: list[dict[str, bool]] = [{} for _ in hosts]
+
+    def ask(place: int) -> None:
+        found[place] = trouble_of(hosts[place], environ, deadline_s)
+
+    def reach(place: int) -> None:
+        if not proxy_for(hosts[place].url, environ):
+            _reach(hosts[place].url, deadline_s, reached[place])
+
+    jobs = [(work, place) for place in range(len(hosts)) for work in (ask, reach)]
+    threads = [threading.Thread(target=work, args=(place,), daemon=True) for work, place in jobs]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + deadline_s + GRACE_S
+    for thread, (work, _) in zip(threads, jobs, strict=True):
+        if work is ask:
+            thread.join(max(0.0, until - time.monotonic()))
+    return [_only_ipv6_dead(*each) for each in zip(hosts, list(found), reached, strict=True)]
+
+
+def trouble_of(host: Host, environ: Mapping[str, str], deadline_s: float) -> Trouble | None:
+    """Why a host does not serve, None when it does: of a hub what it says of a file, of any other any answer at all.
+
+    Proxies are honoured, but for this machine itself.
+    """
+    import requests
+    import urllib3
+
+    with bounded_session() as session:
+        session.trust_env = not is_loopback(host.url)
+        session.verify = bundle_of(environ)
+        try:
+            with _head(session, host, deadline_s, host.token) as answer:
+                again = lambda: _head(session, host, deadline_s, "")  # noqa: E731
+                return _of_hub(host, answer, again) if host.file else None
+        except requests.exceptions.Timeout:
+            return _silent(host, deadline_s)
+        except (HubRefused, UsageError) as error:  # it redirects to what is no address, or is none itself
+            return _down(host, error.message.rstrip("."))
+        except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:  # RequestException is an OSError
+            return _of_error(host, error, environ)
+
+
+def _head(session: Session, host: Host, deadline_s: float, token: str) -> Response:
+    headers = {"User-Agent": "provision", **({"Authorization": f"Bearer {token}"} if token else {})}
+    url = host.file or host.url
+    return session.head(url, headers=headers, auth=as_it_is, timeout=deadline_s, allow_redirects=False)
+
+
+def _silent(host: Host, deadline_s: float) -> Trouble:
+    return _down(host, f"no answer within {deadline_s:.0f} s")
+
+
+def _down(host: Host, reason: str) -> Trouble:
+    return Trouble("net-down", f"{host.name} cannot be reached: {reason}.")
+
+
+# -- what kept it from answering ----------------------------------------------------------------------------------
+
+
+def _of_error(host: Host, error: Exception, environ: Mapping[str, str]) -> Trouble:
+    import requests
+
+    causes = _causes(error)
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        given = environ.get("SSL_CERT_FILE")
+        with_ = f" with SSL_CERT_FILE={given}" if given else ""
+        says = f"The certificate of {host.name} is not trusted here{with_} ({_short(error)}): a company's proxy, or a"
+        fix = Fix("Name the certificates of what opens your TLS.", ("export", "SSL_CERT_FILE=/path/to/ca.pem"))
+        return Trouble("tls-intercept", f"{says} program that inspects traffic, stands in between.", fix)
+    if isinstance(error, requests.exceptions.ProxyError):
+        proxy = host_of(proxy_for(host.url, environ))
+        says = f"{host.name} cannot be reached: the proxy {proxy} does not answer ({_short(error)})."
+        return Trouble("proxy", says, Fix("Check HTTPS_PROXY, or name the host in NO_PROXY."))
+    missing = next((name for name in BUNDLES if environ.get(name) and not Path(environ[name]).exists()), "")
+    if missing and not isinstance(error, requests.exceptions.RequestException):
+        says = f"{missing} names {environ[missing]}, which is not there: no certificate can be checked with it."
+        return Trouble("tls-store", says, Fix("Take the variable away.", ("unset", missing)))
+    text = str(error)
+    if isinstance(error, requests.exceptions.SSLError):
+        return _down(host, f"TLS fails ({_short(error)})")
+    if "NameResolution" in text or "Name or service not known" in text or "nodename nor servname" in text:
+        return _down(host, "its name cannot be resolved")
+    return _down(host, f"no connection ({_short(error)})")
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    """An error and all that it was made of; requests keeps urllib3's in `args`, and that one its own in `reason`."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
+        reason = getattr(error, "reason", None)
+        error = reason if isinstance(reason, BaseException) else inner or error.__cause__ or error.__context__
+    return found
+
+
+def _short(error: Exception) -> str:
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    text = re.sub(r" \(_ssl\.c:\d+\)", "", str(reason or error))
+    return quoted(text.rpartition(": ")[2].strip("()'\"> "), 120) or type(error).__name__
+
+
+# -- IPv6 that leads nowhere --------------------------------------------------------------------------------------
+
+
+def _reach(url: str, deadline_s: float, reached: dict[str, bool]) -> None:
+    """Try one address of each family at the same time: True where it opens, False where nothing comes back.
+
+    A machine without IPv6 is told so at once by its own system, and loses nothing: that is no entry.
+    """
+    try:
+        asked = read_address(url)
+        found = socket.getaddrinfo(asked.host, asked.port, type=socket.SOCK_STREAM)
+    except (OSError, ValueError):  # NoAddress is a ValueError, and so is a name that cannot be encoded
+        return
+    first = {int(family): at for family, _, _, _, at in reversed(found)}
+    names: dict[int, str] = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
+    if not all(family in first for family in names):
+        return
+
+    def connect(family: int) -> None:
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.settimeout(deadline_s * FAMILY_SHARE)
+            code = trial.connect_ex(first[family])
+        if code in (0, errno.EAGAIN, errno.ETIMEDOUT):
+            reached[names[family]] = code == 0
+
+    for family in names:
+        threading.Thread(target=connect, args=(family,), daemon=True).start()
+
+
+def _only_ipv6_dead(host: Host, trouble: Trouble | None, reached: Mapping[str, bool]) -> Trouble | None:
+    """An address that nobody answers at, before one that works: it is slow, and not out of reach."""
+    dead = reached.get("IPv4") is True and reached.get("IPv6") is False
+    if not dead or (trouble is not None and trouble.id != "net-down"):
+        return trouble
+    says = f"{host.name} does not answer over IPv6 and does over IPv4: downloads begin late, or seem to hang."
+    fix = Fix("Turn IPv6 off, or ask who runs the network. On a Mac:", ("networksetup", "-setv6off", "Wi-Fi"))
+    return Trouble("ipv6-dead", says, fix, passes=True)
+
+
+# -- what a hub says ----------------------------------------------------------------------------------------------
+
+
+def _of_hub(host: Host, answer: Response, without_token: Callable[[], Response]) -> Trouble | None:
+    """What a hub's answer about a file means, where it is none that a download begins with.
+
+    A missing repository or file is left to the download, whose words are better.
+    """
+    status, page = answer.status_code, f"{host.url}"
+    if answer.headers.get("X-Error-Code") == "GatedRepo":
+        says = f"{host.name} gives the model only to accounts that accepted its terms ({status})."
+        return Trouble("hf-gated", says, Fix(f"Accept them on its page at {page}, then:", ("hf", "auth", "login")))
+    if status == 401 and host.token:
+        with without_token() as plain:
+            works = plain.status_code < 400
+        goes_on = "; the model is public, and is fetched without it" if works else ""
+        says = f"{host.name} does not accept the Hugging Face token (401){goes_on}."
+        return Trouble("hf-badtoken", says, Fix("Make a new one.", ("hf", "auth", "login")), passes=works)
+    if status == 429:
+        says = f"{host.name} has had too many requests from this network (429); it is waited for."
+        return Trouble("hf-429", says, Fix("Logged in, more are allowed.", ("hf", "auth", "login")), passes=True)
+    target = redirect_of(answer)
+    moved = target is not None and origin_of(target) == origin_of(host.url)
+    if status >= 400 or moved or COMMIT.fullmatch(answer.headers.get("X-Repo-Commit", "")):
+        return None
+    what = f"sends on to {host_of(target)}" if target else f"answers {status}"
+    if origin_of(host.url) == origin_of(HUGGING_FACE):
+        says = f"{host.name} {what}, and not as the hub does: a login page of this network stands in between."
+        return Trouble("captive", says, Fix("Open any page in a browser, and log in to the network.", ("open", page)))
+    says = f"{host.name} {what}, and not as a hub does (no X-Repo-Commit): HF_ENDPOINT or --endpoint names no hub."
+    return Trouble("hf-endpoint", says, Fix("Do without it.", ("unset", "HF_ENDPOINT")))

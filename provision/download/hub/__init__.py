@@ -1,0 +1,1 @@
+"""The Hugging Face hub: addresses, listings, mirrors, its cache."""

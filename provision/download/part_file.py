@@ -1,0 +1,302 @@
+"""Unfinished downloads: one part for all backends, named after the content that it will have.
+
+`state/parts/<sha256>.part` holds the first bytes of the file; `<sha256>.json` beside it says of which file, and what
+the server said of it. Where it names `ranges`, those bytes are here and the others are holes: so `http` leaves it,
+and `make_plain` makes it a beginning again. git-lfs works in a folder `<sha256>.lfs` of its own; what a killed one
+left there is taken over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provision.core.home import Home
+from provision.core.receipts import make_way, read_state, write_json
+from provision.download.backend import RemoteFile
+from provision.download.http.segments import Span, merged, prefix_of
+from provision.errors import DiskFull, HomeError
+from provision.system.disk_errors import unusable
+from provision.system.machine import Machine, Process
+
+if TYPE_CHECKING:
+    import psutil
+
+WRITERS = frozenset({"wget", "git", "git-lfs", "git-remote-http", "git-remote-https", "xet_program.py"})
+"""Programs by name; the last is run by a Python, and stands behind its options."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartState:
+    """What `http` notes of a part: which bytes are here, the strong ETag that a host gave for them, and what servers
+    said of the sha256 of some of them."""
+
+    ranges: tuple[Span, ...] = ()
+    etag: str = ""
+    etag_of: str = ""
+    digests: Mapping[Span, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What lies beside a part: of which file it is, and what `http` noted; without `ranges` all that is here counts."""
+
+    endpoint: str = ""
+    repo: str = ""
+    revision: str = ""
+    path: str = ""
+    size: int = 0
+    sha256: str = ""
+    etag: str = ""
+    etag_of: str = ""
+    ranges: tuple[Span, ...] | None = None
+    digests: tuple[tuple[int, int, str], ...] = ()
+
+
+def part_of(home: Home, sha256: str) -> Path:
+    """Where the part of a content lies."""
+    return home.parts / f"{sha256}.part"
+
+
+def bytes_here(path: Path) -> int:
+    """The size of a file, 0 when there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def bytes_waiting(home: Home, sha256: str) -> int:
+    """How many bytes of a content a former run left, in whatever form."""
+    part = part_of(home, sha256)
+    return max(bytes_of(part), *map(bytes_here, lfs_pieces(part)), 0)
+
+
+def bytes_of(part: Path) -> int:
+    """How many bytes of the file a part holds, holes not counted."""
+    return sum(stop - start for start, stop in known_ranges(part))
+
+
+def open_part(machine: Machine, home: Home, file: RemoteFile) -> Path:
+    """The part of a file, ready to be gone on with, its sidecar written.
+
+    Ends programs of a killed run that still write to it, takes over what git-lfs left, and throws away a
+    part that cannot be the beginning of the file. Raises HomeError or DiskFull.
+    """
+    part = part_of(home, file.sha256)
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        end_writers(machine, part)
+        take_over(part)
+        _clear_folders(part)
+        _refuse_strange(part)
+        if bytes_here(part) > file.size:
+            drop_part(part)
+    except OSError as error:
+        raise unusable(part.parent, error) from error
+    known = replace(
+        _known(part), endpoint=file.endpoint, repo=file.repo, revision=file.revision, path=file.path,
+        size=file.size, sha256=file.sha256,
+    )  # fmt: skip
+    write_json(_sidecar(part), asdict(known))
+    return part
+
+
+def _refuse_strange(part: Path) -> None:
+    """What is to be written to must be a file of its own: through a link it would be a person's. Raises OSError."""
+    if part.is_symlink() or (part.exists() and not part.is_file()) or (part.is_file() and part.stat().st_nlink > 1):
+        make_way(part)
+
+
+def drop_part(part: Path) -> None:
+    """Forget a part and all that belongs to it."""
+    part.unlink(missing_ok=True)
+    _sidecar(part).unlink(missing_ok=True)
+    _clear_folders(part)
+
+
+def adopt(part: Path, begun: Path) -> None:
+    """Make another file, the beginning of the same content, the part. Raises OSError."""
+    drop_part(part)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    begun.replace(part)
+
+
+def known_etag(part: Path) -> tuple[str, str]:
+    """The strong ETag that a server gave for what the part was begun with, and its host; empty when none is known."""
+    known = _known(part)
+    return known.etag, known.etag_of
+
+
+def known_ranges(part: Path) -> list[Span]:
+    """Which bytes of a part are the file's: all of them, where nothing else was noted."""
+    size = bytes_here(part)
+    noted = _known(part).ranges
+    if noted is None:
+        return [(0, size)] if size else []
+    return merged([(start, min(stop, size)) for start, stop in noted if 0 <= start < min(stop, size)])
+
+
+def known_digests(part: Path) -> dict[Span, str]:
+    """What servers said of the sha256 of ranges of the file."""
+    return {(start, stop): sha256 for start, stop, sha256 in _known(part).digests}
+
+
+def keep_state(part: Path, state: PartState) -> None:
+    """Note how far a part is. Raises HomeError or DiskFull.
+
+    Written often, so not synced: a kill cannot undo it, and after a loss of power the hash tells.
+    """
+    sidecar = _sidecar(part)
+    aside = sidecar.with_name(f".{sidecar.name}")
+    noted = replace(
+        _known(part), ranges=state.ranges, etag=state.etag, etag_of=state.etag_of,
+        digests=tuple((*span, sha256) for span, sha256 in state.digests.items()),
+    )  # fmt: skip
+    try:
+        aside.write_text(json.dumps(asdict(noted)), encoding="utf-8")
+        aside.replace(sidecar)
+    except OSError as error:
+        raise unusable(part.parent, error) from error
+
+
+def make_plain(part: Path) -> None:
+    """Cut a part with holes down to its beginning without one, as programs need it. Raises HomeError or DiskFull."""
+    plain = prefix_of(known_ranges(part))
+    try:
+        if bytes_here(part) > plain:
+            os.truncate(part, plain)
+    except OSError as error:
+        raise unusable(part, error) from error
+    _forget_ranges(part)
+
+
+def lfs_folder(part: Path) -> Path:
+    """Where git-lfs works on this part."""
+    return part.with_suffix(".lfs")
+
+
+def wget_folder(part: Path) -> Path:
+    """Where wget's private configuration lies while it runs."""
+    return part.with_suffix(".wget")
+
+
+def hub_folder(part: Path) -> Path:
+    """Where a huggingface_hub of an unknown version downloads to."""
+    return part.with_suffix(".hf")
+
+
+def xet_folder(part: Path) -> Path:
+    """Where hf_xet keeps what it would put into the person's cache."""
+    return part.with_suffix(".xet")
+
+
+def lfs_pieces(part: Path) -> list[Path]:
+    """What git-lfs holds of the object: `objects/aa/bb/<oid>`, `incomplete/<oid>.part` or `<oid><digits>`."""
+    store, oid = lfs_folder(part) / "store", part.stem
+    with suppress(OSError):
+        return [*store.glob(f"objects/*/*/{oid}"), *store.glob(f"incomplete/{oid}*")]
+    return []
+
+
+def take_over(part: Path) -> None:
+    """Make git-lfs's largest piece the part, when it is larger, and remove its folder. Raises OSError."""
+    largest = max(lfs_pieces(part), key=bytes_here, default=None)
+    if largest is not None and bytes_here(largest) > bytes_of(part):
+        # git-lfs writes its objects read-only; a part is written to.
+        largest.chmod(0o644)
+        largest.replace(part)
+        _forget_ranges(part)
+    shutil.rmtree(lfs_folder(part), ignore_errors=True)
+
+
+def end_writers(machine: Machine, part: Path) -> None:
+    """End the programs that write to a part."""
+    for writer in _writers(part):
+        machine.end_process(writer)
+
+
+def memory_of_writers(part: Path) -> int:
+    """Bytes of memory that our programs which write to a part take together."""
+    import psutil
+
+    found = 0
+    for process in _writing(part, psutil.Process().children(recursive=True)):
+        with suppress(psutil.Error):
+            found += process.memory_info().rss
+    return found
+
+
+def disk_trouble(path: Path, said: str) -> HomeError | DiskFull | None:
+    """What a program's complaint says about the disk, None when it is about something else."""
+    import errno
+
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if os.strerror(number).lower() in said.lower():
+            return unusable(path, OSError(number, os.strerror(number)))
+    return None
+
+
+@contextmanager
+def disk_errors_said(path: Path) -> Iterator[None]:
+    """What a disk refuses meanwhile, as HomeError or DiskFull; `path` is named where the system names none."""
+    try:
+        yield
+    except OSError as error:
+        raise unusable(Path(error.filename) if isinstance(error.filename, str) else path, error) from error
+
+
+def write_private(path: Path, text: str) -> None:
+    """A new file that only we can read, for what a program must know and a list of processes must not. Raises
+    OSError."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def _forget_ranges(part: Path) -> None:
+    known = _known(part)
+    if known.ranges is not None:
+        write_json(_sidecar(part), asdict(replace(known, ranges=None)))
+
+
+def _known(part: Path) -> Sidecar:
+    return read_state(_sidecar(part), Sidecar) or Sidecar()
+
+
+def _sidecar(part: Path) -> Path:
+    return part.with_suffix(".json")
+
+
+def _clear_folders(part: Path) -> None:
+    for folder in (lfs_folder(part), wget_folder(part), hub_folder(part), xet_folder(part)):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _writers(part: Path) -> Iterator[Process]:
+    """Programs that write to a part, of this run or a killed one."""
+    import psutil
+
+    for process in _writing(part, psutil.process_iter()):
+        with suppress(psutil.Error):
+            yield Process(process.pid, process.create_time(), tuple(process.cmdline()))
+
+
+def _writing(part: Path, processes: Iterable[psutil.Process]) -> Iterator[psutil.Process]:
+    """Those of some processes that write to a part: known by name, and by the part in their words."""
+    import psutil
+
+    mark = str(part.with_suffix(""))
+    for process in processes:
+        with suppress(psutil.Error):
+            words = process.cmdline()
+            if not WRITERS & {Path(word).name for word in words[:3]}:
+                continue
+            if any(mark in word for word in words) or process.cwd().startswith(mark):
+                yield process

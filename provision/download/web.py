@@ -1,0 +1,256 @@
+"""HTTP requests as the downloads need them: redirects in sight, the token kept at home, failures as sentences."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from provision.core.step import Context
+from provision.download.backend import Address
+from provision.download.retry import CONNECT_TIMEOUT_S, WAIT_MAX_S
+from provision.errors import HubRefused, NetworkError, ProvisionError, UsageError
+from provision.system.address import NoAddress, Url, quoted, read_address, read_redirect
+from provision.system.bounded_http import bounded_session
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
+
+READ_TIMEOUT_S = 30
+REDIRECTS_MAX = 8
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses that may be another in a moment (RFC 9110, 15.5 and 15.6)."""
+
+
+class Heading(Protocol):
+    """What is known of a response before its body, whichever library brought it."""
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
+def origin_of(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port: what two addresses must share for a token to go to both. Raises UsageError."""
+    return place_of(url).origin
+
+
+def place_of(url: str) -> Url:
+    """An address that a person gave, in its parts. Raises UsageError where it is none."""
+    try:
+        return read_address(url)
+    except NoAddress as error:
+        raise no_address(url) from error
+
+
+def host_of(url: str) -> str:
+    """The host as a person names it, without the query in which signatures stand; of no address, what stands there."""
+    try:
+        return read_address(url).netloc
+    except NoAddress:
+        return quoted((url.partition("://")[2] or url).partition("/")[0].rpartition("@")[2])
+
+
+def ask(
+    ctx: Context,
+    method: str,
+    address: Address,
+    *,
+    extra: Mapping[str, str] | None = None,
+    own: bool = False,
+) -> Response:
+    """One request, its body not yet read, no redirect followed; head and body come to an end in time.
+
+    `own`: with what the person has for that host in the address or in ~/.netrc, as for a package index.
+    Raises NetworkError, or UsageError for an address that is none.
+    """
+    import urllib3
+
+    session = bounded_session()
+    if place_of(address.url).loopback:  # never through a proxy
+        session.trust_env = False
+    session.verify = bundle_of(ctx.machine.environ)
+    try:
+        return session.request(
+            method,
+            address.url,
+            headers={"Accept-Encoding": "identity", "User-Agent": "provision", **address.headers, **(extra or {})},
+            auth=None if own else as_it_is,
+            allow_redirects=False,
+            stream=True,
+            timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+        )
+    except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
+        # RequestException is an OSError, and so is a bundle of certificates that is not there; the others come
+        # of a proxy whose name is none.
+        raise unreachable(address.url, error) from error
+
+
+def fetch(ctx: Context, address: Address, *, extra: Mapping[str, str] | None = None, own: bool = False) -> Response:
+    """GET, redirects followed; the token does not leave the origin of `address`. Raises HubRefused, and as `ask`."""
+    for _ in range(REDIRECTS_MAX):
+        response = ask(ctx, "GET", address, extra=extra, own=own)
+        target = redirect_of(response)
+        if target is None:
+            return response
+        response.close()
+        address = moved(address, target)
+    raise redirect_loop(address.url)
+
+
+def moved(address: Address, target: str) -> Address:
+    """Where a redirect leads to; the token does not leave the origin of `address`."""
+    return Address(target, address.headers if origin_of(target) == origin_of(address.url) else {})
+
+
+def redirect_of(response: Heading) -> str | None:
+    """Where a response sends us on to, None when it does not. Raises HubRefused for what is no address."""
+    if response.status_code not in (301, 302, 303, 307, 308) or "Location" not in response.headers:
+        return None
+    return address_from(response.url, response.headers["Location"])
+
+
+def address_from(base: str, text: str) -> str:
+    """An address that the server at `base` named. Raises HubRefused for what is none, and for http after https."""
+    try:
+        return read_redirect(base, text).url
+    except NoAddress as error:
+        raise HubRefused(
+            f"{host_of(base)} sends on to {quoted(text) or 'nowhere'}, which cannot be used: {error}.",
+            hint="A proxy may stand between: try another network; if HF_ENDPOINT is set, unset it, then run again.",
+        ) from error
+
+
+def redirect_loop(url: str) -> HubRefused:
+    return HubRefused(
+        f"{host_of(url)} redirects in a circle.",
+        hint="Log in to this network if it has a login page; if HF_ENDPOINT is set, unset it, then run again.",
+    )
+
+
+def retry_after_s(response: Heading) -> float | None:
+    """Seconds that `Retry-After` asks to wait, at most a minute; None when it asks for nothing that is understood."""
+    from datetime import UTC, datetime
+    from email.utils import parsedate_to_datetime
+
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), WAIT_MAX_S)
+    try:
+        until = parsedate_to_datetime(text)
+        until = until if until.tzinfo else until.replace(tzinfo=UTC)
+        wait_s = (until - datetime.now(UTC)).total_seconds()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(0.0, wait_s), WAIT_MAX_S)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine's own."""
+    try:
+        return read_address(url).loopback
+    except NoAddress:
+        return False
+
+
+def unreachable(url: str, error: Exception) -> ProvisionError:
+    """What kept a request from its answer, as an error to raise."""
+    import requests
+
+    host = host_of(url)
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema,
+                          requests.exceptions.InvalidSchema)):  # fmt: skip
+        return no_address(url)
+    if isinstance(error, requests.exceptions.SSLError):
+        return _untrusted(host, error)
+    if isinstance(error, requests.exceptions.ProxyError):
+        return _no_proxy(host, error)
+    if isinstance(error, requests.exceptions.Timeout):
+        return _no_answer(host)
+    return _not_there(host, error)
+
+
+def not_reached(url: str, error: Exception, *, proxied: bool = False) -> NetworkError:
+    """The same for the standard library's errors."""
+    host = host_of(url)
+    if isinstance(error, ssl.SSLError):
+        return _untrusted(host, error)
+    if proxied:
+        return _no_proxy(host, error)
+    return _no_answer(host) if isinstance(error, TimeoutError) else _not_there(host, error)
+
+
+def _untrusted(host: str, error: Exception) -> NetworkError:
+    return NetworkError(
+        f"The certificate of {host} cannot be verified ({_innermost(error)}).",
+        hint="Behind a proxy that opens TLS, name its certificates: SSL_CERT_FILE=/path/to/ca.pem provision all",
+    )
+
+
+def _no_proxy(host: str, error: Exception) -> NetworkError:
+    return NetworkError(
+        f"The proxy on the way to {host} does not answer ({_innermost(error)}).",
+        hint="Check HTTPS_PROXY, or name the host in NO_PROXY, then run the same command again.",
+    )
+
+
+def _no_answer(host: str) -> NetworkError:
+    return NetworkError(
+        f"{host} did not answer in time.",
+        hint="Check the network, then run the same command again: it goes on from what is there.",
+    )
+
+
+def _not_there(host: str, error: Exception) -> NetworkError:
+    return NetworkError(
+        f"{host} cannot be reached ({_innermost(error)}).",
+        hint="Check the network, then run the same command again: it goes on from what is there.",
+    )
+
+
+def silent_middle(url: str, seconds: float) -> NetworkError:
+    """An answer that stopped in its middle without an end."""
+    return NetworkError(
+        f"{host_of(url)} has sent nothing for {seconds:.0f} s.",
+        hint="Run the same command again: it goes on from what is there.",
+    )
+
+
+def broken(url: str, error: Exception) -> NetworkError:
+    """What ended an answer in its middle."""
+    return NetworkError(
+        f"The connection to {host_of(url)} broke ({_innermost(error)}).",
+        hint="Run the same command again: it goes on from what is there.",
+    )
+
+
+def no_address(url: str) -> UsageError:
+    return UsageError(
+        f"'{quoted(url.partition('?')[0])}' is not an http or https address.",
+        hint="HF_ENDPOINT=https://huggingface.co provision all",
+    )
+
+
+def bundle_of(environ: Mapping[str, str]) -> str | bool:
+    """What requests is to trust: the file that SSL_CERT_FILE names where it is there, else what it knows (True)."""
+    bundle = environ.get("SSL_CERT_FILE", "")
+    return bundle if bundle and Path(bundle).is_file() else True
+
+
+def as_it_is(request: PreparedRequest) -> PreparedRequest:
+    """An `auth` that adds nothing: without one, requests takes credentials from ~/.netrc."""
+    return request
+
+
+def _innermost(error: BaseException) -> str:
+    """The first cause in words: what the libraries wrap it in says where, and not why."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    strerror = getattr(error, "strerror", None)
+    return quoted(str(strerror or error).rstrip(".").partition("\n")[0], 200) or type(error).__name__

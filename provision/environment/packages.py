@@ -1,0 +1,214 @@
+"""Python environments through uv: what is installed, and installing.
+
+What is installed is read from the metadata on the disk, without starting the target Python.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from provision.core.step import Context
+from provision.errors import CommandMissing, PackageError
+from provision.system.machine import Ran
+from provision.system.strict import SETTINGS_MAX_BYTES, read_head
+
+INSTALL_TIMEOUT_S = 3600
+
+
+def find_uv(ctx: Context) -> Path:
+    """The uv that came with the tool, else one on PATH. Raises CommandMissing."""
+    own = Path(sys.executable).with_name("uv")
+    found = own if own.is_file() else ctx.machine.which("uv")
+    if found is None:
+        raise CommandMissing("uv is not on this machine.", hint="python3 -m pip install uv")
+    return found
+
+
+def uv_env(ctx: Context) -> dict[str, str]:
+    """What uv is told: its cache and its Pythons lie in the home, so that links work and nothing stays behind.
+
+    `UV_*` of the caller win; `PIP_INDEX_URL` and `PIP_EXTRA_INDEX_URL` are honoured where uv has none of its own.
+    """
+    given = ctx.machine.environ
+    env = {
+        "UV_CACHE_DIR": str(ctx.home.state / "cache"),
+        "UV_PYTHON_INSTALL_DIR": str(ctx.home.state / "python"),
+        "UV_NO_PROGRESS": "1",
+        "UV_LINK_MODE": "clone" if ctx.machine.system == "Darwin" else "hardlink",
+    }
+    if "PIP_INDEX_URL" in given and not {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & given.keys():
+        env["UV_DEFAULT_INDEX"] = given["PIP_INDEX_URL"]
+    if "PIP_EXTRA_INDEX_URL" in given and not {"UV_INDEX", "UV_EXTRA_INDEX_URL"} & given.keys():
+        env["UV_INDEX"] = given["PIP_EXTRA_INDEX_URL"]
+    return env | {name: value for name, value in given.items() if name in env and name.startswith("UV_")}
+
+
+def run_uv(
+    ctx: Context,
+    *words: str | Path,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = INSTALL_TIMEOUT_S,
+    on_line: Callable[[str], None] | None = None,
+) -> Ran:
+    """Run uv, its lines passed on as output. Never raises for its exit code."""
+    return ctx.machine.run(
+        [find_uv(ctx), *words],
+        env={**uv_env(ctx), **(env or {})},
+        timeout_s=timeout_s,
+        on_line=on_line or ctx.output,
+    )
+
+
+def pip_install(ctx: Context, *words: str | Path, env: Mapping[str, str] | None = None) -> Ran:
+    """`uv pip install` into the target environment, noted until it is done (see `torn`).
+
+    Never raises for its exit code.
+    """
+    from provision.environment.generations import active
+
+    with suppress(OSError):
+        ctx.home.installing.write_text(str(active(ctx.home)), encoding="utf-8")
+    ran = run_uv(ctx, "pip", "install", "--python", ctx.home.python, *words, env=env)
+    if ran.ok:
+        with suppress(OSError):
+            ctx.home.installing.unlink()
+    return ran
+
+
+def must_install(ctx: Context, *words: str | Path, what: str) -> Ran:
+    """As `pip_install`; raises PackageError with uv's last words."""
+    ran = pip_install(ctx, *words)
+    if not ran.ok:
+        raise package_error(what, ran)
+    return ran
+
+
+LOG_HINT = "provision logs --tool   # the whole output"
+FREE_HINT = "Free some disk space, then run the same command again."
+NETWORK_HINT = "Check the network or HTTPS_PROXY, or name a mirror with UV_DEFAULT_INDEX=URL; then run it again."
+# (what uv says, what it comes down to, what to do): the first that fits is taken.
+CAUSES: tuple[tuple[str, str, str], ...] = (
+    (r"No space left|os error 28\b", "the disk is full", FREE_HINT),
+    (r"[Ii]nvalid peer certificate|certificate", "the package index's certificate is not trusted",
+     "Behind a proxy that opens TLS: SSL_CERT_FILE=/path/to/ca.pem provision all"),
+    (r"dns error|failed to lookup", "the package index's host is not found", NETWORK_HINT),
+    (r"timed out", "the package index did not answer in time", NETWORK_HINT),
+    (r"error sending request|Failed to fetch|Connection refused", "the package index cannot be reached", NETWORK_HINT),
+    (r"No solution found", "no set of versions fits together", LOG_HINT),
+    (r"Permission denied|os error 13\b", "a file belongs to another user", 'sudo chown -R "$USER" ~/provision'),
+)  # fmt: skip
+
+
+def package_error(what: str, ran: Ran) -> PackageError:
+    """What a failed uv means: the cause where its words tell one, then what it said last."""
+    import re
+
+    text = ran.out + ran.err
+    found = ((why, hint) for pattern, why, hint in CAUSES if re.search(pattern, text))
+    why, hint = next(found, ("", LOG_HINT))
+    because = f": {why}" if why else ""
+    return PackageError(f"{what} could not be installed{because}. uv said last:\n{ran.tail()}", hint=hint)
+
+
+def env_kind(prefix: Path) -> str:
+    """`venv`, `conda`, or `system`: the last two hold more than one program's packages, and are not written to."""
+    if (prefix / "conda-meta").is_dir():
+        return "conda"
+    return "venv" if (prefix / "pyvenv.cfg").is_file() else "system"
+
+
+def site_packages(venv: Path) -> Path | None:
+    """The folder of installed packages of an environment, None when there is none."""
+    return next(iter(package_folders(venv)), None)
+
+
+def package_folders(venv: Path) -> list[Path]:
+    """The folders in which an environment's packages lie; Debian's own Python has two, called otherwise.
+
+    conda's `lib/python3.1` is a link to `lib/python3.12` beside it, for programs that cut the version short.
+    """
+    names = ("lib/python3*/site-packages", "local/lib/python3.*/dist-packages", "lib/python3*/dist-packages")
+    return [found for name in names for found in sorted(venv.glob(name)) if not found.parent.is_symlink()]
+
+
+def target_python(ctx: Context) -> str:
+    """The target Python's `3.12`, from the environment's folder; the manifest's where there is none yet."""
+    folder = site_packages(ctx.home.venv)
+    version = folder.parent.name.removeprefix("python") if folder else ""
+    return version if "." in version else ctx.manifest.python.version
+
+
+def installed_versions(venv: Path) -> dict[str, str]:
+    """Installed packages, normalised name -> version, from their `*.dist-info` folder names.
+
+    One whose version is none (PEP 440) is passed over, as pip has done since 24.1.
+    """
+    versions: dict[str, str] = {}
+    for info in (info for folder in reversed(package_folders(venv)) for info in folder.glob("*.dist-info")):
+        name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
+        if name and _is_version(version) and (info / "METADATA").is_file():
+            versions[normalised(name)] = version
+    return versions
+
+
+def _is_version(text: str) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
+
+
+def requirers(venv: Path) -> dict[str, set[str]]:
+    """For each package that an installed one asks for, under whatever condition, which ones ask for it."""
+    import re
+
+    folder, found = site_packages(venv), dict[str, set[str]]()
+    for info in folder.glob("*.dist-info") if folder else ():
+        asker = normalised(info.name.removesuffix(".dist-info").rpartition("-")[0])
+        text = read_head(info / "METADATA", SETTINGS_MAX_BYTES).decode("utf-8", "replace")
+        for name in re.findall(r"^Requires-Dist:\s*([\w.-]+)", text, re.MULTILINE | re.IGNORECASE):
+            found.setdefault(normalised(name), set()).add(asker)
+    return found
+
+
+def normalised(name: str) -> str:
+    """A package's name as the index compares it (PEP 503)."""
+    import re
+
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def asked_packages(requirements: Path) -> list[str]:
+    """The requirement lines of a requirements file, without comments and options."""
+    import re
+
+    text = read_head(requirements, SETTINGS_MAX_BYTES).decode("utf-8-sig", "replace")
+    lines = (re.split(r"(?:^|\s)#", line)[0].strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith(("#", "-"))]
+
+
+def unmet(lines: Sequence[str], versions: Mapping[str, str], python: str) -> list[tuple[str, str | None]]:
+    """The requirement lines that are not met by `versions` in a Python `python` (`3.12`).
+
+    Each with the version that is there (None: missing).
+    """
+    from packaging.requirements import Requirement
+
+    missing: list[tuple[str, str | None]] = []
+    here = {"python_version": python, "python_full_version": f"{python}.0"}
+    for line in lines:
+        try:
+            wanted = Requirement(line)
+            is_asked = wanted.marker is None or wanted.marker.evaluate(here)
+        except ValueError:  # a line or a condition that packaging does not understand
+            continue
+        have = versions.get(normalised(wanted.name))
+        if is_asked and (have is None or not wanted.specifier.contains(have, prereleases=True)):
+            missing.append((line, have))
+    return missing

@@ -1,0 +1,184 @@
+"""The live view as lines of text: the steps at work, what waits, how far the whole run is. Nothing here draws.
+
+Every line is shorter than the terminal is wide, so that none wraps, and each says in words what it means: colour only
+helps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from provision.core.estimate import STALL_S
+from provision.core.finding import Verdict
+from provision.output.run_state import RunState, StepState, Task
+from provision.output.views import NAME_WIDTH, amount_text, size_text, time_text, waiting_text
+from provision.system.visible import visible
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+TURNS_PER_S = 8
+INDENT = NAME_WIDTH + 1
+BAR_MIN, BAR_MAX = 8, 28
+NUMBERS = (20, 11, 16)
+"""Columns of amount, rate and time left."""
+WIDE = INDENT + BAR_MIN + sum(NUMBERS) + 3
+"""From here on there is room for a bar."""
+ROWS_LEFT = 2
+"""Below the picture stands the cursor; and where it reached the first row, tmux would keep each one that is cleared."""
+TASKS_SHOWN = 3
+SAID_MIN = 10
+"""Of what a program said, less than so many characters tell nothing."""
+
+
+def live_lines(state: RunState, now: float, width: int, height: int) -> list[Text]:
+    """The picture of a moment for a terminal of that size, of which no line fills the width, nor all the height."""
+    active = [step for step in state.steps.values() if step.active]
+    rows = [line for step in active for line in _step_lines(step, now, width)]
+    waiting = _waiting_lines(state, width)
+    total = [_total_line(state, now)] if state.announced and len(state.steps) > 1 else []
+    room = max(1, height - ROWS_LEFT - len(total))
+    lines = [*(rows + waiting)[:room], *total]
+    for line in lines:
+        line.truncate(max(1, width - 1), overflow="ellipsis")
+    return lines
+
+
+def _step_lines(step: StepState, now: float, width: int) -> list[Text]:
+    tasks = [task for task in step.moving if task.total is not None or task.done][-TASKS_SHOWN:]
+    if step.waiting and step.until > now - 1:
+        return [_named(step, now, (waiting_text(step.waiting, step.until - now), "yellow"))]
+    if not tasks:
+        return [_named(step, now, *_doing_words(step, now, width - 1 - INDENT))]
+    several = len(tasks) > 1
+    return [_named(step, now, *_task_words(task, now, width, several=several)) for task in tasks]
+
+
+def _doing_words(step: StepState, now: float, room: int) -> list[str | tuple[str, str]]:
+    """What it does, for how long, and what its program said last where there is room."""
+    taken = time_text(now - step.since) if now - step.since >= 1 else ""
+    doing = _shortened(step.doing or "looking", room - len(taken) - 2)
+    said = _shortened(step.output, room - len(doing) - len(taken) - 4)
+    gap = " " * (room - len(doing) - len(said) - len(taken) - (2 if said else 0))
+    return [doing, (f"  {said}" if said else "", "dim"), gap, (taken, "dim")]
+
+
+def _shortened(text: str, room: int) -> str:
+    text = _flat(text)
+    if len(text) <= room:
+        return text
+    return f"{text[: room - 1]}…" if room >= SAID_MIN else ""
+
+
+def _named(step: StepState, now: float, *words: str | tuple[str, str]) -> Text:
+    from rich.text import Text
+
+    spin = SPINNER[int(now * TURNS_PER_S) % len(SPINNER)]
+    flat = [_flat(word) if isinstance(word, str) else (_flat(word[0]), word[1]) for word in words]
+    return Text.assemble((spin, "cyan"), " ", (f"{step.name:<{INDENT - 2}}", "bold"), *flat)
+
+
+def _flat(text: str) -> str:
+    """What programs say may hold anything: a line stays one line."""
+    return visible(text).replace("\n", " ").replace("\t", " ")
+
+
+def _task_words(task: Task, now: float, width: int, *, several: bool) -> list[str | tuple[str, str]]:
+    if task.unit != "bytes":
+        of = f" of {task.total}" if task.total is not None else ""
+        return [f"{task.subject} {task.done}{of}" if task.total is not None else task.subject]
+    amount, rate, left = amount_text(task.done, task.total), _rate_text(task, now), _left_text(task, now)
+    label = task.subject if several or not task.told_in_time else "" if task.over_network else task.subject.split()[0]
+    if width < WIDE:
+        parts = [amount, rate, left.removesuffix(" left"), label.split("/")[-1]]
+        return ["  ".join(part for part in parts if part)]
+    bar = min(BAR_MAX, width - 1 - INDENT - sum(NUMBERS) - 3)
+    numbers = f" {amount:>{NUMBERS[0]}} {rate:>{NUMBERS[1]}} {left:>{NUMBERS[2]}}"
+    return [(bar_text(task.done, task.total, bar), "cyan"), numbers.rstrip(), (f"  {label}" if label else "", "dim")]
+
+
+def bar_text(done: int, total: int | None, width: int) -> str:
+    """A bar of blocks; blank where the total is not known, since a bar would claim one."""
+    if not total:
+        return " " * width
+    full = min(width, int(width * done / total))
+    return "━" * full + "╌" * (width - full)
+
+
+def _rate_text(task: Task, now: float) -> str:
+    rate = task.rate.at(now) if task.told_in_time and task.rate.idle_s(now) < STALL_S else None
+    return f"{size_text(rate)}/s" if rate else ""
+
+
+def _left_text(task: Task, now: float) -> str:
+    if not task.told_in_time:
+        return ""
+    if (idle := task.rate.idle_s(now)) >= STALL_S:
+        return f"none for {time_text(idle)}"
+    left = task.seconds_left(now)
+    return f"{time_text(left)} left" if left is not None else ""
+
+
+def _waiting_lines(state: RunState, width: int) -> list[Text]:
+    """What has not begun, with the step at work that holds it up; empty when nothing waits."""
+    from rich.text import Text
+
+    words, barred = [], []
+    for step in state.steps.values():
+        if step.phase != "waits":
+            continue
+        if state.blocked(step):
+            barred.append(step.name)
+            continue
+        holds = [name for name in state.waiting_for(step) if state.steps[name].active]
+        words.append(f"{step.name} (after {' and '.join(holds)})" if holds else step.name)
+    lines = _listed("then", words, width)
+    return [Text.assemble((line[:INDENT], "dim"), line[INDENT:]) for line in lines + _listed("not now", barred, width)]
+
+
+def _listed(head: str, words: Sequence[str], width: int) -> list[str]:
+    from textwrap import wrap
+
+    text = ", ".join(word.replace(" ", "\N{NO-BREAK SPACE}") for word in words)
+    first = f"  {head:<{INDENT - 2}}"
+    lines = wrap(text, max(20, width - 1), initial_indent=first, subsequent_indent=" " * INDENT,
+                 break_long_words=False)  # fmt: skip
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+
+
+def _total_line(state: RunState, now: float) -> Text:
+    from rich.text import Text
+
+    return Text(f"  {total_text(state, now)}", style="bold")
+
+
+def total_text(state: RunState, now: float) -> str:
+    """`4 of 10 steps, 2.91 of 7.80 GB, about 3 min 40 s left`."""
+    parts = [f"{len(state.done())} of {len(state.steps)} steps"]
+    moved, coming = state.bytes_moved(), state.bytes_left()
+    if moved or coming:
+        parts.append(amount_text(moved, moved + coming))
+    left = state.seconds_left(now)
+    parts.append(f"about {rounded_time(left)} left" if left is not None else "time left unknown")
+    return ", ".join(parts)
+
+
+def kept_text(state: RunState) -> str:
+    """What a run that is stopped now leaves for the next one; empty when that is nothing."""
+    done = [step.name for step in state.done() if step.verdict in (Verdict.OK, Verdict.WARN)]
+    steps = [f"{len(done)} of {len(state.steps)} steps ({', '.join(done)})"] if done else []
+    count = len(state.images)
+    images = [f"{count} image{'s' if count > 1 else ''}, the last is {state.images[-1]}"] if count else []
+    begun = [f"{amount_text(task.done, task.total)} of {task.subject}" for task in state.unfinished()]
+    return "; ".join([*(images or steps), *begun])
+
+
+def rounded_time(seconds: float) -> str:
+    """An estimate, no more exact than it can be: `5 s`, `40 s`, `3 min`, `12 min`."""
+    if seconds < 60:
+        step = 5 if seconds < 30 else 10
+        return f"{max(5, round(seconds / step) * step)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

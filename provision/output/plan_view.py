@@ -1,0 +1,107 @@
+"""How a plan looks: a table where there is room, blocks on a narrow terminal, sentences for a screen reader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from provision.core.finding import Verdict
+from provision.core.plan import Plan, PlanRow
+from provision.output.live_view import rounded_time
+from provision.output.views import ARROW, MARKS, NAME_WIDTH, STYLES, WORDS, size_text
+from provision.system.visible import visible
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+TABLE_WIDTH = 100
+"""From here on a table has room for its sentences."""
+HEADS = ("network", "disk", "at peak", "time")
+COLUMN = 10
+TITLE = "What `provision all` would do"
+
+
+def plan_view(plan: Plan, width: int, title: str = TITLE) -> RenderableType:
+    """The plan for a terminal of that many columns."""
+    return _table(plan, title) if width >= TABLE_WIDTH else _blocks(plan, title)
+
+
+def _table(plan: Plan, title: str) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("step", no_wrap=True)
+    table.add_column("what", overflow="fold", ratio=1)
+    for head in HEADS:
+        table.add_column(head, justify="right", no_wrap=True)
+    for before, row in zip((None, *plan.rows), plan.rows, strict=False):
+        table.add_row(_name(row, before), Text(_sentence(row)), *_numbers(row))
+    table.add_section()
+    table.add_row("  total", "", *_totals(plan), style="bold")
+    return table
+
+
+def _blocks(plan: Plan, title: str) -> RenderableType:
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    parts: list[RenderableType] = [Text(title, style="bold"), Text(" " * NAME_WIDTH + _columns(HEADS))]
+    for before, row in zip((None, *plan.rows), plan.rows, strict=False):
+        name = _name(row, before)
+        name.pad_right(NAME_WIDTH - name.cell_len)
+        if name.plain.strip() or any(_numbers(row)):
+            parts.append(Text.assemble(name, _columns(_numbers(row))))
+        parts.append(Padding(Text(_sentence(row), style="" if row.verdict is not Verdict.OK else "dim"), (0, 0, 0, 2)))
+    parts.append(Text(f"{'  total':<{NAME_WIDTH}}{_columns(_totals(plan))}", style="bold"))
+    return Group(*parts)
+
+
+def _columns(texts: Sequence[str]) -> str:
+    return "".join(f"{text:>{COLUMN}}" for text in texts).rstrip()
+
+
+def _name(row: PlanRow, before: PlanRow | None) -> Text:
+    from rich.text import Text
+
+    name = row.step if before is None or before.step != row.step else ""
+    return Text.assemble((MARKS[row.verdict], STYLES[row.verdict]), " ", (name, "bold"))
+
+
+def _sentence(row: PlanRow) -> str:
+    return visible(f"{row.says}\n{ARROW} {row.command}" if row.command else row.says)
+
+
+def _numbers(row: PlanRow) -> list[str]:
+    sizes = [size_text(size) if size else "" for size in (row.download_bytes, row.disk_bytes, row.peak_bytes)]
+    return [*sizes, rounded_time(row.seconds) if row.seconds else ""]
+
+
+def _totals(plan: Plan) -> list[str]:
+    sizes = [size_text(size) for size in (plan.download_bytes, plan.disk_bytes, plan.peak_bytes)]
+    return [*sizes, rounded_time(plan.seconds) if plan.seconds else ""]
+
+
+def plan_text(plan: Plan, title: str = TITLE) -> str:
+    """The plan as sentences, one a line."""
+    lines = [f"{title}:"]
+    for row in plan.rows:
+        network, disk, peak, time = _numbers(row)
+        named = (("over the network", network), ("on the disk", disk), ("at peak", peak), ("expected", time))
+        numbers = ", ".join(f"{text} {name}" for name, text in named if text)
+        todo = f" Next: {row.command}" if row.command else ""
+        says = " ".join(row.says.split())
+        lines.append(f"{row.step}: {WORDS.of[row.verdict]}. {says}{f' ({numbers}.)' if numbers else ''}{todo}")
+    network, disk, peak, time = _totals(plan)
+    lines.append(f"total: {network} over the network, {disk} on the disk, {peak} at peak, {time or 'no time'}")
+    return "\n".join(lines)
+
+
+def reckoned_with(plan: Plan) -> str:
+    """Where the time is from, as a sentence; empty where nothing is downloaded."""
+    if not plan.download_bytes:
+        return ""
+    how = "as measured here before" if plan.measured else "assumed: nothing has been measured from here yet"
+    return f"The time is reckoned with {size_text(plan.bytes_per_s)}/s, {how}; what can run at the same time does."

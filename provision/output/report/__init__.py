@@ -1,0 +1,1 @@
+"""The run as a page, a diagnosis to send."""

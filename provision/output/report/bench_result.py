@@ -1,0 +1,111 @@
+"""What a bench measured, and how it is told: as rows of a bar chart and as a sentence. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from provision.core.finding import JSON
+from provision.output.report.published import FIGURES, SOURCE
+
+ABSURD_S = 1e6
+"""No image takes so long."""
+OURS, COLD, OTHERS = "mend", "look", "other"
+"""The kinds of bars."""
+Row = tuple[str, float, str, str]
+"""What, seconds, words beside the bar, the kind of bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One size and number of steps; seconds from submitting a prompt to the end of its execution."""
+
+    width: int
+    height: int
+    steps: int
+    first_s: float
+    """The first image of this kind: the device prepares itself for new shapes."""
+    warm_s: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.warm_s or not all(0 <= seconds < ABSURD_S for seconds in (self.first_s, *self.warm_s)):
+            raise ValueError("no bench measures that")
+
+    @property
+    def median_s(self) -> float:
+        """The middle one of the warm ones."""
+        return statistics.median(self.warm_s)
+
+    @property
+    def name(self) -> str:
+        """As a person reads it."""
+        return f"{self.width}x{self.height}, {self.steps} step{'s' if self.steps > 1 else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A bench of one install."""
+
+    when: str
+    chip: str
+    device: str
+    start_s: float
+    """From starting the server until it answers."""
+    cold_s: float
+    """The very first image after that: it loads the checkpoint."""
+    cases: tuple[Case, ...]
+    peak_bytes: int | None = None
+    """The most memory that the server was seen to hold; None where the system does not tell."""
+    watts: float | None = None
+    """What the machine drew at most, None where the system does not tell without being asked for a password."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.start_s < ABSURD_S and 0 <= self.cold_s < ABSURD_S):
+            raise ValueError("no bench measures that")
+
+    def to_json(self) -> dict[str, JSON]:
+        """The bench as it is kept."""
+        cases = [{**asdict(case), "warm_median_s": case.median_s} for case in self.cases]
+        return {**asdict(self), "cases": cases}
+
+
+def seconds_text(seconds: float) -> str:
+    """Seconds with the digits that count: `0.25 s`, `2.1 s`, `84 s`."""
+    return f"{seconds:.0f} s" if seconds >= 20 else f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def spread(case: Case) -> str:
+    """The warm ones: the median, and from where to where."""
+    low, high = min(case.warm_s), max(case.warm_s)
+    return f"{seconds_text(case.median_s)}  ({low:.2f} to {high:.2f}, first {seconds_text(case.first_s)})"
+
+
+def chart_rows(bench: Bench) -> list[Row]:
+    """The bars: what was measured, then what is published for the same size."""
+    return [*_measured(bench), *_published(bench)]
+
+
+def _measured(bench: Bench) -> Iterator[Row]:
+    yield "server start", bench.start_s, seconds_text(bench.start_s), COLD
+    yield "first image, loading the model", bench.cold_s, seconds_text(bench.cold_s), COLD
+    for case in bench.cases:
+        yield case.name, case.median_s, spread(case), OURS
+
+
+def _published(bench: Bench) -> Iterator[Row]:
+    sizes = {(case.width, case.steps) for case in bench.cases}
+    for figure in FIGURES:
+        if (figure.size, figure.steps) in sizes:
+            what = f"{figure.size}x{figure.size}, 1 step: {figure.machine}"
+            yield what, figure.middle_s, f"{figure.words}, published", OTHERS
+
+
+def bench_sentence(bench: Bench) -> str:
+    """What stands below the chart."""
+    parts = [f"Warm, on {bench.chip} ({bench.device}), {bench.when[:10]}; bars are medians."]
+    if bench.peak_bytes is not None:
+        parts.append(f"The server held {bench.peak_bytes / 1e9:.1f} GB at most.")
+    if bench.watts is not None:
+        parts.append(f"The machine drew {bench.watts:.0f} W at most.")
+    return " ".join([*parts, f"Published figures: {SOURCE}."])

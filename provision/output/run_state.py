@@ -1,0 +1,290 @@
+"""The state of a run, as its events tell it: which step does what, how far it is, what it waits for, what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from provision.core.estimate import (
+    STALL_S,
+    USUAL_S,
+    Countdown,
+    Job,
+    Pace,
+    Rate,
+    must_work,
+    run_seconds_left,
+    step_seconds_left,
+)
+from provision.core.events import (
+    LOCAL_WORK,
+    ApplyStarted,
+    CheckSlow,
+    Doing,
+    Event,
+    ImageMade,
+    Note,
+    Output,
+    Progress,
+    RunStarted,
+    StepFinished,
+    StepPlanned,
+    StepStarted,
+    Waiting,
+)
+from provision.core.finding import Verdict
+from provision.output.program_progress import ProgramBytes
+
+PACKAGES = "packages"
+
+
+@dataclass(slots=True)
+class Task:
+    """One thing that moves within a step."""
+
+    subject: str
+    done: int
+    total: int | None
+    unit: str
+    begun_at: int
+    """What was done when it was first heard of: a resumed download begins with what is here."""
+    rate: Rate = field(default_factory=Rate)
+    left: Countdown = field(default_factory=Countdown)
+
+    @property
+    def over_network(self) -> bool:
+        """Whether its bytes come over the network."""
+        return self.unit == "bytes" and not self.subject.startswith(LOCAL_WORK)
+
+    @property
+    def told_in_time(self) -> bool:
+        """Whether it is told while it moves; of wheels uv tells only when each begins and when it is here."""
+        return self.subject != PACKAGES
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of it is left."""
+        return self.total is not None and self.done >= self.total
+
+    def seconds_left(self, now: float) -> float | None:
+        """As it is shown: smoothed, None while it cannot be known."""
+        rate = self.rate.at(now)
+        known = self.total is not None and rate is not None and self.told_in_time
+        return self.left.at(now, (self.total - self.done) / rate if known else None)  # type: ignore[operator]
+
+
+@dataclass(slots=True)
+class StepState:
+    """A step of the run."""
+
+    name: str
+    needs: tuple[str, ...] = ()
+    phase: str = "waits"
+    """`waits` for others, `looks`, `works`, or is `done`."""
+    verdict: str = ""
+    doing: str = ""
+    since: float = 0.0
+    begun: float = 0.0
+    output: str = ""
+    waiting: str = ""
+    """What outside of the run it waits for, and until when."""
+    until: float = 0.0
+    planned_bytes: int | None = None
+    """None: no look has told of any work."""
+    tasks: dict[str, Task] = field(default_factory=dict)
+    programs: ProgramBytes = field(default_factory=ProgramBytes)
+    last_byte: float | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it is at work, or looks."""
+        return self.phase in ("looks", "works")
+
+    @property
+    def moving(self) -> list[Task]:
+        """What is under way in it, the latest last."""
+        return [task for task in self.tasks.values() if not task.complete]
+
+    @property
+    def moved_bytes(self) -> int:
+        """What it has moved over the network in this run."""
+        return sum(task.done - task.begun_at for task in self.tasks.values() if task.over_network)
+
+    @property
+    def bytes_left(self) -> int:
+        """What it will still move: by its plan, or by what is under way where that is more."""
+        under_way = sum(task.total - task.done for task in self.moving if task.over_network and task.total is not None)
+        return max((self.planned_bytes or 0) - self.moved_bytes, under_way, 0)
+
+
+class RunState:
+    """A fold over events. `add` is called in the order of the events, with a clock that only goes forward."""
+
+    def __init__(self, pace: Pace | None = None, usual: Mapping[str, float] = USUAL_S) -> None:
+        self.steps: dict[str, StepState] = {}
+        self.pace, self.usual = pace or Pace(), usual
+        self.rate, self.left = Rate(), Countdown()
+        self.measured: dict[str, float] = {}
+        self.announced = False
+        self.images: list[str] = []
+        """Where images were written."""
+        """Whether a run said which steps it has; a look does not."""
+        self._seen: float | None = None
+        self._line_bytes = 0
+
+    # -- taking in ------------------------------------------------------------------------------------------
+
+    def add(self, now: float, event: Event) -> None:
+        """Take in one event."""
+        if isinstance(event, RunStarted):
+            self.steps = {name: StepState(name, tuple(needs)) for name, needs in event.needs.items()}
+            self.announced = True
+            return
+        if not event.step:
+            return
+        if isinstance(event, ImageMade):
+            self.images.append(event.path)
+        if isinstance(event, CheckSlow):
+            self._slow(now, event)
+            return
+        if event.step not in self.steps:
+            if not isinstance(event, StepStarted | StepPlanned | ApplyStarted | Progress):
+                return
+            self.steps[event.step] = StepState(event.step, phase="looks", since=now, begun=now)
+        self._to_step(now, self.steps[event.step], event)
+
+    def _slow(self, now: float, event: CheckSlow) -> None:
+        """A look that takes long is shown until it is over; fast ones come and go unseen."""
+        step = self.steps.get(event.step)
+        if event.over and step is not None and not self.announced:
+            del self.steps[event.step]
+        elif not event.over:
+            step = self.steps.setdefault(event.step, StepState(event.step, phase="looks", begun=now))
+            step.doing, step.since = event.says, now - event.seconds
+
+    def _to_step(self, now: float, step: StepState, event: Event) -> None:
+        if isinstance(event, StepPlanned):
+            step.planned_bytes = event.download_bytes
+        elif isinstance(event, StepStarted):
+            step.phase, step.doing, step.since, step.output = "looks", "", now, ""
+            step.begun = step.begun if event.again else now
+        elif isinstance(event, ApplyStarted):
+            step.phase, step.doing, step.since, step.output = "works", event.says, now, ""
+            step.planned_bytes = step.planned_bytes or 0
+        elif isinstance(event, Doing):
+            step.doing = event.says
+        elif isinstance(event, Note):
+            step.doing = event.says if event.is_passing else step.doing
+        elif isinstance(event, Waiting):
+            step.waiting, step.until = event.says, now + event.seconds
+        elif isinstance(event, Progress):
+            self._moved(now, step, event)
+        elif isinstance(event, Output):
+            self._said(now, step, event.line)
+        elif isinstance(event, StepFinished):
+            self._finished(now, step, event)
+
+    def _moved(self, now: float, step: StepState, event: Progress) -> None:
+        task = step.tasks.get(event.subject)
+        if task is None:
+            task = step.tasks[event.subject] = Task(event.subject, event.done, event.total, event.unit, event.done)
+        before = task.done
+        task.done, task.total, task.unit = event.done, event.total, event.unit
+        task.begun_at = min(task.begun_at, task.done)
+        step.waiting = ""
+        if task.unit == "bytes":
+            task.rate.add(now, task.done)
+        if task.over_network:
+            step.last_byte = now
+            if task.told_in_time:
+                self._line_bytes += max(0, task.done - before)
+                self.rate.add(now, self._line_bytes)
+                self._seen = self.rate.at(now) or self._seen
+
+    def _said(self, now: float, step: StepState, line: str) -> None:
+        step.output = line.strip()
+        if step.programs.hear(line):
+            said = step.programs
+            self._moved(now, step, Progress(subject=PACKAGES if said.wheels else "objects", done=said.done_bytes,
+                                            total=said.total_bytes))  # fmt: skip
+            step.output = ""
+        if step.programs.whole:
+            step.planned_bytes = step.moved_bytes
+
+    def _finished(self, now: float, step: StepState, event: StepFinished) -> None:
+        if event.changed:
+            self.measured[step.name] = now - (step.last_byte if step.last_byte is not None else step.begun)
+        step.phase, step.verdict, step.waiting = "done", event.verdict, ""
+        step.planned_bytes = None
+
+    def settle(self) -> None:
+        """Forget what nobody announced: it is over, and nothing says so."""
+        self.steps = {name: step for name, step in self.steps.items() if step.needs or step.phase == "done"}
+
+    # -- what it comes to -----------------------------------------------------------------------------------
+
+    def measured_pace(self) -> Pace:
+        """What this run has measured, over what was known before."""
+        return Pace(self._seen or self.pace.bytes_per_s, {**self.pace.seconds, **self.measured})
+
+    def blocked(self, step: StepState) -> bool:
+        """Whether a step can no longer begin, because one that it needs is not satisfied."""
+        needs = [self.steps[name] for name in step.needs if name in self.steps]
+        return any(
+            (need.phase == "done" and need.verdict not in (Verdict.OK, Verdict.WARN)) or self.blocked(need)
+            for need in needs
+        )
+
+    def waiting_for(self, step: StepState) -> list[str]:
+        """The steps that a step still waits for, those at work first named."""
+        return [name for name in step.needs if name in self.steps and self.steps[name].phase != "done"]
+
+    def bytes_moved(self) -> int:
+        """Over the network, in this run."""
+        return sum(step.moved_bytes for step in self.steps.values())
+
+    def bytes_left(self) -> int:
+        """Still to come over the network, as far as is planned."""
+        return sum(step.bytes_left for step in self.steps.values() if step.phase != "done")
+
+    def done(self) -> list[StepState]:
+        """The steps that have ended."""
+        return [step for step in self.steps.values() if step.phase == "done"]
+
+    def bytes_per_s(self, now: float) -> float | None:
+        """What the line brings: as measured just now, before that as in an earlier run; None when it stands still."""
+        if self._seen is None:
+            return self.pace.bytes_per_s
+        if not self._loading():
+            return self._seen
+        return self.rate.at(now) if self.rate.idle_s(now) < STALL_S else None
+
+    def _loading(self) -> bool:
+        """Whether anything is under way whose bytes are told while they come."""
+        return any(task.over_network and task.told_in_time for step in self.steps.values() for task in step.moving)
+
+    def seconds_left(self, now: float) -> float | None:
+        """Of the whole run, as it is shown; None while it cannot be known."""
+        return self.left.at(now, run_seconds_left(self._jobs(now), self.bytes_per_s(now)))
+
+    def _jobs(self, now: float) -> list[Job]:
+        needs = {name: step.needs for name, step in self.steps.items()}
+        changed = {name for name, step in self.steps.items() if step.planned_bytes is not None}
+        at_work = must_work(needs, changed | set(self.measured))
+        return [
+            Job(step.name, step.needs, step.bytes_left, self._seconds_of(now, step) if step.name in at_work else 0.0)
+            for step in self.steps.values()
+            if step.phase != "done" and not self.blocked(step)
+        ]
+
+    def _seconds_of(self, now: float, step: StepState) -> float:
+        """Of a step's seconds beside its bytes, what is left: they pass only while no byte is to come."""
+        expected = self.pace.expected_s(step.name, self.usual)
+        if not step.active or step.bytes_left:
+            return expected
+        return step_seconds_left(expected, now - (step.last_byte if step.last_byte is not None else step.begun))
+
+    def unfinished(self) -> list[Task]:
+        """Downloads that are under way, and have begun: what of them is here, the next run goes on with."""
+        tasks = [task for step in self.steps.values() if step.active for task in step.moving]
+        return [task for task in tasks if task.over_network and task.total and task.done and task.subject != PACKAGES]

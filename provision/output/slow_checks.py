@@ -1,0 +1,71 @@
+"""Checks that take long say what they wait for: a look is silent until its end, and must not seem to hang."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from provision.core.events import CheckSlow, Doing, Emit, Event, Progress, StepFinished, StepStarted
+
+SLOW_S = 1.5
+AGAIN_S = 10.0
+
+
+@dataclass(slots=True)
+class _Look:
+    """A check at work."""
+
+    started: float
+    timer: threading.Timer
+    says: str = "looking"
+    shown: bool = False
+
+
+class SlowChecks:
+    """Receives a look's events, and emits CheckSlow for each step whose check takes longer than `slow_s`, and again."""
+
+    def __init__(self, emit: Emit, slow_s: float = SLOW_S, again_s: float = AGAIN_S) -> None:
+        self._emit, self._slow_s, self._again_s = emit, slow_s, again_s
+        self._looks: dict[str, _Look] = {}
+        self._guard = threading.Lock()
+
+    def hear(self, event: Event) -> None:
+        """Take note of an event; from any thread."""
+        if isinstance(event, StepStarted):
+            with self._guard:
+                self._looks[event.step] = _Look(time.monotonic(), self._timer(event.step, self._slow_s))
+        elif isinstance(event, Doing):
+            with self._guard:
+                if (look := self._looks.get(event.step)) is not None:
+                    look.says = event.says
+        elif isinstance(event, Progress) and event.total is not None and event.unit == "bytes":
+            with self._guard:
+                if (look := self._looks.get(event.step)) is not None:
+                    look.timer.cancel()  # its bytes are shown from now on
+        elif isinstance(event, StepFinished):
+            self._end(event.step)
+
+    def _timer(self, step: str, seconds: float) -> threading.Timer:
+        timer = threading.Timer(seconds, self._tell, (step,))
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    def _tell(self, step: str) -> None:
+        with self._guard:
+            look = self._looks.get(step)
+            if look is None:
+                return
+            look.shown, look.timer = True, self._timer(step, self._again_s)
+            event = CheckSlow(step=step, says=look.says, seconds=time.monotonic() - look.started)
+        self._emit(event)
+
+    def _end(self, step: str) -> None:
+        with self._guard:
+            look = self._looks.pop(step, None)
+        if look is not None:
+            look.timer.cancel()
+            if look.shown:
+                seconds = time.monotonic() - look.started
+                self._emit(CheckSlow(step=step, says=look.says, seconds=seconds, over=True))

@@ -1,0 +1,110 @@
+"""What a rehearsal's home remembers of its world; small, so that every command may look."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from provision.core.finding import JSON
+from provision.core.home import Home
+from provision.core.receipts import read_state, write_json
+from provision.system.machine import LOOPBACK
+
+MODEL_REPO = "stabilityai/sdxl-turbo"
+ENGINE_REPO = "comfyanonymous/ComfyUI"
+FP16, FP32 = "sd_xl_turbo_1.0_fp16.safetensors", "sd_xl_turbo_1.0.safetensors"
+SERVED = ("hub", "cdn", "engine")
+
+
+@dataclass(frozen=True, slots=True)
+class MadeFile:
+    """A checkpoint of the world: its size in bytes and its sha256 in hexadecimal."""
+
+    size: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if self.size <= 0 or not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise ValueError("no checkpoint is so")
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What the world's model repository holds: its commit, and its checkpoints by name."""
+
+    commit: str
+    checkpoints: Mapping[str, MadeFile]
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{40}", self.commit) or not {FP16, FP32} <= self.checkpoints.keys():
+            raise ValueError("no such repository is made")
+
+
+@dataclass(frozen=True, slots=True)
+class WorldRecord:
+    """The world of a home: the ports `hub`, `cdn` and `engine`, and what was made."""
+
+    ports: Mapping[str, int]
+    made: Files
+
+    def __post_init__(self) -> None:
+        if not all(0 < self.ports.get(name, 0) < 2**16 for name in SERVED):
+            raise ValueError("no ports have such numbers")
+
+    def overrides(self) -> list[str]:
+        """The real manifest with other addresses, sizes and hashes; everything else is as it is for real.
+
+        They are made from checked numbers and hashes each time: what lies in a file never decides what is run.
+        """
+        hub = f"http://{LOOPBACK}:{self.ports['hub']}"
+        values: dict[str, JSON] = {
+            "comfyui.url": f"{hub}/{ENGINE_REPO}",
+            "comfyui.port": self.ports["engine"],
+            "python.version": f"{sys.version_info.major}.{sys.version_info.minor}",
+            "python.max": "3.14",
+            "torch.nightly_index": f"{hub}/whl/nightly",
+            "torch.stable_index": f"{hub}/whl/stable",
+            "machine.memory_gib_min": 1,
+            "machine.memory_gib_recommended": 1,
+            "models.0.repo": MODEL_REPO,
+            "models.0.revision": self.made.commit,
+        }
+        for place, name in enumerate((FP16, FP32)):
+            made = self.made.checkpoints[name]
+            values |= {f"models.0.files.{place}.size": made.size, f"models.0.files.{place}.sha256": made.sha256}
+        return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+
+
+def world_folder(home: Home) -> Path:
+    """Where the embedded world of a home lies."""
+    return home.state / "rehearsal"
+
+
+def read_world(home: Home) -> WorldRecord | None:
+    """The record of a home's world; None where there is none, or none that can be read: it is made anew."""
+    return read_state(world_folder(home) / "world.json", WorldRecord)
+
+
+def write_world(home: Home, record: WorldRecord) -> None:
+    """Keep the record. Raises HomeError, DiskFull."""
+    write_json(world_folder(home) / "world.json", asdict(record))
+
+
+def is_rehearsal(home: Home) -> bool:
+    """Whether a rehearsal made this home, or has begun to; nothing real belongs there."""
+    return world_folder(home).is_dir()
+
+
+def recorded_overrides(home: Home) -> list[str]:
+    """The manifest overrides of the rehearsal that made this home; none for a real home."""
+    record = read_world(home)
+    return record.overrides() if record is not None else []
+
+
+def is_miniature(code: Path) -> bool:
+    """Whether a checkout is the rehearsal's own engine."""
+    return (code / "faults.py").is_file() and not (code / "comfy").is_dir()

@@ -1,0 +1,250 @@
+"""ComfyUI's checkout: brought at the revision asked for, repaired, never losing a local change."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from provision.comfyui import git_checkout as git
+from provision.comfyui.git_remote import Revision, find_revision
+from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.core.moved_aside import make_way
+from provision.core.receipt_kinds import ComfyReceipt
+from provision.core.step import Context, Step
+from provision.errors import GitError
+from provision.steps.comfyui.adopted import check_checkout, record_checkout, said_version
+from provision.system.disk_errors import unusable
+from provision.system.git_program import plain
+
+CLONE_DOWNLOAD_BYTES, CLONE_DISK_BYTES = 10 * 10**6, 30 * 10**6  # one revision without history, measured: 5 and 21 MB
+REHEARSAL_BYTES = 200_000
+STALE_LOCK_S = 10
+
+
+def check_comfyui(ctx: Context) -> Iterable[Finding]:
+    """Is the checkout whole, at the revision asked for, and recorded?"""
+    folder, wanted = ctx.home.comfyui, ctx.manifest.comfyui.ref
+    if ctx.home.code_of_another is not None:
+        yield from check_checkout(ctx, ctx.home.code_of_another)
+        return
+    if not os.path.lexists(folder / ".git"):
+        yield _missing(ctx)
+        return
+    owner = git.stranger(folder, ctx.machine.environ)
+    if owner is not None:
+        yield blocked(
+            "git-owner", str(folder), f"{folder} belongs to user {owner}, not to you; git refuses such a repository.",
+            fix=Fix("Make it yours.", ("sudo", "chown", "-R", str(os.getuid()), str(folder))),
+        )  # fmt: skip
+        return
+    ctx.doing("asking git which files of ComfyUI were changed")
+    state = git.read_state(folder)
+    if state.locks:
+        yield fixable(
+            "git-lock", str(state.locks[0]),
+            f"A git that was killed left {state.locks[0].name} behind; git would refuse to work.",
+            fix=Fix("The lock is removed when no git is at work."),
+        )  # fmt: skip
+        return
+    if state.head is None or _unfinished(ctx):
+        why = state.trouble or "an earlier run was interrupted while it wrote the files"
+        yield fixable(
+            "clone-partial", str(folder), f"The checkout is broken ({why}).",
+            fix=Fix("It is fetched again; models, custom nodes and changed files stay."),
+            download_bytes=_size(ctx, CLONE_DOWNLOAD_BYTES), disk_bytes=_size(ctx, CLONE_DISK_BYTES),
+        )  # fmt: skip
+        return
+    if state.missing:
+        yield fixable(
+            "clone-partial", str(folder),
+            f"{len(state.missing)} files of ComfyUI are missing ({git.example(state.missing)}).",
+            fix=Fix("They are written again from the repository; changed files stay."),
+        )  # fmt: skip
+        return
+    yield from _check_revision(ctx, state.head, wanted)
+    if state.modified:
+        yield warn(
+            "git-dirty", str(folder),
+            f"You changed {len(state.modified)} files of ComfyUI ({git.example(state.modified)});"
+            " they stay as they are.",
+        )  # fmt: skip
+
+
+def _missing(ctx: Context) -> Finding:
+    comfy = ctx.manifest.comfyui
+    return fixable(
+        "comfyui-missing", str(ctx.home.comfyui), f"ComfyUI is not here; {comfy.ref} of {comfy.url} will be fetched.",
+        fix=Fix("Fetch one revision without its history.", ("git", "clone", "--depth", "1", comfy.url)),
+        download_bytes=_size(ctx, CLONE_DOWNLOAD_BYTES), disk_bytes=_size(ctx, CLONE_DISK_BYTES),
+    )  # fmt: skip
+
+
+def _size(ctx: Context, size_bytes: int) -> int:
+    return REHEARSAL_BYTES if ctx.options.rehearsal else size_bytes
+
+
+def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
+    folder, receipt = ctx.home.comfyui, ctx.receipts.read("comfyui", ComfyReceipt)
+    if receipt.ref == wanted and receipt.commit == head:
+        yield ok(
+            "comfyui-ready",
+            str(folder),
+            f"ComfyUI {receipt.name} ({head[:8]}), checked out {receipt.when[:10]}",
+            commit=head,
+        )
+    elif ((receipt.ref or wanted) == wanted and wanted == "latest") or git.has_commit_of(folder, wanted) == head:
+        yield fixable(
+            "comfyui-moved", str(folder),
+            f"ComfyUI is at {head[:8]}, which this tool did not check out; it will be taken as it is.",
+            fix=Fix("The revision is recorded; no file changes."),
+        )  # fmt: skip
+    else:
+        yield fixable(
+            "comfyui-ref", str(folder),
+            f"ComfyUI is at {receipt.name or head[:8]}; {wanted} is asked for.",
+            fix=Fix(f"{wanted} is fetched and checked out; your changes go into git's stash first."),
+            download_bytes=_size(ctx, CLONE_DOWNLOAD_BYTES), disk_bytes=_size(ctx, CLONE_DISK_BYTES) // 4,
+        )  # fmt: skip
+
+
+def apply_comfyui(ctx: Context, finding: Finding) -> None:
+    """Bring, repair or move the checkout. Raises GitError."""
+    folder = ctx.home.comfyui
+    if finding.id == "git-lock":
+        _remove_locks(ctx)
+    elif ctx.home.code_of_another is not None and finding.id == "comfyui-moved":
+        record_checkout(ctx, folder)
+    elif finding.id == "comfyui-moved":
+        head = git.read_state(folder).head
+        if head is None:
+            raise GitError(f"{folder} changed while it was looked at.", hint="provision all")
+        record(ctx, Revision(said_version(folder) or head[:8], "commit", head), head)
+    elif finding.id != "clone-partial" or _unfinished(ctx) or not _restore(ctx):
+        _bring(ctx)
+
+
+def _restore(ctx: Context) -> bool:
+    """Write what is missing again from a repository that is whole; False where it is not. Raises GitError."""
+    folder = ctx.home.comfyui
+    if git.read_state(folder).head is None and not git.renew_index(folder):
+        return False
+    try:
+        written = git.restore(folder)
+    except GitError:
+        if ctx.home.code_of_another is not None or not git.is_broken(folder):
+            raise
+        return False
+    ctx.note(f"{len(written)} missing files of ComfyUI were written again.")
+    if filters := git.filters_of(folder, written):
+        names = plain(", ".join(sorted(filters)))
+        ctx.note(f"Some go through a filter ({names}), which was not run: git -C {folder} checkout HEAD -- FILE")
+    return True
+
+
+def _bring(ctx: Context) -> None:
+    """Fetch the revision and write its files; a repository that is broken is moved aside, and one is made anew."""
+    folder = ctx.home.comfyui
+    state = git.read_state(folder)
+    revision = _revision(ctx, state)
+    is_there = os.path.lexists(folder / ".git")
+    if is_there and (state.head is None or git.is_broken(folder)):
+        ctx.note(f"The broken .git was moved to {make_way(ctx, folder / '.git')}; nothing in it is deleted.")
+        state = git.State(None)
+    _write(ctx, revision, state)
+
+
+def _revision(ctx: Context, state: git.State) -> Revision:
+    """What is to be fetched: where sources are there whose repository is lost, the revision that they are of."""
+    comfy, receipt = ctx.manifest.comfyui, ctx.receipts.read("comfyui")
+    alive = ctx.machine.check_interrupted
+    revision = find_revision(comfy.url, comfy.ref, alive)
+    known = receipt.get("name"), receipt.get("commit")
+    lost = state.head is None and _has_sources(ctx.home.comfyui) and not _unfinished(ctx)
+    if lost and receipt.get("ref") == comfy.ref and isinstance(known[0], str) and known[1] != revision.commit:
+        with suppress(GitError):  # it may be gone there
+            before = find_revision(comfy.url, known[0], alive)
+            revision = before if before.commit == known[1] else revision
+    same = comfy.ref == revision.name
+    ctx.note(f"Fetching ComfyUI {revision.name}." if same else f"ComfyUI {comfy.ref} is {revision.name}.")
+    return revision
+
+
+def _write(ctx: Context, revision: Revision, state: git.State) -> None:
+    folder = ctx.home.comfyui
+    ours = _unfinished(ctx) or not _has_sources(folder)
+    commit = git.fetch(folder, ctx.manifest.comfyui.url, revision, _on_progress(ctx), ctx.machine.check_interrupted)
+    ctx.machine.check_interrupted()
+    if state.head is not None and state.modified and not ours:
+        git.stash(folder, f"provision: before {revision.name}")
+        ctx.note(f"Your changes to ComfyUI are in git's stash: git -C {folder} stash pop")
+    if ours or state.head is not None:
+        _marker(ctx).touch()
+        ours = True
+    git.place(folder, commit, revision, ours=ours)
+    record(ctx, revision, commit)
+    _marker(ctx).unlink(missing_ok=True)
+
+
+def record(ctx: Context, revision: Revision, commit: str) -> None:
+    """Write the receipt of what is checked out."""
+    comfy = ctx.manifest.comfyui
+    receipt = ComfyReceipt(
+        url=comfy.url, ref=comfy.ref, name=revision.name, commit=commit,
+        date=git.commit_date(ctx.home.comfyui, commit), when=ctx.machine.timestamp(),
+    )  # fmt: skip
+    ctx.receipts.write("comfyui", receipt)
+
+
+def _marker(ctx: Context) -> Path:
+    """Stands while files of the checkout are being written by us: what is found then is not a person's work."""
+    return ctx.home.state / "checkout-unfinished"
+
+
+def _unfinished(ctx: Context) -> bool:
+    return _marker(ctx).exists()
+
+
+def _has_sources(folder: Path) -> bool:
+    """Whether the folder holds more than the models folder that a download may have made and a repository."""
+    names = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
+    return any(name not in (".git", "models") and not name.startswith(git.IN_THE_MAKING) for name in names)
+
+
+def _remove_locks(ctx: Context) -> None:
+    locks = git.find_locks(ctx.home.comfyui)
+    fresh = [lock for lock in locks if _is_fresh(ctx, lock)]
+    if fresh:
+        ctx.wait(f"{fresh[0].name} is fresh: another git may be at work.", STALE_LOCK_S)
+    if any(_is_fresh(ctx, lock) for lock in git.find_locks(ctx.home.comfyui)):
+        raise GitError(f"Another git works in {ctx.home.comfyui}.", hint="Wait for it to end, then: provision all")
+    for lock in locks:
+        try:
+            lock.unlink(missing_ok=True)
+        except OSError as error:
+            raise unusable(lock, error) from error
+
+
+def _is_fresh(ctx: Context, lock: Path) -> bool:
+    """Whether a lock is of the last seconds; one of the future, as after a change of the clock, is not."""
+    with suppress(OSError):
+        return 0 <= ctx.machine.now() - lock.lstat().st_mtime < STALE_LOCK_S
+    return False
+
+
+def _on_progress(ctx: Context) -> Callable[[str], None]:
+    def on_progress(line: str) -> None:
+        ctx.machine.check_interrupted()
+        ctx.output(line)
+
+    return on_progress
+
+
+COMFYUI = Step(
+    "comfyui",
+    needs=("tools",),
+    check=check_comfyui,
+    apply=apply_comfyui,
+    about="ComfyUI's own source, from git",
+)

@@ -1,0 +1,109 @@
+"""What ComfyUI reads and writes beside its own source: extra model paths, its database, the folders for pictures.
+
+They are a person's: a file that ComfyUI cannot start with is moved aside only after a yes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from provision.comfyui.extra_model_paths import NAMES, Section, read_extra_paths
+from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.core.moved_aside import move_aside
+from provision.core.step import Context, Look
+from provision.system.strict import read_head, read_text
+
+SQLITE = b"SQLite format 3\0"
+"""How a database begins (sqlite.org/fileformat2.html, 1.3); an empty file is one too."""
+WRITTEN = ("output", "user", "input", "models")
+MEND = ("provision", "doctor", "--fix", "--yes")
+
+
+def check_engine_files(ctx: Context) -> Iterable[Finding]:
+    """Can ComfyUI read its settings and its database, and write its folders?"""
+    for name in NAMES:
+        yield from _extra_paths(ctx, ctx.home.comfyui / name)
+    yield from _database(ctx, ctx.home.base / "user" / "comfyui.db")
+    for name in WRITTEN:
+        yield from _writable(ctx, ctx.home.base / name)
+
+
+def _to_move(ctx: Context, id: str, path: Path, says: str) -> Finding:
+    """FIXABLE after a yes, else BLOCKED: ComfyUI does not start with this file."""
+    shown = ctx.home.shown(path)
+    if ctx.options.yes or id in ctx.options.agreed:
+        return fixable(id, shown, says, fix=Fix(f"{path.name} is moved aside, not deleted."))
+    fix = Fix(f"Correct {shown}, or have it moved aside.", MEND)
+    return blocked(id, shown, says, fix=fix, asks="Move it aside?")
+
+
+# -- extra model paths ------------------------------------------------------------------------------------------
+
+
+def _extra_paths(ctx: Context, path: Path) -> Iterable[Finding]:
+    if not os.path.lexists(path):
+        return
+    try:
+        sections = read_extra_paths(read_text(path), path.parent)
+    except ValueError as error:  # Unreadable is one
+        yield _to_move(ctx, "yaml-bad", path, f"{path.name}: {error}. ComfyUI does not start with it.")
+    except OSError as error:
+        says = f"{path.name} cannot be read ({error.strerror}); ComfyUI does not start with it."
+        yield _to_move(ctx, "yaml-bad", path, says)
+    else:
+        for section in sections:
+            yield from _dead_paths(ctx, path, section)
+
+
+def _dead_paths(ctx: Context, path: Path, section: Section) -> Iterable[Finding]:
+    """A warning where nothing of a section is there: of a whole list of folders some are always missing."""
+    subject = f"{ctx.home.shown(path)}: {section.name}"
+    dead = [folder for folder in section.folders if not folder.exists()]
+    if section.base is not None and not section.base.exists():
+        says = f"{path.name}: the base_path of {section.name}, {section.base}, is not there."
+    elif dead and len(dead) == len(section.folders):
+        says = f"{path.name}: no folder of {section.name} is there ({dead[0]} ...)."
+    else:
+        if dead:
+            says = f"{path.name}: {len(dead)} of the {len(section.folders)} folders of {section.name} are not there."
+            yield ok("yaml-deadpath", subject, says, detail=True, folders=[str(folder) for folder in dead])
+        return
+    fix = Fix(f"Correct the path, or plug in the disk: ComfyUI sees none of those models. The file: {path}")
+    yield warn("yaml-deadpath", subject, says, fix=fix)
+
+
+# -- database and folders ---------------------------------------------------------------------------------------
+
+
+def _database(ctx: Context, path: Path) -> Iterable[Finding]:
+    start = read_head(path, len(SQLITE))  # none where there is none yet; what may not be read is found by its folder
+    if start not in (b"", SQLITE):
+        says = f"{ctx.home.shown(path)} is no database ({start[:8]!r} ...): a newer ComfyUI does not start with it."
+        yield _to_move(ctx, "db-bad", path, says)
+
+
+def _writable(ctx: Context, folder: Path) -> Iterable[Finding]:
+    if not folder.is_dir():
+        return
+    owner, me, shown = folder.stat().st_uid, os.getuid(), ctx.home.shown(folder)
+    fix = Fix("Make it yours.", ("sudo", "chown", "-R", str(me), str(folder)))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        whose = f"it belongs to user {owner}" if owner != me else "its permissions do not let you"
+        if owner == me:
+            fix = Fix("Let yourself write there.", ("chmod", "u+rwx", str(folder)))
+        yield blocked("perms-root", shown, f"{shown} cannot be written: {whose}.", fix=fix)
+    elif owner != me:
+        yield warn("perms-root", shown, f"{shown} belongs to user {owner}, not to you.", fix=fix)
+
+
+def apply_engine_files(ctx: Context, finding: Finding) -> None:
+    """Move what ComfyUI cannot read aside. Raises HomeError, DiskFull."""
+    path = ctx.home.root / finding.subject
+    for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))):
+        if file.is_symlink() or file.exists():
+            move_aside(ctx, file)
+
+
+ENGINE_FILES = Look(check_engine_files, frozenset({"yaml-bad", "db-bad"}), apply_engine_files)

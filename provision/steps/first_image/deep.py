@@ -1,0 +1,68 @@
+"""`--deep`: an image is made just now, by the server that runs, or by one that is started for it and ended again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from provision.comfyui.server_process import main_py
+from provision.comfyui.temporary_server import any_server
+from provision.core.finding import Finding, Fix, blocked, fixable
+from provision.core.image import Quality
+from provision.core.step import Context, Look
+from provision.download.model_files import wanted_files
+from provision.errors import EngineError, PortTaken
+from provision.steps.first_image.step import (
+    MEANINGS,
+    Picture,
+    apply_first_image,
+    check_ready,
+    made_now,
+    make_image,
+    proof_facts,
+)
+
+
+def check_image(ctx: Context) -> Iterable[Finding]:
+    """Can an image be made? Only where `--deep` asks for it, and all is there that it takes."""
+    if not ctx.options.deep or not _can_try(ctx):
+        return
+    facts = proof_facts(ctx)
+    yield from ctx.proofs.recall("first_image", facts) or ctx.proofs.keep("first_image", facts, _make(ctx))
+
+
+def _make(ctx: Context) -> Iterable[Finding]:
+    ctx.note("An image is made ...")
+    ctx.progress("ComfyUI is asked for an image", 0, None, "steps")
+    started = ctx.machine.clock()
+    try:
+        with any_server(ctx) as (at, was_started):
+            check_ready(at)
+            picture = make_image(at, ctx.manifest.first_image, "an image", kept=False)
+    except (EngineError, PortTaken) as error:
+        id = error.finding if isinstance(error, EngineError) and error.finding else "engine-error"
+        yield blocked(
+            id, "an image", error.message, fix=Fix(f"Next: {error.hint}"),
+            seconds=round(ctx.machine.clock() - started, 1),
+        )  # fmt: skip
+        return
+    yield _judged(picture, ctx.machine.clock() - started, was_started=was_started)
+
+
+def _can_try(ctx: Context) -> bool:
+    checkpoints = [wanted.place for wanted in wanted_files(ctx) if wanted.checkpoint]
+    return all(path.exists() for path in (ctx.home.python, main_py(ctx), *checkpoints))
+
+
+def _judged(picture: Picture, seconds: float, *, was_started: bool) -> Finding:
+    judgement = picture.judgement
+    how = f" in {picture.seconds:.1f} s"
+    if was_started:
+        how += f"; the server was not up: one was started for it and ended again ({seconds:.1f} s in all)"
+    if judgement.verdict is not Quality.BAD:
+        return made_now(picture, how, seconds)
+    fix = Fix("It is tried again with other flags, then with stable torch; what helps is kept.")
+    says = f"An image was made just now{how}. {judgement.says} {MEANINGS[judgement.why]}"
+    return fixable("image-rejected", "an image", says, fix=fix, why=judgement.why)
+
+
+DEEP_IMAGE = Look(check_image, frozenset({"image-rejected"}), apply_first_image)

@@ -1,0 +1,301 @@
+"""The first image: made through the API, judged, kept as the proof; and a second, warm one for its seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from provision.comfyui import fallback_flags
+from provision.comfyui.answers import Saved
+from provision.comfyui.api import Made
+from provision.comfyui.error_explanations import death
+from provision.comfyui.server_process import (
+    Record,
+    client_of,
+    engine_commit,
+    engine_flags,
+    log_tail,
+    our_process,
+    read_record,
+    record_path,
+    unlisted,
+)
+from provision.comfyui.workflow_graph import SEED_LIMIT, listed_name, prompt_graph, ui_workflow
+from provision.core.events import ImageMade
+from provision.core.finding import JSON, Finding, Fix, fixable, ok, warn
+from provision.core.image import SIDE_MAX, Judgement, Quality, judge, most_bytes
+from provision.core.manifest import FirstImage
+from provision.core.receipt_kinds import ImageReceipt
+from provision.core.receipts import file_identity, same_facts
+from provision.core.step import Context, Step
+from provision.environment import packages
+from provision.errors import EngineError, ImageRejected, ProvisionError
+from provision.system.disk_errors import unusable
+from provision.system.parsers import parse_cpuinfo, parse_sysctl
+from provision.system.strict import Unreadable, read_file
+
+DISK_BYTES = 2_000_000
+PUBLISHED = "2 to 3 s, warm, on an M1 Pro"
+"""Published for 512x512, one step, on a 14-inch MacBook Pro with an M1 Pro and 16 GB."""
+REJECTED = "first-image.rejected.png"
+
+# What a bad picture means, by the word of the judgement.
+MEANINGS = {
+    "black": "The decoder computed no numbers (NaN), as fp16 does on some systems.",
+    "flat": "The sampler or the decoder computed nothing.",
+    "noise": "The picture was decoded from noise: this torch computes wrong here, or the weights are damaged.",
+    "size": "ComfyUI did not use the settings that it was given.",
+    "broken": "ComfyUI saved something that is no picture.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that was made; `seconds` from submitting the prompt to the end of its execution."""
+
+    png: bytes
+    seed: int
+    seconds: float
+    judgement: Judgement
+
+
+# -- check ----------------------------------------------------------------------------------------------------
+
+
+def check_first_image(ctx: Context) -> Iterable[Finding]:
+    """Has an image been made with what is installed now, and is it still there?"""
+    receipt, path = ctx.receipts.read("first_image", ImageReceipt), ctx.home.first_image
+    shown = ctx.home.shown(path)
+    if not receipt.sha256 or not path.is_file():
+        yield _to_make("first-image-missing", shown, "No image has proven this install yet.")
+        return
+    changed = _what_changed(receipt, proof_facts(ctx))
+    if changed:
+        other = "other" if changed in ("flags", "settings", "weights") else "another"
+        yield _to_make("first-image-stale", shown, f"The first image was made with {other} {changed}.")
+    elif _sha256_of(path) != receipt.sha256:
+        yield _to_make("first-image-stale", shown, f"{shown} is not the image that was made.")
+    else:
+        yield ok("first-image-made", shown, f"{shown}, made {receipt.when[:10]}: {_seconds(receipt)}")
+        yield from _warnings(receipt, path, shown)
+
+
+def _to_make(id: str, shown: str, says: str) -> Finding:
+    return fixable(
+        id, shown, says,
+        fix=Fix("Two images are made through ComfyUI's API and judged; the first is kept."), disk_bytes=DISK_BYTES,
+    )  # fmt: skip
+
+
+def _warnings(receipt: ImageReceipt, path: Path, shown: str) -> Iterable[Finding]:
+    if receipt.verdict == Quality.WARN:
+        yield warn(
+            "first-image-rough", shown, receipt.says,
+            fix=Fix("Look at it: a picture of what was asked for is right.", ("open", str(path))),
+        )  # fmt: skip
+
+
+def _seconds(receipt: ImageReceipt) -> str:
+    first, warm = _shown(receipt.seconds_first), _shown(receipt.seconds_warm)
+    return f"the first took {first}, a warm one {warm} ({_beside(receipt)})"
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def _beside(receipt: ImageReceipt) -> str:
+    chip, device = receipt.chip or "an unknown processor", receipt.device
+    if chip == "Apple M1 Pro" and device == "mps":
+        return f"published: {PUBLISHED}, as this is"
+    return f"published: {PUBLISHED}; this is another machine: {chip}, on {device}"
+
+
+def proof_facts(ctx: Context) -> dict[str, Any]:
+    """What the image proves: while all this is as it was, it need not be made again."""
+    model, file = ctx.manifest.checkpoint(ctx.options.precision)
+    versions = packages.installed_versions(ctx.home.venv)
+    return {
+        "torch": versions.get("torch"),
+        "torchvision": versions.get("torchvision"),
+        "comfyui": engine_commit(ctx),
+        "checkpoint": listed_name(model, file),
+        "weights": file.sha256 or _identity(ctx.home.models / model.folder / file.name),
+        "flags": engine_flags(ctx),
+        "settings": asdict(ctx.manifest.first_image),
+    }
+
+
+def _identity(path: Path) -> dict[str, int] | None:
+    try:
+        return file_identity(path)
+    except OSError:
+        return None
+
+
+def _what_changed(receipt: ImageReceipt, facts: Mapping[str, JSON]) -> str:
+    return next((name for name, value in facts.items() if not same_facts(receipt, {name: value})), "")
+
+
+def _sha256(png: bytes) -> str:
+    return hashlib.sha256(png).hexdigest()
+
+
+def _sha256_of(path: Path) -> str:
+    """The hash of what lies there, empty for what is no picture by its kind and size alone."""
+    with suppress(OSError, Unreadable):
+        return _sha256(read_file(path, max_bytes=most_bytes(SIDE_MAX, SIDE_MAX)))
+    return ""
+
+
+# -- apply ----------------------------------------------------------------------------------------------------
+
+
+def apply_first_image(ctx: Context, finding: Finding) -> None:
+    """Make two images, judge both, keep the first, and what they were made with.
+
+    Raises StartOver for a bad one while the ladder has another rung, else ImageRejected; EngineError, HomeError,
+    DiskFull.
+    """
+    facts, image = proof_facts(ctx), ctx.manifest.first_image
+    device = check_ready(ctx)
+    first = make_image(ctx, image, "the first image", kept=False)
+    _refuse_bad(ctx, first)
+    write_bytes(ctx.home.first_image, first.png)
+    ctx.emit(ImageMade(path=str(ctx.home.first_image), seconds=first.seconds))
+    warm = make_image(ctx, image, "a second, warm image", kept=False)
+    _refuse_bad(ctx, warm)
+    worst = max((first.judgement, warm.judgement), key=lambda judgement: judgement.verdict is Quality.WARN)
+    receipt = ImageReceipt(
+        **facts,
+        sha256=_sha256(first.png),
+        when=ctx.machine.timestamp(),
+        seconds_first=round(first.seconds, 3),
+        seconds_warm=round(warm.seconds, 3),
+        seeds=(first.seed, warm.seed),
+        verdict=str(worst.verdict),
+        says=worst.says,
+        measures=first.judgement.facts.to_json(),
+        device=device,
+        chip=chip_name(ctx),
+    )
+    ctx.receipts.write("first_image", receipt)
+    fallback_flags.settle(ctx, first.seconds)
+    ctx.proofs.keep("first_image", proof_facts(ctx), [made_now(first, f" in {first.seconds:.1f} s", first.seconds)])
+
+
+def made_now(picture: Picture, how: str, seconds: float) -> Finding:
+    """That an image can be made, seen just now."""
+    says = f"An image was made just now{how}. {picture.judgement.says}"
+    return ok("image-proven", "an image", says, seconds=round(seconds, 1))
+
+
+def check_ready(ctx: Context) -> str:
+    """The device that ComfyUI computes on, once it is known to see the checkpoint. Raises EngineError."""
+    client = client_of(ctx)
+    stats = client.system_stats()
+    if stats is None:
+        raise EngineError("ComfyUI does not run.", hint="provision launch")
+    name, names = listed_name(*ctx.manifest.checkpoint(ctx.options.precision)), client.checkpoints()
+    if name not in names:
+        raise unlisted(name, names)
+    return stats.device
+
+
+def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = None, *, kept: bool = True) -> Picture:
+    """Make one image on the running server, and judge it; a fresh seed unless one is given.
+
+    Of one that is not `kept` ComfyUI keeps no file. What came in the place of a picture is judged as BAD.
+    Raises EngineError with what ComfyUI's error means, Interrupted after the prompt was stopped.
+    """
+    seed = secrets.randbelow(SEED_LIMIT) if seed is None else seed
+    checkpoint = listed_name(*ctx.manifest.checkpoint(ctx.options.precision))
+    client, before = client_of(ctx), read_record(ctx)
+
+    def on_progress(stage: str, done: int, total: int | None) -> None:
+        ctx.progress(f"{what}: {stage}", done, total, "steps")
+
+    try:
+        made = client.generate(
+            prompt_graph(image, checkpoint, seed, kept=kept),
+            on_progress=on_progress,
+            workflow=ui_workflow(image, checkpoint, seed),
+        )
+        png = client.view(_only_image(made), max_bytes=most_bytes(image.width, image.height))
+    except EngineError as error:
+        raise _with_cause_of_death(ctx, error, before) from error
+    return Picture(png, seed, made.seconds, judge(png, image.width, image.height))
+
+
+def _only_image(made: Made) -> Saved:
+    if not made.images:
+        raise EngineError("ComfyUI says that it is done, and names no picture.", hint="provision logs")
+    return made.images[0]
+
+
+def _with_cause_of_death(ctx: Context, error: EngineError, before: Record | None) -> ProvisionError:
+    """The error, with why ComfyUI ended, if it did. Whoever stops a server of ours removes its record first."""
+    now = our_process(ctx)
+    if now is not None and (before is None or now.pid == before.pid):
+        return error
+    if before is not None and (now is not None or not record_path(ctx).exists()):
+        return EngineError("ComfyUI was stopped while it made the image.", hint="provision launch")
+    meaning = death(log_tail(ctx).rpartition("got prompt")[2])
+    return EngineError(meaning.says, hint=meaning.hint, finding=meaning.id)
+
+
+def rejection(picture: Picture, kept: str = "") -> ImageRejected | None:
+    """Why what ComfyUI made is no picture; None where it is one."""
+    judgement = picture.judgement
+    if judgement.verdict is not Quality.BAD:
+        return None
+    return ImageRejected(
+        f"ComfyUI made an image, and it is not a picture. {judgement.says} {MEANINGS[judgement.why]}{kept}",
+        hint="provision logs" if judgement.why in ("broken", "size") else "provision doctor --deep",
+    )
+
+
+def _refuse_bad(ctx: Context, picture: Picture) -> None:
+    judgement, kept = picture.judgement, ctx.home.root / REJECTED
+    is_shown = judgement.why != "broken"
+    error = rejection(picture, f" It is kept as {ctx.home.shown(kept)}." if is_shown else "")
+    if error is None:
+        return
+    if is_shown:
+        write_bytes(kept, picture.png)
+    if judgement.why in fallback_flags.LOOKS:
+        raise fallback_flags.climb(ctx, judgement.why, judgement.says, picture.seconds, error)
+    raise error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file beside its place, then rename. Raises HomeError, DiskFull."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(data)
+        aside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            aside.unlink()
+        raise unusable(path.parent, error) from error
+
+
+def chip_name(ctx: Context) -> str | None:
+    """The processor's name, None where nothing tells it."""
+    if ctx.machine.system != "Darwin":
+        return parse_cpuinfo(ctx.machine.read_text("/proc/cpuinfo") or "")
+    ran = ctx.machine.run(["/usr/sbin/sysctl", "machdep.cpu.brand_string"])
+    return parse_sysctl(ran.out).get("machdep.cpu.brand_string") if ran.ok else None
+
+
+FIRST_IMAGE = Step(
+    "first_image", needs=("server", "models", "workflow"), check=check_first_image, apply=apply_first_image,
+    about="an image that proves it all",
+)  # fmt: skip

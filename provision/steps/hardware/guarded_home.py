@@ -1,0 +1,50 @@
+"""Where things lie: a home that macOS guards, other ComfyUIs of this machine."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from pathlib import Path
+
+from provision.core.finding import Finding, Fix, blocked, ok
+from provision.core.step import Context, Look
+
+GUARDED = ("Documents", "Desktop", "Downloads")
+"""Folders of a person for which macOS asks once for each program (TCC)."""
+APPS = ("/Applications/ComfyUI.app", "~/Applications/ComfyUI.app")
+CHECKOUTS = ("~/ComfyUI/main.py", "~/comfy/ComfyUI/main.py")
+"""None below Documents: to look there alone makes macOS ask the person."""
+
+
+def check_guarded(ctx: Context) -> Iterable[Finding]:
+    """Does macOS let this program read its own home? EPERM, not EACCES, is how it refuses."""
+    if ctx.machine.system != "Darwin":
+        return
+    for path in (ctx.home.root, ctx.home.venv / "pyvenv.cfg", ctx.home.comfyui / "main.py"):
+        if ctx.machine.refusal(path) == errno.EPERM:
+            guarded = next((name for name in GUARDED if name in path.parts), "a folder that it guards")
+            says = f"macOS keeps this terminal out of {path}, which lies in {guarded}: `Operation not permitted`."
+            fix = Fix(
+                "Allow your terminal in System Settings, Privacy & Security, Files and Folders (or Full Disk Access);"
+                " or use another home.", ("provision", "all", "--home", "~/provision"),
+            )  # fmt: skip
+            yield blocked("tcc-folder", str(path), says, fix=fix)
+            return
+
+
+def check_other_installs(ctx: Context) -> Iterable[Finding]:
+    """Which other ComfyUIs are on this machine: they do no harm, and explain what a person sees."""
+    if ctx.options.rehearsal:
+        return
+    person = Path(ctx.machine.environ.get("HOME", "/"))
+    places = [Path(place.replace("~", str(person), 1)) for place in (*APPS, *CHECKOUTS)]
+    others = [place if place.suffix == ".app" else place.parent for place in places if place.exists()]
+    others = [place for place in others if place.resolve() != ctx.home.comfyui.resolve()]
+    if others:
+        shown = " and ".join(map(str, others))
+        says = f"Another ComfyUI is here too: {shown}. It has models, nodes and a port of its own."
+        yield ok("two-installs", str(others[0]), says)
+
+
+GUARDED_HOME = Look(check_guarded)
+OTHER_INSTALLS = Look(check_other_installs)

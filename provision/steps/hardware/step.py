@@ -1,0 +1,300 @@
+"""The machine itself, against the manifest and what the plan will write: chip, system, memory, disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from provision.core.finding import JSON, Finding, Fix, blocked, ok, warn
+from provision.core.step import Context, Step, planned_disk_bytes
+from provision.errors import CommandMissing, Interrupted, ProvisionError
+from provision.system import parsers
+from provision.system.mac import SW_VERS as SW_VERS
+from provision.system.mac import SYSCTL as SYSCTL
+from provision.system.mac import read_chip, read_macos, read_sysctl
+from provision.system.parsers import GIB, KIB, Chip
+
+AIR_BYTES = 2 * GIB
+"""What stays free beside the plan: a full disk harms more than this install."""
+NOMINAL = 0.93
+"""A Linux kernel does not count what it keeps for itself: 15.5 GiB of "16"."""
+PSUTIL_BREAKS_AT = (27,)
+VM_STAT = ("/usr/bin/vm_stat",)
+PMSET = ("/usr/bin/pmset", "-g")
+PRESSURES = {"2": "under pressure", "4": "under critical pressure"}
+
+
+def check_hardware(ctx: Context, writers: Sequence[Step]) -> Iterable[Finding]:
+    """Is this machine one that the manifest's model runs on, and is there room for what the plan writes?"""
+    if ctx.machine.system == "Darwin":
+        yield from _check_mac(ctx)
+    else:
+        yield _not_a_mac(ctx)
+        yield _judge_memory(ctx, _read_linux_memory(ctx))
+    yield check_disk(ctx, writers)
+
+
+def _bar(ctx: Context) -> Callable[..., Finding]:
+    """What stops the real thing only warns the rehearsal, whose weights fit any machine."""
+    return warn if ctx.options.rehearsal else blocked
+
+
+def _said(ctx: Context, argv: Sequence[str]) -> str:
+    """What a system program printed; nothing when it is not there."""
+    try:
+        return ctx.machine.run(argv, timeout_s=10).out
+    except CommandMissing:
+        return ""
+
+
+# -- a Mac ----------------------------------------------------------------------------------------------
+
+
+def _check_mac(ctx: Context) -> Iterable[Finding]:
+    values = read_sysctl(ctx.machine)
+    chip = read_chip(values)
+    system = read_macos(ctx.machine)
+    yield _judge_chip(ctx, chip, values.get("hw.model", ""))
+    if chip and chip.apple_silicon and (chip.translated or ctx.machine.arch == "x86_64"):
+        yield warn(
+            "py-rosetta", "this process", "provision itself runs under Rosetta, as an Intel program; "
+            "ComfyUI's Python is made for Apple silicon all the same.",
+            fix=Fix("Use a terminal not opened with Rosetta.", ("arch", "-arm64", "provision", "all")),
+        )  # fmt: skip
+    yield _judge_macos(ctx, system)
+    memory = _read_mac_memory(ctx, chip)
+    yield _judge_memory(ctx, memory)
+    if system and system.version >= PSUTIL_BREAKS_AT and memory.source != "psutil":
+        yield warn(
+            "os27-psutil", "psutil", f"psutil cannot read the memory of macOS {_dotted(system.version)}; "
+            f"{memory.source or 'nothing else'} was asked instead. ComfyUI's own may fail in the same way.",
+        )  # fmt: skip
+    yield from _judge_pressure(values)
+    if _low_power(ctx):
+        yield warn(
+            "low-power", "power", "Low Power Mode is on: pictures take longer.",
+            fix=Fix("Turn it off in System Settings, Battery.", ("sudo", "pmset", "-a", "lowpowermode", "0")),
+        )  # fmt: skip
+
+
+def _low_power(ctx: Context) -> bool:
+    try:
+        return parsers.parse_pmset(_said(ctx, PMSET)) is True
+    except ValueError:
+        return False
+
+
+def _judge_chip(ctx: Context, chip: Chip | None, model: str) -> Finding:
+    if chip is None:
+        return warn("hw-chip", "chip", "sysctl does not tell which chip this Mac has.")
+    seen = {
+        "chip": chip.name, "family": chip.family, "tier": chip.tier, "model": model,
+        "virtual": chip.virtual, "memory_bytes": chip.memory_bytes,
+    }  # fmt: skip
+    if not chip.apple_silicon:
+        return _bar(ctx)(
+            "hw-intel", "chip", f"This is an Intel Mac ({chip.name}): torch for it ended with 2.2.2, "
+            "which today's ComfyUI does not run on. Apple silicon (M1 or later) is needed, or Linux.",
+            fix=Fix("See everything work on a small stand-in.", ("provision", "all", "--rehearse")), **seen,
+        )  # fmt: skip
+    where = f" in a {model}" if model and not chip.virtual else " (a virtual machine)" if chip.virtual else ""
+    return ok("hw-chip", "chip", f"{chip.name}{where}, Apple silicon.", **seen)
+
+
+def _judge_macos(ctx: Context, system: parsers.MacOs | None) -> Finding:
+    needed = ctx.manifest.machine.macos_min
+    if system is None:
+        return warn("hw-os", "macOS", f"sw_vers does not tell the version of macOS; {needed} is needed.")
+    seen = _dotted(system.version)
+    if _padded(system.version) >= _padded(parsers.parse_version(needed)):
+        says = f"{system.name} {seen} ({system.build}); {needed} or later is needed."
+        return ok("hw-os", "macOS", says, version=seen, build=system.build)
+    return _bar(ctx)(
+        "os-too-old", "macOS", f"This is {system.name} {seen}; {needed} or later is needed: "
+        "there is no current torch for older systems.",
+        fix=Fix(
+            "Update in System Settings, General, Software Update; to try it all the same, "
+            f"add --set machine.macos_min={seen}.", ("softwareupdate", "--list"),
+        ),
+        version=seen, needed=needed,
+    )  # fmt: skip
+
+
+def _dotted(version: parsers.Version) -> str:
+    return ".".join(map(str, version))
+
+
+def _padded(version: parsers.Version) -> parsers.Version:
+    return (*version, 0, 0, 0)[:3]
+
+
+def _judge_pressure(values: Mapping[str, str]) -> Iterable[Finding]:
+    pressure = PRESSURES.get(values.get("kern.memorystatus_vm_pressure_level", ""))
+    if pressure is None:
+        return
+    try:
+        swapped = parsers.parse_swapusage(values.get("vm.swapusage", "")).used_bytes
+    except ValueError:
+        swapped = 0
+    swap = f", {swapped / GIB:.1f} GiB are swapped out" if swapped else ""
+    yield warn(
+        "mem-pressure", "memory", f"The memory is {pressure} now{swap}: the first picture may take minutes.",
+        fix=Fix("Close what you do not need: browsers and other models first."), swap_used_bytes=swapped,
+    )  # fmt: skip
+
+
+# -- not a Mac ------------------------------------------------------------------------------------------
+
+
+def _not_a_mac(ctx: Context) -> Finding:
+    machine = ctx.machine
+    try:
+        release = parsers.parse_os_release(machine.read_text("/etc/os-release") or "")
+        system = f"{release.name} {release.version}".strip()
+    except ValueError:
+        system = machine.system or "an unknown system"
+    processor = parsers.parse_cpuinfo(machine.read_text("/proc/cpuinfo") or "") or machine.arch
+    cuda = _sees_nvidia(ctx)
+    used = "its Nvidia GPU (CUDA) is used" if cuda else "the CPU is used, and a picture takes minutes"
+    says = f"This is {system} ({processor}), not a Mac: {used}."
+    return warn("hw-not-mac", "system", says, system=system, chip=processor, device="cuda" if cuda else "cpu")
+
+
+def _sees_nvidia(ctx: Context) -> bool:
+    smi = ctx.machine.which("nvidia-smi")
+    return smi is not None and "GPU 0" in _said(ctx, (str(smi), "-L"))
+
+
+# -- memory ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Memory in bytes, None for what nobody told, and who told it."""
+
+    total_bytes: int | None
+    available_bytes: int | None
+    source: str
+
+
+def _read_mac_memory(ctx: Context, chip: Chip | None) -> _Seen:
+    memory = ctx.machine.memory()
+    if memory is not None:
+        return _Seen(memory.total_bytes, memory.available_bytes, "psutil")
+    total = chip.memory_bytes if chip else None
+    try:
+        available: int | None = parsers.parse_vm_stat(_said(ctx, VM_STAT)).available_bytes
+    except ValueError:
+        available = None
+    return _Seen(total, available, "sysctl" if total else "")
+
+
+def _read_linux_memory(ctx: Context) -> _Seen:
+    memory = ctx.machine.memory()
+    if memory is not None:
+        return _Seen(memory.total_bytes, memory.available_bytes, "psutil")
+    try:
+        told = parsers.parse_meminfo(ctx.machine.read_text("/proc/meminfo") or "")
+    except ValueError:
+        return _Seen(None, None, "")
+    return _Seen(told.total_bytes, told.available_bytes, "/proc/meminfo")
+
+
+def _judge_memory(ctx: Context, memory: _Seen) -> Finding:
+    needs = ctx.manifest.machine
+    if memory.total_bytes is None:
+        says = f"Nothing tells how much memory there is; {needs.memory_gib_min} GiB are needed."
+        return warn("hw-memory", "memory", says)
+    total = memory.total_bytes
+    seen = {"total_bytes": total, "available_bytes": memory.available_bytes, "source": memory.source}
+    gib = f"{total / GIB:.0f}" if total % GIB == 0 else f"{total / GIB:.1f}"
+    if total < needs.memory_gib_min * GIB * NOMINAL:
+        return _bar(ctx)(
+            "mem-low", "memory", f"There are {gib} GiB of memory; {needs.memory_gib_min} are needed, "
+            f"{needs.memory_gib_recommended} are recommended.",
+            fix=Fix(
+                "To go on all the same, slowly or not at all, lower the bar.",
+                ("provision", "all", "--set", f"machine.memory_gib_min={max(1, int(total / GIB))}"),
+            ),
+            **seen,
+        )  # fmt: skip
+    if total < needs.memory_gib_recommended * GIB * NOMINAL:
+        return warn(
+            "mem-8gb", "memory", f"There are {gib} GiB of memory; {needs.memory_gib_recommended} are "
+            "recommended: with less the machine swaps, and pictures come slowly.",
+            fix=Fix("Close other programs, and make one picture of 512x512 at a time."), **seen,
+        )  # fmt: skip
+    available = memory.available_bytes
+    free = "" if available is None else f", {available / GIB:.1f} of them available now"
+    says = f"{gib} GiB of memory{free}; {needs.memory_gib_recommended} are recommended."
+    return ok("hw-memory", "memory", says, **seen)
+
+
+# -- disk -----------------------------------------------------------------------------------------------
+
+
+def check_disk(ctx: Context, writers: Sequence[Step]) -> Finding:
+    """Is there room for what `writers` will write, and some air, on the home's volume and on an adopted install's?"""
+    home = ctx.home.root
+    try:
+        home = min((home, *_of_another(ctx)), key=ctx.machine.disk_free_bytes)
+        free = ctx.machine.disk_free_bytes(home)
+    except OSError as error:
+        return warn("hw-disk", str(home), f"Nothing tells how much of the disk is free ({error.strerror}).")
+    ctx.doing("adding up what will be written")
+    planned, silent = _planned(ctx, writers)
+    needed = planned + AIR_BYTES
+    seen: dict[str, JSON] = {"free_bytes": free, "planned_bytes": planned, "needed_bytes": needed}
+    if free < needed and not planned:
+        says = f"Only {_gb(free)} are free on the disk of {home}; everything large is written already."
+        return warn("disk-low", str(home), says, fix=_find_room(ctx), **seen)
+    if free < needed:
+        says = (
+            f"The disk of {home} has {_gb(free)} free; {_gb(needed)} are needed: {_gb(planned)} to write "
+            f"and {_gb(AIR_BYTES)} of air. {_gb(needed - free)} are missing."
+        )
+        return blocked("disk-low", str(home), says, fix=_find_room(ctx), **seen)
+    free_here = f"{_gb(free)} are free on the disk of {home}"
+    if silent:
+        says = f"{free_here}; what {' and '.join(silent)} will write cannot be told yet."
+        return warn("hw-disk", str(home), says, fix=Fix("See why.", ("provision", "plan")), **seen)
+    write = f"{_gb(planned)} will be written" if planned else "nothing large is left to write"
+    return ok("hw-disk", str(home), f"{free_here}; {write}.", **seen)
+
+
+def _of_another(ctx: Context) -> tuple[Path, ...]:
+    return () if ctx.home.adopted is None else (ctx.home.models,)
+
+
+def _planned(ctx: Context, writers: Sequence[Step]) -> tuple[int, list[str]]:
+    """What the writers will write, and the names of those that cannot tell (their own reports say why)."""
+    planned, silent = 0, []
+    for step in writers:
+        try:
+            planned += planned_disk_bytes(ctx, (step,))
+        except Interrupted:
+            raise
+        except ProvisionError:
+            silent.append(step.name)
+    return planned, silent
+
+
+def _find_room(ctx: Context) -> Fix:
+    where = "System Settings, General, Storage" if ctx.machine.system == "Darwin" else "df -h shows the disks"
+    says = f"Free some space ({where}), or put the home on another disk (--home). The plan shows what is large."
+    return Fix(says, ("provision", "plan"))
+
+
+def _gb(size_bytes: int) -> str:
+    """Decimal, as disks are sold and as Finder counts; rounded to what a person compares."""
+    if size_bytes < 10**9:
+        return f"{size_bytes / 10**6:.0f} MB" if size_bytes >= 10**6 else f"{size_bytes / KIB:.0f} KiB"
+    return f"{size_bytes / 10**9:.1f} GB"
+
+
+def hardware_step(writers: Sequence[Step]) -> Step:
+    """The step, told which steps fill the disk: their findings are the plan that must fit."""
+    check = partial(check_hardware, writers=writers)
+    return Step("hardware", needs=(), check=check, apply=None, about="chip, system, memory, disk")

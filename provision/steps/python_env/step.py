@@ -1,0 +1,274 @@
+"""The target Python: a venv in the home, of the machine's own architecture, made by uv; or that of an adopted install.
+
+Of an adopted install the environment is taken as it is where it is fit; else one of ours is made in the home, and
+comes before it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from provision.comfyui.server_process import running_environment
+from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.core.step import Context, Step
+from provision.environment import generations
+from provision.environment.packages import env_kind, package_error, run_uv
+from provision.errors import CommandMissing, PackageError
+from provision.system.disk_errors import unusable
+from provision.system.mac import must_read_macos
+from provision.system.machine import Ran
+from provision.system.parsers import parse_sysctl
+from provision.system.strict import decode, read_file
+
+ASK = (
+    "import json,sys,platform as p;"
+    "print(json.dumps([p.python_version(), p.machine(), sys.base_prefix, sys.prefix, p.mac_ver()[0]]))"
+)
+BAD_PATCHES = {
+    "3.13.8": "cannot import torch (pytorch issue 179066)",
+    "3.14.1": "breaks torchvision (vision issue 9307)",
+}
+TRUSTED_MACOS = (11,)
+"""A lower version is told by a Python that knows no better; ComfyUI's model_management.py asks for 14 and 14.5."""
+CFG = "pyvenv.cfg"
+LOOKING = ("-I", "-B")
+"""Flags of a Python that is only looked at: isolated, and without leaving compiled files behind."""
+DISK_BYTES, DOWNLOAD_BYTES = 90 * 10**6, 25 * 10**6
+"""A Python that uv brings: an archive of 15 to 25 MB, unpacked."""
+
+
+def check_python_env(ctx: Context) -> Iterable[Finding]:
+    """Is there a Python of the accepted versions, that runs, and of this machine's architecture?"""
+    home, python = ctx.home, ctx.home.python
+    if not python.exists() and home.venv_of_another is not None:
+        yield to_make(ctx, "venv-dangling", f"The Python of {home.venv} is gone, as after an upgrade of it.")
+        return
+    if not home.venv.exists():
+        yield to_make(ctx, "venv-missing", f"ComfyUI has no Python yet; {ctx.manifest.python.version} is wanted.")
+        return
+    if not python.exists():
+        target = python.readlink() if python.is_symlink() else str(python)
+        yield to_make(ctx, "venv-dangling", f"The environment's Python is gone ({target}), as after an upgrade of it.")
+        return
+    if home.venv_of_another is not None and not ctx.options.may_run:
+        yield _unasked(ctx)
+        return
+    ctx.doing(f"starting {python}")
+    ran = ctx.machine.run([python, *LOOKING, "-c", ASK], timeout_s=30)
+    if not ran.ok:
+        yield to_make(ctx, "venv-dangling", f"The environment's Python does not run: {ran.tail(1) or ran.code}.")
+        return
+    try:
+        version, arch, base, prefix, *told = decode(ran.out, list[str])
+        foreign = home.venv_of_another is not None and env_kind(home.venv) != "venv"
+        managed = foreign and Path(prefix).samefile(home.venv)
+    except (ValueError, OSError):
+        yield to_make(ctx, "venv-dangling", "The environment's Python does not answer as a Python does.")
+        return
+    if prefix == base and not managed:
+        yield to_make(ctx, "venv-dangling", "The environment is none any more: its pyvenv.cfg is gone.")
+        return
+    yield _judge(ctx, version, arch, base)
+    yield from _wrong_macos(ctx, version, "".join(told))
+
+
+def _wrong_macos(ctx: Context, version: str, told: str) -> Iterable[Finding]:
+    """A Python that was built for an old macOS tells 10.16 for every newer one, and ComfyUI goes by that."""
+    if ctx.machine.system != "Darwin" or not told or number(told) >= TRUSTED_MACOS:
+        return
+    real = must_read_macos(ctx.machine).version
+    if real < TRUSTED_MACOS:
+        return
+    shown = ".".join(map(str, real))
+    says = (
+        f"Python {version} takes macOS {shown} for {told}: ComfyUI then leaves out what keeps pictures from being black"
+        " on this system."
+    )
+    if "macver-compat" in ctx.options.agreed:
+        yield to_make(ctx, "macver-compat", says)
+        return
+    fix = Fix("Have the environment made anew.", ("provision", "doctor", "--fix", "--only", "macver-compat"))
+    yield warn("macver-compat", str(ctx.home.venv), says, fix=fix, asks="Make it anew (torch is downloaded again)?")
+
+
+def _judge(ctx: Context, version: str, arch: str, base: str) -> Finding:
+    wanted, minor = ctx.manifest.python, number(version)[:2]
+    if arch == "x86_64" and on_apple_silicon(ctx):
+        return to_make(
+            ctx, "py-rosetta", f"The environment's Python {version} is for Intel and runs under Rosetta; "
+            "the newest torch for it is 2.2.2, without MPS.",
+        )  # fmt: skip
+    if minor < number(wanted.min):
+        return to_make(ctx, "py-too-old", f"Python {version} is too old: {wanted.min} to {wanted.max} are accepted.")
+    if minor > number(wanted.max):
+        return to_make(ctx, "py-too-new", f"Python {version} is too new: {wanted.min} to {wanted.max} are accepted.")
+    if version in BAD_PATCHES:
+        return to_make(ctx, "py-bad-patch", f"Python {version} {BAD_PATCHES[version]}.")
+    other = "" if minor == number(wanted.version) else f"; {wanted.version} is wanted, this one is accepted"
+    if ctx.home.venv_of_another is not None:
+        return _of_another(ctx.home.venv, version, arch, other)
+    says = f"Python {version} ({arch}) from {base}{other}"
+    return ok("venv-ready", str(ctx.home.venv), says, python=version, arch=arch)
+
+
+def _unasked(ctx: Context) -> Finding:
+    """What files tell of a Python that nobody has agreed to run."""
+    prefix, python = ctx.home.venv, ctx.home.python
+    told = f"; {CFG} says Python {version}" if (version := _told_version(prefix)) else ""
+    says = f"{python} was not installed by provision and has not been run: whether it works is not known{told}."
+    return blocked(
+        "env-unasked", str(python), says,
+        fix=Fix("If you trust that folder, name its Python.", ("provision", "all", "--python", str(python))),
+    )  # fmt: skip
+
+
+def _told_version(prefix: Path) -> str:
+    try:
+        text = read_file(prefix / CFG, max_bytes=100_000).decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return ""
+    found = re.search(r"^version(?:_info)? *= *(\d+(?:\.\d+){1,2})", text, re.MULTILINE | re.ASCII)
+    return found[1] if found else ""
+
+
+def _of_another(prefix: Path, version: str, arch: str, other: str) -> Finding:
+    kind = env_kind(prefix)
+    own = "--python own: one of ours in its place"
+    how = f"packages are installed there only after a yes ({own})" if kind == "venv" else "nothing is installed there"
+    of = {"venv": "", "conda": "conda's ", "system": "the system's "}[kind]
+    says = f"Python {version} ({arch}) of {of}{prefix}, not made by this tool: {how}{other}"
+    return ok("env-foreign", str(prefix), says, python=version, arch=arch)
+
+
+def to_make(ctx: Context, id: str, says: str) -> Finding:
+    """A finding whose fix is an environment of ours, in the home."""
+    kept = " What is there is kept aside." if id != "venv-missing" else ""
+    if ctx.home.venv_of_another is not None:
+        kept = f" It lies in {ctx.home.root}; {ctx.home.venv} stays as it is."
+    here = ctx.options.rehearsal
+    argv = ("uv", "venv", "--python", ctx.manifest.python.version, str(ctx.home.own_venv))
+    return fixable(
+        id, str(ctx.home.venv), says, fix=Fix(f"uv makes an environment.{kept}", argv),
+        download_bytes=0 if here else DOWNLOAD_BYTES, disk_bytes=1_000_000 if here else DISK_BYTES,
+    )  # fmt: skip
+
+
+def number(version: str) -> tuple[int, ...]:
+    """`3.12.1` as numbers."""
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def on_apple_silicon(ctx: Context) -> bool:
+    """Whether the chip is Apple's own, whatever the tool itself runs as."""
+    if ctx.machine.system != "Darwin":
+        return False
+    try:
+        ran = ctx.machine.run(["/usr/sbin/sysctl", "-i", "hw.optional.arm64"], timeout_s=5)
+        return parse_sysctl(ran.out).get("hw.optional.arm64") == "1"
+    except (CommandMissing, ValueError):  # with -i, sysctl prints nothing for a name that the machine lacks
+        return ctx.machine.arch == "arm64"
+
+
+def apply_python_env(ctx: Context, finding: Finding) -> None:
+    """Build an environment beside the one that is there, and put it in use; a broken one is moved aside.
+
+    Raises PackageError, HomeError or DiskFull.
+    """
+    home = ctx.home
+    generations.move_in(home)
+    generations.keep_two(home, running_environment(ctx))
+    old, left = generations.active(home), generations.before(home)
+    new = make_environment(ctx)
+    generations.enter(home, new, left)
+    if old != home.venv and old.parent == home.envs and os.path.lexists(old):
+        try:
+            home.aside.mkdir(parents=True, exist_ok=True)
+            aside = home.aside / f"venv-{int(ctx.machine.now())}"
+            old.rename(aside)
+        except OSError as error:
+            raise unusable(old, error) from error
+        ctx.note(f"The former environment is now {home.shown(aside)}.")
+
+
+def make_environment(ctx: Context) -> Path:
+    """An empty environment in `envs`, which is not in use. Raises PackageError, HomeError, DiskFull.
+
+    Relocatable, since a home may be moved.
+    """
+    new = generations.new_folder(ctx.home)
+    ran = run_uv(ctx, "venv", "--no-project", "--relocatable", "--python", find_python(ctx), new)
+    if not ran.ok:
+        generations.discard(new)
+        raise package_error("The Python environment", ran)
+    return new
+
+
+def find_python(ctx: Context) -> str:
+    """The Python to use: the wanted one of this machine, else of uv, else the newest accepted one that is here.
+
+    Raises PackageError when there is none.
+    """
+    wanted = ctx.manifest.python
+    found = _local(ctx, wanted.version)
+    if found:
+        return found
+    request = _request(ctx, wanted.version)
+    ctx.note(f"Python {wanted.version} is not here; uv fetches it.")
+    fetched = run_uv(ctx, "python", "install", "--no-bin", request, env={"UV_HTTP_RETRIES": "1"}, timeout_s=900)
+    found = _local(ctx, wanted.version)
+    if found:
+        return found
+    low, high = number(wanted.min), number(wanted.max)
+    for minor in range(high[1], low[1] - 1, -1):
+        found = _local(ctx, f"3.{minor}")
+        if found:
+            ctx.note(f"Python {wanted.version} could not be fetched ({why(fetched)}); 3.{minor} is here and is taken.")
+            return found
+    raise PackageError(
+        f"Python {wanted.version} could not be fetched, and none from {wanted.min} to {wanted.max} is here:\n"
+        f"{fetched.tail(4)}",
+        hint="Check the network or HTTPS_PROXY; or: brew install python@3.12",
+    )
+
+
+def why(ran: Ran) -> str:
+    """The innermost cause that uv gives."""
+    causes = [line.strip() for line in (ran.out + ran.err).splitlines() if line.strip()]
+    return causes[-1].removeprefix("cause: ") if causes else "uv gave no reason"
+
+
+def search_path(ctx: Context) -> str:
+    """Where uv looks for Pythons: the places of pyenv, Homebrew and python.org, then PATH.
+
+    pyenv's stubs come first on many a PATH; they fail for a version that is there and not active, and uv goes by
+    them alone.
+    """
+    given = ctx.machine.environ
+    person = Path(given.get("HOME", "/"))
+    pyenv = Path(given.get("PYENV_ROOT", person / ".pyenv"))
+    folders = [*sorted(pyenv.glob("versions/3.*/bin"), key=lambda place: number(place.parent.name), reverse=True)]
+    if ctx.machine.system == "Darwin":
+        folders += [Path("/opt/homebrew/bin"), *Path("/Library/Frameworks/Python.framework/Versions").glob("3.*/bin")]
+    return os.pathsep.join([*map(str, folders), given.get("PATH", os.defpath)])
+
+
+def _request(ctx: Context, version: str) -> str:
+    return f"cpython-{version}-macos-aarch64-none" if on_apple_silicon(ctx) else version
+
+
+def _local(ctx: Context, version: str) -> str | None:
+    """The path of a Python that is here, None when uv finds none."""
+    quiet: list[str] = []
+    words = ("python", "find", "--no-project", "--system", "--no-python-downloads", _request(ctx, version))
+    ran = run_uv(ctx, *words, env={"PATH": search_path(ctx)}, on_line=quiet.append, timeout_s=60)
+    path = Path(quiet[-1].strip()) if ran.ok and quiet else None
+    return str(path) if path is not None and path.is_absolute() and path.exists() else None
+
+
+PYTHON_ENV = Step(
+    "python_env", needs=("tools",), check=check_python_env, apply=apply_python_env,
+    about="the Python that ComfyUI runs in: version, architecture, whether it runs",
+)  # fmt: skip

@@ -1,0 +1,172 @@
+"""What ComfyUI says of its last run: why it did not start, what it could not load, why the last picture failed.
+
+While our server runs, its history tells what the last prompt ended with, and in which node; else its log does. Only
+warnings: whether the server runs and whether an image is proven is known without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from provision.comfyui.answers import Ended
+from provision.comfyui.api import Comfy
+from provision.comfyui.error_explanations import Failure, death, failed_in, failure_of
+from provision.comfyui.log_reader import (
+    Sign,
+    is_cut_off,
+    last_prompt,
+    last_run,
+    picture_signs,
+    prompt_signs,
+    start_signs,
+)
+from provision.comfyui.sandbox import can_fence
+from provision.comfyui.server_process import client_of, main_py, our_process, read_record, record_path, stop_server
+from provision.core.finding import Finding, Fix, fixable, warn
+from provision.core.step import Context, Look
+from provision.download.model_files import wanted_files
+from provision.environment import packages
+from provision.errors import EngineError
+from provision.system.disk_errors import unusable
+from provision.system.strict import Unreadable, read_tail
+
+TAIL_BYTES = 1 << 20
+ANSWER_S = 2.0
+"""How long the history is waited for: an engine that loads a model answers late, and its log is there."""
+OF_THE_CHECKPOINT = frozenset({"ckpt-damaged", "ckpt-other"})
+"""What is over as soon as another checkpoint lies there."""
+DISABLED = ".disabled"
+"""ComfyUI passes over custom nodes of such a name (nodes.py, init_external_custom_nodes)."""
+
+
+def read_last_run(ctx: Context) -> str:
+    """What the last run wrote, of it the last MiB; empty where there is no log."""
+    try:
+        return last_run(read_tail(ctx.home.engine_log, TAIL_BYTES))
+    except (OSError, Unreadable):
+        return ""
+
+
+def imports_now(ctx: Context) -> bool:
+    """Whether ComfyUI is imported anew by this look: `--deep` asks for it, and its packages are on record."""
+    asked = ctx.home.comfyui / "requirements.txt"
+    if not (ctx.options.deep and asked.is_file() and ctx.home.python.exists() and main_py(ctx).is_file()):
+        return False
+    versions = packages.installed_versions(ctx.home.venv)
+    return not packages.unmet(packages.asked_packages(asked), versions, packages.target_python(ctx))
+
+
+def check_start(ctx: Context) -> Iterable[Finding]:
+    """What went wrong while ComfyUI came up; with `--deep` that is seen anew, by `imports`.
+
+    Custom nodes are seen anew only where they can be fenced.
+    """
+    anew = imports_now(ctx)
+    if anew and can_fence(ctx.machine):
+        return
+    run = read_last_run(ctx)
+    if not run or ("Starting server" not in run and our_process(ctx) is not None):  # it is still on its way
+        return
+    for sign in start_signs(run):
+        if sign.id == "node-failed":
+            yield from failed_node(ctx, sign)
+        elif not anew:
+            yield _told(ctx, sign, "When ComfyUI started last")
+
+
+def check_last_prompt(ctx: Context) -> Iterable[Finding]:
+    """What went wrong with the last picture, of whoever asked for it; one that came out since ends the matter, and a
+    checkpoint that was put in place since ends what was wrong with the one before."""
+    prompt = last_prompt(read_last_run(ctx))
+    if is_cut_off(prompt) and record_path(ctx).exists() and our_process(ctx) is None:
+        meaning = death(prompt)
+        yield warn(meaning.id, "last picture", meaning.says, fix=Fix(meaning.hint))
+    record = read_record(ctx)
+    client = client_of(ctx, record.port) if record is not None else None
+    ended = _ended_last(client) if client is not None else None
+    if client is not None and ended is not None and (error := failed_in(ended)) is not None:
+        failure = _failed(client, error.data)
+        stamped_s = float("inf") if failure.stamp_ms is None else failure.stamp_ms / 1000
+        if not (failure.id in OF_THE_CHECKPOINT and _put_in_place_s(ctx) > stamped_s):
+            yield _failed_finding(ctx, failure)
+    for sign in prompt_signs(prompt) if ended is None else picture_signs(prompt):
+        if not (sign.id in OF_THE_CHECKPOINT and _put_in_place_s(ctx) > _changed_s(ctx.home.engine_log)):
+            yield _told(ctx, sign, "ComfyUI's last picture")
+
+
+def _put_in_place_s(ctx: Context) -> float:
+    """When the newest of the wanted checkpoints came under its name, or was changed; 0 where none is there."""
+    return max((_changed_s(wanted.place) for wanted in wanted_files(ctx) if wanted.checkpoint), default=0.0)
+
+
+def _changed_s(path: Path) -> float:
+    """When a file was last written, renamed or linked, in seconds since 1970; 0 where there is none."""
+    try:
+        return path.stat().st_ctime
+    except OSError:
+        return 0.0
+
+
+def _ended_last(client: Comfy) -> Ended | None:
+    try:
+        return client.newest(ANSWER_S)
+    except EngineError:
+        return None
+
+
+def _failed(client: Comfy, error: object) -> Failure:
+    """The `execution_error` of the last prompt, with the custom node that it comes from."""
+    failure = failure_of(error)
+    if not failure.node:
+        return failure
+    try:
+        module = client.node_module(failure.node, ANSWER_S)
+    except EngineError:
+        return failure
+    return failure_of(error, module)
+
+
+def _failed_finding(ctx: Context, failure: Failure) -> Finding:
+    folder = ctx.home.base / "custom_nodes" / failure.custom_node
+    fix = Fix(failure.hint)
+    if failure.custom_node and folder.exists() and DISABLED in failure.hint:
+        fix = Fix("Disable that custom node, then: provision stop && provision launch",
+                  ("mv", str(folder), f"{folder}{DISABLED}"))  # fmt: skip
+    return warn(failure.id, failure.node or "last picture", failure.says, fix=fix, node=failure.custom_node)
+
+
+def _told(ctx: Context, sign: Sign, when: str) -> Finding:
+    return warn(
+        sign.id, ctx.home.shown(ctx.home.engine_log), f"{when}: {sign.says}.", fix=Fix(sign.hint), line=sign.text
+    )
+
+
+def failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
+    """A custom node that failed, while it is still there."""
+    name = sign.node
+    folder = ctx.home.base / "custom_nodes" / name
+    if not name or not folder.exists():
+        return
+    says = f"{sign.says[0].upper()}{sign.says[1:]}; its nodes are missing in ComfyUI."
+    if sign.id in ctx.options.agreed:
+        fix = Fix(f"It is renamed to {name}{DISABLED}, and ComfyUI is started again.")
+        yield fixable(sign.id, name, says, fix=fix)
+    else:
+        fix = Fix("Install what it asks for, or disable it.", ("mv", str(folder), f"{folder}{DISABLED}"))
+        yield warn(sign.id, name, says, fix=fix, asks=f"Rename it to {name}{DISABLED}?")
+
+
+def disable_node(ctx: Context, finding: Finding) -> None:
+    """Rename a custom node so that ComfyUI passes over it, and end the server. Raises HomeError."""
+    folder = ctx.home.base / "custom_nodes" / finding.subject
+    try:
+        folder.rename(folder.with_name(folder.name + DISABLED))
+    except OSError as error:
+        raise unusable(folder, error) from error
+    ctx.note(f"{ctx.home.shown(folder)} is now {folder.name}{DISABLED}.")
+    stop_server(ctx)
+
+
+START_LOG = Look(check_start, frozenset({"node-failed"}), disable_node)
+PROMPT_LOG = Look(check_last_prompt)

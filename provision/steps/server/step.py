@@ -1,0 +1,246 @@
+"""The server: ComfyUI on 127.0.0.1, detached, its log in the home, ready when it answers and lists the checkpoint.
+
+A port that is in use by another program, by another ComfyUI or by our own server are three different findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from provision.comfyui import fallback_flags
+from provision.comfyui.api import SystemStats
+from provision.comfyui.server_process import (
+    START_TIMEOUT_S,
+    Record,
+    client_of,
+    end_server,
+    engine_commit,
+    engine_flags,
+    engine_version,
+    from_main,
+    is_ours,
+    main_py,
+    read_record,
+    runs_for_its_owner,
+    runs_our_main,
+    server_argv,
+    server_status,
+    shown_time,
+    start_server,
+    stop_server,
+    torch_version,
+    wait_until_up,
+    write_record,
+)
+from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.core.receipt_kinds import TorchReceipt
+from provision.core.step import Context, Step
+from provision.errors import EngineError, PortTaken
+from provision.steps.server.flags import conflicts
+from provision.system.machine import Process
+
+__all__ = ["SERVER", "engine_flags", "server_argv", "server_status", "start_server", "stop_server"]
+
+
+def check_server(ctx: Context) -> Iterable[Finding]:
+    """Does our server run, with today's code and flags? If not, whose is the port?"""
+    record, port = read_record(ctx), ctx.manifest.comfyui.port
+    ctx.doing(f"asking ComfyUI on port {port}")
+    if record is None:
+        yield _whose_port(ctx)
+        return
+    old = staleness(ctx, record)
+    if record.port != port:
+        seen = _whose_port(ctx)
+        yield _stale(old) if seen.id == "server-down" else seen
+    elif old:
+        yield _stale(old)
+    else:
+        yield from _running(ctx, record)
+
+
+def staleness(ctx: Context, record: Record) -> str:
+    """Why a server of ours must be started anew, as a sentence; empty when it need not."""
+    if record.port != ctx.manifest.comfyui.port:
+        return f"The server runs on port {record.port}, and {ctx.manifest.comfyui.port} is wanted."
+    if record.argv[1:] != server_argv(ctx)[1:]:
+        return "The server was started with other flags."
+    if record.commit != engine_commit(ctx):
+        return f"The server runs an older ComfyUI ({record.commit[:8]})."
+    if record.torch != torch_version(ctx):
+        return f"The server runs torch {record.torch}, and {torch_version(ctx) or 'none'} is installed."
+    if record.argv != server_argv(ctx):
+        return "The server runs in another environment than the one in use."
+    return ""
+
+
+def _running(ctx: Context, record: Record) -> Iterable[Finding]:
+    age_s = ctx.machine.now() - record.started
+    try:
+        client = client_of(ctx)
+        stats = client.system_stats()
+        waiting = client.queue() if stats and ctx.options.deep else None
+    except PortTaken:
+        yield _whose_port(ctx)
+        return
+    except EngineError:
+        stats = waiting = None
+    if stats is None and age_s < START_TIMEOUT_S:
+        yield fixable(
+            "server-starting", f"pid {record.pid}", "The server is still starting.",
+            fix=Fix("It is waited for."),
+        )  # fmt: skip
+    elif stats is None:
+        yield _stale(f"The server (pid {record.pid}) lives and does not answer.")
+    elif not is_ours(ctx, stats):
+        yield _another_comfyui(ctx, stats, None)
+    else:
+        queue = f", queue: {len(waiting.running)} running, {len(waiting.pending)} waiting" if waiting else ""
+        yield ok(
+            "server-up",
+            client.url,
+            f"ComfyUI {stats.version} on port {record.port}, pid {record.pid}, up for {shown_time(age_s)}{queue}",
+            pid=record.pid, port=record.port, device=stats.device,
+        )  # fmt: skip
+        yield from _device_findings(ctx, stats)
+        if says := fallback_flags.kept_says(ctx):
+            yield ok("flags-kept", "flags", f"{says}.")
+
+
+def _device_findings(ctx: Context, stats: SystemStats) -> Iterable[Finding]:
+    wanted = ctx.receipts.read("torch", TorchReceipt).device
+    if isinstance(wanted, str) and wanted != stats.device and "--cpu" not in engine_flags(ctx):
+        yield warn(
+            "torch-no-mps", "device", f"torch has {wanted}, and ComfyUI computes on {stats.device}.",
+            fix=Fix("See what it says when it starts.", ("provision", "logs")),
+        )  # fmt: skip
+
+
+def _stale(says: str) -> Finding:
+    return fixable("server-stale", "server", says, fix=Fix("It is ended and started again."))
+
+
+def _whose_port(ctx: Context) -> Finding:
+    """The port, when no server of ours is on record: free, or whose."""
+    port = ctx.manifest.comfyui.port
+    try:
+        stats = client_of(ctx).system_stats()
+        if stats is None and ctx.machine.port_is_free(port):
+            return _down(ctx)
+    except (PortTaken, EngineError):
+        stats = None
+    who = ctx.machine.listener(port)
+    if stats is not None and who is not None and runs_for_its_owner(ctx, who):
+        says = f"ComfyUI {stats.version} on port {port}, pid {who.pid}, started from this install by its owner"
+        return ok("server-yours", client_of(ctx).url, f"{says}; it is used, and never ended", pid=who.pid, port=port)
+    if who is not None and runs_our_main(ctx, who):
+        return fixable(
+            "server-lost", f"pid {who.pid}", f"A server of this home runs (pid {who.pid}) that no record tells of.",
+            fix=Fix("It is taken on when its flags and code are right, else started again."),
+        )  # fmt: skip
+    return _another_program(ctx, who) if stats is None else _another_comfyui(ctx, stats, who)
+
+
+def _down(ctx: Context) -> Finding:
+    says = "The server does not run."
+    if not main_py(ctx).is_file():
+        says = "The server starts when ComfyUI is here."
+    command = " ".join(["main.py", *server_argv(ctx)[3:]])
+    return fixable("server-down", "server", says, fix=Fix(f"It is started, detached: {command}"))
+
+
+def _another_comfyui(ctx: Context, stats: SystemStats, who: Process | None) -> Finding:
+    port = ctx.manifest.comfyui.port
+    origin = f", {stats.argv[0]}" if stats.argv and stats.argv[0].startswith("/") else ""
+    if who is not None and who.argv and who.argv[0].startswith(f"{ctx.home.venv}/"):
+        origin = ", started by hand from this home"
+    pid = f", pid {who.pid}" if who else ""
+    return blocked(
+        "port-comfyui",
+        f"port {port}",
+        f"Port {port} belongs to another ComfyUI ({stats.version}{origin}{pid}); it is left alone.",
+        fix=_other_port("Close it, or take another port for ours.", port),
+        pid=who.pid if who else None,
+    )
+
+
+def _another_program(ctx: Context, who: Process | None) -> Finding:
+    port = ctx.manifest.comfyui.port
+    name = (
+        f"{who.argv[0] if who.argv else 'a program'} (pid {who.pid})"
+        if who
+        else "a program that cannot be seen from here"
+    )
+    return blocked(
+        "port-busy",
+        f"port {port}",
+        f"Port {port} is used by {name}.",
+        fix=_other_port("Close that program, or take another port for ComfyUI.", port),
+        pid=who.pid if who else None,
+    )
+
+
+def _other_port(says: str, port: int) -> Fix:
+    return Fix(says, ("provision", "all", "--set", f"comfyui.port={port + 1}"))
+
+
+def apply_server(ctx: Context, finding: Finding) -> None:
+    """Start the server, or start it again, or take on one that no record tells of.
+
+    Raises EngineError, with the meaning of its log, PortTaken, Interrupted; StartOver where it does not start with
+    flags that are only tried, and others are left to try. With flags that ComfyUI refuses nothing is ended.
+    """
+    for conflict in conflicts(ctx.manifest.comfyui.args):
+        raise EngineError(conflict.says, hint=" ".join(conflict.fix.argv) if conflict.fix else "provision manifests")
+    started = ctx.machine.clock()
+    try:
+        _bring_up(ctx, finding)
+    except EngineError as error:
+        if not fallback_flags.is_trying(ctx):
+            raise
+        says = error.message.partition("\n")[0].removesuffix(" It said last:")
+        raise fallback_flags.climb(ctx, fallback_flags.UNSTARTED, says, ctx.machine.clock() - started, error) from error
+
+
+def _bring_up(ctx: Context, finding: Finding) -> None:
+    record = read_record(ctx)
+    if record is None:
+        if not (finding.id == "server-lost" and adopt(ctx)):
+            start_server(ctx)
+    elif finding.id == "server-starting":
+        wait_until_up(ctx, record)
+    else:
+        ctx.note(f"The server (pid {record.pid}) is ended, to start it again.")
+        end_server(ctx, record.process(ctx), record.port)
+        start_server(ctx)
+
+
+def adopt(ctx: Context) -> bool:
+    """Take on the server of this home that runs without a record, or end it when it is not as it should be."""
+    who = ctx.machine.listener(ctx.manifest.comfyui.port)
+    if who is None or not runs_our_main(ctx, who):
+        return False
+    try:
+        stats = client_of(ctx).system_stats()
+    except (EngineError, PortTaken):
+        stats = None
+    flags_agree = stats is not None and stats.argv[1:] == server_argv(ctx)[3:]
+    if flags_agree and stats is not None and _same_code(ctx, stats):
+        write_record(ctx, who, (*server_argv(ctx)[:2], *from_main(ctx, who.argv)))
+        ctx.note(f"The server that runs (pid {who.pid}) is taken on.")
+        return True
+    ctx.note(f"The server that runs (pid {who.pid}) has other flags or older code: it is ended.")
+    end_server(ctx, who)
+    return False
+
+
+def _same_code(ctx: Context, stats: SystemStats) -> bool:
+    # torch says 2.15.0+cpu of itself where its wheel is called 2.15.0.
+    installed, running = torch_version(ctx).split("+")[0], stats.torch.split("+")[0]
+    return stats.version == engine_version(ctx) and installed in ("", running)
+
+
+SERVER = Step(
+    "server", needs=("requirements", "workflow"), check=check_server, apply=apply_server,
+    about="ComfyUI on this machine's port, detached",
+)  # fmt: skip

@@ -1,0 +1,102 @@
+"""Which hosts a run will need, and which of them do not serve: asked at once, with a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from provision.core.finding import Finding, Fix, blocked, ok, warn
+from provision.core.step import Context
+from provision.download.host_check import Host, Trouble, troubles_of
+from provision.download.hub.api import token_for
+from provision.download.hub.mirrors import endpoints_of
+from provision.download.local_copies import find_copies
+from provision.download.misplaced import misplaced
+from provision.download.model_files import Wanted, wanted_files
+from provision.environment.packages import installed_versions
+
+DEADLINE_S = 5.0
+DEFAULT_INDEX = "https://pypi.org/simple"
+MEND_NETWORK = Fix(
+    "Check the network or HTTPS_PROXY. Without internet, the rehearsal shows everything working:",
+    ("provision", "all", "--rehearse"),
+)
+
+
+def needed_hosts(ctx: Context) -> list[Host]:
+    """The hosts from which something that is missing would come; none when everything is here."""
+    hosts = model_hosts(ctx)
+    comfy, torch = ctx.manifest.comfyui, ctx.manifest.torch
+    is_here = ctx.home.code_of_another is not None or (ctx.home.comfyui / ".git").exists()
+    if not is_here:
+        hosts.append(Host(comfy.url, "ComfyUI", vital=True))
+    if "torch" not in installed_versions(ctx.home.venv):
+        hosts.append(Host(package_index(ctx), "Python packages", vital=True))
+        if torch.channel == "nightly":
+            hosts.append(Host(torch.nightly_index, "nightly torch", vital=False))
+    return [host for host in hosts if _is_of_a_host(host.url)]
+
+
+def _is_of_a_host(url: str) -> bool:
+    return url.startswith(("http://", "https://"))
+
+
+def package_index(ctx: Context) -> str:
+    """The package index that is configured, as uv takes it from the environment."""
+    given = ctx.machine.environ
+    return given.get("UV_DEFAULT_INDEX") or given.get("UV_INDEX_URL") or given.get("PIP_INDEX_URL") or DEFAULT_INDEX
+
+
+def model_hosts(ctx: Context) -> list[Host]:
+    """The hubs, when a model is missing of which no copy is on this machine."""
+    missing = [
+        wanted
+        for wanted in wanted_files(ctx)
+        if not wanted.place.exists()
+        and misplaced(ctx, wanted) is None
+        and not (wanted.sought and find_copies(ctx, wanted.sought))
+    ]
+    return [_hub(ctx, each, missing[0]) for each in endpoints_of(ctx) if _is_of_a_host(each)] if missing else []
+
+
+def _hub(ctx: Context, endpoint: str, wanted: Wanted) -> Host:
+    file = f"{endpoint}/{wanted.model.repo}/resolve/{wanted.model.revision}/{wanted.file.path}"
+    return Host(endpoint, "the model", vital=True, file=file, token=token_for(ctx, endpoint) or "")
+
+
+def unreachable_because(ctx: Context, url: str) -> str | None:
+    """Why an address does not answer, None when it does (any HTTP answer is one); known by the deadline."""
+    (trouble,) = troubles_of([Host(url, "", vital=True)], ctx.machine.environ, DEADLINE_S)
+    return trouble.says.rpartition("cannot be reached: ")[2].rstrip(".") if trouble is not None else None
+
+
+def check_network(ctx: Context, hosts: Sequence[Host]) -> Iterable[Finding]:
+    """One finding for each host that is needed and does not serve; one OK when all do."""
+    if not hosts:
+        return
+    names = list(dict.fromkeys(host.name for host in hosts))
+    ctx.doing(f"asking {', '.join(names)}")
+    facts = {"hosts": list(hosts)}
+    yield from ctx.proofs.recall("tools", facts) or ctx.proofs.keep("tools", facts, _asked(ctx, hosts))
+
+
+def _asked(ctx: Context, hosts: Sequence[Host]) -> Iterable[Finding]:
+    found = list(zip(hosts, troubles_of(hosts, ctx.machine.environ, DEADLINE_S), strict=True))
+    serving = [host for host, trouble in found if trouble is None or trouble.passes]
+    for host, trouble in found:
+        if trouble is not None:
+            spare = next((each for each in serving if each.purpose == host.purpose and each is not host), None)
+            yield _finding(host, trouble, spare)
+    if not any(trouble for _, trouble in found):
+        names = dict.fromkeys(host.name for host in hosts)
+        yield ok("net-up", "network", f"{', '.join(names)} answer{'s' if len(names) == 1 else ''}")
+
+
+def _finding(host: Host, trouble: Trouble, spare: Host | None) -> Finding:
+    if trouble.passes:
+        return warn(trouble.id, host.name, trouble.says, fix=trouble.fix)
+    says = f"{trouble.says} It is needed for {host.purpose}."
+    if spare is not None:
+        return warn(trouble.id, host.name, f"{says} {spare.name} is asked in its place.")
+    if host.vital:
+        return blocked(trouble.id, host.name, says, fix=trouble.fix or MEND_NETWORK)
+    return warn(trouble.id, host.name, f"{says} Stable torch is taken in its place.", fix=trouble.fix)

@@ -1,0 +1,59 @@
+"""The variables of the shell that would change what programs do: none of them reaches those that are started here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from provision.core.finding import Finding, Fix, ok, warn
+from provision.core.step import Context, Look
+from provision.system.machine import clean_env
+
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+LOW_WATERMARK = 1.4
+"""PYTORCH_MPS_LOW_WATERMARK_RATIO's default; the other must not be lower, but for 0 (PyTorch's MPS variables)."""
+ON = frozenset({"1", "true", "yes", "on"})
+HONOURED = frozenset({
+    "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE",
+    "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL",
+})  # fmt: skip
+"""Read by this tool itself."""
+
+
+def check_environment(ctx: Context) -> Iterable[Finding]:
+    """Which variables are left out, by name alone: a value may be a secret."""
+    given = ctx.machine.environ
+    offline = [name for name in OFFLINE if given.get(name, "").strip().lower() in ON]
+    if offline:
+        says = f"{' and '.join(offline)} {_are(offline)} set; this tool and what it starts do not go by that."
+        yield ok("hf-offline", offline[0], says)
+    yield from _watermark(given.get("PYTORCH_MPS_HIGH_WATERMARK_RATIO", ""))
+    bundle = given.get("SSL_CERT_FILE", "")
+    if bundle and not Path(bundle).is_file():
+        says = f"SSL_CERT_FILE names {bundle}, which is not there: other programs trust no certificate with it."
+        yield warn("tls-store", "SSL_CERT_FILE", says, fix=Fix("Take it away.", ("unset", "SSL_CERT_FILE")))
+    leaks = sorted(given.keys() - clean_env(given).keys() - HONOURED - set(OFFLINE))
+    if leaks:
+        says = f"{', '.join(leaks)} {_are(leaks)} set, and not passed on to the programs that are started."
+        yield ok("env-leak", "environment", says, detail=True)
+
+
+def _watermark(ratio: str) -> Iterable[Finding]:
+    """A share of the memory below torch's own low mark (1.4), which it then refuses."""
+    try:
+        refused = bool(ratio) and 0 < float(ratio) < LOW_WATERMARK
+    except ValueError:
+        refused = True
+    if refused:
+        says = (
+            f"PYTORCH_MPS_HIGH_WATERMARK_RATIO is {ratio}: torch refuses it (`invalid low watermark ratio`) where"
+            " ComfyUI is started by hand; what this tool starts does not get it."
+        )
+        yield ok("watermark-env", "environment", says)
+
+
+def _are(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+ENVIRONMENT = Look(check_environment)

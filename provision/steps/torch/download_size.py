@@ -1,0 +1,32 @@
+"""What a set of torch takes, over the network and on the disk."""
+
+from __future__ import annotations
+
+from provision.core.step import Context
+from provision.steps.torch.choice import has_nvidia
+
+SIZES = {  # bytes over the network and on the disk, with dependencies; measured, but for "cpu", in November 2026
+    "mac": (165 * 10**6, 700 * 10**6),
+    "cpu": (260 * 10**6, 1_100 * 10**6),
+    "cuda": (2_750 * 10**6, 4_900 * 10**6),
+    "rehearsal": (100_000, 1_000_000),
+}
+
+
+def set_bytes(ctx: Context) -> tuple[int, int]:
+    """What a whole set takes: bytes over the network, bytes on the disk."""
+    return SIZES[_kind(ctx)]
+
+
+def download_says(ctx: Context) -> str:
+    """What a set costs over the network, in words."""
+    return f"about {set_bytes(ctx)[0] / 10**6:g} MB to download"
+
+
+def _kind(ctx: Context) -> str:
+    """Which torch this machine takes, as `SIZES` names it."""
+    if ctx.options.rehearsal:
+        return "rehearsal"
+    if ctx.machine.system == "Darwin":
+        return "mac"
+    return "cuda" if has_nvidia(ctx) or not ctx.manifest.torch.stable_index else "cpu"

@@ -1,0 +1,148 @@
+"""Putting a set of torch in use: made beside the one that is there, proven, and only then in its place.
+
+The new set is installed into a copy of the environment in use (see `environments`), so that whatever else a person put
+there stays. It must compute right and, where ComfyUI was seen to import before, import ComfyUI. A set that fails leaves
+the old one as it was, and the next candidate is tried; each failure is said, and kept as the reason for what was taken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from provision.comfyui.server_process import running_environment
+from provision.core.receipt_kinds import TorchReceipt
+from provision.core.receipts import same_facts
+from provision.core.step import Context
+from provision.environment import generations, packages
+from provision.errors import EngineError, PackageError, ProbeFailed, ProvisionError
+from provision.steps.requirements import install as engine_packages
+from provision.steps.torch.choice import Choice, candidates, resolve
+from provision.steps.torch.download_size import download_says
+from provision.steps.torch.proof import proof_facts, prove
+
+PARTS = ("nvidia-", "cuda-", "triton")
+"""How the names begin of the packages that torch for an NVIDIA GPU is made of."""
+Failed = tuple[Choice, ProvisionError]
+
+
+def install_torch_set(ctx: Context, *, audio: bool, reinstall: bool = False) -> None:
+    """Choose, install and prove a set of one build, and put it in use; with `reinstall` its files are written anew.
+
+    Raises PackageError, ProbeFailed or EngineError when no candidate can be had and proven; what was in use stays so.
+    """
+    failed: list[Failed] = []
+    for choice in candidates(ctx, audio=audio):
+        if choice.channel == "nightly" and any(isinstance(error, PackageError) for _, error in failed):
+            continue  # an index that does not give one nightly gives none
+        why = "; ".join([*(_reason(*each) for each in failed), *([choice.why] if choice.why else [])])
+        try:
+            _take(ctx, replace(choice, why=why), reinstall=reinstall, again=bool(failed))
+        except (PackageError, ProbeFailed, EngineError) as error:
+            failed.append((choice, error))
+            ctx.note(f"{_reason(choice, error)}.")
+        else:
+            return
+    raise _nothing_works(ctx, failed)
+
+
+def _take(ctx: Context, choice: Choice, *, reinstall: bool, again: bool) -> None:
+    """Put one candidate in use; one that is here, and proven, when others failed only gets the reason why it stays."""
+    choice = resolve(ctx, choice)
+    if again and _is_here(ctx, choice):
+        ctx.note(f"{choice.line()} is here, and proven: it stays.")
+        receipt = ctx.receipts.read("torch", TorchReceipt)
+        ctx.receipts.write("torch", replace(receipt, wanted=ctx.manifest.torch.channel, why=choice.why))
+        return
+    if choice.why and not again:
+        ctx.note(f"{choice.why}: {choice.channel} torch is taken ({download_says(ctx)}).")
+    elif again:
+        ctx.note(f"Next is {choice.line()} ({download_says(ctx)}).")
+    for reason in choice.passed_over[:1]:
+        ctx.note(f"{reason}; {choice.line()} is taken.")
+    if ctx.home.venv_of_another is not None:  # agreed to, and no copy of it is made
+        _fill(ctx, ctx, choice, reinstall=reinstall)
+    else:
+        with_new(ctx, lambda new: _fill(ctx, new, choice, reinstall=reinstall))
+
+
+def with_new(
+    ctx: Context, fill: Callable[[Context], None], make: Callable[[Context], Path] = generations.begin
+) -> None:
+    """Make an environment, usually a copy of the one in use, fill it, and put it in use; one that fails is removed."""
+    home = ctx.home
+    generations.move_in(home)
+    generations.keep_two(home, running_environment(ctx))
+    new = make(ctx)
+    try:
+        fill(generations.inside(ctx, new))
+    except ProvisionError:
+        generations.discard(new)
+        raise
+    ours = generations.active(home).parent == home.envs
+    works = ours and is_proven(ctx) and engine_packages.imported(ctx)
+    if works:
+        generations.leave(home)
+    generations.enter(home, new, generations.active(home) if works else generations.before(home))
+    generations.restore(home, ("torch", "requirements"), files=False)
+    generations.keep_two(home, running_environment(ctx))
+
+
+def _fill(ctx: Context, new: Context, choice: Choice, *, reinstall: bool) -> None:
+    new.note(f"Installing {', '.join(choice.pins)} ...")
+    if parts := _parts_of_old(new):
+        packages.run_uv(new, "pip", "uninstall", "--python", new.home.python, *parts)
+    how = "--reinstall-package" if reinstall else "--upgrade-package"
+    anew = [word for pin in choice.pins for word in (how, re.split("[=<]", pin)[0])]
+    ran = packages.pip_install(new, *choice.source, *anew, *choice.pins)
+    if not ran.ok:
+        raise packages.package_error("torch", ran)
+    prove(new, choice, ctx.manifest.torch.channel)
+    if engine_packages.is_proven(ctx):
+        engine_packages.complete(new)
+
+
+def _parts_of_old(new: Context) -> list[str]:
+    """CUDA's packages that only the torch before asked for.
+
+    They must go first: `nvidia-nccl-cu12` and `nvidia-nccl-cu13` are two packages with one file, and whichever was
+    installed last has it (seen with torch 2.11.0, 2.10.0 and 2.11.0 again: `undefined symbol: ncclDevCommDestroy`).
+    """
+    asked_by = packages.requirers(new.home.venv)
+    parts = [name for name in packages.installed_versions(new.home.venv) if name.startswith(PARTS)]
+    family = {"torch", "torchvision", "torchaudio", *parts}
+    return [name for name in parts if asked_by.get(name, set()) <= family]
+
+
+def is_proven(ctx: Context) -> bool:
+    """Whether the set in use was seen to compute right as it is now."""
+    return "torch" in packages.installed_versions(ctx.home.venv) and same_facts(
+        ctx.receipts.read("torch", TorchReceipt), proof_facts(ctx)
+    )
+
+
+def _is_here(ctx: Context, choice: Choice) -> bool:
+    versions = packages.installed_versions(ctx.home.venv)
+    pins = dict(pin.split("==", 1) for pin in choice.pins)
+    return all(versions.get(name) == version for name, version in pins.items()) and is_proven(ctx)
+
+
+def _reason(choice: Choice, error: ProvisionError) -> str:
+    """A failure in one line: which torch, what, and the last that was said of it."""
+    lines = [line.strip(" ╰─▶×│") for line in error.message.splitlines() if line.strip()]
+    last = f" ({lines[-1][:200]})" if len(lines) > 1 else ""
+    version = choice.pins[0].partition("==")[2] or choice.channel
+    return f"torch {version}: {lines[0].rstrip(':.')}{last}"
+
+
+def _nothing_works(ctx: Context, failed: Sequence[Failed]) -> ProvisionError:
+    """What to raise when no candidate is left."""
+    _, error = failed[-1]
+    here = packages.installed_versions(ctx.home.venv).get("torch")
+    stays = f"\nWhat is here stays in use: torch {here}." if here else ""
+    if len(failed) == 1:
+        return type(error)(f"{error.message}{stays}", hint=error.hint)
+    lines = "\n".join(f"- {_reason(*each)}" for each in failed)
+    return type(error)(f"No torch that was tried works here:\n{lines}{stays}", hint="provision doctor --deep")

@@ -1,0 +1,37 @@
+"""Is the torch that is installed, or asked for by its number, known to compute wrong on this Mac?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from provision.core.finding import Finding, Fix, blocked, fixable, warn
+from provision.core.step import Context, Look
+from provision.environment import packages, wheel_index
+from provision.environment.known_bad_torch import pairs_for, read_known_bad, refusal, says, this_mac
+from provision.steps.torch.step import apply_torch
+
+STABLE = ("provision", "all", "--torch", "stable")
+
+
+def check_known_bad(ctx: Context) -> Iterable[Finding]:
+    """A version that is asked for is refused; of what is installed, a bad one is replaced, a doubtful one is said."""
+    mac, channel = this_mac(ctx.machine), ctx.manifest.torch.channel
+    if mac is None:
+        return
+    pairs = read_known_bad()
+    exact = channel if channel not in ("nightly", "stable") else ""
+    if exact and (why := refusal(pairs_for(pairs, mac, exact), exact, mac)):
+        yield blocked("torch-known-bad", "torch", f"{why}.", fix=Fix("Take another.", STABLE), asked=exact)
+        return
+    torch = packages.installed_versions(ctx.home.venv).get("torch")
+    if torch is None:
+        return
+    found = pairs_for(pairs, mac, torch)
+    if (why := refusal(found, torch, mac)) and not (exact and wheel_index.answers(exact, torch)):
+        yield fixable("torch-known-bad", "torch", f"{why}.", fix=Fix("Another torch is installed and proven."))
+        return
+    for pair in found:
+        yield warn("torch-doubtful", "torch", f"{says(pair, torch, mac)}.", fix=Fix("A newer torch.", STABLE))
+
+
+KNOWN_BAD_TORCH = Look(check_known_bad, frozenset({"torch-known-bad"}), apply_torch)

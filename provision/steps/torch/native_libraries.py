@@ -1,0 +1,101 @@
+"""The libraries of the environment on a Mac: for this processor, let in by macOS, and no two of one kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from provision.core.finding import Finding, Fix, blocked, fixable, warn
+from provision.core.step import Context, Look
+from provision.environment import packages
+from provision.steps.python_env.step import apply_python_env
+from provision.steps.torch.choice import asks_for_audio
+from provision.steps.torch.download_size import SIZES
+from provision.steps.torch.install import install_torch_set
+from provision.system.macho import HEAD_BYTES, processors_of
+from provision.system.strict import read_head
+
+LIBRARIES = {
+    "torch": ("torch/lib/libtorch_cpu.dylib",),
+    "numpy": ("numpy/_core/_multiarray_umath*.so", "numpy/core/_multiarray_umath*.so"),
+    "pillow": ("PIL/_imaging.*.so",),
+    "safetensors": ("safetensors/_safetensors_rust*.so",),
+    "tokenizers": ("tokenizers/tokenizers*.so",),
+    "av": ("av/_core*.so",),
+}
+"""Packages that ComfyUI starts with, and a library of each."""
+XATTR = "/usr/bin/xattr"
+QUARANTINE = "com.apple.quarantine"
+INTEL_OMP = ("lib/libiomp5.dylib", "lib/python3*/site-packages/*/lib*/libiomp5.dylib",
+             "lib/python3*/site-packages/*/libiomp5.dylib")  # fmt: skip
+
+
+def check_native_libs(ctx: Context) -> Iterable[Finding]:
+    """Reads the first bytes of a few libraries; asks macOS about the largest."""
+    folder = packages.site_packages(ctx.home.venv)
+    if ctx.machine.system != "Darwin" or folder is None:
+        return
+    yield from _other_processor(ctx, folder)
+    library = folder / LIBRARIES["torch"][0]
+    if library.is_file() and ctx.machine.run([XATTR, "-p", QUARANTINE, library], timeout_s=10).ok:
+        yield _quarantined(ctx, library)
+    intel = next((found for pattern in INTEL_OMP for found in ctx.home.venv.glob(pattern)), None)
+    if intel is not None and (folder / "torch" / "lib" / "libomp.dylib").exists():
+        yield _two_openmps(ctx, intel)
+
+
+def _other_processor(ctx: Context, folder: Path) -> Iterator[Finding]:
+    needed = _processors(ctx.home.python)
+    if "arm64" not in needed:  # an Intel Python is a finding of its own
+        return
+    versions = packages.installed_versions(ctx.home.venv)
+    for name, patterns in LIBRARIES.items():
+        library = next((found for pattern in patterns for found in folder.glob(pattern)), None)
+        built_for = _processors(library) if library is not None else frozenset()
+        if library is not None and built_for and "arm64" not in built_for and name in versions:
+            says = (
+                f"{library.name} of {name} is built for {' and '.join(built_for)}, and Python is for arm64: ComfyUI"
+                " ends with `incompatible architecture`."
+            )
+            size = SIZES["mac"][0] if name == "torch" else library.stat().st_size
+            fix = Fix(f"{name} {versions[name]} is installed again, for this processor.")
+            yield fixable("mixed-arch-so", name, says, fix=fix, download_bytes=size, disk_bytes=size)
+
+
+def _processors(path: Path) -> frozenset[str]:
+    return processors_of(read_head(path, HEAD_BYTES))
+
+
+def _quarantined(ctx: Context, library: Path) -> Finding:
+    shown = ctx.home.shown(library)
+    says = f"macOS holds {shown} in quarantine, as what a browser brought: `library load disallowed by system policy`."
+    if "quarantine" in ctx.options.agreed:
+        return fixable("quarantine", shown, says, fix=Fix("The mark is taken off the environment's files."))
+    fix = Fix("Take the mark off.", (XATTR, "-dr", QUARANTINE, str(ctx.home.venv)))
+    return blocked("quarantine", shown, says, fix=fix, asks="Take the mark off the environment's files?")
+
+
+def _two_openmps(ctx: Context, intel: Path) -> Finding:
+    shown = ctx.home.shown(intel)
+    says = f"{shown} of conda or Intel lies beside torch's libomp.dylib: ComfyUI may end with `OMP: Error #15`."
+    if "omp-dup" in ctx.options.agreed:
+        return fixable("omp-dup", shown, says, fix=Fix("The environment is made anew; what is there is kept aside."))
+    fix = Fix("Have the environment made anew.", ("provision", "doctor", "--fix", "--only", "omp-dup"))
+    return warn("omp-dup", shown, says, fix=fix, asks="Make the environment anew (torch is downloaded again)?")
+
+
+def apply_native_libs(ctx: Context, finding: Finding) -> None:
+    """Install a package again, take the mark off, or make the environment anew. Raises PackageError, CommandFailed."""
+    if finding.id == "quarantine":
+        ctx.machine.must_run([XATTR, "-dr", QUARANTINE, ctx.home.venv], timeout_s=120)
+    elif finding.id == "omp-dup":
+        apply_python_env(ctx, finding)
+    elif finding.subject == "torch":
+        install_torch_set(ctx, audio=asks_for_audio(ctx), reinstall=True)
+    else:
+        name = finding.subject
+        exact = f"{name}=={packages.installed_versions(ctx.home.venv)[name]}"
+        packages.must_install(ctx, "--no-deps", "--reinstall-package", name, exact, what=name)
+
+
+NATIVE_LIBS = Look(check_native_libs, frozenset({"mixed-arch-so", "quarantine", "omp-dup"}), apply_native_libs)

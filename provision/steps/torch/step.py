@@ -1,0 +1,174 @@
+"""torch: of the channel asked for, torchvision of the same build, and proven to compute right on this machine's device.
+
+Which set that is, `torch_choice` finds out; how it is put in use, `torch_set`. The receipt keeps why it is another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from provision.comfyui import fallback_flags
+from provision.core.finding import JSON, Finding, Fix, fixable, ok, warn
+from provision.core.receipt_kinds import TorchReceipt
+from provision.core.receipts import same_facts
+from provision.core.step import Context, Step
+from provision.environment import generations, packages, wheel_index
+from provision.environment.torch_probe_result import broke_off, describe_failure
+from provision.errors import PackageError, ProbeFailed
+from provision.steps.lock.rebuild import check_locked, rebuild
+from provision.steps.torch.choice import Choice, asks_for_audio, planned
+from provision.steps.torch.download_size import download_says, set_bytes
+from provision.steps.torch.install import install_torch_set
+from provision.steps.torch.proof import computed, may_see_more, proof_facts, prove, run_probe
+
+BROKEN_GPU = (
+    "This torch is built for MPS and sees no Metal device: as over SSH, in a virtual machine or in a sandbox "
+    "(pytorch issue 167679)."
+)
+
+
+# -- check ------------------------------------------------------------------------------------------------------
+
+
+def check_torch(ctx: Context) -> Iterable[Finding]:
+    """Is the set there, of the lock if one is given, else of one build and of the channel asked for, and proven?
+
+    Nothing is imported here.
+    """
+    if ctx.options.locked is not None and (wrong := list(check_locked(ctx, ctx.options.locked))):
+        yield from wrong
+        return
+    versions = packages.installed_versions(ctx.home.venv)
+    receipt, wanted = ctx.receipts.read("torch", TorchReceipt), ctx.manifest.torch.channel
+    torch, vision = versions.get("torch"), versions.get("torchvision")
+    if torch is None:
+        yield _to_install(ctx, "torch-missing", f"torch is not installed; {wanted} is wanted.")
+    elif says := wheel_index.vision_mismatch(torch, vision, _metadata(ctx, f"torchvision-{vision}")):
+        yield _to_install(ctx, "tv-mismatch", f"{says}; ComfyUI ends with `operator torchvision::nms does not exist`.")
+    elif "torchaudio" in versions and (says := wheel_index.audio_mismatch(torch, versions["torchaudio"])):
+        yield _audio_mismatch(ctx, f"{says}.")
+    elif wheel_index.day_of(torch) and (why := fallback_flags.stable_instead(ctx)):
+        yield _to_install(ctx, "torch-channel", f"{why}: stable torch is taken in its place ({download_says(ctx)}).")
+    elif not _stands_for(torch, wanted, receipt):
+        yield _to_install(ctx, "torch-channel", f"torch {torch} is here; {wanted} is asked for.")
+    elif ctx.options.deep or may_see_more(ctx, receipt) or not same_facts(receipt, proof_facts(ctx)):
+        yield from _unproven(ctx, torch)
+    else:
+        yield from _proven(ctx, receipt)
+
+
+def _stands_for(torch: str, wanted: str, receipt: TorchReceipt) -> bool:
+    """Whether a torch is what is asked for, or was taken in its place; of unknown origin it may stand for a nightly."""
+    if wheel_index.answers(wanted, torch):
+        return True
+    return wanted == (receipt.wanted or "nightly") and wanted in ("nightly", "stable")
+
+
+def _metadata(ctx: Context, package: str) -> str:
+    folder = packages.site_packages(ctx.home.venv)
+    return (folder and ctx.machine.read_text(folder / f"{package}.dist-info" / "METADATA")) or ""
+
+
+def _audio_mismatch(ctx: Context, says: str) -> Finding:
+    if asks_for_audio(ctx):
+        return _to_install(ctx, "ta-mismatch", says)
+    fix = Fix("It is removed: this ComfyUI does not ask for it.", ("uv", "pip", "uninstall", "torchaudio"))
+    return fixable("ta-mismatch", "torchaudio", says, fix=fix)
+
+
+def _unproven(ctx: Context, torch: str) -> Iterable[Finding]:
+    if not ctx.options.deep:
+        yield fixable(
+            "torch-unproven", "torch", f"torch {torch} has not been seen to compute right here.",
+            fix=Fix("A small probe compares its device with the CPU."),
+        )  # fmt: skip
+        return
+    facts = proof_facts(ctx)
+    yield from ctx.proofs.recall("torch", facts) or ctx.proofs.keep("torch", facts, [_probed(ctx, torch)])
+
+
+def _probed(ctx: Context, torch: str) -> Finding:
+    ctx.note("Comparing torch's device with the CPU ...")
+    ctx.progress("torch computes", 0, None, "steps")
+    ran, probe = run_probe(ctx)
+    if probe is not None and not probe.failed:
+        return computed(torch, probe)
+    says = describe_failure(probe) if probe else broke_off(ran.code, ran.tail(3))
+    return _to_install(ctx, "mps-numerics" if probe else "torch-broken", f"torch {torch} does not work: {says}.")
+
+
+def _proven(ctx: Context, receipt: TorchReceipt) -> Iterable[Finding]:
+    asked = "not the newest" if receipt.wanted == receipt.got else f"{receipt.wanted} was asked for"
+    because = f"; {asked}: {receipt.why}" if receipt.why else ""
+    says = f"torch {receipt.torch} ({receipt.got}) on {receipt.device}, proven on {receipt.when[:10]}"
+    yield ok("torch-ready", "torch", says + because, device=receipt.device)
+    if kept := generations.before_says(ctx.home):
+        yield ok("rollback-ready", "torch", f"{kept}, is kept: `provision rollback` returns to it", detail=True)
+    if receipt.mps_built and not receipt.mps_available:
+        fix = Fix("Run it in Terminal on the Mac itself, not over SSH or in a virtual machine.")
+        yield warn("gpu-hidden", "torch", f"{BROKEN_GPU} The CPU is used: minutes an image.", fix=fix)
+
+
+def _to_install(ctx: Context, id: str, says: str) -> Finding:
+    download, disk = set_bytes(ctx)
+    argv: tuple[str, ...] = ("uv", "pip", "install", "torch", "torchvision")
+    chosen: dict[str, JSON] = {}
+    if ctx.options.planning and (choice := planned(ctx)) is not None:
+        because = f": {reasons}" if (reasons := choice.reasons()) else ""
+        says, argv = f"{says} It will be {choice.line()}{because}.", (*argv[:3], *choice.source, *choice.pins)
+        chosen = {"pins": list(choice.pins), "index": choice.index, "why": choice.why,
+                  "passed_over": list(choice.passed_over)}  # fmt: skip
+    return fixable(
+        id, "torch", says, fix=Fix("torch and torchvision of one build are installed and proven.", argv),
+        download_bytes=download, disk_bytes=disk, **chosen,
+    )  # fmt: skip
+
+
+# -- apply ------------------------------------------------------------------------------------------------------
+
+
+def apply_torch(ctx: Context, finding: Finding) -> None:
+    """Install what is missing and prove it. Raises PackageError, ProbeFailed, EngineError."""
+    audio = asks_for_audio(ctx)
+    if finding.id == "torch-unproven":
+        _prove_again(ctx, audio=audio)
+    elif finding.id == "ta-mismatch" and not audio:
+        ran = packages.run_uv(ctx, "pip", "uninstall", "--python", ctx.home.python, "torchaudio")
+        if not ran.ok:
+            raise PackageError(f"torchaudio could not be removed:\n{ran.tail()}", hint="provision doctor")
+    else:
+        if finding.id in ("torch-broken", "mps-numerics"):
+            ctx.receipts.drop("torch")  # what was proven once is not what is there now
+        _install(ctx, audio=audio, reinstall=finding.id == "torch-broken")
+
+
+def _prove_again(ctx: Context, *, audio: bool) -> None:
+    """Prove the set that is here; where it is no good, as after an upgrade of macOS, another is put in use."""
+    if run_probe(ctx)[1] is None:
+        ctx.note("torch cannot be used, as after an installation that was cut off: it is installed again.")
+        _install(ctx, audio=audio, reinstall=True)
+        return
+    receipt, versions = ctx.receipts.read("torch", TorchReceipt), packages.installed_versions(ctx.home.venv)
+    got = receipt.got or ("nightly" if wheel_index.day_of(versions["torch"]) else "stable")
+    choice = Choice(got, (), receipt.index or "", receipt.why, receipt.passed_over)
+    try:
+        prove(ctx, choice, ctx.manifest.torch.channel)
+    except ProbeFailed as error:
+        if ctx.home.venv_of_another is not None:  # nobody was asked about installing there
+            raise
+        ctx.note(f"{error.message} Another set is looked for.")
+        ctx.receipts.drop("torch")
+        _install(ctx, audio=audio, reinstall=False)
+
+
+def _install(ctx: Context, *, audio: bool, reinstall: bool) -> None:
+    if ctx.options.locked is not None:
+        rebuild(ctx, ctx.options.locked)
+    else:
+        install_torch_set(ctx, audio=audio, reinstall=reinstall)
+
+
+TORCH = Step(
+    "torch", needs=("python_env",), check=check_torch, apply=apply_torch,
+    about="torch and torchvision of one build, of the channel asked for, computing right on this device",
+)  # fmt: skip

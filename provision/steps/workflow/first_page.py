@@ -1,0 +1,116 @@
+"""ComfyUI's page: the first thing that it shows is the ready workflow, not the chooser of templates.
+
+The page has no setting for that. When it has nothing to restore it shows the chooser (`Comfy.TutorialCompleted` is not
+set), or else loads a built-in graph for a model that is not here: `loadGraphData()` without a graph, in
+useWorkflowPersistence of ComfyUI_frontend 1.27 to 1.58. So a custom node of two small files gives the page an extension
+that puts the saved workflow in the place of that graph. It acts on the first load alone and only when nothing is
+restored: what a person has open, and the settings that are theirs, stay as they are. Where the workflow was deleted it
+does nothing; rename its folder to end in `.disabled` and ComfyUI passes it over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from provision.comfyui.server_process import our_process
+from provision.core.finding import Finding, Fix, fixable, ok
+from provision.core.moved_aside import move_aside
+from provision.core.step import Context, Look
+from provision.steps.workflow.step import workflow_path
+from provision.system.disk_errors import unusable
+from provision.system.strict import Unreadable, read_text
+
+FOLDER = "provision_first_page"
+DISK_BYTES = 8192
+OURS = "Written by provision"
+"""In every file of ours; what lacks it is a person's, and is moved aside."""
+INIT = '''"""Opens the workflow that provision saved when ComfyUI's page has nothing else to show; has no nodes.
+
+Written by provision. To turn it off, rename this folder to end in .disabled.
+"""
+
+WEB_DIRECTORY = "./web"
+NODE_CLASS_MAPPINGS = {}
+'''
+SCRIPT = """// Opens the workflow that provision saved when the page has nothing else to show. Written by provision.
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+
+const path = %s;
+
+async function putInFront() {
+  const answer = await api.getUserData(path);
+  if (answer.status !== 200) return; // renamed or deleted: the page does as it always does
+  const saved = await answer.json();
+  const { setting, workflow: store } = app.extensionManager;
+  if (!setting.get("Comfy.TutorialCompleted")) await setting.set("Comfy.TutorialCompleted", true);
+  await (store.loadWorkflows ?? store.syncWorkflows)?.call(store);
+  const file = store.getWorkflowByPath?.(path);
+  await file?.load();
+  const load = app.loadGraphData;
+  app.loadGraphData = function (graph, ...rest) {
+    app.loadGraphData = load; // the first load decides: what is restored is never replaced
+    if (graph !== undefined) return load.call(app, graph, ...rest);
+    return load.call(app, saved, true, true, file ?? path.split("/").pop().replace(/\\.json$/, ""));
+  };
+}
+
+app.registerExtension({
+  name: "provision.firstPage",
+  setup: () => putInFront().catch((error) => console.warn("provision: the page opens as usual", error)),
+});
+"""
+
+
+def folder(ctx: Context) -> Path:
+    """Where the two files lie."""
+    return ctx.home.base / "custom_nodes" / FOLDER
+
+
+def wanted_files(ctx: Context) -> dict[Path, str]:
+    """The two files, with what is in them."""
+    place = f"workflows/{workflow_path(ctx).name}"
+    return {folder(ctx) / "__init__.py": INIT, folder(ctx) / "web" / "first_page.js": SCRIPT % json.dumps(place)}
+
+
+def check_first_page(ctx: Context) -> Iterable[Finding]:
+    """Does the page begin with the workflow, once that is there? The page of an adopted install is its owner's."""
+    if ctx.home.adopted is not None or not workflow_path(ctx).exists():
+        return
+    where, name = ctx.home.shown(folder(ctx)), workflow_path(ctx).stem
+    if folder(ctx).with_name(f"{FOLDER}.disabled").exists():
+        yield ok("page-yours", where, f"You turned off that ComfyUI's page begins with {name!r}.", detail=True)
+    elif all(_text(path) == text for path, text in wanted_files(ctx).items()):
+        yield ok("page-ready", where, f"ComfyUI's page begins with {name!r}.", detail=True)
+    else:
+        yield fixable(
+            "page-chooser", where, "ComfyUI's page begins with its chooser of templates.",
+            fix=Fix(f"A custom node of two small files makes it begin with {name!r}."), disk_bytes=DISK_BYTES,
+        )  # fmt: skip
+
+
+def apply_first_page(ctx: Context, finding: Finding) -> None:
+    """Write the two files; what lies there and is not ours is moved aside. Raises HomeError, DiskFull."""
+    for path, text in wanted_files(ctx).items():
+        here = _text(path)
+        if path.is_symlink() or (path.exists() and OURS not in (here or "")):
+            move_aside(ctx, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise unusable(path, error) from error
+    if our_process(ctx) is not None:
+        ctx.note("ComfyUI's page shows it first once ComfyUI is started again: provision stop && provision launch")
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return read_text(path)
+    except (OSError, Unreadable):
+        return None
+
+
+FIRST_PAGE = Look(check_first_page, frozenset({"page-chooser"}), apply_first_page)

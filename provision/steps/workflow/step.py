@@ -1,0 +1,96 @@
+"""The workflow file: text to image with the manifest's settings, where ComfyUI's page lists it.
+
+The page lists `user/default/workflows/*.json` (app/user_manager.py). A file that a person edited is theirs: what
+we wrote is known by its digest in the receipt, and anything else is never written over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from provision.comfyui.workflow_graph import listed_name, ui_workflow, workflow_file_name
+from provision.core.finding import Finding, Fix, fixable, ok
+from provision.core.receipt_kinds import WorkflowReceipt
+from provision.core.receipts import read_json, write_json
+from provision.core.step import Context, Step
+
+DISK_BYTES = 8192
+
+
+def workflow_path(ctx: Context) -> Path:
+    """Where ComfyUI's page finds the workflow."""
+    name = workflow_file_name(ctx.manifest.title, ctx.manifest.name)
+    return ctx.home.base / "user" / "default" / "workflows" / name
+
+
+def wanted_workflow(ctx: Context) -> dict[str, Any]:
+    """The workflow as the manifest has it. Raises ManifestError when there is no checkpoint."""
+    model, file = ctx.manifest.checkpoint(ctx.options.precision)
+    return ui_workflow(ctx.manifest.first_image, listed_name(model, file))
+
+
+def check_workflow(ctx: Context) -> Iterable[Finding]:
+    """Is the workflow there, and is it the manifest's, or a person's own?"""
+    path, wanted = workflow_path(ctx), digest(wanted_workflow(ctx))
+    shown = ctx.home.shown(path)
+    if not path.exists():
+        yield fixable(
+            "workflow-missing",
+            shown,
+            "The workflow is not in ComfyUI's list yet.",
+            fix=Fix(f"It is saved as {shown}."),
+            disk_bytes=DISK_BYTES,
+        )
+        return
+    here = read_digest(path)
+    if here == wanted:
+        yield ok("workflow-ready", shown, f"{path.stem!r} is in ComfyUI's list, with the manifest's settings")
+    elif here is not None and here in ours(ctx):
+        yield fixable(
+            "workflow-old",
+            shown,
+            f"{path.stem!r} has settings that the manifest has no longer.",
+            fix=Fix("It is written again: nobody has edited it."),
+            disk_bytes=DISK_BYTES,
+        )
+    else:
+        yield ok(
+            "workflow-yours", shown, f"{path.stem!r} was edited by you, and is left as it is; delete it to get ours"
+        )
+
+
+def apply_workflow(ctx: Context, finding: Finding) -> None:
+    """Save the workflow. Raises HomeError, DiskFull."""
+    path, workflow = workflow_path(ctx), wanted_workflow(ctx)
+    # The receipt first, with what lies there now, which is ours: a kill between the two must not make it a person's.
+    ctx.receipts.write("workflow", WorkflowReceipt(ctx.home.shown(path), digest(workflow), read_digest(path)))
+    write_json(path, workflow)
+
+
+def ours(ctx: Context) -> tuple[str | None, str | None]:
+    """Digests of what we wrote."""
+    receipt = ctx.receipts.read("workflow", WorkflowReceipt)
+    return receipt.digest, receipt.before
+
+
+def digest(workflow: object) -> str:
+    """A digest of a workflow's content, whatever its spaces and the order of its keys."""
+    return hashlib.sha256(json.dumps(workflow, sort_keys=True).encode()).hexdigest()
+
+
+def read_digest(path: Path) -> str | None:
+    """The digest of a workflow file, None when it is not JSON."""
+    return None if (workflow := read_json(path)) is None else digest(workflow)
+
+
+WORKFLOW = Step(
+    "workflow",
+    needs=("comfyui",),
+    check=check_workflow,
+    apply=apply_workflow,
+    about="the text-to-image workflow in ComfyUI's list",
+)

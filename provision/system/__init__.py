@@ -1,0 +1,1 @@
+"""This computer, and Macs that are not here: processes, files, facts."""

@@ -1,0 +1,190 @@
+"""HTTP whose answers come to an end: bounds in bytes and in time for heads and for small bodies.
+
+A read's own time-out begins anew with every byte, so that a server which sends one a second is waited for without end:
+here the whole head, and where it is asked for the whole body, has to be there in time.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import time
+import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from provision.system.strict import JSON_MAX_BYTES, Unreadable, decode
+
+if TYPE_CHECKING:
+    import requests
+
+T = TypeVar("T")
+
+HEAD_MAX_BYTES = 64 << 10
+HEAD_S = 20.0
+BODY_S = 60.0
+"""How long a small body may take: SDXL's header has 400 kB."""
+LINE_MAX_BYTES = 64 << 10
+PIECE_BYTES = 64 << 10
+"""What is read, and what is unpacked, at once."""
+PLAIN, PACKED = ("", "identity"), ("gzip", "x-gzip", "deflate")
+
+
+class _Guard(io.RawIOBase):
+    """A socket's stream that ends in TimeoutError or HTTPException where its bounds are."""
+
+    def __init__(self, inner: io.RawIOBase, connected: socket.socket) -> None:
+        self._inner, self._socket = inner, connected
+        self._patience_s = connected.gettimeout()
+        self._until = self._left = float("inf")
+
+    def bound(self, *, seconds: float, count: float) -> None:
+        """Let so many bytes come from now on, for so many seconds."""
+        self._until, self._left = time.monotonic() + seconds, count
+        if seconds == float("inf"):
+            self._socket.settimeout(self._patience_s)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """As the socket's own stream."""
+        if self._until != float("inf"):
+            remaining = self._until - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError("the answer did not come to an end in time")
+            self._socket.settimeout(min(remaining, self._patience_s or remaining))
+        got: int | None = self._inner.readinto(buffer)
+        self._left -= got or 0
+        if self._left < 0:
+            raise http.client.HTTPException("the head of the answer does not end")
+        return got
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
+
+
+class _Lines(io.BufferedReader):
+    """A stream whose lines end: how long a chunk is stands in one, and urllib3 reads it however long it is."""
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """As a stream's; raises HTTPException."""
+        most = LINE_MAX_BYTES + 1 if size is None or size < 0 else size
+        line = super().readline(most)
+        if len(line) > LINE_MAX_BYTES:
+            raise http.client.LineTooLong("line of the answer")
+        return line
+
+
+class BoundedResponse(http.client.HTTPResponse):
+    """A response whose head is bounded; `body_s` bounds its body in seconds too.
+
+    None: head and body have the connection's own time-out together.
+    """
+
+    body_s: float | None = float("inf")
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._guard = _Guard(self.fp.detach(), sock)
+        self.fp = _Lines(self._guard)
+
+    def begin(self) -> None:
+        """Read the head."""
+        began, head_s = time.monotonic(), min(HEAD_S, self._guard._patience_s or HEAD_S)
+        self._guard.bound(seconds=head_s, count=HEAD_MAX_BYTES)
+        super().begin()
+        body_s = began + head_s - time.monotonic() if self.body_s is None else self.body_s
+        self.within(body_s)
+
+    def within(self, seconds: float) -> None:
+        """Let what is read from now on come within so many seconds."""
+        self._guard.bound(seconds=seconds, count=float("inf"))
+
+
+def bounded_session(body_s: float | None = None) -> requests.Session:
+    """A session of requests for small answers: each has its head within HEAD_S, its body within `body_s` seconds
+    (BODY_S)."""
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    response_class = type("Response", (BoundedResponse,), {"body_s": BODY_S if body_s is None else body_s})
+    plain = type("Plain", (HTTPConnection,), {"response_class": response_class})
+    tls = type("Tls", (HTTPSConnection,), {"response_class": response_class})
+    pools = {
+        "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+        "https": type("TlsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
+    }
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, **kwargs)
+            self.poolmanager.pool_classes_by_scheme = pools
+
+        def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+            manager = super().proxy_manager_for(*args, **kwargs)
+            manager.pool_classes_by_scheme = pools
+            return manager
+
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, Adapter())
+    return session
+
+
+def body_of(response: requests.Response, max_bytes: int) -> bytes:
+    """A small body, unpacked. Raises Unreadable for a larger one, and OSError (requests' errors are such)."""
+    body = beginning_of(response, max_bytes + 1)
+    if len(body) > max_bytes:
+        raise Unreadable(f"an answer of more than {max_bytes:,} bytes")
+    return body
+
+
+def beginning_of(response: requests.Response, count: int) -> bytes:
+    """The first `count` bytes of a body, unpacked, or all where it has fewer. Raises Unreadable, OSError."""
+    body = bytearray()
+    for piece in _pieces(response):
+        body += piece[: count - len(body)]
+        if len(body) >= count:
+            response.close()
+            break
+    return bytes(body)
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """A body as it comes, unpacked a piece at a time: urllib3 unpacks all that it has, and packings of packings."""
+    coding = response.headers.get("Content-Encoding", "").strip().lower()
+    if coding not in (*PLAIN, *PACKED):
+        raise Unreadable("an answer that is packed in a way that was not asked for")
+    unpacker = zlib.decompressobj(wbits=47) if coding in PACKED else None  # 47: zlib's and gzip's own frames
+    try:
+        for piece in _raw_pieces(response):
+            if unpacker is None:
+                yield piece
+            while unpacker is not None and piece and not unpacker.eof:
+                yield unpacker.decompress(piece, PIECE_BYTES)
+                piece = unpacker.unconsumed_tail
+    except zlib.error as error:
+        raise Unreadable("an answer that cannot be unpacked") from error
+
+
+def _raw_pieces(response: requests.Response) -> Iterator[bytes]:
+    """A body as it comes from the server; urllib3's errors as requests' own. Raises OSError."""
+    import requests
+    import urllib3
+
+    try:
+        yield from response.raw.stream(PIECE_BYTES, decode_content=False)
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise requests.ReadTimeout(error) from error
+    except (urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
+        raise requests.ConnectionError(error) from error
+
+
+def json_of(response: requests.Response, kind: type[T], max_bytes: int = JSON_MAX_BYTES) -> T:
+    """The JSON of an answer as a value of `kind`. Raises Unreadable, OSError."""
+    return decode(body_of(response, max_bytes), kind)

@@ -1,0 +1,124 @@
+"""A child process followed to its end, or ended with all that it started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import IO
+
+from provision.errors import CommandMissing
+from provision.system.log_files import open_log
+from provision.system.processes import below, kill
+
+TERM_GRACE_S = 2.0
+KEEPER = Path(__file__).with_name("log_keeper.py")
+
+
+def communicate(child: subprocess.Popen[str], timeout_s: float | None) -> tuple[int | None, str, str]:
+    """Wait for a child: its exit code (None when time ran out) and both streams."""
+    try:
+        out, err = child.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        end_group(child.pid, child)
+        out, err = child.communicate()
+        return None, out, err
+    return child.returncode, out, err
+
+
+def follow(
+    child: subprocess.Popen[str], on_line: Callable[[str], None], timeout_s: float | None
+) -> tuple[int | None, str, str]:
+    """As `communicate`, with each line of the one stream handed on as it comes."""
+    late = threading.Event()
+
+    def expire() -> None:
+        late.set()
+        end_group(child.pid, child)
+
+    timer = threading.Timer(timeout_s, expire) if timeout_s is not None else None
+    if timer:
+        timer.daemon = True
+        timer.start()
+    lines: list[str] = []
+    assert child.stdout is not None
+    try:
+        with child.stdout:
+            for line in child.stdout:
+                lines.append(line)
+                on_line(line.rstrip("\n"))
+        code = child.wait()
+    finally:
+        if timer:
+            timer.cancel()
+    return (None if late.is_set() else code), "".join(lines), ""
+
+
+def spawn(words: Sequence[str], *, cwd: Path, log: Path, env: Mapping[str, str], log_limit: int = 0) -> int:
+    """Start a program in a session of its own that outlives us; returns its pid. Raises CommandMissing.
+
+    Its output is appended to `log`, where that can be written to; with `log_limit` a `log_keeper` keeps it within that.
+    """
+    with ExitStack() as stack:
+        output: IO[bytes] | int = subprocess.DEVNULL
+        lifeline: tuple[int, int] | None = None
+        if (stream := open_log(log)) is not None:
+            output = stack.enter_context(stream)
+            if log_limit:
+                lifeline = os.pipe()
+                stack.callback(os.close, lifeline[0])
+                stack.callback(os.close, lifeline[1])
+        child = _detached(words, cwd, env, output, lifeline[1:] if lifeline else ())
+        if lifeline:
+            with suppress(CommandMissing):
+                keeper = (sys.executable, "-I", "-S", str(KEEPER), str(log), str(log_limit))
+                _detached(keeper, Path("/"), env, subprocess.DEVNULL, (), stdin=lifeline[0])
+    return child.pid
+
+
+def _detached(
+    words: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    output: IO[bytes] | int,
+    inherits: Sequence[int],
+    stdin: int = subprocess.DEVNULL,
+) -> subprocess.Popen[bytes]:
+    try:
+        child = subprocess.Popen(  # noqa: S603  (argv only, never a shell)
+            words, cwd=cwd, env=env, stdin=stdin, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            pass_fds=inherits,
+        )  # fmt: skip
+    except OSError as error:
+        raise cannot_run(words[0], error) from error
+    # Reaped in the background, so that a child that dies at once is not taken for a living zombie.
+    threading.Thread(target=child.wait, daemon=True).start()
+    return child
+
+
+def end_group(pid: int, child: subprocess.Popen[str]) -> None:
+    """End a child and all that it started: politely, then, also those that its own end left behind, for certain."""
+    family = below(pid)
+    signal_group(pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(TERM_GRACE_S)
+    signal_group(pid, signal.SIGKILL)
+    kill(family)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(TERM_GRACE_S)
+
+
+def signal_group(pid: int, sign: signal.Signals) -> None:
+    """Signal a process group that may be gone."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, sign)
+
+
+def cannot_run(program: str, error: OSError) -> CommandMissing:
+    """What a program that does not start means."""
+    return CommandMissing(f"{program} cannot be run here ({error.strerror}).", hint="provision doctor")

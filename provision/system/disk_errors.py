@@ -1,0 +1,51 @@
+"""What a disk does to us is no bug of ours: an OSError that nobody saw coming, as a sentence."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+from provision.errors import DiskFull, HomeError
+from provision.system.visible import shell_word
+
+OF_DISKS = frozenset(
+    {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EFBIG}
+)
+"""What only a disk answers: reading and writing tell no file's name with it."""
+
+
+def as_sentence(error: OSError, home: Path) -> HomeError | DiskFull | None:
+    """The error to raise in the place of one of the disk's; None for an OSError of a socket, a program, a bug of ours.
+
+    Where it names no file, `home` is said.
+    """
+    if isinstance(error.filename, str | bytes | os.PathLike):
+        return unusable(Path(os.fsdecode(error.filename)), error)
+    return unusable(home, error) if error.errno in OF_DISKS else None
+
+
+def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
+    """What an OSError while writing below the home means, as an error to raise."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(
+            f"The disk that holds {path} is full; what was written so far is kept.",
+            hint=f"Free some space (df -h {path}), then run the same command again.",
+        )
+    if error.errno == errno.EPERM and sys.platform == "darwin":  # not EACCES: it is the system that refuses (TCC)
+        return HomeError(
+            f"macOS keeps this terminal out of {path} ({error.strerror}).",
+            hint="Allow it in System Settings, Privacy & Security, Files and Folders; or use --home ~/provision",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return HomeError(
+            f"{path} cannot be written ({error.strerror}).",
+            hint="Give another folder: provision all --home ~/provision",
+        )
+    if error.errno in (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO):
+        return HomeError(
+            f"The disk that holds {path} failed ({error.strerror}); what was done before is kept.",
+            hint=f"Look at the disk (df -h {shell_word(str(path.parent))}), then run the same command again.",
+        )
+    return HomeError(f"{path} cannot be used ({error.strerror or error}).", hint="provision all --home ~/provision")

@@ -1,0 +1,241 @@
+"""The one door to git: its environment, its configuration, and how long and how much it may answer.
+
+Git does what its configuration says, and configuration names programs. So it reads none that it need not: a command
+that asks no network reads none of the person's and none of the system's, and no command reads that of a repository
+(`git_stand_in`), nor looks for one around the current folder. GitPython starts the program.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from provision.errors import CommandMissing
+from provision.system.child_process import end_group
+
+if TYPE_CHECKING:
+    from git import Git
+
+NOWHERE = os.devnull
+"""As GIT_DIR: there is no repository, and none is looked for in the current folder or above it."""
+LOOK_S, ASK_S, FETCH_S = 120.0, 30.0, 3600.0
+TICK_S = 0.1
+CHUNK_BYTES = 1 << 16
+LOOK_BYTES, SAID_BYTES = 64_000_000, 64_000
+MEMORY_BYTES = 2 * 10**9
+"""What git may hold in memory: it reads a server's list of revisions whole."""
+PERSONS = frozenset({
+    "GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM",
+    "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_CERT", "GIT_SSL_KEY", "GIT_SSL_NO_VERIFY", "GIT_PROXY_SSL_CAINFO",
+    "GIT_HTTP_PROXY_AUTHMETHOD",
+})  # fmt: skip
+"""What a person's environment may say of the way to a server."""
+CONTROL = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+Alive = Callable[[], None]
+
+
+class GitFailed(Exception):
+    """Git ended with an error, said too much or took too long; the message is what it said last, as plain text.
+
+    `code` is its exit code (None where it was ended), `said` all of its standard error that was kept.
+    """
+
+    def __init__(self, message: str, *, code: int | None = None, said: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.said = said
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds and bytes of standard output that a command may take."""
+
+    seconds: float = LOOK_S
+    bytes: int = LOOK_BYTES
+
+
+def environment(
+    git_dir: Path | str = NOWHERE,
+    *,
+    protocols: str = "",
+    persons: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """What git is started with: a repository, or none; the protocols that it may speak, joined by colons, or none.
+
+    With `persons` (an environment) the configuration of that person and of the system counts: proxies, certificates,
+    mirrors, credentials. `settings` come before any configuration.
+    """
+    identity = {
+        f"GIT_{role}_{what}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "provision"), ("EMAIL", "provision@localhost"))
+    }
+    if persons is None:
+        whose = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    else:
+        whose = {name: persons[name] for name in PERSONS if name in persons}
+    set_first = {
+        "core.hooksPath": os.devnull,
+        "core.fsmonitor": "false",
+        "core.untrackedCache": "false",
+        "core.protectHFS": "true",
+        "core.protectNTFS": "true",
+        "submodule.recurse": "false",
+        "fetch.recurseSubmodules": "false",
+        "gc.auto": "0",
+        "maintenance.auto": "false",
+        # The first answer may lead elsewhere, by a protocol that is allowed; what follows may not.
+        "http.followRedirects": "initial",
+        "http.lowSpeedLimit": "1000",
+        "http.lowSpeedTime": "60",
+        "advice.detachedHead": "false",
+        **(settings or {}),
+    }
+    return {
+        **identity,
+        "GIT_ASKPASS": "",
+        **whose,
+        "GIT_DIR": str(git_dir),
+        "GIT_ALLOW_PROTOCOL": protocols,
+        "GIT_PROTOCOL_FROM_USER": "0",
+        "GIT_NO_LAZY_FETCH": "1",  # git 2.45 and later; an empty list of protocols does the same for all
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_LITERAL_PATHSPECS": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "GIT_PAGER": "cat",
+        "GIT_EDITOR": "true",
+        "LC_ALL": "C",
+        "GIT_CONFIG_COUNT": str(len(set_first)),
+        **{f"GIT_CONFIG_KEY_{place}": key for place, key in enumerate(set_first)},
+        **{f"GIT_CONFIG_VALUE_{place}": value for place, value in enumerate(set_first.values())},
+    }
+
+
+def run_git(
+    words: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    cwd: Path = Path("/"),
+    limits: Limits = Limits(),
+    on_line: Callable[[str], None] | None = None,
+    alive: Alive | None = None,
+) -> str:
+    """Run git to its end; returns its standard output, whose bytes that are no UTF-8 are kept as file names keep them.
+
+    `on_line` receives the lines of standard error as they come; `alive` is called ten times a second and may raise.
+    Raises GitFailed, CommandMissing, and what `on_line` and `alive` raise; git and all that it started have ended then.
+    """
+    started = _git_class()(cwd).execute(
+        _command(words, env), env=dict(env), as_process=True, start_new_session=True, with_stdout=True
+    )
+    child = cast("subprocess.Popen[bytes]", started.proc)
+    try:
+        out, said = _listen(child, limits, on_line, alive)
+        code = child.wait()
+    finally:
+        if child.poll() is None:
+            end_group(child.pid, cast("subprocess.Popen[str]", child))
+        for stream in (child.stdout, child.stderr):
+            if stream is not None:
+                stream.close()
+    if code != 0:
+        message = _last_lines(said) or f"git {words[0]} ended with {code}"
+        raise GitFailed(message, code=code, said=os.fsdecode(said))
+    return os.fsdecode(out)
+
+
+def plain(text: str) -> str:
+    """Text of others for one line of a message: what would steer a terminal is replaced, what is no text is spelled."""
+    spelled = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return CONTROL.sub("?", spelled)
+
+
+def _git_class() -> type[Git]:
+    if shutil.which("git") is None:  # GitPython looks for the program when it is imported, and cannot be without
+        raise CommandMissing("git is not on this machine.", hint="provision doctor --only git-missing")
+    from git import Git
+
+    return Git
+
+
+def _command(words: Sequence[str], env: Mapping[str, str]) -> list[str]:
+    """Git's command line. GitPython hands the caller's whole environment on: what would steer git is taken out here."""
+    steering = sorted(name for name in os.environ if name.startswith("GIT_") and name not in env)
+    without = ("/usr/bin/env", *(word for name in steering for word in ("-u", name))) if steering else ()
+    return [*without, shutil.which("git") or "git", "--no-pager", *words]
+
+
+def _listen(
+    child: subprocess.Popen[bytes], limits: Limits, on_line: Callable[[str], None] | None, alive: Alive | None
+) -> tuple[bytes, bytes]:
+    """Both streams of a child until they end. Raises GitFailed where a limit is passed."""
+    out, said, line = bytearray(), bytearray(), bytearray()
+    started = looked = time.monotonic()
+    with selectors.DefaultSelector() as ready:
+        for stream in (child.stdout, child.stderr):
+            assert stream is not None
+            ready.register(stream, selectors.EVENT_READ)
+        while ready.get_map():
+            for key, _ in ready.select(TICK_S):
+                chunk = os.read(key.fd, CHUNK_BYTES)
+                if not chunk:
+                    ready.unregister(key.fileobj)
+                elif key.fileobj is child.stdout:
+                    out += chunk
+                else:
+                    said = (said + chunk)[-SAID_BYTES:]
+                    line = _hand_on(line + chunk, on_line)
+            if alive is not None:
+                alive()
+            now = time.monotonic()
+            if len(out) > limits.bytes:
+                raise GitFailed(f"git answered more than {limits.bytes:,} bytes")
+            if now - started > limits.seconds:
+                raise GitFailed(f"git timed out after {limits.seconds:.0f} seconds")
+            if now - looked > 1:
+                looked = now
+                if _resident_bytes(child.pid) > MEMORY_BYTES:
+                    raise GitFailed(f"git needed more than {MEMORY_BYTES:,} bytes of memory for the answer")
+    return bytes(out), bytes(said)
+
+
+def _resident_bytes(pid: int) -> int:
+    """What a process and all that it started hold in memory."""
+    import psutil
+
+    total = 0
+    with suppress(psutil.Error, OSError):
+        root = psutil.Process(pid)
+        for each in (root, *root.children(recursive=True)):
+            with suppress(psutil.Error, OSError):
+                total += each.memory_info().rss
+    return total
+
+
+def _hand_on(text: bytearray, on_line: Callable[[str], None] | None) -> bytearray:
+    """Pass whole lines on, and return what is left; a line without end is cut."""
+    *lines, rest = re.split(rb"[\r\n]+", text)
+    if on_line is not None:
+        for each in lines:
+            if each.strip():
+                on_line(plain(os.fsdecode(bytes(each[:1000]))).strip())
+    return bytearray(rest[:CHUNK_BYTES])
+
+
+def _last_lines(said: bytes) -> str:
+    lines = os.fsdecode(said).splitlines()
+    told = [line[:400] for line in lines if line.strip() and not line.startswith(("remote: ", "hint:", "warning:"))]
+    return plain(" ".join(line.strip() for line in told[-3:]))

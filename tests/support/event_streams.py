@@ -1,0 +1,68 @@
+"""Recorded runs: what a console received and when, as NDJSON, read back as events.
+
+To record one:  python -m tests.support.event_streams NAME all --rehearse --home DIR --limit-rate 3M
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+from provision.core import events
+from provision.core.events import Event, FindingSeen
+from provision.core.finding import Finding, Fix, Verdict
+from tests.support.paths import TESTS
+
+FOLDER = TESTS / "streams"
+KINDS = {kind.type: kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)}
+Moment = tuple[float, Event]
+PRIVATE = ((r"/\S*/\.pyenv/versions/[\d.]+", "/usr"),
+           (r"(Intel\(R\)|AMD)[^,\"]*?(GHz|Processor|EPYC)[^,)\"]*", "a processor"),
+           (r"http://127\.0\.0\.1:\d+", "http://127.0.0.1:8080"))  # fmt: skip
+
+
+def read_stream(name: str) -> list[Moment]:
+    """The events of a recorded run, each with its second."""
+    lines = (FOLDER / f"{name}.ndjson").read_text(encoding="utf-8").splitlines()
+    return [(float(line.pop("at")), event_of(line)) for line in map(json.loads, lines)]
+
+
+def event_of(line: dict[str, Any]) -> Event:
+    """An event from its NDJSON object."""
+    kind = KINDS[line.pop("type")]
+    if kind is FindingSeen:
+        return FindingSeen(step=line.pop("step"), finding=finding_of(line))
+    return kind(**{field.name: line[field.name] for field in fields(kind)})
+
+
+def finding_of(line: dict[str, Any]) -> Finding:
+    """A finding from its NDJSON object."""
+    fix = line["fix"] and Fix(line["fix"]["says"], tuple(line["fix"]["argv"]))
+    return Finding(line["id"], line["subject"], Verdict(line["verdict"]), line["says"], fix, line["facts"])
+
+
+def record(words: list[str]) -> Iterator[str]:
+    """Run the tool, and give its events with their seconds; what is this machine's own is taken out."""
+    home = words[words.index("--home") + 1]
+    with subprocess.Popen(
+        [sys.executable, "-m", "provision", *words, "--json"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        started = time.monotonic()
+        for line in process.stdout:
+            text = line.replace(home, "/home/you/provision")
+            for pattern, plain in PRIVATE:
+                text = re.sub(pattern, plain, text)
+            event = json.loads(text)
+            if event["type"] in KINDS:
+                yield json.dumps({"at": round(time.monotonic() - started, 3), **event})
+
+
+if __name__ == "__main__":
+    (FOLDER / f"{sys.argv[1]}.ndjson").write_text("\n".join(record(sys.argv[2:])) + "\n", encoding="utf-8")

@@ -1,0 +1,70 @@
+"""A run as a Mac on a line of 340 Mbit/s would tell it, to look at: what the rehearsal is too small and quick for."""
+
+from __future__ import annotations
+
+from provision.core.events import (
+    ApplyStarted,
+    Event,
+    Note,
+    Output,
+    Progress,
+    RunStarted,
+    StepFinished,
+    StepPlanned,
+    StepStarted,
+    Waiting,
+)
+
+Moment = tuple[float, Event]
+NEEDS = {
+    "hardware": (), "tools": ("hardware",), "python_env": ("tools",), "torch": ("python_env",), "comfyui": ("tools",),
+    "models": ("tools",), "requirements": ("torch", "comfyui"), "workflow": ("comfyui",),
+    "server": ("requirements",), "first_image": ("server", "models", "workflow"),
+}  # fmt: skip
+WEIGHTS, SIZE = "sd_xl_turbo_1.0_fp16.safetensors", 6_938_081_905
+PLANNED = {"python_env": 25_000_000, "torch": 165_000_000, "comfyui": 10_000_000, "models": SIZE,
+           "requirements": 640_000_000}  # fmt: skip
+RATE = 42_000_000
+BUSY, STALLED, REFUSED, UNPACKING, END = 12.0, 30.0, 36.0, 60.0, 200.0
+"""Moments worth a look: three at once; no byte for ten seconds; the hub refuses; late; all but the first image."""
+
+
+def mac_stream() -> list[Moment]:
+    """The events until the first image is made."""
+    moments: list[Moment] = [(0.0, RunStarted(needs=NEEDS))]
+    moments += _quick("hardware", 0.0, "Apple M1 Pro in a MacBookPro18,3, Apple silicon; macOS 26.1 (25B78)")
+    moments += [(0.5, StepPlanned(step=name, download_bytes=n, disk_bytes=n)) for name, n in PLANNED.items()]
+    moments += _quick("tools", 0.8, "git 2.50.1; huggingface.co, github.com, download.pytorch.org, pypi.org answer")
+    moments += _begin("python_env", 1.2, "uv makes an environment.")
+    moments += [(3.0, StepFinished(step="python_env", verdict="ok", says="Python 3.12.11 (arm64)", changed=True,
+                                   seconds=1.8))]  # fmt: skip
+    moments += _begin("comfyui", 1.2, "Fetch one revision without its history.")
+    for second in range(2, 14):
+        pack = f"Receiving objects:  {second * 7}% (100/1500), {second * 0.35:.2f} MiB | 350.00 KiB/s"
+        moments.append((float(second), Output(step="comfyui", line=pack)))
+    moments += _begin("torch", 3.0, "torch and torchvision of one build are installed and proven.")
+    moments.append((3.5, Note(step="torch", says="Installing torch==2.16.0.dev20261120, torchvision ...")))
+    moments += [(4.0, Output(step="torch", line="Downloading torch (83.4MiB)")),
+                (4.0, Output(step="torch", line="Downloading numpy (5.2MiB)")),
+                (6.0, Output(step="torch", line=" Downloaded numpy"))]  # fmt: skip
+    moments += _begin("models", 1.2, f"Download {WEIGHTS} and verify it.")
+    moments += [(t / 2, _bytes(t / 2)) for t in range(3, 40)]
+    moments.append((35.0, Waiting(step="models", says="huggingface.co answers 503.", seconds=8.0)))
+    moments += [(t / 2, _bytes(t / 2 - 24)) for t in range(87, 390)]
+    moments.append((40.0, Output(step="torch", line=" Downloaded torch")))
+    moments.append((40.5, Output(step="torch", line="Prepared 12 packages in 36.2s")))
+    moments.append((41.0, Note(step="torch", says="Comparing torch's device with the CPU ...")))
+    return sorted(moments, key=lambda moment: moment[0])
+
+
+def _bytes(second: float) -> Progress:
+    return Progress(step="models", subject=WEIGHTS, done=min(SIZE, int((second - 1) * RATE)), total=SIZE)
+
+
+def _quick(step: str, at: float, says: str) -> list[Moment]:
+    end = StepFinished(step=step, verdict="ok", says=says, changed=False, seconds=0.3)
+    return [(at, StepStarted(step=step)), (at + 0.3, end)]
+
+
+def _begin(step: str, at: float, says: str) -> list[Moment]:
+    return [(at, StepStarted(step=step)), (at, ApplyStarted(step=step, finding_id=f"{step}-missing", says=says))]

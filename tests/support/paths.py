@@ -1,0 +1,11 @@
+"""Where things lie in the checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PACKAGE = CHECKOUT / "provision"
+TESTS = CHECKOUT / "tests"
+FACTS = TESTS / "facts"
+"""What tools have answered, recorded."""

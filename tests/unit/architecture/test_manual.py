@@ -1,0 +1,163 @@
+"""The pages on commands and errors and the man page are made from the code; what a shell completes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from provision.cli.app import command_line
+from provision.cli.errors_page import errors_page, raised
+from provision.cli.manual import commands_page, entries, man_page
+from provision.core.catalogue import CATALOGUE
+from provision.core.manifest import manifest_names
+from provision.errors import ERRORS
+from tests.support.paths import CHECKOUT
+
+PAGES = {
+    "docs/commands.md": commands_page(command_line()),
+    "docs/provision.1": man_page(command_line()),
+    "docs/errors.md": errors_page(),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_is_made_from_the_code(name: str) -> None:
+    if os.environ.get("PROVISION_WRITE_DOCS"):
+        (CHECKOUT / name).write_text(PAGES[name], encoding="utf-8")
+    again = "make it again: PROVISION_WRITE_DOCS=1 bin/test tests/unit/architecture/test_manual.py"
+    assert (CHECKOUT / name).is_file(), again
+    assert (CHECKOUT / name).read_text(encoding="utf-8") == PAGES[name], again
+
+
+def test_every_command_and_flag_is_in_both() -> None:
+    found = list(entries(command_line()))
+    assert {"provision all", "provision completion", "provision manifests show"} <= {entry.name for entry in found}
+    man = PAGES["docs/provision.1"].replace("\\-", "-")
+    for entry in found[1:]:
+        assert entry.about, f"{entry.name} says nothing of itself"
+        assert f"## {entry.name}\n" in PAGES["docs/commands.md"]
+        for flags, says in entry.parameters:
+            assert says or flags.isupper(), f"{entry.name} {flags} says nothing of itself"
+            assert f".B {flags}" in man
+
+
+def test_every_link_of_the_commands_leads_somewhere() -> None:
+    page = PAGES["docs/commands.md"]
+    heads = {line[3:].replace(" ", "-") for line in page.splitlines() if line.startswith("## ")}
+    assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= heads
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="there is no man on this machine")
+def test_man_shows_the_page() -> None:
+    page = str(CHECKOUT / "docs" / "provision.1")
+    environ = {**os.environ, "MANWIDTH": "80", "LC_ALL": "C.UTF-8", "MANPAGER": "cat", "PAGER": "cat"}
+    shown = subprocess.run(["man", page], capture_output=True, text=True, env=environ, check=True)
+    assert shown.stderr == ""
+    text = re.sub(r".\x08", "", shown.stdout)
+    assert re.search(r"provision doctor \[OPTIONS\] .*LOGFILE", text)
+    assert "--limit-rate RATE" in text
+
+
+def test_the_table_of_errors_has_all_of_them_with_a_hint_each() -> None:
+    found = raised()
+    assert {each.name for each in found} == {error.__name__ for error in ERRORS} | {"ProvisionError"}
+    assert all(each.message.strip() and each.hint.strip() for each in found)
+    rows = [re.sub(r"\\\|", "", line).count("|") for line in PAGES["docs/errors.md"].splitlines() if line[:2] == "| "]
+    assert set(rows) == {3}, "no row is broken"
+
+
+# -- completion -----------------------------------------------------------------------------------------
+
+ASKED = {
+    "provision do": ["download", "doctor"],
+    "provision all --backend g": ["git-lfs"],
+    "provision doctor --only ckpt-t": [entry.id for entry in CATALOGUE if entry.id.startswith("ckpt-t")],
+    "provision plan --manifest ": manifest_names(),
+    "provision manifests show sd-": ["sd-turbo"],
+    "provision plan --set first_image.st": ["first_image.steps="],
+    "provision completion ": ["bash", "zsh", "fish"],
+}
+
+
+@pytest.mark.parametrize("line", ASKED)
+def test_a_shell_is_offered_what_fits(line: str) -> None:
+    words = line.split(" ")
+    asks = {"_PROVISION_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    ran = subprocess.run([sys.executable, "-m", "provision"], env={**os.environ, **asks, "PYTHONPATH": str(CHECKOUT)},
+                         capture_output=True, text=True, check=False)  # fmt: skip
+    assert ran.stdout.split() == ASKED[line], ran.stderr
+
+
+def test_offering_loads_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom provision.cli import options\n"
+        "options.offer_manifests(''), options.offer_findings(''), options.offer_keys('')\n"
+        "print(*[name for name in ('rich', 'requests', 'huggingface_hub', 'psutil', 'git', 'PIL', 'packaging',"
+        " 'provision.output.console', 'provision.steps') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []
+
+
+@pytest.mark.parametrize(("shell", "says"), [("bash", "complete -o default"), ("zsh", "#compdef provision"),
+                                             ("fish", "complete --command provision")])  # fmt: skip
+def test_the_script_of_a_shell(shell: str, says: str, tmp_path: Path) -> None:
+    ran = subprocess.run([sys.executable, "-m", "provision", "completion", shell], cwd=CHECKOUT, capture_output=True,
+                         text=True, check=True)  # fmt: skip
+    assert says in ran.stdout
+    assert "_PROVISION_COMPLETE=complete_" in ran.stdout
+    if shutil.which(shell):
+        (tmp_path / "script").write_text(ran.stdout, encoding="utf-8")
+        subprocess.run([shell, "-n", tmp_path / "script"], check=True)
+
+
+@pytest.fixture
+def on_path(tmp_path: Path) -> Path:
+    """A folder for PATH in which `provision` is this checkout's."""
+    program = tmp_path / "provision"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{CHECKOUT}" exec "{sys.executable}" -m provision "$@"\n')
+    program.chmod(0o755)
+    return tmp_path
+
+
+def test_bash_completes_by_the_script(on_path: Path) -> None:
+    script = (
+        f'PATH="{on_path}:$PATH"; eval "$(provision completion bash)"\n'
+        "COMP_WORDS=(provision doctor --only ckpt-tr); COMP_CWORD=3; _provision_completion provision\n"
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    ran = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "ckpt-truncated\n"
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish on this machine")
+def test_fish_completes_by_the_script(on_path: Path) -> None:
+    script = (
+        f"set PATH '{on_path}' $PATH; provision completion fish | source\n"
+        "complete -C 'provision doctor --only ckpt-tr'; complete -C 'provision all --backend w'"
+    )
+    ran = subprocess.run(["fish", "--no-config", "-c", script], capture_output=True, text=True, check=True)
+    assert [line.split("\t")[0] for line in ran.stdout.splitlines()] == ["ckpt-truncated", "wget"]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh on this machine")
+def test_zsh_completes_by_the_script(on_path: Path) -> None:
+    """zsh completes in a terminal only: it is given one, and a Tab."""
+    script = f"""
+        PATH="{on_path}:$PATH"
+        zmodload zsh/zpty
+        zpty shell zsh -f -i
+        zpty -w shell 'autoload -Uz compinit; compinit -u -D; eval "$(provision completion zsh)"; print READY$((1 + 1))'
+        zpty -r shell said '*READY2*'
+        zpty -w -n shell $'provision doctor --only ckpt-tr\t'
+        zpty -r shell said '*ckpt-truncated*'
+        print -r -- "$said"
+    """
+    ran = subprocess.run(["zsh", "-f", "-c", script], capture_output=True, text=True, check=True, timeout=30)
+    assert "provision doctor --only ckpt-truncated" in ran.stdout

@@ -1,0 +1,99 @@
+"""The package as others install it: what is in it, what it says of itself, what it needs."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from email.parser import HeaderParser
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import provision
+from tests.support.paths import CHECKOUT
+
+PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+MODULES = {"GitPython": "git", "pillow": "PIL", "pyyaml": "yaml"}  # where the names differ
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(build, cwd=CHECKOUT, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def sources(folder: str, *suffixes: str) -> Iterator[Path]:
+    for path in (CHECKOUT / folder).rglob("*"):
+        if path.suffix in suffixes and not any(part.startswith((".", "__pycache__")) for part in path.parts):
+            yield path.relative_to(CHECKOUT)
+
+
+def test_the_wheel_holds_the_package_with_its_data_and_the_manifests(wheel: Path) -> None:
+    held = names(wheel)
+    assert {str(path) for path in sources("provision", ".py", ".json")} <= held
+    assert {f"provision/_manifests/{path.name}" for path in sources("manifests", ".toml")} <= held
+    own = f"provision-{provision.__version__}"
+    assert {name.split("/")[0] for name in held} == {"provision", f"{own}.data", f"{own}.dist-info"}
+    assert {name for name in held if ".data/" in name} == {f"{own}.data/data/share/man/man1/provision.1"}
+
+
+def test_the_installed_package_finds_its_manifests(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from provision.core.manifest import load_manifest; from provision.core.manifest import manifest_folder\n"
+        "print(manifest_folder()); print(load_manifest('sdxl-turbo').name)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [str(tmp_path / "provision" / "_manifests"), "sdxl-turbo"]
+
+
+def test_the_wheel_says_who_it_is(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        info = f"provision-{provision.__version__}.dist-info"
+        metadata = HeaderParser().parsestr(archive.read(f"{info}/METADATA").decode())
+        scripts = archive.read(f"{info}/entry_points.txt").decode()
+    assert metadata["Version"] == PROJECT["version"] == provision.__version__
+    assert metadata["License-Expression"] == "MIT"
+    assert "provision = provision.__main__:main" in scripts
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    imported: set[str] = set()
+    for path in sources("provision", ".py"):
+        if {"engine", "standin", "torch_probe.py"} & set(path.parts):  # run by another Python, which has torch
+            continue
+        for node in ast.walk(ast.parse((CHECKOUT / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                imported.add(node.module.split(".")[0])
+    declared = {MODULES.get(name, name) for name in (Requirement(line).name for line in PROJECT["dependencies"])}
+    ours = {"provision", "_typeshed"}  # the latter is the type checker's own
+    assert imported - set(sys.stdlib_module_names) - ours - declared == set()
+    assert declared - imported == {"uv"}  # a program, run and not imported
+
+
+def test_the_help_before_the_first_start_names_the_real_commands() -> None:
+    script = (CHECKOUT / "bin" / "provision").read_text(encoding="utf-8")
+    short = re.findall(r"^  ([a-z]+)  +\S", script.split("<<'HELP'")[1].split("\nHELP\n")[0], re.MULTILINE)
+    shown = subprocess.run(
+        [sys.executable, "-m", "provision", "--help"], capture_output=True, text=True, check=True, cwd=CHECKOUT
+    )
+    real = re.findall(r"^  ([a-z]+)\b", shown.stdout.split("Commands:")[1], re.MULTILINE)
+    assert sorted(short) == sorted(real)

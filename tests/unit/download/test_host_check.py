@@ -1,0 +1,188 @@
+"""What is told apart of a host that does not serve, and that nothing is waited for beyond the deadline."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.download import host_check
+from provision.download.host_check import Host, Trouble, trouble_of, troubles_of
+from provision.system.machine import LOOPBACK
+from tests.support.paths import CHECKOUT
+from tests.support.strangers import COMMIT, TOKEN, Answer, black_hole, hub, own_certificate
+
+
+def asked(url: str, environ: Mapping[str, str] | None = None, *, token: str = "") -> Trouble | None:
+    host = Host(url, "the model", vital=True, file=f"{url}/a/b/resolve/main/c", token=token)
+    return trouble_of(host, environ or {}, 2)
+
+
+# -- a hub --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(200, COMMIT), (302, {**COMMIT, "Location": "https://cdn.invalid/x"}), (307, {"Location": "/a/renamed"}),
+     (404, {"X-Error-Code": "RepoNotFound"}), (401, {}), (503, {})],
+)  # fmt: skip
+def test_what_a_hub_says_and_a_download_knows_better(answer: Answer) -> None:
+    with hub(answer) as url:
+        assert asked(url) is None
+
+
+@pytest.mark.parametrize("answer", [(200, {"Content-Type": "text/html"}), (302, {"Location": "http://login.invalid/"})])
+def test_a_login_page_is_told_from_a_hub(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with hub(answer) as url:
+        trouble = asked(url)
+        assert trouble is not None
+        assert (trouble.id, trouble.passes) == ("hf-endpoint", False)
+        monkeypatch.setattr(host_check, "HUGGING_FACE", url)
+        trouble = asked(url)
+        assert trouble is not None
+        assert trouble.id == "captive"
+        assert ("sends on to login.invalid" if answer[0] == 302 else "answers 200") in trouble.says
+
+
+def test_a_bad_token_matters_only_where_the_model_is_not_public() -> None:
+    for plain, passes in (((200, COMMIT), True), ((401, {}), False)):
+        with hub(plain, with_token=(401, {})) as url:
+            trouble = asked(url, token=TOKEN)
+            assert trouble is not None
+            assert (trouble.id, trouble.passes) == ("hf-badtoken", passes)
+            assert TOKEN not in trouble.says + repr(Host(url, "", vital=True, token=TOKEN))
+
+
+def test_terms_and_patience() -> None:
+    with hub((403, {"X-Error-Code": "GatedRepo"})) as url:
+        trouble = asked(url)
+        assert trouble is not None
+        assert (trouble.id, trouble.passes) == ("hf-gated", False)
+    with hub((429, {})) as url:
+        trouble = asked(url)
+        assert trouble is not None
+        assert (trouble.id, trouble.passes) == ("hf-429", True)
+
+
+# -- certificates -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A server whose certificate is its own, and that certificate."""
+    certificate, tls = own_certificate(tmp_path_factory.mktemp("tls"))
+    with hub((204, {}), tls=tls) as url:
+        yield url, certificate
+
+
+def plain(url: str) -> Host:
+    return Host(url, "Python packages", vital=True)
+
+
+def test_a_certificate_of_a_stranger_is_named_until_it_is_trusted(stranger: tuple[str, Path]) -> None:
+    url, certificate = stranger
+    trouble = trouble_of(plain(url), {}, 2)
+    assert trouble is not None
+    assert trouble.id == "tls-intercept"
+    assert "is not trusted here (" in trouble.says
+    assert trouble_of(plain(url), {"SSL_CERT_FILE": str(certificate)}, 2) is None
+
+
+def test_certificates_that_are_not_there(
+    stranger: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = str(tmp_path / "gone.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", gone)
+    monkeypatch.setattr(host_check, "is_loopback", lambda url: False)  # on this machine itself the variable is not read
+    trouble = trouble_of(plain(stranger[0]), {"REQUESTS_CA_BUNDLE": gone}, 2)
+    assert trouble is not None
+    assert trouble.id == "tls-store"
+    assert gone in trouble.says
+
+
+# -- the deadline -------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_that_never_opens() -> None:
+    with black_hole() as url:
+        started = time.monotonic()
+        found = troubles_of([plain(url)] * 3, {}, 0.3)
+        seconds = time.monotonic() - started
+    assert [trouble.id for trouble in found if trouble] == ["net-down"] * 3
+    assert all(trouble and "no answer within" in trouble.says for trouble in found)
+    assert seconds < 3 * (0.3 + host_check.GRACE_S), "all at once, by one deadline"
+
+
+def test_a_resolver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def hang(*_: object, **__: object) -> list[Any]:
+        over.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    started = time.monotonic()
+    (trouble,) = troubles_of([plain("https://hub.invalid")], {}, 0.3)
+    seconds = time.monotonic() - started
+    over.set()
+    assert trouble is not None
+    assert "no answer within" in trouble.says
+    assert seconds < 5
+
+
+def test_ipv6_that_leads_nowhere_is_slow_and_not_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first address never answers, the second does: as where a network's IPv6 ends in a hole."""
+    with black_hole() as hole, hub((200, {})) as url:
+        dead, alive = (int(address.rpartition(":")[2]) for address in (hole, url))
+        tried = socket.socket
+
+        class Mapped(tried):  # type: ignore[valid-type, misc]
+            """IPv6 of this test is the hole: nothing here depends on the machine's own IPv6."""
+
+            def __init__(self, family: int = socket.AF_INET, *rest: Any, **named: Any) -> None:
+                self.is_six = family == socket.AF_INET6
+                super().__init__(socket.AF_INET, *rest, **named)
+
+            def connect(self, at: Any) -> None:
+                super().connect((LOOPBACK, dead) if self.is_six else at[:2])
+
+            def connect_ex(self, at: Any) -> int:
+                return int(super().connect_ex((LOOPBACK, dead) if self.is_six else at[:2]))
+
+        six = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", alive, 0, 0))
+        four = (socket.AF_INET, socket.SOCK_STREAM, 6, "", (LOOPBACK, alive))
+        monkeypatch.setattr(socket, "socket", Mapped)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [six, four])
+        (trouble,) = troubles_of([plain("http://both.invalid")], {}, 0.4)
+    assert trouble is not None
+    assert (trouble.id, trouble.passes) == ("ipv6-dead", True)
+
+
+HANGING = """
+import socket, sys, time
+right = socket.getaddrinfo
+socket.getaddrinfo = lambda name, *a, **k: right(name, *a, **k) if name == "127.0.0.1" else time.sleep(120)
+from provision.steps.tools import network
+network.DEADLINE_S = 0.5
+sys.argv = ["provision", *sys.argv[1:]]
+from provision.cli.app import main
+main()
+"""
+
+
+@pytest.mark.parametrize("command", ["doctor", "plan", "all"])
+def test_the_whole_program_ends_while_names_are_still_being_resolved(tmp_path: Path, command: str) -> None:
+    environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT)}
+    ran = subprocess.run(
+        [sys.executable, "-c", HANGING, command, "--home", str(tmp_path / "home")],
+        capture_output=True, text=True, timeout=40, env=environ, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 1, ran.stderr
+    assert "huggingface.co cannot be reached: no answer within" in " ".join(ran.stdout.split())  # a table breaks lines

@@ -1,0 +1,290 @@
+"""What the hub says of a file, and each way in which it can say it wrong: one sentence and a hint."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from provision.comfyui.safetensors import parse_safetensors_header
+from provision.core.step import Context
+from provision.download import web
+from provision.download.backends.library_http import Head
+from provision.download.hub.api import locate, look_up, read_header, token_of
+from provision.errors import HubRefused, Interrupted, NetworkError, ProvisionError, UsageError, WrongFile
+from provision.rehearsal.faults import Fault, Faults
+from provision.rehearsal.hub import Hub
+from provision.rehearsal.model_repo import ModelRepo
+from tests.support.small_model import FILE, REPO, TOKEN, Brisk, Heard, is_one_sentence_with_hint, small_context
+
+
+@pytest.fixture
+def ctx(tmp_path: Path, hub: Hub, model: ModelRepo) -> Context:
+    return small_context(tmp_path, model, hub.url)
+
+
+def test_a_branch_becomes_its_commit_with_size_and_hash(ctx: Context, hub: Hub, model: ModelRepo) -> None:
+    file = look_up(ctx, REPO, "main", FILE)
+    assert (file.revision, (file.size, file.sha256)) == (model.commit, model.files[FILE])
+    assert file.url == f"{hub.url}/{REPO}/resolve/{model.commit}/{FILE}"
+
+
+def test_the_address_of_the_bytes_is_where_the_hub_redirects_to(ctx: Context, hub: Hub) -> None:
+    address = locate(ctx, look_up(ctx, REPO, "main", FILE))
+    assert address.url.startswith(hub.cdn_url)
+    assert address.headers == {}
+
+
+def test_the_header_comes_by_two_small_ranges(ctx: Context, hub: Hub, model: ModelRepo) -> None:
+    header = parse_safetensors_header(read_header(ctx, look_up(ctx, REPO, "main", FILE)))
+    assert (header.architecture, header.precision, header.file_size_bytes) == ("sdxl", "fp16", model.files[FILE][0])
+    assert hub.sent_bytes() < 2000
+    assert [seen.status for seen in hub.requests if seen.origin == "cdn"] == [206, 206]
+
+
+def test_a_server_without_ranges_is_hung_up_on(ctx: Context, hub: Hub, model: ModelRepo) -> None:
+    hub.arm(Fault("*", "no_range", times=-1))
+    assert parse_safetensors_header(read_header(ctx, look_up(ctx, REPO, "main", FILE))).tensor_count == 4
+
+
+def test_a_branch_name_with_a_slash_is_one_part_of_the_address(ctx: Context, hub: Hub) -> None:
+    with pytest.raises(HubRefused, match="no revision refs/pr/1"):
+        look_up(ctx, REPO, "refs/pr/1", FILE)
+    assert hub.requests[-1].path == f"/{REPO}/resolve/refs/pr/1/{FILE}"
+
+
+BAD_ANSWERS = [
+    ([Fault("*", "html", times=-1)], "an HTML page .*X-Repo-Commit.*login page"),
+    ([Fault("*", "json", times=-1)], "an answer that a hub does not give"),
+    ([Fault("*", "status", times=-1, value="401")], r"gated|asks who you are \(401\)"),
+    ([Fault("*", "status", times=-1, value="403")], r"is gated.*\(403\)"),
+    ([Fault("*", "status", times=-1, value="404")], r"no file model_fp16.safetensors in made/up-model .*\(404\)"),
+    ([Fault("*", "status", times=-1, value="429 7")], r"too many requests .*\(429\)"),
+    ([Fault("*", "status", times=-1, value="503")], r"fault of its own \(503\)"),
+    ([Fault("*", "status", times=-1, value="418")], "answered 418"),
+    ([Fault("*", "redirect_loop", times=-1)], "redirects in a circle"),
+]
+
+
+@pytest.mark.parametrize(("faults", "says"), BAD_ANSWERS, ids=lambda value: str(value)[:40] if value else None)
+def test_a_bad_answer_is_one_sentence_and_a_hint(ctx: Context, hub: Hub, faults: list[Fault], says: str) -> None:
+    hub.arm(*faults)
+    with pytest.raises(HubRefused, match=says) as refused:
+        look_up(ctx, REPO, "main", FILE)
+    assert is_one_sentence_with_hint(refused.value.message, refused.value.hint)
+
+
+def test_a_busy_hub_is_asked_again_when_it_says(ctx: Context, hub: Hub) -> None:
+    hub.arm(Fault("*", "status", times=1, value="429 7"), Fault("*", "status", times=1, value="503"))
+    assert look_up(ctx, REPO, "main", FILE).size
+    assert isinstance(ctx.machine, Brisk)
+    assert ctx.machine.slept == [7.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("repo", "revision", "path", "says"),
+    [
+        ("no/such", "main", FILE, "no repository no/such"),
+        (REPO, "f" * 40, FILE, "no revision ffff"),
+        (REPO, "main", "other.safetensors", "no file other.safetensors in made/up-model"),
+    ],
+)
+def test_what_is_not_there_is_named(ctx: Context, repo: str, revision: str, path: str, says: str) -> None:
+    with pytest.raises(HubRefused, match=says) as refused:
+        look_up(ctx, repo, revision, path)
+    assert "/tree/main" in refused.value.hint
+
+
+def test_nobody_at_the_address(tmp_path: Path, model: ModelRepo) -> None:
+    with socket.socket() as taken:  # bound and not listening: refused at once
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(NetworkError, match=rf"127.0.0.1:{port} cannot be reached \(Connection refused\)") as nobody:
+            look_up(small_context(tmp_path, model, f"http://127.0.0.1:{port}"), REPO, "main", FILE)
+    assert is_one_sentence_with_hint(nobody.value.message, nobody.value.hint)
+
+
+def test_a_host_that_does_not_exist(tmp_path: Path, model: ModelRepo) -> None:
+    with pytest.raises(NetworkError, match=r"hub\.invalid cannot be reached"):
+        look_up(small_context(tmp_path, model, "http://hub.invalid"), REPO, "main", FILE)
+
+
+def test_a_hub_that_says_nothing_at_all(ctx: Context, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "READ_TIMEOUT_S", 0.3)
+    hub.arm(Fault("*", "silent", times=-1))
+    with pytest.raises(NetworkError, match="did not answer in time"):
+        look_up(ctx, REPO, "main", FILE)
+
+
+def test_ctrl_c_does_not_wait_for_a_silent_hub(ctx: Context, hub: Hub) -> None:
+    hub.arm(Fault("*", "silent", times=-1))
+    threading.Timer(0.2, ctx.machine.interrupt).start()
+    before = ctx.machine.clock()
+    with pytest.raises(Interrupted):
+        look_up(ctx, REPO, "main", FILE)
+    assert ctx.machine.clock() - before < 2
+
+
+@pytest.mark.parametrize("endpoint", ["huggingface.co", "ftp://huggingface.co", "http://"])
+def test_an_endpoint_that_is_no_address(tmp_path: Path, model: ModelRepo, endpoint: str) -> None:
+    with pytest.raises(UsageError, match="is not an http or https address"):
+        look_up(small_context(tmp_path, model, endpoint), REPO, "main", FILE)
+
+
+def test_a_port_that_speaks_something_else(tmp_path: Path, model: ModelRepo, hub: Hub) -> None:
+    with pytest.raises(NetworkError):
+        look_up(small_context(tmp_path, model, hub.url.replace("http:", "https:")), REPO, "main", FILE)
+
+
+def _serve_once(answer: bytes) -> tuple[str, threading.Thread]:
+    """A server for one exchange, for answers that no hub gives."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with listener, listener.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(answer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}", thread
+
+
+@pytest.mark.parametrize(
+    "length", [b"", b"Content-Length: 0\r\n", b"Content-Length: -5\r\n", b"X-Linked-Size: many\r\n"]
+)
+def test_a_hub_that_does_not_say_how_long_the_file_is(tmp_path: Path, model: ModelRepo, length: bytes) -> None:
+    commit = b"X-Repo-Commit: " + b"a" * 40 + b"\r\n"
+    url, thread = _serve_once(b"HTTP/1.1 200 OK\r\n" + commit + length + b"Connection: close\r\n\r\n")
+    with pytest.raises(HubRefused, match="does not say how long"):
+        look_up(small_context(tmp_path, model, url), REPO, "main", FILE)
+    thread.join(5)
+
+
+def test_a_captive_portal_redirects_elsewhere(tmp_path: Path, model: ModelRepo) -> None:
+    url, thread = _serve_once(b"HTTP/1.1 302 Found\r\nLocation: http://login.invalid/\r\nContent-Length: 0\r\n\r\n")
+    with pytest.raises(HubRefused, match="X-Repo-Commit"):
+        look_up(small_context(tmp_path, model, url), REPO, "main", FILE)
+    thread.join(5)
+
+
+def test_a_file_that_is_no_safetensors_is_named(ctx: Context, hub: Hub) -> None:
+    file = look_up(ctx, REPO, "main", FILE)
+    hub.arm(Fault("*", "html", times=-1, origin="cdn"))
+    with pytest.raises(WrongFile, match="an HTML page") as wrong:
+        read_header(ctx, file)
+    assert is_one_sentence_with_hint(wrong.value.message, wrong.value.hint)
+
+
+def test_another_part_than_was_asked_for(ctx: Context, hub: Hub) -> None:
+    hub.arm(Fault("*", "wrong_range", times=-1, origin="cdn"))
+    with pytest.raises(HubRefused, match="another part"):
+        read_header(ctx, look_up(ctx, REPO, "main", FILE))
+
+
+def test_a_file_that_changed_since_it_was_looked_up(ctx: Context, hub: Hub) -> None:
+    file = look_up(ctx, REPO, "main", FILE)
+    hub.arm(Fault("*", "etag_changes", times=-1, origin="hub"))
+    with pytest.raises(WrongFile, match="changed"):
+        locate(ctx, file)
+
+
+# -- the token ----------------------------------------------------------------------------------------------
+
+
+def test_the_token_opens_a_private_repository_and_stays_with_the_hub(
+    tmp_path: Path, world: tuple[Path, ModelRepo]
+) -> None:
+    with Hub(world[0], faults=Faults(token=TOKEN)) as hub:
+        ctx = small_context(tmp_path, world[1], hub.url, machine=Brisk(HF_TOKEN=TOKEN))
+        read_header(ctx, look_up(ctx, REPO, "main", FILE))
+        with_token = {seen.origin for seen in hub.requests if "authorization" in seen.headers}
+        assert with_token == {"hub"}
+        assert {seen.origin for seen in hub.requests} == {"hub", "cdn"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "faults", "says", "hint"),
+    [
+        ({}, Faults(token=TOKEN), "asks who you are .*private", "hf auth login"),
+        ({}, Faults(token=TOKEN, gated=True), "is gated", "accept its terms"),
+        ({"HF_TOKEN": TOKEN}, Faults(token=TOKEN, gated=True), "not been let in", "accept its terms"),
+        (
+            {"HF_TOKEN": "hf_old"},
+            Faults(token=TOKEN),
+            r"does not accept the Hugging Face token \(401\)",
+            "hf auth login",
+        ),
+    ],
+)
+def test_who_may_not_read_is_told_what_to_do(
+    tmp_path: Path, world: tuple[Path, ModelRepo], environ: dict[str, str], faults: Faults, says: str, hint: str
+) -> None:
+    with Hub(world[0], faults=faults) as hub, pytest.raises(HubRefused, match=says) as refused:
+        look_up(small_context(tmp_path, world[1], hub.url, machine=Brisk(**environ)), REPO, "main", FILE)
+    assert hint in refused.value.hint
+    assert TOKEN not in refused.value.message + refused.value.hint
+
+
+def test_a_bad_token_on_a_public_repository_is_left_out_and_said(tmp_path: Path, hub: Hub, model: ModelRepo) -> None:
+    heard = Heard()
+    ctx = small_context(tmp_path, model, hub.url, machine=Brisk(HF_TOKEN="hf_old"), emit=heard)
+    hub.arm(Fault("*", "status", times=1, value="401"))
+    file = look_up(ctx, REPO, "main", FILE)
+    assert file.anonymous
+    assert "does not accept the Hugging Face token" in heard.text
+    assert "hf_old" not in heard.text
+    locate(ctx, file)
+    assert "authorization" not in hub.requests[-1].headers
+
+
+def test_no_credentials_come_from_netrc(
+    tmp_path: Path, hub: Hub, model: ModelRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setattr(web, "is_loopback", lambda url: False)
+    look_up(small_context(tmp_path, model, hub.url), REPO, "main", FILE)
+    assert "authorization" not in hub.requests[-1].headers
+
+
+def test_where_the_token_is_looked_for(tmp_path: Path, hub: Hub, model: ModelRepo) -> None:
+    def token(**environ: str) -> str | None:
+        return token_of(small_context(tmp_path, model, hub.url, machine=Brisk(**environ)))
+
+    stored, cached = tmp_path / "stored", tmp_path / ".cache" / "huggingface" / "token"
+    stored.mkdir()
+    cached.parent.mkdir(parents=True)
+    (stored / "token").write_text("hf_stored\n")
+    (stored / "elsewhere").write_text("hf_elsewhere\n")
+    cached.write_text("hf_cached\n")
+    home = {"HOME": str(tmp_path)}
+    assert token() is None
+    assert token(**home) == "hf_cached"
+    assert token(**home, HF_HOME=str(stored)) == "hf_stored"
+    assert token(**home, HF_HOME=str(stored), HF_TOKEN_PATH=str(stored / "elsewhere")) == "hf_elsewhere"
+    assert token(**home, HF_TOKEN=" hf_env\n") == "hf_env"
+    assert token(HF_TOKEN="hf_a\r\nX-Evil: 1") is None
+
+
+def test_every_error_is_a_sentence(ctx: Context) -> None:
+    with pytest.raises(ProvisionError) as error:
+        look_up(ctx, "no/such", "main", FILE)
+    assert error.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7.0), ("9" * 5000, 60.0), ("\u00b2", None), ("-5", None), ("", None), ("soon", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 60.0), ("Fri, 31 Dec 9999 23:59:59 GMT", 60.0),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
+    ],
+)  # fmt: skip
+def test_a_wait_is_one_that_can_be_waited(text: str, seconds: float | None) -> None:
+    head = Head(429, "http://hub.example/", {"Retry-After": text})
+    assert web.retry_after_s(head) == seconds

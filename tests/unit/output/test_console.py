@@ -1,0 +1,285 @@
+"""Who shows what happens: plain lines, NDJSON, the live view; who is asked, and what the log keeps."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console as RichConsole
+
+from provision.core.events import ApplyStarted, Event, FindingSeen, Note, Output, Progress, StepFinished, StepStarted
+from provision.core.finding import Fix, fixable, ok
+from provision.core.step import Report, StepReport
+from provision.errors import ConsentNeeded, GitError
+from provision.output.console import Console, JsonConsole, LiveConsole, make_console, tabulate
+from provision.output.views import pairs_table
+
+PATIENCE_S = 20.0
+MODEL = fixable("ckpt-missing", "x.safetensors", "The model is not here.", fix=Fix("It is downloaded."))
+REPORT = Report(
+    (StepReport("models", (MODEL,), False, 0.1), StepReport("torch", (ok("t", "t", "2.11"),), True, 1)), 1.0
+)
+ERROR = GitError("The clone [/broke] off.", hint="provision all")
+EVENTS: list[Event] = [
+    StepStarted(step="models"),
+    ApplyStarted(step="models", finding_id="ckpt-missing", says="download [it] :fire:"),
+    Progress(step="models", subject="x.safetensors", done=1, total=10),
+    Output(step="models", line="wget [/b] said"),
+    Note(step="models", says="Half is here."),
+    FindingSeen(step="models", finding=MODEL),
+    Progress(step="models", subject="x.safetensors", done=10, total=10),
+    StepFinished(step="models", verdict="ok", says="The model is [here] :fire:", changed=True, seconds=2.0),
+]
+
+
+def emit_from_many_threads(console: Console, rounds: int = 60) -> None:
+    """Eight steps at once, each with all events many times over."""
+
+    def work() -> None:
+        for _ in range(rounds):
+            for event in EVENTS:
+                console.emit(event)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert not any(thread.is_alive() for thread in threads), "the console hangs"
+
+
+# -- plain ----------------------------------------------------------------------------------------------
+
+
+def test_plain_says_what_happens_on_standard_error_and_the_report_on_standard_output(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Console() as console:
+        for event in EVENTS:
+            console.emit(event)
+        console.report(REPORT, {}, closing="Not finished.")
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        "  models: download [it] :fire:",
+        "  models: Half is here.",
+        "✓ models        The model is [here] :fire: (2.0 s)",
+    ]
+    assert out.splitlines()[0] == "· models: The model is not here. [ckpt-missing]"
+    assert out.splitlines()[-1] == "Not finished."
+    assert "\x1b" not in out + err
+
+
+def test_plain_says_what_programs_say_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    Console(verbose=True).emit(EVENTS[3])
+    Console().emit(EVENTS[3])
+    assert capsys.readouterr().err == "    wget [/b] said\n"
+
+
+def test_plain_says_how_far_a_download_is_from_time_to_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("provision.output.console.time.monotonic", lambda: now[0])
+    console = Console()
+    for second in range(12):
+        now[0] = 100.0 + second
+        console.emit(Progress(step="models", subject="x", done=second * 1_000_000, total=12_000_000))
+    assert capsys.readouterr().err.splitlines() == [
+        "  models: x 5.0 MB of 12.0 MB, 1.0 MB/s, 7.0 s left",
+        "  models: x 10.0 MB of 12.0 MB, 1.0 MB/s, 2.0 s left",
+    ]
+
+
+def test_plain_says_an_error_with_its_hint(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
+    Console().error(ERROR, tmp_path / "log")
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"error: The clone [/broke] off.\n  → provision all\n  log: {tmp_path}/log\n")
+
+
+# -- json -----------------------------------------------------------------------------------------------
+
+
+def test_json_is_one_object_a_line_and_the_report_last(capsys: pytest.CaptureFixture[str]) -> None:
+    with JsonConsole() as console:
+        for event in EVENTS:
+            console.emit(event)
+        console.data("for people")
+        tabulate(console, pairs_table([("for", "people")]))
+        console.report(REPORT, {"command": "all"}, closing="for people")
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["type"] for line in lines] == [event.type for event in EVENTS] + ["report"]
+    assert lines[5]["id"] == "ckpt-missing"
+    assert lines[-1]["schema"] == 1
+    assert (lines[-1]["ok"], lines[-1]["changed"], lines[-1]["command"]) == (False, True, "all")
+    assert [step["name"] for step in lines[-1]["steps"]] == ["models", "torch"]
+    assert err == ""
+
+
+def test_json_lines_of_many_threads_never_mix(capsys: pytest.CaptureFixture[str]) -> None:
+    emit_from_many_threads(JsonConsole())
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 8 * 60 * len(EVENTS)
+    assert all(json.loads(line)["step"] == "models" for line in lines)
+
+
+def test_an_error_is_a_report_too(capsys: pytest.CaptureFixture[str]) -> None:
+    JsonConsole().error(ERROR, Path("/nowhere"))
+    assert json.loads(capsys.readouterr().out) == {
+        "schema": 1, "type": "report", "ok": False, "changed": False, "steps": [],
+        "error": {"code": "git", "message": "The clone [/broke] off.", "hint": "provision all"},
+    }  # fmt: skip
+
+
+# -- live -----------------------------------------------------------------------------------------------
+
+
+class Screen(io.StringIO):
+    """A terminal that keeps what was drawn."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveConsole]:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "stderr", Screen())
+    console = LiveConsole(verbose=True)
+    console.rich.file, console.out.file = sys.stderr, Screen()
+    with console:
+        yield console
+
+
+def drawn(console: RichConsole) -> str:
+    assert isinstance(console.file, Screen)
+    return console.file.getvalue()
+
+
+def test_live_leaves_finished_steps_and_what_programs_said(live: LiveConsole) -> None:
+    for event in EVENTS:
+        live.emit(event)
+    live.report(REPORT, {}, closing="Not finished.")
+    for text in ("The model is [here] :fire:", "Half is here.", "wget [/b] said"):
+        assert text in drawn(live.rich)
+    assert "Not finished." in drawn(live.out)
+
+
+@pytest.mark.parametrize("say", [LiveConsole.line, lambda live, text: live.error(GitError(text, hint=text))])
+def test_live_takes_no_text_for_markup(live: LiveConsole, say: Callable[[LiveConsole, str], None]) -> None:
+    say(live, "[/b] :fire: [red]")
+    assert "[/b] :fire: [red]" in drawn(live.rich)
+
+
+def test_live_does_not_hang_while_many_threads_emit(live: LiveConsole) -> None:
+    emit_from_many_threads(live)
+    assert drawn(live.rich).count("The model is") == 8 * 60
+
+
+def test_live_shows_what_moves_in_a_look_whose_steps_are_not_announced(live: LiveConsole) -> None:
+    live.emit(Progress(step="models", subject="hashing", done=1, total=None, unit="steps"))
+    assert "hashing" in drawn(live.rich)
+    live.checkup(REPORT, {}, closing="One finding.")
+    assert not live.screen.running, "what moves is gone before the findings are shown"
+    assert live.state.steps == {}, "and over"
+
+
+def test_live_shows_a_picture(live: LiveConsole) -> None:
+    from PIL import Image
+
+    png = io.BytesIO()
+    Image.new("RGB", (16, 16), (255, 0, 0)).save(png, "PNG")
+    live.picture(png.getvalue())
+    assert drawn(live.out).count("▀") >= 8
+    Console().picture(png.getvalue())
+
+
+# -- which one, whom to ask, the log --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("json_lines", "terminal", "term", "kind"),
+    [(True, True, "xterm", JsonConsole), (True, False, "xterm", JsonConsole), (False, False, "xterm", Console),
+     (False, True, "xterm", LiveConsole), (False, True, "dumb", Console), (False, True, "", Console)],
+)  # fmt: skip
+def test_the_flag_picks_the_format_and_the_terminal_only_the_animation(
+    monkeypatch: pytest.MonkeyPatch, json_lines: bool, terminal: bool, term: str, kind: type[Console]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Screen() if terminal else io.StringIO())
+    console = make_console(json_lines=json_lines, verbose=False, yes=False, environ={"TERM": term})
+    assert type(console) is kind
+
+
+@pytest.mark.parametrize("kind", [Console, JsonConsole, LiveConsole])
+@pytest.mark.parametrize("stdin", [io.StringIO("y\n"), None], ids=["pipe", "closed"])
+def test_without_a_terminal_nothing_is_asked(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Console], stdin: io.StringIO | None
+) -> None:
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert kind(yes=True).consent("Install git?")
+    with pytest.raises(ConsentNeeded, match="Install git\\?") as seen:
+        kind().consent("Install git?")
+    assert "--yes" in seen.value.hint
+
+
+@pytest.mark.parametrize(
+    ("typed", "agreed"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("\x04", False)]
+)
+def test_on_a_terminal_only_yes_is_yes(monkeypatch: pytest.MonkeyPatch, typed: str, agreed: bool) -> None:
+    person, terminal = pty.openpty()
+    with os.fdopen(terminal, encoding="utf-8") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(sys, "stderr", screen := Screen())
+        os.write(person, typed.encode())
+        assert Console().consent("Install git?") is agreed
+    os.close(person)
+    assert screen.getvalue() == "Install git? [y/N] "
+
+
+def test_the_log_keeps_events_of_all_runs(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "provision.log"
+    for _ in range(2):
+        with Console() as console:
+            console.keep_log(log)
+            console.keep_log(log)
+            console.emit(EVENTS[3])
+    lines = log.read_text(encoding="utf-8").splitlines()
+    assert [line[:3] for line in lines] == ["---", "mod", "---", "mod"]
+    assert lines[1] == "models: | wget [/b] said"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this machine")
+def test_a_log_on_a_full_disk_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console() as console:
+        console.keep_log(Path("/dev/full"))
+        console.emit(EVENTS[4])
+    assert "Half is here." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "link to a device", "below a file"])
+def test_a_log_that_cannot_be_opened_stops_nothing(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "provision.log"
+    if kind == "folder":
+        log.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(log)
+    elif kind == "link to a device":
+        log.symlink_to("/dev/zero")
+    else:
+        log.write_text("", encoding="utf-8")
+        log = log / "provision.log"
+    with Console() as console:
+        console.keep_log(log)
+        console.emit(EVENTS[4])
+    assert "Half is here." in capsys.readouterr().err

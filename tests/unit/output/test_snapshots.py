@@ -1,0 +1,158 @@
+"""Every view at the widths that people have, as text that was looked at: live, plan, report, checkup, error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from provision.core.estimate import REHEARSED_S, USUAL_S, Pace
+from provision.core.events import Event, StepFinished
+from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.core.plan import make_plan
+from provision.core.step import Report, StepReport
+from provision.errors import DownloadError, PackageError
+from provision.output import live_view, plan_view, views
+from provision.output.run_state import RunState
+from tests.support import mac_stream
+from tests.support.event_streams import read_stream
+from tests.support.mac_stream import NEEDS, SIZE, WEIGHTS
+from tests.support.snapshots import WIDTHS, assert_snapshot, drawn, widest
+
+MOMENTS = {"busy": mac_stream.BUSY, "stalled": mac_stream.STALLED, "refused": mac_stream.REFUSED,
+           "late": mac_stream.UNPACKING}  # fmt: skip
+
+
+def watched(moments: list[tuple[float, Event]], until: float, state: RunState) -> RunState:
+    """The state at a moment, drawn twice a second until then, much as the screen does."""
+    now, coming = 0.0, list(moments)
+    while now < until:
+        now += 1 / 2
+        while coming and coming[0][0] <= now:
+            state.add(*coming.pop(0))
+        live_view.live_lines(state, now, 80, 24)
+    return state
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_live_view(moment: str) -> None:
+    now = MOMENTS[moment]
+    state = watched(mac_stream.mac_stream(), now, RunState())
+    for width in WIDTHS:
+        lines = [line.plain for line in live_view.live_lines(state, now, width, 24)]
+        assert widest(lines) < width, "no line may wrap"
+        assert_snapshot(f"live-{moment}-{width}", "\n".join(lines))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
+def test_the_live_view_of_a_recorded_rehearsal(share: float) -> None:
+    moments = read_stream("rehearsal")
+    now = moments[-1][0] * share
+    state = watched(moments, now, RunState(Pace(), REHEARSED_S))
+    for width in WIDTHS:
+        lines = [line.plain for line in live_view.live_lines(state, now, width, 24)]
+        assert widest(lines) < width
+        assert_snapshot(f"live-rehearsal-{round(share * 100)}-{width}", "\n".join(lines))
+
+
+def test_finished_steps() -> None:
+    ends = [event for _, event in read_stream("rehearsal") if isinstance(event, StepFinished)]
+    for width in WIDTHS:
+        assert_snapshot(f"steps-{width}", "".join(drawn(views.step_row(event), width) for event in ends))
+    assert_snapshot("steps-plain", "\n".join(views.step_line(event, views.WORDS) for event in ends))
+
+
+def step(name: str, *findings: Finding, **more: object) -> StepReport:
+    return StepReport(name, findings, changed=False, seconds=0.1, **more)  # type: ignore[arg-type]
+
+
+def to_do(id: str, says: str, fix: str, download: int, disk: int) -> Finding:
+    return fixable(id, "x", says, fix=Fix(fix), download_bytes=download, disk_bytes=disk)
+
+
+REPO = "https://github.com/comfyanonymous/ComfyUI"
+LISTED = "ComfyUI/user/default/workflows/SDXL-Turbo 1.0.json"
+# step, id, what is seen, what mends it, bytes over the network, bytes on the disk
+ASKED = (
+    ("python_env", "venv-missing", "ComfyUI has no Python yet; 3.12 is wanted.", "uv makes an environment.",
+     25_000_000, 90_000_000),
+    ("torch", "torch-missing", "torch is not installed; nightly is wanted.",
+     "torch and torchvision of one build are installed and proven.", 165_000_000, 700_000_000),
+    ("comfyui", "comfyui-missing", f"ComfyUI is not here; latest of {REPO} will be fetched.",
+     "Fetch one revision without its history.", 10_000_000, 30_000_000),
+    ("models", "ckpt-missing", f"{WEIGHTS} is not there: {SIZE:,} bytes.",
+     f"Download {WEIGHTS} of stabilityai/sdxl-turbo at 71153311d3db and verify it.", SIZE, SIZE),
+    ("requirements", "req-missing", "ComfyUI's packages follow when ComfyUI is here.",
+     "uv installs them as of the revision's date, with torch held.", 640_000_000, 1_050_000_000),
+    ("workflow", "workflow-missing", "The workflow is not in ComfyUI's list yet.", f"It is saved as {LISTED}.",
+     0, 8192),
+    ("server", "server-down", "The server starts when ComfyUI is here.", "It is started, detached.", 0, 0),
+    ("first_image", "first-image-missing", "No image has proven this install yet.",
+     "Two images are made through ComfyUI's API and judged; the first is kept.", 0, 2_000_000),
+)  # fmt: skip
+LITTLE = warn("mem-8gb", "memory", "There are 8 GiB of memory; 16 are recommended.", fix=Fix("Close other programs."))
+HOSTS = ok("net-ready", "hosts", "huggingface.co, github.com answer.")
+FRESH = Report(
+    (
+        step("hardware", ok("hw-chip", "chip", "Apple M1 Pro in a MacBookPro18,3, Apple silicon."), LITTLE),
+        step("tools", ok("git-ready", "git", "git 2.50.1."), HOSTS),
+        *(step(name, to_do(id, says, fix, download, disk)) for name, id, says, fix, download, disk in ASKED),
+    ),
+    seconds=1.5,
+)
+NO_GIT = blocked("clt-missing", "git", "The Command Line Tools of macOS are missing.",
+                 fix=Fix("Install them.", ("xcode-select", "--install")))  # fmt: skip
+BROKE = {"code": "git", "message": "The clone broke off:\nfatal: early EOF", "hint": "provision all"}
+TROUBLE = Report(
+    (
+        step("hardware", ok("hw-chip", "chip", "Apple M1 Pro.")),
+        step("tools", NO_GIT),
+        step("models", FRESH.step("models").findings[0]),
+        step("comfyui", error=BROKE),
+        step("server", waits_for="comfyui"),
+    ),
+    seconds=75.0,
+)
+PLANS = {"fresh": (FRESH, Pace()), "measured": (FRESH, Pace(42e6, {"torch": 18.0})), "trouble": (TROUBLE, Pace())}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_the_plan(name: str) -> None:
+    report, pace = PLANS[name]
+    plan = make_plan(report, NEEDS, pace, USUAL_S)
+    closing = plan_view.reckoned_with(plan)
+    for width in WIDTHS:
+        text = drawn(plan_view.plan_view(plan, width), width)
+        assert widest(line.rstrip() for line in text.splitlines()) <= width
+        assert_snapshot(f"plan-{name}-{width}", f"{text}{closing}")
+    assert_snapshot(f"plan-{name}-plain", f"{plan_view.plan_text(plan)}\n{closing}")
+
+
+def test_the_report_of_a_run() -> None:
+    closing = "Not finished after 1 min 15 s. What is done is kept; run `provision all` again after the fix."
+    for width in WIDTHS:
+        assert_snapshot(f"report-{width}", drawn(views.report_view(TROUBLE, closing), width))
+    assert_snapshot("report-plain", views.report_text(TROUBLE, closing, views.WORDS))
+    assert_snapshot("checkup", views.checkup_text(TROUBLE, closing))
+    assert_snapshot("checkup-plain", views.checkup_text(TROUBLE, closing, marks=views.WORDS))
+
+
+ERRORS = {
+    "download": DownloadError(
+        f"The download of {WEIGHTS} stopped at 2,911,000,000 of {SIZE:,} bytes; what came is kept.",
+        hint="Run the same command again: it goes on from there.",
+    ),
+    "packages": PackageError(
+        "torch could not be installed: the package index's host is not found. uv said last:\n"
+        "error: Request failed after 3 retries\n  Caused by: dns error: failed to lookup address information",
+        hint="Check the network or HTTPS_PROXY, or name a mirror with UV_DEFAULT_INDEX=URL; then run it again.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error(name: str) -> None:
+    log = Path("/Users/you/provision/logs/provision.log")
+    for width in WIDTHS:
+        assert_snapshot(f"error-{name}-{width}", drawn(views.error_view(ERRORS[name], log), width))
+    assert_snapshot(f"error-{name}-plain", views.error_text(ERRORS[name], log, views.WORDS))
