@@ -159,7 +159,8 @@ def download(
 @app.command()
 def doctor(
     logfile: Annotated[
-        Path | None, typer.Argument(metavar="LOGFILE", help="Say what this log means, ComfyUI's or ours.")
+        list[Path] | None,
+        typer.Argument(metavar="LOGFILE", help="Say what this log means, ComfyUI's or any other; - is standard input."),
     ] = None,
     home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
@@ -182,8 +183,8 @@ def doctor(
     with session("doctor", wish, json=json, verbose=verbose, plain=plain) as at:
         if list_:
             finish(checkup.list_checks(at))
-        if logfile is not None:
-            finish(checkup.explain_log(at, logfile))
+        if logfile:
+            finish(checkup.explain_log(at, *logfile))
         finish(checkup.doctor(at, fix=fix, only=only or [], report_file=report))
 
 

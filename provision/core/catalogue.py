@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable
 
 from provision.core.finding_kind import ANY_STEP, ONLY_IN_LOGS, Known
+from provision.core.log_kinds import LOG_KINDS
 from provision.errors import UsageError
 
 LOG = "ComfyUI's log of its last run"
@@ -377,6 +378,7 @@ CATALOGUE: tuple[Known, ...] = (
           "`provision all` takes the newest day that has all packages"),
     Known("pip-managed", ONLY_IN_LOGS, "blocks", "auto", "pip's words", "`externally-managed-environment`",
           "`provision all` uses an environment of its own"),
+    *LOG_KINDS,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from provision.cli.commands.commands import adopted_json, keep_crashes, pasted, quietly, success
 from provision.cli.session import Session, hold_home
-from provision.comfyui.log_reader import Sign, read_log
+from provision.comfyui.log_reader import Sign, read_pieces
 from provision.core import mending_plan
 from provision.core.catalogue import CATALOGUE, known, must_know, steps_with_findings
 from provision.core.events import MendingPlanned
@@ -19,9 +19,8 @@ from provision.core.step import Report, never
 from provision.errors import UsageError
 from provision.output import views
 from provision.output.console import tabulate
-from provision.system.strict import Unreadable, read_tail, why_not
-
-LOG_MAX_BYTES = 16 << 20
+from provision.system.strict import Unreadable, why_not
+from provision.system.text_stream import pieces
 
 
 def doctor(at: Session, *, fix: bool, only: Sequence[str], report_file: Path | None = None) -> bool:
@@ -146,23 +145,31 @@ def list_checks(at: Session) -> bool:
 # -- a log -------------------------------------------------------------------------------------------------------
 
 
-def explain_log(at: Session, path: Path) -> bool:
-    """What a log means, ComfyUI's or this tool's. Raises UsageError when there is no such file."""
-    signs = read_log(_read(path))
+def explain_log(at: Session, *paths: Path) -> bool:
+    """What logs mean, ComfyUI's, this tool's or others'; True when nothing wrong is found in them.
+
+    Raises UsageError for what cannot be read, or is no text.
+    """
+    read = [(path, _read(path)) for path in paths]
     found: list[JSON] = [
-        {"line": sign.line, "id": sign.id, "says": sign.says, "fix": sign.hint, "text": sign.text} for sign in signs
-    ]
-    at.console.record(success(log=str(path), signs=found))
-    closing = f"{len(signs)} thing(s) are known here." if signs else "Nothing in it is known here as trouble."
-    at.console.advise("\n".join([*map(_sign_text, signs), closing]))
-    return True
+        {"log": str(path), "line": sign.line, "id": sign.id, "says": sign.says, "fix": sign.hint, "text": sign.text}
+        for path, signs in read for sign in signs
+    ]  # fmt: skip
+    at.console.record({**success(log=str(paths[0]), signs=found), "ok": not found})
+    at.console.advise("\n".join(_log_text(path, signs, named=len(read) > 1) for path, signs in read))
+    return not found
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> list[Sign]:
     try:
-        return read_tail(path, LOG_MAX_BYTES)
+        return read_pieces(pieces(path), CATALOGUE)
     except (OSError, Unreadable) as error:
         raise UsageError(f"The log {path} cannot be read ({why_not(error)}).", hint="provision logs") from error
+
+
+def _log_text(path: Path, signs: Sequence[Sign], *, named: bool) -> str:
+    closing = f"{len(signs)} thing(s) are known here." if signs else "Nothing in it is known here as trouble."
+    return "\n".join([*([f"{path}:"] if named else []), *map(_sign_text, signs), closing])
 
 
 def _sign_text(sign: Sign) -> str:

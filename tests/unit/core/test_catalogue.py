@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from provision.cli.doctor_page import LEFT_OUT, doctor_page
-from provision.comfyui.error_explanations import SIGNATURES
-from provision.comfyui.log_reader import LOG_SIGNATURES
+from provision.comfyui.error_signatures import SIGNATURES
+from provision.comfyui.log_signatures import LOG_SIGNATURES
 from provision.core.catalogue import CATALOGUE, known, must_know
 from provision.core.finding_kind import ANY_STEP, ONLY_IN_LOGS
 from provision.errors import UsageError
