@@ -18,7 +18,7 @@ PLAIN_FLAGS = "provision all --set 'comfyui.args=[\"--force-fp16\"]'"
 NO_FLAGS = "provision all --set 'comfyui.args=[]'"
 NEW_TORCH = "provision all --torch nightly"
 SMALLER = "Close other programs, then: provision all   # an image of 512x512 needs about 8 GB"
-SMALLER_IMAGE = "A smaller image, or a tiled VAE and upscaler; a newer macOS and torch (provision all) take more"
+SMALLER_IMAGE = "A smaller image, or a tiled VAE and upscaler; or a newer macOS, then: provision all"
 DAMAGED = "provision doctor --deep --fix   # reads the whole file, and fetches it again where it is wrong"
 CUSTOM = "Move ComfyUI/custom_nodes aside, then: provision all"
 UPDATE_NODES = "Update the custom node that is in use, or rename its folder to end in .disabled, then: provision launch"
@@ -44,8 +44,8 @@ class Signature(NamedTuple):
     """Only where the traceback ends in the code of a custom node."""
     blames_node: bool = False
     """Where it ends there, the custom node is to be updated or disabled."""
-    passes: bool = False
-    """Of no weight once ComfyUI came up, or made an image, after it."""
+    lasts: bool = False
+    """Of weight also where ComfyUI came up, or made its image, all the same."""
     follows: bool = False
     """Said only where nothing near it in a log says more."""
 
@@ -94,30 +94,37 @@ ENVIRONMENT: tuple[Signature, ...] = (
               r"|(?:Symbol not found|undefined symbol|Could not load)[^\n]{0,300}torchvision"
               r"|torchvision[^\n]{0,300}(?:Symbol not found|undefined symbol)"
               r"|torchvision has been compiled with|partially initialized module 'torchvision",
-              "torch and torchvision are not of the same build", "provision all   # installs the two together"),
+              "torch and torchvision are not of the same build", "provision all   # installs the two together",
+              lasts=True),
     Signature("ta-mismatch", r"(?:Symbol not found|undefined symbol|Could not load)[^\n]{0,300}torchaudio"
               r"|torchaudio[^\n]{0,300}(?:Symbol not found|undefined symbol)"
               r"|libtorchaudio[^\n]{0,100}(?:not|cannot)|torchaudio versions do not match",
-              "torch and torchaudio are not of the same build", "provision all   # installs the set together"),
+              "torch and torchaudio are not of the same build", "provision all   # installs the set together",
+              lasts=True),
     Signature("package-misfit", OTHER_NUMPY,
               "a package that it imports was built for NumPy 1, and NumPy 2 is installed; torch is not at fault",
-              "Update that package in ComfyUI's environment (most often opencv-python, numba or pandas)", in_node=True),
-    Signature("numpy-abi", OTHER_NUMPY, "this torch is too old for the NumPy beside it", NEW_TORCH),
-    Signature("python-incomplete", rf"No module named '?_({STANDARD_LIBRARY})\b",
+              "Update that package in ComfyUI's environment (most often opencv-python, numba or pandas)",
+              in_node=True, lasts=True),
+    Signature("numpy-abi", OTHER_NUMPY, "this torch is too old for the NumPy beside it", NEW_TORCH, lasts=True),
+    Signature("python-incomplete", rf"No module named '?_({STANDARD_LIBRARY})\b"
+              rf"|import the (\w+) module\. Your installed Python is"
+              r"|however the (ssl) module in Python is not available",
               "this Python was built without {0}, a part of Python itself, not a package",
               "brew install python@3.12 (or, with pyenv: brew install xz openssl, then build it again); then: "
-              "provision all"),
+              "provision all", lasts=True),
     Signature("torch-old", r"unsupported autocast device_type '?mps|module 'torch[\w.]*' has no attribute '(\w+)'"
               r"|cannot import name '(\w+)' from 'torch(?:\.[\w.]*)?'|PyTorch ?>= ?([\d.]+) is required"
               r"|requires (?:at least )?(?:PyTorch|torch) ?(?:>=|version)? ?([\d.]+)"
               r"|unexpected keyword argument '(enable_gqa|weights_only)'",
-              "this torch is too old for what uses it", "provision all   # installs the newest torch that fits"),
+              "this torch is too old for what uses it", "provision all   # installs the newest torch that fits",
+              lasts=True),
     Signature("mixed-arch-so", r"incompatible architecture", "the environment is of another processor (Rosetta)",
-              "Remove the folder venv of the home, then: provision all"),
+              "Remove the folder venv of the home, then: provision all", lasts=True),
     Signature("quarantine", r"library load disallowed by system policy",
-              "macOS quarantines a library of the environment", "xattr -dr com.apple.quarantine ~/provision/venv"),
+              "macOS quarantines a library of the environment", "xattr -dr com.apple.quarantine ~/provision/venv",
+              lasts=True),
     Signature("git-missing", r"Bad git executable|Cannot find command 'git'", "git is missing", "xcode-select"
-              " --install"),
+              " --install", lasts=True),
 )  # fmt: skip
 
 # The first that fits is taken, so what is narrow stands first.
@@ -134,32 +141,34 @@ SIGNATURES: tuple[Signature, ...] = (
               r"|Expected all tensors to be on the same device|input\(device='cpu'\) and weight\(device=mps"
               r"|Tensor for argument [^\n]{0,80} is on CPU",
               "a part of the model was left on the CPU, most often by a custom node", CUSTOM, blames_node=True),
-    Signature("fp8-fp64-mps", r"(?:Float8_e\w{1,20}|Trying to convert \w+).{0,300} to the MPS backend"
-              r"|MPS framework doesn't support \w+|[Ff]loat(?:64|8)\w{0,9}.{0,300}MPS|MPS.{0,100}[Ff]loat(?:64|8)",
-              "the GPU of a Mac has no such number format (fp8, fp64)", PLAIN_FLAGS, blames_node=True),
     Signature("mps-bf16", r"(?:BFloat16|[Bb]float16|\bbf16)\b.{0,200}\bMPS\b|\bMPS\b.{0,200}(?:BFloat16|[Bb]float16"
               r"|bf16)"
               r"|Undefined type BFloat16",
               "this macOS, or this GPU, does not compute in bf16",
               "provision all --set 'comfyui.args=[\"--force-fp16\", \"--fp32-vae\"]'   # or macOS 14, newer torch"),
+    Signature("fp8-fp64-mps", r"(?:Float8_e\w{1,20}|Trying to convert \w+).{0,300} to the MPS backend"
+              r"|MPS framework doesn't support \w+|[Ff]loat(?:64|8)\w{0,9}.{0,300}MPS|MPS.{0,100}[Ff]loat(?:64|8)",
+              "the GPU of a Mac has no such number format (fp8, fp64)", PLAIN_FLAGS, blames_node=True),
     Signature("mixed-dtypes", r"xf(?:16|32)>' and '[^'\n]{0,80}xf(?:16|32)>' are not broadcast compatible"
               r"|Input type \([^)\n]{0,60}\) and (?:weight|bias) type \([^)\n]{0,60}\) should be the same"
               r"|expected scalar type \w{1,20} but found \w|to have the same dtype, but got"
               r"|dtypes? of \w+ and \w+ (?:must|should) (?:be the same|match)|cannot have different datatype"
-              r"|[Ii]ncompatible (?:element )?types? [^\n]{0,80}f(?:16|32)",
+              r"|[Ii]ncompatible (?:element )?types?\b[^\n]{0,80}f(?:16|32)",
               "fp16 and fp32 are mixed in one operation, most often by a custom node; memory is not at fault",
               f"{UPDATE_NODES}; or: {NO_FLAGS}", blames_node=True),
     Signature("mps-op-missing", r"The operator '([^']{1,300})' is not currently (?:implemented"
-              r"|supported)[^\n]{0,300}MPS",
+              r"|supported)",
               "this torch lacks the operation {0} for the GPU of a Mac", NEW_TORCH),
     Signature("mps-too-large", r"Invalid buffer size|total bytes of NDArray > 2\*\*|product of dimension sizes > 2\*\*"
               r"|Output channels > 65536 not supported|MPSGr?aph does not support tensor dims larger than"
               r"|buffer is not large enough|[Tt]ensor (?:size )?(?:is )?too large|larger than 4 ?GB"
               r"|dimension (?:size|length)s? [^\n]{0,40}> (?:2\*\*|4294967295)",
               "one tensor is larger than this macOS's Metal takes in one piece", SMALLER_IMAGE),
-    Signature("half-missing", r"\"(\w+)\" not implemented for 'Half'",
+    Signature("half-missing", r"(?:\"(\w+)\" )?not implemented for 'Half'",
               "this torch cannot compute {0} in fp16 on this device", NO_FLAGS, blames_node=True),
-    Signature("mps-abort", r"LLVM ERROR|NDArray dimension length > INT_MAX",
+    Signature("mps-abort", r"NDArray dimension length > INT_MAX",
+              "Apple's graphics library gave up in the middle of its work", NEW_TORCH),
+    Signature("mps-abort", r"LLVM ERROR",
               "Apple's graphics library gave up in the middle of its work", NEW_TORCH, follows=True),
     Signature("watermark-env", r"invalid low watermark ratio",
               "PYTORCH_MPS_HIGH_WATERMARK_RATIO is set to a value that torch refuses",
@@ -173,7 +182,8 @@ SIGNATURES: tuple[Signature, ...] = (
     Signature("ckpt-other", r"Could not detect model type of: *([^\n]*)|clip input is invalid: None"
               r"|VAE is invalid: None|Could not detect model type",
               "the checkpoint is not a whole SDXL model", "provision doctor --deep"),
-    Signature("shape-mismatch", r"mat1 and mat2 shapes cannot be multiplied|size mismatch for"
+    Signature("shape-mismatch", r"mat1 and mat2 shapes cannot be multiplied|contracting dimensions differ"
+              r"|size mismatch for"
               r"|Expected size .{0,300} but got size",
               "the parts of the model do not fit together: another kind of checkpoint, or a custom node",
               "provision doctor --deep", blames_node=True),
@@ -188,12 +198,11 @@ SIGNATURES: tuple[Signature, ...] = (
               beside=NO_NODE_NAMED),
     Signature("torch-no-mps", CUDA, "torch sees no GPU here, and ComfyUI was not told to use the CPU",
               "provision doctor --deep"),
-    Signature("mps-refuses", r"(?:[Ee]rror|[Ee]xception|!!!|[Uu]nsupported|not (?:yet )?(?:supported|implemented)"
-              r"|requires|only)"
-              r"[^\n]{0,300}(?:\bMPS\b|\bmps\b|MPSGr?aph|MPSNDArray)|\bMPS\b[^\n]{0,200}(?:not (?:yet )?(?:supported"
-              r"|implemented)"
-              r"|only supported|unsupported|must be divisible)|(?:MPS|MTL|Metal)[^\n]{0,300}failed assertion"
-              r"|failed assertion[^\n]{0,300}(?:MPS|MTL|Metal)|not implemented for '?MPS"
+    Signature("mps-refuses", r"(?:[Ee]rror|[Ee]xception|!!!)[^\n]{0,300}(?:\bMPS\b|\bmps\b|MPSGr?aph|MPSNDArray)"
+              r"|\bMPS\b[^\n]{0,200}(?:not (?:yet )?(?:supported|implemented)|only supported|unsupported"
+              r"|must be divisible)"
+              r"|not (?:yet )?(?:supported|implemented) (?:on|for|by|at)[^\n]{0,40}\bMPS\b"
+              r"|(?:MPS|MTL|Metal)[^\n]{0,300}failed assertion|failed assertion[^\n]{0,300}(?:MPS|MTL|Metal)"
               r"|kIOGPUCommandBufferCallbackError\w+|Failed to create (?:function|pipeline) state",
               "this torch or macOS cannot do that on the GPU of a Mac",
               f"{NEW_TORCH}   # or a newer macOS; for what stays missing: export PYTORCH_ENABLE_MPS_FALLBACK=1",
@@ -201,8 +210,9 @@ SIGNATURES: tuple[Signature, ...] = (
     Signature("frontend-missing", r"comfyui-frontend-package is not installed",
               "ComfyUI's web page is not installed", AGAIN),
     Signature("frontend-old", r"Installed frontend version [^\n]{0,60} is lower than the recommended version",
-              "ComfyUI's web page is older than this ComfyUI asks for", AGAIN),
-    Signature("req-missing", r"No module named '?([\w.]+)", "the Python package {0} is missing", AGAIN, passes=True),
+              "ComfyUI's web page is older than this ComfyUI asks for", AGAIN, lasts=True),
+    Signature("torch-missing", r"No module named '?torch\b(?!\w)", "torch is missing in this environment", AGAIN),
+    Signature("req-missing", r"No module named '?([\w.]+)", "the Python package {0} is missing", AGAIN),
     Signature("db-in-use", r"ASSETS_STARTUP_FAILED: in_use",
               "another ComfyUI holds this home's database", "provision stop, then: provision launch"),
     Signature("req-missing", r"ASSETS_STARTUP_FAILED: missing_packages", "Python packages are missing", AGAIN),

@@ -19,13 +19,15 @@ ALIKE_MAX, LAST_MAX, SHAPES_MAX, KEPT_MAX_BYTES = 20, 400, 40_000, 1 << 20
 DIGITS = b"0123456789"
 SMALL = bytes(range(256)).lower()
 WORDS = (
-    b"_array_api|approv|argument|assign|authenticat|authoriz|avx|[blocked]|budget|buffer|can't|cannot|certificate|connect"
-    b"|curl|database|denied|deprecated|device|diverge|endpoint|eof|error|exception|exit|expired|fail|fast-forward|fatal"
-    b'|fault|file "|[fixable]|forbidden|gated|hash|header|hung up|import|in use|incomplete|instruction|interpreter'
-    b"|invalid|kill|library|license|limit|link anywhere|lock|lower than|managed|memory|merge|metadata|mismatch|missing"
-    b"|mkl|mps|multiarray|n't |ndarray|no |not |numpy|object|offline|omp:|permi|pipe|prompt|provision|proxy|psutil"
-    b"|quota|redirect|refus|reset|revision|rpc|server|signal|socks|ssl|statistics|symbol|timed out|timeout|tls"
-    b"|too many|traceback|transfer|trap|tunnel|typer|unable|unsupported|[warn]|wheel|xcrun|abort"
+    b"[blocked]|[fixable]|[warn]|_array_api|abort|approv|argument|assign|authenticat|authoriz|avx|budget|buffer"
+    b"|can't|cannot|certificate|conflict|connect|curl|database|denied|deprecated|device|diverge|endpoint|eof|error"
+    b'|exception|exit|expected|expired|fail|fast-forward|fatal|fault|file "|forbidden|gated|hash|head is now'
+    b"|header|hung up|implemented|import|in use|incompatible|incomplete|installed|instruction|interpreter|invalid"
+    b"|issuer|kill|library|license|limit|link anywhere|loader|lock|lower than|managed|memory|merge|metadata"
+    b"|mismatch|missing|mkl|mps|multiarray|n't |ndarray|no |not |numpy|object|offline|omp:|ownership|permi|pipe"
+    b"|prompt|provision|proxy|psutil|quota|read-only|redirect|refus|requir|reset|retry|revision|rpc|saved [|server"
+    b"|signal|socks|ssl|statistics|symbol|timed out|timeout|tls|to see the gui|too many|traceback|transfer|trap"
+    b"|tunnel|typer|unable|unsupported|vram|wheel|xcrun"
 ).split(b"|")
 """In small letters and without digits. Each sign has one of them: a test feeds every sign through here."""
 TROUBLE = re.compile(

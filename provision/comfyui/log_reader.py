@@ -43,6 +43,8 @@ GAP_LINES, REACH_LINES = 5, 80
 """Between two lines of one traceback (frame, code, carets); of a whole traceback."""
 NEAR_LINES = 30
 IMPORTED = re.compile(FAILED_NODE.pattern)
+PROGRAM_LINES = 20
+PROGRAM_ENDED_WELL = re.compile(r"Successfully installed|Installed \d+ packages|saved \[(\d+)/\1\]|HEAD is now at")
 IS_HARMLESS = re.compile(HARMLESS)
 RAISED = re.compile(
     r"!!! Exception during processing ?!!! *(?P<node>.*)|\*\*Exception Message:\*\* *(?P<report>.*)"
@@ -113,9 +115,10 @@ class Log:
     """The lines of a log that may matter, as one text whose places can be told as lines."""
 
     def __init__(self, kept: Digest) -> None:
-        self.lines = ["" if IS_HARMLESS.search(line) else line for line in kept.lines]
+        self.lines = ["" if IS_HARMLESS.match(line) else line for line in kept.lines]
         self.numbers = kept.numbers
         self.text = "\n".join(self.lines)
+        self._good = good_parts(self.lines)
         self._ends = [found.start() for found in re.finditer("\n", self.text)]
 
     def last_own_run(self) -> Log:
@@ -139,13 +142,12 @@ class Log:
 
     def signs(self, signatures: Iterable[Signature]) -> Iterator[tuple[Sign, range]]:
         """Each match with the lines that it explains; a traceback before a custom node's failure is that failure's."""
-        well = self.last_well()
         for signature in signatures:
             if not re.search(signature.beside, self.text):
                 continue
             for found in re.compile(signature.pattern, re.MULTILINE).finditer(self.text):
                 first, last = self.at(found.start()), self.at(max(found.start(), found.end() - 1))
-                sign = None if signature.passes and last < well else self._sign(signature, found, last)
+                sign = self._sign(signature, found, last) if signature.lasts or not self.went_well(last) else None
                 if sign is not None:
                     yield sign, range(self._begin(last) if signature is FAILED_NODE else first, last + 1)
 
@@ -167,7 +169,7 @@ class Log:
         """The lines of one traceback up to a line, and those after it: what stands close together."""
         low = high = at
         while low and at - low < REACH_LINES and self.numbers[low] - self.numbers[low - 1] <= GAP_LINES:
-            if BOUNDARY.search(self.lines[low - 1]) or (low == at and BOUNDARY.search(self.lines[at])):
+            if BOUNDARY.search(self.lines[low - 1]) or EXCEPTION in self.lines[at]:
                 break
             low -= 1
         while high + 1 < len(self.lines) and high - at < REACH_LINES:
@@ -185,28 +187,18 @@ class Log:
 
     def _begin(self, at: int) -> int:
         """The first line of the traceback that ends just above a line; the line itself where there is none."""
-        for low in range(at - 1, max(-1, at - REACH_LINES), -1):
-            if "Cannot import" in self.lines[low]:
-                break
-            if TRACEBACK in self.lines[low]:
-                return low
-        return at
+        begin = at - self.traceback(at)[0].count("\n")
+        return max((low for low in range(begin, at) if TRACEBACK in self.lines[low]), default=begin)
 
-    def last_well(self) -> int:
-        """The last line by which ComfyUI came up, or had made an image; -1 where there is none."""
-        well, failed = -1, False
-        for at, line in enumerate(self.lines):
-            failed = EXCEPTION in line or (failed and PROMPT not in line)
-            if SERVING in line or (ENDED_WELL in line and not failed):
-                well = at
-        return well
+    def went_well(self, at: int) -> bool:
+        """Whether a line lies in a part that came to a good end."""
+        return any(first <= at <= last for first, last in self._good)
 
     def last_exception(self) -> Iterator[Sign]:
         """The exception that the log ends with: whose code it came from, and what it says."""
-        well = self.last_well()
         for at in range(len(self.lines) - 1, -1, -1):
             raised = RAISED.search(self.lines[at])
-            if raised is None or (at < well and raised["node"] is None) or ENDED_BY_HAND.search(self.lines[at]):
+            if raised is None or self.went_well(at) or ENDED_BY_HAND.search(self.lines[at]):
                 continue
             said = next(group for group in raised.groups() if group is not None).strip()
             before, after = self.traceback(at)
@@ -217,6 +209,25 @@ class Log:
             hint, text, in_node = of_node(node) if node else UNKNOWN, self.lines[at].strip(), node or raised["node"]
             yield Sign(self.numbers[at], "node-error" if in_node else "unknown-error", short(says), hint, text, node)
             return
+
+
+def good_parts(lines: list[str]) -> list[tuple[int, int]]:
+    """First and last lines of what came to a good end: a start of ComfyUI, a prompt, pip, uv, git or wget."""
+    parts: list[tuple[int, int]] = []
+    started, prompt, served = 0, -1, False
+    for at, line in enumerate(lines):
+        if STARTED.search(line) and served:
+            started = at
+        if PROMPT in line or EXCEPTION in line:
+            prompt = at if PROMPT in line else -1
+        if SERVING in line:
+            parts.append((started, at))
+            served = True
+        if ENDED_WELL in line and prompt >= 0:
+            parts.append((prompt, at))
+        if PROGRAM_ENDED_WELL.search(line):
+            parts.append((at - PROGRAM_LINES, at))
+    return parts
 
 
 def of_node(node: str) -> str:

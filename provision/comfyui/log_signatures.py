@@ -31,47 +31,63 @@ def absent(*programs: str) -> str:
     )
 
 
+BATCH = r"batch response: (?![^\n]*(?:x509|proxyconnect|dial tcp|tls:|time(?:d )?out|EOF|HTTP 5\d\d|lookup))"
+"""Of git-lfs, where it is not the network that failed."""
+
 FAILED_NODE = Signature(
     "node-failed",
     r"Cannot import (?![^\n]*comfy_(?:extras|api_nodes)[/\\])(?:[^\n]*[/\\])?([^/\\\n]+?)"
     r" module for custom nodes: ([^\n]*)",
     "the custom node {0} could not be loaded ({1})",
     DISABLE,
+    lasts=True,
 )
 FAILED_EXTRA = Signature(
     "extras-failed",
     r"(?<!\()IMPORT FAILED: (nodes_\w+\.py)",
     "{0}, which comes with ComfyUI, could not be loaded: a package that it asks for is missing",
     AGAIN,
+    lasts=True,
 )
 BLACK = Signature(
     "black-image",
     r"invalid value encountered in cast",
     "the picture was computed to no numbers (NaN), and is black",
     UPCAST,
+    lasts=True,
 )
 UNLISTED = Signature(
     "ckpt-unlisted",
     r"Value not in list: ckpt_name(?:: '([^']*)')?",
     "ComfyUI does not see the checkpoint {0}",
     "provision doctor --fix",
+    lasts=True,
 )
 NO_DATABASE = r"(?:Failed to initialize database|Error upgrading database)[^\n]*"
-DATABASE = (
+DATABASE: tuple[Signature, ...] = (
     Signature("db-bad", r"Can't locate revision identified by|No such revision or branch",
               "ComfyUI's database was written by a newer ComfyUI; it goes on without",
-              "provision all --comfyui latest   # or move ComfyUI/user/comfyui.db aside"),
+              "provision all --comfyui latest   # or move ComfyUI/user/comfyui.db aside", lasts=True),
     Signature("db-bad", r"unable to open database file",
               "the folder of ComfyUI's database (user) is missing, or may not be written",
-              'mkdir -p ~/provision/ComfyUI/user && sudo chown -R "$USER" ~/provision/ComfyUI/user'),
+              'mkdir -p ~/provision/ComfyUI/user && sudo chown -R "$USER" ~/provision/ComfyUI/user', lasts=True),
     Signature("db-in-use", r"database is locked", "another ComfyUI holds the database",
-              "provision stop, then: provision launch"),
+              "provision stop, then: provision launch", lasts=True),
     Signature("db-bad", r"file is not a database|database disk image is malformed",
-              "ComfyUI's database is damaged; it goes on without", "provision doctor --fix --yes"),
-    Signature("db-bad", NO_DATABASE + r": ([^\n]*)", "ComfyUI's database cannot be used ({0})", NEW_DATABASE),
+              "ComfyUI's database is damaged; it goes on without", "provision doctor --fix --yes", lasts=True),
+    Signature("db-bad", NO_DATABASE + r": ([^\n]*)", "ComfyUI's database cannot be used ({0})",
+              NEW_DATABASE, lasts=True),
 )  # fmt: skip
 
 HUB: tuple[Signature, ...] = (
+    Signature("lfs-refused", r"batch response: (Authentication required|[^\n]*(?:[Uu]nauthorized|credentials))",
+              "git-lfs has no token for the host ({0})", f"{ANY_BACKEND}; or: {LOG_IN}"),
+    Signature("lfs-refused", rf"{BATCH}([^\n]+)|LFS: ([^\n]+)|((?:over its data quota|exceeded its LFS budget)[^\n]*)",
+              "git-lfs got no files: {0}", f"The owner's storage is used up: take the file from elsewhere,"
+              f" {ANY_BACKEND}"),
+    Signature("lfs-missing",
+              r"git: 'lfs' is not a git command|'git-lfs' was not found on your path|" + absent("git-lfs"),
+              "git-lfs is not installed", ANY_BACKEND),
     Signature("xet-failed", r"Data processing error|CAS service error|CAS [Cc]lient [Ee]rror|Cas(?:Object|Client)Error",
               "the transfer by Xet broke", "HF_HUB_DISABLE_XET=1 and again, or: provision all --backend http"),
     Signature("hf-gated", r"requires approval|GatedRepo|[Gg]ated repo|Access to model \S+ is restricted"
@@ -91,7 +107,7 @@ HUB: tuple[Signature, ...] = (
               "HF_HUB_OFFLINE keeps huggingface_hub from the network", "unset HF_HUB_OFFLINE TRANSFORMERS_OFFLINE"),
     Signature("hf-endpoint", r"missing the 'X-Repo-Commit' header|Distant resource does not seem to be on huggingface",
               "what answered is not the hub: a mirror, or a login page of the network", "unset HF_ENDPOINT"),
-    Signature("index-refused", r"(?:index|simple/|pypi|registry|whl/)[^\n]{0,200}\b40[13]\b"
+    Signature("index-refused", r"(?:index URL|/simple/|pypi|registry|/whl/)[^\n]{0,200}\b40[13]\b"
               r"|\b40[13]\b[^\n]{0,100}(?:simple/|pypi|/whl)"
               r"|was not found in the package registry|not found in the provided package locations",
               "the package index that is set (a mirror) refuses, or lacks what is asked for", OWN_INDEX),
@@ -107,21 +123,14 @@ HUB: tuple[Signature, ...] = (
               r"|huggingface\.co)",
               "the host refuses: what is asked for is private, gated or gone, or too much was asked without a token",
               f"{LOG_IN}; for this tool's own model: {AGAIN}", follows=True),
-    Signature("lfs-refused", r"batch response: (Authentication required|[^\n]*(?:[Uu]nauthorized|credentials))",
-              "git-lfs has no token for the host ({0})", f"{ANY_BACKEND}; or: {LOG_IN}"),
-    Signature("lfs-refused", r"batch response: ([^\n]+)|((?:over its data quota|exceeded its LFS budget)[^\n]*)",
-              "git-lfs got no files: {0}", f"The owner's storage is used up: take the file from elsewhere,"
-              f" {ANY_BACKEND}"),
-    Signature("lfs-missing",
-              r"git: 'lfs' is not a git command|'git-lfs' was not found on your path|" + absent("git-lfs"),
-              "git-lfs is not installed", ANY_BACKEND),
 )  # fmt: skip
 NETWORK: tuple[Signature, ...] = (
     Signature("proxy", r"407 Proxy|Proxy Authentication Required",
               "the proxy asks for a name and a password", "export HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT"),
-    Signature("proxy", r"unsupported scheme socks|dependencies for SOCKS|socksio",
+    Signature("proxy", r"[Uu]nsupported scheme '?socks|dependencies for SOCKS|socksio",
               "this program does not speak to a SOCKS proxy", "unset ALL_PROXY, or HTTPS_PROXY=http://HOST:PORT"),
-    Signature("proxy", r"ProxyError|tunnel error|Tunnel connection failed|Could not resolve proxy|connect to proxy"
+    Signature("proxy", r"ProxyError|proxyconnect|SOCKS\d? connect|connect to (?:127\.0\.0\.1|localhost) port (?!8188)\d"
+              r"|tunnel error|Tunnel connection failed|Could not resolve proxy|connect to proxy"
               r"|Unknown scheme for proxy|from proxy after CONNECT|(?:WRONG_VERSION_NUMBER|wrong version number)",
               "the proxy that is set does not answer as one", "unset HTTPS_PROXY ALL_PROXY, or correct them"),
     Signature("captive", r"TooManyRedirects|Exceeded \d+ redirects|Maximum \(\d+\) redirects|redirections exceeded",
@@ -145,17 +154,17 @@ NETWORK: tuple[Signature, ...] = (
     Signature("net-down", r"Name or service not known|nodename nor servname|(?:Could not|Couldn't"
               r"|unable to) resolve host"
               r"|[Nn]etwork is unreachable|No route to host|name resolution|dns error|getaddrinfo failed"
-              r"|LocalEntryNotFoundError|couldn't connect to 'https|Failed to establish a new connection"
+              r"|LocalEntryNotFoundError|dial tcp|couldn't connect to 'https|Failed to establish a new connection"
               r"|(?:Failed|Could not|Couldn't|fail(?:ed)? to) (?:to )?connect to",
-              "a host could not be reached", "provision doctor --only net-down", passes=True),
+              "a host could not be reached", "provision doctor --only net-down"),
     Signature("net-cut", r"Read ?[Tt]imed ?out|ReadTimeout|(?:operation|[Cc]onnection|request) timed out|ConnectTimeout"
               r"|RPC failed|early EOF|[Uu]nexpected (?:disconnect|EOF)|EOF occurred in violation|invalid index-pack"
               r"|Consistency check failed|Connection (?:aborted|broken)|IncompleteRead|ChunkedEncodingError"
               r"|Recv failure"
-              r"|transfer closed|hung up unexpectedly|peer closed connection|Server disconnected|SSL_ERROR_SYSCALL"
+              r"|transfer closed|peer closed connection|Server disconnected|SSL_ERROR_SYSCALL"
               r"|RemoteDisconnected|recv error|error decoding response body|\bcurl:? \(?(?:16|18|28|56|92)\b"
-              r"|Operation too slow|body are still expected|RemoteProtocolError",
-              "the connection was cut in the middle", RESUME, passes=True),
+              r"|Operation too slow|expected OID|from HTTP 5\d\d|body are still expected|RemoteProtocolError",
+              "the connection was cut in the middle", RESUME),
 )  # fmt: skip
 PACKAGES: tuple[Signature, ...] = (
     Signature("py-rosetta", r"No matching distribution found for (comfy-angle|torch)\b",
@@ -168,7 +177,8 @@ PACKAGES: tuple[Signature, ...] = (
               r"|does not) have a source distribution or wheel"
               r"|no wheels with a matching platform tag",
               "the package has no wheel for this Python or processor; let pip or uv choose it", FIND_PYTHON),
-    Signature("py-too-new", r"matching Python (?:version|ABI|implementation) tag[^\n]{0,40}cp3(?:1[4-9]|[2-9]\d)",
+    Signature("py-too-new", r"matching Python (?:version|ABI|implementation) tag[^\n]{0,40}cp3(?:1[4-9]|[2-9]\d)"
+              r"|You require CPython 3\.(?:1[4-9]|[2-9]\d)",
               "this Python is too new: the package has no wheel for it yet", AGAIN),
     Signature("py-too-old", r"requires a different Python: ([\d.]+)"
               r"|current Python version \(([\d.]+)\) does not satisfy"
@@ -199,7 +209,7 @@ PACKAGES: tuple[Signature, ...] = (
               r"([\w.-]+)[ <>=!~]{1,3}[^\n]{1,40} is required for a normal functioning[^\n]{0,40}but found"
               r"|(?:module|package) '([\w.]+)' has no attribute|Descriptors cannot be created directly"
               r"|(?:Contextual)?VersionConflict|(?:Symbol not found|undefined symbol)",
-              "the package {0} that is installed does not fit the others", AGAIN, blames_node=True, passes=True),
+              "the package {0} that is installed does not fit the others", AGAIN, blames_node=True),
 )  # fmt: skip
 SHELL: tuple[Signature, ...] = (
     Signature("mem-killed", r"(?:zsh|bash): killed|Killed: 9|^Killed$|\bSIGKILL\b|exit(?:ed)?[^\n]{0,20} (?:-9|137)\b"
@@ -216,12 +226,14 @@ SHELL: tuple[Signature, ...] = (
               '/bin/bash -c "$(curl -fsSL https://raw.githubusercontent.com/Homebrew/install/HEAD/install.sh)"'),
     Signature("clt-stale", r"xcrun: error: invalid active developer path",
               "Apple's Command Line Tools are gone, as after an upgrade", "xcode-select --install"),
-    Signature("clt-missing", r"xcode-select: (?:note|error): no developer tools were found",
+    Signature("clt-missing", r"xcode-select: (?:note|error): [Nn]o developer tools were found",
               "Apple's Command Line Tools are missing", "xcode-select --install"),
     Signature("xcode-license", r"not agreed to the Xcode license",
               "Xcode's license was not agreed to", "sudo xcodebuild -license"),
     Signature("venv-dangling", r"bad interpreter|Library not loaded(?:: \S*[Pp]ython|(?!:))",
               "the Python of an environment is gone, as after an upgrade of it", AGAIN),
+    Signature("wrong-folder", r"Could not open requirements file|can't open file '[^'\n]*main\.py'",
+              "the command was given in another folder than ComfyUI's", "cd ~/provision/ComfyUI, then again"),
     Signature("wget-missing", absent("wget"), "macOS comes without wget", "brew install wget, or use: curl -L -O"),
     Signature("brew-missing", absent("brew"), "Homebrew is not installed, or not on PATH",
               'eval "$(/opt/homebrew/bin/brew shellenv)"   # this tool needs no Homebrew'),
@@ -251,16 +263,18 @@ SHELL: tuple[Signature, ...] = (
 LOG_SIGNATURES: tuple[Signature, ...] = (
     *ENVIRONMENT, FAILED_NODE, FAILED_EXTRA, BLACK, *DATABASE, UNLISTED,
     Signature("ckpt-deadlink", r"(?:path (\S+) )?exists but doesn't link anywhere",
-              "{0} is a link to something that is gone", "provision doctor --fix"),
+              "{0} is a link to something that is gone", "provision doctor --fix", lasts=True),
     Signature("origin-403", r"request with non matching host and origin",
               "a page of another address asked, and ComfyUI refused it", "Open the address that ComfyUI itself shows."),
     *HUB, *NETWORK, *PACKAGES, *SHELL,
     Signature("node-failed", r"\(IMPORT FAILED\): [^\n]*custom_nodes[/\\]([^/\\\n]+)",
-              "the custom node {0} could not be loaded", DISABLE, follows=True),
+              "the custom node {0} could not be loaded", DISABLE, lasts=True, follows=True),
     Signature("lfs-refused", r"smudge filter lfs failed|Failed to fetch some objects from '[^'\n]*/info/lfs'"
               r"|filter 'git-lfs filter-process' failed|Smudge error: ([^\n]*)",
               "git-lfs got no files: the owner's quota or budget is used up, or a token is asked for",
               f"Take the file from elsewhere, {ANY_BACKEND}", follows=True),
+    Signature("net-cut", r"hung up unexpectedly|Read error at byte \d+", "the connection was cut in the middle", RESUME,
+              follows=True),
     Signature("native-crash", r"zsh: (segmentation fault|bus error|abort|trace trap)|(Segmentation fault|Bus error"
               r"|Abort trap)"
               r"|Trace/BPT trap|Fatal Python error: (\w+)",
@@ -269,12 +283,13 @@ LOG_SIGNATURES: tuple[Signature, ...] = (
               " two builds", FIND_PYTHON, follows=True),
 )  # fmt: skip
 HARMLESS = (
-    r"will fall back to run on the CPU|[Ff]alling back (?:on|to) CPU|retrying with tiled|(?:can"
-    r"|may) (?:safely )?be ignored"
-    r"|[Yy]ou can (?:safely )?ignore|safely ignore|^\W*[Oo]ptional (?:node|module|dependency|package)"
+    r"(?!.*(?:Symbol not found|Python is incomplete|invalid value|Failed to initialize))(?:\w*: \[ok\] "
+    r"|\W*[Oo]ptional (?:node|module|dependency|package)|.*(?:will fall back to run on the CPU|[Ff]alling back (?:on"
+    r"|to) CPU"
+    r"|retrying with tiled|(?:can|may) (?:safely )?be ignored|[Yy]ou can (?:safely )?ignore|safely ignore"
     r"|Error caught was: No module named '(?:triton|xformers)|pip's dependency resolver does not"
-    r"|DesktopSettingsExtension|NotOpenSSLWarning|urllib3 v2 only supports OpenSSL|Falling back to regular HTTP"
-    r"|(?:User|Future|Deprecation|Runtime)Warning: (?!invalid value|Failed to init)|^\w*: \[ok\] "
-    r"|CUDA is not available\. +Disabling"
+    r"|DesktopSettingsExtension|INFO - HTTP Request"
+    r"|urllib3 v2 only supports OpenSSL|Falling back to regular HTTP|CUDA is not available\. +Disabling"
+    r"|(?:User|Future|Deprecation|Runtime|NotOpenSSL)Warning: ))"
 )
-"""Lines that a healthy ComfyUI prints, or that say of themselves that nothing is wrong."""
+"""Beginnings of lines that a healthy ComfyUI prints, or that say of themselves that nothing is wrong."""

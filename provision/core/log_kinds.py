@@ -65,6 +65,8 @@ LOG_KINDS: tuple[Known, ...] = (
     " git"),
     Known("hf-cli-name", ONLY_IN_LOGS, "warns", "hint", SHELLS, "`command not found: huggingface-cli`",
           "the command is `hf` now"),
+    Known("wrong-folder", ONLY_IN_LOGS, "warns", "hint", SHELLS, "`Could not open requirements file`",
+          "the same in the folder of ComfyUI"),
     Known("command-missing", ONLY_IN_LOGS, "warns", "hint", SHELLS, "`command not found: python`",
           "an active environment, `python3`, or `brew install`"),
 )  # fmt: skip

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import io
 import os
 import zlib
 from collections.abc import Iterator
@@ -26,32 +25,29 @@ CONTROLS_MAX = 0.03
 
 
 def pieces(path: Path) -> Iterator[bytes]:
-    """The text as UTF-8, in pieces that may end within a line. Raises OSError, and Unreadable for what is no text."""
+    """The text as UTF-8, in pieces that may end within a line. Raises OSError, and Unreadable for what is no text.
+
+    Of a gzip that was cut off comes what is there.
+    """
     with open_file(path) if path != STANDARD_INPUT else os.fdopen(os.dup(0), "rb") as plain:
         stream = gzip.GzipFile(fileobj=plain) if plain.peek(2)[:2] == GZIP else plain
+        came = False
         try:
             encoding = _encoding(stream.peek(HEAD_BYTES)[:HEAD_BYTES])
-            yield from _as_utf8(stream, encoding) if encoding else iter(lambda: stream.read(PIECE_BYTES), b"")
-        except EOFError:  # a gzip that was cut off: what is there is read
-            return
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise Unreadable("its gzip is damaged") from error
+            for piece in iter(lambda: stream.read1(PIECE_BYTES), b""):
+                came = True
+                yield piece if encoding is None else encoding.decode(piece).encode("utf-8", "replace")
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            if not came:
+                raise Unreadable("its gzip is damaged") from error
 
 
-def _encoding(head: bytes) -> str:
-    """The encoding by the first bytes, empty for UTF-8 and its kin. Raises Unreadable for what is no text."""
-    for mark, name in UTF16.items():
-        if head.startswith(mark):
-            return name
+def _encoding(head: bytes) -> codecs.IncrementalDecoder | None:
+    """What reads a text that begins so, None for UTF-8 and its kin. Raises Unreadable for what is no text."""
     even, odd = head[::2].count(0), head[1::2].count(0)
-    if max(even, odd) * 3 > len(head) and min(even, odd) * 20 < len(head):
-        return "utf-16-be" if even > odd else "utf-16-le"
+    marked = next((name for mark, name in UTF16.items() if head.startswith(mark)), "")
+    if marked or (max(even, odd) * 3 > len(head) and min(even, odd) * 20 < len(head)):
+        return codecs.getincrementaldecoder(marked or ("utf-16-be" if even > odd else "utf-16-le"))("replace")
     if len(head) - len(head.translate(None, CONTROLS)) > len(head) * CONTROLS_MAX:
         raise Unreadable("it is no text")
-    return ""
-
-
-def _as_utf8(stream: io.BufferedReader | gzip.GzipFile, encoding: str) -> Iterator[bytes]:
-    decoder = codecs.getincrementaldecoder(encoding)("replace")
-    while piece := stream.read(PIECE_BYTES):
-        yield decoder.decode(piece).removeprefix("\ufeff").encode("utf-8", "replace")
+    return None

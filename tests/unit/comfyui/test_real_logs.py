@@ -5,10 +5,12 @@ Each file of `tests/facts/logs` has one cause, which the thread ended with. Name
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from provision.comfyui.log_reader import Sign, read_pieces
-from provision.core.catalogue import known
+from provision.comfyui.log_reader import Sign, read_log, read_pieces
+from provision.core.catalogue import CATALOGUE, known
 from provision.system.text_stream import pieces
 from tests.support.paths import FACTS
 
@@ -68,6 +70,27 @@ CAUSES = {
 """The finding that each names, and what its fix must speak of."""
 
 
+WORDS = re.findall(r"(?ms)^=== (\S+) ?(\S*)\n(.*?)(?=^=== |\Z)", (LOGS / "words.txt").read_text(encoding="utf-8"))
+"""What programs say in other versions, paths, systems and locales: the finding, the custom node at fault, the words."""
+NO_MESSAGES = {
+    "-v", "--locked", "hf cache", "._", "sdxl-turbo/...", "import torch", "git pull", "hf", "CLIPLoader", "VAELoader",
+    "float64", "comfyui.args", "--fp16-vae",
+}  # fmt: skip
+"""What the page has in its signs for code and is no message: commands, flags, names."""
+
+
+def quoted_messages() -> dict[str, set[str]]:
+    """The messages that docs/doctor.md quotes, with the findings whose rows quote them, or a part of them."""
+    rows = [(phrase, kind.id) for kind in CATALOGUE for phrase in re.findall("`([^`]+)`", kind.means)]
+    rows = [(phrase, id) for phrase, id in rows if phrase not in NO_MESSAGES]
+    return {phrase: {id for part, id in rows if as_pattern(part).search(phrase)} for phrase, _ in rows}
+
+
+def as_pattern(phrase: str) -> re.Pattern[str]:
+    """A phrase of the page, where three dots stand for anything."""
+    return re.compile(".*".join(map(re.escape, phrase.split("..."))))
+
+
 def read(name: str) -> list[Sign]:
     return read_pieces(pieces(LOGS / f"{name}.log"))
 
@@ -89,3 +112,17 @@ def test_every_log_has_its_cause() -> None:
 @pytest.mark.parametrize("name", sorted(path.stem for path in LOGS.glob("healthy-*.log")))
 def test_a_healthy_log_says_nothing(name: str) -> None:
     assert read(name) == []
+
+
+@pytest.mark.parametrize(("id", "node", "text"), WORDS)
+def test_other_words_of_the_same_kind_are_named_too(id: str, node: str, text: str) -> None:
+    signs = read_log(f"before\n{text}")
+    assert {sign.id for sign in signs} == {id} - {"harmless"}
+    assert not node or {sign.node for sign in signs} == {node}
+    assert all("{" not in sign.says + sign.hint and "()" not in sign.says for sign in signs)
+
+
+@pytest.mark.parametrize("phrase", quoted_messages())
+def test_a_message_that_the_page_quotes_is_known_in_a_log(phrase: str) -> None:
+    line = phrase.replace("...", "x")
+    assert {sign.id for sign in read_log(f"first\n{line}\nlast")} & quoted_messages()[phrase]
