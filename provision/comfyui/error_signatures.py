@@ -76,6 +76,7 @@ CUDA = (
 HEADER = (
     r"MetadataIncompleteBuffer|incomplete metadata|[Hh]eader ?[Tt]oo ?(?:[Ll]arge|[Ss]mall)|InvalidHeader\w*"
     r"|invalid (?:JSON|UTF-8) in header|invalid header length|deserializing header"
+    r"|invalid load key|PytorchStreamReader failed"
 )
 OTHER_LOADER = (
     r"\b(load_(?:clip|clip_vision|vae|unet|lora|controlnet|diffusion_model|style_model|upscale_model|gguf\w*)"

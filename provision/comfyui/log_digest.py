@@ -20,10 +20,10 @@ DIGITS = b"0123456789"
 SMALL = bytes(range(256)).lower()
 WORDS = (
     b"[blocked]|[fixable]|[warn]|_array_api|abort|approv|argument|assign|authenticat|authoriz|avx|budget|buffer"
-    b"|can't|cannot|certificate|conflict|connect|curl|database|denied|deprecated|device|diverge|endpoint|eof|error"
+    b"|can't|cannot|certificate|conflict|connect|crash|curl|database|denied|deprecated|device|diverge|endpoint|eof|error"
     b'|exception|exit|expected|expired|fail|fast-forward|fatal|fault|file "|forbidden|gated|hash|head is now'
     b"|header|hung up|implemented|import|in use|incompatible|incomplete|installed|instruction|interpreter|invalid"
-    b"|issuer|kill|library|license|limit|link anywhere|loader|lock|lower than|managed|memory|merge|metadata"
+    b"|issuer|kill|library|license|limit|link anywhere|loader|lock|lower than|managed|match|memory|merge|metadata"
     b"|mismatch|missing|mkl|mps|multiarray|n't |ndarray|no |not |numpy|object|offline|omp:|ownership|permi|pipe"
     b"|prompt|provision|proxy|psutil|quota|read-only|redirect|refus|requir|reset|retry|revision|rpc|saved [|server"
     b"|signal|socks|ssl|statistics|symbol|timed out|timeout|tls|to see the gui|too many|traceback|transfer|trap"
@@ -88,18 +88,18 @@ def _text(line: bytes) -> str:
 
 
 def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The pieces cut at ends of lines, which are newlines alone; a line without end is cut anywhere."""
-    rest: list[bytes] = []
+    """The pieces as large ones of whole lines, which end by newlines alone; a line without end is cut anywhere."""
+    held: list[bytes] = []
     size = 0
     for piece in pieces:
-        end = piece.rfind(b"\n") + 1
-        if end or size + len(piece) > PIECE_MAX_BYTES:
-            end = end or len(piece)
-            yield b"".join((*rest, piece[:end])).replace(b"\r\n", b"\n")
-            rest, size, piece = [], 0, piece[end:]
-        rest.append(piece)
+        held.append(piece)
         size += len(piece)
-    yield b"".join(rest).replace(b"\r\n", b"\n")
+        if size >= PIECE_MAX_BYTES:
+            data = b"".join(held)
+            end = data.rfind(b"\n") + 1 or len(data)
+            yield data[:end].replace(b"\r\n", b"\n")
+            held, size = [data[end:]], len(data) - end
+    yield b"".join(held).replace(b"\r\n", b"\n")
 
 
 def _troubled(line: bytes) -> list[bytes]:

@@ -31,7 +31,7 @@ def absent(*programs: str) -> str:
     )
 
 
-BATCH = r"batch response: (?![^\n]*(?:x509|proxyconnect|dial tcp|tls:|time(?:d )?out|EOF|HTTP 5\d\d|lookup))"
+BATCH = r"(?:batch response|LFS): (?![^\n]*(?:x509|proxyconnect|dial tcp|tls:|time(?:d )?out|EOF|HTTP 5\d\d|lookup))"
 """Of git-lfs, where it is not the network that failed."""
 
 FAILED_NODE = Signature(
@@ -82,7 +82,7 @@ DATABASE: tuple[Signature, ...] = (
 HUB: tuple[Signature, ...] = (
     Signature("lfs-refused", r"batch response: (Authentication required|[^\n]*(?:[Uu]nauthorized|credentials))",
               "git-lfs has no token for the host ({0})", f"{ANY_BACKEND}; or: {LOG_IN}"),
-    Signature("lfs-refused", rf"{BATCH}([^\n]+)|LFS: ([^\n]+)|((?:over its data quota|exceeded its LFS budget)[^\n]*)",
+    Signature("lfs-refused", rf"{BATCH}([^\n]+)|((?:over its data quota|exceeded its LFS budget)[^\n]*)",
               "git-lfs got no files: {0}", f"The owner's storage is used up: take the file from elsewhere,"
               f" {ANY_BACKEND}"),
     Signature("lfs-missing",
@@ -163,11 +163,15 @@ NETWORK: tuple[Signature, ...] = (
               r"|Recv failure"
               r"|transfer closed|peer closed connection|Server disconnected|SSL_ERROR_SYSCALL"
               r"|RemoteDisconnected|recv error|error decoding response body|\bcurl:? \(?(?:16|18|28|56|92)\b"
-              r"|Operation too slow|expected OID|from HTTP 5\d\d|body are still expected|RemoteProtocolError",
+              r"|Operation too slow|expected OID|i/o timeout|body are still expected|RemoteProtocolError",
               "the connection was cut in the middle", RESUME),
+    Signature("net-cut", r"\b5\d\d Server Error|Server error '5\d\d|(?:HTTP|HTTP [Ee]rror|ERROR"
+              r"|returned error:) 5\d\d\b",
+              "the host has trouble of its own (5xx)", "Wait a few minutes, then: provision all"),
 )  # fmt: skip
 PACKAGES: tuple[Signature, ...] = (
-    Signature("py-rosetta", r"No matching distribution found for (comfy-angle|torch)\b",
+    Signature("py-rosetta", r"(?:No matching distribution found for|satisfies the requirement) (comfy-angle|torch)\b"
+              r"|only (torch)(?:<=?|==)2\.[0-2]\b",
               "there is no {0} for this Python: it is for Intel, too old or too new", "provision doctor"),
     Signature("nightly-gap", r"No matching distribution found for torchvision(?:==(\S+dev\S+))?",
               "the nightly torchvision {0} was never built for this machine", NEW_TORCH),
@@ -208,7 +212,7 @@ PACKAGES: tuple[Signature, ...] = (
     Signature("package-misfit",
               r"([\w.-]+)[ <>=!~]{1,3}[^\n]{1,40} is required for a normal functioning[^\n]{0,40}but found"
               r"|(?:module|package) '([\w.]+)' has no attribute|Descriptors cannot be created directly"
-              r"|(?:Contextual)?VersionConflict|(?:Symbol not found|undefined symbol)",
+              r"|(?:Contextual)?VersionConflict|Library not loaded: @rpath/(\S+)|(?:Symbol not found|undefined symbol)",
               "the package {0} that is installed does not fit the others", AGAIN, blames_node=True),
 )  # fmt: skip
 SHELL: tuple[Signature, ...] = (
@@ -232,6 +236,13 @@ SHELL: tuple[Signature, ...] = (
               "Xcode's license was not agreed to", "sudo xcodebuild -license"),
     Signature("venv-dangling", r"bad interpreter|Library not loaded(?:: \S*[Pp]ython|(?!:))",
               "the Python of an environment is gone, as after an upgrade of it", AGAIN),
+    Signature("comfyui-no-git", r"fatal: not a git repository",
+              "that folder is no checkout of git, as one from a zip is not", "provision all   # makes a checkout of"
+              " its own"),
+    Signature("zsh-brackets", r"zsh: no matches found: (\S+)", "zsh reads the brackets in {0} as a pattern",
+              "The same with quotes: '...'"),
+    Signature("not-executable", r"(?:zsh|bash|sh): permission denied: (\S+)|(?:bash|sh): (\S+): Permission denied",
+              "{0} is not marked as a program", "bash {0}"),
     Signature("wrong-folder", r"Could not open requirements file|can't open file '[^'\n]*main\.py'",
               "the command was given in another folder than ComfyUI's", "cd ~/provision/ComfyUI, then again"),
     Signature("wget-missing", absent("wget"), "macOS comes without wget", "brew install wget, or use: curl -L -O"),
@@ -262,6 +273,14 @@ SHELL: tuple[Signature, ...] = (
 # What is narrow stands first, and of ComfyUI's start what explains a custom node that failed before the node itself.
 LOG_SIGNATURES: tuple[Signature, ...] = (
     *ENVIRONMENT, FAILED_NODE, FAILED_EXTRA, BLACK, *DATABASE, UNLISTED,
+    Signature("prompt-refused", r"Value not in list: (\w+): '([^']*)'",
+              "the workflow asks for {1}, which is not among the files that ComfyUI sees for {0}",
+              "Put the file into its folder of ComfyUI/models, or choose another in that node", lasts=True),
+    Signature("prompt-refused", r"node (\w+) does not exist|[Nn]ode type not found: (\w+)|missing_node_type",
+              "the workflow uses the node {0}, of a custom node that is not installed, or was not loaded",
+              "Install that custom node, or take another workflow", lasts=True),
+    Signature("prompt-refused", r"Required input is missing: (\w+)", "a node of the workflow has no {0}",
+              "Link that input in the workflow", lasts=True),
     Signature("ckpt-deadlink", r"(?:path (\S+) )?exists but doesn't link anywhere",
               "{0} is a link to something that is gone", "provision doctor --fix", lasts=True),
     Signature("origin-403", r"request with non matching host and origin",
@@ -277,7 +296,7 @@ LOG_SIGNATURES: tuple[Signature, ...] = (
               follows=True),
     Signature("native-crash", r"zsh: (segmentation fault|bus error|abort|trace trap)|(Segmentation fault|Bus error"
               r"|Abort trap)"
-              r"|Trace/BPT trap|Fatal Python error: (\w+)",
+              r"|Trace/BPT trap|Fatal Python error: (\w+)|\*\*\* error for object|Crashing instead",
               "the program crashed ({0}) in a native library: most often a Python for Intel under Rosetta, or packages"
               " of"
               " two builds", FIND_PYTHON, follows=True),
