@@ -49,8 +49,8 @@ IS_HARMLESS = re.compile(HARMLESS)
 RAISED = re.compile(
     r"!!! Exception during processing ?!!! *(?P<node>.*)|\*\*Exception Message:\*\* *(?P<report>.*)"
     r"|(?:^|[\s\]>|])(?P<error>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure|Timeout|Died|NotFound)\b(?::.*|$))"
-    r"|^\W{0,4}(?:\w{1,20}: )?(?:fatal(?: error)?|[Ee]rror|ERROR|curl): +(?P<program>.*)|\[(?:error|ERROR)\] +(?P<app>.*)"
-    r"|^ *[×x] (?P<uv>[A-Z].*)"
+    r"|^\W{0,4}(?:\w{1,20}: )?(?:fatal(?: error)?|[Ee]rror|ERROR|curl): +(?P<program>.*)"
+    r"|\[(?:error|ERROR)\] +(?P<app>.*)|^ *[×x] (?P<uv>[A-Z].*)"
 )
 ENDED_BY_HAND = re.compile(r"ConnectionResetError|BrokenPipeError|CancelledError|ClientDisconnected")
 UNKNOWN = "provision doctor --deep   # looks at everything here; else search for these words in ComfyUI's issues"
