@@ -83,7 +83,7 @@ def root(
 
 
 def command_line() -> Any:
-    """All commands with their flags, for whoever writes the manual (see `manual`)."""
+    """All commands with their flags, for whoever writes the manual."""
     whole: Any = typer.main.get_command(app)
     whole.commands = {name: load(name) for name in COMMANDS}
     return whole

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
-from provision.cli.offers import offer, offer_keys, offer_manifests
+from provision.cli.offers import Offered, offer, offer_keys, offer_manifests
 from provision.comfyui.adoption import as_path
 from provision.core.manifest import manifest_names
 from provision.core.step import Options
@@ -35,8 +35,23 @@ BUILDING = ASKING | MOVING | {"backend", "precision", "torch", "comfyui", "pytho
 """Those of a command that makes, or plans, a whole home."""
 
 
-SET = Option("--set", metavar="KEY=VALUE", help="Override a key of the manifest.", autocompletion=offer_keys)
+def flag(name: str, metavar: str, help: str, offered: Callable[[str], Offered] | None = None) -> Any:
+    """A flag with a value, and what a shell offers for it."""
+    return Option(name, metavar=metavar, help=help, autocompletion=offered)
+
+
+SET = flag("--set", "KEY=VALUE", "Override a key of the manifest.", offer_keys)
 AS_JSON = Option("--json", help="NDJSON events, then one report.")
+PLAIN = Option("--plain", envvar="PROVISION_PLAIN", help="Words in lines, as for a screen reader: nothing moves.")
+BACKEND = flag("--backend", "|".join(BACKENDS), "What moves the model's bytes.", offer(*BACKENDS, "huggingface-cli"))
+PRECISION = flag("--precision", "fp16|fp32", "Which checkpoint (fp16 where there is one).", offer(*PRECISIONS))
+TORCH = flag("--torch", "nightly[@YYYYMMDD]|stable|VERSION", "Which torch.", offer("nightly", "stable"))
+COMFYUI = "ComfyUI's tag, branch or commit, or latest; or the folder of one to adopt"
+PYTHON = "The Python of that ComfyUI, or one that this tool makes."
+REHEARSE = Option("--rehearse", help="Everything real, against an embedded world on this machine.")
+ENDPOINT = "A hub to ask in place of the usual one; repeated: the next in turn."
+COPY = Option("--copy", help="Copy a model that is found, in place of a hard link where it cannot be cloned.")
+SHARE = Option("--share-cache", help="Let the Hugging Face cache have the model too, without a second copy.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,90 +59,32 @@ class Request:
     """What the command line asks for, not yet looked at; a field with an option is a flag, in this order."""
 
     command: str
-    home: Annotated[
-        Path | None, Option("--home", metavar="DIR", help="The folder for everything (PROVISION_HOME, ~/provision).")
-    ] = None
-    manifest: Annotated[
-        str, Option("--manifest", metavar="NAME|FILE", help="What to provision.", autocompletion=offer_manifests)
-    ] = REHEARSED
+    home: Annotated[Path | None, flag("--home", "DIR", "The folder for everything (PROVISION_HOME, ~/provision).")] = (
+        None
+    )
+    manifest: Annotated[str, flag("--manifest", "NAME|FILE", "What to provision.", offer_manifests)] = REHEARSED
     overrides: Annotated[Sequence[str], SET] = ()
     json: Annotated[bool, AS_JSON] = False
     yes: Annotated[bool, Option("--yes", "-y", help="Agree to what would be asked.")] = False
     verbose: Annotated[bool, Option("--verbose", "-v", help="Show what the programs say.")] = False
-    plain: Annotated[
-        bool,
-        Option("--plain", envvar="PROVISION_PLAIN", help="Words in lines, as for a screen reader: nothing moves."),
-    ] = False
-    backend: Annotated[
-        str,
-        Option(
-            "--backend",
-            metavar="|".join(BACKENDS),
-            help="What moves the model's bytes.",
-            autocompletion=offer(*BACKENDS, "huggingface-cli"),
-        ),
-    ] = "auto"
-    precision: Annotated[
-        str | None,
-        Option(
-            "--precision",
-            metavar="fp16|fp32",
-            help="Which checkpoint (fp16 where there is one).",
-            autocompletion=offer(*PRECISIONS),
-        ),
-    ] = None
-    torch: Annotated[
-        str | None,
-        Option(
-            "--torch",
-            metavar="nightly[@YYYYMMDD]|stable|VERSION",
-            help="Which torch.",
-            autocompletion=offer("nightly", "stable"),
-        ),
-    ] = None
-    comfyui: Annotated[
-        str | None,
-        Option(
-            "--comfyui",
-            metavar="REF|DIR",
-            help="ComfyUI's tag, branch or commit, or latest; or the folder of one to adopt",
-        ),
-    ] = None
-    install: Annotated[
-        str | None, Option("--comfyui", metavar="DIR", help="A ComfyUI that this tool did not make.")
-    ] = None
+    plain: Annotated[bool, PLAIN] = False
+    backend: Annotated[str, BACKEND] = "auto"
+    precision: Annotated[str | None, PRECISION] = None
+    torch: Annotated[str | None, TORCH] = None
+    comfyui: Annotated[str | None, flag("--comfyui", "REF|DIR", COMFYUI)] = None
+    install: Annotated[str | None, flag("--comfyui", "DIR", "A ComfyUI that this tool did not make.")] = None
     """`doctor --comfyui`: a folder, and never a revision."""
-    python: Annotated[
-        str | None,
-        Option("--python", metavar="PATH|own", help="The Python of that ComfyUI, or one that this tool makes."),
-    ] = None
-    rehearse: Annotated[
-        bool, Option("--rehearse", help="Everything real, against an embedded world on this machine.")
-    ] = False
-    endpoints: Annotated[
-        Sequence[str],
-        Option("--endpoint", metavar="URL", help="A hub to ask in place of the usual one; repeated: the next in turn."),
-    ] = ()
-    limit_rate: Annotated[
-        str | None, Option("--limit-rate", metavar="RATE", help="Bytes a second for the download: 5M, 500k.")
-    ] = None
-    connections: Annotated[
-        int | None, Option("--connections", metavar="N", help="Connections of the built-in backend.")
-    ] = None
-    look_in: Annotated[
-        Sequence[Path], Option("--look-in", metavar="DIR", help="A folder that may hold the model already.")
-    ] = ()
-    copy: Annotated[
-        bool, Option("--copy", help="Copy a model that is found, in place of a hard link where it cannot be cloned.")
-    ] = False
-    share_cache: Annotated[
-        bool, Option("--share-cache", help="Let the Hugging Face cache have the model too, without a second copy.")
-    ] = False
-    locked: Annotated[
-        Path | None, Option("--locked", metavar="FILE", help="Rebuild exactly what this provision.lock says.")
-    ] = None
+    python: Annotated[str | None, flag("--python", "PATH|own", PYTHON)] = None
+    rehearse: Annotated[bool, REHEARSE] = False
+    endpoints: Annotated[Sequence[str], flag("--endpoint", "URL", ENDPOINT)] = ()
+    limit_rate: Annotated[str | None, flag("--limit-rate", "RATE", "Bytes a second for the download: 5M, 500k.")] = None
+    connections: Annotated[int | None, flag("--connections", "N", "Connections of the built-in backend.")] = None
+    look_in: Annotated[Sequence[Path], flag("--look-in", "DIR", "A folder that may hold the model already.")] = ()
+    copy: Annotated[bool, COPY] = False
+    share_cache: Annotated[bool, SHARE] = False
+    locked: Annotated[Path | None, flag("--locked", "FILE", "Rebuild exactly what this provision.lock says.")] = None
     deep: Annotated[bool, Option("--deep", help="Prove it all again: hash, torch, imports, image.")] = False
-    to: Annotated[Path | None, Option("--to", metavar="DIR", help="Put the file here, not into ComfyUI.")] = None
+    to: Annotated[Path | None, flag("--to", "DIR", "Put the file here, not into ComfyUI.")] = None
     inspect: Annotated[bool, Option("--inspect", help="Show what it is by its header; move nothing.")] = False
     repo: str | None = None
     """`download OWNER/NAME`: a repository in the place of the manifest's models."""
