@@ -27,7 +27,7 @@ from provision.core.events import (
 from provision.errors import ConsentNeeded, ProvisionError
 from provision.output import live_view, safe_streams, views
 from provision.output.hints import Invocation
-from provision.output.result import Drawn, Ending, Findings, Part, Picture, Result, Words
+from provision.output.result import Drawn, Ending, Findings, Paper, Part, Picture, Result, Words
 from provision.output.run_state import RunState
 from provision.system.log_files import OwnLog
 from provision.system.visible import uncoloured, visible
@@ -194,12 +194,12 @@ class Console:
         with self._guard:
             safe_streams.say(safe_streams.out(), text)
 
-    def draw(self, draw: Callable[[int], RenderableType]) -> None:
+    def draw(self, draw: Callable[[Paper], RenderableType]) -> None:
         """Something of rich's on standard output, at the terminal's width or 100 columns."""
         from provision.output.painter import Painter
 
         rich = Painter(safe_streams.out(), width=None if is_terminal(sys.stdout) else 100)
-        rich.print(draw(rich.width))
+        rich.print(draw(Paper(rich.width, self.takes_pictures, self.invocation.said)))
 
     def end(self, report: Report, closing: str) -> None:
         """The end of a run."""
@@ -210,7 +210,7 @@ class Console:
         """A picture, where it can be shown: not here."""
 
     @property
-    def shows_pictures(self) -> bool:
+    def takes_pictures(self) -> bool:
         """Whether it can be shown."""
         return False
 

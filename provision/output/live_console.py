@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from provision.core.step import Report
+    from provision.output.result import Paper
 
 
 class LiveConsole(Console):
@@ -103,7 +104,7 @@ class LiveConsole(Console):
         self._end()
         super().data(text)
 
-    def draw(self, draw: Callable[[int], RenderableType]) -> None:
+    def draw(self, draw: Callable[[Paper], RenderableType]) -> None:
         self._end()
         super().draw(draw)
 
@@ -127,5 +128,5 @@ class LiveConsole(Console):
             self.out.print(views.picture(png, columns))
 
     @property
-    def shows_pictures(self) -> bool:
+    def takes_pictures(self) -> bool:
         return self.out.is_terminal and not self.out.no_color

@@ -23,10 +23,19 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """What is drawn by its width; with `--plain` the `words` for it, where there are any."""
+class Paper:
+    """What there is to draw on: columns, whether it takes pictures, and how this person types a command."""
 
-    draw: Callable[[int], RenderableType]
+    width: int
+    takes_pictures: bool
+    typed: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What is drawn; with `--plain` the `words` for it, where there are any."""
+
+    draw: Callable[[Paper], RenderableType]
     words: str = ""
 
 

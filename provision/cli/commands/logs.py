@@ -9,7 +9,7 @@ from typer import Option
 from provision.cli.command import command
 from provision.cli.session import Session
 from provision.errors import UsageError
-from provision.output.result import Result, answer
+from provision.output.result import Result, Words, answer
 from provision.system.log_files import LIMIT_BYTES, Follower
 from provision.system.visible import uncoloured
 
@@ -32,7 +32,7 @@ def logs(
         return answer({}, *map(uncoloured, shown))
     while True:
         for line in shown:
-            at.console.data(uncoloured(line))
+            at.console.tell(Words(uncoloured(line), pasted=False))
         at.ctx.machine.sleep(0.2)
         shown = list(follower.lines())
 

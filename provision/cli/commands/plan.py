@@ -69,7 +69,7 @@ def plan(
 
         text = script(at.ctx, report)
         return Result(not blocked, {**data, "commands": text}, (Words(text.rstrip(), pasted=False),), report)
-    drawn = Drawn(lambda width: plan_view.plan_view(planned, width), plan_view.plan_text(planned))
+    drawn = Drawn(lambda paper: plan_view.plan_view(planned, paper.width), plan_view.plan_text(planned))
     return Result(not blocked, data, (drawn, Words(_closing(at, planned, blocked, report))), report)
 
 

@@ -83,7 +83,7 @@ def _result(at: Session, target: Target, report: Report, answers: Answers, asked
     stuck, source = _stuck(report), asked.source if asked else None
     title = f"What `provision all` would do on {target.says}"
     planned = make_plan(report, {step.name: step.needs for step in STEPS}, Pace(), USUAL_S)
-    drawn = Drawn(lambda width: plan_view.plan_view(planned, width, title), plan_view.plan_text(planned, title))
+    drawn = Drawn(lambda paper: plan_view.plan_view(planned, paper.width, title), plan_view.plan_text(planned, title))
     wheels = pairs([(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels])
     facts: dict[str, JSON] = {
         "command": "plan",

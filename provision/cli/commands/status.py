@@ -28,7 +28,7 @@ from provision.environment import packages
 from provision.environment.generations import before_says
 from provision.errors import EngineError, GitError, PortTaken
 from provision.output import views
-from provision.output.result import Drawn, Result, Words, answer
+from provision.output.result import Drawn, Paper, Result, Words, answer
 from provision.system.disk_use import Tally
 
 if TYPE_CHECKING:
@@ -61,8 +61,6 @@ def status(at: Session) -> Result:
         ("last image", str(image) if image is not None else "none yet"),
         ("out of date", "\n".join(old) if old else "nothing that is known of"),
     ]
-    typed = [(name, at.console.invocation.said(value)) for name, value in rows]
-    picture = (read_picture(image) if image is not None and at.console.shows_pictures else None) or b""
     facts: dict[str, JSON] = {
         "home": str(home.root),
         "installed": True,
@@ -74,7 +72,12 @@ def status(at: Session) -> Result:
         "out_of_date": old,
         **adopted_json(home),
     }
-    return answer(facts, Drawn(lambda width: _page(typed, picture, width)), ok=server.state == "up")
+    return answer(facts, Drawn(lambda paper: _drawn(rows, image, paper)), ok=server.state == "up")
+
+
+def _drawn(rows: Rows, image: Path | None, paper: Paper) -> RenderableType:
+    picture = read_picture(image) if image is not None and paper.takes_pictures else None
+    return _page([(name, paper.typed(value)) for name, value in rows], picture or b"", paper.width)
 
 
 def _page(rows: Rows, picture: bytes, width: int) -> RenderableType:
