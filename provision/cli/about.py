@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from provision.cli.session import Session
+from typing import TYPE_CHECKING
+
 from provision.comfyui.adoption import words_for
 from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.manifest import Manifest
 from provision.system.visible import shell_words
+
+if TYPE_CHECKING:
+    from provision.cli.session import Session
 
 
 def introduce(at: Session) -> None:

@@ -6,21 +6,19 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from inspect import Parameter, Signature, signature
-from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
 
 import typer
 from typer.models import ArgumentInfo
 
 from provision.cli.exit_codes import exit_codes, finish
-from provision.cli.home_choice import choose_home
 from provision.cli.request import Request
-from provision.cli.session import Session, open_session, tool_log
-from provision.output.choose_console import make_console
-from provision.output.hints import this_call
-from provision.output.result import Result
-from provision.system.machine import Machine
 
-Run = Callable[..., Result]
+if TYPE_CHECKING:
+    from provision.cli.session import Session
+    from provision.output.result import Result
+
+Run = Callable[..., "Result"]
 Ask = Callable[..., Request]
 
 
@@ -48,6 +46,9 @@ def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None) 
 
 def carry_out_alone(run: Callable[[], Result], *, json: bool = False) -> NoReturn:
     """A command that needs no home: its console, its signals, its answer, its exit code."""
+    from provision.output.choose_console import make_console
+    from provision.output.hints import this_call
+
     console = make_console(json=json, environ={})
     console.invocation = this_call(os.environ)
     with exit_codes(console):
@@ -58,6 +59,12 @@ def carry_out_alone(run: Callable[[], Result], *, json: bool = False) -> NoRetur
 
 def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
     """A command at work: its console, its context, its signals, its answer, its exit code."""
+    from provision.cli.home_choice import choose_home
+    from provision.cli.session import open_session, tool_log
+    from provision.output.choose_console import make_console
+    from provision.output.hints import this_call
+    from provision.system.machine import Machine
+
     machine = Machine()
     console = make_console(
         json=request.json, verbose=request.verbose, yes=request.yes, plain=request.plain, environ=machine.environ
@@ -91,6 +98,7 @@ def _is_argument(parameter: Parameter) -> bool:
 
 def _own(function: Callable[..., object]) -> list[Parameter]:
     """The keyword parameters of a function, with their options."""
-    hints = get_type_hints(function, include_extras=True)
+    unloaded = {"Session": Any, "Result": Any}
+    hints = get_type_hints(function, localns=unloaded, include_extras=True)
     found = signature(function).parameters.values()
     return [each.replace(annotation=hints[each.name]) for each in found if each.kind is Parameter.KEYWORD_ONLY]

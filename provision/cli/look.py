@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from provision.cli.session import Session
 from provision.core.events import Event
 from provision.core.step import Context, Report
 from provision.errors import DiskFull, HomeError
 from provision.output.console import Console
 from provision.output.slow_checks import SlowChecks
+
+if TYPE_CHECKING:
+    from provision.cli.session import Session
 
 
 def quietly(ctx: Context, console: Console) -> Context:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from provision.cli.session import Session, hold_home
 from provision.comfyui.server_process import START_TIMEOUT_S
 from provision.core.events import Event
 from provision.core.runner import run
@@ -12,6 +12,9 @@ from provision.core.step import Report
 from provision.errors import ConsentNeeded, EngineError, HomeLocked
 from provision.output.result import Result, ran
 from provision.system.visible import shell_word
+
+if TYPE_CHECKING:
+    from provision.cli.session import Session
 
 LOOK_S = 0.3
 """How often a command that waits for another one looks again."""
@@ -47,6 +50,7 @@ def _look(at: Session) -> Report:
 
 def _start(at: Session) -> Report:
     """Start the server, or wait for another command of this home, which may be starting it. Raises HomeLocked."""
+    from provision.cli.session import hold_home
     from provision.steps.server.step import SERVER
 
     machine, told = at.ctx.machine, False

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.cli.home_choice import choose_home
+from provision.cli.options import choose_options
 from provision.cli.rehearsing import check_rehearsal, enter_world
-from provision.cli.request import REHEARSED, Request, choose_options
-from provision.cli.sweep import sweep_home
+from provision.cli.request import REHEARSED, Request
 from provision.comfyui.adoption import may_be_run, overrides_for, remember
 from provision.core.home import Home
 from provision.core.lockfile import Lock, load_lock, manifest_overrides
@@ -198,5 +198,7 @@ def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
                 f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."
             )
         if not removing:
+            from provision.cli.sweep import sweep_home
+
             sweep_home(at.ctx)
         yield

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from provision.core.finding import JSON
-from provision.core.step import Report
-from provision.output import views
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from provision.core.step import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +93,6 @@ def looked(report: Report, facts: Mapping[str, JSON], closing: str) -> Result:
 
 def pairs(rows: Sequence[tuple[str, str]]) -> Drawn:
     """Names and values."""
+    from provision.output import views
+
     return Drawn(lambda _: views.pairs_table(rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import webbrowser
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
@@ -12,7 +12,6 @@ from provision.cli.about import introduce, pasted, run_facts
 from provision.cli.command import command
 from provision.cli.pace import keep_pace, read_pace, usual_seconds
 from provision.cli.request import BUILDING
-from provision.cli.session import Session, hold_home
 from provision.core.image import read_picture
 from provision.core.mending_plan import ask_beforehand
 from provision.core.runner import run
@@ -22,6 +21,9 @@ from provision.output.report.run_record import keep_run
 from provision.output.report.timeline import Timeline
 from provision.output.result import Picture, Result, ran
 
+if TYPE_CHECKING:
+    from provision.cli.session import Session
+
 
 def provision_all(
     at: Session,
@@ -30,6 +32,7 @@ def provision_all(
     open_page: Annotated[bool, Option("--open", help="Open ComfyUI's page when done.")] = False,
 ) -> Result:
     """Run every step, prove the image, keep what was measured. Raises as the steps."""
+    from provision.cli.session import hold_home
     from provision.steps.lock.rebuild import check_rebuildable
     from provision.steps.registry import STEPS
     from provision.steps.server.step import stop_server

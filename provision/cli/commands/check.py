@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from provision.cli.command import command
 from provision.cli.look import keep_crashes, quietly
 from provision.cli.request import ASKING
-from provision.cli.session import Session
 from provision.core.runner import run
 from provision.output.result import Result, looked
+
+if TYPE_CHECKING:
+    from provision.cli.session import Session
 
 
 def check(at: Session) -> Result:

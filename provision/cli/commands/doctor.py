@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
@@ -14,7 +14,6 @@ from provision.cli.command import command
 from provision.cli.look import keep_crashes, quietly
 from provision.cli.offers import offer_findings
 from provision.cli.request import ASKING
-from provision.cli.session import Session, hold_home
 from provision.comfyui.log_reader import Sign, read_log
 from provision.core import mending_plan
 from provision.core.catalogue import CATALOGUE, known, must_know, steps_with_findings
@@ -27,6 +26,9 @@ from provision.errors import UsageError
 from provision.output import views
 from provision.output.result import Result, Words, answer, looked, pairs, ran
 from provision.system.strict import Unreadable, read_tail, why_not
+
+if TYPE_CHECKING:
+    from provision.cli.session import Session
 
 LOG_MAX_BYTES = 16 << 20
 
@@ -99,6 +101,7 @@ def mend(at: Session, seen: Report, ids: Sequence[str]) -> Report:
 
     With `ids` these findings alone, and whatever the steps that they need cannot do without. Raises as the steps.
     """
+    from provision.cli.session import hold_home
     from provision.steps.registry import STEPS
 
     steps = mending_plan.narrowed(STEPS, seen, ids) if ids else STEPS

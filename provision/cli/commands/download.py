@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
 
@@ -13,13 +13,15 @@ from provision.cli.about import licence_says, run_facts
 from provision.cli.command import command
 from provision.cli.offers import offer_manifests
 from provision.cli.request import ASKING, MOVING, Request
-from provision.cli.session import Session, hold_home
 from provision.core.manifest import manifest_names
 from provision.core.removing import remove_temporary_home
 from provision.core.runner import run
 from provision.core.step import Context
 from provision.errors import UsageError
 from provision.output.result import Result, answer, ran
+
+if TYPE_CHECKING:
+    from provision.cli.session import Session
 
 
 def ask(
@@ -50,6 +52,8 @@ def ask(
 
 def download(at: Session) -> Result:
     """The models step alone, or one file of any repository, with `--to` into a folder of the person's choice."""
+    from provision.cli.session import hold_home
+
     ctx, request = at.ctx, at.request
     if request.inspect:
         from provision.cli.commands.inspect import inspect

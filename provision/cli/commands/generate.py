@@ -8,14 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
 from provision.cli.command import command
 from provision.cli.request import ASKING, Request
 from provision.cli.server import bring_up
-from provision.cli.session import Session
 from provision.comfyui.saved_pictures import check_folder, keep_as, keep_new
 from provision.comfyui.workflow_graph import SEED_LIMIT
 from provision.core.events import ImageMade
@@ -25,6 +24,9 @@ from provision.errors import CommandFailed, CommandMissing, HomeError, UsageErro
 from provision.output import views
 from provision.output.result import Picture, Result, Words, answer
 from provision.system.visible import shell_word
+
+if TYPE_CHECKING:
+    from provision.cli.session import Session
 
 FROM_STDIN = "-"
 PROMPT_MAX = 20_000

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from provision.cli.session import Session
+from typing import TYPE_CHECKING
+
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader
 from provision.core.finding import JSON
 from provision.core.step import Context
@@ -12,6 +13,9 @@ from provision.errors import WrongFile
 from provision.output import views
 from provision.output.result import Result, Words, answer, pairs
 from provision.system.address import quoted
+
+if TYPE_CHECKING:
+    from provision.cli.session import Session
 
 METADATA_WIDTH = 200
 """Characters shown of a value of the metadata; some hold a picture."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import webbrowser
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from provision.cli.command import command
 from provision.cli.request import ASKING
 from provision.cli.server import bring_up
-from provision.cli.session import Session
 from provision.output.result import Result
+
+if TYPE_CHECKING:
+    from provision.cli.session import Session
 
 
 def launch(at: Session, *, open_page: Annotated[bool, Option("--open", help="Open ComfyUI's page.")] = False) -> Result:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from provision.cli.command import command
-from provision.cli.session import Session
 from provision.errors import UsageError
 from provision.output.result import Result, Words, answer
 from provision.system.log_files import LIMIT_BYTES, Follower
 from provision.system.visible import uncoloured
+
+if TYPE_CHECKING:
+    from provision.cli.session import Session
 
 
 def logs(

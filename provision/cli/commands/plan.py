@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
@@ -13,7 +13,6 @@ from provision.cli.command import command
 from provision.cli.look import keep_crashes, quietly
 from provision.cli.pace import read_pace, usual_seconds
 from provision.cli.request import BUILDING
-from provision.cli.session import Session
 from provision.core.finding import JSON, Verdict
 from provision.core.plan import Plan, make_plan
 from provision.core.runner import run
@@ -21,6 +20,9 @@ from provision.core.step import Context, Report, StepReport
 from provision.errors import UsageError
 from provision.output import plan_view
 from provision.output.result import Drawn, Result, Words
+
+if TYPE_CHECKING:
+    from provision.cli.session import Session
 
 
 def plan(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provision.cli.commands.target_requirements import (
     TORCH,
@@ -15,7 +16,6 @@ from provision.cli.commands.target_requirements import (
     tool_python,
     tool_requirements,
 )
-from provision.cli.session import Session
 from provision.core.estimate import USUAL_S, Pace
 from provision.core.finding import JSON, Finding, Fix, Verdict, blocked, fixable, ok, warn
 from provision.core.home import Home
@@ -26,6 +26,9 @@ from provision.errors import GitError, UsageError
 from provision.output import plan_view, views
 from provision.output.result import Drawn, Result, Words, pairs
 from provision.system.target import MACOS, Target, TargetMachine, parse_target
+
+if TYPE_CHECKING:
+    from provision.cli.session import Session
 
 UNPACKED = {"torch": 4.2, "requirements": 1.65, "provision": 3.0}
 """Bytes on the disk for each byte of wheels: measured in November 2026, macOS arm64, Python 3.12."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from provision.cli.command import command
-from provision.cli.session import Session, hold_home
 from provision.comfyui import fallback_flags
 from provision.comfyui.server_process import our_process, torch_version
 from provision.core.finding import JSON, Verdict
@@ -12,6 +13,9 @@ from provision.core.step import Context
 from provision.environment import generations
 from provision.output.result import Result, Words, answer, ran
 
+if TYPE_CHECKING:
+    from provision.cli.session import Session
+
 
 def rollback(at: Session) -> Result:
     """Return to the set before; what is left is kept, so that another `rollback` comes back to it.
@@ -19,6 +23,8 @@ def rollback(at: Session) -> Result:
     Needs no network. A server that runs is started again on the set. Not satisfied where there is none to go back to.
     Raises HomeError, DiskFull, HomeLocked.
     """
+    from provision.cli.session import hold_home
+
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir() or generations.before(home) is None:
         says = f"There is nothing to go back to: {home.root} keeps no set from before a change of torch."

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provision.cli.about import adopted_json
 from provision.cli.command import command
 from provision.cli.commands.made_by_us import Sorted, sort_home
-from provision.cli.session import Session, hold_home
 from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.ownership import is_home
@@ -21,12 +21,17 @@ from provision.output import views
 from provision.output.result import Result, Words, answer
 from provision.system.disk_use import Tally
 
+if TYPE_CHECKING:
+    from provision.cli.session import Session
+
 
 def uninstall(at: Session) -> Result:
     """Remove the home after a yes; without one, say what would go and what would stay.
 
     Raises UsageError for a folder that is no home, HomeError for what could not be removed.
     """
+    from provision.cli.session import hold_home
+
     home = at.ctx.home
     if not os.path.lexists(home.root):
         return answer({}, f"Nothing to remove: {home.root} does not exist.")

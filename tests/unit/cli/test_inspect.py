@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from provision.cli.commands.inspect import inspect
-from provision.cli.request import Request, choose_options
+from provision.cli.options import choose_options
+from provision.cli.request import Request
 from provision.cli.session import Session, open_session
 from provision.core.finding import JSON
 from provision.core.step import Context
