@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from docs.generate.errors import errors_page, raised
+from docs.generate.manual import commands_page, entries, man_page
 from provision.cli.app import command_line
-from provision.cli.errors_page import errors_page, raised
-from provision.cli.manual import commands_page, entries, man_page
 from provision.core.catalogue import CATALOGUE
 from provision.core.manifest import manifest_names
 from provision.errors import ERRORS

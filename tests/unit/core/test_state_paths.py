@@ -28,7 +28,6 @@ from tests.support.paths import PACKAGE
 
 DOORS = {
     "system/strict.py": "the reader itself",
-    "cli/errors_page.py": "our own source",
     "core/image.py": "a picture in memory",
     "core/receipts.py": "writes",
     "cli/exit_codes.py": "writes the log",
