@@ -23,7 +23,7 @@ ROOMS = ("cli", "steps", "download", "comfyui", "environment", "core", "system")
 """From the top down: a room imports from those below it."""
 ASIDE = ("output", "rehearsal")
 """They stand on `core`, and `cli` alone sees them."""
-HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "urllib3", "packaging")
+HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "urllib3", "packaging", "jinja2")
 PROGRAMS = (
     "comfyui.sandbox_program", "download.backends.xet_program", "environment.torch_probe", "system.log_keeper",
 )  # fmt: skip
