@@ -29,7 +29,7 @@ PROGRAMS = (
 )  # fmt: skip
 """Run by their path, in a Python of their own."""
 READS_STATE = "msgspec"
-"""Loaded by every command that opens a home, and never for help and completion."""
+"""Loaded by every command, and never for help."""
 
 
 @dataclass(frozen=True, slots=True)
