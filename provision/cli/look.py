@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from provision.core.events import Event
-from provision.core.step import Context, Report
+from provision.core.runner import run
+from provision.core.step import Context, Report, Step
 from provision.errors import DiskFull, HomeError
 from provision.output.console import Console
 from provision.output.slow_checks import SlowChecks
@@ -27,11 +29,13 @@ def quietly(ctx: Context, console: Console) -> Context:
     return replace(ctx, emit=emit)
 
 
-def keep_crashes(at: Session, report: Report) -> None:
-    """Write the tracebacks of checks that crashed into the log, where there is a home to keep one."""
+def look(at: Session, ctx: Context, steps: Sequence[Step]) -> Report:
+    """What the checks of the steps find; the tracebacks of those that crash go into the log, where there is one."""
+    report = run(steps, quietly(ctx, at.console), apply=False)
     crashed = [finding for step in report.steps for finding in step.findings if finding.id == "check-crashed"]
     if crashed and at.ctx.home.logs.is_dir():
         with suppress(HomeError, DiskFull):
             at.console.keep_log(at.log)
         for finding in crashed:
             at.console.log_text(str(finding.facts["traceback"]))
+    return report

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from provision.cli.command import command
-from provision.cli.look import keep_crashes, quietly
+from provision.cli.look import look
 from provision.cli.request import ASKING
-from provision.core.runner import run
 from provision.output.result import Result, looked
 
 if TYPE_CHECKING:
@@ -18,8 +17,7 @@ def check(at: Session) -> Result:
     """The hardware step alone."""
     from provision.steps.registry import step_named
 
-    report = run((step_named("hardware"),), quietly(at.ctx, at.console), apply=False)
-    keep_crashes(at, report)
+    report = look(at, at.ctx, (step_named("hardware"),))
     return looked(report, {"command": "check"}, f"This machine will {'do' if report.ok else 'not do'}.")
 
 

@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from provision.cli.about import adopted_json, pasted
 from provision.cli.command import command
-from provision.cli.look import keep_crashes, quietly
+from provision.cli.look import look
 from provision.cli.offers import offer_findings
 from provision.cli.request import ASKING
 from provision.comfyui.log_reader import Sign, read_log
@@ -71,15 +71,12 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
 
         check_writable(report_file)
     unasked = replace(at.ctx, options=replace(at.ctx.options, yes=False))  # a look names what a yes would be for
-    seen = report = run(STEPS, quietly(unasked, at.console), apply=False)
-    if fix:
-        report = mend(at, seen, only)
-    keep_crashes(at, report)
+    seen = look(at, unasked, STEPS)
+    report = mend(at, seen, only) if fix else with_causes(seen)
     told = "" if report_file is None else f"\n{_write_report(at, report, report_file)}"
     if fix:
         facts = {**_mended_facts(report), **adopted_json(at.ctx.home)}
         return ran(report, facts, _mended(at, seen, report, only) + told)
-    report = with_causes(report)
     shown = mending_plan.only(report, only) if only else report
     facts = {"command": "doctor", **adopted_json(at.ctx.home)}
     return looked(shown, facts, _closing(at, shown) + told)

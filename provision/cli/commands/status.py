@@ -123,15 +123,10 @@ def _installed(ctx: Context) -> Iterator[tuple[str, str]]:
 def _models(ctx: Context) -> Iterator[tuple[str, str]]:
     proven = model_receipts(ctx)
     for model, file in ctx.manifest.chosen(ctx.options.precision):
-        path = home_place(ctx.home, model.folder, file.name)
+        path = ctx.home.models / model.folder / file.name
         receipt = next((each for each in proven if each.place == ctx.home.shown(path)), None)
         proof = f", sha256 {receipt.sha256[:12]}, verified {receipt.verified_at[:10]}" if receipt else ""
         yield file.name, f"{views.size_text(path.stat().st_size)}{proof}" if path.exists() else "not here"
-
-
-def home_place(home: Home, folder: str, name: str) -> Path:
-    """Where a model lies."""
-    return home.models / folder / name
 
 
 # -- running ----------------------------------------------------------------------------------------------------
