@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from provision.cli.home_choice import choose_home
 from provision.cli.options import choose_options
-from provision.cli.rehearsing import check_rehearsal, enter_world
+from provision.cli.rehearsing import check_rehearsal, enter_world, keys_of_world
 from provision.cli.request import REHEARSED, Request
 from provision.comfyui.adoption import may_be_run, overrides_for, remember
 from provision.core.home import Home
@@ -84,7 +84,7 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
         if world is not None:
             machine = Machine({k: v for k, v in machine.environ.items() if k not in ("HF_TOKEN", "HF_ENDPOINT")})
             options = replace(options, endpoint=world.endpoint)
-        served = world.overrides if world is not None else _recorded(home)
+        served = keys_of_world(home, world)
         console.invocation = replace(console.invocation, rehearsal=bool(served))
         manifest = draft.manifest([*served, *overrides_for(home, given, machine), *given])
         if request.command not in (*LOOKS, "plan") and home.root.is_dir() and is_home(home.root):
@@ -102,12 +102,6 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
         if request.repo is not None and not request.inspect:
             ctx = replace(ctx, manifest=_repo_manifest(ctx, request.repo, request.repo_file))
         yield Session(request, console, ctx, world)
-
-
-def _recorded(home: Home) -> list[str]:
-    from provision.rehearsal.home_marker import recorded_overrides
-
-    return recorded_overrides(home)
 
 
 def _locked(request: Request, lock: Lock | None) -> tuple[Request, Draft, list[str]]:
