@@ -13,9 +13,9 @@ import pytest
 
 from provision.cli.commands import doctor as checkup
 from provision.cli.session import Wish, open_session
-from provision.core.catalogue import known
 from provision.core.finding import Verdict
 from provision.core.step import Report
+from provision.steps.catalogue import known
 from provision.system.machine import Machine
 from tests.breakers import coverage, machine
 from tests.breakers.breaker import Breaker

@@ -199,7 +199,7 @@ def plan(at: Session, target: str | None = None, requirements: Path | None = Non
 def _will_ask(ctx: Context, step: StepReport) -> bool:
     """Whether all that is in the way of a step is a yes, which `all` asks for where the install is adopted."""
     stopped = [finding for finding in step.findings if finding.verdict is Verdict.BLOCKED]
-    return ctx.home.adopted is not None and bool(stopped) and all("asks" in finding.facts for finding in stopped)
+    return ctx.home.adopted is not None and bool(stopped) and all(finding.consent for finding in stopped)
 
 
 def pasted(command: str, home: Home) -> str:
@@ -254,12 +254,14 @@ def check(at: Session) -> bool:
 
 def keep_crashes(at: Session, report: Report) -> None:
     """Write the tracebacks of checks that crashed into the log, where there is a home to keep one."""
-    crashed = [finding for step in report.steps for finding in step.findings if finding.id == "check-crashed"]
+    from provision.cli.commands.issue_report import crashes
+
+    crashed = list(crashes(report))
     if crashed and at.ctx.home.logs.is_dir():
         with suppress(HomeError, DiskFull):
             at.console.keep_log(at.log)
-        for finding in crashed:
-            at.console.log_text(str(finding.facts["traceback"]))
+        for _, traceback in crashed:
+            at.console.log_text(traceback)
 
 
 def download(at: Session, to: Path | None) -> bool:

@@ -15,11 +15,12 @@ import pytest
 from rich.console import Console as RichConsole
 
 from provision.core.events import ApplyStarted, Event, FindingSeen, Note, Output, Progress, StepFinished, StepStarted
-from provision.core.finding import Fix, fixable, ok
+from provision.core.finding import Fix
 from provision.core.step import Report, StepReport
 from provision.errors import ConsentNeeded, GitError
 from provision.output.console import Console, JsonConsole, LiveConsole, make_console, tabulate
 from provision.output.views import pairs_table
+from tests.support.findings import fixable, ok
 
 PATIENCE_S = 20.0
 MODEL = fixable("ckpt-missing", "x.safetensors", "The model is not here.", fix=Fix("It is downloaded."))
