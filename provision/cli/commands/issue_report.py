@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from provision import __version__
+from provision.cli.look import crashes
 from provision.comfyui.server_process import engine_flags
 from provision.core.finding import JSON, Verdict
-from provision.core.kinds import CHECK_CRASHED
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.receipts import read_json
 from provision.core.step import Context, Report
@@ -117,14 +117,6 @@ def _findings(report: Report) -> Iterator[tuple[str, ...]]:
             yield str(Verdict.BLOCKED), step.name, str(step.error["code"]), str(step.error["message"]), ""
         for finding in step.findings:
             yield str(finding.verdict), step.name, finding.id, finding.says, views.command_text(finding)
-
-
-def crashes(report: Report) -> Iterator[tuple[str, str]]:
-    """Each step whose check crashed, with the traceback."""
-    for step in report.steps:
-        for finding in step.findings:
-            if finding.kind == CHECK_CRASHED:
-                yield step.name, str(finding.facts.get("traceback", ""))
 
 
 def _receipts(ctx: Context) -> Iterator[tuple[str, dict[str, JSON]]]:

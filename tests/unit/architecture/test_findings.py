@@ -11,7 +11,7 @@ from tests.support.paths import PACKAGE
 SHOWN_BY = {
     "core/finding.py": "writes them as JSON",
     "cli/commands/report.py": "shows the machine's on the page",
-    "cli/commands/issue_report.py": "shows a crash's traceback",
+    "cli/look.py": "writes a crash's traceback",
 }
 OF_OTHERS = {"core/image.py", "steps/first_image/step.py"}
 """Where `facts` are the measures of a picture."""

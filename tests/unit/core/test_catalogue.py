@@ -9,8 +9,8 @@ from typing import get_args
 
 import pytest
 
+from docs.generate.doctor_page import LEFT_OUT, doctor_page
 from provision.cli.commands.plan_script import WRITERS
-from provision.cli.doctor_page import LEFT_OUT, doctor_page
 from provision.comfyui.error_explanations import SIGNATURES
 from provision.comfyui.log_reader import LOG_SIGNATURES
 from provision.core.finding import ANY_STEP, ONLY_IN_LOGS, Kind
