@@ -76,7 +76,7 @@ def plan(
 def _will_ask(ctx: Context, step: StepReport) -> bool:
     """Whether all that is in the way of a step is a yes, which `all` asks for where the install is adopted."""
     stopped = [finding for finding in step.findings if finding.verdict is Verdict.BLOCKED]
-    return ctx.home.adopted is not None and bool(stopped) and all("asks" in finding.facts for finding in stopped)
+    return ctx.home.adopted is not None and bool(stopped) and all(finding.consent for finding in stopped)
 
 
 def _plan_facts(planned: Plan) -> dict[str, JSON]:

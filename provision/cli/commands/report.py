@@ -233,7 +233,7 @@ def _seen(run: Run) -> Iterator[Seen]:
         if step.error is not None:
             rows.append(Seen("blocked", step.name, step.error.message, step.error.code, step.error.hint))
         for finding in step.findings:
-            if finding.is_detail:
+            if finding.detail:
                 continue
             todo = shell_words(finding.fix.argv) if finding.fix and finding.verdict is not Verdict.OK else ""
             rows.append(Seen(finding.verdict, step.name, finding.says, finding.id, todo))

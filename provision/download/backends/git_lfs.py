@@ -16,8 +16,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from provision.comfyui.git_remote import protocols_for
-from provision.core.finding import Finding, Fix, fixable
+from provision.core.finding import Finding, Fix
 from provision.core.step import Context
+from provision.download import kinds
 from provision.download.backend import Backend, RemoteFile
 from provision.download.hashing import Follower, keep_going_and_hash
 from provision.download.hub.api import token_for
@@ -51,10 +52,10 @@ ANOTHER_OBJECT = re.compile(r"expected OID \w+, got \w+")
 
 def missing_git_lfs(ctx: Context) -> Finding | None:
     """What must be installed before git-lfs can be used."""
-    for program, id in (("git", "git-missing"), ("git-lfs", "lfs-missing")):
+    for program, kind in (("git", kinds.GIT_MISSING), ("git-lfs", kinds.LFS_MISSING)):
         if ctx.machine.which(program) is None:
-            return fixable(
-                id, program, f"{program} is not on this machine.",
+            return kind.fixable(
+                program, f"{program} is not on this machine.",
                 fix=Fix(f"Install {program}, or choose another backend: --backend http.", ("brew", "install", program)),
             )  # fmt: skip
     return None

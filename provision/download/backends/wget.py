@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix, fixable
+from provision.core.finding import Finding, Fix
 from provision.core.step import Context
+from provision.download import kinds
 from provision.download.backend import Address, Backend, RemoteFile
 from provision.download.hashing import keep_going_and_hash
 from provision.download.hub.api import locate
@@ -43,8 +44,8 @@ def missing_wget(ctx: Context) -> Finding | None:
     """What must be installed before wget can be used."""
     if ctx.machine.which("wget"):
         return None
-    return fixable(
-        "wget-missing", "wget", "wget is not on this machine.",
+    return kinds.WGET_MISSING.fixable(
+        "wget", "wget is not on this machine.",
         fix=Fix("Install wget, or choose another backend: --backend http.", ("brew", "install", "wget")),
     )  # fmt: skip
 

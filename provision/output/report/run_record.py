@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from provision.core.finding import JSON, Finding
+from provision.core.finding import JSON, Fix, Verdict
 from provision.core.home import Home
 from provision.core.receipts import read_state, write_json
 from provision.core.step import Report
@@ -28,12 +28,25 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What a finding said, and what it was about."""
+
+    id: str
+    subject: str
+    verdict: Verdict
+    says: str
+    fix: Fix | None = None
+    detail: bool = False
+    facts: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class StepRun:
     """What a step saw in the end, and whether it changed anything."""
 
     name: str
     changed: bool = False
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Seen, ...] = ()
     error: Failure | None = None
 
 

@@ -12,13 +12,14 @@ from provision.comfyui import fallback_flags
 from provision.comfyui.fallback_flags import FLAG_RUNGS, KEPT, TRIED, WISH, flags_with
 from provision.comfyui.server_process import engine_flags, stop_server
 from provision.core.events import Note, StepFinished
-from provision.core.finding import Finding, Fix, Verdict, fixable
+from provision.core.finding import Finding, Fix, Verdict
 from provision.core.runner import run
 from provision.core.step import Context, Report, Step
 from provision.steps.first_image.step import FIRST_IMAGE
 from provision.steps.server.step import SERVER, check_server
 from provision.steps.torch.step import check_torch
 from tests.support.engine_home import TORCH, EngineHome, engine_home, install_torch, with_sets
+from tests.support.findings import fixable
 
 UPCAST, FP32_VAE = "--force-upcast-attention", "--fp32-vae"
 STABLE = "2.15.0"

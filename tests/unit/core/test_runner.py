@@ -10,11 +10,12 @@ from dataclasses import replace
 import pytest
 
 from provision.core.events import ApplyStarted, Event, FindingSeen, Note, Output, RunStarted, StepFinished, StepStarted
-from provision.core.finding import Finding, Fix, Verdict, blocked, fixable, ok, warn
+from provision.core.finding import Finding, Fix, Verdict
 from provision.core.runner import run
 from provision.core.step import Apply, Check, Context, Step
 from provision.errors import DiskFull, GitError, Interrupted, StartOver
 from provision.system.machine import Machine
+from tests.support.findings import blocked, fixable, ok, warn
 
 PATIENCE_S = 20.0
 """Longer than any test may take: who waits so long has hung."""

@@ -42,7 +42,7 @@ DOORS = {
     "download/backends/xet_program.py": "a part, in a program of its own",
     "steps/requirements/install.py": "ComfyUI's requirements, which were seen to be a file",
     "steps/lock/step.py": "what uv wrote a moment ago",
-    "cli/commands/uninstall/made_by_us.py": "files of the checkout, which were seen to be files",
+    "cli/commands/made_by_us.py": "files of the checkout, which were seen to be files",
     "download/part_file.py": "writes what only we may read",
     "comfyui/sandbox_program.py": "a folder, for the kernel's rule",
     "comfyui/git_stand_in.py": "writes a repository's stand-in",

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console as RichConsole
 
 from provision.core.events import ApplyStarted, Event, FindingSeen, Note, Output, Progress, StepFinished, StepStarted
-from provision.core.finding import Fix, fixable, ok
+from provision.core.finding import Fix
 from provision.core.step import Report, StepReport
 from provision.errors import ConsentNeeded, GitError
 from provision.output.choose_console import make_console
@@ -23,6 +23,7 @@ from provision.output.console import Console
 from provision.output.json_console import JsonConsole
 from provision.output.live_console import LiveConsole
 from provision.output.result import Picture, looked, pairs, ran
+from tests.support.findings import fixable, ok
 
 PATIENCE_S = 20.0
 MODEL = fixable("ckpt-missing", "x.safetensors", "The model is not here.", fix=Fix("It is downloaded."))

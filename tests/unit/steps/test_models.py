@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.core.finding import Finding, Verdict
+from provision.core.finding import Cost, Finding, Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, StepReport
 from provision.errors import HubRefused, ManifestError, NetworkError, WrongFile
@@ -81,7 +81,7 @@ def test_from_nothing_to_a_proven_file(ctx: Context, hub: Hub, model: ModelRepo)
     assert (missing.id, missing.verdict, missing.subject) == (
         "ckpt-missing", Verdict.FIXABLE, f"ComfyUI/models/checkpoints/{FILE}",
     )  # fmt: skip
-    assert missing.quantity("download_bytes") == missing.quantity("disk_bytes") == size
+    assert missing.cost.download_bytes == missing.cost.disk_bytes == size
     report = apply(ctx)
     assert (report.error, report.changed, report.verdict) == (None, True, Verdict.OK)
     assert is_right(place_of(ctx), model)
@@ -105,7 +105,7 @@ def test_a_part_counts_in_the_plan(ctx: Context, model: ModelRepo, data: bytes) 
     size, sha256 = model.files[FILE]
     (ctx.home.parts / f"{sha256}.part").write_bytes(data[:1_000_000])
     missing = look(ctx)
-    assert missing.quantity("download_bytes") == missing.quantity("disk_bytes") == size - 1_000_000
+    assert missing.cost.download_bytes == missing.cost.disk_bytes == size - 1_000_000
     assert "1,000,000 of" in missing.says
 
 
@@ -129,7 +129,7 @@ def test_what_the_manifest_does_not_know_the_hub_tells_and_the_receipt_keeps(
     ctx = small_context(tmp_path, model, hub.url, known=False)
     missing = look(ctx)
     assert "its size is the hub's to tell" in missing.says
-    assert "download_bytes" not in missing.facts
+    assert missing.cost == Cost()
     assert apply(ctx).verdict is Verdict.OK
     assert look(offline(ctx)).facts["sha256"] == model.files[FILE][1]
 
@@ -174,7 +174,7 @@ def test_a_bad_file_is_named_moved_aside_and_replaced(
     finding = look(ctx)
     assert (finding.id, finding.verdict) == (id, Verdict.FIXABLE)
     assert says in finding.says
-    assert finding.quantity("download_bytes") == len(data)
+    assert finding.cost.download_bytes == len(data)
     assert apply(ctx).verdict is Verdict.OK
     assert is_right(place_of(ctx), model)
     assert aside(ctx) == [bad]
@@ -185,7 +185,7 @@ def test_a_truncated_file_is_gone_on_with(ctx: Context, hub: Hub, model: ModelRe
     put(ctx, data[:3_000_000])
     finding = look(ctx)
     assert finding.id == "ckpt-truncated"
-    assert finding.quantity("download_bytes") == len(data) - 3_000_000
+    assert finding.cost.download_bytes == len(data) - 3_000_000
     assert apply(ctx).verdict is Verdict.OK
     assert is_right(place_of(ctx), model)
     assert hub.sent_bytes() == len(data) - 3_000_000
@@ -203,7 +203,7 @@ def test_a_file_without_a_receipt_is_hashed_and_not_downloaded(ctx: Context, hub
     put(ctx, data)
     finding = look(ctx)
     assert (finding.id, finding.verdict) == ("ckpt-unproven", Verdict.FIXABLE)
-    assert finding.quantity("download_bytes") == 0
+    assert finding.cost.download_bytes == 0
     assert apply(offline(ctx)).verdict is Verdict.OK
     assert hub.requests == []
 
@@ -255,7 +255,7 @@ def test_another_case_is_renamed(ctx: Context, model: ModelRepo, data: bytes) ->
     wrong = place_of(ctx).with_name(FILE.upper())
     put(ctx, data).rename(wrong)
     finding = look(ctx)
-    assert (finding.id, finding.facts["seen"]) == ("ckpt-case", FILE.upper())
+    assert (finding.id, [path.name for path in finding.paths]) == ("ckpt-case", [FILE.upper()])
     assert apply(offline(ctx)).verdict is Verdict.OK
     assert is_right(place_of(ctx), model)
 
