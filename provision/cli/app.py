@@ -42,6 +42,7 @@ from provision.cli.options import (
     offer_findings,
     offer_manifests,
 )
+from provision.command import Fix, ours, program
 from provision.errors import EXIT_OK, EXIT_UNSATISFIED, ProvisionError, UsageError
 from provision.output.safe_streams import guard
 
@@ -336,7 +337,9 @@ def completion(
     console = Console()
     with exit_codes(console):
         if shell not in ("bash", "zsh", "fish"):
-            raise UsageError(f"There is no completion for {shell!r}.", hint="provision completion bash|zsh|fish")
+            raise UsageError(
+                f"There is no completion for {shell!r}.", hint=Fix("Name bash, zsh or fish:", ours("completion", "zsh"))
+            )
         console.data(
             typer.completion.get_completion_script(  # type: ignore[attr-defined]
                 prog_name="provision", complete_var=COMPLETE, shell=shell
@@ -379,7 +382,7 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):  # just before a command sees to it, or just after
         End().at_once()
     except OSError as error:  # help that goes to a disk that is full
-        tell(ProvisionError(f"The output cannot be written ({error.strerror}).", hint="df -h ."))
+        tell(ProvisionError(f"The output cannot be written ({error.strerror}).", hint=program("df", "-h", ".")))
         End().leave(EXIT_UNSATISFIED)
     except refused as error:
         sys.exit(refuse(error))

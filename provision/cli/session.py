@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.cli.sweep import sweep_home
-from provision.comfyui.adoption import Asked, as_path, home_for, may_be_run, overrides_for, remember
+from provision.comfyui.adoption import Asked, as_path, home_for, may_be_run, overrides_for, remember, words_for
+from provision.command import Command, Fix, ours, program
 from provision.core.home import Home
 from provision.core.lockfile import Lock, load_lock, manifest_overrides
 from provision.core.manifest import License, Manifest, Model, ModelFile, check_manifest, load_manifest, manifest_names
@@ -122,7 +123,7 @@ def usual_home(wish: Wish, environ: Mapping[str, str]) -> Home:
     except RuntimeError as error:
         raise HomeError(
             f"The home {given} is in the folder of a person who is not known here.",
-            hint="provision all --home ~/provision",
+            hint=ours("all", "--home", "~/provision"),
         ) from error
 
 
@@ -148,7 +149,7 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
             options = replace(options, endpoint=world.endpoint, rehearsal=True)
         elif overrides:
             options = replace(options, rehearsal=True)
-        console.invocation = replace(console.invocation, rehearsal=options.rehearsal)
+        console.invocation = replace(console.invocation, rehearsal=options.rehearsal, install=words_for(home))
         if command not in (*LOOKS, "plan") and home.root.is_dir() and is_home(home.root):
             _keep_log(command, home, console, machine)
         manifest = load_manifest(wish.manifest, [*overrides, *overrides_for(home, given, machine), *given])
@@ -207,7 +208,7 @@ def locked_wish(wish: Wish, lock: Lock) -> tuple[Wish, list[str]]:
     if manifest.name != lock.manifest:
         raise LockError(
             f"The lock was made from the manifest {lock.manifest!r}, and {manifest.name!r} is given.",
-            hint="provision all --locked FILE --manifest MANIFEST",
+            hint=ours("all", "--locked", "FILE", "--manifest", "MANIFEST"),
         )
     precision = wish.precision or next((model.precision for model in lock.models), None)
     decided = manifest_overrides(lock, manifest)
@@ -237,29 +238,34 @@ def repo_manifest(ctx: Context, wish: Wish) -> Manifest:
 def choose_options(wish: Wish, environ: Mapping[str, str]) -> Options:
     """Options that hold together. Raises UsageError."""
     if wish.backend not in BACKEND_NAMES:
-        raise UsageError(f"There is no backend {wish.backend!r}.", hint=f"--backend {'|'.join(BACKENDS)}")
+        raise UsageError(f"There is no backend {wish.backend!r}.", hint=Fix(f"Take one of {', '.join(BACKENDS)}."))
     if wish.precision not in (None, *PRECISIONS):
-        raise UsageError(f"There is no precision {wish.precision!r}.", hint=f"--precision {'|'.join(PRECISIONS)}")
+        raise UsageError(
+            f"There is no precision {wish.precision!r}.", hint=Fix(f"Take one of {', '.join(PRECISIONS)}.")
+        )
     moving = wish.moving
     endpoint = environ.get("HF_ENDPOINT", "").strip() or HUB
     if wish.rehearse and wish.manifest in manifest_names() and wish.manifest != REHEARSED:
         raise UsageError(
             f"The rehearsal has the model of {REHEARSED} alone, not that of {wish.manifest}.",
-            hint="provision all --rehearse",
+            hint=ours("all", "--rehearse"),
         )
     if wish.rehearse and moving.endpoints:
-        raise UsageError("A rehearsal has a hub of its own.", hint="Leave out --endpoint, or --rehearse.")
+        raise UsageError("A rehearsal has a hub of its own.", hint=Fix("Leave out --endpoint, or --rehearse."))
     if moving.connections is not None and not 1 <= moving.connections <= CONNECTIONS_MAX:
         raise UsageError(
-            f"--connections {moving.connections} is not between 1 and {CONNECTIONS_MAX}.", hint="--connections 4"
+            f"--connections {moving.connections} is not between 1 and {CONNECTIONS_MAX}.",
+            hint=Fix("As in: --connections 4"),
         )
     return Options(
         backend=BACKEND_NAMES[wish.backend],
         precision=wish.precision or "fp16",
         deep=wish.deep,
         yes=wish.yes,
-        endpoint=_address("HF_ENDPOINT", endpoint, "unset HF_ENDPOINT"),
-        endpoints=tuple(dict.fromkeys(_address("--endpoint", each, f"--endpoint {HUB}") for each in moving.endpoints)),
+        endpoint=_address("HF_ENDPOINT", endpoint, program("unset", "HF_ENDPOINT")),
+        endpoints=tuple(
+            dict.fromkeys(_address("--endpoint", each, Fix(f"As in: --endpoint {HUB}")) for each in moving.endpoints)
+        ),
         limit_rate=parse_rate(moving.limit_rate) if moving.limit_rate is not None else 0,
         connections=moving.connections or 0,
         look_in=tuple(moving.look_in),
@@ -268,7 +274,7 @@ def choose_options(wish: Wish, environ: Mapping[str, str]) -> Options:
     )
 
 
-def _address(name: str, text: str, hint: str) -> str:
+def _address(name: str, text: str, hint: Fix | Command) -> str:
     address = text.strip()
     if "://" not in address:
         address = f"https://{address}"
@@ -282,7 +288,9 @@ def parse_rate(text: str) -> int:
     found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([kmg]?)(?:b?/s|b)?", text.strip().lower())
     rate = int(float(found[1]) * RATE_UNITS[found[2]]) if found else 0
     if rate < 1000:
-        raise UsageError(f"--limit-rate {text!r} is no rate of at least 1k (bytes a second).", hint="--limit-rate 5M")
+        raise UsageError(
+            f"--limit-rate {text!r} is no rate of at least 1k (bytes a second).", hint=Fix("As in: --limit-rate 5M")
+        )
     return rate
 
 
@@ -295,14 +303,14 @@ def _enter_world(
     if wish.rehearse and home.adopted is not None and (code is None or not is_miniature(code)):
         raise UsageError(
             f"The ComfyUI in {home.base} is a real one; a rehearsal must not touch it.",
-            hint=f"provision plan --comfyui {home.base}",
+            hint=ours("plan", "--comfyui", str(home.base)),
         )
     rehearsed = is_rehearsal(home)
     if not wish.rehearse:
         if rehearsed and command in ("all", "plan", "download"):
             raise UsageError(
                 f"{home.root} is the home of a rehearsal; nothing real belongs there.",
-                hint=f"provision {command} --home ~/provision   # or add --rehearse",
+                hint=Fix("Add --rehearse, or take another home:", ours(command, "--home", "~/provision")),
             )
         if rehearsed and command == "doctor":
             return _world_of_doctor(stack, home, machine)
@@ -310,7 +318,7 @@ def _enter_world(
     if not rehearsed and (home.state / "receipts").is_dir() and any((home.state / "receipts").iterdir()):
         raise UsageError(
             f"{home.root} is a real home; a rehearsal must not touch it.",
-            hint="provision all --rehearse --home DIR",
+            hint=ours("all", "--rehearse", "--home", "DIR"),
         )
     from provision.rehearsal.world import rehearsal
 
@@ -349,6 +357,7 @@ def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
     with home_lock(home.state / "lock", command=at.command, optional=removing):
         if not removing:
             remember(home, machine.timestamp(), may_run=at.ctx.options.may_run)
+            at.console.invocation = replace(at.console.invocation, install=words_for(home))
             recover(home)
         for argv in machine.end_leftovers(home.children):
             at.ctx.note(

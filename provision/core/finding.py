@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from provision.command import Fix
+
 JSON = object  # str, int, float, bool, None, and lists and dicts of these
 
 
@@ -23,14 +25,6 @@ class Verdict(StrEnum):
     def rank(self) -> int:
         """0 is best; for sorting and for `worst`."""
         return list(Verdict).index(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Fix:
-    """What to do: a sentence, and the command that a person may paste. Data, never a callable."""
-
-    says: str
-    argv: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +54,8 @@ class Finding:
         return value if isinstance(value, int) else 0
 
     def to_json(self) -> dict[str, JSON]:
-        """The finding as it stands in `--json` and in reports."""
-        fix = None if self.fix is None else {"says": self.fix.says, "argv": list(self.fix.argv)}
+        """The finding as it stands in `--json` and in reports, its command still a value."""
+        fix: JSON = None if self.fix is None else {"says": self.fix.says, "argv": self.fix.command or []}
         return {
             "id": self.id,
             "subject": self.subject,

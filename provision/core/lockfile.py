@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from provision.command import Fix, ours
 from provision.core.manifest import REF, SHA256, Manifest, build, is_git_address, is_inner_path
 from provision.errors import LockError, ManifestError
 from provision.system.strict import Unreadable, read_toml
@@ -122,7 +123,7 @@ def load_lock(path: Path) -> Lock:
     return lock
 
 
-HINT = "A lock is written by `provision all`; take it as it is: --locked provision.lock"
+HINT = Fix("A lock is written by `provision all`; take it as it is:", ours("all", "--locked", "provision.lock"))
 
 
 def _wrong(lock: Lock) -> Iterator[str]:
@@ -172,7 +173,7 @@ def _place_of(locked: LockedModel, manifest: Manifest) -> Iterator[tuple[str, ob
                 return
     raise LockError(
         f"The lock names {locked.path} of {locked.repo}, which the manifest {manifest.name} does not have.",
-        hint="provision all --locked FILE --manifest MANIFEST   # the one that it was made from",
+        hint=Fix("The one that it was made from:", ours("all", "--locked", "FILE", "--manifest", "MANIFEST")),
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from provision.command import Fix, ours
 from provision.core.overrides import apply_override, nearest
 from provision.errors import ManifestError
 from provision.system.strict import Unreadable, read_toml
@@ -160,7 +161,7 @@ class Manifest:
                 return model, file
         raise ManifestError(
             f"The manifest {self.name} has no {precision} checkpoint.",
-            hint=f"provision manifests show {self.name}",
+            hint=ours("manifests", "show", self.name),
         )
 
     def chosen(self, precision: str) -> list[tuple[Model, ModelFile]]:
@@ -178,7 +179,7 @@ def load_manifest(source: str, overrides: Sequence[str] = ()) -> Manifest:
         data = read_toml(path)
     except (OSError, Unreadable) as error:
         raise ManifestError(
-            f"The manifest {path} cannot be read: {error}.", hint="provision manifests validate FILE"
+            f"The manifest {path} cannot be read: {error}.", hint=ours("manifests", "validate", "FILE")
         ) from error
     for override in overrides:
         apply_override(data, override, Manifest)
@@ -205,14 +206,19 @@ def find_manifest(source: str) -> Path:
         path = manifest_folder() / f"{source}.toml"
     if source == KNOWN_BAD or not os.path.isfile(path):  # noqa: PTH113  (which takes a name that is too long for none)
         close = nearest(source, manifest_names()) or ", ".join(manifest_names())
-        raise ManifestError(f"There is no manifest {source!r}.", hint=f"provision manifests   # nearest: {close}")
+        raise ManifestError(
+            f"There is no manifest {source!r}.", hint=Fix(f"Nearest: {close}. All of them:", ours("manifests"))
+        )
     return path
 
 
 def parse_manifest(data: Mapping[str, object], where: str = "manifest") -> Manifest:
     """A manifest from plain data. Raises ManifestError with the full name of the key that is wrong."""
     if data.get("schema") != 1:
-        raise ManifestError(f"{where}: schema is {data.get('schema')!r}; this tool reads schema 1.", hint="schema = 1")
+        raise ManifestError(
+            f"{where}: schema is {data.get('schema')!r}; this tool reads schema 1.",
+            hint=Fix("Its first line: schema = 1"),
+        )
     manifest = build(Manifest, data, "")
     check_manifest(manifest)
     return manifest
@@ -224,13 +230,15 @@ def build(schema: type[T], data: object, where: str) -> T:
     Raises ManifestError: no table, an unknown or missing key, a wrong type, a control character.
     """
     if not isinstance(data, Mapping):
-        raise ManifestError(f"{where.rstrip('.')} must be a table.", hint="provision manifests show sdxl-turbo")
+        raise ManifestError(f"{where.rstrip('.')} must be a table.", hint=ours("manifests", "show", "sdxl-turbo"))
     hints = get_type_hints(schema)
     names = [item.name for item in fields(schema)]  # type: ignore[arg-type]
     for key in data:
         if key not in names:
             near = nearest(str(key), names) or ", ".join(names)
-            raise ManifestError(f"{where}{str(key)[:SHOWN_MAX]} is not a key that is known.", hint=f"Nearest: {near}")
+            raise ManifestError(
+                f"{where}{str(key)[:SHOWN_MAX]} is not a key that is known.", hint=Fix(f"Nearest: {near}")
+            )
     values: dict[str, object] = {}
     for item in fields(schema):  # type: ignore[arg-type]
         if item.name in data:
@@ -238,7 +246,7 @@ def build(schema: type[T], data: object, where: str) -> T:
         elif item.default is MISSING and item.default_factory is MISSING:
             raise ManifestError(
                 f"{where}{item.name} is missing.",
-                hint="provision manifests show sdxl-turbo",
+                hint=ours("manifests", "show", "sdxl-turbo"),
             )
     return schema(**values)
 
@@ -255,13 +263,15 @@ def _coerce(kind: Any, value: object, where: str) -> object:
     if is_dataclass(kind) and isinstance(kind, type):
         return build(kind, value, f"{where}.")
     if type(value) is int and abs(value) >= 2**63:  # more than TOML knows, and than Python would write out
-        raise ManifestError(f"{where} is too large a number.", hint=f"--set {where}=...")
+        raise ManifestError(f"{where} is too large a number.", hint=Fix(f"Give --set {where}=VALUE."))
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
         raise _wrong_type(where, kind.__name__, value)
     if isinstance(value, str) and not is_plain(re.sub(r"[\n\t]", "", value)):
-        raise ManifestError(f"{where} holds a control character: {shortened(value)}.", hint=f"--set {where}=...")
+        raise ManifestError(
+            f"{where} holds a control character: {shortened(value)}.", hint=Fix(f"Give --set {where}=VALUE.")
+        )
     return value
 
 
@@ -274,7 +284,7 @@ def shortened(value: object) -> str:
 def _wrong_type(where: str, wanted: str, value: object) -> ManifestError:
     return ManifestError(
         f"{where} must be {wanted}, and is {shortened(value)} ({type(value).__name__}).",
-        hint="provision manifests show sdxl-turbo",
+        hint=ours("manifests", "show", "sdxl-turbo"),
     )
 
 
@@ -372,4 +382,4 @@ def is_plain(text: str) -> bool:
 
 def _require(holds: bool, key: str, value: object, wanted: str) -> None:
     if not holds:
-        raise ManifestError(f"{key} is {value!r}; it must be {wanted}.", hint=f"--set {key}=...")
+        raise ManifestError(f"{key} is {value!r}; it must be {wanted}.", hint=Fix(f"Give --set {key}=VALUE."))

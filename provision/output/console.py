@@ -11,10 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from provision.command import Fix
 from provision.core.estimate import USUAL_S, Pace
 from provision.core.events import (
     ApplyStarted,
@@ -33,7 +33,7 @@ from provision.core.finding import JSON
 from provision.core.step import Report
 from provision.errors import ConsentNeeded, ProvisionError
 from provision.output import live_view, safe_streams, views
-from provision.output.hints import Invocation
+from provision.output.hints import HERE
 from provision.output.run_state import RunState
 from provision.output.screen import Line, Screen
 from provision.output.terminal_image import encode, protocol_of
@@ -61,8 +61,8 @@ class Console:
         self.verbose, self.yes, self.plain = verbose, yes, plain
         self.marks = views.WORDS if plain else views.GLYPHS
         self.state = RunState()
-        self.invocation = Invocation()
-        """As it is here, hints name the commands that they propose."""
+        self.invocation = HERE
+        """As it is here, commands are shown."""
         self._guard = threading.RLock()
         self._said: dict[tuple[str, str], float] = {}
         self._log: OwnLog | None = None
@@ -120,7 +120,8 @@ class Console:
         elif isinstance(event, ApplyStarted):
             self.line(f"  {event.step}: {event.says}")
         elif isinstance(event, Note):
-            self.line(f"  {event.step}: {event.says}" if event.step else event.says)
+            says = views.note_text(event, self.invocation)
+            self.line(f"  {event.step}: {says}" if event.step else says)
         elif isinstance(event, CheckSlow) and not event.over:
             self.line(views.slow_line(event))
         elif isinstance(event, MendingPlanned):
@@ -144,18 +145,14 @@ class Console:
 
     def line(self, text: str) -> None:
         """One line on standard error."""
-        safe_streams.say(safe_streams.err(), self._own(text))
-
-    def _own(self, text: str) -> str:
-        """A line of our own; the commands in it can be pasted."""
-        return visible(self.invocation.said(text))
+        safe_streams.say(safe_streams.err(), visible(text))
 
     def consent(self, question: str) -> bool:
         """Ask yes or no. Raises ConsentNeeded where nobody can answer."""
         if self.yes:
             return True
         if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
-            raise ConsentNeeded(f"{question} Nobody is here to say yes.", hint="Add --yes to agree beforehand.")
+            raise ConsentNeeded(f"{question} Nobody is here to say yes.", hint=Fix("Add --yes to agree beforehand."))
         with self._guard:
             return self.ask(question)
 
@@ -168,22 +165,22 @@ class Console:
 
     def ask(self, question: str) -> bool:
         """Ask on the terminal."""
-        safe_streams.say(safe_streams.err(), f"{self._own(question)} [y/N] ", end="")
+        safe_streams.say(safe_streams.err(), f"{visible(question)} [y/N] ", end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def report(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
         """The end of a run: what is not right with its fix, then one closing sentence."""
-        text = views.report_text(report, closing, self.marks)
+        text = views.report_text(report, closing, self.marks, self.invocation)
         if text:
-            self.advise(text)
+            self.data(text)
 
     def checkup(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
         """Every finding of a look, grouped by step."""
-        self.advise(views.checkup_text(report, closing, details=self.verbose, marks=self.marks))
+        self.data(views.checkup_text(report, closing, details=self.verbose, marks=self.marks, call=self.invocation))
 
-    def advise(self, text: str) -> None:
-        """Data of our own words; the commands in it can be pasted."""
-        self.data(self.invocation.said(text))
+    def advise(self, what: Fix) -> None:
+        """Data of our own words, with a command to paste."""
+        self.data(self.invocation.text(what))
 
     def data(self, text: str) -> None:
         """Data for standard output."""
@@ -195,7 +192,7 @@ class Console:
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         """What happened and why, what to type next, where more is written."""
-        self.line(views.error_text(error, log, self.marks))
+        self.line(views.error_text(error, log, self.marks, self.invocation))
 
     def picture(self, png: bytes) -> None:
         """A picture, where it can be shown: not here."""
@@ -215,7 +212,9 @@ class JsonConsole(Console):
 
     def record(self, value: Mapping[str, JSON]) -> None:
         with self._guard:
-            safe_streams.say(safe_streams.out(), json.dumps(value, default=str).replace("\x7f", "\\u007f"))
+            safe_streams.say(
+                safe_streams.out(), json.dumps(value, default=self.invocation.plain).replace("\x7f", "\\u007f")
+            )
 
     def data(self, text: str) -> None:
         """Tables are for people."""
@@ -225,8 +224,8 @@ class JsonConsole(Console):
         return True
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
-        failure = {"code": error.code, "message": error.message, "hint": error.hint}
-        self.record({"schema": 1, "type": "report", "ok": False, "changed": False, "error": failure, "steps": []})
+        failed = {"ok": False, "changed": False, "error": error.to_json()}
+        self.record({"schema": 1, "type": "report", **failed, "steps": []})
 
 
 class LiveConsole(Console):
@@ -265,7 +264,7 @@ class LiveConsole(Console):
         elif isinstance(event, StepFinished):
             self._print(views.step_row(event))
         elif isinstance(event, Note) and not (event.is_passing and event.step):
-            self._print(views.note_row(replace(event, says=self._own(event.says))))
+            self._print(views.note_row(event, self.invocation))
         elif isinstance(event, MendingPlanned):
             self.line(views.mending_text(event))
         elif isinstance(event, CheckSlow) and not event.over:
@@ -280,7 +279,7 @@ class LiveConsole(Console):
 
     def line(self, text: str) -> None:
         with self._guard:
-            self.screen.above(lambda: self.rich.print(self._own(text), markup=False, emoji=False))
+            self.screen.above(lambda: self.rich.print(visible(text), markup=False, emoji=False))
 
     def agrees_to(self, page: str, question: str) -> bool:
         self._end()
@@ -304,11 +303,11 @@ class LiveConsole(Console):
 
     def report(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
         self._end()
-        self.out.print(views.report_view(report, closing, self.invocation.said), crop=False)
+        self.out.print(views.report_view(report, closing, self.invocation), crop=False)
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         self._end()
-        self.rich.print(views.error_view(error, log, self.invocation.said), crop=False)
+        self.rich.print(views.error_view(error, log, self.invocation), crop=False)
 
     def picture(self, png: bytes) -> None:
         self._end()

@@ -37,6 +37,7 @@ from provision.rehearsal.home_marker import recorded_overrides
 from provision.rehearsal.world import rehearsal
 from provision.system.machine import Machine
 from tests.breakers.snapshot import mirror
+from tests.support.hints import said
 from tests.support.paths import CHECKOUT
 
 APART_S = 240
@@ -150,7 +151,7 @@ class Patient:
             with self._session(console, fix=fix, deep=deep) as at:
                 return _seen(console, checkup.doctor(at, fix=fix, only=()))
         except ProvisionError as error:
-            return Seen(False, (), (f"{error.message} {error.hint}",))
+            return Seen(False, (), (f"{error.message} {said(error.hint)}",))
 
     @contextmanager
     def _session(self, console: Keeper, *, fix: bool, deep: bool) -> Iterator[Session]:

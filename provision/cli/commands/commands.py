@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from provision.cli.session import Session, Wish, hold_home
-from provision.comfyui.adoption import words_for
+from provision.command import Fix, ours
 from provision.core.estimate import REHEARSED_S, USUAL_S, Pace, believable
 from provision.core.events import Event, FindingSeen, Note, Output, Progress, StepFinished, Waiting
 from provision.core.finding import JSON, Verdict
@@ -29,7 +29,6 @@ from provision.output.console import Console, tabulate
 from provision.output.report.run_record import keep_run
 from provision.output.report.timeline import Timeline
 from provision.output.slow_checks import SlowChecks
-from provision.system.visible import shell_words
 
 
 def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
@@ -48,7 +47,7 @@ def provision_all(at: Session, *, stop: bool, open_page: bool) -> bool:
         report = run(STEPS, replace(ctx, emit=timeline.before(ctx.emit)), apply=True)
         write_json(pace_file(ctx.home), at.console.state.measured_pace().to_json())
         facts = _run_facts(at, report)
-        keep_run(ctx.home, report, facts, timeline.course(), ctx.machine.timestamp())
+        keep_run(ctx.home, report, facts, timeline.course(), ctx.machine.timestamp(), at.console.invocation)
         if report.step("first_image").changed and report.ok and (png := read_picture(ctx.home.first_image)):
             at.console.picture(png)
         if stop:
@@ -152,7 +151,7 @@ def _closing(at: Session, report: Report, *, stopped: bool) -> str:
         where = "stopped" if stopped else page(at.ctx.manifest)
         lines.append(f"Picture: {at.ctx.home.first_image}\nComfyUI: {where}")
         if at.ctx.home.adopted is not None:
-            lines.append(f"Next time: {pasted('provision launch', at.ctx.home)}")
+            lines.append(at.console.invocation.text(Fix("Next time:", ours("launch"))))
     return "\n".join(lines)
 
 
@@ -164,7 +163,8 @@ def plan(at: Session, target: str | None = None, requirements: Path | None = Non
     from provision.steps.registry import STEPS
 
     if requirements is not None and target is None:
-        raise UsageError("--requirements goes with --for.", hint="provision plan --for m1-16gb --requirements FILE")
+        hint = ours("plan", "--for", "m1-16gb", "--requirements", "FILE")
+        raise UsageError("--requirements goes with --for.", hint=hint)
     if target is not None:
         from provision.cli.commands.plan_target import plan_for, read_target
 
@@ -184,15 +184,15 @@ def plan(at: Session, target: str | None = None, requirements: Path | None = Non
     if commands:
         from provision.cli.commands.plan_script import script
 
-        facts["commands"] = script(at.ctx, report)
+        facts["commands"] = script(at.ctx, report, at.console.invocation)
         at.console.data(str(facts["commands"]).rstrip())
     elif at.console.plain:
-        at.console.data(plan_view.plan_text(planned))
+        at.console.data(plan_view.plan_text(planned, call=at.console.invocation))
     else:
-        tabulate(at.console, lambda width: plan_view.plan_view(planned, width))
+        tabulate(at.console, lambda width: plan_view.plan_view(planned, width, call=at.console.invocation))
     at.console.record({**report.to_json(), **facts})
     if not commands:
-        at.console.advise(_plan_closing(at, planned, blocked, report))
+        at.console.data(_plan_closing(at, planned, blocked, report))
     return not blocked
 
 
@@ -200,11 +200,6 @@ def _will_ask(ctx: Context, step: StepReport) -> bool:
     """Whether all that is in the way of a step is a yes, which `all` asks for where the install is adopted."""
     stopped = [finding for finding in step.findings if finding.verdict is Verdict.BLOCKED]
     return ctx.home.adopted is not None and bool(stopped) and all("asks" in finding.facts for finding in stopped)
-
-
-def pasted(command: str, home: Home) -> str:
-    """A command with the words that name an adopted install, to be pasted."""
-    return shell_words([*command.split(), *words_for(home)])
 
 
 def _plan_facts(planned: Plan) -> dict[str, JSON]:
@@ -225,7 +220,7 @@ def _plan_closing(at: Session, planned: Plan, blocked: list[str], report: Report
     if report.ok:
         return "Nothing left to do."
     lines = [plan_view.reckoned_with(planned)]
-    lines.append(f"Nothing was changed. To do it: {pasted('provision all', at.ctx.home)}")
+    lines.append(at.console.invocation.text(Fix("Nothing was changed. To do it:", ours("all"))))
     if any(_will_ask(at.ctx, step) for step in report.steps):
         lines.append("It asks before it changes what this tool did not make; --yes agrees.")
     return "\n".join(line for line in lines if line)
@@ -303,7 +298,7 @@ def wish_for_download(wish: Wish, what: str | None) -> Wish:
     if len(parts) < 2:
         raise UsageError(
             f"{what!r} is neither a manifest nor a repository.",
-            hint="provision download stabilityai/sdxl-turbo",
+            hint=ours("download", "stabilityai/sdxl-turbo"),
         )
     repo, path = "/".join(parts[:2]), "/".join(parts[2:])
     return replace(wish, repo=repo, repo_file=path or None)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from provision.cli.commands.commands import adopted_json, keep_crashes, pasted, quietly, success
+from provision.cli.commands.commands import adopted_json, keep_crashes, quietly, success
 from provision.cli.session import Session, hold_home
 from provision.comfyui.log_reader import Sign, read_log
+from provision.command import Fix, ours
 from provision.core import mending_plan
 from provision.core.catalogue import CATALOGUE, known, must_know, steps_with_findings
 from provision.core.events import MendingPlanned
@@ -19,6 +20,7 @@ from provision.core.step import Report, never
 from provision.errors import UsageError
 from provision.output import views
 from provision.output.console import tabulate
+from provision.output.hints import Invocation
 from provision.system.strict import Unreadable, read_tail, why_not
 
 LOG_MAX_BYTES = 16 << 20
@@ -112,7 +114,8 @@ def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> st
         lines.append("No fault found.")
     asked = [finding for step in report.steps for finding in step.findings if mending_plan.question_of(finding)]
     if asked and not at.ctx.options.yes:
-        lines.append("To agree beforehand to what is asked: " + pasted("provision doctor --fix --yes", at.ctx.home))
+        agree = Fix("To agree beforehand to what is asked:", ours("doctor", "--fix", "--yes"))
+        lines.append(at.console.invocation.text(agree))
     return "\n".join(lines)
 
 
@@ -122,7 +125,7 @@ def _closing(at: Session, report: Report) -> str:
     more = f", {follow} more that follow from them" if follow else ""
     closing = "No fault found." if report.ok and not found else f"{len(found) - follow} finding(s){more}."
     if any(finding.verdict is Verdict.FIXABLE or mending_plan.question_of(finding) for finding in found):
-        closing += f" To mend: {pasted('provision doctor --fix', at.ctx.home)}"
+        closing += " " + at.console.invocation.text(Fix("To mend:", ours("doctor", "--fix")))
     return closing
 
 
@@ -154,7 +157,7 @@ def explain_log(at: Session, path: Path) -> bool:
     ]
     at.console.record(success(log=str(path), signs=found))
     closing = f"{len(signs)} thing(s) are known here." if signs else "Nothing in it is known here as trouble."
-    at.console.advise("\n".join([*map(_sign_text, signs), closing]))
+    at.console.data("\n".join([*(_sign_text(sign, at.console.invocation) for sign in signs), closing]))
     return True
 
 
@@ -162,11 +165,12 @@ def _read(path: Path) -> str:
     try:
         return read_tail(path, LOG_MAX_BYTES)
     except (OSError, Unreadable) as error:
-        raise UsageError(f"The log {path} cannot be read ({why_not(error)}).", hint="provision logs") from error
+        raise UsageError(f"The log {path} cannot be read ({why_not(error)}).", hint=ours("logs")) from error
 
 
-def _sign_text(sign: Sign) -> str:
+def _sign_text(sign: Sign, call: Invocation) -> str:
     blocks = (about := known(sign.id)) is not None and about.severity in ("blocks", "spoils")
     mark = views.MARKS[Verdict.BLOCKED if blocks else Verdict.WARN]
     says = sign.says[:1].upper() + sign.says[1:]
-    return f"{mark} line {sign.line}: {says}.  [{sign.id}]\n    {sign.text[:160]}\n  {views.ARROW} {sign.hint}"
+    head = f"{mark} line {sign.line}: {says}.  [{sign.id}]"
+    return f"{head}\n    {sign.text[:160]}\n  {views.ARROW} {call.text(sign.hint)}"

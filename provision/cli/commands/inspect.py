@@ -5,6 +5,7 @@ from __future__ import annotations
 from provision.cli.commands.commands import success
 from provision.cli.session import Session
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader
+from provision.command import Fix, ours
 from provision.core.finding import JSON
 from provision.core.step import Context
 from provision.download.backend import RemoteFile
@@ -58,7 +59,7 @@ def _read(ctx: Context, repo: str, path: str, revision: str) -> tuple[RemoteFile
     except (NotSafetensors, HeaderTruncated) as error:
         raise WrongFile(
             f"{path} of {repo} is not a safetensors file that can be used: {error}",
-            hint=f"provision download {repo} --inspect",
+            hint=ours("download", repo, "--inspect"),
         ) from error
 
 
@@ -93,11 +94,12 @@ def _shown(entry: Entry) -> str:
     return f"{views.size_text(entry.size) if entry.size else 'size not told'}{where}"
 
 
-def _verdict(repo: str, precision: str, entries: list[Entry], named: list[str]) -> str:
+def _verdict(repo: str, precision: str, entries: list[Entry], named: list[str]) -> Fix:
     tops = [entry.path for entry in entries if entry.checkpoint]
     if len(named) == 1:
-        return f"{named[0]} is the {precision} checkpoint by its name: provision download {repo}"
+        return Fix(f"{named[0]} is the {precision} checkpoint by its name:", ours("download", repo))
     if not tops:
-        return f"{repo} has no safetensors file at its top, so no checkpoint in one file."
+        return Fix(f"{repo} has no safetensors file at its top, so no checkpoint in one file.")
     found = "more than one file whose name says" if named else "no file whose name says"
-    return f"{repo} has {found} {precision}. To see what a file is: provision download {repo}/{tops[0]} --inspect"
+    look = ours("download", f"{repo}/{tops[0]}", "--inspect")
+    return Fix(f"{repo} has {found} {precision}. To see what a file is:", look)

@@ -16,8 +16,9 @@ from provision.cli.commands.target_requirements import (
     tool_requirements,
 )
 from provision.cli.session import Session
+from provision.command import Command, Fix, ours
 from provision.core.estimate import USUAL_S, Pace
-from provision.core.finding import JSON, Finding, Fix, Verdict, blocked, fixable, ok, warn
+from provision.core.finding import JSON, Finding, Verdict, blocked, fixable, ok, warn
 from provision.core.home import Home
 from provision.core.plan import make_plan
 from provision.core.step import Context, Report, StepReport, silent
@@ -52,7 +53,7 @@ def read_target(at: Session, words: str) -> Target:
     """The target that is asked for; what it leaves open is the manifest's. Raises UsageError."""
     needs = at.ctx.manifest
     if at.world is not None or at.ctx.options.rehearsal:
-        raise UsageError("A rehearsal knows this machine alone.", hint="Leave out --rehearse, or --for.")
+        raise UsageError("A rehearsal knows this machine alone.", hint=Fix("Leave out --rehearse, or --for."))
     return parse_target(words, macos_min=needs.machine.macos_min, python=needs.python.version)
 
 
@@ -67,7 +68,7 @@ def plan_for(at: Session, target: Target, requirements: Path | None) -> bool:
         asked = read_asked(ctx, requirements)
         unread = None
     except GitError as error:
-        unread = blocked("comfyui-unread", "ComfyUI", error.message, fix=Fix(error.hint))
+        unread = blocked("comfyui-unread", "ComfyUI", error.message, fix=error.hint)
     answers = ask_index(ctx, target, asked, tool=tool_requirements())
     report = Report(tuple(reports(ctx, target, answers, unread)), ctx.machine.clock() - started)
     _show(at, target, report, answers, asked)
@@ -85,9 +86,9 @@ def _show(at: Session, target: Target, report: Report, answers: Answers, asked: 
     title = f"What `provision all` would do on {target.says}"
     planned = make_plan(report, {step.name: step.needs for step in STEPS}, Pace(), USUAL_S)
     if at.console.plain:
-        at.console.data(plan_view.plan_text(planned, title))
+        at.console.data(plan_view.plan_text(planned, title, at.console.invocation))
     else:
-        tabulate(at.console, lambda width: plan_view.plan_view(planned, width, title))
+        tabulate(at.console, lambda width: plan_view.plan_view(planned, width, title, at.console.invocation))
     if at.console.verbose:
         rows = [(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels]
         tabulate(at.console, views.pairs_table(rows))
@@ -103,7 +104,7 @@ def _show(at: Session, target: Target, report: Report, answers: Answers, asked: 
     read = f" ComfyUI's requirements are those of {source}." if source else ""
     closing = f"Nothing was installed.{read}"
     blocked_by = f"Blocked by {stuck}: there it cannot be done as it is asked for.\n" if stuck else ""
-    at.console.advise(blocked_by + closing)
+    at.console.data(blocked_by + closing)
 
 
 def _wheel_row(wheel: Wheel) -> str:
@@ -203,8 +204,8 @@ def _models(there: Context) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _again(target: Target, *more: str) -> tuple[str, ...]:
-    return ("provision", "plan", "--for", target.name, *more)
+def _again(target: Target, *more: str) -> Command:
+    return ours("plan", "--for", target.name, *more)
 
 
 def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:

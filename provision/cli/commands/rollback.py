@@ -6,6 +6,7 @@ from provision.cli.commands.commands import page, success
 from provision.cli.session import Session, hold_home
 from provision.comfyui import fallback_flags
 from provision.comfyui.server_process import our_process, torch_version
+from provision.command import Fix, ours
 from provision.core.finding import JSON, Verdict
 from provision.core.runner import run
 from provision.core.step import Context
@@ -28,7 +29,7 @@ def rollback(at: Session) -> bool:
         go_back(ctx)
         now = torch_version(ctx)
         facts: dict[str, JSON] = {"command": "rollback", "from": left, "to": now}
-        ctx.note(f"torch {now} is in use again; torch {left} is kept (provision rollback returns to it).")
+        ctx.note(f"torch {now} is in use again; torch {left} is kept. Back to it:", ours("rollback"))
         return _start_again(at, facts) if running else _say(at, facts)
 
 
@@ -52,21 +53,25 @@ def _start_again(at: Session, facts: dict[str, JSON]) -> bool:
 
     report = run((SERVER,), at.ctx, apply=True)
     closing = f"ComfyUI: {page(at.ctx.manifest)}" if report.ok else "ComfyUI is not up."
-    at.console.report(report, {**facts, "changed": True}, closing="\n".join(filter(None, [closing, _outlook(at.ctx)])))
+    at.console.report(
+        report,
+        {**facts, "changed": True},
+        closing="\n".join(filter(None, [closing, at.console.invocation.text(_outlook(at.ctx))])),
+    )
     return report.ok
 
 
 def _say(at: Session, facts: dict[str, JSON]) -> bool:
     at.console.record({**success(), **facts, "changed": True})
-    at.console.advise(_outlook(at.ctx) or "Nothing was downloaded. To start ComfyUI: provision launch")
+    at.console.advise(_outlook(at.ctx) or Fix("Nothing was downloaded. To start ComfyUI:", ours("launch")))
     return True
 
 
-def _outlook(ctx: Context) -> str:
+def _outlook(ctx: Context) -> Fix | None:
     """What the next `all` would make of it, where it would take another torch again."""
     from provision.steps.torch.step import check_torch
 
     if any(finding.id == "torch-channel" and finding.verdict is Verdict.FIXABLE for finding in check_torch(ctx)):
         wanted, here = ctx.manifest.torch.channel, torch_version(ctx)
-        return f"`provision all` would take {wanted} torch again; to keep this one: provision all --torch {here}"
-    return ""
+        return Fix(f"`provision all` would take {wanted} torch again; to keep this one:", ours("all", "--torch", here))
+    return None

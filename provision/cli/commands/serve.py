@@ -8,12 +8,13 @@ from dataclasses import replace
 from provision.cli.commands.commands import page, success
 from provision.cli.session import Session, hold_home, tool_log
 from provision.comfyui.server_process import START_TIMEOUT_S
+from provision.command import ours
 from provision.core.events import Event
 from provision.core.runner import run
 from provision.core.step import Report
 from provision.errors import ConsentNeeded, EngineError, HomeLocked, UsageError
 from provision.system.log_files import LIMIT_BYTES, Follower
-from provision.system.visible import shell_word, uncoloured
+from provision.system.visible import uncoloured
 
 LOOK_S = 0.3
 """How often a command that waits for another one looks again."""
@@ -30,12 +31,12 @@ def launch(at: Session, *, open_page: bool) -> bool:
 def bring_up(at: Session, *, quiet: bool = False) -> bool:
     """Whether the server is up, started where it was not. Raises EngineError, HomeError, ConsentNeeded."""
     if not at.ctx.home.python.exists() or not (at.ctx.home.comfyui / "main.py").exists():
-        raise EngineError(f"ComfyUI is not installed in {at.ctx.home.root}.", hint="provision all")
+        raise EngineError(f"ComfyUI is not installed in {at.ctx.home.root}.", hint=ours("all"))
     report = _look(at)
     if not report.ok and not at.ctx.options.may_run:
         raise ConsentNeeded(
             f"{at.ctx.home.python} was not installed by provision, and nobody has agreed to run it.",
-            hint=f"provision all --python {shell_word(str(at.ctx.home.python))}",
+            hint=ours("all", "--python", str(at.ctx.home.python)),
         )
     if not report.ok:
         report = _start(at)
@@ -91,7 +92,7 @@ def logs(at: Session, *, follow: bool, lines: int, tool: bool) -> bool:
     """The last lines of a log; with `follow` what is added, until Ctrl-C. Raises UsageError when there is none."""
     path = tool_log(at.ctx.home) if tool else at.ctx.home.engine_log
     if not path.is_file():  # a pipe in its place would be waited for
-        raise UsageError(f"There is no log {path} yet.", hint="provision launch")
+        raise UsageError(f"There is no log {path} yet.", hint=ours("launch"))
     follower = Follower(path, place=max(0, path.stat().st_size - LIMIT_BYTES))
     last = [*follower.lines(), *([follower.begun.decode("utf-8", "replace")] if follower.begun and not follow else [])]
     for line in last[max(0, len(last) - lines) :] if lines > 0 else ():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -16,6 +16,7 @@ from provision.cli.commands.commands import adopted_json, success
 from provision.cli.session import Session
 from provision.comfyui import git_remote
 from provision.comfyui.server_process import ServerStatus, client_of, read_record, server_status
+from provision.command import Fix, ours
 from provision.core.finding import JSON, Verdict
 from provision.core.home import Home
 from provision.core.image import read_picture
@@ -48,16 +49,16 @@ def status(at: Session) -> bool:
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir():
         at.console.record({**success(home=str(home.root), installed=False), "ok": False})
-        at.console.advise(f"Nothing is installed in {home.root}. To install: provision all")
+        at.console.advise(Fix(f"Nothing is installed in {home.root}. To install:", ours("all")))
         return False
-    newest = _Asked(ctx)
+    newest, typed = _Asked(ctx), at.console.invocation.text
     server, disk, image = server_status(ctx), disk_parts(home), last_image(home)
     running = _running(ctx, server)
     old = [*_mendable(ctx), *newest.says(), *nightly_age(ctx.receipts.read("torch", TorchReceipt).torch, _today(ctx))]
     rows = [
-        *_installed(ctx), ("server", running.says(server)),
+        *_installed(ctx, typed), ("server", running.says(server)),
         ("disk", _disk_says(disk)), ("last image", str(image) if image is not None else "none yet"),
-        ("out of date", "\n".join(old) if old else "nothing that is known of"),
+        ("out of date", "\n".join(map(typed, old)) if old else "nothing that is known of"),
     ]  # fmt: skip
     receipts = {name: ctx.receipts.read(name) for name in ("comfyui", "torch", "first_image")}
     at.console.record({
@@ -66,7 +67,6 @@ def status(at: Session) -> bool:
         "last_image": str(image) if image is not None else None, "out_of_date": old, **adopted_json(home),
     })  # fmt: skip
     picture = _picture(at, image)
-    rows = [(name, at.console.invocation.said(value)) for name, value in rows]
     tabulate(at.console, lambda width: _page(rows, picture, width))
     return server.state == "up"
 
@@ -101,7 +101,7 @@ def _picture(at: Session, image: Path | None) -> bytes:
 # -- installed --------------------------------------------------------------------------------------------------
 
 
-def _installed(ctx: Context) -> Iterator[tuple[str, str]]:
+def _installed(ctx: Context, typed: Callable[[Fix], str]) -> Iterator[tuple[str, str]]:
     home = ctx.home
     torch, comfyui = ctx.receipts.read("torch", TorchReceipt), ctx.receipts.read("comfyui", ComfyReceipt)
     image = ctx.receipts.read("first_image", ImageReceipt)
@@ -113,7 +113,7 @@ def _installed(ctx: Context) -> Iterator[tuple[str, str]]:
         yield "its Python", f"{python}, not made by this tool" if python is not None else f"{home.own_venv}, ours"
     yield "torch", f"{torch.torch} ({torch.got}) on {torch.device}" if torch.torch else "not here"
     if kept := before_says(home):
-        yield "before", f"{kept}; back to it: provision rollback"
+        yield "before", typed(Fix(f"{kept}; back to it:", ours("rollback")))
     versions = packages.installed_versions(home.venv)
     yield "packages", f"{len(versions)}, for Python {packages.target_python(ctx)}" if versions else "none"
     yield from _models(ctx)
@@ -210,7 +210,7 @@ def last_image(home: Home) -> Path | None:
 # -- out of date ------------------------------------------------------------------------------------------------
 
 
-def _mendable(ctx: Context) -> Iterable[str]:
+def _mendable(ctx: Context) -> Iterable[Fix]:
     """What `all` would change, by a quick look at what needs no network."""
     from provision.steps.registry import step_named
 
@@ -219,10 +219,10 @@ def _mendable(ctx: Context) -> Iterable[str]:
     for step in report.steps:
         for finding in step.findings:
             if finding.verdict in (Verdict.FIXABLE, Verdict.BLOCKED):
-                yield f"{step.name}: {finding.says}"
+                yield Fix(f"{step.name}: {finding.says}")
 
 
-def nightly_age(torch: str, today: date) -> Iterator[str]:
+def nightly_age(torch: str, today: date) -> Iterator[Fix]:
     """A sentence on a nightly torch that is old; nothing of others."""
     found = NIGHTLY.search(torch)
     try:
@@ -232,7 +232,7 @@ def nightly_age(torch: str, today: date) -> Iterator[str]:
     days = (today - made).days
     if days >= OLD_DAYS:
         newer = (today - timedelta(days=1)).strftime("%Y%m%d")
-        yield f"torch is the nightly of {days} days ago; a newer one: provision all --torch nightly@{newer}"
+        yield Fix(f"torch is the nightly of {days} days ago; a newer one:", ours("all", "--torch", f"nightly@{newer}"))
 
 
 def _today(ctx: Context) -> date:
@@ -256,12 +256,12 @@ class _Asked:
         with suppress(GitError):
             self.found = git_remote.find_revision(self._url, "latest").name
 
-    def says(self) -> Iterator[str]:
+    def says(self) -> Iterator[Fix]:
         """A sentence where there is a newer one, or where nobody told."""
         if self._thread is None:
             return
         self._thread.join(ASK_S)
         if not self.found:
-            yield "ComfyUI's newest release is not known: its host did not answer."
+            yield Fix("ComfyUI's newest release is not known: its host did not answer.")
         elif self.found != self.here:
-            yield f"ComfyUI {self.found} is out; to take it: provision all --comfyui {self.found}"
+            yield Fix(f"ComfyUI {self.found} is out; to take it:", ours("all", "--comfyui", self.found))

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from provision.core.finding import JSON, Finding
+from provision.core.finding import JSON, Verdict
 from provision.core.home import Home
 from provision.core.receipts import read_state, write_json
 from provision.core.step import Report
+from provision.output.hints import HERE, Invocation
 from provision.output.report.bench_result import Bench
 from provision.output.report.timeline import Course
 
@@ -28,12 +29,36 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptFix:
+    """What was to be done, with its command as it could be run."""
+
+    says: str
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFinding:
+    """What a check saw."""
+
+    id: str
+    verdict: Verdict
+    says: str
+    fix: KeptFix | None = None
+    facts: Mapping[str, JSON] = field(default_factory=dict)
+
+    @property
+    def is_detail(self) -> bool:
+        """Whether only `-v` and `--json` show it."""
+        return self.verdict is Verdict.OK and self.facts.get("detail") is True
+
+
+@dataclass(frozen=True, slots=True)
 class StepRun:
     """What a step saw in the end, and whether it changed anything."""
 
     name: str
     changed: bool = False
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[KeptFinding, ...] = ()
     error: Failure | None = None
 
 
@@ -49,12 +74,14 @@ class Run:
     rehearsal: Mapping[str, JSON] | None = None
 
 
-def keep_run(home: Home, report: Report, facts: Mapping[str, JSON], course: Course, when: str) -> None:
+def keep_run(
+    home: Home, report: Report, facts: Mapping[str, JSON], course: Course, when: str, call: Invocation = HERE
+) -> None:
     """Write what a run of `all` saw and did. Raises HomeError, DiskFull."""
     value = {**report.to_json(), **facts, "when": when}
-    write_json(home.state / LAST, value)
+    write_json(home.state / LAST, value, call.plain)
     if report.changed:
-        write_json(home.state / LAST_CHANGE, {**value, "course": course.to_json()})
+        write_json(home.state / LAST_CHANGE, {**value, "course": course.to_json()}, call.plain)
 
 
 def last_change(home: Home) -> Run | None:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from provision.comfyui import git_checkout as git
 from provision.comfyui.adoption import recorded
-from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.command import Fix, ours, program
+from provision.core.finding import Finding, blocked, fixable, ok, warn
 from provision.core.receipt_kinds import ComfyReceipt
 from provision.core.step import Context
 from provision.system.strict import Unreadable, read_text
 
 VERSION = re.compile(r'"([\w.+-]{1,60})"', re.ASCII)
-CHECKOUT = ("provision", "all", "--comfyui", "DIR")
+CHECKOUT = ours("all", "--comfyui", "DIR")
 
 
 def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
@@ -69,7 +70,7 @@ def _without_git(code: Path, state: git.State) -> Finding:
     why = f"a .git that git cannot read ({state.trouble})" if state.trouble else "no .git, as after a zip download"
     return warn(
         "comfyui-no-git", str(code), f"{code} has {why}: ComfyUI runs, and nothing tells which files were changed.",
-        fix=Fix("To update it, have a checkout made beside it; the model is taken over.", ("provision", "all")),
+        fix=Fix("To update it, have a checkout made beside it; the model is taken over.", ours("all")),
     )  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def _of_another_user(code: Path, owner: int) -> Finding:
         "git-owner", str(code),
         f"{code} belongs to user {owner}, not to you: git does not read such a repository, so that nothing tells which"
         " files were changed.",
-        fix=Fix("If you trust it, say so.", ("git", "config", "--global", "--add", "safe.directory", str(code))),
+        fix=Fix("If you trust it, say so.", program("git", "config", "--global", "--add", "safe.directory", str(code))),
     )  # fmt: skip
 
 

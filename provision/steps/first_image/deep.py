@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from provision.comfyui.server_process import main_py
 from provision.comfyui.temporary_server import any_server
-from provision.core.finding import Finding, Fix, blocked, fixable
+from provision.command import Fix
+from provision.core.finding import Finding, blocked, fixable
 from provision.core.image import Quality
 from provision.core.step import Context, Look
 from provision.download.model_files import wanted_files
@@ -41,7 +42,7 @@ def _make(ctx: Context) -> Iterable[Finding]:
     except (EngineError, PortTaken) as error:
         id = error.finding if isinstance(error, EngineError) and error.finding else "engine-error"
         yield blocked(
-            id, "an image", error.message, fix=Fix(f"Next: {error.hint}"),
+            id, "an image", error.message, fix=error.hint,
             seconds=round(ctx.machine.clock() - started, 1),
         )  # fmt: skip
         return

@@ -6,7 +6,8 @@ import errno
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix, blocked, ok
+from provision.command import Fix, ours
+from provision.core.finding import Finding, blocked, ok
 from provision.core.step import Context, Look
 
 GUARDED = ("Documents", "Desktop", "Downloads")
@@ -26,7 +27,7 @@ def check_guarded(ctx: Context) -> Iterable[Finding]:
             says = f"macOS keeps this terminal out of {path}, which lies in {guarded}: `Operation not permitted`."
             fix = Fix(
                 "Allow your terminal in System Settings, Privacy & Security, Files and Folders (or Full Disk Access);"
-                " or use another home.", ("provision", "all", "--home", "~/provision"),
+                " or use another home.", ours("all", "--home", "~/provision"),
             )  # fmt: skip
             yield blocked("tcc-folder", str(path), says, fix=fix)
             return

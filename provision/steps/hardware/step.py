@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from provision.core.finding import JSON, Finding, Fix, blocked, ok, warn
+from provision.command import Fix, ours, program
+from provision.core.finding import JSON, Finding, blocked, ok, warn
 from provision.core.step import Context, Step, planned_disk_bytes
 from provision.errors import CommandMissing, Interrupted, ProvisionError
 from provision.system import parsers
@@ -61,7 +62,7 @@ def _check_mac(ctx: Context) -> Iterable[Finding]:
         yield warn(
             "py-rosetta", "this process", "provision itself runs under Rosetta, as an Intel program; "
             "ComfyUI's Python is made for Apple silicon all the same.",
-            fix=Fix("Use a terminal not opened with Rosetta.", ("arch", "-arm64", "provision", "all")),
+            fix=Fix("Use a terminal not opened with Rosetta.", ours("all", under=("arch", "-arm64"))),
         )  # fmt: skip
     yield _judge_macos(ctx, system)
     memory = _read_mac_memory(ctx, chip)
@@ -75,7 +76,7 @@ def _check_mac(ctx: Context) -> Iterable[Finding]:
     if _low_power(ctx):
         yield warn(
             "low-power", "power", "Low Power Mode is on: pictures take longer.",
-            fix=Fix("Turn it off in System Settings, Battery.", ("sudo", "pmset", "-a", "lowpowermode", "0")),
+            fix=Fix("Turn it off in System Settings, Battery.", program("sudo", "pmset", "-a", "lowpowermode", "0")),
         )  # fmt: skip
 
 
@@ -97,7 +98,7 @@ def _judge_chip(ctx: Context, chip: Chip | None, model: str) -> Finding:
         return _bar(ctx)(
             "hw-intel", "chip", f"This is an Intel Mac ({chip.name}): torch for it ended with 2.2.2, "
             "which today's ComfyUI does not run on. Apple silicon (M1 or later) is needed, or Linux.",
-            fix=Fix("See everything work on a small stand-in.", ("provision", "all", "--rehearse")), **seen,
+            fix=Fix("See everything work on a small stand-in.", ours("all", "--rehearse")), **seen,
         )  # fmt: skip
     where = f" in a {model}" if model and not chip.virtual else " (a virtual machine)" if chip.virtual else ""
     return ok("hw-chip", "chip", f"{chip.name}{where}, Apple silicon.", **seen)
@@ -116,7 +117,7 @@ def _judge_macos(ctx: Context, system: parsers.MacOs | None) -> Finding:
         "there is no current torch for older systems.",
         fix=Fix(
             "Update in System Settings, General, Software Update; to try it all the same, "
-            f"add --set machine.macos_min={seen}.", ("softwareupdate", "--list"),
+            f"add --set machine.macos_min={seen}.", program("softwareupdate", "--list"),
         ),
         version=seen, needed=needed,
     )  # fmt: skip
@@ -216,7 +217,7 @@ def _judge_memory(ctx: Context, memory: _Seen) -> Finding:
             f"{needs.memory_gib_recommended} are recommended.",
             fix=Fix(
                 "To go on all the same, slowly or not at all, lower the bar.",
-                ("provision", "all", "--set", f"machine.memory_gib_min={max(1, int(total / GIB))}"),
+                ours("all", "--set", f"machine.memory_gib_min={max(1, int(total / GIB))}"),
             ),
             **seen,
         )  # fmt: skip
@@ -259,7 +260,7 @@ def check_disk(ctx: Context, writers: Sequence[Step]) -> Finding:
     free_here = f"{_gb(free)} are free on the disk of {home}"
     if silent:
         says = f"{free_here}; what {' and '.join(silent)} will write cannot be told yet."
-        return warn("hw-disk", str(home), says, fix=Fix("See why.", ("provision", "plan")), **seen)
+        return warn("hw-disk", str(home), says, fix=Fix("See why.", ours("plan")), **seen)
     write = f"{_gb(planned)} will be written" if planned else "nothing large is left to write"
     return ok("hw-disk", str(home), f"{free_here}; {write}.", **seen)
 
@@ -284,7 +285,7 @@ def _planned(ctx: Context, writers: Sequence[Step]) -> tuple[int, list[str]]:
 def _find_room(ctx: Context) -> Fix:
     where = "System Settings, General, Storage" if ctx.machine.system == "Darwin" else "df -h shows the disks"
     says = f"Free some space ({where}), or put the home on another disk (--home). The plan shows what is large."
-    return Fix(says, ("provision", "plan"))
+    return Fix(says, ours("plan"))
 
 
 def _gb(size_bytes: int) -> str:

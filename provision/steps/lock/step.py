@@ -13,7 +13,8 @@ from pathlib import Path
 
 from provision import __version__
 from provision.comfyui import fallback_flags
-from provision.core.finding import Finding, Fix, fixable, ok, warn
+from provision.command import Fix, program
+from provision.core.finding import Finding, fixable, ok, warn
 from provision.core.lockfile import (
     COMMIT,
     SCHEMA,
@@ -66,7 +67,7 @@ def check_lock(ctx: Context) -> Iterable[Finding]:
         yield warn(
             "lock-partial", shown, f"{len(bare)} packages cannot be had again by the lock, as they came from no index"
             f" or it could not be asked ({', '.join(bare[:3])}).",
-            fix=Fix("Remove it and it is written anew.", ("rm", str(path))),
+            fix=Fix("Remove it and it is written anew.", program("rm", str(path))),
         )  # fmt: skip
     else:
         yield ok("lock-ready", shown, f"{shown}: {len(kept.packages)} packages with their hashes, as they are here")

@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix, fixable, ok, warn
+from provision.command import Fix, ours, program
+from provision.core.finding import Finding, fixable, ok, warn
 from provision.core.moved_aside import move_aside
 from provision.core.step import Context, Look
 from provision.download.known_folders import hub_cache
@@ -28,7 +29,7 @@ STALE_S = 3600
 """A download that nothing was written to for so long has ended."""
 PLACES = frozenset({"ckpt-nested", "ckpt-wrong-dir", "ckpt-renamed"})
 MOVED = frozenset({"fs-appledouble", "partials", "ckpt-nested"})
-MEND = ("provision", "doctor", "--fix", "--yes")
+MEND = ours("doctor", "--fix", "--yes")
 
 
 @dataclass(slots=True)
@@ -135,7 +136,7 @@ def _misplaced(ctx: Context, wanted: Wanted) -> Iterable[Finding]:
         fix = Fix("It is linked to its place and verified; nothing is downloaded.")
         yield fixable(id, subject_of(ctx, wanted), says, fix=fix, seen=str(found))
     else:
-        yield warn(id, subject_of(ctx, wanted), says, fix=Fix("Link it.", ("ln", str(found), str(place))))
+        yield warn(id, subject_of(ctx, wanted), says, fix=Fix("Link it.", program("ln", str(found), str(place))))
 
 
 def _clones(ctx: Context, clones: Sequence[Path]) -> Iterable[Finding]:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix, warn
+from provision.command import Fix, program
+from provision.core.finding import Finding, warn
 from provision.core.step import Context, Look
 from provision.environment.packages import env_kind
 from provision.system.strict import read_head
@@ -32,7 +33,7 @@ def check_scripts(ctx: Context) -> Iterable[Finding]:
             "venv-moved", ctx.home.shown(folder),
             f"{name}{more} in {ctx.home.shown(folder)} start {moved[name]}: the environment was moved. ComfyUI is"
             " started without them.",
-            fix=Fix("Run pip as a module.", (str(ctx.home.python), "-m", "pip")), scripts=sorted(moved),
+            fix=Fix("Run pip as a module.", program(str(ctx.home.python), "-m", "pip")), scripts=sorted(moved),
         )  # fmt: skip
 
 

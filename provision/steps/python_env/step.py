@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from provision.comfyui.server_process import running_environment
-from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.command import Fix, ours, program
+from provision.core.finding import Finding, blocked, fixable, ok, warn
 from provision.core.step import Context, Step
 from provision.environment import generations
 from provision.environment.packages import env_kind, package_error, run_uv
@@ -90,7 +91,7 @@ def _wrong_macos(ctx: Context, version: str, told: str) -> Iterable[Finding]:
     if "macver-compat" in ctx.options.agreed:
         yield to_make(ctx, "macver-compat", says)
         return
-    fix = Fix("Have the environment made anew.", ("provision", "doctor", "--fix", "--only", "macver-compat"))
+    fix = Fix("Have the environment made anew.", ours("doctor", "--fix", "--only", "macver-compat"))
     yield warn("macver-compat", str(ctx.home.venv), says, fix=fix, asks="Make it anew (torch is downloaded again)?")
 
 
@@ -121,7 +122,7 @@ def _unasked(ctx: Context) -> Finding:
     says = f"{python} was not installed by provision and has not been run: whether it works is not known{told}."
     return blocked(
         "env-unasked", str(python), says,
-        fix=Fix("If you trust that folder, name its Python.", ("provision", "all", "--python", str(python))),
+        fix=Fix("If you trust that folder, name its Python.", ours("all", "--python", str(python))),
     )  # fmt: skip
 
 
@@ -149,9 +150,9 @@ def to_make(ctx: Context, id: str, says: str) -> Finding:
     if ctx.home.venv_of_another is not None:
         kept = f" It lies in {ctx.home.root}; {ctx.home.venv} stays as it is."
     here = ctx.options.rehearsal
-    argv = ("uv", "venv", "--python", ctx.manifest.python.version, str(ctx.home.own_venv))
+    command = program("uv", "venv", "--python", ctx.manifest.python.version, str(ctx.home.own_venv))
     return fixable(
-        id, str(ctx.home.venv), says, fix=Fix(f"uv makes an environment.{kept}", argv),
+        id, str(ctx.home.venv), says, fix=Fix(f"uv makes an environment.{kept}", command),
         download_bytes=0 if here else DOWNLOAD_BYTES, disk_bytes=1_000_000 if here else DISK_BYTES,
     )  # fmt: skip
 
@@ -230,7 +231,7 @@ def find_python(ctx: Context) -> str:
     raise PackageError(
         f"Python {wanted.version} could not be fetched, and none from {wanted.min} to {wanted.max} is here:\n"
         f"{fetched.tail(4)}",
-        hint="Check the network or HTTPS_PROXY; or: brew install python@3.12",
+        hint=Fix("Check the network or HTTPS_PROXY; or:", program("brew", "install", "python@3.12")),
     )
 
 

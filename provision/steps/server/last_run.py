@@ -23,7 +23,8 @@ from provision.comfyui.log_reader import (
 )
 from provision.comfyui.sandbox import can_fence
 from provision.comfyui.server_process import client_of, main_py, our_process, read_record, record_path, stop_server
-from provision.core.finding import Finding, Fix, fixable, warn
+from provision.command import Fix, program
+from provision.core.finding import Finding, fixable, warn
 from provision.core.step import Context, Look
 from provision.download.model_files import wanted_files
 from provision.environment import packages
@@ -81,7 +82,7 @@ def check_last_prompt(ctx: Context) -> Iterable[Finding]:
     prompt = last_prompt(read_last_run(ctx))
     if is_cut_off(prompt) and record_path(ctx).exists() and our_process(ctx) is None:
         meaning = death(prompt)
-        yield warn(meaning.id, "last picture", meaning.says, fix=Fix(meaning.hint))
+        yield warn(meaning.id, "last picture", meaning.says, fix=meaning.hint)
     record = read_record(ctx)
     client = client_of(ctx, record.port) if record is not None else None
     ended = _ended_last(client) if client is not None else None
@@ -129,17 +130,15 @@ def _failed(client: Comfy, error: object) -> Failure:
 
 def _failed_finding(ctx: Context, failure: Failure) -> Finding:
     folder = ctx.home.base / "custom_nodes" / failure.custom_node
-    fix = Fix(failure.hint)
-    if failure.custom_node and folder.exists() and DISABLED in failure.hint:
-        fix = Fix("Disable that custom node, then: provision stop && provision launch",
-                  ("mv", str(folder), f"{folder}{DISABLED}"))  # fmt: skip
+    fix = failure.hint
+    if failure.custom_node and folder.exists() and DISABLED in failure.hint.says:
+        fix = Fix("Disable that custom node, then start ComfyUI again.",
+                  program("mv", str(folder), f"{folder}{DISABLED}"))  # fmt: skip
     return warn(failure.id, failure.node or "last picture", failure.says, fix=fix, node=failure.custom_node)
 
 
 def _told(ctx: Context, sign: Sign, when: str) -> Finding:
-    return warn(
-        sign.id, ctx.home.shown(ctx.home.engine_log), f"{when}: {sign.says}.", fix=Fix(sign.hint), line=sign.text
-    )
+    return warn(sign.id, ctx.home.shown(ctx.home.engine_log), f"{when}: {sign.says}.", fix=sign.hint, line=sign.text)
 
 
 def failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
@@ -153,7 +152,7 @@ def failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
         fix = Fix(f"It is renamed to {name}{DISABLED}, and ComfyUI is started again.")
         yield fixable(sign.id, name, says, fix=fix)
     else:
-        fix = Fix("Install what it asks for, or disable it.", ("mv", str(folder), f"{folder}{DISABLED}"))
+        fix = Fix("Install what it asks for, or disable it.", program("mv", str(folder), f"{folder}{DISABLED}"))
         yield warn(sign.id, name, says, fix=fix, asks=f"Rename it to {name}{DISABLED}?")
 
 

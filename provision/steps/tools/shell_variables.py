@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix, ok, warn
+from provision.command import Fix, program
+from provision.core.finding import Finding, ok, warn
 from provision.core.step import Context, Look
 from provision.system.machine import clean_env
 
@@ -31,7 +32,7 @@ def check_environment(ctx: Context) -> Iterable[Finding]:
     bundle = given.get("SSL_CERT_FILE", "")
     if bundle and not Path(bundle).is_file():
         says = f"SSL_CERT_FILE names {bundle}, which is not there: other programs trust no certificate with it."
-        yield warn("tls-store", "SSL_CERT_FILE", says, fix=Fix("Take it away.", ("unset", "SSL_CERT_FILE")))
+        yield warn("tls-store", "SSL_CERT_FILE", says, fix=Fix("Take it away.", program("unset", "SSL_CERT_FILE")))
     leaks = sorted(given.keys() - clean_env(given).keys() - HONOURED - set(OFFLINE))
     if leaks:
         says = f"{', '.join(leaks)} {_are(leaks)} set, and not passed on to the programs that are started."

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from provision.core.finding import Finding, Fix, blocked, fixable, warn
+from provision.command import Fix, ours
+from provision.core.finding import Finding, blocked, fixable, warn
 from provision.core.step import Context, Look
 from provision.environment import packages, wheel_index
 from provision.environment.known_bad_torch import pairs_for, read_known_bad, refusal, says, this_mac
 from provision.steps.torch.step import apply_torch
 
-STABLE = ("provision", "all", "--torch", "stable")
+STABLE = ours("all", "--torch", "stable")
 
 
 def check_known_bad(ctx: Context) -> Iterable[Finding]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix, blocked, fixable, warn
+from provision.command import Fix, ours, program
+from provision.core.finding import Finding, blocked, fixable, warn
 from provision.core.step import Context, Look
 from provision.environment import packages
 from provision.steps.python_env.step import apply_python_env
@@ -71,7 +72,7 @@ def _quarantined(ctx: Context, library: Path) -> Finding:
     says = f"macOS holds {shown} in quarantine, as what a browser brought: `library load disallowed by system policy`."
     if "quarantine" in ctx.options.agreed:
         return fixable("quarantine", shown, says, fix=Fix("The mark is taken off the environment's files."))
-    fix = Fix("Take the mark off.", (XATTR, "-dr", QUARANTINE, str(ctx.home.venv)))
+    fix = Fix("Take the mark off.", program(XATTR, "-dr", QUARANTINE, str(ctx.home.venv)))
     return blocked("quarantine", shown, says, fix=fix, asks="Take the mark off the environment's files?")
 
 
@@ -80,7 +81,7 @@ def _two_openmps(ctx: Context, intel: Path) -> Finding:
     says = f"{shown} of conda or Intel lies beside torch's libomp.dylib: ComfyUI may end with `OMP: Error #15`."
     if "omp-dup" in ctx.options.agreed:
         return fixable("omp-dup", shown, says, fix=Fix("The environment is made anew; what is there is kept aside."))
-    fix = Fix("Have the environment made anew.", ("provision", "doctor", "--fix", "--only", "omp-dup"))
+    fix = Fix("Have the environment made anew.", ours("doctor", "--fix", "--only", "omp-dup"))
     return warn("omp-dup", shown, says, fix=fix, asks="Make the environment anew (torch is downloaded again)?")
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from provision.comfyui import fallback_flags
-from provision.core.finding import JSON, Finding, Fix, fixable, ok, warn
+from provision.command import Fix, ours, program
+from provision.core.finding import JSON, Finding, fixable, ok, warn
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import same_facts
 from provision.core.step import Context, Step
@@ -72,7 +73,7 @@ def _metadata(ctx: Context, package: str) -> str:
 def _audio_mismatch(ctx: Context, says: str) -> Finding:
     if asks_for_audio(ctx):
         return _to_install(ctx, "ta-mismatch", says)
-    fix = Fix("It is removed: this ComfyUI does not ask for it.", ("uv", "pip", "uninstall", "torchaudio"))
+    fix = Fix("It is removed: this ComfyUI does not ask for it.", program("uv", "pip", "uninstall", "torchaudio"))
     return fixable("ta-mismatch", "torchaudio", says, fix=fix)
 
 
@@ -119,7 +120,7 @@ def _to_install(ctx: Context, id: str, says: str) -> Finding:
         chosen = {"pins": list(choice.pins), "index": choice.index, "why": choice.why,
                   "passed_over": list(choice.passed_over)}  # fmt: skip
     return fixable(
-        id, "torch", says, fix=Fix("torch and torchvision of one build are installed and proven.", argv),
+        id, "torch", says, fix=Fix("torch and torchvision of one build are installed and proven.", program(*argv)),
         download_bytes=download, disk_bytes=disk, **chosen,
     )  # fmt: skip
 
@@ -135,7 +136,7 @@ def apply_torch(ctx: Context, finding: Finding) -> None:
     elif finding.id == "ta-mismatch" and not audio:
         ran = packages.run_uv(ctx, "pip", "uninstall", "--python", ctx.home.python, "torchaudio")
         if not ran.ok:
-            raise PackageError(f"torchaudio could not be removed:\n{ran.tail()}", hint="provision doctor")
+            raise PackageError(f"torchaudio could not be removed:\n{ran.tail()}", hint=ours("doctor"))
     else:
         if finding.id in ("torch-broken", "mps-numerics"):
             ctx.receipts.drop("torch")  # what was proven once is not what is there now

@@ -132,7 +132,7 @@ def test_what_cannot_be_imported_is_named(
     assert (finding.id, finding.verdict, finding.subject) == (id, verdict, name)
     assert f"No module named '{name}'" in finding.says
     assert finding.fix is not None
-    assert finding.fix.argv[:3] == ("uv", "pip", "install")
+    assert finding.fix.command.argv[:3] == ("uv", "pip", "install")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 from provision.cli.commands.commands import adopted_json, success
 from provision.cli.commands.uninstall.made_by_us import Sorted, sort_home
 from provision.cli.session import Session, hold_home
+from provision.command import Fix, ours, program
 from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.ownership import is_home
@@ -31,7 +32,9 @@ def uninstall(at: Session) -> bool:
         at.console.data(f"Nothing to remove: {home.root} does not exist.")
         return True
     if not home.root.is_dir() or not is_home(home.root):
-        raise UsageError(f"{home.root} was not made by provision; nothing is removed.", hint=f"ls -la {home.root}")
+        raise UsageError(
+            f"{home.root} was not made by provision; nothing is removed.", hint=program("ls", "-la", str(home.root))
+        )
     found = sort_home(at.ctx)
     _show(at, found)
     if not _agreed(at):
@@ -89,7 +92,7 @@ def _agreed(at: Session) -> bool:
     """Ask on a terminal; elsewhere say how to agree."""
     with suppress(ConsentNeeded):
         return at.ctx.consent(f"Remove it from {at.ctx.home.root}?")
-    at.console.line("To remove it: provision uninstall --yes")
+    at.console.line(at.console.invocation.text(Fix("To remove it:", ours("uninstall", "--yes"))))
     return False
 
 
@@ -159,7 +162,7 @@ def _tell(at: Session, where: str, removal: Removal, found: Sorted) -> None:
         first = removal.failed[0]
         raise HomeError(
             f"{first.filename} could not be removed ({first.strerror}); run it again once it can be.",
-            hint="provision uninstall --yes",
+            hint=ours("uninstall", "--yes"),
         )
     at.console.record(success(**facts))
     gone = not os.path.lexists(home.root)
