@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from provision.comfyui.error_explanations import AGAIN, SIGNATURES, SMALLER, filled
 from provision.command import Command, Fix, as_fix, ours, program
-from provision.core.catalogue import known
+from provision.core.finding import Kind
 
 UPCAST = ours("all", "--set", 'comfyui.args=["--force-fp16", "--force-upcast-attention"]')
 LOGIN = program("hf", "auth", "login")
@@ -124,16 +124,19 @@ class Sign:
     """The custom node that it is about, by the name of its folder."""
 
 
-def read_log(text: str) -> list[Sign]:
+def read_log(text: str, kinds: Iterable[Kind] = ()) -> list[Sign]:
     """Every known sign in a log of ComfyUI or of this tool, each meaning once, in the order of its lines.
 
-    Of a log of ours only the last run is read: what earlier runs found is mended by now, or found again.
+    Of a log of ours only the last run is read: what earlier runs found is mended by now, or found again. `kinds` are
+    the findings that may stand there.
     """
     log = _Log(ANSI.sub("", text))
     start = max((found.start() for found in OWN_HEADER.finditer(log.text)), default=0)
     taken: set[int] = set()
     signs: dict[tuple[str, str], Sign] = {}
-    for sign, lines in chain(log.own_findings(start), log.signs((*LOG_SIGNATURES, *SIGNATURES), start)):
+    for sign, lines in chain(
+        log.own_findings({kind.id: kind for kind in kinds}, start), log.signs((*LOG_SIGNATURES, *SIGNATURES), start)
+    ):
         if taken.isdisjoint(lines):
             signs.setdefault((sign.id, sign.says), sign)
         taken.update(lines)
@@ -162,10 +165,10 @@ class _Log:
         start = self._ends[number - 2] + 1 if number > 1 else 0
         return self.text[start : self._ends[number - 1] if number <= len(self._ends) else None].strip()
 
-    def own_findings(self, start: int) -> Iterator[tuple[Sign, range]]:
+    def own_findings(self, kinds: Mapping[str, Kind], start: int) -> Iterator[tuple[Sign, range]]:
         """The findings that this tool wrote into its log."""
         for found in OWN_FINDING.finditer(self.text, start):
-            about, line = known(found[1]), self.line_at(found.start())
+            about, line = kinds.get(found[1]), self.line_at(found.start())
             if about is not None:
                 says = found[2].partition(": ")[2] or found[2]
                 yield Sign(line, about.id, says.rstrip("."), Fix(about.remedy), found[0]), range(line, line + 1)

@@ -207,17 +207,15 @@ def checkup_text(
         if step.waits_for is not None:
             rows.append(f"{FOLLOWING} not looked at, because of {step.waits_for}")
         for finding in step.findings:
-            rows += _checkup_rows(finding, marks, call) if details or not finding.is_detail else []
+            rows += _checkup_rows(finding, marks, call) if details or not finding.detail else []
         lines += [f"{step.name if place == 0 else '':<13} {row}" for place, row in enumerate(rows)]
     return "\n".join([*lines, closing])
 
 
 def _checkup_rows(finding: Finding, marks: Marks, call: Invocation) -> list[str]:
     """A finding, and its fix below it; what follows from another is mended with that one."""
-    from provision.core.root_causes import follows_from  # with the whole catalogue, which few commands need
-
-    if cause := follows_from(finding):
-        return [f"{FOLLOWING} {finding.says}  [{finding.id}, follows from {cause}]"]
+    if finding.caused_by:
+        return [f"{FOLLOWING} {finding.says}  [{finding.id}, follows from {finding.caused_by}]"]
     fix = call.text(finding.fix) if finding.verdict is not Verdict.OK else ""
     return [f"{marks.of[finding.verdict]} {finding.says}  [{finding.id}]", *([f"  {marks.arrow} {fix}"] if fix else [])]
 

@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from provision.command import Command, Fix
 from provision.core import events
 from provision.core.events import Event, FindingSeen
-from provision.core.finding import Finding, Verdict
+from tests.support.findings import finding_of
 from tests.support.paths import TESTS
 
 FOLDER = TESTS / "streams"
@@ -40,12 +39,6 @@ def event_of(line: dict[str, Any]) -> Event:
     if kind is FindingSeen:
         return FindingSeen(step=line.pop("step"), finding=finding_of(line))
     return kind(**{field.name: line[field.name] for field in fields(kind) if field.name in line})
-
-
-def finding_of(line: dict[str, Any]) -> Finding:
-    """A finding from its NDJSON object."""
-    fix = line["fix"] and Fix(line["fix"]["says"], Command(tuple(line["fix"]["argv"])) if line["fix"]["argv"] else None)
-    return Finding(line["id"], line["subject"], Verdict(line["verdict"]), line["says"], fix, line["facts"])
 
 
 def record(words: list[str]) -> Iterator[str]:

@@ -5,33 +5,62 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Annotated
 
-from provision.cli.commands.commands import adopted_json, keep_crashes, quietly, success
+from typer import Argument, Option
+
+from provision.cli.about import adopted_json
+from provision.cli.command import command
+from provision.cli.look import keep_crashes, quietly
+from provision.cli.offers import offer_findings
+from provision.cli.request import ASKING
 from provision.cli.session import Session, hold_home
 from provision.comfyui.log_reader import Sign, read_log
 from provision.command import Fix, ours
 from provision.core import mending_plan
-from provision.core.catalogue import CATALOGUE, known, must_know, steps_with_findings
 from provision.core.events import MendingPlanned
 from provision.core.finding import JSON, Verdict
-from provision.core.root_causes import follows_from, with_causes
 from provision.core.runner import run
 from provision.core.step import Report, never
 from provision.errors import UsageError
 from provision.output import views
-from provision.output.console import tabulate
-from provision.output.hints import Invocation
+from provision.output.result import Result, Words, answer, looked, pairs, ran
 from provision.system.strict import Unreadable, read_tail, why_not
 
 LOG_MAX_BYTES = 16 << 20
 
 
-def doctor(at: Session, *, fix: bool, only: Sequence[str], report_file: Path | None = None) -> bool:
+def doctor(
+    at: Session,
+    *,
+    logfile: Annotated[
+        Path | None, Argument(metavar="LOGFILE", help="Say what this log means, ComfyUI's or ours.")
+    ] = None,
+    fix: Annotated[bool, Option("--fix", help="Mend what can be mended, said beforehand.")] = False,
+    only: Annotated[
+        list[str] | None,
+        Option("--only", metavar="ID", help="This finding alone.", autocompletion=offer_findings),
+    ] = None,
+    listed: Annotated[bool, Option("--list", help="What is checked.")] = False,
+    report_file: Annotated[
+        Path | None, Option("--report", metavar="FILE", help="Write a report for an issue, without secrets.")
+    ] = None,
+) -> Result:
+    """Check everything, or with `fix` mend it; or say what is checked, or what a log means. Raises UsageError."""
+    if listed:
+        return list_checks()
+    if logfile is not None:
+        return explain_log(logfile)
+    return examine(at, fix=fix, only=only or [], report_file=report_file)
+
+
+def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Path | None = None) -> Result:
     """Check everything; with `fix` mend it; with `report_file` write all that was seen for an issue.
 
     With `only` show these findings alone, and mend them alone, with what they need. Raises UsageError for an id or a
     file that cannot be used, and as the steps.
     """
+    from provision.steps.catalogue import must_know
     from provision.steps.registry import STEPS
 
     must_know(only)
@@ -47,13 +76,10 @@ def doctor(at: Session, *, fix: bool, only: Sequence[str], report_file: Path | N
     told = "" if report_file is None else f"\n{_write_report(at, report, report_file)}"
     if fix:
         facts = {**_mended_facts(report), **adopted_json(at.ctx.home)}
-        at.console.report(report, facts, closing=_mended(at, seen, report, only) + told)
-        return report.ok
-    report = with_causes(report)
+        return ran(report, facts, _mended(at, seen, report, only) + told)
     shown = mending_plan.only(report, only) if only else report
     facts = {"command": "doctor", **adopted_json(at.ctx.home)}
-    at.console.checkup(shown, facts, closing=_closing(at, shown) + told)
-    return shown.ok
+    return looked(shown, facts, _closing(at, shown) + told)
 
 
 def _write_report(at: Session, report: Report, path: Path) -> str:
@@ -112,25 +138,25 @@ def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> st
         lines.append(f"{left} things are left, the most important first." if left > 1 else "1 thing is left.")
     if not lines:
         lines.append("No fault found.")
-    asked = [finding for step in report.steps for finding in step.findings if mending_plan.question_of(finding)]
+    asked = [finding for step in report.steps for finding in step.findings if finding.consent]
     if asked and not at.ctx.options.yes:
-        agree = Fix("To agree beforehand to what is asked:", ours("doctor", "--fix", "--yes"))
-        lines.append(at.console.invocation.text(agree))
+        lines.append(at.typed(Fix("To agree beforehand to what is asked:", ours("doctor", "--fix", "--yes"))))
     return "\n".join(lines)
 
 
 def _closing(at: Session, report: Report) -> str:
     found = [finding for step in report.steps for finding in step.findings if finding.verdict is not Verdict.OK]
-    follow = sum(bool(follows_from(finding)) for finding in found)
+    follow = sum(bool(finding.caused_by) for finding in found)
     more = f", {follow} more that follow from them" if follow else ""
     closing = "No fault found." if report.ok and not found else f"{len(found) - follow} finding(s){more}."
-    if any(finding.verdict is Verdict.FIXABLE or mending_plan.question_of(finding) for finding in found):
-        closing += " " + at.console.invocation.text(Fix("To mend:", ours("doctor", "--fix")))
+    if any(finding.verdict is Verdict.FIXABLE or finding.consent for finding in found):
+        closing += " " + at.typed(Fix("To mend:", ours("doctor", "--fix")))
     return closing
 
 
-def list_checks(at: Session) -> bool:
+def list_checks() -> Result:
     """Every finding by its step, with what is looked at."""
+    from provision.steps.catalogue import CATALOGUE, steps_with_findings
     from provision.steps.registry import STEPS
 
     about = {step.name: step for step in STEPS}
@@ -141,24 +167,22 @@ def list_checks(at: Session) -> bool:
         says, needs = (about[name].about, about[name].needs) if name in about else ("", ())
         checks.append({"step": name, "about": says, "needs": list(needs), "findings": [asdict(e) for e in entries]})
         rows += [(name, says), *((f"  {entry.id}", entry.looks_at) for entry in entries)]
-    at.console.record(success(checks=checks))
-    tabulate(at.console, views.pairs_table(rows))
-    return True
+    return answer({"checks": checks}, pairs(rows))
 
 
 # -- a log -------------------------------------------------------------------------------------------------------
 
 
-def explain_log(at: Session, path: Path) -> bool:
+def explain_log(path: Path) -> Result:
     """What a log means, ComfyUI's or this tool's. Raises UsageError when there is no such file."""
-    signs = read_log(_read(path))
+    from provision.steps.catalogue import CATALOGUE
+
+    signs = read_log(_read(path), CATALOGUE)
     found: list[JSON] = [
         {"line": sign.line, "id": sign.id, "says": sign.says, "fix": sign.hint, "text": sign.text} for sign in signs
     ]
-    at.console.record(success(log=str(path), signs=found))
     closing = f"{len(signs)} thing(s) are known here." if signs else "Nothing in it is known here as trouble."
-    at.console.data("\n".join([*(_sign_text(sign, at.console.invocation) for sign in signs), closing]))
-    return True
+    return answer({"log": str(path), "signs": found}, *map(_sign_words, signs), closing)
 
 
 def _read(path: Path) -> str:
@@ -168,9 +192,14 @@ def _read(path: Path) -> str:
         raise UsageError(f"The log {path} cannot be read ({why_not(error)}).", hint=ours("logs")) from error
 
 
-def _sign_text(sign: Sign, call: Invocation) -> str:
+def _sign_words(sign: Sign) -> Words:
+    from provision.steps.catalogue import known
+
     blocks = (about := known(sign.id)) is not None and about.severity in ("blocks", "spoils")
     mark = views.MARKS[Verdict.BLOCKED if blocks else Verdict.WARN]
     says = sign.says[:1].upper() + sign.says[1:]
-    head = f"{mark} line {sign.line}: {says}.  [{sign.id}]"
-    return f"{head}\n    {sign.text[:160]}\n  {views.ARROW} {call.text(sign.hint)}"
+    head = f"{mark} line {sign.line}: {says}.  [{sign.id}]\n    {sign.text[:160]}\n  {views.ARROW}"
+    return Words(Fix(f"{head} {sign.hint.says}".rstrip(), sign.hint.command))
+
+
+app = command("doctor", doctor, ASKING | {"backend", "precision", "install", "python", "deep"})

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from provision import __version__
+from provision.cli.look import crashes
 from provision.comfyui.server_process import engine_flags
 from provision.command import ours
 from provision.core.finding import JSON, Verdict
@@ -73,7 +74,7 @@ def report_page(ctx: Context, report: Report, tool_log: Path) -> str:
         " taken out; read it before you send it.",
         "## Machine and versions\n\n" + _table(("", ""), _versions(ctx), person),
         "## Findings\n\n" + _table(("", "step", "id", "what", "fix"), _findings(report), person),
-        *(f"## Crash of {step}\n\n" + _fenced("text", redact(trace, person)) for step, trace in _crashes(report)),
+        *(f"## Crash of {step}\n\n" + _fenced("text", redact(trace, person)) for step, trace in crashes(report)),
         "## Receipts\n\n" + _fenced("json", receipts),
         *(f"## {name} log, the last {LOG_LINES} lines\n\n" + _fenced("text", text) for name, text in logs.items()),
     ]
@@ -117,13 +118,6 @@ def _findings(report: Report) -> Iterator[tuple[str, ...]]:
             yield str(Verdict.BLOCKED), step.name, step.error.code, step.error.message, ""
         for finding in step.findings:
             yield str(finding.verdict), step.name, finding.id, finding.says, HERE.text(finding.fix)
-
-
-def _crashes(report: Report) -> Iterator[tuple[str, str]]:
-    for step in report.steps:
-        for finding in step.findings:
-            if finding.id == "check-crashed":
-                yield step.name, str(finding.facts.get("traceback", ""))
 
 
 def _receipts(ctx: Context) -> Iterator[tuple[str, dict[str, JSON]]]:

@@ -229,9 +229,8 @@ def _model(ctx: Context, finding: Finding) -> Iterator[str]:
     yield f"mkdir -p {_below_home(ctx, wanted.place.parent)}"
     if finding.id != "ckpt-missing":
         yield from _aside(place)
-    copy = finding.facts.get("copy")
-    if copy:
-        yield f"cp {shell_word(str(copy))} {part}"
+    if finding.paths:
+        yield f"cp {shell_word(str(finding.paths[0]))} {part}"
     else:
         model, file = wanted.model, wanted.file
         endpoint = (*ctx.options.endpoints, ctx.options.endpoint)[0]

@@ -17,8 +17,9 @@ from urllib.parse import quote
 
 from provision.comfyui.git_remote import protocols_for
 from provision.command import Fix, ours, program
-from provision.core.finding import Finding, fixable
+from provision.core.finding import Finding
 from provision.core.step import Context
+from provision.download import kinds
 from provision.download.backend import Backend, RemoteFile
 from provision.download.hashing import Follower, keep_going_and_hash
 from provision.download.hub.api import token_for
@@ -52,9 +53,9 @@ ANOTHER_OBJECT = re.compile(r"expected OID \w+, got \w+")
 
 def missing_git_lfs(ctx: Context) -> Finding | None:
     """What must be installed before git-lfs can be used."""
-    for name, id in (("git", "git-missing"), ("git-lfs", "lfs-missing")):
+    for name, kind in (("git", kinds.GIT_MISSING), ("git-lfs", kinds.LFS_MISSING)):
         if ctx.machine.which(name) is None:
-            return fixable(id, name, f"{name} is not on this machine.", fix=_install(name))
+            return kind.fixable(name, f"{name} is not on this machine.", fix=_install(name))
     return None
 
 

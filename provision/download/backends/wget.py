@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 
 from provision.command import Fix, ours, program
-from provision.core.finding import Finding, fixable
+from provision.core.finding import Finding
 from provision.core.step import Context
+from provision.download import kinds
 from provision.download.backend import Address, Backend, RemoteFile
 from provision.download.hashing import keep_going_and_hash
 from provision.download.hub.api import locate
@@ -45,7 +46,7 @@ def missing_wget(ctx: Context) -> Finding | None:
     """What must be installed before wget can be used."""
     if ctx.machine.which("wget"):
         return None
-    return fixable("wget-missing", "wget", "wget is not on this machine.", fix=INSTALL)
+    return kinds.WGET_MISSING.fixable("wget", "wget is not on this machine.", fix=INSTALL)
 
 
 def fetch_wget(ctx: Context, file: RemoteFile, part: Path) -> str:

@@ -29,27 +29,24 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptFix:
-    """What was to be done, with its command as it could be run."""
+class ToDo:
+    """What was to be done, its command as it could be run."""
 
     says: str
     argv: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class KeptFinding:
-    """What a check saw."""
+class Seen:
+    """What a finding said, and what it was about."""
 
     id: str
+    subject: str
     verdict: Verdict
     says: str
-    fix: KeptFix | None = None
+    fix: ToDo | None = None
+    detail: bool = False
     facts: Mapping[str, JSON] = field(default_factory=dict)
-
-    @property
-    def is_detail(self) -> bool:
-        """Whether only `-v` and `--json` show it."""
-        return self.verdict is Verdict.OK and self.facts.get("detail") is True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ class StepRun:
 
     name: str
     changed: bool = False
-    findings: tuple[KeptFinding, ...] = ()
+    findings: tuple[Seen, ...] = ()
     error: Failure | None = None
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from provision.command import Fix, ours
-from provision.core.finding import Finding, blocked, ok
+from provision.core.finding import Finding
 from provision.core.step import Context, Look
+from provision.steps.comfyui import kinds as comfyui_kinds
+from provision.steps.hardware import kinds
 
 GUARDED = ("Documents", "Desktop", "Downloads")
 """Folders of a person for which macOS asks once for each program (TCC)."""
@@ -29,7 +31,7 @@ def check_guarded(ctx: Context) -> Iterable[Finding]:
                 "Allow your terminal in System Settings, Privacy & Security, Files and Folders (or Full Disk Access);"
                 " or use another home.", ours("all", "--home", "~/provision"),
             )  # fmt: skip
-            yield blocked("tcc-folder", str(path), says, fix=fix)
+            yield kinds.TCC_FOLDER.blocked(str(path), says, fix=fix)
             return
 
 
@@ -44,7 +46,7 @@ def check_other_installs(ctx: Context) -> Iterable[Finding]:
     if others:
         shown = " and ".join(map(str, others))
         says = f"Another ComfyUI is here too: {shown}. It has models, nodes and a port of its own."
-        yield ok("two-installs", str(others[0]), says)
+        yield comfyui_kinds.TWO_INSTALLS.ok(str(others[0]), says)
 
 
 GUARDED_HOME = Look(check_guarded)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from provision.command import Fix, ours
-from provision.core.finding import Finding, fixable
+from provision.core.finding import Cost, Finding
 from provision.core.lockfile import Lock, load_lock
 from provision.core.step import Context
 from provision.environment import packages, wheel_index
@@ -14,6 +14,7 @@ from provision.errors import LockError
 from provision.steps.lock.step import file_tags
 from provision.steps.python_env.step import make_environment
 from provision.steps.requirements.install import all_bytes
+from provision.steps.torch import kinds as torch_kinds
 from provision.steps.torch.choice import Choice, macos_version
 from provision.steps.torch.download_size import set_bytes
 from provision.steps.torch.install import with_new
@@ -61,10 +62,10 @@ def check_locked(ctx: Context, lock: Lock) -> Iterable[Finding]:
         first = sorted(names, key=lambda name: (name != "torch", name))[:3]
         shown = ", ".join(f"{name} {there.get(name, 'none')}" for name in first)
         (download, disk), (more_download, more_disk) = set_bytes(ctx), all_bytes(ctx)
-        yield fixable(
-            "lock-differs", "packages", f"{len(names)} packages are not as the lock has them ({shown}).",
+        yield torch_kinds.LOCK_DIFFERS.fixable(
+            "packages", f"{len(names)} packages are not as the lock has them ({shown}).",
             fix=Fix("They are installed by their hashes into an environment of their own, which is then put in use."),
-            download_bytes=download + more_download, disk_bytes=disk + more_disk,
+            cost=Cost(download + more_download, disk + more_disk),
         )  # fmt: skip
 
 

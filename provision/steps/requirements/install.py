@@ -18,13 +18,14 @@ from provision.comfyui.log_reader import import_signs, missing_module
 from provision.comfyui.sandbox import fenced
 from provision.comfyui.server_process import engine_version, quick_test_argv
 from provision.command import ours
-from provision.core.finding import Finding, ok
+from provision.core.finding import Finding
 from provision.core.receipt_kinds import ComfyReceipt, RequirementsReceipt
 from provision.core.receipts import holds, same_facts
 from provision.core.step import Context
 from provision.environment import packages
 from provision.environment.truncated_bytecode import forget_cut_caches
 from provision.errors import EngineError
+from provision.steps.requirements import kinds
 from provision.steps.workflow.first_page import FOLDER as FIRST_PAGE
 from provision.system.machine import Ran
 
@@ -153,7 +154,7 @@ def custom_nodes(ctx: Context) -> list[str]:
 def imports_ready(ctx: Context, seconds: float, nodes: str = "") -> Finding:
     """That all of ComfyUI imports, seen just now; `nodes` says what that tells of custom nodes."""
     says = f"ComfyUI {engine_version(ctx)} imported everything just now, in {seconds:.1f} s{nodes}"
-    return ok("imports-ready", "ComfyUI", says, seconds=round(seconds, 1))
+    return kinds.IMPORTS_READY.ok("ComfyUI", says, facts={"seconds": round(seconds, 1)})
 
 
 def run_quick_test(ctx: Context, *, nodes: bool = False, compiled: bool = False) -> Ran:

@@ -8,13 +8,14 @@ from typing import Any
 from provision.comfyui.exclusive_start import one_start
 from provision.comfyui.isolation import look_env
 from provision.command import ours
-from provision.core.finding import Finding, ok
+from provision.core.finding import Finding
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.step import Context
 from provision.environment import packages, torch_probe
 from provision.environment.torch_probe_result import TorchProbe, broke_off, describe_failure, parse_torch_probe
 from provision.errors import ProbeFailed
 from provision.steps.python_env.step import LOOKING
+from provision.steps.torch import kinds
 from provision.steps.torch.choice import Choice
 from provision.system.mac import must_read_macos
 from provision.system.machine import Ran
@@ -26,7 +27,7 @@ PROBE_TIMEOUT_S = 300
 def computed(torch: str, probe: TorchProbe) -> Finding:
     """That this torch computes right, seen just now."""
     says = f"torch {torch} on {probe.device}: computed right just now ({probe.seconds:.1f} s)"
-    return ok("torch-ready", "torch", says)
+    return kinds.TORCH_READY.ok("torch", says)
 
 
 def proof_facts(ctx: Context) -> dict[str, Any]:

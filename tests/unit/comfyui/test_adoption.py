@@ -249,7 +249,8 @@ def test_missing_files_are_written_again_after_a_yes(adopted: Callable[..., Cont
     (code / "nodes.py").unlink()
     found = seen(adopted(code), "comfyui")["clone-partial"]
     assert found.verdict is Verdict.BLOCKED
-    assert found.facts["asks"] == f"Mend that in {code}?"
+    assert found.consent is not None
+    assert found.consent.question == f"Mend that in {code}?"
     assert found.fix is not None
     assert found.fix.command == ours("doctor", "--fix", "--yes", "--comfyui", str(code))
     ctx = adopted(code, options=Options(agreed=frozenset({"clone-partial"})))
@@ -269,7 +270,7 @@ def test_packages_go_into_a_foreign_environment_after_one_yes(adopted: Callable[
     assert seen(ctx, "python_env")["env-foreign"].verdict is Verdict.OK
     asking = [seen(ctx, "torch")["torch-missing"], seen(ctx, "requirements")["req-missing"]]
     assert [finding.verdict for finding in asking] == [Verdict.BLOCKED] * 2
-    assert {str(finding.facts["agrees"]) for finding in asking} == {"env-foreign"}
+    assert {finding.consent and finding.consent.agreement for finding in asking} == {"env-foreign"}
     for options in (Options(yes=True), Options(agreed=frozenset({"env-foreign"}))):
         agreed = adopted(code, prefix, options=options)
         assert seen(agreed, "torch")["torch-missing"].verdict is Verdict.FIXABLE
@@ -362,7 +363,7 @@ def test_a_file_in_the_way_is_moved_only_after_a_yes(adopted: Callable[..., Cont
     place = code / "models" / "checkpoints" / CHECKPOINT
     write_checkpoint(place)
     found = seen(adopted(code), "models")["ckpt-other"]
-    assert (found.verdict, found.facts["agrees"]) == (Verdict.BLOCKED, "ckpt-other")
+    assert (found.verdict, found.consent and found.consent.agreement) == (Verdict.BLOCKED, "ckpt-other")
     place.unlink()
     missing = seen(adopted(code), "models")["ckpt-missing"]
     assert missing.verdict is Verdict.FIXABLE

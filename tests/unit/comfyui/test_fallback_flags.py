@@ -13,13 +13,14 @@ from provision.comfyui.fallback_flags import FLAG_RUNGS, KEPT, TRIED, WISH, flag
 from provision.comfyui.server_process import engine_flags, stop_server
 from provision.command import Fix
 from provision.core.events import Note, StepFinished
-from provision.core.finding import Finding, Verdict, fixable
+from provision.core.finding import Finding, Verdict
 from provision.core.runner import run
 from provision.core.step import Context, Report, Step
 from provision.steps.first_image.step import FIRST_IMAGE
 from provision.steps.server.step import SERVER, check_server
 from provision.steps.torch.step import check_torch
 from tests.support.engine_home import TORCH, EngineHome, engine_home, install_torch, with_sets
+from tests.support.findings import fixable
 from tests.support.hints import said
 
 UPCAST, FP32_VAE = "--force-upcast-attention", "--fp32-vae"

@@ -15,7 +15,7 @@ from provision.comfyui.log_reader import (
     read_log,
     start_signs,
 )
-from provision.core.catalogue import known
+from provision.steps.catalogue import CATALOGUE, known
 from tests.support.hints import said
 
 HEALTHY = """Total VRAM 16384 MB, total RAM 16384 MB
@@ -138,7 +138,7 @@ def test_our_own_log_is_read_from_its_last_run() -> None:
         "requirements: | ModuleNotFoundError: No module named 'yaml'\n"
     )
     assert told(log) == [(5, "ckpt-truncated"), (6, "req-missing")]
-    assert read_log(log)[0].says == "a has 3 of the 5 bytes"
+    assert read_log(log, CATALOGUE)[0].says == "a has 3 of the 5 bytes"
 
 
 def test_the_last_run_begins_with_the_last_start() -> None:

@@ -11,11 +11,12 @@ import pytest
 
 from provision.command import Fix, ours, program
 from provision.core.events import ApplyStarted, Event, FindingSeen, Note, Output, RunStarted, StepFinished, StepStarted
-from provision.core.finding import Finding, Verdict, blocked, fixable, ok, warn
+from provision.core.finding import Finding, Verdict
 from provision.core.runner import run
 from provision.core.step import Apply, Check, Context, Step
 from provision.errors import DiskFull, GitError, Interrupted, StartOver
 from provision.system.machine import Machine
+from tests.support.findings import blocked, fixable, ok, warn
 from tests.support.hints import said
 
 PATIENCE_S = 20.0

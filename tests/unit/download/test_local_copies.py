@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,31 +24,9 @@ from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
 from provision.steps.models.step import MODELS, check_models
 from provision.steps.tools.network import model_hosts
-from tests.support.small_model import FILE, REPO, Brisk, Heard, make_small_repo, small_context
+from tests.support.small_model import FILE, REPO, Brisk, Heard, small_context
 
 DEAD = "http://127.0.0.1:9"
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelRepo]:
-    folder = tmp_path_factory.mktemp("world")
-    return folder, make_small_repo(folder)
-
-
-@pytest.fixture
-def model(world: tuple[Path, ModelRepo]) -> ModelRepo:
-    return world[1]
-
-
-@pytest.fixture
-def data(world: tuple[Path, ModelRepo]) -> bytes:
-    return (world[0] / "weights" / FILE).read_bytes()
-
-
-@pytest.fixture
-def hub(world: tuple[Path, ModelRepo]) -> Iterator[Hub]:
-    with Hub(world[0] / "hub") as running:
-        yield running
 
 
 @pytest.fixture
@@ -56,11 +34,6 @@ def person(tmp_path: Path) -> Path:
     folder = tmp_path / "person"
     folder.mkdir()
     return folder
-
-
-@pytest.fixture
-def heard() -> Heard:
-    return Heard()
 
 
 @pytest.fixture
@@ -129,8 +102,8 @@ def test_it_is_found_where_other_programs_keep_it(
 ) -> None:
     copy = put(person / place, data)
     finding = look(ctx)
-    assert (finding.id, finding.verdict, finding.facts["copy"]) == ("ckpt-missing", Verdict.FIXABLE, str(copy))
-    assert finding.facts["download_bytes"] == finding.facts["disk_bytes"] == 0
+    assert (finding.id, finding.verdict, finding.paths) == ("ckpt-missing", Verdict.FIXABLE, (copy,))
+    assert finding.cost.download_bytes == finding.cost.disk_bytes == 0
     assert f"A copy is at {copy}; it will be verified and cloned or linked." in finding.says
     assert finding.fix
     assert "nothing is downloaded" in finding.fix.says
@@ -157,7 +130,7 @@ def test_nothing_is_searched_when_the_model_is_there(
 def test_a_rehearsal_looks_only_where_it_is_told(ctx: Context, person: Path, data: bytes, tmp_path: Path) -> None:
     put(person / "Downloads" / FILE, data)
     rehearsed = replace(ctx, options=replace(ctx.options, rehearsal=True))
-    assert look(rehearsed).quantity("download_bytes") == len(data)
+    assert look(rehearsed).cost.download_bytes == len(data)
     copy = put(tmp_path / "usb" / "deep" / "er" / FILE, data)
     told = replace(rehearsed, options=replace(rehearsed.options, look_in=(tmp_path / "usb",)))
     assert copies(told) == [copy]
@@ -285,7 +258,7 @@ def test_it_is_cloned_else_linked_else_copied(
     sharing(monkeypatch, clone=clone, link=link)
     ctx = replace(ctx, options=replace(ctx.options, copy=asked))
     if asked:
-        assert look(ctx).quantity("disk_bytes") == len(data)
+        assert look(ctx).cost.disk_bytes == len(data)
     assert apply(ctx).verdict is Verdict.OK
     assert is_right(place_of(ctx), model)
     assert place_of(ctx).samefile(copy) is same

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli.session import Moving, Wish, choose_options, parse_rate
+from provision.cli.request import Request, choose_options, parse_rate
 from provision.command import Fix, ours
 from provision.core.finding import Verdict
 from provision.core.runner import run_step
@@ -33,32 +33,10 @@ from tests.support.small_model import FILE, TOKEN, TWIN, Brisk, Heard, make_smal
 DEAD = "http://127.0.0.1:9"
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelRepo]:
-    folder = tmp_path_factory.mktemp("world")
-    return folder, make_small_repo(folder)
-
-
-@pytest.fixture
-def model(world: tuple[Path, ModelRepo]) -> ModelRepo:
-    return world[1]
-
-
-@pytest.fixture
-def hub(world: tuple[Path, ModelRepo]) -> Iterator[Hub]:
-    with Hub(world[0] / "hub") as running:
-        yield running
-
-
 @pytest.fixture
 def mirror(world: tuple[Path, ModelRepo]) -> Iterator[Hub]:
-    with Hub(world[0] / "hub") as running:
+    with Hub(world[0]) as running:
         yield running
-
-
-@pytest.fixture
-def heard() -> Heard:
-    return Heard()
 
 
 def place_of(ctx: Context, name: str = FILE) -> Path:
@@ -156,7 +134,7 @@ def test_a_hub_that_crawls_is_left_for_the_next(
 ) -> None:
     if backend == "wget" and not shutil.which("wget"):
         pytest.skip("no wget here")
-    with Hub(world[0] / "hub", faults=Faults(rate_bytes_s=1_500_000)) as slow:
+    with Hub(world[0], faults=Faults(rate_bytes_s=1_500_000)) as slow:
         ctx = small_context(
             tmp_path, model, DEAD, machine=Hurried(), emit=heard, endpoints=(slow.url, hub.url), backend=backend
         )
@@ -294,23 +272,37 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
         parse_rate(text)
 
 
-def test_wishes_become_options() -> None:
-    moving = Moving(["hf-mirror.com", "https://b.example/"], "5M", 4, [Path("/usb")], copy=True, share_cache=True)
-    options = choose_options(Wish(moving=moving), {})
+def test_what_was_typed_becomes_options() -> None:
+    request = Request(
+        "all",
+        endpoints=["hf-mirror.com", "https://b.example/"],
+        limit_rate="5M",
+        connections=4,
+        look_in=[Path("/usb")],
+        copy=True,
+        share_cache=True,
+    )
+    options = choose_options(request, {})
     assert options.endpoints == ("https://hf-mirror.com", "https://b.example")
     assert (options.limit_rate, options.connections, options.look_in) == (5_000_000, 4, (Path("/usb"),))
     assert (options.copy, options.share_cache) == (True, True)
 
 
 @pytest.mark.parametrize(
-    "wish",
-    [Wish(moving=Moving(["ftp://x"])), Wish(moving=Moving(["https://"])), Wish(moving=Moving(["http://a b"])),
-     Wish(moving=Moving(connections=0)), Wish(moving=Moving(connections=99)), Wish(moving=Moving(limit_rate="x")),
-     Wish(rehearse=True, moving=Moving(["https://a"]))],
-)  # fmt: skip
-def test_wishes_that_cannot_be_are_refused(wish: Wish) -> None:
+    "request_",
+    [
+        Request("all", endpoints=["ftp://x"]),
+        Request("all", endpoints=["https://"]),
+        Request("all", endpoints=["http://a b"]),
+        Request("all", connections=0),
+        Request("all", connections=99),
+        Request("all", limit_rate="x"),
+        Request("all", rehearse=True, endpoints=["https://a"]),
+    ],
+)
+def test_what_cannot_be_is_refused(request_: Request) -> None:
     with pytest.raises(UsageError) as seen:
-        choose_options(wish, {})
+        choose_options(request_, {})
     assert said(seen.value.hint)
 
 

@@ -173,7 +173,7 @@ def test_must_install_says_uvs_last_words(context: Contexts) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "hint"),
+    ("output", "hint"),
     [
         ("error: failed to write: No space left on device (os error 28)", "Free some disk space"),
         ("error: error sending request for url (https://pypi.org/simple/torch/)", "Check the network"),
@@ -183,8 +183,8 @@ def test_must_install_says_uvs_last_words(context: Contexts) -> None:
     ],
 )
 @pytest.mark.parametrize("stream", ["out", "err"])
-def test_the_hint_fits_what_uv_said(said: str, hint: str, stream: str) -> None:
-    ran = Ran(("uv",), 2, said if stream == "out" else "", said if stream == "err" else "")
+def test_the_hint_fits_what_uv_said(output: str, hint: str, stream: str) -> None:
+    ran = Ran(("uv",), 2, output if stream == "out" else "", output if stream == "err" else "")
     error = package_error("torch", ran)
     assert hint in said(error.hint)
-    assert said in error.message
+    assert output in error.message

@@ -168,7 +168,7 @@ def test_the_plan_of_a_good_target_is_all_that_all_would_do(ctx: Context) -> Non
     )
     assert "24 GiB" in found["hw-memory memory"].says
     model = found["ckpt-missing sd_xl_turbo_1.0_fp16.safetensors"]
-    assert found["hw-disk disk"].quantity("needed_bytes") > model.quantity("disk_bytes") > 6.9e9
+    assert found["hw-disk disk"].facts["needed_bytes"] > model.cost.disk_bytes > 6.9e9
 
 
 def test_the_plan_says_what_stands_in_the_way_and_what_to_type(ctx: Context) -> None:

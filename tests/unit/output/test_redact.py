@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from provision.cli.commands.issue_report import report_page
 from provision.command import Fix, program
-from provision.core.finding import blocked
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context, Report, StepReport
 from provision.output.report.redact import FAMILIES, PUBLIC_NAMES, VERSION_BEFORE, Person, redact
 from provision.system.machine import Machine
+from tests.support.findings import blocked
 
 ANN = Person(
     folders=("/Users/ann smith", "/Users/김나"),
@@ -213,7 +213,9 @@ def test_nothing_that_was_planted_survives_anywhere_in_a_report(home: Home) -> N
         ctx.receipts.write("comfyui", name=said, commit="1" * 40)
         for path in (log, home.engine_log):
             path.write_text(f"{said}\n{'x' * 390}{said}\n", encoding="utf-8")
-        crash = blocked("check-crashed", said, said, fix=Fix(said, program(said)), traceback=f"Traceback:\n  {said}")
+        crash = blocked(
+            "check-crashed", said, said, fix=Fix(said, program(said)), facts={"traceback": f"Traceback:\n  {said}"}
+        )
         report = Report((StepReport("tools", (crash,), changed=False, seconds=0),), 0)
         page = report_page(ctx, report, log)
         assert must_go not in page

@@ -9,7 +9,7 @@ import pytest
 from provision.command import Fix, ours, program
 from provision.core.estimate import REHEARSED_S, USUAL_S, Pace
 from provision.core.events import Event, StepFinished
-from provision.core.finding import Finding, blocked, fixable, ok, warn
+from provision.core.finding import Finding
 from provision.core.plan import make_plan
 from provision.core.step import Report, StepReport
 from provision.errors import DownloadError, GitError, PackageError
@@ -17,6 +17,7 @@ from provision.output import live_view, plan_view, views
 from provision.output.run_state import RunState
 from tests.support import mac_stream
 from tests.support.event_streams import read_stream
+from tests.support.findings import blocked, fixable, ok, warn
 from tests.support.mac_stream import NEEDS, SIZE, WEIGHTS
 from tests.support.snapshots import WIDTHS, assert_snapshot, drawn, widest
 

@@ -23,18 +23,19 @@ from provision.core.events import (
     StepStarted,
     Waiting,
 )
-from provision.core.finding import Finding, Verdict, blocked, fixable, ok, warn
+from provision.core.finding import Cost, Finding, Verdict
 from provision.core.plan import make_plan
 from provision.core.step import Report, StepReport
 from provision.errors import GitError
 from provision.output import plan_view, views
 from provision.output.views import progress_text, size_text, time_text
+from tests.support.findings import blocked, fixable, ok, warn
 from tests.support.hints import said
 
 WEIGHTS = "sd_xl_turbo_1.0_fp16.safetensors"
 FETCH = Fix("It is downloaded.")
-MODEL = fixable("ckpt-missing", WEIGHTS, f"{WEIGHTS} is not here.", fix=FETCH, download_bytes=6_938_081_905,
-                disk_bytes=6_938_081_905)  # fmt: skip
+SIZE = Cost(6_938_081_905, 6_938_081_905)
+MODEL = fixable("ckpt-missing", WEIGHTS, f"{WEIGHTS} is not here.", fix=FETCH, cost=SIZE)
 DISK = blocked("disk-low", "/Volumes/x", "5.00 GB are free, 21.00 GB are needed.",
                fix=Fix("Free some space:", program("du", "-sh", "/Volumes/my disk")))  # fmt: skip
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from provision.command import Fix, ours
-from provision.core.finding import Finding, Verdict, fixable, ok, worst
+from provision.core.finding import Cost, Finding, Verdict, worst
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context, Options, Step
@@ -18,6 +18,7 @@ from provision.steps.hardware import step as hardware
 from provision.system.machine import Memory, Ran
 from provision.system.parsers import GIB
 from tests.support.fake_machine import FakeMachine
+from tests.support.findings import fixable, ok
 from tests.support.paths import FACTS
 
 SYSCTL, SW_VERS, VM_STAT, PMSET = (
@@ -62,8 +63,8 @@ def linux(gib: float | None = 24, **other: object) -> FakeMachine:
 def writer(size_bytes: int, name: str = "models") -> Step:
     def check(ctx: Context) -> list[Finding]:
         if not size_bytes:
-            return [ok("there", name, "It is there.", disk_bytes=9 * GB)]
-        return [fixable("missing", name, "It is missing.", fix=Fix("Get it."), disk_bytes=size_bytes)]
+            return [ok("there", name, "It is there.", cost=Cost(disk_bytes=9 * GB))]
+        return [fixable("missing", name, "It is missing.", fix=Fix("Get it."), cost=Cost(disk_bytes=size_bytes))]
 
     return Step(name, (), check)
 

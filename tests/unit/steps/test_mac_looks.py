@@ -110,7 +110,7 @@ def test_a_library_of_another_processor(context: Contexts, home: Home) -> None:
         ("mixed-arch-so", "numpy"),
     ]
     assert "is built for x86_64, and Python is for arm64" in found[0].says
-    assert found[0].quantity("download_bytes") > 10**8
+    assert found[0].cost.download_bytes > 10**8
     mac_home(ctx, torch=INTEL, python=INTEL)
     assert list(check_native_libs(ctx)) == [], "an Intel Python is py-rosetta"
 
@@ -122,7 +122,7 @@ def test_quarantine_is_lifted_after_a_yes(context: Contexts, home: Home) -> None
     mac_home(ctx)
     (finding,) = check_native_libs(ctx)
     assert (finding.id, finding.verdict) == ("quarantine", Verdict.BLOCKED)
-    assert finding.facts["asks"]
+    assert finding.consent
     (finding,) = check_native_libs(replace(ctx, options=replace(ctx.options, agreed=frozenset({"quarantine"}))))
     assert finding.verdict is Verdict.FIXABLE
     apply_native_libs(ctx, finding)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from provision.core.finding import Finding, Verdict
+from provision.core.finding import Cost, Finding, Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, StepReport
 from provision.errors import HubRefused, ManifestError, NetworkError, WrongFile
@@ -32,33 +31,6 @@ from tests.support.small_model import (
 
 DEAD = "http://127.0.0.1:9"
 """An endpoint where nobody is: what needs no network does not ask it."""
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelRepo]:
-    folder = tmp_path_factory.mktemp("world")
-    return folder / "hub", make_small_repo(folder)
-
-
-@pytest.fixture
-def model(world: tuple[Path, ModelRepo]) -> ModelRepo:
-    return world[1]
-
-
-@pytest.fixture
-def data(world: tuple[Path, ModelRepo]) -> bytes:
-    return (world[0].parent / "weights" / FILE).read_bytes()
-
-
-@pytest.fixture
-def hub(world: tuple[Path, ModelRepo]) -> Iterator[Hub]:
-    with Hub(world[0]) as running:
-        yield running
-
-
-@pytest.fixture
-def heard() -> Heard:
-    return Heard()
 
 
 @pytest.fixture
@@ -110,7 +82,7 @@ def test_from_nothing_to_a_proven_file(ctx: Context, hub: Hub, model: ModelRepo)
     assert (missing.id, missing.verdict, missing.subject) == (
         "ckpt-missing", Verdict.FIXABLE, f"ComfyUI/models/checkpoints/{FILE}",
     )  # fmt: skip
-    assert missing.quantity("download_bytes") == missing.quantity("disk_bytes") == size
+    assert missing.cost.download_bytes == missing.cost.disk_bytes == size
     report = apply(ctx)
     assert (report.error, report.changed, report.verdict) == (None, True, Verdict.OK)
     assert is_right(place_of(ctx), model)
@@ -134,7 +106,7 @@ def test_a_part_counts_in_the_plan(ctx: Context, model: ModelRepo, data: bytes) 
     size, sha256 = model.files[FILE]
     (ctx.home.parts / f"{sha256}.part").write_bytes(data[:1_000_000])
     missing = look(ctx)
-    assert missing.quantity("download_bytes") == missing.quantity("disk_bytes") == size - 1_000_000
+    assert missing.cost.download_bytes == missing.cost.disk_bytes == size - 1_000_000
     assert "1,000,000 of" in missing.says
 
 
@@ -158,7 +130,7 @@ def test_what_the_manifest_does_not_know_the_hub_tells_and_the_receipt_keeps(
     ctx = small_context(tmp_path, model, hub.url, known=False)
     missing = look(ctx)
     assert "its size is the hub's to tell" in missing.says
-    assert "download_bytes" not in missing.facts
+    assert missing.cost == Cost()
     assert apply(ctx).verdict is Verdict.OK
     assert look(offline(ctx)).facts["sha256"] == model.files[FILE][1]
 
@@ -203,7 +175,7 @@ def test_a_bad_file_is_named_moved_aside_and_replaced(
     finding = look(ctx)
     assert (finding.id, finding.verdict) == (id, Verdict.FIXABLE)
     assert says in finding.says
-    assert finding.quantity("download_bytes") == len(data)
+    assert finding.cost.download_bytes == len(data)
     assert apply(ctx).verdict is Verdict.OK
     assert is_right(place_of(ctx), model)
     assert aside(ctx) == [bad]
@@ -214,7 +186,7 @@ def test_a_truncated_file_is_gone_on_with(ctx: Context, hub: Hub, model: ModelRe
     put(ctx, data[:3_000_000])
     finding = look(ctx)
     assert finding.id == "ckpt-truncated"
-    assert finding.quantity("download_bytes") == len(data) - 3_000_000
+    assert finding.cost.download_bytes == len(data) - 3_000_000
     assert apply(ctx).verdict is Verdict.OK
     assert is_right(place_of(ctx), model)
     assert hub.sent_bytes() == len(data) - 3_000_000
@@ -232,7 +204,7 @@ def test_a_file_without_a_receipt_is_hashed_and_not_downloaded(ctx: Context, hub
     put(ctx, data)
     finding = look(ctx)
     assert (finding.id, finding.verdict) == ("ckpt-unproven", Verdict.FIXABLE)
-    assert finding.quantity("download_bytes") == 0
+    assert finding.cost.download_bytes == 0
     assert apply(offline(ctx)).verdict is Verdict.OK
     assert hub.requests == []
 
@@ -284,7 +256,7 @@ def test_another_case_is_renamed(ctx: Context, model: ModelRepo, data: bytes) ->
     wrong = place_of(ctx).with_name(FILE.upper())
     put(ctx, data).rename(wrong)
     finding = look(ctx)
-    assert (finding.id, finding.facts["seen"]) == ("ckpt-case", FILE.upper())
+    assert (finding.id, [path.name for path in finding.paths]) == ("ckpt-case", [FILE.upper()])
     assert apply(offline(ctx)).verdict is Verdict.OK
     assert is_right(place_of(ctx), model)
 

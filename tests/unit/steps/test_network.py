@@ -147,7 +147,7 @@ def test_a_proxy_that_does_not_answer_is_the_proxys_fault(refusing: str, monkeyp
         monkeypatch.delenv(name, raising=False)
     trouble = trouble_of(Host("http://hub.invalid", "", vital=True), {"HTTP_PROXY": refusing}, 2)
     assert trouble is not None
-    assert trouble.id == "proxy"
+    assert trouble.kind.id == "proxy"
     assert f"the proxy {refusing.removeprefix('http://')} does not answer" in trouble.says
 
 

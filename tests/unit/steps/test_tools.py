@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from provision.command import Fix, program
-from provision.core.finding import Finding, Verdict, fixable
+from provision.core.finding import Finding, Verdict
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context, Options
@@ -18,6 +18,7 @@ from provision.errors import CommandFailed, CommandMissing, ConsentNeeded
 from provision.steps.tools.step import TOOLS, apply_tools, check_tools
 from provision.system.machine import Ran
 from tests.support.fake_machine import FakeMachine
+from tests.support.findings import fixable
 from tests.support.hints import said
 from tests.support.paths import FACTS
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from provision.errors import ERRORS, EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNSATISFIED, EXIT_USAGE, ProvisionError
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[2] / "provision"
 OTHERS = ("rehearsal/engine", "rehearsal/standin", "environment/torch_probe.py")
 """Programs of their own, which raise nothing of ours."""
 MAKE = "PROVISION_WRITE_DOCS=1 bin/test tests/unit/architecture/test_manual.py"
