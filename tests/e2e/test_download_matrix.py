@@ -23,10 +23,7 @@ from provision.download import retry
 from provision.download.backends import wget
 from provision.download.http import backend as http
 from provision.download.part_file import part_of
-from provision.rehearsal.faults import Faults
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
-from provision.rehearsal.xet import ACCESS
 from provision.steps.models.step import MODELS
 from tests.e2e.matrix import (
     CELLS,
@@ -43,6 +40,7 @@ from tests.e2e.matrix import (
     recorded,
 )
 from tests.support.hints import said
+from tests.support.hub import Faults, Hub
 from tests.support.small_model import (
     FILE,
     REPO,
@@ -53,6 +51,7 @@ from tests.support.small_model import (
     make_small_repo,
     small_context,
 )
+from tests.support.xet import ACCESS
 
 WRITE = os.environ.get("PROVISION_WRITE_DOCS") == "1"
 SHORTER = {

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+from markupsafe import Markup
 from typer import Option
 
 from provision import __version__
@@ -26,8 +27,9 @@ from provision.errors import UsageError
 from provision.output import views
 from provision.output.report.bench_result import bench_sentence, chart_rows
 from provision.output.report.charts import bars_svg, course_svg
-from provision.output.report.page import Part, RunPage, Seen, Tell, html_page
+from provision.output.report.page import Part, RunPage, Seen, html_page
 from provision.output.report.redact import redact
+from provision.output.report.render import Tell
 from provision.output.report.run_record import Run, last_bench, last_change
 from provision.output.report.timeline import Course, Transfer
 from provision.output.result import Result, answer
@@ -93,7 +95,7 @@ def run_page(ctx: Context, run: Run, tell: Tell) -> RunPage:
         course_svg=course_svg(course, names, tell),
         course_says=_course_says(course, len(changed), took),
         transfers=[_transfer_row(each) for each in course.transfers if each.moved > 0],
-        bench_svg=bars_svg(chart_rows(bench), about="Seconds an image") if bench else "",
+        bench_svg=bars_svg(chart_rows(bench), about="Seconds an image", tell=tell) if bench else Markup(),
         bench_says=bench_sentence(bench) if bench else "",
         seen=list(_seen(run)),
         foot=f"Made by provision {__version__} on {ctx.machine.timestamp()[:16].replace('T', ' ')} from what the home"

@@ -28,9 +28,13 @@ BELOW_ALL = ("errors", "command")
 """Modules that every room may use, the upper first."""
 CHECKING = ("all", "plan", "check", "doctor", "rollback", "launch", "stop")
 """Commands that run steps, and load them only then."""
-HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "urllib3", "packaging")
+HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "urllib3", "packaging", "jinja2")
+PROGRAMS = (
+    "comfyui.sandbox_program", "download.backends.xet_program", "environment.torch_probe", "system.log_keeper",
+)  # fmt: skip
+"""Run by their path, in a Python of their own."""
 READS_STATE = "msgspec"
-"""Loaded by every command that opens a home, and never for help and completion."""
+"""Loaded by every command, and never for help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,18 @@ def test_the_graph_is_seen() -> None:
     assert ("__main__", "cli.app", False) in edges
     assert ("cli.commands.all", "steps.registry", False) in edges
     assert ("core.runner", "core.step", True) in edges
+
+
+def test_every_module_is_of_use_to_the_program() -> None:
+    """What only tests or the docs use lies with them, and is not installed."""
+    reached, waiting = set(PROGRAMS), ["__main__", *PROGRAMS]
+    while waiting:
+        importer = waiting.pop()
+        below = {edge.imported for edge in graph() if edge.importer == importer} - reached
+        reached |= below
+        waiting += below
+    packages = {name for name, path in modules().items() if path.name == "__init__.py"}
+    assert modules().keys() - reached - packages == {"__main__"}
 
 
 def test_runner_and_steps_do_not_know_each_other() -> None:

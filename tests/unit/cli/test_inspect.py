@@ -20,10 +20,10 @@ from provision.errors import HubRefused, UsageError, WrongFile
 from provision.output.console import Console
 from provision.output.json_console import JsonConsole
 from provision.rehearsal.checkpoints import write_safetensors
-from provision.rehearsal.faults import Fault
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import make_model_repo
+from tests.support.faults import Fault
 from tests.support.hints import said
+from tests.support.hub import Hub
 from tests.support.small_model import FILE, REPO, SHAPES, TWIN, Brisk, Heard, make_small_repo, small_context
 
 WHOLE = SHAPES

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from docs.generate.doctor_page import LEFT_OUT, doctor_page
+from docs.generate.doctor import LEFT_OUT, doctor_page
 from provision.cli.commands.plan_script import WRITERS
 from provision.comfyui.error_explanations import SIGNATURES
 from provision.comfyui.log_reader import LOG_SIGNATURES

@@ -19,15 +19,15 @@ from provision.core.step import Context, Options, StepReport
 from provision.download.hub.api import token_for
 from provision.download.hub.mirrors import CRAWL_S, endpoints_of, from_endpoints
 from provision.errors import CommandMissing, DownloadError, Interrupted, NetworkError, UsageError
-from provision.rehearsal.faults import Fault, Faults
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
 from provision.steps.models.step import MODELS, check_models
 from provision.steps.tools.network import check_network, model_hosts
 from provision.system.keep_awake import kept_awake
 from provision.system.machine import Process
 from tests.support.fake_machine import FakeMachine
+from tests.support.faults import Fault
 from tests.support.hints import said
+from tests.support.hub import Faults, Hub
 from tests.support.small_model import FILE, TOKEN, TWIN, Brisk, Heard, make_small_repo, small_context
 
 DEAD = "http://127.0.0.1:9"
