@@ -38,6 +38,7 @@ from provision.rehearsal.world import rehearsal
 from provision.system.machine import Machine
 from tests.breakers.snapshot import mirror
 from tests.support.findings import finding_of
+from tests.support.hints import said
 from tests.support.paths import CHECKOUT
 
 APART_S = 240
@@ -139,7 +140,7 @@ class Patient:
             with self._session(console, fix=fix, deep=deep) as at:
                 return _seen(examine(at, fix=fix))
         except ProvisionError as error:
-            return Seen(False, (), (f"{error.message} {error.hint}",))
+            return Seen(False, (), (f"{error.message} {said(error.hint)}",))
 
     @contextmanager
     def _session(self, console: Keeper, *, fix: bool, deep: bool) -> Iterator[Session]:

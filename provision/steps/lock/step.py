@@ -13,7 +13,8 @@ from pathlib import Path
 
 from provision import __version__
 from provision.comfyui import fallback_flags
-from provision.core.finding import Finding, Fix, Kind
+from provision.command import Fix, program
+from provision.core.finding import Finding, Kind
 from provision.core.lockfile import (
     SCHEMA,
     Lock,
@@ -67,7 +68,7 @@ def check_lock(ctx: Context) -> Iterable[Finding]:
         yield kinds.LOCK_PARTIAL.warn(
             shown, f"{len(bare)} packages cannot be had again by the lock, as they came from no index"
             f" or it could not be asked ({', '.join(bare[:3])}).",
-            fix=Fix("Remove it and it is written anew.", ("rm", str(path))),
+            fix=Fix("Remove it and it is written anew.", program("rm", str(path))),
         )  # fmt: skip
     else:
         yield kinds.LOCK_READY.ok(shown, f"{shown}: {len(kept.packages)} packages with their hashes, as they are here")

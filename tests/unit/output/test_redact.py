@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from provision.cli.commands.issue_report import report_page
-from provision.core.finding import Fix
+from provision.command import Fix, program
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context, Report, StepReport
@@ -217,7 +217,7 @@ def test_nothing_that_was_planted_survives_anywhere_in_a_report(home: Home) -> N
         for path in (log, home.engine_log):
             path.write_text(f"{said}\n{'x' * 390}{said}\n", encoding="utf-8")
         crash = blocked(
-            "check-crashed", said, said, fix=Fix(said, (said,)), facts={"traceback": f"Traceback:\n  {said}"}
+            "check-crashed", said, said, fix=Fix(said, program(said)), facts={"traceback": f"Traceback:\n  {said}"}
         )
         report = Report((StepReport("tools", (crash,), changed=False, seconds=0),), 0)
         page = report_page(ctx, report, log)

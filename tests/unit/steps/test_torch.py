@@ -184,7 +184,7 @@ def test_an_exact_nightly_comes_from_the_nightly_index(place: Place) -> None:
 def test_a_version_that_nobody_has_is_an_error(place: Place) -> None:
     report = place.run("torch.channel=1.0.0")
     assert report.error is not None
-    assert report.error["code"] == "packages"
+    assert report.error.code == "packages"
 
 
 def test_with_torchaudio_all_three_belong_together(place: Place) -> None:
