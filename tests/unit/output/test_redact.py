@@ -206,8 +206,7 @@ def test_nothing_that_was_planted_survives_anywhere_in_a_report(home: Home) -> N
     log = home.logs / "provision.log"
 
     @settings(deadline=None, max_examples=25)
-    @settings(deadline=None)
-@given(secret=secrets(), name=LETTERS, around=st.sampled_from(AROUND_NAMES))
+    @given(secret=secrets(), name=LETTERS, around=st.sampled_from(AROUND_NAMES))
     def plant(secret: tuple[str, str], name: str, around: str) -> None:
         text, must_go = secret
         said = f"{text} | {around.format(name)}"
