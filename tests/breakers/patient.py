@@ -37,6 +37,7 @@ from provision.rehearsal.home_marker import recorded_overrides
 from provision.rehearsal.world import rehearsal
 from provision.system.machine import Machine
 from tests.breakers.snapshot import mirror
+from tests.support.engine_faults import faulty_repo
 from tests.support.paths import CHECKOUT
 
 APART_S = 240
@@ -298,7 +299,7 @@ def patient(folder: Path, environ: Mapping[str, str], name: str = "a home") -> I
     """A healthy home in `folder`, its world served until the end."""
     home, machine = Home(folder / name), Machine(environ)
     console = Keeper(yes=True)
-    with console, open_session("all", Wish(home.root, rehearse=True), console, machine) as at:
+    with faulty_repo(), console, open_session("all", Wish(home.root, rehearse=True), console, machine) as at:
         assert commands.provision_all(at, stop=False, open_page=False), console.kept
     for place, content in BELONGINGS.items():
         (home.root / place).parent.mkdir(parents=True, exist_ok=True)
