@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, to_builtins
 
@@ -105,6 +106,11 @@ class ComfyUI:
     requirements_days: Annotated[int, Meta(ge=0, le=3650, description="0 to 3650 days")] = 7
     """Requirements are resolved as of the commit's date plus these days."""
 
+    @property
+    def page(self) -> str:
+        """The address of its page."""
+        return f"http://127.0.0.1:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
@@ -185,21 +191,38 @@ class Manifest:
         return [(model, file) for model in self.models for file in model.files if file.precision == precision]
 
 
-def load_manifest(source: str, overrides: Sequence[str] = ()) -> Manifest:
-    """A manifest by name or file, with `--set` overrides.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A manifest's file as it was read, for keys to be set before it is looked at."""
 
-    Raises ManifestError: no such manifest, not TOML, an unknown key, a wrong type, a value that is refused.
-    """
+    path: Path
+    data: Mapping[str, Any]
+
+    def manifest(self, overrides: Sequence[str] = ()) -> Manifest:
+        """The manifest with `KEY=VALUE`s set, the last of a key holds.
+
+        Raises ManifestError: an unknown key, a wrong type, a value that is refused.
+        """
+        data = deepcopy(dict(self.data))
+        for override in overrides:
+            apply_override(data, override, Manifest)
+        return parse_manifest(data, str(self.path))
+
+
+def read_manifest(source: str) -> Draft:
+    """A manifest's file, by name or path. Raises ManifestError: no such manifest, not TOML."""
     path = find_manifest(source)
     try:
-        data = read_toml(path)
+        return Draft(path, read_toml(path))
     except (OSError, Unreadable) as error:
         raise ManifestError(
             f"The manifest {path} cannot be read: {error}.", hint="provision manifests validate FILE"
         ) from error
-    for override in overrides:
-        apply_override(data, override, Manifest)
-    return parse_manifest(data, str(path))
+
+
+def load_manifest(source: str, overrides: Sequence[str] = ()) -> Manifest:
+    """A manifest by name or file, with `--set` overrides. Raises ManifestError."""
+    return read_manifest(source).manifest(overrides)
 
 
 def manifest_folder() -> Path:

@@ -6,12 +6,15 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 from markupsafe import Markup
+from typer import Option
 
 from provision import __version__
-from provision.cli.commands.commands import success
+from provision.cli.command import command
 from provision.cli.commands.issue_report import person_of
+from provision.cli.request import USUAL
 from provision.cli.session import Session
 from provision.core.finding import Verdict
 from provision.core.image import read_picture
@@ -28,6 +31,7 @@ from provision.output.report.redact import redact
 from provision.output.report.render import Tell
 from provision.output.report.run_record import Run, last_bench, last_change
 from provision.output.report.timeline import Course, Transfer
+from provision.output.result import Result, answer
 from provision.system.disk_errors import unusable
 from provision.system.strict import SETTINGS_MAX_BYTES, STATE_MAX_BYTES, read_head
 from provision.system.visible import shell_words
@@ -37,7 +41,11 @@ FILE = "provision-report.html"
 PUBLIC = ("http://127.0.0.1", "http://localhost")
 
 
-def report(at: Session, output: Path | None) -> bool:
+def report(
+    at: Session,
+    *,
+    output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Where the page goes.")] = None,
+) -> Result:
     """Write the page of the last run that changed anything. Raises UsageError where there was none."""
     ctx = at.ctx
     run = last_change(ctx.home)
@@ -51,9 +59,9 @@ def report(at: Session, output: Path | None) -> bool:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise unusable(path, error) from error
-    at.console.record(success(path=str(path), size=path.stat().st_size))
-    at.console.data(f"{path}  ({views.size_text(path.stat().st_size)}, one file; open it in any browser)")
-    return True
+    size = path.stat().st_size
+    says = f"{path}  ({views.size_text(size)}, one file; open it in any browser)"
+    return answer({"path": str(path), "size": size}, says)
 
 
 def _check_place(path: Path) -> None:
@@ -230,3 +238,6 @@ def _seen(run: Run) -> Iterator[Seen]:
             todo = shell_words(finding.fix.argv) if finding.fix and finding.verdict is not Verdict.OK else ""
             rows.append(Seen(finding.verdict, step.name, finding.says, finding.id, todo))
     yield from sorted(rows, key=lambda row: -Verdict(row.verdict).rank)  # stable: the order of the steps stays
+
+
+app = command("report", report, USUAL)

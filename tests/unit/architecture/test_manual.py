@@ -96,8 +96,8 @@ def test_a_shell_is_offered_what_fits(line: str) -> None:
 
 def test_offering_loads_nothing_heavy() -> None:
     script = (
-        "import sys\nfrom provision.cli import options\n"
-        "options.offer_manifests(''), options.offer_findings(''), options.offer_keys('')\n"
+        "import sys\nfrom provision.cli import offers\n"
+        "offers.offer_manifests(''), offers.offer_findings(''), offers.offer_keys('')\n"
         "print(*[name for name in ('rich', 'requests', 'huggingface_hub', 'psutil', 'git', 'PIL', 'packaging',"
         " 'provision.output.console', 'provision.steps') if name in sys.modules])"
     )

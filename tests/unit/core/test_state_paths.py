@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli.commands.uninstall.made_by_us import _downloaded
+from provision.cli.commands.made_by_us import _downloaded
 from provision.comfyui.adoption import recorded
 from provision.core.finding import Finding
 from provision.core.home import Home
