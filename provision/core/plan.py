@@ -46,7 +46,7 @@ class Plan:
 def make_plan(report: Report, needs: Mapping[str, Sequence[str]], pace: Pace, usual: Mapping[str, float]) -> Plan:
     """The plan of a look: `needs` names for each step those that it waits for."""
     rate = pace.bytes_per_s or ASSUMED_BYTES_PER_S
-    asked = {step.name: _to_mend(step) for step in report.steps}
+    asked = {step.name: [each for each in step.findings if each.verdict is Verdict.FIXABLE] for step in report.steps}
     at_work = must_work(needs, [name for name, todo in asked.items() if todo])
     rows = [row for step in report.steps for row in _rows(step, rate, pace.expected_s(step.name, usual))]
     jobs = [
@@ -60,10 +60,6 @@ def make_plan(report: Report, needs: Mapping[str, Sequence[str]], pace: Pace, us
         tuple(rows), cost.download_bytes, cost.disk_bytes, cost.disk_bytes + passing,
         (run_seconds_left(jobs, rate) or 0.0) if at_work else 0.0, rate, pace.bytes_per_s is not None,
     )  # fmt: skip
-
-
-def _to_mend(step: StepReport) -> list[Finding]:
-    return [finding for finding in step.findings if finding.verdict is Verdict.FIXABLE]
 
 
 def _rows(step: StepReport, rate: float, expected_s: float) -> list[PlanRow]:

@@ -22,10 +22,10 @@ from provision.core.finding import Kind
 from provision.download import kinds
 from provision.download.http.wire import proxy_for
 from provision.download.hub.api import HUGGING_FACE
-from provision.download.web import as_it_is, bundle_of, host_of, is_loopback, origin_of, redirect_of
+from provision.download.web import as_it_is, host_of, origin_of, redirect_of, session_for
 from provision.errors import HubRefused, UsageError
 from provision.system.address import quoted, read_address
-from provision.system.bounded_http import bounded_session
+from provision.system.tls import BUNDLES
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -34,8 +34,6 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 GRACE_S = 0.5
 FAMILY_SHARE = 0.6
 """Of the deadline, for one address family: known before the request itself is given up."""
-BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Where requests takes certificates from, beside SSL_CERT_FILE, which this tool gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +95,16 @@ def trouble_of(host: Host, environ: Mapping[str, str], deadline_s: float) -> Tro
     import requests
     import urllib3
 
-    with bounded_session() as session:
-        session.trust_env = not is_loopback(host.url)
-        session.verify = bundle_of(environ)
-        try:
-            with _head(session, host, deadline_s, host.token) as answer:
-                again = lambda: _head(session, host, deadline_s, "")  # noqa: E731
-                return _of_hub(host, answer, again) if host.file else None
-        except requests.exceptions.Timeout:
-            return _silent(host, deadline_s)
-        except (HubRefused, UsageError) as error:  # it redirects to what is no address, or is none itself
-            return _down(host, error.message.rstrip("."))
-        except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:  # RequestException is an OSError
-            return _of_error(host, error, environ)
+    try:
+        with session_for(host.url, environ) as session, _head(session, host, deadline_s, host.token) as answer:
+            again = lambda: _head(session, host, deadline_s, "")  # noqa: E731
+            return _of_hub(host, answer, again) if host.file else None
+    except requests.exceptions.Timeout:
+        return _silent(host, deadline_s)
+    except (HubRefused, UsageError) as error:  # it redirects to what is no address, or is none itself
+        return _down(host, error.message.rstrip("."))
+    except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:  # RequestException is an OSError
+        return _of_error(host, error, environ)
 
 
 def _head(session: Session, host: Host, deadline_s: float, token: str) -> Response:

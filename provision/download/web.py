@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from provision.command import Fix, ours
@@ -14,9 +13,10 @@ from provision.download.retry import CONNECT_TIMEOUT_S, WAIT_MAX_S
 from provision.errors import HubRefused, NetworkError, ProvisionError, UsageError
 from provision.system.address import NoAddress, Url, quoted, read_address, read_redirect
 from provision.system.bounded_http import bounded_session
+from provision.system.tls import named_bundle, trusted
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest, Response
+    from requests import PreparedRequest, Response, Session
 
 READ_TIMEOUT_S = 30
 REDIRECTS_MAX = 8
@@ -73,12 +73,8 @@ def ask(
     """
     import urllib3
 
-    session = bounded_session()
-    if place_of(address.url).loopback:  # never through a proxy
-        session.trust_env = False
-    session.verify = bundle_of(ctx.machine.environ)
     try:
-        return session.request(
+        return session_for(address.url, ctx.machine.environ).request(
             method,
             address.url,
             headers={"Accept-Encoding": "identity", "User-Agent": "provision", **address.headers, **(extra or {})},
@@ -91,6 +87,17 @@ def ask(
         # RequestException is an OSError, and so is a bundle of certificates that is not there; the others come
         # of a proxy whose name is none.
         raise unreachable(address.url, error) from error
+
+
+def session_for(url: str, environ: Mapping[str, str]) -> Session:
+    """A session for requests to one host: never through a proxy to this machine, trusting whom the system trusts.
+
+    Raises UsageError for an address that is none, OSError.
+    """
+    session = bounded_session(tls=trusted(environ) if place_of(url).scheme == "https" else None)
+    session.trust_env = not is_loopback(url)
+    session.verify = named_bundle(environ) or True
+    return session
 
 
 def fetch(ctx: Context, address: Address, *, extra: Mapping[str, str] | None = None, own: bool = False) -> Response:
@@ -241,12 +248,6 @@ def no_address(url: str) -> UsageError:
         f"'{quoted(url.partition('?')[0])}' is not an http or https address.",
         hint=ours("all", under=("env", "HF_ENDPOINT=https://huggingface.co")),
     )
-
-
-def bundle_of(environ: Mapping[str, str]) -> str | bool:
-    """What requests is to trust: the file that SSL_CERT_FILE names where it is there, else what it knows (True)."""
-    bundle = environ.get("SSL_CERT_FILE", "")
-    return bundle if bundle and Path(bundle).is_file() else True
 
 
 def as_it_is(request: PreparedRequest) -> PreparedRequest:

@@ -104,7 +104,8 @@ def begin(ctx: Context) -> Path:
         shutil.rmtree(new / "set", ignore_errors=True)
         (new / "set").mkdir()
         if home.receipts.is_dir():
-            _copy_receipts(home.receipts, new / "set" / "receipts", _all_receipts(home))
+            written = [path.stem for path in home.receipts.glob("[!.]*.json")]  # none that is half written
+            _copy_receipts(home.receipts, new / "set" / "receipts", written)
     except OSError as error:
         discard(new)
         raise unusable(new, error) from error
@@ -257,11 +258,6 @@ def _copy_receipts(source: Path, destination: Path, names: Iterable[str] = SET_R
     destination.mkdir(parents=True, exist_ok=True)
     for name in names:
         _copy(source / f"{name}.json", destination / f"{name}.json")
-
-
-def _all_receipts(home: Home) -> list[str]:
-    """Their names; what other steps have half written at this moment is none of them."""
-    return [path.stem for path in home.receipts.glob("[!.]*.json")]
 
 
 def _copy(source: Path, destination: Path) -> None:

@@ -39,6 +39,7 @@ from provision.system.machine import Machine
 from tests.breakers.snapshot import mirror
 from tests.support.findings import finding_of
 from tests.support.hints import said
+from tests.support.engine_faults import faulty_repo
 from tests.support.paths import CHECKOUT
 
 APART_S = 240
@@ -285,7 +286,7 @@ def patient(folder: Path, environ: Mapping[str, str], name: str = "a home") -> I
     """A healthy home in `folder`, its world served until the end."""
     home, machine = Home(folder / name), Machine(environ)
     console = Keeper(yes=True)
-    with console, open_session(Request("all", home.root, rehearse=True), console, machine) as at:
+    with faulty_repo(), console, open_session(Request("all", home.root, rehearse=True), console, machine) as at:
         result = provision_all(at)
         assert result.ok, result.report
     for place, content in BELONGINGS.items():
