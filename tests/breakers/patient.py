@@ -37,9 +37,9 @@ from provision.rehearsal.home_marker import recorded_overrides
 from provision.rehearsal.world import rehearsal
 from provision.system.machine import Machine
 from tests.breakers.snapshot import mirror
+from tests.support.engine_faults import faulty_repo
 from tests.support.findings import finding_of
 from tests.support.hints import said
-from tests.support.engine_faults import faulty_repo
 from tests.support.paths import CHECKOUT
 
 APART_S = 240
