@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provision.comfyui.adoption import words_for
 from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.manifest import Manifest
-from provision.system.visible import shell_words
 
 if TYPE_CHECKING:
     from provision.cli.session import Session
@@ -51,8 +49,3 @@ def run_facts(at: Session) -> dict[str, JSON]:
     if at.world is not None:
         facts["rehearsal"] = at.world.sent_json()
     return facts
-
-
-def pasted(command: str, home: Home) -> str:
-    """A command with the words that name an adopted install, to be pasted."""
-    return shell_words([*command.split(), *words_for(home)])

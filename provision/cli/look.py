@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from provision.core.events import Event
+from provision.core.kinds import CHECK_CRASHED
 from provision.core.runner import run
 from provision.core.step import Context, Report, Step
 from provision.errors import DiskFull, HomeError
@@ -32,10 +33,18 @@ def quietly(ctx: Context, console: Console) -> Context:
 def look(at: Session, ctx: Context, steps: Sequence[Step]) -> Report:
     """What the checks of the steps find; the tracebacks of those that crash go into the log, where there is one."""
     report = run(steps, quietly(ctx, at.console), apply=False)
-    crashed = [finding for step in report.steps for finding in step.findings if finding.id == "check-crashed"]
+    crashed = list(crashes(report))
     if crashed and at.ctx.home.logs.is_dir():
         with suppress(HomeError, DiskFull):
             at.console.keep_log(at.log)
-        for finding in crashed:
-            at.console.log_text(str(finding.facts["traceback"]))
+        for _, traceback in crashed:
+            at.console.log_text(traceback)
     return report
+
+
+def crashes(report: Report) -> Iterator[tuple[str, str]]:
+    """Each step whose check crashed, with the traceback."""
+    for step in report.steps:
+        for finding in step.findings:
+            if finding.kind == CHECK_CRASHED:
+                yield step.name, str(finding.facts["traceback"])

@@ -171,8 +171,8 @@ def test_a_check_that_meets_a_failing_disk_fails_and_does_not_crash(tmp_path: Pa
 
     report = run_step(Step("torch", (), check), engine_home(tmp_path).ctx, apply=apply)
     assert report.error is not None
-    assert report.error["code"] == "home"
-    assert str(tmp_path) in str(report.error["message"])
+    assert report.error.code == "home"
+    assert str(tmp_path) in report.error.message
 
 
 def test_a_record_that_cannot_be_read_is_met_by_a_handler(tmp_path: Path) -> None:

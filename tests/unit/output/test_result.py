@@ -8,21 +8,22 @@ from collections.abc import Callable
 
 import pytest
 
-from provision.core.finding import warn
+from provision.command import Fix, ours
 from provision.core.step import Report, StepReport
 from provision.output.console import Console
 from provision.output.hints import Invocation
 from provision.output.json_console import JsonConsole
 from provision.output.result import Drawn, Result, Words, answer, looked, pairs, ran
+from tests.support.findings import warn
 from tests.support.paths import PACKAGE
 
 REPORT = Report((StepReport("models", (warn("ckpt-old", "x", "It is old."),), True, 0.5),), 0.5)
-ANSWER = answer({"path": "/x"}, "/x", Words("To mend: provision doctor"), pairs([("name", "value")]), ok=False)
+ANSWER = answer({"path": "/x"}, "/x", Words(Fix("To mend:", ours("doctor"))), pairs([("name", "value")]), ok=False)
 
 
 def test_people_get_the_parts_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console()
-    console.invocation = Invocation("bin/provision", "/h")
+    console.invocation = Invocation(("bin/provision",), "/h")
     console.answer(ANSWER)
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert lines == ["/x", "To mend: bin/provision doctor --home /h", "name  value"]
@@ -54,11 +55,11 @@ def test_what_is_drawn_is_said_to_a_screen_reader(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.splitlines() == ["in words", "drawn on 100, pictures False"]
 
 
-def test_a_command_asks_no_console_what_it_is_and_writes_no_answer_by_itself() -> None:
+def test_a_command_asks_no_console_of_what_kind_it_is_and_writes_no_answer_by_itself() -> None:
     used = {
         node.attr
         for path in (PACKAGE / "cli" / "commands").glob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "at.console"
     }
-    assert used == {"agrees_to", "line", "reckon_with", "state", "tell"}
+    assert used == {"agrees_to", "invocation", "line", "reckon_with", "state", "tell"}
