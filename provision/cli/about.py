@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from provision.cli.command import Session
 from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.manifest import Manifest
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 
 def introduce(at: Session) -> None:

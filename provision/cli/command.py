@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from inspect import Parameter, Signature, signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
 
 import typer
@@ -13,13 +14,35 @@ from typer.models import ArgumentInfo
 
 from provision.cli.exit_codes import exit_codes, finish
 from provision.cli.request import Request
+from provision.output.result import Result
 
 if TYPE_CHECKING:
-    from provision.cli.session import Session
-    from provision.output.result import Result
+    from provision.command import Fix
+    from provision.core.step import Context
+    from provision.output.console import Console
+    from provision.rehearsal.world import World
 
-Run = Callable[..., "Result"]
+Run = Callable[..., Result]
 Ask = Callable[..., Request]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A command: what was asked for, its console, its context and, in a rehearsal, the embedded world."""
+
+    request: Request
+    console: Console
+    ctx: Context
+    world: World | None = None
+
+    def typed(self, what: Fix) -> str:
+        """A sentence and its command as this person has to type it."""
+        return self.console.invocation.text(what)
+
+    @property
+    def log(self) -> Path:
+        """The tool's own log."""
+        return self.ctx.home.tool_log
 
 
 def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None) -> typer.Typer:
@@ -60,7 +83,7 @@ def carry_out_alone(run: Callable[[], Result], *, json: bool = False) -> NoRetur
 def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
     """A command at work: its console, its context, its signals, its answer, its exit code."""
     from provision.cli.home_choice import choose_home
-    from provision.cli.session import open_session, tool_log
+    from provision.cli.session import open_session
     from provision.output.choose_console import make_console
     from provision.output.hints import this_call
     from provision.system.machine import Machine
@@ -72,7 +95,7 @@ def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
     console.invocation = this_call(machine.environ, request.home, rehearse=request.rehearse)
     with exit_codes(console) as end, console:
         home = choose_home(request, machine)
-        end.log = tool_log(home)
+        end.log = home.tool_log
         with open_session(request, console, machine, home) as at:
             result = run(at)
             console.answer(result)
@@ -98,7 +121,6 @@ def _is_argument(parameter: Parameter) -> bool:
 
 def _own(function: Callable[..., object]) -> list[Parameter]:
     """The keyword parameters of a function, with their options."""
-    unloaded = {"Session": Any, "Result": Any}
-    hints = get_type_hints(function, localns=unloaded, include_extras=True)
+    hints = get_type_hints(function, include_extras=True)
     found = signature(function).parameters.values()
     return [each.replace(annotation=hints[each.name]) for each in found if each.kind is Parameter.KEYWORD_ONLY]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from provision.cli.command import Session
 from provision.core.events import Event
 from provision.core.kinds import CHECK_CRASHED
 from provision.core.runner import run
@@ -14,9 +14,6 @@ from provision.core.step import Context, Report, Step
 from provision.errors import DiskFull, HomeError
 from provision.output.console import Console
 from provision.output.slow_checks import SlowChecks
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 
 def quietly(ctx: Context, console: Console) -> Context:

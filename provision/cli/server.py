@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from provision.cli.command import Session
 from provision.comfyui.server_process import START_TIMEOUT_S
 from provision.command import ours
 from provision.core.events import Event
@@ -12,9 +12,6 @@ from provision.core.runner import run
 from provision.core.step import Report
 from provision.errors import ConsentNeeded, EngineError, HomeLocked
 from provision.output.result import Result, ran
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 LOOK_S = 0.3
 """How often a command that waits for another one looks again."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import webbrowser
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Option
 
 from provision.cli.about import introduce, run_facts
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.pace import keep_pace, read_pace, usual_seconds
 from provision.cli.request import BUILDING
 from provision.command import Fix, ours
@@ -21,9 +21,6 @@ from provision.output import views
 from provision.output.report.run_record import keep_run
 from provision.output.report.timeline import Timeline
 from provision.output.result import Picture, Result, ran
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 
 def provision_all(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.request import ASKING
 from provision.cli.server import bring_up
 from provision.comfyui.server_process import read_record
@@ -26,7 +26,6 @@ from provision.output.result import Result, answer
 from provision.system.power_draw import read_watts
 
 if TYPE_CHECKING:
-    from provision.cli.session import Session
     from provision.core.manifest import FirstImage
 
 SIZES, STEPS = (512, 768), (1, 2, 3, 4)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.look import look
 from provision.cli.request import ASKING
 from provision.output.result import Result, looked
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 
 def check(at: Session) -> Result:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Argument, Option
 
 from provision.cli.about import adopted_json
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.look import look
 from provision.cli.offers import offer_findings
 from provision.cli.request import ASKING
@@ -25,9 +25,6 @@ from provision.errors import UsageError
 from provision.output import views
 from provision.output.result import Result, Words, answer, looked, pairs, ran
 from provision.system.strict import Unreadable, read_tail, why_not
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 LOG_MAX_BYTES = 16 << 20
 

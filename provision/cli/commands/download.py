@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Argument
 
 from provision.cli.about import licence_says, run_facts
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.offers import offer_manifests
 from provision.cli.request import ASKING, MOVING, Request
 from provision.command import ours
@@ -20,9 +20,6 @@ from provision.core.runner import run
 from provision.core.step import Context
 from provision.errors import UsageError
 from provision.output.result import Result, answer, ran
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 
 def ask(

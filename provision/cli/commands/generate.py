@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Argument, Option
 
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.request import ASKING, Request
 from provision.cli.server import bring_up
 from provision.comfyui.saved_pictures import check_folder, keep_as, keep_new
@@ -24,9 +24,6 @@ from provision.core.step import Context
 from provision.errors import CommandFailed, CommandMissing, HomeError, UsageError
 from provision.output import views
 from provision.output.result import Picture, Result, Words, answer
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 FROM_STDIN = "-"
 NAME_FILE = Fix("Name a file: --output fox.png")

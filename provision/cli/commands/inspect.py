@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from provision.cli.command import Session
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader
 from provision.command import Fix, ours
 from provision.core.finding import JSON
@@ -14,9 +13,6 @@ from provision.errors import WrongFile
 from provision.output import views
 from provision.output.result import Result, answer, pairs
 from provision.system.address import quoted
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 METADATA_WIDTH = 200
 """Characters shown of a value of the metadata; some hold a picture."""

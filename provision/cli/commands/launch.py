@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import webbrowser
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Option
 
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.request import ASKING
 from provision.cli.server import bring_up
 from provision.output.result import Result
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 
 def launch(at: Session, *, open_page: Annotated[bool, Option("--open", help="Open ComfyUI's page.")] = False) -> Result:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Option
 
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.command import ours
 from provision.errors import UsageError
 from provision.output.result import Result, Words, answer
 from provision.system.log_files import LIMIT_BYTES, Follower
 from provision.system.visible import uncoloured
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 
 def logs(

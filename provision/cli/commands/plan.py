@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Option
 
 from provision.cli.about import adopted_json, introduce, licence_says
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.look import look
 from provision.cli.pace import read_pace, usual_seconds
 from provision.cli.request import BUILDING
@@ -20,9 +20,6 @@ from provision.core.step import Context, Report, StepReport
 from provision.errors import UsageError
 from provision.output import plan_view
 from provision.output.result import Drawn, Result, Words
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 WITH_FOR = ours("plan", "--for", "m1-16gb", "--requirements", "FILE")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from provision.cli.command import Session
 from provision.cli.commands.target_requirements import (
     TORCH,
     Asked,
@@ -31,9 +31,6 @@ from provision.steps.models import kinds as models_kinds
 from provision.steps.python_env import kinds as python_env_kinds
 from provision.steps.torch import kinds as torch_kinds
 from provision.system.target import MACOS, Target, TargetMachine, parse_target
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 FOR_TARGET = "plan --for"
 """What no step of this machine looks for, and `doctor` does not list."""

@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from markupsafe import Markup
 from typer import Option
 
 from provision import __version__
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.commands.issue_report import person_of
 from provision.cli.request import USUAL
 from provision.command import ours
@@ -35,9 +35,6 @@ from provision.output.result import Result, answer
 from provision.system.disk_errors import unusable
 from provision.system.strict import SETTINGS_MAX_BYTES, STATE_MAX_BYTES, read_head
 from provision.system.visible import shell_words
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 MARK = b'<!DOCTYPE html>\n<html lang="en">'
 FILE = "provision-report.html"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.comfyui import fallback_flags
 from provision.comfyui.server_process import our_process, torch_version
 from provision.command import Fix, ours
@@ -13,9 +11,6 @@ from provision.core.runner import run
 from provision.core.step import Context
 from provision.environment import generations
 from provision.output.result import Result, answer, ran
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 
 def rollback(at: Session) -> Result:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.cli.about import adopted_json
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.request import USUAL
 from provision.comfyui import git_remote
 from provision.comfyui.server_process import ServerStatus, client_of, read_record, server_status
@@ -34,7 +34,6 @@ from provision.system.disk_use import Tally
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from provision.cli.session import Session
 
 LOOKED_AT = ("python_env", "torch", "comfyui", "models", "requirements", "workflow")
 NIGHTLY = re.compile(r"\.dev(\d{4})(\d{2})(\d{2})")

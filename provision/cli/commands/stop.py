@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.request import USUAL
 from provision.output.result import Result, answer
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 
 def stop(at: Session) -> Result:

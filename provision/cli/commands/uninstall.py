@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from provision.cli.about import adopted_json
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.commands.made_by_us import Sorted, sort_home
 from provision.command import Fix, ours, program
 from provision.core.finding import JSON
@@ -21,9 +20,6 @@ from provision.errors import ConsentNeeded, HomeError, UsageError
 from provision.output import views
 from provision.output.result import Result, Words, answer
 from provision.system.disk_use import Tally
-
-if TYPE_CHECKING:
-    from provision.cli.session import Session
 
 
 def uninstall(at: Session) -> Result:
