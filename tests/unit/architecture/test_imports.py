@@ -116,7 +116,8 @@ def test_the_graph_is_seen() -> None:
 
 def test_every_module_is_of_use_to_the_program() -> None:
     """What only tests or the docs use lies with them, and is not installed."""
-    reached, waiting = set(PROGRAMS), ["__main__", *PROGRAMS]
+    by_name = {*PROGRAMS, *(f"cli.commands.{name}" for name in COMMANDS)}
+    reached, waiting = set(by_name), ["__main__", *by_name]
     while waiting:
         importer = waiting.pop()
         below = {edge.imported for edge in graph() if edge.importer == importer} - reached
