@@ -7,7 +7,6 @@ against them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,18 +15,65 @@ from msgspec.json import schema_components
 
 from provision.comfyui.server_process import ServerStatus
 from provision.core import events
-from provision.core.finding import Finding, Verdict
+from provision.core.finding import Consent, Cost, Verdict
 from provision.core.receipt_kinds import ComfyReceipt, ImageReceipt, TorchReceipt
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class Error(Struct):
-    """What failed: a code that never changes (see errors.md), a sentence, and what to type next."""
+    """What failed: a code that never changes (see errors.md), a sentence, what to do next and what to type for it."""
 
     code: str
     message: str
     hint: str
+    command: list[str] | None
+
+
+class Fix(Struct):
+    """What to do: a sentence, and what to type, for this home; empty where there is nothing to type."""
+
+    says: str
+    argv: list[str]
+
+
+class Finding(Struct, kw_only=True):
+    """One thing that a check saw (see doctor.md); `caused_by` is the step from whose fault it follows."""
+
+    id: str
+    subject: str
+    verdict: Verdict
+    says: str
+    fix: Fix | None
+    consent: Consent | None
+    cost: Cost
+    caused_by: str | None
+    detail: bool
+    paths: list[str]
+    facts: dict[str, object]
+
+
+class FindingSeen(Finding, kw_only=True):
+    """A check saw something."""
+
+    step: str
+
+
+class Note(Struct):
+    """One sentence that a person should read now, and the command that goes with it."""
+
+    step: str
+    says: str
+    command: list[str] | None
+
+
+class MendingPlanned(Struct):
+    """Everything that `doctor --fix` is about to do, in its order; `then` are steps that are looked at again."""
+
+    step: str
+    mends: list[events.Mend]
+    then: list[str]
+    download_bytes: int
 
 
 class Step(Struct):
@@ -147,16 +193,31 @@ class Status(Report, kw_only=True):
 REPORTS = {"report": Report, "all": All, "doctor": Doctor, "plan": Plan, "status": Status}
 
 
+PRINTED: dict[type[events.Event], type] = {
+    events.FindingSeen: FindingSeen,
+    events.Note: Note,
+    events.MendingPlanned: MendingPlanned,
+}
+"""Events that are printed otherwise than they are held."""
+
+
 def schemas() -> dict[str, str]:
     """Each schema by its file's name."""
     made = {name: _schema(name, [kind]) for name, kind in REPORTS.items()}
-    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)]
-    event = _schema("event", [Finding, *(kind for kind in kinds if kind is not events.Event)])
-    definitions = event["$defs"]
-    for kind in kinds[1:]:
-        _as_printed(definitions[kind.__name__], kind.type, definitions)
-    event["oneOf"] = [{"$ref": f"#/$defs/{kind.__name__}"} for kind in kinds[1:]]
-    return {f"{name}.json": json.dumps(each, indent=2) + "\n" for name, each in {**made, "event": event}.items()}
+    made["event"] = _event_schema()
+    return {f"{name}.json": json.dumps(schema, indent=2) + "\n" for name, schema in made.items()}
+
+
+def _event_schema() -> dict[str, Any]:
+    """One of the events; each says its type and its step."""
+    held = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)]
+    kinds = {PRINTED.get(kind, kind): kind.type for kind in held if kind is not events.Event}
+    schema = _schema("event", list(kinds))
+    for kind, type_ in kinds.items():
+        definition = schema["$defs"][kind.__name__]
+        definition["properties"]["type"] = {"const": type_}
+        definition["required"] = sorted({"type", "step", *definition.get("required", [])})
+    return {**schema, "oneOf": [{"$ref": f"#/$defs/{kind.__name__}"} for kind in kinds]}
 
 
 def _schema(name: str, kinds: list[type]) -> dict[str, Any]:
@@ -164,17 +225,3 @@ def _schema(name: str, kinds: list[type]) -> dict[str, Any]:
     roots, definitions = schema_components(kinds, schema_hook=of_object, ref_template="#/$defs/{name}")
     head = {"$schema": DIALECT, "title": f"provision --json: {name}"}
     return {**head, **(roots[0] if len(kinds) == 1 else {}), "$defs": definitions}
-
-
-def _as_printed(definition: dict[str, Any], type: str, definitions: Mapping[str, Any]) -> None:
-    """An event's own `to_json`: its type is told, a finding lies open in it, a plan of mending has its sum."""
-    properties = {"type": {"const": type}, **definition["properties"]}
-    required = ["type", *definition.get("required", [])]
-    if type == events.FindingSeen.type:
-        del properties["finding"]
-        required.remove("finding")
-        properties |= definitions["Finding"]["properties"]
-        required += definitions["Finding"]["properties"]
-    if type == events.MendingPlanned.type:
-        properties["download_bytes"] = {"type": "integer"}
-    definition.update(properties=properties, required=[*required, "step"] if "step" not in required else required)

@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from provision.command import program
 from provision.core.home import Home
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import Receipts, read_state, write_json
@@ -116,7 +117,7 @@ def _clone(ctx: Context, source: Path, new: Path) -> None:
         ran = ctx.machine.run(["/bin/cp", "-cpR", source, new], timeout_s=CLONE_TIMEOUT_S)
         if not ran.ok:
             discard(new)
-            raise CommandFailed(f"{source} could not be cloned:\n{ran.tail()}", hint="df -h ~")
+            raise CommandFailed(f"{source} could not be cloned:\n{ran.tail()}", hint=program("df", "-h", "~"))
         return
     shutil.copytree(source, new, symlinks=True, copy_function=_link)
 
