@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
+from provision.command import Fix
+
 JSON = object  # str, int, float, bool, None, and lists and dicts of these
 Severity = Literal["blocks", "spoils", "warns", "informs"]
 """Nothing works; pictures fail or are wrong; something is worth knowing; all is as it should be."""
@@ -34,14 +36,6 @@ class Verdict(StrEnum):
     def rank(self) -> int:
         """0 is best; for sorting and for `worst`."""
         return list(Verdict).index(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Fix:
-    """What to do: a sentence, and the command that a person may paste. Data, never a callable."""
-
-    says: str
-    argv: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +135,8 @@ class Finding:
         return self.kind.id
 
     def to_json(self) -> dict[str, JSON]:
-        """The finding as it stands in `--json`, in events and in reports."""
-        fix = None if self.fix is None else {"says": self.fix.says, "argv": list(self.fix.argv)}
+        """The finding as it stands in `--json`, in events and in reports, its command still a value."""
+        fix: JSON = None if self.fix is None else {"says": self.fix.says, "argv": self.fix.command or []}
         return {
             "id": self.id,
             "subject": self.subject,

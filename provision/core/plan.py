@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from provision.command import Command
 from provision.core.estimate import ASSUMED_BYTES_PER_S, Job, Pace, must_work, run_seconds_left
 from provision.core.finding import Finding, Verdict, cost_of
 from provision.core.step import Report, StepReport
-from provision.system.visible import shell_words
 
 UNPACKED = frozenset({"python_env", "torch", "requirements"})
 """Steps whose archives lie beside what is unpacked from them until it is whole. They run one after the other."""
@@ -21,7 +21,7 @@ class PlanRow:
     step: str
     verdict: Verdict
     says: str
-    command: str = ""
+    command: Command | None = None
     """What a person must run first."""
     download_bytes: int = 0
     disk_bytes: int = 0
@@ -46,7 +46,7 @@ class Plan:
 def make_plan(report: Report, needs: Mapping[str, Sequence[str]], pace: Pace, usual: Mapping[str, float]) -> Plan:
     """The plan of a look: `needs` names for each step those that it waits for."""
     rate = pace.bytes_per_s or ASSUMED_BYTES_PER_S
-    asked = {step.name: _to_mend(step) for step in report.steps}
+    asked = {step.name: [each for each in step.findings if each.verdict is Verdict.FIXABLE] for step in report.steps}
     at_work = must_work(needs, [name for name, todo in asked.items() if todo])
     rows = [row for step in report.steps for row in _rows(step, rate, pace.expected_s(step.name, usual))]
     jobs = [
@@ -62,15 +62,12 @@ def make_plan(report: Report, needs: Mapping[str, Sequence[str]], pace: Pace, us
     )  # fmt: skip
 
 
-def _to_mend(step: StepReport) -> list[Finding]:
-    return [finding for finding in step.findings if finding.verdict is Verdict.FIXABLE]
-
-
 def _rows(step: StepReport, rate: float, expected_s: float) -> list[PlanRow]:
     """What is well in one row, what is not each in its own; the step's seconds stand with the first that is mended."""
     rows = []
     if step.error is not None:
-        rows.append(PlanRow(step.name, Verdict.BLOCKED, str(step.error["message"]), str(step.error["hint"])))
+        says = f"{step.error.message} {step.error.hint.says}".rstrip()
+        rows.append(PlanRow(step.name, Verdict.BLOCKED, says, step.error.hint.command))
     for finding in step.findings:
         if finding.verdict is Verdict.FIXABLE:
             seconds = 0.0 if any(row.seconds for row in rows) else expected_s
@@ -85,10 +82,10 @@ def _row(step: str, finding: Finding, rate: float, expected_s: float) -> PlanRow
     network, disk = finding.cost.download_bytes, finding.cost.disk_bytes
     peak = disk + (network if step in UNPACKED else 0)
     says = f"{finding.says} {finding.fix.says}" if finding.fix else finding.says
-    return PlanRow(step, finding.verdict, says, "", network, disk, peak, network / rate + expected_s)
+    return PlanRow(step, finding.verdict, says, None, network, disk, peak, network / rate + expected_s)
 
 
 def _unmended(step: str, finding: Finding) -> PlanRow:
     if finding.fix is None:
         return PlanRow(step, finding.verdict, finding.says)
-    return PlanRow(step, finding.verdict, f"{finding.says} {finding.fix.says}", shell_words(finding.fix.argv))
+    return PlanRow(step, finding.verdict, f"{finding.says} {finding.fix.says}", finding.fix.command)

@@ -8,8 +8,9 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 
+from provision.command import Fix, ours
 from provision.core.events import ApplyStarted, FindingSeen, RunStarted, StepFinished, StepStarted
-from provision.core.finding import Finding, Fix, Verdict
+from provision.core.finding import Finding, Verdict
 from provision.core.kinds import CHECK_CRASHED
 from provision.core.root_causes import has_fault, with_causes
 from provision.core.step import Context, Report, Step, StepReport
@@ -156,7 +157,7 @@ def run_step(step: Step, ctx: Context, *, apply: bool, faulty: Faulty = _none_fa
     findings = with_causes(findings, faulty({name for finding in findings for name in finding.kind.follows}))
     for finding in findings:
         ctx.emit(FindingSeen(finding=finding))
-    report = StepReport(step.name, findings, bool(applied), seconds, error=_error_json(error))
+    report = StepReport(step.name, findings, bool(applied), seconds, error=error)
     again_from = error.step if isinstance(error, StartOver) else None
     report = replace(report, mended=tuple(mended), again_from=again_from)
     ctx.emit(
@@ -190,7 +191,7 @@ def _crash(step: Step, ctx: Context, error: Exception) -> Finding:
         ctx.output(line)
     return CHECK_CRASHED.blocked(
         step.name, f"The check of {step.name} crashed ({type(error).__name__}: {error}).",
-        fix=Fix("That is our bug. Please report it.", ("provision", "doctor", "--report", "report.md")),
+        fix=Fix("That is our bug. Please report it.", ours("doctor", "--report", "report.md")),
         facts={"traceback": trace},
     )  # fmt: skip
 
@@ -204,12 +205,8 @@ def _refuse_twice(step: Step, todo: Finding, applied: Sequence[Finding]) -> None
     if any(done.id == todo.id and done.subject == todo.subject for done in applied):
         raise NotSatisfied(
             f"{step.name}: {todo.says} This was mended a moment ago, and is still so; that is our bug.",
-            hint="provision doctor --json",
+            hint=ours("doctor", "--json"),
         )
-
-
-def _error_json(error: ProvisionError | None) -> dict[str, object] | None:
-    return None if error is None else {"code": error.code, "message": error.message, "hint": error.hint}
 
 
 def _summary(report: StepReport, error: ProvisionError | None) -> str:

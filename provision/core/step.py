@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from provision.command import Command
 from provision.core.deep_results import Proofs
 from provision.core.events import Doing, Emit, Event, Note, Output, Progress, StepPlanned, Waiting
 from provision.core.finding import JSON, Cost, Finding, Kind, Verdict, cost_of, worst
@@ -13,6 +14,7 @@ from provision.core.home import Home
 from provision.core.lockfile import Lock
 from provision.core.manifest import Manifest
 from provision.core.receipts import Receipts
+from provision.errors import ProvisionError
 from provision.system.machine import Machine
 
 
@@ -79,9 +81,9 @@ class Context:
         """Proofs of costly work, kept in the home."""
         return Receipts(self.home.receipts)
 
-    def note(self, says: str) -> None:
-        """Tell the person one sentence now."""
-        self.emit(Note(says=says))
+    def note(self, says: str, command: Command | None = None) -> None:
+        """Tell the person one sentence now, with a command that goes with it."""
+        self.emit(Note(says=says, command=command))
 
     def doing(self, says: str) -> None:
         """Say what is about to be waited for; a person sees it only if it takes long."""
@@ -159,7 +161,7 @@ class StepReport:
     findings: tuple[Finding, ...]
     changed: bool
     seconds: float
-    error: dict[str, JSON] | None = None
+    error: ProvisionError | None = None
     waits_for: str | None = None
     again_from: str | None = None
     """The step from which the run must be done again (see `StartOver`)."""
@@ -188,7 +190,7 @@ class StepReport:
             "mended": list(self.mended),
             "seconds": round(self.seconds, 3),
             "findings": [finding.to_json() for finding in self.findings],
-            "error": self.error,
+            "error": None if self.error is None else self.error.to_json(),
             "waits_for": self.waits_for,
         }
 

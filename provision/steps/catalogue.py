@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from provision.comfyui import kinds as logs
+from provision.command import ours
 from provision.core import kinds as core
 from provision.core.finding import Kind
 from provision.download import kinds as download
@@ -51,8 +52,8 @@ def must_know(ids: Iterable[str]) -> None:
     for id in ids:
         if id not in names:
             near = difflib.get_close_matches(id.lower(), names, n=1)
-            hint = f"provision doctor --only {near[0]}" if near else "provision doctor --list"
-            raise UsageError(f"There is no finding {id!r}.", hint=hint)
+            rest = ("--only", near[0]) if near else ("--list",)
+            raise UsageError(f"There is no finding {id!r}.", hint=ours("doctor", *rest))
 
 
 def steps_with_findings() -> list[str]:

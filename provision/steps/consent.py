@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from provision.comfyui.adoption import words_for
-from provision.core.finding import Consent, Cost, Finding, Fix, Verdict
+from provision.command import Fix, ours
+from provision.core.finding import Consent, Cost, Finding, Verdict
 from provision.core.step import Context, Step
 from provision.environment.packages import env_kind
 from provision.errors import StartOver
@@ -32,12 +32,12 @@ def with_care(step: Step) -> Step:
 
     def check(ctx: Context) -> Iterable[Finding]:
         for finding in step.check(ctx):
-            yield _named(ctx, _asked_first(ctx, step, finding)) if ctx.home.adopted is not None else finding
+            yield _asked_first(ctx, step, finding) if ctx.home.adopted is not None else finding
 
     def apply(ctx: Context, finding: Finding) -> None:
         if finding.kind == python_env_kinds.ENV_MANAGED:
             apply_python_env(ctx, finding)
-            raise StartOver(finding.says, hint="provision all", step="python_env")
+            raise StartOver(finding.says, hint=ours("all"), step="python_env")
         if step.apply is not None:
             step.apply(ctx, finding)
 
@@ -53,16 +53,6 @@ def _asked_first(ctx: Context, step: Step, finding: Finding) -> Finding:
     if ours or step.name not in IN_FOLDERS:
         return finding
     return _after_a_yes(ctx, finding, finding.id, f"Mend that in {ctx.home.base}?")
-
-
-def _named(ctx: Context, finding: Finding) -> Finding:
-    """The same finding, whose command says which install it is for."""
-    fix = finding.fix
-    if fix is None or fix.argv[:1] != ("provision",) or fix.argv[1] not in ("all", "plan", "doctor", "download"):
-        return finding
-    command = "all" if fix.argv[1] == "download" else fix.argv[1]
-    rest = () if "--comfyui" in fix.argv else words_for(ctx.home)
-    return replace(finding, fix=replace(fix, argv=("provision", command, *fix.argv[2:], *rest)))
 
 
 def _packages(ctx: Context, finding: Finding) -> Finding:
@@ -91,5 +81,5 @@ def _after_a_yes(ctx: Context, finding: Finding, agreement: str, question: str) 
         return finding
     what = finding.fix.says if finding.fix is not None else "It can be mended."
     says = f"{what} After a yes: this tool did not make what it changes."
-    fix = Fix(says, ("provision", "doctor", "--fix", "--yes"))
+    fix = Fix(says, ours("doctor", "--fix", "--yes"))
     return replace(finding, verdict=Verdict.BLOCKED, fix=fix, consent=Consent(question, agreement))

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from provision.core.finding import Cost, Finding, Fix
+from provision.command import Fix
+from provision.core.finding import Cost, Finding
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.mending_plan import ask_beforehand

@@ -37,7 +37,9 @@ from provision.rehearsal.home_marker import recorded_overrides
 from provision.rehearsal.world import rehearsal
 from provision.system.machine import Machine
 from tests.breakers.snapshot import mirror
+from tests.support.engine_faults import faulty_repo
 from tests.support.findings import finding_of
+from tests.support.hints import said
 from tests.support.paths import CHECKOUT
 
 APART_S = 240
@@ -139,7 +141,7 @@ class Patient:
             with self._session(console, fix=fix, deep=deep) as at:
                 return _seen(examine(at, fix=fix))
         except ProvisionError as error:
-            return Seen(False, (), (f"{error.message} {error.hint}",))
+            return Seen(False, (), (f"{error.message} {said(error.hint)}",))
 
     @contextmanager
     def _session(self, console: Keeper, *, fix: bool, deep: bool) -> Iterator[Session]:
@@ -284,7 +286,7 @@ def patient(folder: Path, environ: Mapping[str, str], name: str = "a home") -> I
     """A healthy home in `folder`, its world served until the end."""
     home, machine = Home(folder / name), Machine(environ)
     console = Keeper(yes=True)
-    with console, open_session(Request("all", home.root, rehearse=True), console, machine) as at:
+    with faulty_repo(), console, open_session(Request("all", home.root, rehearse=True), console, machine) as at:
         result = provision_all(at)
         assert result.ok, result.report
     for place, content in BELONGINGS.items():

@@ -38,7 +38,7 @@ def event_of(line: dict[str, Any]) -> Event:
     kind = KINDS[line.pop("type")]
     if kind is FindingSeen:
         return FindingSeen(step=line.pop("step"), finding=finding_of(line))
-    return kind(**{field.name: line[field.name] for field in fields(kind)})
+    return kind(**{field.name: line[field.name] for field in fields(kind) if field.name in line})
 
 
 def record(words: list[str]) -> Iterator[str]:

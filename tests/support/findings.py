@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from provision.core.finding import Consent, Cost, Finding, Fix, Kind, Verdict
+from provision.command import Command, Fix
+from provision.core.finding import Consent, Cost, Finding, Kind, Verdict
 from provision.steps.catalogue import known
 
 
@@ -36,8 +37,9 @@ def blocked(id: str, subject: str, says: str, **more: Any) -> Finding:
 def finding_of(line: dict[str, Any]) -> Finding:
     """A finding from its JSON."""
     fix, consent = line["fix"], line["consent"]
+    command = Command(tuple(fix["argv"])) if fix and fix["argv"] else None
     return Finding(
         kind(line["id"]), line["subject"], Verdict(line["verdict"]), line["says"],
-        fix and Fix(fix["says"], tuple(fix["argv"])), consent and Consent(**consent), Cost(**line["cost"]),
+        fix and Fix(fix["says"], command), consent and Consent(**consent), Cost(**line["cost"]),
         line["caused_by"] or "", line["detail"], facts=line["facts"],
     )  # fmt: skip

@@ -9,13 +9,14 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from provision.cli.about import adopted_json, pasted
+from provision.cli.about import adopted_json
 from provision.cli.command import command
 from provision.cli.look import keep_crashes, quietly
 from provision.cli.offers import offer_findings
 from provision.cli.request import ASKING
 from provision.cli.session import Session, hold_home
 from provision.comfyui.log_reader import Sign, read_log
+from provision.command import Fix, ours
 from provision.core import mending_plan
 from provision.core.events import MendingPlanned
 from provision.core.finding import JSON, Verdict
@@ -139,7 +140,7 @@ def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> st
         lines.append("No fault found.")
     asked = [finding for step in report.steps for finding in step.findings if finding.consent]
     if asked and not at.ctx.options.yes:
-        lines.append("To agree beforehand to what is asked: " + pasted("provision doctor --fix --yes", at.ctx.home))
+        lines.append(at.typed(Fix("To agree beforehand to what is asked:", ours("doctor", "--fix", "--yes"))))
     return "\n".join(lines)
 
 
@@ -149,7 +150,7 @@ def _closing(at: Session, report: Report) -> str:
     more = f", {follow} more that follow from them" if follow else ""
     closing = "No fault found." if report.ok and not found else f"{len(found) - follow} finding(s){more}."
     if any(finding.verdict is Verdict.FIXABLE or finding.consent for finding in found):
-        closing += f" To mend: {pasted('provision doctor --fix', at.ctx.home)}"
+        closing += " " + at.typed(Fix("To mend:", ours("doctor", "--fix")))
     return closing
 
 
@@ -181,23 +182,24 @@ def explain_log(path: Path) -> Result:
         {"line": sign.line, "id": sign.id, "says": sign.says, "fix": sign.hint, "text": sign.text} for sign in signs
     ]
     closing = f"{len(signs)} thing(s) are known here." if signs else "Nothing in it is known here as trouble."
-    return answer({"log": str(path), "signs": found}, Words("\n".join([*map(_sign_text, signs), closing])))
+    return answer({"log": str(path), "signs": found}, *map(_sign_words, signs), closing)
 
 
 def _read(path: Path) -> str:
     try:
         return read_tail(path, LOG_MAX_BYTES)
     except (OSError, Unreadable) as error:
-        raise UsageError(f"The log {path} cannot be read ({why_not(error)}).", hint="provision logs") from error
+        raise UsageError(f"The log {path} cannot be read ({why_not(error)}).", hint=ours("logs")) from error
 
 
-def _sign_text(sign: Sign) -> str:
+def _sign_words(sign: Sign) -> Words:
     from provision.steps.catalogue import known
 
     blocks = (about := known(sign.id)) is not None and about.severity in ("blocks", "spoils")
     mark = views.MARKS[Verdict.BLOCKED if blocks else Verdict.WARN]
     says = sign.says[:1].upper() + sign.says[1:]
-    return f"{mark} line {sign.line}: {says}.  [{sign.id}]\n    {sign.text[:160]}\n  {views.ARROW} {sign.hint}"
+    head = f"{mark} line {sign.line}: {says}.  [{sign.id}]\n    {sign.text[:160]}\n  {views.ARROW}"
+    return Words(Fix(f"{head} {sign.hint.says}".rstrip(), sign.hint.command))
 
 
 app = command("doctor", doctor, ASKING | {"backend", "precision", "install", "python", "deep"})

@@ -16,8 +16,9 @@ from provision.cli.commands.target_requirements import (
     tool_requirements,
 )
 from provision.cli.session import Session
+from provision.command import Command, Fix, ours
 from provision.core.estimate import USUAL_S, Pace
-from provision.core.finding import JSON, Cost, Finding, Fix, Kind, Verdict, cost_of
+from provision.core.finding import JSON, Cost, Finding, Kind, Verdict, cost_of
 from provision.core.home import Home
 from provision.core.plan import make_plan
 from provision.core.step import Context, Report, StepReport, silent
@@ -75,7 +76,7 @@ def read_target(at: Session, words: str) -> Target:
     """The target that is asked for; what it leaves open is the manifest's. Raises UsageError."""
     needs = at.ctx.manifest
     if at.world is not None or at.ctx.options.rehearsal:
-        raise UsageError("A rehearsal knows this machine alone.", hint="Leave out --rehearse, or --for.")
+        raise UsageError("A rehearsal knows this machine alone.", hint=Fix("Leave out --rehearse, or --for."))
     return parse_target(words, macos_min=needs.machine.macos_min, python=needs.python.version)
 
 
@@ -90,7 +91,7 @@ def plan_for(at: Session, target: Target, requirements: Path | None) -> Result:
         asked = read_asked(ctx, requirements)
         unread = None
     except GitError as error:
-        unread = COMFYUI_UNREAD.blocked("ComfyUI", error.message, fix=Fix(error.hint))
+        unread = COMFYUI_UNREAD.blocked("ComfyUI", error.message, fix=error.hint)
     answers = ask_index(ctx, target, asked, tool=tool_requirements())
     report = Report(tuple(reports(ctx, target, answers, unread)), ctx.machine.clock() - started)
     return _result(at, target, report, answers, asked)
@@ -106,7 +107,8 @@ def _result(at: Session, target: Target, report: Report, answers: Answers, asked
     stuck, source = _stuck(report), asked.source if asked else None
     title = f"What `provision all` would do on {target.says}"
     planned = make_plan(report, {step.name: step.needs for step in STEPS}, Pace(), USUAL_S)
-    drawn = Drawn(lambda paper: plan_view.plan_view(planned, paper.width, title), plan_view.plan_text(planned, title))
+    words = plan_view.plan_text(planned, title, at.console.invocation)
+    drawn = Drawn(lambda paper: plan_view.plan_view(planned, paper.width, title, paper.call), words)
     wheels = pairs([(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels])
     facts: dict[str, JSON] = {
         "command": "plan",
@@ -221,8 +223,8 @@ def _models(there: Context) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _again(target: Target, *more: str) -> tuple[str, ...]:
-    return ("provision", "plan", "--for", target.name, *more)
+def _again(target: Target, *more: str) -> Command:
+    return ours("plan", "--for", target.name, *more)
 
 
 def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+from markupsafe import Markup
 from typer import Option
 
 from provision import __version__
@@ -15,6 +16,7 @@ from provision.cli.command import command
 from provision.cli.commands.issue_report import person_of
 from provision.cli.request import USUAL
 from provision.cli.session import Session
+from provision.command import ours
 from provision.core.finding import Verdict
 from provision.core.image import read_picture
 from provision.core.receipt_kinds import ComfyReceipt, Facts, ImageReceipt, RequirementsReceipt, TorchReceipt
@@ -25,8 +27,9 @@ from provision.errors import UsageError
 from provision.output import views
 from provision.output.report.bench_result import bench_sentence, chart_rows
 from provision.output.report.charts import bars_svg, course_svg
-from provision.output.report.page import Part, RunPage, Seen, Tell, html_page
+from provision.output.report.page import Part, RunPage, Seen, html_page
 from provision.output.report.redact import redact
+from provision.output.report.render import Tell
 from provision.output.report.run_record import Run, last_bench, last_change
 from provision.output.report.timeline import Course, Transfer
 from provision.output.result import Result, answer
@@ -48,7 +51,7 @@ def report(
     ctx = at.ctx
     run = last_change(ctx.home)
     if run is None:
-        raise UsageError(f"No run of `all` is known in {ctx.home.root}.", hint="provision all")
+        raise UsageError(f"No run of `all` is known in {ctx.home.root}.", hint=ours("all"))
     path = (output or ctx.home.root / FILE).expanduser().absolute()
     _check_place(path)
     tell = partial(redact, person=person_of(ctx))
@@ -65,9 +68,9 @@ def report(
 def _check_place(path: Path) -> None:
     """Refuse to write over what is no page of ours. Raises UsageError."""
     if not path.parent.is_dir():
-        raise UsageError(f"There is no folder {path.parent}.", hint=f"provision report -o {FILE}")
+        raise UsageError(f"There is no folder {path.parent}.", hint=ours("report", "-o", FILE))
     if path.is_dir() or (path.exists() and read_head(path, len(MARK)) != MARK):
-        raise UsageError(f"{path} is there and is no report of ours.", hint=f"provision report -o {FILE}")
+        raise UsageError(f"{path} is there and is no report of ours.", hint=ours("report", "-o", FILE))
 
 
 def run_page(ctx: Context, run: Run, tell: Tell) -> RunPage:
@@ -92,7 +95,7 @@ def run_page(ctx: Context, run: Run, tell: Tell) -> RunPage:
         course_svg=course_svg(course, names, tell),
         course_says=_course_says(course, len(changed), took),
         transfers=[_transfer_row(each) for each in course.transfers if each.moved > 0],
-        bench_svg=bars_svg(chart_rows(bench), about="Seconds an image") if bench else "",
+        bench_svg=bars_svg(chart_rows(bench), about="Seconds an image", tell=tell) if bench else Markup(),
         bench_says=bench_sentence(bench) if bench else "",
         seen=list(_seen(run)),
         foot=f"Made by provision {__version__} on {ctx.machine.timestamp()[:16].replace('T', ' ')} from what the home"

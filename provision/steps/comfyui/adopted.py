@@ -9,14 +9,15 @@ from pathlib import Path
 
 from provision.comfyui import git_checkout as git
 from provision.comfyui.adoption import recorded
-from provision.core.finding import Finding, Fix
+from provision.command import Fix, ours, program
+from provision.core.finding import Finding
 from provision.core.receipt_kinds import ComfyReceipt
 from provision.core.step import Context
 from provision.steps.comfyui import kinds
 from provision.system.strict import Unreadable, read_text
 
 VERSION = re.compile(r'"([\w.+-]{1,60})"', re.ASCII)
-CHECKOUT = ("provision", "all", "--comfyui", "DIR")
+CHECKOUT = ours("all", "--comfyui", "DIR")
 
 
 def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
@@ -72,7 +73,7 @@ def _without_git(code: Path, state: git.State) -> Finding:
     why = f"a .git that git cannot read ({state.trouble})" if state.trouble else "no .git, as after a zip download"
     return kinds.COMFYUI_NO_GIT.warn(
         str(code), f"{code} has {why}: ComfyUI runs, and nothing tells which files were changed.",
-        fix=Fix("To update it, have a checkout made beside it; the model is taken over.", ("provision", "all")),
+        fix=Fix("To update it, have a checkout made beside it; the model is taken over.", ours("all")),
     )  # fmt: skip
 
 
@@ -81,7 +82,7 @@ def _of_another_user(code: Path, owner: int) -> Finding:
         str(code),
         f"{code} belongs to user {owner}, not to you: git does not read such a repository, so that nothing tells which"
         " files were changed.",
-        fix=Fix("If you trust it, say so.", ("git", "config", "--global", "--add", "safe.directory", str(code))),
+        fix=Fix("If you trust it, say so.", program("git", "config", "--global", "--add", "safe.directory", str(code))),
     )  # fmt: skip
 
 

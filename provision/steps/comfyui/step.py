@@ -9,7 +9,8 @@ from pathlib import Path
 
 from provision.comfyui import git_checkout as git
 from provision.comfyui.git_remote import Revision, find_revision
-from provision.core.finding import Cost, Finding, Fix
+from provision.command import Fix, ours, program
+from provision.core.finding import Cost, Finding
 from provision.core.moved_aside import make_way
 from provision.core.receipt_kinds import ComfyReceipt
 from provision.core.step import Context, Step
@@ -37,7 +38,7 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
     if owner is not None:
         yield kinds.GIT_OWNER.blocked(
             str(folder), f"{folder} belongs to user {owner}, not to you; git refuses such a repository.",
-            fix=Fix("Make it yours.", ("sudo", "chown", "-R", str(os.getuid()), str(folder))),
+            fix=Fix("Make it yours.", program("sudo", "chown", "-R", str(os.getuid()), str(folder))),
         )  # fmt: skip
         return
     ctx.doing("asking git which files of ComfyUI were changed")
@@ -77,7 +78,7 @@ def _missing(ctx: Context) -> Finding:
     comfy = ctx.manifest.comfyui
     return kinds.COMFYUI_MISSING.fixable(
         str(ctx.home.comfyui), f"ComfyUI is not here; {comfy.ref} of {comfy.url} will be fetched.",
-        fix=Fix("Fetch one revision without its history.", ("git", "clone", "--depth", "1", comfy.url)),
+        fix=Fix("Fetch one revision without its history.", program("git", "clone", "--depth", "1", comfy.url)),
         cost=Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES)),
     )  # fmt: skip
 
@@ -119,7 +120,7 @@ def apply_comfyui(ctx: Context, finding: Finding) -> None:
     elif finding.id == "comfyui-moved":
         head = git.read_state(folder).head
         if head is None:
-            raise GitError(f"{folder} changed while it was looked at.", hint="provision all")
+            raise GitError(f"{folder} changed while it was looked at.", hint=ours("all"))
         record(ctx, Revision(said_version(folder) or head[:8], "commit", head), head)
     elif finding.kind != kinds.CLONE_PARTIAL or _unfinished(ctx) or not _restore(ctx):
         _bring(ctx)
@@ -218,7 +219,7 @@ def _remove_locks(ctx: Context) -> None:
     if fresh:
         ctx.wait(f"{fresh[0].name} is fresh: another git may be at work.", STALE_LOCK_S)
     if any(_is_fresh(ctx, lock) for lock in git.find_locks(ctx.home.comfyui)):
-        raise GitError(f"Another git works in {ctx.home.comfyui}.", hint="Wait for it to end, then: provision all")
+        raise GitError(f"Another git works in {ctx.home.comfyui}.", hint=Fix("Wait for it to end, then:", ours("all")))
     for lock in locks:
         try:
             lock.unlink(missing_ok=True)

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from provision.comfyui.extra_model_paths import NAMES, Section, read_extra_paths
-from provision.core.finding import Finding, Fix, Kind
+from provision.command import Fix, ours, program
+from provision.core.finding import Finding, Kind
 from provision.core.moved_aside import move_aside
 from provision.core.step import Context, Look
 from provision.steps.comfyui import kinds
@@ -19,7 +20,7 @@ from provision.system.strict import read_head, read_text
 SQLITE = b"SQLite format 3\0"
 """How a database begins (sqlite.org/fileformat2.html, 1.3); an empty file is one too."""
 WRITTEN = ("output", "user", "input", "models")
-MEND = ("provision", "doctor", "--fix", "--yes")
+MEND = ours("doctor", "--fix", "--yes")
 
 
 def check_engine_files(ctx: Context) -> Iterable[Finding]:
@@ -91,11 +92,11 @@ def _writable(ctx: Context, folder: Path) -> Iterable[Finding]:
     if not folder.is_dir():
         return
     owner, me, shown = folder.stat().st_uid, os.getuid(), ctx.home.shown(folder)
-    fix = Fix("Make it yours.", ("sudo", "chown", "-R", str(me), str(folder)))
+    fix = Fix("Make it yours.", program("sudo", "chown", "-R", str(me), str(folder)))
     if not os.access(folder, os.W_OK | os.X_OK):
         whose = f"it belongs to user {owner}" if owner != me else "its permissions do not let you"
         if owner == me:
-            fix = Fix("Let yourself write there.", ("chmod", "u+rwx", str(folder)))
+            fix = Fix("Let yourself write there.", program("chmod", "u+rwx", str(folder)))
         yield kinds.PERMS_ROOT.blocked(shown, f"{shown} cannot be written: {whose}.", fix=fix)
     elif owner != me:
         yield kinds.PERMS_ROOT.warn(shown, f"{shown} belongs to user {owner}, not to you.", fix=fix)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from provision.comfyui.server_process import main_py
 from provision.comfyui.temporary_server import any_server
-from provision.core.finding import Finding, Fix
+from provision.command import Fix
+from provision.core.finding import Finding
 from provision.core.image import Quality
 from provision.core.step import Context, Look
 from provision.download.model_files import wanted_files
@@ -44,7 +45,7 @@ def _make(ctx: Context) -> Iterable[Finding]:
         named = error.finding if isinstance(error, EngineError) else ""
         kind = kind_of(named) if named else kinds.ENGINE_ERROR
         yield kind.blocked(
-            "an image", error.message, fix=Fix(f"Next: {error.hint}"),
+            "an image", error.message, fix=error.hint,
             facts={"seconds": round(ctx.machine.clock() - started, 1)},
         )  # fmt: skip
         return

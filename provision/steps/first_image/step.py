@@ -27,8 +27,9 @@ from provision.comfyui.server_process import (
     unlisted,
 )
 from provision.comfyui.workflow_graph import SEED_LIMIT, listed_name, prompt_graph, ui_workflow
+from provision.command import Fix, ours, program
 from provision.core.events import ImageMade
-from provision.core.finding import JSON, Cost, Finding, Fix, Kind
+from provision.core.finding import JSON, Cost, Finding, Kind
 from provision.core.image import SIDE_MAX, Judgement, Quality, judge, most_bytes
 from provision.core.manifest import FirstImage
 from provision.core.receipt_kinds import ImageReceipt
@@ -99,7 +100,7 @@ def _warnings(receipt: ImageReceipt, path: Path, shown: str) -> Iterable[Finding
     if receipt.verdict == Quality.WARN:
         yield kinds.FIRST_IMAGE_ROUGH.warn(
             shown, receipt.says,
-            fix=Fix("Look at it: a picture of what was asked for is right.", ("open", str(path))),
+            fix=Fix("Look at it: a picture of what was asked for is right.", program("open", str(path))),
         )  # fmt: skip
 
 
@@ -203,7 +204,7 @@ def check_ready(ctx: Context) -> str:
     client = client_of(ctx)
     stats = client.system_stats()
     if stats is None:
-        raise EngineError("ComfyUI does not run.", hint="provision launch")
+        raise EngineError("ComfyUI does not run.", hint=ours("launch"))
     name, names = listed_name(*ctx.manifest.checkpoint(ctx.options.precision)), client.checkpoints()
     if name not in names:
         raise unlisted(name, names)
@@ -237,7 +238,7 @@ def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = No
 
 def _only_image(made: Made) -> Saved:
     if not made.images:
-        raise EngineError("ComfyUI says that it is done, and names no picture.", hint="provision logs")
+        raise EngineError("ComfyUI says that it is done, and names no picture.", hint=ours("logs"))
     return made.images[0]
 
 
@@ -247,7 +248,7 @@ def _with_cause_of_death(ctx: Context, error: EngineError, before: Record | None
     if now is not None and (before is None or now.pid == before.pid):
         return error
     if before is not None and (now is not None or not record_path(ctx).exists()):
-        return EngineError("ComfyUI was stopped while it made the image.", hint="provision launch")
+        return EngineError("ComfyUI was stopped while it made the image.", hint=ours("launch"))
     meaning = death(log_tail(ctx).rpartition("got prompt")[2])
     return EngineError(meaning.says, hint=meaning.hint, finding=meaning.id)
 
@@ -259,7 +260,7 @@ def rejection(picture: Picture, kept: str = "") -> ImageRejected | None:
         return None
     return ImageRejected(
         f"ComfyUI made an image, and it is not a picture. {judgement.says} {MEANINGS[judgement.why]}{kept}",
-        hint="provision logs" if judgement.why in ("broken", "size") else "provision doctor --deep",
+        hint=ours("logs") if judgement.why in ("broken", "size") else ours("doctor", "--deep"),
     )
 
 

@@ -6,7 +6,8 @@ import errno
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix
+from provision.command import Fix, ours
+from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.steps.comfyui import kinds as comfyui_kinds
 from provision.steps.hardware import kinds
@@ -28,7 +29,7 @@ def check_guarded(ctx: Context) -> Iterable[Finding]:
             says = f"macOS keeps this terminal out of {path}, which lies in {guarded}: `Operation not permitted`."
             fix = Fix(
                 "Allow your terminal in System Settings, Privacy & Security, Files and Folders (or Full Disk Access);"
-                " or use another home.", ("provision", "all", "--home", "~/provision"),
+                " or use another home.", ours("all", "--home", "~/provision"),
             )  # fmt: skip
             yield kinds.TCC_FOLDER.blocked(str(path), says, fix=fix)
             return

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from provision.comfyui import fallback_flags
 from provision.comfyui.memory import NO_HELP, Verdict, says
 from provision.comfyui.model_memory import LARGER, device_here, fit_here, memory_flags, picture_of, read_weights
-from provision.core.finding import JSON, Finding, Fix
+from provision.command import Fix, ours
+from provision.core.finding import JSON, Finding
 from provision.core.step import Context, Look
 from provision.steps.hardware import kinds
 
@@ -15,7 +16,7 @@ ADVICE: Mapping[Verdict, str] = {
     Verdict.TIGHT: "Close other programs before a picture is made.",
     Verdict.SWAPS: "Close other programs, make one small picture at a time, or take a smaller model (sd-turbo).",
 }
-SMALLER = ("provision", "manifests")
+SMALLER = ours("manifests")
 
 
 def check_memory_fit(ctx: Context) -> Iterable[Finding]:

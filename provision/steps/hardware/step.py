@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from provision.core.finding import JSON, Finding, Fix, Kind
+from provision.command import Fix, ours, program
+from provision.core.finding import JSON, Finding, Kind
 from provision.core.step import Context, Step, planned_disk_bytes
 from provision.errors import CommandMissing, Interrupted, ProvisionError
 from provision.steps.hardware import kinds
@@ -63,7 +64,7 @@ def _check_mac(ctx: Context) -> Iterable[Finding]:
         yield python_env_kinds.PY_ROSETTA.warn(
             "this process", "provision itself runs under Rosetta, as an Intel program; "
             "ComfyUI's Python is made for Apple silicon all the same.",
-            fix=Fix("Use a terminal not opened with Rosetta.", ("arch", "-arm64", "provision", "all")),
+            fix=Fix("Use a terminal not opened with Rosetta.", ours("all", under=("arch", "-arm64"))),
         )  # fmt: skip
     yield _judge_macos(ctx, system)
     memory = _read_mac_memory(ctx, chip)
@@ -77,7 +78,7 @@ def _check_mac(ctx: Context) -> Iterable[Finding]:
     if _low_power(ctx):
         yield kinds.LOW_POWER.warn(
             "power", "Low Power Mode is on: pictures take longer.",
-            fix=Fix("Turn it off in System Settings, Battery.", ("sudo", "pmset", "-a", "lowpowermode", "0")),
+            fix=Fix("Turn it off in System Settings, Battery.", program("sudo", "pmset", "-a", "lowpowermode", "0")),
         )  # fmt: skip
 
 
@@ -98,7 +99,7 @@ def _judge_chip(ctx: Context, chip: Chip | None, model: str) -> Finding:
     if not chip.apple_silicon:
         return _bar(ctx, kinds.HW_INTEL)("chip", f"This is an Intel Mac ({chip.name}): torch for it ended with 2.2.2, "
             "which today's ComfyUI does not run on. Apple silicon (M1 or later) is needed, or Linux.",
-            fix=Fix("See everything work on a small stand-in.", ("provision", "all", "--rehearse")), facts=seen,
+            fix=Fix("See everything work on a small stand-in.", ours("all", "--rehearse")), facts=seen,
         )  # fmt: skip
     where = f" in a {model}" if model and not chip.virtual else " (a virtual machine)" if chip.virtual else ""
     return kinds.HW_CHIP.ok("chip", f"{chip.name}{where}, Apple silicon.", facts=seen)
@@ -116,7 +117,7 @@ def _judge_macos(ctx: Context, system: parsers.MacOs | None) -> Finding:
         "there is no current torch for older systems.",
         fix=Fix(
             "Update in System Settings, General, Software Update; to try it all the same, "
-            f"add --set machine.macos_min={seen}.", ("softwareupdate", "--list"),
+            f"add --set machine.macos_min={seen}.", program("softwareupdate", "--list"),
         ),
         facts={"version": seen, "needed": needed},
     )  # fmt: skip
@@ -217,7 +218,7 @@ def _judge_memory(ctx: Context, memory: _Seen) -> Finding:
             f"{needs.memory_gib_recommended} are recommended.",
             fix=Fix(
                 "To go on all the same, slowly or not at all, lower the bar.",
-                ("provision", "all", "--set", f"machine.memory_gib_min={max(1, int(total / GIB))}"),
+                ours("all", "--set", f"machine.memory_gib_min={max(1, int(total / GIB))}"),
             ),
             facts=seen,
         )  # fmt: skip
@@ -260,7 +261,7 @@ def check_disk(ctx: Context, writers: Sequence[Step]) -> Finding:
     free_here = f"{_gb(free)} are free on the disk of {home}"
     if silent:
         says = f"{free_here}; what {' and '.join(silent)} will write cannot be told yet."
-        return kinds.HW_DISK.warn(str(home), says, fix=Fix("See why.", ("provision", "plan")), facts=seen)
+        return kinds.HW_DISK.warn(str(home), says, fix=Fix("See why.", ours("plan")), facts=seen)
     write = f"{_gb(planned)} will be written" if planned else "nothing large is left to write"
     return kinds.HW_DISK.ok(str(home), f"{free_here}; {write}.", facts=seen)
 
@@ -285,7 +286,7 @@ def _planned(ctx: Context, writers: Sequence[Step]) -> tuple[int, list[str]]:
 def _find_room(ctx: Context) -> Fix:
     where = "System Settings, General, Storage" if ctx.machine.system == "Darwin" else "df -h shows the disks"
     says = f"Free some space ({where}), or put the home on another disk (--home). The plan shows what is large."
-    return Fix(says, ("provision", "plan"))
+    return Fix(says, ours("plan"))
 
 
 def _gb(size_bytes: int) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision.core.finding import Cost, Finding, Fix
+from provision.command import Fix, ours
+from provision.core.finding import Cost, Finding
 from provision.core.lockfile import Lock, load_lock
 from provision.core.step import Context
 from provision.environment import packages, wheel_index
@@ -27,11 +28,11 @@ def check_rebuildable(ctx: Context, lock: Lock) -> None:
     if bare:
         raise LockError(
             f"The lock has no hash of {len(bare)} packages ({', '.join(bare[:3])}): they came from no index, and cannot"
-            " be had again by it.", hint="provision all   # resolves anew",
+            " be had again by it.", hint=Fix("Resolve anew:", ours("all")),
         )  # fmt: skip
     if not lock.comfyui.commit:
         raise LockError(
-            "The lock names no commit of ComfyUI: it was made where ComfyUI is no checkout.", hint="provision all"
+            "The lock names no commit of ComfyUI: it was made where ComfyUI is no checkout.", hint=ours("all")
         )
     made, here = lock.platform, ctx.machine
     minor = ".".join(made.python.split(".")[:2])
@@ -45,7 +46,7 @@ def check_rebuildable(ctx: Context, lock: Lock) -> None:
         raise LockError(
             f"This lock cannot be rebuilt here: it was made on {made.version} {made.arch} with Python {minor}, this is"
             f" {this} {here.arch}, and the wheels of {len(alien)} of its {len(lock.packages)} packages are not for it"
-            f" ({', '.join(first[:3])}).", hint="provision all   # resolves for this machine",
+            f" ({', '.join(first[:3])}).", hint=Fix("Resolve for this machine:", ours("all")),
         )  # fmt: skip
 
 

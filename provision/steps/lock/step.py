@@ -13,9 +13,9 @@ from pathlib import Path
 
 from provision import __version__
 from provision.comfyui import fallback_flags
-from provision.core.finding import Finding, Fix, Kind
+from provision.command import Fix, program
+from provision.core.finding import Finding, Kind
 from provision.core.lockfile import (
-    COMMIT,
     SCHEMA,
     Lock,
     LockedEngine,
@@ -27,10 +27,11 @@ from provision.core.lockfile import (
     without_credentials,
     write_lock,
 )
-from provision.core.manifest import SHA256, is_git_address, is_plain
+from provision.core.manifest import COMMIT, GIT_ADDRESS, SHA256
 from provision.core.pylock import Package, read_pylock
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.step import Context, Step
+from provision.core.strict_loader import is_plain
 from provision.download.model_files import wanted_files
 from provision.environment import packages
 from provision.environment.wheel_index import day_of, is_wheel_name
@@ -67,7 +68,7 @@ def check_lock(ctx: Context) -> Iterable[Finding]:
         yield kinds.LOCK_PARTIAL.warn(
             shown, f"{len(bare)} packages cannot be had again by the lock, as they came from no index"
             f" or it could not be asked ({', '.join(bare[:3])}).",
-            fix=Fix("Remove it and it is written anew.", ("rm", str(path))),
+            fix=Fix("Remove it and it is written anew.", program("rm", str(path))),
         )  # fmt: skip
     else:
         yield kinds.LOCK_READY.ok(shown, f"{shown}: {len(kept.packages)} packages with their hashes, as they are here")
@@ -106,7 +107,7 @@ def describe(ctx: Context) -> Lock:
             _one_line(torch.why), tuple(map(_one_line, torch.passed_over)),
         ),
         comfyui=LockedEngine(
-            comfyui.url if is_git_address(comfyui.url) else "",
+            comfyui.url if GIT_ADDRESS.fullmatch(comfyui.url) else "",
             comfyui.commit if COMMIT.fullmatch(comfyui.commit) else "", fallback_flags.launch_flags(ctx),
         ),
         models=tuple(_models(ctx)),

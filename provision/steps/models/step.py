@@ -21,7 +21,8 @@ from provision.comfyui.safetensors import (
     describe_bytes,
     header_length,
 )
-from provision.core.finding import JSON, Cost, Finding, Fix, Kind, Verdict
+from provision.command import Command, Fix, ours, program
+from provision.core.finding import JSON, Cost, Finding, Kind, Verdict
 from provision.core.receipts import file_identity, same_facts
 from provision.core.step import Context, Step
 from provision.download.delivery import header_of, misfit, sha256_of
@@ -170,11 +171,11 @@ def _unreadable(ctx: Context, wanted: Wanted) -> Finding:
     says = f"{place.name} cannot be read: its permissions are {stat.filemode(place.stat().st_mode)}."
     if place.stat().st_uid == os.geteuid():
         return kinds.CKPT_UNREADABLE.fixable(
-            subject, says, fix=Fix("Let its owner read it.", ("chmod", "u+r", str(place)))
+            subject, says, fix=Fix("Let its owner read it.", program("chmod", "u+r", str(place)))
         )
     return kinds.CKPT_UNREADABLE.blocked(
         subject, says + " It belongs to another user.",
-        fix=Fix("Make it yours.", ("sudo", "chown", str(os.geteuid()), str(place))),
+        fix=Fix("Make it yours.", program("sudo", "chown", str(os.geteuid()), str(place))),
     )  # fmt: skip
 
 
@@ -185,7 +186,7 @@ def _in_the_cloud(ctx: Context, wanted: Wanted) -> Finding:
         subject_of(ctx, wanted),
         f"{place.name} was moved to iCloud to save space: ComfyUI hangs for as long as its bytes come back.",
         fix=Fix("Fetch it back (Finder: Download Now), and keep the home out of iCloud Drive.",
-                ("brctl", "download", str(place))),
+                program("brctl", "download", str(place))),
     )  # fmt: skip
 
 
@@ -288,7 +289,7 @@ def _to_fetch(ctx: Context, wanted: Wanted, kind: Kind, says: str, *, here: int 
         disk = takes_bytes(ctx, copies[0], sought)
         how = "copied" if disk else "cloned or linked"
         facts["size"] = sought.size
-        fix = Fix(f"Verify {copies[0]} and take it over; nothing is downloaded.{aside}", ("provision", "download"))
+        fix = Fix(f"Verify {copies[0]} and take it over; nothing is downloaded.{aside}", _fetch(ctx))
         says = f"{says} A copy is at {copies[0]}; it will be verified and {how}."
         return kind.fixable(subject_of(ctx, wanted), says, fix=fix, cost=Cost(0, disk), paths=(copies[0],), facts=facts)
     cost = Cost()
@@ -297,7 +298,7 @@ def _to_fetch(ctx: Context, wanted: Wanted, kind: Kind, says: str, *, here: int 
         rest = max(0, wanted.size - max(here, waiting))
         facts["size"], cost = wanted.size, Cost(rest, rest)
     source = f"{wanted.model.repo} at {wanted.model.revision[:12]}"
-    fix = Fix(f"Download {wanted.file.path} of {source} and verify it.{aside}", ("provision", "download"))
+    fix = Fix(f"Download {wanted.file.path} of {source} and verify it.{aside}", _fetch(ctx))
     return kind.fixable(subject_of(ctx, wanted), says, fix=fix, cost=cost, facts=facts)
 
 
@@ -306,5 +307,10 @@ def _outside(ctx: Context, wanted: Wanted, finding: Finding) -> Finding:
     return kinds.CKPT_OUTSIDE.blocked(
         subject_of(ctx, wanted),
         f"{finding.says} {ctx.home.shown(folder)} leads out of the home to {folder.resolve()}; we do not write there.",
-        fix=Fix(f"Put {wanted.place.name} there yourself, or remove the link.", ("rm", str(folder))),
+        fix=Fix(f"Put {wanted.place.name} there yourself, or remove the link.", program("rm", str(folder))),
     )  # fmt: skip
+
+
+def _fetch(ctx: Context) -> Command:
+    """`download` knows nothing of an adopted install."""
+    return ours("download") if ctx.home.adopted is None else ours("all")

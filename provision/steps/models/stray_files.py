@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix, Kind
+from provision.command import Fix, ours, program
+from provision.core.finding import Finding, Kind
 from provision.core.moved_aside import move_aside
 from provision.core.step import Context, Look
 from provision.download.known_folders import hub_cache
@@ -27,7 +28,7 @@ MODEL_SUFFIXES = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bi
 PARTIAL_SUFFIXES = frozenset({".part", ".partial", ".crdownload", ".download", ".incomplete", ".aria2"})
 STALE_S = 3600
 """A download that nothing was written to for so long has ended."""
-MEND = ("provision", "doctor", "--fix", "--yes")
+MEND = ours("doctor", "--fix", "--yes")
 
 
 @dataclass(slots=True)
@@ -134,7 +135,7 @@ def _misplaced(ctx: Context, wanted: Wanted) -> Iterable[Finding]:
         fix = Fix("It is linked to its place and verified; nothing is downloaded.")
         yield kind.fixable(subject_of(ctx, wanted), says, fix=fix, paths=(found,))
     else:
-        yield kind.warn(subject_of(ctx, wanted), says, fix=Fix("Link it.", ("ln", str(found), str(place))))
+        yield kind.warn(subject_of(ctx, wanted), says, fix=Fix("Link it.", program("ln", str(found), str(place))))
 
 
 def _clones(ctx: Context, clones: Sequence[Path]) -> Iterable[Finding]:

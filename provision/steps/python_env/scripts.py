@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix
+from provision.command import Fix, program
+from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.environment.packages import env_kind
 from provision.steps.python_env import kinds
@@ -33,7 +34,8 @@ def check_scripts(ctx: Context) -> Iterable[Finding]:
             ctx.home.shown(folder),
             f"{name}{more} in {ctx.home.shown(folder)} start {moved[name]}: the environment was moved. ComfyUI is"
             " started without them.",
-            fix=Fix("Run pip as a module.", (str(ctx.home.python), "-m", "pip")), facts={"scripts": sorted(moved)},
+            fix=Fix("Run pip as a module.", program(str(ctx.home.python), "-m", "pip")),
+            facts={"scripts": sorted(moved)},
         )  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from provision.comfyui.server_process import running_environment
-from provision.core.finding import Cost, Finding, Fix, Kind
+from provision.command import Fix, ours, program
+from provision.core.finding import Cost, Finding, Kind
 from provision.core.step import Context, Step
 from provision.environment import generations
 from provision.environment.packages import env_kind, package_error, run_uv
@@ -93,7 +94,7 @@ def _wrong_macos(ctx: Context, version: str, told: str) -> Iterable[Finding]:
     if kinds.MACVER_COMPAT.id in ctx.options.agreed:
         yield to_make(ctx, kinds.MACVER_COMPAT, says)
         return
-    fix = Fix("Have the environment made anew.", ("provision", "doctor", "--fix", "--only", kinds.MACVER_COMPAT.id))
+    fix = Fix("Have the environment made anew.", ours("doctor", "--fix", "--only", kinds.MACVER_COMPAT.id))
     yield kinds.MACVER_COMPAT.warn(str(ctx.home.venv), says, fix=fix, asks="Make it anew (torch is downloaded again)?")
 
 
@@ -128,7 +129,7 @@ def _unasked(ctx: Context) -> Finding:
     says = f"{python} was not installed by provision and has not been run: whether it works is not known{told}."
     return kinds.ENV_UNASKED.blocked(
         str(python), says,
-        fix=Fix("If you trust that folder, name its Python.", ("provision", "all", "--python", str(python))),
+        fix=Fix("If you trust that folder, name its Python.", ours("all", "--python", str(python))),
     )  # fmt: skip
 
 
@@ -156,9 +157,9 @@ def to_make(ctx: Context, kind: Kind, says: str) -> Finding:
     if ctx.home.venv_of_another is not None:
         kept = f" It lies in {ctx.home.root}; {ctx.home.venv} stays as it is."
     here = ctx.options.rehearsal
-    argv = ("uv", "venv", "--python", ctx.manifest.python.version, str(ctx.home.own_venv))
+    command = program("uv", "venv", "--python", ctx.manifest.python.version, str(ctx.home.own_venv))
     return kind.fixable(
-        str(ctx.home.venv), says, fix=Fix(f"uv makes an environment.{kept}", argv),
+        str(ctx.home.venv), says, fix=Fix(f"uv makes an environment.{kept}", command),
         cost=Cost(0 if here else DOWNLOAD_BYTES, 1_000_000 if here else DISK_BYTES),
     )  # fmt: skip
 
@@ -237,7 +238,7 @@ def find_python(ctx: Context) -> str:
     raise PackageError(
         f"Python {wanted.version} could not be fetched, and none from {wanted.min} to {wanted.max} is here:\n"
         f"{fetched.tail(4)}",
-        hint="Check the network or HTTPS_PROXY; or: brew install python@3.12",
+        hint=Fix("Check the network or HTTPS_PROXY; or:", program("brew", "install", "python@3.12")),
     )
 
 

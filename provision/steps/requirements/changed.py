@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from provision.core.finding import Finding, Fix
+from provision.command import Fix
+from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.environment import packages
 from provision.environment.changed_packages import RECEIPT, changed, says, when

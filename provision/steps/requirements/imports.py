@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from provision.comfyui.log_reader import FAILED_NODE, Sign, import_signs, missing_module, signs_of
 from provision.comfyui.sandbox import can_fence
 from provision.comfyui.server_process import engine_version
-from provision.core.finding import Finding, Fix
+from provision.command import Fix, ours, program
+from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.environment import packages
 from provision.steps.catalogue import kind_of
@@ -81,7 +82,7 @@ def _about_nodes(nodes: list[str], *, seen: bool) -> str:
         return ""
     if seen:
         return f"; so did the custom nodes ({len(nodes)}), which were kept from writing and installing"
-    return "; custom nodes were off: how they load is only in ComfyUI's log (provision logs)"
+    return "; custom nodes were off: how they load is only in ComfyUI's log"
 
 
 def _keep(ctx: Context, ran: Ran) -> None:
@@ -106,7 +107,7 @@ def _seen(ctx: Context, ran: Ran) -> Iterable[Finding]:
         return
     signs = [sign for sign in import_signs(text, ended_well=ran.ok) if sign.id != server_kinds.NODE_FAILED.id]
     for sign in signs if ran.ok else ():
-        yield kind_of(sign.id).warn("ComfyUI", f"{WHEN}: {sign.says}.", fix=Fix(sign.hint), facts={"line": sign.text})
+        yield kind_of(sign.id).warn("ComfyUI", f"{WHEN}: {sign.says}.", fix=sign.hint, facts={"line": sign.text})
     if not ran.ok:
         yield _failed(ran, signs)
 
@@ -127,7 +128,7 @@ def _nodes(ctx: Context, ran: Ran, alone: Ran) -> Iterable[Finding]:
 
 def _refused(subject: str, says: str) -> Finding:
     """What could not be looked at without letting it change what it must not."""
-    fix = Fix("To see it load for real, and what it changes:", ("provision", "launch"))
+    fix = Fix("To see it load for real, and what it changes:", ours("launch"))
     return kinds.NODE_REFUSED.warn(subject, f"{says}; a look lets it do neither.", fix=fix)
 
 
@@ -136,23 +137,23 @@ def _missing(ctx: Context, module: str) -> Finding:
     package, versions = PACKAGES.get(module, module), packages.installed_versions(ctx.home.venv)
     ends = f"ComfyUI ends with `No module named '{module}'`"
     if (version := versions.get(packages.normalised(package))) is not None:
-        fix = Fix("Its files are written anew.", ("uv", "pip", "install", "--reinstall-package", package, package))
+        fix = Fix(
+            "Its files are written anew.", program("uv", "pip", "install", "--reinstall-package", package, package)
+        )
         return kinds.REQ_BROKEN.fixable(package, f"{package} {version} is on record and lacks files: {ends}.", fix=fix)
     says = f"ComfyUI {engine_version(ctx)} imports {module} and its requirements.txt does not ask for it: {ends}."
-    argv = ("uv", "pip", "install", "--python", str(ctx.home.python), package)
+    install = program("uv", "pip", "install", "--python", str(ctx.home.python), package)
     if module in PACKAGES:
-        return kinds.CU_OLD_DEPS.fixable(package, says, fix=Fix("It is installed, with torch held.", argv))
+        return kinds.CU_OLD_DEPS.fixable(package, says, fix=Fix("It is installed, with torch held.", install))
     return kinds.IMPORT_FAILED.blocked(
-        module, says, fix=Fix("If that is the package that you expect, install it.", argv)
+        module, says, fix=Fix("If that is the package that you expect, install it.", install)
     )
 
 
 def _failed(ran: Ran, signs: list[Sign]) -> Finding:
     if signs:
         sign = signs[-1]
-        return kind_of(sign.id).blocked(
-            "ComfyUI", f"ComfyUI does not start: {sign.says}.", fix=Fix(f"Next: {sign.hint}")
-        )
+        return kind_of(sign.id).blocked("ComfyUI", f"ComfyUI does not start: {sign.says}.", fix=sign.hint)
     how = f"took longer than {QUICK_TEST_TIMEOUT_S} s" if ran.code is None else f"ended with {ran.code}"
     last = ran.tail(1)
     says = f"ComfyUI does not start: its own quick test {how}{f' ({last})' if last else ''}."

@@ -17,6 +17,7 @@ from provision.comfyui.isolation import look_env, look_folder
 from provision.comfyui.log_reader import import_signs, missing_module
 from provision.comfyui.sandbox import fenced
 from provision.comfyui.server_process import engine_version, quick_test_argv
+from provision.command import ours
 from provision.core.finding import Finding
 from provision.core.receipt_kinds import ComfyReceipt, RequirementsReceipt
 from provision.core.receipts import holds, same_facts
@@ -130,7 +131,7 @@ def prove(ctx: Context) -> None:
         missing = missing_module(ran.out)
         raise EngineError(
             f"ComfyUI does not start: its own quick test {how}.\n{ran.tail()}",
-            hint="provision doctor --deep --fix" if missing else "provision logs --tool",
+            hint=ours("doctor", "--deep", "--fix") if missing else ours("logs", "--tool"),
         )
     facts = proof_facts(ctx)
     versions = packages.installed_versions(ctx.home.venv)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from provision.core.finding import Cost, Finding, Fix, Kind
+from provision.command import Fix
+from provision.core.finding import Cost, Finding, Kind
 from provision.core.receipt_kinds import RequirementsReceipt
 from provision.core.step import Context, Step
 from provision.environment import packages

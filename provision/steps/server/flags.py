@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from provision.comfyui.server_process import engine_flags
-from provision.core.finding import Finding, Fix
+from provision.command import Fix, ours
+from provision.core.finding import Finding
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.step import Context, Look
 from provision.steps.server import kinds
@@ -60,7 +61,7 @@ def check_flags(ctx: Context) -> Iterable[Finding]:
 
 def _without(args: Sequence[str], flags: Sequence[str]) -> Fix:
     kept = json.dumps([word for word in args if word not in flags])
-    return Fix(f"Leave out {' '.join(flags)}.", ("provision", "all", "--set", f"comfyui.args={kept}"))
+    return Fix(f"Leave out {' '.join(flags)}.", ours("all", "--set", f"comfyui.args={kept}"))
 
 
 FLAGS = Look(check_flags)

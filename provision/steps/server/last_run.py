@@ -23,7 +23,8 @@ from provision.comfyui.log_reader import (
 )
 from provision.comfyui.sandbox import can_fence
 from provision.comfyui.server_process import client_of, main_py, our_process, read_record, record_path, stop_server
-from provision.core.finding import Finding, Fix
+from provision.command import Fix, program
+from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.download.model_files import wanted_files
 from provision.environment import packages
@@ -85,7 +86,7 @@ def check_last_prompt(ctx: Context) -> Iterable[Finding]:
     prompt = last_prompt(read_last_run(ctx))
     if is_cut_off(prompt) and record_path(ctx).exists() and our_process(ctx) is None:
         meaning = death(prompt)
-        yield kind_of(meaning.id).warn("last picture", meaning.says, fix=Fix(meaning.hint))
+        yield kind_of(meaning.id).warn("last picture", meaning.says, fix=meaning.hint)
     record = read_record(ctx)
     client = client_of(ctx, record.port) if record is not None else None
     ended = _ended_last(client) if client is not None else None
@@ -133,10 +134,10 @@ def _failed(client: Comfy, error: object) -> Failure:
 
 def _failed_finding(ctx: Context, failure: Failure) -> Finding:
     folder = ctx.home.base / "custom_nodes" / failure.custom_node
-    fix = Fix(failure.hint)
-    if failure.custom_node and folder.exists() and DISABLED in failure.hint:
-        fix = Fix("Disable that custom node, then: provision stop && provision launch",
-                  ("mv", str(folder), f"{folder}{DISABLED}"))  # fmt: skip
+    fix = failure.hint
+    if failure.custom_node and folder.exists() and DISABLED in failure.hint.says:
+        fix = Fix("Disable that custom node, then start ComfyUI again.",
+                  program("mv", str(folder), f"{folder}{DISABLED}"))  # fmt: skip
     return kind_of(failure.id).warn(
         failure.node or "last picture", failure.says, fix=fix, facts={"node": failure.custom_node}
     )
@@ -144,7 +145,7 @@ def _failed_finding(ctx: Context, failure: Failure) -> Finding:
 
 def _told(ctx: Context, sign: Sign, when: str) -> Finding:
     return kind_of(sign.id).warn(
-        ctx.home.shown(ctx.home.engine_log), f"{when}: {sign.says}.", fix=Fix(sign.hint), facts={"line": sign.text}
+        ctx.home.shown(ctx.home.engine_log), f"{when}: {sign.says}.", fix=sign.hint, facts={"line": sign.text}
     )
 
 
@@ -159,7 +160,7 @@ def failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
         fix = Fix(f"It is renamed to {name}{DISABLED}, and ComfyUI is started again.")
         yield kinds.NODE_FAILED.fixable(name, says, fix=fix)
     else:
-        fix = Fix("Install what it asks for, or disable it.", ("mv", str(folder), f"{folder}{DISABLED}"))
+        fix = Fix("Install what it asks for, or disable it.", program("mv", str(folder), f"{folder}{DISABLED}"))
         yield kinds.NODE_FAILED.warn(name, says, fix=fix, asks=f"Rename it to {name}{DISABLED}?")
 
 

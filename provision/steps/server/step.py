@@ -32,7 +32,8 @@ from provision.comfyui.server_process import (
     wait_until_up,
     write_record,
 )
-from provision.core.finding import Finding, Fix
+from provision.command import Fix, ours
+from provision.core.finding import Finding
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.step import Context, Step
 from provision.errors import EngineError, PortTaken
@@ -112,7 +113,7 @@ def _device_findings(ctx: Context, stats: SystemStats) -> Iterable[Finding]:
     if isinstance(wanted, str) and wanted != stats.device and "--cpu" not in engine_flags(ctx):
         yield kinds.TORCH_NO_MPS.warn(
             "device", f"torch has {wanted}, and ComfyUI computes on {stats.device}.",
-            fix=Fix("See what it says when it starts.", ("provision", "logs")),
+            fix=Fix("See what it says when it starts.", ours("logs")),
         )  # fmt: skip
 
 
@@ -181,7 +182,7 @@ def _another_program(ctx: Context, who: Process | None) -> Finding:
 
 
 def _other_port(says: str, port: int) -> Fix:
-    return Fix(says, ("provision", "all", "--set", f"comfyui.port={port + 1}"))
+    return Fix(says, ours("all", "--set", f"comfyui.port={port + 1}"))
 
 
 def apply_server(ctx: Context, finding: Finding) -> None:
@@ -191,7 +192,7 @@ def apply_server(ctx: Context, finding: Finding) -> None:
     flags that are only tried, and others are left to try. With flags that ComfyUI refuses nothing is ended.
     """
     for conflict in conflicts(ctx.manifest.comfyui.args):
-        raise EngineError(conflict.says, hint=" ".join(conflict.fix.argv) if conflict.fix else "provision manifests")
+        raise EngineError(conflict.says, hint=conflict.fix or ours("manifests"))
     started = ctx.machine.clock()
     try:
         _bring_up(ctx, finding)

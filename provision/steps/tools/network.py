@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from provision.core.finding import Finding, Fix
+from provision.command import Fix, ours
+from provision.core.finding import Finding
 from provision.core.step import Context
 from provision.download.host_check import Host, Trouble, troubles_of
 from provision.download.hub.api import token_for
@@ -19,7 +20,7 @@ DEADLINE_S = 5.0
 DEFAULT_INDEX = "https://pypi.org/simple"
 MEND_NETWORK = Fix(
     "Check the network or HTTPS_PROXY. Without internet, the rehearsal shows everything working:",
-    ("provision", "all", "--rehearse"),
+    ours("all", "--rehearse"),
 )
 
 

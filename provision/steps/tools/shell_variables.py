@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix
+from provision.command import Fix, program
+from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.download import kinds as download_kinds
 from provision.steps.tools import kinds
@@ -33,7 +34,9 @@ def check_environment(ctx: Context) -> Iterable[Finding]:
     bundle = given.get("SSL_CERT_FILE", "")
     if bundle and not Path(bundle).is_file():
         says = f"SSL_CERT_FILE names {bundle}, which is not there: other programs trust no certificate with it."
-        yield download_kinds.TLS_STORE.warn("SSL_CERT_FILE", says, fix=Fix("Take it away.", ("unset", "SSL_CERT_FILE")))
+        yield download_kinds.TLS_STORE.warn(
+            "SSL_CERT_FILE", says, fix=Fix("Take it away.", program("unset", "SSL_CERT_FILE"))
+        )
     leaks = sorted(given.keys() - clean_env(given).keys() - HONOURED - set(OFFLINE))
     if leaks:
         says = f"{', '.join(leaks)} {_are(leaks)} set, and not passed on to the programs that are started."

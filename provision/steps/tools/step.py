@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from provision.comfyui.safetensors import POINTER
-from provision.core.finding import Finding, Fix, Kind
+from provision.command import Command, Fix, ours, program
+from provision.core.finding import Finding, Kind
 from provision.core.step import Context, Step
 from provision.download import kinds as download_kinds
 from provision.download.model_files import wanted_files
@@ -26,7 +27,7 @@ INTEL_BREW = Path("/usr/local/bin")
 STUB_FOLDER = Path("/usr/bin")
 XCODE_SELECT = ("/usr/bin/xcode-select", "-p")
 CLT = "/Library/Developer/CommandLineTools"
-INSTALL_CLT = ("xcode-select", "--install")
+INSTALL_CLT = program("xcode-select", "--install")
 PACKAGE_MANAGERS = (
     ("apt-get", ("install", "-y")),
     ("dnf", ("install", "-y")),
@@ -82,8 +83,8 @@ def _question(formula: str) -> str:
     return f"Install {formula} with Homebrew?"
 
 
-def _hint(finding: Finding) -> str:
-    return " ".join(finding.fix.argv) if finding.fix else "provision plan"
+def _hint(finding: Finding) -> Fix | Command:
+    return finding.fix or ours("plan")
 
 
 # -- git ------------------------------------------------------------------------------------------------
@@ -117,11 +118,11 @@ def _trouble(trouble: GitTrouble, path: str) -> Finding:
     if trouble == "xcode-license":
         return kinds.XCODE_LICENSE.blocked(
             "Xcode", "Git refuses to work until you have agreed to Xcode's license.",
-            fix=Fix("Read it and agree.", ("sudo", "xcodebuild", "-license")),
+            fix=Fix("Read it and agree.", program("sudo", "xcodebuild", "-license")),
         )  # fmt: skip
     fix = Fix(f"Install them again; if it says that they are there, first: sudo rm -rf {CLT}", INSTALL_CLT)
     if ".app/" in path:  # a deleted Xcode leaves its path selected
-        fix = Fix("Select the default place, then run this again.", ("sudo", "xcode-select", "--reset"))
+        fix = Fix("Select the default place, then run this again.", program("sudo", "xcode-select", "--reset"))
     return kinds.CLT_STALE.blocked(
         "Command Line Tools", f"{path or 'A folder'} is selected as the place of Apple's tools, and "
         "they are not there any more (an upgrade of macOS removes them).", fix=fix,
@@ -169,7 +170,10 @@ def _check_lfs_hooks(ctx: Context) -> Iterable[Finding]:
     if skips or not _run(ctx, asked, environment(persons=ctx.machine.environ)).out.strip():
         why = "GIT_LFS_SKIP_SMUDGE is set" if skips else "git-lfs was never set up here"
         says = f"{why}: a clone by hand brings notes of 135 bytes in place of the models. This tool does without."
-        fix = Fix("For clones by hand.", ("unset", "GIT_LFS_SKIP_SMUDGE") if skips else ("git", "lfs", "install"))
+        fix = Fix(
+            "For clones by hand.",
+            program("unset", "GIT_LFS_SKIP_SMUDGE") if skips else program("git", "lfs", "install"),
+        )
         yield kinds.LFS_UNINIT.warn("git-lfs", says, fix=fix)
 
 
@@ -196,20 +200,20 @@ def _missing(ctx: Context, kind: Kind, formula: str, says: str) -> Finding:
         brew = ctx.machine.which("brew")
         if _is_of_intel(ctx, brew):
             fix = Fix(f"Install {formula} with this Homebrew, which is Intel's.{other}",
-                      ("arch", "-x86_64", str(brew), "install", formula))  # fmt: skip
+                      program("arch", "-x86_64", str(brew), "install", formula))  # fmt: skip
             return kind.blocked(formula, says, fix=fix)
         if brew is not None:
-            fix = Fix(f"Install {formula} with Homebrew.{other}", ("brew", "install", formula))
+            fix = Fix(f"Install {formula} with Homebrew.{other}", program("brew", "install", formula))
             return kind.fixable(formula, says, fix=fix, asks=_question(formula))
         if formula == "git":
             return kind.blocked(formula, says, fix=Fix("Install Apple's Command Line Tools.", INSTALL_CLT))
         if only_of_a_backend:
             fix = Fix(
                 f"There is no Homebrew (https://brew.sh) to bring {formula}. Take another way to download.",
-                ("provision", "all", "--backend", "auto"),
+                ours("all", "--backend", "auto"),
             )
             return kind.blocked(formula, says, fix=fix)
-    return kind.blocked(formula, says, fix=Fix(f"Install {formula}.{other}", _install_argv(ctx, formula)))
+    return kind.blocked(formula, says, fix=Fix(f"Install {formula}.{other}", program(*_install_argv(ctx, formula))))
 
 
 def _is_of_intel(ctx: Context, brew: Path | None) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from provision.core.finding import Finding, Fix
+from provision.command import Fix, ours
+from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.environment import packages, wheel_index
 from provision.environment.known_bad_torch import pairs_for, read_known_bad, refusal, says, this_mac
 from provision.steps.torch import kinds
 from provision.steps.torch.step import apply_torch
 
-STABLE = ("provision", "all", "--torch", "stable")
+STABLE = ours("all", "--torch", "stable")
 
 
 def check_known_bad(ctx: Context) -> Iterable[Finding]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from provision.core.finding import Cost, Finding, Fix
+from provision.command import Fix, ours, program
+from provision.core.finding import Cost, Finding
 from provision.core.step import Context, Look
 from provision.environment import packages
 from provision.steps.python_env.step import apply_python_env
@@ -72,7 +73,7 @@ def _quarantined(ctx: Context, library: Path) -> Finding:
     says = f"macOS holds {shown} in quarantine, as what a browser brought: `library load disallowed by system policy`."
     if kinds.QUARANTINE.id in ctx.options.agreed:
         return kinds.QUARANTINE.fixable(shown, says, fix=Fix("The mark is taken off the environment's files."))
-    fix = Fix("Take the mark off.", (XATTR, "-dr", QUARANTINE, str(ctx.home.venv)))
+    fix = Fix("Take the mark off.", program(XATTR, "-dr", QUARANTINE, str(ctx.home.venv)))
     return kinds.QUARANTINE.blocked(shown, says, fix=fix, asks="Take the mark off the environment's files?")
 
 
@@ -81,7 +82,7 @@ def _two_openmps(ctx: Context, intel: Path) -> Finding:
     says = f"{shown} of conda or Intel lies beside torch's libomp.dylib: ComfyUI may end with `OMP: Error #15`."
     if kinds.OMP_DUP.id in ctx.options.agreed:
         return kinds.OMP_DUP.fixable(shown, says, fix=Fix("The environment is made anew; what is there is kept aside."))
-    fix = Fix("Have the environment made anew.", ("provision", "doctor", "--fix", "--only", kinds.OMP_DUP.id))
+    fix = Fix("Have the environment made anew.", ours("doctor", "--fix", "--only", kinds.OMP_DUP.id))
     return kinds.OMP_DUP.warn(shown, says, fix=fix, asks="Make the environment anew (torch is downloaded again)?")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from provision.core.finding import Cost, Finding, Fix
+from provision.command import Fix, program
+from provision.core.finding import Cost, Finding
 from provision.core.step import Context, Look
 from provision.environment import packages
 from provision.steps.torch import kinds
@@ -28,7 +29,7 @@ def check_known_pairs(ctx: Context) -> Iterable[Finding]:
         return
     if numpy and release_of(numpy) >= (2,) and release_of(torch) < NUMPY2_FROM:
         says = f"torch {torch} is built for NumPy 1, and NumPy {numpy} is here: `Numpy is not available`."
-        fix = Fix("NumPy 1 is installed.", ("uv", "pip", "install", "numpy<2"))
+        fix = Fix("NumPy 1 is installed.", program("uv", "pip", "install", "numpy<2"))
         yield kinds.NUMPY_ABI.fixable("numpy", says, fix=fix, cost=Cost(16 * 10**6, 60 * 10**6))
 
 

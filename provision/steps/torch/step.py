@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from provision.comfyui import fallback_flags
-from provision.core.finding import JSON, Cost, Finding, Fix, Kind
+from provision.command import Fix, ours, program
+from provision.core.finding import JSON, Cost, Finding, Kind
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import same_facts
 from provision.core.step import Context, Step
@@ -77,7 +78,7 @@ def _metadata(ctx: Context, package: str) -> str:
 def _audio_mismatch(ctx: Context, says: str) -> Finding:
     if asks_for_audio(ctx):
         return _to_install(ctx, kinds.TA_MISMATCH, says)
-    fix = Fix("It is removed: this ComfyUI does not ask for it.", ("uv", "pip", "uninstall", "torchaudio"))
+    fix = Fix("It is removed: this ComfyUI does not ask for it.", program("uv", "pip", "uninstall", "torchaudio"))
     return kinds.TA_MISMATCH.fixable("torchaudio", says, fix=fix)
 
 
@@ -126,7 +127,7 @@ def _to_install(ctx: Context, kind: Kind, says: str) -> Finding:
         chosen = {"pins": list(choice.pins), "index": choice.index, "why": choice.why,
                   "passed_over": list(choice.passed_over)}  # fmt: skip
     return kind.fixable(
-        "torch", says, fix=Fix("torch and torchvision of one build are installed and proven.", argv),
+        "torch", says, fix=Fix("torch and torchvision of one build are installed and proven.", program(*argv)),
         cost=Cost(download, disk), facts=chosen,
     )  # fmt: skip
 
@@ -142,7 +143,7 @@ def apply_torch(ctx: Context, finding: Finding) -> None:
     elif finding.kind == kinds.TA_MISMATCH and not audio:
         ran = packages.run_uv(ctx, "pip", "uninstall", "--python", ctx.home.python, "torchaudio")
         if not ran.ok:
-            raise PackageError(f"torchaudio could not be removed:\n{ran.tail()}", hint="provision doctor")
+            raise PackageError(f"torchaudio could not be removed:\n{ran.tail()}", hint=ours("doctor"))
     else:
         if finding.kind in (kinds.TORCH_BROKEN, kinds.MPS_NUMERICS):
             ctx.receipts.drop("torch")  # what was proven once is not what is there now

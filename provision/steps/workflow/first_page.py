@@ -14,8 +14,10 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from provision.comfyui.error_explanations import RESTART
 from provision.comfyui.server_process import our_process
-from provision.core.finding import Cost, Finding, Fix
+from provision.command import Fix
+from provision.core.finding import Cost, Finding
 from provision.core.moved_aside import move_aside
 from provision.core.step import Context, Look
 from provision.steps.workflow import kinds
@@ -105,7 +107,7 @@ def apply_first_page(ctx: Context, finding: Finding) -> None:
         except OSError as error:
             raise unusable(path, error) from error
     if our_process(ctx) is not None:
-        ctx.note("ComfyUI's page shows it first once ComfyUI is started again: provision stop && provision launch")
+        ctx.note("ComfyUI's page shows it first once ComfyUI is started again:", RESTART)
 
 
 def _text(path: Path) -> str | None:

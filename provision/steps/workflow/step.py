@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from provision.comfyui.workflow_graph import listed_name, ui_workflow, workflow_file_name
-from provision.core.finding import Cost, Finding, Fix
+from provision.command import Fix
+from provision.core.finding import Cost, Finding
 from provision.core.receipt_kinds import WorkflowReceipt
 from provision.core.receipts import read_json, write_json
 from provision.core.step import Context, Step

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from provision.core.finding import Finding, Fix, Kind, Verdict
+from provision.command import Fix, program
+from provision.core.finding import Finding, Kind, Verdict
 from tests.support.paths import PACKAGE
 
 SHOWN_BY = {
@@ -31,7 +32,7 @@ def test_facts_are_only_shown() -> None:
 
 def test_every_field_of_a_finding_is_in_its_json() -> None:
     kind = Kind("an-id", "a step", "warns", "hint", "", "", "")
-    written = kind.warn("x", "It is so.", fix=Fix("Do.", ("do",)), asks="Do it?", facts={"seen": 1}).to_json()
+    written = kind.warn("x", "It is so.", fix=Fix("Do.", program("do")), asks="Do it?", facts={"seen": 1}).to_json()
     assert written.keys() == {*Finding.__dataclass_fields__.keys() - {"kind"}, "id"}
     assert (written["id"], written["verdict"], written["facts"]) == ("an-id", str(Verdict.WARN), {"seen": 1})
     assert written["consent"] == {"question": "Do it?", "agreement": "an-id"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate.errors_page import errors_page, raised
+from docs.generate.errors import errors_page, raised
 from docs.generate.manual import commands_page, entries, man_page
 from provision.cli.app import command_line
 from provision.core.manifest import manifest_names

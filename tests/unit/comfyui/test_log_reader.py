@@ -16,6 +16,7 @@ from provision.comfyui.log_reader import (
     start_signs,
 )
 from provision.steps.catalogue import CATALOGUE, known
+from tests.support.hints import said
 
 HEALTHY = """Total VRAM 16384 MB, total RAM 16384 MB
 pytorch version: 2.16.0.dev20261101
@@ -69,7 +70,7 @@ def test_each_meaning_stands_once_with_the_line_where_it_is_first() -> None:
     assert told(HEALTHY + OOM + OOM) == [(12, "mps-oom")]
     (sign,) = read_log(HEALTHY + OOM)
     assert sign.text.startswith("!!! Exception")
-    assert sign.hint
+    assert said(sign.hint)
 
 
 def test_a_custom_node_takes_its_traceback_with_it() -> None:

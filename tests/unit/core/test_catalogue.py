@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from docs.generate.doctor_page import LEFT_OUT, doctor_page
+from docs.generate.doctor import LEFT_OUT, doctor_page
 from provision.cli.commands.plan_script import WRITERS
 from provision.comfyui.error_explanations import SIGNATURES
 from provision.comfyui.log_reader import LOG_SIGNATURES
@@ -18,6 +18,7 @@ from provision.errors import UsageError
 from provision.steps.catalogue import CATALOGUE, ROOMS, kind_of, known, must_know
 from provision.steps.registry import STEPS
 from provision.system.parsers import GitTrouble
+from tests.support.hints import said
 from tests.support.paths import CHECKOUT, PACKAGE
 
 PAGE = CHECKOUT / "docs" / "doctor.md"
@@ -107,11 +108,11 @@ def test_an_unknown_id_is_refused_with_the_nearest(typed: str, meant: str) -> No
     with pytest.raises(UsageError) as refused:
         must_know(["git-ready", typed])
     assert typed in refused.value.message
-    assert refused.value.hint == f"provision doctor --only {meant}"
+    assert said(refused.value.hint) == f"provision doctor --only {meant}"
 
 
 def test_an_id_like_no_other_points_to_the_list() -> None:
     with pytest.raises(UsageError) as refused:
         must_know(["?"])
-    assert refused.value.hint == "provision doctor --list"
+    assert said(refused.value.hint) == "provision doctor --list"
     assert known("?") is None

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from provision.command import Fix
 from provision.core import mending_plan
 from provision.core.events import MendingPlanned
-from provision.core.finding import Cost, Finding, Fix
+from provision.core.finding import Cost, Finding
 from provision.core.runner import run
 from provision.core.step import Context, Report, Step, StepReport
 from provision.errors import ConsentNeeded
@@ -74,7 +75,7 @@ def test_questions_are_asked_once_and_nobody_there_is_no() -> None:
     assert asked == ["Litter. Move it?"]
 
     def nobody(question: str) -> bool:
-        raise ConsentNeeded(question, hint="--yes")
+        raise ConsentNeeded(question, hint=Fix("--yes"))
 
     assert mending_plan.ask_beforehand(LOOK, nobody) == frozenset()
 

@@ -8,8 +8,9 @@ from functools import partial
 
 import pytest
 
+from provision.command import Fix
 from provision.core.events import Event, FindingSeen
-from provision.core.finding import Finding, Fix, Verdict
+from provision.core.finding import Finding, Verdict
 from provision.core.runner import run
 from provision.core.step import Context, Report, Step
 from provision.output import views

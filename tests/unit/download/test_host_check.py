@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from provision.download import host_check
+from provision.download import host_check, web
 from provision.download.host_check import Host, Trouble, trouble_of, troubles_of
 from provision.system.machine import LOOPBACK
 from tests.support.paths import CHECKOUT
@@ -100,7 +100,7 @@ def test_certificates_that_are_not_there(
 ) -> None:
     gone = str(tmp_path / "gone.pem")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", gone)
-    monkeypatch.setattr(host_check, "is_loopback", lambda url: False)  # on this machine itself the variable is not read
+    monkeypatch.setattr(web, "is_loopback", lambda url: False)  # on this machine itself the variable is not read
     trouble = trouble_of(plain(stranger[0]), {"REQUESTS_CA_BUNDLE": gone}, 2)
     assert trouble is not None
     assert trouble.kind.id == "tls-store"

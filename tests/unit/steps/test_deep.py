@@ -14,8 +14,9 @@ import pytest
 from provision.comfyui import server_process
 from provision.comfyui.server_process import our_process, quick_test_argv, record_path, start_server, stop_server
 from provision.comfyui.temporary_server import any_server, brief_server
+from provision.command import Fix
 from provision.core.events import Note, Progress
-from provision.core.finding import Finding, Fix, Verdict
+from provision.core.finding import Finding, Verdict
 from provision.core.runner import run
 from provision.core.step import Context, Step, planned_disk_bytes, with_looks
 from provision.environment import packages
@@ -133,7 +134,7 @@ def test_what_cannot_be_imported_is_named(
     assert (finding.id, finding.verdict, finding.subject) == (id, verdict, name)
     assert f"No module named '{name}'" in finding.says
     assert finding.fix is not None
-    assert finding.fix.argv[:3] == ("uv", "pip", "install")
+    assert finding.fix.command.argv[:3] == ("uv", "pip", "install")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from provision.comfyui import server_process
-from provision.core.finding import Finding, Fix, Verdict
+from provision.command import Fix, program
+from provision.core.finding import Finding, Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, Look, Options, Step, with_looks
 from provision.errors import ProvisionError
@@ -216,7 +217,7 @@ def test_folders_that_cannot_be_written(context: Contexts, monkeypatch: pytest.M
     (finding,) = check_engine_files(ctx)
     assert (finding.id, finding.verdict) == ("perms-root", Verdict.BLOCKED)
     assert finding.fix is not None
-    assert finding.fix.argv == ("sudo", "chown", "-R", str(owner + 1), str(output))
+    assert finding.fix.command == program("sudo", "chown", "-R", str(owner + 1), str(output))
 
 
 def test_nothing_is_there_yet(context: Contexts) -> None:

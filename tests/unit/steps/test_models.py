@@ -14,10 +14,11 @@ from provision.core.finding import Cost, Finding, Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, StepReport
 from provision.errors import HubRefused, ManifestError, NetworkError, WrongFile
-from provision.rehearsal.faults import Fault
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo, pointer_text
 from provision.steps.models.step import MODELS, check_models
+from tests.support.faults import Fault
+from tests.support.hints import said
+from tests.support.hub import Hub
 from tests.support.small_model import (
     FILE,
     TWIN,
@@ -341,8 +342,8 @@ def test_nobody_answers_and_nothing_is_lost(ctx: Context, data: bytes) -> None:
     put(ctx, bad := bytes(1000))
     report = apply(offline(ctx))
     assert report.error is not None
-    assert report.error["code"] == NetworkError.code
-    assert is_one_sentence_with_hint(str(report.error["message"]), str(report.error["hint"]))
+    assert report.error.code == NetworkError.code
+    assert is_one_sentence_with_hint(report.error.message, said(report.error.hint))
     assert place_of(ctx).read_bytes() == bad
 
 
@@ -358,8 +359,8 @@ def test_a_bad_endpoint_is_one_sentence_and_puts_nothing_in_place(
     hub.arm(Fault("*", kind, times=-1, value=value))  # type: ignore[arg-type]
     report = apply(ctx)
     assert report.error is not None
-    assert report.error["code"] == code
-    assert is_one_sentence_with_hint(str(report.error["message"]), str(report.error["hint"]))
+    assert report.error.code == code
+    assert is_one_sentence_with_hint(report.error.message, said(report.error.hint))
     assert not place_of(ctx).exists()
 
 
@@ -367,8 +368,8 @@ def test_a_corrupted_body_puts_nothing_in_place(ctx: Context, hub: Hub) -> None:
     hub.arm(Fault("*", "corrupt", times=-1, value=2_000_000, origin="cdn"))
     report = apply(ctx)
     assert report.error is not None
-    assert report.error["code"] == WrongFile.code
-    assert "came twice" in str(report.error["message"])
+    assert report.error.code == WrongFile.code
+    assert "came twice" in report.error.message
     assert not place_of(ctx).exists()
     assert list(ctx.home.parts.iterdir()) == []
 
@@ -379,7 +380,7 @@ def test_the_hub_has_another_file_than_the_manifest(tmp_path: Path, hub: Hub, mo
     put(ctx, data)
     report = apply(ctx)
     assert report.error is not None
-    assert "offers another model_fp16.safetensors than the manifest names" in str(report.error["message"])
+    assert "offers another model_fp16.safetensors than the manifest names" in report.error.message
     assert place_of(ctx).read_bytes() == data
 
 
@@ -390,7 +391,7 @@ def test_a_wrong_file_is_refused_by_its_header(tmp_path: Path, hub: Hub, model: 
     manifest = replace(ctx.manifest, models=(replace(ctx.manifest.models[0], files=(twin,)),))
     report = apply(replace(ctx, manifest=manifest))
     assert report.error is not None
-    assert "it is fp32, not fp16" in str(report.error["message"])
+    assert "it is fp32, not fp16" in report.error.message
     assert hub.sent_bytes() < 2000
 
 
@@ -400,5 +401,5 @@ def test_a_part_is_no_checkpoint(tmp_path: Path, model: ModelRepo) -> None:
         ctx = small_context(tmp_path, made, hub.url, machine=Brisk())
         report = apply(ctx)
     assert report.error is not None
-    assert "no complete checkpoint" in str(report.error["message"])
-    assert HubRefused.code != report.error["code"]
+    assert "no complete checkpoint" in report.error.message
+    assert HubRefused.code != report.error.code
