@@ -59,9 +59,10 @@ def _start_again(at: Session, facts: dict[str, JSON]) -> Result:
 
 def _outlook(ctx: Context) -> Fix | None:
     """What the next `all` would make of it, where it would take another torch again."""
+    from provision.steps.torch.kinds import TORCH_CHANNEL
     from provision.steps.torch.step import check_torch
 
-    if any(finding.id == "torch-channel" and finding.verdict is Verdict.FIXABLE for finding in check_torch(ctx)):
+    if any(finding.kind == TORCH_CHANNEL and finding.verdict is Verdict.FIXABLE for finding in check_torch(ctx)):
         wanted, here = ctx.manifest.torch.channel, torch_version(ctx)
         return Fix(f"`provision all` would take {wanted} torch again; to keep this one:", ours("all", "--torch", here))
     return None
