@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from provision.download.backends.registry import CHOICES, backends
+
 Offered = list[tuple[str, str]]
 """What a shell completes, each with a word of help."""
 
@@ -15,6 +17,11 @@ Offered = list[tuple[str, str]]
 def offer(*names: str) -> Callable[[str], Offered]:
     """Names that are known beforehand."""
     return lambda incomplete: [(name, "") for name in names if name.startswith(incomplete)]
+
+
+def offer_backends(incomplete: str) -> Offered:
+    """The backends and their aliases."""
+    return offer(*CHOICES, *(alias for each in backends() for alias in each.aliases))(incomplete)
 
 
 def offer_manifests(incomplete: str) -> Offered:
@@ -64,9 +71,9 @@ BackendOption = Annotated[
     str,
     typer.Option(
         "--backend",
-        metavar="auto|hf|wget|git-lfs|http",
+        metavar="|".join(CHOICES),
         help="What moves the model's bytes.",
-        autocompletion=offer("auto", "hf", "wget", "git-lfs", "http", "huggingface-cli"),
+        autocompletion=offer_backends,
     ),
 ]
 PrecisionOption = Annotated[

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from provision.rehearsal.world import World
 
 HUB = "https://huggingface.co"
-BACKENDS = ("auto", "hf", "wget", "git-lfs", "http")
-BACKEND_NAMES = {"huggingface-cli": "hf", **{name: name for name in BACKENDS}}
 PRECISIONS = ("fp16", "bf16", "fp32")
 CONNECTIONS_MAX = 32
 RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -236,8 +234,9 @@ def repo_manifest(ctx: Context, wish: Wish) -> Manifest:
 
 def choose_options(wish: Wish, environ: Mapping[str, str]) -> Options:
     """Options that hold together. Raises UsageError."""
-    if wish.backend not in BACKEND_NAMES:
-        raise UsageError(f"There is no backend {wish.backend!r}.", hint=f"--backend {'|'.join(BACKENDS)}")
+    from provision.download.backends.registry import backend_name
+
+    backend = backend_name(wish.backend)
     if wish.precision not in (None, *PRECISIONS):
         raise UsageError(f"There is no precision {wish.precision!r}.", hint=f"--precision {'|'.join(PRECISIONS)}")
     moving = wish.moving
@@ -254,7 +253,7 @@ def choose_options(wish: Wish, environ: Mapping[str, str]) -> Options:
             f"--connections {moving.connections} is not between 1 and {CONNECTIONS_MAX}.", hint="--connections 4"
         )
     return Options(
-        backend=BACKEND_NAMES[wish.backend],
+        backend=backend,
         precision=wish.precision or "fp16",
         deep=wish.deep,
         yes=wish.yes,

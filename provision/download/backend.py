@@ -5,14 +5,15 @@ Proof (size, hash, header) and the final name are not its business: see `deliver
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from provision.core.finding import Finding
 from provision.core.step import Context
 from provision.errors import CommandFailed, CommandMissing, DownloadError, HubRefused, NetworkError
+from provision.system.machine import Machine
+from provision.system.parsers import Version
 
 PASSING_ON = (DownloadError, NetworkError, HubRefused, CommandFailed, CommandMissing)
 """Failures of a backend that another may not have. A full disk, a wrong file or a Ctrl-C is the same for all."""
@@ -60,23 +61,55 @@ class Crawling(DownloadError):
 
 
 @dataclass(frozen=True, slots=True)
-class Backend:
-    """A way to move bytes.
+class Program:
+    """A program that a backend runs.
 
-    `missing(ctx)` is what this machine lacks for it, None when it can be used. `fetch(ctx, file, part)` brings
-    `part` to `file.size` bytes and returns their sha256 where it hashed them as they came, else "". It raises
-    DownloadError, NetworkError, HubRefused, WrongFile, CommandFailed, CommandMissing, DiskFull, HomeError or
-    Interrupted; whatever it raises, what came is kept in `part`. `quick`: it can go on from what is there, and be left,
-    at once. `limited`: it keeps to a limit of its rate.
+    `missing` and `ready` are the ids of its findings, `name` is also that of its formula and package. `ask` are the
+    words that it answers with its version, which `parse` reads; what answers otherwise `is_not` the program meant.
+    """
+
+    missing: str
+    ready: str
+    name: str
+    ask: tuple[str, ...]
+    parse: Callable[[str], Version]
+    is_not: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A way to move bytes: a module of `backends/` each, and a word in its registry.
+
+    `fetch(ctx, file, part)` brings `part` to `file.size` bytes and returns their sha256 where it hashed them as they
+    came. It raises DownloadError, NetworkError, HubRefused, WrongFile, CommandFailed, CommandMissing, DiskFull,
+    HomeError or Interrupted; whatever it raises, what came is kept in `part`.
+
+    `script(ctx, file, part)` are the lines of sh that do it by hand; `part` is quoted, `$home` and `$python` are set.
+    `needs` are programs beside git, `writers` the names of those that write to the part: they outlive a kill. `then` is
+    the backend that goes on where this one alone was asked for and fails. `quick`: it can go on from what is there,
+    and be left, at once. `limited`: it keeps to a limit of its rate.
     """
 
     name: str
-    missing: Callable[[Context], Finding | None]
-    fetch: Callable[[Context, RemoteFile, Path], str]
+    fetch: Callable[[Context, RemoteFile, Path], str | None]
+    script: Callable[[Context, RemoteFile, str], Iterator[str]]
+    aliases: tuple[str, ...] = ()
+    needs: tuple[Program, ...] = ()
+    writers: tuple[str, ...] = ()
+    then: str | None = None
     quick: bool = True
     limited: bool = True
 
+    def usable(self, machine: Machine) -> bool:
+        """Whether the programs that it needs are on this machine."""
+        return all(machine.which(name) for program in self.needs for name in (program.ask[0], program.name))
 
-def nothing_missing(ctx: Context) -> Finding | None:
-    """For backends that come with the tool."""
-    return None
+
+def find_program(machine: Machine, name: str) -> Path:
+    """Where a program that a backend needs lies. Raises CommandMissing."""
+    found = machine.which(name)
+    if found is None:
+        raise CommandMissing(
+            f"{name} is not on this machine.", hint=f"brew install {name}, or: provision all --backend http"
+        )
+    return found

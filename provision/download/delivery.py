@@ -19,10 +19,12 @@ from provision.comfyui.safetensors import (
 )
 from provision.core.step import Context
 from provision.download.backend import RemoteFile
-from provision.download.backends.registry import bring
+from provision.download.backends.auto import bring
+from provision.download.backends.registry import backends
 from provision.download.hub.api import read_header
-from provision.download.part_file import bytes_here, disk_errors_said, drop_part, open_part
+from provision.download.part_file import bytes_here, disk_errors_said, drop_part, open_part, part_of
 from provision.download.web import host_of
+from provision.download.writers import end_writers
 from provision.errors import WrongFile
 from provision.system.disk_errors import unusable
 from provision.system.strict import Unreadable, open_file
@@ -37,14 +39,14 @@ def bring_proven(ctx: Context, file: RemoteFile, *, precision: str, checkpoint: 
     The header is judged before the rest is moved. Bytes with a wrong hash are thrown away and fetched once more.
     Raises WrongFile and whatever the backends raise; then the part is kept.
     """
-    part = open_part(ctx.machine, ctx.home, file)
+    part = _open(ctx, file)
     header = _header_in(part) or _header_offered(ctx, file)
     judge(header, file, precision=precision, checkpoint=checkpoint)
     found = _fault_of(ctx, file, part, bring(ctx, file, part))
     if found:
         ctx.note(f"{file.name} came with {found}: it is fetched anew.")
         _drop(part)
-        part = open_part(ctx.machine, ctx.home, file)
+        part = _open(ctx, file)
         found = _fault_of(ctx, file, part, bring(ctx, file, part))
     if found:
         _drop(part)
@@ -53,6 +55,13 @@ def bring_proven(ctx: Context, file: RemoteFile, *, precision: str, checkpoint: 
             hint="A proxy may change it on the way: try another network, or provision all --backend git-lfs",
         )
     return part
+
+
+def _open(ctx: Context, file: RemoteFile) -> Path:
+    """The part, after programs that a killed run left behind have ended. Raises HomeError or DiskFull."""
+    writers = {name for each in backends() for name in each.writers}
+    end_writers(ctx.machine, part_of(ctx.home, file.sha256), writers)
+    return open_part(ctx.home, file)
 
 
 def _drop(part: Path) -> None:
@@ -154,7 +163,7 @@ def _header_offered(ctx: Context, file: RemoteFile) -> SafetensorsHeader:
         ) from error
 
 
-def _fault_of(ctx: Context, file: RemoteFile, part: Path, sha256: str) -> str:
+def _fault_of(ctx: Context, file: RemoteFile, part: Path, sha256: str | None) -> str:
     """What is wrong with a part that should be the whole file, empty when nothing is.
 
     `sha256`: its hash, where that was taken as it came.

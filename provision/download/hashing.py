@@ -81,10 +81,10 @@ class Follower:
             self._turn.notify()
             return True
 
-    def wait(self, ctx: Context, name: str, *, patience_s: float = float("inf")) -> str:
+    def wait(self, ctx: Context, name: str, *, patience_s: float = float("inf")) -> str | None:
         """The hash of a file that is here by now; the rest of the reading is told as `verifying`.
 
-        "" when it came no further for `patience_s`. Raises OSError or Interrupted.
+        None when it came no further for `patience_s`. Raises OSError or Interrupted.
         """
         before, since = -1, ctx.machine.clock()
         while not wait((self.digest,), timeout=SAID_EVERY_S).done:
@@ -93,7 +93,7 @@ class Follower:
             if self.hashed_bytes != before:
                 before, since = self.hashed_bytes, ctx.machine.clock()
             elif ctx.machine.clock() - since > patience_s:
-                return ""
+                return None
         return self.digest.result()
 
     def _run(self) -> None:
@@ -158,12 +158,12 @@ def keep_going_and_hash(
     *,
     written: Callable[[], Path] | None = None,
     tries: int = TRIES,
-) -> str:
+) -> str | None:
     """Bring a part as `keep_going` does, and hash it while a program or library writes it. `attempt` is given what
     hashes, which it can offer what it has in memory.
 
     `written` names the file that grows, where that is not the part. Returns the sha256 when it is the one wanted,
-    else "": a part that was begun anew behind the hash has to be read again. The disk is left alone meanwhile: an
+    else None: a part that was begun anew behind the hash has to be read again. The disk is left alone meanwhile: an
     fsync now and then held the programs up by more than it saved in the end. Raises as `keep_going`.
     """
     follower = Follower(written or (lambda: part), file.size)
@@ -173,7 +173,7 @@ def keep_going_and_hash(
         with suppress(OSError):
             if bytes_here(part) == file.size and follower.wait(ctx, file.name, patience_s=STUCK_S) == file.sha256:
                 return file.sha256
-        return ""
+        return None
     finally:
         follower.stop()
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from provision.core.home import Home
 from provision.core.receipts import make_way, read_state, write_json
@@ -23,13 +22,6 @@ from provision.download.backend import RemoteFile
 from provision.download.http.segments import Span, merged, prefix_of
 from provision.errors import DiskFull, HomeError
 from provision.system.disk_errors import unusable
-from provision.system.machine import Machine, Process
-
-if TYPE_CHECKING:
-    import psutil
-
-WRITERS = frozenset({"wget", "git", "git-lfs", "git-remote-http", "git-remote-https", "xet_program.py"})
-"""Programs by name; the last is run by a Python, and stands behind its options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +75,15 @@ def bytes_of(part: Path) -> int:
     return sum(stop - start for start, stop in known_ranges(part))
 
 
-def open_part(machine: Machine, home: Home, file: RemoteFile) -> Path:
+def open_part(home: Home, file: RemoteFile) -> Path:
     """The part of a file, ready to be gone on with, its sidecar written.
 
-    Ends programs of a killed run that still write to it, takes over what git-lfs left, and throws away a
-    part that cannot be the beginning of the file. Raises HomeError or DiskFull.
+    Takes over what git-lfs left, and throws away a part that cannot be the beginning of the file. Nothing may write to
+    it any more: see `end_writers`. Raises HomeError or DiskFull.
     """
     part = part_of(home, file.sha256)
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        end_writers(machine, part)
         take_over(part)
         _clear_folders(part)
         _refuse_strange(part)
@@ -216,23 +207,6 @@ def take_over(part: Path) -> None:
     shutil.rmtree(lfs_folder(part), ignore_errors=True)
 
 
-def end_writers(machine: Machine, part: Path) -> None:
-    """End the programs that write to a part."""
-    for writer in _writers(part):
-        machine.end_process(writer)
-
-
-def memory_of_writers(part: Path) -> int:
-    """Bytes of memory that our programs which write to a part take together."""
-    import psutil
-
-    found = 0
-    for process in _writing(part, psutil.Process().children(recursive=True)):
-        with suppress(psutil.Error):
-            found += process.memory_info().rss
-    return found
-
-
 def disk_trouble(path: Path, said: str) -> HomeError | DiskFull | None:
     """What a program's complaint says about the disk, None when it is about something else."""
     import errno
@@ -277,26 +251,3 @@ def _sidecar(part: Path) -> Path:
 def _clear_folders(part: Path) -> None:
     for folder in (lfs_folder(part), wget_folder(part), hub_folder(part), xet_folder(part)):
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _writers(part: Path) -> Iterator[Process]:
-    """Programs that write to a part, of this run or a killed one."""
-    import psutil
-
-    for process in _writing(part, psutil.process_iter()):
-        with suppress(psutil.Error):
-            yield Process(process.pid, process.create_time(), tuple(process.cmdline()))
-
-
-def _writing(part: Path, processes: Iterable[psutil.Process]) -> Iterator[psutil.Process]:
-    """Those of some processes that write to a part: known by name, and by the part in their words."""
-    import psutil
-
-    mark = str(part.with_suffix(""))
-    for process in processes:
-        with suppress(psutil.Error):
-            words = process.cmdline()
-            if not WRITERS & {Path(word).name for word in words[:3]}:
-                continue
-            if any(mark in word for word in words) or process.cwd().startswith(mark):
-                yield process

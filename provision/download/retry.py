@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from typing import Generic, TypeVar
 from provision.comfyui.safetensors import LENGTH_BYTES, NotSafetensors, header_length
 from provision.core.step import Context
 from provision.download.backend import RemoteFile
-from provision.download.part_file import bytes_here, disk_errors_said, end_writers, make_plain, memory_of_writers
+from provision.download.part_file import bytes_here, disk_errors_said, make_plain
+from provision.download.writers import end_writers, memory_of_writers
 from provision.errors import DownloadError, NetworkError, ProvisionError
 from provision.system.machine import Machine
 
@@ -150,11 +151,12 @@ def watched(
     ctx: Context,
     file: RemoteFile,
     part: Path,
+    programs: Collection[str],
     size_now: Callable[[], int],
     *,
     silence_s: Callable[[int, float], float] | None = None,
 ) -> Iterator[None]:
-    """Watch a program write a file while the block runs: tell how far it is, by the file's size, and end it when
+    """Watch `programs` write a file while the block runs: tell how far it is, by the file's size, and end them when
     nothing has come for `IDLE_S`, or for what `silence_s` makes of the bytes that came and the seconds they took.
 
     One that takes too much memory is ended too; raises DownloadError then.
@@ -170,9 +172,9 @@ def watched(
             now = size_now()
             if ctx.machine.clock() - looked > MEMORY_LOOK_S:
                 looked = ctx.machine.clock()
-                if memory_of_writers(part) > MEMORY_MAX_BYTES:
+                if memory_of_writers(part, programs) > MEMORY_MAX_BYTES:
                     stopped.append(_too_large(file))
-                    end_writers(ctx.machine, part)
+                    end_writers(ctx.machine, part, programs)
                     return
             if now != size:
                 size, since = now, ctx.machine.clock()
@@ -180,10 +182,10 @@ def watched(
                     ctx.progress(file.name, min(now, file.size), file.size)
                 except ProvisionError as error:  # whoever listens wants no more of this
                     stopped.append(error)
-                    end_writers(ctx.machine, part)
+                    end_writers(ctx.machine, part, programs)
                     return
             elif ctx.machine.clock() - since > (silence_s(size - first, since - began) if silence_s else IDLE_S):
-                end_writers(ctx.machine, part)
+                end_writers(ctx.machine, part, programs)
 
     watcher = threading.Thread(target=watch, name="watch", daemon=True)
     watcher.start()

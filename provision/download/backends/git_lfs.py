@@ -11,14 +11,14 @@ import base64
 import re
 import shutil
 import signal
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from provision.comfyui.git_remote import protocols_for
-from provision.core.finding import Finding, Fix, fixable
 from provision.core.step import Context
-from provision.download.backend import Backend, RemoteFile
+from provision.download.backend import Backend, Program, RemoteFile, find_program
 from provision.download.hashing import Follower, keep_going_and_hash
 from provision.download.hub.api import token_for
 from provision.download.part_file import (
@@ -32,11 +32,13 @@ from provision.download.part_file import (
 )
 from provision.download.retry import IDLE_S, STALL_TIMEOUT_S, Setback, watched
 from provision.download.web import host_of, is_loopback
-from provision.errors import CommandMissing, DownloadError, HubRefused, NetworkError, ProvisionError, WrongFile
+from provision.errors import DownloadError, HubRefused, NetworkError, ProvisionError, WrongFile
 from provision.system.address import quoted
 from provision.system.disk_errors import unusable
 from provision.system.git_program import environment
 from provision.system.machine import Ran
+from provision.system.parsers import parse_lfs_version
+from provision.system.visible import shell_word
 
 NO_TRAFFIC = re.compile(r"(?:error|http|status|response)\D{0,20}\b509\b")
 """The hub's status for it; the digits alone also stand in hashes and ports."""
@@ -49,24 +51,9 @@ ANOTHER_OBJECT = re.compile(r"expected OID \w+, got \w+")
 """What git-lfs says of an object that has another hash than its name."""
 
 
-def missing_git_lfs(ctx: Context) -> Finding | None:
-    """What must be installed before git-lfs can be used."""
-    for program, id in (("git", "git-missing"), ("git-lfs", "lfs-missing")):
-        if ctx.machine.which(program) is None:
-            return fixable(
-                id, program, f"{program} is not on this machine.",
-                fix=Fix(f"Install {program}, or choose another backend: --backend http.", ("brew", "install", program)),
-            )  # fmt: skip
-    return None
-
-
-def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> str:
+def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
-    git = ctx.machine.which("git")
-    if git is None or ctx.machine.which("git-lfs") is None:
-        raise CommandMissing(
-            "git-lfs is not on this machine.", hint="brew install git-lfs, or: provision all --backend http"
-        )
+    git, _ = find_program(ctx.machine, "git"), find_program(ctx.machine, "git-lfs")
     wrong: list[ProvisionError] = []
 
     def attempt(_: Follower) -> Setback | None:
@@ -80,7 +67,29 @@ def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> str:
     return keep_going_and_hash(ctx, file, part, attempt, written=lambda: _growing(part))
 
 
-GIT_LFS = Backend("git-lfs", missing_git_lfs, fetch_git_lfs, quick=False, limited=False)
+def script(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
+    """One file of the repository; the copy that git-lfs keeps in `.git` goes with the folder."""
+    yield 'git init --quiet "$home/hub"'
+    address = shell_word(f"{file.endpoint}/{file.repo}")
+    yield f'git -C "$home/hub" remote add origin {address} || :'
+    yield f'git -C "$home/hub" fetch --depth 1 origin {shell_word(file.revision)}'
+    yield 'GIT_LFS_SKIP_SMUDGE=1 git -C "$home/hub" checkout --quiet FETCH_HEAD'
+    yield 'git -C "$home/hub" lfs install --local'
+    yield f'git -C "$home/hub" lfs pull --include {shell_word(file.path)}'
+    yield f'mv "$home/hub"/{shell_word(file.path)} {part}'
+
+
+BACKEND = Backend(
+    "git-lfs",
+    fetch_git_lfs,
+    script,
+    needs=(
+        Program("lfs-missing", "lfs-ready", "git-lfs", ("git", "lfs", "version"), parse_lfs_version, is_not="Git LFS"),
+    ),
+    writers=("git", "git-lfs", "git-remote-http", "git-remote-https"),
+    quick=False,
+    limited=False,
+)
 
 
 def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback | None:
@@ -93,7 +102,7 @@ def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback |
             made.mkdir(parents=True)
         write_private(config, _configuration(ctx, file))
         # git reads what a server answers whole, however long that is.
-        with watched(ctx, file, part, partial(bytes_here, part), silence_s=lambda *_: ASKING_S):
+        with watched(ctx, file, part, BACKEND.writers, partial(bytes_here, part), silence_s=lambda *_: ASKING_S):
             for words in (
                 ("init", "--quiet", "--template=", "."),
                 ("remote", "add", "origin", f"{file.endpoint}/{quote(file.repo)}"),
@@ -105,7 +114,7 @@ def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback |
         _check_pointer(run([git, "-C", work, "cat-file", "blob", f"{file.revision}:{file.path}"]), file)
         if bytes_here(part):
             part.replace(store / "incomplete" / f"{file.sha256}.part")
-        with watched(ctx, file, part, lambda: max(map(bytes_here, lfs_pieces(part)), default=0)):
+        with watched(ctx, file, part, BACKEND.writers, lambda: max(map(bytes_here, lfs_pieces(part)), default=0)):
             ran = run([git, "-C", work, *_fetch_words(file, store)], timeout_s=None)
     except OSError as error:
         raise unusable(folder, error) from error

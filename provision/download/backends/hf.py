@@ -11,16 +11,16 @@ from __future__ import annotations
 import inspect
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from provision.core.step import Context
-from provision.download.backend import Address, Backend, RemoteFile, nothing_missing
+from provision.download.backend import Address, Backend, RemoteFile
 from provision.download.backends.hf_writer import Appender
 from provision.download.backends.library_http import Answered, Head, Moved, bounded_client
-from provision.download.backends.xet import bring_by_xet, usable
+from provision.download.backends.xet import PROGRAM, bring_by_xet, usable
 from provision.download.hashing import Follower, keep_going_and_hash
 from provision.download.hub.api import locate_both, token_for
 from provision.download.part_file import hub_folder
@@ -30,6 +30,7 @@ from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.system.address import quoted
 from provision.system.disk_errors import unusable
 from provision.system.machine import Machine
+from provision.system.visible import shell_word, shell_words
 
 CHUNK_BYTES = None
 """As it comes from the connection, 64 KiB at most: its own 10 MiB make it twice as slow, and its memory larger."""
@@ -47,7 +48,7 @@ NEEDED_PARAMETERS = frozenset(
 )
 
 
-def fetch_hub(ctx: Context, file: RemoteFile, part: Path) -> str:
+def fetch_hf(ctx: Context, file: RemoteFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
 
     def attempt(follower: Follower) -> Setback | None:
@@ -59,7 +60,18 @@ def fetch_hub(ctx: Context, file: RemoteFile, part: Path) -> str:
     return keep_going_and_hash(ctx, file, part, attempt, tries=TRIES)
 
 
-HUB = Backend("hf", nothing_missing, fetch_hub, limited=False)
+def script(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
+    """With the library's own program."""
+    yield '"$python" -m pip install huggingface_hub'
+    words = shell_words([file.repo, file.path, "--revision", file.revision])
+    yield f'HF_ENDPOINT={shell_word(file.endpoint)} "$home/venv/bin/hf" download {words} --local-dir "$home/hf"'
+    yield f'mv "$home/hf"/{shell_word(file.path)} {part}'
+
+
+BACKEND = Backend(
+    "hf", fetch_hf, script, aliases=("huggingface-cli",), writers=(PROGRAM.name,), then="http", limited=False
+)
+"""Behind it stands `http`: huggingface_hub and hf_xet are large, and what fails in them may not fail in it."""
 
 
 def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address, follower: Follower) -> Setback | None:

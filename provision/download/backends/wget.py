@@ -14,18 +14,19 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix, fixable
 from provision.core.step import Context
-from provision.download.backend import Address, Backend, RemoteFile
+from provision.download.backend import Address, Backend, Program, RemoteFile, find_program
 from provision.download.hashing import keep_going_and_hash
 from provision.download.hub.api import locate
 from provision.download.part_file import bytes_here, disk_trouble, wget_folder, write_private
 from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Setback, until_interrupted, watched
 from provision.download.web import fetch, host_of, is_loopback, moved
-from provision.errors import CommandFailed, CommandMissing, DownloadError, HubRefused, NetworkError, ProvisionError
+from provision.errors import CommandFailed, DownloadError, HubRefused, NetworkError, ProvisionError
 from provision.system.address import quoted
 from provision.system.disk_errors import unusable
 from provision.system.machine import Ran
+from provision.system.parsers import parse_wget_version
+from provision.system.visible import shell_word
 
 EXIT_FILE, EXIT_NETWORK, EXIT_TLS, EXIT_AUTH, EXIT_PROTOCOL, EXIT_SERVER = 3, 4, 5, 6, 7, 8
 """wget's manual, section "Exit Status"."""
@@ -39,25 +40,24 @@ SAID_MAX = 400
 REDIRECTED = "redirections exceeded"
 
 
-def missing_wget(ctx: Context) -> Finding | None:
-    """What must be installed before wget can be used."""
-    if ctx.machine.which("wget"):
-        return None
-    return fixable(
-        "wget-missing", "wget", "wget is not on this machine.",
-        fix=Fix("Install wget, or choose another backend: --backend http.", ("brew", "install", "wget")),
-    )  # fmt: skip
-
-
-def fetch_wget(ctx: Context, file: RemoteFile, part: Path) -> str:
+def fetch_wget(ctx: Context, file: RemoteFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
-    wget = ctx.machine.which("wget")
-    if wget is None:
-        raise CommandMissing("wget is not on this machine.", hint="brew install wget, or: provision all --backend http")
+    wget = find_program(ctx.machine, "wget")
     return keep_going_and_hash(ctx, file, part, lambda _: _attempt(ctx, wget, file, part))
 
 
-WGET = Backend("wget", missing_wget, fetch_wget)
+def script(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
+    """As people type it."""
+    yield f"wget --continue --output-document={part} {shell_word(file.url)}"
+
+
+BACKEND = Backend(
+    "wget",
+    fetch_wget,
+    script,
+    needs=(Program("wget-missing", "wget-ready", "wget", ("wget", "--version"), parse_wget_version, is_not="GNU's"),),
+    writers=("wget",),
+)
 
 
 def _attempt(ctx: Context, wget: Path, file: RemoteFile, part: Path) -> Setback | None:
@@ -70,7 +70,10 @@ def _attempt(ctx: Context, wget: Path, file: RemoteFile, part: Path) -> Setback 
 
 
 def _run(ctx: Context, wget: Path, file: RemoteFile, part: Path, address: Address) -> Ran:
-    with _orders(ctx, part, address) as (config, addresses), watched(ctx, file, part, partial(bytes_here, part)):
+    with (
+        _orders(ctx, part, address) as (config, addresses),
+        watched(ctx, file, part, BACKEND.writers, partial(bytes_here, part)),
+    ):
         argv: list[str | Path] = [
             wget,
             *OPTIONS,

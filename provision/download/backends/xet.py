@@ -84,7 +84,7 @@ def bring_by_xet(ctx: Context, file: RemoteFile, part: Path, offer: XetOffer) ->
     argv: list[str | Path] = [sys.executable, "-I", PROGRAM, part]
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        with watched(ctx, file, part, partial(bytes_here, part), silence_s=silence_s):
+        with watched(ctx, file, part, (PROGRAM.name,), partial(bytes_here, part), silence_s=silence_s):
             ran = ctx.machine.run(argv, env=_environment(ctx, file, offer, key, folder), timeout_s=None)
     except OSError as error:
         raise unusable(folder, error) from error

@@ -1,4 +1,4 @@
-"""The programs that the other steps call: git always, git-lfs or wget only for the backend of that name."""
+"""The programs that the other steps call: git always, what a backend needs when that one is asked for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from provision.comfyui.safetensors import POINTER
 from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
 from provision.core.step import Context, Step
+from provision.download.backend import Program
+from provision.download.backends.registry import needed
 from provision.download.model_files import wanted_files
 from provision.errors import CommandMissing, ConsentNeeded
 from provision.steps.tools.network import check_network, model_hosts, needed_hosts
@@ -25,9 +27,6 @@ STUB_FOLDER = Path("/usr/bin")
 XCODE_SELECT = ("/usr/bin/xcode-select", "-p")
 CLT = "/Library/Developer/CommandLineTools"
 INSTALL_CLT = ("xcode-select", "--install")
-FORMULAE = {"git-missing": "git", "git-old": "git", "lfs-missing": "git-lfs", "wget-missing": "wget"}
-OPTIONAL = {"lfs-missing", "wget-missing"}
-"""Only a backend wants these: another backend does without."""
 PACKAGE_MANAGERS = (
     ("apt-get", ("install", "-y")),
     ("dnf", ("install", "-y")),
@@ -47,10 +46,9 @@ def check_tools(ctx: Context) -> Iterable[Finding]:
     found = _check_git(ctx, git)
     yield from found
     works = all(finding.id == "git-ready" for finding in found)
-    if ctx.options.backend == "git-lfs" and works:
-        yield _check_lfs(ctx)
-    if ctx.options.backend == "wget":
-        yield _check_wget(ctx)
+    for program in _needed(ctx):
+        if works or not _by_git(program):
+            yield _check_program(ctx, program)
     brew = ctx.machine.which("brew")
     if ctx.machine.system == "Darwin" and brew is None:
         yield ok("brew-missing", "Homebrew", "Homebrew is not here, and is not needed.")
@@ -66,8 +64,7 @@ def apply_tools(ctx: Context, finding: Finding) -> None:
 
     Raises ConsentNeeded without one, CommandMissing when Homebrew went away, CommandFailed when it fails.
     """
-    formula = FORMULAE[finding.id]
-    brew = ctx.machine.which("brew")
+    formula, brew = finding.subject, ctx.machine.which("brew")
     if brew is None:
         raise CommandMissing("Homebrew is not here any more.", hint=_hint(finding))
     if not (ctx.options.yes or finding.id in ctx.options.agreed or ctx.consent(_question(formula))):
@@ -132,31 +129,43 @@ def _trouble(trouble: GitTrouble, path: str) -> Finding:
 
 def _check_git(ctx: Context, git: Path | None) -> list[Finding]:
     if git is None:
-        return [_missing(ctx, "git-missing", "git is not on this machine; it brings ComfyUI.")]
+        return [_missing(ctx, "git-missing", "git", "git is not on this machine; it brings ComfyUI.")]
     said = _run(ctx, (str(git), "--version"), environment())
     trouble = parsers.parse_git_trouble(said.code, said.err) if ctx.machine.system == "Darwin" else None
     if trouble is not None:
         return [_trouble(trouble, "")]
     version = _version(said, parsers.parse_git_version)
     if version is None:
-        return [_missing(ctx, "git-missing", f"{git} does not answer as git does: {_first(said)}")]
+        return [_missing(ctx, "git-missing", "git", f"{git} does not answer as git does: {_first(said)}")]
     seen = ".".join(map(str, version))
     if version < GIT_MIN:
         needed = ".".join(map(str, GIT_MIN))
-        return [_missing(ctx, "git-old", f"git is {seen}; {needed} or later is needed.")]
+        return [_missing(ctx, "git-old", "git", f"git is {seen}; {needed} or later is needed.")]
     return [ok("git-ready", str(git), f"git {seen}.", version=seen)]
 
 
 # -- what a backend needs -------------------------------------------------------------------------------
 
 
-def _check_lfs(ctx: Context) -> Finding:
-    git = ctx.machine.which("git") or Path("git")
-    version = _version(_run(ctx, (str(git), "lfs", "version"), environment()), parsers.parse_lfs_version)
+def _needed(ctx: Context) -> tuple[Program, ...]:
+    return tuple(program for each in needed(ctx.options.backend) for program in each.needs)
+
+
+def _by_git(program: Program) -> bool:
+    """Whether git runs it."""
+    return program.ask[0] == "git"
+
+
+def _check_program(ctx: Context, program: Program) -> Finding:
+    name, asked = program.name, ctx.machine.which(program.ask[0])
+    said = None if asked is None else _run(ctx, (str(asked), *program.ask[1:]), environment())
+    version, path = None if said is None else _version(said, program.parse), ctx.machine.which(name)
     if version is None:
-        return _missing(ctx, "lfs-missing", "git-lfs is not on this machine; the backend git-lfs needs it.")
+        why = "is not on this machine" if path is None else f"at {path} is not {program.is_not}"
+        says = f"{name} {why}; the backend {ctx.options.backend} needs it."
+        return _missing(ctx, program.missing, name, says, optional=True)
     seen = ".".join(map(str, version))
-    return ok("lfs-ready", "git-lfs", f"git-lfs {seen}.", version=seen)
+    return ok(program.ready, str(path or name), f"{name} {seen}.", version=seen)
 
 
 def _check_lfs_hooks(ctx: Context) -> Iterable[Finding]:
@@ -177,21 +186,12 @@ def _is_pointer(path: Path) -> bool:
     return read_head(path, len(POINTER)) == POINTER
 
 
-def _check_wget(ctx: Context) -> Finding:
-    wget = ctx.machine.which("wget")
-    said = None if wget is None else _run(ctx, (str(wget), "--version"))
-    version = None if said is None else _version(said, parsers.parse_wget_version)
-    if version is None:
-        why = "is not on this machine" if wget is None else f"at {wget} is not GNU's"
-        return _missing(ctx, "wget-missing", f"wget {why}; the backend wget needs it.")
-    seen = ".".join(map(str, version))
-    return ok("wget-ready", str(wget), f"wget {seen}.", version=seen)
+def _missing(ctx: Context, id: str, formula: str, says: str, *, optional: bool = False) -> Finding:
+    """FIXABLE where Homebrew can bring it; else BLOCKED, with the command of this machine.
 
-
-def _missing(ctx: Context, id: str, says: str) -> Finding:
-    """FIXABLE where Homebrew can bring it; else BLOCKED, with the command of this machine."""
-    formula = FORMULAE[id]
-    other = " Or take another way to download: --backend auto." if id in OPTIONAL else ""
+    `optional`: another backend does without.
+    """
+    other = " Or take another way to download: --backend auto." if optional else ""
     if ctx.machine.system == "Darwin":
         brew = ctx.machine.which("brew")
         if _is_of_intel(ctx, brew):
@@ -203,7 +203,7 @@ def _missing(ctx: Context, id: str, says: str) -> Finding:
             return fixable(id, formula, says, fix=fix, asks=_question(formula))
         if formula == "git":
             return blocked(id, formula, says, fix=Fix("Install Apple's Command Line Tools.", INSTALL_CLT))
-        if id in OPTIONAL:
+        if optional:
             fix = Fix(
                 f"There is no Homebrew (https://brew.sh) to bring {formula}. Take another way to download.",
                 ("provision", "all", "--backend", "auto"),
@@ -263,10 +263,11 @@ def check_tools_and_hosts(ctx: Context) -> Iterable[Finding]:
 
 def check_download_tools(ctx: Context) -> Iterable[Finding]:
     """What a download alone needs: the program of its backend, and the hub."""
-    if ctx.options.backend == "git-lfs":
+    programs = _needed(ctx)
+    if any(map(_by_git, programs)):
         yield from check_tools(ctx)
-    if ctx.options.backend == "wget":
-        yield _check_wget(ctx)
+    else:
+        yield from (_check_program(ctx, program) for program in programs)
     yield from check_network(ctx, model_hosts(ctx))
 
 

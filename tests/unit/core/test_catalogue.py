@@ -40,13 +40,14 @@ def literals(node: ast.expr | None) -> Iterator[str]:
 
 
 def ids_in(tree: ast.AST) -> Iterator[str]:
-    """What is given as an id: to a maker of findings, to a private helper, as `id`, from a function of ids."""
+    """What is given as an id: to a maker of findings, a private helper or a backend's program, as `id`, or from a
+    function of ids."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = node.func.id if isinstance(node.func, ast.Name) else ""
             if name in MAKERS or isinstance(node.func, ast.Call):
                 yield from literals(node.args[0] if node.args else None)
-            elif name.startswith(("_", "to_")):
+            elif name.startswith(("_", "to_")) or name == "Program":
                 for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
                     yield from literals(argument) if not isinstance(argument, ast.Tuple) else ()
         elif isinstance(node, ast.Assign):

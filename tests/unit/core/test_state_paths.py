@@ -39,7 +39,7 @@ DOORS = {
     "download/hashing.py": "a part",
     "download/retry.py": "a part",
     "download/http/disk_writer.py": "a part",
-    "download/http/backend.py": "a part",
+    "download/backends/http.py": "a part",
     "download/backends/xet_program.py": "a part, in a program of its own",
     "steps/requirements/install.py": "ComfyUI's requirements, which were seen to be a file",
     "steps/lock/step.py": "what uv wrote a moment ago",

@@ -7,13 +7,14 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,9 +26,10 @@ from provision.download import retry
 from provision.download.backend import Backend
 from provision.download.backends import git_lfs
 from provision.download.backends import hf as hub_backend
-from provision.download.backends.registry import BACKENDS, backend_names, bring, choose
+from provision.download.backends import http as http_backend
+from provision.download.backends.auto import bring, choose
+from provision.download.backends.registry import CHOICES, backend_name, backends
 from provision.download.delivery import bring_proven, put_in_place
-from provision.download.http import backend as http_backend
 from provision.download.part_file import bytes_here, bytes_waiting, lfs_folder, open_part, part_of, write_private
 from provision.errors import CommandMissing, DiskFull, DownloadError, Interrupted, ProvisionError, UsageError, WrongFile
 from provision.rehearsal.faults import Fault, Faults
@@ -45,6 +47,7 @@ from tests.support.small_model import (
     small_context,
 )
 
+BACKENDS = backends()
 BY_NAME = {backend.name: backend for backend in BACKENDS}
 EACH = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 FETCH = """
@@ -52,14 +55,14 @@ import json, sys
 from pathlib import Path
 from provision.download.backend import RemoteFile
 from provision.download.part_file import open_part
-from provision.download.backends.registry import bring
+from provision.download.backends.auto import bring
 from provision.rehearsal.model_repo import ModelRepo
 from tests.support.small_model import FILE; from tests.support.small_model import TWIN, small_context
 
 root, backend, file = Path(sys.argv[1]), sys.argv[2], RemoteFile(**json.loads(sys.argv[3]))
 model = ModelRepo(file.repo, file.revision, dict.fromkeys((FILE, TWIN), (file.size, file.sha256)))
 ctx = small_context(root, model, file.endpoint, backend=backend)
-bring(ctx, file, open_part(ctx.machine, ctx.home, file))
+bring(ctx, file, open_part(ctx.home, file))
 """
 
 
@@ -74,7 +77,7 @@ def content(world: tuple[Path, ModelRepo], path: str = FILE) -> bytes:
 
 def fetch(ctx: Context, hub: Hub, model: ModelRepo, backend: Backend) -> Path:
     file = remote_file(hub, model)
-    part = open_part(ctx.machine, ctx.home, file)
+    part = open_part(ctx.home, file)
     backend.fetch(ctx, file, part)
     return part
 
@@ -316,7 +319,7 @@ def test_the_token_reaches_a_hub_that_serves_the_bytes_itself(
         ctx = small_context(tmp_path, world[1], hub.url, machine=Brisk(HF_TOKEN=TOKEN))
         model = read_small(hub)
         file = replace(remote_file(hub, world[1]), path=".gitattributes", size=model[0], sha256=model[1])
-        part = open_part(ctx.machine, ctx.home, file)
+        part = open_part(ctx.home, file)
         BY_NAME[name].fetch(ctx, file, part)
         assert bytes_here(part) == file.size
         assert hub.requests[-1].origin == "hub"
@@ -337,7 +340,7 @@ def test_the_token_does_not_follow_a_redirect_to_another_host(
         size, sha256 = read_small(hub)
         file = replace(remote_file(hub, world[1]), path=".gitattributes", size=size, sha256=sha256)
         hub.arm(Fault("*.gitattributes", "redirect_out", times=-1, value=thief.url, method="GET"))
-        part = open_part(ctx.machine, ctx.home, file)
+        part = open_part(ctx.home, file)
         try:
             BY_NAME[name].fetch(ctx, file, part)
         except ProvisionError:
@@ -510,13 +513,28 @@ def test_a_file_whose_size_and_header_disagree_is_refused(ctx: Context, hub: Hub
 # -- choosing -----------------------------------------------------------------------------------------------
 
 
-def test_the_names(ctx: Context) -> None:
-    assert backend_names() == ("auto", "http", "hf", "wget", "git-lfs", "huggingface-cli")
-    with pytest.raises(UsageError, match=r"no backend 'ftp'; there are auto, http, hf, wget, git-lfs") as unknown:
-        choose(replace(ctx, options=replace(ctx.options, backend="ftp")))
-    assert unknown.value.exit_code == 2
-    alias = choose(replace(ctx, options=replace(ctx.options, backend="huggingface-cli")))
-    assert [backend.name for backend in alias] == ["hf", "http"]  # which goes on where it fails
+def test_the_names() -> None:
+    assert [backend.name for backend in BACKENDS] == ["http", "hf", "wget", "git-lfs"]
+    assert [backend_name(word) for word in CHOICES] == ["auto", "http", "hf", "wget", "git-lfs"]
+    with pytest.raises(UsageError, match=r"no backend 'ftp'") as unknown:
+        backend_name("ftp")
+    assert (unknown.value.exit_code, unknown.value.hint) == (2, "--backend auto|http|hf|wget|git-lfs")
+
+
+def test_an_alias_means_its_backend(ctx: Context) -> None:
+    asked = backend_name("huggingface-cli")
+    chosen = choose(replace(ctx, options=replace(ctx.options, backend=asked)))
+    assert [backend.name for backend in chosen] == ["hf", "http"]  # which goes on where it fails
+
+
+@EACH
+def test_a_backend_describes_itself(backend: Backend, ctx: Context, hub: Hub, model: ModelRepo) -> None:
+    assert not {backend.name, *backend.aliases} & {name for other in BACKENDS if other is not backend
+                                                   for name in (other.name, *other.aliases)}  # fmt: skip
+    lines = list(backend.script(ctx, remote_file(hub, model), '"$home"/the.part'))
+    assert '"$home"/the.part' in lines[-1]
+    assert {program.name for program in backend.needs} <= set(backend.writers)
+    assert backend.then in (None, *BY_NAME)
 
 
 def test_auto_takes_what_is_here(tmp_path: Path, hub: Hub, model: ModelRepo) -> None:
@@ -526,17 +544,15 @@ def test_auto_takes_what_is_here(tmp_path: Path, hub: Hub, model: ModelRepo) -> 
 
     ctx = small_context(tmp_path, model, hub.url, machine=Bare())
     assert [backend.name for backend in choose(ctx)] == ["http", "hf"]
-    for name, id in (("wget", "wget-missing"), ("git-lfs", "git-missing")):
-        missing = BY_NAME[name].missing(ctx)
-        assert missing is not None
-        assert missing.id == id
+    for name in ("wget", "git-lfs"):
+        assert not BY_NAME[name].usable(ctx.machine)
         with pytest.raises(CommandMissing):
             fetch(ctx, hub, model, BY_NAME[name])
 
 
 def test_auto_takes_the_next_when_one_fails_and_says_so(ctx: Context, hub: Hub, model: ModelRepo, heard: Heard) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.machine, ctx.home, file)
+    part = open_part(ctx.home, file)
     hub.arm(Fault("*", "truncate", times=1, value=0.5, origin="cdn"))
     hub.arm(Fault("*", "gzip", times=retry.TRIES, origin="cdn"))
     bring(ctx, file, part)
@@ -550,7 +566,7 @@ def test_http_goes_on_where_hf_fails_and_says_so(
     ctx: Context, hub: Hub, model: ModelRepo, heard: Heard, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.machine, ctx.home, file)
+    part = open_part(ctx.home, file)
     hub.arm(Fault("*", "truncate", times=1, value=3_000_000, origin="cdn"))
     hub.arm(Fault("*", "status", times=hub_backend.TRIES + 1, value="503", origin="cdn"))  # the library asks once more
     bring(replace(ctx, options=replace(ctx.options, backend="hf")), file, part)
@@ -564,7 +580,7 @@ def test_http_goes_on_where_hf_fails_and_says_so(
 
 def test_a_full_disk_is_the_same_for_all(ctx: Context, hub: Hub, model: ModelRepo, heard: Heard) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.machine, ctx.home, file)
+    part = open_part(ctx.home, file)
     part.symlink_to("/dev/full")
     with pytest.raises(DiskFull, match="is full; what was written so far is kept"):
         bring(ctx, file, part)
@@ -598,7 +614,7 @@ def test_hf_of_an_unknown_version_is_used_from_outside(
 
 def test_hf_on_a_full_disk(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.machine, ctx.home, file)
+    part = open_part(ctx.home, file)
     part.symlink_to("/dev/full")
     with pytest.raises(DiskFull):
         BY_NAME["hf"].fetch(ctx, file, part)
@@ -606,15 +622,35 @@ def test_hf_on_a_full_disk(ctx: Context, hub: Hub, model: ModelRepo) -> None:
 
 def test_wget_says_when_the_disk_is_full(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.machine, ctx.home, file)
+    part = open_part(ctx.home, file)
     part.symlink_to("/dev/full")
     with pytest.raises(DiskFull, match=os.strerror(errno.ENOSPC).lower().split()[0] + "|full"):
         BY_NAME["wget"].fetch(ctx, file, part)
 
 
+@pytest.mark.parametrize("name", sorted({name for backend in BACKENDS for name in backend.writers}))
+def test_a_writer_that_outlived_its_run_is_ended_before_the_part_is_written(
+    name: str, ctx: Context, hub: Hub, model: ModelRepo
+) -> None:
+    file = remote_file(hub, model)
+    part = open_part(ctx.home, file)
+    left, other = part.with_suffix(".lfs"), part.with_name("another.lfs")
+    left.mkdir()
+    other.mkdir()
+    with ExitStack() as stack:
+        writes, reads, strange = (
+            stack.enter_context(subprocess.Popen([word, "60"], executable=shutil.which("sleep"), cwd=folder))
+            for word, folder in ((name, left), ("less", left), (name, other))
+        )
+        stack.callback(lambda: [each.kill() for each in (writes, reads, strange)])
+        bring_proven(ctx, file, precision="fp16", checkpoint=True)
+        assert writes.wait(timeout=5) < 0
+        assert (reads.poll(), strange.poll()) == (None, None)
+
+
 def test_git_lfs_wants_the_very_object(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     file = replace(remote_file(hub, model), sha256="0" * 64)
-    part = open_part(ctx.machine, ctx.home, file)
+    part = open_part(ctx.home, file)
     with pytest.raises(WrongFile, match="wanted is 000000000000"):
         BY_NAME["git-lfs"].fetch(ctx, file, part)
     assert hub.sent_bytes() == 0

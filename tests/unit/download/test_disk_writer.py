@@ -36,7 +36,7 @@ def ctx(tmp_path: Path, hub: Hub, model: ModelRepo) -> Context:
 @pytest.fixture
 def transfer(ctx: Context, hub: Hub, model: ModelRepo) -> Transfer:
     file = remote_file(hub, model)
-    part = open_part(ctx.machine, ctx.home, file)
+    part = open_part(ctx.home, file)
     part.touch()
     return Transfer(ctx, file, part, SETTINGS, done=(), ranges=True)
 

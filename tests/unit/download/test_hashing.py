@@ -12,7 +12,7 @@ import pytest
 from provision.core.step import Context
 from provision.download import hashing
 from provision.download.backend import Backend
-from provision.download.backends.registry import BACKENDS
+from provision.download.backends.registry import backends
 from provision.download.hashing import MUCH_BYTES, Follower, Syncer, keep_going_and_hash
 from provision.download.part_file import bytes_here, open_part
 from provision.download.retry import Setback
@@ -32,16 +32,16 @@ def whole(world: tuple[Path, ModelRepo]) -> bytes:
     return (world[0].parent / "weights" / FILE).read_bytes()
 
 
-@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+@pytest.mark.parametrize("backend", backends(), ids=lambda backend: backend.name)
 def test_every_backend_hashes_what_it_brings(backend: Backend, ctx: Context, hub: Hub, model: ModelRepo) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.machine, ctx.home, file)
+    part = open_part(ctx.home, file)
     assert backend.fetch(ctx, file, part) == file.sha256 == hashlib.sha256(part.read_bytes()).hexdigest()
 
 
 def test_what_was_here_before_is_hashed_too(ctx: Context, hub: Hub, model: ModelRepo, whole: bytes) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.machine, ctx.home, file)
+    part = open_part(ctx.home, file)
     part.write_bytes(whole[: file.size // 2])
 
     def attempt(_: Follower) -> Setback | None:
@@ -57,7 +57,7 @@ def test_a_part_begun_anew_behind_the_hash_is_not_taken_for_proven(
 ) -> None:
     monkeypatch.setattr(hashing, "STUCK_S", 0.2)
     file = remote_file(hub, model)
-    part = open_part(ctx.machine, ctx.home, file)
+    part = open_part(ctx.home, file)
     part.write_bytes(whole[:512] + b"of another file")
 
     def attempt(_: Follower) -> Setback | None:
@@ -69,13 +69,13 @@ def test_a_part_begun_anew_behind_the_hash_is_not_taken_for_proven(
         aside.replace(part)
         return None
 
-    assert keep_going_and_hash(ctx, file, part, attempt) == ""
+    assert keep_going_and_hash(ctx, file, part, attempt) is None
     assert bytes_here(part) == file.size
 
 
 def test_an_error_ends_the_hash_with_it(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.machine, ctx.home, file)
+    part = open_part(ctx.home, file)
 
     def attempt(_: Follower) -> Setback | None:
         raise DownloadError("No.", hint="again")

@@ -18,10 +18,11 @@ from provision.core.step import Context
 from provision.download import retry
 from provision.download.backends import hf as hub_backend
 from provision.download.backends import xet
-from provision.download.backends.hf import HUB
-from provision.download.backends.registry import bring
+from provision.download.backends.auto import bring
+from provision.download.backends.hf import BACKEND as HF
 from provision.download.hub.api import XetOffer, locate_both
-from provision.download.part_file import WRITERS, bytes_here, open_part, part_of
+from provision.download.part_file import bytes_here, open_part, part_of
+from provision.download.writers import end_writers
 from provision.errors import DiskFull, DownloadError, HubRefused, Interrupted, NetworkError
 from provision.rehearsal.faults import Fault, Faults
 from provision.rehearsal.hub import Hub
@@ -67,8 +68,8 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fetch(ctx: Context, hub: Hub, model: ModelRepo) -> tuple[Path, str]:
     file = remote_file(hub, model)
-    part = open_part(ctx.machine, ctx.home, file)
-    return part, HUB.fetch(ctx, file, part)
+    part = open_part(ctx.home, file)
+    return part, HF.fetch(ctx, file, part)
 
 
 def begin(ctx: Context, world: tuple[Path, ModelRepo], count: int) -> Path:
@@ -163,7 +164,7 @@ def test_the_token_is_not_sent_where_another_host_is_to_give_the_key(
     with Hub(world[0]) as thief:
         file = remote_file(hub, model)
         offer = XetOffer("0" * 64, f"{thief.url}/api/models/{REPO}/xet-read-token/main")
-        setback = xet.bring_by_xet(ctx, file, open_part(ctx.machine, ctx.home, file), offer)
+        setback = xet.bring_by_xet(ctx, file, open_part(ctx.home, file), offer)
         assert setback is not None
         assert "gave no key" in setback.error.message
         assert len(thief.requests) == 1
@@ -224,7 +225,7 @@ def test_where_it_lasts_http_goes_on_from_what_is_there(
     ctx: Context, hub: Hub, model: ModelRepo, heard: Heard, fault: Fault
 ) -> None:
     file, reached = remote_file(hub, model), 3 * XORB_BYTES if "xorbs" in fault.match else 0
-    part = open_part(ctx.machine, ctx.home, file)
+    part = open_part(ctx.home, file)
     hub.arm(fault)
     assert bring(ctx, file, part) == file.sha256
     [note] = heard.notes
@@ -239,7 +240,7 @@ def test_what_the_hub_refuses_is_refused_for_all(ctx: Context, hub: Hub, model: 
     file = remote_file(hub, model)
     hub.arm(Fault("*resolve*", "status", times=-1, value="403"))
     with pytest.raises(HubRefused, match="403"):
-        bring(ctx, file, open_part(ctx.machine, ctx.home, file))
+        bring(ctx, file, open_part(ctx.home, file))
     assert heard.notes == []
 
 
@@ -248,10 +249,10 @@ def test_a_child_that_hangs_is_ended(ctx: Context, hub: Hub, model: ModelRepo, m
     monkeypatch.setattr(xet, "SLOWEST_S", 0.5)
     hub.arm(Fault("/xorbs/*/2", "silent", times=-1))
     file = remote_file(hub, model)
-    part = open_part(ctx.machine, ctx.home, file)
+    part = open_part(ctx.home, file)
     monkeypatch.setattr(hub_backend, "TRIES", 1)
     with pytest.raises(NetworkError, match=r"Nothing came by Xet from .* for too long"):
-        HUB.fetch(ctx, file, part)
+        HF.fetch(ctx, file, part)
     assert bytes_here(part) <= 2 * XORB_BYTES  # less where the machine is busy
     assert children() == []
 
@@ -307,10 +308,10 @@ def test_a_reason_in_the_words_of_hf_xet_1_8(said: str, reason: str) -> None:
 
 def test_a_full_disk_is_said(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.machine, ctx.home, file)
+    part = open_part(ctx.home, file)
     part.symlink_to("/dev/full")
     with pytest.raises(DiskFull):
-        HUB.fetch(ctx, file, part)
+        HF.fetch(ctx, file, part)
 
 
 def test_ctrl_c_ends_the_child_and_keeps_the_part(tmp_path: Path, world: tuple[Path, ModelRepo]) -> None:
@@ -339,12 +340,12 @@ def test_a_child_that_outlived_its_run_is_ended_before_the_next_one_writes(
     with Hub(world[0], faults=Faults(xet=True, rate_bytes_s=1_000_000)) as slow:
         ctx = small_context(tmp_path, world[1], slow.url)
         file = remote_file(slow, world[1])
-        part = open_part(ctx.machine, ctx.home, file)
+        part = open_part(ctx.home, file)
         attempt = threading.Thread(target=lambda: xet.bring_by_xet(ctx, file, part, locate_both(ctx, file)[1]))
         attempt.start()
         while not (found := children()):
             time.sleep(0.01)
-        open_part(ctx.machine, ctx.home, file)
+        end_writers(ctx.machine, part, HF.writers)
         assert [child for child in found if child in children()] == []
         attempt.join(timeout=10)
         assert not attempt.is_alive()
@@ -354,7 +355,7 @@ def children() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children(recursive=True):
         try:
-            if WRITERS & {Path(word).name for word in child.cmdline()}:
+            if set(HF.writers) & {Path(word).name for word in child.cmdline()}:
                 found.append(child)
         except psutil.Error:
             continue
