@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from provision.core.home import Home
@@ -25,19 +25,9 @@ from provision.system.disk_errors import unusable
 
 
 @dataclass(frozen=True, slots=True)
-class PartState:
-    """What `http` notes of a part: which bytes are here, the strong ETag that a host gave for them, and what servers
-    said of the sha256 of some of them."""
-
-    ranges: tuple[Span, ...] = ()
-    etag: str = ""
-    etag_of: str = ""
-    digests: Mapping[Span, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What lies beside a part: of which file it is, and what `http` noted; without `ranges` all that is here counts."""
+    """What lies beside a part: of which file it is, and what `http` noted: which bytes are here (without `ranges` all
+    that are), and the strong ETag that a host gave for them."""
 
     endpoint: str = ""
     repo: str = ""
@@ -48,7 +38,6 @@ class Sidecar:
     etag: str = ""
     etag_of: str = ""
     ranges: tuple[Span, ...] | None = None
-    digests: tuple[tuple[int, int, str], ...] = ()
 
 
 def part_of(home: Home, sha256: str) -> Path:
@@ -134,22 +123,14 @@ def known_ranges(part: Path) -> list[Span]:
     return merged([(start, min(stop, size)) for start, stop in noted if 0 <= start < min(stop, size)])
 
 
-def known_digests(part: Path) -> dict[Span, str]:
-    """What servers said of the sha256 of ranges of the file."""
-    return {(start, stop): sha256 for start, stop, sha256 in _known(part).digests}
-
-
-def keep_state(part: Path, state: PartState) -> None:
+def keep_state(part: Path, ranges: tuple[Span, ...], etag: str, etag_of: str) -> None:
     """Note how far a part is. Raises HomeError or DiskFull.
 
     Written often, so not synced: a kill cannot undo it, and after a loss of power the hash tells.
     """
     sidecar = _sidecar(part)
     aside = sidecar.with_name(f".{sidecar.name}")
-    noted = replace(
-        _known(part), ranges=state.ranges, etag=state.etag, etag_of=state.etag_of,
-        digests=tuple((*span, sha256) for span, sha256 in state.digests.items()),
-    )  # fmt: skip
+    noted = replace(_known(part), ranges=ranges, etag=etag, etag_of=etag_of)
     try:
         aside.write_text(json.dumps(asdict(noted)), encoding="utf-8")
         aside.replace(sidecar)

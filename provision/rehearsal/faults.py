@@ -6,7 +6,6 @@ into another, so every misbehaviour is a small pure function and the server has 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import threading
@@ -73,8 +72,7 @@ class Faults:
 
     `rate_bytes_s` limits each connection, `agents` those of programs whose User-Agent begins so. With a `token`,
     repositories answer 401 without it; when they are also `gated`, 403 with it (the licence was not accepted). Signed
-    addresses live for `url_ttl_s` seconds. With `digests`, whoever asks is told the sha256 of what a response carries
-    (RFC 9530); what a fault spoils keeps it. With `xet`, large files are offered by Xet too.
+    addresses live for `url_ttl_s` seconds. With `xet`, large files are offered by Xet too.
     """
 
     faults: tuple[Fault, ...] = ()
@@ -83,7 +81,6 @@ class Faults:
     token: str | None = None
     gated: bool = False
     url_ttl_s: float = 3600.0
-    digests: bool = False
     xet: bool = False
 
     def rate_for(self, request: Request) -> float | None:
@@ -170,15 +167,6 @@ def refusal(status: int, message: str, code: str = "") -> Reply:
 
 def json_reply(value: object, content_type: str = "application/json; charset=utf-8") -> Reply:
     return Reply(200, {"Content-Type": content_type}, json.dumps(value).encode())
-
-
-def with_digest(reply: Reply) -> Reply:
-    """The reply with the sha256 of its content (`Content-Digest`, RFC 9530)."""
-    digest = hashlib.sha256()
-    for piece in reply.pieces(1 << 20):
-        digest.update(piece)
-    told = f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"
-    return replace(reply, headers={**reply.headers, "Content-Digest": told})
 
 
 class ArmedFaults:

@@ -36,7 +36,6 @@ from provision.rehearsal.faults import (
     bend,
     json_reply,
     refusal,
-    with_digest,
 )
 from provision.rehearsal.git_http import GitHttp, LfsObjects, file_reply, token_of
 from provision.rehearsal.model_repo import REPO_ID, ModelRepo, is_lfs, list_entries, model_folder, read_model_repo
@@ -162,8 +161,6 @@ class Hub:
         """The reply to a request, faults included."""
         stored = self._xet if self._xet.answers(request) else self._objects
         reply = stored.answer(request) if request.origin == "cdn" else self._route(request)
-        if self.faults.digests and reply.length and "want-content-digest" in request.headers:
-            reply = with_digest(reply)
         fault = self._armed.take(request, reply)
         if fault is None:
             return reply

@@ -17,12 +17,10 @@ from provision.core.step import Context
 from provision.download.backend import Backend, RemoteFile
 from provision.download.hashing import Follower, Syncer
 from provision.download.http.connection import run_lane
-from provision.download.http.digests import damaged
 from provision.download.http.disk_writer import Sink
 from provision.download.http.rate import Ramp
-from provision.download.http.segments import without
 from provision.download.http.transfer import Changed, NoRanges, Settings, Transfer
-from provision.download.part_file import PartState, keep_state, known_digests, known_etag, known_ranges, make_plain
+from provision.download.part_file import keep_state, known_etag, known_ranges, make_plain
 from provision.download.retry import TRIES, WAIT_MAX_S, Carry, Setback, drop_stranger
 from provision.errors import HubRefused, NetworkError
 from provision.system.disk_errors import unusable
@@ -41,13 +39,6 @@ ENDING_S = 0.4
 def fetch_http(ctx: Context, file: RemoteFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256. Raises as `Backend.fetch`."""
     drop_stranger(file, part)
-    sha256 = _fetch(ctx, file, part)
-    if sha256 != file.sha256 and _forget_damaged(ctx, file, part):
-        sha256 = _fetch(ctx, file, part)
-    return sha256
-
-
-def _fetch(ctx: Context, file: RemoteFile, part: Path) -> str | None:
     ranges, restarted, etags = True, False, True
     while True:
         try:
@@ -63,20 +54,6 @@ def _fetch(ctx: Context, file: RemoteFile, part: Path) -> str | None:
             ctx.note(f"{file.name} changed on its server while it was downloaded: it is begun anew.")
             restarted = True
             _empty(part)
-
-
-def _forget_damaged(ctx: Context, file: RemoteFile, part: Path) -> bool:
-    """Where the server told the hashes of what it sent: note what is damaged as not here. Whether there is any."""
-    try:
-        bad = damaged(part, known_digests(part))
-    except OSError as error:
-        raise unusable(part, error) from error
-    lost = sum(stop - start for start, stop in bad)
-    if lost in (0, file.size):
-        return False
-    ctx.note(f"{lost:,} bytes of {file.name} came damaged: they are fetched again.")
-    keep_state(part, PartState(tuple(without(known_ranges(part), bad)), *known_etag(part)))
-    return True
 
 
 def script(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
@@ -97,7 +74,6 @@ class _Supervisor:
             make_plain(part)
         done = known_ranges(part)
         self.transfer = Transfer(ctx, file, part, SETTINGS, done=done, ranges=ranges)
-        self.transfer.digests.update(known_digests(part))
         self.transfer.etags = etags
         self.transfer.etag, self.transfer.etag_host = known_etag(part) if etags else ("", "")
         self.follower = Follower(lambda: part, file.size, self.transfer.prefix)
@@ -206,7 +182,7 @@ class _Supervisor:
     def _save(self) -> None:
         self.saved_at = self.ctx.machine.clock()
         self.saved_bytes = self.transfer.segments.done_bytes
-        keep_state(self.part, self.transfer.state())
+        keep_state(self.part, *self.transfer.state())
 
     def _end_lanes(self) -> None:
         self.transfer.over.set()
@@ -231,7 +207,7 @@ def _in_thread(lane: Future[Setback | None], transfer: Transfer, sink: Sink) -> 
 
 
 def _empty(part: Path) -> None:
-    keep_state(part, PartState())
+    keep_state(part, (), "", "")
     try:
         os.truncate(part, 0)
     except OSError as error:

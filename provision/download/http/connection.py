@@ -6,7 +6,6 @@ import http.client
 from functools import partial
 
 from provision.download.backend import Address, RemoteFile
-from provision.download.http.digests import WANTED, content_sha256
 from provision.download.http.disk_writer import Sink
 from provision.download.http.segments import Claim
 from provision.download.http.transfer import NoRanges, Transfer
@@ -49,16 +48,12 @@ def _bring(transfer: Transfer, line: Line, address: Address, claim: Claim, sink:
     if wanted and (etag := transfer.expected_etag(address.url)):
         wanted["If-Range"] = etag
     try:
-        answer = line.get(address, {**WANTED, **wanted})
+        answer = line.get(address, wanted)
     except (OSError, http.client.HTTPException, ValueError) as error:
         return Setback(not_reached(address.url, error, proxied=line.proxied(address.url)))
     try:
         with answer:
             setback = _refused(transfer, answer, address) or _misfit(transfer, answer, claim.start, asked_stop, whole)
-            if setback is None and (sha256 := content_sha256(answer.headers)):
-                transfer.told(
-                    *((claim.start, asked_stop) if answer.status_code == 206 else (0, transfer.file.size)), sha256
-                )
             return setback or _receive(transfer, answer, claim, sink)
     finally:
         if not answer.over:

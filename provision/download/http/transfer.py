@@ -14,7 +14,6 @@ from provision.download.http.rate import Bucket
 from provision.download.http.segments import Claim, Segments, Span
 from provision.download.http.wire import Dialer
 from provision.download.hub.api import address_of, locate
-from provision.download.part_file import PartState
 from provision.download.retry import STALL_TIMEOUT_S
 from provision.download.web import host_of
 
@@ -76,8 +75,6 @@ class Transfer:
         self.answered = False
         """Whether the server has shown that it gives what is asked for."""
         self.etag, self.etag_host = "", ""
-        self.digests: dict[Span, str] = {}
-        """What the server said of the sha256 of what it sent."""
         self.etags = True
         """Whether another ETag means another file; some servers give every answer its own."""
         self.buffers = Buffers(settings.buffer_bytes, 1 + settings.spare_buffers, ctx.machine.clock)
@@ -194,15 +191,10 @@ class Transfer:
         with self._turn:
             return self.etag if self.etag_host == host_of(url) else ""
 
-    def told(self, start: int, stop: int, sha256: str) -> None:
-        """The server said what the sha256 of these bytes is."""
+    def state(self) -> tuple[tuple[Span, ...], str, str]:
+        """What is to be noted of the part: which bytes are here, the ETag and its host."""
         with self._turn:
-            self.digests[start, stop] = sha256
-
-    def state(self) -> PartState:
-        """What is to be noted of the part."""
-        with self._turn:
-            return PartState(self.segments.done, self.etag, self.etag_host, dict(self.digests))
+            return self.segments.done, self.etag, self.etag_host
 
     def accept(self, url: str, etag: str) -> None:
         """An answer fits. Its ETag is kept, of weak ones none (RFC 9110, 13.1.5). Raises Changed."""

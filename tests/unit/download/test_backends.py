@@ -642,7 +642,8 @@ def test_a_writer_that_outlived_its_run_is_ended_before_the_part_is_written(
             stack.enter_context(subprocess.Popen([word, "60"], executable=shutil.which("sleep"), cwd=folder))
             for word, folder in ((name, left), ("less", left), (name, other))
         )
-        stack.callback(lambda: [each.kill() for each in (writes, reads, strange)])
+        for each in (writes, reads, strange):
+            stack.callback(each.kill)
         bring_proven(ctx, file, precision="fp16", checkpoint=True)
         assert writes.wait(timeout=5) < 0
         assert (reads.poll(), strange.poll()) == (None, None)

@@ -66,7 +66,7 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_backend, "TRIES", 2)
 
 
-def fetch(ctx: Context, hub: Hub, model: ModelRepo) -> tuple[Path, str]:
+def fetch(ctx: Context, hub: Hub, model: ModelRepo) -> tuple[Path, str | None]:
     file = remote_file(hub, model)
     part = open_part(ctx.home, file)
     return part, HF.fetch(ctx, file, part)
