@@ -56,7 +56,7 @@ home.prepare()
 ctx = Context(Machine(), None, home, Options(endpoint=hub))
 asked = RemoteFile(hub, repo, commit, path, int(size), sha256)
 file = replace(asked, address=Address(asked.url, {}), asked_at=ctx.machine.clock())
-part = open_part(home, file)
+part = open_part(ctx.machine, home, file)
 assert backend(name).fetch(ctx, file, part) == sha256
 put_in_place(part, Path(folder, path))
 """

@@ -56,7 +56,7 @@ class RemoteFile:
         return self.path.rsplit("/", 1)[-1]
 
 
-class Crawling(DownloadError):
+class TooSlow(DownloadError):
     """The bytes come too slowly from this hub, whichever backend asks; another hub may be faster."""
 
 

@@ -20,11 +20,9 @@ from provision.comfyui.safetensors import (
 from provision.core.step import Context
 from provision.download.backend import RemoteFile
 from provision.download.backends.auto import bring
-from provision.download.backends.registry import backends
 from provision.download.hub.api import read_header
-from provision.download.part_file import bytes_here, disk_errors_said, drop_part, open_part, part_of
+from provision.download.part_file import bytes_here, disk_errors_said, drop_part, open_part
 from provision.download.web import host_of
-from provision.download.writers import end_writers
 from provision.errors import WrongFile
 from provision.system.disk_errors import unusable
 from provision.system.strict import Unreadable, open_file
@@ -33,20 +31,20 @@ HASH_BYTES = 4 << 20
 SAID_EVERY_S = 0.1
 
 
-def bring_proven(ctx: Context, file: RemoteFile, *, precision: str, checkpoint: bool) -> Path:
+def download_verified(ctx: Context, file: RemoteFile, *, precision: str, checkpoint: bool) -> Path:
     """Bring a file into its part and prove it; a part of a former run is gone on with.
 
     The header is judged before the rest is moved. Bytes with a wrong hash are thrown away and fetched once more.
     Raises WrongFile and whatever the backends raise; then the part is kept.
     """
-    part = _open(ctx, file)
+    part = open_part(ctx.machine, ctx.home, file)
     header = _header_in(part) or _header_offered(ctx, file)
     judge(header, file, precision=precision, checkpoint=checkpoint)
     found = _fault_of(ctx, file, part, bring(ctx, file, part))
     if found:
         ctx.note(f"{file.name} came with {found}: it is fetched anew.")
         _drop(part)
-        part = _open(ctx, file)
+        part = open_part(ctx.machine, ctx.home, file)
         found = _fault_of(ctx, file, part, bring(ctx, file, part))
     if found:
         _drop(part)
@@ -55,13 +53,6 @@ def bring_proven(ctx: Context, file: RemoteFile, *, precision: str, checkpoint: 
             hint="A proxy may change it on the way: try another network, or provision all --backend git-lfs",
         )
     return part
-
-
-def _open(ctx: Context, file: RemoteFile) -> Path:
-    """The part, after programs that a killed run left behind have ended. Raises HomeError or DiskFull."""
-    writers = {name for each in backends() for name in each.writers}
-    end_writers(ctx.machine, part_of(ctx.home, file.sha256), writers)
-    return open_part(ctx.home, file)
 
 
 def _drop(part: Path) -> None:

@@ -12,7 +12,7 @@ from provision.core.moved_aside import make_way
 from provision.core.receipt_kinds import ModelReceipt
 from provision.core.step import Context
 from provision.download.backend import RemoteFile
-from provision.download.delivery import bring_proven, header_of, put_in_place, sha256_of
+from provision.download.delivery import download_verified, header_of, put_in_place, sha256_of
 from provision.download.hub.api import look_up
 from provision.download.hub.cache import share_with_cache
 from provision.download.hub.mirrors import endpoints_of, from_endpoints
@@ -112,7 +112,7 @@ def _download(ctx: Context, endpoint: str, wanted: Wanted, *, go_on: bool) -> _B
             return replace(copy, commit=offered.revision)
     if go_on:
         _go_on_with(ctx, wanted, offered)
-    part = bring_proven(ctx, offered, precision=wanted.file.precision, checkpoint=wanted.checkpoint)
+    part = download_verified(ctx, offered, precision=wanted.file.precision, checkpoint=wanted.checkpoint)
     return _Brought(part, offered.size, offered.sha256, offered.revision)
 
 

@@ -20,8 +20,10 @@ from provision.core.home import Home
 from provision.core.receipts import make_way, read_state, write_json
 from provision.download.backend import RemoteFile
 from provision.download.http.segments import Span, merged, prefix_of
+from provision.download.writers import end_writers
 from provision.errors import DiskFull, HomeError
 from provision.system.disk_errors import unusable
+from provision.system.machine import Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +66,16 @@ def bytes_of(part: Path) -> int:
     return sum(stop - start for start, stop in known_ranges(part))
 
 
-def open_part(home: Home, file: RemoteFile) -> Path:
+def open_part(machine: Machine, home: Home, file: RemoteFile) -> Path:
     """The part of a file, ready to be gone on with, its sidecar written.
 
-    Takes over what git-lfs left, and throws away a part that cannot be the beginning of the file. Nothing may write to
-    it any more: see `end_writers`. Raises HomeError or DiskFull.
+    Ends programs of a killed run that still write to it, takes over what git-lfs left, and throws away a
+    part that cannot be the beginning of the file. Raises HomeError or DiskFull.
     """
     part = part_of(home, file.sha256)
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
+        end_writers(machine, part)
         take_over(part)
         _clear_folders(part)
         _refuse_strange(part)

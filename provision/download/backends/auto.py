@@ -15,7 +15,7 @@ from pathlib import Path
 
 from provision.core.events import Event, Progress
 from provision.core.step import Context
-from provision.download.backend import PASSING_ON, Backend, Crawling, RemoteFile
+from provision.download.backend import PASSING_ON, Backend, RemoteFile, TooSlow
 from provision.download.backends.registry import AUTO, backend, backends
 from provision.download.part_file import bytes_of
 from provision.errors import DownloadError, HubRefused, ProvisionError
@@ -113,7 +113,7 @@ class _Race:
         except Enough:
             self.rates[backend.name], self._problem = watch.rate, None
         except PASSING_ON as error:
-            if isinstance(error, (Crawling, *give_up_on)):
+            if isinstance(error, (TooSlow, *give_up_on)):
                 raise
             self._left.remove(backend)
             self.rates.pop(backend.name, None)

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from provision.comfyui.git_remote import protocols_for
 from provision.core.step import Context
 from provision.download.backend import Backend, Program, RemoteFile, find_program
-from provision.download.hashing import Follower, keep_going_and_hash
+from provision.download.hashing import Hasher, fetch_and_hash
 from provision.download.hub.api import token_for
 from provision.download.part_file import (
     bytes_here,
@@ -30,7 +30,7 @@ from provision.download.part_file import (
     take_over,
     write_private,
 )
-from provision.download.retry import IDLE_S, STALL_TIMEOUT_S, Setback, watched
+from provision.download.retry import IDLE_S, STALL_TIMEOUT_S, Retry, watched
 from provision.download.web import host_of, is_loopback
 from provision.errors import DownloadError, HubRefused, NetworkError, ProvisionError, WrongFile
 from provision.system.address import quoted
@@ -56,15 +56,15 @@ def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> str | None:
     git, _ = find_program(ctx.machine, "git"), find_program(ctx.machine, "git-lfs")
     wrong: list[ProvisionError] = []
 
-    def attempt(_: Follower) -> Setback | None:
-        setback = _attempt(ctx, git, file, part)
-        if setback is not None and isinstance(setback.error, WrongFile):
-            wrong.append(setback.error)
+    def attempt(_: Hasher) -> Retry | None:
+        retry = _attempt(ctx, git, file, part)
+        if retry is not None and isinstance(retry.error, WrongFile):
+            wrong.append(retry.error)
             if len(wrong) == 2:  # once may be chance
-                raise setback.error
-        return setback
+                raise retry.error
+        return retry
 
-    return keep_going_and_hash(ctx, file, part, attempt, written=lambda: _growing(part))
+    return fetch_and_hash(ctx, file, part, attempt, written=lambda: _growing(part))
 
 
 def script(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
@@ -92,7 +92,7 @@ BACKEND = Backend(
 )
 
 
-def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback | None:
+def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Retry | None:
     folder = lfs_folder(part)
     work, store, config = folder / "work", folder / "store", folder / "config"
     run = partial(ctx.machine.run, env=_environment(ctx, file, work / ".git", config), timeout_s=120)
@@ -102,7 +102,7 @@ def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback |
             made.mkdir(parents=True)
         write_private(config, _configuration(ctx, file))
         # git reads what a server answers whole, however long that is.
-        with watched(ctx, file, part, BACKEND.writers, partial(bytes_here, part), silence_s=lambda *_: ASKING_S):
+        with watched(ctx, file, part, partial(bytes_here, part), silence_s=lambda *_: ASKING_S):
             for words in (
                 ("init", "--quiet", "--template=", "."),
                 ("remote", "add", "origin", f"{file.endpoint}/{quote(file.repo)}"),
@@ -110,18 +110,18 @@ def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback |
             ):
                 ran = run([git, "-C", work, *words])
                 if not ran.ok:
-                    return _setback(ran, file, part)
+                    return _retry(ran, file, part)
         _check_pointer(run([git, "-C", work, "cat-file", "blob", f"{file.revision}:{file.path}"]), file)
         if bytes_here(part):
             part.replace(store / "incomplete" / f"{file.sha256}.part")
-        with watched(ctx, file, part, BACKEND.writers, lambda: max(map(bytes_here, lfs_pieces(part)), default=0)):
+        with watched(ctx, file, part, lambda: max(map(bytes_here, lfs_pieces(part)), default=0)):
             ran = run([git, "-C", work, *_fetch_words(file, store)], timeout_s=None)
     except OSError as error:
         raise unusable(folder, error) from error
     finally:
         with disk_errors_said(folder):
             take_over(part)
-    return None if ran.ok else _setback(ran, file, part)
+    return None if ran.ok else _retry(ran, file, part)
 
 
 def _growing(part: Path) -> Path:
@@ -195,7 +195,7 @@ def _check_pointer(ran: Ran, file: RemoteFile) -> None:
     )
 
 
-def _setback(ran: Ran, file: RemoteFile, part: Path) -> Setback:
+def _retry(ran: Ran, file: RemoteFile, part: Path) -> Retry:
     """What git or git-lfs said, as an error; raises what asking again cannot mend."""
     said, host = "\n".join(quoted(line, SAID_MAX) for line in ran.tail(6).splitlines()), host_of(file.endpoint)
     trouble = disk_trouble(part, said)
@@ -203,9 +203,7 @@ def _setback(ran: Ran, file: RemoteFile, part: Path) -> Setback:
         raise trouble
     low = said.lower()
     if ran.code is None:
-        return Setback(
-            NetworkError(f"git did not hear from {host} for two minutes.", hint="Run the same command again.")
-        )
+        return Retry(NetworkError(f"git did not hear from {host} for two minutes.", hint="Run the same command again."))
     if any(sign in low for sign in ("could not read username", "authentication failed", "error: 401", "error: 403")):
         raise HubRefused(
             f"{host} did not let git read {file.repo}.", hint="hf auth login, or HF_TOKEN=hf_... provision all"
@@ -213,7 +211,7 @@ def _setback(ran: Ran, file: RemoteFile, part: Path) -> Setback:
     if "bandwidth" in low or "quota" in low or NO_TRAFFIC.search(low):
         raise HubRefused(f"{host} has no traffic left for Git LFS.", hint="provision all --backend http")
     if ANOTHER_OBJECT.search(said):
-        return Setback(
+        return Retry(
             WrongFile(
                 f"git-lfs got other bytes from {host} than {file.name} has, and threw them away.",
                 hint="A proxy may change it on the way: try another network, or provision all --backend http",
@@ -221,13 +219,13 @@ def _setback(ran: Ran, file: RemoteFile, part: Path) -> Setback:
         )
     again = "Run the same command again, or take another way: provision all --backend http"
     if ran.code is not None and ran.code < 0:
-        return Setback(
+        return Retry(
             NetworkError(f"Nothing came from {host} for {IDLE_S:.0f} seconds, so git-lfs was ended.", hint=again)
             if -ran.code in (signal.SIGTERM, signal.SIGKILL)
             else DownloadError(f"git-lfs ended by itself (signal {-ran.code}).", hint=again)
         )
     last = next((line for line in reversed(said.splitlines()) if line.strip()), "no reason given")
-    return Setback(
+    return Retry(
         DownloadError(
             f"git-lfs could not fetch {file.name} from {host}: {last.split('?')[0].strip().rstrip('.')}.", hint=again
         )

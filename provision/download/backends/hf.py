@@ -18,13 +18,13 @@ from typing import Any, Self
 
 from provision.core.step import Context
 from provision.download.backend import Address, Backend, RemoteFile
-from provision.download.backends.hf_writer import Appender
+from provision.download.backends.hf_writer import HfWriter
 from provision.download.backends.library_http import Answered, Head, Moved, bounded_client
-from provision.download.backends.xet import PROGRAM, bring_by_xet, usable
-from provision.download.hashing import Follower, keep_going_and_hash
+from provision.download.backends.xet import PROGRAM, fetch_by_xet, usable
+from provision.download.hashing import Hasher, fetch_and_hash
 from provision.download.hub.api import locate_both, token_for
 from provision.download.part_file import hub_folder
-from provision.download.retry import Setback, until_interrupted
+from provision.download.retry import Retry, until_interrupted
 from provision.download.web import REDIRECTS_MAX, host_of, moved, redirect_loop, retry_after_s
 from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.system.address import quoted
@@ -38,7 +38,7 @@ TIMEOUT_S = 30
 SAID_EVERY_S = 0.5
 """How often progress is told, where a megabyte takes longer."""
 TRIES = 3
-"""Setbacks in a row without a byte before `http` goes on in its place."""
+"""Failures in a row without a byte before `http` goes on in its place."""
 WAITED_OUT = frozenset({408, 429})
 """Statuses of a server that is busy."""
 KNOWN_VERSIONS = ("1.17", "3")
@@ -51,13 +51,13 @@ NEEDED_PARAMETERS = frozenset(
 def fetch_hf(ctx: Context, file: RemoteFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
 
-    def attempt(follower: Follower) -> Setback | None:
+    def attempt(hasher: Hasher) -> Retry | None:
         address, offer = locate_both(ctx, file)
         if offer is not None and usable(ctx.machine.environ):
-            return bring_by_xet(ctx, file, part, offer)
-        return until_interrupted(ctx.machine, lambda: _attempt(ctx, file, part, address, follower))
+            return fetch_by_xet(ctx, file, part, offer)
+        return until_interrupted(ctx.machine, lambda: _attempt(ctx, file, part, address, hasher))
 
-    return keep_going_and_hash(ctx, file, part, attempt, tries=TRIES)
+    return fetch_and_hash(ctx, file, part, attempt, tries=TRIES)
 
 
 def script(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
@@ -74,7 +74,7 @@ BACKEND = Backend(
 """Behind it stands `http`: huggingface_hub and hf_xet are large, and what fails in them may not fail in it."""
 
 
-def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address, follower: Follower) -> Setback | None:
+def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address, hasher: Hasher) -> Retry | None:
     from huggingface_hub.errors import HfHubHTTPError
 
     _settle(file)
@@ -83,37 +83,37 @@ def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address, follo
         if get is None:
             _download_stock(ctx, file, part)
         else:
-            with Appender(part, follower, ctx.machine.clock) as appender:
-                _download_into_part(ctx, get, file, appender, address)
+            with HfWriter(part, hasher, ctx.machine.clock) as writer:
+                _download_into_part(ctx, get, file, writer, address)
     except Answered as error:
         return _answered(file, error.head)
     except HfHubHTTPError as error:
-        return Setback(_failed(file, f"was answered with {error.response.status_code}"))
+        return Retry(_failed(file, f"was answered with {error.response.status_code}"))
     except OSError as error:
         if error.errno is not None:
             raise unusable(part, error) from error
         said = str(error).partition("\n")[0].partition(": ")[0] or type(error).__name__
-        return Setback(_failed(file, f"says '{quoted(said)}'"))
+        return Retry(_failed(file, f"says '{quoted(said)}'"))
     except _transport_errors() as error:
-        return Setback(NetworkError(
+        return Retry(NetworkError(
             f"huggingface_hub lost the connection for {file.name} ({type(error).__name__}).",
             hint="Run the same command again: it goes on from what is there.",
         ))  # fmt: skip
     except ValueError as error:  # numbers in headers that are none, a file that it finds too large
-        return Setback(_failed(file, f"says '{quoted(str(error))}'"))
+        return Retry(_failed(file, f"says '{quoted(str(error))}'"))
     return None
 
 
-def _answered(file: RemoteFile, head: Head) -> Setback:
+def _answered(file: RemoteFile, head: Head) -> Retry:
     if head.status_code not in WAITED_OUT:
         packed = head.status_code in (200, 206)
         what = "was sent a packed file" if packed else f"was answered with {head.status_code}"
-        return Setback(_failed(file, what))
+        return Retry(_failed(file, what))
     busy = HubRefused(
         f"{host_of(head.url)} goes on answering {head.status_code} for {file.name}.",
         hint="Run the same command again in a few minutes; logged in, more requests are allowed: hf auth login",
     )
-    return Setback(busy, retry_after_s(head))
+    return Retry(busy, retry_after_s(head))
 
 
 def known_http_get() -> Callable[..., None] | None:
@@ -142,20 +142,20 @@ def _settle(file: RemoteFile) -> None:
 
 
 def _download_into_part(
-    ctx: Context, get: Callable[..., None], file: RemoteFile, appender: Appender, address: Address
+    ctx: Context, get: Callable[..., None], file: RemoteFile, writer: HfWriter, address: Address
 ) -> None:
     for _ in range(REDIRECTS_MAX):
         try:
             with bounded_client():
                 return get(
                     address.url,
-                    _Kept(appender, file.size),
-                    resume_size=appender.tell(),
+                    _Kept(writer, file.size),
+                    resume_size=writer.tell(),
                     # gzip, which it asks for by itself, makes some servers ignore the range (huggingface_hub PR 3778).
                     headers={"Accept-Encoding": "identity", **address.headers},
                     expected_size=file.size,
                     _nb_retries=0,  # they would go to the same address; ours get a fresh one each time
-                    _tqdm_bar=_bar(ctx, file)(initial=appender.tell()),
+                    _tqdm_bar=_bar(ctx, file)(initial=writer.tell()),
                 )
         except Moved as error:
             address = moved(address, error.target)
@@ -169,8 +169,8 @@ class _Kept:
     passed over in place of being thrown away.
     """
 
-    def __init__(self, appender: Appender, size: int) -> None:
-        self._appender = appender
+    def __init__(self, writer: HfWriter, size: int) -> None:
+        self._appender = writer
         self._size = size
         self._skip = 0
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from provision.core.step import Context
 from provision.download.backend import Address, Backend, Program, RemoteFile, find_program
-from provision.download.hashing import keep_going_and_hash
+from provision.download.hashing import fetch_and_hash
 from provision.download.hub.api import locate
 from provision.download.part_file import bytes_here, disk_trouble, wget_folder, write_private
-from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Setback, until_interrupted, watched
+from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
 from provision.download.web import fetch, host_of, is_loopback, moved
 from provision.errors import CommandFailed, DownloadError, HubRefused, NetworkError, ProvisionError
 from provision.system.address import quoted
@@ -43,7 +43,7 @@ REDIRECTED = "redirections exceeded"
 def fetch_wget(ctx: Context, file: RemoteFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
     wget = find_program(ctx.machine, "wget")
-    return keep_going_and_hash(ctx, file, part, lambda _: _attempt(ctx, wget, file, part))
+    return fetch_and_hash(ctx, file, part, lambda _: _attempt(ctx, wget, file, part))
 
 
 def script(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
@@ -60,20 +60,17 @@ BACKEND = Backend(
 )
 
 
-def _attempt(ctx: Context, wget: Path, file: RemoteFile, part: Path) -> Setback | None:
+def _attempt(ctx: Context, wget: Path, file: RemoteFile, part: Path) -> Retry | None:
     address = locate(ctx, file)
     ran = _run(ctx, wget, file, part, address)
     if ran.code == EXIT_SERVER and REDIRECTED in ran.err:
         address = until_interrupted(ctx.machine, lambda: _last_address(ctx, address))
         ran = _run(ctx, wget, file, part, address)
-    return None if ran.ok else _setback(ran, file, part, address)
+    return None if ran.ok else _retry(ran, file, part, address)
 
 
 def _run(ctx: Context, wget: Path, file: RemoteFile, part: Path, address: Address) -> Ran:
-    with (
-        _orders(ctx, part, address) as (config, addresses),
-        watched(ctx, file, part, BACKEND.writers, partial(bytes_here, part)),
-    ):
+    with _orders(ctx, part, address) as (config, addresses), watched(ctx, file, part, partial(bytes_here, part)):
         argv: list[str | Path] = [
             wget,
             *OPTIONS,
@@ -127,7 +124,7 @@ def _environment(ctx: Context, address: Address) -> dict[str, str]:
     return env
 
 
-def _setback(ran: Ran, file: RemoteFile, part: Path, address: Address) -> Setback:
+def _retry(ran: Ran, file: RemoteFile, part: Path, address: Address) -> Retry:
     """What wget's exit code means; raises what asking again cannot mend."""
     said, host = quoted(ran.tail(3), SAID_MAX), host_of(address.url)
     last = quoted(_last_line(ran.tail(3)), SAID_MAX)
@@ -146,9 +143,9 @@ def _setback(ran: Ran, file: RemoteFile, part: Path, address: Address) -> Setbac
         EXIT_AUTH: HubRefused(f"{host} does not accept what wget was given to log in.", hint="hf auth login"),
     }
     if ran.code in errors:
-        return Setback(errors[ran.code])
+        return Retry(errors[ran.code])
     if ran.code is not None and ran.code < 0:
-        return Setback(DownloadError(f"wget was ended from outside (signal {-ran.code}).", hint=again))
+        return Retry(DownloadError(f"wget was ended from outside (signal {-ran.code}).", hint=again))
     raise CommandFailed(f"wget ended with {ran.code}: {said}", hint="provision all --backend http")
 
 

@@ -265,7 +265,7 @@ def _read_header(ctx: Context, file: RemoteFile) -> bytes:
     try:
         length = header_length(start)
     except NotSafetensors as error:
-        # The first 512 bytes name a stranger better than the first eight do.
+        # The first 512 bytes tell better what it is than the first eight do.
         seen = _first_bytes(ctx, file, address, min(512, file.size))
         raise WrongFile(
             f"What {host_of(address.url)} sends for {file.name} is not a safetensors file;"

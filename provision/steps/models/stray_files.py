@@ -15,8 +15,7 @@ from provision.core.finding import Finding, Fix, fixable, ok, warn
 from provision.core.moved_aside import move_aside
 from provision.core.step import Context, Look
 from provision.download.known_folders import hub_cache
-from provision.download.misplaced import misplaced
-from provision.download.model_files import Wanted, subject_of, wanted_files
+from provision.download.model_files import Wanted, misplaced, subject_of, wanted_files
 from provision.system.disk_errors import unusable
 from provision.system.strict import read_head
 

@@ -10,8 +10,7 @@ from provision.download.host_check import Host, Trouble, troubles_of
 from provision.download.hub.api import token_for
 from provision.download.hub.mirrors import endpoints_of
 from provision.download.local_copies import find_copies
-from provision.download.misplaced import misplaced
-from provision.download.model_files import Wanted, wanted_files
+from provision.download.model_files import Wanted, misplaced, wanted_files
 from provision.environment.packages import installed_versions
 
 DEADLINE_S = 5.0

@@ -179,6 +179,7 @@ def test_help_loads_no_command() -> None:
     ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert ran.stderr.split() == [
         "provision", "provision.cli", "provision.cli.app", "provision.cli.exit_codes", "provision.cli.manifests",
-        "provision.cli.options", "provision.errors", "provision.output", "provision.output.safe_streams",
-        "provision.system", "provision.system.visible",
+        "provision.cli.options", "provision.download", "provision.download.backends",
+        "provision.download.backends.registry", "provision.errors", "provision.output",
+        "provision.output.safe_streams", "provision.system", "provision.system.visible",
     ]  # fmt: skip

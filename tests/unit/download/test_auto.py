@@ -31,7 +31,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def brought(ctx: Context, hub: Hub, model: ModelRepo) -> int:
     """Bring the file, right; how many of its bytes came."""
     file = remote_file(hub, model)
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     bring(ctx, file, part)
     assert hashlib.sha256(part.read_bytes()).hexdigest() == file.sha256
     return hub.sent_bytes()
@@ -118,6 +118,6 @@ def test_the_hubs_no_is_meant_for_all(world: tuple[Path, ModelRepo], ctx: Contex
         file = remote_file(hub, world[1])
         hub.arm(Fault("*", "status", times=-1, value="403", origin="hub"))
         options = replace(at(ctx, hub).options, backend="hf")
-        part = open_part(ctx.home, file)
+        part = open_part(ctx.machine, ctx.home, file)
         with pytest.raises(HubRefused):
             bring(replace(at(ctx, hub), options=options), file, part)

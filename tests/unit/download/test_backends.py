@@ -29,7 +29,7 @@ from provision.download.backends import hf as hub_backend
 from provision.download.backends import http as http_backend
 from provision.download.backends.auto import bring, choose
 from provision.download.backends.registry import CHOICES, backend_name, backends
-from provision.download.delivery import bring_proven, put_in_place
+from provision.download.delivery import download_verified, put_in_place
 from provision.download.part_file import bytes_here, bytes_waiting, lfs_folder, open_part, part_of, write_private
 from provision.errors import CommandMissing, DiskFull, DownloadError, Interrupted, ProvisionError, UsageError, WrongFile
 from provision.rehearsal.faults import Fault, Faults
@@ -62,7 +62,7 @@ from tests.support.small_model import FILE; from tests.support.small_model impor
 root, backend, file = Path(sys.argv[1]), sys.argv[2], RemoteFile(**json.loads(sys.argv[3]))
 model = ModelRepo(file.repo, file.revision, dict.fromkeys((FILE, TWIN), (file.size, file.sha256)))
 ctx = small_context(root, model, file.endpoint, backend=backend)
-bring(ctx, file, open_part(ctx.home, file))
+bring(ctx, file, open_part(ctx.machine, ctx.home, file))
 """
 
 
@@ -77,7 +77,7 @@ def content(world: tuple[Path, ModelRepo], path: str = FILE) -> bytes:
 
 def fetch(ctx: Context, hub: Hub, model: ModelRepo, backend: Backend) -> Path:
     file = remote_file(hub, model)
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     backend.fetch(ctx, file, part)
     return part
 
@@ -222,7 +222,7 @@ def test_the_disk_never_holds_more_than_the_file(
         watcher.start()
         file = remote_file(hub, world[1])
         destination = ctx.home.comfyui / "models" / "checkpoints" / FILE
-        put_in_place(bring_proven(ctx, file, precision="fp16", checkpoint=True), destination)
+        put_in_place(download_verified(ctx, file, precision="fp16", checkpoint=True), destination)
         over.set()
         watcher.join()
     assert is_right(destination, world[1])
@@ -319,7 +319,7 @@ def test_the_token_reaches_a_hub_that_serves_the_bytes_itself(
         ctx = small_context(tmp_path, world[1], hub.url, machine=Brisk(HF_TOKEN=TOKEN))
         model = read_small(hub)
         file = replace(remote_file(hub, world[1]), path=".gitattributes", size=model[0], sha256=model[1])
-        part = open_part(ctx.home, file)
+        part = open_part(ctx.machine, ctx.home, file)
         BY_NAME[name].fetch(ctx, file, part)
         assert bytes_here(part) == file.size
         assert hub.requests[-1].origin == "hub"
@@ -340,7 +340,7 @@ def test_the_token_does_not_follow_a_redirect_to_another_host(
         size, sha256 = read_small(hub)
         file = replace(remote_file(hub, world[1]), path=".gitattributes", size=size, sha256=sha256)
         hub.arm(Fault("*.gitattributes", "redirect_out", times=-1, value=thief.url, method="GET"))
-        part = open_part(ctx.home, file)
+        part = open_part(ctx.machine, ctx.home, file)
         try:
             BY_NAME[name].fetch(ctx, file, part)
         except ProvisionError:
@@ -477,7 +477,7 @@ def test_a_corrupted_body_is_fetched_once_more(
     # The header is here already: else the two short answers that hold it would use up the fault.
     part_of(ctx.home, file.sha256).write_bytes((world[0].parent / "weights" / FILE).read_bytes()[:4096])
     hub.arm(Fault("*", "corrupt", times=1, value=2_000_000, origin="cdn"))
-    assert is_right(bring_proven(ctx, file, precision="fp16", checkpoint=True), model)
+    assert is_right(download_verified(ctx, file, precision="fp16", checkpoint=True), model)
     assert hub.sent_bytes() > 1.9 * file.size  # what was wrong came, and came again
     assert any("a wrong sha256" in note for note in heard.notes) or backend.name == "git-lfs"  # it finds out by itself
 
@@ -489,7 +489,7 @@ def test_a_body_that_stays_corrupted_is_an_error_that_says_so(
     ctx = replace(ctx, options=replace(ctx.options, backend=backend.name))
     hub.arm(Fault("*", "corrupt", times=-1, value=2_000_000, origin="cdn"))
     with pytest.raises((WrongFile, DownloadError)) as wrong:
-        bring_proven(ctx, remote_file(hub, model), precision="fp16", checkpoint=True)
+        download_verified(ctx, remote_file(hub, model), precision="fp16", checkpoint=True)
     assert is_one_sentence_with_hint(wrong.value.message, wrong.value.hint)
     if backend.name == "http":
         assert "came twice" in wrong.value.message
@@ -499,7 +499,7 @@ def test_a_body_that_stays_corrupted_is_an_error_that_says_so(
 def test_another_file_is_refused_before_it_is_moved(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     twin = remote_file(hub, model, TWIN)
     with pytest.raises(WrongFile, match="it is fp32, not fp16"):
-        bring_proven(ctx, twin, precision="fp16", checkpoint=True)
+        download_verified(ctx, twin, precision="fp16", checkpoint=True)
     assert hub.sent_bytes() < 2000
 
 
@@ -507,7 +507,7 @@ def test_a_file_whose_size_and_header_disagree_is_refused(ctx: Context, hub: Hub
     file = replace(remote_file(hub, model), size=model.files[FILE][0] - 8)
     hub.arm(Fault("*", "wrong_length", times=-1, value=-8, origin="hub"))
     with pytest.raises(WrongFile, match="its header describes"):
-        bring_proven(ctx, file, precision="fp16", checkpoint=True)
+        download_verified(ctx, file, precision="fp16", checkpoint=True)
 
 
 # -- choosing -----------------------------------------------------------------------------------------------
@@ -552,7 +552,7 @@ def test_auto_takes_what_is_here(tmp_path: Path, hub: Hub, model: ModelRepo) -> 
 
 def test_auto_takes_the_next_when_one_fails_and_says_so(ctx: Context, hub: Hub, model: ModelRepo, heard: Heard) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     hub.arm(Fault("*", "truncate", times=1, value=0.5, origin="cdn"))
     hub.arm(Fault("*", "gzip", times=retry.TRIES, origin="cdn"))
     bring(ctx, file, part)
@@ -566,7 +566,7 @@ def test_http_goes_on_where_hf_fails_and_says_so(
     ctx: Context, hub: Hub, model: ModelRepo, heard: Heard, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     hub.arm(Fault("*", "truncate", times=1, value=3_000_000, origin="cdn"))
     hub.arm(Fault("*", "status", times=hub_backend.TRIES + 1, value="503", origin="cdn"))  # the library asks once more
     bring(replace(ctx, options=replace(ctx.options, backend="hf")), file, part)
@@ -580,7 +580,7 @@ def test_http_goes_on_where_hf_fails_and_says_so(
 
 def test_a_full_disk_is_the_same_for_all(ctx: Context, hub: Hub, model: ModelRepo, heard: Heard) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     part.symlink_to("/dev/full")
     with pytest.raises(DiskFull, match="is full; what was written so far is kept"):
         bring(ctx, file, part)
@@ -614,7 +614,7 @@ def test_hf_of_an_unknown_version_is_used_from_outside(
 
 def test_hf_on_a_full_disk(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     part.symlink_to("/dev/full")
     with pytest.raises(DiskFull):
         BY_NAME["hf"].fetch(ctx, file, part)
@@ -622,7 +622,7 @@ def test_hf_on_a_full_disk(ctx: Context, hub: Hub, model: ModelRepo) -> None:
 
 def test_wget_says_when_the_disk_is_full(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     part.symlink_to("/dev/full")
     with pytest.raises(DiskFull, match=os.strerror(errno.ENOSPC).lower().split()[0] + "|full"):
         BY_NAME["wget"].fetch(ctx, file, part)
@@ -633,7 +633,7 @@ def test_a_writer_that_outlived_its_run_is_ended_before_the_part_is_written(
     name: str, ctx: Context, hub: Hub, model: ModelRepo
 ) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     left, other = part.with_suffix(".lfs"), part.with_name("another.lfs")
     left.mkdir()
     other.mkdir()
@@ -644,14 +644,14 @@ def test_a_writer_that_outlived_its_run_is_ended_before_the_part_is_written(
         )
         for each in (writes, reads, strange):
             stack.callback(each.kill)
-        bring_proven(ctx, file, precision="fp16", checkpoint=True)
+        open_part(ctx.machine, ctx.home, file)
         assert writes.wait(timeout=5) < 0
         assert (reads.poll(), strange.poll()) == (None, None)
 
 
 def test_git_lfs_wants_the_very_object(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     file = replace(remote_file(hub, model), sha256="0" * 64)
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     with pytest.raises(WrongFile, match="wanted is 000000000000"):
         BY_NAME["git-lfs"].fetch(ctx, file, part)
     assert hub.sent_bytes() == 0

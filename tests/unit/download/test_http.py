@@ -20,7 +20,7 @@ from provision.core.step import Context
 from provision.download.backend import RemoteFile
 from provision.download.backends import http as http_backend
 from provision.download.backends.hf import fetch_hf
-from provision.download.delivery import bring_proven
+from provision.download.delivery import download_verified
 from provision.download.http.transfer import Settings
 from provision.download.part_file import bytes_of, bytes_waiting, known_ranges, make_plain, open_part, part_of
 from provision.errors import DiskFull, Interrupted, ProvisionError
@@ -48,7 +48,7 @@ http.SETTINGS = Settings(segment_bytes=256 << 10, buffer_bytes=32 << 10, save_s=
 root, file = Path(sys.argv[1]), RemoteFile(**json.loads(sys.argv[2]))
 model = ModelRepo(file.repo, file.revision, dict.fromkeys((FILE, TWIN), (file.size, file.sha256)))
 ctx = small_context(root, model, file.endpoint)
-print(http.fetch_http(ctx, file, open_part(ctx.home, file)))
+print(http.fetch_http(ctx, file, open_part(ctx.machine, ctx.home, file)))
 """
 
 
@@ -68,7 +68,7 @@ def content(world: tuple[Path, ModelRepo]) -> bytes:
 
 def fetch(ctx: Context, hub: Hub, model: ModelRepo) -> tuple[Path, str | None]:
     file = remote_file(hub, model)
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     return part, http_backend.fetch_http(ctx, file, part)
 
 
@@ -96,7 +96,7 @@ def test_segments_come_each_once_and_are_hashed_as_they_come(ctx: Context, hub: 
 
 def test_the_hash_of_the_follower_is_the_proof(ctx: Context, hub: Hub, model: ModelRepo, heard: Heard) -> None:
     ctx = replace(ctx, options=replace(ctx.options, backend="http"))
-    bring_proven(ctx, remote_file(hub, model), precision="fp16", checkpoint=True)
+    download_verified(ctx, remote_file(hub, model), precision="fp16", checkpoint=True)
     assert not [event for event in heard.events if getattr(event, "subject", "") == f"verifying {FILE}"]
 
 
@@ -147,7 +147,7 @@ def test_a_plain_beginning_is_gone_on_with(
 def with_holes(ctx: Context, hub: Hub, world: tuple[Path, ModelRepo]) -> Path:
     """A part as a kill leaves it: a beginning, a hole, a piece."""
     data, file = content(world), remote_file(hub, world[1])
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     part.write_bytes(data[:1_000_000] + bytes(500_000) + data[1_500_000:2_000_000])
     note = part.with_suffix(".json")
     note.write_text(json.dumps({**json.loads(note.read_text()), "ranges": [[0, 1_000_000], [1_500_000, 2_000_000]]}))
@@ -168,7 +168,7 @@ def test_another_backend_gets_a_beginning_without_holes(
 ) -> None:
     part = with_holes(ctx, hub, world)
     file = remote_file(hub, model)
-    fetch_hf(ctx, file, open_part(ctx.home, file))
+    fetch_hf(ctx, file, open_part(ctx.machine, ctx.home, file))
     assert part.read_bytes() == content(world)
     assert hub.sent_bytes() == file.size - 1_000_000
     assert known_ranges(part) == [(0, file.size)]
@@ -281,7 +281,7 @@ def test_a_connection_that_hangs_is_raced(
 
 def test_a_full_disk_reaches_the_caller(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     part.symlink_to("/dev/full")
     with pytest.raises(DiskFull):
         http_backend.fetch_http(ctx, file, part)

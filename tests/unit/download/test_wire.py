@@ -33,7 +33,7 @@ def ctx(tmp_path: Path, hub: Hub, model: ModelRepo) -> Context:
 
 def fetch(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     file = remote_file(hub, model)
-    fetch_http(ctx, file, open_part(ctx.home, file))
+    fetch_http(ctx, file, open_part(ctx.machine, ctx.home, file))
 
 
 def test_addresses_take_turns() -> None:

@@ -22,7 +22,6 @@ from provision.download.backends.auto import bring
 from provision.download.backends.hf import BACKEND as HF
 from provision.download.hub.api import XetOffer, locate_both
 from provision.download.part_file import bytes_here, open_part, part_of
-from provision.download.writers import end_writers
 from provision.errors import DiskFull, DownloadError, HubRefused, Interrupted, NetworkError
 from provision.rehearsal.faults import Fault, Faults
 from provision.rehearsal.hub import Hub
@@ -68,7 +67,7 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fetch(ctx: Context, hub: Hub, model: ModelRepo) -> tuple[Path, str | None]:
     file = remote_file(hub, model)
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     return part, HF.fetch(ctx, file, part)
 
 
@@ -164,9 +163,9 @@ def test_the_token_is_not_sent_where_another_host_is_to_give_the_key(
     with Hub(world[0]) as thief:
         file = remote_file(hub, model)
         offer = XetOffer("0" * 64, f"{thief.url}/api/models/{REPO}/xet-read-token/main")
-        setback = xet.bring_by_xet(ctx, file, open_part(ctx.home, file), offer)
-        assert setback is not None
-        assert "gave no key" in setback.error.message
+        retry = xet.fetch_by_xet(ctx, file, open_part(ctx.machine, ctx.home, file), offer)
+        assert retry is not None
+        assert "gave no key" in retry.error.message
         assert len(thief.requests) == 1
         assert "authorization" not in thief.requests[0].headers
 
@@ -225,7 +224,7 @@ def test_where_it_lasts_http_goes_on_from_what_is_there(
     ctx: Context, hub: Hub, model: ModelRepo, heard: Heard, fault: Fault
 ) -> None:
     file, reached = remote_file(hub, model), 3 * XORB_BYTES if "xorbs" in fault.match else 0
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     hub.arm(fault)
     assert bring(ctx, file, part) == file.sha256
     [note] = heard.notes
@@ -240,7 +239,7 @@ def test_what_the_hub_refuses_is_refused_for_all(ctx: Context, hub: Hub, model: 
     file = remote_file(hub, model)
     hub.arm(Fault("*resolve*", "status", times=-1, value="403"))
     with pytest.raises(HubRefused, match="403"):
-        bring(ctx, file, open_part(ctx.home, file))
+        bring(ctx, file, open_part(ctx.machine, ctx.home, file))
     assert heard.notes == []
 
 
@@ -249,7 +248,7 @@ def test_a_child_that_hangs_is_ended(ctx: Context, hub: Hub, model: ModelRepo, m
     monkeypatch.setattr(xet, "SLOWEST_S", 0.5)
     hub.arm(Fault("/xorbs/*/2", "silent", times=-1))
     file = remote_file(hub, model)
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     monkeypatch.setattr(hub_backend, "TRIES", 1)
     with pytest.raises(NetworkError, match=r"Nothing came by Xet from .* for too long"):
         HF.fetch(ctx, file, part)
@@ -308,7 +307,7 @@ def test_a_reason_in_the_words_of_hf_xet_1_8(said: str, reason: str) -> None:
 
 def test_a_full_disk_is_said(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     file = remote_file(hub, model)
-    part = open_part(ctx.home, file)
+    part = open_part(ctx.machine, ctx.home, file)
     part.symlink_to("/dev/full")
     with pytest.raises(DiskFull):
         HF.fetch(ctx, file, part)
@@ -340,12 +339,12 @@ def test_a_child_that_outlived_its_run_is_ended_before_the_next_one_writes(
     with Hub(world[0], faults=Faults(xet=True, rate_bytes_s=1_000_000)) as slow:
         ctx = small_context(tmp_path, world[1], slow.url)
         file = remote_file(slow, world[1])
-        part = open_part(ctx.home, file)
-        attempt = threading.Thread(target=lambda: xet.bring_by_xet(ctx, file, part, locate_both(ctx, file)[1]))
+        part = open_part(ctx.machine, ctx.home, file)
+        attempt = threading.Thread(target=lambda: xet.fetch_by_xet(ctx, file, part, locate_both(ctx, file)[1]))
         attempt.start()
         while not (found := children()):
             time.sleep(0.01)
-        end_writers(ctx.machine, part, HF.writers)
+        open_part(ctx.machine, ctx.home, file)
         assert [child for child in found if child in children()] == []
         attempt.join(timeout=10)
         assert not attempt.is_alive()
