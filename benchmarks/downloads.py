@@ -42,8 +42,8 @@ ALONE = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from provision.download.backend import Address; from provision.download.backend import RemoteFile
-from provision.download.delivery import put_in_place
+from provision.download.backend import Address; from provision.download.backend import HubFile
+from provision.download.obtain import put_in_place
 from provision.download.part_file import open_part
 from provision.download.backends.registry import backend
 from provision.core.home import Home
@@ -54,7 +54,7 @@ name, hub, repo, commit, path, size, sha256, folder = sys.argv[1:]
 home = Home(Path(folder, "home"))
 home.prepare()
 ctx = Context(Machine(), None, home, Options(endpoint=hub))
-asked = RemoteFile(hub, repo, commit, path, int(size), sha256)
+asked = HubFile(hub, repo, commit, path, int(size), sha256)
 file = replace(asked, address=Address(asked.url, {}), asked_at=ctx.machine.clock())
 part = open_part(ctx.machine, home, file)
 assert backend(name).fetch(ctx, file, part) == sha256

@@ -28,7 +28,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteFile:
+class HubFile:
     """One file at one commit of a repository on a hub, as the hub described it.
 
     `sha256` is empty where the hub tells none. `anonymous`: the hub refuses the token that is configured, and
@@ -91,8 +91,8 @@ class Backend:
     """
 
     name: str
-    fetch: Callable[[Context, RemoteFile, Path], str | None]
-    script: Callable[[Context, RemoteFile, str], Iterator[str]]
+    fetch: Callable[[Context, HubFile, Path], str | None]
+    script: Callable[[Context, HubFile, str], Iterator[str]]
     aliases: tuple[str, ...] = ()
     needs: tuple[Program, ...] = ()
     writers: tuple[str, ...] = ()

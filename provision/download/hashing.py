@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.core.step import Context
-from provision.download.backend import RemoteFile
+from provision.download.backend import HubFile
 from provision.download.part_file import bytes_here
 from provision.download.retry import TRIES, Retry, fetch_with_retries, in_background
 
@@ -149,7 +149,7 @@ def _read_whole(stream: FileIO, view: memoryview, at: int) -> None:
 
 def fetch_and_hash(
     ctx: Context,
-    file: RemoteFile,
+    file: HubFile,
     part: Path,
     attempt: Callable[[Hasher], Retry | None],
     *,

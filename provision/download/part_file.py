@@ -18,7 +18,7 @@ from pathlib import Path
 
 from provision.core.home import Home
 from provision.core.receipts import make_way, read_state, write_json
-from provision.download.backend import RemoteFile
+from provision.download.backend import HubFile
 from provision.download.http.segments import Span, merged, prefix_of
 from provision.download.writers import end_writers
 from provision.errors import DiskFull, HomeError
@@ -66,7 +66,7 @@ def bytes_of(part: Path) -> int:
     return sum(stop - start for start, stop in known_ranges(part))
 
 
-def open_part(machine: Machine, home: Home, file: RemoteFile) -> Path:
+def open_part(machine: Machine, home: Home, file: HubFile) -> Path:
     """The part of a file, ready to be gone on with, its sidecar written.
 
     Ends programs of a killed run that still write to it, takes over what git-lfs left, and throws away a

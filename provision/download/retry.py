@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from provision.comfyui.safetensors import LENGTH_BYTES, NotSafetensors, header_length
 from provision.core.step import Context
-from provision.download.backend import RemoteFile
+from provision.download.backend import HubFile
 from provision.download.part_file import bytes_here, disk_errors_said, make_plain
 from provision.download.writers import end_writers, memory_of_writers
 from provision.errors import DownloadError, NetworkError, ProvisionError
@@ -43,7 +43,7 @@ class Retry:
 
 
 def fetch_with_retries(
-    ctx: Context, file: RemoteFile, part: Path, attempt: Callable[[], Retry | None], *, tries: int = TRIES
+    ctx: Context, file: HubFile, part: Path, attempt: Callable[[], Retry | None], *, tries: int = TRIES
 ) -> None:
     """Call `attempt` until the part is complete.
 
@@ -70,7 +70,7 @@ def fetch_with_retries(
         ctx.wait(retry.error.message, min(wait_s, WAIT_MAX_S))
 
 
-def ended_early(file: RemoteFile, here: int) -> DownloadError:
+def ended_early(file: HubFile, here: int) -> DownloadError:
     """The connection ended before the file did."""
     return DownloadError(
         f"The download of {file.name} stopped at {here:,} of {file.size:,} bytes; what came is kept.",
@@ -78,7 +78,7 @@ def ended_early(file: RemoteFile, here: int) -> DownloadError:
     )
 
 
-def wrong_kind(file: RemoteFile, start: bytes) -> Retry | None:
+def wrong_kind(file: HubFile, start: bytes) -> Retry | None:
     """What first bytes are that are not the file's kind, a login page with status 200; None for all others."""
     if not file.path.endswith(".safetensors") or len(start) < LENGTH_BYTES:
         return None
@@ -94,7 +94,7 @@ def wrong_kind(file: RemoteFile, start: bytes) -> Retry | None:
     return None
 
 
-def drop_wrong_kind(file: RemoteFile, part: Path) -> Retry | None:
+def drop_wrong_kind(file: HubFile, part: Path) -> Retry | None:
     """Throw away a part that begins as the file cannot. Raises HomeError or DiskFull."""
     if not bytes_here(part):
         return None
@@ -143,7 +143,7 @@ def until_interrupted(machine: Machine, work: Callable[[], T]) -> T:
     return future.result()
 
 
-def _too_large(file: RemoteFile) -> DownloadError:
+def _too_large(file: HubFile) -> DownloadError:
     return DownloadError(
         f"What fetched {file.name} took more than {MEMORY_MAX_BYTES >> 30} GB of memory and was stopped.",
         hint="Run the same command again, or take another way: provision all --backend http",
@@ -153,7 +153,7 @@ def _too_large(file: RemoteFile) -> DownloadError:
 @contextmanager
 def watched(
     ctx: Context,
-    file: RemoteFile,
+    file: HubFile,
     part: Path,
     size_now: Callable[[], int],
     *,

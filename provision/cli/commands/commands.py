@@ -282,11 +282,11 @@ def download(at: Session, to: Path | None) -> bool:
 
 
 def _download_to(at: Session, folder: Path) -> bool:
-    from provision.download.obtain import provision_file
+    from provision.download.obtain import obtain_at
 
     for model, file in at.ctx.manifest.chosen(at.ctx.options.precision):
         target = folder / file.name
-        provision_file(at.ctx.stamped("models"), model, file, target)
+        obtain_at(at.ctx.stamped("models"), model, file, target)
         at.console.record(success(path=str(target)))
         at.console.data(str(target))
     return True

@@ -16,9 +16,9 @@ from provision.comfyui.server_process import server_argv
 from provision.comfyui.workflow_graph import listed_name, prompt_graph
 from provision.core.finding import Finding, Verdict
 from provision.core.step import Context, Report, StepReport
-from provision.download.backend import RemoteFile
+from provision.download.backend import HubFile
 from provision.download.backends.auto import choose
-from provision.download.model_files import Wanted, subject_of, wanted_files
+from provision.download.model_files import WantedFile, subject_of, wanted_files
 from provision.environment.packages import find_uv
 from provision.errors import CommandMissing
 from provision.steps.torch.choice import has_nvidia
@@ -235,18 +235,18 @@ def _model(ctx: Context, finding: Finding) -> Iterator[str]:
     else:
         model, file = wanted.model, wanted.file
         endpoint = (*ctx.options.endpoints, ctx.options.endpoint)[0]
-        remote = RemoteFile(endpoint, model.repo, model.revision, file.path, wanted.size or 0, wanted.sha256)
+        remote = HubFile(endpoint, model.repo, model.revision, file.path, wanted.size or 0, wanted.sha256 or "")
         yield from choose(ctx)[0].script(ctx, remote, part)
     if wanted.sha256:
         yield _check_sum(ctx, wanted, part)
     yield f"mv {part} {place}"
 
 
-def _wanted(ctx: Context, finding: Finding) -> Wanted:
+def _wanted(ctx: Context, finding: Finding) -> WantedFile:
     return next(each for each in wanted_files(ctx) if subject_of(ctx, each) == finding.subject)
 
 
-def _check_sum(ctx: Context, wanted: Wanted, quoted: str) -> str:
+def _check_sum(ctx: Context, wanted: WantedFile, quoted: str) -> str:
     sums = "shasum -a 256" if ctx.machine.system == "Darwin" else "sha256sum"
     return f"printf '%s  %s\\n' {wanted.sha256} {quoted} | {sums} -c -"
 

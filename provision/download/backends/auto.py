@@ -15,7 +15,7 @@ from pathlib import Path
 
 from provision.core.events import Event, Progress
 from provision.core.step import Context
-from provision.download.backend import PASSING_ON, Backend, RemoteFile, TooSlow
+from provision.download.backend import PASSING_ON, Backend, HubFile, TooSlow
 from provision.download.backends.registry import AUTO, backend, backends
 from provision.download.part_file import bytes_of
 from provision.errors import DownloadError, HubRefused, ProvisionError
@@ -47,7 +47,7 @@ Ends = Callable[[float, float, int], bool]
 """Whether it is enough, after so many seconds, at such a rate (bytes per second), with so many bytes left."""
 
 
-def bring(ctx: Context, file: RemoteFile, part: Path) -> str | None:
+def bring(ctx: Context, file: HubFile, part: Path) -> str | None:
     """Bring a part to its size with the backend that was asked for, or the one that is fastest.
 
     Returns the sha256 where a backend took it. Raises what the last one raised, and at once what none could mend.
@@ -92,7 +92,7 @@ class _Fetched:
 class _Race:
     """Which backends there are still, and what each has shown."""
 
-    def __init__(self, ctx: Context, file: RemoteFile, part: Path, backends: list[Backend]) -> None:
+    def __init__(self, ctx: Context, file: HubFile, part: Path, backends: list[Backend]) -> None:
         self.rates: dict[str, float] = {}
         """Bytes per second, by name."""
         self._ctx, self._file, self._part, self._left = ctx, file, part, backends

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from provision.comfyui.git_remote import protocols_for
 from provision.core.step import Context
-from provision.download.backend import Backend, Program, RemoteFile, find_program
+from provision.download.backend import Backend, HubFile, Program, find_program
 from provision.download.hashing import Hasher, fetch_and_hash
 from provision.download.hub.api import token_for
 from provision.download.part_file import (
@@ -51,7 +51,7 @@ ANOTHER_OBJECT = re.compile(r"expected OID \w+, got \w+")
 """What git-lfs says of an object that has another hash than its name."""
 
 
-def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> str | None:
+def fetch_git_lfs(ctx: Context, file: HubFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
     git, _ = find_program(ctx.machine, "git"), find_program(ctx.machine, "git-lfs")
     wrong: list[ProvisionError] = []
@@ -67,7 +67,7 @@ def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> str | None:
     return fetch_and_hash(ctx, file, part, attempt, written=lambda: _growing(part))
 
 
-def script(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
+def script(ctx: Context, file: HubFile, part: str) -> Iterator[str]:
     """One file of the repository; the copy that git-lfs keeps in `.git` goes with the folder."""
     yield 'git init --quiet "$home/hub"'
     address = shell_word(f"{file.endpoint}/{file.repo}")
@@ -92,7 +92,7 @@ BACKEND = Backend(
 )
 
 
-def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Retry | None:
+def _attempt(ctx: Context, git: Path, file: HubFile, part: Path) -> Retry | None:
     folder = lfs_folder(part)
     work, store, config = folder / "work", folder / "store", folder / "config"
     run = partial(ctx.machine.run, env=_environment(ctx, file, work / ".git", config), timeout_s=120)
@@ -129,13 +129,13 @@ def _growing(part: Path) -> Path:
     return max(lfs_pieces(part), key=bytes_here, default=part)
 
 
-def _fetch_words(file: RemoteFile, store: Path) -> tuple[str, ...]:
+def _fetch_words(file: HubFile, store: Path) -> tuple[str, ...]:
     settings = (f"lfs.storage={store}", f"lfs.activitytimeout={STALL_TIMEOUT_S}", "lfs.transfer.maxretries=1")
     options = tuple(word for setting in settings for word in ("-c", setting))
     return (*options, "lfs", "fetch", "--include", file.path, "--exclude", "", "origin", file.revision)
 
 
-def _environment(ctx: Context, file: RemoteFile, repository: Path, config: Path) -> dict[str, str]:
+def _environment(ctx: Context, file: HubFile, repository: Path, config: Path) -> dict[str, str]:
     """No prompts, no configuration but ours. The token stands in that file, and in no list of processes."""
     ours = {"GIT_CONFIG_GLOBAL": str(config), "GIT_CONFIG_NOSYSTEM": "1"}
     # git keeps its headers when it follows the hub to another host.
@@ -149,7 +149,7 @@ def _environment(ctx: Context, file: RemoteFile, repository: Path, config: Path)
     return env
 
 
-def _configuration(ctx: Context, file: RemoteFile) -> str:
+def _configuration(ctx: Context, file: HubFile) -> str:
     """git's configuration: the token as a header for the hub's own address only.
 
     Basic, with the token for a password, is what the hub takes from git (https://huggingface.co/docs/hub/security-tokens).
@@ -164,7 +164,7 @@ def _configuration(ctx: Context, file: RemoteFile) -> str:
     return "".join(map(_line, settings.items()))
 
 
-def _token(ctx: Context, file: RemoteFile) -> str | None:
+def _token(ctx: Context, file: HubFile) -> str | None:
     return None if file.anonymous else token_for(ctx, file.endpoint)
 
 
@@ -181,7 +181,7 @@ def _in_quotes(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _check_pointer(ran: Ran, file: RemoteFile) -> None:
+def _check_pointer(ran: Ran, file: HubFile) -> None:
     """The pointer in the commit must name the very object that is wanted, before a byte of it moves."""
     words = dict(line.split(" ", 1) for line in ran.out.splitlines() if " " in line) if ran.ok else {}
     if words.get("oid") == f"sha256:{file.sha256}" and words.get("size") == str(file.size):
@@ -195,7 +195,7 @@ def _check_pointer(ran: Ran, file: RemoteFile) -> None:
     )
 
 
-def _retry(ran: Ran, file: RemoteFile, part: Path) -> Retry:
+def _retry(ran: Ran, file: HubFile, part: Path) -> Retry:
     """What git or git-lfs said, as an error; raises what asking again cannot mend."""
     said, host = "\n".join(quoted(line, SAID_MAX) for line in ran.tail(6).splitlines()), host_of(file.endpoint)
     trouble = disk_trouble(part, said)

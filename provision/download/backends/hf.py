@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from provision.core.step import Context
-from provision.download.backend import Address, Backend, RemoteFile
+from provision.download.backend import Address, Backend, HubFile
 from provision.download.backends.hf_writer import HfWriter
 from provision.download.backends.library_http import Answered, Head, Moved, bounded_client
 from provision.download.backends.xet import PROGRAM, fetch_by_xet, usable
@@ -48,7 +48,7 @@ NEEDED_PARAMETERS = frozenset(
 )
 
 
-def fetch_hf(ctx: Context, file: RemoteFile, part: Path) -> str | None:
+def fetch_hf(ctx: Context, file: HubFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
 
     def attempt(hasher: Hasher) -> Retry | None:
@@ -60,7 +60,7 @@ def fetch_hf(ctx: Context, file: RemoteFile, part: Path) -> str | None:
     return fetch_and_hash(ctx, file, part, attempt, tries=TRIES)
 
 
-def script(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
+def script(ctx: Context, file: HubFile, part: str) -> Iterator[str]:
     """With the library's own program."""
     yield '"$python" -m pip install huggingface_hub'
     words = shell_words([file.repo, file.path, "--revision", file.revision])
@@ -74,7 +74,7 @@ BACKEND = Backend(
 """Behind it stands `http`: huggingface_hub and hf_xet are large, and what fails in them may not fail in it."""
 
 
-def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address, hasher: Hasher) -> Retry | None:
+def _attempt(ctx: Context, file: HubFile, part: Path, address: Address, hasher: Hasher) -> Retry | None:
     from huggingface_hub.errors import HfHubHTTPError
 
     _settle(file)
@@ -104,7 +104,7 @@ def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address, hashe
     return None
 
 
-def _answered(file: RemoteFile, head: Head) -> Retry:
+def _answered(file: HubFile, head: Head) -> Retry:
     if head.status_code not in WAITED_OUT:
         packed = head.status_code in (200, 206)
         what = "was sent a packed file" if packed else f"was answered with {head.status_code}"
@@ -129,7 +129,7 @@ def known_http_get() -> Callable[..., None] | None:
     return get if set(inspect.signature(get).parameters) >= NEEDED_PARAMETERS else None
 
 
-def _settle(file: RemoteFile) -> None:
+def _settle(file: HubFile) -> None:
     """Settings that the library took from the environment, as this download needs them."""
     from huggingface_hub import constants
     from huggingface_hub.utils.logging import set_verbosity
@@ -142,7 +142,7 @@ def _settle(file: RemoteFile) -> None:
 
 
 def _download_into_part(
-    ctx: Context, get: Callable[..., None], file: RemoteFile, writer: HfWriter, address: Address
+    ctx: Context, get: Callable[..., None], file: HubFile, writer: HfWriter, address: Address
 ) -> None:
     for _ in range(REDIRECTS_MAX):
         try:
@@ -191,7 +191,7 @@ class _Kept:
         return len(data)
 
 
-def _download_stock(ctx: Context, file: RemoteFile, part: Path) -> None:
+def _download_stock(ctx: Context, file: HubFile, part: Path) -> None:
     """For versions that we do not know: all anew, in a folder on the same volume, and never two copies."""
     from huggingface_hub import hf_hub_download
 
@@ -225,14 +225,14 @@ def _transport_errors() -> tuple[type[Exception], ...]:
     return tuple(found)
 
 
-def _failed(file: RemoteFile, why: str) -> DownloadError:
+def _failed(file: HubFile, why: str) -> DownloadError:
     return DownloadError(
         f"huggingface_hub could not bring {file.name} from {host_of(file.endpoint)}: it {why}.",
         hint="Run the same command again, or take another way: provision all --backend http",
     )
 
 
-def _bar(ctx: Context, file: RemoteFile) -> type[Any]:
+def _bar(ctx: Context, file: HubFile) -> type[Any]:
     """A progress bar in tqdm's manner that tells us instead of drawing, and stops when it should."""
     machine: Machine = ctx.machine
 

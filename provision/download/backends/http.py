@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
 from provision.core.step import Context
-from provision.download.backend import Backend, RemoteFile
+from provision.download.backend import Backend, HubFile
 from provision.download.hashing import Hasher, Syncer
 from provision.download.http.connection import run_connection
 from provision.download.http.disk_writer import DiskWriter
@@ -35,7 +35,7 @@ ENDING_S = 0.4
 """How long connections are waited for in the end; one that still looks for its server is left to it."""
 
 
-def fetch_http(ctx: Context, file: RemoteFile, part: Path) -> str | None:
+def fetch_http(ctx: Context, file: HubFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256. Raises as `Backend.fetch`."""
     drop_wrong_kind(file, part)
     ranges, restarted, etags = True, False, True
@@ -55,7 +55,7 @@ def fetch_http(ctx: Context, file: RemoteFile, part: Path) -> str | None:
             _empty(part)
 
 
-def script(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
+def script(ctx: Context, file: HubFile, part: str) -> Iterator[str]:
     """With curl, which does not pass a header of ours on to the host that it is sent to."""
     token = ' --header "Authorization: Bearer $HF_TOKEN"' if ctx.machine.environ.get("HF_TOKEN") else ""
     yield f"curl --fail --location --retry 5 --continue-at -{token} --output {part} {shell_word(file.url)}"
@@ -67,7 +67,7 @@ BACKEND = Backend("http", fetch_http, script)
 class _Supervisor:
     """Starts connections, replaces those that fail, tells how far it is and notes what is here."""
 
-    def __init__(self, ctx: Context, file: RemoteFile, part: Path, *, ranges: bool, etags: bool) -> None:
+    def __init__(self, ctx: Context, file: HubFile, part: Path, *, ranges: bool, etags: bool) -> None:
         self.ctx, self.file, self.part = ctx, file, part
         if not ranges:
             make_plain(part)

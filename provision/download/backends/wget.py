@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from provision.core.step import Context
-from provision.download.backend import Address, Backend, Program, RemoteFile, find_program
+from provision.download.backend import Address, Backend, HubFile, Program, find_program
 from provision.download.hashing import fetch_and_hash
 from provision.download.hub.api import locate
 from provision.download.part_file import bytes_here, disk_trouble, wget_folder, write_private
@@ -40,13 +40,13 @@ SAID_MAX = 400
 REDIRECTED = "redirections exceeded"
 
 
-def fetch_wget(ctx: Context, file: RemoteFile, part: Path) -> str | None:
+def fetch_wget(ctx: Context, file: HubFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
     wget = find_program(ctx.machine, "wget")
     return fetch_and_hash(ctx, file, part, lambda _: _attempt(ctx, wget, file, part))
 
 
-def script(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
+def script(ctx: Context, file: HubFile, part: str) -> Iterator[str]:
     """As people type it."""
     yield f"wget --continue --output-document={part} {shell_word(file.url)}"
 
@@ -60,7 +60,7 @@ BACKEND = Backend(
 )
 
 
-def _attempt(ctx: Context, wget: Path, file: RemoteFile, part: Path) -> Retry | None:
+def _attempt(ctx: Context, wget: Path, file: HubFile, part: Path) -> Retry | None:
     address = locate(ctx, file)
     ran = _run(ctx, wget, file, part, address)
     if ran.code == EXIT_SERVER and REDIRECTED in ran.err:
@@ -69,7 +69,7 @@ def _attempt(ctx: Context, wget: Path, file: RemoteFile, part: Path) -> Retry | 
     return None if ran.ok else _retry(ran, file, part, address)
 
 
-def _run(ctx: Context, wget: Path, file: RemoteFile, part: Path, address: Address) -> Ran:
+def _run(ctx: Context, wget: Path, file: HubFile, part: Path, address: Address) -> Ran:
     with _orders(ctx, part, address) as (config, addresses), watched(ctx, file, part, partial(bytes_here, part)):
         argv: list[str | Path] = [
             wget,
@@ -124,7 +124,7 @@ def _environment(ctx: Context, address: Address) -> dict[str, str]:
     return env
 
 
-def _retry(ran: Ran, file: RemoteFile, part: Path, address: Address) -> Retry:
+def _retry(ran: Ran, file: HubFile, part: Path, address: Address) -> Retry:
     """What wget's exit code means; raises what asking again cannot mend."""
     said, host = quoted(ran.tail(3), SAID_MAX), host_of(address.url)
     last = quoted(_last_line(ran.tail(3)), SAID_MAX)

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from provision.core.step import Context
-from provision.download.backend import Address, RemoteFile
+from provision.download.backend import Address, HubFile
 from provision.download.backends.xet_program import ORDER
 from provision.download.hub.api import XetOffer, token_for
 from provision.download.part_file import bytes_here, disk_trouble, xet_folder
@@ -72,7 +72,7 @@ def usable(environ: Mapping[str, str]) -> bool:
     return first <= found < end
 
 
-def fetch_by_xet(ctx: Context, file: RemoteFile, part: Path, offer: XetOffer) -> Retry | None:
+def fetch_by_xet(ctx: Context, file: HubFile, part: Path, offer: XetOffer) -> Retry | None:
     """Append the rest of the file to its part. Raises HomeError, DiskFull, NetworkError or Interrupted."""
     try:
         key = until_interrupted(ctx.machine, lambda: _ask_key(ctx, file, offer))
@@ -101,7 +101,7 @@ def silence_s(grown: int, seconds: float) -> float:
     return min(SLOWEST_S, STALL_TIMEOUT_S + BUFFER_BYTES * seconds / grown)
 
 
-def _ask_key(ctx: Context, file: RemoteFile, offer: XetOffer) -> _Key | Retry:
+def _ask_key(ctx: Context, file: HubFile, offer: XetOffer) -> _Key | Retry:
     """Ask the hub for the key; the Hugging Face token goes to the hub's own origin only."""
     key_url = address_from(file.url, offer.key_url)
     own = origin_of(key_url) == origin_of(file.endpoint) and not file.anonymous
@@ -115,7 +115,7 @@ def _ask_key(ctx: Context, file: RemoteFile, offer: XetOffer) -> _Key | Retry:
         return Retry(_failed(file, f"{host_of(key_url)} gave no key to its storage ({response.status_code})"))
 
 
-def _environment(ctx: Context, file: RemoteFile, offer: XetOffer, key: _Key, folder: Path) -> dict[str, str]:
+def _environment(ctx: Context, file: HubFile, offer: XetOffer, key: _Key, folder: Path) -> dict[str, str]:
     """The order, no proxy between us and our own machine, and nothing written to the person's own cache."""
     settings: dict[str, object] = {
         "telemetry.enabled": False,
@@ -143,7 +143,7 @@ def _environment(ctx: Context, file: RemoteFile, offer: XetOffer, key: _Key, fol
     return env
 
 
-def _retry(ran: Ran, file: RemoteFile, part: Path, key: _Key) -> Retry:
+def _retry(ran: Ran, file: HubFile, part: Path, key: _Key) -> Retry:
     """What the child ended with; raises what asking again cannot mend."""
     said = ran.tail(1)
     trouble = disk_trouble(part, said)
@@ -164,7 +164,7 @@ def reason(said: str) -> str:
     return quoted(ADDRESS.sub("", said).rpartition(": ")[2].partition("://")[0].strip(" ."), 200)
 
 
-def _failed(file: RemoteFile, why: str) -> DownloadError:
+def _failed(file: HubFile, why: str) -> DownloadError:
     return DownloadError(
         f"Xet could not bring {file.name} from {host_of(file.endpoint)}: {why}.",
         hint="Run the same command again, or take another way: provision all --backend http",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 from functools import partial
 
-from provision.download.backend import Address, RemoteFile
+from provision.download.backend import Address, HubFile
 from provision.download.http.disk_writer import DiskWriter
 from provision.download.http.segments import Claim
 from provision.download.http.transfer import NoRanges, Transfer
@@ -171,7 +171,7 @@ def _judge_first(transfer: Transfer, answer: Answer, start: memoryview) -> Retry
     return None
 
 
-def odd(answer: Heading, file: RemoteFile, what: str) -> DownloadError:
+def odd(answer: Heading, file: HubFile, what: str) -> DownloadError:
     """A server's answer that is none to this question."""
     return DownloadError(
         f"{host_of(answer.url)} {what} ({file.name}).",

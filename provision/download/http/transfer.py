@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.core.step import Context
-from provision.download.backend import Address, RemoteFile
+from provision.download.backend import Address, HubFile
 from provision.download.http.buffers import Buffers
 from provision.download.http.rate import Bucket
 from provision.download.http.segments import Claim, Segments, Span
@@ -57,7 +57,7 @@ class Transfer:
     """The state of one download, for all its threads."""
 
     def __init__(
-        self, ctx: Context, file: RemoteFile, part: Path, settings: Settings, *, done: Iterable[Span], ranges: bool
+        self, ctx: Context, file: HubFile, part: Path, settings: Settings, *, done: Iterable[Span], ranges: bool
     ) -> None:
         self.ctx = ctx
         self.file = file

@@ -29,7 +29,7 @@ from provision.download.backends import hf as hub_backend
 from provision.download.backends import http as http_backend
 from provision.download.backends.auto import bring, choose
 from provision.download.backends.registry import CHOICES, backend_name, backends
-from provision.download.delivery import download_verified, put_in_place
+from provision.download.obtain import download, put_in_place
 from provision.download.part_file import bytes_here, bytes_waiting, lfs_folder, open_part, part_of, write_private
 from provision.errors import CommandMissing, DiskFull, DownloadError, Interrupted, ProvisionError, UsageError, WrongFile
 from provision.rehearsal.faults import Fault, Faults
@@ -53,13 +53,13 @@ EACH = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.
 FETCH = """
 import json, sys
 from pathlib import Path
-from provision.download.backend import RemoteFile
+from provision.download.backend import HubFile
 from provision.download.part_file import open_part
 from provision.download.backends.auto import bring
 from provision.rehearsal.model_repo import ModelRepo
 from tests.support.small_model import FILE; from tests.support.small_model import TWIN, small_context
 
-root, backend, file = Path(sys.argv[1]), sys.argv[2], RemoteFile(**json.loads(sys.argv[3]))
+root, backend, file = Path(sys.argv[1]), sys.argv[2], HubFile(**json.loads(sys.argv[3]))
 model = ModelRepo(file.repo, file.revision, dict.fromkeys((FILE, TWIN), (file.size, file.sha256)))
 ctx = small_context(root, model, file.endpoint, backend=backend)
 bring(ctx, file, open_part(ctx.machine, ctx.home, file))
@@ -222,7 +222,7 @@ def test_the_disk_never_holds_more_than_the_file(
         watcher.start()
         file = remote_file(hub, world[1])
         destination = ctx.home.comfyui / "models" / "checkpoints" / FILE
-        put_in_place(download_verified(ctx, file, precision="fp16", checkpoint=True), destination)
+        put_in_place(download(ctx, file, precision="fp16", checkpoint=True), destination)
         over.set()
         watcher.join()
     assert is_right(destination, world[1])
@@ -477,7 +477,7 @@ def test_a_corrupted_body_is_fetched_once_more(
     # The header is here already: else the two short answers that hold it would use up the fault.
     part_of(ctx.home, file.sha256).write_bytes((world[0].parent / "weights" / FILE).read_bytes()[:4096])
     hub.arm(Fault("*", "corrupt", times=1, value=2_000_000, origin="cdn"))
-    assert is_right(download_verified(ctx, file, precision="fp16", checkpoint=True), model)
+    assert is_right(download(ctx, file, precision="fp16", checkpoint=True), model)
     assert hub.sent_bytes() > 1.9 * file.size  # what was wrong came, and came again
     assert any("a wrong sha256" in note for note in heard.notes) or backend.name == "git-lfs"  # it finds out by itself
 
@@ -489,7 +489,7 @@ def test_a_body_that_stays_corrupted_is_an_error_that_says_so(
     ctx = replace(ctx, options=replace(ctx.options, backend=backend.name))
     hub.arm(Fault("*", "corrupt", times=-1, value=2_000_000, origin="cdn"))
     with pytest.raises((WrongFile, DownloadError)) as wrong:
-        download_verified(ctx, remote_file(hub, model), precision="fp16", checkpoint=True)
+        download(ctx, remote_file(hub, model), precision="fp16", checkpoint=True)
     assert is_one_sentence_with_hint(wrong.value.message, wrong.value.hint)
     if backend.name == "http":
         assert "came twice" in wrong.value.message
@@ -499,7 +499,7 @@ def test_a_body_that_stays_corrupted_is_an_error_that_says_so(
 def test_another_file_is_refused_before_it_is_moved(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     twin = remote_file(hub, model, TWIN)
     with pytest.raises(WrongFile, match="it is fp32, not fp16"):
-        download_verified(ctx, twin, precision="fp16", checkpoint=True)
+        download(ctx, twin, precision="fp16", checkpoint=True)
     assert hub.sent_bytes() < 2000
 
 
@@ -507,7 +507,7 @@ def test_a_file_whose_size_and_header_disagree_is_refused(ctx: Context, hub: Hub
     file = replace(remote_file(hub, model), size=model.files[FILE][0] - 8)
     hub.arm(Fault("*", "wrong_length", times=-1, value=-8, origin="hub"))
     with pytest.raises(WrongFile, match="its header describes"):
-        download_verified(ctx, file, precision="fp16", checkpoint=True)
+        download(ctx, file, precision="fp16", checkpoint=True)
 
 
 # -- choosing -----------------------------------------------------------------------------------------------

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from provision.core.step import Context
-from provision.download.backend import RemoteFile
+from provision.download.backend import HubFile
 from provision.download.backends import http as http_backend
 from provision.download.backends.hf import fetch_hf
-from provision.download.delivery import download_verified
 from provision.download.http.transfer import Settings
+from provision.download.obtain import download
 from provision.download.part_file import bytes_of, bytes_waiting, known_ranges, make_plain, open_part, part_of
 from provision.errors import DiskFull, Interrupted, ProvisionError
 from provision.rehearsal.faults import Fault, Faults
@@ -38,14 +38,14 @@ FETCH = """
 import json, sys
 from pathlib import Path
 from provision.download.backends import http
-from provision.download.backend import RemoteFile
+from provision.download.backend import HubFile
 from provision.download.part_file import open_part
 from provision.download.http.transfer import Settings
 from provision.rehearsal.model_repo import ModelRepo
 from tests.support.small_model import FILE; from tests.support.small_model import TWIN, small_context
 
 http.SETTINGS = Settings(segment_bytes=256 << 10, buffer_bytes=32 << 10, save_s=0.02)
-root, file = Path(sys.argv[1]), RemoteFile(**json.loads(sys.argv[2]))
+root, file = Path(sys.argv[1]), HubFile(**json.loads(sys.argv[2]))
 model = ModelRepo(file.repo, file.revision, dict.fromkeys((FILE, TWIN), (file.size, file.sha256)))
 ctx = small_context(root, model, file.endpoint)
 print(http.fetch_http(ctx, file, open_part(ctx.machine, ctx.home, file)))
@@ -96,7 +96,7 @@ def test_segments_come_each_once_and_are_hashed_as_they_come(ctx: Context, hub: 
 
 def test_the_hash_of_the_follower_is_the_proof(ctx: Context, hub: Hub, model: ModelRepo, heard: Heard) -> None:
     ctx = replace(ctx, options=replace(ctx.options, backend="http"))
-    download_verified(ctx, remote_file(hub, model), precision="fp16", checkpoint=True)
+    download(ctx, remote_file(hub, model), precision="fp16", checkpoint=True)
     assert not [event for event in heard.events if getattr(event, "subject", "") == f"verifying {FILE}"]
 
 
@@ -339,6 +339,6 @@ def test_killed_again_and_again(tmp_path: Path, world: tuple[Path, ModelRepo], m
         assert fresh.sent_bytes() == file.size - kept
 
 
-def file_json(file: RemoteFile) -> str:
+def file_json(file: HubFile) -> str:
     names = ("endpoint", "repo", "revision", "path", "size", "sha256")
     return json.dumps({name: getattr(file, name) for name in names})
