@@ -43,8 +43,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from provision.download.backend import Address; from provision.download.backend import HubFile
-from provision.download.obtain import put_in_place
-from provision.download.part_file import open_part
+from provision.download.part_file import open_part, put_in_place
 from provision.download.backends.registry import backend
 from provision.core.home import Home
 from provision.system.machine import Machine

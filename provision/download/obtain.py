@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,11 +27,11 @@ from provision.download.part_file import (
     drop_part,
     open_part,
     part_of,
+    put_in_place,
 )
 from provision.download.verify import header_of, misfit, sha256_of
 from provision.download.web import host_of, is_loopback
 from provision.errors import HubRefused, WrongFile
-from provision.system.disk_errors import unusable
 from provision.system.keep_awake import kept_awake
 from provision.system.metered_network import metered_because
 from provision.system.strict import Unreadable
@@ -252,40 +250,3 @@ def _place(ctx: Context, wanted: WantedFile, got: _Verified) -> None:
             path=wanted.file.path,
             sha256=got.sha256,
         )
-
-
-def put_in_place(part: Path, destination: Path) -> None:
-    """One rename; file and folder are on the disk before anybody is told so. Raises HomeError or DiskFull."""
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        _sync(part)
-        _rename(part, destination)
-        _sync(destination.parent)
-        drop_part(part)
-    except OSError as error:
-        raise unusable(destination, error) from error
-
-
-def _rename(part: Path, destination: Path) -> None:
-    """A rename; to another volume, a copy beside the place and then a rename."""
-    try:
-        part.replace(destination)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        aside = destination.with_name(f".{destination.name}.{os.getpid()}")
-        try:
-            shutil.copyfile(part, aside)
-            _sync(aside)
-            aside.replace(destination)
-        finally:
-            aside.unlink(missing_ok=True)
-        part.unlink()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -8,6 +8,7 @@ left there is taken over.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -104,6 +105,43 @@ def drop_part(part: Path) -> None:
     _clear_folders(part)
 
 
+def put_in_place(part: Path, destination: Path) -> None:
+    """One rename; file and folder are on the disk before anybody is told so. Raises HomeError or DiskFull."""
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        _sync(part)
+        _rename(part, destination)
+        _sync(destination.parent)
+        drop_part(part)
+    except OSError as error:
+        raise unusable(destination, error) from error
+
+
+def _rename(part: Path, destination: Path) -> None:
+    """A rename; to another volume, a copy beside the place and then a rename."""
+    try:
+        part.replace(destination)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        aside = destination.with_name(f".{destination.name}.{os.getpid()}")
+        try:
+            shutil.copyfile(part, aside)
+            _sync(aside)
+            aside.replace(destination)
+        finally:
+            aside.unlink(missing_ok=True)
+        part.unlink()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def adopt(part: Path, begun: Path) -> None:
     """Make another file, the beginning of the same content, the part. Raises OSError."""
     drop_part(part)
@@ -193,8 +231,6 @@ def take_over(part: Path) -> None:
 
 def disk_trouble(path: Path, said: str) -> HomeError | DiskFull | None:
     """What a program's complaint says about the disk, None when it is about something else."""
-    import errno
-
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
         if os.strerror(number).lower() in said.lower():
             return unusable(path, OSError(number, os.strerror(number)))

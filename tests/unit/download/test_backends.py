@@ -29,8 +29,16 @@ from provision.download.backends import hf as hub_backend
 from provision.download.backends import http as http_backend
 from provision.download.backends.auto import bring, choose
 from provision.download.backends.registry import CHOICES, backend_name, backends
-from provision.download.obtain import download, put_in_place
-from provision.download.part_file import bytes_here, bytes_waiting, lfs_folder, open_part, part_of, write_private
+from provision.download.obtain import download
+from provision.download.part_file import (
+    bytes_here,
+    bytes_waiting,
+    lfs_folder,
+    open_part,
+    part_of,
+    put_in_place,
+    write_private,
+)
 from provision.errors import CommandMissing, DiskFull, DownloadError, Interrupted, ProvisionError, UsageError, WrongFile
 from provision.rehearsal.faults import Fault, Faults
 from provision.rehearsal.hub import Hub
