@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli.commands.uninstall.made_by_us import _downloaded
+from provision.cli.commands.made_by_us import _downloaded
 from provision.comfyui.adoption import recorded
 from provision.core.finding import Finding
 from provision.core.home import Home
@@ -28,14 +28,12 @@ from tests.support.paths import PACKAGE
 
 DOORS = {
     "system/strict.py": "the reader itself",
-    "cli/errors_page.py": "our own source",
     "core/image.py": "a picture in memory",
     "core/receipts.py": "writes",
     "cli/exit_codes.py": "writes the log",
     "system/machine.py": "a program's log, written; whether a file can be opened",
     "download/local_copies.py": "a copy, which was seen to be a file",
-    "download/delivery.py": "the weights, which were seen to be a file",
-    "download/http/digests.py": "a part, which is a file of its own",
+    "download/verify.py": "the weights, which were seen to be a file",
     "download/hashing.py": "a part",
     "download/retry.py": "a part",
     "download/http/disk_writer.py": "a part",

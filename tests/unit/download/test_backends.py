@@ -40,9 +40,9 @@ from provision.download.part_file import (
     write_private,
 )
 from provision.errors import CommandMissing, DiskFull, DownloadError, Interrupted, ProvisionError, UsageError, WrongFile
-from provision.rehearsal.faults import Fault, Faults
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
+from tests.support.faults import Fault
+from tests.support.hub import Faults, Hub
 from tests.support.paths import CHECKOUT
 from tests.support.small_model import (
     FILE,
