@@ -26,6 +26,10 @@ from provision.errors import DiskFull, HomeError
 from provision.system.disk_errors import unusable
 from provision.system.machine import Machine
 
+WORKERS = ("lfs", "wget", "hf", "xet")
+"""What has a folder of its own beside a part: git-lfs for its store, wget for its orders, a huggingface_hub of an
+unknown version for its download, hf_xet for what it would put into the person's cache."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
@@ -190,29 +194,14 @@ def make_plain(part: Path) -> None:
     _forget_ranges(part)
 
 
-def lfs_folder(part: Path) -> Path:
-    """Where git-lfs works on this part."""
-    return part.with_suffix(".lfs")
-
-
-def wget_folder(part: Path) -> Path:
-    """Where wget's private configuration lies while it runs."""
-    return part.with_suffix(".wget")
-
-
-def hub_folder(part: Path) -> Path:
-    """Where a huggingface_hub of an unknown version downloads to."""
-    return part.with_suffix(".hf")
-
-
-def xet_folder(part: Path) -> Path:
-    """Where hf_xet keeps what it would put into the person's cache."""
-    return part.with_suffix(".xet")
+def work_folder(part: Path, of: str) -> Path:
+    """Where one of `WORKERS` works on this part."""
+    return part.with_suffix(f".{of}")
 
 
 def lfs_pieces(part: Path) -> list[Path]:
     """What git-lfs holds of the object: `objects/aa/bb/<oid>`, `incomplete/<oid>.part` or `<oid><digits>`."""
-    store, oid = lfs_folder(part) / "store", part.stem
+    store, oid = work_folder(part, "lfs") / "store", part.stem
     with suppress(OSError):
         return [*store.glob(f"objects/*/*/{oid}"), *store.glob(f"incomplete/{oid}*")]
     return []
@@ -226,7 +215,7 @@ def take_over(part: Path) -> None:
         largest.chmod(0o644)
         largest.replace(part)
         _forget_ranges(part)
-    shutil.rmtree(lfs_folder(part), ignore_errors=True)
+    shutil.rmtree(work_folder(part, "lfs"), ignore_errors=True)
 
 
 def disk_trouble(path: Path, said: str) -> HomeError | DiskFull | None:
@@ -269,5 +258,5 @@ def _sidecar(part: Path) -> Path:
 
 
 def _clear_folders(part: Path) -> None:
-    for folder in (lfs_folder(part), wget_folder(part), hub_folder(part), xet_folder(part)):
-        shutil.rmtree(folder, ignore_errors=True)
+    for each in WORKERS:
+        shutil.rmtree(work_folder(part, each), ignore_errors=True)

@@ -25,9 +25,9 @@ from provision.download.part_file import (
     bytes_here,
     disk_errors_said,
     disk_trouble,
-    lfs_folder,
     lfs_pieces,
     take_over,
+    work_folder,
     write_private,
 )
 from provision.download.retry import IDLE_S, STALL_TIMEOUT_S, Retry, watched
@@ -93,7 +93,7 @@ BACKEND = Backend(
 
 
 def _attempt(ctx: Context, git: Path, file: HubFile, part: Path) -> Retry | None:
-    folder = lfs_folder(part)
+    folder = work_folder(part, "lfs")
     work, store, config = folder / "work", folder / "store", folder / "config"
     run = partial(ctx.machine.run, env=_environment(ctx, file, work / ".git", config), timeout_s=120)
     try:

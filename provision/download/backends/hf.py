@@ -23,7 +23,7 @@ from provision.download.backends.library_http import Answered, Head, Moved, boun
 from provision.download.backends.xet import PROGRAM, fetch_by_xet, usable
 from provision.download.hashing import Hasher, fetch_and_hash
 from provision.download.hub.api import locate_both, token_for
-from provision.download.part_file import hub_folder
+from provision.download.part_file import work_folder
 from provision.download.retry import Retry, until_interrupted
 from provision.download.web import REDIRECTS_MAX, host_of, moved, redirect_loop, retry_after_s
 from provision.errors import DownloadError, HubRefused, NetworkError
@@ -198,7 +198,7 @@ def _download_stock(ctx: Context, file: HubFile, part: Path) -> None:
     shown: dict[str, Any] = (
         {"tqdm_class": _bar(ctx, file)} if "tqdm_class" in inspect.signature(hf_hub_download).parameters else {}
     )
-    folder = hub_folder(part)
+    folder = work_folder(part, "hf")
     shutil.rmtree(folder, ignore_errors=True)
     part.unlink(missing_ok=True)
     token: str | bool = False if file.anonymous else (token_for(ctx, file.endpoint) or False)

@@ -18,7 +18,7 @@ from provision.core.step import Context
 from provision.download.backend import Address, Backend, HubFile, Program, find_program
 from provision.download.hashing import fetch_and_hash
 from provision.download.hub.api import locate
-from provision.download.part_file import bytes_here, disk_trouble, wget_folder, write_private
+from provision.download.part_file import bytes_here, disk_trouble, work_folder, write_private
 from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
 from provision.download.web import fetch, host_of, is_loopback, moved
 from provision.errors import CommandFailed, DownloadError, HubRefused, NetworkError, ProvisionError
@@ -94,7 +94,7 @@ def _orders(ctx: Context, part: Path, address: Address) -> Iterator[tuple[Path, 
 
     The person's own ~/.wgetrc is not read: it could hold headers, a proxy's password, another output.
     """
-    folder = wget_folder(part)
+    folder = work_folder(part, "wget")
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(mode=0o700)

@@ -24,7 +24,7 @@ from provision.core.step import Context
 from provision.download.backend import Address, HubFile
 from provision.download.backends.xet_program import ORDER
 from provision.download.hub.api import XetOffer, token_for
-from provision.download.part_file import bytes_here, disk_trouble, xet_folder
+from provision.download.part_file import bytes_here, disk_trouble, work_folder
 from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
 from provision.download.web import address_from, fetch, host_of, is_loopback, origin_of
 from provision.errors import DownloadError, HubRefused, NetworkError
@@ -80,7 +80,7 @@ def fetch_by_xet(ctx: Context, file: HubFile, part: Path, offer: XetOffer) -> Re
         return Retry(_failed(file, error.message.rstrip(".")))
     if isinstance(key, Retry):
         return key
-    folder = xet_folder(part)
+    folder = work_folder(part, "xet")
     argv: list[str | Path] = [sys.executable, "-I", PROGRAM, part]
     try:
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -33,10 +33,10 @@ from provision.download.obtain import download
 from provision.download.part_file import (
     bytes_here,
     bytes_waiting,
-    lfs_folder,
     open_part,
     part_of,
     put_in_place,
+    work_folder,
     write_private,
 )
 from provision.errors import CommandMissing, DiskFull, DownloadError, Interrupted, ProvisionError, UsageError, WrongFile
@@ -271,7 +271,7 @@ def test_ctrl_c_keeps_the_part_and_ends_the_programs(
         stopper.join()
         part = part_of(ctx.home, file.sha256)
         assert 500_000 <= bytes_here(part) < file.size
-        assert not lfs_folder(part).exists()
+        assert not work_folder(part, "lfs").exists()
         assert not writers_left(part)
 
 
