@@ -1,6 +1,6 @@
-"""What a backend is: it brings one file's bytes into a part, going on from what is there.
+"""What a backend is: it downloads one file's bytes into a part, and resumes one.
 
-Proof (size, hash, header) and the final name are not its business: see `delivery`.
+Size, hash, header and the final name are not its business: see `obtain`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from provision.core.events import Event, Progress
@@ -56,9 +56,8 @@ def bring(ctx: Context, file: HubFile, part: Path) -> str | None:
     race = _Race(ctx, file, part, chosen)
     if measured and file.size - bytes_of(part) >= WORTH_BYTES and not ctx.options.limit_rate:
         for each in [each for each in chosen if each.quick]:
-            fetched = race.attempt(each, after(TRIAL_S) if race.rates else first_look())
-            if fetched is not None:
-                return fetched.sha256
+            if race.attempt(each, after(TRIAL_S) if race.rates else first_look()):
+                return race.sha256
             if each.name not in race.rates:
                 race.tell_change(each)
             elif race.soon():
@@ -67,9 +66,8 @@ def bring(ctx: Context, file: HubFile, part: Path) -> str | None:
     while True:
         first, following = race.order()
         ends = fallen(race.rates.get(following.name, 0.0)) if following and measured else never
-        fetched = race.attempt(first, ends, give_up_on=() if measured else (HubRefused,))
-        if fetched is not None:
-            return fetched.sha256
+        if race.attempt(first, ends, give_up_on=() if measured else (HubRefused,)):
+            return race.sha256
         race.tell_change(first)
 
 
@@ -82,26 +80,19 @@ def choose(ctx: Context) -> list[Backend]:
     return [asked, backend(asked.then)] if asked.then else [asked]
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    """The file is here; its hash where the backend took it."""
-
-    sha256: str | None
-
-
 class _Race:
     """Which backends there are still, and what each has shown."""
 
     def __init__(self, ctx: Context, file: HubFile, part: Path, backends: list[Backend]) -> None:
         self.rates: dict[str, float] = {}
         """Bytes per second, by name."""
+        self.sha256: str | None = None
+        """The file's, where the backend that brought it took it."""
         self._ctx, self._file, self._part, self._left = ctx, file, part, backends
         self._problem: ProvisionError | None = None
 
-    def attempt(
-        self, backend: Backend, ends: Ends, *, give_up_on: tuple[type[ProvisionError], ...] = ()
-    ) -> _Fetched | None:
-        """Fetch until the file is here, `ends` says so or it fails (None).
+    def attempt(self, backend: Backend, ends: Ends, *, give_up_on: tuple[type[ProvisionError], ...] = ()) -> bool:
+        """Fetch until the file is here (True), `ends` says so or it fails.
 
         Raises its error where that is one to give up on, or no other backend is left.
         """
@@ -109,7 +100,8 @@ class _Race:
             self._ctx.note(f"{backend.name} cannot limit its rate: it takes what there is. To limit it: --backend http")
         watch = _Watch(self._ctx, self._file.name, ends)
         try:
-            return _Fetched(backend.fetch(replace(self._ctx, emit=watch.emit), self._file, self._part))
+            self.sha256 = backend.fetch(replace(self._ctx, emit=watch.emit), self._file, self._part)
+            return True
         except Enough:
             self.rates[backend.name], self._problem = watch.rate, None
         except PASSING_ON as error:
@@ -120,7 +112,7 @@ class _Race:
             self._problem = error
             if not self._left:
                 raise
-        return None
+        return False
 
     def order(self) -> tuple[Backend, Backend | None]:
         """The backend to use and the one that comes next: the fastest first, and of those that are about as fast the
