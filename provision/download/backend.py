@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from provision.command import Fix, program
+from provision.core.finding import Kind
 from provision.core.step import Context
 from provision.errors import CommandFailed, CommandMissing, DownloadError, HubRefused, NetworkError
 from provision.system.machine import Machine
@@ -64,12 +66,12 @@ class TooSlow(DownloadError):
 class Program:
     """A program that a backend runs.
 
-    `missing` and `ready` are the ids of its findings, `name` is also that of its formula and package. `ask` are the
+    `missing` and `ready` are the kinds of its findings, `name` is also that of its formula and package. `ask` are the
     words that it answers with its version, which `parse` reads; what answers otherwise `is_not` the program meant.
     """
 
-    missing: str
-    ready: str
+    missing: Kind
+    ready: Kind
     name: str
     ask: tuple[str, ...]
     parse: Callable[[str], Version]
@@ -109,7 +111,6 @@ def find_program(machine: Machine, name: str) -> Path:
     """Where a program that a backend needs lies. Raises CommandMissing."""
     found = machine.which(name)
     if found is None:
-        raise CommandMissing(
-            f"{name} is not on this machine.", hint=f"brew install {name}, or: provision all --backend http"
-        )
+        install = Fix(f"Install {name}, or choose another backend: --backend http.", program("brew", "install", name))
+        raise CommandMissing(f"{name} is not on this machine.", hint=install)
     return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader, parse_safetensors_header
+from provision.command import Fix, ours, program
 from provision.core.manifest import Model, ModelFile
 from provision.core.moved_aside import make_way
 from provision.core.receipt_kinds import ModelReceipt
@@ -77,7 +78,8 @@ def obtain_at(ctx: Context, model: Model, file: ModelFile, target: Path) -> None
             ctx.note(f"{target} is there already, and right.")
         else:
             raise WrongFile(
-                f"{target} is there and is another file; it was left as it is.", hint=f"mv {target} {target}.old"
+                f"{target} is there and is another file; it was left as it is.",
+                hint=program("mv", str(target), f"{target}.old"),
             )
 
 
@@ -143,12 +145,15 @@ def _offered(ctx: Context, wanted: WantedFile, endpoint: str) -> HubFile:
             f"{host_of(offered.endpoint)} offers another {file.path} than the manifest names: {offered.size:,} bytes,"
             f" sha256 {offered.sha256[:12] or 'unknown'}; the manifest says {file.size or 'any number of'} bytes,"
             f" {(file.sha256 or 'any')[:12]}.",
-            hint="If HF_ENDPOINT is set, unset it; else correct models.0.revision: provision manifests show sdxl-turbo",
+            hint=Fix(
+                "If HF_ENDPOINT is set, unset it; else correct models.0.revision:",
+                ours("manifests", "show", "sdxl-turbo"),
+            ),
         )
     if not (file.sha256 or offered.sha256):
         raise HubRefused(
             f"{host_of(offered.endpoint)} does not tell the sha256 of {file.path}, and the manifest has none either.",
-            hint="Add it: --set models.0.files.0.sha256=...",
+            hint=Fix("Add it: --set models.0.files.0.sha256=..."),
         )
     return replace(offered, sha256=file.sha256 or offered.sha256)
 
@@ -188,7 +193,7 @@ def download(ctx: Context, file: HubFile, *, precision: str, checkpoint: bool) -
     if fault:
         raise WrongFile(
             f"{file.name} came twice, the second time with {fault}; nothing was put in place.",
-            hint="A proxy may change it on the way: try another network, or provision all --backend git-lfs",
+            hint=Fix("A proxy may change it on the way: try another network, or:", ours("all", "--backend", "git-lfs")),
         )
     return part
 
@@ -213,7 +218,7 @@ def _check_header(header: SafetensorsHeader, file: HubFile, *, precision: str, c
     if wrong:
         raise WrongFile(
             f"{file.path} of {file.repo} is not what the manifest says: {wrong}. Nothing more was downloaded.",
-            hint="Correct models.0.files in the manifest: provision manifests show sdxl-turbo",
+            hint=Fix("Correct models.0.files in the manifest:", ours("manifests", "show", "sdxl-turbo")),
         )
 
 
@@ -229,7 +234,7 @@ def _header_offered(ctx: Context, file: HubFile) -> SafetensorsHeader:
     except (NotSafetensors, HeaderTruncated) as error:
         raise WrongFile(
             f"{file.path} on {host_of(file.endpoint)} is not a safetensors file that can be used: {error}",
-            hint="Check models.0.files.0.path in the manifest: provision manifests show sdxl-turbo",
+            hint=Fix("Check models.0.files.0.path in the manifest:", ours("manifests", "show", "sdxl-turbo")),
         ) from error
 
 

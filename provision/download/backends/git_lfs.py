@@ -17,7 +17,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from provision.comfyui.git_remote import protocols_for
+from provision.command import Fix, ours, program
 from provision.core.step import Context
+from provision.download import kinds
 from provision.download.backend import Backend, HubFile, Program, find_program
 from provision.download.hashing import Hasher, fetch_and_hash
 from provision.download.hub.api import token_for
@@ -84,7 +86,14 @@ BACKEND = Backend(
     fetch_git_lfs,
     script,
     needs=(
-        Program("lfs-missing", "lfs-ready", "git-lfs", ("git", "lfs", "version"), parse_lfs_version, is_not="Git LFS"),
+        Program(
+            kinds.LFS_MISSING,
+            kinds.LFS_READY,
+            "git-lfs",
+            ("git", "lfs", "version"),
+            parse_lfs_version,
+            is_not="Git LFS",
+        ),
     ),
     writers=("git", "git-lfs", "git-remote-http", "git-remote-https"),
     quick=False,
@@ -191,7 +200,7 @@ def _check_pointer(ran: Ran, file: HubFile) -> None:
     raise WrongFile(
         f"{file.path} in commit {file.revision[:12]} of {file.repo} is {seen}; wanted is {file.sha256[:12]},"
         f" {file.size:,} bytes.",
-        hint="provision all --backend http",
+        hint=ours("all", "--backend", "http"),
     )
 
 
@@ -203,21 +212,26 @@ def _retry(ran: Ran, file: HubFile, part: Path) -> Retry:
         raise trouble
     low = said.lower()
     if ran.code is None:
-        return Retry(NetworkError(f"git did not hear from {host} for two minutes.", hint="Run the same command again."))
+        return Retry(
+            NetworkError(f"git did not hear from {host} for two minutes.", hint=Fix("Run the same command again."))
+        )
     if any(sign in low for sign in ("could not read username", "authentication failed", "error: 401", "error: 403")):
         raise HubRefused(
-            f"{host} did not let git read {file.repo}.", hint="hf auth login, or HF_TOKEN=hf_... provision all"
+            f"{host} did not let git read {file.repo}.",
+            hint=Fix("Set HF_TOKEN, or log in:", program("hf", "auth", "login")),
         )
     if "bandwidth" in low or "quota" in low or NO_TRAFFIC.search(low):
-        raise HubRefused(f"{host} has no traffic left for Git LFS.", hint="provision all --backend http")
+        raise HubRefused(f"{host} has no traffic left for Git LFS.", hint=ours("all", "--backend", "http"))
     if ANOTHER_OBJECT.search(said):
         return Retry(
             WrongFile(
                 f"git-lfs got other bytes from {host} than {file.name} has, and threw them away.",
-                hint="A proxy may change it on the way: try another network, or provision all --backend http",
+                hint=Fix(
+                    "A proxy may change it on the way: try another network, or:", ours("all", "--backend", "http")
+                ),
             )
         )
-    again = "Run the same command again, or take another way: provision all --backend http"
+    again = Fix("Run the same command again, or take another way:", ours("all", "--backend", "http"))
     if ran.code is not None and ran.code < 0:
         return Retry(
             NetworkError(f"Nothing came from {host} for {IDLE_S:.0f} seconds, so git-lfs was ended.", hint=again)

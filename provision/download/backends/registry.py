@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from provision.command import Fix
 from provision.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def backend_name(asked: str) -> str:
     for each in backends():
         if asked in each.aliases:
             return each.name
-    raise UsageError(f"There is no backend {asked!r}.", hint=f"--backend {'|'.join(CHOICES)}")
+    raise UsageError(f"There is no backend {asked!r}.", hint=Fix(f"Take one of {', '.join(CHOICES)}."))
 
 
 def needed(asked: str) -> tuple[Backend, ...]:

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from provision.command import Fix, ours, program
 from provision.core.step import Context
+from provision.download import kinds
 from provision.download.backend import Address, Backend, HubFile, Program, find_program
 from provision.download.hashing import fetch_and_hash
 from provision.download.hub.api import locate
@@ -55,7 +57,11 @@ BACKEND = Backend(
     "wget",
     fetch_wget,
     script,
-    needs=(Program("wget-missing", "wget-ready", "wget", ("wget", "--version"), parse_wget_version, is_not="GNU's"),),
+    needs=(
+        Program(
+            kinds.WGET_MISSING, kinds.WGET_READY, "wget", ("wget", "--version"), parse_wget_version, is_not="GNU's"
+        ),
+    ),
     writers=("wget",),
 )
 
@@ -130,23 +136,30 @@ def _retry(ran: Ran, file: HubFile, part: Path, address: Address) -> Retry:
     last = quoted(_last_line(ran.tail(3)), SAID_MAX)
     if ran.code == EXIT_FILE:
         trouble = disk_trouble(part, said)
-        raise trouble or CommandFailed(f"wget could not write {part.name}: {said}", hint=f"df -h {part.parent}")
-    again = "Run the same command again: it goes on from what is there."
+        raise trouble or CommandFailed(
+            f"wget could not write {part.name}: {said}", hint=program("df", "-h", str(part.parent))
+        )
+    again = Fix("Run the same command again: it goes on from what is there.")
     errors: dict[int | None, ProvisionError] = {
         EXIT_NETWORK: NetworkError(f"wget lost the connection to {host}, or found none.", hint=again),
         EXIT_PROTOCOL: NetworkError(f"wget did not understand what {host} sent for {file.name}.", hint=again),
         EXIT_SERVER: DownloadError(f"{host} answered wget with an error: {last}.", hint=again),
         EXIT_TLS: NetworkError(
             f"wget cannot verify the certificate of {host}.",
-            hint="Name your proxy's certificates: SSL_CERT_FILE=/path/to/ca.pem provision all --backend wget",
+            hint=Fix(
+                "Name your proxy's certificates:",
+                ours("all", "--backend", "wget", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
+            ),
         ),
-        EXIT_AUTH: HubRefused(f"{host} does not accept what wget was given to log in.", hint="hf auth login"),
+        EXIT_AUTH: HubRefused(
+            f"{host} does not accept what wget was given to log in.", hint=program("hf", "auth", "login")
+        ),
     }
     if ran.code in errors:
         return Retry(errors[ran.code])
     if ran.code is not None and ran.code < 0:
         return Retry(DownloadError(f"wget was ended from outside (signal {-ran.code}).", hint=again))
-    raise CommandFailed(f"wget ended with {ran.code}: {said}", hint="provision all --backend http")
+    raise CommandFailed(f"wget ended with {ran.code}: {said}", hint=ours("all", "--backend", "http"))
 
 
 def _last_line(said: str) -> str:
