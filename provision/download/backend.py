@@ -111,6 +111,8 @@ def find_program(machine: Machine, name: str) -> Path:
     """Where a program that a backend needs lies. Raises CommandMissing."""
     found = machine.which(name)
     if found is None:
-        install = Fix(f"Install {name}, or choose another backend: --backend http.", program("brew", "install", name))
-        raise CommandMissing(f"{name} is not on this machine.", hint=install)
+        raise CommandMissing(
+            f"{name} is not on this machine.",
+            hint=Fix(f"Install {name}, or choose another backend: --backend http.", program("brew", "install", name)),
+        )
     return found
