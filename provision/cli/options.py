@@ -5,22 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from provision.cli.request import BACKENDS, PRECISIONS, REHEARSED, Request
+from provision.cli.request import PRECISIONS, REHEARSED, Request
 from provision.command import Command, Fix, ours, program
 from provision.core.manifest import manifest_names
 from provision.core.step import Options
+from provision.download.backends.registry import backend_name
 from provision.errors import UsageError
 
 HUB = "https://huggingface.co"
-BACKEND_NAMES = {"huggingface-cli": "hf", **{name: name for name in BACKENDS}}
 CONNECTIONS_MAX = 32
 RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
 def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
     """Options that hold together. Raises UsageError."""
-    if request.backend not in BACKEND_NAMES:
-        raise UsageError(f"There is no backend {request.backend!r}.", hint=Fix(f"Take one of {', '.join(BACKENDS)}."))
+    backend = backend_name(request.backend)
     if request.precision not in (None, *PRECISIONS):
         raise UsageError(
             f"There is no precision {request.precision!r}.", hint=Fix(f"Take one of {', '.join(PRECISIONS)}.")
@@ -40,7 +39,7 @@ def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
     usual = environ.get("HF_ENDPOINT", "").strip() or HUB
     named = dict.fromkeys(_address("--endpoint", each, Fix(f"As in: --endpoint {HUB}")) for each in request.endpoints)
     return Options(
-        backend=BACKEND_NAMES[request.backend],
+        backend=backend,
         precision=request.precision or "fp16",
         deep=request.deep,
         yes=request.yes,

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from provision.cli.offers import Offered, offer, offer_keys, offer_manifests
+from provision.cli.offers import Offered, offer, offer_backends, offer_keys, offer_manifests
+from provision.download.backends.registry import CHOICES
 
-BACKENDS = ("auto", "hf", "wget", "git-lfs", "http")
 PRECISIONS = ("fp16", "bf16", "fp32")
 REHEARSED = "sdxl-turbo"
 """The manifest whose repository the embedded world has, and that which is taken where none is named."""
@@ -34,7 +34,7 @@ def flag(name: str, metavar: str, help: str, offered: Callable[[str], Offered] |
 SET = flag("--set", "KEY=VALUE", "Override a key of the manifest.", offer_keys)
 AS_JSON = Option("--json", help="NDJSON events, then one report.")
 PLAIN = Option("--plain", envvar="PROVISION_PLAIN", help="Words in lines, as for a screen reader: nothing moves.")
-BACKEND = flag("--backend", "|".join(BACKENDS), "What moves the model's bytes.", offer(*BACKENDS, "huggingface-cli"))
+BACKEND = flag("--backend", "|".join(CHOICES), "What moves the model's bytes.", offer_backends)
 PRECISION = flag("--precision", "fp16|fp32", "Which checkpoint (fp16 where there is one).", offer(*PRECISIONS))
 TORCH = flag("--torch", "nightly[@YYYYMMDD]|stable|VERSION", "Which torch.", offer("nightly", "stable"))
 COMFYUI = "ComfyUI's tag, branch or commit, or latest; or the folder of one to adopt"

@@ -72,11 +72,11 @@ def download(at: Session) -> Result:
 
 
 def _download_to(ctx: Context, folder: Path) -> Iterator[Path]:
-    from provision.download.obtain import provision_file
+    from provision.download.obtain import obtain_at
 
     for model, file in ctx.manifest.chosen(ctx.options.precision):
         target = folder / file.name
-        provision_file(ctx.stamped("models"), model, file, target)
+        obtain_at(ctx.stamped("models"), model, file, target)
         yield target
 
 
