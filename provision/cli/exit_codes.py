@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from provision.command import Fix, ours
 from provision.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -25,7 +26,6 @@ from provision.errors import (
 )
 
 if TYPE_CHECKING:
-    from provision.cli.session import Session, Wish
     from provision.output.console import Console
     from provision.system.processes import Process
 
@@ -33,23 +33,6 @@ Handler = Callable[..., None]
 GIVE_UP_S = 5
 """How long all that is at work may take to put its things down."""
 SHOW_CURSOR = b"\x1b[?25h"
-
-
-@contextmanager
-def session(command: str, wish: Wish, *, json: bool, verbose: bool, plain: bool = False) -> Iterator[Session]:
-    """A command at work: its console, its context, its signals, its exit code."""
-    from provision.cli.session import choose_home, open_session, tool_log
-    from provision.output.console import make_console
-    from provision.output.hints import this_call
-    from provision.system.machine import Machine
-
-    machine = Machine()
-    console = make_console(json_lines=json, verbose=verbose, yes=wish.yes, environ=machine.environ, plain=plain)
-    console.invocation = this_call(machine.environ, wish.home, rehearse=wish.rehearse)
-    with exit_codes(console) as end, console:
-        end.log = tool_log(choose_home(command, wish, machine))
-        with open_session(command, wish, console, machine) as at:
-            yield at
 
 
 @contextmanager
@@ -165,11 +148,9 @@ def _of_the_disk(error: OSError, log: Path | None) -> tuple[ProvisionError, int]
 
 def _stopped(console: Console) -> Interrupted:
     """What is kept of what was begun, and the command that goes on with it."""
-    from provision.system.visible import shell_words
-
     kept = console.kept()
     says = f"Stopped. Kept: {kept}." if kept else "Stopped. Nothing is lost."
-    return Interrupted(f"{says} The same command goes on.", hint=shell_words(["provision", *sys.argv[1:]]))
+    return Interrupted(f"{says} The same command goes on.", hint=ours(*sys.argv[1:]))
 
 
 def _kept(log: Path | None) -> Path | None:
@@ -189,7 +170,7 @@ def _bug(error: Exception, log: Path | None) -> ProvisionError:
             where = _keep_trace(error, Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1]))
     return ProvisionError(
         f"This is a bug in provision ({type(error).__name__}: {error}).",
-        hint=f"Please report it{f' with {where}' if where else ''}",
+        hint=Fix(f"Please report it{f' with {where}' if where else ''}"),
     )
 
 
@@ -205,7 +186,7 @@ def _keep_trace(error: Exception, log: Path | None) -> Path | None:
     return None
 
 
-def finish(ok: bool) -> None:
+def finish(ok: bool) -> NoReturn:
     """End with 0 or 1."""
     raise typer.Exit(EXIT_OK if ok else EXIT_UNSATISFIED)
 
@@ -217,16 +198,15 @@ def refuse(error: Exception) -> int:
         typer.echo(str(error))
         return EXIT_USAGE
     says = str(getattr(error, "format_message", error.__str__)())
-    tell(UsageError(says, hint=f"{asked} --help"))
+    tell(UsageError(says, hint=ours(*asked.split()[1:], "--help")))
     return EXIT_USAGE
 
 
 def tell(error: ProvisionError) -> None:
     """An error before there was a session."""
-    from provision.output.console import make_console
+    from provision.output.choose_console import make_console
     from provision.output.hints import this_call
 
-    as_json, plain = "--json" in sys.argv, "--plain" in sys.argv
-    console = make_console(json_lines=as_json, verbose=False, yes=False, environ=os.environ, plain=plain)
+    console = make_console(json="--json" in sys.argv, plain="--plain" in sys.argv, environ=os.environ)
     console.invocation = this_call(os.environ)
     console.error(error)

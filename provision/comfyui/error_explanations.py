@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from provision.comfyui.answers import About, Ended, Failed, Fault, Message, NodeFaults, Refusal, Status
-from provision.comfyui.error_signatures import NODE_FOLDER, SIGNATURES, SMALLER, node_at_end, short
+from provision.comfyui.error_signatures import NODE_FOLDER, RESTART, SIGNATURES, SMALLER, node_at_end, short
+from provision.command import Fix, ours
 from provision.errors import EngineError
 from provision.system.strict import Unreadable, convert
 
@@ -28,7 +29,7 @@ class Meaning:
 
     id: str
     says: str
-    hint: str
+    hint: Fix
     blames_node: bool = False
     """Whether a custom node that it comes from is to be disabled."""
 
@@ -52,14 +53,13 @@ def refusal(body: object, status: int) -> EngineError:
     says = [f"{node_error(node.class_type, fault)}." for node in faulty for fault in node.errors][:FAULTS_MAX]
     if says:
         on_checkpoint = any(_input_of(fault) == "ckpt_name" for node in faulty for fault in node.errors)
-        hint = "provision doctor" if on_checkpoint else "provision manifests show sdxl-turbo"
+        hint = ours("doctor") if on_checkpoint else ours("manifests", "show", "sdxl-turbo")
         return EngineError("ComfyUI refuses the image: " + " ".join(says), hint=hint)
     error = _as(refused.error, Fault)
     words = short(f"{error.message} {error.details or ''}".strip()) if error is not None else ""
     if words:
-        return EngineError(f"ComfyUI refuses the image: {words}", hint="provision doctor --deep")
-    hint = "provision logs"
-    return EngineError(f"ComfyUI refuses the image with HTTP {status} and without saying why.", hint=hint)
+        return EngineError(f"ComfyUI refuses the image: {words}", hint=ours("doctor", "--deep"))
+    return EngineError(f"ComfyUI refuses the image with HTTP {status} and without saying why.", hint=ours("logs"))
 
 
 def _as(value: object, kind: type[T]) -> T | None:
@@ -121,7 +121,7 @@ class Failure:
 
     id: str
     says: str
-    hint: str
+    hint: Fix
     node: str = ""
     """The kind of node that failed."""
     custom_node: str = ""
@@ -142,13 +142,14 @@ def failure_of(data: object, module: str = "") -> Failure:
     meaning = explain(f"{said}\n{trace}")
     if meaning is None:
         kind = short(error.exception_type)
-        meaning = Meaning("engine-error", f"ComfyUI failed in {where} with {kind}: {first}", "provision logs", True)
+        says = f"ComfyUI failed in {where} with {kind}: {first}"
+        meaning = Meaning("engine-error", says, Fix(command=ours("logs")), blames_node=True)
     else:
         says = f"ComfyUI failed in {where}: {meaning.says}. It said: {first}"
         meaning = replace(meaning, says=says)
     hint = meaning.hint
     if custom and meaning.blames_node:
-        hint = f"Rename ComfyUI/custom_nodes/{custom} to end in .disabled, then: provision stop && provision launch"
+        hint = Fix(f"Rename ComfyUI/custom_nodes/{custom} to end in .disabled, then:", RESTART)
     return Failure(meaning.id, meaning.says, hint, error.node_type, custom, error.timestamp)
 
 
@@ -183,6 +184,6 @@ def raise_failure(entry: Ended) -> None:
     if (error := failed_in(entry)) is not None:
         raise execution_failure(error.data)
     if any(message.kind == "execution_interrupted" for message in status.messages):
-        raise EngineError("Somebody stopped the image in ComfyUI.", hint="Run the same command again.")
+        raise EngineError("Somebody stopped the image in ComfyUI.", hint=Fix("Run the same command again."))
     if status.status_str == "error":
-        raise EngineError("ComfyUI failed to make the image, and does not say why.", hint="provision logs")
+        raise EngineError("ComfyUI failed to make the image, and does not say why.", hint=ours("logs"))

@@ -24,8 +24,9 @@ from provision.comfyui.log_signatures import (
     LOG_SIGNATURES,
     UNLISTED,
 )
-from provision.core.finding_kind import Known
-from provision.system.visible import shell_word, uncoloured
+from provision.command import Fix, ours, program
+from provision.core.finding import Kind
+from provision.system.visible import uncoloured
 
 STARTED = re.compile(r"Total VRAM \d+ MB, total RAM \d+ MB")
 """Printed once by each ComfyUI that starts."""
@@ -53,7 +54,7 @@ RAISED = re.compile(
     r"|\[(?:error|ERROR)\] +(?P<app>.*)|^ *[×x] (?P<uv>[A-Z].*)"
 )
 ENDED_BY_HAND = re.compile(r"ConnectionResetError|BrokenPipeError|CancelledError|ClientDisconnected")
-UNKNOWN = "provision doctor --deep   # looks at everything here; else search for these words in ComfyUI's issues"
+UNKNOWN = Fix("Search for these words in ComfyUI's issues, or look at everything here:", ours("doctor", "--deep"))
 PACKAGE = re.compile(r"(?:site|dist)-packages[/\\]([\w.-]+)")
 
 
@@ -64,18 +65,18 @@ class Sign:
     line: int
     id: str
     says: str
-    hint: str
+    hint: Fix
     text: str
     node: str = ""
     """The custom node that it is about, by the name of its folder."""
 
 
-def read_log(text: str, kinds: Iterable[Known] = ()) -> list[Sign]:
+def read_log(text: str, kinds: Iterable[Kind] = ()) -> list[Sign]:
     """As `read_pieces`, of a text that is held already."""
     return read_pieces([text.encode("utf-8", "replace")], kinds)
 
 
-def read_pieces(pieces: Iterable[bytes], kinds: Iterable[Known] = ()) -> list[Sign]:
+def read_pieces(pieces: Iterable[bytes], kinds: Iterable[Kind] = ()) -> list[Sign]:
     """Every known sign in a log of ComfyUI, of this tool or of others, each meaning once, in the order of its lines.
 
     Where none is known: the last exception. Of a log of this tool only the last run is read: what earlier runs found is
@@ -131,14 +132,14 @@ class Log:
         """The line of a place in the text, by its place among the lines."""
         return bisect.bisect_left(self._ends, place)
 
-    def own_findings(self, kinds: Iterable[Known]) -> Iterator[tuple[Sign, range]]:
+    def own_findings(self, kinds: Iterable[Kind]) -> Iterator[tuple[Sign, range]]:
         """The findings that this tool wrote into its log."""
         known = {kind.id: kind for kind in kinds}
         for found in OWN_FINDING.finditer(self.text):
             about, at = known.get(found[1]), self.at(found.start())
             if about is not None:
                 says = found[2].partition(": ")[2] or found[2]
-                sign = Sign(self.numbers[at], about.id, says.rstrip("."), about.remedy, found[0])
+                sign = Sign(self.numbers[at], about.id, says.rstrip("."), Fix(about.remedy), found[0])
                 yield sign, range(at, at + 1)
 
     def signs(self, signatures: Iterable[Signature]) -> Iterator[tuple[Sign, range]]:
@@ -231,10 +232,10 @@ def good_parts(lines: list[str]) -> list[tuple[int, int]]:
     return parts
 
 
-def of_node(node: str) -> str:
+def of_node(node: str) -> Fix:
     """What to do about a custom node."""
-    folder = shell_word(f"ComfyUI/custom_nodes/{node}")
-    return f"Update the custom node, or disable it: mv {folder} {shell_word(f'ComfyUI/custom_nodes/{node}.disabled')}"
+    folder = f"ComfyUI/custom_nodes/{node}"
+    return Fix("Update the custom node, or disable it:", program("mv", folder, f"{folder}.disabled"))
 
 
 # -- which part is about now ------------------------------------------------------------------------------------
@@ -288,7 +289,7 @@ def error_signs(prompt: str) -> list[Sign]:
         return []
     failed = prompt.rpartition(EXCEPTION)[2]
     said = failed.splitlines()[0].strip(" !") or "no reason"
-    unknown = Sign(1, "node-error", f"a node failed: {said}", "provision logs", said)
+    unknown = Sign(1, "node-error", f"a node failed: {said}", Fix(command=ours("logs")), said)
     return signs_of(failed, SIGNATURES)[:1] or [unknown]
 
 

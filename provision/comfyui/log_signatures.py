@@ -6,19 +6,26 @@ huggingface_hub, hf-xet, pip, uv, wget, OpenSSL and the shells are those of thei
 
 from __future__ import annotations
 
-import json
+from provision.comfyui.error_signatures import (
+    AGAIN,
+    ENVIRONMENT,
+    NEW_DATABASE,
+    NEW_TORCH,
+    RESTART,
+    SMALLER,
+    Signature,
+)
+from provision.command import Fix, ours, program
 
-from provision.comfyui.error_signatures import AGAIN, ENVIRONMENT, NEW_TORCH, SMALLER, Signature
-
-UPCAST = "provision all --set 'comfyui.args=" + json.dumps(["--force-fp16", "--force-upcast-attention"]) + "'"
-DISABLE = "Update it, or rename its folder in ComfyUI/custom_nodes to end in .disabled; then: provision launch"
-NEW_DATABASE = "Move ComfyUI/user/comfyui.db aside, then: provision launch"
-RESUME = "Run it again (provision all resumes), or try another network"
-LOG_IN = "hf auth login   # with a token of huggingface.co/settings/tokens"
-ANY_BACKEND = "provision all --backend auto   # needs no git-lfs"
-OWN_INDEX = "unset UV_INDEX_URL UV_DEFAULT_INDEX UV_INDEX PIP_INDEX_URL PIP_EXTRA_INDEX_URL, then: provision all"
-CERTIFICATES = "export SSL_CERT_FILE=/path/to/the/ca.pem"
-FIND_PYTHON = "provision doctor   # an Intel Python is named py-rosetta; provision all makes an arm64 one"
+UPCAST = ours("all", "--set", 'comfyui.args=["--force-fp16", "--force-upcast-attention"]')
+DISABLE = Fix("Update it, or rename its folder in ComfyUI/custom_nodes to end in .disabled, then:", ours("launch"))
+RESUME = Fix("Run it again, or try another network (downloads resume):", ours("all"))
+LOGIN = program("hf", "auth", "login")
+ANY_BACKEND = Fix("Without git-lfs:", ours("all", "--backend", "auto"))
+ELSEWHERE = Fix("Take the file from elsewhere; without git-lfs:", ours("all", "--backend", "auto"))
+OWN_INDEX = program("unset", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
+CERTIFICATES = program("export", "SSL_CERT_FILE=/path/to/ca.pem")
+FIND_PYTHON = Fix("Look for an Intel Python (py-rosetta); an arm64 one is made by provision all:", ours("doctor"))
 NOT_FOR_MACS = r"(xformers|flash[-_]attn|triton|sageattention|nunchaku|deepspeed|bitsandbytes|tensorrt|onnxruntime-gpu)"
 
 
@@ -60,53 +67,58 @@ UNLISTED = Signature(
     "ckpt-unlisted",
     r"Value not in list: ckpt_name(?:: '([^']*)')?",
     "ComfyUI does not see the checkpoint {0}",
-    "provision doctor --fix",
+    ours("doctor", "--fix"),
     lasts=True,
 )
 NO_DATABASE = r"(?:Failed to initialize database|Error upgrading database)[^\n]*"
 DATABASE: tuple[Signature, ...] = (
     Signature("db-bad", r"Can't locate revision identified by|No such revision or branch",
               "ComfyUI's database was written by a newer ComfyUI; it goes on without",
-              "provision all --comfyui latest   # or move ComfyUI/user/comfyui.db aside", lasts=True),
+              Fix("Move ComfyUI/user/comfyui.db aside, or take the newest ComfyUI:", ours("all", "--comfyui",
+              "latest")), lasts=True),
     Signature("db-bad", r"unable to open database file",
               "the folder of ComfyUI's database (user) is missing, or may not be written",
-              'mkdir -p ~/provision/ComfyUI/user && sudo chown -R "$USER" ~/provision/ComfyUI/user', lasts=True),
+              Fix('Make the folder ComfyUI/user, or take it: sudo chown -R "$USER" ComfyUI/user'), lasts=True),
     Signature("db-in-use", r"database is locked", "another ComfyUI holds the database",
-              "provision stop, then: provision launch", lasts=True),
+              RESTART, lasts=True),
     Signature("db-bad", r"file is not a database|database disk image is malformed",
-              "ComfyUI's database is damaged; it goes on without", "provision doctor --fix --yes", lasts=True),
+              "ComfyUI's database is damaged; it goes on without", ours("doctor", "--fix", "--yes"), lasts=True),
     Signature("db-bad", NO_DATABASE + r": ([^\n]*)", "ComfyUI's database cannot be used ({0})",
               NEW_DATABASE, lasts=True),
 )  # fmt: skip
 
 HUB: tuple[Signature, ...] = (
     Signature("lfs-refused", r"batch response: (Authentication required|[^\n]*(?:[Uu]nauthorized|credentials))",
-              "git-lfs has no token for the host ({0})", f"{ANY_BACKEND}; or: {LOG_IN}"),
+              "git-lfs has no token for the host ({0})", Fix("Log in (hf auth login), or without git-lfs:", ours("all",
+              "--backend", "auto"))),
     Signature("lfs-refused", rf"{BATCH}([^\n]+)|((?:over its data quota|exceeded its LFS budget)[^\n]*)",
-              "git-lfs got no files: {0}", f"The owner's storage is used up: take the file from elsewhere,"
-              f" {ANY_BACKEND}"),
+              "git-lfs got no files: {0}", ELSEWHERE),
     Signature("lfs-missing",
               r"git: 'lfs' is not a git command|'git-lfs' was not found on your path|" + absent("git-lfs"),
               "git-lfs is not installed", ANY_BACKEND),
     Signature("xet-failed", r"Data processing error|CAS service error|CAS [Cc]lient [Ee]rror|Cas(?:Object|Client)Error",
-              "the transfer by Xet broke", "HF_HUB_DISABLE_XET=1 and again, or: provision all --backend http"),
+              "the transfer by Xet broke", Fix("export HF_HUB_DISABLE_XET=1 and again, or:", ours("all", "--backend",
+              "http"))),
     Signature("hf-gated", r"requires approval|GatedRepo|[Gg]ated repo|Access to model \S+ is restricted"
               r"|awaiting a review from the repo authors|not in the authorized list",
-              "the repository asks for its terms to be accepted", "hf auth login   # after accepting them on its page"),
+              "the repository asks for its terms to be accepted", Fix("Accept them on its page, then:", LOGIN)),
     Signature("hf-badtoken", r"Invalid credentials in Authorization header|Invalid user token|[Tt]oken is (?:not valid"
               r"|invalid)"
               r"|Invalid token passed|Illegal header value b'Bearer",
-              "the Hugging Face token is wrong or has expired", "hf auth login"),
+              "the Hugging Face token is wrong or has expired", LOGIN),
     Signature("hf-429", r"\b429:? (?:Client Error|Too Many Requests)|Too Many Requests|rate limit your IP|\b429:"
               r"|(?:error:?|HTTP|ERROR|status(?: code)?) 429\b|[Rr]ate[ -]limit(?:ed)?[^\n]{0,40}(?:exceeded|reached)"
               r"|(?:exceeded|reached)[^\n]{0,60}rate[ -]limit",
-              "the hub asks to wait: too many requests come from here", f"{LOG_IN}; wait a few minutes, then: {AGAIN}"),
+              "the hub asks to wait: too many requests come from here", Fix("Log in (more is allowed then) and wait a"
+              " few minutes:", LOGIN)),
     Signature("hf-offline", r"HF_HUB_OFFLINE(?!['\"]?\s*[:=]\s*['\"]?(?:[Ff]alse|0|None|no|off))"
               r"|offline mode is enabled"
               r"|OfflineModeIsEnabled|outgoing traffic has been disabled",
-              "HF_HUB_OFFLINE keeps huggingface_hub from the network", "unset HF_HUB_OFFLINE TRANSFORMERS_OFFLINE"),
+              "HF_HUB_OFFLINE keeps huggingface_hub from the network", program("unset", "HF_HUB_OFFLINE",
+              "TRANSFORMERS_OFFLINE")),
     Signature("hf-endpoint", r"missing the 'X-Repo-Commit' header|Distant resource does not seem to be on huggingface",
-              "what answered is not the hub: a mirror, or a login page of the network", "unset HF_ENDPOINT"),
+              "what answered is not the hub: a mirror, or a login page of the network", program("unset",
+              "HF_ENDPOINT")),
     Signature("index-refused", r"(?:index URL|/simple/|pypi|registry|/whl/)[^\n]{0,200}\b40[13]\b"
               r"|\b40[13]\b[^\n]{0,100}(?:simple/|pypi|/whl)"
               r"|was not found in the package registry|not found in the provided package locations",
@@ -115,29 +127,33 @@ HUB: tuple[Signature, ...] = (
               r"|(?:Entry|Repository|Revision) Not Found|ERROR 404|returned error: 404|repository '[^'\n]*' not found"
               r"|Invalid rev id",
               "there is no such repository, file or revision, or it is private",
-              "Look at the name on huggingface.co; for this tool's own model: provision all"),
+              Fix("Look at the name on huggingface.co; for this tool's own model:", ours("all"))),
     Signature("hf-refused", r"\b40[13] Client Error|Client error '40[13]|\b40[13]:? (?:Unauthorized|Forbidden)"
               r"|Username/Password Authentication Failed|returned error: 40[13]|Repo model \S+ is gated"
               r"|(?<!batch response: Authentication required: )Password authentication in git is no longer supported"
               r"|(?:Authentication failed for|could not read Username for) '?https://(?:\S+@)?(?:hf\.co"
               r"|huggingface\.co)",
               "the host refuses: what is asked for is private, gated or gone, or too much was asked without a token",
-              f"{LOG_IN}; for this tool's own model: {AGAIN}", follows=True),
+              Fix("Log in, with a token of huggingface.co/settings/tokens:", LOGIN), follows=True),
 )  # fmt: skip
 NETWORK: tuple[Signature, ...] = (
     Signature("proxy", r"407 Proxy|Proxy Authentication Required",
-              "the proxy asks for a name and a password", "export HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT"),
+              "the proxy asks for a name and a password", program("export",
+              "HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT")),
     Signature("proxy", r"[Uu]nsupported scheme '?socks|dependencies for SOCKS|socksio",
-              "this program does not speak to a SOCKS proxy", "unset ALL_PROXY, or HTTPS_PROXY=http://HOST:PORT"),
+              "this program does not speak to a SOCKS proxy", Fix("Name an http proxy in HTTPS_PROXY, and:",
+              program("unset", "ALL_PROXY"))),
     Signature("proxy", r"ProxyError|proxyconnect|SOCKS\d? connect|connect to (?:127\.0\.0\.1|localhost) port (?!8188)\d"
               r"|tunnel error|Tunnel connection failed|Could not resolve proxy|connect to proxy"
               r"|Unknown scheme for proxy|from proxy after CONNECT|(?:WRONG_VERSION_NUMBER|wrong version number)",
-              "the proxy that is set does not answer as one", "unset HTTPS_PROXY ALL_PROXY, or correct them"),
+              "the proxy that is set does not answer as one", Fix("Correct them, or:", program("unset", "HTTPS_PROXY",
+              "ALL_PROXY"))),
     Signature("captive", r"TooManyRedirects|Exceeded \d+ redirects|Maximum \(\d+\) redirects|redirections exceeded",
-              "a login page of the network answers", "Log in to the network in a browser, then: provision all"),
+              "a login page of the network answers", Fix("Log in to the network in a browser, then:", ours("all"))),
     Signature("tls-expired", r"certificate (?:has expired|is not yet valid)|CERT_HAS_EXPIRED"
               r"|invalid peer certificate: (?:Expired|NotValidYet)",
-              "a certificate has expired, or this machine's clock is wrong", "sudo sntp -sS time.apple.com"),
+              "a certificate has expired, or this machine's clock is wrong", Fix("Look at the clock first:",
+              program("sudo", "sntp", "-sS", "time.apple.com"))),
     Signature("tls-store", r"CERTIFICATE_VERIFY_FAILED[^\n]*unable to get local issuer"
               r"|suitable TLS CA certificate bundle"
               r"|error setting certificate",
@@ -149,14 +165,14 @@ NETWORK: tuple[Signature, ...] = (
               "a proxy, a VPN or a mirror stands in between, with a certificate of its own", CERTIFICATES),
     Signature("tls-old", r"Unable to establish SSL connection|SSL23_GET_SERVER_HELLO|tlsv1 alert protocol version"
               r"|UNSUPPORTED_PROTOCOL|unsupported protocol|handshake failure",
-              "that program is too old for the encryption of the host", "brew upgrade wget openssl git, then:"
-              " provision all"),
+              "that program is too old for the encryption of the host", Fix("A newer one, or this tool's own download:",
+              program("brew", "upgrade", "wget", "openssl", "git"))),
     Signature("net-down", r"Name or service not known|nodename nor servname|(?:Could not|Couldn't"
               r"|unable to) resolve host"
               r"|[Nn]etwork is unreachable|No route to host|name resolution|dns error|getaddrinfo failed"
               r"|LocalEntryNotFoundError|dial tcp|couldn't connect to 'https|Failed to establish a new connection"
               r"|(?:Failed|Could not|Couldn't|fail(?:ed)? to) (?:to )?connect to",
-              "a host could not be reached", "provision doctor --only net-down"),
+              "a host could not be reached", ours("doctor", "--only", "net-down")),
     Signature("net-cut", r"Read ?[Tt]imed ?out|ReadTimeout|(?:operation|[Cc]onnection|request) timed out|ConnectTimeout"
               r"|RPC failed|early EOF|[Uu]nexpected (?:disconnect|EOF)|EOF occurred in violation|invalid index-pack"
               r"|Consistency check failed|Connection (?:aborted|broken)|IncompleteRead|ChunkedEncodingError"
@@ -167,12 +183,12 @@ NETWORK: tuple[Signature, ...] = (
               "the connection was cut in the middle", RESUME),
     Signature("net-cut", r"\b5\d\d Server Error|Server error '5\d\d|(?:HTTP|HTTP [Ee]rror|ERROR"
               r"|returned error:) 5\d\d\b",
-              "the host has trouble of its own (5xx)", "Wait a few minutes, then: provision all"),
+              "the host has trouble of its own (5xx)", Fix("Wait a few minutes, then:", ours("all"))),
 )  # fmt: skip
 PACKAGES: tuple[Signature, ...] = (
     Signature("py-rosetta", r"(?:No matching distribution found for|satisfies the requirement) (comfy-angle|torch)\b"
               r"|only (torch)(?:<=?|==)2\.[0-2]\b",
-              "there is no {0} for this Python: it is for Intel, too old or too new", "provision doctor"),
+              "there is no {0} for this Python: it is for Intel, too old or too new", ours("doctor")),
     Signature("nightly-gap", r"No matching distribution found for torchvision(?:==(\S+dev\S+))?",
               "the nightly torchvision {0} was never built for this machine", NEW_TORCH),
     Signature("py-rosetta", r"matching platform tag[^\n]{0,60}macosx_\d+_\d+_x86_64",
@@ -191,21 +207,21 @@ PACKAGES: tuple[Signature, ...] = (
     Signature("not-for-macs", rf"(?:Failed (?:building wheel for|to build)|No matching distribution found for"
               rf"|build wheels for)"
               rf"[^\n]{{0,40}}?[ `(]{NOT_FOR_MACS}\b",
-              "{0} is not made for Macs", "Leave {0} out: ComfyUI works on a Mac without it"),
+              "{0} is not made for Macs", Fix("Leave {0} out: ComfyUI works on a Mac without it")),
     Signature("build-failed", r"(?:Failed building wheel for|Could not build wheels for"
               r"|Failed to build(?: and install)?) `?\(?([\w.-]+)"
               r"|metadata-generation-failed|subprocess-exited-with-error"
               r"|Getting requirements to build wheel did not run",
               "the package {0} has no wheel for this Python (too new, or for Intel), and could not be compiled here",
-              f"xcode-select --install for a compiler; or an environment of its own: {AGAIN}"),
+              Fix("A compiler comes with xcode-select --install; an environment that has wheels:", ours("all"))),
     Signature("pkg-damaged", r"DO NOT MATCH THE HASHES|[Hh]ash mismatch|BadZipFile|[Ii]nvalid wheel"
               r"|has an invalid wheel",
               "a package came damaged: from pip's or uv's cache, or changed on the way",
-              "pip cache purge; uv cache clean; then: provision all"),
+              Fix("pip cache purge, uv cache clean, then:", ours("all"))),
     Signature("pip-managed", r"externally-managed-environment",
               "pip was asked to change the system's own Python, and refused", AGAIN),
     Signature("package-misfit", r"make_metavar\(\) missing", "typer is too old for the click beside it",
-              "pipx upgrade comfy-cli (or: pip install -U typer click)"),
+              Fix("With pip: pip install -U typer click. With pipx:", program("pipx", "upgrade", "comfy-cli"))),
     Signature("package-misfit", r"cannot import name '([^'\n]+)' from (?:partially initialized module )?'([\w.]+)'",
               "the package {1} that is installed has no {0}: too old or too new for what uses it",
               AGAIN, blames_node=True),
@@ -224,50 +240,53 @@ SHELL: tuple[Signature, ...] = (
               "this Python is Intel's and runs under Rosetta, which lacks instructions (AVX) that it uses",
               FIND_PYTHON),
     Signature("omp-dup", r"OMP: Error #15", "two OpenMP libraries are loaded, as where conda and pip are mixed",
-              "provision all --home ~/provision"),
+              ours("all", "--home", "~/provision")),
     Signature("brew-prefix", r"Cannot install in Homebrew on ARM processor in Intel default prefix",
               "Homebrew is Intel's (/usr/local), and the terminal is not",
-              '/bin/bash -c "$(curl -fsSL https://raw.githubusercontent.com/Homebrew/install/HEAD/install.sh)"'),
+              Fix("Install Homebrew anew, for Apple silicon (brew.sh); this tool needs none")),
     Signature("clt-stale", r"xcrun: error: invalid active developer path",
-              "Apple's Command Line Tools are gone, as after an upgrade", "xcode-select --install"),
+              "Apple's Command Line Tools are gone, as after an upgrade", program("xcode-select", "--install")),
     Signature("clt-missing", r"xcode-select: (?:note|error): [Nn]o developer tools were found",
-              "Apple's Command Line Tools are missing", "xcode-select --install"),
+              "Apple's Command Line Tools are missing", program("xcode-select", "--install")),
     Signature("xcode-license", r"not agreed to the Xcode license",
-              "Xcode's license was not agreed to", "sudo xcodebuild -license"),
+              "Xcode's license was not agreed to", program("sudo", "xcodebuild", "-license")),
     Signature("venv-dangling", r"bad interpreter|Library not loaded(?:: \S*[Pp]ython|(?!:))",
               "the Python of an environment is gone, as after an upgrade of it", AGAIN),
     Signature("comfyui-no-git", r"fatal: not a git repository",
-              "that folder is no checkout of git, as one from a zip is not", "provision all   # makes a checkout of"
-              " its own"),
+              "that folder is no checkout of git, as one from a zip is not", Fix("A checkout of its own is made by:",
+              ours("all"))),
     Signature("zsh-brackets", r"zsh: no matches found: (\S+)", "zsh reads the brackets in {0} as a pattern",
-              "The same with quotes: '...'"),
+              Fix("The same in quotes: '{0}'")),
     Signature("not-executable", r"(?:zsh|bash|sh): permission denied: (\S+)|(?:bash|sh): (\S+): Permission denied",
-              "{0} is not marked as a program", "bash {0}"),
+              "{0} is not marked as a program", program("bash", "{0}")),
     Signature("wrong-folder", r"Could not open requirements file|can't open file '[^'\n]*main\.py'",
-              "the command was given in another folder than ComfyUI's", "cd ~/provision/ComfyUI, then again"),
-    Signature("wget-missing", absent("wget"), "macOS comes without wget", "brew install wget, or use: curl -L -O"),
+              "the command was given in another folder than ComfyUI's", Fix("The same in the folder of ComfyUI:",
+              program("cd", "~/provision/ComfyUI"))),
+    Signature("wget-missing", absent("wget"), "macOS comes without wget", Fix("Use curl -L -O, or:", program("brew",
+              "install", "wget"))),
     Signature("brew-missing", absent("brew"), "Homebrew is not installed, or not on PATH",
-              'eval "$(/opt/homebrew/bin/brew shellenv)"   # this tool needs no Homebrew'),
-    Signature("git-missing", absent("git"), "git is missing", "xcode-select --install"),
+              Fix('This tool needs none. Where it is installed: eval "$(/opt/homebrew/bin/brew shellenv)"')),
+    Signature("git-missing", absent("git"), "git is missing", program("xcode-select", "--install")),
     Signature("hf-cli-name", r"huggingface-cli\W{1,3}is deprecated and no longer works|" + absent("huggingface-cli"),
-              "the command huggingface-cli is gone: it is called hf now", "hf download ..., or: provision download"),
-    Signature("command-missing", absent("hf"), "hf is not installed", 'python3 -m pip install -U'
-              ' "huggingface_hub[cli]"'),
+              "the command huggingface-cli is gone: it is called hf now", Fix("Write hf download in place of"
+              " huggingface-cli download, or:", ours("download"))),
+    Signature("command-missing", absent("hf"), "hf is not installed", program("python3", "-m", "pip", "install", "-U",
+              "huggingface_hub[cli]")),
     Signature("command-missing", absent("python", "pip", "python3", "pip3"),
               "{0} is not found: no environment is active, or no Python is on PATH",
-              "source venv/bin/activate, or use python3; this tool's own: provision launch"),
+              Fix("source venv/bin/activate, or use python3; this tool has its own:", ours("launch"))),
     Signature("command-missing", absent(r"[A-Za-z][\w.+-]{1,40}"), "the program {0} is not installed, or not on PATH",
-              "brew install {0}, or open a new terminal"),
+              Fix("Open a new terminal, or:", program("brew", "install", "{0}"))),
     Signature("git-owner", r"detected dubious ownership in repository",
-              "the checkout belongs to another user", 'sudo chown -R "$USER" ~/provision'),
+              "the checkout belongs to another user", ours("doctor", "--only", "perms-root")),
     Signature("git-lock", r"Unable to create '[^']*\.lock': File exists|Another git process seems to be running",
-              "a git that was killed left its lock behind", "provision doctor --fix"),
+              "a git that was killed left its lock behind", ours("doctor", "--fix")),
     Signature("git-dirty", r"would be overwritten by (?:merge|checkout)|unmerged files|needs merge|unstaged changes"
               r"|divergent branches|Not possible to fast-forward|Merge conflict in",
               "changed files of the checkout keep git from updating it",
-              "git -C ComfyUI stash, then update again: git -C ComfyUI pull"),
+              Fix("Put them away, then update again:", program("git", "-C", "ComfyUI", "stash"))),
     Signature("clone-partial", r"invalid object|bad object|object file \S+ is empty|loose object[^\n]{0,120}corrupt",
-              "the checkout is broken: git was ended while it wrote", "provision doctor --fix"),
+              "the checkout is broken: git was ended while it wrote", ours("doctor", "--fix")),
 )  # fmt: skip
 
 # What is narrow stands first, and of ComfyUI's start what explains a custom node that failed before the node itself.
@@ -275,23 +294,24 @@ LOG_SIGNATURES: tuple[Signature, ...] = (
     *ENVIRONMENT, FAILED_NODE, FAILED_EXTRA, BLACK, *DATABASE, UNLISTED,
     Signature("prompt-refused", r"Value not in list: (\w+): '([^']*)'",
               "the workflow asks for {1}, which is not among the files that ComfyUI sees for {0}",
-              "Put the file into its folder of ComfyUI/models, or choose another in that node", lasts=True),
+              Fix("Put the file into its folder of ComfyUI/models, or choose another in that node"), lasts=True),
     Signature("prompt-refused", r"node (\w+) does not exist|[Nn]ode type not found: (\w+)|missing_node_type",
               "the workflow uses the node {0}, of a custom node that is not installed, or was not loaded",
-              "Install that custom node, or take another workflow", lasts=True),
+              Fix("Install that custom node, or take another workflow"), lasts=True),
     Signature("prompt-refused", r"Required input is missing: (\w+)", "a node of the workflow has no {0}",
-              "Link that input in the workflow", lasts=True),
+              Fix("Link that input in the workflow"), lasts=True),
     Signature("ckpt-deadlink", r"(?:path (\S+) )?exists but doesn't link anywhere",
-              "{0} is a link to something that is gone", "provision doctor --fix", lasts=True),
+              "{0} is a link to something that is gone", ours("doctor", "--fix"), lasts=True),
     Signature("origin-403", r"request with non matching host and origin",
-              "a page of another address asked, and ComfyUI refused it", "Open the address that ComfyUI itself shows."),
+              "a page of another address asked, and ComfyUI refused it", Fix("Open the address that ComfyUI itself"
+              " shows.")),
     *HUB, *NETWORK, *PACKAGES, *SHELL,
     Signature("node-failed", r"\(IMPORT FAILED\): [^\n]*custom_nodes[/\\]([^/\\\n]+)",
               "the custom node {0} could not be loaded", DISABLE, lasts=True, follows=True),
     Signature("lfs-refused", r"smudge filter lfs failed|Failed to fetch some objects from '[^'\n]*/info/lfs'"
               r"|filter 'git-lfs filter-process' failed|Smudge error: ([^\n]*)",
               "git-lfs got no files: the owner's quota or budget is used up, or a token is asked for",
-              f"Take the file from elsewhere, {ANY_BACKEND}", follows=True),
+              ELSEWHERE, follows=True),
     Signature("net-cut", r"hung up unexpectedly|Read error at byte \d+", "the connection was cut in the middle", RESUME,
               follows=True),
     Signature("native-crash", r"zsh: (segmentation fault|bus error|abort|trace trap)|(Segmentation fault|Bus error"

@@ -17,26 +17,30 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
-from typing import Any
 
-from provision.cli.commands import commands
-from provision.cli.commands import doctor as checkup
-from provision.cli.session import Session, Wish, open_session
+from provision.cli.command import Session
+from provision.cli.commands.all import provision_all
+from provision.cli.commands.doctor import examine
+from provision.cli.request import Request
+from provision.cli.session import open_session
 from provision.comfyui.server_process import read_record, record_path, start_server, stop_server
 from provision.core.events import Event
 from provision.core.finding import JSON, Finding, Verdict
 from provision.core.home import Home
 from provision.core.image import Quality, judge
-from provision.core.step import Context, Report
+from provision.core.step import Context
 from provision.download.model_files import wanted_files
 from provision.environment.packages import site_packages
 from provision.errors import ProvisionError
 from provision.output.console import Console
+from provision.output.result import Result
 from provision.rehearsal.home_marker import recorded_overrides
 from provision.rehearsal.world import rehearsal
 from provision.system.machine import Machine
 from tests.breakers.snapshot import mirror
+from tests.support.engine_faults import faulty_repo
+from tests.support.findings import finding_of
+from tests.support.hints import said
 from tests.support.paths import CHECKOUT
 
 APART_S = 240
@@ -51,10 +55,7 @@ BELONGINGS: Mapping[str, bytes] = {
 
 
 class Keeper(Console):
-    """A console that keeps the report and shows nothing."""
-
-    kept: Report | None = None
-    recorded: Mapping[str, Any] = MappingProxyType({})
+    """A console that shows nothing."""
 
     def show(self, event: Event) -> None:
         """Nobody watches."""
@@ -64,15 +65,6 @@ class Keeper(Console):
 
     def data(self, text: str) -> None:
         """Nobody reads."""
-
-    def record(self, value: Mapping[str, JSON]) -> None:
-        self.recorded = value
-
-    def report(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
-        self.kept = report
-
-    def checkup(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
-        self.kept = report
 
 
 @dataclass(frozen=True)
@@ -102,24 +94,24 @@ class Seen:
     def faults(self) -> set[str]:
         """What stands above WARN and does not follow from another fault."""
         above = (Verdict.FIXABLE, Verdict.BLOCKED)
-        return {each.id for each in self.findings if each.verdict in above and not each.facts.get("follows")}
+        return {each.id for each in self.findings if each.verdict in above and not each.caused_by}
 
     @property
     def following(self) -> set[str]:
         """What is said to follow from another fault."""
-        return {each.id for each in self.findings if each.facts.get("follows")}
+        return {each.id for each in self.findings if each.caused_by}
 
     def says(self) -> str:
         """For a test that fails."""
-        lines = [f"{f.verdict} {f.id} ({f.facts.get('follows', '')}): {f.says}" for f in self.findings]
+        lines = [f"{f.verdict} {f.id} ({f.caused_by}): {f.says}" for f in self.findings]
         return "\n".join([*(line for line in lines if not line.startswith("ok")), *self.errors])
 
 
-def _seen(console: Keeper, ok: bool) -> Seen:
-    steps = console.kept.steps if console.kept else ()
+def _seen(result: Result) -> Seen:
+    steps = result.report.steps if result.report else ()
     findings = tuple(finding for step in steps for finding in step.findings)
     errors = tuple(f"{step.name}: {step.error}" for step in steps if step.error)
-    return Seen(ok, findings, errors, any(step.changed for step in steps))
+    return Seen(result.ok, findings, errors, any(step.changed for step in steps))
 
 
 @dataclass
@@ -148,14 +140,14 @@ class Patient:
         console = Keeper(yes=fix)
         try:
             with self._session(console, fix=fix, deep=deep) as at:
-                return _seen(console, checkup.doctor(at, fix=fix, only=()))
+                return _seen(examine(at, fix=fix))
         except ProvisionError as error:
-            return Seen(False, (), (f"{error.message} {error.hint}",))
+            return Seen(False, (), (f"{error.message} {said(error.hint)}",))
 
     @contextmanager
     def _session(self, console: Keeper, *, fix: bool, deep: bool) -> Iterator[Session]:
-        wish = Wish(self.home.root, overrides=list(self.sets), backend=self.backend, yes=fix, deep=deep)
-        with console, open_session("doctor", wish, console, self.machine({**self.given, **self.environ})) as at:
+        request = Request("doctor", self.home.root, overrides=list(self.sets), backend=self.backend, yes=fix, deep=deep)
+        with console, open_session(request, console, self.machine({**self.given, **self.environ})) as at:
             yield at
 
     @property
@@ -274,10 +266,7 @@ def apart(at: Patient, environ: Mapping[str, str], *, fix: bool) -> Seen:
     assert ran.stdout, ran.stderr
     report = json.loads(ran.stdout.splitlines()[-1])
     told = [finding for step in report["steps"] for finding in step["findings"]]
-    findings = tuple(
-        Finding(each["id"], each["subject"], Verdict(each["verdict"]), each["says"], None, each["facts"])
-        for each in told
-    )
+    findings = tuple(map(finding_of, told))
     errors = tuple(str(step["error"]) for step in report["steps"] if step.get("error"))
     return Seen(ran.returncode == 0, findings, errors, report["changed"])
 
@@ -298,8 +287,9 @@ def patient(folder: Path, environ: Mapping[str, str], name: str = "a home") -> I
     """A healthy home in `folder`, its world served until the end."""
     home, machine = Home(folder / name), Machine(environ)
     console = Keeper(yes=True)
-    with console, open_session("all", Wish(home.root, rehearse=True), console, machine) as at:
-        assert commands.provision_all(at, stop=False, open_page=False), console.kept
+    with faulty_repo(), console, open_session(Request("all", home.root, rehearse=True), console, machine) as at:
+        result = provision_all(at)
+        assert result.ok, result.report
     for place, content in BELONGINGS.items():
         (home.root / place).parent.mkdir(parents=True, exist_ok=True)
         (home.root / place).write_bytes(content)

@@ -20,13 +20,9 @@ from provision.core.events import Event
 from provision.core.runner import run_step
 from provision.core.step import Context, StepReport
 from provision.download import retry
-from provision.download.backends import wget
-from provision.download.http import backend as http
+from provision.download.backends import http, wget
 from provision.download.part_file import part_of
-from provision.rehearsal.faults import Faults
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
-from provision.rehearsal.xet import ACCESS
 from provision.steps.models.step import MODELS
 from tests.e2e.matrix import (
     CELLS,
@@ -42,6 +38,8 @@ from tests.e2e.matrix import (
     record,
     recorded,
 )
+from tests.support.hints import said
+from tests.support.hub import Faults, Hub
 from tests.support.small_model import (
     FILE,
     REPO,
@@ -52,6 +50,7 @@ from tests.support.small_model import (
     make_small_repo,
     small_context,
 )
+from tests.support.xet import ACCESS
 
 WRITE = os.environ.get("PROVISION_WRITE_DOCS") == "1"
 SHORTER = {
@@ -189,7 +188,7 @@ def judged(report: StepReport, world: World, place: Path) -> str:
         assert hashlib.sha256(place.read_bytes()).hexdigest() == world.model.files[FILE][1]
         return "file"
     assert report.error is not None, report
-    message, hint = str(report.error["message"]), str(report.error["hint"])
+    message, hint = report.error.message, said(report.error.hint)
     assert is_one_sentence_with_hint(message, hint), message
     assert TOKEN not in message + hint
     assert not place.exists()

@@ -8,20 +8,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
-from provision.cli.commands.commands import success
-from provision.cli.commands.serve import bring_up
-from provision.cli.session import Session
+from typer import Argument, Option
+
+from provision.cli.command import Session, command
+from provision.cli.request import ASKING, Request
+from provision.cli.server import bring_up
 from provision.comfyui.saved_pictures import check_folder, keep_as, keep_new
 from provision.comfyui.workflow_graph import SEED_LIMIT
+from provision.command import Fix, ours, program
 from provision.core.events import ImageMade
 from provision.core.finding import JSON
 from provision.core.step import Context
 from provision.errors import CommandFailed, CommandMissing, HomeError, UsageError
 from provision.output import views
-from provision.system.visible import shell_word
+from provision.output.result import Picture, Result, Words, answer
 
 FROM_STDIN = "-"
+NAME_FILE = Fix("Name a file: --output fox.png")
 PROMPT_MAX = 20_000
 """Letters: SDXL reads the first 77 words of each piece, and nobody writes as many."""
 WORDS_MAX = 40
@@ -46,40 +51,56 @@ def image_wishes(overrides: Sequence[str], steps: int | None, size: str | None) 
     if size is not None:
         width, _, height = size.lower().partition("x")
         if not width.isdigit() or not (height or width).isdigit():
-            raise UsageError(f"--size {size!r} is not N or WxH.", hint="--size 512   or   --size 768x512")
+            raise UsageError(f"--size {size!r} is not N or WxH.", hint=Fix("As in: --size 512, or --size 768x512"))
         wishes += [f"first_image.width={width}", f"first_image.height={height or width}"]
     return wishes + list(overrides)
 
 
-def generate(at: Session, wanted: Wanted) -> bool:
+def ask(
+    request: Request,
+    *,
+    steps: Annotated[int | None, Option("--steps", min=1, max=100, help="1 to 4 for SDXL-Turbo.")] = None,
+    size: Annotated[str | None, Option("--size", metavar="N|WxH", help="Pixels, multiples of 8.")] = None,
+) -> Request:
+    """`--steps` and `--size` as keys of the manifest. Raises UsageError."""
+    return replace(request, overrides=image_wishes(request.overrides, steps, size))
+
+
+def generate(
+    at: Session,
+    *,
+    prompt: Annotated[str, Argument(help="What to paint; - reads a prompt a line from standard input.")],
+    output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Where the PNG goes.")] = None,
+    seed: Annotated[int | None, Option("--seed", min=0, max=2**63)] = None,
+    count: Annotated[int, Option("--count", min=1, max=1000, help="How many pictures of each prompt.")] = 1,
+    open_it: Annotated[bool, Option("--open", help="Open each picture in the system's viewer too.")] = False,
+) -> Result:
     """A picture for each prompt, `count` of each; each is told as soon as it is there.
 
     Raises UsageError where there is no prompt, and what making an image raises; what was made before is kept.
     """
-    prompts = _prompts(at.ctx, wanted.prompt)
+    wanted = Wanted(prompt, output, seed, count, open_it)
+    prompts = _prompts(at.ctx, prompt)
     first = next(prompts, None)
     if first is None:
-        raise UsageError(
-            "There is no prompt on standard input.", hint='echo "a red fox in snow" | provision generate -'
-        )
+        raise UsageError("There is no prompt on standard input.", hint=ours("generate", "a red fox in snow"))
     place = place_of(wanted)
-    if not bring_up(at, quiet=True):
-        return False
+    if not (server := bring_up(at)).ok:
+        return server
     ctx = at.ctx.stamped("generate")
-    kinds = ((prompt, number) for prompt in _chained(first, prompts) for number in range(wanted.count))
-    made = [_one(at, ctx, wanted, place, prompt, number) for prompt, number in kinds]
+    kinds = ((each, number) for each in _chained(first, prompts) for number in range(count))
+    made = [_one(at, ctx, wanted, place, each, number) for each, number in kinds]
     alone = made[0] if len(made) == 1 else {}
-    at.console.record(success(**alone, pictures=made))
-    return True
+    return answer({**alone, "pictures": made})
 
 
 def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
     """The prompt that was given, or one a line of standard input, as they come."""
     if prompt != FROM_STDIN:
         if len(prompt) > PROMPT_MAX:
-            raise UsageError(f"The prompt has more than {PROMPT_MAX:,} letters.", hint='provision generate "a red fox"')
+            raise UsageError(f"The prompt has more than {PROMPT_MAX:,} letters.", hint=ours("generate", "a red fox"))
         if not prompt.strip():
-            raise UsageError("The prompt is empty.", hint='provision generate "a red fox in snow"')
+            raise UsageError("The prompt is empty.", hint=ours("generate", "a red fox in snow"))
         yield _text(prompt)
         return
     if sys.stdin is None or sys.stdin.closed:
@@ -90,7 +111,7 @@ def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
         sys.stdin.reconfigure(errors="surrogateescape")
     while line := sys.stdin.readline(PROMPT_MAX + 2):
         if len(line) > PROMPT_MAX and not line.endswith("\n"):
-            raise UsageError(f"A prompt has more than {PROMPT_MAX:,} letters.", hint="One prompt a line.")
+            raise UsageError(f"A prompt has more than {PROMPT_MAX:,} letters.", hint=Fix("One prompt a line."))
         if line.strip():
             yield _text(line.strip())
 
@@ -100,7 +121,7 @@ def _text(prompt: str) -> str:
     try:
         prompt.encode()
     except UnicodeEncodeError as error:
-        raise UsageError("The prompt is not text (UTF-8).", hint='provision generate "a red fox in snow"') from error
+        raise UsageError("The prompt is not text (UTF-8).", hint=ours("generate", "a red fox in snow")) from error
     return prompt
 
 
@@ -137,13 +158,13 @@ def place_of(wanted: Wanted) -> Place:
         is_folder = path.is_dir()
         folder = path if is_folder else path.parent
         if not folder.is_dir():
-            raise UsageError(f"There is no folder {folder}.", hint=f"mkdir -p {shell_word(str(folder))}")
+            raise UsageError(f"There is no folder {folder}.", hint=program("mkdir", "-p", str(folder)))
         if not is_folder and path.exists() and not path.is_file():
-            raise UsageError(f"{path} is not a file that an image can replace.", hint="--output fox.png")
+            raise UsageError(f"{path} is not a file that an image can replace.", hint=NAME_FILE)
     except FileNotFoundError as error:
-        raise HomeError("The folder that you are in is gone.", hint="cd ~") from error
+        raise HomeError("The folder that you are in is gone.", hint=program("cd", "~")) from error
     except OSError as error:
-        raise HomeError(f"{wanted.output} cannot be used ({error.strerror}).", hint="--output fox.png") from error
+        raise HomeError(f"{wanted.output} cannot be used ({error.strerror}).", hint=NAME_FILE) from error
     check_folder(folder)
     return Place(path, is_folder, exact=wanted.count == 1 and wanted.prompt != FROM_STDIN)
 
@@ -158,8 +179,9 @@ def _one(at: Session, ctx: Context, wanted: Wanted, place: Place, prompt: str, n
         raise error
     target = place.keep(prompt, made.png)
     ctx.emit(ImageMade(path=str(target), seconds=round(made.seconds, 3)))
-    at.console.picture(made.png)
-    at.console.data(f"{target}  (seed {made.seed}, {views.time_text(made.seconds)}; {made.judgement.says})")
+    told = f"{target}  (seed {made.seed}, {views.time_text(made.seconds)}; {made.judgement.says})"
+    at.console.tell(Picture(made.png))
+    at.console.tell(Words(told))
     if wanted.open_it:
         _show(ctx, target)
     return {
@@ -182,3 +204,6 @@ def _show(ctx: Context, path: Path) -> None:
             shown = ctx.machine.run([opener, path], timeout_s=10).ok
     if not shown:
         ctx.note(f"There is no program here that shows {path.name}.")
+
+
+app = command("generate", generate, ASKING | {"precision"}, ask)

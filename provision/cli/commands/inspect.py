@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from provision.cli.commands.commands import success
-from provision.cli.session import Session
+from provision.cli.command import Session
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader
+from provision.command import Fix, ours
 from provision.core.finding import JSON
 from provision.core.step import Context
-from provision.download.backend import RemoteFile
+from provision.download.backend import HubFile
 from provision.download.hub.listing import Entry, list_entries, read_remote_header, says
 from provision.errors import WrongFile
 from provision.output import views
-from provision.output.console import tabulate
+from provision.output.result import Result, answer, pairs
 from provision.system.address import quoted
 
 METADATA_WIDTH = 200
 """Characters shown of a value of the metadata; some hold a picture."""
 
 
-def inspect(at: Session, repo: str | None, path: str | None) -> bool:
-    """Show a file's header, a repository's files, or without either the manifest's file; True when that could be done.
+def inspect(at: Session, repo: str | None, path: str | None) -> Result:
+    """A file's header, a repository's files, or without either the manifest's file.
 
     Raises as `read_remote_header`, and WrongFile for a file of another kind.
     """
@@ -29,9 +29,8 @@ def inspect(at: Session, repo: str | None, path: str | None) -> bool:
     return _inspect_repo(at, repo) if path is None else _inspect_file(at, repo, path, "main")
 
 
-def _inspect_file(at: Session, repo: str, path: str, revision: str) -> bool:
+def _inspect_file(at: Session, repo: str, path: str, revision: str) -> Result:
     file, header = _read(at.ctx, repo, path, revision)
-    at.console.record(success(command="inspect", **file_facts(file, header)))
     dtypes = [(f"  {quoted(name)}", views.size_text(size)) for name, size in by_bytes(header)]
     metadata = [(f"  {quoted(key)}", quoted(value, METADATA_WIDTH)) for key, value in header.metadata.items()]
     rows = [
@@ -48,21 +47,20 @@ def _inspect_file(at: Session, repo: str, path: str, revision: str) -> bool:
     ]
     if header.file_size_bytes != file.size:
         rows.append(("but", f"the header describes {header.file_size_bytes:,} bytes"))
-    tabulate(at.console, views.pairs_table(rows))
-    return True
+    return answer({"command": "inspect", **file_facts(file, header)}, pairs(rows))
 
 
-def _read(ctx: Context, repo: str, path: str, revision: str) -> tuple[RemoteFile, SafetensorsHeader]:
+def _read(ctx: Context, repo: str, path: str, revision: str) -> tuple[HubFile, SafetensorsHeader]:
     try:
         return read_remote_header(ctx, repo, path, revision)
     except (NotSafetensors, HeaderTruncated) as error:
         raise WrongFile(
             f"{path} of {repo} is not a safetensors file that can be used: {error}",
-            hint=f"provision download {repo} --inspect",
+            hint=ours("download", repo, "--inspect"),
         ) from error
 
 
-def file_facts(file: RemoteFile, header: SafetensorsHeader) -> dict[str, JSON]:
+def file_facts(file: HubFile, header: SafetensorsHeader) -> dict[str, JSON]:
     """What is known of a file, for `--json`."""
     return {
         "repo": file.repo, "path": file.path, "commit": file.revision, "size": file.size, "sha256": file.sha256,
@@ -77,15 +75,15 @@ def by_bytes(header: SafetensorsHeader) -> list[tuple[str, int]]:
     return sorted(header.dtypes.items(), key=lambda item: -item[1])
 
 
-def _inspect_repo(at: Session, repo: str) -> bool:
+def _inspect_repo(at: Session, repo: str) -> Result:
     entries = [entry for entry in list_entries(at.ctx, repo) if entry.path.endswith(".safetensors")]
     precision = at.ctx.options.precision
     named = [entry.path for entry in entries if entry.checkpoint and says(entry.path, precision)]
     listed: list[JSON] = [{"path": entry.path, "size": entry.size, "checkpoint": entry.checkpoint} for entry in entries]
-    at.console.record(success(command="inspect", repo=repo, precision=precision, named=named, files=listed))
-    tabulate(at.console, views.pairs_table([(entry.path, _shown(entry)) for entry in entries]))
-    at.console.advise(_verdict(repo, precision, entries, named))
-    return True
+    table = pairs([(entry.path, _shown(entry)) for entry in entries])
+    verdict = _verdict(repo, precision, entries, named)
+    facts = {"command": "inspect", "repo": repo, "precision": precision, "named": named, "files": listed}
+    return answer(facts, table, verdict)
 
 
 def _shown(entry: Entry) -> str:
@@ -93,11 +91,12 @@ def _shown(entry: Entry) -> str:
     return f"{views.size_text(entry.size) if entry.size else 'size not told'}{where}"
 
 
-def _verdict(repo: str, precision: str, entries: list[Entry], named: list[str]) -> str:
+def _verdict(repo: str, precision: str, entries: list[Entry], named: list[str]) -> Fix:
     tops = [entry.path for entry in entries if entry.checkpoint]
     if len(named) == 1:
-        return f"{named[0]} is the {precision} checkpoint by its name: provision download {repo}"
+        return Fix(f"{named[0]} is the {precision} checkpoint by its name:", ours("download", repo))
     if not tops:
-        return f"{repo} has no safetensors file at its top, so no checkpoint in one file."
+        return Fix(f"{repo} has no safetensors file at its top, so no checkpoint in one file.")
     found = "more than one file whose name says" if named else "no file whose name says"
-    return f"{repo} has {found} {precision}. To see what a file is: provision download {repo}/{tops[0]} --inspect"
+    look = ours("download", f"{repo}/{tops[0]}", "--inspect")
+    return Fix(f"{repo} has {found} {precision}. To see what a file is:", look)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -12,10 +11,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.cli.commands.commands import adopted_json, success
-from provision.cli.session import Session
+from provision.cli.about import adopted_json
+from provision.cli.command import Session, command
+from provision.cli.request import USUAL
 from provision.comfyui import git_remote
 from provision.comfyui.server_process import ServerStatus, client_of, read_record, server_status
+from provision.command import Fix, ours
 from provision.core.finding import JSON, Verdict
 from provision.core.home import Home
 from provision.core.image import read_picture
@@ -27,11 +28,12 @@ from provision.environment import packages
 from provision.environment.generations import before_says
 from provision.errors import EngineError, GitError, PortTaken
 from provision.output import views
-from provision.output.console import LiveConsole, is_terminal, tabulate
+from provision.output.result import Drawn, Paper, Result, Words, answer
 from provision.system.disk_use import Tally
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
 
 LOOKED_AT = ("python_env", "torch", "comfyui", "models", "requirements", "workflow")
 NIGHTLY = re.compile(r"\.dev(\d{4})(\d{2})(\d{2})")
@@ -43,32 +45,40 @@ PICTURE_COLUMNS, BESIDE_COLUMNS = 28, 100
 Rows = list[tuple[str, str]]
 
 
-def status(at: Session) -> bool:
-    """Show it all. True when the server is up."""
+def status(at: Session) -> Result:
+    """All of it; satisfied when the server is up."""
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir():
-        at.console.record({**success(home=str(home.root), installed=False), "ok": False})
-        at.console.advise(f"Nothing is installed in {home.root}. To install: provision all")
-        return False
+        says = Words(Fix(f"Nothing is installed in {home.root}. To install:", ours("all")))
+        return answer({"home": str(home.root), "installed": False}, says, ok=False)
     newest = _Asked(ctx)
     server, disk, image = server_status(ctx), disk_parts(home), last_image(home)
     running = _running(ctx, server)
     old = [*_mendable(ctx), *newest.says(), *nightly_age(ctx.receipts.read("torch", TorchReceipt).torch, _today(ctx))]
     rows = [
-        *_installed(ctx), ("server", running.says(server)),
-        ("disk", _disk_says(disk)), ("last image", str(image) if image is not None else "none yet"),
-        ("out of date", "\n".join(old) if old else "nothing that is known of"),
-    ]  # fmt: skip
-    receipts = {name: ctx.receipts.read(name) for name in ("comfyui", "torch", "first_image")}
-    at.console.record({
-        **success(), "ok": server.state == "up", "home": str(home.root), "installed": True, **receipts,
-        "before": before_says(home) or None, "server": {**server.to_json(), **running.to_json()}, "disk_bytes": disk,
-        "last_image": str(image) if image is not None else None, "out_of_date": old, **adopted_json(home),
-    })  # fmt: skip
-    picture = _picture(at, image)
-    rows = [(name, at.console.invocation.said(value)) for name, value in rows]
-    tabulate(at.console, lambda width: _page(rows, picture, width))
-    return server.state == "up"
+        *_installed(at),
+        ("server", running.says(server)),
+        ("disk", _disk_says(disk)),
+        ("last image", str(image) if image is not None else "none yet"),
+        ("out of date", "\n".join(map(at.typed, old)) if old else "nothing that is known of"),
+    ]
+    facts: dict[str, JSON] = {
+        "home": str(home.root),
+        "installed": True,
+        **{name: ctx.receipts.read(name) for name in ("comfyui", "torch", "first_image")},
+        "before": before_says(home) or None,
+        "server": {**server.to_json(), **running.to_json()},
+        "disk_bytes": disk,
+        "last_image": str(image) if image is not None else None,
+        "out_of_date": old,
+        **adopted_json(home),
+    }
+    return answer(facts, Drawn(lambda paper: _drawn(rows, image, paper)), ok=server.state == "up")
+
+
+def _drawn(rows: Rows, image: Path | None, paper: Paper) -> RenderableType:
+    picture = read_picture(image) if image is not None and paper.takes_pictures else None
+    return _page(rows, picture or b"", paper.width)
 
 
 def _page(rows: Rows, picture: bytes, width: int) -> RenderableType:
@@ -88,21 +98,11 @@ def _page(rows: Rows, picture: bytes, width: int) -> RenderableType:
     return beside
 
 
-def _picture(at: Session, image: Path | None) -> bytes:
-    """The picture where a terminal can show it, else nothing."""
-    shown = (
-        isinstance(at.console, LiveConsole) and is_terminal(sys.stdout) and not at.ctx.machine.environ.get("NO_COLOR")
-    )
-    if image is None or not shown:
-        return b""
-    return read_picture(image) or b""
-
-
 # -- installed --------------------------------------------------------------------------------------------------
 
 
-def _installed(ctx: Context) -> Iterator[tuple[str, str]]:
-    home = ctx.home
+def _installed(at: Session) -> Iterator[tuple[str, str]]:
+    ctx, home = at.ctx, at.ctx.home
     torch, comfyui = ctx.receipts.read("torch", TorchReceipt), ctx.receipts.read("comfyui", ComfyReceipt)
     image = ctx.receipts.read("first_image", ImageReceipt)
     yield "home", str(home.root)
@@ -113,7 +113,7 @@ def _installed(ctx: Context) -> Iterator[tuple[str, str]]:
         yield "its Python", f"{python}, not made by this tool" if python is not None else f"{home.own_venv}, ours"
     yield "torch", f"{torch.torch} ({torch.got}) on {torch.device}" if torch.torch else "not here"
     if kept := before_says(home):
-        yield "before", f"{kept}; back to it: provision rollback"
+        yield "before", at.typed(Fix(f"{kept}; back to it:", ours("rollback")))
     versions = packages.installed_versions(home.venv)
     yield "packages", f"{len(versions)}, for Python {packages.target_python(ctx)}" if versions else "none"
     yield from _models(ctx)
@@ -123,15 +123,10 @@ def _installed(ctx: Context) -> Iterator[tuple[str, str]]:
 def _models(ctx: Context) -> Iterator[tuple[str, str]]:
     proven = model_receipts(ctx)
     for model, file in ctx.manifest.chosen(ctx.options.precision):
-        path = home_place(ctx.home, model.folder, file.name)
+        path = ctx.home.models / model.folder / file.name
         receipt = next((each for each in proven if each.place == ctx.home.shown(path)), None)
         proof = f", sha256 {receipt.sha256[:12]}, verified {receipt.verified_at[:10]}" if receipt else ""
         yield file.name, f"{views.size_text(path.stat().st_size)}{proof}" if path.exists() else "not here"
-
-
-def home_place(home: Home, folder: str, name: str) -> Path:
-    """Where a model lies."""
-    return home.models / folder / name
 
 
 # -- running ----------------------------------------------------------------------------------------------------
@@ -210,7 +205,7 @@ def last_image(home: Home) -> Path | None:
 # -- out of date ------------------------------------------------------------------------------------------------
 
 
-def _mendable(ctx: Context) -> Iterable[str]:
+def _mendable(ctx: Context) -> Iterable[Fix]:
     """What `all` would change, by a quick look at what needs no network."""
     from provision.steps.registry import step_named
 
@@ -219,10 +214,10 @@ def _mendable(ctx: Context) -> Iterable[str]:
     for step in report.steps:
         for finding in step.findings:
             if finding.verdict in (Verdict.FIXABLE, Verdict.BLOCKED):
-                yield f"{step.name}: {finding.says}"
+                yield Fix(f"{step.name}: {finding.says}")
 
 
-def nightly_age(torch: str, today: date) -> Iterator[str]:
+def nightly_age(torch: str, today: date) -> Iterator[Fix]:
     """A sentence on a nightly torch that is old; nothing of others."""
     found = NIGHTLY.search(torch)
     try:
@@ -232,7 +227,7 @@ def nightly_age(torch: str, today: date) -> Iterator[str]:
     days = (today - made).days
     if days >= OLD_DAYS:
         newer = (today - timedelta(days=1)).strftime("%Y%m%d")
-        yield f"torch is the nightly of {days} days ago; a newer one: provision all --torch nightly@{newer}"
+        yield Fix(f"torch is the nightly of {days} days ago; a newer one:", ours("all", "--torch", f"nightly@{newer}"))
 
 
 def _today(ctx: Context) -> date:
@@ -256,12 +251,15 @@ class _Asked:
         with suppress(GitError):
             self.found = git_remote.find_revision(self._url, "latest").name
 
-    def says(self) -> Iterator[str]:
+    def says(self) -> Iterator[Fix]:
         """A sentence where there is a newer one, or where nobody told."""
         if self._thread is None:
             return
         self._thread.join(ASK_S)
         if not self.found:
-            yield "ComfyUI's newest release is not known: its host did not answer."
+            yield Fix("ComfyUI's newest release is not known: its host did not answer.")
         elif self.found != self.here:
-            yield f"ComfyUI {self.found} is out; to take it: provision all --comfyui {self.found}"
+            yield Fix(f"ComfyUI {self.found} is out; to take it:", ours("all", "--comfyui", self.found))
+
+
+app = command("status", status, USUAL)

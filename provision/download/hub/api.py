@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.comfyui.safetensors import LENGTH_BYTES, NotSafetensors, describe_bytes, header_length
+from provision.command import Fix, ours, program
 from provision.core.step import Context
-from provision.download.backend import Address, RemoteFile
+from provision.download.backend import Address, HubFile
 from provision.download.retry import until_interrupted
 from provision.download.web import (
     PASSING,
@@ -62,29 +63,29 @@ class XetOffer:
 class _Answer:
     """The hub's answer to HEAD: the file as it describes it, and where its bytes are."""
 
-    file: RemoteFile
+    file: HubFile
     address: Address
     xet: XetOffer | None
 
 
-def look_up(ctx: Context, repo: str, revision: str, path: str, endpoint: str | None = None) -> RemoteFile:
+def look_up(ctx: Context, repo: str, revision: str, path: str, endpoint: str | None = None) -> HubFile:
     """Ask a hub (the configured one) about a file; `revision` becomes the commit that it stands for now.
 
     Raises HubRefused, NetworkError, UsageError or Interrupted.
     """
-    asked = RemoteFile((endpoint or ctx.options.endpoint).rstrip("/"), repo, revision, path, 0, "")
+    asked = HubFile((endpoint or ctx.options.endpoint).rstrip("/"), repo, revision, path, 0, "")
     answer = until_interrupted(ctx.machine, lambda: _head(ctx, asked))
     return replace(answer.file, address=answer.address, asked_at=ctx.machine.clock())
 
 
-def address_of(ctx: Context, file: RemoteFile) -> Address:
+def address_of(ctx: Context, file: HubFile) -> Address:
     """Where the bytes are: as the hub said a moment ago, else as it says now. Raises as `locate`."""
     if file.address is not None and ctx.machine.clock() - file.asked_at < FRESH_S:
         return file.address
     return locate(ctx, file)
 
 
-def locate(ctx: Context, file: RemoteFile) -> Address:
+def locate(ctx: Context, file: HubFile) -> Address:
     """A fresh address of the bytes; it lives as long as the hub's signature does.
 
     Raises as `look_up`, and WrongFile when the hub now describes another file.
@@ -92,19 +93,19 @@ def locate(ctx: Context, file: RemoteFile) -> Address:
     return locate_both(ctx, file)[0]
 
 
-def locate_both(ctx: Context, file: RemoteFile) -> tuple[Address, XetOffer | None]:
+def locate_both(ctx: Context, file: HubFile) -> tuple[Address, XetOffer | None]:
     """As `locate`, and what the hub offers beside it by Xet."""
     answer = until_interrupted(ctx.machine, lambda: _head(ctx, file))
     if answer.file.size != file.size or (answer.file.sha256 and answer.file.sha256 != file.sha256):
         raise WrongFile(
             f"{file.name} changed on {host_of(file.endpoint)} while it was downloaded"
             f" ({file.size:,} bytes then, {answer.file.size:,} now).",
-            hint="Run the same command again.",
+            hint=Fix("Run the same command again."),
         )
     return answer.address, answer.xet
 
 
-def read_header(ctx: Context, file: RemoteFile) -> bytes:
+def read_header(ctx: Context, file: HubFile) -> bytes:
     """The first bytes of a remote safetensors file, up to the end of its header (for SDXL about 400 kB).
 
     Raises WrongFile when it is no safetensors file, and as `locate`.
@@ -131,7 +132,7 @@ def token_for(ctx: Context, endpoint: str) -> str | None:
     return token_of(ctx) if any(origin_of(endpoint) == origin_of(hub) for hub in own) else None
 
 
-def _head(ctx: Context, file: RemoteFile) -> _Answer:
+def _head(ctx: Context, file: HubFile) -> _Answer:
     """HEAD, redirects within the hub's own origin followed, a busy hub asked again, a bad token left out."""
     token = None if file.anonymous else token_for(ctx, file.endpoint)
     address, looks, redirects = _hub_address(file.url, token), 0, 0
@@ -166,7 +167,7 @@ def _head(ctx: Context, file: RemoteFile) -> _Answer:
         return _Answer(described, Address(target, {}) if target else address, _xet_offered(response, file))
 
 
-def _xet_offered(response: Response, file: RemoteFile) -> XetOffer | None:
+def _xet_offered(response: Response, file: HubFile) -> XetOffer | None:
     """The offer in the headers; a mirror may pass on the hub's own address for the key."""
     name = response.headers.get("X-Xet-Hash", "")
     url = response.links.get("xet-auth", {}).get("url") or response.headers.get("X-Xet-Refresh-Route", "")
@@ -186,7 +187,7 @@ def _wait_politely(ctx: Context, response: Heading, looks: int) -> None:
     ctx.wait(f"{host_of(response.url)} answers {response.status_code}.", float(looks) if wait_s is None else wait_s)
 
 
-def _described(response: Heading, file: RemoteFile, *, elsewhere: bool) -> RemoteFile:
+def _described(response: Heading, file: HubFile, *, elsewhere: bool) -> HubFile:
     commit = response.headers.get("X-Repo-Commit", "")
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
         kind = response.headers.get("Content-Type", "").partition(";")[0]
@@ -194,43 +195,51 @@ def _described(response: Heading, file: RemoteFile, *, elsewhere: bool) -> Remot
         raise HubRefused(
             f"{host_of(file.endpoint)} sent {what} (no X-Repo-Commit) when asked about {file.name}:"
             " a login page of this network, or HF_ENDPOINT is not a hub.",
-            hint=f"Open {file.endpoint} in a browser and log in to the network; or: env -u HF_ENDPOINT provision all",
+            hint=Fix(
+                f"Open {file.endpoint} in a browser and log in to the network; or:",
+                ours("all", under=("env", "-u", "HF_ENDPOINT")),
+            ),
         )
     length = response.headers.get("X-Linked-Size") or ("" if elsewhere else response.headers.get("Content-Length", ""))
     size = natural(length)
     if not size:
         raise HubRefused(
             f"{host_of(file.endpoint)} does not say how long {file.name} is.",
-            hint="If HF_ENDPOINT is set, it may not be a complete hub: env -u HF_ENDPOINT provision all",
+            hint=Fix(
+                "If HF_ENDPOINT is set, it may not be a complete hub:", ours("all", under=("env", "-u", "HF_ENDPOINT"))
+            ),
         )
     etag = (response.headers.get("X-Linked-Etag") or response.headers.get("ETag") or "").removeprefix("W/").strip('"')
     sha256 = etag if SHA256.fullmatch(etag) else ""
     return replace(file, revision=commit, size=size, sha256=sha256)
 
 
-def refusal(response: Heading, file: RemoteFile, *, with_token: bool) -> HubRefused:
+def refusal(response: Heading, file: HubFile, *, with_token: bool) -> HubRefused:
     """What a status other than success means, and what to do."""
     status, code = response.status_code, response.headers.get("X-Error-Code", "")
-    host, login = host_of(response.url or file.endpoint), "hf auth login, or HF_TOKEN=hf_... provision all"
+    host, login = host_of(response.url or file.endpoint), program("hf", "auth", "login")
     page = f"{file.endpoint}/{file.repo}"
     if code == "GatedRepo" and with_token:
         return HubRefused(
             f"{file.repo} is gated, and the account of your token has not been let in ({status}).",
-            hint=f"Open {page}, accept its terms, then run the same command again.",
+            hint=Fix(f"Open {page}, accept its terms, then run the same command again."),
         )
     if code == "GatedRepo":
         return HubRefused(
             f"{file.repo} is gated: {host} gives it only to accounts that accepted its terms ({status}).",
-            hint=f"Open {page}, accept its terms, then: {login}",
+            hint=Fix(f"Open {page}, accept its terms, then:", login),
         )
     if status == 401 and with_token:
-        return HubRefused(f"{host} does not accept the Hugging Face token (401).", hint=login)
+        return HubRefused(
+            f"{host} does not accept the Hugging Face token (401).", hint=Fix("Set HF_TOKEN, or log in:", login)
+        )
     if status == 401:
         return HubRefused(
-            f"{host} asks who you are (401): {file.repo} is private, or there is no such repository.", hint=login
+            f"{host} asks who you are (401): {file.repo} is private, or there is no such repository.",
+            hint=Fix("Set HF_TOKEN, or log in:", login),
         )
     if status == 403:
-        return HubRefused(f"{host} does not let you read {file.repo} (403).", hint=f"Open {page}, then: {login}")
+        return HubRefused(f"{host} does not let you read {file.repo} (403).", hint=Fix(f"Open {page}, then:", login))
     if status == 404:
         return _not_found(file, host, code)
     if status == 429:
@@ -238,50 +247,54 @@ def refusal(response: Heading, file: RemoteFile, *, with_token: bool) -> HubRefu
         when = f"in {wait_s:.0f} s" if wait_s else "in a few minutes"
         return HubBusy(
             f"{host} has had too many requests from this network (429).",
-            hint=f"Run the same command again {when}; logged in, more are allowed: hf auth login",
+            hint=Fix(
+                f"Run the same command again {when}; logged in, more are allowed:", program("hf", "auth", "login")
+            ),
         )
     if status >= 500:
         return HubBusy(
             f"{host} has a fault of its own ({status}).",
-            hint="Run the same command again in a few minutes: it goes on from what is there.",
+            hint=Fix("Run the same command again in a few minutes: it goes on from what is there."),
         )
-    return HubRefused(f"{host} answered {status} when asked for {file.name}.", hint="provision doctor")
+    return HubRefused(f"{host} answered {status} when asked for {file.name}.", hint=ours("doctor"))
 
 
-def _not_found(file: RemoteFile, host: str, code: str) -> HubRefused:
+def _not_found(file: HubFile, host: str, code: str) -> HubRefused:
     missing = {
         "RepoNotFound": f"no repository {file.repo}",
         "RevisionNotFound": f"no revision {file.revision} of {file.repo}",
     }.get(code, f"no file {file.path} in {file.repo} at {file.revision[:12]}")
     return HubRefused(
         f"There is {missing} on {host} (404).",
-        hint=f"See {file.endpoint}/{file.repo}/tree/main, then: provision all --set models.0.files.0.path=...",
+        hint=Fix(
+            f"See {file.endpoint}/{file.repo}/tree/main, then:", ours("all", "--set", "models.0.files.0.path=...")
+        ),
     )
 
 
-def _read_header(ctx: Context, file: RemoteFile) -> bytes:
+def _read_header(ctx: Context, file: HubFile) -> bytes:
     address = address_of(ctx, file)
     start = _first_bytes(ctx, file, address, LENGTH_BYTES)
     try:
         length = header_length(start)
     except NotSafetensors as error:
-        # The first 512 bytes name a stranger better than the first eight do.
+        # The first 512 bytes tell better what it is than the first eight do.
         seen = _first_bytes(ctx, file, address, min(512, file.size))
         raise WrongFile(
             f"What {host_of(address.url)} sends for {file.name} is not a safetensors file;"
             f" it is {describe_bytes(seen)}.",
-            hint="If HF_ENDPOINT is set, unset it; check models.0.files.0.path in the manifest.",
+            hint=Fix("If HF_ENDPOINT is set, unset it; check models.0.files.0.path in the manifest."),
         ) from error
     if length > JSON_MAX_BYTES:
         raise WrongFile(
             f"What {host_of(address.url)} sends for {file.name} has a header of {length:,} bytes; those of checkpoints"
             " have a thousandth of that.",
-            hint="If HF_ENDPOINT is set, unset it; check models.0.files.0.path in the manifest.",
+            hint=Fix("If HF_ENDPOINT is set, unset it; check models.0.files.0.path in the manifest."),
         )
     return _first_bytes(ctx, file, address, min(LENGTH_BYTES + length, file.size))
 
 
-def _first_bytes(ctx: Context, file: RemoteFile, address: Address, count: int) -> bytes:
+def _first_bytes(ctx: Context, file: HubFile, address: Address, count: int) -> bytes:
     """The first `count` bytes or fewer; a server without ranges (200) is read so far and hung up on."""
     looks = 0
     while True:
@@ -297,14 +310,14 @@ def _first_bytes(ctx: Context, file: RemoteFile, address: Address, count: int) -
             if response.status_code == 206 and not begun.startswith("bytes 0-"):
                 raise HubRefused(
                     f"{host_of(address.url)} sent another part of {file.name} than was asked for ({quoted(begun)}).",
-                    hint="Run the same command again; if a proxy is set, try without it.",
+                    hint=Fix("Run the same command again; if a proxy is set, try without it."),
                 )
             try:
                 return beginning_of(response, count)
             except Unreadable as error:
                 raise HubRefused(
                     f"{host_of(address.url)} sent {error} when asked for {file.name}.",
-                    hint="Run the same command again; if a proxy is set, try without it.",
+                    hint=Fix("Run the same command again; if a proxy is set, try without it."),
                 ) from error
             except OSError as error:
                 if looks >= LOOKS:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader, parse_safetensors_header
+from provision.command import Fix, ours
 from provision.core.step import Context
-from provision.download.backend import Address, RemoteFile
+from provision.download.backend import Address, HubFile
 from provision.download.hub.api import look_up, read_header, refusal, token_for
 from provision.download.hub.mirrors import from_endpoints
 from provision.download.retry import until_interrupted
@@ -71,7 +72,7 @@ def _list(ctx: Context, endpoint: str, repo: str, revision: str) -> list[Entry]:
         kept = token if origin_of(url) == origin_of(endpoint) else None
         with fetch(ctx, Address(url, {"Authorization": f"Bearer {kept}"} if kept else {})) as response:
             if not response.ok:
-                raise refusal(response, RemoteFile(endpoint, repo, revision, "", 0, ""), with_token=kept is not None)
+                raise refusal(response, HubFile(endpoint, repo, revision, "", 0, ""), with_token=kept is not None)
             files = [each for each in _read_page(response, endpoint) if each.type == "file"]
             following = response.links.get("next", {}).get("url")
             named = [each for each in files if can_be_a_file(each.path)]
@@ -86,7 +87,7 @@ def _list(ctx: Context, endpoint: str, repo: str, revision: str) -> list[Entry]:
             break
     raise HubRefused(
         f"{repo} has more than {len(found):,} files, and its list does not end.",
-        hint=f"Name the file: provision download {repo}/FILE",
+        hint=Fix("Name the file:", ours("download", f"{repo}/FILE")),
     )
 
 
@@ -95,7 +96,8 @@ def _read_page(response: Response, endpoint: str) -> list[_Listed]:
         return json_of(response, list[_Listed], PAGE_MAX_BYTES)
     except Unreadable as error:
         raise HubRefused(
-            f"{host_of(endpoint)} does not answer as a hub does ({error}).", hint="If HF_ENDPOINT is set, unset it."
+            f"{host_of(endpoint)} does not answer as a hub does ({error}).",
+            hint=Fix("If HF_ENDPOINT is set, unset it."),
         ) from error
     except OSError as error:
         raise unreachable(response.url, error) from error
@@ -129,7 +131,7 @@ def find_checkpoint(ctx: Context, repo: str, precision: str) -> str:
     many = "more than one" if fits else "no"
     raise UsageError(
         f"{repo} has {many} {precision} checkpoint. It has: {_described(tops, headers)}.",
-        hint=f"provision download {repo}/FILE --precision ...   # to see them: provision download {repo} --inspect",
+        hint=Fix(f"Name one, {repo}/FILE. To see them:", ours("download", repo, "--inspect")),
     )
 
 
@@ -147,12 +149,10 @@ def _header(ctx: Context, repo: str, path: str) -> SafetensorsHeader | None:
         return None
 
 
-def read_remote_header(
-    ctx: Context, repo: str, path: str, revision: str = "main"
-) -> tuple[RemoteFile, SafetensorsHeader]:
+def read_remote_header(ctx: Context, repo: str, path: str, revision: str = "main") -> tuple[HubFile, SafetensorsHeader]:
     """What the hub and its header say of a file, by two range requests. Raises NotSafetensors, and as `read_header`."""
 
-    def read(at: Context, endpoint: str) -> tuple[RemoteFile, SafetensorsHeader]:
+    def read(at: Context, endpoint: str) -> tuple[HubFile, SafetensorsHeader]:
         file = look_up(at, repo, revision, path, endpoint)
         return file, parse_safetensors_header(read_header(at, file))
 

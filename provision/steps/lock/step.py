@@ -13,9 +13,9 @@ from pathlib import Path
 
 from provision import __version__
 from provision.comfyui import fallback_flags
-from provision.core.finding import Finding, Fix, fixable, ok, warn
+from provision.command import Fix, program
+from provision.core.finding import Finding, Kind
 from provision.core.lockfile import (
-    COMMIT,
     SCHEMA,
     Lock,
     LockedEngine,
@@ -27,14 +27,16 @@ from provision.core.lockfile import (
     without_credentials,
     write_lock,
 )
-from provision.core.manifest import SHA256, is_git_address, is_plain
+from provision.core.manifest import COMMIT, GIT_ADDRESS, SHA256
 from provision.core.pylock import Package, read_pylock
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.step import Context, Step
+from provision.core.strict_loader import is_plain
 from provision.download.model_files import wanted_files
 from provision.environment import packages
 from provision.environment.wheel_index import day_of, is_wheel_name
 from provision.errors import LockError
+from provision.steps.lock import kinds
 from provision.steps.torch.proof import system_version
 from provision.system.disk_errors import unusable
 from provision.system.strict import Unreadable, decode
@@ -50,30 +52,30 @@ def check_lock(ctx: Context) -> Iterable[Finding]:
     """Does the lock say what is here?"""
     path, shown = ctx.home.lock_file, ctx.home.shown(ctx.home.lock_file)
     if not path.is_file():
-        yield _to_write("lock-missing", shown, "No lock says yet what is installed here, exactly.")
+        yield _to_write(kinds.LOCK_MISSING, shown, "No lock says yet what is installed here, exactly.")
         return
     try:
         kept = load_lock(path)
     except LockError as error:
-        yield _to_write("lock-stale", shown, error.message)
+        yield _to_write(kinds.LOCK_STALE, shown, error.message)
         return
     changed = differences(kept, describe(ctx))
     if changed:
-        yield _to_write("lock-stale", shown, f"The lock says otherwise: {'; '.join(changed)}.")
+        yield _to_write(kinds.LOCK_STALE, shown, f"The lock says otherwise: {'; '.join(changed)}.")
         return
     bare = [package.name for package in kept.packages if not package.sha256]
     if bare:
-        yield warn(
-            "lock-partial", shown, f"{len(bare)} packages cannot be had again by the lock, as they came from no index"
+        yield kinds.LOCK_PARTIAL.warn(
+            shown, f"{len(bare)} packages cannot be had again by the lock, as they came from no index"
             f" or it could not be asked ({', '.join(bare[:3])}).",
-            fix=Fix("Remove it and it is written anew.", ("rm", str(path))),
+            fix=Fix("Remove it and it is written anew.", program("rm", str(path))),
         )  # fmt: skip
     else:
-        yield ok("lock-ready", shown, f"{shown}: {len(kept.packages)} packages with their hashes, as they are here")
+        yield kinds.LOCK_READY.ok(shown, f"{shown}: {len(kept.packages)} packages with their hashes, as they are here")
 
 
-def _to_write(id: str, shown: str, says: str) -> Finding:
-    return fixable(id, shown, says, fix=Fix("It is written, once all is proven."))
+def _to_write(kind: Kind, shown: str, says: str) -> Finding:
+    return kind.fixable(shown, says, fix=Fix("It is written, once all is proven."))
 
 
 def differences(kept: Lock, now: Lock) -> list[str]:
@@ -105,7 +107,7 @@ def describe(ctx: Context) -> Lock:
             _one_line(torch.why), tuple(map(_one_line, torch.passed_over)),
         ),
         comfyui=LockedEngine(
-            comfyui.url if is_git_address(comfyui.url) else "",
+            comfyui.url if GIT_ADDRESS.fullmatch(comfyui.url) else "",
             comfyui.commit if COMMIT.fullmatch(comfyui.commit) else "", fallback_flags.launch_flags(ctx),
         ),
         models=tuple(_models(ctx)),
@@ -122,7 +124,7 @@ def _models(ctx: Context) -> Iterable[LockedModel]:
         model, file = wanted.model, wanted.file
         yield LockedModel(
             model.repo, model.revision, file.path, file.precision, wanted.size or 0,
-            wanted.receipt.sha256 or wanted.sha256,
+            wanted.receipt.sha256 or wanted.sha256 or "",
         )  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from provision.cli.app import COMMANDS, command_line
+from provision.download.backends.registry import NAMES
 from tests.support.paths import CHECKOUT, PACKAGE
 
 ENGINE = PACKAGE / "rehearsal" / "engine"
@@ -23,9 +25,19 @@ ROOMS = ("cli", "steps", "download", "comfyui", "environment", "core", "system")
 """From the top down: a room imports from those below it."""
 ASIDE = ("output", "rehearsal")
 """They stand on `core`, and `cli` alone sees them."""
-HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "urllib3", "packaging")
+BELOW_ALL = ("errors", "command")
+"""Modules that every room may use, the upper first."""
+CHECKING = ("all", "plan", "check", "doctor", "rollback", "launch", "stop")
+"""Commands that run steps, and load them only then."""
+HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "urllib3", "packaging", "jinja2")
+PROGRAMS = (
+    "comfyui.sandbox_program", "download.backends.xet_program", "environment.torch_probe", "system.log_keeper",
+)  # fmt: skip
+"""Run by their path, in a Python of their own."""
+BY_NAME = tuple(f"download.backends.{name.replace('-', '_')}" for name in NAMES)
+"""Loaded when one of that name is asked for."""
 READS_STATE = "msgspec"
-"""Loaded by every command that opens a home, and never for help and completion."""
+"""Loaded by every command, and never for help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +91,21 @@ def graph() -> list[Import]:
 def may_import(importer: str, imported: str) -> bool:
     """Whether a module of one room may import a module of another."""
     above, below = importer.split(".")[0], imported.split(".")[0]
-    if below == "errors" or above in ("__main__", below):
+    if above in BELOW_ALL:
+        return (above, below) == BELOW_ALL
+    if below in BELOW_ALL or above in ("__main__", below):
         return True
     if above in ASIDE:
         return below in ("core", "system")
     if below in ASIDE:
         return above == "cli"
-    return above != "errors" and ROOMS.index(above) < ROOMS.index(below)
+    return ROOMS.index(above) < ROOMS.index(below)
 
 
 def test_every_file_lies_in_a_room() -> None:
     rooms = {*ROOMS, *ASIDE}
     outside = {name for name in modules() if name.split(".")[0] not in rooms}
-    assert outside == {"__main__", "errors"}
+    assert outside == {"__main__", *BELOW_ALL}
     assert rooms == {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
 
 
@@ -103,8 +117,21 @@ def test_imports_go_down_only() -> None:
 def test_the_graph_is_seen() -> None:
     edges = {(edge.importer, edge.imported, edge.at_load) for edge in graph()}
     assert ("__main__", "cli.app", False) in edges
-    assert ("cli.app", "cli.commands.commands", False) in edges
+    assert ("cli.commands.all", "steps.registry", False) in edges
     assert ("core.runner", "core.step", True) in edges
+
+
+def test_every_module_is_of_use_to_the_program() -> None:
+    """What only tests or the docs use lies with them, and is not installed."""
+    top = ["__main__", *PROGRAMS, *BY_NAME, *(f"cli.commands.{name}" for name in COMMANDS)]
+    reached, waiting = set(top), [*top]
+    while waiting:
+        importer = waiting.pop()
+        below = {edge.imported for edge in graph() if edge.importer == importer} - reached
+        reached |= below
+        waiting += below
+    packages = {name for name, path in modules().items() if path.name == "__init__.py"}
+    assert modules().keys() - reached - packages == set()
 
 
 def test_runner_and_steps_do_not_know_each_other() -> None:
@@ -119,7 +146,7 @@ def test_steps_and_the_rehearsal_do_not_know_each_other() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["cli.app", "cli.session", *(f"cli.commands.{name}" for name in ("commands", "doctor", "rollback", "serve"))],
+    ["cli.app", "cli.command", "cli.server", "cli.session", *(f"cli.commands.{name}" for name in CHECKING)],
 )
 def test_the_top_imports_steps_and_the_rehearsal_only_where_it_uses_them(module: str) -> None:
     below = ("steps", "rehearsal", "download")
@@ -142,7 +169,7 @@ def test_no_module_loads_itself_in_a_circle() -> None:
 def test_only_the_command_line_knows_typer_and_nobody_names_a_drawer_for_odds_and_ends() -> None:
     for name, path in modules().items():
         imported = [module for module, _ in imports_in(ast.parse(path.read_text(encoding="utf-8")))]
-        if name not in ("cli.app", "cli.exit_codes", "cli.manifests", "cli.options"):
+        if name.split(".")[0] != "cli":
             assert not [module for module in imported if module.split(".")[0] in ("typer", "click")], name
         assert not {"utils", "helpers", "manager", "common"} & set(name.split("."))
 
@@ -151,7 +178,7 @@ def test_only_the_command_line_knows_typer_and_nobody_names_a_drawer_for_odds_an
     ("statement", "unwanted"),
     [
         ("import provision.cli.app", (*HEAVY, READS_STATE)),
-        ("import provision.cli.app, provision.cli.commands.commands", HEAVY),
+        ("from provision.cli import app\nfor name in app.COMMANDS: app.load(name)", HEAVY),
     ],
 )
 def test_starting_loads_nothing_heavy(statement: str, unwanted: tuple[str, ...]) -> None:
@@ -178,7 +205,26 @@ def test_help_loads_no_command() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert ran.stderr.split() == [
-        "provision", "provision.cli", "provision.cli.app", "provision.cli.exit_codes", "provision.cli.manifests",
-        "provision.cli.options", "provision.errors", "provision.output", "provision.output.safe_streams",
-        "provision.system", "provision.system.visible",
+        "provision", "provision.cli", "provision.cli.app", "provision.cli.exit_codes", "provision.command",
+        "provision.errors", "provision.output", "provision.output.safe_streams", "provision.system",
+        "provision.system.visible",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("typed", ["provision d", "provision "])
+def test_completing_a_command_loads_none(typed: str) -> None:
+    script = (
+        "import os, sys\nos.environ |= {'_PROVISION_COMPLETE': 'complete_bash', 'COMP_CWORD': '1', "
+        f"'COMP_WORDS': {typed!r}}}\nimport provision.cli.app\n"
+        "try:\n    provision.cli.app.main()\nexcept SystemExit:\n    pass\n"
+        "print(*(name for name in sys.modules if name.startswith('provision.cli.')), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert {"download", "doctor"} <= set(ran.stdout.split())
+    assert set(ran.stderr.split()) == {"provision.cli.app", "provision.cli.exit_codes"}
+
+
+def test_each_command_is_a_file_with_its_sentence() -> None:
+    files = {path.stem for path in (PACKAGE / "cli" / "commands").glob("*.py")}
+    assert set(COMMANDS) <= files
+    assert {name: command.help for name, command in command_line().commands.items()} == COMMANDS

@@ -11,18 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from docs.generate.errors import errors_page, raised
+from docs.generate.manual import commands_page, entries, man_page
+from docs.generate.schemas import schemas
 from provision.cli.app import command_line
-from provision.cli.errors_page import errors_page, raised
-from provision.cli.manual import commands_page, entries, man_page
-from provision.core.catalogue import CATALOGUE
 from provision.core.manifest import manifest_names
 from provision.errors import ERRORS
+from provision.steps.catalogue import CATALOGUE
 from tests.support.paths import CHECKOUT
 
 PAGES = {
     "docs/commands.md": commands_page(command_line()),
     "docs/provision.1": man_page(command_line()),
     "docs/errors.md": errors_page(),
+    **{f"docs/schemas/{name}": text for name, text in schemas().items()},
 }
 
 
@@ -96,10 +98,10 @@ def test_a_shell_is_offered_what_fits(line: str) -> None:
 
 def test_offering_loads_nothing_heavy() -> None:
     script = (
-        "import sys\nfrom provision.cli import options\n"
-        "options.offer_manifests(''), options.offer_findings(''), options.offer_keys('')\n"
+        "import sys\nfrom provision.cli import offers\n"
+        "offers.offer_manifests(''), offers.offer_findings(''), offers.offer_keys('')\n"
         "print(*[name for name in ('rich', 'requests', 'huggingface_hub', 'psutil', 'git', 'PIL', 'packaging',"
-        " 'provision.output.console', 'provision.steps') if name in sys.modules])"
+        " 'provision.output.console', 'provision.core.step', 'provision.steps.registry') if name in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == []

@@ -16,7 +16,8 @@ from provision.comfyui.log_reader import (
     start_signs,
 )
 from provision.comfyui.log_signatures import LOG_SIGNATURES
-from provision.core.catalogue import CATALOGUE, known
+from provision.steps.catalogue import CATALOGUE, known
+from tests.support.hints import said
 
 HEALTHY = """Total VRAM 16384 MB, total RAM 16384 MB
 pytorch version: 2.16.0.dev20261101
@@ -56,7 +57,7 @@ Prompt executed in 4.10 seconds
 
 
 def told(text: str) -> list[tuple[int, str]]:
-    return [(sign.line, sign.id) for sign in read_log(text)]
+    return [(sign.line, sign.id) for sign in read_log(text, CATALOGUE)]
 
 
 def test_a_healthy_log_says_nothing() -> None:
@@ -70,7 +71,7 @@ def test_each_meaning_stands_once_with_the_line_where_it_is_first() -> None:
     assert told(HEALTHY + OOM + OOM) == [(12, "mps-oom")]
     (sign,) = read_log(HEALTHY + OOM)
     assert sign.text.startswith("!!! Exception")
-    assert sign.hint
+    assert said(sign.hint)
 
 
 def test_a_custom_node_takes_its_traceback_with_it() -> None:

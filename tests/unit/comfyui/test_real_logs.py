@@ -10,8 +10,9 @@ import re
 import pytest
 
 from provision.comfyui.log_reader import Sign, read_log, read_pieces
-from provision.core.catalogue import CATALOGUE, known
+from provision.steps.catalogue import CATALOGUE, known
 from provision.system.text_stream import pieces
+from tests.support.hints import said
 from tests.support.paths import FACTS
 
 LOGS = FACTS / "logs"
@@ -34,7 +35,7 @@ CAUSES = {
     "27-local-entry-not-found": ("net-down", "net-down"),
     "28-hf-429-requests": ("hf-429", "wait"),
     "30-hf-git-403": ("hf-refused", "hf auth login"),
-    "32-hf-gated-no-class": ("hf-gated", "accepting"),
+    "32-hf-gated-no-class": ("hf-gated", "Accept them"),
     "35-hf-file-404": ("hf-not-found", "huggingface.co"),
     "36-wget-401": ("hf-refused", "hf auth login"),
     "38-lfs-password": ("lfs-refused", "--backend auto"),
@@ -100,7 +101,7 @@ def test_a_real_log_is_named_and_nothing_else_is_said(name: str) -> None:
     id, fix = CAUSES[name]
     signs = read(name)
     assert {sign.id for sign in signs} == {id}
-    assert all(fix in sign.hint for sign in signs)
+    assert all(fix in said(sign.hint) for sign in signs)
     assert known(id) is not None
 
 
@@ -119,7 +120,7 @@ def test_other_words_of_the_same_kind_are_named_too(id: str, node: str, text: st
     signs = read_log(f"before\n{text}")
     assert {sign.id for sign in signs} == {id} - {"harmless"}
     assert not node or {sign.node for sign in signs} == {node}
-    assert all("{" not in sign.says + sign.hint and "()" not in sign.says for sign in signs)
+    assert all("{" not in sign.says + said(sign.hint) and "()" not in sign.says for sign in signs)
 
 
 @pytest.mark.parametrize("phrase", quoted_messages())

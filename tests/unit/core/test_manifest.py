@@ -15,17 +15,18 @@ from hypothesis import strategies as st
 import provision
 from provision.comfyui.workflow_graph import prompt_graph
 from provision.core.manifest import (
+    GIT_ADDRESS,
+    INNER_PATH,
     KnownGood,
     Manifest,
     find_manifest,
-    is_git_address,
-    is_inner_path,
     load_manifest,
     manifest_names,
     parse_manifest,
 )
 from provision.core.overrides import known_keys
 from provision.errors import EXIT_USAGE, ManifestError
+from tests.support.hints import said
 
 NAME = "sdxl-turbo"
 SHA = "e869ac7d6942cb327d68d5ed83a40447aadf20e0c3358d98b2cc9e270db0da26"
@@ -41,7 +42,7 @@ def refused(data: dict[str, Any]) -> str:
     """The sentence with which the loader refuses `data`."""
     with pytest.raises(ManifestError) as seen:
         parse_manifest(data)
-    assert seen.value.hint
+    assert said(seen.value.hint)
     assert seen.value.exit_code == EXIT_USAGE
     return seen.value.message
 
@@ -120,7 +121,7 @@ def test_a_manifest_can_be_a_file_anywhere(tmp_path: Path) -> None:
 def test_an_unknown_manifest_names_the_nearest() -> None:
     with pytest.raises(ManifestError, match="no manifest 'sdxl-turbu'") as seen:
         load_manifest("sdxl-turbu")
-    assert NAME in seen.value.hint
+    assert NAME in said(seen.value.hint)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_an_unknown_key_names_the_nearest_at_every_depth() -> None:
         node[key] = 1
         with pytest.raises(ManifestError, match=rf"{key} is not a key") as seen:
             parse_manifest(data)
-        assert "Nearest: " in seen.value.hint
+        assert "Nearest: " in said(seen.value.hint)
 
 
 @pytest.mark.parametrize("key", ["name", "title", "license", "comfyui", "models", "first_image"])
@@ -197,7 +198,7 @@ BAD_PATHS = [
 
 @pytest.mark.parametrize("path", BAD_PATHS)
 def test_a_path_that_climbs_out_or_is_odd_is_refused(path: str) -> None:
-    assert not is_inner_path(path)
+    assert not INNER_PATH.fullmatch(path)
     data = plain()
     data["models"][0]["files"][0]["path"] = path
     assert refused(data).startswith("models.0.files.0.path")
@@ -208,7 +209,7 @@ def test_a_path_that_climbs_out_or_is_odd_is_refused(path: str) -> None:
 
 def test_ordinary_paths_are_taken() -> None:
     for path in ("x.safetensors", "a/b/x.safetensors", "ein Bär.safetensors", "..x.safetensors"):
-        assert is_inner_path(path)
+        assert INNER_PATH.fullmatch(path)
 
 
 BAD_ADDRESSES = [
@@ -220,7 +221,7 @@ BAD_ADDRESSES = [
 
 @pytest.mark.parametrize("url", BAD_ADDRESSES)
 def test_a_git_address_is_never_an_option_nor_a_program(url: str) -> None:
-    assert not is_git_address(url)
+    assert not GIT_ADDRESS.fullmatch(url)
     data = plain()
     data["comfyui"]["url"] = url
     assert refused(data).startswith("comfyui.url")
@@ -231,7 +232,7 @@ def test_ordinary_git_addresses_are_taken() -> None:
         "https://github.com/comfyanonymous/ComfyUI", "http://127.0.0.1:3000/engine.git", "ssh://git@host:22/a/b.git",
         "git@github.com:a/b.git", "file:///srv/a folder/b.git", "/srv/a folder/b",
     ):  # fmt: skip
-        assert is_git_address(url), url
+        assert GIT_ADDRESS.fullmatch(url), url
 
 
 BAD_VALUES = [
@@ -253,7 +254,7 @@ def test_a_value_that_no_manifest_may_have_is_refused_by_its_key(override: str) 
     key = override.partition("=")[0]
     error = refused_set(override)
     assert error.message.startswith(f"{key} ")
-    assert key in error.hint
+    assert key in said(error.hint)
 
 
 @pytest.mark.parametrize("key", ["title", "license.id", "license.url", "comfyui.args.0", "first_image.prompt"])
@@ -283,7 +284,7 @@ NESTED = st.recursive(
 @given(data=st.dictionaries(NAMES, NESTED, max_size=6), known=st.booleans())
 def test_arbitrary_data_is_a_manifest_or_a_manifest_error(data: dict[str, Any], known: bool) -> None:
     made = manifest_or_error({**plain(), **data} if known else {"schema": 1, **data})
-    assert isinstance(made, Manifest) or (made.message and made.hint)
+    assert isinstance(made, Manifest) or (made.message and said(made.hint))
 
 
 def manifest_or_error(data: dict[str, Any]) -> Manifest | ManifestError:

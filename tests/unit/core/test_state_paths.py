@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli.commands.uninstall.made_by_us import _downloaded
+from provision.cli.commands.made_by_us import _downloaded
 from provision.comfyui.adoption import recorded
 from provision.core.finding import Finding
 from provision.core.home import Home
@@ -28,22 +28,20 @@ from tests.support.paths import PACKAGE
 
 DOORS = {
     "system/strict.py": "the reader itself",
-    "cli/errors_page.py": "our own source",
     "core/image.py": "a picture in memory",
     "core/receipts.py": "writes",
     "cli/exit_codes.py": "writes the log",
     "system/machine.py": "a program's log, written; whether a file can be opened",
     "download/local_copies.py": "a copy, which was seen to be a file",
-    "download/delivery.py": "the weights, which were seen to be a file",
-    "download/http/digests.py": "a part, which is a file of its own",
+    "download/verify.py": "the weights, which were seen to be a file",
     "download/hashing.py": "a part",
     "download/retry.py": "a part",
     "download/http/disk_writer.py": "a part",
-    "download/http/backend.py": "a part",
+    "download/backends/http.py": "a part",
     "download/backends/xet_program.py": "a part, in a program of its own",
     "steps/requirements/install.py": "ComfyUI's requirements, which were seen to be a file",
     "steps/lock/step.py": "what uv wrote a moment ago",
-    "cli/commands/uninstall/made_by_us.py": "files of the checkout, which were seen to be files",
+    "cli/commands/made_by_us.py": "files of the checkout, which were seen to be files",
     "download/part_file.py": "writes what only we may read",
     "comfyui/sandbox_program.py": "a folder, for the kernel's rule",
     "comfyui/git_stand_in.py": "writes a repository's stand-in",
@@ -172,8 +170,8 @@ def test_a_check_that_meets_a_failing_disk_fails_and_does_not_crash(tmp_path: Pa
 
     report = run_step(Step("torch", (), check), engine_home(tmp_path).ctx, apply=apply)
     assert report.error is not None
-    assert report.error["code"] == "home"
-    assert str(tmp_path) in str(report.error["message"])
+    assert report.error.code == "home"
+    assert str(tmp_path) in report.error.message
 
 
 def test_a_record_that_cannot_be_read_is_met_by_a_handler(tmp_path: Path) -> None:

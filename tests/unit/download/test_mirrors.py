@@ -11,21 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli.session import Moving, Wish, choose_options, parse_rate
+from provision.cli.options import choose_options, parse_rate
+from provision.cli.request import Request
+from provision.command import Fix, ours
 from provision.core.finding import Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, Options, StepReport
 from provision.download.hub.api import token_for
 from provision.download.hub.mirrors import CRAWL_S, endpoints_of, from_endpoints
 from provision.errors import CommandMissing, DownloadError, Interrupted, NetworkError, UsageError
-from provision.rehearsal.faults import Fault, Faults
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
 from provision.steps.models.step import MODELS, check_models
 from provision.steps.tools.network import check_network, model_hosts
 from provision.system.keep_awake import kept_awake
 from provision.system.machine import Process
 from tests.support.fake_machine import FakeMachine
+from tests.support.faults import Fault
+from tests.support.hints import said
+from tests.support.hub import Faults, Hub
 from tests.support.small_model import FILE, TOKEN, TWIN, Brisk, Heard, make_small_repo, small_context
 
 DEAD = "http://127.0.0.1:9"
@@ -122,7 +125,7 @@ def test_when_all_fail_the_last_one_tells_why(tmp_path: Path, hub: Hub, model: M
     ctx = small_context(tmp_path, model, DEAD, endpoints=(DEAD, hub.url))
     report = apply(ctx)
     assert report.error
-    assert report.error["code"] == "hub_refused"
+    assert report.error.code == "hub_refused"
     assert not place_of(ctx).exists()
 
 
@@ -270,24 +273,38 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
         parse_rate(text)
 
 
-def test_wishes_become_options() -> None:
-    moving = Moving(["hf-mirror.com", "https://b.example/"], "5M", 4, [Path("/usb")], copy=True, share_cache=True)
-    options = choose_options(Wish(moving=moving), {})
+def test_what_was_typed_becomes_options() -> None:
+    request = Request(
+        "all",
+        endpoints=["hf-mirror.com", "https://b.example/"],
+        limit_rate="5M",
+        connections=4,
+        look_in=[Path("/usb")],
+        copy=True,
+        share_cache=True,
+    )
+    options = choose_options(request, {})
     assert options.endpoints == ("https://hf-mirror.com", "https://b.example")
     assert (options.limit_rate, options.connections, options.look_in) == (5_000_000, 4, (Path("/usb"),))
     assert (options.copy, options.share_cache) == (True, True)
 
 
 @pytest.mark.parametrize(
-    "wish",
-    [Wish(moving=Moving(["ftp://x"])), Wish(moving=Moving(["https://"])), Wish(moving=Moving(["http://a b"])),
-     Wish(moving=Moving(connections=0)), Wish(moving=Moving(connections=99)), Wish(moving=Moving(limit_rate="x")),
-     Wish(rehearse=True, moving=Moving(["https://a"]))],
-)  # fmt: skip
-def test_wishes_that_cannot_be_are_refused(wish: Wish) -> None:
+    "request_",
+    [
+        Request("all", endpoints=["ftp://x"]),
+        Request("all", endpoints=["https://"]),
+        Request("all", endpoints=["http://a b"]),
+        Request("all", connections=0),
+        Request("all", connections=99),
+        Request("all", limit_rate="x"),
+        Request("all", rehearse=True, endpoints=["https://a"]),
+    ],
+)
+def test_what_cannot_be_is_refused(request_: Request) -> None:
     with pytest.raises(UsageError) as seen:
-        choose_options(wish, {})
-    assert seen.value.hint
+        choose_options(request_, {})
+    assert said(seen.value.hint)
 
 
 @pytest.mark.parametrize("backend", ["hf", "git-lfs"])
@@ -380,7 +397,7 @@ def test_one_that_fails_does_not_hold_up_the_other(tmp_path: Path, pair: tuple[H
     ctx = pair_context(tmp_path, pair, heard)
     report = apply(ctx)
     assert report.error
-    assert report.error["code"] == "hub_refused"
+    assert report.error.code == "hub_refused"
     assert is_right(place_of(ctx, f"1/{TWIN}"), pair[1], TWIN)
     assert not place_of(ctx, f"0/{FILE}").exists()
 
@@ -410,7 +427,7 @@ class Sleepy(FakeMachine):
 
     def spawn(self, argv: Sequence[str | Path], *, cwd: Path, log: Path, env: Mapping[str, str]) -> int:
         if self.missing:
-            raise CommandMissing("caffeinate cannot be run here.", hint="provision doctor")
+            raise CommandMissing("caffeinate cannot be run here.", hint=ours("doctor"))
         self.started.append([str(word) for word in argv])
         return 4242
 
@@ -432,7 +449,7 @@ def test_a_mac_is_kept_awake_while_bytes_flow_and_no_longer(monkeypatch: pytest.
         with kept_awake(machine):
             assert machine.started == [["/usr/bin/caffeinate", "-i", "-w", "77"]]
             assert machine.ended == []
-            raise NetworkError("gone.", hint="again")
+            raise NetworkError("gone.", hint=Fix("again"))
 
     with pytest.raises(NetworkError):
         download()

@@ -19,8 +19,6 @@ from provision.core.step import Context, Options, StepReport
 from provision.environment import packages
 from provision.environment.torch_probe_result import parse_torch_probe
 from provision.errors import PackageError
-from provision.rehearsal.faults import Fault
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.torch_wheels import StandIn, make_wheels, write_wheels
 from provision.steps.python_env.step import PYTHON_ENV
 from provision.steps.torch.choice import asks_for_audio, choose
@@ -29,6 +27,8 @@ from provision.steps.torch.proof import PROBE, session
 from provision.steps.torch.step import TORCH
 from provision.system.machine import Machine
 from tests.support.fake_machine import FakeMachine
+from tests.support.faults import Fault
+from tests.support.hub import Hub
 
 NIGHTLY = {"torch": "2.16.0.dev20261120", "torchvision": "0.31.0.dev20261120"}
 STABLE = {"torch": "2.15.0", "torchvision": "0.30.0"}
@@ -121,8 +121,8 @@ def place(hub: Hub, bare: Path, home: Home, events: list[Event]) -> Place:
 def test_nothing_installed_is_fixable_with_its_bytes(place: Place) -> None:
     (finding,) = place.seen()
     assert (finding.id, finding.verdict) == ("torch-missing", Verdict.FIXABLE)
-    assert finding.quantity("download_bytes") > 10**8
-    assert finding.quantity("disk_bytes") > finding.quantity("download_bytes")
+    assert finding.cost.download_bytes > 10**8
+    assert finding.cost.disk_bytes > finding.cost.download_bytes
 
 
 def test_the_newest_whole_day_is_installed_and_proven_once(place: Place) -> None:
@@ -184,7 +184,7 @@ def test_an_exact_nightly_comes_from_the_nightly_index(place: Place) -> None:
 def test_a_version_that_nobody_has_is_an_error(place: Place) -> None:
     report = place.run("torch.channel=1.0.0")
     assert report.error is not None
-    assert report.error["code"] == "packages"
+    assert report.error.code == "packages"
 
 
 def test_with_torchaudio_all_three_belong_together(place: Place) -> None:

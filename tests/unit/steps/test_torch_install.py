@@ -20,12 +20,12 @@ from provision.core.home import Home
 from provision.core.runner import run_step
 from provision.core.step import Context
 from provision.environment import generations, packages
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.torch_wheels import StandIn, write_wheels
 from provision.steps.python_env.step import PYTHON_ENV
 from provision.steps.torch.choice import choose, resolve
 from provision.steps.torch.step import TORCH
 from tests.support.fake_machine import FakeMachine
+from tests.support.hub import Hub
 from tests.support.paths import CHECKOUT
 from tests.support.torch_world import TorchHome, serve
 
@@ -142,7 +142,7 @@ def test_where_nothing_works_everything_is_said_and_what_is_here_stays(proven: P
         before = generations.active(place.home)
         error = place.run().error
         assert error is not None
-        lines = str(error["message"]).splitlines()
+        lines = error.message.splitlines()
         assert lines[0] == "No torch that was tried works here:"
         tried = [*(f"- torch {nightly(day)}" for day in DAYS[:2]), f"- torch {newer}", f"- torch {KNOWN}"]
         assert [line.split(":")[0] for line in lines[1:-1]] == tried
@@ -155,11 +155,11 @@ def test_what_a_person_pins_is_taken_or_refused_and_nothing_in_its_place(proven:
         place = TorchHome(hub.url, copy_of(proven, tmp_path))
         error = place.run(f"nightly@{DAYS[0]}").error
         assert error is not None
-        assert "computes wrong" in str(error["message"])
-        assert str(error["message"]).endswith(f"What is here stays in use: torch {STABLE}.")
+        assert "computes wrong" in error.message
+        assert error.message.endswith(f"What is here stays in use: torch {STABLE}.")
         error = place.run(f"nightly@{DAYS[2]}").error
         assert error is not None
-        assert f"torchvision has no wheel of {DAYS[2]}" in str(error["message"])
+        assert f"torchvision has no wheel of {DAYS[2]}" in error.message
         assert place.torch == STABLE
         assert place.run(f"nightly@{DAYS[3]}").error is None
         assert place.imported() == nightly(DAYS[3])
@@ -174,7 +174,7 @@ def test_a_torch_with_which_comfyui_does_not_import_is_not_put_in_use(place: Tor
 
 
 def test_an_index_that_goes_away_costs_one_try_of_it(place: TorchHome, good: Hub) -> None:
-    from provision.rehearsal.faults import Fault
+    from tests.support.faults import Fault
 
     good.arm(Fault("/whl/nightly/torch/*.whl", "status", times=-1, value=403))
     try:

@@ -1,0 +1,144 @@
+"""`docs/errors.md`: every error with its text, read from the sources that raise it. A test compares the two.
+
+What stands in braces is filled in when it happens.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import provision
+from provision.errors import ERRORS, EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNSATISFIED, EXIT_USAGE, ProvisionError
+
+PACKAGE = Path(provision.__file__).parent
+OTHERS = ("rehearsal/engine", "rehearsal/standin", "environment/torch_probe.py")
+"""Programs of their own, which raise nothing of ours."""
+MAKE = "PROVISION_WRITE_DOCS=1 bin/test tests/unit/architecture/test_manual.py"
+EXITS = {
+    EXIT_OK: "all is satisfied",
+    EXIT_UNSATISFIED: "something is not",
+    EXIT_USAGE: "words, or a manifest, that cannot be used",
+    EXIT_BUG: "a bug of provision",
+    EXIT_INTERRUPTED: "interrupted",
+}
+INTRODUCTION = f"""\
+# What can go wrong
+
+<!-- Made from provision/errors.py and all that raises its errors: {MAKE} -->
+
+An error says what happened and why, then what to type next, and last where the log is:
+
+```text
+✗ The download of sd_xl_turbo_1.0_fp16.safetensors stopped at 2,911,000,000 of 6,938,081,905 bytes; what came is kept.
+  → Run the same command again: it goes on from there.
+  log: /Users/you/provision/logs/provision.log
+```
+
+With `--json` the last line has `error.code`, `error.message` and `error.hint`. What a *check* finds is no error but a
+finding, with an id: see [doctor.md](doctor.md). In the tables, what stands in braces is filled in.
+
+| exit code | |
+|---|---|
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An error as a source makes it: the class's name, its sentence, its hint."""
+
+    name: str
+    message: str
+    hint: str
+
+
+def raised() -> list[Raised]:
+    """Every error that the package makes, in the order of its files."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if not path.relative_to(PACKAGE).as_posix().startswith((*OTHERS, "errors")):
+            found += list(raised_in(ast.parse(path.read_text(encoding="utf-8"))))
+    return list(dict.fromkeys(found))
+
+
+def raised_in(tree: ast.AST) -> Iterator[Raised]:
+    """The errors that a source makes; a text that is chosen between two gives two of them."""
+    classes: tuple[type[ProvisionError], ...] = (ProvisionError, *ERRORS)
+    names = {error.__name__ for error in classes}
+    constants = [node for node in ast.iter_child_nodes(tree) if isinstance(node, ast.Assign)]
+    named = {target.id: node.value for node in constants for target in node.targets if isinstance(target, ast.Name)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _called(node) in names and node.args:
+            hints = [word.value for word in node.keywords if word.arg == "hint"]
+            for message in texts(node.args[0]):
+                for hint in hint_texts(hints[0], named) if hints else ():
+                    yield Raised(_called(node), message, hint)
+
+
+def _called(node: ast.Call) -> str:
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def texts(node: ast.expr) -> list[str]:
+    """What an expression may say: what is filled in, in braces."""
+    if isinstance(node, ast.Constant):
+        return [str(node.value)]
+    if isinstance(node, ast.IfExp):
+        return [*texts(node.body), *texts(node.orelse)]
+    if isinstance(node, ast.JoinedStr):
+        return ["".join(_piece(part) for part in node.values)]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return [left + right for left in texts(node.left) for right in texts(node.right)]
+    return ["{" + _shown(node) + "}"]
+
+
+def hint_texts(node: ast.expr, named: Mapping[str, ast.expr]) -> list[str]:
+    """What a hint may say: a sentence, a command, or both; `named` are the constants of its module."""
+    if isinstance(node, ast.Name) and isinstance(named.get(node.id), ast.Call):
+        return hint_texts(named[node.id], named)
+    if isinstance(node, ast.IfExp):
+        return [*hint_texts(node.body, named), *hint_texts(node.orelse, named)]
+    if not isinstance(node, ast.Call) or _called(node) not in ("Fix", "ours", "program"):
+        return texts(node)
+    if _called(node) == "Fix":
+        says, *command = [*node.args, *(word.value for word in node.keywords)]
+        return [" ".join([*texts(says), *(line for each in command for line in hint_texts(each, named))])]
+    under = [each for word in node.keywords if isinstance(word.value, ast.Tuple) for each in word.value.elts]
+    name = ["provision"] if _called(node) == "ours" else []
+    words = [*(texts(word)[0] for word in under), *name, *(texts(word)[0] for word in node.args)]
+    return [" ".join(f"'{word}'" if " " in word else word for word in words)]
+
+
+def _piece(part: ast.expr) -> str:
+    return str(part.value) if isinstance(part, ast.Constant) else "{" + _shown(getattr(part, "value", part)) + "}"
+
+
+def _shown(node: ast.expr) -> str:
+    """A filled-in value by its last names: `error.message` for `setback.error.message`."""
+    if isinstance(node, ast.Name | ast.Attribute):
+        return ".".join(ast.unparse(node).split(".")[-2:])
+    inner = [name.id for name in ast.walk(node) if isinstance(name, ast.Name) and not name.id[0].isupper()]
+    return inner[-1] if inner else "..."
+
+
+def errors_page() -> str:
+    """The page, in Markdown."""
+    everywhere = raised()
+    exits = "".join(f"| {code} | {says} |\n" for code, says in EXITS.items())
+    parts = [_part(error, [each for each in everywhere if each.name == error.__name__]) for error in ERRORS]
+    bugs = [each for each in everywhere if each.name == ProvisionError.__name__]
+    return "\n".join([INTRODUCTION + exits, *parts, _part(ProvisionError, bugs)])
+
+
+def _part(error: type[ProvisionError], found: list[Raised]) -> str:
+    about = (error.__doc__ or "").strip().splitlines()[0] if error is not ProvisionError else "Our own bug."
+    code = error.exit_code if error is not ProvisionError else EXIT_BUG
+    head = f"## `{error.code}`\n\n{about} Exit code {code}.\n"
+    rows = [f"| {_cell(each.message)} | {_cell(each.hint)} |" for each in found]
+    return "\n".join([head, "| what it says | what to type next |", "|---|---|", *rows, ""])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

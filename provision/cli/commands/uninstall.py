@@ -1,0 +1,180 @@
+"""`provision uninstall`: what this tool made goes, by name; what a person added is moved beside the home and named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from provision.cli.about import adopted_json
+from provision.cli.command import Session, command
+from provision.cli.commands.made_by_us import Sorted, sort_home
+from provision.command import Fix, ours, program
+from provision.core.finding import JSON
+from provision.core.home import Home
+from provision.core.ownership import is_home
+from provision.core.removing import remove, remove_empty
+from provision.errors import ConsentNeeded, HomeError, UsageError
+from provision.output import views
+from provision.output.result import Result, Words, answer
+from provision.system.disk_use import Tally
+
+
+def uninstall(at: Session) -> Result:
+    """Remove the home after a yes; without one, say what would go and what would stay.
+
+    Raises UsageError for a folder that is no home, HomeError for what could not be removed.
+    """
+    from provision.cli.session import hold_home
+
+    home = at.ctx.home
+    if not os.path.lexists(home.root):
+        return answer({}, f"Nothing to remove: {home.root} does not exist.")
+    if not home.root.is_dir() or not is_home(home.root):
+        raise UsageError(
+            f"{home.root} was not made by provision; nothing is removed.", hint=program("ls", "-la", str(home.root))
+        )
+    found = sort_home(at.ctx)
+    _show(at, found)
+    if not _agreed(at):
+        would = {"would_remove": _texts(found.ours), "would_keep": _texts(found.theirs)}
+        return answer({**would, **adopted_json(home)})
+    with hold_home(at, removing=True):
+        from provision.steps.server.step import stop_server
+
+        stop_server(at.ctx)
+        found = sort_home(at.ctx)  # what was made while the person read
+        where, removal = _where(home), Removal(home)
+        removal.run(found)
+    return _what_became(home, where, removal, found)
+
+
+# -- before -------------------------------------------------------------------------------------------------------
+
+
+def _show(at: Session, found: Sorted) -> None:
+    """What goes and what stays, with sizes that add up."""
+    home, tally = at.ctx.home, Tally()
+    rows = [(tally.add_all(paths), name) for name, paths in _by_entry(home, found.ours).items()]
+    lines = [f"{views.size_text(size):>10}  {name}" for size, name in rows]
+    total = sum(size for size, _ in rows)
+    lines.append(f"{views.size_text(total):>10}  in all, to be removed from {_where(home)}")
+    at.console.tell(Words("\n".join(lines)))
+    if shared := tally.shared_bytes():
+        at.console.line(f"{views.size_text(shared)} of it is in use elsewhere too (hard links), and is not freed.")
+    if home.adopted is not None:
+        stays = ", with what was added to it: the model, the workflow, pictures"
+        at.console.line(f"The ComfyUI in {home.base} was here before this tool, and stays{stays}.")
+    if found.theirs:
+        kept, tally = beside(home), Tally()
+        at.console.line(f"What you added is kept, in {kept}:")
+        for path in found.theirs:
+            at.console.line(f"{views.size_text(tally.add(path)):>10}  {home.shown(path)}")
+
+
+def _by_entry(home: Home, paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Paths by the entry of the home that they lie in."""
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        found.setdefault(path.relative_to(home.root).parts[0], []).append(path)
+    return found
+
+
+def _where(home: Home) -> str:
+    """The home in words; where it is a link, with what it leads to."""
+    return f"{home.root}, a link to {home.root.resolve()}" if home.root.is_symlink() else str(home.root)
+
+
+def _agreed(at: Session) -> bool:
+    """Ask on a terminal; elsewhere say how to agree."""
+    with suppress(ConsentNeeded):
+        return at.ctx.consent(f"Remove it from {at.ctx.home.root}?")
+    at.console.line(at.typed(Fix("To remove it:", ours("uninstall", "--yes"))))
+    return False
+
+
+def beside(home: Home) -> Path:
+    """Where what a person added goes: a new folder beside the home."""
+    real = home.root.resolve()
+    names = (real.with_name(f"{real.name}-kept{f'-{n}' if n else ''}") for n in range(10_000))
+    return next(path for path in names if not os.path.lexists(path))
+
+
+# -- doing it -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Removal:
+    """What was removed and moved, and what could not be."""
+
+    home: Home
+    kept_in: Path | None = None
+    stayed: list[Path] = field(default_factory=list)
+    failed: list[OSError] = field(default_factory=list)
+
+    def run(self, found: Sorted) -> None:
+        """Remove what is ours and move what is a person's; the marker goes last, so that it can be done again."""
+        *first, last = found.ours
+        for path in first:
+            self._try(remove, path)
+        # After the removal, which frees the room that a full disk needs for one more folder.
+        target = beside(self.home)
+        for path in found.theirs:
+            self._move(path, target)
+        if not self.failed:
+            self._try(remove, last)
+        self._try(remove_empty, self.home.root.resolve())
+        if self.home.root.is_symlink() and not self.home.root.exists():
+            self._try(remove, self.home.root)
+
+    def _try(self, act: Callable[[Path], None], path: Path) -> None:
+        try:
+            act(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self.failed.append(error)
+
+    def _move(self, path: Path, target: Path) -> None:
+        place = target / path.relative_to(self.home.root)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(place)
+            self.kept_in = target
+        except OSError:  # another volume, or a folder beside that may not be written: it stays where it is
+            self.stayed.append(path)
+
+
+# -- afterwards ---------------------------------------------------------------------------------------------------
+
+
+def _what_became(home: Home, where: str, removal: Removal, found: Sorted) -> Result:
+    """What became of it. Raises HomeError for what could not be removed."""
+    if removal.failed:
+        first = removal.failed[0]
+        raise HomeError(
+            f"{first.filename} could not be removed ({first.strerror}); run it again once it can be.",
+            hint=ours("uninstall", "--yes"),
+        )
+    gone = not os.path.lexists(home.root)
+    says = [f"Removed {where}." if gone else f"Removed what provision made from {where}."]
+    if removal.kept_in is not None:
+        says.append(f"What you added is in {removal.kept_in}.")
+    says += [f"Left where it is: {path}" for path in [*removal.stayed, *found.elsewhere]]
+    facts: dict[str, JSON] = {
+        "changed": True,
+        "removed": _texts(found.ours),
+        **adopted_json(home),
+        "kept_in": str(removal.kept_in) if removal.kept_in else None,
+        "stayed": _texts(removal.stayed),
+    }
+    return answer(facts, *says)
+
+
+def _texts(paths: Iterable[Path]) -> list[JSON]:
+    return [str(path) for path in paths]
+
+
+app = command("uninstall", uninstall, frozenset({"home", "json", "yes", "verbose", "plain"}))

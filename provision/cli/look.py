@@ -1,0 +1,47 @@
+"""A look of a command: its findings are shown at its end, and what crashed in it goes into the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from provision.cli.command import Session
+from provision.core.events import Event
+from provision.core.kinds import CHECK_CRASHED
+from provision.core.runner import run
+from provision.core.step import Context, Report, Step
+from provision.errors import DiskFull, HomeError
+from provision.output.console import Console
+from provision.output.slow_checks import SlowChecks
+
+
+def quietly(ctx: Context, console: Console) -> Context:
+    """The same context for a look: before its end, only what moves or takes long is shown."""
+    slow = SlowChecks(console.emit)
+
+    def emit(event: Event) -> None:
+        slow.hear(event)
+        console.emit_of_a_look(event)
+
+    return replace(ctx, emit=emit)
+
+
+def look(at: Session, ctx: Context, steps: Sequence[Step]) -> Report:
+    """What the checks of the steps find; the tracebacks of those that crash go into the log, where there is one."""
+    report = run(steps, quietly(ctx, at.console), apply=False)
+    crashed = list(crashes(report))
+    if crashed and at.ctx.home.logs.is_dir():
+        with suppress(HomeError, DiskFull):
+            at.console.keep_log(at.log)
+        for _, traceback in crashed:
+            at.console.log_text(traceback)
+    return report
+
+
+def crashes(report: Report) -> Iterator[tuple[str, str]]:
+    """Each step whose check crashed, with the traceback."""
+    for step in report.steps:
+        for finding in step.findings:
+            if finding.kind == CHECK_CRASHED:
+                yield step.name, str(finding.facts["traceback"])
