@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from provision.core.deep_results import Proofs
-from provision.core.events import Doing, Emit, Event, Note, Output, Progress, StepPlanned, Waiting
+from provision.core.events import Doing, Emit, Event, Note, Output, Progress, StepPlanned, Unit, Waiting, Work
 from provision.core.finding import JSON, Finding, Verdict, worst
 from provision.core.home import Home
 from provision.core.lockfile import Lock
@@ -79,9 +79,9 @@ class Context:
         """Proofs of costly work, kept in the home."""
         return Receipts(self.home.receipts)
 
-    def note(self, says: str) -> None:
-        """Tell the person one sentence now."""
-        self.emit(Note(says=says))
+    def note(self, says: str, *, passing: bool = False) -> None:
+        """Tell the person one sentence now; with `passing` it is what is being done just now."""
+        self.emit(Note(says=says, passing=passing))
 
     def doing(self, says: str) -> None:
         """Say what is about to be waited for; a person sees it only if it takes long."""
@@ -91,9 +91,11 @@ class Context:
         """Pass on a line that a program said."""
         self.emit(Output(line=line))
 
-    def progress(self, subject: str, done: int, total: int | None = None, unit: str = "bytes") -> None:
+    def progress(
+        self, subject: str, done: int, total: int | None = None, unit: Unit = "bytes", kind: Work = Work.DOWNLOAD
+    ) -> None:
         """Say how far something is."""
-        self.emit(Progress(subject=subject, done=done, total=total, unit=unit))
+        self.emit(Progress(kind=kind, subject=subject, done=done, total=total, unit=unit))
 
     def wait(self, says: str, seconds: float) -> None:
         """Tell what is waited for, then wait; raises Interrupted at once when the person asks to stop."""

@@ -17,6 +17,7 @@ from provision.comfyui.safetensors import (
     header_length,
     parse_safetensors_header,
 )
+from provision.core.events import Work
 from provision.core.step import Context
 from provision.download.backend import RemoteFile
 from provision.download.backends.registry import bring
@@ -122,10 +123,10 @@ def sha256_of(ctx: Context, path: Path, name: str) -> str:
                 done += count
                 if (now := ctx.machine.clock()) - said_at >= SAID_EVERY_S:
                     said_at = now
-                    ctx.progress(f"verifying {name}", done, total)
+                    ctx.progress(name, done, total, kind=Work.VERIFY)
     except OSError as error:
         raise unusable(path, error) from error
-    ctx.progress(f"verifying {name}", done, total)
+    ctx.progress(name, done, total, kind=Work.VERIFY)
     return digest.hexdigest()
 
 

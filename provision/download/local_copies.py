@@ -18,6 +18,7 @@ from itertools import chain
 from pathlib import Path
 
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors
+from provision.core.events import Work
 from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.receipts import file_identity
@@ -277,6 +278,6 @@ def _copied(ctx: Context, source: Path, destination: Path, name: str) -> str:
             done += count
             if (now := ctx.machine.clock()) - said_at >= SAID_EVERY_S:
                 said_at = now
-                ctx.progress(f"copying {name}", done, total)
-    ctx.progress(f"copying {name}", done, total)
+                ctx.progress(name, done, total, kind=Work.COPY)
+    ctx.progress(name, done, total, kind=Work.COPY)
     return digest.hexdigest()

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from provision.core.step import Context
+from provision.environment.uv_lines import Wheels
 from provision.errors import CommandMissing, PackageError
 from provision.system.machine import Ran
 from provision.system.strict import SETTINGS_MAX_BYTES, read_head
@@ -53,13 +54,25 @@ def run_uv(
     timeout_s: float = INSTALL_TIMEOUT_S,
     on_line: Callable[[str], None] | None = None,
 ) -> Ran:
-    """Run uv, its lines passed on as output. Never raises for its exit code."""
+    """Run uv, its lines passed on as output and progress, or to `on_line`. Never raises for its exit code."""
     return ctx.machine.run(
         [find_uv(ctx), *words],
         env={**uv_env(ctx), **(env or {})},
         timeout_s=timeout_s,
-        on_line=on_line or ctx.output,
+        on_line=on_line or _heard(ctx),
     )
+
+
+def _heard(ctx: Context) -> Callable[[str], None]:
+    """Passes uv's lines on, and what they tell of the packages' progress."""
+    wheels = Wheels()
+
+    def on_line(line: str) -> None:
+        ctx.output(line)
+        if progress := wheels.hear(line):
+            ctx.emit(progress)
+
+    return on_line
 
 
 def pip_install(ctx: Context, *words: str | Path, env: Mapping[str, str] | None = None) -> Ran:

@@ -85,8 +85,8 @@ def progress_text(event: Progress, rate: float | None = None) -> str:
     """`sd_xl_turbo.safetensors 1.20 GB of 6.94 GB, 40.1 MB/s, 2 min 23 s left`."""
     if event.unit != "bytes":
         of = f" of {event.total}" if event.total is not None else ""
-        return f"{event.subject} {event.done}{of} {event.unit}"
-    text = f"{event.subject} {size_text(event.done)}"
+        return f"{event.says} {event.done}{of} {event.unit}"
+    text = f"{event.says} {size_text(event.done)}"
     if event.total is not None:
         text += f" of {size_text(event.total)}"
     if rate:

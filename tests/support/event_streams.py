@@ -15,7 +15,7 @@ from dataclasses import fields
 from typing import Any
 
 from provision.core import events
-from provision.core.events import Event, FindingSeen
+from provision.core.events import Event, FindingSeen, Progress, Work
 from provision.core.finding import Finding, Fix, Verdict
 from tests.support.paths import TESTS
 
@@ -38,7 +38,8 @@ def event_of(line: dict[str, Any]) -> Event:
     kind = KINDS[line.pop("type")]
     if kind is FindingSeen:
         return FindingSeen(step=line.pop("step"), finding=finding_of(line))
-    return kind(**{field.name: line[field.name] for field in fields(kind)})
+    told = {field.name: line[field.name] for field in fields(kind)}
+    return kind(**({**told, "kind": Work(told["kind"])} if kind is Progress else told))
 
 
 def finding_of(line: dict[str, Any]) -> Finding:

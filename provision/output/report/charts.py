@@ -64,7 +64,7 @@ def _row(course: Course, step: str, y: float, tell: Tell) -> list[str]:
     parts = [f'<text class="name" x="{LEFT - 12}" y="{middle + 4:.1f}">{_written(step)}</text>']
     parts += [_bar(span, whole, middle, tell) for span in spans]
     for transfer in course.transfers:
-        if transfer.step == step and not transfer.subject.startswith("verifying "):
+        if transfer.step == step and transfer.kind.over_network:
             parts.append(_curve(transfer, whole, middle))
     end = max(span.end for span in spans)
     worked = sum(span.end - span.start for span in spans)

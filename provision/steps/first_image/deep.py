@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from provision.comfyui.server_process import main_py
 from provision.comfyui.temporary_server import any_server
+from provision.core.events import Work
 from provision.core.finding import Finding, Fix, blocked, fixable
 from provision.core.image import Quality
 from provision.core.step import Context, Look
@@ -31,8 +32,8 @@ def check_image(ctx: Context) -> Iterable[Finding]:
 
 
 def _make(ctx: Context) -> Iterable[Finding]:
-    ctx.note("An image is made ...")
-    ctx.progress("ComfyUI is asked for an image", 0, None, "steps")
+    ctx.note("An image is made ...", passing=True)
+    ctx.progress("ComfyUI is asked for an image", 0, None, "steps", Work.SAMPLE)
     started = ctx.machine.clock()
     try:
         with any_server(ctx) as (at, was_started):

@@ -27,7 +27,7 @@ from provision.comfyui.server_process import (
     unlisted,
 )
 from provision.comfyui.workflow_graph import SEED_LIMIT, listed_name, prompt_graph, ui_workflow
-from provision.core.events import ImageMade
+from provision.core.events import ImageMade, Work
 from provision.core.finding import JSON, Finding, Fix, fixable, ok, warn
 from provision.core.image import SIDE_MAX, Judgement, Quality, judge, most_bytes
 from provision.core.manifest import FirstImage
@@ -219,7 +219,7 @@ def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = No
     client, before = client_of(ctx), read_record(ctx)
 
     def on_progress(stage: str, done: int, total: int | None) -> None:
-        ctx.progress(f"{what}: {stage}", done, total, "steps")
+        ctx.progress(f"{what}: {stage}", done, total, "steps", Work.SAMPLE)
 
     try:
         made = client.generate(

@@ -97,7 +97,7 @@ def _fill(new: Context, lock: Lock) -> None:
     lines = (f"{each.name}=={each.version} --hash=sha256:{each.sha256}\n" for each in lock.packages)
     _write(asked, "".join(lines))
     source = ("--index", lock.torch.index, "--index-strategy", "unsafe-best-match") if lock.torch.index else ()
-    new.note(f"Installing {len(lock.packages)} packages by their hashes ...")
+    new.note(f"Installing {len(lock.packages)} packages by their hashes ...", passing=True)
     ran = packages.pip_install(new, "--no-deps", "--require-hashes", *source, "-r", asked)
     if not ran.ok:
         raise packages.package_error("What the lock names", ran)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from provision.comfyui.log_reader import FAILED_NODE, Sign, import_signs, missing_module, signs_of
 from provision.comfyui.sandbox import can_fence
 from provision.comfyui.server_process import engine_version
+from provision.core.events import Work
 from provision.core.finding import Finding, Fix, blocked, fixable, warn
 from provision.core.step import Context, Look
 from provision.environment import packages
@@ -55,8 +56,8 @@ def check_imports(ctx: Context) -> Iterable[Finding]:
 
 
 def _import(ctx: Context) -> Iterable[Finding]:
-    ctx.note("ComfyUI imports everything once ...")
-    ctx.progress("ComfyUI imports everything", 0, None, "steps")
+    ctx.note("ComfyUI imports everything once ...", passing=True)
+    ctx.progress("ComfyUI imports everything", 0, None, "steps", Work.PROVE)
     started, nodes = ctx.machine.clock(), custom_nodes(ctx)
     looks_at_nodes = bool(nodes) and can_fence(ctx.machine)
     ran = run_quick_test(ctx, nodes=looks_at_nodes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from provision.comfyui import fallback_flags
+from provision.core.events import Work
 from provision.core.finding import JSON, Finding, Fix, fixable, ok, warn
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import same_facts
@@ -88,8 +89,8 @@ def _unproven(ctx: Context, torch: str) -> Iterable[Finding]:
 
 
 def _probed(ctx: Context, torch: str) -> Finding:
-    ctx.note("Comparing torch's device with the CPU ...")
-    ctx.progress("torch computes", 0, None, "steps")
+    ctx.note("Comparing torch's device with the CPU ...", passing=True)
+    ctx.progress("torch computes", 0, None, "steps", Work.PROVE)
     ran, probe = run_probe(ctx)
     if probe is not None and not probe.failed:
         return computed(torch, probe)
