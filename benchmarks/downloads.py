@@ -47,13 +47,14 @@ from provision.download.delivery import put_in_place
 from provision.download.part_file import open_part
 from provision.download.backends.registry import BACKENDS
 from provision.core.home import Home
+from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine
 from provision.core.step import Context; from provision.core.step import Options
 
 name, hub, repo, commit, path, size, sha256, folder = sys.argv[1:]
 home = Home(Path(folder, "home"))
 home.prepare()
-ctx = Context(Machine(), None, home, Options(endpoint=hub))
+ctx = Context(LocalMachine(), None, home, Options(endpoint=hub))
 asked = RemoteFile(hub, repo, commit, path, int(size), sha256)
 file = replace(asked, address=Address(asked.url, {}), asked_at=ctx.machine.clock())
 part = open_part(ctx.machine, home, file)

@@ -28,7 +28,7 @@ from provision.cli.session import Moving, Wish, open_session
 from provision.core.events import Event, StepFinished
 from provision.output import live_view, views
 from provision.output.console import Console
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 HOME = Path(tempfile.gettempdir()) / "provision-rehearsal"
@@ -84,7 +84,7 @@ def film() -> RenderableType:
     shutil.rmtree(HOME, ignore_errors=True)
     camera = Camera()
     wish = Wish(HOME, rehearse=True, moving=Moving(limit_rate=RATE))
-    with camera, open_session("all", wish, camera, Machine()) as at:
+    with camera, open_session("all", wish, camera, LocalMachine()) as at:
         assert provision_all(at, stop=False, open_page=False)
     return Group(*camera.best)
 

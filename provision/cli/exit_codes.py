@@ -41,9 +41,9 @@ def session(command: str, wish: Wish, *, json: bool, verbose: bool, plain: bool 
     from provision.cli.session import choose_home, open_session, tool_log
     from provision.output.console import make_console
     from provision.output.hints import this_call
-    from provision.system.machine import Machine
+    from provision.system.local_machine import LocalMachine
 
-    machine = Machine()
+    machine = LocalMachine()
     console = make_console(json_lines=json, verbose=verbose, yes=wish.yes, environ=machine.environ, plain=plain)
     console.invocation = this_call(machine.environ, wish.home, rehearse=wish.rehearse)
     with exit_codes(console) as end, console:

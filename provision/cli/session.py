@@ -21,6 +21,8 @@ from provision.environment.generations import recover
 from provision.errors import ConsentNeeded, DiskFull, HomeError, HomeLocked, LockError, UsageError
 from provision.output.console import Console
 from provision.output.hints import REHEARSAL_HOME
+from provision.system.child_notes import end_leftovers
+from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine
 
 if TYPE_CHECKING:
@@ -144,7 +146,7 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
     with ExitStack() as stack:
         world, overrides = _enter_world(stack, command, wish, home, machine)
         if world is not None:
-            machine = Machine({k: v for k, v in machine.environ.items() if k not in ("HF_TOKEN", "HF_ENDPOINT")})
+            machine = LocalMachine({k: v for k, v in machine.environ.items() if k not in ("HF_TOKEN", "HF_ENDPOINT")})
             options = replace(options, endpoint=world.endpoint, rehearsal=True)
         elif overrides:
             options = replace(options, rehearsal=True)
@@ -350,7 +352,7 @@ def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
         if not removing:
             remember(home, machine.timestamp(), may_run=at.ctx.options.may_run)
             recover(home)
-        for argv in machine.end_leftovers(home.children):
+        for argv in end_leftovers(machine, home.children):
             at.ctx.note(
                 f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."
             )

@@ -29,8 +29,7 @@ from provision.environment import generations, packages
 from provision.environment.truncated_bytecode import forget_cut_caches
 from provision.errors import EngineError, PortTaken
 from provision.system.log_files import LIMIT_BYTES, Follower, rotate, tail_of, wait_for_keeper
-from provision.system.machine import Process
-from provision.system.processes import is_same
+from provision.system.processes import Process, is_same
 
 START_TIMEOUT_S = 180.0
 POLL_S = 0.2

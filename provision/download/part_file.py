@@ -23,7 +23,8 @@ from provision.download.backend import RemoteFile
 from provision.download.http.segments import Span, merged, prefix_of
 from provision.errors import DiskFull, HomeError
 from provision.system.disk_errors import unusable
-from provision.system.machine import Machine, Process
+from provision.system.machine import Machine
+from provision.system.processes import Process
 
 if TYPE_CHECKING:
     import psutil

@@ -16,7 +16,7 @@ from provision.cli.session import Wish, open_session
 from provision.core.catalogue import known
 from provision.core.finding import Verdict
 from provision.core.step import Report
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from tests.breakers import coverage, machine
 from tests.breakers.breaker import Breaker
 from tests.breakers.coverage import Row, mended
@@ -114,7 +114,7 @@ def test_a_mac_is_named_alone_and_mended(tmp_path: Path, breaker: MacBreaker) ->
 def test_a_log_is_explained(tmp_path: Path, id: str) -> None:
     started, log, console = time.monotonic(), tmp_path / "sent.log", Keeper()
     log.write_text(f"{BEFORE}{LOGS[id]}\n", encoding="utf-8")
-    with open_session("doctor", Wish(tmp_path / "home"), console, Machine()) as at:
+    with open_session("doctor", Wish(tmp_path / "home"), console, LocalMachine()) as at:
         checkup.explain_log(at, log)
     signs = [sign["id"] for sign in console.recorded["signs"]]
     assert id in signs

@@ -37,7 +37,7 @@ from provision.core.receipt_kinds import TorchReceipt
 from provision.core.step import Context, Step
 from provision.errors import EngineError, PortTaken
 from provision.steps.server.flags import conflicts
-from provision.system.machine import Process
+from provision.system.processes import Process
 
 __all__ = ["SERVER", "engine_flags", "server_argv", "server_status", "start_server", "stop_server"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from provision.core.finding import Finding, Fix, ok, warn
 from provision.core.step import Context, Look
-from provision.system.machine import clean_env
+from provision.system.child_process import clean_env
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 LOW_WATERMARK = 1.4

@@ -87,7 +87,7 @@ def _two_openmps(ctx: Context, intel: Path) -> Finding:
 def apply_native_libs(ctx: Context, finding: Finding) -> None:
     """Install a package again, take the mark off, or make the environment anew. Raises PackageError, CommandFailed."""
     if finding.id == "quarantine":
-        ctx.machine.must_run([XATTR, "-dr", QUARANTINE, ctx.home.venv], timeout_s=120)
+        ctx.machine.run([XATTR, "-dr", QUARANTINE, ctx.home.venv], timeout_s=120).check()
     elif finding.id == "omp-dup":
         apply_python_env(ctx, finding)
     elif finding.subject == "torch":

@@ -26,7 +26,8 @@ from provision.core.step import Context, Options
 from provision.errors import EngineError, Interrupted, PortTaken
 from provision.steps.server import step as server
 from provision.steps.server.step import SERVER, check_server, server_argv, server_status, stop_server
-from provision.system.machine import LOOPBACK, Machine
+from provision.system.local_machine import LocalMachine
+from provision.system.machine import LOOPBACK
 from tests.support.engine_home import ENGINE, EngineHome, engine_home, free_port, install_torch, with_sets
 
 
@@ -340,7 +341,7 @@ def test_ctrl_c_while_it_starts_ends_it(tmp_path: Path) -> None:
         threading.Timer(0.4, ctx.machine.interrupt).start()
         with pytest.raises(Interrupted):
             server_process.start_server(ctx, timeout_s=60)
-        fresh = Context(Machine(), ctx.manifest, ctx.home, Options())
+        fresh = Context(LocalMachine(), ctx.manifest, ctx.home, Options())
         assert server_process.our_process(fresh) is None
         assert first(fresh).id == "server-down"
 

@@ -26,7 +26,7 @@ from provision.steps.python_env.scripts import check_scripts
 from provision.steps.server.last_run import START_LOG, check_last_prompt, check_start
 from provision.steps.server.step import SERVER, start_server, stop_server
 from provision.steps.tools.shell_variables import check_environment
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from tests.support.engine_home import CHECKPOINT, EngineHome, engine_home, write_checkpoint
 
 Contexts = Callable[..., Context]
@@ -75,16 +75,16 @@ def test_what_a_look_can_mend_stands_alone(context: Contexts) -> None:
 
 def test_hostile_variables_are_told_by_name_and_only_as_a_detail(context: Contexts) -> None:
     environ = {"PYTHONPATH": "/secret/place", "CONDA_PREFIX": "/c", "HF_TOKEN": "hf_x", "PATH": "/bin"}
-    (finding,) = check_environment(context(machine=Machine(environ)))
+    (finding,) = check_environment(context(machine=LocalMachine(environ)))
     assert (finding.id, finding.verdict, finding.is_detail) == ("env-leak", Verdict.OK, True)
     assert finding.says.startswith("CONDA_PREFIX, PYTHONPATH are set")
     assert "secret" not in finding.says
 
 
 def test_offline_mode_is_told(context: Contexts) -> None:
-    (finding,) = check_environment(context(machine=Machine({"HF_HUB_OFFLINE": "1"})))
+    (finding,) = check_environment(context(machine=LocalMachine({"HF_HUB_OFFLINE": "1"})))
     assert (finding.id, finding.verdict, finding.is_detail) == ("hf-offline", Verdict.OK, False)
-    assert list(check_environment(context(machine=Machine({"HF_HUB_OFFLINE": "0"})))) == []
+    assert list(check_environment(context(machine=LocalMachine({"HF_HUB_OFFLINE": "0"})))) == []
 
 
 # -- scripts ----------------------------------------------------------------------------------------------------

@@ -19,7 +19,8 @@ from provision.core.step import Context
 from provision.errors import PackageError
 from provision.steps.python_env import step as python_env
 from provision.steps.python_env.step import PYTHON_ENV, find_python
-from provision.system.machine import Machine, Ran
+from provision.system.local_machine import LocalMachine
+from provision.system.machine import Ran
 from tests.support.fake_machine import FakeMachine
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -33,7 +34,7 @@ def ctx(context: Make, tmp_path: Path) -> Context:
     # The interpreter that runs the tests may lie outside PATH; nothing else may be found.
     path = os.pathsep.join([str(Path(sys.base_prefix) / "bin"), "/usr/bin", "/bin"])
     environ = {"HOME": str(tmp_path), "PATH": path, "HTTPS_PROXY": "http://127.0.0.1:9", "UV_HTTP_RETRIES": "0"}
-    return context(f"python.version={HERE}", "python.max=3.14", machine=Machine(environ))
+    return context(f"python.version={HERE}", "python.max=3.14", machine=LocalMachine(environ))
 
 
 def apply(ctx: Context) -> list[str]:
@@ -105,7 +106,7 @@ def test_another_accepted_python_is_taken_when_the_wanted_cannot_be_fetched(
 
 
 def test_without_any_python_the_error_says_what_to_run(context: Make, ctx: Context) -> None:
-    machine = Machine({**ctx.machine.environ, "PATH": "/nowhere"})
+    machine = LocalMachine({**ctx.machine.environ, "PATH": "/nowhere"})
     with pytest.raises(PackageError) as error:
         find_python(context("python.version=3.9", "python.min=3.9", "python.max=3.9", machine=machine))
     assert "HTTPS_PROXY" in error.value.hint
@@ -120,7 +121,7 @@ def test_a_python_of_pyenv_is_found_behind_stubs_that_fail(context: Make, tmp_pa
     stub.chmod(0o755)
     (root / "versions" / version).mkdir(parents=True)
     (root / "versions" / version / "bin").symlink_to(Path(sys.base_prefix) / "bin")
-    machine = Machine({"HOME": str(tmp_path), "PATH": f"{root / 'shims'}:/bin"})
+    machine = LocalMachine({"HOME": str(tmp_path), "PATH": f"{root / 'shims'}:/bin"})
     found = find_python(context(f"python.version={HERE}", "python.max=3.14", machine=machine))
     assert "shims" not in found
 
