@@ -48,7 +48,6 @@ from provision.download.part_file import open_part
 from provision.download.backends.registry import BACKENDS
 from provision.core.home import Home
 from provision.system.local_machine import LocalMachine
-from provision.system.machine import Machine
 from provision.core.step import Context; from provision.core.step import Options
 
 name, hub, repo, commit, path, size, sha256, folder = sys.argv[1:]
