@@ -19,7 +19,7 @@ from provision.comfyui.error_explanations import explain, short
 from provision.comfyui.exclusive_start import one_start
 from provision.comfyui.foreign_install import servers_of
 from provision.comfyui.isolation import apart, knows, names_database
-from provision.comfyui.model_memory import memory_flags
+from provision.comfyui.memory import memory_flags
 from provision.comfyui.workflow_graph import listed_name
 from provision.core.finding import JSON
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
@@ -52,7 +52,7 @@ OURS = "-s"
 def engine_flags(ctx: Context) -> tuple[str, ...]:
     """The flags that decide what it computes: the manifest's, what helped against black, `--cpu` without a GPU.
 
-    And what follows from the memory (`memory_fit.flags_for`).
+    And what follows from the memory (`memory.flags_for`).
     """
     flags = fallback_flags.launch_flags(ctx)
     flags = (*flags, *memory_flags(ctx, flags))

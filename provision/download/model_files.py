@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+from provision.comfyui.extra_model_paths import checkpoint_folders
 from provision.core.manifest import Model, ModelFile
 from provision.core.receipt_kinds import ModelReceipt
 from provision.core.receipts import file_identity, same_facts
 from provision.core.step import Context
-from provision.download.known_folders import checkpoint_folders
 from provision.download.local_copies import Sought
 
 
