@@ -101,7 +101,7 @@ def test_a_broken_on_line_ends_the_program_and_leaves_no_timer() -> None:
     assert left == [], "a timer that fires later would kill whoever has the pid by then"
 
 
-def test_must_run_says_what_the_program_said_last() -> None:
+def test_check_says_what_the_program_said_last() -> None:
     with pytest.raises(CommandFailed, match="ended with 4:\nno such branch") as seen:
         LocalMachine().run(shell("echo no such branch >&2; exit 4")).check()
     assert seen.value.hint
