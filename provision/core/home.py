@@ -125,6 +125,11 @@ class Home:
         return self.root / "moved-aside"
 
     @property
+    def main_py(self) -> Path:
+        """ComfyUI's program, by its full path."""
+        return self.comfyui.absolute() / "main.py"
+
+    @property
     def engine_log(self) -> Path:
         """What ComfyUI says."""
         return self.logs / "comfyui.log"

@@ -88,7 +88,7 @@ def _venv(ctx: Context, finding: Finding) -> Iterator[str]:
         yield f'{shell_word(str(python))} -m venv "$home/venv"'
         return
     yield f"# There is no Python {ctx.manifest.python.version} with venv here: uv brings one."
-    words = [str(find_uv(ctx)), "venv", "--seed", "--python", ctx.manifest.python.version]
+    words = [str(find_uv(ctx.machine)), "venv", "--seed", "--python", ctx.manifest.python.version]
     yield f'{shell_words(words)} "$home/venv"'
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from provision.cli.command import command
 from provision.cli.session import Session, hold_home
 from provision.comfyui import fallback_flags
-from provision.comfyui.server_process import our_process, torch_version
+from provision.comfyui.server_process import our_process
 from provision.core.finding import JSON, Verdict
 from provision.core.runner import run
 from provision.core.step import Context
 from provision.environment import generations
+from provision.environment.packages import torch_version
 from provision.output.result import Result, Words, answer, ran
 
 
@@ -24,9 +25,9 @@ def rollback(at: Session) -> Result:
         says = f"There is nothing to go back to: {home.root} keeps no set from before a change of torch."
         return answer({}, says, ok=False)
     with hold_home(at):
-        left, running = torch_version(ctx), our_process(ctx) is not None
+        left, running = torch_version(ctx.home.venv), our_process(ctx) is not None
         go_back(ctx)
-        now = torch_version(ctx)
+        now = torch_version(ctx.home.venv)
         facts: dict[str, JSON] = {"command": "rollback", "from": left, "to": now, "changed": True}
         ctx.note(f"torch {now} is in use again; torch {left} is kept (provision rollback returns to it).")
         if running:
@@ -60,7 +61,7 @@ def _outlook(ctx: Context) -> str:
     from provision.steps.torch.step import check_torch
 
     if any(finding.id == "torch-channel" and finding.verdict is Verdict.FIXABLE for finding in check_torch(ctx)):
-        wanted, here = ctx.manifest.torch.channel, torch_version(ctx)
+        wanted, here = ctx.manifest.torch.channel, torch_version(ctx.home.venv)
         return f"`provision all` would take {wanted} torch again; to keep this one: provision all --torch {here}"
     return ""
 

@@ -16,7 +16,8 @@ from provision.cli.command import command
 from provision.cli.request import USUAL
 from provision.cli.session import Session
 from provision.comfyui import git_remote
-from provision.comfyui.server_process import ServerStatus, client_of, read_record, server_status
+from provision.comfyui.server_process import client_of, read_record
+from provision.comfyui.server_status import ServerStatus, server_status
 from provision.core.finding import JSON, Verdict
 from provision.core.home import Home
 from provision.core.image import read_picture

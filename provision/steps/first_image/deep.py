@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from provision.comfyui.server_process import main_py
 from provision.comfyui.temporary_server import any_server
 from provision.core.events import Work
 from provision.core.finding import Finding, Fix, blocked, fixable
@@ -51,7 +50,7 @@ def _make(ctx: Context) -> Iterable[Finding]:
 
 def _can_try(ctx: Context) -> bool:
     checkpoints = [wanted.place for wanted in wanted_files(ctx) if wanted.checkpoint]
-    return all(path.exists() for path in (ctx.home.python, main_py(ctx), *checkpoints))
+    return all(path.exists() for path in (ctx.home.python, ctx.home.main_py, *checkpoints))
 
 
 def _judged(picture: Picture, seconds: float, *, was_started: bool) -> Finding:

@@ -246,7 +246,7 @@ def _with_cause_of_death(ctx: Context, error: EngineError, before: Record | None
         return error
     if before is not None and (now is not None or not record_path(ctx).exists()):
         return EngineError("ComfyUI was stopped while it made the image.", hint="provision launch")
-    meaning = death(log_tail(ctx).rpartition("got prompt")[2])
+    meaning = death(log_tail(ctx.home).rpartition("got prompt")[2])
     return EngineError(meaning.says, hint=meaning.hint, finding=meaning.id)
 
 

@@ -22,7 +22,8 @@ from provision.comfyui.adoption import (
     remember,
     words_for,
 )
-from provision.comfyui.server_process import our_process, server_argv, server_status, start_server, stop_server
+from provision.comfyui.server_process import our_process, server_argv, start_server, stop_server
+from provision.comfyui.server_status import server_status
 from provision.comfyui.temporary_server import brief_server
 from provision.core.finding import Finding, Verdict
 from provision.core.home import Adopted, Home

@@ -20,6 +20,7 @@ import pytest
 
 from provision.comfyui import server_process
 from provision.comfyui.api import Comfy
+from provision.comfyui.server_status import shown_time
 from provision.core.finding import Finding, Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, Options
@@ -385,4 +386,4 @@ def test_a_plan_before_anything_is_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("seconds", "says"), [(5.2, "5 s"), (61, "1 min"), (3600 * 3 + 1250, "3 h 20 min")])
 def test_durations(seconds: float, says: str) -> None:
-    assert server_process.shown_time(seconds) == says
+    assert shown_time(seconds) == says

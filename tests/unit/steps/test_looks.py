@@ -346,7 +346,7 @@ def paint(ctx: Context) -> None:
 
 def test_a_healthy_server_says_nothing(served: EngineHome) -> None:
     paint(served.ctx)
-    assert "Prompt executed" in server_process.log_tail(served.ctx)
+    assert "Prompt executed" in server_process.log_tail(served.ctx.home)
     assert [*check_start(served.ctx), *check_last_prompt(served.ctx)] == []
 
 

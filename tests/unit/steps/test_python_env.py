@@ -164,8 +164,9 @@ def test_apple_silicon_asks_for_its_own_architecture(context: Make) -> None:
         {SYSCTL: "hw.optional.arm64: 1\n"}, arch="x86_64", programs={"uv": shutil.which("uv") or "uv"}
     )
     ctx = context(machine=machine)
-    find = f"{find_uv(ctx)} python find --no-project --system --no-python-downloads cpython-3.12-macos-aarch64-none"
-    install = f"{find_uv(ctx)} python install --no-bin cpython-3.12-macos-aarch64-none"
+    uv = find_uv(machine)
+    find = f"{uv} python find --no-project --system --no-python-downloads cpython-3.12-macos-aarch64-none"
+    install = f"{uv} python install --no-bin cpython-3.12-macos-aarch64-none"
     machine.commands |= {find: Ran((), 1), install: Ran((), 1)}
     for minor in (13, 12, 11, 10):
         machine.commands[find.replace("3.12", f"3.{minor}")] = Ran((), 1)

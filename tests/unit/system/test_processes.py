@@ -132,7 +132,7 @@ def test_a_server_whose_record_cannot_be_written_is_ended_again(home: EngineHome
     with pytest.raises(HomeError):
         server_process.start_server(ctx)
     assert server_process.our_process(ctx) is None
-    assert [each for each in ctx.machine.running("main.py") if str(server_process.main_py(ctx)) in each.argv] == []
+    assert [each for each in ctx.machine.running("main.py") if str(ctx.home.main_py) in each.argv] == []
 
 
 def test_a_folder_in_the_place_of_the_record_stops_no_stop(home: EngineHome) -> None:
