@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import ClassVar, Literal
 
+from provision.command import Command
 from provision.core.finding import JSON, Finding
 
 
@@ -197,11 +198,20 @@ class MendingPlanned(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note(Event):
-    """One sentence that a person should read now. `passing`: what is being done just now, soon no news any more."""
+    """One sentence that a person should read now, and the command that goes with it.
+
+    `passing`: it tells what is being done just now, and is soon no news any more.
+    """
 
     type: ClassVar[str] = "note"
     says: str
+    command: Command | None = None
     passing: bool = False
+
+    def to_json(self) -> dict[str, JSON]:
+        return {
+            "type": self.type, "step": self.step, "says": self.says, "command": self.command, "passing": self.passing,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,13 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from provision.command import Fix, ours
 from provision.core.finding import JSON
 from provision.errors import HomeLocked
 from provision.system.disk_errors import unusable
@@ -26,16 +27,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def write_json(path: Path, value: object) -> None:
+def write_json(path: Path, value: object, plain: Callable[[object], object] | None = None) -> None:
     """Write JSON beside `path`, then rename: a reader sees the old text or the new, never half.
 
-    Raises HomeError or DiskFull.
+    `plain` makes JSON of what JSON does not know. Raises HomeError or DiskFull.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")  # as `sweeping` reads it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("w", encoding="utf-8") as stream:
-            json.dump(value, stream, indent=1, sort_keys=True)
+            json.dump(value, stream, indent=1, sort_keys=True, default=plain)
             stream.write("\n")
             stream.flush()
             os.fsync(stream.fileno())
@@ -148,7 +149,7 @@ def home_lock(path: Path, *, command: str, optional: bool = False) -> Iterator[N
         except BlockingIOError as error:
             raise HomeLocked(
                 f"This home is in use by {_holder(handle)}.",
-                hint="Wait for it to end, or use another folder: provision all --home DIR",
+                hint=Fix("Wait for it to end, or use another folder:", ours("all", "--home", "DIR")),
             ) from error
         except OSError as error:
             raise unusable(path, error) from error

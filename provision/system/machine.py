@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from provision.command import Fix, ours
 from provision.errors import CommandFailed, Interrupted
 from provision.system.processes import Process, Running
 
@@ -46,7 +47,7 @@ class Ran:
         if self.ok:
             return self
         how = "took too long" if self.code is None else f"ended with {self.code}"
-        raise CommandFailed(f"{' '.join(self.argv)} {how}:\n{self.tail()}", hint="provision doctor")
+        raise CommandFailed(f"{' '.join(self.argv)} {how}:\n{self.tail()}", hint=ours("doctor"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Machine(Protocol):
         if self.stopping.is_set():
             raise Interrupted(
                 "Stopped. What is done is kept; the next run goes on from here.",
-                hint="Run the same command again to go on.",
+                hint=Fix("Run the same command again to go on."),
             )
 
     def sleep(self, seconds: float) -> None:

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from provision.command import ours
 from provision.errors import CommandMissing, UsageError
 from provision.system.machine import Argv, Machine, Memory, Ran
 from provision.system.parsers import GIB
 from provision.system.processes import Process, Running
 
-EXAMPLE = "provision plan --for macos-14-arm64-py312-16gb"
+EXAMPLE = ours("plan", "--for", "macos-14-arm64-py312-16gb")
 SYSTEMS = {"ventura": 13, "sonoma": 14, "sequoia": 15, "tahoe": 26}
 """macOS by its marketing name. Apple went from 15 to 26 (WWDC, June 2025)."""
 MACOS = (13, 14, 15, 26, 27)

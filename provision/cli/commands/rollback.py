@@ -6,12 +6,13 @@ from provision.cli.command import command
 from provision.cli.session import Session, hold_home
 from provision.comfyui import fallback_flags
 from provision.comfyui.server_process import our_process
+from provision.command import Fix, ours
 from provision.core.finding import JSON, Verdict
 from provision.core.runner import run
 from provision.core.step import Context
 from provision.environment import generations
 from provision.environment.packages import torch_version
-from provision.output.result import Result, Words, answer, ran
+from provision.output.result import Result, answer, ran
 
 
 def rollback(at: Session) -> Result:
@@ -29,11 +30,10 @@ def rollback(at: Session) -> Result:
         go_back(ctx)
         now = torch_version(ctx.home.venv)
         facts: dict[str, JSON] = {"command": "rollback", "from": left, "to": now, "changed": True}
-        ctx.note(f"torch {now} is in use again; torch {left} is kept (provision rollback returns to it).")
+        ctx.note(f"torch {now} is in use again; torch {left} is kept. Back to it:", ours("rollback"))
         if running:
-            return _start_again(ctx, facts)
-        says = _outlook(ctx) or "Nothing was downloaded. To start ComfyUI: provision launch"
-        return answer(facts, Words(says))
+            return _start_again(at, facts)
+        return answer(facts, _outlook(ctx) or Fix("Nothing was downloaded. To start ComfyUI:", ours("launch")))
 
 
 def go_back(ctx: Context) -> None:
@@ -48,22 +48,23 @@ def go_back(ctx: Context) -> None:
         ctx.receipts.drop(name)
 
 
-def _start_again(ctx: Context, facts: dict[str, JSON]) -> Result:
+def _start_again(at: Session, facts: dict[str, JSON]) -> Result:
     from provision.steps.server.step import SERVER
 
-    report = run((SERVER,), ctx, apply=True)
-    closing = f"ComfyUI: {ctx.manifest.comfyui.page}" if report.ok else "ComfyUI is not up."
-    return ran(report, facts, "\n".join(filter(None, [closing, _outlook(ctx)])))
+    report = run((SERVER,), at.ctx, apply=True)
+    closing = f"ComfyUI: {at.ctx.manifest.comfyui.page}" if report.ok else "ComfyUI is not up."
+    outlook = _outlook(at.ctx)
+    return ran(report, facts, "\n".join([closing, *([at.typed(outlook)] if outlook else [])]))
 
 
-def _outlook(ctx: Context) -> str:
+def _outlook(ctx: Context) -> Fix | None:
     """What the next `all` would make of it, where it would take another torch again."""
     from provision.steps.torch.step import check_torch
 
     if any(finding.id == "torch-channel" and finding.verdict is Verdict.FIXABLE for finding in check_torch(ctx)):
         wanted, here = ctx.manifest.torch.channel, torch_version(ctx.home.venv)
-        return f"`provision all` would take {wanted} torch again; to keep this one: provision all --torch {here}"
-    return ""
+        return Fix(f"`provision all` would take {wanted} torch again; to keep this one:", ours("all", "--torch", here))
+    return None
 
 
 app = command("rollback", rollback, frozenset({"home", "manifest", "overrides", "json", "verbose"}))

@@ -16,14 +16,16 @@ from provision.comfyui.memory import (
     says,
     use_here,
 )
-from provision.core.finding import JSON, Finding, Fix, ok, warn
+from provision.command import Fix, ours
+from provision.core.finding import JSON, Finding
 from provision.core.step import Context, Look
+from provision.steps.hardware import kinds
 
 ADVICE: Mapping[Fit, str] = {
     Fit.TIGHT: "Close other programs before a picture is made.",
     Fit.SWAPS: "Close other programs, make one small picture at a time, or take a smaller model (sd-turbo).",
 }
-SMALLER = ("provision", "manifests")
+SMALLER = ours("manifests")
 
 
 def check_memory_fit(ctx: Context) -> Iterable[Finding]:
@@ -49,10 +51,10 @@ def check_memory_fit(ctx: Context) -> Iterable[Finding]:
         "by_header": weights.by_header, "flags": list(added),
     }  # fmt: skip
     if found.fit is Fit.FITS:
-        yield ok("mem-fits", "memory", text, **facts)
+        yield kinds.MEM_FITS.ok("memory", text, facts=facts)
         return
-    id = "mem-tight" if found.fit is Fit.TIGHT else "mem-swaps"
-    yield warn(id, "memory", text, fix=Fix(ADVICE[found.fit], SMALLER), **facts)
+    kind = kinds.MEM_TIGHT if found.fit is Fit.TIGHT else kinds.MEM_SWAPS
+    yield kind.warn("memory", text, fix=Fix(ADVICE[found.fit], SMALLER), facts=facts)
 
 
 MEMORY_FIT = Look(check_memory_fit)

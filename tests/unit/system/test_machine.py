@@ -15,6 +15,7 @@ from provision.errors import CommandFailed, CommandMissing, Interrupted
 from provision.system.child_process import clean_env
 from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine, Ran
+from tests.support.hints import said
 from tests.support.processes import PATIENCE_S, eventually, gone
 
 """Longer than any test may take: who waits so long has hung."""
@@ -104,7 +105,7 @@ def test_a_broken_on_line_ends_the_program_and_leaves_no_timer() -> None:
 def test_check_says_what_the_program_said_last() -> None:
     with pytest.raises(CommandFailed, match="ended with 4:\nno such branch") as seen:
         LocalMachine().run(shell("echo no such branch >&2; exit 4")).check()
-    assert seen.value.hint
+    assert said(seen.value.hint)
     with pytest.raises(CommandFailed, match="took too long"):
         LocalMachine().run(["sleep", str(PATIENCE_S)], timeout_s=0.05).check()
     assert LocalMachine().run(["true"]).check().ok
