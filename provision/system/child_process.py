@@ -18,17 +18,7 @@ from provision.system.log_files import open_log
 from provision.system.processes import below, kill
 
 TERM_GRACE_S = 2.0
-PRIVATE_PREFIXES = (
-    "PYTHON",
-    "CONDA",
-    "PYTORCH_",
-    "GIT_",
-    "HF_",
-    "HUGGING_FACE_",
-    "TRANSFORMERS_",
-    "DYLD_",
-    "PIP_",
-)
+PRIVATE_PREFIXES = ("PYTHON", "CONDA", "PYTORCH_", "GIT_", "HF_", "HUGGING_FACE_", "TRANSFORMERS_", "DYLD_", "PIP_")
 PRIVATE_NAMES = frozenset({"VIRTUAL_ENV", "LD_PRELOAD", "UV_PYTHON", "UV_PRERELEASE", "UV_EXCLUDE_NEWER", "UV_OFFLINE"})
 KEPT_NAMES = frozenset({"GIT_SSL_CAINFO", "GIT_SSH", "GIT_SSH_COMMAND", "PIP_CERT", "PYTHONUTF8"})
 KEEPER = Path(__file__).with_name("log_keeper.py")

@@ -31,9 +31,9 @@ def provision_all(
     open_page: Annotated[bool, Option("--open", help="Open ComfyUI's page when done.")] = False,
 ) -> Result:
     """Run every step, prove the image, keep what was measured. Raises as the steps."""
+    from provision.comfyui.server_process import stop_server
     from provision.steps.lock.rebuild import check_rebuildable
     from provision.steps.registry import STEPS
-    from provision.steps.server.step import stop_server
 
     introduce(at)
     if at.ctx.home.adopted is not None:

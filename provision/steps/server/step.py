@@ -24,11 +24,10 @@ from provision.comfyui.server_process import (
     runs_our_main,
     server_argv,
     start_server,
-    stop_server,
     wait_until_up,
     write_record,
 )
-from provision.comfyui.server_status import server_status, shown_time
+from provision.comfyui.server_status import shown_time
 from provision.command import Fix, ours
 from provision.core.finding import Finding
 from provision.core.receipt_kinds import TorchReceipt
@@ -38,8 +37,6 @@ from provision.errors import EngineError, PortTaken
 from provision.steps.server import kinds
 from provision.steps.server.flags import conflicts
 from provision.system.processes import Process
-
-__all__ = ["SERVER", "engine_flags", "server_argv", "server_status", "start_server", "stop_server"]
 
 
 def check_server(ctx: Context) -> Iterable[Finding]:

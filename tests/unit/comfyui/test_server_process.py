@@ -20,13 +20,14 @@ import pytest
 
 from provision.comfyui import server_process
 from provision.comfyui.api import Comfy
-from provision.comfyui.server_status import shown_time
+from provision.comfyui.server_process import server_argv, stop_server
+from provision.comfyui.server_status import server_status, shown_time
 from provision.core.finding import Finding, Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, Options
 from provision.errors import EngineError, Interrupted, PortTaken
 from provision.steps.server import step as server
-from provision.steps.server.step import SERVER, check_server, server_argv, server_status, stop_server
+from provision.steps.server.step import SERVER, check_server
 from provision.system.local_machine import LocalMachine
 from provision.system.machine import LOOPBACK
 from tests.support.engine_home import ENGINE, EngineHome, engine_home, free_port, install_torch, with_sets

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from provision.comfyui import server_process
+from provision.comfyui.server_process import start_server, stop_server
 from provision.command import Fix, program
 from provision.core.finding import Finding, Verdict
 from provision.core.runner import run_step
@@ -25,7 +26,7 @@ from provision.steps.models.step import MODELS
 from provision.steps.models.stray_files import LITTER, check_litter
 from provision.steps.python_env.scripts import check_scripts
 from provision.steps.server.last_run import START_LOG, check_last_prompt, check_start
-from provision.steps.server.step import SERVER, start_server, stop_server
+from provision.steps.server.step import SERVER
 from provision.steps.tools.shell_variables import check_environment
 from provision.system.local_machine import LocalMachine
 from tests.support.engine_home import CHECKPOINT, EngineHome, engine_home, write_checkpoint

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from provision.comfyui import server_process
+from provision.comfyui.server_process import stop_server
 from provision.core.runner import run_step
 from provision.errors import HomeError
-from provision.steps.server.step import SERVER, check_server, stop_server
+from provision.steps.server.step import SERVER, check_server
 from provision.system.child_notes import Note, end_leftovers, note_child
 from provision.system.local_machine import LocalMachine
 from provision.system.processes import MARK, Process, below, end, is_same, look, same_words, workers
