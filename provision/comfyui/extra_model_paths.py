@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 ALIASES_MAX, DEPTH_MAX, EVENTS_MAX = 20, 16, 20_000
@@ -18,12 +17,16 @@ NAMES = ("extra_model_paths.yaml", "extra_paths.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section: its base folder where it names one, every folder that it adds, and those of checkpoints."""
+    """One section: its base folder where it names one, and the folders that it adds, by kind of model."""
 
     name: str
     base: Path | None
-    folders: tuple[Path, ...]
-    checkpoints: tuple[Path, ...]
+    kinds: Mapping[str, tuple[Path, ...]]
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder that it adds."""
+        return tuple(folder for folders in self.kinds.values() for folder in folders)
 
 
 def read_extra_paths(text: str, beside: Path) -> list[Section]:
@@ -44,14 +47,6 @@ def read_extra_paths(text: str, beside: Path) -> list[Section]:
     if not isinstance(config, dict):
         raise ValueError("it has no sections")
     return [_section(str(name), value, beside) for name, value in config.items() if value is not None]
-
-
-def checkpoint_folders(text: str, beside: Path) -> list[Path]:
-    """The folders of checkpoints that such a file names; none where ComfyUI cannot read it."""
-    try:
-        return [folder for section in read_extra_paths(text, beside) for folder in section.checkpoints]
-    except ValueError:
-        return []
 
 
 def _check_bounds(text: str) -> None:
@@ -78,12 +73,12 @@ def _section(name: str, value: object, beside: Path) -> Section:
     if "base_path" in value:
         given = _text(name, "base_path", value["base_path"])
         base = beside / os.path.expandvars(os.path.expanduser(given))  # noqa: PTH111 (an unknown ~name stays, as there)
-    folders = {
-        kind: tuple((base or beside) / line for line in _text(name, str(kind), lines).split("\n") if line)
+    kinds = {
+        str(kind): tuple((base or beside) / line for line in _text(name, str(kind), lines).split("\n") if line)
         for kind, lines in value.items()
         if kind not in ("base_path", "is_default")
     }
-    return Section(name, base, tuple(chain(*folders.values())), folders.get("checkpoints", ()))
+    return Section(name, base, kinds)
 
 
 def _text(section: str, kind: str, value: object) -> str:

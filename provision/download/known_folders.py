@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.comfyui.extra_model_paths import checkpoint_folders
+from provision.comfyui.extra_model_paths import read_extra_paths
 from provision.system.strict import SETTINGS_MAX_BYTES, Unreadable, decode, read_file
 
 ASKED_DEPTH, MODELS_DEPTH, LOOSE_DEPTH = 6, 4, 1
@@ -138,6 +138,16 @@ def _text(path: Path) -> str:
         return read_file(path, max_bytes=SETTINGS_MAX_BYTES).decode("utf-8-sig", "replace")
     except (OSError, Unreadable):
         return ""
+
+
+def checkpoint_folders(text: str, beside: Path) -> list[Path]:
+    """The folders of checkpoints that an `extra_model_paths.yaml` in `beside` names; none where ComfyUI cannot read
+    it."""
+    try:
+        sections = read_extra_paths(text, beside) if text else []
+    except ValueError:
+        return []
+    return [folder for section in sections for folder in section.kinds.get("checkpoints", ())]
 
 
 def _path(text: str, base: Path) -> Path:

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from provision.comfyui.extra_model_paths import checkpoint_folders
 from provision.core.finding import Finding, Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, StepReport
 from provision.download import local_copies
-from provision.download.known_folders import asked_places, hub_cache, known_places
+from provision.download.known_folders import asked_places, checkpoint_folders, hub_cache, known_places
 from provision.download.local_copies import find_copies
 from provision.download.model_files import wanted_files
 from provision.errors import Interrupted
