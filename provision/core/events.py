@@ -106,7 +106,7 @@ Unit = Literal["bytes", "steps", "objects", "packages"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress(Event):
-    """Work on `subject` moves; `total` is None while it is not known."""
+    """Work on `subject` moves: so much of it is done. `total` is null while it is not known."""
 
     type: ClassVar[str] = "progress"
     kind: Work = Work.DOWNLOAD

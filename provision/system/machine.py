@@ -46,8 +46,9 @@ class Ran:
         """Itself; raises CommandFailed, with what the program said last, unless it ended with 0."""
         if self.ok:
             return self
+        words, said = " ".join(self.argv), self.tail()
         how = "took too long" if self.code is None else f"ended with {self.code}"
-        raise CommandFailed(f"{' '.join(self.argv)} {how}:\n{self.tail()}", hint=ours("doctor"))
+        raise CommandFailed(f"{words} {how}:\n{said}", hint=ours("doctor"))
 
 
 @dataclass(frozen=True, slots=True)
