@@ -234,7 +234,7 @@ def build(schema: type[T], data: object, where: str) -> T:
     values: dict[str, object] = {}
     for item in fields(schema):  # type: ignore[arg-type]
         if item.name in data:
-            values[item.name] = _coerce(hints[item.name], data[item.name], f"{where}{item.name}")
+            values[item.name] = coerce(hints[item.name], data[item.name], f"{where}{item.name}")
         elif item.default is MISSING and item.default_factory is MISSING:
             raise ManifestError(
                 f"{where}{item.name} is missing.",
@@ -243,15 +243,16 @@ def build(schema: type[T], data: object, where: str) -> T:
     return schema(**values)
 
 
-def _coerce(kind: Any, value: object, where: str) -> object:
+def coerce(kind: Any, value: object, where: str) -> object:
+    """A value of plain data as one of a type of the schema; `where` names its key. Raises ManifestError."""
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         kind = next(option for option in get_args(kind) if option is not type(None))
-        return _coerce(kind, value, where)
+        return coerce(kind, value, where)
     if origin is tuple:
         if not isinstance(value, list):
             raise _wrong_type(where, "a list", value)
-        return tuple(_coerce(get_args(kind)[0], item, f"{where}.{place}") for place, item in enumerate(value))
+        return tuple(coerce(get_args(kind)[0], item, f"{where}.{place}") for place, item in enumerate(value))
     if is_dataclass(kind) and isinstance(kind, type):
         return build(kind, value, f"{where}.")
     if type(value) is int and abs(value) >= 2**63:  # more than TOML knows, and than Python would write out

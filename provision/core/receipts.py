@@ -27,7 +27,12 @@ T = TypeVar("T")
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write JSON beside `path`, then rename: a reader sees the old text or the new, never half.
+    """Write JSON, as `write_text` does. Raises HomeError, DiskFull."""
+    write_text(path, f"{json.dumps(value, indent=1, sort_keys=True)}\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text beside `path`, then rename: a reader sees the old one or the new, never half.
 
     Raises HomeError or DiskFull.
     """
@@ -35,8 +40,7 @@ def write_json(path: Path, value: object) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("w", encoding="utf-8") as stream:
-            json.dump(value, stream, indent=1, sort_keys=True)
-            stream.write("\n")
+            stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         if _is_folder(path):
