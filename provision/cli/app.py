@@ -14,7 +14,6 @@ from provision import __version__
 from provision.cli.exit_codes import End, exit_codes, finish, refuse, session, tell
 from provision.cli.manifests import manifests_app
 from provision.cli.options import (
-    DEFAULT_MANIFEST,
     BackendOption,
     ComfyOption,
     ConnectionsOption,
@@ -58,13 +57,14 @@ COMPLETE = "_PROVISION_COMPLETE"
 
 @app.command(name="all")
 def all_(
-    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    home: HomeOption = None, manifest: ManifestOption = None, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
-    backend: BackendOption = "auto", precision: PrecisionOption = None, torch: TorchOption = None,
+    backend: BackendOption = None, precision: PrecisionOption = None, torch: TorchOption = None,
     comfyui: ComfyOption = None, python: PythonOption = None, rehearse: RehearseOption = False,
     endpoint: EndpointOption = None, limit_rate: RateOption = None, connections: ConnectionsOption = None,
-    look_in: LookInOption = None, copy: CopyOption = False, share_cache: ShareOption = False,
+    look_in: LookInOption = None, copy: CopyOption = None, share_cache: ShareOption = None,
     locked: LockedOption = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Forget what the home remembers of flags.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the server when done.")] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open ComfyUI's page when done.")] = False,
 ) -> None:  # fmt: skip
@@ -75,7 +75,7 @@ def all_(
     moving = Moving(endpoint or (), limit_rate, connections, look_in or (), copy, share_cache)
     wish = Wish(
         home, manifest, wishes(set_, torch), comfyui, python, backend, precision, yes=yes, rehearse=rehearse,
-        moving=moving, locked=locked,
+        moving=moving, locked=locked, reset=reset,
     )  # fmt: skip
     with session("all", wish, json=json, verbose=verbose, plain=plain) as at:
         finish(commands.provision_all(at, stop=stop, open_page=open_))
@@ -83,12 +83,12 @@ def all_(
 
 @app.command()
 def plan(
-    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    home: HomeOption = None, manifest: ManifestOption = None, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
-    backend: BackendOption = "auto", precision: PrecisionOption = None, torch: TorchOption = None,
+    backend: BackendOption = None, precision: PrecisionOption = None, torch: TorchOption = None,
     comfyui: ComfyOption = None, python: PythonOption = None, rehearse: RehearseOption = False,
     endpoint: EndpointOption = None, limit_rate: RateOption = None, connections: ConnectionsOption = None,
-    look_in: LookInOption = None, copy: CopyOption = False, share_cache: ShareOption = False,
+    look_in: LookInOption = None, copy: CopyOption = None, share_cache: ShareOption = None,
     for_: ForOption = None, requirements: RequirementsOption = None, locked: LockedOption = None,
     commands_: Annotated[
         bool, typer.Option("--commands", help="Print it as a shell script that a person can run.")
@@ -109,7 +109,7 @@ def plan(
 
 @app.command()
 def check(
-    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    home: HomeOption = None, manifest: ManifestOption = None, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
 ) -> None:  # fmt: skip
     """Is this machine good enough? Chip, system, memory, disk."""
@@ -128,12 +128,12 @@ def download(
             autocompletion=offer_manifests,
         )
     ] = None,
-    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    home: HomeOption = None, manifest: ManifestOption = None, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
-    backend: BackendOption = "auto",
+    backend: BackendOption = None,
     precision: PrecisionOption = None, rehearse: RehearseOption = False,
     endpoint: EndpointOption = None, limit_rate: RateOption = None, connections: ConnectionsOption = None,
-    look_in: LookInOption = None, copy: CopyOption = False, share_cache: ShareOption = False,
+    look_in: LookInOption = None, copy: CopyOption = None, share_cache: ShareOption = None,
     to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Put the file here, not into ComfyUI.")] = None,
     inspect: Annotated[bool, typer.Option("--inspect", help="Show what it is by its header; move nothing.")] = False,
 ) -> None:  # fmt: skip
@@ -144,7 +144,7 @@ def download(
     moving = Moving(endpoint or (), limit_rate, connections, look_in or (), copy, share_cache)
     wish = Wish(
         home, manifest, set_ or [], backend=backend, precision=precision, yes=yes, rehearse=rehearse, to=to,
-        moving=moving,
+        moving=moving, passing=what is not None or to is not None,
     )  # fmt: skip
     wish = commands.wish_for_download(replace(wish, inspect=inspect), what)
     if inspect:
@@ -161,9 +161,9 @@ def doctor(
     logfile: Annotated[
         Path | None, typer.Argument(metavar="LOGFILE", help="Say what this log means, ComfyUI's or ours.")
     ] = None,
-    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    home: HomeOption = None, manifest: ManifestOption = None, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
-    backend: BackendOption = "auto", precision: PrecisionOption = None,
+    backend: BackendOption = None, precision: PrecisionOption = None,
     comfyui: InstallOption = None, python: PythonOption = None,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended, said beforehand.")] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Prove it all again: hash, torch, imports, image.")] = False,
@@ -189,7 +189,7 @@ def doctor(
 
 @app.command()
 def launch(
-    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    home: HomeOption = None, manifest: ManifestOption = None, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
     open_: Annotated[bool, typer.Option("--open", help="Open ComfyUI's page.")] = False,
 ) -> None:  # fmt: skip
@@ -203,7 +203,7 @@ def launch(
 
 @app.command()
 def stop(
-    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    home: HomeOption = None, manifest: ManifestOption = None, set_: SetOption = None,
     json: JsonOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
 ) -> None:  # fmt: skip
     """Stop the ComfyUI that was started from this home."""
@@ -216,7 +216,7 @@ def stop(
 
 @app.command()
 def status(
-    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    home: HomeOption = None, manifest: ManifestOption = None, set_: SetOption = None,
     json: JsonOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
 ) -> None:  # fmt: skip
     """What is installed and what runs, at a glance."""
@@ -229,7 +229,7 @@ def status(
 
 @app.command()
 def rollback(
-    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    home: HomeOption = None, manifest: ManifestOption = None, set_: SetOption = None,
     json: JsonOption = False, verbose: VerboseOption = False,
 ) -> None:  # fmt: skip
     """Return to the torch and packages from before the last change of torch."""
@@ -242,7 +242,7 @@ def rollback(
 
 @app.command()
 def logs(
-    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    home: HomeOption = None, manifest: ManifestOption = None, set_: SetOption = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as it grows.")] = False,
     lines: Annotated[int, typer.Option("-n", "--lines", help="How many of the last lines.")] = 60,
     tool: Annotated[bool, typer.Option("--tool", help="The tool's own log, not ComfyUI's.")] = False,
@@ -258,7 +258,7 @@ def logs(
 @app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to paint; - reads a prompt a line from standard input.")],
-    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    home: HomeOption = None, manifest: ManifestOption = None, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
     precision: PrecisionOption = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the PNG goes.")] = None,
@@ -279,7 +279,7 @@ def generate(
 
 @app.command()
 def bench(
-    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    home: HomeOption = None, manifest: ManifestOption = None, set_: SetOption = None,
     json: JsonOption = False, yes: YesOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
     count: Annotated[int, typer.Option("--count", min=1, max=50, help="How many warm images of each kind.")] = 3,
     size: Annotated[list[int] | None, typer.Option("--size", min=64, max=2048, help="This size alone: 512.")] = None,
@@ -296,7 +296,7 @@ def bench(
 
 @app.command()
 def report(
-    home: HomeOption = None, manifest: ManifestOption = DEFAULT_MANIFEST, set_: SetOption = None,
+    home: HomeOption = None, manifest: ManifestOption = None, set_: SetOption = None,
     json: JsonOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the page goes.")] = None,
 ) -> None:  # fmt: skip
@@ -306,6 +306,27 @@ def report(
 
     with session("report", Wish(home, manifest, set_ or []), json=json, verbose=verbose, plain=plain) as at:
         finish(run_report.report(at, output))
+
+
+@app.command()
+def config(
+    home: HomeOption = None, manifest: ManifestOption = None, set_: SetOption = None,
+    json: JsonOption = False, verbose: VerboseOption = False, plain: PlainOption = False,
+    backend: BackendOption = None, precision: PrecisionOption = None, torch: TorchOption = None,
+    comfyui: ComfyOption = None, python: PythonOption = None, locked: LockedOption = None,
+    endpoint: EndpointOption = None, limit_rate: RateOption = None, connections: ConnectionsOption = None,
+    look_in: LookInOption = None, copy: CopyOption = None, share_cache: ShareOption = None,
+) -> None:  # fmt: skip
+    """By which values every command goes, and where each is from: flag, environment, lock, home, manifest."""
+    from provision.cli.commands.config import config as show_config
+    from provision.cli.session import Moving, Wish
+
+    moving = Moving(endpoint or (), limit_rate, connections, look_in or (), copy, share_cache)
+    wish = Wish(
+        home, manifest, wishes(set_, torch), comfyui, python, backend, precision, moving=moving, locked=locked
+    )  # fmt: skip
+    with session("config", wish, json=json, verbose=verbose, plain=plain) as at:
+        finish(show_config(at))
 
 
 @app.command()

@@ -47,7 +47,8 @@ HomeOption = Annotated[
     typer.Option("--home", metavar="DIR", help="The folder for everything (PROVISION_HOME, ~/provision)."),
 ]
 ManifestOption = Annotated[
-    str, typer.Option("--manifest", metavar="NAME|FILE", help="What to provision.", autocompletion=offer_manifests)
+    str | None,
+    typer.Option("--manifest", metavar="NAME|FILE", help="What to provision.", autocompletion=offer_manifests),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -61,7 +62,7 @@ PlainOption = Annotated[
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the programs say.")]
 BackendOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--backend",
         metavar="auto|hf|wget|git-lfs|http",
@@ -119,10 +120,16 @@ LookInOption = Annotated[
     list[Path] | None, typer.Option("--look-in", metavar="DIR", help="A folder that may hold the model already.")
 ]
 CopyOption = Annotated[
-    bool, typer.Option("--copy", help="Copy a model that is found, in place of a hard link where it cannot be cloned.")
+    bool | None,
+    typer.Option(
+        "--copy/--no-copy", help="Copy a model that is found, in place of a hard link where it cannot be cloned."
+    ),
 ]
 ShareOption = Annotated[
-    bool, typer.Option("--share-cache", help="Let the Hugging Face cache have the model too, without a second copy.")
+    bool | None,
+    typer.Option(
+        "--share-cache/--no-share-cache", help="Let the Hugging Face cache have the model too, without a second copy."
+    ),
 ]
 ForOption = Annotated[
     str | None,

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provision.cli.chosen import KEEP, Chosen, Decided, check_held, filled, keep, keeping, layers_of
 from provision.cli.sweep import sweep_home
 from provision.comfyui.adoption import Asked, as_path, home_for, may_be_run, overrides_for, remember
+from provision.core.choices import DEFAULT_MANIFEST, of_manifest
 from provision.core.home import Home
 from provision.core.lockfile import Lock, load_lock, manifest_overrides
 from provision.core.manifest import License, Manifest, Model, ModelFile, check_manifest, load_manifest, manifest_names
@@ -37,7 +39,7 @@ REHEARSED = "sdxl-turbo"
 RUNS_PYTHON = ("all", "plan", "doctor", "launch", "generate", "bench")
 """The commands that ask whether an adopted install's Python may be run; the others then do without."""
 TOOL_LOG = "provision.log"
-LOOKS = ("check", "inspect", "status", "logs", "report", "stop", "uninstall")
+LOOKS = ("check", "config", "inspect", "status", "logs", "report", "stop", "uninstall")
 """The commands that make no home of a folder, and need to write nothing in one."""
 
 
@@ -49,24 +51,23 @@ class Moving:
     limit_rate: str | None = None
     connections: int | None = None
     look_in: Sequence[Path] = ()
-    copy: bool = False
-    share_cache: bool = False
+    copy: bool | None = None
+    share_cache: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the command line asks for, not yet looked at."""
+    """What the command line asks for, not yet looked at; None is what was not said."""
 
     home: Path | None = None
-    manifest: str = "sdxl-turbo"
+    manifest: str | None = None
     overrides: list[str] = field(default_factory=list)
     comfyui: str | None = None
     """`--comfyui`: a git revision, or the folder of a ComfyUI that is to be adopted."""
     python: str | None = None
     """`--python`: the Python of an adopted ComfyUI, or `own`."""
-    backend: str = "auto"
+    backend: str | None = None
     precision: str | None = None
-    """None: the manifest's usual one."""
     yes: bool = False
     deep: bool = False
     rehearse: bool = False
@@ -79,6 +80,10 @@ class Wish:
     """`download --inspect`: look at the file or the repository, and move nothing."""
     locked: Path | None = None
     """`--locked`: the lock to rebuild from."""
+    reset: bool = False
+    """`all --reset`: what the home remembers is forgotten."""
+    passing: bool = False
+    """Nothing of it is remembered."""
     moving: Moving = Moving()
 
 
@@ -90,6 +95,7 @@ class Session:
     console: Console
     ctx: Context
     world: World | None = None
+    chosen: Chosen | None = None
 
     @property
     def log(self) -> Path:
@@ -133,14 +139,19 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
     Raises UsageError, ManifestError and HomeError before anything is written.
     """
     lock = load_lock(wish.locked) if wish.locked is not None else None
+    typed = wish
     wish, decided = locked_wish(wish, lock) if lock is not None else (wish, [])
-    options = choose_options(wish, machine.environ)
     home = choose_home(command, wish, machine)
     home.check_usable()
     if wish.to is None and command not in LOOKS:
         check_claim(home.root, machine.environ)
-    given = [*decided, *(_revision(wish) if command != "doctor" else []), *wish.overrides]
-    load_manifest(wish.manifest, given)
+    held = check_held(command, home, wish, machine.environ)
+    asked, wish = wish, filled(wish, held, machine.environ)
+    name = wish.manifest or DEFAULT_MANIFEST
+    options = choose_options(wish, machine.environ)
+    flags = [*(_revision(wish) if command != "doctor" else []), *wish.overrides]
+    given = [*of_manifest(held), *decided, *flags]
+    load_manifest(name, given)
     with ExitStack() as stack:
         world, overrides = _enter_world(stack, command, wish, home, machine)
         if world is not None:
@@ -151,7 +162,8 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
         console.invocation = replace(console.invocation, rehearsal=options.rehearsal)
         if command not in (*LOOKS, "plan") and home.root.is_dir() and is_home(home.root):
             _keep_log(command, home, console, machine)
-        manifest = load_manifest(wish.manifest, [*overrides, *overrides_for(home, given, machine), *given])
+        by = Decided(overrides, overrides_for(home, given, machine), of_manifest(held), decided, flags)
+        manifest = load_manifest(name, by.all())
         options = replace(options, locked=lock)
         if not _may_run(command, wish, home, console):
             options = replace(options, may_run=False, deep=False)
@@ -160,7 +172,9 @@ def open_session(command: str, wish: Wish, console: Console, machine: Machine) -
         ctx = Context(machine, manifest, home, options, console.emit, console.consent)
         if wish.repo is not None and not wish.inspect:
             ctx = replace(ctx, manifest=repo_manifest(ctx, wish))
-        yield Session(command, console, ctx, world)
+        kept = keeping(command, home, asked, by, manifest, name) if command in KEEP and not wish.passing else None
+        chosen = Chosen(name, layers_of(typed, asked, by, held, machine.environ), kept)
+        yield Session(command, console, ctx, world, chosen)
 
 
 def _may_run(command: str, wish: Wish, home: Home, console: Console) -> bool:
@@ -202,7 +216,7 @@ def locked_wish(wish: Wish, lock: Lock) -> tuple[Wish, list[str]]:
 
     Raises LockError, ManifestError.
     """
-    name = lock.manifest if wish.manifest == REHEARSED and lock.manifest in manifest_names() else wish.manifest
+    name = wish.manifest or (lock.manifest if lock.manifest in manifest_names() else DEFAULT_MANIFEST)
     manifest = load_manifest(name)
     if manifest.name != lock.manifest:
         raise LockError(
@@ -236,8 +250,9 @@ def repo_manifest(ctx: Context, wish: Wish) -> Manifest:
 
 def choose_options(wish: Wish, environ: Mapping[str, str]) -> Options:
     """Options that hold together. Raises UsageError."""
-    if wish.backend not in BACKEND_NAMES:
-        raise UsageError(f"There is no backend {wish.backend!r}.", hint=f"--backend {'|'.join(BACKENDS)}")
+    backend = wish.backend or "auto"
+    if backend not in BACKEND_NAMES:
+        raise UsageError(f"There is no backend {backend!r}.", hint=f"--backend {'|'.join(BACKENDS)}")
     if wish.precision not in (None, *PRECISIONS):
         raise UsageError(f"There is no precision {wish.precision!r}.", hint=f"--precision {'|'.join(PRECISIONS)}")
     moving = wish.moving
@@ -254,7 +269,7 @@ def choose_options(wish: Wish, environ: Mapping[str, str]) -> Options:
             f"--connections {moving.connections} is not between 1 and {CONNECTIONS_MAX}.", hint="--connections 4"
         )
     return Options(
-        backend=BACKEND_NAMES[wish.backend],
+        backend=BACKEND_NAMES[backend],
         precision=wish.precision or "fp16",
         deep=wish.deep,
         yes=wish.yes,
@@ -263,8 +278,8 @@ def choose_options(wish: Wish, environ: Mapping[str, str]) -> Options:
         limit_rate=parse_rate(moving.limit_rate) if moving.limit_rate is not None else 0,
         connections=moving.connections or 0,
         look_in=tuple(moving.look_in),
-        copy=moving.copy,
-        share_cache=moving.share_cache,
+        copy=bool(moving.copy),
+        share_cache=bool(moving.share_cache),
     )
 
 
@@ -350,6 +365,8 @@ def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
         if not removing:
             remember(home, machine.timestamp(), may_run=at.ctx.options.may_run)
             recover(home)
+            if at.chosen is not None and at.chosen.keeping is not None:
+                keep(at.ctx, at.chosen.keeping)
         for argv in machine.end_leftovers(home.children):
             at.ctx.note(
                 f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."

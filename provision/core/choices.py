@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -18,7 +18,7 @@ from pathlib import Path
 from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.lockfile import Lock, load_lock, without_credentials
-from provision.core.manifest import Manifest, coerce, is_plain, load_manifest, manifest_names
+from provision.core.manifest import Manifest, build, coerce, is_plain, load_manifest, manifest_names
 from provision.core.overrides import known_keys, nearest
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.receipts import Receipts
@@ -169,6 +169,11 @@ def for_manifest(choices: Choices, name: str) -> Choices:
     return {key: value for key, value in choices.items() if key.partition(".")[0] in stays}
 
 
+def flags_in(choices: Choices) -> Flags:
+    """The flags among them; what was not chosen is as usual."""
+    return build(Flags, {key: value for key, value in choices.items() if key in DEFAULTS}, "")
+
+
 def of_manifest(choices: Choices) -> list[str]:
     """The keys of the manifest among them, as `--set` takes them."""
     return [f"{key}={_word(value)}" for key, value in choices.items() if key not in DEFAULTS]
@@ -214,20 +219,26 @@ def changed(held: Choices, asked: Choices) -> Choices:
     return {**kept, **asked}
 
 
-def differences(before: Choices, after: Choices, usual: Callable[[str], JSON]) -> list[str]:
-    """A sentence for each key that has another value than before; `usual` is its value where none is chosen."""
+def differences(before: Choices, after: Choices, usual: Choices) -> list[str]:
+    """A sentence for each key that has another value than before; `usual` has what holds where none is chosen."""
     keys = dict.fromkeys([*after, *before])
-    pairs = ((key, before.get(key, usual(key)), after.get(key, usual(key))) for key in keys)
-    return [f"{TOLD_AS.get(key, key)} is now {shown(now)} (was {shown(was)})." for key, was, now in pairs if was != now]
+    pairs = ((key, before.get(key, usual.get(key)), after.get(key, usual.get(key))) for key in keys)
+    return [
+        f"{TOLD_AS.get(key, key)} is now {_short(now)} (was {_short(was)})." for key, was, now in pairs if was != now
+    ]
+
+
+def _short(value: JSON) -> str:
+    text = shown(value)
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]} ..."
 
 
 def shown(value: JSON) -> str:
     """A value in a sentence or a table."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = " ".join(map(str, value)) if isinstance(value, list) else str(value if value is not None else "")
-    text = " ".join(text.split()) or "none"
-    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]} ..."
+    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value if value is not None else "")
+    return " ".join(text.split()) or "none"
 
 
 def write_choices(choices: Choices) -> str:

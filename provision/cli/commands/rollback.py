@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from provision.cli.chosen import goes_by_torch
 from provision.cli.commands.commands import page, success
 from provision.cli.session import Session, hold_home
 from provision.comfyui import fallback_flags
 from provision.comfyui.server_process import our_process, torch_version
-from provision.core.finding import JSON, Verdict
+from provision.core.finding import JSON
+from provision.core.receipt_kinds import TorchReceipt
 from provision.core.runner import run
 from provision.core.step import Context
 from provision.environment import generations
@@ -26,10 +30,11 @@ def rollback(at: Session) -> bool:
     with hold_home(at):
         left, running = torch_version(ctx), our_process(ctx) is not None
         go_back(ctx)
+        ctx = goes_by_torch(ctx, ctx.receipts.read("torch", TorchReceipt).wanted or "nightly")
         now = torch_version(ctx)
         facts: dict[str, JSON] = {"command": "rollback", "from": left, "to": now}
         ctx.note(f"torch {now} is in use again; torch {left} is kept (provision rollback returns to it).")
-        return _start_again(at, facts) if running else _say(at, facts)
+        return _start_again(replace(at, ctx=ctx), facts) if running else _say(at, facts)
 
 
 def go_back(ctx: Context) -> None:
@@ -52,21 +57,11 @@ def _start_again(at: Session, facts: dict[str, JSON]) -> bool:
 
     report = run((SERVER,), at.ctx, apply=True)
     closing = f"ComfyUI: {page(at.ctx.manifest)}" if report.ok else "ComfyUI is not up."
-    at.console.report(report, {**facts, "changed": True}, closing="\n".join(filter(None, [closing, _outlook(at.ctx)])))
+    at.console.report(report, {**facts, "changed": True}, closing=closing)
     return report.ok
 
 
 def _say(at: Session, facts: dict[str, JSON]) -> bool:
     at.console.record({**success(), **facts, "changed": True})
-    at.console.advise(_outlook(at.ctx) or "Nothing was downloaded. To start ComfyUI: provision launch")
+    at.console.advise("Nothing was downloaded. To start ComfyUI: provision launch")
     return True
-
-
-def _outlook(ctx: Context) -> str:
-    """What the next `all` would make of it, where it would take another torch again."""
-    from provision.steps.torch.step import check_torch
-
-    if any(finding.id == "torch-channel" and finding.verdict is Verdict.FIXABLE for finding in check_torch(ctx)):
-        wanted, here = ctx.manifest.torch.channel, torch_version(ctx)
-        return f"`provision all` would take {wanted} torch again; to keep this one: provision all --torch {here}"
-    return ""

@@ -266,19 +266,19 @@ def test_a_flag_changes_one_thing_and_says_so() -> None:
     before: Choices = {"manifest": "sdxl-turbo", "torch.channel": "stable", "first_image.steps": 2}
     after = changed(before, {"manifest": "sdxl-turbo", "torch.channel": "nightly", "copy": True})
     assert after == {**before, "torch.channel": "nightly", "copy": True}
-    assert differences(before, after, {**DEFAULTS, **KEYS}.get) == [
+    assert differences(before, after, {**DEFAULTS, **KEYS}) == [
         "torch is now nightly (was stable).",
         "copy is now yes (was no).",
     ]
-    assert differences(after, after, KEYS.get) == []
-    assert differences({}, {"torch.channel": KEYS["torch.channel"]}, KEYS.get) == []
+    assert differences(after, after, KEYS) == []
+    assert differences({}, {"torch.channel": KEYS["torch.channel"]}, KEYS) == []
 
 
 def test_another_manifest_tells_what_it_takes_back() -> None:
     before: Choices = {"manifest": "sdxl-turbo", "torch.channel": "stable", "first_image.steps": 2}
     after = changed(before, {"manifest": "sd-turbo"})
     assert after == {"manifest": "sd-turbo", "torch.channel": "stable"}
-    assert differences(before, after, KEYS.get) == [
+    assert differences(before, after, KEYS) == [
         "manifest is now sd-turbo (was sdxl-turbo).",
         "first_image.steps is now 1 (was 2).",
     ]
