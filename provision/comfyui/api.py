@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode
 from provision.comfyui.answers import Accepted, Ended, Entry, Module, Saved, Stats, Waiting
 from provision.comfyui.error_explanations import refusal, short
 from provision.comfyui.event_stream import open_events
-from provision.comfyui.prompt_progress import IMAGE_TIMEOUT_S, Graph, OnProgress, Watch
+from provision.comfyui.prompt_progress import IMAGE_TIMEOUT_S, Graph, OnProgress, Queue, Watch
 from provision.errors import EngineError, PortTaken
 from provision.system.bounded_http import BoundedResponse
 from provision.system.machine import LOOPBACK
@@ -68,14 +68,6 @@ class SystemStats:
     device: str
     """`mps`, `cuda` or `cpu`."""
     device_name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """Prompt ids that run and that wait."""
-
-    running: tuple[str, ...]
-    pending: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 from provision.comfyui.answers import Broken, Entry, Event
 from provision.comfyui.error_explanations import execution_failure, raise_failure
@@ -17,7 +18,6 @@ from provision.errors import EngineError
 from provision.system.strict import Unreadable, decode
 
 if TYPE_CHECKING:
-    from provision.comfyui.api import Comfy
     from provision.comfyui.event_stream import EventStream
 
 SILENCE_S = 24.0
@@ -51,10 +51,30 @@ STAGES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Prompt ids that run and that wait."""
+
+    running: tuple[str, ...]
+    pending: tuple[str, ...]
+
+
+class Asked(Protocol):
+    """Whoever asks ComfyUI what is queued and done; `check` raises Interrupted to stop."""
+
+    check: Callable[[], None]
+
+    def queue(self, timeout_s: float) -> Queue:
+        """What runs and waits."""
+
+    def history(self, prompt_id: str, timeout_s: float) -> Entry | None:
+        """What became of a prompt, None while it is not done."""
+
+
 class Watch:
     """One prompt on its way, until its entry stands in the history."""
 
-    def __init__(self, comfy: Comfy, prompt_id: str, graph: Graph, on_progress: OnProgress, deadline: float) -> None:
+    def __init__(self, comfy: Asked, prompt_id: str, graph: Graph, on_progress: OnProgress, deadline: float) -> None:
         self._comfy, self._prompt_id, self._graph = comfy, prompt_id, graph
         self._on_progress, self._deadline = on_progress, deadline
         self._answered = time.monotonic()

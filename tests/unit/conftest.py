@@ -9,7 +9,7 @@ import pytest
 
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
-from tests.support.small_model import Heard, make_small_repo
+from tests.support.small_model import FILE, Heard, make_small_repo
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +32,9 @@ def model(world: tuple[Path, ModelRepo]) -> ModelRepo:
 @pytest.fixture
 def heard() -> Heard:
     return Heard()
+
+
+@pytest.fixture
+def data(world: tuple[Path, ModelRepo]) -> bytes:
+    """The model's bytes."""
+    return (world[0].parent / "weights" / FILE).read_bytes()

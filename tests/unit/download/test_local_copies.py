@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,31 +24,9 @@ from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
 from provision.steps.models.step import MODELS, check_models
 from provision.steps.tools.network import model_hosts
-from tests.support.small_model import FILE, REPO, Brisk, Heard, make_small_repo, small_context
+from tests.support.small_model import FILE, REPO, Brisk, Heard, small_context
 
 DEAD = "http://127.0.0.1:9"
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelRepo]:
-    folder = tmp_path_factory.mktemp("world")
-    return folder, make_small_repo(folder)
-
-
-@pytest.fixture
-def model(world: tuple[Path, ModelRepo]) -> ModelRepo:
-    return world[1]
-
-
-@pytest.fixture
-def data(world: tuple[Path, ModelRepo]) -> bytes:
-    return (world[0] / "weights" / FILE).read_bytes()
-
-
-@pytest.fixture
-def hub(world: tuple[Path, ModelRepo]) -> Iterator[Hub]:
-    with Hub(world[0] / "hub") as running:
-        yield running
 
 
 @pytest.fixture
@@ -56,11 +34,6 @@ def person(tmp_path: Path) -> Path:
     folder = tmp_path / "person"
     folder.mkdir()
     return folder
-
-
-@pytest.fixture
-def heard() -> Heard:
-    return Heard()
 
 
 @pytest.fixture

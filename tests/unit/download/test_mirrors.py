@@ -31,32 +31,10 @@ from tests.support.small_model import FILE, TOKEN, TWIN, Brisk, Heard, make_smal
 DEAD = "http://127.0.0.1:9"
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelRepo]:
-    folder = tmp_path_factory.mktemp("world")
-    return folder, make_small_repo(folder)
-
-
-@pytest.fixture
-def model(world: tuple[Path, ModelRepo]) -> ModelRepo:
-    return world[1]
-
-
-@pytest.fixture
-def hub(world: tuple[Path, ModelRepo]) -> Iterator[Hub]:
-    with Hub(world[0] / "hub") as running:
-        yield running
-
-
 @pytest.fixture
 def mirror(world: tuple[Path, ModelRepo]) -> Iterator[Hub]:
-    with Hub(world[0] / "hub") as running:
+    with Hub(world[0]) as running:
         yield running
-
-
-@pytest.fixture
-def heard() -> Heard:
-    return Heard()
 
 
 def place_of(ctx: Context, name: str = FILE) -> Path:
@@ -154,7 +132,7 @@ def test_a_hub_that_crawls_is_left_for_the_next(
 ) -> None:
     if backend == "wget" and not shutil.which("wget"):
         pytest.skip("no wget here")
-    with Hub(world[0] / "hub", faults=Faults(rate_bytes_s=1_500_000)) as slow:
+    with Hub(world[0], faults=Faults(rate_bytes_s=1_500_000)) as slow:
         ctx = small_context(
             tmp_path, model, DEAD, machine=Hurried(), emit=heard, endpoints=(slow.url, hub.url), backend=backend
         )

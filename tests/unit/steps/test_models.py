@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,33 +30,6 @@ from tests.support.small_model import (
 
 DEAD = "http://127.0.0.1:9"
 """An endpoint where nobody is: what needs no network does not ask it."""
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelRepo]:
-    folder = tmp_path_factory.mktemp("world")
-    return folder / "hub", make_small_repo(folder)
-
-
-@pytest.fixture
-def model(world: tuple[Path, ModelRepo]) -> ModelRepo:
-    return world[1]
-
-
-@pytest.fixture
-def data(world: tuple[Path, ModelRepo]) -> bytes:
-    return (world[0].parent / "weights" / FILE).read_bytes()
-
-
-@pytest.fixture
-def hub(world: tuple[Path, ModelRepo]) -> Iterator[Hub]:
-    with Hub(world[0]) as running:
-        yield running
-
-
-@pytest.fixture
-def heard() -> Heard:
-    return Heard()
 
 
 @pytest.fixture
