@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.core.choices import (
@@ -133,9 +132,6 @@ def filled(wish: Wish, held: Choices, environ: Mapping[str, str]) -> Wish:
         moving=replace(
             moving,
             endpoints=moving.endpoints or endpoints,
-            limit_rate=moving.limit_rate or flags.limit_rate or None,
-            connections=flags.connections or None if moving.connections is None else moving.connections,
-            look_in=moving.look_in or [Path(folder) for folder in flags.look_in],
             copy=flags.copy if moving.copy is None else moving.copy,
             share_cache=flags.share_cache if moving.share_cache is None else moving.share_cache,
         ),
@@ -150,9 +146,6 @@ def flags_of(wish: Wish) -> Choices:
         "backend": wish.backend,
         "precision": wish.precision,
         "endpoints": list(moving.endpoints) or None,
-        "limit_rate": moving.limit_rate,
-        "connections": moving.connections,
-        "look_in": [str(path.expanduser().absolute()) for path in moving.look_in] or None,
         "copy": moving.copy,
         "share_cache": moving.share_cache,
     }
@@ -161,11 +154,9 @@ def flags_of(wish: Wish) -> Choices:
 
 def _named(manifest: str) -> str:
     """A manifest's name, or its file as it is found from anywhere."""
-    return _absolute(manifest) if manifest.endswith(".toml") or "/" in manifest else manifest
-
-
-def _absolute(path: str) -> str:
-    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111  (which leave `~nobody` as it is)
+    if not manifest.endswith(".toml") and "/" not in manifest:
+        return manifest
+    return os.path.abspath(os.path.expanduser(manifest))  # noqa: PTH100, PTH111  (which leave `~nobody` as it is)
 
 
 def keeping(command: str, home: Home, wish: Wish, decided: Decided, manifest: Manifest, name: str) -> Keeping:
@@ -194,9 +185,8 @@ def _readable(home: Home) -> Choices:
 
 def keep(ctx: Context, keeping: Keeping) -> None:
     """Write it where it is new, and say what is. Raises HomeError, DiskFull."""
-    path = ctx.home.choices
-    if keeping.after != keeping.before or (keeping.after and not os.path.lexists(path)):
-        write_text(path, write_choices(keeping.after))
+    if keeping.after != keeping.before:
+        write_text(ctx.home.choices, write_choices(keeping.after))
     for says in keeping.told:
         ctx.note(says)
 

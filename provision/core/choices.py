@@ -44,16 +44,16 @@ Choices = Mapping[str, JSON]
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What is kept beside keys of the manifest, by the names of the flags, with what holds where nothing was chosen."""
+    """What is kept beside keys of the manifest, by the names of the flags, with what holds where nothing was chosen.
+
+    What is said for one run alone (a rate, connections, folders to look in) is not.
+    """
 
     manifest: str = DEFAULT_MANIFEST
     backend: str = "auto"
     precision: str = ""
     """Empty: the manifest's usual one."""
     endpoints: tuple[str, ...] = ()
-    limit_rate: str = ""
-    connections: int = 0
-    look_in: tuple[str, ...] = ()
     copy: bool = False
     share_cache: bool = False
 

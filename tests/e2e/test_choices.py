@@ -89,7 +89,7 @@ def test_every_command_goes_by_what_was_asked_for(tool: Tool) -> None:
     assert sources["comfyui.port"] == (port, "home")
     assert sources["comfyui.ref"][1] == "manifest"
     assert sources["comfyui.url"][1] == "rehearsal"
-    assert sources["connections"] == (None, "default")
+    assert sources["share_cache"] == (False, "default")
 
     reset = tool.run(*REHEARSE, "--reset", *SMALL, "--torch", "stable", "--precision", "fp32")
     assert sorted(told(reset)) == [
@@ -138,8 +138,6 @@ BROKEN = {
     "value": (b"first_image.steps = 500\n", "first_image.steps is 500"),
     "backend": (b'backend = "torrent"\n', "There is no backend 'torrent'"),
     "precision": (b'precision = "fp8"\n', "There is no precision 'fp8'"),
-    "rate": (b'limit_rate = "fast"\n', "'fast' is no rate"),
-    "connections": (b"connections = 99\n", "99 is not between"),
     "endpoint": (b'endpoints = ["ftp://x"]\n', "no http address"),
     "place": (b'models.7.revision = "main"\n', "is not a place in that list"),
     "manifest": (b'manifest = "sdxl-trubo"\n', "There is no manifest 'sdxl-trubo'"),

@@ -32,9 +32,6 @@ def _values(at: Session) -> Iterator[tuple[str, JSON]]:
     yield "backend", options.backend
     yield "precision", options.precision
     yield "endpoints", list(options.endpoints or (options.endpoint,))
-    yield "limit_rate", options.limit_rate or None
-    yield "connections", options.connections or None
-    yield "look_in", [str(folder) for folder in options.look_in]
     yield "copy", options.copy
     yield "share_cache", options.share_cache
     yield from flat(at.ctx.manifest)
