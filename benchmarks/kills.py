@@ -36,9 +36,8 @@ import psutil
 from provision.core.home import Home
 from provision.download.part_file import bytes_waiting
 from provision.rehearsal.checkpoints import write_safetensors
-from provision.rehearsal.faults import Faults
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import make_model_repo
+from tests.support.hub import Faults, Hub
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 XET = "hf with Xet"

@@ -15,11 +15,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.rehearsal.faults import Faults
-from provision.rehearsal.git_http import GitHttp, LfsObjects
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import make_model_repo
-from provision.rehearsal.xet import CHUNK_BYTES, XetStorage
+from tests.support.hub import Faults, Hub
+from tests.support.xet import CHUNK_BYTES, XetStorage
 
 REPO, FILE = "made/up-model", "model_fp16.safetensors"
 MIB = 1 << 20
@@ -104,8 +102,7 @@ class _Front(Hub):
 
     def __init__(self, root: Path, origin: str) -> None:
         super().__init__(root)
-        self._objects = LfsObjects(root, origin, url_ttl_s=3600)
-        self._git = GitHttp(root, self._objects)
+        self.serve_objects(origin)
 
 
 class _WithXet(Hub):

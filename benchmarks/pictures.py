@@ -23,8 +23,9 @@ from rich.console import Group, RenderableType
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from provision.cli.commands.commands import provision_all
-from provision.cli.session import Moving, Wish, open_session
+from provision.cli.commands.all import provision_all
+from provision.cli.request import Request
+from provision.cli.session import open_session
 from provision.core.events import Event, StepFinished
 from provision.output import live_view, views
 from provision.output.console import Console
@@ -83,9 +84,8 @@ def film() -> RenderableType:
     """A moment of `all --rehearse`, in an empty home that is left for the other pictures."""
     shutil.rmtree(HOME, ignore_errors=True)
     camera = Camera()
-    wish = Wish(HOME, rehearse=True, moving=Moving(limit_rate=RATE))
-    with camera, open_session("all", wish, camera, Machine()) as at:
-        assert provision_all(at, stop=False, open_page=False)
+    with camera, open_session(Request("all", HOME, rehearse=True, limit_rate=RATE), camera, Machine()) as at:
+        assert provision_all(at).ok
     return Group(*camera.best)
 
 

@@ -25,7 +25,6 @@ from provision.errors import (
 )
 
 if TYPE_CHECKING:
-    from provision.cli.session import Session, Wish
     from provision.output.console import Console
     from provision.system.processes import Process
 
@@ -33,23 +32,6 @@ Handler = Callable[..., None]
 GIVE_UP_S = 5
 """How long all that is at work may take to put its things down."""
 SHOW_CURSOR = b"\x1b[?25h"
-
-
-@contextmanager
-def session(command: str, wish: Wish, *, json: bool, verbose: bool, plain: bool = False) -> Iterator[Session]:
-    """A command at work: its console, its context, its signals, its exit code."""
-    from provision.cli.session import choose_home, open_session, tool_log
-    from provision.output.console import make_console
-    from provision.output.hints import this_call
-    from provision.system.machine import Machine
-
-    machine = Machine()
-    console = make_console(json_lines=json, verbose=verbose, yes=wish.yes, environ=machine.environ, plain=plain)
-    console.invocation = this_call(machine.environ, wish.home, rehearse=wish.rehearse)
-    with exit_codes(console) as end, console:
-        end.log = tool_log(choose_home(command, wish, machine))
-        with open_session(command, wish, console, machine) as at:
-            yield at
 
 
 @contextmanager
@@ -205,7 +187,7 @@ def _keep_trace(error: Exception, log: Path | None) -> Path | None:
     return None
 
 
-def finish(ok: bool) -> None:
+def finish(ok: bool) -> NoReturn:
     """End with 0 or 1."""
     raise typer.Exit(EXIT_OK if ok else EXIT_UNSATISFIED)
 
@@ -223,10 +205,9 @@ def refuse(error: Exception) -> int:
 
 def tell(error: ProvisionError) -> None:
     """An error before there was a session."""
-    from provision.output.console import make_console
+    from provision.output.choose_console import make_console
     from provision.output.hints import this_call
 
-    as_json, plain = "--json" in sys.argv, "--plain" in sys.argv
-    console = make_console(json_lines=as_json, verbose=False, yes=False, environ=os.environ, plain=plain)
+    console = make_console(json="--json" in sys.argv, plain="--plain" in sys.argv, environ=os.environ)
     console.invocation = this_call(os.environ)
     console.error(error)

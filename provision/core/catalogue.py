@@ -1,7 +1,7 @@
 """Every finding that a step can yield: what is looked at, what it means to a person, who mends it.
 
 The ids are stable: people search for them, scripts test them. A test holds this table and the steps together, and
-`docs/doctor.md` is made from it (see `doctor_page`).
+`docs/doctor.md` is made from it (see `docs/generate/doctor.py`).
 """
 
 from __future__ import annotations

@@ -18,10 +18,11 @@ from pathlib import Path
 from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.lockfile import Lock, load_lock, without_credentials
-from provision.core.manifest import Manifest, build, coerce, is_plain, load_manifest, manifest_names
-from provision.core.overrides import known_keys, nearest
+from provision.core.manifest import Draft, Manifest, load_manifest, manifest_names
+from provision.core.overrides import in_schema, known_keys, nearest
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.receipts import Receipts
+from provision.core.strict_loader import build, is_plain
 from provision.errors import LockError, ManifestError, ProvisionError, UsageError
 from provision.system.strict import Unreadable, read_toml, why_not
 
@@ -92,9 +93,19 @@ def read_choices(path: Path) -> Choices:
 
 
 def parse_choices(data: Mapping[str, object]) -> Choices:
-    """Choices from plain data, in tables or with dots. Raises ManifestError for an unknown key, a wrong type."""
-    known = known_keys(Flags) | known_keys(Manifest)
-    return {key: _checked(key, value, known) for key, value in _flattened(data)}
+    """Choices from plain data, in tables or with dots. Raises ManifestError for an unknown key, a flag's wrong type."""
+    found, known = dict(_flattened(data)), known_keys(Flags) | known_keys(Manifest)
+    for key in found:
+        if in_schema(key) not in known:
+            near = nearest(key, sorted(known)) or ", ".join(DEFAULTS)
+            raise ManifestError(f"{key[:SHOWN_MAX]} is not a key that is known.", hint=f"Nearest: {near}")
+    flags_in(found)
+    return found
+
+
+def check_choices(choices: Choices, draft: Draft) -> None:
+    """Hold the keys of the manifest among them to its rules. Raises ManifestError."""
+    draft.check({key: value for key, value in choices.items() if key not in DEFAULTS})
 
 
 @contextmanager
@@ -116,15 +127,6 @@ def _flattened(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[
             yield from _flattened(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _checked(key: str, value: object, known: Mapping[str, object]) -> JSON:
-    kind = known.get(re.sub(r"\.\d+(?=\.|$)", ".0", key))
-    if kind is None:
-        near = nearest(key, sorted(known)) or ", ".join(DEFAULTS)
-        raise ManifestError(f"{key[:SHOWN_MAX]} is not a key that is known.", hint=f"Nearest: {near}")
-    found = coerce(kind, value, key)
-    return list(found) if isinstance(found, tuple) else found
 
 
 def choices_of(home: Home) -> Choices:
@@ -171,7 +173,7 @@ def for_manifest(choices: Choices, name: str) -> Choices:
 
 def flags_in(choices: Choices) -> Flags:
     """The flags among them; what was not chosen is as usual."""
-    return build(Flags, {key: value for key, value in choices.items() if key in DEFAULTS}, "")
+    return build(Flags, {key: value for key, value in choices.items() if key in DEFAULTS})
 
 
 def of_manifest(choices: Choices) -> list[str]:

@@ -8,22 +8,21 @@ type or a value that no lock may have is refused, as in a manifest.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit, urlunsplit
 
-from provision.core.manifest import REF, SHA256, Manifest, build, is_git_address, is_inner_path
+from provision.core.manifest import COMMIT, GIT_ADDRESS, HTTP, INNER_PATH, REF, SHA256, Manifest
+from provision.core.strict_loader import build, text
 from provision.errors import LockError, ManifestError
 from provision.system.strict import Unreadable, read_toml
 
 SCHEMA = 1
 MAX_BYTES = 4_000_000
 """A package takes 300 bytes: more than 10,000 of them."""
-COMMIT = re.compile(r"[0-9a-f]{40}")
-NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-VERSION = re.compile(r"[0-9][0-9A-Za-z.+!_-]*")
+HINT = "A lock is written by `provision all`; take it as it is: --locked provision.lock"
 HEAD = "# What is installed here, exactly. To rebuild it on another machine: provision all --locked provision.lock\n"
 
 
@@ -35,7 +34,7 @@ class Platform:
     arch: str
     version: str
     """Of macOS; elsewhere the name of the system again."""
-    python: str
+    python: Annotated[str, text(r"3\.\d{1,2}(\.\d{1,3})?", "like 3.12.7")]
     """The target Python, all three numbers where they are known."""
 
 
@@ -48,7 +47,7 @@ class LockedTorch:
 
     wanted: str
     channel: str
-    index: str = ""
+    index: Annotated[str, text(rf"(?:{HTTP.pattern})?", "an http address")] = ""
     why: str = ""
     passed_over: tuple[str, ...] = ()
 
@@ -57,8 +56,8 @@ class LockedTorch:
 class LockedEngine:
     """ComfyUI: where from, the commit (both empty where it is no checkout), and the flags that it is given."""
 
-    url: str = ""
-    commit: str = ""
+    url: Annotated[str, text(rf"(?:{GIT_ADDRESS.pattern})?", "an address that git may be given")] = ""
+    commit: Annotated[str, text(rf"(?:{COMMIT.pattern})?", "40 hexadecimal digits")] = ""
     flags: tuple[str, ...] = ()
 
 
@@ -67,22 +66,22 @@ class LockedModel:
     """A file of weights."""
 
     repo: str
-    revision: str
-    path: str
+    revision: Annotated[str, text(REF.pattern, "a commit")]
+    path: Annotated[str, text(INNER_PATH.pattern, "a path inside the repository")]
     precision: str
     size: int
-    sha256: str
+    sha256: Annotated[str, text(SHA256.pattern, "64 hexadecimal digits")]
 
 
 @dataclass(frozen=True, slots=True)
 class LockedPackage:
     """An installed package. Without `sha256` it came from no index, and cannot be had again."""
 
-    name: str
-    version: str
+    name: Annotated[str, text("[a-z0-9]([a-z0-9-]*[a-z0-9])?", "the name of a package")]
+    version: Annotated[str, text("[0-9][0-9A-Za-z.+!_-]*", "a version")]
     source: str = ""
     wheel: str = ""
-    sha256: str = ""
+    sha256: Annotated[str, text(f"(?:{SHA256.pattern})?", "64 hexadecimal digits")] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,36 +113,13 @@ def load_lock(path: Path) -> Lock:
     if data.get("schema") != SCHEMA:
         raise LockError(f"{path}: schema is {data.get('schema')!r}; this tool reads schema {SCHEMA}.", hint=HINT)
     try:
-        lock = build(Lock, data, "")
+        lock = build(Lock, data)
     except ManifestError as error:
         raise LockError(f"{path}: {error.message}", hint=HINT) from error
-    if wrong := next(_wrong(lock), ""):
-        raise LockError(f"{path}: {wrong}", hint=HINT)
-    return lock
-
-
-HINT = "A lock is written by `provision all`; take it as it is: --locked provision.lock"
-
-
-def _wrong(lock: Lock) -> Iterator[str]:
-    """What no lock may hold: each becomes a word of a command, a path or an address."""
-    if not re.fullmatch(r"3\.\d{1,2}(\.\d{1,3})?", lock.platform.python):
-        yield f"platform.python is {lock.platform.python!r}; it must be like 3.12.7."
-    if lock.comfyui.url and not is_git_address(lock.comfyui.url):
-        yield f"comfyui.url is {lock.comfyui.url!r}, which git may not be given."
-    if lock.comfyui.commit and not COMMIT.fullmatch(lock.comfyui.commit):
-        yield f"comfyui.commit is {lock.comfyui.commit!r}; it must be 40 hexadecimal digits."
-    for model in lock.models:
-        if not (is_inner_path(model.path) and SHA256.fullmatch(model.sha256) and REF.fullmatch(model.revision)):
-            yield f"the model {model.path!r} has no plain path, revision or sha256."
     for package in lock.packages:
-        if not (NAME.fullmatch(package.name) and VERSION.fullmatch(package.version)):
-            yield f"{package.name!r} {package.version!r} is no package and version."
-        if package.sha256 and not SHA256.fullmatch(package.sha256):
-            yield f"{package.name}'s sha256 is {package.sha256!r}; it must be 64 hexadecimal digits."
-    for url in (lock.torch.index, *(package.source for package in lock.packages if package.sha256)):
-        if url and not url.startswith(("https://", "http://")):
-            yield f"{url!r} is no http address."
+        if package.sha256 and package.source and not HTTP.match(package.source):
+            raise LockError(f"{path}: {package.name} is from {package.source!r}, no http address.", hint=HINT)
+    return lock
 
 
 def manifest_overrides(lock: Lock, manifest: Manifest) -> list[str]:

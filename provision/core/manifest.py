@@ -8,29 +8,45 @@ from __future__ import annotations
 
 import os
 import re
-import types
-import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any
 
-from provision.core.overrides import apply_override, nearest
+from msgspec import Meta, to_builtins
+
+from provision.core.overrides import apply_override, nearest, set_key
+from provision.core.strict_loader import build, text
 from provision.errors import ManifestError
 from provision.system.strict import Unreadable, read_toml
 
-T = TypeVar("T")
 SHA256 = re.compile(r"[0-9a-f]{64}")
-REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}")
-REF = re.compile(r"[A-Za-z0-9][\w./+-]{0,199}")
 CHANNEL = re.compile(r"nightly(@\d{8})?|stable|\d+(\.\d+)*((a|b|rc)\d+)?(\.dev\d+)?(\+[\w.]+)?")
-VERSION = re.compile(r"\d+(\.\d+)+")
-PRECISIONS = ("fp16", "fp32", "bf16")
-SHOWN_MAX = 200
-"""Letters of a value or a name that are said."""
+COMMIT = re.compile(r"[0-9a-f]{40}")
+REF = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w./+-]{0,199}")
+REVISION = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w./-]{0,199}")
+REPO = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+HTTP = re.compile(r"https?://.*")
+ODD = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
+"""What would steer a terminal or end an argument."""
+PART = rf"(?!\.\.?(?:/|\Z))(?![-~])[^/\\{ODD}]+"
+INNER_PATH = re.compile(rf"{PART}(?:/{PART})*")
+"""A path that stays where it is put: relative, no `..`, no odd characters, no part that is an option."""
+HOST = rf"(?!-)[^-/@\s{ODD}][^/@\s{ODD}]*"
+GIT_ADDRESS = re.compile(
+    rf"(?:file://)?/[^{ODD}]*"
+    rf"|(?:https?|ssh)://{HOST}(?:@{HOST})*(?:/[^\s{ODD}]*)?"
+    r"|(?!-)[\w.-]+@(?!-)[\w.-]+:[\w./~-]+"
+)
+"""What git may be given: never an option, for ssh neither (CVE-2017-1000117), never a transport that runs a program."""
 KNOWN_BAD = "known-bad"
 """A file among the manifests that is none: see `known_bad`."""
+
+Minor = Annotated[str, text(r"3\.\d{1,2}", "like 3.12")]
+Exact = Annotated[str, text(r"\d+(\.\d+)+", "an exact version")]
+Index = Annotated[str, text(rf"(?:{HTTP.pattern})?", "an http or https address")]
+Side = Annotated[int, Meta(ge=64, le=4096, multiple_of=8, description="64 to 4096, a multiple of 8")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +64,34 @@ class Needs:
 
     memory_gib_min: int = 8
     memory_gib_recommended: int = 16
-    macos_min: str = "14.0"
+    macos_min: Annotated[str, text(r"\d+(\.\d+)*", "like 14.0")] = "14.0"
 
 
 @dataclass(frozen=True, slots=True)
 class Python:
     """The target Python: `version` is wanted, `min` to `max` are accepted."""
 
-    version: str = "3.12"
-    min: str = "3.10"
-    max: str = "3.13"
+    version: Minor = "3.12"
+    min: Minor = "3.10"
+    max: Minor = "3.13"
 
 
 @dataclass(frozen=True, slots=True)
 class KnownGood:
     """Exact versions that belong together, taken when everything else fails its probe."""
 
-    torch: str
-    torchvision: str
-    torchaudio: str = ""
+    torch: Exact
+    torchvision: Exact
+    torchaudio: Annotated[str, text(r"(?:\d+(\.\d+)+)?", "an exact version")] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Torch:
     """Which torch, and from where. An empty index is the package index that uv is configured with."""
 
-    channel: str = "nightly"
-    nightly_index: str = "https://download.pytorch.org/whl/nightly/cpu"
-    stable_index: str = "https://download.pytorch.org/whl/cpu"
+    channel: Annotated[str, text(CHANNEL.pattern, "nightly, nightly@YYYYMMDD, stable or a version")] = "nightly"
+    nightly_index: Index = "https://download.pytorch.org/whl/nightly/cpu"
+    stable_index: Index = "https://download.pytorch.org/whl/cpu"
     known_good: KnownGood | None = None
 
 
@@ -83,22 +99,29 @@ class Torch:
 class ComfyUI:
     """The engine: where from, which revision, how it is started."""
 
-    url: str
-    ref: str = "latest"
+    url: Annotated[str, text(GIT_ADDRESS.pattern, "an https, http, ssh or file address, or a path")]
+    ref: Annotated[str, text(REF.pattern, "a tag, branch or commit")] = "latest"
     args: tuple[str, ...] = ("--force-fp16",)
-    port: int = 8188
-    requirements_days: int = 7
+    port: Annotated[int, Meta(ge=1, le=65535, description="between 1 and 65535")] = 8188
+    requirements_days: Annotated[int, Meta(ge=0, le=3650, description="0 to 3650 days")] = 7
     """Requirements are resolved as of the commit's date plus these days."""
+
+    @property
+    def page(self) -> str:
+        """The address of its page."""
+        return f"http://127.0.0.1:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
     """One file of weights. Without `size` or `sha256` the hub's own are taken."""
 
-    path: str
-    precision: str = "fp16"
-    size: int | None = None
-    sha256: str | None = None
+    path: Annotated[
+        str, text(rf"(?=.*\.safetensors\Z){INNER_PATH.pattern}", "a .safetensors file, a path inside the repository")
+    ]
+    precision: Annotated[str, text("fp16|fp32|bf16", "one of fp16, fp32, bf16")] = "fp16"
+    size: Annotated[int, Meta(gt=0, description="a number of bytes")] | None = None
+    sha256: Annotated[str, text(SHA256.pattern, "64 lower-case hexadecimal digits")] | None = None
 
     @property
     def name(self) -> str:
@@ -110,10 +133,10 @@ class ModelFile:
 class Model:
     """A repository on the hub at one revision, and the folder under `ComfyUI/models` for its files."""
 
-    repo: str
-    folder: str
-    files: tuple[ModelFile, ...]
-    revision: str = "main"
+    repo: Annotated[str, text(REPO.pattern, "owner/name")]
+    folder: Annotated[str, text(INNER_PATH.pattern, "a folder inside ComfyUI/models")]
+    files: Annotated[tuple[ModelFile, ...], Meta(min_length=1, description="at least one file")]
+    revision: Annotated[str, text(REVISION.pattern, "a branch, tag or commit")] = "main"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +144,10 @@ class FirstImage:
     """The picture that proves the install."""
 
     prompt: str
-    width: int = 512
-    height: int = 512
-    steps: int = 1
-    cfg: float = 1.0
+    width: Side = 512
+    height: Side = 512
+    steps: Annotated[int, Meta(ge=1, le=100, description="between 1 and 100")] = 1
+    cfg: Annotated[float, Meta(ge=0, le=100, description="between 0 and 100")] = 1.0
     sampler: str = "euler"
     scheduler: str = "karras"
 
@@ -134,7 +157,7 @@ class Manifest:
     """What to provision."""
 
     schema: int
-    name: str
+    name: Annotated[str, text("[a-z0-9][a-z0-9._-]*", "lower-case letters")]
     title: str
     license: License
     comfyui: ComfyUI
@@ -168,21 +191,45 @@ class Manifest:
         return [(model, file) for model in self.models for file in model.files if file.precision == precision]
 
 
-def load_manifest(source: str, overrides: Sequence[str] = ()) -> Manifest:
-    """A manifest by name or file, with `--set` overrides.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A manifest's file as it was read, for keys to be set before it is looked at."""
 
-    Raises ManifestError: no such manifest, not TOML, an unknown key, a wrong type, a value that is refused.
-    """
+    path: Path
+    data: Mapping[str, Any]
+
+    def check(self, values: Mapping[str, object]) -> None:
+        """Hold values of known keys, as they stand in a file, to the rules of a manifest. Raises ManifestError."""
+        data = deepcopy(dict(self.data))
+        for key, value in values.items():
+            set_key(data, key, value)
+        parse_manifest(data, str(self.path))
+
+    def manifest(self, overrides: Sequence[str] = ()) -> Manifest:
+        """The manifest with `KEY=VALUE`s set, the last of a key holds.
+
+        Raises ManifestError: an unknown key, a wrong type, a value that is refused.
+        """
+        data = deepcopy(dict(self.data))
+        for override in overrides:
+            apply_override(data, override, Manifest)
+        return parse_manifest(data, str(self.path))
+
+
+def read_manifest(source: str) -> Draft:
+    """A manifest's file, by name or path. Raises ManifestError: no such manifest, not TOML."""
     path = find_manifest(source)
     try:
-        data = read_toml(path)
+        return Draft(path, read_toml(path))
     except (OSError, Unreadable) as error:
         raise ManifestError(
             f"The manifest {path} cannot be read: {error}.", hint="provision manifests validate FILE"
         ) from error
-    for override in overrides:
-        apply_override(data, override, Manifest)
-    return parse_manifest(data, str(path))
+
+
+def load_manifest(source: str, overrides: Sequence[str] = ()) -> Manifest:
+    """A manifest by name or file, with `--set` overrides. Raises ManifestError."""
+    return read_manifest(source).manifest(overrides)
 
 
 def manifest_folder() -> Path:
@@ -213,164 +260,9 @@ def parse_manifest(data: Mapping[str, object], where: str = "manifest") -> Manif
     """A manifest from plain data. Raises ManifestError with the full name of the key that is wrong."""
     if data.get("schema") != 1:
         raise ManifestError(f"{where}: schema is {data.get('schema')!r}; this tool reads schema 1.", hint="schema = 1")
-    manifest = build(Manifest, data, "")
-    check_manifest(manifest)
-    return manifest
+    return build(Manifest, data)
 
 
-def build(schema: type[T], data: object, where: str) -> T:
-    """A dataclass from plain data, by its fields alone; `where` is put before the names of keys.
-
-    Raises ManifestError: no table, an unknown or missing key, a wrong type, a control character.
-    """
-    if not isinstance(data, Mapping):
-        raise ManifestError(f"{where.rstrip('.')} must be a table.", hint="provision manifests show sdxl-turbo")
-    hints = get_type_hints(schema)
-    names = [item.name for item in fields(schema)]  # type: ignore[arg-type]
-    for key in data:
-        if key not in names:
-            near = nearest(str(key), names) or ", ".join(names)
-            raise ManifestError(f"{where}{str(key)[:SHOWN_MAX]} is not a key that is known.", hint=f"Nearest: {near}")
-    values: dict[str, object] = {}
-    for item in fields(schema):  # type: ignore[arg-type]
-        if item.name in data:
-            values[item.name] = coerce(hints[item.name], data[item.name], f"{where}{item.name}")
-        elif item.default is MISSING and item.default_factory is MISSING:
-            raise ManifestError(
-                f"{where}{item.name} is missing.",
-                hint="provision manifests show sdxl-turbo",
-            )
-    return schema(**values)
-
-
-def coerce(kind: Any, value: object, where: str) -> object:
-    """A value of plain data as one of a type of the schema; `where` names its key. Raises ManifestError."""
-    origin = get_origin(kind)
-    if origin in (Union, types.UnionType):
-        kind = next(option for option in get_args(kind) if option is not type(None))
-        return coerce(kind, value, where)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise _wrong_type(where, "a list", value)
-        return tuple(coerce(get_args(kind)[0], item, f"{where}.{place}") for place, item in enumerate(value))
-    if is_dataclass(kind) and isinstance(kind, type):
-        return build(kind, value, f"{where}.")
-    if type(value) is int and abs(value) >= 2**63:  # more than TOML knows, and than Python would write out
-        raise ManifestError(f"{where} is too large a number.", hint=f"--set {where}=...")
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise _wrong_type(where, kind.__name__, value)
-    if isinstance(value, str) and not is_plain(re.sub(r"[\n\t]", "", value)):
-        raise ManifestError(f"{where} holds a control character: {shortened(value)}.", hint=f"--set {where}=...")
-    return value
-
-
-def shortened(value: object) -> str:
-    """A value as it was written, so much of it as a person looks at."""
-    text = repr(value[: 2 * SHOWN_MAX] if isinstance(value, str | list) else value)
-    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]} ..."
-
-
-def _wrong_type(where: str, wanted: str, value: object) -> ManifestError:
-    return ManifestError(
-        f"{where} must be {wanted}, and is {shortened(value)} ({type(value).__name__}).",
-        hint="provision manifests show sdxl-turbo",
-    )
-
-
-def check_manifest(manifest: Manifest) -> None:
-    """Refuse values that no manifest may have. Raises ManifestError with the key's full name."""
-    image, comfy = manifest.first_image, manifest.comfyui
-    _require(
-        bool(re.fullmatch(r"[a-z0-9][a-z0-9._-]*", manifest.name)),
-        "name",
-        manifest.name,
-        "lower-case letters",
-    )
-    _require(bool(CHANNEL.fullmatch(manifest.torch.channel)), "torch.channel", manifest.torch.channel,
-             "nightly, nightly@YYYYMMDD, stable or a version")  # fmt: skip
-    for key in ("torch", "torchvision", "torchaudio") if manifest.torch.known_good else ():
-        value = getattr(manifest.torch.known_good, key)
-        _require(bool(VERSION.fullmatch(value)) or (key, value) == ("torchaudio", ""), f"torch.known_good.{key}", value,
-                 "an exact version")  # fmt: skip
-    for key, url in (("torch.nightly_index", manifest.torch.nightly_index),
-                     ("torch.stable_index", manifest.torch.stable_index)):  # fmt: skip
-        _require(url == "" or url.startswith(("https://", "http://")), key, url, "an http or https address")
-    _require(is_git_address(comfy.url), "comfyui.url", comfy.url, "an https, http, ssh or file address, or a path")
-    _require(
-        bool(REF.fullmatch(comfy.ref)) and ".." not in comfy.ref,
-        "comfyui.ref",
-        comfy.ref,
-        "a tag, branch or commit",
-    )
-    _require(1 <= comfy.port <= 65535, "comfyui.port", comfy.port, "between 1 and 65535")
-    _require(
-        0 <= comfy.requirements_days <= 3650,
-        "comfyui.requirements_days",
-        comfy.requirements_days,
-        "0 or more days",
-    )
-    for key in ("version", "min", "max"):
-        value = getattr(manifest.python, key)
-        _require(bool(re.fullmatch(r"3\.\d{1,2}", value)), f"python.{key}", value, "like 3.12")
-    _require(bool(re.fullmatch(r"\d+(\.\d+)*", manifest.machine.macos_min)), "machine.macos_min",
-             manifest.machine.macos_min, "like 14.0")  # fmt: skip
-    for key, size in (("width", image.width), ("height", image.height)):
-        _require(64 <= size <= 4096 and size % 8 == 0, f"first_image.{key}", size, "64 to 4096, a multiple of 8")
-    _require(1 <= image.steps <= 100, "first_image.steps", image.steps, "between 1 and 100")
-    _require(0 <= image.cfg <= 100, "first_image.cfg", image.cfg, "between 0 and 100")
-    for place, model in enumerate(manifest.models):
-        _check_model(model, f"models.{place}")
-
-
-def _check_model(model: Model, where: str) -> None:
-    _require(bool(REPO.fullmatch(model.repo)) and ".." not in model.repo, f"{where}.repo", model.repo, "owner/name")
-    _require(bool(REVISION.fullmatch(model.revision)) and ".." not in model.revision, f"{where}.revision",
-             model.revision, "a branch, tag or commit")  # fmt: skip
-    _require(is_inner_path(model.folder), f"{where}.folder", model.folder, "a folder inside ComfyUI/models")
-    _require(bool(model.files), f"{where}.files", [], "at least one file")
-    for place, file in enumerate(model.files):
-        key = f"{where}.files.{place}"
-        _require(is_inner_path(file.path), f"{key}.path", file.path, "a path inside the repository")
-        _require(file.path.endswith(".safetensors"), f"{key}.path", file.path, "a .safetensors file")
-        _require(
-            file.precision in PRECISIONS,
-            f"{key}.precision",
-            file.precision,
-            "one of " + ", ".join(PRECISIONS),
-        )
-        _require(file.size is None or file.size > 0, f"{key}.size", file.size, "a number of bytes")
-        _require(file.sha256 is None or bool(SHA256.fullmatch(file.sha256)), f"{key}.sha256", file.sha256,
-                 "64 lower-case hexadecimal digits")  # fmt: skip
-
-
-def is_inner_path(text: str) -> bool:
-    """Whether a path from a manifest or a server stays where it is put: relative, no `..`, no odd characters."""
-    path = PurePosixPath(text)
-    odd = "\\" in text or not is_plain(text)
-    plain = all(part not in ("", ".", "..") and not part.startswith(("-", "~")) for part in text.split("/"))
-    return bool(text) and not path.is_absolute() and not odd and plain
-
-
-def is_git_address(url: str) -> bool:
-    """Whether git may be given this address: never an option, never a transport that runs a program."""
-    if not is_plain(url) or "::" in url.split("/")[0]:
-        return False
-    if url.startswith(("file:///", "/")):
-        return True
-    if re.search(r"\s", url):
-        return False
-    remote = re.match(r"(?:https?|ssh)://([^/]+)/", f"{url}/") or re.fullmatch(r"([\w.-]+@[\w.-]+):[\w./~-]+", url)
-    # A host that begins with a dash would be an option for ssh (CVE-2017-1000117).
-    return remote is not None and not any(part.startswith("-") for part in remote[1].split("@"))
-
-
-def is_plain(text: str) -> bool:
-    """Whether a text holds nothing that would steer a terminal or end an argument."""
-    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
-
-
-def _require(holds: bool, key: str, value: object, wanted: str) -> None:
-    if not holds:
-        raise ManifestError(f"{key} is {value!r}; it must be {wanted}.", hint=f"--set {key}=...")
+def check_manifest(manifest: Manifest) -> Manifest:
+    """A manifest that was made otherwise, held to the same rules. Raises ManifestError."""
+    return parse_manifest(to_builtins(manifest))

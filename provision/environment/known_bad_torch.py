@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.core.manifest import KNOWN_BAD, build, manifest_folder
+from provision.core.manifest import KNOWN_BAD, manifest_folder
+from provision.core.strict_loader import build
 from provision.errors import ManifestError
 from provision.system.mac import read_chip, read_macos, read_sysctl
 from provision.system.machine import Machine
@@ -50,7 +51,7 @@ def read_known_bad(path: Path | None = None) -> tuple[Pair, ...]:
     """The table that comes with the tool, or another. Raises ManifestError with what is wrong in it."""
     path = path or manifest_folder() / f"{KNOWN_BAD}.toml"
     try:
-        table = build(_Table, read_toml(path), "")
+        table = build(_Table, read_toml(path))
     except (OSError, ValueError) as error:
         raise ManifestError(f"{path} cannot be read: {error}.", hint=HINT) from error
     if table.schema != 1:

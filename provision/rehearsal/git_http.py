@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -10,11 +9,10 @@ import signal
 import subprocess
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
-from provision.rehearsal.faults import FileSlice, Reply, Request, json_reply, refusal
 from provision.rehearsal.model_repo import REPO_ID, git_environment, git_folder, model_folder, read_model_repo
+from provision.rehearsal.replies import FileSlice, Reply, Request, json_reply, refusal
 from provision.rehearsal.signed_urls import SignedAddresses
 
 _LFS_JSON = "application/vnd.git-lfs+json"
@@ -34,10 +32,6 @@ class LfsObjects:
     def sign(self, repo: str, oid: str, path: str) -> str:
         """An address of its own for each who asks."""
         return self._addresses.sign(f"/lfs/{repo}/{oid}/{path}")
-
-    def revoke(self, request: Request) -> None:
-        """Let the address of this request have expired."""
-        self._addresses.revoke(request)
 
     def answer(self, request: Request) -> Reply:
         """The object or the part of it that is asked for; no Authorization is needed or looked at."""
@@ -151,15 +145,6 @@ def parse_cgi(output: bytes) -> Reply:
     status = int(headers.pop("Status", "200").split()[0])
     headers.pop("Content-Length", None)
     return Reply(status, headers, body)
-
-
-def token_of(authorization: str) -> str:
-    """The token in an Authorization header: `Bearer`, or the password of `Basic`, as git sends it."""
-    scheme, _, value = authorization.partition(" ")
-    if scheme.lower() == "basic":
-        with suppress(ValueError):
-            return base64.b64decode(value).decode().partition(":")[2]
-    return value if scheme.lower() == "bearer" else ""
 
 
 def byte_range(header: str, size: int) -> tuple[int, int] | None:

@@ -1,7 +1,6 @@
 """A model hub on loopback that speaks the Hugging Face download protocol, git, git-lfs and PEP 503.
 
-Two origins, as with the real one: the hub, and a cdn to which large files are redirected by signed addresses, and
-where Xet answers when the hub is told to offer it.
+Two origins, as with the real one: the hub, and a cdn to which large files are redirected by signed addresses.
 The folder that it serves:
 
     models/<ns>/<repo>/<file>, models/<ns>/<repo>.json   see model_repo
@@ -13,10 +12,8 @@ from __future__ import annotations
 
 import re
 import socket
-import struct
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,27 +23,17 @@ from socketserver import TCPServer
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode
 
-from provision.rehearsal.faults import (
-    ArmedFaults,
-    Fault,
-    Faults,
-    Origin,
-    Reply,
-    Request,
-    bend,
-    json_reply,
-    refusal,
-    with_digest,
-)
-from provision.rehearsal.git_http import GitHttp, LfsObjects, file_reply, token_of
+from provision.rehearsal.git_http import GitHttp, LfsObjects, file_reply
 from provision.rehearsal.model_repo import REPO_ID, ModelRepo, is_lfs, list_entries, model_folder, read_model_repo
+from provision.rehearsal.replies import Origin, Reply, Request, json_reply, refusal
 from provision.rehearsal.simple_index import index_reply
-from provision.rehearsal.xet import TOKEN_ROUTE, XetStorage
 
 PAGE_ENTRIES = 1000
 """How many files the API lists at once, as the real hub does."""
-_PIECE_BYTES = 1 << 18
-_RESOLVE = re.compile(rf"/(?P<repo>{REPO_ID})/resolve/(?P<rev>[^/]+)/(?P<path>.+)")
+URL_TTL_S = 3600.0
+"""How long a signed address is good for."""
+PIECE_BYTES = 1 << 18
+RESOLVE = re.compile(rf"/(?P<repo>{REPO_ID})/resolve/(?P<rev>[^/]+)/(?P<path>.+)")
 _MODEL_API = re.compile(rf"/api/models/(?P<repo>{REPO_ID})(?:/(?P<what>revision|tree)/(?P<rev>[^/]+))?")
 
 
@@ -66,7 +53,7 @@ class Seen:
 
 
 @dataclass(slots=True)
-class _Exchange:
+class Exchange:
     request: Request
     status: int = 0
     sent_bytes: int = 0
@@ -87,13 +74,11 @@ class Hub:
     NAME: ClassVar[str] = "rehearsal"
     """What it calls itself in each answer."""
 
-    def __init__(self, root: Path, *, port: int = 0, cdn_port: int = 0, faults: Faults | None = None) -> None:
+    def __init__(self, root: Path, *, port: int = 0, cdn_port: int = 0) -> None:
         self.root = root
-        self.faults = faults or Faults()
         self.closing = threading.Event()
-        self._armed = ArmedFaults(self.faults.faults)
         self._lock = threading.Lock()
-        self._log: list[_Exchange] = []
+        self._log: list[Exchange] = []
         self._hub = _Server(self, "hub", port)
         try:
             self._cdn = _Server(self, "cdn", cdn_port)
@@ -102,9 +87,12 @@ class Hub:
             raise
         self.url = f"http://127.0.0.1:{self._hub.server_port}"
         self.cdn_url = f"http://127.0.0.1:{self._cdn.server_port}"
-        self._objects = LfsObjects(root, self.cdn_url, url_ttl_s=self.faults.url_ttl_s)
-        self._xet = XetStorage(root, self.cdn_url, url_ttl_s=self.faults.url_ttl_s)
-        self._git = GitHttp(root, self._objects)
+        self.serve_objects(self.cdn_url)
+
+    def serve_objects(self, origin: str, *, url_ttl_s: float = URL_TTL_S) -> None:
+        """Give out addresses of large files below `origin`, each good for so many seconds."""
+        self._objects = LfsObjects(self.root, origin, url_ttl_s=url_ttl_s)
+        self._git = GitHttp(self.root, self._objects)
 
     def start(self) -> Self:
         """Begin to answer."""
@@ -125,14 +113,6 @@ class Hub:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def arm(self, *faults: Fault) -> None:
-        """Let these faults happen, after those that wait already."""
-        self._armed.arm(*faults)
-
-    def disarm(self) -> None:
-        """Behave well from now on."""
-        self._armed.disarm()
-
     @property
     def requests(self) -> list[Seen]:
         """Every exchange so far, in the order of arrival."""
@@ -151,58 +131,31 @@ class Hub:
         """Body bytes of all model files together."""
         return sum(self.sent_by_file().values())
 
-    def note(self, request: Request) -> _Exchange:
+    def note(self, request: Request) -> Exchange:
         """Open the account of one exchange."""
-        exchange = _Exchange(request)
+        exchange = Exchange(request)
         with self._lock:
             self._log.append(exchange)
         return exchange
 
     def answer(self, request: Request) -> Reply:
-        """The reply to a request, faults included."""
-        stored = self._xet if self._xet.answers(request) else self._objects
-        reply = stored.answer(request) if request.origin == "cdn" else self._route(request)
-        if self.faults.digests and reply.length and "want-content-digest" in request.headers:
-            reply = with_digest(reply)
-        fault = self._armed.take(request, reply)
-        if fault is None:
-            return reply
-        if fault.kind == "expire":
-            self._objects.revoke(request)
-            self._xet.revoke(request)
-        return bend(fault, request, reply)
+        """The reply to a request."""
+        return self._objects.answer(request) if request.origin == "cdn" else self._route(request)
 
     def _route(self, request: Request) -> Reply:
         if request.path.startswith("/whl/"):
             return index_reply(request, self.root / "index", request.path.removeprefix("/whl/"))
         if self._git.answers(request):
-            return self._refused(request) or self._git.answer(request)
-        if found := _RESOLVE.fullmatch(request.path):
-            return self._refused(request) or self._resolve(request, found)
-        if self.faults.xet and (found := TOKEN_ROUTE.fullmatch(request.path)):
-            model = self._at(found["repo"], found["rev"])
-            return self._refused(request) or (model if isinstance(model, Reply) else self._xet.token())
+            return self._git.answer(request)
+        if found := RESOLVE.fullmatch(request.path):
+            return self._resolve(request, found)
         if found := _MODEL_API.fullmatch(request.path):
-            return self._refused(request) or self._model_api(request, found)
+            return self._model_api(request, found)
         return refusal(404, "Not Found")
-
-    def _refused(self, request: Request) -> Reply | None:
-        """What a repository says to somebody whom it does not let in; None for everybody else."""
-        token = self.faults.token
-        if token is None:
-            return None
-        sent = request.headers.get("authorization", "")
-        if token_of(sent) == token:
-            message = "Access to this model is restricted and you are not in the authorized list."
-            return refusal(403, message, "GatedRepo") if self.faults.gated else None
-        message = "Invalid credentials in Authorization header" if sent else "Invalid username or password."
-        code = "" if sent else "GatedRepo" if self.faults.gated else "RepoNotFound"
-        reply = refusal(401, message, code)
-        return replace(reply, headers={**reply.headers, "WWW-Authenticate": 'Basic realm="hub"'})
 
     def _resolve(self, request: Request, found: re.Match[str]) -> Reply:
         repo, path = found["repo"], found["path"]
-        model = self._at(repo, found["rev"])
+        model = self.model_at(repo, found["rev"])
         if isinstance(model, Reply):
             return model
         commit = {"X-Repo-Commit": model.commit}
@@ -214,11 +167,10 @@ class Hub:
             source = model_folder(self.root, repo) / path
             return file_reply(request, source, sha256, file=path, headers=commit)
         linked = {"X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(size), "Accept-Ranges": "bytes"}
-        if self.faults.xet:
-            linked |= self._xet.offer(self.url, repo, model.commit, path, (size, sha256))
         return Reply(302, {**commit, **linked, "Location": self._objects.sign(repo, sha256, path)}, file=path)
 
-    def _at(self, repo: str, rev: str) -> ModelRepo | Reply:
+    def model_at(self, repo: str, rev: str) -> ModelRepo | Reply:
+        """The repository at a revision, or what is said where there is none."""
         model = read_model_repo(self.root, repo)
         if model is None:
             return refusal(404, "Repository not found", "RepoNotFound")
@@ -227,7 +179,7 @@ class Hub:
         return model
 
     def _model_api(self, request: Request, found: re.Match[str]) -> Reply:
-        model = self._at(found["repo"], found["rev"] or "main")
+        model = self.model_at(found["repo"], found["rev"] or "main")
         if isinstance(model, Reply):
             return model
         if found["what"] == "tree":
@@ -236,7 +188,7 @@ class Hub:
             return _page(request, entries, int(asked.get("cursor", 0)))
         siblings = [{"rfilename": path} for path in sorted(model.files)]
         named = {"id": model.repo, "modelId": model.repo, "sha": model.commit, "tags": []}
-        return json_reply({**named, "private": False, "gated": self.faults.gated, "siblings": siblings})
+        return json_reply({**named, "private": False, "gated": False, "siblings": siblings})
 
 
 def _page(request: Request, entries: list[dict[str, Any]], start: int) -> Reply:
@@ -261,7 +213,7 @@ class _Server(ThreadingHTTPServer):
         self._open: set[socket.socket] = set()
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._answering: list[threading.Thread] = []
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(("127.0.0.1", port), Handler)
 
     def server_bind(self) -> None:
         # Without HTTPServer's look-up of the host's name, which can take seconds on macOS.
@@ -308,7 +260,7 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = Hub.NAME, ""
     disable_nagle_algorithm = True
@@ -316,22 +268,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.server.origin, self.command, self.path, headers, self._body(headers))
+        request = Request(self.server.origin, self.command, self.path, headers, self.body(headers))
         exchange = self.server.hub.note(request)
         reply = self.server.hub.answer(request)
         exchange.status, exchange.file = reply.status, reply.file
-        if reply.status:
-            self._send_head(reply)
-            if self.command != "HEAD":
-                self._send_body(reply, exchange)
-        self._end(reply)
+        self.send(reply, exchange)
 
     do_HEAD = do_POST = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: `Hub.requests` is the log."""
 
-    def _body(self, headers: Mapping[str, str]) -> bytes:
+    def body(self, headers: Mapping[str, str]) -> bytes:
+        """What came with the request."""
         if headers.get("transfer-encoding", "").lower() != "chunked":
             return self.rfile.read(int(headers.get("content-length", 0)))
         body = bytearray()
@@ -342,37 +291,18 @@ class _Handler(BaseHTTPRequestHandler):
             pass
         return bytes(body)
 
-    def _send_head(self, reply: Reply) -> None:
+    def send(self, reply: Reply, exchange: Exchange) -> None:
+        """Write the answer to the socket."""
         self.send_response(reply.status)
-        for name, value in reply.headers.items():
+        for name, value in {**reply.headers, "Content-Length": str(reply.length)}.items():
             self.send_header(name, value)
-        if reply.framing == "length":
-            self.send_header("Content-Length", str(reply.length))
-        elif reply.framing == "chunked":
-            self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+        if self.command != "HEAD":
+            for piece in reply.pieces(PIECE_BYTES):
+                self.write(piece, exchange)
 
-    def _send_body(self, reply: Reply, exchange: _Exchange) -> None:
-        rate = self.server.hub.faults.rate_for(exchange.request)
-        size = _PIECE_BYTES if rate is None else max(1, min(_PIECE_BYTES, int(rate / 20)))
-        chunked = reply.framing == "chunked"
-        left = reply.stop_after
-        began = time.monotonic()
-        for piece in reply.pieces(size):
-            part = piece if left is None else piece[:left]
-            if chunked:
-                self.connection.sendall(b"%x\r\n" % len(piece))
-            self._write(part, exchange)
-            if left is not None and (left := left - len(part)) <= 0:
-                return
-            if chunked:
-                self.connection.sendall(b"\r\n")
-            if rate is not None:
-                self.server.hub.closing.wait(began + exchange.sent_bytes / rate - time.monotonic())
-        if chunked:
-            self.connection.sendall(b"0\r\n\r\n")
-
-    def _write(self, piece: bytes, exchange: _Exchange) -> None:
+    def write(self, piece: bytes, exchange: Exchange) -> None:
+        """Send all of it, and keep the account."""
         view = memoryview(piece)
         # Counted before it is sent: whoever has received the last byte finds it in the account.
         exchange.sent_bytes += len(view)
@@ -381,15 +311,3 @@ class _Handler(BaseHTTPRequestHandler):
                 view = view[self.connection.send(view) :]
         finally:
             exchange.sent_bytes -= len(view)
-
-    def _end(self, reply: Reply) -> None:
-        if reply.framing == "close" or reply.ending != "keep":
-            self.close_connection = True
-        if reply.ending == "stall":
-            # Nothing more, until the client or the hub hangs up.
-            while self.connection.recv(_PIECE_BYTES):
-                pass
-        elif reply.ending == "reset":
-            # Linger 0 makes close send RST; socketserver's own end would send FIN before it.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            socket.close(self.connection.detach())

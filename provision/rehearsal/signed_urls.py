@@ -1,4 +1,4 @@
-"""Signed addresses, as a hub's storage gives them out: each is good for one place, for a while, until it is revoked."""
+"""Signed addresses, as a hub's storage gives them out: each is good for one place, for a while."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import secrets
 import time
 from urllib.parse import parse_qs, quote
 
-from provision.rehearsal.faults import Reply, Request, refusal
+from provision.rehearsal.replies import Reply, Request, refusal
 
 
 class SignedAddresses:
@@ -19,23 +19,18 @@ class SignedAddresses:
         self._origin = origin
         self._key = secrets.token_bytes(16)
         self._serials = itertools.count(1)
-        self._revoked: set[str] = set()
 
     def sign(self, where: str) -> str:
         """An address of the path `where`, of its own for each who asks."""
         claim = f"Expires={time.time() + self.ttl_s:.3f}&Key-Pair-Id={next(self._serials)}"
         return f"{self._origin}{quote(where)}?{claim}&Signature={self._signature(where, claim)}"
 
-    def revoke(self, request: Request) -> None:
-        """Let the address of this request have expired."""
-        self._revoked.add(request.query)
-
     def refused(self, request: Request) -> Reply | None:
         """What an address that is none, or one no longer, is answered with; None for a good one."""
         claim, _, signature = request.query.rpartition("&Signature=")
         if not hmac.compare_digest(signature.encode(), self._signature(request.path, claim).encode()):
             return refusal(403, "SignatureDoesNotMatch")
-        if time.time() > float(parse_qs(claim)["Expires"][0]) or request.query in self._revoked:
+        if time.time() > float(parse_qs(claim)["Expires"][0]):
             return refusal(403, "Request has expired")
         return None
 

@@ -6,9 +6,9 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from provision.rehearsal.faults import Reply, Request, refusal
 from provision.rehearsal.git_http import file_reply
 from provision.rehearsal.model_repo import size_and_sha256
+from provision.rehearsal.replies import Reply, Request, refusal
 
 
 def index_reply(request: Request, index: Path, rest: str) -> Reply:

@@ -245,50 +245,7 @@ def parse_wget_version(text: str) -> Version:
     return _version_after("GNU Wget2? ", "wget --version", text)
 
 
-def parse_uv_version(text: str) -> Version:
-    """`uv 0.7.4 (Homebrew 2025-05-15)` -> (0, 7, 4)."""
-    return _version_after("uv ", "uv --version", text)
-
-
-def parse_brew_version(text: str) -> Version:
-    """`Homebrew 4.0.1` -> (4, 0, 1); a shallow checkout says `Homebrew >=4.3.0 (…)`."""
-    return _version_after("Homebrew (?:>=?)?", "brew --version", text)
-
-
 # -- any Unix -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Volume:
-    """A mounted volume. On APFS all volumes of a container share what is free."""
-
-    filesystem: str
-    size_bytes: int
-    free_bytes: int
-    mount: str
-
-
-_DF_ROW = re.compile(
-    r"^(?P<filesystem>\S.*?)\s+(?P<size>\d+)\s+\d+\s+(?P<free>-?\d+)\s+(?:\d+%|-)"
-    r"(?:\s+\S+\s+\S+\s+(?:\d+%|-))?\s+(?P<mount>/.*)$"
-)
-
-
-def parse_df(text: str) -> list[Volume]:
-    """What `df -k`, `df -P` or `df -kP` print, on macOS or Linux; the block size is read from the heading.
-
-    Rows that are not volumes are left out. Raises ValueError without a heading that names the block size.
-    """
-    heading, *rows = text.splitlines() or [""]
-    block = re.match(r"Filesystem\s+(\d+)([KMG]?)-blocks\b", heading)
-    if not block:
-        raise _refuse("df -kP", text)
-    size = int(block[1]) * _SUFFIXES[block[2]]
-    return [
-        Volume(row["filesystem"], int(row["size"]) * size, max(0, int(row["free"])) * size, row["mount"].rstrip())
-        for row in map(_DF_ROW.match, rows)
-        if row
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,15 +291,3 @@ def parse_cpuinfo(text: str) -> str | None:
     """The model name in `/proc/cpuinfo`; None where the kernel gives none (most ARM machines)."""
     found = re.search(r"(?m)^model name\s*:\s*(\S.*?)\s*$", text)
     return found[1] if found else None
-
-
-def parse_pyvenv_cfg(text: str) -> Mapping[str, str]:
-    """The `key = value` lines of a venv's pyvenv.cfg, keys in lower case; `home` is always among them."""
-    rows = {
-        key.strip().lower(): value.strip()
-        for key, equals, value in (x.partition("=") for x in text.splitlines())
-        if equals
-    }
-    if not rows.get("home"):
-        raise _refuse("a pyvenv.cfg", text)
-    return rows

@@ -17,22 +17,22 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
-from typing import Any
 
-from provision.cli.commands import commands
-from provision.cli.commands import doctor as checkup
-from provision.cli.session import Session, Wish, open_session
+from provision.cli.commands.all import provision_all
+from provision.cli.commands.doctor import examine
+from provision.cli.request import Request
+from provision.cli.session import Session, open_session
 from provision.comfyui.server_process import read_record, record_path, start_server, stop_server
 from provision.core.events import Event
 from provision.core.finding import JSON, Finding, Verdict
 from provision.core.home import Home
 from provision.core.image import Quality, judge
-from provision.core.step import Context, Report
+from provision.core.step import Context
 from provision.download.model_files import wanted_files
 from provision.environment.packages import site_packages
 from provision.errors import ProvisionError
 from provision.output.console import Console
+from provision.output.result import Result
 from provision.rehearsal.home_marker import recorded_overrides
 from provision.rehearsal.world import rehearsal
 from provision.system.machine import Machine
@@ -51,10 +51,7 @@ BELONGINGS: Mapping[str, bytes] = {
 
 
 class Keeper(Console):
-    """A console that keeps the report and shows nothing."""
-
-    kept: Report | None = None
-    recorded: Mapping[str, Any] = MappingProxyType({})
+    """A console that shows nothing."""
 
     def show(self, event: Event) -> None:
         """Nobody watches."""
@@ -64,15 +61,6 @@ class Keeper(Console):
 
     def data(self, text: str) -> None:
         """Nobody reads."""
-
-    def record(self, value: Mapping[str, JSON]) -> None:
-        self.recorded = value
-
-    def report(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
-        self.kept = report
-
-    def checkup(self, report: Report, facts: Mapping[str, JSON], *, closing: str) -> None:
-        self.kept = report
 
 
 @dataclass(frozen=True)
@@ -115,11 +103,11 @@ class Seen:
         return "\n".join([*(line for line in lines if not line.startswith("ok")), *self.errors])
 
 
-def _seen(console: Keeper, ok: bool) -> Seen:
-    steps = console.kept.steps if console.kept else ()
+def _seen(result: Result) -> Seen:
+    steps = result.report.steps if result.report else ()
     findings = tuple(finding for step in steps for finding in step.findings)
     errors = tuple(f"{step.name}: {step.error}" for step in steps if step.error)
-    return Seen(ok, findings, errors, any(step.changed for step in steps))
+    return Seen(result.ok, findings, errors, any(step.changed for step in steps))
 
 
 @dataclass
@@ -148,14 +136,14 @@ class Patient:
         console = Keeper(yes=fix)
         try:
             with self._session(console, fix=fix, deep=deep) as at:
-                return _seen(console, checkup.doctor(at, fix=fix, only=()))
+                return _seen(examine(at, fix=fix))
         except ProvisionError as error:
             return Seen(False, (), (f"{error.message} {error.hint}",))
 
     @contextmanager
     def _session(self, console: Keeper, *, fix: bool, deep: bool) -> Iterator[Session]:
-        wish = Wish(self.home.root, overrides=list(self.sets), backend=self.backend, yes=fix, deep=deep)
-        with console, open_session("doctor", wish, console, self.machine({**self.given, **self.environ})) as at:
+        request = Request("doctor", self.home.root, overrides=list(self.sets), backend=self.backend, yes=fix, deep=deep)
+        with console, open_session(request, console, self.machine({**self.given, **self.environ})) as at:
             yield at
 
     @property
@@ -298,8 +286,9 @@ def patient(folder: Path, environ: Mapping[str, str], name: str = "a home") -> I
     """A healthy home in `folder`, its world served until the end."""
     home, machine = Home(folder / name), Machine(environ)
     console = Keeper(yes=True)
-    with console, open_session("all", Wish(home.root, rehearse=True), console, machine) as at:
-        assert commands.provision_all(at, stop=False, open_page=False), console.kept
+    with console, open_session(Request("all", home.root, rehearse=True), console, machine) as at:
+        result = provision_all(at)
+        assert result.ok, result.report
     for place, content in BELONGINGS.items():
         (home.root / place).parent.mkdir(parents=True, exist_ok=True)
         (home.root / place).write_bytes(content)

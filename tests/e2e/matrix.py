@@ -12,13 +12,13 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.rehearsal.faults import Fault, Faults, Reply, Request
-from provision.rehearsal.git_http import GitHttp, LfsObjects
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import model_folder
-from provision.rehearsal.xet import LAST_CHUNK
+from provision.rehearsal.replies import Reply, Request
+from tests.support.faults import Fault
+from tests.support.hub import Faults, Hub
 from tests.support.paths import CHECKOUT
 from tests.support.small_model import FILE, REPO
+from tests.support.xet import LAST_CHUNK
 
 BACKENDS = ("http", "hf", "wget", "git-lfs", "auto")
 ALL = frozenset(BACKENDS)
@@ -220,8 +220,7 @@ class TlsHub(Hub):
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
             server.handle_error = lambda *of: None  # type: ignore[method-assign]
         self.url, self.cdn_url = (each.replace("http:", "https:") for each in (self.url, self.cdn_url))
-        self._objects = LfsObjects(root, self.cdn_url, url_ttl_s=self.faults.url_ttl_s)
-        self._git = GitHttp(root, self._objects)
+        self.serve_objects(self.cdn_url, url_ttl_s=self.faults.url_ttl_s)
 
 
 def make_certificate(folder: Path) -> Path:

@@ -12,10 +12,10 @@ import pytest
 
 from provision.core.home import Home
 from provision.rehearsal.checkpoints import SHRINK, write_checkpoint
-from provision.rehearsal.faults import Fault
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import make_model_repo
 from tests.e2e.conftest import Ended, Tool
+from tests.support.faults import Fault
+from tests.support.hub import Hub
 
 NAME = "sd_xl_turbo_1.0_fp16.safetensors"
 REPO = "stabilityai/sdxl-turbo"

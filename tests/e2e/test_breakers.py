@@ -8,22 +8,21 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from provision.cli.commands import doctor as checkup
-from provision.cli.session import Wish, open_session
+from provision.cli.commands.doctor import explain_log
 from provision.core.catalogue import known
 from provision.core.finding import Verdict
 from provision.core.step import Report
-from provision.system.machine import Machine
 from tests.breakers import coverage, machine
 from tests.breakers.breaker import Breaker
 from tests.breakers.coverage import Row, mended
 from tests.breakers.logs import BEFORE, LOGS
 from tests.breakers.mac import Mac, look_at
 from tests.breakers.machine import MacBreaker
-from tests.breakers.patient import Keeper, Patient
+from tests.breakers.patient import Patient
 from tests.breakers.registry import BREAKERS
 
 ABOVE = (Verdict.FIXABLE, Verdict.BLOCKED)
@@ -112,11 +111,10 @@ def test_a_mac_is_named_alone_and_mended(tmp_path: Path, breaker: MacBreaker) ->
 
 @pytest.mark.parametrize("id", LOGS)
 def test_a_log_is_explained(tmp_path: Path, id: str) -> None:
-    started, log, console = time.monotonic(), tmp_path / "sent.log", Keeper()
+    started, log = time.monotonic(), tmp_path / "sent.log"
     log.write_text(f"{BEFORE}{LOGS[id]}\n", encoding="utf-8")
-    with open_session("doctor", Wish(tmp_path / "home"), console, Machine()) as at:
-        checkup.explain_log(at, log)
-    signs = [sign["id"] for sign in console.recorded["signs"]]
+    told: Any = explain_log(log).data
+    signs = [sign["id"] for sign in told["signs"]]
     assert id in signs
     ((_, what),) = [name for name in coverage.names()[2] if name[0] == id]
     row = Row(id, what, id in signs, signs == [id], "a person", time.monotonic() - started)

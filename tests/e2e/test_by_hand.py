@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from provision.cli.commands.plan_script import script
-from provision.cli.session import Session, Wish, open_session
+from provision.cli.request import Request
+from provision.cli.session import Session, open_session
 from provision.core.home import Home
 from provision.core.image import Quality, judge
 from provision.core.runner import run
@@ -33,8 +34,8 @@ BACKENDS = ("auto", "wget", "hf", "git-lfs")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     """A session in the rehearsal's world, in a home whose name a shell would take apart; its server is ended."""
     folder = tmp_path_factory.mktemp("by-hand")
-    wish = Wish(home=folder / "a home; $(id)", rehearse=True)
-    with open_session("plan", wish, Console(), Machine()) as at:
+    request = Request("plan", home=folder / "a home; $(id)", rehearse=True)
+    with open_session(request, Console(), Machine()) as at:
         yield at
     for process in psutil.process_iter(["cmdline"]):
         if any(str(folder) in word for word in process.info["cmdline"] or ()):

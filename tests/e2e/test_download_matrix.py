@@ -23,10 +23,7 @@ from provision.download import retry
 from provision.download.backends import wget
 from provision.download.http import backend as http
 from provision.download.part_file import part_of
-from provision.rehearsal.faults import Faults
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
-from provision.rehearsal.xet import ACCESS
 from provision.steps.models.step import MODELS
 from tests.e2e.matrix import (
     CELLS,
@@ -42,6 +39,7 @@ from tests.e2e.matrix import (
     record,
     recorded,
 )
+from tests.support.hub import Faults, Hub
 from tests.support.small_model import (
     FILE,
     REPO,
@@ -52,6 +50,7 @@ from tests.support.small_model import (
     make_small_repo,
     small_context,
 )
+from tests.support.xet import ACCESS
 
 WRITE = os.environ.get("PROVISION_WRITE_DOCS") == "1"
 SHORTER = {

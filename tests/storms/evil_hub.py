@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from provision.rehearsal import hub as rehearsed
-from provision.rehearsal.faults import Faults, Request
-from provision.rehearsal.hub import Hub
+from provision.rehearsal.replies import Request
 from tests.e2e.matrix import TlsHub
+from tests.support import hub as rehearsed
+from tests.support.hub import Faults, Hub
 
 Kind = Literal["head", "header", "bytes", "cdn", "tree", "batch", "refs", "key", "storage"]
 OK, FOUND = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 302 Found\r\n"
@@ -70,7 +70,7 @@ class EvilHub(TlsHub):
             server.RequestHandlerClass = _Handler
 
 
-class _Handler(rehearsed._Handler):
+class _Handler(rehearsed.Handler):
     def do_GET(self) -> None:  # noqa: N802
         hub = self.server.hub
         assert isinstance(hub, EvilHub)
@@ -79,7 +79,7 @@ class _Handler(rehearsed._Handler):
         if hub.kind not in (kind_of(request), request.origin):
             super().do_GET()
             return
-        body = self._body(headers)
+        body = self.body(headers)
         hub.note(request)
         self.close_connection = True
         wanted = json.loads(body)["objects"][0] if hub.kind == "batch" else {"oid": "", "size": 0}

@@ -22,7 +22,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from provision.rehearsal.faults import Faults
 from provision.rehearsal.model_repo import ModelRepo
 from tests.e2e.matrix import make_certificate
 from tests.storms.evil_hub import (
@@ -38,6 +37,7 @@ from tests.storms.evil_hub import (
     Kind,
     redirect,
 )
+from tests.support.hub import Faults
 from tests.support.paths import CHECKOUT
 from tests.support.small_model import FILE, REPO, make_small_repo
 

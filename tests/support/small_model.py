@@ -12,9 +12,9 @@ from provision.core.manifest import ComfyUI, FirstImage, License, Manifest, Mode
 from provision.core.step import Context, Options
 from provision.download.backend import RemoteFile
 from provision.rehearsal.checkpoints import write_safetensors
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo, make_model_repo
 from provision.system.machine import Machine
+from tests.support.hub import Hub
 
 REPO, FILE, TWIN = "made/up-model", "model_fp16.safetensors", "model.safetensors"
 TOKEN = "hf_made_up_secret"

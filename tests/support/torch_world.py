@@ -13,10 +13,10 @@ from provision.core.manifest import load_manifest
 from provision.core.runner import run_step
 from provision.core.step import Context, Options, StepReport
 from provision.environment import packages
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.torch_wheels import StandIn, make_wheels, write_wheels
 from provision.steps.torch.step import TORCH
 from provision.system.machine import Machine
+from tests.support.hub import Hub
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 KNOWN_GOOD = {"torch": "2.11.0", "torchvision": "0.26.0"}

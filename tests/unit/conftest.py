@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
+from tests.support.hub import Hub
 from tests.support.small_model import FILE, Heard, make_small_repo
 
 

@@ -6,10 +6,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from provision.cli.commands.commands import success
-from provision.cli.commands.serve import bring_up
+from typer import Option
+
+from provision.cli.command import command
+from provision.cli.request import ASKING
+from provision.cli.server import bring_up
 from provision.cli.session import Session
 from provision.comfyui.server_process import read_record
 from provision.core.receipt_kinds import TorchReceipt
@@ -19,6 +22,7 @@ from provision.output import views
 from provision.output.bars import bars_text
 from provision.output.report.bench_result import Bench, Case, bench_sentence, chart_rows
 from provision.output.report.run_record import keep_bench
+from provision.output.result import Result, answer
 from provision.system.power_draw import read_watts
 
 if TYPE_CHECKING:
@@ -42,26 +46,30 @@ class Measured:
         return tuple((size, steps) for size in self.sizes for steps in self.steps)
 
 
-def bench(at: Session, measured: Measured) -> bool:
+def bench(
+    at: Session,
+    *,
+    count: Annotated[int, Option("--count", min=1, max=50, help="How many warm images of each kind.")] = 3,
+    size: Annotated[list[int] | None, Option("--size", min=64, max=2048, help="This size alone: 512.")] = None,
+    steps: Annotated[list[int] | None, Option("--steps", min=1, max=100, help="So many steps alone.")] = None,
+) -> Result:
     """Start the server anew, make the images, keep and show what was measured.
 
     Raises UsageError for a size that no image has, and what making an image raises.
     """
     from provision.steps.server.step import stop_server
 
-    if odd := [size for size in measured.sizes if size % 8]:
+    measured = Measured(count, tuple(size or SIZES), tuple(steps or STEPS))
+    if odd := [each for each in measured.sizes if each % 8]:
         raise UsageError(f"--size {odd[0]} is no multiple of 8.", hint=f"provision bench --size {odd[0] // 8 * 8}")
     stop_server(at.ctx)
     ctx = at.ctx.stamped("bench")
     started = ctx.machine.clock()
-    if not bring_up(at, quiet=True):
-        return False
+    if not (server := bring_up(at)).ok:
+        return server
     result = _measure(ctx, measured, ctx.machine.clock() - started)
     keep_bench(ctx.home, result.to_json())
-    at.console.record(success(**result.to_json()))
-    at.console.data(bars_text(chart_rows(result)))
-    at.console.data(bench_sentence(result))
-    return True
+    return answer(result.to_json(), bars_text(chart_rows(result)), bench_sentence(result))
 
 
 def _measure(ctx: Context, measured: Measured, start_s: float) -> Bench:
@@ -143,3 +151,6 @@ def _watching(ctx: Context) -> Iterator[_Seen]:
     finally:
         over.set()
         thread.join(5)
+
+
+app = command("bench", bench, ASKING)

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from provision.cli.commands.commands import success
+from provision.cli.command import command
+from provision.cli.request import USUAL
 from provision.cli.session import Session
-from provision.core.choices import shown, source_of
+from provision.core.choices import DEFAULT_MANIFEST, shown, source_of
 from provision.core.finding import JSON
 from provision.core.lockfile import without_credentials
 from provision.core.overrides import flat
-from provision.output import views
-from provision.output.console import tabulate
+from provision.output.result import Result, answer, pairs
 
 
-def config(at: Session) -> bool:
-    """Each value with its source: a flag, the environment, the home, the manifest."""
-    assert at.chosen is not None
-    rows = [(key, _without_password(value), str(source_of(key, at.chosen.layers))) for key, value in _values(at)]
-    values: list[JSON] = [{"key": key, "value": value, "source": source} for key, value, source in rows]
-    at.console.record(success(command="config", home=str(at.ctx.home.root), values=values))
-    tabulate(at.console, views.pairs_table([(key, source, shown(value)) for key, value, source in rows]))
-    return True
+def config(at: Session) -> Result:
+    """Each value with its source: a flag, the environment, a lock, the home, the manifest."""
+    rows = [(key, str(source_of(key, at.layers)), _without_password(value)) for key, value in _values(at)]
+    values: list[JSON] = [{"key": key, "value": value, "source": source} for key, source, value in rows]
+    facts: dict[str, JSON] = {"command": "config", "home": str(at.ctx.home.root), "values": values}
+    return answer(facts, pairs([(key, source, shown(value)) for key, source, value in rows]))
 
 
 def _values(at: Session) -> Iterator[tuple[str, JSON]]:
-    assert at.chosen is not None
     options = at.ctx.options
     yield "home", str(at.ctx.home.root)
-    yield "manifest", at.chosen.manifest
+    yield "manifest", at.request.manifest or DEFAULT_MANIFEST
     yield "backend", options.backend
     yield "precision", options.precision
     yield "endpoints", list(options.endpoints or (options.endpoint,))
@@ -41,3 +38,8 @@ def _without_password(value: JSON) -> JSON:
     if isinstance(value, list):
         return [_without_password(each) for each in value]
     return without_credentials(value) if isinstance(value, str) and "://" in value else value
+
+
+SHOWN = {"backend", "precision", "torch", "comfyui", "python", "locked", "endpoints", "copy", "share_cache"}
+
+app = command("config", config, USUAL | SHOWN)

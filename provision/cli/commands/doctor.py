@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Annotated
 
-from provision.cli.commands.commands import adopted_json, keep_crashes, pasted, quietly, success
+from typer import Argument, Option
+
+from provision.cli.about import adopted_json, pasted
+from provision.cli.command import command
+from provision.cli.look import keep_crashes, quietly
+from provision.cli.offers import offer_findings
+from provision.cli.request import ASKING
 from provision.cli.session import Session, hold_home
 from provision.comfyui.log_reader import Sign, read_log
 from provision.core import mending_plan
@@ -18,13 +25,37 @@ from provision.core.runner import run
 from provision.core.step import Report, never
 from provision.errors import UsageError
 from provision.output import views
-from provision.output.console import tabulate
+from provision.output.result import Result, Words, answer, looked, pairs, ran
 from provision.system.strict import Unreadable, read_tail, why_not
 
 LOG_MAX_BYTES = 16 << 20
 
 
-def doctor(at: Session, *, fix: bool, only: Sequence[str], report_file: Path | None = None) -> bool:
+def doctor(
+    at: Session,
+    *,
+    logfile: Annotated[
+        Path | None, Argument(metavar="LOGFILE", help="Say what this log means, ComfyUI's or ours.")
+    ] = None,
+    fix: Annotated[bool, Option("--fix", help="Mend what can be mended, said beforehand.")] = False,
+    only: Annotated[
+        list[str] | None,
+        Option("--only", metavar="ID", help="This finding alone.", autocompletion=offer_findings),
+    ] = None,
+    listed: Annotated[bool, Option("--list", help="What is checked.")] = False,
+    report_file: Annotated[
+        Path | None, Option("--report", metavar="FILE", help="Write a report for an issue, without secrets.")
+    ] = None,
+) -> Result:
+    """Check everything, or with `fix` mend it; or say what is checked, or what a log means. Raises UsageError."""
+    if listed:
+        return list_checks()
+    if logfile is not None:
+        return explain_log(logfile)
+    return examine(at, fix=fix, only=only or [], report_file=report_file)
+
+
+def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Path | None = None) -> Result:
     """Check everything; with `fix` mend it; with `report_file` write all that was seen for an issue.
 
     With `only` show these findings alone, and mend them alone, with what they need. Raises UsageError for an id or a
@@ -45,13 +76,11 @@ def doctor(at: Session, *, fix: bool, only: Sequence[str], report_file: Path | N
     told = "" if report_file is None else f"\n{_write_report(at, report, report_file)}"
     if fix:
         facts = {**_mended_facts(report), **adopted_json(at.ctx.home)}
-        at.console.report(report, facts, closing=_mended(at, seen, report, only) + told)
-        return report.ok
+        return ran(report, facts, _mended(at, seen, report, only) + told)
     report = with_causes(report)
     shown = mending_plan.only(report, only) if only else report
     facts = {"command": "doctor", **adopted_json(at.ctx.home)}
-    at.console.checkup(shown, facts, closing=_closing(at, shown) + told)
-    return shown.ok
+    return looked(shown, facts, _closing(at, shown) + told)
 
 
 def _write_report(at: Session, report: Report, path: Path) -> str:
@@ -126,7 +155,7 @@ def _closing(at: Session, report: Report) -> str:
     return closing
 
 
-def list_checks(at: Session) -> bool:
+def list_checks() -> Result:
     """Every finding by its step, with what is looked at."""
     from provision.steps.registry import STEPS
 
@@ -138,24 +167,20 @@ def list_checks(at: Session) -> bool:
         says, needs = (about[name].about, about[name].needs) if name in about else ("", ())
         checks.append({"step": name, "about": says, "needs": list(needs), "findings": [asdict(e) for e in entries]})
         rows += [(name, says), *((f"  {entry.id}", entry.looks_at) for entry in entries)]
-    at.console.record(success(checks=checks))
-    tabulate(at.console, views.pairs_table(rows))
-    return True
+    return answer({"checks": checks}, pairs(rows))
 
 
 # -- a log -------------------------------------------------------------------------------------------------------
 
 
-def explain_log(at: Session, path: Path) -> bool:
+def explain_log(path: Path) -> Result:
     """What a log means, ComfyUI's or this tool's. Raises UsageError when there is no such file."""
     signs = read_log(_read(path))
     found: list[JSON] = [
         {"line": sign.line, "id": sign.id, "says": sign.says, "fix": sign.hint, "text": sign.text} for sign in signs
     ]
-    at.console.record(success(log=str(path), signs=found))
     closing = f"{len(signs)} thing(s) are known here." if signs else "Nothing in it is known here as trouble."
-    at.console.advise("\n".join([*map(_sign_text, signs), closing]))
-    return True
+    return answer({"log": str(path), "signs": found}, Words("\n".join([*map(_sign_text, signs), closing])))
 
 
 def _read(path: Path) -> str:
@@ -170,3 +195,6 @@ def _sign_text(sign: Sign) -> str:
     mark = views.MARKS[Verdict.BLOCKED if blocks else Verdict.WARN]
     says = sign.says[:1].upper() + sign.says[1:]
     return f"{mark} line {sign.line}: {says}.  [{sign.id}]\n    {sign.text[:160]}\n  {views.ARROW} {sign.hint}"
+
+
+app = command("doctor", doctor, ASKING | {"backend", "precision", "install", "python", "deep"})

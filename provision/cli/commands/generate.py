@@ -8,9 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
-from provision.cli.commands.commands import success
-from provision.cli.commands.serve import bring_up
+from typer import Argument, Option
+
+from provision.cli.command import command
+from provision.cli.request import ASKING, Request
+from provision.cli.server import bring_up
 from provision.cli.session import Session
 from provision.comfyui.saved_pictures import check_folder, keep_as, keep_new
 from provision.comfyui.workflow_graph import SEED_LIMIT
@@ -19,6 +23,7 @@ from provision.core.finding import JSON
 from provision.core.step import Context
 from provision.errors import CommandFailed, CommandMissing, HomeError, UsageError
 from provision.output import views
+from provision.output.result import Picture, Result, Words, answer
 from provision.system.visible import shell_word
 
 FROM_STDIN = "-"
@@ -51,26 +56,44 @@ def image_wishes(overrides: Sequence[str], steps: int | None, size: str | None) 
     return wishes + list(overrides)
 
 
-def generate(at: Session, wanted: Wanted) -> bool:
+def ask(
+    request: Request,
+    *,
+    steps: Annotated[int | None, Option("--steps", min=1, max=100, help="1 to 4 for SDXL-Turbo.")] = None,
+    size: Annotated[str | None, Option("--size", metavar="N|WxH", help="Pixels, multiples of 8.")] = None,
+) -> Request:
+    """`--steps` and `--size` as keys of the manifest. Raises UsageError."""
+    return replace(request, overrides=image_wishes(request.overrides, steps, size))
+
+
+def generate(
+    at: Session,
+    *,
+    prompt: Annotated[str, Argument(help="What to paint; - reads a prompt a line from standard input.")],
+    output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Where the PNG goes.")] = None,
+    seed: Annotated[int | None, Option("--seed", min=0, max=2**63)] = None,
+    count: Annotated[int, Option("--count", min=1, max=1000, help="How many pictures of each prompt.")] = 1,
+    open_it: Annotated[bool, Option("--open", help="Open each picture in the system's viewer too.")] = False,
+) -> Result:
     """A picture for each prompt, `count` of each; each is told as soon as it is there.
 
     Raises UsageError where there is no prompt, and what making an image raises; what was made before is kept.
     """
-    prompts = _prompts(at.ctx, wanted.prompt)
+    wanted = Wanted(prompt, output, seed, count, open_it)
+    prompts = _prompts(at.ctx, prompt)
     first = next(prompts, None)
     if first is None:
         raise UsageError(
             "There is no prompt on standard input.", hint='echo "a red fox in snow" | provision generate -'
         )
     place = place_of(wanted)
-    if not bring_up(at, quiet=True):
-        return False
+    if not (server := bring_up(at)).ok:
+        return server
     ctx = at.ctx.stamped("generate")
-    kinds = ((prompt, number) for prompt in _chained(first, prompts) for number in range(wanted.count))
-    made = [_one(at, ctx, wanted, place, prompt, number) for prompt, number in kinds]
+    kinds = ((each, number) for each in _chained(first, prompts) for number in range(count))
+    made = [_one(at, ctx, wanted, place, each, number) for each, number in kinds]
     alone = made[0] if len(made) == 1 else {}
-    at.console.record(success(**alone, pictures=made))
-    return True
+    return answer({**alone, "pictures": made})
 
 
 def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
@@ -158,8 +181,9 @@ def _one(at: Session, ctx: Context, wanted: Wanted, place: Place, prompt: str, n
         raise error
     target = place.keep(prompt, made.png)
     ctx.emit(ImageMade(path=str(target), seconds=round(made.seconds, 3)))
-    at.console.picture(made.png)
-    at.console.data(f"{target}  (seed {made.seed}, {views.time_text(made.seconds)}; {made.judgement.says})")
+    told = f"{target}  (seed {made.seed}, {views.time_text(made.seconds)}; {made.judgement.says})"
+    at.console.tell(Picture(made.png))
+    at.console.tell(Words(told, pasted=False))
     if wanted.open_it:
         _show(ctx, target)
     return {
@@ -182,3 +206,6 @@ def _show(ctx: Context, path: Path) -> None:
             shown = ctx.machine.run([opener, path], timeout_s=10).ok
     if not shown:
         ctx.note(f"There is no program here that shows {path.name}.")
+
+
+app = command("generate", generate, ASKING | {"precision"}, ask)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from provision.cli.commands.commands import success
 from provision.cli.session import Session
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader
 from provision.core.finding import JSON
@@ -11,15 +10,15 @@ from provision.download.backend import RemoteFile
 from provision.download.hub.listing import Entry, list_entries, read_remote_header, says
 from provision.errors import WrongFile
 from provision.output import views
-from provision.output.console import tabulate
+from provision.output.result import Result, Words, answer, pairs
 from provision.system.address import quoted
 
 METADATA_WIDTH = 200
 """Characters shown of a value of the metadata; some hold a picture."""
 
 
-def inspect(at: Session, repo: str | None, path: str | None) -> bool:
-    """Show a file's header, a repository's files, or without either the manifest's file; True when that could be done.
+def inspect(at: Session, repo: str | None, path: str | None) -> Result:
+    """A file's header, a repository's files, or without either the manifest's file.
 
     Raises as `read_remote_header`, and WrongFile for a file of another kind.
     """
@@ -29,9 +28,8 @@ def inspect(at: Session, repo: str | None, path: str | None) -> bool:
     return _inspect_repo(at, repo) if path is None else _inspect_file(at, repo, path, "main")
 
 
-def _inspect_file(at: Session, repo: str, path: str, revision: str) -> bool:
+def _inspect_file(at: Session, repo: str, path: str, revision: str) -> Result:
     file, header = _read(at.ctx, repo, path, revision)
-    at.console.record(success(command="inspect", **file_facts(file, header)))
     dtypes = [(f"  {quoted(name)}", views.size_text(size)) for name, size in by_bytes(header)]
     metadata = [(f"  {quoted(key)}", quoted(value, METADATA_WIDTH)) for key, value in header.metadata.items()]
     rows = [
@@ -48,8 +46,7 @@ def _inspect_file(at: Session, repo: str, path: str, revision: str) -> bool:
     ]
     if header.file_size_bytes != file.size:
         rows.append(("but", f"the header describes {header.file_size_bytes:,} bytes"))
-    tabulate(at.console, views.pairs_table(rows))
-    return True
+    return answer({"command": "inspect", **file_facts(file, header)}, pairs(rows))
 
 
 def _read(ctx: Context, repo: str, path: str, revision: str) -> tuple[RemoteFile, SafetensorsHeader]:
@@ -77,15 +74,15 @@ def by_bytes(header: SafetensorsHeader) -> list[tuple[str, int]]:
     return sorted(header.dtypes.items(), key=lambda item: -item[1])
 
 
-def _inspect_repo(at: Session, repo: str) -> bool:
+def _inspect_repo(at: Session, repo: str) -> Result:
     entries = [entry for entry in list_entries(at.ctx, repo) if entry.path.endswith(".safetensors")]
     precision = at.ctx.options.precision
     named = [entry.path for entry in entries if entry.checkpoint and says(entry.path, precision)]
     listed: list[JSON] = [{"path": entry.path, "size": entry.size, "checkpoint": entry.checkpoint} for entry in entries]
-    at.console.record(success(command="inspect", repo=repo, precision=precision, named=named, files=listed))
-    tabulate(at.console, views.pairs_table([(entry.path, _shown(entry)) for entry in entries]))
-    at.console.advise(_verdict(repo, precision, entries, named))
-    return True
+    table = pairs([(entry.path, _shown(entry)) for entry in entries])
+    verdict = Words(_verdict(repo, precision, entries, named))
+    facts = {"command": "inspect", "repo": repo, "precision": precision, "named": named, "files": listed}
+    return answer(facts, table, verdict)
 
 
 def _shown(entry: Entry) -> str:

@@ -24,7 +24,7 @@ from provision.core.step import Context, Report, StepReport, silent
 from provision.environment.resolution import Lack, Resolved, Rules, Wheel, first_macos, name_of, newest, others, resolve
 from provision.errors import GitError, UsageError
 from provision.output import plan_view, views
-from provision.output.console import tabulate
+from provision.output.result import Drawn, Result, Words, pairs
 from provision.system.target import MACOS, Target, TargetMachine, parse_target
 
 UNPACKED = {"torch": 4.2, "requirements": 1.65, "provision": 3.0}
@@ -56,8 +56,8 @@ def read_target(at: Session, words: str) -> Target:
     return parse_target(words, macos_min=needs.machine.macos_min, python=needs.python.version)
 
 
-def plan_for(at: Session, target: Target, requirements: Path | None) -> bool:
-    """Plan for another machine; True when `all` could do it there.
+def plan_for(at: Session, target: Target, requirements: Path | None) -> Result:
+    """Plan for another machine; satisfied when `all` could do it there.
 
     Raises UsageError, NetworkError when the index cannot be asked, PackageError.
     """
@@ -70,27 +70,21 @@ def plan_for(at: Session, target: Target, requirements: Path | None) -> bool:
         unread = blocked("comfyui-unread", "ComfyUI", error.message, fix=Fix(error.hint))
     answers = ask_index(ctx, target, asked, tool=tool_requirements())
     report = Report(tuple(reports(ctx, target, answers, unread)), ctx.machine.clock() - started)
-    _show(at, target, report, answers, asked)
-    return _stuck(report) == ""
+    return _result(at, target, report, answers, asked)
 
 
 def _stuck(report: Report) -> str:
     return ", ".join(step.name for step in report.steps if step.verdict is Verdict.BLOCKED)
 
 
-def _show(at: Session, target: Target, report: Report, answers: Answers, asked: Asked | None) -> None:
+def _result(at: Session, target: Target, report: Report, answers: Answers, asked: Asked | None) -> Result:
     from provision.steps.registry import STEPS
 
     stuck, source = _stuck(report), asked.source if asked else None
     title = f"What `provision all` would do on {target.says}"
     planned = make_plan(report, {step.name: step.needs for step in STEPS}, Pace(), USUAL_S)
-    if at.console.plain:
-        at.console.data(plan_view.plan_text(planned, title))
-    else:
-        tabulate(at.console, lambda width: plan_view.plan_view(planned, width, title))
-    if at.console.verbose:
-        rows = [(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels]
-        tabulate(at.console, views.pairs_table(rows))
+    drawn = Drawn(lambda paper: plan_view.plan_view(planned, paper.width, title), plan_view.plan_text(planned, title))
+    wheels = pairs([(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels])
     facts: dict[str, JSON] = {
         "command": "plan",
         "target": target.name,
@@ -99,11 +93,11 @@ def _show(at: Session, target: Target, report: Report, answers: Answers, asked: 
         "disk_bytes": report.total("disk_bytes"),
         "wheels": {part: [wheel.to_json() for wheel in got.wheels] for part, got in answers.parts.items()},
     }
-    at.console.record({**report.to_json(), "ok": not stuck, **facts})
     read = f" ComfyUI's requirements are those of {source}." if source else ""
     closing = f"Nothing was installed.{read}"
     blocked_by = f"Blocked by {stuck}: there it cannot be done as it is asked for.\n" if stuck else ""
-    at.console.advise(blocked_by + closing)
+    view = (drawn, wheels, Words(blocked_by + closing)) if at.request.verbose else (drawn, Words(blocked_by + closing))
+    return Result(not stuck, {**report.to_json(), "ok": not stuck, **facts}, view, report)
 
 
 def _wheel_row(wheel: Wheel) -> str:

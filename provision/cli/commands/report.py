@@ -6,10 +6,15 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated
+
+from markupsafe import Markup
+from typer import Option
 
 from provision import __version__
-from provision.cli.commands.commands import success
+from provision.cli.command import command
 from provision.cli.commands.issue_report import person_of
+from provision.cli.request import USUAL
 from provision.cli.session import Session
 from provision.core.finding import Verdict
 from provision.core.image import read_picture
@@ -21,10 +26,12 @@ from provision.errors import UsageError
 from provision.output import views
 from provision.output.report.bench_result import bench_sentence, chart_rows
 from provision.output.report.charts import bars_svg, course_svg
-from provision.output.report.page import Part, RunPage, Seen, Tell, html_page
+from provision.output.report.page import Part, RunPage, Seen, html_page
 from provision.output.report.redact import redact
+from provision.output.report.render import Tell
 from provision.output.report.run_record import Run, last_bench, last_change
 from provision.output.report.timeline import Course, Transfer
+from provision.output.result import Result, answer
 from provision.system.disk_errors import unusable
 from provision.system.strict import SETTINGS_MAX_BYTES, STATE_MAX_BYTES, read_head
 from provision.system.visible import shell_words
@@ -34,7 +41,11 @@ FILE = "provision-report.html"
 PUBLIC = ("http://127.0.0.1", "http://localhost")
 
 
-def report(at: Session, output: Path | None) -> bool:
+def report(
+    at: Session,
+    *,
+    output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Where the page goes.")] = None,
+) -> Result:
     """Write the page of the last run that changed anything. Raises UsageError where there was none."""
     ctx = at.ctx
     run = last_change(ctx.home)
@@ -48,9 +59,9 @@ def report(at: Session, output: Path | None) -> bool:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise unusable(path, error) from error
-    at.console.record(success(path=str(path), size=path.stat().st_size))
-    at.console.data(f"{path}  ({views.size_text(path.stat().st_size)}, one file; open it in any browser)")
-    return True
+    size = path.stat().st_size
+    says = f"{path}  ({views.size_text(size)}, one file; open it in any browser)"
+    return answer({"path": str(path), "size": size}, says)
 
 
 def _check_place(path: Path) -> None:
@@ -83,7 +94,7 @@ def run_page(ctx: Context, run: Run, tell: Tell) -> RunPage:
         course_svg=course_svg(course, names, tell),
         course_says=_course_says(course, len(changed), took),
         transfers=[_transfer_row(each) for each in course.transfers if each.moved > 0],
-        bench_svg=bars_svg(chart_rows(bench), about="Seconds an image") if bench else "",
+        bench_svg=bars_svg(chart_rows(bench), about="Seconds an image", tell=tell) if bench else Markup(),
         bench_says=bench_sentence(bench) if bench else "",
         seen=list(_seen(run)),
         foot=f"Made by provision {__version__} on {ctx.machine.timestamp()[:16].replace('T', ' ')} from what the home"
@@ -227,3 +238,6 @@ def _seen(run: Run) -> Iterator[Seen]:
             todo = shell_words(finding.fix.argv) if finding.fix and finding.verdict is not Verdict.OK else ""
             rows.append(Seen(finding.verdict, step.name, finding.says, finding.id, todo))
     yield from sorted(rows, key=lambda row: -Verdict(row.verdict).rank)  # stable: the order of the steps stays
+
+
+app = command("report", report, USUAL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -12,7 +11,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.cli.commands.commands import adopted_json, success
+from provision.cli.about import adopted_json
+from provision.cli.command import command
+from provision.cli.request import USUAL
 from provision.cli.session import Session
 from provision.comfyui import git_remote
 from provision.comfyui.server_process import ServerStatus, client_of, read_record, server_status
@@ -27,7 +28,7 @@ from provision.environment import packages
 from provision.environment.generations import before_says
 from provision.errors import EngineError, GitError, PortTaken
 from provision.output import views
-from provision.output.console import LiveConsole, is_terminal, tabulate
+from provision.output.result import Drawn, Paper, Result, Words, answer
 from provision.system.disk_use import Tally
 
 if TYPE_CHECKING:
@@ -43,32 +44,40 @@ PICTURE_COLUMNS, BESIDE_COLUMNS = 28, 100
 Rows = list[tuple[str, str]]
 
 
-def status(at: Session) -> bool:
-    """Show it all. True when the server is up."""
+def status(at: Session) -> Result:
+    """All of it; satisfied when the server is up."""
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir():
-        at.console.record({**success(home=str(home.root), installed=False), "ok": False})
-        at.console.advise(f"Nothing is installed in {home.root}. To install: provision all")
-        return False
+        says = Words(f"Nothing is installed in {home.root}. To install: provision all")
+        return answer({"home": str(home.root), "installed": False}, says, ok=False)
     newest = _Asked(ctx)
     server, disk, image = server_status(ctx), disk_parts(home), last_image(home)
     running = _running(ctx, server)
     old = [*_mendable(ctx), *newest.says(), *nightly_age(ctx.receipts.read("torch", TorchReceipt).torch, _today(ctx))]
     rows = [
-        *_installed(ctx), ("server", running.says(server)),
-        ("disk", _disk_says(disk)), ("last image", str(image) if image is not None else "none yet"),
+        *_installed(ctx),
+        ("server", running.says(server)),
+        ("disk", _disk_says(disk)),
+        ("last image", str(image) if image is not None else "none yet"),
         ("out of date", "\n".join(old) if old else "nothing that is known of"),
-    ]  # fmt: skip
-    receipts = {name: ctx.receipts.read(name) for name in ("comfyui", "torch", "first_image")}
-    at.console.record({
-        **success(), "ok": server.state == "up", "home": str(home.root), "installed": True, **receipts,
-        "before": before_says(home) or None, "server": {**server.to_json(), **running.to_json()}, "disk_bytes": disk,
-        "last_image": str(image) if image is not None else None, "out_of_date": old, **adopted_json(home),
-    })  # fmt: skip
-    picture = _picture(at, image)
-    rows = [(name, at.console.invocation.said(value)) for name, value in rows]
-    tabulate(at.console, lambda width: _page(rows, picture, width))
-    return server.state == "up"
+    ]
+    facts: dict[str, JSON] = {
+        "home": str(home.root),
+        "installed": True,
+        **{name: ctx.receipts.read(name) for name in ("comfyui", "torch", "first_image")},
+        "before": before_says(home) or None,
+        "server": {**server.to_json(), **running.to_json()},
+        "disk_bytes": disk,
+        "last_image": str(image) if image is not None else None,
+        "out_of_date": old,
+        **adopted_json(home),
+    }
+    return answer(facts, Drawn(lambda paper: _drawn(rows, image, paper)), ok=server.state == "up")
+
+
+def _drawn(rows: Rows, image: Path | None, paper: Paper) -> RenderableType:
+    picture = read_picture(image) if image is not None and paper.takes_pictures else None
+    return _page([(name, paper.typed(value)) for name, value in rows], picture or b"", paper.width)
 
 
 def _page(rows: Rows, picture: bytes, width: int) -> RenderableType:
@@ -86,16 +95,6 @@ def _page(rows: Rows, picture: bytes, width: int) -> RenderableType:
     beside.add_column(width=width - PICTURE_COLUMNS - 3)
     beside.add_row(table, small)
     return beside
-
-
-def _picture(at: Session, image: Path | None) -> bytes:
-    """The picture where a terminal can show it, else nothing."""
-    shown = (
-        isinstance(at.console, LiveConsole) and is_terminal(sys.stdout) and not at.ctx.machine.environ.get("NO_COLOR")
-    )
-    if image is None or not shown:
-        return b""
-    return read_picture(image) or b""
 
 
 # -- installed --------------------------------------------------------------------------------------------------
@@ -265,3 +264,6 @@ class _Asked:
             yield "ComfyUI's newest release is not known: its host did not answer."
         elif self.found != self.here:
             yield f"ComfyUI {self.found} is out; to take it: provision all --comfyui {self.found}"
+
+
+app = command("status", status, USUAL)

@@ -1,36 +1,79 @@
-"""The course of a run, and the seconds of a bench, as drawings: SVG in a page's own text. Pure.
+"""The course of a run, and the seconds of a bench, as drawings: SVG in a page's own text.
 
-Colours are the page's: classes, which its style sheet paints for the screen and for paper. Words go through `tell`.
+Colours are the page's: classes, which its style sheet paints for the screen and for paper.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from html import escape
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from markupsafe import Markup
+
+from provision.output.report.render import Tell, render
 from provision.output.report.timeline import MENDING, Course, Span, Transfer
-from provision.system.visible import visible
-
-Tell = Callable[[str], str]
 
 WIDTH, LEFT, RIGHT, TOP = 960, 118, 86, 8
 ROW, BAR = 34, 16
+LEAST = 1.5
+"""The shortest bar that is seen."""
 STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 TICKS_MAX = 9
 SHORT_S = 9.95
 
 
-def course_svg(course: Course, order: Sequence[str], tell: Tell = str) -> str:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a step did; `curves` are the corners of what is drawn for the bytes that came."""
+
+    step: str
+    middle: float
+    spans: Sequence[Span]
+    curves: Sequence[Markup]
+
+    @property
+    def end(self) -> float:
+        """When the step was last at work."""
+        return max(span.end for span in self.spans)
+
+    @property
+    def took(self) -> str:
+        """How long it was at work."""
+        return took_text(sum(span.end - span.start for span in self.spans))
+
+
+def course_svg(course: Course, order: Sequence[str], tell: Tell = str) -> Markup:
     """A row a step, in `order`: thin where it looked, thick where it mended, the bytes that came as a curve."""
-    rows = [step for step in order if any(span.step == step for span in course.spans)]
-    if not rows or course.seconds <= 0:
-        return ""
-    height = TOP + ROW * len(rows) + 26
-    parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="What each step did, and when">']
-    parts += _axis(course.seconds, TOP, TOP + ROW * len(rows))
-    for place, step in enumerate(rows):
-        parts += _row(course, step, TOP + ROW * place, tell)
-    return "\n".join([*parts, "</svg>"])
+    whole = course.seconds
+    rows = [_row(course, step, place) for place, step in enumerate(_drawn(course, order))]
+    if not rows or whole <= 0:
+        return Markup()
+    return render(
+        "course.svg.j2",
+        tell,
+        width=WIDTH,
+        left=LEFT,
+        top=TOP,
+        bottom=TOP + ROW * len(rows),
+        bar=BAR,
+        mending=MENDING,
+        rows=rows,
+        ticks=ticks(whole),
+        tick_text=lambda tick: f"{tick // 60:.0f}:{tick % 60:02.0f} min" if whole >= 120 else f"{tick:g} s",
+        at=lambda seconds: round(_at(seconds, whole), 1),
+        long=lambda span: round(max(LEAST, _at(span.end, whole) - _at(span.start, whole)), 1),
+    )
+
+
+def _drawn(course: Course, order: Sequence[str]) -> list[str]:
+    return [step for step in order if any(span.step == step for span in course.spans)]
+
+
+def _row(course: Course, step: str, place: int) -> Row:
+    middle = TOP + ROW * place + ROW / 2
+    transfers = [each for each in course.transfers if each.step == step and not each.subject.startswith("verifying ")]
+    curves = [_curve(each, course.seconds, middle) for each in transfers if len(each.samples) > 1]
+    return Row(step, middle, [span for span in course.spans if span.step == step], curves)
 
 
 def _at(seconds: float, whole: float) -> float:
@@ -43,82 +86,37 @@ def ticks(whole: float) -> list[float]:
     return [place * every for place in range(int(whole / every) + 1)]
 
 
-def _axis(whole: float, top: float, bottom: float) -> list[str]:
-    lines = []
-    for tick in ticks(whole):
-        x = _at(tick, whole)
-        lines.append(f'<line class="grid" x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom}"/>')
-        lines.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 17}">{_tick_text(tick, whole)}</text>')
-    return lines
-
-
-def _tick_text(tick: float, whole: float) -> str:
-    if whole >= 120:
-        return f"{int(tick) // 60}:{int(tick) % 60:02d} min"
-    return f"{tick:g} s"
-
-
-def _row(course: Course, step: str, y: float, tell: Tell) -> list[str]:
-    whole, middle = course.seconds, y + ROW / 2
-    spans = [span for span in course.spans if span.step == step]
-    parts = [f'<text class="name" x="{LEFT - 12}" y="{middle + 4:.1f}">{_written(step)}</text>']
-    parts += [_bar(span, whole, middle, tell) for span in spans]
-    for transfer in course.transfers:
-        if transfer.step == step and not transfer.subject.startswith("verifying "):
-            parts.append(_curve(transfer, whole, middle))
-    end = max(span.end for span in spans)
-    worked = sum(span.end - span.start for span in spans)
-    parts.append(f'<text class="took" x="{_at(end, whole) + 7:.1f}" y="{middle + 4:.1f}">{_took(worked)}</text>')
-    return parts
-
-
-def _bar(span: Span, whole: float, middle: float, tell: Tell) -> str:
-    left, width = _at(span.start, whole), max(1.5, _at(span.end, whole) - _at(span.start, whole))
-    high = BAR if span.kind == MENDING else 4
-    says = f"{span.step}: {span.says or 'looking'} {span.start:.1f} to {span.end:.1f} s"
-    return (
-        f'<rect class="{_written(span.kind)}" x="{left:.1f}" y="{middle - high / 2:.1f}" width="{width:.1f}" '
-        f'height="{high}" rx="2"><title>{_written(tell(says))}</title></rect>'
-    )
-
-
-def _curve(transfer: Transfer, whole: float, middle: float) -> str:
+def _curve(transfer: Transfer, whole: float, middle: float) -> Markup:
     """The bytes done, from the foot of the bar to its head."""
-    full = max(transfer.done, 1)
-    points = [(_at(at, whole), middle + BAR / 2 - BAR * done / full) for at, done in transfer.samples]
-    if len(points) < 2:
-        return ""
-    foot = middle + BAR / 2
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polygon class="bytes" points="{points[0][0]:.1f},{foot} {line} {points[-1][0]:.1f},{foot}"/>'
+    full, foot = max(transfer.done, 1), middle + BAR / 2
+    points = [(_at(at, whole), foot - BAR * done / full) for at, done in transfer.samples]
+    corners = [(points[0][0], foot), *points, (points[-1][0], foot)]
+    return Markup(" ").join(Markup("{:.1f},{:.1f}").format(x, y) for x, y in corners)
 
 
-def _written(text: str) -> str:
-    return escape(visible(text))
-
-
-def _took(seconds: float) -> str:
+def took_text(seconds: float) -> str:
+    """`< 0.1 s`, `2.1 s`, `34 s`, `5 min 03 s`."""
     if seconds < 0.05:
-        return "&lt; 0.1 s"
+        return "< 0.1 s"
     if seconds < SHORT_S:
         return f"{seconds:.1f} s"
     return f"{seconds:.0f} s" if seconds < 60 else f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
 
 
-def bars_svg(rows: Sequence[tuple[str, float, str, str]], *, about: str) -> str:
+def bars_svg(rows: Sequence[tuple[str, float, str, str]], *, about: str, tell: Tell = str) -> Markup:
     """Horizontal bars: what, seconds, the words beside the bar, the bar's class."""
     whole = max((seconds for _, seconds, _, _ in rows), default=0)
     if whole <= 0:
-        return ""
-    left, right, row, bar = 250, 150, 28, 15
-    parts = [f'<svg viewBox="0 0 {WIDTH} {row * len(rows) + 4}" role="img" aria-label="{_written(about)}">']
-    for place, (what, seconds, words, kind) in enumerate(rows):
-        middle = row * place + row / 2 + 2
-        wide = max(1.5, (WIDTH - left - right) * seconds / whole)
-        parts += [
-            f'<text class="name" x="{left - 12}" y="{middle + 4:.1f}">{_written(what)}</text>',
-            f'<rect class="{_written(kind)}" x="{left}" y="{middle - bar / 2:.1f}" width="{wide:.1f}" height="{bar}" '
-            'rx="2"/>',
-            f'<text class="took" x="{left + wide + 7:.1f}" y="{middle + 4:.1f}">{_written(words)}</text>',
-        ]
-    return "\n".join([*parts, "</svg>"])
+        return Markup()
+    left, right = 250, 150
+    return render(
+        "bars.svg.j2",
+        tell,
+        width=WIDTH,
+        left=left,
+        row=28,
+        bar=15,
+        bars=rows,
+        about=about,
+        long=lambda seconds: round(max(LEAST, (WIDTH - left - right) * seconds / whole), 1),
+    )

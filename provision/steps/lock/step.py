@@ -15,7 +15,6 @@ from provision import __version__
 from provision.comfyui import fallback_flags
 from provision.core.finding import Finding, Fix, fixable, ok, warn
 from provision.core.lockfile import (
-    COMMIT,
     SCHEMA,
     Lock,
     LockedEngine,
@@ -27,10 +26,11 @@ from provision.core.lockfile import (
     without_credentials,
     write_lock,
 )
-from provision.core.manifest import SHA256, is_git_address, is_plain
+from provision.core.manifest import COMMIT, GIT_ADDRESS, SHA256
 from provision.core.pylock import Package, read_pylock
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.step import Context, Step
+from provision.core.strict_loader import is_plain
 from provision.download.model_files import wanted_files
 from provision.environment import packages
 from provision.environment.wheel_index import day_of, is_wheel_name
@@ -105,7 +105,7 @@ def describe(ctx: Context) -> Lock:
             _one_line(torch.why), tuple(map(_one_line, torch.passed_over)),
         ),
         comfyui=LockedEngine(
-            comfyui.url if is_git_address(comfyui.url) else "",
+            comfyui.url if GIT_ADDRESS.fullmatch(comfyui.url) else "",
             comfyui.commit if COMMIT.fullmatch(comfyui.commit) else "", fallback_flags.launch_flags(ctx),
         ),
         models=tuple(_models(ctx)),

@@ -10,7 +10,7 @@ from provision.comfyui.isolation import look_env
 from provision.core.finding import Finding, ok
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.step import Context
-from provision.environment import packages, torch_probe
+from provision.environment import packages
 from provision.environment.torch_probe_result import TorchProbe, broke_off, describe_failure, parse_torch_probe
 from provision.errors import ProbeFailed
 from provision.steps.python_env.step import LOOKING
@@ -18,7 +18,7 @@ from provision.steps.torch.choice import Choice
 from provision.system.mac import must_read_macos
 from provision.system.machine import Ran
 
-PROBE = Path(torch_probe.__file__)
+PROBE = Path(packages.__file__).with_name("torch_probe.py")
 PROBE_TIMEOUT_S = 300
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.cli.app import COMMANDS, command_line
 from tests.support.paths import CHECKOUT, PACKAGE
 
 ENGINE = PACKAGE / "rehearsal" / "engine"
@@ -23,9 +24,15 @@ ROOMS = ("cli", "steps", "download", "comfyui", "environment", "core", "system")
 """From the top down: a room imports from those below it."""
 ASIDE = ("output", "rehearsal")
 """They stand on `core`, and `cli` alone sees them."""
-HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "urllib3", "packaging")
+CHECKING = ("all", "plan", "check", "doctor", "rollback", "launch", "stop")
+"""Commands that run steps, and load them only then."""
+HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "urllib3", "packaging", "jinja2")
+PROGRAMS = (
+    "comfyui.sandbox_program", "download.backends.xet_program", "environment.torch_probe", "system.log_keeper",
+)  # fmt: skip
+"""Run by their path, in a Python of their own."""
 READS_STATE = "msgspec"
-"""Loaded by every command that opens a home, and never for help and completion."""
+"""Loaded by every command, and never for help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +110,20 @@ def test_imports_go_down_only() -> None:
 def test_the_graph_is_seen() -> None:
     edges = {(edge.importer, edge.imported, edge.at_load) for edge in graph()}
     assert ("__main__", "cli.app", False) in edges
-    assert ("cli.app", "cli.commands.commands", False) in edges
+    assert ("cli.commands.all", "steps.registry", False) in edges
     assert ("core.runner", "core.step", True) in edges
+
+
+def test_every_module_is_of_use_to_the_program() -> None:
+    """What only tests or the docs use lies with them, and is not installed."""
+    reached, waiting = set(PROGRAMS), ["__main__", *PROGRAMS]
+    while waiting:
+        importer = waiting.pop()
+        below = {edge.imported for edge in graph() if edge.importer == importer} - reached
+        reached |= below
+        waiting += below
+    packages = {name for name, path in modules().items() if path.name == "__init__.py"}
+    assert modules().keys() - reached - packages == {"__main__"}
 
 
 def test_runner_and_steps_do_not_know_each_other() -> None:
@@ -119,7 +138,7 @@ def test_steps_and_the_rehearsal_do_not_know_each_other() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["cli.app", "cli.session", *(f"cli.commands.{name}" for name in ("commands", "doctor", "rollback", "serve"))],
+    ["cli.app", "cli.command", "cli.server", "cli.session", *(f"cli.commands.{name}" for name in CHECKING)],
 )
 def test_the_top_imports_steps_and_the_rehearsal_only_where_it_uses_them(module: str) -> None:
     below = ("steps", "rehearsal", "download")
@@ -142,7 +161,7 @@ def test_no_module_loads_itself_in_a_circle() -> None:
 def test_only_the_command_line_knows_typer_and_nobody_names_a_drawer_for_odds_and_ends() -> None:
     for name, path in modules().items():
         imported = [module for module, _ in imports_in(ast.parse(path.read_text(encoding="utf-8")))]
-        if name not in ("cli.app", "cli.exit_codes", "cli.manifests", "cli.options"):
+        if name.split(".")[0] != "cli":
             assert not [module for module in imported if module.split(".")[0] in ("typer", "click")], name
         assert not {"utils", "helpers", "manager", "common"} & set(name.split("."))
 
@@ -151,7 +170,7 @@ def test_only_the_command_line_knows_typer_and_nobody_names_a_drawer_for_odds_an
     ("statement", "unwanted"),
     [
         ("import provision.cli.app", (*HEAVY, READS_STATE)),
-        ("import provision.cli.app, provision.cli.commands.commands", HEAVY),
+        ("import provision.cli.app, provision.cli.commands.all, provision.cli.commands.doctor", HEAVY),
     ],
 )
 def test_starting_loads_nothing_heavy(statement: str, unwanted: tuple[str, ...]) -> None:
@@ -178,7 +197,25 @@ def test_help_loads_no_command() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert ran.stderr.split() == [
-        "provision", "provision.cli", "provision.cli.app", "provision.cli.exit_codes", "provision.cli.manifests",
-        "provision.cli.options", "provision.errors", "provision.output", "provision.output.safe_streams",
-        "provision.system", "provision.system.visible",
+        "provision", "provision.cli", "provision.cli.app", "provision.cli.exit_codes", "provision.errors",
+        "provision.output", "provision.output.safe_streams", "provision.system", "provision.system.visible",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("typed", ["provision d", "provision "])
+def test_completing_a_command_loads_none(typed: str) -> None:
+    script = (
+        "import os, sys\nos.environ |= {'_PROVISION_COMPLETE': 'complete_bash', 'COMP_CWORD': '1', "
+        f"'COMP_WORDS': {typed!r}}}\nimport provision.cli.app\n"
+        "try:\n    provision.cli.app.main()\nexcept SystemExit:\n    pass\n"
+        "print(*(name for name in sys.modules if name.startswith('provision.cli.')), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert {"download", "doctor"} <= set(ran.stdout.split())
+    assert set(ran.stderr.split()) == {"provision.cli.app", "provision.cli.exit_codes"}
+
+
+def test_each_command_is_a_file_with_its_sentence() -> None:
+    files = {path.stem for path in (PACKAGE / "cli" / "commands").glob("*.py")}
+    assert set(COMMANDS) <= files
+    assert {name: command.help for name, command in command_line().commands.items()} == COMMANDS

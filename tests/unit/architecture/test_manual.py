@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from docs.generate.errors import errors_page, raised
+from docs.generate.manual import commands_page, entries, man_page
 from provision.cli.app import command_line
-from provision.cli.errors_page import errors_page, raised
-from provision.cli.manual import commands_page, entries, man_page
 from provision.core.catalogue import CATALOGUE
 from provision.core.manifest import manifest_names
 from provision.errors import ERRORS
@@ -96,8 +96,8 @@ def test_a_shell_is_offered_what_fits(line: str) -> None:
 
 def test_offering_loads_nothing_heavy() -> None:
     script = (
-        "import sys\nfrom provision.cli import options\n"
-        "options.offer_manifests(''), options.offer_findings(''), options.offer_keys('')\n"
+        "import sys\nfrom provision.cli import offers\n"
+        "offers.offer_manifests(''), offers.offer_findings(''), offers.offer_keys('')\n"
         "print(*[name for name in ('rich', 'requests', 'huggingface_hub', 'psutil', 'git', 'PIL', 'packaging',"
         " 'provision.output.console', 'provision.steps') if name in sys.modules])"
     )

@@ -253,8 +253,8 @@ def test_a_reader_that_goes_away_gets_no_traceback(environ: dict[str, str]) -> N
 
 def test_our_own_bug_is_exit_3_with_a_log(tmp_path: Path, environ: dict[str, str]) -> None:
     broken = (
-        "import provision.cli.commands.commands, provision.cli.app\n"
-        "provision.cli.commands.commands.list_manifests = lambda console: 1 / 0\n"
+        "import provision.cli.app, provision.cli.commands.manifests\n"
+        "provision.cli.commands.manifests.listed = lambda: 1 / 0\n"
         "provision.cli.app.main()\n"
     )
     ran = subprocess.run([sys.executable, "-c", broken, "manifests", "list", "--json"], env=environ, text=True,

@@ -11,16 +11,18 @@ from pathlib import Path
 import pytest
 
 from provision.cli.commands.inspect import inspect
-from provision.cli.session import Session, Wish, choose_options, open_session
+from provision.cli.request import Request, choose_options
+from provision.cli.session import Session, open_session
 from provision.core.finding import JSON
 from provision.core.step import Context
 from provision.download.hub.listing import Entry, find_checkpoint, list_entries, says
 from provision.errors import HubRefused, UsageError, WrongFile
-from provision.output.console import Console, JsonConsole
+from provision.output.console import Console
+from provision.output.json_console import JsonConsole
 from provision.rehearsal.checkpoints import write_safetensors
-from provision.rehearsal.faults import Fault
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import make_model_repo
+from tests.support.faults import Fault
+from tests.support.hub import Hub
 from tests.support.small_model import FILE, REPO, SHAPES, TWIN, Brisk, Heard, make_small_repo, small_context
 
 WHOLE = SHAPES
@@ -104,7 +106,7 @@ def test_a_listing_tells_sizes(tmp_path: Path) -> None:
 
 
 def shown(ctx: Context, console: Console, repo: str | None, path: str | None) -> None:
-    inspect(Session("inspect", console, ctx), repo, path)
+    console.answer(inspect(Session(Request("inspect"), console, ctx), repo, path))
 
 
 def test_a_file_is_shown_by_two_range_requests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,19 +200,19 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_session_that_inspects_makes_no_home(tmp_path: Path) -> None:
     with serving(tmp_path, {"a.safetensors": ("F32", PART)}) as (hub, _, _):
-        wish = Wish(home=tmp_path / "no home", repo=REPO, inspect=True)
+        request = Request("inspect", home=tmp_path / "no home", repo=REPO, inspect=True)
         machine = Brisk(HF_ENDPOINT=hub.url)
-        with open_session("inspect", wish, Console(), machine) as at:
-            assert inspect(at, wish.repo, None)
-            assert inspect(at, wish.repo, "a.safetensors")
+        with open_session(request, Console(), machine) as at:
+            assert inspect(at, request.repo, None).ok
+            assert inspect(at, request.repo, "a.safetensors").ok
     assert not (tmp_path / "no home").exists()
 
 
 def test_the_usual_precision_is_the_manifests(tmp_path: Path) -> None:
-    with open_session("plan", Wish(home=tmp_path / "h", manifest="sd-turbo"), Console(), Brisk()) as at:
+    usual = Request("plan", home=tmp_path / "h", manifest="sd-turbo")
+    with open_session(usual, Console(), Brisk()) as at:
         assert at.ctx.options.precision == "fp32"
-    asked = Wish(home=tmp_path / "h", manifest="sd-turbo", precision="fp16")
-    with open_session("plan", asked, Console(), Brisk()) as at:
+    with open_session(replace(usual, precision="fp16"), Console(), Brisk()) as at:
         assert at.ctx.options.precision == "fp16"
     with pytest.raises(UsageError, match="sdxl-turbo alone"):
-        choose_options(Wish(rehearse=True, manifest="sd-turbo"), {})
+        choose_options(Request("all", rehearse=True, manifest="sd-turbo"), {})

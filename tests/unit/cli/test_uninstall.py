@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli.commands.uninstall import uninstalling
-from provision.cli.commands.uninstall.made_by_us import Sorted
-from provision.cli.commands.uninstall.uninstalling import Removal, beside
+from provision.cli.commands import uninstall
+from provision.cli.commands.made_by_us import Sorted
+from provision.cli.commands.uninstall import Removal, beside
 from provision.core.home import Home
 from provision.core.removing import remove, remove_empty, remove_temporary_home
 
@@ -22,7 +22,7 @@ def found(home: Home) -> Sorted:
 
 def test_what_cannot_be_moved_stays_where_it_is(home: Home, found: Sorted, monkeypatch: pytest.MonkeyPatch) -> None:
     (home.root.parent / "a file").touch()
-    monkeypatch.setattr(uninstalling, "beside", lambda _: home.root.parent / "a file" / "kept")
+    monkeypatch.setattr(uninstall, "beside", lambda _: home.root.parent / "a file" / "kept")
     removal = Removal(home)
     removal.run(found)
     assert (removal.kept_in, removal.stayed, removal.failed) == (None, [home.root / "thesis.md"], [])
@@ -35,7 +35,7 @@ def test_what_cannot_be_removed_keeps_the_marker(home: Home, found: Sorted, monk
             raise PermissionError(1, "Operation not permitted", str(path))
         remove(path)
 
-    monkeypatch.setattr(uninstalling, "remove", fail)
+    monkeypatch.setattr(uninstall, "remove", fail)
     removal = Removal(home)
     removal.run(found)
     assert [error.filename for error in removal.failed] == [str(home.logs)]

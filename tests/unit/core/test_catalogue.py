@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from provision.cli.doctor_page import LEFT_OUT, doctor_page
+from docs.generate.doctor import LEFT_OUT, doctor_page
 from provision.comfyui.error_explanations import SIGNATURES
 from provision.comfyui.log_reader import LOG_SIGNATURES
 from provision.core.catalogue import CATALOGUE, known, must_know

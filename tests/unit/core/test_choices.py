@@ -19,6 +19,7 @@ from provision.core.choices import (
     asked_for,
     blaming,
     changed,
+    check_choices,
     choices_of,
     differences,
     for_manifest,
@@ -31,7 +32,7 @@ from provision.core.choices import (
 )
 from provision.core.home import Home
 from provision.core.lockfile import Lock, LockedEngine, LockedModel, LockedTorch, Platform, write_lock
-from provision.core.manifest import load_manifest
+from provision.core.manifest import load_manifest, read_manifest
 from provision.core.overrides import flat
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.errors import ManifestError, UsageError
@@ -61,9 +62,16 @@ def read(tmp_path: Path, text: str) -> Choices:
     return read_choices(path)
 
 
+def read_whole(tmp_path: Path, text: str) -> None:
+    """Read as a command does."""
+    choices = read(tmp_path, text)
+    with blaming(tmp_path / "provision.toml"):
+        check_choices(choices, read_manifest("sdxl-turbo"))
+
+
 def refused(tmp_path: Path, text: str) -> UsageError:
     with pytest.raises(UsageError) as seen:
-        read(tmp_path, text)
+        read_whole(tmp_path, text)
     return seen.value
 
 
@@ -89,7 +97,6 @@ def test_tables_and_keys_with_dots_are_the_same(tmp_path: Path) -> None:
     tables = 'precision = "fp32"\n[first_image]\nsteps = 2\n[models.0.files.1]\nsize = 12\n'
     assert read(tmp_path, tables) == wanted
     assert read(tmp_path, 'precision = "fp32"\n"first_image.steps" = 2\nmodels.0.files.1.size = 12\n') == wanted
-    assert read(tmp_path, "first_image.cfg = 2\n") == {"first_image.cfg": 2.0}
 
 
 def test_no_file_is_no_choice(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 import provision
 from provision.comfyui.workflow_graph import prompt_graph
 from provision.core.manifest import (
+    GIT_ADDRESS,
+    INNER_PATH,
     KnownGood,
     Manifest,
     find_manifest,
-    is_git_address,
-    is_inner_path,
     load_manifest,
     manifest_names,
     parse_manifest,
@@ -197,7 +197,7 @@ BAD_PATHS = [
 
 @pytest.mark.parametrize("path", BAD_PATHS)
 def test_a_path_that_climbs_out_or_is_odd_is_refused(path: str) -> None:
-    assert not is_inner_path(path)
+    assert not INNER_PATH.fullmatch(path)
     data = plain()
     data["models"][0]["files"][0]["path"] = path
     assert refused(data).startswith("models.0.files.0.path")
@@ -208,7 +208,7 @@ def test_a_path_that_climbs_out_or_is_odd_is_refused(path: str) -> None:
 
 def test_ordinary_paths_are_taken() -> None:
     for path in ("x.safetensors", "a/b/x.safetensors", "ein Bär.safetensors", "..x.safetensors"):
-        assert is_inner_path(path)
+        assert INNER_PATH.fullmatch(path)
 
 
 BAD_ADDRESSES = [
@@ -220,7 +220,7 @@ BAD_ADDRESSES = [
 
 @pytest.mark.parametrize("url", BAD_ADDRESSES)
 def test_a_git_address_is_never_an_option_nor_a_program(url: str) -> None:
-    assert not is_git_address(url)
+    assert not GIT_ADDRESS.fullmatch(url)
     data = plain()
     data["comfyui"]["url"] = url
     assert refused(data).startswith("comfyui.url")
@@ -231,7 +231,7 @@ def test_ordinary_git_addresses_are_taken() -> None:
         "https://github.com/comfyanonymous/ComfyUI", "http://127.0.0.1:3000/engine.git", "ssh://git@host:22/a/b.git",
         "git@github.com:a/b.git", "file:///srv/a folder/b.git", "/srv/a folder/b",
     ):  # fmt: skip
-        assert is_git_address(url), url
+        assert GIT_ADDRESS.fullmatch(url), url
 
 
 BAD_VALUES = [

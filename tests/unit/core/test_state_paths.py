@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli.commands.uninstall.made_by_us import _downloaded
+from provision.cli.commands.made_by_us import _downloaded
 from provision.comfyui.adoption import recorded
 from provision.core.finding import Finding
 from provision.core.home import Home
@@ -28,7 +28,6 @@ from tests.support.paths import PACKAGE
 
 DOORS = {
     "system/strict.py": "the reader itself",
-    "cli/errors_page.py": "our own source",
     "core/image.py": "a picture in memory",
     "core/receipts.py": "writes",
     "cli/exit_codes.py": "writes the log",

@@ -13,9 +13,9 @@ from provision.download.backends import auto
 from provision.download.backends.registry import bring
 from provision.download.part_file import open_part
 from provision.errors import HubRefused
-from provision.rehearsal.faults import Fault, Faults
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
+from tests.support.faults import Fault
+from tests.support.hub import Faults, Hub
 from tests.support.small_model import FILE, Heard, remote_file, small_context
 
 HTTP, HF, WGET = "provision", "unknown/None; hf_hub", "Wget"

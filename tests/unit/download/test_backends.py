@@ -30,9 +30,9 @@ from provision.download.delivery import bring_proven, put_in_place
 from provision.download.http import backend as http_backend
 from provision.download.part_file import bytes_here, bytes_waiting, lfs_folder, open_part, part_of, write_private
 from provision.errors import CommandMissing, DiskFull, DownloadError, Interrupted, ProvisionError, UsageError, WrongFile
-from provision.rehearsal.faults import Fault, Faults
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
+from tests.support.faults import Fault
+from tests.support.hub import Faults, Hub
 from tests.support.paths import CHECKOUT
 from tests.support.small_model import (
     FILE,

@@ -26,9 +26,9 @@ from provision.download.http.digests import content_sha256
 from provision.download.http.transfer import Settings
 from provision.download.part_file import bytes_of, bytes_waiting, known_ranges, make_plain, open_part, part_of
 from provision.errors import DiskFull, Interrupted, ProvisionError
-from provision.rehearsal.faults import Fault, Faults
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
+from tests.support.faults import Fault
+from tests.support.hub import Faults, Hub
 from tests.support.paths import CHECKOUT
 from tests.support.small_model import FILE, Heard, is_one_sentence_with_hint, remote_file, small_context
 

@@ -14,9 +14,9 @@ from provision.download import web
 from provision.download.backends.library_http import Head
 from provision.download.hub.api import locate, look_up, read_header, token_of
 from provision.errors import HubRefused, Interrupted, NetworkError, ProvisionError, UsageError, WrongFile
-from provision.rehearsal.faults import Fault, Faults
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
+from tests.support.faults import Fault
+from tests.support.hub import Faults, Hub
 from tests.support.small_model import FILE, REPO, TOKEN, Brisk, Heard, is_one_sentence_with_hint, small_context
 
 

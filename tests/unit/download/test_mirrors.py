@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli.session import Moving, Wish, choose_options, parse_rate
+from provision.cli.request import Request, choose_options, parse_rate
 from provision.core.finding import Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, Options, StepReport
 from provision.download.hub.api import token_for
 from provision.download.hub.mirrors import CRAWL_S, endpoints_of, from_endpoints
 from provision.errors import CommandMissing, DownloadError, Interrupted, NetworkError, UsageError
-from provision.rehearsal.faults import Fault, Faults
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
 from provision.steps.models.step import MODELS, check_models
 from provision.steps.tools.network import check_network, model_hosts
 from provision.system.keep_awake import kept_awake
 from provision.system.machine import Process
 from tests.support.fake_machine import FakeMachine
+from tests.support.faults import Fault
+from tests.support.hub import Faults, Hub
 from tests.support.small_model import FILE, TOKEN, TWIN, Brisk, Heard, make_small_repo, small_context
 
 DEAD = "http://127.0.0.1:9"
@@ -270,23 +270,37 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
         parse_rate(text)
 
 
-def test_wishes_become_options() -> None:
-    moving = Moving(["hf-mirror.com", "https://b.example/"], "5M", 4, [Path("/usb")], copy=True, share_cache=True)
-    options = choose_options(Wish(moving=moving), {})
+def test_what_was_typed_becomes_options() -> None:
+    request = Request(
+        "all",
+        endpoints=["hf-mirror.com", "https://b.example/"],
+        limit_rate="5M",
+        connections=4,
+        look_in=[Path("/usb")],
+        copy=True,
+        share_cache=True,
+    )
+    options = choose_options(request, {})
     assert options.endpoints == ("https://hf-mirror.com", "https://b.example")
     assert (options.limit_rate, options.connections, options.look_in) == (5_000_000, 4, (Path("/usb"),))
     assert (options.copy, options.share_cache) == (True, True)
 
 
 @pytest.mark.parametrize(
-    "wish",
-    [Wish(moving=Moving(["ftp://x"])), Wish(moving=Moving(["https://"])), Wish(moving=Moving(["http://a b"])),
-     Wish(moving=Moving(connections=0)), Wish(moving=Moving(connections=99)), Wish(moving=Moving(limit_rate="x")),
-     Wish(rehearse=True, moving=Moving(["https://a"]))],
-)  # fmt: skip
-def test_wishes_that_cannot_be_are_refused(wish: Wish) -> None:
+    "request_",
+    [
+        Request("all", endpoints=["ftp://x"]),
+        Request("all", endpoints=["https://"]),
+        Request("all", endpoints=["http://a b"]),
+        Request("all", connections=0),
+        Request("all", connections=99),
+        Request("all", limit_rate="x"),
+        Request("all", rehearse=True, endpoints=["https://a"]),
+    ],
+)
+def test_what_cannot_be_is_refused(request_: Request) -> None:
     with pytest.raises(UsageError) as seen:
-        choose_options(wish, {})
+        choose_options(request_, {})
     assert seen.value.hint
 
 

@@ -20,9 +20,9 @@ from provision.download.http.backend import fetch_http
 from provision.download.http.wire import Dialer, Line, in_turn, proxy_for
 from provision.download.part_file import open_part
 from provision.errors import DownloadError, NetworkError
-from provision.rehearsal.faults import Fault
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
+from tests.support.faults import Fault
+from tests.support.hub import Hub
 from tests.support.small_model import FILE, Brisk, is_one_sentence_with_hint, remote_file, small_context
 
 

@@ -23,10 +23,9 @@ from provision.download.backends.registry import bring
 from provision.download.hub.api import XetOffer, locate_both
 from provision.download.part_file import WRITERS, bytes_here, open_part, part_of
 from provision.errors import DiskFull, DownloadError, HubRefused, Interrupted, NetworkError
-from provision.rehearsal.faults import Fault, Faults
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
-from provision.rehearsal.xet import ACCESS, CHUNK_BYTES, XORB_CHUNKS
+from tests.support.faults import Fault
+from tests.support.hub import Faults, Hub
 from tests.support.small_model import (
     FILE,
     REPO,
@@ -37,6 +36,7 @@ from tests.support.small_model import (
     remote_file,
     small_context,
 )
+from tests.support.xet import ACCESS, CHUNK_BYTES, XORB_CHUNKS
 
 XORB_BYTES = CHUNK_BYTES * XORB_CHUNKS
 STOCK = """

@@ -18,8 +18,11 @@ from provision.core.events import ApplyStarted, Event, FindingSeen, Note, Output
 from provision.core.finding import Fix, fixable, ok
 from provision.core.step import Report, StepReport
 from provision.errors import ConsentNeeded, GitError
-from provision.output.console import Console, JsonConsole, LiveConsole, make_console, tabulate
-from provision.output.views import pairs_table
+from provision.output.choose_console import make_console
+from provision.output.console import Console
+from provision.output.json_console import JsonConsole
+from provision.output.live_console import LiveConsole
+from provision.output.result import Picture, looked, pairs, ran
 
 PATIENCE_S = 20.0
 MODEL = fixable("ckpt-missing", "x.safetensors", "The model is not here.", fix=Fix("It is downloaded."))
@@ -64,7 +67,7 @@ def test_plain_says_what_happens_on_standard_error_and_the_report_on_standard_ou
     with Console() as console:
         for event in EVENTS:
             console.emit(event)
-        console.report(REPORT, {}, closing="Not finished.")
+        console.answer(ran(REPORT, {}, "Not finished."))
     out, err = capsys.readouterr()
     assert err.splitlines() == [
         "  models: download [it] :fire:",
@@ -111,9 +114,8 @@ def test_json_is_one_object_a_line_and_the_report_last(capsys: pytest.CaptureFix
     with JsonConsole() as console:
         for event in EVENTS:
             console.emit(event)
-        console.data("for people")
-        tabulate(console, pairs_table([("for", "people")]))
-        console.report(REPORT, {"command": "all"}, closing="for people")
+        console.tell(pairs([("for", "people")]))
+        console.answer(ran(REPORT, {"command": "all"}, "for people"))
     out, err = capsys.readouterr()
     lines = [json.loads(line) for line in out.splitlines()]
     assert [line["type"] for line in lines] == [event.type for event in EVENTS] + ["report"]
@@ -168,7 +170,7 @@ def drawn(console: RichConsole) -> str:
 def test_live_leaves_finished_steps_and_what_programs_said(live: LiveConsole) -> None:
     for event in EVENTS:
         live.emit(event)
-    live.report(REPORT, {}, closing="Not finished.")
+    live.answer(ran(REPORT, {}, "Not finished."))
     for text in ("The model is [here] :fire:", "Half is here.", "wget [/b] said"):
         assert text in drawn(live.rich)
     assert "Not finished." in drawn(live.out)
@@ -188,7 +190,7 @@ def test_live_does_not_hang_while_many_threads_emit(live: LiveConsole) -> None:
 def test_live_shows_what_moves_in_a_look_whose_steps_are_not_announced(live: LiveConsole) -> None:
     live.emit(Progress(step="models", subject="hashing", done=1, total=None, unit="steps"))
     assert "hashing" in drawn(live.rich)
-    live.checkup(REPORT, {}, closing="One finding.")
+    live.answer(looked(REPORT, {}, "One finding."))
     assert not live.screen.running, "what moves is gone before the findings are shown"
     assert live.state.steps == {}, "and over"
 
@@ -198,9 +200,9 @@ def test_live_shows_a_picture(live: LiveConsole) -> None:
 
     png = io.BytesIO()
     Image.new("RGB", (16, 16), (255, 0, 0)).save(png, "PNG")
-    live.picture(png.getvalue())
+    live.tell(Picture(png.getvalue()))
     assert drawn(live.out).count("▀") >= 8
-    Console().picture(png.getvalue())
+    Console().tell(Picture(png.getvalue()))
 
 
 # -- which one, whom to ask, the log --------------------------------------------------------------------
@@ -215,7 +217,7 @@ def test_the_flag_picks_the_format_and_the_terminal_only_the_animation(
     monkeypatch: pytest.MonkeyPatch, json_lines: bool, terminal: bool, term: str, kind: type[Console]
 ) -> None:
     monkeypatch.setattr(sys, "stderr", Screen() if terminal else io.StringIO())
-    console = make_console(json_lines=json_lines, verbose=False, yes=False, environ={"TERM": term})
+    console = make_console(json=json_lines, environ={"TERM": term})
     assert type(console) is kind
 
 

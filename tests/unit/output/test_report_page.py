@@ -6,11 +6,11 @@ import base64
 import json
 import re
 from functools import partial
-from html import escape
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
+from markupsafe import escape
 
 from provision.core.events import ApplyStarted, Event, Progress, StepFinished, StepStarted
 from provision.output.report.bench_result import Bench, Case, chart_rows

@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from provision.output import safe_streams
-from provision.output.console import Console, JsonConsole
+from provision.output.console import Console
+from provision.output.json_console import JsonConsole
 from provision.output.painter import Painter
 from provision.output.safe_streams import Door
 from provision.system.visible import HIDDEN
@@ -92,7 +93,7 @@ def test_the_ways_out_are_seen() -> None:
     ])  # fmt: skip
 
 
-def test_the_pens_of_a_painter_and_of_the_screen_are_held_by_the_console_alone() -> None:
+def test_the_pens_of_a_painter_and_of_the_screen_are_held_by_the_live_console_alone() -> None:
     """`Painter.file` is the bare stream."""
     takers = {
         name
@@ -100,7 +101,7 @@ def test_the_pens_of_a_painter_and_of_the_screen_are_held_by_the_console_alone()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr == "file" and ast.unparse(node.value).startswith("self.")
     }
-    assert takers == {"output/console.py"}
+    assert takers == {"output/live_console.py"}
 
 
 def test_the_streams_are_guarded_before_anything_is_read() -> None:

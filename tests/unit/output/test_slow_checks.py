@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from provision.cli.commands.commands import quietly
+from provision.cli.look import quietly
 from provision.core.events import CheckSlow, Doing, Event, Progress, StepFinished, StepStarted
 from provision.core.finding import ok
 from provision.core.runner import run
 from provision.core.step import Context, Step
-from provision.output.console import Console, JsonConsole, LiveConsole
+from provision.output.console import Console
+from provision.output.json_console import JsonConsole
+from provision.output.live_console import LiveConsole
 from provision.output.slow_checks import SlowChecks
 
 ENDED = StepFinished(step="models", verdict="ok", says="", changed=False, seconds=1)

@@ -21,9 +21,7 @@ import pytest
 import requests
 from uv import find_uv_bin
 
-from provision.rehearsal.faults import KINDS, Fault, Faults, Kind
 from provision.rehearsal.git_http import byte_range
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import (
     ModelRepo,
     git_environment,
@@ -32,6 +30,8 @@ from provision.rehearsal.model_repo import (
     pointer_text,
     read_model_repo,
 )
+from tests.support.faults import KINDS, Fault, Kind
+from tests.support.hub import Faults, Hub
 
 REPO = "made/up-model"
 BIG, TWIN, SMALL = "weights_fp16.safetensors", "unet/weights.safetensors", "model_index.json"

@@ -14,10 +14,10 @@ from provision.core.finding import Finding, Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, StepReport
 from provision.errors import HubRefused, ManifestError, NetworkError, WrongFile
-from provision.rehearsal.faults import Fault
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo, pointer_text
 from provision.steps.models.step import MODELS, check_models
+from tests.support.faults import Fault
+from tests.support.hub import Hub
 from tests.support.small_model import (
     FILE,
     TWIN,

@@ -19,8 +19,6 @@ from provision.core.step import Context, Options, StepReport
 from provision.environment import packages
 from provision.environment.torch_probe_result import parse_torch_probe
 from provision.errors import PackageError
-from provision.rehearsal.faults import Fault
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.torch_wheels import StandIn, make_wheels, write_wheels
 from provision.steps.python_env.step import PYTHON_ENV
 from provision.steps.torch.choice import asks_for_audio, choose
@@ -29,6 +27,8 @@ from provision.steps.torch.proof import PROBE, session
 from provision.steps.torch.step import TORCH
 from provision.system.machine import Machine
 from tests.support.fake_machine import FakeMachine
+from tests.support.faults import Fault
+from tests.support.hub import Hub
 
 NIGHTLY = {"torch": "2.16.0.dev20261120", "torchvision": "0.31.0.dev20261120"}
 STABLE = {"torch": "2.15.0", "torchvision": "0.30.0"}

@@ -20,12 +20,12 @@ from provision.core.home import Home
 from provision.core.runner import run_step
 from provision.core.step import Context
 from provision.environment import generations, packages
-from provision.rehearsal.hub import Hub
 from provision.rehearsal.torch_wheels import StandIn, write_wheels
 from provision.steps.python_env.step import PYTHON_ENV
 from provision.steps.torch.choice import choose, resolve
 from provision.steps.torch.step import TORCH
 from tests.support.fake_machine import FakeMachine
+from tests.support.hub import Hub
 from tests.support.paths import CHECKOUT
 from tests.support.torch_world import TorchHome, serve
 
@@ -174,7 +174,7 @@ def test_a_torch_with_which_comfyui_does_not_import_is_not_put_in_use(place: Tor
 
 
 def test_an_index_that_goes_away_costs_one_try_of_it(place: TorchHome, good: Hub) -> None:
-    from provision.rehearsal.faults import Fault
+    from tests.support.faults import Fault
 
     good.arm(Fault("/whl/nightly/torch/*.whl", "status", times=-1, value=403))
     try:

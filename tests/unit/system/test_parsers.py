@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provision.system import parsers
-from provision.system.parsers import GIB, MIB, Chip, CommandLineTools, LinuxMemory, LinuxOs, MacOs, SwapUsage, Volume
+from provision.system.parsers import GIB, MIB, Chip, CommandLineTools, LinuxMemory, LinuxOs, MacOs, SwapUsage
 from tests.support.paths import FACTS
 
 KEYS = {"name", "command", "machine", "code", "out", "err", "source", "note"}
@@ -253,12 +253,6 @@ VERSIONS: list[tuple[str, Callable[[str], object], dict[str, object]]] = [
         parsers.parse_wget_version,
         {"macos-14": (1, 25, 0), "macos-26": (1, 25, 0), "debian-12": (1, 21, 3), "busybox": Refused},
     ),
-    (
-        "uv",
-        parsers.parse_uv_version,
-        {"plain": (0, 1, 20), "homebrew": (0, 7, 4), "apple-silicon": (0, 12, 0), "debian-12": (0, 13, 9)},
-    ),
-    ("brew", parsers.parse_brew_version, {"4.0": (4, 0, 1), "6.0": (6, 0, 20), "shallow": (4, 3, 0)}),
 ]
 
 
@@ -281,57 +275,12 @@ def test_a_version_begins_with_a_number() -> None:
         parsers.parse_version("latest")
 
 
-DATA = "/System/Volumes/Data"
-DF: dict[str, object] = {
-    "m3-df-g": [Volume("/dev/disk3s5", 460 * GIB, 25 * GIB, DATA)],
-    "intel-df": [
-        Volume("/dev/disk1s1", 1953595632 * 512, 432383256 * 512, "/"),
-        Volume("devfs", 396 * 512, 0, "/dev"),
-        Volume("/dev/disk1s4", 1953595632 * 512, 432383256 * 512, "/private/var/vm"),
-        Volume("map -hosts", 0, 0, "/net"),
-        Volume("map auto_home", 0, 0, "/home"),
-    ],
-    "high-sierra-df-pk": [
-        Volume("/dev/disk1s1", 244912536 * 1024, 119970448 * 1024, "/"),
-        Volume("/dev/disk1s4", 244912536 * 1024, 119970448 * 1024, "/private/var/vm"),
-    ],
-    "apple-silicon-df-k": [
-        Volume("/dev/disk3s1s1", 971298980 * 1024, 657237268 * 1024, "/"),
-        Volume("devfs", 239 * 1024, 0, "/dev"),
-        Volume("/dev/disk3s5", 971298980 * 1024, 657237268 * 1024, DATA),
-        Volume("map auto_home", 0, 0, f"{DATA}/home"),
-        Volume("/dev/disk4s1", 488281250 * 1024, 20000000 * 1024, "/Volumes/Time Machine"),
-    ],
-    "debian-12": [Volume("/dev/vda", 264212084 * 1024, 78339888 * 1024, "/")],
-    "human": Refused,
-}
-
-
-@pytest.mark.parametrize(("record", "want"), expected("df", DF))
-def test_df(record: Recording, want: object) -> None:
-    check(parsers.parse_df, record.out, want)
-
-
 LINUX: dict[str, tuple[Callable[[str], object], object]] = {
     "meminfo": (parsers.parse_meminfo, LinuxMemory(24684092 * 1024, 24235180 * 1024)),
     "os-release-debian": (parsers.parse_os_release, LinuxOs("Debian GNU/Linux", "12")),
     "os-release-arch": (parsers.parse_os_release, LinuxOs("Arch Linux", "")),
     "cpuinfo-x86": (parsers.parse_cpuinfo, "AMD EPYC"),
     "cpuinfo-arm": (parsers.parse_cpuinfo, None),
-    "pyvenv-uv": (
-        parsers.parse_pyvenv_cfg,
-        {
-            "home": "/usr/local/bin",
-            "implementation": "CPython",
-            "uv": "0.13.9",
-            "version_info": "3.11.7",
-            "include-system-site-packages": "false",
-        },
-    ),
-    "pyvenv-stdlib": (
-        lambda text: parsers.parse_pyvenv_cfg(text)["version"],
-        "3.12.8",
-    ),
 }
 
 
@@ -354,12 +303,8 @@ PARSERS: tuple[Callable[[str], object], ...] = (
     parsers.parse_git_version,
     parsers.parse_lfs_version,
     parsers.parse_wget_version,
-    parsers.parse_uv_version,
-    parsers.parse_brew_version,
-    parsers.parse_df,
     parsers.parse_meminfo,
     parsers.parse_os_release,
-    parsers.parse_pyvenv_cfg,
 )
 
 

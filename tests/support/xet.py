@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provision.rehearsal.faults import Reply, Request, json_reply, refusal
 from provision.rehearsal.git_http import byte_range
 from provision.rehearsal.model_repo import REPO_ID, model_folder
+from provision.rehearsal.replies import Reply, Request, json_reply, refusal
 from provision.rehearsal.signed_urls import SignedAddresses
 
 TOKEN_ROUTE = re.compile(rf"/api/models/(?P<repo>{REPO_ID})/xet-read-token/(?P<rev>[^/]+)")
@@ -107,10 +107,6 @@ class XetStorage:
         if found is None or stored is None:
             return refusal(404, "File not found")
         return self._reconstruction(request, found["file"], stored, version=int(found["version"]))
-
-    def revoke(self, request: Request) -> None:
-        """Let the address of this request have expired."""
-        self._addresses.revoke(request)
 
     def _reconstruction(self, request: Request, name: str, stored: _Stored, *, version: int) -> Reply:
         """The terms of the file, or of the range of it that is asked for, and where their bytes lie."""

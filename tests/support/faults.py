@@ -1,26 +1,23 @@
-"""What the loopback hub answers, and the ways in which an answer can be made to go wrong.
+"""The ways in which an answer of a hub can be made to go wrong: a `Fault` turns one reply into another.
 
-A `Reply` is data: status, headers, content, and how it leaves the socket. A `Fault` turns one reply
-into another, so every misbehaviour is a small pure function and the server has a single sender.
+Every misbehaviour is a small pure function; who sends what comes of it is `tests.support.hub`.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Literal, get_args
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from provision.rehearsal.model_repo import pointer_text
+from provision.rehearsal.replies import FileSlice, Origin, Reply, Request, json_reply, refusal
 
-Origin = Literal["hub", "cdn"]
 Kind = Literal[
     "status", "html", "json", "pointer", "truncate", "reset", "stall", "no_length", "wrong_length", "corrupt",
     "no_range", "wrong_range", "gzip", "etag_changes", "redirect_loop", "redirect_out", "silent", "expire",
@@ -93,50 +90,13 @@ class Faults:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A request as the hub read it; `target` as sent, header names in lower case."""
-
-    origin: Origin
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-    @property
-    def path(self) -> str:
-        """The decoded path, without the query."""
-        return unquote(urlsplit(self.target).path)
-
-    @property
-    def query(self) -> str:
-        return urlsplit(self.target).query
-
-
-@dataclass(frozen=True, slots=True)
-class FileSlice:
-    """Bytes `start` to `stop` (exclusive) of a file of `size` bytes."""
-
-    path: Path
-    start: int
-    stop: int
-    size: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer. `file` is the model file whose bytes it carries or which it is about, for the accounts.
+class BentReply(Reply):
+    """An answer that goes wrong on its way.
 
     `stop_after` body bytes, `ending` happens; status 0 sends no head at all. `pad` zero bytes follow the
     content, and bytes of the file from `flip_from` on are inverted.
     """
 
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    content: bytes | FileSlice = b""
-    file: str = ""
     stop_after: int | None = None
     ending: Literal["keep", "close", "reset", "stall"] = "keep"
     framing: Literal["length", "chunked", "close"] = "length"
@@ -150,26 +110,20 @@ class Reply:
         return len(self.content) + self.pad
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """The body in pieces of about `size` bytes."""
         return _gzipped(self._plain(size)) if self.gzip else self._plain(size)
 
     def _plain(self, size: int) -> Iterator[bytes]:
         at = self.content.start if isinstance(self.content, FileSlice) else 0
-        for piece in _read(self.content, size):
+        for piece in Reply.pieces(self, size):
             yield piece if self.flip_from is None else _flip(piece, max(0, self.flip_from - at))
             at += len(piece)
         if self.pad:
             yield bytes(self.pad)
 
 
-def refusal(status: int, message: str, code: str = "") -> Reply:
-    """An error as the Hugging Face hub words it: a short text, `X-Error-Code` and `X-Error-Message`."""
-    headers = {"Content-Type": "text/plain; charset=utf-8", "X-Error-Message": message}
-    return Reply(status, headers | ({"X-Error-Code": code} if code else {}), message.encode())
-
-
-def json_reply(value: object, content_type: str = "application/json; charset=utf-8") -> Reply:
-    return Reply(200, {"Content-Type": content_type}, json.dumps(value).encode())
+def as_bent(reply: Reply) -> BentReply:
+    """The same answer, as one that can be bent."""
+    return reply if isinstance(reply, BentReply) else BentReply(reply.status, reply.headers, reply.content, reply.file)
 
 
 def with_digest(reply: Reply) -> Reply:
@@ -214,7 +168,7 @@ class ArmedFaults:
 
 def bend(fault: Fault, request: Request, reply: Reply) -> Reply:
     """The reply that `fault` makes of `reply`."""
-    return _BENDS[fault.kind](fault, request, reply)
+    return _BENDS[fault.kind](fault, request, as_bent(reply))
 
 
 def _fits(fault: Fault, request: Request, reply: Reply) -> bool:
@@ -233,7 +187,7 @@ def _fits(fault: Fault, request: Request, reply: Reply) -> bool:
     return fault.kind not in _ON_FILE or not reply.headers.keys().isdisjoint(_ETAGS)
 
 
-def _status(fault: Fault, request: Request, reply: Reply) -> Reply:
+def _status(fault: Fault, request: Request, reply: BentReply) -> Reply:
     code, _, wait_s = str(fault.setting).partition(" ")
     status = int(code)
     error_code = _ERROR_CODES.get(status, "") if request.origin == "hub" else ""
@@ -246,16 +200,16 @@ def _status(fault: Fault, request: Request, reply: Reply) -> Reply:
     return replace(refused, headers={**refused.headers, **extra})
 
 
-def _html(fault: Fault, request: Request, reply: Reply) -> Reply:
+def _html(fault: Fault, request: Request, reply: BentReply) -> Reply:
     page = b"<!doctype html><html><head><title>Log in</title></head><body><form>Log in</form></body></html>\n"
     return Reply(200, {"Content-Type": "text/html; charset=utf-8"}, page)
 
 
-def _json(fault: Fault, request: Request, reply: Reply) -> Reply:
+def _json(fault: Fault, request: Request, reply: BentReply) -> Reply:
     return json_reply({"error": "Rehearsed: this is not the file."})
 
 
-def _pointer(fault: Fault, request: Request, reply: Reply) -> Reply:
+def _pointer(fault: Fault, request: Request, reply: BentReply) -> Reply:
     oid = reply.headers.get("X-Linked-Etag", reply.headers.get("ETag", "")).strip('"')
     content = reply.content
     size = content.size if isinstance(content, FileSlice) else int(reply.headers.get("X-Linked-Size", 0))
@@ -264,18 +218,18 @@ def _pointer(fault: Fault, request: Request, reply: Reply) -> Reply:
     return Reply(200, headers, pointer_text(oid, size).encode())
 
 
-def _cut(ending: Literal["close", "reset", "stall"]) -> Callable[[Fault, Request, Reply], Reply]:
-    def cut(fault: Fault, request: Request, reply: Reply) -> Reply:
+def _cut(ending: Literal["close", "reset", "stall"]) -> Callable[[Fault, Request, BentReply], Reply]:
+    def cut(fault: Fault, request: Request, reply: BentReply) -> Reply:
         return replace(reply, stop_after=_byte_count(fault.setting, reply.length), ending=ending)
 
     return cut
 
 
-def _no_length(fault: Fault, request: Request, reply: Reply) -> Reply:
+def _no_length(fault: Fault, request: Request, reply: BentReply) -> Reply:
     return replace(reply, framing="close" if fault.setting == "close" else "chunked")
 
 
-def _wrong_length(fault: Fault, request: Request, reply: Reply) -> Reply:
+def _wrong_length(fault: Fault, request: Request, reply: BentReply) -> Reply:
     missed = int(fault.setting)
     headers = dict(reply.headers)
     if "X-Linked-Size" in headers:
@@ -292,11 +246,11 @@ def _wrong_length(fault: Fault, request: Request, reply: Reply) -> Reply:
     return replace(reply, headers=headers, content=content, pad=max(0, missed) if reply.length else 0)
 
 
-def _corrupt(fault: Fault, request: Request, reply: Reply) -> Reply:
+def _corrupt(fault: Fault, request: Request, reply: BentReply) -> Reply:
     return replace(reply, flip_from=int(fault.setting))
 
 
-def _no_range(fault: Fault, request: Request, reply: Reply) -> Reply:
+def _no_range(fault: Fault, request: Request, reply: BentReply) -> Reply:
     ranged = ("Content-Range", "Accept-Ranges")
     headers = {key: value for key, value in reply.headers.items() if key not in ranged}
     content = reply.content
@@ -305,7 +259,7 @@ def _no_range(fault: Fault, request: Request, reply: Reply) -> Reply:
     return replace(reply, status=200, headers=headers, content=content)
 
 
-def _wrong_range(fault: Fault, request: Request, reply: Reply) -> Reply:
+def _wrong_range(fault: Fault, request: Request, reply: BentReply) -> Reply:
     claim = str(fault.setting)
     if isinstance(fault.setting, int) and isinstance(reply.content, FileSlice):
         part = reply.content
@@ -313,12 +267,12 @@ def _wrong_range(fault: Fault, request: Request, reply: Reply) -> Reply:
     return replace(reply, headers={**reply.headers, "Content-Range": claim})
 
 
-def _gzip(fault: Fault, request: Request, reply: Reply) -> Reply:
+def _gzip(fault: Fault, request: Request, reply: BentReply) -> Reply:
     # The coded length is not known beforehand, as with the proxies that do this.
     return replace(reply, gzip=True, framing="chunked", headers={**reply.headers, "Content-Encoding": "gzip"})
 
 
-def _etag_changes(fault: Fault, request: Request, reply: Reply) -> Reply:
+def _etag_changes(fault: Fault, request: Request, reply: BentReply) -> Reply:
     stale = reply.status == 206 and "if-range" in request.headers
     kept = _no_range(fault, request, reply) if stale else reply
     etags = {
@@ -329,8 +283,8 @@ def _etag_changes(fault: Fault, request: Request, reply: Reply) -> Reply:
     return replace(kept, headers={**kept.headers, **etags})
 
 
-def _redirect(location: Callable[[Fault, Request], str]) -> Callable[[Fault, Request, Reply], Reply]:
-    def redirect(fault: Fault, request: Request, reply: Reply) -> Reply:
+def _redirect(location: Callable[[Fault, Request], str]) -> Callable[[Fault, Request, BentReply], Reply]:
+    def redirect(fault: Fault, request: Request, reply: BentReply) -> Reply:
         about = {key: value for key, value in reply.headers.items() if key.startswith("X-")}
         return Reply(302, {**about, "Location": location(fault, request)}, file=reply.file)
 
@@ -342,18 +296,18 @@ def _elsewhere(fault: Fault, request: Request) -> str:
     return url.rstrip("/") + request.target if urlsplit(url).path in ("", "/") else url
 
 
-def _silent(fault: Fault, request: Request, reply: Reply) -> Reply:
-    return Reply(status=0, ending="stall")
+def _silent(fault: Fault, request: Request, reply: BentReply) -> Reply:
+    return BentReply(status=0, ending="stall")
 
 
-def _expire(fault: Fault, request: Request, reply: Reply) -> Reply:
+def _expire(fault: Fault, request: Request, reply: BentReply) -> Reply:
     allowed = _byte_count(fault.setting, reply.length)
     if not allowed:
         return refusal(403, "Request has expired")
     return replace(reply, stop_after=allowed, ending="close")
 
 
-_BENDS: Mapping[Kind, Callable[[Fault, Request, Reply], Reply]] = {
+_BENDS: Mapping[Kind, Callable[[Fault, Request, BentReply], Reply]] = {
     "status": _status, "html": _html, "json": _json, "pointer": _pointer, "truncate": _cut("close"),
     "reset": _cut("reset"), "stall": _cut("stall"), "no_length": _no_length, "wrong_length": _wrong_length,
     "corrupt": _corrupt, "no_range": _no_range, "wrong_range": _wrong_range, "gzip": _gzip,
@@ -364,18 +318,6 @@ _BENDS: Mapping[Kind, Callable[[Fault, Request, Reply], Reply]] = {
 
 def _byte_count(value: int | str | float, length: int) -> int:
     return int(length * value) if isinstance(value, float) and value < 1 else int(value)
-
-
-def _read(content: bytes | FileSlice, size: int) -> Iterator[bytes]:
-    if isinstance(content, bytes):
-        yield from (content[at : at + size] for at in range(0, len(content), size))
-        return
-    with content.path.open("rb") as file:
-        file.seek(content.start)
-        left = len(content)
-        while left and (piece := file.read(min(size, left))):
-            yield piece
-            left -= len(piece)
 
 
 def _flip(piece: bytes, since: int) -> bytes:

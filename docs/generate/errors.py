@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import provision
 from provision.errors import ERRORS, EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNSATISFIED, EXIT_USAGE, ProvisionError
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(provision.__file__).parent
 OTHERS = ("rehearsal/engine", "rehearsal/standin", "environment/torch_probe.py")
 """Programs of their own, which raise nothing of ours."""
 MAKE = "PROVISION_WRITE_DOCS=1 bin/test tests/unit/architecture/test_manual.py"

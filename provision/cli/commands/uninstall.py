@@ -8,8 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from provision.cli.commands.commands import adopted_json, success
-from provision.cli.commands.uninstall.made_by_us import Sorted, sort_home
+from provision.cli.about import adopted_json
+from provision.cli.command import command
+from provision.cli.commands.made_by_us import Sorted, sort_home
 from provision.cli.session import Session, hold_home
 from provision.core.finding import JSON
 from provision.core.home import Home
@@ -17,27 +18,25 @@ from provision.core.ownership import is_home
 from provision.core.removing import remove, remove_empty
 from provision.errors import ConsentNeeded, HomeError, UsageError
 from provision.output import views
+from provision.output.result import Result, Words, answer
 from provision.system.disk_use import Tally
 
 
-def uninstall(at: Session) -> bool:
+def uninstall(at: Session) -> Result:
     """Remove the home after a yes; without one, say what would go and what would stay.
 
     Raises UsageError for a folder that is no home, HomeError for what could not be removed.
     """
     home = at.ctx.home
     if not os.path.lexists(home.root):
-        at.console.record(success(changed=False))
-        at.console.data(f"Nothing to remove: {home.root} does not exist.")
-        return True
+        return answer({}, f"Nothing to remove: {home.root} does not exist.")
     if not home.root.is_dir() or not is_home(home.root):
         raise UsageError(f"{home.root} was not made by provision; nothing is removed.", hint=f"ls -la {home.root}")
     found = sort_home(at.ctx)
     _show(at, found)
     if not _agreed(at):
-        would = {"would_remove": _texts(found.ours), "would_keep": _texts(found.theirs), **adopted_json(home)}
-        at.console.record(success(changed=False, **would))
-        return True
+        would = {"would_remove": _texts(found.ours), "would_keep": _texts(found.theirs)}
+        return answer({**would, **adopted_json(home)})
     with hold_home(at, removing=True):
         from provision.steps.server.step import stop_server
 
@@ -45,8 +44,7 @@ def uninstall(at: Session) -> bool:
         found = sort_home(at.ctx)  # what was made while the person read
         where, removal = _where(home), Removal(home)
         removal.run(found)
-    _tell(at, where, removal, found)
-    return True
+    return _what_became(home, where, removal, found)
 
 
 # -- before -------------------------------------------------------------------------------------------------------
@@ -59,7 +57,7 @@ def _show(at: Session, found: Sorted) -> None:
     lines = [f"{views.size_text(size):>10}  {name}" for size, name in rows]
     total = sum(size for size, _ in rows)
     lines.append(f"{views.size_text(total):>10}  in all, to be removed from {_where(home)}")
-    at.console.data("\n".join(lines))
+    at.console.tell(Words("\n".join(lines), pasted=False))
     if shared := tally.shared_bytes():
         at.console.line(f"{views.size_text(shared)} of it is in use elsewhere too (hard links), and is not freed.")
     if home.adopted is not None:
@@ -148,27 +146,31 @@ class Removal:
 # -- afterwards ---------------------------------------------------------------------------------------------------
 
 
-def _tell(at: Session, where: str, removal: Removal, found: Sorted) -> None:
-    """Say what became of it. Raises HomeError for what could not be removed."""
-    home = at.ctx.home
-    facts: dict[str, JSON] = {
-        "changed": True, "removed": _texts(found.ours), **adopted_json(home),
-        "kept_in": str(removal.kept_in) if removal.kept_in else None, "stayed": _texts(removal.stayed),
-    }  # fmt: skip
+def _what_became(home: Home, where: str, removal: Removal, found: Sorted) -> Result:
+    """What became of it. Raises HomeError for what could not be removed."""
     if removal.failed:
         first = removal.failed[0]
         raise HomeError(
             f"{first.filename} could not be removed ({first.strerror}); run it again once it can be.",
             hint="provision uninstall --yes",
         )
-    at.console.record(success(**facts))
     gone = not os.path.lexists(home.root)
-    at.console.data(f"Removed {where}." if gone else f"Removed what provision made from {where}.")
+    says = [f"Removed {where}." if gone else f"Removed what provision made from {where}."]
     if removal.kept_in is not None:
-        at.console.data(f"What you added is in {removal.kept_in}.")
-    for path in [*removal.stayed, *found.elsewhere]:
-        at.console.data(f"Left where it is: {path}")
+        says.append(f"What you added is in {removal.kept_in}.")
+    says += [f"Left where it is: {path}" for path in [*removal.stayed, *found.elsewhere]]
+    facts: dict[str, JSON] = {
+        "changed": True,
+        "removed": _texts(found.ours),
+        **adopted_json(home),
+        "kept_in": str(removal.kept_in) if removal.kept_in else None,
+        "stayed": _texts(removal.stayed),
+    }
+    return answer(facts, *says)
 
 
 def _texts(paths: Iterable[Path]) -> list[JSON]:
     return [str(path) for path in paths]
+
+
+app = command("uninstall", uninstall, frozenset({"home", "json", "yes", "verbose", "plain"}))

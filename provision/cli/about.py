@@ -1,0 +1,54 @@
+"""What commands tell of a session beside what they do: the licence, whose ComfyUI it is, where its page is."""
+
+from __future__ import annotations
+
+from provision.cli.session import Session
+from provision.comfyui.adoption import words_for
+from provision.core.finding import JSON
+from provision.core.home import Home
+from provision.core.manifest import Manifest
+from provision.system.visible import shell_words
+
+
+def introduce(at: Session) -> None:
+    """The licence; and of an adopted install, that it is used, and where what is known of it lies."""
+    ctx, home = at.ctx, at.ctx.home
+    ctx.note(licence_says(ctx.manifest))
+    if home.adopted is not None:
+        python = home.venv_of_another
+        whose = f"the Python of {python}" if python is not None else "a Python that this tool makes"
+        ctx.note(f"The ComfyUI in {home.base} is used as it is, with {whose}; the home is {home.root}.")
+
+
+def licence_says(manifest: Manifest) -> str:
+    """The licence of the weights, in a sentence."""
+    terms = manifest.license
+    if not terms.id:
+        return f"{manifest.title}: for its licence see {terms.url}"
+    use = "commercial use allowed" if terms.commercial else "no commercial use"
+    return f"{manifest.title}: licence {terms.id} ({use}) {terms.url}"
+
+
+def adopted_json(home: Home) -> dict[str, JSON]:
+    """What `--json` tells of an adopted install; nothing where the home has its own."""
+    if home.adopted is None:
+        return {}
+    python = str(home.python) if home.venv_of_another is not None else None
+    return {"adopted": {"base": str(home.base), "code": str(home.comfyui), "python": python}}
+
+
+def run_facts(at: Session) -> dict[str, JSON]:
+    """What `--json` tells at the end of a run, beside its report."""
+    home = at.ctx.home
+    facts: dict[str, JSON] = {"command": at.request.command, "home": str(home.root)}
+    facts |= {"url": at.ctx.manifest.comfyui.page, **adopted_json(home)}
+    if home.first_image.exists():
+        facts["image"] = {"path": str(home.first_image), **at.ctx.receipts.read("first_image")}
+    if at.world is not None:
+        facts["rehearsal"] = at.world.sent_json()
+    return facts
+
+
+def pasted(command: str, home: Home) -> str:
+    """A command with the words that name an adopted install, to be pasted."""
+    return shell_words([*command.split(), *words_for(home)])

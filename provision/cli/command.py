@@ -1,0 +1,96 @@
+"""A command as typer sees it: the flags of a request that it shares with others, and its own beside its function."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
+
+import typer
+from typer.models import ArgumentInfo
+
+from provision.cli.exit_codes import exit_codes, finish
+from provision.cli.home_choice import choose_home
+from provision.cli.request import Request
+from provision.cli.session import Session, open_session, tool_log
+from provision.output.choose_console import make_console
+from provision.output.hints import this_call
+from provision.output.result import Result
+from provision.system.machine import Machine
+
+Run = Callable[..., Result]
+Ask = Callable[..., Request]
+
+
+def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None) -> typer.Typer:
+    """The command `run(at, ...)`: with the `flags` of a request, and its own, which are its keyword parameters.
+
+    `ask(request, ...)` puts more flags, its own keyword parameters, into the request before anything is done.
+    """
+    shared, asked, own = _shared(flags), _own(ask) if ask else [], _own(run)
+
+    def called(**given: Any) -> None:
+        typed = {flag: value for flag, value in given.items() if flag in flags and value is not None}
+        request = Request(name, **typed)
+        if ask is not None:
+            request = ask(request, **{each.name: given[each.name] for each in asked})
+        carry_out(request, lambda at: run(at, **{each.name: given[each.name] for each in own}))
+
+    parameters = sorted([*shared, *asked, *own], key=lambda each: not _is_argument(each))
+    called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {each.name: each.annotation for each in parameters}
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name)(called)
+    return app
+
+
+def carry_out_alone(run: Callable[[], Result], *, json: bool = False) -> NoReturn:
+    """A command that needs no home: its console, its signals, its answer, its exit code."""
+    console = make_console(json=json, environ={})
+    console.invocation = this_call(os.environ)
+    with exit_codes(console):
+        result = run()
+        console.answer(result)
+        finish(result.ok)
+
+
+def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
+    """A command at work: its console, its context, its signals, its answer, its exit code."""
+    machine = Machine()
+    console = make_console(
+        json=request.json, verbose=request.verbose, yes=request.yes, plain=request.plain, environ=machine.environ
+    )
+    console.invocation = this_call(machine.environ, request.home, rehearse=request.rehearse)
+    with exit_codes(console) as end, console:
+        home = choose_home(request, machine)
+        end.log = tool_log(home)
+        with open_session(request, console, machine, home) as at:
+            result = run(at)
+            console.answer(result)
+        finish(result.ok)
+
+
+def _shared(flags: frozenset[str]) -> list[Parameter]:
+    """The flags of a request, in its order; what may be given several times is a list to typer, None for none."""
+    hints = get_type_hints(Request, include_extras=True)
+    return [_parameter(each.name, hints[each.name], each.default) for each in fields(Request) if each.name in flags]
+
+
+def _parameter(name: str, hint: Any, default: object) -> Parameter:
+    kind, *option = get_args(hint)
+    if get_origin(kind) is Sequence:
+        kind, default = list[get_args(kind)[0]] | None, None  # type: ignore[misc]
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, *option])
+
+
+def _is_argument(parameter: Parameter) -> bool:
+    return isinstance(parameter.annotation.__metadata__[0], ArgumentInfo)
+
+
+def _own(function: Callable[..., object]) -> list[Parameter]:
+    """The keyword parameters of a function, with their options."""
+    hints = get_type_hints(function, include_extras=True)
+    found = signature(function).parameters.values()
+    return [each.replace(annotation=hints[each.name]) for each in found if each.kind is Parameter.KEYWORD_ONLY]

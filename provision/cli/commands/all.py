@@ -1,0 +1,89 @@
+"""`provision all`: from whatever is here to a proven first image."""
+
+from __future__ import annotations
+
+import webbrowser
+from dataclasses import replace
+from typing import Annotated
+
+from typer import Option
+
+from provision.cli.about import introduce, pasted, run_facts
+from provision.cli.command import command
+from provision.cli.pace import keep_pace, read_pace, usual_seconds
+from provision.cli.request import BUILDING
+from provision.cli.session import Session, hold_home
+from provision.core.image import read_picture
+from provision.core.mending_plan import ask_beforehand
+from provision.core.runner import run
+from provision.core.step import Report, silent
+from provision.output import views
+from provision.output.report.run_record import keep_run
+from provision.output.report.timeline import Timeline
+from provision.output.result import Picture, Result, ran
+
+
+def provision_all(
+    at: Session,
+    *,
+    stop: Annotated[bool, Option("--stop", help="Stop the server when done.")] = False,
+    open_page: Annotated[bool, Option("--open", help="Open ComfyUI's page when done.")] = False,
+) -> Result:
+    """Run every step, prove the image, keep what was measured. Raises as the steps."""
+    from provision.steps.lock.rebuild import check_rebuildable
+    from provision.steps.registry import STEPS
+    from provision.steps.server.step import stop_server
+
+    introduce(at)
+    if at.ctx.home.adopted is not None:
+        at = _with_consent(at)
+    ctx = at.ctx
+    if ctx.options.locked is not None:
+        check_rebuildable(ctx, ctx.options.locked)
+    with hold_home(at):
+        at.console.reckon_with(read_pace(ctx.home), usual_seconds(ctx))
+        timeline = Timeline(ctx.machine.clock)
+        report = run(STEPS, replace(ctx, emit=timeline.before(ctx.emit)), apply=True)
+        keep_pace(ctx.home, at.console.state.measured_pace())
+        facts = run_facts(at)
+        keep_run(ctx.home, report, facts, timeline.course(), ctx.machine.timestamp())
+        if stop:
+            stop_server(ctx)
+    if open_page and report.ok and not stop:
+        webbrowser.open(ctx.manifest.comfyui.page)
+    made = read_picture(ctx.home.first_image) if report.step("first_image").changed and report.ok else None
+    return ran(report, facts, _closing(at, report, stopped=stop), *([Picture(made)] if made else []))
+
+
+def _with_consent(at: Session) -> Session:
+    """The same session with what the person agreed to: each finding that asks is asked about once, beforehand."""
+    from provision.steps.registry import STEPS
+
+    look = run(STEPS, replace(at.ctx, emit=silent), apply=False)
+    agreed = ask_beforehand(look, at.ctx.consent)
+    return replace(at, ctx=replace(at.ctx, options=replace(at.ctx.options, agreed=agreed)))
+
+
+def _closing(at: Session, report: Report, *, stopped: bool) -> str:
+    lines = []
+    if at.world is not None:
+        sent = at.world.hub.sent_by_file()
+        total = ", ".join(f"{name} {views.size_text(size)}" for name, size in sorted(sent.items()) if size)
+        lines.append(f"Rehearsal: the hub sent {total or 'nothing'}.")
+    seconds = views.time_text(report.seconds)
+    if not report.ok:
+        lines.append(f"Not finished after {seconds}. What is done is kept; run `provision all` again after the fix.")
+    elif not report.changed:
+        lines.append(f"Nothing left to do: all {len(report.steps)} steps are satisfied ({seconds}).")
+    else:
+        changed = ", ".join(step.name for step in report.steps if step.changed)
+        lines.append(f"Done in {seconds}: {changed}.")
+    if report.ok:
+        where = "stopped" if stopped else at.ctx.manifest.comfyui.page
+        lines.append(f"Picture: {at.ctx.home.first_image}\nComfyUI: {where}")
+        if at.ctx.home.adopted is not None:
+            lines.append(f"Next time: {pasted('provision launch', at.ctx.home)}")
+    return "\n".join(lines)
+
+
+app = command("all", provision_all, BUILDING | {"reset"})

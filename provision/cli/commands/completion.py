@@ -1,0 +1,34 @@
+"""`provision completion`: what makes a shell complete commands, flags and names."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from provision.cli.app import COMPLETE
+from provision.cli.command import carry_out_alone
+from provision.cli.offers import offer
+from provision.errors import UsageError
+from provision.output.result import Result, answer
+
+SHELLS = ("bash", "zsh", "fish")
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def completion(
+    shell: Annotated[str, typer.Argument(metavar="|".join(SHELLS), help="Whose.", autocompletion=offer(*SHELLS))],
+) -> None:
+    """Print the script of a shell."""
+    carry_out_alone(lambda: script_of(shell))
+
+
+def script_of(shell: str) -> Result:
+    """The script. Raises UsageError."""
+    if shell not in SHELLS:
+        raise UsageError(f"There is no completion for {shell!r}.", hint=f"provision completion {'|'.join(SHELLS)}")
+    script = typer.completion.get_completion_script(  # type: ignore[attr-defined]
+        prog_name="provision", complete_var=COMPLETE, shell=shell
+    )
+    return answer({}, script)

@@ -1,0 +1,40 @@
+"""`provision logs`: what ComfyUI, or this tool, said last."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Option
+
+from provision.cli.command import command
+from provision.cli.session import Session
+from provision.errors import UsageError
+from provision.output.result import Result, Words, answer
+from provision.system.log_files import LIMIT_BYTES, Follower
+from provision.system.visible import uncoloured
+
+
+def logs(
+    at: Session,
+    *,
+    follow: Annotated[bool, Option("-f", "--follow", help="Go on as it grows.")] = False,
+    lines: Annotated[int, Option("-n", "--lines", help="How many of the last lines.")] = 60,
+    tool: Annotated[bool, Option("--tool", help="The tool's own log, not ComfyUI's.")] = False,
+) -> Result:
+    """The last lines of a log; with `follow` what is added, until Ctrl-C. Raises UsageError when there is none."""
+    path = at.log if tool else at.ctx.home.engine_log
+    if not path.is_file():  # a pipe in its place would be waited for
+        raise UsageError(f"There is no log {path} yet.", hint="provision launch")
+    follower = Follower(path, place=max(0, path.stat().st_size - LIMIT_BYTES))
+    last = [*follower.lines(), *([follower.begun.decode("utf-8", "replace")] if follower.begun and not follow else [])]
+    shown = last[max(0, len(last) - lines) :] if lines > 0 else []
+    if not follow:
+        return answer({}, *map(uncoloured, shown))
+    while True:
+        for line in shown:
+            at.console.tell(Words(uncoloured(line), pasted=False))
+        at.ctx.machine.sleep(0.2)
+        shown = list(follower.lines())
+
+
+app = command("logs", logs, frozenset({"home", "manifest", "overrides"}))

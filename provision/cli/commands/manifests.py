@@ -1,0 +1,75 @@
+"""`provision manifests`: list, show and validate them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from provision.cli.command import carry_out_alone
+from provision.cli.offers import offer_manifests
+from provision.cli.request import AS_JSON, REHEARSED, SET
+from provision.core.finding import JSON
+from provision.core.manifest import load_manifest, manifest_names
+from provision.core.overrides import flat
+from provision.output import views
+from provision.output.result import Result, answer, pairs
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, invoke_without_command=True)
+Name = Annotated[str, typer.Argument(metavar="NAME|FILE", autocompletion=offer_manifests)]
+Sets = Annotated[list[str] | None, SET]
+Json = Annotated[bool, AS_JSON]
+
+
+@app.callback()
+def manifests(ctx: typer.Context) -> None:
+    """List, show and validate manifests."""
+    if ctx.invoked_subcommand is None:
+        carry_out_alone(listed)
+
+
+@app.command("list")
+def list_(json: Json = False) -> None:
+    """The manifests that come with the tool."""
+    carry_out_alone(listed, json=json)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(autocompletion=offer_manifests)] = REHEARSED,
+    set_: Sets = None,
+    json: Json = False,
+) -> None:
+    """One manifest, with its overrides."""
+    carry_out_alone(lambda: shown(name, set_ or []), json=json)
+
+
+@app.command()
+def validate(name: Name, set_: Sets = None, json: Json = False) -> None:
+    """Read a manifest by the strict loader and say what is wrong with it."""
+    carry_out_alone(lambda: validated(name, set_ or []), json=json)
+
+
+def listed() -> Result:
+    """The manifests that come with the tool."""
+    rows: list[tuple[str, str]] = []
+    found: list[JSON] = []
+    for name in manifest_names():
+        manifest = load_manifest(name)
+        _, file = manifest.checkpoint(manifest.usual_precision)
+        size = views.size_text(file.size) if file.size else "size from the hub"
+        rows.append((name, f"{manifest.title}, {size}, licence {manifest.license.id}"))
+        found.append({"name": name, "title": manifest.title, "size": file.size})
+    return answer({"manifests": found}, pairs(rows))
+
+
+def shown(name: str, overrides: list[str]) -> Result:
+    """Every key of a manifest, as `--set` names it, with its value."""
+    values = flat(load_manifest(name, overrides))
+    return answer({"manifest": dict(values)}, pairs([(key, str(value)) for key, value in values]))
+
+
+def validated(name: str, overrides: list[str]) -> Result:
+    """A manifest, read strictly. Raises ManifestError with what is wrong."""
+    manifest = load_manifest(name, overrides)
+    return answer({"name": manifest.name}, f"{manifest.name} is a valid manifest: {manifest.title}.")

@@ -1,0 +1,19 @@
+"""`provision stop`."""
+
+from __future__ import annotations
+
+from provision.cli.command import command
+from provision.cli.request import USUAL
+from provision.cli.session import Session
+from provision.output.result import Result, answer
+
+
+def stop(at: Session) -> Result:
+    """Stop the server that was started from this home."""
+    from provision.steps.server.step import stop_server
+
+    stopped = stop_server(at.ctx) if at.ctx.home.root.is_dir() else False
+    return answer({"changed": stopped}, "ComfyUI is stopped." if stopped else "ComfyUI was not running.")
+
+
+app = command("stop", stop, USUAL)

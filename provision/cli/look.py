@@ -1,0 +1,34 @@
+"""A look of a command: its findings are shown at its end, and what crashed in it goes into the log."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+from provision.cli.session import Session
+from provision.core.events import Event
+from provision.core.step import Context, Report
+from provision.errors import DiskFull, HomeError
+from provision.output.console import Console
+from provision.output.slow_checks import SlowChecks
+
+
+def quietly(ctx: Context, console: Console) -> Context:
+    """The same context for a look: before its end, only what moves or takes long is shown."""
+    slow = SlowChecks(console.emit)
+
+    def emit(event: Event) -> None:
+        slow.hear(event)
+        console.emit_of_a_look(event)
+
+    return replace(ctx, emit=emit)
+
+
+def keep_crashes(at: Session, report: Report) -> None:
+    """Write the tracebacks of checks that crashed into the log, where there is a home to keep one."""
+    crashed = [finding for step in report.steps for finding in step.findings if finding.id == "check-crashed"]
+    if crashed and at.ctx.home.logs.is_dir():
+        with suppress(HomeError, DiskFull):
+            at.console.keep_log(at.log)
+        for finding in crashed:
+            at.console.log_text(str(finding.facts["traceback"]))

@@ -1,0 +1,36 @@
+"""What a shell offers for a flag or an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Offered = list[tuple[str, str]]
+"""What a shell completes, each with a word of help."""
+
+
+def offer(*names: str) -> Callable[[str], Offered]:
+    """Names that are known beforehand."""
+    return lambda incomplete: [(name, "") for name in names if name.startswith(incomplete)]
+
+
+def offer_manifests(incomplete: str) -> Offered:
+    """The manifests that come with the tool."""
+    from provision.core.manifest import manifest_names
+
+    return [(name, "") for name in manifest_names() if name.startswith(incomplete)]
+
+
+def offer_findings(incomplete: str) -> Offered:
+    """The ids of findings, with what is looked at."""
+    from provision.core.catalogue import CATALOGUE
+
+    return [(entry.id, entry.looks_at) for entry in CATALOGUE if entry.id.startswith(incomplete)]
+
+
+def offer_keys(incomplete: str) -> Offered:
+    """The keys of the usual manifest, as `--set` takes them, with their values."""
+    from provision.core.manifest import load_manifest
+    from provision.core.overrides import flat
+
+    keys = ((f"{key}=", str(value)) for key, value in flat(load_manifest("sdxl-turbo")))
+    return [pair for pair in keys if pair[0].startswith(incomplete)]

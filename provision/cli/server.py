@@ -1,0 +1,66 @@
+"""The server, brought up for a command that needs it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from provision.cli.session import Session, hold_home
+from provision.comfyui.server_process import START_TIMEOUT_S
+from provision.core.events import Event
+from provision.core.runner import run
+from provision.core.step import Report
+from provision.errors import ConsentNeeded, EngineError, HomeLocked
+from provision.output.result import Result, ran
+from provision.system.visible import shell_word
+
+LOOK_S = 0.3
+"""How often a command that waits for another one looks again."""
+
+
+def bring_up(at: Session) -> Result:
+    """The server, started where it was not up. Raises EngineError, HomeError, ConsentNeeded."""
+    if not at.ctx.home.python.exists() or not (at.ctx.home.comfyui / "main.py").exists():
+        raise EngineError(f"ComfyUI is not installed in {at.ctx.home.root}.", hint="provision all")
+    report = _look(at)
+    if not report.ok and not at.ctx.options.may_run:
+        raise ConsentNeeded(
+            f"{at.ctx.home.python} was not installed by provision, and nobody has agreed to run it.",
+            hint=f"provision all --python {shell_word(str(at.ctx.home.python))}",
+        )
+    if not report.ok:
+        report = _start(at)
+    page = at.ctx.manifest.comfyui.page
+    closing = f"ComfyUI: {page}" if report.ok else "ComfyUI is not up."
+    return ran(report, {"command": at.request.command, "url": page}, closing)
+
+
+def _look(at: Session) -> Report:
+    """How the server is. What is only looked at is not held; a look that finds it up is told."""
+    from provision.steps.server.step import SERVER
+
+    heard: list[Event] = []
+    report = run((SERVER,), replace(at.ctx, emit=heard.append), apply=False)
+    for event in heard if report.ok else ():
+        at.ctx.emit(event)
+    return report
+
+
+def _start(at: Session) -> Report:
+    """Start the server, or wait for another command of this home, which may be starting it. Raises HomeLocked."""
+    from provision.steps.server.step import SERVER
+
+    machine, told = at.ctx.machine, False
+    deadline = machine.clock() + START_TIMEOUT_S
+    while True:
+        try:
+            with hold_home(at):
+                return run((SERVER,), at.ctx, apply=True)
+        except HomeLocked as error:
+            if machine.clock() > deadline:
+                raise
+            if not told:
+                at.ctx.note(f"{error.message} Waiting until it is done, or ComfyUI is up.")
+            told = True
+        machine.sleep(LOOK_S)
+        if (report := _look(at)).ok:
+            return report

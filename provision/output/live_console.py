@@ -1,0 +1,132 @@
+"""A terminal: what stays, and below it what is at work."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provision.core.events import (
+    CheckSlow,
+    Event,
+    MendingPlanned,
+    Note,
+    Output,
+    Progress,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+    Waiting,
+)
+from provision.errors import ProvisionError
+from provision.output import live_view, safe_streams, views
+from provision.output.console import Console
+from provision.output.painter import Painter
+from provision.output.screen import Line, Screen
+from provision.output.terminal_image import encode, protocol_of
+from provision.system.visible import uncoloured
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from provision.core.step import Report
+    from provision.output.result import Paper
+
+
+class LiveConsole(Console):
+    """A terminal: finished steps as lines that stay, below them what is at work, with bytes, rate and time left."""
+
+    def __init__(self, *, verbose: bool = False, yes: bool = False) -> None:
+        super().__init__(verbose=verbose, yes=yes)
+        self.rich = Painter(safe_streams.err())
+        self.out = Painter(safe_streams.out())
+        self.screen = Screen(self.rich.file, self._picture_of_now, self._guard)
+
+    def __exit__(self, *error: object) -> None:
+        self._end()
+        super().__exit__(*error)
+
+    def _picture_of_now(self, width: int, height: int) -> list[Line]:
+        lines = live_view.live_lines(self.state, time.monotonic(), width, height)
+        return [Line(self._coloured(line), line.cell_len) for line in lines]
+
+    def _coloured(self, line: Text) -> str:
+        with self.rich.capture() as captured:
+            self.rich.print(line, end="", no_wrap=True, overflow="ignore", crop=False)
+        return captured.get()
+
+    def _end(self) -> None:
+        """The picture goes away, and what was in it is over."""
+        with self._guard:
+            self.screen.stop()
+            self.state.settle()
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, RunStarted | StepStarted | Progress | Waiting):
+            self.screen.start()
+        elif isinstance(event, StepFinished):
+            self._print(views.step_row(event))
+        elif isinstance(event, Note) and not (event.is_passing and event.step):
+            self._print(views.note_row(replace(event, says=self._own(event.says))))
+        elif isinstance(event, MendingPlanned):
+            self.line(views.mending_text(event))
+        elif isinstance(event, CheckSlow) and not event.over:
+            self.screen.start()
+        elif isinstance(event, Output) and self.verbose:
+            self.line(f"    {uncoloured(event.line)}")
+
+    def _print(self, view: RenderableType) -> None:
+        """Something that stays; a command in it is not broken into lines, so that it can be copied."""
+        with self._guard:
+            self.screen.above(lambda: self.rich.print(view, crop=False))
+
+    def line(self, text: str) -> None:
+        with self._guard:
+            self.screen.above(lambda: self.rich.print(self._own(text), markup=False, emoji=False))
+
+    def agrees_to(self, page: str, question: str) -> bool:
+        self._end()
+        return super().agrees_to(page, question)
+
+    def ask(self, question: str) -> bool:
+        running = self.screen.running
+        self.screen.stop()
+        answer = super().ask(question)
+        if running:
+            self.screen.start()
+        return answer
+
+    def data(self, text: str) -> None:
+        self._end()
+        super().data(text)
+
+    def draw(self, draw: Callable[[Paper], RenderableType]) -> None:
+        self._end()
+        super().draw(draw)
+
+    def end(self, report: Report, closing: str) -> None:
+        self._end()
+        self.out.print(views.report_view(report, closing, self.invocation.said), crop=False)
+
+    def error(self, error: ProvisionError, log: Path | None = None) -> None:
+        self._end()
+        self.rich.print(views.error_view(error, log, self.invocation.said), crop=False)
+
+    def picture(self, png: bytes) -> None:
+        self._end()
+        if not self.out.is_terminal:
+            return
+        columns = min(self.out.width - 2, 64)
+        if drawn := encode(png, protocol_of(os.environ), columns):
+            self.out.file.write(drawn)
+            self.out.file.flush()
+        elif not self.out.no_color:
+            self.out.print(views.picture(png, columns))
+
+    @property
+    def takes_pictures(self) -> bool:
+        return self.out.is_terminal and not self.out.no_color

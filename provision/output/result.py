@@ -1,0 +1,96 @@
+"""What a command answers: parts for people, and one report for programs. A console renders one of the two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from provision.core.finding import JSON
+from provision.core.step import Report
+from provision.output import views
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text; with `pasted` its commands are put as this person has to type them."""
+
+    text: str
+    pasted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """What there is to draw on: columns, whether it takes pictures, and how this person types a command."""
+
+    width: int
+    takes_pictures: bool
+    typed: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What is drawn; with `--plain` the `words` for it, where there are any."""
+
+    draw: Callable[[Paper], RenderableType]
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A PNG, where it can be shown."""
+
+    png: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of a run: what is not right with its fix, then closing words."""
+
+    report: Report
+    closing: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Every finding of a look, grouped by step, then closing words."""
+
+    report: Report
+    closing: str
+
+
+Part = Words | Drawn | Picture | Ending | Findings
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Whether all is well (the exit code), what a program reads, what a person reads."""
+
+    ok: bool
+    data: Mapping[str, JSON]
+    view: tuple[Part, ...] = ()
+    report: Report | None = field(default=None, compare=False)
+
+
+def answer(facts: Mapping[str, JSON], *view: Part | str, ok: bool = True) -> Result:
+    """The answer of a command that runs no steps; a text is shown as it stands."""
+    parts = tuple(Words(part, pasted=False) if isinstance(part, str) else part for part in view)
+    return Result(ok, {"schema": 1, "type": "report", "ok": ok, "changed": False, "steps": [], **facts}, parts)
+
+
+def ran(report: Report, facts: Mapping[str, JSON], closing: str, *before: Part) -> Result:
+    """The answer of a run of steps."""
+    return Result(report.ok, {**report.to_json(), **facts}, (*before, Ending(report, closing)), report)
+
+
+def looked(report: Report, facts: Mapping[str, JSON], closing: str) -> Result:
+    """The answer of a look at steps."""
+    return Result(report.ok, {**report.to_json(), **facts}, (Findings(report, closing),), report)
+
+
+def pairs(rows: Sequence[tuple[str, ...]]) -> Drawn:
+    """Names and values."""
+    return Drawn(lambda _: views.pairs_table(rows))
