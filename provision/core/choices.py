@@ -148,16 +148,22 @@ def choices_of(home: Home) -> Choices:
 def from_before(torch: TorchReceipt, comfyui: ComfyReceipt, lock: Lock | None) -> Choices:
     """What receipts and a lock tell of what was asked for, but for what is so without being asked for."""
     name = lock.manifest if lock is not None else DEFAULT_MANIFEST
-    if name not in manifest_names():
+    told = {
+        "manifest": name,
+        "precision": lock.models[0].precision if lock is not None and lock.models else "",
+        "torch.channel": torch.wanted,
+        "comfyui.ref": comfyui.ref if not comfyui.path else "",
+    }
+    if name not in manifest_names() or not any(told[key] for key in ("precision", "torch.channel", "comfyui.ref")):
         return {}
     manifest = load_manifest(name)
-    found = {
-        "manifest": (name, DEFAULT_MANIFEST),
-        "precision": (lock.models[0].precision if lock is not None and lock.models else "", manifest.usual_precision),
-        "torch.channel": (torch.wanted, manifest.torch.channel),
-        "comfyui.ref": (comfyui.ref if not comfyui.path else "", manifest.comfyui.ref),
+    usual = {
+        "manifest": DEFAULT_MANIFEST,
+        "precision": manifest.usual_precision,
+        "torch.channel": manifest.torch.channel,
+        "comfyui.ref": manifest.comfyui.ref,
     }
-    return {key: value for key, (value, usual) in found.items() if value not in ("", usual)}
+    return {key: value for key, value in told.items() if value not in ("", usual[key])}
 
 
 # -- going by it --------------------------------------------------------------------------------------------------
