@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from provision.command import Command, Fix, as_fix
+
 EXIT_OK = 0
 EXIT_UNSATISFIED = 1
 EXIT_USAGE = 2
@@ -16,15 +18,19 @@ EXIT_INTERRUPTED = 130
 
 
 class ProvisionError(Exception):
-    """The root: `message` says what happened, `hint` names what to run next."""
+    """The root: `message` says what happened, `hint` what to do next."""
 
     code: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = EXIT_UNSATISFIED
 
-    def __init__(self, message: str, *, hint: str) -> None:
+    def __init__(self, message: str, *, hint: Fix | Command) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = as_fix(hint)
+
+    def to_json(self) -> dict[str, object]:
+        """The error as it stands in `--json`, its hint and its command still values."""
+        return {"code": self.code, "message": self.message, "hint": self.hint, "command": self.hint.command}
 
 
 class UsageError(ProvisionError):
@@ -131,7 +137,7 @@ class EngineError(ProvisionError):
 
     code = "engine"
 
-    def __init__(self, message: str, *, hint: str, finding: str = "") -> None:
+    def __init__(self, message: str, *, hint: Fix | Command, finding: str = "") -> None:
         super().__init__(message, hint=hint)
         self.finding = finding
 
@@ -153,7 +159,7 @@ class StartOver(ProvisionError):
 
     code = "start_over"
 
-    def __init__(self, message: str, *, hint: str, step: str) -> None:
+    def __init__(self, message: str, *, hint: Fix | Command, step: str) -> None:
         super().__init__(message, hint=hint)
         self.step = step
 

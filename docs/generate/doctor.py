@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from provision.core.catalogue import CATALOGUE, steps_with_findings
-from provision.core.finding_kind import ANY_STEP, ONLY_IN_LOGS, Known
+from provision.core.finding import ANY_STEP, ONLY_IN_LOGS, Kind
+from provision.steps.catalogue import CATALOGUE, steps_with_findings
 
 SEVERITIES = {
     "blocks": "nothing works until it is mended",
@@ -26,7 +26,7 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
 INTRODUCTION = """\
 # What `provision doctor` finds
 
-<!-- Made from provision/core/catalogue.py: PROVISION_WRITE_DOCS=1 bin/test tests/unit/core/test_catalogue.py -->
+<!-- Made from kinds.py of each step: PROVISION_WRITE_DOCS=1 bin/test tests/unit/core/test_catalogue.py -->
 
 `provision doctor` looks at everything and changes nothing; it ends with 0 when every step is satisfied. `--fix` says
 what it will do, in the order of the steps and with the bytes of each download, asks what it must, mends, looks again,
@@ -59,7 +59,7 @@ already makes the image itself, and keeps it among its temporary files. What a s
 (`packages-changed`).
 
 What only follows from a fault of an earlier step (`torch-missing` where the environment is gone) is marked `↳`, names
-that step (in `--json`: `follows` in the finding's facts), and is mended with it. Every finding against a home that is
+that step (in `--json`: `caused_by`), and is mended with it. Every finding against a home that is
 broken in that way: [doctor-coverage.md](doctor-coverage.md).
 
 *Mended at once* is done by `all` and by `doctor --fix`. *After a yes*: `doctor --fix` asks; with `--yes` it does not.
@@ -87,7 +87,7 @@ def _table(step: str) -> list[str]:
     return head + [_row(entry) for entry in entries]
 
 
-def _row(entry: Known) -> str:
+def _row(entry: Kind) -> str:
     mending = "" if entry.fix == "none" else f"**{MENDING[entry.fix]}**: "
     looks = f"{entry.means} ({SEVERITIES[entry.severity]})" if entry.severity != "informs" else entry.means
     cells = (f"`{entry.id}`", entry.looks_at, looks, f"{mending}{entry.remedy}")

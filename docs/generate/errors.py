@@ -6,7 +6,7 @@ What stands in braces is filled in when it happens.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,11 +67,13 @@ def raised_in(tree: ast.AST) -> Iterator[Raised]:
     """The errors that a source makes; a text that is chosen between two gives two of them."""
     classes: tuple[type[ProvisionError], ...] = (ProvisionError, *ERRORS)
     names = {error.__name__ for error in classes}
+    constants = [node for node in ast.iter_child_nodes(tree) if isinstance(node, ast.Assign)]
+    named = {target.id: node.value for node in constants for target in node.targets if isinstance(target, ast.Name)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _called(node) in names and node.args:
             hints = [word.value for word in node.keywords if word.arg == "hint"]
             for message in texts(node.args[0]):
-                for hint in texts(hints[0]) if hints else ():
+                for hint in hint_texts(hints[0], named) if hints else ():
                     yield Raised(_called(node), message, hint)
 
 
@@ -90,6 +92,23 @@ def texts(node: ast.expr) -> list[str]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return [left + right for left in texts(node.left) for right in texts(node.right)]
     return ["{" + _shown(node) + "}"]
+
+
+def hint_texts(node: ast.expr, named: Mapping[str, ast.expr]) -> list[str]:
+    """What a hint may say: a sentence, a command, or both; `named` are the constants of its module."""
+    if isinstance(node, ast.Name) and isinstance(named.get(node.id), ast.Call):
+        return hint_texts(named[node.id], named)
+    if isinstance(node, ast.IfExp):
+        return [*hint_texts(node.body, named), *hint_texts(node.orelse, named)]
+    if not isinstance(node, ast.Call) or _called(node) not in ("Fix", "ours", "program"):
+        return texts(node)
+    if _called(node) == "Fix":
+        says, *command = [*node.args, *(word.value for word in node.keywords)]
+        return [" ".join([*texts(says), *(line for each in command for line in hint_texts(each, named))])]
+    under = [each for word in node.keywords if isinstance(word.value, ast.Tuple) for each in word.value.elts]
+    name = ["provision"] if _called(node) == "ours" else []
+    words = [*(texts(word)[0] for word in under), *name, *(texts(word)[0] for word in node.args)]
+    return [" ".join(f"'{word}'" if " " in word else word for word in words)]
 
 
 def _piece(part: ast.expr) -> str:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from provision.cli.session import Session
-from provision.comfyui.adoption import words_for
 from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.manifest import Manifest
-from provision.system.visible import shell_words
 
 
 def introduce(at: Session) -> None:
@@ -47,8 +45,3 @@ def run_facts(at: Session) -> dict[str, JSON]:
     if at.world is not None:
         facts["rehearsal"] = at.world.sent_json()
     return facts
-
-
-def pasted(command: str, home: Home) -> str:
-    """A command with the words that name an adopted install, to be pasted."""
-    return shell_words([*command.split(), *words_for(home)])

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from provision import __version__
 from provision.cli.exit_codes import End, refuse, tell
+from provision.command import program
 from provision.errors import EXIT_OK, EXIT_UNSATISFIED, ProvisionError
 from provision.output.safe_streams import guard
 
@@ -101,7 +102,7 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):  # just before a command sees to it, or just after
         End().at_once()
     except OSError as error:  # help that goes to a disk that is full
-        tell(ProvisionError(f"The output cannot be written ({error.strerror}).", hint="df -h ."))
+        tell(ProvisionError(f"The output cannot be written ({error.strerror}).", hint=program("df", "-h", ".")))
         End().leave(EXIT_UNSATISFIED)
     except refused as error:
         sys.exit(refuse(error))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from provision.command import Fix, ours
 from provision.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -147,11 +148,9 @@ def _of_the_disk(error: OSError, log: Path | None) -> tuple[ProvisionError, int]
 
 def _stopped(console: Console) -> Interrupted:
     """What is kept of what was begun, and the command that goes on with it."""
-    from provision.system.visible import shell_words
-
     kept = console.kept()
     says = f"Stopped. Kept: {kept}." if kept else "Stopped. Nothing is lost."
-    return Interrupted(f"{says} The same command goes on.", hint=shell_words(["provision", *sys.argv[1:]]))
+    return Interrupted(f"{says} The same command goes on.", hint=ours(*sys.argv[1:]))
 
 
 def _kept(log: Path | None) -> Path | None:
@@ -171,7 +170,7 @@ def _bug(error: Exception, log: Path | None) -> ProvisionError:
             where = _keep_trace(error, Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1]))
     return ProvisionError(
         f"This is a bug in provision ({type(error).__name__}: {error}).",
-        hint=f"Please report it{f' with {where}' if where else ''}",
+        hint=Fix(f"Please report it{f' with {where}' if where else ''}"),
     )
 
 
@@ -199,7 +198,7 @@ def refuse(error: Exception) -> int:
         typer.echo(str(error))
         return EXIT_USAGE
     says = str(getattr(error, "format_message", error.__str__)())
-    tell(UsageError(says, hint=f"{asked} --help"))
+    tell(UsageError(says, hint=ours(*asked.split()[1:], "--help")))
     return EXIT_USAGE
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from provision.cli.request import Request
 from provision.comfyui.adoption import Asked, home_for
+from provision.command import ours
 from provision.core.home import Home
 from provision.errors import HomeError
 from provision.output.hints import REHEARSAL_HOME
@@ -40,5 +41,5 @@ def _usual(request: Request, named: Path | None) -> Home:
     except RuntimeError as error:
         raise HomeError(
             f"The home {given} is in the folder of a person who is not known here.",
-            hint="provision all --home ~/provision",
+            hint=ours("all", "--home", "~/provision"),
         ) from error

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
 from provision.cli.session import Session
 from provision.core.events import Event
+from provision.core.kinds import CHECK_CRASHED
 from provision.core.step import Context, Report
 from provision.errors import DiskFull, HomeError
 from provision.output.console import Console
@@ -26,9 +28,17 @@ def quietly(ctx: Context, console: Console) -> Context:
 
 def keep_crashes(at: Session, report: Report) -> None:
     """Write the tracebacks of checks that crashed into the log, where there is a home to keep one."""
-    crashed = [finding for step in report.steps for finding in step.findings if finding.id == "check-crashed"]
+    crashed = list(crashes(report))
     if crashed and at.ctx.home.logs.is_dir():
         with suppress(HomeError, DiskFull):
             at.console.keep_log(at.log)
-        for finding in crashed:
-            at.console.log_text(str(finding.facts["traceback"]))
+        for _, traceback in crashed:
+            at.console.log_text(traceback)
+
+
+def crashes(report: Report) -> Iterator[tuple[str, str]]:
+    """Each step whose check crashed, with the traceback."""
+    for step in report.steps:
+        for finding in step.findings:
+            if finding.kind == CHECK_CRASHED:
+                yield step.name, str(finding.facts["traceback"])

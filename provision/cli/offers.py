@@ -22,7 +22,7 @@ def offer_manifests(incomplete: str) -> Offered:
 
 def offer_findings(incomplete: str) -> Offered:
     """The ids of findings, with what is looked at."""
-    from provision.core.catalogue import CATALOGUE
+    from provision.steps.catalogue import CATALOGUE
 
     return [(entry.id, entry.looks_at) for entry in CATALOGUE if entry.id.startswith(incomplete)]
 

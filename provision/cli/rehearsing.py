@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from provision.cli.request import Request
+from provision.command import Fix, ours
 from provision.core.home import Home
 from provision.errors import DiskFull, HomeError, HomeLocked, UsageError
 from provision.system.machine import Machine
@@ -25,18 +26,18 @@ def check_rehearsal(request: Request, home: Home) -> bool:
     if request.rehearse and home.adopted is not None and (code is None or not is_miniature(code)):
         raise UsageError(
             f"The ComfyUI in {home.base} is a real one; a rehearsal must not touch it.",
-            hint=f"provision plan --comfyui {home.base}",
+            hint=ours("plan", "--comfyui", str(home.base)),
         )
     rehearsed = is_rehearsal(home)
     if rehearsed and not request.rehearse and request.command in ("all", "plan", "download"):
         raise UsageError(
             f"{home.root} is the home of a rehearsal; nothing real belongs there.",
-            hint=f"provision {request.command} --home ~/provision   # or add --rehearse",
+            hint=Fix("Or add --rehearse:", ours(request.command, "--home", "~/provision")),
         )
     if request.rehearse and not rehearsed and _has_receipts(home):
         raise UsageError(
             f"{home.root} is a real home; a rehearsal must not touch it.",
-            hint="provision all --rehearse --home DIR",
+            hint=ours("all", "--rehearse", "--home", "DIR"),
         )
     return request.rehearse or (rehearsed and request.command == "doctor")
 

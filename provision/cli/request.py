@@ -12,6 +12,7 @@ from typer import Option
 
 from provision.cli.offers import Offered, offer, offer_keys, offer_manifests
 from provision.comfyui.adoption import as_path
+from provision.command import Command, Fix, ours, program
 from provision.core.choices import DEFAULT_MANIFEST
 from provision.core.manifest import manifest_names
 from provision.core.step import Options
@@ -114,28 +115,31 @@ def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
     """Options that hold together. Raises UsageError."""
     backend = request.backend or "auto"
     if backend not in BACKEND_NAMES:
-        raise UsageError(f"There is no backend {backend!r}.", hint=f"--backend {'|'.join(BACKENDS)}")
+        raise UsageError(f"There is no backend {backend!r}.", hint=Fix(f"Take one of {', '.join(BACKENDS)}."))
     if request.precision not in (None, *PRECISIONS):
-        raise UsageError(f"There is no precision {request.precision!r}.", hint=f"--precision {'|'.join(PRECISIONS)}")
+        raise UsageError(
+            f"There is no precision {request.precision!r}.", hint=Fix(f"Take one of {', '.join(PRECISIONS)}.")
+        )
     if request.rehearse and request.manifest in manifest_names() and request.manifest != REHEARSED:
         raise UsageError(
             f"The rehearsal has the model of {REHEARSED} alone, not that of {request.manifest}.",
-            hint="provision all --rehearse",
+            hint=ours("all", "--rehearse"),
         )
     if request.rehearse and request.endpoints:
-        raise UsageError("A rehearsal has a hub of its own.", hint="Leave out --endpoint, or --rehearse.")
+        raise UsageError("A rehearsal has a hub of its own.", hint=Fix("Leave out --endpoint, or --rehearse."))
     if request.connections is not None and not 1 <= request.connections <= CONNECTIONS_MAX:
         raise UsageError(
-            f"--connections {request.connections} is not between 1 and {CONNECTIONS_MAX}.", hint="--connections 4"
+            f"--connections {request.connections} is not between 1 and {CONNECTIONS_MAX}.",
+            hint=Fix("As in: --connections 4"),
         )
     usual = environ.get("HF_ENDPOINT", "").strip() or HUB
-    named = dict.fromkeys(_address("--endpoint", each, f"--endpoint {HUB}") for each in request.endpoints)
+    named = dict.fromkeys(_address("--endpoint", each, Fix(f"As in: --endpoint {HUB}")) for each in request.endpoints)
     return Options(
         backend=BACKEND_NAMES[backend],
         precision=request.precision or "fp16",
         deep=request.deep,
         yes=request.yes,
-        endpoint=_address("HF_ENDPOINT", usual, "unset HF_ENDPOINT"),
+        endpoint=_address("HF_ENDPOINT", usual, program("unset", "HF_ENDPOINT")),
         endpoints=tuple(named),
         limit_rate=parse_rate(request.limit_rate) if request.limit_rate is not None else 0,
         connections=request.connections or 0,
@@ -145,7 +149,7 @@ def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
     )
 
 
-def _address(name: str, text: str, hint: str) -> str:
+def _address(name: str, text: str, hint: Fix | Command) -> str:
     address = text.strip()
     if "://" not in address:
         address = f"https://{address}"
@@ -159,5 +163,7 @@ def parse_rate(text: str) -> int:
     found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([kmg]?)(?:b?/s|b)?", text.strip().lower())
     rate = int(float(found[1]) * RATE_UNITS[found[2]]) if found else 0
     if rate < 1000:
-        raise UsageError(f"--limit-rate {text!r} is no rate of at least 1k (bytes a second).", hint="--limit-rate 5M")
+        raise UsageError(
+            f"--limit-rate {text!r} is no rate of at least 1k (bytes a second).", hint=Fix("As in: --limit-rate 5M")
+        )
     return rate

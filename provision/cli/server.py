@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from provision.cli.session import Session, hold_home
 from provision.comfyui.server_process import START_TIMEOUT_S
+from provision.command import ours
 from provision.core.events import Event
 from provision.core.runner import run
 from provision.core.step import Report
 from provision.errors import ConsentNeeded, EngineError, HomeLocked
 from provision.output.result import Result, ran
-from provision.system.visible import shell_word
 
 LOOK_S = 0.3
 """How often a command that waits for another one looks again."""
@@ -20,12 +20,12 @@ LOOK_S = 0.3
 def bring_up(at: Session) -> Result:
     """The server, started where it was not up. Raises EngineError, HomeError, ConsentNeeded."""
     if not at.ctx.home.python.exists() or not (at.ctx.home.comfyui / "main.py").exists():
-        raise EngineError(f"ComfyUI is not installed in {at.ctx.home.root}.", hint="provision all")
+        raise EngineError(f"ComfyUI is not installed in {at.ctx.home.root}.", hint=ours("all"))
     report = _look(at)
     if not report.ok and not at.ctx.options.may_run:
         raise ConsentNeeded(
             f"{at.ctx.home.python} was not installed by provision, and nobody has agreed to run it.",
-            hint=f"provision all --python {shell_word(str(at.ctx.home.python))}",
+            hint=ours("all", "--python", str(at.ctx.home.python)),
         )
     if not report.ok:
         report = _start(at)

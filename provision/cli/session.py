@@ -13,7 +13,8 @@ from provision.cli.home_choice import choose_home
 from provision.cli.rehearsing import check_rehearsal, enter_world
 from provision.cli.request import Request, choose_options
 from provision.cli.sweep import sweep_home
-from provision.comfyui.adoption import may_be_run, overrides_for, remember
+from provision.comfyui.adoption import may_be_run, overrides_for, remember, words_for
+from provision.command import Fix, ours
 from provision.core.choices import DEFAULT_MANIFEST, Layer, of_manifest
 from provision.core.home import Home
 from provision.core.lockfile import Lock, load_lock, manifest_overrides
@@ -57,6 +58,10 @@ class Session:
     keeping: Keeping | None = None
     """What the home is to remember."""
 
+    def typed(self, what: Fix) -> str:
+        """A sentence and its command as this person has to type it."""
+        return self.console.invocation.text(what)
+
     @property
     def log(self) -> Path:
         """The tool's own log."""
@@ -92,7 +97,7 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
             machine = Machine({k: v for k, v in machine.environ.items() if k not in ("HF_TOKEN", "HF_ENDPOINT")})
             options = replace(options, endpoint=world.endpoint)
         served = world.overrides if world is not None else _recorded(home)
-        console.invocation = replace(console.invocation, rehearsal=bool(served))
+        console.invocation = replace(console.invocation, rehearsal=bool(served), install=words_for(home))
         by = replace(by, rehearsal=served, adopted=overrides_for(home, given, machine))
         manifest = draft.manifest(by.words())
         if request.command not in (*LOOKS, "plan") and home.root.is_dir() and is_home(home.root):
@@ -131,7 +136,7 @@ def _locked(request: Request, lock: Lock | None) -> tuple[Request, list[str]]:
     if manifest.name != lock.manifest:
         raise LockError(
             f"The lock was made from the manifest {lock.manifest!r}, and {manifest.name!r} is given.",
-            hint="provision all --locked FILE --manifest MANIFEST",
+            hint=ours("all", "--locked", "FILE", "--manifest", "MANIFEST"),
         )
     precision = request.precision or next((model.precision for model in lock.models), None)
     decided = manifest_overrides(lock, manifest)
@@ -200,6 +205,7 @@ def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
     with home_lock(home.state / "lock", command=at.request.command, optional=removing):
         if not removing:
             remember(home, machine.timestamp(), may_run=at.ctx.options.may_run)
+            at.console.invocation = replace(at.console.invocation, install=words_for(home))
             recover(home)
             if at.keeping is not None:
                 keep(at.ctx, at.keeping)

@@ -22,13 +22,13 @@ from provision.comfyui.foreign_install import (
     named_environment,
     servers_of,
 )
+from provision.command import Fix, ours, program
 from provision.core.home import Adopted, Home
 from provision.core.manifest import CHANNEL
 from provision.core.receipts import read_state, write_json
 from provision.environment.packages import installed_versions
 from provision.errors import HomeError, UsageError
 from provision.system.machine import Machine
-from provision.system.visible import shell_word
 
 OWN = "own"
 """`--python own`: an environment that this tool makes, in place of the install's."""
@@ -63,14 +63,16 @@ def as_path(text: str | None, *, only_path: bool = False) -> Path | None:
     if not is_path and not only_path and is_checkout(path):
         raise UsageError(
             f"{text} is a folder here with a ComfyUI in it, and could be a git revision.",
-            hint=f"--comfyui ./{text}   # the folder",
+            hint=Fix(f"For the folder: --comfyui ./{text}"),
         )
     if not (is_path or only_path):
         return None
     try:
         return path.expanduser().resolve()
     except RuntimeError as error:
-        raise UsageError(f"{text} is in the folder of a person who is not known here.", hint="--comfyui DIR") from error
+        raise UsageError(
+            f"{text} is in the folder of a person who is not known here.", hint=Fix("Name it in full: --comfyui DIR")
+        ) from error
 
 
 # -- what is remembered -------------------------------------------------------------------------------------------
@@ -167,13 +169,13 @@ def _with_recorded(root: Path, asked: Asked, machine: Machine) -> Home:
         if asked.python is not None:
             raise UsageError(
                 "--python is for a ComfyUI that this tool did not make; ours has a Python of its own.",
-                hint=f"provision {asked.command} --comfyui DIR --python {asked.python}",
+                hint=ours(asked.command, "--comfyui", "DIR", "--python", asked.python),
             )
         return Home(root)
     if asked.comfyui is not None:
         raise UsageError(
             f"{root} goes by the ComfyUI in {here.base}, where no other revision is checked out.",
-            hint=f"provision {asked.command} --comfyui {asked.comfyui} --home ~/another-home",
+            hint=ours(asked.command, "--comfyui", asked.comfyui, "--home", "~/another-home"),
         )
     home = Home(root, here)
     if asked.python is None:
@@ -186,7 +188,7 @@ def _refuse_damaged(root: Path) -> None:
     if os.path.lexists(_record(root)) and not is_checkout(root / "ComfyUI"):
         raise HomeError(
             f"{_record(root)} cannot be read, or tells of a Python that is none: which ComfyUI {root} goes by is lost.",
-            hint=f"Name it again: provision all --comfyui DIR --home {shell_word(str(root))}",
+            hint=Fix("Name it again:", ours("all", "--comfyui", "DIR", "--home", str(root))),
         )
 
 
@@ -199,7 +201,7 @@ def _with_python(home: Home, install: Install, asked: Asked, machine: Machine) -
         if home.own_venv.exists():
             raise UsageError(
                 f"{home.root} has an environment of its own for this ComfyUI, which comes before {env.prefix}.",
-                hint=f"mv {home.own_venv} {home.own_venv}.before",
+                hint=program("mv", str(home.own_venv), f"{home.own_venv}.before"),
             )
     else:
         found = find_environment(install, machine)
@@ -215,7 +217,7 @@ def _refuse_ours(install: Install, asked: Asked) -> None:
         if (parent / "state" / "receipts").is_dir() or (parent / "state" / "lock").exists():
             raise UsageError(
                 f"{install.base} belongs to {parent}, a home of this tool.",
-                hint=f"provision {asked.command} --home {parent}",
+                hint=ours(asked.command, "--home", str(parent)),
             )
 
 
@@ -229,7 +231,7 @@ def _refuse_foreign(root: Path, asked: Asked, machine: Machine) -> None:
     command = asked.command if asked.command in ("all", "plan", "doctor") else "doctor"
     raise UsageError(
         f"{found.base} is a ComfyUI that this tool did not make, and no home of it.",
-        hint=f"provision {command} --comfyui {shell_word(str(found.base))}",
+        hint=ours(command, "--comfyui", str(found.base)),
     )
 
 
@@ -240,7 +242,7 @@ def _home_of(root: Path, install: Install, asked: Asked) -> Path:
             here = recorded(root)
             what = f"goes by the ComfyUI in {here.base}" if here is not None else "has a ComfyUI of its own"
             beside = root.with_name(f"{root.name}-{install.base.name}")
-            hint = f"provision {asked.command} --comfyui {install.base} --home {beside}"
+            hint = ours(asked.command, "--comfyui", str(install.base), "--home", str(beside))
             raise HomeError(f"{root} {what}.", hint=hint)
         home = root
     else:
@@ -253,7 +255,7 @@ def _home_of(root: Path, install: Install, asked: Asked) -> Path:
         if one.resolve().is_relative_to(other.resolve()):
             raise UsageError(
                 f"The home {home} and the ComfyUI in {install.base} lie in one another.",
-                hint="--home DIR   # a folder outside of it",
+                hint=Fix("Take a folder outside of it: --home DIR"),
             )
     return home
 
@@ -285,7 +287,7 @@ def overrides_for(home: Home, given: list[str], machine: Machine) -> list[str]:
     if "comfyui.ref" in keys and home.code_of_another is not None:
         raise UsageError(
             f"{home.root} goes by the ComfyUI in {home.base}, where no other revision is checked out.",
-            hint="Leave out comfyui.ref, or take another --home.",
+            hint=Fix("Leave out comfyui.ref, or take another --home."),
         )
     found: Mapping[str, str] = {"torch.channel": _torch_here(home), "comfyui.port": _port_of_owner(home, machine)}
     return [f"{key}={value}" for key, value in found.items() if value and key not in keys]

@@ -22,6 +22,7 @@ from provision.comfyui.answers import Accepted, Ended, Entry, Module, Saved, Sta
 from provision.comfyui.error_explanations import refusal, short
 from provision.comfyui.event_stream import open_events
 from provision.comfyui.prompt_progress import IMAGE_TIMEOUT_S, Graph, OnProgress, Queue, Watch
+from provision.command import ours
 from provision.errors import EngineError, PortTaken
 from provision.system.bounded_http import BoundedResponse
 from provision.system.machine import LOOPBACK
@@ -110,7 +111,7 @@ class Comfy:
         except TimeoutError as error:
             raise EngineError(
                 f"Port {self.port} is open, and nothing answers there within {timeout_s:g} s.",
-                hint="provision logs",
+                hint=ours("logs"),
             ) from error
         except OSError as error:
             raise _HungUp from error
@@ -123,7 +124,7 @@ class Comfy:
     def _stranger(self) -> PortTaken:
         return PortTaken(
             f"Port {self.port} is answered by a program that is not ComfyUI.",
-            hint=f"provision all --set comfyui.port={self.port + 1}",
+            hint=ours("all", "--set", f"comfyui.port={self.port + 1}"),
         )
 
     def checkpoints(self) -> list[str]:
@@ -164,7 +165,7 @@ class Comfy:
         answer = self._ask("GET", f"/view?{urlencode(names)}", max_bytes=max_bytes)
         if not answer.ok:
             raise EngineError(
-                f"ComfyUI does not give {short(image.filename)}: HTTP {answer.status}.", hint="provision logs"
+                f"ComfyUI does not give {short(image.filename)}: HTTP {answer.status}.", hint=ours("logs")
             )
         return answer.body
 
@@ -214,7 +215,7 @@ class Comfy:
                 is_broken_off = isinstance(error.__cause__, OSError | http.client.HTTPException)
                 is_gone = is_broken_off and self.system_stats(SHORTLY_S) is None
             if is_gone:
-                raise EngineError("ComfyUI ended while it made the image.", hint="provision logs") from error
+                raise EngineError("ComfyUI ended while it made the image.", hint=ours("logs")) from error
             raise
 
     def history(self, prompt_id: str, timeout_s: float = ANSWER_TIMEOUT_S) -> Entry | None:
@@ -242,7 +243,7 @@ class Comfy:
         where = path.partition("?")[0]
         raise EngineError(
             f"ComfyUI answers {where} with HTTP {answer.status} and not with what its API promises.",
-            hint="provision doctor --deep",
+            hint=ours("doctor", "--deep"),
         ) from why
 
     def _ask(
@@ -260,15 +261,13 @@ class Comfy:
         try:
             return self._send(method, path, timeout_s, sent, max_bytes)
         except ConnectionRefusedError as error:
-            raise EngineError(f"{who} is not there any more.", hint="provision launch") from error
+            raise EngineError(f"{who} is not there any more.", hint=ours("launch")) from error
         except TimeoutError as error:
-            raise EngineError(
-                f"{who} does not answer {where} within {timeout_s:g} s.", hint="provision logs"
-            ) from error
+            raise EngineError(f"{who} does not answer {where} within {timeout_s:g} s.", hint=ours("logs")) from error
         except Unreadable as error:
-            raise EngineError(f"{who} sends too much for {where}: {error}.", hint="provision logs") from error
+            raise EngineError(f"{who} sends too much for {where}: {error}.", hint=ours("logs")) from error
         except (OSError, http.client.HTTPException) as error:
-            raise EngineError(f"{who} breaks off its answer to {where}.", hint="provision logs") from error
+            raise EngineError(f"{who} breaks off its answer to {where}.", hint=ours("logs")) from error
 
     def _send(
         self, method: str, path: str, timeout_s: float, sent: Graph | None = None, max_bytes: int = JSON_MAX_BYTES

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from provision.comfyui.answers import About, Ended, Failed, Fault, Message, NodeFaults, Refusal, Status
+from provision.command import Command, Fix, as_fix, ours, program
 from provision.errors import EngineError
 from provision.system.strict import Unreadable, convert
 
@@ -21,13 +22,14 @@ WORDS_MAX, FAULTS_MAX = 500, 10
 TEXT_MAX = 20_000
 """Characters of an error, and of a traceback, that are looked through."""
 
-AGAIN = "provision all"
-PLAIN_FLAGS = "provision all --set 'comfyui.args=[\"--force-fp16\"]'"
-NO_FLAGS = "provision all --set 'comfyui.args=[]'"
-NEW_TORCH = "provision all --torch nightly"
-SMALLER = "Close other programs, then: provision all   # an image of 512x512 needs about 8 GB"
-DAMAGED = "provision doctor --deep --fix   # reads the whole file, and fetches it again where it is wrong"
-CUSTOM = "Move ComfyUI/custom_nodes aside, then: provision all"
+AGAIN = ours("all")
+PLAIN_FLAGS = ours("all", "--set", 'comfyui.args=["--force-fp16"]')
+NO_FLAGS = ours("all", "--set", "comfyui.args=[]")
+NEW_TORCH = ours("all", "--torch", "nightly")
+SMALLER = Fix("Close other programs (an image of 512x512 needs about 8 GB), then:", ours("all"))
+DAMAGED = Fix("Read the whole file, and fetch it again where it is wrong:", ours("doctor", "--deep", "--fix"))
+RESTART = ours("stop", then=ours("launch"))
+CUSTOM = Fix("Move ComfyUI/custom_nodes aside, then:", ours("all"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,13 @@ class Meaning:
 
     id: str
     says: str
-    hint: str
+    hint: Fix
 
 
 # (id of the catalogue, what it says, what it means, what to do): the first that fits is taken, so what is narrow
 # stands first. `{0}` is what the pattern's group found. What may stand between two words is bounded: else a line that
 # is a million times the first word would be read a million times.
-SIGNATURES: tuple[tuple[str, str, str, str], ...] = (
+SIGNATURES: tuple[tuple[str, str, str, Fix | Command], ...] = (
     ("mps-oom", r"MPS backend out of memory|MPSGraph.{0,300}out of memory",
      "the GPU's share of the memory is used up", SMALLER),
     ("mem-out", r"DefaultCPUAllocator: .{0,300}memory|Cannot allocate memory|\bMemoryError\b|OutOfMemoryError"
@@ -61,51 +63,51 @@ SIGNATURES: tuple[tuple[str, str, str, str], ...] = (
      "Apple's graphics library gave up in the middle of its work", NEW_TORCH),
     ("watermark-env", r"invalid low watermark ratio",
      "PYTORCH_MPS_HIGH_WATERMARK_RATIO is set to a value that torch refuses",
-     "unset PYTORCH_MPS_HIGH_WATERMARK_RATIO"),
+     program("unset", "PYTORCH_MPS_HIGH_WATERMARK_RATIO")),
     ("ckpt-damaged", r"MetadataIncompleteBuffer|incomplete metadata|[Hh]eader ?[Tt]oo ?(?:[Ll]arge|[Ss]mall)"
      r"|InvalidHeader|invalid (?:JSON|UTF-8) in header|invalid header length|deserializing header",
      "the checkpoint file is cut short or damaged", DAMAGED),
     ("ckpt-other", r"Could not detect model type of: *([^\n]*)|clip input is invalid: None|VAE is invalid: None",
-     "the checkpoint is not a whole SDXL model", "provision doctor --deep"),
+     "the checkpoint is not a whole SDXL model", ours("doctor", "--deep")),
     ("shape-mismatch", r"mat1 and mat2 shapes cannot be multiplied|size mismatch for"
      r"|Expected size .{0,300} but got size",
      "the parts of the model do not fit together: another kind of checkpoint, or a custom node",
-     "provision doctor --deep"),
+     ours("doctor", "--deep")),
     ("tv-mismatch", r"operator torchvision::nms does not exist",
-     "torch and torchvision are not of the same build", "provision all   # installs the two together"),
+     "torch and torchvision are not of the same build", Fix("The two are installed together:", ours("all"))),
     ("torch-no-mps", r"Torch not compiled with CUDA enabled",
-     "torch sees no GPU here, and ComfyUI was not told to use the CPU", "provision doctor --deep"),
+     "torch sees no GPU here, and ComfyUI was not told to use the CPU", ours("doctor", "--deep")),
     ("mixed-arch-so", r"incompatible architecture",
      "the environment is of another processor (Rosetta)",
-     "Remove the folder venv of the home, then: provision all"),
+     Fix("Remove the folder venv of the home, then:", ours("all"))),
     ("quarantine", r"library load disallowed by system policy",
-     "macOS quarantines a library of the environment", "xattr -dr com.apple.quarantine ~/provision/venv"),
+     "macOS quarantines a library of the environment", ours("doctor", "--fix", "--only", "quarantine")),
     ("frontend-missing", r"comfyui-frontend-package is not installed",
      "ComfyUI's web page is not installed", AGAIN),
     ("req-missing", r"No module named '?([\w.]+)",
      "the Python package {0} is missing", AGAIN),
     ("db-in-use", r"ASSETS_STARTUP_FAILED: in_use",
-     "another ComfyUI holds this home's database", "provision stop, then: provision launch"),
+     "another ComfyUI holds this home's database", RESTART),
     ("req-missing", r"ASSETS_STARTUP_FAILED: missing_packages",
      "Python packages are missing", AGAIN),
     ("db-bad", r"ASSETS_STARTUP_FAILED: (\w+)",
-     "ComfyUI's database cannot be used ({0})", "Move ComfyUI/user/comfyui.db aside, then: provision launch"),
+     "ComfyUI's database cannot be used ({0})", Fix("Move ComfyUI/user/comfyui.db aside, then:", ours("launch"))),
     ("flag-unknown", r"main\.py: error: (?:unrecognized arguments: )?([^\n]+)",
      "this ComfyUI does not take its flags: {0}", PLAIN_FLAGS),
     ("yaml-bad", r"(?:extra_model_paths|extra_paths|load_extra_path_config|load_extra_paths)[\s\S]{0,3000}?"
      r"(?:NoneType|string indices|ScannerError|ParserError)",
      "extra_model_paths.yaml cannot be read",
-     "Rename ComfyUI/extra_model_paths.yaml, then: provision launch"),
+     Fix("Rename ComfyUI/extra_model_paths.yaml, then:", ours("launch"))),
     ("port-busy", r"error while attempting to bind on address|Port \d+ is already in use|Address already in use",
-     "the port was taken by another program", "provision all --set comfyui.port=8189"),
+     "the port was taken by another program", ours("all", "--set", "comfyui.port=8189")),
     ("disk-low", r"No space left on device",
-     "the disk is full", "Free some space, then: provision all"),
+     "the disk is full", Fix("Free some space, then:", ours("all"))),
     ("tcc-folder", r"Operation not permitted: '?([^'\n]*)",
-     "macOS keeps this program out of the folder {0}", "provision all --home ~/provision"),
+     "macOS keeps this program out of the folder {0}", ours("all", "--home", "~/provision")),
     ("perms-root", r"Permission denied: '?([^'\n]*)",
-     "{0} belongs to another user", "sudo chown -R \"$USER\" ~/provision"),
+     "{0} belongs to another user", ours("doctor", "--only", "perms-root")),
     ("os27-psutil", r"host_statistics64",
-     "psutil is too old for this macOS", "provision all --comfyui latest"),
+     "psutil is too old for this macOS", ours("all", "--comfyui", "latest")),
 )  # fmt: skip
 
 
@@ -114,7 +116,7 @@ def explain(text: str) -> Meaning | None:
     for id, pattern, says, hint in SIGNATURES:
         found = re.search(pattern, text)
         if found:
-            return Meaning(id, filled(says, found), hint)
+            return Meaning(id, filled(says, found), as_fix(hint))
     return None
 
 
@@ -131,14 +133,13 @@ def refusal(body: object, status: int) -> EngineError:
     says = [f"{node_error(node.class_type, fault)}." for node in faulty for fault in node.errors][:FAULTS_MAX]
     if says:
         on_checkpoint = any(_input_of(fault) == "ckpt_name" for node in faulty for fault in node.errors)
-        hint = "provision doctor" if on_checkpoint else "provision manifests show sdxl-turbo"
+        hint = ours("doctor") if on_checkpoint else ours("manifests", "show", "sdxl-turbo")
         return EngineError("ComfyUI refuses the image: " + " ".join(says), hint=hint)
     error = _as(refused.error, Fault)
     words = short(f"{error.message} {error.details or ''}".strip()) if error is not None else ""
     if words:
-        return EngineError(f"ComfyUI refuses the image: {words}", hint="provision doctor --deep")
-    hint = "provision logs"
-    return EngineError(f"ComfyUI refuses the image with HTTP {status} and without saying why.", hint=hint)
+        return EngineError(f"ComfyUI refuses the image: {words}", hint=ours("doctor", "--deep"))
+    return EngineError(f"ComfyUI refuses the image with HTTP {status} and without saying why.", hint=ours("logs"))
 
 
 def _as(value: object, kind: type[T]) -> T | None:
@@ -205,7 +206,7 @@ class Failure:
 
     id: str
     says: str
-    hint: str
+    hint: Fix
     node: str = ""
     """The kind of node that failed."""
     custom_node: str = ""
@@ -230,13 +231,13 @@ def failure_of(data: object, module: str = "") -> Failure:
     meaning = explain(f"{said}\n{trace}")
     if meaning is None:
         kind = short(error.exception_type)
-        meaning = Meaning("engine-error", f"ComfyUI failed in {where} with {kind}: {first}", "provision logs")
+        meaning = Meaning("engine-error", f"ComfyUI failed in {where} with {kind}: {first}", Fix(command=ours("logs")))
     else:
         says = f"ComfyUI failed in {where}: {meaning.says}. It said: {first}"
         meaning = Meaning(meaning.id, says, meaning.hint)
     hint = meaning.hint
     if custom and meaning.id in OF_CUSTOM_NODES:
-        hint = f"Rename ComfyUI/custom_nodes/{custom} to end in .disabled, then: provision stop && provision launch"
+        hint = Fix(f"Rename ComfyUI/custom_nodes/{custom} to end in .disabled, then:", RESTART)
     return Failure(meaning.id, meaning.says, hint, error.node_type, custom, error.timestamp)
 
 
@@ -271,6 +272,6 @@ def raise_failure(entry: Ended) -> None:
     if (error := failed_in(entry)) is not None:
         raise execution_failure(error.data)
     if any(message.kind == "execution_interrupted" for message in status.messages):
-        raise EngineError("Somebody stopped the image in ComfyUI.", hint="Run the same command again.")
+        raise EngineError("Somebody stopped the image in ComfyUI.", hint=Fix("Run the same command again."))
     if status.status_str == "error":
-        raise EngineError("ComfyUI failed to make the image, and does not say why.", hint="provision logs")
+        raise EngineError("ComfyUI failed to make the image, and does not say why.", hint=ours("logs"))

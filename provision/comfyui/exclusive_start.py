@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from provision.command import ours
 from provision.core.step import Context
 from provision.environment.changed_packages import fingerprint, remember
 from provision.errors import EngineError
@@ -60,6 +61,6 @@ def _take(ctx: Context, handle: int, wait_s: float) -> None:
         if ctx.machine.clock() > deadline:
             raise EngineError(
                 f"Another start of ComfyUI in {ctx.home.venv.resolve()} has not ended for {wait_s / 60:.0f} min.",
-                hint="provision status",
+                hint=ours("status"),
             )
         ctx.machine.sleep(POLL_S)

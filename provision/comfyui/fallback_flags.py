@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from provision.command import Fix, ours
 from provision.core.receipt_kinds import Attempt, ComfyReceipt, FlagsReceipt, LadderReceipt, TorchReceipt, WishReceipt
 from provision.core.receipts import same_facts
 from provision.core.step import Context
@@ -44,7 +45,7 @@ LOOKS = {
 """The verdicts of a picture that another rung may change; a picture of the wrong size is none of them."""
 UNSTARTED, UNSTARTED_SAYS = "unstarted", "ComfyUI does not start with these flags"
 KEPT, TRIED, WISH = "launch-flags", "ladder", "torch-wish"
-HINT = "provision doctor --deep   # and for an issue: provision doctor --report report.md"
+HINT = Fix("See what is wrong, as a report for an issue:", ours("doctor", "--deep", "--report", "report.md"))
 
 
 def kept_flags(ctx: Context) -> tuple[str, ...]:
@@ -125,7 +126,7 @@ def _again(attempt: Attempt, what: str, step: str) -> StartOver:
     look = f"The picture {LOOKS[attempt.why]} ({attempt.seconds:.1f} s)" if attempt.why in LOOKS else UNSTARTED_SAYS
     return StartOver(
         f"{look}: tried again with {what}.",
-        hint="provision all   # goes on from there", step=step,
+        hint=Fix("To go on from there:", ours("all")), step=step,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.command import Fix, ours, program
 from provision.environment.packages import env_kind, installed_versions
 from provision.errors import CommandMissing, UsageError
 from provision.system.machine import Machine
@@ -27,6 +28,7 @@ APP_CODE = "ComfyUI.app/Contents/Resources/ComfyUI"
 PACKAGES = ("Data/Packages", "Packages")
 VENVS = ("venv", ".venv", "env")
 PYTHON = re.compile(r"python3?(\.\d+)?")
+NAME_PYTHON = Fix("Name the program: --python FOLDER/bin/python")
 DEFAULT_PORT = 8188
 PREFIX = "import sys; print(sys.prefix)"
 
@@ -71,17 +73,20 @@ def find_install(asked: Path, machine: Machine) -> Install:
     """
     folder = asked.parent if asked.name == "main.py" and asked.is_file() else asked
     if not folder.is_dir():
-        raise UsageError(f"There is no folder {asked}.", hint="ls -d ~/ComfyUI ~/*/ComfyUI")
+        raise UsageError(f"There is no folder {asked}.", hint=program("ls", "-d", "~/ComfyUI", "~/*/ComfyUI"))
     here = install_at(folder, machine)
     found = [here] if here is not None else [Install(code, code) for code in _below(folder)]
     if not found:
         raise UsageError(
             f"There is no ComfyUI in {asked}: a checkout has main.py, nodes.py and comfy/ in it.",
-            hint="Name the folder in which main.py lies, or leave --comfyui out to have one made: provision all",
+            hint=Fix("Name the folder in which main.py lies, or leave --comfyui out to have one made:", ours("all")),
         )
     if len(found) > 1:
         names = ", ".join(str(each.folder) for each in found)
-        raise UsageError(f"There are {len(found)} ComfyUI in {asked}: {names}.", hint=f"--comfyui {found[0].folder}")
+        raise UsageError(
+            f"There are {len(found)} ComfyUI in {asked}: {names}.",
+            hint=ours("doctor", "--comfyui", str(found[0].folder)),
+        )
     return found[0]
 
 
@@ -211,15 +216,17 @@ def named_environment(asked: Path, machine: Machine) -> Environment:
     if asked.is_dir():
         env = environment_in(asked)
         if env is None:
-            raise UsageError(f"There is no Python in {asked}/bin.", hint="--python FOLDER/bin/python")
+            raise UsageError(f"There is no Python in {asked}/bin.", hint=NAME_PYTHON)
         python = env.python
     else:
         python = asked
     if not os.access(python, os.X_OK):
-        raise UsageError(f"There is no program {python}.", hint="--python FOLDER/bin/python")
+        raise UsageError(f"There is no program {python}.", hint=NAME_PYTHON)
     found = _environment_of(python, machine)
     if found is None:
-        raise UsageError(f"{python} does not run as a Python does.", hint="--python own   # one that this tool makes")
+        raise UsageError(
+            f"{python} does not run as a Python does.", hint=Fix("Take one that this tool makes: --python own")
+        )
     return found
 
 

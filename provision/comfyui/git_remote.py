@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.command import Command, Fix, ours
 from provision.errors import GitError
 from provision.system.git_program import ASK_S, FETCH_S, NOWHERE, Alive, GitFailed, Limits, environment, plain, run_git
 
@@ -26,6 +27,8 @@ LISTING_BYTES = 32_000_000
 FILE_BYTES = 2_000_000
 PACK_BYTES = 4 * 10**9
 """More than any revision of ComfyUI by far: a server that sends more is stopped."""
+LATEST = ours("all", "--comfyui", "latest")
+REF = ours("all", "--comfyui", "REF")
 PROTOCOLS = {"https": "https", "http": "http:https", "ssh": "ssh", "file": "file"}
 
 
@@ -74,9 +77,9 @@ def find_revision(url: str, ref: str, alive: Alive | None = None) -> Revision:
     if re.fullmatch(r"[0-9a-f]{7,39}", ref):
         raise GitError(
             f"{ref} may be a short commit; git fetches only whole ones.",
-            hint="Give all 40 digits of the commit.",
+            hint=Fix("Give all 40 digits of the commit."),
         )
-    raise GitError(f"{url} has no tag or branch {ref!r}.", hint="provision all --comfyui latest")
+    raise GitError(f"{url} has no tag or branch {ref!r}.", hint=LATEST)
 
 
 def newest_release(refs: dict[str, str]) -> Revision:
@@ -89,7 +92,7 @@ def newest_release(refs: dict[str, str]) -> Revision:
     for branch in ("master", "main"):
         if f"refs/heads/{branch}" in refs:
             return Revision(branch, "branch", refs[f"refs/heads/{branch}"])
-    raise GitError("The remote has neither a release tag nor a branch master or main.", hint="--comfyui REF")
+    raise GitError("The remote has neither a release tag nor a branch master or main.", hint=REF)
 
 
 def read_remote_file(url: str, ref: str, path: str) -> RemoteFile:
@@ -204,11 +207,11 @@ def explained(what: str) -> Iterator[None]:
         raise GitError(f"{what}: {text}", hint=_hint(text)) from error
 
 
-def _hint(text: str) -> str:
+def _hint(text: str) -> Fix | Command:
     if "Could not resolve host" in text or "unable to access" in text or "timed out" in text:
-        return "Check the network or the proxy (HTTPS_PROXY), then run the same command again."
+        return Fix("Check the network or the proxy (HTTPS_PROXY), then run the same command again.")
     if "No space left" in text:
-        return "Free some disk space, then run the same command again."
+        return Fix("Free some disk space, then run the same command again.")
     if ".lock" in text or "Permission denied" in text:
-        return "provision doctor"
-    return "provision all --comfyui latest"
+        return ours("doctor")
+    return LATEST

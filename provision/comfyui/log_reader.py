@@ -9,17 +9,18 @@ execution.py.
 from __future__ import annotations
 
 import bisect
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from provision.comfyui.error_explanations import AGAIN, SIGNATURES, SMALLER, filled
-from provision.core.catalogue import known
+from provision.command import Command, Fix, as_fix, ours, program
+from provision.core.finding import Kind
 
-UPCAST = "provision all --set 'comfyui.args=" + json.dumps(["--force-fp16", "--force-upcast-attention"]) + "'"
-DISABLE = "Rename its folder in ComfyUI/custom_nodes to end in .disabled, then: provision launch"
+UPCAST = ours("all", "--set", 'comfyui.args=["--force-fp16", "--force-upcast-attention"]')
+LOGIN = program("hf", "auth", "login")
+DISABLE = Fix("Rename its folder in ComfyUI/custom_nodes to end in .disabled, then:", ours("launch"))
 
 FAILED_NODE = (
     "node-failed",
@@ -37,14 +38,14 @@ BLACK = (
 )  # fmt: skip
 DATABASE = (
     "db-bad", r"Failed to initialize database[^\n]*file is not a database",
-    "ComfyUI's database is damaged; it goes on without", "provision doctor --fix --yes",
+    "ComfyUI's database is damaged; it goes on without", ours("doctor", "--fix", "--yes"),
 )  # fmt: skip
 
 UNLISTED = (
     "ckpt-unlisted", r"Value not in list: ckpt_name: '([^']*)'",
-    "ComfyUI does not see the checkpoint {0}", "provision doctor --fix",
+    "ComfyUI does not see the checkpoint {0}", ours("doctor", "--fix"),
 )  # fmt: skip
-Signatures = tuple[tuple[str, str, str, str], ...]
+Signatures = tuple[tuple[str, str, str, Fix | Command], ...]
 
 # As `explain.SIGNATURES`, for what the engine's own errors do not hold. What is narrow stands first.
 LOG_SIGNATURES: Signatures = (
@@ -52,48 +53,49 @@ LOG_SIGNATURES: Signatures = (
     ("mem-killed", r"(?:zsh|bash): killed|Killed: 9|^Killed$|leaked semaphore objects",
      "the system ended the program, most often because the memory was full", SMALLER),
     ("ckpt-deadlink", r"path (\S+) exists but doesn't link anywhere",
-     "{0} is a link to something that is gone", "provision doctor --fix"),
+     "{0} is a link to something that is gone", ours("doctor", "--fix")),
     ("origin-403", r"request with non matching host and origin",
-     "a page of another address asked, and ComfyUI refused it", "Open the address that ComfyUI itself shows."),
+     "a page of another address asked, and ComfyUI refused it", Fix("Open the address that ComfyUI itself shows.")),
     ("numpy-abi", r"compiled using NumPy 1\.x cannot be run in|Numpy is not available",
-     "this torch is too old for the NumPy beside it", "provision all --torch nightly"),
+     "this torch is too old for the NumPy beside it", ours("all", "--torch", "nightly")),
     ("omp-dup", r"OMP: Error #15",
-     "two OpenMP libraries are loaded, as where conda and pip are mixed", "provision all --home ~/provision"),
+     "two OpenMP libraries are loaded, as where conda and pip are mixed", ours("all", "--home", "~/provision")),
     ("py-rosetta", r"No matching distribution found for (comfy-angle|torch)\b",
-     "there is no {0} for this Python: it is for Intel, too old or too new", "provision doctor"),
+     "there is no {0} for this Python: it is for Intel, too old or too new", ours("doctor")),
     ("nightly-gap", r"No matching distribution found for torchvision==(\S+dev\S+)",
-     "the nightly torchvision {0} was never built for this machine", "provision all --torch nightly"),
+     "the nightly torchvision {0} was never built for this machine", ours("all", "--torch", "nightly")),
     ("pip-managed", r"externally-managed-environment",
      "pip was asked to change the system's own Python, and refused", AGAIN),
     ("clt-stale", r"xcrun: error: invalid active developer path",
-     "Apple's Command Line Tools are gone, as after an upgrade", "xcode-select --install"),
+     "Apple's Command Line Tools are gone, as after an upgrade", program("xcode-select", "--install")),
     ("clt-missing", r"xcode-select: note: no developer tools were found",
-     "Apple's Command Line Tools are missing", "xcode-select --install"),
+     "Apple's Command Line Tools are missing", program("xcode-select", "--install")),
     ("xcode-license", r"not agreed to the Xcode license",
-     "Xcode's license was not agreed to", "sudo xcodebuild -license"),
+     "Xcode's license was not agreed to", program("sudo", "xcodebuild", "-license")),
     ("lfs-missing", r"git: 'lfs' is not a git command",
-     "git-lfs is not installed", "provision all --backend auto"),
+     "git-lfs is not installed", ours("all", "--backend", "auto")),
     ("venv-dangling", r"bad interpreter: No such file|Library not loaded: \S*[Pp]ython",
      "the Python of an environment is gone, as after an upgrade of it", AGAIN),
     ("git-owner", r"detected dubious ownership in repository",
-     "the checkout belongs to another user", 'sudo chown -R "$USER" ~/provision'),
+     "the checkout belongs to another user", ours("doctor", "--only", "git-owner")),
     ("git-lock", r"Unable to create '[^']*\.lock': File exists",
-     "a git that was killed left its lock behind", "provision doctor --fix"),
+     "a git that was killed left its lock behind", ours("doctor", "--fix")),
     ("hf-badtoken", r"Invalid credentials in Authorization header",
-     "the Hugging Face token is wrong or has expired", "hf auth login"),
+     "the Hugging Face token is wrong or has expired", LOGIN),
     ("hf-gated", r"requires approval|GatedRepo",
-     "the repository asks for its terms to be accepted", "hf auth login   # after accepting them on its page"),
+     "the repository asks for its terms to be accepted", Fix("Accept them on its page, then:", LOGIN)),
     ("hf-429", r"\b429 Too Many Requests",
      "the hub asks to wait", AGAIN),
     ("hf-offline", r"HF_HUB_OFFLINE|offline mode is enabled",
-     "HF_HUB_OFFLINE keeps huggingface_hub from the network", "unset HF_HUB_OFFLINE TRANSFORMERS_OFFLINE"),
+     "HF_HUB_OFFLINE keeps huggingface_hub from the network",
+     program("unset", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")),
     ("hf-endpoint", r"missing the 'X-Repo-Commit' header",
-     "what answered is not the hub: a mirror, or a login page of the network", "unset HF_ENDPOINT"),
+     "what answered is not the hub: a mirror, or a login page of the network", program("unset", "HF_ENDPOINT")),
     ("tls-store", r"CERTIFICATE_VERIFY_FAILED[^\n]*unable to get local issuer|UnknownIssuer",
      "a certificate is not trusted here: a company's proxy, or a Python without certificates",
-     "export SSL_CERT_FILE=/path/to/the/ca.pem"),
+     program("export", "SSL_CERT_FILE=/path/to/ca.pem")),
     ("net-down", r"Name or service not known|nodename nor servname|Could not resolve host|Network is unreachable",
-     "a host could not be reached", "provision doctor --only net-down"),
+     "a host could not be reached", ours("doctor", "--only", "net-down")),
 )  # fmt: skip
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -116,22 +118,25 @@ class Sign:
     line: int
     id: str
     says: str
-    hint: str
+    hint: Fix
     text: str
     node: str = ""
     """The custom node that it is about, by the name of its folder."""
 
 
-def read_log(text: str) -> list[Sign]:
+def read_log(text: str, kinds: Iterable[Kind] = ()) -> list[Sign]:
     """Every known sign in a log of ComfyUI or of this tool, each meaning once, in the order of its lines.
 
-    Of a log of ours only the last run is read: what earlier runs found is mended by now, or found again.
+    Of a log of ours only the last run is read: what earlier runs found is mended by now, or found again. `kinds` are
+    the findings that may stand there.
     """
     log = _Log(ANSI.sub("", text))
     start = max((found.start() for found in OWN_HEADER.finditer(log.text)), default=0)
     taken: set[int] = set()
     signs: dict[tuple[str, str], Sign] = {}
-    for sign, lines in chain(log.own_findings(start), log.signs((*LOG_SIGNATURES, *SIGNATURES), start)):
+    for sign, lines in chain(
+        log.own_findings({kind.id: kind for kind in kinds}, start), log.signs((*LOG_SIGNATURES, *SIGNATURES), start)
+    ):
         if taken.isdisjoint(lines):
             signs.setdefault((sign.id, sign.says), sign)
         taken.update(lines)
@@ -160,20 +165,20 @@ class _Log:
         start = self._ends[number - 2] + 1 if number > 1 else 0
         return self.text[start : self._ends[number - 1] if number <= len(self._ends) else None].strip()
 
-    def own_findings(self, start: int) -> Iterator[tuple[Sign, range]]:
+    def own_findings(self, kinds: Mapping[str, Kind], start: int) -> Iterator[tuple[Sign, range]]:
         """The findings that this tool wrote into its log."""
         for found in OWN_FINDING.finditer(self.text, start):
-            about, line = known(found[1]), self.line_at(found.start())
+            about, line = kinds.get(found[1]), self.line_at(found.start())
             if about is not None:
                 says = found[2].partition(": ")[2] or found[2]
-                yield Sign(line, about.id, says.rstrip("."), about.remedy, found[0]), range(line, line + 1)
+                yield Sign(line, about.id, says.rstrip("."), Fix(about.remedy), found[0]), range(line, line + 1)
 
     def signs(self, signatures: Signatures, start: int = 0) -> Iterator[tuple[Sign, range]]:
         """Each match with the lines that it explains; a traceback before a custom node's failure is that failure's."""
         for id, pattern, says, hint in signatures:
             for found in re.compile(pattern, re.MULTILINE).finditer(self.text, start):
                 first, last = self.line_at(found.start()), self.line_at(max(found.start(), found.end() - 1))
-                sign = Sign(last, id, filled(says, found), hint, self.line(last))
+                sign = Sign(last, id, filled(says, found), as_fix(hint), self.line(last))
                 if id == "node-failed":
                     sign, first = replace(sign, node=found[1]), self._traceback_before(first, start)
                 yield sign, range(first, last + 1)
@@ -238,7 +243,7 @@ def error_signs(prompt: str) -> list[Sign]:
         return []
     failed = prompt.rpartition(EXCEPTION)[2]
     said = failed.splitlines()[0].strip(" !") or "no reason"
-    unknown = Sign(1, "node-error", f"a node failed: {said}", "provision logs", said)
+    unknown = Sign(1, "node-error", f"a node failed: {said}", Fix(command=ours("logs")), said)
     return signs_of(failed, SIGNATURES)[:1] or [unknown]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from provision.comfyui.answers import Broken, Entry, Event
 from provision.comfyui.error_explanations import execution_failure, raise_failure
+from provision.command import Fix, ours
 from provision.errors import EngineError
 from provision.system.strict import Unreadable, decode
 
@@ -150,7 +151,7 @@ class Watch:
             if self._prompt_id not in waiting.running + waiting.pending:
                 raise EngineError(
                     "ComfyUI forgot the image: it was started again, or its queue was cleared.",
-                    hint="Run the same command again.",
+                    hint=Fix("Run the same command again."),
                 )
             return None
         raise_failure(entry)
@@ -161,7 +162,7 @@ class Watch:
         silent_s = time.monotonic() - self._answered
         if isinstance(error.__cause__, ConnectionRefusedError):
             if silent_s > REFUSED_S:
-                raise EngineError("ComfyUI ended while it made the image.", hint="provision logs") from error
+                raise EngineError("ComfyUI ended while it made the image.", hint=ours("logs")) from error
         elif isinstance(error.__cause__, TimeoutError):
             if silent_s > SILENCE_S:
                 raise error
@@ -175,5 +176,5 @@ class Watch:
         if time.monotonic() > self._deadline:
             raise EngineError(
                 f"The image was not done in time; {self._stage} was the last that was heard of.",
-                hint="provision logs",
+                hint=ours("logs"),
             )

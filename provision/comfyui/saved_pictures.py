@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from provision.command import Fix, ours, program
 from provision.errors import DiskFull, HomeError
-from provision.system.visible import shell_word
 
 WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What a disk says that has no hard links (exFAT, and some of a network)."""
@@ -28,7 +28,10 @@ def keep_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
             with suppress(FileExistsError):
                 _take(aside, name)
                 return name
-    raise HomeError(f"{folder} has a million files called {stem}{suffix}.", hint="mkdir pictures && cd pictures")
+    raise HomeError(
+        f"{folder} has a million files called {stem}{suffix}.",
+        hint=Fix("Name another place:", ours("generate", "PROMPT", "--output", "DIR/image.png")),
+    )
 
 
 def keep_as(path: Path, data: bytes) -> Path:
@@ -75,14 +78,14 @@ def _take(aside: Path, name: Path) -> None:
 
 
 def _unwritable(folder: Path, error: OSError) -> HomeError | DiskFull:
-    shown = shell_word(str(folder))
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(
-            f"The disk that holds {folder} is full.", hint=f"Free some space (df -h {shown}), then run it again."
+            f"The disk that holds {folder} is full.",
+            hint=Fix("Free some space, then run it again.", program("df", "-h", str(folder))),
         )
     if not folder.is_dir():
-        return HomeError(f"There is no folder {folder} any more.", hint=f"mkdir -p {shown}")
+        return HomeError(f"There is no folder {folder} any more.", hint=program("mkdir", "-p", str(folder)))
     return HomeError(
         f"{folder} cannot be used for images ({error.strerror or error}).",
-        hint="Name another place: provision generate PROMPT --output ~/image.png",
+        hint=Fix("Name another place:", ours("generate", "PROMPT", "--output", "~/image.png")),
     )

@@ -21,6 +21,7 @@ from provision.comfyui.foreign_install import servers_of
 from provision.comfyui.isolation import apart, knows, names_database
 from provision.comfyui.model_memory import memory_flags
 from provision.comfyui.workflow_graph import listed_name
+from provision.command import ours
 from provision.core.finding import JSON
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.receipts import read_state, write_json
@@ -245,7 +246,7 @@ def spawn_server(ctx: Context, argv: tuple[str, ...], env: Mapping[str, str], *,
     log = ctx.home.engine_log
     rotate(log)
     if not ctx.home.python.exists():
-        raise EngineError(f"ComfyUI's Python is not at {ctx.home.python}.", hint="provision all")
+        raise EngineError(f"ComfyUI's Python is not at {ctx.home.python}.", hint=ours("all"))
     env = {"PYTHONUNBUFFERED": "1", **env}
     pid = ctx.machine.spawn(argv, cwd=ctx.home.comfyui, log=log, env=env, log_limit=log_limit)
     if (seen := ctx.machine.process(pid)) is None:
@@ -270,15 +271,13 @@ def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT
         if stats is not None and not is_ours(ctx, stats):
             raise PortTaken(
                 f"Port {record.port} was taken by another ComfyUI while ours started.",
-                hint=f"provision all --set comfyui.port={record.port + 1}",
+                hint=ours("all", "--set", f"comfyui.port={record.port + 1}"),
             )
         if stats is not None:
             _pass_on(ctx, log)
             return stats
         if ctx.machine.clock() > deadline:
-            raise EngineError(
-                f"ComfyUI did not answer within {timeout_s:g} s.{_last_words(ctx)}", hint="provision logs"
-            )
+            raise EngineError(f"ComfyUI did not answer within {timeout_s:g} s.{_last_words(ctx)}", hint=ours("logs"))
         ctx.machine.sleep(POLL_S)
 
 
@@ -302,7 +301,7 @@ def wait_until_listed(ctx: Context) -> None:
 def unlisted(name: str, names: list[str]) -> EngineError:
     """The checkpoint is not in ComfyUI's list."""
     seen = short(", ".join(names)) or "none"
-    return EngineError(f"ComfyUI does not see the checkpoint {name}; it sees {seen}.", hint="provision doctor")
+    return EngineError(f"ComfyUI does not see the checkpoint {name}; it sees {seen}.", hint=ours("doctor"))
 
 
 def died(ctx: Context) -> EngineError:
@@ -310,7 +309,7 @@ def died(ctx: Context) -> EngineError:
     text = log_tail(ctx)
     meaning = explain(text)
     said = f": {meaning.says}." if meaning else " as soon as it was started."
-    message, next_ = f"ComfyUI ended{said}{_last_words(ctx)}", meaning.hint if meaning else "provision logs"
+    message, next_ = f"ComfyUI ended{said}{_last_words(ctx)}", meaning.hint if meaning else ours("logs")
     return EngineError(message, hint=next_, finding=meaning.id if meaning else "")
 
 

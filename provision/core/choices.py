@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
+from provision.command import Fix, ours
 from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.lockfile import Lock, load_lock, without_credentials
@@ -35,6 +36,7 @@ HEAD = """\
 OF_THE_MACHINE = ("torch", "comfyui", "python", "machine")
 """The tables of a manifest that say how ComfyUI runs; what else is chosen goes with the model, so with one manifest."""
 TOLD_AS = {"torch.channel": "torch", "comfyui.ref": "ComfyUI's revision"}
+FORGET = Fix("Mend that file, or forget what is in it:", ours("all", "--reset"))
 SHOWN_MAX = 60
 """Letters of a value in a sentence."""
 
@@ -87,7 +89,7 @@ def read_choices(path: Path) -> Choices:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, Unreadable) as error:
-        raise _refused(path, f"it cannot be read: {why_not(error)}.") from error
+        raise _refused(path, f"it cannot be read: {why_not(error)}.", FORGET) from error
     with blaming(path):
         return parse_choices(data)
 
@@ -98,7 +100,7 @@ def parse_choices(data: Mapping[str, object]) -> Choices:
     for key in found:
         if in_schema(key) not in known:
             near = nearest(key, sorted(known)) or ", ".join(DEFAULTS)
-            raise ManifestError(f"{key[:SHOWN_MAX]} is not a key that is known.", hint=f"Nearest: {near}")
+            raise ManifestError(f"{key[:SHOWN_MAX]} is not a key that is known.", hint=Fix(f"Nearest: {near}"))
     flags_in(found)
     return found
 
@@ -114,11 +116,11 @@ def blaming(path: Path) -> Iterator[None]:
     try:
         yield
     except ProvisionError as error:
-        raise _refused(path, error.message, error.hint if error.hint.startswith("Nearest") else "") from error
+        raise _refused(path, error.message, error.hint if error.hint.says.startswith("Nearest") else FORGET) from error
 
 
-def _refused(path: Path, says: str, hint: str = "") -> UsageError:
-    return UsageError(f"{path}: {says}", hint=hint or "Mend that file, or forget it: provision all --reset")
+def _refused(path: Path, says: str, hint: Fix) -> UsageError:
+    return UsageError(f"{path}: {says}", hint=hint)
 
 
 def _flattened(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

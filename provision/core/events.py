@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
+from provision.command import Command
 from provision.core.finding import JSON, Finding
 
 
@@ -153,10 +154,14 @@ class MendingPlanned(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note(Event):
-    """One sentence that a person should read now."""
+    """One sentence that a person should read now, and the command that goes with it."""
 
     type: ClassVar[str] = "note"
     says: str
+    command: Command | None = None
+
+    def to_json(self) -> dict[str, JSON]:
+        return {"type": self.type, "step": self.step, "says": self.says, "command": self.command}
 
     @property
     def is_passing(self) -> bool:

@@ -1,12 +1,25 @@
-"""What a check saw, and what to do about it."""
+"""What a check saw, what that means, and what to do about it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from pathlib import Path
+from typing import Literal, TypedDict, Unpack
+
+from provision.command import Fix
 
 JSON = object  # str, int, float, bool, None, and lists and dicts of these
+Severity = Literal["blocks", "spoils", "warns", "informs"]
+"""Nothing works; pictures fail or are wrong; something is worth knowing; all is as it should be."""
+Mending = Literal["auto", "consent", "hint", "none"]
+"""The tool mends it at once; after a yes or `--yes`; a person must; there is nothing to mend."""
+ANY_STEP = "any step"
+ONLY_IN_LOGS = "a log"
+"""What no step looks for: `doctor LOGFILE` knows its words."""
+FINE = "all is well here"
+NOTHING = "nothing to do"
 
 
 class Verdict(StrEnum):
@@ -26,72 +39,124 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fix:
-    """What to do: a sentence, and the command that a person may paste. Data, never a callable."""
+class Cost:
+    """Bytes that a fix moves over the network and adds to the disk."""
 
-    says: str
-    argv: tuple[str, ...] = ()
+    download_bytes: int = 0
+    disk_bytes: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.download_bytes + other.download_bytes, self.disk_bytes + other.disk_bytes)
+
+
+FREE = Cost()
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a person is asked before a finding is mended; `agreement` is the id under which a yes is kept."""
+
+    question: str
+    agreement: str
+
+
+class More(TypedDict, total=False):
+    """Fields that most findings leave as they are (see Finding)."""
+
+    cost: Cost
+    detail: bool
+    paths: tuple[Path, ...]
+    facts: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of finding: its id, which is stable, its step, how bad it is, who mends it, and three texts for people.
+
+    `follows` are the steps whose faults bring it about: once those are mended it is gone, or mended with them.
+    """
+
+    id: str
+    step: str
+    severity: Severity
+    fix: Mending
+    looks_at: str
+    means: str
+    remedy: str
+    follows: tuple[str, ...] = ()
+    adds_only: bool = False
+    """Its fix changes nothing that is there: it adds a file, proves, or records."""
+
+    def ok(self, subject: str, says: str, **more: Unpack[More]) -> Finding:
+        """A finding that asks for nothing."""
+        return Finding(self, subject, Verdict.OK, says, **more)
+
+    def warn(self, subject: str, says: str, *, fix: Fix | None = None, asks: str = "", **more: Unpack[More]) -> Finding:
+        """Something a person should know, and that stops nothing; mended after a yes where it `asks`."""
+        return Finding(self, subject, Verdict.WARN, says, fix, self._consent(asks), **more)
+
+    def fixable(self, subject: str, says: str, *, fix: Fix, asks: str = "", **more: Unpack[More]) -> Finding:
+        """Something that `apply` will do, after a yes where it `asks`."""
+        return Finding(self, subject, Verdict.FIXABLE, says, fix, self._consent(asks), **more)
+
+    def blocked(self, subject: str, says: str, *, fix: Fix, asks: str = "", **more: Unpack[More]) -> Finding:
+        """Something that a person must do first, or agree to where it `asks`."""
+        return Finding(self, subject, Verdict.BLOCKED, says, fix, self._consent(asks), **more)
+
+    def _consent(self, asks: str) -> Consent | None:
+        return Consent(asks, self.id) if asks else None
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a check saw.
+    """One thing that a check saw; a Kind makes it.
 
-    `id` is stable and documented (`ckpt-truncated`); `subject` is what it is about (a path, a package, a
-    host); `says` is one sentence with the values seen. `facts` may hold `download_bytes` and `disk_bytes`:
-    what the fix will move over the network and what it will add to the disk.
+    `subject` is what it is about (a path, a package, a host); `says` is one sentence with the values seen; `caused_by`
+    is the step from whose fault it follows, empty where it stands for itself; a `detail` is shown by `-v` and `--json`
+    alone. `paths` are files that its fix takes, beside its subject. `facts` are for who reads the JSON: nothing goes by
+    them.
     """
 
-    id: str
+    kind: Kind
     subject: str
     verdict: Verdict
     says: str
     fix: Fix | None = None
+    consent: Consent | None = None
+    cost: Cost = FREE
+    caused_by: str = ""
+    detail: bool = False
+    paths: tuple[Path, ...] = ()
     facts: Mapping[str, JSON] = field(default_factory=dict)
 
     @property
-    def is_detail(self) -> bool:
-        """Whether only `-v` and `--json` show it (`detail` in `facts`)."""
-        return self.verdict is Verdict.OK and self.facts.get("detail") is True
-
-    def quantity(self, name: str) -> int:
-        """A number of bytes in `facts`, 0 when it is not there."""
-        value = self.facts.get(name, 0)
-        return value if isinstance(value, int) else 0
+    def id(self) -> str:
+        """The id of its kind (`ckpt-truncated`)."""
+        return self.kind.id
 
     def to_json(self) -> dict[str, JSON]:
-        """The finding as it stands in `--json` and in reports."""
-        fix = None if self.fix is None else {"says": self.fix.says, "argv": list(self.fix.argv)}
+        """The finding as it stands in `--json`, in events and in reports, its command still a value."""
+        fix: JSON = None if self.fix is None else {"says": self.fix.says, "argv": self.fix.command or []}
         return {
             "id": self.id,
             "subject": self.subject,
             "verdict": str(self.verdict),
             "says": self.says,
             "fix": fix,
+            "consent": None if self.consent is None else asdict(self.consent),
+            "cost": asdict(self.cost),
+            "caused_by": self.caused_by or None,
+            "detail": self.detail,
+            "paths": [str(path) for path in self.paths],
             "facts": dict(self.facts),
         }
-
-
-def ok(id: str, subject: str, says: str, **facts: JSON) -> Finding:
-    """A finding that asks for nothing."""
-    return Finding(id, subject, Verdict.OK, says, None, facts)
-
-
-def warn(id: str, subject: str, says: str, *, fix: Fix | None = None, **facts: JSON) -> Finding:
-    """Something a person should know, and that stops nothing."""
-    return Finding(id, subject, Verdict.WARN, says, fix, facts)
-
-
-def fixable(id: str, subject: str, says: str, *, fix: Fix, **facts: JSON) -> Finding:
-    """Something that `apply` will do."""
-    return Finding(id, subject, Verdict.FIXABLE, says, fix, facts)
-
-
-def blocked(id: str, subject: str, says: str, *, fix: Fix, **facts: JSON) -> Finding:
-    """Something that a person must do first."""
-    return Finding(id, subject, Verdict.BLOCKED, says, fix, facts)
 
 
 def worst(findings: Iterable[Finding]) -> Verdict:
     """The worst verdict, OK when there is none."""
     return max((f.verdict for f in findings), key=lambda v: v.rank, default=Verdict.OK)
+
+
+def cost_of(findings: Iterable[Finding]) -> Cost:
+    """What it costs to mend all of them that are FIXABLE."""
+    return sum((finding.cost for finding in findings if finding.verdict is Verdict.FIXABLE), FREE)

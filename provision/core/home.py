@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.command import ours
 from provision.errors import HomeError
 from provision.system.disk_errors import unusable
 
@@ -171,12 +172,12 @@ class Home:
         except FileExistsError as error:
             raise HomeError(
                 f"The home {self.root} cannot be used: {error.filename} is a file, not a folder.",
-                hint="provision all --home ~/provision",
+                hint=ours("all", "--home", "~/provision"),
             ) from error
         except NotADirectoryError as error:
             raise HomeError(
                 f"The home {self.root} cannot be used: a part of that path is a file.",
-                hint="provision all --home ~/provision",
+                hint=ours("all", "--home", "~/provision"),
             ) from error
         except OSError as error:
             raise unusable(self.root, error) from error
@@ -188,4 +189,4 @@ class Home:
         except OSError as error:  # a name that no disk can hold
             raise unusable(self.root, error) from error
         if is_file:
-            raise HomeError(f"The home {self.root} is a file, not a folder.", hint="provision all --home ~/provision")
+            raise HomeError(f"The home {self.root} is a file, not a folder.", hint=ours("all", "--home", "~/provision"))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit, urlunsplit
 
+from provision.command import Fix, ours
 from provision.core.manifest import COMMIT, GIT_ADDRESS, HTTP, INNER_PATH, REF, SHA256, Manifest
 from provision.core.strict_loader import build, text
 from provision.errors import LockError, ManifestError
@@ -22,7 +23,7 @@ from provision.system.strict import Unreadable, read_toml
 SCHEMA = 1
 MAX_BYTES = 4_000_000
 """A package takes 300 bytes: more than 10,000 of them."""
-HINT = "A lock is written by `provision all`; take it as it is: --locked provision.lock"
+HINT = Fix("A lock is written by `provision all`; take it as it is:", ours("all", "--locked", "provision.lock"))
 HEAD = "# What is installed here, exactly. To rebuild it on another machine: provision all --locked provision.lock\n"
 
 
@@ -148,7 +149,7 @@ def _place_of(locked: LockedModel, manifest: Manifest) -> Iterator[tuple[str, ob
                 return
     raise LockError(
         f"The lock names {locked.path} of {locked.repo}, which the manifest {manifest.name} does not have.",
-        hint="provision all --locked FILE --manifest MANIFEST   # the one that it was made from",
+        hint=Fix("The one that it was made from:", ours("all", "--locked", "FILE", "--manifest", "MANIFEST")),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, to_builtins
 
+from provision.command import Fix, ours
 from provision.core.overrides import apply_override, nearest, set_key
 from provision.core.strict_loader import build, text
 from provision.errors import ManifestError
@@ -183,7 +184,7 @@ class Manifest:
                 return model, file
         raise ManifestError(
             f"The manifest {self.name} has no {precision} checkpoint.",
-            hint=f"provision manifests show {self.name}",
+            hint=ours("manifests", "show", self.name),
         )
 
     def chosen(self, precision: str) -> list[tuple[Model, ModelFile]]:
@@ -223,7 +224,7 @@ def read_manifest(source: str) -> Draft:
         return Draft(path, read_toml(path))
     except (OSError, Unreadable) as error:
         raise ManifestError(
-            f"The manifest {path} cannot be read: {error}.", hint="provision manifests validate FILE"
+            f"The manifest {path} cannot be read: {error}.", hint=ours("manifests", "validate", "FILE")
         ) from error
 
 
@@ -252,14 +253,19 @@ def find_manifest(source: str) -> Path:
         path = manifest_folder() / f"{source}.toml"
     if source == KNOWN_BAD or not os.path.isfile(path):  # noqa: PTH113  (which takes a name that is too long for none)
         close = nearest(source, manifest_names()) or ", ".join(manifest_names())
-        raise ManifestError(f"There is no manifest {source!r}.", hint=f"provision manifests   # nearest: {close}")
+        raise ManifestError(
+            f"There is no manifest {source!r}.", hint=Fix(f"Nearest: {close}. All of them:", ours("manifests"))
+        )
     return path
 
 
 def parse_manifest(data: Mapping[str, object], where: str = "manifest") -> Manifest:
     """A manifest from plain data. Raises ManifestError with the full name of the key that is wrong."""
     if data.get("schema") != 1:
-        raise ManifestError(f"{where}: schema is {data.get('schema')!r}; this tool reads schema 1.", hint="schema = 1")
+        raise ManifestError(
+            f"{where}: schema is {data.get('schema')!r}; this tool reads schema 1.",
+            hint=Fix("Its first line: schema = 1"),
+        )
     return build(Manifest, data)
 
 

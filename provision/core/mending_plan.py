@@ -13,12 +13,6 @@ from provision.errors import ConsentNeeded
 Consent = Callable[[str], bool]
 
 
-def question_of(finding: Finding) -> str:
-    """What a person must agree to before this is mended; empty where it is mended at once, or not at all."""
-    asks = finding.facts.get("asks")
-    return asks if isinstance(asks, str) else ""
-
-
 def plan_mending(steps: Sequence[Step], report: Report) -> tuple[Mend, ...]:
     """What can be mended of what a look saw, in the order of the steps: that in which they depend."""
     blocks = {step.name: _is_blocked(report.step(step.name).findings) for step in steps}
@@ -26,17 +20,17 @@ def plan_mending(steps: Sequence[Step], report: Report) -> tuple[Mend, ...]:
     for step in steps:
         waits_for = next((name for name in needs_of(steps, [step.name]) if blocks.get(name)), "")
         for finding in report.step(step.name).findings:
-            question = question_of(finding)
+            question = finding.consent.question if finding.consent else ""
             if question or finding.verdict is Verdict.FIXABLE:
                 does = finding.fix.says if finding.fix else finding.says
-                bytes_ = finding.quantity("download_bytes")
+                bytes_ = finding.cost.download_bytes
                 mends.append(Mend(step.name, finding.id, finding.says, does, bytes_, question, waits_for))
     return tuple(mends)
 
 
 def _is_blocked(findings: Iterable[Finding]) -> bool:
     """Whether only a person can go on here."""
-    return any(each.verdict is Verdict.BLOCKED and not question_of(each) for each in findings)
+    return any(each.verdict is Verdict.BLOCKED and each.consent is None for each in findings)
 
 
 def needs_of(steps: Sequence[Step], names: Collection[str]) -> list[str]:
@@ -58,10 +52,9 @@ def ask_beforehand(report: Report, consent: Consent) -> frozenset[str]:
     agreed: set[str] = set()
     for step in report.steps:
         for finding in step.findings:
-            question = question_of(finding)
-            name = str(finding.facts.get("agrees", finding.id))
-            if question and name not in agreed and _yes(consent, f"{finding.says} {question}"):
-                agreed.add(name)
+            asked = finding.consent
+            if asked and asked.agreement not in agreed and _yes(consent, f"{finding.says} {asked.question}"):
+                agreed.add(asked.agreement)
     return frozenset(agreed)
 
 

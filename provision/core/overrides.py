@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from provision.command import Fix, ours
 from provision.core.finding import JSON
 from provision.errors import ManifestError
 from provision.system.strict import Unreadable, parse_toml
@@ -24,14 +25,16 @@ def apply_override(data: dict[str, Any], override: str, schema: type) -> None:
     """
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ManifestError(f"--set {override!r} is not KEY=VALUE.", hint="--set first_image.steps=2")
+        raise ManifestError(f"--set {override!r} is not KEY=VALUE.", hint=Fix("As in: --set first_image.steps=2"))
     if len(override) > VALUE_MAX:
-        raise ManifestError(f"--set {override[:40]!r} ... is {len(override):,} letters long.", hint="--set KEY=VALUE")
+        raise ManifestError(
+            f"--set {override[:40]!r} ... is {len(override):,} letters long.", hint=Fix("Give --set KEY=VALUE.")
+        )
     known = known_keys(schema)
     kind = known.get(in_schema(key))
     if kind is None:
         near = nearest(key, sorted(known)) or ", ".join(sorted(known)[:8])
-        raise ManifestError(f"--set {key[:WORD_MAX]}: there is no such key.", hint=f"Nearest: {near}")
+        raise ManifestError(f"--set {key[:WORD_MAX]}: there is no such key.", hint=Fix(f"Nearest: {near}"))
     set_key(data, key, text if kind is str else _value(text))
 
 
@@ -47,9 +50,7 @@ def set_key(data: dict[str, Any], key: str, value: object) -> None:
     for name in path:
         node = _descend(node, name, key)
     if not isinstance(node, list | dict):
-        raise ManifestError(
-            f"--set {key}: what holds {last} is not a table in this manifest.", hint="provision manifests"
-        )
+        raise ManifestError(f"--set {key}: what holds {last} is not a table in this manifest.", hint=ours("manifests"))
     if isinstance(node, list):
         _descend(node, last, key)
         node[int(last)] = value
@@ -81,13 +82,11 @@ def _descend(node: Any, name: str, key: str) -> Any:
         if not re.fullmatch(r"\d{1,4}", name) or int(name) >= len(node):
             raise ManifestError(
                 f"--set {key}: {name!r} is not a place in that list, which has {len(node)}.",
-                hint="Places count from 0: --set models.0.revision=main",
+                hint=Fix("Places count from 0: --set models.0.revision=main"),
             )
         return node[int(name)]
     if not isinstance(node, dict):
-        raise ManifestError(
-            f"--set {key}: what holds {name} is not a table in this manifest.", hint="provision manifests"
-        )
+        raise ManifestError(f"--set {key}: what holds {name} is not a table in this manifest.", hint=ours("manifests"))
     return node.setdefault(name, {})
 
 

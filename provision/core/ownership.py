@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.command import ours
 from provision.errors import HomeError, UsageError
 from provision.system.strict import Unreadable, read_json_file
-from provision.system.visible import shell_word
 
 MARKER = Path("state", "home.json")
 ROOT_NAMES = frozenset({
@@ -134,9 +134,7 @@ def check_claim(root: Path, environ: Mapping[str, str]) -> None:
         usual = _person(environ) / "provision"
         candidates = (root / "provision", usual, usual.with_name("provision-home"))
         free = next(each for each in candidates if each.parent != Path(each.anchor) and not _trouble(each, environ))
-        raise UsageError(
-            f"provision cannot use {root}: {trouble}.", hint=f"provision all --home {shell_word(str(free))}"
-        )
+        raise UsageError(f"provision cannot use {root}: {trouble}.", hint=ours("all", "--home", str(free)))
 
 
 def check_contents(root: Path) -> None:
@@ -145,7 +143,7 @@ def check_contents(root: Path) -> None:
     if names:
         raise UsageError(
             f"provision cannot use {root}: it holds {names}.",
-            hint=f"provision all --home {shell_word(str(root / 'provision'))}",
+            hint=ours("all", "--home", str(root / "provision")),
         )
 
 
@@ -154,7 +152,7 @@ def _trouble(root: Path, environ: Mapping[str, str]) -> str:
     try:
         real = root.resolve()
     except (OSError, RuntimeError) as error:  # links in a circle
-        raise HomeError(f"{root} cannot be used ({error}).", hint="provision all --home ~/provision") from error
+        raise HomeError(f"{root} cannot be used ({error}).", hint=ours("all", "--home", "~/provision")) from error
     if ends := _is_no_place(real, environ):
         return ends
     if read_marker(real) is not None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from provision.command import Command
 from provision.core.estimate import ASSUMED_BYTES_PER_S, Job, Pace, must_work, run_seconds_left
-from provision.core.finding import Finding, Verdict
+from provision.core.finding import Finding, Verdict, cost_of
 from provision.core.step import Report, StepReport
-from provision.system.visible import shell_words
 
 UNPACKED = frozenset({"python_env", "torch", "requirements"})
 """Steps whose archives lie beside what is unpacked from them until it is whole. They run one after the other."""
@@ -21,7 +21,7 @@ class PlanRow:
     step: str
     verdict: Verdict
     says: str
-    command: str = ""
+    command: Command | None = None
     """What a person must run first."""
     download_bytes: int = 0
     disk_bytes: int = 0
@@ -46,49 +46,46 @@ class Plan:
 def make_plan(report: Report, needs: Mapping[str, Sequence[str]], pace: Pace, usual: Mapping[str, float]) -> Plan:
     """The plan of a look: `needs` names for each step those that it waits for."""
     rate = pace.bytes_per_s or ASSUMED_BYTES_PER_S
-    asked = {step.name: _to_mend(step) for step in report.steps}
+    asked = {step.name: [each for each in step.findings if each.verdict is Verdict.FIXABLE] for step in report.steps}
     at_work = must_work(needs, [name for name, todo in asked.items() if todo])
     rows = [row for step in report.steps for row in _rows(step, rate, pace.expected_s(step.name, usual))]
     jobs = [
-        Job(name, tuple(needs.get(name, ())), sum(finding.quantity("download_bytes") for finding in todo),
+        Job(name, tuple(needs.get(name, ())), cost_of(todo).download_bytes,
             pace.expected_s(name, usual) if name in at_work else 0.0)
         for name, todo in asked.items()
     ]  # fmt: skip
-    disk = report.total("disk_bytes")
+    cost = report.cost
     passing = max((row.peak_bytes - row.disk_bytes for row in rows), default=0)
     return Plan(
-        tuple(rows), report.total("download_bytes"), disk, disk + passing,
+        tuple(rows), cost.download_bytes, cost.disk_bytes, cost.disk_bytes + passing,
         (run_seconds_left(jobs, rate) or 0.0) if at_work else 0.0, rate, pace.bytes_per_s is not None,
     )  # fmt: skip
-
-
-def _to_mend(step: StepReport) -> list[Finding]:
-    return [finding for finding in step.findings if finding.verdict is Verdict.FIXABLE]
 
 
 def _rows(step: StepReport, rate: float, expected_s: float) -> list[PlanRow]:
     """What is well in one row, what is not each in its own; the step's seconds stand with the first that is mended."""
     rows = []
     if step.error is not None:
-        rows.append(PlanRow(step.name, Verdict.BLOCKED, str(step.error["message"]), str(step.error["hint"])))
+        says = f"{step.error.message} {step.error.hint.says}".rstrip()
+        rows.append(PlanRow(step.name, Verdict.BLOCKED, says, step.error.hint.command))
     for finding in step.findings:
         if finding.verdict is Verdict.FIXABLE:
             seconds = 0.0 if any(row.seconds for row in rows) else expected_s
             rows.append(_row(step.name, finding, rate, seconds))
         elif finding.verdict is not Verdict.OK:
             rows.append(_unmended(step.name, finding))
-    well = [finding.says.rstrip(".") for finding in step.findings if not finding.is_detail]
+    well = [finding.says.rstrip(".") for finding in step.findings if not finding.detail]
     return rows or ([PlanRow(step.name, Verdict.OK, "; ".join(well))] if well else [])
 
 
 def _row(step: str, finding: Finding, rate: float, expected_s: float) -> PlanRow:
-    network, disk = finding.quantity("download_bytes"), finding.quantity("disk_bytes")
-    peak = finding.quantity("peak_bytes") or disk + (network if step in UNPACKED else 0)
+    network, disk = finding.cost.download_bytes, finding.cost.disk_bytes
+    peak = disk + (network if step in UNPACKED else 0)
     says = f"{finding.says} {finding.fix.says}" if finding.fix else finding.says
-    return PlanRow(step, finding.verdict, says, "", network, disk, peak, network / rate + expected_s)
+    return PlanRow(step, finding.verdict, says, None, network, disk, peak, network / rate + expected_s)
 
 
 def _unmended(step: str, finding: Finding) -> PlanRow:
     if finding.fix is None:
         return PlanRow(step, finding.verdict, finding.says)
-    return PlanRow(step, finding.verdict, f"{finding.says} {finding.fix.says}", shell_words(finding.fix.argv))
+    return PlanRow(step, finding.verdict, f"{finding.says} {finding.fix.says}", finding.fix.command)

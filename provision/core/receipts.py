@@ -8,12 +8,13 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from provision.command import Fix, ours
 from provision.core.finding import JSON
 from provision.errors import HomeLocked
 from provision.system.disk_errors import unusable
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write JSON, as `write_text` does. Raises HomeError, DiskFull."""
-    write_text(path, f"{json.dumps(value, indent=1, sort_keys=True)}\n")
+def write_json(path: Path, value: object, plain: Callable[[object], object] | None = None) -> None:
+    """Write JSON, as `write_text` does; `plain` makes JSON of what JSON does not know. Raises HomeError, DiskFull."""
+    write_text(path, f"{json.dumps(value, indent=1, sort_keys=True, default=plain)}\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -152,7 +153,7 @@ def home_lock(path: Path, *, command: str, optional: bool = False) -> Iterator[N
         except BlockingIOError as error:
             raise HomeLocked(
                 f"This home is in use by {_holder(handle)}.",
-                hint="Wait for it to end, or use another folder: provision all --home DIR",
+                hint=Fix("Wait for it to end, or use another folder:", ours("all", "--home", "DIR")),
             ) from error
         except OSError as error:
             raise unusable(path, error) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from provision.core.ownership import ROOT_NAMES, SYSTEMS_OWN
@@ -25,17 +24,12 @@ def remove(path: Path) -> None:
 
 def remove_empty(folder: Path) -> None:
     """Remove a folder and those in it that hold nothing; what else lies there stays. Raises OSError."""
-    for inner in sorted(_folders(folder), reverse=True):
+    for inner in sorted((Path(each) for each, _, _ in os.walk(folder)), reverse=True):
         names = {path.name for path in inner.iterdir()}
         if names <= SYSTEMS_OWN:
             for name in names:
                 remove(inner / name)
             inner.rmdir()
-
-
-def _folders(folder: Path) -> Iterator[Path]:
-    for each, _, _ in os.walk(folder):
-        yield Path(each)
 
 
 def remove_temporary_home(root: Path) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 
+from provision.command import Fix, ours
 from provision.core.events import ApplyStarted, FindingSeen, RunStarted, StepFinished, StepStarted
-from provision.core.finding import Finding, Fix, Verdict, blocked
+from provision.core.finding import Finding, Verdict
+from provision.core.kinds import CHECK_CRASHED
+from provision.core.root_causes import has_fault, with_causes
 from provision.core.step import Context, Report, Step, StepReport
 from provision.errors import Interrupted, NotSatisfied, ProvisionError, StartOver
 from provision.system.disk_errors import as_sentence
@@ -16,9 +20,10 @@ from provision.system.disk_errors import as_sentence
 ROUNDS_MAX = 12
 """How often a run may be begun again from a step; whoever asks for it keeps what was tried, and ends before."""
 
-
 STOP_S = 0.7
 """How long steps that were told to stop are waited for: a little more than their children are given."""
+Faulty = Callable[[Collection[str]], list[str]]
+"""Which of some steps, by their names, have a fault of their own."""
 
 
 def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
@@ -67,7 +72,8 @@ def _run_once(
         for step in steps:
             known = {**{name: _settled(report) for name, report in before.items()}, **futures}
             needs = [known[name] for name in step.needs if name in known]
-            futures[step.name] = pool.submit(_run_when_ready, step, needs, ctx.stamped(step.name), apply)
+            faulty = partial(_faulty, known)
+            futures[step.name] = pool.submit(_run_when_ready, step, needs, faulty, ctx.stamped(step.name), apply)
         done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
         for future in done:
             future.result()  # what ended badly is raised now, not when all before it have ended
@@ -87,7 +93,19 @@ def _settled(report: StepReport) -> Future[StepReport]:
     return future
 
 
-def _run_when_ready(step: Step, needs: Sequence[Future[StepReport]], ctx: Context, apply: bool) -> StepReport:
+def _faulty(before: Mapping[str, Future[StepReport]], names: Collection[str]) -> list[str]:
+    """Which of some earlier steps have a fault of their own, in their order; waits until they were looked at."""
+    return [name for name, report in before.items() if name in names and has_fault(report.result())]
+
+
+def _none_faulty(names: Collection[str]) -> list[str]:
+    """For a step that runs alone."""
+    return []
+
+
+def _run_when_ready(
+    step: Step, needs: Sequence[Future[StepReport]], faulty: Faulty, ctx: Context, apply: bool
+) -> StepReport:
     if apply:
         for need in needs:
             if not need.result().satisfied:
@@ -95,15 +113,18 @@ def _run_when_ready(step: Step, needs: Sequence[Future[StepReport]], ctx: Contex
     ctx.machine.check_interrupted()
     if any(ctx.proofs.is_touched(need.result().name) for need in needs if apply):
         ctx.proofs.touch(step.name)
-    report = run_step(step, ctx, apply=apply)
+    report = run_step(step, ctx, apply=apply, faulty=faulty)
     if report.error is None or apply:
         return report
     missing = next((need.result() for need in needs if not need.result().satisfied), None)
     return report if missing is None else replace(report, error=None, waits_for=missing.name)
 
 
-def run_step(step: Step, ctx: Context, *, apply: bool) -> StepReport:
-    """Check one step and, with `apply`, mend it. Its ProvisionError becomes part of its report."""
+def run_step(step: Step, ctx: Context, *, apply: bool, faulty: Faulty = _none_faulty) -> StepReport:
+    """Check one step and, with `apply`, mend it. Its ProvisionError becomes part of its report.
+
+    `faulty` is asked for those that have a fault of the steps from which its findings may follow.
+    """
     started = ctx.machine.clock()
     findings: tuple[Finding, ...] = ()
     applied: list[Finding] = []
@@ -132,9 +153,11 @@ def run_step(step: Step, ctx: Context, *, apply: bool) -> StepReport:
         error = as_sentence(failure, ctx.home.root)
         if error is None:
             raise
+    seconds = ctx.machine.clock() - started
+    findings = with_causes(findings, faulty({name for finding in findings for name in finding.kind.follows}))
     for finding in findings:
         ctx.emit(FindingSeen(finding=finding))
-    report = StepReport(step.name, findings, bool(applied), ctx.machine.clock() - started, error=_error_json(error))
+    report = StepReport(step.name, findings, bool(applied), seconds, error=error)
     again_from = error.step if isinstance(error, StartOver) else None
     report = replace(report, mended=tuple(mended), again_from=again_from)
     ctx.emit(
@@ -166,10 +189,10 @@ def _crash(step: Step, ctx: Context, error: Exception) -> Finding:
     trace = "".join(traceback.format_exception(error))
     for line in trace.splitlines():
         ctx.output(line)
-    return blocked(
-        "check-crashed", step.name, f"The check of {step.name} crashed ({type(error).__name__}: {error}).",
-        fix=Fix("That is our bug. Please report it.", ("provision", "doctor", "--report", "report.md")),
-        traceback=trace,
+    return CHECK_CRASHED.blocked(
+        step.name, f"The check of {step.name} crashed ({type(error).__name__}: {error}).",
+        fix=Fix("That is our bug. Please report it.", ours("doctor", "--report", "report.md")),
+        facts={"traceback": trace},
     )  # fmt: skip
 
 
@@ -182,16 +205,12 @@ def _refuse_twice(step: Step, todo: Finding, applied: Sequence[Finding]) -> None
     if any(done.id == todo.id and done.subject == todo.subject for done in applied):
         raise NotSatisfied(
             f"{step.name}: {todo.says} This was mended a moment ago, and is still so; that is our bug.",
-            hint="provision doctor --json",
+            hint=ours("doctor", "--json"),
         )
-
-
-def _error_json(error: ProvisionError | None) -> dict[str, object] | None:
-    return None if error is None else {"code": error.code, "message": error.message, "hint": error.hint}
 
 
 def _summary(report: StepReport, error: ProvisionError | None) -> str:
     if error is not None:
         return error.message
-    notable = [f for f in report.findings if f.verdict is report.verdict and not f.is_detail]
+    notable = [f for f in report.findings if f.verdict is report.verdict and not f.detail]
     return "; ".join(finding.says.rstrip(".") for finding in notable) if notable else "nothing to check"

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from provision.command import Command
 from provision.core.deep_results import Proofs
 from provision.core.events import Doing, Emit, Event, Note, Output, Progress, StepPlanned, Waiting
-from provision.core.finding import JSON, Finding, Verdict, worst
+from provision.core.finding import JSON, Cost, Finding, Kind, Verdict, cost_of, worst
 from provision.core.home import Home
 from provision.core.lockfile import Lock
 from provision.core.manifest import Manifest
 from provision.core.receipts import Receipts
+from provision.errors import ProvisionError
 from provision.system.machine import Machine
 
 
@@ -79,9 +81,9 @@ class Context:
         """Proofs of costly work, kept in the home."""
         return Receipts(self.home.receipts)
 
-    def note(self, says: str) -> None:
-        """Tell the person one sentence now."""
-        self.emit(Note(says=says))
+    def note(self, says: str, command: Command | None = None) -> None:
+        """Tell the person one sentence now, with a command that goes with it."""
+        self.emit(Note(says=says, command=command))
 
     def doing(self, says: str) -> None:
         """Say what is about to be waited for; a person sees it only if it takes long."""
@@ -127,10 +129,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """More that a step looks at; `ids` are the findings that its own `apply` mends."""
+    """More that a step looks at; `mends` are the kinds of findings that its own `apply` mends."""
 
     check: Check
-    ids: frozenset[str] = frozenset()
+    mends: tuple[Kind, ...] = ()
     apply: Apply | None = None
 
 
@@ -144,7 +146,7 @@ def with_looks(step: Step, *looks: Look) -> Step:
         yield from more
 
     def apply(ctx: Context, finding: Finding) -> None:
-        chosen = next((look.apply for look in looks if finding.id in look.ids), step.apply)
+        chosen = next((look.apply for look in looks if finding.kind in look.mends), step.apply)
         if chosen is not None:
             chosen(ctx, finding)
 
@@ -159,7 +161,7 @@ class StepReport:
     findings: tuple[Finding, ...]
     changed: bool
     seconds: float
-    error: dict[str, JSON] | None = None
+    error: ProvisionError | None = None
     waits_for: str | None = None
     again_from: str | None = None
     """The step from which the run must be done again (see `StartOver`)."""
@@ -188,7 +190,7 @@ class StepReport:
             "mended": list(self.mended),
             "seconds": round(self.seconds, 3),
             "findings": [finding.to_json() for finding in self.findings],
-            "error": self.error,
+            "error": None if self.error is None else self.error.to_json(),
             "waits_for": self.waits_for,
         }
 
@@ -217,14 +219,10 @@ class Report:
                 return step
         raise KeyError(name)
 
-    def total(self, quantity: str) -> int:
-        """The sum of a number of bytes over all findings that ask for work."""
-        return sum(
-            finding.quantity(quantity)
-            for step in self.steps
-            for finding in step.findings
-            if finding.verdict is Verdict.FIXABLE
-        )
+    @property
+    def cost(self) -> Cost:
+        """What it costs to mend all findings that ask for work."""
+        return cost_of(finding for step in self.steps for finding in step.findings)
 
     def to_json(self) -> dict[str, JSON]:
         """The last line of `--json`."""
@@ -247,8 +245,8 @@ def planned_disk_bytes(ctx: Context, writers: Sequence[Step]) -> int:
     disk_bytes = 0
     for step in writers:
         todo = [finding for finding in step.check(quiet) if finding.verdict is Verdict.FIXABLE]
-        planned = {name: sum(finding.quantity(name) for finding in todo) for name in ("download_bytes", "disk_bytes")}
+        cost = cost_of(todo)
         if todo:
-            ctx.emit(StepPlanned(step=step.name, **planned))
-        disk_bytes += planned["disk_bytes"]
+            ctx.emit(StepPlanned(step=step.name, download_bytes=cost.download_bytes, disk_bytes=cost.disk_bytes))
+        disk_bytes += cost.disk_bytes
     return disk_bytes

@@ -14,13 +14,14 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from provision.command import Fix, ours
 from provision.core.overrides import known_keys, nearest
 from provision.errors import ManifestError
 
 T = TypeVar("T")
 SHOWN_MAX = 200
 """Letters of a value or a name that are said."""
-HINT = "provision manifests show sdxl-turbo"
+HINT = ours("manifests", "show", "sdxl-turbo")
 NAMES = {"array": "a list", "object": "a table"}
 """msgspec's words for types, where TOML has others."""
 
@@ -58,7 +59,7 @@ def _check_names(value: object, known: Mapping[str, object], where: str, shape: 
     for key, inner in value.items() if isinstance(value, dict) and names else ():
         if key not in names:
             near = nearest(key, list(names)) or ", ".join(names)
-            raise ManifestError(f"{where}{key[:SHOWN_MAX]} is not a key that is known.", hint=f"Nearest: {near}")
+            raise ManifestError(f"{where}{key[:SHOWN_MAX]} is not a key that is known.", hint=Fix(f"Nearest: {near}"))
         _check_names(inner, known, f"{where}{key}.", f"{shape}{key}.")
 
 
@@ -90,7 +91,7 @@ def _rule_at(schema: Any, data: Any, key: str) -> tuple[Meta | None, Any]:
 
 
 def _refused(key: str, says: str) -> ManifestError:
-    return ManifestError(f"{key} {says}", hint=f"--set {key}=...")
+    return ManifestError(f"{key} {says}", hint=Fix(f"Give --set {key}=VALUE."))
 
 
 def shortened(value: object) -> str:

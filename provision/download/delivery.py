@@ -17,6 +17,7 @@ from provision.comfyui.safetensors import (
     header_length,
     parse_safetensors_header,
 )
+from provision.command import Fix, ours
 from provision.core.step import Context
 from provision.download.backend import RemoteFile
 from provision.download.backends.registry import bring
@@ -50,7 +51,7 @@ def bring_proven(ctx: Context, file: RemoteFile, *, precision: str, checkpoint: 
         _drop(part)
         raise WrongFile(
             f"{file.name} came twice, the second time with {found}; nothing was put in place.",
-            hint="A proxy may change it on the way: try another network, or provision all --backend git-lfs",
+            hint=Fix("A proxy may change it on the way: try another network, or:", ours("all", "--backend", "git-lfs")),
         )
     return part
 
@@ -95,7 +96,7 @@ def judge(header: SafetensorsHeader, file: RemoteFile, *, precision: str, checkp
     if wrong:
         raise WrongFile(
             f"{file.path} of {file.repo} is not what the manifest says: {wrong}. Nothing more was downloaded.",
-            hint="Correct models.0.files in the manifest: provision manifests show sdxl-turbo",
+            hint=Fix("Correct models.0.files in the manifest:", ours("manifests", "show", "sdxl-turbo")),
         )
 
 
@@ -150,7 +151,7 @@ def _header_offered(ctx: Context, file: RemoteFile) -> SafetensorsHeader:
     except (NotSafetensors, HeaderTruncated) as error:
         raise WrongFile(
             f"{file.path} on {host_of(file.endpoint)} is not a safetensors file that can be used: {error}",
-            hint="Check models.0.files.0.path in the manifest: provision manifests show sdxl-turbo",
+            hint=Fix("Check models.0.files.0.path in the manifest:", ours("manifests", "show", "sdxl-turbo")),
         ) from error
 
 

@@ -17,13 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.core.finding import Fix
+from provision.command import Fix, program
+from provision.core.finding import Kind
+from provision.download import kinds
 from provision.download.http.wire import proxy_for
 from provision.download.hub.api import HUGGING_FACE
-from provision.download.web import as_it_is, bundle_of, host_of, is_loopback, origin_of, redirect_of
+from provision.download.web import as_it_is, host_of, origin_of, redirect_of, session_for
 from provision.errors import HubRefused, UsageError
 from provision.system.address import quoted, read_address
-from provision.system.bounded_http import bounded_session
+from provision.system.tls import BUNDLES
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -32,8 +34,6 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 GRACE_S = 0.5
 FAMILY_SHARE = 0.6
 """Of the deadline, for one address family: known before the request itself is given up."""
-BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Where requests takes certificates from, beside SSL_CERT_FILE, which this tool gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What is wrong with a host: the catalogue's id, a sentence, what to do; `passes` where it serves all the same."""
+    """What is wrong with a host: the kind of finding, a sentence, what to do; `passes` where it serves all the same."""
 
-    id: str
+    kind: Kind
     says: str
     fix: Fix | None = None
     passes: bool = False
@@ -95,19 +95,16 @@ def trouble_of(host: Host, environ: Mapping[str, str], deadline_s: float) -> Tro
     import requests
     import urllib3
 
-    with bounded_session() as session:
-        session.trust_env = not is_loopback(host.url)
-        session.verify = bundle_of(environ)
-        try:
-            with _head(session, host, deadline_s, host.token) as answer:
-                again = lambda: _head(session, host, deadline_s, "")  # noqa: E731
-                return _of_hub(host, answer, again) if host.file else None
-        except requests.exceptions.Timeout:
-            return _silent(host, deadline_s)
-        except (HubRefused, UsageError) as error:  # it redirects to what is no address, or is none itself
-            return _down(host, error.message.rstrip("."))
-        except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:  # RequestException is an OSError
-            return _of_error(host, error, environ)
+    try:
+        with session_for(host.url, environ) as session, _head(session, host, deadline_s, host.token) as answer:
+            again = lambda: _head(session, host, deadline_s, "")  # noqa: E731
+            return _of_hub(host, answer, again) if host.file else None
+    except requests.exceptions.Timeout:
+        return _silent(host, deadline_s)
+    except (HubRefused, UsageError) as error:  # it redirects to what is no address, or is none itself
+        return _down(host, error.message.rstrip("."))
+    except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:  # RequestException is an OSError
+        return _of_error(host, error, environ)
 
 
 def _head(session: Session, host: Host, deadline_s: float, token: str) -> Response:
@@ -121,7 +118,7 @@ def _silent(host: Host, deadline_s: float) -> Trouble:
 
 
 def _down(host: Host, reason: str) -> Trouble:
-    return Trouble("net-down", f"{host.name} cannot be reached: {reason}.")
+    return Trouble(kinds.NET_DOWN, f"{host.name} cannot be reached: {reason}.")
 
 
 # -- what kept it from answering ----------------------------------------------------------------------------------
@@ -135,16 +132,16 @@ def _of_error(host: Host, error: Exception, environ: Mapping[str, str]) -> Troub
         given = environ.get("SSL_CERT_FILE")
         with_ = f" with SSL_CERT_FILE={given}" if given else ""
         says = f"The certificate of {host.name} is not trusted here{with_} ({_short(error)}): a company's proxy, or a"
-        fix = Fix("Name the certificates of what opens your TLS.", ("export", "SSL_CERT_FILE=/path/to/ca.pem"))
-        return Trouble("tls-intercept", f"{says} program that inspects traffic, stands in between.", fix)
+        fix = Fix("Name the certificates of what opens your TLS.", program("export", "SSL_CERT_FILE=/path/to/ca.pem"))
+        return Trouble(kinds.TLS_INTERCEPT, f"{says} program that inspects traffic, stands in between.", fix)
     if isinstance(error, requests.exceptions.ProxyError):
         proxy = host_of(proxy_for(host.url, environ))
         says = f"{host.name} cannot be reached: the proxy {proxy} does not answer ({_short(error)})."
-        return Trouble("proxy", says, Fix("Check HTTPS_PROXY, or name the host in NO_PROXY."))
+        return Trouble(kinds.PROXY, says, Fix("Check HTTPS_PROXY, or name the host in NO_PROXY."))
     missing = next((name for name in BUNDLES if environ.get(name) and not Path(environ[name]).exists()), "")
     if missing and not isinstance(error, requests.exceptions.RequestException):
         says = f"{missing} names {environ[missing]}, which is not there: no certificate can be checked with it."
-        return Trouble("tls-store", says, Fix("Take the variable away.", ("unset", missing)))
+        return Trouble(kinds.TLS_STORE, says, Fix("Take the variable away.", program("unset", missing)))
     text = str(error)
     if isinstance(error, requests.exceptions.SSLError):
         return _down(host, f"TLS fails ({_short(error)})")
@@ -202,11 +199,11 @@ def _reach(url: str, deadline_s: float, reached: dict[str, bool]) -> None:
 def _only_ipv6_dead(host: Host, trouble: Trouble | None, reached: Mapping[str, bool]) -> Trouble | None:
     """An address that nobody answers at, before one that works: it is slow, and not out of reach."""
     dead = reached.get("IPv4") is True and reached.get("IPv6") is False
-    if not dead or (trouble is not None and trouble.id != "net-down"):
+    if not dead or (trouble is not None and trouble.kind != kinds.NET_DOWN):
         return trouble
     says = f"{host.name} does not answer over IPv6 and does over IPv4: downloads begin late, or seem to hang."
-    fix = Fix("Turn IPv6 off, or ask who runs the network. On a Mac:", ("networksetup", "-setv6off", "Wi-Fi"))
-    return Trouble("ipv6-dead", says, fix, passes=True)
+    fix = Fix("Turn IPv6 off, or ask who runs the network. On a Mac:", program("networksetup", "-setv6off", "Wi-Fi"))
+    return Trouble(kinds.IPV6_DEAD, says, fix, passes=True)
 
 
 # -- what a hub says ----------------------------------------------------------------------------------------------
@@ -220,16 +217,20 @@ def _of_hub(host: Host, answer: Response, without_token: Callable[[], Response])
     status, page = answer.status_code, f"{host.url}"
     if answer.headers.get("X-Error-Code") == "GatedRepo":
         says = f"{host.name} gives the model only to accounts that accepted its terms ({status})."
-        return Trouble("hf-gated", says, Fix(f"Accept them on its page at {page}, then:", ("hf", "auth", "login")))
+        return Trouble(
+            kinds.HF_GATED, says, Fix(f"Accept them on its page at {page}, then:", program("hf", "auth", "login"))
+        )
     if status == 401 and host.token:
         with without_token() as plain:
             works = plain.status_code < 400
         goes_on = "; the model is public, and is fetched without it" if works else ""
         says = f"{host.name} does not accept the Hugging Face token (401){goes_on}."
-        return Trouble("hf-badtoken", says, Fix("Make a new one.", ("hf", "auth", "login")), passes=works)
+        return Trouble(kinds.HF_BADTOKEN, says, Fix("Make a new one.", program("hf", "auth", "login")), passes=works)
     if status == 429:
         says = f"{host.name} has had too many requests from this network (429); it is waited for."
-        return Trouble("hf-429", says, Fix("Logged in, more are allowed.", ("hf", "auth", "login")), passes=True)
+        return Trouble(
+            kinds.HF_429, says, Fix("Logged in, more are allowed.", program("hf", "auth", "login")), passes=True
+        )
     target = redirect_of(answer)
     moved = target is not None and origin_of(target) == origin_of(host.url)
     if status >= 400 or moved or COMMIT.fullmatch(answer.headers.get("X-Repo-Commit", "")):
@@ -237,6 +238,8 @@ def _of_hub(host: Host, answer: Response, without_token: Callable[[], Response])
     what = f"sends on to {host_of(target)}" if target else f"answers {status}"
     if origin_of(host.url) == origin_of(HUGGING_FACE):
         says = f"{host.name} {what}, and not as the hub does: a login page of this network stands in between."
-        return Trouble("captive", says, Fix("Open any page in a browser, and log in to the network.", ("open", page)))
+        return Trouble(
+            kinds.CAPTIVE, says, Fix("Open any page in a browser, and log in to the network.", program("open", page))
+        )
     says = f"{host.name} {what}, and not as a hub does (no X-Repo-Commit): HF_ENDPOINT or --endpoint names no hub."
-    return Trouble("hf-endpoint", says, Fix("Do without it.", ("unset", "HF_ENDPOINT")))
+    return Trouble(kinds.HF_ENDPOINT, says, Fix("Do without it.", program("unset", "HF_ENDPOINT")))

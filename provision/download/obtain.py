@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors
+from provision.command import Fix, ours, program
 from provision.core.manifest import Model, ModelFile
 from provision.core.moved_aside import make_way
 from provision.core.receipt_kinds import ModelReceipt
@@ -43,7 +44,8 @@ def provision_file(ctx: Context, model: Model, file: ModelFile, target: Path) ->
             ctx.note(f"{target} is there already, and right.")
         else:
             raise WrongFile(
-                f"{target} is there and is another file; it was left as it is.", hint=f"mv {target} {target}.old"
+                f"{target} is there and is another file; it was left as it is.",
+                hint=program("mv", str(target), f"{target}.old"),
             )
 
 
@@ -144,12 +146,15 @@ def _offered(ctx: Context, wanted: Wanted, endpoint: str) -> RemoteFile:
             f"{host_of(offered.endpoint)} offers another {file.path} than the manifest names: {offered.size:,} bytes,"
             f" sha256 {offered.sha256[:12] or 'unknown'}; the manifest says {file.size or 'any number of'} bytes,"
             f" {(file.sha256 or 'any')[:12]}.",
-            hint="If HF_ENDPOINT is set, unset it; else correct models.0.revision: provision manifests show sdxl-turbo",
+            hint=Fix(
+                "If HF_ENDPOINT is set, unset it; else correct models.0.revision:",
+                ours("manifests", "show", "sdxl-turbo"),
+            ),
         )
     if not (file.sha256 or offered.sha256):
         raise HubRefused(
             f"{host_of(offered.endpoint)} does not tell the sha256 of {file.path}, and the manifest has none either.",
-            hint="Add it: --set models.0.files.0.sha256=...",
+            hint=Fix("Add it: --set models.0.files.0.sha256=..."),
         )
     return replace(offered, sha256=file.sha256 or offered.sha256)
 

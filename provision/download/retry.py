@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 from provision.comfyui.safetensors import LENGTH_BYTES, NotSafetensors, header_length
+from provision.command import Fix, ours
 from provision.core.step import Context
 from provision.download.backend import RemoteFile
 from provision.download.part_file import bytes_here, disk_errors_said, end_writers, make_plain, memory_of_writers
@@ -73,7 +74,7 @@ def ended_early(file: RemoteFile, here: int) -> DownloadError:
     """The connection ended before the file did."""
     return DownloadError(
         f"The download of {file.name} stopped at {here:,} of {file.size:,} bytes; what came is kept.",
-        hint="Run the same command again: it goes on from there.",
+        hint=Fix("Run the same command again: it goes on from there."),
     )
 
 
@@ -87,7 +88,9 @@ def stranger(file: RemoteFile, start: bytes) -> Setback | None:
         return Setback(
             DownloadError(
                 f"Something else came in place of {file.name}: {error}",
-                hint="A proxy or a login page may stand between: open the hub's page in a browser, then run again.",
+                hint=Fix(
+                    "A proxy or a login page may stand between: open the hub's page in a browser, then run again."
+                ),
             )
         )
     return None
@@ -141,7 +144,7 @@ def until_interrupted(machine: Machine, work: Callable[[], T]) -> T:
 def _too_large(file: RemoteFile) -> DownloadError:
     return DownloadError(
         f"What fetched {file.name} took more than {MEMORY_MAX_BYTES >> 30} GB of memory and was stopped.",
-        hint="Run the same command again, or take another way: provision all --backend http",
+        hint=Fix("Run the same command again, or take another way:", ours("all", "--backend", "http")),
     )
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from provision.command import Fix, ours
 from provision.core.step import Context
 from provision.download.backend import Address
 from provision.download.retry import CONNECT_TIMEOUT_S, WAIT_MAX_S
 from provision.errors import HubRefused, NetworkError, ProvisionError, UsageError
 from provision.system.address import NoAddress, Url, quoted, read_address, read_redirect
 from provision.system.bounded_http import bounded_session
+from provision.system.tls import named_bundle, trusted
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest, Response
+    from requests import PreparedRequest, Response, Session
 
 READ_TIMEOUT_S = 30
 REDIRECTS_MAX = 8
@@ -72,12 +73,8 @@ def ask(
     """
     import urllib3
 
-    session = bounded_session()
-    if place_of(address.url).loopback:  # never through a proxy
-        session.trust_env = False
-    session.verify = bundle_of(ctx.machine.environ)
     try:
-        return session.request(
+        return session_for(address.url, ctx.machine.environ).request(
             method,
             address.url,
             headers={"Accept-Encoding": "identity", "User-Agent": "provision", **address.headers, **(extra or {})},
@@ -90,6 +87,17 @@ def ask(
         # RequestException is an OSError, and so is a bundle of certificates that is not there; the others come
         # of a proxy whose name is none.
         raise unreachable(address.url, error) from error
+
+
+def session_for(url: str, environ: Mapping[str, str]) -> Session:
+    """A session for requests to one host: never through a proxy to this machine, trusting whom the system trusts.
+
+    Raises UsageError for an address that is none, OSError.
+    """
+    session = bounded_session(tls=trusted(environ) if place_of(url).scheme == "https" else None)
+    session.trust_env = not is_loopback(url)
+    session.verify = named_bundle(environ) or True
+    return session
 
 
 def fetch(ctx: Context, address: Address, *, extra: Mapping[str, str] | None = None, own: bool = False) -> Response:
@@ -123,14 +131,16 @@ def address_from(base: str, text: str) -> str:
     except NoAddress as error:
         raise HubRefused(
             f"{host_of(base)} sends on to {quoted(text) or 'nowhere'}, which cannot be used: {error}.",
-            hint="A proxy may stand between: try another network; if HF_ENDPOINT is set, unset it, then run again.",
+            hint=Fix(
+                "A proxy may stand between: try another network; if HF_ENDPOINT is set, unset it, then run again."
+            ),
         ) from error
 
 
 def redirect_loop(url: str) -> HubRefused:
     return HubRefused(
         f"{host_of(url)} redirects in a circle.",
-        hint="Log in to this network if it has a login page; if HF_ENDPOINT is set, unset it, then run again.",
+        hint=Fix("Log in to this network if it has a login page; if HF_ENDPOINT is set, unset it, then run again."),
     )
 
 
@@ -189,28 +199,31 @@ def not_reached(url: str, error: Exception, *, proxied: bool = False) -> Network
 def _untrusted(host: str, error: Exception) -> NetworkError:
     return NetworkError(
         f"The certificate of {host} cannot be verified ({_innermost(error)}).",
-        hint="Behind a proxy that opens TLS, name its certificates: SSL_CERT_FILE=/path/to/ca.pem provision all",
+        hint=Fix(
+            "Behind a proxy that opens TLS, name its certificates:",
+            ours("all", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
+        ),
     )
 
 
 def _no_proxy(host: str, error: Exception) -> NetworkError:
     return NetworkError(
         f"The proxy on the way to {host} does not answer ({_innermost(error)}).",
-        hint="Check HTTPS_PROXY, or name the host in NO_PROXY, then run the same command again.",
+        hint=Fix("Check HTTPS_PROXY, or name the host in NO_PROXY, then run the same command again."),
     )
 
 
 def _no_answer(host: str) -> NetworkError:
     return NetworkError(
         f"{host} did not answer in time.",
-        hint="Check the network, then run the same command again: it goes on from what is there.",
+        hint=Fix("Check the network, then run the same command again: it goes on from what is there."),
     )
 
 
 def _not_there(host: str, error: Exception) -> NetworkError:
     return NetworkError(
         f"{host} cannot be reached ({_innermost(error)}).",
-        hint="Check the network, then run the same command again: it goes on from what is there.",
+        hint=Fix("Check the network, then run the same command again: it goes on from what is there."),
     )
 
 
@@ -218,7 +231,7 @@ def silent_middle(url: str, seconds: float) -> NetworkError:
     """An answer that stopped in its middle without an end."""
     return NetworkError(
         f"{host_of(url)} has sent nothing for {seconds:.0f} s.",
-        hint="Run the same command again: it goes on from what is there.",
+        hint=Fix("Run the same command again: it goes on from what is there."),
     )
 
 
@@ -226,21 +239,15 @@ def broken(url: str, error: Exception) -> NetworkError:
     """What ended an answer in its middle."""
     return NetworkError(
         f"The connection to {host_of(url)} broke ({_innermost(error)}).",
-        hint="Run the same command again: it goes on from what is there.",
+        hint=Fix("Run the same command again: it goes on from what is there."),
     )
 
 
 def no_address(url: str) -> UsageError:
     return UsageError(
         f"'{quoted(url.partition('?')[0])}' is not an http or https address.",
-        hint="HF_ENDPOINT=https://huggingface.co provision all",
+        hint=ours("all", under=("env", "HF_ENDPOINT=https://huggingface.co")),
     )
-
-
-def bundle_of(environ: Mapping[str, str]) -> str | bool:
-    """What requests is to trust: the file that SSL_CERT_FILE names where it is there, else what it knows (True)."""
-    bundle = environ.get("SSL_CERT_FILE", "")
-    return bundle if bundle and Path(bundle).is_file() else True
 
 
 def as_it_is(request: PreparedRequest) -> PreparedRequest:

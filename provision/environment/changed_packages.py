@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from provision.command import ours
 from provision.core.step import Context
 from provision.environment import packages
 from provision.errors import DiskFull, HomeError
 
 RECEIPT = "changed-packages"
-BACK = "provision doctor --fix --only packages-changed"
+BACK = ours("doctor", "--fix", "--only", "packages-changed")
 SHOWN = 4
 Prints = dict[str, tuple[str, int]]
 """Of each package its version, all of them where it is on record twice, and when its record was written (ns)."""
@@ -65,7 +66,7 @@ def remember(ctx: Context, before: Prints) -> None:
     changes = compare(before, fingerprint(ctx.home.venv))
     if not changes:
         return
-    ctx.note(f"Starting ComfyUI changed {says(changes)}. Custom nodes do that. To put them back: {BACK}")
+    ctx.note(f"Starting ComfyUI changed {says(changes)}. Custom nodes do that. To put them back:", BACK)
     kept = _stored(ctx)
     first = {name: (kept[name][0] if name in kept else old, new) for name, (old, new) in changes.items()}
     try:

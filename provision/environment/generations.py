@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from provision.command import program
 from provision.core.home import Home
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import Receipts, read_state, write_json
@@ -103,7 +104,8 @@ def begin(ctx: Context) -> Path:
         shutil.rmtree(new / "set", ignore_errors=True)
         (new / "set").mkdir()
         if home.receipts.is_dir():
-            _copy_receipts(home.receipts, new / "set" / "receipts", _all_receipts(home))
+            written = [path.stem for path in home.receipts.glob("[!.]*.json")]  # none that is half written
+            _copy_receipts(home.receipts, new / "set" / "receipts", written)
     except OSError as error:
         discard(new)
         raise unusable(new, error) from error
@@ -115,7 +117,7 @@ def _clone(ctx: Context, source: Path, new: Path) -> None:
         ran = ctx.machine.run(["/bin/cp", "-cpR", source, new], timeout_s=CLONE_TIMEOUT_S)
         if not ran.ok:
             discard(new)
-            raise CommandFailed(f"{source} could not be cloned:\n{ran.tail()}", hint="df -h ~")
+            raise CommandFailed(f"{source} could not be cloned:\n{ran.tail()}", hint=program("df", "-h", "~"))
         return
     shutil.copytree(source, new, symlinks=True, copy_function=_link)
 
@@ -256,11 +258,6 @@ def _copy_receipts(source: Path, destination: Path, names: Iterable[str] = SET_R
     destination.mkdir(parents=True, exist_ok=True)
     for name in names:
         _copy(source / f"{name}.json", destination / f"{name}.json")
-
-
-def _all_receipts(home: Home) -> list[str]:
-    """Their names; what other steps have half written at this moment is none of them."""
-    return [path.stem for path in home.receipts.glob("[!.]*.json")]
 
 
 def _copy(source: Path, destination: Path) -> None:

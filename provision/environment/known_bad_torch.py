@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.command import Fix, ours
 from provision.core.manifest import KNOWN_BAD, manifest_folder
 from provision.core.strict_loader import build
 from provision.errors import ManifestError
@@ -18,7 +19,7 @@ from provision.system.parsers import Version
 from provision.system.strict import read_toml
 
 VERDICTS = ("refuse", "warn")
-HINT = "provision manifests"
+HINT = ours("manifests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,11 @@ def _check(pair: Pair, where: str) -> None:
         try:
             SpecifierSet(text)
         except InvalidSpecifier as error:
-            raise ManifestError(f"{where}.{key} is no range of versions: {text!r}.", hint=">=2.9,<2.12") from error
+            raise ManifestError(
+                f"{where}.{key} is no range of versions: {text!r}.", hint=Fix("As in: >=2.9,<2.12")
+            ) from error
     if pair.verdict not in VERDICTS:
-        raise ManifestError(f"{where}.verdict is {pair.verdict!r}.", hint=" or ".join(VERDICTS))
+        raise ManifestError(f"{where}.verdict is {pair.verdict!r}.", hint=Fix(f"Write {' or '.join(VERDICTS)}."))
     if not all((pair.torch, pair.looks, pair.source)):
         raise ManifestError(f"{where} lacks its torch, its looks or its source.", hint=HINT)
 

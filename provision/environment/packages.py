@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from provision.command import Command, Fix, as_fix, ours, program
 from provision.core.step import Context
 from provision.errors import CommandMissing, PackageError
 from provision.system.machine import Ran
@@ -23,7 +24,7 @@ def find_uv(ctx: Context) -> Path:
     own = Path(sys.executable).with_name("uv")
     found = own if own.is_file() else ctx.machine.which("uv")
     if found is None:
-        raise CommandMissing("uv is not on this machine.", hint="python3 -m pip install uv")
+        raise CommandMissing("uv is not on this machine.", hint=program("python3", "-m", "pip", "install", "uv"))
     return found
 
 
@@ -86,19 +87,19 @@ def must_install(ctx: Context, *words: str | Path, what: str) -> Ran:
     return ran
 
 
-LOG_HINT = "provision logs --tool   # the whole output"
-FREE_HINT = "Free some disk space, then run the same command again."
-NETWORK_HINT = "Check the network or HTTPS_PROXY, or name a mirror with UV_DEFAULT_INDEX=URL; then run it again."
+LOG_HINT = Fix("The whole output:", ours("logs", "--tool"))
+FREE_HINT = Fix("Free some disk space, then run the same command again.")
+NETWORK_HINT = Fix("Check the network or HTTPS_PROXY, or name a mirror with UV_DEFAULT_INDEX=URL; then run it again.")
 # (what uv says, what it comes down to, what to do): the first that fits is taken.
-CAUSES: tuple[tuple[str, str, str], ...] = (
+CAUSES: tuple[tuple[str, str, Fix | Command], ...] = (
     (r"No space left|os error 28\b", "the disk is full", FREE_HINT),
     (r"[Ii]nvalid peer certificate|certificate", "the package index's certificate is not trusted",
-     "Behind a proxy that opens TLS: SSL_CERT_FILE=/path/to/ca.pem provision all"),
+     Fix("Behind a proxy that opens TLS:", ours("all", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")))),
     (r"dns error|failed to lookup", "the package index's host is not found", NETWORK_HINT),
     (r"timed out", "the package index did not answer in time", NETWORK_HINT),
     (r"error sending request|Failed to fetch|Connection refused", "the package index cannot be reached", NETWORK_HINT),
     (r"No solution found", "no set of versions fits together", LOG_HINT),
-    (r"Permission denied|os error 13\b", "a file belongs to another user", 'sudo chown -R "$USER" ~/provision'),
+    (r"Permission denied|os error 13\b", "a file belongs to another user", ours("doctor", "--only", "perms-root")),
 )  # fmt: skip
 
 
@@ -108,7 +109,7 @@ def package_error(what: str, ran: Ran) -> PackageError:
 
     text = ran.out + ran.err
     found = ((why, hint) for pattern, why, hint in CAUSES if re.search(pattern, text))
-    why, hint = next(found, ("", LOG_HINT))
+    why, hint = next(found, ("", as_fix(LOG_HINT)))
     because = f": {why}" if why else ""
     return PackageError(f"{what} could not be installed{because}. uv said last:\n{ran.tail()}", hint=hint)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from provision.command import Fix, ours
 from provision.core.finding import JSON
 from provision.core.pylock import read_pylock
 from provision.core.step import Context
@@ -119,7 +120,7 @@ def wheels_of(ran: Ran) -> tuple[Wheel, ...]:
     try:
         return parse_pylock(ran.out)
     except ValueError as error:
-        raise PackageError(f"uv's answer cannot be used: {quoted(str(error))}.", hint="provision plan -v") from error
+        raise PackageError(f"uv's answer cannot be used: {quoted(str(error))}.", hint=ours("plan", "-v")) from error
 
 
 def culprit(error: str, names: Sequence[str]) -> str:
@@ -163,7 +164,7 @@ def resolve(ctx: Context, target: Target, lines: Sequence[str], rules: Rules = R
             continue
         guilty = culprit(ran.err, [name_of(line) for line in left])
         if not guilty:
-            raise PackageError(f"uv cannot resolve for {target.name}: {reason(ran.err)}", hint="provision plan")
+            raise PackageError(f"uv cannot resolve for {target.name}: {reason(ran.err)}", hint=ours("plan"))
         asked = next(line for line in left if name_of(line) == guilty)
         left.remove(asked)
         if any(name_of(each.asked) == guilty for each in lacks):  # not even what was taken in its place
@@ -172,7 +173,7 @@ def resolve(ctx: Context, target: Target, lines: Sequence[str], rules: Rules = R
         if lacks[-1].newest:
             left.append(f"{guilty}=={lacks[-1].newest}")
     raise PackageError(f"Too much cannot be had for {target.name}: {', '.join(each.asked for each in lacks)}.",
-                       hint="provision plan --for macos-14-arm64")  # fmt: skip
+                       hint=ours("plan", "--for", "macos-14-arm64"))  # fmt: skip
 
 
 def find_lack(ctx: Context, target: Target, asked: str, rules: Rules, why: str) -> Lack:
@@ -243,6 +244,8 @@ def compile_wheels(ctx: Context, target: Target, lines: Iterable[str], rules: Ru
     if not ran.ok and any(word in ran.err for word in UNREACHABLE):
         raise NetworkError(
             f"The package index cannot be asked:\n{ran.tail(3)}",
-            hint="Check the network or HTTPS_PROXY, or name a mirror with UV_DEFAULT_INDEX=URL; then run it again.",
+            hint=Fix(
+                "Check the network or HTTPS_PROXY, or name a mirror with UV_DEFAULT_INDEX=URL; then run it again."
+            ),
         )
     return ran

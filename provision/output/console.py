@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from provision.command import Fix
 from provision.core.estimate import USUAL_S, Pace
 from provision.core.events import (
     ApplyStarted,
@@ -26,7 +27,7 @@ from provision.core.events import (
 )
 from provision.errors import ConsentNeeded, ProvisionError
 from provision.output import live_view, safe_streams, views
-from provision.output.hints import Invocation
+from provision.output.hints import HERE
 from provision.output.result import Drawn, Ending, Findings, Paper, Part, Picture, Result, Words
 from provision.output.run_state import RunState
 from provision.system.log_files import OwnLog
@@ -52,8 +53,8 @@ class Console:
         self.verbose, self.yes, self.plain = verbose, yes, plain
         self.marks = views.WORDS if plain else views.GLYPHS
         self.state = RunState()
-        self.invocation = Invocation()
-        """As it is here, hints name the commands that they propose."""
+        self.invocation = HERE
+        """As it is here, commands are shown."""
         self._guard = threading.RLock()
         self._said: dict[tuple[str, str], float] = {}
         self._log: OwnLog | None = None
@@ -116,7 +117,8 @@ class Console:
         elif isinstance(event, ApplyStarted):
             self.line(f"  {event.step}: {event.says}")
         elif isinstance(event, Note):
-            self.line(f"  {event.step}: {event.says}" if event.step else event.says)
+            says = views.note_text(event, self.invocation)
+            self.line(f"  {event.step}: {says}" if event.step else says)
         elif isinstance(event, CheckSlow) and not event.over:
             self.line(views.slow_line(event))
         elif isinstance(event, MendingPlanned):
@@ -140,18 +142,14 @@ class Console:
 
     def line(self, text: str) -> None:
         """One line on standard error."""
-        safe_streams.say(safe_streams.err(), self._own(text))
-
-    def _own(self, text: str) -> str:
-        """A line of our own; the commands in it can be pasted."""
-        return visible(self.invocation.said(text))
+        safe_streams.say(safe_streams.err(), visible(text))
 
     def consent(self, question: str) -> bool:
         """Ask yes or no. Raises ConsentNeeded where nobody can answer."""
         if self.yes:
             return True
         if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
-            raise ConsentNeeded(f"{question} Nobody is here to say yes.", hint="Add --yes to agree beforehand.")
+            raise ConsentNeeded(f"{question} Nobody is here to say yes.", hint=Fix("Add --yes to agree beforehand."))
         with self._guard:
             return self.ask(question)
 
@@ -164,7 +162,7 @@ class Console:
 
     def ask(self, question: str) -> bool:
         """Ask on the terminal."""
-        safe_streams.say(safe_streams.err(), f"{self._own(question)} [y/N] ", end="")
+        safe_streams.say(safe_streams.err(), f"{visible(question)} [y/N] ", end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def answer(self, result: Result) -> None:
@@ -175,8 +173,8 @@ class Console:
     def tell(self, part: Part) -> None:
         """A part of an answer, for people; a command that goes on tells some before its end."""
         match part:
-            case Words(text, pasted):
-                self.data(self.invocation.said(text) if pasted else text)
+            case Words(text):
+                self.data(text if isinstance(text, str) else self.invocation.text(text))
             case Drawn(_, words) if self.plain and words:
                 self.data(words)
             case Drawn(draw):
@@ -184,8 +182,8 @@ class Console:
             case Ending(report, closing):
                 self.end(report, closing)
             case Findings(report, closing):
-                text = views.checkup_text(report, closing, details=self.verbose, marks=self.marks)
-                self.data(self.invocation.said(text))
+                details, call = self.verbose, self.invocation
+                self.data(views.checkup_text(report, closing, details=details, marks=self.marks, call=call))
             case Picture(png):
                 self.picture(png)
 
@@ -199,12 +197,12 @@ class Console:
         from provision.output.painter import Painter
 
         rich = Painter(safe_streams.out(), width=None if is_terminal(sys.stdout) else 100)
-        rich.print(draw(Paper(rich.width, self.takes_pictures, self.invocation.said)))
+        rich.print(draw(Paper(rich.width, self.takes_pictures, self.invocation)))
 
     def end(self, report: Report, closing: str) -> None:
         """The end of a run."""
-        if text := views.report_text(report, closing, self.marks):
-            self.data(self.invocation.said(text))
+        if text := views.report_text(report, closing, self.marks, self.invocation):
+            self.data(text)
 
     def picture(self, png: bytes) -> None:
         """A picture, where it can be shown: not here."""
@@ -216,7 +214,7 @@ class Console:
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         """What happened and why, what to type next, where more is written."""
-        self.line(views.error_text(error, log, self.marks))
+        self.line(views.error_text(error, log, self.marks, self.invocation))
 
 
 def is_terminal(stream: TextIO | None) -> bool:

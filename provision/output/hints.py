@@ -1,24 +1,27 @@
-"""How the person calls this tool, and for which home: with it a hint can be pasted as it stands.
+"""Commands as the person who reads them has to type them: this program, this home, each word quoted for a shell.
 
-Hints are written as `provision doctor --fix`. Whoever called `bin/provision all --home /Volumes/Big` is told
+`ours("doctor", "--fix")` is shown to whoever called `bin/provision all --home /Volumes/Big` as
 `bin/provision doctor --home /Volumes/Big --fix`.
 """
 
 from __future__ import annotations
 
-import re
+import os.path
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.command import Command, Fix
 from provision.system.visible import shell_word
 
 CALLED_AS = "PROVISION_CALLED_AS"
 """What `bin/provision` was called as; it hands over to Python, which cannot know."""
 REHEARSABLE = frozenset({"all", "plan", "download"})
 """The commands that have `--rehearse`."""
+ADOPTING = frozenset({"all", "plan", "doctor"})
+"""The commands that have `--comfyui`."""
 HOMELESS = frozenset({"manifests", "completion"})
 """The commands that have no `--home`."""
 AT_HOME = frozenset({
@@ -27,50 +30,84 @@ AT_HOME = frozenset({
 })  # fmt: skip
 """The commands that have it."""
 REHEARSAL_HOME = "~/provision-rehearsal"
-COMMAND = re.compile(
-    rf"(?<![\w./~`-])provision (?P<name>{'|'.join([*sorted(AT_HOME | HOMELESS), '--help'])})\b"
-    r"(?P<rest>(?:(?!&&|[;|\n]|, |\s#|\bprovision ).)*)"
-)
-"""A command of ours in a sentence, with what belongs to it; between backticks it is a name, and nothing to paste."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """How the tool was called: the program and the home as shell words, the home empty where the usual one is meant.
+    """How the tool was called: the program's words, and the home, empty where the usual one is meant.
 
-    `implied`: `--rehearse` means that home by itself.
+    `implied`: `--rehearse` means that home by itself. `install`: the words that name an adopted install.
     """
 
-    program: str = "provision"
+    program: tuple[str, ...] = ("provision",)
     home: str = ""
     implied: bool = False
     rehearsal: bool = False
+    install: tuple[str, ...] = ()
 
-    def said(self, text: str) -> str:
-        """A text with the commands in it as this person would have to type them."""
-        return COMMAND.sub(self._as_typed, text)
+    def text(self, what: Fix | Command | None) -> str:
+        """A line to read and to paste; empty for None."""
+        if what is None:
+            return ""
+        if isinstance(what, Command):
+            line = " ".join(map(_typed, self._words(what)))
+            return line if what.then is None else f"{line} && {self.text(what.then)}"
+        apart = " " if what.says.endswith((":", ",")) else "   "
+        return apart.join(part for part in (what.says, self.text(what.command)) if part)
 
-    def _as_typed(self, found: re.Match[str]) -> str:
-        name, rest = found["name"], found["rest"]
+    def argv(self, command: Command | None) -> list[str]:
+        """The same for a script to run as it stands; empty for None."""
+        if command is not None and command.then is not None:
+            return ["sh", "-c", self.text(command)]
+        return [] if command is None else [os.path.expanduser(word) for word in self._words(command)]  # noqa: PTH111
+
+    def plain(self, value: object) -> object:
+        """What JSON has for a value that it does not know: `default` of `json.dumps`."""
+        if isinstance(value, Command):
+            return self.argv(value)
+        return self.text(value) if isinstance(value, Fix) else str(value)
+
+    def _words(self, command: Command) -> tuple[str, ...]:
+        return (*command.under, *(self._of_ours(*command.argv) if command.ours else command.argv))
+
+    def _of_ours(self, name: str, *rest: str) -> tuple[str, ...]:
+        words = [*self.program, name]
         rehearse = self.rehearsal and name in REHEARSABLE
-        words = [self.program, name]
-        elsewhere = "--home" in rest or ("--rehearse" in rest and not self.rehearsal)  # never in a home of real things
+        elsewhere = _has(rest, "--home") or (
+            _has(rest, "--rehearse") and not self.rehearsal
+        )  # not a home of real things
         if self.home and name in AT_HOME and not elsewhere and not (self.implied and rehearse):
             words += ["--home", self.home]
-        if rehearse and "--rehearse" not in rest:
+        if rehearse and not _has(rest, "--rehearse"):
             words.append("--rehearse")
-        return " ".join(words) + rest
+        named = elsewhere or _has(rest, "--comfyui") or self.install[:1] == tuple(words[-2:-1])
+        takes = ADOPTING if self.install[:1] == ("--comfyui",) else AT_HOME
+        return (*words, *rest, *(self.install if name in takes and not named else ()))
 
 
-def called_as(environ: Mapping[str, str], argv0: str, orig_argv: Sequence[str]) -> str:
-    """The program as shell words: `provision` where the PATH leads to the very one that was called."""
+HERE = Invocation()
+"""The usual home, and a program that is on the PATH."""
+
+
+def _has(words: Sequence[str], flag: str) -> bool:
+    return any(word.partition("=")[0] == flag for word in words)
+
+
+def _typed(word: str) -> str:
+    """A word for a shell, which is to find the person's folder for `~` itself."""
+    head, slash, rest = word.partition("/")
+    return head + slash + (shell_word(rest) if rest else "") if head == "~" else shell_word(word)
+
+
+def called_as(environ: Mapping[str, str], argv0: str, orig_argv: Sequence[str]) -> tuple[str, ...]:
+    """The program's words: `provision` where the PATH leads to the very one that was called."""
     given = environ.get(CALLED_AS) or argv0
     if Path(given).name == "__main__.py":
-        return f"{shell_word(orig_argv[0])} -m provision" if orig_argv else "provision"
+        return (orig_argv[0], "-m", "provision") if orig_argv else ("provision",)
     on_path = shutil.which("provision", path=environ.get("PATH"))
     if Path(given).name != "provision" or "/" not in given or on_path in (given, str(Path(given).absolute())):
-        return "provision"
-    return shell_word(given)
+        return ("provision",)
+    return (given,)
 
 
 def this_call(environ: Mapping[str, str], home: Path | None = None, *, rehearse: bool = False) -> Invocation:
@@ -78,4 +115,4 @@ def this_call(environ: Mapping[str, str], home: Path | None = None, *, rehearse:
     program = called_as(environ, sys.argv[0], sys.orig_argv)
     if home is None and rehearse and not environ.get("PROVISION_HOME"):
         return Invocation(program, REHEARSAL_HOME, implied=True, rehearsal=True)
-    return Invocation(program, "" if home is None else shell_word(str(home)), rehearsal=rehearse)
+    return Invocation(program, "" if home is None else str(home), rehearsal=rehearse)

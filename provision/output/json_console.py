@@ -34,12 +34,14 @@ class JsonConsole(Console):
     def record(self, value: Mapping[str, JSON]) -> None:
         """One object."""
         with self._guard:
-            safe_streams.say(safe_streams.out(), json.dumps(value, default=str).replace("\x7f", "\\u007f"))
+            safe_streams.say(
+                safe_streams.out(), json.dumps(value, default=self.invocation.plain).replace("\x7f", "\\u007f")
+            )
 
     def agrees_to(self, page: str, question: str) -> bool:
         """Who reads JSON is no person."""
         return True
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
-        failure = {"code": error.code, "message": error.message, "hint": error.hint}
-        self.record({"schema": 1, "type": "report", "ok": False, "changed": False, "error": failure, "steps": []})
+        failed = {"ok": False, "changed": False, "error": error.to_json()}
+        self.record({"schema": 1, "type": "report", **failed, "steps": []})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ from provision.output.console import Console
 from provision.output.painter import Painter
 from provision.output.screen import Line, Screen
 from provision.output.terminal_image import encode, protocol_of
-from provision.system.visible import uncoloured
+from provision.system.visible import uncoloured, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -71,7 +70,7 @@ class LiveConsole(Console):
         elif isinstance(event, StepFinished):
             self._print(views.step_row(event))
         elif isinstance(event, Note) and not (event.is_passing and event.step):
-            self._print(views.note_row(replace(event, says=self._own(event.says))))
+            self._print(views.note_row(event, self.invocation))
         elif isinstance(event, MendingPlanned):
             self.line(views.mending_text(event))
         elif isinstance(event, CheckSlow) and not event.over:
@@ -86,7 +85,7 @@ class LiveConsole(Console):
 
     def line(self, text: str) -> None:
         with self._guard:
-            self.screen.above(lambda: self.rich.print(self._own(text), markup=False, emoji=False))
+            self.screen.above(lambda: self.rich.print(visible(text), markup=False, emoji=False))
 
     def agrees_to(self, page: str, question: str) -> bool:
         self._end()
@@ -110,11 +109,11 @@ class LiveConsole(Console):
 
     def end(self, report: Report, closing: str) -> None:
         self._end()
-        self.out.print(views.report_view(report, closing, self.invocation.said), crop=False)
+        self.out.print(views.report_view(report, closing, self.invocation), crop=False)
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         self._end()
-        self.rich.print(views.error_view(error, log, self.invocation.said), crop=False)
+        self.rich.print(views.error_view(error, log, self.invocation), crop=False)
 
     def picture(self, png: bytes) -> None:
         self._end()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from provision.core.finding import Verdict
 from provision.core.plan import Plan, PlanRow
+from provision.output.hints import HERE, Invocation
 from provision.output.live_view import rounded_time
 from provision.output.views import ARROW, MARKS, NAME_WIDTH, STYLES, WORDS, size_text
 from provision.system.visible import visible
@@ -22,12 +23,12 @@ COLUMN = 10
 TITLE = "What `provision all` would do"
 
 
-def plan_view(plan: Plan, width: int, title: str = TITLE) -> RenderableType:
+def plan_view(plan: Plan, width: int, title: str = TITLE, call: Invocation = HERE) -> RenderableType:
     """The plan for a terminal of that many columns."""
-    return _table(plan, title) if width >= TABLE_WIDTH else _blocks(plan, title)
+    return _table(plan, title, call) if width >= TABLE_WIDTH else _blocks(plan, title, call)
 
 
-def _table(plan: Plan, title: str) -> RenderableType:
+def _table(plan: Plan, title: str, call: Invocation) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
@@ -37,13 +38,13 @@ def _table(plan: Plan, title: str) -> RenderableType:
     for head in HEADS:
         table.add_column(head, justify="right", no_wrap=True)
     for before, row in zip((None, *plan.rows), plan.rows, strict=False):
-        table.add_row(_name(row, before), Text(_sentence(row)), *_numbers(row))
+        table.add_row(_name(row, before), Text(_sentence(row, call)), *_numbers(row))
     table.add_section()
     table.add_row("  total", "", *_totals(plan), style="bold")
     return table
 
 
-def _blocks(plan: Plan, title: str) -> RenderableType:
+def _blocks(plan: Plan, title: str, call: Invocation) -> RenderableType:
     from rich.console import Group
     from rich.padding import Padding
     from rich.text import Text
@@ -54,7 +55,8 @@ def _blocks(plan: Plan, title: str) -> RenderableType:
         name.pad_right(NAME_WIDTH - name.cell_len)
         if name.plain.strip() or any(_numbers(row)):
             parts.append(Text.assemble(name, _columns(_numbers(row))))
-        parts.append(Padding(Text(_sentence(row), style="" if row.verdict is not Verdict.OK else "dim"), (0, 0, 0, 2)))
+        style = "" if row.verdict is not Verdict.OK else "dim"
+        parts.append(Padding(Text(_sentence(row, call), style=style), (0, 0, 0, 2)))
     parts.append(Text(f"{'  total':<{NAME_WIDTH}}{_columns(_totals(plan))}", style="bold"))
     return Group(*parts)
 
@@ -70,8 +72,8 @@ def _name(row: PlanRow, before: PlanRow | None) -> Text:
     return Text.assemble((MARKS[row.verdict], STYLES[row.verdict]), " ", (name, "bold"))
 
 
-def _sentence(row: PlanRow) -> str:
-    return visible(f"{row.says}\n{ARROW} {row.command}" if row.command else row.says)
+def _sentence(row: PlanRow, call: Invocation) -> str:
+    return visible(f"{row.says}\n{ARROW} {call.text(row.command)}" if row.command else row.says)
 
 
 def _numbers(row: PlanRow) -> list[str]:
@@ -84,14 +86,14 @@ def _totals(plan: Plan) -> list[str]:
     return [*sizes, rounded_time(plan.seconds) if plan.seconds else ""]
 
 
-def plan_text(plan: Plan, title: str = TITLE) -> str:
+def plan_text(plan: Plan, title: str = TITLE, call: Invocation = HERE) -> str:
     """The plan as sentences, one a line."""
     lines = [f"{title}:"]
     for row in plan.rows:
         network, disk, peak, time = _numbers(row)
         named = (("over the network", network), ("on the disk", disk), ("at peak", peak), ("expected", time))
         numbers = ", ".join(f"{text} {name}" for name, text in named if text)
-        todo = f" Next: {row.command}" if row.command else ""
+        todo = f" Next: {call.text(row.command)}" if row.command else ""
         says = " ".join(row.says.split())
         lines.append(f"{row.step}: {WORDS.of[row.verdict]}. {says}{f' ({numbers}.)' if numbers else ''}{todo}")
     network, disk, peak, time = _totals(plan)

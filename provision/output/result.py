@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from provision.command import Fix
 from provision.core.finding import JSON
 from provision.core.step import Report
 from provision.output import views
+from provision.output.hints import Invocation
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -16,19 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A text; with `pasted` its commands are put as this person has to type them."""
+    """A text, or a sentence with a command to paste."""
 
-    text: str
-    pasted: bool = True
+    text: str | Fix
 
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """What there is to draw on: columns, whether it takes pictures, and how this person types a command."""
+    """What there is to draw on: columns, whether it takes pictures, and how this person types commands."""
 
     width: int
     takes_pictures: bool
-    typed: Callable[[str], str]
+    call: Invocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,9 @@ class Result:
     report: Report | None = field(default=None, compare=False)
 
 
-def answer(facts: Mapping[str, JSON], *view: Part | str, ok: bool = True) -> Result:
+def answer(facts: Mapping[str, JSON], *view: Part | str | Fix, ok: bool = True) -> Result:
     """The answer of a command that runs no steps; a text is shown as it stands."""
-    parts = tuple(Words(part, pasted=False) if isinstance(part, str) else part for part in view)
+    parts = tuple(Words(part) if isinstance(part, str | Fix) else part for part in view)
     return Result(ok, {"schema": 1, "type": "report", "ok": ok, "changed": False, "steps": [], **facts}, parts)
 
 

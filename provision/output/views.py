@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provision.command import Fix
 from provision.core.events import (
     ApplyStarted,
     CheckSlow,
@@ -24,7 +25,8 @@ from provision.core.events import (
 from provision.core.finding import Finding, Verdict
 from provision.core.step import Report, StepReport
 from provision.errors import ProvisionError
-from provision.system.visible import shell_words, uncoloured, visible
+from provision.output.hints import HERE, Invocation
+from provision.system.visible import uncoloured, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -114,11 +116,16 @@ def step_row(event: StepFinished) -> RenderableType:
     return _beside(name, Text.assemble(_one_line(event.says), (seconds, "dim")))
 
 
-def note_row(event: Note) -> RenderableType:
+def note_text(event: Note, call: Invocation = HERE) -> str:
+    """A note with its command as it can be pasted."""
+    return call.text(Fix(event.says, event.command))
+
+
+def note_row(event: Note, call: Invocation = HERE) -> RenderableType:
     """A note for a terminal, under the steps."""
     from rich.text import Text
 
-    says = Text(visible(event.says))
+    says = Text(visible(note_text(event, call)))
     return _beside(Text(f"  {event.step}", style="dim"), says) if event.step else _whole(says)
 
 
@@ -172,7 +179,9 @@ def log_line(event: Event) -> str:
     """An event as a line of the tool's log; empty for what would only fill it."""
     if isinstance(event, Output):
         return f"{event.step}: | {event.line}"
-    if isinstance(event, Note | ApplyStarted):
+    if isinstance(event, Note):
+        return f"{event.step}: {note_text(event)}"
+    if isinstance(event, ApplyStarted):
         return f"{event.step}: {event.says}"
     if isinstance(event, MendingPlanned):
         return mending_text(event)
@@ -188,56 +197,47 @@ def log_line(event: Event) -> str:
     return ""
 
 
-def command_text(finding: Finding) -> str:
-    """The fix of a finding as it can be read and pasted, empty when there is none."""
-    if finding.fix is None:
-        return ""
-    command = shell_words(finding.fix.argv)
-    return f"{finding.fix.says}   {command}" if command else finding.fix.says
-
-
-def checkup_text(report: Report, closing: str, *, details: bool = False, marks: Marks = GLYPHS) -> str:
+def checkup_text(
+    report: Report, closing: str, *, details: bool = False, marks: Marks = GLYPHS, call: Invocation = HERE
+) -> str:
     """Every finding, grouped by step, in the order of the steps; `details` too where they are wanted."""
     lines: list[str] = []
     for step in report.steps:
-        rows = [] if step.error is None else [f"{marks.of[Verdict.BLOCKED]} {step.error['message']}"]
+        rows = [] if step.error is None else [f"{marks.of[Verdict.BLOCKED]} {step.error.message}"]
         if step.waits_for is not None:
             rows.append(f"{FOLLOWING} not looked at, because of {step.waits_for}")
         for finding in step.findings:
-            rows += _checkup_rows(finding, marks) if details or not finding.is_detail else []
+            rows += _checkup_rows(finding, marks, call) if details or not finding.detail else []
         lines += [f"{step.name if place == 0 else '':<13} {row}" for place, row in enumerate(rows)]
     return "\n".join([*lines, closing])
 
 
-def _checkup_rows(finding: Finding, marks: Marks) -> list[str]:
+def _checkup_rows(finding: Finding, marks: Marks, call: Invocation) -> list[str]:
     """A finding, and its fix below it; what follows from another is mended with that one."""
-    from provision.core.root_causes import follows_from  # with the whole catalogue, which few commands need
-
-    if cause := follows_from(finding):
-        return [f"{FOLLOWING} {finding.says}  [{finding.id}, follows from {cause}]"]
-    fix = command_text(finding) if finding.verdict is not Verdict.OK else ""
+    if finding.caused_by:
+        return [f"{FOLLOWING} {finding.says}  [{finding.id}, follows from {finding.caused_by}]"]
+    fix = call.text(finding.fix) if finding.verdict is not Verdict.OK else ""
     return [f"{marks.of[finding.verdict]} {finding.says}  [{finding.id}]", *([f"  {marks.arrow} {fix}"] if fix else [])]
 
 
-def trouble(step: StepReport) -> list[tuple[Verdict, str, str, str]]:
+def trouble(step: StepReport) -> list[tuple[Verdict, str, str, Fix | None]]:
     """What a person should see of a step: verdict, id, sentence, what to do."""
-    rows = []
+    rows: list[tuple[Verdict, str, str, Fix | None]] = []
     if step.error is not None:
-        error = step.error
-        rows.append((Verdict.BLOCKED, str(error["code"]), str(error["message"]), str(error["hint"])))
+        rows.append((Verdict.BLOCKED, step.error.code, step.error.message, step.error.hint))
     for finding in step.findings:
         shown = finding.verdict is not Verdict.OK and not (step.error and finding.verdict is Verdict.FIXABLE)
         if shown:
-            rows.append((finding.verdict, finding.id, finding.says, command_text(finding)))
+            rows.append((finding.verdict, finding.id, finding.says, finding.fix))
     return rows
 
 
-def shown_trouble(report: Report) -> list[tuple[str, Verdict, str, str, str]]:
+def shown_trouble(report: Report) -> list[tuple[str, Verdict, str, str, Fix | None]]:
     """`trouble` of all steps, each with its step, the worst first; a fix that the next row has too is shown once."""
     rows = [(step.name, *row) for step in report.steps for row in trouble(step)]
     rows.sort(key=lambda row: -row[1].rank)  # stable: among equals the order of the steps stays
-    following = [*(row[4] for row in rows[1:]), ""]
-    return [(*row[:4], "" if row[4] == after else row[4]) for row, after in zip(rows, following, strict=False)]
+    following = [*(row[4] for row in rows[1:]), None]
+    return [(*row[:4], None if row[4] == after else row[4]) for row, after in zip(rows, following, strict=False)]
 
 
 def not_started(report: Report) -> str:
@@ -246,19 +246,19 @@ def not_started(report: Report) -> str:
     return f"Not started because of that: {waiting}." if waiting else ""
 
 
-def report_text(report: Report, closing: str, marks: Marks = GLYPHS) -> str:
+def report_text(report: Report, closing: str, marks: Marks = GLYPHS, call: Invocation = HERE) -> str:
     """The end of a run in plain text."""
     lines: list[str] = []
     for step, verdict, id, says, fix in shown_trouble(report):
         first, *more = visible(says).splitlines() or [""]
         lines += [f"{marks.of[verdict]} {step}: {first} [{id}]", *(f"    {line}" for line in more)]
         if fix:
-            lines.append(f"  {marks.arrow} {fix}")
+            lines.append(f"  {marks.arrow} {call.text(fix)}")
     return "\n".join(line for line in [*lines, not_started(report), closing] if line)
 
 
-def report_view(report: Report, closing: str, typed: Callable[[str], str] = str) -> RenderableType:
-    """The end of a run for a terminal; `typed` puts a text's commands as they can be pasted."""
+def report_view(report: Report, closing: str, call: Invocation = HERE) -> RenderableType:
+    """The end of a run for a terminal."""
     from rich.console import Group
     from rich.text import Text
 
@@ -269,29 +269,29 @@ def report_view(report: Report, closing: str, typed: Callable[[str], str] = str)
         lines.append(_whole(Text.assemble(mark, f" {step}: ", first, (f"  [{id}]", "dim"))))
         lines += [Text(f"    {line}", style="dim") for line in more]
         if fix:
-            lines.append(_unbroken(Text.assemble((f"  {ARROW} ", "cyan"), visible(typed(fix)))))
+            lines.append(_unbroken(Text.assemble((f"  {ARROW} ", "cyan"), visible(call.text(fix)))))
     if waiting := not_started(report):
         lines.append(Text(waiting, "dim"))
-    return Group(*lines, *(_unbroken(Text(line, style="bold")) for line in typed(closing).splitlines()))
+    return Group(*lines, *(_unbroken(Text(line, style="bold")) for line in visible(closing).splitlines()))
 
 
-def error_text(error: ProvisionError, log: Path | None, marks: Marks = GLYPHS) -> str:
+def error_text(error: ProvisionError, log: Path | None, marks: Marks = GLYPHS, call: Invocation = HERE) -> str:
     """An error: what happened and why, a program's last words under it, what to type next, where more is written."""
     first, *more = visible(uncoloured(error.message)).splitlines() or [error.code]
     said = [f"    {line}" for line in more]
     where = [f"  log: {log}"] if log is not None else []
-    return "\n".join([f"error: {first}", *said, f"  {marks.arrow} {error.hint}", *where])
+    return "\n".join([f"error: {first}", *said, f"  {marks.arrow} {call.text(error.hint)}", *where])
 
 
-def error_view(error: ProvisionError, log: Path | None, typed: Callable[[str], str] = str) -> RenderableType:
-    """An error for a terminal, as `error_text`; `typed` as for `report_view`."""
+def error_view(error: ProvisionError, log: Path | None, call: Invocation = HERE) -> RenderableType:
+    """An error for a terminal, as `error_text`."""
     from rich.console import Group
     from rich.text import Text
 
     first, *more = visible(uncoloured(error.message)).splitlines() or [error.code]
     said = [Text(f"    {line}", style="dim") for line in more]
     where = [_unbroken(Text(visible(f"  log: {log}"), style="dim"))] if log is not None else []
-    hint = _unbroken(Text.assemble((f"  {ARROW} ", "cyan"), visible(typed(error.hint))))
+    hint = _unbroken(Text.assemble((f"  {ARROW} ", "cyan"), visible(call.text(error.hint))))
     return Group(_whole(Text.assemble((f"{MARKS[Verdict.BLOCKED]} ", "red"), first)), *said, hint, *where)
 
 

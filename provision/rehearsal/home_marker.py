@@ -107,4 +107,4 @@ def recorded_overrides(home: Home) -> list[str]:
 
 def is_miniature(code: Path) -> bool:
     """Whether a checkout is the rehearsal's own engine."""
-    return (code / "faults.py").is_file() and not (code / "comfy").is_dir()
+    return (code / "picture.py").is_file() and not (code / "comfy").is_dir()

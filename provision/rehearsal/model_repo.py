@@ -101,7 +101,8 @@ def make_model_repo(root: Path, repo: str, files: Mapping[str, Path], *, git: Gi
     aside = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    (aside / ".gitattributes").write_bytes(_attributes())
+    lines = (f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in LFS_PATTERNS)
+    (aside / ".gitattributes").write_text("".join(lines), encoding="utf-8")
     for path, source in files.items():
         _link_or_copy(source, aside / path)
     shutil.rmtree(folder, ignore_errors=True)
@@ -170,10 +171,6 @@ def _commit(folder: Path, blobs: Mapping[str, bytes], git: Git) -> str:
 
 def _blob(path: Path, size: int, sha256: str) -> bytes:
     return pointer_text(sha256, size).encode() if is_lfs(path.name) else path.read_bytes()
-
-
-def _attributes() -> bytes:
-    return "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in LFS_PATTERNS).encode()
 
 
 def _is_plain(path: str) -> bool:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.command import ours
 from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.receipts import home_lock
@@ -138,7 +139,7 @@ def _git_failed(folder: Path, error: subprocess.CalledProcessError) -> Provision
             return unusable(folder, OSError(code, os.strerror(code)))
     return CommandFailed(
         f"git {error.cmd[1]} ended with {error.returncode} while the rehearsal's world was made:\n{said}",
-        hint="provision all --rehearse",
+        hint=ours("all", "--rehearse"),
     )
 
 

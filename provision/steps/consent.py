@@ -9,25 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from provision.comfyui.adoption import words_for
-from provision.core.finding import Finding, Fix, Verdict
+from provision.command import Fix, ours
+from provision.core.finding import Consent, Cost, Finding, Verdict
 from provision.core.step import Context, Step
 from provision.environment.packages import env_kind
 from provision.errors import StartOver
+from provision.steps.python_env import kinds as python_env_kinds
 from provision.steps.python_env.step import apply_python_env, to_make
 from provision.steps.requirements.install import all_bytes
 from provision.steps.torch.download_size import set_bytes
 
-ADDS_ONLY = frozenset({
-    "ckpt-missing", "ckpt-unproven", "ckpt-renamed", "ckpt-wrong-dir", "torch-unproven", "req-unproven",
-    "comfyui-moved",
-})  # fmt: skip
-"""Findings whose fix changes nothing of what its owner made: it adds a file, proves, or records."""
 IN_PACKAGES = frozenset({"torch", "requirements"})
 """The steps whose other fixes write to the environment."""
 IN_FOLDERS = frozenset({"comfyui", "models"})
 """The steps whose other fixes write to the checkout and to the folder of models."""
-INSTALL = "env-foreign"
+INSTALL = python_env_kinds.ENV_FOREIGN.id
 """The finding under which it is agreed that packages are installed into a foreign environment: asked about once."""
 
 
@@ -36,12 +32,12 @@ def with_care(step: Step) -> Step:
 
     def check(ctx: Context) -> Iterable[Finding]:
         for finding in step.check(ctx):
-            yield _named(ctx, _asked_first(ctx, step, finding)) if ctx.home.adopted is not None else finding
+            yield _asked_first(ctx, step, finding) if ctx.home.adopted is not None else finding
 
     def apply(ctx: Context, finding: Finding) -> None:
-        if finding.id == "env-managed":
+        if finding.kind == python_env_kinds.ENV_MANAGED:
             apply_python_env(ctx, finding)
-            raise StartOver(finding.says, hint="provision all", step="python_env")
+            raise StartOver(finding.says, hint=ours("all"), step="python_env")
         if step.apply is not None:
             step.apply(ctx, finding)
 
@@ -49,7 +45,7 @@ def with_care(step: Step) -> Step:
 
 
 def _asked_first(ctx: Context, step: Step, finding: Finding) -> Finding:
-    if finding.verdict is not Verdict.FIXABLE or finding.id in ADDS_ONLY | ctx.options.agreed:
+    if finding.verdict is not Verdict.FIXABLE or finding.kind.adds_only or finding.id in ctx.options.agreed:
         return finding
     if step.name in IN_PACKAGES:
         return _packages(ctx, finding)
@@ -59,34 +55,24 @@ def _asked_first(ctx: Context, step: Step, finding: Finding) -> Finding:
     return _after_a_yes(ctx, finding, finding.id, f"Mend that in {ctx.home.base}?")
 
 
-def _named(ctx: Context, finding: Finding) -> Finding:
-    """The same finding, whose command says which install it is for."""
-    fix = finding.fix
-    if fix is None or fix.argv[:1] != ("provision",) or fix.argv[1] not in ("all", "plan", "doctor", "download"):
-        return finding
-    command = "all" if fix.argv[1] == "download" else fix.argv[1]
-    rest = () if "--comfyui" in fix.argv else words_for(ctx.home)
-    return replace(finding, fix=replace(fix, argv=("provision", command, *fix.argv[2:], *rest)))
-
-
 def _packages(ctx: Context, finding: Finding) -> Finding:
     prefix = ctx.home.venv_of_another
     if prefix is None:
         return finding
     if env_kind(prefix) != "venv":
         says = f"{finding.says} It is {env_kind(prefix)}'s Python ({prefix}), where this tool installs nothing."
-        return _whole_environment(ctx, replace(to_make(ctx, "env-managed", says), subject=finding.subject))
+        return _whole_environment(
+            ctx, replace(to_make(ctx, python_env_kinds.ENV_MANAGED, says), subject=finding.subject)
+        )
     return _after_a_yes(ctx, finding, INSTALL, f"Install packages into {prefix}?")
 
 
 def _whole_environment(ctx: Context, finding: Finding) -> Finding:
     """The finding with the bytes of all that the new environment will hold."""
-    kinds = ("download_bytes", "disk_bytes")
-    sizes = zip(kinds, set_bytes(ctx), all_bytes(ctx), strict=True)
-    facts = {kind: finding.quantity(kind) + torch + rest for kind, torch, rest in sizes}
+    cost = finding.cost + Cost(*set_bytes(ctx)) + Cost(*all_bytes(ctx))
     what = finding.fix.says if finding.fix is not None else ""
-    size = f"about {facts['download_bytes'] / 10**6:.0f} MB to download"
-    return replace(finding, fix=Fix(f"{what} torch and all packages are installed in it: {size}."), facts=facts)
+    size = f"about {cost.download_bytes / 10**6:.0f} MB to download"
+    return replace(finding, fix=Fix(f"{what} torch and all packages are installed in it: {size}."), cost=cost)
 
 
 def _after_a_yes(ctx: Context, finding: Finding, agreement: str, question: str) -> Finding:
@@ -95,6 +81,5 @@ def _after_a_yes(ctx: Context, finding: Finding, agreement: str, question: str) 
         return finding
     what = finding.fix.says if finding.fix is not None else "It can be mended."
     says = f"{what} After a yes: this tool did not make what it changes."
-    fix = Fix(says, ("provision", "doctor", "--fix", "--yes"))
-    facts = {**finding.facts, "asks": question, "agrees": agreement}
-    return replace(finding, verdict=Verdict.BLOCKED, fix=fix, facts=facts)
+    fix = Fix(says, ours("doctor", "--fix", "--yes"))
+    return replace(finding, verdict=Verdict.BLOCKED, fix=fix, consent=Consent(question, agreement))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import ssl
 import time
 import zlib
 from collections.abc import Iterator
@@ -104,9 +105,9 @@ class BoundedResponse(http.client.HTTPResponse):
         self._guard.bound(seconds=seconds, count=float("inf"))
 
 
-def bounded_session(body_s: float | None = None) -> requests.Session:
+def bounded_session(body_s: float | None = None, tls: ssl.SSLContext | None = None) -> requests.Session:
     """A session of requests for small answers: each has its head within HEAD_S, its body within `body_s` seconds
-    (BODY_S)."""
+    (BODY_S). `tls` says whom to trust."""
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -114,19 +115,19 @@ def bounded_session(body_s: float | None = None) -> requests.Session:
 
     response_class = type("Response", (BoundedResponse,), {"body_s": BODY_S if body_s is None else body_s})
     plain = type("Plain", (HTTPConnection,), {"response_class": response_class})
-    tls = type("Tls", (HTTPSConnection,), {"response_class": response_class})
+    secured = type("Secured", (HTTPSConnection,), {"response_class": response_class})
     pools = {
         "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-        "https": type("TlsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
+        "https": type("SecuredPool", (HTTPSConnectionPool,), {"ConnectionCls": secured}),
     }
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-            super().init_poolmanager(*args, **kwargs)
+            super().init_poolmanager(*args, **kwargs, ssl_context=tls)
             self.poolmanager.pool_classes_by_scheme = pools
 
         def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-            manager = super().proxy_manager_for(*args, **kwargs)
+            manager = super().proxy_manager_for(*args, **kwargs, ssl_context=tls)
             manager.pool_classes_by_scheme = pools
             return manager
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
+from provision.command import ours
 from provision.errors import CommandMissing
 from provision.system.log_files import open_log
 from provision.system.processes import below, kill
@@ -121,4 +122,4 @@ def signal_group(pid: int, sign: signal.Signals) -> None:
 
 def cannot_run(program: str, error: OSError) -> CommandMissing:
     """What a program that does not start means."""
-    return CommandMissing(f"{program} cannot be run here ({error.strerror}).", hint="provision doctor")
+    return CommandMissing(f"{program} cannot be run here ({error.strerror}).", hint=ours("doctor"))

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from provision.command import Fix, ours, program
 from provision.errors import DiskFull, HomeError
-from provision.system.visible import shell_word
 
 OF_DISKS = frozenset(
     {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EFBIG}
@@ -31,21 +31,24 @@ def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(
             f"The disk that holds {path} is full; what was written so far is kept.",
-            hint=f"Free some space (df -h {path}), then run the same command again.",
+            hint=Fix("Free some space, then run the same command again.", program("df", "-h", str(path))),
         )
     if error.errno == errno.EPERM and sys.platform == "darwin":  # not EACCES: it is the system that refuses (TCC)
         return HomeError(
             f"macOS keeps this terminal out of {path} ({error.strerror}).",
-            hint="Allow it in System Settings, Privacy & Security, Files and Folders; or use --home ~/provision",
+            hint=Fix(
+                "Allow it in System Settings, Privacy & Security, Files and Folders; or use another folder:",
+                ours("all", "--home", "~/provision"),
+            ),
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return HomeError(
             f"{path} cannot be written ({error.strerror}).",
-            hint="Give another folder: provision all --home ~/provision",
+            hint=Fix("Give another folder:", ours("all", "--home", "~/provision")),
         )
     if error.errno in (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO):
         return HomeError(
             f"The disk that holds {path} failed ({error.strerror}); what was done before is kept.",
-            hint=f"Look at the disk (df -h {shell_word(str(path.parent))}), then run the same command again.",
+            hint=Fix("Look at the disk, then run the same command again.", program("df", "-h", str(path.parent))),
         )
-    return HomeError(f"{path} cannot be used ({error.strerror or error}).", hint="provision all --home ~/provision")
+    return HomeError(f"{path} cannot be used ({error.strerror or error}).", hint=ours("all", "--home", "~/provision"))

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from provision.command import ours
 from provision.errors import CommandMissing
 from provision.system.child_process import end_group
 
@@ -165,7 +166,7 @@ def plain(text: str) -> str:
 
 def _git_class() -> type[Git]:
     if shutil.which("git") is None:  # GitPython looks for the program when it is imported, and cannot be without
-        raise CommandMissing("git is not on this machine.", hint="provision doctor --only git-missing")
+        raise CommandMissing("git is not on this machine.", hint=ours("doctor", "--only", "git-missing"))
     from git import Git
 
     return Git

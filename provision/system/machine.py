@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from provision.command import Fix, ours
 from provision.errors import CommandFailed, Interrupted
 from provision.system.child_notes import Note, Noted, forget_child, leftovers, note_child
 from provision.system.child_process import cannot_run, communicate, end_group, follow, signal_group, spawn
@@ -159,7 +160,7 @@ class Machine:
         ran = self.run(argv, cwd=cwd, env=env, timeout_s=timeout_s, on_line=on_line)
         if not ran.ok:
             how = "took too long" if ran.code is None else f"ended with {ran.code}"
-            raise CommandFailed(f"{' '.join(ran.argv)} {how}:\n{ran.tail()}", hint="provision doctor")
+            raise CommandFailed(f"{' '.join(ran.argv)} {how}:\n{ran.tail()}", hint=ours("doctor"))
         return ran
 
     def _start(
@@ -209,7 +210,7 @@ class Machine:
         if self._interrupted.is_set():
             raise Interrupted(
                 "Stopped. What is done is kept; the next run goes on from here.",
-                hint="Run the same command again to go on.",
+                hint=Fix("Run the same command again to go on."),
             )
 
     def interrupt(self) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from provision.command import ours
 from provision.errors import UsageError
 from provision.system.machine import Machine, Memory, Process, Ran
 from provision.system.parsers import GIB
 
-EXAMPLE = "provision plan --for macos-14-arm64-py312-16gb"
+EXAMPLE = ours("plan", "--for", "macos-14-arm64-py312-16gb")
 SYSTEMS = {"ventura": 13, "sonoma": 14, "sequoia": 15, "tahoe": 26}
 """macOS by its marketing name. Apple went from 15 to 26 (WWDC, June 2025)."""
 MACOS = (13, 14, 15, 26, 27)

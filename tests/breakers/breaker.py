@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from provision.core.catalogue import known
+from provision.steps.catalogue import known
 from tests.breakers.patient import Patient
 
 

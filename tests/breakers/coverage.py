@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.core.catalogue import CATALOGUE
-from provision.core.finding_kind import ONLY_IN_LOGS
+from provision.core.finding import ONLY_IN_LOGS
+from provision.steps.catalogue import CATALOGUE
 from tests.breakers import machine
 from tests.breakers.logs import LOGS
 from tests.breakers.registry import BREAKERS

@@ -6,10 +6,10 @@ import json
 from contextlib import suppress
 
 from provision.errors import EngineError
-from provision.rehearsal.engine.faults import SAMPLER_FAILURES
 from provision.steps.first_image.step import make_image
 from tests.breakers.breaker import Breaker, breaks
 from tests.breakers.patient import Patient
+from tests.support.engine_faults import SAMPLER_FAILURES
 
 PICTURE, SERVER = "picture", "server"
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from provision.core.finding import Finding, Fix, fixable
+from provision.command import Fix
+from provision.core.finding import Cost, Finding
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.mending_plan import ask_beforehand
@@ -30,6 +31,7 @@ from provision.steps.torch.proof import PROBE, prove
 from provision.system.machine import Memory, Ran
 from provision.system.parsers import GIB
 from tests.support.fake_machine import FakeMachine
+from tests.support.findings import fixable
 from tests.support.paths import FACTS
 
 SYSCTL, SW_VERS, VM_STAT, PMSET = (
@@ -174,7 +176,7 @@ def install(prefix: Path, name: str, version: str) -> None:
 
 
 def _not_there(ctx: Context) -> list[Finding]:
-    return [fixable("ckpt-missing", "model", "It is missing.", fix=Fix("Bring it."), disk_bytes=7 * 10**9)]
+    return [fixable("ckpt-missing", "model", "It is missing.", fix=Fix("Bring it."), cost=Cost(disk_bytes=7 * 10**9))]
 
 
 MODEL = Step("models", (), _not_there)

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from provision.core.catalogue import known
+from provision.steps.catalogue import known
 from provision.steps.tools.step import XCODE_SELECT
 from provision.system.machine import Memory
 from provision.system.parsers import GIB

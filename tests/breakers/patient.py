@@ -37,6 +37,9 @@ from provision.rehearsal.home_marker import recorded_overrides
 from provision.rehearsal.world import rehearsal
 from provision.system.machine import Machine
 from tests.breakers.snapshot import mirror
+from tests.support.engine_faults import faulty_repo
+from tests.support.findings import finding_of
+from tests.support.hints import said
 from tests.support.paths import CHECKOUT
 
 APART_S = 240
@@ -90,16 +93,16 @@ class Seen:
     def faults(self) -> set[str]:
         """What stands above WARN and does not follow from another fault."""
         above = (Verdict.FIXABLE, Verdict.BLOCKED)
-        return {each.id for each in self.findings if each.verdict in above and not each.facts.get("follows")}
+        return {each.id for each in self.findings if each.verdict in above and not each.caused_by}
 
     @property
     def following(self) -> set[str]:
         """What is said to follow from another fault."""
-        return {each.id for each in self.findings if each.facts.get("follows")}
+        return {each.id for each in self.findings if each.caused_by}
 
     def says(self) -> str:
         """For a test that fails."""
-        lines = [f"{f.verdict} {f.id} ({f.facts.get('follows', '')}): {f.says}" for f in self.findings]
+        lines = [f"{f.verdict} {f.id} ({f.caused_by}): {f.says}" for f in self.findings]
         return "\n".join([*(line for line in lines if not line.startswith("ok")), *self.errors])
 
 
@@ -138,7 +141,7 @@ class Patient:
             with self._session(console, fix=fix, deep=deep) as at:
                 return _seen(examine(at, fix=fix))
         except ProvisionError as error:
-            return Seen(False, (), (f"{error.message} {error.hint}",))
+            return Seen(False, (), (f"{error.message} {said(error.hint)}",))
 
     @contextmanager
     def _session(self, console: Keeper, *, fix: bool, deep: bool) -> Iterator[Session]:
@@ -262,10 +265,7 @@ def apart(at: Patient, environ: Mapping[str, str], *, fix: bool) -> Seen:
     assert ran.stdout, ran.stderr
     report = json.loads(ran.stdout.splitlines()[-1])
     told = [finding for step in report["steps"] for finding in step["findings"]]
-    findings = tuple(
-        Finding(each["id"], each["subject"], Verdict(each["verdict"]), each["says"], None, each["facts"])
-        for each in told
-    )
+    findings = tuple(map(finding_of, told))
     errors = tuple(str(step["error"]) for step in report["steps"] if step.get("error"))
     return Seen(ran.returncode == 0, findings, errors, report["changed"])
 
@@ -286,7 +286,7 @@ def patient(folder: Path, environ: Mapping[str, str], name: str = "a home") -> I
     """A healthy home in `folder`, its world served until the end."""
     home, machine = Home(folder / name), Machine(environ)
     console = Keeper(yes=True)
-    with console, open_session(Request("all", home.root, rehearse=True), console, machine) as at:
+    with faulty_repo(), console, open_session(Request("all", home.root, rehearse=True), console, machine) as at:
         result = provision_all(at)
         assert result.ok, result.report
     for place, content in BELONGINGS.items():

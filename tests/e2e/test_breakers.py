@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from provision.cli.commands.doctor import explain_log
-from provision.core.catalogue import known
 from provision.core.finding import Verdict
 from provision.core.step import Report
+from provision.steps.catalogue import known
 from tests.breakers import coverage, machine
 from tests.breakers.breaker import Breaker
 from tests.breakers.coverage import Row, mended

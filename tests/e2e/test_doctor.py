@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from provision.core.catalogue import CATALOGUE
+from provision.steps.catalogue import CATALOGUE
 from tests.e2e.conftest import CHECKOUT, Ended, Tool
 
 SECRETS = {

@@ -39,6 +39,7 @@ from tests.e2e.matrix import (
     record,
     recorded,
 )
+from tests.support.hints import said
 from tests.support.hub import Faults, Hub
 from tests.support.small_model import (
     FILE,
@@ -188,7 +189,7 @@ def judged(report: StepReport, world: World, place: Path) -> str:
         assert hashlib.sha256(place.read_bytes()).hexdigest() == world.model.files[FILE][1]
         return "file"
     assert report.error is not None, report
-    message, hint = str(report.error["message"]), str(report.error["hint"])
+    message, hint = report.error.message, said(report.error.hint)
     assert is_one_sentence_with_hint(message, hint), message
     assert TOKEN not in message + hint
     assert not place.exists()

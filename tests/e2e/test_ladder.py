@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.e2e.conftest import Ended, Tool
+from tests.support.engine_faults import make_faulty_world
 
 FAULT = {"ENGINE_FAULT": "black:stable"}
 
@@ -18,6 +19,7 @@ def finding(ended: Ended, step: str, id: str) -> str:
 
 
 def test_black_pictures_end_with_stable_torch_and_it_stays(tool: Tool) -> None:
+    make_faulty_world(tool.home)
     tool.environ.update(FAULT)
     made = tool.run("all", "--rehearse")
     assert made.code == 0, (made.report, made.err)

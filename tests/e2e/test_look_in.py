@@ -17,8 +17,8 @@ def test_a_model_of_another_home_is_taken_over_without_a_download(tool: Tool, tm
 
     planned = tool.run("plan", "--rehearse", *look_in)
     [finding] = planned.step("models")["findings"]
-    assert (finding["id"], finding["facts"]["copy"]) == ("ckpt-missing", str(copy))
-    assert finding["facts"]["download_bytes"] == 0
+    assert (finding["id"], finding["paths"]) == ("ckpt-missing", [str(copy)])
+    assert finding["cost"]["download_bytes"] == 0
 
     ended = tool.run("download", "--rehearse", *look_in)
     assert ended.code == 0, (ended.report, ended.err)

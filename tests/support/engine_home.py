@@ -18,6 +18,7 @@ from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context, Options
 from provision.system.machine import LOOPBACK, Machine
+from tests.support.engine_faults import add_faults
 
 ENGINE = Path(provision.rehearsal.__file__).parent / "engine"
 CHECKPOINT = "sd_xl_turbo_1.0_fp16.safetensors"
@@ -71,6 +72,7 @@ def engine_home(
     home = Home(root.resolve() / "home")
     home.prepare()
     shutil.copytree(ENGINE, home.comfyui, ignore=shutil.ignore_patterns("__pycache__"))
+    add_faults(home.comfyui)
     write_python(home)
     write_checkpoint(home.comfyui / "models" / "checkpoints" / CHECKPOINT)
     settings = [f"comfyui.port={port or free_port()}", "first_image.width=256", "first_image.height=192"]

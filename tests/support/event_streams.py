@@ -16,7 +16,7 @@ from typing import Any
 
 from provision.core import events
 from provision.core.events import Event, FindingSeen
-from provision.core.finding import Finding, Fix, Verdict
+from tests.support.findings import finding_of
 from tests.support.paths import TESTS
 
 FOLDER = TESTS / "streams"
@@ -38,13 +38,7 @@ def event_of(line: dict[str, Any]) -> Event:
     kind = KINDS[line.pop("type")]
     if kind is FindingSeen:
         return FindingSeen(step=line.pop("step"), finding=finding_of(line))
-    return kind(**{field.name: line[field.name] for field in fields(kind)})
-
-
-def finding_of(line: dict[str, Any]) -> Finding:
-    """A finding from its NDJSON object."""
-    fix = line["fix"] and Fix(line["fix"]["says"], tuple(line["fix"]["argv"]))
-    return Finding(line["id"], line["subject"], Verdict(line["verdict"]), line["says"], fix, line["facts"])
+    return kind(**{field.name: line[field.name] for field in fields(kind) if field.name in line})
 
 
 def record(words: list[str]) -> Iterator[str]:

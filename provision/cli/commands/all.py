@@ -8,11 +8,12 @@ from typing import Annotated
 
 from typer import Option
 
-from provision.cli.about import introduce, pasted, run_facts
+from provision.cli.about import introduce, run_facts
 from provision.cli.command import command
 from provision.cli.pace import keep_pace, read_pace, usual_seconds
 from provision.cli.request import BUILDING
 from provision.cli.session import Session, hold_home
+from provision.command import Fix, ours
 from provision.core.image import read_picture
 from provision.core.mending_plan import ask_beforehand
 from provision.core.runner import run
@@ -82,7 +83,7 @@ def _closing(at: Session, report: Report, *, stopped: bool) -> str:
         where = "stopped" if stopped else at.ctx.manifest.comfyui.page
         lines.append(f"Picture: {at.ctx.home.first_image}\nComfyUI: {where}")
         if at.ctx.home.adopted is not None:
-            lines.append(f"Next time: {pasted('provision launch', at.ctx.home)}")
+            lines.append(at.typed(Fix("Next time:", ours("launch"))))
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ from provision.cli.request import ASKING
 from provision.cli.server import bring_up
 from provision.cli.session import Session
 from provision.comfyui.server_process import read_record
+from provision.command import ours
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.step import Context
 from provision.errors import UsageError
@@ -61,7 +62,7 @@ def bench(
 
     measured = Measured(count, tuple(size or SIZES), tuple(steps or STEPS))
     if odd := [each for each in measured.sizes if each % 8]:
-        raise UsageError(f"--size {odd[0]} is no multiple of 8.", hint=f"provision bench --size {odd[0] // 8 * 8}")
+        raise UsageError(f"--size {odd[0]} is no multiple of 8.", hint=ours("bench", "--size", str(odd[0] // 8 * 8)))
     stop_server(at.ctx)
     ctx = at.ctx.stamped("bench")
     started = ctx.machine.clock()
@@ -116,7 +117,7 @@ def _say_left(ctx: Context, measured: Measured, cases: Sequence[Case], place: in
     unit = done.median_s / (done.width * done.height * done.steps)
     rest_s = sum(unit * size * size * steps for size, steps in left) * (measured.count + 1)
     ctx.note(f"A warm image takes {views.time_text(done.median_s)}; the other {len(left)} kinds, at most "
-             f"{views.time_text(rest_s)}. For less: provision bench --size 512 --steps 1")  # fmt: skip
+             f"{views.time_text(rest_s)}. For less:", ours("bench", "--size", "512", "--steps", "1"))  # fmt: skip
 
 
 # -- memory and watts -------------------------------------------------------------------------------------------

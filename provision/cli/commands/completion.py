@@ -9,6 +9,7 @@ import typer
 from provision.cli.app import COMPLETE
 from provision.cli.command import carry_out_alone
 from provision.cli.offers import offer
+from provision.command import Fix, ours
 from provision.errors import UsageError
 from provision.output.result import Result, answer
 
@@ -27,7 +28,9 @@ def completion(
 def script_of(shell: str) -> Result:
     """The script. Raises UsageError."""
     if shell not in SHELLS:
-        raise UsageError(f"There is no completion for {shell!r}.", hint=f"provision completion {'|'.join(SHELLS)}")
+        raise UsageError(
+            f"There is no completion for {shell!r}.", hint=Fix("Name bash, zsh or fish:", ours("completion", SHELLS[0]))
+        )
     script = typer.completion.get_completion_script(  # type: ignore[attr-defined]
         prog_name="provision", complete_var=COMPLETE, shell=shell
     )

@@ -9,18 +9,17 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from provision.cli.about import adopted_json, pasted
+from provision.cli.about import adopted_json
 from provision.cli.command import command
 from provision.cli.look import keep_crashes, quietly
 from provision.cli.offers import offer_findings
 from provision.cli.request import ASKING
 from provision.cli.session import Session, hold_home
 from provision.comfyui.log_reader import Sign, read_log
+from provision.command import Fix, ours
 from provision.core import mending_plan
-from provision.core.catalogue import CATALOGUE, known, must_know, steps_with_findings
 from provision.core.events import MendingPlanned
 from provision.core.finding import JSON, Verdict
-from provision.core.root_causes import follows_from, with_causes
 from provision.core.runner import run
 from provision.core.step import Report, never
 from provision.errors import UsageError
@@ -61,6 +60,7 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
     With `only` show these findings alone, and mend them alone, with what they need. Raises UsageError for an id or a
     file that cannot be used, and as the steps.
     """
+    from provision.steps.catalogue import must_know
     from provision.steps.registry import STEPS
 
     must_know(only)
@@ -77,7 +77,6 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
     if fix:
         facts = {**_mended_facts(report), **adopted_json(at.ctx.home)}
         return ran(report, facts, _mended(at, seen, report, only) + told)
-    report = with_causes(report)
     shown = mending_plan.only(report, only) if only else report
     facts = {"command": "doctor", **adopted_json(at.ctx.home)}
     return looked(shown, facts, _closing(at, shown) + told)
@@ -139,24 +138,25 @@ def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> st
         lines.append(f"{left} things are left, the most important first." if left > 1 else "1 thing is left.")
     if not lines:
         lines.append("No fault found.")
-    asked = [finding for step in report.steps for finding in step.findings if mending_plan.question_of(finding)]
+    asked = [finding for step in report.steps for finding in step.findings if finding.consent]
     if asked and not at.ctx.options.yes:
-        lines.append("To agree beforehand to what is asked: " + pasted("provision doctor --fix --yes", at.ctx.home))
+        lines.append(at.typed(Fix("To agree beforehand to what is asked:", ours("doctor", "--fix", "--yes"))))
     return "\n".join(lines)
 
 
 def _closing(at: Session, report: Report) -> str:
     found = [finding for step in report.steps for finding in step.findings if finding.verdict is not Verdict.OK]
-    follow = sum(bool(follows_from(finding)) for finding in found)
+    follow = sum(bool(finding.caused_by) for finding in found)
     more = f", {follow} more that follow from them" if follow else ""
     closing = "No fault found." if report.ok and not found else f"{len(found) - follow} finding(s){more}."
-    if any(finding.verdict is Verdict.FIXABLE or mending_plan.question_of(finding) for finding in found):
-        closing += f" To mend: {pasted('provision doctor --fix', at.ctx.home)}"
+    if any(finding.verdict is Verdict.FIXABLE or finding.consent for finding in found):
+        closing += " " + at.typed(Fix("To mend:", ours("doctor", "--fix")))
     return closing
 
 
 def list_checks() -> Result:
     """Every finding by its step, with what is looked at."""
+    from provision.steps.catalogue import CATALOGUE, steps_with_findings
     from provision.steps.registry import STEPS
 
     about = {step.name: step for step in STEPS}
@@ -175,26 +175,31 @@ def list_checks() -> Result:
 
 def explain_log(path: Path) -> Result:
     """What a log means, ComfyUI's or this tool's. Raises UsageError when there is no such file."""
-    signs = read_log(_read(path))
+    from provision.steps.catalogue import CATALOGUE
+
+    signs = read_log(_read(path), CATALOGUE)
     found: list[JSON] = [
         {"line": sign.line, "id": sign.id, "says": sign.says, "fix": sign.hint, "text": sign.text} for sign in signs
     ]
     closing = f"{len(signs)} thing(s) are known here." if signs else "Nothing in it is known here as trouble."
-    return answer({"log": str(path), "signs": found}, Words("\n".join([*map(_sign_text, signs), closing])))
+    return answer({"log": str(path), "signs": found}, *map(_sign_words, signs), closing)
 
 
 def _read(path: Path) -> str:
     try:
         return read_tail(path, LOG_MAX_BYTES)
     except (OSError, Unreadable) as error:
-        raise UsageError(f"The log {path} cannot be read ({why_not(error)}).", hint="provision logs") from error
+        raise UsageError(f"The log {path} cannot be read ({why_not(error)}).", hint=ours("logs")) from error
 
 
-def _sign_text(sign: Sign) -> str:
+def _sign_words(sign: Sign) -> Words:
+    from provision.steps.catalogue import known
+
     blocks = (about := known(sign.id)) is not None and about.severity in ("blocks", "spoils")
     mark = views.MARKS[Verdict.BLOCKED if blocks else Verdict.WARN]
     says = sign.says[:1].upper() + sign.says[1:]
-    return f"{mark} line {sign.line}: {says}.  [{sign.id}]\n    {sign.text[:160]}\n  {views.ARROW} {sign.hint}"
+    head = f"{mark} line {sign.line}: {says}.  [{sign.id}]\n    {sign.text[:160]}\n  {views.ARROW}"
+    return Words(Fix(f"{head} {sign.hint.says}".rstrip(), sign.hint.command))
 
 
 app = command("doctor", doctor, ASKING | {"backend", "precision", "install", "python", "deep"})

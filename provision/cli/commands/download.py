@@ -14,6 +14,7 @@ from provision.cli.command import command
 from provision.cli.offers import offer_manifests
 from provision.cli.request import ASKING, MOVING, Request
 from provision.cli.session import Session, hold_home
+from provision.command import ours
 from provision.core.manifest import manifest_names
 from provision.core.removing import remove_temporary_home
 from provision.core.runner import run
@@ -44,7 +45,7 @@ def ask(
     if len(parts) < 2:
         raise UsageError(
             f"{what!r} is neither a manifest nor a repository.",
-            hint="provision download stabilityai/sdxl-turbo",
+            hint=ours("download", "stabilityai/sdxl-turbo"),
         )
     return replace(request, repo="/".join(parts[:2]), repo_file="/".join(parts[2:]) or None, passing=True)
 

@@ -18,15 +18,16 @@ from provision.cli.server import bring_up
 from provision.cli.session import Session
 from provision.comfyui.saved_pictures import check_folder, keep_as, keep_new
 from provision.comfyui.workflow_graph import SEED_LIMIT
+from provision.command import Fix, ours, program
 from provision.core.events import ImageMade
 from provision.core.finding import JSON
 from provision.core.step import Context
 from provision.errors import CommandFailed, CommandMissing, HomeError, UsageError
 from provision.output import views
 from provision.output.result import Picture, Result, Words, answer
-from provision.system.visible import shell_word
 
 FROM_STDIN = "-"
+NAME_FILE = Fix("Name a file: --output fox.png")
 PROMPT_MAX = 20_000
 """Letters: SDXL reads the first 77 words of each piece, and nobody writes as many."""
 WORDS_MAX = 40
@@ -51,7 +52,7 @@ def image_wishes(overrides: Sequence[str], steps: int | None, size: str | None) 
     if size is not None:
         width, _, height = size.lower().partition("x")
         if not width.isdigit() or not (height or width).isdigit():
-            raise UsageError(f"--size {size!r} is not N or WxH.", hint="--size 512   or   --size 768x512")
+            raise UsageError(f"--size {size!r} is not N or WxH.", hint=Fix("As in: --size 512, or --size 768x512"))
         wishes += [f"first_image.width={width}", f"first_image.height={height or width}"]
     return wishes + list(overrides)
 
@@ -83,9 +84,7 @@ def generate(
     prompts = _prompts(at.ctx, prompt)
     first = next(prompts, None)
     if first is None:
-        raise UsageError(
-            "There is no prompt on standard input.", hint='echo "a red fox in snow" | provision generate -'
-        )
+        raise UsageError("There is no prompt on standard input.", hint=ours("generate", "a red fox in snow"))
     place = place_of(wanted)
     if not (server := bring_up(at)).ok:
         return server
@@ -100,9 +99,9 @@ def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
     """The prompt that was given, or one a line of standard input, as they come."""
     if prompt != FROM_STDIN:
         if len(prompt) > PROMPT_MAX:
-            raise UsageError(f"The prompt has more than {PROMPT_MAX:,} letters.", hint='provision generate "a red fox"')
+            raise UsageError(f"The prompt has more than {PROMPT_MAX:,} letters.", hint=ours("generate", "a red fox"))
         if not prompt.strip():
-            raise UsageError("The prompt is empty.", hint='provision generate "a red fox in snow"')
+            raise UsageError("The prompt is empty.", hint=ours("generate", "a red fox in snow"))
         yield _text(prompt)
         return
     if sys.stdin is None or sys.stdin.closed:
@@ -113,7 +112,7 @@ def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
         sys.stdin.reconfigure(errors="surrogateescape")
     while line := sys.stdin.readline(PROMPT_MAX + 2):
         if len(line) > PROMPT_MAX and not line.endswith("\n"):
-            raise UsageError(f"A prompt has more than {PROMPT_MAX:,} letters.", hint="One prompt a line.")
+            raise UsageError(f"A prompt has more than {PROMPT_MAX:,} letters.", hint=Fix("One prompt a line."))
         if line.strip():
             yield _text(line.strip())
 
@@ -123,7 +122,7 @@ def _text(prompt: str) -> str:
     try:
         prompt.encode()
     except UnicodeEncodeError as error:
-        raise UsageError("The prompt is not text (UTF-8).", hint='provision generate "a red fox in snow"') from error
+        raise UsageError("The prompt is not text (UTF-8).", hint=ours("generate", "a red fox in snow")) from error
     return prompt
 
 
@@ -160,13 +159,13 @@ def place_of(wanted: Wanted) -> Place:
         is_folder = path.is_dir()
         folder = path if is_folder else path.parent
         if not folder.is_dir():
-            raise UsageError(f"There is no folder {folder}.", hint=f"mkdir -p {shell_word(str(folder))}")
+            raise UsageError(f"There is no folder {folder}.", hint=program("mkdir", "-p", str(folder)))
         if not is_folder and path.exists() and not path.is_file():
-            raise UsageError(f"{path} is not a file that an image can replace.", hint="--output fox.png")
+            raise UsageError(f"{path} is not a file that an image can replace.", hint=NAME_FILE)
     except FileNotFoundError as error:
-        raise HomeError("The folder that you are in is gone.", hint="cd ~") from error
+        raise HomeError("The folder that you are in is gone.", hint=program("cd", "~")) from error
     except OSError as error:
-        raise HomeError(f"{wanted.output} cannot be used ({error.strerror}).", hint="--output fox.png") from error
+        raise HomeError(f"{wanted.output} cannot be used ({error.strerror}).", hint=NAME_FILE) from error
     check_folder(folder)
     return Place(path, is_folder, exact=wanted.count == 1 and wanted.prompt != FROM_STDIN)
 
@@ -183,7 +182,7 @@ def _one(at: Session, ctx: Context, wanted: Wanted, place: Place, prompt: str, n
     ctx.emit(ImageMade(path=str(target), seconds=round(made.seconds, 3)))
     told = f"{target}  (seed {made.seed}, {views.time_text(made.seconds)}; {made.judgement.says})"
     at.console.tell(Picture(made.png))
-    at.console.tell(Words(told, pasted=False))
+    at.console.tell(Words(told))
     if wanted.open_it:
         _show(ctx, target)
     return {

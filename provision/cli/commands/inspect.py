@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from provision.cli.session import Session
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader
+from provision.command import Fix, ours
 from provision.core.finding import JSON
 from provision.core.step import Context
 from provision.download.backend import RemoteFile
 from provision.download.hub.listing import Entry, list_entries, read_remote_header, says
 from provision.errors import WrongFile
 from provision.output import views
-from provision.output.result import Result, Words, answer, pairs
+from provision.output.result import Result, answer, pairs
 from provision.system.address import quoted
 
 METADATA_WIDTH = 200
@@ -55,7 +56,7 @@ def _read(ctx: Context, repo: str, path: str, revision: str) -> tuple[RemoteFile
     except (NotSafetensors, HeaderTruncated) as error:
         raise WrongFile(
             f"{path} of {repo} is not a safetensors file that can be used: {error}",
-            hint=f"provision download {repo} --inspect",
+            hint=ours("download", repo, "--inspect"),
         ) from error
 
 
@@ -80,7 +81,7 @@ def _inspect_repo(at: Session, repo: str) -> Result:
     named = [entry.path for entry in entries if entry.checkpoint and says(entry.path, precision)]
     listed: list[JSON] = [{"path": entry.path, "size": entry.size, "checkpoint": entry.checkpoint} for entry in entries]
     table = pairs([(entry.path, _shown(entry)) for entry in entries])
-    verdict = Words(_verdict(repo, precision, entries, named))
+    verdict = _verdict(repo, precision, entries, named)
     facts = {"command": "inspect", "repo": repo, "precision": precision, "named": named, "files": listed}
     return answer(facts, table, verdict)
 
@@ -90,11 +91,12 @@ def _shown(entry: Entry) -> str:
     return f"{views.size_text(entry.size) if entry.size else 'size not told'}{where}"
 
 
-def _verdict(repo: str, precision: str, entries: list[Entry], named: list[str]) -> str:
+def _verdict(repo: str, precision: str, entries: list[Entry], named: list[str]) -> Fix:
     tops = [entry.path for entry in entries if entry.checkpoint]
     if len(named) == 1:
-        return f"{named[0]} is the {precision} checkpoint by its name: provision download {repo}"
+        return Fix(f"{named[0]} is the {precision} checkpoint by its name:", ours("download", repo))
     if not tops:
-        return f"{repo} has no safetensors file at its top, so no checkpoint in one file."
+        return Fix(f"{repo} has no safetensors file at its top, so no checkpoint in one file.")
     found = "more than one file whose name says" if named else "no file whose name says"
-    return f"{repo} has {found} {precision}. To see what a file is: provision download {repo}/{tops[0]} --inspect"
+    look = ours("download", f"{repo}/{tops[0]}", "--inspect")
+    return Fix(f"{repo} has {found} {precision}. To see what a file is:", look)

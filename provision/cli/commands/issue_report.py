@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from provision import __version__
+from provision.cli.look import crashes
 from provision.comfyui.server_process import engine_flags
+from provision.command import ours
 from provision.core.finding import JSON, Verdict
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.receipts import read_json
 from provision.core.step import Context, Report
 from provision.environment import packages
 from provision.errors import UsageError
-from provision.output import views
+from provision.output.hints import HERE
 from provision.output.report.redact import Person, redact
 from provision.system.disk_errors import unusable
 from provision.system.strict import Unreadable, read_head, read_tail
@@ -41,9 +43,9 @@ UNTOLD = frozenset({"inode", "mtime_ns", "worst_error"})
 def check_writable(path: Path) -> None:
     """Refuse a place where something else lies, before anything is done. Raises UsageError."""
     if not path.parent.is_dir():
-        raise UsageError(f"There is no folder {path.parent}.", hint="provision doctor --report report.md")
+        raise UsageError(f"There is no folder {path.parent}.", hint=ours("doctor", "--report", "report.md"))
     if path.is_dir() or (path.exists() and not _is_report(path)):
-        raise UsageError(f"{path} is there and is no report of ours.", hint="provision doctor --report report.md")
+        raise UsageError(f"{path} is there and is no report of ours.", hint=ours("doctor", "--report", "report.md"))
 
 
 def _is_report(path: Path) -> bool:
@@ -72,7 +74,7 @@ def report_page(ctx: Context, report: Report, tool_log: Path) -> str:
         " taken out; read it before you send it.",
         "## Machine and versions\n\n" + _table(("", ""), _versions(ctx), person),
         "## Findings\n\n" + _table(("", "step", "id", "what", "fix"), _findings(report), person),
-        *(f"## Crash of {step}\n\n" + _fenced("text", redact(trace, person)) for step, trace in _crashes(report)),
+        *(f"## Crash of {step}\n\n" + _fenced("text", redact(trace, person)) for step, trace in crashes(report)),
         "## Receipts\n\n" + _fenced("json", receipts),
         *(f"## {name} log, the last {LOG_LINES} lines\n\n" + _fenced("text", text) for name, text in logs.items()),
     ]
@@ -113,16 +115,9 @@ def _versions(ctx: Context) -> Iterator[tuple[str, ...]]:
 def _findings(report: Report) -> Iterator[tuple[str, ...]]:
     for step in report.steps:
         if step.error is not None:
-            yield str(Verdict.BLOCKED), step.name, str(step.error["code"]), str(step.error["message"]), ""
+            yield str(Verdict.BLOCKED), step.name, step.error.code, step.error.message, ""
         for finding in step.findings:
-            yield str(finding.verdict), step.name, finding.id, finding.says, views.command_text(finding)
-
-
-def _crashes(report: Report) -> Iterator[tuple[str, str]]:
-    for step in report.steps:
-        for finding in step.findings:
-            if finding.id == "check-crashed":
-                yield step.name, str(finding.facts.get("traceback", ""))
+            yield str(finding.verdict), step.name, finding.id, finding.says, HERE.text(finding.fix)
 
 
 def _receipts(ctx: Context) -> Iterator[tuple[str, dict[str, JSON]]]:

@@ -8,6 +8,7 @@ from typer import Option
 
 from provision.cli.command import command
 from provision.cli.session import Session
+from provision.command import ours
 from provision.errors import UsageError
 from provision.output.result import Result, Words, answer
 from provision.system.log_files import LIMIT_BYTES, Follower
@@ -24,7 +25,7 @@ def logs(
     """The last lines of a log; with `follow` what is added, until Ctrl-C. Raises UsageError when there is none."""
     path = at.log if tool else at.ctx.home.engine_log
     if not path.is_file():  # a pipe in its place would be waited for
-        raise UsageError(f"There is no log {path} yet.", hint="provision launch")
+        raise UsageError(f"There is no log {path} yet.", hint=ours("launch"))
     follower = Follower(path, place=max(0, path.stat().st_size - LIMIT_BYTES))
     last = [*follower.lines(), *([follower.begun.decode("utf-8", "replace")] if follower.begun and not follow else [])]
     shown = last[max(0, len(last) - lines) :] if lines > 0 else []
@@ -32,7 +33,7 @@ def logs(
         return answer({}, *map(uncoloured, shown))
     while True:
         for line in shown:
-            at.console.tell(Words(uncoloured(line), pasted=False))
+            at.console.tell(Words(uncoloured(line)))
         at.ctx.machine.sleep(0.2)
         shown = list(follower.lines())
 

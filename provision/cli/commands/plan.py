@@ -8,12 +8,13 @@ from typing import Annotated
 
 from typer import Option
 
-from provision.cli.about import adopted_json, introduce, licence_says, pasted
+from provision.cli.about import adopted_json, introduce, licence_says
 from provision.cli.command import command
 from provision.cli.look import keep_crashes, quietly
 from provision.cli.pace import read_pace, usual_seconds
 from provision.cli.request import BUILDING
 from provision.cli.session import Session
+from provision.command import Fix, ours
 from provision.core.finding import JSON, Verdict
 from provision.core.plan import Plan, make_plan
 from provision.core.runner import run
@@ -21,6 +22,8 @@ from provision.core.step import Context, Report, StepReport
 from provision.errors import UsageError
 from provision.output import plan_view
 from provision.output.result import Drawn, Result, Words
+
+WITH_FOR = ours("plan", "--for", "m1-16gb", "--requirements", "FILE")
 
 
 def plan(
@@ -49,7 +52,7 @@ def plan(
     from provision.steps.registry import STEPS
 
     if requirements is not None and target is None:
-        raise UsageError("--requirements goes with --for.", hint="provision plan --for m1-16gb --requirements FILE")
+        raise UsageError("--requirements goes with --for.", hint=WITH_FOR)
     if target is not None:
         there = read_target(at, target)
         at.ctx.note(licence_says(at.ctx.manifest))
@@ -67,16 +70,17 @@ def plan(
     if commands:
         from provision.cli.commands.plan_script import script
 
-        text = script(at.ctx, report)
-        return Result(not blocked, {**data, "commands": text}, (Words(text.rstrip(), pasted=False),), report)
-    drawn = Drawn(lambda paper: plan_view.plan_view(planned, paper.width), plan_view.plan_text(planned))
+        text = script(at.ctx, report, at.console.invocation)
+        return Result(not blocked, {**data, "commands": text}, (Words(text.rstrip()),), report)
+    words = plan_view.plan_text(planned, call=at.console.invocation)
+    drawn = Drawn(lambda paper: plan_view.plan_view(planned, paper.width, call=paper.call), words)
     return Result(not blocked, data, (drawn, Words(_closing(at, planned, blocked, report))), report)
 
 
 def _will_ask(ctx: Context, step: StepReport) -> bool:
     """Whether all that is in the way of a step is a yes, which `all` asks for where the install is adopted."""
     stopped = [finding for finding in step.findings if finding.verdict is Verdict.BLOCKED]
-    return ctx.home.adopted is not None and bool(stopped) and all("asks" in finding.facts for finding in stopped)
+    return ctx.home.adopted is not None and bool(stopped) and all(finding.consent for finding in stopped)
 
 
 def _plan_facts(planned: Plan) -> dict[str, JSON]:
@@ -97,7 +101,7 @@ def _closing(at: Session, planned: Plan, blocked: list[str], report: Report) -> 
     if report.ok:
         return "Nothing left to do."
     lines = [plan_view.reckoned_with(planned)]
-    lines.append(f"Nothing was changed. To do it: {pasted('provision all', at.ctx.home)}")
+    lines.append(at.typed(Fix("Nothing was changed. To do it:", ours("all"))))
     if any(_will_ask(at.ctx, step) for step in report.steps):
         lines.append("It asks before it changes what this tool did not make; --yes agrees.")
     return "\n".join(line for line in lines if line)

@@ -20,6 +20,7 @@ from provision.download.backend import RemoteFile
 from provision.download.model_files import Wanted, subject_of, wanted_files
 from provision.environment.packages import find_uv
 from provision.errors import CommandMissing
+from provision.output.hints import HERE, Invocation
 from provision.steps.torch.choice import has_nvidia
 from provision.steps.workflow import first_page
 from provision.steps.workflow.step import wanted_workflow, workflow_path
@@ -36,10 +37,10 @@ START_TRIES, IMAGE_TRIES = 180, 1800
 """Seconds that the script waits for the server and for the picture."""
 
 
-def script(ctx: Context, report: Report) -> str:
+def script(ctx: Context, report: Report, call: Invocation = HERE) -> str:
     """The script. Raises GitError where the revision of ComfyUI cannot be looked up, ManifestError."""
     steps = {step.name: step for step in report.steps}
-    sections = [_section(ctx, steps[name]) for name in ORDER if name in steps]
+    sections = [_section(ctx, steps[name], call) for name in ORDER if name in steps]
     parts = ["\n".join(lines) for lines in (_head(ctx), *sections)]
     return "\n\n".join(parts) + "\n"
 
@@ -61,7 +62,7 @@ def _comment(text: str) -> str:
     return "# " + " ".join(text.split())
 
 
-def _section(ctx: Context, step: StepReport) -> Iterator[str]:
+def _section(ctx: Context, step: StepReport, call: Invocation) -> Iterator[str]:
     todo = [finding for finding in step.findings if finding.verdict in (Verdict.FIXABLE, Verdict.BLOCKED)]
     if not todo:
         yield f"# {step.name}: nothing to do"
@@ -73,8 +74,8 @@ def _section(ctx: Context, step: StepReport) -> Iterator[str]:
             yield from write(ctx, finding)
         elif finding.fix is not None:
             yield _comment(finding.fix.says)
-            if finding.fix.argv:
-                yield shell_words(finding.fix.argv)
+            if finding.fix.command is not None:
+                yield call.text(finding.fix.command)
 
 
 # -- the environment --------------------------------------------------------------------------------------------
@@ -228,9 +229,8 @@ def _model(ctx: Context, finding: Finding) -> Iterator[str]:
     yield f"mkdir -p {_below_home(ctx, wanted.place.parent)}"
     if finding.id != "ckpt-missing":
         yield from _aside(place)
-    copy = finding.facts.get("copy")
-    if copy:
-        yield f"cp {shell_word(str(copy))} {part}"
+    if finding.paths:
+        yield f"cp {shell_word(str(finding.paths[0]))} {part}"
     else:
         model, file = wanted.model, wanted.file
         endpoint = (*ctx.options.endpoints, ctx.options.endpoint)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from provision.cli.commands.target_requirements import (
@@ -16,8 +16,9 @@ from provision.cli.commands.target_requirements import (
     tool_requirements,
 )
 from provision.cli.session import Session
+from provision.command import Command, Fix, ours
 from provision.core.estimate import USUAL_S, Pace
-from provision.core.finding import JSON, Finding, Fix, Verdict, blocked, fixable, ok, warn
+from provision.core.finding import JSON, Cost, Finding, Kind, Verdict, cost_of
 from provision.core.home import Home
 from provision.core.plan import make_plan
 from provision.core.step import Context, Report, StepReport, silent
@@ -25,10 +26,33 @@ from provision.environment.resolution import Lack, Resolved, Rules, Wheel, first
 from provision.errors import GitError, UsageError
 from provision.output import plan_view, views
 from provision.output.result import Drawn, Result, Words, pairs
+from provision.steps.hardware import kinds as hardware_kinds
+from provision.steps.models import kinds as models_kinds
+from provision.steps.python_env import kinds as python_env_kinds
+from provision.steps.torch import kinds as torch_kinds
 from provision.system.target import MACOS, Target, TargetMachine, parse_target
 
+FOR_TARGET = "plan --for"
+"""What no step of this machine looks for, and `doctor` does not list."""
 UNPACKED = {"torch": 4.2, "requirements": 1.65, "provision": 3.0}
 """Bytes on the disk for each byte of wheels: measured in November 2026, macOS arm64, Python 3.12."""
+COMFYUI_UNREAD = Kind(
+    "comfyui-unread", FOR_TARGET, "blocks", "hint", "ComfyUI's requirements.txt, at its repository",
+    "its packages are not known", "the network, or `--requirements FILE`",
+)  # fmt: skip
+WHEELS_FOUND = Kind("wheels-found", FOR_TARGET, "blocks", "auto", "wheels in the index", "nothing yet", "installed")
+WHEEL_CONFLICT = Kind(
+    "wheel-conflict", FOR_TARGET, "blocks", "hint", "whether the packages go together", "nothing can be installed",
+    "another ComfyUI",
+)  # fmt: skip
+WHEEL_MISSING = Kind(
+    "wheel-missing", FOR_TARGET, "blocks", "hint", "whether each package has a wheel", "it would have to be built",
+    "another torch, ComfyUI, or target",
+)  # fmt: skip
+TORCH_BEHIND = Kind(
+    "torch-behind", FOR_TARGET, "warns", "hint", "the newest torch of other targets", "an older torch is installed",
+    "another target",
+)  # fmt: skip
 TARGET_HOME = Home(Path("/Users/you/provision"))
 
 
@@ -52,7 +76,7 @@ def read_target(at: Session, words: str) -> Target:
     """The target that is asked for; what it leaves open is the manifest's. Raises UsageError."""
     needs = at.ctx.manifest
     if at.world is not None or at.ctx.options.rehearsal:
-        raise UsageError("A rehearsal knows this machine alone.", hint="Leave out --rehearse, or --for.")
+        raise UsageError("A rehearsal knows this machine alone.", hint=Fix("Leave out --rehearse, or --for."))
     return parse_target(words, macos_min=needs.machine.macos_min, python=needs.python.version)
 
 
@@ -67,7 +91,7 @@ def plan_for(at: Session, target: Target, requirements: Path | None) -> Result:
         asked = read_asked(ctx, requirements)
         unread = None
     except GitError as error:
-        unread = blocked("comfyui-unread", "ComfyUI", error.message, fix=Fix(error.hint))
+        unread = COMFYUI_UNREAD.blocked("ComfyUI", error.message, fix=error.hint)
     answers = ask_index(ctx, target, asked, tool=tool_requirements())
     report = Report(tuple(reports(ctx, target, answers, unread)), ctx.machine.clock() - started)
     return _result(at, target, report, answers, asked)
@@ -83,14 +107,14 @@ def _result(at: Session, target: Target, report: Report, answers: Answers, asked
     stuck, source = _stuck(report), asked.source if asked else None
     title = f"What `provision all` would do on {target.says}"
     planned = make_plan(report, {step.name: step.needs for step in STEPS}, Pace(), USUAL_S)
-    drawn = Drawn(lambda paper: plan_view.plan_view(planned, paper.width, title), plan_view.plan_text(planned, title))
+    words = plan_view.plan_text(planned, title, at.console.invocation)
+    drawn = Drawn(lambda paper: plan_view.plan_view(planned, paper.width, title, paper.call), words)
     wheels = pairs([(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels])
     facts: dict[str, JSON] = {
         "command": "plan",
         "target": target.name,
         "requirements": source,
-        "download_bytes": report.total("download_bytes"),
-        "disk_bytes": report.total("disk_bytes"),
+        **asdict(report.cost),
         "wheels": {part: [wheel.to_json() for wheel in got.wheels] for part, got in answers.parts.items()},
     }
     read = f" ComfyUI's requirements are those of {source}." if source else ""
@@ -153,8 +177,8 @@ def reports(ctx: Context, target: Target, answers: Answers, unread: Finding | No
         "requirements": ([unread] if unread else []) + ([*_wheels(target, "requirements", needed)] if needed else []),
         "provision": [*_wheels(target, "provision", answers.tool)],
     }
-    disk = sum(finding.quantity("disk_bytes") for findings in found.values() for finding in findings)
-    for name, findings in {"hardware": _hardware(there, disk), **found}.items():
+    cost = cost_of(finding for findings in found.values() for finding in findings)
+    for name, findings in {"hardware": _hardware(there, cost.disk_bytes), **found}.items():
         yield StepReport(name, tuple(findings), changed=False, seconds=0)
 
 
@@ -163,10 +187,12 @@ def _hardware(there: Context, disk_bytes: int) -> list[Finding]:
     from provision.steps.hardware.memory import check_memory_fit
     from provision.steps.hardware.step import AIR_BYTES, check_hardware
 
-    found = [each for each in check_hardware(there, ()) if each.id not in ("hw-disk", "disk-low")]
+    found = [
+        each for each in check_hardware(there, ()) if each.kind not in (hardware_kinds.HW_DISK, hardware_kinds.DISK_LOW)
+    ]
     found += check_memory_fit(there)
     says = f"{views.size_text(disk_bytes + AIR_BYTES)} must be free on its disk."
-    return [*found, ok("hw-disk", "disk", says, needed_bytes=disk_bytes + AIR_BYTES)]
+    return [*found, hardware_kinds.HW_DISK.ok("disk", says, facts={"needed_bytes": disk_bytes + AIR_BYTES})]
 
 
 def _python(there: Context, target: Target) -> Finding:
@@ -174,31 +200,31 @@ def _python(there: Context, target: Target) -> Finding:
 
     wanted = there.manifest.python
     if not number(wanted.min) <= number(target.python) <= number(wanted.max):
-        end = "max" if number(target.python) > number(wanted.max) else "min"
-        return blocked(
-            f"py-too-{'new' if end == 'max' else 'old'}", "Python",
-            f"Python {target.python} is not accepted: the manifest takes {wanted.min} to {wanted.max}.",
+        too_new = number(target.python) > number(wanted.max)
+        kind, end = (python_env_kinds.PY_TOO_NEW, "max") if too_new else (python_env_kinds.PY_TOO_OLD, "min")
+        return kind.blocked(
+            "Python", f"Python {target.python} is not accepted: the manifest takes {wanted.min} to {wanted.max}.",
             fix=Fix("To take it all the same:", _again(target, "--set", f"python.{end}={target.python}")),
         )  # fmt: skip
-    return fixable(
-        "venv-missing", "Python", f"Python {target.python} is wanted.", fix=Fix("uv makes an environment."),
-        download_bytes=DOWNLOAD_BYTES, disk_bytes=DISK_BYTES,
+    return python_env_kinds.VENV_MISSING.fixable(
+        "Python", f"Python {target.python} is wanted.", fix=Fix("uv makes an environment."),
+        cost=Cost(DOWNLOAD_BYTES, DISK_BYTES),
     )  # fmt: skip
 
 
 def _models(there: Context) -> list[Finding]:
     return [
-        fixable(
-            "ckpt-missing", file.name, f"{file.name} is missing.",
+        models_kinds.CKPT_MISSING.fixable(
+            file.name, f"{file.name} is missing.",
             fix=Fix(f"Download it from {model.repo} and verify it."),
-            download_bytes=file.size or 0, disk_bytes=file.size or 0,
+            cost=Cost(file.size or 0, file.size or 0),
         )
         for model, file in there.manifest.chosen(there.options.precision)
     ]  # fmt: skip
 
 
-def _again(target: Target, *more: str) -> tuple[str, ...]:
-    return ("provision", "plan", "--for", target.name, *more)
+def _again(target: Target, *more: str) -> Command:
+    return ours("plan", "--for", target.name, *more)
 
 
 def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:
@@ -207,10 +233,9 @@ def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:
         names = [f"{wheel.name} {wheel.version}" for wheel in got.wheels if wheel.name in TORCH and part == "torch"]
         told = f"{', '.join(names)} and what they need: " if names else ""
         unsized = f" ({got.unsized} of a size that the index does not tell)" if got.unsized else ""
-        yield fixable(
-            "wheels-found", part, f"{told}{len(got.wheels)} wheels{unsized}, nothing to build.",
+        yield WHEELS_FOUND.fixable(part, f"{told}{len(got.wheels)} wheels{unsized}, nothing to build.",
             fix=Fix("uv installs them."),
-            download_bytes=got.size_bytes, disk_bytes=int(got.size_bytes * UNPACKED[part]),
+            cost=Cost(got.size_bytes, int(got.size_bytes * UNPACKED[part])),
         )  # fmt: skip
     needed = [lack for lack in got.lacks if lack.asked.startswith("torch") and part == "torch"][:1]  # all need torch
     for lack in needed or got.lacks:
@@ -219,7 +244,7 @@ def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:
 
 def _lacking(target: Target, lack: Lack) -> Finding:
     if lack.why:
-        return blocked("wheel-conflict", lack.asked, f"{lack.asked} cannot be had beside the rest: {lack.why}",
+        return WHEEL_CONFLICT.blocked(lack.asked, f"{lack.asked} cannot be had beside the rest: {lack.why}",
                        fix=Fix("Take another ComfyUI: --comfyui REF"))  # fmt: skip
     name = name_of(lack.asked)
     newest_here = f"the newest that has is {lack.newest}" if lack.newest else f"no version of {name} has"
@@ -228,7 +253,7 @@ def _lacking(target: Target, lack: Lack) -> Finding:
     if lack.elsewhere is not None:
         there, version = lack.elsewhere
         fix = Fix(f"{name} {version} is there {difference(target, there)}:", _again(there))
-    return blocked("wheel-missing", lack.asked, says, fix=fix, newest=lack.newest)
+    return WHEEL_MISSING.blocked(lack.asked, says, fix=fix, facts={"newest": lack.newest})
 
 
 def difference(target: Target, other: Target) -> str:
@@ -245,7 +270,7 @@ def _known_bad(there: Context, torch: Resolved) -> Iterable[Finding]:
     from provision.environment import known_bad_torch
 
     if why := known_bad_torch.refused(there.machine, [f"torch=={torch.version('torch')}"] if torch.wheels else []):
-        yield blocked("torch-known-bad", "torch", f"{why}.", fix=Fix("Ask for another torch: --torch VERSION"))
+        yield torch_kinds.TORCH_KNOWN_BAD.blocked("torch", f"{why}.", fix=Fix("Ask for another torch: --torch VERSION"))
 
 
 def _behind(ctx: Context, target: Target, answers: Answers) -> Iterable[Finding]:
@@ -256,10 +281,11 @@ def _behind(ctx: Context, target: Target, answers: Answers) -> Iterable[Finding]
     for lack in behind(ctx, target, have, Rules(index=answers.wish.index)):
         assert lack.elsewhere is not None
         there, version = lack.elsewhere
-        yield warn(
-            "torch-behind", "torch",
+        yield TORCH_BEHIND.warn(
+            "torch",
             f"torch {have} is the newest for this target; {version} is there {difference(target, there)}.",
-            fix=Fix("See that target:", _again(there)), newest=have, elsewhere=version, target=there.name,
+            fix=Fix("See that target:", _again(there)),
+            facts={"newest": have, "elsewhere": version, "target": there.name},
         )  # fmt: skip
 
 

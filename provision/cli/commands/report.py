@@ -16,6 +16,7 @@ from provision.cli.command import command
 from provision.cli.commands.issue_report import person_of
 from provision.cli.request import USUAL
 from provision.cli.session import Session
+from provision.command import ours
 from provision.core.finding import Verdict
 from provision.core.image import read_picture
 from provision.core.receipt_kinds import ComfyReceipt, Facts, ImageReceipt, RequirementsReceipt, TorchReceipt
@@ -50,7 +51,7 @@ def report(
     ctx = at.ctx
     run = last_change(ctx.home)
     if run is None:
-        raise UsageError(f"No run of `all` is known in {ctx.home.root}.", hint="provision all")
+        raise UsageError(f"No run of `all` is known in {ctx.home.root}.", hint=ours("all"))
     path = (output or ctx.home.root / FILE).expanduser().absolute()
     _check_place(path)
     tell = partial(redact, person=person_of(ctx))
@@ -67,9 +68,9 @@ def report(
 def _check_place(path: Path) -> None:
     """Refuse to write over what is no page of ours. Raises UsageError."""
     if not path.parent.is_dir():
-        raise UsageError(f"There is no folder {path.parent}.", hint=f"provision report -o {FILE}")
+        raise UsageError(f"There is no folder {path.parent}.", hint=ours("report", "-o", FILE))
     if path.is_dir() or (path.exists() and read_head(path, len(MARK)) != MARK):
-        raise UsageError(f"{path} is there and is no report of ours.", hint=f"provision report -o {FILE}")
+        raise UsageError(f"{path} is there and is no report of ours.", hint=ours("report", "-o", FILE))
 
 
 def run_page(ctx: Context, run: Run, tell: Tell) -> RunPage:
@@ -233,7 +234,7 @@ def _seen(run: Run) -> Iterator[Seen]:
         if step.error is not None:
             rows.append(Seen("blocked", step.name, step.error.message, step.error.code, step.error.hint))
         for finding in step.findings:
-            if finding.is_detail:
+            if finding.detail:
                 continue
             todo = shell_words(finding.fix.argv) if finding.fix and finding.verdict is not Verdict.OK else ""
             rows.append(Seen(finding.verdict, step.name, finding.says, finding.id, todo))

@@ -7,12 +7,13 @@ from provision.cli.command import command
 from provision.cli.session import Session, hold_home
 from provision.comfyui import fallback_flags
 from provision.comfyui.server_process import our_process, torch_version
+from provision.command import Fix, ours
 from provision.core.finding import JSON
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.runner import run
 from provision.core.step import Context
 from provision.environment import generations
-from provision.output.result import Result, Words, answer, ran
+from provision.output.result import Result, answer, ran
 
 
 def rollback(at: Session) -> Result:
@@ -31,10 +32,10 @@ def rollback(at: Session) -> Result:
         ctx = go_by_torch(ctx, ctx.receipts.read("torch", TorchReceipt).wanted or "nightly")
         now = torch_version(ctx)
         facts: dict[str, JSON] = {"command": "rollback", "from": left, "to": now, "changed": True}
-        ctx.note(f"torch {now} is in use again; torch {left} is kept (provision rollback returns to it).")
+        ctx.note(f"torch {now} is in use again; torch {left} is kept. Back to it:", ours("rollback"))
         if running:
             return _start_again(ctx, facts)
-        return answer(facts, Words("Nothing was downloaded. To start ComfyUI: provision launch"))
+        return answer(facts, Fix("Nothing was downloaded. To start ComfyUI:", ours("launch")))
 
 
 def go_back(ctx: Context) -> None:

@@ -17,6 +17,7 @@ from provision.cli.request import USUAL
 from provision.cli.session import Session
 from provision.comfyui import git_remote
 from provision.comfyui.server_process import ServerStatus, client_of, read_record, server_status
+from provision.command import Fix, ours
 from provision.core.finding import JSON, Verdict
 from provision.core.home import Home
 from provision.core.image import read_picture
@@ -48,18 +49,18 @@ def status(at: Session) -> Result:
     """All of it; satisfied when the server is up."""
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir():
-        says = Words(f"Nothing is installed in {home.root}. To install: provision all")
+        says = Words(Fix(f"Nothing is installed in {home.root}. To install:", ours("all")))
         return answer({"home": str(home.root), "installed": False}, says, ok=False)
     newest = _Asked(ctx)
     server, disk, image = server_status(ctx), disk_parts(home), last_image(home)
     running = _running(ctx, server)
     old = [*_mendable(ctx), *newest.says(), *nightly_age(ctx.receipts.read("torch", TorchReceipt).torch, _today(ctx))]
     rows = [
-        *_installed(ctx),
+        *_installed(at),
         ("server", running.says(server)),
         ("disk", _disk_says(disk)),
         ("last image", str(image) if image is not None else "none yet"),
-        ("out of date", "\n".join(old) if old else "nothing that is known of"),
+        ("out of date", "\n".join(map(at.typed, old)) if old else "nothing that is known of"),
     ]
     facts: dict[str, JSON] = {
         "home": str(home.root),
@@ -77,7 +78,7 @@ def status(at: Session) -> Result:
 
 def _drawn(rows: Rows, image: Path | None, paper: Paper) -> RenderableType:
     picture = read_picture(image) if image is not None and paper.takes_pictures else None
-    return _page([(name, paper.typed(value)) for name, value in rows], picture or b"", paper.width)
+    return _page(rows, picture or b"", paper.width)
 
 
 def _page(rows: Rows, picture: bytes, width: int) -> RenderableType:
@@ -100,8 +101,8 @@ def _page(rows: Rows, picture: bytes, width: int) -> RenderableType:
 # -- installed --------------------------------------------------------------------------------------------------
 
 
-def _installed(ctx: Context) -> Iterator[tuple[str, str]]:
-    home = ctx.home
+def _installed(at: Session) -> Iterator[tuple[str, str]]:
+    ctx, home = at.ctx, at.ctx.home
     torch, comfyui = ctx.receipts.read("torch", TorchReceipt), ctx.receipts.read("comfyui", ComfyReceipt)
     image = ctx.receipts.read("first_image", ImageReceipt)
     yield "home", str(home.root)
@@ -112,7 +113,7 @@ def _installed(ctx: Context) -> Iterator[tuple[str, str]]:
         yield "its Python", f"{python}, not made by this tool" if python is not None else f"{home.own_venv}, ours"
     yield "torch", f"{torch.torch} ({torch.got}) on {torch.device}" if torch.torch else "not here"
     if kept := before_says(home):
-        yield "before", f"{kept}; back to it: provision rollback"
+        yield "before", at.typed(Fix(f"{kept}; back to it:", ours("rollback")))
     versions = packages.installed_versions(home.venv)
     yield "packages", f"{len(versions)}, for Python {packages.target_python(ctx)}" if versions else "none"
     yield from _models(ctx)
@@ -209,7 +210,7 @@ def last_image(home: Home) -> Path | None:
 # -- out of date ------------------------------------------------------------------------------------------------
 
 
-def _mendable(ctx: Context) -> Iterable[str]:
+def _mendable(ctx: Context) -> Iterable[Fix]:
     """What `all` would change, by a quick look at what needs no network."""
     from provision.steps.registry import step_named
 
@@ -218,10 +219,10 @@ def _mendable(ctx: Context) -> Iterable[str]:
     for step in report.steps:
         for finding in step.findings:
             if finding.verdict in (Verdict.FIXABLE, Verdict.BLOCKED):
-                yield f"{step.name}: {finding.says}"
+                yield Fix(f"{step.name}: {finding.says}")
 
 
-def nightly_age(torch: str, today: date) -> Iterator[str]:
+def nightly_age(torch: str, today: date) -> Iterator[Fix]:
     """A sentence on a nightly torch that is old; nothing of others."""
     found = NIGHTLY.search(torch)
     try:
@@ -231,7 +232,7 @@ def nightly_age(torch: str, today: date) -> Iterator[str]:
     days = (today - made).days
     if days >= OLD_DAYS:
         newer = (today - timedelta(days=1)).strftime("%Y%m%d")
-        yield f"torch is the nightly of {days} days ago; a newer one: provision all --torch nightly@{newer}"
+        yield Fix(f"torch is the nightly of {days} days ago; a newer one:", ours("all", "--torch", f"nightly@{newer}"))
 
 
 def _today(ctx: Context) -> date:
@@ -255,15 +256,15 @@ class _Asked:
         with suppress(GitError):
             self.found = git_remote.find_revision(self._url, "latest").name
 
-    def says(self) -> Iterator[str]:
+    def says(self) -> Iterator[Fix]:
         """A sentence where there is a newer one, or where nobody told."""
         if self._thread is None:
             return
         self._thread.join(ASK_S)
         if not self.found:
-            yield "ComfyUI's newest release is not known: its host did not answer."
+            yield Fix("ComfyUI's newest release is not known: its host did not answer.")
         elif self.found != self.here:
-            yield f"ComfyUI {self.found} is out; to take it: provision all --comfyui {self.found}"
+            yield Fix(f"ComfyUI {self.found} is out; to take it:", ours("all", "--comfyui", self.found))
 
 
 app = command("status", status, USUAL)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from provision.command import Fix, ours
 from provision.core.receipt_kinds import ComfyReceipt
 from provision.core.step import Context
 from provision.environment import wheel_index
@@ -52,7 +53,9 @@ def read_asked(ctx: Context, file: Path | None) -> Asked:
         try:
             return Asked(requirement_lines(read_text(file.expanduser())), str(file))
         except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: the home of a user who is not there
-            raise UsageError(f"{file} cannot be read: {error}.", hint="--requirements FILE") from error
+            raise UsageError(
+                f"{file} cannot be read: {error}.", hint=Fix("Name another file: --requirements FILE")
+            ) from error
     try:
         found = read_remote_file(comfy.url, comfy.ref, "requirements.txt")
     except GitError as error:
@@ -66,7 +69,7 @@ def _of_checkout(ctx: Context, error: GitError) -> Asked:
     """The requirements of the home's checkout, in place of a host that failed with `error`, which is raised without."""
     here, receipt = ctx.home.comfyui / "requirements.txt", ctx.receipts.read("comfyui", ComfyReceipt)
     if not here.is_file():
-        hint = "Give them yourself: provision plan --for TARGET --requirements FILE"
+        hint = Fix("Give them yourself:", ours("plan", "--for", "TARGET", "--requirements", "FILE"))
         raise GitError(error.message, hint=hint) from error
     ctx.note(f"{error.message} The checkout in the home is read in its place.")
     until = _until(ctx, receipt.date) if receipt.date else ""
@@ -139,7 +142,7 @@ def choose_torch(ctx: Context, target: Target, *, audio: bool) -> TorchWish:
     why = f"The nightly index {trouble or f'has no such set for {target.says}'}"
     if day:
         raise PackageError(
-            f"{why}: torch {channel} cannot be had.", hint=f"provision plan --for {target.name} --torch stable"
+            f"{why}: torch {channel} cannot be had.", hint=ours("plan", "--for", target.name, "--torch", "stable")
         )
     stable = _stable(ctx, target, "", audio=audio)
     return replace(stable, notes=(f"{why}: stable torch is planned in its place.", *stable.notes))

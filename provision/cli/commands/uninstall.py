@@ -12,6 +12,7 @@ from provision.cli.about import adopted_json
 from provision.cli.command import command
 from provision.cli.commands.made_by_us import Sorted, sort_home
 from provision.cli.session import Session, hold_home
+from provision.command import Fix, ours, program
 from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.ownership import is_home
@@ -31,7 +32,9 @@ def uninstall(at: Session) -> Result:
     if not os.path.lexists(home.root):
         return answer({}, f"Nothing to remove: {home.root} does not exist.")
     if not home.root.is_dir() or not is_home(home.root):
-        raise UsageError(f"{home.root} was not made by provision; nothing is removed.", hint=f"ls -la {home.root}")
+        raise UsageError(
+            f"{home.root} was not made by provision; nothing is removed.", hint=program("ls", "-la", str(home.root))
+        )
     found = sort_home(at.ctx)
     _show(at, found)
     if not _agreed(at):
@@ -57,7 +60,7 @@ def _show(at: Session, found: Sorted) -> None:
     lines = [f"{views.size_text(size):>10}  {name}" for size, name in rows]
     total = sum(size for size, _ in rows)
     lines.append(f"{views.size_text(total):>10}  in all, to be removed from {_where(home)}")
-    at.console.tell(Words("\n".join(lines), pasted=False))
+    at.console.tell(Words("\n".join(lines)))
     if shared := tally.shared_bytes():
         at.console.line(f"{views.size_text(shared)} of it is in use elsewhere too (hard links), and is not freed.")
     if home.adopted is not None:
@@ -87,7 +90,7 @@ def _agreed(at: Session) -> bool:
     """Ask on a terminal; elsewhere say how to agree."""
     with suppress(ConsentNeeded):
         return at.ctx.consent(f"Remove it from {at.ctx.home.root}?")
-    at.console.line("To remove it: provision uninstall --yes")
+    at.console.line(at.typed(Fix("To remove it:", ours("uninstall", "--yes"))))
     return False
 
 
@@ -152,7 +155,7 @@ def _what_became(home: Home, where: str, removal: Removal, found: Sorted) -> Res
         first = removal.failed[0]
         raise HomeError(
             f"{first.filename} could not be removed ({first.strerror}); run it again once it can be.",
-            hint="provision uninstall --yes",
+            hint=ours("uninstall", "--yes"),
         )
     gone = not os.path.lexists(home.root)
     says = [f"Removed {where}." if gone else f"Removed what provision made from {where}."]

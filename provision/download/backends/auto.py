@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from provision.command import ours
 from provision.core.events import Event, Progress
 from provision.core.step import Context
 from provision.download.backend import PASSING_ON, Backend, Crawling, RemoteFile
@@ -39,7 +40,7 @@ class Enough(DownloadError):
     """What was to be known is known: raised in the middle of a download to end it, and never shown."""
 
     def __init__(self) -> None:
-        super().__init__("A trial is over.", hint="provision doctor")
+        super().__init__("A trial is over.", hint=ours("doctor"))
 
 
 Ends = Callable[[float, float, int], bool]

@@ -16,8 +16,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from provision.comfyui.git_remote import protocols_for
-from provision.core.finding import Finding, Fix, fixable
+from provision.command import Fix, ours, program
+from provision.core.finding import Finding
 from provision.core.step import Context
+from provision.download import kinds
 from provision.download.backend import Backend, RemoteFile
 from provision.download.hashing import Follower, keep_going_and_hash
 from provision.download.hub.api import token_for
@@ -51,22 +53,21 @@ ANOTHER_OBJECT = re.compile(r"expected OID \w+, got \w+")
 
 def missing_git_lfs(ctx: Context) -> Finding | None:
     """What must be installed before git-lfs can be used."""
-    for program, id in (("git", "git-missing"), ("git-lfs", "lfs-missing")):
-        if ctx.machine.which(program) is None:
-            return fixable(
-                id, program, f"{program} is not on this machine.",
-                fix=Fix(f"Install {program}, or choose another backend: --backend http.", ("brew", "install", program)),
-            )  # fmt: skip
+    for name, kind in (("git", kinds.GIT_MISSING), ("git-lfs", kinds.LFS_MISSING)):
+        if ctx.machine.which(name) is None:
+            return kind.fixable(name, f"{name} is not on this machine.", fix=_install(name))
     return None
+
+
+def _install(name: str) -> Fix:
+    return Fix(f"Install {name}, or choose another backend: --backend http.", program("brew", "install", name))
 
 
 def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> str:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
     git = ctx.machine.which("git")
     if git is None or ctx.machine.which("git-lfs") is None:
-        raise CommandMissing(
-            "git-lfs is not on this machine.", hint="brew install git-lfs, or: provision all --backend http"
-        )
+        raise CommandMissing("git-lfs is not on this machine.", hint=_install("git-lfs"))
     wrong: list[ProvisionError] = []
 
     def attempt(_: Follower) -> Setback | None:
@@ -182,7 +183,7 @@ def _check_pointer(ran: Ran, file: RemoteFile) -> None:
     raise WrongFile(
         f"{file.path} in commit {file.revision[:12]} of {file.repo} is {seen}; wanted is {file.sha256[:12]},"
         f" {file.size:,} bytes.",
-        hint="provision all --backend http",
+        hint=ours("all", "--backend", "http"),
     )
 
 
@@ -195,22 +196,25 @@ def _setback(ran: Ran, file: RemoteFile, part: Path) -> Setback:
     low = said.lower()
     if ran.code is None:
         return Setback(
-            NetworkError(f"git did not hear from {host} for two minutes.", hint="Run the same command again.")
+            NetworkError(f"git did not hear from {host} for two minutes.", hint=Fix("Run the same command again."))
         )
     if any(sign in low for sign in ("could not read username", "authentication failed", "error: 401", "error: 403")):
         raise HubRefused(
-            f"{host} did not let git read {file.repo}.", hint="hf auth login, or HF_TOKEN=hf_... provision all"
+            f"{host} did not let git read {file.repo}.",
+            hint=Fix("Set HF_TOKEN, or log in:", program("hf", "auth", "login")),
         )
     if "bandwidth" in low or "quota" in low or NO_TRAFFIC.search(low):
-        raise HubRefused(f"{host} has no traffic left for Git LFS.", hint="provision all --backend http")
+        raise HubRefused(f"{host} has no traffic left for Git LFS.", hint=ours("all", "--backend", "http"))
     if ANOTHER_OBJECT.search(said):
         return Setback(
             WrongFile(
                 f"git-lfs got other bytes from {host} than {file.name} has, and threw them away.",
-                hint="A proxy may change it on the way: try another network, or provision all --backend http",
+                hint=Fix(
+                    "A proxy may change it on the way: try another network, or:", ours("all", "--backend", "http")
+                ),
             )
         )
-    again = "Run the same command again, or take another way: provision all --backend http"
+    again = Fix("Run the same command again, or take another way:", ours("all", "--backend", "http"))
     if ran.code is not None and ran.code < 0:
         return Setback(
             NetworkError(f"Nothing came from {host} for {IDLE_S:.0f} seconds, so git-lfs was ended.", hint=again)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from provision.command import Fix, ours, program
 from provision.core.step import Context
 from provision.download.backend import Address, Backend, RemoteFile, nothing_missing
 from provision.download.backends.hf_writer import Appender
@@ -85,7 +86,7 @@ def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address, follo
     except _transport_errors() as error:
         return Setback(NetworkError(
             f"huggingface_hub lost the connection for {file.name} ({type(error).__name__}).",
-            hint="Run the same command again: it goes on from what is there.",
+            hint=Fix("Run the same command again: it goes on from what is there."),
         ))  # fmt: skip
     except ValueError as error:  # numbers in headers that are none, a file that it finds too large
         return Setback(_failed(file, f"says '{quoted(str(error))}'"))
@@ -99,7 +100,10 @@ def _answered(file: RemoteFile, head: Head) -> Setback:
         return Setback(_failed(file, what))
     busy = HubRefused(
         f"{host_of(head.url)} goes on answering {head.status_code} for {file.name}.",
-        hint="Run the same command again in a few minutes; logged in, more requests are allowed: hf auth login",
+        hint=Fix(
+            "Run the same command again in a few minutes; logged in, more requests are allowed:",
+            program("hf", "auth", "login"),
+        ),
     )
     return Setback(busy, retry_after_s(head))
 
@@ -216,7 +220,7 @@ def _transport_errors() -> tuple[type[Exception], ...]:
 def _failed(file: RemoteFile, why: str) -> DownloadError:
     return DownloadError(
         f"huggingface_hub could not bring {file.name} from {host_of(file.endpoint)}: it {why}.",
-        hint="Run the same command again, or take another way: provision all --backend http",
+        hint=Fix("Run the same command again, or take another way:", ours("all", "--backend", "http")),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from provision.command import ours
 from provision.core.step import Context
 from provision.download.backend import Backend, RemoteFile
 from provision.download.backends.auto import bring_in_turn
@@ -37,7 +38,7 @@ def choose(ctx: Context) -> list[Backend]:
     if not found:
         raise UsageError(
             f"There is no backend {asked!r}; there are {', '.join(backend_names())}.",
-            hint="provision all --backend auto",
+            hint=ours("all", "--backend", "auto"),
         )
     return [*found, HTTP] if found == [HUB] else found
 
@@ -50,5 +51,5 @@ def bring(ctx: Context, file: RemoteFile, part: Path) -> str:
     """
     backends = choose(ctx)
     if not backends:
-        raise UsageError("No backend can be used on this machine.", hint="provision all --backend http")
+        raise UsageError("No backend can be used on this machine.", hint=ours("all", "--backend", "http"))
     return bring_in_turn(ctx, file, part, backends, measured=ctx.options.backend == "auto")

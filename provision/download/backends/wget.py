@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix, fixable
+from provision.command import Fix, ours, program
+from provision.core.finding import Finding
 from provision.core.step import Context
+from provision.download import kinds
 from provision.download.backend import Address, Backend, RemoteFile
 from provision.download.hashing import keep_going_and_hash
 from provision.download.hub.api import locate
@@ -37,23 +39,21 @@ OPTIONS = (
 """One try: the patience is ours, with a fresh address each time; and so are redirects."""
 SAID_MAX = 400
 REDIRECTED = "redirections exceeded"
+INSTALL = Fix("Install wget, or choose another backend: --backend http.", program("brew", "install", "wget"))
 
 
 def missing_wget(ctx: Context) -> Finding | None:
     """What must be installed before wget can be used."""
     if ctx.machine.which("wget"):
         return None
-    return fixable(
-        "wget-missing", "wget", "wget is not on this machine.",
-        fix=Fix("Install wget, or choose another backend: --backend http.", ("brew", "install", "wget")),
-    )  # fmt: skip
+    return kinds.WGET_MISSING.fixable("wget", "wget is not on this machine.", fix=INSTALL)
 
 
 def fetch_wget(ctx: Context, file: RemoteFile, part: Path) -> str:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
     wget = ctx.machine.which("wget")
     if wget is None:
-        raise CommandMissing("wget is not on this machine.", hint="brew install wget, or: provision all --backend http")
+        raise CommandMissing("wget is not on this machine.", hint=INSTALL)
     return keep_going_and_hash(ctx, file, part, lambda _: _attempt(ctx, wget, file, part))
 
 
@@ -130,23 +130,30 @@ def _setback(ran: Ran, file: RemoteFile, part: Path, address: Address) -> Setbac
     last = quoted(_last_line(ran.tail(3)), SAID_MAX)
     if ran.code == EXIT_FILE:
         trouble = disk_trouble(part, said)
-        raise trouble or CommandFailed(f"wget could not write {part.name}: {said}", hint=f"df -h {part.parent}")
-    again = "Run the same command again: it goes on from what is there."
+        raise trouble or CommandFailed(
+            f"wget could not write {part.name}: {said}", hint=program("df", "-h", str(part.parent))
+        )
+    again = Fix("Run the same command again: it goes on from what is there.")
     errors: dict[int | None, ProvisionError] = {
         EXIT_NETWORK: NetworkError(f"wget lost the connection to {host}, or found none.", hint=again),
         EXIT_PROTOCOL: NetworkError(f"wget did not understand what {host} sent for {file.name}.", hint=again),
         EXIT_SERVER: DownloadError(f"{host} answered wget with an error: {last}.", hint=again),
         EXIT_TLS: NetworkError(
             f"wget cannot verify the certificate of {host}.",
-            hint="Name your proxy's certificates: SSL_CERT_FILE=/path/to/ca.pem provision all --backend wget",
+            hint=Fix(
+                "Name your proxy's certificates:",
+                ours("all", "--backend", "wget", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
+            ),
         ),
-        EXIT_AUTH: HubRefused(f"{host} does not accept what wget was given to log in.", hint="hf auth login"),
+        EXIT_AUTH: HubRefused(
+            f"{host} does not accept what wget was given to log in.", hint=program("hf", "auth", "login")
+        ),
     }
     if ran.code in errors:
         return Setback(errors[ran.code])
     if ran.code is not None and ran.code < 0:
         return Setback(DownloadError(f"wget was ended from outside (signal {-ran.code}).", hint=again))
-    raise CommandFailed(f"wget ended with {ran.code}: {said}", hint="provision all --backend http")
+    raise CommandFailed(f"wget ended with {ran.code}: {said}", hint=ours("all", "--backend", "http"))
 
 
 def _last_line(said: str) -> str:

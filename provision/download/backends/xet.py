@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from provision.command import Fix, ours
 from provision.core.step import Context
 from provision.download.backend import Address, RemoteFile
 from provision.download.backends.xet_program import ORDER
@@ -152,7 +153,7 @@ def _setback(ran: Ran, file: RemoteFile, part: Path, key: _Key) -> Setback:
     if ran.code == -signal.SIGTERM:
         return Setback(NetworkError(
             f"Nothing came by Xet from {host_of(key.endpoint)} for too long, so it was ended.",
-            hint="Run the same command again: it goes on from what is there.",
+            hint=Fix("Run the same command again: it goes on from what is there."),
         ))  # fmt: skip
     if ran.code is None or ran.code < 0:
         return Setback(_failed(file, f"hf_xet was ended from outside (signal {-(ran.code or 0)})"))
@@ -167,5 +168,5 @@ def reason(said: str) -> str:
 def _failed(file: RemoteFile, why: str) -> DownloadError:
     return DownloadError(
         f"Xet could not bring {file.name} from {host_of(file.endpoint)}: {why}.",
-        hint="Run the same command again, or take another way: provision all --backend http",
+        hint=Fix("Run the same command again, or take another way:", ours("all", "--backend", "http")),
     )

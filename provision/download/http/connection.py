@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 from functools import partial
 
+from provision.command import Fix
 from provision.download.backend import Address, RemoteFile
 from provision.download.http.digests import WANTED, content_sha256
 from provision.download.http.disk_writer import Sink
@@ -180,5 +181,5 @@ def odd(answer: Heading, file: RemoteFile, what: str) -> DownloadError:
     """A server's answer that is none to this question."""
     return DownloadError(
         f"{host_of(answer.url)} {what} ({file.name}).",
-        hint="Run the same command again; a proxy may stand between, or choose another way: --backend wget",
+        hint=Fix("Run the same command again; a proxy may stand between, or choose another way: --backend wget"),
     )

@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
@@ -26,6 +25,7 @@ from provision.download.retry import CONNECT_TIMEOUT_S
 from provision.download.web import REDIRECTS_MAX, moved, origin_of, place_of, redirect_loop, redirect_of
 from provision.system.address import NoAddress, read_address
 from provision.system.bounded_http import BoundedResponse
+from provision.system.tls import trusted
 
 FIRST_TRY_S = 1.0
 """An address that has not answered after so long gets its turn again after the others: IPv6 may lead nowhere."""
@@ -302,18 +302,6 @@ def in_turn(addresses: list[str | int]) -> list[str]:
     second = [text for text in texts if text not in first]
     mixed = [text for pair in zip(first, second, strict=False) for text in pair]
     return mixed + first[len(second) :] + second[len(first) :]
-
-
-def trusted(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Whom to trust: `SSL_CERT_FILE` alone where it is set, else the system and certifi. Raises OSError."""
-    bundle = environ.get("SSL_CERT_FILE")
-    if bundle and Path(bundle).is_file():
-        return ssl.create_default_context(cafile=bundle)
-    import certifi
-
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.comfyui.safetensors import LENGTH_BYTES, NotSafetensors, describe_bytes, header_length
+from provision.command import Fix, ours, program
 from provision.core.step import Context
 from provision.download.backend import Address, RemoteFile
 from provision.download.retry import until_interrupted
@@ -99,7 +100,7 @@ def locate_both(ctx: Context, file: RemoteFile) -> tuple[Address, XetOffer | Non
         raise WrongFile(
             f"{file.name} changed on {host_of(file.endpoint)} while it was downloaded"
             f" ({file.size:,} bytes then, {answer.file.size:,} now).",
-            hint="Run the same command again.",
+            hint=Fix("Run the same command again."),
         )
     return answer.address, answer.xet
 
@@ -194,14 +195,19 @@ def _described(response: Heading, file: RemoteFile, *, elsewhere: bool) -> Remot
         raise HubRefused(
             f"{host_of(file.endpoint)} sent {what} (no X-Repo-Commit) when asked about {file.name}:"
             " a login page of this network, or HF_ENDPOINT is not a hub.",
-            hint=f"Open {file.endpoint} in a browser and log in to the network; or: env -u HF_ENDPOINT provision all",
+            hint=Fix(
+                f"Open {file.endpoint} in a browser and log in to the network; or:",
+                ours("all", under=("env", "-u", "HF_ENDPOINT")),
+            ),
         )
     length = response.headers.get("X-Linked-Size") or ("" if elsewhere else response.headers.get("Content-Length", ""))
     size = natural(length)
     if not size:
         raise HubRefused(
             f"{host_of(file.endpoint)} does not say how long {file.name} is.",
-            hint="If HF_ENDPOINT is set, it may not be a complete hub: env -u HF_ENDPOINT provision all",
+            hint=Fix(
+                "If HF_ENDPOINT is set, it may not be a complete hub:", ours("all", under=("env", "-u", "HF_ENDPOINT"))
+            ),
         )
     etag = (response.headers.get("X-Linked-Etag") or response.headers.get("ETag") or "").removeprefix("W/").strip('"')
     sha256 = etag if SHA256.fullmatch(etag) else ""
@@ -211,26 +217,29 @@ def _described(response: Heading, file: RemoteFile, *, elsewhere: bool) -> Remot
 def refusal(response: Heading, file: RemoteFile, *, with_token: bool) -> HubRefused:
     """What a status other than success means, and what to do."""
     status, code = response.status_code, response.headers.get("X-Error-Code", "")
-    host, login = host_of(response.url or file.endpoint), "hf auth login, or HF_TOKEN=hf_... provision all"
+    host, login = host_of(response.url or file.endpoint), program("hf", "auth", "login")
     page = f"{file.endpoint}/{file.repo}"
     if code == "GatedRepo" and with_token:
         return HubRefused(
             f"{file.repo} is gated, and the account of your token has not been let in ({status}).",
-            hint=f"Open {page}, accept its terms, then run the same command again.",
+            hint=Fix(f"Open {page}, accept its terms, then run the same command again."),
         )
     if code == "GatedRepo":
         return HubRefused(
             f"{file.repo} is gated: {host} gives it only to accounts that accepted its terms ({status}).",
-            hint=f"Open {page}, accept its terms, then: {login}",
+            hint=Fix(f"Open {page}, accept its terms, then:", login),
         )
     if status == 401 and with_token:
-        return HubRefused(f"{host} does not accept the Hugging Face token (401).", hint=login)
+        return HubRefused(
+            f"{host} does not accept the Hugging Face token (401).", hint=Fix("Set HF_TOKEN, or log in:", login)
+        )
     if status == 401:
         return HubRefused(
-            f"{host} asks who you are (401): {file.repo} is private, or there is no such repository.", hint=login
+            f"{host} asks who you are (401): {file.repo} is private, or there is no such repository.",
+            hint=Fix("Set HF_TOKEN, or log in:", login),
         )
     if status == 403:
-        return HubRefused(f"{host} does not let you read {file.repo} (403).", hint=f"Open {page}, then: {login}")
+        return HubRefused(f"{host} does not let you read {file.repo} (403).", hint=Fix(f"Open {page}, then:", login))
     if status == 404:
         return _not_found(file, host, code)
     if status == 429:
@@ -238,14 +247,16 @@ def refusal(response: Heading, file: RemoteFile, *, with_token: bool) -> HubRefu
         when = f"in {wait_s:.0f} s" if wait_s else "in a few minutes"
         return HubBusy(
             f"{host} has had too many requests from this network (429).",
-            hint=f"Run the same command again {when}; logged in, more are allowed: hf auth login",
+            hint=Fix(
+                f"Run the same command again {when}; logged in, more are allowed:", program("hf", "auth", "login")
+            ),
         )
     if status >= 500:
         return HubBusy(
             f"{host} has a fault of its own ({status}).",
-            hint="Run the same command again in a few minutes: it goes on from what is there.",
+            hint=Fix("Run the same command again in a few minutes: it goes on from what is there."),
         )
-    return HubRefused(f"{host} answered {status} when asked for {file.name}.", hint="provision doctor")
+    return HubRefused(f"{host} answered {status} when asked for {file.name}.", hint=ours("doctor"))
 
 
 def _not_found(file: RemoteFile, host: str, code: str) -> HubRefused:
@@ -255,7 +266,9 @@ def _not_found(file: RemoteFile, host: str, code: str) -> HubRefused:
     }.get(code, f"no file {file.path} in {file.repo} at {file.revision[:12]}")
     return HubRefused(
         f"There is {missing} on {host} (404).",
-        hint=f"See {file.endpoint}/{file.repo}/tree/main, then: provision all --set models.0.files.0.path=...",
+        hint=Fix(
+            f"See {file.endpoint}/{file.repo}/tree/main, then:", ours("all", "--set", "models.0.files.0.path=...")
+        ),
     )
 
 
@@ -270,13 +283,13 @@ def _read_header(ctx: Context, file: RemoteFile) -> bytes:
         raise WrongFile(
             f"What {host_of(address.url)} sends for {file.name} is not a safetensors file;"
             f" it is {describe_bytes(seen)}.",
-            hint="If HF_ENDPOINT is set, unset it; check models.0.files.0.path in the manifest.",
+            hint=Fix("If HF_ENDPOINT is set, unset it; check models.0.files.0.path in the manifest."),
         ) from error
     if length > JSON_MAX_BYTES:
         raise WrongFile(
             f"What {host_of(address.url)} sends for {file.name} has a header of {length:,} bytes; those of checkpoints"
             " have a thousandth of that.",
-            hint="If HF_ENDPOINT is set, unset it; check models.0.files.0.path in the manifest.",
+            hint=Fix("If HF_ENDPOINT is set, unset it; check models.0.files.0.path in the manifest."),
         )
     return _first_bytes(ctx, file, address, min(LENGTH_BYTES + length, file.size))
 
@@ -297,14 +310,14 @@ def _first_bytes(ctx: Context, file: RemoteFile, address: Address, count: int) -
             if response.status_code == 206 and not begun.startswith("bytes 0-"):
                 raise HubRefused(
                     f"{host_of(address.url)} sent another part of {file.name} than was asked for ({quoted(begun)}).",
-                    hint="Run the same command again; if a proxy is set, try without it.",
+                    hint=Fix("Run the same command again; if a proxy is set, try without it."),
                 )
             try:
                 return beginning_of(response, count)
             except Unreadable as error:
                 raise HubRefused(
                     f"{host_of(address.url)} sent {error} when asked for {file.name}.",
-                    hint="Run the same command again; if a proxy is set, try without it.",
+                    hint=Fix("Run the same command again; if a proxy is set, try without it."),
                 ) from error
             except OSError as error:
                 if looks >= LOOKS:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader, parse_safetensors_header
+from provision.command import Fix, ours
 from provision.core.step import Context
 from provision.download.backend import Address, RemoteFile
 from provision.download.hub.api import look_up, read_header, refusal, token_for
@@ -86,7 +87,7 @@ def _list(ctx: Context, endpoint: str, repo: str, revision: str) -> list[Entry]:
             break
     raise HubRefused(
         f"{repo} has more than {len(found):,} files, and its list does not end.",
-        hint=f"Name the file: provision download {repo}/FILE",
+        hint=Fix("Name the file:", ours("download", f"{repo}/FILE")),
     )
 
 
@@ -95,7 +96,8 @@ def _read_page(response: Response, endpoint: str) -> list[_Listed]:
         return json_of(response, list[_Listed], PAGE_MAX_BYTES)
     except Unreadable as error:
         raise HubRefused(
-            f"{host_of(endpoint)} does not answer as a hub does ({error}).", hint="If HF_ENDPOINT is set, unset it."
+            f"{host_of(endpoint)} does not answer as a hub does ({error}).",
+            hint=Fix("If HF_ENDPOINT is set, unset it."),
         ) from error
     except OSError as error:
         raise unreachable(response.url, error) from error
@@ -129,7 +131,7 @@ def find_checkpoint(ctx: Context, repo: str, precision: str) -> str:
     many = "more than one" if fits else "no"
     raise UsageError(
         f"{repo} has {many} {precision} checkpoint. It has: {_described(tops, headers)}.",
-        hint=f"provision download {repo}/FILE --precision ...   # to see them: provision download {repo} --inspect",
+        hint=Fix(f"Name one, {repo}/FILE. To see them:", ours("download", repo, "--inspect")),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
 
+from provision.command import Fix
 from provision.core.events import Emit, Event, Progress, Waiting
 from provision.core.step import Context
 from provision.download.backend import PASSING_ON, Crawling
@@ -78,7 +79,7 @@ def _watchful(ctx: Context, endpoint: str, name: str, pace: _Pace) -> Emit:
         if pace.crawls(ctx.machine.clock(), event.done, least):
             raise Crawling(
                 f"{host_of(endpoint)} sends {name} at less than {least / 1000:.0f} kB/s.",
-                hint="Run the same command again later: it goes on from what is there.",
+                hint=Fix("Run the same command again later: it goes on from what is there."),
             )
 
     return emit

@@ -45,7 +45,8 @@ class Row:
 def course_svg(course: Course, order: Sequence[str], tell: Tell = str) -> Markup:
     """A row a step, in `order`: thin where it looked, thick where it mended, the bytes that came as a curve."""
     whole = course.seconds
-    rows = [_row(course, step, place) for place, step in enumerate(_drawn(course, order))]
+    drawn = [step for step in order if any(span.step == step for span in course.spans)]
+    rows = [_row(course, step, place) for place, step in enumerate(drawn)]
     if not rows or whole <= 0:
         return Markup()
     return render(
@@ -63,10 +64,6 @@ def course_svg(course: Course, order: Sequence[str], tell: Tell = str) -> Markup
         at=lambda seconds: round(_at(seconds, whole), 1),
         long=lambda span: round(max(LEAST, _at(span.end, whole) - _at(span.start, whole)), 1),
     )
-
-
-def _drawn(course: Course, order: Sequence[str]) -> list[str]:
-    return [step for step in order if any(span.step == step for span in course.spans)]
 
 
 def _row(course: Course, step: str, place: int) -> Row:

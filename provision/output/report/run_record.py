@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from provision.core.finding import JSON, Finding
+from provision.core.finding import JSON, Verdict
 from provision.core.home import Home
 from provision.core.receipts import read_state, write_json
 from provision.core.step import Report
+from provision.output.hints import HERE, Invocation
 from provision.output.report.bench_result import Bench
 from provision.output.report.timeline import Course
 
@@ -28,12 +29,33 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class ToDo:
+    """What was to be done, its command as it could be run."""
+
+    says: str
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a finding said, and what it was about."""
+
+    id: str
+    subject: str
+    verdict: Verdict
+    says: str
+    fix: ToDo | None = None
+    detail: bool = False
+    facts: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class StepRun:
     """What a step saw in the end, and whether it changed anything."""
 
     name: str
     changed: bool = False
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Seen, ...] = ()
     error: Failure | None = None
 
 
@@ -49,12 +71,14 @@ class Run:
     rehearsal: Mapping[str, JSON] | None = None
 
 
-def keep_run(home: Home, report: Report, facts: Mapping[str, JSON], course: Course, when: str) -> None:
+def keep_run(
+    home: Home, report: Report, facts: Mapping[str, JSON], course: Course, when: str, call: Invocation = HERE
+) -> None:
     """Write what a run of `all` saw and did. Raises HomeError, DiskFull."""
     value = {**report.to_json(), **facts, "when": when}
-    write_json(home.state / LAST, value)
+    write_json(home.state / LAST, value, call.plain)
     if report.changed:
-        write_json(home.state / LAST_CHANGE, {**value, "course": course.to_json()})
+        write_json(home.state / LAST_CHANGE, {**value, "course": course.to_json()}, call.plain)
 
 
 def last_change(home: Home) -> Run | None:

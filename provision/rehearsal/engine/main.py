@@ -1,7 +1,7 @@
 """A miniature of ComfyUI: its command line, its start, and the part of its API that a first image needs.
 
 It imports what the real one imports (torch, torchvision, PIL, aiohttp, yaml), so that a missing package ends
-it in the same way: a traceback and exit code 1. Faults for tests: see faults.py.
+it in the same way: a traceback and exit code 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from cli_args import args, build_parser
+from cli_args import args
 
 logging.basicConfig(level=args.verbose, format="%(message)s", stream=sys.stdout if args.log_stdout else sys.stderr)
 
@@ -35,7 +35,6 @@ import torchvision  # noqa: E402, F401 - as the real engine's nodes do
 from comfyui_version import __version__  # noqa: E402
 from custom_nodes import load_custom_nodes  # noqa: E402
 from execution import Executor  # noqa: E402
-from faults import FAULTS  # noqa: E402
 from server import FRONTEND_VERSION, PromptServer  # noqa: E402
 
 
@@ -64,8 +63,6 @@ def prepare_folders() -> None:
 
 def main() -> None:
     """Start, and serve until interrupted."""
-    if FAULTS.get("refuse_flag") in sys.argv:
-        build_parser().error(f"unrecognized arguments: {FAULTS['refuse_flag']}")
     logging.info(f"Python version: {sys.version}")
     logging.info(f"ComfyUI version: {__version__}")
     prepare_folders()
@@ -77,8 +74,6 @@ def main() -> None:
     threading.Thread(target=work, args=(server,), daemon=True).start()
     if args.quick_test_for_ci:
         sys.exit(0)
-    if "slow_start" in FAULTS:
-        time.sleep(float(FAULTS["slow_start"]))
     try:
         loop.run_until_complete(server.start())
         loop.run_until_complete(server.sockets.publish())

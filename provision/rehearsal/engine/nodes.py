@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import random
-import signal
 import string
 import threading
 import time
@@ -17,10 +15,8 @@ from typing import Any
 
 import folder_paths
 import picture
-import torch
 from checkpoint import CLIP_PREFIXES, VAE_PREFIX, read_checkpoint
 from cli_args import args
-from faults import SAMPLER_FAILURES, has_fault, is_spoilt
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -144,19 +140,9 @@ def sample(context: Context, model: bytes, latent_image: Latent, **settings: Any
             interrupt.clear()
             raise InterruptProcessingException()
         time.sleep(STEP_S)
-        fail_on_purpose()
         preview = None if args.preview_method == "none" else picture.paint(key, (64, 64))
         context.progress(step + 1, settings["steps"], preview)
     return (Latent(latent_image.width, latent_image.height, latent_image.batch_size, key),), {}
-
-
-def fail_on_purpose() -> None:
-    """The faults that strike while sampling."""
-    for fault, words in SAMPLER_FAILURES.items():
-        if has_fault(fault):
-            raise RuntimeError(words)
-    if has_fault("die"):
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def decode(context: Context, samples: Latent, vae: bytes | None) -> Produced:
@@ -171,20 +157,11 @@ def decode(context: Context, samples: Latent, vae: bytes | None) -> Produced:
 
 
 def develop(latent: Latent, index: int) -> Image.Image:
-    """One picture of a batch, spoilt where a fault asks for it."""
+    """One picture of a batch; blank paper is grey."""
     size = (latent.width, latent.height)
-    if spoilt("black"):
-        logging.warning("nodes.py: RuntimeWarning: invalid value encountered in cast")
-        return Image.new("RGB", size)
-    if latent.key is None or spoilt("flat"):
+    if latent.key is None:
         return Image.new("RGB", size, (127, 127, 127))
-    key = digest(latent.key, index)
-    return picture.noise(key, size) if spoilt("noise") else picture.paint(key, size)
-
-
-def spoilt(fault: str) -> bool:
-    """Whether this fault spoils pictures now."""
-    return is_spoilt(fault, str(torch.__version__))
+    return picture.paint(digest(latent.key, index), size)
 
 
 def save_images(context: Context, images: list[Image.Image], filename_prefix: str) -> Produced:
@@ -210,8 +187,6 @@ def write_images(context: Context, images: list[Image.Image], prefix: str, kind:
     for index, image in enumerate(images):
         filename = f"{name.replace('%batch_num%', str(index))}_{counter + index:05}_.png"
         image.save(folder / filename, pnginfo=texts, compress_level=4)
-        if spoilt("broken"):
-            os.truncate(folder / filename, (folder / filename).stat().st_size // 2)
         results.append({"filename": filename, "subfolder": subfolder, "type": kind})
     return (), {"images": results}
 

@@ -24,12 +24,6 @@ def paint(key: bytes, size: Size) -> Image.Image:
     return ImageOps.autocontrast(Image.blend(picture, grain, GRAIN), cutoff=0.5)
 
 
-def noise(key: bytes, size: Size) -> Image.Image:
-    """White noise: no pixel knows its neighbour."""
-    dice = random.Random(key)  # noqa: S311 - a picture, not a secret
-    return Image.frombytes("RGB", size, dice.randbytes(size[0] * size[1] * 3))
-
-
 def colour(hue: float, saturation: float, value: float) -> Colour:
     """A colour from hue, saturation and value, each from 0 to 1."""
     red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)

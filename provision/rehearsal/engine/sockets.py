@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from aiohttp import WSMsgType, web
-from faults import has_fault
 from PIL import Image
 
 PREVIEW_IMAGE = 1
@@ -44,8 +43,6 @@ class Sockets:
 
     async def serve(self, request: web.Request, status: Callable[[], dict[str, Any]]) -> web.StreamResponse:
         """Answer /ws until the listener goes; the first message is the status with its id."""
-        if has_fault("no_ws"):
-            return web.Response(status=404)
         listener = web.WebSocketResponse()
         await listener.prepare(request)
         client_id = request.rel_url.query.get("clientId") or uuid.uuid4().hex

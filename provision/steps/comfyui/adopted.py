@@ -9,20 +9,22 @@ from pathlib import Path
 
 from provision.comfyui import git_checkout as git
 from provision.comfyui.adoption import recorded
-from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.command import Fix, ours, program
+from provision.core.finding import Finding
 from provision.core.receipt_kinds import ComfyReceipt
 from provision.core.step import Context
+from provision.steps.comfyui import kinds
 from provision.system.strict import Unreadable, read_text
 
 VERSION = re.compile(r'"([\w.+-]{1,60})"', re.ASCII)
-CHECKOUT = ("provision", "all", "--comfyui", "DIR")
+CHECKOUT = ours("all", "--comfyui", "DIR")
 
 
 def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
     """Somebody else's checkout, as it is: whole, or with what is missing in it."""
     if not (code / "main.py").is_file() and not (code / "comfy").is_dir():
-        yield blocked(
-            "comfyui-gone", str(code), f"The ComfyUI that this home goes by is not in {code} any more.",
+        yield kinds.COMFYUI_GONE.blocked(
+            str(code), f"The ComfyUI that this home goes by is not in {code} any more.",
             fix=Fix("Say where it is now.", CHECKOUT),
         )  # fmt: skip
         return
@@ -31,8 +33,8 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
         yield _of_another_user(code, owner)
     state = _state(ctx, code)
     if state.locks:
-        yield fixable(
-            "git-lock", str(state.locks[0]),
+        yield kinds.GIT_LOCK.fixable(
+            str(state.locks[0]),
             f"A git that was killed left {state.locks[0]} behind; git would refuse to work.",
             fix=Fix("The lock is removed when no git is at work."),
         )  # fmt: skip
@@ -40,14 +42,14 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
     if state.head is None and owner is None:
         yield _without_git(code, state)
     elif state.missing:
-        yield fixable(
-            "clone-partial", str(code),
+        yield kinds.CLONE_PARTIAL.fixable(
+            str(code),
             f"{len(state.missing)} files of ComfyUI are missing ({git.example(state.missing)}).",
             fix=Fix("They are written again from the repository; changed files stay."),
         )  # fmt: skip
     if state.modified:
-        yield warn(
-            "git-dirty", str(code),
+        yield kinds.GIT_DIRTY.warn(
+            str(code),
             f"{len(state.modified)} files of ComfyUI were changed ({git.example(state.modified)});"
             " they stay as they are.",
         )  # fmt: skip
@@ -58,27 +60,29 @@ def _as_it_is(ctx: Context, code: Path, state: git.State) -> Finding:
     says = f"ComfyUI {name}{f' ({commit[:8]})' if state.head else ''} in {code}, not made by this tool"
     adopted = recorded(ctx.home.root) is not None
     if adopted and ctx.receipts.read("comfyui", ComfyReceipt).commit != commit:
-        return fixable(
-            "comfyui-moved", str(code), f"{says}; it is taken as it is.",
+        return kinds.COMFYUI_MOVED.fixable(
+            str(code), f"{says}; it is taken as it is.",
             fix=Fix("The revision is recorded; no file changes."),
         )  # fmt: skip
-    return ok("comfyui-adopted", str(code), f"{says}{', adopted as it is' if adopted else ''}", commit=commit)
+    return kinds.COMFYUI_ADOPTED.ok(
+        str(code), f"{says}{', adopted as it is' if adopted else ''}", facts={"commit": commit}
+    )
 
 
 def _without_git(code: Path, state: git.State) -> Finding:
     why = f"a .git that git cannot read ({state.trouble})" if state.trouble else "no .git, as after a zip download"
-    return warn(
-        "comfyui-no-git", str(code), f"{code} has {why}: ComfyUI runs, and nothing tells which files were changed.",
-        fix=Fix("To update it, have a checkout made beside it; the model is taken over.", ("provision", "all")),
+    return kinds.COMFYUI_NO_GIT.warn(
+        str(code), f"{code} has {why}: ComfyUI runs, and nothing tells which files were changed.",
+        fix=Fix("To update it, have a checkout made beside it; the model is taken over.", ours("all")),
     )  # fmt: skip
 
 
 def _of_another_user(code: Path, owner: int) -> Finding:
-    return warn(
-        "git-owner", str(code),
+    return kinds.GIT_OWNER.warn(
+        str(code),
         f"{code} belongs to user {owner}, not to you: git does not read such a repository, so that nothing tells which"
         " files were changed.",
-        fix=Fix("If you trust it, say so.", ("git", "config", "--global", "--add", "safe.directory", str(code))),
+        fix=Fix("If you trust it, say so.", program("git", "config", "--global", "--add", "safe.directory", str(code))),
     )  # fmt: skip
 
 

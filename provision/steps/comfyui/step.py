@@ -9,11 +9,13 @@ from pathlib import Path
 
 from provision.comfyui import git_checkout as git
 from provision.comfyui.git_remote import Revision, find_revision
-from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.command import Fix, ours, program
+from provision.core.finding import Cost, Finding
 from provision.core.moved_aside import make_way
 from provision.core.receipt_kinds import ComfyReceipt
 from provision.core.step import Context, Step
 from provision.errors import GitError
+from provision.steps.comfyui import kinds
 from provision.steps.comfyui.adopted import check_checkout, record_checkout, said_version
 from provision.system.disk_errors import unusable
 from provision.system.git_program import plain
@@ -34,39 +36,39 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
         return
     owner = git.stranger(folder, ctx.machine.environ)
     if owner is not None:
-        yield blocked(
-            "git-owner", str(folder), f"{folder} belongs to user {owner}, not to you; git refuses such a repository.",
-            fix=Fix("Make it yours.", ("sudo", "chown", "-R", str(os.getuid()), str(folder))),
+        yield kinds.GIT_OWNER.blocked(
+            str(folder), f"{folder} belongs to user {owner}, not to you; git refuses such a repository.",
+            fix=Fix("Make it yours.", program("sudo", "chown", "-R", str(os.getuid()), str(folder))),
         )  # fmt: skip
         return
     ctx.doing("asking git which files of ComfyUI were changed")
     state = git.read_state(folder)
     if state.locks:
-        yield fixable(
-            "git-lock", str(state.locks[0]),
+        yield kinds.GIT_LOCK.fixable(
+            str(state.locks[0]),
             f"A git that was killed left {state.locks[0].name} behind; git would refuse to work.",
             fix=Fix("The lock is removed when no git is at work."),
         )  # fmt: skip
         return
     if state.head is None or _unfinished(ctx):
         why = state.trouble or "an earlier run was interrupted while it wrote the files"
-        yield fixable(
-            "clone-partial", str(folder), f"The checkout is broken ({why}).",
+        yield kinds.CLONE_PARTIAL.fixable(
+            str(folder), f"The checkout is broken ({why}).",
             fix=Fix("It is fetched again; models, custom nodes and changed files stay."),
-            download_bytes=_size(ctx, CLONE_DOWNLOAD_BYTES), disk_bytes=_size(ctx, CLONE_DISK_BYTES),
+            cost=Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES)),
         )  # fmt: skip
         return
     if state.missing:
-        yield fixable(
-            "clone-partial", str(folder),
+        yield kinds.CLONE_PARTIAL.fixable(
+            str(folder),
             f"{len(state.missing)} files of ComfyUI are missing ({git.example(state.missing)}).",
             fix=Fix("They are written again from the repository; changed files stay."),
         )  # fmt: skip
         return
     yield from _check_revision(ctx, state.head, wanted)
     if state.modified:
-        yield warn(
-            "git-dirty", str(folder),
+        yield kinds.GIT_DIRTY.warn(
+            str(folder),
             f"You changed {len(state.modified)} files of ComfyUI ({git.example(state.modified)});"
             " they stay as they are.",
         )  # fmt: skip
@@ -74,10 +76,10 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
 
 def _missing(ctx: Context) -> Finding:
     comfy = ctx.manifest.comfyui
-    return fixable(
-        "comfyui-missing", str(ctx.home.comfyui), f"ComfyUI is not here; {comfy.ref} of {comfy.url} will be fetched.",
-        fix=Fix("Fetch one revision without its history.", ("git", "clone", "--depth", "1", comfy.url)),
-        download_bytes=_size(ctx, CLONE_DOWNLOAD_BYTES), disk_bytes=_size(ctx, CLONE_DISK_BYTES),
+    return kinds.COMFYUI_MISSING.fixable(
+        str(ctx.home.comfyui), f"ComfyUI is not here; {comfy.ref} of {comfy.url} will be fetched.",
+        fix=Fix("Fetch one revision without its history.", program("git", "clone", "--depth", "1", comfy.url)),
+        cost=Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES)),
     )  # fmt: skip
 
 
@@ -88,24 +90,23 @@ def _size(ctx: Context, size_bytes: int) -> int:
 def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
     folder, receipt = ctx.home.comfyui, ctx.receipts.read("comfyui", ComfyReceipt)
     if receipt.ref == wanted and receipt.commit == head:
-        yield ok(
-            "comfyui-ready",
+        yield kinds.COMFYUI_READY.ok(
             str(folder),
             f"ComfyUI {receipt.name} ({head[:8]}), checked out {receipt.when[:10]}",
-            commit=head,
+            facts={"commit": head},
         )
     elif ((receipt.ref or wanted) == wanted and wanted == "latest") or git.has_commit_of(folder, wanted) == head:
-        yield fixable(
-            "comfyui-moved", str(folder),
+        yield kinds.COMFYUI_MOVED.fixable(
+            str(folder),
             f"ComfyUI is at {head[:8]}, which this tool did not check out; it will be taken as it is.",
             fix=Fix("The revision is recorded; no file changes."),
         )  # fmt: skip
     else:
-        yield fixable(
-            "comfyui-ref", str(folder),
+        yield kinds.COMFYUI_REF.fixable(
+            str(folder),
             f"ComfyUI is at {receipt.name or head[:8]}; {wanted} is asked for.",
             fix=Fix(f"{wanted} is fetched and checked out; your changes go into git's stash first."),
-            download_bytes=_size(ctx, CLONE_DOWNLOAD_BYTES), disk_bytes=_size(ctx, CLONE_DISK_BYTES) // 4,
+            cost=Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES) // 4),
         )  # fmt: skip
 
 
@@ -119,9 +120,9 @@ def apply_comfyui(ctx: Context, finding: Finding) -> None:
     elif finding.id == "comfyui-moved":
         head = git.read_state(folder).head
         if head is None:
-            raise GitError(f"{folder} changed while it was looked at.", hint="provision all")
+            raise GitError(f"{folder} changed while it was looked at.", hint=ours("all"))
         record(ctx, Revision(said_version(folder) or head[:8], "commit", head), head)
-    elif finding.id != "clone-partial" or _unfinished(ctx) or not _restore(ctx):
+    elif finding.kind != kinds.CLONE_PARTIAL or _unfinished(ctx) or not _restore(ctx):
         _bring(ctx)
 
 
@@ -218,7 +219,7 @@ def _remove_locks(ctx: Context) -> None:
     if fresh:
         ctx.wait(f"{fresh[0].name} is fresh: another git may be at work.", STALE_LOCK_S)
     if any(_is_fresh(ctx, lock) for lock in git.find_locks(ctx.home.comfyui)):
-        raise GitError(f"Another git works in {ctx.home.comfyui}.", hint="Wait for it to end, then: provision all")
+        raise GitError(f"Another git works in {ctx.home.comfyui}.", hint=Fix("Wait for it to end, then:", ours("all")))
     for lock in locks:
         try:
             lock.unlink(missing_ok=True)

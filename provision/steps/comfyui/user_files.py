@@ -10,15 +10,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from provision.comfyui.extra_model_paths import NAMES, Section, read_extra_paths
-from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.command import Fix, ours, program
+from provision.core.finding import Finding, Kind
 from provision.core.moved_aside import move_aside
 from provision.core.step import Context, Look
+from provision.steps.comfyui import kinds
 from provision.system.strict import read_head, read_text
 
 SQLITE = b"SQLite format 3\0"
 """How a database begins (sqlite.org/fileformat2.html, 1.3); an empty file is one too."""
 WRITTEN = ("output", "user", "input", "models")
-MEND = ("provision", "doctor", "--fix", "--yes")
+MEND = ours("doctor", "--fix", "--yes")
 
 
 def check_engine_files(ctx: Context) -> Iterable[Finding]:
@@ -30,13 +32,13 @@ def check_engine_files(ctx: Context) -> Iterable[Finding]:
         yield from _writable(ctx, ctx.home.base / name)
 
 
-def _to_move(ctx: Context, id: str, path: Path, says: str) -> Finding:
+def _to_move(ctx: Context, kind: Kind, path: Path, says: str) -> Finding:
     """FIXABLE after a yes, else BLOCKED: ComfyUI does not start with this file."""
     shown = ctx.home.shown(path)
-    if ctx.options.yes or id in ctx.options.agreed:
-        return fixable(id, shown, says, fix=Fix(f"{path.name} is moved aside, not deleted."))
+    if ctx.options.yes or kind.id in ctx.options.agreed:
+        return kind.fixable(shown, says, fix=Fix(f"{path.name} is moved aside, not deleted."))
     fix = Fix(f"Correct {shown}, or have it moved aside.", MEND)
-    return blocked(id, shown, says, fix=fix, asks="Move it aside?")
+    return kind.blocked(shown, says, fix=fix, asks="Move it aside?")
 
 
 # -- extra model paths ------------------------------------------------------------------------------------------
@@ -48,10 +50,10 @@ def _extra_paths(ctx: Context, path: Path) -> Iterable[Finding]:
     try:
         sections = read_extra_paths(read_text(path), path.parent)
     except ValueError as error:  # Unreadable is one
-        yield _to_move(ctx, "yaml-bad", path, f"{path.name}: {error}. ComfyUI does not start with it.")
+        yield _to_move(ctx, kinds.YAML_BAD, path, f"{path.name}: {error}. ComfyUI does not start with it.")
     except OSError as error:
         says = f"{path.name} cannot be read ({error.strerror}); ComfyUI does not start with it."
-        yield _to_move(ctx, "yaml-bad", path, says)
+        yield _to_move(ctx, kinds.YAML_BAD, path, says)
     else:
         for section in sections:
             yield from _dead_paths(ctx, path, section)
@@ -68,10 +70,12 @@ def _dead_paths(ctx: Context, path: Path, section: Section) -> Iterable[Finding]
     else:
         if dead:
             says = f"{path.name}: {len(dead)} of the {len(section.folders)} folders of {section.name} are not there."
-            yield ok("yaml-deadpath", subject, says, detail=True, folders=[str(folder) for folder in dead])
+            yield kinds.YAML_DEADPATH.ok(
+                subject, says, detail=True, facts={"folders": [str(folder) for folder in dead]}
+            )
         return
     fix = Fix(f"Correct the path, or plug in the disk: ComfyUI sees none of those models. The file: {path}")
-    yield warn("yaml-deadpath", subject, says, fix=fix)
+    yield kinds.YAML_DEADPATH.warn(subject, says, fix=fix)
 
 
 # -- database and folders ---------------------------------------------------------------------------------------
@@ -81,21 +85,21 @@ def _database(ctx: Context, path: Path) -> Iterable[Finding]:
     start = read_head(path, len(SQLITE))  # none where there is none yet; what may not be read is found by its folder
     if start not in (b"", SQLITE):
         says = f"{ctx.home.shown(path)} is no database ({start[:8]!r} ...): a newer ComfyUI does not start with it."
-        yield _to_move(ctx, "db-bad", path, says)
+        yield _to_move(ctx, kinds.DB_BAD, path, says)
 
 
 def _writable(ctx: Context, folder: Path) -> Iterable[Finding]:
     if not folder.is_dir():
         return
     owner, me, shown = folder.stat().st_uid, os.getuid(), ctx.home.shown(folder)
-    fix = Fix("Make it yours.", ("sudo", "chown", "-R", str(me), str(folder)))
+    fix = Fix("Make it yours.", program("sudo", "chown", "-R", str(me), str(folder)))
     if not os.access(folder, os.W_OK | os.X_OK):
         whose = f"it belongs to user {owner}" if owner != me else "its permissions do not let you"
         if owner == me:
-            fix = Fix("Let yourself write there.", ("chmod", "u+rwx", str(folder)))
-        yield blocked("perms-root", shown, f"{shown} cannot be written: {whose}.", fix=fix)
+            fix = Fix("Let yourself write there.", program("chmod", "u+rwx", str(folder)))
+        yield kinds.PERMS_ROOT.blocked(shown, f"{shown} cannot be written: {whose}.", fix=fix)
     elif owner != me:
-        yield warn("perms-root", shown, f"{shown} belongs to user {owner}, not to you.", fix=fix)
+        yield kinds.PERMS_ROOT.warn(shown, f"{shown} belongs to user {owner}, not to you.", fix=fix)
 
 
 def apply_engine_files(ctx: Context, finding: Finding) -> None:
@@ -106,4 +110,4 @@ def apply_engine_files(ctx: Context, finding: Finding) -> None:
             move_aside(ctx, file)
 
 
-ENGINE_FILES = Look(check_engine_files, frozenset({"yaml-bad", "db-bad"}), apply_engine_files)
+ENGINE_FILES = Look(check_engine_files, (kinds.YAML_BAD, kinds.DB_BAD), apply_engine_files)

@@ -6,11 +6,14 @@ from collections.abc import Iterable
 
 from provision.comfyui.server_process import main_py
 from provision.comfyui.temporary_server import any_server
-from provision.core.finding import Finding, Fix, blocked, fixable
+from provision.command import Fix
+from provision.core.finding import Finding
 from provision.core.image import Quality
 from provision.core.step import Context, Look
 from provision.download.model_files import wanted_files
 from provision.errors import EngineError, PortTaken
+from provision.steps.catalogue import kind_of
+from provision.steps.first_image import kinds
 from provision.steps.first_image.step import (
     MEANINGS,
     Picture,
@@ -39,10 +42,11 @@ def _make(ctx: Context) -> Iterable[Finding]:
             check_ready(at)
             picture = make_image(at, ctx.manifest.first_image, "an image", kept=False)
     except (EngineError, PortTaken) as error:
-        id = error.finding if isinstance(error, EngineError) and error.finding else "engine-error"
-        yield blocked(
-            id, "an image", error.message, fix=Fix(f"Next: {error.hint}"),
-            seconds=round(ctx.machine.clock() - started, 1),
+        named = error.finding if isinstance(error, EngineError) else ""
+        kind = kind_of(named) if named else kinds.ENGINE_ERROR
+        yield kind.blocked(
+            "an image", error.message, fix=error.hint,
+            facts={"seconds": round(ctx.machine.clock() - started, 1)},
         )  # fmt: skip
         return
     yield _judged(picture, ctx.machine.clock() - started, was_started=was_started)
@@ -62,7 +66,7 @@ def _judged(picture: Picture, seconds: float, *, was_started: bool) -> Finding:
         return made_now(picture, how, seconds)
     fix = Fix("It is tried again with other flags, then with stable torch; what helps is kept.")
     says = f"An image was made just now{how}. {judgement.says} {MEANINGS[judgement.why]}"
-    return fixable("image-rejected", "an image", says, fix=fix, why=judgement.why)
+    return kinds.IMAGE_REJECTED.fixable("an image", says, fix=fix, facts={"why": judgement.why})
 
 
-DEEP_IMAGE = Look(check_image, frozenset({"image-rejected"}), apply_first_image)
+DEEP_IMAGE = Look(check_image, (kinds.IMAGE_REJECTED,), apply_first_image)

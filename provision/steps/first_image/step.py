@@ -27,8 +27,9 @@ from provision.comfyui.server_process import (
     unlisted,
 )
 from provision.comfyui.workflow_graph import SEED_LIMIT, listed_name, prompt_graph, ui_workflow
+from provision.command import Fix, ours, program
 from provision.core.events import ImageMade
-from provision.core.finding import JSON, Finding, Fix, fixable, ok, warn
+from provision.core.finding import JSON, Cost, Finding, Kind
 from provision.core.image import SIDE_MAX, Judgement, Quality, judge, most_bytes
 from provision.core.manifest import FirstImage
 from provision.core.receipt_kinds import ImageReceipt
@@ -36,6 +37,7 @@ from provision.core.receipts import file_identity, same_facts
 from provision.core.step import Context, Step
 from provision.environment import packages
 from provision.errors import EngineError, ImageRejected, ProvisionError
+from provision.steps.first_image import kinds
 from provision.system.disk_errors import unusable
 from provision.system.parsers import parse_cpuinfo, parse_sysctl
 from provision.system.strict import Unreadable, read_file
@@ -73,31 +75,32 @@ def check_first_image(ctx: Context) -> Iterable[Finding]:
     receipt, path = ctx.receipts.read("first_image", ImageReceipt), ctx.home.first_image
     shown = ctx.home.shown(path)
     if not receipt.sha256 or not path.is_file():
-        yield _to_make("first-image-missing", shown, "No image has proven this install yet.")
+        yield _to_make(kinds.FIRST_IMAGE_MISSING, shown, "No image has proven this install yet.")
         return
     changed = _what_changed(receipt, proof_facts(ctx))
     if changed:
         other = "other" if changed in ("flags", "settings", "weights") else "another"
-        yield _to_make("first-image-stale", shown, f"The first image was made with {other} {changed}.")
+        yield _to_make(kinds.FIRST_IMAGE_STALE, shown, f"The first image was made with {other} {changed}.")
     elif _sha256_of(path) != receipt.sha256:
-        yield _to_make("first-image-stale", shown, f"{shown} is not the image that was made.")
+        yield _to_make(kinds.FIRST_IMAGE_STALE, shown, f"{shown} is not the image that was made.")
     else:
-        yield ok("first-image-made", shown, f"{shown}, made {receipt.when[:10]}: {_seconds(receipt)}")
+        yield kinds.FIRST_IMAGE_MADE.ok(shown, f"{shown}, made {receipt.when[:10]}: {_seconds(receipt)}")
         yield from _warnings(receipt, path, shown)
 
 
-def _to_make(id: str, shown: str, says: str) -> Finding:
-    return fixable(
-        id, shown, says,
-        fix=Fix("Two images are made through ComfyUI's API and judged; the first is kept."), disk_bytes=DISK_BYTES,
+def _to_make(kind: Kind, shown: str, says: str) -> Finding:
+    return kind.fixable(
+        shown, says,
+        fix=Fix("Two images are made through ComfyUI's API and judged; the first is kept."),
+        cost=Cost(disk_bytes=DISK_BYTES),
     )  # fmt: skip
 
 
 def _warnings(receipt: ImageReceipt, path: Path, shown: str) -> Iterable[Finding]:
     if receipt.verdict == Quality.WARN:
-        yield warn(
-            "first-image-rough", shown, receipt.says,
-            fix=Fix("Look at it: a picture of what was asked for is right.", ("open", str(path))),
+        yield kinds.FIRST_IMAGE_ROUGH.warn(
+            shown, receipt.says,
+            fix=Fix("Look at it: a picture of what was asked for is right.", program("open", str(path))),
         )  # fmt: skip
 
 
@@ -193,7 +196,7 @@ def apply_first_image(ctx: Context, finding: Finding) -> None:
 def made_now(picture: Picture, how: str, seconds: float) -> Finding:
     """That an image can be made, seen just now."""
     says = f"An image was made just now{how}. {picture.judgement.says}"
-    return ok("image-proven", "an image", says, seconds=round(seconds, 1))
+    return kinds.IMAGE_PROVEN.ok("an image", says, facts={"seconds": round(seconds, 1)})
 
 
 def check_ready(ctx: Context) -> str:
@@ -201,7 +204,7 @@ def check_ready(ctx: Context) -> str:
     client = client_of(ctx)
     stats = client.system_stats()
     if stats is None:
-        raise EngineError("ComfyUI does not run.", hint="provision launch")
+        raise EngineError("ComfyUI does not run.", hint=ours("launch"))
     name, names = listed_name(*ctx.manifest.checkpoint(ctx.options.precision)), client.checkpoints()
     if name not in names:
         raise unlisted(name, names)
@@ -235,7 +238,7 @@ def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = No
 
 def _only_image(made: Made) -> Saved:
     if not made.images:
-        raise EngineError("ComfyUI says that it is done, and names no picture.", hint="provision logs")
+        raise EngineError("ComfyUI says that it is done, and names no picture.", hint=ours("logs"))
     return made.images[0]
 
 
@@ -245,7 +248,7 @@ def _with_cause_of_death(ctx: Context, error: EngineError, before: Record | None
     if now is not None and (before is None or now.pid == before.pid):
         return error
     if before is not None and (now is not None or not record_path(ctx).exists()):
-        return EngineError("ComfyUI was stopped while it made the image.", hint="provision launch")
+        return EngineError("ComfyUI was stopped while it made the image.", hint=ours("launch"))
     meaning = death(log_tail(ctx).rpartition("got prompt")[2])
     return EngineError(meaning.says, hint=meaning.hint, finding=meaning.id)
 
@@ -257,7 +260,7 @@ def rejection(picture: Picture, kept: str = "") -> ImageRejected | None:
         return None
     return ImageRejected(
         f"ComfyUI made an image, and it is not a picture. {judgement.says} {MEANINGS[judgement.why]}{kept}",
-        hint="provision logs" if judgement.why in ("broken", "size") else "provision doctor --deep",
+        hint=ours("logs") if judgement.why in ("broken", "size") else ours("doctor", "--deep"),
     )
 
 

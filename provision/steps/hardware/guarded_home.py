@@ -6,8 +6,11 @@ import errno
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix, blocked, ok
+from provision.command import Fix, ours
+from provision.core.finding import Finding
 from provision.core.step import Context, Look
+from provision.steps.comfyui import kinds as comfyui_kinds
+from provision.steps.hardware import kinds
 
 GUARDED = ("Documents", "Desktop", "Downloads")
 """Folders of a person for which macOS asks once for each program (TCC)."""
@@ -26,9 +29,9 @@ def check_guarded(ctx: Context) -> Iterable[Finding]:
             says = f"macOS keeps this terminal out of {path}, which lies in {guarded}: `Operation not permitted`."
             fix = Fix(
                 "Allow your terminal in System Settings, Privacy & Security, Files and Folders (or Full Disk Access);"
-                " or use another home.", ("provision", "all", "--home", "~/provision"),
+                " or use another home.", ours("all", "--home", "~/provision"),
             )  # fmt: skip
-            yield blocked("tcc-folder", str(path), says, fix=fix)
+            yield kinds.TCC_FOLDER.blocked(str(path), says, fix=fix)
             return
 
 
@@ -43,7 +46,7 @@ def check_other_installs(ctx: Context) -> Iterable[Finding]:
     if others:
         shown = " and ".join(map(str, others))
         says = f"Another ComfyUI is here too: {shown}. It has models, nodes and a port of its own."
-        yield ok("two-installs", str(others[0]), says)
+        yield comfyui_kinds.TWO_INSTALLS.ok(str(others[0]), says)
 
 
 GUARDED_HOME = Look(check_guarded)

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping
 from provision.comfyui import fallback_flags
 from provision.comfyui.memory import NO_HELP, Verdict, says
 from provision.comfyui.model_memory import LARGER, device_here, fit_here, memory_flags, picture_of, read_weights
-from provision.core.finding import JSON, Finding, Fix, ok, warn
+from provision.command import Fix, ours
+from provision.core.finding import JSON, Finding
 from provision.core.step import Context, Look
+from provision.steps.hardware import kinds
 
 ADVICE: Mapping[Verdict, str] = {
     Verdict.TIGHT: "Close other programs before a picture is made.",
     Verdict.SWAPS: "Close other programs, make one small picture at a time, or take a smaller model (sd-turbo).",
 }
-SMALLER = ("provision", "manifests")
+SMALLER = ours("manifests")
 
 
 def check_memory_fit(ctx: Context) -> Iterable[Finding]:
@@ -40,10 +42,10 @@ def check_memory_fit(ctx: Context) -> Iterable[Finding]:
         "by_header": weights.by_header, "flags": list(added),
     }  # fmt: skip
     if found.verdict is Verdict.FITS:
-        yield ok("mem-fits", "memory", text, **facts)
+        yield kinds.MEM_FITS.ok("memory", text, facts=facts)
         return
-    id = "mem-tight" if found.verdict is Verdict.TIGHT else "mem-swaps"
-    yield warn(id, "memory", text, fix=Fix(ADVICE[found.verdict], SMALLER), **facts)
+    kind = kinds.MEM_TIGHT if found.verdict is Verdict.TIGHT else kinds.MEM_SWAPS
+    yield kind.warn("memory", text, fix=Fix(ADVICE[found.verdict], SMALLER), facts=facts)
 
 
 MEMORY_FIT = Look(check_memory_fit)

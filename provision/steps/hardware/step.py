@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from provision.core.finding import JSON, Finding, Fix, blocked, ok, warn
+from provision.command import Fix, ours, program
+from provision.core.finding import JSON, Finding, Kind
 from provision.core.step import Context, Step, planned_disk_bytes
 from provision.errors import CommandMissing, Interrupted, ProvisionError
+from provision.steps.hardware import kinds
+from provision.steps.python_env import kinds as python_env_kinds
 from provision.system import parsers
 from provision.system.mac import SW_VERS as SW_VERS
 from provision.system.mac import SYSCTL as SYSCTL
@@ -36,9 +39,9 @@ def check_hardware(ctx: Context, writers: Sequence[Step]) -> Iterable[Finding]:
     yield check_disk(ctx, writers)
 
 
-def _bar(ctx: Context) -> Callable[..., Finding]:
+def _bar(ctx: Context, kind: Kind) -> Callable[..., Finding]:
     """What stops the real thing only warns the rehearsal, whose weights fit any machine."""
-    return warn if ctx.options.rehearsal else blocked
+    return kind.warn if ctx.options.rehearsal else kind.blocked
 
 
 def _said(ctx: Context, argv: Sequence[str]) -> str:
@@ -58,24 +61,24 @@ def _check_mac(ctx: Context) -> Iterable[Finding]:
     system = read_macos(ctx.machine)
     yield _judge_chip(ctx, chip, values.get("hw.model", ""))
     if chip and chip.apple_silicon and (chip.translated or ctx.machine.arch == "x86_64"):
-        yield warn(
-            "py-rosetta", "this process", "provision itself runs under Rosetta, as an Intel program; "
+        yield python_env_kinds.PY_ROSETTA.warn(
+            "this process", "provision itself runs under Rosetta, as an Intel program; "
             "ComfyUI's Python is made for Apple silicon all the same.",
-            fix=Fix("Use a terminal not opened with Rosetta.", ("arch", "-arm64", "provision", "all")),
+            fix=Fix("Use a terminal not opened with Rosetta.", ours("all", under=("arch", "-arm64"))),
         )  # fmt: skip
     yield _judge_macos(ctx, system)
     memory = _read_mac_memory(ctx, chip)
     yield _judge_memory(ctx, memory)
     if system and system.version >= PSUTIL_BREAKS_AT and memory.source != "psutil":
-        yield warn(
-            "os27-psutil", "psutil", f"psutil cannot read the memory of macOS {_dotted(system.version)}; "
+        yield kinds.OS27_PSUTIL.warn(
+            "psutil", f"psutil cannot read the memory of macOS {_dotted(system.version)}; "
             f"{memory.source or 'nothing else'} was asked instead. ComfyUI's own may fail in the same way.",
         )  # fmt: skip
     yield from _judge_pressure(values)
     if _low_power(ctx):
-        yield warn(
-            "low-power", "power", "Low Power Mode is on: pictures take longer.",
-            fix=Fix("Turn it off in System Settings, Battery.", ("sudo", "pmset", "-a", "lowpowermode", "0")),
+        yield kinds.LOW_POWER.warn(
+            "power", "Low Power Mode is on: pictures take longer.",
+            fix=Fix("Turn it off in System Settings, Battery.", program("sudo", "pmset", "-a", "lowpowermode", "0")),
         )  # fmt: skip
 
 
@@ -88,37 +91,35 @@ def _low_power(ctx: Context) -> bool:
 
 def _judge_chip(ctx: Context, chip: Chip | None, model: str) -> Finding:
     if chip is None:
-        return warn("hw-chip", "chip", "sysctl does not tell which chip this Mac has.")
+        return kinds.HW_CHIP.warn("chip", "sysctl does not tell which chip this Mac has.")
     seen = {
         "chip": chip.name, "family": chip.family, "tier": chip.tier, "model": model,
         "virtual": chip.virtual, "memory_bytes": chip.memory_bytes,
     }  # fmt: skip
     if not chip.apple_silicon:
-        return _bar(ctx)(
-            "hw-intel", "chip", f"This is an Intel Mac ({chip.name}): torch for it ended with 2.2.2, "
+        return _bar(ctx, kinds.HW_INTEL)("chip", f"This is an Intel Mac ({chip.name}): torch for it ended with 2.2.2, "
             "which today's ComfyUI does not run on. Apple silicon (M1 or later) is needed, or Linux.",
-            fix=Fix("See everything work on a small stand-in.", ("provision", "all", "--rehearse")), **seen,
+            fix=Fix("See everything work on a small stand-in.", ours("all", "--rehearse")), facts=seen,
         )  # fmt: skip
     where = f" in a {model}" if model and not chip.virtual else " (a virtual machine)" if chip.virtual else ""
-    return ok("hw-chip", "chip", f"{chip.name}{where}, Apple silicon.", **seen)
+    return kinds.HW_CHIP.ok("chip", f"{chip.name}{where}, Apple silicon.", facts=seen)
 
 
 def _judge_macos(ctx: Context, system: parsers.MacOs | None) -> Finding:
     needed = ctx.manifest.machine.macos_min
     if system is None:
-        return warn("hw-os", "macOS", f"sw_vers does not tell the version of macOS; {needed} is needed.")
+        return kinds.HW_OS.warn("macOS", f"sw_vers does not tell the version of macOS; {needed} is needed.")
     seen = _dotted(system.version)
     if _padded(system.version) >= _padded(parsers.parse_version(needed)):
         says = f"{system.name} {seen} ({system.build}); {needed} or later is needed."
-        return ok("hw-os", "macOS", says, version=seen, build=system.build)
-    return _bar(ctx)(
-        "os-too-old", "macOS", f"This is {system.name} {seen}; {needed} or later is needed: "
+        return kinds.HW_OS.ok("macOS", says, facts={"version": seen, "build": system.build})
+    return _bar(ctx, kinds.OS_TOO_OLD)("macOS", f"This is {system.name} {seen}; {needed} or later is needed: "
         "there is no current torch for older systems.",
         fix=Fix(
             "Update in System Settings, General, Software Update; to try it all the same, "
-            f"add --set machine.macos_min={seen}.", ("softwareupdate", "--list"),
+            f"add --set machine.macos_min={seen}.", program("softwareupdate", "--list"),
         ),
-        version=seen, needed=needed,
+        facts={"version": seen, "needed": needed},
     )  # fmt: skip
 
 
@@ -139,9 +140,9 @@ def _judge_pressure(values: Mapping[str, str]) -> Iterable[Finding]:
     except ValueError:
         swapped = 0
     swap = f", {swapped / GIB:.1f} GiB are swapped out" if swapped else ""
-    yield warn(
-        "mem-pressure", "memory", f"The memory is {pressure} now{swap}: the first picture may take minutes.",
-        fix=Fix("Close what you do not need: browsers and other models first."), swap_used_bytes=swapped,
+    yield kinds.MEM_PRESSURE.warn(
+        "memory", f"The memory is {pressure} now{swap}: the first picture may take minutes.",
+        fix=Fix("Close what you do not need: browsers and other models first."), facts={"swap_used_bytes": swapped},
     )  # fmt: skip
 
 
@@ -159,7 +160,9 @@ def _not_a_mac(ctx: Context) -> Finding:
     cuda = _sees_nvidia(ctx)
     used = "its Nvidia GPU (CUDA) is used" if cuda else "the CPU is used, and a picture takes minutes"
     says = f"This is {system} ({processor}), not a Mac: {used}."
-    return warn("hw-not-mac", "system", says, system=system, chip=processor, device="cuda" if cuda else "cpu")
+    return kinds.HW_NOT_MAC.warn(
+        "system", says, facts={"system": system, "chip": processor, "device": "cuda" if cuda else "cpu"}
+    )
 
 
 def _sees_nvidia(ctx: Context) -> bool:
@@ -206,30 +209,29 @@ def _judge_memory(ctx: Context, memory: _Seen) -> Finding:
     needs = ctx.manifest.machine
     if memory.total_bytes is None:
         says = f"Nothing tells how much memory there is; {needs.memory_gib_min} GiB are needed."
-        return warn("hw-memory", "memory", says)
+        return kinds.HW_MEMORY.warn("memory", says)
     total = memory.total_bytes
     seen = {"total_bytes": total, "available_bytes": memory.available_bytes, "source": memory.source}
     gib = f"{total / GIB:.0f}" if total % GIB == 0 else f"{total / GIB:.1f}"
     if total < needs.memory_gib_min * GIB * NOMINAL:
-        return _bar(ctx)(
-            "mem-low", "memory", f"There are {gib} GiB of memory; {needs.memory_gib_min} are needed, "
+        return _bar(ctx, kinds.MEM_LOW)("memory", f"There are {gib} GiB of memory; {needs.memory_gib_min} are needed, "
             f"{needs.memory_gib_recommended} are recommended.",
             fix=Fix(
                 "To go on all the same, slowly or not at all, lower the bar.",
-                ("provision", "all", "--set", f"machine.memory_gib_min={max(1, int(total / GIB))}"),
+                ours("all", "--set", f"machine.memory_gib_min={max(1, int(total / GIB))}"),
             ),
-            **seen,
+            facts=seen,
         )  # fmt: skip
     if total < needs.memory_gib_recommended * GIB * NOMINAL:
-        return warn(
-            "mem-8gb", "memory", f"There are {gib} GiB of memory; {needs.memory_gib_recommended} are "
+        return kinds.MEM_8GB.warn(
+            "memory", f"There are {gib} GiB of memory; {needs.memory_gib_recommended} are "
             "recommended: with less the machine swaps, and pictures come slowly.",
-            fix=Fix("Close other programs, and make one picture of 512x512 at a time."), **seen,
+            fix=Fix("Close other programs, and make one picture of 512x512 at a time."), facts=seen,
         )  # fmt: skip
     available = memory.available_bytes
     free = "" if available is None else f", {available / GIB:.1f} of them available now"
     says = f"{gib} GiB of memory{free}; {needs.memory_gib_recommended} are recommended."
-    return ok("hw-memory", "memory", says, **seen)
+    return kinds.HW_MEMORY.ok("memory", says, facts=seen)
 
 
 # -- disk -----------------------------------------------------------------------------------------------
@@ -242,26 +244,26 @@ def check_disk(ctx: Context, writers: Sequence[Step]) -> Finding:
         home = min((home, *_of_another(ctx)), key=ctx.machine.disk_free_bytes)
         free = ctx.machine.disk_free_bytes(home)
     except OSError as error:
-        return warn("hw-disk", str(home), f"Nothing tells how much of the disk is free ({error.strerror}).")
+        return kinds.HW_DISK.warn(str(home), f"Nothing tells how much of the disk is free ({error.strerror}).")
     ctx.doing("adding up what will be written")
     planned, silent = _planned(ctx, writers)
     needed = planned + AIR_BYTES
     seen: dict[str, JSON] = {"free_bytes": free, "planned_bytes": planned, "needed_bytes": needed}
     if free < needed and not planned:
         says = f"Only {_gb(free)} are free on the disk of {home}; everything large is written already."
-        return warn("disk-low", str(home), says, fix=_find_room(ctx), **seen)
+        return kinds.DISK_LOW.warn(str(home), says, fix=_find_room(ctx), facts=seen)
     if free < needed:
         says = (
             f"The disk of {home} has {_gb(free)} free; {_gb(needed)} are needed: {_gb(planned)} to write "
             f"and {_gb(AIR_BYTES)} of air. {_gb(needed - free)} are missing."
         )
-        return blocked("disk-low", str(home), says, fix=_find_room(ctx), **seen)
+        return kinds.DISK_LOW.blocked(str(home), says, fix=_find_room(ctx), facts=seen)
     free_here = f"{_gb(free)} are free on the disk of {home}"
     if silent:
         says = f"{free_here}; what {' and '.join(silent)} will write cannot be told yet."
-        return warn("hw-disk", str(home), says, fix=Fix("See why.", ("provision", "plan")), **seen)
+        return kinds.HW_DISK.warn(str(home), says, fix=Fix("See why.", ours("plan")), facts=seen)
     write = f"{_gb(planned)} will be written" if planned else "nothing large is left to write"
-    return ok("hw-disk", str(home), f"{free_here}; {write}.", **seen)
+    return kinds.HW_DISK.ok(str(home), f"{free_here}; {write}.", facts=seen)
 
 
 def _of_another(ctx: Context) -> tuple[Path, ...]:
@@ -284,7 +286,7 @@ def _planned(ctx: Context, writers: Sequence[Step]) -> tuple[int, list[str]]:
 def _find_room(ctx: Context) -> Fix:
     where = "System Settings, General, Storage" if ctx.machine.system == "Darwin" else "df -h shows the disks"
     says = f"Free some space ({where}), or put the home on another disk (--home). The plan shows what is large."
-    return Fix(says, ("provision", "plan"))
+    return Fix(says, ours("plan"))
 
 
 def _gb(size_bytes: int) -> str:

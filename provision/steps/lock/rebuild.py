@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix, fixable
+from provision.command import Fix, ours
+from provision.core.finding import Cost, Finding
 from provision.core.lockfile import Lock, load_lock
 from provision.core.step import Context
 from provision.environment import packages, wheel_index
@@ -13,6 +14,7 @@ from provision.errors import LockError
 from provision.steps.lock.step import file_tags
 from provision.steps.python_env.step import make_environment
 from provision.steps.requirements.install import all_bytes
+from provision.steps.torch import kinds as torch_kinds
 from provision.steps.torch.choice import Choice, macos_version
 from provision.steps.torch.download_size import set_bytes
 from provision.steps.torch.install import with_new
@@ -26,11 +28,11 @@ def check_rebuildable(ctx: Context, lock: Lock) -> None:
     if bare:
         raise LockError(
             f"The lock has no hash of {len(bare)} packages ({', '.join(bare[:3])}): they came from no index, and cannot"
-            " be had again by it.", hint="provision all   # resolves anew",
+            " be had again by it.", hint=Fix("Resolve anew:", ours("all")),
         )  # fmt: skip
     if not lock.comfyui.commit:
         raise LockError(
-            "The lock names no commit of ComfyUI: it was made where ComfyUI is no checkout.", hint="provision all"
+            "The lock names no commit of ComfyUI: it was made where ComfyUI is no checkout.", hint=ours("all")
         )
     made, here = lock.platform, ctx.machine
     minor = ".".join(made.python.split(".")[:2])
@@ -44,7 +46,7 @@ def check_rebuildable(ctx: Context, lock: Lock) -> None:
         raise LockError(
             f"This lock cannot be rebuilt here: it was made on {made.version} {made.arch} with Python {minor}, this is"
             f" {this} {here.arch}, and the wheels of {len(alien)} of its {len(lock.packages)} packages are not for it"
-            f" ({', '.join(first[:3])}).", hint="provision all   # resolves for this machine",
+            f" ({', '.join(first[:3])}).", hint=Fix("Resolve for this machine:", ours("all")),
         )  # fmt: skip
 
 
@@ -60,10 +62,10 @@ def check_locked(ctx: Context, lock: Lock) -> Iterable[Finding]:
         first = sorted(names, key=lambda name: (name != "torch", name))[:3]
         shown = ", ".join(f"{name} {there.get(name, 'none')}" for name in first)
         (download, disk), (more_download, more_disk) = set_bytes(ctx), all_bytes(ctx)
-        yield fixable(
-            "lock-differs", "packages", f"{len(names)} packages are not as the lock has them ({shown}).",
+        yield torch_kinds.LOCK_DIFFERS.fixable(
+            "packages", f"{len(names)} packages are not as the lock has them ({shown}).",
             fix=Fix("They are installed by their hashes into an environment of their own, which is then put in use."),
-            download_bytes=download + more_download, disk_bytes=disk + more_disk,
+            cost=Cost(download + more_download, disk + more_disk),
         )  # fmt: skip
 
 

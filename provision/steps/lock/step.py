@@ -13,7 +13,8 @@ from pathlib import Path
 
 from provision import __version__
 from provision.comfyui import fallback_flags
-from provision.core.finding import Finding, Fix, fixable, ok, warn
+from provision.command import Fix, program
+from provision.core.finding import Finding, Kind
 from provision.core.lockfile import (
     SCHEMA,
     Lock,
@@ -35,6 +36,7 @@ from provision.download.model_files import wanted_files
 from provision.environment import packages
 from provision.environment.wheel_index import day_of, is_wheel_name
 from provision.errors import LockError
+from provision.steps.lock import kinds
 from provision.steps.torch.proof import system_version
 from provision.system.disk_errors import unusable
 from provision.system.strict import Unreadable, decode
@@ -50,30 +52,30 @@ def check_lock(ctx: Context) -> Iterable[Finding]:
     """Does the lock say what is here?"""
     path, shown = ctx.home.lock_file, ctx.home.shown(ctx.home.lock_file)
     if not path.is_file():
-        yield _to_write("lock-missing", shown, "No lock says yet what is installed here, exactly.")
+        yield _to_write(kinds.LOCK_MISSING, shown, "No lock says yet what is installed here, exactly.")
         return
     try:
         kept = load_lock(path)
     except LockError as error:
-        yield _to_write("lock-stale", shown, error.message)
+        yield _to_write(kinds.LOCK_STALE, shown, error.message)
         return
     changed = differences(kept, describe(ctx))
     if changed:
-        yield _to_write("lock-stale", shown, f"The lock says otherwise: {'; '.join(changed)}.")
+        yield _to_write(kinds.LOCK_STALE, shown, f"The lock says otherwise: {'; '.join(changed)}.")
         return
     bare = [package.name for package in kept.packages if not package.sha256]
     if bare:
-        yield warn(
-            "lock-partial", shown, f"{len(bare)} packages cannot be had again by the lock, as they came from no index"
+        yield kinds.LOCK_PARTIAL.warn(
+            shown, f"{len(bare)} packages cannot be had again by the lock, as they came from no index"
             f" or it could not be asked ({', '.join(bare[:3])}).",
-            fix=Fix("Remove it and it is written anew.", ("rm", str(path))),
+            fix=Fix("Remove it and it is written anew.", program("rm", str(path))),
         )  # fmt: skip
     else:
-        yield ok("lock-ready", shown, f"{shown}: {len(kept.packages)} packages with their hashes, as they are here")
+        yield kinds.LOCK_READY.ok(shown, f"{shown}: {len(kept.packages)} packages with their hashes, as they are here")
 
 
-def _to_write(id: str, shown: str, says: str) -> Finding:
-    return fixable(id, shown, says, fix=Fix("It is written, once all is proven."))
+def _to_write(kind: Kind, shown: str, says: str) -> Finding:
+    return kind.fixable(shown, says, fix=Fix("It is written, once all is proven."))
 
 
 def differences(kept: Lock, now: Lock) -> list[str]:

@@ -21,7 +21,8 @@ from provision.comfyui.safetensors import (
     describe_bytes,
     header_length,
 )
-from provision.core.finding import JSON, Finding, Fix, Verdict, blocked, fixable, ok
+from provision.command import Command, Fix, ours, program
+from provision.core.finding import JSON, Cost, Finding, Kind, Verdict
 from provision.core.receipts import file_identity, same_facts
 from provision.core.step import Context, Step
 from provision.download.delivery import header_of, misfit, sha256_of
@@ -30,20 +31,19 @@ from provision.download.model_files import Wanted, subject_of, wanted_files
 from provision.download.obtain import prove, provide
 from provision.download.part_file import bytes_here, bytes_waiting
 from provision.download.retry import POLL_S
+from provision.steps.models import kinds
 from provision.system.disk_errors import unusable
 from provision.system.strict import open_file
 
 AT_ONCE = 2
 """Files that are brought at the same time: one alone already fills most lines."""
-READS_ONLY = frozenset({"ckpt-unproven"})
-"""Findings whose fix writes nothing into the models' folder."""
 
 
 def check_models(ctx: Context) -> Iterator[Finding]:
     """One finding a file. Reads the weights only with `--deep`, and never the network."""
     for wanted in wanted_files(ctx):
         finding = _look(ctx, wanted)
-        writes = finding.verdict is Verdict.FIXABLE and finding.id not in READS_ONLY
+        writes = finding.verdict is Verdict.FIXABLE and finding.kind != kinds.CKPT_UNPROVEN
         yield _outside(ctx, wanted, finding) if writes and not ctx.home.inside(wanted.place.parent) else finding
 
 
@@ -54,7 +54,7 @@ def apply_models(ctx: Context, finding: Finding) -> None:
     """
     files = wanted_files(ctx)
     wanted = next(each for each in files if subject_of(ctx, each) == finding.subject)
-    others = _also_missing(ctx, wanted, files) if finding.id == "ckpt-missing" else []
+    others = _also_missing(ctx, wanted, files) if finding.kind == kinds.CKPT_MISSING else []
     if others:
         _at_once(ctx, [wanted, *others])
     else:
@@ -93,14 +93,14 @@ def _mend(ctx: Context, wanted: Wanted, finding: Finding | None) -> None:
     try:
         if finding is None:
             provide(ctx, wanted, go_on=False)
-        elif finding.id == "ckpt-case":
-            (wanted.place.parent / str(finding.facts["seen"])).rename(wanted.place)
-        elif finding.id == "ckpt-unreadable":
+        elif finding.kind == kinds.CKPT_CASE:
+            finding.paths[0].rename(wanted.place)
+        elif finding.kind == kinds.CKPT_UNREADABLE:
             wanted.place.chmod(stat.S_IMODE(wanted.place.stat().st_mode) | stat.S_IRUSR)
-        elif finding.id == "ckpt-unproven":
+        elif finding.kind == kinds.CKPT_UNPROVEN:
             prove(ctx, wanted)
         else:
-            provide(ctx, wanted, go_on=finding.id == "ckpt-truncated")
+            provide(ctx, wanted, go_on=finding.kind == kinds.CKPT_TRUNCATED)
         if ctx.options.deep:
             _remember(ctx, subject_of(ctx, wanted))
     except OSError as error:
@@ -125,9 +125,9 @@ def _look(ctx: Context, wanted: Wanted) -> Finding:
         return _absent(ctx, wanted, names)
     if place.is_symlink() and not place.exists():
         says = f"{place.name} is a link to {place.readlink()}, which is not there."
-        return _to_fetch(ctx, wanted, "ckpt-deadlink", says)
+        return _to_fetch(ctx, wanted, kinds.CKPT_DEADLINK, says)
     if not place.is_file():
-        return _to_fetch(ctx, wanted, "ckpt-other", f"{place.name} is a folder, not a file.")
+        return _to_fetch(ctx, wanted, kinds.CKPT_OTHER, f"{place.name} is a folder, not a file.")
     trusted = bool(wanted.receipt.sha256) and same_facts(wanted.receipt, file_identity(place))
     if ctx.machine.file_flags(place) & SF_DATALESS:
         return _in_the_cloud(ctx, wanted)
@@ -152,9 +152,9 @@ def _absent(ctx: Context, wanted: Wanted, names: list[str]) -> Finding:
     name = wanted.place.name
     twin = next((seen for seen in names if seen.casefold() == name.casefold()), None)
     if twin is not None:
-        return fixable(
-            "ckpt-case", subject_of(ctx, wanted), f"The file is called {twin}; ComfyUI's list knows only {name}.",
-            fix=Fix(f"Rename {twin} to {name}."), seen=twin,
+        return kinds.CKPT_CASE.fixable(
+            subject_of(ctx, wanted), f"The file is called {twin}; ComfyUI's list knows only {name}.",
+            fix=Fix(f"Rename {twin} to {name}."), paths=(wanted.place.with_name(twin),),
         )  # fmt: skip
     here = bytes_waiting(ctx.home, wanted.sha256) if wanted.sha256 else 0
     if wanted.size is None:
@@ -163,30 +163,30 @@ def _absent(ctx: Context, wanted: Wanted, names: list[str]) -> Finding:
         says = f"{name} is not there; {here:,} of {wanted.size:,} bytes have been downloaded."
     else:
         says = f"{name} is not there: {wanted.size:,} bytes."
-    return _to_fetch(ctx, wanted, "ckpt-missing", says, here=here)
+    return _to_fetch(ctx, wanted, kinds.CKPT_MISSING, says, here=here)
 
 
 def _unreadable(ctx: Context, wanted: Wanted) -> Finding:
     place, subject = wanted.place, subject_of(ctx, wanted)
     says = f"{place.name} cannot be read: its permissions are {stat.filemode(place.stat().st_mode)}."
     if place.stat().st_uid == os.geteuid():
-        return fixable(
-            "ckpt-unreadable", subject, says, fix=Fix("Let its owner read it.", ("chmod", "u+r", str(place)))
+        return kinds.CKPT_UNREADABLE.fixable(
+            subject, says, fix=Fix("Let its owner read it.", program("chmod", "u+r", str(place)))
         )
-    return blocked(
-        "ckpt-unreadable", subject, says + " It belongs to another user.",
-        fix=Fix("Make it yours.", ("sudo", "chown", str(os.geteuid()), str(place))),
+    return kinds.CKPT_UNREADABLE.blocked(
+        subject, says + " It belongs to another user.",
+        fix=Fix("Make it yours.", program("sudo", "chown", str(os.geteuid()), str(place))),
     )  # fmt: skip
 
 
 def _in_the_cloud(ctx: Context, wanted: Wanted) -> Finding:
     """Its bytes are not on this disk, and reading it would fetch them: nothing of it is read here."""
     place = wanted.place
-    return blocked(
-        "icloud-dataless", subject_of(ctx, wanted),
+    return kinds.ICLOUD_DATALESS.blocked(
+        subject_of(ctx, wanted),
         f"{place.name} was moved to iCloud to save space: ComfyUI hangs for as long as its bytes come back.",
         fix=Fix("Fetch it back (Finder: Download Now), and keep the home out of iCloud Drive.",
-                ("brctl", "download", str(place))),
+                program("brctl", "download", str(place))),
     )  # fmt: skip
 
 
@@ -194,16 +194,16 @@ def _as_proven(ctx: Context, wanted: Wanted) -> Finding:
     when, found = wanted.receipt.verified_at[:10], wanted.receipt.sha256
     if found != wanted.sha256:
         return _bitrot(ctx, wanted, found)
-    return ok(
-        "ckpt-ready", subject_of(ctx, wanted),
+    return kinds.CKPT_READY.ok(
+        subject_of(ctx, wanted),
         f"{wanted.place.name} ({wanted.size or 0:,} bytes): sha256 verified on {when}, unchanged since.",
-        sha256=found, size=wanted.size,
+        facts={"sha256": found, "size": wanted.size},
     )  # fmt: skip
 
 
 def _bitrot(ctx: Context, wanted: Wanted, found: str) -> Finding:
     says = f"{wanted.place.name} has the right size and a wrong sha256 ({found[:12]}, not {wanted.sha256[:12]})."
-    return _to_fetch(ctx, wanted, "ckpt-bitrot", says)
+    return _to_fetch(ctx, wanted, kinds.CKPT_BITROT, says)
 
 
 def _look_inside(ctx: Context, wanted: Wanted) -> Finding:
@@ -214,39 +214,39 @@ def _look_inside(ctx: Context, wanted: Wanted) -> Finding:
     try:
         header_length(start)
     except NotSafetensors as error:
-        return _to_fetch(ctx, wanted, _stranger_id(start), f"{name} ({size:,} bytes): {error}")
+        return _to_fetch(ctx, wanted, _stranger(start), f"{name} ({size:,} bytes): {error}")
     try:
         header = header_of(place)
     except HeaderTruncated:
-        return _to_fetch(ctx, wanted, "ckpt-truncated", f"{name} ends within its header, after {size:,} bytes.")
+        return _to_fetch(ctx, wanted, kinds.CKPT_TRUNCATED, f"{name} ends within its header, after {size:,} bytes.")
     except NotSafetensors as error:
         damaged = start[LENGTH_BYTES : LENGTH_BYTES + 1] in (b"{", b"\0")
-        return _to_fetch(ctx, wanted, "ckpt-zeroed" if damaged else _stranger_id(start), f"{name}: {error}")
+        return _to_fetch(ctx, wanted, kinds.CKPT_ZEROED if damaged else _stranger(start), f"{name}: {error}")
     if size < header.file_size_bytes:
         says = f"{name} has {size:,} of the {header.file_size_bytes:,} bytes that its header tells."
         begun = size if header.file_size_bytes == wanted.size and not place.is_symlink() else 0
-        return _to_fetch(ctx, wanted, "ckpt-truncated", says, here=begun)
+        return _to_fetch(ctx, wanted, kinds.CKPT_TRUNCATED, says, here=begun)
     wrong = misfit(header, size, precision=wanted.file.precision, checkpoint=wanted.checkpoint)
     if not wrong and wanted.size is not None and size != wanted.size:
         wrong = f"it has {size:,} bytes, and the manifest's has {wanted.size:,}"
     if wrong:
-        return _to_fetch(ctx, wanted, "ckpt-other", f"{name} is another file: {wrong}.")
+        return _to_fetch(ctx, wanted, kinds.CKPT_OTHER, f"{name} is another file: {wrong}.")
     if ctx.options.deep and wanted.sha256:
         seen = ctx.proofs.recall("models", _identity(ctx, wanted))
         return seen[0] if seen else _look_through(ctx, wanted)
-    return fixable(
-        "ckpt-unproven", subject_of(ctx, wanted), f"{name} has the right size; its sha256 has not been verified here.",
+    return kinds.CKPT_UNPROVEN.fixable(
+        subject_of(ctx, wanted), f"{name} has the right size; its sha256 has not been verified here.",
         fix=Fix(f"Verify the sha256 of {name}; nothing is downloaded if it is right."),
     )  # fmt: skip
 
 
-def _stranger_id(start: bytes) -> str:
+def _stranger(start: bytes) -> Kind:
     if start.startswith(POINTER):
-        return "lfs-pointer"
+        return kinds.LFS_POINTER
     if not start.strip(b"\0"):
-        return "ckpt-zeroed"
+        return kinds.CKPT_ZEROED
     textual = describe_bytes(start).startswith(("an HTML", "an XML", "a JSON", "text"))
-    return "html-body" if textual else "ckpt-other"
+    return kinds.HTML_BODY if textual else kinds.CKPT_OTHER
 
 
 def _look_through(ctx: Context, wanted: Wanted) -> Finding:
@@ -262,9 +262,9 @@ def _identity(ctx: Context, wanted: Wanted) -> dict[str, JSON]:
 
 
 def _verified(ctx: Context, wanted: Wanted, found: str) -> Finding:
-    return ok(
-        "ckpt-ready", subject_of(ctx, wanted), f"{wanted.place.name}: sha256 verified just now ({found[:12]}).",
-        sha256=found, size=wanted.size,
+    return kinds.CKPT_READY.ok(
+        subject_of(ctx, wanted), f"{wanted.place.name}: sha256 verified just now ({found[:12]}).",
+        facts={"sha256": found, "size": wanted.size},
     )  # fmt: skip
 
 
@@ -277,34 +277,40 @@ def _remember(ctx: Context, subject: str) -> None:
                 ctx.proofs.keep("models", _identity(ctx, wanted), [_verified(ctx, wanted, found)])
 
 
-def _to_fetch(ctx: Context, wanted: Wanted, id: str, says: str, *, here: int = 0) -> Finding:
+def _to_fetch(ctx: Context, wanted: Wanted, kind: Kind, says: str, *, here: int = 0) -> Finding:
     """A finding whose fix brings the file anew, with what that will move."""
     facts: dict[str, JSON] = {"sha256": wanted.sha256} if wanted.sha256 else {}
-    aside = "" if id == "ckpt-missing" else " What stands there is kept aside."
-    if id == "ckpt-truncated" and here:
+    aside = "" if kind == kinds.CKPT_MISSING else " What stands there is kept aside."
+    if kind == kinds.CKPT_TRUNCATED and here:
         aside = " It goes on from where what stands there ends."
     sought = wanted.sought
     copies = find_copies(ctx, sought) if sought else []
     if sought and copies:
         disk = takes_bytes(ctx, copies[0], sought)
         how = "copied" if disk else "cloned or linked"
-        facts |= {"size": sought.size, "download_bytes": 0, "disk_bytes": disk, "copy": str(copies[0])}
-        fix = Fix(f"Verify {copies[0]} and take it over; nothing is downloaded.{aside}", ("provision", "download"))
+        facts["size"] = sought.size
+        fix = Fix(f"Verify {copies[0]} and take it over; nothing is downloaded.{aside}", _fetch(ctx))
         says = f"{says} A copy is at {copies[0]}; it will be verified and {how}."
-        return fixable(id, subject_of(ctx, wanted), says, fix=fix, **facts)
+        return kind.fixable(subject_of(ctx, wanted), says, fix=fix, cost=Cost(0, disk), paths=(copies[0],), facts=facts)
+    cost = Cost()
     if wanted.size is not None:
         waiting = bytes_waiting(ctx.home, wanted.sha256) if wanted.sha256 else 0
         rest = max(0, wanted.size - max(here, waiting))
-        facts |= {"size": wanted.size, "download_bytes": rest, "disk_bytes": rest}
+        facts["size"], cost = wanted.size, Cost(rest, rest)
     source = f"{wanted.model.repo} at {wanted.model.revision[:12]}"
-    fix = Fix(f"Download {wanted.file.path} of {source} and verify it.{aside}", ("provision", "download"))
-    return fixable(id, subject_of(ctx, wanted), says, fix=fix, **facts)
+    fix = Fix(f"Download {wanted.file.path} of {source} and verify it.{aside}", _fetch(ctx))
+    return kind.fixable(subject_of(ctx, wanted), says, fix=fix, cost=cost, facts=facts)
 
 
 def _outside(ctx: Context, wanted: Wanted, finding: Finding) -> Finding:
     folder = wanted.place.parent
-    return blocked(
-        "ckpt-outside", subject_of(ctx, wanted),
+    return kinds.CKPT_OUTSIDE.blocked(
+        subject_of(ctx, wanted),
         f"{finding.says} {ctx.home.shown(folder)} leads out of the home to {folder.resolve()}; we do not write there.",
-        fix=Fix(f"Put {wanted.place.name} there yourself, or remove the link.", ("rm", str(folder))),
+        fix=Fix(f"Put {wanted.place.name} there yourself, or remove the link.", program("rm", str(folder))),
     )  # fmt: skip
+
+
+def _fetch(ctx: Context) -> Command:
+    """`download` knows nothing of an adopted install."""
+    return ours("download") if ctx.home.adopted is None else ours("all")

@@ -11,12 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix, fixable, ok, warn
+from provision.command import Fix, ours, program
+from provision.core.finding import Finding, Kind
 from provision.core.moved_aside import move_aside
 from provision.core.step import Context, Look
 from provision.download.known_folders import hub_cache
 from provision.download.misplaced import misplaced
 from provision.download.model_files import Wanted, subject_of, wanted_files
+from provision.steps.models import kinds
 from provision.system.disk_errors import unusable
 from provision.system.strict import read_head
 
@@ -26,9 +28,7 @@ MODEL_SUFFIXES = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bi
 PARTIAL_SUFFIXES = frozenset({".part", ".partial", ".crdownload", ".download", ".incomplete", ".aria2"})
 STALE_S = 3600
 """A download that nothing was written to for so long has ended."""
-PLACES = frozenset({"ckpt-nested", "ckpt-wrong-dir", "ckpt-renamed"})
-MOVED = frozenset({"fs-appledouble", "partials", "ckpt-nested"})
-MEND = ("provision", "doctor", "--fix", "--yes")
+MEND = ours("doctor", "--fix", "--yes")
 
 
 @dataclass(slots=True)
@@ -56,14 +56,14 @@ def check_litter(ctx: Context) -> Iterable[Finding]:
     yield from _cached_too(ctx, files)
     if seen.doubles:
         yield _to_move(
-            ctx, "fs-appledouble", seen.doubles,
+            ctx, kinds.FS_APPLEDOUBLE, seen.doubles,
             f"{_first(ctx, seen.doubles)}: left by macOS on a disk that is not a Mac's own; ComfyUI takes such files"
             " for models and nodes.",
         )  # fmt: skip
     if seen.partials:
         size = sum(path.lstat().st_size for path in seen.partials)
         says = f"{_first(ctx, seen.partials)}: unfinished downloads of another program, {size:,} bytes."
-        yield _to_move(ctx, "partials", seen.partials, says)
+        yield _to_move(ctx, kinds.PARTIALS, seen.partials, says)
 
 
 def _walk(models: Path, now: float) -> _Seen:
@@ -96,7 +96,7 @@ def _cached_too(ctx: Context, files: Sequence[Wanted]) -> Iterable[Finding]:
             says = (
                 f"The Hugging Face cache has {wanted.place.name} too, {size:,} bytes: `hf cache` shows and deletes it."
             )
-            yield ok("hf-dupes", subject_of(ctx, wanted), says, copy=str(copy), size=size)
+            yield kinds.HF_DUPES.ok(subject_of(ctx, wanted), says, facts={"copy": str(copy), "size": size})
 
 
 def _is_double(path: Path) -> bool:
@@ -108,13 +108,13 @@ def _first(ctx: Context, paths: Sequence[Path]) -> str:
     return f"{ctx.home.shown(paths[0])}{more}"
 
 
-def _to_move(ctx: Context, id: str, paths: Sequence[Path], says: str) -> Finding:
+def _to_move(ctx: Context, kind: Kind, paths: Sequence[Path], says: str) -> Finding:
     """FIXABLE where it was agreed to, else a warning: ComfyUI works all the same."""
-    subject, listed = ctx.home.shown(paths[0]), [str(path) for path in paths]
-    if id in ctx.options.agreed and all(ctx.home.inside(path.parent) for path in paths):
+    subject = ctx.home.shown(paths[0])
+    if kind.id in ctx.options.agreed and all(ctx.home.inside(path.parent) for path in paths):
         fix = Fix("Moved aside, not deleted.")
-        return fixable(id, subject, says, fix=fix, paths=listed)
-    return warn(id, subject, says, fix=Fix("Have it moved aside.", MEND), paths=listed, asks="Move it aside?")
+        return kind.fixable(subject, says, fix=fix, paths=tuple(paths))
+    return kind.warn(subject, says, fix=Fix("Have it moved aside.", MEND), paths=tuple(paths), asks="Move it aside?")
 
 
 # -- the checkpoint elsewhere -------------------------------------------------------------------------------------
@@ -125,17 +125,17 @@ def _misplaced(ctx: Context, wanted: Wanted) -> Iterable[Finding]:
     place, found = wanted.place, misplaced(ctx, wanted)
     if found is None:
         return
-    id, how = "ckpt-wrong-dir", "where ComfyUI does not look for checkpoints"
+    kind, how = kinds.CKPT_WRONG_DIR, "where ComfyUI does not look for checkpoints"
     if found.parent == place.parent:
-        id, how = "ckpt-renamed", f"and not {place.name}"
+        kind, how = kinds.CKPT_RENAMED, f"and not {place.name}"
     elif found.is_relative_to(place.parent):
-        id, how = "ckpt-nested", "below the folder where it is looked for"
+        kind, how = kinds.CKPT_NESTED, "below the folder where it is looked for"
     says = f"{place.name} lies as {ctx.home.shown(found)}, {how}."
     if ctx.home.inside(place.parent):
         fix = Fix("It is linked to its place and verified; nothing is downloaded.")
-        yield fixable(id, subject_of(ctx, wanted), says, fix=fix, seen=str(found))
+        yield kind.fixable(subject_of(ctx, wanted), says, fix=fix, paths=(found,))
     else:
-        yield warn(id, subject_of(ctx, wanted), says, fix=Fix("Link it.", ("ln", str(found), str(place))))
+        yield kind.warn(subject_of(ctx, wanted), says, fix=Fix("Link it.", program("ln", str(found), str(place))))
 
 
 def _clones(ctx: Context, clones: Sequence[Path]) -> Iterable[Finding]:
@@ -143,7 +143,7 @@ def _clones(ctx: Context, clones: Sequence[Path]) -> Iterable[Finding]:
     for folder in clones:
         shown = ctx.home.shown(folder)
         says = f"{shown} is a clone of a repository: ComfyUI lists its parts as models, and .git holds them twice."
-        yield _to_move(ctx, "ckpt-nested", [folder], says)
+        yield _to_move(ctx, kinds.CKPT_NESTED, [folder], says)
 
 
 # -- apply --------------------------------------------------------------------------------------------------------
@@ -151,12 +151,12 @@ def _clones(ctx: Context, clones: Sequence[Path]) -> Iterable[Finding]:
 
 def apply_litter(ctx: Context, finding: Finding) -> None:
     """Link the checkpoint to its place, or move leftovers aside. Raises HomeError, DiskFull."""
-    if "seen" in finding.facts:
-        _link(ctx, Path(str(finding.facts["seen"])), ctx.home.root / finding.subject)
+    place = ctx.home.root / finding.subject
+    if place not in finding.paths:
+        _link(ctx, finding.paths[0], place)
         return
-    paths = finding.facts.get("paths")
-    for path in paths if isinstance(paths, list) else []:
-        move_aside(ctx, Path(path))
+    for path in finding.paths:
+        move_aside(ctx, path)
 
 
 def _link(ctx: Context, found: Path, place: Path) -> None:
@@ -172,4 +172,8 @@ def _link(ctx: Context, found: Path, place: Path) -> None:
         raise unusable(place, error) from error
 
 
-LITTER = Look(check_litter, PLACES | MOVED, apply_litter)
+LITTER = Look(
+    check_litter,
+    (kinds.CKPT_NESTED, kinds.CKPT_WRONG_DIR, kinds.CKPT_RENAMED, kinds.FS_APPLEDOUBLE, kinds.PARTIALS),
+    apply_litter,
+)

@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix, warn
+from provision.command import Fix, program
+from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.environment.packages import env_kind
+from provision.steps.python_env import kinds
 from provision.system.strict import read_head
 
 HEAD_BYTES = 1024
@@ -28,11 +30,12 @@ def check_scripts(ctx: Context) -> Iterable[Finding]:
     if moved:
         name = next((name for name in moved if name.startswith("pip")), next(iter(moved)))
         more = f" and {len(moved) - 1} more" if len(moved) > 1 else ""
-        yield warn(
-            "venv-moved", ctx.home.shown(folder),
+        yield kinds.VENV_MOVED.warn(
+            ctx.home.shown(folder),
             f"{name}{more} in {ctx.home.shown(folder)} start {moved[name]}: the environment was moved. ComfyUI is"
             " started without them.",
-            fix=Fix("Run pip as a module.", (str(ctx.home.python), "-m", "pip")), scripts=sorted(moved),
+            fix=Fix("Run pip as a module.", program(str(ctx.home.python), "-m", "pip")),
+            facts={"scripts": sorted(moved)},
         )  # fmt: skip
 
 

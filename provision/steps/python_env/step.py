@@ -12,11 +12,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from provision.comfyui.server_process import running_environment
-from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.command import Fix, ours, program
+from provision.core.finding import Cost, Finding, Kind
 from provision.core.step import Context, Step
 from provision.environment import generations
 from provision.environment.packages import env_kind, package_error, run_uv
 from provision.errors import CommandMissing, PackageError
+from provision.steps.python_env import kinds
 from provision.system.disk_errors import unusable
 from provision.system.mac import must_read_macos
 from provision.system.machine import Ran
@@ -44,14 +46,16 @@ def check_python_env(ctx: Context) -> Iterable[Finding]:
     """Is there a Python of the accepted versions, that runs, and of this machine's architecture?"""
     home, python = ctx.home, ctx.home.python
     if not python.exists() and home.venv_of_another is not None:
-        yield to_make(ctx, "venv-dangling", f"The Python of {home.venv} is gone, as after an upgrade of it.")
+        yield to_make(ctx, kinds.VENV_DANGLING, f"The Python of {home.venv} is gone, as after an upgrade of it.")
         return
     if not home.venv.exists():
-        yield to_make(ctx, "venv-missing", f"ComfyUI has no Python yet; {ctx.manifest.python.version} is wanted.")
+        yield to_make(ctx, kinds.VENV_MISSING, f"ComfyUI has no Python yet; {ctx.manifest.python.version} is wanted.")
         return
     if not python.exists():
         target = python.readlink() if python.is_symlink() else str(python)
-        yield to_make(ctx, "venv-dangling", f"The environment's Python is gone ({target}), as after an upgrade of it.")
+        yield to_make(
+            ctx, kinds.VENV_DANGLING, f"The environment's Python is gone ({target}), as after an upgrade of it."
+        )
         return
     if home.venv_of_another is not None and not ctx.options.may_run:
         yield _unasked(ctx)
@@ -59,17 +63,17 @@ def check_python_env(ctx: Context) -> Iterable[Finding]:
     ctx.doing(f"starting {python}")
     ran = ctx.machine.run([python, *LOOKING, "-c", ASK], timeout_s=30)
     if not ran.ok:
-        yield to_make(ctx, "venv-dangling", f"The environment's Python does not run: {ran.tail(1) or ran.code}.")
+        yield to_make(ctx, kinds.VENV_DANGLING, f"The environment's Python does not run: {ran.tail(1) or ran.code}.")
         return
     try:
         version, arch, base, prefix, *told = decode(ran.out, list[str])
         foreign = home.venv_of_another is not None and env_kind(home.venv) != "venv"
         managed = foreign and Path(prefix).samefile(home.venv)
     except (ValueError, OSError):
-        yield to_make(ctx, "venv-dangling", "The environment's Python does not answer as a Python does.")
+        yield to_make(ctx, kinds.VENV_DANGLING, "The environment's Python does not answer as a Python does.")
         return
     if prefix == base and not managed:
-        yield to_make(ctx, "venv-dangling", "The environment is none any more: its pyvenv.cfg is gone.")
+        yield to_make(ctx, kinds.VENV_DANGLING, "The environment is none any more: its pyvenv.cfg is gone.")
         return
     yield _judge(ctx, version, arch, base)
     yield from _wrong_macos(ctx, version, "".join(told))
@@ -87,31 +91,35 @@ def _wrong_macos(ctx: Context, version: str, told: str) -> Iterable[Finding]:
         f"Python {version} takes macOS {shown} for {told}: ComfyUI then leaves out what keeps pictures from being black"
         " on this system."
     )
-    if "macver-compat" in ctx.options.agreed:
-        yield to_make(ctx, "macver-compat", says)
+    if kinds.MACVER_COMPAT.id in ctx.options.agreed:
+        yield to_make(ctx, kinds.MACVER_COMPAT, says)
         return
-    fix = Fix("Have the environment made anew.", ("provision", "doctor", "--fix", "--only", "macver-compat"))
-    yield warn("macver-compat", str(ctx.home.venv), says, fix=fix, asks="Make it anew (torch is downloaded again)?")
+    fix = Fix("Have the environment made anew.", ours("doctor", "--fix", "--only", kinds.MACVER_COMPAT.id))
+    yield kinds.MACVER_COMPAT.warn(str(ctx.home.venv), says, fix=fix, asks="Make it anew (torch is downloaded again)?")
 
 
 def _judge(ctx: Context, version: str, arch: str, base: str) -> Finding:
     wanted, minor = ctx.manifest.python, number(version)[:2]
     if arch == "x86_64" and on_apple_silicon(ctx):
         return to_make(
-            ctx, "py-rosetta", f"The environment's Python {version} is for Intel and runs under Rosetta; "
+            ctx, kinds.PY_ROSETTA, f"The environment's Python {version} is for Intel and runs under Rosetta; "
             "the newest torch for it is 2.2.2, without MPS.",
         )  # fmt: skip
     if minor < number(wanted.min):
-        return to_make(ctx, "py-too-old", f"Python {version} is too old: {wanted.min} to {wanted.max} are accepted.")
+        return to_make(
+            ctx, kinds.PY_TOO_OLD, f"Python {version} is too old: {wanted.min} to {wanted.max} are accepted."
+        )
     if minor > number(wanted.max):
-        return to_make(ctx, "py-too-new", f"Python {version} is too new: {wanted.min} to {wanted.max} are accepted.")
+        return to_make(
+            ctx, kinds.PY_TOO_NEW, f"Python {version} is too new: {wanted.min} to {wanted.max} are accepted."
+        )
     if version in BAD_PATCHES:
-        return to_make(ctx, "py-bad-patch", f"Python {version} {BAD_PATCHES[version]}.")
+        return to_make(ctx, kinds.PY_BAD_PATCH, f"Python {version} {BAD_PATCHES[version]}.")
     other = "" if minor == number(wanted.version) else f"; {wanted.version} is wanted, this one is accepted"
     if ctx.home.venv_of_another is not None:
         return _of_another(ctx.home.venv, version, arch, other)
     says = f"Python {version} ({arch}) from {base}{other}"
-    return ok("venv-ready", str(ctx.home.venv), says, python=version, arch=arch)
+    return kinds.VENV_READY.ok(str(ctx.home.venv), says, facts={"python": version, "arch": arch})
 
 
 def _unasked(ctx: Context) -> Finding:
@@ -119,9 +127,9 @@ def _unasked(ctx: Context) -> Finding:
     prefix, python = ctx.home.venv, ctx.home.python
     told = f"; {CFG} says Python {version}" if (version := _told_version(prefix)) else ""
     says = f"{python} was not installed by provision and has not been run: whether it works is not known{told}."
-    return blocked(
-        "env-unasked", str(python), says,
-        fix=Fix("If you trust that folder, name its Python.", ("provision", "all", "--python", str(python))),
+    return kinds.ENV_UNASKED.blocked(
+        str(python), says,
+        fix=Fix("If you trust that folder, name its Python.", ours("all", "--python", str(python))),
     )  # fmt: skip
 
 
@@ -140,19 +148,19 @@ def _of_another(prefix: Path, version: str, arch: str, other: str) -> Finding:
     how = f"packages are installed there only after a yes ({own})" if kind == "venv" else "nothing is installed there"
     of = {"venv": "", "conda": "conda's ", "system": "the system's "}[kind]
     says = f"Python {version} ({arch}) of {of}{prefix}, not made by this tool: {how}{other}"
-    return ok("env-foreign", str(prefix), says, python=version, arch=arch)
+    return kinds.ENV_FOREIGN.ok(str(prefix), says, facts={"python": version, "arch": arch})
 
 
-def to_make(ctx: Context, id: str, says: str) -> Finding:
+def to_make(ctx: Context, kind: Kind, says: str) -> Finding:
     """A finding whose fix is an environment of ours, in the home."""
-    kept = " What is there is kept aside." if id != "venv-missing" else ""
+    kept = " What is there is kept aside." if kind != kinds.VENV_MISSING else ""
     if ctx.home.venv_of_another is not None:
         kept = f" It lies in {ctx.home.root}; {ctx.home.venv} stays as it is."
     here = ctx.options.rehearsal
-    argv = ("uv", "venv", "--python", ctx.manifest.python.version, str(ctx.home.own_venv))
-    return fixable(
-        id, str(ctx.home.venv), says, fix=Fix(f"uv makes an environment.{kept}", argv),
-        download_bytes=0 if here else DOWNLOAD_BYTES, disk_bytes=1_000_000 if here else DISK_BYTES,
+    command = program("uv", "venv", "--python", ctx.manifest.python.version, str(ctx.home.own_venv))
+    return kind.fixable(
+        str(ctx.home.venv), says, fix=Fix(f"uv makes an environment.{kept}", command),
+        cost=Cost(0 if here else DOWNLOAD_BYTES, 1_000_000 if here else DISK_BYTES),
     )  # fmt: skip
 
 
@@ -230,7 +238,7 @@ def find_python(ctx: Context) -> str:
     raise PackageError(
         f"Python {wanted.version} could not be fetched, and none from {wanted.min} to {wanted.max} is here:\n"
         f"{fetched.tail(4)}",
-        hint="Check the network or HTTPS_PROXY; or: brew install python@3.12",
+        hint=Fix("Check the network or HTTPS_PROXY; or:", program("brew", "install", "python@3.12")),
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from provision.core.finding import Finding, Fix, fixable, warn
+from provision.command import Fix
+from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.environment import packages
 from provision.environment.changed_packages import RECEIPT, changed, says, when
 from provision.errors import PackageError
+from provision.steps.requirements import kinds
 from provision.steps.requirements.install import HELD
 
 
@@ -20,12 +22,12 @@ def check_changed(ctx: Context) -> Iterable[Finding]:
     told = f"Starting ComfyUI changed {says(changes)} (on {when(ctx)}; custom nodes do that)."
     fix = Fix("They are put back as they were, with torch held.")
     writable = ctx.home.venv_of_another is None or packages.env_kind(ctx.home.venv) == "venv"
-    if "packages-changed" in ctx.options.agreed:
-        yield fixable("packages-changed", "packages", told, fix=fix)
+    if kinds.PACKAGES_CHANGED.id in ctx.options.agreed:
+        yield kinds.PACKAGES_CHANGED.fixable("packages", told, fix=fix)
     elif writable:
-        yield warn("packages-changed", "packages", told, fix=fix, asks="Put them back?")
+        yield kinds.PACKAGES_CHANGED.warn("packages", told, fix=fix, asks="Put them back?")
     else:
-        yield warn("packages-changed", "packages", told, fix=Fix("This tool installs nothing there."))
+        yield kinds.PACKAGES_CHANGED.warn("packages", told, fix=Fix("This tool installs nothing there."))
 
 
 def put_back(ctx: Context, finding: Finding) -> None:
@@ -46,4 +48,4 @@ def put_back(ctx: Context, finding: Finding) -> None:
     ctx.receipts.drop(RECEIPT)
 
 
-CHANGED = Look(check_changed, frozenset({"packages-changed"}), put_back)
+CHANGED = Look(check_changed, (kinds.PACKAGES_CHANGED,), put_back)

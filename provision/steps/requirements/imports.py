@@ -12,9 +12,12 @@ from collections.abc import Iterable, Mapping
 from provision.comfyui.log_reader import FAILED_NODE, Sign, import_signs, missing_module, signs_of
 from provision.comfyui.sandbox import can_fence
 from provision.comfyui.server_process import engine_version
-from provision.core.finding import Finding, Fix, blocked, fixable, warn
+from provision.command import Fix, ours, program
+from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.environment import packages
+from provision.steps.catalogue import kind_of
+from provision.steps.requirements import kinds
 from provision.steps.requirements.install import (
     HELD,
     QUICK_TEST_TIMEOUT_S,
@@ -23,6 +26,7 @@ from provision.steps.requirements.install import (
     proof_facts,
     run_quick_test,
 )
+from provision.steps.server import kinds as server_kinds
 from provision.steps.server.last_run import disable_node, failed_node, imports_now
 from provision.system.disk_errors import unusable
 from provision.system.machine import Ran
@@ -49,7 +53,7 @@ def check_imports(ctx: Context) -> Iterable[Finding]:
         return
     facts = proof_facts(ctx)
     seen = ctx.proofs.recall("requirements", facts)
-    if seen is not None and any(finding.id == "node-failed" for finding in seen):
+    if seen is not None and any(finding.kind == server_kinds.NODE_FAILED for finding in seen):
         seen = None  # it may have been agreed to since
     yield from ctx.proofs.keep("requirements", facts, _import(ctx)) if seen is None else seen
 
@@ -78,7 +82,7 @@ def _about_nodes(nodes: list[str], *, seen: bool) -> str:
         return ""
     if seen:
         return f"; so did the custom nodes ({len(nodes)}), which were kept from writing and installing"
-    return "; custom nodes were off: how they load is only in ComfyUI's log (provision logs)"
+    return "; custom nodes were off: how they load is only in ComfyUI's log"
 
 
 def _keep(ctx: Context, ran: Ran) -> None:
@@ -101,9 +105,9 @@ def _seen(ctx: Context, ran: Ran) -> Iterable[Finding]:
     if module:
         yield _missing(ctx, module.partition(".")[0])
         return
-    signs = [sign for sign in import_signs(text, ended_well=ran.ok) if sign.id != "node-failed"]
+    signs = [sign for sign in import_signs(text, ended_well=ran.ok) if sign.id != server_kinds.NODE_FAILED.id]
     for sign in signs if ran.ok else ():
-        yield warn(sign.id, "ComfyUI", f"{WHEN}: {sign.says}.", fix=Fix(sign.hint), line=sign.text)
+        yield kind_of(sign.id).warn("ComfyUI", f"{WHEN}: {sign.says}.", fix=sign.hint, facts={"line": sign.text})
     if not ran.ok:
         yield _failed(ran, signs)
 
@@ -124,8 +128,8 @@ def _nodes(ctx: Context, ran: Ran, alone: Ran) -> Iterable[Finding]:
 
 def _refused(subject: str, says: str) -> Finding:
     """What could not be looked at without letting it change what it must not."""
-    fix = Fix("To see it load for real, and what it changes:", ("provision", "launch"))
-    return warn("node-refused", subject, f"{says}; a look lets it do neither.", fix=fix)
+    fix = Fix("To see it load for real, and what it changes:", ours("launch"))
+    return kinds.NODE_REFUSED.warn(subject, f"{says}; a look lets it do neither.", fix=fix)
 
 
 def _missing(ctx: Context, module: str) -> Finding:
@@ -133,37 +137,41 @@ def _missing(ctx: Context, module: str) -> Finding:
     package, versions = PACKAGES.get(module, module), packages.installed_versions(ctx.home.venv)
     ends = f"ComfyUI ends with `No module named '{module}'`"
     if (version := versions.get(packages.normalised(package))) is not None:
-        fix = Fix("Its files are written anew.", ("uv", "pip", "install", "--reinstall-package", package, package))
-        return fixable("req-broken", package, f"{package} {version} is on record and lacks files: {ends}.", fix=fix)
+        fix = Fix(
+            "Its files are written anew.", program("uv", "pip", "install", "--reinstall-package", package, package)
+        )
+        return kinds.REQ_BROKEN.fixable(package, f"{package} {version} is on record and lacks files: {ends}.", fix=fix)
     says = f"ComfyUI {engine_version(ctx)} imports {module} and its requirements.txt does not ask for it: {ends}."
-    argv = ("uv", "pip", "install", "--python", str(ctx.home.python), package)
+    install = program("uv", "pip", "install", "--python", str(ctx.home.python), package)
     if module in PACKAGES:
-        return fixable("cu-old-deps", package, says, fix=Fix("It is installed, with torch held.", argv))
-    return blocked("import-failed", module, says, fix=Fix("If that is the package that you expect, install it.", argv))
+        return kinds.CU_OLD_DEPS.fixable(package, says, fix=Fix("It is installed, with torch held.", install))
+    return kinds.IMPORT_FAILED.blocked(
+        module, says, fix=Fix("If that is the package that you expect, install it.", install)
+    )
 
 
 def _failed(ran: Ran, signs: list[Sign]) -> Finding:
     if signs:
         sign = signs[-1]
-        return blocked(sign.id, "ComfyUI", f"ComfyUI does not start: {sign.says}.", fix=Fix(f"Next: {sign.hint}"))
+        return kind_of(sign.id).blocked("ComfyUI", f"ComfyUI does not start: {sign.says}.", fix=sign.hint)
     how = f"took longer than {QUICK_TEST_TIMEOUT_S} s" if ran.code is None else f"ended with {ran.code}"
     last = ran.tail(1)
     says = f"ComfyUI does not start: its own quick test {how}{f' ({last})' if last else ''}."
-    return blocked("import-failed", "ComfyUI", says, fix=Fix("What it said: logs/quick-test.log in the home."))
+    return kinds.IMPORT_FAILED.blocked("ComfyUI", says, fix=Fix("What it said: logs/quick-test.log in the home."))
 
 
 def mend_imports(ctx: Context, finding: Finding) -> None:
     """Install a package, write its files anew, or rename a custom node. Raises PackageError, HomeError."""
-    if finding.id == "node-failed":
+    if finding.kind == server_kinds.NODE_FAILED:
         disable_node(ctx, finding)
         return
     versions, package = packages.installed_versions(ctx.home.venv), finding.subject
     held = [f"{name}=={versions[name]}" for name in HELD if name in versions]
-    if finding.id == "req-broken":
+    if finding.kind == kinds.REQ_BROKEN:
         exact = f"{package}=={versions[packages.normalised(package)]}"
         packages.must_install(ctx, "--no-deps", "--reinstall-package", package, exact, what=package)
     else:
         packages.must_install(ctx, package, *held, what=package)
 
 
-IMPORTS = Look(check_imports, frozenset({"cu-old-deps", "req-broken", "node-failed"}), mend_imports)
+IMPORTS = Look(check_imports, (kinds.CU_OLD_DEPS, kinds.REQ_BROKEN, server_kinds.NODE_FAILED), mend_imports)

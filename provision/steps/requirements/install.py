@@ -17,13 +17,15 @@ from provision.comfyui.isolation import look_env, look_folder
 from provision.comfyui.log_reader import import_signs, missing_module
 from provision.comfyui.sandbox import fenced
 from provision.comfyui.server_process import engine_version, quick_test_argv
-from provision.core.finding import Finding, ok
+from provision.command import ours
+from provision.core.finding import Finding
 from provision.core.receipt_kinds import ComfyReceipt, RequirementsReceipt
 from provision.core.receipts import holds, same_facts
 from provision.core.step import Context
 from provision.environment import packages
 from provision.environment.truncated_bytecode import forget_cut_caches
 from provision.errors import EngineError
+from provision.steps.requirements import kinds
 from provision.steps.workflow.first_page import FOLDER as FIRST_PAGE
 from provision.system.machine import Ran
 
@@ -129,7 +131,7 @@ def prove(ctx: Context) -> None:
         missing = missing_module(ran.out)
         raise EngineError(
             f"ComfyUI does not start: its own quick test {how}.\n{ran.tail()}",
-            hint="provision doctor --deep --fix" if missing else "provision logs --tool",
+            hint=ours("doctor", "--deep", "--fix") if missing else ours("logs", "--tool"),
         )
     facts = proof_facts(ctx)
     versions = packages.installed_versions(ctx.home.venv)
@@ -152,7 +154,7 @@ def custom_nodes(ctx: Context) -> list[str]:
 def imports_ready(ctx: Context, seconds: float, nodes: str = "") -> Finding:
     """That all of ComfyUI imports, seen just now; `nodes` says what that tells of custom nodes."""
     says = f"ComfyUI {engine_version(ctx)} imported everything just now, in {seconds:.1f} s{nodes}"
-    return ok("imports-ready", "ComfyUI", says, seconds=round(seconds, 1))
+    return kinds.IMPORTS_READY.ok("ComfyUI", says, facts={"seconds": round(seconds, 1)})
 
 
 def run_quick_test(ctx: Context, *, nodes: bool = False, compiled: bool = False) -> Ran:

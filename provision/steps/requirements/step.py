@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from provision.core.finding import Finding, Fix, fixable, ok
+from provision.command import Fix
+from provision.core.finding import Cost, Finding, Kind
 from provision.core.receipt_kinds import RequirementsReceipt
 from provision.core.step import Context, Step
 from provision.environment import packages
+from provision.steps.requirements import kinds
 from provision.steps.requirements.install import all_bytes, install, prove, still_proven
 from provision.steps.torch.choice import asks_for_audio
 from provision.steps.torch.install import install_torch_set
@@ -27,10 +29,10 @@ def check_requirements(ctx: Context) -> Iterable[Finding]:
     receipt = ctx.receipts.read("requirements", RequirementsReceipt)
     if still_proven(ctx, receipt, versions):
         seen = receipt.when[:10]
-        yield ok("req-ready", "packages", f"{len(versions)} packages, as this revision asks; it imported on {seen}")
+        yield kinds.REQ_READY.ok("packages", f"{len(versions)} packages, as this revision asks; it imported on {seen}")
     else:
-        yield fixable(
-            "req-unproven", "packages", "ComfyUI has not been seen to import with these packages.",
+        yield kinds.REQ_UNPROVEN.fixable(
+            "packages", "ComfyUI has not been seen to import with these packages.",
             fix=Fix("It is started with --quick-test-for-ci, which imports everything and ends."),
         )  # fmt: skip
 
@@ -40,20 +42,20 @@ def _unmet_finding(ctx: Context, unmet: list[tuple[str, str | None]], *, everyth
     what = f"{line} is asked for, {have} is here" if have else f"{line} is missing"
     more = f", and {len(unmet) - 1} more" if len(unmet) > 1 else ""
     frontend = next((have for line, have in unmet if line.startswith("comfyui-frontend-package")), "")
-    id = "req-missing"
+    kind = kinds.REQ_MISSING
     if len(unmet) == 1 and frontend != "":
-        id = "frontend-missing" if frontend is None else "frontend-old"
-    return _missing(ctx, f"{what}{more}.", id=id, everything=everything)
+        kind = kinds.FRONTEND_MISSING if frontend is None else kinds.FRONTEND_OLD
+    return _missing(ctx, f"{what}{more}.", kind=kind, everything=everything)
 
 
-def _missing(ctx: Context, says: str, *, everything: bool, id: str = "req-missing") -> Finding:
+def _missing(ctx: Context, says: str, *, everything: bool, kind: Kind = kinds.REQ_MISSING) -> Finding:
     download, disk = all_bytes(ctx)
     if not everything and not ctx.options.rehearsal:
         download, disk = download // 10, disk // 10
-    return fixable(
-        id, "packages", says,
+    return kind.fixable(
+        "packages", says,
         fix=Fix("uv installs them as of the revision's date, with torch held."),
-        download_bytes=download, disk_bytes=disk,
+        cost=Cost(download, disk),
     )  # fmt: skip
 
 

@@ -9,9 +9,11 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from provision.comfyui.server_process import engine_flags
-from provision.core.finding import Finding, Fix, blocked, warn
+from provision.command import Fix, ours
+from provision.core.finding import Finding
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.step import Context, Look
+from provision.steps.server import kinds
 
 SUBJECT = "comfyui.args"
 EXCLUSIVE: tuple[tuple[str, ...], ...] = (
@@ -34,7 +36,7 @@ def conflicts(args: Sequence[str]) -> Iterator[Finding]:
         given = [flag for flag in dict.fromkeys(args) if flag in group]
         if len(given) > 1:
             says = f"{SUBJECT} holds {' and '.join(given)}, of which ComfyUI takes one: it ends at once."
-            yield blocked("dtype-flags", SUBJECT, says, fix=_without(args, given[1:]))
+            yield kinds.DTYPE_FLAGS.blocked(SUBJECT, says, fix=_without(args, given[1:]))
 
 
 def check_flags(ctx: Context) -> Iterable[Finding]:
@@ -44,22 +46,22 @@ def check_flags(ctx: Context) -> Iterable[Finding]:
     yield from conflicts(args)
     if "--fp16-vae" in args and on_mps:
         says = f"{subject} holds --fp16-vae: on a Mac's GPU pictures may come out black."
-        yield warn("dtype-flags", subject, says, fix=_without(args, ["--fp16-vae"]))
+        yield kinds.DTYPE_FLAGS.warn(subject, says, fix=_without(args, ["--fp16-vae"]))
     unknown = [flag for flag in args if flag.startswith("--") and ("fp8" in flag or "fp64" in flag)]
     if unknown and on_mps:
         says = f"{subject} holds {' and '.join(unknown)}: a Mac's GPU has no such numbers, and every picture fails."
-        yield blocked("fp8-fp64-mps", subject, says, fix=_without(args, unknown))
+        yield kinds.FP8_FP64_MPS.blocked(subject, says, fix=_without(args, unknown))
     if "--listen" in args:
         place = args.index("--listen") + 1
         named = args[place] if place < len(args) and not args[place].startswith("-") else ""
         if not named.startswith("127.") and named not in ("localhost", "::1"):
             says = f"{subject} holds --listen {named or '(all addresses)'}: whoever is in your network may use ComfyUI."
-            yield warn("listen-wrong", subject, says, fix=_without(args, ["--listen", *([named] if named else [])]))
+            yield kinds.LISTEN_WRONG.warn(subject, says, fix=_without(args, ["--listen", *([named] if named else [])]))
 
 
 def _without(args: Sequence[str], flags: Sequence[str]) -> Fix:
     kept = json.dumps([word for word in args if word not in flags])
-    return Fix(f"Leave out {' '.join(flags)}.", ("provision", "all", "--set", f"comfyui.args={kept}"))
+    return Fix(f"Leave out {' '.join(flags)}.", ours("all", "--set", f"comfyui.args={kept}"))
 
 
 FLAGS = Look(check_flags)

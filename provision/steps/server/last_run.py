@@ -23,18 +23,23 @@ from provision.comfyui.log_reader import (
 )
 from provision.comfyui.sandbox import can_fence
 from provision.comfyui.server_process import client_of, main_py, our_process, read_record, record_path, stop_server
-from provision.core.finding import Finding, Fix, fixable, warn
+from provision.command import Fix, program
+from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.download.model_files import wanted_files
 from provision.environment import packages
 from provision.errors import EngineError
+from provision.steps.catalogue import kind_of
+from provision.steps.first_image import kinds as first_image_kinds
+from provision.steps.models import kinds as models_kinds
+from provision.steps.server import kinds
 from provision.system.disk_errors import unusable
 from provision.system.strict import Unreadable, read_tail
 
 TAIL_BYTES = 1 << 20
 ANSWER_S = 2.0
 """How long the history is waited for: an engine that loads a model answers late, and its log is there."""
-OF_THE_CHECKPOINT = frozenset({"ckpt-damaged", "ckpt-other"})
+OF_THE_CHECKPOINT = frozenset({first_image_kinds.CKPT_DAMAGED.id, models_kinds.CKPT_OTHER.id})
 """What is over as soon as another checkpoint lies there."""
 DISABLED = ".disabled"
 """ComfyUI passes over custom nodes of such a name (nodes.py, init_external_custom_nodes)."""
@@ -69,7 +74,7 @@ def check_start(ctx: Context) -> Iterable[Finding]:
     if not run or ("Starting server" not in run and our_process(ctx) is not None):  # it is still on its way
         return
     for sign in start_signs(run):
-        if sign.id == "node-failed":
+        if sign.id == kinds.NODE_FAILED.id:
             yield from failed_node(ctx, sign)
         elif not anew:
             yield _told(ctx, sign, "When ComfyUI started last")
@@ -81,7 +86,7 @@ def check_last_prompt(ctx: Context) -> Iterable[Finding]:
     prompt = last_prompt(read_last_run(ctx))
     if is_cut_off(prompt) and record_path(ctx).exists() and our_process(ctx) is None:
         meaning = death(prompt)
-        yield warn(meaning.id, "last picture", meaning.says, fix=Fix(meaning.hint))
+        yield kind_of(meaning.id).warn("last picture", meaning.says, fix=meaning.hint)
     record = read_record(ctx)
     client = client_of(ctx, record.port) if record is not None else None
     ended = _ended_last(client) if client is not None else None
@@ -129,16 +134,18 @@ def _failed(client: Comfy, error: object) -> Failure:
 
 def _failed_finding(ctx: Context, failure: Failure) -> Finding:
     folder = ctx.home.base / "custom_nodes" / failure.custom_node
-    fix = Fix(failure.hint)
-    if failure.custom_node and folder.exists() and DISABLED in failure.hint:
-        fix = Fix("Disable that custom node, then: provision stop && provision launch",
-                  ("mv", str(folder), f"{folder}{DISABLED}"))  # fmt: skip
-    return warn(failure.id, failure.node or "last picture", failure.says, fix=fix, node=failure.custom_node)
+    fix = failure.hint
+    if failure.custom_node and folder.exists() and DISABLED in failure.hint.says:
+        fix = Fix("Disable that custom node, then start ComfyUI again.",
+                  program("mv", str(folder), f"{folder}{DISABLED}"))  # fmt: skip
+    return kind_of(failure.id).warn(
+        failure.node or "last picture", failure.says, fix=fix, facts={"node": failure.custom_node}
+    )
 
 
 def _told(ctx: Context, sign: Sign, when: str) -> Finding:
-    return warn(
-        sign.id, ctx.home.shown(ctx.home.engine_log), f"{when}: {sign.says}.", fix=Fix(sign.hint), line=sign.text
+    return kind_of(sign.id).warn(
+        ctx.home.shown(ctx.home.engine_log), f"{when}: {sign.says}.", fix=sign.hint, facts={"line": sign.text}
     )
 
 
@@ -151,10 +158,10 @@ def failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
     says = f"{sign.says[0].upper()}{sign.says[1:]}; its nodes are missing in ComfyUI."
     if sign.id in ctx.options.agreed:
         fix = Fix(f"It is renamed to {name}{DISABLED}, and ComfyUI is started again.")
-        yield fixable(sign.id, name, says, fix=fix)
+        yield kinds.NODE_FAILED.fixable(name, says, fix=fix)
     else:
-        fix = Fix("Install what it asks for, or disable it.", ("mv", str(folder), f"{folder}{DISABLED}"))
-        yield warn(sign.id, name, says, fix=fix, asks=f"Rename it to {name}{DISABLED}?")
+        fix = Fix("Install what it asks for, or disable it.", program("mv", str(folder), f"{folder}{DISABLED}"))
+        yield kinds.NODE_FAILED.warn(name, says, fix=fix, asks=f"Rename it to {name}{DISABLED}?")
 
 
 def disable_node(ctx: Context, finding: Finding) -> None:
@@ -168,5 +175,5 @@ def disable_node(ctx: Context, finding: Finding) -> None:
     stop_server(ctx)
 
 
-START_LOG = Look(check_start, frozenset({"node-failed"}), disable_node)
+START_LOG = Look(check_start, (kinds.NODE_FAILED,), disable_node)
 PROMPT_LOG = Look(check_last_prompt)

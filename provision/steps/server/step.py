@@ -32,10 +32,12 @@ from provision.comfyui.server_process import (
     wait_until_up,
     write_record,
 )
-from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.command import Fix, ours
+from provision.core.finding import Finding
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.step import Context, Step
 from provision.errors import EngineError, PortTaken
+from provision.steps.server import kinds
 from provision.steps.server.flags import conflicts
 from provision.system.machine import Process
 
@@ -52,7 +54,7 @@ def check_server(ctx: Context) -> Iterable[Finding]:
     old = staleness(ctx, record)
     if record.port != port:
         seen = _whose_port(ctx)
-        yield _stale(old) if seen.id == "server-down" else seen
+        yield _stale(old) if seen.kind == kinds.SERVER_DOWN else seen
     elif old:
         yield _stale(old)
     else:
@@ -86,8 +88,8 @@ def _running(ctx: Context, record: Record) -> Iterable[Finding]:
     except EngineError:
         stats = waiting = None
     if stats is None and age_s < START_TIMEOUT_S:
-        yield fixable(
-            "server-starting", f"pid {record.pid}", "The server is still starting.",
+        yield kinds.SERVER_STARTING.fixable(
+            f"pid {record.pid}", "The server is still starting.",
             fix=Fix("It is waited for."),
         )  # fmt: skip
     elif stats is None:
@@ -96,28 +98,27 @@ def _running(ctx: Context, record: Record) -> Iterable[Finding]:
         yield _another_comfyui(ctx, stats, None)
     else:
         queue = f", queue: {len(waiting.running)} running, {len(waiting.pending)} waiting" if waiting else ""
-        yield ok(
-            "server-up",
+        yield kinds.SERVER_UP.ok(
             client.url,
             f"ComfyUI {stats.version} on port {record.port}, pid {record.pid}, up for {shown_time(age_s)}{queue}",
-            pid=record.pid, port=record.port, device=stats.device,
+            facts={"pid": record.pid, "port": record.port, "device": stats.device},
         )  # fmt: skip
         yield from _device_findings(ctx, stats)
         if says := fallback_flags.kept_says(ctx):
-            yield ok("flags-kept", "flags", f"{says}.")
+            yield kinds.FLAGS_KEPT.ok("flags", f"{says}.")
 
 
 def _device_findings(ctx: Context, stats: SystemStats) -> Iterable[Finding]:
     wanted = ctx.receipts.read("torch", TorchReceipt).device
     if isinstance(wanted, str) and wanted != stats.device and "--cpu" not in engine_flags(ctx):
-        yield warn(
-            "torch-no-mps", "device", f"torch has {wanted}, and ComfyUI computes on {stats.device}.",
-            fix=Fix("See what it says when it starts.", ("provision", "logs")),
+        yield kinds.TORCH_NO_MPS.warn(
+            "device", f"torch has {wanted}, and ComfyUI computes on {stats.device}.",
+            fix=Fix("See what it says when it starts.", ours("logs")),
         )  # fmt: skip
 
 
 def _stale(says: str) -> Finding:
-    return fixable("server-stale", "server", says, fix=Fix("It is ended and started again."))
+    return kinds.SERVER_STALE.fixable("server", says, fix=Fix("It is ended and started again."))
 
 
 def _whose_port(ctx: Context) -> Finding:
@@ -132,10 +133,12 @@ def _whose_port(ctx: Context) -> Finding:
     who = ctx.machine.listener(port)
     if stats is not None and who is not None and runs_for_its_owner(ctx, who):
         says = f"ComfyUI {stats.version} on port {port}, pid {who.pid}, started from this install by its owner"
-        return ok("server-yours", client_of(ctx).url, f"{says}; it is used, and never ended", pid=who.pid, port=port)
+        return kinds.SERVER_YOURS.ok(
+            client_of(ctx).url, f"{says}; it is used, and never ended", facts={"pid": who.pid, "port": port}
+        )
     if who is not None and runs_our_main(ctx, who):
-        return fixable(
-            "server-lost", f"pid {who.pid}", f"A server of this home runs (pid {who.pid}) that no record tells of.",
+        return kinds.SERVER_LOST.fixable(
+            f"pid {who.pid}", f"A server of this home runs (pid {who.pid}) that no record tells of.",
             fix=Fix("It is taken on when its flags and code are right, else started again."),
         )  # fmt: skip
     return _another_program(ctx, who) if stats is None else _another_comfyui(ctx, stats, who)
@@ -146,7 +149,7 @@ def _down(ctx: Context) -> Finding:
     if not main_py(ctx).is_file():
         says = "The server starts when ComfyUI is here."
     command = " ".join(["main.py", *server_argv(ctx)[3:]])
-    return fixable("server-down", "server", says, fix=Fix(f"It is started, detached: {command}"))
+    return kinds.SERVER_DOWN.fixable("server", says, fix=Fix(f"It is started, detached: {command}"))
 
 
 def _another_comfyui(ctx: Context, stats: SystemStats, who: Process | None) -> Finding:
@@ -155,12 +158,11 @@ def _another_comfyui(ctx: Context, stats: SystemStats, who: Process | None) -> F
     if who is not None and who.argv and who.argv[0].startswith(f"{ctx.home.venv}/"):
         origin = ", started by hand from this home"
     pid = f", pid {who.pid}" if who else ""
-    return blocked(
-        "port-comfyui",
+    return kinds.PORT_COMFYUI.blocked(
         f"port {port}",
         f"Port {port} belongs to another ComfyUI ({stats.version}{origin}{pid}); it is left alone.",
         fix=_other_port("Close it, or take another port for ours.", port),
-        pid=who.pid if who else None,
+        facts={"pid": who.pid if who else None},
     )
 
 
@@ -171,17 +173,16 @@ def _another_program(ctx: Context, who: Process | None) -> Finding:
         if who
         else "a program that cannot be seen from here"
     )
-    return blocked(
-        "port-busy",
+    return kinds.PORT_BUSY.blocked(
         f"port {port}",
         f"Port {port} is used by {name}.",
         fix=_other_port("Close that program, or take another port for ComfyUI.", port),
-        pid=who.pid if who else None,
+        facts={"pid": who.pid if who else None},
     )
 
 
 def _other_port(says: str, port: int) -> Fix:
-    return Fix(says, ("provision", "all", "--set", f"comfyui.port={port + 1}"))
+    return Fix(says, ours("all", "--set", f"comfyui.port={port + 1}"))
 
 
 def apply_server(ctx: Context, finding: Finding) -> None:
@@ -191,7 +192,7 @@ def apply_server(ctx: Context, finding: Finding) -> None:
     flags that are only tried, and others are left to try. With flags that ComfyUI refuses nothing is ended.
     """
     for conflict in conflicts(ctx.manifest.comfyui.args):
-        raise EngineError(conflict.says, hint=" ".join(conflict.fix.argv) if conflict.fix else "provision manifests")
+        raise EngineError(conflict.says, hint=conflict.fix or ours("manifests"))
     started = ctx.machine.clock()
     try:
         _bring_up(ctx, finding)
@@ -205,9 +206,9 @@ def apply_server(ctx: Context, finding: Finding) -> None:
 def _bring_up(ctx: Context, finding: Finding) -> None:
     record = read_record(ctx)
     if record is None:
-        if not (finding.id == "server-lost" and adopt(ctx)):
+        if not (finding.kind == kinds.SERVER_LOST and adopt(ctx)):
             start_server(ctx)
-    elif finding.id == "server-starting":
+    elif finding.kind == kinds.SERVER_STARTING:
         wait_until_up(ctx, record)
     else:
         ctx.note(f"The server (pid {record.pid}) is ended, to start it again.")

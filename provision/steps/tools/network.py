@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from provision.core.finding import Finding, Fix, blocked, ok, warn
+from provision.command import Fix, ours
+from provision.core.finding import Finding
 from provision.core.step import Context
 from provision.download.host_check import Host, Trouble, troubles_of
 from provision.download.hub.api import token_for
@@ -13,12 +14,13 @@ from provision.download.local_copies import find_copies
 from provision.download.misplaced import misplaced
 from provision.download.model_files import Wanted, wanted_files
 from provision.environment.packages import installed_versions
+from provision.steps.tools import kinds
 
 DEADLINE_S = 5.0
 DEFAULT_INDEX = "https://pypi.org/simple"
 MEND_NETWORK = Fix(
     "Check the network or HTTPS_PROXY. Without internet, the rehearsal shows everything working:",
-    ("provision", "all", "--rehearse"),
+    ours("all", "--rehearse"),
 )
 
 
@@ -88,15 +90,15 @@ def _asked(ctx: Context, hosts: Sequence[Host]) -> Iterable[Finding]:
             yield _finding(host, trouble, spare)
     if not any(trouble for _, trouble in found):
         names = dict.fromkeys(host.name for host in hosts)
-        yield ok("net-up", "network", f"{', '.join(names)} answer{'s' if len(names) == 1 else ''}")
+        yield kinds.NET_UP.ok("network", f"{', '.join(names)} answer{'s' if len(names) == 1 else ''}")
 
 
 def _finding(host: Host, trouble: Trouble, spare: Host | None) -> Finding:
     if trouble.passes:
-        return warn(trouble.id, host.name, trouble.says, fix=trouble.fix)
+        return trouble.kind.warn(host.name, trouble.says, fix=trouble.fix)
     says = f"{trouble.says} It is needed for {host.purpose}."
     if spare is not None:
-        return warn(trouble.id, host.name, f"{says} {spare.name} is asked in its place.")
+        return trouble.kind.warn(host.name, f"{says} {spare.name} is asked in its place.")
     if host.vital:
-        return blocked(trouble.id, host.name, says, fix=trouble.fix or MEND_NETWORK)
-    return warn(trouble.id, host.name, f"{says} Stable torch is taken in its place.", fix=trouble.fix)
+        return trouble.kind.blocked(host.name, says, fix=trouble.fix or MEND_NETWORK)
+    return trouble.kind.warn(host.name, f"{says} Stable torch is taken in its place.", fix=trouble.fix)

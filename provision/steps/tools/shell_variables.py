@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix, ok, warn
+from provision.command import Fix, program
+from provision.core.finding import Finding
 from provision.core.step import Context, Look
+from provision.download import kinds as download_kinds
+from provision.steps.tools import kinds
 from provision.system.machine import clean_env
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -26,16 +29,18 @@ def check_environment(ctx: Context) -> Iterable[Finding]:
     offline = [name for name in OFFLINE if given.get(name, "").strip().lower() in ON]
     if offline:
         says = f"{' and '.join(offline)} {_are(offline)} set; this tool and what it starts do not go by that."
-        yield ok("hf-offline", offline[0], says)
+        yield kinds.HF_OFFLINE.ok(offline[0], says)
     yield from _watermark(given.get("PYTORCH_MPS_HIGH_WATERMARK_RATIO", ""))
     bundle = given.get("SSL_CERT_FILE", "")
     if bundle and not Path(bundle).is_file():
         says = f"SSL_CERT_FILE names {bundle}, which is not there: other programs trust no certificate with it."
-        yield warn("tls-store", "SSL_CERT_FILE", says, fix=Fix("Take it away.", ("unset", "SSL_CERT_FILE")))
+        yield download_kinds.TLS_STORE.warn(
+            "SSL_CERT_FILE", says, fix=Fix("Take it away.", program("unset", "SSL_CERT_FILE"))
+        )
     leaks = sorted(given.keys() - clean_env(given).keys() - HONOURED - set(OFFLINE))
     if leaks:
         says = f"{', '.join(leaks)} {_are(leaks)} set, and not passed on to the programs that are started."
-        yield ok("env-leak", "environment", says, detail=True)
+        yield kinds.ENV_LEAK.ok("environment", says, detail=True)
 
 
 def _watermark(ratio: str) -> Iterable[Finding]:
@@ -49,7 +54,7 @@ def _watermark(ratio: str) -> Iterable[Finding]:
             f"PYTORCH_MPS_HIGH_WATERMARK_RATIO is {ratio}: torch refuses it (`invalid low watermark ratio`) where"
             " ComfyUI is started by hand; what this tool starts does not get it."
         )
-        yield ok("watermark-env", "environment", says)
+        yield kinds.WATERMARK_ENV.ok("environment", says)
 
 
 def _are(names: list[str]) -> str:

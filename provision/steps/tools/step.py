@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from provision.comfyui.safetensors import POINTER
-from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.command import Command, Fix, ours, program
+from provision.core.finding import Finding, Kind
 from provision.core.step import Context, Step
+from provision.download import kinds as download_kinds
 from provision.download.model_files import wanted_files
 from provision.errors import CommandMissing, ConsentNeeded
+from provision.steps.tools import kinds
 from provision.steps.tools.network import check_network, model_hosts, needed_hosts
 from provision.system import parsers
 from provision.system.git_program import environment
@@ -24,10 +27,7 @@ INTEL_BREW = Path("/usr/local/bin")
 STUB_FOLDER = Path("/usr/bin")
 XCODE_SELECT = ("/usr/bin/xcode-select", "-p")
 CLT = "/Library/Developer/CommandLineTools"
-INSTALL_CLT = ("xcode-select", "--install")
-FORMULAE = {"git-missing": "git", "git-old": "git", "lfs-missing": "git-lfs", "wget-missing": "wget"}
-OPTIONAL = {"lfs-missing", "wget-missing"}
-"""Only a backend wants these: another backend does without."""
+INSTALL_CLT = program("xcode-select", "--install")
 PACKAGE_MANAGERS = (
     ("apt-get", ("install", "-y")),
     ("dnf", ("install", "-y")),
@@ -46,17 +46,17 @@ def check_tools(ctx: Context) -> Iterable[Finding]:
         return
     found = _check_git(ctx, git)
     yield from found
-    works = all(finding.id == "git-ready" for finding in found)
+    works = all(finding.kind == kinds.GIT_READY for finding in found)
     if ctx.options.backend == "git-lfs" and works:
         yield _check_lfs(ctx)
     if ctx.options.backend == "wget":
         yield _check_wget(ctx)
     brew = ctx.machine.which("brew")
     if ctx.machine.system == "Darwin" and brew is None:
-        yield ok("brew-missing", "Homebrew", "Homebrew is not here, and is not needed.")
+        yield kinds.BREW_MISSING.ok("Homebrew", "Homebrew is not here, and is not needed.")
     if _is_of_intel(ctx, brew):
         says = f"Homebrew at {brew} is Intel's, on Apple silicon: it installs only with `arch -x86_64` before it."
-        yield ok("brew-prefix", "Homebrew", says, detail=works)
+        yield kinds.BREW_PREFIX.ok("Homebrew", says, detail=works)
     if works:
         yield from _check_lfs_hooks(ctx)
 
@@ -66,8 +66,7 @@ def apply_tools(ctx: Context, finding: Finding) -> None:
 
     Raises ConsentNeeded without one, CommandMissing when Homebrew went away, CommandFailed when it fails.
     """
-    formula = FORMULAE[finding.id]
-    brew = ctx.machine.which("brew")
+    formula, brew = finding.subject, ctx.machine.which("brew")
     if brew is None:
         raise CommandMissing("Homebrew is not here any more.", hint=_hint(finding))
     if not (ctx.options.yes or finding.id in ctx.options.agreed or ctx.consent(_question(formula))):
@@ -84,8 +83,8 @@ def _question(formula: str) -> str:
     return f"Install {formula} with Homebrew?"
 
 
-def _hint(finding: Finding) -> str:
-    return " ".join(finding.fix.argv) if finding.fix else "provision plan"
+def _hint(finding: Finding) -> Fix | Command:
+    return finding.fix or ours("plan")
 
 
 # -- git ------------------------------------------------------------------------------------------------
@@ -112,39 +111,39 @@ def _apple_trouble(ctx: Context, git: Path | None) -> Finding | None:
 
 def _trouble(trouble: GitTrouble, path: str) -> Finding:
     if trouble == "clt-missing":
-        return blocked(
-            "clt-missing", "Command Line Tools", "Apple's Command Line Tools, which bring git, are missing.",
+        return kinds.CLT_MISSING.blocked(
+            "Command Line Tools", "Apple's Command Line Tools, which bring git, are missing.",
             fix=Fix("Install them (a window opens; it takes minutes), then run this again.", INSTALL_CLT),
         )  # fmt: skip
     if trouble == "xcode-license":
-        return blocked(
-            "xcode-license", "Xcode", "Git refuses to work until you have agreed to Xcode's license.",
-            fix=Fix("Read it and agree.", ("sudo", "xcodebuild", "-license")),
+        return kinds.XCODE_LICENSE.blocked(
+            "Xcode", "Git refuses to work until you have agreed to Xcode's license.",
+            fix=Fix("Read it and agree.", program("sudo", "xcodebuild", "-license")),
         )  # fmt: skip
     fix = Fix(f"Install them again; if it says that they are there, first: sudo rm -rf {CLT}", INSTALL_CLT)
     if ".app/" in path:  # a deleted Xcode leaves its path selected
-        fix = Fix("Select the default place, then run this again.", ("sudo", "xcode-select", "--reset"))
-    return blocked(
-        "clt-stale", "Command Line Tools", f"{path or 'A folder'} is selected as the place of Apple's tools, and "
+        fix = Fix("Select the default place, then run this again.", program("sudo", "xcode-select", "--reset"))
+    return kinds.CLT_STALE.blocked(
+        "Command Line Tools", f"{path or 'A folder'} is selected as the place of Apple's tools, and "
         "they are not there any more (an upgrade of macOS removes them).", fix=fix,
     )  # fmt: skip
 
 
 def _check_git(ctx: Context, git: Path | None) -> list[Finding]:
     if git is None:
-        return [_missing(ctx, "git-missing", "git is not on this machine; it brings ComfyUI.")]
+        return [_missing(ctx, download_kinds.GIT_MISSING, "git", "git is not on this machine; it brings ComfyUI.")]
     said = _run(ctx, (str(git), "--version"), environment())
     trouble = parsers.parse_git_trouble(said.code, said.err) if ctx.machine.system == "Darwin" else None
     if trouble is not None:
         return [_trouble(trouble, "")]
     version = _version(said, parsers.parse_git_version)
     if version is None:
-        return [_missing(ctx, "git-missing", f"{git} does not answer as git does: {_first(said)}")]
+        return [_missing(ctx, download_kinds.GIT_MISSING, "git", f"{git} does not answer as git does: {_first(said)}")]
     seen = ".".join(map(str, version))
     if version < GIT_MIN:
         needed = ".".join(map(str, GIT_MIN))
-        return [_missing(ctx, "git-old", f"git is {seen}; {needed} or later is needed.")]
-    return [ok("git-ready", str(git), f"git {seen}.", version=seen)]
+        return [_missing(ctx, kinds.GIT_OLD, "git", f"git is {seen}; {needed} or later is needed.")]
+    return [kinds.GIT_READY.ok(str(git), f"git {seen}.", facts={"version": seen})]
 
 
 # -- what a backend needs -------------------------------------------------------------------------------
@@ -154,9 +153,11 @@ def _check_lfs(ctx: Context) -> Finding:
     git = ctx.machine.which("git") or Path("git")
     version = _version(_run(ctx, (str(git), "lfs", "version"), environment()), parsers.parse_lfs_version)
     if version is None:
-        return _missing(ctx, "lfs-missing", "git-lfs is not on this machine; the backend git-lfs needs it.")
+        return _missing(
+            ctx, download_kinds.LFS_MISSING, "git-lfs", "git-lfs is not on this machine; the backend git-lfs needs it."
+        )
     seen = ".".join(map(str, version))
-    return ok("lfs-ready", "git-lfs", f"git-lfs {seen}.", version=seen)
+    return kinds.LFS_READY.ok("git-lfs", f"git-lfs {seen}.", facts={"version": seen})
 
 
 def _check_lfs_hooks(ctx: Context) -> Iterable[Finding]:
@@ -169,8 +170,11 @@ def _check_lfs_hooks(ctx: Context) -> Iterable[Finding]:
     if skips or not _run(ctx, asked, environment(persons=ctx.machine.environ)).out.strip():
         why = "GIT_LFS_SKIP_SMUDGE is set" if skips else "git-lfs was never set up here"
         says = f"{why}: a clone by hand brings notes of 135 bytes in place of the models. This tool does without."
-        fix = Fix("For clones by hand.", ("unset", "GIT_LFS_SKIP_SMUDGE") if skips else ("git", "lfs", "install"))
-        yield warn("lfs-uninit", "git-lfs", says, fix=fix)
+        fix = Fix(
+            "For clones by hand.",
+            program("unset", "GIT_LFS_SKIP_SMUDGE") if skips else program("git", "lfs", "install"),
+        )
+        yield kinds.LFS_UNINIT.warn("git-lfs", says, fix=fix)
 
 
 def _is_pointer(path: Path) -> bool:
@@ -183,33 +187,33 @@ def _check_wget(ctx: Context) -> Finding:
     version = None if said is None else _version(said, parsers.parse_wget_version)
     if version is None:
         why = "is not on this machine" if wget is None else f"at {wget} is not GNU's"
-        return _missing(ctx, "wget-missing", f"wget {why}; the backend wget needs it.")
+        return _missing(ctx, download_kinds.WGET_MISSING, "wget", f"wget {why}; the backend wget needs it.")
     seen = ".".join(map(str, version))
-    return ok("wget-ready", str(wget), f"wget {seen}.", version=seen)
+    return kinds.WGET_READY.ok(str(wget), f"wget {seen}.", facts={"version": seen})
 
 
-def _missing(ctx: Context, id: str, says: str) -> Finding:
+def _missing(ctx: Context, kind: Kind, formula: str, says: str) -> Finding:
     """FIXABLE where Homebrew can bring it; else BLOCKED, with the command of this machine."""
-    formula = FORMULAE[id]
-    other = " Or take another way to download: --backend auto." if id in OPTIONAL else ""
+    only_of_a_backend = formula != "git"
+    other = " Or take another way to download: --backend auto." if only_of_a_backend else ""
     if ctx.machine.system == "Darwin":
         brew = ctx.machine.which("brew")
         if _is_of_intel(ctx, brew):
             fix = Fix(f"Install {formula} with this Homebrew, which is Intel's.{other}",
-                      ("arch", "-x86_64", str(brew), "install", formula))  # fmt: skip
-            return blocked(id, formula, says, fix=fix)
+                      program("arch", "-x86_64", str(brew), "install", formula))  # fmt: skip
+            return kind.blocked(formula, says, fix=fix)
         if brew is not None:
-            fix = Fix(f"Install {formula} with Homebrew.{other}", ("brew", "install", formula))
-            return fixable(id, formula, says, fix=fix, asks=_question(formula))
+            fix = Fix(f"Install {formula} with Homebrew.{other}", program("brew", "install", formula))
+            return kind.fixable(formula, says, fix=fix, asks=_question(formula))
         if formula == "git":
-            return blocked(id, formula, says, fix=Fix("Install Apple's Command Line Tools.", INSTALL_CLT))
-        if id in OPTIONAL:
+            return kind.blocked(formula, says, fix=Fix("Install Apple's Command Line Tools.", INSTALL_CLT))
+        if only_of_a_backend:
             fix = Fix(
                 f"There is no Homebrew (https://brew.sh) to bring {formula}. Take another way to download.",
-                ("provision", "all", "--backend", "auto"),
+                ours("all", "--backend", "auto"),
             )
-            return blocked(id, formula, says, fix=fix)
-    return blocked(id, formula, says, fix=Fix(f"Install {formula}.{other}", _install_argv(ctx, formula)))
+            return kind.blocked(formula, says, fix=fix)
+    return kind.blocked(formula, says, fix=Fix(f"Install {formula}.{other}", program(*_install_argv(ctx, formula))))
 
 
 def _is_of_intel(ctx: Context, brew: Path | None) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from provision.core.finding import Finding, Fix, warn
+from provision.command import Fix, ours
+from provision.core.finding import Finding
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import same_facts
 from provision.core.step import Context, Look
 from provision.environment.torch_probe_result import slow_says
+from provision.steps.torch import kinds
 from provision.steps.torch.proof import proof_facts
 from provision.system.mac import read_chip, read_sysctl
 
@@ -24,18 +26,16 @@ def check_reservations(ctx: Context) -> Iterable[Finding]:
         if says:
             fix = Fix(
                 "Close other programs, turn Low Power Mode off, and let it be proven anew.",
-                ("provision", "doctor", "--deep"),
+                ours("doctor", "--deep"),
             )
-            yield warn("torch-slow", "torch", says, fix=fix, gflop_s=speed)
+            yield kinds.TORCH_SLOW.warn("torch", says, fix=fix, facts={"gflop_s": speed})
     if receipt.doubtful:
         says = f"torch {receipt.torch} computes wrong what only custom nodes use: {'; '.join(receipt.doubtful)}."
-        yield warn(
-            "torch-doubtful", "torch", says, fix=Fix("A newer torch.", ("provision", "all", "--torch", "stable"))
-        )
+        yield kinds.TORCH_DOUBTFUL.warn("torch", says, fix=Fix("A newer torch.", ours("all", "--torch", "stable")))
     if skipped:
         count = "1 comparison" if len(skipped) == 1 else f"{len(skipped)} comparisons"
         says = f"{count} of torch with the CPU had to be left out ({skipped[0]})."
-        yield warn("torch-part-proven", "torch", says, skipped=list(skipped))
+        yield kinds.TORCH_PART_PROVEN.warn("torch", says, facts={"skipped": list(skipped)})
 
 
 RESERVATIONS = Look(check_reservations)

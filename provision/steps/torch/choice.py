@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provision.comfyui import fallback_flags
+from provision.command import ours
 from provision.core.step import Context
 from provision.download.backend import Address
 from provision.download.host_check import Host, troubles_of
@@ -88,7 +89,7 @@ def candidates(ctx: Context, *, audio: bool) -> Iterator[Choice]:
         offered = True
         yield replace(choice, why="; ".join([*refused, *([choice.why] if choice.why else [])]))
     if not offered:
-        raise PackageError(f"{refused[-1]}. Nothing was installed.", hint="provision all --torch stable")
+        raise PackageError(f"{refused[-1]}. Nothing was installed.", hint=ours("all", "--torch", "stable"))
 
 
 def _in_order(ctx: Context, *, audio: bool) -> Iterator[Choice]:
@@ -134,7 +135,7 @@ def resolve(ctx: Context, choice: Choice) -> Choice:
         raise packages.package_error("torch", ran)
     exact = replace(choice, pins=tuple(f"{name}=={found[name]}" for name in names))
     if why := known_bad_torch.refused(ctx.machine, exact.pins):
-        raise PackageError(f"{why}. Nothing was installed.", hint="provision all --torch VERSION   # another one")
+        raise PackageError(f"{why}. Nothing was installed.", hint=ours("all", "--torch", "VERSION"))
     return exact
 
 
@@ -231,7 +232,7 @@ def _one_day(ctx: Context, channel: str, *, audio: bool) -> Choice:
     index, day, tags = ctx.manifest.torch.nightly_index.rstrip("/"), wheel_index.pinned_day(channel), target_tags(ctx)
     pages, trouble = read_pages(ctx, index, _names(audio))
     if trouble:
-        raise PackageError(f"The nightly index {index} {trouble}.", hint="provision all --torch stable")
+        raise PackageError(f"The nightly index {index} {trouble}.", hint=ours("all", "--torch", "stable"))
     whole = wheel_index.whole_days(pages, tags)
     for versions in whole:
         if wheel_index.day_of(versions["torch"]) == day and wheel_index.answers(channel, versions["torch"]):
@@ -242,7 +243,7 @@ def _one_day(ctx: Context, channel: str, *, audio: bool) -> Choice:
     why = wheel_index.why_not(pages, tags, day) or "its torch has another number"
     raise PackageError(
         f"{index} has no set of torch {channel} for this machine: {why}.",
-        hint=f"provision all --torch nightly{f'@{near}' if near else ''}",
+        hint=ours("all", "--torch", f"nightly{f'@{near}' if near else ''}"),
     )
 
 
@@ -270,7 +271,7 @@ def _audio_pins(ctx: Context) -> tuple[str, ...]:
     if not ran.ok or found is None:
         raise PackageError(
             f"This revision of ComfyUI asks for torchaudio, and none can be had:\n{ran.tail()}",
-            hint="provision all --comfyui latest",
+            hint=ours("all", "--comfyui", "latest"),
         )
     version = _plain(found[1])
     return (f"torch=={version}", "torchvision", f"torchaudio=={version}")

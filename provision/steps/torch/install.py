@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from provision.comfyui.server_process import running_environment
+from provision.command import ours
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import same_facts
 from provision.core.step import Context
@@ -145,4 +146,4 @@ def _nothing_works(ctx: Context, failed: Sequence[Failed]) -> ProvisionError:
     if len(failed) == 1:
         return type(error)(f"{error.message}{stays}", hint=error.hint)
     lines = "\n".join(f"- {_reason(*each)}" for each in failed)
-    return type(error)(f"No torch that was tried works here:\n{lines}{stays}", hint="provision doctor --deep")
+    return type(error)(f"No torch that was tried works here:\n{lines}{stays}", hint=ours("doctor", "--deep"))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from provision.core.finding import Finding, Fix, blocked, fixable, warn
+from provision.command import Fix, ours
+from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.environment import packages, wheel_index
 from provision.environment.known_bad_torch import pairs_for, read_known_bad, refusal, says, this_mac
+from provision.steps.torch import kinds
 from provision.steps.torch.step import apply_torch
 
-STABLE = ("provision", "all", "--torch", "stable")
+STABLE = ours("all", "--torch", "stable")
 
 
 def check_known_bad(ctx: Context) -> Iterable[Finding]:
@@ -21,17 +23,19 @@ def check_known_bad(ctx: Context) -> Iterable[Finding]:
     pairs = read_known_bad()
     exact = channel if channel not in ("nightly", "stable") else ""
     if exact and (why := refusal(pairs_for(pairs, mac, exact), exact, mac)):
-        yield blocked("torch-known-bad", "torch", f"{why}.", fix=Fix("Take another.", STABLE), asked=exact)
+        yield kinds.TORCH_KNOWN_BAD.blocked(
+            "torch", f"{why}.", fix=Fix("Take another.", STABLE), facts={"asked": exact}
+        )
         return
     torch = packages.installed_versions(ctx.home.venv).get("torch")
     if torch is None:
         return
     found = pairs_for(pairs, mac, torch)
     if (why := refusal(found, torch, mac)) and not (exact and wheel_index.answers(exact, torch)):
-        yield fixable("torch-known-bad", "torch", f"{why}.", fix=Fix("Another torch is installed and proven."))
+        yield kinds.TORCH_KNOWN_BAD.fixable("torch", f"{why}.", fix=Fix("Another torch is installed and proven."))
         return
     for pair in found:
-        yield warn("torch-doubtful", "torch", f"{says(pair, torch, mac)}.", fix=Fix("A newer torch.", STABLE))
+        yield kinds.TORCH_DOUBTFUL.warn("torch", f"{says(pair, torch, mac)}.", fix=Fix("A newer torch.", STABLE))
 
 
-KNOWN_BAD_TORCH = Look(check_known_bad, frozenset({"torch-known-bad"}), apply_torch)
+KNOWN_BAD_TORCH = Look(check_known_bad, (kinds.TORCH_KNOWN_BAD,), apply_torch)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from provision.core.finding import Finding, Fix, blocked, fixable, warn
+from provision.command import Fix, ours, program
+from provision.core.finding import Cost, Finding
 from provision.core.step import Context, Look
 from provision.environment import packages
 from provision.steps.python_env.step import apply_python_env
+from provision.steps.torch import kinds
 from provision.steps.torch.choice import asks_for_audio
 from provision.steps.torch.download_size import SIZES
 from provision.steps.torch.install import install_torch_set
@@ -59,7 +61,7 @@ def _other_processor(ctx: Context, folder: Path) -> Iterator[Finding]:
             )
             size = SIZES["mac"][0] if name == "torch" else library.stat().st_size
             fix = Fix(f"{name} {versions[name]} is installed again, for this processor.")
-            yield fixable("mixed-arch-so", name, says, fix=fix, download_bytes=size, disk_bytes=size)
+            yield kinds.MIXED_ARCH_SO.fixable(name, says, fix=fix, cost=Cost(size, size))
 
 
 def _processors(path: Path) -> frozenset[str]:
@@ -69,19 +71,19 @@ def _processors(path: Path) -> frozenset[str]:
 def _quarantined(ctx: Context, library: Path) -> Finding:
     shown = ctx.home.shown(library)
     says = f"macOS holds {shown} in quarantine, as what a browser brought: `library load disallowed by system policy`."
-    if "quarantine" in ctx.options.agreed:
-        return fixable("quarantine", shown, says, fix=Fix("The mark is taken off the environment's files."))
-    fix = Fix("Take the mark off.", (XATTR, "-dr", QUARANTINE, str(ctx.home.venv)))
-    return blocked("quarantine", shown, says, fix=fix, asks="Take the mark off the environment's files?")
+    if kinds.QUARANTINE.id in ctx.options.agreed:
+        return kinds.QUARANTINE.fixable(shown, says, fix=Fix("The mark is taken off the environment's files."))
+    fix = Fix("Take the mark off.", program(XATTR, "-dr", QUARANTINE, str(ctx.home.venv)))
+    return kinds.QUARANTINE.blocked(shown, says, fix=fix, asks="Take the mark off the environment's files?")
 
 
 def _two_openmps(ctx: Context, intel: Path) -> Finding:
     shown = ctx.home.shown(intel)
     says = f"{shown} of conda or Intel lies beside torch's libomp.dylib: ComfyUI may end with `OMP: Error #15`."
-    if "omp-dup" in ctx.options.agreed:
-        return fixable("omp-dup", shown, says, fix=Fix("The environment is made anew; what is there is kept aside."))
-    fix = Fix("Have the environment made anew.", ("provision", "doctor", "--fix", "--only", "omp-dup"))
-    return warn("omp-dup", shown, says, fix=fix, asks="Make the environment anew (torch is downloaded again)?")
+    if kinds.OMP_DUP.id in ctx.options.agreed:
+        return kinds.OMP_DUP.fixable(shown, says, fix=Fix("The environment is made anew; what is there is kept aside."))
+    fix = Fix("Have the environment made anew.", ours("doctor", "--fix", "--only", kinds.OMP_DUP.id))
+    return kinds.OMP_DUP.warn(shown, says, fix=fix, asks="Make the environment anew (torch is downloaded again)?")
 
 
 def apply_native_libs(ctx: Context, finding: Finding) -> None:
@@ -98,4 +100,4 @@ def apply_native_libs(ctx: Context, finding: Finding) -> None:
         packages.must_install(ctx, "--no-deps", "--reinstall-package", name, exact, what=name)
 
 
-NATIVE_LIBS = Look(check_native_libs, frozenset({"mixed-arch-so", "quarantine", "omp-dup"}), apply_native_libs)
+NATIVE_LIBS = Look(check_native_libs, (kinds.MIXED_ARCH_SO, kinds.QUARANTINE, kinds.OMP_DUP), apply_native_libs)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from provision.core.finding import Finding, Fix, fixable
+from provision.command import Fix, program
+from provision.core.finding import Cost, Finding
 from provision.core.step import Context, Look
 from provision.environment import packages
+from provision.steps.torch import kinds
 
 NUMPY2_FROM = (2, 3)
 """The first torch that is built for NumPy 2 (ComfyUI issue 5664)."""
@@ -27,8 +29,8 @@ def check_known_pairs(ctx: Context) -> Iterable[Finding]:
         return
     if numpy and release_of(numpy) >= (2,) and release_of(torch) < NUMPY2_FROM:
         says = f"torch {torch} is built for NumPy 1, and NumPy {numpy} is here: `Numpy is not available`."
-        fix = Fix("NumPy 1 is installed.", ("uv", "pip", "install", "numpy<2"))
-        yield fixable("numpy-abi", "numpy", says, fix=fix, download_bytes=16 * 10**6, disk_bytes=60 * 10**6)
+        fix = Fix("NumPy 1 is installed.", program("uv", "pip", "install", "numpy<2"))
+        yield kinds.NUMPY_ABI.fixable("numpy", says, fix=fix, cost=Cost(16 * 10**6, 60 * 10**6))
 
 
 def apply_known_pairs(ctx: Context, finding: Finding) -> None:
@@ -37,4 +39,4 @@ def apply_known_pairs(ctx: Context, finding: Finding) -> None:
     packages.must_install(ctx, "numpy<2", f"torch=={torch}", what="NumPy 1")
 
 
-KNOWN_PAIRS = Look(check_known_pairs, frozenset({"numpy-abi"}), apply_known_pairs)
+KNOWN_PAIRS = Look(check_known_pairs, (kinds.NUMPY_ABI,), apply_known_pairs)

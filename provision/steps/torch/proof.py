@@ -7,13 +7,15 @@ from typing import Any
 
 from provision.comfyui.exclusive_start import one_start
 from provision.comfyui.isolation import look_env
-from provision.core.finding import Finding, ok
+from provision.command import ours
+from provision.core.finding import Finding
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.step import Context
 from provision.environment import packages
 from provision.environment.torch_probe_result import TorchProbe, broke_off, describe_failure, parse_torch_probe
 from provision.errors import ProbeFailed
 from provision.steps.python_env.step import LOOKING
+from provision.steps.torch import kinds
 from provision.steps.torch.choice import Choice
 from provision.system.mac import must_read_macos
 from provision.system.machine import Ran
@@ -25,7 +27,7 @@ PROBE_TIMEOUT_S = 300
 def computed(torch: str, probe: TorchProbe) -> Finding:
     """That this torch computes right, seen just now."""
     says = f"torch {torch} on {probe.device}: computed right just now ({probe.seconds:.1f} s)"
-    return ok("torch-ready", "torch", says)
+    return kinds.TORCH_READY.ok("torch", says)
 
 
 def proof_facts(ctx: Context) -> dict[str, Any]:
@@ -78,11 +80,11 @@ def prove(ctx: Context, choice: Choice, wanted: str) -> None:
     ran, probe = run_probe(ctx, compiled=True)
     if probe is None:
         says = broke_off(ran.code, ran.tail(3))
-        raise ProbeFailed(f"torch cannot be used; {says}", hint="provision all --torch stable")
+        raise ProbeFailed(f"torch cannot be used; {says}", hint=ours("all", "--torch", "stable"))
     if probe.failed:
         raise ProbeFailed(
             f"torch {probe.torch} computes wrong on {probe.device}: {describe_failure(probe)}.",
-            hint="provision all --torch stable" if choice.channel == "nightly" else "provision all --torch nightly",
+            hint=ours("all", "--torch", "stable") if choice.channel == "nightly" else ours("all", "--torch", "nightly"),
         )
     receipt = TorchReceipt(
         **proof_facts(ctx), wanted=wanted, got=choice.channel, why=choice.why, index=choice.index,

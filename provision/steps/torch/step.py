@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from provision.comfyui import fallback_flags
-from provision.core.finding import JSON, Finding, Fix, fixable, ok, warn
+from provision.command import Fix, ours, program
+from provision.core.finding import JSON, Cost, Finding, Kind
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import same_facts
 from provision.core.step import Context, Step
@@ -16,6 +17,7 @@ from provision.environment import generations, packages, wheel_index
 from provision.environment.torch_probe_result import broke_off, describe_failure
 from provision.errors import PackageError, ProbeFailed
 from provision.steps.lock.rebuild import check_locked, rebuild
+from provision.steps.torch import kinds
 from provision.steps.torch.choice import Choice, asks_for_audio, planned
 from provision.steps.torch.download_size import download_says, set_bytes
 from provision.steps.torch.install import install_torch_set
@@ -42,15 +44,19 @@ def check_torch(ctx: Context) -> Iterable[Finding]:
     receipt, wanted = ctx.receipts.read("torch", TorchReceipt), ctx.manifest.torch.channel
     torch, vision = versions.get("torch"), versions.get("torchvision")
     if torch is None:
-        yield _to_install(ctx, "torch-missing", f"torch is not installed; {wanted} is wanted.")
+        yield _to_install(ctx, kinds.TORCH_MISSING, f"torch is not installed; {wanted} is wanted.")
     elif says := wheel_index.vision_mismatch(torch, vision, _metadata(ctx, f"torchvision-{vision}")):
-        yield _to_install(ctx, "tv-mismatch", f"{says}; ComfyUI ends with `operator torchvision::nms does not exist`.")
+        yield _to_install(
+            ctx, kinds.TV_MISMATCH, f"{says}; ComfyUI ends with `operator torchvision::nms does not exist`."
+        )
     elif "torchaudio" in versions and (says := wheel_index.audio_mismatch(torch, versions["torchaudio"])):
         yield _audio_mismatch(ctx, f"{says}.")
     elif wheel_index.day_of(torch) and (why := fallback_flags.stable_instead(ctx)):
-        yield _to_install(ctx, "torch-channel", f"{why}: stable torch is taken in its place ({download_says(ctx)}).")
+        yield _to_install(
+            ctx, kinds.TORCH_CHANNEL, f"{why}: stable torch is taken in its place ({download_says(ctx)})."
+        )
     elif not _stands_for(torch, wanted, receipt):
-        yield _to_install(ctx, "torch-channel", f"torch {torch} is here; {wanted} is asked for.")
+        yield _to_install(ctx, kinds.TORCH_CHANNEL, f"torch {torch} is here; {wanted} is asked for.")
     elif ctx.options.deep or may_see_more(ctx, receipt) or not same_facts(receipt, proof_facts(ctx)):
         yield from _unproven(ctx, torch)
     else:
@@ -71,15 +77,15 @@ def _metadata(ctx: Context, package: str) -> str:
 
 def _audio_mismatch(ctx: Context, says: str) -> Finding:
     if asks_for_audio(ctx):
-        return _to_install(ctx, "ta-mismatch", says)
-    fix = Fix("It is removed: this ComfyUI does not ask for it.", ("uv", "pip", "uninstall", "torchaudio"))
-    return fixable("ta-mismatch", "torchaudio", says, fix=fix)
+        return _to_install(ctx, kinds.TA_MISMATCH, says)
+    fix = Fix("It is removed: this ComfyUI does not ask for it.", program("uv", "pip", "uninstall", "torchaudio"))
+    return kinds.TA_MISMATCH.fixable("torchaudio", says, fix=fix)
 
 
 def _unproven(ctx: Context, torch: str) -> Iterable[Finding]:
     if not ctx.options.deep:
-        yield fixable(
-            "torch-unproven", "torch", f"torch {torch} has not been seen to compute right here.",
+        yield kinds.TORCH_UNPROVEN.fixable(
+            "torch", f"torch {torch} has not been seen to compute right here.",
             fix=Fix("A small probe compares its device with the CPU."),
         )  # fmt: skip
         return
@@ -94,22 +100,24 @@ def _probed(ctx: Context, torch: str) -> Finding:
     if probe is not None and not probe.failed:
         return computed(torch, probe)
     says = describe_failure(probe) if probe else broke_off(ran.code, ran.tail(3))
-    return _to_install(ctx, "mps-numerics" if probe else "torch-broken", f"torch {torch} does not work: {says}.")
+    return _to_install(
+        ctx, kinds.MPS_NUMERICS if probe else kinds.TORCH_BROKEN, f"torch {torch} does not work: {says}."
+    )
 
 
 def _proven(ctx: Context, receipt: TorchReceipt) -> Iterable[Finding]:
     asked = "not the newest" if receipt.wanted == receipt.got else f"{receipt.wanted} was asked for"
     because = f"; {asked}: {receipt.why}" if receipt.why else ""
     says = f"torch {receipt.torch} ({receipt.got}) on {receipt.device}, proven on {receipt.when[:10]}"
-    yield ok("torch-ready", "torch", says + because, device=receipt.device)
+    yield kinds.TORCH_READY.ok("torch", says + because, facts={"device": receipt.device})
     if kept := generations.before_says(ctx.home):
-        yield ok("rollback-ready", "torch", f"{kept}, is kept: `provision rollback` returns to it", detail=True)
+        yield kinds.ROLLBACK_READY.ok("torch", f"{kept}, is kept: `provision rollback` returns to it", detail=True)
     if receipt.mps_built and not receipt.mps_available:
         fix = Fix("Run it in Terminal on the Mac itself, not over SSH or in a virtual machine.")
-        yield warn("gpu-hidden", "torch", f"{BROKEN_GPU} The CPU is used: minutes an image.", fix=fix)
+        yield kinds.GPU_HIDDEN.warn("torch", f"{BROKEN_GPU} The CPU is used: minutes an image.", fix=fix)
 
 
-def _to_install(ctx: Context, id: str, says: str) -> Finding:
+def _to_install(ctx: Context, kind: Kind, says: str) -> Finding:
     download, disk = set_bytes(ctx)
     argv: tuple[str, ...] = ("uv", "pip", "install", "torch", "torchvision")
     chosen: dict[str, JSON] = {}
@@ -118,9 +126,9 @@ def _to_install(ctx: Context, id: str, says: str) -> Finding:
         says, argv = f"{says} It will be {choice.line()}{because}.", (*argv[:3], *choice.source, *choice.pins)
         chosen = {"pins": list(choice.pins), "index": choice.index, "why": choice.why,
                   "passed_over": list(choice.passed_over)}  # fmt: skip
-    return fixable(
-        id, "torch", says, fix=Fix("torch and torchvision of one build are installed and proven.", argv),
-        download_bytes=download, disk_bytes=disk, **chosen,
+    return kind.fixable(
+        "torch", says, fix=Fix("torch and torchvision of one build are installed and proven.", program(*argv)),
+        cost=Cost(download, disk), facts=chosen,
     )  # fmt: skip
 
 
@@ -132,14 +140,14 @@ def apply_torch(ctx: Context, finding: Finding) -> None:
     audio = asks_for_audio(ctx)
     if finding.id == "torch-unproven":
         _prove_again(ctx, audio=audio)
-    elif finding.id == "ta-mismatch" and not audio:
+    elif finding.kind == kinds.TA_MISMATCH and not audio:
         ran = packages.run_uv(ctx, "pip", "uninstall", "--python", ctx.home.python, "torchaudio")
         if not ran.ok:
-            raise PackageError(f"torchaudio could not be removed:\n{ran.tail()}", hint="provision doctor")
+            raise PackageError(f"torchaudio could not be removed:\n{ran.tail()}", hint=ours("doctor"))
     else:
-        if finding.id in ("torch-broken", "mps-numerics"):
+        if finding.kind in (kinds.TORCH_BROKEN, kinds.MPS_NUMERICS):
             ctx.receipts.drop("torch")  # what was proven once is not what is there now
-        _install(ctx, audio=audio, reinstall=finding.id == "torch-broken")
+        _install(ctx, audio=audio, reinstall=finding.kind == kinds.TORCH_BROKEN)
 
 
 def _prove_again(ctx: Context, *, audio: bool) -> None:

@@ -14,10 +14,13 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from provision.comfyui.error_explanations import RESTART
 from provision.comfyui.server_process import our_process
-from provision.core.finding import Finding, Fix, fixable, ok
+from provision.command import Fix
+from provision.core.finding import Cost, Finding
 from provision.core.moved_aside import move_aside
 from provision.core.step import Context, Look
+from provision.steps.workflow import kinds
 from provision.steps.workflow.step import workflow_path
 from provision.system.disk_errors import unusable
 from provision.system.strict import Unreadable, read_text
@@ -81,13 +84,14 @@ def check_first_page(ctx: Context) -> Iterable[Finding]:
         return
     where, name = ctx.home.shown(folder(ctx)), workflow_path(ctx).stem
     if folder(ctx).with_name(f"{FOLDER}.disabled").exists():
-        yield ok("page-yours", where, f"You turned off that ComfyUI's page begins with {name!r}.", detail=True)
+        yield kinds.PAGE_YOURS.ok(where, f"You turned off that ComfyUI's page begins with {name!r}.", detail=True)
     elif all(_text(path) == text for path, text in wanted_files(ctx).items()):
-        yield ok("page-ready", where, f"ComfyUI's page begins with {name!r}.", detail=True)
+        yield kinds.PAGE_READY.ok(where, f"ComfyUI's page begins with {name!r}.", detail=True)
     else:
-        yield fixable(
-            "page-chooser", where, "ComfyUI's page begins with its chooser of templates.",
-            fix=Fix(f"A custom node of two small files makes it begin with {name!r}."), disk_bytes=DISK_BYTES,
+        yield kinds.PAGE_CHOOSER.fixable(
+            where, "ComfyUI's page begins with its chooser of templates.",
+            fix=Fix(f"A custom node of two small files makes it begin with {name!r}."),
+            cost=Cost(disk_bytes=DISK_BYTES),
         )  # fmt: skip
 
 
@@ -103,7 +107,7 @@ def apply_first_page(ctx: Context, finding: Finding) -> None:
         except OSError as error:
             raise unusable(path, error) from error
     if our_process(ctx) is not None:
-        ctx.note("ComfyUI's page shows it first once ComfyUI is started again: provision stop && provision launch")
+        ctx.note("ComfyUI's page shows it first once ComfyUI is started again:", RESTART)
 
 
 def _text(path: Path) -> str | None:
@@ -113,4 +117,4 @@ def _text(path: Path) -> str | None:
         return None
 
 
-FIRST_PAGE = Look(check_first_page, frozenset({"page-chooser"}), apply_first_page)
+FIRST_PAGE = Look(check_first_page, (kinds.PAGE_CHOOSER,), apply_first_page)

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from provision.comfyui.workflow_graph import listed_name, ui_workflow, workflow_file_name
-from provision.core.finding import Finding, Fix, fixable, ok
+from provision.command import Fix
+from provision.core.finding import Cost, Finding
 from provision.core.receipt_kinds import WorkflowReceipt
 from provision.core.receipts import read_json, write_json
 from provision.core.step import Context, Step
+from provision.steps.workflow import kinds
 
 DISK_BYTES = 8192
 
@@ -38,28 +40,26 @@ def check_workflow(ctx: Context) -> Iterable[Finding]:
     path, wanted = workflow_path(ctx), digest(wanted_workflow(ctx))
     shown = ctx.home.shown(path)
     if not path.exists():
-        yield fixable(
-            "workflow-missing",
+        yield kinds.WORKFLOW_MISSING.fixable(
             shown,
             "The workflow is not in ComfyUI's list yet.",
             fix=Fix(f"It is saved as {shown}."),
-            disk_bytes=DISK_BYTES,
+            cost=Cost(disk_bytes=DISK_BYTES),
         )
         return
     here = read_digest(path)
     if here == wanted:
-        yield ok("workflow-ready", shown, f"{path.stem!r} is in ComfyUI's list, with the manifest's settings")
+        yield kinds.WORKFLOW_READY.ok(shown, f"{path.stem!r} is in ComfyUI's list, with the manifest's settings")
     elif here is not None and here in ours(ctx):
-        yield fixable(
-            "workflow-old",
+        yield kinds.WORKFLOW_OLD.fixable(
             shown,
             f"{path.stem!r} has settings that the manifest has no longer.",
             fix=Fix("It is written again: nobody has edited it."),
-            disk_bytes=DISK_BYTES,
+            cost=Cost(disk_bytes=DISK_BYTES),
         )
     else:
-        yield ok(
-            "workflow-yours", shown, f"{path.stem!r} was edited by you, and is left as it is; delete it to get ours"
+        yield kinds.WORKFLOW_YOURS.ok(
+            shown, f"{path.stem!r} was edited by you, and is left as it is; delete it to get ours"
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from provision import errors
+from provision.command import Fix, ours
 from provision.errors import ERRORS, EXIT_INTERRUPTED, EXIT_UNSATISFIED, EXIT_USAGE, Interrupted, ProvisionError
 from tests.support.paths import PACKAGE
 
@@ -76,8 +77,9 @@ def test_exit_codes_are_those_of_the_design() -> None:
 
 
 def test_an_error_keeps_its_sentence_and_its_hint() -> None:
-    error = ProvisionError("It broke.", hint="provision all")
-    assert (str(error), error.message, error.hint) == ("It broke.", "It broke.", "provision all")
+    error = ProvisionError("It broke.", hint=ours("all"))
+    assert (str(error), error.message, error.hint) == ("It broke.", "It broke.", Fix("", ours("all")))
+    assert ProvisionError("It broke.", hint=Fix("Wait.")).hint == Fix("Wait.")
 
 
 # -- how errors are raised ------------------------------------------------------------------------------
@@ -89,7 +91,7 @@ def test_every_error_is_made_with_a_hint_that_says_something() -> None:
         for node in nodes(path):
             if isinstance(node, ast.Call) and called(node) in NAMES:
                 hints = [word.value for word in node.keywords if word.arg == "hint"]
-                if not hints or (isinstance(hints[0], ast.Constant) and not hints[0].value):
+                if not hints or ast.unparse(hints[0]) in ("Fix()", "Fix('')"):
                     without.append(where(path, node))
     assert without == []
 

@@ -24,6 +24,8 @@ ROOMS = ("cli", "steps", "download", "comfyui", "environment", "core", "system")
 """From the top down: a room imports from those below it."""
 ASIDE = ("output", "rehearsal")
 """They stand on `core`, and `cli` alone sees them."""
+BELOW_ALL = ("errors", "command")
+"""Modules that every room may use, the upper first."""
 CHECKING = ("all", "plan", "check", "doctor", "rollback", "launch", "stop")
 """Commands that run steps, and load them only then."""
 HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "urllib3", "packaging", "jinja2")
@@ -86,19 +88,21 @@ def graph() -> list[Import]:
 def may_import(importer: str, imported: str) -> bool:
     """Whether a module of one room may import a module of another."""
     above, below = importer.split(".")[0], imported.split(".")[0]
-    if below == "errors" or above in ("__main__", below):
+    if above in BELOW_ALL:
+        return (above, below) == BELOW_ALL
+    if below in BELOW_ALL or above in ("__main__", below):
         return True
     if above in ASIDE:
         return below in ("core", "system")
     if below in ASIDE:
         return above == "cli"
-    return above != "errors" and ROOMS.index(above) < ROOMS.index(below)
+    return ROOMS.index(above) < ROOMS.index(below)
 
 
 def test_every_file_lies_in_a_room() -> None:
     rooms = {*ROOMS, *ASIDE}
     outside = {name for name in modules() if name.split(".")[0] not in rooms}
-    assert outside == {"__main__", "errors"}
+    assert outside == {"__main__", *BELOW_ALL}
     assert rooms == {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
 
 
@@ -116,14 +120,15 @@ def test_the_graph_is_seen() -> None:
 
 def test_every_module_is_of_use_to_the_program() -> None:
     """What only tests or the docs use lies with them, and is not installed."""
-    reached, waiting = set(PROGRAMS), ["__main__", *PROGRAMS]
+    top = ["__main__", *PROGRAMS, *(f"cli.commands.{name}" for name in COMMANDS)]
+    reached, waiting = set(top), [*top]
     while waiting:
         importer = waiting.pop()
         below = {edge.imported for edge in graph() if edge.importer == importer} - reached
         reached |= below
         waiting += below
     packages = {name for name, path in modules().items() if path.name == "__init__.py"}
-    assert modules().keys() - reached - packages == {"__main__"}
+    assert modules().keys() - reached - packages == set()
 
 
 def test_runner_and_steps_do_not_know_each_other() -> None:
@@ -197,8 +202,9 @@ def test_help_loads_no_command() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert ran.stderr.split() == [
-        "provision", "provision.cli", "provision.cli.app", "provision.cli.exit_codes", "provision.errors",
-        "provision.output", "provision.output.safe_streams", "provision.system", "provision.system.visible",
+        "provision", "provision.cli", "provision.cli.app", "provision.cli.exit_codes", "provision.command",
+        "provision.errors", "provision.output", "provision.output.safe_streams", "provision.system",
+        "provision.system.visible",
     ]  # fmt: skip
 
 

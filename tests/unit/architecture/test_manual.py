@@ -14,9 +14,9 @@ import pytest
 from docs.generate.errors import errors_page, raised
 from docs.generate.manual import commands_page, entries, man_page
 from provision.cli.app import command_line
-from provision.core.catalogue import CATALOGUE
 from provision.core.manifest import manifest_names
 from provision.errors import ERRORS
+from provision.steps.catalogue import CATALOGUE
 from tests.support.paths import CHECKOUT
 
 PAGES = {
@@ -99,7 +99,7 @@ def test_offering_loads_nothing_heavy() -> None:
         "import sys\nfrom provision.cli import offers\n"
         "offers.offer_manifests(''), offers.offer_findings(''), offers.offer_keys('')\n"
         "print(*[name for name in ('rich', 'requests', 'huggingface_hub', 'psutil', 'git', 'PIL', 'packaging',"
-        " 'provision.output.console', 'provision.steps') if name in sys.modules])"
+        " 'provision.output.console', 'provision.core.step', 'provision.steps.registry') if name in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == []

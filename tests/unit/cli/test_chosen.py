@@ -12,6 +12,7 @@ import pytest
 
 from provision.cli.request import Request
 from provision.cli.session import Session, hold_home, open_session
+from provision.command import Fix
 from provision.core.choices import Choices, Source, read_choices, source_of, write_choices
 from provision.core.events import Event, Note
 from provision.core.home import Home
@@ -215,7 +216,7 @@ def test_a_disk_that_is_full_keeps_the_old_file(home: Home, monkeypatch: pytest.
     held(home, {"manifest": "sdxl-turbo", "torch.channel": "stable"})
 
     def full(*_: object) -> None:
-        raise DiskFull("full", hint="")
+        raise DiskFull("full", hint=Fix())
 
     monkeypatch.setattr("provision.cli.chosen.write_text", full)
     assert done(home, Request("all")) == []

@@ -22,6 +22,7 @@ from provision.output.json_console import JsonConsole
 from provision.rehearsal.checkpoints import write_safetensors
 from provision.rehearsal.model_repo import make_model_repo
 from tests.support.faults import Fault
+from tests.support.hints import said
 from tests.support.hub import Hub
 from tests.support.small_model import FILE, REPO, SHAPES, TWIN, Brisk, Heard, make_small_repo, small_context
 
@@ -81,7 +82,7 @@ def test_a_repository_without_one_is_said_to_be_so(tmp_path: Path, files: Files,
     with serving(tmp_path, files) as (_, ctx, _), pytest.raises(UsageError) as seen:
         find_checkpoint(ctx, REPO, precision)
     assert words in seen.value.message
-    assert "--inspect" in seen.value.hint
+    assert "--inspect" in said(seen.value.hint)
 
 
 def test_names_say_a_precision() -> None:

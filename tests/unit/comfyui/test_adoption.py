@@ -24,6 +24,7 @@ from provision.comfyui.adoption import (
 )
 from provision.comfyui.server_process import our_process, server_argv, server_status, start_server, stop_server
 from provision.comfyui.temporary_server import brief_server
+from provision.command import ours
 from provision.core.finding import Finding, Verdict
 from provision.core.home import Adopted, Home
 from provision.core.moved_aside import make_way
@@ -38,6 +39,7 @@ from provision.steps.server.step import check_server
 from provision.system.machine import Machine
 from tests.support.engine_home import CHECKPOINT, EngineHome, engine_home, free_port, write_checkpoint
 from tests.support.foreign_install import EDIT, clone, conda, copy, install_record, tree, unzipped, venv
+from tests.support.hints import said
 
 MACHINE = Machine({"PATH": "/nowhere", "HOME": "/nowhere"})
 
@@ -63,7 +65,7 @@ def test_a_path_and_a_revision_are_told_apart(tmp_path: Path, monkeypatch: pytes
     assert as_path("ComfyUI", only_path=True) == code
     with pytest.raises(UsageError) as refused:
         as_path("ComfyUI")
-    assert refused.value.hint.startswith("--comfyui ./ComfyUI")
+    assert said(refused.value.hint).startswith("--comfyui ./ComfyUI")
     with pytest.raises(UsageError):
         as_path("~nobody-of-that-name/x")
 
@@ -120,7 +122,7 @@ def test_home_at_somebody_elses_install_says_which_flag(tmp_path: Path, where: s
         with pytest.raises(UsageError, match="did not make") as refused:
             home_for(tmp_path / where, asked(command=command), MACHINE)
         named = "all" if command == "all" else "doctor"
-        assert refused.value.hint == f"provision {named} --comfyui {code}"
+        assert said(refused.value.hint) == f"provision {named} --comfyui {code}"
     (tmp_path / where / "state").mkdir()  # a home of ours
     assert home_for(tmp_path / where, asked(), MACHINE).adopted is None
 
@@ -130,7 +132,7 @@ def test_our_own_is_not_adopted(tmp_path: Path) -> None:
     (tmp_path / "home" / "state" / "receipts").mkdir(parents=True)
     with pytest.raises(UsageError) as refused:
         home_for(tmp_path / "usual", asked(code), MACHINE)
-    assert refused.value.hint == f"provision all --home {tmp_path / 'home'}"
+    assert said(refused.value.hint) == f"provision all --home {tmp_path / 'home'}"
 
 
 def test_a_home_never_lies_in_the_install(tmp_path: Path) -> None:
@@ -247,9 +249,10 @@ def test_missing_files_are_written_again_after_a_yes(adopted: Callable[..., Cont
     (code / "nodes.py").unlink()
     found = seen(adopted(code), "comfyui")["clone-partial"]
     assert found.verdict is Verdict.BLOCKED
-    assert found.facts["asks"] == f"Mend that in {code}?"
+    assert found.consent is not None
+    assert found.consent.question == f"Mend that in {code}?"
     assert found.fix is not None
-    assert found.fix.argv == ("provision", "doctor", "--fix", "--yes", "--comfyui", str(code))
+    assert found.fix.command == ours("doctor", "--fix", "--yes", "--comfyui", str(code))
     ctx = adopted(code, options=Options(agreed=frozenset({"clone-partial"})))
     mend(ctx, "comfyui", seen(ctx, "comfyui")["clone-partial"])
     assert (code / "nodes.py").is_file()
@@ -267,7 +270,7 @@ def test_packages_go_into_a_foreign_environment_after_one_yes(adopted: Callable[
     assert seen(ctx, "python_env")["env-foreign"].verdict is Verdict.OK
     asking = [seen(ctx, "torch")["torch-missing"], seen(ctx, "requirements")["req-missing"]]
     assert [finding.verdict for finding in asking] == [Verdict.BLOCKED] * 2
-    assert {str(finding.facts["agrees"]) for finding in asking} == {"env-foreign"}
+    assert {finding.consent and finding.consent.agreement for finding in asking} == {"env-foreign"}
     for options in (Options(yes=True), Options(agreed=frozenset({"env-foreign"}))):
         agreed = adopted(code, prefix, options=options)
         assert seen(agreed, "torch")["torch-missing"].verdict is Verdict.FIXABLE
@@ -286,7 +289,7 @@ def test_its_python_is_not_run_before_somebody_agreed(adopted: Callable[..., Con
     assert (found.verdict, found.subject) == (Verdict.BLOCKED, str(python))
     assert "pyvenv.cfg says Python 3." in found.says
     assert found.fix is not None
-    assert found.fix.argv == ("provision", "all", "--python", str(python), "--comfyui", str(code))
+    assert found.fix.command == ours("all", "--python", str(python), "--comfyui", str(code))
     for step in ("torch", "requirements", "comfyui", "lock"):
         seen(ctx, step)
     assert not (tmp_path / "ran").exists()
@@ -360,12 +363,12 @@ def test_a_file_in_the_way_is_moved_only_after_a_yes(adopted: Callable[..., Cont
     place = code / "models" / "checkpoints" / CHECKPOINT
     write_checkpoint(place)
     found = seen(adopted(code), "models")["ckpt-other"]
-    assert (found.verdict, found.facts["agrees"]) == (Verdict.BLOCKED, "ckpt-other")
+    assert (found.verdict, found.consent and found.consent.agreement) == (Verdict.BLOCKED, "ckpt-other")
     place.unlink()
     missing = seen(adopted(code), "models")["ckpt-missing"]
     assert missing.verdict is Verdict.FIXABLE
     assert missing.fix is not None
-    assert missing.fix.argv == ("provision", "all", "--comfyui", str(code))
+    assert missing.fix.command == ours("all", "--comfyui", str(code))
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no second disk to write to")

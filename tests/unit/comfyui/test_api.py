@@ -21,9 +21,11 @@ from provision.comfyui.api import Comfy
 from provision.comfyui.error_explanations import execution_failure, explain, refusal
 from provision.comfyui.server_process import start_server, stop_server
 from provision.comfyui.workflow_graph import prompt_graph, ui_workflow
+from provision.command import Fix
 from provision.errors import EngineError, Interrupted, PortTaken
 from provision.system.machine import LOOPBACK
 from tests.support.engine_home import CHECKPOINT, TORCH, EngineHome, engine_home, free_port
+from tests.support.hints import said
 
 
 def never() -> None:
@@ -145,7 +147,7 @@ def serving(server: socketserver.BaseServer) -> Iterator[int]:
 def test_a_stranger_on_the_port(make: Callable[[], socketserver.BaseServer]) -> None:
     with serving(make()) as port, pytest.raises(PortTaken, match="not ComfyUI") as caught:
         Comfy(port, check=never).system_stats()
-    assert caught.value.hint == f"provision all --set comfyui.port={port + 1}"
+    assert said(caught.value.hint) == f"provision all --set comfyui.port={port + 1}"
 
 
 def test_a_port_that_is_open_and_silent() -> None:
@@ -192,7 +194,7 @@ def test_stopping_stops_the_prompt(engine: tuple[EngineHome, Comfy]) -> None:
 
     def stop() -> None:
         if stopped:
-            raise Interrupted("Stopped.", hint="")
+            raise Interrupted("Stopped.", hint=Fix(""))
 
     comfy = Comfy(home.ctx.manifest.comfyui.port, check=stop)
     with pytest.raises(Interrupted):
@@ -244,7 +246,7 @@ def test_failures_of_the_engine(tmp_path: Path, fault: str, says: str, hint: str
         with pytest.raises(EngineError) as caught:
             comfy.generate(graph(home, 6), on_progress=unheard)
         assert says in caught.value.message
-        assert hint in caught.value.hint
+        assert hint in said(caught.value.hint)
 
 
 @pytest.mark.parametrize("fault", ["no_ws,oom", "no_ws,die"])
@@ -299,7 +301,7 @@ def test_an_engine_that_forgot_the_prompt() -> None:
 def test_what_a_refusal_means(body: object, says: str) -> None:
     error = refusal(body, 400)
     assert says in error.message
-    assert error.hint.startswith("provision ")
+    assert said(error.hint).startswith("provision ")
 
 
 @pytest.mark.parametrize(

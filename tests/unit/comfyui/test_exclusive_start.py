@@ -14,7 +14,7 @@ import pytest
 from provision.comfyui.exclusive_start import one_start
 from provision.comfyui.server_process import start_server, stop_server
 from provision.core.events import Doing, Event
-from provision.core.finding import Verdict
+from provision.core.finding import Consent, Verdict
 from provision.core.home import Adopted, Home
 from provision.core.step import Context, Options
 from provision.environment import changed_packages
@@ -163,7 +163,7 @@ def test_what_a_start_changed_is_said_and_put_back(meddled: EngineHome) -> None:
     assert "Starting ComfyUI changed 2 packages: canary 1.0 is new, victim 2.0 -> 1.0." in meddled.says()
     (finding,) = check_changed(ctx)
     assert (finding.id, finding.verdict) == ("packages-changed", Verdict.WARN)
-    assert finding.facts["asks"] == "Put them back?"
+    assert finding.consent == Consent("Put them back?", "packages-changed")
 
     agreed = replace(ctx, options=Options(agreed=frozenset({"packages-changed"})))
     (finding,) = check_changed(agreed)

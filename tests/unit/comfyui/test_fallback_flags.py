@@ -11,14 +11,17 @@ import pytest
 from provision.comfyui import fallback_flags
 from provision.comfyui.fallback_flags import FLAG_RUNGS, KEPT, TRIED, WISH, flags_with
 from provision.comfyui.server_process import engine_flags, stop_server
+from provision.command import Fix
 from provision.core.events import Note, StepFinished
-from provision.core.finding import Finding, Fix, Verdict, fixable
+from provision.core.finding import Finding, Verdict
 from provision.core.runner import run
 from provision.core.step import Context, Report, Step
 from provision.steps.first_image.step import FIRST_IMAGE
 from provision.steps.server.step import SERVER, check_server
 from provision.steps.torch.step import check_torch
 from tests.support.engine_home import TORCH, EngineHome, engine_home, install_torch, with_sets
+from tests.support.findings import fixable
+from tests.support.hints import said
 
 UPCAST, FP32_VAE = "--force-upcast-attention", "--fp32-vae"
 STABLE = "2.15.0"
@@ -115,13 +118,13 @@ def test_where_nothing_helps_everything_that_was_tried_is_listed(tmp_path: Path)
         report = climb(home)
         error = report.step("first_image").error
         assert error is not None
-        lines = str(error["message"]).splitlines()
+        lines = error.message.splitlines()
         assert len(lines) == 2 + 2 * (1 + len(FLAG_RUNGS)) + 1
         assert "It is one flat colour" in lines[0]
         assert lines[2].startswith(f"- torch {TORCH}, --force-fp16: It is one flat colour")
         assert lines[-2].startswith(f"- torch {STABLE}, --force-fp16 {UPCAST} {FP32_VAE}: It is")
         assert lines[-1] == f"torch {STABLE} did not help either: the next run brings nightly torch back."
-        assert "provision doctor --deep" in str(error["hint"])
+        assert "provision doctor --deep" in said(error.hint)
         assert [home.ctx.receipts.read(name) for name in (TRIED, KEPT, WISH)] == [{}, {}, {}]
         assert (home.ctx.home.root / "first-image.rejected.png").is_file()
         assert asked_of_torch(home.ctx) == [("torch-channel", f"torch {STABLE} is here; nightly is asked for.")]
@@ -134,14 +137,14 @@ def test_stable_torch_that_helped_once_is_given_up_when_it_helps_no_more(tmp_pat
         ctx.receipts.write("torch", device="cpu", os="macOS 15.1", wanted="nightly", got="stable", why="because")
         ctx.receipts.write(WISH, wanted="nightly", os="macOS 15.1", why="because")
         error = climb(home).step("first_image").error
-        assert "brings nightly torch back." in str((error or {})["message"])
+        assert "brings nightly torch back." in error.message
         assert asked_of_torch(ctx) == [("torch-channel", f"torch {STABLE} is here; nightly is asked for.")]
 
 
 def test_a_torch_that_a_person_asked_for_is_not_changed(tmp_path: Path) -> None:
     with home_of(tmp_path, "black:stable", f"torch.channel={TORCH}") as home:
         report = climb(home)
-        assert len(str((report.step("first_image").error or {})["message"]).splitlines()) == 2 + 1 + len(FLAG_RUNGS)
+        assert len(report.step("first_image").error.message.splitlines()) == 2 + 1 + len(FLAG_RUNGS)
         assert fallback_flags._torch(home.ctx) == TORCH
 
 
@@ -150,8 +153,8 @@ def test_an_engine_that_does_not_take_a_flag_is_no_dead_end(tmp_path: Path) -> N
         report = climb(home)
         error = report.step("server").error
         assert error is not None
-        assert "does not take its flags" in str(error["message"])
-        assert f"--force-fp16 {UPCAST}: ComfyUI ended: this ComfyUI does not take" in str(error["message"])
+        assert "does not take its flags" in error.message
+        assert f"--force-fp16 {UPCAST}: ComfyUI ended: this ComfyUI does not take" in error.message
         assert engine_flags(home.ctx) == ("--force-fp16", "--cpu")
 
 

@@ -14,6 +14,7 @@ from provision.system.machine import Machine
 from provision.system.running import Running
 from tests.support.fake_machine import FakeMachine
 from tests.support.foreign_install import conda, install_record, unzipped, venv
+from tests.support.hints import said
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_two_are_both_named(tmp_path: Path, machine: Machine) -> None:
         find_install(tmp_path, machine)
     assert str(one) in refused.value.message
     assert str(other) in refused.value.message
-    assert refused.value.hint == f"--comfyui {one}"
+    assert said(refused.value.hint) == f"--comfyui {one}"
 
 
 # -- its Python ---------------------------------------------------------------------------------------------------

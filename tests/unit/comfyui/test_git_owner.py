@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from provision.comfyui.git_checkout import stranger
+from provision.command import program
 from provision.core.finding import Verdict
 from provision.core.home import Adopted, Home
 from provision.core.step import Context
@@ -78,7 +79,7 @@ def test_an_adopted_one_is_a_warning_with_what_to_type(context: Callable[..., Co
     assert (owner.id, owner.verdict, adopted.id) == ("git-owner", Verdict.WARN, "comfyui-adopted")
     assert f"belongs to user {OTHER}" in owner.says
     assert owner.fix is not None
-    assert owner.fix.argv == ("git", "config", "--global", "--add", "safe.directory", str(code))
+    assert owner.fix.command == program("git", "config", "--global", "--add", "safe.directory", str(code))
     allow(str(code))
     assert [finding.id for finding in COMFYUI.check(ctx)] == ["comfyui-adopted"]
 
@@ -91,4 +92,4 @@ def test_one_of_ours_is_a_fault_of_its_owner(context: Callable[..., Context], tm
     (found,) = COMFYUI.check(ctx)
     assert (found.id, found.verdict) == ("git-owner", Verdict.BLOCKED)
     assert found.fix is not None
-    assert found.fix.argv[:3] == ("sudo", "chown", "-R")
+    assert found.fix.command.argv[:3] == ("sudo", "chown", "-R")

@@ -31,6 +31,7 @@ from provision.errors import GitError
 from provision.steps.comfyui.step import COMFYUI
 from provision.system import git_program
 from provision.system.git_program import GitFailed, Limits, environment, plain, run_git
+from tests.support.hints import said
 from tests.support.hostile_git import git, make_checkout
 
 COMMIT = "1" * 40
@@ -163,7 +164,7 @@ def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with server(lambda _: done.wait() and None) as url:
         with pytest.raises(GitError, match="timed out after 1 seconds") as refused:
             find_revision(url, "latest")
-        assert "network" in refused.value.hint
+        assert "network" in said(refused.value.hint)
         done.set()
 
 
@@ -178,8 +179,8 @@ def test_something_else_in_place_of_a_list(context: Callable[..., Context], body
     with server(answer) as url:
         report = run_step(COMFYUI, context(f"comfyui.url={url}"), apply=True)
     assert report.error is not None
-    assert report.error["code"] == "git"
-    assert plain(str(report.error["message"])) == report.error["message"]
+    assert report.error.code == "git"
+    assert plain(report.error.message) == report.error.message
 
 
 def test_another_commit_than_the_one_asked_for_is_refused(tmp_path: Path) -> None:

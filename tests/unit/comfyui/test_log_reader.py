@@ -15,7 +15,8 @@ from provision.comfyui.log_reader import (
     read_log,
     start_signs,
 )
-from provision.core.catalogue import known
+from provision.steps.catalogue import CATALOGUE, known
+from tests.support.hints import said
 
 HEALTHY = """Total VRAM 16384 MB, total RAM 16384 MB
 pytorch version: 2.16.0.dev20261101
@@ -69,7 +70,7 @@ def test_each_meaning_stands_once_with_the_line_where_it_is_first() -> None:
     assert told(HEALTHY + OOM + OOM) == [(12, "mps-oom")]
     (sign,) = read_log(HEALTHY + OOM)
     assert sign.text.startswith("!!! Exception")
-    assert sign.hint
+    assert said(sign.hint)
 
 
 def test_a_custom_node_takes_its_traceback_with_it() -> None:
@@ -137,7 +138,7 @@ def test_our_own_log_is_read_from_its_last_run() -> None:
         "requirements: | ModuleNotFoundError: No module named 'yaml'\n"
     )
     assert told(log) == [(5, "ckpt-truncated"), (6, "req-missing")]
-    assert read_log(log)[0].says == "a has 3 of the 5 bytes"
+    assert read_log(log, CATALOGUE)[0].says == "a has 3 of the 5 bytes"
 
 
 def test_the_last_run_begins_with_the_last_start() -> None:

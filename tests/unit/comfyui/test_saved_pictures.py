@@ -12,6 +12,7 @@ import pytest
 from provision.comfyui import saved_pictures
 from provision.comfyui.saved_pictures import check_folder, keep_as, keep_new
 from provision.errors import DiskFull, HomeError
+from tests.support.hints import said
 
 
 def names(folder: Path) -> list[str]:
@@ -60,7 +61,7 @@ def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     for write in (lambda: keep_new(tmp_path / "gone", "fox", ".png", b""), lambda: keep_as(tmp_path / "gone/x", b"")):
         with pytest.raises(HomeError, match="There is no folder") as caught:
             write()
-        assert caught.value.hint == f"mkdir -p {tmp_path / 'gone'}"
+        assert said(caught.value.hint) == f"mkdir -p {tmp_path / 'gone'}"
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])

@@ -28,6 +28,7 @@ from provision.steps.server import step as server
 from provision.steps.server.step import SERVER, check_server, server_argv, server_status, stop_server
 from provision.system.machine import LOOPBACK, Machine
 from tests.support.engine_home import ENGINE, EngineHome, engine_home, free_port, install_torch, with_sets
+from tests.support.hints import said
 
 
 @contextmanager
@@ -142,7 +143,7 @@ def test_a_server_is_not_ended_for_flags_that_comfyui_refuses(home: EngineHome) 
     assert stale.id == "server-stale"
     with pytest.raises(EngineError, match="of which ComfyUI takes one") as refused:
         server.apply_server(ctx, stale)
-    assert refused.value.hint == 'provision all --set comfyui.args=["--force-fp16"]'
+    assert said(refused.value.hint) == 'provision all --set comfyui.args=["--force-fp16"]'
     assert pid_of(ctx) == pid
     assert ctx.machine.process(pid) is not None
     stop_server(ctx)
@@ -227,7 +228,7 @@ def test_another_comfyui_is_named_and_left_alone(tmp_path: Path) -> None:
         assert (seen.id, seen.verdict, report.changed) == ("port-comfyui", Verdict.BLOCKED, False)
         assert str(theirs.ctx.home.comfyui / "main.py") in seen.says
         assert seen.fix is not None
-        assert seen.fix.argv[-1] == f"comfyui.port={port + 1}"
+        assert seen.fix.command.argv[-1] == f"comfyui.port={port + 1}"
         assert stop_server(mine) is False
         assert first(theirs.ctx).id == "server-up"
 

@@ -5,75 +5,69 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 
 from docs.generate.doctor import LEFT_OUT, doctor_page
+from provision.cli.commands.plan_script import WRITERS
 from provision.comfyui.error_explanations import SIGNATURES
 from provision.comfyui.log_reader import LOG_SIGNATURES
-from provision.core.catalogue import CATALOGUE, known, must_know
-from provision.core.finding_kind import ANY_STEP, ONLY_IN_LOGS
+from provision.core.finding import ANY_STEP, ONLY_IN_LOGS, Kind
 from provision.errors import UsageError
+from provision.steps.catalogue import CATALOGUE, ROOMS, kind_of, known, must_know
 from provision.steps.registry import STEPS
+from provision.system.parsers import GitTrouble
+from tests.support.hints import said
 from tests.support.paths import CHECKOUT, PACKAGE
 
 PAGE = CHECKOUT / "docs" / "doctor.md"
-SOURCES = (*sorted((PACKAGE / "steps").rglob("*.py")), *sorted((PACKAGE / "download").rglob("*.py")),
-           PACKAGE / "core" / "runner.py")  # fmt: skip
 ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+|partials|quarantine|captive|proxy")
-MAKERS = {"ok", "warn", "fixable", "blocked", "Trouble"}
-NOT_IDS = {"git-lfs", "utf-8", "nvidia-smi", "apt-get", "wrong-copies", "cat-file"}
-"""Names of programs and the like, where an id could stand."""
+SIGNS = {id for id, *_ in (*SIGNATURES, *LOG_SIGNATURES)} | {"node-error", "engine-error", "mem-killed"}
+"""What a log's words can name."""
 
 
-def literals(node: ast.expr | None) -> Iterator[str]:
-    """The texts that an expression may be: itself, or either side of a choice."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.value
-    elif isinstance(node, ast.IfExp):
-        yield from literals(node.body)
-        yield from literals(node.orelse)
-    elif isinstance(node, ast.Tuple):
-        for element in node.elts:
-            yield from literals(element)
+def rows() -> dict[Kind, str]:
+    """Each kind with the name by which the code yields it."""
+    return {kind: name for room in ROOMS for name, kind in vars(room).items() if isinstance(kind, Kind)}
 
 
-def ids_in(tree: ast.AST) -> Iterator[str]:
-    """What is given as an id: to a maker of findings, to a private helper, as `id`, from a function of ids."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            name = node.func.id if isinstance(node.func, ast.Name) else ""
-            if name in MAKERS or isinstance(node.func, ast.Call):
-                yield from literals(node.args[0] if node.args else None)
-            elif name.startswith(("_", "to_")):
-                for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
-                    yield from literals(argument) if not isinstance(argument, ast.Tuple) else ()
-        elif isinstance(node, ast.Assign):
-            names = [name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
-            yield from literals(node.value) if "id" in names else ()
-        elif isinstance(node, ast.FunctionDef):
-            if node.name.endswith("_id"):
-                for inner in ast.walk(node):
-                    yield from literals(inner.value) if isinstance(inner, ast.Return) else ()
-            for default in [*node.args.defaults, *node.args.kw_defaults]:
-                yield from literals(default)
+def names_in_use() -> set[str]:
+    """What is taken from the modules of kinds, anywhere in the package."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py") if path.name != "kinds.py"]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    taken = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+    return taken | {name.name for node in nodes if isinstance(node, ast.ImportFrom) for name in node.names}
 
 
-def ids_of_the_code() -> set[str]:
-    found = {id for path in SOURCES for id in ids_in(ast.parse(path.read_text(encoding="utf-8")))}
-    yielded = {id for id in found if ID.fullmatch(id)} - NOT_IDS
-    log = ast.parse((PACKAGE / "comfyui" / "log_reader.py").read_text(encoding="utf-8"))
-    called = {id for node in ast.walk(log) if isinstance(node, ast.Call) for arg in node.args for id in literals(arg)}
-    return yielded | {row[0] for row in (*SIGNATURES, *LOG_SIGNATURES)} | (called & {entry.id for entry in CATALOGUE})
+def test_every_row_is_used() -> None:
+    """By its name where a check yields it, by its id where a log's words do."""
+    named = names_in_use()
+    assert [kind.id for kind, name in rows().items() if name not in named and kind.id not in SIGNS] == []
 
 
-def test_every_finding_of_the_code_stands_in_the_catalogue_and_the_other_way_round() -> None:
-    code, table = ids_of_the_code(), {entry.id for entry in CATALOGUE}
-    assert code - table == set(), (
-        "add them to provision/core/catalogue.py (or, if they are no findings, to NOT_IDS here)"
-    )
-    assert table - code == set(), "nothing yields them"
+def test_a_row_has_the_name_of_its_id_and_stands_once() -> None:
+    assert all(name == kind.id.upper().replace("-", "_") for kind, name in rows().items())
+    assert set(CATALOGUE) == rows().keys()
+
+
+def test_every_sign_of_a_log_has_a_row() -> None:
+    assert {id for id in SIGNS if known(id) is None} == set()
+    assert set(get_args(GitTrouble)) <= {kind.id for kind in CATALOGUE}
+
+
+def test_every_room_with_rows_is_collected() -> None:
+    modules = {path.relative_to(CHECKOUT).with_suffix("").as_posix() for path in PACKAGE.rglob("kinds.py")}
+    assert {room.__name__.replace(".", "/") for room in ROOMS} == modules
+
+
+def test_a_script_writes_for_findings_that_there_are() -> None:
+    assert {id for id in WRITERS if known(id) is None} == set()
+
+
+def test_a_kind_that_no_row_knows_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        kind_of("no-such-finding")
 
 
 def test_ids_are_of_one_form_and_stand_once() -> None:
@@ -114,11 +108,11 @@ def test_an_unknown_id_is_refused_with_the_nearest(typed: str, meant: str) -> No
     with pytest.raises(UsageError) as refused:
         must_know(["git-ready", typed])
     assert typed in refused.value.message
-    assert refused.value.hint == f"provision doctor --only {meant}"
+    assert said(refused.value.hint) == f"provision doctor --only {meant}"
 
 
 def test_an_id_like_no_other_points_to_the_list() -> None:
     with pytest.raises(UsageError) as refused:
         must_know(["?"])
-    assert refused.value.hint == "provision doctor --list"
+    assert said(refused.value.hint) == "provision doctor --list"
     assert known("?") is None

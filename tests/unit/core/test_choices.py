@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from provision.command import Fix, ours
 from provision.core.choices import (
     DEFAULTS,
     MAX_BYTES,
@@ -119,8 +120,8 @@ def test_no_file_is_no_choice(tmp_path: Path) -> None:
 def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path, text: str, key: str, near: str) -> None:
     error = refused(tmp_path, text)
     assert error.message == f"{tmp_path}/provision.toml: {key} is not a key that is known."
-    assert error.hint.startswith("Nearest: ")
-    assert near in error.hint
+    assert error.hint.says.startswith("Nearest: ")
+    assert near in error.hint.says
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_a_wrong_type_is_refused(tmp_path: Path, text: str, says: str) -> None:
     error = refused(tmp_path, text)
     assert error.message == f"{tmp_path}/provision.toml: {says}"
     assert error.exit_code == 2
-    assert "provision all --reset" in error.hint
+    assert error.hint.command == ours("all", "--reset")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, kind: str, monkeypatch: pyte
 
 def test_a_refusal_inside_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as seen, blaming(tmp_path):
-        raise ManifestError("first_image.steps is 500; it must be between 1 and 100.", hint="--set ...")
+        raise ManifestError("first_image.steps is 500; it must be between 1 and 100.", hint=Fix("--set ..."))
     assert seen.value.message == f"{tmp_path}: first_image.steps is 500; it must be between 1 and 100."
 
 

@@ -16,6 +16,7 @@ from provision.core.home import Home
 from provision.core.receipts import write_json
 from provision.errors import EXIT_UNSATISFIED, DiskFull, HomeError, ProvisionError
 from provision.system.disk_errors import unusable
+from tests.support.hints import said
 
 
 def refused(root: Path) -> ProvisionError:
@@ -23,7 +24,7 @@ def refused(root: Path) -> ProvisionError:
     with pytest.raises((HomeError, DiskFull)) as seen:
         Home(root).prepare()
     assert seen.value.exit_code == EXIT_UNSATISFIED
-    assert seen.value.hint
+    assert said(seen.value.hint)
     return seen.value
 
 
@@ -135,7 +136,7 @@ def test_a_home_on_a_full_disk(full_disk: Path) -> None:
     error = refused(full_disk / "home")
     assert isinstance(error, DiskFull)
     assert "is full; what was written so far is kept" in error.message
-    assert "df -h" in error.hint
+    assert "df -h" in said(error.hint)
 
 
 def test_a_receipt_on_a_disk_that_gets_full_keeps_the_old_one(full_disk: Path) -> None:
@@ -154,5 +155,5 @@ def test_a_refusal_of_macos_itself_is_told_from_permissions(monkeypatch: pytest.
     monkeypatch.setattr(sys, "platform", "darwin")
     error = unusable(Path("/Users/ann/Documents/provision"), refused)
     assert error.message.startswith("macOS keeps this terminal out of /Users/ann/Documents/provision")
-    assert "Privacy & Security" in error.hint
+    assert "Privacy & Security" in said(error.hint)
     assert "cannot be written" in unusable(Path("/x"), PermissionError(errno.EACCES, "Permission denied")).message

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-import time
 
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
@@ -110,11 +109,11 @@ def test_the_correlation_is_pearsons_and_does_not_cross_rows() -> None:
     assert neighbour_correlation(bytes([1, 2, 3]), 1) == 0.0
 
 
-def test_a_large_picture_is_judged_by_its_middle_and_fast() -> None:
-    started = time.perf_counter()
-    seen = measure(Image.effect_noise((4096, 4096), 50))
-    assert (seen.width, seen.height) == (4096, 4096)
-    assert time.perf_counter() - started < 3
+def test_a_large_picture_is_judged_by_its_middle() -> None:
+    image = Image.effect_noise((4096, 4096), 50)
+    image.paste(128, (1024, 1024, 3072, 3072))
+    seen = measure(image)
+    assert (seen.width, seen.height, seen.mean, seen.std) == (4096, 4096, 128, 0)
 
 
 def test_half_blocks_hold_two_pixels_a_cell() -> None:

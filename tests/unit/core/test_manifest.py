@@ -26,6 +26,7 @@ from provision.core.manifest import (
 )
 from provision.core.overrides import known_keys
 from provision.errors import EXIT_USAGE, ManifestError
+from tests.support.hints import said
 
 NAME = "sdxl-turbo"
 SHA = "e869ac7d6942cb327d68d5ed83a40447aadf20e0c3358d98b2cc9e270db0da26"
@@ -41,7 +42,7 @@ def refused(data: dict[str, Any]) -> str:
     """The sentence with which the loader refuses `data`."""
     with pytest.raises(ManifestError) as seen:
         parse_manifest(data)
-    assert seen.value.hint
+    assert said(seen.value.hint)
     assert seen.value.exit_code == EXIT_USAGE
     return seen.value.message
 
@@ -120,7 +121,7 @@ def test_a_manifest_can_be_a_file_anywhere(tmp_path: Path) -> None:
 def test_an_unknown_manifest_names_the_nearest() -> None:
     with pytest.raises(ManifestError, match="no manifest 'sdxl-turbu'") as seen:
         load_manifest("sdxl-turbu")
-    assert NAME in seen.value.hint
+    assert NAME in said(seen.value.hint)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_an_unknown_key_names_the_nearest_at_every_depth() -> None:
         node[key] = 1
         with pytest.raises(ManifestError, match=rf"{key} is not a key") as seen:
             parse_manifest(data)
-        assert "Nearest: " in seen.value.hint
+        assert "Nearest: " in said(seen.value.hint)
 
 
 @pytest.mark.parametrize("key", ["name", "title", "license", "comfyui", "models", "first_image"])
@@ -253,7 +254,7 @@ def test_a_value_that_no_manifest_may_have_is_refused_by_its_key(override: str) 
     key = override.partition("=")[0]
     error = refused_set(override)
     assert error.message.startswith(f"{key} ")
-    assert key in error.hint
+    assert key in said(error.hint)
 
 
 @pytest.mark.parametrize("key", ["title", "license.id", "license.url", "comfyui.args.0", "first_image.prompt"])
@@ -283,7 +284,7 @@ NESTED = st.recursive(
 @given(data=st.dictionaries(NAMES, NESTED, max_size=6), known=st.booleans())
 def test_arbitrary_data_is_a_manifest_or_a_manifest_error(data: dict[str, Any], known: bool) -> None:
     made = manifest_or_error({**plain(), **data} if known else {"schema": 1, **data})
-    assert isinstance(made, Manifest) or (made.message and made.hint)
+    assert isinstance(made, Manifest) or (made.message and said(made.hint))
 
 
 def manifest_or_error(data: dict[str, Any]) -> Manifest | ManifestError:

@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
+from provision.command import Fix
 from provision.core import mending_plan
 from provision.core.events import MendingPlanned
-from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.core.finding import Cost, Finding
 from provision.core.runner import run
 from provision.core.step import Context, Report, Step, StepReport
 from provision.errors import ConsentNeeded
 from provision.output import views
+from tests.support.findings import blocked, fixable, ok, warn
 
 DO = Fix("It is done.")
 
@@ -30,9 +32,9 @@ def seen(**findings: list[Finding]) -> Report:
 
 LOOK = seen(
     a=[ok("a-fine", "x", "fine"), warn("a-litter", "x", "Litter.", fix=DO, asks="Move it?")],
-    b=[fixable("b-gone", "x", "It is gone.", fix=DO, download_bytes=2_000_000)],
+    b=[fixable("b-gone", "x", "It is gone.", fix=DO, cost=Cost(2_000_000))],
     c=[blocked("c-yours", "x", "Yours.", fix=DO)],
-    d=[fixable("d-late", "x", "Late.", fix=DO, download_bytes=7)],
+    d=[fixable("d-late", "x", "Late.", fix=DO, cost=Cost(7))],
 )
 
 
@@ -73,7 +75,7 @@ def test_questions_are_asked_once_and_nobody_there_is_no() -> None:
     assert asked == ["Litter. Move it?"]
 
     def nobody(question: str) -> bool:
-        raise ConsentNeeded(question, hint="--yes")
+        raise ConsentNeeded(question, hint=Fix("--yes"))
 
     assert mending_plan.ask_beforehand(LOOK, nobody) == frozenset()
 

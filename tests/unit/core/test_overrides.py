@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from provision.core.manifest import Manifest, find_manifest, load_manifest, parse_manifest
 from provision.core.overrides import apply_override, known_keys
 from provision.errors import ManifestError
+from tests.support.hints import said
 
 NAME = "sdxl-turbo"
 
@@ -63,8 +64,8 @@ def test_the_last_set_wins() -> None:
 def test_set_of_an_unknown_key_names_the_nearest(key: str, near: str) -> None:
     error = refused_set(f"{key}=1")
     assert error.message == f"--set {key}: there is no such key."
-    assert error.hint.startswith("Nearest: ")
-    assert near in error.hint
+    assert said(error.hint).startswith("Nearest: ")
+    assert near in said(error.hint)
 
 
 @pytest.mark.parametrize("override", ["", "=1", "first_image.steps", "models=1", "models.0=1", "models.x.repo=a/b",
@@ -111,7 +112,7 @@ def test_a_prompt_may_have_lines_and_any_script() -> None:
 )
 def test_an_arbitrary_set_is_taken_or_a_manifest_error(key: str, value: str) -> None:
     made = set_or_error(f"{key}={value}")
-    assert isinstance(made, Manifest) or (made.message and made.hint)
+    assert isinstance(made, Manifest) or (made.message and said(made.hint))
 
 
 def set_or_error(override: str) -> Manifest | ManifestError:

@@ -13,6 +13,7 @@ import pytest
 from provision.core.home import Home
 from provision.core.ownership import MARKER, check_claim, is_home, read_marker, write_marker
 from provision.errors import UsageError
+from tests.support.hints import said
 from tests.support.paths import CHECKOUT
 
 
@@ -143,7 +144,7 @@ def test_a_folder_that_holds_anything_else_is_refused(
     before = sorted(place.rglob("*"))
     refused = refusal(place, person)
     assert "which provision did not make" in refused.message
-    assert refused.hint == f"provision all --home '{place}/provision'"
+    assert said(refused.hint) == f"provision all --home '{place}/provision'"
     assert accepted(place / "provision", person)
     with pytest.raises(UsageError):
         Home(place).prepare()
@@ -163,7 +164,7 @@ def test_a_git_work_tree_is_refused_and_all_in_it(tmp_path: Path, person: Path) 
     for place in (tmp_path / "work", tmp_path / "work" / "new", tmp_path / "work" / "new" / "deep"):
         refused = refusal(place, person)
         assert f"{tmp_path / 'work'} is a git work tree" in refused.message
-        assert refused.hint == f"provision all --home {person / 'provision'}"
+        assert said(refused.hint) == f"provision all --home {person / 'provision'}"
 
 
 def test_a_linked_work_tree_is_one(tmp_path: Path, person: Path) -> None:
@@ -194,7 +195,7 @@ def test_a_checkout_that_an_older_version_took_for_a_home_is_refused(tmp_path: P
 def test_these_are_never_homes(person: Path, place: str | Path) -> None:
     root = Path(str(place).replace("~", str(person)))
     refused = refusal(root, person)
-    assert refused.hint == f"provision all --home {person / 'provision'}"
+    assert said(refused.hint) == f"provision all --home {person / 'provision'}"
 
 
 def test_a_whole_volume_is_refused(person: Path) -> None:

@@ -28,6 +28,7 @@ from provision.core.receipt_kinds import (
 )
 from provision.core.receipts import Receipts, file_identity, holds, home_lock, read_json, same_facts, write_json
 from provision.errors import HomeError, HomeLocked
+from tests.support.hints import said
 from tests.support.paths import CHECKOUT
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def test_a_second_process_is_refused_by_the_name_of_the_first(tmp_path: Path) ->
             home_lock(lock, command="doctor"),
         ):
             pass
-        assert "--home" in seen.value.hint
+        assert "--home" in said(seen.value.hint)
         with pytest.raises(HomeLocked, match=f"pid {holder.pid}"), home_lock(lock, command="doctor"):
             pass  # the first refusal did not harm the lock
     with home_lock(lock, command="all"):

@@ -2,56 +2,77 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 
-from provision.core.catalogue import CATALOGUE
-from provision.core.finding import Finding, Fix, Verdict, fixable, ok, warn
-from provision.core.root_causes import follows_from, with_causes
-from provision.core.step import Report, StepReport
+from provision.command import Fix
+from provision.core.events import Event, FindingSeen
+from provision.core.finding import Finding, Verdict
+from provision.core.runner import run
+from provision.core.step import Context, Report, Step
 from provision.output import views
+from provision.steps.catalogue import CATALOGUE
 from provision.steps.registry import STEPS
+from tests.support.findings import fixable, ok, warn
+
+Look = Callable[..., Report]
 
 
 def wrong(id: str) -> Finding:
     return fixable(id, "here", f"{id} is seen.", fix=Fix("Mend it."))
 
 
-def report(**findings: Finding) -> Report:
-    steps = [StepReport(name, (finding,), changed=False, seconds=0) for name, finding in findings.items()]
-    return with_causes(Report(tuple(steps), 0))
+@pytest.fixture
+def look(context: Callable[..., Context]) -> Look:
+    """A look at steps that see one finding each; that of a step which is named first is seen last."""
+
+    def look(**findings: Finding) -> Report:
+        steps = [Step(name, (), partial(slowly, len(findings) - place, finding)) for place, (name, finding) in
+                 enumerate(findings.items())]  # fmt: skip
+        return run(steps, context(), apply=False)
+
+    return look
+
+
+def slowly(steps: int, finding: Finding, ctx: Context) -> list[Finding]:
+    time.sleep(0.02 * steps)
+    return [finding]
 
 
 def causes(seen: Report) -> dict[str, str]:
-    return {finding.id: follows_from(finding) for step in seen.steps for finding in step.findings}
+    return {finding.id: finding.caused_by for step in seen.steps for finding in step.findings}
 
 
-def test_what_was_installed_goes_with_the_environment() -> None:
-    seen = report(python_env=wrong("venv-missing"), torch=wrong("torch-missing"), server=wrong("server-stale"))
+def test_what_was_installed_goes_with_the_environment(look: Look) -> None:
+    seen = look(python_env=wrong("venv-missing"), torch=wrong("torch-missing"), server=wrong("server-stale"))
     assert causes(seen) == {"venv-missing": "", "torch-missing": "python_env", "server-stale": "python_env"}
 
 
-def test_what_follows_is_no_cause() -> None:
-    seen = report(comfyui=wrong("comfyui-missing"), requirements=wrong("req-missing"), server=wrong("server-down"))
+def test_what_follows_is_no_cause(look: Look) -> None:
+    seen = look(comfyui=wrong("comfyui-missing"), requirements=wrong("req-missing"), server=wrong("server-down"))
     assert causes(seen)["server-down"] == "comfyui"
 
 
 @pytest.mark.parametrize("first", [ok("torch-ready", "torch", "fine"), warn("gpu-hidden", "torch", "hidden")])
-def test_where_nothing_must_be_mended_nothing_follows(first: Finding) -> None:
-    assert causes(report(torch=first, server=wrong("server-down")))["server-down"] == ""
+def test_where_nothing_must_be_mended_nothing_follows(look: Look, first: Finding) -> None:
+    assert causes(look(torch=first, server=wrong("server-down")))["server-down"] == ""
 
 
-def test_a_fault_with_a_name_of_its_own_stands_for_itself() -> None:
-    assert causes(report(comfyui=wrong("git-lock"), server=wrong("port-busy")))["port-busy"] == ""
+def test_a_fault_with_a_name_of_its_own_stands_for_itself(look: Look) -> None:
+    assert causes(look(comfyui=wrong("git-lock"), server=wrong("port-busy")))["port-busy"] == ""
 
 
-def test_what_is_well_follows_from_nothing() -> None:
-    seen = report(python_env=wrong("venv-dangling"), server=ok("server-up", "server", "It runs."))
+def test_what_is_well_follows_from_nothing(look: Look) -> None:
+    seen = look(python_env=wrong("venv-dangling"), server=ok("server-up", "server", "It runs."))
     assert seen.step("server").findings[0].verdict is Verdict.OK
     assert causes(seen)["server-up"] == ""
 
 
-def test_a_person_sees_the_cause_and_one_fix() -> None:
-    seen = report(python_env=wrong("venv-missing"), torch=wrong("torch-missing"))
+def test_a_person_sees_the_cause_and_one_fix(look: Look) -> None:
+    seen = look(python_env=wrong("venv-missing"), torch=wrong("torch-missing"))
     text = views.checkup_text(seen, "1 finding(s), 1 more that follow from them.")
     assert "↳ torch-missing is seen.  [torch-missing, follows from python_env]" in text
     assert text.count("Mend it.") == 1
@@ -61,3 +82,13 @@ def test_causes_are_steps_before_the_findings_own() -> None:
     order = [step.name for step in STEPS]
     for entry in CATALOGUE:
         assert all(order.index(cause) < order.index(entry.step) for cause in entry.follows), entry.id
+
+
+def test_an_event_has_the_finding_as_the_report_has_it(look: Look, events: list[Event]) -> None:
+    seen = look(python_env=wrong("venv-missing"), torch=wrong("torch-missing"), workflow=wrong("workflow-missing"))
+    told = {event.step: event.to_json() for event in events if isinstance(event, FindingSeen)}
+    for step in seen.to_json()["steps"]:
+        (finding,) = step["findings"]
+        assert told[step["name"]] == {"type": "finding", "step": step["name"], **finding}
+    assert told["torch"]["caused_by"] == "python_env"
+    assert told["workflow"]["caused_by"] is None

@@ -9,12 +9,15 @@ from dataclasses import replace
 
 import pytest
 
+from provision.command import Fix, ours, program
 from provision.core.events import ApplyStarted, Event, FindingSeen, Note, Output, RunStarted, StepFinished, StepStarted
-from provision.core.finding import Finding, Fix, Verdict, blocked, fixable, ok, warn
+from provision.core.finding import Finding, Verdict
 from provision.core.runner import run
 from provision.core.step import Apply, Check, Context, Step
 from provision.errors import DiskFull, GitError, Interrupted, StartOver
 from provision.system.machine import Machine
+from tests.support.findings import blocked, fixable, ok, warn
+from tests.support.hints import said
 
 PATIENCE_S = 20.0
 """Longer than any test may take: who waits so long has hung."""
@@ -161,9 +164,9 @@ def test_a_fault_that_is_still_there_after_its_fix_is_our_bug_and_says_so(contex
     report = run([step("a", check=faulty, apply=lambda ctx, finding: None), step("b", "a")], context(), apply=True)
     error = report.step("a").error
     assert error is not None
-    assert error["code"] == "not_satisfied"
-    assert "something is missing" in str(error["message"])
-    assert error["hint"]
+    assert error.code == "not_satisfied"
+    assert "something is missing" in error.message
+    assert said(error.hint)
     assert report.step("b").waits_for == "a"
 
 
@@ -191,12 +194,12 @@ def test_without_apply_nothing_changes_and_nothing_waits(context: Contexts) -> N
 
 def test_a_look_that_needs_what_is_not_there_waits_for_it(context: Contexts) -> None:
     def cannot(ctx: Context) -> Iterable[Finding]:
-        raise GitError("git is not on this machine.", hint="provision doctor")
+        raise GitError("git is not on this machine.", hint=ours("doctor"))
 
     report = run([step("a", check=closed), step("b", "a", check=cannot)], context(), apply=False)
     assert (report.step("b").waits_for, report.step("b").error) == ("a", None)
     alone = run([step("a"), step("b", "a", check=cannot)], context(), apply=False).step("b")
-    assert (alone.waits_for, alone.error and alone.error["code"]) == (None, "git")
+    assert (alone.waits_for, alone.error and alone.error.code) == (None, "git")
 
 
 # -- failure --------------------------------------------------------------------------------------------
@@ -205,10 +208,12 @@ def test_a_look_that_needs_what_is_not_there_waits_for_it(context: Contexts) -> 
 def test_an_error_while_applying_is_in_the_report_and_others_run(context: Contexts, events: list[Event]) -> None:
     def fails(ctx: Context, finding: Finding) -> None:
         ctx.note("trying")
-        raise GitError("The clone broke off.", hint="provision all")
+        raise GitError("The clone broke off.", hint=ours("all"))
 
     report = run([step("a", check=faulty, apply=fails), step("b"), step("c", "a")], context(), apply=True)
-    assert report.step("a").error == {"code": "git", "message": "The clone broke off.", "hint": "provision all"}
+    assert report.step("a").error.to_json() == {
+        "code": "git", "message": "The clone broke off.", "hint": Fix(command=ours("all")), "command": ours("all"),
+    }
     assert report.step("a").changed, "what an apply that broke off changed is not known"
     assert (report.step("b").satisfied, report.step("c").waits_for) == (True, "a")
     finished = {event.step: event.says for event in events if isinstance(event, StepFinished)}
@@ -219,11 +224,11 @@ def test_an_error_while_applying_is_in_the_report_and_others_run(context: Contex
 def test_an_error_while_checking_is_in_the_report(context: Contexts) -> None:
     def check(ctx: Context) -> Iterable[Finding]:
         yield ok("first", "here", "well")
-        raise DiskFull("The disk is full.", hint="df -h")
+        raise DiskFull("The disk is full.", hint=program("df", "-h"))
 
     error = run([step("a", check=check)], context(), apply=True).step("a").error
     assert error is not None
-    assert error["code"] == "disk_full"
+    assert error.code == "disk_full"
 
 
 @pytest.mark.parametrize("place", ["check", "apply"])
@@ -266,7 +271,7 @@ def test_a_look_makes_a_crash_a_finding_and_names_the_rest(context: Contexts, ev
 
 def test_a_look_that_is_interrupted_is_no_crash(context: Contexts) -> None:
     def stops(ctx: Context) -> Iterable[Finding]:
-        raise Interrupted("Stopped.", hint="again")
+        raise Interrupted("Stopped.", hint=Fix("again"))
 
     with pytest.raises(Interrupted):
         run([step("a", check=stops)], context(), apply=False)
@@ -295,7 +300,7 @@ def test_interrupted_in_one_step_ends_the_others(context: Contexts) -> None:
 
     def stops(ctx: Context) -> Iterable[Finding]:
         started.wait(PATIENCE_S)
-        raise Interrupted("Stopped.", hint="again")
+        raise Interrupted("Stopped.", hint=Fix("again"))
 
     ctx = context()
     with pytest.raises(Interrupted):
@@ -352,7 +357,7 @@ def test_a_step_may_have_an_earlier_one_and_all_that_need_it_done_again(context:
         return check
 
     def wish(ctx: Context, finding: Finding) -> None:
-        raise StartOver("Once more.", hint="provision all", step=wishes.pop(0))
+        raise StartOver("Once more.", hint=ours("all"), step=wishes.pop(0))
 
     steps = [step("a", check=noted("a")), step("b", "a", check=noted("b")), step("x", "a", check=noted("x")),
              step("c", "b", check=noted("c")), step("d", "c", check=noted("d"), apply=wish)]  # fmt: skip
@@ -366,19 +371,19 @@ def test_a_step_may_have_an_earlier_one_and_all_that_need_it_done_again(context:
 
 def test_what_did_not_run_before_does_not_run_because_of_another_round(context: Contexts) -> None:
     def wish(ctx: Context, finding: Finding) -> None:
-        raise StartOver("Once more.", hint="provision all", step="b")
+        raise StartOver("Once more.", hint=ours("all"), step="b")
 
     steps = [step("m", check=closed), step("b", check=faulty, apply=wish), step("d", "m", "b")]
     report = run(steps, context(), apply=True)
     assert report.step("d").waits_for in ("m", "b")
     error = report.step("b").error
     assert error is not None, "it ends, though the wish never does"
-    assert error["code"] == "start_over"
+    assert error.code == "start_over"
 
 
 def test_a_step_that_is_not_among_these_cannot_be_done_again(context: Contexts) -> None:
     def wish(ctx: Context, finding: Finding) -> None:
-        raise StartOver("Once more.", hint="provision all", step="elsewhere")
+        raise StartOver("Once more.", hint=ours("all"), step="elsewhere")
 
     report = run([step("a", check=faulty, apply=wish)], context(), apply=True)
-    assert (report.step("a").error or {})["hint"] == "provision all"
+    assert said(report.step("a").error.hint) == "provision all"

@@ -42,7 +42,7 @@ DOORS = {
     "download/backends/xet_program.py": "a part, in a program of its own",
     "steps/requirements/install.py": "ComfyUI's requirements, which were seen to be a file",
     "steps/lock/step.py": "what uv wrote a moment ago",
-    "cli/commands/uninstall/made_by_us.py": "files of the checkout, which were seen to be files",
+    "cli/commands/made_by_us.py": "files of the checkout, which were seen to be files",
     "download/part_file.py": "writes what only we may read",
     "comfyui/sandbox_program.py": "a folder, for the kernel's rule",
     "comfyui/git_stand_in.py": "writes a repository's stand-in",
@@ -171,8 +171,8 @@ def test_a_check_that_meets_a_failing_disk_fails_and_does_not_crash(tmp_path: Pa
 
     report = run_step(Step("torch", (), check), engine_home(tmp_path).ctx, apply=apply)
     assert report.error is not None
-    assert report.error["code"] == "home"
-    assert str(tmp_path) in str(report.error["message"])
+    assert report.error.code == "home"
+    assert str(tmp_path) in report.error.message
 
 
 def test_a_record_that_cannot_be_read_is_met_by_a_handler(tmp_path: Path) -> None:

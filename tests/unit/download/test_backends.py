@@ -32,6 +32,7 @@ from provision.download.part_file import bytes_here, bytes_waiting, lfs_folder, 
 from provision.errors import CommandMissing, DiskFull, DownloadError, Interrupted, ProvisionError, UsageError, WrongFile
 from provision.rehearsal.model_repo import ModelRepo
 from tests.support.faults import Fault
+from tests.support.hints import said
 from tests.support.hub import Faults, Hub
 from tests.support.paths import CHECKOUT
 from tests.support.small_model import (
@@ -386,7 +387,7 @@ def test_what_lasts_is_one_sentence_and_a_hint(
     hub.arm(fault)
     with pytest.raises(ProvisionError) as failed:
         fetch(ctx, hub, model, backend)
-    assert is_one_sentence_with_hint(failed.value.message, failed.value.hint), failed.value.message
+    assert is_one_sentence_with_hint(failed.value.message, said(failed.value.hint)), failed.value.message
     assert "Expires" not in failed.value.message + heard.text
 
 
@@ -429,7 +430,7 @@ def test_http_writes_no_byte_of_an_answer_that_does_not_fit(
     hub.arm(fault)
     with pytest.raises(DownloadError) as failed:
         fetch(ctx, hub, model, BY_NAME["http"])
-    assert is_one_sentence_with_hint(failed.value.message, failed.value.hint)
+    assert is_one_sentence_with_hint(failed.value.message, said(failed.value.hint))
     assert part.read_bytes() == content(world)[:3_000_000]
 
 
@@ -487,7 +488,7 @@ def test_a_body_that_stays_corrupted_is_an_error_that_says_so(
     hub.arm(Fault("*", "corrupt", times=-1, value=2_000_000, origin="cdn"))
     with pytest.raises((WrongFile, DownloadError)) as wrong:
         bring_proven(ctx, remote_file(hub, model), precision="fp16", checkpoint=True)
-    assert is_one_sentence_with_hint(wrong.value.message, wrong.value.hint)
+    assert is_one_sentence_with_hint(wrong.value.message, said(wrong.value.hint))
     if backend.name == "http":
         assert "came twice" in wrong.value.message
         assert hub.sent_bytes() < 2.1 * model.files[FILE][0]

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from provision.command import Fix
 from provision.core.step import Context
 from provision.download import hashing
 from provision.download.backend import Backend
@@ -78,7 +79,7 @@ def test_an_error_ends_the_hash_with_it(ctx: Context, hub: Hub, model: ModelRepo
     part = open_part(ctx.machine, ctx.home, file)
 
     def attempt(_: Follower) -> Setback | None:
-        raise DownloadError("No.", hint="again")
+        raise DownloadError("No.", hint=Fix("again"))
 
     with pytest.raises(DownloadError):
         keep_going_and_hash(ctx, file, part, attempt)

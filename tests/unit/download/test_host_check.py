@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from provision.download import host_check
+from provision.download import host_check, web
 from provision.download.host_check import Host, Trouble, trouble_of, troubles_of
 from provision.system.machine import LOOPBACK
 from tests.support.paths import CHECKOUT
@@ -43,11 +43,11 @@ def test_a_login_page_is_told_from_a_hub(answer: Answer, monkeypatch: pytest.Mon
     with hub(answer) as url:
         trouble = asked(url)
         assert trouble is not None
-        assert (trouble.id, trouble.passes) == ("hf-endpoint", False)
+        assert (trouble.kind.id, trouble.passes) == ("hf-endpoint", False)
         monkeypatch.setattr(host_check, "HUGGING_FACE", url)
         trouble = asked(url)
         assert trouble is not None
-        assert trouble.id == "captive"
+        assert trouble.kind.id == "captive"
         assert ("sends on to login.invalid" if answer[0] == 302 else "answers 200") in trouble.says
 
 
@@ -56,7 +56,7 @@ def test_a_bad_token_matters_only_where_the_model_is_not_public() -> None:
         with hub(plain, with_token=(401, {})) as url:
             trouble = asked(url, token=TOKEN)
             assert trouble is not None
-            assert (trouble.id, trouble.passes) == ("hf-badtoken", passes)
+            assert (trouble.kind.id, trouble.passes) == ("hf-badtoken", passes)
             assert TOKEN not in trouble.says + repr(Host(url, "", vital=True, token=TOKEN))
 
 
@@ -64,11 +64,11 @@ def test_terms_and_patience() -> None:
     with hub((403, {"X-Error-Code": "GatedRepo"})) as url:
         trouble = asked(url)
         assert trouble is not None
-        assert (trouble.id, trouble.passes) == ("hf-gated", False)
+        assert (trouble.kind.id, trouble.passes) == ("hf-gated", False)
     with hub((429, {})) as url:
         trouble = asked(url)
         assert trouble is not None
-        assert (trouble.id, trouble.passes) == ("hf-429", True)
+        assert (trouble.kind.id, trouble.passes) == ("hf-429", True)
 
 
 # -- certificates -------------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_a_certificate_of_a_stranger_is_named_until_it_is_trusted(stranger: tupl
     url, certificate = stranger
     trouble = trouble_of(plain(url), {}, 2)
     assert trouble is not None
-    assert trouble.id == "tls-intercept"
+    assert trouble.kind.id == "tls-intercept"
     assert "is not trusted here (" in trouble.says
     assert trouble_of(plain(url), {"SSL_CERT_FILE": str(certificate)}, 2) is None
 
@@ -100,10 +100,10 @@ def test_certificates_that_are_not_there(
 ) -> None:
     gone = str(tmp_path / "gone.pem")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", gone)
-    monkeypatch.setattr(host_check, "is_loopback", lambda url: False)  # on this machine itself the variable is not read
+    monkeypatch.setattr(web, "is_loopback", lambda url: False)  # on this machine itself the variable is not read
     trouble = trouble_of(plain(stranger[0]), {"REQUESTS_CA_BUNDLE": gone}, 2)
     assert trouble is not None
-    assert trouble.id == "tls-store"
+    assert trouble.kind.id == "tls-store"
     assert gone in trouble.says
 
 
@@ -115,7 +115,7 @@ def test_a_connection_that_never_opens() -> None:
         started = time.monotonic()
         found = troubles_of([plain(url)] * 3, {}, 0.3)
         seconds = time.monotonic() - started
-    assert [trouble.id for trouble in found if trouble] == ["net-down"] * 3
+    assert [trouble.kind.id for trouble in found if trouble] == ["net-down"] * 3
     assert all(trouble and "no answer within" in trouble.says for trouble in found)
     assert seconds < 3 * (0.3 + host_check.GRACE_S), "all at once, by one deadline"
 
@@ -162,7 +162,7 @@ def test_ipv6_that_leads_nowhere_is_slow_and_not_out_of_reach(monkeypatch: pytes
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [six, four])
         (trouble,) = troubles_of([plain("http://both.invalid")], {}, 0.4)
     assert trouble is not None
-    assert (trouble.id, trouble.passes) == ("ipv6-dead", True)
+    assert (trouble.kind.id, trouble.passes) == ("ipv6-dead", True)
 
 
 HANGING = """

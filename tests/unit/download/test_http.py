@@ -28,6 +28,7 @@ from provision.download.part_file import bytes_of, bytes_waiting, known_ranges, 
 from provision.errors import DiskFull, Interrupted, ProvisionError
 from provision.rehearsal.model_repo import ModelRepo
 from tests.support.faults import Fault
+from tests.support.hints import said
 from tests.support.hub import Faults, Hub
 from tests.support.paths import CHECKOUT
 from tests.support.small_model import FILE, Heard, is_one_sentence_with_hint, remote_file, small_context
@@ -248,7 +249,7 @@ def test_what_lasts_is_one_sentence_and_a_hint(
     hub.arm(fault)
     with pytest.raises(ProvisionError) as failed:
         fetch(ctx, hub, model)
-    assert is_one_sentence_with_hint(failed.value.message, failed.value.hint), failed.value.message
+    assert is_one_sentence_with_hint(failed.value.message, said(failed.value.hint)), failed.value.message
     assert "Expires" not in failed.value.message + heard.text
 
 

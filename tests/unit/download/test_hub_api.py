@@ -16,6 +16,7 @@ from provision.download.hub.api import locate, look_up, read_header, token_of
 from provision.errors import HubRefused, Interrupted, NetworkError, ProvisionError, UsageError, WrongFile
 from provision.rehearsal.model_repo import ModelRepo
 from tests.support.faults import Fault
+from tests.support.hints import said
 from tests.support.hub import Faults, Hub
 from tests.support.small_model import FILE, REPO, TOKEN, Brisk, Heard, is_one_sentence_with_hint, small_context
 
@@ -73,7 +74,7 @@ def test_a_bad_answer_is_one_sentence_and_a_hint(ctx: Context, hub: Hub, faults:
     hub.arm(*faults)
     with pytest.raises(HubRefused, match=says) as refused:
         look_up(ctx, REPO, "main", FILE)
-    assert is_one_sentence_with_hint(refused.value.message, refused.value.hint)
+    assert is_one_sentence_with_hint(refused.value.message, said(refused.value.hint))
 
 
 def test_a_busy_hub_is_asked_again_when_it_says(ctx: Context, hub: Hub) -> None:
@@ -94,7 +95,7 @@ def test_a_busy_hub_is_asked_again_when_it_says(ctx: Context, hub: Hub) -> None:
 def test_what_is_not_there_is_named(ctx: Context, repo: str, revision: str, path: str, says: str) -> None:
     with pytest.raises(HubRefused, match=says) as refused:
         look_up(ctx, repo, revision, path)
-    assert "/tree/main" in refused.value.hint
+    assert "/tree/main" in said(refused.value.hint)
 
 
 def test_nobody_at_the_address(tmp_path: Path, model: ModelRepo) -> None:
@@ -103,7 +104,7 @@ def test_nobody_at_the_address(tmp_path: Path, model: ModelRepo) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(NetworkError, match=rf"127.0.0.1:{port} cannot be reached \(Connection refused\)") as nobody:
             look_up(small_context(tmp_path, model, f"http://127.0.0.1:{port}"), REPO, "main", FILE)
-    assert is_one_sentence_with_hint(nobody.value.message, nobody.value.hint)
+    assert is_one_sentence_with_hint(nobody.value.message, said(nobody.value.hint))
 
 
 def test_a_host_that_does_not_exist(tmp_path: Path, model: ModelRepo) -> None:
@@ -175,7 +176,7 @@ def test_a_file_that_is_no_safetensors_is_named(ctx: Context, hub: Hub) -> None:
     hub.arm(Fault("*", "html", times=-1, origin="cdn"))
     with pytest.raises(WrongFile, match="an HTML page") as wrong:
         read_header(ctx, file)
-    assert is_one_sentence_with_hint(wrong.value.message, wrong.value.hint)
+    assert is_one_sentence_with_hint(wrong.value.message, said(wrong.value.hint))
 
 
 def test_another_part_than_was_asked_for(ctx: Context, hub: Hub) -> None:
@@ -224,8 +225,8 @@ def test_who_may_not_read_is_told_what_to_do(
 ) -> None:
     with Hub(world[0], faults=faults) as hub, pytest.raises(HubRefused, match=says) as refused:
         look_up(small_context(tmp_path, world[1], hub.url, machine=Brisk(**environ)), REPO, "main", FILE)
-    assert hint in refused.value.hint
-    assert TOKEN not in refused.value.message + refused.value.hint
+    assert hint in said(refused.value.hint)
+    assert TOKEN not in refused.value.message + said(refused.value.hint)
 
 
 def test_a_bad_token_on_a_public_repository_is_left_out_and_said(tmp_path: Path, hub: Hub, model: ModelRepo) -> None:

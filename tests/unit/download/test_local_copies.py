@@ -102,8 +102,8 @@ def test_it_is_found_where_other_programs_keep_it(
 ) -> None:
     copy = put(person / place, data)
     finding = look(ctx)
-    assert (finding.id, finding.verdict, finding.facts["copy"]) == ("ckpt-missing", Verdict.FIXABLE, str(copy))
-    assert finding.facts["download_bytes"] == finding.facts["disk_bytes"] == 0
+    assert (finding.id, finding.verdict, finding.paths) == ("ckpt-missing", Verdict.FIXABLE, (copy,))
+    assert finding.cost.download_bytes == finding.cost.disk_bytes == 0
     assert f"A copy is at {copy}; it will be verified and cloned or linked." in finding.says
     assert finding.fix
     assert "nothing is downloaded" in finding.fix.says
@@ -130,7 +130,7 @@ def test_nothing_is_searched_when_the_model_is_there(
 def test_a_rehearsal_looks_only_where_it_is_told(ctx: Context, person: Path, data: bytes, tmp_path: Path) -> None:
     put(person / "Downloads" / FILE, data)
     rehearsed = replace(ctx, options=replace(ctx.options, rehearsal=True))
-    assert look(rehearsed).quantity("download_bytes") == len(data)
+    assert look(rehearsed).cost.download_bytes == len(data)
     copy = put(tmp_path / "usb" / "deep" / "er" / FILE, data)
     told = replace(rehearsed, options=replace(rehearsed.options, look_in=(tmp_path / "usb",)))
     assert copies(told) == [copy]
@@ -258,7 +258,7 @@ def test_it_is_cloned_else_linked_else_copied(
     sharing(monkeypatch, clone=clone, link=link)
     ctx = replace(ctx, options=replace(ctx.options, copy=asked))
     if asked:
-        assert look(ctx).quantity("disk_bytes") == len(data)
+        assert look(ctx).cost.disk_bytes == len(data)
     assert apply(ctx).verdict is Verdict.OK
     assert is_right(place_of(ctx), model)
     assert place_of(ctx).samefile(copy) is same

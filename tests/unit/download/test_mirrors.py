@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from provision.cli.request import Request, choose_options, parse_rate
+from provision.command import Fix, ours
 from provision.core.finding import Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, Options, StepReport
@@ -25,6 +26,7 @@ from provision.system.keep_awake import kept_awake
 from provision.system.machine import Process
 from tests.support.fake_machine import FakeMachine
 from tests.support.faults import Fault
+from tests.support.hints import said
 from tests.support.hub import Faults, Hub
 from tests.support.small_model import FILE, TOKEN, TWIN, Brisk, Heard, make_small_repo, small_context
 
@@ -122,7 +124,7 @@ def test_when_all_fail_the_last_one_tells_why(tmp_path: Path, hub: Hub, model: M
     ctx = small_context(tmp_path, model, DEAD, endpoints=(DEAD, hub.url))
     report = apply(ctx)
     assert report.error
-    assert report.error["code"] == "hub_refused"
+    assert report.error.code == "hub_refused"
     assert not place_of(ctx).exists()
 
 
@@ -301,7 +303,7 @@ def test_what_was_typed_becomes_options() -> None:
 def test_what_cannot_be_is_refused(request_: Request) -> None:
     with pytest.raises(UsageError) as seen:
         choose_options(request_, {})
-    assert seen.value.hint
+    assert said(seen.value.hint)
 
 
 @pytest.mark.parametrize("backend", ["hf", "git-lfs"])
@@ -394,7 +396,7 @@ def test_one_that_fails_does_not_hold_up_the_other(tmp_path: Path, pair: tuple[H
     ctx = pair_context(tmp_path, pair, heard)
     report = apply(ctx)
     assert report.error
-    assert report.error["code"] == "hub_refused"
+    assert report.error.code == "hub_refused"
     assert is_right(place_of(ctx, f"1/{TWIN}"), pair[1], TWIN)
     assert not place_of(ctx, f"0/{FILE}").exists()
 
@@ -424,7 +426,7 @@ class Sleepy(FakeMachine):
 
     def spawn(self, argv: Sequence[str | Path], *, cwd: Path, log: Path, env: Mapping[str, str]) -> int:
         if self.missing:
-            raise CommandMissing("caffeinate cannot be run here.", hint="provision doctor")
+            raise CommandMissing("caffeinate cannot be run here.", hint=ours("doctor"))
         self.started.append([str(word) for word in argv])
         return 4242
 
@@ -446,7 +448,7 @@ def test_a_mac_is_kept_awake_while_bytes_flow_and_no_longer(monkeypatch: pytest.
         with kept_awake(machine):
             assert machine.started == [["/usr/bin/caffeinate", "-i", "-w", "77"]]
             assert machine.ended == []
-            raise NetworkError("gone.", hint="again")
+            raise NetworkError("gone.", hint=Fix("again"))
 
     with pytest.raises(NetworkError):
         download()

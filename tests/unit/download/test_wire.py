@@ -22,6 +22,7 @@ from provision.download.part_file import open_part
 from provision.errors import DownloadError, NetworkError
 from provision.rehearsal.model_repo import ModelRepo
 from tests.support.faults import Fault
+from tests.support.hints import said
 from tests.support.hub import Hub
 from tests.support.small_model import FILE, Brisk, is_one_sentence_with_hint, remote_file, small_context
 
@@ -212,7 +213,7 @@ def test_an_unknown_issuer_is_said(
     hub.arm(Fault("*", "redirect_out", times=-1, value=f"https://127.0.0.1:{tls_port}", origin="hub"))
     with pytest.raises(NetworkError, match=r"certificate of 127\.0\.0\.1") as failed:
         fetch(ctx, hub, model)
-    assert "SSL_CERT_FILE" in failed.value.hint
+    assert "SSL_CERT_FILE" in said(failed.value.hint)
 
 
 def test_nobody_there_is_said(tmp_path: Path, hub: Hub, model: ModelRepo) -> None:
@@ -228,4 +229,4 @@ def test_a_garbled_redirect_is_one_sentence(ctx: Context, hub: Hub, model: Model
     hub.arm(Fault("*", "redirect_out", times=-1, value="http://[::1/x", origin="cdn"))
     with pytest.raises((NetworkError, DownloadError)) as failed:
         fetch(ctx, hub, model)
-    assert is_one_sentence_with_hint(failed.value.message, failed.value.hint)
+    assert is_one_sentence_with_hint(failed.value.message, said(failed.value.hint))

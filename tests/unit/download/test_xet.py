@@ -25,6 +25,7 @@ from provision.download.part_file import WRITERS, bytes_here, open_part, part_of
 from provision.errors import DiskFull, DownloadError, HubRefused, Interrupted, NetworkError
 from provision.rehearsal.model_repo import ModelRepo
 from tests.support.faults import Fault
+from tests.support.hints import said
 from tests.support.hub import Faults, Hub
 from tests.support.small_model import (
     FILE,
@@ -274,7 +275,7 @@ def test_no_address_with_a_signature_is_said(ctx: Context, hub: Hub, model: Mode
     hub.arm(Fault("/xorbs/*", "status", times=-1, value="503"))
     with pytest.raises(DownloadError) as failed:
         fetch(ctx, hub, model)
-    assert is_one_sentence_with_hint(failed.value.message, failed.value.hint)
+    assert is_one_sentence_with_hint(failed.value.message, said(failed.value.hint))
     for words in (failed.value.message, heard.text):
         assert "xorbs" not in words
         assert "://" not in words

@@ -115,7 +115,7 @@ def test_a_version_that_is_asked_for_is_refused_before_anything_is_downloaded(co
     assert (finding.id, finding.verdict) == ("torch-known-bad", Verdict.BLOCKED)
     assert "pytorch/pytorch#163597" in finding.says
     assert finding.fix is not None
-    assert "stable" in finding.fix.argv
+    assert "stable" in finding.fix.command.argv
     assert look(context, "2.15.0") == []
 
 

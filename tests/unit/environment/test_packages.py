@@ -24,6 +24,7 @@ from provision.environment.packages import (
 from provision.errors import CommandMissing, PackageError
 from provision.system.machine import Ran
 from tests.support.fake_machine import FakeMachine
+from tests.support.hints import said
 
 Contexts = Callable[..., Context]
 
@@ -135,7 +136,7 @@ def test_uv_is_the_tools_own_else_the_one_on_path(context: Contexts, tmp_path: P
 def test_without_uv_the_hint_brings_it(context: Contexts) -> None:
     with pytest.raises(CommandMissing) as seen:
         find_uv(context(machine=FakeMachine()))
-    assert seen.value.hint == "python3 -m pip install uv"
+    assert said(seen.value.hint) == "python3 -m pip install uv"
 
 
 def test_uv_keeps_everything_in_the_home_and_the_caller_wins(context: Contexts) -> None:
@@ -172,7 +173,7 @@ def test_must_install_says_uvs_last_words(context: Contexts) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "hint"),
+    ("output", "hint"),
     [
         ("error: failed to write: No space left on device (os error 28)", "Free some disk space"),
         ("error: error sending request for url (https://pypi.org/simple/torch/)", "Check the network"),
@@ -182,8 +183,8 @@ def test_must_install_says_uvs_last_words(context: Contexts) -> None:
     ],
 )
 @pytest.mark.parametrize("stream", ["out", "err"])
-def test_the_hint_fits_what_uv_said(said: str, hint: str, stream: str) -> None:
-    ran = Ran(("uv",), 2, said if stream == "out" else "", said if stream == "err" else "")
+def test_the_hint_fits_what_uv_said(output: str, hint: str, stream: str) -> None:
+    ran = Ran(("uv",), 2, output if stream == "out" else "", output if stream == "err" else "")
     error = package_error("torch", ran)
-    assert hint in error.hint
-    assert said in error.message
+    assert hint in said(error.hint)
+    assert output in error.message

@@ -8,6 +8,7 @@ import pytest
 
 from provision.cli.commands.plan_target import Answers, ask_index, behind, reports
 from provision.cli.commands.target_requirements import Asked, choose_torch
+from provision.command import ours
 from provision.core.events import Event, Note
 from provision.core.finding import Finding, Verdict
 from provision.core.step import Context
@@ -167,7 +168,7 @@ def test_the_plan_of_a_good_target_is_all_that_all_would_do(ctx: Context) -> Non
     )
     assert "24 GiB" in found["hw-memory memory"].says
     model = found["ckpt-missing sd_xl_turbo_1.0_fp16.safetensors"]
-    assert found["hw-disk disk"].quantity("needed_bytes") > model.quantity("disk_bytes") > 6.9e9
+    assert found["hw-disk disk"].facts["needed_bytes"] > model.cost.disk_bytes > 6.9e9
 
 
 def test_the_plan_says_what_stands_in_the_way_and_what_to_type(ctx: Context) -> None:
@@ -175,7 +176,7 @@ def test_the_plan_says_what_stands_in_the_way_and_what_to_type(ctx: Context) -> 
     lack = found["wheel-missing av>=16"]
     assert lack.verdict is Verdict.BLOCKED
     assert lack.fix
-    assert lack.fix.argv == ("provision", "plan", "--for", "macos-14-m1-py312-16gb")
+    assert lack.fix.command == ours("plan", "--for", "macos-14-m1-py312-16gb")
     assert lack.fix.says == "av 19.0.2 is there for macOS 14 and later:"
     assert found["os-too-old macOS"].verdict is Verdict.BLOCKED
     behind_it = found["torch-behind torch"]
@@ -200,7 +201,7 @@ def test_a_python_that_the_manifest_does_not_take_is_refused(ctx: Context, words
     finding = next(each for each in found if f"{each.id} {each.subject}" == id)
     if "too" in id:
         assert finding.fix
-        assert finding.fix.argv[-2:] == ("--set", "python.max=3.14")
+        assert finding.fix.command.argv[-2:] == ("--set", "python.max=3.14")
 
 
 def test_a_pair_that_is_known_to_compute_wrong_is_told_before_anything_is_there(ctx: Context) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console as RichConsole
 
+from provision.command import Fix, ours
 from provision.core.events import ApplyStarted, Event, FindingSeen, Note, Output, Progress, StepFinished, StepStarted
-from provision.core.finding import Fix, fixable, ok
 from provision.core.step import Report, StepReport
 from provision.errors import ConsentNeeded, GitError
 from provision.output.choose_console import make_console
@@ -23,13 +23,15 @@ from provision.output.console import Console
 from provision.output.json_console import JsonConsole
 from provision.output.live_console import LiveConsole
 from provision.output.result import Picture, looked, pairs, ran
+from tests.support.findings import fixable, ok
+from tests.support.hints import said
 
 PATIENCE_S = 20.0
 MODEL = fixable("ckpt-missing", "x.safetensors", "The model is not here.", fix=Fix("It is downloaded."))
 REPORT = Report(
     (StepReport("models", (MODEL,), False, 0.1), StepReport("torch", (ok("t", "t", "2.11"),), True, 1)), 1.0
 )
-ERROR = GitError("The clone [/broke] off.", hint="provision all")
+ERROR = GitError("The clone [/broke] off.", hint=ours("all"))
 EVENTS: list[Event] = [
     StepStarted(step="models"),
     ApplyStarted(step="models", finding_id="ckpt-missing", says="download [it] :fire:"),
@@ -137,7 +139,8 @@ def test_an_error_is_a_report_too(capsys: pytest.CaptureFixture[str]) -> None:
     JsonConsole().error(ERROR, Path("/nowhere"))
     assert json.loads(capsys.readouterr().out) == {
         "schema": 1, "type": "report", "ok": False, "changed": False, "steps": [],
-        "error": {"code": "git", "message": "The clone [/broke] off.", "hint": "provision all"},
+        "error": {"code": "git", "message": "The clone [/broke] off.", "hint": "provision all",
+                  "command": ["provision", "all"]},
     }  # fmt: skip
 
 
@@ -176,7 +179,7 @@ def test_live_leaves_finished_steps_and_what_programs_said(live: LiveConsole) ->
     assert "Not finished." in drawn(live.out)
 
 
-@pytest.mark.parametrize("say", [LiveConsole.line, lambda live, text: live.error(GitError(text, hint=text))])
+@pytest.mark.parametrize("say", [LiveConsole.line, lambda live, text: live.error(GitError(text, hint=Fix(text)))])
 def test_live_takes_no_text_for_markup(live: LiveConsole, say: Callable[[LiveConsole, str], None]) -> None:
     say(live, "[/b] :fire: [red]")
     assert "[/b] :fire: [red]" in drawn(live.rich)
@@ -230,7 +233,7 @@ def test_without_a_terminal_nothing_is_asked(
     assert kind(yes=True).consent("Install git?")
     with pytest.raises(ConsentNeeded, match="Install git\\?") as seen:
         kind().consent("Install git?")
-    assert "--yes" in seen.value.hint
+    assert "--yes" in said(seen.value.hint)
 
 
 @pytest.mark.parametrize(

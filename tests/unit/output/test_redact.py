@@ -14,12 +14,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from provision.cli.commands.issue_report import report_page
-from provision.core.finding import Fix, blocked
+from provision.command import Fix, program
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context, Report, StepReport
 from provision.output.report.redact import FAMILIES, PUBLIC_NAMES, VERSION_BEFORE, Person, redact
 from provision.system.machine import Machine
+from tests.support.findings import blocked
 
 ANN = Person(
     folders=("/Users/ann smith", "/Users/김나"),
@@ -64,6 +65,7 @@ def secrets(draw: st.DrawFn) -> tuple[str, str]:
     return draw(st.sampled_from(AROUND_TOKENS)).format(secret, word), secret
 
 
+@settings(deadline=None)
 @given(before=FILLER, secret=secrets(), after=FILLER)
 def test_no_planted_secret_survives(before: str, secret: tuple[str, str], after: str) -> None:
     text, must_go = secret
@@ -73,6 +75,7 @@ def test_no_planted_secret_survives(before: str, secret: tuple[str, str], after:
     assert must_go not in redact(f'{before} "{text}"\n{after}', ANN)
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(secrets().map(lambda pair: pair[0]), FILLER), max_size=8))
 def test_redacting_again_takes_nothing_more_for_a_secret_of_this_person(parts: list[str]) -> None:
     once = redact("\n".join(parts), ANN)
@@ -212,7 +215,9 @@ def test_nothing_that_was_planted_survives_anywhere_in_a_report(home: Home) -> N
         ctx.receipts.write("comfyui", name=said, commit="1" * 40)
         for path in (log, home.engine_log):
             path.write_text(f"{said}\n{'x' * 390}{said}\n", encoding="utf-8")
-        crash = blocked("check-crashed", said, said, fix=Fix(said, (said,)), traceback=f"Traceback:\n  {said}")
+        crash = blocked(
+            "check-crashed", said, said, fix=Fix(said, program(said)), facts={"traceback": f"Traceback:\n  {said}"}
+        )
         report = Report((StepReport("tools", (crash,), changed=False, seconds=0),), 0)
         page = report_page(ctx, report, log)
         assert must_go not in page

@@ -10,13 +10,13 @@ import pytest
 
 from provision.cli.look import quietly
 from provision.core.events import CheckSlow, Doing, Event, Progress, StepFinished, StepStarted
-from provision.core.finding import ok
 from provision.core.runner import run
 from provision.core.step import Context, Step
 from provision.output.console import Console
 from provision.output.json_console import JsonConsole
 from provision.output.live_console import LiveConsole
 from provision.output.slow_checks import SlowChecks
+from tests.support.findings import ok
 
 ENDED = StepFinished(step="models", verdict="ok", says="", changed=False, seconds=1)
 

@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from provision.command import Fix, ours, program
 from provision.core.estimate import REHEARSED_S, USUAL_S, Pace
 from provision.core.events import Event, StepFinished
-from provision.core.finding import Finding, Fix, blocked, fixable, ok, warn
+from provision.core.finding import Finding
 from provision.core.plan import make_plan
 from provision.core.step import Report, StepReport
-from provision.errors import DownloadError, PackageError
+from provision.errors import DownloadError, GitError, PackageError
 from provision.output import live_view, plan_view, views
 from provision.output.run_state import RunState
 from tests.support import mac_stream
 from tests.support.event_streams import read_stream
+from tests.support.findings import blocked, fixable, ok, warn
 from tests.support.mac_stream import NEEDS, SIZE, WEIGHTS
 from tests.support.snapshots import WIDTHS, assert_snapshot, drawn, widest
 
@@ -101,8 +103,8 @@ FRESH = Report(
     seconds=1.5,
 )
 NO_GIT = blocked("clt-missing", "git", "The Command Line Tools of macOS are missing.",
-                 fix=Fix("Install them.", ("xcode-select", "--install")))  # fmt: skip
-BROKE = {"code": "git", "message": "The clone broke off:\nfatal: early EOF", "hint": "provision all"}
+                 fix=Fix("Install them.", program("xcode-select", "--install")))  # fmt: skip
+BROKE = GitError("The clone broke off:\nfatal: early EOF", hint=ours("all"))
 TROUBLE = Report(
     (
         step("hardware", ok("hw-chip", "chip", "Apple M1 Pro.")),
@@ -140,12 +142,12 @@ def test_the_report_of_a_run() -> None:
 ERRORS = {
     "download": DownloadError(
         f"The download of {WEIGHTS} stopped at 2,911,000,000 of {SIZE:,} bytes; what came is kept.",
-        hint="Run the same command again: it goes on from there.",
+        hint=Fix("Run the same command again: it goes on from there."),
     ),
     "packages": PackageError(
         "torch could not be installed: the package index's host is not found. uv said last:\n"
         "error: Request failed after 3 retries\n  Caused by: dns error: failed to lookup address information",
-        hint="Check the network or HTTPS_PROXY, or name a mirror with UV_DEFAULT_INDEX=URL; then run it again.",
+        hint=Fix("Check the network or HTTPS_PROXY, or name a mirror with UV_DEFAULT_INDEX=URL; then run it again."),
     ),
 }
 

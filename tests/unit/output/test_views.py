@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
+from provision.command import Fix, ours, program
 from provision.core.estimate import Pace
 from provision.core.events import (
     ApplyStarted,
@@ -22,19 +23,21 @@ from provision.core.events import (
     StepStarted,
     Waiting,
 )
-from provision.core.finding import Finding, Fix, Verdict, blocked, fixable, ok, warn
+from provision.core.finding import Cost, Finding, Verdict
 from provision.core.plan import make_plan
 from provision.core.step import Report, StepReport
 from provision.errors import GitError
 from provision.output import plan_view, views
 from provision.output.views import progress_text, size_text, time_text
+from tests.support.findings import blocked, fixable, ok, warn
+from tests.support.hints import said
 
 WEIGHTS = "sd_xl_turbo_1.0_fp16.safetensors"
-FETCH = Fix("It is downloaded.", ())
-MODEL = fixable("ckpt-missing", WEIGHTS, f"{WEIGHTS} is not here.", fix=FETCH, download_bytes=6_938_081_905,
-                disk_bytes=6_938_081_905)  # fmt: skip
+FETCH = Fix("It is downloaded.")
+SIZE = Cost(6_938_081_905, 6_938_081_905)
+MODEL = fixable("ckpt-missing", WEIGHTS, f"{WEIGHTS} is not here.", fix=FETCH, cost=SIZE)
 DISK = blocked("disk-low", "/Volumes/x", "5.00 GB are free, 21.00 GB are needed.",
-               fix=Fix("Free some space:", ("du", "-sh", "/Volumes/my disk")))  # fmt: skip
+               fix=Fix("Free some space:", program("du", "-sh", "/Volumes/my disk")))  # fmt: skip
 
 
 def rendered(view: RenderableType, width: int) -> list[str]:
@@ -53,7 +56,7 @@ REPORT = Report(
         step("hardware", ok("chip", "chip", "Apple M1 Pro"), warn("mem", "memory", "8 GiB is little.")),
         step("tools", DISK),
         step("models", MODEL),
-        step("comfyui", error={"code": "git", "message": "The clone broke off.", "hint": "provision all"}),
+        step("comfyui", error=GitError("The clone broke off.", hint=ours("all"))),
         step("server", waits_for="comfyui"),
     ),
     seconds=1.5,
@@ -121,13 +124,13 @@ def test_every_event_has_its_line_in_the_log_or_none() -> None:
 
 
 def test_a_fix_can_be_pasted() -> None:
-    assert views.command_text(DISK) == "Free some space:   du -sh '/Volumes/my disk'"
-    assert views.command_text(MODEL) == "It is downloaded."
-    assert views.command_text(ok("chip", "chip", "M1")) == ""
+    assert said(DISK.fix) == "Free some space: du -sh '/Volumes/my disk'"
+    assert said(MODEL.fix) == "It is downloaded."
+    assert said(ok("chip", "chip", "M1").fix) == ""
 
 
 def test_an_error_says_what_happened_then_what_to_type_and_last_where_the_log_is() -> None:
-    error = GitError("The clone [/broke] off:\nfatal: \x1b[2Jearly EOF", hint="provision all --home '/a b'")
+    error = GitError("The clone [/broke] off:\nfatal: \x1b[2Jearly EOF", hint=ours("all", "--home", "/a b"))
     expected = [
         "The clone [/broke] off:",
         "    fatal: \\x1b[2Jearly EOF",
@@ -141,8 +144,8 @@ def test_an_error_says_what_happened_then_what_to_type_and_last_where_the_log_is
 
 
 def test_what_is_to_be_pasted_is_not_broken_into_lines() -> None:
-    error = GitError("It broke.", hint="provision all --home " + "/long" * 30)
-    assert rendered(views.error_view(error, None), 60)[-1] == f"  → {error.hint}"
+    error = GitError("It broke.", hint=ours("all", "--home", "/long" * 30))
+    assert rendered(views.error_view(error, None), 60)[-1] == f"  → {said(error.hint)}"
     assert rendered(views.report_view(REPORT, "x" * 90), 60)[-1] == "x" * 90
 
 
@@ -165,7 +168,7 @@ def test_a_report_shows_what_is_wrong_with_its_fix_and_what_waits(form: str) -> 
     )
     text = "\n".join(lines)
     assert "Apple M1 Pro" not in text, "what is well is not shown"
-    for part in ("! hardware: 8 GiB is little.", "✗ tools: 5.00 GB are free", "→ Free some space:   du -sh",
+    for part in ("! hardware: 8 GiB is little.", "✗ tools: 5.00 GB are free", "→ Free some space: du -sh",
                  "· models:", "✗ comfyui: The clone broke off.", "→ provision all", "server"):  # fmt: skip
         assert part in text
     assert lines[-1] == "Not finished."

@@ -28,6 +28,7 @@ from PIL import Image
 from provision.core.image import judge
 from provision.rehearsal.checkpoints import SHRINK, write_checkpoint
 from provision.rehearsal.engine_repo import EngineRepo, make_engine_repo
+from tests.support.engine_faults import add_faults
 
 pytest.importorskip("aiohttp", reason="the engine's own requirement")
 pytest.importorskip("yaml", reason="the engine's own requirement")
@@ -225,6 +226,13 @@ def install(tmp_path: Path, repo: EngineRepo, python: Path, weights: Path) -> In
     checkout = clone(repo, "v0.38.1", tmp_path / "ComfyUI")
     os.link(weights, checkout / "models" / "checkpoints" / CHECKPOINT)
     return Install(checkout, python)
+
+
+@pytest.fixture
+def faulty(install: Install) -> Install:
+    """The same, with faults on purpose."""
+    add_faults(install.checkout)
+    return install
 
 
 def free_port() -> int:
@@ -586,8 +594,8 @@ def test_previews_are_binary_frames(install: Install) -> None:
         ("flat", (), "flat"),
     ],
 )
-def test_faults_that_spoil_the_picture(install: Install, fault: str, flags: tuple[str, ...], why: str) -> None:
-    with running(install, *flags, ENGINE_FAULT=fault) as engine:
+def test_faults_that_spoil_the_picture(faulty: Install, fault: str, flags: tuple[str, ...], why: str) -> None:
+    with running(faulty, *flags, ENGINE_FAULT=fault) as engine:
         prompt_id, _ = engine.generate(make_prompt())
         assert judge(engine.picture(prompt_id), 512, 512).why == why
 
@@ -600,8 +608,8 @@ def test_faults_that_spoil_the_picture(install: Install, fault: str, flags: tupl
         ("ckpt_error", "1", "incomplete metadata, file not fully covered"),
     ],
 )
-def test_faults_of_a_node(install: Install, fault: str, node_id: str, words: str) -> None:
-    with running(install, ENGINE_FAULT=fault) as engine:
+def test_faults_of_a_node(faulty: Install, fault: str, node_id: str, words: str) -> None:
+    with running(faulty, ENGINE_FAULT=fault) as engine:
         prompt_id, said = engine.generate(make_prompt())
         error = data(said, "execution_error")
         status = engine.history(prompt_id)["status"]
@@ -613,8 +621,8 @@ def test_faults_of_a_node(install: Install, fault: str, node_id: str, words: str
     assert any("!!! Exception during processing !!!" in line for line in engine.log)
 
 
-def test_the_engine_can_die(install: Install) -> None:
-    with running(install, ENGINE_FAULT="die") as engine:
+def test_the_engine_can_die(faulty: Install) -> None:
+    with running(faulty, ENGINE_FAULT="die") as engine:
         engine.post("/prompt", prompt=make_prompt())
         assert engine.process.wait(TIMEOUT_S) == -signal.SIGKILL
 
@@ -624,8 +632,8 @@ def test_control_c_stops_it_in_good_order(engine: Engine) -> None:
     assert engine.process.wait(TIMEOUT_S) == 0
 
 
-def test_the_websocket_can_be_missing(install: Install) -> None:
-    with running(install, ENGINE_FAULT="no_ws,slow_start:0.01") as engine:
+def test_the_websocket_can_be_missing(faulty: Install) -> None:
+    with running(faulty, ENGINE_FAULT="no_ws,slow_start:0.01") as engine:
         assert engine.get("/ws").status_code == 404
 
 

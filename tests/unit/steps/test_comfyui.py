@@ -15,6 +15,7 @@ from provision.core.runner import run_step
 from provision.core.step import Context
 from provision.errors import GitError
 from provision.steps.comfyui.step import COMFYUI
+from tests.support.hints import said
 
 Make = Callable[..., Context]
 ENV = {
@@ -97,8 +98,8 @@ def test_whole_commit(context: Make, upstream: Path) -> None:
 def test_unknown_ref_is_one_sentence_with_a_hint(context: Make, upstream: Path) -> None:
     report = run_step(COMFYUI, context_for(context, upstream, "v7.7.7"), apply=True)
     assert report.error is not None
-    assert "no tag or branch 'v7.7.7'" in str(report.error["message"])
-    assert "--comfyui latest" in str(report.error["hint"])
+    assert "no tag or branch 'v7.7.7'" in report.error.message
+    assert "--comfyui latest" in said(report.error.hint)
 
 
 def test_short_commit_is_explained(upstream: Path) -> None:
@@ -109,7 +110,7 @@ def test_short_commit_is_explained(upstream: Path) -> None:
 def test_remote_that_is_not_there(context: Make, tmp_path: Path) -> None:
     report = run_step(COMFYUI, context_for(context, tmp_path / "nowhere"), apply=True)
     assert report.error is not None
-    assert "does not answer git" in str(report.error["message"])
+    assert "does not answer git" in report.error.message
 
 
 def test_a_model_that_came_first_is_kept(context: Make, upstream: Path) -> None:
@@ -170,7 +171,7 @@ def test_without_git_it_says_so(context: Make, upstream: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", "/nowhere")
     error = run_step(COMFYUI, ctx, apply=False).error
     assert error is not None
-    assert error["message"] == "git is not on this machine."
+    assert error.message == "git is not on this machine."
 
 
 def test_broken_repository_is_made_again_and_changes_stay(context: Make, upstream: Path, events: list[Event]) -> None:

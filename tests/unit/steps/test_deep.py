@@ -14,8 +14,9 @@ import pytest
 from provision.comfyui import server_process
 from provision.comfyui.server_process import our_process, quick_test_argv, record_path, start_server, stop_server
 from provision.comfyui.temporary_server import any_server, brief_server
+from provision.command import Fix
 from provision.core.events import Note, Progress
-from provision.core.finding import Finding, Verdict, ok
+from provision.core.finding import Finding, Verdict
 from provision.core.runner import run
 from provision.core.step import Context, Step, planned_disk_bytes, with_looks
 from provision.environment import packages
@@ -30,6 +31,7 @@ from provision.system.child_notes import read_note
 from provision.system.machine import Ran
 from provision.system.processes import mark_of
 from tests.support.engine_home import EngineHome, engine_home
+from tests.support.findings import fixable, ok
 
 UPCAST = "--force-upcast-attention"
 
@@ -132,7 +134,7 @@ def test_what_cannot_be_imported_is_named(
     assert (finding.id, finding.verdict, finding.subject) == (id, verdict, name)
     assert f"No module named '{name}'" in finding.says
     assert finding.fix is not None
-    assert finding.fix.argv[:3] == ("uv", "pip", "install")
+    assert finding.fix.command.argv[:3] == ("uv", "pip", "install")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_a_package_is_installed_with_torch_held(home: EngineHome, monkeypatch: p
 
     monkeypatch.setattr(packages, "must_install", install)
     package = "requests" if id == "cu-old-deps" else "torch"
-    mend_imports(home.ctx, Finding(id, package, Verdict.FIXABLE, ""))
+    mend_imports(home.ctx, fixable(id, package, "", fix=Fix("")))
     held = "torch==2.16.0.dev20261101"
     assert asked == [("requests", held) if id == "cu-old-deps" else ("--no-deps", "--reinstall-package", "torch", held)]
 

@@ -23,6 +23,7 @@ from provision.steps.first_image import step as first_image
 from provision.steps.first_image.step import FIRST_IMAGE, apply_first_image, check_first_image, make_image
 from tests.support.engine_home import CHECKPOINT, EngineHome, engine_home, install_torch, with_sets
 from tests.support.fake_machine import FakeMachine
+from tests.support.hints import said
 
 
 @contextmanager
@@ -146,7 +147,7 @@ def test_where_no_other_flag_is_left_it_says_what_it_means(tmp_path: Path) -> No
             apply_first_image(home.ctx, only(home.ctx))
         assert "It is black (mean 0.0 of 255). The decoder computed no numbers (NaN)" in caught.value.message
         assert "first-image.rejected.png" in caught.value.message
-        assert caught.value.hint == "provision doctor --deep"
+        assert said(caught.value.hint) == "provision doctor --deep"
 
 
 def test_a_rough_picture_is_kept_with_a_warning(
@@ -175,7 +176,7 @@ def test_without_a_server_it_says_what_to_run(tmp_path: Path) -> None:
     ctx = engine_home(tmp_path).ctx
     with pytest.raises(EngineError, match="does not run") as caught:
         apply_first_image(ctx, only(ctx))
-    assert caught.value.hint == "provision launch"
+    assert said(caught.value.hint) == "provision launch"
 
 
 def test_an_engine_that_is_killed_is_told_as_memory(tmp_path: Path) -> None:

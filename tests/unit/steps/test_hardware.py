@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from provision.core.finding import Finding, Fix, Verdict, fixable, ok, worst
+from provision.command import Fix, ours
+from provision.core.finding import Cost, Finding, Verdict, worst
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context, Options, Step
@@ -17,6 +18,7 @@ from provision.steps.hardware import step as hardware
 from provision.system.machine import Memory, Ran
 from provision.system.parsers import GIB
 from tests.support.fake_machine import FakeMachine
+from tests.support.findings import fixable, ok
 from tests.support.paths import FACTS
 
 SYSCTL, SW_VERS, VM_STAT, PMSET = (
@@ -61,8 +63,8 @@ def linux(gib: float | None = 24, **other: object) -> FakeMachine:
 def writer(size_bytes: int, name: str = "models") -> Step:
     def check(ctx: Context) -> list[Finding]:
         if not size_bytes:
-            return [ok("there", name, "It is there.", disk_bytes=9 * GB)]
-        return [fixable("missing", name, "It is missing.", fix=Fix("Get it."), disk_bytes=size_bytes)]
+            return [ok("there", name, "It is there.", cost=Cost(disk_bytes=9 * GB))]
+        return [fixable("missing", name, "It is missing.", fix=Fix("Get it."), cost=Cost(disk_bytes=size_bytes))]
 
     return Step(name, (), check)
 
@@ -128,7 +130,7 @@ def test_an_intel_mac_is_blocked(look: Looker) -> None:
     assert found.verdict is Verdict.BLOCKED
     assert "i7-6700K" in found.says
     assert found.fix
-    assert found.fix.argv == ("provision", "all", "--rehearse")
+    assert found.fix.command == ours("all", "--rehearse")
 
 
 @pytest.mark.parametrize(("chip", "arch"), [("rosetta-asked", "arm64"), ("rosetta-m1", "x86_64")])
@@ -197,7 +199,7 @@ def test_less_than_the_minimum_is_blocked_with_the_way_round(look: Looker) -> No
     assert found.verdict is Verdict.BLOCKED
     assert found.says == "There are 4 GiB of memory; 8 are needed, 16 are recommended."
     assert found.fix
-    assert found.fix.argv == ("provision", "all", "--set", "machine.memory_gib_min=4")
+    assert found.fix.command == ours("all", "--set", "machine.memory_gib_min=4")
 
 
 def test_the_way_round_leads_through(tmp_path: Path) -> None:
@@ -289,7 +291,7 @@ def test_nothing_left_to_write_is_said(tmp_path: Path) -> None:
 
 def test_a_writer_that_cannot_tell_hides_only_its_own_number(tmp_path: Path) -> None:
     ctx = context(mac(disk_free=20 * GB), tmp_path)
-    silent = failing(NetworkError("No network.", hint="provision doctor"))
+    silent = failing(NetworkError("No network.", hint=ours("doctor")))
     found = hardware.check_disk(ctx, (silent, writer(7 * GB)))
     assert (found.id, found.verdict) == ("hw-disk", Verdict.WARN)
     assert "what torch will write cannot be told yet" in found.says
@@ -298,7 +300,7 @@ def test_a_writer_that_cannot_tell_hides_only_its_own_number(tmp_path: Path) -> 
 
 def test_an_interruption_while_planning_is_not_swallowed(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
-        hardware.check_disk(context(mac(), tmp_path), (failing(Interrupted("Stopped.", hint="again")),))
+        hardware.check_disk(context(mac(), tmp_path), (failing(Interrupted("Stopped.", hint=Fix("again"))),))
 
 
 def test_a_disk_that_cannot_be_asked_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

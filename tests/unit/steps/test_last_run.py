@@ -13,12 +13,14 @@ from provision.comfyui.answers import Ended
 from provision.comfyui.api import Comfy
 from provision.comfyui.error_explanations import custom_node_in, failed_in, failure_of
 from provision.comfyui.server_process import client_of, start_server, stop_server
+from provision.command import Fix, program
 from provision.core.finding import Finding, Verdict
 from provision.errors import EngineError
 from provision.steps.first_image.step import make_image
 from provision.steps.server.last_run import check_last_prompt
 from provision.system.strict import convert
 from tests.support.engine_home import CHECKPOINT, EngineHome, engine_home, write_checkpoint
+from tests.support.hints import said
 
 PLACEHOLDER = """
 class Paint:
@@ -38,7 +40,7 @@ NODE_CLASS_MAPPINGS = {"Paint It": Paint}
 
 def silent(self: Comfy, timeout_s: float = 0) -> None:
     """A history that does not answer."""
-    raise EngineError("busy", hint="wait")
+    raise EngineError("busy", hint=Fix("wait"))
 
 
 @contextmanager
@@ -100,7 +102,7 @@ def test_a_node_that_is_not_comfyuis_own_is_named_with_its_folder(tmp_path: Path
     assert (finding.id, finding.subject) == ("mps-placeholder", "Paint It")
     assert "of the custom node paint-it: a part of the model was left on the CPU" in finding.says
     assert finding.fix is not None
-    assert finding.fix.argv == ("mv", str(folder), f"{folder}.disabled")
+    assert finding.fix.command == program("mv", str(folder), f"{folder}.disabled")
 
 
 def with_paint(home: EngineHome) -> dict[str, Any]:
@@ -173,7 +175,7 @@ def test_the_words_of_a_failure() -> None:
     assert failure_of({}).says == "ComfyUI failed in a node (node None) with an error: nothing"
     oom = failure_of({**data, "exception_message": "MPS backend out of memory", "traceback": trace})
     assert oom.id == "mps-oom"
-    assert "disabled" not in oom.hint, "its node is named, and memory is the fault"
+    assert "disabled" not in said(oom.hint), "its node is named, and memory is the fault"
     assert failed_in(convert({"status": None}, Ended)) is None
     failed = failed_in(convert({"status": {"messages": [["execution_error", data]]}}, Ended))
     assert failed is not None

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from provision.comfyui import server_process
-from provision.core.finding import Finding, Fix, Verdict, fixable, ok, warn
+from provision.command import Fix, program
+from provision.core.finding import Finding, Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, Look, Options, Step, with_looks
 from provision.errors import ProvisionError
@@ -28,6 +29,7 @@ from provision.steps.server.step import SERVER, start_server, stop_server
 from provision.steps.tools.shell_variables import check_environment
 from provision.system.machine import Machine
 from tests.support.engine_home import CHECKPOINT, EngineHome, engine_home, write_checkpoint
+from tests.support.findings import fixable, kind, ok, warn
 
 Contexts = Callable[..., Context]
 DOUBLE = bytes.fromhex("00051607000200004d6163204f532058")
@@ -55,7 +57,7 @@ def test_a_look_adds_findings_and_mends_its_own(context: Contexts) -> None:
     def keep(place: str) -> Callable[[Context, Finding], None]:
         return lambda ctx, finding: mended.append(f"{place}: {finding.id}")
 
-    look = Look(lambda ctx: [warn("more", "x", "more")], frozenset({"more"}), keep("look"))
+    look = Look(lambda ctx: [warn("more", "x", "more")], (kind("more"),), keep("look"))
     step = with_looks(Step("a", (), lambda ctx: [ok("own", "x", "own")], keep("step")), look)
     assert seen(step.check(context())) == [("own", Verdict.OK), ("more", Verdict.WARN)]
     assert step.apply is not None
@@ -65,7 +67,7 @@ def test_a_look_adds_findings_and_mends_its_own(context: Contexts) -> None:
 
 
 def test_what_a_look_can_mend_stands_alone(context: Contexts) -> None:
-    look = Look(lambda ctx: [fixable("more", "x", "", fix=Fix(""))], frozenset({"more"}))
+    look = Look(lambda ctx: [fixable("more", "x", "", fix=Fix(""))], (kind("more"),))
     step = with_looks(Step("a", (), lambda ctx: [fixable("own", "x", "", fix=Fix(""))]), look)
     assert seen(step.check(context())) == [("more", Verdict.FIXABLE)]
 
@@ -76,14 +78,14 @@ def test_what_a_look_can_mend_stands_alone(context: Contexts) -> None:
 def test_hostile_variables_are_told_by_name_and_only_as_a_detail(context: Contexts) -> None:
     environ = {"PYTHONPATH": "/secret/place", "CONDA_PREFIX": "/c", "HF_TOKEN": "hf_x", "PATH": "/bin"}
     (finding,) = check_environment(context(machine=Machine(environ)))
-    assert (finding.id, finding.verdict, finding.is_detail) == ("env-leak", Verdict.OK, True)
+    assert (finding.id, finding.verdict, finding.detail) == ("env-leak", Verdict.OK, True)
     assert finding.says.startswith("CONDA_PREFIX, PYTHONPATH are set")
     assert "secret" not in finding.says
 
 
 def test_offline_mode_is_told(context: Contexts) -> None:
     (finding,) = check_environment(context(machine=Machine({"HF_HUB_OFFLINE": "1"})))
-    assert (finding.id, finding.verdict, finding.is_detail) == ("hf-offline", Verdict.OK, False)
+    assert (finding.id, finding.verdict, finding.detail) == ("hf-offline", Verdict.OK, False)
     assert list(check_environment(context(machine=Machine({"HF_HUB_OFFLINE": "0"})))) == []
 
 
@@ -161,7 +163,7 @@ def test_settings_that_comfyui_cannot_start_with(context: Contexts, text: str, s
     (finding,) = check_engine_files(ctx)
     assert (finding.id, finding.verdict) == ("yaml-bad", Verdict.BLOCKED)
     assert says in finding.says
-    assert finding.facts["asks"]
+    assert finding.consent
     report = run_step(only(ENGINE_FILES), agreeing(ctx, "yaml-bad"), apply=True)
     assert report.satisfied, report
     assert not path.exists()
@@ -182,7 +184,7 @@ def test_folders_that_are_there_and_that_are_not(context: Contexts, tmp_path: Pa
     assert list(check_engine_files(ctx)) == []
     settings(ctx, f"a:\n  base_path: {there}\n  checkpoints: models\n  vae: gone\n")
     (finding,) = check_engine_files(ctx)
-    assert (finding.id, finding.is_detail) == ("yaml-deadpath", True), "of a whole list some are always missing"
+    assert (finding.id, finding.detail) == ("yaml-deadpath", True), "of a whole list some are always missing"
     for text in (f"a:\n  base_path: {there}/gone\n  checkpoints: models\n", "a:\n  checkpoints: gone\n  vae: gone\n"):
         settings(ctx, text)
         assert seen(check_engine_files(ctx)) == [("yaml-deadpath", Verdict.WARN)]
@@ -215,7 +217,7 @@ def test_folders_that_cannot_be_written(context: Contexts, monkeypatch: pytest.M
     (finding,) = check_engine_files(ctx)
     assert (finding.id, finding.verdict) == ("perms-root", Verdict.BLOCKED)
     assert finding.fix is not None
-    assert finding.fix.argv == ("sudo", "chown", "-R", str(owner + 1), str(output))
+    assert finding.fix.command == program("sudo", "chown", "-R", str(owner + 1), str(output))
 
 
 def test_nothing_is_there_yet(context: Contexts) -> None:
@@ -285,7 +287,7 @@ def test_the_checkpoint_elsewhere_is_linked_to_its_place(models: tuple[Context, 
     write_checkpoint(elsewhere)
     step = with_looks(MODELS, LITTER)
     (finding,) = step.check(ctx)
-    assert (finding.id, finding.verdict, finding.quantity("download_bytes")) == (id, Verdict.FIXABLE, 0)
+    assert (finding.id, finding.verdict, finding.cost.download_bytes) == (id, Verdict.FIXABLE, 0)
     assert step.apply is not None
     step.apply(ctx, finding)
     assert (folder / CHECKPOINT).samefile(elsewhere)

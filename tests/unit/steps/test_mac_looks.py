@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.command import program
 from provision.core.finding import Finding, Verdict
 from provision.core.home import Home
 from provision.core.step import Context
@@ -109,7 +110,7 @@ def test_a_library_of_another_processor(context: Contexts, home: Home) -> None:
         ("mixed-arch-so", "numpy"),
     ]
     assert "is built for x86_64, and Python is for arm64" in found[0].says
-    assert found[0].quantity("download_bytes") > 10**8
+    assert found[0].cost.download_bytes > 10**8
     mac_home(ctx, torch=INTEL, python=INTEL)
     assert list(check_native_libs(ctx)) == [], "an Intel Python is py-rosetta"
 
@@ -121,7 +122,7 @@ def test_quarantine_is_lifted_after_a_yes(context: Contexts, home: Home) -> None
     mac_home(ctx)
     (finding,) = check_native_libs(ctx)
     assert (finding.id, finding.verdict) == ("quarantine", Verdict.BLOCKED)
-    assert finding.facts["asks"]
+    assert finding.consent
     (finding,) = check_native_libs(replace(ctx, options=replace(ctx.options, agreed=frozenset({"quarantine"}))))
     assert finding.verdict is Verdict.FIXABLE
     apply_native_libs(ctx, finding)
@@ -206,7 +207,7 @@ def test_a_checkpoint_in_icloud_is_not_read(context: Contexts) -> None:
     (finding,) = check_models(ctx)
     assert (finding.id, finding.verdict) == ("icloud-dataless", Verdict.BLOCKED)
     assert finding.fix is not None
-    assert finding.fix.argv[:2] == ("brctl", "download")
+    assert finding.fix.command.argv[:2] == ("brctl", "download")
 
 
 def test_other_comfyuis_are_told_and_do_no_harm(context: Contexts, tmp_path: Path) -> None:
@@ -223,7 +224,7 @@ def test_intels_homebrew_is_not_called_in_vain(context: Contexts) -> None:
     found = list(check_tools(context(machine=FakeMachine(programs=programs))))
     assert seen(found) == [("git-missing", Verdict.BLOCKED), ("brew-prefix", Verdict.OK)]
     assert found[0].fix is not None
-    assert found[0].fix.argv == ("arch", "-x86_64", "/usr/local/bin/brew", "install", "git")
+    assert found[0].fix.command == program("arch", "-x86_64", "/usr/local/bin/brew", "install", "git")
     found = list(check_tools(context(machine=FakeMachine(programs=programs, arch="x86_64"))))
     assert seen(found) == [("git-missing", Verdict.FIXABLE)]
 
@@ -263,7 +264,7 @@ def test_flags_that_a_person_gave(context: Contexts, args: list[str], found: lis
     assert seen(findings) == found
     for finding in findings:
         assert finding.fix is not None
-        kept = json.loads(finding.fix.argv[-1].partition("=")[2])
+        kept = json.loads(finding.fix.command.argv[-1].partition("=")[2])
         ctx = context(f"comfyui.args={json.dumps(kept)}")
         assert list(check_flags(ctx)) == [], "what is told to do helps"
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from provision.core.finding import Finding, Verdict
+from provision.core.finding import Cost, Finding, Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, StepReport
 from provision.errors import HubRefused, ManifestError, NetworkError, WrongFile
 from provision.rehearsal.model_repo import ModelRepo, pointer_text
 from provision.steps.models.step import MODELS, check_models
 from tests.support.faults import Fault
+from tests.support.hints import said
 from tests.support.hub import Hub
 from tests.support.small_model import (
     FILE,
@@ -81,7 +82,7 @@ def test_from_nothing_to_a_proven_file(ctx: Context, hub: Hub, model: ModelRepo)
     assert (missing.id, missing.verdict, missing.subject) == (
         "ckpt-missing", Verdict.FIXABLE, f"ComfyUI/models/checkpoints/{FILE}",
     )  # fmt: skip
-    assert missing.quantity("download_bytes") == missing.quantity("disk_bytes") == size
+    assert missing.cost.download_bytes == missing.cost.disk_bytes == size
     report = apply(ctx)
     assert (report.error, report.changed, report.verdict) == (None, True, Verdict.OK)
     assert is_right(place_of(ctx), model)
@@ -105,7 +106,7 @@ def test_a_part_counts_in_the_plan(ctx: Context, model: ModelRepo, data: bytes) 
     size, sha256 = model.files[FILE]
     (ctx.home.parts / f"{sha256}.part").write_bytes(data[:1_000_000])
     missing = look(ctx)
-    assert missing.quantity("download_bytes") == missing.quantity("disk_bytes") == size - 1_000_000
+    assert missing.cost.download_bytes == missing.cost.disk_bytes == size - 1_000_000
     assert "1,000,000 of" in missing.says
 
 
@@ -129,7 +130,7 @@ def test_what_the_manifest_does_not_know_the_hub_tells_and_the_receipt_keeps(
     ctx = small_context(tmp_path, model, hub.url, known=False)
     missing = look(ctx)
     assert "its size is the hub's to tell" in missing.says
-    assert "download_bytes" not in missing.facts
+    assert missing.cost == Cost()
     assert apply(ctx).verdict is Verdict.OK
     assert look(offline(ctx)).facts["sha256"] == model.files[FILE][1]
 
@@ -174,7 +175,7 @@ def test_a_bad_file_is_named_moved_aside_and_replaced(
     finding = look(ctx)
     assert (finding.id, finding.verdict) == (id, Verdict.FIXABLE)
     assert says in finding.says
-    assert finding.quantity("download_bytes") == len(data)
+    assert finding.cost.download_bytes == len(data)
     assert apply(ctx).verdict is Verdict.OK
     assert is_right(place_of(ctx), model)
     assert aside(ctx) == [bad]
@@ -185,7 +186,7 @@ def test_a_truncated_file_is_gone_on_with(ctx: Context, hub: Hub, model: ModelRe
     put(ctx, data[:3_000_000])
     finding = look(ctx)
     assert finding.id == "ckpt-truncated"
-    assert finding.quantity("download_bytes") == len(data) - 3_000_000
+    assert finding.cost.download_bytes == len(data) - 3_000_000
     assert apply(ctx).verdict is Verdict.OK
     assert is_right(place_of(ctx), model)
     assert hub.sent_bytes() == len(data) - 3_000_000
@@ -203,7 +204,7 @@ def test_a_file_without_a_receipt_is_hashed_and_not_downloaded(ctx: Context, hub
     put(ctx, data)
     finding = look(ctx)
     assert (finding.id, finding.verdict) == ("ckpt-unproven", Verdict.FIXABLE)
-    assert finding.quantity("download_bytes") == 0
+    assert finding.cost.download_bytes == 0
     assert apply(offline(ctx)).verdict is Verdict.OK
     assert hub.requests == []
 
@@ -255,7 +256,7 @@ def test_another_case_is_renamed(ctx: Context, model: ModelRepo, data: bytes) ->
     wrong = place_of(ctx).with_name(FILE.upper())
     put(ctx, data).rename(wrong)
     finding = look(ctx)
-    assert (finding.id, finding.facts["seen"]) == ("ckpt-case", FILE.upper())
+    assert (finding.id, [path.name for path in finding.paths]) == ("ckpt-case", [FILE.upper()])
     assert apply(offline(ctx)).verdict is Verdict.OK
     assert is_right(place_of(ctx), model)
 
@@ -341,8 +342,8 @@ def test_nobody_answers_and_nothing_is_lost(ctx: Context, data: bytes) -> None:
     put(ctx, bad := bytes(1000))
     report = apply(offline(ctx))
     assert report.error is not None
-    assert report.error["code"] == NetworkError.code
-    assert is_one_sentence_with_hint(str(report.error["message"]), str(report.error["hint"]))
+    assert report.error.code == NetworkError.code
+    assert is_one_sentence_with_hint(report.error.message, said(report.error.hint))
     assert place_of(ctx).read_bytes() == bad
 
 
@@ -358,8 +359,8 @@ def test_a_bad_endpoint_is_one_sentence_and_puts_nothing_in_place(
     hub.arm(Fault("*", kind, times=-1, value=value))  # type: ignore[arg-type]
     report = apply(ctx)
     assert report.error is not None
-    assert report.error["code"] == code
-    assert is_one_sentence_with_hint(str(report.error["message"]), str(report.error["hint"]))
+    assert report.error.code == code
+    assert is_one_sentence_with_hint(report.error.message, said(report.error.hint))
     assert not place_of(ctx).exists()
 
 
@@ -367,8 +368,8 @@ def test_a_corrupted_body_puts_nothing_in_place(ctx: Context, hub: Hub) -> None:
     hub.arm(Fault("*", "corrupt", times=-1, value=2_000_000, origin="cdn"))
     report = apply(ctx)
     assert report.error is not None
-    assert report.error["code"] == WrongFile.code
-    assert "came twice" in str(report.error["message"])
+    assert report.error.code == WrongFile.code
+    assert "came twice" in report.error.message
     assert not place_of(ctx).exists()
     assert list(ctx.home.parts.iterdir()) == []
 
@@ -379,7 +380,7 @@ def test_the_hub_has_another_file_than_the_manifest(tmp_path: Path, hub: Hub, mo
     put(ctx, data)
     report = apply(ctx)
     assert report.error is not None
-    assert "offers another model_fp16.safetensors than the manifest names" in str(report.error["message"])
+    assert "offers another model_fp16.safetensors than the manifest names" in report.error.message
     assert place_of(ctx).read_bytes() == data
 
 
@@ -390,7 +391,7 @@ def test_a_wrong_file_is_refused_by_its_header(tmp_path: Path, hub: Hub, model: 
     manifest = replace(ctx.manifest, models=(replace(ctx.manifest.models[0], files=(twin,)),))
     report = apply(replace(ctx, manifest=manifest))
     assert report.error is not None
-    assert "it is fp32, not fp16" in str(report.error["message"])
+    assert "it is fp32, not fp16" in report.error.message
     assert hub.sent_bytes() < 2000
 
 
@@ -400,5 +401,5 @@ def test_a_part_is_no_checkpoint(tmp_path: Path, model: ModelRepo) -> None:
         ctx = small_context(tmp_path, made, hub.url, machine=Brisk())
         report = apply(ctx)
     assert report.error is not None
-    assert "no complete checkpoint" in str(report.error["message"])
-    assert HubRefused.code != report.error["code"]
+    assert "no complete checkpoint" in report.error.message
+    assert HubRefused.code != report.error.code

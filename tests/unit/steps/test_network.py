@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.command import ours
 from provision.core.finding import Finding, Verdict
 from provision.core.step import Context, Options
 from provision.download.host_check import Host, trouble_of
@@ -146,7 +147,7 @@ def test_a_proxy_that_does_not_answer_is_the_proxys_fault(refusing: str, monkeyp
         monkeypatch.delenv(name, raising=False)
     trouble = trouble_of(Host("http://hub.invalid", "", vital=True), {"HTTP_PROXY": refusing}, 2)
     assert trouble is not None
-    assert trouble.id == "proxy"
+    assert trouble.kind.id == "proxy"
     assert f"the proxy {refusing.removeprefix('http://')} does not answer" in trouble.says
 
 
@@ -223,7 +224,7 @@ def test_a_vital_host_that_is_down_blocks_and_points_to_the_rehearsal(
     assert finding.subject in finding.says
     assert "the model" in finding.says
     assert finding.fix is not None
-    assert finding.fix.argv == ("provision", "all", "--rehearse")
+    assert finding.fix.command == ours("all", "--rehearse")
 
 
 def test_the_nightly_index_may_be_down(context: Contexts, answering: str, refusing: str) -> None:

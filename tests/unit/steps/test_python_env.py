@@ -21,6 +21,7 @@ from provision.steps.python_env import step as python_env
 from provision.steps.python_env.step import PYTHON_ENV, find_python
 from provision.system.machine import Machine, Ran
 from tests.support.fake_machine import FakeMachine
+from tests.support.hints import said
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 SYSCTL = "/usr/sbin/sysctl -i hw.optional.arm64"
@@ -108,7 +109,7 @@ def test_without_any_python_the_error_says_what_to_run(context: Make, ctx: Conte
     machine = Machine({**ctx.machine.environ, "PATH": "/nowhere"})
     with pytest.raises(PackageError) as error:
         find_python(context("python.version=3.9", "python.min=3.9", "python.max=3.9", machine=machine))
-    assert "HTTPS_PROXY" in error.value.hint
+    assert "HTTPS_PROXY" in said(error.value.hint)
 
 
 def test_a_python_of_pyenv_is_found_behind_stubs_that_fail(context: Make, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from provision.core.finding import Finding, Fix, Verdict, fixable
+from provision.command import Fix, program
+from provision.core.finding import Finding, Verdict
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context, Options
@@ -17,6 +18,8 @@ from provision.errors import CommandFailed, CommandMissing, ConsentNeeded
 from provision.steps.tools.step import TOOLS, apply_tools, check_tools
 from provision.system.machine import Ran
 from tests.support.fake_machine import FakeMachine
+from tests.support.findings import fixable
+from tests.support.hints import said
 from tests.support.paths import FACTS
 
 XCODE_SELECT = "/usr/bin/xcode-select -p"
@@ -60,7 +63,7 @@ def look(machine: FakeMachine, backend: str = "auto") -> dict[str, Finding]:
 
 def argv(finding: Finding) -> str:
     assert finding.fix
-    return " ".join(finding.fix.argv)
+    return " ".join(finding.fix.command.argv)
 
 
 # -- git ------------------------------------------------------------------------------------------------
@@ -214,7 +217,8 @@ def test_busyboxs_wget_is_not_taken() -> None:
 # -- installing -----------------------------------------------------------------------------------------
 
 INSTALL = "/opt/homebrew/bin/brew install wget"
-MISSING = fixable("wget-missing", "wget", "wget is missing.", fix=Fix("Install it.", ("brew", "install", "wget")))
+MISSING = fixable("wget-missing", "wget", "wget is missing.",
+                  fix=Fix("Install it.", program("brew", "install", "wget")))  # fmt: skip
 
 
 def brewing(answer: Ran | str = "==> Pouring wget\n") -> FakeMachine:
@@ -243,7 +247,7 @@ def test_a_no_installs_nothing_and_says_the_command() -> None:
     machine = brewing()
     with pytest.raises(ConsentNeeded, match="wget was not installed") as caught:
         apply_tools(context(machine, "wget"), MISSING)
-    assert caught.value.hint == "brew install wget"
+    assert said(caught.value.hint) == "brew install wget"
     assert machine.ran == []
 
 

@@ -121,8 +121,8 @@ def place(hub: Hub, bare: Path, home: Home, events: list[Event]) -> Place:
 def test_nothing_installed_is_fixable_with_its_bytes(place: Place) -> None:
     (finding,) = place.seen()
     assert (finding.id, finding.verdict) == ("torch-missing", Verdict.FIXABLE)
-    assert finding.quantity("download_bytes") > 10**8
-    assert finding.quantity("disk_bytes") > finding.quantity("download_bytes")
+    assert finding.cost.download_bytes > 10**8
+    assert finding.cost.disk_bytes > finding.cost.download_bytes
 
 
 def test_the_newest_whole_day_is_installed_and_proven_once(place: Place) -> None:
@@ -184,7 +184,7 @@ def test_an_exact_nightly_comes_from_the_nightly_index(place: Place) -> None:
 def test_a_version_that_nobody_has_is_an_error(place: Place) -> None:
     report = place.run("torch.channel=1.0.0")
     assert report.error is not None
-    assert report.error["code"] == "packages"
+    assert report.error.code == "packages"
 
 
 def test_with_torchaudio_all_three_belong_together(place: Place) -> None:

@@ -142,7 +142,7 @@ def test_where_nothing_works_everything_is_said_and_what_is_here_stays(proven: P
         before = generations.active(place.home)
         error = place.run().error
         assert error is not None
-        lines = str(error["message"]).splitlines()
+        lines = error.message.splitlines()
         assert lines[0] == "No torch that was tried works here:"
         tried = [*(f"- torch {nightly(day)}" for day in DAYS[:2]), f"- torch {newer}", f"- torch {KNOWN}"]
         assert [line.split(":")[0] for line in lines[1:-1]] == tried
@@ -155,11 +155,11 @@ def test_what_a_person_pins_is_taken_or_refused_and_nothing_in_its_place(proven:
         place = TorchHome(hub.url, copy_of(proven, tmp_path))
         error = place.run(f"nightly@{DAYS[0]}").error
         assert error is not None
-        assert "computes wrong" in str(error["message"])
-        assert str(error["message"]).endswith(f"What is here stays in use: torch {STABLE}.")
+        assert "computes wrong" in error.message
+        assert error.message.endswith(f"What is here stays in use: torch {STABLE}.")
         error = place.run(f"nightly@{DAYS[2]}").error
         assert error is not None
-        assert f"torchvision has no wheel of {DAYS[2]}" in str(error["message"])
+        assert f"torchvision has no wheel of {DAYS[2]}" in error.message
         assert place.torch == STABLE
         assert place.run(f"nightly@{DAYS[3]}").error is None
         assert place.imported() == nightly(DAYS[3])

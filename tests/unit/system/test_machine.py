@@ -13,6 +13,7 @@ import pytest
 
 from provision.errors import CommandFailed, CommandMissing, Interrupted
 from provision.system.machine import Machine, Ran, clean_env
+from tests.support.hints import said
 from tests.support.processes import PATIENCE_S, eventually, gone
 
 """Longer than any test may take: who waits so long has hung."""
@@ -102,7 +103,7 @@ def test_a_broken_on_line_ends_the_program_and_leaves_no_timer() -> None:
 def test_must_run_says_what_the_program_said_last() -> None:
     with pytest.raises(CommandFailed, match="ended with 4:\nno such branch") as seen:
         Machine().must_run(shell("echo no such branch >&2; exit 4"))
-    assert seen.value.hint
+    assert said(seen.value.hint)
     with pytest.raises(CommandFailed, match="took too long"):
         Machine().must_run(["sleep", str(PATIENCE_S)], timeout_s=0.05)
     assert Machine().must_run(["true"]).ok

@@ -17,6 +17,7 @@ from provision.rehearsal.engine_repo import make_engine_repo
 from provision.steps.hardware.step import check_hardware
 from provision.system.parsers import GIB
 from provision.system.target import EXAMPLE, Target, TargetMachine, parse_target
+from tests.support.hints import said
 
 AV = """\
 error: No solution found when resolving dependencies
@@ -93,7 +94,7 @@ def test_a_word_that_is_not_known_is_refused_with_an_example(words: str, says: s
     with pytest.raises(UsageError) as refused:
         parse_target(words)
     assert says in refused.value.message
-    assert refused.value.hint == EXAMPLE
+    assert said(refused.value.hint) == EXAMPLE
 
 
 def test_what_is_not_said_is_the_manifests() -> None:
@@ -202,7 +203,7 @@ def test_without_a_host_the_checkout_is_read_and_without_that_the_file_is_asked_
     ctx = context(f"comfyui.url=file://{tmp_path}/none.git")
     with pytest.raises(GitError) as failed:
         read_asked(ctx, None)
-    assert "--requirements FILE" in failed.value.hint
+    assert "--requirements FILE" in said(failed.value.hint)
     ctx.home.comfyui.mkdir()
     (ctx.home.comfyui / "requirements.txt").write_text("torch\ntorchaudio\nav\n")
     found = read_asked(ctx, None)

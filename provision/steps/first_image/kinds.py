@@ -1,0 +1,51 @@
+"""What the step `first_image` can find: what is looked at, what it looks like to a person, what mends it."""
+
+from __future__ import annotations
+
+from provision.core.finding import FINE, NOTHING, Kind
+from provision.steps.causes import PACKED
+
+# fmt: off
+LOG = "ComfyUI's log of its last run"
+LAST = "ComfyUI's history, or its log of its last run"
+FIRST_IMAGE_MADE = Kind("first-image-made", "first_image", "informs", "none", "the first image and its receipt", FINE,
+    NOTHING)
+FIRST_IMAGE_MISSING = Kind("first-image-missing", "first_image", "warns", "auto", "the first image",
+    "nothing is proven yet", "made", PACKED)
+FIRST_IMAGE_STALE = Kind("first-image-stale", "first_image", "warns", "auto",
+    "what it was made with against what is installed now", "what is installed now is not proven", "made again", PACKED)
+FIRST_IMAGE_ROUGH = Kind("first-image-rough", "first_image", "warns", "hint", "how the picture was judged",
+    "the picture may not show what was asked for", "look at it")
+IMAGE_PROVEN = Kind("image-proven", "first_image", "informs", "none", "an image that is made just now (`--deep`)",
+    FINE, NOTHING)
+IMAGE_REJECTED = Kind("image-rejected", "first_image", "spoils", "auto", "the same: how it was judged",
+    "black, of one colour, or noise",
+    "tried again with `--force-upcast-attention`, then `--fp32-vae`, then stable torch; what helps is kept")
+ENGINE_ERROR = Kind("engine-error", "first_image", "spoils", "hint", "the `execution_error` of ComfyUI's last prompt",
+    "an error of a node that is not known here", "`provision logs`; for a custom node, disable it")
+BLACK_IMAGE = Kind("black-image", "first_image", "spoils", "hint", LOG,
+    "a black picture; `invalid value encountered in cast`",
+    "`--force-upcast-attention`, then `--fp32-vae`, in `comfyui.args`; the first image tries them by itself")
+MPS_OOM = Kind("mps-oom", "first_image", "spoils", "hint", LAST, "`MPS backend out of memory`",
+    "close other programs; a smaller picture")
+MEM_OUT = Kind("mem-out", "first_image", "spoils", "hint", LAST, "`out of memory`, `Cannot allocate memory`",
+    "close other programs; a smaller picture")
+MEM_KILLED = Kind("mem-killed", "first_image", "spoils", "hint", LOG,
+    "`zsh: killed`; the server is gone in the middle of a picture", "close other programs; a smaller picture")
+MPS_PLACEHOLDER = Kind("mps-placeholder", "first_image", "spoils", "hint", LAST,
+    "`Placeholder storage has not been allocated on MPS`",
+    "disable the custom node that is named, or move them all aside")
+MPS_OP_MISSING = Kind("mps-op-missing", "first_image", "spoils", "hint", LAST,
+    "`The operator '...' is not currently implemented for`", "a newer torch: `provision all --torch nightly`")
+MPS_ABORT = Kind("mps-abort", "first_image", "spoils", "hint", LOG,
+    "`LLVM ERROR`, `NDArray dimension length > INT_MAX`", "a newer torch or macOS")
+HALF_MISSING = Kind("half-missing", "first_image", "spoils", "hint", LAST, "`not implemented for 'Half'`",
+    "leave out `--force-fp16`")
+SHAPE_MISMATCH = Kind("shape-mismatch", "first_image", "spoils", "hint", LAST,
+    "`mat1 and mat2 shapes cannot be multiplied`", "`provision doctor --deep`; move the custom nodes aside")
+CKPT_DAMAGED = Kind("ckpt-damaged", "first_image", "spoils", "hint", LAST,
+    "`MetadataIncompleteBuffer`, `invalid JSON in header`", "`provision doctor --deep --fix`")
+CKPT_UNLISTED = Kind("ckpt-unlisted", "first_image", "spoils", "hint", LOG, "`Value not in list: ckpt_name`",
+    "`provision doctor --fix`")
+NODE_ERROR = Kind("node-error", "first_image", "spoils", "hint", LOG, "an error of a node that is not known here",
+    "`provision logs`")

@@ -1,0 +1,16 @@
+"""What the step `lock` can find: what is looked at, what it looks like to a person, what mends it."""
+
+from __future__ import annotations
+
+from provision.core.finding import FINE, NOTHING, Kind
+from provision.steps.causes import RUN
+
+# fmt: off
+LOCK_READY = Kind("lock-ready", "lock", "informs", "none", "provision.lock against what is here", FINE, NOTHING)
+LOCK_MISSING = Kind("lock-missing", "lock", "warns", "auto", "whether there is a provision.lock",
+    "the same set cannot be had again, here or elsewhere", "it is written")
+LOCK_STALE = Kind("lock-stale", "lock", "warns", "auto",
+    "versions, commit, weights and flags in it against what is here", "`--locked` would rebuild something else",
+    "it is written anew", (*RUN, "models"))
+LOCK_PARTIAL = Kind("lock-partial", "lock", "warns", "hint", "whether every package in it has a hash",
+    "`--locked` refuses it", "remove it, with the package index at hand")

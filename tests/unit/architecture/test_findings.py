@@ -1,0 +1,39 @@
+"""What steers a run stands in fields of a finding: its facts are written and shown, and nothing goes by them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from provision.command import Fix, program
+from provision.core.finding import Finding, Kind, Verdict
+from tests.support.paths import PACKAGE
+
+SHOWN_BY = {
+    "core/finding.py": "writes them as JSON",
+    "cli/commands/report.py": "shows the machine's on the page",
+    "cli/look.py": "writes a crash's traceback",
+}
+OF_OTHERS = {"core/image.py", "steps/first_image/step.py"}
+"""Where `facts` are the measures of a picture."""
+
+
+def reads_of_facts() -> Iterator[str]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr == "facts" and name not in OF_OTHERS:
+                yield name
+
+
+def test_facts_are_only_shown() -> None:
+    assert set(reads_of_facts()) == SHOWN_BY.keys()
+
+
+def test_every_field_of_a_finding_is_in_its_json() -> None:
+    kind = Kind("an-id", "a step", "warns", "hint", "", "", "")
+    written = kind.warn("x", "It is so.", fix=Fix("Do.", program("do")), asks="Do it?", facts={"seen": 1}).to_json()
+    assert written.keys() == {*Finding.__dataclass_fields__.keys() - {"kind"}, "id"}
+    assert (written["id"], written["verdict"], written["facts"]) == ("an-id", str(Verdict.WARN), {"seen": 1})
+    assert written["consent"] == {"question": "Do it?", "agreement": "an-id"}
+    assert written["cost"] == {"download_bytes": 0, "disk_bytes": 0}
