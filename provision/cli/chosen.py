@@ -66,7 +66,7 @@ def go_by_home(request: Request, home: Home, environ: Mapping[str, str]) -> tupl
     It is checked by itself, so that what is refused names its file. Raises UsageError, ManifestError.
     """
     found = _remembered(request, home)
-    held = dict(for_manifest(found, request.manifest or str(found.get("manifest", DEFAULT_MANIFEST))))
+    held = dict(found if request.manifest is None else for_manifest(found, _named(request.manifest)))
     if home.code_of_another is not None:  # where no other revision is checked out
         held.pop("comfyui.ref", None)
     filled = _filled(request, held, environ)

@@ -27,8 +27,8 @@ from provision.core.strict_loader import build, is_plain
 from provision.errors import LockError, ManifestError, ProvisionError, UsageError
 from provision.system.strict import Unreadable, read_toml, why_not
 
-MAX_BYTES = 64_000
-"""A key takes 40 bytes; a prompt has 20,000 letters at most."""
+MAX_BYTES = 4_000_000
+"""More than all keys with the longest values that `--set` takes."""
 HEAD = """\
 # What was asked for in this home; every command goes by it. To see it: provision config
 # A flag of `provision all` changes it, and `provision all --reset` goes back to the manifest.

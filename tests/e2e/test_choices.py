@@ -141,7 +141,7 @@ BROKEN = {
     "endpoint": (b'endpoints = ["ftp://x"]\n', "no http address"),
     "place": (b'models.7.revision = "main"\n', "is not a place in that list"),
     "manifest": (b'manifest = "sdxl-trubo"\n', "There is no manifest 'sdxl-trubo'"),
-    "large": (b"#" * 70_000, "70,000 bytes"),
+    "large": (b"#" * 4_100_000, "4,100,000 bytes"),
     "bytes": (b"\xff\xfe\x00", "no UTF-8"),
     "deep": (b"a = " + b"[" * 50_000, "it cannot be read"),
 }

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from provision.command import Fix, ours
@@ -37,6 +36,7 @@ from provision.core.manifest import load_manifest, read_manifest
 from provision.core.overrides import flat
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.errors import ManifestError, UsageError
+from provision.system.strict import parse_toml
 
 CHOSEN: Choices = {
     "manifest": "sdxl-turbo",
@@ -88,9 +88,11 @@ def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(exclude_categories=("Cc", "Cs")) | st.sampled_from("\n\t"), max_size=60))
+@example('a "fox" ' + "." * 40)
+@example("\u2028" + "." * 40 + '\\" #')
 def test_any_text_reads_back_the_same(text: str) -> None:
     choices: Choices = {"first_image.prompt": text, "comfyui.args": [text]}
-    assert parse_choices(tomllib.loads(write_choices(choices))) == choices
+    assert parse_choices(parse_toml(write_choices(choices))) == choices
 
 
 def test_tables_and_keys_with_dots_are_the_same(tmp_path: Path) -> None:
@@ -135,6 +137,9 @@ def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path, text: str, k
         ("first_image.steps = true\n", "first_image.steps must be int, and is True (bool)."),
         ('manifest = "\\u001b"\n', "manifest holds a control character: '\\x1b'."),
         ("first_image.steps = 99999999999999999999\n", "first_image.steps is too large a number."),
+        ("first_image.cfg = nan\n", "first_image.cfg is nan; it must be between 0 and 100."),
+        ("torch.channel = 1979-05-27\n", "torch.channel must be str, and is datetime.date(1979, 5, 27) (date)."),
+        ("comfyui.args = [{ a = 1 }]\n", "comfyui.args.0 must be str, and is {'a': 1} (dict)."),
     ],
 )
 def test_a_wrong_type_is_refused(tmp_path: Path, text: str, says: str) -> None:
