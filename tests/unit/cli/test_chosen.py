@@ -22,6 +22,7 @@ from provision.core.receipts import write_json
 from provision.errors import DiskFull, UsageError
 from provision.output.console import Console
 from provision.system.machine import Machine
+from tests.support.foreign_install import clone
 
 URL = "https://github.com/comfyanonymous/ComfyUI"
 
@@ -99,6 +100,15 @@ def test_another_manifest_takes_nothing_of_the_models_along(home: Home) -> None:
         usual = load_manifest("sdxl-base")
         assert at.ctx.manifest == replace(usual, torch=replace(usual.torch, channel="stable"))
         assert at.ctx.options.precision == usual.usual_precision
+
+
+def test_an_adopted_install_keeps_its_revision_and_gives_way_to_what_was_asked_for(home: Home, tmp_path: Path) -> None:
+    code = clone(tmp_path)
+    held(home, {"comfyui.ref": "v0.3.1", "torch.channel": "stable"})
+    with opened(Request("plan", home.root, comfyui=str(code))) as at:
+        assert (at.ctx.home.comfyui, at.ctx.manifest.comfyui.ref) == (code, "latest")
+        assert (at.ctx.manifest.torch.channel, source(at, "torch.channel")) == ("stable", Source.HOME)
+        assert source(at, "comfyui.ref") is Source.MANIFEST
 
 
 def a_lock(path: Path) -> Path:
