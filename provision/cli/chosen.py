@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
-from provision.cli.request import Request, choose_options
+from provision.cli.options import choose_options
+from provision.cli.request import Request
 from provision.core.choices import (
     DEFAULT_MANIFEST,
     DEFAULTS,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from provision.cli.chosen import Decided, Keeping, go_by_home, is_kept, keep, keep_from_now, layers_of
+from provision.cli.chosen import Decided, go_by_home, is_kept, keep, keep_from_now, layers_of
+from provision.cli.command import Session
 from provision.cli.home_choice import choose_home
-from provision.cli.rehearsing import check_rehearsal, enter_world
-from provision.cli.request import Request, choose_options
-from provision.cli.sweep import sweep_home
+from provision.cli.options import choose_options
+from provision.cli.rehearsing import check_rehearsal, enter_world, keys_of_world
+from provision.cli.request import Request
 from provision.comfyui.adoption import may_be_run, overrides_for, remember, words_for
-from provision.command import Fix, ours
-from provision.core.choices import DEFAULT_MANIFEST, Layer, of_manifest
+from provision.command import ours
+from provision.core.choices import DEFAULT_MANIFEST, of_manifest
 from provision.core.home import Home
 from provision.core.lockfile import Lock, load_lock, manifest_overrides
 from provision.core.manifest import (
@@ -35,42 +35,10 @@ from provision.errors import ConsentNeeded, DiskFull, LockError
 from provision.output.console import Console
 from provision.system.machine import Machine
 
-if TYPE_CHECKING:
-    from provision.rehearsal.world import World
-
 RUNS_PYTHON = ("all", "plan", "doctor", "launch", "generate", "bench")
 """The commands that ask whether an adopted install's Python may be run; the others then do without."""
-TOOL_LOG = "provision.log"
 LOOKS = ("check", "config", "inspect", "status", "logs", "report", "stop", "uninstall")
 """The commands that make no home of a folder, and need to write nothing in one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A command: what was asked for, its console, its context and, in a rehearsal, the embedded world."""
-
-    request: Request
-    console: Console
-    ctx: Context
-    world: World | None = None
-    layers: tuple[Layer, ...] = ()
-    """Which keys were decided where."""
-    keeping: Keeping | None = None
-    """What the home is to remember."""
-
-    def typed(self, what: Fix) -> str:
-        """A sentence and its command as this person has to type it."""
-        return self.console.invocation.text(what)
-
-    @property
-    def log(self) -> Path:
-        """The tool's own log."""
-        return tool_log(self.ctx.home)
-
-
-def tool_log(home: Home) -> Path:
-    """The tool's own log in a home."""
-    return home.logs / TOOL_LOG
 
 
 @contextmanager
@@ -96,7 +64,7 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
         if world is not None:
             machine = Machine({k: v for k, v in machine.environ.items() if k not in ("HF_TOKEN", "HF_ENDPOINT")})
             options = replace(options, endpoint=world.endpoint)
-        served = world.overrides if world is not None else _recorded(home)
+        served = keys_of_world(home, world)
         console.invocation = replace(console.invocation, rehearsal=bool(served), install=words_for(home))
         by = replace(by, rehearsal=served, adopted=overrides_for(home, given, machine))
         manifest = draft.manifest(by.words())
@@ -116,12 +84,6 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
             ctx = replace(ctx, manifest=_repo_manifest(ctx, request.repo, request.repo_file))
         keeping = keep_from_now(asked, home, by, draft, manifest) if is_kept(asked) else None
         yield Session(request, console, ctx, world, layers_of(typed, asked, by, held, machine.environ), keeping)
-
-
-def _recorded(home: Home) -> list[str]:
-    from provision.rehearsal.home_marker import recorded_overrides
-
-    return recorded_overrides(home)
 
 
 def _locked(request: Request, lock: Lock | None) -> tuple[Request, list[str]]:
@@ -186,7 +148,7 @@ def _keep_log(request: Request, home: Home, console: Console, machine: Machine) 
         if request.command != "doctor":
             raise
         return
-    console.keep_log(tool_log(home))
+    console.keep_log(home.tool_log)
     machine.children_folder = home.children
 
 
@@ -214,5 +176,7 @@ def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
                 f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."
             )
         if not removing:
+            from provision.cli.sweep import sweep_home
+
             sweep_home(at.ctx)
         yield

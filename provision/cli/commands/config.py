@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from provision.cli.command import command
-from provision.cli.request import USUAL
-from provision.cli.session import Session
-from provision.core.choices import DEFAULT_MANIFEST, shown, source_of
+from provision.cli.command import Session, command
+from provision.cli.request import REHEARSED, USUAL
 from provision.core.finding import JSON
-from provision.core.lockfile import without_credentials
-from provision.core.overrides import flat
 from provision.output.result import Result, answer, pairs
 
 
 def config(at: Session) -> Result:
     """Each value with its source: a flag, the environment, a lock, the home, the manifest."""
+    from provision.core.choices import shown, source_of
+
     rows = [(key, str(source_of(key, at.layers)), _without_password(value)) for key, value in _values(at)]
     values: list[JSON] = [{"key": key, "value": value, "source": source} for key, source, value in rows]
     facts: dict[str, JSON] = {"command": "config", "home": str(at.ctx.home.root), "values": values}
@@ -23,9 +21,11 @@ def config(at: Session) -> Result:
 
 
 def _values(at: Session) -> Iterator[tuple[str, JSON]]:
+    from provision.core.overrides import flat
+
     options = at.ctx.options
     yield "home", str(at.ctx.home.root)
-    yield "manifest", at.request.manifest or DEFAULT_MANIFEST
+    yield "manifest", at.request.manifest or REHEARSED
     yield "backend", options.backend
     yield "precision", options.precision
     yield "endpoints", list(options.endpoints or (options.endpoint,))
@@ -35,6 +35,8 @@ def _values(at: Session) -> Iterator[tuple[str, JSON]]:
 
 
 def _without_password(value: JSON) -> JSON:
+    from provision.core.lockfile import without_credentials
+
     if isinstance(value, list):
         return [_without_password(each) for each in value]
     return without_credentials(value) if isinstance(value, str) and "://" in value else value

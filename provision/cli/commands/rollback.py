@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from provision.cli.chosen import go_by_torch
-from provision.cli.command import command
-from provision.cli.session import Session, hold_home
+from provision.cli.command import Session, command
 from provision.comfyui import fallback_flags
 from provision.comfyui.server_process import our_process, torch_version
 from provision.command import Fix, ours
@@ -22,6 +20,9 @@ def rollback(at: Session) -> Result:
     Needs no network. A server that runs is started again on the set. Not satisfied where there is none to go back to.
     Raises HomeError, DiskFull, HomeLocked.
     """
+    from provision.cli.chosen import go_by_torch
+    from provision.cli.session import hold_home
+
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir() or generations.before(home) is None:
         says = f"There is nothing to go back to: {home.root} keeps no set from before a change of torch."

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from provision.cli.command import Session
 from provision.cli.request import Request
-from provision.cli.session import Session, hold_home, open_session
+from provision.cli.session import hold_home, open_session
 from provision.command import Fix
 from provision.core.choices import Choices, Source, read_choices, source_of, write_choices
 from provision.core.events import Event, Note
