@@ -6,11 +6,12 @@ were allowed, never a wait on something that is no file.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ def convert(value: object, kind: type[T]) -> T:
         raise Unreadable(_said(error)) from error
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> io.BufferedReader:
     """A regular file, to be read; a FIFO, a device or a folder is neither waited for nor read.
 
     Raises OSError, and Unreadable for what is no regular file.
