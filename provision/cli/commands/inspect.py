@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from provision.cli.session import Session
+from provision.cli.command import Session
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader
 from provision.command import Fix, ours
 from provision.core.finding import JSON

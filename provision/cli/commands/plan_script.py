@@ -185,17 +185,13 @@ def _server(ctx: Context, finding: Finding) -> Iterator[str]:
     flags = [*server_argv(ctx)[3:], *(["--cpu"] if _needs_cpu_flag(ctx) else [])]
     yield 'cd "$comfyui"'
     yield f'nohup {PYTHON} -s "$comfyui/main.py" {shell_words(flags)} >"$home/logs/comfyui.log" 2>&1 &'
-    yield from _until(f"curl --silent --fail --output /dev/null {_url(ctx)}/system_stats", START_TRIES)
+    yield from _until(f"curl --silent --fail --output /dev/null {ctx.manifest.comfyui.page}/system_stats", START_TRIES)
 
 
 def _needs_cpu_flag(ctx: Context) -> bool:
     """Where torch will have no GPU, and no receipt says so yet."""
     no_gpu = ctx.machine.system != "Darwin" and not has_nvidia(ctx)
     return no_gpu and "--cpu" not in server_argv(ctx)
-
-
-def _url(ctx: Context) -> str:
-    return f"http://127.0.0.1:{ctx.manifest.comfyui.port}"
 
 
 def _until(condition: str, tries: int) -> Iterator[str]:
@@ -211,14 +207,14 @@ def _first_image(ctx: Context, finding: Finding) -> Iterator[str]:
     checkpoint = listed_name(*ctx.manifest.checkpoint(ctx.options.precision))
     graph = prompt_graph(ctx.manifest.first_image, checkpoint, SEED, PREFIX)
     yield "prompt=$(curl --silent --show-error --fail --header 'Content-Type: application/json' --data @- \\"
-    yield f"  {_url(ctx)}/prompt <<'PROMPT'"
+    yield f"  {ctx.manifest.comfyui.page}/prompt <<'PROMPT'"
     yield json.dumps({"prompt": graph})
     yield "PROMPT"
     yield ")"
     yield 'id=$(printf \'%s\' "$prompt" | sed \'s/.*"prompt_id": *"\\([^"]*\\)".*/\\1/\')'
-    yield from _until(f'curl --silent "{_url(ctx)}/history/$id" | grep -q \'"status"\'', IMAGE_TRIES)
+    yield from _until(f'curl --silent "{ctx.manifest.comfyui.page}/history/$id" | grep -q \'"status"\'', IMAGE_TRIES)
     yield f'for picture in "$comfyui"/output/{PREFIX}_*.png; do cp "$picture" "$home/first-image.png"; done'
-    yield "printf 'Picture: %s\\nComfyUI: %s\\n' \"$home/first-image.png\" " + _url(ctx)
+    yield "printf 'Picture: %s\\nComfyUI: %s\\n' \"$home/first-image.png\" " + ctx.manifest.comfyui.page
 
 
 # -- the model --------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ Prompt executed in 4.10 seconds
 
 
 def told(text: str) -> list[tuple[int, str]]:
-    return [(sign.line, sign.id) for sign in read_log(text)]
+    return [(sign.line, sign.id) for sign in read_log(text, CATALOGUE)]
 
 
 def test_a_healthy_log_says_nothing() -> None:

@@ -9,7 +9,7 @@ import pytest
 from provision.command import Fix, ours, program
 from provision.core.estimate import REHEARSED_S, USUAL_S, Pace
 from provision.core.events import Event, StepFinished
-from provision.core.finding import Finding
+from provision.core.finding import Cost, Finding
 from provision.core.plan import make_plan
 from provision.core.step import Report, StepReport
 from provision.errors import DownloadError, GitError, PackageError
@@ -69,7 +69,7 @@ def step(name: str, *findings: Finding, **more: object) -> StepReport:
 
 
 def to_do(id: str, says: str, fix: str, download: int, disk: int) -> Finding:
-    return fixable(id, "x", says, fix=Fix(fix), download_bytes=download, disk_bytes=disk)
+    return fixable(id, "x", says, fix=Fix(fix), cost=Cost(download, disk))
 
 
 REPO = "https://github.com/comfyanonymous/ComfyUI"
