@@ -26,7 +26,7 @@ from provision.download.hashing import Hasher, fetch_and_hash
 from provision.download.hub.api import locate_both, token_for
 from provision.download.part_file import work_folder
 from provision.download.retry import Retry, until_interrupted
-from provision.download.web import REDIRECTS_MAX, host_of, moved, redirect_loop, retry_after_s
+from provision.download.web import REDIRECTS_MAX, RESUME, host_of, moved, redirect_loop, retry_after_s
 from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.system.address import quoted
 from provision.system.disk_errors import unusable
@@ -99,7 +99,7 @@ def _attempt(ctx: Context, file: HubFile, part: Path, address: Address, hasher: 
         return Retry(
             NetworkError(
                 f"huggingface_hub lost the connection for {file.name} ({type(error).__name__}).",
-                hint=Fix("Run the same command again: it goes on from what is there."),
+                hint=RESUME,
             )
         )
     except ValueError as error:  # numbers in headers that are none, a file that it finds too large

@@ -27,7 +27,7 @@ from provision.download.backends.xet_program import ORDER
 from provision.download.hub.api import XetOffer, token_for
 from provision.download.part_file import bytes_here, disk_trouble, work_folder
 from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
-from provision.download.web import address_from, fetch, host_of, is_loopback, origin_of
+from provision.download.web import RESUME, address_from, fetch, host_of, is_loopback, origin_of
 from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.system.address import natural, quoted
 from provision.system.disk_errors import unusable
@@ -158,7 +158,7 @@ def _retry(ran: Ran, file: HubFile, part: Path, key: _Key) -> Retry:
         return Retry(
             NetworkError(
                 f"Nothing came by Xet from {host_of(key.endpoint)} for too long, so it was ended.",
-                hint=Fix("Run the same command again: it goes on from what is there."),
+                hint=RESUME,
             )
         )
     if ran.code is None or ran.code < 0:
