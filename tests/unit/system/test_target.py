@@ -94,7 +94,7 @@ def test_a_word_that_is_not_known_is_refused_with_an_example(words: str, says: s
     with pytest.raises(UsageError) as refused:
         parse_target(words)
     assert says in refused.value.message
-    assert said(refused.value.hint) == EXAMPLE
+    assert said(refused.value.hint) == said(EXAMPLE)
 
 
 def test_what_is_not_said_is_the_manifests() -> None:
