@@ -42,10 +42,9 @@ ALONE = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from provision.download.backend import Address; from provision.download.backend import RemoteFile
-from provision.download.delivery import put_in_place
-from provision.download.part_file import open_part
-from provision.download.backends.registry import BACKENDS
+from provision.download.backend import Address; from provision.download.backend import HubFile
+from provision.download.part_file import open_part, put_in_place
+from provision.download.backends.registry import backend
 from provision.core.home import Home
 from provision.system.machine import Machine
 from provision.core.step import Context; from provision.core.step import Options
@@ -54,11 +53,10 @@ name, hub, repo, commit, path, size, sha256, folder = sys.argv[1:]
 home = Home(Path(folder, "home"))
 home.prepare()
 ctx = Context(Machine(), None, home, Options(endpoint=hub))
-asked = RemoteFile(hub, repo, commit, path, int(size), sha256)
+asked = HubFile(hub, repo, commit, path, int(size), sha256)
 file = replace(asked, address=Address(asked.url, {}), asked_at=ctx.machine.clock())
 part = open_part(ctx.machine, home, file)
-[backend] = [each for each in BACKENDS if each.name == name]
-assert backend.fetch(ctx, file, part) == sha256
+assert backend(name).fetch(ctx, file, part) == sha256
 put_in_place(part, Path(folder, path))
 """
 """A backend without the command around it, told the address as the other programs are."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from provision.cli.session import Session
+from provision.cli.command import Session
 from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.manifest import Manifest

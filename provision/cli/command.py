@@ -4,24 +4,45 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from inspect import Parameter, Signature, signature
-from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
 
 import typer
 from typer.models import ArgumentInfo
 
 from provision.cli.exit_codes import exit_codes, finish
-from provision.cli.home_choice import choose_home
 from provision.cli.request import Request
-from provision.cli.session import Session, open_session, tool_log
-from provision.output.choose_console import make_console
-from provision.output.hints import this_call
 from provision.output.result import Result
-from provision.system.machine import Machine
+
+if TYPE_CHECKING:
+    from provision.command import Fix
+    from provision.core.step import Context
+    from provision.output.console import Console
+    from provision.rehearsal.world import World
 
 Run = Callable[..., Result]
 Ask = Callable[..., Request]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A command: what was asked for, its console, its context and, in a rehearsal, the embedded world."""
+
+    request: Request
+    console: Console
+    ctx: Context
+    world: World | None = None
+
+    def typed(self, what: Fix) -> str:
+        """A sentence and its command as this person has to type it."""
+        return self.console.invocation.text(what)
+
+    @property
+    def log(self) -> Path:
+        """The tool's own log."""
+        return self.ctx.home.tool_log
 
 
 def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None) -> typer.Typer:
@@ -48,6 +69,9 @@ def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None) 
 
 def carry_out_alone(run: Callable[[], Result], *, json: bool = False) -> NoReturn:
     """A command that needs no home: its console, its signals, its answer, its exit code."""
+    from provision.output.choose_console import make_console
+    from provision.output.hints import this_call
+
     console = make_console(json=json, environ={})
     console.invocation = this_call(os.environ)
     with exit_codes(console):
@@ -58,6 +82,12 @@ def carry_out_alone(run: Callable[[], Result], *, json: bool = False) -> NoRetur
 
 def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
     """A command at work: its console, its context, its signals, its answer, its exit code."""
+    from provision.cli.home_choice import choose_home
+    from provision.cli.session import open_session
+    from provision.output.choose_console import make_console
+    from provision.output.hints import this_call
+    from provision.system.machine import Machine
+
     machine = Machine()
     console = make_console(
         json=request.json, verbose=request.verbose, yes=request.yes, plain=request.plain, environ=machine.environ
@@ -65,7 +95,7 @@ def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
     console.invocation = this_call(machine.environ, request.home, rehearse=request.rehearse)
     with exit_codes(console) as end, console:
         home = choose_home(request, machine)
-        end.log = tool_log(home)
+        end.log = home.tool_log
         with open_session(request, console, machine, home) as at:
             result = run(at)
             console.answer(result)

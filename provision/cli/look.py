@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from provision.cli.session import Session
+from provision.cli.command import Session
 from provision.core.events import Event
 from provision.core.kinds import CHECK_CRASHED
-from provision.core.step import Context, Report
+from provision.core.runner import run
+from provision.core.step import Context, Report, Step
 from provision.errors import DiskFull, HomeError
 from provision.output.console import Console
 from provision.output.slow_checks import SlowChecks
@@ -26,14 +27,16 @@ def quietly(ctx: Context, console: Console) -> Context:
     return replace(ctx, emit=emit)
 
 
-def keep_crashes(at: Session, report: Report) -> None:
-    """Write the tracebacks of checks that crashed into the log, where there is a home to keep one."""
+def look(at: Session, ctx: Context, steps: Sequence[Step]) -> Report:
+    """What the checks of the steps find; the tracebacks of those that crash go into the log, where there is one."""
+    report = run(steps, quietly(ctx, at.console), apply=False)
     crashed = list(crashes(report))
     if crashed and at.ctx.home.logs.is_dir():
         with suppress(HomeError, DiskFull):
             at.console.keep_log(at.log)
         for _, traceback in crashed:
             at.console.log_text(traceback)
+    return report
 
 
 def crashes(report: Report) -> Iterator[tuple[str, str]]:

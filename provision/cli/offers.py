@@ -13,6 +13,13 @@ def offer(*names: str) -> Callable[[str], Offered]:
     return lambda incomplete: [(name, "") for name in names if name.startswith(incomplete)]
 
 
+def offer_backends(incomplete: str) -> Offered:
+    """The backends and their aliases."""
+    from provision.download.backends.registry import CHOICES, backends
+
+    return offer(*CHOICES, *(alias for each in backends() for alias in each.aliases))(incomplete)
+
+
 def offer_manifests(incomplete: str) -> Offered:
     """The manifests that come with the tool."""
     from provision.core.manifest import manifest_names

@@ -62,3 +62,13 @@ def enter_world(stack: ExitStack, request: Request, home: Home, machine: Machine
         if request.rehearse:
             raise
         return None
+
+
+def keys_of_world(home: Home, world: World | None) -> list[str]:
+    """What a rehearsal decides of the manifest, as `--set` has it: of the world that is served, or that made the home.
+
+    Nothing for what is real.
+    """
+    from provision.rehearsal.home_marker import recorded_overrides
+
+    return world.overrides if world is not None else recorded_overrides(home)

@@ -1,28 +1,18 @@
-"""What was typed: the flags that commands share, each once, and the options that steps read, made of them."""
+"""What was typed: the flags that commands share, each once. Loaded for their help and completion, so nothing heavy."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Option
 
-from provision.cli.offers import Offered, offer, offer_keys, offer_manifests
-from provision.comfyui.adoption import as_path
-from provision.command import Command, Fix, ours, program
-from provision.core.manifest import manifest_names
-from provision.core.step import Options
-from provision.errors import UsageError
+from provision.cli.offers import Offered, offer, offer_backends, offer_keys, offer_manifests
+from provision.download.backends.registry import CHOICES
 
-HUB = "https://huggingface.co"
-BACKENDS = ("auto", "hf", "wget", "git-lfs", "http")
-BACKEND_NAMES = {"huggingface-cli": "hf", **{name: name for name in BACKENDS}}
 PRECISIONS = ("fp16", "bf16", "fp32")
-CONNECTIONS_MAX = 32
-RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 REHEARSED = "sdxl-turbo"
 """The manifest whose repository the embedded world has, and that which is taken where none is named."""
 
@@ -44,7 +34,7 @@ def flag(name: str, metavar: str, help: str, offered: Callable[[str], Offered] |
 SET = flag("--set", "KEY=VALUE", "Override a key of the manifest.", offer_keys)
 AS_JSON = Option("--json", help="NDJSON events, then one report.")
 PLAIN = Option("--plain", envvar="PROVISION_PLAIN", help="Words in lines, as for a screen reader: nothing moves.")
-BACKEND = flag("--backend", "|".join(BACKENDS), "What moves the model's bytes.", offer(*BACKENDS, "huggingface-cli"))
+BACKEND = flag("--backend", "|".join(CHOICES), "What moves the model's bytes.", offer_backends)
 PRECISION = flag("--precision", "fp16|fp32", "Which checkpoint (fp16 where there is one).", offer(*PRECISIONS))
 TORCH = flag("--torch", "nightly[@YYYYMMDD]|stable|VERSION", "Which torch.", offer("nightly", "stable"))
 COMFYUI = "ComfyUI's tag, branch or commit, or latest; or the folder of one to adopt"
@@ -94,66 +84,11 @@ class Request:
     @property
     def revision(self) -> str | None:
         """`--comfyui REF`, None where it names a folder. Raises UsageError where it could be either."""
+        from provision.comfyui.adoption import as_path
+
         return self.comfyui if as_path(self.comfyui) is None else None
 
     def manifest_keys(self) -> list[str]:
         """What was typed of the manifest, as `--set` has it, which wins. Raises UsageError."""
         named = {"comfyui.ref": self.revision, "torch.channel": self.torch}
         return [*(f"{key}={value}" for key, value in named.items() if value is not None), *self.overrides]
-
-
-def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
-    """Options that hold together. Raises UsageError."""
-    if request.backend not in BACKEND_NAMES:
-        raise UsageError(f"There is no backend {request.backend!r}.", hint=Fix(f"Take one of {', '.join(BACKENDS)}."))
-    if request.precision not in (None, *PRECISIONS):
-        raise UsageError(
-            f"There is no precision {request.precision!r}.", hint=Fix(f"Take one of {', '.join(PRECISIONS)}.")
-        )
-    if request.rehearse and request.manifest in manifest_names() and request.manifest != REHEARSED:
-        raise UsageError(
-            f"The rehearsal has the model of {REHEARSED} alone, not that of {request.manifest}.",
-            hint=ours("all", "--rehearse"),
-        )
-    if request.rehearse and request.endpoints:
-        raise UsageError("A rehearsal has a hub of its own.", hint=Fix("Leave out --endpoint, or --rehearse."))
-    if request.connections is not None and not 1 <= request.connections <= CONNECTIONS_MAX:
-        raise UsageError(
-            f"--connections {request.connections} is not between 1 and {CONNECTIONS_MAX}.",
-            hint=Fix("As in: --connections 4"),
-        )
-    usual = environ.get("HF_ENDPOINT", "").strip() or HUB
-    named = dict.fromkeys(_address("--endpoint", each, Fix(f"As in: --endpoint {HUB}")) for each in request.endpoints)
-    return Options(
-        backend=BACKEND_NAMES[request.backend],
-        precision=request.precision or "fp16",
-        deep=request.deep,
-        yes=request.yes,
-        endpoint=_address("HF_ENDPOINT", usual, program("unset", "HF_ENDPOINT")),
-        endpoints=tuple(named),
-        limit_rate=parse_rate(request.limit_rate) if request.limit_rate is not None else 0,
-        connections=request.connections or 0,
-        look_in=tuple(request.look_in),
-        copy=request.copy,
-        share_cache=request.share_cache,
-    )
-
-
-def _address(name: str, text: str, hint: Fix | Command) -> str:
-    address = text.strip()
-    if "://" not in address:
-        address = f"https://{address}"
-    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", address):
-        raise UsageError(f"{name} is {text!r}, which is no http address.", hint=hint)
-    return address.rstrip("/")
-
-
-def parse_rate(text: str) -> int:
-    """Bytes a second: `5M`, `500k`, `1.5 MB/s` or a plain number; units are decimal. Raises UsageError."""
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([kmg]?)(?:b?/s|b)?", text.strip().lower())
-    rate = int(float(found[1]) * RATE_UNITS[found[2]]) if found else 0
-    if rate < 1000:
-        raise UsageError(
-            f"--limit-rate {text!r} is no rate of at least 1k (bytes a second).", hint=Fix("As in: --limit-rate 5M")
-        )
-    return rate

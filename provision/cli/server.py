@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from provision.cli.session import Session, hold_home
+from provision.cli.command import Session
 from provision.comfyui.server_process import START_TIMEOUT_S
 from provision.command import ours
 from provision.core.events import Event
@@ -47,6 +47,7 @@ def _look(at: Session) -> Report:
 
 def _start(at: Session) -> Report:
     """Start the server, or wait for another command of this home, which may be starting it. Raises HomeLocked."""
+    from provision.cli.session import hold_home
     from provision.steps.server.step import SERVER
 
     machine, told = at.ctx.machine, False

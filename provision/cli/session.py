@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from provision.cli.command import Session
 from provision.cli.home_choice import choose_home
-from provision.cli.rehearsing import check_rehearsal, enter_world
-from provision.cli.request import REHEARSED, Request, choose_options
-from provision.cli.sweep import sweep_home
+from provision.cli.options import choose_options
+from provision.cli.rehearsing import check_rehearsal, enter_world, keys_of_world
+from provision.cli.request import REHEARSED, Request
 from provision.comfyui.adoption import may_be_run, overrides_for, remember, words_for
-from provision.command import Fix, ours
+from provision.command import ours
 from provision.core.home import Home
 from provision.core.lockfile import Lock, load_lock, manifest_overrides
 from provision.core.manifest import (
@@ -34,38 +34,10 @@ from provision.errors import ConsentNeeded, DiskFull, LockError
 from provision.output.console import Console
 from provision.system.machine import Machine
 
-if TYPE_CHECKING:
-    from provision.rehearsal.world import World
-
 RUNS_PYTHON = ("all", "plan", "doctor", "launch", "generate", "bench")
 """The commands that ask whether an adopted install's Python may be run; the others then do without."""
-TOOL_LOG = "provision.log"
 LOOKS = ("check", "inspect", "status", "logs", "report", "stop", "uninstall")
 """The commands that make no home of a folder, and need to write nothing in one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A command: what was asked for, its console, its context and, in a rehearsal, the embedded world."""
-
-    request: Request
-    console: Console
-    ctx: Context
-    world: World | None = None
-
-    def typed(self, what: Fix) -> str:
-        """A sentence and its command as this person has to type it."""
-        return self.console.invocation.text(what)
-
-    @property
-    def log(self) -> Path:
-        """The tool's own log."""
-        return tool_log(self.ctx.home)
-
-
-def tool_log(home: Home) -> Path:
-    """The tool's own log in a home."""
-    return home.logs / TOOL_LOG
 
 
 @contextmanager
@@ -89,7 +61,7 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
         if world is not None:
             machine = Machine({k: v for k, v in machine.environ.items() if k not in ("HF_TOKEN", "HF_ENDPOINT")})
             options = replace(options, endpoint=world.endpoint)
-        served = world.overrides if world is not None else _recorded(home)
+        served = keys_of_world(home, world)
         console.invocation = replace(console.invocation, rehearsal=bool(served), install=words_for(home))
         manifest = draft.manifest([*served, *overrides_for(home, given, machine), *given])
         if request.command not in (*LOOKS, "plan") and home.root.is_dir() and is_home(home.root):
@@ -107,12 +79,6 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
         if request.repo is not None and not request.inspect:
             ctx = replace(ctx, manifest=_repo_manifest(ctx, request.repo, request.repo_file))
         yield Session(request, console, ctx, world)
-
-
-def _recorded(home: Home) -> list[str]:
-    from provision.rehearsal.home_marker import recorded_overrides
-
-    return recorded_overrides(home)
 
 
 def _locked(request: Request, lock: Lock | None) -> tuple[Request, Draft, list[str]]:
@@ -178,7 +144,7 @@ def _keep_log(request: Request, home: Home, console: Console, machine: Machine) 
         if request.command != "doctor":
             raise
         return
-    console.keep_log(tool_log(home))
+    console.keep_log(home.tool_log)
     machine.children_folder = home.children
 
 
@@ -204,5 +170,7 @@ def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
                 f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."
             )
         if not removing:
+            from provision.cli.sweep import sweep_home
+
             sweep_home(at.ctx)
         yield

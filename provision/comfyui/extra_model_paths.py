@@ -17,11 +17,16 @@ NAMES = ("extra_model_paths.yaml", "extra_paths.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section: its base folder where it names one, and every folder that it adds."""
+    """One section: its base folder where it names one, and the folders that it adds, by kind of model."""
 
     name: str
     base: Path | None
-    folders: tuple[Path, ...]
+    kinds: Mapping[str, tuple[Path, ...]]
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder that it adds."""
+        return tuple(folder for folders in self.kinds.values() for folder in folders)
 
 
 def read_extra_paths(text: str, beside: Path) -> list[Section]:
@@ -68,14 +73,12 @@ def _section(name: str, value: object, beside: Path) -> Section:
     if "base_path" in value:
         given = _text(name, "base_path", value["base_path"])
         base = beside / os.path.expandvars(os.path.expanduser(given))  # noqa: PTH111 (an unknown ~name stays, as there)
-    folders = [
-        (base or beside) / line
+    kinds = {
+        str(kind): tuple((base or beside) / line for line in _text(name, str(kind), lines).split("\n") if line)
         for kind, lines in value.items()
         if kind not in ("base_path", "is_default")
-        for line in _text(name, str(kind), lines).split("\n")
-        if line
-    ]
-    return Section(name, base, tuple(folders))
+    }
+    return Section(name, base, kinds)
 
 
 def _text(section: str, kind: str, value: object) -> str:

@@ -131,6 +131,11 @@ class Home:
         return self.logs / "comfyui.log"
 
     @property
+    def tool_log(self) -> Path:
+        """What this tool did."""
+        return self.logs / "provision.log"
+
+    @property
     def first_image(self) -> Path:
         """The proof."""
         return self.root / "first-image.png"

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.core.step import Context
-from provision.download.backend import RemoteFile
+from provision.download.backend import HubFile
 from provision.download.part_file import bytes_here
-from provision.download.retry import TRIES, Carry, Setback, keep_going
+from provision.download.retry import TRIES, Retry, fetch_with_retries, in_background
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -37,7 +37,7 @@ STUCK_S = 2.0
 """A hash that follows the wrong file, as a program may begin another, comes no further: after so long it is left."""
 
 
-class Follower:
+class Hasher:
     """Hashes a file of `size` bytes while it grows, from `start` to `stop`.
 
     `path` is asked until it names a file that is there. `prefix` says how much of it is here; without one, it is all
@@ -48,26 +48,25 @@ class Follower:
         self.hashed_bytes = 0
         self.busy_s = 0.0
         """How long the hash itself took."""
-        self.digest: Future[str] = Future()
-        """The hash, in hex, when all of it is here; or the OSError that ended it."""
+        self.digest: Future[str | None]
+        """The hash, in hex, when all of it is here, None when it was stopped before; or the OSError that ended it."""
         self._path, self._size, self._prefix = path, size, prefix
         self._promised_bytes = 0
         """How far the hash will be with what it reads now and what it was offered."""
         self._offered: deque[tuple[memoryview, Callable[[], None]]] = deque()
         self._turn = threading.Condition()
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sha256", daemon=True)
 
     def start(self) -> None:
         """Begin to read."""
-        self._thread.start()
+        self.digest = in_background(self._run, "sha256")
 
     def stop(self) -> None:
         """End, finished or not."""
         self._over.set()
         with self._turn:
             self._turn.notify()
-        self._thread.join()
+        wait((self.digest,))
         while self._offered:  # nobody waits for what is hashed no longer
             self._offered.popleft()[1]()
 
@@ -81,10 +80,10 @@ class Follower:
             self._turn.notify()
             return True
 
-    def wait(self, ctx: Context, name: str, *, patience_s: float = float("inf")) -> str:
+    def wait(self, ctx: Context, name: str, *, patience_s: float = float("inf")) -> str | None:
         """The hash of a file that is here by now; the rest of the reading is told as `verifying`.
 
-        "" when it came no further for `patience_s`. Raises OSError or Interrupted.
+        None when it came no further for `patience_s`. Raises OSError or Interrupted.
         """
         before, since = -1, ctx.machine.clock()
         while not wait((self.digest,), timeout=SAID_EVERY_S).done:
@@ -93,24 +92,22 @@ class Follower:
             if self.hashed_bytes != before:
                 before, since = self.hashed_bytes, ctx.machine.clock()
             elif ctx.machine.clock() - since > patience_s:
-                return ""
+                return None
         return self.digest.result()
 
-    def _run(self) -> None:
-        with Carry(self.digest):
-            digest, view = hashlib.sha256(), memoryview(bytearray(PIECE_BYTES))
-            with self._opened() as stream:
-                while self.hashed_bytes < self._size and not self._over.is_set():
-                    ready = self._next(stream)
-                    if isinstance(ready, tuple):
-                        data, done = ready
-                        self._hash(digest, data)
-                        done()
-                    elif ready:
-                        _read_whole(stream, view[:ready], self.hashed_bytes)
-                        self._hash(digest, view[:ready])
-            if self.hashed_bytes == self._size:
-                self.digest.set_result(digest.hexdigest())
+    def _run(self) -> str | None:
+        digest, view = hashlib.sha256(), memoryview(bytearray(PIECE_BYTES))
+        with self._opened() as stream:
+            while self.hashed_bytes < self._size and not self._over.is_set():
+                ready = self._next(stream)
+                if isinstance(ready, tuple):
+                    data, done = ready
+                    self._hash(digest, data)
+                    done()
+                elif ready:
+                    _read_whole(stream, view[:ready], self.hashed_bytes)
+                    self._hash(digest, view[:ready])
+        return digest.hexdigest() if self.hashed_bytes == self._size else None
 
     def _hash(self, digest: Hash, data: memoryview) -> None:
         began = time.monotonic()
@@ -150,32 +147,32 @@ def _read_whole(stream: FileIO, view: memoryview, at: int) -> None:
         view, at = view[count:], at + count
 
 
-def keep_going_and_hash(
+def fetch_and_hash(
     ctx: Context,
-    file: RemoteFile,
+    file: HubFile,
     part: Path,
-    attempt: Callable[[Follower], Setback | None],
+    attempt: Callable[[Hasher], Retry | None],
     *,
     written: Callable[[], Path] | None = None,
     tries: int = TRIES,
-) -> str:
-    """Bring a part as `keep_going` does, and hash it while a program or library writes it. `attempt` is given what
-    hashes, which it can offer what it has in memory.
+) -> str | None:
+    """Bring a part as `fetch_with_retries` does, and hash it while a program or library writes it. `attempt` is given
+    the hasher, to offer it what it has in memory.
 
     `written` names the file that grows, where that is not the part. Returns the sha256 when it is the one wanted,
-    else "": a part that was begun anew behind the hash has to be read again. The disk is left alone meanwhile: an
-    fsync now and then held the programs up by more than it saved in the end. Raises as `keep_going`.
+    else None: a part that was begun anew behind the hash has to be read again. The disk is left alone meanwhile: an
+    fsync now and then held the programs up by more than it saved in the end. Raises as `fetch_with_retries`.
     """
-    follower = Follower(written or (lambda: part), file.size)
-    follower.start()
+    hasher = Hasher(written or (lambda: part), file.size)
+    hasher.start()
     try:
-        keep_going(ctx, file, part, lambda: attempt(follower), tries=tries)
+        fetch_with_retries(ctx, file, part, lambda: attempt(hasher), tries=tries)
         with suppress(OSError):
-            if bytes_here(part) == file.size and follower.wait(ctx, file.name, patience_s=STUCK_S) == file.sha256:
+            if bytes_here(part) == file.size and hasher.wait(ctx, file.name, patience_s=STUCK_S) == file.sha256:
                 return file.sha256
-        return ""
+        return None
     finally:
-        follower.stop()
+        hasher.stop()
 
 
 class Syncer:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from provision.core.finding import Kind
+from provision.core.finding import FINE, NOTHING, Kind
 
 # fmt: off
 GIT_MISSING = Kind("git-missing", "tools", "blocks", "consent", "whether git is here and answers as git does",
     "ComfyUI cannot be fetched", "installed with Homebrew after a yes, or Apple's Command Line Tools")
+LFS_READY = Kind("lfs-ready", "tools", "informs", "none", "git-lfs, when its backend is asked for", FINE, NOTHING)
+WGET_READY = Kind("wget-ready", "tools", "informs", "none", "wget, when its backend is asked for", FINE, NOTHING)
 LFS_MISSING = Kind("lfs-missing", "tools", "blocks", "consent", "git-lfs, when its backend is asked for",
     "`git: 'lfs' is not a git command`", "install it, or `--backend auto`")
 WGET_MISSING = Kind("wget-missing", "tools", "blocks", "consent", "GNU wget, when its backend is asked for",

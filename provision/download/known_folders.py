@@ -8,12 +8,12 @@ its settings folder. The rest are the folders that each program makes by itself.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.comfyui.extra_model_paths import read_extra_paths
 from provision.system.strict import SETTINGS_MAX_BYTES, Unreadable, decode, read_file
 
 ASKED_DEPTH, MODELS_DEPTH, LOOSE_DEPTH = 6, 4, 1
@@ -141,48 +141,13 @@ def _text(path: Path) -> str:
 
 
 def checkpoint_folders(text: str, beside: Path) -> list[Path]:
-    """The folders of checkpoints that an `extra_model_paths.yaml` names; `beside` is the folder that it lies in.
-
-    The file is YAML, of which only its own form is read: sections, `base_path`, and `checkpoints` on one line or as
-    a block of lines after `|`. What is formed otherwise is passed over.
-    """
-    found: list[Path] = []
-    for section in _sections(text):
-        base = _path(section["base_path"][0], beside) if section.get("base_path") else beside
-        found += [_path(name, base) for name in section.get("checkpoints", [])]
-    return found
-
-
-def _sections(text: str) -> list[dict[str, list[str]]]:
-    """Each section's keys with their lines of value."""
-    sections: list[dict[str, list[str]]] = [{}]
-    block: tuple[int, list[str]] | None = None
-    for raw in text.splitlines():
-        line = re.sub(r"(^|\s)#.*$", "", raw.expandtabs(4)).rstrip()
-        indent = len(line) - len(line.lstrip())
-        if not line:
-            continue
-        if block is not None and indent > block[0]:
-            block[1].append(_plain(line.strip()))
-            continue
-        block = None
-        key, colon, value = line.strip().partition(":")
-        if not colon:
-            continue
-        if indent == 0 and not value.strip():
-            sections.append({})
-            continue
-        lines = sections[-1].setdefault(_plain(key), [])
-        if value.strip() in ("|", "|-", "|+", ">", ">-", ""):
-            block = indent, lines
-        else:
-            lines.append(_plain(value.strip()))
-    return sections
-
-
-def _plain(text: str) -> str:
-    text = text.removeprefix("- ").strip()
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+    """The folders of checkpoints that an `extra_model_paths.yaml` in `beside` names; none where ComfyUI cannot read
+    it."""
+    try:
+        sections = read_extra_paths(text, beside) if text else []
+    except ValueError:
+        return []
+    return [folder for section in sections for folder in section.kinds.get("checkpoints", ())]
 
 
 def _path(text: str, base: Path) -> Path:

@@ -22,8 +22,8 @@ from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.receipts import file_identity
 from provision.core.step import Context
-from provision.download.delivery import HASH_BYTES, SAID_EVERY_S, header_of, misfit, sha256_of
 from provision.download.known_folders import Place, asked_places, known_places
+from provision.download.verify import HASH_BYTES, SAID_EVERY_S, header_of, misfit, sha256_of
 from provision.system.disk_errors import unusable
 from provision.system.strict import Unreadable
 

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors
 from provision.core.manifest import Model, ModelFile
 from provision.core.receipt_kinds import ModelReceipt
 from provision.core.receipts import file_identity, same_facts
 from provision.core.step import Context
 from provision.download.known_folders import checkpoint_folders
 from provision.download.local_copies import Sought
+from provision.download.verify import header_of, misfit
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A file of the manifest, where it belongs, and what is known of it: `size`, `sha256` may be the hub's to tell."""
+class WantedFile:
+    """A file of the manifest, where it belongs, and what is known of it; the hub may have to tell size and hash."""
 
     model: Model
     file: ModelFile
     place: Path
     size: int | None
-    sha256: str
+    sha256: str | None
     receipt: ModelReceipt
 
     @property
@@ -40,16 +43,18 @@ class Wanted:
         return Sought(self.place, self.size, self.sha256, self.file.precision, self.checkpoint)
 
 
-def wanted_files(ctx: Context) -> list[Wanted]:
+def wanted_files(ctx: Context) -> list[WantedFile]:
     """The manifest's files of the chosen precision. Raises ManifestError when there is none."""
     chosen = ctx.manifest.chosen(ctx.options.precision)
     return [_wanted(ctx, model, file) for model, file in chosen or [ctx.manifest.checkpoint(ctx.options.precision)]]
 
 
-def _wanted(ctx: Context, model: Model, file: ModelFile) -> Wanted:
+def _wanted(ctx: Context, model: Model, file: ModelFile) -> WantedFile:
     place = _place(ctx, model.folder, file.name)
     receipt = _receipt(ctx, model, file, place)
-    return Wanted(model, file, place, file.size or receipt.wanted_size, file.sha256 or receipt.wanted_sha256, receipt)
+    return WantedFile(
+        model, file, place, file.size or receipt.wanted_size, file.sha256 or receipt.wanted_sha256 or None, receipt
+    )
 
 
 def _place(ctx: Context, folder: str, name: str) -> Path:
@@ -88,13 +93,14 @@ def _receipt_name(ctx: Context, sha256: str, place: Path) -> str:
     raise AssertionError  # a count has no end
 
 
-def subject_of(ctx: Context, wanted: Wanted) -> str:
+def subject_of(ctx: Context, wanted: WantedFile) -> str:
     """How findings name the file."""
     return ctx.home.shown(wanted.place)
 
 
-def keep_receipt(ctx: Context, wanted: Wanted, found: str, *, downloaded: bool) -> None:
-    """Keep that a file was hashed, and to what: the next check believes it while the file stays the same.
+def keep_receipt(ctx: Context, wanted: WantedFile, *, size: int, sha256: str, found: str, downloaded: bool) -> None:
+    """Keep that a file that should have this size and sha256 was hashed, and what was found: the next check believes it
+    while the file stays the same.
 
     `downloaded`: we put it there; what was found there is a person's, and stays theirs.
     """
@@ -102,8 +108,8 @@ def keep_receipt(ctx: Context, wanted: Wanted, found: str, *, downloaded: bool) 
         **file_identity(wanted.place),
         sha256=found,
         downloaded=downloaded,
-        wanted_sha256=wanted.sha256,
-        wanted_size=wanted.size,
+        wanted_sha256=sha256,
+        wanted_size=size,
         repo=wanted.model.repo,
         asked_revision=wanted.model.revision,
         path=wanted.file.path,
@@ -111,4 +117,41 @@ def keep_receipt(ctx: Context, wanted: Wanted, found: str, *, downloaded: bool) 
         place=ctx.home.shown(wanted.place),
         verified_at=datetime.fromtimestamp(ctx.machine.now(), UTC).isoformat(timespec="seconds"),
     )
-    ctx.receipts.write(_receipt_name(ctx, wanted.sha256, wanted.place), receipt)
+    ctx.receipts.write(_receipt_name(ctx, sha256, wanted.place), receipt)
+
+
+# -- where else it may lie ------------------------------------------------------------------------------------
+
+
+def misplaced(ctx: Context, wanted: WantedFile) -> Path | None:
+    """Where else under the models' folders a file of exactly its size and kind lies; None when its place is taken.
+
+    Its hash is not proven here.
+    """
+    place = wanted.place
+    if wanted.size is None or place.is_symlink() or _named_alike(place):
+        return None
+    return next((path for path in _weights(ctx.home.models) if _fits(path, wanted)), None)
+
+
+def _named_alike(place: Path) -> bool:
+    """Whether a file of that name is there, in whatever case."""
+    try:
+        return any(entry.name.casefold() == place.name.casefold() for entry in place.parent.iterdir())
+    except OSError:
+        return False
+
+
+def _weights(models: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(models):
+        folders[:] = sorted(name for name in folders if name != ".git")
+        yield from (Path(parent, name) for name in sorted(files) if name.lower().endswith((".safetensors", ".sft")))
+
+
+def _fits(path: Path, wanted: WantedFile) -> bool:
+    try:
+        if path.is_symlink() or wanted.size is None or path.stat().st_size != wanted.size:
+            return False
+        return not misfit(header_of(path), wanted.size, precision=wanted.file.precision, checkpoint=wanted.checkpoint)
+    except (OSError, NotSafetensors, HeaderTruncated):
+        return False

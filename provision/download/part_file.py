@@ -8,44 +8,33 @@ left there is taken over.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from provision.core.home import Home
 from provision.core.receipts import make_way, read_state, write_json
-from provision.download.backend import RemoteFile
+from provision.download.backend import HubFile
 from provision.download.http.segments import Span, merged, prefix_of
+from provision.download.writers import end_writers
 from provision.errors import DiskFull, HomeError
 from provision.system.disk_errors import unusable
-from provision.system.machine import Machine, Process
+from provision.system.machine import Machine
 
-if TYPE_CHECKING:
-    import psutil
-
-WRITERS = frozenset({"wget", "git", "git-lfs", "git-remote-http", "git-remote-https", "xet_program.py"})
-"""Programs by name; the last is run by a Python, and stands behind its options."""
-
-
-@dataclass(frozen=True, slots=True)
-class PartState:
-    """What `http` notes of a part: which bytes are here, the strong ETag that a host gave for them, and what servers
-    said of the sha256 of some of them."""
-
-    ranges: tuple[Span, ...] = ()
-    etag: str = ""
-    etag_of: str = ""
-    digests: Mapping[Span, str] = field(default_factory=dict)
+WORKERS = ("lfs", "wget", "hf", "xet")
+"""What has a folder of its own beside a part: git-lfs for its store, wget for its orders, a huggingface_hub of an
+unknown version for its download, hf_xet for what it would put into the person's cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What lies beside a part: of which file it is, and what `http` noted; without `ranges` all that is here counts."""
+    """What lies beside a part: of which file it is, and what `http` noted: which bytes are here (without `ranges` all
+    that are), and the strong ETag that a host gave for them."""
 
     endpoint: str = ""
     repo: str = ""
@@ -56,7 +45,6 @@ class Sidecar:
     etag: str = ""
     etag_of: str = ""
     ranges: tuple[Span, ...] | None = None
-    digests: tuple[tuple[int, int, str], ...] = ()
 
 
 def part_of(home: Home, sha256: str) -> Path:
@@ -83,7 +71,7 @@ def bytes_of(part: Path) -> int:
     return sum(stop - start for start, stop in known_ranges(part))
 
 
-def open_part(machine: Machine, home: Home, file: RemoteFile) -> Path:
+def open_part(machine: Machine, home: Home, file: HubFile) -> Path:
     """The part of a file, ready to be gone on with, its sidecar written.
 
     Ends programs of a killed run that still write to it, takes over what git-lfs left, and throws away a
@@ -121,6 +109,43 @@ def drop_part(part: Path) -> None:
     _clear_folders(part)
 
 
+def put_in_place(part: Path, destination: Path) -> None:
+    """One rename; file and folder are on the disk before anybody is told so. Raises HomeError or DiskFull."""
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        _sync(part)
+        _rename(part, destination)
+        _sync(destination.parent)
+        drop_part(part)
+    except OSError as error:
+        raise unusable(destination, error) from error
+
+
+def _rename(part: Path, destination: Path) -> None:
+    """A rename; to another volume, a copy beside the place and then a rename."""
+    try:
+        part.replace(destination)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        aside = destination.with_name(f".{destination.name}.{os.getpid()}")
+        try:
+            shutil.copyfile(part, aside)
+            _sync(aside)
+            aside.replace(destination)
+        finally:
+            aside.unlink(missing_ok=True)
+        part.unlink()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def adopt(part: Path, begun: Path) -> None:
     """Make another file, the beginning of the same content, the part. Raises OSError."""
     drop_part(part)
@@ -143,22 +168,14 @@ def known_ranges(part: Path) -> list[Span]:
     return merged([(start, min(stop, size)) for start, stop in noted if 0 <= start < min(stop, size)])
 
 
-def known_digests(part: Path) -> dict[Span, str]:
-    """What servers said of the sha256 of ranges of the file."""
-    return {(start, stop): sha256 for start, stop, sha256 in _known(part).digests}
-
-
-def keep_state(part: Path, state: PartState) -> None:
+def keep_state(part: Path, ranges: tuple[Span, ...], etag: str, etag_of: str) -> None:
     """Note how far a part is. Raises HomeError or DiskFull.
 
     Written often, so not synced: a kill cannot undo it, and after a loss of power the hash tells.
     """
     sidecar = _sidecar(part)
     aside = sidecar.with_name(f".{sidecar.name}")
-    noted = replace(
-        _known(part), ranges=state.ranges, etag=state.etag, etag_of=state.etag_of,
-        digests=tuple((*span, sha256) for span, sha256 in state.digests.items()),
-    )  # fmt: skip
+    noted = replace(_known(part), ranges=ranges, etag=etag, etag_of=etag_of)
     try:
         aside.write_text(json.dumps(asdict(noted)), encoding="utf-8")
         aside.replace(sidecar)
@@ -177,29 +194,14 @@ def make_plain(part: Path) -> None:
     _forget_ranges(part)
 
 
-def lfs_folder(part: Path) -> Path:
-    """Where git-lfs works on this part."""
-    return part.with_suffix(".lfs")
-
-
-def wget_folder(part: Path) -> Path:
-    """Where wget's private configuration lies while it runs."""
-    return part.with_suffix(".wget")
-
-
-def hub_folder(part: Path) -> Path:
-    """Where a huggingface_hub of an unknown version downloads to."""
-    return part.with_suffix(".hf")
-
-
-def xet_folder(part: Path) -> Path:
-    """Where hf_xet keeps what it would put into the person's cache."""
-    return part.with_suffix(".xet")
+def work_folder(part: Path, of: str) -> Path:
+    """Where one of `WORKERS` works on this part."""
+    return part.with_suffix(f".{of}")
 
 
 def lfs_pieces(part: Path) -> list[Path]:
     """What git-lfs holds of the object: `objects/aa/bb/<oid>`, `incomplete/<oid>.part` or `<oid><digits>`."""
-    store, oid = lfs_folder(part) / "store", part.stem
+    store, oid = work_folder(part, "lfs") / "store", part.stem
     with suppress(OSError):
         return [*store.glob(f"objects/*/*/{oid}"), *store.glob(f"incomplete/{oid}*")]
     return []
@@ -213,30 +215,11 @@ def take_over(part: Path) -> None:
         largest.chmod(0o644)
         largest.replace(part)
         _forget_ranges(part)
-    shutil.rmtree(lfs_folder(part), ignore_errors=True)
-
-
-def end_writers(machine: Machine, part: Path) -> None:
-    """End the programs that write to a part."""
-    for writer in _writers(part):
-        machine.end_process(writer)
-
-
-def memory_of_writers(part: Path) -> int:
-    """Bytes of memory that our programs which write to a part take together."""
-    import psutil
-
-    found = 0
-    for process in _writing(part, psutil.Process().children(recursive=True)):
-        with suppress(psutil.Error):
-            found += process.memory_info().rss
-    return found
+    shutil.rmtree(work_folder(part, "lfs"), ignore_errors=True)
 
 
 def disk_trouble(path: Path, said: str) -> HomeError | DiskFull | None:
     """What a program's complaint says about the disk, None when it is about something else."""
-    import errno
-
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
         if os.strerror(number).lower() in said.lower():
             return unusable(path, OSError(number, os.strerror(number)))
@@ -275,28 +258,5 @@ def _sidecar(part: Path) -> Path:
 
 
 def _clear_folders(part: Path) -> None:
-    for folder in (lfs_folder(part), wget_folder(part), hub_folder(part), xet_folder(part)):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _writers(part: Path) -> Iterator[Process]:
-    """Programs that write to a part, of this run or a killed one."""
-    import psutil
-
-    for process in _writing(part, psutil.process_iter()):
-        with suppress(psutil.Error):
-            yield Process(process.pid, process.create_time(), tuple(process.cmdline()))
-
-
-def _writing(part: Path, processes: Iterable[psutil.Process]) -> Iterator[psutil.Process]:
-    """Those of some processes that write to a part: known by name, and by the part in their words."""
-    import psutil
-
-    mark = str(part.with_suffix(""))
-    for process in processes:
-        with suppress(psutil.Error):
-            words = process.cmdline()
-            if not WRITERS & {Path(word).name for word in words[:3]}:
-                continue
-            if any(mark in word for word in words) or process.cwd().startswith(mark):
-                yield process
+    for each in WORKERS:
+        shutil.rmtree(work_folder(part, each), ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Going on: setbacks waited out, blocking work that a stop can leave, progress of programs that write a file."""
+"""Retries, blocking work that a stop can leave, and the watch over programs that write a file."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from provision.comfyui.safetensors import LENGTH_BYTES, NotSafetensors, header_length
 from provision.command import Fix, ours
 from provision.core.step import Context
-from provision.download.backend import RemoteFile
-from provision.download.part_file import bytes_here, disk_errors_said, end_writers, make_plain, memory_of_writers
+from provision.download.backend import HubFile
+from provision.download.part_file import bytes_here, disk_errors_said, make_plain
+from provision.download.writers import end_writers, memory_of_writers
 from provision.errors import DownloadError, NetworkError, ProvisionError
 from provision.system.machine import Machine
 
@@ -25,7 +26,7 @@ CONNECT_TIMEOUT_S = 10
 STALL_TIMEOUT_S = 20
 """No byte for so long: the connection is given up, and asked for again."""
 TRIES = 5
-"""Setbacks in a row without one new byte before a backend gives up."""
+"""Failures in a row without one new byte before a backend gives up."""
 WAIT_MAX_S = 60.0
 IDLE_S = 90.0
 """A program that has written nothing for so long is ended; git-lfs may read a part for half of it before it goes on."""
@@ -35,20 +36,20 @@ MEMORY_MAX_BYTES, MEMORY_LOOK_S = 2 << 30, 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Setback:
-    """Why the bytes stopped, where asking again may help. `wait_s`: what the server asked us to wait."""
+class Retry:
+    """Why the bytes stopped, where a retry may help. `wait_s`: what the server asked us to wait."""
 
     error: ProvisionError
     wait_s: float | None = None
 
 
-def keep_going(
-    ctx: Context, file: RemoteFile, part: Path, attempt: Callable[[], Setback | None], *, tries: int = TRIES
+def fetch_with_retries(
+    ctx: Context, file: HubFile, part: Path, attempt: Callable[[], Retry | None], *, tries: int = TRIES
 ) -> None:
     """Call `attempt` until the part is complete.
 
-    Setbacks (a NetworkError is one too) are waited out, longer each time; every new byte renews the patience.
-    Raises the last setback's error after `tries` without a byte, and whatever else `attempt` raises.
+    Waits longer before each retry (after a NetworkError too); every new byte starts the count anew. Raises the last
+    error after `tries` without a byte, and whatever else `attempt` raises.
     """
     failures = 0
     make_plain(part)
@@ -56,21 +57,21 @@ def keep_going(
     while (before := bytes_here(part)) < file.size:
         ctx.machine.check_interrupted()
         try:
-            setback = attempt()
+            retry = attempt()
         except NetworkError as error:
-            setback = Setback(error)
-        setback = drop_stranger(file, part) or setback
+            retry = Retry(error)
+        retry = drop_wrong_kind(file, part) or retry
         if (now := bytes_here(part)) >= file.size:
             break
-        setback = setback or Setback(ended_early(file, now))
+        retry = retry or Retry(ended_early(file, now))
         failures = 0 if now > before else failures + 1
         if failures >= tries:
-            raise setback.error
-        wait_s = setback.wait_s if setback.wait_s is not None else 2.0 ** max(0, failures - 1)
-        ctx.wait(setback.error.message, min(wait_s, WAIT_MAX_S))
+            raise retry.error
+        wait_s = retry.wait_s if retry.wait_s is not None else 2.0 ** max(0, failures - 1)
+        ctx.wait(retry.error.message, min(wait_s, WAIT_MAX_S))
 
 
-def ended_early(file: RemoteFile, here: int) -> DownloadError:
+def ended_early(file: HubFile, here: int) -> DownloadError:
     """The connection ended before the file did."""
     return DownloadError(
         f"The download of {file.name} stopped at {here:,} of {file.size:,} bytes; what came is kept.",
@@ -78,14 +79,14 @@ def ended_early(file: RemoteFile, here: int) -> DownloadError:
     )
 
 
-def stranger(file: RemoteFile, start: bytes) -> Setback | None:
+def wrong_kind(file: HubFile, start: bytes) -> Retry | None:
     """What first bytes are that are not the file's kind, a login page with status 200; None for all others."""
     if not file.path.endswith(".safetensors") or len(start) < LENGTH_BYTES:
         return None
     try:
         header_length(start)
     except NotSafetensors as error:
-        return Setback(
+        return Retry(
             DownloadError(
                 f"Something else came in place of {file.name}: {error}",
                 hint=Fix(
@@ -96,19 +97,19 @@ def stranger(file: RemoteFile, start: bytes) -> Setback | None:
     return None
 
 
-def drop_stranger(file: RemoteFile, part: Path) -> Setback | None:
+def drop_wrong_kind(file: HubFile, part: Path) -> Retry | None:
     """Throw away a part that begins as the file cannot. Raises HomeError or DiskFull."""
     if not bytes_here(part):
         return None
     with disk_errors_said(part), part.open("r+b") as stream:
-        setback = stranger(file, stream.read(512))
-        if setback is not None:
+        retry = wrong_kind(file, stream.read(512))
+        if retry is not None:
             stream.truncate(0)
-    return setback
+    return retry
 
 
-class Carry(Generic[T]):
-    """Carries whatever ends a block, result or exception, to the thread that waits for it."""
+class _EndsIn:
+    """Puts the error that ends a block into a future."""
 
     def __init__(self, future: Future[T]) -> None:
         self._future = future
@@ -124,24 +125,28 @@ class Carry(Generic[T]):
         return True
 
 
-def until_interrupted(machine: Machine, work: Callable[[], T]) -> T:
-    """Do blocking work that cannot be woken (a read from a socket); raises Interrupted at once when asked to stop.
-
-    The work runs in a daemon thread, which a stop leaves to its timeout; the process does not wait for it.
-    """
+def in_background(work: Callable[[], T], name: str) -> Future[T]:
+    """Start work in a daemon thread, for which the end of the process does not wait; its result, or its error."""
     future: Future[T] = Future()
 
     def run() -> None:
-        with Carry(future):
+        with _EndsIn(future):
             future.set_result(work())
 
-    threading.Thread(target=run, name="transfer", daemon=True).start()
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
+
+
+def until_interrupted(machine: Machine, work: Callable[[], T]) -> T:
+    """Do blocking work that cannot be woken (a read from a socket); raises Interrupted at once when asked to stop, and
+    leaves the work to its timeout."""
+    future = in_background(work, "transfer")
     while not wait((future,), timeout=POLL_S).done:
         machine.check_interrupted()
     return future.result()
 
 
-def _too_large(file: RemoteFile) -> DownloadError:
+def _too_large(file: HubFile) -> DownloadError:
     return DownloadError(
         f"What fetched {file.name} took more than {MEMORY_MAX_BYTES >> 30} GB of memory and was stopped.",
         hint=Fix("Run the same command again, or take another way:", ours("all", "--backend", "http")),
@@ -151,7 +156,7 @@ def _too_large(file: RemoteFile) -> DownloadError:
 @contextmanager
 def watched(
     ctx: Context,
-    file: RemoteFile,
+    file: HubFile,
     part: Path,
     size_now: Callable[[], int],
     *,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from provision.command import Fix
 from provision.core.finding import JSON
-from provision.core.step import Report
-from provision.output import views
-from provision.output.hints import Invocation
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from provision.core.step import Report
+    from provision.output.hints import Invocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +94,6 @@ def looked(report: Report, facts: Mapping[str, JSON], closing: str) -> Result:
 
 def pairs(rows: Sequence[tuple[str, str]]) -> Drawn:
     """Names and values."""
+    from provision.output import views
+
     return Drawn(lambda _: views.pairs_table(rows))

@@ -14,9 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from provision.cli.command import Session
 from provision.cli.commands.plan_script import script
 from provision.cli.request import Request
-from provision.cli.session import Session, open_session
+from provision.cli.session import open_session
 from provision.core.home import Home
 from provision.core.image import Quality, judge
 from provision.core.runner import run

@@ -20,8 +20,7 @@ from provision.core.events import Event
 from provision.core.runner import run_step
 from provision.core.step import Context, StepReport
 from provision.download import retry
-from provision.download.backends import wget
-from provision.download.http import backend as http
+from provision.download.backends import http, wget
 from provision.download.part_file import part_of
 from provision.rehearsal.model_repo import ModelRepo
 from provision.steps.models.step import MODELS

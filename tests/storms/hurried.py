@@ -12,8 +12,7 @@ from dataclasses import replace
 from provision import download as backends
 from provision.cli import app as cli
 from provision.download import retry
-from provision.download.backends import wget
-from provision.download.http import backend as http
+from provision.download.backends import http, wget
 from provision.system import bounded_http
 from provision.system.machine import Machine
 

@@ -5,7 +5,6 @@ Every misbehaviour is a small pure function; who sends what comes of it is `test
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import threading
 import zlib
@@ -70,8 +69,7 @@ class Faults:
 
     `rate_bytes_s` limits each connection, `agents` those of programs whose User-Agent begins so. With a `token`,
     repositories answer 401 without it; when they are also `gated`, 403 with it (the licence was not accepted). Signed
-    addresses live for `url_ttl_s` seconds. With `digests`, whoever asks is told the sha256 of what a response carries
-    (RFC 9530); what a fault spoils keeps it. With `xet`, large files are offered by Xet too.
+    addresses live for `url_ttl_s` seconds. With `xet`, large files are offered by Xet too.
     """
 
     faults: tuple[Fault, ...] = ()
@@ -80,7 +78,6 @@ class Faults:
     token: str | None = None
     gated: bool = False
     url_ttl_s: float = 3600.0
-    digests: bool = False
     xet: bool = False
 
     def rate_for(self, request: Request) -> float | None:
@@ -124,15 +121,6 @@ class BentReply(Reply):
 def as_bent(reply: Reply) -> BentReply:
     """The same answer, as one that can be bent."""
     return reply if isinstance(reply, BentReply) else BentReply(reply.status, reply.headers, reply.content, reply.file)
-
-
-def with_digest(reply: Reply) -> Reply:
-    """The reply with the sha256 of its content (`Content-Digest`, RFC 9530)."""
-    digest = hashlib.sha256()
-    for piece in reply.pieces(1 << 20):
-        digest.update(piece)
-    told = f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"
-    return replace(reply, headers={**reply.headers, "Content-Digest": told})
 
 
 class ArmedFaults:

@@ -14,7 +14,7 @@ from pathlib import Path
 from provision.rehearsal import hub
 from provision.rehearsal.hub import PIECE_BYTES, RESOLVE, URL_TTL_S, Exchange
 from provision.rehearsal.replies import Reply, Request, refusal
-from tests.support.faults import ArmedFaults, BentReply, Fault, as_bent, bend, with_digest
+from tests.support.faults import ArmedFaults, BentReply, Fault, as_bent, bend
 from tests.support.xet import TOKEN_ROUTE, XetStorage
 
 
@@ -24,8 +24,7 @@ class Faults:
 
     `rate_bytes_s` limits each connection, `agents` those of programs whose User-Agent begins so. With a `token`,
     repositories answer 401 without it; when they are also `gated`, 403 with it (the licence was not accepted). Signed
-    addresses live for `url_ttl_s` seconds. With `digests`, whoever asks is told the sha256 of what a response carries
-    (RFC 9530); what a fault spoils keeps it. With `xet`, large files are offered by Xet too.
+    addresses live for `url_ttl_s` seconds. With `xet`, large files are offered by Xet too.
     """
 
     faults: tuple[Fault, ...] = ()
@@ -34,7 +33,6 @@ class Faults:
     token: str | None = None
     gated: bool = False
     url_ttl_s: float = URL_TTL_S
-    digests: bool = False
     xet: bool = False
 
     def rate_for(self, request: Request) -> float | None:
@@ -67,8 +65,6 @@ class Hub(hub.Hub):
     def answer(self, request: Request) -> Reply:
         """The reply to a request, faults included."""
         reply = self._stored(request) if request.origin == "cdn" else self._let_in(request)
-        if self.faults.digests and reply.length and "want-content-digest" in request.headers:
-            reply = with_digest(reply)
         fault = self._armed.take(request, reply)
         if fault is None:
             return reply

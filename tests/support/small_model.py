@@ -10,7 +10,7 @@ from provision.core.events import Event, Note, Output, Progress
 from provision.core.home import Home
 from provision.core.manifest import ComfyUI, FirstImage, License, Manifest, Model, ModelFile
 from provision.core.step import Context, Options
-from provision.download.backend import RemoteFile
+from provision.download.backend import HubFile
 from provision.rehearsal.checkpoints import write_safetensors
 from provision.rehearsal.model_repo import ModelRepo, make_model_repo
 from provision.system.machine import Machine
@@ -93,9 +93,9 @@ def small_context(
     return Context(machine or Brisk(), manifest_of(model, known=known), home, asked, emit or Heard())
 
 
-def remote_file(hub: Hub, model: ModelRepo, path: str = FILE) -> RemoteFile:
+def remote_file(hub: Hub, model: ModelRepo, path: str = FILE) -> HubFile:
     size, sha256 = model.files[path]
-    return RemoteFile(hub.url, REPO, model.commit, path, size, sha256)
+    return HubFile(hub.url, REPO, model.commit, path, size, sha256)
 
 
 def is_one_sentence_with_hint(message: str, hint: str) -> bool:

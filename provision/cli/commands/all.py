@@ -9,10 +9,9 @@ from typing import Annotated
 from typer import Option
 
 from provision.cli.about import introduce, run_facts
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.pace import keep_pace, read_pace, usual_seconds
 from provision.cli.request import BUILDING
-from provision.cli.session import Session, hold_home
 from provision.command import Fix, ours
 from provision.core.image import read_picture
 from provision.core.mending_plan import ask_beforehand
@@ -31,6 +30,7 @@ def provision_all(
     open_page: Annotated[bool, Option("--open", help="Open ComfyUI's page when done.")] = False,
 ) -> Result:
     """Run every step, prove the image, keep what was measured. Raises as the steps."""
+    from provision.cli.session import hold_home
     from provision.steps.lock.rebuild import check_rebuildable
     from provision.steps.registry import STEPS
     from provision.steps.server.step import stop_server

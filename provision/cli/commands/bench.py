@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.request import ASKING
 from provision.cli.server import bring_up
-from provision.cli.session import Session
 from provision.comfyui.server_process import read_record
 from provision.command import ours
 from provision.core.receipt_kinds import TorchReceipt

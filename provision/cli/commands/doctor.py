@@ -10,11 +10,10 @@ from typing import Annotated
 from typer import Argument, Option
 
 from provision.cli.about import adopted_json
-from provision.cli.command import command
-from provision.cli.look import keep_crashes, quietly
+from provision.cli.command import Session, command
+from provision.cli.look import look
 from provision.cli.offers import offer_findings
 from provision.cli.request import ASKING
-from provision.cli.session import Session, hold_home
 from provision.comfyui.log_reader import Sign, read_log
 from provision.command import Fix, ours
 from provision.core import mending_plan
@@ -69,10 +68,8 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
 
         check_writable(report_file)
     unasked = replace(at.ctx, options=replace(at.ctx.options, yes=False))  # a look names what a yes would be for
-    seen = report = run(STEPS, quietly(unasked, at.console), apply=False)
-    if fix:
-        report = mend(at, seen, only)
-    keep_crashes(at, report)
+    seen = look(at, unasked, STEPS)
+    report = mend(at, seen, only) if fix else seen
     told = "" if report_file is None else f"\n{_write_report(at, report, report_file)}"
     if fix:
         facts = {**_mended_facts(report), **adopted_json(at.ctx.home)}
@@ -98,6 +95,7 @@ def mend(at: Session, seen: Report, ids: Sequence[str]) -> Report:
 
     With `ids` these findings alone, and whatever the steps that they need cannot do without. Raises as the steps.
     """
+    from provision.cli.session import hold_home
     from provision.steps.registry import STEPS
 
     steps = mending_plan.narrowed(STEPS, seen, ids) if ids else STEPS

@@ -10,10 +10,9 @@ from typing import Annotated
 from typer import Argument
 
 from provision.cli.about import licence_says, run_facts
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.offers import offer_manifests
 from provision.cli.request import ASKING, MOVING, Request
-from provision.cli.session import Session, hold_home
 from provision.command import ours
 from provision.core.manifest import manifest_names
 from provision.core.removing import remove_temporary_home
@@ -51,6 +50,8 @@ def ask(
 
 def download(at: Session) -> Result:
     """The models step alone, or one file of any repository, with `--to` into a folder of the person's choice."""
+    from provision.cli.session import hold_home
+
     ctx, request = at.ctx, at.request
     if request.inspect:
         from provision.cli.commands.inspect import inspect
@@ -71,11 +72,11 @@ def download(at: Session) -> Result:
 
 
 def _download_to(ctx: Context, folder: Path) -> Iterator[Path]:
-    from provision.download.obtain import provision_file
+    from provision.download.obtain import obtain_at
 
     for model, file in ctx.manifest.chosen(ctx.options.precision):
         target = folder / file.name
-        provision_file(ctx.stamped("models"), model, file, target)
+        obtain_at(ctx.stamped("models"), model, file, target)
         yield target
 
 

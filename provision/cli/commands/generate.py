@@ -12,10 +12,9 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.request import ASKING, Request
 from provision.cli.server import bring_up
-from provision.cli.session import Session
 from provision.comfyui.saved_pictures import check_folder, keep_as, keep_new
 from provision.comfyui.workflow_graph import SEED_LIMIT
 from provision.command import Fix, ours, program

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from provision.cli.session import Session
+from provision.cli.command import Session
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader
 from provision.command import Fix, ours
 from provision.core.finding import JSON
 from provision.core.step import Context
-from provision.download.backend import RemoteFile
+from provision.download.backend import HubFile
 from provision.download.hub.listing import Entry, list_entries, read_remote_header, says
 from provision.errors import WrongFile
 from provision.output import views
@@ -50,7 +50,7 @@ def _inspect_file(at: Session, repo: str, path: str, revision: str) -> Result:
     return answer({"command": "inspect", **file_facts(file, header)}, pairs(rows))
 
 
-def _read(ctx: Context, repo: str, path: str, revision: str) -> tuple[RemoteFile, SafetensorsHeader]:
+def _read(ctx: Context, repo: str, path: str, revision: str) -> tuple[HubFile, SafetensorsHeader]:
     try:
         return read_remote_header(ctx, repo, path, revision)
     except (NotSafetensors, HeaderTruncated) as error:
@@ -60,7 +60,7 @@ def _read(ctx: Context, repo: str, path: str, revision: str) -> tuple[RemoteFile
         ) from error
 
 
-def file_facts(file: RemoteFile, header: SafetensorsHeader) -> dict[str, JSON]:
+def file_facts(file: HubFile, header: SafetensorsHeader) -> dict[str, JSON]:
     """What is known of a file, for `--json`."""
     return {
         "repo": file.repo, "path": file.path, "commit": file.revision, "size": file.size, "sha256": file.sha256,

@@ -7,10 +7,9 @@ from typing import Annotated
 
 from typer import Option
 
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.request import ASKING
 from provision.cli.server import bring_up
-from provision.cli.session import Session
 from provision.output.result import Result
 
 

@@ -6,8 +6,7 @@ from typing import Annotated
 
 from typer import Option
 
-from provision.cli.command import command
-from provision.cli.session import Session
+from provision.cli.command import Session, command
 from provision.command import ours
 from provision.errors import UsageError
 from provision.output.result import Result, Words, answer

@@ -9,15 +9,13 @@ from typing import Annotated
 from typer import Option
 
 from provision.cli.about import adopted_json, introduce, licence_says
-from provision.cli.command import command
-from provision.cli.look import keep_crashes, quietly
+from provision.cli.command import Session, command
+from provision.cli.look import look
 from provision.cli.pace import read_pace, usual_seconds
 from provision.cli.request import BUILDING
-from provision.cli.session import Session
 from provision.command import Fix, ours
 from provision.core.finding import JSON, Verdict
 from provision.core.plan import Plan, make_plan
-from provision.core.runner import run
 from provision.core.step import Context, Report, StepReport
 from provision.errors import UsageError
 from provision.output import plan_view
@@ -61,8 +59,7 @@ def plan(
         check_rebuildable(at.ctx, at.ctx.options.locked)
     introduce(at)
     ctx = replace(at.ctx, options=replace(at.ctx.options, planning=True))
-    report = run(STEPS, quietly(ctx, at.console), apply=False)
-    keep_crashes(at, report)
+    report = look(at, ctx, STEPS)
     blocked = [step.name for step in report.steps if step.verdict is Verdict.BLOCKED and not _will_ask(ctx, step)]
     needs = {step.name: step.needs for step in STEPS}
     planned = make_plan(report, needs, read_pace(ctx.home), usual_seconds(ctx))

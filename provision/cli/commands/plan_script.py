@@ -16,8 +16,9 @@ from provision.comfyui.server_process import server_argv
 from provision.comfyui.workflow_graph import listed_name, prompt_graph
 from provision.core.finding import Finding, Verdict
 from provision.core.step import Context, Report, StepReport
-from provision.download.backend import RemoteFile
-from provision.download.model_files import Wanted, subject_of, wanted_files
+from provision.download.backend import HubFile
+from provision.download.backends.auto import choose
+from provision.download.model_files import WantedFile, subject_of, wanted_files
 from provision.environment.packages import find_uv
 from provision.errors import CommandMissing
 from provision.output.hints import HERE, Invocation
@@ -184,17 +185,13 @@ def _server(ctx: Context, finding: Finding) -> Iterator[str]:
     flags = [*server_argv(ctx)[3:], *(["--cpu"] if _needs_cpu_flag(ctx) else [])]
     yield 'cd "$comfyui"'
     yield f'nohup {PYTHON} -s "$comfyui/main.py" {shell_words(flags)} >"$home/logs/comfyui.log" 2>&1 &'
-    yield from _until(f"curl --silent --fail --output /dev/null {_url(ctx)}/system_stats", START_TRIES)
+    yield from _until(f"curl --silent --fail --output /dev/null {ctx.manifest.comfyui.page}/system_stats", START_TRIES)
 
 
 def _needs_cpu_flag(ctx: Context) -> bool:
     """Where torch will have no GPU, and no receipt says so yet."""
     no_gpu = ctx.machine.system != "Darwin" and not has_nvidia(ctx)
     return no_gpu and "--cpu" not in server_argv(ctx)
-
-
-def _url(ctx: Context) -> str:
-    return f"http://127.0.0.1:{ctx.manifest.comfyui.port}"
 
 
 def _until(condition: str, tries: int) -> Iterator[str]:
@@ -210,14 +207,14 @@ def _first_image(ctx: Context, finding: Finding) -> Iterator[str]:
     checkpoint = listed_name(*ctx.manifest.checkpoint(ctx.options.precision))
     graph = prompt_graph(ctx.manifest.first_image, checkpoint, SEED, PREFIX)
     yield "prompt=$(curl --silent --show-error --fail --header 'Content-Type: application/json' --data @- \\"
-    yield f"  {_url(ctx)}/prompt <<'PROMPT'"
+    yield f"  {ctx.manifest.comfyui.page}/prompt <<'PROMPT'"
     yield json.dumps({"prompt": graph})
     yield "PROMPT"
     yield ")"
     yield 'id=$(printf \'%s\' "$prompt" | sed \'s/.*"prompt_id": *"\\([^"]*\\)".*/\\1/\')'
-    yield from _until(f'curl --silent "{_url(ctx)}/history/$id" | grep -q \'"status"\'', IMAGE_TRIES)
+    yield from _until(f'curl --silent "{ctx.manifest.comfyui.page}/history/$id" | grep -q \'"status"\'', IMAGE_TRIES)
     yield f'for picture in "$comfyui"/output/{PREFIX}_*.png; do cp "$picture" "$home/first-image.png"; done'
-    yield "printf 'Picture: %s\\nComfyUI: %s\\n' \"$home/first-image.png\" " + _url(ctx)
+    yield "printf 'Picture: %s\\nComfyUI: %s\\n' \"$home/first-image.png\" " + ctx.manifest.comfyui.page
 
 
 # -- the model --------------------------------------------------------------------------------------------------
@@ -234,19 +231,18 @@ def _model(ctx: Context, finding: Finding) -> Iterator[str]:
     else:
         model, file = wanted.model, wanted.file
         endpoint = (*ctx.options.endpoints, ctx.options.endpoint)[0]
-        yield from FETCHERS[ctx.options.backend](
-            ctx, RemoteFile(endpoint, model.repo, model.revision, file.path, wanted.size or 0, wanted.sha256), part
-        )
+        remote = HubFile(endpoint, model.repo, model.revision, file.path, wanted.size or 0, wanted.sha256 or "")
+        yield from choose(ctx)[0].script(ctx, remote, part)
     if wanted.sha256:
         yield _check_sum(ctx, wanted, part)
     yield f"mv {part} {place}"
 
 
-def _wanted(ctx: Context, finding: Finding) -> Wanted:
+def _wanted(ctx: Context, finding: Finding) -> WantedFile:
     return next(each for each in wanted_files(ctx) if subject_of(ctx, each) == finding.subject)
 
 
-def _check_sum(ctx: Context, wanted: Wanted, quoted: str) -> str:
+def _check_sum(ctx: Context, wanted: WantedFile, quoted: str) -> str:
     sums = "shasum -a 256" if ctx.machine.system == "Darwin" else "sha256sum"
     return f"printf '%s  %s\\n' {wanted.sha256} {quoted} | {sums} -c -"
 
@@ -257,38 +253,6 @@ def _verify(ctx: Context, finding: Finding) -> Iterator[str]:
         yield _check_sum(ctx, wanted, _below_home(ctx, wanted.place))
 
 
-def _curl(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
-    # curl does not pass a header of ours on to the host that it is sent to.
-    token = ' --header "Authorization: Bearer $HF_TOKEN"' if ctx.machine.environ.get("HF_TOKEN") else ""
-    yield f"curl --fail --location --retry 5 --continue-at -{token} --output {part} {shell_word(file.url)}"
-
-
-def _wget(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
-    yield f"wget --continue --output-document={part} {shell_word(file.url)}"
-
-
-def _hf(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
-    yield _pip("install", "huggingface_hub")
-    words = shell_words([file.repo, file.path, "--revision", file.revision])
-    yield f'HF_ENDPOINT={shell_word(file.endpoint)} "$home/venv/bin/hf" download {words} --local-dir "$home/hf"'
-    yield f'mv "$home/hf"/{shell_word(file.path)} {part}'
-
-
-def _git_lfs(ctx: Context, file: RemoteFile, part: str) -> Iterator[str]:
-    """One file of the repository; the copy that git-lfs keeps in `.git` goes with the folder."""
-    yield 'git init --quiet "$home/hub"'
-    address = shell_word(f"{file.endpoint}/{file.repo}")
-    yield f'git -C "$home/hub" remote add origin {address} || :'
-    yield f'git -C "$home/hub" fetch --depth 1 origin {shell_word(file.revision)}'
-    yield 'GIT_LFS_SKIP_SMUDGE=1 git -C "$home/hub" checkout --quiet FETCH_HEAD'
-    yield 'git -C "$home/hub" lfs install --local'
-    yield f'git -C "$home/hub" lfs pull --include {shell_word(file.path)}'
-    yield f'mv "$home/hub"/{shell_word(file.path)} {part}'
-
-
-FETCHERS: Mapping[str, Callable[[Context, RemoteFile, str], Iterator[str]]] = {
-    "auto": _curl, "http": _curl, "wget": _wget, "hf": _hf, "git-lfs": _git_lfs,
-}  # fmt: skip
 _BY_STEP: Mapping[Writer, tuple[str, ...]] = {
     _venv: ("venv-missing", "venv-dangling", "py-rosetta", "py-too-old", "py-too-new", "py-bad-patch"),
     _torch: ("torch-missing", "torch-channel", "tv-mismatch", "torch-broken", "mps-numerics"),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from provision.cli.command import Session
 from provision.cli.commands.target_requirements import (
     TORCH,
     Asked,
@@ -15,7 +16,6 @@ from provision.cli.commands.target_requirements import (
     tool_python,
     tool_requirements,
 )
-from provision.cli.session import Session
 from provision.command import Command, Fix, ours
 from provision.core.estimate import USUAL_S, Pace
 from provision.core.finding import JSON, Cost, Finding, Kind, Verdict, cost_of

@@ -12,10 +12,9 @@ from markupsafe import Markup
 from typer import Option
 
 from provision import __version__
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.commands.issue_report import person_of
 from provision.cli.request import USUAL
-from provision.cli.session import Session
 from provision.command import ours
 from provision.core.finding import Verdict
 from provision.core.image import read_picture

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from provision.cli.command import command
-from provision.cli.session import Session, hold_home
+from provision.cli.command import Session, command
 from provision.comfyui import fallback_flags
 from provision.comfyui.server_process import our_process, torch_version
 from provision.command import Fix, ours
@@ -20,6 +19,8 @@ def rollback(at: Session) -> Result:
     Needs no network. A server that runs is started again on the set. Not satisfied where there is none to go back to.
     Raises HomeError, DiskFull, HomeLocked.
     """
+    from provision.cli.session import hold_home
+
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir() or generations.before(home) is None:
         says = f"There is nothing to go back to: {home.root} keeps no set from before a change of torch."
@@ -58,9 +59,10 @@ def _start_again(at: Session, facts: dict[str, JSON]) -> Result:
 
 def _outlook(ctx: Context) -> Fix | None:
     """What the next `all` would make of it, where it would take another torch again."""
+    from provision.steps.torch.kinds import TORCH_CHANNEL
     from provision.steps.torch.step import check_torch
 
-    if any(finding.id == "torch-channel" and finding.verdict is Verdict.FIXABLE for finding in check_torch(ctx)):
+    if any(finding.kind == TORCH_CHANNEL and finding.verdict is Verdict.FIXABLE for finding in check_torch(ctx)):
         wanted, here = ctx.manifest.torch.channel, torch_version(ctx)
         return Fix(f"`provision all` would take {wanted} torch again; to keep this one:", ours("all", "--torch", here))
     return None

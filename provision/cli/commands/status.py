@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.cli.about import adopted_json
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.request import USUAL
-from provision.cli.session import Session
 from provision.comfyui import git_remote
 from provision.comfyui.server_process import ServerStatus, client_of, read_record, server_status
 from provision.command import Fix, ours
@@ -34,6 +33,7 @@ from provision.system.disk_use import Tally
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
 
 LOOKED_AT = ("python_env", "torch", "comfyui", "models", "requirements", "workflow")
 NIGHTLY = re.compile(r"\.dev(\d{4})(\d{2})(\d{2})")
@@ -123,15 +123,10 @@ def _installed(at: Session) -> Iterator[tuple[str, str]]:
 def _models(ctx: Context) -> Iterator[tuple[str, str]]:
     proven = model_receipts(ctx)
     for model, file in ctx.manifest.chosen(ctx.options.precision):
-        path = home_place(ctx.home, model.folder, file.name)
+        path = ctx.home.models / model.folder / file.name
         receipt = next((each for each in proven if each.place == ctx.home.shown(path)), None)
         proof = f", sha256 {receipt.sha256[:12]}, verified {receipt.verified_at[:10]}" if receipt else ""
         yield file.name, f"{views.size_text(path.stat().st_size)}{proof}" if path.exists() else "not here"
-
-
-def home_place(home: Home, folder: str, name: str) -> Path:
-    """Where a model lies."""
-    return home.models / folder / name
 
 
 # -- running ----------------------------------------------------------------------------------------------------

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.request import USUAL
-from provision.cli.session import Session
 from provision.output.result import Result, answer
 
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from provision.cli.about import adopted_json
-from provision.cli.command import command
+from provision.cli.command import Session, command
 from provision.cli.commands.made_by_us import Sorted, sort_home
-from provision.cli.session import Session, hold_home
 from provision.command import Fix, ours, program
 from provision.core.finding import JSON
 from provision.core.home import Home
@@ -28,6 +27,8 @@ def uninstall(at: Session) -> Result:
 
     Raises UsageError for a folder that is no home, HomeError for what could not be removed.
     """
+    from provision.cli.session import hold_home
+
     home = at.ctx.home
     if not os.path.lexists(home.root):
         return answer({}, f"Nothing to remove: {home.root} does not exist.")

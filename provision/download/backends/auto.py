@@ -9,14 +9,15 @@ nothing else works.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from provision.command import ours
 from provision.core.events import Event, Progress
 from provision.core.step import Context
-from provision.download.backend import PASSING_ON, Backend, Crawling, RemoteFile
+from provision.download.backend import PASSING_ON, Backend, HubFile, TooSlow
+from provision.download.backends.registry import AUTO, backend, backends
 from provision.download.part_file import bytes_of
 from provision.errors import DownloadError, HubRefused, ProvisionError
 
@@ -47,41 +48,52 @@ Ends = Callable[[float, float, int], bool]
 """Whether it is enough, after so many seconds, at such a rate (bytes per second), with so many bytes left."""
 
 
-def bring_in_turn(ctx: Context, file: RemoteFile, part: Path, backends: Sequence[Backend], *, measured: bool) -> str:
-    """Bring a part to its size with the first backend that can, or, `measured`, with the one that is fastest.
+def bring(ctx: Context, file: HubFile, part: Path) -> str | None:
+    """Bring a part to its size with the backend that was asked for, or the one that is fastest.
 
     Returns the sha256 where a backend took it. Raises what the last one raised, and at once what none could mend.
     """
-    race = _Race(ctx, file, part, list(backends))
+    chosen, measured = choose(ctx), ctx.options.backend == AUTO
+    race = _Race(ctx, file, part, chosen)
     if measured and file.size - bytes_of(part) >= WORTH_BYTES and not ctx.options.limit_rate:
-        for backend in [each for each in backends if each.quick]:
-            ends = after(TRIAL_S) if race.rates else first_look()
-            if (sha256 := race.attempt(backend, ends)) is not None:
-                return sha256
-            if backend.name not in race.rates:
-                race.tell_change(backend)
+        for each in [each for each in chosen if each.quick]:
+            if race.attempt(each, after(TRIAL_S) if race.rates else first_look()):
+                return race.sha256
+            if each.name not in race.rates:
+                race.tell_change(each)
             elif race.soon():
                 break
         race.tell()
     while True:
-        backend, following = race.order()
+        first, following = race.order()
         ends = fallen(race.rates.get(following.name, 0.0)) if following and measured else never
-        if (sha256 := race.attempt(backend, ends, give_up_on=() if measured else (HubRefused,))) is not None:
-            return sha256
-        race.tell_change(backend)
+        if race.attempt(first, ends, give_up_on=() if measured else (HubRefused,)):
+            return race.sha256
+        race.tell_change(first)
+
+
+def choose(ctx: Context) -> list[Backend]:
+    """The backends to try, in order: the one that was asked for, or with `auto` all that this machine has programs
+    for."""
+    if ctx.options.backend == AUTO:
+        return [each for each in backends() if each.usable(ctx.machine)]
+    asked = backend(ctx.options.backend)
+    return [asked, backend(asked.then)] if asked.then else [asked]
 
 
 class _Race:
     """Which backends there are still, and what each has shown."""
 
-    def __init__(self, ctx: Context, file: RemoteFile, part: Path, backends: list[Backend]) -> None:
+    def __init__(self, ctx: Context, file: HubFile, part: Path, backends: list[Backend]) -> None:
         self.rates: dict[str, float] = {}
         """Bytes per second, by name."""
+        self.sha256: str | None = None
+        """The file's, where the backend that brought it took it."""
         self._ctx, self._file, self._part, self._left = ctx, file, part, backends
         self._problem: ProvisionError | None = None
 
-    def attempt(self, backend: Backend, ends: Ends, *, give_up_on: tuple[type[ProvisionError], ...] = ()) -> str | None:
-        """Fetch until the file is here (its hash, or ""), `ends` says so or it fails (None).
+    def attempt(self, backend: Backend, ends: Ends, *, give_up_on: tuple[type[ProvisionError], ...] = ()) -> bool:
+        """Fetch until the file is here (True), `ends` says so or it fails.
 
         Raises its error where that is one to give up on, or no other backend is left.
         """
@@ -89,18 +101,19 @@ class _Race:
             self._ctx.note(f"{backend.name} cannot limit its rate: it takes what there is. To limit it: --backend http")
         watch = _Watch(self._ctx, self._file.name, ends)
         try:
-            return backend.fetch(replace(self._ctx, emit=watch.emit), self._file, self._part)
+            self.sha256 = backend.fetch(replace(self._ctx, emit=watch.emit), self._file, self._part)
+            return True
         except Enough:
             self.rates[backend.name], self._problem = watch.rate, None
         except PASSING_ON as error:
-            if isinstance(error, (Crawling, *give_up_on)):
+            if isinstance(error, (TooSlow, *give_up_on)):
                 raise
             self._left.remove(backend)
             self.rates.pop(backend.name, None)
             self._problem = error
             if not self._left:
                 raise
-        return None
+        return False
 
     def order(self) -> tuple[Backend, Backend | None]:
         """The backend to use and the one that comes next: the fastest first, and of those that are about as fast the

@@ -11,34 +11,36 @@ import base64
 import re
 import shutil
 import signal
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from provision.comfyui.git_remote import protocols_for
 from provision.command import Fix, ours, program
-from provision.core.finding import Finding
 from provision.core.step import Context
 from provision.download import kinds
-from provision.download.backend import Backend, RemoteFile
-from provision.download.hashing import Follower, keep_going_and_hash
+from provision.download.backend import Backend, HubFile, Program, find_program
+from provision.download.hashing import Hasher, fetch_and_hash
 from provision.download.hub.api import token_for
 from provision.download.part_file import (
     bytes_here,
     disk_errors_said,
     disk_trouble,
-    lfs_folder,
     lfs_pieces,
     take_over,
+    work_folder,
     write_private,
 )
-from provision.download.retry import IDLE_S, STALL_TIMEOUT_S, Setback, watched
+from provision.download.retry import IDLE_S, STALL_TIMEOUT_S, Retry, watched
 from provision.download.web import host_of, is_loopback
-from provision.errors import CommandMissing, DownloadError, HubRefused, NetworkError, ProvisionError, WrongFile
+from provision.errors import DownloadError, HubRefused, NetworkError, ProvisionError, WrongFile
 from provision.system.address import quoted
 from provision.system.disk_errors import unusable
 from provision.system.git_program import environment
 from provision.system.machine import Ran
+from provision.system.parsers import parse_lfs_version
+from provision.system.visible import shell_word
 
 NO_TRAFFIC = re.compile(r"(?:error|http|status|response)\D{0,20}\b509\b")
 """The hub's status for it; the digits alone also stand in hashes and ports."""
@@ -51,41 +53,56 @@ ANOTHER_OBJECT = re.compile(r"expected OID \w+, got \w+")
 """What git-lfs says of an object that has another hash than its name."""
 
 
-def missing_git_lfs(ctx: Context) -> Finding | None:
-    """What must be installed before git-lfs can be used."""
-    for name, kind in (("git", kinds.GIT_MISSING), ("git-lfs", kinds.LFS_MISSING)):
-        if ctx.machine.which(name) is None:
-            return kind.fixable(name, f"{name} is not on this machine.", fix=_install(name))
-    return None
-
-
-def _install(name: str) -> Fix:
-    return Fix(f"Install {name}, or choose another backend: --backend http.", program("brew", "install", name))
-
-
-def fetch_git_lfs(ctx: Context, file: RemoteFile, part: Path) -> str:
+def fetch_git_lfs(ctx: Context, file: HubFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
-    git = ctx.machine.which("git")
-    if git is None or ctx.machine.which("git-lfs") is None:
-        raise CommandMissing("git-lfs is not on this machine.", hint=_install("git-lfs"))
+    git, _ = find_program(ctx.machine, "git"), find_program(ctx.machine, "git-lfs")
     wrong: list[ProvisionError] = []
 
-    def attempt(_: Follower) -> Setback | None:
-        setback = _attempt(ctx, git, file, part)
-        if setback is not None and isinstance(setback.error, WrongFile):
-            wrong.append(setback.error)
+    def attempt(_: Hasher) -> Retry | None:
+        retry = _attempt(ctx, git, file, part)
+        if retry is not None and isinstance(retry.error, WrongFile):
+            wrong.append(retry.error)
             if len(wrong) == 2:  # once may be chance
-                raise setback.error
-        return setback
+                raise retry.error
+        return retry
 
-    return keep_going_and_hash(ctx, file, part, attempt, written=lambda: _growing(part))
-
-
-GIT_LFS = Backend("git-lfs", missing_git_lfs, fetch_git_lfs, quick=False, limited=False)
+    return fetch_and_hash(ctx, file, part, attempt, written=lambda: _growing(part))
 
 
-def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback | None:
-    folder = lfs_folder(part)
+def script(ctx: Context, file: HubFile, part: str) -> Iterator[str]:
+    """One file of the repository; the copy that git-lfs keeps in `.git` goes with the folder."""
+    yield 'git init --quiet "$home/hub"'
+    address = shell_word(f"{file.endpoint}/{file.repo}")
+    yield f'git -C "$home/hub" remote add origin {address} || :'
+    yield f'git -C "$home/hub" fetch --depth 1 origin {shell_word(file.revision)}'
+    yield 'GIT_LFS_SKIP_SMUDGE=1 git -C "$home/hub" checkout --quiet FETCH_HEAD'
+    yield 'git -C "$home/hub" lfs install --local'
+    yield f'git -C "$home/hub" lfs pull --include {shell_word(file.path)}'
+    yield f'mv "$home/hub"/{shell_word(file.path)} {part}'
+
+
+BACKEND = Backend(
+    "git-lfs",
+    fetch_git_lfs,
+    script,
+    needs=(
+        Program(
+            kinds.LFS_MISSING,
+            kinds.LFS_READY,
+            "git-lfs",
+            ("git", "lfs", "version"),
+            parse_lfs_version,
+            is_not="Git LFS",
+        ),
+    ),
+    writers=("git", "git-lfs", "git-remote-http", "git-remote-https"),
+    quick=False,
+    limited=False,
+)
+
+
+def _attempt(ctx: Context, git: Path, file: HubFile, part: Path) -> Retry | None:
+    folder = work_folder(part, "lfs")
     work, store, config = folder / "work", folder / "store", folder / "config"
     run = partial(ctx.machine.run, env=_environment(ctx, file, work / ".git", config), timeout_s=120)
     try:
@@ -102,7 +119,7 @@ def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback |
             ):
                 ran = run([git, "-C", work, *words])
                 if not ran.ok:
-                    return _setback(ran, file, part)
+                    return _retry(ran, file, part)
         _check_pointer(run([git, "-C", work, "cat-file", "blob", f"{file.revision}:{file.path}"]), file)
         if bytes_here(part):
             part.replace(store / "incomplete" / f"{file.sha256}.part")
@@ -113,7 +130,7 @@ def _attempt(ctx: Context, git: Path, file: RemoteFile, part: Path) -> Setback |
     finally:
         with disk_errors_said(folder):
             take_over(part)
-    return None if ran.ok else _setback(ran, file, part)
+    return None if ran.ok else _retry(ran, file, part)
 
 
 def _growing(part: Path) -> Path:
@@ -121,13 +138,13 @@ def _growing(part: Path) -> Path:
     return max(lfs_pieces(part), key=bytes_here, default=part)
 
 
-def _fetch_words(file: RemoteFile, store: Path) -> tuple[str, ...]:
+def _fetch_words(file: HubFile, store: Path) -> tuple[str, ...]:
     settings = (f"lfs.storage={store}", f"lfs.activitytimeout={STALL_TIMEOUT_S}", "lfs.transfer.maxretries=1")
     options = tuple(word for setting in settings for word in ("-c", setting))
     return (*options, "lfs", "fetch", "--include", file.path, "--exclude", "", "origin", file.revision)
 
 
-def _environment(ctx: Context, file: RemoteFile, repository: Path, config: Path) -> dict[str, str]:
+def _environment(ctx: Context, file: HubFile, repository: Path, config: Path) -> dict[str, str]:
     """No prompts, no configuration but ours. The token stands in that file, and in no list of processes."""
     ours = {"GIT_CONFIG_GLOBAL": str(config), "GIT_CONFIG_NOSYSTEM": "1"}
     # git keeps its headers when it follows the hub to another host.
@@ -141,7 +158,7 @@ def _environment(ctx: Context, file: RemoteFile, repository: Path, config: Path)
     return env
 
 
-def _configuration(ctx: Context, file: RemoteFile) -> str:
+def _configuration(ctx: Context, file: HubFile) -> str:
     """git's configuration: the token as a header for the hub's own address only.
 
     Basic, with the token for a password, is what the hub takes from git (https://huggingface.co/docs/hub/security-tokens).
@@ -156,7 +173,7 @@ def _configuration(ctx: Context, file: RemoteFile) -> str:
     return "".join(map(_line, settings.items()))
 
 
-def _token(ctx: Context, file: RemoteFile) -> str | None:
+def _token(ctx: Context, file: HubFile) -> str | None:
     return None if file.anonymous else token_for(ctx, file.endpoint)
 
 
@@ -173,7 +190,7 @@ def _in_quotes(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _check_pointer(ran: Ran, file: RemoteFile) -> None:
+def _check_pointer(ran: Ran, file: HubFile) -> None:
     """The pointer in the commit must name the very object that is wanted, before a byte of it moves."""
     words = dict(line.split(" ", 1) for line in ran.out.splitlines() if " " in line) if ran.ok else {}
     if words.get("oid") == f"sha256:{file.sha256}" and words.get("size") == str(file.size):
@@ -187,7 +204,7 @@ def _check_pointer(ran: Ran, file: RemoteFile) -> None:
     )
 
 
-def _setback(ran: Ran, file: RemoteFile, part: Path) -> Setback:
+def _retry(ran: Ran, file: HubFile, part: Path) -> Retry:
     """What git or git-lfs said, as an error; raises what asking again cannot mend."""
     said, host = "\n".join(quoted(line, SAID_MAX) for line in ran.tail(6).splitlines()), host_of(file.endpoint)
     trouble = disk_trouble(part, said)
@@ -195,7 +212,7 @@ def _setback(ran: Ran, file: RemoteFile, part: Path) -> Setback:
         raise trouble
     low = said.lower()
     if ran.code is None:
-        return Setback(
+        return Retry(
             NetworkError(f"git did not hear from {host} for two minutes.", hint=Fix("Run the same command again."))
         )
     if any(sign in low for sign in ("could not read username", "authentication failed", "error: 401", "error: 403")):
@@ -206,7 +223,7 @@ def _setback(ran: Ran, file: RemoteFile, part: Path) -> Setback:
     if "bandwidth" in low or "quota" in low or NO_TRAFFIC.search(low):
         raise HubRefused(f"{host} has no traffic left for Git LFS.", hint=ours("all", "--backend", "http"))
     if ANOTHER_OBJECT.search(said):
-        return Setback(
+        return Retry(
             WrongFile(
                 f"git-lfs got other bytes from {host} than {file.name} has, and threw them away.",
                 hint=Fix(
@@ -216,13 +233,13 @@ def _setback(ran: Ran, file: RemoteFile, part: Path) -> Setback:
         )
     again = Fix("Run the same command again, or take another way:", ours("all", "--backend", "http"))
     if ran.code is not None and ran.code < 0:
-        return Setback(
+        return Retry(
             NetworkError(f"Nothing came from {host} for {IDLE_S:.0f} seconds, so git-lfs was ended.", hint=again)
             if -ran.code in (signal.SIGTERM, signal.SIGKILL)
             else DownloadError(f"git-lfs ended by itself (signal {-ran.code}).", hint=again)
         )
     last = next((line for line in reversed(said.splitlines()) if line.strip()), "no reason given")
-    return Setback(
+    return Retry(
         DownloadError(
             f"git-lfs could not fetch {file.name} from {host}: {last.split('?')[0].strip().rstrip('.')}.", hint=again
         )

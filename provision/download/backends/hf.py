@@ -11,26 +11,27 @@ from __future__ import annotations
 import inspect
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from provision.command import Fix, ours, program
 from provision.core.step import Context
-from provision.download.backend import Address, Backend, RemoteFile, nothing_missing
-from provision.download.backends.hf_writer import Appender
+from provision.download.backend import Address, Backend, HubFile
+from provision.download.backends.hf_writer import HfWriter
 from provision.download.backends.library_http import Answered, Head, Moved, bounded_client
-from provision.download.backends.xet import bring_by_xet, usable
-from provision.download.hashing import Follower, keep_going_and_hash
+from provision.download.backends.xet import PROGRAM, fetch_by_xet, usable
+from provision.download.hashing import Hasher, fetch_and_hash
 from provision.download.hub.api import locate_both, token_for
-from provision.download.part_file import hub_folder
-from provision.download.retry import Setback, until_interrupted
+from provision.download.part_file import work_folder
+from provision.download.retry import Retry, until_interrupted
 from provision.download.web import REDIRECTS_MAX, host_of, moved, redirect_loop, retry_after_s
 from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.system.address import quoted
 from provision.system.disk_errors import unusable
 from provision.system.machine import Machine
+from provision.system.visible import shell_word, shell_words
 
 CHUNK_BYTES = None
 """As it comes from the connection, 64 KiB at most: its own 10 MiB make it twice as slow, and its memory larger."""
@@ -38,7 +39,7 @@ TIMEOUT_S = 30
 SAID_EVERY_S = 0.5
 """How often progress is told, where a megabyte takes longer."""
 TRIES = 3
-"""Setbacks in a row without a byte before `http` goes on in its place."""
+"""Failures in a row without a byte before `http` goes on in its place."""
 WAITED_OUT = frozenset({408, 429})
 """Statuses of a server that is busy."""
 KNOWN_VERSIONS = ("1.17", "3")
@@ -48,22 +49,33 @@ NEEDED_PARAMETERS = frozenset(
 )
 
 
-def fetch_hub(ctx: Context, file: RemoteFile, part: Path) -> str:
+def fetch_hf(ctx: Context, file: HubFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
 
-    def attempt(follower: Follower) -> Setback | None:
+    def attempt(hasher: Hasher) -> Retry | None:
         address, offer = locate_both(ctx, file)
         if offer is not None and usable(ctx.machine.environ):
-            return bring_by_xet(ctx, file, part, offer)
-        return until_interrupted(ctx.machine, lambda: _attempt(ctx, file, part, address, follower))
+            return fetch_by_xet(ctx, file, part, offer)
+        return until_interrupted(ctx.machine, lambda: _attempt(ctx, file, part, address, hasher))
 
-    return keep_going_and_hash(ctx, file, part, attempt, tries=TRIES)
-
-
-HUB = Backend("hf", nothing_missing, fetch_hub, limited=False)
+    return fetch_and_hash(ctx, file, part, attempt, tries=TRIES)
 
 
-def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address, follower: Follower) -> Setback | None:
+def script(ctx: Context, file: HubFile, part: str) -> Iterator[str]:
+    """With the library's own program."""
+    yield '"$python" -m pip install huggingface_hub'
+    words = shell_words([file.repo, file.path, "--revision", file.revision])
+    yield f'HF_ENDPOINT={shell_word(file.endpoint)} "$home/venv/bin/hf" download {words} --local-dir "$home/hf"'
+    yield f'mv "$home/hf"/{shell_word(file.path)} {part}'
+
+
+BACKEND = Backend(
+    "hf", fetch_hf, script, aliases=("huggingface-cli",), writers=(PROGRAM.name,), then="http", limited=False
+)
+"""Behind it stands `http`: huggingface_hub and hf_xet are large, and what fails in them may not fail in it."""
+
+
+def _attempt(ctx: Context, file: HubFile, part: Path, address: Address, hasher: Hasher) -> Retry | None:
     from huggingface_hub.errors import HfHubHTTPError
 
     _settle(file)
@@ -72,32 +84,32 @@ def _attempt(ctx: Context, file: RemoteFile, part: Path, address: Address, follo
         if get is None:
             _download_stock(ctx, file, part)
         else:
-            with Appender(part, follower, ctx.machine.clock) as appender:
-                _download_into_part(ctx, get, file, appender, address)
+            with HfWriter(part, hasher, ctx.machine.clock) as writer:
+                _download_into_part(ctx, get, file, writer, address)
     except Answered as error:
         return _answered(file, error.head)
     except HfHubHTTPError as error:
-        return Setback(_failed(file, f"was answered with {error.response.status_code}"))
+        return Retry(_failed(file, f"was answered with {error.response.status_code}"))
     except OSError as error:
         if error.errno is not None:
             raise unusable(part, error) from error
         said = str(error).partition("\n")[0].partition(": ")[0] or type(error).__name__
-        return Setback(_failed(file, f"says '{quoted(said)}'"))
+        return Retry(_failed(file, f"says '{quoted(said)}'"))
     except _transport_errors() as error:
-        return Setback(NetworkError(
+        return Retry(NetworkError(
             f"huggingface_hub lost the connection for {file.name} ({type(error).__name__}).",
             hint=Fix("Run the same command again: it goes on from what is there."),
         ))  # fmt: skip
     except ValueError as error:  # numbers in headers that are none, a file that it finds too large
-        return Setback(_failed(file, f"says '{quoted(str(error))}'"))
+        return Retry(_failed(file, f"says '{quoted(str(error))}'"))
     return None
 
 
-def _answered(file: RemoteFile, head: Head) -> Setback:
+def _answered(file: HubFile, head: Head) -> Retry:
     if head.status_code not in WAITED_OUT:
         packed = head.status_code in (200, 206)
         what = "was sent a packed file" if packed else f"was answered with {head.status_code}"
-        return Setback(_failed(file, what))
+        return Retry(_failed(file, what))
     busy = HubRefused(
         f"{host_of(head.url)} goes on answering {head.status_code} for {file.name}.",
         hint=Fix(
@@ -105,7 +117,7 @@ def _answered(file: RemoteFile, head: Head) -> Setback:
             program("hf", "auth", "login"),
         ),
     )
-    return Setback(busy, retry_after_s(head))
+    return Retry(busy, retry_after_s(head))
 
 
 def known_http_get() -> Callable[..., None] | None:
@@ -121,7 +133,7 @@ def known_http_get() -> Callable[..., None] | None:
     return get if set(inspect.signature(get).parameters) >= NEEDED_PARAMETERS else None
 
 
-def _settle(file: RemoteFile) -> None:
+def _settle(file: HubFile) -> None:
     """Settings that the library took from the environment, as this download needs them."""
     from huggingface_hub import constants
     from huggingface_hub.utils.logging import set_verbosity
@@ -134,20 +146,20 @@ def _settle(file: RemoteFile) -> None:
 
 
 def _download_into_part(
-    ctx: Context, get: Callable[..., None], file: RemoteFile, appender: Appender, address: Address
+    ctx: Context, get: Callable[..., None], file: HubFile, writer: HfWriter, address: Address
 ) -> None:
     for _ in range(REDIRECTS_MAX):
         try:
             with bounded_client():
                 return get(
                     address.url,
-                    _Kept(appender, file.size),
-                    resume_size=appender.tell(),
+                    _Kept(writer, file.size),
+                    resume_size=writer.tell(),
                     # gzip, which it asks for by itself, makes some servers ignore the range (huggingface_hub PR 3778).
                     headers={"Accept-Encoding": "identity", **address.headers},
                     expected_size=file.size,
                     _nb_retries=0,  # they would go to the same address; ours get a fresh one each time
-                    _tqdm_bar=_bar(ctx, file)(initial=appender.tell()),
+                    _tqdm_bar=_bar(ctx, file)(initial=writer.tell()),
                 )
         except Moved as error:
             address = moved(address, error.target)
@@ -161,8 +173,8 @@ class _Kept:
     passed over in place of being thrown away.
     """
 
-    def __init__(self, appender: Appender, size: int) -> None:
-        self._appender = appender
+    def __init__(self, writer: HfWriter, size: int) -> None:
+        self._appender = writer
         self._size = size
         self._skip = 0
 
@@ -183,14 +195,14 @@ class _Kept:
         return len(data)
 
 
-def _download_stock(ctx: Context, file: RemoteFile, part: Path) -> None:
+def _download_stock(ctx: Context, file: HubFile, part: Path) -> None:
     """For versions that we do not know: all anew, in a folder on the same volume, and never two copies."""
     from huggingface_hub import hf_hub_download
 
     shown: dict[str, Any] = (
         {"tqdm_class": _bar(ctx, file)} if "tqdm_class" in inspect.signature(hf_hub_download).parameters else {}
     )
-    folder = hub_folder(part)
+    folder = work_folder(part, "hf")
     shutil.rmtree(folder, ignore_errors=True)
     part.unlink(missing_ok=True)
     token: str | bool = False if file.anonymous else (token_for(ctx, file.endpoint) or False)
@@ -217,14 +229,14 @@ def _transport_errors() -> tuple[type[Exception], ...]:
     return tuple(found)
 
 
-def _failed(file: RemoteFile, why: str) -> DownloadError:
+def _failed(file: HubFile, why: str) -> DownloadError:
     return DownloadError(
         f"huggingface_hub could not bring {file.name} from {host_of(file.endpoint)}: it {why}.",
         hint=Fix("Run the same command again, or take another way:", ours("all", "--backend", "http")),
     )
 
 
-def _bar(ctx: Context, file: RemoteFile) -> type[Any]:
+def _bar(ctx: Context, file: HubFile) -> type[Any]:
     """A progress bar in tqdm's manner that tells us instead of drawing, and stops when it should."""
     machine: Machine = ctx.machine
 

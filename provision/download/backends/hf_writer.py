@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from provision.download.hashing import Follower
+from provision.download.hashing import Hasher
 from provision.download.http.buffers import Buffer, Buffers
-from provision.download.http.disk_writer import Sink
+from provision.download.http.disk_writer import DiskWriter
 from provision.download.part_file import bytes_here
 
 EACH_BYTES, BUFFERS = 1 << 20, 4
@@ -21,16 +21,16 @@ HOLD_S = 1.0
 """How long bytes are gathered before they are written, where they come slowly."""
 
 
-class Appender:
-    """Appends to a part, hashed by `follower`. To be used in one thread; what is written lies there at the end.
+class HfWriter:
+    """Appends to a part, hashed by `hasher`. To be used in one thread; what is written lies there at the end.
 
     Raises OSError, and DiskFull or HomeError from `write` and at the end.
     """
 
-    def __init__(self, part: Path, follower: Follower, clock: Callable[[], float]) -> None:
+    def __init__(self, part: Path, hasher: Hasher, clock: Callable[[], float]) -> None:
         part.touch(mode=0o644)
         self._at = bytes_here(part)
-        self._sink = Sink(part, Buffers(EACH_BYTES, BUFFERS, clock), follower)
+        self._sink = DiskWriter(part, Buffers(EACH_BYTES, BUFFERS, clock), hasher)
         self._clock = clock
         self._began = 0.0
         self._buffer: Buffer | None = None

@@ -1,55 +1,47 @@
-"""The backends by name, and which of them to use."""
+"""The backends by name: the only list of them, and light, for `--help` and completion show it."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from provision.command import ours
-from provision.core.step import Context
-from provision.download.backend import Backend, RemoteFile
-from provision.download.backends.auto import bring_in_turn
-from provision.download.backends.git_lfs import GIT_LFS
-from provision.download.backends.hf import HUB
-from provision.download.backends.wget import WGET
-from provision.download.http.backend import HTTP
+from provision.command import Fix
 from provision.errors import UsageError
 
-BACKENDS: tuple[Backend, ...] = (HTTP, HUB, WGET, GIT_LFS)
+if TYPE_CHECKING:
+    from provision.download.backend import Backend
+
+NAMES = ("http", "hf", "wget", "git-lfs")
 """Best first: `http` and `hf` need nothing installed, and `http` is the faster (4.2 s for 2 GiB on loopback; `hf` and
-`wget` 5.9 s); `git-lfs` reads what it has again before it goes on, and takes 14.7 s."""
-ALIASES = {"huggingface-cli": "hf"}
+`wget` 5.9 s); `git-lfs` reads what it has again before it goes on, and takes 14.7 s. Each is the `BACKEND` of the
+module of its name."""
+AUTO = "auto"
+CHOICES = (AUTO, *NAMES)
+"""What `--backend` takes, beside aliases."""
 
 
-def backend_names() -> tuple[str, ...]:
-    """What `--backend` accepts."""
-    return ("auto", *(backend.name for backend in BACKENDS), *ALIASES)
+def backend(name: str) -> Backend:
+    """The backend of a name in `NAMES`."""
+    module = import_module(f"provision.download.backends.{name.replace('-', '_')}")
+    found: Backend = module.BACKEND
+    return found
 
 
-def choose(ctx: Context) -> list[Backend]:
-    """The backends to try, in order: the one that is asked for, or with `auto` all that this machine has.
-
-    Behind `hf` stands `http`: huggingface_hub and hf_xet are large, and what fails in them may not fail in it.
-    Raises UsageError for a name that is none.
-    """
-    asked = ALIASES.get(ctx.options.backend, ctx.options.backend)
-    if asked == "auto":
-        return [backend for backend in BACKENDS if backend.missing(ctx) is None]
-    found = [backend for backend in BACKENDS if backend.name == asked]
-    if not found:
-        raise UsageError(
-            f"There is no backend {asked!r}; there are {', '.join(backend_names())}.",
-            hint=ours("all", "--backend", "auto"),
-        )
-    return [*found, HTTP] if found == [HUB] else found
+def backends() -> tuple[Backend, ...]:
+    """All of them, best first."""
+    return tuple(map(backend, NAMES))
 
 
-def bring(ctx: Context, file: RemoteFile, part: Path) -> str:
-    """Bring a part to its size; what one backend has begun another goes on with.
+def backend_name(asked: str) -> str:
+    """The name in `CHOICES` that is meant by one or by an alias. Raises UsageError."""
+    if asked in CHOICES:
+        return asked
+    for each in backends():
+        if asked in each.aliases:
+            return each.name
+    raise UsageError(f"There is no backend {asked!r}.", hint=Fix(f"Take one of {', '.join(CHOICES)}."))
 
-    Returns the sha256 of what came, where the backend took it while it came, else "".
-    Raises UsageError where no backend can be used, and as `bring_in_turn`.
-    """
-    backends = choose(ctx)
-    if not backends:
-        raise UsageError("No backend can be used on this machine.", hint=ours("all", "--backend", "http"))
-    return bring_in_turn(ctx, file, part, backends, measured=ctx.options.backend == "auto")
+
+def needed(asked: str) -> tuple[Backend, ...]:
+    """The backends that a name in `CHOICES` cannot do without: none for `auto`, which takes what there is."""
+    return () if asked == AUTO else (backend(asked),)

@@ -15,19 +15,20 @@ from functools import partial
 from pathlib import Path
 
 from provision.command import Fix, ours, program
-from provision.core.finding import Finding
 from provision.core.step import Context
 from provision.download import kinds
-from provision.download.backend import Address, Backend, RemoteFile
-from provision.download.hashing import keep_going_and_hash
+from provision.download.backend import Address, Backend, HubFile, Program, find_program
+from provision.download.hashing import fetch_and_hash
 from provision.download.hub.api import locate
-from provision.download.part_file import bytes_here, disk_trouble, wget_folder, write_private
-from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Setback, until_interrupted, watched
+from provision.download.part_file import bytes_here, disk_trouble, work_folder, write_private
+from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
 from provision.download.web import fetch, host_of, is_loopback, moved
-from provision.errors import CommandFailed, CommandMissing, DownloadError, HubRefused, NetworkError, ProvisionError
+from provision.errors import CommandFailed, DownloadError, HubRefused, NetworkError, ProvisionError
 from provision.system.address import quoted
 from provision.system.disk_errors import unusable
 from provision.system.machine import Ran
+from provision.system.parsers import parse_wget_version
+from provision.system.visible import shell_word
 
 EXIT_FILE, EXIT_NETWORK, EXIT_TLS, EXIT_AUTH, EXIT_PROTOCOL, EXIT_SERVER = 3, 4, 5, 6, 7, 8
 """wget's manual, section "Exit Status"."""
@@ -39,37 +40,42 @@ OPTIONS = (
 """One try: the patience is ours, with a fresh address each time; and so are redirects."""
 SAID_MAX = 400
 REDIRECTED = "redirections exceeded"
-INSTALL = Fix("Install wget, or choose another backend: --backend http.", program("brew", "install", "wget"))
 
 
-def missing_wget(ctx: Context) -> Finding | None:
-    """What must be installed before wget can be used."""
-    if ctx.machine.which("wget"):
-        return None
-    return kinds.WGET_MISSING.fixable("wget", "wget is not on this machine.", fix=INSTALL)
-
-
-def fetch_wget(ctx: Context, file: RemoteFile, part: Path) -> str:
+def fetch_wget(ctx: Context, file: HubFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
-    wget = ctx.machine.which("wget")
-    if wget is None:
-        raise CommandMissing("wget is not on this machine.", hint=INSTALL)
-    return keep_going_and_hash(ctx, file, part, lambda _: _attempt(ctx, wget, file, part))
+    wget = find_program(ctx.machine, "wget")
+    return fetch_and_hash(ctx, file, part, lambda _: _attempt(ctx, wget, file, part))
 
 
-WGET = Backend("wget", missing_wget, fetch_wget)
+def script(ctx: Context, file: HubFile, part: str) -> Iterator[str]:
+    """As people type it."""
+    yield f"wget --continue --output-document={part} {shell_word(file.url)}"
 
 
-def _attempt(ctx: Context, wget: Path, file: RemoteFile, part: Path) -> Setback | None:
+BACKEND = Backend(
+    "wget",
+    fetch_wget,
+    script,
+    needs=(
+        Program(
+            kinds.WGET_MISSING, kinds.WGET_READY, "wget", ("wget", "--version"), parse_wget_version, is_not="GNU's"
+        ),
+    ),
+    writers=("wget",),
+)
+
+
+def _attempt(ctx: Context, wget: Path, file: HubFile, part: Path) -> Retry | None:
     address = locate(ctx, file)
     ran = _run(ctx, wget, file, part, address)
     if ran.code == EXIT_SERVER and REDIRECTED in ran.err:
         address = until_interrupted(ctx.machine, lambda: _last_address(ctx, address))
         ran = _run(ctx, wget, file, part, address)
-    return None if ran.ok else _setback(ran, file, part, address)
+    return None if ran.ok else _retry(ran, file, part, address)
 
 
-def _run(ctx: Context, wget: Path, file: RemoteFile, part: Path, address: Address) -> Ran:
+def _run(ctx: Context, wget: Path, file: HubFile, part: Path, address: Address) -> Ran:
     with _orders(ctx, part, address) as (config, addresses), watched(ctx, file, part, partial(bytes_here, part)):
         argv: list[str | Path] = [
             wget,
@@ -94,7 +100,7 @@ def _orders(ctx: Context, part: Path, address: Address) -> Iterator[tuple[Path, 
 
     The person's own ~/.wgetrc is not read: it could hold headers, a proxy's password, another output.
     """
-    folder = wget_folder(part)
+    folder = work_folder(part, "wget")
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(mode=0o700)
@@ -124,7 +130,7 @@ def _environment(ctx: Context, address: Address) -> dict[str, str]:
     return env
 
 
-def _setback(ran: Ran, file: RemoteFile, part: Path, address: Address) -> Setback:
+def _retry(ran: Ran, file: HubFile, part: Path, address: Address) -> Retry:
     """What wget's exit code means; raises what asking again cannot mend."""
     said, host = quoted(ran.tail(3), SAID_MAX), host_of(address.url)
     last = quoted(_last_line(ran.tail(3)), SAID_MAX)
@@ -150,9 +156,9 @@ def _setback(ran: Ran, file: RemoteFile, part: Path, address: Address) -> Setbac
         ),
     }
     if ran.code in errors:
-        return Setback(errors[ran.code])
+        return Retry(errors[ran.code])
     if ran.code is not None and ran.code < 0:
-        return Setback(DownloadError(f"wget was ended from outside (signal {-ran.code}).", hint=again))
+        return Retry(DownloadError(f"wget was ended from outside (signal {-ran.code}).", hint=again))
     raise CommandFailed(f"wget ended with {ran.code}: {said}", hint=ours("all", "--backend", "http"))
 
 

@@ -22,11 +22,11 @@ from pathlib import Path
 
 from provision.command import Fix, ours
 from provision.core.step import Context
-from provision.download.backend import Address, RemoteFile
+from provision.download.backend import Address, HubFile
 from provision.download.backends.xet_program import ORDER
 from provision.download.hub.api import XetOffer, token_for
-from provision.download.part_file import bytes_here, disk_trouble, xet_folder
-from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Setback, until_interrupted, watched
+from provision.download.part_file import bytes_here, disk_trouble, work_folder
+from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
 from provision.download.web import address_from, fetch, host_of, is_loopback, origin_of
 from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.system.address import natural, quoted
@@ -73,15 +73,15 @@ def usable(environ: Mapping[str, str]) -> bool:
     return first <= found < end
 
 
-def bring_by_xet(ctx: Context, file: RemoteFile, part: Path, offer: XetOffer) -> Setback | None:
+def fetch_by_xet(ctx: Context, file: HubFile, part: Path, offer: XetOffer) -> Retry | None:
     """Append the rest of the file to its part. Raises HomeError, DiskFull, NetworkError or Interrupted."""
     try:
         key = until_interrupted(ctx.machine, lambda: _ask_key(ctx, file, offer))
     except HubRefused as error:  # the file may still come from its own address
-        return Setback(_failed(file, error.message.rstrip(".")))
-    if isinstance(key, Setback):
+        return Retry(_failed(file, error.message.rstrip(".")))
+    if isinstance(key, Retry):
         return key
-    folder = xet_folder(part)
+    folder = work_folder(part, "xet")
     argv: list[str | Path] = [sys.executable, "-I", PROGRAM, part]
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -91,7 +91,7 @@ def bring_by_xet(ctx: Context, file: RemoteFile, part: Path, offer: XetOffer) ->
         raise unusable(folder, error) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return None if ran.ok else _setback(ran, file, part, key)
+    return None if ran.ok else _retry(ran, file, part, key)
 
 
 def silence_s(grown: int, seconds: float) -> float:
@@ -102,7 +102,7 @@ def silence_s(grown: int, seconds: float) -> float:
     return min(SLOWEST_S, STALL_TIMEOUT_S + BUFFER_BYTES * seconds / grown)
 
 
-def _ask_key(ctx: Context, file: RemoteFile, offer: XetOffer) -> _Key | Setback:
+def _ask_key(ctx: Context, file: HubFile, offer: XetOffer) -> _Key | Retry:
     """Ask the hub for the key; the Hugging Face token goes to the hub's own origin only."""
     key_url = address_from(file.url, offer.key_url)
     own = origin_of(key_url) == origin_of(file.endpoint) and not file.anonymous
@@ -113,10 +113,10 @@ def _ask_key(ctx: Context, file: RemoteFile, offer: XetOffer) -> _Key | Setback:
         if response.status_code == 200 and storage and expires is not None:
             endpoint = address_from(response.url, storage).rstrip("/")
             return _Key(endpoint, headers.get("X-Xet-Access-Token", ""), expires)
-        return Setback(_failed(file, f"{host_of(key_url)} gave no key to its storage ({response.status_code})"))
+        return Retry(_failed(file, f"{host_of(key_url)} gave no key to its storage ({response.status_code})"))
 
 
-def _environment(ctx: Context, file: RemoteFile, offer: XetOffer, key: _Key, folder: Path) -> dict[str, str]:
+def _environment(ctx: Context, file: HubFile, offer: XetOffer, key: _Key, folder: Path) -> dict[str, str]:
     """The order, no proxy between us and our own machine, and nothing written to the person's own cache."""
     settings: dict[str, object] = {
         "telemetry.enabled": False,
@@ -144,20 +144,20 @@ def _environment(ctx: Context, file: RemoteFile, offer: XetOffer, key: _Key, fol
     return env
 
 
-def _setback(ran: Ran, file: RemoteFile, part: Path, key: _Key) -> Setback:
+def _retry(ran: Ran, file: HubFile, part: Path, key: _Key) -> Retry:
     """What the child ended with; raises what asking again cannot mend."""
     said = ran.tail(1)
     trouble = disk_trouble(part, said)
     if trouble is not None:
         raise trouble
     if ran.code == -signal.SIGTERM:
-        return Setback(NetworkError(
+        return Retry(NetworkError(
             f"Nothing came by Xet from {host_of(key.endpoint)} for too long, so it was ended.",
             hint=Fix("Run the same command again: it goes on from what is there."),
         ))  # fmt: skip
     if ran.code is None or ran.code < 0:
-        return Setback(_failed(file, f"hf_xet was ended from outside (signal {-(ran.code or 0)})"))
-    return Setback(_failed(file, reason(said) or f"hf_xet ended with {ran.code}"))
+        return Retry(_failed(file, f"hf_xet was ended from outside (signal {-(ran.code or 0)})"))
+    return Retry(_failed(file, reason(said) or f"hf_xet ended with {ran.code}"))
 
 
 def reason(said: str) -> str:
@@ -165,7 +165,7 @@ def reason(said: str) -> str:
     return quoted(ADDRESS.sub("", said).rpartition(": ")[2].partition("://")[0].strip(" ."), 200)
 
 
-def _failed(file: RemoteFile, why: str) -> DownloadError:
+def _failed(file: HubFile, why: str) -> DownloadError:
     return DownloadError(
         f"Xet could not bring {file.name} from {host_of(file.endpoint)}: {why}.",
         hint=Fix("Run the same command again, or take another way:", ours("all", "--backend", "http")),

@@ -6,14 +6,13 @@ import http.client
 from functools import partial
 
 from provision.command import Fix
-from provision.download.backend import Address, RemoteFile
-from provision.download.http.digests import WANTED, content_sha256
-from provision.download.http.disk_writer import Sink
+from provision.download.backend import Address, HubFile
+from provision.download.http.disk_writer import DiskWriter
 from provision.download.http.segments import Claim
 from provision.download.http.transfer import NoRanges, Transfer
 from provision.download.http.wire import Answer, Line
 from provision.download.hub.api import refusal
-from provision.download.retry import Setback, ended_early, stranger
+from provision.download.retry import Retry, ended_early, wrong_kind
 from provision.download.web import Heading, broken, host_of, not_reached, origin_of, retry_after_s, silent_middle
 from provision.errors import DownloadError
 from provision.system.address import natural, quoted
@@ -22,7 +21,7 @@ HOLD_S = 0.2
 """How long bytes are gathered before they are written, where they come slowly."""
 
 
-def run_lane(transfer: Transfer, sink: Sink) -> Setback | None:
+def run_connection(transfer: Transfer, sink: DiskWriter) -> Retry | None:
     """Bring claims until none is left for this connection, or something comes between.
 
     Raises Changed, NoRanges, NetworkError, HubRefused, WrongFile or Interrupted.
@@ -32,75 +31,71 @@ def run_lane(transfer: Transfer, sink: Sink) -> Setback | None:
         address = transfer.address()
         while (claim := transfer.next_claim()) is not None:
             try:
-                setback = _bring(transfer, line, address, claim, sink)
+                retry = _bring(transfer, line, address, claim, sink)
             finally:
                 sink.then(partial(transfer.release, claim))
-            if setback is not None:
+            if retry is not None:
                 transfer.stale(address)
-                return setback
+                return retry
     finally:
         line.close()
     return None
 
 
-def _bring(transfer: Transfer, line: Line, address: Address, claim: Claim, sink: Sink) -> Setback | None:
+def _bring(transfer: Transfer, line: Line, address: Address, claim: Claim, sink: DiskWriter) -> Retry | None:
     asked_stop = claim.stop  # another connection may lower it at any time
     whole = not transfer.ranges or (claim.start == 0 and asked_stop == transfer.file.size)
     wanted = {} if whole else {"Range": f"bytes={claim.start}-{asked_stop - 1}"}
     if wanted and (etag := transfer.expected_etag(address.url)):
         wanted["If-Range"] = etag
     try:
-        answer = line.get(address, {**WANTED, **wanted})
+        answer = line.get(address, wanted)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return Setback(not_reached(address.url, error, proxied=line.proxied(address.url)))
+        return Retry(not_reached(address.url, error, proxied=line.proxied(address.url)))
     try:
         with answer:
-            setback = _refused(transfer, answer, address) or _misfit(transfer, answer, claim.start, asked_stop, whole)
-            if setback is None and (sha256 := content_sha256(answer.headers)):
-                transfer.told(
-                    *((claim.start, asked_stop) if answer.status_code == 206 else (0, transfer.file.size)), sha256
-                )
-            return setback or _receive(transfer, answer, claim, sink)
+            retry = _refused(transfer, answer, address) or _misfit(transfer, answer, claim.start, asked_stop, whole)
+            return retry or _receive(transfer, answer, claim, sink)
     finally:
         if not answer.over:
             line.close()
 
 
-def _refused(transfer: Transfer, answer: Answer, address: Address) -> Setback | None:
+def _refused(transfer: Transfer, answer: Answer, address: Address) -> Retry | None:
     status, file = answer.status_code, transfer.file
     if status in (200, 206):
         return None
     if status == 416:
-        return Setback(odd(answer, file, "says that the file ends before what was asked for (416)"))
+        return Retry(odd(answer, file, "says that the file ends before what was asked for (416)"))
     error = refusal(answer, file, with_token=bool(address.headers))
     if origin_of(answer.url) == origin_of(file.endpoint) and status in (401, 403, 404):
         raise error
     if status in (401, 403):  # a signature that expired: a new one comes
-        return Setback(error, 0.0)
-    return Setback(error, retry_after_s(answer))
+        return Retry(error, 0.0)
+    return Retry(error, retry_after_s(answer))
 
 
-def _misfit(transfer: Transfer, answer: Answer, start: int, stop: int, whole: bool) -> Setback | None:
+def _misfit(transfer: Transfer, answer: Answer, start: int, stop: int, whole: bool) -> Retry | None:
     """An answer that does not fit what was asked: refused before a byte of it is written. Raises Changed."""
     file = transfer.file
     coding = answer.headers.get("Content-Encoding", "identity")
     if coding not in ("identity", ""):
-        return Setback(odd(answer, file, f"packed the file ({quoted(coding)}) though none of that was asked for"))
+        return Retry(odd(answer, file, f"packed the file ({quoted(coding)}) though none of that was asked for"))
     length = answer.headers.get("Content-Length", "")
     due = file.size
     if answer.status_code == 206:
         said = answer.headers.get("Content-Range", "")
         if whole or said not in (f"bytes {start}-{stop - 1}/{total}" for total in ("*", file.size)):
             what = quoted(said) or "an unknown part"
-            return Setback(odd(answer, file, f"sent {what} in place of byte {start:,} on"))
+            return Retry(odd(answer, file, f"sent {what} in place of byte {start:,} on"))
         due = stop - start
     if length and (number := natural(length)) != due:
         what = quoted(length) if number is None else f"{number:,}"
-        return Setback(odd(answer, file, f"sent {what} bytes in place of {due:,}"))
+        return Retry(odd(answer, file, f"sent {what} bytes in place of {due:,}"))
     return None
 
 
-def _receive(transfer: Transfer, answer: Answer, claim: Claim, sink: Sink) -> Setback | None:
+def _receive(transfer: Transfer, answer: Answer, claim: Claim, sink: DiskWriter) -> Retry | None:
     """Read the body, a buffer at a time; what is here already of a body that begins before the claim is passed over."""
     at = claim.start if answer.status_code == 206 else 0
     gathering = _Gathering(transfer, answer, begins_file=at == 0)
@@ -111,15 +106,15 @@ def _receive(transfer: Transfer, answer: Answer, claim: Claim, sink: Sink) -> Se
         # up to a border: what is written past the page cache has to begin at one
         piece_bytes = transfer.piece_bytes()
         room = min(piece_bytes - at % piece_bytes, claim.stop - at)
-        count, setback = gathering.fill(buffer.view[:room])
+        count, retry = gathering.fill(buffer.view[:room])
         skip = min(count, max(0, claim.start - at))
         if count > skip:
             place, took = transfer.take(claim, count - skip)
             sink.put(place, buffer.view[skip : skip + took], buffer, partial(transfer.advance, claim, took))
         transfer.buffers.give(buffer)
         at += count
-        if setback is not None:
-            return setback
+        if retry is not None:
+            return retry
     return None
 
 
@@ -132,52 +127,52 @@ class _Gathering:
         self._clock = transfer.ctx.machine.clock
         self._heard = self._clock()
 
-    def fill(self, view: memoryview) -> tuple[int, Setback | None]:
+    def fill(self, view: memoryview) -> tuple[int, Retry | None]:
         """Read until the buffer is full, or for as long as bytes may be held back; how many came, and what went wrong.
 
         Raises Changed or NoRanges.
         """
         filled, began = 0, self._clock()
         while filled < len(view) and not self._transfer.over.is_set():
-            count, setback = self._read(view[filled:])
-            if setback is None and count and not self._judged:
-                setback = _judge_first(self._transfer, self._answer, view[:count] if self._begins_file else view[:0])
-                if setback is not None:
-                    return 0, setback
+            count, retry = self._read(view[filled:])
+            if retry is None and count and not self._judged:
+                retry = _judge_first(self._transfer, self._answer, view[:count] if self._begins_file else view[:0])
+                if retry is not None:
+                    return 0, retry
                 self._judged = True
             filled += count
-            if setback is not None or (filled and self._clock() - began > HOLD_S):
-                return filled, setback
+            if retry is not None or (filled and self._clock() - began > HOLD_S):
+                return filled, retry
         return filled, None
 
-    def _read(self, view: memoryview) -> tuple[int, Setback | None]:
+    def _read(self, view: memoryview) -> tuple[int, Retry | None]:
         transfer, answer = self._transfer, self._answer
         try:
             count = answer.fill(view[: transfer.bucket.most(len(view))])
         except EOFError:
-            return 0, Setback(ended_early(transfer.file, transfer.segments.done_bytes))
+            return 0, Retry(ended_early(transfer.file, transfer.segments.done_bytes))
         except (OSError, http.client.HTTPException) as error:
-            return 0, Setback(broken(answer.url, error))
+            return 0, Retry(broken(answer.url, error))
         if count:
             transfer.over.wait(transfer.bucket.take(count))
             self._heard = self._clock()
         elif self._clock() - self._heard > transfer.settings.stall_s:
-            return 0, Setback(silent_middle(answer.url, transfer.settings.stall_s))
+            return 0, Retry(silent_middle(answer.url, transfer.settings.stall_s))
         return count, None
 
 
-def _judge_first(transfer: Transfer, answer: Answer, start: memoryview) -> Setback | None:
+def _judge_first(transfer: Transfer, answer: Answer, start: memoryview) -> Retry | None:
     """Whether the first bytes are the file's, and the answer is one to go on with. Raises Changed or NoRanges."""
-    setback = stranger(transfer.file, bytes(start[:512]))
-    if setback is not None:
-        return setback
+    retry = wrong_kind(transfer.file, bytes(start[:512]))
+    if retry is not None:
+        return retry
     transfer.accept(answer.url, answer.headers.get("ETag", ""))
     if answer.status_code == 200 and transfer.ranges and transfer.segments.size > transfer.settings.segment_bytes:
         raise NoRanges
     return None
 
 
-def odd(answer: Heading, file: RemoteFile, what: str) -> DownloadError:
+def odd(answer: Heading, file: HubFile, what: str) -> DownloadError:
     """A server's answer that is none to this question."""
     return DownloadError(
         f"{host_of(answer.url)} {what} ({file.name}).",

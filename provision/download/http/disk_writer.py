@@ -13,14 +13,14 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from provision.download.hashing import Follower
+from provision.download.hashing import Hasher
 from provision.download.http.buffers import Buffer, Buffers
-from provision.download.retry import Carry
+from provision.download.retry import in_background
 from provision.system.disk_errors import unusable
 
 ALIGNED_BYTES = 4096
@@ -38,30 +38,29 @@ class _Piece:
     written: Callable[[], None]
 
 
-class Sink:
+class DiskWriter:
     """Takes what connections bring; `ended` is done when the last of it is written, or holds what went wrong.
 
     `over` is set then: nobody should wait any longer for a buffer to be given back.
     """
 
-    def __init__(self, part: Path, buffers: Buffers, follower: Follower) -> None:
+    def __init__(self, part: Path, buffers: Buffers, hasher: Hasher) -> None:
         self.buffers = buffers
-        self.ended: Future[None] = Future()
+        self.ended: Future[None]
         self.over = threading.Event()
         self.cached_bytes = 0
         """How much was written through the page cache."""
-        self._part, self._follower = part, follower
+        self._part, self._follower = part, hasher
         self._queue: SimpleQueue[_Piece | Callable[[], None] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
 
     def start(self) -> None:
         """Begin to write."""
-        self._thread.start()
+        self.ended = in_background(self._run, "disk")
 
     def stop(self, patience_s: float | None = None) -> None:
         """Write what was put so far, then end; with a patience, a disk that hangs is left to itself."""
         self._queue.put(None)
-        self._thread.join(patience_s)
+        wait((self.ended,), timeout=patience_s)
 
     def put(self, at: int, data: memoryview, buffer: Buffer, written: Callable[[], None] = lambda: None) -> None:
         """Bytes of a buffer for a place in the file; `written` is called when they are there.
@@ -79,22 +78,20 @@ class Sink:
         self._queue.put(call)
 
     def _run(self) -> None:
-        with Carry(self.ended):
-            try:
-                with _Disk(self._part) as disk:
-                    while (item := self._queue.get()) is not None:
-                        if not isinstance(item, _Piece):
-                            item()
-                            continue
-                        if not disk.write(item.data, item.at, past_cache=item.hashed):
-                            self.cached_bytes += len(item.data)
-                        item.written()
-                        self.buffers.give(item.buffer)
-            except OSError as error:
-                raise unusable(self._part, error) from error
-            finally:
-                self.over.set()
-            self.ended.set_result(None)
+        try:
+            with _Disk(self._part) as disk:
+                while (item := self._queue.get()) is not None:
+                    if not isinstance(item, _Piece):
+                        item()
+                        continue
+                    if not disk.write(item.data, item.at, past_cache=item.hashed):
+                        self.cached_bytes += len(item.data)
+                    item.written()
+                    self.buffers.give(item.buffer)
+        except OSError as error:
+            raise unusable(self._part, error) from error
+        finally:
+            self.over.set()
 
 
 class _Disk:

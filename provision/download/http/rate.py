@@ -53,15 +53,15 @@ class Ramp:
         self._begun = (now, -1, 0.0)
 
     def observe(
-        self, now: float, total_bytes: int, lanes: int, *, waited_s: float = 0.0, enough: float = float("inf")
+        self, now: float, total_bytes: int, connections: int, *, waited_s: float = 0.0, enough: float = float("inf")
     ) -> int:
-        """Look at the bytes that came so far over `lanes` connections; returns the new aim.
+        """Look at the bytes that came so far over `connections` connections; returns the new aim.
 
         `waited_s`: how long these in all have waited for the disk and the hash. `enough`: the rate from which on more
         connections would only let them wait.
         """
         began, bytes_then, waited_then = self._begun
-        if bytes_then < 0 or lanes < self.aim or (total_bytes == bytes_then and self._before is None):
+        if bytes_then < 0 or connections < self.aim or (total_bytes == bytes_then and self._before is None):
             self._begun = now, total_bytes, waited_s  # not all of them run yet, or nothing comes
         elif self._settled_until is not None:
             if now >= self._settled_until:
@@ -70,7 +70,7 @@ class Ramp:
         elif now - began >= (self._window_s if self.aim > 1 else self._window_s / 3):
             passed_s = now - began
             rate = (total_bytes - bytes_then) / passed_s
-            if rate > enough or waited_s - waited_then > STRAINED * passed_s * lanes:
+            if rate > enough or waited_s - waited_then > STRAINED * passed_s * connections:
                 self.settle(self.aim, now)
             else:
                 self._judge(now, rate, enough)

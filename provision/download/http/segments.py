@@ -132,15 +132,6 @@ def prefix_of(done: Iterable[Span]) -> int:
     return next((stop for start, stop in done if start == 0), 0)
 
 
-def without(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:
-    """What is in `spans` and in none of `others`."""
-    left = merged(spans)
-    for cut, end in others:
-        left = [piece for start, stop in left for piece in ((start, min(stop, cut)), (max(start, end), stop))]
-        left = [(start, stop) for start, stop in left if start < stop]
-    return left
-
-
 def merged(spans: Iterable[Span]) -> list[Span]:
     """Spans in order, those that touch made one, empty ones left out."""
     found: list[Span] = []

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.core.step import Context
-from provision.download.backend import Address, RemoteFile
+from provision.download.backend import Address, HubFile
 from provision.download.http.buffers import Buffers
 from provision.download.http.rate import Bucket
 from provision.download.http.segments import Claim, Segments, Span
 from provision.download.http.wire import Dialer
 from provision.download.hub.api import address_of, locate
-from provision.download.part_file import PartState
 from provision.download.retry import STALL_TIMEOUT_S
 from provision.download.web import host_of
 
@@ -58,7 +57,7 @@ class Transfer:
     """The state of one download, for all its threads."""
 
     def __init__(
-        self, ctx: Context, file: RemoteFile, part: Path, settings: Settings, *, done: Iterable[Span], ranges: bool
+        self, ctx: Context, file: HubFile, part: Path, settings: Settings, *, done: Iterable[Span], ranges: bool
     ) -> None:
         self.ctx = ctx
         self.file = file
@@ -76,8 +75,6 @@ class Transfer:
         self.answered = False
         """Whether the server has shown that it gives what is asked for."""
         self.etag, self.etag_host = "", ""
-        self.digests: dict[Span, str] = {}
-        """What the server said of the sha256 of what it sent."""
         self.etags = True
         """Whether another ETag means another file; some servers give every answer its own."""
         self.buffers = Buffers(settings.buffer_bytes, 1 + settings.spare_buffers, ctx.machine.clock)
@@ -194,15 +191,10 @@ class Transfer:
         with self._turn:
             return self.etag if self.etag_host == host_of(url) else ""
 
-    def told(self, start: int, stop: int, sha256: str) -> None:
-        """The server said what the sha256 of these bytes is."""
+    def state(self) -> tuple[tuple[Span, ...], str, str]:
+        """What is to be noted of the part: which bytes are here, the ETag and its host."""
         with self._turn:
-            self.digests[start, stop] = sha256
-
-    def state(self) -> PartState:
-        """What is to be noted of the part."""
-        with self._turn:
-            return PartState(self.segments.done, self.etag, self.etag_host, dict(self.digests))
+            return self.segments.done, self.etag, self.etag_host
 
     def accept(self, url: str, etag: str) -> None:
         """An answer fits. Its ETag is kept, of weak ones none (RFC 9110, 13.1.5). Raises Changed."""

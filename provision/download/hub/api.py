@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from provision.comfyui.safetensors import LENGTH_BYTES, NotSafetensors, describe_bytes, header_length
 from provision.command import Fix, ours, program
 from provision.core.step import Context
-from provision.download.backend import Address, RemoteFile
+from provision.download.backend import Address, HubFile
 from provision.download.retry import until_interrupted
 from provision.download.web import (
     PASSING,
@@ -63,29 +63,29 @@ class XetOffer:
 class _Answer:
     """The hub's answer to HEAD: the file as it describes it, and where its bytes are."""
 
-    file: RemoteFile
+    file: HubFile
     address: Address
     xet: XetOffer | None
 
 
-def look_up(ctx: Context, repo: str, revision: str, path: str, endpoint: str | None = None) -> RemoteFile:
+def look_up(ctx: Context, repo: str, revision: str, path: str, endpoint: str | None = None) -> HubFile:
     """Ask a hub (the configured one) about a file; `revision` becomes the commit that it stands for now.
 
     Raises HubRefused, NetworkError, UsageError or Interrupted.
     """
-    asked = RemoteFile((endpoint or ctx.options.endpoint).rstrip("/"), repo, revision, path, 0, "")
+    asked = HubFile((endpoint or ctx.options.endpoint).rstrip("/"), repo, revision, path, 0, "")
     answer = until_interrupted(ctx.machine, lambda: _head(ctx, asked))
     return replace(answer.file, address=answer.address, asked_at=ctx.machine.clock())
 
 
-def address_of(ctx: Context, file: RemoteFile) -> Address:
+def address_of(ctx: Context, file: HubFile) -> Address:
     """Where the bytes are: as the hub said a moment ago, else as it says now. Raises as `locate`."""
     if file.address is not None and ctx.machine.clock() - file.asked_at < FRESH_S:
         return file.address
     return locate(ctx, file)
 
 
-def locate(ctx: Context, file: RemoteFile) -> Address:
+def locate(ctx: Context, file: HubFile) -> Address:
     """A fresh address of the bytes; it lives as long as the hub's signature does.
 
     Raises as `look_up`, and WrongFile when the hub now describes another file.
@@ -93,7 +93,7 @@ def locate(ctx: Context, file: RemoteFile) -> Address:
     return locate_both(ctx, file)[0]
 
 
-def locate_both(ctx: Context, file: RemoteFile) -> tuple[Address, XetOffer | None]:
+def locate_both(ctx: Context, file: HubFile) -> tuple[Address, XetOffer | None]:
     """As `locate`, and what the hub offers beside it by Xet."""
     answer = until_interrupted(ctx.machine, lambda: _head(ctx, file))
     if answer.file.size != file.size or (answer.file.sha256 and answer.file.sha256 != file.sha256):
@@ -105,7 +105,7 @@ def locate_both(ctx: Context, file: RemoteFile) -> tuple[Address, XetOffer | Non
     return answer.address, answer.xet
 
 
-def read_header(ctx: Context, file: RemoteFile) -> bytes:
+def read_header(ctx: Context, file: HubFile) -> bytes:
     """The first bytes of a remote safetensors file, up to the end of its header (for SDXL about 400 kB).
 
     Raises WrongFile when it is no safetensors file, and as `locate`.
@@ -132,7 +132,7 @@ def token_for(ctx: Context, endpoint: str) -> str | None:
     return token_of(ctx) if any(origin_of(endpoint) == origin_of(hub) for hub in own) else None
 
 
-def _head(ctx: Context, file: RemoteFile) -> _Answer:
+def _head(ctx: Context, file: HubFile) -> _Answer:
     """HEAD, redirects within the hub's own origin followed, a busy hub asked again, a bad token left out."""
     token = None if file.anonymous else token_for(ctx, file.endpoint)
     address, looks, redirects = _hub_address(file.url, token), 0, 0
@@ -167,7 +167,7 @@ def _head(ctx: Context, file: RemoteFile) -> _Answer:
         return _Answer(described, Address(target, {}) if target else address, _xet_offered(response, file))
 
 
-def _xet_offered(response: Response, file: RemoteFile) -> XetOffer | None:
+def _xet_offered(response: Response, file: HubFile) -> XetOffer | None:
     """The offer in the headers; a mirror may pass on the hub's own address for the key."""
     name = response.headers.get("X-Xet-Hash", "")
     url = response.links.get("xet-auth", {}).get("url") or response.headers.get("X-Xet-Refresh-Route", "")
@@ -187,7 +187,7 @@ def _wait_politely(ctx: Context, response: Heading, looks: int) -> None:
     ctx.wait(f"{host_of(response.url)} answers {response.status_code}.", float(looks) if wait_s is None else wait_s)
 
 
-def _described(response: Heading, file: RemoteFile, *, elsewhere: bool) -> RemoteFile:
+def _described(response: Heading, file: HubFile, *, elsewhere: bool) -> HubFile:
     commit = response.headers.get("X-Repo-Commit", "")
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
         kind = response.headers.get("Content-Type", "").partition(";")[0]
@@ -214,7 +214,7 @@ def _described(response: Heading, file: RemoteFile, *, elsewhere: bool) -> Remot
     return replace(file, revision=commit, size=size, sha256=sha256)
 
 
-def refusal(response: Heading, file: RemoteFile, *, with_token: bool) -> HubRefused:
+def refusal(response: Heading, file: HubFile, *, with_token: bool) -> HubRefused:
     """What a status other than success means, and what to do."""
     status, code = response.status_code, response.headers.get("X-Error-Code", "")
     host, login = host_of(response.url or file.endpoint), program("hf", "auth", "login")
@@ -259,7 +259,7 @@ def refusal(response: Heading, file: RemoteFile, *, with_token: bool) -> HubRefu
     return HubRefused(f"{host} answered {status} when asked for {file.name}.", hint=ours("doctor"))
 
 
-def _not_found(file: RemoteFile, host: str, code: str) -> HubRefused:
+def _not_found(file: HubFile, host: str, code: str) -> HubRefused:
     missing = {
         "RepoNotFound": f"no repository {file.repo}",
         "RevisionNotFound": f"no revision {file.revision} of {file.repo}",
@@ -272,13 +272,13 @@ def _not_found(file: RemoteFile, host: str, code: str) -> HubRefused:
     )
 
 
-def _read_header(ctx: Context, file: RemoteFile) -> bytes:
+def _read_header(ctx: Context, file: HubFile) -> bytes:
     address = address_of(ctx, file)
     start = _first_bytes(ctx, file, address, LENGTH_BYTES)
     try:
         length = header_length(start)
     except NotSafetensors as error:
-        # The first 512 bytes name a stranger better than the first eight do.
+        # The first 512 bytes tell better what it is than the first eight do.
         seen = _first_bytes(ctx, file, address, min(512, file.size))
         raise WrongFile(
             f"What {host_of(address.url)} sends for {file.name} is not a safetensors file;"
@@ -294,7 +294,7 @@ def _read_header(ctx: Context, file: RemoteFile) -> bytes:
     return _first_bytes(ctx, file, address, min(LENGTH_BYTES + length, file.size))
 
 
-def _first_bytes(ctx: Context, file: RemoteFile, address: Address, count: int) -> bytes:
+def _first_bytes(ctx: Context, file: HubFile, address: Address, count: int) -> bytes:
     """The first `count` bytes or fewer; a server without ranges (200) is read so far and hung up on."""
     looks = 0
     while True:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader, parse_safetensors_header
 from provision.command import Fix, ours
 from provision.core.step import Context
-from provision.download.backend import Address, RemoteFile
+from provision.download.backend import Address, HubFile
 from provision.download.hub.api import look_up, read_header, refusal, token_for
 from provision.download.hub.mirrors import from_endpoints
 from provision.download.retry import until_interrupted
@@ -72,7 +72,7 @@ def _list(ctx: Context, endpoint: str, repo: str, revision: str) -> list[Entry]:
         kept = token if origin_of(url) == origin_of(endpoint) else None
         with fetch(ctx, Address(url, {"Authorization": f"Bearer {kept}"} if kept else {})) as response:
             if not response.ok:
-                raise refusal(response, RemoteFile(endpoint, repo, revision, "", 0, ""), with_token=kept is not None)
+                raise refusal(response, HubFile(endpoint, repo, revision, "", 0, ""), with_token=kept is not None)
             files = [each for each in _read_page(response, endpoint) if each.type == "file"]
             following = response.links.get("next", {}).get("url")
             named = [each for each in files if can_be_a_file(each.path)]
@@ -149,12 +149,10 @@ def _header(ctx: Context, repo: str, path: str) -> SafetensorsHeader | None:
         return None
 
 
-def read_remote_header(
-    ctx: Context, repo: str, path: str, revision: str = "main"
-) -> tuple[RemoteFile, SafetensorsHeader]:
+def read_remote_header(ctx: Context, repo: str, path: str, revision: str = "main") -> tuple[HubFile, SafetensorsHeader]:
     """What the hub and its header say of a file, by two range requests. Raises NotSafetensors, and as `read_header`."""
 
-    def read(at: Context, endpoint: str) -> tuple[RemoteFile, SafetensorsHeader]:
+    def read(at: Context, endpoint: str) -> tuple[HubFile, SafetensorsHeader]:
         file = look_up(at, repo, revision, path, endpoint)
         return file, parse_safetensors_header(read_header(at, file))
 

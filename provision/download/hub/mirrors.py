@@ -11,7 +11,7 @@ from typing import TypeVar
 from provision.command import Fix
 from provision.core.events import Emit, Event, Progress, Waiting
 from provision.core.step import Context
-from provision.download.backend import PASSING_ON, Crawling
+from provision.download.backend import PASSING_ON, TooSlow
 from provision.download.retry import STALL_TIMEOUT_S
 from provision.download.web import host_of
 from provision.errors import WrongFile
@@ -66,7 +66,7 @@ class _Pace:
 
 
 def _watchful(ctx: Context, endpoint: str, name: str, pace: _Pace) -> Emit:
-    """An emit that stops a download which crawls: it raises Crawling in the thread that tells of its progress."""
+    """An emit that stops a download which crawls: it raises TooSlow in the thread that tells of its progress."""
     limit = ctx.options.limit_rate
     least = min(pace.least_bytes_per_s, limit / 2) if limit else pace.least_bytes_per_s
 
@@ -77,7 +77,7 @@ def _watchful(ctx: Context, endpoint: str, name: str, pace: _Pace) -> Emit:
         if not isinstance(event, Progress) or event.subject != name or event.done == event.total:
             return
         if pace.crawls(ctx.machine.clock(), event.done, least):
-            raise Crawling(
+            raise TooSlow(
                 f"{host_of(endpoint)} sends {name} at less than {least / 1000:.0f} kB/s.",
                 hint=Fix("Run the same command again later: it goes on from what is there."),
             )

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from provision.system.visible import visible
@@ -18,6 +17,7 @@ Tell = Callable[[str], str]
 
 def render(template: str, tell: Tell, **values: object) -> Markup:
     """The template of this name, filled in."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     def told(value: object) -> object:
         return escape(visible(tell(value))) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -113,11 +113,11 @@ def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
 def apply_comfyui(ctx: Context, finding: Finding) -> None:
     """Bring, repair or move the checkout. Raises GitError."""
     folder = ctx.home.comfyui
-    if finding.id == "git-lock":
+    if finding.kind == kinds.GIT_LOCK:
         _remove_locks(ctx)
-    elif ctx.home.code_of_another is not None and finding.id == "comfyui-moved":
+    elif ctx.home.code_of_another is not None and finding.kind == kinds.COMFYUI_MOVED:
         record_checkout(ctx, folder)
-    elif finding.id == "comfyui-moved":
+    elif finding.kind == kinds.COMFYUI_MOVED:
         head = git.read_state(folder).head
         if head is None:
             raise GitError(f"{folder} changed while it was looked at.", hint=ours("all"))

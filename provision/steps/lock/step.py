@@ -124,7 +124,7 @@ def _models(ctx: Context) -> Iterable[LockedModel]:
         model, file = wanted.model, wanted.file
         yield LockedModel(
             model.repo, model.revision, file.path, file.precision, wanted.size or 0,
-            wanted.receipt.sha256 or wanted.sha256,
+            wanted.receipt.sha256 or wanted.sha256 or "",
         )  # fmt: skip
 
 

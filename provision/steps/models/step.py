@@ -25,12 +25,12 @@ from provision.command import Command, Fix, ours, program
 from provision.core.finding import JSON, Cost, Finding, Kind, Verdict
 from provision.core.receipts import file_identity, same_facts
 from provision.core.step import Context, Step
-from provision.download.delivery import header_of, misfit, sha256_of
 from provision.download.local_copies import SF_DATALESS, find_copies, takes_bytes
-from provision.download.model_files import Wanted, subject_of, wanted_files
-from provision.download.obtain import prove, provide
+from provision.download.model_files import WantedFile, subject_of, wanted_files
+from provision.download.obtain import obtain, verify
 from provision.download.part_file import bytes_here, bytes_waiting
 from provision.download.retry import POLL_S
+from provision.download.verify import header_of, misfit, sha256_of
 from provision.steps.models import kinds
 from provision.system.disk_errors import unusable
 from provision.system.strict import open_file
@@ -61,7 +61,7 @@ def apply_models(ctx: Context, finding: Finding) -> None:
         _mend(ctx, wanted, finding)
 
 
-def _also_missing(ctx: Context, wanted: Wanted, files: list[Wanted]) -> list[Wanted]:
+def _also_missing(ctx: Context, wanted: WantedFile, files: list[WantedFile]) -> list[WantedFile]:
     """The other files that are not there either; two of the same content would share a part, and come in turn."""
     contents = {wanted.sha256}
     found = []
@@ -75,7 +75,7 @@ def _also_missing(ctx: Context, wanted: Wanted, files: list[Wanted]) -> list[Wan
     return found
 
 
-def _at_once(ctx: Context, files: list[Wanted]) -> None:
+def _at_once(ctx: Context, files: list[WantedFile]) -> None:
     """Bring several files; where one fails the others come all the same. Raises the first failure, or Interrupted."""
     pool = ThreadPoolExecutor(1 if ctx.options.limit_rate else AT_ONCE, thread_name_prefix="model")
     try:
@@ -88,19 +88,19 @@ def _at_once(ctx: Context, files: list[Wanted]) -> None:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _mend(ctx: Context, wanted: Wanted, finding: Finding | None) -> None:
+def _mend(ctx: Context, wanted: WantedFile, finding: Finding | None) -> None:
     """What a finding asks for; without one, the download of a file that is missing."""
     try:
         if finding is None:
-            provide(ctx, wanted, go_on=False)
+            obtain(ctx, wanted, resume=False)
         elif finding.kind == kinds.CKPT_CASE:
             finding.paths[0].rename(wanted.place)
         elif finding.kind == kinds.CKPT_UNREADABLE:
             wanted.place.chmod(stat.S_IMODE(wanted.place.stat().st_mode) | stat.S_IRUSR)
         elif finding.kind == kinds.CKPT_UNPROVEN:
-            prove(ctx, wanted)
+            verify(ctx, wanted)
         else:
-            provide(ctx, wanted, go_on=finding.kind == kinds.CKPT_TRUNCATED)
+            obtain(ctx, wanted, resume=finding.kind == kinds.CKPT_TRUNCATED)
         if ctx.options.deep:
             _remember(ctx, subject_of(ctx, wanted))
     except OSError as error:
@@ -119,7 +119,7 @@ MODELS = Step(
 # -- looking ------------------------------------------------------------------------------------------------
 
 
-def _look(ctx: Context, wanted: Wanted) -> Finding:
+def _look(ctx: Context, wanted: WantedFile) -> Finding:
     place, names = wanted.place, _names(wanted.place.parent)
     if place.name not in names:
         return _absent(ctx, wanted, names)
@@ -148,7 +148,7 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
-def _absent(ctx: Context, wanted: Wanted, names: list[str]) -> Finding:
+def _absent(ctx: Context, wanted: WantedFile, names: list[str]) -> Finding:
     name = wanted.place.name
     twin = next((seen for seen in names if seen.casefold() == name.casefold()), None)
     if twin is not None:
@@ -166,7 +166,7 @@ def _absent(ctx: Context, wanted: Wanted, names: list[str]) -> Finding:
     return _to_fetch(ctx, wanted, kinds.CKPT_MISSING, says, here=here)
 
 
-def _unreadable(ctx: Context, wanted: Wanted) -> Finding:
+def _unreadable(ctx: Context, wanted: WantedFile) -> Finding:
     place, subject = wanted.place, subject_of(ctx, wanted)
     says = f"{place.name} cannot be read: its permissions are {stat.filemode(place.stat().st_mode)}."
     if place.stat().st_uid == os.geteuid():
@@ -179,7 +179,7 @@ def _unreadable(ctx: Context, wanted: Wanted) -> Finding:
     )  # fmt: skip
 
 
-def _in_the_cloud(ctx: Context, wanted: Wanted) -> Finding:
+def _in_the_cloud(ctx: Context, wanted: WantedFile) -> Finding:
     """Its bytes are not on this disk, and reading it would fetch them: nothing of it is read here."""
     place = wanted.place
     return kinds.ICLOUD_DATALESS.blocked(
@@ -190,7 +190,7 @@ def _in_the_cloud(ctx: Context, wanted: Wanted) -> Finding:
     )  # fmt: skip
 
 
-def _as_proven(ctx: Context, wanted: Wanted) -> Finding:
+def _as_proven(ctx: Context, wanted: WantedFile) -> Finding:
     when, found = wanted.receipt.verified_at[:10], wanted.receipt.sha256
     if found != wanted.sha256:
         return _bitrot(ctx, wanted, found)
@@ -201,12 +201,13 @@ def _as_proven(ctx: Context, wanted: Wanted) -> Finding:
     )  # fmt: skip
 
 
-def _bitrot(ctx: Context, wanted: Wanted, found: str) -> Finding:
-    says = f"{wanted.place.name} has the right size and a wrong sha256 ({found[:12]}, not {wanted.sha256[:12]})."
+def _bitrot(ctx: Context, wanted: WantedFile, found: str) -> Finding:
+    due = (wanted.sha256 or "none")[:12]
+    says = f"{wanted.place.name} has the right size and a wrong sha256 ({found[:12]}, not {due})."
     return _to_fetch(ctx, wanted, kinds.CKPT_BITROT, says)
 
 
-def _look_inside(ctx: Context, wanted: Wanted) -> Finding:
+def _look_inside(ctx: Context, wanted: WantedFile) -> Finding:
     """What the first bytes, the header and the size tell; with `--deep` the hash too."""
     place, name, size = wanted.place, wanted.place.name, bytes_here(wanted.place)
     with open_file(place) as stream:
@@ -249,19 +250,19 @@ def _stranger(start: bytes) -> Kind:
     return kinds.HTML_BODY if textual else kinds.CKPT_OTHER
 
 
-def _look_through(ctx: Context, wanted: Wanted) -> Finding:
+def _look_through(ctx: Context, wanted: WantedFile) -> Finding:
     ctx.doing(f"reading {wanted.place.name}, {bytes_here(wanted.place) / 10**9:.2f} GB")
     identity, found = _identity(ctx, wanted), sha256_of(ctx, wanted.place, wanted.place.name)
     finding = _verified(ctx, wanted, found) if found == wanted.sha256 else _bitrot(ctx, wanted, found)
     return ctx.proofs.keep("models", identity, [finding])[0]
 
 
-def _identity(ctx: Context, wanted: Wanted) -> dict[str, JSON]:
+def _identity(ctx: Context, wanted: WantedFile) -> dict[str, JSON]:
     """What a hash that was seen in this run is believed for."""
     return {"subject": subject_of(ctx, wanted), "sha256": wanted.sha256, **file_identity(wanted.place)}
 
 
-def _verified(ctx: Context, wanted: Wanted, found: str) -> Finding:
+def _verified(ctx: Context, wanted: WantedFile, found: str) -> Finding:
     return kinds.CKPT_READY.ok(
         subject_of(ctx, wanted), f"{wanted.place.name}: sha256 verified just now ({found[:12]}).",
         facts={"sha256": found, "size": wanted.size},
@@ -277,7 +278,7 @@ def _remember(ctx: Context, subject: str) -> None:
                 ctx.proofs.keep("models", _identity(ctx, wanted), [_verified(ctx, wanted, found)])
 
 
-def _to_fetch(ctx: Context, wanted: Wanted, kind: Kind, says: str, *, here: int = 0) -> Finding:
+def _to_fetch(ctx: Context, wanted: WantedFile, kind: Kind, says: str, *, here: int = 0) -> Finding:
     """A finding whose fix brings the file anew, with what that will move."""
     facts: dict[str, JSON] = {"sha256": wanted.sha256} if wanted.sha256 else {}
     aside = "" if kind == kinds.CKPT_MISSING else " What stands there is kept aside."
@@ -302,7 +303,7 @@ def _to_fetch(ctx: Context, wanted: Wanted, kind: Kind, says: str, *, here: int 
     return kind.fixable(subject_of(ctx, wanted), says, fix=fix, cost=cost, facts=facts)
 
 
-def _outside(ctx: Context, wanted: Wanted, finding: Finding) -> Finding:
+def _outside(ctx: Context, wanted: WantedFile, finding: Finding) -> Finding:
     folder = wanted.place.parent
     return kinds.CKPT_OUTSIDE.blocked(
         subject_of(ctx, wanted),

@@ -16,8 +16,7 @@ from provision.core.finding import Finding, Kind
 from provision.core.moved_aside import move_aside
 from provision.core.step import Context, Look
 from provision.download.known_folders import hub_cache
-from provision.download.misplaced import misplaced
-from provision.download.model_files import Wanted, subject_of, wanted_files
+from provision.download.model_files import WantedFile, misplaced, subject_of, wanted_files
 from provision.steps.models import kinds
 from provision.system.disk_errors import unusable
 from provision.system.strict import read_head
@@ -86,7 +85,7 @@ def _doubles_of_nodes(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("._*.py")) if _is_double(path)]
 
 
-def _cached_too(ctx: Context, files: Sequence[Wanted]) -> Iterable[Finding]:
+def _cached_too(ctx: Context, files: Sequence[WantedFile]) -> Iterable[Finding]:
     """A second copy in the Hugging Face cache, which other programs may want: worth knowing, no fault."""
     for wanted in files:
         folder = f"models--{wanted.model.repo.replace('/', '--')}"
@@ -120,7 +119,7 @@ def _to_move(ctx: Context, kind: Kind, paths: Sequence[Path], says: str) -> Find
 # -- the checkpoint elsewhere -------------------------------------------------------------------------------------
 
 
-def _misplaced(ctx: Context, wanted: Wanted) -> Iterable[Finding]:
+def _misplaced(ctx: Context, wanted: WantedFile) -> Iterable[Finding]:
     """The file that is wanted, where its place is empty; its hash is proven once it is there."""
     place, found = wanted.place, misplaced(ctx, wanted)
     if found is None:

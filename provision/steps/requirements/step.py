@@ -61,7 +61,7 @@ def _missing(ctx: Context, says: str, *, everything: bool, kind: Kind = kinds.RE
 
 def apply_requirements(ctx: Context, finding: Finding) -> None:
     """Install what is asked for, or prove that ComfyUI imports. Raises PackageError, EngineError."""
-    if finding.id == "req-unproven":
+    if finding.kind == kinds.REQ_UNPROVEN:
         prove(ctx)
         return
     if asks_for_audio(ctx) and "torchaudio" not in packages.installed_versions(ctx.home.venv):

@@ -6,8 +6,6 @@ from provision.core.finding import FINE, NOTHING, Kind
 
 # fmt: off
 GIT_READY = Kind("git-ready", "tools", "informs", "none", "git's version", FINE, NOTHING)
-LFS_READY = Kind("lfs-ready", "tools", "informs", "none", "git-lfs, when its backend is asked for", FINE, NOTHING)
-WGET_READY = Kind("wget-ready", "tools", "informs", "none", "wget, when its backend is asked for", FINE, NOTHING)
 BREW_MISSING = Kind("brew-missing", "tools", "informs", "none", "whether Homebrew is here",
     "nothing: it is not needed", NOTHING)
 NET_UP = Kind("net-up", "tools", "informs", "none", "the hosts from which what is missing will come", FINE, NOTHING)

@@ -11,8 +11,7 @@ from provision.download.host_check import Host, Trouble, troubles_of
 from provision.download.hub.api import token_for
 from provision.download.hub.mirrors import endpoints_of
 from provision.download.local_copies import find_copies
-from provision.download.misplaced import misplaced
-from provision.download.model_files import Wanted, wanted_files
+from provision.download.model_files import WantedFile, misplaced, wanted_files
 from provision.environment.packages import installed_versions
 from provision.steps.tools import kinds
 
@@ -60,7 +59,7 @@ def model_hosts(ctx: Context) -> list[Host]:
     return [_hub(ctx, each, missing[0]) for each in endpoints_of(ctx) if _is_of_a_host(each)] if missing else []
 
 
-def _hub(ctx: Context, endpoint: str, wanted: Wanted) -> Host:
+def _hub(ctx: Context, endpoint: str, wanted: WantedFile) -> Host:
     file = f"{endpoint}/{wanted.model.repo}/resolve/{wanted.model.revision}/{wanted.file.path}"
     return Host(endpoint, "the model", vital=True, file=file, token=token_for(ctx, endpoint) or "")
 

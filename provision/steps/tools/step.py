@@ -1,4 +1,4 @@
-"""The programs that the other steps call: git always, git-lfs or wget only for the backend of that name."""
+"""The programs that the other steps call: git always, what a backend needs when that one is asked for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from provision.command import Command, Fix, ours, program
 from provision.core.finding import Finding, Kind
 from provision.core.step import Context, Step
 from provision.download import kinds as download_kinds
+from provision.download.backend import Program
+from provision.download.backends.registry import needed
 from provision.download.model_files import wanted_files
 from provision.errors import CommandMissing, ConsentNeeded
 from provision.steps.tools import kinds
@@ -47,10 +49,9 @@ def check_tools(ctx: Context) -> Iterable[Finding]:
     found = _check_git(ctx, git)
     yield from found
     works = all(finding.kind == kinds.GIT_READY for finding in found)
-    if ctx.options.backend == "git-lfs" and works:
-        yield _check_lfs(ctx)
-    if ctx.options.backend == "wget":
-        yield _check_wget(ctx)
+    for each in _needed(ctx):
+        if works or not _by_git(each):
+            yield _check_program(ctx, each)
     brew = ctx.machine.which("brew")
     if ctx.machine.system == "Darwin" and brew is None:
         yield kinds.BREW_MISSING.ok("Homebrew", "Homebrew is not here, and is not needed.")
@@ -149,15 +150,25 @@ def _check_git(ctx: Context, git: Path | None) -> list[Finding]:
 # -- what a backend needs -------------------------------------------------------------------------------
 
 
-def _check_lfs(ctx: Context) -> Finding:
-    git = ctx.machine.which("git") or Path("git")
-    version = _version(_run(ctx, (str(git), "lfs", "version"), environment()), parsers.parse_lfs_version)
+def _needed(ctx: Context) -> tuple[Program, ...]:
+    return tuple(each for backend in needed(ctx.options.backend) for each in backend.needs)
+
+
+def _by_git(each: Program) -> bool:
+    """Whether git runs it."""
+    return each.ask[0] == "git"
+
+
+def _check_program(ctx: Context, each: Program) -> Finding:
+    name, asked = each.name, ctx.machine.which(each.ask[0])
+    said = None if asked is None else _run(ctx, (str(asked), *each.ask[1:]), environment())
+    version, path = None if said is None else _version(said, each.parse), ctx.machine.which(name)
     if version is None:
-        return _missing(
-            ctx, download_kinds.LFS_MISSING, "git-lfs", "git-lfs is not on this machine; the backend git-lfs needs it."
-        )
+        why = "is not on this machine" if path is None else f"at {path} is not {each.is_not}"
+        says = f"{name} {why}; the backend {ctx.options.backend} needs it."
+        return _missing(ctx, each.missing, name, says)
     seen = ".".join(map(str, version))
-    return kinds.LFS_READY.ok("git-lfs", f"git-lfs {seen}.", facts={"version": seen})
+    return each.ready.ok(str(path or name), f"{name} {seen}.", facts={"version": seen})
 
 
 def _check_lfs_hooks(ctx: Context) -> Iterable[Finding]:
@@ -179,17 +190,6 @@ def _check_lfs_hooks(ctx: Context) -> Iterable[Finding]:
 
 def _is_pointer(path: Path) -> bool:
     return read_head(path, len(POINTER)) == POINTER
-
-
-def _check_wget(ctx: Context) -> Finding:
-    wget = ctx.machine.which("wget")
-    said = None if wget is None else _run(ctx, (str(wget), "--version"))
-    version = None if said is None else _version(said, parsers.parse_wget_version)
-    if version is None:
-        why = "is not on this machine" if wget is None else f"at {wget} is not GNU's"
-        return _missing(ctx, download_kinds.WGET_MISSING, "wget", f"wget {why}; the backend wget needs it.")
-    seen = ".".join(map(str, version))
-    return kinds.WGET_READY.ok(str(wget), f"wget {seen}.", facts={"version": seen})
 
 
 def _missing(ctx: Context, kind: Kind, formula: str, says: str) -> Finding:
@@ -267,10 +267,11 @@ def check_tools_and_hosts(ctx: Context) -> Iterable[Finding]:
 
 def check_download_tools(ctx: Context) -> Iterable[Finding]:
     """What a download alone needs: the program of its backend, and the hub."""
-    if ctx.options.backend == "git-lfs":
+    programs = _needed(ctx)
+    if any(map(_by_git, programs)):
         yield from check_tools(ctx)
-    if ctx.options.backend == "wget":
-        yield _check_wget(ctx)
+    else:
+        yield from (_check_program(ctx, each) for each in programs)
     yield from check_network(ctx, model_hosts(ctx))
 
 

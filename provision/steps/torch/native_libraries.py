@@ -88,9 +88,9 @@ def _two_openmps(ctx: Context, intel: Path) -> Finding:
 
 def apply_native_libs(ctx: Context, finding: Finding) -> None:
     """Install a package again, take the mark off, or make the environment anew. Raises PackageError, CommandFailed."""
-    if finding.id == "quarantine":
+    if finding.kind == kinds.QUARANTINE:
         ctx.machine.must_run([XATTR, "-dr", QUARANTINE, ctx.home.venv], timeout_s=120)
-    elif finding.id == "omp-dup":
+    elif finding.kind == kinds.OMP_DUP:
         apply_python_env(ctx, finding)
     elif finding.subject == "torch":
         install_torch_set(ctx, audio=asks_for_audio(ctx), reinstall=True)

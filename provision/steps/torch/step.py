@@ -138,7 +138,7 @@ def _to_install(ctx: Context, kind: Kind, says: str) -> Finding:
 def apply_torch(ctx: Context, finding: Finding) -> None:
     """Install what is missing and prove it. Raises PackageError, ProbeFailed, EngineError."""
     audio = asks_for_audio(ctx)
-    if finding.id == "torch-unproven":
+    if finding.kind == kinds.TORCH_UNPROVEN:
         _prove_again(ctx, audio=audio)
     elif finding.kind == kinds.TA_MISMATCH and not audio:
         ran = packages.run_uv(ctx, "pip", "uninstall", "--python", ctx.home.python, "torchaudio")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import get_args
 
 from provision.command import Fix, program
 from provision.core.finding import Finding, Kind, Verdict
+from provision.steps.catalogue import CATALOGUE
+from provision.system.parsers import GitTrouble
 from tests.support.paths import PACKAGE
 
 SHOWN_BY = {
@@ -37,3 +40,12 @@ def test_every_field_of_a_finding_is_in_its_json() -> None:
     assert (written["id"], written["verdict"], written["facts"]) == ("an-id", str(Verdict.WARN), {"seen": 1})
     assert written["consent"] == {"question": "Do it?", "agreement": "an-id"}
     assert written["cost"] == {"download_bytes": 0, "disk_bytes": 0}
+
+
+def test_a_step_names_a_kind_by_its_row_and_not_by_its_id() -> None:
+    ids, said = {kind.id for kind in CATALOGUE}, set[str]()
+    for path in (PACKAGE / "steps").rglob("*.py"):
+        if path.name != "kinds.py":
+            nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            said |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert said & ids == set(get_args(GitTrouble)), "a parser's words are ids already"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from provision.cli.app import COMMANDS, command_line
+from provision.download.backends.registry import NAMES
 from tests.support.paths import CHECKOUT, PACKAGE
 
 ENGINE = PACKAGE / "rehearsal" / "engine"
@@ -33,6 +34,8 @@ PROGRAMS = (
     "comfyui.sandbox_program", "download.backends.xet_program", "environment.torch_probe", "system.log_keeper",
 )  # fmt: skip
 """Run by their path, in a Python of their own."""
+BY_NAME = tuple(f"download.backends.{name.replace('-', '_')}" for name in NAMES)
+"""Loaded when one of that name is asked for."""
 READS_STATE = "msgspec"
 """Loaded by every command, and never for help."""
 
@@ -120,7 +123,7 @@ def test_the_graph_is_seen() -> None:
 
 def test_every_module_is_of_use_to_the_program() -> None:
     """What only tests or the docs use lies with them, and is not installed."""
-    top = ["__main__", *PROGRAMS, *(f"cli.commands.{name}" for name in COMMANDS)]
+    top = ["__main__", *PROGRAMS, *BY_NAME, *(f"cli.commands.{name}" for name in COMMANDS)]
     reached, waiting = set(top), [*top]
     while waiting:
         importer = waiting.pop()
@@ -175,7 +178,7 @@ def test_only_the_command_line_knows_typer_and_nobody_names_a_drawer_for_odds_an
     ("statement", "unwanted"),
     [
         ("import provision.cli.app", (*HEAVY, READS_STATE)),
-        ("import provision.cli.app, provision.cli.commands.all, provision.cli.commands.doctor", HEAVY),
+        ("from provision.cli import app\nfor name in app.COMMANDS: app.load(name)", HEAVY),
     ],
 )
 def test_starting_loads_nothing_heavy(statement: str, unwanted: tuple[str, ...]) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from provision.cli.command import Session
 from provision.cli.commands.inspect import inspect
-from provision.cli.request import Request, choose_options
-from provision.cli.session import Session, open_session
+from provision.cli.options import choose_options
+from provision.cli.request import Request
+from provision.cli.session import open_session
 from provision.core.finding import JSON
 from provision.core.step import Context
 from provision.download.hub.listing import Entry, find_checkpoint, list_entries, says

@@ -212,7 +212,10 @@ def test_an_error_while_applying_is_in_the_report_and_others_run(context: Contex
 
     report = run([step("a", check=faulty, apply=fails), step("b"), step("c", "a")], context(), apply=True)
     assert report.step("a").error.to_json() == {
-        "code": "git", "message": "The clone broke off.", "hint": Fix(command=ours("all")), "command": ours("all"),
+        "code": "git",
+        "message": "The clone broke off.",
+        "hint": Fix(command=ours("all")),
+        "command": ours("all"),
     }
     assert report.step("a").changed, "what an apply that broke off changed is not known"
     assert (report.step("b").satisfied, report.step("c").waits_for) == (True, "a")

@@ -10,7 +10,7 @@ import pytest
 
 from provision.core.step import Context
 from provision.download.backends import auto
-from provision.download.backends.registry import bring
+from provision.download.backends.auto import bring
 from provision.download.part_file import open_part
 from provision.errors import HubRefused
 from provision.rehearsal.model_repo import ModelRepo

@@ -7,13 +7,14 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,10 +26,19 @@ from provision.download import retry
 from provision.download.backend import Backend
 from provision.download.backends import git_lfs
 from provision.download.backends import hf as hub_backend
-from provision.download.backends.registry import BACKENDS, backend_names, bring, choose
-from provision.download.delivery import bring_proven, put_in_place
-from provision.download.http import backend as http_backend
-from provision.download.part_file import bytes_here, bytes_waiting, lfs_folder, open_part, part_of, write_private
+from provision.download.backends import http as http_backend
+from provision.download.backends.auto import bring, choose
+from provision.download.backends.registry import CHOICES, backend_name, backends
+from provision.download.obtain import download
+from provision.download.part_file import (
+    bytes_here,
+    bytes_waiting,
+    open_part,
+    part_of,
+    put_in_place,
+    work_folder,
+    write_private,
+)
 from provision.errors import CommandMissing, DiskFull, DownloadError, Interrupted, ProvisionError, UsageError, WrongFile
 from provision.rehearsal.model_repo import ModelRepo
 from tests.support.faults import Fault
@@ -46,18 +56,19 @@ from tests.support.small_model import (
     small_context,
 )
 
+BACKENDS = backends()
 BY_NAME = {backend.name: backend for backend in BACKENDS}
 EACH = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 FETCH = """
 import json, sys
 from pathlib import Path
-from provision.download.backend import RemoteFile
+from provision.download.backend import HubFile
 from provision.download.part_file import open_part
-from provision.download.backends.registry import bring
+from provision.download.backends.auto import bring
 from provision.rehearsal.model_repo import ModelRepo
 from tests.support.small_model import FILE; from tests.support.small_model import TWIN, small_context
 
-root, backend, file = Path(sys.argv[1]), sys.argv[2], RemoteFile(**json.loads(sys.argv[3]))
+root, backend, file = Path(sys.argv[1]), sys.argv[2], HubFile(**json.loads(sys.argv[3]))
 model = ModelRepo(file.repo, file.revision, dict.fromkeys((FILE, TWIN), (file.size, file.sha256)))
 ctx = small_context(root, model, file.endpoint, backend=backend)
 bring(ctx, file, open_part(ctx.machine, ctx.home, file))
@@ -220,7 +231,7 @@ def test_the_disk_never_holds_more_than_the_file(
         watcher.start()
         file = remote_file(hub, world[1])
         destination = ctx.home.comfyui / "models" / "checkpoints" / FILE
-        put_in_place(bring_proven(ctx, file, precision="fp16", checkpoint=True), destination)
+        put_in_place(download(ctx, file, precision="fp16", checkpoint=True), destination)
         over.set()
         watcher.join()
     assert is_right(destination, world[1])
@@ -261,7 +272,7 @@ def test_ctrl_c_keeps_the_part_and_ends_the_programs(
         stopper.join()
         part = part_of(ctx.home, file.sha256)
         assert 500_000 <= bytes_here(part) < file.size
-        assert not lfs_folder(part).exists()
+        assert not work_folder(part, "lfs").exists()
         assert not writers_left(part)
 
 
@@ -475,7 +486,7 @@ def test_a_corrupted_body_is_fetched_once_more(
     # The header is here already: else the two short answers that hold it would use up the fault.
     part_of(ctx.home, file.sha256).write_bytes((world[0].parent / "weights" / FILE).read_bytes()[:4096])
     hub.arm(Fault("*", "corrupt", times=1, value=2_000_000, origin="cdn"))
-    assert is_right(bring_proven(ctx, file, precision="fp16", checkpoint=True), model)
+    assert is_right(download(ctx, file, precision="fp16", checkpoint=True), model)
     assert hub.sent_bytes() > 1.9 * file.size  # what was wrong came, and came again
     assert any("a wrong sha256" in note for note in heard.notes) or backend.name == "git-lfs"  # it finds out by itself
 
@@ -487,7 +498,7 @@ def test_a_body_that_stays_corrupted_is_an_error_that_says_so(
     ctx = replace(ctx, options=replace(ctx.options, backend=backend.name))
     hub.arm(Fault("*", "corrupt", times=-1, value=2_000_000, origin="cdn"))
     with pytest.raises((WrongFile, DownloadError)) as wrong:
-        bring_proven(ctx, remote_file(hub, model), precision="fp16", checkpoint=True)
+        download(ctx, remote_file(hub, model), precision="fp16", checkpoint=True)
     assert is_one_sentence_with_hint(wrong.value.message, said(wrong.value.hint))
     if backend.name == "http":
         assert "came twice" in wrong.value.message
@@ -497,7 +508,7 @@ def test_a_body_that_stays_corrupted_is_an_error_that_says_so(
 def test_another_file_is_refused_before_it_is_moved(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     twin = remote_file(hub, model, TWIN)
     with pytest.raises(WrongFile, match="it is fp32, not fp16"):
-        bring_proven(ctx, twin, precision="fp16", checkpoint=True)
+        download(ctx, twin, precision="fp16", checkpoint=True)
     assert hub.sent_bytes() < 2000
 
 
@@ -505,19 +516,34 @@ def test_a_file_whose_size_and_header_disagree_is_refused(ctx: Context, hub: Hub
     file = replace(remote_file(hub, model), size=model.files[FILE][0] - 8)
     hub.arm(Fault("*", "wrong_length", times=-1, value=-8, origin="hub"))
     with pytest.raises(WrongFile, match="its header describes"):
-        bring_proven(ctx, file, precision="fp16", checkpoint=True)
+        download(ctx, file, precision="fp16", checkpoint=True)
 
 
 # -- choosing -----------------------------------------------------------------------------------------------
 
 
-def test_the_names(ctx: Context) -> None:
-    assert backend_names() == ("auto", "http", "hf", "wget", "git-lfs", "huggingface-cli")
-    with pytest.raises(UsageError, match=r"no backend 'ftp'; there are auto, http, hf, wget, git-lfs") as unknown:
-        choose(replace(ctx, options=replace(ctx.options, backend="ftp")))
-    assert unknown.value.exit_code == 2
-    alias = choose(replace(ctx, options=replace(ctx.options, backend="huggingface-cli")))
-    assert [backend.name for backend in alias] == ["hf", "http"]  # which goes on where it fails
+def test_the_names() -> None:
+    assert [backend.name for backend in BACKENDS] == ["http", "hf", "wget", "git-lfs"]
+    assert [backend_name(word) for word in CHOICES] == ["auto", "http", "hf", "wget", "git-lfs"]
+    with pytest.raises(UsageError, match=r"no backend 'ftp'") as unknown:
+        backend_name("ftp")
+    assert (unknown.value.exit_code, unknown.value.hint) == (2, "--backend auto|http|hf|wget|git-lfs")
+
+
+def test_an_alias_means_its_backend(ctx: Context) -> None:
+    asked = backend_name("huggingface-cli")
+    chosen = choose(replace(ctx, options=replace(ctx.options, backend=asked)))
+    assert [backend.name for backend in chosen] == ["hf", "http"]  # which goes on where it fails
+
+
+@EACH
+def test_a_backend_describes_itself(backend: Backend, ctx: Context, hub: Hub, model: ModelRepo) -> None:
+    assert not {backend.name, *backend.aliases} & {name for other in BACKENDS if other is not backend
+                                                   for name in (other.name, *other.aliases)}  # fmt: skip
+    lines = list(backend.script(ctx, remote_file(hub, model), '"$home"/the.part'))
+    assert '"$home"/the.part' in lines[-1]
+    assert {program.name for program in backend.needs} <= set(backend.writers)
+    assert backend.then in (None, *BY_NAME)
 
 
 def test_auto_takes_what_is_here(tmp_path: Path, hub: Hub, model: ModelRepo) -> None:
@@ -527,10 +553,8 @@ def test_auto_takes_what_is_here(tmp_path: Path, hub: Hub, model: ModelRepo) -> 
 
     ctx = small_context(tmp_path, model, hub.url, machine=Bare())
     assert [backend.name for backend in choose(ctx)] == ["http", "hf"]
-    for name, id in (("wget", "wget-missing"), ("git-lfs", "git-missing")):
-        missing = BY_NAME[name].missing(ctx)
-        assert missing is not None
-        assert missing.id == id
+    for name in ("wget", "git-lfs"):
+        assert not BY_NAME[name].usable(ctx.machine)
         with pytest.raises(CommandMissing):
             fetch(ctx, hub, model, BY_NAME[name])
 
@@ -611,6 +635,27 @@ def test_wget_says_when_the_disk_is_full(ctx: Context, hub: Hub, model: ModelRep
     part.symlink_to("/dev/full")
     with pytest.raises(DiskFull, match=os.strerror(errno.ENOSPC).lower().split()[0] + "|full"):
         BY_NAME["wget"].fetch(ctx, file, part)
+
+
+@pytest.mark.parametrize("name", sorted({name for backend in BACKENDS for name in backend.writers}))
+def test_a_writer_that_outlived_its_run_is_ended_before_the_part_is_written(
+    name: str, ctx: Context, hub: Hub, model: ModelRepo
+) -> None:
+    file = remote_file(hub, model)
+    part = open_part(ctx.machine, ctx.home, file)
+    left, other = part.with_suffix(".lfs"), part.with_name("another.lfs")
+    left.mkdir()
+    other.mkdir()
+    with ExitStack() as stack:
+        writes, reads, strange = (
+            stack.enter_context(subprocess.Popen([word, "60"], executable=shutil.which("sleep"), cwd=folder))
+            for word, folder in ((name, left), ("less", left), (name, other))
+        )
+        for each in (writes, reads, strange):
+            stack.callback(each.kill)
+        open_part(ctx.machine, ctx.home, file)
+        assert writes.wait(timeout=5) < 0
+        assert (reads.poll(), strange.poll()) == (None, None)
 
 
 def test_git_lfs_wants_the_very_object(ctx: Context, hub: Hub, model: ModelRepo) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from provision.core.step import Context
-from provision.download.hashing import Follower
+from provision.download.hashing import Hasher
 from provision.download.http import disk_writer
 from provision.download.http.buffers import Buffer, Buffers
-from provision.download.http.disk_writer import Sink
+from provision.download.http.disk_writer import DiskWriter
 from provision.download.http.segments import Claim, Span
 from provision.download.http.transfer import Settings, Transfer
 from provision.download.part_file import open_part
@@ -41,7 +41,7 @@ def transfer(ctx: Context, hub: Hub, model: ModelRepo) -> Transfer:
     return Transfer(ctx, file, part, SETTINGS, done=(), ranges=True)
 
 
-def bring(transfer: Transfer, sink: Sink, whole: bytes, spans: list[Span]) -> None:
+def bring(transfer: Transfer, sink: DiskWriter, whole: bytes, spans: list[Span]) -> None:
     """What connections would, in the order of `spans`, each a claim."""
     for start, stop in spans:
         claim = transfer.next_claim()
@@ -57,7 +57,7 @@ def bring(transfer: Transfer, sink: Sink, whole: bytes, spans: list[Span]) -> No
         sink.then(partial(transfer.release, claim))
 
 
-def put(transfer: Transfer, sink: Sink, claim: Claim, buffer: Buffer, count: int) -> None:
+def put(transfer: Transfer, sink: DiskWriter, claim: Claim, buffer: Buffer, count: int) -> None:
     at, took = transfer.take(claim, count)
     sink.put(at, buffer.view[:took], buffer, partial(transfer.advance, claim, took))
 
@@ -71,16 +71,16 @@ def test_what_is_put_is_hashed_and_written(
         monkeypatch.setattr(
             disk_writer, "_open_direct", lambda path: os.open(path, os.O_RDONLY)
         )  # each write is refused
-    follower = Follower(lambda: transfer.part, len(whole), transfer.prefix)
-    sink = Sink(transfer.part, transfer.buffers, follower)
-    follower.start()
+    hasher = Hasher(lambda: transfer.part, len(whole), transfer.prefix)
+    sink = DiskWriter(transfer.part, transfer.buffers, hasher)
+    hasher.start()
     sink.start()
     size, each = len(whole), SETTINGS.segment_bytes
     bring(transfer, sink, whole, [(start, min(start + each, size)) for start in range(0, size, each)])
     sink.stop(10)
     assert sink.ended.done()
-    assert follower.wait(ctx, FILE, patience_s=10) == hashlib.sha256(whole).hexdigest()
-    follower.stop()
+    assert hasher.wait(ctx, FILE, patience_s=10) == hashlib.sha256(whole).hexdigest()
+    hasher.stop()
     assert transfer.part.read_bytes() == whole
     if not direct:
         assert sink.cached_bytes == len(whole)
@@ -91,8 +91,8 @@ def test_what_is_put_is_hashed_and_written(
 def test_a_disk_that_is_full_ends_it_with_its_error(transfer: Transfer) -> None:
     transfer.part.unlink()
     transfer.part.symlink_to("/dev/full")
-    follower = Follower(lambda: transfer.part, transfer.file.size, transfer.prefix)
-    sink = Sink(transfer.part, transfer.buffers, follower)
+    hasher = Hasher(lambda: transfer.part, transfer.file.size, transfer.prefix)
+    sink = DiskWriter(transfer.part, transfer.buffers, hasher)
     sink.start()
     claim = transfer.next_claim()
     buffer = transfer.buffers.take(transfer.over)
@@ -108,19 +108,19 @@ def test_only_the_next_bytes_are_taken_from_memory(tmp_path: Path, ctx: Context)
     path, whole = tmp_path / "file", random.Random(1).randbytes(300_000)
     path.write_bytes(whole[:100_000] + bytes(100_000))
     here, given = [0], []
-    follower = Follower(lambda: path, len(whole), lambda: here[0])
-    assert not follower.offer(100_000, memoryview(whole)[100_000:], lambda: given.append("early"))
-    assert follower.offer(0, memoryview(whole)[:60_000], lambda: given.append("first"))
-    assert follower.offer(60_000, memoryview(whole)[60_000:200_000], lambda: given.append("second"))
-    assert not follower.offer(60_000, memoryview(whole)[60_000:], lambda: given.append("again"))
+    hasher = Hasher(lambda: path, len(whole), lambda: here[0])
+    assert not hasher.offer(100_000, memoryview(whole)[100_000:], lambda: given.append("early"))
+    assert hasher.offer(0, memoryview(whole)[:60_000], lambda: given.append("first"))
+    assert hasher.offer(60_000, memoryview(whole)[60_000:200_000], lambda: given.append("second"))
+    assert not hasher.offer(60_000, memoryview(whole)[60_000:], lambda: given.append("again"))
     path.write_bytes(bytes(200_000) + whole[200_000:])  # of what it was given nothing is read
     here[0] = len(whole)
-    follower.start()
+    hasher.start()
     try:
-        assert follower.wait(ctx, "it", patience_s=10) == hashlib.sha256(whole).hexdigest()
+        assert hasher.wait(ctx, "it", patience_s=10) == hashlib.sha256(whole).hexdigest()
         assert given == ["first", "second"]
     finally:
-        follower.stop()
+        hasher.stop()
 
 
 def test_the_network_waits_for_a_buffer() -> None:

@@ -13,10 +13,10 @@ from provision.command import Fix
 from provision.core.step import Context
 from provision.download import hashing
 from provision.download.backend import Backend
-from provision.download.backends.registry import BACKENDS
-from provision.download.hashing import MUCH_BYTES, Follower, Syncer, keep_going_and_hash
+from provision.download.backends.registry import backends
+from provision.download.hashing import MUCH_BYTES, Hasher, Syncer, fetch_and_hash
 from provision.download.part_file import bytes_here, open_part
-from provision.download.retry import Setback
+from provision.download.retry import Retry
 from provision.errors import DownloadError
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
@@ -33,7 +33,7 @@ def whole(world: tuple[Path, ModelRepo]) -> bytes:
     return (world[0].parent / "weights" / FILE).read_bytes()
 
 
-@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+@pytest.mark.parametrize("backend", backends(), ids=lambda backend: backend.name)
 def test_every_backend_hashes_what_it_brings(backend: Backend, ctx: Context, hub: Hub, model: ModelRepo) -> None:
     file = remote_file(hub, model)
     part = open_part(ctx.machine, ctx.home, file)
@@ -45,12 +45,12 @@ def test_what_was_here_before_is_hashed_too(ctx: Context, hub: Hub, model: Model
     part = open_part(ctx.machine, ctx.home, file)
     part.write_bytes(whole[: file.size // 2])
 
-    def attempt(_: Follower) -> Setback | None:
+    def attempt(_: Hasher) -> Retry | None:
         with part.open("ab") as stream:
             stream.write(whole[file.size // 2 :])
         return None
 
-    assert keep_going_and_hash(ctx, file, part, attempt) == file.sha256
+    assert fetch_and_hash(ctx, file, part, attempt) == file.sha256
 
 
 def test_a_part_begun_anew_behind_the_hash_is_not_taken_for_proven(
@@ -61,7 +61,7 @@ def test_a_part_begun_anew_behind_the_hash_is_not_taken_for_proven(
     part = open_part(ctx.machine, ctx.home, file)
     part.write_bytes(whole[:512] + b"of another file")
 
-    def attempt(_: Follower) -> Setback | None:
+    def attempt(_: Hasher) -> Retry | None:
         deadline = time.monotonic() + 10
         while str(part) not in (each.path for each in psutil.Process().open_files()) and time.monotonic() < deadline:
             time.sleep(0.005)
@@ -70,7 +70,7 @@ def test_a_part_begun_anew_behind_the_hash_is_not_taken_for_proven(
         aside.replace(part)
         return None
 
-    assert keep_going_and_hash(ctx, file, part, attempt) == ""
+    assert fetch_and_hash(ctx, file, part, attempt) is None
     assert bytes_here(part) == file.size
 
 
@@ -78,11 +78,11 @@ def test_an_error_ends_the_hash_with_it(ctx: Context, hub: Hub, model: ModelRepo
     file = remote_file(hub, model)
     part = open_part(ctx.machine, ctx.home, file)
 
-    def attempt(_: Follower) -> Setback | None:
+    def attempt(_: Hasher) -> Retry | None:
         raise DownloadError("No.", hint=Fix("again"))
 
     with pytest.raises(DownloadError):
-        keep_going_and_hash(ctx, file, part, attempt)
+        fetch_and_hash(ctx, file, part, attempt)
 
 
 def test_a_file_is_followed_when_it_gets_another_name(
@@ -91,20 +91,20 @@ def test_a_file_is_followed_when_it_gets_another_name(
     monkeypatch.setattr(hashing, "PIECE_BYTES", 1000)
     first, second = tmp_path / "incomplete", tmp_path / "complete"
     first.write_bytes(b"a" * 1000)
-    follower = Follower(lambda: first, 3000)
-    follower.start()
+    hasher = Hasher(lambda: first, 3000)
+    hasher.start()
     try:
         deadline = time.monotonic() + 10
-        while follower.hashed_bytes < 1000 and time.monotonic() < deadline:
+        while hasher.hashed_bytes < 1000 and time.monotonic() < deadline:
             time.sleep(0.005)
         with first.open("ab") as stream:
             stream.write(b"b" * 1000)
             first.rename(second)
             stream.write(b"c" * 1000)
         whole = b"a" * 1000 + b"b" * 1000 + b"c" * 1000
-        assert follower.wait(ctx, "it", patience_s=10) == hashlib.sha256(whole).hexdigest()
+        assert hasher.wait(ctx, "it", patience_s=10) == hashlib.sha256(whole).hexdigest()
     finally:
-        follower.stop()
+        hasher.stop()
 
 
 def test_the_disk_is_let_take_what_fills_the_page_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -18,12 +17,11 @@ from pathlib import Path
 import pytest
 
 from provision.core.step import Context
-from provision.download.backend import RemoteFile
-from provision.download.backends.hf import fetch_hub
-from provision.download.delivery import bring_proven
-from provision.download.http import backend as http_backend
-from provision.download.http.digests import content_sha256
+from provision.download.backend import HubFile
+from provision.download.backends import http as http_backend
+from provision.download.backends.hf import fetch_hf
 from provision.download.http.transfer import Settings
+from provision.download.obtain import download
 from provision.download.part_file import bytes_of, bytes_waiting, known_ranges, make_plain, open_part, part_of
 from provision.errors import DiskFull, Interrupted, ProvisionError
 from provision.rehearsal.model_repo import ModelRepo
@@ -40,15 +38,15 @@ SMALL = Settings(
 FETCH = """
 import json, sys
 from pathlib import Path
-from provision.download.http import backend as http
-from provision.download.backend import RemoteFile
+from provision.download.backends import http
+from provision.download.backend import HubFile
 from provision.download.part_file import open_part
 from provision.download.http.transfer import Settings
 from provision.rehearsal.model_repo import ModelRepo
 from tests.support.small_model import FILE; from tests.support.small_model import TWIN, small_context
 
 http.SETTINGS = Settings(segment_bytes=256 << 10, buffer_bytes=32 << 10, save_s=0.02)
-root, file = Path(sys.argv[1]), RemoteFile(**json.loads(sys.argv[2]))
+root, file = Path(sys.argv[1]), HubFile(**json.loads(sys.argv[2]))
 model = ModelRepo(file.repo, file.revision, dict.fromkeys((FILE, TWIN), (file.size, file.sha256)))
 ctx = small_context(root, model, file.endpoint)
 print(http.fetch_http(ctx, file, open_part(ctx.machine, ctx.home, file)))
@@ -69,13 +67,13 @@ def content(world: tuple[Path, ModelRepo]) -> bytes:
     return (world[0].parent / "weights" / FILE).read_bytes()
 
 
-def fetch(ctx: Context, hub: Hub, model: ModelRepo) -> tuple[Path, str]:
+def fetch(ctx: Context, hub: Hub, model: ModelRepo) -> tuple[Path, str | None]:
     file = remote_file(hub, model)
     part = open_part(ctx.machine, ctx.home, file)
     return part, http_backend.fetch_http(ctx, file, part)
 
 
-def is_right(fetched: tuple[Path, str], model: ModelRepo) -> bool:
+def is_right(fetched: tuple[Path, str | None], model: ModelRepo) -> bool:
     part, digest = fetched
     return hashlib.sha256(part.read_bytes()).hexdigest() == digest == model.files[FILE][1]
 
@@ -99,7 +97,7 @@ def test_segments_come_each_once_and_are_hashed_as_they_come(ctx: Context, hub: 
 
 def test_the_hash_of_the_follower_is_the_proof(ctx: Context, hub: Hub, model: ModelRepo, heard: Heard) -> None:
     ctx = replace(ctx, options=replace(ctx.options, backend="http"))
-    bring_proven(ctx, remote_file(hub, model), precision="fp16", checkpoint=True)
+    download(ctx, remote_file(hub, model), precision="fp16", checkpoint=True)
     assert not [event for event in heard.events if getattr(event, "subject", "") == f"verifying {FILE}"]
 
 
@@ -171,7 +169,7 @@ def test_another_backend_gets_a_beginning_without_holes(
 ) -> None:
     part = with_holes(ctx, hub, world)
     file = remote_file(hub, model)
-    fetch_hub(ctx, file, open_part(ctx.machine, ctx.home, file))
+    fetch_hf(ctx, file, open_part(ctx.machine, ctx.home, file))
     assert part.read_bytes() == content(world)
     assert hub.sent_bytes() == file.size - 1_000_000
     assert known_ranges(part) == [(0, file.size)]
@@ -312,46 +310,6 @@ def test_a_stop_is_heard_at_once_and_what_came_is_kept(tmp_path: Path, world: tu
         assert bytes_waiting(ctx.home, world[1].files[FILE][1]) >= 300_000
 
 
-def test_damaged_bytes_alone_are_fetched_again_where_the_server_tells_their_hash(
-    tmp_path: Path, world: tuple[Path, ModelRepo], heard: Heard
-) -> None:
-    size = world[1].files[FILE][0]
-    with Hub(world[0], faults=Faults(digests=True)) as hub:
-        hub.arm(Fault("*", "no_length", times=8, origin="cdn"), Fault("*", "corrupt", times=1, value=0, origin="cdn"))
-        ctx = small_context(tmp_path, world[1], hub.url, emit=heard)
-        assert is_right(fetch(ctx, hub, world[1]), world[1])
-        assert hub.sent_bytes() == size + SMALL.segment_bytes
-    assert heard.notes == [f"{SMALL.segment_bytes:,} bytes of {FILE} came damaged: they are fetched again."]
-
-
-def test_damage_of_a_former_run_is_found_too(tmp_path: Path, world: tuple[Path, ModelRepo], heard: Heard) -> None:
-    with Hub(world[0], faults=Faults(digests=True)) as hub:
-        hub.arm(Fault("*", "corrupt", times=1, value=0, origin="cdn"), Fault("*", "no_length", times=7, origin="cdn"))
-        hub.arm(Fault("*", "status", times=-1, value="503", origin="cdn"))
-        ctx = small_context(tmp_path, world[1], hub.url, emit=heard)
-        with pytest.raises(ProvisionError):
-            fetch(ctx, hub, world[1])
-        before = hub.sent_bytes()
-        hub.disarm()
-        assert is_right(fetch(ctx, hub, world[1]), world[1])
-        assert before + world[1].files[FILE][0] > hub.sent_bytes() > before
-        assert hub.sent_bytes() == world[1].files[FILE][0] + SMALL.segment_bytes
-
-
-@pytest.mark.parametrize(
-    ("header", "digest"),
-    [
-        (f"sha-256=:{base64.b64encode(bytes(32)).decode()}:", "00" * 32),
-        (f"sha-512=:AAAA:, sha-256=:{base64.b64encode(bytes(32)).decode()}:", "00" * 32),
-        ("sha-256=:AAAA:", ""),
-        ("sha-256=:A:", ""),
-        ("", ""),
-    ],
-)
-def test_what_a_server_tells_of_a_hash(header: str, digest: str) -> None:
-    assert content_sha256({"Content-Digest": header}) == digest
-
-
 # -- kills --------------------------------------------------------------------------------------------------
 
 
@@ -382,6 +340,6 @@ def test_killed_again_and_again(tmp_path: Path, world: tuple[Path, ModelRepo], m
         assert fresh.sent_bytes() == file.size - kept
 
 
-def file_json(file: RemoteFile) -> str:
+def file_json(file: HubFile) -> str:
     names = ("endpoint", "repo", "revision", "path", "size", "sha256")
     return json.dumps({name: getattr(file, name) for name in names})

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli.request import Request, choose_options, parse_rate
+from provision.cli.options import choose_options, parse_rate
+from provision.cli.request import Request
 from provision.command import Fix, ours
 from provision.core.finding import Verdict
 from provision.core.runner import run_step

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provision.download.http.rate import PROBE_S, Bucket, Ramp
-from provision.download.http.segments import Claim, Segments, merged, prefix_of, without
+from provision.download.http.segments import Claim, Segments, merged, prefix_of
 
 Step = tuple[str, int, int]
 STEPS = st.lists(
@@ -109,14 +109,6 @@ def test_what_a_note_says_is_never_more_than_the_file(spans: list[tuple[int, int
 
 
 SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=12)
-
-
-@given(SPANS, SPANS)
-def test_without_is_the_difference_of_the_bytes(spans: list[tuple[int, int]], others: list[tuple[int, int]]) -> None:
-    def places(of: list[tuple[int, int]]) -> set[int]:
-        return {place for start, stop in of for place in range(start, stop)}
-
-    assert places(without(spans, others)) == places(spans) - places(others)
 
 
 def test_claims_go_in_the_order_of_the_file_up_to_the_next_border() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from provision.core.step import Context
 from provision.download.backend import Address
-from provision.download.http.backend import fetch_http
+from provision.download.backends.http import fetch_http
 from provision.download.http.wire import Dialer, Line, in_turn, proxy_for
 from provision.download.part_file import open_part
 from provision.errors import DownloadError, NetworkError

@@ -18,10 +18,10 @@ from provision.core.step import Context
 from provision.download import retry
 from provision.download.backends import hf as hub_backend
 from provision.download.backends import xet
-from provision.download.backends.hf import HUB
-from provision.download.backends.registry import bring
+from provision.download.backends.auto import bring
+from provision.download.backends.hf import BACKEND as HF
 from provision.download.hub.api import XetOffer, locate_both
-from provision.download.part_file import WRITERS, bytes_here, open_part, part_of
+from provision.download.part_file import bytes_here, open_part, part_of
 from provision.errors import DiskFull, DownloadError, HubRefused, Interrupted, NetworkError
 from provision.rehearsal.model_repo import ModelRepo
 from tests.support.faults import Fault
@@ -66,10 +66,10 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_backend, "TRIES", 2)
 
 
-def fetch(ctx: Context, hub: Hub, model: ModelRepo) -> tuple[Path, str]:
+def fetch(ctx: Context, hub: Hub, model: ModelRepo) -> tuple[Path, str | None]:
     file = remote_file(hub, model)
     part = open_part(ctx.machine, ctx.home, file)
-    return part, HUB.fetch(ctx, file, part)
+    return part, HF.fetch(ctx, file, part)
 
 
 def begin(ctx: Context, world: tuple[Path, ModelRepo], count: int) -> Path:
@@ -164,9 +164,9 @@ def test_the_token_is_not_sent_where_another_host_is_to_give_the_key(
     with Hub(world[0]) as thief:
         file = remote_file(hub, model)
         offer = XetOffer("0" * 64, f"{thief.url}/api/models/{REPO}/xet-read-token/main")
-        setback = xet.bring_by_xet(ctx, file, open_part(ctx.machine, ctx.home, file), offer)
-        assert setback is not None
-        assert "gave no key" in setback.error.message
+        retry = xet.fetch_by_xet(ctx, file, open_part(ctx.machine, ctx.home, file), offer)
+        assert retry is not None
+        assert "gave no key" in retry.error.message
         assert len(thief.requests) == 1
         assert "authorization" not in thief.requests[0].headers
 
@@ -252,7 +252,7 @@ def test_a_child_that_hangs_is_ended(ctx: Context, hub: Hub, model: ModelRepo, m
     part = open_part(ctx.machine, ctx.home, file)
     monkeypatch.setattr(hub_backend, "TRIES", 1)
     with pytest.raises(NetworkError, match=r"Nothing came by Xet from .* for too long"):
-        HUB.fetch(ctx, file, part)
+        HF.fetch(ctx, file, part)
     assert bytes_here(part) <= 2 * XORB_BYTES  # less where the machine is busy
     assert children() == []
 
@@ -311,7 +311,7 @@ def test_a_full_disk_is_said(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     part = open_part(ctx.machine, ctx.home, file)
     part.symlink_to("/dev/full")
     with pytest.raises(DiskFull):
-        HUB.fetch(ctx, file, part)
+        HF.fetch(ctx, file, part)
 
 
 def test_ctrl_c_ends_the_child_and_keeps_the_part(tmp_path: Path, world: tuple[Path, ModelRepo]) -> None:
@@ -341,7 +341,7 @@ def test_a_child_that_outlived_its_run_is_ended_before_the_next_one_writes(
         ctx = small_context(tmp_path, world[1], slow.url)
         file = remote_file(slow, world[1])
         part = open_part(ctx.machine, ctx.home, file)
-        attempt = threading.Thread(target=lambda: xet.bring_by_xet(ctx, file, part, locate_both(ctx, file)[1]))
+        attempt = threading.Thread(target=lambda: xet.fetch_by_xet(ctx, file, part, locate_both(ctx, file)[1]))
         attempt.start()
         while not (found := children()):
             time.sleep(0.01)
@@ -355,7 +355,7 @@ def children() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children(recursive=True):
         try:
-            if WRITERS & {Path(word).name for word in child.cmdline()}:
+            if set(HF.writers) & {Path(word).name for word in child.cmdline()}:
                 found.append(child)
         except psutil.Error:
             continue

@@ -13,6 +13,7 @@ import pytest
 from provision.core.finding import Cost, Finding, Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, StepReport
+from provision.download.backends.registry import CHOICES
 from provision.errors import HubRefused, ManifestError, NetworkError, WrongFile
 from provision.rehearsal.model_repo import ModelRepo, pointer_text
 from provision.steps.models.step import MODELS, check_models
@@ -118,7 +119,7 @@ def test_the_other_precision_is_another_file(ctx: Context, hub: Hub) -> None:
         look(replace(ctx, options=replace(ctx.options, precision="bf16")))
 
 
-@pytest.mark.parametrize("backend", ["hf", "huggingface-cli", "wget", "git-lfs", "http", "auto"])
+@pytest.mark.parametrize("backend", CHOICES)
 def test_every_backend_ends_in_the_same_file(ctx: Context, model: ModelRepo, backend: str) -> None:
     assert apply(replace(ctx, options=replace(ctx.options, backend=backend))).verdict is Verdict.OK
     assert is_right(place_of(ctx), model)

@@ -8,23 +8,22 @@ no more than what came since the last note. It needs nothing but what the tool h
 from __future__ import annotations
 
 import os
-import threading
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
 from provision.core.step import Context
-from provision.download.backend import Backend, RemoteFile, nothing_missing
-from provision.download.hashing import Follower, Syncer
-from provision.download.http.connection import run_lane
-from provision.download.http.digests import damaged
-from provision.download.http.disk_writer import Sink
+from provision.download.backend import Backend, HubFile
+from provision.download.hashing import Hasher, Syncer
+from provision.download.http.connection import run_connection
+from provision.download.http.disk_writer import DiskWriter
 from provision.download.http.rate import Ramp
-from provision.download.http.segments import without
 from provision.download.http.transfer import Changed, NoRanges, Settings, Transfer
-from provision.download.part_file import PartState, keep_state, known_digests, known_etag, known_ranges, make_plain
-from provision.download.retry import TRIES, WAIT_MAX_S, Carry, Setback, drop_stranger
+from provision.download.part_file import keep_state, known_etag, known_ranges, make_plain
+from provision.download.retry import TRIES, WAIT_MAX_S, Retry, drop_wrong_kind, in_background
 from provision.errors import HubRefused, NetworkError
 from provision.system.disk_errors import unusable
+from provision.system.visible import shell_word
 
 SETTINGS = Settings()
 TICK_S = 0.05
@@ -36,16 +35,9 @@ ENDING_S = 0.4
 """How long connections are waited for in the end; one that still looks for its server is left to it."""
 
 
-def fetch_http(ctx: Context, file: RemoteFile, part: Path) -> str:
+def fetch_http(ctx: Context, file: HubFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256. Raises as `Backend.fetch`."""
-    drop_stranger(file, part)
-    sha256 = _fetch(ctx, file, part)
-    if sha256 != file.sha256 and _forget_damaged(ctx, file, part):
-        sha256 = _fetch(ctx, file, part)
-    return sha256
-
-
-def _fetch(ctx: Context, file: RemoteFile, part: Path) -> str:
+    drop_wrong_kind(file, part)
     ranges, restarted, etags = True, False, True
     while True:
         try:
@@ -63,69 +55,60 @@ def _fetch(ctx: Context, file: RemoteFile, part: Path) -> str:
             _empty(part)
 
 
-def _forget_damaged(ctx: Context, file: RemoteFile, part: Path) -> bool:
-    """Where the server told the hashes of what it sent: note what is damaged as not here. Whether there is any."""
-    try:
-        bad = damaged(part, known_digests(part))
-    except OSError as error:
-        raise unusable(part, error) from error
-    lost = sum(stop - start for start, stop in bad)
-    if lost in (0, file.size):
-        return False
-    ctx.note(f"{lost:,} bytes of {file.name} came damaged: they are fetched again.")
-    keep_state(part, PartState(tuple(without(known_ranges(part), bad)), *known_etag(part)))
-    return True
+def script(ctx: Context, file: HubFile, part: str) -> Iterator[str]:
+    """With curl, which does not pass a header of ours on to the host that it is sent to."""
+    token = ' --header "Authorization: Bearer $HF_TOKEN"' if ctx.machine.environ.get("HF_TOKEN") else ""
+    yield f"curl --fail --location --retry 5 --continue-at -{token} --output {part} {shell_word(file.url)}"
 
 
-HTTP = Backend("http", nothing_missing, fetch_http)
+BACKEND = Backend("http", fetch_http, script)
 
 
 class _Supervisor:
     """Starts connections, replaces those that fail, tells how far it is and notes what is here."""
 
-    def __init__(self, ctx: Context, file: RemoteFile, part: Path, *, ranges: bool, etags: bool) -> None:
+    def __init__(self, ctx: Context, file: HubFile, part: Path, *, ranges: bool, etags: bool) -> None:
         self.ctx, self.file, self.part = ctx, file, part
         if not ranges:
             make_plain(part)
         done = known_ranges(part)
         self.transfer = Transfer(ctx, file, part, SETTINGS, done=done, ranges=ranges)
-        self.transfer.digests.update(known_digests(part))
         self.transfer.etags = etags
         self.transfer.etag, self.transfer.etag_host = known_etag(part) if etags else ("", "")
-        self.follower = Follower(lambda: part, file.size, self.transfer.prefix)
+        self.hasher = Hasher(lambda: part, file.size, self.transfer.prefix)
         now = ctx.machine.clock()
         most = ctx.options.connections or SETTINGS.most
         self.ramp = Ramp(
             first=SETTINGS.first, second=SETTINGS.second, most=most, fixed=ctx.options.connections,
             window_s=SETTINGS.window_s, now=now,
         )  # fmt: skip
-        self.sink = Sink(part, self.transfer.buffers, self.follower)
+        self.sink = DiskWriter(part, self.transfer.buffers, self.hasher)
         self.syncer = Syncer(part, lambda: self.sink.cached_bytes)
-        self.lanes: dict[Future[Setback | None], tuple[threading.Thread, int]] = {}
+        self.connections: dict[Future[Retry | None], int] = {}
         self.round = self.failures = 0
         self.came_then = 0
         self.retry_at = self.saved_at = self.said_at = 0.0
         self.saved_bytes = -1
 
-    def run(self) -> str:
+    def run(self) -> str | None:
         """Bring everything; returns the hash. Raises as `Backend.fetch`, and Changed or NoRanges."""
         self._begin()
         try:
             while not self.transfer.segments.complete:
                 self.ctx.machine.check_interrupted()
-                self._start_lanes()
-                ended, _ = wait(self.lanes, timeout=TICK_S, return_when=FIRST_COMPLETED)
+                self._start_connections()
+                ended, _ = wait(self.connections, timeout=TICK_S, return_when=FIRST_COMPLETED)
                 if self.sink.ended.done():
                     self.sink.ended.result()  # it ends by itself only when it cannot write
-                for lane in ended:
-                    self._ended(lane)
+                for connection in ended:
+                    self._ended(connection)
                 self._look_around()
-            self._end_lanes()
+            self._end_connections()
             return self._digest()
         finally:
-            self._end_lanes()
+            self._end_connections()
             self.sink.stop(ENDING_S)
-            self.follower.stop()
+            self.hasher.stop()
             self.syncer.stop()
             self._save()
             self._tell()
@@ -138,54 +121,57 @@ class _Supervisor:
             raise unusable(self.part, error) from error
         self._save()
         self._tell()
-        self.follower.start()
+        self.hasher.start()
         self.sink.start()
         self.syncer.start()
 
-    def _start_lanes(self) -> None:
+    def _start_connections(self) -> None:
         transfer = self.transfer
-        if self.lanes and self.ctx.machine.clock() < self.retry_at:
+        if self.connections and self.ctx.machine.clock() < self.retry_at:
             return
         transfer.aim = self.ramp.aim if transfer.answered and transfer.ranges else 1
-        while not self.lanes or transfer.wants_more():
-            lane: Future[Setback | None] = Future()
-            thread = threading.Thread(target=_in_thread, args=(lane, transfer, self.sink), name="transfer", daemon=True)
-            self.lanes[lane] = thread, self.round
+        while not self.connections or transfer.wants_more():
             transfer.enter()
-            thread.start()
+            self.connections[in_background(self._connect, "transfer")] = self.round
 
-    def _ended(self, lane: Future[Setback | None]) -> None:
-        """What a connection ended with: nothing, a setback to be waited out, or an error to raise."""
-        _, its_round = self.lanes.pop(lane)
+    def _connect(self) -> Retry | None:
         try:
-            setback = lane.result()
+            return run_connection(self.transfer, self.sink)
+        finally:
+            self.transfer.leave()
+
+    def _ended(self, connection: Future[Retry | None]) -> None:
+        """What a connection ended with: nothing, a failure to be waited out, or an error to raise."""
+        its_round = self.connections.pop(connection)
+        try:
+            retry = connection.result()
         except NetworkError as error:
-            setback = Setback(error)
-        if setback is None or its_round < self.round:  # of several that fail at once, one counts
+            retry = Retry(error)
+        if retry is None or its_round < self.round:  # of several that fail at once, one counts
             return
         self.round += 1
         came = self.transfer.taken_bytes
         self.failures = 0 if came > self.came_then else self.failures + 1
         self.came_then = came
         if self.failures >= TRIES:
-            raise setback.error
+            raise retry.error
         now = self.ctx.machine.clock()
-        if isinstance(setback.error, HubRefused) and self.lanes:
-            self.ramp.settle(len(self.lanes), now)  # the server wants no more of them
-        wait_s = setback.wait_s if setback.wait_s is not None else 2.0 ** max(0, self.failures - 1)
+        if isinstance(retry.error, HubRefused) and self.connections:
+            self.ramp.settle(len(self.connections), now)  # the server wants no more of them
+        wait_s = retry.wait_s if retry.wait_s is not None else 2.0 ** max(0, self.failures - 1)
         wait_s = min(wait_s, WAIT_MAX_S)
         self.retry_at = now + wait_s
-        if self.lanes:
-            self.ctx.output(setback.error.message)
+        if self.connections:
+            self.ctx.output(retry.error.message)
         else:
-            self.ctx.wait(setback.error.message, wait_s)
+            self.ctx.wait(retry.error.message, wait_s)
 
     def _look_around(self) -> None:
         now, here = self.ctx.machine.clock(), self.transfer.segments.done_bytes
-        hashed, busy_s = self.follower.hashed_bytes, self.follower.busy_s
+        hashed, busy_s = self.hasher.hashed_bytes, self.hasher.busy_s
         enough = KEEPING_UP * hashed / busy_s if busy_s else float("inf")
-        self.ramp.observe(now, here, len(self.lanes), waited_s=self.transfer.buffers.waited_s, enough=enough)
-        least = SETTINGS.segment_bytes * max(1, len(self.lanes))
+        self.ramp.observe(now, here, len(self.connections), waited_s=self.transfer.buffers.waited_s, enough=enough)
+        least = SETTINGS.segment_bytes * max(1, len(self.connections))
         if here != self.saved_bytes and (now - self.saved_at >= SETTINGS.save_s or here - self.saved_bytes >= least):
             self._save()
         if now - self.said_at >= SAID_EVERY_S:
@@ -198,32 +184,22 @@ class _Supervisor:
     def _save(self) -> None:
         self.saved_at = self.ctx.machine.clock()
         self.saved_bytes = self.transfer.segments.done_bytes
-        keep_state(self.part, self.transfer.state())
+        keep_state(self.part, *self.transfer.state())
 
-    def _end_lanes(self) -> None:
+    def _end_connections(self) -> None:
         self.transfer.over.set()
-        for thread, _ in self.lanes.values():
-            thread.join(ENDING_S / len(self.lanes))
+        wait(self.connections, timeout=ENDING_S)
 
-    def _digest(self) -> str:
+    def _digest(self) -> str | None:
         """The hash, waited for. Raises HomeError or Interrupted."""
         try:
-            return self.follower.wait(self.ctx, self.file.name)
+            return self.hasher.wait(self.ctx, self.file.name)
         except OSError as error:
             raise unusable(self.part, error) from error
 
 
-def _in_thread(lane: Future[Setback | None], transfer: Transfer, sink: Sink) -> None:
-    with Carry(lane):
-        try:
-            setback = run_lane(transfer, sink)
-        finally:
-            transfer.leave()
-        lane.set_result(setback)
-
-
 def _empty(part: Path) -> None:
-    keep_state(part, PartState())
+    keep_state(part, (), "", "")
     try:
         os.truncate(part, 0)
     except OSError as error:

@@ -1,0 +1,73 @@
+"""The options that steps read, made of what was typed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from provision.cli.request import PRECISIONS, REHEARSED, Request
+from provision.command import Command, Fix, ours, program
+from provision.core.manifest import manifest_names
+from provision.core.step import Options
+from provision.download.backends.registry import backend_name
+from provision.errors import UsageError
+
+HUB = "https://huggingface.co"
+CONNECTIONS_MAX = 32
+RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+
+
+def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
+    """Options that hold together. Raises UsageError."""
+    backend = backend_name(request.backend)
+    if request.precision not in (None, *PRECISIONS):
+        raise UsageError(
+            f"There is no precision {request.precision!r}.", hint=Fix(f"Take one of {', '.join(PRECISIONS)}.")
+        )
+    if request.rehearse and request.manifest in manifest_names() and request.manifest != REHEARSED:
+        raise UsageError(
+            f"The rehearsal has the model of {REHEARSED} alone, not that of {request.manifest}.",
+            hint=ours("all", "--rehearse"),
+        )
+    if request.rehearse and request.endpoints:
+        raise UsageError("A rehearsal has a hub of its own.", hint=Fix("Leave out --endpoint, or --rehearse."))
+    if request.connections is not None and not 1 <= request.connections <= CONNECTIONS_MAX:
+        raise UsageError(
+            f"--connections {request.connections} is not between 1 and {CONNECTIONS_MAX}.",
+            hint=Fix("As in: --connections 4"),
+        )
+    usual = environ.get("HF_ENDPOINT", "").strip() or HUB
+    named = dict.fromkeys(_address("--endpoint", each, Fix(f"As in: --endpoint {HUB}")) for each in request.endpoints)
+    return Options(
+        backend=backend,
+        precision=request.precision or "fp16",
+        deep=request.deep,
+        yes=request.yes,
+        endpoint=_address("HF_ENDPOINT", usual, program("unset", "HF_ENDPOINT")),
+        endpoints=tuple(named),
+        limit_rate=parse_rate(request.limit_rate) if request.limit_rate is not None else 0,
+        connections=request.connections or 0,
+        look_in=tuple(request.look_in),
+        copy=request.copy,
+        share_cache=request.share_cache,
+    )
+
+
+def _address(name: str, text: str, hint: Fix | Command) -> str:
+    address = text.strip()
+    if "://" not in address:
+        address = f"https://{address}"
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", address):
+        raise UsageError(f"{name} is {text!r}, which is no http address.", hint=hint)
+    return address.rstrip("/")
+
+
+def parse_rate(text: str) -> int:
+    """Bytes a second: `5M`, `500k`, `1.5 MB/s` or a plain number; units are decimal. Raises UsageError."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([kmg]?)(?:b?/s|b)?", text.strip().lower())
+    rate = int(float(found[1]) * RATE_UNITS[found[2]]) if found else 0
+    if rate < 1000:
+        raise UsageError(
+            f"--limit-rate {text!r} is no rate of at least 1k (bytes a second).", hint=Fix("As in: --limit-rate 5M")
+        )
+    return rate
