@@ -15,7 +15,8 @@ from pathlib import Path
 
 from provision.comfyui import fallback_flags
 from provision.comfyui.api import Comfy, SystemStats
-from provision.comfyui.error_explanations import explain, short
+from provision.comfyui.error_explanations import explain
+from provision.comfyui.error_signatures import short
 from provision.comfyui.exclusive_start import one_start
 from provision.comfyui.foreign_install import servers_of
 from provision.comfyui.isolation import apart, knows, names_database

@@ -89,6 +89,11 @@ class Home:
         return self.root / "provision.lock"
 
     @property
+    def choices(self) -> Path:
+        """What was asked for (see `choices`)."""
+        return self.root / "provision.toml"
+
+    @property
     def python(self) -> Path:
         """The target Python: ComfyUI's, never the tool's own."""
         if self.adopted is not None and self.adopted.python is not None and self.venv_of_another is not None:

@@ -307,16 +307,18 @@ def _unbroken(text: Text) -> Text:
     return text
 
 
-def pairs_table(rows: Sequence[tuple[str, str]]) -> Table:
-    """Names and values, for `status` and `manifests`."""
+def pairs_table(rows: Sequence[tuple[str, ...]]) -> Table:
+    """Names and values, the last of which folds where it is long."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
+    for _ in rows[0][2:] if rows else ():
+        table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(Text(visible(name, one_line=True)), Text(visible(value)))
+    for name, *values in rows:
+        table.add_row(Text(visible(name, one_line=True)), *(Text(visible(value)) for value in values))
     return table
 
 

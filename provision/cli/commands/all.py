@@ -87,4 +87,4 @@ def _closing(at: Session, report: Report, *, stopped: bool) -> str:
     return "\n".join(lines)
 
 
-app = command("all", provision_all, BUILDING)
+app = command("all", provision_all, BUILDING | {"reset"})

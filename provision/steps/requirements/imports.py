@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from provision.comfyui.log_reader import FAILED_NODE, Sign, import_signs, missing_module, signs_of
+from provision.comfyui.log_reader import Sign, import_signs, missing_module, signs_of
+from provision.comfyui.log_signatures import FAILED_NODE
 from provision.comfyui.sandbox import can_fence
 from provision.comfyui.server_process import engine_version
 from provision.command import Fix, ours, program

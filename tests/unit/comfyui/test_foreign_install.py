@@ -81,7 +81,7 @@ def test_two_are_both_named(tmp_path: Path, machine: Machine) -> None:
         find_install(tmp_path, machine)
     assert str(one) in refused.value.message
     assert str(other) in refused.value.message
-    assert said(refused.value.hint) == f"--comfyui {one}"
+    assert said(refused.value.hint) == f"provision doctor --comfyui {one}"
 
 
 # -- its Python ---------------------------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ def test_a_server_is_not_ended_for_flags_that_comfyui_refuses(home: EngineHome) 
     assert stale.id == "server-stale"
     with pytest.raises(EngineError, match="of which ComfyUI takes one") as refused:
         server.apply_server(ctx, stale)
-    assert said(refused.value.hint) == 'provision all --set comfyui.args=["--force-fp16"]'
+    assert said(refused.value.hint) == "Leave out --force-fp32.   provision all --set 'comfyui.args=[\"--force-fp16\"]'"
     assert pid_of(ctx) == pid
     assert ctx.machine.process(pid) is not None
     stop_server(ctx)
