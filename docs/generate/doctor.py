@@ -20,7 +20,6 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
     ("ui-stale", "Only the browser is behind; reloading the page helps, and nothing outside of it can see that."),
     ("ckpt-fp32", "A file of another precision than was asked for is `ckpt-other`; asked for, it is right."),
     ("xet-stall", "A backend that stands still is given up, and the next one goes on with its bytes."),
-    ("hf-cli-name", "The library is called, not its command, whose name has changed."),
 )  # fmt: skip
 
 INTRODUCTION = """\
@@ -38,7 +37,7 @@ custom nodes, settings, changed files) is never deleted: what stands in the way 
 |---|---|
 | `provision doctor --list` | every id, with what is looked at |
 | `provision doctor --only ID` | one finding; with `--fix` that one is mended, with what it needs |
-| `provision doctor LOGFILE` | what a log means: ComfyUI's or this tool's, yours or one that somebody sent |
+| `provision doctor LOGFILE...` | what logs mean (see below) |
 | `provision doctor --report FILE` | one file to paste into an issue, without paths of yours, names, tokens, addresses |
 
 `provision doctor --comfyui DIR` looks in the same way at an install that this tool did not make: a checkout (of git, of
@@ -61,6 +60,10 @@ already makes the image itself, and keeps it among its temporary files. What a s
 What only follows from a fault of an earlier step (`torch-missing` where the environment is gone) is marked `↳`, names
 that step (in `--json`: `caused_by`), and is mended with it. Every finding against a home that is
 broken in that way: [doctor-coverage.md](doctor-coverage.md).
+
+`provision doctor LOGFILE...` reads logs of ComfyUI, of this tool, and what pip, uv, git, hf, wget or a shell said:
+yours or those that somebody sent, in UTF-8, UTF-16 or gzip, `-` for standard input. It ends with 1 when something is
+found. Where nothing in it is known, the last exception is told, with the custom node or package that it came from.
 
 *Mended at once* is done by `all` and by `doctor --fix`. *After a yes*: `doctor --fix` asks; with `--yes` it does not.
 """

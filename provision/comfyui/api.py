@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from provision.comfyui.answers import Accepted, Ended, Entry, Module, Saved, Stats, Waiting
-from provision.comfyui.error_explanations import refusal, short
+from provision.comfyui.error_explanations import refusal
+from provision.comfyui.error_signatures import short
 from provision.comfyui.event_stream import open_events
 from provision.comfyui.prompt_progress import IMAGE_TIMEOUT_S, Graph, OnProgress, Queue, Watch
 from provision.command import ours

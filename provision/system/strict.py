@@ -6,11 +6,12 @@ were allowed, never a wait on something that is no file.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ SETTINGS_MAX_BYTES = 1_000_000
 """More than a person writes by hand: a manifest, a list of requirements, settings of ComfyUI."""
 DEPTH_MAX = 64
 DOTS_MAX = 16
-QUOTED = re.compile(r""""[^"]*"|'[^']*'|#.*""")
+QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|#.*""")
 """What of a line of TOML is no key: texts and a comment."""
 
 
@@ -53,7 +54,7 @@ def convert(value: object, kind: type[T]) -> T:
         raise Unreadable(_said(error)) from error
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> io.BufferedReader:
     """A regular file, to be read; a FIFO, a device or a folder is neither waited for nor read.
 
     Raises OSError, and Unreadable for what is no regular file.
@@ -98,7 +99,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     import tomllib
 
     # Python's reader looks at each beginning of a dotted key anew: one of 400,000 names would take it a day.
-    if any(QUOTED.sub("", line).count(".") > DOTS_MAX for line in text.splitlines() if line.count(".") > DOTS_MAX):
+    if any(QUOTED.sub("", line).count(".") > DOTS_MAX for line in text.split("\n") if line.count(".") > DOTS_MAX):
         raise Unreadable("it names a table within a table too deep")
     try:
         return tomllib.loads(text)

@@ -14,7 +14,7 @@ from provision.cli.command import Session, command
 from provision.cli.look import look
 from provision.cli.offers import offer_findings
 from provision.cli.request import ASKING
-from provision.comfyui.log_reader import Sign, read_log
+from provision.comfyui.log_reader import Sign, read_pieces
 from provision.command import Fix, ours
 from provision.core import mending_plan
 from provision.core.events import MendingPlanned
@@ -24,16 +24,16 @@ from provision.core.step import Report, never
 from provision.errors import UsageError
 from provision.output import views
 from provision.output.result import Result, Words, answer, looked, pairs, ran
-from provision.system.strict import Unreadable, read_tail, why_not
-
-LOG_MAX_BYTES = 16 << 20
+from provision.system.strict import Unreadable, why_not
+from provision.system.text_stream import pieces
 
 
 def doctor(
     at: Session,
     *,
     logfile: Annotated[
-        Path | None, Argument(metavar="LOGFILE", help="Say what this log means, ComfyUI's or ours.")
+        list[Path] | None,
+        Argument(metavar="LOGFILE", help="Say what this log means, ComfyUI's or any other; - is standard input."),
     ] = None,
     fix: Annotated[bool, Option("--fix", help="Mend what can be mended, said beforehand.")] = False,
     only: Annotated[
@@ -48,8 +48,8 @@ def doctor(
     """Check everything, or with `fix` mend it; or say what is checked, or what a log means. Raises UsageError."""
     if listed:
         return list_checks()
-    if logfile is not None:
-        return explain_log(logfile)
+    if logfile:
+        return explain_log(*logfile)
     return examine(at, fix=fix, only=only or [], report_file=report_file)
 
 
@@ -171,23 +171,30 @@ def list_checks() -> Result:
 # -- a log -------------------------------------------------------------------------------------------------------
 
 
-def explain_log(path: Path) -> Result:
-    """What a log means, ComfyUI's or this tool's. Raises UsageError when there is no such file."""
+def explain_log(*paths: Path) -> Result:
+    """What logs mean, ComfyUI's, this tool's or others'. Raises UsageError for what cannot be read, or is no text."""
+    read = [(path, _read(path)) for path in paths]
+    found: list[JSON] = [
+        {"log": str(path), "line": sign.line, "id": sign.id, "says": sign.says, "fix": sign.hint, "text": sign.text}
+        for path, signs in read
+        for sign in signs
+    ]
+    view = [part for path, signs in read for part in _log_view(path, signs, named=len(read) > 1)]
+    return answer({"log": str(paths[0]), "signs": found}, *view, ok=not found)
+
+
+def _read(path: Path) -> list[Sign]:
     from provision.steps.catalogue import CATALOGUE
 
-    signs = read_log(_read(path), CATALOGUE)
-    found: list[JSON] = [
-        {"line": sign.line, "id": sign.id, "says": sign.says, "fix": sign.hint, "text": sign.text} for sign in signs
-    ]
-    closing = f"{len(signs)} thing(s) are known here." if signs else "Nothing in it is known here as trouble."
-    return answer({"log": str(path), "signs": found}, *map(_sign_words, signs), closing)
-
-
-def _read(path: Path) -> str:
     try:
-        return read_tail(path, LOG_MAX_BYTES)
+        return read_pieces(pieces(path), CATALOGUE)
     except (OSError, Unreadable) as error:
         raise UsageError(f"The log {path} cannot be read ({why_not(error)}).", hint=ours("logs")) from error
+
+
+def _log_view(path: Path, signs: Sequence[Sign], *, named: bool) -> list[Words]:
+    closing = f"{len(signs)} thing(s) are known here." if signs else "Nothing in it is known here as trouble."
+    return [*([Words(f"{path}:")] if named else []), *map(_sign_words, signs), Words(closing)]
 
 
 def _sign_words(sign: Sign) -> Words:

@@ -30,7 +30,7 @@ COMFYUI_NO_GIT = Kind("comfyui-no-git", "comfyui", "warns", "hint",
     "it runs; `git pull` and ComfyUI-Manager cannot update it", "`provision all` makes a checkout of its own")
 YAML_BAD = Kind("yaml-bad", "comfyui", "blocks", "consent",
     "extra_model_paths.yaml and extra_paths.yaml, by ComfyUI's rules",
-    "ComfyUI ends at once: `'NoneType' object is not iterable`, `string indices must be integers`, ScannerError",
+    "ComfyUI ends at once: `load_extra_path_config ... 'NoneType' object is not iterable` and the like",
     "moved aside after a yes; then correct it and put it back")
 YAML_DEADPATH = Kind("yaml-deadpath", "comfyui", "warns", "hint", "whether the folders in those files are there",
     "models of those folders do not appear in ComfyUI's lists, without a word", "correct the path")

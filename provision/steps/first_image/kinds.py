@@ -44,7 +44,8 @@ HALF_MISSING = Kind("half-missing", "first_image", "spoils", "hint", LAST, "`not
 SHAPE_MISMATCH = Kind("shape-mismatch", "first_image", "spoils", "hint", LAST,
     "`mat1 and mat2 shapes cannot be multiplied`", "`provision doctor --deep`; move the custom nodes aside")
 CKPT_DAMAGED = Kind("ckpt-damaged", "first_image", "spoils", "hint", LAST,
-    "`MetadataIncompleteBuffer`, `invalid JSON in header`", "`provision doctor --deep --fix`")
+    "`MetadataIncompleteBuffer`, `incomplete metadata`, `HeaderTooLarge`, `invalid JSON in header`",
+    "`provision doctor --deep --fix`")
 CKPT_UNLISTED = Kind("ckpt-unlisted", "first_image", "spoils", "hint", LOG, "`Value not in list: ckpt_name`",
     "`provision doctor --fix`")
 NODE_ERROR = Kind("node-error", "first_image", "spoils", "hint", LOG, "an error of a node that is not known here",

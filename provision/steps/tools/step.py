@@ -72,12 +72,12 @@ def apply_tools(ctx: Context, finding: Finding) -> None:
         raise CommandMissing("Homebrew is not here any more.", hint=_hint(finding))
     if not (ctx.options.yes or finding.id in ctx.options.agreed or ctx.consent(_question(formula))):
         raise ConsentNeeded(f"{formula} was not installed.", hint=_hint(finding))
-    ctx.machine.must_run(
+    ctx.machine.run(
         [brew, "install", formula],
         env={"NONINTERACTIVE": "1", "HOMEBREW_NO_AUTO_UPDATE": "1", "HOMEBREW_NO_ENV_HINTS": "1"},
         timeout_s=INSTALL_TIMEOUT_S,
         on_line=ctx.output,
-    )
+    ).check()
 
 
 def _question(formula: str) -> str:

@@ -23,7 +23,8 @@ TORCH_BROKEN = Kind("torch-broken", "torch", "blocks", "auto", "whether torch ca
 TV_MISMATCH = Kind("tv-mismatch", "torch", "blocks", "auto", "whether torchvision is of torch's build",
     "`operator torchvision::nms does not exist`", "the two are installed together")
 TA_MISMATCH = Kind("ta-mismatch", "torch", "warns", "auto", "whether torchaudio is of torch's build",
-    "`Symbol not found`; audio nodes fail", "removed, or installed with torch where ComfyUI asks for it")
+    "`libtorchaudio.so ... Symbol not found`; audio nodes fail",
+    "removed, or installed with torch where ComfyUI asks for it")
 TORCH_SLOW = Kind("torch-slow", "torch", "warns", "hint",
     "the speed of a block of the UNet against what the chip can do", "pictures take long",
     "close other programs, turn Low Power Mode off; `provision doctor --deep`")

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision.comfyui.error_explanations import RESTART
+from provision.comfyui.error_signatures import RESTART
 from provision.comfyui.server_process import our_process
 from provision.command import Fix
 from provision.core.finding import Cost, Finding

@@ -22,7 +22,8 @@ from provision.comfyui.adoption import (
     remember,
     words_for,
 )
-from provision.comfyui.server_process import our_process, server_argv, server_status, start_server, stop_server
+from provision.comfyui.server_process import our_process, server_argv, start_server, stop_server
+from provision.comfyui.server_status import server_status
 from provision.comfyui.temporary_server import brief_server
 from provision.core.finding import Finding, Verdict
 from provision.core.home import Adopted, Home
@@ -36,12 +37,12 @@ from provision.steps.first_image.step import make_image
 from provision.steps.registry import step_named
 from provision.steps.requirements.install import run_quick_test
 from provision.steps.server.step import check_server
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from tests.support.engine_home import CHECKPOINT, EngineHome, engine_home, free_port, write_checkpoint
 from tests.support.foreign_install import EDIT, clone, conda, copy, install_record, tree, unzipped, venv
 from tests.support.hints import said
 
-MACHINE = Machine({"PATH": "/nowhere", "HOME": "/nowhere"})
+MACHINE = LocalMachine({"PATH": "/nowhere", "HOME": "/nowhere"})
 
 
 def asked(comfyui: Path | str | None = None, python: str | None = None, home: Path | None = None,

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from provision.comfyui.error_signatures import SIGNATURES
 from provision.comfyui.log_reader import (
-    LOG_SIGNATURES,
     is_cut_off,
     last_prompt,
     last_run,
@@ -15,6 +15,7 @@ from provision.comfyui.log_reader import (
     read_log,
     start_signs,
 )
+from provision.comfyui.log_signatures import LOG_SIGNATURES
 from provision.steps.catalogue import CATALOGUE, known
 from tests.support.hints import said
 
@@ -102,7 +103,7 @@ def test_two_different_meanings_are_two() -> None:
     [
         ("nodes.py:1594: RuntimeWarning: invalid value encountered in cast", "black-image"),
         ("zsh: killed     python main.py", "mem-killed"),
-        ("resource_tracker: There appear to be 1 leaked semaphore objects to clean up", "mem-killed"),
+        ("resource_tracker: 1 leaked semaphore objects to clean up\nzsh: killed     python main.py", "mem-killed"),
         ("Value not in list: ckpt_name: 'a.safetensors' not in []", "ckpt-unlisted"),
         ("WARNING path /m/a.safetensors exists but doesn't link anywhere, skipping.", "ckpt-deadlink"),
         ("ERROR: No matching distribution found for torch", "py-rosetta"),
@@ -120,14 +121,14 @@ def test_two_different_meanings_are_two() -> None:
     ],
 )
 def test_signs(line: str, id: str) -> None:
-    assert told(f"first\n{line}\nlast\n") == [(2, id)]
+    assert told(f"first\n{line}\nlast\n") == [(2 + line.count("\n"), id)]
 
 
 def test_every_sign_is_known_and_filled() -> None:
-    for id, _, says, hint in LOG_SIGNATURES:
-        assert known(id) is not None
-        assert says
-        assert hint
+    for signature in (*LOG_SIGNATURES, *SIGNATURES):
+        assert known(signature.id) is not None
+        assert signature.says
+        assert signature.hint
 
 
 def test_our_own_log_is_read_from_its_last_run() -> None:
@@ -137,8 +138,9 @@ def test_our_own_log_is_read_from_its_last_run() -> None:
         "models: [fixable] ckpt-truncated ComfyUI/models/a: a has 3 of the 5 bytes.\n"
         "requirements: | ModuleNotFoundError: No module named 'yaml'\n"
     )
-    assert told(log) == [(5, "ckpt-truncated"), (6, "req-missing")]
-    assert read_log(log, CATALOGUE)[0].says == "a has 3 of the 5 bytes"
+    signs = read_log(log, CATALOGUE)
+    assert [(sign.line, sign.id) for sign in signs] == [(5, "ckpt-truncated"), (6, "req-missing")]
+    assert signs[0].says == "a has 3 of the 5 bytes"
 
 
 def test_the_last_run_begins_with_the_last_start() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from docs.generate.doctor import LEFT_OUT, doctor_page
 from provision.cli.commands.plan_script import WRITERS
-from provision.comfyui.error_explanations import SIGNATURES
-from provision.comfyui.log_reader import LOG_SIGNATURES
+from provision.comfyui.error_signatures import SIGNATURES
+from provision.comfyui.log_signatures import LOG_SIGNATURES
 from provision.core.finding import ANY_STEP, ONLY_IN_LOGS, Kind
 from provision.errors import UsageError
 from provision.steps.catalogue import CATALOGUE, ROOMS, kind_of, known, must_know
@@ -23,7 +23,7 @@ from tests.support.paths import CHECKOUT, PACKAGE
 
 PAGE = CHECKOUT / "docs" / "doctor.md"
 ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+|partials|quarantine|captive|proxy")
-SIGNS = {id for id, *_ in (*SIGNATURES, *LOG_SIGNATURES)} | {"node-error", "engine-error", "mem-killed"}
+SIGNS = {row.id for row in (*SIGNATURES, *LOG_SIGNATURES)} | {"node-error", "engine-error", "unknown-error"}
 """What a log's words can name."""
 
 
