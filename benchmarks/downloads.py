@@ -46,13 +46,13 @@ from provision.download.backend import Address; from provision.download.backend 
 from provision.download.part_file import open_part, put_in_place
 from provision.download.backends.registry import backend
 from provision.core.home import Home
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from provision.core.step import Context; from provision.core.step import Options
 
 name, hub, repo, commit, path, size, sha256, folder = sys.argv[1:]
 home = Home(Path(folder, "home"))
 home.prepare()
-ctx = Context(Machine(), None, home, Options(endpoint=hub))
+ctx = Context(LocalMachine(), None, home, Options(endpoint=hub))
 asked = HubFile(hub, repo, commit, path, int(size), sha256)
 file = replace(asked, address=Address(asked.url, {}), asked_at=ctx.machine.clock())
 part = open_part(ctx.machine, home, file)

@@ -29,7 +29,7 @@ from provision.cli.session import open_session
 from provision.core.events import Event, StepFinished
 from provision.output import live_view, views
 from provision.output.console import Console
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 HOME = Path(tempfile.gettempdir()) / "provision-rehearsal"
@@ -84,7 +84,7 @@ def film() -> RenderableType:
     """A moment of `all --rehearse`, in an empty home that is left for the other pictures."""
     shutil.rmtree(HOME, ignore_errors=True)
     camera = Camera()
-    with camera, open_session(Request("all", HOME, rehearse=True, limit_rate=RATE), camera, Machine()) as at:
+    with camera, open_session(Request("all", HOME, rehearse=True, limit_rate=RATE), camera, LocalMachine()) as at:
         assert provision_all(at).ok
     return Group(*camera.best)
 

@@ -31,7 +31,7 @@ from provision.rehearsal.hub import Hub
 from provision.rehearsal.torch_wheels import STABLE, make_wheels
 from provision.steps.python_env.step import PYTHON_ENV
 from provision.steps.torch.step import TORCH
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -108,7 +108,7 @@ def main() -> None:
                 manifest = load_manifest(
                     "sdxl-turbo", [f"python.version={HERE}", "python.max=3.14", *sets, f"torch.channel={wanted}"]
                 )
-                ctx = Context(Machine(), manifest, home, Options(), say)
+                ctx = Context(LocalMachine(), manifest, home, Options(), say)
                 if turn == 0 and (error := run_step(PYTHON_ENV, ctx, apply=True).error):
                     raise SystemExit(str(error["message"]))
                 done = change(ctx, wanted)

@@ -11,6 +11,7 @@ from provision.core.events import Event
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context, Options
+from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine
 
 
@@ -52,7 +53,7 @@ def context(home: Home, events: list[Event]) -> Callable[..., Context]:
 
     def make(*overrides: str, machine: Machine | None = None, options: Options | None = None) -> Context:
         manifest = load_manifest("sdxl-turbo", overrides)
-        return Context(machine or Machine(), manifest, home, options or Options(), events.append)
+        return Context(machine or LocalMachine(), manifest, home, options or Options(), events.append)
 
     return make
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.json import schema_components
 
-from provision.comfyui.server_process import ServerStatus
+from provision.comfyui.server_status import ServerStatus
 from provision.core import events
 from provision.core.finding import Consent, Cost, Verdict
 from provision.core.receipt_kinds import ComfyReceipt, ImageReceipt, TorchReceipt
@@ -60,11 +60,15 @@ class FindingSeen(Finding, kw_only=True):
 
 
 class Note(Struct):
-    """One sentence that a person should read now, and the command that goes with it."""
+    """One sentence that a person should read now, and the command that goes with it.
+
+    `passing`: it tells what is being done just now, and is soon no news any more.
+    """
 
     step: str
     says: str
     command: list[str] | None
+    passing: bool
 
 
 class MendingPlanned(Struct):

@@ -32,6 +32,7 @@ COMMANDS = {
     "generate": "Paint pictures with the running server; it is started when it is down.",
     "bench": "Cold, first and warm seconds an image at 512 and 768 for 1 to 4 steps, beside published figures.",
     "report": "The last run as one page: picture, what is installed from where, a timeline, seconds, findings.",
+    "config": "By which values every command goes, and where each is from: flag, environment, lock, home, manifest.",
     "uninstall": "Remove what provision made, after a yes; what you added is kept, and said where.",
     "completion": "Print what makes a shell complete commands, flags and names; for zsh: >~/.zfunc/_provision",
     "manifests": "List, show and validate manifests.",

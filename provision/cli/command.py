@@ -17,7 +17,9 @@ from provision.cli.request import Request
 from provision.output.result import Result
 
 if TYPE_CHECKING:
+    from provision.cli.chosen import Keeping
     from provision.command import Fix
+    from provision.core.choices import Layer
     from provision.core.step import Context
     from provision.output.console import Console
     from provision.rehearsal.world import World
@@ -34,6 +36,10 @@ class Session:
     console: Console
     ctx: Context
     world: World | None = None
+    layers: tuple[Layer, ...] = ()
+    """Which keys were decided where."""
+    keeping: Keeping | None = None
+    """What the home is to remember."""
 
     def typed(self, what: Fix) -> str:
         """A sentence and its command as this person has to type it."""
@@ -86,9 +92,9 @@ def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
     from provision.cli.session import open_session
     from provision.output.choose_console import make_console
     from provision.output.hints import this_call
-    from provision.system.machine import Machine
+    from provision.system.local_machine import LocalMachine
 
-    machine = Machine()
+    machine = LocalMachine()
     console = make_console(
         json=request.json, verbose=request.verbose, yes=request.yes, plain=request.plain, environ=machine.environ
     )

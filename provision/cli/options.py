@@ -19,7 +19,7 @@ RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
     """Options that hold together. Raises UsageError."""
-    backend = backend_name(request.backend)
+    backend = backend_name(request.backend or "auto")
     if request.precision not in (None, *PRECISIONS):
         raise UsageError(
             f"There is no precision {request.precision!r}.", hint=Fix(f"Take one of {', '.join(PRECISIONS)}.")
@@ -48,8 +48,8 @@ def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
         limit_rate=parse_rate(request.limit_rate) if request.limit_rate is not None else 0,
         connections=request.connections or 0,
         look_in=tuple(request.look_in),
-        copy=request.copy,
-        share_cache=request.share_cache,
+        copy=bool(request.copy),
+        share_cache=bool(request.share_cache),
     )
 
 

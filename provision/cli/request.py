@@ -41,25 +41,30 @@ COMFYUI = "ComfyUI's tag, branch or commit, or latest; or the folder of one to a
 PYTHON = "The Python of that ComfyUI, or one that this tool makes."
 REHEARSE = Option("--rehearse", help="Everything real, against an embedded world on this machine.")
 ENDPOINT = "A hub to ask in place of the usual one; repeated: the next in turn."
-COPY = Option("--copy", help="Copy a model that is found, in place of a hard link where it cannot be cloned.")
-SHARE = Option("--share-cache", help="Let the Hugging Face cache have the model too, without a second copy.")
+COPY = Option("--copy/--no-copy", help="Copy a model that is found, in place of a hard link where it cannot be cloned.")
+SHARE = Option(
+    "--share-cache/--no-share-cache", help="Let the Hugging Face cache have the model too, without a second copy."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the command line asks for, not yet looked at; a field with an option is a flag, in this order."""
+    """What the command line asks for, not yet looked at; a field with an option is a flag, in this order.
+
+    None is what was not said.
+    """
 
     command: str
     home: Annotated[Path | None, flag("--home", "DIR", "The folder for everything (PROVISION_HOME, ~/provision).")] = (
         None
     )
-    manifest: Annotated[str, flag("--manifest", "NAME|FILE", "What to provision.", offer_manifests)] = REHEARSED
+    manifest: Annotated[str | None, flag("--manifest", "NAME|FILE", "What to provision.", offer_manifests)] = None
     overrides: Annotated[Sequence[str], SET] = ()
     json: Annotated[bool, AS_JSON] = False
     yes: Annotated[bool, Option("--yes", "-y", help="Agree to what would be asked.")] = False
     verbose: Annotated[bool, Option("--verbose", "-v", help="Show what the programs say.")] = False
     plain: Annotated[bool, PLAIN] = False
-    backend: Annotated[str, BACKEND] = "auto"
+    backend: Annotated[str | None, BACKEND] = None
     precision: Annotated[str | None, PRECISION] = None
     torch: Annotated[str | None, TORCH] = None
     comfyui: Annotated[str | None, flag("--comfyui", "REF|DIR", COMFYUI)] = None
@@ -71,15 +76,18 @@ class Request:
     limit_rate: Annotated[str | None, flag("--limit-rate", "RATE", "Bytes a second for the download: 5M, 500k.")] = None
     connections: Annotated[int | None, flag("--connections", "N", "Connections of the built-in backend.")] = None
     look_in: Annotated[Sequence[Path], flag("--look-in", "DIR", "A folder that may hold the model already.")] = ()
-    copy: Annotated[bool, COPY] = False
-    share_cache: Annotated[bool, SHARE] = False
+    copy: Annotated[bool | None, COPY] = None
+    share_cache: Annotated[bool | None, SHARE] = None
     locked: Annotated[Path | None, flag("--locked", "FILE", "Rebuild exactly what this provision.lock says.")] = None
+    reset: Annotated[bool, Option("--reset", help="Forget what the home remembers of flags, but its manifest.")] = False
     deep: Annotated[bool, Option("--deep", help="Prove it all again: hash, torch, imports, image.")] = False
     to: Annotated[Path | None, flag("--to", "DIR", "Put the file here, not into ComfyUI.")] = None
     inspect: Annotated[bool, Option("--inspect", help="Show what it is by its header; move nothing.")] = False
     repo: str | None = None
     """`download OWNER/NAME`: a repository in the place of the manifest's models."""
     repo_file: str | None = None
+    passing: bool = False
+    """Whether nothing of it is to be remembered."""
 
     @property
     def revision(self) -> str | None:

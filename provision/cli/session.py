@@ -7,24 +7,25 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from provision.cli.chosen import Decided, go_by_home, is_kept, keep, keep_from_now, layers_of
 from provision.cli.command import Session
 from provision.cli.home_choice import choose_home
 from provision.cli.options import choose_options
 from provision.cli.rehearsing import check_rehearsal, enter_world, keys_of_world
-from provision.cli.request import REHEARSED, Request
+from provision.cli.request import Request
 from provision.comfyui.adoption import may_be_run, overrides_for, remember, words_for
 from provision.command import ours
+from provision.core.choices import DEFAULT_MANIFEST, of_manifest
 from provision.core.home import Home
 from provision.core.lockfile import Lock, load_lock, manifest_overrides
 from provision.core.manifest import (
-    Draft,
     License,
     Manifest,
     Model,
     ModelFile,
     check_manifest,
+    load_manifest,
     manifest_names,
-    read_manifest,
 )
 from provision.core.ownership import check_claim, is_home
 from provision.core.receipts import home_lock
@@ -32,11 +33,13 @@ from provision.core.step import Context
 from provision.environment.generations import recover
 from provision.errors import ConsentNeeded, DiskFull, LockError
 from provision.output.console import Console
+from provision.system.child_notes import end_leftovers
+from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine
 
 RUNS_PYTHON = ("all", "plan", "doctor", "launch", "generate", "bench")
 """The commands that ask whether an adopted install's Python may be run; the others then do without."""
-LOOKS = ("check", "inspect", "status", "logs", "report", "stop", "uninstall")
+LOOKS = ("check", "config", "inspect", "status", "logs", "report", "stop", "uninstall")
 """The commands that make no home of a folder, and need to write nothing in one."""
 
 
@@ -47,23 +50,26 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
     Raises UsageError, LockError, ManifestError and HomeError before anything is written.
     """
     lock = load_lock(request.locked) if request.locked is not None else None
-    request, draft, decided = _locked(request, lock)
-    options = choose_options(request, machine.environ)
+    typed, (request, decided) = request, _locked(request, lock)
     home = home or choose_home(request, machine)
     if request.to is None and request.command not in LOOKS:
         check_claim(home.root, machine.environ)
-    given = [*decided, *request.manifest_keys()]
+    asked, (request, draft, held) = request, go_by_home(request, home, machine.environ)
+    options = choose_options(request, machine.environ)
+    by = Decided(home=of_manifest(held), lock=decided, flag=request.manifest_keys())
+    given = by.words()
     with ExitStack() as stack:
         world = None
         if check_rehearsal(request, home):
             draft.manifest(given)  # what is wrong with it is said before the world is made
             world = enter_world(stack, request, home, machine)
         if world is not None:
-            machine = Machine({k: v for k, v in machine.environ.items() if k not in ("HF_TOKEN", "HF_ENDPOINT")})
+            machine = LocalMachine({k: v for k, v in machine.environ.items() if k not in ("HF_TOKEN", "HF_ENDPOINT")})
             options = replace(options, endpoint=world.endpoint)
         served = keys_of_world(home, world)
         console.invocation = replace(console.invocation, rehearsal=bool(served), install=words_for(home))
-        manifest = draft.manifest([*served, *overrides_for(home, given, machine), *given])
+        by = replace(by, rehearsal=served, adopted=overrides_for(home, given, machine))
+        manifest = draft.manifest(by.words())
         if request.command not in (*LOOKS, "plan") and home.root.is_dir() and is_home(home.root):
             _keep_log(request, home, console, machine)
         may_run = _may_run(request, home, console)
@@ -78,19 +84,19 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
         ctx = Context(machine, manifest, home, options, console.emit, console.consent)
         if request.repo is not None and not request.inspect:
             ctx = replace(ctx, manifest=_repo_manifest(ctx, request.repo, request.repo_file))
-        yield Session(request, console, ctx, world)
+        keeping = keep_from_now(asked, home, by, draft, manifest) if is_kept(asked) else None
+        yield Session(request, console, ctx, world, layers_of(typed, asked, by, held, machine.environ), keeping)
 
 
-def _locked(request: Request, lock: Lock | None) -> tuple[Request, Draft, list[str]]:
-    """The request with the lock's precision, its manifest, and the keys that the lock decides; what was typed wins.
+def _locked(request: Request, lock: Lock | None) -> tuple[Request, list[str]]:
+    """The request with the lock's manifest and precision, and the keys that the lock decides; what was typed wins.
 
     Raises LockError, ManifestError.
     """
     if lock is None:
-        return request, read_manifest(request.manifest), []
-    named = request.manifest == REHEARSED and lock.manifest in manifest_names()
-    draft = read_manifest(lock.manifest if named else request.manifest)
-    manifest = draft.manifest()
+        return request, []
+    name = request.manifest or (lock.manifest if lock.manifest in manifest_names() else DEFAULT_MANIFEST)
+    manifest = load_manifest(name)
     if manifest.name != lock.manifest:
         raise LockError(
             f"The lock was made from the manifest {lock.manifest!r}, and {manifest.name!r} is given.",
@@ -100,7 +106,7 @@ def _locked(request: Request, lock: Lock | None) -> tuple[Request, Draft, list[s
     decided = manifest_overrides(lock, manifest)
     if request.rehearse:  # its ComfyUI comes from the embedded world
         decided = [word for word in decided if not word.startswith("comfyui.url=")]
-    return replace(request, manifest=lock.manifest if named else request.manifest, precision=precision), draft, decided
+    return replace(request, manifest=name, precision=precision), decided
 
 
 def _repo_manifest(ctx: Context, repo: str, path: str | None) -> Manifest:
@@ -165,7 +171,9 @@ def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
             remember(home, machine.timestamp(), may_run=at.ctx.options.may_run)
             at.console.invocation = replace(at.console.invocation, install=words_for(home))
             recover(home)
-        for argv in machine.end_leftovers(home.children):
+            if at.keeping is not None:
+                keep(at.ctx, at.keeping)
+        for argv in end_leftovers(machine, home.children):
             at.ctx.note(
                 f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."
             )

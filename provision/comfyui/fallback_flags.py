@@ -20,7 +20,7 @@ from provision.command import Fix, ours
 from provision.core.receipt_kinds import Attempt, ComfyReceipt, FlagsReceipt, LadderReceipt, TorchReceipt, WishReceipt
 from provision.core.receipts import same_facts
 from provision.core.step import Context
-from provision.environment import packages
+from provision.environment.packages import torch_version
 from provision.environment.wheel_index import day_of
 from provision.errors import ProvisionError, StartOver
 
@@ -91,7 +91,7 @@ def climb(ctx: Context, why: str, says: str, seconds: float, error: ProvisionErr
 
     With `why` a key of LOOKS or UNSTARTED, `says` the verdict as a sentence. Raises HomeError, DiskFull.
     """
-    attempt = Attempt(_torch(ctx), launch_flags(ctx), why, says.rstrip("."), round(seconds, 1))
+    attempt = Attempt(torch_version(ctx.home.venv), launch_flags(ctx), why, says.rstrip("."), round(seconds, 1))
     tried = (*_read_tried(ctx), attempt)
     rung = _next_flags(ctx, tried)
     if rung is None and not may_take_stable(ctx):
@@ -101,7 +101,7 @@ def climb(ctx: Context, why: str, says: str, seconds: float, error: ProvisionErr
         because = f"without, the picture {LOOKS.get(tried[0].why, 'fails')}"
         ctx.receipts.write(KEPT, FlagsReceipt(rung, because, when=ctx.machine.timestamp(), **_facts(ctx)))
         return _again(attempt, _joined(rung), "server")
-    whose = f"torch {_torch(ctx)} fails whatever the flags ({says.rstrip('.')})"
+    whose = f"torch {torch_version(ctx.home.venv)} fails whatever the flags ({says.rstrip('.')})"
     wish_for_stable(ctx, whose)
     return _again(attempt, "stable torch and the plain flags", "torch")
 
@@ -114,7 +114,7 @@ def settle(ctx: Context, seconds: float) -> None:
     else:
         ctx.receipts.drop(KEPT)
     if _read_tried(ctx):
-        stable = [f"stable torch {_torch(ctx)}"] if stable_instead(ctx) else []
+        stable = [f"stable torch {torch_version(ctx.home.venv)}"] if stable_instead(ctx) else []
         ctx.note(
             f"The picture is right with {_joined([*stable, *(flags or ['the plain flags'])])} ({seconds:.1f} s); "
             "that is kept for every start."
@@ -132,7 +132,7 @@ def _again(attempt: Attempt, what: str, step: str) -> StartOver:
 
 def _restore(ctx: Context, tried: Sequence[Attempt]) -> str:
     """Forget the rungs, so that the next run is as the person asked; says so where torch was changed for nothing."""
-    here, instead = _torch(ctx), bool(stable_instead(ctx))
+    here, instead = torch_version(ctx.home.venv), bool(stable_instead(ctx))
     for name in (TRIED, KEPT, WISH):
         ctx.receipts.drop(name)
     if not instead and tried[0].torch == here:
@@ -154,7 +154,7 @@ def _gave_up(tried: Sequence[Attempt], error: ProvisionError, restored: str) -> 
 
 def _next_flags(ctx: Context, tried: Sequence[Attempt]) -> tuple[str, ...] | None:
     """The first rung of flags that was not tried with this torch."""
-    done = {attempt.flags for attempt in tried if attempt.torch == _torch(ctx)}
+    done = {attempt.flags for attempt in tried if attempt.torch == torch_version(ctx.home.venv)}
     return next((rung for rung in FLAG_RUNGS if flags_with(ctx.manifest.comfyui.args, rung) not in done), None)
 
 
@@ -169,7 +169,7 @@ def wish_for_stable(ctx: Context, why: str) -> None:
 
 def may_take_stable(ctx: Context) -> bool:
     """Only where nightly is asked for and here: a version that a person asked for is theirs to change."""
-    return ctx.manifest.torch.channel == "nightly" and bool(day_of(_torch(ctx)))
+    return ctx.manifest.torch.channel == "nightly" and bool(day_of(torch_version(ctx.home.venv)))
 
 
 def _read_tried(ctx: Context) -> tuple[Attempt, ...]:
@@ -179,7 +179,7 @@ def _read_tried(ctx: Context) -> tuple[Attempt, ...]:
 
 def _facts(ctx: Context) -> dict[str, Any]:
     """What flags are kept for."""
-    return {"torch": _torch(ctx), **_system_facts(ctx)}
+    return {"torch": torch_version(ctx.home.venv), **_system_facts(ctx)}
 
 
 def _system_facts(ctx: Context) -> dict[str, Any]:
@@ -190,10 +190,6 @@ def _system_facts(ctx: Context) -> dict[str, Any]:
 def _system(ctx: Context) -> str | None:
     """The system as torch's proof has it: that proof is made anew when it changes, before ComfyUI is started."""
     return ctx.receipts.read("torch", TorchReceipt).os
-
-
-def _torch(ctx: Context) -> str:
-    return packages.installed_versions(ctx.home.venv).get("torch", "")
 
 
 def _joined(words: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from provision.command import Fix, ours, program
 from provision.environment.packages import env_kind, installed_versions
 from provision.errors import CommandMissing, UsageError
 from provision.system.machine import Machine
-from provision.system.running import Running
+from provision.system.processes import Running
 
 SOURCES = ("main.py", "nodes.py", "folder_paths.py", "comfyui_version.py", "comfy")
 """Of these a checkout has at least three, also one that has lost files."""

@@ -15,13 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.command import Command, Fix, ours
+from provision.core.events import Progress, Work
 from provision.errors import GitError
 from provision.system.git_program import ASK_S, FETCH_S, NOWHERE, Alive, GitFailed, Limits, environment, plain, run_git
+from provision.system.parsers import SIZE, parse_size
 
 RELEASE = re.compile(r"v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 REF_LINE = re.compile(r"([0-9a-f]{40}(?:[0-9a-f]{24})?)\t(refs/[\x21-\x7e]{1,300})")
 """A line of a server's list that is taken; what has other characters in its name is none of ComfyUI's."""
+RECEIVING = re.compile(rf"Receiving objects: +\d+% \((\d+)/(\d+)\)(?:, ({SIZE}))?")
+"""A line of a fetch: `Receiving objects:  45% (450/1000), 4.50 MiB | 2.10 MiB/s`."""
 LISTING_BYTES = 32_000_000
 """Some 400,000 revisions; ComfyUI's repository has 1,000 tags and branches."""
 FILE_BYTES = 2_000_000
@@ -155,6 +159,19 @@ def fetch_into(
     if revision.commit not in (None, commit):
         raise GitFailed(f"the server sent another commit ({commit[:12]}) than it had named")
     return commit
+
+
+def parse_receiving(line: str, subject: str) -> Progress | None:
+    """How far a fetch is, by a line of git: bytes, or objects while it tells no bytes; None where it is about no pack.
+
+    The whole is known for objects alone; the bytes of the pack are when it is here.
+    """
+    if not (found := RECEIVING.match(line)):
+        return None
+    if found[3] is None:
+        return Progress(kind=Work.CLONE, subject=subject, done=int(found[1]), total=int(found[2]), unit="objects")
+    done = parse_size(found[3])
+    return Progress(kind=Work.CLONE, subject=subject, done=done, total=done if line.endswith(", done.") else None)
 
 
 def _size(path: Path) -> int:

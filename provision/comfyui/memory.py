@@ -1,4 +1,4 @@
-"""What a model takes of a machine's memory, and whether that fits: pure arithmetic, with where its numbers are from.
+"""What a model takes of a machine's memory, and whether that fits, with where the numbers are from.
 
 **Weights** are the numbers that the header counts, times the bytes of the dtype in which ComfyUI keeps them
 (comfy/model_management.py of 0.38: on MPS the UNet is fp16 and the VAE bf16; on the CPU both are float32; the text
@@ -21,16 +21,34 @@ llama.cpp's logs: 10922.67 MiB of 16 GiB, 21845 of 32, 27648 of 36, 49152 of 64)
 16 and of 24 GiB), which is left as a reserve.
 
 **The system** keeps what Metal leaves on the smallest Mac, 8/3 GiB; a Linux without a desktop 1 GiB.
+
+The numbers of a model's parts come from the header of its file. While the file is not here, its size and precision tell
+how many there are in all, which is enough for the memory; how much of it lies in Metal is not judged then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 
-from provision.comfyui.safetensors import Part
+from provision.comfyui.safetensors import (
+    LENGTH_BYTES,
+    HeaderTruncated,
+    NotSafetensors,
+    Part,
+    SafetensorsHeader,
+    header_length,
+    parse_safetensors_header,
+)
+from provision.core.receipt_kinds import TorchReceipt
+from provision.core.step import Context
+from provision.errors import ManifestError
+from provision.system.mac import read_chip, read_sysctl
+from provision.system.machine import Machine
 from provision.system.parsers import GIB
+from provision.system.strict import Unreadable, open_file
 
 SYSTEM_BYTES: Mapping[str, int] = {"mps": 8 * GIB // 3, "cpu": 1 * GIB}
 PROCESS_BYTES = 1 * GIB
@@ -61,8 +79,11 @@ NO_HELP: Mapping[str, str] = {
 }
 """Flags that save nothing on a Mac, and why (comfy/model_management.py and comfy/cli_args.py of 0.38)."""
 
+VALUE_BYTES: Mapping[str, int] = {"fp16": 2, "bf16": 2, "fp32": 4}
+LARGER = 768
 
-class Verdict(StrEnum):
+
+class Fit(StrEnum):
     """How a model sits in a machine's memory."""
 
     FITS = "fits"
@@ -81,7 +102,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class MemoryUse:
     """Bytes of a model that makes a picture on a machine. `metal_bytes` is 0 on the CPU."""
 
     memory_bytes: int
@@ -101,11 +122,11 @@ class Fit:
         return recommended_bytes(self.memory_bytes)
 
     @property
-    def verdict(self) -> Verdict:
+    def fit(self) -> Fit:
         """By the memory and, on a GPU, by what Metal recommends."""
         if self.total_bytes > self.memory_bytes or self.metal_bytes > self.recommended_bytes:
-            return Verdict.SWAPS
-        return Verdict.TIGHT if self.total_bytes + AIR_BYTES > self.memory_bytes else Verdict.FITS
+            return Fit.SWAPS
+        return Fit.TIGHT if self.total_bytes + AIR_BYTES > self.memory_bytes else Fit.FITS
 
     @property
     def refused(self) -> bool:
@@ -118,7 +139,9 @@ def recommended_bytes(memory_bytes: int) -> int:
     return memory_bytes * 2 // 3 if memory_bytes < 36 * GIB else memory_bytes * 3 // 4
 
 
-def fit(memory_bytes: int, values: Mapping[Part, int], picture: Picture, device: str, flags: Sequence[str]) -> Fit:
+def memory_use(
+    memory_bytes: int, values: Mapping[Part, int], picture: Picture, device: str, flags: Sequence[str]
+) -> MemoryUse:
     """How a model of so many numbers sits in the memory, with ComfyUI's flags; `device` is `mps` or `cpu`."""
     unet, vae = (2, 2) if device == "mps" else (4, 4)
     unet, vae = dtype_bytes(flags, UNET_DTYPES, unet), dtype_bytes(flags, VAE_DTYPES, vae)
@@ -126,7 +149,7 @@ def fit(memory_bytes: int, values: Mapping[Part, int], picture: Picture, device:
     others = (values.get("unet", 0) + values.get("other", 0)) * unet + values.get("vae", 0) * vae
     activations = activations_bytes(picture, unet, vae)
     on_gpu = others + activations + (text if "--gpu-only" in flags else 0)
-    return Fit(memory_bytes, others + text, activations, on_gpu if device == "mps" else 0, SYSTEM_BYTES[device])
+    return MemoryUse(memory_bytes, others + text, activations, on_gpu if device == "mps" else 0, SYSTEM_BYTES[device])
 
 
 def dtype_bytes(flags: Sequence[str], known: Mapping[str, int], usual: int) -> int:
@@ -143,18 +166,18 @@ def activations_bytes(picture: Picture, unet: int, vae: int) -> int:
     return max(sampling, DECODE_VALUES * pixels * vae)
 
 
-def flags_for(found: Fit, device: str, precision: str, flags: Sequence[str]) -> tuple[str, ...]:
+def flags_for(found: MemoryUse, device: str, precision: str, flags: Sequence[str]) -> tuple[str, ...]:
     """The flags that make a model smaller here, beside those that are given.
 
     On MPS there are none: the memory is one, so moving parts about saves nothing (`NO_HELP`), and smaller dtypes than
     the file's change the picture. On the CPU an fp16 file's UNet is kept in fp16 where float32 does not fit with ease.
     """
     decided = any(flag in flags for flag in UNET_DTYPES)
-    roomy = found.verdict is Verdict.FITS
+    roomy = found.fit is Fit.FITS
     return () if device != "cpu" or precision != "fp16" or decided or roomy else (SMALLER_UNET,)
 
 
-def says(title: str, picture: Picture, found: Fit, larger: Fit | None, system: str) -> str:
+def says(title: str, picture: Picture, found: MemoryUse, larger: MemoryUse | None, system: str) -> str:
     """The verdict with its numbers, as sentences; `larger` is the same at 768x768."""
     metal = (
         f"; {_gib(found.metal_bytes)} are in Metal, which recommends {_gib(found.recommended_bytes)} at most"
@@ -172,16 +195,95 @@ def says(title: str, picture: Picture, found: Fit, larger: Fit | None, system: s
     return text
 
 
-def _judged(found: Fit) -> str:
+def _judged(found: MemoryUse) -> str:
     if found.refused:
         return f"it will swap, and torch gives up above {_gib(int(TORCH_LIMIT * found.recommended_bytes))} GiB"
     spare = found.memory_bytes - found.total_bytes
     return {
-        Verdict.FITS: "it fits",
-        Verdict.TIGHT: f"it is tight, {_gib(spare)} GiB are left for other programs",
-        Verdict.SWAPS: f"it will swap about {_gib(max(-spare, found.metal_bytes - found.recommended_bytes))} GiB",
-    }[found.verdict]
+        Fit.FITS: "it fits",
+        Fit.TIGHT: f"it is tight, {_gib(spare)} GiB are left for other programs",
+        Fit.SWAPS: f"it will swap about {_gib(max(-spare, found.metal_bytes - found.recommended_bytes))} GiB",
+    }[found.fit]
 
 
 def _gib(size_bytes: int) -> str:
     return f"{size_bytes / GIB:.1f}"
+
+
+# -- this machine and the manifest's model -------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How many numbers each part of a model has, its kind, and whether its header told."""
+
+    values: Mapping[Part, int]
+    architecture: str
+    precision: str
+    by_header: bool
+
+
+def read_weights(ctx: Context) -> Weights | None:
+    """The weights of the first image's checkpoint; None where neither a file nor its size is known."""
+    try:
+        model, file = ctx.manifest.checkpoint(ctx.options.precision)
+    except ManifestError:
+        return None
+    header = _read_header(ctx.home.models / model.folder / file.name)
+    if header is not None:
+        return Weights(header.values, header.architecture, header.precision, True)
+    if file.size is None:
+        return None
+    return Weights({"unet": file.size // VALUE_BYTES[file.precision]}, "", file.precision, False)
+
+
+def _read_header(path: Path) -> SafetensorsHeader | None:
+    try:
+        with open_file(path) as stream:
+            start = stream.read(LENGTH_BYTES)
+            return parse_safetensors_header(start + stream.read(header_length(start)))
+    except (OSError, Unreadable, NotSafetensors, HeaderTruncated):
+        return None
+
+
+def read_memory_bytes(machine: Machine) -> int | None:
+    """All of the machine's memory; None where nobody tells."""
+    memory = machine.memory()
+    if memory is not None:
+        return memory.total_bytes
+    chip = read_chip(read_sysctl(machine)) if machine.system == "Darwin" else None
+    return chip.memory_bytes if chip else None
+
+
+def device_here(ctx: Context) -> str:
+    """`mps` or `cpu`; empty where an Nvidia GPU has memory of its own, of which nothing is known."""
+    if ctx.machine.system == "Darwin":
+        return "cpu" if ctx.receipts.read("torch", TorchReceipt).device == "cpu" else "mps"
+    return "" if ctx.machine.which("nvidia-smi") else "cpu"
+
+
+def use_here(ctx: Context, weights: Weights, flags: Sequence[str], side: int | None = None) -> MemoryUse | None:
+    """How the model sits here while it makes the first image, or a square one; None where that cannot be told."""
+    memory_bytes, device = read_memory_bytes(ctx.machine), device_here(ctx)
+    if memory_bytes is None or not device:
+        return None
+    found = memory_use(memory_bytes, weights.values, picture_of(ctx, weights, side), device, flags)
+    return found if weights.by_header else replace(found, metal_bytes=0)
+
+
+def picture_of(ctx: Context, weights: Weights, side: int | None = None) -> Picture:
+    """The first image, or a square one, as a thing that takes memory."""
+    image = ctx.manifest.first_image
+    return Picture(weights.architecture, side or image.width, side or image.height, image.cfg > 1)
+
+
+def memory_flags(ctx: Context, flags: Sequence[str]) -> tuple[str, ...]:
+    """The flags that follow from the memory, once the header is here: a server is not started anew for an estimate.
+
+    On a Mac there are none, and nothing is read: on its GPU they do not help (`flags_for`), and the CPU is
+    used only where the GPU is hidden.
+    """
+    device = device_here(ctx)
+    weights = read_weights(ctx) if device == "cpu" and ctx.machine.system != "Darwin" else None
+    found = use_here(ctx, weights, flags) if weights and weights.by_header else None
+    return flags_for(found, device, weights.precision, flags) if weights and found else ()

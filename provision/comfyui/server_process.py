@@ -20,10 +20,10 @@ from provision.comfyui.error_signatures import short
 from provision.comfyui.exclusive_start import one_start
 from provision.comfyui.foreign_install import servers_of
 from provision.comfyui.isolation import apart, knows, names_database
-from provision.comfyui.model_memory import memory_flags
+from provision.comfyui.memory import memory_flags
 from provision.comfyui.workflow_graph import listed_name
 from provision.command import ours
-from provision.core.finding import JSON
+from provision.core.home import Home
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.receipts import read_state, write_json
 from provision.core.step import Context
@@ -31,8 +31,7 @@ from provision.environment import generations, packages
 from provision.environment.truncated_bytecode import forget_cut_caches
 from provision.errors import EngineError, PortTaken
 from provision.system.log_files import LIMIT_BYTES, Follower, rotate, tail_of, wait_for_keeper
-from provision.system.machine import Process
-from provision.system.processes import is_same
+from provision.system.processes import Process, is_same
 
 START_TIMEOUT_S = 180.0
 POLL_S = 0.2
@@ -55,7 +54,7 @@ OURS = "-s"
 def engine_flags(ctx: Context) -> tuple[str, ...]:
     """The flags that decide what it computes: the manifest's, what helped against black, `--cpu` without a GPU.
 
-    And what follows from the memory (`memory_fit.flags_for`).
+    And what follows from the memory (`memory.flags_for`).
     """
     flags = fallback_flags.launch_flags(ctx)
     flags = (*flags, *memory_flags(ctx, flags))
@@ -65,8 +64,9 @@ def engine_flags(ctx: Context) -> tuple[str, ...]:
 
 def server_argv(ctx: Context) -> tuple[str, ...]:
     """The whole command: isolated from the user's own packages (-s), on loopback alone."""
+    program = (str(generations.python(ctx.home)), OURS, str(ctx.home.main_py))
     address = ("--listen", "127.0.0.1", "--port", str(ctx.manifest.comfyui.port), "--disable-auto-launch")
-    return (str(generations.python(ctx.home)), OURS, str(main_py(ctx)), *address, *_folders(ctx), *engine_flags(ctx))
+    return (*program, *address, *_folders(ctx), *engine_flags(ctx))
 
 
 def _folders(ctx: Context) -> tuple[str, ...]:
@@ -86,11 +86,6 @@ def quick_test_argv(ctx: Context, folder: Path, *, nodes: bool = False) -> tuple
     words = apart(ctx, server_argv(ctx), folder, nodes=nodes)
     assets = ("--disable-assets",) if our_process(ctx) is not None and knows(ctx, "--disable-assets") else ()
     return (*words, *assets, "--quick-test-for-ci")
-
-
-def main_py(ctx: Context) -> Path:
-    """The engine's program, by its full path."""
-    return ctx.home.comfyui.absolute() / "main.py"
 
 
 def client_of(ctx: Context, port: int | None = None) -> Comfy:
@@ -117,9 +112,9 @@ class Record:
         if not (0 < self.pid < 2**31 and 0 < self.port < 2**16):
             raise ValueError("no process and no port has such a number")
 
-    def process(self, ctx: Context) -> Process:
+    def process(self, home: Home) -> Process:
         """The process by the words that it keeps: from main.py on, also when a custom node has it start itself anew."""
-        return Process(self.pid, self.created, (*self.argv[:1], *from_main(ctx, self.argv)))
+        return Process(self.pid, self.created, (*self.argv[:1], *from_main(home, self.argv)))
 
 
 def record_path(ctx: Context) -> Path:
@@ -134,9 +129,9 @@ def read_record(ctx: Context) -> Record | None:
     record says, at that moment, with this home's main.py.
     """
     record = read_state(record_path(ctx), Record)
-    if record is None or not is_same(record.process(ctx), ctx.machine.process(record.pid)):
+    if record is None or not is_same(record.process(ctx.home), ctx.machine.process(record.pid)):
         return None
-    if not runs_our_main(ctx, Process(record.pid, record.created, record.argv)):
+    if not runs_our_main(ctx.home, Process(record.pid, record.created, record.argv)):
         return None
     return record if record.started else replace(record, started=record.created)
 
@@ -149,7 +144,7 @@ def write_record(ctx: Context, process: Process, argv: tuple[str, ...]) -> Recor
         port=ctx.manifest.comfyui.port,
         argv=argv,
         commit=engine_commit(ctx),
-        torch=torch_version(ctx),
+        torch=packages.torch_version(ctx.home.venv),
         started=ctx.machine.now(),
     )
     write_json(record_path(ctx), asdict(record))
@@ -173,40 +168,35 @@ def running_environment(ctx: Context) -> Path | None:
     return Path(record.argv[0]).parent.parent if record is not None and record.argv else None
 
 
-def torch_version(ctx: Context) -> str:
-    """The torch that is installed now."""
-    return packages.installed_versions(ctx.home.venv).get("torch", "")
-
-
-def is_ours(ctx: Context, stats: SystemStats) -> bool:
+def is_ours(home: Home, stats: SystemStats) -> bool:
     """Whether the ComfyUI that answers says that it runs this home's main.py, by its full path."""
-    return bool(stats.argv) and _is_our_main(ctx, stats.argv[0])
+    return bool(stats.argv) and _is_our_main(home, stats.argv[0])
 
 
-def runs_our_main(ctx: Context, who: Process) -> bool:
+def runs_our_main(home: Home, who: Process) -> bool:
     """Whether a process was started as we start it: Python with the full path of this home's main.py.
 
     A person who starts it by hand does not write `-s` before it: that server is theirs, also by its full path.
     """
-    return any(flag == OURS and _is_our_main(ctx, word) for flag, word in pairwise(who.argv[1:4]))
+    return any(flag == OURS and _is_our_main(home, word) for flag, word in pairwise(who.argv[1:4]))
 
 
 def runs_for_its_owner(ctx: Context, who: Process) -> bool:
     """Whether a process is an adopted install's server that this tool did not start."""
     code = ctx.home.code_of_another
-    if code is None or runs_our_main(ctx, who):
+    if code is None or runs_our_main(ctx.home, who):
         return False
     return who.pid in [server.pid for server in servers_of(ctx.machine, code)]
 
 
-def from_main(ctx: Context, argv: tuple[str, ...]) -> tuple[str, ...]:
+def from_main(home: Home, argv: tuple[str, ...]) -> tuple[str, ...]:
     """The words of a command line from this home's main.py on; all but the program where it is not in them."""
-    return argv[next((n for n, word in enumerate(argv) if n and _is_our_main(ctx, word)), 1) :]
+    return argv[next((n for n, word in enumerate(argv) if n and _is_our_main(home, word)), 1) :]
 
 
-def _is_our_main(ctx: Context, word: str) -> bool:
+def _is_our_main(home: Home, word: str) -> bool:
     with suppress(OSError, ValueError, RuntimeError):  # words of others: no path at all, or one that leads in circles
-        return Path(word).is_absolute() and Path(word).resolve() == main_py(ctx).resolve()
+        return Path(word).is_absolute() and Path(word).resolve() == home.main_py.resolve()
     return False
 
 
@@ -223,7 +213,7 @@ def start_server(ctx: Context, timeout_s: float = START_TIMEOUT_S) -> Record:
         try:
             return _start(ctx, timeout_s)
         except EngineError:
-            if not forget_cut_caches(ctx.home, log_tail(ctx)):
+            if not forget_cut_caches(ctx.home, log_tail(ctx.home)):
                 raise
             return _start(ctx, timeout_s)
 
@@ -251,7 +241,7 @@ def spawn_server(ctx: Context, argv: tuple[str, ...], env: Mapping[str, str], *,
     env = {"PYTHONUNBUFFERED": "1", **env}
     pid = ctx.machine.spawn(argv, cwd=ctx.home.comfyui, log=log, env=env, log_limit=log_limit)
     if (seen := ctx.machine.process(pid)) is None:
-        raise died(ctx)
+        raise died(ctx.home)
     return replace(seen, argv=argv)  # as it will be when a Python that is a script has handed over
 
 
@@ -262,14 +252,14 @@ def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT
     while True:
         _pass_on(ctx, log)
         if ctx.machine.process(record.pid) is None:
-            raise died(ctx)
+            raise died(ctx.home)
         try:
             stats = client.system_stats(timeout_s=2)
         except EngineError as error:  # open, and too busy to answer
             stats, opened = None, opened or ctx.machine.clock()
             if ctx.machine.clock() - opened > BUSY_S:
                 raise error
-        if stats is not None and not is_ours(ctx, stats):
+        if stats is not None and not is_ours(ctx.home, stats):
             raise PortTaken(
                 f"Port {record.port} was taken by another ComfyUI while ours started.",
                 hint=ours("all", "--set", f"comfyui.port={record.port + 1}"),
@@ -278,7 +268,9 @@ def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT
             _pass_on(ctx, log)
             return stats
         if ctx.machine.clock() > deadline:
-            raise EngineError(f"ComfyUI did not answer within {timeout_s:g} s.{_last_words(ctx)}", hint=ours("logs"))
+            raise EngineError(
+                f"ComfyUI did not answer within {timeout_s:g} s.{_last_words(ctx.home)}", hint=ours("logs")
+            )
         ctx.machine.sleep(POLL_S)
 
 
@@ -305,22 +297,22 @@ def unlisted(name: str, names: list[str]) -> EngineError:
     return EngineError(f"ComfyUI does not see the checkpoint {name}; it sees {seen}.", hint=ours("doctor"))
 
 
-def died(ctx: Context) -> EngineError:
+def died(home: Home) -> EngineError:
     """ComfyUI ended by itself while it started."""
-    text = log_tail(ctx)
+    text = log_tail(home)
     meaning = explain(text)
     said = f": {meaning.says}." if meaning else " as soon as it was started."
-    message, next_ = f"ComfyUI ended{said}{_last_words(ctx)}", meaning.hint if meaning else ours("logs")
+    message, next_ = f"ComfyUI ended{said}{_last_words(home)}", meaning.hint if meaning else ours("logs")
     return EngineError(message, hint=next_, finding=meaning.id if meaning else "")
 
 
-def log_tail(ctx: Context) -> str:
+def log_tail(home: Home) -> str:
     """The end of the engine's log."""
-    return tail_of(ctx.home.engine_log, TAIL_BYTES)
+    return tail_of(home.engine_log, TAIL_BYTES)
 
 
-def _last_words(ctx: Context) -> str:
-    lines = [line for line in log_tail(ctx).splitlines() if line.strip()][-TAIL_LINES:]
+def _last_words(home: Home) -> str:
+    lines = [line for line in log_tail(home).splitlines() if line.strip()][-TAIL_LINES:]
     return " It said last:\n" + "\n".join(lines) if lines else ""
 
 
@@ -344,33 +336,13 @@ def forget_record(ctx: Context) -> None:
         record_path(ctx).unlink(missing_ok=True)
 
 
-# -- for the command line -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStatus:
-    """What `status` shows. `state` is `up`, `starting`, `hung` or `down`; `up_s` in seconds."""
-
-    state: str
-    says: str
-    url: str
-    pid: int | None = None
-    up_s: float | None = None
-    version: str = ""
-    device: str = ""
-
-    def to_json(self) -> dict[str, JSON]:
-        """The status in `--json`."""
-        return dict(asdict(self))
-
-
 def our_process(ctx: Context) -> Process | None:
     """The server of this home, on record or not; None when it does not run."""
     record = read_record(ctx)
     if record is not None:
-        return record.process(ctx)
+        return record.process(ctx.home)
     who = ctx.machine.listener(ctx.manifest.comfyui.port)
-    return who if who is not None and runs_our_main(ctx, who) else None
+    return who if who is not None and runs_our_main(ctx.home, who) else None
 
 
 def stop_server(ctx: Context) -> bool:
@@ -381,33 +353,3 @@ def stop_server(ctx: Context) -> bool:
         return False
     end_server(ctx, process, record.port if record else None)
     return True
-
-
-def server_status(ctx: Context) -> ServerStatus:
-    """How the server of this home is; never raises for what it finds."""
-    process, record, whose = our_process(ctx), read_record(ctx), ""
-    client = client_of(ctx, record.port if record else None)
-    if process is None and (who := ctx.machine.listener(ctx.manifest.comfyui.port)) is not None:
-        process = who if runs_for_its_owner(ctx, who) else None
-        whose = ", started by its owner"
-    if process is None:
-        return ServerStatus("down", "The server does not run.", client.url)
-    up_s = ctx.machine.now() - (record.started if record else process.created)
-    try:
-        stats = client.system_stats()
-    except (EngineError, PortTaken):
-        stats = None
-    if stats is None:
-        state = "starting" if up_s < START_TIMEOUT_S else "hung"
-        says = f"The server (pid {process.pid}) does not answer" + (" yet." if state == "starting" else ".")
-        return ServerStatus(state, says, client.url, process.pid, up_s)
-    says = f"ComfyUI {stats.version} on {client.url}, {stats.device}, up for {shown_time(up_s)}{whose}"
-    return ServerStatus("up", says, client.url, process.pid, up_s, stats.version, stats.device)
-
-
-def shown_time(seconds: float) -> str:
-    """A duration as people say it: 42 s, 7 min, 3 h 20 min."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = int(seconds // 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -23,6 +23,7 @@ from provision.comfyui.server_process import (
 )
 from provision.core.home import Home
 from provision.core.step import Context
+from provision.system.child_notes import noted
 from provision.system.machine import LOOPBACK
 from provision.system.processes import MARK
 
@@ -68,10 +69,10 @@ def brief_server(ctx: Context) -> Iterator[Context]:
 def _start(ctx: Context, folder: Path, later: ExitStack) -> None:
     """Start it and wait until it is up; `later` ends it, or the next command, should we be killed."""
     argv = apart(ctx, server_argv(ctx), folder)
-    noted = later.enter_context(ctx.machine.noted(argv))
-    process = spawn_server(ctx, argv, {**look_env(folder), MARK: noted.mark})
+    note = later.enter_context(noted(ctx.machine, argv))
+    process = spawn_server(ctx, argv, {**look_env(folder), MARK: note.mark})
     later.callback(ctx.machine.end_process, process)
-    noted.runs(process.pid)
+    note.runs(process.pid)
     wait_until_up(ctx, Record(process.pid, process.created, ctx.manifest.comfyui.port, argv))
     wait_until_listed(ctx)
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from enum import StrEnum
+from typing import ClassVar, Literal
 
 from provision.command import Command
 from provision.core.finding import JSON, Finding
@@ -73,22 +74,65 @@ class ApplyStarted(Event):
     says: str
 
 
+class Work(StrEnum):
+    """A kind of work that moves."""
+
+    DOWNLOAD = "download"
+    INSTALL = "install"
+    """uv brings packages: of a wheel it tells when it begins and when it is here, not while it comes."""
+    CLONE = "clone"
+    VERIFY = "verify"
+    COPY = "copy"
+    SAMPLE = "sample"
+    PROVE = "prove"
+
+    @property
+    def over_network(self) -> bool:
+        """Whether its bytes come over the network."""
+        return self in (Work.DOWNLOAD, Work.INSTALL, Work.CLONE)
+
+    @property
+    def verb(self) -> str:
+        """What is said before the subject of work on the disk; empty where the subject says it."""
+        return {Work.VERIFY: "verifying", Work.COPY: "copying"}.get(self, "")
+
+    def says(self, subject: str) -> str:
+        """The work in words: `verifying x`."""
+        return f"{self.verb} {subject}".strip()
+
+
+Unit = Literal["bytes", "steps", "objects", "packages"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress(Event):
-    """Work moves. `unit` is `bytes`, `steps` or `objects`; `total` is None while it is not known.
-
-    Bytes come over the network, unless the subject begins with one of `LOCAL_WORK`.
-    """
+    """Work on `subject` moves: so much of it is done. `total` is null while it is not known."""
 
     type: ClassVar[str] = "progress"
+    kind: Work = Work.DOWNLOAD
     subject: str
     done: int
     total: int | None = None
-    unit: str = "bytes"
+    unit: Unit = "bytes"
 
+    @property
+    def says(self) -> str:
+        """The work in words: `verifying x`."""
+        return self.kind.says(self.subject)
 
-LOCAL_WORK = ("verifying ", "copying ")
-"""How the subject of a Progress begins whose bytes are read from the disk."""
+    @property
+    def over_network(self) -> bool:
+        """Whether it tells of bytes over the network."""
+        return self.unit == "bytes" and self.kind.over_network
+
+    def downloads(self, name: str) -> bool:
+        """Whether it tells of a file of that name that is downloaded."""
+        return self.kind is Work.DOWNLOAD and self.subject == name
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of it is left."""
+        return self.total is not None and self.done >= self.total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,19 +198,20 @@ class MendingPlanned(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note(Event):
-    """One sentence that a person should read now, and the command that goes with it."""
+    """One sentence that a person should read now, and the command that goes with it.
+
+    `passing`: it tells what is being done just now, and is soon no news any more.
+    """
 
     type: ClassVar[str] = "note"
     says: str
     command: Command | None = None
+    passing: bool = False
 
     def to_json(self) -> dict[str, JSON]:
-        return {"type": self.type, "step": self.step, "says": self.says, "command": self.command}
-
-    @property
-    def is_passing(self) -> bool:
-        """Whether it tells what is being done just now, as one that ends in dots does: soon it is no news any more."""
-        return self.says.endswith("...")
+        return {
+            "type": self.type, "step": self.step, "says": self.says, "command": self.command, "passing": self.passing,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

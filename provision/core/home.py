@@ -89,6 +89,11 @@ class Home:
         return self.root / "provision.lock"
 
     @property
+    def choices(self) -> Path:
+        """What was asked for (see `choices`)."""
+        return self.root / "provision.toml"
+
+    @property
     def python(self) -> Path:
         """The target Python: ComfyUI's, never the tool's own."""
         if self.adopted is not None and self.adopted.python is not None and self.venv_of_another is not None:
@@ -124,6 +129,11 @@ class Home:
     def aside(self) -> Path:
         """Where things are moved that stood in the way; never deleted by the tool."""
         return self.root / "moved-aside"
+
+    @property
+    def main_py(self) -> Path:
+        """ComfyUI's program, by its full path."""
+        return self.comfyui.absolute() / "main.py"
 
     @property
     def engine_log(self) -> Path:

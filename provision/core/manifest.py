@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from msgspec import Meta, to_builtins
 
 from provision.command import Fix, ours
-from provision.core.overrides import apply_override, nearest
+from provision.core.overrides import apply_override, nearest, set_key
 from provision.core.strict_loader import build, text
 from provision.errors import ManifestError
 from provision.system.strict import Unreadable, read_toml
@@ -198,6 +198,13 @@ class Draft:
 
     path: Path
     data: Mapping[str, Any]
+
+    def check(self, values: Mapping[str, object]) -> None:
+        """Hold values of known keys, as they stand in a file, to the rules of a manifest. Raises ManifestError."""
+        data = deepcopy(dict(self.data))
+        for key, value in values.items():
+            set_key(data, key, value)
+        parse_manifest(data, str(self.path))
 
     def manifest(self, overrides: Sequence[str] = ()) -> Manifest:
         """The manifest with `KEY=VALUE`s set, the last of a key holds.

@@ -31,15 +31,24 @@ def apply_override(data: dict[str, Any], override: str, schema: type) -> None:
             f"--set {override[:40]!r} ... is {len(override):,} letters long.", hint=Fix("Give --set KEY=VALUE.")
         )
     known = known_keys(schema)
-    kind = known.get(re.sub(r"\.\d+(?=\.|$)", ".0", key))
+    kind = known.get(in_schema(key))
     if kind is None:
         near = nearest(key, sorted(known)) or ", ".join(sorted(known)[:8])
         raise ManifestError(f"--set {key[:WORD_MAX]}: there is no such key.", hint=Fix(f"Nearest: {near}"))
+    set_key(data, key, text if kind is str else _value(text))
+
+
+def in_schema(key: str) -> str:
+    """A key as `known_keys` has it: each place in a list is 0."""
+    return re.sub(r"\.\d+(?=\.|$)", ".0", key)
+
+
+def set_key(data: dict[str, Any], key: str, value: object) -> None:
+    """Set a known key of plain manifest data. Raises ManifestError where the data has no such place."""
     node: Any = data
     *path, last = key.split(".")
     for name in path:
         node = _descend(node, name, key)
-    value = text if kind is str else _value(text)
     if not isinstance(node, list | dict):
         raise ManifestError(f"--set {key}: what holds {last} is not a table in this manifest.", hint=ours("manifests"))
     if isinstance(node, list):

@@ -19,8 +19,8 @@ from provision.system.strict import Unreadable, read_json_file
 
 MARKER = Path("state", "home.json")
 ROOT_NAMES = frozenset({
-    "provision.lock", "first-image.png", "first-image.rejected.png", "ComfyUI", "venv", "envs", "logs", "moved-aside",
-    "state", ".venv.next",
+    "provision.lock", "provision.toml", "first-image.png", "first-image.rejected.png", "ComfyUI", "venv", "envs",
+    "logs", "moved-aside", "state", ".venv.next",
 })  # fmt: skip
 STATE_NAMES = frozenset({
     "home.json", "lock", "receipts", "parts", "cache", "python", "children", "rehearsal", "looks", "quick-test",

@@ -28,16 +28,20 @@ T = TypeVar("T")
 
 
 def write_json(path: Path, value: object, plain: Callable[[object], object] | None = None) -> None:
-    """Write JSON beside `path`, then rename: a reader sees the old text or the new, never half.
+    """Write JSON, as `write_text` does; `plain` makes JSON of what JSON does not know. Raises HomeError, DiskFull."""
+    write_text(path, f"{json.dumps(value, indent=1, sort_keys=True, default=plain)}\n")
 
-    `plain` makes JSON of what JSON does not know. Raises HomeError or DiskFull.
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text beside `path`, then rename: a reader sees the old one or the new, never half.
+
+    Raises HomeError or DiskFull.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")  # as `sweeping` reads it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("w", encoding="utf-8") as stream:
-            json.dump(value, stream, indent=1, sort_keys=True, default=plain)
-            stream.write("\n")
+            stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         if _is_folder(path):

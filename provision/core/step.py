@@ -8,7 +8,7 @@ from pathlib import Path
 
 from provision.command import Command
 from provision.core.deep_results import Proofs
-from provision.core.events import Doing, Emit, Event, Note, Output, Progress, StepPlanned, Waiting
+from provision.core.events import Doing, Emit, Event, Note, Output, Progress, StepPlanned, Unit, Waiting, Work
 from provision.core.finding import JSON, Cost, Finding, Kind, Verdict, cost_of, worst
 from provision.core.home import Home
 from provision.core.lockfile import Lock
@@ -81,9 +81,9 @@ class Context:
         """Proofs of costly work, kept in the home."""
         return Receipts(self.home.receipts)
 
-    def note(self, says: str, command: Command | None = None) -> None:
-        """Tell the person one sentence now, with a command that goes with it."""
-        self.emit(Note(says=says, command=command))
+    def note(self, says: str, command: Command | None = None, *, passing: bool = False) -> None:
+        """Tell the person one sentence now, with a command that goes with it; `passing`: it is being done just now."""
+        self.emit(Note(says=says, command=command, passing=passing))
 
     def doing(self, says: str) -> None:
         """Say what is about to be waited for; a person sees it only if it takes long."""
@@ -93,9 +93,11 @@ class Context:
         """Pass on a line that a program said."""
         self.emit(Output(line=line))
 
-    def progress(self, subject: str, done: int, total: int | None = None, unit: str = "bytes") -> None:
+    def progress(
+        self, subject: str, done: int, total: int | None = None, unit: Unit = "bytes", kind: Work = Work.DOWNLOAD
+    ) -> None:
         """Say how far something is."""
-        self.emit(Progress(subject=subject, done=done, total=total, unit=unit))
+        self.emit(Progress(kind=kind, subject=subject, done=done, total=total, unit=unit))
 
     def wait(self, says: str, seconds: float) -> None:
         """Tell what is waited for, then wait; raises Interrupted at once when the person asks to stop."""

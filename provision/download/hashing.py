@@ -19,6 +19,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provision.core.events import Work
 from provision.core.step import Context
 from provision.download.backend import HubFile
 from provision.download.part_file import bytes_here
@@ -88,7 +89,7 @@ class Hasher:
         before, since = -1, ctx.machine.clock()
         while not wait((self.digest,), timeout=SAID_EVERY_S).done:
             ctx.machine.check_interrupted()
-            ctx.progress(f"verifying {name}", self.hashed_bytes, self._size)
+            ctx.progress(name, self.hashed_bytes, self._size, kind=Work.VERIFY)
             if self.hashed_bytes != before:
                 before, since = self.hashed_bytes, ctx.machine.clock()
             elif ctx.machine.clock() - since > patience_s:

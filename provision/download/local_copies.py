@@ -1,6 +1,6 @@
-"""No download where the bytes are here: find a copy of a file on this machine, prove it, and take it over.
+"""No download where the bytes are here: find a copy of a file on this machine, verify it, and take it over.
 
-A copy is looked for by its exact size, then by its safetensors header; its hash is proven before it is used. It is
+A copy is looked for by its exact size, then by its safetensors header; its hash is verified before it is used. It is
 cloned where the file system can (APFS, Btrfs, XFS), else hard-linked, and copied only where neither can be done.
 """
 
@@ -18,6 +18,7 @@ from itertools import chain
 from pathlib import Path
 
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors
+from provision.core.events import Work
 from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.receipts import file_identity
@@ -179,7 +180,7 @@ def _mark(path: Path, sha256: str) -> dict[str, JSON]:
 
 
 def take_copy(ctx: Context, sought: Sought) -> Path | None:
-    """The proven bytes of a copy, below the home and ready to be put in place by a rename; None where there is none.
+    """The verified bytes of a copy, below the home and ready to be put in place by a rename; None where there is none.
 
     A candidate with a wrong hash is passed over, and said. Raises HomeError, DiskFull or Interrupted.
     """
@@ -191,7 +192,7 @@ def take_copy(ctx: Context, sought: Sought) -> Path | None:
 
 
 def found_file(home: Home, sha256: str) -> Path:
-    """Where a copy lies while it is proven."""
+    """Where a copy lies while it is verified."""
     return home.parts / f"{sha256}.found"
 
 
@@ -277,6 +278,6 @@ def _copied(ctx: Context, source: Path, destination: Path, name: str) -> str:
             done += count
             if (now := ctx.machine.clock()) - said_at >= SAID_EVERY_S:
                 said_at = now
-                ctx.progress(f"copying {name}", done, total)
-    ctx.progress(f"copying {name}", done, total)
+                ctx.progress(name, done, total, kind=Work.COPY)
+    ctx.progress(name, done, total, kind=Work.COPY)
     return digest.hexdigest()

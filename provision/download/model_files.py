@@ -1,4 +1,4 @@
-"""The files that a manifest wants, where they belong, and the receipts that prove them."""
+"""The files that a manifest wants, where they belong, and their receipts."""
 
 from __future__ import annotations
 
@@ -68,13 +68,16 @@ def _place(ctx: Context, folder: str, name: str) -> Path:
 
 
 def _receipt(ctx: Context, model: Model, file: ModelFile, place: Path) -> ModelReceipt:
-    """The proof of a file at its place: named after its hash, or, where the manifest has none, found by where it came
+    """The receipt of a file at its place: named after its hash, or, where the manifest has none, found by where it came
     from."""
     if file.sha256:
         return ctx.receipts.read(_receipt_name(ctx, file.sha256, place), ModelReceipt)
     origin = {
-        "repo": model.repo, "asked_revision": model.revision, "path": file.path, "place": ctx.home.shown(place),
-    }  # fmt: skip
+        "repo": model.repo,
+        "asked_revision": model.revision,
+        "path": file.path,
+        "place": ctx.home.shown(place),
+    }
     return next((receipt for receipt in model_receipts(ctx) if same_facts(receipt, origin)), ModelReceipt())
 
 
@@ -85,7 +88,7 @@ def model_receipts(ctx: Context) -> list[ModelReceipt]:
 
 
 def _receipt_name(ctx: Context, sha256: str, place: Path) -> str:
-    """A content may belong at several places, each with a proof of its own: the first free name, or the place's."""
+    """A content may belong at several places, each with a receipt of its own: the first free name, or the place's."""
     for number in count(1):
         name = f"model-{sha256[:12]}" + (f"-{number}" if number > 1 else "")
         if ctx.receipts.read(name, ModelReceipt).place in ("", ctx.home.shown(place)):
@@ -126,7 +129,7 @@ def keep_receipt(ctx: Context, wanted: WantedFile, *, size: int, sha256: str, fo
 def misplaced(ctx: Context, wanted: WantedFile) -> Path | None:
     """Where else under the models' folders a file of exactly its size and kind lies; None when its place is taken.
 
-    Its hash is not proven here.
+    Its hash is not verified here.
     """
     place = wanted.place
     if wanted.size is None or place.is_symlink() or _named_alike(place):

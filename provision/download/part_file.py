@@ -89,9 +89,14 @@ def open_part(machine: Machine, home: Home, file: HubFile) -> Path:
     except OSError as error:
         raise unusable(part.parent, error) from error
     known = replace(
-        _known(part), endpoint=file.endpoint, repo=file.repo, revision=file.revision, path=file.path,
-        size=file.size, sha256=file.sha256,
-    )  # fmt: skip
+        _known(part),
+        endpoint=file.endpoint,
+        repo=file.repo,
+        revision=file.revision,
+        path=file.path,
+        size=file.size,
+        sha256=file.sha256,
+    )
     write_json(_sidecar(part), asdict(known))
     return part
 

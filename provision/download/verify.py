@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from provision.comfyui.safetensors import LENGTH_BYTES, SafetensorsHeader, header_length, parse_safetensors_header
+from provision.core.events import Work
 from provision.core.step import Context
 from provision.download.part_file import bytes_here
 from provision.system.disk_errors import unusable
@@ -27,10 +28,10 @@ def sha256_of(ctx: Context, path: Path, name: str) -> str:
                 done += count
                 if (now := ctx.machine.clock()) - said_at >= SAID_EVERY_S:
                     said_at = now
-                    ctx.progress(f"verifying {name}", done, total)
+                    ctx.progress(name, done, total, kind=Work.VERIFY)
     except OSError as error:
         raise unusable(path, error) from error
-    ctx.progress(f"verifying {name}", done, total)
+    ctx.progress(name, done, total, kind=Work.VERIFY)
     return digest.hexdigest()
 
 

@@ -24,6 +24,9 @@ PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses that may be another in a moment (RFC 9110, 15.5 and 15.6)."""
 
 
+RESUME = Fix("Run the same command again: it goes on from what is there.")
+
+
 class Heading(Protocol):
     """What is known of a response before its body, whichever library brought it."""
 
@@ -171,76 +174,47 @@ def is_loopback(url: str) -> bool:
 
 def unreachable(url: str, error: Exception) -> ProvisionError:
     """What kept a request from its answer, as an error to raise."""
-    import requests
+    from requests import exceptions as of
 
-    host = host_of(url)
-    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema,
-                          requests.exceptions.InvalidSchema)):  # fmt: skip
+    if isinstance(error, (of.InvalidURL, of.MissingSchema, of.InvalidSchema)):
         return no_address(url)
-    if isinstance(error, requests.exceptions.SSLError):
-        return _untrusted(host, error)
-    if isinstance(error, requests.exceptions.ProxyError):
-        return _no_proxy(host, error)
-    if isinstance(error, requests.exceptions.Timeout):
-        return _no_answer(host)
-    return _not_there(host, error)
+    tls, proxy, late = (isinstance(error, kind) for kind in (of.SSLError, of.ProxyError, of.Timeout))
+    return _no_answer(host_of(url), error, tls=tls, proxy=proxy, late=late)
 
 
 def not_reached(url: str, error: Exception, *, proxied: bool = False) -> NetworkError:
     """The same for the standard library's errors."""
-    host = host_of(url)
-    if isinstance(error, ssl.SSLError):
-        return _untrusted(host, error)
-    if proxied:
-        return _no_proxy(host, error)
-    return _no_answer(host) if isinstance(error, TimeoutError) else _not_there(host, error)
+    tls, late = isinstance(error, ssl.SSLError), isinstance(error, TimeoutError)
+    return _no_answer(host_of(url), error, tls=tls, proxy=proxied, late=late)
 
 
-def _untrusted(host: str, error: Exception) -> NetworkError:
+def _no_answer(host: str, error: Exception, *, tls: bool, proxy: bool, late: bool) -> NetworkError:
+    why = _innermost(error)
+    if tls:
+        trust = ours("all", under=("env", "SSL_CERT_FILE=/path/to/ca.pem"))
+        return NetworkError(
+            f"The certificate of {host} cannot be verified ({why}).",
+            hint=Fix("Behind a proxy that opens TLS, name its certificates:", trust),
+        )
+    if proxy:
+        return NetworkError(
+            f"The proxy on the way to {host} does not answer ({why}).",
+            hint=Fix("Check HTTPS_PROXY, or name the host in NO_PROXY, then run the same command again."),
+        )
+    says = f"{host} did not answer in time." if late else f"{host} cannot be reached ({why})."
     return NetworkError(
-        f"The certificate of {host} cannot be verified ({_innermost(error)}).",
-        hint=Fix(
-            "Behind a proxy that opens TLS, name its certificates:",
-            ours("all", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
-        ),
-    )
-
-
-def _no_proxy(host: str, error: Exception) -> NetworkError:
-    return NetworkError(
-        f"The proxy on the way to {host} does not answer ({_innermost(error)}).",
-        hint=Fix("Check HTTPS_PROXY, or name the host in NO_PROXY, then run the same command again."),
-    )
-
-
-def _no_answer(host: str) -> NetworkError:
-    return NetworkError(
-        f"{host} did not answer in time.",
-        hint=Fix("Check the network, then run the same command again: it goes on from what is there."),
-    )
-
-
-def _not_there(host: str, error: Exception) -> NetworkError:
-    return NetworkError(
-        f"{host} cannot be reached ({_innermost(error)}).",
-        hint=Fix("Check the network, then run the same command again: it goes on from what is there."),
+        says, hint=Fix("Check the network, then run the same command again: it goes on from what is there.")
     )
 
 
 def silent_middle(url: str, seconds: float) -> NetworkError:
     """An answer that stopped in its middle without an end."""
-    return NetworkError(
-        f"{host_of(url)} has sent nothing for {seconds:.0f} s.",
-        hint=Fix("Run the same command again: it goes on from what is there."),
-    )
+    return NetworkError(f"{host_of(url)} has sent nothing for {seconds:.0f} s.", hint=RESUME)
 
 
 def broken(url: str, error: Exception) -> NetworkError:
     """What ended an answer in its middle."""
-    return NetworkError(
-        f"The connection to {host_of(url)} broke ({_innermost(error)}).",
-        hint=Fix("Run the same command again: it goes on from what is there."),
-    )
+    return NetworkError(f"The connection to {host_of(url)} broke ({_innermost(error)}).", hint=RESUME)
 
 
 def no_address(url: str) -> UsageError:

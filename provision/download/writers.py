@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.download.backends.registry import backends
-from provision.system.machine import Machine, Process
+from provision.system.machine import Machine
+from provision.system.processes import Process
 
 if TYPE_CHECKING:
     import psutil

@@ -11,34 +11,36 @@ from contextlib import suppress
 from pathlib import Path
 
 from provision.command import Command, Fix, as_fix, ours, program
+from provision.core.home import Home
 from provision.core.step import Context
+from provision.environment.uv_lines import Wheels
 from provision.errors import CommandMissing, PackageError
-from provision.system.machine import Ran
+from provision.system.machine import Machine, Ran
 from provision.system.strict import SETTINGS_MAX_BYTES, read_head
 
 INSTALL_TIMEOUT_S = 3600
 
 
-def find_uv(ctx: Context) -> Path:
+def find_uv(machine: Machine) -> Path:
     """The uv that came with the tool, else one on PATH. Raises CommandMissing."""
     own = Path(sys.executable).with_name("uv")
-    found = own if own.is_file() else ctx.machine.which("uv")
+    found = own if own.is_file() else machine.which("uv")
     if found is None:
         raise CommandMissing("uv is not on this machine.", hint=program("python3", "-m", "pip", "install", "uv"))
     return found
 
 
-def uv_env(ctx: Context) -> dict[str, str]:
+def uv_env(machine: Machine, home: Home) -> dict[str, str]:
     """What uv is told: its cache and its Pythons lie in the home, so that links work and nothing stays behind.
 
     `UV_*` of the caller win; `PIP_INDEX_URL` and `PIP_EXTRA_INDEX_URL` are honoured where uv has none of its own.
     """
-    given = ctx.machine.environ
+    given = machine.environ
     env = {
-        "UV_CACHE_DIR": str(ctx.home.state / "cache"),
-        "UV_PYTHON_INSTALL_DIR": str(ctx.home.state / "python"),
+        "UV_CACHE_DIR": str(home.state / "cache"),
+        "UV_PYTHON_INSTALL_DIR": str(home.state / "python"),
         "UV_NO_PROGRESS": "1",
-        "UV_LINK_MODE": "clone" if ctx.machine.system == "Darwin" else "hardlink",
+        "UV_LINK_MODE": "clone" if machine.system == "Darwin" else "hardlink",
     }
     if "PIP_INDEX_URL" in given and not {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & given.keys():
         env["UV_DEFAULT_INDEX"] = given["PIP_INDEX_URL"]
@@ -54,13 +56,25 @@ def run_uv(
     timeout_s: float = INSTALL_TIMEOUT_S,
     on_line: Callable[[str], None] | None = None,
 ) -> Ran:
-    """Run uv, its lines passed on as output. Never raises for its exit code."""
+    """Run uv, its lines passed on as output and progress, or to `on_line`. Never raises for its exit code."""
     return ctx.machine.run(
-        [find_uv(ctx), *words],
-        env={**uv_env(ctx), **(env or {})},
+        [find_uv(ctx.machine), *words],
+        env={**uv_env(ctx.machine, ctx.home), **(env or {})},
         timeout_s=timeout_s,
-        on_line=on_line or ctx.output,
+        on_line=on_line or _heard(ctx),
     )
+
+
+def _heard(ctx: Context) -> Callable[[str], None]:
+    """Passes uv's lines on, and what they tell of the packages' progress."""
+    wheels = Wheels()
+
+    def on_line(line: str) -> None:
+        ctx.output(line)
+        if progress := wheels.hear(line):
+            ctx.emit(progress)
+
+    return on_line
 
 
 def pip_install(ctx: Context, *words: str | Path, env: Mapping[str, str] | None = None) -> Ran:
@@ -153,6 +167,11 @@ def installed_versions(venv: Path) -> dict[str, str]:
         if name and _is_version(version) and (info / "METADATA").is_file():
             versions[normalised(name)] = version
     return versions
+
+
+def torch_version(venv: Path) -> str:
+    """The torch that is installed; empty where there is none."""
+    return installed_versions(venv).get("torch", "")
 
 
 def _is_version(text: str) -> bool:

@@ -218,11 +218,11 @@ def compile_wheels(ctx: Context, target: Target, lines: Iterable[str], rules: Ru
 
     Nothing is installed and no Python is fetched: the tool's own stands in for the target's.
     """
-    env = {**uv_env(ctx), "MACOSX_DEPLOYMENT_TARGET": ".".join(map(str, target.macos))}
+    env = {**uv_env(ctx.machine, ctx.home), "MACOSX_DEPLOYMENT_TARGET": ".".join(map(str, target.macos))}
     if not ctx.home.state.is_dir():  # a plan makes no home: uv's usual cache is taken
         env.pop("UV_CACHE_DIR", None)
     words: list[str | Path] = [
-        find_uv(ctx), "pip", "compile", "--format", "pylock.toml", "--no-header", "--no-annotate",
+        find_uv(ctx.machine), "pip", "compile", "--format", "pylock.toml", "--no-header", "--no-annotate",
         "--only-binary", ":all:", "--no-python-downloads", "--python", sys.executable,
         "--python-platform", target.platform, "--python-version", target.python, *more,
     ]  # fmt: skip

@@ -129,12 +129,12 @@ class Console:
     def _tell_progress(self, event: Progress) -> None:
         if event.total is None or event.unit != "bytes":
             return
-        key, now = (event.step, event.subject), time.monotonic()
+        key, now = (event.step, event.says), time.monotonic()
         if now - self._said.setdefault(key, now) < (SPOKEN_EVERY_S if self.plain else PLAIN_EVERY_S):
             return
         self._said[key] = now
         step = self.state.steps.get(event.step)
-        rate = step.tasks[event.subject].rate.at(now) if step is not None else None
+        rate = step.tasks[event.kind, event.subject].rate.at(now) if step is not None else None
         self.line(f"  {event.step}: {views.progress_text(event, rate)}")
         if self.state.announced and now - self._said.get(("", ""), 0) >= SPOKEN_EVERY_S:
             self._said["", ""] = now

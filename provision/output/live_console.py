@@ -69,7 +69,7 @@ class LiveConsole(Console):
             self.screen.start()
         elif isinstance(event, StepFinished):
             self._print(views.step_row(event))
-        elif isinstance(event, Note) and not (event.is_passing and event.step):
+        elif isinstance(event, Note) and not (event.passing and event.step):
             self._print(views.note_row(event, self.invocation))
         elif isinstance(event, MendingPlanned):
             self.line(views.mending_text(event))

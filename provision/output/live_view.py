@@ -47,7 +47,7 @@ def live_lines(state: RunState, now: float, width: int, height: int) -> list[Tex
 
 
 def _step_lines(step: StepState, now: float, width: int) -> list[Text]:
-    tasks = [task for task in step.moving if task.total is not None or task.done][-TASKS_SHOWN:]
+    tasks = [task for task in step.moving if task.at.total is not None or task.at.done][-TASKS_SHOWN:]
     if step.waiting and step.until > now - 1:
         return [_named(step, now, (waiting_text(step.waiting, step.until - now), "yellow"))]
     if not tasks:
@@ -86,17 +86,17 @@ def _flat(text: str) -> str:
 
 
 def _task_words(task: Task, now: float, width: int, *, several: bool) -> list[str | tuple[str, str]]:
-    if task.unit != "bytes":
-        of = f" of {task.total}" if task.total is not None else ""
-        return [f"{task.subject} {task.done}{of}" if task.total is not None else task.subject]
-    amount, rate, left = amount_text(task.done, task.total), _rate_text(task, now), _left_text(task, now)
-    label = task.subject if several or not task.told_in_time else "" if task.over_network else task.subject.split()[0]
+    at = task.at
+    if at.unit != "bytes":
+        return [f"{at.says} {at.done} of {at.total}" if at.total is not None else at.says]
+    amount, rate, left = amount_text(at.done, at.total), _rate_text(task, now), _left_text(task, now)
+    label = at.says if several or not task.told_in_time else at.kind.verb
     if width < WIDE:
         parts = [amount, rate, left.removesuffix(" left"), label.split("/")[-1]]
         return ["  ".join(part for part in parts if part)]
     bar = min(BAR_MAX, width - 1 - INDENT - sum(NUMBERS) - 3)
     numbers = f" {amount:>{NUMBERS[0]}} {rate:>{NUMBERS[1]}} {left:>{NUMBERS[2]}}"
-    return [(bar_text(task.done, task.total, bar), "cyan"), numbers.rstrip(), (f"  {label}" if label else "", "dim")]
+    return [(bar_text(at.done, at.total, bar), "cyan"), numbers.rstrip(), (f"  {label}" if label else "", "dim")]
 
 
 def bar_text(done: int, total: int | None, width: int) -> str:
@@ -171,7 +171,7 @@ def kept_text(state: RunState) -> str:
     steps = [f"{len(done)} of {len(state.steps)} steps ({', '.join(done)})"] if done else []
     count = len(state.images)
     images = [f"{count} image{'s' if count > 1 else ''}, the last is {state.images[-1]}"] if count else []
-    begun = [f"{amount_text(task.done, task.total)} of {task.subject}" for task in state.unfinished()]
+    begun = [f"{amount_text(task.at.done, task.at.total)} of {task.at.subject}" for task in state.unfinished()]
     return "; ".join([*(images or steps), *begun])
 
 

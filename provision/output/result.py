@@ -92,7 +92,7 @@ def looked(report: Report, facts: Mapping[str, JSON], closing: str) -> Result:
     return Result(report.ok, {**report.to_json(), **facts}, (Findings(report, closing),), report)
 
 
-def pairs(rows: Sequence[tuple[str, str]]) -> Drawn:
+def pairs(rows: Sequence[tuple[str, ...]]) -> Drawn:
     """Names and values."""
     from provision.output import views
 

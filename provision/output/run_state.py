@@ -17,7 +17,6 @@ from provision.core.estimate import (
     step_seconds_left,
 )
 from provision.core.events import (
-    LOCAL_WORK,
     ApplyStarted,
     CheckSlow,
     Doing,
@@ -31,46 +30,42 @@ from provision.core.events import (
     StepPlanned,
     StepStarted,
     Waiting,
+    Work,
 )
 from provision.core.finding import Verdict
-from provision.output.program_progress import ProgramBytes
-
-PACKAGES = "packages"
 
 
 @dataclass(slots=True)
 class Task:
     """One thing that moves within a step."""
 
-    subject: str
-    done: int
-    total: int | None
-    unit: str
+    at: Progress
+    """How far it was when it was last told."""
     begun_at: int
     """What was done when it was first heard of: a resumed download begins with what is here."""
     rate: Rate = field(default_factory=Rate)
     left: Countdown = field(default_factory=Countdown)
 
     @property
-    def over_network(self) -> bool:
-        """Whether its bytes come over the network."""
-        return self.unit == "bytes" and not self.subject.startswith(LOCAL_WORK)
-
-    @property
     def told_in_time(self) -> bool:
-        """Whether it is told while it moves; of wheels uv tells only when each begins and when it is here."""
-        return self.subject != PACKAGES
+        """Whether it is told while it moves."""
+        return self.at.kind is not Work.INSTALL
 
     @property
-    def complete(self) -> bool:
-        """Whether nothing of it is left."""
-        return self.total is not None and self.done >= self.total
+    def moved_bytes(self) -> int:
+        """What of it came over the network in this run."""
+        return self.at.done - self.begun_at if self.at.over_network else 0
+
+    @property
+    def bytes_left(self) -> int:
+        """What of it is still to come over the network, as far as is known."""
+        return self.at.total - self.at.done if self.at.over_network and self.at.total is not None else 0
 
     def seconds_left(self, now: float) -> float | None:
         """As it is shown: smoothed, None while it cannot be known."""
-        rate = self.rate.at(now)
-        known = self.total is not None and rate is not None and self.told_in_time
-        return self.left.at(now, (self.total - self.done) / rate if known else None)  # type: ignore[operator]
+        rate = self.rate.at(now) if self.told_in_time else None
+        known = self.at.total is not None and rate is not None
+        return self.left.at(now, (self.at.total - self.at.done) / rate if known else None)  # type: ignore[operator]
 
 
 @dataclass(slots=True)
@@ -91,8 +86,9 @@ class StepState:
     until: float = 0.0
     planned_bytes: int | None = None
     """None: no look has told of any work."""
-    tasks: dict[str, Task] = field(default_factory=dict)
-    programs: ProgramBytes = field(default_factory=ProgramBytes)
+    tasks: dict[tuple[Work, str], Task] = field(default_factory=dict)
+    earlier_bytes: int = 0
+    """What came over the network in tasks that were begun anew."""
     last_byte: float | None = None
 
     @property
@@ -103,18 +99,17 @@ class StepState:
     @property
     def moving(self) -> list[Task]:
         """What is under way in it, the latest last."""
-        return [task for task in self.tasks.values() if not task.complete]
+        return [task for task in self.tasks.values() if not task.at.complete]
 
     @property
     def moved_bytes(self) -> int:
         """What it has moved over the network in this run."""
-        return sum(task.done - task.begun_at for task in self.tasks.values() if task.over_network)
+        return self.earlier_bytes + sum(task.moved_bytes for task in self.tasks.values())
 
     @property
     def bytes_left(self) -> int:
         """What it will still move: by its plan, or by what is under way where that is more."""
-        under_way = sum(task.total - task.done for task in self.moving if task.over_network and task.total is not None)
-        return max((self.planned_bytes or 0) - self.moved_bytes, under_way, 0)
+        return max((self.planned_bytes or 0) - self.moved_bytes, sum(task.bytes_left for task in self.moving), 0)
 
 
 class RunState:
@@ -126,9 +121,9 @@ class RunState:
         self.rate, self.left = Rate(), Countdown()
         self.measured: dict[str, float] = {}
         self.announced = False
+        """Whether a run said which steps it has; a look does not."""
         self.images: list[str] = []
         """Where images were written."""
-        """Whether a run said which steps it has; a look does not."""
         self._seen: float | None = None
         self._line_bytes = 0
 
@@ -174,42 +169,31 @@ class RunState:
         elif isinstance(event, Doing):
             step.doing = event.says
         elif isinstance(event, Note):
-            step.doing = event.says if event.is_passing else step.doing
+            step.doing = event.says if event.passing else step.doing
         elif isinstance(event, Waiting):
             step.waiting, step.until = event.says, now + event.seconds
         elif isinstance(event, Progress):
             self._moved(now, step, event)
         elif isinstance(event, Output):
-            self._said(now, step, event.line)
+            step.output = event.line.strip()
         elif isinstance(event, StepFinished):
             self._finished(now, step, event)
 
     def _moved(self, now: float, step: StepState, event: Progress) -> None:
-        task = step.tasks.get(event.subject)
-        if task is None:
-            task = step.tasks[event.subject] = Task(event.subject, event.done, event.total, event.unit, event.done)
-        before = task.done
-        task.done, task.total, task.unit = event.done, event.total, event.unit
-        task.begun_at = min(task.begun_at, task.done)
-        step.waiting = ""
-        if task.unit == "bytes":
-            task.rate.add(now, task.done)
-        if task.over_network:
+        task = _task(step, event)
+        before, task.at = task.at.done, event
+        task.begun_at = min(task.begun_at, event.done)
+        step.waiting, step.output = "", ""
+        if event.unit == "bytes":
+            task.rate.add(now, event.done)
+        if event.over_network:
             step.last_byte = now
             if task.told_in_time:
-                self._line_bytes += max(0, task.done - before)
+                self._line_bytes += max(0, event.done - before)
                 self.rate.add(now, self._line_bytes)
                 self._seen = self.rate.at(now) or self._seen
-
-    def _said(self, now: float, step: StepState, line: str) -> None:
-        step.output = line.strip()
-        if step.programs.hear(line):
-            said = step.programs
-            self._moved(now, step, Progress(subject=PACKAGES if said.wheels else "objects", done=said.done_bytes,
-                                            total=said.total_bytes))  # fmt: skip
-            step.output = ""
-        if step.programs.whole:
-            step.planned_bytes = step.moved_bytes
+        if event.complete and (event.kind is Work.CLONE or event.unit == "packages"):
+            step.planned_bytes = step.moved_bytes  # git and uv say so once all is here
 
     def _finished(self, now: float, step: StepState, event: StepFinished) -> None:
         if event.changed:
@@ -261,7 +245,7 @@ class RunState:
 
     def _loading(self) -> bool:
         """Whether anything is under way whose bytes are told while they come."""
-        return any(task.over_network and task.told_in_time for step in self.steps.values() for task in step.moving)
+        return any(task.at.over_network and task.told_in_time for step in self.steps.values() for task in step.moving)
 
     def seconds_left(self, now: float) -> float | None:
         """Of the whole run, as it is shown; None while it cannot be known."""
@@ -287,4 +271,15 @@ class RunState:
     def unfinished(self) -> list[Task]:
         """Downloads that are under way, and have begun: what of them is here, the next run goes on with."""
         tasks = [task for step in self.steps.values() if step.active for task in step.moving]
-        return [task for task in tasks if task.over_network and task.total and task.done and task.subject != PACKAGES]
+        return [task for task in tasks if task.at.kind is Work.DOWNLOAD and task.at.total and task.at.done]
+
+
+def _task(step: StepState, event: Progress) -> Task:
+    """The task that an event tells of; what is told in another unit, or of another install, is a new one."""
+    task = step.tasks.get(key := (event.kind, event.subject))
+    if task and (task.at.unit != event.unit or (event.kind is Work.INSTALL and event.done < task.at.done)):
+        step.earlier_bytes += task.moved_bytes
+        task = None
+    if task is None:
+        task = step.tasks[key] = Task(event, event.done if event.kind is Work.DOWNLOAD else 0)
+    return task

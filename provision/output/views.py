@@ -87,8 +87,8 @@ def progress_text(event: Progress, rate: float | None = None) -> str:
     """`sd_xl_turbo.safetensors 1.20 GB of 6.94 GB, 40.1 MB/s, 2 min 23 s left`."""
     if event.unit != "bytes":
         of = f" of {event.total}" if event.total is not None else ""
-        return f"{event.subject} {event.done}{of} {event.unit}"
-    text = f"{event.subject} {size_text(event.done)}"
+        return f"{event.says} {event.done}{of} {event.unit}"
+    text = f"{event.says} {size_text(event.done)}"
     if event.total is not None:
         text += f" of {size_text(event.total)}"
     if rate:
@@ -307,16 +307,18 @@ def _unbroken(text: Text) -> Text:
     return text
 
 
-def pairs_table(rows: Sequence[tuple[str, str]]) -> Table:
-    """Names and values, for `status` and `manifests`."""
+def pairs_table(rows: Sequence[tuple[str, ...]]) -> Table:
+    """Names and values, the last of which folds where it is long."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
+    for _ in rows[0][2:] if rows else ():
+        table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(Text(visible(name, one_line=True)), Text(visible(value)))
+    for name, *values in rows:
+        table.add_row(Text(visible(name, one_line=True)), *(Text(visible(value)) for value in values))
     return table
 
 

@@ -14,6 +14,7 @@ import re
 import socket
 import sys
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -37,32 +38,15 @@ RESOLVE = re.compile(rf"/(?P<repo>{REPO_ID})/resolve/(?P<rev>[^/]+)/(?P<path>.+)
 _MODEL_API = re.compile(rf"/api/models/(?P<repo>{REPO_ID})(?:/(?P<what>revision|tree)/(?P<rev>[^/]+))?")
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One exchange: `status` 0 when nothing was answered, `sent_bytes` of body (at most one piece ahead of
-    the socket while it still runs), `range` the Range header, `file` the model file it was about."""
-
-    origin: Origin
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    status: int
-    sent_bytes: int
-    range: str | None
-    file: str
-
-
 @dataclass(slots=True)
 class Exchange:
+    """The account of a request: `status` 0 when nothing was answered, `sent_bytes` of body (at most one piece ahead of
+    the socket while it still runs), `file` the model file it was about."""
+
     request: Request
     status: int = 0
     sent_bytes: int = 0
     file: str = ""
-
-    def seen(self) -> Seen:
-        asked = self.request
-        said = (asked.origin, asked.method, asked.path, asked.headers)
-        return Seen(*said, self.status, self.sent_bytes, asked.headers.get("range"), self.file)
 
 
 class Hub:
@@ -113,19 +97,13 @@ class Hub:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    @property
-    def requests(self) -> list[Seen]:
-        """Every exchange so far, in the order of arrival."""
-        with self._lock:
-            return [exchange.seen() for exchange in self._log]
-
     def sent_by_file(self) -> dict[str, int]:
         """Body bytes of model files written to sockets, parts of files too, by path in their repository."""
-        sent: dict[str, int] = {}
-        for seen in self.requests:
-            if seen.file and seen.sent_bytes:
-                sent[seen.file] = sent.get(seen.file, 0) + seen.sent_bytes
-        return sent
+        sent: Counter[str] = Counter()
+        with self._lock:
+            for exchange in self._log:
+                sent[exchange.file] += exchange.sent_bytes
+        return {file: count for file, count in sent.items() if file and count}
 
     def sent_bytes(self) -> int:
         """Body bytes of all model files together."""

@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from provision.command import Fix, ours
-from provision.core.finding import Consent, Cost, Finding, Verdict
+from provision.core.finding import Consent, Finding, Verdict
 from provision.core.step import Context, Step
 from provision.environment.packages import env_kind
 from provision.errors import StartOver
 from provision.steps.python_env import kinds as python_env_kinds
 from provision.steps.python_env.step import apply_python_env, to_make
-from provision.steps.requirements.install import all_bytes
-from provision.steps.torch.download_size import set_bytes
+from provision.steps.requirements.install import packages_cost
+from provision.steps.torch.download_size import set_cost
 
 IN_PACKAGES = frozenset({"torch", "requirements"})
 """The steps whose other fixes write to the environment."""
@@ -69,7 +69,7 @@ def _packages(ctx: Context, finding: Finding) -> Finding:
 
 def _whole_environment(ctx: Context, finding: Finding) -> Finding:
     """The finding with the bytes of all that the new environment will hold."""
-    cost = finding.cost + Cost(*set_bytes(ctx)) + Cost(*all_bytes(ctx))
+    cost = finding.cost + set_cost(ctx) + packages_cost(ctx)
     what = finding.fix.says if finding.fix is not None else ""
     size = f"about {cost.download_bytes / 10**6:.0f} MB to download"
     return replace(finding, fix=Fix(f"{what} torch and all packages are installed in it: {size}."), cost=cost)

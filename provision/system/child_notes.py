@@ -8,12 +8,15 @@ ends nothing. Notes are a help for the next run: that one cannot be written or r
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from provision.system.processes import SAME_BIRTH_S, Process, all_marked, is_same, same_words
+from provision.system.machine import Argv, Machine
+from provision.system.processes import NOBODY, SAME_BIRTH_S, Process, all_marked, is_same, same_words
 from provision.system.strict import Unreadable, read_json_file
 
 NOTE_MAX = 1_000
@@ -69,6 +72,19 @@ class Noted:
             note_child(self.folder, replace(self.note, child=replace(child, argv=self.note.argv)))
 
 
+@contextmanager
+def noted(machine: Machine, argv: Argv) -> Iterator[Noted]:
+    """A child that is about to start, noted to the end of this block: the next command ends it if we are killed."""
+    parent = machine.process(os.getpid())
+    folder = machine.children_folder if parent is not None else None
+    note = Note(tuple(str(word) for word in argv), secrets.token_hex(8), parent or NOBODY, machine.now())
+    path = note_child(folder, note) if folder is not None else None
+    try:
+        yield Noted(note, folder, machine.process)
+    finally:
+        forget_child(path)
+
+
 def forget_child(path: Path | None) -> None:
     """Remove a note; one that stays is passed over later, when its process is gone."""
     if path is not None:
@@ -83,12 +99,21 @@ def read_note(path: Path) -> Note | None:
     return None
 
 
-def leftovers(folder: Path, lives: Callable[[Process], bool]) -> Iterator[Process]:
+def end_leftovers(machine: Machine, folder: Path) -> list[tuple[str, ...]]:
+    """End the noted children whose parent is gone; returns their command lines."""
+    ended = []
+    for left in _leftovers(machine, folder):
+        machine.end_process(left, group=True)
+        ended.append(left.argv)
+    return ended
+
+
+def _leftovers(machine: Machine, folder: Path) -> Iterator[Process]:
     """The children that live and whose parent does not; notes of what is gone are removed."""
     marked: dict[str, list[Process]] | None = None
     for path in _notes(folder):
         note = read_note(path)
-        if note is not None and lives(note.parent):
+        if note is not None and is_same(note.parent, machine.process(note.parent.pid)):
             continue
         if note is not None:
             marked = all_marked() if marked is None else marked

@@ -18,7 +18,23 @@ from provision.system.log_files import open_log
 from provision.system.processes import below, kill
 
 TERM_GRACE_S = 2.0
+PRIVATE_PREFIXES = ("PYTHON", "CONDA", "PYTORCH_", "GIT_", "HF_", "HUGGING_FACE_", "TRANSFORMERS_", "DYLD_", "PIP_")
+PRIVATE_NAMES = frozenset({"VIRTUAL_ENV", "LD_PRELOAD", "UV_PYTHON", "UV_PRERELEASE", "UV_EXCLUDE_NEWER", "UV_OFFLINE"})
+KEPT_NAMES = frozenset({"GIT_SSL_CAINFO", "GIT_SSH", "GIT_SSH_COMMAND", "PIP_CERT", "PYTHONUTF8"})
 KEEPER = Path(__file__).with_name("log_keeper.py")
+
+
+def clean_env(environ: Mapping[str, str]) -> dict[str, str]:
+    """The caller's environment without what would change how a child behaves.
+
+    Left out: Python's, conda's and git's steering variables, `HF_HUB_OFFLINE` and its kind, tokens. A child
+    that needs one of them is given it by name.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in KEPT_NAMES or not (name in PRIVATE_NAMES or name.startswith(PRIVATE_PREFIXES))
+    }
 
 
 def communicate(child: subprocess.Popen[str], timeout_s: float | None) -> tuple[int | None, str, str]:

@@ -93,6 +93,7 @@ def environment(
         "core.protectNTFS": "true",
         "submodule.recurse": "false",
         "fetch.recurseSubmodules": "false",
+        "fetch.unpackLimit": "1",  # a small pack is told of while it comes, as a large one is
         "gc.auto": "0",
         "maintenance.auto": "false",
         # The first answer may lead elsewhere, by a protocol that is allowed; what follows may not.

@@ -25,6 +25,16 @@ _SUFFIXES = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": 1024**4}
 _LOCALE_NUMBER = r"(\d+(?:[.,]\d+)?)([KMGT]?)"  # sysctl and df follow LC_NUMERIC: a comma is a decimal point
 
 
+SIZE = r"\d{1,9}(?:\.\d{1,9})? ?(?:[KMG]?i?B|bytes)"
+"""A size as uv (`83.4MiB`) and git (`4.50 MiB`) write it."""
+
+
+def parse_size(text: str) -> int:
+    """The bytes of a `SIZE`."""
+    number, unit = re.findall(r"[\d.]+|[A-Za-z]+", text)
+    return int(float(number) * (1024 if "i" in unit else 1000) ** "BKMG".index(unit[0].upper()))
+
+
 def _refuse(program: str, text: str) -> ValueError:
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     seen = f"it begins with {first[:80]!r}" if first else "it is empty"

@@ -1,4 +1,4 @@
-"""Processes of this machine: seen, told apart from whoever got the same pid later, and ended.
+"""Processes of this machine: seen, found by what they run, told apart from whoever got the same pid later, and ended.
 
 A note on the disk names a process; it may be old, or written by somebody else. So nothing is ended for its pid alone:
 moment of birth, words and user must be those of the note, and are looked at again at the last moment.
@@ -12,10 +12,14 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 SAME_BIRTH_S = 1.0
 """psutil reckons a birth from the boot time, which an adjusted clock moves a little."""
 POLL_S = 0.02
+ACTIVE = ("VIRTUAL_ENV", "CONDA_PREFIX")
+WORDS = 5
+"""How many words of a command line may name the program: `python -s -B main.py`."""
 MARK = "PROVISION_CHILD"
 """The variable of a program that works for us, which its note must agree with; all that it starts inherits it."""
 
@@ -27,6 +31,20 @@ class Process:
     pid: int
     created: float
     argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A running program: its command, the folder that it runs in, the environments that its shell had active."""
+
+    pid: int
+    argv: tuple[str, ...]
+    folder: Path
+    active: tuple[Path, ...] = ()
+
+    def path(self, word: str) -> Path:
+        """What a word of its command line names, as a path."""
+        return self.folder / word
 
 
 NOBODY = Process(0, 0.0, ())
@@ -44,6 +62,21 @@ def look(pid: int) -> Process | None:
         if found.status() != psutil.STATUS_ZOMBIE:
             return Process(pid, found.create_time(), tuple(found.cmdline()))
     return None
+
+
+def running(script: str) -> list[Running]:
+    """The programs of this user that run a script of that name (`main.py`), the oldest first."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # it has ended, or is another user's
+            argv = tuple(process.cmdline())
+            if any(Path(word).name == script for word in argv[1:WORDS]):
+                environ = process.environ()
+                active = tuple(Path(environ[name]) for name in ACTIVE if environ.get(name))
+                found.append((process.create_time(), Running(process.pid, argv, Path(process.cwd()), active)))
+    return [seen for _, seen in sorted(found, key=lambda pair: pair[0])]
 
 
 def is_mine(pid: int) -> bool:

@@ -22,7 +22,7 @@ SETTINGS_MAX_BYTES = 1_000_000
 """More than a person writes by hand: a manifest, a list of requirements, settings of ComfyUI."""
 DEPTH_MAX = 64
 DOTS_MAX = 16
-QUOTED = re.compile(r""""[^"]*"|'[^']*'|#.*""")
+QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|#.*""")
 """What of a line of TOML is no key: texts and a comment."""
 
 
@@ -99,7 +99,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     import tomllib
 
     # Python's reader looks at each beginning of a dotted key anew: one of 400,000 names would take it a day.
-    if any(QUOTED.sub("", line).count(".") > DOTS_MAX for line in text.splitlines() if line.count(".") > DOTS_MAX):
+    if any(QUOTED.sub("", line).count(".") > DOTS_MAX for line in text.split("\n") if line.count(".") > DOTS_MAX):
         raise Unreadable("it names a table within a table too deep")
     try:
         return tomllib.loads(text)

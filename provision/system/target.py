@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provision.command import ours
-from provision.errors import UsageError
-from provision.system.machine import Machine, Memory, Process, Ran
+from provision.errors import CommandMissing, UsageError
+from provision.system.machine import Argv, Machine, Memory, Ran
 from provision.system.parsers import GIB
+from provision.system.processes import Process, Running
 
 EXAMPLE = ours("plan", "--for", "macos-14-arm64-py312-16gb")
 SYSTEMS = {"ventura": 13, "sonoma": 14, "sequoia": 15, "tahoe": 26}
@@ -126,22 +128,15 @@ class TargetMachine(Machine):
     """
 
     def __init__(self, target: Target) -> None:
-        super().__init__({})
+        self.environ: Mapping[str, str] = {}
         self.system, self.arch = "Darwin", target.arch
+        self.stopping = threading.Event()
         self.target = target
 
     def which(self, name: str) -> Path | None:
         return None
 
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout_s: float | None = 60,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Ran:
+    def run(self, argv: Argv, **how: object) -> Ran:
         words = tuple(str(word) for word in argv)
         answers = {"sysctl": self._sysctl, "sw_vers": self._sw_vers}
         answer = answers.get(Path(words[0]).name)
@@ -159,17 +154,38 @@ class TargetMachine(Machine):
         major, minor = self.target.macos
         return f"ProductName:\t\tmacOS\nProductVersion:\t\t{major}.{minor}\nBuildVersion:\t\tany build\n"
 
-    def memory(self) -> Memory | None:
-        return Memory(self.target.memory_gib * GIB, None)
-
-    def disk_free_bytes(self, path: Path) -> int:
-        raise OSError("The target's disk is not here.")
-
-    def read_text(self, path: str | Path) -> str | None:
-        return None
+    def spawn(self, argv: Argv, **how: object) -> int:
+        raise CommandMissing(f"{argv[0]} is not here: {self.target.says} is another machine.", hint=EXAMPLE)
 
     def process(self, pid: int) -> Process | None:
         return None
 
+    def end_process(self, process: Process, **how: object) -> None:
+        """Nothing runs there."""
+
+    def running(self, script: str) -> list[Running]:
+        return []
+
     def listener(self, port: int) -> Process | None:
         return None
+
+    def port_is_free(self, port: int) -> bool:
+        return True
+
+    def disk_free_bytes(self, path: Path) -> int:
+        raise OSError("The target's disk is not here.")
+
+    def memory(self) -> Memory | None:
+        return Memory(self.target.memory_gib * GIB, None)
+
+    def resident_bytes(self, pid: int) -> int | None:
+        return None
+
+    def read_text(self, path: str | Path) -> str | None:
+        return None
+
+    def refusal(self, path: Path) -> int:
+        return 0
+
+    def file_flags(self, path: Path) -> int:
+        return 0

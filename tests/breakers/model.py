@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from provision.download.local_copies import SF_DATALESS
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from tests.breakers.breaker import Breaker, breaks
 from tests.breakers.checkout import LONG_AGO
 from tests.breakers.patient import Patient
@@ -161,7 +161,7 @@ def keep_it_in_icloud(at: Patient) -> None:
     """The system has moved the file to iCloud."""
     name = at.checkpoint.name
 
-    class WithICloud(Machine):
+    class WithICloud(LocalMachine):
         """This machine, but for the flags of one file: only macOS has them."""
 
         def file_flags(self, path: Path) -> int:

@@ -36,6 +36,7 @@ from provision.output.console import Console
 from provision.output.result import Result
 from provision.rehearsal.home_marker import recorded_overrides
 from provision.rehearsal.world import rehearsal
+from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine
 from tests.breakers.snapshot import mirror
 from tests.support.engine_faults import faulty_repo
@@ -128,7 +129,7 @@ class Patient:
     """Variables of a doctor that is a process of its own, without root's leave to pass over permissions."""
     later: ExitStack = field(default_factory=ExitStack)
     served_by: int = 0
-    machine: Callable[[Mapping[str, str]], Machine] = Machine
+    machine: Callable[[Mapping[str, str]], Machine] = LocalMachine
     """The machine that the next look is given."""
 
     # -- the doctor ----------------------------------------------------------------------------------------------
@@ -235,7 +236,7 @@ class Patient:
         self.later.close()
         self.environ.clear()
         self.sets.clear()
-        self.backend, self.apart, self.machine = "auto", None, Machine
+        self.backend, self.apart, self.machine = "auto", None, LocalMachine
         mirror(self.copy, self.home.root)
         _renew_identity(self.ctx)
         self._restore_server()
@@ -285,7 +286,7 @@ def _be_nobody_special() -> None:
 @contextmanager
 def patient(folder: Path, environ: Mapping[str, str], name: str = "a home") -> Iterator[Patient]:
     """A healthy home in `folder`, its world served until the end."""
-    home, machine = Home(folder / name), Machine(environ)
+    home, machine = Home(folder / name), LocalMachine(environ)
     console = Keeper(yes=True)
     with faulty_repo(), console, open_session(Request("all", home.root, rehearse=True), console, machine) as at:
         result = provision_all(at)

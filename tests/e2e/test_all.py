@@ -48,6 +48,22 @@ def test_from_nothing_and_again(tool: Tool, backend: str) -> None:
         assert all(finding["says"] for finding in step["findings"]), step
 
 
+def test_json_tells_how_far_each_download_is(tool: Tool) -> None:
+    ended = tool.run("all", "--rehearse", "--stop")
+    told = [line for line in ended.lines if line["type"] == "progress"]
+    assert {(line["step"], line["kind"], line["subject"], line["unit"]) for line in told} >= {
+        ("torch", "install", "packages", "packages"),
+        ("requirements", "install", "packages", "packages"),
+        ("comfyui", "clone", "ComfyUI", "objects"),
+        ("models", "download", FP16, "bytes"),
+    }
+    said = [line["step"] for line in ended.lines if line["type"] == "output" and "Downloading " in line["line"]]
+    wheels = {line["step"] for line in told if (line["kind"], line["unit"]) == ("install", "bytes")}
+    assert wheels == set(said), "each size that uv says is told"
+    last = {(line["step"], line["subject"]): line for line in told if line["unit"] != "steps"}
+    assert not [line for line in last.values() if line["done"] != line["total"]]
+
+
 def started(step: str) -> Callable[[Json], bool]:
     def stop(event: Json) -> bool:
         return bool(event["type"] == "apply_started" and event["step"] == step)

@@ -24,7 +24,7 @@ from provision.core.runner import run
 from provision.core.step import Context
 from provision.output.console import Console
 from provision.steps.registry import STEPS, step_named
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 
 TIMEOUT_S = 120
 FP16 = "sd_xl_turbo_1.0_fp16.safetensors"
@@ -36,7 +36,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     """A session in the rehearsal's world, in a home whose name a shell would take apart; its server is ended."""
     folder = tmp_path_factory.mktemp("by-hand")
     request = Request("plan", home=folder / "a home; $(id)", rehearse=True)
-    with open_session(request, Console(), Machine()) as at:
+    with open_session(request, Console(), LocalMachine()) as at:
         yield at
     for process in psutil.process_iter(["cmdline"]):
         if any(str(folder) in word for word in process.info["cmdline"] or ()):

@@ -193,7 +193,7 @@ def test_what_was_touched_is_proven_again(made: Tool) -> None:
     said = [line["says"] for line in ended.lines if line["type"] == "note"]
     assert [sum(note.startswith(one) for note in said) for one in DEEP_NOTES] == [1, 1, 2]
     read = [line for line in ended.lines if line["type"] == "progress" and line["step"] == "models"]
-    through = [line["done"] for line in read if line["subject"].startswith("verifying")]
+    through = [line["done"] for line in read if line["kind"] == "verify"]
     assert through == sorted(through), "the look read it through, and the download was hashed as it came"
     assert_healthy(made)
 

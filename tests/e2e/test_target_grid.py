@@ -25,7 +25,7 @@ from provision.core.step import Context
 from provision.environment.resolution import Lack, Resolved, Rules, Wheel, resolve
 from provision.environment.wheel_index import target_tags
 from provision.errors import NetworkError
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from provision.system.target import Target, parse_target
 from tests.support.paths import CHECKOUT
 
@@ -96,7 +96,7 @@ def grid_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.fixture(scope="module")
 def seen(grid_home: Home) -> dict[str, Seen]:
     """Every target of the grid."""
-    ctx = Context(Machine(), load_manifest("sdxl-turbo"), grid_home)
+    ctx = Context(LocalMachine(), load_manifest("sdxl-turbo"), grid_home)
     try:
         first = look(ctx, next(iter(GRID)))  # fills the cache for the others
         with ThreadPoolExecutor(4) as pool:

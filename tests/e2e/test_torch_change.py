@@ -25,8 +25,8 @@ def test_changed_gone_back_to_and_rebuilt(tool: Tool) -> None:
     nothing = tool.text("rollback")
     assert (nothing.returncode, nothing.stdout.split(":")[0]) == (1, "There is nothing to go back to")
     done(tool.run("all", "--rehearse"), changed=True)
-    first, lock = server(tool), load_lock(tool.home / "provision.core.lockfile")
-    text = (tool.home / "provision.core.lockfile").read_text(encoding="utf-8")
+    first, lock = server(tool), load_lock(tool.home / "provision.lock")
+    text = (tool.home / "provision.lock").read_text(encoding="utf-8")
     assert (first[1], lock.versions["torch"], lock.torch.wanted) == (NIGHTLY, NIGHTLY, "nightly")
     assert lock.torch.passed_over == ("torchvision has no wheel of 20261121",)
     assert all(package.sha256 and package.source for package in lock.packages)
@@ -34,7 +34,7 @@ def test_changed_gone_back_to_and_rebuilt(tool: Tool) -> None:
 
     done(tool.run("all", "--rehearse", "--torch", "stable"), changed=True)
     second, kept = server(tool), tool.home.parent / "stable.lock"
-    kept.write_bytes((tool.home / "provision.core.lockfile").read_bytes())
+    kept.write_bytes((tool.home / "provision.lock").read_bytes())
     assert (second[1], load_lock(kept).versions["torch"]) == (STABLE, STABLE)
     assert second[0] != first[0]
     assert second[2] != first[2]
@@ -43,13 +43,13 @@ def test_changed_gone_back_to_and_rebuilt(tool: Tool) -> None:
     back = tool.run("rollback")
     done(back, changed=True)
     assert (back.report["from"], back.report["to"], server(tool)[1:]) == (STABLE, NIGHTLY, first[1:])
-    assert load_lock(tool.home / "provision.core.lockfile") == lock
+    assert load_lock(tool.home / "provision.lock") == lock
     done(tool.run("all", "--rehearse"), changed=False)
 
     rebuilt = tool.run("all", "--rehearse", "--locked", str(kept))
     done(rebuilt, changed=True)
     assert "Installing 14 packages by their hashes ..." in [line.get("says") for line in rebuilt.lines]
-    assert load_lock(tool.home / "provision.core.lockfile").packages == load_lock(kept).packages
+    assert load_lock(tool.home / "provision.lock").packages == load_lock(kept).packages
     assert server(tool)[1] == STABLE
     assert len(list((tool.home / "envs").iterdir())) == 2
 

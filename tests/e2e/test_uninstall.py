@@ -148,7 +148,7 @@ def test_sizes_count_once_and_say_what_is_not_freed(made: Tool) -> None:
 
 def test_a_removal_that_was_killed_goes_on(made: Tool) -> None:
     add(made.home, PERSONS)
-    for name in ("first-image.png", "provision.core.lockfile", "ComfyUI/main.py", "state/receipts/comfyui.json"):
+    for name in ("first-image.png", "provision.lock", "ComfyUI/main.py", "state/receipts/comfyui.json"):
         (made.home / name).unlink()
     assert is_home(made.home)
     assert made.run("uninstall", "--yes").code == 0

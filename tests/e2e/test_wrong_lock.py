@@ -13,7 +13,7 @@ from tests.e2e.conftest import Ended, Tool
 def test_what_is_not_as_it_should_be_is_not_installed(tool: Tool) -> None:
     """In one home: it is whole before each try and after it."""
     assert tool.run("all", "--rehearse").code == 0
-    place, wrong = tool.home / "provision.core.lockfile", tool.home.parent / "wrong.lock"
+    place, wrong = tool.home / "provision.lock", tool.home.parent / "wrong.lock"
     lock, text, before = load_lock(place), place.read_text(encoding="utf-8"), installed(tool)
     package = next(each for each in lock.packages if each.name == "attrs")
     tries = {

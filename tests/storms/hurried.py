@@ -14,7 +14,7 @@ from provision.cli import app as cli
 from provision.download import retry
 from provision.download.backends import http, wget
 from provision.system import bounded_http
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 
 SHORTER = {
     "STALL_TIMEOUT_S": 1, "READ_TIMEOUT_S": 2, "TIMEOUT_S": 1, "SILENT_MS": 500, "RETRIES": 1, "RETRY_DELAY_MS": 20,
@@ -33,8 +33,8 @@ def hurry() -> None:
     retry.IDLE_S = 1.5
     wget.OPTIONS = tuple("--read-timeout=1" if "read-timeout" in word else word for word in wget.OPTIONS)
     http.SETTINGS = replace(http.SETTINGS, stall_s=1, segment_bytes=1 << 20)
-    sleep = Machine.sleep
-    Machine.sleep = lambda self, seconds: sleep(self, min(seconds, 0.01))  # type: ignore[method-assign]
+    sleep = LocalMachine.sleep
+    LocalMachine.sleep = lambda self, seconds: sleep(self, min(seconds, 0.01))  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

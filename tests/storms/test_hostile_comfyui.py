@@ -22,7 +22,7 @@ from provision.comfyui.server_process import record_path, server_argv, write_rec
 from provision.core.image import Quality, judge
 from provision.core.manifest import load_manifest
 from provision.core.step import Context
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from tests.storms.evil import scenarios
 from tests.storms.tally import HANG_S, Tally
 from tests.support.engine_home import EngineHome, engine_home, free_port
@@ -56,7 +56,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> EngineHome:
 def at_port(home: EngineHome, port: int) -> tuple[Context, list[str]]:
     """The home, with its server on another port, and the words for the command line that say so."""
     sets = [each.format(port=port) for each in SIZE]
-    ctx = Context(Machine(), load_manifest("sdxl-turbo", sets), home.ctx.home, home.ctx.options, home.events.append)
+    manifest = load_manifest("sdxl-turbo", sets)
+    ctx = Context(LocalMachine(), manifest, home.ctx.home, home.ctx.options, home.events.append)
     return ctx, [word for each in sets for word in ("--set", each)]
 
 

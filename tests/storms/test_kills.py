@@ -65,7 +65,7 @@ def _with_the_other_torch(place: Place) -> None:
 
 
 def _with_a_lock(place: Place) -> None:
-    shutil.copyfile(place.home / "provision.core.lockfile", place.root / "kept.lock")
+    shutil.copyfile(place.home / "provision.lock", place.root / "kept.lock")
     _with_the_other_torch(place)
 
 

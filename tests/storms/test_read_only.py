@@ -27,7 +27,7 @@ UNPRIVILEGED = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 OTHERS = (
     "state", "state/receipts", "state/receipts/torch.json", "state/rehearsal/world.json", "state/run.json",
     "state/pace.json", "state/lock", "logs", "logs/provision.log", "ComfyUI", "ComfyUI/.git", "ComfyUI/models",
-    "ComfyUI/user", "ComfyUI/output", "envs", "provision.core.lockfile", "first-image.png", ".",
+    "ComfyUI/user", "ComfyUI/output", "envs", "provision.lock", "provision.toml", "first-image.png", ".",
 )  # fmt: skip
 """What may belong to another user, who lets nobody read it."""
 

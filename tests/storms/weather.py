@@ -238,9 +238,9 @@ def partial(place: Place) -> list[str]:
                 json.loads(path.read_text(encoding="utf-8"))
             except ValueError:
                 wrong.append(str(path.relative_to(place.home)))
-    if (place.home / "provision.core.lockfile").exists():
+    if (place.home / "provision.lock").exists():
         try:
-            load_lock(place.home / "provision.core.lockfile")
+            load_lock(place.home / "provision.lock")
         except Exception as error:  # noqa: BLE001  (whatever it says, the lock is no lock)
             wrong.append(f"provision.core.lockfile: {error}")
     return wrong

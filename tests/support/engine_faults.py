@@ -79,11 +79,11 @@ def make_faulty_world(root: Path) -> None:
     """A home's world of the rehearsal, made beforehand, whose engine has faults."""
     from provision.core.home import Home
     from provision.rehearsal.world import rehearsal
-    from provision.system.machine import Machine
+    from provision.system.local_machine import LocalMachine
 
     home = Home(root)
     home.prepare()
-    with faulty_repo(), rehearsal(home, Machine(os.environ)):
+    with faulty_repo(), rehearsal(home, LocalMachine(os.environ)):
         pass
 
 

@@ -17,7 +17,8 @@ from provision.core.events import Event
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context, Options
-from provision.system.machine import LOOPBACK, Machine
+from provision.system.local_machine import LocalMachine
+from provision.system.machine import LOOPBACK
 from tests.support.engine_faults import add_faults
 
 ENGINE = Path(provision.rehearsal.__file__).parent / "engine"
@@ -78,7 +79,7 @@ def engine_home(
     settings = [f"comfyui.port={port or free_port()}", "first_image.width=256", "first_image.height=192"]
     environ = {**os.environ, "ENGINE_FAULT": fault}
     made = EngineHome(
-        Context(Machine(environ), load_manifest("sdxl-turbo", [*settings, *sets]), home, Options(deep=deep))
+        Context(LocalMachine(environ), load_manifest("sdxl-turbo", [*settings, *sets]), home, Options(deep=deep))
     )
     made.ctx = with_events(made.ctx, made.events)
     made.ctx.receipts.write("torch", device="cpu")

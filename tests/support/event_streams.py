@@ -15,7 +15,7 @@ from dataclasses import fields
 from typing import Any
 
 from provision.core import events
-from provision.core.events import Event, FindingSeen
+from provision.core.events import Event, FindingSeen, Progress, Work
 from tests.support.findings import finding_of
 from tests.support.paths import TESTS
 
@@ -38,7 +38,8 @@ def event_of(line: dict[str, Any]) -> Event:
     kind = KINDS[line.pop("type")]
     if kind is FindingSeen:
         return FindingSeen(step=line.pop("step"), finding=finding_of(line))
-    return kind(**{field.name: line[field.name] for field in fields(kind) if field.name in line})
+    told = {field.name: line[field.name] for field in fields(kind) if field.name in line}
+    return kind(**({**told, "kind": Work(told["kind"])} if kind is Progress else told))
 
 
 def record(words: list[str]) -> Iterator[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 
-from provision.system.machine import Machine, Memory, Process, Ran
-from provision.system.running import Running
+from provision.system.machine import Argv, Machine, Memory, Ran
+from provision.system.processes import Process, Running
 
 
 class FakeMachine(Machine):
@@ -24,8 +25,9 @@ class FakeMachine(Machine):
         memory: Memory | None = None,
         files: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(environ or {})
+        self.environ: Mapping[str, str] = environ or {}
         self.system, self.arch = system, arch
+        self.stopping = threading.Event()
         self.commands = dict(commands or {})
         self.programs = dict(programs or {})
         self.disk_free = disk_free
@@ -40,15 +42,7 @@ class FakeMachine(Machine):
     def which(self, name: str) -> Path | None:
         return Path(self.programs[name]) if name in self.programs else None
 
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout_s: float | None = 60,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Ran:
+    def run(self, argv: Argv, **how: object) -> Ran:
         self.check_interrupted()
         words = tuple(str(word) for word in argv)
         line = " ".join(words)
@@ -58,11 +52,32 @@ class FakeMachine(Machine):
         answer = self.commands[line]
         return Ran(words, 0, answer) if isinstance(answer, str) else answer
 
+    def spawn(self, argv: Argv, **how: object) -> int:
+        raise AssertionError(f"unscripted program: {argv}")
+
+    def process(self, pid: int) -> Process | None:
+        return None
+
+    def end_process(self, process: Process, **how: object) -> None:
+        raise AssertionError(f"nothing runs here: {process}")
+
+    def running(self, script: str) -> list[Running]:
+        return []
+
+    def listener(self, port: int) -> Process | None:
+        return None
+
+    def port_is_free(self, port: int) -> bool:
+        return True
+
     def disk_free_bytes(self, path: Path) -> int:
         return self.disk_free
 
     def memory(self) -> Memory | None:
         return self.scripted_memory
+
+    def resident_bytes(self, pid: int) -> int | None:
+        return None
 
     def read_text(self, path: str | Path) -> str | None:
         return self.files.get(str(path))
@@ -72,12 +87,3 @@ class FakeMachine(Machine):
 
     def file_flags(self, path: Path) -> int:
         return self.flags.get(path.name, 0)
-
-    def process(self, pid: int) -> Process | None:
-        return None
-
-    def running(self, script: str) -> list[Running]:
-        return []
-
-    def listener(self, port: int) -> Process | None:
-        return None

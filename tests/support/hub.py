@@ -13,7 +13,7 @@ from pathlib import Path
 
 from provision.rehearsal import hub
 from provision.rehearsal.hub import PIECE_BYTES, RESOLVE, URL_TTL_S, Exchange
-from provision.rehearsal.replies import Reply, Request, refusal
+from provision.rehearsal.replies import Origin, Reply, Request, refusal
 from tests.support.faults import ArmedFaults, BentReply, Fault, as_bent, bend
 from tests.support.xet import TOKEN_ROUTE, XetStorage
 
@@ -41,6 +41,27 @@ class Faults:
         return next((rate for name, rate in self.agents.items() if agent.startswith(name)), self.rate_bytes_s)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One exchange: `status` 0 when nothing was answered, `sent_bytes` of body (at most one piece ahead of
+    the socket while it still runs), `range` the Range header, `file` the model file it was about."""
+
+    origin: Origin
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    status: int
+    sent_bytes: int
+    range: str | None
+    file: str
+
+
+def _seen(exchange: Exchange) -> Seen:
+    asked = exchange.request
+    said = (asked.origin, asked.method, asked.path, asked.headers)
+    return Seen(*said, exchange.status, exchange.sent_bytes, asked.headers.get("range"), exchange.file)
+
+
 class Hub(hub.Hub):
     """A hub of the rehearsal that behaves as `faults` say, and as what is armed later says."""
 
@@ -53,6 +74,12 @@ class Hub(hub.Hub):
         self.serve_objects(self.cdn_url, url_ttl_s=self.faults.url_ttl_s)
         for server in (self._hub, self._cdn):
             server.RequestHandlerClass = Handler
+
+    @property
+    def requests(self) -> list[Seen]:
+        """Every exchange so far, in the order of arrival."""
+        with self._lock:
+            return [_seen(exchange) for exchange in self._log]
 
     def arm(self, *faults: Fault) -> None:
         """Let these faults happen, after those that wait already."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from provision.comfyui.git_remote import parse_receiving
 from provision.core.events import (
     ApplyStarted,
     Event,
@@ -14,6 +17,7 @@ from provision.core.events import (
     StepStarted,
     Waiting,
 )
+from provision.environment.uv_lines import Wheels
 
 Moment = tuple[float, Event]
 NEEDS = {
@@ -28,6 +32,9 @@ RATE = 42_000_000
 BUSY, STALLED, REFUSED, UNPACKING, END = 12.0, 30.0, 36.0, 60.0, 200.0
 """Moments worth a look: three at once; no byte for ten seconds; the hub refuses; late; all but the first image."""
 
+UV = ((4.0, "Downloading torch (83.4MiB)"), (4.0, "Downloading numpy (5.2MiB)"), (6.0, " Downloaded numpy"),
+      (40.0, " Downloaded torch"), (40.5, "Prepared 12 packages in 36.2s"))  # fmt: skip
+
 
 def mac_stream() -> list[Moment]:
     """The events until the first image is made."""
@@ -41,20 +48,28 @@ def mac_stream() -> list[Moment]:
     moments += _begin("comfyui", 1.2, "Fetch one revision without its history.")
     for second in range(2, 14):
         pack = f"Receiving objects:  {second * 7}% (100/1500), {second * 0.35:.2f} MiB | 350.00 KiB/s"
-        moments.append((float(second), Output(step="comfyui", line=pack)))
+        moments += _said(float(second), "comfyui", pack, parse_receiving(pack, "ComfyUI"))
     moments += _begin("torch", 3.0, "torch and torchvision of one build are installed and proven.")
-    moments.append((3.5, Note(step="torch", says="Installing torch==2.16.0.dev20261120, torchvision ...")))
-    moments += [(4.0, Output(step="torch", line="Downloading torch (83.4MiB)")),
-                (4.0, Output(step="torch", line="Downloading numpy (5.2MiB)")),
-                (6.0, Output(step="torch", line=" Downloaded numpy"))]  # fmt: skip
+    moments.append((3.5, _note("Installing torch==2.16.0.dev20261120, torchvision ...")))
+    wheels = Wheels()
+    for second, line in UV:
+        moments += _said(second, "torch", line, wheels.hear(line))
     moments += _begin("models", 1.2, f"Download {WEIGHTS} and verify it.")
     moments += [(t / 2, _bytes(t / 2)) for t in range(3, 40)]
     moments.append((35.0, Waiting(step="models", says="huggingface.co answers 503.", seconds=8.0)))
     moments += [(t / 2, _bytes(t / 2 - 24)) for t in range(87, 390)]
-    moments.append((40.0, Output(step="torch", line=" Downloaded torch")))
-    moments.append((40.5, Output(step="torch", line="Prepared 12 packages in 36.2s")))
-    moments.append((41.0, Note(step="torch", says="Comparing torch's device with the CPU ...")))
+    moments.append((41.0, _note("Comparing torch's device with the CPU ...")))
     return sorted(moments, key=lambda moment: moment[0])
+
+
+def _note(says: str) -> Note:
+    return Note(step="torch", says=says, passing=True)
+
+
+def _said(second: float, step: str, line: str, progress: Progress | None) -> list[Moment]:
+    """What is told of a program's line."""
+    told = [replace(progress, step=step)] if progress else []
+    return [(second, event) for event in (Output(step=step, line=line), *told)]
 
 
 def _bytes(second: float) -> Progress:

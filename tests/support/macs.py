@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from io import StringIO
@@ -20,7 +19,7 @@ from provision.core.step import Context, Options, Report
 from provision.output import views
 from provision.output.plan_view import plan_view
 from provision.steps.registry import STEPS
-from provision.system.machine import Memory, Ran
+from provision.system.machine import Argv, Memory, Ran
 from tests.support.fake_machine import FakeMachine
 from tests.support.paths import FACTS
 
@@ -51,23 +50,12 @@ class RecordedMac(FakeMachine):
             memory=Memory(*memory) if memory else None,
         )
 
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout_s: float | None = 60,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Ran:
+    def run(self, argv: Argv, **how: object) -> Ran:
         words = tuple(str(word) for word in argv)
         if words[:2] != ("/usr/sbin/sysctl", "-i"):
-            return super().run(argv, cwd=cwd, env=env, timeout_s=timeout_s, on_line=on_line)
+            return super().run(argv, **how)
         values = self.recorded["sysctl"]["values"]
         return Ran(words, 0, "".join(f"{name}: {values[name]}\n" for name in words[2:] if name in values))
-
-    def port_is_free(self, port: int) -> bool:
-        return True
 
 
 def mac_context(name: str) -> Context:

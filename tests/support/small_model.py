@@ -13,6 +13,7 @@ from provision.core.step import Context, Options
 from provision.download.backend import HubFile
 from provision.rehearsal.checkpoints import write_safetensors
 from provision.rehearsal.model_repo import ModelRepo, make_model_repo
+from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine
 from tests.support.hub import Hub
 
@@ -27,7 +28,7 @@ SHAPES = {
 """About 5 MB in fp16: enough pieces to be killed between them."""
 
 
-class Brisk(Machine):
+class Brisk(LocalMachine):
     """A machine on which waiting takes no time, and is counted."""
 
     def __init__(self, **environ: str) -> None:

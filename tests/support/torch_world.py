@@ -15,6 +15,7 @@ from provision.core.step import Context, Options, StepReport
 from provision.environment import packages
 from provision.rehearsal.torch_wheels import StandIn, make_wheels, write_wheels
 from provision.steps.torch.step import TORCH
+from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine
 from tests.support.hub import Hub
 
@@ -25,7 +26,7 @@ KNOWN_GOOD = {"torch": "2.11.0", "torchvision": "0.26.0"}
 def index_machine(url: str, person: Path) -> Machine:
     """A machine whose only package index is the hub's: what it lacks cannot be had."""
     path = os.pathsep.join([str(Path(sys.base_prefix) / "bin"), "/usr/bin", "/bin"])
-    return Machine({"HOME": str(person), "PATH": path, "UV_DEFAULT_INDEX": f"{url}/whl/none"})
+    return LocalMachine({"HOME": str(person), "PATH": path, "UV_DEFAULT_INDEX": f"{url}/whl/none"})
 
 
 def index_sets(url: str) -> list[str]:
@@ -67,7 +68,7 @@ class TorchHome:
 
     def imported(self) -> str:
         """The torch in use, as the target Python says."""
-        ran = Machine().run([self.home.python, "-I", "-c", "import torch, torchvision; print(torch.__version__)"])
+        ran = LocalMachine().run([self.home.python, "-I", "-c", "import torch, torchvision; print(torch.__version__)"])
         return ran.out.strip() or ran.tail()
 
     @property

@@ -31,9 +31,9 @@ def provision_all(
 ) -> Result:
     """Run every step, prove the image, keep what was measured. Raises as the steps."""
     from provision.cli.session import hold_home
+    from provision.comfyui.server_process import stop_server
     from provision.steps.lock.rebuild import check_rebuildable
     from provision.steps.registry import STEPS
-    from provision.steps.server.step import stop_server
 
     introduce(at)
     if at.ctx.home.adopted is not None:
@@ -87,4 +87,4 @@ def _closing(at: Session, report: Report, *, stopped: bool) -> str:
     return "\n".join(lines)
 
 
-app = command("all", provision_all, BUILDING)
+app = command("all", provision_all, BUILDING | {"reset"})

@@ -57,7 +57,7 @@ def bench(
 
     Raises UsageError for a size that no image has, and what making an image raises.
     """
-    from provision.steps.server.step import stop_server
+    from provision.comfyui.server_process import stop_server
 
     measured = Measured(count, tuple(size or SIZES), tuple(steps or STEPS))
     if odd := [each for each in measured.sizes if each % 8]:

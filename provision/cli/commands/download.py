@@ -38,14 +38,15 @@ def ask(
     if request.inspect:
         request = replace(request, command="inspect")
     if what is None or what in manifest_names() or what.endswith(".toml"):
-        return replace(request, manifest=what or request.manifest)
+        passing = what is not None or request.to is not None
+        return replace(request, manifest=what or request.manifest, passing=passing)
     parts = what.split("/")
     if len(parts) < 2:
         raise UsageError(
             f"{what!r} is neither a manifest nor a repository.",
             hint=ours("download", "stabilityai/sdxl-turbo"),
         )
-    return replace(request, repo="/".join(parts[:2]), repo_file="/".join(parts[2:]) or None)
+    return replace(request, repo="/".join(parts[:2]), repo_file="/".join(parts[2:]) or None, passing=True)
 
 
 def download(at: Session) -> Result:

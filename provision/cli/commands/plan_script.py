@@ -18,6 +18,7 @@ from provision.core.finding import Finding, Verdict
 from provision.core.step import Context, Report, StepReport
 from provision.download.backend import HubFile
 from provision.download.backends.auto import choose
+from provision.download.hub.mirrors import endpoints_of
 from provision.download.model_files import WantedFile, subject_of, wanted_files
 from provision.environment.packages import find_uv
 from provision.errors import CommandMissing
@@ -90,7 +91,7 @@ def _venv(ctx: Context, finding: Finding) -> Iterator[str]:
         yield f'{shell_word(str(python))} -m venv "$home/venv"'
         return
     yield f"# There is no Python {ctx.manifest.python.version} with venv here: uv brings one."
-    words = [str(find_uv(ctx)), "venv", "--seed", "--python", ctx.manifest.python.version]
+    words = [str(find_uv(ctx.machine)), "venv", "--seed", "--python", ctx.manifest.python.version]
     yield f'{shell_words(words)} "$home/venv"'
 
 
@@ -230,8 +231,9 @@ def _model(ctx: Context, finding: Finding) -> Iterator[str]:
         yield f"cp {shell_word(str(finding.paths[0]))} {part}"
     else:
         model, file = wanted.model, wanted.file
-        endpoint = (*ctx.options.endpoints, ctx.options.endpoint)[0]
-        remote = HubFile(endpoint, model.repo, model.revision, file.path, wanted.size or 0, wanted.sha256 or "")
+        remote = HubFile(
+            endpoints_of(ctx)[0], model.repo, model.revision, file.path, wanted.size or 0, wanted.sha256 or ""
+        )
         yield from choose(ctx)[0].script(ctx, remote, part)
     if wanted.sha256:
         yield _check_sum(ctx, wanted, part)

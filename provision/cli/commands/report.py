@@ -118,9 +118,9 @@ def _about(ctx: Context, run: Run, image: ImageReceipt) -> Iterator[tuple[str, s
     if image.sha256:
         first, warm = views.time_text(image.seconds_first), views.time_text(image.seconds_warm)
         yield "an image", f"the first {first}, warm {warm}, on {image.device}"
-    moved = sum(each.moved for each in run.course.transfers if _over_network(each))
+    moved = sum(each.moved for each in run.course.transfers if each.kind.over_network)
     if moved:
-        yield "moved", f"{views.size_text(moved)} of models over the network"
+        yield "moved", f"{views.size_text(moved)} over the network"
     if run.rehearsal is not None:
         yield "world", "a rehearsal: everything came from this machine itself"
     if ctx.home.adopted is not None:
@@ -208,10 +208,6 @@ def fingerprint(venv: Path, name: str) -> str:
 # -- how it went ------------------------------------------------------------------------------------------------
 
 
-def _over_network(transfer: Transfer) -> bool:
-    return not transfer.subject.startswith("verifying ")
-
-
 def _course_says(course: Course, changed: int, took: str) -> str:
     if not course.spans:
         return ""
@@ -221,10 +217,9 @@ def _course_says(course: Course, changed: int, took: str) -> str:
 
 
 def _transfer_row(transfer: Transfer) -> tuple[str, ...]:
+    what, moved = transfer.kind.says(transfer.subject), views.size_text(transfer.moved)
     rate = f"{views.size_text(transfer.moved / transfer.seconds)}/s" if transfer.seconds >= 0.05 else "too fast to tell"
-    return (
-        transfer.subject, transfer.step, views.size_text(transfer.moved), views.time_text(transfer.seconds), rate,
-    )  # fmt: skip
+    return what, transfer.step, moved, views.time_text(transfer.seconds), rate
 
 
 def _seen(run: Run) -> Iterator[Seen]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from provision.cli.command import Session, command
 from provision.comfyui import fallback_flags
-from provision.comfyui.server_process import our_process, torch_version
+from provision.comfyui.server_process import our_process
 from provision.command import Fix, ours
-from provision.core.finding import JSON, Verdict
+from provision.core.finding import JSON
+from provision.core.receipt_kinds import TorchReceipt
 from provision.core.runner import run
 from provision.core.step import Context
 from provision.environment import generations
+from provision.environment.packages import torch_version
 from provision.output.result import Result, answer, ran
 
 
@@ -19,6 +21,7 @@ def rollback(at: Session) -> Result:
     Needs no network. A server that runs is started again on the set. Not satisfied where there is none to go back to.
     Raises HomeError, DiskFull, HomeLocked.
     """
+    from provision.cli.chosen import go_by_torch
     from provision.cli.session import hold_home
 
     ctx, home = at.ctx, at.ctx.home
@@ -26,14 +29,15 @@ def rollback(at: Session) -> Result:
         says = f"There is nothing to go back to: {home.root} keeps no set from before a change of torch."
         return answer({}, says, ok=False)
     with hold_home(at):
-        left, running = torch_version(ctx), our_process(ctx) is not None
+        left, running = torch_version(ctx.home.venv), our_process(ctx) is not None
         go_back(ctx)
-        now = torch_version(ctx)
+        ctx = go_by_torch(ctx, ctx.receipts.read("torch", TorchReceipt).wanted or "nightly")
+        now = torch_version(ctx.home.venv)
         facts: dict[str, JSON] = {"command": "rollback", "from": left, "to": now, "changed": True}
         ctx.note(f"torch {now} is in use again; torch {left} is kept. Back to it:", ours("rollback"))
         if running:
-            return _start_again(at, facts)
-        return answer(facts, _outlook(ctx) or Fix("Nothing was downloaded. To start ComfyUI:", ours("launch")))
+            return _start_again(ctx, facts)
+        return answer(facts, Fix("Nothing was downloaded. To start ComfyUI:", ours("launch")))
 
 
 def go_back(ctx: Context) -> None:
@@ -48,24 +52,12 @@ def go_back(ctx: Context) -> None:
         ctx.receipts.drop(name)
 
 
-def _start_again(at: Session, facts: dict[str, JSON]) -> Result:
+def _start_again(ctx: Context, facts: dict[str, JSON]) -> Result:
     from provision.steps.server.step import SERVER
 
-    report = run((SERVER,), at.ctx, apply=True)
-    closing = f"ComfyUI: {at.ctx.manifest.comfyui.page}" if report.ok else "ComfyUI is not up."
-    outlook = _outlook(at.ctx)
-    return ran(report, facts, "\n".join([closing, *([at.typed(outlook)] if outlook else [])]))
-
-
-def _outlook(ctx: Context) -> Fix | None:
-    """What the next `all` would make of it, where it would take another torch again."""
-    from provision.steps.torch.kinds import TORCH_CHANNEL
-    from provision.steps.torch.step import check_torch
-
-    if any(finding.kind == TORCH_CHANNEL and finding.verdict is Verdict.FIXABLE for finding in check_torch(ctx)):
-        wanted, here = ctx.manifest.torch.channel, torch_version(ctx)
-        return Fix(f"`provision all` would take {wanted} torch again; to keep this one:", ours("all", "--torch", here))
-    return None
+    report = run((SERVER,), ctx, apply=True)
+    closing = f"ComfyUI: {ctx.manifest.comfyui.page}" if report.ok else "ComfyUI is not up."
+    return ran(report, facts, closing)
 
 
 app = command("rollback", rollback, frozenset({"home", "manifest", "overrides", "json", "verbose"}))

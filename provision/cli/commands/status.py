@@ -15,7 +15,8 @@ from provision.cli.about import adopted_json
 from provision.cli.command import Session, command
 from provision.cli.request import USUAL
 from provision.comfyui import git_remote
-from provision.comfyui.server_process import ServerStatus, client_of, read_record, server_status
+from provision.comfyui.server_process import client_of, read_record
+from provision.comfyui.server_status import ServerStatus, server_status
 from provision.command import Fix, ours
 from provision.core.finding import JSON, Verdict
 from provision.core.home import Home

@@ -9,7 +9,7 @@ from provision.output.result import Result, answer
 
 def stop(at: Session) -> Result:
     """Stop the server that was started from this home."""
-    from provision.steps.server.step import stop_server
+    from provision.comfyui.server_process import stop_server
 
     stopped = stop_server(at.ctx) if at.ctx.home.root.is_dir() else False
     return answer({"changed": stopped}, "ComfyUI is stopped." if stopped else "ComfyUI was not running.")

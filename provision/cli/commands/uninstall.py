@@ -42,7 +42,7 @@ def uninstall(at: Session) -> Result:
         would = {"would_remove": _texts(found.ours), "would_keep": _texts(found.theirs)}
         return answer({**would, **adopted_json(home)})
     with hold_home(at, removing=True):
-        from provision.steps.server.step import stop_server
+        from provision.comfyui.server_process import stop_server
 
         stop_server(at.ctx)
         found = sort_home(at.ctx)  # what was made while the person read

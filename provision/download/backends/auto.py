@@ -151,7 +151,7 @@ class _Watch:
     def emit(self, event: Event) -> None:
         """Raises Enough in the thread that tells of the progress."""
         self._ctx.emit(event)
-        if not isinstance(event, Progress) or event.subject != self._name:
+        if not (isinstance(event, Progress) and event.downloads(self._name)):
             return
         now, seen = self._ctx.machine.clock(), self._seen
         if not seen or event.done < seen[-1][1] or (len(seen) == 1 and event.done == seen[0][1]):

@@ -26,7 +26,7 @@ from provision.download.hashing import Hasher, fetch_and_hash
 from provision.download.hub.api import locate_both, token_for
 from provision.download.part_file import work_folder
 from provision.download.retry import Retry, until_interrupted
-from provision.download.web import REDIRECTS_MAX, host_of, moved, redirect_loop, retry_after_s
+from provision.download.web import REDIRECTS_MAX, RESUME, host_of, moved, redirect_loop, retry_after_s
 from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.system.address import quoted
 from provision.system.disk_errors import unusable
@@ -96,10 +96,12 @@ def _attempt(ctx: Context, file: HubFile, part: Path, address: Address, hasher: 
         said = str(error).partition("\n")[0].partition(": ")[0] or type(error).__name__
         return Retry(_failed(file, f"says '{quoted(said)}'"))
     except _transport_errors() as error:
-        return Retry(NetworkError(
-            f"huggingface_hub lost the connection for {file.name} ({type(error).__name__}).",
-            hint=Fix("Run the same command again: it goes on from what is there."),
-        ))  # fmt: skip
+        return Retry(
+            NetworkError(
+                f"huggingface_hub lost the connection for {file.name} ({type(error).__name__}).",
+                hint=RESUME,
+            )
+        )
     except ValueError as error:  # numbers in headers that are none, a file that it finds too large
         return Retry(_failed(file, f"says '{quoted(str(error))}'"))
     return None
@@ -208,9 +210,14 @@ def _download_stock(ctx: Context, file: HubFile, part: Path) -> None:
     token: str | bool = False if file.anonymous else (token_for(ctx, file.endpoint) or False)
     try:
         got = hf_hub_download(
-            file.repo, file.path, revision=file.revision, local_dir=folder, endpoint=file.endpoint, token=token,
+            file.repo,
+            file.path,
+            revision=file.revision,
+            local_dir=folder,
+            endpoint=file.endpoint,
+            token=token,
             **shown,
-        )  # fmt: skip
+        )
         Path(got).replace(part)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

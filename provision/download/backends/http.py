@@ -79,9 +79,13 @@ class _Supervisor:
         now = ctx.machine.clock()
         most = ctx.options.connections or SETTINGS.most
         self.ramp = Ramp(
-            first=SETTINGS.first, second=SETTINGS.second, most=most, fixed=ctx.options.connections,
-            window_s=SETTINGS.window_s, now=now,
-        )  # fmt: skip
+            first=SETTINGS.first,
+            second=SETTINGS.second,
+            most=most,
+            fixed=ctx.options.connections,
+            window_s=SETTINGS.window_s,
+            now=now,
+        )
         self.sink = DiskWriter(part, self.transfer.buffers, self.hasher)
         self.syncer = Syncer(part, lambda: self.sink.cached_bytes)
         self.connections: dict[Future[Retry | None], int] = {}

@@ -51,7 +51,7 @@ def bounded_client() -> Iterator[None]:
 
     client, watch = get_session(), _Watch()
     hooks = client.event_hooks
-    client.event_hooks = {"request": [*hooks["request"], watch.begin], "response": [watch.judge]}
+    client.event_hooks = {"request": [*hooks["request"], watch.begin], "response": [watch.check]}
     client.follow_redirects = False
     try:
         yield
@@ -74,7 +74,7 @@ class _Watch:
         self.timer.daemon = True
         self.timer.start()
 
-    def judge(self, response: Any) -> None:
+    def check(self, response: Any) -> None:
         """A head is here."""
         self.end()
         head = Head(response.status_code, str(response.url), response.headers)

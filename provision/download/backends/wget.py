@@ -22,7 +22,7 @@ from provision.download.hashing import fetch_and_hash
 from provision.download.hub.api import locate
 from provision.download.part_file import bytes_here, disk_trouble, work_folder, write_private
 from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
-from provision.download.web import fetch, host_of, is_loopback, moved
+from provision.download.web import RESUME, fetch, host_of, is_loopback, moved
 from provision.errors import CommandFailed, DownloadError, HubRefused, NetworkError, ProvisionError
 from provision.system.address import quoted
 from provision.system.disk_errors import unusable
@@ -139,11 +139,10 @@ def _retry(ran: Ran, file: HubFile, part: Path, address: Address) -> Retry:
         raise trouble or CommandFailed(
             f"wget could not write {part.name}: {said}", hint=program("df", "-h", str(part.parent))
         )
-    again = Fix("Run the same command again: it goes on from what is there.")
     errors: dict[int | None, ProvisionError] = {
-        EXIT_NETWORK: NetworkError(f"wget lost the connection to {host}, or found none.", hint=again),
-        EXIT_PROTOCOL: NetworkError(f"wget did not understand what {host} sent for {file.name}.", hint=again),
-        EXIT_SERVER: DownloadError(f"{host} answered wget with an error: {last}.", hint=again),
+        EXIT_NETWORK: NetworkError(f"wget lost the connection to {host}, or found none.", hint=RESUME),
+        EXIT_PROTOCOL: NetworkError(f"wget did not understand what {host} sent for {file.name}.", hint=RESUME),
+        EXIT_SERVER: DownloadError(f"{host} answered wget with an error: {last}.", hint=RESUME),
         EXIT_TLS: NetworkError(
             f"wget cannot verify the certificate of {host}.",
             hint=Fix(
@@ -158,7 +157,7 @@ def _retry(ran: Ran, file: HubFile, part: Path, address: Address) -> Retry:
     if ran.code in errors:
         return Retry(errors[ran.code])
     if ran.code is not None and ran.code < 0:
-        return Retry(DownloadError(f"wget was ended from outside (signal {-ran.code}).", hint=again))
+        return Retry(DownloadError(f"wget was ended from outside (signal {-ran.code}).", hint=RESUME))
     raise CommandFailed(f"wget ended with {ran.code}: {said}", hint=ours("all", "--backend", "http"))
 
 

@@ -27,7 +27,7 @@ from provision.download.backends.xet_program import ORDER
 from provision.download.hub.api import XetOffer, token_for
 from provision.download.part_file import bytes_here, disk_trouble, work_folder
 from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
-from provision.download.web import address_from, fetch, host_of, is_loopback, origin_of
+from provision.download.web import RESUME, address_from, fetch, host_of, is_loopback, origin_of
 from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.system.address import natural, quoted
 from provision.system.disk_errors import unusable
@@ -135,9 +135,13 @@ def _environment(ctx: Context, file: HubFile, offer: XetOffer, key: _Key, folder
             f"client.ac_{which}_download_concurrency": ctx.options.connections for which in ("min", "initial", "max")
         }
     order = {
-        "endpoint": key.endpoint, "token": key.token, "expires": key.expires,
-        "hash": offer.hash, "size": file.size, "settings": settings,
-    }  # fmt: skip
+        "endpoint": key.endpoint,
+        "token": key.token,
+        "expires": key.expires,
+        "hash": offer.hash,
+        "size": file.size,
+        "settings": settings,
+    }
     env = {ORDER: json.dumps(order), "HF_HOME": str(folder), "HF_XET_LOG_DEST": os.devnull}
     if is_loopback(key.endpoint):
         env |= {"no_proxy": "*", "NO_PROXY": "*"}
@@ -151,10 +155,12 @@ def _retry(ran: Ran, file: HubFile, part: Path, key: _Key) -> Retry:
     if trouble is not None:
         raise trouble
     if ran.code == -signal.SIGTERM:
-        return Retry(NetworkError(
-            f"Nothing came by Xet from {host_of(key.endpoint)} for too long, so it was ended.",
-            hint=Fix("Run the same command again: it goes on from what is there."),
-        ))  # fmt: skip
+        return Retry(
+            NetworkError(
+                f"Nothing came by Xet from {host_of(key.endpoint)} for too long, so it was ended.",
+                hint=RESUME,
+            )
+        )
     if ran.code is None or ran.code < 0:
         return Retry(_failed(file, f"hf_xet was ended from outside (signal {-(ran.code or 0)})"))
     return Retry(_failed(file, reason(said) or f"hf_xet ended with {ran.code}"))

@@ -1,4 +1,4 @@
-"""One connection of a download: asks for a claim, judges the answer before a byte of it counts, and writes in place."""
+"""One connection of a download: asks for a claim, checks the answer before a byte of it counts, and writes in place."""
 
 from __future__ import annotations
 
@@ -119,11 +119,11 @@ def _receive(transfer: Transfer, answer: Answer, claim: Claim, sink: DiskWriter)
 
 
 class _Gathering:
-    """Fills buffers from one answer, judged by its first bytes, watched for stalls."""
+    """Fills buffers from one answer, checked by its first bytes, watched for stalls."""
 
     def __init__(self, transfer: Transfer, answer: Answer, *, begins_file: bool) -> None:
         self._transfer, self._answer = transfer, answer
-        self._judged, self._begins_file = False, begins_file
+        self._checked, self._begins_file = False, begins_file
         self._clock = transfer.ctx.machine.clock
         self._heard = self._clock()
 
@@ -135,11 +135,11 @@ class _Gathering:
         filled, began = 0, self._clock()
         while filled < len(view) and not self._transfer.over.is_set():
             count, retry = self._read(view[filled:])
-            if retry is None and count and not self._judged:
-                retry = _judge_first(self._transfer, self._answer, view[:count] if self._begins_file else view[:0])
+            if retry is None and count and not self._checked:
+                retry = _check_first(self._transfer, self._answer, view[:count] if self._begins_file else view[:0])
                 if retry is not None:
                     return 0, retry
-                self._judged = True
+                self._checked = True
             filled += count
             if retry is not None or (filled and self._clock() - began > HOLD_S):
                 return filled, retry
@@ -161,7 +161,7 @@ class _Gathering:
         return count, None
 
 
-def _judge_first(transfer: Transfer, answer: Answer, start: memoryview) -> Retry | None:
+def _check_first(transfer: Transfer, answer: Answer, start: memoryview) -> Retry | None:
     """Whether the first bytes are the file's, and the answer is one to go on with. Raises Changed or NoRanges."""
     retry = wrong_kind(transfer.file, bytes(start[:512]))
     if retry is not None:

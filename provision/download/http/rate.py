@@ -73,7 +73,7 @@ class Ramp:
             if rate > enough or waited_s - waited_then > STRAINED * passed_s * connections:
                 self.settle(self.aim, now)
             else:
-                self._judge(now, rate, enough)
+                self._adjust(now, rate, enough)
             self._begun = now, total_bytes, waited_s
         return self.aim
 
@@ -83,7 +83,7 @@ class Ramp:
         self._before = None
         self._settled_until = now + PROBE_S
 
-    def _judge(self, now: float, rate: float, enough: float) -> None:
+    def _adjust(self, now: float, rate: float, enough: float) -> None:
         before = self._before
         if before is not None and rate < before[1] * (1 + GAIN * (self.aim - before[0])):
             self.settle(before[0], now)

@@ -18,7 +18,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def share_with_cache(ctx: Context, place: Path, *, repo: str, commit: str, path: str, sha256: str) -> None:
-    """Put a proven file into the cache too, cloned or hard-linked, never as a second copy.
+    """Put a verified file into the cache too, cloned or hard-linked, never as a second copy.
 
     What keeps it from that is said and is no error: the model itself is in place.
     """

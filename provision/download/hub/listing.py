@@ -112,7 +112,7 @@ def can_be_a_file(path: str) -> bool:
 
 
 def find_checkpoint(ctx: Context, repo: str, precision: str) -> str:
-    """The one checkpoint of a precision at the top of a repository: by its name, else proven by its header.
+    """The one checkpoint of a precision at the top of a repository: by its name, else by its header.
 
     Raises UsageError, naming what there is, and as `list_entries`.
     """

@@ -74,7 +74,7 @@ def _watchful(ctx: Context, endpoint: str, name: str, pace: _Pace) -> Emit:
         ctx.emit(event)
         if isinstance(event, Waiting) and pace.pause_s < float("inf"):
             pace.seen.clear()
-        if not isinstance(event, Progress) or event.subject != name or event.done == event.total:
+        if not (isinstance(event, Progress) and event.downloads(name)) or event.done == event.total:
             return
         if pace.crawls(ctx.machine.clock(), event.done, least):
             raise TooSlow(

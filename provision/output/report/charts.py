@@ -68,7 +68,7 @@ def course_svg(course: Course, order: Sequence[str], tell: Tell = str) -> Markup
 
 def _row(course: Course, step: str, place: int) -> Row:
     middle = TOP + ROW * place + ROW / 2
-    transfers = [each for each in course.transfers if each.step == step and not each.subject.startswith("verifying ")]
+    transfers = [each for each in course.transfers if each.step == step and each.kind.over_network]
     curves = [_curve(each, course.seconds, middle) for each in transfers if len(each.samples) > 1]
     return Row(step, middle, [span for span in course.spans if span.step == step], curves)
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
-from provision.core.events import ApplyStarted, Emit, Event, Progress, StepFinished, StepStarted
+from provision.core.events import ApplyStarted, Emit, Event, Progress, StepFinished, StepStarted, Work
 from provision.core.finding import JSON
 
 LOOKING, MENDING = "look", "mend"
@@ -38,6 +38,7 @@ class Transfer:
     step: str
     subject: str
     samples: tuple[tuple[float, int], ...]
+    kind: Work = Work.DOWNLOAD
 
     def __post_init__(self) -> None:
         if not self.samples or not all(0 <= at < ABSURD_S and done >= 0 for at, done in self.samples):
@@ -57,6 +58,10 @@ class Transfer:
     def seconds(self) -> float:
         """From the first byte that was seen to the last."""
         return self.samples[-1][0] - self.samples[0][0]
+
+
+_Key = tuple[str, Work, str]
+"""A step, what it does with bytes, and whose they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +90,8 @@ class Timeline:
     began: float = field(init=False)
     _open: dict[str, Span] = field(default_factory=dict)
     _spans: list[Span] = field(default_factory=list)
-    _moved: dict[tuple[str, str], list[tuple[float, int]]] = field(default_factory=dict)
-    _every: dict[tuple[str, str], float] = field(default_factory=dict)
+    _moved: dict[_Key, list[tuple[float, int]]] = field(default_factory=dict)
+    _every: dict[_Key, float] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -105,7 +110,9 @@ class Timeline:
     def course(self) -> Course:
         """What was heard so far."""
         with self._guard:
-            moved = (Transfer(step, subject, tuple(samples)) for (step, subject), samples in self._moved.items())
+            moved = (
+                Transfer(step, subject, tuple(samples), kind) for (step, kind, subject), samples in self._moved.items()
+            )
             spans = sorted(self._spans, key=lambda span: (span.start, span.end))
             return Course(tuple(spans), tuple(sorted(moved, key=lambda each: each.samples[0])))
 
@@ -117,7 +124,7 @@ class Timeline:
         elif isinstance(event, StepFinished):
             self._end(event.step, now)
         elif isinstance(event, Progress) and event.unit == "bytes":
-            self._sample((event.step, event.subject), now, event.done, over=event.done == event.total)
+            self._sample((event.step, event.kind, event.subject), now, event.done, over=event.done == event.total)
 
     def _begin(self, step: str, kind: str, says: str, now: float) -> None:
         self._end(step, now)
@@ -127,7 +134,7 @@ class Timeline:
         if span := self._open.pop(step, None):
             self._spans.append(replace(span, end=round(now, 3)))
 
-    def _sample(self, key: tuple[str, str], now: float, done: int, *, over: bool) -> None:
+    def _sample(self, key: _Key, now: float, done: int, *, over: bool) -> None:
         samples = self._moved.setdefault(key, [])
         every = self._every.setdefault(key, 0.05)
         if samples and not over and now - samples[-1][0] < every:

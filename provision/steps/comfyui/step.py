@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from provision.comfyui import git_checkout as git
-from provision.comfyui.git_remote import Revision, find_revision
+from provision.comfyui.git_remote import Revision, find_revision, parse_receiving
 from provision.command import Fix, ours, program
 from provision.core.finding import Cost, Finding
 from provision.core.moved_aside import make_way
@@ -238,6 +238,8 @@ def _on_progress(ctx: Context) -> Callable[[str], None]:
     def on_progress(line: str) -> None:
         ctx.machine.check_interrupted()
         ctx.output(line)
+        if progress := parse_receiving(line, "ComfyUI"):
+            ctx.emit(progress)
 
     return on_progress
 

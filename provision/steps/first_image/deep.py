@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from provision.comfyui.server_process import main_py
 from provision.comfyui.temporary_server import any_server
 from provision.command import Fix
+from provision.core.events import Work
 from provision.core.finding import Finding
 from provision.core.image import Quality
 from provision.core.step import Context, Look
@@ -34,8 +34,8 @@ def check_image(ctx: Context) -> Iterable[Finding]:
 
 
 def _make(ctx: Context) -> Iterable[Finding]:
-    ctx.note("An image is made ...")
-    ctx.progress("ComfyUI is asked for an image", 0, None, "steps")
+    ctx.note("An image is made ...", passing=True)
+    ctx.progress("ComfyUI is asked for an image", 0, None, "steps", Work.SAMPLE)
     started = ctx.machine.clock()
     try:
         with any_server(ctx) as (at, was_started):
@@ -54,7 +54,7 @@ def _make(ctx: Context) -> Iterable[Finding]:
 
 def _can_try(ctx: Context) -> bool:
     checkpoints = [wanted.place for wanted in wanted_files(ctx) if wanted.checkpoint]
-    return all(path.exists() for path in (ctx.home.python, main_py(ctx), *checkpoints))
+    return all(path.exists() for path in (ctx.home.python, ctx.home.main_py, *checkpoints))
 
 
 def _judged(picture: Picture, seconds: float, *, was_started: bool) -> Finding:

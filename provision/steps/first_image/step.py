@@ -28,7 +28,7 @@ from provision.comfyui.server_process import (
 )
 from provision.comfyui.workflow_graph import SEED_LIMIT, listed_name, prompt_graph, ui_workflow
 from provision.command import Fix, ours, program
-from provision.core.events import ImageMade
+from provision.core.events import ImageMade, Work
 from provision.core.finding import JSON, Cost, Finding, Kind
 from provision.core.image import SIDE_MAX, Judgement, Quality, judge, most_bytes
 from provision.core.manifest import FirstImage
@@ -222,7 +222,7 @@ def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = No
     client, before = client_of(ctx), read_record(ctx)
 
     def on_progress(stage: str, done: int, total: int | None) -> None:
-        ctx.progress(f"{what}: {stage}", done, total, "steps")
+        ctx.progress(f"{what}: {stage}", done, total, "steps", Work.SAMPLE)
 
     try:
         made = client.generate(
@@ -249,7 +249,7 @@ def _with_cause_of_death(ctx: Context, error: EngineError, before: Record | None
         return error
     if before is not None and (now is not None or not record_path(ctx).exists()):
         return EngineError("ComfyUI was stopped while it made the image.", hint=ours("launch"))
-    meaning = death(log_tail(ctx).rpartition("got prompt")[2])
+    meaning = death(log_tail(ctx.home).rpartition("got prompt")[2])
     return EngineError(meaning.says, hint=meaning.hint, finding=meaning.id)
 
 

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from provision.comfyui import fallback_flags
-from provision.comfyui.memory import NO_HELP, Verdict, says
-from provision.comfyui.model_memory import LARGER, device_here, fit_here, memory_flags, picture_of, read_weights
+from provision.comfyui.memory import (
+    LARGER,
+    NO_HELP,
+    Fit,
+    device_here,
+    memory_flags,
+    picture_of,
+    read_weights,
+    says,
+    use_here,
+)
 from provision.command import Fix, ours
 from provision.core.finding import JSON, Finding
 from provision.core.step import Context, Look
 from provision.steps.hardware import kinds
 
-ADVICE: Mapping[Verdict, str] = {
-    Verdict.TIGHT: "Close other programs before a picture is made.",
-    Verdict.SWAPS: "Close other programs, make one small picture at a time, or take a smaller model (sd-turbo).",
+ADVICE: Mapping[Fit, str] = {
+    Fit.TIGHT: "Close other programs before a picture is made.",
+    Fit.SWAPS: "Close other programs, make one small picture at a time, or take a smaller model (sd-turbo).",
 }
 SMALLER = ours("manifests")
 
@@ -23,11 +32,11 @@ def check_memory_fit(ctx: Context) -> Iterable[Finding]:
     """One finding; none where the model's size or the machine's memory is not known."""
     weights, flags = read_weights(ctx), fallback_flags.launch_flags(ctx)
     added = memory_flags(ctx, flags)
-    found = fit_here(ctx, weights, (*flags, *added)) if weights else None
+    found = use_here(ctx, weights, (*flags, *added)) if weights else None
     if weights is None or found is None:
         return
     device, image = device_here(ctx), ctx.manifest.first_image
-    larger = fit_here(ctx, weights, (*flags, *added), LARGER) if image.width * image.height < LARGER**2 else None
+    larger = use_here(ctx, weights, (*flags, *added), LARGER) if image.width * image.height < LARGER**2 else None
     system = "macOS" if ctx.machine.system == "Darwin" else "the system"
     text = says(ctx.manifest.title, picture_of(ctx, weights), found, larger, system)
     if not weights.by_header:
@@ -36,16 +45,16 @@ def check_memory_fit(ctx: Context) -> Iterable[Finding]:
         text += f" ComfyUI is started with {' '.join(added)} for it."
     text += "".join(f" {flag} does not help: {NO_HELP[flag]}." for flag in flags if device == "mps" and flag in NO_HELP)
     facts: dict[str, JSON] = {
-        "verdict": str(found.verdict), "total_bytes": found.total_bytes, "memory_bytes": found.memory_bytes,
+        "verdict": str(found.fit), "total_bytes": found.total_bytes, "memory_bytes": found.memory_bytes,
         "weights_bytes": found.weights_bytes, "activations_bytes": found.activations_bytes,
         "metal_bytes": found.metal_bytes, "recommended_bytes": found.recommended_bytes, "device": device,
         "by_header": weights.by_header, "flags": list(added),
     }  # fmt: skip
-    if found.verdict is Verdict.FITS:
+    if found.fit is Fit.FITS:
         yield kinds.MEM_FITS.ok("memory", text, facts=facts)
         return
-    kind = kinds.MEM_TIGHT if found.verdict is Verdict.TIGHT else kinds.MEM_SWAPS
-    yield kind.warn("memory", text, fix=Fix(ADVICE[found.verdict], SMALLER), facts=facts)
+    kind = kinds.MEM_TIGHT if found.fit is Fit.TIGHT else kinds.MEM_SWAPS
+    yield kind.warn("memory", text, fix=Fix(ADVICE[found.fit], SMALLER), facts=facts)
 
 
 MEMORY_FIT = Look(check_memory_fit)

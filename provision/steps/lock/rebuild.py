@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from provision.command import Fix, ours
-from provision.core.finding import Cost, Finding
+from provision.core.finding import Finding
 from provision.core.lockfile import Lock, load_lock
 from provision.core.step import Context
 from provision.environment import packages, wheel_index
 from provision.errors import LockError
 from provision.steps.lock.step import file_tags
 from provision.steps.python_env.step import make_environment
-from provision.steps.requirements.install import all_bytes
+from provision.steps.requirements.install import packages_cost
 from provision.steps.torch import kinds as torch_kinds
 from provision.steps.torch.choice import Choice, macos_version
-from provision.steps.torch.download_size import set_bytes
+from provision.steps.torch.download_size import set_cost
 from provision.steps.torch.install import with_new
 from provision.steps.torch.proof import prove
 from provision.system.disk_errors import unusable
@@ -61,11 +61,10 @@ def check_locked(ctx: Context, lock: Lock) -> Iterable[Finding]:
     if names:
         first = sorted(names, key=lambda name: (name != "torch", name))[:3]
         shown = ", ".join(f"{name} {there.get(name, 'none')}" for name in first)
-        (download, disk), (more_download, more_disk) = set_bytes(ctx), all_bytes(ctx)
         yield torch_kinds.LOCK_DIFFERS.fixable(
             "packages", f"{len(names)} packages are not as the lock has them ({shown}).",
             fix=Fix("They are installed by their hashes into an environment of their own, which is then put in use."),
-            cost=Cost(download + more_download, disk + more_disk),
+            cost=set_cost(ctx) + packages_cost(ctx),
         )  # fmt: skip
 
 
@@ -99,7 +98,7 @@ def _fill(new: Context, lock: Lock) -> None:
     lines = (f"{each.name}=={each.version} --hash=sha256:{each.sha256}\n" for each in lock.packages)
     _write(asked, "".join(lines))
     source = ("--index", lock.torch.index, "--index-strategy", "unsafe-best-match") if lock.torch.index else ()
-    new.note(f"Installing {len(lock.packages)} packages by their hashes ...")
+    new.note(f"Installing {len(lock.packages)} packages by their hashes ...", passing=True)
     ran = packages.pip_install(new, "--no-deps", "--require-hashes", *source, "-r", asked)
     if not ran.ok:
         raise packages.package_error("What the lock names", ran)

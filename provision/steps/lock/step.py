@@ -133,7 +133,7 @@ def _torch_index(ctx: Context) -> str:
     given = ctx.receipts.read("torch", TorchReceipt).index
     if given is not None:
         return given
-    nightly = day_of(packages.installed_versions(ctx.home.venv).get("torch", ""))
+    nightly = day_of(packages.torch_version(ctx.home.venv))
     return ctx.manifest.torch.nightly_index if nightly else ctx.manifest.torch.stable_index
 
 

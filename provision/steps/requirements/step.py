@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from provision.command import Fix
-from provision.core.finding import Cost, Finding, Kind
+from provision.core.finding import Finding, Kind
 from provision.core.receipt_kinds import RequirementsReceipt
 from provision.core.step import Context, Step
 from provision.environment import packages
 from provision.steps.requirements import kinds
-from provision.steps.requirements.install import all_bytes, install, prove, still_proven
+from provision.steps.requirements.install import install, packages_cost, prove, still_proven
 from provision.steps.torch.choice import asks_for_audio
 from provision.steps.torch.install import install_torch_set
 
@@ -49,13 +49,10 @@ def _unmet_finding(ctx: Context, unmet: list[tuple[str, str | None]], *, everyth
 
 
 def _missing(ctx: Context, says: str, *, everything: bool, kind: Kind = kinds.REQ_MISSING) -> Finding:
-    download, disk = all_bytes(ctx)
-    if not everything and not ctx.options.rehearsal:
-        download, disk = download // 10, disk // 10
     return kind.fixable(
         "packages", says,
         fix=Fix("uv installs them as of the revision's date, with torch held."),
-        cost=Cost(download, disk),
+        cost=packages_cost(ctx, everything=everything),
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from provision.comfyui.log_reader import (
     start_signs,
 )
 from provision.comfyui.sandbox import can_fence
-from provision.comfyui.server_process import client_of, main_py, our_process, read_record, record_path, stop_server
+from provision.comfyui.server_process import client_of, our_process, read_record, record_path, stop_server
 from provision.command import Fix, program
 from provision.core.finding import Finding
 from provision.core.step import Context, Look
@@ -56,7 +56,7 @@ def read_last_run(ctx: Context) -> str:
 def imports_now(ctx: Context) -> bool:
     """Whether ComfyUI is imported anew by this look: `--deep` asks for it, and its packages are on record."""
     asked = ctx.home.comfyui / "requirements.txt"
-    if not (ctx.options.deep and asked.is_file() and ctx.home.python.exists() and main_py(ctx).is_file()):
+    if not (ctx.options.deep and asked.is_file() and ctx.home.python.exists() and ctx.home.main_py.is_file()):
         return False
     versions = packages.installed_versions(ctx.home.venv)
     return not packages.unmet(packages.asked_packages(asked), versions, packages.target_python(ctx))

@@ -19,29 +19,24 @@ from provision.comfyui.server_process import (
     engine_version,
     from_main,
     is_ours,
-    main_py,
     read_record,
     runs_for_its_owner,
     runs_our_main,
     server_argv,
-    server_status,
-    shown_time,
     start_server,
-    stop_server,
-    torch_version,
     wait_until_up,
     write_record,
 )
+from provision.comfyui.server_status import shown_time
 from provision.command import Fix, ours
 from provision.core.finding import Finding
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.step import Context, Step
+from provision.environment.packages import torch_version
 from provision.errors import EngineError, PortTaken
 from provision.steps.server import kinds
 from provision.steps.server.flags import conflicts
-from provision.system.machine import Process
-
-__all__ = ["SERVER", "engine_flags", "server_argv", "server_status", "start_server", "stop_server"]
+from provision.system.processes import Process
 
 
 def check_server(ctx: Context) -> Iterable[Finding]:
@@ -69,8 +64,8 @@ def staleness(ctx: Context, record: Record) -> str:
         return "The server was started with other flags."
     if record.commit != engine_commit(ctx):
         return f"The server runs an older ComfyUI ({record.commit[:8]})."
-    if record.torch != torch_version(ctx):
-        return f"The server runs torch {record.torch}, and {torch_version(ctx) or 'none'} is installed."
+    if record.torch != torch_version(ctx.home.venv):
+        return f"The server runs torch {record.torch}, and {torch_version(ctx.home.venv) or 'none'} is installed."
     if record.argv != server_argv(ctx):
         return "The server runs in another environment than the one in use."
     return ""
@@ -94,7 +89,7 @@ def _running(ctx: Context, record: Record) -> Iterable[Finding]:
         )  # fmt: skip
     elif stats is None:
         yield _stale(f"The server (pid {record.pid}) lives and does not answer.")
-    elif not is_ours(ctx, stats):
+    elif not is_ours(ctx.home, stats):
         yield _another_comfyui(ctx, stats, None)
     else:
         queue = f", queue: {len(waiting.running)} running, {len(waiting.pending)} waiting" if waiting else ""
@@ -136,7 +131,7 @@ def _whose_port(ctx: Context) -> Finding:
         return kinds.SERVER_YOURS.ok(
             client_of(ctx).url, f"{says}; it is used, and never ended", facts={"pid": who.pid, "port": port}
         )
-    if who is not None and runs_our_main(ctx, who):
+    if who is not None and runs_our_main(ctx.home, who):
         return kinds.SERVER_LOST.fixable(
             f"pid {who.pid}", f"A server of this home runs (pid {who.pid}) that no record tells of.",
             fix=Fix("It is taken on when its flags and code are right, else started again."),
@@ -146,7 +141,7 @@ def _whose_port(ctx: Context) -> Finding:
 
 def _down(ctx: Context) -> Finding:
     says = "The server does not run."
-    if not main_py(ctx).is_file():
+    if not ctx.home.main_py.is_file():
         says = "The server starts when ComfyUI is here."
     command = " ".join(["main.py", *server_argv(ctx)[3:]])
     return kinds.SERVER_DOWN.fixable("server", says, fix=Fix(f"It is started, detached: {command}"))
@@ -212,14 +207,14 @@ def _bring_up(ctx: Context, finding: Finding) -> None:
         wait_until_up(ctx, record)
     else:
         ctx.note(f"The server (pid {record.pid}) is ended, to start it again.")
-        end_server(ctx, record.process(ctx), record.port)
+        end_server(ctx, record.process(ctx.home), record.port)
         start_server(ctx)
 
 
 def adopt(ctx: Context) -> bool:
     """Take on the server of this home that runs without a record, or end it when it is not as it should be."""
     who = ctx.machine.listener(ctx.manifest.comfyui.port)
-    if who is None or not runs_our_main(ctx, who):
+    if who is None or not runs_our_main(ctx.home, who):
         return False
     try:
         stats = client_of(ctx).system_stats()
@@ -227,7 +222,7 @@ def adopt(ctx: Context) -> bool:
         stats = None
     flags_agree = stats is not None and stats.argv[1:] == server_argv(ctx)[3:]
     if flags_agree and stats is not None and _same_code(ctx, stats):
-        write_record(ctx, who, (*server_argv(ctx)[:2], *from_main(ctx, who.argv)))
+        write_record(ctx, who, (*server_argv(ctx)[:2], *from_main(ctx.home, who.argv)))
         ctx.note(f"The server that runs (pid {who.pid}) is taken on.")
         return True
     ctx.note(f"The server that runs (pid {who.pid}) has other flags or older code: it is ended.")
@@ -237,7 +232,7 @@ def adopt(ctx: Context) -> bool:
 
 def _same_code(ctx: Context, stats: SystemStats) -> bool:
     # torch says 2.15.0+cpu of itself where its wheel is called 2.15.0.
-    installed, running = torch_version(ctx).split("+")[0], stats.torch.split("+")[0]
+    installed, running = torch_version(ctx.home.venv).split("+")[0], stats.torch.split("+")[0]
     return stats.version == engine_version(ctx) and installed in ("", running)
 
 

@@ -10,7 +10,7 @@ from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.download import kinds as download_kinds
 from provision.steps.tools import kinds
-from provision.system.machine import clean_env
+from provision.system.child_process import clean_env
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 LOW_WATERMARK = 1.4

@@ -72,12 +72,12 @@ def apply_tools(ctx: Context, finding: Finding) -> None:
         raise CommandMissing("Homebrew is not here any more.", hint=_hint(finding))
     if not (ctx.options.yes or finding.id in ctx.options.agreed or ctx.consent(_question(formula))):
         raise ConsentNeeded(f"{formula} was not installed.", hint=_hint(finding))
-    ctx.machine.must_run(
+    ctx.machine.run(
         [brew, "install", formula],
         env={"NONINTERACTIVE": "1", "HOMEBREW_NO_AUTO_UPDATE": "1", "HOMEBREW_NO_ENV_HINTS": "1"},
         timeout_s=INSTALL_TIMEOUT_S,
         on_line=ctx.output,
-    )
+    ).check()
 
 
 def _question(formula: str) -> str:
@@ -213,7 +213,7 @@ def _missing(ctx: Context, kind: Kind, formula: str, says: str) -> Finding:
                 ours("all", "--backend", "auto"),
             )
             return kind.blocked(formula, says, fix=fix)
-    return kind.blocked(formula, says, fix=Fix(f"Install {formula}.{other}", program(*_install_argv(ctx, formula))))
+    return kind.blocked(formula, says, fix=Fix(f"Install {formula}.{other}", _install_command(ctx, formula)))
 
 
 def _is_of_intel(ctx: Context, brew: Path | None) -> bool:
@@ -226,12 +226,12 @@ def _is_of_intel(ctx: Context, brew: Path | None) -> bool:
     )
 
 
-def _install_argv(ctx: Context, package: str) -> tuple[str, ...]:
+def _install_command(ctx: Context, package: str) -> Command | None:
     sudo = ("sudo",) if ctx.machine.which("sudo") is not None else ()
     for manager, words in PACKAGE_MANAGERS:
         if ctx.machine.which(manager) is not None:
-            return (*sudo, manager, *words, package)
-    return ()
+            return program(*sudo, manager, *words, package)
+    return None
 
 
 # -- running --------------------------------------------------------------------------------------------

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+from provision.core.finding import Cost
 from provision.core.step import Context
 from provision.steps.torch.choice import has_nvidia
 
-SIZES = {  # bytes over the network and on the disk, with dependencies; measured, but for "cpu", in November 2026
-    "mac": (165 * 10**6, 700 * 10**6),
-    "cpu": (260 * 10**6, 1_100 * 10**6),
-    "cuda": (2_750 * 10**6, 4_900 * 10**6),
-    "rehearsal": (100_000, 1_000_000),
+COSTS = {  # with dependencies; measured, but for "cpu", in November 2026
+    "mac": Cost(165 * 10**6, 700 * 10**6),
+    "cpu": Cost(260 * 10**6, 1_100 * 10**6),
+    "cuda": Cost(2_750 * 10**6, 4_900 * 10**6),
+    "rehearsal": Cost(100_000, 1_000_000),
 }
 
 
-def set_bytes(ctx: Context) -> tuple[int, int]:
-    """What a whole set takes: bytes over the network, bytes on the disk."""
-    return SIZES[_kind(ctx)]
+def set_cost(ctx: Context) -> Cost:
+    """What a whole set takes."""
+    return COSTS[_kind(ctx)]
 
 
 def download_says(ctx: Context) -> str:
     """What a set costs over the network, in words."""
-    return f"about {set_bytes(ctx)[0] / 10**6:g} MB to download"
+    return f"about {set_cost(ctx).download_bytes / 10**6:g} MB to download"
 
 
 def _kind(ctx: Context) -> str:
-    """Which torch this machine takes, as `SIZES` names it."""
+    """Which torch this machine takes, as `COSTS` names it."""
     if ctx.options.rehearsal:
         return "rehearsal"
     if ctx.machine.system == "Darwin":

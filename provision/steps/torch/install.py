@@ -92,7 +92,7 @@ def with_new(
 
 
 def _fill(ctx: Context, new: Context, choice: Choice, *, reinstall: bool) -> None:
-    new.note(f"Installing {', '.join(choice.pins)} ...")
+    new.note(f"Installing {', '.join(choice.pins)} ...", passing=True)
     if parts := _parts_of_old(new):
         packages.run_uv(new, "pip", "uninstall", "--python", new.home.python, *parts)
     how = "--reinstall-package" if reinstall else "--upgrade-package"

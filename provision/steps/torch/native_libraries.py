@@ -12,7 +12,7 @@ from provision.environment import packages
 from provision.steps.python_env.step import apply_python_env
 from provision.steps.torch import kinds
 from provision.steps.torch.choice import asks_for_audio
-from provision.steps.torch.download_size import SIZES
+from provision.steps.torch.download_size import COSTS
 from provision.steps.torch.install import install_torch_set
 from provision.system.macho import HEAD_BYTES, processors_of
 from provision.system.strict import read_head
@@ -59,7 +59,7 @@ def _other_processor(ctx: Context, folder: Path) -> Iterator[Finding]:
                 f"{library.name} of {name} is built for {' and '.join(built_for)}, and Python is for arm64: ComfyUI"
                 " ends with `incompatible architecture`."
             )
-            size = SIZES["mac"][0] if name == "torch" else library.stat().st_size
+            size = COSTS["mac"].download_bytes if name == "torch" else library.stat().st_size
             fix = Fix(f"{name} {versions[name]} is installed again, for this processor.")
             yield kinds.MIXED_ARCH_SO.fixable(name, says, fix=fix, cost=Cost(size, size))
 
@@ -89,7 +89,7 @@ def _two_openmps(ctx: Context, intel: Path) -> Finding:
 def apply_native_libs(ctx: Context, finding: Finding) -> None:
     """Install a package again, take the mark off, or make the environment anew. Raises PackageError, CommandFailed."""
     if finding.kind == kinds.QUARANTINE:
-        ctx.machine.must_run([XATTR, "-dr", QUARANTINE, ctx.home.venv], timeout_s=120)
+        ctx.machine.run([XATTR, "-dr", QUARANTINE, ctx.home.venv], timeout_s=120).check()
     elif finding.kind == kinds.OMP_DUP:
         apply_python_env(ctx, finding)
     elif finding.subject == "torch":

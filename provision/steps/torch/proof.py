@@ -76,7 +76,7 @@ def run_probe(ctx: Context, *, compiled: bool = False) -> tuple[Ran, TorchProbe 
 
 def prove(ctx: Context, choice: Choice, wanted: str) -> None:
     """Probe the installed set and write the receipt. Raises ProbeFailed, with what computes wrong."""
-    ctx.note("Comparing torch's device with the CPU ...")
+    ctx.note("Comparing torch's device with the CPU ...", passing=True)
     ran, probe = run_probe(ctx, compiled=True)
     if probe is None:
         says = broke_off(ran.code, ran.tail(3))

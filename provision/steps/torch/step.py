@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 from provision.comfyui import fallback_flags
 from provision.command import Fix, ours, program
-from provision.core.finding import JSON, Cost, Finding, Kind
+from provision.core.events import Work
+from provision.core.finding import JSON, Finding, Kind
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import same_facts
 from provision.core.step import Context, Step
@@ -19,7 +20,7 @@ from provision.errors import PackageError, ProbeFailed
 from provision.steps.lock.rebuild import check_locked, rebuild
 from provision.steps.torch import kinds
 from provision.steps.torch.choice import Choice, asks_for_audio, planned
-from provision.steps.torch.download_size import download_says, set_bytes
+from provision.steps.torch.download_size import download_says, set_cost
 from provision.steps.torch.install import install_torch_set
 from provision.steps.torch.proof import computed, may_see_more, proof_facts, prove, run_probe
 
@@ -94,8 +95,8 @@ def _unproven(ctx: Context, torch: str) -> Iterable[Finding]:
 
 
 def _probed(ctx: Context, torch: str) -> Finding:
-    ctx.note("Comparing torch's device with the CPU ...")
-    ctx.progress("torch computes", 0, None, "steps")
+    ctx.note("Comparing torch's device with the CPU ...", passing=True)
+    ctx.progress("torch computes", 0, None, "steps", Work.PROVE)
     ran, probe = run_probe(ctx)
     if probe is not None and not probe.failed:
         return computed(torch, probe)
@@ -118,7 +119,6 @@ def _proven(ctx: Context, receipt: TorchReceipt) -> Iterable[Finding]:
 
 
 def _to_install(ctx: Context, kind: Kind, says: str) -> Finding:
-    download, disk = set_bytes(ctx)
     argv: tuple[str, ...] = ("uv", "pip", "install", "torch", "torchvision")
     chosen: dict[str, JSON] = {}
     if ctx.options.planning and (choice := planned(ctx)) is not None:
@@ -128,7 +128,7 @@ def _to_install(ctx: Context, kind: Kind, says: str) -> Finding:
                   "passed_over": list(choice.passed_over)}  # fmt: skip
     return kind.fixable(
         "torch", says, fix=Fix("torch and torchvision of one build are installed and proven.", program(*argv)),
-        cost=Cost(download, disk), facts=chosen,
+        cost=set_cost(ctx), facts=chosen,
     )  # fmt: skip
 
 

@@ -135,7 +135,7 @@ def test_words_that_cannot_be_used(provision: Run, tmp_path: Path, words: tuple[
     assert ran.returncode == 2
     report = last_line(ran)
     assert (report["ok"], report["changed"], report["steps"]) == (False, False, [])
-    assert report["error"].keys() == {"code", "message", "hint"}
+    assert report["error"].keys() == {"code", "message", "hint", "command"}
     assert says in f"{report['error']['message']} {report['error']['hint']}"
     assert list((tmp_path / "person").iterdir()) == [], "nothing was written"
 

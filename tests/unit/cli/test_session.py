@@ -14,7 +14,7 @@ from provision.cli.request import Request
 from provision.cli.session import open_session
 from provision.errors import ManifestError
 from provision.output.console import Console
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from tests.support.paths import CHECKOUT
 
 ONCE = ("check_usable", "find_manifest", "home_for", "make_console")
@@ -54,7 +54,7 @@ def test_home_and_manifest_are_made_once(tmp_path: Path, words: tuple[str, ...])
 
 def test_what_is_wrong_with_the_manifest_is_said_before_a_world_is_made(tmp_path: Path) -> None:
     request = Request("all", tmp_path / "home", overrides=["comfyui.port=http"], rehearse=True)
-    with pytest.raises(ManifestError), open_session(request, Console(), Machine(dict(os.environ))):
+    with pytest.raises(ManifestError), open_session(request, Console(), LocalMachine(dict(os.environ))):
         pass
     assert list(tmp_path.iterdir()) == []
 

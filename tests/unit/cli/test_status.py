@@ -12,6 +12,7 @@ from rich.console import Console as RichConsole
 
 from provision.cli.commands.status import _page, disk_parts, last_image, nightly_age
 from provision.core.home import Home
+from tests.support.hints import said
 
 
 def write(path: Path, size: int) -> Path:
@@ -58,7 +59,7 @@ def test_the_last_picture_is_the_newest_that_was_saved(tmp_path: Path) -> None:
     ],
 )
 def test_an_old_nightly_is_told(torch: str, told: list[str]) -> None:
-    found = list(nightly_age(torch, date(2026, 11, 24)))
+    found = [said(each) for each in nightly_age(torch, date(2026, 11, 24))]
     assert [each.partition(";")[0] for each in found] == told
     assert all("--torch nightly@20261123" in each for each in found)
 

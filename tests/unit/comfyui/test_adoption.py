@@ -22,26 +22,27 @@ from provision.comfyui.adoption import (
     remember,
     words_for,
 )
-from provision.comfyui.server_process import our_process, server_argv, server_status, start_server, stop_server
+from provision.comfyui.server_process import our_process, server_argv, start_server, stop_server
+from provision.comfyui.server_status import server_status
 from provision.comfyui.temporary_server import brief_server
-from provision.command import ours
 from provision.core.finding import Finding, Verdict
 from provision.core.home import Adopted, Home
 from provision.core.moved_aside import make_way
 from provision.core.step import Context, Options
 from provision.download.model_files import wanted_files
 from provision.errors import HomeError, ProvisionError, StartOver, UsageError
+from provision.output.hints import Invocation
 from provision.rehearsal.home_marker import is_miniature
 from provision.steps.first_image.step import make_image
 from provision.steps.registry import step_named
 from provision.steps.requirements.install import run_quick_test
 from provision.steps.server.step import check_server
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from tests.support.engine_home import CHECKPOINT, EngineHome, engine_home, free_port, write_checkpoint
 from tests.support.foreign_install import EDIT, clone, conda, copy, install_record, tree, unzipped, venv
 from tests.support.hints import said
 
-MACHINE = Machine({"PATH": "/nowhere", "HOME": "/nowhere"})
+MACHINE = LocalMachine({"PATH": "/nowhere", "HOME": "/nowhere"})
 
 
 def asked(comfyui: Path | str | None = None, python: str | None = None, home: Path | None = None,
@@ -65,7 +66,7 @@ def test_a_path_and_a_revision_are_told_apart(tmp_path: Path, monkeypatch: pytes
     assert as_path("ComfyUI", only_path=True) == code
     with pytest.raises(UsageError) as refused:
         as_path("ComfyUI")
-    assert said(refused.value.hint).startswith("--comfyui ./ComfyUI")
+    assert said(refused.value.hint) == "For the folder: --comfyui ./ComfyUI"
     with pytest.raises(UsageError):
         as_path("~nobody-of-that-name/x")
 
@@ -202,6 +203,12 @@ def seen(ctx: Context, step: str) -> dict[str, Finding]:
     return {finding.id: finding for finding in step_named(step).check(ctx)}
 
 
+def typed(ctx: Context, finding: Finding) -> str:
+    """The command of its fix, as a person who looks at this install has to type it."""
+    assert finding.fix is not None
+    return Invocation(install=words_for(ctx.home)).text(finding.fix.command)
+
+
 def mend(ctx: Context, step: str, finding: Finding) -> None:
     apply = step_named(step).apply
     assert apply is not None
@@ -251,8 +258,7 @@ def test_missing_files_are_written_again_after_a_yes(adopted: Callable[..., Cont
     assert found.verdict is Verdict.BLOCKED
     assert found.consent is not None
     assert found.consent.question == f"Mend that in {code}?"
-    assert found.fix is not None
-    assert found.fix.command == ours("doctor", "--fix", "--yes", "--comfyui", str(code))
+    assert typed(adopted(code), found) == f"provision doctor --fix --yes --comfyui {code}"
     ctx = adopted(code, options=Options(agreed=frozenset({"clone-partial"})))
     mend(ctx, "comfyui", seen(ctx, "comfyui")["clone-partial"])
     assert (code / "nodes.py").is_file()
@@ -288,8 +294,7 @@ def test_its_python_is_not_run_before_somebody_agreed(adopted: Callable[..., Con
     found = seen(ctx, "python_env")["env-unasked"]
     assert (found.verdict, found.subject) == (Verdict.BLOCKED, str(python))
     assert "pyvenv.cfg says Python 3." in found.says
-    assert found.fix is not None
-    assert found.fix.command == ours("all", "--python", str(python), "--comfyui", str(code))
+    assert typed(ctx, found) == f"provision all --python {python} --comfyui {code}"
     for step in ("torch", "requirements", "comfyui", "lock"):
         seen(ctx, step)
     assert not (tmp_path / "ran").exists()
@@ -367,8 +372,7 @@ def test_a_file_in_the_way_is_moved_only_after_a_yes(adopted: Callable[..., Cont
     place.unlink()
     missing = seen(adopted(code), "models")["ckpt-missing"]
     assert missing.verdict is Verdict.FIXABLE
-    assert missing.fix is not None
-    assert missing.fix.command == ours("all", "--comfyui", str(code))
+    assert typed(adopted(code), missing) == f"provision all --comfyui {code}"
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no second disk to write to")

@@ -22,7 +22,7 @@ from provision.environment.changed_packages import compare, fingerprint, says
 from provision.environment.packages import installed_versions
 from provision.errors import EngineError
 from provision.steps.requirements.changed import CHANGED, check_changed
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from tests.support.engine_home import EngineHome, engine_home
 from tests.support.foreign_install import install_record, venv
 from tests.support.paths import CHECKOUT
@@ -32,11 +32,11 @@ HOLD = """
 import sys
 from pathlib import Path
 from provision.core.home import Home
-from provision.system.machine import Machine
 from provision.core.manifest import load_manifest
 from provision.comfyui.exclusive_start import one_start
 from provision.core.step import Context
-with one_start(Context(Machine(), load_manifest("sdxl-turbo", []), Home(Path(sys.argv[1])))):
+from provision.system.local_machine import LocalMachine
+with one_start(Context(LocalMachine(), load_manifest("sdxl-turbo", []), Home(Path(sys.argv[1])))):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -148,7 +148,7 @@ def meddled(tmp_path: Path) -> EngineHome:
         encoding="utf-8",
     )
     environ = {**os.environ, "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels)}
-    made.ctx = replace(made.ctx, machine=Machine(environ), emit=made.events.append)
+    made.ctx = replace(made.ctx, machine=LocalMachine(environ), emit=made.events.append)
     return made
 
 

@@ -16,6 +16,7 @@ from provision.core.events import Note, StepFinished
 from provision.core.finding import Finding, Verdict
 from provision.core.runner import run
 from provision.core.step import Context, Report, Step
+from provision.environment.packages import torch_version
 from provision.steps.first_image.step import FIRST_IMAGE
 from provision.steps.server.step import SERVER, check_server
 from provision.steps.torch.step import check_torch
@@ -29,7 +30,7 @@ STABLE = "2.15.0"
 
 def check_channel(ctx: Context) -> Iterable[Finding]:
     """The part of the torch step that heeds the wish for another channel, with a torch that is at hand."""
-    if fallback_flags.stable_instead(ctx) and ".dev" in fallback_flags._torch(ctx):
+    if fallback_flags.stable_instead(ctx) and ".dev" in torch_version(ctx.home.venv):
         yield fixable("torch-channel", "torch", "", fix=Fix(""))
 
 
@@ -145,7 +146,7 @@ def test_a_torch_that_a_person_asked_for_is_not_changed(tmp_path: Path) -> None:
     with home_of(tmp_path, "black:stable", f"torch.channel={TORCH}") as home:
         report = climb(home)
         assert len(report.step("first_image").error.message.splitlines()) == 2 + 1 + len(FLAG_RUNGS)
-        assert fallback_flags._torch(home.ctx) == TORCH
+        assert torch_version(home.ctx.home.venv) == TORCH
 
 
 def test_an_engine_that_does_not_take_a_flag_is_no_dead_end(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 from provision.comfyui.foreign_install import find_environment, find_install, named_environment, port_of, servers_of
 from provision.environment.packages import env_kind, installed_versions, package_folders
 from provision.errors import UsageError
+from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine
-from provision.system.running import Running
+from provision.system.processes import Running
 from tests.support.fake_machine import FakeMachine
 from tests.support.foreign_install import conda, install_record, unzipped, venv
 from tests.support.hints import said
@@ -20,7 +21,7 @@ from tests.support.hints import said
 @pytest.fixture
 def machine() -> Machine:
     """This machine with nothing active in the shell, and no Python on PATH."""
-    return Machine({"PATH": "/nowhere", "HOME": "/nowhere"})
+    return LocalMachine({"PATH": "/nowhere", "HOME": "/nowhere"})
 
 
 class Serving(FakeMachine):
@@ -80,7 +81,7 @@ def test_two_are_both_named(tmp_path: Path, machine: Machine) -> None:
         find_install(tmp_path, machine)
     assert str(one) in refused.value.message
     assert str(other) in refused.value.message
-    assert said(refused.value.hint) == f"--comfyui {one}"
+    assert said(refused.value.hint) == f"provision doctor --comfyui {one}"
 
 
 # -- its Python ---------------------------------------------------------------------------------------------------
@@ -114,7 +115,7 @@ def test_what_is_active_in_the_shell(tmp_path: Path) -> None:
         ({"CONDA_PREFIX": str(prefix), "CONDA_DEFAULT_ENV": "base"}, None),  # it always is, and torch is not in it
         ({"VIRTUAL_ENV": sys.prefix}, None),  # this tool's own
     ):
-        machine = Machine({"PATH": "/nowhere", **environ})
+        machine = LocalMachine({"PATH": "/nowhere", **environ})
         found = find_environment(find_install(code, machine), machine)
         assert (found.prefix if found else None) == expected, environ
 

@@ -16,7 +16,7 @@ from provision.core.finding import Verdict
 from provision.core.home import Adopted, Home
 from provision.core.step import Context
 from provision.steps.comfyui.step import COMFYUI
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from tests.support.hostile_git import git, make_checkout
 
 OTHER = 12_345
@@ -74,7 +74,7 @@ def test_the_user_who_called_sudo_counts(code: Path) -> None:
 
 @needs_root
 def test_an_adopted_one_is_a_warning_with_what_to_type(context: Callable[..., Context], code: Path) -> None:
-    ctx = replace(context(machine=Machine()), home=Home(code.parent / "home", Adopted(code, code)))
+    ctx = replace(context(machine=LocalMachine()), home=Home(code.parent / "home", Adopted(code, code)))
     (owner, adopted) = COMFYUI.check(ctx)
     assert (owner.id, owner.verdict, adopted.id) == ("git-owner", Verdict.WARN, "comfyui-adopted")
     assert f"belongs to user {OTHER}" in owner.says

@@ -22,6 +22,7 @@ from provision.comfyui.git_remote import (
     fetch_into,
     find_revision,
     new_repository,
+    parse_receiving,
     read_remote_file,
     scheme_of,
 )
@@ -345,6 +346,21 @@ def _runs(pid: int) -> bool:
     except OSError:
         return False
     return status.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("Receiving objects:   3% (45/1500)", (45, 1500, "objects")),
+        ("Receiving objects:  45% (675/1500), 4.50 MiB | 2.10 MiB/s", (4_718_592, None, "bytes")),
+        ("Receiving objects: 100% (35/35), 512 bytes | 512.00 KiB/s, done.", (512, 512, "bytes")),
+        ("remote: Receiving objects:   3% (45/1500)", None),
+        ("Resolving deltas: 100% (3/3), done.", None),
+    ],
+)
+def test_lines_of_a_fetch(line: str, told: tuple[int, int | None, str] | None) -> None:
+    seen = parse_receiving(line, "ComfyUI")
+    assert (seen and (seen.done, seen.total, seen.unit)) == told
 
 
 def test_too_much_and_too_long(fake: Callable[[str], None]) -> None:

@@ -11,14 +11,15 @@ from provision.comfyui.memory import (
     NO_HELP,
     SMALLER_UNET,
     TORCH_LIMIT,
-    Fit,
+    VALUE_BYTES,
+    MemoryUse,
     Picture,
     activations_bytes,
-    fit,
     flags_for,
+    memory_use,
+    read_weights,
     recommended_bytes,
 )
-from provision.comfyui.model_memory import VALUE_BYTES, read_weights
 from provision.comfyui.safetensors import Part, parse_safetensors_header
 from provision.comfyui.server_process import engine_flags
 from provision.core.finding import Finding, Verdict
@@ -40,8 +41,8 @@ BASE, SD_TURBO = Picture("sdxl", 1024, 1024, True), Picture("sd2", 512, 512)
 MACS = (8, 16, 18, 24, 32, 36, 64, 128)
 
 
-def on_mac(gib: int, values: dict[Part, int] = SDXL, picture: Picture = TURBO, *flags: str) -> Fit:
-    return fit(gib * GIB, values, picture, "mps", flags)
+def on_mac(gib: int, values: dict[Part, int] = SDXL, picture: Picture = TURBO, *flags: str) -> MemoryUse:
+    return memory_use(gib * GIB, values, picture, "mps", flags)
 
 
 def test_the_header_counts_the_numbers_of_each_part() -> None:
@@ -70,7 +71,7 @@ def test_metals_recommendation_agrees_with_what_metal_says(gib: int, says_mib: f
     ],
 )
 def test_macs(values: dict[Part, int], picture: Picture, verdicts: list[str]) -> None:
-    assert [str(on_mac(gib, values, picture).verdict) for gib in MACS] == verdicts
+    assert [str(on_mac(gib, values, picture).fit) for gib in MACS] == verdicts
 
 
 def test_the_sum_is_that_of_its_parts() -> None:
@@ -83,7 +84,7 @@ def test_the_sum_is_that_of_its_parts() -> None:
 
 
 def test_the_cpu_takes_what_was_measured() -> None:
-    found = fit(24 * GIB, SDXL, TURBO, "cpu", ())
+    found = memory_use(24 * GIB, SDXL, TURBO, "cpu", ())
     assert (found.total_bytes - found.system_bytes) / 10**9 == pytest.approx(17, rel=0.1)
     assert found.metal_bytes == 0
 
@@ -114,12 +115,12 @@ def test_attention_grows_with_the_fourth_power_of_the_side_until_it_is_cut() -> 
 def test_no_flag_is_added_on_a_mac_and_one_on_a_cpu_where_it_helps() -> None:
     for gib in MACS:
         assert flags_for(on_mac(gib), "mps", "fp16", ()) == ()
-    tight = fit(16 * GIB, SDXL, TURBO, "cpu", ())
+    tight = memory_use(16 * GIB, SDXL, TURBO, "cpu", ())
     assert flags_for(tight, "cpu", "fp16", ()) == (SMALLER_UNET,)
-    assert fit(16 * GIB, SDXL, TURBO, "cpu", (SMALLER_UNET,)).total_bytes < tight.total_bytes - 4 * GIB
+    assert memory_use(16 * GIB, SDXL, TURBO, "cpu", (SMALLER_UNET,)).total_bytes < tight.total_bytes - 4 * GIB
     assert flags_for(tight, "cpu", "fp32", ()) == ()  # it would lose digits
     assert flags_for(tight, "cpu", "fp16", ("--bf16-unet",)) == ()
-    assert flags_for(fit(32 * GIB, SDXL, TURBO, "cpu", ()), "cpu", "fp16", ()) == ()
+    assert flags_for(memory_use(32 * GIB, SDXL, TURBO, "cpu", ()), "cpu", "fp16", ()) == ()
 
 
 # -- what is said of this machine -------------------------------------------------------------------------------

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from provision.comfyui.sandbox import PROFILE, SANDBOX, can_fence, fenced
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from tests.support.fake_machine import FakeMachine
 from tests.support.untouched import untouched
 
-needs_fence = pytest.mark.skipif(not can_fence(Machine()), reason="this system has no fence (Linux before 6.2)")
+needs_fence = pytest.mark.skipif(not can_fence(LocalMachine()), reason="this system has no fence (Linux before 6.2)")
 
 
 @needs_fence
 def test_it_writes_in_its_folder_alone(tmp_path: Path) -> None:
-    machine, inside, outside = Machine(), tmp_path / "a b" / "in", tmp_path / "out"
+    machine, inside, outside = LocalMachine(), tmp_path / "a b" / "in", tmp_path / "out"
     for folder in (inside, outside):
         folder.mkdir(parents=True)
         (folder / "x").write_text("x", encoding="utf-8")
@@ -33,7 +33,7 @@ def test_it_writes_in_its_folder_alone(tmp_path: Path) -> None:
 @needs_fence
 @pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", -signal.SIGKILL)])
 def test_it_ends_as_it_would_without(tmp_path: Path, script: str, code: int) -> None:
-    machine = Machine()
+    machine = LocalMachine()
     assert machine.run(fenced(machine, ("/bin/sh", "-c", f"echo said; {script}"), tmp_path)).code == code
 
 

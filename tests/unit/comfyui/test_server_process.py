@@ -20,13 +20,16 @@ import pytest
 
 from provision.comfyui import server_process
 from provision.comfyui.api import Comfy
+from provision.comfyui.server_process import server_argv, stop_server
+from provision.comfyui.server_status import server_status, shown_time
 from provision.core.finding import Finding, Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, Options
 from provision.errors import EngineError, Interrupted, PortTaken
 from provision.steps.server import step as server
-from provision.steps.server.step import SERVER, check_server, server_argv, server_status, stop_server
-from provision.system.machine import LOOPBACK, Machine
+from provision.steps.server.step import SERVER, check_server
+from provision.system.local_machine import LocalMachine
+from provision.system.machine import LOOPBACK
 from tests.support.engine_home import ENGINE, EngineHome, engine_home, free_port, install_torch, with_sets
 from tests.support.hints import said
 
@@ -143,7 +146,7 @@ def test_a_server_is_not_ended_for_flags_that_comfyui_refuses(home: EngineHome) 
     assert stale.id == "server-stale"
     with pytest.raises(EngineError, match="of which ComfyUI takes one") as refused:
         server.apply_server(ctx, stale)
-    assert said(refused.value.hint) == 'provision all --set comfyui.args=["--force-fp16"]'
+    assert said(refused.value.hint) == "Leave out --force-fp32.   provision all --set 'comfyui.args=[\"--force-fp16\"]'"
     assert pid_of(ctx) == pid
     assert ctx.machine.process(pid) is not None
     stop_server(ctx)
@@ -341,7 +344,7 @@ def test_ctrl_c_while_it_starts_ends_it(tmp_path: Path) -> None:
         threading.Timer(0.4, ctx.machine.interrupt).start()
         with pytest.raises(Interrupted):
             server_process.start_server(ctx, timeout_s=60)
-        fresh = Context(Machine(), ctx.manifest, ctx.home, Options())
+        fresh = Context(LocalMachine(), ctx.manifest, ctx.home, Options())
         assert server_process.our_process(fresh) is None
         assert first(fresh).id == "server-down"
 
@@ -385,4 +388,4 @@ def test_a_plan_before_anything_is_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("seconds", "says"), [(5.2, "5 s"), (61, "1 min"), (3600 * 3 + 1250, "3 h 20 min")])
 def test_durations(seconds: float, says: str) -> None:
-    assert server_process.shown_time(seconds) == says
+    assert shown_time(seconds) == says

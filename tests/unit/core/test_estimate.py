@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provision.comfyui.git_remote import parse_receiving
 from provision.core.estimate import (
     REHEARSED_S,
     Countdown,
@@ -20,7 +22,8 @@ from provision.core.estimate import (
     run_seconds_left,
     step_seconds_left,
 )
-from provision.core.events import Event, Progress, StepFinished, StepStarted
+from provision.core.events import Event, Progress, StepFinished, StepPlanned, StepStarted, Work
+from provision.environment.uv_lines import Wheels
 from provision.output.run_state import RunState
 from provision.system.strict import convert
 from tests.support.event_streams import read_stream
@@ -196,9 +199,29 @@ def test_wheels_count_when_uv_tells_of_them() -> None:
     state = at(12.0, mac_stream())
     torch = state.steps["torch"]
     (task,) = torch.moving
-    assert (task.done, task.total) == (int(5.2 * 2**20), int(5.2 * 2**20) + int(83.4 * 2**20))
+    assert (task.at.done, task.at.total) == (int(5.2 * 2**20), int(5.2 * 2**20) + int(83.4 * 2**20))
     assert task.seconds_left(12.0) is None, "nothing is told of a wheel while it comes"
     assert not at(41.5, mac_stream()).steps["torch"].moving
+
+
+def test_two_installs_of_a_step_are_added_up() -> None:
+    state, lines = RunState(), ("Downloading a (2MB)", " Downloaded a", "Prepared 1 package in 1s")
+    state.add(0.0, StepPlanned(step="torch", download_bytes=9_000_000, disk_bytes=0))
+    for wheels in (Wheels(), Wheels()):
+        for line in lines[:2]:
+            state.add(1.0, replace(wheels.hear(line), step="torch"))  # type: ignore[type-var]
+    assert (state.bytes_moved(), state.bytes_left()) == (4_000_000, 5_000_000)
+    state.add(2.0, replace(wheels.hear(lines[2]), step="torch"))  # type: ignore[type-var]
+    assert (state.bytes_moved(), state.bytes_left()) == (4_000_000, 0), "all that were to come are here"
+
+
+def test_a_fetch_moves_bytes_once_git_tells_them() -> None:
+    state = RunState()
+    for second, rest in enumerate(("1% (10/1000)", "9% (90/1000), 3.00 MiB | 1 MiB/s", "10% (100/1000), 4.00 MiB")):
+        told = parse_receiving(f"Receiving objects:  {rest}", "ComfyUI")
+        state.add(second, replace(told, step="comfyui"))  # type: ignore[type-var]
+    [task] = state.steps["comfyui"].moving
+    assert (task.at.unit, state.bytes_moved()) == ("bytes", 4 * 2**20)
 
 
 def test_a_download_that_goes_on_counts_only_what_it_moves() -> None:
@@ -208,8 +231,8 @@ def test_a_download_that_goes_on_counts_only_what_it_moves() -> None:
         state.add(float(second), Progress(step="models", subject="x", done=6_000 + second * 10, total=7_000))
     assert state.bytes_moved() == 40
     assert state.bytes_left() == 960
-    assert state.unfinished()[0].subject == "x"
-    state.add(5.0, Progress(step="models", subject="verifying x", done=1, total=7_000))
+    assert state.unfinished()[0].at.subject == "x"
+    state.add(5.0, Progress(step="models", kind=Work.VERIFY, subject="x", done=1, total=7_000))
     assert state.bytes_moved() == 40, "what is read from the disk moves nothing"
 
 

@@ -47,7 +47,7 @@ LOCK = Lock(
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    path = tmp_path / "provision.core.lockfile"
+    path = tmp_path / "provision.lock"
     path.write_text(write_lock(LOCK), encoding="utf-8")
     assert load_lock(path) == LOCK
     bare = replace(LOCK, models=(), packages=(LockedPackage("mine", "1.0"),))
@@ -94,7 +94,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     ],
 )
 def test_what_no_lock_may_hold_is_refused(tmp_path: Path, was: str, is_: str, says: str) -> None:
-    path, text = tmp_path / "provision.core.lockfile", write_lock(LOCK)
+    path, text = tmp_path / "provision.lock", write_lock(LOCK)
     assert was in text
     path.write_text(text.replace(was, is_, 1), encoding="utf-8")
     with pytest.raises(LockError) as seen:

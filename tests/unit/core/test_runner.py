@@ -15,7 +15,7 @@ from provision.core.finding import Finding, Verdict
 from provision.core.runner import run
 from provision.core.step import Apply, Check, Context, Step
 from provision.errors import DiskFull, GitError, Interrupted, StartOver
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from tests.support.findings import blocked, fixable, ok, warn
 from tests.support.hints import said
 
@@ -309,7 +309,7 @@ def test_interrupted_in_one_step_ends_the_others(context: Contexts) -> None:
     with pytest.raises(Interrupted):
         run([step("a", check=waiting(started, ended, "a")), step("b", check=stops)], ctx, apply=True)
     assert ended == ["a"]
-    assert ctx.machine.interrupted
+    assert ctx.machine.stopping.is_set()
 
 
 def test_ctrl_c_ends_every_step_and_starts_no_other(context: Contexts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,7 +337,7 @@ def test_ctrl_c_ends_every_step_and_starts_no_other(context: Contexts, monkeypat
 
 
 def test_a_run_on_an_interrupted_machine_does_nothing(context: Contexts) -> None:
-    machine = Machine()
+    machine = LocalMachine()
     machine.interrupt()
     parts = Parts("x")
     with pytest.raises(Interrupted):

@@ -373,7 +373,8 @@ def test_extra_model_paths_name_folders_of_checkpoints(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     "text", ["", "\x00", ":", "::::", "- - -", "a:\n b:\n  c:\n", "checkpoints", "checkpoints: ~nobody-here/x\n",
-             "base_path:\ncheckpoints:\n", "\t\tcheckpoints: |\n", "{checkpoints: [a, b]}", "x: &a\n  <<: *a\n"]
+             "base_path:\ncheckpoints:\n", "\t\tcheckpoints: |\n",
+             "a:\n  checkpoints: [b]\n", "{checkpoints: [a, b]}", "x: &a\n  <<: *a\n"]
 )  # fmt: skip
 def test_what_is_no_such_file_is_passed_over(text: str) -> None:
     assert all(isinstance(folder, Path) for folder in checkpoint_folders(text, Path("/comfy")))
@@ -410,6 +411,14 @@ def test_settings_of_comfyui_lead_to_the_file(
     settle(person, tmp_path / "volume" / "models")
     [found] = copies(ctx)
     assert found.is_relative_to(tmp_path / "volume")
+
+
+@pytest.mark.parametrize(
+    "text", ["", 'a:\n  checkpoints: "b\\0c"\n', "a:\n  checkpoints: ~nobody-here/x\n", "a: [" * 5000]
+)
+def test_extra_paths_that_lead_nowhere_are_passed_over(ctx: Context, person: Path, text: str) -> None:
+    write(person / "ComfyUI" / "extra_model_paths.yaml", text)
+    assert copies(ctx) == []
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"basePath": 5}', "[" * 5000, '{"basePath": "a\\u0000b"}'])

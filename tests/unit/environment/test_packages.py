@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from provision.core.events import Event, Output
+from provision.core.home import Home
 from provision.core.step import Context
 from provision.environment.packages import (
     asked_packages,
@@ -27,6 +28,7 @@ from tests.support.fake_machine import FakeMachine
 from tests.support.hints import said
 
 Contexts = Callable[..., Context]
+HOME = Home(Path("/home/you/provision"))
 
 
 def install(venv: Path, *infos: str, metadata: bool = True, python: str = "3.12") -> None:
@@ -125,36 +127,36 @@ def no_own_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_own_uv")
-def test_uv_is_the_tools_own_else_the_one_on_path(context: Contexts, tmp_path: Path) -> None:
+def test_uv_is_the_tools_own_else_the_one_on_path(tmp_path: Path) -> None:
     machine = FakeMachine(programs={"uv": "/opt/homebrew/bin/uv"})
-    assert find_uv(context(machine=machine)) == Path("/opt/homebrew/bin/uv")
+    assert find_uv(machine) == Path("/opt/homebrew/bin/uv")
     (tmp_path / "uv").touch()
-    assert find_uv(context(machine=machine)) == tmp_path / "uv"
+    assert find_uv(machine) == tmp_path / "uv"
 
 
 @pytest.mark.usefixtures("no_own_uv")
-def test_without_uv_the_hint_brings_it(context: Contexts) -> None:
+def test_without_uv_the_hint_brings_it() -> None:
     with pytest.raises(CommandMissing) as seen:
-        find_uv(context(machine=FakeMachine()))
+        find_uv(FakeMachine())
     assert said(seen.value.hint) == "python3 -m pip install uv"
 
 
 def test_uv_keeps_everything_in_the_home_and_the_caller_wins(context: Contexts) -> None:
     ctx = context(machine=FakeMachine())
-    env = uv_env(ctx)
+    env = uv_env(ctx.machine, ctx.home)
     assert env["UV_CACHE_DIR"] == str(ctx.home.state / "cache")
     assert env["UV_PYTHON_INSTALL_DIR"] == str(ctx.home.state / "python")
     given = {"UV_CACHE_DIR": "/cache", "UV_LINK_MODE": "copy"}
-    mine = uv_env(context(machine=FakeMachine(environ=given)))
+    mine = uv_env(FakeMachine(environ=given), HOME)
     assert {name: mine[name] for name in given} == given
 
 
-def test_pips_index_is_honoured_where_uv_has_none(context: Contexts) -> None:
+def test_pips_index_is_honoured_where_uv_has_none() -> None:
     pip = {"PIP_INDEX_URL": "https://mirror/simple", "PIP_EXTRA_INDEX_URL": "https://extra/simple"}
-    env = uv_env(context(machine=FakeMachine(environ=pip)))
+    env = uv_env(FakeMachine(environ=pip), HOME)
     assert (env["UV_DEFAULT_INDEX"], env["UV_INDEX"]) == ("https://mirror/simple", "https://extra/simple")
     own = {"UV_INDEX_URL": "https://own/simple", "UV_EXTRA_INDEX_URL": "https://own-extra/simple"}
-    env = uv_env(context(machine=FakeMachine(environ=pip | own)))
+    env = uv_env(FakeMachine(environ=pip | own), HOME)
     assert not {"UV_DEFAULT_INDEX", "UV_INDEX"} & env.keys(), "the caller's own uv settings reach it by themselves"
 
 
@@ -166,7 +168,7 @@ def test_run_uv_passes_lines_on(context: Contexts, events: list[Event]) -> None:
 
 def test_must_install_says_uvs_last_words(context: Contexts) -> None:
     ctx = context()
-    argv = (str(find_uv(ctx)), "pip", "install", "--python", str(ctx.home.python), "torch")
+    argv = (str(find_uv(ctx.machine)), "pip", "install", "--python", str(ctx.home.python), "torch")
     machine = FakeMachine({" ".join(argv): Ran(argv, 1, "Resolved\n× No solution found: torch", "")})
     with pytest.raises(PackageError, match=r"(?s)torch could not be installed:.*No solution found"):
         must_install(context(machine=machine), "torch", what="torch")

@@ -16,7 +16,7 @@ from provision.environment.resolution import Resolved, Rules, Wheel, resolve
 from provision.errors import NetworkError, PackageError
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.torch_wheels import StandIn, write_wheel
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from provision.system.target import Target, parse_target
 
 OLD, NEW = "cp312-cp312-macosx_11_0_arm64", "cp312-cp312-macosx_14_0_arm64"
@@ -58,7 +58,7 @@ def ctx(context: Callable[..., Context], index: str) -> Context:
 
 
 def make(context: Callable[..., Context], index: str, *overrides: str) -> Context:
-    machine = Machine({"PIP_INDEX_URL": f"{index}/stable", "PATH": "/usr/bin:/bin"})
+    machine = LocalMachine({"PIP_INDEX_URL": f"{index}/stable", "PATH": "/usr/bin:/bin"})
     where = (f"torch.nightly_index={index}/nightly", "torch.stable_index=")
     return context(*where, *overrides, machine=machine)
 
@@ -112,7 +112,7 @@ def test_behind_is_told_by_what_would_have_to_change(ctx: Context) -> None:
 
 
 def test_an_index_that_is_not_there_is_a_network_error(context: Callable[..., Context]) -> None:
-    machine = Machine({"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"})
+    machine = LocalMachine({"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"})
     with pytest.raises(NetworkError, match="cannot be asked"):
         resolve(context(machine=machine), SONOMA, ["torch"])
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from provision.cli.commands.issue_report import person_of
 from provision.core.step import Context
 from provision.output.report.redact import Person, redact
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 
 JANE = Person(
     folders=("/Users/janedoe",), names=("janedoe", "Jane Doe", "Jane"), hosts=("Janes-Air.local", "Janes-Air"),
@@ -219,7 +219,7 @@ def test_what_tells_who_or_lets_others_in_goes(text: str, must_go: str) -> None:
 
 @pytest.mark.parametrize("name", ["HF_TOKEN", "MY_PASSPHRASE", "CIVITAI_KEY", "NPM_AUTH", "DB_PWD", "SENTRY_DSN"])
 def test_a_secret_of_the_environment_is_known_by_its_value(name: str, context: Callable[..., Context]) -> None:
-    there = Machine({name: "hunter2xyz", "PWD": "/tmp/here", "SSH_AUTH_SOCK": "/tmp/sock", "HOME": "/Users/bob"})
+    there = LocalMachine({name: "hunter2xyz", "PWD": "/tmp/here", "SSH_AUTH_SOCK": "/tmp/sock", "HOME": "/Users/bob"})
     person = person_of(context(machine=there))
     assert redact("said hunter2xyz in /tmp/here by /tmp/sock", person) == "said [token] in /tmp/here by /tmp/sock"
 

@@ -19,7 +19,7 @@ from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context, Report, StepReport
 from provision.output.report.redact import FAMILIES, PUBLIC_NAMES, VERSION_BEFORE, Person, redact
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from tests.support.findings import blocked
 
 ANN = Person(
@@ -210,7 +210,7 @@ def test_nothing_that_was_planted_survives_anywhere_in_a_report(home: Home) -> N
     def plant(secret: tuple[str, str], name: str, around: str) -> None:
         text, must_go = secret
         said = f"{text} | {around.format(name)}"
-        machine = Machine({"HOME": f"/Users/{name}", "USER": name, "HF_TOKEN": "s3cr3t/with+signs=="})
+        machine = LocalMachine({"HOME": f"/Users/{name}", "USER": name, "HF_TOKEN": "s3cr3t/with+signs=="})
         ctx = Context(machine, load_manifest("sdxl-turbo", []), home)
         ctx.receipts.write("comfyui", name=said, commit="1" * 40)
         for path in (log, home.engine_log):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from provision.comfyui import server_process
+from provision.comfyui.server_process import start_server, stop_server
 from provision.command import Fix, program
 from provision.core.finding import Finding, Verdict
 from provision.core.runner import run_step
@@ -25,9 +26,9 @@ from provision.steps.models.step import MODELS
 from provision.steps.models.stray_files import LITTER, check_litter
 from provision.steps.python_env.scripts import check_scripts
 from provision.steps.server.last_run import START_LOG, check_last_prompt, check_start
-from provision.steps.server.step import SERVER, start_server, stop_server
+from provision.steps.server.step import SERVER
 from provision.steps.tools.shell_variables import check_environment
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from tests.support.engine_home import CHECKPOINT, EngineHome, engine_home, write_checkpoint
 from tests.support.findings import fixable, kind, ok, warn
 
@@ -77,16 +78,16 @@ def test_what_a_look_can_mend_stands_alone(context: Contexts) -> None:
 
 def test_hostile_variables_are_told_by_name_and_only_as_a_detail(context: Contexts) -> None:
     environ = {"PYTHONPATH": "/secret/place", "CONDA_PREFIX": "/c", "HF_TOKEN": "hf_x", "PATH": "/bin"}
-    (finding,) = check_environment(context(machine=Machine(environ)))
+    (finding,) = check_environment(context(machine=LocalMachine(environ)))
     assert (finding.id, finding.verdict, finding.detail) == ("env-leak", Verdict.OK, True)
     assert finding.says.startswith("CONDA_PREFIX, PYTHONPATH are set")
     assert "secret" not in finding.says
 
 
 def test_offline_mode_is_told(context: Contexts) -> None:
-    (finding,) = check_environment(context(machine=Machine({"HF_HUB_OFFLINE": "1"})))
+    (finding,) = check_environment(context(machine=LocalMachine({"HF_HUB_OFFLINE": "1"})))
     assert (finding.id, finding.verdict, finding.detail) == ("hf-offline", Verdict.OK, False)
-    assert list(check_environment(context(machine=Machine({"HF_HUB_OFFLINE": "0"})))) == []
+    assert list(check_environment(context(machine=LocalMachine({"HF_HUB_OFFLINE": "0"})))) == []
 
 
 # -- scripts ----------------------------------------------------------------------------------------------------
@@ -348,7 +349,7 @@ def paint(ctx: Context) -> None:
 
 def test_a_healthy_server_says_nothing(served: EngineHome) -> None:
     paint(served.ctx)
-    assert "Prompt executed" in server_process.log_tail(served.ctx)
+    assert "Prompt executed" in server_process.log_tail(served.ctx.home)
     assert [*check_start(served.ctx), *check_last_prompt(served.ctx)] == []
 
 

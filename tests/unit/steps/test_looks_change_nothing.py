@@ -23,13 +23,14 @@ from provision.steps.requirements.install import prove, run_quick_test
 from provision.steps.server import last_run
 from provision.steps.server.last_run import check_start
 from provision.steps.torch.proof import run_probe
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from tests.support.engine_home import EngineHome, engine_home
 from tests.support.hostile_node import BEFORE, NAME, WAYS, install
 from tests.support.real_env import give_real_env
 from tests.support.untouched import untouched
 
-needs_fence = pytest.mark.skipif(not sandbox.can_fence(Machine()), reason="this system has no fence (Linux before 6.2)")
+HAS_FENCE = sandbox.can_fence(LocalMachine())
+needs_fence = pytest.mark.skipif(not HAS_FENCE, reason="this system has no fence (Linux before 6.2)")
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,8 @@ from provision.steps.tools.shell_variables import check_environment
 from provision.steps.tools.step import check_tools
 from provision.steps.torch.native_libraries import apply_native_libs, check_native_libs
 from provision.steps.torch.numpy_abi import apply_known_pairs, check_known_pairs
-from provision.system.machine import Machine, Ran
+from provision.system.local_machine import LocalMachine
+from provision.system.machine import Ran
 from provision.system.macho import processors_of
 from tests.support.engine_home import CHECKPOINT, write_checkpoint
 from tests.support.fake_machine import FakeMachine
@@ -192,7 +193,7 @@ def test_a_folder_that_macos_guards(context: Contexts, home: Home) -> None:
 
 
 def test_what_the_system_refuses_is_told_apart(tmp_path: Path) -> None:
-    machine = Machine({})
+    machine = LocalMachine({})
     assert machine.refusal(tmp_path / "none") == 0
     assert machine.refusal(write(tmp_path / "x", b"")) == machine.refusal(tmp_path) == 0
     assert machine.refusal(tmp_path / "x" / "y") == errno.ENOTDIR
@@ -234,15 +235,15 @@ def test_intels_homebrew_is_not_called_in_vain(context: Contexts) -> None:
 
 @pytest.mark.parametrize(("ratio", "told"), [("0.7", True), ("0.0", False), ("1.7", False), ("", False), ("x", True)])
 def test_a_share_of_memory_that_torch_refuses(context: Contexts, ratio: str, told: bool) -> None:
-    machine = Machine({"PYTORCH_MPS_HIGH_WATERMARK_RATIO": ratio})
+    machine = LocalMachine({"PYTORCH_MPS_HIGH_WATERMARK_RATIO": ratio})
     assert ("watermark-env" in [finding.id for finding in check_environment(context(machine=machine))]) == told
 
 
 def test_certificates_that_are_not_there(context: Contexts, tmp_path: Path) -> None:
     environ = {"SSL_CERT_FILE": str(tmp_path / "gone.pem")}
-    assert seen(check_environment(context(machine=Machine(environ)))) == [("tls-store", Verdict.WARN)]
+    assert seen(check_environment(context(machine=LocalMachine(environ)))) == [("tls-store", Verdict.WARN)]
     write(tmp_path / "gone.pem", b"")
-    assert list(check_environment(context(machine=Machine(environ)))) == []
+    assert list(check_environment(context(machine=LocalMachine(environ)))) == []
 
 
 @pytest.mark.parametrize(
@@ -276,7 +277,7 @@ def test_flags_that_only_a_mac_fails_with(context: Contexts) -> None:
 
 
 def test_a_second_copy_in_the_cache_is_told(context: Contexts, tmp_path: Path) -> None:
-    ctx = context(machine=Machine({"HF_HOME": str(tmp_path)}))
+    ctx = context(machine=LocalMachine({"HF_HOME": str(tmp_path)}))
     (model, file), *_ = ctx.manifest.chosen("fp16")
     place = write(ctx.home.comfyui / "models" / model.folder / file.name, b"x")
     copy = write(tmp_path / "hub" / "models--stabilityai--sdxl-turbo" / "blobs" / str(file.sha256), b"x")

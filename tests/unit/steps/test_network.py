@@ -18,7 +18,8 @@ from provision.core.step import Context, Options
 from provision.download.host_check import Host, trouble_of
 from provision.steps.tools import network
 from provision.steps.tools.network import check_network, needed_hosts
-from provision.system.machine import LOOPBACK, Machine
+from provision.system.local_machine import LocalMachine
+from provision.system.machine import LOOPBACK
 
 Contexts = Callable[..., Context]
 
@@ -184,7 +185,7 @@ def test_nothing_is_asked_when_everything_is_here(context: Contexts) -> None:
 
 
 def test_a_bare_home_needs_every_host(context: Contexts) -> None:
-    hosts = needed_hosts(context(machine=Machine({})))
+    hosts = needed_hosts(context(machine=LocalMachine({})))
     assert [(host.name, host.vital) for host in hosts] == [
         ("huggingface.co", True), ("github.com", True), ("pypi.org", True), ("download.pytorch.org", False),
     ]  # fmt: skip
@@ -192,18 +193,18 @@ def test_a_bare_home_needs_every_host(context: Contexts) -> None:
 
 @pytest.mark.parametrize("name", ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"])
 def test_the_index_that_was_named_is_asked_without_its_password(context: Contexts, name: str) -> None:
-    machine = Machine({name: "https://me:secret@mirror.example:8443/simple"})
+    machine = LocalMachine({name: "https://me:secret@mirror.example:8443/simple"})
     names = [host.name for host in needed_hosts(context("torch.channel=stable", machine=machine))]
     assert names == ["huggingface.co", "github.com", "mirror.example:8443"]
 
 
 def test_an_engine_from_a_folder_needs_no_host(context: Contexts, tmp_path: Path) -> None:
-    names = [host.name for host in needed_hosts(context(f"comfyui.url={tmp_path}", machine=Machine({})))]
+    names = [host.name for host in needed_hosts(context(f"comfyui.url={tmp_path}", machine=LocalMachine({})))]
     assert "github.com" not in names
 
 
 def looked(contexts: Contexts, hub: str, index: str, nightly: str, engine: str) -> list[Finding]:
-    machine = Machine({"UV_DEFAULT_INDEX": index})
+    machine = LocalMachine({"UV_DEFAULT_INDEX": index})
     ctx = contexts(
         f"torch.nightly_index={nightly}", f"comfyui.url={engine}", machine=machine, options=Options(endpoint=hub)
     )

@@ -19,7 +19,8 @@ from provision.core.step import Context
 from provision.errors import PackageError
 from provision.steps.python_env import step as python_env
 from provision.steps.python_env.step import PYTHON_ENV, find_python
-from provision.system.machine import Machine, Ran
+from provision.system.local_machine import LocalMachine
+from provision.system.machine import Ran
 from tests.support.fake_machine import FakeMachine
 from tests.support.hints import said
 
@@ -34,7 +35,7 @@ def ctx(context: Make, tmp_path: Path) -> Context:
     # The interpreter that runs the tests may lie outside PATH; nothing else may be found.
     path = os.pathsep.join([str(Path(sys.base_prefix) / "bin"), "/usr/bin", "/bin"])
     environ = {"HOME": str(tmp_path), "PATH": path, "HTTPS_PROXY": "http://127.0.0.1:9", "UV_HTTP_RETRIES": "0"}
-    return context(f"python.version={HERE}", "python.max=3.14", machine=Machine(environ))
+    return context(f"python.version={HERE}", "python.max=3.14", machine=LocalMachine(environ))
 
 
 def apply(ctx: Context) -> list[str]:
@@ -106,7 +107,7 @@ def test_another_accepted_python_is_taken_when_the_wanted_cannot_be_fetched(
 
 
 def test_without_any_python_the_error_says_what_to_run(context: Make, ctx: Context) -> None:
-    machine = Machine({**ctx.machine.environ, "PATH": "/nowhere"})
+    machine = LocalMachine({**ctx.machine.environ, "PATH": "/nowhere"})
     with pytest.raises(PackageError) as error:
         find_python(context("python.version=3.9", "python.min=3.9", "python.max=3.9", machine=machine))
     assert "HTTPS_PROXY" in said(error.value.hint)
@@ -121,7 +122,7 @@ def test_a_python_of_pyenv_is_found_behind_stubs_that_fail(context: Make, tmp_pa
     stub.chmod(0o755)
     (root / "versions" / version).mkdir(parents=True)
     (root / "versions" / version / "bin").symlink_to(Path(sys.base_prefix) / "bin")
-    machine = Machine({"HOME": str(tmp_path), "PATH": f"{root / 'shims'}:/bin"})
+    machine = LocalMachine({"HOME": str(tmp_path), "PATH": f"{root / 'shims'}:/bin"})
     found = find_python(context(f"python.version={HERE}", "python.max=3.14", machine=machine))
     assert "shims" not in found
 
@@ -164,8 +165,9 @@ def test_apple_silicon_asks_for_its_own_architecture(context: Make) -> None:
         {SYSCTL: "hw.optional.arm64: 1\n"}, arch="x86_64", programs={"uv": shutil.which("uv") or "uv"}
     )
     ctx = context(machine=machine)
-    find = f"{find_uv(ctx)} python find --no-project --system --no-python-downloads cpython-3.12-macos-aarch64-none"
-    install = f"{find_uv(ctx)} python install --no-bin cpython-3.12-macos-aarch64-none"
+    uv = find_uv(machine)
+    find = f"{uv} python find --no-project --system --no-python-downloads cpython-3.12-macos-aarch64-none"
+    install = f"{uv} python install --no-bin cpython-3.12-macos-aarch64-none"
     machine.commands |= {find: Ran((), 1), install: Ran((), 1)}
     for minor in (13, 12, 11, 10):
         machine.commands[find.replace("3.12", f"3.{minor}")] = Ran((), 1)

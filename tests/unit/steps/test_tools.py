@@ -63,7 +63,7 @@ def look(machine: FakeMachine, backend: str = "auto") -> dict[str, Finding]:
 
 def argv(finding: Finding) -> str:
     assert finding.fix
-    return " ".join(finding.fix.command.argv)
+    return said(finding.fix.command)
 
 
 # -- git ------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_a_no_installs_nothing_and_says_the_command() -> None:
     machine = brewing()
     with pytest.raises(ConsentNeeded, match="wget was not installed") as caught:
         apply_tools(context(machine, "wget"), MISSING)
-    assert said(caught.value.hint) == "brew install wget"
+    assert said(caught.value.hint) == "Install it.   brew install wget"
     assert machine.ran == []
 
 

@@ -25,6 +25,7 @@ from provision.steps.torch.choice import asks_for_audio, choose
 from provision.steps.torch.install import install_torch_set
 from provision.steps.torch.proof import PROBE, session
 from provision.steps.torch.step import TORCH
+from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine
 from tests.support.fake_machine import FakeMachine
 from tests.support.faults import Fault
@@ -73,7 +74,7 @@ def _well_behaved(hub: Hub) -> Iterator[None]:
 def machine(hub: Hub, person: Path, **more: str) -> Machine:
     path = os.pathsep.join([str(Path(sys.base_prefix) / "bin"), "/usr/bin", "/bin"])
     # The only index is the hub's: what it lacks cannot be had.
-    return Machine({"HOME": str(person), "PATH": path, "UV_DEFAULT_INDEX": f"{hub.url}/whl/none", **more})
+    return LocalMachine({"HOME": str(person), "PATH": path, "UV_DEFAULT_INDEX": f"{hub.url}/whl/none", **more})
 
 
 def wishes(hub: Hub, *more: str) -> list[str]:
@@ -260,7 +261,7 @@ def test_deep_computes_again(place: Place) -> None:
 
 def test_the_probe_prints_what_its_parser_reads(place: Place) -> None:
     place.run()
-    ran = Machine().run([place.home.python, "-I", PROBE])
+    ran = LocalMachine().run([place.home.python, "-I", PROBE])
     probe = parse_torch_probe("a warning\n" + ran.out)
     assert not probe.failed
     assert 0 < probe.worst < 0.5
@@ -274,7 +275,7 @@ def test_a_torchaudio_that_does_not_load_does_not_condemn_torch(place: Place) ->
     place.run()
     place.file("torchaudio").mkdir()
     place.file("torchaudio/__init__.py").write_text("raise OSError('Symbol not found: _torch_library_impl')\n")
-    probe = parse_torch_probe(Machine().run([place.home.python, "-I", PROBE]).out)
+    probe = parse_torch_probe(LocalMachine().run([place.home.python, "-I", PROBE]).out)
     assert (probe.torchaudio, probe.failed) == (None, ())
 
 
@@ -282,7 +283,7 @@ def test_a_torchvision_that_does_not_load_is_no_proof(place: Place) -> None:
     place.run()
     place.file("torchvision/__init__.py").unlink()
     place.file("torchvision/__init__.py").write_text("raise ImportError('libjpeg')\n")
-    assert not Machine().run([place.home.python, "-I", PROBE]).ok
+    assert not LocalMachine().run([place.home.python, "-I", PROBE]).ok
 
 
 # -- a Mac ------------------------------------------------------------------------------------------------------

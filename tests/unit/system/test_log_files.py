@@ -14,9 +14,9 @@ from typing import BinaryIO
 import psutil
 import pytest
 
+from provision.system.local_machine import LocalMachine
 from provision.system.log_files import Follower, OwnLog, before, open_log, rotate, tail_of, wait_for_keeper
 from provision.system.log_keeper import cut
-from provision.system.machine import Machine
 from provision.system.processes import Process
 from tests.support.processes import eventually, gone, seen
 
@@ -36,7 +36,7 @@ QUIET = "import time; print('up', flush=True); time.sleep(600)"
 
 def spawn(log: Path, script: str, *words: str, limit: int = LIMIT) -> Process:
     argv = [sys.executable, "-c", script, *words]
-    return seen(Machine().spawn(argv, cwd=log.parent, log=log, env={}, log_limit=limit))
+    return seen(LocalMachine().spawn(argv, cwd=log.parent, log=log, env={}, log_limit=limit))
 
 
 def keepers(log: Path) -> list[int]:
@@ -93,7 +93,7 @@ def test_a_chatty_servers_log_stays_within_bounds_by_whole_lines(tmp_path: Path)
         assert all(one < next_ for one, next_ in pairwise(numbers)), "in their order, none twice"
         assert sorted(path.name for path in tmp_path.iterdir()) == ["comfyui.log", "comfyui.log.1"]
     finally:
-        Machine().end_process(server)
+        LocalMachine().end_process(server)
     assert eventually(lambda: keepers(log) == [])
 
 
@@ -118,7 +118,7 @@ def test_a_server_does_not_notice_that_nobody_keeps_its_log(tmp_path: Path) -> N
     assert eventually(lambda: keepers(log) == [])
     size = log.stat().st_size
     assert eventually(lambda: log.stat().st_size > size + 50)
-    Machine().end_process(server)
+    LocalMachine().end_process(server)
     assert gone(server.pid)
 
 
@@ -135,7 +135,7 @@ def test_a_server_starts_where_no_log_can_be_kept(tmp_path: Path, kind: str) -> 
     server = spawn(log, QUIET)
     assert tail_of(log, 100) == ""
     assert list(Follower(log).lines()) == []
-    Machine().end_process(server)
+    LocalMachine().end_process(server)
     assert gone(server.pid)
     rotate(log)
     stream = open_log(log)

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from provision.errors import CommandFailed, CommandMissing, Interrupted
-from provision.system.machine import Machine, Ran, clean_env
+from provision.system.child_process import clean_env
+from provision.system.local_machine import LocalMachine
+from provision.system.machine import Machine, Ran
 from tests.support.hints import said
 from tests.support.processes import PATIENCE_S, eventually, gone
 
@@ -37,7 +39,7 @@ def test_a_childs_environment_is_built_clean() -> None:
 
 
 def test_a_child_sees_the_clean_environment_and_what_it_is_given() -> None:
-    machine = Machine({"PATH": os.defpath, "HF_TOKEN": "hf_secret", "PYTHONPATH": "/x"})
+    machine = LocalMachine({"PATH": os.defpath, "HF_TOKEN": "hf_secret", "PYTHONPATH": "/x"})
     ran = machine.run(["env"], env={"GIT_LFS_SKIP_SMUDGE": "1"})
     seen = dict(line.split("=", 1) for line in ran.out.splitlines())
     assert seen["GIT_LFS_SKIP_SMUDGE"] == "1"
@@ -45,27 +47,27 @@ def test_a_child_sees_the_clean_environment_and_what_it_is_given() -> None:
 
 
 def test_a_child_reads_nothing_from_our_standard_input() -> None:
-    assert Machine().run(["cat"]).out == ""
+    assert LocalMachine().run(["cat"]).out == ""
 
 
 # -- running to the end ---------------------------------------------------------------------------------
 
 
 def test_run_returns_both_streams_and_the_exit_code(tmp_path: Path) -> None:
-    ran = Machine().run(shell("pwd; echo bad >&2; exit 3"), cwd=tmp_path)
+    ran = LocalMachine().run(shell("pwd; echo bad >&2; exit 3"), cwd=tmp_path)
     assert (ran.code, ran.out.strip(), ran.err) == (3, str(tmp_path), "bad\n")
     assert not ran.ok
     assert ran.tail() == "bad"
-    assert Machine().run(shell("kill -KILL $$")).code == -signal.SIGKILL
+    assert LocalMachine().run(shell("kill -KILL $$")).code == -signal.SIGKILL
 
 
 def test_bytes_that_are_not_text_do_not_stop_anything() -> None:
-    assert Machine().run(["printf", r"a\377b"]).out == "a\ufffdb"
+    assert LocalMachine().run(["printf", r"a\377b"]).out == "a\ufffdb"
 
 
 def test_on_line_gets_each_line_of_both_streams_in_order() -> None:
     lines: list[str] = []
-    ran = Machine().run(shell("echo one; echo two >&2; printf 'three\\rfour\\nfive'"), on_line=lines.append)
+    ran = LocalMachine().run(shell("echo one; echo two >&2; printf 'three\\rfour\\nfive'"), on_line=lines.append)
     assert lines == ["one", "two", "three", "four", "five"]
     assert (ran.ok, ran.err) == (True, "")
     assert ran.out.split() == lines
@@ -80,7 +82,7 @@ def test_on_line_gets_a_line_while_the_program_still_runs(tmp_path: Path) -> Non
         if line == "first":
             (tmp_path / "gate").write_text("go", encoding="utf-8")  # the program waits for this
 
-    ran = Machine().run(shell("echo first; cat gate"), cwd=tmp_path, on_line=open_gate, timeout_s=PATIENCE_S)
+    ran = LocalMachine().run(shell("echo first; cat gate"), cwd=tmp_path, on_line=open_gate, timeout_s=PATIENCE_S)
     assert ran.ok
     assert opened == ["first", "go"]
 
@@ -94,19 +96,19 @@ def test_a_broken_on_line_ends_the_program_and_leaves_no_timer() -> None:
 
     before = set(threading.enumerate())
     with pytest.raises(ZeroDivisionError):
-        Machine().run(shell(f"echo $$; sleep {PATIENCE_S}"), on_line=breaks, timeout_s=PATIENCE_S)
+        LocalMachine().run(shell(f"echo $$; sleep {PATIENCE_S}"), on_line=breaks, timeout_s=PATIENCE_S)
     assert gone(pids[0])
     left = [thread for thread in threading.enumerate() if thread not in before and not thread.finished.is_set()]  # type: ignore[attr-defined]
     assert left == [], "a timer that fires later would kill whoever has the pid by then"
 
 
-def test_must_run_says_what_the_program_said_last() -> None:
+def test_check_says_what_the_program_said_last() -> None:
     with pytest.raises(CommandFailed, match="ended with 4:\nno such branch") as seen:
-        Machine().must_run(shell("echo no such branch >&2; exit 4"))
+        LocalMachine().run(shell("echo no such branch >&2; exit 4")).check()
     assert said(seen.value.hint)
     with pytest.raises(CommandFailed, match="took too long"):
-        Machine().must_run(["sleep", str(PATIENCE_S)], timeout_s=0.05)
-    assert Machine().must_run(["true"]).ok
+        LocalMachine().run(["sleep", str(PATIENCE_S)], timeout_s=0.05).check()
+    assert LocalMachine().run(["true"]).check().ok
 
 
 def test_tail_is_the_last_lines() -> None:
@@ -119,7 +121,8 @@ def test_a_timeout_ends_the_whole_group(tmp_path: Path, merged: bool, grandchild
     # The grandchild holds the pipe: unless it ends too, nobody can read to the end of the output.
     script = f"echo started; {grandchild} & echo $! > pid; wait"
     started = time.monotonic()
-    ran = Machine().run(shell(script), cwd=tmp_path, timeout_s=0.5, on_line=(lambda line: None) if merged else None)
+    on_line = (lambda line: None) if merged else None
+    ran = LocalMachine().run(shell(script), cwd=tmp_path, timeout_s=0.5, on_line=on_line)
     assert (ran.code, ran.out) == (None, "started\n")
     assert time.monotonic() - started < PATIENCE_S / 2
     pid = int((tmp_path / "pid").read_text(encoding="utf-8"))
@@ -139,17 +142,17 @@ def unrunnable(tmp_path: Path) -> dict[str, Path]:
 def test_a_program_that_cannot_be_run_is_named(tmp_path: Path, kind: str) -> None:
     program = unrunnable(tmp_path)[kind]
     with pytest.raises(CommandMissing, match=str(program)):
-        Machine().run([program])
+        LocalMachine().run([program])
     with pytest.raises(CommandMissing, match=str(program)):
-        Machine().spawn([program], cwd=tmp_path, log=tmp_path / "log", env={})
+        LocalMachine().spawn([program], cwd=tmp_path, log=tmp_path / "log", env={})
 
 
 def test_which_looks_on_the_path_that_was_given(tmp_path: Path) -> None:
     program = tmp_path / "provision-test-program"
     program.write_text("#!/bin/sh\n", encoding="utf-8")
-    assert Machine({"PATH": str(tmp_path)}).which(program.name) is None, "not executable"
+    assert LocalMachine({"PATH": str(tmp_path)}).which(program.name) is None, "not executable"
     program.chmod(0o755)
-    assert Machine({"PATH": str(tmp_path)}).which(program.name) == program
+    assert LocalMachine({"PATH": str(tmp_path)}).which(program.name) == program
 
 
 # -- interruption ---------------------------------------------------------------------------------------
@@ -175,26 +178,26 @@ def interrupted_run(machine: Machine, argv: list[str]) -> tuple[float, Exception
 
 
 def test_interrupt_ends_children_within_a_second() -> None:
-    seconds, error = interrupted_run(Machine(), shell(f"echo up; sleep {PATIENCE_S}"))
+    seconds, error = interrupted_run(LocalMachine(), shell(f"echo up; sleep {PATIENCE_S}"))
     assert isinstance(error, Interrupted)
     assert seconds < 1
 
 
 def test_interrupt_ends_a_child_that_will_not_hear() -> None:
-    seconds, error = interrupted_run(Machine(), shell(f"trap '' TERM; echo up; sleep {PATIENCE_S}; sleep 9"))
+    seconds, error = interrupted_run(LocalMachine(), shell(f"trap '' TERM; echo up; sleep {PATIENCE_S}; sleep 9"))
     assert isinstance(error, Interrupted)
     assert seconds < PATIENCE_S / 4
 
 
 def test_a_child_that_starts_just_as_we_are_interrupted_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine()
+    machine = LocalMachine()
 
     class Late(subprocess.Popen):  # type: ignore[type-arg]
         def __init__(self, *args: object, **words: object) -> None:
             super().__init__(*args, **words)  # type: ignore[call-overload]
             machine.interrupt()  # between the start and the moment when the machine knows of the child
 
-    monkeypatch.setattr("provision.system.machine.subprocess.Popen", Late)
+    monkeypatch.setattr("provision.system.local_machine.subprocess.Popen", Late)
     started = time.monotonic()
     with pytest.raises(Interrupted):
         machine.run(["sleep", str(PATIENCE_S)])
@@ -202,9 +205,9 @@ def test_a_child_that_starts_just_as_we_are_interrupted_is_ended(monkeypatch: py
 
 
 def test_an_interrupted_machine_starts_and_waits_for_nothing(tmp_path: Path) -> None:
-    machine = Machine()
+    machine = LocalMachine()
     machine.interrupt()
-    assert machine.interrupted
+    assert machine.stopping.is_set()
     for work in (lambda: machine.run(["true"]), lambda: machine.sleep(PATIENCE_S), machine.check_interrupted,
                  lambda: machine.spawn(["true"], cwd=tmp_path, log=tmp_path / "log", env={})):  # fmt: skip
         with pytest.raises(Interrupted):

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from provision.system.machine import LOOPBACK, Machine, Process
+from provision.system.local_machine import LocalMachine
+from provision.system.machine import LOOPBACK, Process
 from tests.support.processes import eventually, gone
 
 """Longer than any test may take: who waits so long has hung."""
@@ -30,7 +31,7 @@ def python(script: str) -> list[str]:
 @pytest.fixture
 def spawned(tmp_path: Path) -> Process:
     """A spawned program that said `up`, and its child, which both end only when they are ended."""
-    machine, log = Machine(), tmp_path / "logs" / "engine.log"
+    machine, log = LocalMachine(), tmp_path / "logs" / "engine.log"
     pid = machine.spawn(shell("sleep 60 & echo $! up; wait"), cwd=tmp_path, log=log, env={})
     assert eventually(lambda: log.exists() and "up\n" in log.read_text(encoding="utf-8"))
     process = machine.process(pid)
@@ -39,7 +40,7 @@ def spawned(tmp_path: Path) -> Process:
 
 
 def test_a_spawned_program_outlives_an_interrupt_and_logs(spawned: Process, tmp_path: Path) -> None:
-    machine, log = Machine(), tmp_path / "logs" / "engine.log"
+    machine, log = LocalMachine(), tmp_path / "logs" / "engine.log"
     assert spawned.argv[:2] == ("/bin/sh", "-c")
     assert os.getsid(spawned.pid) == spawned.pid, "a session of its own: our Ctrl-C does not reach it"
     machine.interrupt()
@@ -53,12 +54,12 @@ def test_a_spawned_program_outlives_an_interrupt_and_logs(spawned: Process, tmp_
 def test_a_log_is_appended_to(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("before\n", encoding="utf-8")
-    Machine().spawn(shell("echo out; echo err >&2"), cwd=tmp_path, log=log, env={})
+    LocalMachine().spawn(shell("echo out; echo err >&2"), cwd=tmp_path, log=log, env={})
     assert eventually(lambda: log.read_text(encoding="utf-8") == "before\nout\nerr\n")
 
 
 def test_end_process_ends_for_certain_whoever_will_not_hear(tmp_path: Path) -> None:
-    machine, log = Machine(), tmp_path / "log"
+    machine, log = LocalMachine(), tmp_path / "log"
     deaf = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(60)"
     pid = machine.spawn(python(deaf), cwd=tmp_path, log=log, env={})
     assert eventually(lambda: "up" in log.read_text(encoding="utf-8"))
@@ -69,7 +70,7 @@ def test_end_process_ends_for_certain_whoever_will_not_hear(tmp_path: Path) -> N
 
 
 def test_a_pid_that_was_used_again_is_left_alone(spawned: Process) -> None:
-    machine = Machine()
+    machine = LocalMachine()
     machine.end_process(replace(spawned, created=spawned.created - 100))
     assert machine.process(spawned.pid) == spawned
     machine.end_process(spawned, group=True)
@@ -77,7 +78,7 @@ def test_a_pid_that_was_used_again_is_left_alone(spawned: Process) -> None:
 
 
 def test_process_knows_who_lives() -> None:
-    machine = Machine()
+    machine = LocalMachine()
     own = machine.process(os.getpid())
     assert own is not None
     assert (own.pid, own.argv[0] != "", abs(own.created - time.time()) < 10**5) == (os.getpid(), True, True)
@@ -90,7 +91,7 @@ def test_process_knows_who_lives() -> None:
 
 
 def test_ports_that_are_free_and_ports_that_are_listened_to() -> None:
-    machine = Machine()
+    machine = LocalMachine()
     with socket.socket() as server:
         server.bind((LOOPBACK, 0))
         server.listen()
@@ -104,7 +105,7 @@ def test_ports_that_are_free_and_ports_that_are_listened_to() -> None:
 
 
 def test_quantities_of_this_machine(tmp_path: Path) -> None:
-    machine = Machine()
+    machine = LocalMachine()
     assert machine.disk_free_bytes(tmp_path / "not" / "yet" / "here") > 0
     memory = machine.memory()
     assert memory is not None
@@ -119,4 +120,4 @@ def test_memory_is_unknown_where_psutil_fails(monkeypatch: pytest.MonkeyPatch) -
         raise RuntimeError("host_statistics64(HOST_VM_INFO64) syscall failed")
 
     monkeypatch.setattr(psutil, "virtual_memory", fails)
-    assert Machine().memory() is None
+    assert LocalMachine().memory() is None

@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from provision.comfyui import server_process
+from provision.comfyui.server_process import stop_server
 from provision.core.runner import run_step
 from provision.errors import HomeError
-from provision.steps.server.step import SERVER, check_server, stop_server
-from provision.system.child_notes import Note, note_child
-from provision.system.machine import Machine
+from provision.steps.server.step import SERVER, check_server
+from provision.system.child_notes import Note, end_leftovers, note_child
+from provision.system.local_machine import LocalMachine
 from provision.system.processes import MARK, Process, below, end, is_same, look, same_words, workers
 from tests.support.engine_home import EngineHome, engine_home
 from tests.support.processes import eventually, gone, seen
@@ -87,7 +88,7 @@ def test_a_server_of_another_home_is_ended_by_that_home_alone(tmp_path: Path) ->
 
 @pytest.mark.parametrize("pid", [0, 1, -1, 10**30, 2**31, True, "1", 1.5, None, "ours", "our parent's"])
 def test_no_pid_of_a_record_is_taken_for_a_server(home: EngineHome, pid: object) -> None:
-    process = Machine().process(pid) if type(pid) is int else None
+    process = LocalMachine().process(pid) if type(pid) is int else None
     record = {
         "pid": pid,
         "created": process.created if process else 1.0,
@@ -132,7 +133,7 @@ def test_a_server_whose_record_cannot_be_written_is_ended_again(home: EngineHome
     with pytest.raises(HomeError):
         server_process.start_server(ctx)
     assert server_process.our_process(ctx) is None
-    assert [each for each in ctx.machine.running("main.py") if str(server_process.main_py(ctx)) in each.argv] == []
+    assert [each for each in ctx.machine.running("main.py") if str(ctx.home.main_py) in each.argv] == []
 
 
 def test_a_folder_in_the_place_of_the_record_stops_no_stop(home: EngineHome) -> None:
@@ -146,12 +147,12 @@ def test_a_folder_in_the_place_of_the_record_stops_no_stop(home: EngineHome) -> 
 
 
 def test_a_note_of_a_stranger_ends_nothing(tmp_path: Path, stranger: Process) -> None:
-    machine = Machine()
+    machine = LocalMachine()
     for mark in ("none", "0123456789abcdef"):
         for parent in (dead(), Process(10**9, 1.0, ())):
             for child in (stranger, None):
                 note_child(tmp_path, Note(stranger.argv, mark, parent, 0.0, child))
-                assert machine.end_leftovers(tmp_path) == []
+                assert end_leftovers(machine, tmp_path) == []
                 assert list(tmp_path.iterdir()) == []
 
 
@@ -159,7 +160,7 @@ def test_a_marked_child_is_ended_only_as_it_was_noted(tmp_path: Path) -> None:
     environ, parent, argv = {**os.environ, MARK: "m"}, dead(), ("sleep", "600")
     with subprocess.Popen(argv, env=environ, start_new_session=True) as child:
         assert eventually(lambda: (look(child.pid) or parent).argv == argv)
-        noted, machine = seen(child.pid), Machine()
+        noted, machine = seen(child.pid), LocalMachine()
         wrong = (
             Note(argv, "m", parent, 0.0, replace(noted, argv=("sleep", "601"))),
             Note(argv, "m", parent, 0.0, replace(noted, argv=())),
@@ -171,12 +172,12 @@ def test_a_marked_child_is_ended_only_as_it_was_noted(tmp_path: Path) -> None:
         )
         for each in wrong:
             note_child(tmp_path, each)
-            assert machine.end_leftovers(tmp_path) == [], each
+            assert end_leftovers(machine, tmp_path) == [], each
         note_child(tmp_path, Note(argv, "m", seen(os.getpid()), 0.0, noted))
-        assert machine.end_leftovers(tmp_path) == [], "who started it lives"
+        assert end_leftovers(machine, tmp_path) == [], "who started it lives"
         assert child.poll() is None
         note_child(tmp_path, Note(argv, "m", parent, 0.0, noted))
-        assert machine.end_leftovers(tmp_path) == [argv]
+        assert end_leftovers(machine, tmp_path) == [argv]
         assert child.wait(20) == -signal.SIGTERM
 
 
@@ -186,7 +187,7 @@ def test_a_child_whose_parent_was_killed_before_it_knew_the_pid_is_ended(tmp_pat
     note_child(tmp_path, Note(argv, "m", parent, time.time()))
     with subprocess.Popen(argv, env={**os.environ, MARK: "m"}, start_new_session=True) as child:
         assert eventually(lambda: (look(child.pid) or parent).argv == argv)
-        assert Machine().end_leftovers(tmp_path) == [argv]
+        assert end_leftovers(LocalMachine(), tmp_path) == [argv]
         assert child.wait(20) == -signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
 
@@ -194,7 +195,7 @@ def test_a_child_whose_parent_was_killed_before_it_knew_the_pid_is_ended(tmp_pat
 @pytest.mark.parametrize("text", ["", "1 2 3 4", "[]", "{}", "[" * 10_000, '{"child": {"pid": true}}', "\x00"])
 def test_a_note_that_is_none_is_removed(tmp_path: Path, text: str) -> None:
     (tmp_path / "1").write_text(text, encoding="utf-8")
-    assert Machine().end_leftovers(tmp_path) == []
+    assert end_leftovers(LocalMachine(), tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -202,14 +203,14 @@ def test_notes_that_are_no_files_end_no_command(tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     os.mkfifo(tmp_path / "2")
     (tmp_path / "3").symlink_to("/dev/zero")
-    assert Machine().end_leftovers(tmp_path) == []
+    assert end_leftovers(LocalMachine(), tmp_path) == []
     in_the_way = tmp_path / "file"
     in_the_way.write_text("", encoding="utf-8")
-    assert Machine().end_leftovers(in_the_way) == []
+    assert end_leftovers(LocalMachine(), in_the_way) == []
 
 
 def test_a_child_runs_where_no_note_can_be_kept(tmp_path: Path) -> None:
-    machine = Machine()
+    machine = LocalMachine()
     machine.children_folder = tmp_path / "file"
     machine.children_folder.write_text("", encoding="utf-8")
     assert machine.run(["echo", "1"]).out == "1\n"

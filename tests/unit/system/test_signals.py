@@ -23,7 +23,7 @@ import atexit, os, subprocess, sys, threading, time
 from pathlib import Path
 from provision.output.console import Console
 from provision.cli.exit_codes import exit_codes
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 
 def up(text="up"):
     print(text, flush=True)
@@ -164,7 +164,7 @@ time.sleep(600)
 def test_who_works_for_it_is_gone_also_who_left_its_group_and_is_deaf(tmp_path: Path, sign: signal.Signals) -> None:
     script = tmp_path / "family.py"
     script.write_text(DEAF_FAMILY, encoding="utf-8")
-    work = f"Machine().run([sys.executable, {str(script)!r}], on_line=up, timeout_s=None)"
+    work = f"LocalMachine().run([sys.executable, {str(script)!r}], on_line=up, timeout_s=None)"
     with command(work) as running:
         pids = [int(line_of(running.stdout)) for _ in range(2)]
         running.send_signal(sign)
@@ -176,7 +176,7 @@ def test_who_works_for_it_is_gone_also_who_left_its_group_and_is_deaf(tmp_path: 
 
 def test_a_server_that_outlives_us_stays(tmp_path: Path) -> None:
     work = (
-        f"pid = Machine().spawn(['sleep', '600'], cwd=Path('/'), log=Path({str(tmp_path / 'log')!r}), env={{}})\n"
+        f"pid = LocalMachine().spawn(['sleep', '600'], cwd=Path('/'), log=Path({str(tmp_path / 'log')!r}), env={{}})\n"
         "up(str(pid))\ntime.sleep(600)"
     )
     with command(work) as running:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +14,14 @@ from provision.comfyui.git_remote import read_remote_file
 from provision.core.finding import Verdict
 from provision.core.step import Context
 from provision.environment.resolution import Wheel, culprit, first_macos, name_of, others, parse_pylock, reason
-from provision.errors import UsageError
+from provision.errors import CommandMissing, UsageError
 from provision.rehearsal.engine_repo import make_engine_repo
 from provision.steps.hardware.step import check_hardware
+from provision.system.local_machine import LocalMachine
+from provision.system.machine import LOOPBACK, Machine
 from provision.system.parsers import GIB
 from provision.system.target import EXAMPLE, Target, TargetMachine, parse_target
+from tests.support.fake_machine import FakeMachine
 from tests.support.hints import said
 
 AV = """\
@@ -94,7 +99,7 @@ def test_a_word_that_is_not_known_is_refused_with_an_example(words: str, says: s
     with pytest.raises(UsageError) as refused:
         parse_target(words)
     assert says in refused.value.message
-    assert said(refused.value.hint) == EXAMPLE
+    assert said(refused.value.hint) == said(EXAMPLE)
 
 
 def test_what_is_not_said_is_the_manifests() -> None:
@@ -127,6 +132,28 @@ def test_a_target_has_no_disk_and_no_programs() -> None:
     assert memory.total_bytes == 24 * GIB
     with pytest.raises(OSError, match="not here"):
         machine.disk_free_bytes(Path("/"))
+    with pytest.raises(CommandMissing, match="another machine"):
+        machine.spawn(["caffeinate"], cwd=Path("/"), log=Path("/dev/null"), env={})
+
+
+def test_a_target_answers_nothing_for_the_machine_that_asks(tmp_path: Path) -> None:
+    machine = TargetMachine(Target((14, 0)))
+    assert (machine.process(os.getpid()), machine.resident_bytes(os.getpid()), machine.environ) == (None, None, {})
+    (locked := tmp_path / "locked").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    assert LocalMachine().refusal(tmp_path / "loop"), "here it is refused"
+    assert machine.refusal(tmp_path / "loop") == machine.refusal(locked) == machine.file_flags(locked) == 0
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+        assert not LocalMachine().port_is_free(port)
+        assert machine.port_is_free(port)
+        assert machine.listener(port) is None
+
+
+@pytest.mark.parametrize("kind", [TargetMachine, FakeMachine])
+def test_only_this_machine_answers_for_this_machine(kind: type[Machine]) -> None:
+    assert not issubclass(kind, LocalMachine)
+    assert Machine.__abstractmethods__ <= vars(kind).keys(), "each answer is its own"  # type: ignore[attr-defined]
 
 
 # -- what uv says -------------------------------------------------------------------------------------------

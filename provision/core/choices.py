@@ -1,0 +1,256 @@
+"""What was asked for in a home: `provision.toml`, by which every command goes; a flag changes it.
+
+Its keys are those of `--set` and the fields of `Flags`, flat, with values as TOML has them. Where one is asked for in
+several places, a flag comes first, then the environment, a lock, the home, and last the manifest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+
+from provision.command import Fix, ours
+from provision.core.finding import JSON
+from provision.core.home import Home
+from provision.core.lockfile import Lock, load_lock, without_credentials
+from provision.core.manifest import Draft, Manifest, load_manifest, manifest_names
+from provision.core.overrides import in_schema, known_keys, nearest
+from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
+from provision.core.receipts import Receipts
+from provision.core.strict_loader import build, is_plain
+from provision.errors import LockError, ManifestError, ProvisionError, UsageError
+from provision.system.strict import Unreadable, read_toml, why_not
+
+MAX_BYTES = 4_000_000
+"""More than all keys with the longest values that `--set` takes."""
+HEAD = """\
+# What was asked for in this home; every command goes by it. To see it: provision config
+# A flag of `provision all` changes it, and `provision all --reset` goes back to the manifest.
+"""
+OF_THE_MACHINE = ("torch", "comfyui", "python", "machine")
+"""The tables of a manifest that say how ComfyUI runs; what else is chosen goes with the model, so with one manifest."""
+TOLD_AS = {"torch.channel": "torch", "comfyui.ref": "ComfyUI's revision"}
+FORGET = Fix("Mend that file, or forget what is in it:", ours("all", "--reset"))
+SHOWN_MAX = 60
+"""Letters of a value in a sentence."""
+
+DEFAULT_MANIFEST = "sdxl-turbo"
+Choices = Mapping[str, JSON]
+"""The value of each key that was chosen, in the order of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What is kept beside keys of the manifest, by the names of the flags, with what holds where nothing was chosen.
+
+    What is said for one run alone (a rate, connections, folders to look in) is not.
+    """
+
+    manifest: str = DEFAULT_MANIFEST
+    backend: str = "auto"
+    precision: str = ""
+    """Empty: the manifest's usual one."""
+    endpoints: tuple[str, ...] = ()
+    copy: bool = False
+    share_cache: bool = False
+
+
+class Source(StrEnum):
+    """Where a value comes from, the first that is asked first."""
+
+    FLAG = "flag"
+    ENVIRONMENT = "environment"
+    LOCK = "lock"
+    HOME = "home"
+    ADOPTED = "adopted install"
+    REHEARSAL = "rehearsal"
+    MANIFEST = "manifest"
+    DEFAULT = "default"
+
+
+DEFAULTS: Choices = {item.name: item.default for item in fields(Flags)}
+Layer = tuple[Source, Collection[str]]
+"""The keys that one place decides."""
+
+
+# -- reading ------------------------------------------------------------------------------------------------------
+
+
+def read_choices(path: Path) -> Choices:
+    """What was chosen; nothing where there is no file. Raises UsageError with the file's name and the key."""
+    try:
+        data = read_toml(path, max_bytes=MAX_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, Unreadable) as error:
+        raise _refused(path, f"it cannot be read: {why_not(error)}.", FORGET) from error
+    with blaming(path):
+        return parse_choices(data)
+
+
+def parse_choices(data: Mapping[str, object]) -> Choices:
+    """Choices from plain data, in tables or with dots. Raises ManifestError for an unknown key, a flag's wrong type."""
+    found, known = dict(_flattened(data)), known_keys(Flags) | known_keys(Manifest)
+    for key in found:
+        if in_schema(key) not in known:
+            near = nearest(key, sorted(known)) or ", ".join(DEFAULTS)
+            raise ManifestError(f"{key[:SHOWN_MAX]} is not a key that is known.", hint=Fix(f"Nearest: {near}"))
+    flags_in(found)
+    return found
+
+
+def check_choices(choices: Choices, draft: Draft) -> None:
+    """Hold the keys of the manifest among them to its rules. Raises ManifestError."""
+    draft.check({key: value for key, value in choices.items() if key not in DEFAULTS})
+
+
+@contextmanager
+def blaming(path: Path) -> Iterator[None]:
+    """Say of what is refused inside that it stands in this file (raises UsageError)."""
+    try:
+        yield
+    except ProvisionError as error:
+        raise _refused(path, error.message, error.hint if error.hint.says.startswith("Nearest") else FORGET) from error
+
+
+def _refused(path: Path, says: str, hint: Fix) -> UsageError:
+    return UsageError(f"{path}: {says}", hint=hint)
+
+
+def _flattened(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def choices_of(home: Home) -> Choices:
+    """What was chosen in a home; in one from before there was this file, what its receipts and its lock tell of it.
+
+    Raises UsageError.
+    """
+    if os.path.lexists(home.choices):
+        return read_choices(home.choices)
+    try:
+        lock = load_lock(home.lock_file)
+    except LockError:
+        lock = None
+    receipts = Receipts(home.receipts)
+    torch = receipts.read("torch", TorchReceipt) if home.adopted is None else TorchReceipt()
+    return from_before(torch, receipts.read("comfyui", ComfyReceipt), lock)
+
+
+def from_before(torch: TorchReceipt, comfyui: ComfyReceipt, lock: Lock | None) -> Choices:
+    """What receipts and a lock tell of what was asked for, but for what is so without being asked for."""
+    name = lock.manifest if lock is not None else DEFAULT_MANIFEST
+    told = {
+        "manifest": name,
+        "precision": lock.models[0].precision if lock is not None and lock.models else "",
+        "torch.channel": torch.wanted,
+        "comfyui.ref": comfyui.ref if not comfyui.path else "",
+    }
+    if name not in manifest_names() or not any(told[key] for key in ("precision", "torch.channel", "comfyui.ref")):
+        return {}
+    manifest = load_manifest(name)
+    usual = {
+        "manifest": DEFAULT_MANIFEST,
+        "precision": manifest.usual_precision,
+        "torch.channel": manifest.torch.channel,
+        "comfyui.ref": manifest.comfyui.ref,
+    }
+    return {key: value for key, value in told.items() if value not in ("", usual[key])}
+
+
+# -- going by it --------------------------------------------------------------------------------------------------
+
+
+def for_manifest(choices: Choices, name: str) -> Choices:
+    """What still holds where another manifest is asked for: how ComfyUI runs, and how bytes come."""
+    if choices.get("manifest", DEFAULT_MANIFEST) == name:
+        return choices
+    stays = (*OF_THE_MACHINE, *(flag for flag in DEFAULTS if flag != "precision"))
+    return {key: value for key, value in choices.items() if key.partition(".")[0] in stays}
+
+
+def flags_in(choices: Choices) -> Flags:
+    """The flags among them; what was not chosen is as usual."""
+    return build(Flags, {key: value for key, value in choices.items() if key in DEFAULTS})
+
+
+def of_manifest(choices: Choices) -> list[str]:
+    """The keys of the manifest among them, as `--set` takes them."""
+    return [f"{key}={_word(value)}" for key, value in choices.items() if key not in DEFAULTS]
+
+
+def _word(value: JSON) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def source_of(key: str, layers: Sequence[Layer]) -> Source:
+    """The first place that decides a key, or a part of it."""
+    for source, keys in layers:
+        if key in keys or any(each.startswith(f"{key}.") for each in keys):
+            return source
+    return Source.DEFAULT if key in DEFAULTS else Source.MANIFEST
+
+
+# -- changing it --------------------------------------------------------------------------------------------------
+
+
+def asked_for(flags: Choices, overrides: Sequence[str], values: Mapping[str, JSON]) -> Choices:
+    """What is to be kept of flags and of `--set`, whose values are those of the whole manifest (`values`).
+
+    A place in a list becomes the whole list. What holds a password, or cannot stand in a text, is not kept.
+    """
+    named = [re.sub(r"\.0+(?=\d)", ".", override.partition("=")[0]) for override in overrides]
+    keys = [key if key in values else key.rpartition(".")[0] for key in named]
+    chosen = {**flags, **{key: values[key] for key in keys if key in values}}
+    return {key: value for key, value in chosen.items() if all(map(_may_be_kept, _texts(value)))}
+
+
+def _texts(value: JSON) -> list[str]:
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+
+
+def _may_be_kept(text: str) -> bool:
+    return is_plain(re.sub(r"[\n\t]", "", text)) and ("://" not in text or without_credentials(text) == text)
+
+
+def changed(held: Choices, asked: Choices) -> Choices:
+    """What is kept from now on: what was, but for what goes with another manifest, and what is asked for now."""
+    kept = for_manifest(held, str(asked["manifest"])) if "manifest" in asked else held
+    return {**kept, **asked}
+
+
+def differences(before: Choices, after: Choices, usual: Choices) -> list[str]:
+    """A sentence for each key that has another value than before; `usual` has what holds where none is chosen."""
+    keys = dict.fromkeys([*after, *before])
+    pairs = ((key, before.get(key, usual.get(key)), after.get(key, usual.get(key))) for key in keys)
+    return [
+        f"{TOLD_AS.get(key, key)} is now {_short(now)} (was {_short(was)})." for key, was, now in pairs if was != now
+    ]
+
+
+def _short(value: JSON) -> str:
+    text = shown(value)
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]} ..."
+
+
+def shown(value: JSON) -> str:
+    """A value in a sentence or a table."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value if value is not None else "")
+    return " ".join(text.split()) or "none"
+
+
+def write_choices(choices: Choices) -> str:
+    """The text of the file. JSON's strings, numbers and lists of strings are TOML's too."""
+    return HEAD + "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in choices.items())
