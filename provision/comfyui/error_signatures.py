@@ -258,7 +258,8 @@ SIGNATURES: tuple[Signature, ...] = (
               "macOS keeps this program out of the folder {0}", ours("all", "--home", "~/provision")),
     Signature("tcc-folder", r"Operation not permitted", "macOS keeps this program out of a folder",
               ours("all", "--home", "~/provision")),
-    Signature("git-refused", r"Permission denied \(publickey|Host key verification failed",
+    Signature("git-refused", r"Permission denied \(publickey|Host key verification failed"
+              r"|Connection closed by [^\n]{0,60} port 22\b",
               "git asks by ssh, and the other side does not know your key", Fix("Use the https address of the"
               " repository")),
     Signature("ckpt-unreadable", r"(?:Permission denied"

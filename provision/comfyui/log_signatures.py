@@ -284,10 +284,11 @@ SHELL: tuple[Signature, ...] = (
     Signature("git-lock", r"Unable to create '[^']*\.lock': File exists|Another git process seems to be running",
               "a git that was killed left its lock behind", ours("doctor", "--fix")),
     Signature("git-dirty", r"would be overwritten by (?:merge|checkout)|unmerged files|needs merge|unstaged changes"
-              r"|divergent branches|Not possible to fast-forward|Merge conflict in",
+              r"|divergent branches|Not possible to fast-forward|unresolved conflict|Merge conflict in",
               "changed files of the checkout keep git from updating it",
               Fix("Put them away, then update again:", program("git", "-C", "ComfyUI", "stash"))),
-    Signature("clone-partial", r"invalid object|bad object|object file \S+ is empty|loose object[^\n]{0,120}corrupt",
+    Signature("clone-partial", r"invalid object|bad object|object not found - no match|unrelated histories"
+              r"|object file \S+ is empty|loose object[^\n]{0,120}corrupt",
               "the checkout is broken: git was ended while it wrote", ours("doctor", "--fix")),
 )  # fmt: skip
 
