@@ -101,39 +101,41 @@ OTHER_NUMPY = (
 ENVIRONMENT: tuple[Signature, ...] = (
     Signature("tv-mismatch", r"operator torchvision::nms does not exist"
               r"|(?:Symbol not found|undefined symbol|Could not load)[^\n]{0,300}torchvision"
-              r"|torchvision[^\n]{0,300}(?:Symbol not found|undefined symbol)"
-              r"|torchvision has been compiled with|partially initialized module 'torchvision",
-              "torch and torchvision are not of the same build", Fix("The two are installed together:", ours("all")),
-              lasts=True),
+              r"|torchvision[^\n]{0,300}(?:Symbol not found|undefined symbol)|torchvision has been compiled with"
+              r"|partially initialized module 'torchvision",
+              "torch and torchvision are not of the same build",
+              Fix("The two are installed together:", ours("all")), lasts=True),
     Signature("ta-mismatch", r"(?:Symbol not found|undefined symbol|Could not load)[^\n]{0,300}torchaudio"
-              r"|torchaudio[^\n]{0,300}(?:Symbol not found|undefined symbol)"
-              r"|libtorchaudio[^\n]{0,100}(?:not|cannot)|torchaudio versions do not match",
-              "torch and torchaudio are not of the same build", Fix("The set is installed together:", ours("all")),
-              lasts=True),
+              r"|torchaudio[^\n]{0,300}(?:Symbol not found|undefined symbol)|libtorchaudio[^\n]{0,100}(?:not|cannot)"
+              r"|torchaudio versions do not match",
+              "torch and torchaudio are not of the same build",
+              Fix("The set is installed together:", ours("all")), lasts=True),
     Signature("package-misfit", OTHER_NUMPY + "|Numba needs NumPy",
               "a package that it imports was built for NumPy 1, and NumPy 2 is installed; torch is not at fault",
               Fix("Update that package in ComfyUI's environment (most often opencv-python, numba or pandas)"),
               in_node=True, lasts=True),
-    Signature("numpy-abi", OTHER_NUMPY, "this torch is too old for the NumPy beside it", NEW_TORCH, lasts=True),
+    Signature("numpy-abi", OTHER_NUMPY,
+              "this torch is too old for the NumPy beside it", NEW_TORCH, lasts=True),
     Signature("python-incomplete", rf"No module named '?_({STANDARD_LIBRARY})\b"
               rf"|import the (\w+) module\. Your installed Python is"
               r"|however the (ssl) module in Python is not available",
               "this Python was built without {0}, a part of Python itself, not a package",
-              Fix("Take a whole Python (with pyenv: brew install xz openssl, and build it again), or one of this"
-              " tool's:", ours("all")), lasts=True),
+              Fix("Take a whole Python (with pyenv: brew install xz openssl, and build again), or this tool's:",
+                  ours("all")), lasts=True),
     Signature("torch-old", r"unsupported autocast device_type '?mps|module 'torch[\w.]*' has no attribute '(\w+)'"
               r"|cannot import name '(\w+)' from 'torch(?:\.[\w.]*)?'|PyTorch ?>= ?([\d.]+) is required"
               r"|requires (?:at least )?(?:PyTorch|torch) ?(?:>=|version)? ?([\d.]+)"
               r"|unexpected keyword argument '(enable_gqa|weights_only)'",
-              "this torch is too old for what uses it", Fix("The newest torch that fits is installed by:", ours("all")),
-              lasts=True),
-    Signature("mixed-arch-so", r"incompatible architecture", "the environment is of another processor (Rosetta)",
+              "this torch is too old for what uses it",
+              Fix("The newest torch that fits is installed by:", ours("all")), lasts=True),
+    Signature("mixed-arch-so", r"incompatible architecture",
+              "the environment is of another processor (Rosetta)",
               Fix("Remove the folder venv of the home, then:", ours("all")), lasts=True),
     Signature("quarantine", r"library load disallowed by system policy",
-              "macOS quarantines a library of the environment", ours("doctor", "--fix", "--only", "quarantine"),
-              lasts=True),
-    Signature("git-missing", r"Bad git executable|Cannot find command 'git'", "git is missing", program("xcode-select",
-              "--install"), lasts=True),
+              "macOS quarantines a library of the environment",
+              ours("doctor", "--fix", "--only", "quarantine"), lasts=True),
+    Signature("git-missing", r"Bad git executable|Cannot find command 'git'",
+              "git is missing", program("xcode-select", "--install"), lasts=True),
 )  # fmt: skip
 
 # The first that fits is taken, so what is narrow stands first.
@@ -150,12 +152,11 @@ SIGNATURES: tuple[Signature, ...] = (
               r"|Expected all tensors to be on the same device|input\(device='cpu'\) and weight\(device=mps"
               r"|Tensor for argument [^\n]{0,80} is on CPU",
               "a part of the model was left on the CPU, most often by a custom node", CUSTOM, blames_node=True),
-    Signature("mps-bf16", r"(?:BFloat16|[Bb]float16|\bbf16)\b.{0,200}\bMPS\b|\bMPS\b.{0,200}(?:BFloat16|[Bb]float16"
-              r"|bf16)"
-              r"|Undefined type BFloat16",
+    Signature("mps-bf16", r"(?:BFloat16|[Bb]float16|\bbf16)\b.{0,200}\bMPS\b"
+              r"|\bMPS\b.{0,200}(?:BFloat16|[Bb]float16|bf16)|Undefined type BFloat16",
               "this macOS, or this GPU, does not compute in bf16",
-              Fix("No bf16 (or macOS 14 and a newer torch):", ours("all", "--set", 'comfyui.args=["--force-fp16",'
-              ' "--fp32-vae"]'))),
+              Fix("No bf16 (or macOS 14 and a newer torch):",
+                  ours("all", "--set", 'comfyui.args=["--force-fp16", "--fp32-vae"]'))),
     Signature("fp8-fp64-mps", r"(?:Float8_e\w{1,20}|Trying to convert \w+).{0,300} to the MPS backend"
               r"|MPS framework doesn't support \w+|[Ff]loat(?:64|8)\w{0,9}.{0,300}MPS|MPS.{0,100}[Ff]loat(?:64|8)",
               "the GPU of a Mac has no such number format (fp8, fp64)", PLAIN_FLAGS, blames_node=True),
@@ -165,10 +166,9 @@ SIGNATURES: tuple[Signature, ...] = (
               r"|dtypes? of \w+ and \w+ (?:must|should) (?:be the same|match)|cannot have different datatype"
               r"|[Ii]ncompatible (?:element )?types?\b[^\n]{0,80}f(?:16|32)",
               "fp16 and fp32 are mixed in one operation, most often by a custom node; memory is not at fault",
-              Fix("Update the custom node that is in use, or disable it; or take other numbers:", ours("all", "--set",
-              "comfyui.args=[]")), blames_node=True),
-    Signature("mps-op-missing", r"The operator '([^']{1,300})' is not currently (?:implemented"
-              r"|supported)",
+              Fix("Update the custom node that is in use, or disable it; or take other numbers:",
+                  ours("all", "--set", "comfyui.args=[]")), blames_node=True),
+    Signature("mps-op-missing", r"The operator '([^']{1,300})' is not currently (?:implemented|supported)",
               "this torch lacks the operation {0} for the GPU of a Mac", NEW_TORCH),
     Signature("mps-too-large", r"Invalid buffer size|total bytes of NDArray > 2\*\*|product of dimension sizes > 2\*\*"
               r"|Output channels > 65536 not supported|MPSGr?aph does not support tensor dims larger than"
@@ -184,9 +184,11 @@ SIGNATURES: tuple[Signature, ...] = (
     Signature("watermark-env", r"invalid low watermark ratio",
               "PYTORCH_MPS_HIGH_WATERMARK_RATIO is set to a value that torch refuses",
               program("unset", "PYTORCH_MPS_HIGH_WATERMARK_RATIO")),
-    Signature("model-damaged", HEADER, "the file that {near} reads, not the checkpoint, is cut short, or a web page",
+    Signature("model-damaged", HEADER,
+              "the file that {near} reads, not the checkpoint, is cut short, or a web page",
               Fix("Download that file again, and look at its size"), near=OTHER_LOADER),
-    Signature("ckpt-damaged", HEADER, "the checkpoint file is cut short or damaged", DAMAGED),
+    Signature("ckpt-damaged", HEADER,
+              "the checkpoint file is cut short or damaged", DAMAGED),
     Signature("model-damaged", r"(?:Could not detect model type|invalid model|size mismatch)[^\n]{0,300}",
               "the file that {near} reads, not the checkpoint, is of another kind of model",
               Fix("Choose in that node a file that was made for this model"), near=OTHER_LOADER),
@@ -194,74 +196,76 @@ SIGNATURES: tuple[Signature, ...] = (
               r"|VAE is invalid: None|Could not detect model type",
               "the checkpoint is not a whole SDXL model", ours("doctor", "--deep")),
     Signature("shape-mismatch", r"mat1 and mat2 shapes cannot be multiplied|contracting dimensions differ"
-              r"|size mismatch for"
-              r"|Expected size .{0,300} but got size",
+              r"|size mismatch for|Expected size .{0,300} but got size",
               "the parts of the model do not fit together: another kind of checkpoint, or a custom node",
               ours("doctor", "--deep"), blames_node=True),
     *ENVIRONMENT,
-    Signature("torch-no-mps", r"not linked with support for mps|MPS backend is not available|not built with MPS enabled"
+    Signature("torch-no-mps",
+              r"not linked with support for mps|MPS backend is not available|not built with MPS enabled"
               r"|MPS (?:device )?(?:is )?not available",
               "this torch was built without the Mac's GPU (for Intel, Linux or Windows)",
               Fix("An arm64 torch is installed by:", ours("all"))),
-    Signature("node-error", CUDA, "it asks for CUDA, which no Mac has; torch and the GPU are fine", UPDATE_NODES,
-              in_node=True, blames_node=True),
-    Signature("node-error", CUDA, "a node asks for CUDA, which no Mac has; torch and the GPU are fine", UPDATE_NODES,
-              beside=NO_NODE_NAMED),
-    Signature("torch-no-mps", CUDA, "torch sees no GPU here, and ComfyUI was not told to use the CPU",
-              ours("doctor", "--deep")),
+    Signature("node-error", CUDA,
+              "it asks for CUDA, which no Mac has; torch and the GPU are fine",
+              UPDATE_NODES, in_node=True, blames_node=True),
+    Signature("node-error", CUDA,
+              "a node asks for CUDA, which no Mac has; torch and the GPU are fine",
+              UPDATE_NODES, beside=NO_NODE_NAMED),
+    Signature("torch-no-mps", CUDA,
+              "torch sees no GPU here, and ComfyUI was not told to use the CPU", ours("doctor", "--deep")),
     Signature("mps-refuses", r"(?:[Ee]rror|[Ee]xception|!!!)[^\n]{0,300}(?:\bMPS\b|\bmps\b|MPSGr?aph|MPSNDArray)"
               r"|\bMPS\b[^\n]{0,200}(?:not (?:yet )?(?:supported|implemented)|only supported|unsupported"
-              r"|must be divisible)"
-              r"|not (?:yet )?(?:supported|implemented) (?:on|for|by|at)[^\n]{0,40}\bMPS\b"
-              r"|(?:MPS|MTL|Metal)[^\n]{0,300}failed assertion|failed assertion[^\n]{0,300}(?:MPS|MTL|Metal)"
-              r"|kIOGPUCommandBufferCallbackError\w+|Failed to create (?:function|pipeline) state",
+              r"|must be divisible)|not (?:yet )?(?:supported|implemented) (?:on|for|by|at)[^\n]{0,40}\bMPS\b|(?:MPS"
+              r"|MTL|Metal)[^\n]{0,300}failed assertion|failed assertion[^\n]{0,300}(?:MPS|MTL"
+              r"|Metal)|kIOGPUCommandBufferCallbackError\w+|Failed to create (?:function|pipeline) state",
               "this torch or macOS cannot do that on the GPU of a Mac",
-              Fix("A newer macOS, export PYTORCH_ENABLE_MPS_FALLBACK=1, or a newer torch:", ours("all", "--torch",
-              "nightly")),
-              blames_node=True),
+              Fix("A newer macOS, export PYTORCH_ENABLE_MPS_FALLBACK=1, or a newer torch:",
+                  ours("all", "--torch", "nightly")), blames_node=True),
     Signature("frontend-missing", r"comfyui-frontend-package is not installed",
               "ComfyUI's web page is not installed", AGAIN),
     Signature("frontend-old", r"Installed frontend version [^\n]{0,60} is lower than the recommended version",
               "ComfyUI's web page is older than this ComfyUI asks for", AGAIN, lasts=True),
-    Signature("torch-missing", r"No module named '?torch\b(?!\w)", "torch is missing in this environment", AGAIN),
-    Signature("req-missing", r"No module named '?([\w.]+)", "the Python package {0} is missing", AGAIN),
+    Signature("torch-missing", r"No module named '?torch\b(?!\w)",
+              "torch is missing in this environment", AGAIN),
+    Signature("req-missing", r"No module named '?([\w.]+)",
+              "the Python package {0} is missing", AGAIN),
     Signature("db-in-use", r"ASSETS_STARTUP_FAILED: in_use",
               "another ComfyUI holds this home's database", RESTART),
-    Signature("req-missing", r"ASSETS_STARTUP_FAILED: missing_packages", "Python packages are missing", AGAIN),
+    Signature("req-missing", r"ASSETS_STARTUP_FAILED: missing_packages",
+              "Python packages are missing", AGAIN),
     Signature("db-bad", r"ASSETS_STARTUP_FAILED: (\w+)",
               "ComfyUI's database cannot be used ({0})", NEW_DATABASE),
     Signature("flag-unknown", r"main\.py: error: (?:unrecognized arguments: )?([^\n]+)",
               "this ComfyUI does not take its flags: {0}", PLAIN_FLAGS),
     Signature("dtype-flags", r"argument [^\n:]{1,80}: not allowed with argument",
               "two of ComfyUI's flags exclude each other", PLAIN_FLAGS),
-    Signature("yaml-bad", r"(?:extra_model_paths|extra_paths|load_extra_path_config|load_extra_paths)[\s\S]{0,3000}?"
-              r"(?:NoneType|string indices|ScannerError|ParserError)",
+    Signature("yaml-bad", r"(?:extra_model_paths|extra_paths|load_extra_path_config"
+              r"|load_extra_paths)[\s\S]{0,3000}?(?:NoneType|string indices|ScannerError|ParserError)",
               "extra_model_paths.yaml cannot be read",
               Fix("Rename ComfyUI/extra_model_paths.yaml, then:", ours("launch"))),
     Signature("listen-wrong", r"bind on address \([^)\n]{0,80}\): [^\n]{0,40}assign requested address"
               r"|(?:cannot|[Cc]an't) assign requested address",
               "--listen names an address that this machine does not have; no other program has the port",
               Fix("Leave --listen out:", ours("all", "--set", "comfyui.args=[]"))),
-    Signature("listen-wrong", r"\[Errno 13\][^\n]{0,40}bind on address", "only root may open a port below 1024",
-              ours("all", "--set", "comfyui.port=8188")),
+    Signature("listen-wrong", r"\[Errno 13\][^\n]{0,40}bind on address",
+              "only root may open a port below 1024", ours("all", "--set", "comfyui.port=8188")),
     Signature("port-busy", r"error while attempting to bind on address|Port \d+ is already in use"
               r"|[Aa]ddress already in use",
               "the port was taken by another program", ours("all", "--set", "comfyui.port=8189")),
     Signature("disk-low", r"No space left on device|not enough (?:free )?(?:disk )?space",
               "the disk is full", Fix("Free some space, then:", ours("all"))),
     Signature("link-refused", r"(?:Operation not (?:permitted|supported)|WinError 1314\]"
-              r"|Function not implemented)[^\n]{0,100}"
-              r"' -> '",
+              r"|Function not implemented)[^\n]{0,100}' -> '",
               "that disk cannot hold links (exFAT, FAT32, some network disks)",
               Fix("A folder on the Mac's own disk:", ours("all", "--home", "~/provision"))),
     Signature("tcc-folder", r"Operation not permitted: '?([^'\n]+)",
               "macOS keeps this program out of the folder {0}", ours("all", "--home", "~/provision")),
-    Signature("tcc-folder", r"Operation not permitted", "macOS keeps this program out of a folder",
-              ours("all", "--home", "~/provision")),
+    Signature("tcc-folder", r"Operation not permitted",
+              "macOS keeps this program out of a folder", ours("all", "--home", "~/provision")),
     Signature("git-refused", r"Permission denied \(publickey|Host key verification failed"
               r"|Connection closed by [^\n]{0,60} port 22\b",
-              "git asks by ssh, and the other side does not know your key", Fix("Use the https address of the"
-              " repository")),
+              "git asks by ssh, and the other side does not know your key",
+              Fix("Use the https address of the repository")),
     Signature("ckpt-unreadable", r"(?:Permission denied"
               r"|PermissionError)[^\n]{0,80}'?([^'\n]*models/checkpoints/[^'\n]+)",
               "the checkpoint {0} may not be read", Fix('Take it into possession: sudo chown "$USER" {0}')),
@@ -269,13 +273,13 @@ SIGNATURES: tuple[Signature, ...] = (
               "{0} belongs to another user", Fix('Take it into possession: sudo chown -R "$USER" {0}')),
     Signature("perms-root", r"Permission denied: '?([^'\n]+)",
               "{0} may not be written by this user", ours("doctor", "--only", "perms-root")),
-    Signature("ckpt-unreadable", r"PermissionError\b", "a file may not be read or written by this user",
-              ours("doctor", "--only", "perms-root")),
-    Signature("perms-root", r"[Pp]ermission denied", "a file may not be written by this user",
-              ours("doctor", "--only", "perms-root")),
+    Signature("ckpt-unreadable", r"PermissionError\b",
+              "a file may not be read or written by this user", ours("doctor", "--only", "perms-root")),
+    Signature("perms-root", r"[Pp]ermission denied",
+              "a file may not be written by this user", ours("doctor", "--only", "perms-root")),
     Signature("files-limit", r"Too many open files|\[Errno 24\]",
-              "the shell's limit of open files is used up (256 on a Mac)", Fix("ulimit -n 4096, and in the same"
-              " terminal:", ours("launch"))),
+              "the shell's limit of open files is used up (256 on a Mac)",
+              Fix("ulimit -n 4096, and in the same terminal:", ours("launch"))),
     Signature("read-only", r"Read-only file system(?:: '?([^'\n]*))?",
               "nothing can be written there ({0}): that path is not one of a Mac, or its disk is read-only",
               Fix("Correct the path in the custom node or workflow that names it, or take another disk")),

@@ -74,56 +74,56 @@ NO_DATABASE = r"(?:Failed to initialize database|Error upgrading database)[^\n]*
 DATABASE: tuple[Signature, ...] = (
     Signature("db-bad", r"Can't locate revision identified by|No such revision or branch",
               "ComfyUI's database was written by a newer ComfyUI; it goes on without",
-              Fix("Move ComfyUI/user/comfyui.db aside, or take the newest ComfyUI:", ours("all", "--comfyui",
-              "latest")), lasts=True),
+              Fix("Move ComfyUI/user/comfyui.db aside, or take the newest ComfyUI:",
+                  ours("all", "--comfyui", "latest")), lasts=True),
     Signature("db-bad", r"unable to open database file",
               "the folder of ComfyUI's database (user) is missing, or may not be written",
               Fix('Make the folder ComfyUI/user, or take it: sudo chown -R "$USER" ComfyUI/user'), lasts=True),
-    Signature("db-in-use", r"database is locked", "another ComfyUI holds the database",
-              RESTART, lasts=True),
+    Signature("db-in-use", r"database is locked",
+              "another ComfyUI holds the database", RESTART, lasts=True),
     Signature("db-bad", r"file is not a database|database disk image is malformed",
               "ComfyUI's database is damaged; it goes on without", ours("doctor", "--fix", "--yes"), lasts=True),
-    Signature("db-bad", NO_DATABASE + r": ([^\n]*)", "ComfyUI's database cannot be used ({0})",
-              NEW_DATABASE, lasts=True),
+    Signature("db-bad", NO_DATABASE + r": ([^\n]*)",
+              "ComfyUI's database cannot be used ({0})", NEW_DATABASE, lasts=True),
 )  # fmt: skip
 
 HUB: tuple[Signature, ...] = (
     Signature("lfs-refused", r"batch response: (Authentication required|[^\n]*(?:[Uu]nauthorized|credentials))",
-              "git-lfs has no token for the host ({0})", Fix("Log in (hf auth login), or without git-lfs:", ours("all",
-              "--backend", "auto"))),
+              "git-lfs has no token for the host ({0})",
+              Fix("Log in (hf auth login), or without git-lfs:", ours("all", "--backend", "auto"))),
     Signature("lfs-refused", rf"{BATCH}([^\n]+)|((?:over its data quota|exceeded its LFS budget)[^\n]*)",
               "git-lfs got no files: {0}", ELSEWHERE),
     Signature("lfs-missing",
               r"git: 'lfs' is not a git command|'git-lfs' was not found on your path|" + absent("git-lfs"),
               "git-lfs is not installed", ANY_BACKEND),
     Signature("xet-failed", r"Data processing error|CAS service error|CAS [Cc]lient [Ee]rror|Cas(?:Object|Client)Error",
-              "the transfer by Xet broke", Fix("export HF_HUB_DISABLE_XET=1 and again, or:", ours("all", "--backend",
-              "http"))),
+              "the transfer by Xet broke",
+              Fix("export HF_HUB_DISABLE_XET=1 and again, or:", ours("all", "--backend", "http"))),
     Signature("hf-gated", r"requires approval|GatedRepo|[Gg]ated repo|Access to model \S+ is restricted"
               r"|awaiting a review from the repo authors|not in the authorized list",
               "the repository asks for its terms to be accepted", Fix("Accept them on its page, then:", LOGIN)),
-    Signature("hf-badtoken", r"Invalid credentials in Authorization header|Invalid user token|[Tt]oken is (?:not valid"
-              r"|invalid)"
-              r"|Invalid token passed|Illegal header value b'Bearer",
+    Signature("hf-badtoken", r"Invalid credentials in Authorization header|Invalid user token"
+              r"|[Tt]oken is (?:not valid|invalid)|Invalid token passed|Illegal header value b'Bearer",
               "the Hugging Face token is wrong or has expired", LOGIN),
     Signature("hf-429", r"\b429:? (?:Client Error|Too Many Requests)|Too Many Requests|rate limit your IP|\b429:"
               r"|(?:error:?|HTTP|ERROR|status(?: code)?) 429\b|[Rr]ate[ -]limit(?:ed)?[^\n]{0,40}(?:exceeded|reached)"
               r"|(?:exceeded|reached)[^\n]{0,60}rate[ -]limit",
-              "the hub asks to wait: too many requests come from here", Fix("Log in (more is allowed then) and wait a"
-              " few minutes:", LOGIN)),
+              "the hub asks to wait: too many requests come from here",
+              Fix("Log in (more is allowed then) and wait a few minutes:", LOGIN)),
     Signature("hf-offline", r"HF_HUB_OFFLINE(?!['\"]?\s*[:=]\s*['\"]?(?:[Ff]alse|0|None|no|off))"
               r"|offline mode is enabled"
               r"|OfflineModeIsEnabled|outgoing traffic has been disabled",
-              "HF_HUB_OFFLINE keeps huggingface_hub from the network", program("unset", "HF_HUB_OFFLINE",
-              "TRANSFORMERS_OFFLINE")),
+              "HF_HUB_OFFLINE keeps huggingface_hub from the network",
+              program("unset", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")),
     Signature("hf-endpoint", r"missing the 'X-Repo-Commit' header|Distant resource does not seem to be on huggingface",
-              "what answered is not the hub: a mirror, or a login page of the network", program("unset",
-              "HF_ENDPOINT")),
+              "what answered is not the hub: a mirror, or a login page of the network",
+              program("unset", "HF_ENDPOINT")),
     Signature("index-refused", r"(?:index URL|/simple/|pypi|registry|/whl/)[^\n]{0,200}\b40[13]\b"
-              r"|\b40[13]\b[^\n]{0,100}(?:simple/|pypi|/whl)"
-              r"|was not found in the package registry|not found in the provided package locations",
+              r"|\b40[13]\b[^\n]{0,100}(?:simple/|pypi|/whl)|was not found in the package registry"
+              r"|not found in the provided package locations",
               "the package index that is set (a mirror) refuses, or lacks what is asked for", OWN_INDEX),
-    Signature("hf-not-found", r"404 Client Error|Client error '404|(?:(?<!Local)Entry|Revision|Repository)NotFoundError"
+    Signature("hf-not-found",
+              r"404 Client Error|Client error '404|(?:(?<!Local)Entry|Revision|Repository)NotFoundError"
               r"|(?:Entry|Repository|Revision) Not Found|ERROR 404|returned error: 404|repository '[^'\n]*' not found"
               r"|Invalid rev id",
               "there is no such repository, file or revision, or it is private",
@@ -138,65 +138,63 @@ HUB: tuple[Signature, ...] = (
 )  # fmt: skip
 NETWORK: tuple[Signature, ...] = (
     Signature("proxy", r"407 Proxy|Proxy Authentication Required",
-              "the proxy asks for a name and a password", program("export",
-              "HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT")),
+              "the proxy asks for a name and a password",
+              program("export", "HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT")),
     Signature("proxy", r"[Uu]nsupported scheme '?socks|dependencies for SOCKS|socksio",
-              "this program does not speak to a SOCKS proxy", Fix("Name an http proxy in HTTPS_PROXY, and:",
-              program("unset", "ALL_PROXY"))),
-    Signature("proxy", r"ProxyError|proxyconnect|SOCKS\d? connect|connect to (?:127\.0\.0\.1|localhost) port (?!8188)\d"
+              "this program does not speak to a SOCKS proxy",
+              Fix("Name an http proxy in HTTPS_PROXY, and:", program("unset", "ALL_PROXY"))),
+    Signature("proxy",
+              r"ProxyError|proxyconnect|SOCKS\d? connect|connect to (?:127\.0\.0\.1|localhost) port (?!8188)\d"
               r"|tunnel error|Tunnel connection failed|Could not resolve proxy|connect to proxy"
               r"|Unknown scheme for proxy|from proxy after CONNECT|(?:WRONG_VERSION_NUMBER|wrong version number)",
-              "the proxy that is set does not answer as one", Fix("Correct them, or:", program("unset", "HTTPS_PROXY",
-              "ALL_PROXY"))),
+              "the proxy that is set does not answer as one",
+              Fix("Correct them, or:", program("unset", "HTTPS_PROXY", "ALL_PROXY"))),
     Signature("captive", r"TooManyRedirects|Exceeded \d+ redirects|Maximum \(\d+\) redirects|redirections exceeded",
               "a login page of the network answers", Fix("Log in to the network in a browser, then:", ours("all"))),
     Signature("tls-expired", r"certificate (?:has expired|is not yet valid)|CERT_HAS_EXPIRED"
               r"|invalid peer certificate: (?:Expired|NotValidYet)",
-              "a certificate has expired, or this machine's clock is wrong", Fix("Look at the clock first:",
-              program("sudo", "sntp", "-sS", "time.apple.com"))),
+              "a certificate has expired, or this machine's clock is wrong",
+              Fix("Look at the clock first:", program("sudo", "sntp", "-sS", "time.apple.com"))),
     Signature("tls-store", r"CERTIFICATE_VERIFY_FAILED[^\n]*unable to get local issuer"
-              r"|suitable TLS CA certificate bundle"
-              r"|error setting certificate",
+              r"|suitable TLS CA certificate bundle|error setting certificate",
               "a certificate is not trusted here: a company's proxy, or a Python without certificates", CERTIFICATES),
     Signature("tls-intercept", r"CERTIFICATE_VERIFY_FAILED|UnknownIssuer|[Ss]elf[- ]signed certificate"
-              r"|SSL certificate problem"
-              r"|x509: |cannot verify [^\n]{0,200}certificate|certificate verify failed|invalid peer certificate"
-              r"|server certificate verification failed|unable to get local issuer certificate",
+              r"|SSL certificate problem|x509: |cannot verify [^\n]{0,200}certificate|certificate verify failed"
+              r"|invalid peer certificate|server certificate verification failed"
+              r"|unable to get local issuer certificate",
               "a proxy, a VPN or a mirror stands in between, with a certificate of its own", CERTIFICATES),
     Signature("tls-old", r"Unable to establish SSL connection|SSL23_GET_SERVER_HELLO|tlsv1 alert protocol version"
               r"|UNSUPPORTED_PROTOCOL|unsupported protocol|handshake failure",
-              "that program is too old for the encryption of the host", Fix("A newer one, or this tool's own download:",
-              program("brew", "upgrade", "wget", "openssl", "git"))),
-    Signature("net-down", r"Name or service not known|nodename nor servname|(?:Could not|Couldn't"
-              r"|unable to) resolve host"
-              r"|[Nn]etwork is unreachable|No route to host|name resolution|dns error|getaddrinfo failed"
-              r"|LocalEntryNotFoundError|dial tcp|couldn't connect to 'https|Failed to establish a new connection"
+              "that program is too old for the encryption of the host",
+              Fix("A newer one, or this tool's own download:", program("brew", "upgrade", "wget", "openssl", "git"))),
+    Signature("net-down", r"Name or service not known|nodename nor servname"
+              r"|(?:Could not|Couldn't|unable to) resolve host|[Nn]etwork is unreachable|No route to host"
+              r"|name resolution|dns error|getaddrinfo failed|LocalEntryNotFoundError|dial tcp"
+              r"|couldn't connect to 'https|Failed to establish a new connection"
               r"|(?:Failed|Could not|Couldn't|fail(?:ed)? to) (?:to )?connect to",
               "a host could not be reached", ours("doctor", "--only", "net-down")),
-    Signature("net-cut", r"Read ?[Tt]imed ?out|ReadTimeout|(?:operation|[Cc]onnection|request) timed out|ConnectTimeout"
+    Signature("net-cut",
+              r"Read ?[Tt]imed ?out|ReadTimeout|(?:operation|[Cc]onnection|request) timed out|ConnectTimeout"
               r"|RPC failed|early EOF|[Uu]nexpected (?:disconnect|EOF)|EOF occurred in violation|invalid index-pack"
               r"|Consistency check failed|Connection (?:aborted|broken)|IncompleteRead|ChunkedEncodingError"
-              r"|Recv failure"
-              r"|transfer closed|peer closed connection|Server disconnected|SSL_ERROR_SYSCALL"
+              r"|Recv failure|transfer closed|peer closed connection|Server disconnected|SSL_ERROR_SYSCALL"
               r"|RemoteDisconnected|recv error|error decoding response body|\bcurl:? \(?(?:16|18|28|56|92)\b"
               r"|Operation too slow|expected OID|i/o timeout|body are still expected|RemoteProtocolError",
               "the connection was cut in the middle", RESUME),
-    Signature("net-cut", r"\b5\d\d Server Error|Server error '5\d\d|(?:HTTP|HTTP [Ee]rror|ERROR"
-              r"|returned error:) 5\d\d\b",
+    Signature("net-cut", r"\b5\d\d Server Error|Server error '5\d\d"
+              r"|(?:HTTP|HTTP [Ee]rror|ERROR|returned error:) 5\d\d\b",
               "the host has trouble of its own (5xx)", Fix("Wait a few minutes, then:", ours("all"))),
 )  # fmt: skip
 PACKAGES: tuple[Signature, ...] = (
     Signature("py-rosetta", r"(?:No matching distribution found for|satisfies the requirement"
-              r"|candidates for) (comfy-angle|torch)\b"
-              r"|only (torch)(?:<=?|==)2\.[0-2]\b",
+              r"|candidates for) (comfy-angle|torch)\b|only (torch)(?:<=?|==)2\.[0-2]\b",
               "there is no {0} for this Python: it is for Intel, too old or too new", ours("doctor")),
     Signature("nightly-gap", r"No matching distribution found for torchvision(?:==(\S+dev\S+))?",
               "the nightly torchvision {0} was never built for this machine", NEW_TORCH),
     Signature("py-rosetta", r"matching platform tag[^\n]{0,60}macosx_\d+_\d+_x86_64",
               "this Python is Intel's (x86_64), for which torch and others have no wheels any more", FIND_PYTHON),
-    Signature("py-rosetta", r"incompatible with this Python|is not a supported wheel on this platform|(?:doesn't"
-              r"|does not) have a source distribution or wheel"
-              r"|no wheels with a matching platform tag",
+    Signature("py-rosetta", r"incompatible with this Python|is not a supported wheel on this platform"
+              r"|(?:doesn't|does not) have a source distribution or wheel|no wheels with a matching platform tag",
               "the package has no wheel for this Python or processor; let pip or uv choose it", FIND_PYTHON),
     Signature("py-too-new", r"matching Python (?:version|ABI|implementation) tag[^\n]{0,40}cp3(?:1[4-9]|[2-9]\d)"
               r"|You require CPython 3\.(?:1[4-9]|[2-9]\d)",
@@ -210,9 +208,8 @@ PACKAGES: tuple[Signature, ...] = (
               rf"[^\n]{{0,40}}?[ `(]{NOT_FOR_MACS}\b",
               "{0} is not made for Macs", Fix("Leave {0} out: ComfyUI works on a Mac without it")),
     Signature("build-failed", r"(?:Failed building wheel for|Could not build wheels for"
-              r"|Failed to build(?: and install)?) `?\(?([\w.-]+)"
-              r"|metadata-generation-failed|subprocess-exited-with-error"
-              r"|Getting requirements to build wheel did not run",
+              r"|Failed to build(?: and install)?) `?\(?([\w.-]+)|metadata-generation-failed"
+              r"|subprocess-exited-with-error|Getting requirements to build wheel did not run",
               "the package {0} has no wheel for this Python (too new, or for Intel), and could not be compiled here",
               Fix("A compiler comes with xcode-select --install; an environment that has wheels:", ours("all"))),
     Signature("pkg-damaged", r"DO NOT MATCH THE HASHES|[Hh]ash mismatch|BadZipFile|[Ii]nvalid wheel"
@@ -221,7 +218,8 @@ PACKAGES: tuple[Signature, ...] = (
               Fix("pip cache purge, uv cache clean, then:", ours("all"))),
     Signature("pip-managed", r"externally-managed-environment",
               "pip was asked to change the system's own Python, and refused", AGAIN),
-    Signature("package-misfit", r"make_metavar\(\) missing", "typer is too old for the click beside it",
+    Signature("package-misfit", r"make_metavar\(\) missing",
+              "typer is too old for the click beside it",
               Fix("With pip: pip install -U typer click. With pipx:", program("pipx", "upgrade", "comfy-cli"))),
     Signature("package-misfit", r"cannot import name '([^'\n]+)' from (?:partially initialized module )?'([\w.]+)'",
               "the package {1} that is installed has no {0}: too old or too new for what uses it",
@@ -229,8 +227,8 @@ PACKAGES: tuple[Signature, ...] = (
     Signature("package-misfit",
               r"([\w.-]+)[ <>=!~]{1,3}[^\n]{1,40} is required for a normal functioning[^\n]{0,40}but found"
               r"|(?:module|package) '([\w.]+)' has no attribute|Descriptors cannot be created directly"
-              r"|Numba needs NumPy"
-              r"|(?:Contextual)?VersionConflict|Library not loaded: @rpath/(\S+)|(?:Symbol not found|undefined symbol)",
+              r"|Numba needs NumPy|(?:Contextual)?VersionConflict|Library not loaded: @rpath/(\S+)"
+              r"|(?:Symbol not found|undefined symbol)",
               "the package {0} that is installed does not fit the others", AGAIN, blames_node=True),
 )  # fmt: skip
 SHELL: tuple[Signature, ...] = (
@@ -241,7 +239,8 @@ SHELL: tuple[Signature, ...] = (
               r"|support AVX",
               "this Python is Intel's and runs under Rosetta, which lacks instructions (AVX) that it uses",
               FIND_PYTHON),
-    Signature("omp-dup", r"OMP: Error #15", "two OpenMP libraries are loaded, as where conda and pip are mixed",
+    Signature("omp-dup", r"OMP: Error #15",
+              "two OpenMP libraries are loaded, as where conda and pip are mixed",
               ours("all", "--home", "~/provision")),
     Signature("brew-prefix", r"Cannot install in Homebrew on ARM processor in Intel default prefix",
               "Homebrew is Intel's (/usr/local), and the terminal is not",
@@ -255,32 +254,35 @@ SHELL: tuple[Signature, ...] = (
     Signature("venv-dangling", r"bad interpreter|Library not loaded(?:: \S*[Pp]ython|(?!:))",
               "the Python of an environment is gone, as after an upgrade of it", AGAIN),
     Signature("comfyui-no-git", r"fatal: not a git repository",
-              "that folder is no checkout of git, as one from a zip is not", Fix("A checkout of its own is made by:",
-              ours("all"))),
-    Signature("zsh-brackets", r"zsh: no matches found: (\S+)", "zsh reads the brackets in {0} as a pattern",
-              Fix("The same in quotes: '{0}'")),
+              "that folder is no checkout of git, as one from a zip is not",
+              Fix("A checkout of its own is made by:", ours("all"))),
+    Signature("zsh-brackets", r"zsh: no matches found: (\S+)",
+              "zsh reads the brackets in {0} as a pattern", Fix("The same in quotes: '{0}'")),
     Signature("not-executable", r"(?:zsh|bash|sh): permission denied: (\S+)|(?:bash|sh): (\S+): Permission denied",
               "{0} is not marked as a program", program("bash", "{0}")),
     Signature("wrong-folder", r"Could not open requirements file|can't open file '[^'\n]*main\.py'",
-              "the command was given in another folder than ComfyUI's", Fix("The same in the folder of ComfyUI:",
-              program("cd", "~/provision/ComfyUI"))),
-    Signature("wget-missing", absent("wget"), "macOS comes without wget", Fix("Use curl -L -O, or:", program("brew",
-              "install", "wget"))),
-    Signature("brew-missing", absent("brew"), "Homebrew is not installed, or not on PATH",
+              "the command was given in another folder than ComfyUI's",
+              Fix("The same in the folder of ComfyUI:", program("cd", "~/provision/ComfyUI"))),
+    Signature("wget-missing", absent("wget"),
+              "macOS comes without wget", Fix("Use curl -L -O, or:", program("brew", "install", "wget"))),
+    Signature("brew-missing", absent("brew"),
+              "Homebrew is not installed, or not on PATH",
               Fix('This tool needs none. Where it is installed: eval "$(/opt/homebrew/bin/brew shellenv)"')),
-    Signature("git-missing", absent("git"), "git is missing", program("xcode-select", "--install")),
+    Signature("git-missing", absent("git"),
+              "git is missing", program("xcode-select", "--install")),
     Signature("hf-cli-name", r"huggingface-cli\W{1,3}is deprecated and no longer works|" + absent("huggingface-cli"),
-              "the command huggingface-cli is gone: it is called hf now", Fix("Write hf download in place of"
-              " huggingface-cli download, or:", ours("download"))),
-    Signature("command-missing", absent("hf"), "hf is not installed", program("python3", "-m", "pip", "install", "-U",
-              "huggingface_hub[cli]")),
+              "the command huggingface-cli is gone: it is called hf now",
+              Fix("Write hf download in place of huggingface-cli download, or:", ours("download"))),
+    Signature("command-missing", absent("hf"),
+              "hf is not installed", program("python3", "-m", "pip", "install", "-U", "huggingface_hub[cli]")),
     Signature("command-missing", absent("python", "pip", "python3", "pip3"),
               "{0} is not found: no environment is active, or no Python is on PATH",
               Fix("source venv/bin/activate, or use python3; this tool has its own:", ours("launch"))),
-    Signature("command-missing", absent(r"[A-Za-z][\w.+-]{1,40}"), "the program {0} is not installed, or not on PATH",
+    Signature("command-missing", absent(r"[A-Za-z][\w.+-]{1,40}"),
+              "the program {0} is not installed, or not on PATH",
               Fix("Open a new terminal, or:", program("brew", "install", "{0}"))),
     Signature("git-owner", r"detected dubious ownership in repository",
-              "the checkout belongs to another user", ours("doctor", "--only", "perms-root")),
+              "the checkout belongs to another user", ours("doctor", "--only", "git-owner")),
     Signature("git-lock", r"Unable to create '[^']*\.lock': File exists|Another git process seems to be running",
               "a git that was killed left its lock behind", ours("doctor", "--fix")),
     Signature("git-dirty", r"would be overwritten by (?:merge|checkout)|unmerged files|needs merge|unstaged changes"
@@ -301,13 +303,13 @@ LOG_SIGNATURES: tuple[Signature, ...] = (
     Signature("prompt-refused", r"node (\w+) does not exist|[Nn]ode type not found: (\w+)|missing_node_type",
               "the workflow uses the node {0}, of a custom node that is not installed, or was not loaded",
               Fix("Install that custom node, or take another workflow"), lasts=True),
-    Signature("prompt-refused", r"Required input is missing: (\w+)", "a node of the workflow has no {0}",
-              Fix("Link that input in the workflow"), lasts=True),
+    Signature("prompt-refused", r"Required input is missing: (\w+)",
+              "a node of the workflow has no {0}", Fix("Link that input in the workflow"), lasts=True),
     Signature("ckpt-deadlink", r"(?:path (\S+) )?exists but doesn't link anywhere",
               "{0} is a link to something that is gone", ours("doctor", "--fix"), lasts=True),
     Signature("origin-403", r"request with non matching host and origin",
-              "a page of another address asked, and ComfyUI refused it", Fix("Open the address that ComfyUI itself"
-              " shows.")),
+              "a page of another address asked, and ComfyUI refused it",
+              Fix("Open the address that ComfyUI itself shows.")),
     *HUB, *NETWORK, *PACKAGES, *SHELL,
     Signature("node-failed", r"\(IMPORT FAILED\): [^\n]*custom_nodes[/\\]([^/\\\n]+)",
               "the custom node {0} could not be loaded", DISABLE, lasts=True, follows=True),
@@ -315,14 +317,14 @@ LOG_SIGNATURES: tuple[Signature, ...] = (
               r"|filter 'git-lfs filter-process' failed|Smudge error: ([^\n]*)",
               "git-lfs got no files: the owner's quota or budget is used up, or a token is asked for",
               ELSEWHERE, follows=True),
-    Signature("net-cut", r"hung up unexpectedly|Read error at byte \d+", "the connection was cut in the middle", RESUME,
-              follows=True),
-    Signature("native-crash", r"zsh: (segmentation fault|bus error|abort|trace trap)|(Segmentation fault|Bus error"
-              r"|Abort trap)"
-              r"|Trace/BPT trap|Fatal Python error: (\w+)|\*\*\* error for object|Crashing instead",
+    Signature("net-cut", r"hung up unexpectedly|Read error at byte \d+",
+              "the connection was cut in the middle", RESUME, follows=True),
+    Signature("native-crash", r"zsh: (segmentation fault|bus error|abort|trace trap)"
+              r"|(Segmentation fault|Bus error|Abort trap)|Trace/BPT trap|Fatal Python error: (\w+)"
+              r"|\*\*\* error for object|Crashing instead",
               "the program crashed ({0}) in a native library: most often a Python for Intel under Rosetta, or packages"
-              " of"
-              " two builds", FIND_PYTHON, follows=True),
+              " of two builds",
+              FIND_PYTHON, follows=True),
 )  # fmt: skip
 HARMLESS = (
     r"(?!.*(?:Symbol not found|Python is incomplete|invalid value|Failed to initialize))(?:\w*: \[ok\] "
