@@ -73,16 +73,16 @@ class Invocation:
     def _of_ours(self, name: str, *rest: str) -> tuple[str, ...]:
         words = [*self.program, name]
         rehearse = self.rehearsal and name in REHEARSABLE
-        elsewhere = _has(rest, "--home") or (
-            _has(rest, "--rehearse") and not self.rehearsal
-        )  # not a home of real things
-        if self.home and name in AT_HOME and not elsewhere and not (self.implied and rehearse):
+        real = _has(rest, "--rehearse") and not self.rehearsal  # a rehearsal has no place in this home
+        named = real or _has(rest, "--home")
+        if self.home and name in AT_HOME and not named and not (self.implied and rehearse):
             words += ["--home", self.home]
         if rehearse and not _has(rest, "--rehearse"):
             words.append("--rehearse")
-        named = elsewhere or _has(rest, "--comfyui") or self.install[:1] == tuple(words[-2:-1])
-        takes = ADOPTING if self.install[:1] == ("--comfyui",) else AT_HOME
-        return (*words, *rest, *(self.install if name in takes and not named else ()))
+        flag = self.install[0] if self.install else ""
+        takes = name in (ADOPTING if flag == "--comfyui" else AT_HOME) and not named
+        adopted = self.install if takes and not _has(words, flag) and not _has(rest, "--comfyui") else ()
+        return (*words, *rest, *adopted)
 
 
 HERE = Invocation()

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from provision.cli.app import command_line
-from provision.comfyui.error_explanations import SIGNATURES
-from provision.comfyui.log_reader import LOG_SIGNATURES
+from provision.comfyui.error_signatures import SIGNATURES
+from provision.comfyui.log_signatures import LOG_SIGNATURES
 from provision.command import Command
 from provision.environment.packages import CAUSES
 from provision.output.hints import HERE, Invocation
@@ -103,5 +103,5 @@ def test_what_there_is_not_is_found() -> None:
 
 
 def test_what_a_log_or_uv_says_leads_to_a_sentence_or_a_command() -> None:
-    for row in (*SIGNATURES, *LOG_SIGNATURES, *CAUSES):
-        assert HERE.text(row[-1]).strip(), row
+    for hint in (*(row.hint for row in (*SIGNATURES, *LOG_SIGNATURES)), *(row[-1] for row in CAUSES)):
+        assert HERE.text(hint).strip(), hint

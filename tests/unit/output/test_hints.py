@@ -60,6 +60,8 @@ AGAIN = ours("stop", then=ours("launch"))
         (RECORDED, ours("launch"), "provision launch --home /h"),
         (RECORDED, ours("all", "--comfyui", "DIR"), "provision all --comfyui DIR"),
         (Invocation(home="/x", install=("--home", "/x")), ours("launch"), "provision launch --home /x"),
+        (Invocation(home="/x", rehearsal=True, install=("--home", "/x")), ours("all"),
+         "provision all --home /x --rehearse"),
     ],
 )  # fmt: skip
 def test_a_command_can_be_pasted(call: Invocation, command: Command, text: str) -> None:
