@@ -110,7 +110,7 @@ ENVIRONMENT: tuple[Signature, ...] = (
               r"|libtorchaudio[^\n]{0,100}(?:not|cannot)|torchaudio versions do not match",
               "torch and torchaudio are not of the same build", Fix("The set is installed together:", ours("all")),
               lasts=True),
-    Signature("package-misfit", OTHER_NUMPY,
+    Signature("package-misfit", OTHER_NUMPY + "|Numba needs NumPy",
               "a package that it imports was built for NumPy 1, and NumPy 2 is installed; torch is not at fault",
               Fix("Update that package in ComfyUI's environment (most often opencv-python, numba or pandas)"),
               in_node=True, lasts=True),

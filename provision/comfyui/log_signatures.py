@@ -186,7 +186,8 @@ NETWORK: tuple[Signature, ...] = (
               "the host has trouble of its own (5xx)", Fix("Wait a few minutes, then:", ours("all"))),
 )  # fmt: skip
 PACKAGES: tuple[Signature, ...] = (
-    Signature("py-rosetta", r"(?:No matching distribution found for|satisfies the requirement) (comfy-angle|torch)\b"
+    Signature("py-rosetta", r"(?:No matching distribution found for|satisfies the requirement"
+              r"|candidates for) (comfy-angle|torch)\b"
               r"|only (torch)(?:<=?|==)2\.[0-2]\b",
               "there is no {0} for this Python: it is for Intel, too old or too new", ours("doctor")),
     Signature("nightly-gap", r"No matching distribution found for torchvision(?:==(\S+dev\S+))?",
@@ -228,6 +229,7 @@ PACKAGES: tuple[Signature, ...] = (
     Signature("package-misfit",
               r"([\w.-]+)[ <>=!~]{1,3}[^\n]{1,40} is required for a normal functioning[^\n]{0,40}but found"
               r"|(?:module|package) '([\w.]+)' has no attribute|Descriptors cannot be created directly"
+              r"|Numba needs NumPy"
               r"|(?:Contextual)?VersionConflict|Library not loaded: @rpath/(\S+)|(?:Symbol not found|undefined symbol)",
               "the package {0} that is installed does not fit the others", AGAIN, blames_node=True),
 )  # fmt: skip

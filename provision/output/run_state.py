@@ -121,9 +121,9 @@ class RunState:
         self.rate, self.left = Rate(), Countdown()
         self.measured: dict[str, float] = {}
         self.announced = False
+        """Whether a run said which steps it has; a look does not."""
         self.images: list[str] = []
         """Where images were written."""
-        """Whether a run said which steps it has; a look does not."""
         self._seen: float | None = None
         self._line_bytes = 0
 

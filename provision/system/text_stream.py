@@ -16,7 +16,7 @@ from provision.system.strict import Unreadable, open_file
 
 PIECE_BYTES = 1 << 20
 HEAD_BYTES = 4096
-STANDARD_INPUT = Path("-")
+STANDARD_INPUT = (Path("-"), Path("/dev/stdin"))
 GZIP = b"\x1f\x8b"
 UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 CONTROLS = bytes(set(range(32)) - set(b"\b\t\n\f\r\x1b"))
@@ -29,7 +29,7 @@ def pieces(path: Path) -> Iterator[bytes]:
 
     Of a gzip that was cut off comes what is there.
     """
-    with open_file(path) if path != STANDARD_INPUT else os.fdopen(os.dup(0), "rb") as plain:
+    with open_file(path) if path not in STANDARD_INPUT else os.fdopen(os.dup(0), "rb") as plain:
         stream = gzip.GzipFile(fileobj=plain) if plain.peek(2)[:2] == GZIP else plain
         came = False
         try:

@@ -233,8 +233,10 @@ def test_a_requirements_file_that_is_no_text_ends_nothing(made: Tool) -> None:
 def test_a_log_is_explained(made: Tool, tmp_path: Path) -> None:
     log = tmp_path / "sent.log"
     log.write_text("one\nRuntimeError: MPS backend out of memory (max allowed: 9.07 GB)\n" * 3, encoding="utf-8")
-    (sign,) = made.run("doctor", str(log)).report["signs"]
-    assert (sign["line"], sign["id"]) == (2, "mps-oom")
+    ended = made.run("doctor", str(log))
+    (sign,) = ended.report["signs"]
+    assert (sign["log"], sign["line"], sign["id"]) == (str(log), 2, "mps-oom")
+    assert (ended.code, ended.report["ok"]) == (1, False)
     text = made.text("doctor", str(log)).stdout
     assert "line 2: The GPU's share of the memory is used up.  [mps-oom]" in text
     assert "1 thing(s) are known here." in text

@@ -103,5 +103,5 @@ def test_what_there_is_not_is_found() -> None:
 
 
 def test_what_a_log_or_uv_says_leads_to_a_sentence_or_a_command() -> None:
-    hints = [*(sign.hint for sign in (*SIGNATURES, *LOG_SIGNATURES)), *(hint for _, _, hint in CAUSES)]
-    assert all(HERE.text(hint).strip() for hint in hints)
+    for hint in (*(row.hint for row in (*SIGNATURES, *LOG_SIGNATURES)), *(row[-1] for row in CAUSES)):
+        assert HERE.text(hint).strip(), hint

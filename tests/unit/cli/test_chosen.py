@@ -22,7 +22,7 @@ from provision.core.manifest import find_manifest, load_manifest
 from provision.core.receipts import write_json
 from provision.errors import DiskFull, UsageError
 from provision.output.console import Console
-from provision.system.machine import Machine
+from provision.system.local_machine import LocalMachine
 from tests.support.foreign_install import clone
 
 URL = "https://github.com/comfyanonymous/ComfyUI"
@@ -45,7 +45,7 @@ class Listening(Console):
 
 @contextmanager
 def opened(request: Request, console: Console | None = None, **environ: str) -> Iterator[Session]:
-    console, machine = console or Console(), Machine({**os.environ, **environ})
+    console, machine = console or Console(), LocalMachine({**os.environ, **environ})
     with console, open_session(request, console, machine) as at:
         yield at
 

@@ -72,13 +72,14 @@ def test_folders_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
             read(path)
 
 
-def test_standard_input(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", STANDARD_INPUT)
+def test_standard_input(tmp_path: Path, name: Path) -> None:
     (tmp_path / "log").write_text(TEXT, encoding="utf-8")
     kept = os.dup(0)
     try:
         with (tmp_path / "log").open("rb") as stream:
             os.dup2(stream.fileno(), 0)
-            assert read(STANDARD_INPUT) == TEXT
+            assert read(name) == TEXT
     finally:
         os.dup2(kept, 0)
         os.close(kept)
