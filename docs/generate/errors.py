@@ -57,19 +57,27 @@ class Raised:
 
 def raised() -> list[Raised]:
     """Every error that the package makes, in the order of its files."""
-    found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if not path.relative_to(PACKAGE).as_posix().startswith((*OTHERS, "errors")):
-            found += list(raised_in(ast.parse(path.read_text(encoding="utf-8"))))
-    return list(dict.fromkeys(found))
+    paths = [path for path in sorted(PACKAGE.rglob("*.py"))
+             if not path.relative_to(PACKAGE).as_posix().startswith((*OTHERS, "errors"))]  # fmt: skip
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
+    everywhere = {name: value for tree in trees for name, value in constants(tree).items()}
+    return list(dict.fromkeys(error for tree in trees for error in raised_in(tree, everywhere)))
 
 
-def raised_in(tree: ast.AST) -> Iterator[Raised]:
-    """The errors that a source makes; a text that is chosen between two gives two of them."""
+def constants(tree: ast.AST) -> dict[str, ast.expr]:
+    """What a module names."""
+    found = [node for node in ast.iter_child_nodes(tree) if isinstance(node, ast.Assign)]
+    return {target.id: node.value for node in found for target in node.targets if isinstance(target, ast.Name)}
+
+
+def raised_in(tree: ast.AST, everywhere: Mapping[str, ast.expr]) -> Iterator[Raised]:
+    """The errors that a source makes; a text that is chosen between two gives two of them.
+
+    `everywhere`: constants of all modules, which this one may import.
+    """
     classes: tuple[type[ProvisionError], ...] = (ProvisionError, *ERRORS)
     names = {error.__name__ for error in classes}
-    constants = [node for node in ast.iter_child_nodes(tree) if isinstance(node, ast.Assign)]
-    named = {target.id: node.value for node in constants for target in node.targets if isinstance(target, ast.Name)}
+    named = {**everywhere, **constants(tree)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _called(node) in names and node.args:
             hints = [word.value for word in node.keywords if word.arg == "hint"]

@@ -191,19 +191,21 @@ def not_reached(url: str, error: Exception, *, proxied: bool = False) -> Network
 def _no_answer(host: str, error: Exception, *, tls: bool, proxy: bool, late: bool) -> NetworkError:
     why = _innermost(error)
     if tls:
-        trust = ours("all", under=("env", "SSL_CERT_FILE=/path/to/ca.pem"))
         return NetworkError(
             f"The certificate of {host} cannot be verified ({why}).",
-            hint=Fix("Behind a proxy that opens TLS, name its certificates:", trust),
+            hint=Fix(
+                "Behind a proxy that opens TLS, name its certificates:",
+                ours("all", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
+            ),
         )
     if proxy:
         return NetworkError(
             f"The proxy on the way to {host} does not answer ({why}).",
             hint=Fix("Check HTTPS_PROXY, or name the host in NO_PROXY, then run the same command again."),
         )
-    says = f"{host} did not answer in time." if late else f"{host} cannot be reached ({why})."
     return NetworkError(
-        says, hint=Fix("Check the network, then run the same command again: it goes on from what is there.")
+        f"{host} did not answer in time." if late else f"{host} cannot be reached ({why}).",
+        hint=Fix("Check the network, then run the same command again: it goes on from what is there."),
     )
 
 

@@ -20,13 +20,13 @@ CALLED_AS = "PROVISION_CALLED_AS"
 """What `bin/provision` was called as; it hands over to Python, which cannot know."""
 REHEARSABLE = frozenset({"all", "plan", "download"})
 """The commands that have `--rehearse`."""
-ADOPTING = frozenset({"all", "plan", "doctor"})
+ADOPTING = frozenset({"all", "plan", "doctor", "config"})
 """The commands that have `--comfyui`."""
 HOMELESS = frozenset({"manifests", "completion"})
 """The commands that have no `--home`."""
 AT_HOME = frozenset({
     "all", "plan", "check", "download", "doctor", "launch", "stop", "status", "rollback", "logs", "generate", "bench",
-    "report", "uninstall",
+    "report", "uninstall", "config",
 })  # fmt: skip
 """The commands that have it."""
 REHEARSAL_HOME = "~/provision-rehearsal"

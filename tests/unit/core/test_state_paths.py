@@ -31,7 +31,7 @@ DOORS = {
     "core/image.py": "a picture in memory",
     "core/receipts.py": "writes",
     "cli/exit_codes.py": "writes the log",
-    "system/machine.py": "a program's log, written; whether a file can be opened",
+    "system/local_machine.py": "a program's log, written; whether a file can be opened",
     "download/local_copies.py": "a copy, which was seen to be a file",
     "download/verify.py": "the weights, which were seen to be a file",
     "download/hashing.py": "a part",
