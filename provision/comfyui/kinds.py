@@ -6,6 +6,8 @@ from provision.core.finding import ONLY_IN_LOGS, Kind
 
 TORCHS, SYSTEMS = "torch's and Metal's words", "the system's words"
 PIPS, NETS, SHELLS = "pip's and uv's words", "the words of git, git-lfs, hf, wget and curl", "the shell's words"
+STARTS = ("python_env", "torch", "comfyui")
+"""Steps whose faults keep ComfyUI from starting, in these words too."""
 
 # fmt: off
 ORIGIN_403 = Kind("origin-403", ONLY_IN_LOGS, "warns", "hint", "refused requests", "an empty 403 in the browser",
@@ -25,7 +27,7 @@ MIXED_DTYPES = Kind("mixed-dtypes", ONLY_IN_LOGS, "spoils", "hint", TORCHS,
     "the custom node updated or disabled, or `comfyui.args` without `--force-fp16`")
 TORCH_OLD = Kind("torch-old", ONLY_IN_LOGS, "blocks", "auto", TORCHS,
     "`module 'torch' has no attribute 'uint64'`, `unsupported autocast device_type 'mps'`",
-    "`provision all` installs a newer torch")
+    "`provision all` installs a newer torch", STARTS)
 MODEL_DAMAGED = Kind("model-damaged", ONLY_IN_LOGS, "spoils", "hint",
     "which loader reads a file that is cut short, or another",
     "the error of a damaged checkpoint, in `CLIPLoader`, `VAELoader` and the like", "download that file again")
@@ -39,13 +41,15 @@ READ_ONLY = Kind("read-only", ONLY_IN_LOGS, "spoils", "hint", SYSTEMS,
 LINK_REFUSED = Kind("link-refused", ONLY_IN_LOGS, "blocks", "hint", SYSTEMS,
     "`Operation not permitted: 'a' -> 'b'`", "`--home` on the Mac's own disk")
 NATIVE_CRASH = Kind("native-crash", ONLY_IN_LOGS, "spoils", "hint", SYSTEMS,
-    "`zsh: segmentation fault`, `Abort trap: 6`", "a Python and packages of this processor: `provision doctor --deep`")
+    "`zsh: segmentation fault`, `Abort trap: 6`", "a Python and packages of this processor: `provision doctor --deep`",
+    STARTS)
 UNKNOWN_ERROR = Kind("unknown-error", ONLY_IN_LOGS, "warns", "hint", "the exception that the log ends with",
-    "an error that is not known here, with the package that it came from", "`provision doctor --deep`")
+    "an error that is not known here, with the package that it came from", "`provision doctor --deep`",
+    STARTS)
 PYTHON_INCOMPLETE = Kind("python-incomplete", ONLY_IN_LOGS, "blocks", "auto", "the part of Python that is missing",
-    "`No module named '_lzma'`: Python was built without it", "`provision all` uses a whole one")
+    "`No module named '_lzma'`: Python was built without it", "`provision all` uses a whole one", ("python_env",))
 PACKAGE_MISFIT = Kind("package-misfit", ONLY_IN_LOGS, "spoils", "auto", "packages of versions that do not go together",
-    "`cannot import name 'mapped_column' from 'sqlalchemy.orm'`", "`provision all` installs what is asked for")
+    "`cannot import name 'mapped_column' from 'sqlalchemy.orm'`", "`provision all` installs what is asked for", STARTS)
 BUILD_FAILED = Kind("build-failed", ONLY_IN_LOGS, "blocks", "hint", PIPS,
     "`Failed building wheel for insightface`", "a Python that has wheels for it: `provision all` makes one")
 NOT_FOR_MACS = Kind("not-for-macs", ONLY_IN_LOGS, "warns", "hint", PIPS,

@@ -1,7 +1,7 @@
 """What uv says of the packages that it brings, read from its lines. Pure.
 
 uv tells of a wheel over a megabyte when it begins and when it is here (`Downloading torch (83.4MiB)`, ` Downloaded
-torch`), and of all of them once they are here (`Prepared 12 packages in 36.2s`).
+torch`), and of all of them once they are in place (`Installed 12 packages in 40ms`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from provision.system.parsers import SIZE, parse_size
 
 BEGUN = re.compile(rf"\s*Downloading (\S+) \(({SIZE})\)")
 HERE = re.compile(r"\s*Downloaded (\S+)")
-PREPARED = re.compile(r"\s*Prepared (\d{1,9}) packages? ")
+INSTALLED = re.compile(r"\s*Installed (\d{1,9}) packages? ")
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Wheels:
 
     def hear(self, line: str) -> Progress | None:
         """How far the packages are after a line: bytes of wheels, in the end packages; None where it does not tell."""
-        if found := PREPARED.match(line):
+        if found := INSTALLED.match(line):
             return _packages(int(found[1]), int(found[1]), "packages")
         if found := BEGUN.match(line):
             self.sizes[found[1]] = parse_size(found[2])

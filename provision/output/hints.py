@@ -70,8 +70,8 @@ class Invocation:
     def _words(self, command: Command) -> tuple[str, ...]:
         return (*command.under, *(self._of_ours(*command.argv) if command.ours else command.argv))
 
-    def _of_ours(self, name: str, *rest: str) -> tuple[str, ...]:
-        words = [*self.program, name]
+    def _of_ours(self, name: str = "", *rest: str) -> tuple[str, ...]:
+        words = [*self.program, name] if name else [*self.program]
         rehearse = self.rehearsal and name in REHEARSABLE
         real = _has(rest, "--rehearse") and not self.rehearsal  # a rehearsal has no place in this home
         named = real or _has(rest, "--home")

@@ -63,10 +63,23 @@ def leave_a_lock(at: Patient) -> None:
     os.utime(lock, LONG_AGO)
 
 
+def unpack(at: Patient) -> None:
+    """Let each object lie in a file of its own, as git keeps those of a small fetch by itself."""
+    for pack in sorted((at.comfyui / ".git" / "objects" / "pack").glob("*.pack")):
+        aside = at.comfyui / ".git" / pack.name
+        pack.rename(aside)
+        for left in pack.parent.glob(f"{pack.stem}.*"):
+            left.unlink()
+        with aside.open("rb") as objects:
+            subprocess.run(("git", "unpack-objects", "-q"), cwd=at.comfyui, stdin=objects, check=True)
+        aside.unlink()
+
+
 @breaks("clone-partial", CHECKOUT)
 def cut_an_object(at: Patient) -> None:
     """The commit's object is cut in half."""
     head = git(at, "rev-parse", "HEAD")
+    unpack(at)
     found = at.comfyui / ".git" / "objects" / head[:2] / head[2:]
     found.chmod(0o644)
     os.truncate(found, found.stat().st_size // 2)
@@ -75,6 +88,7 @@ def cut_an_object(at: Patient) -> None:
 @breaks("clone-partial", CHECKOUT)
 def lose_objects(at: Patient) -> None:
     """Half of the objects are gone."""
+    unpack(at)
     objects = sorted((at.comfyui / ".git" / "objects").glob("??/*"))
     for path in objects[::2]:
         path.unlink()

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-LOGS: Mapping[str, str] = {
+from provision.core.finding import ONLY_IN_LOGS
+from provision.steps.catalogue import CATALOGUE
+from tests.support.paths import FACTS
+
+_GIVEN: Mapping[str, str] = {
     "origin-403": "WARNING: request with non matching host and origin 127.0.0.1 != 192.168.1.7, returning 403",
     "numpy-abi": "A module that was compiled using NumPy 1.x cannot be run in NumPy 2.2.1 as it may crash.",
     "omp-dup": "OMP: Error #15: Initializing libomp.dylib, but found libiomp5.dylib already initialized.",
@@ -18,5 +22,20 @@ LOGS: Mapping[str, str] = {
     "tls-store": "ssl.SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
     "unable to get local issuer certificate (_ssl.c:1006)",
 }  # fmt: skip
+
+
+def _seen() -> dict[str, str]:
+    """The first words that are recorded for each finding."""
+    blocks = (FACTS / "logs" / "words.txt").read_text(encoding="utf-8").split("=== ")[1:]
+    found: dict[str, str] = {}
+    for block in blocks:
+        head, _, words = block.partition("\n")
+        found.setdefault(head.split()[0], words.rstrip("\n"))
+    return found
+
+
+LOGS: Mapping[str, str] = {
+    kind.id: _GIVEN.get(kind.id) or _seen()[kind.id] for kind in CATALOGUE if kind.step == ONLY_IN_LOGS
+} | _GIVEN
 BEFORE = "Python version: 3.12.7\npytorch version: 2.11.0\n"
 """What stands around it in any log, and means nothing."""

@@ -36,7 +36,8 @@ def test_sizes(size: str, count: int) -> None:
 
 @pytest.mark.parametrize(
     "line", ["", " Downloaded numpy", "Downloading x", "Downloading x (?)", "Downloading x (1.2.3MiB)",
-             f"Downloading x ({'9' * 5000}GiB)", "Built x", "Prepared no packages in 1s"],
+             f"Downloading x ({'9' * 5000}GiB)", "Built x", "Installed no packages in 1s",
+             "Prepared 3 packages in 1s"],
 )  # fmt: skip
 def test_what_tells_nothing_of_bytes_is_no_progress(line: str) -> None:
     assert told(line) == []
