@@ -33,7 +33,7 @@ BUSY, STALLED, REFUSED, UNPACKING, END = 12.0, 30.0, 36.0, 60.0, 200.0
 """Moments worth a look: three at once; no byte for ten seconds; the hub refuses; late; all but the first image."""
 
 UV = ((4.0, "Downloading torch (83.4MiB)"), (4.0, "Downloading numpy (5.2MiB)"), (6.0, " Downloaded numpy"),
-      (40.0, " Downloaded torch"), (40.5, "Prepared 12 packages in 36.2s"))  # fmt: skip
+      (40.0, " Downloaded torch"), (40.5, "Installed 12 packages in 36.2s"))  # fmt: skip
 
 
 def mac_stream() -> list[Moment]:

@@ -205,7 +205,7 @@ def test_wheels_count_when_uv_tells_of_them() -> None:
 
 
 def test_two_installs_of_a_step_are_added_up() -> None:
-    state, lines = RunState(), ("Downloading a (2MB)", " Downloaded a", "Prepared 1 package in 1s")
+    state, lines = RunState(), ("Downloading a (2MB)", " Downloaded a", "Installed 1 package in 1s")
     state.add(0.0, StepPlanned(step="torch", download_bytes=9_000_000, disk_bytes=0))
     for wheels in (Wheels(), Wheels()):
         for line in lines[:2]:
