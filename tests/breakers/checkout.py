@@ -88,9 +88,10 @@ def cut_an_object(at: Patient) -> None:
 @breaks("clone-partial", CHECKOUT)
 def lose_objects(at: Patient) -> None:
     """Half of the objects are gone."""
+    tree = git(at, "rev-parse", "HEAD^{tree}")
     unpack(at)
-    objects = sorted((at.comfyui / ".git" / "objects").glob("??/*"))
-    for path in objects[::2]:
+    folder = at.comfyui / ".git" / "objects"
+    for path in {folder / tree[:2] / tree[2:], *sorted(folder.glob("??/*"))[::2]}:
         path.unlink()
 
 

@@ -24,8 +24,8 @@ SHORTER = {
 
 
 def hurry() -> None:
-    found = pkgutil.iter_modules(backends.__path__, "provision.download.")
-    modules = [importlib.import_module(each.name) for each in found]
+    found = pkgutil.walk_packages(backends.__path__, "provision.download.")
+    modules = [importlib.import_module(each.name) for each in found if not each.name.endswith("_program")]
     for module in (*modules, bounded_http):
         for name, value in SHORTER.items():
             if hasattr(module, name):
