@@ -19,7 +19,8 @@ _GIVEN: Mapping[str, str] = {
     "hf-429": "huggingface_hub.errors.HfHubHTTPError: 429 Too Many Requests: you have reached your limit",
     "hf-endpoint": "FileMetadataError: Distant resource does not seem to be on huggingface.co. It is possible that a "
     "configuration issue prevents you from downloading: missing the 'X-Repo-Commit' header",
-    "build-failed": "ERROR: Could not build wheels for dlib, which is required to install pyproject.toml-based projects",
+    "build-failed": "ERROR: Could not build wheels for dlib, which is required to install pyproject.toml-based "
+    "projects",
     "tls-old": "OpenSSL: error:140773E8:SSL routines:SSL23_GET_SERVER_HELLO:reason(1000)\n"
     "Unable to establish SSL connection.",
     "tls-store": "ssl.SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "

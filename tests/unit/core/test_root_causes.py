@@ -10,7 +10,7 @@ import pytest
 
 from provision.command import Fix
 from provision.core.events import Event, FindingSeen
-from provision.core.finding import Finding, Verdict
+from provision.core.finding import ONLY_IN_LOGS, Finding, Verdict
 from provision.core.runner import run
 from provision.core.step import Context, Report, Step
 from provision.output import views
@@ -79,7 +79,7 @@ def test_a_person_sees_the_cause_and_one_fix(look: Look) -> None:
 
 
 def test_causes_are_steps_before_the_findings_own() -> None:
-    order = [step.name for step in STEPS]
+    order = [*(step.name for step in STEPS), ONLY_IN_LOGS]
     for entry in CATALOGUE:
         assert all(order.index(cause) < order.index(entry.step) for cause in entry.follows), entry.id
 

@@ -22,12 +22,14 @@ from tests.support.processes import eventually, gone, seen
 
 LIMIT = 200_000
 CHATTY = """
-import sys, time
+import os, sys, time
 for number in range(int(sys.argv[1])):
     sys.stdout.write(f"line {number:07} of a server that says much\\n")
     sys.stdout.flush()
     if not number % 100:
         time.sleep(0.001)
+while os.fstat(1).st_size > int(sys.argv[2]):  # what is said while a log is cut may be lost
+    time.sleep(0.01)
 print("done", flush=True)
 time.sleep(600)
 """
@@ -72,7 +74,7 @@ def kept(log: Path) -> list[str]:
 
 def test_a_chatty_servers_log_stays_within_bounds_by_whole_lines(tmp_path: Path) -> None:
     log = tmp_path / "comfyui.log"
-    server = spawn(log, CHATTY, "40000")
+    server = spawn(log, CHATTY, "40000", str(LIMIT))
     try:
         most = 0
 
