@@ -17,6 +17,7 @@ from pathlib import Path
 from provision.command import Command, Fix, ours
 from provision.core.events import Progress, Work
 from provision.errors import GitError
+from provision.system.disk_use import bytes_here
 from provision.system.git_program import ASK_S, FETCH_S, NOWHERE, Alive, GitFailed, Limits, environment, plain, run_git
 from provision.system.parsers import SIZE, parse_size
 
@@ -151,7 +152,7 @@ def fetch_into(
     def go_on() -> None:
         if alive is not None:
             alive()
-        if sum(_size(path) for path in (place / "objects" / "pack").glob("tmp_*")) > PACK_BYTES:
+        if sum(bytes_here(path) for path in (place / "objects" / "pack").glob("tmp_*")) > PACK_BYTES:
             raise GitFailed(f"the server sends more than {PACK_BYTES:,} bytes")
 
     run_git(words, remote_environment(url, place), limits=Limits(FETCH_S), on_line=on_line, alive=go_on)
@@ -172,13 +173,6 @@ def parse_receiving(line: str, subject: str) -> Progress | None:
         return Progress(kind=Work.CLONE, subject=subject, done=int(found[1]), total=int(found[2]), unit="objects")
     done = parse_size(found[3])
     return Progress(kind=Work.CLONE, subject=subject, done=done, total=done if line.endswith(", done.") else None)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 # -- the way there ------------------------------------------------------------------------------------------------

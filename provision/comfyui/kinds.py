@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from provision.core.causes import BARE, PACKED
 from provision.core.finding import ONLY_IN_LOGS, Kind
 
 TORCHS, SYSTEMS = "torch's and Metal's words", "the system's words"
 PIPS, NETS, SHELLS = "pip's and uv's words", "the words of git, git-lfs, hf, wget and curl", "the shell's words"
-STARTS = ("python_env", "torch", "comfyui")
-"""Steps whose faults keep ComfyUI from starting, in these words too."""
-
 # fmt: off
 ORIGIN_403 = Kind("origin-403", ONLY_IN_LOGS, "warns", "hint", "refused requests", "an empty 403 in the browser",
     "open the address that ComfyUI shows")
@@ -27,7 +25,7 @@ MIXED_DTYPES = Kind("mixed-dtypes", ONLY_IN_LOGS, "spoils", "hint", TORCHS,
     "the custom node updated or disabled, or `comfyui.args` without `--force-fp16`")
 TORCH_OLD = Kind("torch-old", ONLY_IN_LOGS, "blocks", "auto", TORCHS,
     "`module 'torch' has no attribute 'uint64'`, `unsupported autocast device_type 'mps'`",
-    "`provision all` installs a newer torch", STARTS)
+    "`provision all` installs a newer torch", PACKED)
 MODEL_DAMAGED = Kind("model-damaged", ONLY_IN_LOGS, "spoils", "hint",
     "which loader reads a file that is cut short, or another",
     "the error of a damaged checkpoint, in `CLIPLoader`, `VAELoader` and the like", "download that file again")
@@ -42,14 +40,14 @@ LINK_REFUSED = Kind("link-refused", ONLY_IN_LOGS, "blocks", "hint", SYSTEMS,
     "`Operation not permitted: 'a' -> 'b'`", "`--home` on the Mac's own disk")
 NATIVE_CRASH = Kind("native-crash", ONLY_IN_LOGS, "spoils", "hint", SYSTEMS,
     "`zsh: segmentation fault`, `Abort trap: 6`", "a Python and packages of this processor: `provision doctor --deep`",
-    STARTS)
+    PACKED)
 UNKNOWN_ERROR = Kind("unknown-error", ONLY_IN_LOGS, "warns", "hint", "the exception that the log ends with",
     "an error that is not known here, with the package that it came from", "`provision doctor --deep`",
-    STARTS)
+    PACKED)
 PYTHON_INCOMPLETE = Kind("python-incomplete", ONLY_IN_LOGS, "blocks", "auto", "the part of Python that is missing",
-    "`No module named '_lzma'`: Python was built without it", "`provision all` uses a whole one", ("python_env",))
+    "`No module named '_lzma'`: Python was built without it", "`provision all` uses a whole one", BARE)
 PACKAGE_MISFIT = Kind("package-misfit", ONLY_IN_LOGS, "spoils", "auto", "packages of versions that do not go together",
-    "`cannot import name 'mapped_column' from 'sqlalchemy.orm'`", "`provision all` installs what is asked for", STARTS)
+    "`cannot import name 'mapped_column' from 'sqlalchemy.orm'`", "`provision all` installs what is asked for", PACKED)
 BUILD_FAILED = Kind("build-failed", ONLY_IN_LOGS, "blocks", "hint", PIPS,
     "`Failed building wheel for insightface`", "a Python that has wheels for it: `provision all` makes one")
 NOT_FOR_MACS = Kind("not-for-macs", ONLY_IN_LOGS, "warns", "hint", PIPS,

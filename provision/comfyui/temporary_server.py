@@ -5,7 +5,6 @@ It keeps no record, writes a log of its own and loads no custom nodes, so that w
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
@@ -24,7 +23,7 @@ from provision.comfyui.server_process import (
 from provision.core.home import Home
 from provision.core.step import Context
 from provision.system.child_notes import noted
-from provision.system.machine import LOOPBACK
+from provision.system.local_machine import free_port
 from provision.system.processes import MARK
 
 
@@ -75,10 +74,3 @@ def _start(ctx: Context, folder: Path, later: ExitStack) -> None:
     note.runs(process.pid)
     wait_until_up(ctx, Record(process.pid, process.created, ctx.manifest.comfyui.port, argv))
     wait_until_listed(ctx)
-
-
-def free_port() -> int:
-    """A port of this machine that nobody has now."""
-    with socket.socket() as trial:
-        trial.bind((LOOPBACK, 0))
-        return int(trial.getsockname()[1])

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 from provision.core.events import Work
 from provision.core.step import Context
 from provision.download.backend import HubFile
-from provision.download.part_file import bytes_here
 from provision.download.retry import TRIES, Retry, fetch_with_retries, in_background
+from provision.system.disk_use import bytes_here
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash

@@ -22,7 +22,6 @@ from provision.download.local_copies import Sought, found_file, take_copy
 from provision.download.model_files import WantedFile, keep_receipt
 from provision.download.part_file import (
     adopt,
-    bytes_here,
     bytes_waiting,
     disk_errors_said,
     drop_part,
@@ -33,6 +32,7 @@ from provision.download.part_file import (
 from provision.download.verify import header_of, misfit, sha256_of
 from provision.download.web import host_of, is_loopback
 from provision.errors import HubRefused, WrongFile
+from provision.system.disk_use import bytes_here
 from provision.system.keep_awake import kept_awake
 from provision.system.metered_network import metered_because
 from provision.system.strict import Unreadable

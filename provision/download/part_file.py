@@ -24,6 +24,7 @@ from provision.download.http.segments import Span, merged, prefix_of
 from provision.download.writers import end_writers
 from provision.errors import DiskFull, HomeError
 from provision.system.disk_errors import unusable
+from provision.system.disk_use import bytes_here
 from provision.system.machine import Machine
 
 WORKERS = ("lfs", "wget", "hf", "xet")
@@ -50,14 +51,6 @@ class Sidecar:
 def part_of(home: Home, sha256: str) -> Path:
     """Where the part of a content lies."""
     return home.parts / f"{sha256}.part"
-
-
-def bytes_here(path: Path) -> int:
-    """The size of a file, 0 when there is none."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def bytes_waiting(home: Home, sha256: str) -> int:

@@ -15,9 +15,10 @@ from provision.comfyui.safetensors import LENGTH_BYTES, NotSafetensors, header_l
 from provision.command import Fix, ours
 from provision.core.step import Context
 from provision.download.backend import HubFile
-from provision.download.part_file import bytes_here, disk_errors_said, make_plain
+from provision.download.part_file import disk_errors_said, make_plain
 from provision.download.writers import end_writers, memory_of_writers
 from provision.errors import DownloadError, NetworkError, ProvisionError
+from provision.system.disk_use import bytes_here
 from provision.system.machine import Machine
 
 T = TypeVar("T")

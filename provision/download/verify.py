@@ -8,8 +8,8 @@ from pathlib import Path
 from provision.comfyui.safetensors import LENGTH_BYTES, SafetensorsHeader, header_length, parse_safetensors_header
 from provision.core.events import Work
 from provision.core.step import Context
-from provision.download.part_file import bytes_here
 from provision.system.disk_errors import unusable
+from provision.system.disk_use import bytes_here
 from provision.system.strict import open_file
 
 HASH_BYTES = 4 << 20

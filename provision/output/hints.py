@@ -22,8 +22,6 @@ REHEARSABLE = frozenset({"all", "plan", "download"})
 """The commands that have `--rehearse`."""
 ADOPTING = frozenset({"all", "plan", "doctor", "config"})
 """The commands that have `--comfyui`."""
-HOMELESS = frozenset({"manifests", "completion"})
-"""The commands that have no `--home`."""
 AT_HOME = frozenset({
     "all", "plan", "check", "download", "doctor", "launch", "stop", "status", "rollback", "logs", "generate", "bench",
     "report", "uninstall", "config",

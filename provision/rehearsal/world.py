@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -37,7 +36,8 @@ from provision.rehearsal.model_repo import make_model_repo, read_model_repo
 from provision.rehearsal.torch_wheels import make_wheels
 from provision.system.child_process import cannot_run
 from provision.system.disk_errors import unusable
-from provision.system.machine import LOOPBACK, Machine
+from provision.system.local_machine import free_port
+from provision.system.machine import Machine
 
 MAKING = "new-"
 """How the folders begin in which a world is made."""
@@ -74,7 +74,7 @@ def rehearsal(home: Home, machine: Machine, command: str = "all") -> Iterator[Wo
             with home_lock(home.state / "lock", command=command):  # nobody removes the home, or changes it, meanwhile
                 files = _made(folder)
         with _hub(folder / "root", record.ports if record is not None else {}) as hub:
-            engine_port = (record.ports.get("engine") if record is not None else None) or _free_port()
+            engine_port = (record.ports.get("engine") if record is not None else None) or free_port()
             ports = {"hub": _port(hub.url), "cdn": _port(hub.cdn_url), "engine": engine_port}
             made = WorldRecord(ports, files)
             if made != record:
@@ -104,12 +104,6 @@ def _hub(root: Path, ports: Mapping[str, int]) -> Iterator[Hub]:
 
 def _port(url: str) -> int:
     return int(url.rpartition(":")[2])
-
-
-def _free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind((LOOPBACK, 0))
-        return int(trial.getsockname()[1])
 
 
 def _made(folder: Path) -> Files:

@@ -1,4 +1,4 @@
-"""What files take of the disk: blocks, not lengths; a file with several names counts once."""
+"""What files take of the disk: blocks, a file with several names once; and how long a file is."""
 
 from __future__ import annotations
 
@@ -48,3 +48,11 @@ def _entries(path: Path) -> Iterator[Path]:
     if not path.is_symlink():
         for folder, folders, files in os.walk(path):
             yield from (Path(folder, name) for name in (*folders, *files))
+
+
+def bytes_here(path: Path) -> int:
+    """The size of a file, 0 when there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -199,3 +199,10 @@ class LocalMachine(Machine):
 
     def file_flags(self, path: Path) -> int:
         return int(getattr(path.stat(), "st_flags", 0))
+
+
+def free_port() -> int:
+    """A port of this machine that nobody has now."""
+    with socket.socket() as trial:
+        trial.bind((LOOPBACK, 0))
+        return int(trial.getsockname()[1])

@@ -38,8 +38,7 @@ def _seen() -> dict[str, str]:
     return found
 
 
-LOGS: Mapping[str, str] = {
-    kind.id: _GIVEN.get(kind.id) or _seen()[kind.id] for kind in CATALOGUE if kind.step == ONLY_IN_LOGS
-} | _GIVEN
+_EACH = {**_seen(), **_GIVEN}
+LOGS: Mapping[str, str] = {kind.id: _EACH[kind.id] for kind in CATALOGUE if kind.step == ONLY_IN_LOGS} | _GIVEN
 BEFORE = "Python version: 3.12.7\npytorch version: 2.11.0\n"
 """What stands around it in any log, and means nothing."""

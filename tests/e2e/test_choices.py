@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,12 @@ import pytest
 
 from provision.core.choices import read_choices
 from provision.core.home import Home
+from provision.system.local_machine import free_port
 from tests.e2e.conftest import Ended, Tool
 
 SMALL = ("--set", "first_image.width=256", "--set", "first_image.height=256")
 REHEARSE = ("all", "--rehearse")
 HEAD = "# What was asked for in this home"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    return port
 
 
 def told(ended: Ended) -> list[str]:

@@ -12,11 +12,11 @@ from collections.abc import Callable
 import pytest
 
 from provision.rehearsal.checkpoints import write_safetensors
+from provision.system.local_machine import free_port
 from tests.breakers.checkout import git
 from tests.breakers.network import NOBODY
 from tests.breakers.patient import Patient
 from tests.breakers.python import write_package
-from tests.support.engine_home import free_port
 
 
 def path_with_spaces_and_korean(at: Patient) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.storms import tally as tallies
+from tests.storms.small_disk import ROOMY, SmallDisk, small_disk
 from tests.storms.tally import Tally
 from tests.storms.weather import Place, make_place
 
@@ -61,6 +62,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A folder with a whole rehearsed home in it, which is brought back for each try."""
     with make_place(tmp_path_factory.mktemp("storm").resolve()) as made:
         yield made
+
+
+@pytest.fixture
+def disk(place: Place) -> Iterator[SmallDisk]:
+    """A roomy disk for the home."""
+    place.clear()
+    with small_disk(place.disk, ROOMY) as made:
+        yield made
+        place.end_all()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

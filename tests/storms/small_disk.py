@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOMY = 8_000_000_000
+"""More than the hardware step asks for; a tmpfs takes memory only for what is written."""
+
 PAGE_BYTES = 4096
 
 

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from tests.storms.small_disk import SmallDisk, is_possible, small_disk
+from tests.storms.small_disk import ROOMY, SmallDisk, is_possible, small_disk
 from tests.storms.tally import Tally
 from tests.storms.weather import Place, aftermath, blame_words
 
-ROOMY = 8_000_000_000
-"""More than the hardware step asks for; a tmpfs takes memory only for what is written."""
 SPARES = (0, 4096, 100_000, 1_000_000, 5_000_000, 20_000_000)
 LOOKS = (("status",), ("doctor",), ("logs",), ("stop",), ("uninstall", "--yes"))
 """What a full disk must never lock out."""
 
 pytestmark = pytest.mark.skipif(not is_possible(), reason="only root of Linux can mount a small disk")
-
-
-@pytest.fixture
-def disk(place: Place) -> Iterator[SmallDisk]:
-    """A roomy disk for the home."""
-    place.clear()
-    with small_disk(place.disk, ROOMY) as made:
-        yield made
-        place.end_all()
 
 
 def test_a_disk_that_fills_during_all(

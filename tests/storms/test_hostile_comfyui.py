@@ -22,10 +22,10 @@ from provision.comfyui.server_process import record_path, server_argv, write_rec
 from provision.core.image import Quality, judge
 from provision.core.manifest import load_manifest
 from provision.core.step import Context
-from provision.system.local_machine import LocalMachine
+from provision.system.local_machine import LocalMachine, free_port
 from tests.storms.evil import scenarios
 from tests.storms.tally import HANG_S, Tally
-from tests.support.engine_home import EngineHome, engine_home, free_port
+from tests.support.engine_home import EngineHome, engine_home
 from tests.support.paths import CHECKOUT
 
 MAIN = f"""

@@ -8,15 +8,14 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from tests.storms.small_disk import SmallDisk, is_possible, small_disk
+from tests.storms.small_disk import SmallDisk, is_possible
 from tests.storms.tally import Tally
 from tests.storms.weather import Place, aftermath, blame_words
 
-ROOMY = 8_000_000_000
 COMMANDS = (
     ("status",), ("doctor",), ("logs",), ("stop",), ("all", "--rehearse"), ("launch",), ("doctor", "--fix", "--yes"),
     ("plan", "--rehearse"), ("rollback",), ("download", "--rehearse"), ("uninstall", "--yes"),
@@ -32,14 +31,6 @@ OTHERS = (
 """What may belong to another user, who lets nobody read it."""
 
 pytestmark = pytest.mark.skipif(not is_possible(), reason="only root of Linux can mount a disk and be another user")
-
-
-@pytest.fixture
-def disk(place: Place) -> Iterator[SmallDisk]:
-    place.clear()
-    with small_disk(place.disk, ROOMY) as made:
-        yield made
-        place.end_all()
 
 
 def test_a_disk_that_is_remounted_read_only(

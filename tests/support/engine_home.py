@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import struct
 import sys
 from collections.abc import Sequence
@@ -17,8 +16,7 @@ from provision.core.events import Event
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context, Options
-from provision.system.local_machine import LocalMachine
-from provision.system.machine import LOOPBACK
+from provision.system.local_machine import LocalMachine, free_port
 from tests.support.engine_faults import add_faults
 
 ENGINE = Path(provision.rehearsal.__file__).parent / "engine"
@@ -57,13 +55,6 @@ class EngineHome:
     def says(self) -> str:
         """All notes and output lines."""
         return "\n".join(str(getattr(event, "says", "") or getattr(event, "line", "")) for event in self.events)
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as trial:
-        trial.bind((LOOPBACK, 0))
-        return int(trial.getsockname()[1])
 
 
 def engine_home(

@@ -9,7 +9,7 @@ import hashlib
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
 from urllib.parse import urlsplit
@@ -61,29 +61,6 @@ class Fault:
     def setting(self) -> int | str | float:
         """`value`, or the kind's default."""
         return _DEFAULTS.get(self.kind, 0) if self.value == "" else self.value
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """How a hub behaves from its start: faults in the order of use, pace, and who is let in.
-
-    `rate_bytes_s` limits each connection, `agents` those of programs whose User-Agent begins so. With a `token`,
-    repositories answer 401 without it; when they are also `gated`, 403 with it (the licence was not accepted). Signed
-    addresses live for `url_ttl_s` seconds. With `xet`, large files are offered by Xet too.
-    """
-
-    faults: tuple[Fault, ...] = ()
-    rate_bytes_s: float | None = None
-    agents: Mapping[str, float] = field(default_factory=dict)
-    token: str | None = None
-    gated: bool = False
-    url_ttl_s: float = 3600.0
-    xet: bool = False
-
-    def rate_for(self, request: Request) -> float | None:
-        """The limit for one answer in bytes per second, None for none."""
-        agent = request.headers.get("user-agent", "")
-        return next((rate for name, rate in self.agents.items() if agent.startswith(name)), self.rate_bytes_s)
 
 
 @dataclass(frozen=True, slots=True)

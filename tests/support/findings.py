@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from provision.command import Command, Fix
@@ -43,3 +44,8 @@ def finding_of(line: dict[str, Any]) -> Finding:
         fix and Fix(fix["says"], command), consent and Consent(**consent), Cost(**line["cost"]),
         line["caused_by"] or "", line["detail"], facts=line["facts"],
     )  # fmt: skip
+
+
+def seen(findings: Iterable[Finding]) -> list[tuple[str, Verdict]]:
+    """Each finding's id and verdict."""
+    return [(finding.id, finding.verdict) for finding in findings]

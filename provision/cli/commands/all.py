@@ -73,7 +73,8 @@ def _closing(at: Session, report: Report, *, stopped: bool) -> str:
         lines.append(f"Rehearsal: the hub sent {total or 'nothing'}.")
     seconds = views.time_text(report.seconds)
     if not report.ok:
-        lines.append(f"Not finished after {seconds}. What is done is kept; run `provision all` again after the fix.")
+        again = Fix(f"Not finished after {seconds}. What is done is kept; after the fix:", ours("all"))
+        lines.append(at.typed(again))
     elif not report.changed:
         lines.append(f"Nothing left to do: all {len(report.steps)} steps are satisfied ({seconds}).")
     else:

@@ -24,7 +24,6 @@ from provision.download.backend import Backend, HubFile, Program, find_program
 from provision.download.hashing import Hasher, fetch_and_hash
 from provision.download.hub.api import token_for
 from provision.download.part_file import (
-    bytes_here,
     disk_errors_said,
     disk_trouble,
     lfs_pieces,
@@ -37,6 +36,7 @@ from provision.download.web import host_of, is_loopback
 from provision.errors import DownloadError, HubRefused, NetworkError, ProvisionError, WrongFile
 from provision.system.address import quoted
 from provision.system.disk_errors import unusable
+from provision.system.disk_use import bytes_here
 from provision.system.git_program import environment
 from provision.system.machine import Ran
 from provision.system.parsers import parse_lfs_version

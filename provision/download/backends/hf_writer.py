@@ -14,7 +14,7 @@ from typing import Self
 from provision.download.hashing import Hasher
 from provision.download.http.buffers import Buffer, Buffers
 from provision.download.http.disk_writer import DiskWriter
-from provision.download.part_file import bytes_here
+from provision.system.disk_use import bytes_here
 
 EACH_BYTES, BUFFERS = 1 << 20, 4
 HOLD_S = 1.0

@@ -20,12 +20,13 @@ from provision.download import kinds
 from provision.download.backend import Address, Backend, HubFile, Program, find_program
 from provision.download.hashing import fetch_and_hash
 from provision.download.hub.api import locate
-from provision.download.part_file import bytes_here, disk_trouble, work_folder, write_private
+from provision.download.part_file import disk_trouble, work_folder, write_private
 from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
 from provision.download.web import RESUME, fetch, host_of, is_loopback, moved
 from provision.errors import CommandFailed, DownloadError, HubRefused, NetworkError, ProvisionError
 from provision.system.address import quoted
 from provision.system.disk_errors import unusable
+from provision.system.disk_use import bytes_here
 from provision.system.machine import Ran
 from provision.system.parsers import parse_wget_version
 from provision.system.visible import shell_word

@@ -25,12 +25,13 @@ from provision.core.step import Context
 from provision.download.backend import Address, HubFile
 from provision.download.backends.xet_program import ORDER
 from provision.download.hub.api import XetOffer, token_for
-from provision.download.part_file import bytes_here, disk_trouble, work_folder
+from provision.download.part_file import disk_trouble, work_folder
 from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
 from provision.download.web import RESUME, address_from, fetch, host_of, is_loopback, origin_of
 from provision.errors import DownloadError, HubRefused, NetworkError
 from provision.system.address import natural, quoted
 from provision.system.disk_errors import unusable
+from provision.system.disk_use import bytes_here
 from provision.system.machine import Ran
 
 PROGRAM = Path(__file__).with_name("xet_program.py")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from provision.core.causes import PACKED
 from provision.core.finding import FINE, NOTHING, Kind
-from provision.steps.causes import PACKED
 
 # fmt: off
 LOG = "ComfyUI's log of its last run"

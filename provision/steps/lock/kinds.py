@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from provision.core.causes import RUN
 from provision.core.finding import FINE, NOTHING, Kind
-from provision.steps.causes import RUN
 
 # fmt: off
 LOCK_READY = Kind("lock-ready", "lock", "informs", "none", "provision.lock against what is here", FINE, NOTHING)

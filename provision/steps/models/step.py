@@ -28,11 +28,12 @@ from provision.core.step import Context, Step
 from provision.download.local_copies import SF_DATALESS, find_copies, takes_bytes
 from provision.download.model_files import WantedFile, subject_of, wanted_files
 from provision.download.obtain import obtain, verify
-from provision.download.part_file import bytes_here, bytes_waiting
+from provision.download.part_file import bytes_waiting
 from provision.download.retry import POLL_S
 from provision.download.verify import header_of, misfit, sha256_of
 from provision.steps.models import kinds
 from provision.system.disk_errors import unusable
+from provision.system.disk_use import bytes_here
 from provision.system.strict import open_file
 
 AT_ONCE = 2

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from provision.core.causes import PACKED
 from provision.core.finding import FINE, NOTHING, Kind
-from provision.steps.causes import PACKED
 
 # fmt: off
 REQ_READY = Kind("req-ready", "requirements", "informs", "none", "requirements.txt against what is installed", FINE,

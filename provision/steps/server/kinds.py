@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from provision.core.causes import RUN
 from provision.core.finding import FINE, NOTHING, Kind
-from provision.steps.causes import RUN
 
 # fmt: off
 LOG = "ComfyUI's log of its last run"

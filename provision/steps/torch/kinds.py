@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from provision.core.causes import BARE
 from provision.core.finding import FINE, NOTHING, Kind
-from provision.steps.causes import BARE
 
 # fmt: off
 TORCH_READY = Kind("torch-ready", "torch", "informs", "none", "torch and its proof", FINE, NOTHING)

@@ -37,8 +37,8 @@ from provision.steps.first_image.step import make_image
 from provision.steps.registry import step_named
 from provision.steps.requirements.install import run_quick_test
 from provision.steps.server.step import check_server
-from provision.system.local_machine import LocalMachine
-from tests.support.engine_home import CHECKPOINT, EngineHome, engine_home, free_port, write_checkpoint
+from provision.system.local_machine import LocalMachine, free_port
+from tests.support.engine_home import CHECKPOINT, EngineHome, engine_home, write_checkpoint
 from tests.support.foreign_install import EDIT, clone, conda, copy, install_record, tree, unzipped, venv
 from tests.support.hints import said
 

@@ -23,8 +23,9 @@ from provision.comfyui.server_process import start_server, stop_server
 from provision.comfyui.workflow_graph import prompt_graph, ui_workflow
 from provision.command import Fix
 from provision.errors import EngineError, Interrupted, PortTaken
+from provision.system.local_machine import free_port
 from provision.system.machine import LOOPBACK
-from tests.support.engine_home import CHECKPOINT, TORCH, EngineHome, engine_home, free_port
+from tests.support.engine_home import CHECKPOINT, TORCH, EngineHome, engine_home
 from tests.support.hints import said
 
 

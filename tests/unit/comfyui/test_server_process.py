@@ -28,9 +28,9 @@ from provision.core.step import Context, Options
 from provision.errors import EngineError, Interrupted, PortTaken
 from provision.steps.server import step as server
 from provision.steps.server.step import SERVER, check_server
-from provision.system.local_machine import LocalMachine
+from provision.system.local_machine import LocalMachine, free_port
 from provision.system.machine import LOOPBACK
-from tests.support.engine_home import ENGINE, EngineHome, engine_home, free_port, install_torch, with_sets
+from tests.support.engine_home import ENGINE, EngineHome, engine_home, install_torch, with_sets
 from tests.support.hints import said
 
 

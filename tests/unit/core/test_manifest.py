@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,15 +26,10 @@ from provision.core.manifest import (
 from provision.core.overrides import known_keys
 from provision.errors import EXIT_USAGE, ManifestError
 from tests.support.hints import said
+from tests.support.manifests import NAME, plain, refused_set
 
-NAME = "sdxl-turbo"
 SHA = "e869ac7d6942cb327d68d5ed83a40447aadf20e0c3358d98b2cc9e270db0da26"
 ESCAPE = "\x1b]0;owned\x07"
-
-
-def plain() -> dict[str, Any]:
-    """The default manifest as plain data, anew each time."""
-    return tomllib.loads(find_manifest(NAME).read_text(encoding="utf-8"))
 
 
 def refused(data: dict[str, Any]) -> str:
@@ -45,12 +39,6 @@ def refused(data: dict[str, Any]) -> str:
     assert said(seen.value.hint)
     assert seen.value.exit_code == EXIT_USAGE
     return seen.value.message
-
-
-def refused_set(*overrides: str) -> ManifestError:
-    with pytest.raises(ManifestError) as seen:
-        load_manifest(NAME, overrides)
-    return seen.value
 
 
 # -- what it takes --------------------------------------------------------------------------------------

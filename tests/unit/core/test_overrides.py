@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provision.core.manifest import Manifest, find_manifest, load_manifest, parse_manifest
+from provision.core.manifest import Manifest, load_manifest, parse_manifest
 from provision.core.overrides import apply_override, known_keys
 from provision.errors import ManifestError
 from tests.support.hints import said
-
-NAME = "sdxl-turbo"
-
-
-def plain() -> dict[str, Any]:
-    """The default manifest as plain data, anew each time."""
-    return tomllib.loads(find_manifest(NAME).read_text(encoding="utf-8"))
-
-
-def refused_set(*overrides: str) -> ManifestError:
-    with pytest.raises(ManifestError) as seen:
-        load_manifest(NAME, overrides)
-    return seen.value
+from tests.support.manifests import NAME, plain, refused_set
 
 
 def test_set_takes_any_key_with_toml_values_and_plain_words() -> None:

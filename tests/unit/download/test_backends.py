@@ -31,7 +31,6 @@ from provision.download.backends.auto import bring, choose
 from provision.download.backends.registry import CHOICES, backend_name, backends
 from provision.download.obtain import download
 from provision.download.part_file import (
-    bytes_here,
     bytes_waiting,
     open_part,
     part_of,
@@ -41,6 +40,7 @@ from provision.download.part_file import (
 )
 from provision.errors import CommandMissing, DiskFull, DownloadError, Interrupted, ProvisionError, UsageError, WrongFile
 from provision.rehearsal.model_repo import ModelRepo
+from provision.system.disk_use import bytes_here
 from tests.support.faults import Fault
 from tests.support.hints import said
 from tests.support.hub import Faults, Hub

@@ -15,11 +15,12 @@ from provision.download import hashing
 from provision.download.backend import Backend
 from provision.download.backends.registry import backends
 from provision.download.hashing import MUCH_BYTES, Hasher, Syncer, fetch_and_hash
-from provision.download.part_file import bytes_here, open_part
+from provision.download.part_file import open_part
 from provision.download.retry import Retry
 from provision.errors import DownloadError
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
+from provision.system.disk_use import bytes_here
 from tests.support.small_model import FILE, Heard, remote_file, small_context
 
 

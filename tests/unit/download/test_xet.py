@@ -21,9 +21,10 @@ from provision.download.backends import xet
 from provision.download.backends.auto import bring
 from provision.download.backends.hf import BACKEND as HF
 from provision.download.hub.api import XetOffer, locate_both
-from provision.download.part_file import bytes_here, open_part, part_of
+from provision.download.part_file import open_part, part_of
 from provision.errors import DiskFull, DownloadError, HubRefused, Interrupted, NetworkError
 from provision.rehearsal.model_repo import ModelRepo
+from provision.system.disk_use import bytes_here
 from tests.support.faults import Fault
 from tests.support.hints import said
 from tests.support.hub import Faults, Hub

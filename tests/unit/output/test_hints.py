@@ -14,7 +14,6 @@ from provision.output.hints import (
     ADOPTING,
     AT_HOME,
     CALLED_AS,
-    HOMELESS,
     REHEARSABLE,
     REHEARSAL_HOME,
     Invocation,
@@ -98,7 +97,7 @@ def test_the_flags_are_those_of_the_commands() -> None:
     assert {name for name, known in flags.items() if "--rehearse" in known} == REHEARSABLE
     assert {name for name, known in flags.items() if "--home" in known} == AT_HOME
     assert {name for name, known in flags.items() if "--comfyui" in known} == ADOPTING
-    assert set(flags) == AT_HOME | HOMELESS
+    assert set(flags) == AT_HOME | {"manifests", "completion"}, "the others have no home"
 
 
 def test_the_program_as_it_was_called(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from PIL import Image
 from provision.core.image import judge
 from provision.rehearsal.checkpoints import SHRINK, write_checkpoint
 from provision.rehearsal.engine_repo import EngineRepo, make_engine_repo
+from provision.system.local_machine import free_port
 from tests.support.engine_faults import add_faults
 
 pytest.importorskip("aiohttp", reason="the engine's own requirement")
@@ -233,12 +234,6 @@ def faulty(install: Install) -> Install:
     """The same, with faults on purpose."""
     add_faults(install.checkout)
     return install
-
-
-def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
 
 
 @contextmanager

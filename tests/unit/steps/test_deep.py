@@ -31,7 +31,7 @@ from provision.system.child_notes import read_note
 from provision.system.machine import Ran
 from provision.system.processes import mark_of
 from tests.support.engine_home import EngineHome, engine_home
-from tests.support.findings import fixable, ok
+from tests.support.findings import fixable, ok, seen
 
 UPCAST = "--force-upcast-attention"
 
@@ -51,10 +51,6 @@ def home_of(root: Path, fault: str = "", *, deep: bool = True) -> Iterator[Engin
 def home(tmp_path: Path) -> Iterator[EngineHome]:
     with home_of(tmp_path) as made:
         yield made
-
-
-def seen(findings: Iterable[Finding]) -> list[tuple[str, Verdict]]:
-    return [(finding.id, finding.verdict) for finding in findings]
 
 
 def quick_logs(ctx: Context) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,14 +30,10 @@ from provision.steps.server.step import SERVER
 from provision.steps.tools.shell_variables import check_environment
 from provision.system.local_machine import LocalMachine
 from tests.support.engine_home import CHECKPOINT, EngineHome, engine_home, write_checkpoint
-from tests.support.findings import fixable, kind, ok, warn
+from tests.support.findings import fixable, kind, ok, seen, warn
 
 Contexts = Callable[..., Context]
 DOUBLE = bytes.fromhex("00051607000200004d6163204f532058")
-
-
-def seen(findings: Iterable[Finding]) -> list[tuple[str, Verdict]]:
-    return [(finding.id, finding.verdict) for finding in findings]
 
 
 def agreeing(ctx: Context, *ids: str) -> Context:

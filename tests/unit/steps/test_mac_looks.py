@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from provision.command import program
-from provision.core.finding import Finding, Verdict
+from provision.core.finding import Verdict
 from provision.core.home import Home
 from provision.core.step import Context
 from provision.download.local_copies import SF_DATALESS
@@ -31,14 +31,11 @@ from provision.system.machine import Ran
 from provision.system.macho import processors_of
 from tests.support.engine_home import CHECKPOINT, write_checkpoint
 from tests.support.fake_machine import FakeMachine
+from tests.support.findings import seen
 
 Contexts = Callable[..., Context]
 INTEL, ARM = 0x01000007, 0x0100000C
 SW_VERS = "ProductName:\t\tmacOS\nProductVersion:\t\t{}\nBuildVersion:\t\t26A1\n"
-
-
-def seen(findings: Iterable[Finding]) -> list[tuple[str, Verdict]]:
-    return [(finding.id, finding.verdict) for finding in findings]
 
 
 def thin(kind: int) -> bytes:
