@@ -20,6 +20,7 @@ from provision.errors import GitError
 from provision.system.disk_use import bytes_here
 from provision.system.git_program import ASK_S, FETCH_S, NOWHERE, Alive, GitFailed, Limits, environment, plain, run_git
 from provision.system.parsers import SIZE, parse_size
+from provision.system.passing import passing_in
 
 RELEASE = re.compile(r"v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -210,12 +211,12 @@ def scheme_of(url: str) -> str:
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn git's failures into one GitError that says `what`."""
+    """Turn git's failures into one GitError that says `what`, and whether it may pass."""
     try:
         yield
     except (GitFailed, OSError) as error:
         text = plain(str(error))
-        raise GitError(f"{what}: {text}", hint=_hint(text)) from error
+        raise GitError(f"{what}: {text}", hint=_hint(text), passing=passing_in(text)) from error
 
 
 def _hint(text: str) -> Fix | Command:

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 
 from provision.command import Command
 from provision.core.finding import JSON, Finding
+from provision.errors import Passing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +138,10 @@ class Progress(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting(Event):
-    """A step waits for something outside, for as many seconds, and then goes on by itself."""
+    """A step waits for something outside, for as many seconds, and then tries again by itself."""
 
     type: ClassVar[str] = "waiting"
+    kind: Passing
     says: str
     seconds: float
 

@@ -135,7 +135,8 @@ def run_step(step: Step, ctx: Context, *, apply: bool, faulty: Faulty = _none_fa
             ctx.emit(StepStarted(again=bool(applied)))
             if not apply:
                 ctx.doing(f"looking at {step.about}")
-            findings = tuple(step.check(ctx) if apply else _survive(step, ctx))
+            looking = ctx.looking()
+            findings = tuple(step.check(looking) if apply else _survive(step, looking))
             todo = _next_to_mend(findings) if apply and step.apply else None
             if todo is None or step.apply is None:
                 break

@@ -13,8 +13,9 @@ from provision.core.finding import JSON, Cost, Finding, Kind, Verdict, cost_of, 
 from provision.core.home import Home
 from provision.core.lockfile import Lock
 from provision.core.manifest import Manifest
+from provision.core.patience import LOOKING_S, Patience
 from provision.core.receipts import Receipts
-from provision.errors import ProvisionError
+from provision.errors import Passing, ProvisionError
 from provision.system.machine import Machine
 
 
@@ -75,6 +76,8 @@ class Context:
     consent: Callable[[str], bool] = never
     proofs: Proofs = field(default_factory=Proofs)
     """What `--deep` proved in this run."""
+    patience: Patience = field(default_factory=Patience)
+    """How long failures are ridden out that may pass."""
 
     @property
     def receipts(self) -> Receipts:
@@ -99,10 +102,14 @@ class Context:
         """Say how far something is."""
         self.emit(Progress(kind=kind, subject=subject, done=done, total=total, unit=unit))
 
-    def wait(self, says: str, seconds: float) -> None:
+    def wait(self, says: str, seconds: float, why: Passing | None = None) -> None:
         """Tell what is waited for, then wait; raises Interrupted at once when the person asks to stop."""
-        self.emit(Waiting(says=says, seconds=seconds))
+        self.emit(Waiting(kind=why or Passing.ANSWER, says=says, seconds=seconds))
         self.machine.sleep(seconds)
+
+    def looking(self) -> Context:
+        """The same context for a look, whose answer is what can be seen now."""
+        return replace(self, patience=self.patience.at_most(LOOKING_S))
 
     def stamped(self, step: str) -> Context:
         """The same context, whose events carry the step's name."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from provision.output.report.render import Tell, render
-from provision.output.report.timeline import MENDING, Course, Span, Transfer
+from provision.output.report.timeline import MENDING, WAITING, Course, Span, Transfer
 
 WIDTH, LEFT, RIGHT, TOP = 960, 118, 86, 8
 ROW, BAR = 34, 16
@@ -39,7 +39,7 @@ class Row:
     @property
     def took(self) -> str:
         """How long it was at work."""
-        return took_text(sum(span.end - span.start for span in self.spans))
+        return took_text(sum(span.end - span.start for span in self.spans if span.kind != WAITING))
 
 
 def course_svg(course: Course, order: Sequence[str], tell: Tell = str) -> Markup:

@@ -12,20 +12,24 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from provision.comfyui import fallback_flags
 from provision.command import ours
+from provision.core.patience import ride_out
 from provision.core.step import Context
 from provision.download.backend import Address
 from provision.download.host_check import Host, troubles_of
+from provision.download.rate_limits import asked_wait_s
 from provision.download.web import fetch
 from provision.environment import known_bad_torch, packages, wheel_index
-from provision.errors import HubRefused, NetworkError, PackageError, UsageError
+from provision.errors import HubRefused, NetworkError, PackageError, Passing, ProvisionError, UsageError
 from provision.steps.tools import network
 from provision.steps.tools.network import package_index, unreachable_because
 from provision.system.bounded_http import body_of
 from provision.system.mac import must_read_macos
+from provision.system.passing import passing_of
 from provision.system.strict import Unreadable
 
 PAGE_MAX_BYTES = 32 << 20
@@ -180,23 +184,36 @@ def read_pages(ctx: Context, index: str, names: Iterable[str]) -> tuple[dict[str
     """The index's pages of some packages; the second is why they could not be had, empty when they could."""
     if reason := unreachable_because(ctx, index):  # asked first: a name that is not resolved would be waited for
         return {}, f"cannot be reached ({reason})"
-    pages: dict[str, list[wheel_index.Wheel]] = {}
-    for name in names:
-        try:
-            with fetch(ctx, Address(f"{index}/{name}/", {}), own=True) as answer:
-                if answer.status_code == NOT_FOUND:
-                    return {}, f"has no {name}"
-                if not answer.ok:
-                    return {}, f"answers {answer.status_code}"
-                page = body_of(answer, PAGE_MAX_BYTES)
-        except (OSError, NetworkError, UsageError):
-            return {}, "cannot be reached (the connection broke)"
-        except Unreadable as error:
-            return {}, f"sends {error}"
-        except HubRefused as error:
-            return {}, f"sends on to no page ({error.message.rstrip('.')})"
-        pages[name] = wheel_index.parse_index_page(page.decode("utf-8", "replace"))
-    return pages, ""
+    try:
+        return {name: ride_out(ctx, partial(_read_page, ctx, index, name)) for name in names}, ""
+    except _Unread as error:
+        return {}, error.message
+
+
+class _Unread(ProvisionError):
+    """Why an index's page cannot be had, after the name of the index; never shown by itself."""
+
+    def __init__(self, why: str, passing: Passing | None = None, wait_s: float | None = None) -> None:
+        super().__init__(why, hint=ours("all"), passing=passing, wait_s=wait_s)
+
+
+def _read_page(ctx: Context, index: str, name: str) -> list[wheel_index.Wheel]:
+    try:
+        with fetch(ctx, Address(f"{index}/{name}/", {}), own=True) as answer:
+            status = answer.status_code
+            if status == NOT_FOUND:
+                raise _Unread(f"has no {name}")
+            if not answer.ok:
+                raise _Unread(f"answers {status}", passing_of(status), asked_wait_s(answer.headers))
+            page = body_of(answer, PAGE_MAX_BYTES)
+    except (OSError, NetworkError, UsageError) as error:
+        passing = error.passing if isinstance(error, ProvisionError) else Passing.NETWORK
+        raise _Unread("cannot be reached (the connection broke)", passing) from error
+    except Unreadable as error:
+        raise _Unread(f"sends {error}") from error
+    except HubRefused as error:
+        raise _Unread(f"sends on to no page ({error.message.rstrip('.')})") from error
+    return wheel_index.parse_index_page(page.decode("utf-8", "replace"))
 
 
 def _names(audio: bool) -> tuple[str, ...]:
