@@ -141,7 +141,7 @@ class Waiting(Event):
     """A step waits for something outside, for as many seconds, and then tries again by itself."""
 
     type: ClassVar[str] = "waiting"
-    kind: Passing
+    kind: Passing = Passing.BUSY
     says: str
     seconds: float
 

@@ -2,7 +2,8 @@
 
 The hub answers 429 with `RateLimit: "resolvers";r=0;t=243` and
 `RateLimit-Policy: "fixed window";"resolvers";q=3000;w=300` (https://huggingface.co/docs/hub/rate-limits, after
-draft-ietf-httpapi-ratelimit-headers); whoever asks sooner is kept out for longer. Others say `Retry-After` (RFC 9110, 10.2.3).
+draft-ietf-httpapi-ratelimit-headers); whoever asks sooner is kept out for longer. Others say `Retry-After`
+(RFC 9110, 10.2.3).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -26,7 +27,7 @@ class Clock:
 
 def ridden(error: ProvisionError, clock: Clock, outage: Outage, *, each_s: float = 0.0) -> list[float]:
     """The waits until the error is raised, where each try takes `each_s`."""
-    with pytest.raises(type(error)):
+    with suppress(type(error)):
         while True:
             clock.now_s += each_s
             clock.waits.append(outage.wait_s(error))
@@ -34,8 +35,8 @@ def ridden(error: ProvisionError, clock: Clock, outage: Outage, *, each_s: float
     return clock.waits
 
 
-def outage(clock: Clock, patience: Patience = Patience()) -> Outage:
-    return Outage(patience, clock)
+def outage(clock: Clock) -> Outage:
+    return Outage(Patience(), clock)
 
 
 def busy(passing: Passing | None = None, wait_s: float | None = None) -> NetworkError:
@@ -114,6 +115,6 @@ def test_a_person_sets_it(text: str, outage_s: float, answer_s: float) -> None:
 
 @pytest.mark.parametrize("text", ["soon", "-1", "1e3", "99999", "9" * 5000, "\u00b2", "nan", "5\x1b[2J"])
 def test_nonsense_is_one_sentence(text: str) -> None:
-    with pytest.raises(UsageError, match="PROVISION_PATIENCE is '[^\x1b]{1,80}', not a number of seconds") as error:
+    with pytest.raises(UsageError, match=r"PROVISION_PATIENCE is '[^\x1b]{1,83}', not a number of seconds") as error:
         patience_of({"PROVISION_PATIENCE": text})
     assert error.value.exit_code == 2

@@ -192,7 +192,7 @@ def test_a_hub_that_says_nothing_at_all(ctx: Context, hub: Hub, monkeypatch: pyt
     monkeypatch.setattr(web, "READ_TIMEOUT_S", 0.3)
     hub.arm(Fault("*", "silent", times=-1))
     with pytest.raises(NetworkError, match="did not answer in time"):
-        look_up(ctx, REPO, "main", FILE)
+        look_up(ctx.looking(), REPO, "main", FILE)
 
 
 def test_ctrl_c_does_not_wait_for_a_silent_hub(ctx: Context, hub: Hub) -> None:
@@ -212,7 +212,7 @@ def test_an_endpoint_that_is_no_address(tmp_path: Path, model: ModelRepo, endpoi
 
 def test_a_port_that_speaks_something_else(tmp_path: Path, model: ModelRepo, hub: Hub) -> None:
     with pytest.raises(NetworkError):
-        look_up(small_context(tmp_path, model, hub.url.replace("http:", "https:")), REPO, "main", FILE)
+        look_up(small_context(tmp_path, model, hub.url.replace("http:", "https:")).looking(), REPO, "main", FILE)
 
 
 def _serve_once(answer: bytes) -> tuple[str, threading.Thread]:
