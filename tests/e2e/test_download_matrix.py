@@ -17,6 +17,7 @@ import pytest
 
 from provision import download as backends
 from provision.core.events import Event
+from provision.core.patience import Patience
 from provision.core.runner import run_step
 from provision.core.step import Context, StepReport
 from provision.download import retry
@@ -208,7 +209,8 @@ def leaks(hub: Hub, thief: Hub) -> list[str]:
 def again(cell: Cell, world: World, hubs: ExitStack, ctx: Context, heard: Watching) -> None:
     """The next run, without the fault: the right file, and nothing beside it."""
     well = hubs.enter_context(Hub(world.root, faults=Faults(token=TOKEN)))
-    ctx = replace(ctx, machine=Brisk(HF_TOKEN=TOKEN), options=replace(ctx.options, endpoint=well.url))
+    options = replace(ctx.options, endpoint=well.url)
+    ctx = replace(ctx, machine=Brisk(HF_TOKEN=TOKEN), options=options, patience=Patience())
     assert judged(run_step(MODELS, ctx, apply=True), world, heard.place) == "file"
     assert heard.sizes == {size_of(world)}
     assert list(ctx.home.parts.iterdir()) == []
