@@ -75,7 +75,7 @@ def fetch_with_retries(
 
 
 def cut_to_size(file: HubFile, part: Path) -> None:
-    """Take from a part what a server sent beyond the file; its hash says whether the rest is right. Raises as a disk."""
+    """Take from a part what was sent beyond the file; its hash says if the rest is right. Raises as a disk does."""
     if bytes_here(part) > file.size:
         with disk_errors_said(part):
             os.truncate(part, file.size)
