@@ -79,7 +79,7 @@ unpack() {
 address_in_index() { # INDEX PROJECT FILE FOLDER
   page=${1%/}/$2/
   download "$page" "$4/page" || return 1
-  link=$(sed -n "s/.*href=[\"']\([^\"'#]*$3\)[\"'#].*/\1/p" "$4/page" | head -n 1)
+  link=$(tr '"' "'" <"$4/page" | sed -n "s|.*href='\(\([^'#]*/\)\{0,1\}$3\)['#].*|\1|p" | head -n 1)
   case $link in
     '') return 1 ;;
     *://*) printf '%s' "$link" ;;
