@@ -8,7 +8,7 @@ import os
 import pkgutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +29,8 @@ from tests.e2e.matrix import (
     CELLS,
     DOCUMENT,
     ELSEWHERE,
+    OTHER_ROWS,
+    OTHERS,
     XET,
     Cell,
     Outcome,
@@ -71,6 +73,19 @@ class Watching(Heard):
         super().__call__(event)
         if self.place.exists():
             self.sizes.add(self.place.stat().st_size)
+
+
+class Waiting(Brisk):
+    """A machine on which waiting takes no time, and which calls once so much was waited."""
+
+    def __init__(self, for_s: float, then: Callable[[], None], **environ: str) -> None:
+        super().__init__(**environ)
+        self._for_s, self._then = for_s, then
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if sum(self.slept) >= self._for_s:
+            self._then()
 
 
 @dataclass(frozen=True)
@@ -144,7 +159,8 @@ def test_a_fault_ends_with_the_file_or_one_clear_error(
 
 
 def test_the_document_has_these_cells_and_no_others() -> None:
-    assert set(recorded()) == {(cell.row.name, cell.backend) for cell in CELLS}
+    others = {(row.name, column) for row in OTHER_ROWS for column in OTHERS}
+    assert set(recorded()) == {(cell.row.name, cell.backend) for cell in CELLS} | others
 
 
 def troubled(cell: Cell, world: World, root: Path, thief: Hub) -> Hub:
@@ -171,7 +187,8 @@ def trust(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> None:
 def context(cell: Cell, world: World, folder: Path, hub: Hub) -> tuple[Context, Watching]:
     heard = Watching()
     trusted = {"SSL_CERT_FILE": str(world.certificate)} if cell.row.special == "trusted" else {}
-    machine = Brisk(HF_TOKEN=TOKEN, **trusted)
+    until = hub.recover if isinstance(hub, TroubledHub) and cell.row.for_s else lambda: None
+    machine = Waiting(cell.row.for_s, until, HF_TOKEN=TOKEN, **trusted)
     ctx = small_context(folder, world.model, hub.url, machine=machine, emit=heard, backend=cell.backend.split()[0])
     ctx = replace(ctx, patience=ctx.patience.at_most(cell.row.patience_s))
     heard.place = ctx.home.comfyui / "models" / "checkpoints" / FILE
