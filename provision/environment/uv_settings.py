@@ -2,8 +2,8 @@
 
 uv is started without its own files of settings (`UV_NO_CONFIG`): a day, a mode or a rule in them (`exclude-newer`,
 `offline`, `require-hashes`, `no-binary`, `constraint-dependencies` ...) is meant for another program. The indexes of
-these files, of `UV_*` and of `PIP_*` are read here and named to uv one by one; files of the current folder do not count.
-Names and places: https://docs.astral.sh/uv/reference/settings, https://docs.astral.sh/uv/concepts/configuration-files.
+these files, of `UV_*` and of `PIP_*` are read here and named to uv one by one; those of the current folder are not.
+See https://docs.astral.sh/uv/reference/settings and https://docs.astral.sh/uv/concepts/configuration-files.
 """
 
 from __future__ import annotations

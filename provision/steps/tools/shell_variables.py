@@ -21,6 +21,7 @@ ON = frozenset({"1", "true", "yes", "on"})
 HONOURED = frozenset({
     "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE",
     "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST", "UV_CONFIG_FILE", "UV_NO_CONFIG",
+    "GIT_CONFIG_GLOBAL",
 })  # fmt: skip
 """Read by this tool itself."""
 
