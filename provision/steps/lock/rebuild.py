@@ -15,9 +15,10 @@ from provision.steps.lock.step import file_tags
 from provision.steps.python_env.step import make_environment
 from provision.steps.requirements.install import packages_cost
 from provision.steps.torch import kinds as torch_kinds
-from provision.steps.torch.choice import Choice, macos_version
+from provision.steps.torch.choice import Choice
 from provision.steps.torch.download_size import set_cost
 from provision.steps.torch.install import with_new
+from provision.steps.torch.place import macos_version
 from provision.steps.torch.proof import prove
 from provision.system.disk_errors import unusable
 

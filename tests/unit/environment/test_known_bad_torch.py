@@ -14,8 +14,9 @@ from provision.core.step import Context
 from provision.environment import known_bad_torch
 from provision.environment.known_bad_torch import Mac, Pair, pairs_for, read_known_bad, refusal
 from provision.errors import ManifestError, PackageError
-from provision.steps.torch.choice import Choice, choose
+from provision.steps.torch.choice import Choice, candidates
 from provision.steps.torch.known_bad import check_known_bad
+from provision.steps.torch.place import Place, here
 from provision.system.mac import SW_VERS, SYSCTL
 from tests.support.fake_machine import FakeMachine
 
@@ -144,16 +145,17 @@ def test_linux_has_no_such_pairs(context: Make, home: Home) -> None:
 def test_what_is_resolved_is_asked_too(context: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = {"nightly": "2.12.0.dev20260401", "stable": "2.15.0"}
 
-    def in_order(ctx: Context, *, audio: bool) -> Iterator[Choice]:
+    def in_order(ctx: Context, place: Place, *, audio: bool) -> Iterator[Choice]:
         for channel, torch in chosen.items():
             yield Choice(channel, (f"torch=={torch}", "torchvision"), "")
 
-    monkeypatch.setattr("provision.steps.torch.choice._in_order", in_order)
+    monkeypatch.setattr("provision.steps.torch.choice.in_order", in_order)
     ctx = context(machine=machine(macos="27.0"))
-    choice = choose(ctx, audio=False)
+    choice = next(candidates(ctx, here(ctx), audio=False))
     assert (choice.channel, choice.pins[0]) == ("stable", "torch==2.15.0")
     assert "#187280" in choice.why
-    assert choose(context(machine=machine(macos="26.0")), audio=False).channel == "nightly"
+    older = context(machine=machine(macos="26.0"))
+    assert next(candidates(older, here(older), audio=False)).channel == "nightly"
     chosen["stable"] = "2.11.0"
     with pytest.raises(PackageError, match="Nothing was installed"):
-        choose(ctx, audio=False)
+        next(candidates(ctx, here(ctx), audio=False))

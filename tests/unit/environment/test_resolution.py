@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from provision.cli.commands.plan_target import Answers, ask_index, behind, reports
-from provision.cli.commands.target_requirements import Asked, choose_torch
+from provision.cli.commands.plan_target import Answers, ask_index, behind, choose_torch, reports
+from provision.cli.commands.target_requirements import Asked
 from provision.command import ours
 from provision.core.events import Event, Note
 from provision.core.finding import Finding, Verdict
@@ -27,6 +27,8 @@ STABLE = (
     (StandIn("torchvision", "0.17.2", ("torch==2.2.2",)), "cp312-cp312-macosx_11_0_x86_64"),
     (StandIn("torchvision", "0.26.0", ("torch==2.11.0",)), OLD),
     (StandIn("torchvision", "0.30.0", ("torch==2.15.0",)), NEW),
+    (StandIn("torchaudio", "2.10.0", ("torch==2.10.0",)), OLD),
+    (StandIn("torchaudio", "2.11.0"), OLD),
     (StandIn("av", "15.1.0"), OLD),
     (StandIn("av", "19.0.2"), NEW),
     (StandIn("needy", "1.0", ("av>=18",)), "py3-none-any"),
@@ -121,32 +123,40 @@ def test_an_index_that_is_not_there_is_a_network_error(context: Callable[..., Co
 
 
 def test_a_nightly_is_of_the_newest_day_that_is_whole_for_the_target(
-    context: Callable[..., Context], index: str
+    context: Callable[..., Context], index: str, events: list[Event]
 ) -> None:
     ctx = make(context, index, "torch.channel=nightly")
     wish = choose_torch(ctx, SONOMA, audio=False)
-    assert wish.lines == ("torch==2.16.0.dev20261120", "torchvision==0.31.0.dev20261120")
+    assert wish.pins == ("torch==2.16.0.dev20261120", "torchvision==0.31.0.dev20261120")
     assert (wish.channel, wish.index) == ("nightly", f"{index}/nightly")
-    assert "20261121" in wish.notes[0]
-    assert resolve(ctx, SONOMA, wish.lines, Rules(index=wish.index)).version("torch") == "2.16.0.dev20261120"
+    assert "20261121" in notes(events)[-1]
+    assert resolve(ctx, SONOMA, wish.pins, Rules(index=wish.index)).version("torch") == "2.16.0.dev20261120"
 
     old = choose_torch(ctx, VENTURA, audio=False)
-    assert (old.lines, old.channel) == (("torch", "torchvision"), "stable")
-    assert "stable torch is planned in its place" in old.notes[0]
+    assert (old.pins, old.channel) == (("torch==2.11.0", "torchvision==0.26.0"), "stable")
+    assert "stable torch is planned in its place" in notes(events)[-1]
 
 
-def test_a_day_a_version_and_stable_are_what_they_say(context: Callable[..., Context], index: str) -> None:
+def notes(events: list[Event]) -> list[str]:
+    return [event.says for event in events if isinstance(event, Note)]
+
+
+def test_a_day_a_version_and_stable_are_what_they_say(
+    context: Callable[..., Context], index: str, events: list[Event]
+) -> None:
     day = make(context, index, "torch.channel=2.16.0.dev20261120")
-    assert choose_torch(day, SONOMA, audio=False).lines[0] == "torch==2.16.0.dev20261120"
-    with pytest.raises(PackageError, match="cannot be had"):
+    assert choose_torch(day, SONOMA, audio=False).pins[0] == "torch==2.16.0.dev20261120"
+    with pytest.raises(PackageError, match=r"no set of torch 2\.16\.0\.dev20261120 for macOS 13"):
         choose_torch(day, VENTURA, audio=False)
     version = make(context, index, "torch.channel=2.11.0")
-    assert choose_torch(version, SONOMA, audio=True).lines == ("torch==2.11.0", "torchvision", "torchaudio==2.11.0")
+    pins = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
+    assert choose_torch(version, SONOMA, audio=True).pins == pins
     stable = make(context, index, "torch.channel=stable", f"torch.stable_index={index}/stable")
     wish = choose_torch(stable, VENTURA, audio=False)
-    assert (wish.lines[0], wish.index) == ("torch==2.11.0", f"{index}/stable")
+    assert (wish.pins[0], wish.index) == ("torch==2.11.0", f"{index}/stable")
     nowhere = make(context, index, "torch.channel=stable", "torch.stable_index=http://127.0.0.1:9/whl")
-    assert "the configured package index is asked" in choose_torch(nowhere, VENTURA, audio=False).notes[0]
+    assert choose_torch(nowhere, VENTURA, audio=False).index == ""
+    assert "the configured package index is taken" in notes(events)[-1]
 
 
 # -- the report ---------------------------------------------------------------------------------------------
