@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.command import program
 from provision.core.finding import Finding, Verdict
 from provision.core.home import Home
 from provision.core.manifest import find_manifest, manifest_names
@@ -60,13 +61,22 @@ def look(context: Make, channel: str, **about: str) -> list[Finding]:
         ("2.11.0", "26.2", "M5", "refuse"),
         ("2.11.0", "26.2", "M4", "warn"),
         ("2.11.0", "26.2", "", "warn"),
-        ("2.12.0", "26.2", "M5", ""),
+        ("2.12.0", "26.3", "M5", "warn"),
+        ("2.12.0", "26.3", "M4", ""),
         ("2.2.2", "14.4.1", "M1", "refuse"),
         ("2.2.2", "14.3", "M1", ""),
         ("2.3.0", "14.4.1", "M1", ""),
         ("2.10.0", "13.7", "M1", "warn"),
-        ("2.15.0", "26.0", "M5", ""),
-        ("2.16.0.dev20261120", "27.1", "M5", ""),
+        ("2.15.0", "26.0", "M4", "warn"),
+        ("2.15.0", "26.2.1", "M1", "warn"),
+        ("2.15.0", "26.3", "M4", ""),
+        ("2.15.0", "25.9", "M4", ""),
+        ("2.14.0.dev20260802", "26.4", "M4", "refuse"),
+        ("2.14.0.dev20260803", "26.4", "M4", ""),
+        ("2.14.0.dev20260802", "27.0", "M4", ""),
+        ("2.14.0", "26.4", "M4", ""),
+        ("2.16.0.dev20261120", "27.1", "M5", "warn"),
+        ("2.16.0.dev20261120", "27.1", "M4", ""),
     ],
 )
 def test_the_table_says_what_its_sources_say(torch: str, macos: str, chip: str, verdict: str) -> None:
@@ -132,6 +142,14 @@ def test_a_doubtful_one_is_said(context: Make, home: Home) -> None:
     (finding,) = look(context, "2.11.0")
     assert (finding.id, finding.verdict) == ("torch-doubtful", Verdict.WARN)
     assert look(context, "2.11.0", chip="Apple M5")[0].verdict is Verdict.BLOCKED
+
+
+def test_what_only_macos_mends_names_it(context: Make, home: Home) -> None:
+    installed(home, "2.15.0")
+    (finding,) = look(context, "stable", macos="26.1")
+    assert finding.verdict is Verdict.WARN
+    assert finding.fix is not None
+    assert (finding.fix.command, "26.3" in finding.fix.says) == (program("softwareupdate", "--list"), True)
 
 
 def test_linux_has_no_such_pairs(context: Make, home: Home) -> None:
