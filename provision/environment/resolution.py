@@ -25,6 +25,8 @@ from provision.system.target import MACOS, Target
 
 TIMEOUT_S = 300
 ROUNDS_MAX = 12
+WIDEST = "3.12"
+"""The Python that most packages have wheels for."""
 FAR = "2999-01-01"
 """A day after which nothing is excluded."""
 NO_WHEELS = re.compile(r"([A-Za-z0-9][\w.-]*)[^\s]* has no (?:usable )?wheels")
@@ -201,7 +203,7 @@ def others(target: Target) -> list[Target]:
     """The target with the newest macOS, with another Python, with Apple silicon: whichever it has not."""
     changes = (
         replace(target, macos=(MACOS[-1], 0)),
-        replace(target, python="3.12"),
+        replace(target, python=WIDEST),
         replace(target, arch="arm64"),
     )
     return [other for other in changes if other != target]

@@ -14,7 +14,18 @@ from provision.core.finding import JSON, Cost, Finding, Kind, Verdict, cost_of
 from provision.core.home import Home
 from provision.core.plan import make_plan
 from provision.core.step import Context, Report, StepReport, silent
-from provision.environment.resolution import Lack, Resolved, Rules, Wheel, first_macos, name_of, newest, others, resolve
+from provision.environment.resolution import (
+    WIDEST,
+    Lack,
+    Resolved,
+    Rules,
+    Wheel,
+    first_macos,
+    name_of,
+    newest,
+    others,
+    resolve,
+)
 from provision.environment.torch_family import TORCH
 from provision.errors import GitError, PackageError, UsageError
 from provision.output import plan_view, views
@@ -305,7 +316,7 @@ def behind(ctx: Context, target: Target, have: str, rules: Rules) -> list[Lack]:
     """What keeps the target from a newer torch than `have`: targets that differ in one thing and have one."""
     from packaging.version import Version
 
-    best = newest(ctx, Target((MACOS[-1], 0)), "torch", rules)
+    best = newest(ctx, Target((MACOS[-1], 0), python=WIDEST), "torch", rules)
     if best is None or Version(best.version) <= Version(have):
         return []
     found = []
