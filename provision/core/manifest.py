@@ -72,9 +72,9 @@ class Needs:
 class Python:
     """The target Python: `version` is wanted, `min` to `max` are accepted."""
 
-    version: Minor = "3.12"
+    version: Minor = "3.13"
     min: Minor = "3.10"
-    max: Minor = "3.13"
+    max: Minor = "3.14"
 
 
 @dataclass(frozen=True, slots=True)

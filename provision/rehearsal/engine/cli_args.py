@@ -42,7 +42,13 @@ def build_parser() -> argparse.ArgumentParser:
     exclusive(parser, "--fp16-vae", "--fp32-vae", "--bf16-vae")
     exclusive(parser, "--fp16-text-enc", "--fp32-text-enc", "--bf16-text-enc")
     exclusive(parser, "--force-upcast-attention", "--dont-upcast-attention")
-    exclusive(parser, "--use-split-cross-attention", "--use-quad-cross-attention", "--use-pytorch-cross-attention")
+    exclusive(
+        parser,
+        "--use-split-cross-attention",
+        "--use-quad-cross-attention",
+        "--use-pytorch-cross-attention",
+        *(["--use-ck-attention"] if IS_RECENT else []),
+    )
     memory = ["--gpu-only", "--highvram", "--lowvram", "--novram", "--cpu"]
     exclusive(parser, *(memory if IS_RECENT else [*memory, "--normalvram"]))
     switches = [
@@ -61,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--multi-user",
         "--quick-test-for-ci",
     ]
-    for flag in [*switches, "--disable-assets"] if IS_RECENT else switches:
+    for flag in [*switches, "--disable-assets", "--disable-partner-nodes", "--offline"] if IS_RECENT else switches:
         parser.add_argument(flag, action="store_true")
     return parser
 

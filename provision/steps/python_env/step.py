@@ -215,7 +215,7 @@ def make_environment(ctx: Context) -> Path:
 
 
 def find_python(ctx: Context) -> str:
-    """The Python to use: the wanted one of this machine, else of uv, else the newest accepted one that is here.
+    """The Python to use: the wanted one of this machine, else of uv, else the nearest accepted one that is here.
 
     Raises PackageError when there is none.
     """
@@ -229,8 +229,9 @@ def find_python(ctx: Context) -> str:
     found = _local(ctx, wanted.version)
     if found:
         return found
-    low, high = number(wanted.min), number(wanted.max)
-    for minor in range(high[1], low[1] - 1, -1):
+    best = number(wanted.version)[1]
+    accepted = range(number(wanted.min)[1], number(wanted.max)[1] + 1)
+    for minor in sorted(accepted, key=lambda minor: (abs(minor - best), minor)):
         found = _local(ctx, f"3.{minor}")
         if found:
             ctx.note(f"Python {wanted.version} could not be fetched ({why(fetched)}); 3.{minor} is here and is taken.")
@@ -238,7 +239,7 @@ def find_python(ctx: Context) -> str:
     raise PackageError(
         f"Python {wanted.version} could not be fetched, and none from {wanted.min} to {wanted.max} is here:\n"
         f"{fetched.tail(4)}",
-        hint=Fix("Check the network or HTTPS_PROXY; or:", program("brew", "install", "python@3.12")),
+        hint=Fix("Check the network or HTTPS_PROXY; or:", program("brew", "install", f"python@{wanted.version}")),
     )
 
 
