@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision.comfyui.extra_model_paths import NAMES, Section, read_extra_paths
+from provision.comfyui.extra_model_paths import Section, read_extra_paths
+from provision.comfyui.model_settings import settings_files
 from provision.command import Fix, ours, program
 from provision.core.finding import Finding, Kind
 from provision.core.moved_aside import move_aside
@@ -25,8 +26,8 @@ MEND = ours("doctor", "--fix", "--yes")
 
 def check_engine_files(ctx: Context) -> Iterable[Finding]:
     """Can ComfyUI read its settings and its database, and write its folders?"""
-    for name in NAMES:
-        yield from _extra_paths(ctx, ctx.home.comfyui / name)
+    for path in settings_files(ctx):
+        yield from _extra_paths(ctx, path)
     yield from _database(ctx, ctx.home.base / "user" / "comfyui.db")
     for name in WRITTEN:
         yield from _writable(ctx, ctx.home.base / name)
