@@ -38,5 +38,5 @@ DB_BAD = Kind("db-bad", "comfyui", "blocks", "consent", "the first 16 bytes of u
     "`file is not a database`; a newer ComfyUI does not start", "moved aside after a yes; ComfyUI makes another")
 PERMS_ROOT = Kind("perms-root", "comfyui", "blocks", "hint", "who may write to output, user, input and models",
     "`Permission denied` when a picture is saved, as after a start with sudo", "`sudo chown -R` to you")
-TWO_INSTALLS = Kind("two-installs", "comfyui", "informs", "none", "the desktop app, its installs, checkouts in usual places",
+TWO_INSTALLS = Kind("two-installs", "comfyui", "informs", "none", "the desktop app, its installs, usual checkouts",
     "another ComfyUI opens than was expected; each has models and a port of its own", NOTHING)

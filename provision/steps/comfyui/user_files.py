@@ -16,6 +16,8 @@ from provision.core.finding import Finding, Kind
 from provision.core.moved_aside import move_aside
 from provision.core.step import Context, Look
 from provision.steps.comfyui import kinds
+from provision.system.disk_errors import WRITABLE
+from provision.system.disk_state import is_read_only
 from provision.system.strict import read_head, read_text
 
 SQLITE = b"SQLite format 3\0"
@@ -94,7 +96,10 @@ def _writable(ctx: Context, folder: Path) -> Iterable[Finding]:
         return
     owner, me, shown = folder.stat().st_uid, os.getuid(), ctx.home.shown(folder)
     fix = Fix("Make it yours.", program("sudo", "chown", "-R", str(me), str(folder)))
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if is_read_only(folder):
+        if not is_read_only(ctx.home.root):  # else the whole home is, which is said of it
+            yield kinds.PERMS_ROOT.blocked(shown, f"{shown} cannot be written: its disk is read-only.", fix=WRITABLE)
+    elif not os.access(folder, os.W_OK | os.X_OK):
         whose = f"it belongs to user {owner}" if owner != me else "its permissions do not let you"
         if owner == me:
             fix = Fix("Let yourself write there.", program("chmod", "u+rwx", str(folder)))
