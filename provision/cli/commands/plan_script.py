@@ -134,7 +134,7 @@ def _requirements(ctx: Context, finding: Finding) -> Iterator[str]:
 
 def _comfyui(ctx: Context, finding: Finding) -> Iterator[str]:
     comfy, folder = ctx.manifest.comfyui, ctx.home.comfyui
-    revision = git_remote.find_revision(comfy.url, comfy.ref)
+    revision = git_remote.find_revision(comfy.url, comfy.ref, environ=ctx.machine.environ)
     if revision.kind != "commit" and not folder.exists():
         words = ["git", "clone", "--depth", "1", "--branch", revision.name, "--", comfy.url]
         yield f'{shell_words(words)} "$comfyui"'

@@ -245,7 +245,7 @@ class _Asked:
     def __init__(self, ctx: Context) -> None:
         self.here = ctx.receipts.read("comfyui", ComfyReceipt).name
         self.found = ""
-        self._url = ctx.manifest.comfyui.url
+        self._url, self._environ = ctx.manifest.comfyui.url, ctx.machine.environ
         self._thread: threading.Thread | None = None
         asked = ctx.manifest.comfyui.ref == "latest" and ctx.home.code_of_another is None and self.here
         if asked and not ctx.options.rehearsal:
@@ -254,7 +254,7 @@ class _Asked:
 
     def _ask(self) -> None:
         with suppress(GitError):
-            self.found = git_remote.find_revision(self._url, "latest").name
+            self.found = git_remote.find_revision(self._url, "latest", environ=self._environ).name
 
     def says(self) -> Iterator[Fix]:
         """A sentence where there is a newer one, or where nobody told."""
