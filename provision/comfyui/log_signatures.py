@@ -225,7 +225,7 @@ PACKAGES: tuple[Signature, ...] = (
               "the package {1} that is installed has no {0}: too old or too new for what uses it",
               AGAIN, blames_node=True),
     Signature("package-misfit",
-              r"([\w.-]+)[ <>=!~]{1,3}[^\n]{1,40} is required for a normal functioning[^\n]{0,40}but found"
+              r"(?<![\w.-])([\w.-]+)[ <>=!~]{1,3}[^\n]{1,40} is required for a normal functioning[^\n]{0,40}but found"
               r"|(?:module|package) '([\w.]+)' has no attribute|Descriptors cannot be created directly"
               r"|Numba needs NumPy|(?:Contextual)?VersionConflict|Library not loaded: @rpath/(\S+)"
               r"|(?:Symbol not found|undefined symbol)",

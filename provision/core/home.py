@@ -8,7 +8,18 @@ from pathlib import Path
 
 from provision.command import ours
 from provision.errors import HomeError
-from provision.system.disk_errors import unusable
+from provision.system.disk_errors import PLUG_IN, unusable
+from provision.system.disk_state import why_absent
+
+
+def full_path(given: Path) -> Path:
+    """A path that a person typed, from the root and without `..`, whose links are followed as the system does it.
+
+    Raises RuntimeError where it is in the folder of a user who is not known.
+    """
+    path = given.expanduser().absolute()
+    above = [place for place, part in enumerate(path.parts) if part == ".."]
+    return Path(*path.parts[: above[-1] + 1]).resolve().joinpath(*path.parts[above[-1] + 1 :]) if above else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +178,11 @@ class Home:
         """Make the folders, and mark the home as ours.
 
         Raises UsageError when it holds what this tool did not make, HomeError when it is a file, cannot be written or
-        cannot be made, DiskFull when the disk is full.
+        cannot be made, or its disk is not there, DiskFull when the disk is full.
         """
         from provision.core.ownership import check_contents, write_marker
 
+        self.check_there()
         check_contents(self.root)
         try:
             for folder in (self.root, self.state, self.parts, self.logs):
@@ -191,6 +203,11 @@ class Home:
             ) from error
         except OSError as error:
             raise unusable(self.root, error) from error
+
+    def check_there(self) -> None:
+        """Refuse a home whose disk is not there, without writing anything (raises HomeError)."""
+        if absent := why_absent(self.root):
+            raise HomeError(absent, hint=PLUG_IN)
 
     def check_usable(self) -> None:
         """Refuse a home that is a file, without writing anything (raises HomeError)."""

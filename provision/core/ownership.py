@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.command import ours
+from provision.command import Fix, ours
 from provision.errors import HomeError, UsageError
 from provision.system.strict import Unreadable, read_json_file
 
@@ -133,8 +133,11 @@ def check_claim(root: Path, environ: Mapping[str, str]) -> None:
     if trouble:
         usual = _person(environ) / "provision"
         candidates = (root / "provision", usual, usual.with_name("provision-home"))
-        free = next(each for each in candidates if each.parent != Path(each.anchor) and not _trouble(each, environ))
-        raise UsageError(f"provision cannot use {root}: {trouble}.", hint=ours("all", "--home", str(free)))
+        free = (each for each in candidates if each.parent != Path(each.anchor) and not _trouble(each, environ))
+        raise UsageError(
+            f"provision cannot use {root}: {trouble}.",
+            hint=next((ours("all", "--home", str(each)) for each in free), Fix("Name a new folder: --home FOLDER")),
+        )
 
 
 def check_contents(root: Path) -> None:

@@ -19,7 +19,7 @@ class Painter(Console):
     """
 
     def __init__(self, door: Door | None, width: int | None = None) -> None:
-        super().__init__(file=io.StringIO() if door is None else door.bare, width=width, highlight=False)
+        super().__init__(file=io.StringIO() if door is None else door.canvas(), width=width, highlight=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """As rich does, each text made visible."""

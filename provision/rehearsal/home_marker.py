@@ -15,7 +15,7 @@ from provision.core.receipts import read_state, write_json
 from provision.system.machine import LOOPBACK
 
 MODEL_REPO = "stabilityai/sdxl-turbo"
-ENGINE_REPO = "comfyanonymous/ComfyUI"
+ENGINE_REPO = "Comfy-Org/ComfyUI"
 FP16, FP32 = "sd_xl_turbo_1.0_fp16.safetensors", "sd_xl_turbo_1.0.safetensors"
 SERVED = ("hub", "cdn", "engine")
 

@@ -30,6 +30,8 @@ from provision.environment.generations import before_says
 from provision.errors import EngineError, GitError, PortTaken
 from provision.output import views
 from provision.output.result import Drawn, Paper, Result, Words, answer
+from provision.system.disk_errors import PLUG_IN
+from provision.system.disk_state import why_absent
 from provision.system.disk_use import Tally
 
 if TYPE_CHECKING:
@@ -50,7 +52,9 @@ def status(at: Session) -> Result:
     """All of it; satisfied when the server is up."""
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir():
-        says = Words(Fix(f"Nothing is installed in {home.root}. To install:", ours("all")))
+        absent = why_absent(home.root)
+        fix = Fix(f"{absent} {PLUG_IN.says}", PLUG_IN.command) if absent else None
+        says = Words(fix or Fix(f"Nothing is installed in {home.root}. To install:", ours("all")))
         return answer({"home": str(home.root), "installed": False}, says, ok=False)
     newest = _Asked(ctx)
     server, disk, image = server_status(ctx), disk_parts(home), last_image(home)
