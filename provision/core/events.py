@@ -1,4 +1,4 @@
-"""What happens, as values, for whoever shows it: the live view, plain lines or NDJSON.
+"""What happens, as values, for the live view, plain lines and NDJSON.
 
 `step` is stamped by the runner, so that a step need not know its own name.
 """
@@ -93,7 +93,7 @@ class Work(StrEnum):
 
     @property
     def verb(self) -> str:
-        """What is said before the subject of work on the disk; empty where the subject says it."""
+        """What stands before the subject; empty where the subject says it."""
         return {Work.VERIFY: "verifying", Work.COPY: "copying"}.get(self, "")
 
     def says(self, subject: str) -> str:
@@ -209,9 +209,7 @@ class Note(Event):
     passing: bool = False
 
     def to_json(self) -> dict[str, JSON]:
-        return {
-            "type": self.type, "step": self.step, "says": self.says, "command": self.command, "passing": self.passing,
-        }  # fmt: skip
+        return {**Event.to_json(self), "command": self.command}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

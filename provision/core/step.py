@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from provision.command import Command
@@ -14,7 +14,7 @@ from provision.core.home import Home
 from provision.core.lockfile import Lock
 from provision.core.manifest import Manifest
 from provision.core.receipts import Receipts
-from provision.errors import ProvisionError
+from provision.errors import ProvisionError, StartOver
 from provision.system.machine import Machine
 
 
@@ -82,11 +82,11 @@ class Context:
         return Receipts(self.home.receipts)
 
     def note(self, says: str, command: Command | None = None, *, passing: bool = False) -> None:
-        """Tell the person one sentence now, with a command that goes with it; `passing`: it is being done just now."""
+        """Say one sentence now, and the command that goes with it; `passing`: it is being done just now."""
         self.emit(Note(says=says, command=command, passing=passing))
 
     def doing(self, says: str) -> None:
-        """Say what is about to be waited for; a person sees it only if it takes long."""
+        """Say what comes next; shown only if it takes long."""
         self.emit(Doing(says=says))
 
     def output(self, line: str) -> None:
@@ -100,7 +100,7 @@ class Context:
         self.emit(Progress(kind=kind, subject=subject, done=done, total=total, unit=unit))
 
     def wait(self, says: str, seconds: float) -> None:
-        """Tell what is waited for, then wait; raises Interrupted at once when the person asks to stop."""
+        """Say why, then wait. Raises Interrupted at once when the person asks to stop."""
         self.emit(Waiting(says=says, seconds=seconds))
         self.machine.sleep(seconds)
 
@@ -165,10 +165,20 @@ class StepReport:
     seconds: float
     error: ProvisionError | None = None
     waits_for: str | None = None
-    again_from: str | None = None
-    """The step from which the run must be done again (see `StartOver`)."""
     mended: tuple[str, ...] = ()
-    """The findings that were mended, by their ids, in the order of the work."""
+    """The ids of the findings that were fixed, in the order of the work."""
+
+    @property
+    def again_from(self) -> str | None:
+        """The step from which the run must be done again."""
+        return self.error.step if isinstance(self.error, StartOver) else None
+
+    @property
+    def faulty(self) -> bool:
+        """Whether it has a fault of its own that must be fixed."""
+        return self.error is not None or any(
+            finding.verdict in (Verdict.FIXABLE, Verdict.BLOCKED) and not finding.caused_by for finding in self.findings
+        )
 
     @property
     def verdict(self) -> Verdict:
@@ -216,10 +226,7 @@ class Report:
 
     def step(self, name: str) -> StepReport:
         """The report of one step; raises KeyError."""
-        for step in self.steps:
-            if step.name == name:
-                return step
-        raise KeyError(name)
+        return {step.name: step for step in self.steps}[name]
 
     @property
     def cost(self) -> Cost:
@@ -247,8 +254,8 @@ def planned_disk_bytes(ctx: Context, writers: Sequence[Step]) -> int:
     disk_bytes = 0
     for step in writers:
         todo = [finding for finding in step.check(quiet) if finding.verdict is Verdict.FIXABLE]
-        cost = cost_of(todo)
         if todo:
-            ctx.emit(StepPlanned(step=step.name, download_bytes=cost.download_bytes, disk_bytes=cost.disk_bytes))
-        disk_bytes += cost.disk_bytes
+            cost = cost_of(todo)
+            ctx.emit(StepPlanned(step=step.name, **asdict(cost)))
+            disk_bytes += cost.disk_bytes
     return disk_bytes
