@@ -20,7 +20,7 @@ from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.lockfile import Lock, load_lock, without_credentials
 from provision.core.manifest import Draft, Manifest, load_manifest, manifest_names
-from provision.core.overrides import in_schema, known_keys, nearest
+from provision.core.overrides import as_overrides, in_schema, known_keys, nearest
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.receipts import Receipts
 from provision.core.strict_loader import build, is_plain
@@ -89,7 +89,7 @@ def read_choices(path: Path) -> Choices:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, Unreadable) as error:
-        raise _refused(path, f"it cannot be read: {why_not(error)}.", FORGET) from error
+        raise UsageError(f"{path}: it cannot be read: {why_not(error)}.", hint=FORGET) from error
     with blaming(path):
         return parse_choices(data)
 
@@ -116,11 +116,8 @@ def blaming(path: Path) -> Iterator[None]:
     try:
         yield
     except ProvisionError as error:
-        raise _refused(path, error.message, error.hint if error.hint.says.startswith("Nearest") else FORGET) from error
-
-
-def _refused(path: Path, says: str, hint: Fix) -> UsageError:
-    return UsageError(f"{path}: {says}", hint=hint)
+        hint = error.hint if error.hint.says.startswith("Nearest") else FORGET
+        raise UsageError(f"{path}: {error.message}", hint=hint) from error
 
 
 def _flattened(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -186,11 +183,7 @@ def flags_in(choices: Choices) -> Flags:
 
 def of_manifest(choices: Choices) -> list[str]:
     """The keys of the manifest among them, as `--set` takes them."""
-    return [f"{key}={_word(value)}" for key, value in choices.items() if key not in DEFAULTS]
-
-
-def _word(value: JSON) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return as_overrides({key: value for key, value in choices.items() if key not in DEFAULTS})
 
 
 def source_of(key: str, layers: Sequence[Layer]) -> Source:
@@ -212,15 +205,15 @@ def asked_for(flags: Choices, overrides: Sequence[str], values: Mapping[str, JSO
     named = [re.sub(r"\.0+(?=\d)", ".", override.partition("=")[0]) for override in overrides]
     keys = [key if key in values else key.rpartition(".")[0] for key in named]
     chosen = {**flags, **{key: values[key] for key in keys if key in values}}
-    return {key: value for key, value in chosen.items() if all(map(_may_be_kept, _texts(value)))}
+    return {key: value for key, value in chosen.items() if _may_be_kept(value)}
 
 
-def _texts(value: JSON) -> list[str]:
-    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
-
-
-def _may_be_kept(text: str) -> bool:
-    return is_plain(re.sub(r"[\n\t]", "", text)) and ("://" not in text or without_credentials(text) == text)
+def _may_be_kept(value: JSON) -> bool:
+    texts = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+    return all(
+        is_plain(re.sub(r"[\n\t]", "", text)) and ("://" not in text or without_credentials(text) == text)
+        for text in texts
+    )
 
 
 def changed(held: Choices, asked: Choices) -> Choices:
@@ -234,21 +227,19 @@ def differences(before: Choices, after: Choices, usual: Choices) -> list[str]:
     keys = dict.fromkeys([*after, *before])
     pairs = ((key, before.get(key, usual.get(key)), after.get(key, usual.get(key))) for key in keys)
     return [
-        f"{TOLD_AS.get(key, key)} is now {_short(now)} (was {_short(was)})." for key, was, now in pairs if was != now
+        f"{TOLD_AS.get(key, key)} is now {shown(now, SHOWN_MAX)} (was {shown(was, SHOWN_MAX)})."
+        for key, was, now in pairs
+        if was != now
     ]
 
 
-def _short(value: JSON) -> str:
-    text = shown(value)
-    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]} ..."
-
-
-def shown(value: JSON) -> str:
-    """A value in a sentence or a table."""
+def shown(value: JSON, most: int | None = None) -> str:
+    """A value in a sentence or a table, cut after `most` characters."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value if value is not None else "")
-    return " ".join(text.split()) or "none"
+    text = " ".join(text.split()) or "none"
+    return text if most is None or len(text) <= most else f"{text[:most]} ..."
 
 
 def write_choices(choices: Choices) -> str:

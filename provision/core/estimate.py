@@ -25,12 +25,21 @@ ABSURD = 1e12
 ASSUMED_BYTES_PER_S = 12_500_000
 """A line of 100 Mbit/s: what a plan reckons with where nothing was measured."""
 
-# Seconds of a step beside its download: unpacking, proving, starting. Expected on an M1 Pro; what a run measures in a
-# home takes their place (see Pace).
 USUAL_S: Mapping[str, float] = {
-    "hardware": 1, "tools": 2, "python_env": 4, "torch": 25, "comfyui": 4, "models": 8, "requirements": 40,
-    "workflow": 0.5, "server": 15, "first_image": 30, "lock": 1,
-}  # fmt: skip
+    "hardware": 1,
+    "tools": 2,
+    "python_env": 4,
+    "torch": 25,
+    "comfyui": 4,
+    "models": 8,
+    "requirements": 40,
+    "workflow": 0.5,
+    "server": 15,
+    "first_image": 30,
+    "lock": 1,
+}
+"""Seconds of a step without its download: unpacking, testing, starting. Expected on an M1 Pro, until a run in the home
+has measured them (see Pace)."""
 REHEARSED_S: Mapping[str, float] = {name: min(seconds, 1.0) for name, seconds in USUAL_S.items()}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.command import ours
+from provision.core.ownership import check_contents, write_marker
 from provision.errors import HomeError
 from provision.system.disk_errors import unusable
 
@@ -141,8 +142,6 @@ class Home:
         Raises UsageError when it holds what this tool did not make, HomeError when it is a file, cannot be written or
         cannot be made, DiskFull when the disk is full.
         """
-        from provision.core.ownership import check_contents, write_marker
-
         check_contents(self.root)
         try:
             for folder in (self.root, self.state, self.parts, self.logs):

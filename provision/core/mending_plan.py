@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from provision.core.events import Mend
@@ -14,11 +15,11 @@ Consent = Callable[[str], bool]
 
 
 def plan_mending(steps: Sequence[Step], report: Report) -> tuple[Mend, ...]:
-    """What can be mended of what a look saw, in the order of the steps: that in which they depend."""
-    blocks = {step.name: _is_blocked(report.step(step.name).findings) for step in steps}
+    """What can be fixed of what a look saw, in the order of the steps."""
+    blocked = {step.name for step in report.steps if any(map(_is_for_people, step.findings))}
     mends = []
     for step in steps:
-        waits_for = next((name for name in needs_of(steps, [step.name]) if blocks.get(name)), "")
+        waits_for = next((name for name in needs_of(steps, [step.name]) if name in blocked), "")
         for finding in report.step(step.name).findings:
             question = finding.consent.question if finding.consent else ""
             if question or finding.verdict is Verdict.FIXABLE:
@@ -28,9 +29,8 @@ def plan_mending(steps: Sequence[Step], report: Report) -> tuple[Mend, ...]:
     return tuple(mends)
 
 
-def _is_blocked(findings: Iterable[Finding]) -> bool:
-    """Whether only a person can go on here."""
-    return any(each.verdict is Verdict.BLOCKED and each.consent is None for each in findings)
+def _is_for_people(finding: Finding) -> bool:
+    return finding.verdict is Verdict.BLOCKED and finding.consent is None
 
 
 def needs_of(steps: Sequence[Step], names: Collection[str]) -> list[str]:
@@ -53,16 +53,10 @@ def ask_beforehand(report: Report, consent: Consent) -> frozenset[str]:
     for step in report.steps:
         for finding in step.findings:
             asked = finding.consent
-            if asked and asked.agreement not in agreed and _yes(consent, f"{finding.says} {asked.question}"):
-                agreed.add(asked.agreement)
+            with suppress(ConsentNeeded):
+                if asked and asked.agreement not in agreed and consent(f"{finding.says} {asked.question}"):
+                    agreed.add(asked.agreement)
     return frozenset(agreed)
-
-
-def _yes(consent: Consent, question: str) -> bool:
-    try:
-        return consent(question)
-    except ConsentNeeded:
-        return False
 
 
 # -- some findings alone ----------------------------------------------------------------------------------------
@@ -76,21 +70,19 @@ def narrowed(steps: Sequence[Step], report: Report, ids: Collection[str]) -> tup
     chosen = holders(report, ids)
     needed = needs_of(steps, chosen)
     return tuple(
-        step if step.name in needed else _blind(step, _others(report, step.name, ids))
+        step if step.name in needed else _blind(step, report.step(step.name), ids)
         for step in steps
         if step.name in chosen or step.name in needed
     )
 
 
-def _others(report: Report, name: str, ids: Collection[str]) -> frozenset[tuple[str, str]]:
-    return frozenset((each.id, each.subject) for each in report.step(name).findings if each.id not in ids)
+def _blind(step: Step, seen: StepReport, ids: Collection[str]) -> Step:
+    """A step that does not see the faults that were seen, except for those with these ids."""
+    others = {(each.id, each.subject) for each in seen.findings if each.id not in ids}
 
-
-def _blind(step: Step, to: frozenset[tuple[str, str]]) -> Step:
     def check(ctx: Context) -> Iterator[Finding]:
         for finding in step.check(ctx):
-            at_rest = finding.verdict in (Verdict.OK, Verdict.WARN)
-            if at_rest or (finding.id, finding.subject) not in to:
+            if finding.verdict in (Verdict.OK, Verdict.WARN) or (finding.id, finding.subject) not in others:
                 yield finding
 
     return replace(step, check=check)

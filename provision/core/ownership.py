@@ -13,28 +13,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision import __version__
 from provision.command import ours
+from provision.core.receipts import read_state, write_json
 from provision.errors import HomeError, UsageError
-from provision.system.strict import Unreadable, read_json_file
+from provision.system.disk_errors import unusable
 
 MARKER = Path("state", "home.json")
-ROOT_NAMES = frozenset({
-    "provision.lock", "provision.toml", "first-image.png", "first-image.rejected.png", "ComfyUI", "venv", "envs",
-    "logs", "moved-aside", "state", ".venv.next",
-})  # fmt: skip
-STATE_NAMES = frozenset({
-    "home.json", "lock", "receipts", "parts", "cache", "python", "children", "rehearsal", "looks", "quick-test",
-    "held.txt", "locked.txt", "checkout-unfinished", "installing", "pace.json", "report.json", "run.json", "bench.json",
-    "server.json", "adopted.json",
-})  # fmt: skip
+IMAGES = ("first-image.png", "first-image.rejected.png")
+FILES = ("provision.lock", "provision.toml", *IMAGES)
+ROOT_NAMES = frozenset((*FILES, "ComfyUI", "venv", "envs", "logs", "moved-aside", "state", ".venv.next"))
+RECORDS = ("home", "pace", "report", "run", "bench", "server", "adopted")
+STATE_FOLDERS = ("receipts", "parts", "cache", "python", "children", "rehearsal", "looks", "quick-test")
+STATE_FILES = ("lock", "held.txt", "locked.txt", "checkout-unfinished", "installing")
+STATE_NAMES = frozenset((*STATE_FOLDERS, *STATE_FILES, *(f"{name}.json" for name in RECORDS)))
 LOG_NAME = re.compile(r"(provision|comfyui)\.log(\.\d+)?")
 RECEIPT_NAME = re.compile(r"(torch|comfyui|requirements|first_image|workflow|python_env|model-[0-9a-f]{12})\.json")
 HALF_WRITTEN = re.compile(r"\.(?P<name>.+?)\.(?P<pid>[1-9]\d{0,8})(\.\d+)?")
-"""A file that is written beside its place, by which process (and which of its threads)."""
+"""A file that is written beside its place: by which process, and which of its threads."""
 TRIAL = re.compile(r"\.write-(?P<pid>[1-9]\d{0,8})")
-SYSTEMS_OWN = frozenset({
-    ".DS_Store", ".localized", "Icon\r", ".Spotlight-V100", ".Trashes", ".fseventsd", ".TemporaryItems", "lost+found",
-})  # fmt: skip
+FINDERS_OWN = (".DS_Store", ".localized", "Icon\r")
+VOLUMES_OWN = (".Spotlight-V100", ".Trashes", ".fseventsd", ".TemporaryItems", "lost+found")
+SYSTEMS_OWN = frozenset((*FINDERS_OWN, *VOLUMES_OWN))
 """What macOS and file systems put into a folder by themselves."""
 NAMES_SHOWN = 3
 
@@ -49,11 +49,8 @@ class Marker:
 
 def read_marker(root: Path) -> Marker | None:
     """The marker of a home, None where there is none."""
-    try:
-        found = read_json_file(root / MARKER, Marker)
-    except (OSError, Unreadable):
-        return None
-    return found if found.id else None
+    found = read_state(root / MARKER, Marker)
+    return found if found is not None and found.id else None
 
 
 def write_marker(root: Path) -> None:
@@ -61,9 +58,6 @@ def write_marker(root: Path) -> None:
 
     Raises HomeError, DiskFull.
     """
-    from provision import __version__
-    from provision.core.receipts import write_json
-
     if read_marker(root) is not None:
         return
     try:
@@ -185,8 +179,6 @@ def _contents(root: Path) -> str:
     try:
         names = [] if is_home(root) else strangers(root)
     except OSError as error:
-        from provision.system.disk_errors import unusable
-
         raise unusable(root, error) from error
     shown = ", ".join(names[:NAMES_SHOWN])
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
@@ -218,8 +210,6 @@ def _person(environ: Mapping[str, str]) -> Path:
 
 
 def owned_state(root: Path) -> Iterator[Path]:
-    """The entries of a home's `state` that are ours, the marker and the lock last: a killed removal can go on."""
-    last = ("lock", MARKER.name)
-    names = sorted(path.name for path in (root / "state").iterdir() if is_state(path.name))
-    for name in [name for name in names if name not in last] + [name for name in last if name in names]:
-        yield root / "state" / name
+    """The entries of a home's `state` that are ours, lock and marker last, so that a killed removal can resume."""
+    owned = (path for path in (root / "state").iterdir() if is_state(path.name))
+    yield from sorted(owned, key=lambda path: (path.name == MARKER.name, path.name == "lock", path.name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from provision.core.ownership import ROOT_NAMES, SYSTEMS_OWN
@@ -12,14 +13,8 @@ def remove(path: Path) -> None:
     """Remove a file, a link, or a folder with all in it. Raises OSError."""
     if path.is_symlink() or not path.is_dir():
         path.unlink()
-        return
-    for folder, folders, files in os.walk(path, topdown=False):
-        for name in files:
-            Path(folder, name).unlink(missing_ok=True)
-        for name in folders:
-            inner = Path(folder, name)
-            inner.unlink() if inner.is_symlink() else inner.rmdir()
-    path.rmdir()
+    else:
+        shutil.rmtree(path)
 
 
 def remove_empty(folder: Path) -> None:

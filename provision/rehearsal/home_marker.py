@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from provision.core.finding import JSON
 from provision.core.home import Home
+from provision.core.overrides import as_overrides
 from provision.core.receipts import read_state, write_json
 from provision.system.machine import LOOPBACK
 
@@ -76,7 +76,7 @@ class WorldRecord:
         for place, name in enumerate((FP16, FP32)):
             made = self.made.checkpoints[name]
             values |= {f"models.0.files.{place}.size": made.size, f"models.0.files.{place}.sha256": made.sha256}
-        return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+        return as_overrides(values)
 
 
 def world_folder(home: Home) -> Path:
