@@ -13,18 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from provision.command import Fix
+from provision.core import events
 from provision.core.estimate import USUAL_S, Pace
-from provision.core.events import (
-    ApplyStarted,
-    CheckSlow,
-    Event,
-    MendingPlanned,
-    Note,
-    Output,
-    Progress,
-    StepFinished,
-    Waiting,
-)
 from provision.errors import ConsentNeeded, ProvisionError
 from provision.output import live_view, safe_streams, views
 from provision.output.hints import HERE
@@ -92,41 +82,31 @@ class Console:
         with self._guard:
             return live_view.kept_text(self.state)
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: events.Event) -> None:
         """Receive an event, from any thread."""
         with self._guard:
             self.state.add(time.monotonic(), event)
-            line = views.log_line(event)
-            if line:
+            if line := views.log_line(event):
                 self._write(line)
             self.show(event)
 
-    def emit_of_a_look(self, event: Event) -> None:
+    def emit_of_a_look(self, event: events.Event) -> None:
         """Receive an event of a look, whose findings are shown at its end: before, only what moves or takes long."""
-        if isinstance(event, Note | Progress | Output | Waiting):
+        if isinstance(event, events.Note | events.Progress | events.Output | events.Waiting):
             self.emit(event)
 
-    def show(self, event: Event) -> None:
+    def show(self, event: events.Event) -> None:
         """Show one event; called under the guard."""
-        if isinstance(event, Progress):
+        if isinstance(event, events.Progress):
             self._tell_progress(event)
-        elif isinstance(event, StepFinished):
+        elif isinstance(event, events.StepFinished):
             self.line(views.step_line(event, self.marks))
-        elif isinstance(event, Waiting):
-            self.line(f"  {event.step}: {views.waiting_text(event.says, event.seconds)}")
-        elif isinstance(event, ApplyStarted):
-            self.line(f"  {event.step}: {event.says}")
-        elif isinstance(event, Note):
-            says = views.note_text(event, self.invocation)
-            self.line(f"  {event.step}: {says}" if event.step else says)
-        elif isinstance(event, CheckSlow) and not event.over:
-            self.line(views.slow_line(event))
-        elif isinstance(event, MendingPlanned):
-            self.line(views.mending_text(event))
-        elif isinstance(event, Output) and self.verbose:
+        elif isinstance(event, events.Output) and self.verbose:
             self.line(f"    {uncoloured(event.line)}")
+        elif says := views.spoken(event, self.invocation):
+            self.line(f"  {event.step}: {says}" if event.step else says)
 
-    def _tell_progress(self, event: Progress) -> None:
+    def _tell_progress(self, event: events.Progress) -> None:
         if event.total is None or event.unit != "bytes":
             return
         key, now = (event.step, event.says), time.monotonic()
@@ -201,20 +181,20 @@ class Console:
 
     def end(self, report: Report, closing: str) -> None:
         """The end of a run."""
-        if text := views.report_text(report, closing, self.marks, self.invocation):
-            self.data(text)
+        if lines := views.report_lines(report, closing, self.marks, self.invocation):
+            self.data(views.plain(lines))
 
     def picture(self, png: bytes) -> None:
         """A picture, where it can be shown: not here."""
 
     @property
     def takes_pictures(self) -> bool:
-        """Whether it can be shown."""
+        """Whether pictures can be shown."""
         return False
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         """What happened and why, what to type next, where more is written."""
-        self.line(views.error_text(error, log, self.marks, self.invocation))
+        self.line(views.plain(views.error_lines(error, log, self.marks, self.invocation)))
 
 
 def is_terminal(stream: TextIO | None) -> bool:
