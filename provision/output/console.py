@@ -200,3 +200,19 @@ class Console:
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether a person may be at this stream; a stream may be closed, or not be there at all."""
     return stream is not None and not stream.closed and stream.isatty()
+
+
+def make_console(
+    *, json: bool, verbose: bool = False, yes: bool = False, plain: bool = False, environ: Mapping[str, str]
+) -> Console:
+    """The console for this run: `--json` and `--plain` pick the format, a terminal only decides animation."""
+    if json:
+        from provision.output.json_console import JsonConsole
+
+        return JsonConsole(verbose=verbose, yes=yes)
+    can_draw = is_terminal(sys.stderr) and (sys.stderr.encoding or "utf-8").lower().startswith("utf")
+    if plain or not can_draw or environ.get("TERM", "") in ("", "dumb"):
+        return Console(verbose=verbose, yes=yes, plain=plain)
+    from provision.output.live_console import LiveConsole
+
+    return LiveConsole(verbose=verbose, yes=yes)

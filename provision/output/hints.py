@@ -22,11 +22,9 @@ REHEARSABLE = frozenset({"all", "plan", "download"})
 """The commands that have `--rehearse`."""
 ADOPTING = frozenset({"all", "plan", "doctor", "config"})
 """The commands that have `--comfyui`."""
-AT_HOME = frozenset({
-    "all", "plan", "check", "download", "doctor", "launch", "stop", "status", "rollback", "logs", "generate", "bench",
-    "report", "uninstall", "config",
-})  # fmt: skip
-"""The commands that have it."""
+USING = frozenset({"generate", "launch", "stop", "status", "logs", "bench", "report"})
+AT_HOME = REHEARSABLE | ADOPTING | USING | {"check", "rollback", "uninstall"}
+"""The commands that have `--home`."""
 REHEARSAL_HOME = "~/provision-rehearsal"
 
 

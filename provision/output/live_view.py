@@ -7,6 +7,7 @@ helps.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import TextWrapper
 from typing import TYPE_CHECKING
 
 from provision.core.estimate import STALL_S
@@ -35,10 +36,13 @@ SAID_MIN = 10
 
 def live_lines(state: RunState, now: float, width: int, height: int) -> list[Text]:
     """The picture of a moment for a terminal of that size, of which no line fills the width, nor all the height."""
+    from rich.text import Text
+
     active = [step for step in state.steps.values() if step.active]
     rows = [line for step in active for line in _step_lines(step, now, width)]
     waiting = _waiting_lines(state, width)
-    total = [_total_line(state, now)] if state.announced and len(state.steps) > 1 else []
+    announced = state.announced and len(state.steps) > 1
+    total = [Text(f"  {total_text(state, now)}", style="bold")] if announced else []
     room = max(1, height - ROWS_LEFT - len(total))
     lines = [*(rows + waiting)[:room], *total]
     for line in lines:
@@ -126,32 +130,21 @@ def _waiting_lines(state: RunState, width: int) -> list[Text]:
     from rich.text import Text
 
     words, barred = [], []
-    for step in state.steps.values():
-        if step.phase != "waits":
-            continue
+    for step in (step for step in state.steps.values() if step.phase == "waits"):
+        holds = [name for name in step.needs if name in state.steps and state.steps[name].active]
         if state.blocked(step):
             barred.append(step.name)
-            continue
-        holds = [name for name in state.waiting_for(step) if state.steps[name].active]
-        words.append(f"{step.name} (after {' and '.join(holds)})" if holds else step.name)
+        else:
+            words.append(f"{step.name} (after {' and '.join(holds)})" if holds else step.name)
     lines = _listed("then", words, width)
     return [Text.assemble((line[:INDENT], "dim"), line[INDENT:]) for line in lines + _listed("not now", barred, width)]
 
 
 def _listed(head: str, words: Sequence[str], width: int) -> list[str]:
-    from textwrap import wrap
-
     text = ", ".join(word.replace(" ", "\N{NO-BREAK SPACE}") for word in words)
-    first = f"  {head:<{INDENT - 2}}"
-    lines = wrap(text, max(20, width - 1), initial_indent=first, subsequent_indent=" " * INDENT,
-                 break_long_words=False)  # fmt: skip
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
-
-
-def _total_line(state: RunState, now: float) -> Text:
-    from rich.text import Text
-
-    return Text(f"  {total_text(state, now)}", style="bold")
+    first, later = f"  {head:<{INDENT - 2}}", " " * INDENT
+    paragraph = TextWrapper(max(20, width - 1), first, later, break_long_words=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in paragraph.wrap(text)]
 
 
 def total_text(state: RunState, now: float) -> str:

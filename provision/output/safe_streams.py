@@ -15,9 +15,7 @@ from provision.system.visible import visible
 
 SPELT = "provision.spelt"
 """How a character is written for which a stream's encoding has none."""
-ASCII = str.maketrans({
-    "✓": "+", "✗": "x", "·": "-", "→": "->", "↳": "->", "…": "...", "━": "=", "╌": "-", "▀": "#", "’": "'", "\xa0": " ",
-})  # fmt: skip
+ASCII = str.maketrans("✓✗·━╌▀’\xa0", "+x-=-#' ") | str.maketrans({"→": "->", "↳": "->", "…": "..."})
 
 
 def _spelt(error: UnicodeError) -> tuple[str, int]:
