@@ -1,9 +1,8 @@
 """The last lines of a terminal, drawn again and again below lines that stay.
 
-A terminal that becomes narrower wraps what was drawn, so what is taken away is counted in today's rows, not in lines
-as they were written; a frame that is on its way just then is counted by the old width, and may leave rows behind:
-no terminal tells of that without being asked. What is typed meanwhile is not echoed into the picture, and thrown away
-at the end: nobody saw it, and the shell would run it.
+A terminal that becomes narrower wraps what was drawn, so what is erased is counted in rows of its width now; a frame
+written during the change is counted by the old width, and may leave rows behind. What is typed meanwhile is not
+echoed, and dropped at the end: nobody saw it, and the shell would run it.
 """
 
 from __future__ import annotations
@@ -33,14 +32,6 @@ class Line:
 
 Picture = Callable[[int, int], Sequence[Line]]
 """Lines for a width and a height, each of them shorter than the width."""
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Columns and rows."""
-
-    width: int
-    height: int
 
 
 class Screen:
@@ -104,25 +95,24 @@ class Screen:
 
     # -- drawing; called under the guard ----------------------------------------------------------------------
 
-    def size(self) -> Size:
-        """The terminal's size now."""
+    def _size(self) -> tuple[int, int]:
         try:
             width, height = os.get_terminal_size(self._stream.fileno())
         except (OSError, ValueError, AttributeError):
             width, height = FALLBACK
-        return Size(width or FALLBACK[0], height or FALLBACK[1])
+        return width or FALLBACK[0], height or FALLBACK[1]
 
     def _draw(self) -> None:
-        size = self.size()
-        lines = self._picture(size.width, size.height)
-        before = self._erased() if size.width != self._drawn_at else self._home()
+        width, height = self._size()
+        lines = self._picture(width, height)
+        before = self._erased() if width != self._drawn_at else self._home()
         text = "".join(f"{line.text}{CLEAR_LINE}\n" for line in lines)
         self._write(f"{BEGIN_FRAME}{before}{text}{CLEAR_BELOW}{END_FRAME}")
-        self._drawn, self._drawn_at = [line.cells for line in lines], size.width
+        self._drawn, self._drawn_at = [line.cells for line in lines], width
 
     def _home(self) -> str:
         """To the first row of what is drawn: a line that is wider than the terminal is today takes several rows."""
-        width = self.size().width
+        width, _ = self._size()
         rows = sum(max(1, -(-cells // width)) for cells in self._drawn)
         return f"\x1b[{rows}A\r" if rows else "\r"
 
@@ -141,7 +131,7 @@ class QuietInput:
     """The terminal's echo, switched off for a while; Ctrl-C and its kind work as ever."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream
+        self._stream = stream or sys.stdin
         self._before: list[Any] | None = None
 
     def begin(self) -> None:
@@ -149,7 +139,7 @@ class QuietInput:
         import termios
 
         with suppress(OSError, ValueError, AttributeError, termios.error):
-            descriptor = self._descriptor()
+            descriptor = self._stream.fileno()
             if not os.isatty(descriptor) or os.tcgetpgrp(descriptor) != os.getpgrp():
                 return
             before = termios.tcgetattr(descriptor)
@@ -165,9 +155,5 @@ class QuietInput:
         if self._before is None:
             return
         with suppress(OSError, ValueError, AttributeError, termios.error):
-            termios.tcsetattr(self._descriptor(), termios.TCSAFLUSH, self._before)
+            termios.tcsetattr(self._stream.fileno(), termios.TCSAFLUSH, self._before)
         self._before = None
-
-    def _descriptor(self) -> int:
-        stream = self._stream or sys.stdin
-        return stream.fileno()
