@@ -11,7 +11,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from provision.rehearsal.model_repo import REPO_ID, git_environment, git_folder, model_folder, read_model_repo
+from provision.rehearsal.git_repo import git_environment
+from provision.rehearsal.model_repo import REPO_ID, git_folder, model_folder, read_model_repo
 from provision.rehearsal.replies import FileSlice, Reply, Request, json_reply, refusal
 from provision.rehearsal.signed_urls import SignedAddresses
 
