@@ -50,7 +50,7 @@ class Rate:
     seen: deque[tuple[float, int]] = field(default_factory=deque)
 
     def add(self, now: float, done: int) -> None:
-        """Bytes done by now; a number that falls starts anew."""
+        """Add the bytes done by now; starts again when the number falls."""
         if self.seen and done < self.seen[-1][1]:
             self.seen.clear()
         self.seen.append((now, done))
@@ -153,7 +153,7 @@ class Pace:
 
 
 def believable(kept: Pace) -> Pace:
-    """A pace that was kept, without what no run measures."""
+    """A stored pace without impossible numbers."""
     rate = kept.bytes_per_s
     return Pace(
         rate if rate is not None and 0 < rate < ABSURD else None,

@@ -131,7 +131,6 @@ class Progress(Event):
 
     @property
     def complete(self) -> bool:
-        """Whether nothing of it is left."""
         return self.total is not None and self.done >= self.total
 
 

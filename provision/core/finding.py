@@ -92,15 +92,15 @@ class Kind:
         return Finding(self, subject, Verdict.OK, says, **more)
 
     def warn(self, subject: str, says: str, *, fix: Fix | None = None, asks: str = "", **more: Unpack[More]) -> Finding:
-        """Something a person should know, and that stops nothing; mended after a yes where it `asks`."""
+        """Something worth knowing that stops nothing; fixed after a yes where it `asks`."""
         return Finding(self, subject, Verdict.WARN, says, fix, self._consent(asks), **more)
 
     def fixable(self, subject: str, says: str, *, fix: Fix, asks: str = "", **more: Unpack[More]) -> Finding:
-        """Something that `apply` will do, after a yes where it `asks`."""
+        """Something that `apply` fixes, after a yes where it `asks`."""
         return Finding(self, subject, Verdict.FIXABLE, says, fix, self._consent(asks), **more)
 
     def blocked(self, subject: str, says: str, *, fix: Fix, asks: str = "", **more: Unpack[More]) -> Finding:
-        """Something that a person must do first, or agree to where it `asks`."""
+        """Something to be done by a person first, or agreed to where it `asks`."""
         return Finding(self, subject, Verdict.BLOCKED, says, fix, self._consent(asks), **more)
 
     def _consent(self, asks: str) -> Consent | None:
@@ -131,7 +131,6 @@ class Finding:
 
     @property
     def id(self) -> str:
-        """The id of its kind (`ckpt-truncated`)."""
         return self.kind.id
 
     def to_json(self) -> dict[str, JSON]:
@@ -158,5 +157,5 @@ def worst(findings: Iterable[Finding]) -> Verdict:
 
 
 def cost_of(findings: Iterable[Finding]) -> Cost:
-    """What it costs to mend all of them that are FIXABLE."""
+    """The cost of fixing all of them that are FIXABLE."""
     return sum((finding.cost for finding in findings if finding.verdict is Verdict.FIXABLE), FREE)

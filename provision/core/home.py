@@ -81,7 +81,6 @@ class Home:
 
     @property
     def main_py(self) -> Path:
-        """ComfyUI's program, by its full path."""
         return self.comfyui.absolute() / "main.py"
 
     @property
@@ -96,7 +95,6 @@ class Home:
 
     @property
     def models(self) -> Path:
-        """The folder of models."""
         return self.base / "models"
 
     @property
@@ -120,7 +118,6 @@ class Home:
 
     @property
     def receipts(self) -> Path:
-        """The folder of receipts."""
         return self.env / "set" / "receipts" if self.env else self.state / "receipts"
 
     def inside(self, path: Path) -> bool:

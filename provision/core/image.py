@@ -116,7 +116,6 @@ class Measures:
     """Of 1."""
 
     def to_json(self) -> dict[str, JSON]:
-        """The measures, rounded, for a receipt."""
         return {name: round(value, 3) for name, value in asdict(self).items()}
 
 

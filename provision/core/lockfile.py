@@ -103,7 +103,6 @@ class Lock:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Every package's version by name."""
         return {package.name: package.version for package in self.packages}
 
 

@@ -109,7 +109,6 @@ class ComfyUI:
 
     @property
     def page(self) -> str:
-        """The address of its page."""
         return f"http://127.0.0.1:{self.port}"
 
 

@@ -89,7 +89,7 @@ def _blind(step: Step, seen: StepReport, ids: Collection[str]) -> Step:
 
 
 def holders(report: Report, ids: Collection[str]) -> frozenset[str]:
-    """The steps that saw some findings."""
+    """The names of the steps with these findings."""
     return frozenset(step.name for step in report.steps if any(finding.id in ids for finding in step.findings))
 
 

@@ -20,7 +20,6 @@ class Offer:
 
     @property
     def filename(self) -> str:
-        """The file's own name."""
         return self.name.rpartition("/")[2] or file_name_of(self.url or self.path)
 
 

@@ -130,7 +130,6 @@ class Attempt:
     seconds: float = 0.0
 
     def line(self) -> str:
-        """The attempt in the list of all."""
         return f"torch {self.torch}, {' '.join(self.flags) or 'no flags'}: {self.says} ({self.seconds:.1f} s)"
 
 

@@ -18,7 +18,7 @@ def remove(path: Path) -> None:
 
 
 def remove_empty(folder: Path) -> None:
-    """Remove a folder and those in it that hold nothing; what else lies there stays. Raises OSError."""
+    """Remove a folder and its subfolders that are empty; the rest stays. Raises OSError."""
     for inner in sorted((Path(each) for each, _, _ in os.walk(folder)), reverse=True):
         names = {path.name for path in inner.iterdir()}
         if names <= SYSTEMS_OWN:

@@ -52,12 +52,12 @@ class Options:
 
 
 def never(question: str) -> bool:
-    """The consent of nobody: for checks, which must not ask."""
+    """Answer no: checks must not ask."""
     return False
 
 
 def silent(event: Event) -> None:
-    """An emit that nobody listens to."""
+    """Ignore the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,6 @@ class Context:
 
     @property
     def receipts(self) -> Receipts:
-        """Proofs of costly work, kept in the home."""
         return Receipts(self.home.receipts)
 
     def note(self, says: str, command: Command | None = None, *, passing: bool = False) -> None:
@@ -90,13 +89,11 @@ class Context:
         self.emit(Doing(says=says))
 
     def output(self, line: str) -> None:
-        """Pass on a line that a program said."""
         self.emit(Output(line=line))
 
     def progress(
         self, subject: str, done: int, total: int | None = None, unit: Unit = "bytes", kind: Work = Work.DOWNLOAD
     ) -> None:
-        """Say how far something is."""
         self.emit(Progress(kind=kind, subject=subject, done=done, total=total, unit=unit))
 
     def wait(self, says: str, seconds: float) -> None:
@@ -105,7 +102,7 @@ class Context:
         self.machine.sleep(seconds)
 
     def stamped(self, step: str) -> Context:
-        """The same context, whose events carry the step's name."""
+        """The same context, with events that carry the step's name."""
         emit = self.emit
 
         def stamp(event: Event) -> None:
@@ -189,11 +186,9 @@ class StepReport:
 
     @property
     def satisfied(self) -> bool:
-        """Whether nothing is left to do here."""
         return self.verdict in (Verdict.OK, Verdict.WARN)
 
     def to_json(self) -> dict[str, JSON]:
-        """The step in the report."""
         return {
             "name": self.name,
             "ok": self.satisfied,
@@ -216,16 +211,13 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every step is satisfied."""
         return all(step.satisfied for step in self.steps)
 
     @property
     def changed(self) -> bool:
-        """Whether any step changed anything."""
         return any(step.changed for step in self.steps)
 
     def step(self, name: str) -> StepReport:
-        """The report of one step; raises KeyError."""
         return {step.name: step for step in self.steps}[name]
 
     @property
@@ -234,7 +226,6 @@ class Report:
         return cost_of(finding for step in self.steps for finding in step.findings)
 
     def to_json(self) -> dict[str, JSON]:
-        """The last line of `--json`."""
         return {
             "schema": 1,
             "type": "report",

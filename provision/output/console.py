@@ -68,7 +68,7 @@ class Console:
             self._log.write(visible(uncoloured(line)))
 
     def log_text(self, text: str) -> None:
-        """Lines for the log alone."""
+        """Write lines to the log only."""
         with self._guard:
             for line in text.splitlines():
                 self._write(line)
@@ -121,7 +121,6 @@ class Console:
             self.line(f"  {live_view.total_text(self.state, now)}")
 
     def line(self, text: str) -> None:
-        """One line on standard error."""
         safe_streams.say(safe_streams.err(), visible(text))
 
     def consent(self, question: str) -> bool:
@@ -141,12 +140,10 @@ class Console:
         return self.consent(question)
 
     def ask(self, question: str) -> bool:
-        """Ask on the terminal."""
         safe_streams.say(safe_streams.err(), f"{visible(question)} [y/N] ", end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def answer(self, result: Result) -> None:
-        """What a command answers."""
         for part in result.view:
             self.tell(part)
 
@@ -168,7 +165,6 @@ class Console:
                 self.picture(png)
 
     def data(self, text: str) -> None:
-        """A text on standard output."""
         with self._guard:
             safe_streams.say(safe_streams.out(), text)
 
@@ -180,12 +176,11 @@ class Console:
         rich.print(draw(Paper(rich.width, self.takes_pictures, self.invocation)))
 
     def end(self, report: Report, closing: str) -> None:
-        """The end of a run."""
         if lines := views.report_lines(report, closing, self.marks, self.invocation):
             self.data(views.plain(lines))
 
     def picture(self, png: bytes) -> None:
-        """A picture, where it can be shown: not here."""
+        """Show a picture, where it can be shown: not here."""
 
     @property
     def takes_pictures(self) -> bool:

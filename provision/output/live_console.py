@@ -48,7 +48,7 @@ class LiveConsole(Console):
         return captured.get()
 
     def _end(self) -> None:
-        """The picture goes away, and what was in it is over."""
+        """Remove the picture; what was in it is over."""
         with self._guard:
             self.screen.stop()
             self.state.settle()

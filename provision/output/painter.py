@@ -22,6 +22,6 @@ class Painter(Console):
         super().__init__(file=io.StringIO() if door is None else door.bare, width=width, highlight=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """As rich does, each text made visible."""
+        """Render as rich does, with each text made visible."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)

@@ -69,7 +69,6 @@ class StepState:
 
     @property
     def active(self) -> bool:
-        """Whether it is at work, or looks."""
         return self.phase in ("looks", "works")
 
     @property
@@ -106,7 +105,6 @@ class RunState:
     # -- taking in ------------------------------------------------------------------------------------------
 
     def add(self, now: float, event: events.Event) -> None:
-        """Take in one event."""
         begins = isinstance(event, events.StepStarted | events.StepPlanned | events.ApplyStarted | events.Progress)
         if isinstance(event, events.RunStarted):
             self.steps = {name: StepState(name, tuple(needs)) for name, needs in event.needs.items()}
@@ -174,7 +172,7 @@ class RunState:
     # -- what it comes to -----------------------------------------------------------------------------------
 
     def measured_pace(self) -> Pace:
-        """What this run has measured, over what was known before."""
+        """What this run measured, over what was known before."""
         return Pace(self._seen or self.pace.bytes_per_s, {**self.pace.seconds, **self.measured})
 
     def blocked(self, step: StepState) -> bool:
@@ -194,7 +192,6 @@ class RunState:
         return sum(step.bytes_left for step in self.steps.values() if step.phase != "done")
 
     def done(self) -> list[StepState]:
-        """The steps that have ended."""
         return [step for step in self.steps.values() if step.phase == "done"]
 
     def bytes_per_s(self, now: float) -> float | None:

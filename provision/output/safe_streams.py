@@ -37,40 +37,32 @@ class Door:
         """For escapes of our own alone: a `Painter`'s and a `Screen`'s."""
 
     def write(self, text: str) -> int:
-        """Write text, made visible."""
         self.bare.write(visible(text))
         return len(text)
 
     def writelines(self, lines: list[str]) -> None:
-        """Write each text, made visible."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        """Hand on what was written."""
         self.bare.flush()
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
         return self.bare.isatty()
 
     def fileno(self) -> int:
-        """The descriptor: for its size and kind."""
         return self.bare.fileno()
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be written."""
         return self.bare.closed
 
     @property
     def encoding(self) -> str:
-        """How characters become bytes."""
         return self.bare.encoding or "utf-8"
 
     @property
     def errors(self) -> str | None:
-        """What becomes of characters without bytes."""
         return self.bare.errors
 
 

@@ -50,11 +50,10 @@ class Screen:
 
     @property
     def running(self) -> bool:
-        """Whether the picture is there."""
         return self._ticker is not None
 
     def start(self) -> None:
-        """Draw, and go on drawing; nothing when it is drawn already."""
+        """Start drawing; nothing when it is drawn already."""
         with self._guard:
             if self._ticker is not None:
                 return
@@ -66,7 +65,7 @@ class Screen:
             self._ticker.start()
 
     def stop(self) -> None:
-        """Take the picture away; what was printed stays."""
+        """Erase the picture; what was printed stays."""
         with self._guard:
             if self._ticker is None:
                 return
@@ -135,7 +134,7 @@ class QuietInput:
         self._before: list[Any] | None = None
 
     def begin(self) -> None:
-        """No echo from now on; nothing where standard input is no terminal, or we are in the background."""
+        """Switch the echo off, if standard input is a terminal and we are in the foreground."""
         import termios
 
         with suppress(OSError, ValueError, AttributeError, termios.error):
@@ -149,7 +148,7 @@ class QuietInput:
             self._before = before
 
     def end(self) -> None:
-        """As it was before; what was typed meanwhile is dropped."""
+        """Restore the echo; what was typed meanwhile is dropped."""
         import termios
 
         if self._before is None:

@@ -34,7 +34,7 @@ class SlowChecks:
         self._guard = threading.Lock()
 
     def hear(self, event: Event) -> None:
-        """Take note of an event; from any thread."""
+        """Receive an event, from any thread."""
         with self._guard:
             look = self._looks.get(event.step)
             match event:

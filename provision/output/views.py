@@ -98,7 +98,6 @@ def progress_text(event: events.Progress, rate: float | None = None) -> str:
 
 
 def step_line(event: events.StepFinished, marks: Marks = GLYPHS) -> str:
-    """A finished step as one plain line."""
     seconds = f" ({time_text(event.seconds)})" if event.seconds >= 0.5 else ""
     return f"{marks.of[Verdict(event.verdict)]} {marks.named.format(event.step)} {_one_line(event.says)}{seconds}"
 
@@ -267,7 +266,6 @@ def _to_do(fix: Fix, marks: Marks, call: Invocation) -> Styled:
 
 
 def plain(lines: Sequence[Styled]) -> str:
-    """Lines without their styles."""
     return "\n".join("".join(text for text, _ in line.spans) for line in lines)
 
 

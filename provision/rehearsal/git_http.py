@@ -60,7 +60,6 @@ class GitHttp:
         return _ROUTE.fullmatch(request.path) is not None
 
     def answer(self, request: Request) -> Reply:
-        """The reply to a request that `answers`."""
         route = _ROUTE.fullmatch(request.path)
         if route is None:
             return refusal(404, "Not Found")

@@ -79,7 +79,6 @@ class Hub:
         self._git = GitHttp(self.root, self._objects)
 
     def start(self) -> Self:
-        """Begin to answer."""
         self._hub.start()
         self._cdn.start()
         return self
@@ -106,7 +105,6 @@ class Hub:
         return {file: count for file, count in sent.items() if file and count}
 
     def sent_bytes(self) -> int:
-        """Body bytes of all model files together."""
         return sum(self.sent_by_file().values())
 
     def note(self, request: Request) -> Exchange:
@@ -117,7 +115,6 @@ class Hub:
         return exchange
 
     def answer(self, request: Request) -> Reply:
-        """The reply to a request."""
         return self._objects.answer(request) if request.origin == "cdn" else self._route(request)
 
     def _route(self, request: Request) -> Reply:
@@ -258,7 +255,6 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing: `Hub.requests` is the log."""
 
     def body(self, headers: Mapping[str, str]) -> bytes:
-        """What came with the request."""
         if headers.get("transfer-encoding", "").lower() != "chunked":
             return self.rfile.read(int(headers.get("content-length", 0)))
         body = bytearray()
@@ -270,7 +266,6 @@ class Handler(BaseHTTPRequestHandler):
         return bytes(body)
 
     def send(self, reply: Reply, exchange: Exchange) -> None:
-        """Write the answer to the socket."""
         self.send_response(reply.status)
         for name, value in {**reply.headers, "Content-Length": str(reply.length)}.items():
             self.send_header(name, value)

@@ -134,6 +134,5 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def size_and_sha256(path: Path) -> tuple[int, str]:
-    """How many bytes a file has, and their sha256."""
     with path.open("rb") as file:
         return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()

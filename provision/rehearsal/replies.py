@@ -56,7 +56,6 @@ class Reply:
 
     @property
     def length(self) -> int:
-        """Bytes of the body."""
         return len(self.content)
 
     def pieces(self, size: int) -> Iterator[bytes]:

@@ -52,7 +52,6 @@ class World:
 
     @property
     def endpoint(self) -> str:
-        """What stands for `HF_ENDPOINT`."""
         return self.hub.url
 
     def sent_json(self) -> dict[str, JSON]:

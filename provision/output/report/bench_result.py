@@ -33,12 +33,10 @@ class Case:
 
     @property
     def median_s(self) -> float:
-        """The middle one of the warm ones."""
         return statistics.median(self.warm_s)
 
     @property
     def name(self) -> str:
-        """As a person reads it."""
         return f"{self.width}x{self.height}, {self.steps} step{'s' if self.steps > 1 else ''}"
 
 
@@ -64,7 +62,6 @@ class Bench:
             raise ValueError("no bench measures that")
 
     def to_json(self) -> dict[str, JSON]:
-        """The bench as it is kept."""
         cases = [{**asdict(case), "warm_median_s": case.median_s} for case in self.cases]
         return {**asdict(self), "cases": cases}
 

@@ -33,12 +33,10 @@ class Row:
 
     @property
     def end(self) -> float:
-        """When the step was last at work."""
         return max(span.end for span in self.spans)
 
     @property
     def took(self) -> str:
-        """How long it was at work."""
         seconds = sum(span.end - span.start for span in self.spans)
         return time_text(seconds) if seconds >= 0.05 else "< 0.1 s"
 

@@ -92,5 +92,5 @@ def keep_bench(home: Home, result: Mapping[str, JSON]) -> None:
 
 
 def last_bench(home: Home) -> Bench | None:
-    """What the last bench measured, None where none was made."""
+    """Read what the last bench measured, None where there is none."""
     return read_state(home.state / BENCH, Bench)

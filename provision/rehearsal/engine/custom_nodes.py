@@ -40,7 +40,6 @@ def candidates() -> Iterator[Path]:
 
 
 def load(path: Path) -> ModuleType:
-    """Run a custom node's module."""
     return run_module(f"custom_nodes.{path.stem}", path / "__init__.py" if path.is_dir() else path)
 
 

@@ -56,7 +56,6 @@ def list_models(kind: str) -> list[str]:
 
 
 def is_model(path: Path) -> bool:
-    """Whether the extension is one of a model's."""
     return path.suffix.lower() in MODEL_EXTENSIONS
 
 

@@ -25,7 +25,6 @@ def get_torch_device() -> str:
 
 
 def total_memory_bytes() -> int:
-    """The machine's memory."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

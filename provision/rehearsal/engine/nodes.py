@@ -115,7 +115,6 @@ def load_checkpoint(context: Context, ckpt_name: str) -> Produced:
 
 
 def encode_text(context: Context, clip: bytes | None, text: str) -> Produced:
-    """A prompt, digested."""
     if clip is None:
         raise RuntimeError(
             "ERROR: clip input is invalid: None\n\nIf the clip is from a checkpoint loader node your "
@@ -146,7 +145,6 @@ def sample(context: Context, model: bytes, latent_image: Latent, **settings: Any
 
 
 def decode(context: Context, samples: Latent, vae: bytes | None) -> Produced:
-    """The pictures of a latent."""
     if vae is None:
         raise RuntimeError(
             "ERROR: VAE is invalid: None\n\nIf the VAE is from a checkpoint loader node your checkpoint does "
@@ -157,7 +155,6 @@ def decode(context: Context, samples: Latent, vae: bytes | None) -> Produced:
 
 
 def develop(latent: Latent, index: int) -> Image.Image:
-    """One picture of a batch; blank paper is grey."""
     size = (latent.width, latent.height)
     if latent.key is None:
         return Image.new("RGB", size, (127, 127, 127))
@@ -176,7 +173,6 @@ def preview_images(context: Context, images: list[Image.Image]) -> Produced:
 
 
 def write_images(context: Context, images: list[Image.Image], prefix: str, kind: str) -> Produced:
-    """PNG files in the folder of `output` or `temp`."""
     folder, subfolder, name, counter = folder_paths.next_picture(prefix, *images[0].size, kind)
     texts = PngInfo()
     if not args.disable_metadata:
@@ -197,12 +193,10 @@ def required(**entries: Any) -> Inputs:
 
 
 def number(kind: str, default: float, low: float, high: float, **options: object) -> tuple[str, dict[str, object]]:
-    """An INT or FLOAT input with its bounds."""
     return kind, {"default": default, "min": low, "max": high, **options}
 
 
 def sampler_inputs() -> Inputs:
-    """KSampler's inputs."""
     return required(
         model="MODEL",
         seed=number("INT", 0, 0, 0xFFFFFFFFFFFFFFFF, control_after_generate=True),

@@ -35,7 +35,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host name or address is this machine's own."""
     if host == "localhost":
         return True
     try:
@@ -82,7 +81,6 @@ class PromptServer:
         self.number = 0
 
     def status(self) -> dict[str, Any]:
-        """How much is left to do."""
         return {"exec_info": {"queue_remaining": self.queue.remaining()}}
 
     def build_app(self) -> web.Application:
@@ -134,11 +132,9 @@ class PromptServer:
             logging.info(f"To see the GUI go to: http://{shown}:{args.port}")
 
     async def get_socket(self, request: web.Request) -> web.StreamResponse:
-        """The WebSocket."""
         return await self.sockets.serve(request, self.status)
 
     async def get_system_stats(self, request: web.Request) -> web.Response:
-        """Versions, memory in bytes and the device."""
         system = {
             "os": os.name if not IS_RECENT else sys.platform,
             "ram_total": total_memory_bytes(),
@@ -157,15 +153,12 @@ class PromptServer:
         return web.json_response({"system": system, "devices": [describe_device()]})
 
     async def get_features(self, request: web.Request) -> web.Response:
-        """What the server knows to do."""
         return web.json_response(FEATURES)
 
     async def get_model_kinds(self, request: web.Request) -> web.Response:
-        """The kinds of models."""
         return web.json_response([*folder_paths.folders, "custom_nodes"])
 
     async def get_models(self, request: web.Request) -> web.Response:
-        """The model files of a kind that are there now."""
         kind = request.match_info["folder"]
         if kind not in folder_paths.folders:
             return web.Response(status=404)
@@ -178,11 +171,9 @@ class PromptServer:
         return web.json_response(nodes)
 
     async def get_prompt(self, request: web.Request) -> web.Response:
-        """How much is left to do."""
         return web.json_response(self.status())
 
     async def get_queue(self, request: web.Request) -> web.Response:
-        """What runs and what waits."""
         running = [self.queue.running.to_json()] if self.queue.running else []
         waiting = [item.to_json() for item in self.queue.waiting]
         return web.json_response({"queue_running": running, "queue_pending": waiting})
@@ -195,7 +186,6 @@ class PromptServer:
         return web.json_response(dict(list(entries.items())[max(0, len(entries) - newest) :]))
 
     async def get_view(self, request: web.Request) -> web.StreamResponse:
-        """A picture of the output, input or temp folder."""
         query = request.rel_url.query
         filename = query.get("filename")
         if filename is None:
@@ -217,7 +207,6 @@ class PromptServer:
         return web.FileResponse(path, headers=headers)
 
     async def post_prompt(self, request: web.Request) -> web.Response:
-        """Check a prompt and queue it."""
         logging.info("got prompt")
         body = await request.json()
         number = float(body["number"]) if "number" in body else self.next_number(body)
@@ -248,7 +237,6 @@ class PromptServer:
         return number
 
     async def post_queue(self, request: web.Request) -> web.Response:
-        """`clear` the queue, or `delete` some prompts from it."""
         body = await request.json()
         if body.get("clear"):
             self.queue.delete()
@@ -257,7 +245,6 @@ class PromptServer:
         return web.Response()
 
     async def post_history(self, request: web.Request) -> web.Response:
-        """`clear` the history, or `delete` some prompts from it."""
         body = await request.json()
         for prompt_id in list(self.queue.history) if body.get("clear") else body.get("delete", []):
             self.queue.history.pop(prompt_id, None)

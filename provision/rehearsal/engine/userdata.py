@@ -13,7 +13,6 @@ routes = web.RouteTableDef()
 
 
 def user_root() -> Path:
-    """The folder of the only user."""
     return folder_paths.directory("user") / "default"
 
 
@@ -70,7 +69,6 @@ def requested_path(request: web.Request) -> Path:
 
 @routes.get("/userdata/{file}")
 async def get_userdata(request: web.Request) -> web.FileResponse:
-    """A file."""
     return web.FileResponse(requested_path(request))
 
 
@@ -88,6 +86,5 @@ async def post_userdata(request: web.Request) -> web.Response:
 
 @routes.delete("/userdata/{file}")
 async def delete_userdata(request: web.Request) -> web.Response:
-    """Remove a file."""
     requested_path(request).unlink()
     return web.Response(status=204)

@@ -28,7 +28,6 @@ class Verdict:
 
 
 def make_error(kind: str, message: str, details: str = "", **extra_info: Any) -> Error:
-    """An error as the API spells it."""
     return {"type": kind, "message": message, "details": details, "extra_info": extra_info}
 
 
@@ -175,7 +174,6 @@ def check_value(inputs: dict[str, Any], kind: Any, options: dict[str, Any], info
 
 
 def not_in_list(name: str, value: object, choices: list[str], info: Error) -> Error:
-    """The error for a value that is none of the choices."""
     shown = repr(value) if IS_RECENT else f"'{value}'"
     config = info["input_config"] if len(choices) <= LONGEST_LIST else None
     listed = str(choices) if config is not None else f"(list of length {len(choices)})"
@@ -184,7 +182,6 @@ def not_in_list(name: str, value: object, choices: list[str], info: Error) -> Er
 
 
 def log_failures(outputs: list[str], node_errors: dict[str, Any]) -> None:
-    """The lines that the log shows for outputs that will not run."""
     for node_id in outputs:
         logging.error(f"Failed to validate prompt for output {node_id}:")
         for failed_id, failure in node_errors.items():
