@@ -155,11 +155,7 @@ class Run:
             "completed": success,
             "messages": [list(message) for message in self.messages],
         }
-        return {
-            "outputs": outputs,
-            "status": status,
-            "meta": {node_id: describe(node_id) for node_id in outputs},
-        }
+        return {"outputs": outputs, "status": status, "meta": {node_id: describe(node_id) for node_id in outputs}}
 
     def is_cached(self, node_id: str) -> bool:
         return self.signatures[node_id] in self.cache

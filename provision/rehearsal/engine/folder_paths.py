@@ -92,13 +92,7 @@ def next_picture(prefix: str, width: int, height: int, kind: str = "output") -> 
 def picture_variables(width: int, height: int) -> dict[str, str]:
     """What may stand between percent signs in a file name's prefix."""
     now = time.localtime()
-    parts = {
-        "month": now.tm_mon,
-        "day": now.tm_mday,
-        "hour": now.tm_hour,
-        "minute": now.tm_min,
-        "second": now.tm_sec,
-    }
+    parts = dict(zip(("month", "day", "hour", "minute", "second"), now[1:6], strict=True))
     plain = {"width": width, "height": height, "year": now.tm_year}
     return {name: str(value) for name, value in plain.items()} | {name: f"{value:02}" for name, value in parts.items()}
 

@@ -10,7 +10,7 @@ import string
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import folder_paths
@@ -71,12 +71,10 @@ class NodeClass:
 
     name: str
     display_name: str
-    category: str
-    description: str
     inputs: Callable[[], Inputs]
     run: Callable[..., Produced]
     outputs: tuple[str, ...] = ()
-    is_output: bool = field(default=False)
+    is_output: bool = False
     python_module: str = "nodes"
 
     def describe(self) -> dict[str, Any]:
@@ -90,9 +88,7 @@ class NodeClass:
             "output_name": self.outputs,
             "name": self.name,
             "display_name": self.display_name,
-            "description": self.description,
             "python_module": self.python_module,
-            "category": self.category,
             "output_node": self.is_output,
         }
 
@@ -213,71 +209,37 @@ def sampler_inputs() -> Inputs:
 
 def save_inputs() -> Inputs:
     """SaveImage's inputs, those that a prompt gives and those that the engine adds."""
-    prefix = ("STRING", {"default": "ComfyUI"})
-    return {**required(images="IMAGE", filename_prefix=prefix), "hidden": HIDDEN}
+    return {**required(images="IMAGE", filename_prefix=("STRING", {"default": "ComfyUI"})), "hidden": HIDDEN}
 
 
-NODE_CLASSES = {
-    node.name: node
-    for node in (
-        NodeClass(
-            "CheckpointLoaderSimple",
-            "Load Checkpoint",
-            "loaders",
-            "Loads a diffusion model checkpoint.",
-            lambda: required(ckpt_name=(folder_paths.list_models("checkpoints"), {})),
-            load_checkpoint,
-            ("MODEL", "CLIP", "VAE"),
-        ),
-        NodeClass(
-            "CLIPTextEncode",
-            "CLIP Text Encode (Prompt)",
-            "conditioning",
-            "Encodes a text prompt.",
-            lambda: required(text=("STRING", {"multiline": True, "dynamicPrompts": True}), clip="CLIP"),
-            encode_text,
-            ("CONDITIONING",),
-        ),
-        NodeClass(
-            "EmptyLatentImage",
-            "Empty Latent Image",
-            "latent",
-            "Creates a batch of empty latent images.",
-            lambda: required(
-                width=number("INT", 512, 16, MAX_RESOLUTION, step=8),
-                height=number("INT", 512, 16, MAX_RESOLUTION, step=8),
-                batch_size=number("INT", 1, 1, 4096),
-            ),
-            empty_latent,
-            ("LATENT",),
-        ),
-        NodeClass("KSampler", "KSampler", "sampling", "Denoises a latent.", sampler_inputs, sample, ("LATENT",)),
-        NodeClass(
-            "VAEDecode",
-            "VAE Decode",
-            "latent",
-            "Decodes latents into pictures.",
-            lambda: required(samples="LATENT", vae="VAE"),
-            decode,
-            ("IMAGE",),
-        ),
-        NodeClass(
-            "SaveImage",
-            "Save Image",
-            "image",
-            "Saves pictures to the output folder.",
-            save_inputs,
-            save_images,
-            is_output=True,
-        ),
-        NodeClass(
-            "PreviewImage",
-            "Preview Image",
-            "image",
-            "Shows pictures that are not kept.",
-            lambda: {**required(images="IMAGE"), "hidden": HIDDEN},
-            preview_images,
-            is_output=True,
-        ),
-    )
-}
+def loader_inputs() -> Inputs:
+    return required(ckpt_name=(folder_paths.list_models("checkpoints"), {}))
+
+
+def text_inputs() -> Inputs:
+    return required(text=("STRING", {"multiline": True, "dynamicPrompts": True}), clip="CLIP")
+
+
+def latent_inputs() -> Inputs:
+    side = number("INT", 512, 16, MAX_RESOLUTION, step=8)
+    return required(width=side, height=side, batch_size=number("INT", 1, 1, 4096))
+
+
+def decoder_inputs() -> Inputs:
+    return required(samples="LATENT", vae="VAE")
+
+
+def preview_inputs() -> Inputs:
+    return {**required(images="IMAGE"), "hidden": HIDDEN}
+
+
+NODES = (
+    NodeClass("CheckpointLoaderSimple", "Load Checkpoint", loader_inputs, load_checkpoint, ("MODEL", "CLIP", "VAE")),
+    NodeClass("CLIPTextEncode", "CLIP Text Encode (Prompt)", text_inputs, encode_text, ("CONDITIONING",)),
+    NodeClass("EmptyLatentImage", "Empty Latent Image", latent_inputs, empty_latent, ("LATENT",)),
+    NodeClass("KSampler", "KSampler", sampler_inputs, sample, ("LATENT",)),
+    NodeClass("VAEDecode", "VAE Decode", decoder_inputs, decode, ("IMAGE",)),
+    NodeClass("SaveImage", "Save Image", save_inputs, save_images, is_output=True),
+    NodeClass("PreviewImage", "Preview Image", preview_inputs, preview_images, is_output=True),
+)
+NODE_CLASSES = {node.name: node for node in NODES}

@@ -42,11 +42,12 @@ async def get_script(request: web.Request) -> web.FileResponse:
 
 @routes.get("/extensions")
 async def list_extensions(request: web.Request) -> web.Response:
-    return web.json_response([
+    scripts = [
         f"/extensions/{quote(name)}/{quote(path.relative_to(folder).as_posix())}"
         for name, folder in EXTENSIONS.items()
         for path in sorted(folder.rglob("*.js"))
-    ])  # fmt: skip
+    ]
+    return web.json_response(scripts)
 
 
 @routes.get("/extensions/{extension}/{name:.+}")

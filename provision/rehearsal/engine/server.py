@@ -26,7 +26,7 @@ from comfyui_version import __version__
 from execution import Item, PromptQueue
 from model_management import describe_device, free_memory_bytes, total_memory_bytes
 from nodes import NODE_CLASSES, interrupt
-from sockets import FEATURES, Sockets
+from sockets import Sockets
 from validation import make_error, validate_prompt
 
 FRONTEND_VERSION = "1.27.10"
@@ -47,10 +47,7 @@ def is_loopback(host: str | None) -> bool:
 async def same_origin_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """403 for a page of another origin that talks to loopback; a port counts only where both name one."""
     if "Host" in request.headers and "Origin" in request.headers:
-        host, origin = (
-            urlsplit("//" + request.headers["Host"].lower()),
-            urlsplit(request.headers["Origin"].lower()),
-        )
+        host, origin = (urlsplit(text.lower()) for text in (f"//{request.headers['Host']}", request.headers["Origin"]))
         with_ports = host.port is not None and origin.port is not None
         mine, theirs = (host.netloc, origin.netloc) if with_ports else (host.hostname, origin.hostname)
         if is_loopback(host.hostname) and mine and theirs and mine != theirs:
@@ -89,7 +86,6 @@ class PromptServer:
         routes = [
             web.get("/ws", self.get_socket),
             web.get("/system_stats", self.get_system_stats),
-            web.get("/features", self.get_features),
             web.get("/models", self.get_model_kinds),
             web.get("/models/{folder}", self.get_models),
             web.get("/object_info", self.get_object_info),
@@ -100,7 +96,6 @@ class PromptServer:
             web.post("/queue", self.post_queue),
             web.get("/history", self.get_history),
             web.get("/history/{prompt_id}", self.get_history),
-            web.post("/history", self.post_history),
             web.get("/view", self.get_view),
             web.post("/interrupt", self.post_interrupt),
             web.post("/free", self.post_free),
@@ -151,9 +146,6 @@ class PromptServer:
         if IS_RECENT:
             system |= {"comfy_package_versions": [], "deploy_environment": "local-git"}
         return web.json_response({"system": system, "devices": [describe_device()]})
-
-    async def get_features(self, request: web.Request) -> web.Response:
-        return web.json_response(FEATURES)
 
     async def get_model_kinds(self, request: web.Request) -> web.Response:
         return web.json_response([*folder_paths.folders, "custom_nodes"])
@@ -214,12 +206,10 @@ class PromptServer:
             return refuse(make_error("no_prompt", "No prompt provided", "No prompt provided"))
         prompt_id = body.get("prompt_id") or str(uuid.uuid4())
         if IS_RECENT and not is_canonical_uuid(prompt_id):
-            details = (
-                "prompt_id must be a UUID string in canonical lowercase hyphenated form; omit it to let the "
-                "server generate one"
-            )
+            wanted = "a UUID string in canonical lowercase hyphenated form; omit it to let the server generate one"
+            details = f"prompt_id must be {wanted}"
             return refuse(make_error("invalid_prompt_id", "prompt_id must be a valid UUID", details))
-        verdict = validate_prompt(body["prompt"], body.get("partial_execution_targets"))
+        verdict = validate_prompt(body["prompt"])
         if verdict.error is not None:
             logging.warning(f"invalid prompt: {verdict.error}")
             return refuse(verdict.error, verdict.node_errors)
@@ -242,12 +232,6 @@ class PromptServer:
             self.queue.delete()
         if "delete" in body:
             self.queue.delete(body["delete"])
-        return web.Response()
-
-    async def post_history(self, request: web.Request) -> web.Response:
-        body = await request.json()
-        for prompt_id in list(self.queue.history) if body.get("clear") else body.get("delete", []):
-            self.queue.history.pop(prompt_id, None)
         return web.Response()
 
     async def post_interrupt(self, request: web.Request) -> web.Response:

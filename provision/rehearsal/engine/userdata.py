@@ -62,7 +62,7 @@ def requested_path(request: web.Request) -> Path:
     path = user_path(request.match_info["file"])
     if path is None:
         raise web.HTTPForbidden()
-    if request.method != "POST" and not path.exists():
+    if request.method == "GET" and not path.exists():
         raise web.HTTPNotFound()
     return path
 
@@ -82,9 +82,3 @@ async def post_userdata(request: web.Request) -> web.Response:
     described = describe_file(path, user_root())
     full_info = request.query.get("full_info", "").lower() == "true"
     return web.json_response(described if full_info else described["path"])
-
-
-@routes.delete("/userdata/{file}")
-async def delete_userdata(request: web.Request) -> web.Response:
-    requested_path(request).unlink()
-    return web.Response(status=204)
