@@ -1,7 +1,4 @@
-"""What `--deep` proved in this run, kept in memory: the look before the mending and the checks after it share it.
-
-A receipt outlives the run and is not what `--deep` believes; what was seen a moment ago, and not touched since, is.
-"""
+"""Results of `--deep` checks, kept in memory for one run: `--deep` trusts no receipts, only what it saw itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The home: the one folder in which everything lies, and the names inside it."""
+"""The home: the folder that holds everything, and the names inside it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Adopted:
     base: Path
     """The folder of models, custom nodes, pictures and settings."""
     code: Path | None
-    """The folder of `main.py`, None where there is none and the home's own is used."""
+    """The folder of `main.py`; None: the home's own is used."""
     prefix: Path | None = None
     """The environment: of a venv, of conda, of the system; None where it has none."""
     python: Path | None = None
@@ -121,23 +121,22 @@ class Home:
         return self.env / "set" / "receipts" if self.env else self.state / "receipts"
 
     def inside(self, path: Path) -> bool:
-        """Whether `path`, links resolved, lies in the home, links resolved, or where an adopted install has it.
+        """Whether `path`, links resolved, is in the home or among an adopted install's models.
 
-        There, links are the person's own way to other disks, and are gone by.
+        Links there are followed: they are the user's own way to other disks.
         """
         if self.adopted is not None and path.is_relative_to(self.models):
             return True
         return path.resolve().is_relative_to(self.root.resolve())
 
     def shown(self, path: Path) -> str:
-        """A path as a person reads it: relative to the home where it lies in it."""
+        """A path for people: relative to the home if it is inside."""
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
     def prepare(self) -> None:
         """Make the folders, and mark the home as ours.
 
-        Raises UsageError when it holds what this tool did not make, HomeError when it is a file, cannot be written or
-        cannot be made, DiskFull when the disk is full.
+        Raises UsageError for a folder with files of others, HomeError where it cannot be made or written, DiskFull.
         """
         check_contents(self.root)
         try:

@@ -33,12 +33,12 @@ CELLS = 32
 BLACK_SHARE = 0.3
 """Share of pixels that are exactly black: a decoder that fails in a part of the picture leaves that part so."""
 SAMPLE = 1024
-"""The side of the middle that is looked at in a larger picture, in pixels."""
+"""Of a larger image, only a square in the middle is checked; its side in pixels."""
 
 SIDE_MAX = 4096
-"""Pixels: the largest side of a picture that a manifest can ask for."""
+"""The largest side of an image that a manifest can ask for, in pixels."""
 BESIDE_BYTES = 4_000_000
-"""Bytes in a PNG beside its pixels: the graph, the workflow, and what custom nodes add."""
+"""Bytes of a PNG's texts: the graph, the workflow, and what custom nodes add."""
 END = b"IEND\xaeB`\x82"
 """How a whole PNG ends (PNG specification, section 11.2.5)."""
 
@@ -46,11 +46,11 @@ RGB = tuple[int, int, int]
 
 
 class NoPicture(ValueError):
-    """What should be a picture is none; the message says what it is instead (`no whole PNG`)."""
+    """These bytes are not an image; the message says what they are instead (`no whole PNG`)."""
 
 
 def most_bytes(width: int, height: int) -> int:
-    """What a PNG of this size has at most: four channels of 16 bits that do not compress, and what stands beside."""
+    """The largest PNG of this size in bytes: four channels of 16 bits, uncompressed, and its texts."""
     return width * height * 8 + BESIDE_BYTES
 
 
@@ -83,7 +83,7 @@ def decode(png: bytes) -> Image:
 
 
 def read_picture(path: Path) -> bytes | None:
-    """A picture that lies on the disk; None where there is none, or something else lies there."""
+    """Read a PNG file; None where it is missing or not an image."""
     try:
         png = read_file(path, max_bytes=most_bytes(SIDE_MAX, SIDE_MAX))
         decode(png)
@@ -93,7 +93,7 @@ def read_picture(path: Path) -> bytes | None:
 
 
 class Quality(StrEnum):
-    """What a picture is worth as a proof."""
+    """How good an image is as a test result."""
 
     OK = "ok"
     WARN = "warn"
@@ -121,7 +121,7 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether a picture is one; `why` is a stable word (`black`), `says` one sentence with the number."""
+    """The verdict on an image; `why` is a stable word (`black`), `says` one sentence with the number."""
 
     verdict: Quality
     why: str
@@ -130,7 +130,7 @@ class Judgement:
 
 
 def judge(png: bytes, width: int, height: int) -> Judgement:
-    """Judge a picture that should be `width` by `height` pixels. Never raises for what is in the bytes."""
+    """Check an image that should be `width` by `height` pixels. Never raises, whatever the bytes."""
     try:
         image = decode(png)
     except NoPicture as why:

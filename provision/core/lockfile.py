@@ -1,8 +1,7 @@
-"""The lock: what a home holds, exactly, as data to read and to rebuild from; written and read by this file alone.
+"""`provision.lock`: what a home holds, exactly, as TOML to read and to rebuild from.
 
-`provision.lock` is TOML. Every package has its version, the index it came from (without credentials), its wheel and
-that wheel's sha256; the rest is ComfyUI's commit, the weights by their hash, and the flags. An unknown key, a wrong
-type or a value that no lock may have is refused, as in a manifest.
+Every package has its version, its index (without credentials), its wheel and that wheel's sha256; the rest is
+ComfyUI's commit, the weights by their hash, and the flags. It is checked as strictly as a manifest.
 """
 
 from __future__ import annotations
@@ -43,9 +42,9 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class LockedTorch:
-    """Which torch was asked for, of which channel it is, from which index (empty: the configured one), and why.
+    """Which torch was asked for, its channel and its index (empty: the configured one).
 
-    `why` is why it is another than was asked for, `passed_over` why newer days were not taken.
+    `why` is why it is not the one asked for, `passed_over` why newer nightlies were skipped.
     """
 
     wanted: str

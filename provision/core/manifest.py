@@ -1,7 +1,6 @@
 """The manifest: what to provision, as data, read by one strict loader.
 
-An unknown key, a wrong type, a path that climbs out, a hash that is none: each is one ManifestError with the key's
-full name. Nothing in a manifest is ever run by a shell.
+Whatever is wrong is a ManifestError with the key's full name. Nothing in a manifest is ever run by a shell.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ GIT_ADDRESS = re.compile(
 )
 """What git may be given: never an option, for ssh neither (CVE-2017-1000117), never a transport that runs a program."""
 KNOWN_BAD = "known-bad"
-"""A file among the manifests that is none: see `known_bad`."""
+"""The file of known bad torch builds among the manifests (see `environment/known_bad.py`)."""
 
 Minor = Annotated[str, text(r"3\.\d{1,2}", "like 3.12")]
 Exact = Annotated[str, text(r"\d+(\.\d+)+", "an exact version")]
@@ -141,7 +140,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class FirstImage:
-    """The picture that proves the install."""
+    """The first image, which tests the install."""
 
     prompt: str
     width: Side = 512
@@ -233,7 +232,7 @@ def load_manifest(source: str, overrides: Sequence[str] = ()) -> Manifest:
 
 
 def manifest_folder() -> Path:
-    """Where the manifests lie: in the installed package, or beside it in a checkout."""
+    """The folder of manifests: in the installed package, or next to it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     packaged = package / "_manifests"
     return packaged if packaged.is_dir() else package.parent / "manifests"

@@ -1,4 +1,4 @@
-"""`doctor --fix`: the plan that a look makes, the questions beforehand, the steps that mend some findings alone."""
+"""`doctor --fix`: the plan, the questions beforehand, and steps that fix only some findings."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def needing(steps: Sequence[Step], names: Collection[str]) -> tuple[str, ...]:
 
 
 def ask_beforehand(report: Report, consent: Consent) -> frozenset[str]:
-    """The ids of the findings that a person agrees to have mended; nobody there to ask is no."""
+    """The ids of the findings that may be fixed; no, where nobody can be asked."""
     agreed: set[str] = set()
     for step in report.steps:
         for finding in step.findings:
@@ -63,9 +63,9 @@ def ask_beforehand(report: Report, consent: Consent) -> frozenset[str]:
 
 
 def narrowed(steps: Sequence[Step], report: Report, ids: Collection[str]) -> tuple[Step, ...]:
-    """The steps that hold some findings, blind to their other ones, and whole those that they need.
+    """The steps with these findings, blind to their other ones, and the steps they need.
 
-    What comes up only when a finding is mended (the hash of a file that was put in its place) is mended with it.
+    What comes up only after a fix (the hash of a new file) is fixed with it.
     """
     chosen = holders(report, ids)
     needed = needs_of(steps, chosen)
@@ -94,10 +94,7 @@ def holders(report: Report, ids: Collection[str]) -> frozenset[str]:
 
 
 def only(report: Report, ids: Collection[str], *, keep_blocked: bool = False, needed: Collection[str] = ()) -> Report:
-    """The report with some findings alone.
-
-    With `keep_blocked` also what kept them from being mended; with `needed` also what stops these steps.
-    """
+    """The report with only some findings; `keep_blocked` adds what blocked them, `needed` what stops these steps."""
 
     def stays(step: StepReport, finding: Finding) -> bool:
         stops = finding.verdict in (Verdict.FIXABLE, Verdict.BLOCKED) and step.name in needed

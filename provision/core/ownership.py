@@ -1,6 +1,6 @@
-"""Which folders are homes: those that this tool made, told by a marker, new ones and empty ones; no other.
+"""Which folders may be homes: those with our marker, new ones and empty ones.
 
-Homes made before there was a marker are told by their receipts.
+Homes made before there was a marker are recognised by their receipts.
 """
 
 from __future__ import annotations
@@ -54,10 +54,7 @@ def read_marker(root: Path) -> Marker | None:
 
 
 def write_marker(root: Path) -> None:
-    """Mark a folder as a home, unless it is marked; one that is known as a home goes on without.
-
-    Raises HomeError, DiskFull.
-    """
+    """Mark a folder as a home; an older home that cannot be written stays unmarked. Raises HomeError, DiskFull."""
     if read_marker(root) is not None:
         return
     try:
@@ -78,16 +75,13 @@ def is_state(name: str) -> bool:
 
 
 def is_at_the_top(name: str) -> bool:
-    """Whether a name in a home's own folder is one of ours, or that of one of our files while it is written."""
+    """Whether a name in a home's own folder is one of ours, or of a file being written."""
     found = HALF_WRITTEN.fullmatch(name)
     return name in ROOT_NAMES or (found is not None and found["name"] in ROOT_NAMES)
 
 
 def strangers(root: Path) -> list[str]:
-    """What lies in a folder that is no home, by name; nothing where there is no folder or an empty one.
-
-    Raises OSError.
-    """
+    """The names in a folder that is not a home; empty where it is missing. Raises OSError."""
     try:
         return sorted(entry.name for entry in os.scandir(root) if entry.name not in SYSTEMS_OWN)
     except (FileNotFoundError, NotADirectoryError):
@@ -102,7 +96,7 @@ def _has_receipts(root: Path) -> bool:
 
 
 def _was_begun(root: Path) -> bool:
-    """Whether all that lies there is what a run makes first, before it marks the folder."""
+    """Whether it holds only what a run makes before it marks the folder."""
     try:
         names = set(strangers(root))
         state, logs = (
@@ -118,10 +112,9 @@ def _was_begun(root: Path) -> bool:
 
 
 def check_claim(root: Path, environ: Mapping[str, str]) -> None:
-    """Refuse a folder as a home unless it is one, or may become one, where that harms nothing of anybody's.
+    """Refuse a folder that is not a home and cannot safely become one; writes nothing.
 
-    Raises UsageError, which says what lies there and proposes another folder, and HomeError for one that cannot be
-    read. Nothing is written.
+    Raises UsageError, which says what is in it and proposes another folder, and HomeError where it cannot be read.
     """
     trouble = _trouble(root, environ)
     if trouble:
@@ -175,7 +168,7 @@ def _is_no_place(real: Path, environ: Mapping[str, str]) -> str:
 
 
 def _contents(root: Path) -> str:
-    """What lies in a folder that is no home, in words; nothing where it is new, empty or a home."""
+    """What a folder that is not a home holds, in words; empty where it is new, empty or a home."""
     try:
         names = [] if is_home(root) else strangers(root)
     except OSError as error:
@@ -186,7 +179,7 @@ def _contents(root: Path) -> str:
 
 
 def _work_tree(real: Path, environ: Mapping[str, str], *, only_itself: bool) -> Path | None:
-    """The git work tree that a folder is or lies in, but for one of dotfiles, which is all of the person's folder."""
+    """The git work tree of a folder, except for dotfiles in the home folder."""
     for folder in [real] if only_itself else [real, *real.parents]:
         if os.path.lexists(folder / ".git") and not _same(folder, _person(environ)):
             return folder

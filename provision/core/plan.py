@@ -11,7 +11,7 @@ from provision.core.finding import Verdict, cost_of
 from provision.core.step import Report, StepReport
 
 UNPACKED = frozenset({"python_env", "torch", "requirements"})
-"""Steps whose archives lie beside what is unpacked from them until it is whole. They run one after the other."""
+"""Steps that keep their archives until all is unpacked. They run one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class PlanRow:
     verdict: Verdict
     says: str
     command: Command | None = None
-    """What a person must run first."""
+    """What to run first."""
     download_bytes: int = 0
     disk_bytes: int = 0
     peak_bytes: int = 0
@@ -68,7 +68,7 @@ def make_plan(report: Report, needs: Mapping[str, Sequence[str]], pace: Pace, us
 
 
 def _rows(step: StepReport, rate: float, expected_s: float) -> list[PlanRow]:
-    """What is well in one row, what is not each in its own; the step's seconds stand with the first that is mended."""
+    """One row for what is fine, one for each fault; the first fix has the step's seconds."""
     rows = []
     if step.error is not None:
         says = f"{step.error.message} {step.error.hint.says}".rstrip()

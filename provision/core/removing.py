@@ -28,7 +28,7 @@ def remove_empty(folder: Path) -> None:
 
 
 def remove_temporary_home(root: Path) -> None:
-    """Remove a home that was made for one command, by name; what else lies there stays. Raises OSError."""
+    """Remove a home that was made for one command, by name; other files stay. Raises OSError."""
     for name in sorted(ROOT_NAMES):
         if os.path.lexists(root / name):
             remove(root / name)

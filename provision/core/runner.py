@@ -18,21 +18,21 @@ from provision.errors import Interrupted, NotSatisfied, ProvisionError
 from provision.system.disk_errors import as_sentence
 
 ROUNDS_MAX = 12
-"""How often a run may be begun again from a step; whoever asks for it keeps what was tried, and ends before."""
+"""How often a run may start over from a step; the step that asks for it stops before."""
 
 STOP_S = 0.7
-"""How long steps that were told to stop are waited for: a little more than their children are given."""
+"""Seconds to wait for steps that were told to stop: a little more than their children get."""
 Faulty = Callable[[Collection[str]], list[str]]
 """Which of some steps, by their names, have a fault of their own."""
 
 
 def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
-    """Run steps, each as soon as those that it needs are satisfied, at the same time where they allow.
+    """Run steps in parallel, each as soon as those that it needs are satisfied.
 
-    With `apply` false nothing is changed, nothing waits, and a check that crashes is a finding; a step that cannot even
-    look for want of one that it needs is reported as waiting for that one. With `apply` a step that fails leaves the
-    others running; those that need it are reported as waiting. A step that raises StartOver names another: that one
-    and all that need it are run again. Raises Interrupted, after children have been ended.
+    Without `apply` nothing is changed, nothing waits, and a check that crashes is a finding; a step that cannot check
+    because of another is reported as waiting for it. With `apply` a failed step leaves the others running; those that
+    need it are reported as waiting. After StartOver the step it names, and all that need it, run again.
+    Raises Interrupted, after children were ended.
     """
     started = ctx.machine.clock()
     names = {step.name for step in steps}
@@ -116,9 +116,9 @@ def _run_when_ready(
 
 
 def run_step(step: Step, ctx: Context, *, apply: bool, faulty: Faulty = lambda names: []) -> StepReport:
-    """Check one step and, with `apply`, mend it. Its ProvisionError becomes part of its report.
+    """Check one step and, with `apply`, fix it. Its ProvisionError becomes part of its report.
 
-    `faulty` is asked for those that have a fault of the steps from which its findings may follow.
+    `faulty` says which of the steps that may cause its findings have a fault.
     """
     started = ctx.machine.clock()
     findings: tuple[Finding, ...] = ()

@@ -20,7 +20,7 @@ from provision.system.machine import Machine
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the person asked for beside the manifest."""
+    """What was asked for besides the manifest."""
 
     backend: str = "auto"
     precision: str = "fp16"
@@ -42,11 +42,11 @@ class Options:
     share_cache: bool = False
     """Let the Hugging Face cache have the model too, as the same bytes."""
     agreed: frozenset[str] = frozenset()
-    """Findings whose mending was agreed to beforehand, by their ids."""
+    """Ids of findings that may be fixed without asking again."""
     locked: Lock | None = None
     """What is to be rebuilt, exactly."""
     may_run: bool = True
-    """Whether the Python of an adopted install may be started; a person is asked about it the first time."""
+    """Whether the Python of an adopted install may be started; asked the first time."""
     planning: bool = False
     """Say exactly what would be installed, which costs a look at the package index."""
 
@@ -117,7 +117,7 @@ Apply = Callable[[Context, Finding], None]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A named part of the machine. `apply` is None where only a person can act."""
+    """A named part of the machine. `apply` is None where we can fix nothing."""
 
     name: str
     needs: tuple[str, ...]
@@ -128,7 +128,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """More that a step looks at; `mends` are the kinds of findings that its own `apply` mends."""
+    """A further check of a step; `mends` are the kinds of findings that its own `apply` fixes."""
 
     check: Check
     mends: tuple[Kind, ...] = ()
@@ -136,7 +136,7 @@ class Look:
 
 
 def with_looks(step: Step, *looks: Look) -> Step:
-    """A step that looks at more. What a look can mend comes first and alone: it may be why the rest is not right."""
+    """A step with further checks. What they can fix comes first, without the rest: it may be the cause."""
 
     def check(ctx: Context) -> Iterable[Finding]:
         more = [finding for look in looks for finding in look.check(ctx)]
@@ -222,7 +222,7 @@ class Report:
 
     @property
     def cost(self) -> Cost:
-        """What it costs to mend all findings that ask for work."""
+        """The cost of fixing everything."""
         return cost_of(finding for step in self.steps for finding in step.findings)
 
     def to_json(self) -> dict[str, JSON]:
@@ -237,10 +237,7 @@ class Report:
 
 
 def planned_disk_bytes(ctx: Context, writers: Sequence[Step]) -> int:
-    """Bytes that the fixes of `writers` will add to the disk: what the plan really writes, by a quick look.
-
-    What each of them will move is told as a StepPlanned.
-    """
+    """Bytes that the fixes of `writers` will add to the disk, from a quick check; emits a StepPlanned for each."""
     quiet = replace(ctx, emit=silent, options=replace(ctx.options, deep=False, planning=False))
     disk_bytes = 0
     for step in writers:

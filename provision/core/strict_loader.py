@@ -1,7 +1,7 @@
-"""What people wrote as TOML, made into a value of a type by msgspec; what is wrong is named by its key.
+"""TOML that people wrote, as a value of a type, by msgspec.
 
-The rules stand in the types: `Annotated[str, text("pattern", "what it must be")]`, or a msgspec `Meta` with bounds and
-a description. A message has the full name of the key, the value as it was written, and what it must be.
+The rules are in the types: `Annotated[str, text("pattern", "what it must be")]`, or a msgspec `Meta` with bounds and a
+description. An error names the key, the value as it was written, and what it must be.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _refused(key: str, says: str) -> ManifestError:
 
 
 def shortened(value: object) -> str:
-    """A value as it was written, so much of it as a person looks at."""
+    """A value as it was written, cut to a readable length."""
     whole = repr(value[: 2 * SHOWN_MAX] if isinstance(value, str | list) else value)
     return whole if len(whole) <= SHOWN_MAX else f"{whole[:SHOWN_MAX]} ..."
 

@@ -36,7 +36,7 @@ SPOKEN_EVERY_S = 20.0
 class Console:
     """Plain lines: no animation, no colour that is not asked for; what logs, pipes and screen readers get.
 
-    With `plain` marks are words, tables are sentences, and progress is told less often.
+    With `plain`, marks are words, tables are sentences, and progress comes less often.
     """
 
     def __init__(self, *, verbose: bool = False, yes: bool = False, plain: bool = False) -> None:
@@ -133,7 +133,7 @@ class Console:
             return self.ask(question)
 
     def agrees_to(self, page: str, question: str) -> bool:
-        """Show a text whole and ask about it; True where that was agreed to beforehand, and where nobody can answer."""
+        """Show a text and ask about it; True with `--yes`, and where nobody can answer."""
         if self.yes or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
             return True
         safe_streams.say(safe_streams.err(), page)
@@ -148,7 +148,7 @@ class Console:
             self.tell(part)
 
     def tell(self, part: Part) -> None:
-        """A part of an answer, for people; a command that goes on tells some before its end."""
+        """Show a part of an answer to people; a long command shows some before its end."""
         match part:
             case Words(text):
                 self.data(text if isinstance(text, str) else self.invocation.text(text))
@@ -193,7 +193,7 @@ class Console:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person may be at this stream; a stream may be closed, or not be there at all."""
+    """Whether this stream is a terminal; it may be closed or missing."""
     return stream is not None and not stream.closed and stream.isatty()
 
 

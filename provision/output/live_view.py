@@ -28,10 +28,10 @@ NUMBERS = (20, 11, 16)
 WIDE = INDENT + BAR_MIN + sum(NUMBERS) + 3
 """From here on there is room for a bar."""
 ROWS_LEFT = 2
-"""Below the picture stands the cursor; and where it reached the first row, tmux would keep each one that is cleared."""
+"""The cursor is below the picture; and when the first row is reached, tmux keeps every cleared picture."""
 TASKS_SHOWN = 3
 SAID_MIN = 10
-"""Of what a program said, less than so many characters tell nothing."""
+"""Fewer characters of a program's output say nothing."""
 
 
 def live_lines(state: RunState, now: float, width: int, height: int) -> list[Text]:

@@ -1,4 +1,4 @@
-"""The state of a run, as its events tell it: which step does what, how far it is, what it waits for, what is left."""
+"""The state of a run, from its events: what each step does, how far it is, what it waits for, what is left."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class Task:
     """One thing that moves within a step."""
 
     at: events.Progress
-    """How far it was when it was last told."""
+    """The last progress."""
     begun_at: int
-    """What was done when it was first heard of: a resumed download begins with what is here."""
+    """What was done at the first progress: a resumed download has bytes already."""
     rate: Rate = field(default_factory=Rate)
     left: Countdown = field(default_factory=Countdown)
 
     @property
     def told_in_time(self) -> bool:
-        """Whether it is told while it moves."""
+        """Whether progress is reported while it moves."""
         return self.at.kind is not events.Work.INSTALL
 
     @property
@@ -62,10 +62,10 @@ class StepState:
     """What outside of the run it waits for, and until when."""
     until: float = 0.0
     planned_bytes: int | None = None
-    """None: no look has told of any work."""
+    """None: no work is planned."""
     tasks: dict[tuple[events.Work, str], Task] = field(default_factory=dict)
     earlier_bytes: int = 0
-    """What came over the network in tasks that were begun anew."""
+    """What came over the network in tasks that were started again."""
 
     @property
     def active(self) -> bool:
@@ -195,7 +195,7 @@ class RunState:
         return [step for step in self.steps.values() if step.phase == "done"]
 
     def bytes_per_s(self, now: float) -> float | None:
-        """What the line brings: as measured just now, before that as in an earlier run; None when it stands still."""
+        """The line's rate: measured now, else as in an earlier run; None when it stalls."""
         if self._seen is None:
             return self.pace.bytes_per_s
         under_way = (task for step in self.steps.values() for task in step.moving)
@@ -218,20 +218,20 @@ class RunState:
         ]
 
     def _seconds_of(self, now: float, step: StepState) -> float:
-        """Of a step's seconds beside its bytes, what is left: they pass only while no byte is to come."""
+        """Seconds left of a step without its download; they pass only while no byte is to come."""
         expected = self.pace.expected_s(step.name, self.usual)
         if not step.active or step.bytes_left:
             return expected
         return estimate.step_seconds_left(expected, now - step.offline_since)
 
     def unfinished(self) -> list[Task]:
-        """Downloads that are under way, and have begun: what of them is here, the next run goes on with."""
+        """Downloads under way, which the next run resumes."""
         tasks = [task for step in self.steps.values() if step.active for task in step.moving]
         return [task for task in tasks if task.at.kind is events.Work.DOWNLOAD and task.at.total and task.at.done]
 
 
 def _task(step: StepState, event: events.Progress) -> Task:
-    """The task that an event tells of; what is told in another unit, or of another install, is a new one."""
+    """The task of an event; another unit, or another install, is a new one."""
     task = step.tasks.get(key := (event.kind, event.subject))
     if task and (task.at.unit != event.unit or (event.kind is events.Work.INSTALL and event.done < task.at.done)):
         step.earlier_bytes += task.moved_bytes

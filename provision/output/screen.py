@@ -35,10 +35,7 @@ Picture = Callable[[int, int], Sequence[Line]]
 
 
 class Screen:
-    """Draws a picture below all that is printed through `above`, from `start` to `stop`.
-
-    `guard` is held while it draws: whoever changes what is drawn holds it too.
-    """
+    """Draws a picture below all that is printed through `above`, from `start` to `stop`, under `guard`."""
 
     def __init__(self, stream: IO[str], picture: Picture, guard: threading.RLock) -> None:
         self._stream, self._picture, self._guard = stream, picture, guard

@@ -213,7 +213,7 @@ def checkup_text(
 
 
 def _checkup_rows(finding: Finding, marks: Marks, call: Invocation) -> list[str]:
-    """A finding, and its fix below it; what follows from another is mended with that one."""
+    """A finding with its fix below; one that follows from another has none of its own."""
     if finding.caused_by:
         return [f"{FOLLOWING} {finding.says}  [{finding.id}, follows from {finding.caused_by}]"]
     fix = call.text(finding.fix) if finding.verdict is not Verdict.OK else ""

@@ -53,7 +53,7 @@ HISTORY = (
 
 
 def make_engine_repo(bare: Path) -> EngineRepo:
-    """Make (or make anew) the bare repository at `bare`: branch master, four commits, a tag on each.
+    """Make or replace the bare repository at `bare`: branch master, four commits, a tag on each.
 
     Raises FileNotFoundError where there is no git, CalledProcessError where it fails, OSError.
     """

@@ -23,7 +23,7 @@ _ROUTE = re.compile(rf"/(?P<repo>{REPO_ID}?)(?:\.git)?/(?P<rest>info/refs|git-up
 
 
 class LfsObjects:
-    """The cdn: large files at signed addresses, each good for its file alone and for `url_ttl_s` seconds."""
+    """The cdn: large files at signed addresses, each valid for one file and `url_ttl_s` seconds."""
 
     def __init__(self, root: Path, origin: str, *, url_ttl_s: float) -> None:
         self.url_ttl_s = url_ttl_s

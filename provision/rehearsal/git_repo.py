@@ -41,7 +41,7 @@ def run_git(*args: str, cwd: Path, stdin: bytes = b"") -> bytes:
 
 
 def make_bare(bare: Path, branch: str, commits: Iterable[Commit]) -> str:
-    """Make (or make anew) a bare repository; returns the id of its last commit.
+    """Make or replace a bare repository; returns the id of its last commit.
 
     Any commit may be fetched by its id, as from GitHub. Raises OSError and what `run_git` raises.
     """

@@ -56,9 +56,9 @@ class WorldRecord:
             raise ValueError("no ports have such numbers")
 
     def overrides(self) -> list[str]:
-        """The real manifest with other addresses, sizes and hashes; everything else is as it is for real.
+        """The real manifest's addresses, sizes and hashes, replaced.
 
-        They are made from checked numbers and hashes each time: what lies in a file never decides what is run.
+        They are made from checked numbers and hashes each time: no file decides what is run.
         """
         hub = f"http://{LOOPBACK}:{self.ports['hub']}"
         values: dict[str, JSON] = {
@@ -80,12 +80,12 @@ class WorldRecord:
 
 
 def world_folder(home: Home) -> Path:
-    """Where the embedded world of a home lies."""
+    """The folder of a home's embedded world."""
     return home.state / "rehearsal"
 
 
 def read_world(home: Home) -> WorldRecord | None:
-    """The record of a home's world; None where there is none, or none that can be read: it is made anew."""
+    """The record of a home's world; None where it is missing or unreadable, and made again."""
     return read_state(world_folder(home) / "world.json", WorldRecord)
 
 

@@ -74,7 +74,7 @@ class Hub:
         self.serve_objects(self.cdn_url)
 
     def serve_objects(self, origin: str, *, url_ttl_s: float = URL_TTL_S) -> None:
-        """Give out addresses of large files below `origin`, each good for so many seconds."""
+        """Sign addresses of large files below `origin`, each valid for so many seconds."""
         self._objects = LfsObjects(self.root, origin, url_ttl_s=url_ttl_s)
         self._git = GitHttp(self.root, self._objects)
 
@@ -145,7 +145,7 @@ class Hub:
         return Reply(302, {**commit, **linked, "Location": self._objects.sign(repo, sha256, path)}, file=path)
 
     def model_at(self, repo: str, rev: str) -> ModelRepo | Reply:
-        """The repository at a revision, or what is said where there is none."""
+        """The repository at a revision, or the refusal."""
         model = read_model_repo(self.root, repo)
         if model is None:
             return refusal(404, "Repository not found", "RepoNotFound")
@@ -167,7 +167,7 @@ class Hub:
 
 
 def _page(request: Request, entries: list[dict[str, Any]], start: int) -> Reply:
-    """Some of a list, and in `Link` (RFC 8288) where it goes on, as the hub's API does."""
+    """A page of a list, with the next one in `Link` (RFC 8288), as the hub's API does."""
     reply, stop = json_reply(entries[start : start + PAGE_ENTRIES]), start + PAGE_ENTRIES
     if stop >= len(entries):
         return reply

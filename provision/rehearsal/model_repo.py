@@ -54,7 +54,7 @@ def git_folder(root: Path, repo: str) -> Path:
 
 
 def make_model_repo(root: Path, repo: str, files: Mapping[str, Path]) -> ModelRepo:
-    """Make (or make anew) the repository `repo` ("namespace/name") under a hub's `root`.
+    """Make or replace the repository `repo` ("namespace/name") under a hub's `root`.
 
     The files are hard links where the file system allows, else copies; a `.gitattributes` for LFS is added unless
     given. Raises ValueError for a name or path that would leave its folder, OSError, and what `run_git` raises.
@@ -83,7 +83,7 @@ def make_model_repo(root: Path, repo: str, files: Mapping[str, Path]) -> ModelRe
 
 
 def read_model_repo(root: Path, repo: str) -> ModelRepo | None:
-    """The repository as its table tells it; None when there is none of that name."""
+    """The repository from its table; None where there is none of that name."""
     try:
         table = json.loads(_table_path(root, repo).read_text("utf-8"))
     except FileNotFoundError:

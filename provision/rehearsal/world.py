@@ -125,7 +125,7 @@ def _made(folder: Path) -> Files:
 
 
 def _git_failed(folder: Path, error: subprocess.CalledProcessError) -> ProvisionError:
-    """What made git fail: most often the disk, of which it says the same as the system would tell us."""
+    """Why git failed: most often the disk, in the system's own words."""
     said = error.stderr.decode("utf-8", "replace").strip()
     for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
         if os.strerror(code) in said:

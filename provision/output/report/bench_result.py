@@ -1,4 +1,4 @@
-"""What a bench measured, and how it is told: as rows of a bar chart and as a sentence. Pure."""
+"""What a bench measured, as rows of a bar chart and as a sentence. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ABSURD_S = 1e6
 OURS, COLD, OTHERS = "mend", "look", "other"
 """The kinds of bars."""
 Row = tuple[str, float, str, str]
-"""What, seconds, words beside the bar, the kind of bar."""
+"""Name, seconds, words next to the bar, kind of bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class Bench:
     """The very first image after that: it loads the checkpoint."""
     cases: tuple[Case, ...]
     peak_bytes: int | None = None
-    """The most memory that the server was seen to hold; None where the system does not tell."""
+    """The server's peak memory; None where the system does not report it."""
     watts: float | None = None
-    """What the machine drew at most, None where the system does not tell without being asked for a password."""
+    """The machine's peak power; None where reading it needs a password."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.start_s < ABSURD_S and 0 <= self.cold_s < ABSURD_S):

@@ -27,7 +27,7 @@ class Part:
     origin: str
     """Where it is from: an address, or words."""
     proof: str
-    """What tells it from any other: a commit, a sha256."""
+    """Its identity: a commit, a sha256."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ PASSES_MAX = 6
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What is known of whoever runs this: folders that become `~`, names, hosts, secret values."""
+    """What is known of the user: folders that become `~`, names, hosts, secret values."""
 
     folders: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -202,7 +202,7 @@ HIDING_LINE = re.compile(rf"^.*(?:{HIDDEN.pattern}).*$", re.MULTILINE)
 
 
 def _bare_if_it_hides(line: str, person: Person) -> str:
-    """A line without its hidden characters where they cut up what must go; elsewhere they tell something, and stay."""
+    """A line without hidden characters if they hid something to remove."""
     bare = HIDDEN.sub("", COLOURS.sub("", line))
     return bare if _once(bare, person) != bare else line
 
@@ -260,7 +260,7 @@ def _hide_ip4(found: re.Match[str]) -> str:
 
 
 def _unless_local(text: str) -> str:
-    """The placeholder for an address of a machine; loopback and `all addresses` tell nothing."""
+    """The placeholder for a machine's address; loopback and 0.0.0.0 identify nobody."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

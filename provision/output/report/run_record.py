@@ -1,6 +1,6 @@
-"""The run that is kept for `provision report`: the last one that changed anything, with its course.
+"""The run that `provision report` shows: the last one that changed anything, with its course.
 
-`state/report.json` is of the last run, which has often nothing left to do.
+The last run, in `state/report.json`, often had nothing to do.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When each step looked, mended and moved bytes: heard from the events of a run, kept for `provision report`."""
+"""When each step checked, fixed and moved bytes: from a run's events, for `provision report`."""
 
 from __future__ import annotations
 
