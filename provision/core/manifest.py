@@ -41,7 +41,7 @@ GIT_ADDRESS = re.compile(
 )
 """What git may be given: never an option, for ssh neither (CVE-2017-1000117), never a transport that runs a program."""
 KNOWN_BAD = "known-bad"
-"""The file of known bad torch builds among the manifests (see `environment/known_bad.py`)."""
+"""The file of known bad torch builds among the manifests (see `environment/known_bad_torch.py`)."""
 
 Minor = Annotated[str, text(r"3\.\d{1,2}", "like 3.12")]
 Exact = Annotated[str, text(r"\d+(\.\d+)+", "an exact version")]

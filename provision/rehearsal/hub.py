@@ -90,8 +90,7 @@ class Hub:
         self._hub.stop()
         self._cdn.stop()
 
-    def __enter__(self) -> Self:
-        return self.start()
+    __enter__ = start
 
     def __exit__(self, *error: object) -> None:
         self.close()
@@ -120,8 +119,8 @@ class Hub:
     def _route(self, request: Request) -> Reply:
         if request.path.startswith("/whl/"):
             return index_reply(request, self.root / "index", request.path.removeprefix("/whl/"))
-        if self._git.answers(request):
-            return self._git.answer(request)
+        if reply := self._git.answer(request):
+            return reply
         if found := RESOLVE.fullmatch(request.path):
             return self._resolve(request, found)
         if found := _MODEL_API.fullmatch(request.path):

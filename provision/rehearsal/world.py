@@ -139,12 +139,10 @@ def _git_failed(folder: Path, error: subprocess.CalledProcessError) -> Provision
 def _build(folder: Path) -> Files:
     """Make weights, repositories and wheels in `root`. Raises OSError, CalledProcessError."""
     root, weights = folder / "root", folder / "weights"
-    sizes = {
-        FP16: write_checkpoint(weights / FP16, dtype="F16", shrink=SHRINK, seed=7),
-        FP32: write_checkpoint(weights / FP32, dtype="F32", shrink=SHRINK, seed=7),
-    }
-    files = {**{name: weights / name for name in sizes}, **write_diffusers_files(weights / "diffusers")}
+    write_checkpoint(weights / FP16, dtype="F16", shrink=SHRINK, seed=7)
+    write_checkpoint(weights / FP32, dtype="F32", shrink=SHRINK, seed=7)
+    files = {name: weights / name for name in (FP16, FP32)} | write_diffusers_files(weights / "diffusers")
     model = make_model_repo(root, MODEL_REPO, files)
     make_engine_repo(root / "git" / f"{ENGINE_REPO}.git")
     make_wheels(root)
-    return Files(model.commit, {name: MadeFile(made.size_bytes, made.sha256) for name, made in sizes.items()})
+    return Files(model.commit, {name: MadeFile(*model.files[name]) for name in (FP16, FP32)})
