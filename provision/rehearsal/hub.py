@@ -69,8 +69,9 @@ class Hub:
         except OSError:
             self._hub.server_close()
             raise
-        self.url = f"http://127.0.0.1:{self._hub.server_port}"
-        self.cdn_url = f"http://127.0.0.1:{self._cdn.server_port}"
+        self.port, self.cdn_port = self._hub.server_port, self._cdn.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.cdn_url = f"http://127.0.0.1:{self.cdn_port}"
         self.serve_objects(self.cdn_url)
 
     def serve_objects(self, origin: str, *, url_ttl_s: float = URL_TTL_S) -> None:

@@ -7,8 +7,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from provision.rehearsal.home_marker import (
     MODEL_REPO,
     Files,
     MadeFile,
+    Ports,
     WorldRecord,
     read_world,
     world_folder,
@@ -72,10 +73,9 @@ def rehearsal(home: Home, machine: Machine, command: str = "all") -> Iterator[Wo
         if files is None:
             with home_lock(home.state / "lock", command=command):  # nobody removes the home, or changes it, meanwhile
                 files = _made(folder)
-        with _hub(folder / "root", record.ports if record is not None else {}) as hub:
-            engine_port = (record.ports.get("engine") if record is not None else None) or free_port()
-            ports = {"hub": _port(hub.url), "cdn": _port(hub.cdn_url), "engine": engine_port}
-            made = WorldRecord(ports, files)
+        with _hub(folder / "root", record) as hub:
+            engine_port = record.ports.engine if record is not None else free_port()
+            made = WorldRecord(Ports(hub.port, hub.cdn_port, engine_port), files)
             if made != record:
                 write_world(home, made)
             yield World(hub, made.overrides())
@@ -91,18 +91,11 @@ def _is_whole(root: Path) -> bool:
     return models is not None and all((root / place).exists() for place in places)
 
 
-@contextmanager
-def _hub(root: Path, ports: Mapping[str, int]) -> Iterator[Hub]:
-    try:
-        hub = Hub(root, port=ports.get("hub", 0), cdn_port=ports.get("cdn", 0))
-    except (OSError, OverflowError):  # somebody took the ports in the meantime, or there are none of these numbers
-        hub = Hub(root)
-    with hub:
-        yield hub
-
-
-def _port(url: str) -> int:
-    return int(url.rpartition(":")[2])
+def _hub(root: Path, record: WorldRecord | None) -> Hub:
+    if record is not None:
+        with suppress(OSError):  # somebody took the ports in the meantime
+            return Hub(root, port=record.ports.hub, cdn_port=record.ports.cdn)
+    return Hub(root)
 
 
 def _made(folder: Path) -> Files:
