@@ -181,8 +181,7 @@ class Manifest:
             if model.folder.split("/")[0] == "checkpoints":
                 return model, file
         raise ManifestError(
-            f"The manifest {self.name} has no {precision} checkpoint.",
-            hint=ours("manifests", "show", self.name),
+            f"The manifest {self.name} has no {precision} checkpoint.", hint=ours("manifests", "show", self.name)
         )
 
     def chosen(self, precision: str) -> list[tuple[Model, ModelFile]]:

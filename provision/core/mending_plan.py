@@ -16,7 +16,8 @@ Consent = Callable[[str], bool]
 
 def plan_mending(steps: Sequence[Step], report: Report) -> tuple[Mend, ...]:
     """What can be fixed of what a look saw, in the order of the steps."""
-    blocked = {step.name for step in report.steps if any(map(_is_for_people, step.findings))}
+    findings = ((step.name, finding) for step in report.steps for finding in step.findings)
+    blocked = {name for name, finding in findings if finding.verdict is Verdict.BLOCKED and finding.consent is None}
     mends = []
     for step in steps:
         waits_for = next((name for name in needs_of(steps, [step.name]) if name in blocked), "")
@@ -27,10 +28,6 @@ def plan_mending(steps: Sequence[Step], report: Report) -> tuple[Mend, ...]:
                 bytes_ = finding.cost.download_bytes
                 mends.append(Mend(step.name, finding.id, finding.says, does, bytes_, question, waits_for))
     return tuple(mends)
-
-
-def _is_for_people(finding: Finding) -> bool:
-    return finding.verdict is Verdict.BLOCKED and finding.consent is None
 
 
 def needs_of(steps: Sequence[Step], names: Collection[str]) -> list[str]:

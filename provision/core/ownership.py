@@ -129,8 +129,7 @@ def check_contents(root: Path) -> None:
     names = _contents(root)
     if names:
         raise UsageError(
-            f"provision cannot use {root}: it holds {names}.",
-            hint=ours("all", "--home", str(root / "provision")),
+            f"provision cannot use {root}: it holds {names}.", hint=ours("all", "--home", str(root / "provision"))
         )
 
 

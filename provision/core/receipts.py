@@ -121,12 +121,6 @@ def holds(found: Mapping[str, JSON], wanted: Mapping[str, JSON]) -> bool:
     return bool(wanted) and wanted.items() <= found.items()
 
 
-def _holder(handle: int) -> str:
-    with suppress(OSError):
-        return os.pread(handle, 4096, 0).decode("utf-8", "replace").strip() or "another provision"
-    return "another provision"
-
-
 @contextmanager
 def home_lock(path: Path, *, command: str, optional: bool = False) -> Iterator[None]:
     """Lock the home for one command; the kernel releases it even if we are killed.
@@ -145,8 +139,9 @@ def home_lock(path: Path, *, command: str, optional: bool = False) -> Iterator[N
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            holder = os.pread(handle, 4096, 0).decode("utf-8", "replace").strip() or "another provision"
             raise HomeLocked(
-                f"This home is in use by {_holder(handle)}.",
+                f"This home is in use by {holder}.",
                 hint=Fix("Wait for it to end, or use another folder:", ours("all", "--home", "DIR")),
             ) from error
         except OSError as error:

@@ -19,7 +19,6 @@ from provision.system.visible import uncoloured, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.text import Text
 
     from provision.core.step import Report
     from provision.output.result import Paper
@@ -39,13 +38,12 @@ class LiveConsole(Console):
         super().__exit__(*error)
 
     def _picture_of_now(self, width: int, height: int) -> list[Line]:
-        lines = live_view.live_lines(self.state, time.monotonic(), width, height)
-        return [Line(self._coloured(line), line.cell_len) for line in lines]
-
-    def _coloured(self, line: Text) -> str:
-        with self.rich.capture() as captured:
-            self.rich.print(line, end="", no_wrap=True, overflow="ignore", crop=False)
-        return captured.get()
+        lines = []
+        for line in live_view.live_lines(self.state, time.monotonic(), width, height):
+            with self.rich.capture() as coloured:
+                self.rich.print(line, end="", no_wrap=True, overflow="ignore", crop=False)
+            lines.append(Line(coloured.get(), line.cell_len))
+        return lines
 
     def _end(self) -> None:
         """Remove the picture; what was in it is over."""

@@ -177,12 +177,7 @@ def _json_text(value: object) -> str:
 
 DIFFUSERS_TENSORS: Mapping[str, Shape] = {"block.weight": (256, 256), "block.bias": (256,)}
 PRECISIONS: tuple[tuple[str, Dtype], ...] = ((".fp16", "F16"), ("", "F32"))
-WEIGHTS = (
-    "text_encoder/model",
-    "text_encoder_2/model",
-    "unet/diffusion_pytorch_model",
-    "vae/diffusion_pytorch_model",
-)
+WEIGHTS = ("text_encoder/model", "text_encoder_2/model", "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model")
 PARTS: Mapping[str, str] = {
     "scheduler": "EulerAncestralDiscreteScheduler",
     "text_encoder": "CLIPTextModel",

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from provision.core.receipts import write_json
+from provision.core.receipts import read_state, write_json
 from provision.rehearsal.git_repo import Commit, make_bare
 
 LFS_PATTERNS = ("*.safetensors", "*.bin")
@@ -77,19 +76,14 @@ def make_model_repo(root: Path, repo: str, files: Mapping[str, Path]) -> ModelRe
     table = {path: size_and_sha256(folder / path) for path in sorted({".gitattributes", *files})}
     blobs = {path: _blob(folder / path, *table[path]) for path in table}
     commit = make_bare(git_folder(root, repo), "main", [Commit("Rehearsal model files\n", MADE_AT, blobs)])
-    entries = {path: {"size": size, "sha256": sha256} for path, (size, sha256) in table.items()}
-    write_json(_table_path(root, repo), {"commit": commit, "files": entries})
-    return ModelRepo(repo, commit, table)
+    made = ModelRepo(repo, commit, table)
+    write_json(_table_path(root, repo), asdict(made))
+    return made
 
 
 def read_model_repo(root: Path, repo: str) -> ModelRepo | None:
     """The repository from its table; None where there is none of that name."""
-    try:
-        table = json.loads(_table_path(root, repo).read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    files = {path: (int(entry["size"]), str(entry["sha256"])) for path, entry in table["files"].items()}
-    return ModelRepo(repo, str(table["commit"]), files)
+    return read_state(_table_path(root, repo), ModelRepo)
 
 
 def list_entries(root: Path, model: ModelRepo, *, recursive: bool) -> list[dict[str, Any]]:

@@ -83,12 +83,8 @@ def rehearsal(home: Home, machine: Machine, command: str = "all") -> Iterator[Wo
 
 def _is_whole(root: Path) -> bool:
     """Whether all that is served is there: some of it may have been deleted to win space."""
-    try:
-        models = read_model_repo(root, MODEL_REPO)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
     places = ("index", f"git/{ENGINE_REPO}.git", f"git/{MODEL_REPO}.git", f"models/{MODEL_REPO}/{FP16}")
-    return models is not None and all((root / place).exists() for place in places)
+    return read_model_repo(root, MODEL_REPO) is not None and all((root / place).exists() for place in places)
 
 
 def _hub(root: Path, record: WorldRecord | None) -> Hub:

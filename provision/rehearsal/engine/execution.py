@@ -164,7 +164,12 @@ class Run:
         """Run a node after those before it, or answer from the cache; False when something failed."""
         if self.is_cached(node_id):
             if node_id not in self.executed:
-                self.tell("executed", node=node_id, display_node=node_id, output=self.shown_by(node_id))
+                self.tell(
+                    "executed",
+                    node=node_id,
+                    display_node=node_id,
+                    output=self.cache[self.signatures[node_id]].shown or None,
+                )
                 self.advance(node_id, "finished")
             return True
         links = [value[0] for value in self.item.graph[node_id]["inputs"].values() if is_link(value)]
@@ -196,9 +201,6 @@ class Run:
     def resolve(self, value: Any) -> Any:
         """An input's value, through its link where it is one."""
         return self.cache[self.signatures[value[0]]].outputs[value[1]] if is_link(value) else value
-
-    def shown_by(self, node_id: str) -> dict[str, Any] | None:
-        return self.cache[self.signatures[node_id]].shown or None
 
     def whose(self, node_id: str) -> dict[str, Any]:
         """The beginning of a message about a node that did not end well."""

@@ -51,12 +51,8 @@ def list_models(kind: str) -> list[str]:
         for parent, subfolders, files in os.walk(folder, followlinks=True):
             subfolders[:] = [name for name in subfolders if name != ".git"]
             models = (Path(parent, name) for name in files)
-            found.update(str(path.relative_to(folder)) for path in models if is_model(path))
+            found.update(str(path.relative_to(folder)) for path in models if path.suffix.lower() in MODEL_EXTENSIONS)
     return sorted(found)
-
-
-def is_model(path: Path) -> bool:
-    return path.suffix.lower() in MODEL_EXTENSIONS
 
 
 def full_path(kind: str, name: str) -> Path:

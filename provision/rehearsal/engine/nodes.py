@@ -32,7 +32,8 @@ SCHEDULER_NAMES = "simple sgm_uniform karras exponential ddim_uniform beta norma
 SAMPLERS, SCHEDULERS = SAMPLER_NAMES.split(), SCHEDULER_NAMES.split()
 MAX_RESOLUTION = 16384
 STEP_S = 0.005
-HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
+HIDDEN = {"hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}}
+"""Inputs that the engine adds."""
 
 interrupt = threading.Event()
 Inputs = dict[str, dict[str, Any]]
@@ -192,54 +193,38 @@ def number(kind: str, default: float, low: float, high: float, **options: object
     return kind, {"default": default, "min": low, "max": high, **options}
 
 
-def sampler_inputs() -> Inputs:
-    return required(
-        model="MODEL",
-        seed=number("INT", 0, 0, 0xFFFFFFFFFFFFFFFF, control_after_generate=True),
-        steps=number("INT", 20, 1, 10000),
-        cfg=number("FLOAT", 8.0, 0.0, 100.0, step=0.1, round=0.01),
-        sampler_name=(SAMPLERS, {}),
-        scheduler=(SCHEDULERS, {}),
-        positive="CONDITIONING",
-        negative="CONDITIONING",
-        latent_image="LATENT",
-        denoise=number("FLOAT", 1.0, 0.0, 1.0, step=0.01),
-    )
-
-
-def save_inputs() -> Inputs:
-    """SaveImage's inputs, those that a prompt gives and those that the engine adds."""
-    return {**required(images="IMAGE", filename_prefix=("STRING", {"default": "ComfyUI"})), "hidden": HIDDEN}
+SIDE = number("INT", 512, 16, MAX_RESOLUTION, step=8)
+TEXT = required(text=("STRING", {"multiline": True, "dynamicPrompts": True}), clip="CLIP")
+LATENT = required(width=SIDE, height=SIDE, batch_size=number("INT", 1, 1, 4096))
+SAMPLER = required(
+    model="MODEL",
+    seed=number("INT", 0, 0, 0xFFFFFFFFFFFFFFFF, control_after_generate=True),
+    steps=number("INT", 20, 1, 10000),
+    cfg=number("FLOAT", 8.0, 0.0, 100.0, step=0.1, round=0.01),
+    sampler_name=(SAMPLERS, {}),
+    scheduler=(SCHEDULERS, {}),
+    positive="CONDITIONING",
+    negative="CONDITIONING",
+    latent_image="LATENT",
+    denoise=number("FLOAT", 1.0, 0.0, 1.0, step=0.01),
+)
+DECODER = required(samples="LATENT", vae="VAE")
+SAVE = required(images="IMAGE", filename_prefix=("STRING", {"default": "ComfyUI"})) | HIDDEN
+PREVIEW = required(images="IMAGE") | HIDDEN
 
 
 def loader_inputs() -> Inputs:
+    """The checkpoints that are there now."""
     return required(ckpt_name=(folder_paths.list_models("checkpoints"), {}))
-
-
-def text_inputs() -> Inputs:
-    return required(text=("STRING", {"multiline": True, "dynamicPrompts": True}), clip="CLIP")
-
-
-def latent_inputs() -> Inputs:
-    side = number("INT", 512, 16, MAX_RESOLUTION, step=8)
-    return required(width=side, height=side, batch_size=number("INT", 1, 1, 4096))
-
-
-def decoder_inputs() -> Inputs:
-    return required(samples="LATENT", vae="VAE")
-
-
-def preview_inputs() -> Inputs:
-    return {**required(images="IMAGE"), "hidden": HIDDEN}
 
 
 NODES = (
     NodeClass("CheckpointLoaderSimple", "Load Checkpoint", loader_inputs, load_checkpoint, ("MODEL", "CLIP", "VAE")),
-    NodeClass("CLIPTextEncode", "CLIP Text Encode (Prompt)", text_inputs, encode_text, ("CONDITIONING",)),
-    NodeClass("EmptyLatentImage", "Empty Latent Image", latent_inputs, empty_latent, ("LATENT",)),
-    NodeClass("KSampler", "KSampler", sampler_inputs, sample, ("LATENT",)),
-    NodeClass("VAEDecode", "VAE Decode", decoder_inputs, decode, ("IMAGE",)),
-    NodeClass("SaveImage", "Save Image", save_inputs, save_images, is_output=True),
-    NodeClass("PreviewImage", "Preview Image", preview_inputs, preview_images, is_output=True),
+    NodeClass("CLIPTextEncode", "CLIP Text Encode (Prompt)", lambda: TEXT, encode_text, ("CONDITIONING",)),
+    NodeClass("EmptyLatentImage", "Empty Latent Image", lambda: LATENT, empty_latent, ("LATENT",)),
+    NodeClass("KSampler", "KSampler", lambda: SAMPLER, sample, ("LATENT",)),
+    NodeClass("VAEDecode", "VAE Decode", lambda: DECODER, decode, ("IMAGE",)),
+    NodeClass("SaveImage", "Save Image", lambda: SAVE, save_images, is_output=True),
+    NodeClass("PreviewImage", "Preview Image", lambda: PREVIEW, preview_images, is_output=True),
 )
 NODE_CLASSES = {node.name: node for node in NODES}
