@@ -1,6 +1,6 @@
 """Which findings only follow from others: where the environment is gone, so is all that was installed in it.
 
-All of it is true, and `plan` adds all of it up; but there is one thing to fix, and it is named first.
+`plan` adds all of it up, but there is one thing to fix, and it is named first.
 """
 
 from __future__ import annotations

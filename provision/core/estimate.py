@@ -100,10 +100,7 @@ class Job:
 
 
 def run_seconds_left(jobs: Iterable[Job], bytes_per_s: float | None) -> float | None:
-    """Seconds until all are done: each begins when those that it needs are, and downloads share the line.
-
-    None while there are bytes to come and the rate of the line is not known.
-    """
+    """Seconds until all are done, where downloads share the line; None while bytes are to come at an unknown rate."""
     left = {job.name: job for job in jobs}
     if bytes_per_s is None and any(job.bytes_left > 0 for job in left.values()):
         return None

@@ -1,7 +1,4 @@
-"""What happens, as values, for the live view, plain lines and NDJSON.
-
-`step` is stamped by the runner, so that a step need not know its own name.
-"""
+"""What happens, as values, for the live view, plain lines and NDJSON. The runner fills in `step`."""
 
 from __future__ import annotations
 

@@ -23,12 +23,12 @@ FLAT_STD = 1.5
 NOISE = 0.2
 """Correlation of a pixel's grey with its right neighbour's: white noise has 0.00."""
 ORDINARY = 0.9
-"""Photographs have 0.91 to 0.99, a line drawing 0.6, and what SDXL makes of random weights 0.85. A picture between
-is perhaps right and perhaps decoded noise, so it gets a warning with its number, no more."""
+"""Photographs have 0.91 to 0.99, a line drawing 0.6, SDXL from random weights 0.85. An image between may be right
+or decoded noise, so it gets a warning with its number."""
 SHAPES = 0.35
-"""The same correlation of a picture shrunk to 32 cells, of which noise that was decoded has none left: what ComfyUI
-makes of random weights has 0.04 to 0.25, and of 174 pictures in its templates, its documentation and other programs
-the least has 0.40 (diagrams), those that a model made 0.67 and more."""
+"""The same correlation of an image shrunk to 32 cells, where decoded noise has none: ComfyUI's output of random weights
+has 0.04 to 0.25. Of 174 images in its templates, its documentation and other programs, the lowest has 0.40 (diagrams),
+generated ones 0.67 or more."""
 CELLS = 32
 BLACK_SHARE = 0.3
 """Share of pixels that are exactly black: a decoder that fails in a part of the picture leaves that part so."""

@@ -62,10 +62,7 @@ def silent(event: Event) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Everything that a step may use; frozen, and passed, never global.
-
-    `consent` asks the person a yes-or-no question and raises ConsentNeeded where nobody can answer.
-    """
+    """Everything that a step may use. `consent` asks yes or no, and raises ConsentNeeded where nobody can answer."""
 
     machine: Machine
     manifest: Manifest

@@ -44,10 +44,7 @@ def build(schema: type[T], data: Mapping[str, object]) -> T:
 
 
 def _check_names(value: object, known: Mapping[str, object], where: str, shape: str) -> None:
-    """Refuse keys that are not known, with the nearest one, and what would steer a terminal.
-
-    `shape` is `where` as the schema has it: each place in a list is 0.
-    """
+    """Refuse unknown keys and control characters; `shape` is `where` with each place in a list as 0."""
     if isinstance(value, str) and not is_plain(re.sub(r"[\n\t]", "", value)):
         raise _refused(where[:-1], f"holds a control character: {shortened(value)}.")
     if type(value) is int and abs(value) >= 2**63:  # more than TOML knows, and than Python would write out

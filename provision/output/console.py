@@ -1,7 +1,4 @@
-"""Who shows what happens, here as plain lines. All of it passes the one door to the screen.
-
-Standard output carries data (a report, a table, JSON), standard error everything else.
-"""
+"""The console, here as plain lines: data (a report, a table) goes to standard output, the rest to standard error."""
 
 from __future__ import annotations
 

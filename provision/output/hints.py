@@ -1,6 +1,6 @@
-"""Commands as the person who reads them has to type them: this program, this home, each word quoted for a shell.
+"""Commands as the user has to type them: this program, this home, each word quoted for a shell.
 
-`ours("doctor", "--fix")` is shown to whoever called `bin/provision all --home /Volumes/Big` as
+After `bin/provision all --home /Volumes/Big`, `ours("doctor", "--fix")` is shown as
 `bin/provision doctor --home /Volumes/Big --fix`.
 """
 

@@ -1,7 +1,6 @@
 """The live view as lines of text: the steps at work, what waits, how far the whole run is. Nothing here draws.
 
-Every line is shorter than the terminal is wide, so that none wraps, and each says in words what it means: colour only
-helps.
+Every line is shorter than the terminal is wide, so that none wraps, and says everything in words as well as colour.
 """
 
 from __future__ import annotations

@@ -13,10 +13,7 @@ from provision.system.visible import visible
 
 
 class Painter(Console):
-    """A rich console whose escapes are all its own: they come after a text became segments, and segments are filtered.
-
-    Texts should be visible before, where their width counts; here is where none can be forgotten.
-    """
+    """A rich console whose escapes are all its own: texts become visible as segments, before colours are added."""
 
     def __init__(self, door: Door | None, width: int | None = None) -> None:
         super().__init__(file=io.StringIO() if door is None else door.bare, width=width, highlight=False)

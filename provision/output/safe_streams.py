@@ -1,7 +1,7 @@
-"""The one door to the screen: all that is written to standard output or standard error passes it.
+"""The one door to the screen: everything on standard output and standard error passes it.
 
-`guard` puts it before both streams, so that a print of anybody's (ours, a library's, a traceback) shows what others
-wrote and never obeys it. Escapes of our own (colours, the picture of a run) are written by a `Painter` and a `Screen`.
+`guard` puts it before both streams, so that a terminal never obeys text from outside, whoever prints it. Our own
+escapes (colours, the picture of a run) are written by a `Painter` and a `Screen`.
 """
 
 from __future__ import annotations

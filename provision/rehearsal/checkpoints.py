@@ -1,7 +1,7 @@
 """Checkpoints that hold no picture: SDXL's tensor names and shapes, with reproducible random numbers inside.
 
-Full size (`shrink=None`), a real ComfyUI loads one and makes an image like noise of it. Shrunk, it is what the
-rehearsal downloads. Everything is written as it is made: 7 GB need less than 100 MB of memory.
+Full size (`shrink=None`), a real ComfyUI loads one and makes noise of it. Shrunk, the rehearsal downloads it.
+Everything is written as it is made: 7 GB need less than 100 MB of memory.
 """
 
 from __future__ import annotations
@@ -113,10 +113,9 @@ def constant(name: str, shape: Shape) -> float | None:
 
 
 class Tiles:
-    """Random numbers, made once for each standard deviation and then laid side by side.
+    """Random numbers, made once for each standard deviation and then repeated.
 
-    The numbers are sums of four uniform ones, close to normal: additions alone give the same on every machine,
-    which the logarithms of a true normal distribution do not.
+    They are sums of four uniform ones, close to normal: unlike logarithms, additions give the same on every machine.
     """
 
     def __init__(self, dtype: Dtype, seed: int) -> None:

@@ -61,10 +61,7 @@ class WorldRecord:
     made: Files
 
     def overrides(self) -> list[str]:
-        """The real manifest's addresses, sizes and hashes, replaced.
-
-        They are made from checked numbers and hashes each time: no file decides what is run.
-        """
+        """Addresses, sizes and hashes for the real manifest, from checked numbers: no file decides what is run."""
         hub = f"http://{LOOPBACK}:{self.ports.hub}"
         values: dict[str, JSON] = {
             "comfyui.url": f"{hub}/{ENGINE_REPO}",

@@ -40,8 +40,7 @@ _MODEL_API = re.compile(rf"/api/models/(?P<repo>{REPO_ID})(?:/(?P<what>revision|
 
 @dataclass(slots=True)
 class Exchange:
-    """The account of a request: `status` 0 when nothing was answered, `sent_bytes` of body (at most one piece ahead of
-    the socket while it still runs), `file` the model file it was about."""
+    """The account of a request: its status (0: no answer), bytes of body sent, and the model file it was about."""
 
     request: Request
     status: int = 0
@@ -50,10 +49,7 @@ class Exchange:
 
 
 class Hub:
-    """Serves `root` on 127.0.0.1 from `start` to `close`; the ports are bound, and `url` known, before.
-
-    Raises OSError when a port that was asked for is taken.
-    """
+    """Serves `root` on 127.0.0.1 from `start` to `close`; the ports are bound before. Raises OSError for taken ones."""
 
     NAME: ClassVar[str] = "rehearsal"
     """What it calls itself in each answer."""

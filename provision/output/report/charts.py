@@ -1,7 +1,4 @@
-"""The course of a run, and the seconds of a bench, as drawings: SVG in a page's own text.
-
-Colours are the page's: classes, which its style sheet paints for the screen and for paper.
-"""
+"""The course of a run, and the seconds of a bench, as inline SVG; the page's style sheet has the colours."""
 
 from __future__ import annotations
 

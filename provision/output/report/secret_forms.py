@@ -1,4 +1,4 @@
-"""What secrets look like: keys of services, and the names that stand before a secret; data for `redact`.
+"""What secrets look like: keys of services, and the names before a secret; data for `redact`.
 
 A key is its service's prefix and what may follow it, as each service documents it (or GitHub's secret scanning and
 gitleaks do). No pattern may look at the same text again and again: time grows with length alone.

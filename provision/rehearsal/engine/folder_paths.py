@@ -69,8 +69,7 @@ def full_path(kind: str, name: str) -> Path:
 def next_picture(prefix: str, width: int, height: int, kind: str = "output") -> tuple[Path, str, str, int]:
     """Folder, subfolder, base name and first free counter for pictures saved under `prefix`.
 
-    `prefix` may hold %width%, %height%, %year% and the like. ValueError where it leads out of the output
-    folder.
+    `prefix` may hold %width%, %height%, %year% and the like. ValueError where it leads out of the output folder.
     """
     for variable, value in picture_variables(width, height).items():
         prefix = prefix.replace(f"%{variable}%", value)
