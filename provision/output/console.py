@@ -13,7 +13,7 @@ from provision.command import Fix
 from provision.core import events
 from provision.core.estimate import USUAL_S, Pace
 from provision.errors import ConsentNeeded, ProvisionError
-from provision.output import live_view, safe_streams, views
+from provision.output import safe_streams, views
 from provision.output.hints import HERE
 from provision.output.result import Drawn, Ending, Findings, Paper, Part, Picture, Result, Words
 from provision.output.run_state import RunState
@@ -77,7 +77,7 @@ class Console:
     def kept(self) -> str:
         """What a run that is stopped now leaves for the next one, in words."""
         with self._guard:
-            return live_view.kept_text(self.state)
+            return views.kept_text(self.state)
 
     def emit(self, event: events.Event) -> None:
         """Receive an event, from any thread."""
@@ -115,7 +115,7 @@ class Console:
         self.line(f"  {event.step}: {views.progress_text(event, rate)}")
         if self.state.announced and now - self._said.get(("", ""), 0) >= SPOKEN_EVERY_S:
             self._said["", ""] = now
-            self.line(f"  {live_view.total_text(self.state, now)}")
+            self.line(f"  {views.total_text(self.state, now)}")
 
     def line(self, text: str) -> None:
         safe_streams.say(safe_streams.err(), visible(text))

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from provision.core.finding import Verdict
 from provision.core.plan import Plan, PlanRow
 from provision.output.hints import HERE, Invocation
-from provision.output.live_view import rounded_time
-from provision.output.views import ARROW, MARKS, NAME_WIDTH, STYLES, WORDS, size_text
+from provision.output.views import ARROW, MARKS, NAME_WIDTH, STYLES, WORDS, rounded_time, size_text
 from provision.system.visible import visible
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from provision.core.finding import Finding, Verdict
 from provision.core.step import Report
 from provision.errors import ProvisionError
 from provision.output.hints import HERE, Invocation
+from provision.output.run_state import RunState
 from provision.system.visible import uncoloured, visible
 
 if TYPE_CHECKING:
@@ -74,6 +75,15 @@ def time_text(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def rounded_time(seconds: float) -> str:
+    """An estimate, no more exact than it can be: `5 s`, `40 s`, `3 min`, `12 min`."""
+    if seconds < 60:
+        step = 5 if seconds < 30 else 10
+        return f"{max(5, round(seconds / step) * step)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def amount_text(done: int, total: int | None) -> str:
     """`2.91 of 6.94 GB`, `83.4 kB of 2.1 MB`; what is done alone where the total is not known."""
     if total is None:
@@ -95,6 +105,27 @@ def progress_text(event: events.Progress, rate: float | None = None) -> str:
     if rate and event.total is not None:
         parts.append(f"{time_text(max(0, event.total - event.done) / rate)} left")
     return ", ".join(parts)
+
+
+def total_text(state: RunState, now: float) -> str:
+    """`4 of 10 steps, 2.91 of 7.80 GB, about 3 min 40 s left`."""
+    parts = [f"{len(state.done())} of {len(state.steps)} steps"]
+    moved, coming = state.bytes_moved(), state.bytes_left()
+    if moved or coming:
+        parts.append(amount_text(moved, moved + coming))
+    left = state.seconds_left(now)
+    parts.append(f"about {rounded_time(left)} left" if left is not None else "time left unknown")
+    return ", ".join(parts)
+
+
+def kept_text(state: RunState) -> str:
+    """What a run that is stopped now leaves for the next one; empty when that is nothing."""
+    done = [step.name for step in state.done() if step.verdict in (Verdict.OK, Verdict.WARN)]
+    steps = [f"{len(done)} of {len(state.steps)} steps ({', '.join(done)})"] if done else []
+    count = len(state.images)
+    images = [f"{count} image{'s' if count > 1 else ''}, the last is {state.images[-1]}"] if count else []
+    begun = [f"{amount_text(task.at.done, task.at.total)} of {task.at.subject}" for task in state.unfinished()]
+    return "; ".join([*(images or steps), *begun])
 
 
 def step_line(event: events.StepFinished, marks: Marks = GLYPHS) -> str:
