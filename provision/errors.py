@@ -188,6 +188,12 @@ class ImageRejected(ProvisionError):
     code = "image"
 
 
+class OutputLost(ProvisionError):
+    """Standard output takes no more: the disk of the file that it goes to is full, or gone."""
+
+    code = "output"
+
+
 class StartOver(ProvisionError):
     """What an earlier step made must be made otherwise: the wish is kept, and the run goes on from that step."""
 
@@ -214,6 +220,6 @@ class Interrupted(ProvisionError):
 ERRORS: tuple[type[ProvisionError], ...] = (
     UsageError, ManifestError, LockError, HomeError, HomeLocked, ConsentNeeded, CommandFailed, CommandMissing,
     NetworkError, HubRefused, DownloadError, WrongFile, DiskFull, GitError, PackageError, ProbeFailed, EngineError,
-    PortTaken, ImageRejected, StartOver, NotSatisfied, Interrupted,
+    PortTaken, ImageRejected, OutputLost, StartOver, NotSatisfied, Interrupted,
 )  # fmt: skip
 """The registry: a test checks that each is raised somewhere and that no code stands twice."""

@@ -21,10 +21,24 @@ BRIEF_S = 3
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--live-comfyui", metavar="URL_OR_PATH", help="run tests/live on this real ComfyUI (git address)")
+    parser.addoption(
+        "--live-comfyui",
+        metavar="URL_OR_PATH",
+        action="append",
+        default=[],
+        help="run tests/live on this real ComfyUI (git address); may be given again, for a newer one too",
+    )
+    parser.addoption(
+        "--live-torch",
+        metavar="VERSION",
+        action="append",
+        default=[],
+        help="with this torch (stable, nightly, a version); may be given again, for the newest too",
+    )
     parser.addoption("--live-page", metavar="URL", help="run tests/e2e/test_page.py on this real ComfyUI of a home")
     parser.addoption("--artifacts", metavar="DIR", help="where screenshots are kept (a folder for tests)")
     parser.addoption("--all-pairs", action="store_true", help="mend every pair of faults, not some of them")
+    parser.addoption("--states", action="store_true", help="tests/e2e/test_states.py with each state alone")
     parser.addoption("--storms", action="store_true", help="tests/storms with all of their tries, not a few")
     parser.addoption("--storm-seed", type=int, default=13, help="from which everything random in them follows")
     parser.addoption("--storm-try", type=int, metavar="NUMBER", help="this one try of each storm alone")

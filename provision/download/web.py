@@ -15,7 +15,7 @@ from provision.download.retry import CONNECT_TIMEOUT_S
 from provision.errors import HubRefused, NetworkError, Passing, ProvisionError, UsageError, lasting
 from provision.system.address import NoAddress, Url, quoted, read_address, read_redirect
 from provision.system.bounded_http import bounded_session
-from provision.system.tls import named_bundle, trusted
+from provision.system.tls import trusted
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response, Session
@@ -100,7 +100,6 @@ def session_for(url: str, environ: Mapping[str, str]) -> Session:
     """
     session = bounded_session(tls=trusted(environ) if place_of(url).scheme == "https" else None)
     session.trust_env = not is_loopback(url)
-    session.verify = named_bundle(environ) or True
     return session
 
 

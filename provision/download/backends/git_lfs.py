@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
-from provision.comfyui.git_remote import protocols_for
+from provision.comfyui.git_ways import protocols_for
 from provision.command import Fix, ours, program
 from provision.core.step import Context
 from provision.download import kinds

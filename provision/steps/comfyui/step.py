@@ -160,13 +160,13 @@ def _bring(ctx: Context) -> None:
 def _revision(ctx: Context, state: git.State) -> Revision:
     """What is to be fetched: where sources are there whose repository is lost, the revision that they are of."""
     comfy, receipt = ctx.manifest.comfyui, ctx.receipts.read("comfyui")
-    alive = ctx.machine.check_interrupted
-    revision = ride_out(ctx, lambda: find_revision(comfy.url, comfy.ref, alive))
+    alive, environ = ctx.machine.check_interrupted, ctx.machine.environ
+    revision = ride_out(ctx, lambda: find_revision(comfy.url, comfy.ref, alive, environ=environ))
     known = receipt.get("name"), receipt.get("commit")
     lost = state.head is None and _has_sources(ctx.home.comfyui) and not _unfinished(ctx)
     if lost and receipt.get("ref") == comfy.ref and isinstance(known[0], str) and known[1] != revision.commit:
         with suppress(GitError):  # it may be gone there
-            before = find_revision(comfy.url, known[0], alive)
+            before = find_revision(comfy.url, known[0], alive, environ=environ)
             revision = before if before.commit == known[1] else revision
     same = comfy.ref == revision.name
     ctx.note(f"Fetching ComfyUI {revision.name}." if same else f"ComfyUI {comfy.ref} is {revision.name}.")
@@ -176,8 +176,8 @@ def _revision(ctx: Context, state: git.State) -> Revision:
 def _write(ctx: Context, revision: Revision, state: git.State) -> None:
     folder = ctx.home.comfyui
     ours = _unfinished(ctx) or not _has_sources(folder)
-    url, alive = ctx.manifest.comfyui.url, ctx.machine.check_interrupted
-    commit = ride_out(ctx, lambda: git.fetch(folder, url, revision, _on_progress(ctx), alive))
+    url, alive, environ = ctx.manifest.comfyui.url, ctx.machine.check_interrupted, ctx.machine.environ
+    commit = ride_out(ctx, lambda: git.fetch(folder, url, revision, _on_progress(ctx), alive, environ=environ))
     ctx.machine.check_interrupted()
     if state.head is not None and state.modified and not ours:
         git.stash(folder, f"provision: before {revision.name}")

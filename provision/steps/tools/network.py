@@ -14,11 +14,11 @@ from provision.download.local_copies import find_copies
 from provision.download.model_files import WantedFile, misplaced, wanted_files
 from provision.download.web import host_of
 from provision.environment.packages import installed_versions
+from provision.environment.uv_settings import default_index
 from provision.steps.tools import kinds
 
 DEADLINE_S = 5.0
 NIGHTLY = "nightly torch"
-DEFAULT_INDEX = "https://pypi.org/simple"
 MEND_NETWORK = Fix(
     "Check the network or HTTPS_PROXY. Without internet, the rehearsal shows everything working:",
     ours("all", "--rehearse"),
@@ -51,9 +51,8 @@ def _is_of_a_host(url: str) -> bool:
 
 
 def package_index(ctx: Context) -> str:
-    """The package index that is configured, as uv takes it from the environment."""
-    given = ctx.machine.environ
-    return given.get("UV_DEFAULT_INDEX") or given.get("UV_INDEX_URL") or given.get("PIP_INDEX_URL") or DEFAULT_INDEX
+    """The package index that is configured."""
+    return default_index(ctx.machine)
 
 
 def model_hosts(ctx: Context) -> list[Host]:
