@@ -225,7 +225,7 @@ PACKAGES: tuple[Signature, ...] = (
               "the package {1} that is installed has no {0}: too old or too new for what uses it",
               AGAIN, blames_node=True),
     Signature("package-misfit",
-              r"([\w.-]+)[ <>=!~]{1,3}[^\n]{1,40} is required for a normal functioning[^\n]{0,40}but found"
+              r"(?<![\w.-])([\w.-]+)[ <>=!~]{1,3}[^\n]{1,40} is required for a normal functioning[^\n]{0,40}but found"
               r"|(?:module|package) '([\w.]+)' has no attribute|Descriptors cannot be created directly"
               r"|Numba needs NumPy|(?:Contextual)?VersionConflict|Library not loaded: @rpath/(\S+)"
               r"|(?:Symbol not found|undefined symbol)",
@@ -256,6 +256,10 @@ SHELL: tuple[Signature, ...] = (
     Signature("comfyui-no-git", r"fatal: not a git repository",
               "that folder is no checkout of git, as one from a zip is not",
               Fix("A checkout of its own is made by:", ours("all"))),
+    Signature("git-config", r"fatal: bad config line(?: (\d+) in file (\S+))?",
+              "git cannot read its own configuration (line {0} of {1})", Fix("Correct that line, or take it out")),
+    Signature("uv-config", r"Failed to parse: `?(\S*uv\.toml)",
+              "uv cannot read its own settings ({0})", Fix("Correct that file, or move it away")),
     Signature("zsh-brackets", r"zsh: no matches found: (\S+)",
               "zsh reads the brackets in {0} as a pattern", Fix("The same in quotes: '{0}'")),
     Signature("not-executable", r"(?:zsh|bash|sh): permission denied: (\S+)|(?:bash|sh): (\S+): Permission denied",

@@ -1,7 +1,6 @@
 """Stand-in wheels of torch for the rehearsal's package index: real wheels, with this platform's tags.
 
-The newest nightly lacks torchvision, as happens (pytorch issue 141471), so that the day before must be taken. Other
-days and defects can be asked for, as tests do.
+The newest nightly lacks torchvision, as happens (pytorch issue 141471), so that the day before must be taken.
 """
 
 from __future__ import annotations

@@ -208,12 +208,9 @@ def reports(ctx: Context, target: Target, answers: Answers, unread: Finding | No
 def _hardware(there: Context, disk_bytes: int) -> list[Finding]:
     """What the hardware step says of the target; its disk is not here, so what it must hold is told."""
     from provision.steps.hardware.memory import check_memory_fit
-    from provision.steps.hardware.step import AIR_BYTES, check_hardware
+    from provision.steps.hardware.step import AIR_BYTES, check_machine
 
-    found = [
-        each for each in check_hardware(there, ()) if each.kind not in (hardware_kinds.HW_DISK, hardware_kinds.DISK_LOW)
-    ]
-    found += check_memory_fit(there)
+    found = [*check_machine(there), *check_memory_fit(there)]
     says = f"{views.size_text(disk_bytes + AIR_BYTES)} must be free on its disk."
     return [*found, hardware_kinds.HW_DISK.ok("disk", says, facts={"needed_bytes": disk_bytes + AIR_BYTES})]
 

@@ -56,7 +56,7 @@ def read_asked(ctx: Context, file: Path | None) -> Asked:
                 f"{file} cannot be read: {error}.", hint=Fix("Name another file: --requirements FILE")
             ) from error
     try:
-        found = read_remote_file(comfy.url, comfy.ref, "requirements.txt")
+        found = read_remote_file(comfy.url, comfy.ref, "requirements.txt", ctx.machine.environ)
     except GitError as error:
         return _of_checkout(ctx, error)
     until = _until(ctx, found.date)

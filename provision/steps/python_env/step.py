@@ -225,17 +225,19 @@ def find_python(ctx: Context) -> str:
         return found
     request = _request(ctx, wanted.version)
     ctx.note(f"Python {wanted.version} is not here; uv fetches it.")
-    fetched = run_uv(ctx, "python", "install", "--no-bin", request, env={"UV_HTTP_RETRIES": "1"}, timeout_s=900)
+    best = number(wanted.version)[1]
+    accepted = range(number(wanted.min)[1], number(wanted.max)[1] + 1)
+    names = (f"3.{minor}" for minor in sorted(accepted, key=lambda minor: (abs(minor - best), minor)))
+    other = next(((name, found) for name in names if (found := _local(ctx, name))), None)
+    at = ctx.looking() if other else ctx  # what is here is as good as a long wait
+    fetched = run_uv(at, "python", "install", "--no-bin", request, env={"UV_HTTP_RETRIES": "1"}, timeout_s=900)
     found = _local(ctx, wanted.version)
     if found:
         return found
-    best = number(wanted.version)[1]
-    accepted = range(number(wanted.min)[1], number(wanted.max)[1] + 1)
-    for minor in sorted(accepted, key=lambda minor: (abs(minor - best), minor)):
-        found = _local(ctx, f"3.{minor}")
-        if found:
-            ctx.note(f"Python {wanted.version} could not be fetched ({why(fetched)}); 3.{minor} is here and is taken.")
-            return found
+    if other:
+        name, place = other
+        ctx.note(f"Python {wanted.version} could not be fetched ({why(fetched)}); {name} is here and is taken.")
+        return place
     raise PackageError(
         f"Python {wanted.version} could not be fetched, and none from {wanted.min} to {wanted.max} is here:\n"
         f"{fetched.tail(4)}",

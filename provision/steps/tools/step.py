@@ -15,6 +15,7 @@ from provision.download.backends.registry import needed
 from provision.download.model_files import wanted_files
 from provision.errors import CommandMissing, ConsentNeeded
 from provision.steps.tools import kinds
+from provision.steps.tools.git_configuration import check_configuration
 from provision.steps.tools.network import check_network, model_hosts, needed_hosts
 from provision.system import parsers
 from provision.system.git_program import environment
@@ -60,6 +61,7 @@ def check_tools(ctx: Context) -> Iterable[Finding]:
         says = f"Homebrew at {brew} is for Intel, which Homebrew supports no longer: it installs nothing new."
         yield kinds.BREW_PREFIX.ok("Homebrew", says, detail=works)
     if works:
+        yield from check_configuration(ctx)
         yield from _check_lfs_hooks(ctx)
 
 

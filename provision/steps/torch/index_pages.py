@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
+from provision.command import ours
+from provision.core.patience import ride_out
 from provision.core.step import Context
 from provision.download.backend import Address
+from provision.download.rate_limits import asked_wait_s
 from provision.download.web import address_from, fetch
 from provision.environment.wheel_index import Wheel, parse_index_page
-from provision.errors import HubRefused, NetworkError, UsageError
+from provision.errors import HubRefused, NetworkError, Passing, ProvisionError, UsageError
 from provision.steps.tools.network import unreachable_because
 from provision.system.bounded_http import body_of
+from provision.system.passing import passing_of
 from provision.system.strict import SETTINGS_MAX_BYTES, Unreadable
 
 PAGE_MAX_BYTES = 32 << 20
@@ -25,13 +30,11 @@ def read_pages(ctx: Context, index: str, names: Iterable[str]) -> tuple[dict[str
     """
     if reason := unreachable_because(ctx, index):  # asked first: a name that is not resolved would be waited for
         return {}, f"cannot be reached ({reason})"
-    pages: dict[str, list[Wheel]] = {}
-    for name in names:
-        text, trouble = _read(ctx, f"{index}/{name}/", PAGE_MAX_BYTES)
-        if trouble:
-            return {}, trouble
-        pages[name] = parse_index_page(text)
-    return pages, ""
+    try:
+        pages = {name: _read(ctx, f"{index}/{name}/", PAGE_MAX_BYTES) for name in names}
+    except _Unread as error:
+        return {}, error.message
+    return {name: parse_index_page(text) for name, text in pages.items()}, ""
 
 
 def read_metadata(ctx: Context, index: str, wheel: Wheel) -> str:
@@ -40,21 +43,37 @@ def read_metadata(ctx: Context, index: str, wheel: Wheel) -> str:
         url = address_from(f"{index}/{wheel.name}/", wheel.href).partition("#")[0]
     except HubRefused:
         return ""
-    return _read(ctx, f"{url}.metadata", SETTINGS_MAX_BYTES)[0]
+    try:
+        return _read(ctx, f"{url}.metadata", SETTINGS_MAX_BYTES)
+    except _Unread:
+        return ""
 
 
-def _read(ctx: Context, url: str, max_bytes: int) -> tuple[str, str]:
-    """The text at an address, empty where there is none, and why it cannot be had."""
+class _Unread(ProvisionError):
+    """Why something of an index cannot be had, after the name of the index; never shown by itself."""
+
+    def __init__(self, why: str, passing: Passing | None = None, wait_s: float | None = None) -> None:
+        super().__init__(why, hint=ours("all"), passing=passing, wait_s=wait_s)
+
+
+def _read(ctx: Context, url: str, max_bytes: int) -> str:
+    """The text at an address, empty where there is none; what may pass is ridden out. Raises _Unread."""
+    return ride_out(ctx, partial(_read_once, ctx, url, max_bytes))
+
+
+def _read_once(ctx: Context, url: str, max_bytes: int) -> str:
     try:
         with fetch(ctx, Address(url, {}), own=True) as answer:
-            if answer.status_code == NOT_FOUND:
-                return "", ""
+            status = answer.status_code
+            if status == NOT_FOUND:
+                return ""
             if not answer.ok:
-                return "", f"answers {answer.status_code}"
-            return body_of(answer, max_bytes).decode("utf-8", "replace"), ""
-    except (OSError, NetworkError, UsageError):
-        return "", "cannot be reached (the connection broke)"
+                raise _Unread(f"answers {status}", passing_of(status), asked_wait_s(answer.headers))
+            return body_of(answer, max_bytes).decode("utf-8", "replace")
+    except (OSError, NetworkError, UsageError) as error:
+        passing = error.passing if isinstance(error, ProvisionError) else Passing.NETWORK
+        raise _Unread("cannot be reached (the connection broke)", passing) from error
     except Unreadable as error:
-        return "", f"sends {error}"
+        raise _Unread(f"sends {error}") from error
     except HubRefused as error:
-        return "", f"sends on to no page ({error.message.rstrip('.')})"
+        raise _Unread(f"sends on to no page ({error.message.rstrip('.')})") from error
