@@ -175,20 +175,18 @@ def test_plan_for_all_and_uv_agree(local: Index, name: str, torch: str, expected
         assert pins == tuple(f"{each}=={version}" for each, version in zip(TORCH, expected, strict=True))
 
 
-def test_all_of_the_grid_agrees_on_the_real_index(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("name", MACS)
+def test_all_of_the_grid_agrees_on_the_real_index(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> None:
     if not request.config.getoption("--real-index"):
         pytest.skip("asks the package index some hundred times: --real-index")
     home = Home(tmp_path / "home")
     home.prepare()
     names = ("PATH", "SSL_CERT_FILE", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL", "HTTPS_PROXY")
-    index = Index(home, {name: os.environ[name] for name in names if name in os.environ})
+    index = Index(home, {each: os.environ[each] for each in names if each in os.environ})
     wrong = []
-    for name in MACS:
-        for torch in TORCHES:
-            for requirements in REQUIREMENTS:
-                found = list(compare(index, name, torch, requirements))
-                print(name, torch, requirements, found or "agree", flush=True)
-                wrong += found
+    for torch in TORCHES:
+        for requirements in REQUIREMENTS:
+            found = list(compare(index, name, torch, requirements))
+            print(name, torch, requirements, found or "agree", flush=True)
+            wrong += found
     assert wrong == []
