@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from provision.command import Command
 from provision.core.finding import JSON, Finding
+from provision.errors import Passing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,9 +134,10 @@ class Progress(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting(Event):
-    """A step waits for something outside, for so many seconds, then continues by itself."""
+    """A step waits for something outside, for so many seconds, and then tries again by itself."""
 
     type: ClassVar[str] = "waiting"
+    kind: Passing = Passing.BUSY
     says: str
     seconds: float
 

@@ -9,7 +9,18 @@ from pathlib import Path
 from provision.command import ours
 from provision.core.ownership import check_contents, write_marker
 from provision.errors import HomeError
-from provision.system.disk_errors import unusable
+from provision.system.disk_errors import PLUG_IN, unusable
+from provision.system.disk_state import why_absent
+
+
+def full_path(given: Path) -> Path:
+    """A path that a person typed, from the root and without `..`, whose links are followed as the system does it.
+
+    Raises RuntimeError where it is in the folder of a user who is not known.
+    """
+    path = given.expanduser().absolute()
+    above = [place for place, part in enumerate(path.parts) if part == ".."]
+    return Path(*path.parts[: above[-1] + 1]).resolve().joinpath(*path.parts[above[-1] + 1 :]) if above else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +147,10 @@ class Home:
     def prepare(self) -> None:
         """Make the folders, and mark the home as ours.
 
-        Raises UsageError for a folder with files of others, HomeError where it cannot be made or written, DiskFull.
+        Raises UsageError for a folder with files of others, HomeError where it cannot be made or written or its disk is
+        not there, DiskFull.
         """
+        self.check_there()
         check_contents(self.root)
         try:
             for folder in (self.root, self.state, self.parts, self.logs):
@@ -154,6 +167,11 @@ class Home:
             ) from error
         except OSError as error:
             raise unusable(self.root, error) from error
+
+    def check_there(self) -> None:
+        """Refuse a home whose disk is not there, without writing anything (raises HomeError)."""
+        if absent := why_absent(self.root):
+            raise HomeError(absent, hint=PLUG_IN)
 
     def check_usable(self) -> None:
         """Refuse a home that is a file, without writing anything (raises HomeError)."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision import __version__
-from provision.command import ours
+from provision.command import Fix, ours
 from provision.core.receipts import read_state, write_json
 from provision.errors import HomeError, UsageError
 from provision.system.disk_errors import unusable
@@ -120,8 +120,11 @@ def check_claim(root: Path, environ: Mapping[str, str]) -> None:
     if trouble:
         usual = _person(environ) / "provision"
         candidates = (root / "provision", usual, usual.with_name("provision-home"))
-        free = next(each for each in candidates if each.parent != Path(each.anchor) and not _trouble(each, environ))
-        raise UsageError(f"provision cannot use {root}: {trouble}.", hint=ours("all", "--home", str(free)))
+        free = (each for each in candidates if each.parent != Path(each.anchor) and not _trouble(each, environ))
+        raise UsageError(
+            f"provision cannot use {root}: {trouble}.",
+            hint=next((ours("all", "--home", str(each)) for each in free), Fix("Name a new folder: --home FOLDER")),
+        )
 
 
 def check_contents(root: Path) -> None:

@@ -36,6 +36,8 @@ class TorchReceipt:
     gflop_s: float | None = None
     skipped: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
+    audio_fault: str = ""
+    """Why torchaudio could not be imported beside it."""
     when: str = ""
 
 

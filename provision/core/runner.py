@@ -130,7 +130,8 @@ def run_step(step: Step, ctx: Context, *, apply: bool, faulty: Faulty = lambda n
             ctx.emit(StepStarted(again=bool(applied)))
             if not apply:
                 ctx.doing(f"looking at {step.about}")
-            findings = tuple(step.check(ctx) if apply else _survive(step, ctx))
+            looking = ctx.looking()
+            findings = tuple(step.check(looking) if apply else _survive(step, looking))
             todo = next((finding for finding in findings if finding.verdict is Verdict.FIXABLE), None)
             if not apply or todo is None or step.apply is None:
                 break

@@ -13,8 +13,9 @@ from provision.core.finding import JSON, Cost, Finding, Kind, Verdict, cost_of, 
 from provision.core.home import Home
 from provision.core.lockfile import Lock
 from provision.core.manifest import Manifest
+from provision.core.patience import LOOKING_S, Patience
 from provision.core.receipts import Receipts
-from provision.errors import ProvisionError, StartOver
+from provision.errors import Passing, ProvisionError, StartOver
 from provision.system.machine import Machine
 
 
@@ -72,6 +73,8 @@ class Context:
     consent: Callable[[str], bool] = never
     proofs: Proofs = field(default_factory=Proofs)
     """What `--deep` proved in this run."""
+    patience: Patience = field(default_factory=Patience)
+    """How long failures are ridden out that may pass."""
 
     @property
     def receipts(self) -> Receipts:
@@ -93,10 +96,14 @@ class Context:
     ) -> None:
         self.emit(Progress(kind=kind, subject=subject, done=done, total=total, unit=unit))
 
-    def wait(self, says: str, seconds: float) -> None:
-        """Say why, then wait. Raises Interrupted at once when the person asks to stop."""
-        self.emit(Waiting(says=says, seconds=seconds))
+    def wait(self, says: str, seconds: float, why: Passing | None = None) -> None:
+        """Say what is waited for, then wait. Raises Interrupted at once when the person asks to stop."""
+        self.emit(Waiting(kind=why or Passing.ANSWER, says=says, seconds=seconds))
         self.machine.sleep(seconds)
+
+    def looking(self) -> Context:
+        """The same context for a look, whose answer is what can be seen now."""
+        return replace(self, patience=self.patience.at_most(LOOKING_S))
 
     def stamped(self, step: str) -> Context:
         """The same context, with events that carry the step's name."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from provision.core.events import Event, FindingSeen, StepFinished
 from provision.core.finding import JSON
-from provision.errors import ProvisionError
+from provision.errors import OutputLost, ProvisionError
 from provision.output import safe_streams
 from provision.output.console import Console
 from provision.output.result import Part, Result
@@ -43,5 +43,8 @@ class JsonConsole(Console):
         return True
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
+        if isinstance(error, OutputLost):
+            super().error(error, log)
+            return
         failed = {"ok": False, "changed": False, "error": error.to_json()}
         self.record({"schema": 1, "type": "report", **failed, "steps": []})

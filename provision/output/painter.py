@@ -16,7 +16,7 @@ class Painter(Console):
     """A rich console whose escapes are all its own: texts become visible as segments, before colours are added."""
 
     def __init__(self, door: Door | None, width: int | None = None) -> None:
-        super().__init__(file=io.StringIO() if door is None else door.bare, width=width, highlight=False)
+        super().__init__(file=io.StringIO() if door is None else door.canvas(), width=width, highlight=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render as rich does, with each text made visible."""

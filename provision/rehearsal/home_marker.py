@@ -19,7 +19,7 @@ from provision.core.strict_loader import text
 from provision.system.machine import LOOPBACK
 
 MODEL_REPO = "stabilityai/sdxl-turbo"
-ENGINE_REPO = "comfyanonymous/ComfyUI"
+ENGINE_REPO = "Comfy-Org/ComfyUI"
 FP16, FP32 = "sd_xl_turbo_1.0_fp16.safetensors", "sd_xl_turbo_1.0.safetensors"
 Port = Annotated[int, Meta(gt=0, lt=2**16)]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from provision.output.report.render import Tell, render
-from provision.output.report.timeline import MENDING, Course, Span, Transfer
+from provision.output.report.timeline import MENDING, WAITING, Course, Span, Transfer
 from provision.output.views import time_text
 
 WIDTH, LEFT, RIGHT, TOP = 960, 118, 86, 8
@@ -34,7 +34,8 @@ class Row:
 
     @property
     def took(self) -> str:
-        seconds = sum(span.end - span.start for span in self.spans)
+        """How long it was at work."""
+        seconds = sum(span.end - span.start for span in self.spans if span.kind != WAITING)
         return time_text(seconds) if seconds >= 0.05 else "< 0.1 s"
 
 

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
-from provision.core.events import ApplyStarted, Emit, Event, Progress, StepFinished, StepStarted, Work
+from provision.core.events import ApplyStarted, Emit, Event, Progress, StepFinished, StepStarted, Waiting, Work
 from provision.core.finding import JSON
 
-LOOKING, MENDING = "look", "mend"
+LOOKING, MENDING, WAITING = "look", "mend", "wait"
 ABSURD_S = 1e9
 """No run takes so long: what was kept of one is read again."""
 SAMPLES_MAX = 96
@@ -118,6 +118,9 @@ class Timeline:
             self._begin(event.step, MENDING, event.says, now)
         elif isinstance(event, StepFinished):
             self._end(event.step, now)
+        elif isinstance(event, Waiting):
+            until = round(now + event.seconds, 3)
+            self._spans.append(Span(event.step, WAITING, event.says, round(now, 3), until))
         elif isinstance(event, Progress) and event.unit == "bytes":
             self._sample((event.step, event.kind, event.subject), now, event.done, over=event.done == event.total)
 

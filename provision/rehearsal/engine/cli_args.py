@@ -15,6 +15,7 @@ SWITCHES = """
 --disable-metadata --disable-mmap --disable-smart-memory --disable-xformers --dont-print-server --log-stdout
 --multi-user --quick-test-for-ci
 """
+RECENT = "--disable-assets --disable-partner-nodes --offline"
 
 
 def exclusive(parser: argparse.ArgumentParser, *flags: str) -> None:
@@ -48,10 +49,16 @@ def build_parser() -> argparse.ArgumentParser:
     exclusive(parser, "--fp16-vae", "--fp32-vae", "--bf16-vae")
     exclusive(parser, "--fp16-text-enc", "--fp32-text-enc", "--bf16-text-enc")
     exclusive(parser, "--force-upcast-attention", "--dont-upcast-attention")
-    exclusive(parser, "--use-split-cross-attention", "--use-quad-cross-attention", "--use-pytorch-cross-attention")
+    exclusive(
+        parser,
+        "--use-split-cross-attention",
+        "--use-quad-cross-attention",
+        "--use-pytorch-cross-attention",
+        *(["--use-ck-attention"] if IS_RECENT else []),
+    )
     memory = ["--gpu-only", "--highvram", "--lowvram", "--novram", "--cpu"]
     exclusive(parser, *(memory if IS_RECENT else [*memory, "--normalvram"]))
-    for flag in [*SWITCHES.split(), *(["--disable-assets"] if IS_RECENT else [])]:
+    for flag in [*SWITCHES.split(), *(RECENT.split() if IS_RECENT else [])]:
         parser.add_argument(flag, action="store_true")
     return parser
 

@@ -72,7 +72,7 @@ def to_do(id: str, says: str, fix: str, download: int, disk: int) -> Finding:
     return fixable(id, "x", says, fix=Fix(fix), cost=Cost(download, disk))
 
 
-REPO = "https://github.com/comfyanonymous/ComfyUI"
+REPO = "https://github.com/Comfy-Org/ComfyUI"
 LISTED = "ComfyUI/user/default/workflows/SDXL-Turbo 1.0.json"
 # step, id, what is seen, what mends it, bytes over the network, bytes on the disk
 ASKED = (
