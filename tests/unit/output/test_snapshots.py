@@ -156,5 +156,5 @@ ERRORS = {
 def test_an_error(name: str) -> None:
     log = Path("/Users/you/provision/logs/provision.log")
     for width in WIDTHS:
-        assert_snapshot(f"error-{name}-{width}", drawn(views.painted(views.error_lines(ERRORS[name], log)), width))
-    assert_snapshot(f"error-{name}-plain", views.plain(views.error_lines(ERRORS[name], log, views.WORDS)))
+        assert_snapshot(f"error-{name}-{width}", drawn(views.painted(views.error_lines(ERRORS[name], log, "✗")), width))
+    assert_snapshot(f"error-{name}-plain", views.plain(views.error_lines(ERRORS[name], log, "error:", views.WORDS)))
