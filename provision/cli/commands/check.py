@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from provision.cli.command import Session, command
-from provision.cli.look import look
 from provision.cli.request import ASKING
 from provision.output.result import Result, looked
 
 
 def check(at: Session) -> Result:
-    """The hardware step alone."""
+    """Run only the hardware step's check."""
+    from provision.cli.look import look
     from provision.steps.registry import step_named
 
     report = look(at, at.ctx, (step_named("hardware"),))

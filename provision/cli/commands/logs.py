@@ -1,4 +1,4 @@
-"""`provision logs`: what ComfyUI, or this tool, said last."""
+"""`provision logs`: the end of ComfyUI's log, or of this tool's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from provision.cli.command import Session, command
 from provision.command import ours
 from provision.errors import UsageError
 from provision.output.result import Result, Words, answer
-from provision.system.log_files import LIMIT_BYTES, Follower
 from provision.system.visible import uncoloured
 
 
@@ -21,7 +20,9 @@ def logs(
     lines: Annotated[int, Option("-n", "--lines", help="How many of the last lines.")] = 60,
     tool: Annotated[bool, Option("--tool", help="The tool's own log, not ComfyUI's.")] = False,
 ) -> Result:
-    """The last lines of a log; with `follow` what is added, until Ctrl-C. Raises UsageError when there is none."""
+    """The last lines of a log; with `follow` also new ones, until Ctrl-C. Raises UsageError when there is none."""
+    from provision.system.log_files import LIMIT_BYTES, Follower
+
     path = at.log if tool else at.ctx.home.engine_log
     if not path.is_file():  # a pipe in its place would be waited for
         raise UsageError(f"There is no log {path} yet.", hint=ours("launch"))
