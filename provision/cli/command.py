@@ -88,8 +88,8 @@ def carry_out_alone(run: Callable[[], Result], *, json: bool = False) -> NoRetur
 
 def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
     """A command at work: its console, its context, its signals, its answer, its exit code."""
-    from provision.cli.home_choice import choose_home
     from provision.cli.session import open_session
+    from provision.cli.which_home import choose_home
     from provision.output.choose_console import make_console
     from provision.output.hints import this_call
     from provision.system.local_machine import LocalMachine

@@ -25,7 +25,7 @@ NOTE_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A child: its words, mark and parent, when it was noted (seconds since the epoch), and its process once it runs."""
+    """A child: its words, mark and parent, when it was noted (seconds since the epoch), its process once it runs."""
 
     argv: tuple[str, ...]
     mark: str
