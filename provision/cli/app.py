@@ -1,4 +1,4 @@
-"""The command line: which commands there are. Each is loaded when it is called, and not for the help."""
+"""The command line and its commands. A command's module is loaded only when it is called."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from provision.errors import EXIT_OK, EXIT_UNSATISFIED, ProvisionError
 from provision.output.safe_streams import guard
 
 COMPLETE = "_PROVISION_COMPLETE"
-"""How a shell asks for completions: the variable that its script sets."""
+"""The variable by which a shell's script asks for completions."""
 COMMANDS = {
     "all": "From whatever is here to a validated first image; run again, repair or say that nothing is left.",
     "plan": "What `all` would do, with bytes over the network and on the disk; changes nothing.",
@@ -37,14 +37,14 @@ COMMANDS = {
     "completion": "Print what makes a shell complete commands, flags and names; for zsh: >~/.zfunc/_provision",
     "manifests": "List, show and validate manifests.",
 }
-"""Each is a module of that name in `commands`, whose `app` is the command."""
+"""Each is the `app` of the module of its name in `commands`."""
 
 
 class Commands(TyperGroup):
-    """The help and a shell's completion know names and sentences alone."""
+    """Commands by name and sentence, which is all that help and completion need."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is called, loaded."""
+        """Load the command that is called."""
         name, known, rest = super().resolve_command(ctx, args)
         return name, known and load(str(name)), rest
 
@@ -71,7 +71,7 @@ def load(name: str) -> Any:
 
 
 def version(value: bool) -> None:
-    """Print the version and end."""
+    """Print the version and exit."""
     if value:
         typer.echo(f"provision {__version__}")
         raise typer.Exit
@@ -85,14 +85,14 @@ def root(
 
 
 def command_line() -> Any:
-    """All commands with their flags, for whoever writes the manual."""
+    """All commands with their flags, for the manual."""
     whole: Any = typer.main.get_command(app)
     whole.commands = {name: load(name) for name in COMMANDS}
     return whole
 
 
 def main() -> None:
-    """The entry point: words that cannot be used are told as any other error, with `--json` in an envelope."""
+    """The entry point. Usage errors are printed as any other error, with `--json` in an envelope."""
     guard()
     if COMPLETE in os.environ:
         typer.completion.completion_init()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The options that steps read, made of what was typed."""
+"""The options of the steps, from the request."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
 def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
-    """Options that hold together. Raises UsageError."""
+    """Checked options. Raises UsageError."""
     backend = backend_name(request.backend or "auto")
     if request.precision not in (None, *PRECISIONS):
-        raise UsageError(
-            f"There is no precision {request.precision!r}.", hint=Fix(f"Take one of {', '.join(PRECISIONS)}.")
-        )
+        hint = Fix(f"Take one of {', '.join(PRECISIONS)}.")
+        raise UsageError(f"There is no precision {request.precision!r}.", hint=hint)
     if request.rehearse and request.manifest in manifest_names() and request.manifest != REHEARSED:
         raise UsageError(
             f"The rehearsal has the model of {REHEARSED} alone, not that of {request.manifest}.",
@@ -67,7 +66,6 @@ def parse_rate(text: str) -> int:
     found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([kmg]?)(?:b?/s|b)?", text.strip().lower())
     rate = int(float(found[1]) * RATE_UNITS[found[2]]) if found else 0
     if rate < 1000:
-        raise UsageError(
-            f"--limit-rate {text!r} is no rate of at least 1k (bytes a second).", hint=Fix("As in: --limit-rate 5M")
-        )
+        says = f"--limit-rate {text!r} is no rate of at least 1k (bytes a second)."
+        raise UsageError(says, hint=Fix("As in: --limit-rate 5M"))
     return rate

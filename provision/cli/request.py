@@ -1,4 +1,4 @@
-"""What was typed: the flags that commands share, each once. Loaded for their help and completion, so nothing heavy."""
+"""What was typed: the flags that commands share. Loaded for help and completion, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from provision.download.backends.registry import CHOICES
 
 PRECISIONS = ("fp16", "bf16", "fp32")
 REHEARSED = "sdxl-turbo"
-"""The manifest whose repository the embedded world has, and that which is taken where none is named."""
+"""The default manifest, whose repository the embedded world has."""
 
 USUAL = frozenset({"home", "manifest", "overrides", "json", "verbose", "plain"})
-"""The flags of almost every command, by the names of the fields of a request."""
+"""Flags of almost every command, as fields of a request."""
 ASKING = USUAL | {"yes"}
-"""Those of a command that may ask."""
+"""Flags of a command that may ask."""
 MOVING = frozenset({"endpoints", "limit_rate", "connections", "look_in", "copy", "share_cache"})
-"""Those of a command that moves the model's bytes."""
+"""Flags of a command that downloads the model."""
 BUILDING = ASKING | MOVING | {"backend", "precision", "torch", "comfyui", "python", "rehearse", "locked"}
-"""Those of a command that makes, or plans, a whole home."""
+"""Flags of a command that makes or plans a whole home."""
 
 
 def flag(name: str, metavar: str, help: str, offered: Callable[[str], Offered] | None = None) -> Any:
-    """A flag with a value, and what a shell offers for it."""
+    """A flag with a value, and its completion."""
     return Option(name, metavar=metavar, help=help, autocompletion=offered)
 
 
@@ -49,10 +49,7 @@ SHARE = Option(
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the command line asks for, not yet looked at; a field with an option is a flag, in this order.
-
-    None is what was not said.
-    """
+    """What the command line asks for, unchecked; a field with an option is a flag, in this order. None: not given."""
 
     command: str
     home: Annotated[Path | None, flag("--home", "DIR", "The folder for everything (PROVISION_HOME, ~/provision).")] = (
@@ -69,7 +66,7 @@ class Request:
     torch: Annotated[str | None, TORCH] = None
     comfyui: Annotated[str | None, flag("--comfyui", "REF|DIR", COMFYUI)] = None
     install: Annotated[str | None, flag("--comfyui", "DIR", "A ComfyUI that this tool did not make.")] = None
-    """`doctor --comfyui`: a folder, and never a revision."""
+    """`doctor --comfyui`: a folder, never a revision."""
     python: Annotated[str | None, flag("--python", "PATH|own", PYTHON)] = None
     rehearse: Annotated[bool, REHEARSE] = False
     endpoints: Annotated[Sequence[str], flag("--endpoint", "URL", ENDPOINT)] = ()
@@ -84,10 +81,10 @@ class Request:
     to: Annotated[Path | None, flag("--to", "DIR", "Put the file here, not into ComfyUI.")] = None
     inspect: Annotated[bool, Option("--inspect", help="Show what it is by its header; move nothing.")] = False
     repo: str | None = None
-    """`download OWNER/NAME`: a repository in the place of the manifest's models."""
+    """`download OWNER/NAME`: a repository instead of the manifest's models."""
     repo_file: str | None = None
     passing: bool = False
-    """Whether nothing of it is to be remembered."""
+    """Whether the home forgets the request."""
 
     @property
     def revision(self) -> str | None:
@@ -97,6 +94,6 @@ class Request:
         return self.comfyui if as_path(self.comfyui) is None else None
 
     def manifest_keys(self) -> list[str]:
-        """What was typed of the manifest, as `--set` has it, which wins. Raises UsageError."""
+        """The typed keys of the manifest as `--set` takes them, which comes last and wins. Raises UsageError."""
         named = {"comfyui.ref": self.revision, "torch.channel": self.torch}
         return [*(f"{key}={value}" for key, value in named.items() if value is not None), *self.overrides]

@@ -1,7 +1,4 @@
-"""What killed runs left in a home, swept by the next one that holds it.
-
-By name only, and only what this tool makes for a moment: whatever else lies there is a person's, or another finding's.
-"""
+"""Remove what killed runs left in a home: temporary files of this tool alone, known by their names."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from provision.environment.half_installed import forget_torn
 
 
 def sweep_home(ctx: Context) -> None:
-    """Remove it. What cannot be removed stays: it harms nobody."""
+    """Remove the leftovers; those that cannot be removed are harmless."""
     home = ctx.home
     for path in (*_half_written(home), *_without_a_part(home)):
         with suppress(OSError):
@@ -53,7 +50,7 @@ def _half_written(home: Home) -> Iterator[Path]:
 
 
 def _without_a_part(home: Home) -> list[Path]:
-    """What was known of a download whose part is gone: it is in its place, or was given up."""
+    """Records of downloads whose part file is gone."""
     with suppress(OSError):
         names = {path.name for path in home.parts.iterdir()}
         stems = {name.partition(".")[0] for name in names if not name.endswith(".json")}
@@ -72,7 +69,7 @@ def _lives(pid: int) -> bool:
 
 
 def _sweep_environments(ctx: Context) -> None:
-    """Environments that nothing points to: of changes that were cut short."""
+    """Remove environments of interrupted changes, to which nothing points."""
     home, running = ctx.home, running_environment(ctx)
     if home.adopted is not None or not os.path.lexists(home.own_venv):
         return

@@ -1,4 +1,4 @@
-"""`provision completion`: what makes a shell complete commands, flags and names."""
+"""`provision completion`: the completion script of a shell."""
 
 from __future__ import annotations
 
