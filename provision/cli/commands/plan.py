@@ -38,9 +38,12 @@ def plan(
 ) -> Result:
     """The dry run: satisfied when `all` could do the rest by itself, here or on another target. Raises UsageError."""
     if target is not None:
-        from provision.cli.commands.plan_target import plan_for
+        from provision.cli.about import licence_says
+        from provision.cli.commands.plan_target import plan_for, read_target
 
-        return plan_for(at, target, requirements)
+        there = read_target(at, target)
+        at.ctx.note(licence_says(at.ctx.manifest))
+        return plan_for(at, there, requirements)
     if requirements is not None:
         with_for = ours("plan", "--for", "m1-16gb", "--requirements", "FILE")
         raise UsageError("--requirements goes with --for.", hint=with_for)

@@ -1,12 +1,11 @@
-"""`plan --for TARGET`: what `all` would do on another Mac, every wheel looked up in the real index."""
+"""`plan --for TARGET`: what `all` would do on a Mac that is not here, every wheel looked up in the real index."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from provision.cli.about import licence_says
 from provision.cli.command import Session
 from provision.cli.commands.target_requirements import (
     TORCH,
@@ -19,7 +18,7 @@ from provision.cli.commands.target_requirements import (
 )
 from provision.command import Command, Fix, ours
 from provision.core.estimate import USUAL_S, Pace
-from provision.core.finding import JSON, Cost, Finding, Kind, Severity, Verdict, cost_of
+from provision.core.finding import JSON, Cost, Finding, Kind, Verdict, cost_of
 from provision.core.home import Home
 from provision.core.plan import make_plan
 from provision.core.step import Context, Report, StepReport, silent
@@ -34,42 +33,32 @@ from provision.steps.torch import kinds as torch_kinds
 from provision.system.target import MACOS, Target, TargetMachine, parse_target
 
 FOR_TARGET = "plan --for"
-"""The step of findings that only a plan for another Mac has; `doctor` does not list them."""
+"""What no step of this machine looks for, and `doctor` does not list."""
 UNPACKED = {"torch": 4.2, "requirements": 1.65, "provision": 3.0}
 """Bytes on the disk for each byte of wheels: measured in November 2026, macOS arm64, Python 3.12."""
-
-
-def _hint(id: str, severity: Severity, looks_at: str, means: str, remedy: str) -> Kind:
-    return Kind(id, FOR_TARGET, severity, "hint", looks_at, means, remedy)
-
-
-COMFYUI_UNREAD = _hint(
-    "comfyui-unread",
-    "blocks",
-    "ComfyUI's requirements.txt, at its repository",
-    "its packages are not known",
-    "the network, or `--requirements FILE`",
-)
+COMFYUI_UNREAD = Kind(
+    "comfyui-unread", FOR_TARGET, "blocks", "hint", "ComfyUI's requirements.txt, at its repository",
+    "its packages are not known", "the network, or `--requirements FILE`",
+)  # fmt: skip
 WHEELS_FOUND = Kind("wheels-found", FOR_TARGET, "blocks", "auto", "wheels in the index", "nothing yet", "installed")
-WHEEL_CONFLICT = _hint(
-    "wheel-conflict", "blocks", "whether the packages go together", "nothing can be installed", "another ComfyUI"
-)
-WHEEL_MISSING = _hint(
-    "wheel-missing",
-    "blocks",
-    "whether each package has a wheel",
-    "it would have to be built",
+WHEEL_CONFLICT = Kind(
+    "wheel-conflict", FOR_TARGET, "blocks", "hint", "whether the packages go together", "nothing can be installed",
+    "another ComfyUI",
+)  # fmt: skip
+WHEEL_MISSING = Kind(
+    "wheel-missing", FOR_TARGET, "blocks", "hint", "whether each package has a wheel", "it would have to be built",
     "another torch, ComfyUI, or target",
-)
-TORCH_BEHIND = _hint(
-    "torch-behind", "warns", "the newest torch of other targets", "an older torch is installed", "another target"
-)
+)  # fmt: skip
+TORCH_BEHIND = Kind(
+    "torch-behind", FOR_TARGET, "warns", "hint", "the newest torch of other targets", "an older torch is installed",
+    "another target",
+)  # fmt: skip
 TARGET_HOME = Home(Path("/Users/you/provision"))
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The index's answers for torch's set, for ComfyUI's packages (None where unknown) and for this tool."""
+    """What the index answered: for torch's set, for ComfyUI's packages (None: they are not known), for the tool."""
 
     wish: TorchWish
     torch: Resolved
@@ -83,43 +72,44 @@ class Answers:
         return {name: got for name, got in found.items() if got is not None}
 
 
-def plan_for(at: Session, words: str, requirements: Path | None) -> Result:
-    """Plan for the machine that `words` name; satisfied when `all` could do it there.
+def read_target(at: Session, words: str) -> Target:
+    """The target that is asked for; what it leaves open is the manifest's. Raises UsageError."""
+    needs = at.ctx.manifest
+    if at.world is not None or at.ctx.options.rehearsal:
+        raise UsageError("A rehearsal knows this machine alone.", hint=Fix("Leave out --rehearse, or --for."))
+    return parse_target(words, macos_min=needs.machine.macos_min, python=needs.python.version)
+
+
+def plan_for(at: Session, target: Target, requirements: Path | None) -> Result:
+    """Plan for another machine; satisfied when `all` could do it there.
 
     Raises UsageError, NetworkError when the index cannot be asked, PackageError.
     """
-    ctx, needs = at.ctx, at.ctx.manifest
-    if at.world is not None or ctx.options.rehearsal:
-        raise UsageError("A rehearsal knows this machine alone.", hint=Fix("Leave out --rehearse, or --for."))
-    target = parse_target(words, macos_min=needs.machine.macos_min, python=needs.python.version)
-    ctx.note(licence_says(needs))
-    started, asked, unread = ctx.machine.clock(), None, None
+    ctx, started = at.ctx, at.ctx.machine.clock()
+    asked: Asked | None = None
     try:
         asked = read_asked(ctx, requirements)
+        unread = None
     except GitError as error:
         unread = COMFYUI_UNREAD.blocked("ComfyUI", error.message, fix=error.hint)
     answers = ask_index(ctx, target, asked, tool=tool_requirements())
     report = Report(tuple(reports(ctx, target, answers, unread)), ctx.machine.clock() - started)
-    return _result(at, target, report, answers, asked.source if asked else None)
+    return _result(at, target, report, answers, asked)
 
 
-def _result(at: Session, target: Target, report: Report, answers: Answers, source: str | None) -> Result:
+def _stuck(report: Report) -> str:
+    return ", ".join(step.name for step in report.steps if step.verdict is Verdict.BLOCKED)
+
+
+def _result(at: Session, target: Target, report: Report, answers: Answers, asked: Asked | None) -> Result:
     from provision.steps.registry import STEPS
 
-    stuck = ", ".join(step.name for step in report.steps if step.verdict is Verdict.BLOCKED)
+    stuck, source = _stuck(report), asked.source if asked else None
     title = f"What `provision all` would do on {target.says}"
     planned = make_plan(report, {step.name: step.needs for step in STEPS}, Pace(), USUAL_S)
-    view: list[Drawn | Words] = [
-        Drawn(
-            lambda paper: plan_view.plan_view(planned, paper.width, title, paper.call),
-            plan_view.plan_text(planned, title, at.console.invocation),
-        )
-    ]
-    if at.request.verbose:
-        view.append(pairs([(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels]))
-    blocked_by = f"Blocked by {stuck}: there it cannot be done as it is asked for.\n" if stuck else ""
-    read = f" ComfyUI's requirements are those of {source}." if source else ""
-    view.append(Words(f"{blocked_by}Nothing was installed.{read}"))
+    words = plan_view.plan_text(planned, title, at.console.invocation)
+    drawn = Drawn(lambda paper: plan_view.plan_view(planned, paper.width, title, paper.call), words)
+    wheels = pairs([(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels])
     facts: dict[str, JSON] = {
         "command": "plan",
         "target": target.name,
@@ -127,11 +117,18 @@ def _result(at: Session, target: Target, report: Report, answers: Answers, sourc
         **asdict(report.cost),
         "wheels": {part: [wheel.to_json() for wheel in got.wheels] for part, got in answers.parts.items()},
     }
-    return Result(not stuck, {**report.to_json(), "ok": not stuck, **facts}, tuple(view), report)
+    read = f" ComfyUI's requirements are those of {source}." if source else ""
+    closing = f"Nothing was installed.{read}"
+    blocked_by = f"Blocked by {stuck}: there it cannot be done as it is asked for.\n" if stuck else ""
+    view = (drawn, wheels, Words(blocked_by + closing)) if at.request.verbose else (drawn, Words(blocked_by + closing))
+    return Result(not stuck, {**report.to_json(), "ok": not stuck, **facts}, view, report)
 
 
 def _wheel_row(wheel: Wheel) -> str:
     return f"{wheel.filename}  {views.size_text(wheel.size_bytes) if wheel.size_bytes is not None else '?'}"
+
+
+# -- asking -------------------------------------------------------------------------------------------------
 
 
 def ask_index(ctx: Context, target: Target, asked: Asked | None, *, tool: Sequence[str]) -> Answers:
@@ -149,7 +146,7 @@ def ask_index(ctx: Context, target: Target, asked: Asked | None, *, tool: Sequen
 
 
 def resolve_requirements(ctx: Context, target: Target, asked: Asked, torch: Resolved) -> Resolved:
-    """ComfyUI's packages with torch's versions held; without a torch, the others alone."""
+    """ComfyUI's packages beside torch's, which is held; without torch, what there is of the others."""
     held = tuple(f"{name}=={torch.version(name)}" for name in TORCH if torch.version(name))
     rules = Rules(held, () if torch.version("torch") else TORCH, asked.until)
     found = resolve(ctx, target, asked.others, rules)
@@ -157,6 +154,9 @@ def resolve_requirements(ctx: Context, target: Target, asked: Asked, torch: Reso
         ctx.note("The package index gives no upload times: packages are resolved as of today.")
     ours = {wheel.name for wheel in torch.wheels}
     return replace(found, wheels=tuple(wheel for wheel in found.wheels if wheel.name not in ours))
+
+
+# -- reporting ----------------------------------------------------------------------------------------------
 
 
 def reports(ctx: Context, target: Target, answers: Answers, unread: Finding | None) -> Iterable[StepReport]:
@@ -173,7 +173,7 @@ def reports(ctx: Context, target: Target, answers: Answers, unread: Finding | No
             *_behind(ctx, target, answers),
         ],
         "comfyui": [*check_comfyui(there)],
-        "models": [*_models(there)],
+        "models": _models(there),
         "requirements": ([unread] if unread else []) + ([*_wheels(target, "requirements", needed)] if needed else []),
         "provision": [*_wheels(target, "provision", answers.tool)],
     }
@@ -183,15 +183,16 @@ def reports(ctx: Context, target: Target, answers: Answers, unread: Finding | No
 
 
 def _hardware(there: Context, disk_bytes: int) -> list[Finding]:
-    """The hardware step's findings on the target, with the free space that its disk must have."""
+    """What the hardware step says of the target; its disk is not here, so what it must hold is told."""
     from provision.steps.hardware.memory import check_memory_fit
     from provision.steps.hardware.step import AIR_BYTES, check_hardware
 
-    of_disks = (hardware_kinds.HW_DISK, hardware_kinds.DISK_LOW)
-    found = [each for each in check_hardware(there, ()) if each.kind not in of_disks]
+    found = [
+        each for each in check_hardware(there, ()) if each.kind not in (hardware_kinds.HW_DISK, hardware_kinds.DISK_LOW)
+    ]
+    found += check_memory_fit(there)
     says = f"{views.size_text(disk_bytes + AIR_BYTES)} must be free on its disk."
-    room = hardware_kinds.HW_DISK.ok("disk", says, facts={"needed_bytes": disk_bytes + AIR_BYTES})
-    return [*found, *check_memory_fit(there), room]
+    return [*found, hardware_kinds.HW_DISK.ok("disk", says, facts={"needed_bytes": disk_bytes + AIR_BYTES})]
 
 
 def _python(there: Context, target: Target) -> Finding:
@@ -201,17 +202,25 @@ def _python(there: Context, target: Target) -> Finding:
     if not number(wanted.min) <= number(target.python) <= number(wanted.max):
         too_new = number(target.python) > number(wanted.max)
         kind, end = (python_env_kinds.PY_TOO_NEW, "max") if too_new else (python_env_kinds.PY_TOO_OLD, "min")
-        says = f"Python {target.python} is not accepted: the manifest takes {wanted.min} to {wanted.max}."
-        again = _again(target, "--set", f"python.{end}={target.python}")
-        return kind.blocked("Python", says, fix=Fix("To take it all the same:", again))
-    says, fix = f"Python {target.python} is wanted.", Fix("uv makes an environment.")
-    return python_env_kinds.VENV_MISSING.fixable("Python", says, fix=fix, cost=Cost(DOWNLOAD_BYTES, DISK_BYTES))
+        return kind.blocked(
+            "Python", f"Python {target.python} is not accepted: the manifest takes {wanted.min} to {wanted.max}.",
+            fix=Fix("To take it all the same:", _again(target, "--set", f"python.{end}={target.python}")),
+        )  # fmt: skip
+    return python_env_kinds.VENV_MISSING.fixable(
+        "Python", f"Python {target.python} is wanted.", fix=Fix("uv makes an environment."),
+        cost=Cost(DOWNLOAD_BYTES, DISK_BYTES),
+    )  # fmt: skip
 
 
-def _models(there: Context) -> Iterator[Finding]:
-    for model, file in there.manifest.chosen(there.options.precision):
-        says, fix = f"{file.name} is missing.", Fix(f"Download it from {model.repo} and verify it.")
-        yield models_kinds.CKPT_MISSING.fixable(file.name, says, fix=fix, cost=Cost(file.size or 0, file.size or 0))
+def _models(there: Context) -> list[Finding]:
+    return [
+        models_kinds.CKPT_MISSING.fixable(
+            file.name, f"{file.name} is missing.",
+            fix=Fix(f"Download it from {model.repo} and verify it."),
+            cost=Cost(file.size or 0, file.size or 0),
+        )
+        for model, file in there.manifest.chosen(there.options.precision)
+    ]  # fmt: skip
 
 
 def _again(target: Target, *more: str) -> Command:
@@ -219,14 +228,15 @@ def _again(target: Target, *more: str) -> Command:
 
 
 def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:
-    """The wheels of one part, then what is missing."""
+    """The wheels of one part, then what cannot be had."""
     if got.wheels:
         names = [f"{wheel.name} {wheel.version}" for wheel in got.wheels if wheel.name in TORCH and part == "torch"]
         told = f"{', '.join(names)} and what they need: " if names else ""
         unsized = f" ({got.unsized} of a size that the index does not tell)" if got.unsized else ""
-        says = f"{told}{len(got.wheels)} wheels{unsized}, nothing to build."
-        cost = Cost(got.size_bytes, int(got.size_bytes * UNPACKED[part]))
-        yield WHEELS_FOUND.fixable(part, says, fix=Fix("uv installs them."), cost=cost)
+        yield WHEELS_FOUND.fixable(part, f"{told}{len(got.wheels)} wheels{unsized}, nothing to build.",
+            fix=Fix("uv installs them."),
+            cost=Cost(got.size_bytes, int(got.size_bytes * UNPACKED[part])),
+        )  # fmt: skip
     needed = [lack for lack in got.lacks if lack.asked.startswith("torch") and part == "torch"][:1]  # all need torch
     for lack in needed or got.lacks:
         yield _lacking(target, lack)
@@ -234,8 +244,8 @@ def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:
 
 def _lacking(target: Target, lack: Lack) -> Finding:
     if lack.why:
-        says = f"{lack.asked} cannot be had beside the rest: {lack.why}"
-        return WHEEL_CONFLICT.blocked(lack.asked, says, fix=Fix("Take another ComfyUI: --comfyui REF"))
+        return WHEEL_CONFLICT.blocked(lack.asked, f"{lack.asked} cannot be had beside the rest: {lack.why}",
+                       fix=Fix("Take another ComfyUI: --comfyui REF"))  # fmt: skip
     name = name_of(lack.asked)
     newest_here = f"the newest that has is {lack.newest}" if lack.newest else f"no version of {name} has"
     says = f"{lack.asked} has no wheel for {target.says.rpartition(',')[0]}: {newest_here}."
@@ -247,7 +257,7 @@ def _lacking(target: Target, lack: Lack) -> Finding:
 
 
 def difference(target: Target, other: Target) -> str:
-    """The one thing in which another target differs, in words."""
+    """In words, the one thing in which another target differs."""
     if other.macos != target.macos:
         return f"for macOS {other.macos[0]} and later"
     if other.arch != target.arch:
@@ -256,7 +266,7 @@ def difference(target: Target, other: Target) -> str:
 
 
 def _known_bad(there: Context, torch: Resolved) -> Iterable[Finding]:
-    """A torch that is known to compute wrong on the target."""
+    """The pair of the target and its torch, where it is known to compute wrong."""
     from provision.environment import known_bad_torch
 
     if why := known_bad_torch.refused(there.machine, [f"torch=={torch.version('torch')}"] if torch.wheels else []):
@@ -264,20 +274,23 @@ def _known_bad(there: Context, torch: Resolved) -> Iterable[Finding]:
 
 
 def _behind(ctx: Context, target: Target, answers: Answers) -> Iterable[Finding]:
-    """Warn where other Macs have a newer torch, once for each reason."""
+    """A warning where the target must do with an older torch than other Macs, for each reason."""
     have = answers.torch.version("torch")
     if answers.wish.channel != "stable" or not have:
         return
     for lack in behind(ctx, target, have, Rules(index=answers.wish.index)):
         assert lack.elsewhere is not None
         there, version = lack.elsewhere
-        says = f"torch {have} is the newest for this target; {version} is there {difference(target, there)}."
-        facts = {"newest": have, "elsewhere": version, "target": there.name}
-        yield TORCH_BEHIND.warn("torch", says, fix=Fix("See that target:", _again(there)), facts=facts)
+        yield TORCH_BEHIND.warn(
+            "torch",
+            f"torch {have} is the newest for this target; {version} is there {difference(target, there)}.",
+            fix=Fix("See that target:", _again(there)),
+            facts={"newest": have, "elsewhere": version, "target": there.name},
+        )  # fmt: skip
 
 
 def behind(ctx: Context, target: Target, have: str, rules: Rules) -> list[Lack]:
-    """Targets that differ in one thing and have a newer torch than `have`."""
+    """What keeps the target from a newer torch than `have`: targets that differ in one thing and have one."""
     from packaging.version import Version
 
     best = newest(ctx, Target((MACOS[-1], 0)), "torch", rules)
