@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from provision.command import Fix, ours
+from provision.command import Fix, ours, program
 from provision.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -61,7 +61,7 @@ def exit_codes(console: Console) -> Iterator[End]:
     except BrokenPipeError:
         end.leave(EXIT_UNSATISFIED)
     except Exception as error:  # noqa: BLE001  (the one place that may: exit code 3 and a log)
-        said = _disk_or_bug(error, end.log)
+        said = _as_error(error, end.log)
         end.heed(end.leaving(said.exit_code))
         _say(console, said, _kept(end.log))
         end.leave(said.exit_code)
@@ -151,8 +151,8 @@ def _kept(log: Path | None) -> Path | None:
     return None
 
 
-def _disk_or_bug(error: Exception, log: Path | None) -> ProvisionError:
-    """A disk's error as a sentence, any other as a bug; the traceback goes into the log, or a file of its own."""
+def _as_error(error: Exception, log: Path | None) -> ProvisionError:
+    """An exception as a disk's error, a broken environment or a bug; its traceback goes into the log or a new file."""
     import tempfile
 
     from provision.system.disk_errors import as_sentence
@@ -162,6 +162,8 @@ def _disk_or_bug(error: Exception, log: Path | None) -> ProvisionError:
         said = as_sentence(error, log.parent.parent if log is not None else Path.home())
         if said is not None:
             return said
+    if isinstance(error, ImportError) and not (error.name or "provision").startswith("provision"):
+        return _broken_environment(error)
     if where is None:
         with suppress(OSError):
             where = _keep_trace(error, Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1]))
@@ -169,6 +171,16 @@ def _disk_or_bug(error: Exception, log: Path | None) -> ProvisionError:
         f"This is a bug in provision ({type(error).__name__}: {error}).",
         hint=Fix(f"Please report it{f' with {where}' if where else ''}"),
     )
+
+
+def _broken_environment(error: Exception) -> ProvisionError:
+    """One of the tool's packages cannot be imported: without its stamp bin/provision makes the environment again."""
+    says = f"provision's own environment is broken ({error})."
+    stamp = Path(sys.prefix).with_name("env.stamp")
+    if not stamp.is_file():
+        return ProvisionError(says, hint=program("uv", "tool", "upgrade", "--reinstall", "comfy-provision"))
+    stamp.unlink()
+    return ProvisionError(says, hint=Fix("The same command makes it anew", ours(*sys.argv[1:])))
 
 
 def _keep_trace(error: Exception, log: Path | None) -> Path | None:
