@@ -39,13 +39,15 @@ def _is_at_work(home: Home) -> bool:
 
 
 def _half_written(home: Home) -> Iterator[Path]:
+    from psutil import pid_exists
+
     ours = [home.state, home.receipts, home.parts]
     for folder in (*ours, *home.envs.glob("*/set"), *home.envs.glob("*/set/receipts"), home.root):
         with suppress(OSError):
             for path in list(folder.iterdir()):
                 found = TRIAL.fullmatch(path.name) or HALF_WRITTEN.fullmatch(path.name)
                 is_ours = folder != home.root or is_at_the_top(path.name)
-                if found is not None and is_ours and not _lives(int(found["pid"])):
+                if found is not None and is_ours and not pid_exists(int(found["pid"])):
                     yield path
 
 
@@ -56,16 +58,6 @@ def _without_a_part(home: Home) -> list[Path]:
         stems = {name.partition(".")[0] for name in names if not name.endswith(".json")}
         return [home.parts / name for name in names if name.endswith(".json") and name.partition(".")[0] not in stems]
     return []
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
 
 
 def _sweep_environments(ctx: Context) -> None:
