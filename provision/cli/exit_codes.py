@@ -61,16 +61,10 @@ def exit_codes(console: Console) -> Iterator[End]:
     except BrokenPipeError:
         end.leave(EXIT_UNSATISFIED)
     except Exception as error:  # noqa: BLE001  (the one place that may: exit code 3 and a log)
-        said = _as_error(error, end.log)
-        end.heed(end.leaving(said.exit_code))
+        said, code = _as_error(error, end.log)
+        end.heed(end.leaving(code))
         _say(console, said, _kept(end.log))
-        end.leave(said.exit_code)
-
-
-class Bug(ProvisionError):
-    """An exception that nobody expected."""
-
-    exit_code = EXIT_BUG
+        end.leave(code)
 
 
 @dataclass(slots=True)
@@ -151,7 +145,7 @@ def _kept(log: Path | None) -> Path | None:
     return None
 
 
-def _as_error(error: Exception, log: Path | None) -> ProvisionError:
+def _as_error(error: Exception, log: Path | None) -> tuple[ProvisionError, int]:
     """An exception as a disk's error, a broken environment or a bug; its traceback goes into the log or a new file."""
     import tempfile
 
@@ -161,16 +155,17 @@ def _as_error(error: Exception, log: Path | None) -> ProvisionError:
     if isinstance(error, OSError):
         said = as_sentence(error, log.parent.parent if log is not None else Path.home())
         if said is not None:
-            return said
+            return said, said.exit_code
     if isinstance(error, ImportError) and not (error.name or "provision").startswith("provision"):
-        return _broken_environment(error)
+        return _broken_environment(error), EXIT_UNSATISFIED
     if where is None:
         with suppress(OSError):
             where = _keep_trace(error, Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1]))
-    return Bug(
+    bug = ProvisionError(
         f"This is a bug in provision ({type(error).__name__}: {error}).",
         hint=Fix(f"Please report it{f' with {where}' if where else ''}"),
     )
+    return bug, EXIT_BUG
 
 
 def _broken_environment(error: Exception) -> ProvisionError:

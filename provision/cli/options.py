@@ -21,8 +21,9 @@ def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
     """Checked options. Raises UsageError."""
     backend = backend_name(request.backend or "auto")
     if request.precision not in (None, *PRECISIONS):
-        hint = Fix(f"Take one of {', '.join(PRECISIONS)}.")
-        raise UsageError(f"There is no precision {request.precision!r}.", hint=hint)
+        raise UsageError(
+            f"There is no precision {request.precision!r}.", hint=Fix(f"Take one of {', '.join(PRECISIONS)}.")
+        )
     if request.rehearse and request.manifest in manifest_names() and request.manifest != REHEARSED:
         raise UsageError(
             f"The rehearsal has the model of {REHEARSED} alone, not that of {request.manifest}.",
@@ -66,6 +67,7 @@ def parse_rate(text: str) -> int:
     found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([kmg]?)(?:b?/s|b)?", text.strip().lower())
     rate = int(float(found[1]) * RATE_UNITS[found[2]]) if found else 0
     if rate < 1000:
-        says = f"--limit-rate {text!r} is no rate of at least 1k (bytes a second)."
-        raise UsageError(says, hint=Fix("As in: --limit-rate 5M"))
+        raise UsageError(
+            f"--limit-rate {text!r} is no rate of at least 1k (bytes a second).", hint=Fix("As in: --limit-rate 5M")
+        )
     return rate

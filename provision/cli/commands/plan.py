@@ -45,8 +45,9 @@ def plan(
         at.ctx.note(licence_says(at.ctx.manifest))
         return plan_for(at, there, requirements)
     if requirements is not None:
-        with_for = ours("plan", "--for", "m1-16gb", "--requirements", "FILE")
-        raise UsageError("--requirements goes with --for.", hint=with_for)
+        raise UsageError(
+            "--requirements goes with --for.", hint=ours("plan", "--for", "m1-16gb", "--requirements", "FILE")
+        )
     return _plan_here(at, as_script=commands)
 
 

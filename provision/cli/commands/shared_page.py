@@ -9,7 +9,7 @@ import re
 import socket
 from pathlib import Path
 
-from provision.command import Command
+from provision.command import Command, Fix
 from provision.core.step import Context
 from provision.download.hub.api import token_of
 from provision.errors import UsageError
@@ -22,12 +22,12 @@ SECRET_LEAST = 6
 SECRET_NAMES = re.compile(r"(?i)token|secret|passw|passphrase|api_?key|credential|_(?:key|auth|pwd|pass|dsn|webhook)$")
 
 
-def check_place(path: Path, mark: str, hint: Command) -> None:
+def check_place(path: Path, mark: str, again: Command) -> None:
     """Refuse to overwrite what does not begin with `mark`, as our pages do. Raises UsageError."""
     if not path.parent.is_dir():
-        raise UsageError(f"There is no folder {path.parent}.", hint=hint)
+        raise UsageError(f"There is no folder {path.parent}.", hint=Fix("Name another file:", again))
     if path.is_dir() or (path.exists() and read_head(path, len(mark)) != mark.encode()):
-        raise UsageError(f"{path} is there and is no report of ours.", hint=hint)
+        raise UsageError(f"{path} is there and is no report of ours.", hint=Fix("Name another file:", again))
 
 
 def write_page(path: Path, page: str) -> None:
