@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from provision.cli.options import choose_options
 from provision.cli.request import Request
@@ -88,17 +88,12 @@ def _remembered(request: Request, home: Home) -> Choices:
 
 def _filled(request: Request, held: Choices, environ: Mapping[str, str]) -> Request:
     """The request, with what is remembered where neither flag nor environment decides."""
-    flags = flags_in(held)
-    endpoints = () if environ.get("HF_ENDPOINT", "").strip() else flags.endpoints
-    return replace(
-        request,
-        manifest=request.manifest or flags.manifest,
-        backend=request.backend or flags.backend,
-        precision=request.precision or (flags.precision if request.repo is None else "") or None,
-        endpoints=request.endpoints or endpoints,
-        copy=flags.copy if request.copy is None else request.copy,
-        share_cache=flags.share_cache if request.share_cache is None else request.share_cache,
-    )
+    flags = asdict(flags_in(held))
+    if environ.get("HF_ENDPOINT", "").strip():
+        del flags["endpoints"]
+    if request.repo is not None or not flags["precision"]:
+        del flags["precision"]
+    return replace(request, **{name: flags[name] for name in flags if getattr(request, name) in (None, (), [])})
 
 
 def layers_of(
@@ -123,10 +118,10 @@ def layers_of(
 def _flags_of(request: Request) -> Choices:
     """The flags of a request that a home remembers."""
     given = {name: getattr(request, name) for name in DEFAULTS}
-    found = {name: value for name, value in given.items() if value not in (None, ())}
+    found = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
     if request.manifest is not None:
         found["manifest"] = _named(request.manifest)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+    return {name: value for name, value in found.items() if value not in (None, [])}
 
 
 def _named(manifest: str) -> str:

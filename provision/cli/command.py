@@ -87,7 +87,7 @@ def carry_out_alone(run: Callable[[], Result], *, json: bool = False) -> NoRetur
 
 
 def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
-    """A command at work: its console, its context, its signals, its answer, its exit code."""
+    """Run a command in a session: its console, its signals, its answer, its exit code."""
     from provision.cli.session import open_session
     from provision.cli.which_home import choose_home
     from provision.output.choose_console import make_console

@@ -67,6 +67,6 @@ def _sweep_environments(ctx: Context) -> None:
         return
     left = generations.left_over(home, running)
     if left and running is None and our_process(ctx) is not None:
-        return  # a server that no record tells of: it may run from any of them
+        return  # an unrecorded server may run from any of them
     for env in left:
         generations.discard(env)

@@ -67,7 +67,7 @@ def read_address(text: str) -> Url:
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:  # a bracket that is not closed, a port that is none
+    except ValueError as error:  # an open bracket, an invalid port
         raise NoAddress("its port is none" if "ort" in str(error) else "its host is none") from error
     if parts.scheme not in DEFAULT_PORTS:
         raise NoAddress("it does not begin with http:// or https://")

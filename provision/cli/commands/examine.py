@@ -25,7 +25,7 @@ from provision.steps.registry import STEPS
 
 
 def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Path | None = None) -> Result:
-    """Check everything; with `fix` mend it; with `report_file` write all that was seen for an issue.
+    """Check everything, with `fix` also mend it; `report_file` gets a report of all findings.
 
     `only` limits both to these findings, and to what mending them needs. Raises UsageError for an unknown id or an
     unusable file, and what the steps raise.
@@ -33,7 +33,7 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
     must_know(only)
     if report_file is not None:
         check_place(report_file, TITLE, ours("doctor", "--report", "report.md"))
-    unasked = replace(at.ctx, options=replace(at.ctx.options, yes=False))  # a look names what a yes would be for
+    unasked = replace(at.ctx, options=replace(at.ctx.options, yes=False))  # a look lists what needs consent
     seen = look(at, unasked, STEPS)
     report = mend(at, seen, only) if fix else seen
     told = "" if report_file is None else f"\n{_write_report(at, report, report_file)}"
@@ -46,7 +46,7 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
 
 
 def _write_report(at: Session, report: Report, path: Path) -> str:
-    """Show the report, write it after a yes, and say in a sentence what came of it."""
+    """Show the report, write it after a yes, and say so."""
     page = report_page(at.ctx, report, at.log)
     if not at.console.agrees_to(page, f"Write this to {path}?"):
         return "No report was written."
