@@ -21,6 +21,7 @@ from provision.errors import (
     EXIT_UNSATISFIED,
     EXIT_USAGE,
     Interrupted,
+    OutputLost,
     ProvisionError,
     UsageError,
 )
@@ -128,7 +129,10 @@ class End:
 def _say(console: Console, error: ProvisionError, log: Path | None = None) -> None:
     """Print the last message, unless the terminal is gone."""
     with suppress(OSError):
-        console.error(error, log)
+        try:
+            console.error(error, log)
+        except OutputLost as lost:
+            console.error(lost, log)
 
 
 def _stopped(console: Console) -> Interrupted:
@@ -212,9 +216,9 @@ def refuse(error: Exception) -> int:
 
 def tell(error: ProvisionError) -> None:
     """Print an error without a session."""
-    from provision.output.choose_console import make_console
+    from provision.output.console import make_console
     from provision.output.hints import this_call
 
     console = make_console(json="--json" in sys.argv, plain="--plain" in sys.argv, environ=os.environ)
     console.invocation = this_call(os.environ)
-    console.error(error)
+    _say(console, error)

@@ -27,10 +27,11 @@ from provision.core.manifest import (
     manifest_names,
 )
 from provision.core.ownership import check_claim, is_home
+from provision.core.patience import patience_of
 from provision.core.receipts import home_lock
 from provision.core.step import Context
 from provision.environment.generations import recover
-from provision.errors import ConsentNeeded, DiskFull, LockError
+from provision.errors import ConsentNeeded, DiskFull, HomeError, LockError
 from provision.output.console import Console
 from provision.system.child_notes import end_leftovers
 from provision.system.local_machine import LocalMachine
@@ -40,6 +41,8 @@ RUNS_PYTHON = ("all", "plan", "doctor", "launch", "generate", "bench")
 """Commands that ask whether an adopted install's Python may be run; the others do without it."""
 LOOKS = ("check", "config", "inspect", "status", "logs", "report", "stop", "uninstall")
 """Commands that never make a folder a home, and need not write in one."""
+ANYWHERE = ("check", "config", "doctor", "plan", "status", "stop")
+"""Commands that have something to say even where the home's disk is not there."""
 
 
 @contextmanager
@@ -53,6 +56,8 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
     lock = load_lock(request.locked) if request.locked is not None else None
     typed, (request, decided) = request, _locked(request, lock)
     home = home or choose_home(request, machine)
+    if request.command not in ANYWHERE:
+        home.check_there()
     if request.to is None and request.command not in LOOKS:
         check_claim(home.root, machine.environ)
     asked, (request, draft, held) = request, go_by_home(request, home, machine.environ)
@@ -82,7 +87,8 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
             deep=options.deep and may_run,
             precision=request.precision or (manifest.usual_precision if request.repo is None else options.precision),
         )
-        ctx = Context(machine, manifest, home, options, console.emit, console.consent)
+        patience = patience_of(machine.environ)
+        ctx = Context(machine, manifest, home, options, console.emit, console.consent, patience=patience)
         if request.repo is not None and not request.inspect:
             ctx = replace(ctx, manifest=_repo_manifest(ctx, request.repo, request.repo_file))
         keeping = keep_from_now(asked, home, by, draft, manifest) if is_kept(asked) else None
@@ -140,10 +146,10 @@ def _may_run(request: Request, home: Home, console: Console) -> bool:
 
 
 def _keep_log(request: Request, home: Home, console: Console, machine: Machine) -> None:
-    """Keep the log and notes on children in the home; a full disk stops all but doctor. Raises HomeError, DiskFull."""
+    """Keep the log and notes on children in the home, which only doctor can do without. Raises HomeError, DiskFull."""
     try:
         home.prepare()
-    except DiskFull:
+    except (DiskFull, HomeError):
         if request.command != "doctor":
             raise
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from provision.cli.request import Request
 from provision.comfyui.adoption import Asked, home_for
 from provision.command import Fix, ours
-from provision.core.home import Home
+from provision.core.home import Home, full_path
 from provision.errors import DiskFull, HomeError, HomeLocked, UsageError
 from provision.output.hints import REHEARSAL_HOME
 from provision.rehearsal.home_marker import is_miniature, is_rehearsal
@@ -37,10 +37,10 @@ def choose_home(request: Request, machine: Machine) -> Home:
 
 def _usual(request: Request, named: Path | None) -> Home:
     if request.to is not None and request.home is None:  # on the disk of the file itself, so that a rename can place it
-        return Home(request.to.expanduser().absolute() / ".provision")
+        return Home(full_path(request.to) / ".provision")
     given = named or Path(REHEARSAL_HOME if request.rehearse else "~/provision")
     try:
-        return Home(given.expanduser().absolute())
+        return Home(full_path(given))
     except RuntimeError as error:
         raise HomeError(
             f"The home {given} is in the folder of a person who is not known here.",

@@ -225,7 +225,7 @@ PACKAGES: tuple[Signature, ...] = (
               "the package {1} that is installed has no {0}: too old or too new for what uses it",
               AGAIN, blames_node=True),
     Signature("package-misfit",
-              r"([\w.-]+)[ <>=!~]{1,3}[^\n]{1,40} is required for a normal functioning[^\n]{0,40}but found"
+              r"(?<![\w.-])([\w.-]+)[ <>=!~]{1,3}[^\n]{1,40} is required for a normal functioning[^\n]{0,40}but found"
               r"|(?:module|package) '([\w.]+)' has no attribute|Descriptors cannot be created directly"
               r"|Numba needs NumPy|(?:Contextual)?VersionConflict|Library not loaded: @rpath/(\S+)"
               r"|(?:Symbol not found|undefined symbol)",
@@ -243,8 +243,8 @@ SHELL: tuple[Signature, ...] = (
               "two OpenMP libraries are loaded, as where conda and pip are mixed",
               ours("all", "--home", "~/provision")),
     Signature("brew-prefix", r"Cannot install in Homebrew on ARM processor in Intel default prefix",
-              "Homebrew is Intel's (/usr/local), and the terminal is not",
-              Fix("Install Homebrew anew, for Apple silicon (brew.sh); this tool needs none")),
+              "this Homebrew is for Intel (/usr/local) and has ended: Homebrew supports Apple silicon only",
+              Fix("Install the one for Apple silicon (https://brew.sh, in /opt/homebrew); this tool needs none")),
     Signature("clt-stale", r"xcrun: error: invalid active developer path",
               "Apple's Command Line Tools are gone, as after an upgrade", program("xcode-select", "--install")),
     Signature("clt-missing", r"xcode-select: (?:note|error): [Nn]o developer tools were found",

@@ -21,6 +21,7 @@ from provision.comfyui.exclusive_start import one_start
 from provision.comfyui.foreign_install import servers_of
 from provision.comfyui.isolation import apart, knows, names_database
 from provision.comfyui.memory import memory_flags
+from provision.comfyui.model_settings import FLAG, given_settings
 from provision.comfyui.workflow_graph import listed_name
 from provision.command import ours
 from provision.core.home import Home
@@ -70,12 +71,14 @@ def server_argv(ctx: Context) -> tuple[str, ...]:
 
 
 def _folders(ctx: Context) -> tuple[str, ...]:
-    """Where models, pictures and settings lie, where that is not in the checkout: the desktop app's folder."""
+    """Where models, pictures and settings lie, where that is not in the checkout alone: what a desktop app gives."""
+    given = given_settings(ctx)
+    models = (FLAG, str(given)) if given is not None else ()
     if ctx.home.base == ctx.home.comfyui:
-        return ()
+        return models
     base = ("--base-directory", str(ctx.home.base))
     database = ("--database-url", f"sqlite:///{ctx.home.base / 'user' / 'comfyui.db'}")
-    return (*base, *(database if names_database(ctx) else ()))
+    return (*base, *(database if names_database(ctx) else ()), *models)
 
 
 def quick_test_argv(ctx: Context, folder: Path, *, nodes: bool = False) -> tuple[str, ...]:

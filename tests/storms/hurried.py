@@ -6,6 +6,7 @@ The bounds are the tool's own; here they are only reached sooner.
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from dataclasses import replace
 
@@ -33,6 +34,7 @@ def hurry() -> None:
     retry.IDLE_S = 1.5
     wget.OPTIONS = tuple("--read-timeout=1" if "read-timeout" in word else word for word in wget.OPTIONS)
     http.SETTINGS = replace(http.SETTINGS, stall_s=1, segment_bytes=1 << 20)
+    os.environ["PROVISION_PATIENCE"] = "15"
     sleep = LocalMachine.sleep
     LocalMachine.sleep = lambda self, seconds: sleep(self, min(seconds, 0.01))  # type: ignore[method-assign]
 

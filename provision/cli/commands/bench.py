@@ -37,6 +37,7 @@ def bench(
     Raises UsageError for a size that is no multiple of 8, and what making an image raises.
     """
     from provision.cli.server import bring_up
+    from provision.comfyui.attention_limit import check_size
     from provision.comfyui.server_process import stop_server
     from provision.output.bars import bars_text
     from provision.output.report.bench_result import bench_sentence, chart_rows
@@ -44,6 +45,9 @@ def bench(
 
     if odd := [each for each in size or () if each % 8]:
         raise UsageError(f"--size {odd[0]} is no multiple of 8.", hint=ours("bench", "--size", str(odd[0] // 8 * 8)))
+    for side in size or SIZES:
+        image = replace(at.ctx.manifest.first_image, width=side, height=side)
+        check_size(at.ctx, image, lambda width, _: ours("bench", "--size", str(width)))
     kinds = [(side, number) for side in size or SIZES for number in steps or STEPS]
     stop_server(at.ctx)
     ctx = at.ctx.stamped("bench")

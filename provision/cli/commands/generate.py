@@ -66,17 +66,24 @@ def generate(
     Raises UsageError where there is no prompt, and what making an image raises.
     """
     from provision.cli.server import bring_up
+    from provision.comfyui.attention_limit import check_size
     from provision.comfyui.workflow_graph import SEED_LIMIT
 
     prompts = _prompts(at.ctx, prompt)
     if (first := next(prompts, None)) is None:
         raise UsageError("There is no prompt on standard input.", hint=ours("generate", "a red fox in snow"))
     place = place_of(output, alone=count == 1 and prompt != FROM_STDIN)
+    check_size(at.ctx, at.ctx.manifest.first_image, lambda w, h: ours("generate", "--size", size_word(w, h), prompt))
     if not (server := bring_up(at)).ok:
         return server
     seeds = [None if seed is None else (seed + number) % max(SEED_LIMIT, seed + 1) for number in range(count)]
     made = [_one(at, place, words, each, open_it=open_it) for words in chain([first], prompts) for each in seeds]
     return answer({**(made[0] if len(made) == 1 else {}), "pictures": made})
+
+
+def size_word(width: int, height: int) -> str:
+    """A size as `--size` takes it."""
+    return str(width) if width == height else f"{width}x{height}"
 
 
 def _prompts(ctx: Context, prompt: str) -> Iterator[str]:

@@ -28,8 +28,10 @@ from provision.environment import packages
 from provision.environment.generations import before_says
 from provision.errors import EngineError, GitError, PortTaken
 from provision.output import views
-from provision.output.result import Drawn, Result, Words, answer
+from provision.output.result import Drawn, Result, answer
 from provision.steps.registry import step_named
+from provision.system.disk_errors import PLUG_IN
+from provision.system.disk_state import why_absent
 from provision.system.disk_use import Tally
 
 if TYPE_CHECKING:
@@ -48,7 +50,9 @@ def overview(at: Session) -> Result:
     """The answer of `status`."""
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir():
-        says = Words(Fix(f"Nothing is installed in {home.root}. To install:", ours("all")))
+        absent = why_absent(home.root)
+        plug_in = Fix(f"{absent} {PLUG_IN.says}", PLUG_IN.command)
+        says = plug_in if absent else Fix(f"Nothing is installed in {home.root}. To install:", ours("all"))
         return answer({"home": str(home.root), "installed": False}, says, ok=False)
     newest = _ask_newest(ctx)
     server, disk, image = server_status(ctx), disk_parts(home), last_image(home)
@@ -204,7 +208,7 @@ def _ask_newest(ctx: Context) -> Callable[[], list[Fix]]:
 
     def ask() -> None:
         with suppress(GitError):
-            found.append(git_remote.find_revision(comfy.url, "latest").name)
+            found.append(git_remote.find_revision(comfy.url, "latest", environ=ctx.machine.environ).name)
 
     def says() -> list[Fix]:
         thread.join(ASK_S)
