@@ -38,12 +38,9 @@ def plan(
 ) -> Result:
     """The dry run: satisfied when `all` could do the rest by itself, here or on another target. Raises UsageError."""
     if target is not None:
-        from provision.cli.about import licence_says
-        from provision.cli.commands.plan_target import plan_for, read_target
+        from provision.cli.commands.plan_target import plan_for
 
-        there = read_target(at, target)
-        at.ctx.note(licence_says(at.ctx.manifest))
-        return plan_for(at, there, requirements)
+        return plan_for(at, target, requirements)
     if requirements is not None:
         raise UsageError(
             "--requirements goes with --for.", hint=ours("plan", "--for", "m1-16gb", "--requirements", "FILE")
