@@ -33,17 +33,23 @@ def flag(name: str, metavar: str, help: str, offered: Callable[[str], Offered] |
 
 SET = flag("--set", "KEY=VALUE", "Override a key of the manifest.", offer_keys)
 AS_JSON = Option("--json", help="NDJSON events, then one report.")
-PLAIN = Option("--plain", envvar="PROVISION_PLAIN", help="Words in lines, as for a screen reader: nothing moves.")
-BACKEND = flag("--backend", "|".join(CHOICES), "What moves the model's bytes.", offer_backends)
-PRECISION = flag("--precision", "fp16|fp32", "Which checkpoint (fp16 where there is one).", offer(*PRECISIONS))
-TORCH = flag("--torch", "nightly[@YYYYMMDD]|stable|VERSION", "Which torch.", offer("nightly", "stable"))
-COMFYUI = "ComfyUI's tag, branch or commit, or latest; or the folder of one to adopt"
-PYTHON = "The Python of that ComfyUI, or one that this tool makes."
-REHEARSE = Option("--rehearse", help="Everything real, against an embedded world on this machine.")
-ENDPOINT = "A hub to ask in place of the usual one; repeated: the next in turn."
-COPY = Option("--copy/--no-copy", help="Copy a model that is found, in place of a hard link where it cannot be cloned.")
+PLAIN = Option("--plain", envvar="PROVISION_PLAIN", help="Plain lines without animation, for screen readers.")
+BACKEND = flag("--backend", "|".join(CHOICES), "What downloads the model.", offer_backends)
+PRECISION = flag(
+    "--precision", "fp16|fp32", "Precision of the checkpoint (default: fp16 where available).", offer(*PRECISIONS)
+)
+TORCH = flag(
+    "--torch", "nightly[@YYYYMMDD]|stable|VERSION", "torch version (default: nightly).", offer("nightly", "stable")
+)
+COMFYUI = "ComfyUI's tag, branch or commit, or latest; or the folder of an install to adopt."
+PYTHON = "The Python of that ComfyUI, or own for a new environment."
+REHEARSE = Option("--rehearse", help="Try the whole install against local stand-ins.")
+ENDPOINT = "A hub to use instead of huggingface.co; repeat it to add fallbacks."
+COPY = Option(
+    "--copy/--no-copy", help="Copy a model found on this disk where it cannot be cloned, instead of a hard link."
+)
 SHARE = Option(
-    "--share-cache/--no-share-cache", help="Let the Hugging Face cache have the model too, without a second copy."
+    "--share-cache/--no-share-cache", help="Add the model to the Hugging Face cache too, without a second copy."
 )
 
 
@@ -55,31 +61,37 @@ class Request:
     home: Annotated[Path | None, flag("--home", "DIR", "The folder for everything (PROVISION_HOME, ~/provision).")] = (
         None
     )
-    manifest: Annotated[str | None, flag("--manifest", "NAME|FILE", "What to provision.", offer_manifests)] = None
+    manifest: Annotated[str | None, flag("--manifest", "NAME|FILE", "What to install.", offer_manifests)] = None
     overrides: Annotated[Sequence[str], SET] = ()
     json: Annotated[bool, AS_JSON] = False
-    yes: Annotated[bool, Option("--yes", "-y", help="Agree to what would be asked.")] = False
-    verbose: Annotated[bool, Option("--verbose", "-v", help="Show what the programs say.")] = False
+    yes: Annotated[bool, Option("--yes", "-y", help="Answer yes to every question.")] = False
+    verbose: Annotated[bool, Option("--verbose", "-v", help="Show the output of the programs that are run.")] = False
     plain: Annotated[bool, PLAIN] = False
     backend: Annotated[str | None, BACKEND] = None
     precision: Annotated[str | None, PRECISION] = None
     torch: Annotated[str | None, TORCH] = None
     comfyui: Annotated[str | None, flag("--comfyui", "REF|DIR", COMFYUI)] = None
-    install: Annotated[str | None, flag("--comfyui", "DIR", "A ComfyUI that this tool did not make.")] = None
+    install: Annotated[str | None, flag("--comfyui", "DIR", "An existing ComfyUI install to check.")] = None
     """`doctor --comfyui`: a folder, never a revision."""
     python: Annotated[str | None, flag("--python", "PATH|own", PYTHON)] = None
     rehearse: Annotated[bool, REHEARSE] = False
     endpoints: Annotated[Sequence[str], flag("--endpoint", "URL", ENDPOINT)] = ()
-    limit_rate: Annotated[str | None, flag("--limit-rate", "RATE", "Bytes a second for the download: 5M, 500k.")] = None
-    connections: Annotated[int | None, flag("--connections", "N", "Connections of the built-in backend.")] = None
-    look_in: Annotated[Sequence[Path], flag("--look-in", "DIR", "A folder that may hold the model already.")] = ()
+    limit_rate: Annotated[
+        str | None, flag("--limit-rate", "RATE", "Limit the download's speed, in bytes per second: 5M, 500k.")
+    ] = None
+    connections: Annotated[int | None, flag("--connections", "N", "Number of connections of the built-in backend.")] = (
+        None
+    )
+    look_in: Annotated[Sequence[Path], flag("--look-in", "DIR", "A folder that may contain the model already.")] = ()
     copy: Annotated[bool | None, COPY] = None
     share_cache: Annotated[bool | None, SHARE] = None
-    locked: Annotated[Path | None, flag("--locked", "FILE", "Rebuild exactly what this provision.lock says.")] = None
-    reset: Annotated[bool, Option("--reset", help="Forget what the home remembers of flags, but its manifest.")] = False
-    deep: Annotated[bool, Option("--deep", help="Prove it all again: hash, torch, imports, image.")] = False
-    to: Annotated[Path | None, flag("--to", "DIR", "Put the file here, not into ComfyUI.")] = None
-    inspect: Annotated[bool, Option("--inspect", help="Show what it is by its header; move nothing.")] = False
+    locked: Annotated[Path | None, flag("--locked", "FILE", "Rebuild exactly what this provision.lock lists.")] = None
+    reset: Annotated[bool, Option("--reset", help="Forget the remembered flags, except the manifest.")] = False
+    deep: Annotated[bool, Option("--deep", help="Test everything again: hash, torch, imports, image.")] = False
+    to: Annotated[Path | None, flag("--to", "DIR", "Put the file here instead of into ComfyUI.")] = None
+    inspect: Annotated[bool, Option("--inspect", help="Show what the file is, by its header; download nothing.")] = (
+        False
+    )
     repo: str | None = None
     """`download OWNER/NAME`: a repository instead of the manifest's models."""
     repo_file: str | None = None

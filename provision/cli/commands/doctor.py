@@ -22,16 +22,16 @@ def doctor(
     *,
     logfile: Annotated[
         list[Path] | None,
-        Argument(metavar="LOGFILE", help="Say what this log means, ComfyUI's or any other; - is standard input."),
+        Argument(metavar="LOGFILE", help="Explain this log, ComfyUI's or any other; - reads standard input."),
     ] = None,
-    fix: Annotated[bool, Option("--fix", help="Mend what can be mended, said beforehand.")] = False,
+    fix: Annotated[bool, Option("--fix", help="Fix what can be fixed, after showing what will be done.")] = False,
     only: Annotated[
         list[str] | None,
-        Option("--only", metavar="ID", help="This finding alone.", autocompletion=offer_findings),
+        Option("--only", metavar="ID", help="Only this finding.", autocompletion=offer_findings),
     ] = None,
-    listed: Annotated[bool, Option("--list", help="What is checked.")] = False,
+    listed: Annotated[bool, Option("--list", help="List all checks.")] = False,
     report_file: Annotated[
-        Path | None, Option("--report", metavar="FILE", help="Write a report for an issue, without secrets.")
+        Path | None, Option("--report", metavar="FILE", help="Write a report for an issue, with secrets removed.")
     ] = None,
 ) -> Result:
     """Check or fix everything, list the checks, or explain logs. Raises UsageError, and what the steps raise."""

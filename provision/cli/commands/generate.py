@@ -55,11 +55,13 @@ def ask(
 def generate(
     at: Session,
     *,
-    prompt: Annotated[str, Argument(help="What to paint; - reads a prompt a line from standard input.")],
+    prompt: Annotated[str, Argument(help="The prompt; - reads one per line from standard input.")],
     output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Where the PNG goes.")] = None,
-    seed: Annotated[int | None, Option("--seed", min=0, max=2**63)] = None,
-    count: Annotated[int, Option("--count", min=1, max=1000, help="How many pictures of each prompt.")] = 1,
-    open_it: Annotated[bool, Option("--open", help="Open each picture in the system's viewer too.")] = False,
+    seed: Annotated[
+        int | None, Option("--seed", min=0, max=2**63, help="Seed of the first image (default: random).")
+    ] = None,
+    count: Annotated[int, Option("--count", min=1, max=1000, help="Number of images per prompt.")] = 1,
+    open_it: Annotated[bool, Option("--open", help="Open each image in the system's viewer.")] = False,
 ) -> Result:
     """`count` images of each prompt, each shown as soon as it is made; those that were made are kept on an error.
 

@@ -16,9 +16,9 @@ from provision.system.visible import uncoloured
 def logs(
     at: Session,
     *,
-    follow: Annotated[bool, Option("-f", "--follow", help="Go on as it grows.")] = False,
-    lines: Annotated[int, Option("-n", "--lines", help="How many of the last lines.")] = 60,
-    tool: Annotated[bool, Option("--tool", help="The tool's own log, not ComfyUI's.")] = False,
+    follow: Annotated[bool, Option("-f", "--follow", help="Follow the log.")] = False,
+    lines: Annotated[int, Option("-n", "--lines", help="Lines to show.")] = 60,
+    tool: Annotated[bool, Option("--tool", help="Show provision's own log.")] = False,
 ) -> Result:
     """The last lines of a log; with `follow` also new ones, until Ctrl-C. Raises UsageError when there is none."""
     from provision.system.log_files import LIMIT_BYTES, Follower

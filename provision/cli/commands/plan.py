@@ -27,14 +27,14 @@ def plan(
         Option(
             "--for",
             metavar="TARGET",
-            help="Plan for a Mac that is not this one: macos-14-arm64-py312-16gb, m3max-24gb ...",
+            help="Plan for another Mac: macos-14-arm64-py312-16gb, m3max-24gb ...",
         ),
     ] = None,
     requirements: Annotated[
         Path | None,
-        Option("--requirements", metavar="FILE", help="With --for: ComfyUI's requirements, not those on its host."),
+        Option("--requirements", metavar="FILE", help="With --for: read ComfyUI's requirements from this file."),
     ] = None,
-    commands: Annotated[bool, Option("--commands", help="Print it as a shell script that a person can run.")] = False,
+    commands: Annotated[bool, Option("--commands", help="Print a shell script to run by hand.")] = False,
 ) -> Result:
     """The dry run: satisfied when `all` could do the rest by itself, here or on another target. Raises UsageError."""
     if target is not None:
