@@ -7,17 +7,16 @@ from typing import Annotated
 from typer import Option
 
 from provision.cli.command import Session, command
-from provision.cli.look import look
 from provision.cli.request import ASKING
 from provision.command import Fix
-from provision.core.finding import JSON
 from provision.output.result import Result, answer, looked, pairs
 
 Hosts = Annotated[bool, Option("--hosts", help="List the hosts that a network must let through; nothing is asked.")]
 
 
 def check(at: Session, *, hosts: Hosts = False) -> Result:
-    """The hardware step alone."""
+    """Run only the hardware step's check, or list the hosts."""
+    from provision.cli.look import look
     from provision.steps.registry import step_named
 
     if hosts:
@@ -32,13 +31,12 @@ def listed(at: Session) -> Result:
     from provision.steps.tools.network import configured_hosts
 
     sites = needed_sites(configured_hosts(at.ctx))
-    data: list[JSON] = [
+    data = [
         {"site": site.name, "hosts": list(site.hosts), "brings": site.brings, "source": site.source} for site in sites
     ]
     rows = [(host, f"{site.name}: {site.brings}") for site in sites for host in site.hosts]
-    return answer(
-        {"command": "check", "port": PORT, "hosts": data}, pairs(rows), Fix(f"All by HTTPS, port {PORT}. {WIDER}")
-    )
+    closing = Fix(f"All by HTTPS, port {PORT}. {WIDER}")
+    return answer({"command": "check", "port": PORT, "hosts": data}, pairs(rows), closing)
 
 
 app = command("check", check, ASKING)

@@ -1,4 +1,4 @@
-"""What a plan for another Mac asks the index for beside torch's set: ComfyUI's requirements, the tool's own."""
+"""The requirements of a plan for another Mac: ComfyUI's packages, and this tool's own."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from provision.system.strict import read_text
 from provision.system.target import Target
 
 TOOL_PYTHONS = (11, 14)
-"""The minor versions of Python that bin/provision makes the tool's own environment of, whatever ComfyUI's is."""
-
-# -- ComfyUI and the tool -----------------------------------------------------------------------------------
+"""The oldest and newest minor version of Python that bin/provision accepts for the tool's own environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """ComfyUI's requirement lines, where they come from in words, and the day up to which packages are taken."""
+    """ComfyUI's requirement lines, their origin in words, and the day up to which packages are taken."""
 
     lines: tuple[str, ...]
     source: str
@@ -36,12 +34,12 @@ class Asked:
 
     @property
     def others(self) -> tuple[str, ...]:
-        """The lines without torch's set, which is chosen before."""
+        """The lines without torch's set, which is resolved first."""
         return tuple(line for line in self.lines if name_of(line) not in TORCH)
 
 
 def read_asked(ctx: Context, file: Path | None) -> Asked:
-    """ComfyUI's requirements: from the file, else of the revision on the git host, else of the home's checkout.
+    """ComfyUI's requirements from `file`, else from the git host, else from the home's checkout.
 
     Raises UsageError for a file that cannot be read, GitError when there is neither host nor checkout.
     """
@@ -65,7 +63,7 @@ def read_asked(ctx: Context, file: Path | None) -> Asked:
 
 
 def _of_checkout(ctx: Context, error: GitError) -> Asked:
-    """The requirements of the home's checkout, in place of a host that failed with `error`, which is raised without."""
+    """The requirements of the home's checkout. Raises `error`, the git host's, where there is none."""
     here, receipt = ctx.home.comfyui / "requirements.txt", ctx.receipts.read("comfyui", ComfyReceipt)
     if not here.is_file():
         hint = Fix("Give them yourself:", ours("plan", "--for", "TARGET", "--requirements", "FILE"))
@@ -78,7 +76,7 @@ def _of_checkout(ctx: Context, error: GitError) -> Asked:
 
 
 def _until(ctx: Context, date: str) -> str:
-    """The commit's day plus the manifest's days, as the requirements step takes it; empty for what is no day."""
+    """The commit's day plus the manifest's days, as in the requirements step; empty for an invalid date."""
     try:
         days = timedelta(days=ctx.manifest.comfyui.requirements_days)
         return (datetime.fromisoformat(date) + days).date().isoformat()
@@ -87,19 +85,19 @@ def _until(ctx: Context, date: str) -> str:
 
 
 def requirement_lines(text: str) -> tuple[str, ...]:
-    """The requirements of a requirements file; options and addresses are left out: an index is asked, nothing else."""
+    """The lines of a requirements file, without options and addresses: only an index is asked."""
     lines = (line.split(" #")[0].strip() for line in text.splitlines())
     return tuple(line for line in lines if line and not line.startswith(("#", "-")) and "://" not in line)
 
 
 def tool_requirements() -> tuple[str, ...]:
-    """What the tool itself needs, as its package says."""
+    """The tool's own requirements, from its metadata."""
     from importlib.metadata import requires
 
     return tuple(line for line in requires("comfy-provision") or () if "extra ==" not in line)
 
 
 def tool_python(target: Target) -> str:
-    """The Python of the tool's own environment: the target's where the tool accepts it, else the nearest."""
+    """The Python of the tool's own environment: the target's, or the nearest that the tool accepts."""
     low, high = TOOL_PYTHONS
     return f"3.{min(max(int(target.python.partition('.')[2]), low), high)}"

@@ -35,7 +35,7 @@ def test_what_cannot_be_removed_keeps_the_marker(home: Home, found: Sorted, monk
             raise PermissionError(1, "Operation not permitted", str(path))
         remove(path)
 
-    monkeypatch.setattr(uninstall, "remove", fail)
+    monkeypatch.setattr("provision.core.removing.remove", fail)
     removal = Removal(home)
     removal.run(found)
     assert [error.filename for error in removal.failed] == [str(home.logs)]
