@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.command import Fix, ours
+from provision.command import ours
 from provision.errors import HomeError, UsageError
 from provision.system.strict import Unreadable, read_json_file
 
@@ -37,6 +37,8 @@ SYSTEMS_OWN = frozenset({
 })  # fmt: skip
 """What macOS and file systems put into a folder by themselves."""
 NAMES_SHOWN = 3
+SHARED = Path("/Users/Shared" if sys.platform == "darwin" else "/var/tmp")  # noqa: S108  (proposed, never used unasked)
+"""Where everybody may have a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +136,8 @@ def check_claim(root: Path, environ: Mapping[str, str]) -> None:
         usual = _person(environ) / "provision"
         candidates = (root / "provision", usual, usual.with_name("provision-home"))
         free = (each for each in candidates if each.parent != Path(each.anchor) and not _trouble(each, environ))
-        raise UsageError(
-            f"provision cannot use {root}: {trouble}.",
-            hint=next((ours("all", "--home", str(each)) for each in free), Fix("Name a new folder: --home FOLDER")),
-        )
+        best = next(free, SHARED / "provision")
+        raise UsageError(f"provision cannot use {root}: {trouble}.", hint=ours("all", "--home", str(best)))
 
 
 def check_contents(root: Path) -> None:
