@@ -66,6 +66,9 @@ class Trouble:
 
 def troubles_of(hosts: Sequence[Host], environ: Mapping[str, str], deadline_s: float) -> list[Trouble | None]:
     """What is wrong with each; takes `deadline_s` and a moment, whatever a host or the resolver does."""
+    import requests  # noqa: F401  (read before time runs: a slow disk, or a busy machine, is no host's fault)
+    import truststore  # noqa: F401
+
     found: list[Trouble | None] = [_silent(host, deadline_s) for host in hosts]
     reached: list[dict[str, bool]] = [{} for _ in hosts]
 

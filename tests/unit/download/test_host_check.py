@@ -186,3 +186,11 @@ def test_the_whole_program_ends_while_names_are_still_being_resolved(tmp_path: P
     )  # fmt: skip
     assert ran.returncode == 1, ran.stderr
     assert "huggingface.co cannot be reached: no answer within" in " ".join(ran.stdout.split())  # a table breaks lines
+
+
+def test_what_asks_is_read_before_the_time_runs() -> None:
+    script = (
+        "import sys\nfrom provision.download.host_check import troubles_of\ntroubles_of([], {}, 1)\nprint(*sys.modules)"
+    )
+    ran = subprocess.run((sys.executable, "-c", script), cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert {"requests", "truststore"} <= set(ran.stdout.split())
