@@ -100,7 +100,7 @@ PLACES = (
     State("the home's disk is read-only", home="disk/home", set_up=_read_only_disk, needs="root",
           stops=Stops("home", ("ead-only",), seen="home-read-only")),
     State("the home's disk is full", home="disk/home", set_up=lambda at: _disk(at, "4m"), needs="root",
-          stops=Stops("disk-full", ("full",), seen="hw-disk")),
+          stops=Stops("disk_full", ("is full",), seen="disk-low")),
     State("no file may be larger than 10 MB, as FAT32 has its limit", set_up=_small_files_only,
           stops=Stops("home", ("File too large",))),
     State("3,000 custom nodes", set_up=_many_nodes),
