@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from provision.command import Fix, program
 from provision.core.finding import Kind
@@ -141,6 +142,8 @@ def _of_error(host: Host, error: Exception, environ: Mapping[str, str]) -> Troub
         proxy = host_of(proxy_for(host.url, environ))
         says = f"{host.name} cannot be reached: the proxy {proxy} does not answer ({_short(error)})."
         return Trouble(kinds.PROXY, says, Fix("Check HTTPS_PROXY, or name the host in NO_PROXY."))
+    if wrong := _wrong_proxy(host, environ):
+        return wrong
     missing = next((name for name in BUNDLES if environ.get(name) and not Path(environ[name]).exists()), "")
     if missing and not isinstance(error, requests.exceptions.RequestException):
         says = f"{missing} names {environ[missing]}, which is not there: no certificate can be checked with it."
@@ -151,6 +154,26 @@ def _of_error(host: Host, error: Exception, environ: Mapping[str, str]) -> Troub
     if "NameResolution" in text or "Name or service not known" in text or "nodename nor servname" in text:
         return _down(host, "its name cannot be resolved")
     return _down(host, f"no connection ({_short(error)})")
+
+
+def _wrong_proxy(host: Host, environ: Mapping[str, str]) -> Trouble | None:
+    """A proxy that is no address. It is not shown: what is wrong in it may be its password."""
+    proxy = proxy_for(host.url, environ)
+    try:
+        parts = urlsplit(proxy)
+        right = not proxy or bool(parts.hostname and (parts.port is None or parts.port))
+    except ValueError:
+        right = False
+    if right:
+        return None
+    says = f"{host.name} cannot be reached: {_who_names(proxy, environ)} is no address of a proxy."
+    return Trouble(kinds.PROXY, says, Fix("As in: export HTTPS_PROXY=http://HOST:PORT"))
+
+
+def _who_names(proxy: str, environ: Mapping[str, str]) -> str:
+    """The variable that holds a proxy, or the settings of the system."""
+    names = [name for name, value in environ.items() if name.lower().endswith("_proxy") and value and value in proxy]
+    return next(iter(sorted(names)), "the proxy of the system's settings")
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

@@ -25,6 +25,18 @@ def asked(url: str, environ: Mapping[str, str] | None = None, *, token: str = ""
     return trouble_of(host, environ or {}, 2)
 
 
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://me:secret@firm:eighty", "http://me:secret@firm:99999", "me:secret@firm:8a", "http://[::1", "http://"],
+)
+def test_a_proxy_that_is_no_address_is_named_by_its_variable_and_not_shown(proxy: str) -> None:
+    trouble = trouble_of(Host("https://host.invalid", "", vital=True), {"https_proxy": proxy}, 2)
+    assert trouble is not None
+    assert (trouble.kind.id, trouble.says) == (
+        "proxy", "host.invalid cannot be reached: https_proxy is no address of a proxy.",
+    )  # fmt: skip
+
+
 # -- a hub --------------------------------------------------------------------------------------------------------
 
 
