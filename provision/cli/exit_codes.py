@@ -224,7 +224,7 @@ def refuse(error: Exception) -> int:
 
 def tell(error: ProvisionError) -> None:
     """An error before there was a session."""
-    from provision.output.choose_console import make_console
+    from provision.output.console import make_console
     from provision.output.hints import this_call
 
     console = make_console(json="--json" in sys.argv, plain="--plain" in sys.argv, environ=os.environ)

@@ -28,6 +28,7 @@ from provision.core.manifest import (
     manifest_names,
 )
 from provision.core.ownership import check_claim, is_home
+from provision.core.patience import patience_of
 from provision.core.receipts import home_lock
 from provision.core.step import Context
 from provision.environment.generations import recover
@@ -85,7 +86,8 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
             deep=options.deep and may_run,
             precision=request.precision or (manifest.usual_precision if request.repo is None else options.precision),
         )
-        ctx = Context(machine, manifest, home, options, console.emit, console.consent)
+        patience = patience_of(machine.environ)
+        ctx = Context(machine, manifest, home, options, console.emit, console.consent, patience=patience)
         if request.repo is not None and not request.inspect:
             ctx = replace(ctx, manifest=_repo_manifest(ctx, request.repo, request.repo_file))
         keeping = keep_from_now(asked, home, by, draft, manifest) if is_kept(asked) else None

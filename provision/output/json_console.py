@@ -29,17 +29,17 @@ class JsonConsole(Console):
         self.record(result.data)
 
     def tell(self, part: Part) -> None:
-        """The report has it."""
+        """Skip it: the report has it."""
 
     def record(self, value: Mapping[str, JSON]) -> None:
-        """One object."""
+        """Write one object."""
         with self._guard:
             safe_streams.say(
                 safe_streams.out(), json.dumps(value, default=self.invocation.plain).replace("\x7f", "\\u007f")
             )
 
     def agrees_to(self, page: str, question: str) -> bool:
-        """Who reads JSON is no person."""
+        """Ask nobody: what reads JSON is a program."""
         return True
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:

@@ -1,7 +1,7 @@
-"""The one door to the screen: all that is written to standard output or standard error passes it.
+"""The one door to the screen: everything on standard output and standard error passes it.
 
-`guard` puts it before both streams, so that a print of anybody's (ours, a library's, a traceback) shows what others
-wrote and never obeys it. Escapes of our own (colours, the picture of a run) are written by a `Painter` and a `Screen`.
+`guard` puts it before both streams, so that a terminal never obeys text from outside, whoever prints it. Our own
+escapes (colours, the picture of a run) are written by a `Painter` and a `Screen`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from provision.system.visible import visible
 
 SPELT = "provision.spelt"
 """How a character is written for which a stream's encoding has none."""
-ASCII = str.maketrans({
-    "✓": "+", "✗": "x", "·": "-", "→": "->", "↳": "->", "…": "...", "━": "=", "╌": "-", "▀": "#", "’": "'", "\xa0": " ",
-})  # fmt: skip
+ASCII = str.maketrans("✓✗·━╌▀’\xa0", "+x-=-#' ") | str.maketrans({"→": "->", "↳": "->", "…": "..."})
 
 
 def _spelt(error: UnicodeError) -> tuple[str, int]:
@@ -60,7 +58,6 @@ class Door:
             self.bare.write(text)
 
     def writelines(self, lines: list[str]) -> None:
-        """Write each text, made visible."""
         for line in lines:
             self.write(line)
 
@@ -90,26 +87,21 @@ class Door:
                 raise self._lost from error
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
         return self.bare.isatty()
 
     def fileno(self) -> int:
-        """The descriptor: for its size and kind."""
         return self.bare.fileno()
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be written."""
         return self.bare.closed
 
     @property
     def encoding(self) -> str:
-        """How characters become bytes."""
         return self.bare.encoding or "utf-8"
 
     @property
     def errors(self) -> str | None:
-        """What becomes of characters without bytes."""
         return self.bare.errors
 
 

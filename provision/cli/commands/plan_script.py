@@ -24,7 +24,7 @@ from provision.download.model_files import WantedFile, subject_of, wanted_files
 from provision.environment.packages import find_uv
 from provision.errors import CommandMissing
 from provision.output.hints import HERE, Invocation
-from provision.steps.torch.choice import has_nvidia
+from provision.steps.torch.place import has_nvidia
 from provision.steps.workflow import first_page
 from provision.steps.workflow.step import wanted_workflow, workflow_path
 from provision.system.visible import shell_word, shell_words

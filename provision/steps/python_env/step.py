@@ -215,7 +215,7 @@ def make_environment(ctx: Context) -> Path:
 
 
 def find_python(ctx: Context) -> str:
-    """The Python to use: the wanted one of this machine, else of uv, else the newest accepted one that is here.
+    """The Python to use: the wanted one of this machine, else of uv, else the nearest accepted one that is here.
 
     Raises PackageError when there is none.
     """
@@ -225,20 +225,23 @@ def find_python(ctx: Context) -> str:
         return found
     request = _request(ctx, wanted.version)
     ctx.note(f"Python {wanted.version} is not here; uv fetches it.")
-    fetched = run_uv(ctx, "python", "install", "--no-bin", request, env={"UV_HTTP_RETRIES": "1"}, timeout_s=900)
+    best = number(wanted.version)[1]
+    accepted = range(number(wanted.min)[1], number(wanted.max)[1] + 1)
+    names = (f"3.{minor}" for minor in sorted(accepted, key=lambda minor: (abs(minor - best), minor)))
+    other = next(((name, found) for name in names if (found := _local(ctx, name))), None)
+    at = ctx.looking() if other else ctx  # what is here is as good as a long wait
+    fetched = run_uv(at, "python", "install", "--no-bin", request, env={"UV_HTTP_RETRIES": "1"}, timeout_s=900)
     found = _local(ctx, wanted.version)
     if found:
         return found
-    low, high = number(wanted.min), number(wanted.max)
-    for minor in range(high[1], low[1] - 1, -1):
-        found = _local(ctx, f"3.{minor}")
-        if found:
-            ctx.note(f"Python {wanted.version} could not be fetched ({why(fetched)}); 3.{minor} is here and is taken.")
-            return found
+    if other:
+        name, place = other
+        ctx.note(f"Python {wanted.version} could not be fetched ({why(fetched)}); {name} is here and is taken.")
+        return place
     raise PackageError(
         f"Python {wanted.version} could not be fetched, and none from {wanted.min} to {wanted.max} is here:\n"
         f"{fetched.tail(4)}",
-        hint=Fix("Check the network or HTTPS_PROXY; or:", program("brew", "install", "python@3.12")),
+        hint=Fix("Check the network or HTTPS_PROXY; or:", program("brew", "install", f"python@{wanted.version}")),
     )
 
 

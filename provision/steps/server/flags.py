@@ -24,7 +24,7 @@ EXCLUSIVE: tuple[tuple[str, ...], ...] = (
     ("--fp8_e4m3fn-text-enc", "--fp8_e5m2-text-enc", "--fp16-text-enc", "--fp32-text-enc", "--bf16-text-enc"),
     ("--force-upcast-attention", "--dont-upcast-attention"),
     ("--use-split-cross-attention", "--use-quad-cross-attention", "--use-pytorch-cross-attention",
-     "--use-sage-attention", "--use-flash-attention"),
+     "--use-sage-attention", "--use-flash-attention", "--use-ck-attention"),
     ("--gpu-only", "--highvram", "--normalvram", "--lowvram", "--novram", "--cpu"),
 )  # fmt: skip
 """Of each, ComfyUI takes one at most."""
