@@ -26,6 +26,18 @@ def asked(url: str, environ: Mapping[str, str] | None = None, *, token: str = ""
     return trouble_of(host, environ or {}, 2)
 
 
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://me:secret@firm:eighty", "http://me:secret@firm:99999", "me:secret@firm:8a", "http://[::1", "http://"],
+)
+def test_a_proxy_that_is_no_address_is_named_by_its_variable_and_not_shown(proxy: str) -> None:
+    trouble = trouble_of(Host("https://host.invalid", "", vital=True), {"https_proxy": proxy}, 2)
+    assert trouble is not None
+    assert (trouble.kind.id, trouble.says) == (
+        "proxy", "host.invalid cannot be reached: https_proxy is no address of a proxy.",
+    )  # fmt: skip
+
+
 # -- a hub --------------------------------------------------------------------------------------------------------
 
 
@@ -236,3 +248,11 @@ def test_the_whole_program_ends_while_names_are_still_being_resolved(tmp_path: P
     )  # fmt: skip
     assert ran.returncode == 1, ran.stderr
     assert "huggingface.co cannot be reached: no answer within" in " ".join(ran.stdout.split())  # a table breaks lines
+
+
+def test_what_asks_is_read_before_the_time_runs() -> None:
+    script = (
+        "import sys\nfrom provision.download.host_check import troubles_of\ntroubles_of([], {}, 1)\nprint(*sys.modules)"
+    )
+    ran = subprocess.run((sys.executable, "-c", script), cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert {"requests", "truststore"} <= set(ran.stdout.split())
