@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from provision.comfyui.answers import Accepted, Ended, Entry, Module, Saved, Stats, Waiting
+from provision.comfyui.answers import Accepted, Ended, Entry, Module, Queue, Saved, SystemStats
 from provision.comfyui.error_explanations import refusal
 from provision.comfyui.error_signatures import short
 from provision.comfyui.event_stream import open_events
-from provision.comfyui.prompt_progress import IMAGE_TIMEOUT_S, Graph, OnProgress, Queue, Watch
+from provision.comfyui.prompt_progress import IMAGE_TIMEOUT_S, Graph, OnProgress, Watch
 from provision.command import ours
 from provision.errors import EngineError, PortTaken
 from provision.system.bounded_http import BoundedResponse
@@ -60,19 +60,6 @@ class _Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class SystemStats:
-    """Who answers on `/system_stats`; `argv` is ComfyUI's own `sys.argv`, main.py first."""
-
-    version: str
-    python: str
-    torch: str
-    argv: tuple[str, ...]
-    device: str
-    """`mps`, `cuda` or `cpu`."""
-    device_name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Made:
     """A prompt that was carried out; `seconds` from submitting to the end of its execution."""
 
@@ -106,7 +93,7 @@ class Comfy:
         """Raises _HungUp too."""
         try:
             answer = self._send("GET", "/system_stats", timeout_s)
-            stats = _stats(decode(answer.body, Stats)) if answer.ok else None
+            stats = decode(answer.body, SystemStats) if answer.ok else None
         except ConnectionRefusedError:
             return None
         except TimeoutError as error:
@@ -118,7 +105,7 @@ class Comfy:
             raise _HungUp from error
         except (http.client.HTTPException, Unreadable):
             stats = None
-        if stats is None:
+        if stats is None or not stats.is_comfyui:
             raise self._stranger()
         return stats
 
@@ -134,11 +121,7 @@ class Comfy:
 
     def queue(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Queue:
         """What runs and what waits. Raises EngineError."""
-        answer = self._get("/queue", Waiting, timeout_s)
-        running, pending = (
-            tuple(item.prompt_id for item in items) for items in (answer.queue_running, answer.queue_pending)
-        )
-        return Queue(running, pending)
+        return self._get("/queue", Queue, timeout_s)
 
     def submit(self, graph: Graph, client_id: str, workflow: Graph | None = None, prompt_id: str = "") -> str:
         """Queue a prompt graph; returns its id. The picture carries `workflow`, which the page can open.
@@ -303,18 +286,3 @@ def _decoded(body: bytes, kind: type[T]) -> T:
 
 class _HungUp(Exception):
     """The connection ended before there was an answer."""
-
-
-def _stats(answer: Stats) -> SystemStats | None:
-    """Who answers; None where it does not say that it is ComfyUI."""
-    system, device = answer.system, next(iter(answer.devices), None)
-    if system.comfyui_version is None and system.argv is None:
-        return None
-    return SystemStats(
-        version=system.comfyui_version or "",
-        python=(system.python_version or "").split(" ")[0],
-        torch=system.pytorch_version or "",
-        argv=tuple(system.argv or ()),
-        device=device.type if device is not None else "",
-        device_name=device.name if device is not None else "",
-    )

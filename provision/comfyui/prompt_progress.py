@@ -9,10 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from provision.comfyui.answers import Broken, Entry, Event
+from provision.comfyui.answers import Broken, Entry, Event, Queue
 from provision.comfyui.error_explanations import execution_failure, raise_failure
 from provision.command import Fix, ours
 from provision.errors import EngineError
@@ -50,14 +49,6 @@ STAGES = {
     "SaveImage": "saving",
     "PreviewImage": "saving",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """Prompt ids that run and that wait."""
-
-    running: tuple[str, ...]
-    pending: tuple[str, ...]
 
 
 class Asked(Protocol):

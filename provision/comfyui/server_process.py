@@ -14,7 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from provision.comfyui import fallback_flags
-from provision.comfyui.api import Comfy, SystemStats
+from provision.comfyui.answers import SystemStats
+from provision.comfyui.api import Comfy
 from provision.comfyui.error_explanations import explain
 from provision.comfyui.error_signatures import short
 from provision.comfyui.exclusive_start import one_start

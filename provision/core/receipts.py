@@ -33,15 +33,20 @@ def write_json(path: Path, value: object, plain: Callable[[object], object] | No
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text beside `path`, then rename: a reader sees the old one or the new, never half.
+    """As `write_bytes`, a text in UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file beside `path`, then rename: a reader sees the old one or the new, never half.
 
     Raises HomeError or DiskFull.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")  # as `sweeping` reads it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("w", encoding="utf-8") as stream:
-            stream.write(text)
+        with aside.open("wb") as stream:
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         if _is_folder(path):

@@ -19,6 +19,8 @@ from provision.system.machine import Machine, Ran
 from provision.system.strict import SETTINGS_MAX_BYTES, read_head
 
 INSTALL_TIMEOUT_S = 3600
+TORCH_SET = ("torch", "torchvision", "torchaudio")
+"""What is installed together and held while anything else is installed."""
 
 
 def find_uv(machine: Machine) -> Path:
@@ -182,6 +184,15 @@ def _is_version(text: str) -> bool:
     except InvalidVersion:
         return False
     return True
+
+
+def metadata(ctx: Context, package: str, version: str, file: str) -> str:
+    """A file of an installed package's `*.dist-info` (`WHEEL`, `direct_url.json`); empty where it is not there."""
+    ending = f"-{version}.dist-info"
+    for info in (info for folder in package_folders(ctx.home.venv) for info in folder.glob(f"*{ending}")):
+        if normalised(info.name.removesuffix(ending)) == package:
+            return ctx.machine.read_text(info / file) or ""
+    return ""
 
 
 def requirers(venv: Path) -> dict[str, set[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from provision.comfyui import fallback_flags
-from provision.comfyui.api import SystemStats
+from provision.comfyui.answers import SystemStats
 from provision.comfyui.server_process import (
     START_TIMEOUT_S,
     Record,
