@@ -158,6 +158,16 @@ def target_python(ctx: Context) -> str:
     return version if "." in version else ctx.manifest.python.version
 
 
+def configured_python(machine: Machine, prefix: Path) -> str:
+    """The Python that an environment's pyvenv.cfg names (`3.12.7`), read without starting it; empty where none does."""
+    import re
+
+    found = re.search(
+        r"^version(?:_info)? *= *(\d+(?:\.\d+){1,2})", machine.read_text(prefix / "pyvenv.cfg") or "", re.MULTILINE
+    )
+    return found[1] if found else ""
+
+
 def installed_versions(venv: Path) -> dict[str, str]:
     """Installed packages, normalised name -> version, from their `*.dist-info` folder names.
 

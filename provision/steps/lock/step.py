@@ -93,9 +93,7 @@ def differences(kept: Lock, now: Lock) -> list[str]:
 
 def describe(ctx: Context) -> Lock:
     """What is here, without the wheels behind the versions."""
-    lines = (ctx.machine.read_text(ctx.home.venv / "pyvenv.cfg") or "").splitlines()
-    told = dict(line.split(" = ", 1) for line in lines if " = " in line)
-    python = told.get("version_info", packages.target_python(ctx))
+    python = packages.configured_python(ctx.machine, ctx.home.venv) or packages.target_python(ctx)
     versions = packages.installed_versions(ctx.home.venv)
     return Lock(
         schema=SCHEMA,
