@@ -9,15 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from provision.comfyui.answers import Broken, Entry, Event, Queue
+from provision.comfyui.answers import Broken, Entry, Event
 from provision.comfyui.error_explanations import execution_failure, raise_failure
 from provision.command import Fix, ours
 from provision.errors import EngineError
 from provision.system.strict import Unreadable, decode
 
 if TYPE_CHECKING:
+    from provision.comfyui.api import Comfy
     from provision.comfyui.event_stream import EventStream
 
 SILENCE_S = 24.0
@@ -51,22 +52,10 @@ STAGES = {
 }
 
 
-class Asked(Protocol):
-    """A client that asks ComfyUI for its queue and history; `check` raises Interrupted to stop."""
-
-    check: Callable[[], None]
-
-    def queue(self, timeout_s: float) -> Queue:
-        """The prompts that run and wait."""
-
-    def history(self, prompt_id: str, timeout_s: float) -> Entry | None:
-        """How a prompt ended; None while it has not."""
-
-
 class Watch:
     """A prompt, until its entry is in the history."""
 
-    def __init__(self, comfy: Asked, prompt_id: str, graph: Graph, on_progress: OnProgress, deadline: float) -> None:
+    def __init__(self, comfy: Comfy, prompt_id: str, graph: Graph, on_progress: OnProgress, deadline: float) -> None:
         self._comfy, self._prompt_id, self._graph = comfy, prompt_id, graph
         self._on_progress, self._deadline = on_progress, deadline
         self._answered = time.monotonic()
@@ -113,8 +102,7 @@ class Watch:
             return False
         if kind == "execution_error":
             with suppress(Unreadable):  # else the history says it
-                decode(text, Broken)
-                raise execution_failure(decode(text, dict[str, object])["data"])
+                raise execution_failure(decode(text, Broken).data)
             return True
         if kind == "executing" and told.node is not None:
             node = str(self._graph.get(str(told.node), {}).get("class_type", "working"))

@@ -234,6 +234,12 @@ def asked_packages(requirements: Path) -> list[str]:
     return [line for line in lines if line and not line.startswith(("#", "-"))]
 
 
+def unmet_here(ctx: Context) -> list[tuple[str, str | None]]:
+    """As `unmet`, the lines of ComfyUI's requirements.txt against what is installed; none where there is no file."""
+    lines = asked_packages(ctx.home.comfyui / "requirements.txt")
+    return unmet(lines, installed_versions(ctx.home.venv), target_python(ctx))
+
+
 def unmet(lines: Sequence[str], versions: Mapping[str, str], python: str) -> list[tuple[str, str | None]]:
     """The requirement lines that are not met by `versions` in a Python `python` (`3.12`).
 

@@ -69,15 +69,9 @@ def imported(ctx: Context) -> bool:
     return holds(packages.installed_versions(ctx.home.venv), receipt.packages)
 
 
-def missing_packages(ctx: Context) -> list[tuple[str, str | None]]:
-    """The lines of requirements.txt that are not met, each with the version that is here (None: missing)."""
-    lines = packages.asked_packages(ctx.home.comfyui / "requirements.txt")
-    return packages.unmet(lines, packages.installed_versions(ctx.home.venv), packages.target_python(ctx))
-
-
 def complete(ctx: Context) -> None:
     """Install what another torch left missing, and test that ComfyUI imports. Raises PackageError, EngineError."""
-    if missing_packages(ctx):
+    if packages.unmet_here(ctx):
         install(ctx)
     prove(ctx)
 

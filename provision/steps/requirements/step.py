@@ -10,7 +10,7 @@ from provision.core.receipt_kinds import RequirementsReceipt
 from provision.core.step import Context, Step
 from provision.environment import packages
 from provision.steps.requirements import kinds
-from provision.steps.requirements.install import install, missing_packages, packages_cost, prove, still_proven
+from provision.steps.requirements.install import install, packages_cost, prove, still_proven
 from provision.steps.torch.choice import asks_for_audio
 from provision.steps.torch.install import install_torch_set
 
@@ -20,7 +20,7 @@ def check_requirements(ctx: Context) -> Iterable[Finding]:
     count = len(packages.installed_versions(ctx.home.venv))
     if not (ctx.home.comfyui / "requirements.txt").is_file():
         yield _missing(ctx, "ComfyUI's packages follow when ComfyUI is here.", everything=True)
-    elif unmet := missing_packages(ctx):
+    elif unmet := packages.unmet_here(ctx):
         yield _unmet_finding(ctx, unmet, everything=count < 10)
     elif still_proven(ctx):
         seen = ctx.receipts.read("requirements", RequirementsReceipt).when[:10]

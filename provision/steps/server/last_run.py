@@ -55,11 +55,8 @@ def read_last_run(ctx: Context) -> str:
 
 def imports_now(ctx: Context) -> bool:
     """Whether this check imports ComfyUI: `--deep` asks for it, and its packages are on record."""
-    asked = ctx.home.comfyui / "requirements.txt"
-    if not (ctx.options.deep and asked.is_file() and ctx.home.python.exists() and ctx.home.main_py.is_file()):
-        return False
-    versions = packages.installed_versions(ctx.home.venv)
-    return not packages.unmet(packages.asked_packages(asked), versions, packages.target_python(ctx))
+    files = (ctx.home.comfyui / "requirements.txt", ctx.home.python, ctx.home.main_py)
+    return ctx.options.deep and all(file.is_file() for file in files) and not packages.unmet_here(ctx)
 
 
 def check_start(ctx: Context) -> Iterable[Finding]:
