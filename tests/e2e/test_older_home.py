@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 from provision.comfyui.server_process import read_record
@@ -24,7 +25,8 @@ def make_older(home: Path) -> None:
     """Give a home the files of the earlier provision, and take those that came since."""
     for name in SINCE:
         (home / name).unlink()
-    for recorded in sorted(RECORDED.rglob("*.json")):
+    shutil.copy(RECORDED / "state/pace.json", home / "state/pace.json")
+    for recorded in (*RECORDED.glob("state/receipts/*.json"), RECORDED / "state/server.json"):
         place = home / recorded.relative_to(RECORDED)
         was, here = (json.loads(path.read_text(encoding="utf-8")) for path in (recorded, place))
         assert {key for key in was if type(was[key]) is not type(here.get(key))} == set(), place
