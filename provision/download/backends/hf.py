@@ -163,13 +163,19 @@ def _download_into_part(
                     _nb_retries=0,  # they would go to the same address; ours get a fresh one each time
                     _tqdm_bar=_bar(ctx, file)(initial=writer.tell()),
                 )
+        except _Whole:
+            return None
         except Moved as error:
             address = moved(address, error.target)
     raise redirect_loop(address.url)
 
 
+class _Whole(Exception):
+    """All is here, and the server goes on sending."""
+
+
 class _Kept:
-    """A part that can only grow, to its size at most.
+    """A part that can only grow, to its size at most; raises _Whole for more.
 
     Where `http_get` starts over, because a server sends the whole in place of the rest, what is there already is
     passed over in place of being thrown away.
@@ -193,7 +199,10 @@ class _Kept:
     def write(self, data: bytes) -> int:
         passed = min(self._skip, len(data))
         self._skip -= passed
-        self._appender.write(memoryview(data)[passed : passed + self._size - self._appender.tell()])
+        room = self._size - self._appender.tell()
+        self._appender.write(memoryview(data)[passed : passed + room])
+        if len(data) - passed > room:
+            raise _Whole
         return len(data)
 
 
