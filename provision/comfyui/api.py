@@ -95,8 +95,9 @@ class Comfy:
         except ConnectionRefusedError:
             return None
         except TimeoutError as error:
-            says = f"Port {self.port} is open, and nothing answers there within {timeout_s:g} s."
-            raise EngineError(says, hint=ours("logs")) from error
+            raise EngineError(
+                f"Port {self.port} is open, and nothing answers there within {timeout_s:g} s.", hint=ours("logs")
+            ) from error
         except OSError as error:
             raise _HungUp from error
         except (http.client.HTTPException, Unreadable) as error:

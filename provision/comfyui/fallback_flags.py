@@ -117,15 +117,14 @@ def settle(ctx: Context, seconds: float) -> None:
         stable = [f"stable torch {torch_version(ctx.home.venv)}"] if stable_instead(ctx) else []
         ctx.note(
             f"The picture is right with {_joined([*stable, *(flags or ['the plain flags'])])} ({seconds:.1f} s); "
-            "that is kept for every start."
+            "every start uses them from now on."
         )
     ctx.receipts.drop(TRIED)
 
 
 def _again(attempt: Attempt, what: str, step: str) -> StartOver:
     look = f"The picture {LOOKS[attempt.why]} ({attempt.seconds:.1f} s)" if attempt.why in LOOKS else UNSTARTED_SAYS
-    hint = Fix("To go on from there:", ours("all"))
-    return StartOver(f"{look}: tried again with {what}.", hint=hint, step=step)
+    return StartOver(f"{look}: tried again with {what}.", hint=Fix("To go on from there:", ours("all")), step=step)
 
 
 def _restore(ctx: Context, tried: Sequence[Attempt]) -> str:

@@ -69,8 +69,9 @@ class Watch:
         while True:
             self._comfy.check()
             if time.monotonic() > self._deadline:
-                says = f"The image was not done in time; {self._stage} was the last that was heard of."
-                raise EngineError(says, hint=ours("logs"))
+                raise EngineError(
+                    f"The image was not done in time; {self._stage} was the last that was heard of.", hint=ours("logs")
+                )
             over, every_s = False, POLL_S
             if events is not None and events.open:
                 over, every_s = self._hear(events), LOOK_S

@@ -205,7 +205,7 @@ def start_server(ctx: Context, timeout_s: float = START_TIMEOUT_S) -> Record:
 
 def _start(ctx: Context, timeout_s: float) -> Record:
     argv = server_argv(ctx)
-    ctx.note(f"ComfyUI starts on port {ctx.manifest.comfyui.port}; its log: {ctx.home.shown(ctx.home.engine_log)}")
+    ctx.note(f"Starting ComfyUI on port {ctx.manifest.comfyui.port}; its log: {ctx.home.shown(ctx.home.engine_log)}")
     process = spawn_server(ctx, argv, {}, log_limit=LIMIT_BYTES)
     try:
         record = write_record(ctx, process, argv)

@@ -207,7 +207,7 @@ def _python(there: Context, target: Target) -> Finding:
             fix=Fix("To take it all the same:", _again(target, "--set", f"python.{end}={target.python}")),
         )  # fmt: skip
     return python_env_kinds.VENV_MISSING.fixable(
-        "Python", f"Python {target.python} is wanted.", fix=Fix("uv makes an environment."),
+        "Python", f"Python {target.python} is wanted.", fix=Fix("Create an environment with uv."),
         cost=Cost(DOWNLOAD_BYTES, DISK_BYTES),
     )  # fmt: skip
 

@@ -36,7 +36,7 @@ def check_image(ctx: Context) -> Iterable[Finding]:
 
 
 def _make(ctx: Context) -> Iterable[Finding]:
-    ctx.note("An image is made ...", passing=True)
+    ctx.note("Making an image ...", passing=True)
     ctx.progress("ComfyUI is asked for an image", 0, None, "steps", Work.SAMPLE)
     started = ctx.machine.clock()
     try:
@@ -59,7 +59,7 @@ def _judged(picture: Picture, seconds: float, *, was_started: bool) -> Finding:
         how += f"; the server was not up: one was started for it and ended again ({seconds:.1f} s in all)"
     if judgement.verdict is not Quality.BAD:
         return made_now(picture, how, seconds)
-    fix = Fix("It is tried again with other flags, then with stable torch; what helps is kept.")
+    fix = Fix("Try again with other flags, then with stable torch; keep what helps.")
     says = f"An image was made just now{how}. {judgement.says} {MEANINGS[judgement.why]}"
     return kinds.IMAGE_REJECTED.fixable("an image", says, fix=fix, facts={"why": judgement.why})
 

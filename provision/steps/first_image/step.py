@@ -68,7 +68,7 @@ def check_first_image(ctx: Context) -> Iterable[Finding]:
     receipt, path = ctx.receipts.read("first_image", ImageReceipt), ctx.home.first_image
     shown = ctx.home.shown(path)
     if not receipt.sha256 or not path.is_file():
-        yield _to_make(kinds.FIRST_IMAGE_MISSING, shown, "No image has proven this install yet.")
+        yield _to_make(kinds.FIRST_IMAGE_MISSING, shown, "No image has been made with this install yet.")
         return
     facts = proof_facts(ctx)
     if changed := next((name for name in facts if not same_facts(receipt, {name: facts[name]})), ""):
@@ -84,7 +84,7 @@ def check_first_image(ctx: Context) -> Iterable[Finding]:
 
 
 def _to_make(kind: Kind, shown: str, says: str) -> Finding:
-    fix = Fix("Two images are made through ComfyUI's API and judged; the first is kept.")
+    fix = Fix("Make and check two images; keep the first.")
     return kind.fixable(shown, says, fix=fix, cost=Cost(disk_bytes=DISK_BYTES))
 
 

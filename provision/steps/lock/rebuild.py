@@ -63,7 +63,7 @@ def check_locked(ctx: Context, lock: Lock) -> Iterable[Finding]:
         first = sorted(other, key=lambda name: (name != "torch", name))[:3]
         shown = ", ".join(f"{name} {there.get(name, 'none')}" for name in first)
         says = f"{len(other)} packages are not as the lock has them ({shown})."
-        fix = Fix("They are installed by their hashes into an environment of their own, which is then put in use.")
+        fix = Fix("Install them by their hashes into a new environment, then switch to it.")
         yield torch_kinds.LOCK_DIFFERS.fixable("packages", says, fix=fix, cost=set_cost(ctx) + packages_cost(ctx))
 
 

@@ -48,7 +48,7 @@ def check_lock(ctx: Context) -> Iterable[Finding]:
     """Does the lock say what is here?"""
     path, shown = ctx.home.lock_file, ctx.home.shown(ctx.home.lock_file)
     if not path.is_file():
-        yield _to_write(kinds.LOCK_MISSING, shown, "No lock says yet what is installed here, exactly.")
+        yield _to_write(kinds.LOCK_MISSING, shown, "There is no provision.lock yet.")
         return
     try:
         kept = load_lock(path)
@@ -57,21 +57,21 @@ def check_lock(ctx: Context) -> Iterable[Finding]:
         return
     changed = differences(kept, describe(ctx))
     if changed:
-        yield _to_write(kinds.LOCK_STALE, shown, f"The lock says otherwise: {'; '.join(changed)}.")
+        yield _to_write(kinds.LOCK_STALE, shown, f"The lock differs: {'; '.join(changed)}.")
         return
     if bare := kept.bare:
         says = (
             f"{len(bare)} packages cannot be had again by the lock, as they came from no index"
             f" or it could not be asked ({', '.join(bare[:3])})."
         )
-        fix = Fix("Remove it and it is written anew.", program("rm", str(path)))
+        fix = Fix("Remove it; it is then written again.", program("rm", str(path)))
         yield kinds.LOCK_PARTIAL.warn(shown, says, fix=fix)
     else:
-        yield kinds.LOCK_READY.ok(shown, f"{shown}: {len(kept.packages)} packages with their hashes, as they are here")
+        yield kinds.LOCK_READY.ok(shown, f"{shown}: {len(kept.packages)} packages pinned by hash")
 
 
 def _to_write(kind: Kind, shown: str, says: str) -> Finding:
-    return kind.fixable(shown, says, fix=Fix("It is written, once all is proven."))
+    return kind.fixable(shown, says, fix=Fix("Write it, once everything is tested."))
 
 
 def differences(kept: Lock, now: Lock) -> list[str]:

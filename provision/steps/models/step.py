@@ -148,7 +148,7 @@ def _absent(ctx: Context, wanted: WantedFile, names: list[str]) -> Finding:
         return kinds.CKPT_CASE.fixable(subject_of(ctx, wanted), says, fix=fix, paths=twins)
     here = bytes_waiting(ctx.home, wanted.sha256) if wanted.sha256 else 0
     if wanted.size is None:
-        says = f"{name} is not there; its size is the hub's to tell."
+        says = f"{name} is not there (size unknown until the hub is asked)."
     elif here:
         says = f"{name} is not there; {here:,} of {wanted.size:,} bytes have been downloaded."
     else:
@@ -251,9 +251,9 @@ def _remember(ctx: Context, mended: WantedFile) -> None:
 def _to_fetch(ctx: Context, wanted: WantedFile, kind: Kind, says: str, *, here: int = 0) -> Finding:
     """A finding that is fixed by getting the file anew, with what that moves."""
     facts: dict[str, JSON] = {"sha256": wanted.sha256} if wanted.sha256 else {}
-    aside = "" if kind == kinds.CKPT_MISSING else " What stands there is kept aside."
+    aside = "" if kind == kinds.CKPT_MISSING else " The file there is moved aside."
     if kind == kinds.CKPT_TRUNCATED and here:
-        aside = " It goes on from where what stands there ends."
+        aside = " The download resumes where that file ends."
     fetch = ours("download") if ctx.home.adopted is None else ours("all")  # `download` knows of no adopted install
     sought = wanted.sought
     copies = find_copies(ctx, sought) if sought else []

@@ -91,9 +91,9 @@ def _to_move(ctx: Context, kind: Kind, paths: Sequence[Path], says: str) -> Find
     """FIXABLE where it was agreed to, else a warning: ComfyUI works anyway."""
     subject = ctx.home.shown(paths[0])
     if kind.id in ctx.options.agreed and all(ctx.home.inside(path.parent) for path in paths):
-        fix = Fix("Moved aside, not deleted.")
+        fix = Fix("Move it aside; nothing is deleted.")
         return kind.fixable(subject, says, fix=fix, paths=tuple(paths))
-    return kind.warn(subject, says, fix=Fix("Have it moved aside.", MEND), paths=tuple(paths), asks="Move it aside?")
+    return kind.warn(subject, says, fix=Fix("Move it aside.", MEND), paths=tuple(paths), asks="Move it aside?")
 
 
 def _misplaced(ctx: Context, wanted: WantedFile) -> Iterable[Finding]:
@@ -108,7 +108,7 @@ def _misplaced(ctx: Context, wanted: WantedFile) -> Iterable[Finding]:
         kind, how = kinds.CKPT_NESTED, "below the folder where it is looked for"
     says = f"{place.name} lies as {ctx.home.shown(found)}, {how}."
     if ctx.home.inside(place.parent):
-        fix = Fix("It is linked to its place and verified; nothing is downloaded.")
+        fix = Fix("Link it to its place and verify it; nothing is downloaded.")
         yield kind.fixable(subject_of(ctx, wanted), says, fix=fix, paths=(found,))
     else:
         yield kind.warn(subject_of(ctx, wanted), says, fix=Fix("Link it.", program("ln", str(found), str(place))))

@@ -71,7 +71,7 @@ def _answered(ctx: Context, answer: str) -> Iterable[Finding]:
         yield to_make(ctx, kinds.VENV_DANGLING, "The environment's Python does not answer as a Python does.")
         return
     if prefix == base and not managed:
-        yield to_make(ctx, kinds.VENV_DANGLING, "The environment is none any more: its pyvenv.cfg is gone.")
+        yield to_make(ctx, kinds.VENV_DANGLING, "This is no longer an environment: its pyvenv.cfg is gone.")
         return
     yield _judge(ctx, version, arch, base)
     yield from _wrong_macos(ctx, version, "".join(told))
@@ -92,7 +92,7 @@ def _wrong_macos(ctx: Context, version: str, told: str) -> Iterable[Finding]:
     if kinds.MACVER_COMPAT.id in ctx.options.agreed:
         yield to_make(ctx, kinds.MACVER_COMPAT, says)
         return
-    fix = Fix("Have the environment made anew.", ours("doctor", "--fix", "--only", kinds.MACVER_COMPAT.id))
+    fix = Fix("Make the environment again.", ours("doctor", "--fix", "--only", kinds.MACVER_COMPAT.id))
     yield kinds.MACVER_COMPAT.warn(str(ctx.home.venv), says, fix=fix, asks="Make it anew (torch is downloaded again)?")
 
 
@@ -135,12 +135,12 @@ def _of_another(prefix: Path, version: str, arch: str, other: str) -> Finding:
 
 def to_make(ctx: Context, kind: Kind, says: str) -> Finding:
     """A finding that is fixed by making an environment of ours in the home."""
-    kept = " What is there is kept aside." if kind != kinds.VENV_MISSING else ""
+    kept = " The old one is moved aside." if kind != kinds.VENV_MISSING else ""
     if ctx.home.venv_of_another is not None:
-        kept = f" It lies in {ctx.home.root}; {ctx.home.venv} stays as it is."
+        kept = f" It goes to {ctx.home.root}; {ctx.home.venv} stays as it is."
     command = program("uv", "venv", "--python", ctx.manifest.python.version, str(ctx.home.own_venv))
     cost = Cost(0, 1_000_000) if ctx.options.rehearsal else Cost(DOWNLOAD_BYTES, DISK_BYTES)
-    return kind.fixable(str(ctx.home.venv), says, fix=Fix(f"uv makes an environment.{kept}", command), cost=cost)
+    return kind.fixable(str(ctx.home.venv), says, fix=Fix(f"Create an environment with uv.{kept}", command), cost=cost)
 
 
 def number(version: str) -> tuple[int, ...]:
@@ -201,7 +201,7 @@ def find_python(ctx: Context) -> str:
     wanted = ctx.manifest.python
     if found := _local(ctx, wanted.version):
         return found
-    ctx.note(f"Python {wanted.version} is not here; uv fetches it.")
+    ctx.note(f"Python {wanted.version} is not here: downloading it with uv.")
     words = ("python", "install", "--no-bin", _request(ctx, wanted.version))
     fetched = run_uv(ctx, *words, env={"UV_HTTP_RETRIES": "1"}, timeout_s=900)
     if found := _local(ctx, wanted.version):
@@ -209,10 +209,10 @@ def find_python(ctx: Context) -> str:
     for minor in range(number(wanted.max)[1], number(wanted.min)[1] - 1, -1):
         if found := _local(ctx, f"3.{minor}"):
             why = fetched.tail(1).strip().removeprefix("cause: ") or "uv gave no reason"
-            ctx.note(f"Python {wanted.version} could not be fetched ({why}); 3.{minor} is here and is taken.")
+            ctx.note(f"Python {wanted.version} could not be downloaded ({why}); using 3.{minor}, which is here.")
             return found
     raise PackageError(
-        f"Python {wanted.version} could not be fetched, and none from {wanted.min} to {wanted.max} is here:\n"
+        f"Python {wanted.version} could not be downloaded, and none from {wanted.min} to {wanted.max} is here:\n"
         f"{fetched.tail(4)}",
         hint=Fix("Check the network or HTTPS_PROXY; or:", program("brew", "install", "python@3.12")),
     )

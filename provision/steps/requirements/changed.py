@@ -19,7 +19,7 @@ def check_changed(ctx: Context) -> Iterable[Finding]:
     if not changes:
         return
     told = f"Starting ComfyUI changed {says(changes)} (on {when(ctx)}; custom nodes do that)."
-    fix = Fix("They are put back as they were, with torch held.")
+    fix = Fix("Put them back; torch stays as it is.")
     writable = ctx.home.venv_of_another is None or packages.env_kind(ctx.home.venv) == "venv"
     if kinds.PACKAGES_CHANGED.id in ctx.options.agreed:
         yield kinds.PACKAGES_CHANGED.fixable("packages", told, fix=fix)

@@ -64,7 +64,7 @@ def check_imports(ctx: Context) -> Iterable[Finding]:
 
 
 def _import(ctx: Context) -> Iterable[Finding]:
-    ctx.note("ComfyUI imports everything once ...", passing=True)
+    ctx.note("Test-starting ComfyUI ...", passing=True)
     ctx.progress("ComfyUI imports everything", 0, None, "steps", Work.PROVE)
     started, nodes = ctx.machine.clock(), custom_nodes(ctx)
     looks_at_nodes = bool(nodes) and can_fence(ctx.machine)
@@ -127,12 +127,12 @@ def _missing(ctx: Context, module: str) -> Finding:
     ends = f"ComfyUI ends with `No module named '{module}'`"
     if (version := versions.get(packages.normalised(package))) is not None:
         again = program("uv", "pip", "install", "--reinstall-package", package, package)
-        fix = Fix("Its files are written anew.", again)
+        fix = Fix("Write its files again.", again)
         return kinds.REQ_BROKEN.fixable(package, f"{package} {version} is on record and lacks files: {ends}.", fix=fix)
     says = f"ComfyUI {engine_version(ctx)} imports {module} and its requirements.txt does not ask for it: {ends}."
     install = program("uv", "pip", "install", "--python", str(ctx.home.python), package)
     if module in PACKAGES:
-        return kinds.CU_OLD_DEPS.fixable(package, says, fix=Fix("It is installed, with torch held.", install))
+        return kinds.CU_OLD_DEPS.fixable(package, says, fix=Fix("Install it; torch stays as it is.", install))
     fix = Fix("If that is the package that you expect, install it.", install)
     return kinds.IMPORT_FAILED.blocked(module, says, fix=fix)
 

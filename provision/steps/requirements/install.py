@@ -109,7 +109,7 @@ def resolved_until(ctx: Context) -> str:
 
 def prove(ctx: Context) -> None:
     """Start ComfyUI with `--quick-test-for-ci`. Raises EngineError with what it said and what that means."""
-    ctx.note("ComfyUI imports everything once (--quick-test-for-ci) ...", passing=True)
+    ctx.note("Test-starting ComfyUI (--quick-test-for-ci) ...", passing=True)
     started = ctx.machine.clock()
     compiled = ctx.home.adopted is None
     ran = run_quick_test(ctx, compiled=compiled)
@@ -117,8 +117,10 @@ def prove(ctx: Context) -> None:
         ran = run_quick_test(ctx, compiled=compiled)
     if not ran.ok:
         how = "took too long" if ran.code is None else f"ended with {ran.code}"
-        hint = ours("doctor", "--deep", "--fix") if missing_module(ran.out) else ours("logs", "--tool")
-        raise EngineError(f"ComfyUI does not start: its own quick test {how}.\n{ran.tail()}", hint=hint)
+        raise EngineError(
+            f"ComfyUI does not start: its own quick test {how}.\n{ran.tail()}",
+            hint=ours("doctor", "--deep", "--fix") if missing_module(ran.out) else ours("logs", "--tool"),
+        )
     facts = proof_facts(ctx)
     versions = packages.installed_versions(ctx.home.venv)
     receipt = RequirementsReceipt(when=ctx.machine.timestamp(), until=resolved_until(ctx), packages=versions, **facts)

@@ -19,14 +19,14 @@ def check_requirements(ctx: Context) -> Iterable[Finding]:
     """Are all packages installed that this revision asks for, and has it been seen to import?"""
     count = len(packages.installed_versions(ctx.home.venv))
     if not (ctx.home.comfyui / "requirements.txt").is_file():
-        yield _missing(ctx, "ComfyUI's packages follow when ComfyUI is here.", everything=True)
+        yield _missing(ctx, "ComfyUI's packages are installed once ComfyUI is here.", everything=True)
     elif unmet := packages.unmet_here(ctx):
         yield _unmet_finding(ctx, unmet, everything=count < 10)
     elif still_proven(ctx):
         seen = ctx.receipts.read("requirements", RequirementsReceipt).when[:10]
-        yield kinds.REQ_READY.ok("packages", f"{count} packages, as this revision asks; it imported on {seen}")
+        yield kinds.REQ_READY.ok("packages", f"{count} packages installed; ComfyUI imported them on {seen}")
     else:
-        fix = Fix("It is started with --quick-test-for-ci, which imports everything and ends.")
+        fix = Fix("Test-start ComfyUI (--quick-test-for-ci).")
         says = "ComfyUI has not been seen to import with these packages."
         yield kinds.REQ_UNPROVEN.fixable("packages", says, fix=fix)
 
@@ -43,7 +43,7 @@ def _unmet_finding(ctx: Context, unmet: list[tuple[str, str | None]], *, everyth
 
 
 def _missing(ctx: Context, says: str, *, everything: bool, kind: Kind = kinds.REQ_MISSING) -> Finding:
-    fix = Fix("uv installs them as of the revision's date, with torch held.")
+    fix = Fix("Install ComfyUI's packages as of the revision's date; torch stays as it is.")
     return kind.fixable("packages", says, fix=fix, cost=packages_cost(ctx, everything=everything))
 
 

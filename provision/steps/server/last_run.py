@@ -144,7 +144,7 @@ def failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
         return
     says = f"{sign.says[0].upper()}{sign.says[1:]}; its nodes are missing in ComfyUI."
     if sign.id in ctx.options.agreed:
-        fix = Fix(f"It is renamed to {name}{DISABLED}, and ComfyUI is started again.")
+        fix = Fix(f"Rename it to {name}{DISABLED} and restart ComfyUI.")
         yield kinds.NODE_FAILED.fixable(name, says, fix=fix)
     else:
         fix = Fix("Install what it asks for, or disable it.", _disabling(folder))

@@ -83,7 +83,7 @@ def _running(ctx: Context, record: Record) -> Iterable[Finding]:
     except EngineError:
         stats = waiting = None
     if stats is None and age_s < START_TIMEOUT_S:
-        fix = Fix("It is waited for.")
+        fix = Fix("Wait for it.")
         yield kinds.SERVER_STARTING.fixable(f"pid {record.pid}", "The server is still starting.", fix=fix)
     elif stats is None:
         yield _stale(f"The server (pid {record.pid}) lives and does not answer.")
@@ -103,7 +103,7 @@ def _running(ctx: Context, record: Record) -> Iterable[Finding]:
 
 
 def _stale(says: str) -> Finding:
-    return kinds.SERVER_STALE.fixable("server", says, fix=Fix("It is ended and started again."))
+    return kinds.SERVER_STALE.fixable("server", says, fix=Fix("Restart it."))
 
 
 def _whose_port(ctx: Context) -> Finding:
@@ -122,7 +122,7 @@ def _whose_port(ctx: Context) -> Finding:
         return kinds.SERVER_YOURS.ok(client_of(ctx).url, f"{says}; it is used, and never ended", facts=facts)
     if who is not None and runs_our_main(ctx.home, who):
         says = f"A server of this home runs (pid {who.pid}) that no record tells of."
-        fix = Fix("It is taken on when its flags and code are right, else started again.")
+        fix = Fix("Use it if its flags and code are right, else restart it.")
         return kinds.SERVER_LOST.fixable(f"pid {who.pid}", says, fix=fix)
     return _another_program(ctx, who) if stats is None else _another_comfyui(ctx, stats, who)
 
@@ -131,7 +131,7 @@ def _down(ctx: Context) -> Finding:
     is_here = ctx.home.main_py.is_file()
     says = "The server does not run." if is_here else "The server starts when ComfyUI is here."
     command = " ".join(["main.py", *server_argv(ctx)[3:]])
-    return kinds.SERVER_DOWN.fixable("server", says, fix=Fix(f"It is started, detached: {command}"))
+    return kinds.SERVER_DOWN.fixable("server", says, fix=Fix(f"Start it in the background: {command}"))
 
 
 def _another_comfyui(ctx: Context, stats: SystemStats, who: Process | None) -> Finding:
@@ -183,7 +183,7 @@ def _bring_up(ctx: Context, finding: Finding) -> None:
     elif finding.kind == kinds.SERVER_STARTING:
         wait_until_up(ctx, record)
     else:
-        ctx.note(f"The server (pid {record.pid}) is ended, to start it again.")
+        ctx.note(f"Restarting the server (pid {record.pid}).")
         end_server(ctx, record.process(ctx.home), record.port)
         start_server(ctx)
 
@@ -199,9 +199,9 @@ def adopt(ctx: Context) -> bool:
         stats = None
     if stats is not None and stats.argv[1:] == server_argv(ctx)[3:] and _same_code(ctx, stats):
         write_record(ctx, who, (*server_argv(ctx)[:2], *from_main(ctx.home, who.argv)))
-        ctx.note(f"The server that runs (pid {who.pid}) is taken on.")
+        ctx.note(f"Using the server that already runs (pid {who.pid}).")
         return True
-    ctx.note(f"The server that runs (pid {who.pid}) has other flags or older code: it is ended.")
+    ctx.note(f"Stopping the running server (pid {who.pid}): it has other flags or older code.")
     end_server(ctx, who)
     return False
 

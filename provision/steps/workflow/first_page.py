@@ -88,7 +88,7 @@ def check_first_page(ctx: Context) -> Iterable[Finding]:
     elif all(_text(path) == text for path, text in wanted_files(ctx).items()):
         yield kinds.PAGE_READY.ok(where, f"ComfyUI's page begins with {name!r}.", detail=True)
     else:
-        fix = Fix(f"A custom node of two small files makes it begin with {name!r}.")
+        fix = Fix(f"Add a custom node of two small files that makes it begin with {name!r}.")
         says = "ComfyUI's page begins with its chooser of templates."
         yield kinds.PAGE_CHOOSER.fixable(where, says, fix=fix, cost=Cost(disk_bytes=DISK_BYTES))
 

@@ -40,12 +40,12 @@ def check_workflow(ctx: Context) -> Iterable[Finding]:
     path, wanted, cost = workflow_path(ctx), digest(wanted_workflow(ctx)), Cost(disk_bytes=DISK_BYTES)
     shown, here = ctx.home.shown(path), read_digest(path)
     if not path.exists():
-        says, fix = "The workflow is not in ComfyUI's list yet.", Fix(f"It is saved as {shown}.")
+        says, fix = "The workflow is not in ComfyUI's list yet.", Fix(f"Save it as {shown}.")
         yield kinds.WORKFLOW_MISSING.fixable(shown, says, fix=fix, cost=cost)
     elif here == wanted:
         yield kinds.WORKFLOW_READY.ok(shown, f"{path.stem!r} is in ComfyUI's list, with the manifest's settings")
     elif here is not None and here in ours(ctx):
-        says, fix = "has settings that the manifest has no longer.", Fix("It is written again: nobody has edited it.")
+        says, fix = "has settings that the manifest has no longer.", Fix("Write it again: nobody has edited it.")
         yield kinds.WORKFLOW_OLD.fixable(shown, f"{path.stem!r} {says}", fix=fix, cost=cost)
     else:
         says = f"{path.stem!r} was edited by you, and is left as it is; delete it to get ours"
