@@ -178,12 +178,16 @@ def _bug(error: Exception, log: Path | None) -> ProvisionError:
 
 def _broken_environment(error: Exception) -> ProvisionError:
     """A package of the tool's own cannot be imported: without its stamp bin/provision makes the environment anew."""
-    says = f"provision's own environment is broken ({error})."
     stamp = Path(sys.prefix).with_name("env.stamp")
-    if not stamp.is_file():
-        return ProvisionError(says, hint=program("uv", "tool", "upgrade", "--reinstall", "comfy-provision"))
-    stamp.unlink()
-    return ProvisionError(says, hint=Fix("The same command makes it anew", ours(*sys.argv[1:])))
+    ours_to_make = stamp.is_file()
+    if ours_to_make:
+        stamp.unlink()
+    return ProvisionError(
+        f"provision's own environment is broken ({error}).",
+        hint=Fix("The same command makes it anew", ours(*sys.argv[1:]))
+        if ours_to_make
+        else program("uv", "tool", "upgrade", "--reinstall", "comfy-provision"),
+    )
 
 
 def _keep_trace(error: Exception, log: Path | None) -> Path | None:

@@ -167,6 +167,13 @@ def test_what_a_server_sends_beyond_the_file_is_left_out(
     assert (tmp_path / "to" / FILE).read_bytes() == whole
 
 
+def test_a_body_that_never_ends_is_hung_up_on(tmp_path: Path, world: tuple[Path, ModelRepo]) -> None:
+    """A byte now and then between its pieces: no read of huggingface_hub's times out."""
+    with EvilHub(world[0], "bytes", BODIES["dripped chunk length"], Faults(token=TOKEN)) as hub:
+        seen = judged(tmp_path, world, hub, ("download", f"{REPO}/{FILE}", "--backend", "hf"))
+    assert seen.code == 1
+
+
 def judged(tmp_path: Path, world: tuple[Path, ModelRepo], hub: EvilHub, words: tuple[str, ...], **more: str) -> Seen:
     """Run the tool against a hub, and see that nothing happened that must not."""
     folders = {name: tmp_path / name for name in ("person", "here", "tmp", "to", "home")}

@@ -152,10 +152,10 @@ def _download_into_part(
 ) -> None:
     for _ in range(REDIRECTS_MAX):
         try:
-            with bounded_client():
+            with bounded_client(TIMEOUT_S) as watch:
                 return get(
                     address.url,
-                    _Kept(writer, file.size),
+                    _Kept(writer, file.size, watch.heard),
                     resume_size=writer.tell(),
                     # gzip, which it asks for by itself, makes some servers ignore the range (huggingface_hub PR 3778).
                     headers={"Accept-Encoding": "identity", **address.headers},
@@ -181,9 +181,10 @@ class _Kept:
     passed over in place of being thrown away.
     """
 
-    def __init__(self, writer: HfWriter, size: int) -> None:
+    def __init__(self, writer: HfWriter, size: int, heard: Callable[[], None]) -> None:
         self._appender = writer
         self._size = size
+        self._heard = heard
         self._skip = 0
 
     def tell(self) -> int:
@@ -197,6 +198,7 @@ class _Kept:
         return 0
 
     def write(self, data: bytes) -> int:
+        self._heard()
         passed = min(self._skip, len(data))
         self._skip -= passed
         room = self._size - self._appender.tell()
