@@ -54,7 +54,7 @@ _PARTS: tuple[tuple[str, Part], ...] = (
 )
 _ARCHITECTURES: tuple[tuple[Architecture, tuple[str, ...]], ...] = (
     ("sdxl", (_UNET, "conditioner.embedders.0.", "conditioner.embedders.1.", _VAE)),
-    # Two files of the form of Stability's generative-models, with one text encoder; only the refiner is told the size.
+    # Two files of the form of Stability's generative-models, with one text encoder; only the refiner is given the size.
     ("sdxl-refiner", (_UNET, f"{_UNET}label_emb.", "conditioner.embedders.0.model.", _VAE)),
     ("sd2", (_UNET, "conditioner.embedders.0.model.", _VAE)),
     ("sd3", (f"{_UNET}joint_blocks.",)),

@@ -198,7 +198,7 @@ def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = No
             workflow=ui_workflow(image, checkpoint, seed),
         )
         if not made.images:
-            raise EngineError("ComfyUI says that it is done, and names no picture.", hint=ours("logs"))
+            raise EngineError("ComfyUI says that it is done, but names no picture.", hint=ours("logs"))
         png = client.view(made.images[0], max_bytes=most_bytes(image.width, image.height))
     except EngineError as error:
         raise _with_cause_of_death(ctx, error, before) from error
@@ -217,7 +217,7 @@ def _with_cause_of_death(ctx: Context, error: EngineError, before: Record | None
 
 
 def rejection(picture: Picture, kept: str = "") -> ImageRejected | None:
-    """Why what ComfyUI made is no picture; None where it is one."""
+    """The error for an image that is no picture; None where it is one."""
     judgement = picture.judgement
     if judgement.verdict is not Quality.BAD:
         return None
@@ -241,7 +241,7 @@ def _refuse_bad(ctx: Context, picture: Picture) -> None:
 
 
 def chip_name(ctx: Context) -> str | None:
-    """The processor's name; None where nothing tells."""
+    """The processor's name; None where it is not known."""
     if ctx.machine.system != "Darwin":
         return parse_cpuinfo(ctx.machine.read_text("/proc/cpuinfo") or "")
     ran = ctx.machine.run(["/usr/sbin/sysctl", "machdep.cpu.brand_string"])

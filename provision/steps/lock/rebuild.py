@@ -28,7 +28,7 @@ def check_rebuildable(ctx: Context, lock: Lock) -> None:
         raise LockError(
             f"The lock has no hash of {len(bare)} packages ({', '.join(bare[:3])}): they came from no index, and cannot"
             " be had again by it.",
-            hint=Fix("Resolve anew:", ours("all")),
+            hint=Fix("Resolve again:", ours("all")),
         )
     if not lock.comfyui.commit:
         raise LockError(

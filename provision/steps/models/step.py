@@ -249,7 +249,7 @@ def _remember(ctx: Context, mended: WantedFile) -> None:
 
 
 def _to_fetch(ctx: Context, wanted: WantedFile, kind: Kind, says: str, *, here: int = 0) -> Finding:
-    """A finding that is fixed by getting the file anew, with what that moves."""
+    """A finding that is fixed by getting the file again, with the bytes that this moves."""
     facts: dict[str, JSON] = {"sha256": wanted.sha256} if wanted.sha256 else {}
     aside = "" if kind == kinds.CKPT_MISSING else " The file there is moved aside."
     if kind == kinds.CKPT_TRUNCATED and here:

@@ -32,11 +32,11 @@ BAD_PATCHES = {
     "3.14.1": "breaks torchvision (vision issue 9307)",
 }
 TRUSTED_MACOS = (11,)
-"""A lower version is told by a Python that knows no better; ComfyUI's model_management.py asks for 14 and 14.5."""
+"""Only a Python built for an old macOS reports a lower one; ComfyUI's model_management.py asks for 14 and 14.5."""
 LOOKING = ("-I", "-B")
 """Flags of a Python that is only looked at: isolated, and without leaving compiled files behind."""
 DISK_BYTES, DOWNLOAD_BYTES = 90 * 10**6, 25 * 10**6
-"""A Python that uv brings: an archive of 15 to 25 MB, unpacked."""
+"""The cost of uv's Python: an archive of 15 to 25 MB, unpacked."""
 
 
 def check_python_env(ctx: Context) -> Iterable[Finding]:
@@ -93,7 +93,7 @@ def _wrong_macos(ctx: Context, version: str, told: str) -> Iterable[Finding]:
         yield to_make(ctx, kinds.MACVER_COMPAT, says)
         return
     fix = Fix("Make the environment again.", ours("doctor", "--fix", "--only", kinds.MACVER_COMPAT.id))
-    yield kinds.MACVER_COMPAT.warn(str(ctx.home.venv), says, fix=fix, asks="Make it anew (torch is downloaded again)?")
+    yield kinds.MACVER_COMPAT.warn(str(ctx.home.venv), says, fix=fix, asks="Make it again (torch is downloaded again)?")
 
 
 def _judge(ctx: Context, version: str, arch: str, base: str) -> Finding:
@@ -116,7 +116,7 @@ def _judge(ctx: Context, version: str, arch: str, base: str) -> Finding:
 
 
 def _unasked(ctx: Context) -> Finding:
-    """A Python that nobody has agreed to run, by its files alone."""
+    """A Python that the user has not agreed to run, judged by its files."""
     python, version = ctx.home.python, configured_python(ctx.machine, ctx.home.venv)
     told = f"; pyvenv.cfg says Python {version}" if version else ""
     says = f"{python} was not installed by provision and has not been run: whether it works is not known{told}."

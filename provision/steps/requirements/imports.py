@@ -148,7 +148,7 @@ def _failed(ran: Ran, signs: list[Sign]) -> Finding:
 
 
 def mend_imports(ctx: Context, finding: Finding) -> None:
-    """Install a package, write its files anew, or disable a custom node. Raises PackageError, HomeError."""
+    """Install a package, write its files again, or disable a custom node. Raises PackageError, HomeError."""
     package = finding.subject
     if finding.kind == server_kinds.NODE_FAILED:
         disable_node(ctx, finding)

@@ -41,7 +41,7 @@ def conflicts(args: Sequence[str]) -> Iterator[Finding]:
 
 
 def check_flags(ctx: Context) -> Iterable[Finding]:
-    """Will ComfyUI take its flags, and do they do what a person would expect?"""
+    """Does ComfyUI accept its flags, and do they do what the user expects?"""
     args, subject = ctx.manifest.comfyui.args, SUBJECT
     on_mps = ctx.receipts.read("torch", TorchReceipt).device == "mps" and "--cpu" not in engine_flags(ctx)
     yield from conflicts(args)

@@ -36,7 +36,7 @@ def wanted_workflow(ctx: Context) -> dict[str, Any]:
 
 
 def check_workflow(ctx: Context) -> Iterable[Finding]:
-    """Is the workflow there, and is it the manifest's, or a person's own?"""
+    """Is the workflow there, and is it the manifest's or one that the user edited?"""
     path, wanted, cost = workflow_path(ctx), digest(wanted_workflow(ctx)), Cost(disk_bytes=DISK_BYTES)
     shown, here = ctx.home.shown(path), read_digest(path)
     if not path.exists():
@@ -55,7 +55,7 @@ def check_workflow(ctx: Context) -> Iterable[Finding]:
 def apply_workflow(ctx: Context, finding: Finding) -> None:
     """Save the workflow. Raises HomeError, DiskFull."""
     path, workflow = workflow_path(ctx), wanted_workflow(ctx)
-    # The receipt first, with what lies there now, which is ours: a kill between the two must not make it a person's.
+    # The receipt first, with the digest of our file that is there: a kill in between must not make that one the user's.
     ctx.receipts.write("workflow", WorkflowReceipt(ctx.home.shown(path), digest(workflow), read_digest(path)))
     write_json(path, workflow)
 
