@@ -19,12 +19,14 @@ def introduce(at: Session) -> None:
 
 
 def licence_says(manifest: Manifest) -> str:
-    """The licence of the weights, in a sentence."""
+    """The licence of the weights as its page has it, in a sentence, with the address of its text."""
+    return f"{manifest.title}: {terms_of(manifest)}; text: {manifest.license.url}"
+
+
+def terms_of(manifest: Manifest) -> str:
+    """The licence's name and what its page says of commercial use; that it was not read where nobody did."""
     terms = manifest.license
-    if not terms.id:
-        return f"{manifest.title}: for its licence see {terms.url}"
-    use = "commercial use allowed" if terms.commercial else "no commercial use"
-    return f"{manifest.title}: licence {terms.id} ({use}) {terms.url}"
+    return f"licence {terms.id or 'on its page'}; commercial use: {terms.commercial or 'not read here'}"
 
 
 def adopted_json(home: Home) -> dict[str, JSON]:

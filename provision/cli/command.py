@@ -75,7 +75,7 @@ def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None) 
 
 def carry_out_alone(run: Callable[[], Result], *, json: bool = False) -> NoReturn:
     """A command that needs no home: its console, its signals, its answer, its exit code."""
-    from provision.output.choose_console import make_console
+    from provision.output.console import make_console
     from provision.output.hints import this_call
 
     console = make_console(json=json, environ={})
@@ -90,7 +90,7 @@ def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
     """A command at work: its console, its context, its signals, its answer, its exit code."""
     from provision.cli.home_choice import choose_home
     from provision.cli.session import open_session
-    from provision.output.choose_console import make_console
+    from provision.output.console import make_console
     from provision.output.hints import this_call
     from provision.system.local_machine import LocalMachine
 

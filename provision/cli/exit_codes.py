@@ -21,6 +21,7 @@ from provision.errors import (
     EXIT_UNSATISFIED,
     EXIT_USAGE,
     Interrupted,
+    OutputLost,
     ProvisionError,
     UsageError,
 )
@@ -134,7 +135,10 @@ class End:
 def _say(console: Console, error: ProvisionError, log: Path | None = None) -> None:
     """The last words; a terminal may be gone, and a pipe closed."""
     with suppress(OSError):
-        console.error(error, log)
+        try:
+            console.error(error, log)
+        except OutputLost as lost:
+            console.error(lost, log)
 
 
 def _of_the_disk(error: OSError, log: Path | None) -> tuple[ProvisionError, int]:
@@ -220,9 +224,9 @@ def refuse(error: Exception) -> int:
 
 def tell(error: ProvisionError) -> None:
     """An error before there was a session."""
-    from provision.output.choose_console import make_console
+    from provision.output.console import make_console
     from provision.output.hints import this_call
 
     console = make_console(json="--json" in sys.argv, plain="--plain" in sys.argv, environ=os.environ)
     console.invocation = this_call(os.environ)
-    console.error(error)
+    _say(console, error)

@@ -8,7 +8,7 @@ from pathlib import Path
 from provision.cli.request import Request
 from provision.comfyui.adoption import Asked, home_for
 from provision.command import ours
-from provision.core.home import Home
+from provision.core.home import Home, full_path
 from provision.errors import HomeError
 from provision.output.hints import REHEARSAL_HOME
 from provision.system.machine import Machine
@@ -34,10 +34,10 @@ def _named(request: Request, environ: Mapping[str, str]) -> Path | None:
 def _usual(request: Request, named: Path | None) -> Home:
     """`~/provision` where none is named; a rehearsal has its own."""
     if request.to is not None and request.home is None:  # on the disk of the file itself, so that a rename can place it
-        return Home(request.to.expanduser().absolute() / ".provision")
+        return Home(full_path(request.to) / ".provision")
     given = named or Path(REHEARSAL_HOME if request.rehearse else "~/provision")
     try:
-        return Home(given.expanduser().absolute())
+        return Home(full_path(given))
     except RuntimeError as error:
         raise HomeError(
             f"The home {given} is in the folder of a person who is not known here.",

@@ -28,10 +28,11 @@ from provision.core.manifest import (
     manifest_names,
 )
 from provision.core.ownership import check_claim, is_home
+from provision.core.patience import patience_of
 from provision.core.receipts import home_lock
 from provision.core.step import Context
 from provision.environment.generations import recover
-from provision.errors import ConsentNeeded, DiskFull, LockError
+from provision.errors import ConsentNeeded, DiskFull, HomeError, LockError
 from provision.output.console import Console
 from provision.system.child_notes import end_leftovers
 from provision.system.local_machine import LocalMachine
@@ -41,6 +42,8 @@ RUNS_PYTHON = ("all", "plan", "doctor", "launch", "generate", "bench")
 """The commands that ask whether an adopted install's Python may be run; the others then do without."""
 LOOKS = ("check", "config", "inspect", "status", "logs", "report", "stop", "uninstall")
 """The commands that make no home of a folder, and need to write nothing in one."""
+ANYWHERE = ("check", "config", "doctor", "plan", "status", "stop")
+"""The commands that have something to say also where the home's disk is not there."""
 
 
 @contextmanager
@@ -52,6 +55,8 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
     lock = load_lock(request.locked) if request.locked is not None else None
     typed, (request, decided) = request, _locked(request, lock)
     home = home or choose_home(request, machine)
+    if request.command not in ANYWHERE:
+        home.check_there()
     if request.to is None and request.command not in LOOKS:
         check_claim(home.root, machine.environ)
     asked, (request, draft, held) = request, go_by_home(request, home, machine.environ)
@@ -81,7 +86,8 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
             deep=options.deep and may_run,
             precision=request.precision or (manifest.usual_precision if request.repo is None else options.precision),
         )
-        ctx = Context(machine, manifest, home, options, console.emit, console.consent)
+        patience = patience_of(machine.environ)
+        ctx = Context(machine, manifest, home, options, console.emit, console.consent, patience=patience)
         if request.repo is not None and not request.inspect:
             ctx = replace(ctx, manifest=_repo_manifest(ctx, request.repo, request.repo_file))
         keeping = keep_from_now(asked, home, by, draft, manifest) if is_kept(asked) else None
@@ -140,13 +146,13 @@ def _may_run(request: Request, home: Home, console: Console) -> bool:
 
 
 def _keep_log(request: Request, home: Home, console: Console, machine: Machine) -> None:
-    """Have the log and the notes on children in the home; on a full disk doctor does without, which is to say so.
+    """Have the log and the notes on children in the home; where it takes none, doctor does without: it is to say so.
 
     Raises HomeError, DiskFull.
     """
     try:
         home.prepare()
-    except DiskFull:
+    except (DiskFull, HomeError):
         if request.command != "doctor":
             raise
         return

@@ -22,6 +22,7 @@ from provision.comfyui.exclusive_start import one_start
 from provision.comfyui.foreign_install import servers_of
 from provision.comfyui.isolation import DATABASE, apart, knows
 from provision.comfyui.memory import memory_flags
+from provision.comfyui.model_settings import FLAG, given_settings
 from provision.comfyui.workflow_graph import listed_name
 from provision.command import ours
 from provision.core.home import Home
@@ -62,12 +63,18 @@ def server_argv(ctx: Context) -> tuple[str, ...]:
     """The whole command: isolated from the user's own packages (-s), on loopback alone."""
     program = (str(generations.python(ctx.home)), OURS, str(ctx.home.main_py))
     address = ("--listen", "127.0.0.1", "--port", str(ctx.manifest.comfyui.port), "--disable-auto-launch")
-    folders: tuple[str, ...] = ()
-    if ctx.home.base != ctx.home.comfyui:  # as the desktop app keeps models, pictures and settings
-        folders = ("--base-directory", str(ctx.home.base))
-        if knows(ctx, DATABASE):
-            folders = (*folders, DATABASE, f"sqlite:///{ctx.home.base / 'user' / 'comfyui.db'}")
-    return (*program, *address, *folders, *engine_flags(ctx))
+    return (*program, *address, *_folders(ctx), *engine_flags(ctx))
+
+
+def _folders(ctx: Context) -> tuple[str, ...]:
+    """Where models, pictures and settings lie, where not in the checkout alone: as a desktop app keeps them."""
+    given = given_settings(ctx)
+    models = (FLAG, str(given)) if given is not None else ()
+    if ctx.home.base == ctx.home.comfyui:
+        return models
+    base = ("--base-directory", str(ctx.home.base))
+    database = (DATABASE, f"sqlite:///{ctx.home.base / 'user' / 'comfyui.db'}") if knows(ctx, DATABASE) else ()
+    return (*base, *database, *models)
 
 
 def quick_test_argv(ctx: Context, folder: Path, *, nodes: bool = False) -> tuple[str, ...]:

@@ -14,6 +14,9 @@ OF_DISKS = frozenset(
     {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EFBIG}
 )
 """What only a disk answers: reading and writing tell no file's name with it."""
+ANOTHER = ours("all", "--home", "~/provision")
+PLUG_IN = Fix("Plug it in and run the same command again, or give another folder:", ANOTHER)
+WRITABLE = Fix("Give a folder on a disk that can be written (a Mac only reads NTFS):", ANOTHER)
 
 
 def as_sentence(error: OSError, home: Path) -> HomeError | DiskFull | None:
@@ -37,18 +40,19 @@ def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
         return HomeError(
             f"macOS keeps this terminal out of {path} ({error.strerror}).",
             hint=Fix(
-                "Allow it in System Settings, Privacy & Security, Files and Folders; or use another folder:",
-                ours("all", "--home", "~/provision"),
+                "Allow it in System Settings, Privacy & Security, Files and Folders; or use another folder:", ANOTHER
             ),
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno == errno.EROFS:
+        return HomeError(f"{path} cannot be written: its disk is read-only.", hint=WRITABLE)
+    if error.errno in (errno.EACCES, errno.EPERM):
         return HomeError(
             f"{path} cannot be written ({error.strerror}).",
-            hint=Fix("Give another folder:", ours("all", "--home", "~/provision")),
+            hint=Fix("Give another folder:", ANOTHER),
         )
     if error.errno in (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO):
         return HomeError(
             f"The disk that holds {path} failed ({error.strerror}); what was done before is kept.",
             hint=Fix("Look at the disk, then run the same command again.", program("df", "-h", str(path.parent))),
         )
-    return HomeError(f"{path} cannot be used ({error.strerror or error}).", hint=ours("all", "--home", "~/provision"))
+    return HomeError(f"{path} cannot be used ({error.strerror or error}).", hint=ANOTHER)

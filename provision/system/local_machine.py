@@ -65,7 +65,7 @@ class LocalMachine(Machine):
         try:
             child = subprocess.Popen(  # noqa: S603  (argv only, never a shell)
                 words,
-                cwd=cwd,
+                cwd=cwd or _still_there(),
                 env={**clean_env(self.environ), **env},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -199,6 +199,15 @@ class LocalMachine(Machine):
 
     def file_flags(self, path: Path) -> int:
         return int(getattr(path.stat(), "st_flags", 0))
+
+
+def _still_there() -> Path | None:
+    """Where a child runs that may run anywhere: where we do, and where that folder was removed, at the top."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
+    return None
 
 
 def free_port() -> int:

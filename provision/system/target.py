@@ -15,8 +15,8 @@ from provision.system.parsers import GIB
 from provision.system.processes import Process, Running
 
 EXAMPLE = ours("plan", "--for", "macos-14-arm64-py312-16gb")
-SYSTEMS = {"ventura": 13, "sonoma": 14, "sequoia": 15, "tahoe": 26}
-"""macOS by its marketing name. Apple went from 15 to 26 (WWDC, June 2025)."""
+SYSTEMS = {"ventura": 13, "sonoma": 14, "sequoia": 15, "tahoe": 26, "goldengate": 27}
+"""macOS by its marketing name. Apple went from 15 to 26 (WWDC, June 2025); 27 is Golden Gate (pytorch issue 187280)."""
 MACOS = (13, 14, 15, 26, 27)
 PYTHONS = (10, 14)
 CHIP = re.compile(r"(m[1-9])[ -]?(pro|max|ultra)?")
@@ -25,7 +25,7 @@ ARM, INTEL = ("arm64", "aarch64", "silicon", "applesilicon"), ("x86_64", "x86", 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A Mac and the Python of its ComfyUI: `macos` is (14, 0), `arch` arm64 or x86_64, `python` 3.12.
+    """A Mac and the Python of its ComfyUI: `macos` is (14, 0), `arch` arm64 or x86_64, `python` 3.13.
 
     `chip` is Apple's name for it, without one the first of its kind.
     """
@@ -33,7 +33,7 @@ class Target:
     macos: tuple[int, int]
     arch: str = "arm64"
     chip: str = ""
-    python: str = "3.12"
+    python: str = "3.13"
     memory_gib: int = 16
 
     @property
@@ -55,7 +55,7 @@ class Target:
         return f"{'aarch64' if self.arch == 'arm64' else 'x86_64'}-apple-darwin"
 
 
-def parse_target(text: str, *, macos_min: str = "14.0", python: str = "3.12") -> Target:
+def parse_target(text: str, *, macos_min: str = "14.0", python: str = "3.13") -> Target:
     """A target from words in any order; what is not said is the oldest macOS that will do, arm64, 16 GB.
 
     Raises UsageError, with an example.
@@ -78,6 +78,7 @@ def _words(text: str) -> list[str]:
     joined = re.sub(r"\b(m\d)[-_ ]+(?=(?:pro|max|ultra)\b)", r"\1", joined)
     joined = re.sub(r"\bapple[-_ ]+(?=silicon\b|m\d)", "", joined)
     joined = re.sub(r"\b(macos|mac)[-_ ]+(?=[a-z])", "", joined)
+    joined = re.sub(r"\bgolden[-_ ]+gate\b", "goldengate", joined)
     return [word for word in re.split(r"[-, /]+", joined) if word]
 
 

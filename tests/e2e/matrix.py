@@ -44,6 +44,8 @@ class Row:
     at_once: bool = False
     rate_bytes_s: float | None = None
     special: str = ""
+    patience_s: float = 15.0
+    """Of our own waits, which take no time here; the usual ones take five minutes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,6 +172,7 @@ def context(cell: Cell, world: World, folder: Path, hub: Hub) -> tuple[Context, 
     trusted = {"SSL_CERT_FILE": str(world.certificate)} if cell.row.special == "trusted" else {}
     machine = Brisk(HF_TOKEN=TOKEN, **trusted)
     ctx = small_context(folder, world.model, hub.url, machine=machine, emit=heard, backend=cell.backend.split()[0])
+    ctx = replace(ctx, patience=ctx.patience.at_most(cell.row.patience_s))
     heard.place = ctx.home.comfyui / "models" / "checkpoints" / FILE
     return ctx, heard
 

@@ -13,6 +13,7 @@ from typer import Option
 from provision.cli.command import Session, command
 from provision.cli.request import ASKING
 from provision.cli.server import bring_up
+from provision.comfyui.attention_limit import check_size
 from provision.comfyui.server_process import read_record
 from provision.command import ours
 from provision.core.receipt_kinds import TorchReceipt
@@ -62,6 +63,9 @@ def bench(
     measured = Measured(count, tuple(size or SIZES), tuple(steps or STEPS))
     if odd := [each for each in measured.sizes if each % 8]:
         raise UsageError(f"--size {odd[0]} is no multiple of 8.", hint=ours("bench", "--size", str(odd[0] // 8 * 8)))
+    for side in measured.sizes:
+        image = replace(at.ctx.manifest.first_image, width=side, height=side)
+        check_size(at.ctx, image, lambda width, _: ours("bench", "--size", str(width)))
     stop_server(at.ctx)
     ctx = at.ctx.stamped("bench")
     started = ctx.machine.clock()

@@ -15,6 +15,7 @@ from typer import Argument, Option
 from provision.cli.command import Session, command
 from provision.cli.request import ASKING, Request
 from provision.cli.server import bring_up
+from provision.comfyui.attention_limit import check_size
 from provision.comfyui.saved_pictures import check_folder, keep_as, keep_new
 from provision.comfyui.workflow_graph import SEED_LIMIT
 from provision.command import Fix, ours, program
@@ -85,6 +86,7 @@ def generate(
     if first is None:
         raise UsageError("There is no prompt on standard input.", hint=ours("generate", "a red fox in snow"))
     place = place_of(wanted)
+    check_size(at.ctx, at.ctx.manifest.first_image, lambda w, h: ours("generate", "--size", size_word(w, h), prompt))
     if not (server := bring_up(at)).ok:
         return server
     ctx = at.ctx.stamped("generate")
@@ -92,6 +94,11 @@ def generate(
     made = [_one(at, ctx, wanted, place, each, number) for each, number in kinds]
     alone = made[0] if len(made) == 1 else {}
     return answer({**alone, "pictures": made})
+
+
+def size_word(width: int, height: int) -> str:
+    """A size as `--size` takes it."""
+    return str(width) if width == height else f"{width}x{height}"
 
 
 def _prompts(ctx: Context, prompt: str) -> Iterator[str]:

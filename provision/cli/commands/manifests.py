@@ -58,7 +58,7 @@ def listed() -> Result:
         manifest = load_manifest(name)
         _, file = manifest.checkpoint(manifest.usual_precision)
         size = views.size_text(file.size) if file.size else "size from the hub"
-        rows.append((name, f"{manifest.title}, {size}, licence {manifest.license.id}"))
+        rows.append((name, f"{manifest.title}, {size}, licence {manifest.license.id or 'on its page'}"))
         found.append({"name": name, "title": manifest.title, "size": file.size})
     return answer({"manifests": found}, pairs(rows))
 

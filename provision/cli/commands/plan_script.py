@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from provision import __version__
+from provision.cli.about import licence_says
 from provision.comfyui import git_remote
 from provision.comfyui.server_process import server_argv
 from provision.comfyui.workflow_graph import listed_name, prompt_graph
@@ -23,7 +24,7 @@ from provision.download.model_files import WantedFile, subject_of, wanted_files
 from provision.environment.packages import find_uv
 from provision.errors import CommandMissing
 from provision.output.hints import HERE, Invocation
-from provision.steps.torch.choice import has_nvidia
+from provision.steps.torch.place import has_nvidia
 from provision.steps.workflow import first_page
 from provision.steps.workflow.step import wanted_workflow, workflow_path
 from provision.system.visible import shell_word, shell_words
@@ -48,11 +49,9 @@ def script(ctx: Context, report: Report, call: Invocation = HERE) -> str:
 
 
 def _head(ctx: Context) -> Iterator[str]:
-    license = ctx.manifest.license
-    use = "" if not license.id else f" {license.id} ({'' if license.commercial else 'no '}commercial use)"
     yield "#!/bin/sh"
     yield f"# What `provision all` (version {__version__}) would do on this machine, by hand."
-    yield _comment(f"{ctx.manifest.title}: licence{use} {license.url}")
+    yield _comment(licence_says(ctx.manifest))
     yield "set -eu"
     yield f"home={shell_word(str(ctx.home.root))}"
     yield f"comfyui={_below_home(ctx, ctx.home.comfyui)}"
@@ -135,7 +134,7 @@ def _requirements(ctx: Context, finding: Finding) -> Iterator[str]:
 
 def _comfyui(ctx: Context, finding: Finding) -> Iterator[str]:
     comfy, folder = ctx.manifest.comfyui, ctx.home.comfyui
-    revision = git_remote.find_revision(comfy.url, comfy.ref)
+    revision = git_remote.find_revision(comfy.url, comfy.ref, environ=ctx.machine.environ)
     if revision.kind != "commit" and not folder.exists():
         words = ["git", "clone", "--depth", "1", "--branch", revision.name, "--", comfy.url]
         yield f'{shell_words(words)} "$comfyui"'

@@ -7,29 +7,35 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from provision.cli.command import Session
-from provision.cli.commands.target_requirements import (
-    TORCH,
-    Asked,
-    TorchWish,
-    choose_torch,
-    read_asked,
-    tool_python,
-    tool_requirements,
-)
+from provision.cli.commands.target_requirements import Asked, read_asked, tool_python, tool_requirements
 from provision.command import Command, Fix, ours
 from provision.core.estimate import USUAL_S, Pace
 from provision.core.finding import JSON, Cost, Finding, Kind, Verdict, cost_of
 from provision.core.home import Home
 from provision.core.plan import make_plan
 from provision.core.step import Context, Report, StepReport, silent
-from provision.environment.resolution import Lack, Resolved, Rules, Wheel, first_macos, name_of, newest, others, resolve
-from provision.errors import GitError, UsageError
+from provision.environment.resolution import (
+    WIDEST,
+    Lack,
+    Resolved,
+    Rules,
+    Wheel,
+    first_macos,
+    name_of,
+    newest,
+    others,
+    resolve,
+)
+from provision.environment.torch_family import TORCH
+from provision.errors import GitError, PackageError, UsageError
 from provision.output import plan_view, views
 from provision.output.result import Drawn, Result, Words, pairs
 from provision.steps.hardware import kinds as hardware_kinds
 from provision.steps.models import kinds as models_kinds
 from provision.steps.python_env import kinds as python_env_kinds
 from provision.steps.torch import kinds as torch_kinds
+from provision.steps.torch.choice import Choice, first, in_order
+from provision.steps.torch.place import elsewhere
 from provision.system.target import MACOS, Target, TargetMachine, parse_target
 
 FOR_TARGET = "plan --for"
@@ -60,7 +66,7 @@ TARGET_HOME = Home(Path("/Users/you/provision"))
 class Answers:
     """What the index answered: for torch's set, for ComfyUI's packages (None: they are not known), for the tool."""
 
-    wish: TorchWish
+    choice: Choice
     torch: Resolved
     packages: Resolved | None
     tool: Resolved
@@ -136,13 +142,30 @@ def ask_index(ctx: Context, target: Target, asked: Asked | None, *, tool: Sequen
 
     Raises NetworkError, PackageError.
     """
-    wish = choose_torch(ctx, target, audio=asked is not None and asked.audio)
-    for note in wish.notes:
-        ctx.note(note)
     ctx.note(f"Asking the package index for {target.says} ...")
-    torch = resolve(ctx, target, wish.lines, Rules(index=wish.index))
+    choice = choose_torch(ctx, target, audio=asked is not None and asked.audio)
+    torch = resolve(ctx, target, choice.pins, Rules(index=choice.index))
     packages = None if asked is None else resolve_requirements(ctx, target, asked, torch)
-    return Answers(wish, torch, packages, resolve(ctx, replace(target, python=tool_python(target)), tool))
+    return Answers(choice, torch, packages, resolve(ctx, replace(target, python=tool_python(target)), tool))
+
+
+def choose_torch(ctx: Context, target: Target, *, audio: bool) -> Choice:
+    """The set that `all` would take there; where there is none the one that is asked for, whose lacks can be told.
+
+    Raises PackageError when the nightly of a day is asked for and not there, NetworkError.
+    """
+    place = elsewhere(target)
+    try:
+        return first(ctx, place, audio=audio, on_try=lambda choice: _tell(ctx, choice))
+    except PackageError:
+        return next(in_order(ctx, place, audio=audio))
+
+
+def _tell(ctx: Context, choice: Choice) -> None:
+    if choice.why:
+        ctx.note(f"{choice.why[0].upper()}{choice.why[1:]}: {choice.channel} torch is planned in its place.")
+    for newer in choice.passed_over[:1]:
+        ctx.note(f"{newer}; an older set is taken.")
 
 
 def resolve_requirements(ctx: Context, target: Target, asked: Asked, torch: Resolved) -> Resolved:
@@ -185,12 +208,9 @@ def reports(ctx: Context, target: Target, answers: Answers, unread: Finding | No
 def _hardware(there: Context, disk_bytes: int) -> list[Finding]:
     """What the hardware step says of the target; its disk is not here, so what it must hold is told."""
     from provision.steps.hardware.memory import check_memory_fit
-    from provision.steps.hardware.step import AIR_BYTES, check_hardware
+    from provision.steps.hardware.step import AIR_BYTES, check_machine
 
-    found = [
-        each for each in check_hardware(there, ()) if each.kind not in (hardware_kinds.HW_DISK, hardware_kinds.DISK_LOW)
-    ]
-    found += check_memory_fit(there)
+    found = [*check_machine(there), *check_memory_fit(there)]
     says = f"{views.size_text(disk_bytes + AIR_BYTES)} must be free on its disk."
     return [*found, hardware_kinds.HW_DISK.ok("disk", says, facts={"needed_bytes": disk_bytes + AIR_BYTES})]
 
@@ -276,9 +296,9 @@ def _known_bad(there: Context, torch: Resolved) -> Iterable[Finding]:
 def _behind(ctx: Context, target: Target, answers: Answers) -> Iterable[Finding]:
     """A warning where the target must do with an older torch than other Macs, for each reason."""
     have = answers.torch.version("torch")
-    if answers.wish.channel != "stable" or not have:
+    if answers.choice.channel != "stable" or not have:
         return
-    for lack in behind(ctx, target, have, Rules(index=answers.wish.index)):
+    for lack in behind(ctx, target, have, Rules(index=answers.choice.index)):
         assert lack.elsewhere is not None
         there, version = lack.elsewhere
         yield TORCH_BEHIND.warn(
@@ -293,7 +313,7 @@ def behind(ctx: Context, target: Target, have: str, rules: Rules) -> list[Lack]:
     """What keeps the target from a newer torch than `have`: targets that differ in one thing and have one."""
     from packaging.version import Version
 
-    best = newest(ctx, Target((MACOS[-1], 0)), "torch", rules)
+    best = newest(ctx, Target((MACOS[-1], 0), python=WIDEST), "torch", rules)
     if best is None or Version(best.version) <= Version(have):
         return []
     found = []

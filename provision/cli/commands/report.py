@@ -12,6 +12,7 @@ from markupsafe import Markup
 from typer import Option
 
 from provision import __version__
+from provision.cli.about import terms_of
 from provision.cli.command import Session, command
 from provision.cli.commands.issue_report import person_of
 from provision.cli.request import USUAL
@@ -78,8 +79,6 @@ def run_page(ctx: Context, run: Run, tell: Tell) -> RunPage:
     names = [step.name for step in run.steps]
     changed = [step.name for step in run.steps if step.changed]
     took = views.time_text(run.seconds)
-    terms = ctx.manifest.license
-    allows = "commercial use allowed" if terms.commercial else "no commercial use"
     bench = last_bench(ctx.home)
     return RunPage(
         title=f"{ctx.manifest.title} in ComfyUI",
@@ -88,7 +87,7 @@ def run_page(ctx: Context, run: Run, tell: Tell) -> RunPage:
         about=list(_about(ctx, run, image)),
         picture=read_picture(ctx.home.first_image),
         caption=_caption(image),
-        licence=(f"{terms.id or 'see its page'}, {allows}" if terms.id else "see its page", terms.url),
+        licence=(terms_of(ctx.manifest), ctx.manifest.license.url),
         parts=list(_parts(ctx)),
         packages=sorted(packages.installed_versions(ctx.home.venv).items()),
         course_svg=course_svg(course, names, tell),

@@ -30,6 +30,8 @@ from provision.environment.generations import before_says
 from provision.errors import EngineError, GitError, PortTaken
 from provision.output import views
 from provision.output.result import Drawn, Paper, Result, Words, answer
+from provision.system.disk_errors import PLUG_IN
+from provision.system.disk_state import why_absent
 from provision.system.disk_use import Tally
 
 if TYPE_CHECKING:
@@ -50,7 +52,9 @@ def status(at: Session) -> Result:
     """All of it; satisfied when the server is up."""
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir():
-        says = Words(Fix(f"Nothing is installed in {home.root}. To install:", ours("all")))
+        absent = why_absent(home.root)
+        fix = Fix(f"{absent} {PLUG_IN.says}", PLUG_IN.command) if absent else None
+        says = Words(fix or Fix(f"Nothing is installed in {home.root}. To install:", ours("all")))
         return answer({"home": str(home.root), "installed": False}, says, ok=False)
     newest = _Asked(ctx)
     server, disk, image = server_status(ctx), disk_parts(home), last_image(home)
@@ -241,7 +245,7 @@ class _Asked:
     def __init__(self, ctx: Context) -> None:
         self.here = ctx.receipts.read("comfyui", ComfyReceipt).name
         self.found = ""
-        self._url = ctx.manifest.comfyui.url
+        self._url, self._environ = ctx.manifest.comfyui.url, ctx.machine.environ
         self._thread: threading.Thread | None = None
         asked = ctx.manifest.comfyui.ref == "latest" and ctx.home.code_of_another is None and self.here
         if asked and not ctx.options.rehearsal:
@@ -250,7 +254,7 @@ class _Asked:
 
     def _ask(self) -> None:
         with suppress(GitError):
-            self.found = git_remote.find_revision(self._url, "latest").name
+            self.found = git_remote.find_revision(self._url, "latest", environ=self._environ).name
 
     def says(self) -> Iterator[Fix]:
         """A sentence where there is a newer one, or where nobody told."""

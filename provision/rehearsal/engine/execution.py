@@ -45,7 +45,6 @@ class PromptQueue:
         self.flags: set[str] = set()
 
     def put(self, item: Item) -> None:
-        """Queue a prompt."""
         with self.arrived:
             heapq.heappush(self.waiting, item)
             self.arrived.notify()
@@ -61,7 +60,6 @@ class PromptQueue:
         return self.running
 
     def finish(self, item: Item, result: dict[str, Any]) -> None:
-        """Move a prompt to the history."""
         with self.arrived:
             self.running = None
             self.history[item.prompt_id] = {"prompt": item.to_json(), **result}
@@ -89,7 +87,6 @@ class PromptQueue:
         self.changed()
 
     def remaining(self) -> int:
-        """How many wait or run."""
         with self.arrived:
             return len(self.waiting) + (self.running is not None)
 
@@ -158,28 +155,27 @@ class Run:
             "completed": success,
             "messages": [list(message) for message in self.messages],
         }
-        return {
-            "outputs": outputs,
-            "status": status,
-            "meta": {node_id: describe(node_id) for node_id in outputs},
-        }
+        return {"outputs": outputs, "status": status, "meta": {node_id: describe(node_id) for node_id in outputs}}
 
     def is_cached(self, node_id: str) -> bool:
-        """Whether the node's result is there."""
         return self.signatures[node_id] in self.cache
 
     def reach(self, node_id: str) -> bool:
         """Run a node after those before it, or answer from the cache; False when something failed."""
         if self.is_cached(node_id):
             if node_id not in self.executed:
-                self.tell("executed", node=node_id, display_node=node_id, output=self.shown_by(node_id))
+                self.tell(
+                    "executed",
+                    node=node_id,
+                    display_node=node_id,
+                    output=self.cache[self.signatures[node_id]].shown or None,
+                )
                 self.advance(node_id, "finished")
             return True
         links = [value[0] for value in self.item.graph[node_id]["inputs"].values() if is_link(value)]
         return all(self.is_cached(before) or self.reach(before) for before in links) and self.run_node(node_id)
 
     def run_node(self, node_id: str) -> bool:
-        """Run one node whose inputs are there."""
         node = self.item.graph[node_id]
         node_class = NODE_CLASSES[node["class_type"]]
         self.advance(node_id, "running")
@@ -206,17 +202,12 @@ class Run:
         """An input's value, through its link where it is one."""
         return self.cache[self.signatures[value[0]]].outputs[value[1]] if is_link(value) else value
 
-    def shown_by(self, node_id: str) -> dict[str, Any] | None:
-        """What a cached node shows, None where it shows nothing."""
-        return self.cache[self.signatures[node_id]].shown or None
-
     def whose(self, node_id: str) -> dict[str, Any]:
         """The beginning of a message about a node that did not end well."""
         class_type = self.item.graph[node_id]["class_type"]
         return {"node_id": node_id, "node_type": class_type, "executed": list(self.executed)}
 
     def fail(self, node_id: str, inputs: dict[str, Any], error: Exception) -> None:
-        """Log and report what a node raised."""
         logging.error(f"!!! Exception during processing !!! {error}")
         logging.error(traceback.format_exc())
         kind, module = type(error).__qualname__, type(error).__module__

@@ -62,7 +62,6 @@ def prepare_folders() -> None:
 
 
 def main() -> None:
-    """Start, and serve until interrupted."""
     logging.info(f"Python version: {sys.version}")
     logging.info(f"ComfyUI version: {__version__}")
     prepare_folders()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from provision.comfyui import fallback_flags
+from provision.comfyui.attention_limit import check_size
 from provision.comfyui.error_explanations import death
 from provision.comfyui.server_process import (
     Record,
@@ -24,7 +25,7 @@ from provision.comfyui.server_process import (
     unlisted,
 )
 from provision.comfyui.workflow_graph import SEED_LIMIT, listed_name, prompt_graph, ui_workflow
-from provision.command import Fix, ours, program
+from provision.command import Command, Fix, ours, program
 from provision.core.events import ImageMade, Work
 from provision.core.finding import JSON, Cost, Finding, Kind
 from provision.core.image import SIDE_MAX, Judgement, Quality, judge, most_bytes
@@ -134,6 +135,7 @@ def apply_first_image(ctx: Context, finding: Finding) -> None:
     DiskFull.
     """
     facts, image = proof_facts(ctx), ctx.manifest.first_image
+    check_size(ctx, image, _of_size)
     device = check_ready(ctx)
     first = make_image(ctx, image, "the first image", kept=False)
     _refuse_bad(ctx, first)
@@ -164,6 +166,10 @@ def made_now(picture: Picture, how: str, seconds: float) -> Finding:
     """The finding that an image was made just now."""
     says = f"An image was made just now{how}. {picture.judgement.says}"
     return kinds.IMAGE_PROVEN.ok("an image", says, facts={"seconds": round(seconds, 1)})
+
+
+def _of_size(width: int, height: int) -> Command:
+    return ours("all", "--set", f"first_image.width={width}", "--set", f"first_image.height={height}")
 
 
 def check_ready(ctx: Context) -> str:

@@ -12,13 +12,14 @@ from provision.core.receipts import forget, write_text
 from provision.core.step import Context
 from provision.environment import packages, wheel_index
 from provision.errors import LockError
-from provision.steps.lock.step import file_tags
+from provision.steps.lock.step import file_tags, nightly_age
 from provision.steps.python_env.step import make_environment
 from provision.steps.requirements.install import packages_cost
 from provision.steps.torch import kinds as torch_kinds
-from provision.steps.torch.choice import Choice, macos_version
+from provision.steps.torch.choice import Choice
 from provision.steps.torch.download_size import set_cost
 from provision.steps.torch.install import with_new
+from provision.steps.torch.place import macos_version
 from provision.steps.torch.proof import prove
 
 
@@ -81,6 +82,8 @@ def _fill(new: Context, lock: Lock) -> None:
     lines = (f"{each.name}=={each.version} --hash=sha256:{each.sha256}\n" for each in lock.packages)
     write_text(asked, "".join(lines))
     source = ("--index", lock.torch.index, "--index-strategy", "unsafe-best-match") if lock.torch.index else ()
+    if not new.options.rehearsal and (aged := nightly_age(lock, new.machine.timestamp())):
+        new.note(f"{aged}.")
     new.note(f"Installing {len(lock.packages)} packages by their hashes ...", passing=True)
     ran = packages.pip_install(new, "--no-deps", "--require-hashes", *source, "-r", asked)
     if not ran.ok:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 
 from provision import __version__
 from provision.comfyui import fallback_flags
-from provision.command import Fix, program
+from provision.command import Fix, ours, program
 from provision.core.finding import Finding, Kind
 from provision.core.lockfile import (
     SCHEMA,
@@ -42,6 +43,7 @@ from provision.steps.torch.proof import system_version
 from provision.system.strict import Unreadable, decode
 
 COMPILE_TIMEOUT_S = 300
+NIGHTLY_DAYS, SOON_DAYS = 60, 15
 
 
 def check_lock(ctx: Context) -> Iterable[Finding]:
@@ -66,8 +68,34 @@ def check_lock(ctx: Context) -> Iterable[Finding]:
         )
         fix = Fix("Remove it; it is then written again.", program("rm", str(path)))
         yield kinds.LOCK_PARTIAL.warn(shown, says, fix=fix)
+    elif not ctx.options.rehearsal and (says := nightly_age(kept, ctx.machine.timestamp())):
+        fix = Fix("A release stays on its index:", ours("all", "--torch", "stable"))
+        yield kinds.LOCK_PARTIAL.warn(shown, f"{says}.", fix=fix)
     else:
         yield kinds.LOCK_READY.ok(shown, f"{shown}: {len(kept.packages)} packages pinned by hash")
+
+
+def nightly_age(lock: Lock, now: str) -> str:
+    """Whether a lock's torch is, or soon is, no longer on its index, as a sentence; empty where it stays.
+
+    `now` is a time as ISO 8601 has it. pytorch.org keeps about 60 builds of a nightly, one a day (KEEP_THRESHOLD in
+    s3_management/manage.py of pytorch/test-infra).
+    """
+    torch = lock.versions.get("torch", "")
+    if not (day := day_of(torch)):
+        return ""
+    try:
+        days = (datetime.fromisoformat(now).date() - date.fromisoformat(day)).days
+    except ValueError:
+        return ""
+    if days < NIGHTLY_DAYS - SOON_DAYS:
+        return ""
+    left = NIGHTLY_DAYS - days
+    stays = f"will be gone in about {left} days" if left > 0 else "is likely gone"
+    return (
+        f"torch {torch} is a nightly of {days} days ago, and its index keeps about {NIGHTLY_DAYS} builds: it {stays}, "
+        "and the lock can then be rebuilt only from uv's cache"
+    )
 
 
 def _to_write(kind: Kind, shown: str, says: str) -> Finding:

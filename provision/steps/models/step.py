@@ -45,7 +45,7 @@ def check_models(ctx: Context) -> Iterator[Finding]:
     for wanted in wanted_files(ctx):
         finding = _look(ctx, wanted)
         writes = finding.verdict is Verdict.FIXABLE and finding.kind != kinds.CKPT_UNPROVEN
-        yield _outside(ctx, wanted, finding) if writes and not ctx.home.inside(wanted.place.parent) else finding
+        yield _outside(ctx, wanted, finding) if writes and not _may_write(ctx, wanted) else finding
 
 
 def apply_models(ctx: Context, finding: Finding) -> None:
@@ -68,7 +68,7 @@ def _also_missing(ctx: Context, wanted: WantedFile, files: list[WantedFile]) -> 
     found = []
     for each in files:
         names = {name.casefold() for name in _names(each.place.parent)}
-        if each is wanted or each.place.name.casefold() in names or not ctx.home.inside(each.place.parent):
+        if each is wanted or each.place.name.casefold() in names or not _may_write(ctx, each):
             continue
         if not each.sha256 or each.sha256 not in contents:
             contents.add(each.sha256)
@@ -272,6 +272,11 @@ def _to_fetch(ctx: Context, wanted: WantedFile, kind: Kind, says: str, *, here: 
     source = f"{wanted.model.repo} at {wanted.model.revision[:12]}"
     fix = Fix(f"Download {wanted.file.path} of {source} and verify it.{aside}", fetch)
     return kind.fixable(subject_of(ctx, wanted), says, fix=fix, cost=cost, facts=facts)
+
+
+def _may_write(ctx: Context, wanted: WantedFile) -> bool:
+    """Whether the file's folder is the home's; of an adopted install any in which its ComfyUI looks, after a yes."""
+    return ctx.home.adopted is not None or ctx.home.inside(wanted.place.parent)
 
 
 def _outside(ctx: Context, wanted: WantedFile, finding: Finding) -> Finding:

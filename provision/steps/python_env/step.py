@@ -194,7 +194,7 @@ def make_environment(ctx: Context) -> Path:
 
 
 def find_python(ctx: Context) -> str:
-    """The Python to use: the wanted one of this machine, else of uv, else the newest accepted one that is here.
+    """The Python to use: the wanted one of this machine, else of uv, else the nearest accepted one that is here.
 
     Raises PackageError when there is none.
     """
@@ -202,19 +202,24 @@ def find_python(ctx: Context) -> str:
     if found := _local(ctx, wanted.version):
         return found
     ctx.note(f"Python {wanted.version} is not here: downloading it with uv.")
+    best = number(wanted.version)[1]
+    accepted = range(number(wanted.min)[1], number(wanted.max)[1] + 1)
+    names = (f"3.{minor}" for minor in sorted(accepted, key=lambda minor: (abs(minor - best), minor)))
+    other = next(((name, found) for name in names if (found := _local(ctx, name))), None)
+    at = ctx.looking() if other else ctx  # what is here is as good as a long wait
     words = ("python", "install", "--no-bin", _request(ctx, wanted.version))
-    fetched = run_uv(ctx, *words, env={"UV_HTTP_RETRIES": "1"}, timeout_s=900)
+    fetched = run_uv(at, *words, env={"UV_HTTP_RETRIES": "1"}, timeout_s=900)
     if found := _local(ctx, wanted.version):
         return found
-    for minor in range(number(wanted.max)[1], number(wanted.min)[1] - 1, -1):
-        if found := _local(ctx, f"3.{minor}"):
-            why = fetched.tail(1).strip().removeprefix("cause: ") or "uv gave no reason"
-            ctx.note(f"Python {wanted.version} could not be downloaded ({why}); using 3.{minor}, which is here.")
-            return found
+    if other:
+        name, place = other
+        why = fetched.tail(1).strip().removeprefix("cause: ") or "uv gave no reason"
+        ctx.note(f"Python {wanted.version} could not be downloaded ({why}); using {name}, which is here.")
+        return place
     raise PackageError(
         f"Python {wanted.version} could not be downloaded, and none from {wanted.min} to {wanted.max} is here:\n"
         f"{fetched.tail(4)}",
-        hint=Fix("Check the network or HTTPS_PROXY; or:", program("brew", "install", "python@3.12")),
+        hint=Fix("Check the network or HTTPS_PROXY; or:", program("brew", "install", f"python@{wanted.version}")),
     )
 
 

@@ -16,7 +16,7 @@ from provision.core.step import Context, Look
 from provision.steps.server import kinds
 
 SUBJECT = "comfyui.args"
-ATTENTIONS = ("split-cross", "quad-cross", "pytorch-cross", "sage", "flash")
+ATTENTIONS = ("split-cross", "quad-cross", "pytorch-cross", "sage", "flash", "ck")
 UNET_DTYPES = ("fp32", "fp64", "bf16", "fp16", "fp8_e4m3fn", "fp8_e5m2", "fp8_e8m0fnu")
 TEXT_DTYPES = ("fp8_e4m3fn", "fp8_e5m2", "fp16", "fp32", "bf16")
 EXCLUSIVE: tuple[tuple[str, ...], ...] = (

@@ -167,6 +167,13 @@ def test_a_git_work_tree_is_refused_and_all_in_it(tmp_path: Path, person: Path) 
         assert said(refused.hint) == f"provision all --home {person / 'provision'}"
 
 
+def test_a_work_tree_with_the_person_in_it_has_no_other_folder_to_offer(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    person = tmp_path / "person"
+    person.mkdir()
+    assert said(refusal(tmp_path / "new", person).hint) == "Name a new folder: --home FOLDER"
+
+
 def test_a_linked_work_tree_is_one(tmp_path: Path, person: Path) -> None:
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / ".git").write_text("gitdir: /elsewhere/.git/worktrees/linked\n")

@@ -72,7 +72,7 @@ def to_do(id: str, says: str, fix: str, download: int, disk: int) -> Finding:
     return fixable(id, "x", says, fix=Fix(fix), cost=Cost(download, disk))
 
 
-REPO = "https://github.com/comfyanonymous/ComfyUI"
+REPO = "https://github.com/Comfy-Org/ComfyUI"
 LISTED = "ComfyUI/user/default/workflows/SDXL-Turbo 1.0.json"
 # step, id, what is seen, what mends it, bytes over the network, bytes on the disk
 ASKED = (
@@ -133,8 +133,8 @@ def test_the_plan(name: str) -> None:
 def test_the_report_of_a_run() -> None:
     closing = "Not finished after 1 min 15 s. What is done is kept; after the fix: provision all"
     for width in WIDTHS:
-        assert_snapshot(f"report-{width}", drawn(views.report_view(TROUBLE, closing), width))
-    assert_snapshot("report-plain", views.report_text(TROUBLE, closing, views.WORDS))
+        assert_snapshot(f"report-{width}", drawn(views.painted(views.report_lines(TROUBLE, closing)), width))
+    assert_snapshot("report-plain", views.plain(views.report_lines(TROUBLE, closing, views.WORDS)))
     assert_snapshot("checkup", views.checkup_text(TROUBLE, closing))
     assert_snapshot("checkup-plain", views.checkup_text(TROUBLE, closing, marks=views.WORDS))
 
@@ -156,5 +156,5 @@ ERRORS = {
 def test_an_error(name: str) -> None:
     log = Path("/Users/you/provision/logs/provision.log")
     for width in WIDTHS:
-        assert_snapshot(f"error-{name}-{width}", drawn(views.error_view(ERRORS[name], log), width))
-    assert_snapshot(f"error-{name}-plain", views.error_text(ERRORS[name], log, views.WORDS))
+        assert_snapshot(f"error-{name}-{width}", drawn(views.painted(views.error_lines(ERRORS[name], log)), width))
+    assert_snapshot(f"error-{name}-plain", views.plain(views.error_lines(ERRORS[name], log, views.WORDS)))
