@@ -266,7 +266,18 @@ def _stable(ctx: Context, place: Place, *, audio: bool, why: str, exact: str = "
         pages, trouble = read_pages(ctx, index, _names(audio))
         found = None if trouble else wheel_index.stable_pins(pages, place.tags, exact)
         if found:
-            return Choice(channel, found, index, why)
+            return Choice(channel, _bounded(found, exact), index, why)
         ctx.note(f"{index} {trouble or f'has no such set for {place.says}'}; the configured package index is taken.")
     torch = f"torch=={exact}" if exact else "torch"
-    return Choice(channel, (torch, VISION, *(("torchaudio",) if audio else ())), "", why)
+    return Choice(channel, _bounded((torch, VISION, *(("torchaudio",) if audio else ())), exact), "", why)
+
+
+def _bounded(pins: tuple[str, ...], exact: str) -> tuple[str, ...]:
+    """The same with torchaudio no newer than the torch that is named: METADATA of 2.11.0 rules none out."""
+    if not exact:
+        return pins
+    major, minor = torch_family.series(exact)
+    bound = f"<{major}.{minor + 1}"
+    return tuple(
+        f"{pin}{',' if pin != 'torchaudio' else ''}{bound}" if name_of(pin) == "torchaudio" else pin for pin in pins
+    )
