@@ -41,7 +41,7 @@ def _port_taken(at: Place) -> None:
     at.made_world()
     record = read_world(Home(at.home))
     assert record is not None
-    theirs = at.later.enter_context(ThreadingHTTPServer((LOOPBACK, record.ports["engine"]), Theirs))
+    theirs = at.later.enter_context(ThreadingHTTPServer((LOOPBACK, record.ports.engine), Theirs))
     at.later.callback(theirs.shutdown)
     threading.Thread(target=theirs.serve_forever, daemon=True).start()
 
