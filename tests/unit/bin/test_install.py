@@ -32,7 +32,7 @@ name = "comfy-provision"
 version = "9.8.7"
 scripts = { provision = "stand_in:main" }
 """
-BACKEND = '''\
+BACKEND = """\
 import pathlib, zipfile
 
 def build_wheel(directory, config_settings=None, metadata_directory=None):
@@ -45,7 +45,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
         wheel.writestr(info + "entry_points.txt", "[console_scripts]\\nprovision = stand_in:main\\n")
         wheel.writestr(info + "RECORD", "")
     return name
-'''
+"""
 
 
 @pytest.fixture
