@@ -68,8 +68,6 @@ class Request:
     precision: Annotated[str | None, PRECISION] = None
     torch: Annotated[str | None, TORCH] = None
     comfyui: Annotated[str | None, flag("--comfyui", "REF|DIR", COMFYUI)] = None
-    install: Annotated[str | None, flag("--comfyui", "DIR", "A ComfyUI that this tool did not make.")] = None
-    """`doctor --comfyui`: a folder, and never a revision."""
     python: Annotated[str | None, flag("--python", "PATH|own", PYTHON)] = None
     rehearse: Annotated[bool, REHEARSE] = False
     endpoints: Annotated[Sequence[str], flag("--endpoint", "URL", ENDPOINT)] = ()

@@ -29,7 +29,8 @@ Faulty = Callable[[Collection[str]], list[str]]
 def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
     """Run steps, each as soon as those that it needs are satisfied, at the same time where they allow.
 
-    With `apply` false nothing is changed, nothing waits, and a check that crashes is a finding; a step that cannot even
+    With `apply` false nothing is changed, nothing waits (but `deep` looks at one after the other), and a check that
+    crashes is a finding; a step that cannot even
     look for want of one that it needs is reported as waiting for that one. With `apply` a step that fails leaves the
     others running; those that need it are reported as waiting. A step that raises StartOver names another: that one
     and all that need it are run again. Raises Interrupted, after children have been ended.
@@ -67,7 +68,8 @@ def _run_once(
 ) -> dict[str, StepReport]:
     """Run each step once; of those that are not among them, what was reported before counts."""
     futures: dict[str, Future[StepReport]] = {}
-    pool = ThreadPoolExecutor(max_workers=max(1, len(steps)), thread_name_prefix="step")
+    alone = ctx.options.deep and not apply  # each proof has the whole machine, and those before it are known
+    pool = ThreadPoolExecutor(max_workers=1 if alone else max(1, len(steps)), thread_name_prefix="step")
     try:
         for step in steps:
             known = {**{name: _settled(report) for name, report in before.items()}, **futures}

@@ -243,7 +243,8 @@ def planned_disk_bytes(ctx: Context, writers: Sequence[Step]) -> int:
 
     What each of them will move is told as a StepPlanned.
     """
-    quiet = replace(ctx, emit=silent, options=replace(ctx.options, deep=False, planning=False))
+    exactly = ctx.options.planning and ctx.machine.system != "Darwin"  # elsewhere torch's size is its index's to decide
+    quiet = replace(ctx, emit=silent, options=replace(ctx.options, deep=False, planning=exactly))
     disk_bytes = 0
     for step in writers:
         todo = [finding for finding in step.check(quiet) if finding.verdict is Verdict.FIXABLE]

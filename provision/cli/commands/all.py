@@ -57,10 +57,12 @@ def provision_all(
 
 
 def _with_consent(at: Session) -> Session:
-    """The same session with what the person agreed to: each finding that asks is asked about once, beforehand."""
+    """The same session with what the person agreed to: each finding that asks is asked about once, beforehand, with
+    the versions that will take the place of others."""
     from provision.steps.registry import STEPS
 
-    look = run(STEPS, replace(at.ctx, emit=silent), apply=False)
+    options = replace(at.ctx.options, planning=not at.ctx.options.yes)
+    look = run(STEPS, replace(at.ctx, emit=silent, options=options), apply=False)
     agreed = ask_beforehand(look, at.ctx.consent)
     return replace(at, ctx=replace(at.ctx, options=replace(at.ctx.options, agreed=agreed)))
 

@@ -17,6 +17,7 @@ from provision.cli.request import ASKING
 from provision.comfyui.log_reader import Sign, read_pieces
 from provision.command import Fix, ours
 from provision.core import mending_plan
+from provision.core.deep_results import PARTS
 from provision.core.events import MendingPlanned
 from provision.core.finding import JSON, Verdict
 from provision.core.runner import run
@@ -67,7 +68,13 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
         from provision.cli.commands.issue_report import check_writable
 
         check_writable(report_file)
-    unasked = replace(at.ctx, options=replace(at.ctx.options, yes=False))  # a look names what a yes would be for
+    if at.ctx.options.deep:
+        at.ctx.note(
+            f"{len(PARTS)} things are proven anew, one after the other: torch, the model's sha256, what ComfyUI"
+            f" imports, an image. That usually takes {sum(PARTS.values()) / 60:.0f} min, on a CPU longer."
+        )
+    asks = fix and at.ctx.home.adopted is not None and not at.ctx.options.yes  # with what will take whose place
+    unasked = replace(at.ctx, options=replace(at.ctx.options, yes=False, planning=asks))  # what a yes would be for
     seen = look(at, unasked, STEPS)
     report = mend(at, seen, only) if fix else seen
     told = "" if report_file is None else f"\n{_write_report(at, report, report_file)}"
@@ -207,4 +214,4 @@ def _sign_words(sign: Sign) -> Words:
     return Words(Fix(f"{head} {sign.hint.says}".rstrip(), sign.hint.command))
 
 
-app = command("doctor", doctor, ASKING | {"backend", "precision", "install", "python", "deep"})
+app = command("doctor", doctor, ASKING | {"backend", "precision", "comfyui", "python", "deep"})

@@ -22,6 +22,7 @@ from provision.comfyui.safetensors import (
     header_length,
 )
 from provision.command import Command, Fix, ours, program
+from provision.core.deep_results import part_says
 from provision.core.finding import JSON, Cost, Finding, Kind, Verdict
 from provision.core.receipts import file_identity, same_facts
 from provision.core.step import Context, Step
@@ -252,7 +253,7 @@ def _stranger(start: bytes) -> Kind:
 
 
 def _look_through(ctx: Context, wanted: WantedFile) -> Finding:
-    ctx.doing(f"reading {wanted.place.name}, {bytes_here(wanted.place) / 10**9:.2f} GB")
+    ctx.doing(part_says("models", f"reading {wanted.place.name}, {bytes_here(wanted.place) / 10**9:.2f} GB"))
     identity, found = _identity(ctx, wanted), sha256_of(ctx, wanted.place, wanted.place.name)
     finding = _verified(ctx, wanted, found) if found == wanted.sha256 else _bitrot(ctx, wanted, found)
     return ctx.proofs.keep("models", identity, [finding])[0]

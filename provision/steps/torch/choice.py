@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,6 +63,13 @@ class Choice:
     def line(self) -> str:
         """`torch 2.15.0, torchvision 0.30.0 (stable)`."""
         return f"{', '.join(pin.replace('==', ' ') for pin in self.pins)} ({self.channel})"
+
+    def changes(self, versions: Mapping[str, str]) -> str:
+        """`torch 2.11.0 -> 2.15.0, torchvision 0.29.2 (stable)`, of the versions that are here."""
+        pins = dict(pin.split("==", 1) for pin in self.pins if "==" in pin)
+        had = {name: f"{versions[name]} -> " for name in pins if name in versions}
+        parts = ", ".join(f"{name} {had.get(name, '')}{pin}" for name, pin in pins.items())
+        return f"{parts} ({self.channel})"
 
     def reasons(self) -> str:
         """Why it is this one, as the end of a sentence; empty when there is nothing to say."""
