@@ -13,9 +13,10 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from provision.comfyui.git_remote import Revision, explained, fetch_into, new_repository
+from provision.comfyui.git_remote import Follow, Revision, explained, fetch_into, new_repository
 from provision.comfyui.git_stand_in import StandIn, git_dir, stand_in
 from provision.system.disk_errors import unusable
 from provision.system.git_program import NOWHERE, Alive, GitFailed, environment, plain, run_git
@@ -192,33 +193,40 @@ def _is_allowed(folder: Path, environ: Mapping[str, str]) -> bool:
 
 
 def fetch(
-    folder: Path, url: str, revision: Revision, on_progress: Callable[[str], None], alive: Alive | None = None
+    folder: Path,
+    url: str,
+    revision: Revision,
+    on_progress: Callable[[str], None],
+    alive: Alive | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
 ) -> str:
     """Fetch one commit without history, into the repository that is there or a new one, and return its hash.
 
+    `environ` is that of the person, whose configuration may lead to the server.
     Raises GitError.
     """
+    bring = partial(fetch_into, url=url, revision=revision, follow=Follow(on_progress, alive), environ=environ)
     with explained(f"{revision.name} of {url} could not be fetched"):
         folder.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(folder / ".git"):
-            return _make(folder, url, revision, on_progress, alive)
+            return _make(folder, url, revision, bring)
         with stand_in(folder) as seen:
             for left in (seen.git_dir / "objects" / "pack").glob("tmp_*"):
                 left.unlink(missing_ok=True)
-            place = Path(seen.env["GIT_DIR"])
-            commit = fetch_into(place, url, revision, on_line=on_progress, alive=alive)
+            commit = bring(Path(seen.env["GIT_DIR"]))
             _name(seen.env, revision, commit)
             return commit
 
 
-def _make(folder: Path, url: str, revision: Revision, on_progress: Callable[[str], None], alive: Alive | None) -> str:
+def _make(folder: Path, url: str, revision: Revision, bring: Callable[[Path], str]) -> str:
     """A new repository with one commit in it, which is there whole or not at all."""
     for left in folder.glob(f"{IN_THE_MAKING}*"):
         shutil.rmtree(left, ignore_errors=True)
     place = folder / f"{IN_THE_MAKING}{os.getpid()}"
     try:
         new_repository(place, url)
-        commit = fetch_into(place, url, revision, on_line=on_progress, alive=alive)
+        commit = bring(place)
         _name(environment(place), revision, commit)
         place.rename(folder / ".git")
     finally:

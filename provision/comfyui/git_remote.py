@@ -1,25 +1,37 @@
 """What a git server has: the revisions that it names, the newest release, one file of one of them.
 
-Servers are asked from nowhere: no repository of the current folder is read. How a server is reached is the person's own
-configuration (a proxy, a certificate, a mirror by `url.*.insteadOf`), and git speaks only the protocol that comes of
-it: an address that begins with https is never answered by http, wherever it leads.
+Servers are asked from nowhere: no repository of the current folder is read. How a server is reached the person's own
+configuration may say (see `git_ways`), and git speaks only the protocol that comes of it: an address that begins with
+https is never answered by http, wherever it leads.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.comfyui.git_ways import Misled, by_each_way
 from provision.command import Command, Fix, ours
 from provision.core.events import Progress, Work
 from provision.errors import GitError
 from provision.system.disk_use import bytes_here
-from provision.system.git_program import ASK_S, FETCH_S, NOWHERE, Alive, GitFailed, Limits, environment, plain, run_git
+from provision.system.git_program import (
+    ASK_S,
+    FETCH_S,
+    SILENCE_S,
+    Alive,
+    GitFailed,
+    Limits,
+    environment,
+    plain,
+    run_git,
+)
 from provision.system.parsers import SIZE, parse_size
+from provision.system.passing import passing_in
 
 RELEASE = re.compile(r"v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -34,7 +46,6 @@ PACK_BYTES = 4 * 10**9
 """More than any revision of ComfyUI by far: a server that sends more is stopped."""
 LATEST = ours("all", "--comfyui", "latest")
 REF = ours("all", "--comfyui", "REF")
-PROTOCOLS = {"https": "https", "http": "http:https", "ssh": "ssh", "file": "file"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,14 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow:
+    """Who hears git's lines while it fetches, and what is called ten times a second; both may raise."""
+
+    on_line: Callable[[str], None] | None = None
+    alive: Alive | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteFile:
     """A file of a revision on a remote: its text, the revision's name for people, the commit's date (ISO 8601)."""
 
@@ -61,17 +80,18 @@ class RemoteFile:
     date: str
 
 
-def find_revision(url: str, ref: str, alive: Alive | None = None) -> Revision:
+def find_revision(
+    url: str, ref: str, alive: Alive | None = None, *, environ: Mapping[str, str] = os.environ
+) -> Revision:
     """What `ref` is on the remote: `latest` is the newest release tag. One look over the network.
 
-    Raises GitError when the remote does not answer or has no such revision.
+    `environ` is that of the person. Raises GitError when the remote does not answer or has no such revision.
     """
     if COMMIT.fullmatch(ref):
         return Revision(ref, "commit", ref)
     with explained(f"{url} does not answer git"):
-        env = remote_environment(url)
-        words = ("ls-remote", "--quiet", "--heads", "--tags", "--", url)
-        listing = run_git(words, env, limits=Limits(ASK_S, LISTING_BYTES), alive=alive)
+        words, limits = ("ls-remote", "--quiet", "--heads", "--tags", "--", url), Limits(ASK_S, LISTING_BYTES)
+        listing = by_each_way(url, environ, lambda env: run_git(words, env, limits=limits, alive=alive), None)
     found = (REF_LINE.fullmatch(line) for line in listing.split("\n"))
     refs = {line[2]: line[1] for line in found if line is not None}
     if ref == "latest":
@@ -100,23 +120,27 @@ def newest_release(refs: dict[str, str]) -> Revision:
     raise GitError("The remote has neither a release tag nor a branch master or main.", hint=REF)
 
 
-def read_remote_file(url: str, ref: str, path: str) -> RemoteFile:
+def read_remote_file(url: str, ref: str, path: str, environ: Mapping[str, str] = os.environ) -> RemoteFile:
     """One file of a revision, without a checkout: that file alone is moved where the host can filter.
 
     Raises GitError when the remote does not answer, or has no such revision or file.
     """
     import tempfile
 
-    revision = find_revision(url, ref)
+    revision = find_revision(url, ref, environ=environ)
     with (
         explained(f"{path} of {url} at {revision.name} cannot be read"),
         tempfile.TemporaryDirectory(prefix="provision-plan-", ignore_cleanup_errors=True) as folder,
     ):
         place = Path(folder)
         new_repository(place, url)
-        fetch_into(place, url, revision, partial=True)
-        env = remote_environment(url, place) | {"GIT_NO_LAZY_FETCH": "0"}  # the file itself is asked for when shown
-        text = run_git(("show", f"FETCH_HEAD:{path}"), env, limits=Limits(FETCH_S, FILE_BYTES))
+        fetch_into(place, url, revision, partial=True, environ=environ)
+
+        def show(env: dict[str, str]) -> str:
+            lazily = env | {"GIT_NO_LAZY_FETCH": "0"}  # the file itself is asked for when shown
+            return run_git(("show", f"FETCH_HEAD:{path}"), lazily, limits=Limits(FETCH_S, FILE_BYTES))
+
+        text = by_each_way(url, environ, show, place)
         date = run_git(("log", "-1", "--format=%cI", "FETCH_HEAD"), environment(place)).strip()
         return RemoteFile(text, revision.name, date)
 
@@ -138,24 +162,29 @@ def fetch_into(
     revision: Revision,
     *,
     partial: bool = False,
-    on_line: Callable[[str], None] | None = None,
-    alive: Alive | None = None,
+    follow: Follow = Follow(),
+    environ: Mapping[str, str] = os.environ,
 ) -> str:
     """Fetch one commit without history into the git directory `place`, and return its hash; no name is given to it.
 
-    Raises GitFailed, CommandMissing, and what `on_line` and `alive` raise.
+    Raises GitFailed, CommandMissing, and what `follow` raises.
     """
     options = ("--filter=blob:none",) if partial else ()
     source = "origin" if partial else url
     words = ("fetch", "--progress", "--no-tags", "--depth=1", *options, "--", source, revision.source)
 
     def go_on() -> None:
-        if alive is not None:
-            alive()
+        if follow.alive is not None:
+            follow.alive()
         if sum(bytes_here(path) for path in (place / "objects" / "pack").glob("tmp_*")) > PACK_BYTES:
             raise GitFailed(f"the server sends more than {PACK_BYTES:,} bytes")
 
-    run_git(words, remote_environment(url, place), limits=Limits(FETCH_S), on_line=on_line, alive=go_on)
+    limits = Limits(FETCH_S, silence_s=SILENCE_S)
+
+    def run(env: dict[str, str]) -> str:
+        return run_git(words, env, limits=limits, on_line=follow.on_line, alive=go_on)
+
+    by_each_way(url, environ, run, place)
     commit = run_git(("rev-parse", "--verify", "FETCH_HEAD^{commit}"), environment(place)).strip()
     if revision.commit not in (None, commit):
         raise GitFailed(f"the server sent another commit ({commit[:12]}) than it had named")
@@ -175,47 +204,19 @@ def parse_receiving(line: str, subject: str) -> Progress | None:
     return Progress(kind=Work.CLONE, subject=subject, done=done, total=done if line.endswith(", done.") else None)
 
 
-# -- the way there ------------------------------------------------------------------------------------------------
-
-
-def remote_environment(url: str, git_dir: Path | None = None) -> dict[str, str]:
-    """What git is started with to ask the server at `url`: the person's configuration, one protocol.
-
-    Raises GitFailed where the person's configuration makes something else of the address.
-    """
-    asker = environment(persons=os.environ)
-    reached = run_git(("ls-remote", "--get-url", "--", url), asker).strip()
-    protocols = protocols_for(reached)
-    if not protocols:
-        raise GitFailed(f"git's configuration leads to {reached}, which is no https, http, ssh or file address")
-    certificates = os.environ.get("SSL_CERT_FILE")
-    settings = {"http.sslCAInfo": certificates} if certificates else {}
-    return environment(git_dir or NOWHERE, persons=os.environ, protocols=protocols, settings=settings)
-
-
-def protocols_for(url: str) -> str:
-    """The protocols that git may speak for an address, joined by colons; empty where it is not asked at all."""
-    return PROTOCOLS.get(scheme_of(url), "")
-
-
-def scheme_of(url: str) -> str:
-    """The protocol of an address as git reads it: `https`, `ssh` (also `host:path`), `file` (also a path), `ext` ..."""
-    if found := re.match(r"([A-Za-z0-9+.-]+)::", url):
-        return found[1]
-    if found := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url):
-        return found[1].lower()
-    colon, slash = url.find(":"), url.find("/")
-    return "ssh" if colon > 0 and (slash < 0 or colon < slash) else "file"
+# -- what failed ---------------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn git's failures into one GitError that says `what`."""
+    """Turn git's failures into one GitError that says `what`, and whether it may pass."""
     try:
         yield
     except (GitFailed, OSError) as error:
         text = plain(str(error))
-        raise GitError(f"{what}: {text}", hint=_hint(text)) from error
+        if isinstance(error, Misled):
+            raise GitError(f"{what}: {text}", hint=error.fix) from error
+        raise GitError(f"{what}: {text}", hint=_hint(text), passing=passing_in(text)) from error
 
 
 def _hint(text: str) -> Fix | Command:

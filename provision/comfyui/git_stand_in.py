@@ -73,7 +73,7 @@ def stand_in(folder: Path, settings: Mapping[str, str] | None = None, *, logs: b
         for part in real.glob("sharedindex.*"):  # of an index that is kept in two files
             (place / part.name).symlink_to(part)
         (place / "config").write_text(_config(common / "config", place, logs=logs), encoding="ascii")
-        env = environment(place, settings=settings)
+        env = environment(place, settings=settings or {})
         env |= {"GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(real / "index")}
         yield StandIn(env, folder, real)
 

@@ -1,7 +1,6 @@
 """The manifest: what to provision, as data, read by one strict loader.
 
-An unknown key, a wrong type, a path that climbs out, a hash that is none: each is one ManifestError with the key's
-full name. Nothing in a manifest is ever run by a shell.
+Whatever is wrong is a ManifestError with the key's full name. Nothing in a manifest is ever run by a shell.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ OLD_TERMS: Mapping[str, str] = {
 }
 """What manifests said of commercial use before they had a sentence for it."""
 KNOWN_BAD = "known-bad"
-"""A file among the manifests that is none: see `known_bad`."""
+"""The file of known bad torch builds among the manifests (see `environment/known_bad_torch.py`)."""
 
 Minor = Annotated[str, text(r"3\.\d{1,2}", "like 3.12")]
 Exact = Annotated[str, text(r"\d+(\.\d+)+", "an exact version")]
@@ -82,9 +81,9 @@ class Needs:
 class Python:
     """The target Python: `version` is wanted, `min` to `max` are accepted."""
 
-    version: Minor = "3.12"
+    version: Minor = "3.13"
     min: Minor = "3.10"
-    max: Minor = "3.13"
+    max: Minor = "3.14"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,6 @@ class ComfyUI:
 
     @property
     def page(self) -> str:
-        """The address of its page."""
         return f"http://127.0.0.1:{self.port}"
 
 
@@ -152,7 +150,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class FirstImage:
-    """The picture that proves the install."""
+    """The first image, which tests the install."""
 
     prompt: str
     width: Side = 512
@@ -193,8 +191,7 @@ class Manifest:
             if model.folder.split("/")[0] == "checkpoints":
                 return model, file
         raise ManifestError(
-            f"The manifest {self.name} has no {precision} checkpoint.",
-            hint=ours("manifests", "show", self.name),
+            f"The manifest {self.name} has no {precision} checkpoint.", hint=ours("manifests", "show", self.name)
         )
 
     def chosen(self, precision: str) -> list[tuple[Model, ModelFile]]:
@@ -244,7 +241,7 @@ def load_manifest(source: str, overrides: Sequence[str] = ()) -> Manifest:
 
 
 def manifest_folder() -> Path:
-    """Where the manifests lie: in the installed package, or beside it in a checkout."""
+    """The folder of manifests: in the installed package, or next to it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     packaged = package / "_manifests"
     return packaged if packaged.is_dir() else package.parent / "manifests"

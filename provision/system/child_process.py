@@ -18,23 +18,49 @@ from provision.system.log_files import open_log
 from provision.system.processes import below, kill
 
 TERM_GRACE_S = 2.0
-PRIVATE_PREFIXES = ("PYTHON", "CONDA", "PYTORCH_", "GIT_", "HF_", "HUGGING_FACE_", "TRANSFORMERS_", "DYLD_", "PIP_")
-PRIVATE_NAMES = frozenset({"VIRTUAL_ENV", "LD_PRELOAD", "UV_PYTHON", "UV_PRERELEASE", "UV_EXCLUDE_NEWER", "UV_OFFLINE"})
-KEPT_NAMES = frozenset({"GIT_SSL_CAINFO", "GIT_SSH", "GIT_SSH_COMMAND", "PIP_CERT", "PYTHONUTF8"})
+PRIVATE_PREFIXES = (
+    "PYTHON",
+    "CONDA",
+    "PYTORCH_",
+    "GIT_",
+    "HF_",
+    "HUGGING_FACE_",
+    "TRANSFORMERS_",
+    "DYLD_",
+    "PIP_",
+    "UV_",
+)
+PRIVATE_NAMES = frozenset({"VIRTUAL_ENV", "LD_PRELOAD"})
+KEPT_NAMES = frozenset({
+    "GIT_SSL_CAINFO", "GIT_SSH", "GIT_SSH_COMMAND", "PIP_CERT", "PYTHONUTF8",
+    "UV_DEFAULT_INDEX", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INSECURE_HOST", "UV_KEYRING_PROVIDER",
+    "UV_CREDENTIALS_DIR", "UV_PYTHON_INSTALL_MIRROR", "UV_PYPY_INSTALL_MIRROR", "UV_PYTHON_DOWNLOADS_JSON_URL",
+    "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR", "UV_PYTHON_SEARCH_PATH", "UV_LINK_MODE",
+    "UV_NATIVE_TLS", "UV_SYSTEM_CERTS",
+})  # fmt: skip
+KEPT_PREFIX = "UV_INDEX_"
+"""uv's address of an index, and the name and password of one that has a name."""
+KEPT_NUMBERS = frozenset({
+    "UV_HTTP_TIMEOUT", "UV_REQUEST_TIMEOUT", "UV_HTTP_CONNECT_TIMEOUT", "UV_HTTP_RETRIES",
+})  # fmt: skip
+"""Kept where they are numbers: uv does nothing at all where one of them is none."""
 KEEPER = Path(__file__).with_name("log_keeper.py")
 
 
 def clean_env(environ: Mapping[str, str]) -> dict[str, str]:
     """The caller's environment without what would change how a child behaves.
 
-    Left out: Python's, conda's and git's steering variables, `HF_HUB_OFFLINE` and its kind, tokens. A child
+    Left out: Python's, conda's, git's and uv's steering variables, `HF_HUB_OFFLINE` and its kind, tokens. A child
     that needs one of them is given it by name.
     """
-    return {
-        name: value
-        for name, value in environ.items()
-        if name in KEPT_NAMES or not (name in PRIVATE_NAMES or name.startswith(PRIVATE_PREFIXES))
-    }
+    return {name: value for name, value in environ.items() if _is_kept(name, value)}
+
+
+def _is_kept(name: str, value: str) -> bool:
+    if name in KEPT_NUMBERS:
+        return value.isascii() and value.isdigit()
+    kept = name in KEPT_NAMES or name.startswith(KEPT_PREFIX)
+    return kept or not (name in PRIVATE_NAMES or name.startswith(PRIVATE_PREFIXES))
 
 
 def communicate(child: subprocess.Popen[str], timeout_s: float | None) -> tuple[int | None, str, str]:

@@ -12,10 +12,12 @@ import re
 import selectors
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -29,17 +31,14 @@ if TYPE_CHECKING:
 NOWHERE = os.devnull
 """As GIT_DIR: there is no repository, and none is looked for in the current folder or above it."""
 LOOK_S, ASK_S, FETCH_S = 120.0, 30.0, 3600.0
+SILENCE_S = 90.0
+"""How long a fetch may say nothing: with `--progress` git tells what comes several times a second."""
+CONFIGURED = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
 TICK_S = 0.1
 CHUNK_BYTES = 1 << 16
 LOOK_BYTES, SAID_BYTES = 64_000_000, 64_000
 MEMORY_BYTES = 2 * 10**9
 """What git may hold in memory: it reads a server's list of revisions whole."""
-PERSONS = frozenset({
-    "GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM",
-    "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_CERT", "GIT_SSL_KEY", "GIT_SSL_NO_VERIFY", "GIT_PROXY_SSL_CAINFO",
-    "GIT_HTTP_PROXY_AUTHMETHOD",
-})  # fmt: skip
-"""What a person's environment may say of the way to a server."""
 CONTROL = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 Alive = Callable[[], None]
 
@@ -58,10 +57,11 @@ class GitFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds and bytes of standard output that a command may take."""
+    """Seconds and bytes of standard output that a command may take, and seconds in which it may say nothing."""
 
     seconds: float = LOOK_S
     bytes: int = LOOK_BYTES
+    silence_s: float = float("inf")
 
 
 def environment(
@@ -69,12 +69,12 @@ def environment(
     *,
     protocols: str = "",
     persons: Mapping[str, str] | None = None,
-    settings: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] | Sequence[tuple[str, str]] = (),
 ) -> dict[str, str]:
     """What git is started with: a repository, or none; the protocols that it may speak, joined by colons, or none.
 
-    With `persons` (an environment) the configuration of that person and of the system counts: proxies, certificates,
-    mirrors, credentials. `settings` come before any configuration.
+    With `persons` (an environment) the configuration of that person and of the system is read, for a look at it.
+    `settings` come before any configuration; a name may stand in them more than once.
     """
     identity = {
         f"GIT_{role}_{what}": value
@@ -84,8 +84,8 @@ def environment(
     if persons is None:
         whose = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     else:
-        whose = {name: persons[name] for name in PERSONS if name in persons}
-    set_first = {
+        whose = {name: persons[name] for name in CONFIGURED if name in persons}
+    set_first = [*{
         "core.hooksPath": os.devnull,
         "core.fsmonitor": "false",
         "core.untrackedCache": "false",
@@ -100,13 +100,13 @@ def environment(
         "http.followRedirects": "initial",
         "http.lowSpeedLimit": "1000",
         "http.lowSpeedTime": "60",
+        "credential.helper": "",
         "advice.detachedHead": "false",
-        **(settings or {}),
-    }
+    }.items(), *(settings.items() if isinstance(settings, Mapping) else settings)]  # fmt: skip
     return {
         **identity,
-        "GIT_ASKPASS": "",
         **whose,
+        "GIT_ASKPASS": "",
         "GIT_DIR": str(git_dir),
         "GIT_ALLOW_PROTOCOL": protocols,
         "GIT_PROTOCOL_FROM_USER": "0",
@@ -121,8 +121,8 @@ def environment(
         "GIT_EDITOR": "true",
         "LC_ALL": "C",
         "GIT_CONFIG_COUNT": str(len(set_first)),
-        **{f"GIT_CONFIG_KEY_{place}": key for place, key in enumerate(set_first)},
-        **{f"GIT_CONFIG_VALUE_{place}": value for place, value in enumerate(set_first.values())},
+        **{f"GIT_CONFIG_KEY_{place}": key for place, (key, _) in enumerate(set_first)},
+        **{f"GIT_CONFIG_VALUE_{place}": value for place, (_, value) in enumerate(set_first)},
     }
 
 
@@ -168,8 +168,19 @@ def plain(text: str) -> str:
 def _git_class() -> type[Git]:
     if shutil.which("git") is None:  # GitPython looks for the program when it is imported, and cannot be without
         raise CommandMissing("git is not on this machine.", hint=ours("doctor", "--only", "git-missing"))
-    from git import Git
+    return _load()
 
+
+@cache
+def _load() -> type[Git]:
+    """GitPython's class. When it is imported it asks `git version`, which fails where the person's configuration is
+    broken; the module of the class is loaded by then, and nothing else of the package is needed."""
+    try:
+        from git import Git
+    except ImportError:
+        if (loaded := sys.modules.get("git.cmd")) is None:
+            raise
+        return cast("type[Git]", loaded.Git)
     return Git
 
 
@@ -185,14 +196,14 @@ def _listen(
 ) -> tuple[bytes, bytes]:
     """Both streams of a child until they end. Raises GitFailed where a limit is passed."""
     out, said, line = bytearray(), bytearray(), bytearray()
-    started = looked = time.monotonic()
+    started = looked = heard = time.monotonic()
     with selectors.DefaultSelector() as ready:
         for stream in (child.stdout, child.stderr):
             assert stream is not None
             ready.register(stream, selectors.EVENT_READ)
         while ready.get_map():
             for key, _ in ready.select(TICK_S):
-                chunk = os.read(key.fd, CHUNK_BYTES)
+                chunk, heard = os.read(key.fd, CHUNK_BYTES), time.monotonic()
                 if not chunk:
                     ready.unregister(key.fileobj)
                 elif key.fileobj is child.stdout:
@@ -207,6 +218,8 @@ def _listen(
                 raise GitFailed(f"git answered more than {limits.bytes:,} bytes")
             if now - started > limits.seconds:
                 raise GitFailed(f"git timed out after {limits.seconds:.0f} seconds")
+            if now - heard > limits.silence_s:
+                raise GitFailed(f"git said nothing for {limits.silence_s:.0f} seconds")
             if now - looked > 1:
                 looked = now
                 if _resident_bytes(child.pid) > MEMORY_BYTES:

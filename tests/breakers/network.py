@@ -37,6 +37,24 @@ def set_hostile_variables(at: Patient) -> None:
     }  # fmt: skip
 
 
+@breaks("uv-config", SHELL)
+def spoil_uvs_settings(at: Patient) -> None:
+    """uv's own file of settings is no TOML."""
+    folder = at.home.root.parent / "settings"
+    (folder / "uv").mkdir(parents=True)
+    (folder / "uv" / "uv.toml").write_text("exclude-newer = today", encoding="utf-8")
+    at.later.callback(shutil.rmtree, folder)
+    at.environ["XDG_CONFIG_HOME"] = str(folder)
+
+
+@breaks("git-config", SHELL)
+def spoil_gits_settings(at: Patient) -> None:
+    """The person's configuration of git has a line that is none."""
+    (broken := at.home.root.parent / "gitconfig").write_text("[user\n", encoding="utf-8")
+    at.later.callback(broken.unlink)
+    at.environ["GIT_CONFIG_GLOBAL"] = str(broken)
+
+
 def _programs(at: Patient) -> Path:
     """An empty folder that is all of PATH; the doctor is then a process of its own."""
     folder = at.home.root.parent / "programs"

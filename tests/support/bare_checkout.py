@@ -204,7 +204,5 @@ def bare_checkout(root: Path) -> Bare:
         "PATH": str(made.programs),
         "HOME": str(root / "home"),
         "UV_CACHE_DIR": str(root / "cache"),
-        "UV_OFFLINE": "1",
-        "UV_PYTHON_DOWNLOADS": "never",
     }
     return made

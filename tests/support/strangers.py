@@ -76,7 +76,7 @@ def own_certificate(folder: Path, name: str = f"IP:{LOOPBACK}") -> tuple[Path, s
     """A certificate that vouches for itself, as that of a proxy which opens TLS, and what a server does with it."""
     key, certificate = folder / "key.pem", folder / "cert.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=localhost",
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", f"/CN={folder.name}",
          "-addext", f"subjectAltName={name}", "-keyout", key, "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip

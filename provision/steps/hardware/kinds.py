@@ -39,7 +39,7 @@ HOME_GONE = Kind("home-gone", "hardware", "blocks", "hint",
     "whether the home's link leads somewhere, and its disk is mounted",
     "all of it seems to be gone, or fills the system's own disk", "plug in the disk, or another `--home`")
 HOME_READ_ONLY = Kind("home-read-only", "hardware", "blocks", "hint", "whether the home's disk takes any writing",
-    "`Read-only file system`, as on a disk image, or on NTFS on a Mac", "another disk, or `--home`")
+    "nothing can be saved there, as on a disk image, or on NTFS on a Mac", "another disk, or `--home`")
 TCC_FOLDER = Kind("tcc-folder", "hardware", "blocks", "hint",
     "whether macOS lets the terminal read the home; ComfyUI's log",
     "`Operation not permitted` below Documents, Desktop, Downloads",

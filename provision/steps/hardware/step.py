@@ -143,7 +143,7 @@ def _judge_pressure(values: Mapping[str, str]) -> Iterable[Finding]:
     if pressure is None:
         return
     try:
-        swapped = parsers.parse_swapusage(values.get("vm.swapusage", "")).used_bytes
+        swapped = parsers.parse_swapusage(values.get("vm.swapusage", ""))
     except ValueError:
         swapped = 0
     swap = f", {swapped / GIB:.1f} GiB are swapped out" if swapped else ""
@@ -195,7 +195,7 @@ def _read_mac_memory(ctx: Context, chip: Chip | None) -> _Seen:
         return _Seen(memory.total_bytes, memory.available_bytes, "psutil")
     total = chip.memory_bytes if chip else None
     try:
-        available: int | None = parsers.parse_vm_stat(_said(ctx, VM_STAT)).available_bytes
+        available: int | None = parsers.parse_vm_stat(_said(ctx, VM_STAT))
     except ValueError:
         available = None
     return _Seen(total, available, "sysctl" if total else "")

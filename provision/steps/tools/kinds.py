@@ -13,6 +13,13 @@ HF_OFFLINE = Kind("hf-offline", "tools", "informs", "none", "HF_HUB_OFFLINE and 
     "other programs of this shell download nothing from the hub; this tool does not go by them", NOTHING)
 ENV_LEAK = Kind("env-leak", "tools", "informs", "none", "variables that steer Python, conda, pip, git or torch",
     "nothing: programs are started without them; shown with `-v`", NOTHING)
+UV_UNUSED = Kind("uv-unused", "tools", "informs", "none",
+    "uv's own settings (uv.toml) that would change what is installed",
+    "nothing: of uv's files only the indexes, mirrors and proxies count", NOTHING)
+UV_CONFIG = Kind("uv-config", "tools", "warns", "hint", "whether uv's own settings (uv.toml) can be read",
+    "`Failed to parse: uv.toml`; an index that is named in it is not asked", "correct the file, or move it away")
+GIT_CONFIG = Kind("git-config", "tools", "warns", "hint", "whether git can read the person's own configuration",
+    "`fatal: bad config line`: git does nothing at all by hand; this tool does without", "correct the line")
 GIT_OLD = Kind("git-old", "tools", "blocks", "consent", "git's version",
     "fetching one revision fails with a message about an unknown option", "a newer git")
 CLT_MISSING = Kind("clt-missing", "tools", "blocks", "hint", "`xcode-select -p`, before git is ever run",

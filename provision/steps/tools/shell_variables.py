@@ -9,7 +9,9 @@ from provision.command import Fix, program
 from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.download import kinds as download_kinds
+from provision.environment.uv_settings import read_files
 from provision.steps.tools import kinds
+from provision.system.address import quoted
 from provision.system.child_process import clean_env
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -18,7 +20,8 @@ LOW_WATERMARK = 1.4
 ON = frozenset({"1", "true", "yes", "on"})
 HONOURED = frozenset({
     "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE",
-    "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL",
+    "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST", "UV_CONFIG_FILE", "UV_NO_CONFIG",
+    "GIT_CONFIG_GLOBAL",
 })  # fmt: skip
 """Read by this tool itself."""
 
@@ -37,10 +40,25 @@ def check_environment(ctx: Context) -> Iterable[Finding]:
         yield download_kinds.TLS_STORE.warn(
             "SSL_CERT_FILE", says, fix=Fix("Take it away.", program("unset", "SSL_CERT_FILE"))
         )
+    yield from _uv_files(ctx)
     leaks = sorted(given.keys() - clean_env(given).keys() - HONOURED - set(OFFLINE))
     if leaks:
         says = f"{', '.join(leaks)} {_are(leaks)} set, and not passed on to the programs that are started."
         yield kinds.ENV_LEAK.ok("environment", says, detail=True)
+
+
+def _uv_files(ctx: Context) -> Iterable[Finding]:
+    """What uv's own files of settings say that does not count here, and those that nobody can read."""
+    files = read_files(ctx.machine)
+    for path, why in files.broken:
+        says = f"{path} cannot be read ({why}): no package index that it names is asked."
+        yield kinds.UV_CONFIG.warn(
+            str(path), says, fix=Fix("Correct it, or move it away:", program("mv", str(path), f"{path}.broken"))
+        )
+    for path in dict.fromkeys(path for path, _ in files.unused):
+        keys = ", ".join(dict.fromkeys(key for place, key in files.unused if place == path))
+        says = f"{path} sets {quoted(keys)}, which does not count here: of uv's settings only indexes and proxies do."
+        yield kinds.UV_UNUSED.ok(str(path), says)
 
 
 def _watermark(ratio: str) -> Iterable[Finding]:

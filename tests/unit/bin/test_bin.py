@@ -310,6 +310,15 @@ def test_a_companys_certificate_is_looked_for_in_the_system(bare: Bare) -> None:
     assert "certificate" not in ran.err
 
 
+def test_what_uvs_settings_say_of_other_programs_does_not_count(bare: Bare) -> None:
+    bare.give("uv", 'echo "$UV_OFFLINE$UV_EXCLUDE_NEWER $UV_INDEX_URL" >>"$ROOT/uv.log"\nexec "$REAL_UV" "$@"')
+    (settings := bare.root / "uv.toml").write_text("wibble =", encoding="utf-8")
+    given = {"UV_OFFLINE": "1", "UV_EXCLUDE_NEWER": "2001-01-01", "UV_INDEX_URL": "i", "UV_CONFIG_FILE": str(settings)}
+    ran = bare.run("x", environ=given)
+    assert ran.said["argv"] == ["x"]
+    assert bare.uv_log[-1] == " i"
+
+
 # --- macOS ---
 
 

@@ -1,4 +1,4 @@
-"""install.sh, really run by a plain sh on a PATH that has only what macOS ships, in an empty home and without a network.
+"""install.sh, really run by a plain sh on a PATH that has only what macOS ships, in an empty home, without a network.
 
 What it installs is a stand-in with the project's name; uv is real, and is brought as the wheel that it asks for.
 """

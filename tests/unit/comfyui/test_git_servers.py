@@ -24,8 +24,8 @@ from provision.comfyui.git_remote import (
     new_repository,
     parse_receiving,
     read_remote_file,
-    scheme_of,
 )
+from provision.comfyui.git_ways import scheme_of
 from provision.core.runner import run_step
 from provision.core.step import Context
 from provision.errors import GitError

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli.home_choice import choose_home
 from provision.cli.request import Request
+from provision.cli.which_home import choose_home
 from provision.core.home import Home, full_path
 from provision.core.receipts import write_json
 from provision.errors import EXIT_UNSATISFIED, DiskFull, HomeError, ProvisionError

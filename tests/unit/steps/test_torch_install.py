@@ -23,8 +23,9 @@ from provision.core.step import Context
 from provision.environment import generations, packages
 from provision.rehearsal.torch_wheels import StandIn, write_wheels
 from provision.steps.python_env.step import PYTHON_ENV
-from provision.steps.torch.choice import Choice, choose, resolve
+from provision.steps.torch.choice import Choice, candidates, first, resolve
 from provision.steps.torch.download_size import set_cost
+from provision.steps.torch.place import here
 from provision.steps.torch.step import TORCH
 from tests.support.fake_machine import FakeMachine
 from tests.support.hub import Hub
@@ -217,10 +218,11 @@ def test_on_linux_what_comes_from_the_package_index_has_cuda_with_it(context: Ca
 
 
 def test_stable_is_resolved_to_exact_versions_before_anything_is_installed(place: TorchHome) -> None:
-    choice = choose(place.ctx("stable"), audio=False)
-    assert not choice.is_exact
-    assert resolve(place.ctx("stable"), choice).pins == (f"torch=={STABLE}", "torchvision==0.30.0")
-    assert resolve(place.ctx(), choose(place.ctx(), audio=False)).pins[0] == f"torch=={nightly(DAYS[0])}"
+    ctx = place.ctx("stable")
+    choice = next(candidates(ctx, here(ctx), audio=False))
+    assert not choice.listed
+    assert resolve(ctx, here(ctx), choice).pins == (f"torch=={STABLE}", "torchvision==0.30.0")
+    assert first(place.ctx(), here(place.ctx()), audio=False).pins[0] == f"torch=={nightly(DAYS[0])}"
 
 
 # -- the change itself ------------------------------------------------------------------------------------------

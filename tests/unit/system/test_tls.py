@@ -1,4 +1,4 @@
-"""Whom requests trust: the system's own store, and nobody else where a file is named."""
+"""Whom requests trust: the system's own store, and whom a file names beside it."""
 
 from __future__ import annotations
 
@@ -46,13 +46,17 @@ def test_who_the_system_trusts_is_trusted(stranger: tuple[str, Path]) -> None:
 
 
 @pytest.mark.usefixtures("in_the_store")
-@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
-def test_a_named_file_counts_alone(name: str, stranger: tuple[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"])
+def test_a_named_file_counts_beside_the_store(
+    name: str, stranger: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A company's certificate alone in the file: hosts that nobody inspects are trusted all the same."""
     (tmp_path / "other").mkdir()
-    other, _ = own_certificate(tmp_path / "other")
-    with pytest.raises(requests.exceptions.SSLError):
-        status(stranger[0], {name: str(other)})
-    assert status(stranger[0], {name: str(stranger[1])}) == 204
+    other, tls = own_certificate(tmp_path / "other")
+    monkeypatch.setenv(name, str(other))
+    with hub((204, {}), tls=tls) as url:
+        assert status(url, {name: str(other)}) == 204
+    assert status(stranger[0], {name: str(other)}) == 204
 
 
 def test_a_file_that_is_not_there_is_not_named(tmp_path: Path) -> None:
