@@ -71,8 +71,6 @@ class Request:
     precision: Annotated[str | None, PRECISION] = None
     torch: Annotated[str | None, TORCH] = None
     comfyui: Annotated[str | None, flag("--comfyui", "REF|DIR", COMFYUI)] = None
-    install: Annotated[str | None, flag("--comfyui", "DIR", "An existing ComfyUI install to check.")] = None
-    """`doctor --comfyui`: a folder, never a revision."""
     python: Annotated[str | None, flag("--python", "PATH|own", PYTHON)] = None
     rehearse: Annotated[bool, REHEARSE] = False
     endpoints: Annotated[Sequence[str], flag("--endpoint", "URL", ENDPOINT)] = ()

@@ -28,8 +28,7 @@ def choose_home(request: Request, machine: Machine) -> Home:
     named = request.home or (Path(given) if given else None)
     usual = _usual(request, named)
     usual.check_usable()
-    install = request.install if request.comfyui is None else request.comfyui
-    home = home_for(usual.root, Asked(request.command, install, request.python, named), machine)
+    home = home_for(usual.root, Asked(request.command, request.comfyui, request.python, named), machine)
     if home.root != usual.root:
         home.check_usable()
     return home

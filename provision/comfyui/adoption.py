@@ -51,21 +51,21 @@ class Asked:
 # -- words --------------------------------------------------------------------------------------------------------
 
 
-def as_path(text: str | None, *, only_path: bool = False) -> Path | None:
+def as_path(text: str | None) -> Path | None:
     """The folder that `--comfyui` names; None for a git revision. Raises UsageError for a folder that looks like one.
 
-    A path begins with `/`, `~` or `.`, or has a `/` in it and is there; with `only_path` it is nothing else.
+    A path begins with `/`, `~` or `.`, or has a `/` in it and is there.
     """
     if text is None:
         return None
     path = Path(text)
     is_path = text in (".", "..") or text.startswith(LOOKS_LIKE_A_PATH) or ("/" in text and path.is_dir())
-    if not is_path and not only_path and is_checkout(path):
+    if not is_path and is_checkout(path):
         raise UsageError(
             f"{text} is a folder here with a ComfyUI in it, and could be a git revision.",
             hint=Fix(f"For the folder: --comfyui ./{text}"),
         )
-    if not (is_path or only_path):
+    if not is_path:
         return None
     try:
         return path.expanduser().resolve()
@@ -147,7 +147,7 @@ def home_for(root: Path, asked: Asked, machine: Machine) -> Home:
 
     Raises UsageError and HomeError where the words and the disk do not agree; nothing is written.
     """
-    path = as_path(asked.comfyui, only_path=asked.command == "doctor")
+    path = as_path(asked.comfyui)
     if path is None:
         return _with_recorded(root, asked, machine)
     install = find_install(path, machine)

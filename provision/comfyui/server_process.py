@@ -6,6 +6,7 @@ used and never stopped. `state/server.json` says which process we started, with 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -46,6 +47,8 @@ START_GRACE_S = 0.3
 """A server that only starts has nothing to save."""
 TAIL_BYTES = 16_384
 TAIL_LINES = 12
+OTHER_GPU = re.compile(r"\+(rocm|xpu)")
+"""How torch's version ends where it is built for a GPU of AMD's or Intel's."""
 OURS = "-s"
 """Python's flag that leaves out the user's own packages: people do not write it."""
 
@@ -55,8 +58,19 @@ def engine_flags(ctx: Context) -> tuple[str, ...]:
     (`memory.flags_for`), and `--cpu` without a GPU."""
     flags = fallback_flags.launch_flags(ctx)
     flags = (*flags, *memory_flags(ctx, flags))
-    on_cpu = ctx.receipts.read("torch", TorchReceipt).device == "cpu"
-    return (*flags, "--cpu") if on_cpu and "--cpu" not in flags else flags
+    return (*flags, "--cpu") if on_cpu(ctx) and "--cpu" not in flags else flags
+
+
+def on_cpu(ctx: Context) -> bool:
+    """Whether torch has no GPU here: as it was proven, or seen in this run; before that, on Linux, by what is there.
+
+    Without its flag ComfyUI ends where it finds no GPU (comfy/model_management.py).
+    """
+    device = ctx.receipts.read("torch", TorchReceipt).device or ctx.proofs.device
+    if device or ctx.machine.system == "Darwin":
+        return device == "cpu"
+    other_gpu = OTHER_GPU.search(packages.torch_version(ctx.home.venv))
+    return other_gpu is None and ctx.machine.which("nvidia-smi") is None
 
 
 def server_argv(ctx: Context) -> tuple[str, ...]:

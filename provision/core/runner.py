@@ -29,9 +29,10 @@ Faulty = Callable[[Collection[str]], list[str]]
 def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
     """Run steps in parallel, each as soon as those that it needs are satisfied.
 
-    Without `apply` nothing is changed, nothing waits, and a check that crashes is a finding; a step that cannot check
-    because of another is reported as waiting for it. With `apply` a failed step leaves the others running; those that
-    need it are reported as waiting. After StartOver the step it names, and all that need it, run again.
+    Without `apply` nothing is changed, nothing waits (`deep` checks one step after the other), and a check that crashes
+    is a finding; a step that cannot check because of another is reported as waiting for it. With `apply` a failed step
+    leaves the others running; those that need it are reported as waiting. After StartOver the step it names, and all
+    that need it, run again.
     Raises Interrupted, after children were ended.
     """
     started = ctx.machine.clock()
@@ -67,7 +68,8 @@ def _run_once(
 ) -> dict[str, StepReport]:
     """Run each step once; of those that are not among them, what was reported before counts."""
     futures: dict[str, Future[StepReport]] = {}
-    pool = ThreadPoolExecutor(max_workers=max(1, len(steps)), thread_name_prefix="step")
+    alone = ctx.options.deep and not apply  # each proof has the whole machine, and those before it are known
+    pool = ThreadPoolExecutor(max_workers=1 if alone else max(1, len(steps)), thread_name_prefix="step")
     try:
         for step in steps:
             known = {**{name: _settled(report) for name, report in before.items()}, **futures}

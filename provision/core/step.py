@@ -242,7 +242,8 @@ class Report:
 
 def planned_disk_bytes(ctx: Context, writers: Sequence[Step]) -> int:
     """Bytes that the fixes of `writers` will add to the disk, from a quick check; emits a StepPlanned for each."""
-    quiet = replace(ctx, emit=silent, options=replace(ctx.options, deep=False, planning=False))
+    exactly = ctx.options.planning and ctx.machine.system != "Darwin"  # there torch's size depends on its index
+    quiet = replace(ctx, emit=silent, options=replace(ctx.options, deep=False, planning=exactly))
     disk_bytes = 0
     for step in writers:
         todo = [finding for finding in step.check(quiet) if finding.verdict is Verdict.FIXABLE]

@@ -12,7 +12,7 @@ def why_absent(path: Path) -> str:
     The folders of a volume that is not mounted could be made, too: they would fill the system's own disk.
     """
     for part in (path, *path.parents):
-        if part.is_symlink() and not part.exists():
+        if _leads_nowhere(part):
             return f"{part} is a link to {part.readlink()}, which is not there: is its disk plugged in?"
     for volumes in _mount_points():
         if path.is_relative_to(volumes) and path != volumes:
@@ -22,11 +22,21 @@ def why_absent(path: Path) -> str:
     return ""
 
 
+def _leads_nowhere(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return path.is_symlink()
+    except OSError:  # links in a circle, a name that no disk can hold: not for want of a disk
+        return False
+    return False
+
+
 def is_read_only(path: Path) -> bool:
     """Whether the disk of a path takes no writing, as a disk image, or NTFS on a Mac."""
-    while not path.exists() and path != path.parent:
-        path = path.parent
     try:
+        while not path.exists() and path != path.parent:
+            path = path.parent
         return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
     except OSError:
         return False

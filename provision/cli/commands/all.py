@@ -57,13 +57,14 @@ def provision_all(
 
 
 def _with_consent(at: Session) -> Session:
-    """Ask about each finding that needs consent, once and before anything is done."""
+    """Ask about each finding that needs consent, once and before anything is done; say which versions replace which."""
     from provision.core.mending_plan import ask_beforehand
     from provision.core.runner import run
     from provision.core.step import silent
     from provision.steps.registry import STEPS
 
-    look = run(STEPS, replace(at.ctx, emit=silent), apply=False)
+    options = replace(at.ctx.options, planning=not at.ctx.options.yes)
+    look = run(STEPS, replace(at.ctx, emit=silent, options=options), apply=False)
     agreed = ask_beforehand(look, at.ctx.consent)
     return replace(at, ctx=replace(at.ctx, options=replace(at.ctx.options, agreed=agreed)))
 

@@ -61,4 +61,4 @@ def list_checks() -> Result:
     return answer({"checks": checks}, pairs(rows))
 
 
-app = command("doctor", doctor, ASKING | {"backend", "precision", "install", "python", "deep"})
+app = command("doctor", doctor, ASKING | {"backend", "precision", "comfyui", "python", "deep"})

@@ -14,6 +14,7 @@ from provision.cli.look import look
 from provision.cli.session import hold_home
 from provision.command import Fix, ours
 from provision.core import mending_plan
+from provision.core.deep_results import PARTS
 from provision.core.events import MendingPlanned
 from provision.core.finding import JSON, Verdict
 from provision.core.runner import run
@@ -33,7 +34,15 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
     must_know(only)
     if report_file is not None:
         check_place(report_file, TITLE, ours("doctor", "--report", "report.md"))
-    unasked = replace(at.ctx, options=replace(at.ctx.options, yes=False))  # a look lists what needs consent
+    if at.ctx.options.deep:
+        at.ctx.note(
+            f"{len(PARTS)} things are tested again, one after the other: torch, the model's sha256, ComfyUI's imports,"
+            f" an image. That usually takes {sum(PARTS.values()) / 60:.0f} min, longer on a CPU."
+        )
+    asks = fix and at.ctx.home.adopted is not None and not at.ctx.options.yes  # with which versions replace which
+    unasked = replace(
+        at.ctx, options=replace(at.ctx.options, yes=False, planning=asks)
+    )  # a look lists what needs consent
     seen = look(at, unasked, STEPS)
     report = mend(at, seen, only) if fix else seen
     told = "" if report_file is None else f"\n{_write_report(at, report, report_file)}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from provision.comfyui.server_process import on_cpu
 from provision.comfyui.temporary_server import any_server
 from provision.command import Fix
+from provision.core.deep_results import part_says
 from provision.core.events import Work
 from provision.core.finding import Finding
 from provision.core.image import Quality
@@ -38,6 +40,7 @@ def check_image(ctx: Context) -> Iterable[Finding]:
 def _make(ctx: Context) -> Iterable[Finding]:
     ctx.note("Making an image ...", passing=True)
     ctx.progress("ComfyUI is asked for an image", 0, None, "steps", Work.SAMPLE)
+    ctx.doing(part_says("first_image", "making an image" + (", on the CPU for minutes" if on_cpu(ctx) else "")))
     started = ctx.machine.clock()
     try:
         with any_server(ctx) as (at, was_started):

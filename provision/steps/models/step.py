@@ -22,6 +22,7 @@ from provision.comfyui.safetensors import (
     header_length,
 )
 from provision.command import Fix, ours, program
+from provision.core.deep_results import part_says
 from provision.core.finding import JSON, Cost, Finding, Kind, Verdict
 from provision.core.receipts import file_identity, same_facts
 from provision.core.step import Context, Step
@@ -212,7 +213,7 @@ def _look_inside(ctx: Context, wanted: WantedFile) -> Finding:
     if ctx.options.deep and wanted.sha256:
         if seen := ctx.proofs.recall("models", _identity(ctx, wanted)):
             return seen[0]
-        ctx.doing(f"reading {name}, {size / 10**9:.2f} GB")
+        ctx.doing(part_says("models", f"reading {name}, {size / 10**9:.2f} GB"))
         return _keep(ctx, wanted, sha256_of(ctx, place, name))
     says = f"{name} has the right size; its sha256 has not been verified here."
     fix = Fix(f"Verify the sha256 of {name}; nothing is downloaded if it is right.")

@@ -14,6 +14,7 @@ from provision.comfyui.log_signatures import FAILED_NODE
 from provision.comfyui.sandbox import can_fence
 from provision.comfyui.server_process import engine_version
 from provision.command import Fix, ours, program
+from provision.core.deep_results import part_says
 from provision.core.events import Work
 from provision.core.finding import Finding
 from provision.core.receipts import write_text
@@ -66,6 +67,7 @@ def check_imports(ctx: Context) -> Iterable[Finding]:
 def _import(ctx: Context) -> Iterable[Finding]:
     ctx.note("Test-starting ComfyUI ...", passing=True)
     ctx.progress("ComfyUI imports everything", 0, None, "steps", Work.PROVE)
+    ctx.doing(part_says("requirements", "importing all of ComfyUI"))
     started, nodes = ctx.machine.clock(), custom_nodes(ctx)
     looks_at_nodes = bool(nodes) and can_fence(ctx.machine)
     ran = run_quick_test(ctx, nodes=looks_at_nodes)

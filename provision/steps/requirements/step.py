@@ -14,6 +14,9 @@ from provision.steps.requirements.install import install, packages_cost, prove, 
 from provision.steps.torch.choice import asks_for_audio
 from provision.steps.torch.install import install_torch_set
 
+SHOWN = 5
+"""Packages that another version takes the place of, as many as are named."""
+
 
 def check_requirements(ctx: Context) -> Iterable[Finding]:
     """Are all packages installed that this revision asks for, and has it been seen to import?"""
@@ -32,9 +35,9 @@ def check_requirements(ctx: Context) -> Iterable[Finding]:
 
 
 def _unmet_finding(ctx: Context, unmet: list[tuple[str, str | None]], *, everything: bool) -> Finding:
-    line, have = unmet[0]
-    what = f"{line} is asked for, {have} is here" if have else f"{line} is missing"
-    more = f", and {len(unmet) - 1} more" if len(unmet) > 1 else ""
+    shown = [(line, have) for line, have in unmet if have][:SHOWN] or unmet[:1]
+    what = "; ".join(f"{line} is asked for, {have} is here" if have else f"{line} is missing" for line, have in shown)
+    more = f", and {len(unmet) - len(shown)} more" if len(unmet) > len(shown) else ""
     frontend = next((have for line, have in unmet if line.startswith("comfyui-frontend-package")), "")
     kind = kinds.REQ_MISSING
     if len(unmet) == 1 and frontend != "":

@@ -59,6 +59,13 @@ class Choice:
         """`torch 2.15.0, torchvision 0.30.0 (stable)`."""
         return f"{', '.join(pin.replace('==', ' ') for pin in self.pins)} ({self.channel})"
 
+    def changes(self, versions: Mapping[str, str]) -> str:
+        """`torch 2.11.0 -> 2.15.0, torchvision 0.29.2 (stable)`, of the versions that are here."""
+        pins = dict(pin.split("==", 1) for pin in self.pins if "==" in pin)
+        had = {name: f"{versions[name]} -> " for name in pins if name in versions}
+        parts = ", ".join(f"{name} {had.get(name, '')}{pin}" for name, pin in pins.items())
+        return f"{parts} ({self.channel})"
+
     def reasons(self) -> str:
         """Why it is this one, as the end of a sentence; empty when there is nothing to say."""
         found = [*self.passed_over[:2], *([f"and {len(more)} days more"] if (more := self.passed_over[2:]) else [])]

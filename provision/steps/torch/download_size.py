@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from provision.core.finding import Cost
 from provision.core.step import Context
+from provision.steps.torch.choice import Choice
 from provision.steps.torch.place import has_nvidia
 
 COSTS = {  # with dependencies; measured, but for "cpu", in November 2026
@@ -14,20 +15,20 @@ COSTS = {  # with dependencies; measured, but for "cpu", in November 2026
 }
 
 
-def set_cost(ctx: Context) -> Cost:
-    """What a whole set takes."""
-    return COSTS[_kind(ctx)]
+def set_cost(ctx: Context, choice: Choice | None = None) -> Cost:
+    """What a whole set takes: of a choice that is made, else of the one that is to be expected."""
+    return COSTS[_kind(ctx, ctx.manifest.torch.stable_index if choice is None else choice.index)]
 
 
-def download_says(ctx: Context) -> str:
+def download_says(ctx: Context, choice: Choice | None = None) -> str:
     """What a set costs over the network, in words."""
-    return f"about {set_cost(ctx).download_bytes / 10**6:g} MB to download"
+    return f"about {set_cost(ctx, choice).download_bytes / 10**6:g} MB to download"
 
 
-def _kind(ctx: Context) -> str:
-    """Which torch this machine takes, as `COSTS` names it."""
+def _kind(ctx: Context, index: str) -> str:
+    """Which torch this machine takes, as `COSTS` names it: on Linux, what comes from PyPI has all of CUDA with it."""
     if ctx.options.rehearsal:
         return "rehearsal"
     if ctx.machine.system == "Darwin":
         return "mac"
-    return "cuda" if has_nvidia(ctx) or not ctx.manifest.torch.stable_index else "cpu"
+    return "cuda" if has_nvidia(ctx) or not index else "cpu"

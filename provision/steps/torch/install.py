@@ -59,9 +59,9 @@ def _take(ctx: Context, choice: Choice, *, reinstall: bool, again: bool) -> None
         ctx.receipts.write("torch", replace(receipt, wanted=ctx.manifest.torch.channel, why=choice.why))
         return
     if choice.why and not again:
-        ctx.note(f"{choice.why}: {choice.channel} torch is taken ({download_says(ctx)}).")
+        ctx.note(f"{choice.why}: {choice.channel} torch is taken ({download_says(ctx, choice)}).")
     elif again:
-        ctx.note(f"Next is {choice.line()} ({download_says(ctx)}).")
+        ctx.note(f"Next is {choice.line()} ({download_says(ctx, choice)}).")
     for newer in choice.passed_over[:1]:
         ctx.note(f"{newer}; {choice.line()} is taken.")
     if ctx.home.venv_of_another is not None:  # agreed to, and no copy of it is made

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from provision.comfyui import fallback_flags
 from provision.command import Fix, ours, program
+from provision.core.deep_results import part_says
 from provision.core.events import Work
 from provision.core.finding import JSON, Finding, Kind
 from provision.core.receipt_kinds import TorchReceipt
@@ -99,7 +100,9 @@ def _unproven(ctx: Context, torch: str) -> Iterable[Finding]:
 def _probed(ctx: Context, torch: str) -> Finding:
     ctx.note("Comparing torch's device with the CPU ...", passing=True)
     ctx.progress("torch computes", 0, None, "steps", Work.PROVE)
+    ctx.doing(part_says("torch", "comparing torch's device with the CPU"))
     ran, probe = run_probe(ctx)
+    ctx.proofs.device = probe.device if probe is not None else ""
     if probe is not None and not probe.failed:
         return computed(torch, probe)
     says = describe_failure(probe) if probe else broke_off(ran.code, ran.tail(3))
@@ -123,14 +126,16 @@ def _proven(ctx: Context, receipt: TorchReceipt) -> Iterable[Finding]:
 def _to_install(ctx: Context, kind: Kind, says: str) -> Finding:
     argv: tuple[str, ...] = ("uv", "pip", "install", "torch", "torchvision")
     chosen: dict[str, JSON] = {}
-    if ctx.options.planning and (choice := planned(ctx)) is not None:
+    choice = planned(ctx) if ctx.options.planning else None
+    if choice is not None:
         because = f": {reasons}" if (reasons := choice.reasons()) else ""
-        says, argv = f"{says} It will be {choice.line()}{because}.", (*argv[:3], *choice.source, *choice.pins)
+        will_be = choice.changes(packages.installed_versions(ctx.home.venv))
+        says, argv = f"{says} It will be {will_be}{because}.", (*argv[:3], *choice.source, *choice.pins)
         chosen = {"pins": list(choice.pins), "index": choice.index, "why": choice.why,
                   "passed_over": list(choice.passed_over)}  # fmt: skip
     return kind.fixable(
         "torch", says, fix=Fix("torch and torchvision of one build are installed and proven.", program(*argv)),
-        cost=set_cost(ctx), facts=chosen,
+        cost=set_cost(ctx, choice), facts=chosen,
     )  # fmt: skip
 
 

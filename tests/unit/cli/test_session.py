@@ -63,4 +63,4 @@ def test_a_flag_of_the_manifest_is_a_key_and_set_wins() -> None:
     request = Request("all", comfyui="v1.2", torch="stable", overrides=["torch.channel=2.9.1"])
     assert request.manifest_keys() == ["comfyui.ref=v1.2", "torch.channel=stable", "torch.channel=2.9.1"]
     assert Request("all", comfyui="/somebody/ComfyUI").manifest_keys() == []
-    assert Request("doctor", install="v1.2").manifest_keys() == [], "a folder of that name"
+    assert Request("doctor", comfyui="v1.2").manifest_keys() == ["comfyui.ref=v1.2"], "as every command takes it"

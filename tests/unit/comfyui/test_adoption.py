@@ -63,7 +63,6 @@ def test_a_path_and_a_revision_are_told_apart(tmp_path: Path, monkeypatch: pytes
     for text in ("v0.38.0", "master", "feature/x", "latest", None):
         assert as_path(text) is None, text
     monkeypatch.chdir(tmp_path / "my")
-    assert as_path("ComfyUI", only_path=True) == code
     with pytest.raises(UsageError) as refused:
         as_path("ComfyUI")
     assert said(refused.value.hint) == "For the folder: --comfyui ./ComfyUI"

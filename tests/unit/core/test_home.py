@@ -162,6 +162,19 @@ def test_a_refusal_of_macos_itself_is_told_from_permissions(monkeypatch: pytest.
     assert "cannot be written" in unusable(Path("/x"), PermissionError(errno.EACCES, "Permission denied")).message
 
 
+@pytest.mark.parametrize("below", [".", "home"])
+def test_a_home_behind_a_link_that_leads_nowhere(tmp_path: Path, below: str) -> None:
+    link = tmp_path / "disk"
+    link.symlink_to("/Volumes/SSD/provision")
+    assert f"{link} is a link to /Volumes/SSD/provision, which is not there" in refused(link / below).message
+
+
+@pytest.mark.parametrize("name", ["Volumes/SSD", "Volumes/SSD/a/b"])
+def test_a_home_on_a_volume_that_is_not_mounted(name: str) -> None:
+    assert refused(Path("/") / name).message == "There is no disk at /Volumes/SSD: is it plugged in?"
+    assert not Path("/Volumes/SSD").exists()
+
+
 def test_a_path_with_dots_in_it_is_where_the_system_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = tmp_path / "far" / "real"
     (real / "in").mkdir(parents=True)

@@ -390,3 +390,22 @@ def test_a_step_that_is_not_among_these_cannot_be_done_again(context: Contexts) 
 
     report = run([step("a", check=faulty, apply=wish)], context(), apply=True)
     assert said(report.step("a").error.hint) == "provision all"
+
+
+def test_a_deep_look_proves_one_thing_after_the_other(context: Contexts) -> None:
+    order: list[tuple[str, int]] = []
+
+    def seen(name: str) -> Check:
+        def check(ctx: Context) -> Iterable[Finding]:
+            order.append((name, threading.get_ident()))
+            yield ok("x", "x", "")
+
+        return check
+
+    names = ["torch", "models", "requirements", "first_image"]
+    steps = [step(name, *names[:place], check=seen(name)) for place, name in enumerate(names)]
+    ctx = context()
+    report = run(steps, replace(ctx, options=replace(ctx.options, deep=True)), apply=False)
+    assert [name for name, _ in order] == names
+    assert len({thread for _, thread in order}) == 1, "no two at a time"
+    assert report.ok

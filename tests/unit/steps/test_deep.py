@@ -15,6 +15,7 @@ from provision.comfyui import server_process
 from provision.comfyui.server_process import our_process, quick_test_argv, record_path, start_server, stop_server
 from provision.comfyui.temporary_server import any_server, brief_server
 from provision.command import Fix
+from provision.core.deep_results import PARTS, part_says
 from provision.core.events import Note, Progress
 from provision.core.finding import Finding, Verdict
 from provision.core.runner import run
@@ -23,14 +24,17 @@ from provision.environment import packages
 from provision.errors import EngineError
 from provision.steps.first_image.deep import DEEP_IMAGE, check_image
 from provision.steps.first_image.step import FIRST_IMAGE
+from provision.steps.registry import STEPS
 from provision.steps.requirements import imports
 from provision.steps.requirements.imports import IMPORTS, check_imports, mend_imports
 from provision.steps.server.last_run import check_start
 from provision.steps.server.step import SERVER, check_server
 from provision.system.child_notes import read_note
+from provision.system.local_machine import LocalMachine
 from provision.system.machine import Ran
 from provision.system.processes import mark_of
 from tests.support.engine_home import EngineHome, engine_home
+from tests.support.fake_machine import FakeMachine
 from tests.support.findings import fixable, ok, seen
 
 UPCAST = "--force-upcast-attention"
@@ -250,3 +254,21 @@ def test_a_plan_adds_up_without_deep_looks(home: EngineHome) -> None:
 
     assert planned_disk_bytes(home.ctx, (Step("a", (), check),)) == 0
     assert deeps == [False]
+
+
+def test_a_look_knows_the_device_without_a_receipt(home: EngineHome) -> None:
+    home.ctx.receipts.drop("torch")
+    no_gpu, mac = FakeMachine(system="Linux"), FakeMachine()
+    nvidia = FakeMachine(system="Linux", programs={"nvidia-smi": "/usr/bin/nvidia-smi"})
+    cpu = [server_process.on_cpu(replace(home.ctx, machine=machine)) for machine in (no_gpu, mac, nvidia)]
+    assert cpu == [True, False, False]
+    home.ctx.proofs.device = "cpu"
+    assert server_process.on_cpu(replace(home.ctx, machine=mac)), "as torch was seen to compute a moment ago"
+    home.ctx.proofs.device = ""
+    assert "--cpu" in quick_test_argv(replace(home.ctx, machine=LocalMachine({"PATH": "/nowhere"})), home.ctx.home.root)
+
+
+def test_each_part_of_deep_says_how_many_there_are() -> None:
+    assert part_says("torch", "x") == "x, part 1 of 4, usually 20 s"
+    assert part_says("first_image", "x") == "x, part 4 of 4, usually 60 s"
+    assert [step.name for step in STEPS if step.name in PARTS] == [*PARTS], "they are looked at in this order"

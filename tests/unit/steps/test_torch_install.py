@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ from provision.core.step import Context
 from provision.environment import generations, packages
 from provision.rehearsal.torch_wheels import StandIn, write_wheels
 from provision.steps.python_env.step import PYTHON_ENV
-from provision.steps.torch.choice import candidates, first, resolve
+from provision.steps.torch.choice import Choice, candidates, first, resolve
+from provision.steps.torch.download_size import set_cost
 from provision.steps.torch.place import here
 from provision.steps.torch.step import TORCH
 from tests.support.fake_machine import FakeMachine
@@ -199,6 +201,20 @@ def test_the_plan_has_the_exact_versions_and_why_newer_days_are_passed_over(bare
         assert f"torchvision has no wheel of {DAYS[0]}" in finding.says
         assert f"torchvision of {DAYS[1]} has no wheel for this Python and system" in finding.says
         assert place.envs == ["1"]
+
+
+def test_what_is_asked_for_names_what_takes_whose_place() -> None:
+    choice = Choice("stable", ("torch==2.15.0", "torchvision==0.29.2"), "")
+    assert choice.changes({"torch": "2.11.0"}) == "torch 2.11.0 -> 2.15.0, torchvision 0.29.2 (stable)"
+
+
+def test_on_linux_what_comes_from_the_package_index_has_cuda_with_it(context: Callable[..., Context]) -> None:
+    real = context()
+    linux, mac = (replace(real, machine=FakeMachine(system=system)) for system in ("Linux", "Darwin"))
+    small, large = Choice("stable", (), "https://example.org/cpu"), Choice("stable", (), "")
+    assert set_cost(linux, small).disk_bytes < 2 * 10**9 < 4 * 10**9 < set_cost(linux, large).disk_bytes
+    assert set_cost(linux) == set_cost(linux, small), "as the manifest's index has it"
+    assert set_cost(mac, large) == set_cost(mac)
 
 
 def test_stable_is_resolved_to_exact_versions_before_anything_is_installed(place: TorchHome) -> None:
