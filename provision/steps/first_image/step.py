@@ -103,7 +103,7 @@ def proof_facts(ctx: Context) -> dict[str, Any]:
     model, file = ctx.manifest.checkpoint(ctx.options.precision)
     versions = packages.installed_versions(ctx.home.venv)
     weights: JSON = file.sha256
-    if weights is None:
+    if not weights:
         with suppress(OSError):
             weights = file_identity(ctx.home.models / model.folder / file.name)
     return {

@@ -176,7 +176,7 @@ def test_apple_silicon_asks_for_its_own_architecture(context: Make) -> None:
     with pytest.raises(PackageError) as refused:
         find_python(ctx)
     assert install in machine.ran
-    after = machine.ran[machine.ran.index(install) :]
-    tried = [line for line in after if " python find " in line][1:]  # the nearest first, and the older of two
+    before = machine.ran[: machine.ran.index(install)]
+    tried = [line for line in before if " python find " in line][1:]  # the nearest first, and the older of two
     assert tried == [find.replace("3.13", f"3.{minor}") for minor in (13, 12, 14, 11, 10)]
     assert "python@3.13" in said(refused.value.hint)
