@@ -12,7 +12,7 @@ def why_absent(path: Path) -> str:
     The folders of a volume that is not mounted could be made, too: they would fill the system's own disk.
     """
     for part in (path, *path.parents):
-        if part.is_symlink() and not part.exists():
+        if _leads_nowhere(part):
             return f"{part} is a link to {part.readlink()}, which is not there: is its disk plugged in?"
     for volumes in _mount_points():
         if path.is_relative_to(volumes) and path != volumes:
@@ -20,6 +20,17 @@ def why_absent(path: Path) -> str:
             if not os.path.lexists(volume):
                 return f"There is no disk at {volume}: is it plugged in?"
     return ""
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """Whether a path is a link whose target is gone; not a name or a loop that the system refuses."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return path.is_symlink()
+    except OSError:
+        return False
+    return False
 
 
 def is_read_only(path: Path) -> bool:
