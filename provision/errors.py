@@ -7,7 +7,7 @@ An unhealthy machine is not an error: it is a `Finding`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from provision.command import Command, Fix, as_fix
 
@@ -54,6 +54,15 @@ class ProvisionError(Exception):
     def to_json(self) -> dict[str, object]:
         """The error as it stands in `--json`, its hint and its command still values."""
         return {"code": self.code, "message": self.message, "hint": self.hint, "command": self.hint.command}
+
+
+E = TypeVar("E", bound=ProvisionError)
+
+
+def lasting(error: E) -> E:
+    """The same failure, as one that stays as it is and is not waited for."""
+    error.passing = None
+    return error
 
 
 class UsageError(ProvisionError):

@@ -37,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--live-page", metavar="URL", help="run tests/e2e/test_page.py on this real ComfyUI of a home")
     parser.addoption("--artifacts", metavar="DIR", help="where screenshots are kept (a folder for tests)")
+    parser.addoption("--real-index", action="store_true", help="resolve on the configured package index (15 minutes)")
     parser.addoption("--all-pairs", action="store_true", help="mend every pair of faults, not some of them")
     parser.addoption("--states", action="store_true", help="tests/e2e/test_states.py with each state alone")
     parser.addoption("--storms", action="store_true", help="tests/storms with all of their tries, not a few")

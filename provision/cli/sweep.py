@@ -12,6 +12,7 @@ from provision.comfyui.isolation import sweep_looks
 from provision.comfyui.server_process import our_process, running_environment
 from provision.core.home import Home
 from provision.core.ownership import HALF_WRITTEN, TRIAL, is_at_the_top
+from provision.core.removing import remove
 from provision.core.step import Context
 from provision.environment import generations
 from provision.environment.half_installed import forget_torn
@@ -22,7 +23,7 @@ def sweep_home(ctx: Context) -> None:
     home = ctx.home
     for path in (*_half_written(home), *_without_a_part(home)):
         with suppress(OSError):
-            path.unlink(missing_ok=True)
+            remove(path)
     with suppress(OSError):
         (home.state / "locked.txt").unlink(missing_ok=True)
     if not _is_at_work(home):  # a look holds no lock

@@ -49,8 +49,9 @@ def check_size(ctx: Context, image: FirstImage, again: Callable[[int, int], Comm
     if values < limit.values:
         return
     width, height = largest(picture, limit)
+    command = again(width, height)
     raise UsageError(
         f"{image.width}x{image.height} takes {values:,} values in one attention matrix. From {limit.values:,} on, "
         f"{limit.looks} ({limit.source}). The largest that works here is {width}x{height}.",
-        hint=Fix("Take that size:", again(width, height)),
+        hint=Fix("Take that size:", command),
     )

@@ -104,6 +104,16 @@ class Lock:
     def versions(self) -> dict[str, str]:
         return {package.name: package.version for package in self.packages}
 
+    @property
+    def bare(self) -> list[str]:
+        """Names of the packages without a hash."""
+        return [package.name for package in self.packages if not package.sha256]
+
+    @property
+    def hashes(self) -> dict[tuple[str, str], str]:
+        """The hash of each package's file, by name and version, where it has one."""
+        return {(package.name, package.version): package.sha256 for package in self.packages if package.sha256}
+
 
 def load_lock(path: Path) -> Lock:
     """Read a lock strictly. Raises LockError with what is wrong."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision import __version__
-from provision.command import Fix, ours
+from provision.command import ours
 from provision.core.receipts import read_state, write_json
 from provision.errors import HomeError, UsageError
 from provision.system.disk_errors import unusable
@@ -37,6 +37,8 @@ VOLUMES_OWN = (".Spotlight-V100", ".Trashes", ".fseventsd", ".TemporaryItems", "
 SYSTEMS_OWN = frozenset((*FINDERS_OWN, *VOLUMES_OWN))
 """What macOS and file systems put into a folder by themselves."""
 NAMES_SHOWN = 3
+SHARED = Path("/Users/Shared" if sys.platform == "darwin" else "/var/tmp")  # noqa: S108  (proposed, never used unasked)
+"""Where everybody may have a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +123,8 @@ def check_claim(root: Path, environ: Mapping[str, str]) -> None:
         usual = _person(environ) / "provision"
         candidates = (root / "provision", usual, usual.with_name("provision-home"))
         free = (each for each in candidates if each.parent != Path(each.anchor) and not _trouble(each, environ))
-        raise UsageError(
-            f"provision cannot use {root}: {trouble}.",
-            hint=next((ours("all", "--home", str(each)) for each in free), Fix("Name a new folder: --home FOLDER")),
-        )
+        best = next(free, SHARED / "provision")
+        raise UsageError(f"provision cannot use {root}: {trouble}.", hint=ours("all", "--home", str(best)))
 
 
 def check_contents(root: Path) -> None:

@@ -33,12 +33,17 @@ def write_json(path: Path, value: object, plain: Callable[[object], object] | No
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text atomically: a reader sees the old one or the new. Raises HomeError, DiskFull."""
+    """As `write_bytes`, a text in UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically: a reader sees the old one or the new. Raises HomeError, DiskFull."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")  # as `sweeping` reads it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("w", encoding="utf-8") as stream:
-            stream.write(text)
+        with aside.open("wb") as stream:
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         if _is_folder(path):

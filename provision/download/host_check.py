@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from provision.command import Fix, ours, program
 from provision.core.finding import Kind
@@ -78,6 +79,9 @@ class Trouble:
 
 def troubles_of(hosts: Sequence[Host], environ: Mapping[str, str], deadline_s: float) -> list[Trouble | None]:
     """What is wrong with each; takes `deadline_s` and a moment, whatever a host or the resolver does."""
+    import requests  # noqa: F401  (read before time runs: a slow disk, or a busy machine, is no host's fault)
+    import truststore  # noqa: F401
+
     found: list[Trouble | None] = [_silent(host, deadline_s) for host in hosts]
     reached: list[dict[str, bool]] = [{} for _ in hosts]
 
@@ -206,6 +210,8 @@ def _of_error(host: Host, error: Exception, environ: Mapping[str, str]) -> Troub
             return _down(host, f"the proxy {proxy} refuses it ({_short(error)})")
         says = f"{host.name} cannot be reached: the proxy {proxy} does not answer ({_short(error)})."
         return Trouble(kinds.PROXY, says, Fix("Check HTTPS_PROXY, or name the host in NO_PROXY."))
+    if wrong := _wrong_proxy(host, environ):
+        return wrong
     missing = next((name for name in BUNDLES if environ.get(name) and not Path(environ[name]).exists()), "")
     if missing and not isinstance(error, requests.exceptions.RequestException):
         says = f"{missing} names {environ[missing]}, which is not there: no certificate can be checked with it."
@@ -216,6 +222,26 @@ def _of_error(host: Host, error: Exception, environ: Mapping[str, str]) -> Troub
     if "NameResolution" in text or "Name or service not known" in text or "nodename nor servname" in text:
         return _down(host, "its name cannot be resolved")
     return _down(host, f"no connection ({_short(error)})")
+
+
+def _wrong_proxy(host: Host, environ: Mapping[str, str]) -> Trouble | None:
+    """A proxy that is no address. It is not shown: what is wrong in it may be its password."""
+    proxy = proxy_for(host.url, environ)
+    try:
+        parts = urlsplit(proxy)
+        right = not proxy or bool(parts.hostname and (parts.port is None or parts.port))
+    except ValueError:
+        right = False
+    if right:
+        return None
+    says = f"{host.name} cannot be reached: {_who_names(proxy, environ)} is no address of a proxy."
+    return Trouble(kinds.PROXY, says, Fix("As in: export HTTPS_PROXY=http://HOST:PORT"))
+
+
+def _who_names(proxy: str, environ: Mapping[str, str]) -> str:
+    """The variable that holds a proxy, or the settings of the system."""
+    names = [name for name, value in environ.items() if name.lower().endswith("_proxy") and value and value in proxy]
+    return next(iter(sorted(names)), "the proxy of the system's settings")
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

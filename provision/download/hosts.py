@@ -50,9 +50,9 @@ SITES = (
     Site(
         "GitHub",
         "github.com",
-        ("release-assets.githubusercontent.com", "objects.githubusercontent.com"),
-        "ComfyUI, and Python where it is not here",
-        "https://docs.github.com/en/get-started/using-github/troubleshooting-connectivity-problems",
+        ("raw.githubusercontent.com", "release-assets.githubusercontent.com", "objects.githubusercontent.com"),
+        "ComfyUI, install.sh, and Python where Astral does not answer",
+        "https://github.com/astral-sh/python-build-standalone/releases, whose downloads lead there",
         asked=("release-assets.githubusercontent.com",),
         vital=False,
     ),
@@ -60,7 +60,7 @@ SITES = (
         "PyPI",
         "pypi.org",
         ("files.pythonhosted.org",),
-        "Python packages",
+        "Python packages, and uv",
         "https://docs.pypi.org/api",
         asked=("files.pythonhosted.org",),
     ),
@@ -75,10 +75,10 @@ SITES = (
     ),
     Site(
         "Astral",
-        "astral.sh",
-        ("releases.astral.sh",),
-        "uv, and Python where it is not here",
-        "https://docs.astral.sh/uv/getting-started/installation",
+        "releases.astral.sh",
+        (),
+        "Python, where it is not here",
+        "`uv python list --only-downloads --output-format json` (uv 0.13)",
     ),
 )
 

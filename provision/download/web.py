@@ -12,7 +12,7 @@ from provision.command import Fix, ours
 from provision.core.step import Context
 from provision.download.backend import Address
 from provision.download.retry import CONNECT_TIMEOUT_S
-from provision.errors import HubRefused, NetworkError, Passing, ProvisionError, UsageError
+from provision.errors import HubRefused, NetworkError, Passing, ProvisionError, UsageError, lasting
 from provision.system.address import NoAddress, Url, quoted, read_address, read_redirect
 from provision.system.bounded_http import bounded_session
 from provision.system.tls import trusted
@@ -26,12 +26,6 @@ KNOWN_NAMES = ("huggingface.co", "github.com")
 REFUSED_BY_PROXY = re.compile(r"Tunnel connection failed: 4\d\d")
 
 RESUME = Fix("Run the same command again: it goes on from what is there.")
-
-
-class Untrusted(NetworkError):
-    """A host whose certificate is refused, which stays so."""
-
-    passing: Passing | None = None
 
 
 class Heading(Protocol):
@@ -181,12 +175,14 @@ def _no_answer(host: str, error: Exception, *, tls: bool, proxy: bool, late: boo
     inner = _first_cause(error)
     why = _in_words(inner)
     if isinstance(inner, ssl.SSLCertVerificationError):
-        return Untrusted(
-            f"The certificate of {host} cannot be verified ({why}).",
-            hint=Fix(
-                "Behind a proxy that opens TLS, name its certificates:",
-                ours("all", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
-            ),
+        return lasting(
+            NetworkError(
+                f"The certificate of {host} cannot be verified ({why}).",
+                hint=Fix(
+                    "Behind a proxy that opens TLS, name its certificates:",
+                    ours("all", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
+                ),
+            )
         )
     if tls:
         broke = isinstance(inner, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError))
@@ -195,8 +191,9 @@ def _no_answer(host: str, error: Exception, *, tls: bool, proxy: bool, late: boo
         )
     if proxy:
         refused = REFUSED_BY_PROXY.search(str(inner)) is not None
+        does = "refuses it" if refused else "does not answer"
         return NetworkError(
-            f"The proxy on the way to {host} {'refuses it' if refused else 'does not answer'} ({why}).",
+            f"The proxy on the way to {host} {does} ({why}).",
             hint=Fix("Check HTTPS_PROXY, or name the host in NO_PROXY, then run the same command again."),
             passing=Passing.ANSWER if refused else None,
         )

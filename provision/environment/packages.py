@@ -24,6 +24,8 @@ from provision.system.strict import SETTINGS_MAX_BYTES, read_head
 from provision.system.tls import has_store
 
 INSTALL_TIMEOUT_S = 3600
+TORCH_SET = ("torch", "torchvision", "torchaudio")
+"""What is installed together and held while anything else is installed."""
 
 
 def find_uv(machine: Machine) -> Path:
@@ -185,6 +187,16 @@ def target_python(ctx: Context) -> str:
     return version if "." in version else ctx.manifest.python.version
 
 
+def configured_python(machine: Machine, prefix: Path) -> str:
+    """The Python that an environment's pyvenv.cfg names (`3.12.7`), read without starting it; empty where none does."""
+    import re
+
+    found = re.search(
+        r"^version(?:_info)? *= *(\d+(?:\.\d+){1,2})", machine.read_text(prefix / "pyvenv.cfg") or "", re.MULTILINE
+    )
+    return found[1] if found else ""
+
+
 def installed_versions(venv: Path) -> dict[str, str]:
     """Installed packages, normalised name -> version, from their `*.dist-info` folder names.
 
@@ -211,6 +223,15 @@ def _is_version(text: str) -> bool:
     except InvalidVersion:
         return False
     return True
+
+
+def metadata(ctx: Context, package: str, version: str, file: str) -> str:
+    """A file of an installed package's `*.dist-info` (`WHEEL`, `direct_url.json`); empty where it is not there."""
+    ending = f"-{version}.dist-info"
+    for info in (info for folder in package_folders(ctx.home.venv) for info in folder.glob(f"*{ending}")):
+        if normalised(info.name.removesuffix(ending)) == package:
+            return ctx.machine.read_text(info / file) or ""
+    return ""
 
 
 def requirers(venv: Path) -> dict[str, set[str]]:
@@ -240,6 +261,12 @@ def asked_packages(requirements: Path) -> list[str]:
     text = read_head(requirements, SETTINGS_MAX_BYTES).decode("utf-8-sig", "replace")
     lines = (re.split(r"(?:^|\s)#", line)[0].strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith(("#", "-"))]
+
+
+def unmet_here(ctx: Context) -> list[tuple[str, str | None]]:
+    """As `unmet`, the lines of ComfyUI's requirements.txt against what is installed; none where there is no file."""
+    lines = asked_packages(ctx.home.comfyui / "requirements.txt")
+    return unmet(lines, installed_versions(ctx.home.venv), target_python(ctx))
 
 
 def unmet(lines: Sequence[str], versions: Mapping[str, str], python: str) -> list[tuple[str, str | None]]:

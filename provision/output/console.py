@@ -186,7 +186,7 @@ class Console:
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         """What happened and why, what to type next, where more is written."""
-        self.line(views.plain(views.error_lines(error, log, self.marks, self.invocation)))
+        self.line(views.plain(views.error_lines(error, log, "error:", self.marks, self.invocation)))
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.core import events
+from provision.core.finding import Verdict
 from provision.errors import ProvisionError
 from provision.output import live_view, safe_streams, views
 from provision.output.console import Console
@@ -102,7 +103,7 @@ class LiveConsole(Console):
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         self._end()
-        lines = views.error_lines(error, log, self.marks, self.invocation)
+        lines = views.error_lines(error, log, self.marks.of[Verdict.BLOCKED], self.marks, self.invocation)
         self.rich.print(views.painted(lines), crop=False)
 
     def picture(self, png: bytes) -> None:

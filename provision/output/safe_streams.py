@@ -80,9 +80,9 @@ class Door:
             with suppress(OSError, ValueError):  # what is still held would fail again at the end
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
             if self._data:
-                says = f"Standard output cannot be written ({error.strerror})."
                 self._lost = OutputLost(
-                    says, hint=Fix("Look at the disk of the file that it goes to:", program("df", "-h"))
+                    f"Standard output cannot be written ({error.strerror}).",
+                    hint=Fix("Look at the disk of the file that it goes to:", program("df", "-h")),
                 )
                 raise self._lost from error
 

@@ -29,7 +29,7 @@ def protocol_of(environ: Mapping[str, str]) -> Protocol:
         return Protocol.BLOCKS
     if environ.get("KITTY_WINDOW_ID") or term in ("xterm-kitty", "xterm-ghostty") or program == "ghostty":
         return Protocol.KITTY
-    if program in ("iTerm.app", "WezTerm", "mintty") or environ.get("LC_TERMINAL") == "iTerm2":
+    if program in ("iTerm.app", "WezTerm") or environ.get("LC_TERMINAL") == "iTerm2":
         return Protocol.ITERM2
     return Protocol.BLOCKS
 

@@ -43,16 +43,8 @@ NAME_WIDTH = 14
 STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FIXABLE: "cyan", Verdict.BLOCKED: "red"}
 
 
-@dataclass(frozen=True, slots=True)
-class Styled:
-    """A line of texts with their styles; one that is `kept` whole is never broken, so that it can be pasted."""
-
-    spans: tuple[tuple[str, str], ...]
-    kept: bool = False
-
-
-def _styled(text: str, style: str = "", *more: tuple[str, str], kept: bool = False) -> Styled:
-    return Styled(((text, style), *more), kept)
+Line = Sequence[tuple[str, str]]
+"""Texts with their styles, which the terminal may wrap and nobody breaks: what is copied from it can be pasted."""
 
 
 def size_text(size_bytes: float) -> str:
@@ -269,43 +261,43 @@ def shown_trouble(report: Report) -> list[tuple[str, Verdict, str, str, Fix | No
     return [(*row[:4], None if row[4] == after else row[4]) for row, after in zip(rows, following, strict=False)]
 
 
-def report_lines(report: Report, closing: str, marks: Marks = GLYPHS, call: Invocation = HERE) -> list[Styled]:
+def report_lines(report: Report, closing: str, marks: Marks = GLYPHS, call: Invocation = HERE) -> list[Line]:
     """The end of a run: what is not right and its fix, what had to wait, then closing words."""
-    lines: list[Styled] = []
+    lines: list[Line] = []
     for step, verdict, id, says, fix in shown_trouble(report):
         first, *more = visible(says).splitlines() or [""]
-        lines.append(_styled(marks.of[verdict], STYLES[verdict], (f" {step}: {first}", ""), (f" [{id}]", "dim")))
-        lines += [_styled(f"    {line}", "dim") for line in more]
+        lines.append([(marks.of[verdict], STYLES[verdict]), (f" {step}: {first}", ""), (f" [{id}]", "dim")])
+        lines += [[(f"    {line}", "dim")] for line in more]
         lines += [_to_do(fix, marks, call)] if fix else []
     if waiting := ", ".join(step.name for step in report.steps if step.waits_for):
-        lines.append(_styled(f"Not started because of that: {waiting}.", "dim"))
-    return lines + [_styled(line, "bold", kept=True) for line in visible(closing).splitlines()]
+        lines.append([(f"Not started because of that: {waiting}.", "dim")])
+    return lines + [[(line, "bold")] for line in visible(closing).splitlines()]
 
 
 def error_lines(
-    error: ProvisionError, log: Path | None, marks: Marks = GLYPHS, call: Invocation = HERE
-) -> list[Styled]:
+    error: ProvisionError, log: Path | None, head: str, marks: Marks = GLYPHS, call: Invocation = HERE
+) -> list[Line]:
     """An error: what happened and why, a program's last words under it, what to type next, where more is written."""
     first, *more = visible(uncoloured(error.message)).splitlines() or [error.code]
-    said = [_styled(f"    {line}", "dim") for line in more]
-    where = [_styled(visible(f"  log: {log}"), "dim", kept=True)] if log is not None else []
-    return [_styled("error: ", "red", (first, "")), *said, _to_do(error.hint, marks, call), *where]
+    said = [[(f"    {line}", "dim")] for line in more]
+    where = [[(visible(f"  log: {log}"), "dim")]] if log is not None else []
+    return [[(f"{head} ", "red"), (first, "")], *said, _to_do(error.hint, marks, call), *where]
 
 
-def _to_do(fix: Fix, marks: Marks, call: Invocation) -> Styled:
-    return _styled(f"  {marks.arrow} ", "cyan", (visible(call.text(fix)), ""), kept=True)
+def _to_do(fix: Fix, marks: Marks, call: Invocation) -> Line:
+    return [(f"  {marks.arrow} ", "cyan"), (visible(call.text(fix)), "")]
 
 
-def plain(lines: Sequence[Styled]) -> str:
-    return "\n".join("".join(text for text, _ in line.spans) for line in lines)
+def plain(lines: Sequence[Line]) -> str:
+    return "\n".join("".join(text for text, _ in line) for line in lines)
 
 
-def painted(lines: Sequence[Styled]) -> RenderableType:
-    """Lines for a terminal; words are never broken, not even an address that is wider than it."""
+def painted(lines: Sequence[Line]) -> RenderableType:
+    """Lines for a terminal."""
     from rich.console import Group
     from rich.text import Text
 
-    return Group(*(Text.assemble(*line.spans, no_wrap=line.kept, overflow="ignore") for line in lines))
+    return Group(*(Text.assemble(*line, no_wrap=True, overflow="ignore") for line in lines))
 
 
 def pairs_table(rows: Sequence[tuple[str, ...]]) -> Table:

@@ -21,6 +21,7 @@ LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 NUMBER_DIGITS = 18
 SHOWN_MAX = 80
+CREDENTIALS = re.compile(r"[^\s/'\"@:]+:[^\s/'\"@]*@")
 
 
 class NoAddress(ValueError):
@@ -114,7 +115,11 @@ def natural(text: str) -> int | None:
 
 
 def quoted(text: str, most: int = SHOWN_MAX) -> str:
-    """Text from outside for a sentence of ours: its beginning, with unprintable characters escaped."""
+    """Text from outside for a sentence of ours: its beginning, with unprintable characters escaped.
+
+    A name and a password before a host, as a library repeats them of a proxy, are left out.
+    """
+    text = CREDENTIALS.sub("...@", text)
     shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:most])
     return shown + ("..." if len(text) > most else "")
 

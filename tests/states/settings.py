@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
 from tests.states.state import ALL, Place, State, Stops
 
@@ -11,7 +12,7 @@ GONE = "http://127.0.0.1:9"
 HOOK = '#!/bin/sh\necho "git-lfs was not found on your path" >&2\nexit 2\n'
 
 
-def _git(name: str, *lines: str, **more: object) -> State:
+def _git(name: str, *lines: str, **more: Any) -> State:
     """A state of ~/.gitconfig; each line is `section.key=value`, as git itself writes them."""
 
     def write(at: Place) -> None:
@@ -20,7 +21,7 @@ def _git(name: str, *lines: str, **more: object) -> State:
             path = at.person / ".gitconfig"
             subprocess.run(("git", "config", "--file", path, "--add", key, value), check=True)
 
-    return State(f"git: {name}", set_up=write, **more)  # type: ignore[arg-type]
+    return State(f"git: {name}", set_up=write, **more)
 
 
 def _hooks(*keys: str) -> State:
@@ -46,8 +47,8 @@ def _ssh(script: str, name: str) -> State:
     return State(f"git: addresses lead to {name}", set_up=write)
 
 
-def _uv(name: str, text: str, stops: Stops | None = None) -> State:
-    return State(f"uv.toml: {name}", {"XDG_CONFIG_HOME": None}, {".config/uv/uv.toml": text}, stops=stops)
+def _uv(name: str, text: str, **more: Any) -> State:
+    return State(f"uv.toml: {name}", {"XDG_CONFIG_HOME": None}, {".config/uv/uv.toml": text}, **more)
 
 
 GIT = (
@@ -71,7 +72,8 @@ GIT = (
     _hooks("core.hooksPath=hooks"), _hooks("init.templateDir=template"),
     _ssh("exec sleep 600", "an ssh that waits"),
     _ssh("echo 'Permission denied (publickey).' >&2; exit 255", "an ssh that refuses"),
-    State("git: ~/.gitconfig is broken", files={".gitconfig": "this is no configuration\n"}),
+    State("git: ~/.gitconfig is broken", files={".gitconfig": "this is no configuration\n"},
+          warns=frozenset({"git-config"})),
     State("git: ~/.gitconfig includes what is not there", files={".gitconfig": "[include]\n\tpath = /nope\n"}),
     State("git: GIT_CONFIG_COUNT, GIT_SSH, GIT_ASKPASS and GIT_TRACE", {
         "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{GONE}/.insteadOf",
@@ -89,10 +91,10 @@ UV = (
     _uv("link-mode, a cache that cannot be", 'link-mode = "symlink"\ncache-dir = "/proc/nope"\n'),
     _uv("python-downloads=never", 'python-downloads = "never"\npython-preference = "only-managed"\n'),
     _uv("constraints", 'constraint-dependencies = ["torch<2", "numpy<1"]\n'),
-    _uv("it is no TOML", "this is = = no TOML\n"),
+    _uv("it is no TOML", "this is = = no TOML\n", warns=frozenset({"uv-config"})),
     _uv("a key that this uv does not know", "never-heard-of = 7\n"),
     _uv("an index that is dead", f'[[index]]\nurl = "{GONE}/simple"\ndefault = true\n',
-        Stops("net-down", ("127.0.0.1:9",), seen="net-down")),
+        stops=Stops("net-down", ("127.0.0.1:9",), seen="net-down")),
     State("uv: UV_OFFLINE, UV_EXCLUDE_NEWER, UV_NO_BINARY", {
         "UV_OFFLINE": "1", "UV_EXCLUDE_NEWER": "2024-01-01", "UV_NO_BINARY": "1", "UV_REQUIRE_HASHES": "1",
         "UV_PYTHON_DOWNLOADS": "never", "UV_CONSTRAINT": "/nope", "UV_TARGET": "/nope", "UV_PROJECT": "/nope",

@@ -223,7 +223,7 @@ def _python(there: Context, target: Target) -> Finding:
         says = f"Python {target.python} is not accepted: the manifest takes {wanted.min} to {wanted.max}."
         again = _again(target, "--set", f"python.{end}={target.python}")
         return kind.blocked("Python", says, fix=Fix("To take it all the same:", again))
-    says, fix = f"Python {target.python} is wanted.", Fix("uv makes an environment.")
+    says, fix = f"Python {target.python} is wanted.", Fix("Create an environment with uv.")
     return python_env_kinds.VENV_MISSING.fixable("Python", says, fix=fix, cost=Cost(DOWNLOAD_BYTES, DISK_BYTES))
 
 

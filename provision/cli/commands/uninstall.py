@@ -109,18 +109,26 @@ class Removal:
         """Remove what is ours and move what is a person's; the marker goes last, so that it can be repeated."""
         from provision.core.removing import remove, remove_empty
 
+        root = self.home.root.resolve()
         *first, last = found.ours
         for path in first:
-            self._try(remove, path)
+            self._try(self._remove_environment if path.parent == self.home.envs else remove, path)
         # After the removal, which frees the room that a full disk needs for one more folder.
         target = beside(self.home)
         for path in found.theirs:
             self._move(path, target)
+        self._try(remove_empty, root)
         if not self.failed:
             self._try(remove, last)
-        self._try(remove_empty, self.home.root.resolve())
+        self._try(remove_empty, root)
         if self.home.root.is_symlink() and not self.home.root.exists():
             self._try(remove, self.home.root)
+
+    def _remove_environment(self, env: Path) -> None:
+        """Take its name first: uv takes half an environment for a whole one, and fails on it."""
+        from provision.core.removing import remove
+
+        remove(env.rename(self.home.root / f".envs.{os.getpid()}"))
 
     def _try(self, act: Callable[[Path], None], path: Path) -> None:
         try:

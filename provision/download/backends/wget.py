@@ -23,8 +23,8 @@ from provision.download.hashing import fetch_and_hash
 from provision.download.hub.api import locate, refusal
 from provision.download.part_file import disk_trouble, work_folder, write_private
 from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
-from provision.download.web import RESUME, Untrusted, fetch, host_of, is_loopback, moved
-from provision.errors import CommandFailed, DownloadError, HubRefused, NetworkError, Passing, ProvisionError
+from provision.download.web import RESUME, fetch, host_of, is_loopback, moved
+from provision.errors import CommandFailed, DownloadError, HubRefused, NetworkError, Passing, ProvisionError, lasting
 from provision.system.address import quoted
 from provision.system.disk_errors import unusable
 from provision.system.disk_use import bytes_here
@@ -165,12 +165,14 @@ def _retry(ran: Ran, file: HubFile, part: Path, address: Address) -> Retry:
             f"wget did not understand what {host} sent for {file.name}.", hint=RESUME, passing=Passing.ANSWER
         ),
         EXIT_SERVER: DownloadError(f"{host} answered wget with an error: {last}.", hint=RESUME),
-        EXIT_TLS: Untrusted(
-            f"wget cannot verify the certificate of {host}.",
-            hint=Fix(
-                "Name your proxy's certificates:",
-                ours("all", "--backend", "wget", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
-            ),
+        EXIT_TLS: lasting(
+            NetworkError(
+                f"wget cannot verify the certificate of {host}.",
+                hint=Fix(
+                    "Name your proxy's certificates:",
+                    ours("all", "--backend", "wget", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
+                ),
+            )
         ),
         EXIT_AUTH: HubRefused(
             f"{host} does not accept what wget was given to log in.", hint=program("hf", "auth", "login")

@@ -15,6 +15,8 @@ from nodes import NODE_CLASSES, Context, InterruptProcessingException, digest, i
 from PIL import Image
 
 Send = Callable[[str, Any, "str | None"], None]
+free_memory = threading.Event()
+"""Whether to drop all results before the next prompt."""
 NODE_FAILURES = (OSError, RuntimeError, ValueError, TypeError, KeyError)
 
 
@@ -42,7 +44,6 @@ class PromptQueue:
         self.waiting: list[Item] = []
         self.running: Item | None = None
         self.history: dict[str, dict[str, Any]] = {}
-        self.flags: set[str] = set()
 
     def put(self, item: Item) -> None:
         with self.arrived:
@@ -50,32 +51,19 @@ class PromptQueue:
             self.arrived.notify()
         self.changed()
 
-    def take(self) -> Item | None:
-        """Wait for the next prompt, which now counts as running; None when a flag was raised instead."""
+    def take(self) -> Item:
+        """Wait for the next prompt, which then counts as running."""
         with self.arrived:
-            self.arrived.wait_for(lambda: self.waiting or self.flags)
-            self.running = heapq.heappop(self.waiting) if self.waiting else None
-        if self.running is not None:
-            self.changed()
-        return self.running
+            self.arrived.wait_for(lambda: self.waiting)
+            self.running = item = heapq.heappop(self.waiting)
+        self.changed()
+        return item
 
     def finish(self, item: Item, result: dict[str, Any]) -> None:
         with self.arrived:
             self.running = None
             self.history[item.prompt_id] = {"prompt": item.to_json(), **result}
         self.changed()
-
-    def raise_flag(self, name: str) -> None:
-        """Ask the worker for something between two prompts."""
-        with self.arrived:
-            self.flags.add(name)
-            self.arrived.notify()
-
-    def take_flags(self) -> set[str]:
-        """The flags that were raised, which are lowered by this."""
-        with self.arrived:
-            flags, self.flags = self.flags, set()
-        return flags
 
     def delete(self, prompt_ids: list[str] | None = None) -> None:
         """Take prompts from the queue, all that wait by default."""
@@ -114,20 +102,19 @@ def sign(graph: dict[str, Any], node_id: str) -> bytes:
     return digest(node["class_type"], *inputs)
 
 
-class Executor:
-    """Runs prompts. Results are kept until a prompt comes in which their node does not appear as it was."""
+def execute(item: Item, cache: dict[bytes, Result], send: Send) -> dict[str, Any]:
+    """Run one prompt to its end, good or bad; the part of its history entry that follows from that.
 
-    def __init__(self, send: Send) -> None:
-        self.send = send
-        self.cache: dict[bytes, Result] = {}
-
-    def execute(self, item: Item) -> dict[str, Any]:
-        """Run one prompt to its end, good or bad; the part of its history entry that follows from that."""
-        interrupt.clear()
-        run = Run(item, self.cache, self.send)
-        for signature in self.cache.keys() - set(run.signatures.values()):
-            del self.cache[signature]
-        return run.execute()
+    Results are kept until a prompt comes in which their node does not appear as it was.
+    """
+    interrupt.clear()
+    if free_memory.is_set():
+        free_memory.clear()
+        cache.clear()
+    run = Run(item, cache, send)
+    for signature in cache.keys() - set(run.signatures.values()):
+        del cache[signature]
+    return run.execute()
 
 
 class Run:

@@ -23,7 +23,7 @@ import userdata
 from aiohttp import web
 from cli_args import IS_RECENT, args
 from comfyui_version import __version__
-from execution import Item, PromptQueue
+from execution import Item, PromptQueue, free_memory
 from model_management import describe_device, free_memory_bytes, total_memory_bytes
 from nodes import NODE_CLASSES, interrupt
 from sockets import Sockets
@@ -250,9 +250,7 @@ class PromptServer:
         return web.Response()
 
     async def post_free(self, request: web.Request) -> web.Response:
-        """Ask for memory back: `unload_models`, `free_memory`."""
-        body = await request.json()
-        for name in ("unload_models", "free_memory"):
-            if body.get(name):
-                self.queue.raise_flag(name)
+        """Ask for memory back with `free_memory`; no models are loaded here."""
+        if (await request.json()).get("free_memory"):
+            free_memory.set()
         return web.Response()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from provision.comfyui import fallback_flags
+from provision.command import ours
 from provision.core.step import Context
 from provision.download.host_check import Host, troubles_of
 from provision.environment import known_bad_torch, packages, torch_family, wheel_index
@@ -92,7 +93,7 @@ def candidates(ctx: Context, place: Place, *, audio: bool) -> Iterator[Choice]:
         offered = True
         yield replace(choice, why="; ".join([*refused, *([choice.why] if choice.why else [])]))
     if not offered:
-        raise PackageError(f"{refused[-1]}. Nothing was installed.", hint=place.again("--torch", "stable"))
+        raise PackageError(f"{refused[-1]}. Nothing was installed.", hint=ours(*place.again, "--torch", "stable"))
 
 
 def in_order(ctx: Context, place: Place, *, audio: bool) -> Iterator[Choice]:
@@ -129,7 +130,7 @@ def resolve(ctx: Context, place: Place, choice: Choice) -> Choice:
         found = _compile(ctx, place, choice, (f"torch=={found['torch']}", *pins, audio))
     exact = replace(choice, pins=tuple(f"{name}=={found[name]}" for name in map(name_of, choice.pins)))
     if why := known_bad_torch.refused(place.machine, exact.pins):
-        raise PackageError(f"{why}. Nothing was installed.", hint=place.again("--torch", "VERSION"))
+        raise PackageError(f"{why}. Nothing was installed.", hint=ours(*place.again, "--torch", "VERSION"))
     return exact
 
 
@@ -227,7 +228,7 @@ def _one_day(ctx: Context, place: Place, channel: str, *, audio: bool) -> Choice
     index, day = ctx.manifest.torch.nightly_index.rstrip("/"), wheel_index.pinned_day(channel)
     pages, trouble = read_pages(ctx, index, _names(audio))
     if trouble:
-        raise PackageError(f"The nightly index {index} {trouble}.", hint=place.again("--torch", "stable"))
+        raise PackageError(f"The nightly index {index} {trouble}.", hint=ours(*place.again, "--torch", "stable"))
     whole = list(_whole(ctx, place, pages))
     for versions in whole:
         if wheel_index.day_of(versions["torch"]) == day and wheel_index.answers(channel, versions["torch"]):
@@ -238,7 +239,7 @@ def _one_day(ctx: Context, place: Place, channel: str, *, audio: bool) -> Choice
     why = wheel_index.why_not(pages, place.tags, day) or "its torch has another number"
     raise PackageError(
         f"{index} has no set of torch {channel} for {place.says}: {why}.",
-        hint=place.again("--torch", f"nightly{f'@{near}' if near else ''}"),
+        hint=ours(*place.again, "--torch", f"nightly{f'@{near}' if near else ''}"),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provision.command import Command, ours
 from provision.core.step import Context
 from provision.environment import packages, wheel_index
 from provision.system.mac import must_read_macos
@@ -31,11 +30,10 @@ class Place:
         """For the end of a sentence: `this machine`, or the target in words."""
         return "this machine" if self.is_here or self.target is None else self.target.says
 
-    def again(self, *words: str) -> Command:
-        """The command that would go on with another torch: `all`, or `plan` for the target."""
-        if self.is_here or self.target is None:
-            return ours("all", *words)
-        return ours("plan", "--for", self.target.name, *words)
+    @property
+    def again(self) -> tuple[str, ...]:
+        """The words of the command that takes another torch: `all`, or `plan` for the target."""
+        return ("all",) if self.is_here or self.target is None else ("plan", "--for", self.target.name)
 
 
 def here(ctx: Context) -> Place:

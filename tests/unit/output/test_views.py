@@ -137,15 +137,15 @@ def test_an_error_says_what_happened_then_what_to_type_and_last_where_the_log_is
         "  → provision all --home '/a b'",
         "  log: /x/log",
     ]
-    seen = rendered(views.painted(views.error_lines(error, Path("/x/log"))), 80)
-    assert [line.removeprefix("error: ") for line in seen] == expected
-    seen = rendered(views.painted(views.error_lines(error, None)), 80)
+    seen = rendered(views.painted(views.error_lines(error, Path("/x/log"), "✗")), 80)
+    assert [line.removeprefix("✗ ") for line in seen] == expected
+    seen = rendered(views.painted(views.error_lines(error, None, "✗")), 80)
     assert seen[-1] == expected[2]
 
 
 def test_what_is_to_be_pasted_is_not_broken_into_lines() -> None:
     error = GitError("It broke.", hint=ours("all", "--home", "/long" * 30))
-    assert rendered(views.painted(views.error_lines(error, None)), 60)[-1] == f"  → {said(error.hint)}"
+    assert rendered(views.painted(views.error_lines(error, None, "✗")), 60)[-1] == f"  → {said(error.hint)}"
     assert rendered(views.painted(views.report_lines(REPORT, "x" * 90)), 60)[-1] == "x" * 90
 
 

@@ -102,7 +102,7 @@ def test_another_accepted_python_is_taken_when_the_wanted_cannot_be_fetched(
     )
     assert apply(wish) == ["venv-ready"]
     notes = " ".join(event.says for event in events if isinstance(event, Note))
-    assert f"{other} could not be fetched" in notes
+    assert f"{other} could not be downloaded" in notes
     assert f"{other} is wanted, this one is accepted" in only(wish)[2]
 
 
