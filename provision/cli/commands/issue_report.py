@@ -168,7 +168,7 @@ def _fenced(kind: str, text: str) -> str:
 
 def person_of(ctx: Context) -> Person:
     """What this machine tells of its person."""
-    from provision.download.hub.api import token_of
+    from provision.download.hub.token import token_of
 
     given = ctx.machine.environ
     folders, names = [given.get("HOME", "")], [given.get(name, "") for name in ("USER", "LOGNAME", "SUDO_USER")]

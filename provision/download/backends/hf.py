@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,8 @@ from provision.download.backends.hf_writer import HfWriter
 from provision.download.backends.library_http import Answered, Head, Moved, bounded_client
 from provision.download.backends.xet import PROGRAM, fetch_by_xet, usable
 from provision.download.hashing import Hasher, fetch_and_hash
-from provision.download.hub.api import locate_both, token_for
+from provision.download.hub.api import locate_both
+from provision.download.hub.token import token_for
 from provision.download.part_file import work_folder
 from provision.download.retry import Retry, until_interrupted
 from provision.download.web import REDIRECTS_MAX, RESUME, host_of, moved, redirect_loop, retry_after_s
@@ -76,6 +78,7 @@ BACKEND = Backend(
 
 
 def _attempt(ctx: Context, file: HubFile, part: Path, address: Address, hasher: Hasher) -> Retry | None:
+    load_library()
     from huggingface_hub.errors import HfHubHTTPError
 
     _settle(file)
@@ -120,6 +123,23 @@ def _answered(file: HubFile, head: Head) -> Retry:
         ),
     )
     return Retry(busy, retry_after_s(head))
+
+
+def load_library() -> None:
+    """Import huggingface_hub, which reads its settings from the environment of the process as it is imported.
+
+    Raises DownloadError, which names the setting that it cannot read.
+    """
+    try:
+        from huggingface_hub import file_download  # noqa: F401
+    except (ImportError, ValueError) as error:
+        said = str(error)
+        names = [n for n, text in os.environ.items() if n.startswith("HF_") and "TOKEN" not in n and repr(text) in said]
+        if names:
+            says, fix = f"{' or '.join(names)} is no number", Fix("Take it away:", program("unset", *names))
+        else:
+            says, fix = quoted(said.partition("\n")[0]), Fix(command=ours("all", "--backend", "http"))
+        raise DownloadError(f"huggingface_hub cannot be used: {says}.", hint=fix) from error
 
 
 def known_http_get() -> Callable[..., None] | None:

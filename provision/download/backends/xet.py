@@ -24,7 +24,8 @@ from provision.command import Fix, ours
 from provision.core.step import Context
 from provision.download.backend import Address, HubFile
 from provision.download.backends.xet_program import ORDER
-from provision.download.hub.api import XetOffer, token_for
+from provision.download.hub.api import XetOffer
+from provision.download.hub.token import token_for
 from provision.download.part_file import disk_trouble, work_folder
 from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
 from provision.download.web import RESUME, address_from, fetch, host_of, is_loopback, origin_of

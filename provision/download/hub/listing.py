@@ -11,8 +11,9 @@ from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, Safet
 from provision.command import Fix, ours
 from provision.core.step import Context
 from provision.download.backend import Address, HubFile
-from provision.download.hub.api import look_up, read_header, refusal, token_for
+from provision.download.hub.api import look_up, read_header, refusal
 from provision.download.hub.mirrors import from_endpoints
+from provision.download.hub.token import Token, token_to
 from provision.download.retry import until_interrupted
 from provision.download.web import address_from, fetch, host_of, origin_of, unreachable
 from provision.errors import HubRefused, UsageError, WrongFile
@@ -64,15 +65,16 @@ class _Listed:
 
 def _list(ctx: Context, endpoint: str, repo: str, revision: str) -> list[Entry]:
     """Page after page, as the answers' `Link: <...>; rel="next"` tells (RFC 8288); the hub gives 1,000 files a page."""
-    endpoint, token = endpoint.rstrip("/"), token_for(ctx, endpoint)
+    endpoint, token = endpoint.rstrip("/"), token_to(ctx, endpoint)
     url = f"{endpoint}/api/models/{repo}/tree/{quote(revision, safe='')}?recursive=true&expand=false"
     found: list[Entry] = []
     began, left_out = ctx.machine.clock(), 0
     for _ in range(PAGES_MAX):
-        kept = token if origin_of(url) == origin_of(endpoint) else None
-        with fetch(ctx, Address(url, {"Authorization": f"Bearer {kept}"} if kept else {})) as response:
+        kept = token if origin_of(url) == origin_of(endpoint) else Token()
+        headers = {"Authorization": f"Bearer {kept.value}"} if kept.value else {}
+        with fetch(ctx, Address(url, headers)) as response:
             if not response.ok:
-                raise refusal(response, HubFile(endpoint, repo, revision, "", 0, ""), with_token=kept is not None)
+                raise refusal(response, HubFile(endpoint, repo, revision, "", 0, ""), kept)
             files = [each for each in _read_page(response, endpoint) if each.type == "file"]
             following = response.links.get("next", {}).get("url")
             named = [each for each in files if can_be_a_file(each.path)]
