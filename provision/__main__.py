@@ -4,10 +4,18 @@ First of all a Ctrl-C is seen to. Until a command sees to it itself (`exits`) no
 be ended: a sentence and the exit code are enough. What that takes is built into Python, and needs no time to be read.
 """
 
+from __future__ import annotations
+
 import _signal  # type: ignore[import-not-found]
 import posix
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 STOPPED = 130
+AGAIN = "PROVISION_MADE_ANEW"
+"""Set where the environment was made anew in this very start, so that it is not made for ever."""
 
 
 def stop(*_: object) -> None:
@@ -26,9 +34,27 @@ for _number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
 
 def main() -> None:
     """The entry point."""
-    from provision.cli.app import main as command_line
+    try:
+        from provision.cli.app import main as command_line
 
-    command_line()
+        command_line()
+    except ImportError as error:  # nothing was begun: later ones are a command's to tell
+        make_anew(error)
+
+
+def make_anew(error: ImportError) -> NoReturn:
+    """Have bin/provision make the tool's environment again, once: packages of it are gone, or of another processor."""
+    import os
+    import sys
+    from pathlib import Path
+
+    script = Path(__file__).parents[1] / "bin" / "provision"
+    stamp = Path(sys.prefix).with_name("env.stamp")
+    if AGAIN in os.environ or not (script.is_file() and stamp.is_file()):
+        raise error
+    os.write(2, f"provision: its own environment is broken ({error}).\n".encode(errors="backslashreplace"))
+    stamp.unlink()
+    os.execve(script, [str(script), *sys.argv[1:]], {**os.environ, AGAIN: "yes"})  # noqa: S606  (as the person started it)
 
 
 if __name__ == "__main__":

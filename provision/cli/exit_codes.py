@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from provision.command import Fix, ours
+from provision.command import Fix, ours, program
 from provision.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -66,9 +66,11 @@ def exit_codes(console: Console) -> Iterator[End]:
         _say(console, said, _kept(end.log))
         end.leave(code)
     except Exception as error:  # noqa: BLE001  (the one place that may: exit code 3 and a log)
-        end.heed(end.leaving(EXIT_BUG))
-        _say(console, _bug(error, end.log), _kept(end.log))
-        end.leave(EXIT_BUG)
+        broken = isinstance(error, ImportError) and not (error.name or "provision").startswith("provision")
+        code = EXIT_UNSATISFIED if broken else EXIT_BUG
+        end.heed(end.leaving(code))
+        _say(console, _broken_environment(error) if broken else _bug(error, end.log), _kept(end.log))
+        end.leave(code)
 
 
 @dataclass(slots=True)
@@ -171,6 +173,20 @@ def _bug(error: Exception, log: Path | None) -> ProvisionError:
     return ProvisionError(
         f"This is a bug in provision ({type(error).__name__}: {error}).",
         hint=Fix(f"Please report it{f' with {where}' if where else ''}"),
+    )
+
+
+def _broken_environment(error: Exception) -> ProvisionError:
+    """A package of the tool's own cannot be imported: without its stamp bin/provision makes the environment anew."""
+    stamp = Path(sys.prefix).with_name("env.stamp")
+    ours_to_make = stamp.is_file()
+    if ours_to_make:
+        stamp.unlink()
+    return ProvisionError(
+        f"provision's own environment is broken ({error}).",
+        hint=Fix("The same command makes it anew", ours(*sys.argv[1:]))
+        if ours_to_make
+        else program("uv", "tool", "upgrade", "--reinstall", "comfy-provision"),
     )
 
 

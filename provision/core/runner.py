@@ -175,7 +175,7 @@ def _survive(step: Step, ctx: Context) -> Iterable[Finding]:
     """What a check sees before it crashes, and the crash as a finding: a look must name the other faults too."""
     try:
         yield from step.check(ctx)
-    except ProvisionError:
+    except (ProvisionError, ImportError):  # the second: the tool's own environment is broken
         raise
     except OSError as error:
         if as_sentence(error, ctx.home.root) is not None:  # the disk's, and no crash

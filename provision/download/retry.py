@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
@@ -61,6 +62,7 @@ def fetch_with_retries(
             retry = attempt()
         except NetworkError as error:
             retry = Retry(error)
+        cut_to_size(file, part)
         retry = drop_wrong_kind(file, part) or retry
         if (now := bytes_here(part)) >= file.size:
             break
@@ -70,6 +72,13 @@ def fetch_with_retries(
             raise retry.error
         wait_s = retry.wait_s if retry.wait_s is not None else 2.0 ** max(0, failures - 1)
         ctx.wait(retry.error.message, min(wait_s, WAIT_MAX_S))
+
+
+def cut_to_size(file: HubFile, part: Path) -> None:
+    """Take from a part what was sent beyond the file; its hash says if the rest is right. Raises as a disk does."""
+    if bytes_here(part) > file.size:
+        with disk_errors_said(part):
+            os.truncate(part, file.size)
 
 
 def ended_early(file: HubFile, here: int) -> DownloadError:
@@ -166,7 +175,8 @@ def watched(
     """Watch a program write a file while the block runs: tell how far it is, by the file's size, and end it when
     nothing has come for `IDLE_S`, or for what `silence_s` makes of the bytes that came and the seconds they took.
 
-    One that takes too much memory is ended too; raises DownloadError then.
+    One that writes more than the file has is ended, as a server may send until the disk is full; and so is one that
+    takes too much memory: raises DownloadError then.
     """
     over = threading.Event()
     stopped: list[ProvisionError] = []
@@ -177,6 +187,9 @@ def watched(
         looked = began
         while not over.wait(POLL_S):
             now = size_now()
+            if now > file.size:
+                end_writers(ctx.machine, part)
+                return
             if ctx.machine.clock() - looked > MEMORY_LOOK_S:
                 looked = ctx.machine.clock()
                 if memory_of_writers(part) > MEMORY_MAX_BYTES:

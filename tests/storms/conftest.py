@@ -52,6 +52,7 @@ def tally(
 
     yield opening
     for one in opened:
+        one.over()
         record_property("storm", one.row())
     if found := [one.says() for one in opened if one.found]:
         pytest.fail("\n\n".join(found), pytrace=False)

@@ -46,6 +46,10 @@ class Tally:
         logging.getLogger("storms").warning("[%s] %s: %s", column, self.storm, what)
         self.found.append((column, f"{self.storm}, seed {self.seed}: {what}"))
 
+    def over(self) -> None:
+        """Say how many tries it was, for a run that may not come to its own end."""
+        logging.getLogger("storms").warning("%s: %d tries, %d found", self.storm, self.tries, len(self.found))
+
     def says(self) -> str:
         """For a test that fails."""
         return "\n\n".join(f"[{column}] {what}" for column, what in self.found)

@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from provision.rehearsal.model_repo import ModelRepo
+from provision.rehearsal.model_repo import ModelRepo, model_folder
 from tests.e2e.matrix import make_certificate
 from tests.storms.evil_hub import (
     BAD_PLACES,
@@ -30,8 +30,11 @@ from tests.storms.evil_hub import (
     BODIES,
     HEADERS,
     HEADS,
+    OK,
+    PIECE,
     TREES,
     WORDS,
+    Asked,
     Behaviour,
     EvilHub,
     Kind,
@@ -146,6 +149,29 @@ def test_https_stays_https(tmp_path: Path, world: tuple[Path, ModelRepo], kind: 
         seen = judged(tmp_path, world, hub, words, SSL_CERT_FILE=str(certificate))
     assert "leaves https for http" in seen.out
     assert seen.code == (0 if kind == "key" else 1)
+
+
+@pytest.mark.parametrize("backend", ["http", "hf", "wget"])
+def test_what_a_server_sends_beyond_the_file_is_left_out(
+    tmp_path: Path, world: tuple[Path, ModelRepo], backend: str
+) -> None:
+    """Without a length, the right bytes first, and then others until the disk were full."""
+    whole = (model_folder(world[0], REPO) / FILE).read_bytes()
+
+    def behave(asked: Asked) -> None:
+        asked.endless(OK + b"\r\n" + whole, b"x" * PIECE)
+
+    with EvilHub(world[0], "bytes", behave, Faults(token=TOKEN)) as hub:
+        seen = judged(tmp_path, world, hub, ("download", f"{REPO}/{FILE}", "--backend", backend))
+    assert seen.code == 0
+    assert (tmp_path / "to" / FILE).read_bytes() == whole
+
+
+def test_a_body_that_never_ends_is_hung_up_on(tmp_path: Path, world: tuple[Path, ModelRepo]) -> None:
+    """A byte now and then between its pieces: no read of huggingface_hub's times out."""
+    with EvilHub(world[0], "bytes", BODIES["dripped chunk length"], Faults(token=TOKEN)) as hub:
+        seen = judged(tmp_path, world, hub, ("download", f"{REPO}/{FILE}", "--backend", "hf"))
+    assert seen.code == 1
 
 
 def judged(tmp_path: Path, world: tuple[Path, ModelRepo], hub: EvilHub, words: tuple[str, ...], **more: str) -> Seen:

@@ -5,8 +5,10 @@ Nothing here reaches a network: the stand-in has no dependencies and its own bui
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,11 +22,33 @@ from uv import find_uv_bin
 from tests.support.paths import CHECKOUT
 
 BIN = CHECKOUT / "bin"
+INSTALL = CHECKOUT / "install.sh"
 UV = find_uv_bin()
+UV_VERSION = re.findall(r"^uv_version=(.+)$", INSTALL.read_text(encoding="utf-8"), re.MULTILINE)[0]
+"""The one that install.sh brings."""
 # macOS ships bash 3.2 as /bin/bash; elsewhere BASH_UNDER_TEST can name one.
 BASH = os.environ.get("BASH_UNDER_TEST") or ("/bin/bash" if sys.platform == "darwin" else shutil.which("bash"))
 BASE_PYTHON = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
-TOOLS = ("cat", "dirname", "env", "grep", "id", "ls", "mkdir", "mv", "readlink", "rm", "sh", "sleep", "tail")
+TOOLS = (
+    *(
+        "cat",
+        "chmod",
+        "cut",
+        "dirname",
+        "env",
+        "grep",
+        "head",
+        "id",
+        "ln",
+        "ls",
+        "mkdir",
+        "mv",
+        "readlink",
+        "rm",
+        "sed",
+    ),
+    *("sh", "shasum", "sleep", "tail", "tr", "unzip"),
+)
 
 PYPROJECT = """\
 [build-system]
@@ -104,33 +128,22 @@ class Bare:
 
     def give_macos(self, *, tools: bool) -> None:
         """`uname` and its like as a Mac has them; with or without the Command Line Tools."""
-        self.give("uname", "echo Darwin")
+        self.give("uname", '[ "$1" = -m ] && echo arm64 || echo Darwin')
         self.give("sysctl", "echo 1")
         self.give("xcode-select", 'echo "$1" >>"$ROOT/xcode.log"\n[ "$1" = -p ] && echo "$ROOT/clt"')
         if tools:
             self.give("git", "exit 0", self.root / "clt" / "usr" / "bin")
 
-    def offer_uv_wheel(self) -> dict[str, str]:
-        """A wheel of uv that pip finds without a network, and the settings that make pip look there."""
-        wheels = self.root / "wheels"
-        wheels.mkdir()
-        info = "uv-99.0.dist-info"
-        with zipfile.ZipFile(wheels / "uv-99.0-py3-none-any.whl", "w") as wheel:
-            program = zipfile.ZipInfo("uv-99.0.data/scripts/uv")
-            program.external_attr = 0o100755 << 16
-            wheel.writestr(program, f'#!/bin/sh\nexec "{UV}" "$@"\n')
-            wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: uv\nVersion: 99.0\n")
-            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-any\n")
-            wheel.writestr(f"{info}/RECORD", "")
-        # pip splits this setting at spaces; a file address has none
-        return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheels.as_uri(), "PIP_CONFIG_FILE": os.devnull, "PIP_USER": "1"}
-
-    def offer_installer(self) -> dict[str, str]:
-        """A curl that brings uv's own installer, and a place where uv, but not the script, finds its Python."""
-        installer = 'mkdir -p "$UV_UNMANAGED_INSTALL"; ln -s "$REAL" "$UV_UNMANAGED_INSTALL/uv"'
-        self.programs.joinpath("ln").symlink_to(str(shutil.which("ln")))
-        self.give("curl", f'while [ "$1" != -o ]; do shift; done\necho \'{installer}\' >"$2"')
-        return {"REAL": UV, "UV_PYTHON_SEARCH_PATH": str(BASE_PYTHON.parent)}
+    def offer_uv(self) -> dict[str, str]:
+        """A curl that brings a wheel of uv, which install.sh is told the hash of; and a Python that uv alone finds."""
+        wheel = self.root / "uv.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr(f"uv-{UV_VERSION}.data/scripts/uv", f'#!/bin/sh\nexec "{UV}" "$@"\n')
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        script = self.checkout / "install.sh"
+        script.write_text(re.sub(r"\b[0-9a-f]{64}$", digest, script.read_text(), flags=re.MULTILINE))
+        self.give("curl", f'while [ $# -gt 2 ]; do shift; done\necho "$2" >>"$ROOT/curl.log"\ncat "{wheel}" >"$1"')
+        return {"UV_PYTHON_SEARCH_PATH": str(BASE_PYTHON.parent)}
 
     def argv(self, *args: str) -> list[str]:
         return [str(BASH), *self.shell_options, str(self.script), *args]
@@ -173,6 +186,7 @@ def bare_checkout(root: Path) -> Bare:
     checkout = root / "a check out"
     (checkout / "provision").mkdir(parents=True)
     shutil.copytree(BIN, checkout / "bin")
+    shutil.copyfile(INSTALL, checkout / "install.sh")
     (checkout / "pyproject.toml").write_text(PYPROJECT)
     (checkout / "backend.py").write_text(BACKEND)
     (checkout / "provision" / "__init__.py").touch()

@@ -97,7 +97,7 @@ def tool_requirements() -> tuple[str, ...]:
     """What the tool itself needs, as its package says."""
     from importlib.metadata import requires
 
-    return tuple(line for line in requires("provision") or () if "extra ==" not in line)
+    return tuple(line for line in requires("comfy-provision") or () if "extra ==" not in line)
 
 
 def tool_python(target: Target) -> str:

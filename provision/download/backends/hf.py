@@ -172,10 +172,10 @@ def _download_into_part(
 ) -> None:
     for _ in range(REDIRECTS_MAX):
         try:
-            with bounded_client():
+            with bounded_client(TIMEOUT_S) as watch:
                 return get(
                     address.url,
-                    _Kept(writer, file.size),
+                    _Kept(writer, file.size, watch.heard),
                     resume_size=writer.tell(),
                     # gzip, which it asks for by itself, makes some servers ignore the range (huggingface_hub PR 3778).
                     headers={"Accept-Encoding": "identity", **address.headers},
@@ -183,21 +183,28 @@ def _download_into_part(
                     _nb_retries=0,  # they would go to the same address; ours get a fresh one each time
                     _tqdm_bar=_bar(ctx, file)(initial=writer.tell()),
                 )
+        except _Whole:
+            return None
         except Moved as error:
             address = moved(address, error.target)
     raise redirect_loop(address.url)
 
 
+class _Whole(Exception):
+    """All is here, and the server goes on sending."""
+
+
 class _Kept:
-    """A part that can only grow, to its size at most.
+    """A part that can only grow, to its size at most; raises _Whole for more.
 
     Where `http_get` starts over, because a server sends the whole in place of the rest, what is there already is
     passed over in place of being thrown away.
     """
 
-    def __init__(self, writer: HfWriter, size: int) -> None:
+    def __init__(self, writer: HfWriter, size: int, heard: Callable[[], None]) -> None:
         self._appender = writer
         self._size = size
+        self._heard = heard
         self._skip = 0
 
     def tell(self) -> int:
@@ -211,9 +218,13 @@ class _Kept:
         return 0
 
     def write(self, data: bytes) -> int:
+        self._heard()
         passed = min(self._skip, len(data))
         self._skip -= passed
-        self._appender.write(memoryview(data)[passed : passed + self._size - self._appender.tell()])
+        room = self._size - self._appender.tell()
+        self._appender.write(memoryview(data)[passed : passed + room])
+        if len(data) - passed > room:
+            raise _Whole
         return len(data)
 
 

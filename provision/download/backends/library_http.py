@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from provision.download.web import redirect_of
 from provision.system.bounded_http import HEAD_S
+
+LOOK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,39 +47,51 @@ class Answered(Exception):
 
 
 @contextmanager
-def bounded_client() -> Iterator[None]:
+def bounded_client(silence_s: float) -> Iterator[Watch]:
     """Let the library's client raise Moved, Answered or HubRefused for all but the file, and hang up on a head that
-    does not come. For one request at a time, of one thread."""
+    does not come, and on a body of which nothing is heard for `silence_s`. For one request at a time, of one thread."""
     from huggingface_hub import close_session, get_session
 
-    client, watch = get_session(), _Watch()
+    client, watch = get_session(), Watch(silence_s)
     hooks = client.event_hooks
     client.event_hooks = {"request": [*hooks["request"], watch.begin], "response": [watch.check]}
     client.follow_redirects = False
+    watch.start()
     try:
-        yield
+        yield watch
     finally:
-        watch.end()
+        watch.stop()
         close_session()  # the next one is as the library makes it
 
 
-@dataclass(slots=True)
-class _Watch:
-    """Follows a request until its head is here."""
+class Watch:
+    """Follows a request: when it was heard last, and hanging up when that is too long ago.
 
-    sockets: list[socket.socket] = field(default_factory=list)
-    timer: threading.Timer | None = None
+    A byte now and then, in a head or between pieces of a body, never lets a read time out.
+    """
+
+    def __init__(self, silence_s: float) -> None:
+        self._silence_s = silence_s
+        self._sockets: list[socket.socket] = []
+        self._until = float("inf")
+        self._over = threading.Event()
+
+    def start(self) -> None:
+        """Begin to watch."""
+        threading.Thread(target=self._run, name="hf watch", daemon=True).start()
+
+    def stop(self) -> None:
+        """Nothing is waited for."""
+        self._over.set()
 
     def begin(self, request: Any) -> None:
         """A request is about to be sent."""
         request.extensions = {**request.extensions, "trace": self._trace}
-        self.timer = threading.Timer(HEAD_S, self._hang_up)
-        self.timer.daemon = True
-        self.timer.start()
+        self._until = time.monotonic() + HEAD_S
 
     def check(self, response: Any) -> None:
         """A head is here."""
-        self.end()
+        self.heard()
         head = Head(response.status_code, str(response.url), response.headers)
         if (target := redirect_of(head)) is not None:
             raise Moved(target)
@@ -84,17 +99,22 @@ class _Watch:
         if response.status_code not in (200, 206) or packed:
             raise Answered(head)
 
-    def end(self) -> None:
-        """Nothing is waited for."""
-        if self.timer is not None:
-            self.timer.cancel()
+    def heard(self) -> None:
+        """Something of the file is here."""
+        self._until = time.monotonic() + self._silence_s
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-            self.sockets.append(info["return_value"].get_extra_info("socket"))
+            self._sockets.append(info["return_value"].get_extra_info("socket"))
+
+    def _run(self) -> None:
+        while not self._over.wait(LOOK_S):
+            if time.monotonic() > self._until:
+                self._hang_up()
+                return
 
     def _hang_up(self) -> None:
         """Wake the thread that reads."""
-        for each in self.sockets:
+        for each in self._sockets:
             with suppress(OSError):
                 socket.socket.shutdown(each, socket.SHUT_RDWR)

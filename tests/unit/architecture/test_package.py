@@ -46,7 +46,7 @@ def test_the_wheel_holds_the_package_with_its_data_and_the_manifests(wheel: Path
     held = names(wheel)
     assert {str(path) for path in sources("provision", ".py", ".json", ".j2", ".css")} <= held
     assert {f"provision/_manifests/{path.name}" for path in sources("manifests", ".toml")} <= held
-    own = f"provision-{provision.__version__}"
+    own = f"comfy_provision-{provision.__version__}"
     assert {name.split("/")[0] for name in held} == {"provision", f"{own}.data", f"{own}.dist-info"}
     assert {name for name in held if ".data/" in name} == {f"{own}.data/data/share/man/man1/provision.1"}
 
@@ -65,7 +65,7 @@ def test_the_installed_package_finds_its_manifests(wheel: Path, tmp_path: Path) 
 
 def test_the_wheel_says_who_it_is(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        info = f"provision-{provision.__version__}.dist-info"
+        info = f"comfy_provision-{provision.__version__}.dist-info"
         metadata = HeaderParser().parsestr(archive.read(f"{info}/METADATA").decode())
         scripts = archive.read(f"{info}/entry_points.txt").decode()
     assert metadata["Version"] == PROJECT["version"] == provision.__version__

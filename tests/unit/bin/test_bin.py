@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bare_checkout import BASE_PYTHON, BASH, BIN, PYPROJECT, STAND_IN, UV, Bare, bare_checkout
+from tests.support.paths import CHECKOUT
 
 
 @pytest.fixture
@@ -103,6 +104,52 @@ def test_a_moved_checkout_and_a_python_that_is_gone_are_noticed(bare: Bare) -> N
     python.unlink()
     python.symlink_to("/gone/python3")
     assert bare.run("x").said["prefix"] != str(prefix)
+
+
+def test_it_starts_without_the_pth_of_its_environment(bare: Bare) -> None:
+    """iCloud hides what lies below `.tool`, and newer Pythons pass over a hidden .pth (cpython 113659)."""
+    bare.give_uv()
+    prefix = Path(str(bare.run("x").said["prefix"]))
+    for path in prefix.rglob("*.pth"):
+        path.unlink()
+    assert bare.run("x").said["prefix"] == str(prefix)
+
+
+@pytest.fixture
+def real(bare: Bare) -> Bare:
+    """A checkout whose entry point is the tool's own, of which the environment lacks every package."""
+    bare.give_uv()
+    shutil.copyfile(CHECKOUT / "provision" / "__main__.py", bare.checkout / "provision" / "__main__.py")
+    (bare.checkout / "provision" / "cli").mkdir()
+    (bare.checkout / "provision" / "cli" / "app.py").write_text(
+        "import os, sys\n"
+        "if not os.path.exists(f'{sys.prefix}/whole'):\n"
+        "    raise ModuleNotFoundError(\"No module named 'typer'\", name='typer')\n"
+        "def main():\n    print('up')\n"
+    )
+    return bare
+
+
+def test_a_broken_environment_is_made_anew_at_once(real: Bare) -> None:
+    """Once in one start: what is broken after that is said as it is."""
+    ended = real.run("status")
+    assert ended.code == 1
+    assert ended.err.count("Making the tool's own environment") == 2
+    assert "its own environment is broken (No module named 'typer')" in ended.err
+    assert "ModuleNotFoundError" in ended.err
+
+
+def test_an_environment_that_is_whole_again_goes_on(real: Bare) -> None:
+    real.give(
+        "uv", 'for env in "$ROOT"/*/.tool/env-*; do [ ! -d "$env" ] || : >"$env/whole"; done\nexec "$REAL_UV" "$@"'
+    )
+    first = real.run("status")
+    assert (first.code, first.out) == (0, "up\n")
+    for path in real.tool.glob("env-*/whole"):
+        path.unlink()
+    again = real.run("status")
+    assert (again.code, again.out) == (0, "up\n")
+    assert "Making the tool's own environment" in again.err
 
 
 def test_a_checkout_that_cannot_be_written_uses_the_cache(bare: Bare) -> None:
@@ -212,32 +259,23 @@ def test_provision_uv_names_the_uv_and_must_work(bare: Bare) -> None:
     assert bare.run("x", environ={"PROVISION_UV": UV}).said["argv"] == ["x"]
 
 
-def test_without_uv_one_is_installed_from_the_package_index(bare: Bare) -> None:
+def test_without_uv_one_is_brought(bare: Bare) -> None:
     no_system_uv()
-    if subprocess.run([BASE_PYTHON, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
-        pytest.skip(f"{BASE_PYTHON} has no pip")
-    pip = bare.offer_uv_wheel()
-
-    ran = bare.run("x", environ=pip)
+    ran = bare.run("x", environ=bare.offer_uv())
     assert ran.said["argv"] == ["x"]
     assert "Bringing uv" in ran.err
     assert sorted(path.name.split("-")[0] for path in bare.tool.iterdir()) == ["env", "env.stamp", "uv"]
 
 
-def test_without_uv_and_python_its_own_installer_is_used(bare: Bare) -> None:
+def test_why_uv_cannot_be_brought_is_said(bare: Bare) -> None:
     no_system_uv()
-    bare.give("python3", "exit 1")
-    environ = bare.offer_installer()
-    assert bare.run("x", environ=environ).said["argv"] == ["x"]
-
-    shutil.rmtree(bare.tool)
     bare.give("curl", "echo 'curl: (6) Could not resolve host' >&2\nexit 6")
-    ran = bare.run("x", environ=environ)
+    ran = bare.run("x")
     assert ran.code == 1
     assert "Could not resolve host" in ran.err
     assert "export PROVISION_UV=FILE" in ran.err
     assert "export HTTPS_PROXY=" in ran.err
-    assert list(bare.tool.glob("uv.new*")) == []
+    assert list(bare.tool.glob("uv*")) == []
 
 
 def test_what_uv_says_is_shown_when_it_fails(bare: Bare) -> None:

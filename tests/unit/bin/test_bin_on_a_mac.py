@@ -18,7 +18,10 @@ from tests.support.bare_checkout import BASE_PYTHON, BASH, BIN, TOOLS, Bare, bar
 
 # In /bin and /usr/bin of macOS 14 without the Command Line Tools, and nothing else is on this PATH.
 MACOS_SHIPS = frozenset(
-    {"cat", "dirname", "env", "grep", "id", "ls", "mkdir", "mv", "readlink", "rm", "sh", "sleep", "tail"}
+    {
+        *("cat", "chmod", "curl", "cut", "dirname", "env", "grep", "head", "id", "ln", "ls", "mkdir", "mv", "readlink"),
+        *("rm", "sed", "sh", "shasum", "sleep", "tail", "tr", "unzip"),
+    }
 )
 # What bash learned after 3.2 (its NEWS, and CHANGES), as text that would be in a script.
 TOO_NEW = {
@@ -109,7 +112,7 @@ def test_whatever_is_there_the_first_start_leads_to_the_tool(mac: Bare, there: s
         mac.give_uv()
     else:
         need_no_uv()
-        offered |= mac.offer_uv_wheel() if python else mac.offer_installer()
+        offered |= mac.offer_uv()
     if python:
         mac.programs.joinpath("python3").symlink_to(BASE_PYTHON)
     first = mac.run("all", "--home", "/Volumes/my disk/a home", environ=offered)

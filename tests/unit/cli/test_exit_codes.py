@@ -1,0 +1,42 @@
+"""What a command says of its own environment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.paths import CHECKOUT
+
+LACKING = """
+import sys
+from pathlib import Path
+sys.prefix = sys.argv[1]
+from provision.cli.exit_codes import exit_codes
+from provision.output.console import Console
+with exit_codes(Console()):
+    raise ModuleNotFoundError("No module named 'git'", name="git")
+"""
+"""A package of the tool's own is found to be gone in the middle of a command."""
+
+
+def lacking(prefix: Path) -> tuple[int, str]:
+    argv = [sys.executable, "-c", LACKING, str(prefix), "status"]
+    ended = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+    return ended.returncode, " ".join((ended.stdout + ended.stderr).split())
+
+
+def test_a_package_that_is_gone_is_no_bug(tmp_path: Path) -> None:
+    code, said = lacking(tmp_path / "envs" / "comfy-provision")
+    assert code == 1
+    assert "provision's own environment is broken (No module named 'git')." in said
+    assert "uv tool upgrade --reinstall comfy-provision" in said
+
+
+def test_the_environment_of_a_checkout_is_made_anew_by_the_next_start(tmp_path: Path) -> None:
+    stamp = tmp_path / "env.stamp"
+    stamp.touch()
+    code, said = lacking(tmp_path / "env-1")
+    assert code == 1
+    assert "The same command makes it anew" in said
+    assert not stamp.exists()
