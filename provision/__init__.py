@@ -1,3 +1,3 @@
-"""provision: a Mac, from nothing to its first SDXL-Turbo image in ComfyUI."""
+"""provision: from a bare Mac to its first SDXL-Turbo image in ComfyUI."""
 
 __version__ = "0.1.0"

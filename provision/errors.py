@@ -6,7 +6,8 @@ An unhealthy machine is not an error: it is a `Finding`.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from enum import StrEnum
+from typing import ClassVar, TypeVar
 
 from provision.command import Command, Fix, as_fix
 
@@ -17,20 +18,51 @@ EXIT_BUG = 3
 EXIT_INTERRUPTED = 130
 
 
+class Passing(StrEnum):
+    """Why a failure may be over in a while: what is worth waiting for (see `core.patience`)."""
+
+    RATE_LIMIT = "rate_limit"
+    BUSY = "busy"
+    """The server says so (408, 5xx), or another program is at work."""
+    NETWORK = "network"
+    """Nobody answers, or stops in the middle."""
+    NAME = "name"
+    """The resolver knows no such host, and does know others."""
+    ANSWER = "answer"
+    """The answer does not fit the question: a login page, another range."""
+
+
 class ProvisionError(Exception):
-    """The root: `message` says what happened, `hint` what to do next."""
+    """The root: `message` says what happened, `hint` what to do next.
+
+    `passing` is None for what stays as it is; `wait_s` are the seconds that a server asks to wait.
+    """
 
     code: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = EXIT_UNSATISFIED
+    passing: Passing | None = None
 
-    def __init__(self, message: str, *, hint: Fix | Command) -> None:
+    def __init__(
+        self, message: str, *, hint: Fix | Command, passing: Passing | None = None, wait_s: float | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = as_fix(hint)
+        self.passing = passing or self.passing
+        self.wait_s = wait_s
 
     def to_json(self) -> dict[str, object]:
         """The error as it stands in `--json`, its hint and its command still values."""
         return {"code": self.code, "message": self.message, "hint": self.hint, "command": self.hint.command}
+
+
+E = TypeVar("E", bound=ProvisionError)
+
+
+def lasting(error: E) -> E:
+    """The same failure, as one that stays as it is and is not waited for."""
+    error.passing = None
+    return error
 
 
 class UsageError(ProvisionError):
@@ -88,6 +120,7 @@ class NetworkError(ProvisionError):
     """A host could not be reached, or stopped answering."""
 
     code = "network"
+    passing: Passing | None = Passing.NETWORK
 
 
 class HubRefused(ProvisionError):
@@ -100,6 +133,7 @@ class DownloadError(ProvisionError):
     """The bytes did not come, or not all of them; what came is kept."""
 
     code = "download"
+    passing: Passing | None = Passing.ANSWER
 
 
 class WrongFile(ProvisionError):
@@ -154,6 +188,12 @@ class ImageRejected(ProvisionError):
     code = "image"
 
 
+class OutputLost(ProvisionError):
+    """Standard output takes no more: the disk of the file that it goes to is full, or gone."""
+
+    code = "output"
+
+
 class StartOver(ProvisionError):
     """What an earlier step made must be made otherwise: the wish is kept, and the run goes on from that step."""
 
@@ -180,6 +220,6 @@ class Interrupted(ProvisionError):
 ERRORS: tuple[type[ProvisionError], ...] = (
     UsageError, ManifestError, LockError, HomeError, HomeLocked, ConsentNeeded, CommandFailed, CommandMissing,
     NetworkError, HubRefused, DownloadError, WrongFile, DiskFull, GitError, PackageError, ProbeFailed, EngineError,
-    PortTaken, ImageRejected, StartOver, NotSatisfied, Interrupted,
+    PortTaken, ImageRejected, OutputLost, StartOver, NotSatisfied, Interrupted,
 )  # fmt: skip
 """The registry: a test checks that each is raised somewhere and that no code stands twice."""

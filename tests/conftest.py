@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,35 @@ import pytest
 from provision.core.events import Event
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
+from provision.core.patience import VARIABLE, Patience
 from provision.core.step import Context, Options
 from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine
 
+BRIEF_S = 3
+"""How long tests wait for what does not come back, where their machine really waits."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--live-comfyui", metavar="URL_OR_PATH", help="run tests/live on this real ComfyUI (git address)")
+    parser.addoption(
+        "--live-comfyui",
+        metavar="URL_OR_PATH",
+        action="append",
+        default=[],
+        help="run tests/live on this real ComfyUI (git address); may be given again, for a newer one too",
+    )
+    parser.addoption(
+        "--live-torch",
+        metavar="VERSION",
+        action="append",
+        default=[],
+        help="with this torch (stable, nightly, a version); may be given again, for the newest too",
+    )
     parser.addoption("--live-page", metavar="URL", help="run tests/e2e/test_page.py on this real ComfyUI of a home")
     parser.addoption("--artifacts", metavar="DIR", help="where screenshots are kept (a folder for tests)")
+    parser.addoption("--real-index", action="store_true", help="resolve on the configured package index (15 minutes)")
     parser.addoption("--all-pairs", action="store_true", help="mend every pair of faults, not some of them")
+    parser.addoption("--states", action="store_true", help="tests/e2e/test_states.py with each state alone")
     parser.addoption("--storms", action="store_true", help="tests/storms with all of their tries, not a few")
     parser.addoption("--storm-seed", type=int, default=13, help="from which everything random in them follows")
     parser.addoption("--storm-try", type=int, metavar="NUMBER", help="this one try of each storm alone")
@@ -32,6 +52,7 @@ def _no_real_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("person")))
     for name in ("PROVISION_HOME", "HF_TOKEN", "HF_ENDPOINT", "HF_HOME", "HTTP_PROXY", "HTTPS_PROXY", "UV_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(VARIABLE, str(BRIEF_S))
 
 
 @pytest.fixture
@@ -53,7 +74,8 @@ def context(home: Home, events: list[Event]) -> Callable[..., Context]:
 
     def make(*overrides: str, machine: Machine | None = None, options: Options | None = None) -> Context:
         manifest = load_manifest("sdxl-turbo", overrides)
-        return Context(machine or LocalMachine(), manifest, home, options or Options(), events.append)
+        ctx = Context(machine or LocalMachine(), manifest, home, options or Options(), events.append)
+        return replace(ctx, patience=Patience().at_most(BRIEF_S))
 
     return make
 

@@ -41,7 +41,8 @@ custom nodes, settings, changed files) is never deleted: what stands in the way 
 | `provision doctor --report FILE` | one file to paste into an issue, without paths of yours, names, tokens, addresses |
 
 `provision doctor --comfyui DIR` looks in the same way at an install that this tool did not make: a checkout (of git, of
-comfy-cli, of Stability Matrix, from a zip), the folder that holds it, or the folder of the desktop app. Its Python is
+comfy-cli, of Stability Matrix, from a zip), the folder that holds it, an install of Comfy Desktop, or the folder of the
+desktop app before it. A server of an app's install is given the app's folders of models. Its Python is
 found in its folder (`venv`, `.venv`, `env`), by the server that runs from it, beside it, in the shell (a venv or
 conda's environment that is active) or on PATH; `--python PATH` names it: that Python is run, and what its owner lets it
 load with it. Nothing is written there without `--fix`. What `--fix` changes there it asks about first: packages go into

@@ -116,7 +116,8 @@ def hint_texts(node: ast.expr, named: Mapping[str, ast.expr]) -> list[str]:
         return [" ".join([*texts(says), *(line for each in command for line in hint_texts(each, named))])]
     under = [each for word in node.keywords if isinstance(word.value, ast.Tuple) for each in word.value.elts]
     name = ["provision"] if _called(node) == "ours" else []
-    words = [*(texts(word)[0] for word in under), *name, *(texts(word)[0] for word in node.args)]
+    given = [word.value if isinstance(word, ast.Starred) else word for word in node.args]
+    words = [*(texts(word)[0] for word in under), *name, *(texts(word)[0] for word in given)]
     return [" ".join(f"'{word}'" if " " in word else word for word in words)]
 
 

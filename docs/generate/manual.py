@@ -15,6 +15,7 @@ from provision import __version__
 ENVIRONMENT = (
     ("PROVISION_HOME", "the folder for everything, in place of ~/provision"),
     ("PROVISION_PLAIN", "as --plain, for every command"),
+    ("PROVISION_PATIENCE", "seconds that a network or server which fails is waited for (300)"),
     ("HF_ENDPOINT, HF_TOKEN, HF_HOME", "the hub, its token (sent to the hub alone) and the Hugging Face cache"),
     ("HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE", "the way to the network"),
     ("UV_*, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL", "package indexes"),

@@ -1,4 +1,4 @@
-"""The command line: which commands there are. Each is loaded when it is called, and not for the help."""
+"""The command line and its commands. A command's module is loaded only when it is called."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from provision.errors import EXIT_OK, EXIT_UNSATISFIED, ProvisionError
 from provision.output.safe_streams import guard
 
 COMPLETE = "_PROVISION_COMPLETE"
-"""How a shell asks for completions: the variable that its script sets."""
+"""The variable by which a shell's script asks for completions."""
 COMMANDS = {
-    "all": "From whatever is here to a validated first image; run again, repair or say that nothing is left.",
-    "plan": "What `all` would do, with bytes over the network and on the disk; changes nothing.",
-    "check": "Is this machine good enough? Chip, system, memory, disk.",
-    "download": "The model alone, verified before it appears under its name.",
-    "doctor": "Check everything; `--fix` mends what can be mended; with LOGFILE say what a log means.",
-    "launch": "Start ComfyUI, detached, and wait until it answers.",
+    "all": "Install everything and make the first image, or repair it.",
+    "plan": "Show what `all` would do, with sizes; change nothing.",
+    "check": "Check whether this machine is good enough.",
+    "download": "Download only the model, and verify it.",
+    "doctor": "Check everything; repair it with --fix; explain a LOGFILE.",
+    "launch": "Start ComfyUI in the background and wait until it answers.",
     "stop": "Stop the ComfyUI that was started from this home.",
-    "status": "What is installed and what runs, at a glance.",
-    "rollback": "Return to the torch and packages from before the last change of torch.",
-    "logs": "What ComfyUI said last.",
-    "generate": "Paint pictures with the running server; it is started when it is down.",
-    "bench": "Cold, first and warm seconds an image at 512 and 768 for 1 to 4 steps, beside published figures.",
-    "report": "The last run as one page: picture, what is installed from where, a timeline, seconds, findings.",
-    "config": "By which values every command goes, and where each is from: flag, environment, lock, home, manifest.",
-    "uninstall": "Remove what provision made, after a yes; what you added is kept, and said where.",
-    "completion": "Print what makes a shell complete commands, flags and names; for zsh: >~/.zfunc/_provision",
+    "status": "Show what is installed and running.",
+    "rollback": "Return to the torch and packages from before the last change.",
+    "logs": "Show ComfyUI's log.",
+    "generate": "Generate images from prompts; starts ComfyUI if needed.",
+    "bench": "Measure seconds per image, and compare with published figures.",
+    "report": "Write the last run as one HTML page.",
+    "config": "Show every setting and where it comes from.",
+    "uninstall": "Remove what provision made; what you added is kept.",
+    "completion": "Generate a shell completion script.",
     "manifests": "List, show and validate manifests.",
 }
-"""Each is a module of that name in `commands`, whose `app` is the command."""
+"""Each is the `app` of the module of its name in `commands`."""
 
 
 class Commands(TyperGroup):
-    """The help and a shell's completion know names and sentences alone."""
+    """Commands by name and sentence, which is all that help and completion need."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is called, loaded."""
+        """Load the command that is called."""
         name, known, rest = super().resolve_command(ctx, args)
         return name, known and load(str(name)), rest
 
@@ -56,7 +56,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="A Mac, from nothing to its first SDXL-Turbo image in ComfyUI.",
+    help="From a bare Mac to its first SDXL-Turbo image in ComfyUI.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, _about in COMMANDS.items():
@@ -71,7 +71,7 @@ def load(name: str) -> Any:
 
 
 def version(value: bool) -> None:
-    """Print the version and end."""
+    """Print the version and exit."""
     if value:
         typer.echo(f"provision {__version__}")
         raise typer.Exit
@@ -81,18 +81,18 @@ def version(value: bool) -> None:
 def root(
     _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
-    """A Mac, from nothing to its first SDXL-Turbo image in ComfyUI."""
+    """From a bare Mac to its first SDXL-Turbo image in ComfyUI."""
 
 
 def command_line() -> Any:
-    """All commands with their flags, for whoever writes the manual."""
+    """All commands with their flags, for the manual."""
     whole: Any = typer.main.get_command(app)
     whole.commands = {name: load(name) for name in COMMANDS}
     return whole
 
 
 def main() -> None:
-    """The entry point: words that cannot be used are told as any other error, with `--json` in an envelope."""
+    """The entry point. Usage errors are printed as any other error, with `--json` in an envelope."""
     guard()
     if COMPLETE in os.environ:
         typer.completion.completion_init()  # type: ignore[attr-defined]

@@ -1,11 +1,11 @@
-"""What a command goes by: what was typed, and where nothing was, what its home remembers (`core/choices.py`)."""
+"""The settings of a command: what was typed, then what its home remembers (`core/choices.py`)."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 
 from provision.cli.options import choose_options
 from provision.cli.request import Request
@@ -36,35 +36,26 @@ from provision.errors import ManifestError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """What a home remembered, what it is to remember, and what of that is new, in sentences."""
+    """What a home remembered, what it will remember, and a sentence for each change."""
 
     before: Choices
     after: Choices
     told: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """What each place decides of the manifest, as `--set` has it, the weakest first."""
-
-    rehearsal: list[str] = field(default_factory=list)
-    adopted: list[str] = field(default_factory=list)
-    home: list[str] = field(default_factory=list)
-    lock: list[str] = field(default_factory=list)
-    flag: list[str] = field(default_factory=list)
-
-    def words(self) -> list[str]:
-        """All, one after the other: the last that names a key wins."""
-        return [*self.rehearsal, *self.adopted, *self.home, *self.lock, *self.flag]
+Decided = Mapping[Source, list[str]]
+"""The manifest's keys that each source decides, as `--set KEY=VALUE`."""
 
 
-# -- going by it --------------------------------------------------------------------------------------------------
+def in_order(by: Decided) -> list[str]:
+    """All overrides, the weakest source first: the last that names a key wins."""
+    return [word for source in reversed(Source) for word in by.get(source, ())]
 
 
 def go_by_home(request: Request, home: Home, environ: Mapping[str, str]) -> tuple[Request, Draft, Choices]:
-    """The request with what its home remembers, the manifest's draft, and what is remembered and holds for it.
+    """The request with what its home remembers, the manifest's draft, and the choices that hold for it.
 
-    It is checked by itself, so that what is refused names its file. Raises UsageError, ManifestError.
+    Choices are checked by themselves, so that an error names their file. Raises UsageError, ManifestError.
     """
     found = _remembered(request, home)
     held = dict(found if request.manifest is None else for_manifest(found, _named(request.manifest)))
@@ -83,7 +74,7 @@ def go_by_home(request: Request, home: Home, environ: Mapping[str, str]) -> tupl
 
 
 def _remembered(request: Request, home: Home) -> Choices:
-    """What the home remembers; of what is to be forgotten, which manifest it is of. Raises UsageError."""
+    """What the home remembers; after `--reset` only its manifest. Raises UsageError."""
     if request.command == "uninstall" or not is_home(home.root):
         return {}
     if not request.reset:
@@ -95,79 +86,68 @@ def _remembered(request: Request, home: Home) -> Choices:
     return {}
 
 
-def _readable(home: Home) -> Choices:
-    with suppress(UsageError):
-        return choices_of(home)
-    return {}
-
-
 def _filled(request: Request, held: Choices, environ: Mapping[str, str]) -> Request:
-    """The request with what is remembered where nothing was typed, and no environment decides."""
-    flags = flags_in(held)
-    endpoints = () if environ.get("HF_ENDPOINT", "").strip() else flags.endpoints
-    return replace(
-        request,
-        manifest=request.manifest or flags.manifest,
-        backend=request.backend or flags.backend,
-        precision=request.precision or (flags.precision if request.repo is None else "") or None,
-        endpoints=request.endpoints or endpoints,
-        copy=flags.copy if request.copy is None else request.copy,
-        share_cache=flags.share_cache if request.share_cache is None else request.share_cache,
-    )
+    """The request, with what is remembered where neither flag nor environment decides."""
+    flags = asdict(flags_in(held))
+    if environ.get("HF_ENDPOINT", "").strip():
+        del flags["endpoints"]
+    if request.repo is not None or not flags["precision"]:
+        del flags["precision"]
+    return replace(request, **{name: flags[name] for name in flags if getattr(request, name) in (None, (), [])})
 
 
 def layers_of(
     typed: Request, asked: Request, by: Decided, held: Choices, environ: Mapping[str, str]
 ) -> tuple[Layer, ...]:
-    """Which keys each place decides, the first that is asked first; `asked` is what was typed, and what a lock says."""
+    """The keys that each source decides, the strongest first; `asked` is `typed` with the lock's values."""
 
-    def keys(words: list[str]) -> list[str]:
-        return [word.partition("=")[0] for word in words]
+    def keys(source: Source) -> list[str]:
+        return [word.partition("=")[0] for word in by.get(source, ())]
 
     variables = {"home": "PROVISION_HOME", "endpoints": "HF_ENDPOINT"}
     return (
-        (Source.FLAG, [*_flags_of(typed), *keys(by.flag), *(["home"] if typed.home is not None else [])]),
+        (Source.FLAG, [*_flags_of(typed), *keys(Source.FLAG), *(["home"] if typed.home is not None else [])]),
         (Source.ENVIRONMENT, [key for key, name in variables.items() if environ.get(name, "").strip()]),
-        (Source.LOCK, [*_flags_of(asked), *keys(by.lock)]),
+        (Source.LOCK, [*_flags_of(asked), *keys(Source.LOCK)]),
         (Source.HOME, [*held]),
-        (Source.ADOPTED, keys(by.adopted)),
-        (Source.REHEARSAL, keys(by.rehearsal)),
+        (Source.ADOPTED, keys(Source.ADOPTED)),
+        (Source.REHEARSAL, keys(Source.REHEARSAL)),
     )
 
 
 def _flags_of(request: Request) -> Choices:
-    """The flags of a request that a home remembers, as far as it has them."""
+    """The flags of a request that a home remembers."""
     given = {name: getattr(request, name) for name in DEFAULTS}
-    found = {name: value for name, value in given.items() if value not in (None, ())}
+    found = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
     if request.manifest is not None:
         found["manifest"] = _named(request.manifest)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+    return {name: value for name, value in found.items() if value not in (None, [])}
 
 
 def _named(manifest: str) -> str:
-    """A manifest's name, or its file as it is found from anywhere."""
+    """A manifest's name, or the absolute path of its file."""
     if not manifest.endswith(".toml") and "/" not in manifest:
         return manifest
     return os.path.abspath(os.path.expanduser(manifest))  # noqa: PTH100, PTH111  (which leave `~nobody` as it is)
 
 
-# -- keeping it ---------------------------------------------------------------------------------------------------
-
-
 def is_kept(request: Request) -> bool:
-    """Whether what is asked for is remembered: a command that changes the home; of `doctor` only where it mends."""
+    """Whether the home remembers the request: only commands that hold it write, `doctor` where it mends."""
     return request.command in ("all", "download", "doctor") and not request.passing
 
 
 def keep_from_now(asked: Request, home: Home, by: Decided, draft: Draft, manifest: Manifest) -> Keeping:
-    """What the home is to remember: what it did, of a lock what is not so without it, and what was typed.
+    """What the home will remember: its earlier choices, the lock's unusual values, and what was typed.
 
-    `asked` is what was typed, and what a lock says; `manifest` is what came of it all.
+    `asked` is what was typed, with the lock's values; `manifest` is the result of all sources.
     """
-    before, base = _readable(home), draft.manifest([*by.rehearsal, *by.adopted])
+    before: Choices = {}
+    with suppress(UsageError):
+        before = choices_of(home)
+    base = draft.manifest(in_order({name: by[name] for name in (Source.REHEARSAL, Source.ADOPTED)}))
     usual, values = dict(flat(base)), dict(flat(manifest))
-    lock = [each for each in by.lock if values.get(key := each.partition("=")[0]) != usual.get(key)]
-    after = changed(_remembered(asked, home), asked_for(_flags_of(asked), [*lock, *by.flag], values))
+    lock = [each for each in by[Source.LOCK] if values.get(key := each.partition("=")[0]) != usual.get(key)]
+    after = changed(_remembered(asked, home), asked_for(_flags_of(asked), [*lock, *by[Source.FLAG]], values))
     if asked.command == "all":
         after = {"manifest": DEFAULT_MANIFEST, **after}
     usual |= {**DEFAULTS, "precision": base.usual_precision}
@@ -176,7 +156,7 @@ def keep_from_now(asked: Request, home: Home, by: Decided, draft: Draft, manifes
 
 
 def keep(ctx: Context, keeping: Keeping) -> None:
-    """Write it where it is new, and say what is. Raises HomeError, DiskFull."""
+    """Write it where it is new, and print the changes. Raises HomeError, DiskFull."""
     if keeping.after != keeping.before:
         write_text(ctx.home.choices, write_choices(keeping.after))
     for says in keeping.told:
@@ -184,10 +164,7 @@ def keep(ctx: Context, keeping: Keeping) -> None:
 
 
 def go_by_torch(ctx: Context, channel: str) -> Context:
-    """The same context, and from now on its home, with torch of this channel.
-
-    Raises UsageError, HomeError, DiskFull.
-    """
+    """Change the torch channel of the context and of its home. Raises UsageError, HomeError, DiskFull."""
     manifest, was = ctx.manifest, ctx.manifest.torch.channel
     if channel == was:
         return ctx

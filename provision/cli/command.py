@@ -1,4 +1,4 @@
-"""A command as typer sees it: the flags of a request that it shares with others, and its own beside its function."""
+"""A command for typer: shared flags of a request, and its own, which are its function's parameters."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ Ask = Callable[..., Request]
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A command: what was asked for, its console, its context and, in a rehearsal, the embedded world."""
+    """A command at work: its request, console, context and, in a rehearsal, the embedded world."""
 
     request: Request
     console: Console
     ctx: Context
     world: World | None = None
     layers: tuple[Layer, ...] = ()
-    """Which keys were decided where."""
+    """Which source decides which keys."""
     keeping: Keeping | None = None
-    """What the home is to remember."""
+    """What the home will remember."""
 
     def typed(self, what: Fix) -> str:
-        """A sentence and its command as this person has to type it."""
+        """A sentence with its command, as this person has to type it."""
         return self.console.invocation.text(what)
 
     @property
@@ -74,8 +74,8 @@ def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None) 
 
 
 def carry_out_alone(run: Callable[[], Result], *, json: bool = False) -> NoReturn:
-    """A command that needs no home: its console, its signals, its answer, its exit code."""
-    from provision.output.choose_console import make_console
+    """Run a command that needs no home."""
+    from provision.output.console import make_console
     from provision.output.hints import this_call
 
     console = make_console(json=json, environ={})
@@ -87,10 +87,10 @@ def carry_out_alone(run: Callable[[], Result], *, json: bool = False) -> NoRetur
 
 
 def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
-    """A command at work: its console, its context, its signals, its answer, its exit code."""
-    from provision.cli.home_choice import choose_home
+    """Run a command in a session: its console, its signals, its answer, its exit code."""
     from provision.cli.session import open_session
-    from provision.output.choose_console import make_console
+    from provision.cli.which_home import choose_home
+    from provision.output.console import make_console
     from provision.output.hints import this_call
     from provision.system.local_machine import LocalMachine
 
@@ -109,7 +109,7 @@ def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
 
 
 def _shared(flags: frozenset[str]) -> list[Parameter]:
-    """The flags of a request, in its order; what may be given several times is a list to typer, None for none."""
+    """The flags of a request, in its order; a repeatable one is a list to typer, and None by default."""
     hints = get_type_hints(Request, include_extras=True)
     return [_parameter(each.name, hints[each.name], each.default) for each in fields(Request) if each.name in flags]
 

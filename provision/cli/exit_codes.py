@@ -1,4 +1,4 @@
-"""A command at work: its console, its signals, and the one place that turns errors into words and exit codes."""
+"""The one place that turns errors and signals into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from provision.errors import (
     EXIT_UNSATISFIED,
     EXIT_USAGE,
     Interrupted,
+    OutputLost,
     ProvisionError,
     UsageError,
 )
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
 
 Handler = Callable[..., None]
 GIVE_UP_S = 5
-"""How long all that is at work may take to put its things down."""
+"""How long a command may take to stop after the first signal."""
 SHOW_CURSOR = b"\x1b[?25h"
 
 
 @contextmanager
 def exit_codes(console: Console) -> Iterator[End]:
-    """The one place that turns errors and signals into words and exit codes."""
-    import psutil  # noqa: F401  (a signal in the middle of its import could not look for who works for us)
+    """Run a command: its errors and signals become messages and exit codes."""
+    import psutil  # noqa: F401  (a signal during its import could not find our children)
 
     end = End()
     end.heed(end.interrupt)
@@ -60,38 +61,32 @@ def exit_codes(console: Console) -> Iterator[End]:
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError:
         end.leave(EXIT_UNSATISFIED)
-    except OSError as error:
-        said, code = _of_the_disk(error, end.log)
+    except Exception as error:  # noqa: BLE001  (the one place that may: exit code 3 and a log)
+        said, code = _as_error(error, end.log)
         end.heed(end.leaving(code))
         _say(console, said, _kept(end.log))
-        end.leave(code)
-    except Exception as error:  # noqa: BLE001  (the one place that may: exit code 3 and a log)
-        broken = isinstance(error, ImportError) and not (error.name or "provision").startswith("provision")
-        code = EXIT_UNSATISFIED if broken else EXIT_BUG
-        end.heed(end.leaving(code))
-        _say(console, _broken_environment(error) if broken else _bug(error, end.log), _kept(end.log))
         end.leave(code)
 
 
 @dataclass(slots=True)
 class End:
-    """How a command ends: where its log is, and what a signal does to it.
+    """How a command ends: where its log is, and what a signal does.
 
-    The first raises KeyboardInterrupt, so that all that is at work puts its things down; the next ends at once, as does
-    the first when the command has said its last word. What works for us is ended either way.
+    The first signal raises KeyboardInterrupt, so that work in progress is put down; the next one exits at once, as does
+    the first after the last message. Either ends our children.
     """
 
     log: Path | None = None
     doomed: list[Process] = field(default_factory=list)
 
     def heed(self, handler: Handler) -> None:
-        """Have signals handled so from now on; those that are ignored (nohup) stay so."""
+        """Install a handler for the signals that are not ignored (nohup)."""
         for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(sign) != signal.SIG_IGN:
                 signal.signal(sign, handler)
 
     def interrupt(self, *_: object) -> None:
-        """The first: what works for us is remembered before its parents are ended, then all is put down."""
+        """The first signal: record our children before their parents end, and stop."""
         self.heed(self.at_once)
         signal.signal(signal.SIGALRM, self.at_once)
         signal.alarm(GIVE_UP_S)
@@ -101,30 +96,30 @@ class End:
         raise KeyboardInterrupt
 
     def at_once(self, *_: object) -> None:
-        """The next, or where the first was not heard."""
+        """The next signal, or the time-out after the first: exit."""
         self.end_workers()
         with suppress(OSError):
             os.write(2, SHOW_CURSOR * os.isatty(2) + b"Stopped.\n")
         os._exit(EXIT_INTERRUPTED)
 
     def leaving(self, code: int) -> Handler:
-        """The last word is said: a signal ends with the code that is due."""
+        """A handler for the time after the last message: exit with this code."""
         return lambda *_: self.leave(code)
 
     def unraisable(self, failure: sys.UnraisableHookArgs) -> None:
-        """An interrupt that came while Python tidied up, and that it would only print."""
+        """Handle an interrupt that came in a destructor, where Python would only print it."""
         if issubclass(failure.exc_type, KeyboardInterrupt):
             self.at_once()
         sys.__unraisablehook__(failure)
 
     def end_workers(self) -> None:
-        """Kill what works for us; a server that is up stays."""
+        """Kill our children, but not a server that outlives us."""
         from provision.system.processes import kill, workers
 
         kill([*self.doomed, *workers()])
 
     def leave(self, code: int) -> NoReturn:
-        """End now: threads that wait on a socket must not hold up a person who pressed Ctrl-C."""
+        """Exit now, without waiting for threads that wait on a socket."""
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, RuntimeError, AttributeError):
                 stream.flush()
@@ -132,48 +127,49 @@ class End:
 
 
 def _say(console: Console, error: ProvisionError, log: Path | None = None) -> None:
-    """The last words; a terminal may be gone, and a pipe closed."""
+    """Print the last message, unless the terminal is gone."""
     with suppress(OSError):
-        console.error(error, log)
-
-
-def _of_the_disk(error: OSError, log: Path | None) -> tuple[ProvisionError, int]:
-    """What the disk did, as a sentence with exit code 1; any other OSError is a bug."""
-    from provision.system.disk_errors import as_sentence
-
-    said = as_sentence(error, log.parent.parent if log is not None else Path.home())
-    if said is None:
-        return _bug(error, log), EXIT_BUG
-    _keep_trace(error, log)
-    return said, said.exit_code
+        try:
+            console.error(error, log)
+        except OutputLost as lost:
+            console.error(lost, log)
 
 
 def _stopped(console: Console) -> Interrupted:
-    """What is kept of what was begun, and the command that goes on with it."""
+    """What is kept, and the command that resumes."""
     kept = console.kept()
     says = f"Stopped. Kept: {kept}." if kept else "Stopped. Nothing is lost."
     return Interrupted(f"{says} The same command goes on.", hint=ours(*sys.argv[1:]))
 
 
 def _kept(log: Path | None) -> Path | None:
-    """The log where there is one; None too for a name that no disk can hold."""
+    """The log, if it exists; None also for an invalid name."""
     with suppress(OSError):
         return log if log is not None and log.is_file() else None
     return None
 
 
-def _bug(error: Exception, log: Path | None) -> ProvisionError:
-    """Our own bug as a sentence; its traceback goes into the log, or where there is none into a file of its own."""
+def _as_error(error: Exception, log: Path | None) -> tuple[ProvisionError, int]:
+    """An exception as a disk's error, a broken environment or a bug; its traceback goes into the log or a new file."""
     import tempfile
 
+    from provision.system.disk_errors import as_sentence
+
     where = _keep_trace(error, log)
+    if isinstance(error, OSError):
+        said = as_sentence(error, log.parent.parent if log is not None else Path.home())
+        if said is not None:
+            return said, said.exit_code
+    if isinstance(error, ImportError) and not (error.name or "provision").startswith("provision"):
+        return _broken_environment(error), EXIT_UNSATISFIED
     if where is None:
         with suppress(OSError):
             where = _keep_trace(error, Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1]))
-    return ProvisionError(
+    bug = ProvisionError(
         f"This is a bug in provision ({type(error).__name__}: {error}).",
         hint=Fix(f"Please report it{f' with {where}' if where else ''}"),
     )
+    return bug, EXIT_BUG
 
 
 def _broken_environment(error: Exception) -> ProvisionError:
@@ -191,7 +187,7 @@ def _broken_environment(error: Exception) -> ProvisionError:
 
 
 def _keep_trace(error: Exception, log: Path | None) -> Path | None:
-    """Append the traceback to a log that is there; None where there is none, or it cannot be written."""
+    """Append the traceback to the log; None where there is none, or it cannot be written."""
     import traceback
 
     with suppress(OSError):  # a disk that is full must not hide the bug
@@ -208,7 +204,7 @@ def finish(ok: bool) -> NoReturn:
 
 
 def refuse(error: Exception) -> int:
-    """What click says of words that it does not know; without any words it is the help."""
+    """Print click's message about unknown words, or the help where there are none."""
     asked = getattr(getattr(error, "ctx", None), "command_path", "provision")
     if len(sys.argv) < 2:
         typer.echo(str(error))
@@ -219,10 +215,10 @@ def refuse(error: Exception) -> int:
 
 
 def tell(error: ProvisionError) -> None:
-    """An error before there was a session."""
-    from provision.output.choose_console import make_console
+    """Print an error without a session."""
+    from provision.output.console import make_console
     from provision.output.hints import this_call
 
     console = make_console(json="--json" in sys.argv, plain="--plain" in sys.argv, environ=os.environ)
     console.invocation = this_call(os.environ)
-    console.error(error)
+    _say(console, error)

@@ -1,4 +1,4 @@
-"""A look of a command: its findings are shown at its end, and what crashed in it goes into the log."""
+"""Run checks without changing anything; crashes go into the log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from provision.output.slow_checks import SlowChecks
 
 
 def quietly(ctx: Context, console: Console) -> Context:
-    """The same context for a look: before its end, only what moves or takes long is shown."""
+    """The context for a look, which shows only progress and slow checks before its end."""
     slow = SlowChecks(console.emit)
 
     def emit(event: Event) -> None:
@@ -28,7 +28,7 @@ def quietly(ctx: Context, console: Console) -> Context:
 
 
 def look(at: Session, ctx: Context, steps: Sequence[Step]) -> Report:
-    """What the checks of the steps find; the tracebacks of those that crash go into the log, where there is one."""
+    """The findings of the steps; tracebacks of crashed checks go into the log, if there is one."""
     report = run(steps, quietly(ctx, at.console), apply=False)
     crashed = list(crashes(report))
     if crashed and at.ctx.home.logs.is_dir():

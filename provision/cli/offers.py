@@ -1,15 +1,15 @@
-"""What a shell offers for a flag or an argument."""
+"""Shell completions for flags and arguments."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Offered = list[tuple[str, str]]
-"""What a shell completes, each with a word of help."""
+"""Completions, each with a word of help."""
 
 
 def offer(*names: str) -> Callable[[str], Offered]:
-    """Names that are known beforehand."""
+    """A completion from fixed names."""
     return lambda incomplete: [(name, "") for name in names if name.startswith(incomplete)]
 
 
@@ -24,7 +24,7 @@ def offer_manifests(incomplete: str) -> Offered:
     """The manifests that come with the tool."""
     from provision.core.manifest import manifest_names
 
-    return [(name, "") for name in manifest_names() if name.startswith(incomplete)]
+    return offer(*manifest_names())(incomplete)
 
 
 def offer_findings(incomplete: str) -> Offered:

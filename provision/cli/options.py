@@ -1,4 +1,4 @@
-"""The options that steps read, made of what was typed."""
+"""The options of the steps, from the request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RATE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
 def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
-    """Options that hold together. Raises UsageError."""
+    """Checked options. Raises UsageError."""
     backend = backend_name(request.backend or "auto")
     if request.precision not in (None, *PRECISIONS):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""What was typed: the flags that commands share, each once. Loaded for their help and completion, so nothing heavy."""
+"""What was typed: the flags that commands share. Loaded for help and completion, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -14,80 +14,89 @@ from provision.download.backends.registry import CHOICES
 
 PRECISIONS = ("fp16", "bf16", "fp32")
 REHEARSED = "sdxl-turbo"
-"""The manifest whose repository the embedded world has, and that which is taken where none is named."""
+"""The default manifest, whose repository the embedded world has."""
 
 USUAL = frozenset({"home", "manifest", "overrides", "json", "verbose", "plain"})
-"""The flags of almost every command, by the names of the fields of a request."""
+"""Flags of almost every command, as fields of a request."""
 ASKING = USUAL | {"yes"}
-"""Those of a command that may ask."""
+"""Flags of a command that may ask."""
 MOVING = frozenset({"endpoints", "limit_rate", "connections", "look_in", "copy", "share_cache"})
-"""Those of a command that moves the model's bytes."""
+"""Flags of a command that downloads the model."""
 BUILDING = ASKING | MOVING | {"backend", "precision", "torch", "comfyui", "python", "rehearse", "locked"}
-"""Those of a command that makes, or plans, a whole home."""
+"""Flags of a command that makes or plans a whole home."""
 
 
 def flag(name: str, metavar: str, help: str, offered: Callable[[str], Offered] | None = None) -> Any:
-    """A flag with a value, and what a shell offers for it."""
+    """A flag with a value, and its completion."""
     return Option(name, metavar=metavar, help=help, autocompletion=offered)
 
 
 SET = flag("--set", "KEY=VALUE", "Override a key of the manifest.", offer_keys)
 AS_JSON = Option("--json", help="NDJSON events, then one report.")
-PLAIN = Option("--plain", envvar="PROVISION_PLAIN", help="Words in lines, as for a screen reader: nothing moves.")
-BACKEND = flag("--backend", "|".join(CHOICES), "What moves the model's bytes.", offer_backends)
-PRECISION = flag("--precision", "fp16|fp32", "Which checkpoint (fp16 where there is one).", offer(*PRECISIONS))
-TORCH = flag("--torch", "nightly[@YYYYMMDD]|stable|VERSION", "Which torch.", offer("nightly", "stable"))
-COMFYUI = "ComfyUI's tag, branch or commit, or latest; or the folder of one to adopt"
-PYTHON = "The Python of that ComfyUI, or one that this tool makes."
-REHEARSE = Option("--rehearse", help="Everything real, against an embedded world on this machine.")
-ENDPOINT = "A hub to ask in place of the usual one; repeated: the next in turn."
-COPY = Option("--copy/--no-copy", help="Copy a model that is found, in place of a hard link where it cannot be cloned.")
+PLAIN = Option("--plain", envvar="PROVISION_PLAIN", help="Plain lines without animation, for screen readers.")
+BACKEND = flag("--backend", "|".join(CHOICES), "What downloads the model.", offer_backends)
+PRECISION = flag(
+    "--precision", "fp16|fp32", "Precision of the checkpoint (default: fp16 where available).", offer(*PRECISIONS)
+)
+TORCH = flag(
+    "--torch", "nightly[@YYYYMMDD]|stable|VERSION", "torch version (default: nightly).", offer("nightly", "stable")
+)
+COMFYUI = "ComfyUI's tag, branch or commit, or latest; or the folder of an install to adopt."
+PYTHON = "The Python of that ComfyUI, or own for a new environment."
+REHEARSE = Option("--rehearse", help="Try the whole install against local stand-ins.")
+ENDPOINT = "A hub to use instead of huggingface.co; repeat it to add fallbacks."
+COPY = Option(
+    "--copy/--no-copy", help="Copy a model found on this disk where it cannot be cloned, instead of a hard link."
+)
 SHARE = Option(
-    "--share-cache/--no-share-cache", help="Let the Hugging Face cache have the model too, without a second copy."
+    "--share-cache/--no-share-cache", help="Add the model to the Hugging Face cache too, without a second copy."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the command line asks for, not yet looked at; a field with an option is a flag, in this order.
-
-    None is what was not said.
-    """
+    """What the command line asks for, unchecked; a field with an option is a flag, in this order. None: not given."""
 
     command: str
     home: Annotated[Path | None, flag("--home", "DIR", "The folder for everything (PROVISION_HOME, ~/provision).")] = (
         None
     )
-    manifest: Annotated[str | None, flag("--manifest", "NAME|FILE", "What to provision.", offer_manifests)] = None
+    manifest: Annotated[str | None, flag("--manifest", "NAME|FILE", "What to install.", offer_manifests)] = None
     overrides: Annotated[Sequence[str], SET] = ()
     json: Annotated[bool, AS_JSON] = False
-    yes: Annotated[bool, Option("--yes", "-y", help="Agree to what would be asked.")] = False
-    verbose: Annotated[bool, Option("--verbose", "-v", help="Show what the programs say.")] = False
+    yes: Annotated[bool, Option("--yes", "-y", help="Answer yes to every question.")] = False
+    verbose: Annotated[bool, Option("--verbose", "-v", help="Show the output of the programs that are run.")] = False
     plain: Annotated[bool, PLAIN] = False
     backend: Annotated[str | None, BACKEND] = None
     precision: Annotated[str | None, PRECISION] = None
     torch: Annotated[str | None, TORCH] = None
     comfyui: Annotated[str | None, flag("--comfyui", "REF|DIR", COMFYUI)] = None
-    install: Annotated[str | None, flag("--comfyui", "DIR", "A ComfyUI that this tool did not make.")] = None
-    """`doctor --comfyui`: a folder, and never a revision."""
+    install: Annotated[str | None, flag("--comfyui", "DIR", "An existing ComfyUI install to check.")] = None
+    """`doctor --comfyui`: a folder, never a revision."""
     python: Annotated[str | None, flag("--python", "PATH|own", PYTHON)] = None
     rehearse: Annotated[bool, REHEARSE] = False
     endpoints: Annotated[Sequence[str], flag("--endpoint", "URL", ENDPOINT)] = ()
-    limit_rate: Annotated[str | None, flag("--limit-rate", "RATE", "Bytes a second for the download: 5M, 500k.")] = None
-    connections: Annotated[int | None, flag("--connections", "N", "Connections of the built-in backend.")] = None
-    look_in: Annotated[Sequence[Path], flag("--look-in", "DIR", "A folder that may hold the model already.")] = ()
+    limit_rate: Annotated[
+        str | None, flag("--limit-rate", "RATE", "Limit the download's speed, in bytes per second: 5M, 500k.")
+    ] = None
+    connections: Annotated[int | None, flag("--connections", "N", "Number of connections of the built-in backend.")] = (
+        None
+    )
+    look_in: Annotated[Sequence[Path], flag("--look-in", "DIR", "A folder that may contain the model already.")] = ()
     copy: Annotated[bool | None, COPY] = None
     share_cache: Annotated[bool | None, SHARE] = None
-    locked: Annotated[Path | None, flag("--locked", "FILE", "Rebuild exactly what this provision.lock says.")] = None
-    reset: Annotated[bool, Option("--reset", help="Forget what the home remembers of flags, but its manifest.")] = False
-    deep: Annotated[bool, Option("--deep", help="Prove it all again: hash, torch, imports, image.")] = False
-    to: Annotated[Path | None, flag("--to", "DIR", "Put the file here, not into ComfyUI.")] = None
-    inspect: Annotated[bool, Option("--inspect", help="Show what it is by its header; move nothing.")] = False
+    locked: Annotated[Path | None, flag("--locked", "FILE", "Rebuild exactly what this provision.lock lists.")] = None
+    reset: Annotated[bool, Option("--reset", help="Forget the remembered flags, except the manifest.")] = False
+    deep: Annotated[bool, Option("--deep", help="Test everything again: hash, torch, imports, image.")] = False
+    to: Annotated[Path | None, flag("--to", "DIR", "Put the file here instead of into ComfyUI.")] = None
+    inspect: Annotated[bool, Option("--inspect", help="Show what the file is, by its header; download nothing.")] = (
+        False
+    )
     repo: str | None = None
-    """`download OWNER/NAME`: a repository in the place of the manifest's models."""
+    """`download OWNER/NAME`: a repository instead of the manifest's models."""
     repo_file: str | None = None
     passing: bool = False
-    """Whether nothing of it is to be remembered."""
+    """Whether the home forgets the request."""
 
     @property
     def revision(self) -> str | None:
@@ -97,6 +106,6 @@ class Request:
         return self.comfyui if as_path(self.comfyui) is None else None
 
     def manifest_keys(self) -> list[str]:
-        """What was typed of the manifest, as `--set` has it, which wins. Raises UsageError."""
+        """The typed keys of the manifest as `--set` takes them, which comes last and wins. Raises UsageError."""
         named = {"comfyui.ref": self.revision, "torch.channel": self.torch}
         return [*(f"{key}={value}" for key, value in named.items() if value is not None), *self.overrides]

@@ -1,4 +1,4 @@
-"""The server, brought up for a command that needs it."""
+"""Start the server for a command that needs it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from provision.errors import ConsentNeeded, EngineError, HomeLocked
 from provision.output.result import Result, ran
 
 LOOK_S = 0.3
-"""How often a command that waits for another one looks again."""
+"""Seconds between two looks while another command holds the home."""
 
 
 def bring_up(at: Session) -> Result:
-    """The server, started where it was not up. Raises EngineError, HomeError, ConsentNeeded."""
+    """Start the server, unless it is up. Raises EngineError, HomeError, ConsentNeeded."""
     if not at.ctx.home.python.exists() or not (at.ctx.home.comfyui / "main.py").exists():
         raise EngineError(f"ComfyUI is not installed in {at.ctx.home.root}.", hint=ours("all"))
     report = _look(at)
@@ -35,7 +35,7 @@ def bring_up(at: Session) -> Result:
 
 
 def _look(at: Session) -> Report:
-    """How the server is. What is only looked at is not held; a look that finds it up is told."""
+    """Check the server without locking the home; events are shown only where it is up."""
     from provision.steps.server.step import SERVER
 
     heard: list[Event] = []
@@ -46,7 +46,7 @@ def _look(at: Session) -> Report:
 
 
 def _start(at: Session) -> Report:
-    """Start the server, or wait for another command of this home, which may be starting it. Raises HomeLocked."""
+    """Start the server, or wait for another command that may be starting it. Raises HomeLocked."""
     from provision.cli.session import hold_home
     from provision.steps.server.step import SERVER
 

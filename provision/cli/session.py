@@ -1,4 +1,4 @@
-"""A command at work: what was asked for, as a context to run steps in. Home, manifest and context are made once."""
+"""The session of a command: its home, manifest and context, each made once."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from provision.cli.chosen import Decided, go_by_home, is_kept, keep, keep_from_now, layers_of
+from provision.cli.chosen import go_by_home, in_order, is_kept, keep, keep_from_now, layers_of
 from provision.cli.command import Session
-from provision.cli.home_choice import choose_home
 from provision.cli.options import choose_options
-from provision.cli.rehearsing import check_rehearsal, enter_world, keys_of_world
 from provision.cli.request import Request
+from provision.cli.which_home import check_rehearsal, choose_home, enter_world
 from provision.comfyui.adoption import may_be_run, overrides_for, remember, words_for
 from provision.command import ours
-from provision.core.choices import DEFAULT_MANIFEST, of_manifest
+from provision.core.choices import DEFAULT_MANIFEST, Source, of_manifest
 from provision.core.home import Home
 from provision.core.lockfile import Lock, load_lock, manifest_overrides
 from provision.core.manifest import (
@@ -28,48 +27,55 @@ from provision.core.manifest import (
     manifest_names,
 )
 from provision.core.ownership import check_claim, is_home
+from provision.core.patience import patience_of
 from provision.core.receipts import home_lock
 from provision.core.step import Context
 from provision.environment.generations import recover
-from provision.errors import ConsentNeeded, DiskFull, LockError
+from provision.errors import ConsentNeeded, DiskFull, HomeError, LockError
 from provision.output.console import Console
 from provision.system.child_notes import end_leftovers
 from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine
 
 RUNS_PYTHON = ("all", "plan", "doctor", "launch", "generate", "bench")
-"""The commands that ask whether an adopted install's Python may be run; the others then do without."""
+"""Commands that ask whether an adopted install's Python may be run; the others do without it."""
 LOOKS = ("check", "config", "inspect", "status", "logs", "report", "stop", "uninstall")
-"""The commands that make no home of a folder, and need to write nothing in one."""
+"""Commands that never make a folder a home, and need not write in one."""
+ANYWHERE = ("check", "config", "doctor", "plan", "status", "stop")
+"""Commands that have something to say even where the home's disk is not there."""
 
 
 @contextmanager
 def open_session(request: Request, console: Console, machine: Machine, home: Home | None = None) -> Iterator[Session]:
-    """Everything that a command needs, closed again at its end; `home` where it was chosen already.
+    """Everything that a command needs, closed at its end; `home` where it was chosen before.
 
     Raises UsageError, LockError, ManifestError and HomeError before anything is written.
     """
+    from provision.rehearsal.home_marker import recorded_overrides
+
     lock = load_lock(request.locked) if request.locked is not None else None
     typed, (request, decided) = request, _locked(request, lock)
     home = home or choose_home(request, machine)
+    if request.command not in ANYWHERE:
+        home.check_there()
     if request.to is None and request.command not in LOOKS:
         check_claim(home.root, machine.environ)
     asked, (request, draft, held) = request, go_by_home(request, home, machine.environ)
     options = choose_options(request, machine.environ)
-    by = Decided(home=of_manifest(held), lock=decided, flag=request.manifest_keys())
-    given = by.words()
+    by = {Source.HOME: of_manifest(held), Source.LOCK: decided, Source.FLAG: request.manifest_keys()}
+    given = in_order(by)
     with ExitStack() as stack:
         world = None
         if check_rehearsal(request, home):
-            draft.manifest(given)  # what is wrong with it is said before the world is made
+            draft.manifest(given)  # refuse it before the world is made
             world = enter_world(stack, request, home, machine)
         if world is not None:
             machine = LocalMachine({k: v for k, v in machine.environ.items() if k not in ("HF_TOKEN", "HF_ENDPOINT")})
             options = replace(options, endpoint=world.endpoint)
-        served = keys_of_world(home, world)
+        served = world.overrides if world is not None else recorded_overrides(home)
         console.invocation = replace(console.invocation, rehearsal=bool(served), install=words_for(home))
-        by = replace(by, rehearsal=served, adopted=overrides_for(home, given, machine))
-        manifest = draft.manifest(by.words())
+        by |= {Source.REHEARSAL: served, Source.ADOPTED: overrides_for(home, given, machine)}
+        manifest = draft.manifest(in_order(by))
         if request.command not in (*LOOKS, "plan") and home.root.is_dir() and is_home(home.root):
             _keep_log(request, home, console, machine)
         may_run = _may_run(request, home, console)
@@ -81,7 +87,8 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
             deep=options.deep and may_run,
             precision=request.precision or (manifest.usual_precision if request.repo is None else options.precision),
         )
-        ctx = Context(machine, manifest, home, options, console.emit, console.consent)
+        patience = patience_of(machine.environ)
+        ctx = Context(machine, manifest, home, options, console.emit, console.consent, patience=patience)
         if request.repo is not None and not request.inspect:
             ctx = replace(ctx, manifest=_repo_manifest(ctx, request.repo, request.repo_file))
         keeping = keep_from_now(asked, home, by, draft, manifest) if is_kept(asked) else None
@@ -89,7 +96,7 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
 
 
 def _locked(request: Request, lock: Lock | None) -> tuple[Request, list[str]]:
-    """The request with the lock's manifest and precision, and the keys that the lock decides; what was typed wins.
+    """The request with the lock's manifest and precision, and the lock's keys; what was typed wins.
 
     Raises LockError, ManifestError.
     """
@@ -110,9 +117,8 @@ def _locked(request: Request, lock: Lock | None) -> tuple[Request, list[str]]:
 
 
 def _repo_manifest(ctx: Context, repo: str, path: str | None) -> Manifest:
-    """The manifest with one file of another repository as its only model.
+    """The manifest with one file of another repository, by default the one of the precision, as its only model.
 
-    Without a file, the one whose name or header says the precision.
     Raises HubRefused, NetworkError, UsageError, ManifestError.
     """
     from provision.download.hub.listing import find_checkpoint
@@ -126,9 +132,9 @@ def _repo_manifest(ctx: Context, repo: str, path: str | None) -> Manifest:
 
 
 def _may_run(request: Request, home: Home, console: Console) -> bool:
-    """Whether the Python of an adopted install may be run: it could do anything that the person can.
+    """Whether the Python of an adopted install, which could do anything that the person can, may be run.
 
-    The person says so with --yes, by naming it with --python, or when asked; the home remembers it.
+    The person agrees with --yes, by naming it with --python, or when asked; the home remembers it.
     """
     if home.venv_of_another is None or request.yes or request.python is not None or may_be_run(home):
         return True
@@ -140,13 +146,10 @@ def _may_run(request: Request, home: Home, console: Console) -> bool:
 
 
 def _keep_log(request: Request, home: Home, console: Console, machine: Machine) -> None:
-    """Have the log and the notes on children in the home; on a full disk doctor does without, which is to say so.
-
-    Raises HomeError, DiskFull.
-    """
+    """Keep the log and notes on children in the home, which only doctor can do without. Raises HomeError, DiskFull."""
     try:
         home.prepare()
-    except DiskFull:
+    except (DiskFull, HomeError):
         if request.command != "doctor":
             raise
         return
@@ -156,10 +159,10 @@ def _keep_log(request: Request, home: Home, console: Console, machine: Machine) 
 
 @contextmanager
 def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
-    """The home, made and marked if need be, for this command alone; what a killed run left running is ended first.
+    """Lock the home, made if need be, and end what a killed run left running.
 
-    `removing` writes nothing that it can do without: a full disk must not keep a home from being removed.
-    Raises HomeError, DiskFull and HomeLocked.
+    `removing` writes as little as possible: a full disk must not prevent a removal. Raises HomeError, DiskFull and
+    HomeLocked.
     """
     home, machine = at.ctx.home, at.ctx.machine
     machine.children_folder = None if removing else home.children

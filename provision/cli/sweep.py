@@ -1,7 +1,4 @@
-"""What killed runs left in a home, swept by the next one that holds it.
-
-By name only, and only what this tool makes for a moment: whatever else lies there is a person's, or another finding's.
-"""
+"""Remove what killed runs left in a home: temporary files of this tool alone, known by their names."""
 
 from __future__ import annotations
 
@@ -15,17 +12,18 @@ from provision.comfyui.isolation import sweep_looks
 from provision.comfyui.server_process import our_process, running_environment
 from provision.core.home import Home
 from provision.core.ownership import HALF_WRITTEN, TRIAL, is_at_the_top
+from provision.core.removing import remove
 from provision.core.step import Context
 from provision.environment import generations
 from provision.environment.half_installed import forget_torn
 
 
 def sweep_home(ctx: Context) -> None:
-    """Remove it. What cannot be removed stays: it harms nobody."""
+    """Remove the leftovers; those that cannot be removed are harmless."""
     home = ctx.home
     for path in (*_half_written(home), *_without_a_part(home)):
         with suppress(OSError):
-            path.unlink(missing_ok=True)
+            remove(path)
     with suppress(OSError):
         (home.state / "locked.txt").unlink(missing_ok=True)
     if not _is_at_work(home):  # a look holds no lock
@@ -42,18 +40,20 @@ def _is_at_work(home: Home) -> bool:
 
 
 def _half_written(home: Home) -> Iterator[Path]:
+    from psutil import pid_exists
+
     ours = [home.state, home.receipts, home.parts]
     for folder in (*ours, *home.envs.glob("*/set"), *home.envs.glob("*/set/receipts"), home.root):
         with suppress(OSError):
             for path in list(folder.iterdir()):
                 found = TRIAL.fullmatch(path.name) or HALF_WRITTEN.fullmatch(path.name)
                 is_ours = folder != home.root or is_at_the_top(path.name)
-                if found is not None and is_ours and not _lives(int(found["pid"])):
+                if found is not None and is_ours and not pid_exists(int(found["pid"])):
                     yield path
 
 
 def _without_a_part(home: Home) -> list[Path]:
-    """What was known of a download whose part is gone: it is in its place, or was given up."""
+    """Records of downloads whose part file is gone."""
     with suppress(OSError):
         names = {path.name for path in home.parts.iterdir()}
         stems = {name.partition(".")[0] for name in names if not name.endswith(".json")}
@@ -61,23 +61,13 @@ def _without_a_part(home: Home) -> list[Path]:
     return []
 
 
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
-
-
 def _sweep_environments(ctx: Context) -> None:
-    """Environments that nothing points to: of changes that were cut short."""
+    """Remove environments of interrupted changes, to which nothing points."""
     home, running = ctx.home, running_environment(ctx)
     if home.adopted is not None or not os.path.lexists(home.own_venv):
         return
     left = generations.left_over(home, running)
     if left and running is None and our_process(ctx) is not None:
-        return  # a server that no record tells of: it may run from any of them
+        return  # an unrecorded server may run from any of them
     for env in left:
         generations.discard(env)

@@ -1,6 +1,6 @@
-"""What ComfyUI answers, as types: what is not so is Unreadable (`strict`). Fields that nothing here reads are left out.
+"""ComfyUI's answers as types, by the fields that are read here; anything else is Unreadable (`strict`).
 
-Written against server.py and execution.py of v0.3.64 and what 0.38 changed.
+Written against server.py and execution.py of v0.3.64 and the changes of 0.38.
 """
 
 from __future__ import annotations
@@ -17,23 +17,46 @@ class Device(Struct, frozen=True):
     """One device of `/system_stats`."""
 
     type: Word = ""
-    name: Word = ""
 
 
 class System(Struct, frozen=True):
     """The program that answers `/system_stats`."""
 
     comfyui_version: Word | None = None
-    python_version: Word | None = None
     pytorch_version: Word | None = None
     argv: list[Word] | None = None
 
 
-class Stats(Struct, frozen=True):
-    """`/system_stats`."""
+class SystemStats(Struct, frozen=True):
+    """`/system_stats`: which ComfyUI answers."""
 
     system: System
     devices: list[Device]
+
+    @property
+    def is_comfyui(self) -> bool:
+        """Whether it says that it is ComfyUI."""
+        return self.system.comfyui_version is not None or self.system.argv is not None
+
+    @property
+    def version(self) -> str:
+        """ComfyUI's version; empty where an old one does not tell."""
+        return self.system.comfyui_version or ""
+
+    @property
+    def torch(self) -> str:
+        """torch's version."""
+        return self.system.pytorch_version or ""
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """ComfyUI's own `sys.argv`, main.py first."""
+        return tuple(self.system.argv or ())
+
+    @property
+    def device(self) -> str:
+        """`mps`, `cuda` or `cpu`."""
+        return self.devices[0].type if self.devices else ""
 
 
 class Queued(Struct, frozen=True, array_like=True):
@@ -43,11 +66,21 @@ class Queued(Struct, frozen=True, array_like=True):
     prompt_id: Word
 
 
-class Waiting(Struct, frozen=True):
+class Queue(Struct, frozen=True):
     """`/queue`."""
 
     queue_running: list[Queued]
     queue_pending: list[Queued]
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """Ids of the prompts that run."""
+        return tuple(prompt.prompt_id for prompt in self.queue_running)
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """Ids of the prompts that wait."""
+        return tuple(prompt.prompt_id for prompt in self.queue_pending)
 
 
 class Accepted(Struct, frozen=True):

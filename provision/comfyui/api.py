@@ -1,8 +1,7 @@
-"""ComfyUI's HTTP API as a client: whatever answers, a value of the type that was promised or an EngineError, in time.
+"""A client of ComfyUI's HTTP API: whatever answers, a typed value or an EngineError, in time.
 
-Written against server.py and execution.py of v0.3.64 and what 0.38 changed. ComfyUI refuses a request whose
-`Origin` is not its own host, so none is sent; the environment's proxy is not for loopback, so none is used; no
-redirect is followed.
+Written against server.py and execution.py of v0.3.64 and the changes of 0.38. ComfyUI refuses a request whose `Origin`
+is not its own host, so none is sent; a proxy is not for loopback, so none is used; no redirect is followed.
 """
 
 from __future__ import annotations
@@ -18,11 +17,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from provision.comfyui.answers import Accepted, Ended, Entry, Module, Saved, Stats, Waiting
+from msgspec.structs import asdict
+
+from provision.comfyui.answers import Accepted, Ended, Entry, Module, Queue, Saved, SystemStats
 from provision.comfyui.error_explanations import refusal
 from provision.comfyui.error_signatures import short
 from provision.comfyui.event_stream import open_events
-from provision.comfyui.prompt_progress import IMAGE_TIMEOUT_S, Graph, OnProgress, Queue, Watch
+from provision.comfyui.prompt_progress import IMAGE_TIMEOUT_S, Graph, OnProgress, Watch
 from provision.command import ours
 from provision.errors import EngineError, PortTaken
 from provision.system.bounded_http import BoundedResponse
@@ -30,51 +31,35 @@ from provision.system.machine import LOOPBACK
 from provision.system.strict import JSON_MAX_BYTES, Unreadable, decode
 
 ANSWER_TIMEOUT_S = 8.0
-"""A ComfyUI that loads a model on two cores answers slowly; longer than this it does not answer."""
+"""Enough for a ComfyUI that loads a model on two cores."""
 SHORTLY_S = 1.0
-"""For what is asked while a person waits for the end."""
+"""For requests while the user waits for the end."""
 HANGS_UP_S = 0.2
 HALVES = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-"""Of a character beyond the first 65,536 in JSON: two make one, and one alone is no text."""
+"""A surrogate in JSON: two of them make one character, and one alone is no text."""
 
 T = TypeVar("T")
 
 
 class _Response(BoundedResponse):
-    """An answer that is there, whole, within the time-out of its connection."""
+    """An answer that is whole within the time-out of its connection."""
 
     body_s = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What was answered, whatever it is."""
-
     status: int
     body: bytes
 
     @property
     def ok(self) -> bool:
-        """Whether it is an answer to what was asked, and no redirect."""
         return self.status in range(200, 300)
 
 
 @dataclass(frozen=True, slots=True)
-class SystemStats:
-    """Who answers on `/system_stats`; `argv` is ComfyUI's own `sys.argv`, main.py first."""
-
-    version: str
-    python: str
-    torch: str
-    argv: tuple[str, ...]
-    device: str
-    """`mps`, `cuda` or `cpu`."""
-    device_name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Made:
-    """A prompt that was carried out; `seconds` from submitting to the end of its execution."""
+    """A finished prompt; `seconds` from submitting to the end of its execution."""
 
     prompt_id: str
     images: tuple[Saved, ...]
@@ -82,7 +67,7 @@ class Made:
 
 
 class Comfy:
-    """A ComfyUI on a port of this machine. `check` is called often and raises Interrupted to stop."""
+    """A ComfyUI on a port of this machine. `check` is called often, and raises Interrupted to stop."""
 
     def __init__(self, port: int, *, check: Callable[[], None]) -> None:
         self.port = port
@@ -90,14 +75,14 @@ class Comfy:
         self.check = check
 
     def system_stats(self, timeout_s: float = ANSWER_TIMEOUT_S) -> SystemStats | None:
-        """Who answers; None when nobody listens.
+        """Which ComfyUI answers; None when nobody listens.
 
-        Raises PortTaken when what answers is not ComfyUI, EngineError when it does not answer in time.
+        Raises PortTaken when another program answers, EngineError when nothing is answered in time.
         """
         deadline = time.monotonic() + timeout_s
         with suppress(_HungUp):
             return self._read_stats(timeout_s)
-        time.sleep(HANGS_UP_S)  # who hangs up may be a server that just ends: look once more
+        time.sleep(HANGS_UP_S)  # a server that is just ending hangs up: ask once more
         with suppress(_HungUp):
             return self._read_stats(max(HANGS_UP_S, deadline - time.monotonic()))
         raise self._stranger()
@@ -106,19 +91,18 @@ class Comfy:
         """Raises _HungUp too."""
         try:
             answer = self._send("GET", "/system_stats", timeout_s)
-            stats = _stats(decode(answer.body, Stats)) if answer.ok else None
+            stats = decode(answer.body, SystemStats)
         except ConnectionRefusedError:
             return None
         except TimeoutError as error:
             raise EngineError(
-                f"Port {self.port} is open, and nothing answers there within {timeout_s:g} s.",
-                hint=ours("logs"),
+                f"Port {self.port} is open, and nothing answers there within {timeout_s:g} s.", hint=ours("logs")
             ) from error
         except OSError as error:
             raise _HungUp from error
-        except (http.client.HTTPException, Unreadable):
-            stats = None
-        if stats is None:
+        except (http.client.HTTPException, Unreadable) as error:
+            raise self._stranger() from error
+        if not (answer.ok and stats.is_comfyui):
             raise self._stranger()
         return stats
 
@@ -133,18 +117,13 @@ class Comfy:
         return self._get("/models/checkpoints", list[str])
 
     def queue(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Queue:
-        """What runs and what waits. Raises EngineError."""
-        answer = self._get("/queue", Waiting, timeout_s)
-        running, pending = (
-            tuple(item.prompt_id for item in items) for items in (answer.queue_running, answer.queue_pending)
-        )
-        return Queue(running, pending)
+        """The prompts that run and wait. Raises EngineError."""
+        return self._get("/queue", Queue, timeout_s)
 
     def submit(self, graph: Graph, client_id: str, workflow: Graph | None = None, prompt_id: str = "") -> str:
-        """Queue a prompt graph; returns its id. The picture carries `workflow`, which the page can open.
+        """Queue a prompt graph and return its id. The page can open `workflow` from the picture.
 
-        `prompt_id` is a UUID that is wished for; an old ComfyUI takes its own.
-        Raises EngineError with what a refusal means.
+        `prompt_id` is a wished-for UUID; an old ComfyUI makes its own. Raises EngineError with what a refusal means.
         """
         sent: dict[str, Any] = {"prompt": graph, "client_id": client_id}
         if prompt_id:
@@ -152,26 +131,23 @@ class Comfy:
         if workflow is not None:
             sent["extra_data"] = {"extra_pnginfo": {"workflow": workflow}}
         answer = self._ask("POST", "/prompt", sent=sent)
-        if answer.ok:
-            with suppress(Unreadable):
-                return decode(answer.body, Accepted).prompt_id
         said: dict[str, object] = {}
+        with suppress(Unreadable):
+            if answer.ok:
+                return decode(answer.body, Accepted).prompt_id
         with suppress(Unreadable):
             said = decode(answer.body, dict[str, object])
         raise refusal(said, answer.status)
 
     def view(self, image: Saved, *, max_bytes: int) -> bytes:
         """The bytes of a picture. Raises EngineError, also for more than `max_bytes`."""
-        names = {"filename": image.filename, "subfolder": image.subfolder, "type": image.type}
-        answer = self._ask("GET", f"/view?{urlencode(names)}", max_bytes=max_bytes)
-        if not answer.ok:
-            raise EngineError(
-                f"ComfyUI does not give {short(image.filename)}: HTTP {answer.status}.", hint=ours("logs")
-            )
-        return answer.body
+        answer = self._ask("GET", f"/view?{urlencode(asdict(image))}", max_bytes=max_bytes)
+        if answer.ok:
+            return answer.body
+        raise EngineError(f"ComfyUI does not give {short(image.filename)}: HTTP {answer.status}.", hint=ours("logs"))
 
     def cancel(self, prompt_id: str) -> None:
-        """Stop a prompt, running or waiting; says nothing when ComfyUI is gone."""
+        """Stop a prompt, running or waiting; no error when ComfyUI is gone."""
         with suppress(EngineError):
             self._ask("POST", "/queue", SHORTLY_S, sent={"delete": [prompt_id]})
             # An old ComfyUI ignores the id and stops whatever runs, so only a prompt that runs is stopped.
@@ -186,10 +162,10 @@ class Comfy:
         workflow: Graph | None = None,
         timeout_s: float = IMAGE_TIMEOUT_S,
     ) -> Made:
-        """Carry out a prompt graph, following it on the WebSocket, or by asking when that fails.
+        """Run a prompt graph, following it on the WebSocket, or by polling where that fails.
 
-        Raises EngineError (a refusal, an error while it runs, the engine's death, `timeout_s` over);
-        Interrupted, after the prompt was stopped.
+        Raises EngineError (a refusal, an error while it runs, the engine's death, `timeout_s` over), and Interrupted
+        after stopping the prompt.
         """
         started = time.monotonic()
         client_id, prompt_id = uuid.uuid4().hex, str(uuid.uuid4())
@@ -207,45 +183,43 @@ class Comfy:
         return Made(prompt_id, images, time.monotonic() - started)
 
     def _begin(self, graph: Graph, client_id: str, workflow: Graph | None, prompt_id: str) -> str:
-        """As `submit`, where an engine may die of the prompt before it has answered."""
+        """As `submit`, where ComfyUI may die of the prompt before it answers."""
         try:
             return self.submit(graph, client_id, workflow, prompt_id)
         except EngineError as error:
+            if not isinstance(error.__cause__, OSError | http.client.HTTPException):
+                raise
             is_gone = False
             with suppress(EngineError, PortTaken):
-                is_broken_off = isinstance(error.__cause__, OSError | http.client.HTTPException)
-                is_gone = is_broken_off and self.system_stats(SHORTLY_S) is None
-            if is_gone:
-                raise EngineError("ComfyUI ended while it made the image.", hint=ours("logs")) from error
-            raise
+                is_gone = self.system_stats(SHORTLY_S) is None
+            if not is_gone:
+                raise
+            raise EngineError("ComfyUI ended while it made the image.", hint=ours("logs")) from error
 
     def history(self, prompt_id: str, timeout_s: float = ANSWER_TIMEOUT_S) -> Entry | None:
-        """What became of a prompt, None while it is not done. Raises EngineError."""
+        """How a prompt ended; None while it has not. Raises EngineError."""
         return self._get(f"/history/{quote(prompt_id, safe='')}", dict[str, Entry], timeout_s).get(prompt_id)
 
     def newest(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Ended | None:
-        """The prompt that ended last, as the history has it; None where it has none. Raises EngineError."""
+        """The prompt that ended last; None where there is none. Raises EngineError."""
         return next(iter(self._get("/history?max_items=1", dict[str, Ended], timeout_s).values()), None)
 
     def node_module(self, kind: str, timeout_s: float = ANSWER_TIMEOUT_S) -> str:
-        """Where a kind of node comes from: `nodes`, `custom_nodes.NAME`, or "". Raises EngineError."""
+        """The module of a kind of node: `nodes`, `custom_nodes.NAME`, or "". Raises EngineError."""
         about = self._get(f"/object_info/{quote(kind, safe='')}", dict[str, Module], timeout_s)
         return about[kind].python_module if kind in about else ""
 
     def _get(self, path: str, kind: type[T], timeout_s: float = ANSWER_TIMEOUT_S) -> T:
-        """What ComfyUI answers on a path, as a value of `kind`. Raises EngineError."""
+        """The answer on a path, as a value of `kind`. Raises EngineError."""
         answer = self._ask("GET", path, timeout_s)
-        try:
+        with suppress(Unreadable):
             if answer.ok:
                 return _decoded(answer.body, kind)
-            why: Unreadable | None = None
-        except Unreadable as error:
-            why = error
         where = path.partition("?")[0]
         raise EngineError(
             f"ComfyUI answers {where} with HTTP {answer.status} and not with what its API promises.",
             hint=ours("doctor", "--deep"),
-        ) from why
+        )
 
     def _ask(
         self,
@@ -256,8 +230,8 @@ class Comfy:
         sent: Graph | None = None,
         max_bytes: int = JSON_MAX_BYTES,
     ) -> _Answer:
-        """Whatever is answered. Raises EngineError; its cause is ConnectionRefusedError where nobody listens, and
-        TimeoutError where nothing is answered in time."""
+        """Any answer. Raises EngineError; its cause is ConnectionRefusedError where nobody listens, TimeoutError where
+        nothing is answered in time."""
         who, where = f"ComfyUI on port {self.port}", path.partition("?")[0]
         try:
             return self._send(method, path, timeout_s, sent, max_bytes)
@@ -273,7 +247,7 @@ class Comfy:
     def _send(
         self, method: str, path: str, timeout_s: float, sent: Graph | None = None, max_bytes: int = JSON_MAX_BYTES
     ) -> _Answer:
-        """One request on a connection of its own, so that no answer can run on into the next.
+        """One request on its own connection, so that no answer runs on into the next.
 
         Raises OSError, HTTPException, Unreadable.
         """
@@ -292,7 +266,7 @@ class Comfy:
 
 
 def _decoded(body: bytes, kind: type[T]) -> T:
-    """Raises Unreadable. Half a character, as a cut emoji is, in somebody's prompt does not spoil the rest."""
+    """Decode JSON; half an emoji in somebody's prompt does not spoil the rest. Raises Unreadable."""
     try:
         return decode(body, kind)
     except Unreadable:
@@ -302,19 +276,4 @@ def _decoded(body: bytes, kind: type[T]) -> T:
 
 
 class _HungUp(Exception):
-    """The connection ended before there was an answer."""
-
-
-def _stats(answer: Stats) -> SystemStats | None:
-    """Who answers; None where it does not say that it is ComfyUI."""
-    system, device = answer.system, next(iter(answer.devices), None)
-    if system.comfyui_version is None and system.argv is None:
-        return None
-    return SystemStats(
-        version=system.comfyui_version or "",
-        python=(system.python_version or "").split(" ")[0],
-        torch=system.pytorch_version or "",
-        argv=tuple(system.argv or ()),
-        device=device.type if device is not None else "",
-        device_name=device.name if device is not None else "",
-    )
+    """The connection ended before an answer."""

@@ -1,13 +1,10 @@
-"""What ComfyUI's words mean: its log, its refusals and its execution errors, as sentences with a hint.
-
-The words are in `error_signatures`.
-"""
+"""ComfyUI's log, refusals and execution errors, explained in sentences with a hint (see `error_signatures`)."""
 
 from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from provision.comfyui.answers import About, Ended, Failed, Fault, Message, NodeFaults, Refusal, Status
@@ -18,35 +15,33 @@ from provision.system.strict import Unreadable, convert
 
 T = TypeVar("T")
 FAULTS_MAX = 10
-"""Errors of ComfyUI's nodes that are shown."""
+"""Errors of nodes that are shown."""
 TEXT_MAX = 20_000
-"""Characters of an error, and of a traceback, that are looked through."""
+"""Characters of an error, and of a traceback, that are searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a text of the engine comes down to, and what to run next."""
+    """The meaning of an error: a finding's id, a sentence without a full stop, what to do next."""
 
     id: str
     says: str
     hint: Fix
     blames_node: bool = False
-    """Whether a custom node that it comes from is to be disabled."""
+    """Whether a custom node that it comes from should be disabled."""
 
 
 def explain(text: str) -> Meaning | None:
-    """What a text of the engine means, None when no known signature is in it."""
-    for signature in SIGNATURES:
-        found = re.search(signature.pattern, text)
-        near, beside = re.search(signature.near, text), re.search(signature.beside, text)
-        if found and near and beside and (not signature.in_node or node_at_end(text)):
-            says, hint = signature.says_of(found, near), signature.hint_of(found)
-            return Meaning(signature.id, says, hint, signature.blames_node)
+    """The meaning of a text of ComfyUI's; None when it has no known signature."""
+    for sign in SIGNATURES:
+        found, near = re.search(sign.pattern, text), re.search(sign.near, text)
+        if found and near and re.search(sign.beside, text) and (not sign.in_node or node_at_end(text)):
+            return Meaning(sign.id, sign.says_of(found, near), sign.hint_of(found), sign.blames_node)
     return None
 
 
 def refusal(body: object, status: int) -> EngineError:
-    """Why `/prompt` did not take a graph. `error.details` is often empty: the node errors say more."""
+    """Why `/prompt` refused a graph. `error.details` is often empty: the node errors say more."""
     refused = _as(body, Refusal) or Refusal()
     nodes = refused.node_errors if isinstance(refused.node_errors, dict) else {}
     faulty = [node for each in nodes.values() if (node := _as(each, NodeFaults)) is not None]
@@ -55,9 +50,8 @@ def refusal(body: object, status: int) -> EngineError:
         on_checkpoint = any(_input_of(fault) == "ckpt_name" for node in faulty for fault in node.errors)
         hint = ours("doctor") if on_checkpoint else ours("manifests", "show", "sdxl-turbo")
         return EngineError("ComfyUI refuses the image: " + " ".join(says), hint=hint)
-    error = _as(refused.error, Fault)
-    words = short(f"{error.message} {error.details or ''}".strip()) if error is not None else ""
-    if words:
+    error = _as(refused.error, Fault) or Fault()
+    if words := short(f"{error.message} {error.details or ''}".strip()):
         return EngineError(f"ComfyUI refuses the image: {words}", hint=ours("doctor", "--deep"))
     return EngineError(f"ComfyUI refuses the image with HTTP {status} and without saying why.", hint=ours("logs"))
 
@@ -74,12 +68,13 @@ def _input_of(fault: Fault) -> str:
 
 
 def node_error(node: str, fault: Fault) -> str:
-    """One validation error of a node, in words and without a full stop."""
+    """A validation error of a node, as a sentence without a full stop."""
     about = fault.extra_info or About()
-    node, name, value = short(node), short(_input_of(fault)), short(_word(about.received_value))
-    plain = short(about.received_value) if isinstance(about.received_value, str) else value
+    node, name, given = short(node), short(_input_of(fault)), about.received_value
+    value = short(repr(given) if isinstance(given, str | int | float | None) else "a list or an object")
     match fault.type:
         case "value_not_in_list" if name == "ckpt_name":
+            plain = short(given) if isinstance(given, str) else value
             return f"it does not see the checkpoint {plain}; it sees {_seen(fault, about)}"
         case "value_not_in_list":
             return f"{node} does not know {name} = {value}; it knows {_seen(fault, about)}"
@@ -95,19 +90,11 @@ def node_error(node: str, fault: Fault) -> str:
             return short(f"{node}: {fault.message or fault.type} {fault.details or ''}".strip())
 
 
-def _word(value: object) -> str:
-    return repr(value) if isinstance(value, str | int | float | None) else "a list or an object"
-
-
 def _seen(fault: Fault, about: About) -> str:
-    options: list[object] = []
+    """The values that an input would take."""
     match about.input_config:
-        case ["COMBO", {"options": list(options)}, *_]:
-            pass
-        case [list(options), *_]:
-            pass
-    if options:
-        return short(", ".join(str(option) for option in options if isinstance(option, str | int | float)))
+        case ["COMBO", {"options": [_, *_] as options}, *_] | [[_, *_] as options, *_]:
+            return short(", ".join(str(option) for option in options if isinstance(option, str | int | float)))
     details = fault.details or ""
     if counted := re.search(r"list of length (\d+)", details):  # ComfyUI does not send more than 20
         return f"{counted[1]} others"
@@ -117,7 +104,7 @@ def _seen(fault: Fault, about: About) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What an `execution_error` comes down to: an id of the catalogue, a sentence, what to run next."""
+    """The meaning of an `execution_error`: a finding's id, a sentence, what to do next."""
 
     id: str
     says: str
@@ -125,13 +112,13 @@ class Failure:
     node: str = ""
     """The kind of node that failed."""
     custom_node: str = ""
-    """The custom node that it comes from, by the name in `custom_nodes`; empty where it is ComfyUI's own."""
+    """The name in `custom_nodes` of the custom node that it comes from; empty for ComfyUI's own."""
     stamp_ms: float | None = None
-    """When, in milliseconds since 1970, by ComfyUI's clock."""
+    """Its time in milliseconds since 1970, by ComfyUI's clock."""
 
 
 def failure_of(data: object, module: str = "") -> Failure:
-    """What `execution_error` means; `module` is the node's `python_module` in `/object_info`, where it was asked."""
+    """The meaning of an `execution_error`; `module` is the node's `python_module` in `/object_info`, if known."""
     error = _as(data, Failed) or Failed()
     said = error.exception_message[:TEXT_MAX].strip()
     first = short(said.splitlines()[0]) if said else "nothing"
@@ -139,28 +126,25 @@ def failure_of(data: object, module: str = "") -> Failure:
     custom = custom_node_in(trace) or (module.removeprefix("custom_nodes.") if "custom_nodes." in module else "")
     where = f"{short(error.node_type or 'a node')} (node {error.node_id})"
     where = f"{where} of the custom node {custom}" if custom else where
-    meaning = explain(f"{said}\n{trace}")
-    if meaning is None:
-        kind = short(error.exception_type)
-        says = f"ComfyUI failed in {where} with {kind}: {first}"
-        meaning = Meaning("engine-error", says, Fix(command=ours("logs")), blames_node=True)
-    else:
+    if (meaning := explain(f"{said}\n{trace}")) is not None:
         says = f"ComfyUI failed in {where}: {meaning.says}. It said: {first}"
-        meaning = replace(meaning, says=says)
+    else:
+        meaning = Meaning("engine-error", "", Fix(command=ours("logs")), blames_node=True)
+        says = f"ComfyUI failed in {where} with {short(error.exception_type)}: {first}"
     hint = meaning.hint
     if custom and meaning.blames_node:
         hint = Fix(f"Rename ComfyUI/custom_nodes/{custom} to end in .disabled, then:", RESTART)
-    return Failure(meaning.id, meaning.says, hint, error.node_type, custom, error.timestamp)
+    return Failure(meaning.id, says, hint, error.node_type, custom, error.timestamp)
 
 
 def custom_node_in(trace: str) -> str:
-    """The custom node in whose code a traceback ends; empty where it does not come from one."""
+    """The custom node in whose code a traceback ends; empty where there is none."""
     found = NODE_FOLDER.findall(trace)
     return found[-1] if found else ""
 
 
 def execution_failure(data: object) -> EngineError:
-    """What `execution_error` means, as an error to raise."""
+    """An `execution_error` as an error to raise."""
     failure = failure_of(data)
     return EngineError(failure.says, hint=failure.hint, finding=failure.id)
 
@@ -172,14 +156,14 @@ def failed_in(entry: Ended) -> Message | None:
 
 
 def death(text: str) -> Meaning:
-    """Why ComfyUI ended while it made an image, from what its log says since the prompt."""
+    """Why ComfyUI ended while it made an image, by its log since the prompt."""
     killed = "its log does not say why: the memory was full, or somebody ended it"
     why = explain(text) or Meaning("mem-killed", killed, SMALLER)
     return Meaning(why.id, f"ComfyUI ended while it made the image: {why.says}.", why.hint)
 
 
 def raise_failure(entry: Ended) -> None:
-    """Raise EngineError when a history entry is that of a prompt that did not succeed."""
+    """Raise EngineError for a history entry of a prompt that did not succeed."""
     status = entry.status or Status()
     if (error := failed_in(entry)) is not None:
         raise execution_failure(error.data)

@@ -1,7 +1,7 @@
-"""What ComfyUI's and torch's errors mean: the table that running errors and logs are both held against.
+"""The table of ComfyUI's and torch's errors and their meanings, for running errors and for logs.
 
-The words are those that people report (issues of ComfyUI and PyTorch) or that the sources print: execution.py, main.py
-and folder_paths.py of v0.3.64, and the messages of 0.38.
+The patterns are from reports (issues of ComfyUI and PyTorch) and from the sources: execution.py, main.py and
+folder_paths.py of v0.3.64, and the messages of 0.38.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from provision.command import Command, Fix, as_fix, ours, program
 from provision.system.visible import shell_word
 
 WORDS_MAX = 500
-"""Characters of one text of others that are shown."""
+"""Characters of another program's text that are shown."""
 AGAIN = ours("all")
 PLAIN_FLAGS = ours("all", "--set", 'comfyui.args=["--force-fp16"]')
 NO_FLAGS = ours("all", "--set", "comfyui.args=[]")
@@ -32,10 +32,10 @@ NO_NODE_NAMED = r"[Dd]evice: *mps\b|\*\*Type:\*\* mps\b"
 
 
 class Signature(NamedTuple):
-    """A text that means something: the finding's id, the pattern, a sentence without full stop, what to do next.
+    """An error: the finding's id, its pattern, a sentence without a full stop, what to do next.
 
-    In `says` and `hint`, `{0}` is what the pattern's first group found; `{near}` what `near` found. What may stand
-    between two words is bounded: else a line that is a million times the first word is read a million times.
+    In `says` and `hint`, `{0}` is the pattern's first group and `{near}` what `near` found. The text between two words
+    is bounded: else a line that repeats the first word a million times is searched a million times.
     """
 
     id: str
@@ -43,32 +43,32 @@ class Signature(NamedTuple):
     says: str
     hint: Fix | Command
     near: str = ""
-    """A pattern that must be found in the same traceback."""
+    """A pattern that must be in the same traceback."""
     beside: str = ""
-    """A pattern that must be found somewhere in the same log."""
+    """A pattern that must be somewhere in the same log."""
     in_node: bool = False
-    """Only where the traceback ends in the code of a custom node."""
+    """Only where the traceback ends in a custom node's code."""
     blames_node: bool = False
-    """Where it ends there, the custom node is to be updated or disabled."""
+    """Where it does, that custom node should be updated or disabled."""
     lasts: bool = False
-    """Of weight also where ComfyUI came up, or made its image, all the same."""
+    """Worth saying even where ComfyUI started, or made its image."""
     follows: bool = False
     """Said only where nothing near it in a log says more."""
 
     def says_of(self, found: re.Match[str], near: re.Match[str]) -> str:
-        """The sentence with what was found."""
+        """The sentence, filled in."""
         known_as = next(filter(None, near.groups()), "")
         return " ".join(self.says.format(*map(short, _filled(found)), near=known_as).replace(" ()", "").split())
 
     def hint_of(self, found: re.Match[str]) -> Fix:
-        """What to do next, with what was found; in a sentence as a word for a shell."""
+        """What to do next, filled in; quoted for a shell in the sentence."""
         hint, word = as_fix(self.hint), short(_filled(found)[0])
         command = hint.command and replace(hint.command, argv=tuple(w.replace("{0}", word) for w in hint.command.argv))
         return Fix(hint.says.replace("{0}", shell_word(word)), command)
 
 
 def short(text: str) -> str:
-    """Words of others, at most so many of them as a person reads."""
+    """Another program's text, cut to a length that can be read."""
     return text if len(text) <= WORDS_MAX else f"{text[:WORDS_MAX]}..."
 
 
@@ -97,7 +97,7 @@ OTHER_NUMPY = (
     r"|numpy\.core\.multiarray failed to import|numpy\.dtype size changed"
 )
 
-# What is wrong with the environment, whoever asks: in a log it is the reason why a custom node cannot be imported.
+# Faults of the environment: in a log, also the reason why a custom node cannot be imported.
 ENVIRONMENT: tuple[Signature, ...] = (
     Signature("tv-mismatch", r"operator torchvision::nms does not exist"
               r"|(?:Symbol not found|undefined symbol|Could not load)[^\n]{0,300}torchvision"
@@ -138,7 +138,7 @@ ENVIRONMENT: tuple[Signature, ...] = (
               "git is missing", program("xcode-select", "--install"), lasts=True),
 )  # fmt: skip
 
-# The first that fits is taken, so what is narrow stands first.
+# The first match is taken, so narrow patterns come first.
 SIGNATURES: tuple[Signature, ...] = (
     Signature("mps-oom", r"MPS backend out of memory|MPSGraph.{0,300}out of memory"
               r"|kIOGPUCommandBufferCallbackErrorOutOfMemory",
@@ -294,7 +294,7 @@ NODE_FOLDER = re.compile(r"custom_nodes[/\\]([^/\\\"\n]+)")
 
 
 def node_at_end(trace: str) -> str:
-    """The custom node in whose own code a traceback ends; empty where the last code that is no package is another's."""
+    """The custom node whose code is the last in a traceback, packages aside; empty where it is other code."""
     own = [path for path in FRAME.findall(trace) if not NOT_OWN.search(path)]
     found = NODE_FOLDER.search(own[-1]) if own else None
     return found[1] if found else ""

@@ -1,4 +1,4 @@
-"""ComfyUI's WebSocket: opened within bounds, read without waiting longer than was asked for."""
+"""ComfyUI's WebSocket: opened within bounds of time and bytes, read without waiting longer than asked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import select
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from provision.comfyui.websocket_frames import CLOSE, PING, TEXT, BadFrame, Frames
 from provision.system.machine import LOOPBACK
@@ -22,7 +22,7 @@ ACCEPTED = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class EventStream:
-    """The texts that a server sends. `open` is false once the server, or what it sent, ended it."""
+    """The texts that a server sends. `open` is false once it ended, or sent something else."""
 
     def __init__(self, connected: socket.socket, rest: bytes) -> None:
         self._socket, self._rest = connected, rest
@@ -30,7 +30,7 @@ class EventStream:
         self.open = True
 
     def texts(self, wait_s: float) -> Iterator[bytes]:
-        """What is there, one read of it, after waiting for `wait_s` at most where there is nothing."""
+        """The texts of one read, after waiting for `wait_s` at most where there is nothing."""
         try:
             for opcode, data in self._frames.feed(self._read(wait_s)):
                 if opcode == TEXT:
@@ -64,7 +64,7 @@ class EventStream:
     def _pong(self, data: bytes) -> None:
         mask = os.urandom(4)
         masked = bytes(byte ^ mask[place % 4] for place, byte in enumerate(data))
-        with suppress(BlockingIOError):  # who does not read does not get one
+        with suppress(BlockingIOError):  # a server that does not read gets none
             self._socket.send(bytes((PONG_HEAD, 0x80 | len(data))) + mask + masked)
 
 
@@ -75,28 +75,20 @@ def open_events(port: int, client_id: str, timeout_s: float) -> EventStream | No
         f"GET /ws?clientId={client_id} HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\nUpgrade: websocket\r\n"
         f"Connection: Upgrade\r\nSec-WebSocket-Key: {key.decode()}\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
-    try:
-        connected = socket.create_connection((LOOPBACK, port), timeout_s)
-    except OSError:
-        return None
-    try:
+    accepted = base64.b64encode(hashlib.sha1(key + ACCEPTED, usedforsecurity=False).digest())
+    with suppress(OSError), ExitStack() as unless_open:
+        connected = unless_open.enter_context(socket.create_connection((LOOPBACK, port), timeout_s))
         connected.sendall(request.encode())
         head, _, rest = _read_head(connected, deadline).partition(b"\r\n\r\n")
-        accepted = base64.b64encode(hashlib.sha1(key + ACCEPTED, usedforsecurity=False).digest())
-        if not head.startswith(b"HTTP/1.1 101 ") or accepted not in head:
-            raise ConnectionError
-        connected.setblocking(False)
-    except OSError:
-        connected.close()
-        return None
-    except BaseException:
-        connected.close()
-        raise
-    return EventStream(connected, rest)
+        if head.startswith(b"HTTP/1.1 101 ") and accepted in head:
+            connected.setblocking(False)
+            unless_open.pop_all()
+            return EventStream(connected, rest)
+    return None
 
 
 def _read_head(connected: socket.socket, deadline: float) -> bytes:
-    """All that came until the end of the head. Raises OSError."""
+    """Everything until the end of the head is there. Raises OSError."""
     data = b""
     while b"\r\n\r\n" not in data:
         connected.settimeout(max(0.001, deadline - time.monotonic()))

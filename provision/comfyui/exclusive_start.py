@@ -1,7 +1,7 @@
-"""One start of ComfyUI at a time in an environment, whoever asks for it, and what each changed in the packages.
+"""One start of ComfyUI at a time in an environment, and what each changed in the packages.
 
-What ComfyUI loads may install packages (ComfyUI-Manager does); two pips at once leave half of each. The lock is
-flock(2) on the environment's folder itself, so that it holds for every home that uses it, and writes nothing there.
+Custom nodes may install packages (ComfyUI-Manager does), and two pips at once leave half of each. The lock is flock(2)
+on the environment's folder itself: it holds for every home that uses it and writes nothing there.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ POLL_S = 0.2
 
 @contextmanager
 def one_start(ctx: Context, wait_s: float = WAIT_S) -> Iterator[None]:
-    """Start something in the environment while nobody else does; what it changed in the packages is kept and said.
+    """Hold the environment for one start; packages that it changes are recorded and named.
 
     Raises EngineError where another start does not end in `wait_s`, Interrupted.
     """
     try:
         handle = os.open(ctx.home.venv, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
-    except OSError:  # no environment, nothing to guard: who starts it says so
+    except OSError:  # no environment: the start itself will say so
         yield
         return
     try:
@@ -45,22 +45,26 @@ def one_start(ctx: Context, wait_s: float = WAIT_S) -> Iterator[None]:
 
 def _take(ctx: Context, handle: int, wait_s: float) -> None:
     deadline, waited = ctx.machine.clock() + wait_s, False
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not waited:
-                ctx.doing("waiting for another start of ComfyUI in this environment")
-            waited = True
-        except OSError:  # a file system without locks
-            return
-        else:
-            if waited:
-                ctx.doing("starting ComfyUI")
-            return
+    while not _try(handle):
+        if not waited:
+            ctx.doing("waiting for another start of ComfyUI in this environment")
+        waited = True
         if ctx.machine.clock() > deadline:
             raise EngineError(
                 f"Another start of ComfyUI in {ctx.home.venv.resolve()} has not ended for {wait_s / 60:.0f} min.",
                 hint=ours("status"),
             )
         ctx.machine.sleep(POLL_S)
+    if waited:
+        ctx.doing("starting ComfyUI")
+
+
+def _try(handle: int) -> bool:
+    """Take the lock, where the file system has locks; False while another start holds it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,4 +1,4 @@
-"""ComfyUI's `extra_model_paths.yaml`, read by ComfyUI's own rules (utils/extra_config.py): pure.
+"""ComfyUI's `extra_model_paths.yaml`, whatever its name, read by ComfyUI's own rules (utils/extra_config.py): pure.
 
 What its reader does not expect ends ComfyUI before the server starts; a path that leads nowhere is taken in silence.
 """
@@ -6,7 +6,7 @@ What its reader does not expect ends ComfyUI before the server starts; a path th
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,13 @@ NAMES = ("extra_model_paths.yaml", "extra_paths.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section: its base folder where it names one, and the folders that it adds, by kind of model."""
+    """One section: its base folder where it names one, and the folders that it adds, by kind of model; whether they
+    come before all others."""
 
     name: str
     base: Path | None
     kinds: Mapping[str, tuple[Path, ...]]
+    is_default: bool = False
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -78,7 +80,17 @@ def _section(name: str, value: object, beside: Path) -> Section:
         for kind, lines in value.items()
         if kind not in ("base_path", "is_default")
     }
-    return Section(name, base, kinds)
+    return Section(name, base, kinds, bool(value.get("is_default")))
+
+
+def folders_of(kind: str, own: Path, sections: Iterable[Section]) -> list[Path]:
+    """Where ComfyUI looks for models of a kind, its `own` folder among them (folder_paths.add_model_folder_path)."""
+    found = [own]
+    for section in sections:
+        for folder in section.kinds.get(kind, ()):
+            if folder not in found:
+                found.insert(0 if section.is_default else len(found), folder)
+    return found
 
 
 def _text(section: str, kind: str, value: object) -> str:

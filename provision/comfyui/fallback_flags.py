@@ -1,13 +1,13 @@
-"""The ladder: what is tried, in order, when the first image is black or broken, and what is kept of it.
+"""The ladder: which flags are tried, in order, when the first image is black or broken, and which are kept.
 
 `--force-upcast-attention` helps where attention overflows fp16 (ComfyUI 3521), `--fp32-vae` where the decoder does
-(ComfyUI 4799). A machine may need both, and a latent that is spoilt already decodes to nothing, so the second rung
-holds the first. Some nightlies compute wrong whatever the flags (ComfyUI 10681), so the last rung is stable torch, with
-the plain flags first and then up the same flags. `--force-fp32` did not help there and is none of the rungs.
+(ComfyUI 4799). A machine may need both, and a spoilt latent decodes to nothing, so the second rung includes the first.
+Some nightlies compute wrong whatever the flags (ComfyUI 10681), so the last rung is stable torch, with the plain flags
+first and then the same rungs. `--force-fp32` did not help there and is not tried.
 
-Three receipts hand this on between the steps and to later runs: `ladder` (what was tried), `launch-flags` (what ComfyUI
-is started with beside the manifest's flags: trusted while torch, ComfyUI, macOS and the manifest's flags are the same)
-and `torch-wish` (stable torch in place of a nightly, while macOS and the channel asked for are the same).
+Three receipts carry this between steps and runs: `ladder` (the attempts), `launch-flags` (flags beside the manifest's,
+while torch, ComfyUI, macOS and the manifest's flags stay the same) and `torch-wish` (stable torch instead of a
+nightly, while macOS and the wanted channel stay the same).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FLAG_RUNGS: tuple[tuple[str, ...], ...] = (
     ("--force-upcast-attention",),
     ("--force-upcast-attention", "--fp32-vae"),
 )
-"""Flags beside the manifest's, in the order in which they are tried with one torch."""
+"""Flags beside the manifest's, in the order in which they are tried."""
 STABLE = "stable"
 """The last rung: this channel in place of a nightly."""
 EXCLUDES: Mapping[str, tuple[str, ...]] = {
@@ -42,32 +42,32 @@ LOOKS = {
     "noise": "is noise",
     "broken": "cannot be opened",
 }
-"""The verdicts of a picture that another rung may change; a picture of the wrong size is none of them."""
+"""The verdicts on a picture that another rung may change: not a wrong size."""
 UNSTARTED, UNSTARTED_SAYS = "unstarted", "ComfyUI does not start with these flags"
 KEPT, TRIED, WISH = "launch-flags", "ladder", "torch-wish"
 HINT = Fix("See what is wrong, as a report for an issue:", ours("doctor", "--deep", "--report", "report.md"))
 
 
 def kept_flags(ctx: Context) -> tuple[str, ...]:
-    """The flags beside the manifest's that were found to help here, or are tried now; none where things changed."""
+    """The flags beside the manifest's that helped here or are on trial; none where things changed."""
     receipt = ctx.receipts.read(KEPT, FlagsReceipt)
     return receipt.flags if same_facts(receipt, _facts(ctx)) else ()
 
 
 def flags_with(args: Sequence[str], more: Iterable[str]) -> tuple[str, ...]:
-    """The manifest's flags and some more, less those of the manifest's that exclude each other with them."""
+    """The manifest's flags and more of them, without those that the added ones exclude."""
     added = [flag for flag in more if flag not in args]
     excluded = {other for flag in added for other in EXCLUDES.get(flag, ())}
     return (*[flag for flag in args if flag not in excluded], *added)
 
 
 def launch_flags(ctx: Context) -> tuple[str, ...]:
-    """The manifest's flags with those that are kept."""
+    """The manifest's flags and the kept ones."""
     return flags_with(ctx.manifest.comfyui.args, kept_flags(ctx))
 
 
 def kept_says(ctx: Context) -> str:
-    """Why ComfyUI is started with more flags than the manifest's; empty when it is not, or that is not proven."""
+    """Why ComfyUI is started with more flags than the manifest's; empty where it is not, or they are on trial."""
     receipt, flags = ctx.receipts.read(KEPT, FlagsReceipt), kept_flags(ctx)
     if not flags or not receipt.proven:
         return ""
@@ -75,21 +75,21 @@ def kept_says(ctx: Context) -> str:
 
 
 def is_trying(ctx: Context) -> bool:
-    """Whether the flags of now are a rung that has not proven itself."""
+    """Whether the current flags are on trial."""
     return bool(kept_flags(ctx)) and not ctx.receipts.read(KEPT, FlagsReceipt).proven
 
 
 def stable_instead(ctx: Context) -> str:
-    """Why stable torch is to be taken in place of the nightly that is asked for; empty when it is not."""
+    """Why stable torch is installed instead of the wanted nightly; empty where it is not."""
     receipt = ctx.receipts.read(WISH, WishReceipt)
     agrees = same_facts(receipt, {"wanted": ctx.manifest.torch.channel, "os": _system(ctx)})
     return receipt.why if agrees else ""
 
 
 def climb(ctx: Context, why: str, says: str, seconds: float, error: ProvisionError) -> ProvisionError:
-    """What to raise after an attempt that failed: StartOver with the next rung wished for, or in the end `error`.
+    """The error to raise after a failed attempt: StartOver with the next rung, or `error` after the last.
 
-    With `why` a key of LOOKS or UNSTARTED, `says` the verdict as a sentence. Raises HomeError, DiskFull.
+    `why` is a key of LOOKS or UNSTARTED, `says` the verdict as a sentence. Raises HomeError, DiskFull.
     """
     attempt = Attempt(torch_version(ctx.home.venv), launch_flags(ctx), why, says.rstrip("."), round(seconds, 1))
     tried = (*_read_tried(ctx), attempt)
@@ -107,7 +107,7 @@ def climb(ctx: Context, why: str, says: str, seconds: float, error: ProvisionErr
 
 
 def settle(ctx: Context, seconds: float) -> None:
-    """A picture came out right: keep what it was made with, and say so. Raises HomeError, DiskFull."""
+    """Keep the flags with which a picture came out right, and say so. Raises HomeError, DiskFull."""
     flags, receipt = kept_flags(ctx), ctx.receipts.read(KEPT, FlagsReceipt)
     if flags:
         ctx.receipts.write(KEPT, replace(receipt, proven=True, seconds=round(seconds, 1)))
@@ -117,58 +117,51 @@ def settle(ctx: Context, seconds: float) -> None:
         stable = [f"stable torch {torch_version(ctx.home.venv)}"] if stable_instead(ctx) else []
         ctx.note(
             f"The picture is right with {_joined([*stable, *(flags or ['the plain flags'])])} ({seconds:.1f} s); "
-            "that is kept for every start."
+            "every start uses them from now on."
         )
     ctx.receipts.drop(TRIED)
 
 
 def _again(attempt: Attempt, what: str, step: str) -> StartOver:
     look = f"The picture {LOOKS[attempt.why]} ({attempt.seconds:.1f} s)" if attempt.why in LOOKS else UNSTARTED_SAYS
-    return StartOver(
-        f"{look}: tried again with {what}.",
-        hint=Fix("To go on from there:", ours("all")), step=step,
-    )  # fmt: skip
+    return StartOver(f"{look}: tried again with {what}.", hint=Fix("To go on from there:", ours("all")), step=step)
 
 
 def _restore(ctx: Context, tried: Sequence[Attempt]) -> str:
-    """Forget the rungs, so that the next run is as the person asked; says so where torch was changed for nothing."""
+    """Forget the rungs, so that the next run does as the user asked; a sentence where torch was changed in vain."""
     here, instead = torch_version(ctx.home.venv), bool(stable_instead(ctx))
     for name in (TRIED, KEPT, WISH):
         ctx.receipts.drop(name)
     if not instead and tried[0].torch == here:
         return ""
-    # Kept as what it is, a release that stands for itself, it no longer answers for the channel that is asked for.
+    # Recorded as a stable release, it is no answer to the wanted channel.
     ctx.receipts.write("torch", replace(ctx.receipts.read("torch", TorchReceipt), wanted=STABLE, why=""))
     asked = ctx.manifest.torch.channel
     return f"torch {here} did not help either: the next run brings {asked} torch back."
 
 
 def _gave_up(tried: Sequence[Attempt], error: ProvisionError, restored: str) -> ProvisionError:
-    lines = [error.message]
+    lines = [restored] if restored else []
     if len(tried) > 1:
-        lines += ["Nothing of what is known to help has helped:", *(f"- {attempt.line()}" for attempt in tried)]
-    if len(tried) == 1 and not restored:
-        return error
-    return type(error)("\n".join([*lines, *([restored] if restored else [])]), hint=HINT)
+        attempts = [f"- {attempt.line()}" for attempt in tried]
+        lines = ["Nothing of what is known to help has helped:", *attempts, *lines]
+    return type(error)("\n".join([error.message, *lines]), hint=HINT) if lines else error
 
 
 def _next_flags(ctx: Context, tried: Sequence[Attempt]) -> tuple[str, ...] | None:
-    """The first rung of flags that was not tried with this torch."""
+    """The first rung that was not tried with this torch."""
     done = {attempt.flags for attempt in tried if attempt.torch == torch_version(ctx.home.venv)}
     return next((rung for rung in FLAG_RUNGS if flags_with(ctx.manifest.comfyui.args, rung) not in done), None)
 
 
 def wish_for_stable(ctx: Context, why: str) -> None:
-    """Let stable torch be taken in place of the nightly from now on, for a reason that is kept and told.
-
-    Raises HomeError, DiskFull.
-    """
+    """Have stable torch installed instead of the nightly, for a reason that is kept. Raises HomeError, DiskFull."""
     ctx.receipts.write(WISH, WishReceipt(ctx.manifest.torch.channel, why, ctx.machine.timestamp(), _system(ctx)))
     ctx.receipts.drop(KEPT)
 
 
 def may_take_stable(ctx: Context) -> bool:
-    """Only where nightly is asked for and here: a version that a person asked for is theirs to change."""
+    """Whether stable torch may replace this one: only a nightly where nightly is wanted, never a chosen version."""
     return ctx.manifest.torch.channel == "nightly" and bool(day_of(torch_version(ctx.home.venv)))
 
 
@@ -178,7 +171,7 @@ def _read_tried(ctx: Context) -> tuple[Attempt, ...]:
 
 
 def _facts(ctx: Context) -> dict[str, Any]:
-    """What flags are kept for."""
+    """While these are the same, kept flags are used."""
     return {"torch": torch_version(ctx.home.venv), **_system_facts(ctx)}
 
 
@@ -188,7 +181,7 @@ def _system_facts(ctx: Context) -> dict[str, Any]:
 
 
 def _system(ctx: Context) -> str | None:
-    """The system as torch's proof has it: that proof is made anew when it changes, before ComfyUI is started."""
+    """The system by torch's receipt, which is made again before ComfyUI starts on another one."""
     return ctx.receipts.read("torch", TorchReceipt).os
 
 

@@ -1,8 +1,8 @@
 """A ComfyUI that this tool did not make: where its parts lie, found by looking; nothing is written.
 
-A checkout is known by its files, with or without .git. The desktop app keeps models and its Python in a folder of the
-person's choice and the code in the app (Comfy-Org/desktop, src/install); comfy-cli makes a plain checkout with .venv in
-it, Stability Matrix one below Data/Packages with venv in it.
+A checkout is known by its files, with or without .git. Comfy Desktop has its installs in folders of their own, the app
+before it models and Python in one folder and the code in itself (see `desktop`); comfy-cli makes a plain checkout with
+.venv in it, Stability Matrix one below Data/Packages with venv in it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.comfyui.desktop import APP_CODE, managed_installs
 from provision.command import Fix, ours, program
 from provision.environment.packages import env_kind, installed_versions
 from provision.errors import CommandMissing, UsageError
@@ -24,7 +25,6 @@ from provision.system.processes import Running
 SOURCES = ("main.py", "nodes.py", "folder_paths.py", "comfyui_version.py", "comfy")
 """Of these a checkout has at least three, also one that has lost files."""
 DESKTOP = ("models", "user", "custom_nodes")
-APP_CODE = "ComfyUI.app/Contents/Resources/ComfyUI"
 PACKAGES = ("Data/Packages", "Packages")
 VENVS = ("venv", ".venv", "env")
 PYTHON = re.compile(r"python3?(\.\d+)?")
@@ -75,7 +75,8 @@ def find_install(asked: Path, machine: Machine) -> Install:
     if not folder.is_dir():
         raise UsageError(f"There is no folder {asked}.", hint=program("ls", "-d", "~/ComfyUI", "~/*/ComfyUI"))
     here = install_at(folder, machine)
-    found = [here] if here is not None else [Install(code, code) for code in _below(folder)]
+    inner = [] if here is not None else [install_at(code, machine) for code in _below(folder)]
+    found = [each for each in (here, *inner) if each is not None]
     if not found:
         raise UsageError(
             f"There is no ComfyUI in {asked}: a checkout has main.py, nodes.py and comfy/ in it.",
@@ -97,16 +98,21 @@ def is_checkout(folder: Path) -> bool:
 
 def install_at(folder: Path, machine: Machine) -> Install | None:
     """The ComfyUI of exactly that folder: a checkout, or what the desktop app keeps there."""
+    managed = managed_installs(machine.environ)
     if is_checkout(folder):
-        return Install(folder, folder)
-    is_desktop = all((folder / name).is_dir() for name in DESKTOP) and not _below(folder)
-    return Install(folder, _app_code(machine)) if is_desktop else None
+        return Install(next((each.base for each in managed if each.code == folder), folder), folder)
+    if not all((folder / name).is_dir() for name in DESKTOP) or _below(folder):
+        return None
+    taken_over = next((each.code for each in managed if each.base == folder and is_checkout(each.code)), None)
+    return Install(folder, taken_over or _app_code(machine))
 
 
 def _below(folder: Path) -> list[Path]:
     with suppress(OSError):
-        below = [folder, *(folder / name for name in PACKAGES)]
-        return [each for parent in below if parent.is_dir() for each in sorted(parent.iterdir()) if is_checkout(each)]
+        parents = [parent for parent in (folder, *(folder / name for name in PACKAGES)) if parent.is_dir()]
+        inner = [each for parent in parents for each in sorted(parent.iterdir())]
+        inner += [each / "ComfyUI" for each in inner if (each / "standalone-env").is_dir()]
+        return [each for each in inner if is_checkout(each)]
     return []
 
 

@@ -31,6 +31,7 @@ from provision.system.git_program import (
     run_git,
 )
 from provision.system.parsers import SIZE, parse_size
+from provision.system.passing import passing_in
 
 RELEASE = re.compile(r"v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -208,13 +209,14 @@ def parse_receiving(line: str, subject: str) -> Progress | None:
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn git's failures into one GitError that says `what`."""
+    """Turn git's failures into one GitError that says `what`, and whether it may pass."""
     try:
         yield
     except (GitFailed, OSError) as error:
         text = plain(str(error))
-        hint = error.fix if isinstance(error, Misled) else _hint(text)
-        raise GitError(f"{what}: {text}", hint=hint) from error
+        if isinstance(error, Misled):
+            raise GitError(f"{what}: {text}", hint=error.fix) from error
+        raise GitError(f"{what}: {text}", hint=_hint(text), passing=passing_in(text)) from error
 
 
 def _hint(text: str) -> Fix | Command:

@@ -1,4 +1,4 @@
-"""What a look starts is kept apart: its folders are thrown away, custom nodes are off, pip and uv refuse to install."""
+"""Isolation of what a check starts: folders that are thrown away, no custom nodes, no installing by pip and uv."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from provision.core.step import Context
 from provision.system.disk_errors import unusable
 
 NOWHERE = "/dev/null/off-during-a-look"
-"""A path that nothing can be at."""
+"""A path where nothing can be."""
 NODES_OFF = "--disable-all-custom-nodes"
 """Of ComfyUI since July 2024 (comfy/cli_args.py)."""
 LETS_SOME = "--whitelist-custom-nodes"
 MANAGER = frozenset({"--enable-manager"})
-"""What brings in ComfyUI-Manager where it is a package, which may install at start (comfy/cli_args.py)."""
+"""Loads ComfyUI-Manager where it is a package; it may install at start (comfy/cli_args.py)."""
+DATABASE = "--database-url"
 FRONT_END = "--front-end-version"
 PACKAGED = "comfyanonymous/ComfyUI@latest"
-"""The page that is installed as a package; any other is fetched into ComfyUI's folder (app/frontend_management.py)."""
+"""The page installed as a package; any other is downloaded into ComfyUI's folder (app/frontend_management.py)."""
 KINDS = ("user", "input", "output", "temp")
 
 
 @contextmanager
 def look_folder(ctx: Context) -> Iterator[Path]:
-    """A folder for one look, which is gone after it: in the home, or where that takes none, as a full disk, elsewhere.
+    """A folder for one check, removed after it: in the home, or elsewhere where that cannot be written.
 
     Raises HomeError, DiskFull.
     """
@@ -58,7 +59,7 @@ def _make(ctx: Context, parent: Path | None) -> Path:
 
 
 def sweep_looks(ctx: Context) -> None:
-    """Remove what killed looks left. What cannot be removed stays."""
+    """Remove what killed checks left. What cannot be removed stays."""
     place = ctx.home.state / "looks"
     with suppress(OSError):
         for left in list(place.iterdir()):
@@ -69,15 +70,15 @@ def sweep_looks(ctx: Context) -> None:
 
 
 def apart(ctx: Context, argv: tuple[str, ...], folder: Path, *, nodes: bool = False) -> tuple[str, ...]:
-    """The command of a server, as a look gives it: with folders and a database of its own, without custom nodes.
+    """A server's command with folders and a database of its own and no custom nodes.
 
-    With `nodes` they are loaded: only behind a fence (see `fence`).
+    With `nodes` they are loaded: only in a sandbox.
     """
     words = [word for word in argv if nodes or word not in MANAGER]
     for kind in KINDS:
         words += [f"--{kind}-directory", str(folder / kind)]
-    if names_database(ctx):
-        words += ["--database-url", "sqlite:///:memory:"]
+    if knows(ctx, DATABASE):
+        words += [DATABASE, "sqlite:///:memory:"]
     if FRONT_END in words:
         words += [FRONT_END, PACKAGED]
     if not nodes and knows(ctx, NODES_OFF):
@@ -86,10 +87,10 @@ def apart(ctx: Context, argv: tuple[str, ...], folder: Path, *, nodes: bool = Fa
 
 
 def look_env(folder: Path | None = None, *, compiled: bool = False) -> dict[str, str]:
-    """Variables for what a look starts: pip and uv end before they install; temporary files go into `folder`.
+    """Variables for what a check starts: pip and uv end before they install; temporary files go into `folder`.
 
-    Compiled files are left behind with `compiled` alone. `PIP_PYTHON` is the Python that pip works on (22.3 and later),
-    `UV_CACHE_DIR` what uv makes before anything else.
+    Python keeps compiled files only with `compiled`. `PIP_PYTHON` is the Python that pip works on (22.3 and later);
+    `UV_CACHE_DIR` is made by uv before anything else.
     """
     return {
         **({} if compiled else {"PYTHONDONTWRITEBYTECODE": "1"}),
@@ -101,11 +102,6 @@ def look_env(folder: Path | None = None, *, compiled: bool = False) -> dict[str,
         "UV_OFFLINE": "1",
         "UV_PYTHON": NOWHERE,
     }
-
-
-def names_database(ctx: Context) -> bool:
-    """Whether this ComfyUI can be told where its database lies."""
-    return knows(ctx, "--database-url")
 
 
 def knows(ctx: Context, flag: str) -> bool:

@@ -1,4 +1,4 @@
-"""What no step looks for: words that only a log shows."""
+"""The kinds of findings that only logs show."""
 
 from __future__ import annotations
 

@@ -225,7 +225,7 @@ PACKAGES: tuple[Signature, ...] = (
               "the package {1} that is installed has no {0}: too old or too new for what uses it",
               AGAIN, blames_node=True),
     Signature("package-misfit",
-              r"([\w.-]+)[ <>=!~]{1,3}[^\n]{1,40} is required for a normal functioning[^\n]{0,40}but found"
+              r"(?<![\w.-])([\w.-]+)[ <>=!~]{1,3}[^\n]{1,40} is required for a normal functioning[^\n]{0,40}but found"
               r"|(?:module|package) '([\w.]+)' has no attribute|Descriptors cannot be created directly"
               r"|Numba needs NumPy|(?:Contextual)?VersionConflict|Library not loaded: @rpath/(\S+)"
               r"|(?:Symbol not found|undefined symbol)",
@@ -243,8 +243,8 @@ SHELL: tuple[Signature, ...] = (
               "two OpenMP libraries are loaded, as where conda and pip are mixed",
               ours("all", "--home", "~/provision")),
     Signature("brew-prefix", r"Cannot install in Homebrew on ARM processor in Intel default prefix",
-              "Homebrew is Intel's (/usr/local), and the terminal is not",
-              Fix("Install Homebrew anew, for Apple silicon (brew.sh); this tool needs none")),
+              "this Homebrew is for Intel (/usr/local) and has ended: Homebrew supports Apple silicon only",
+              Fix("Install the one for Apple silicon (https://brew.sh, in /opt/homebrew); this tool needs none")),
     Signature("clt-stale", r"xcrun: error: invalid active developer path",
               "Apple's Command Line Tools are gone, as after an upgrade", program("xcode-select", "--install")),
     Signature("clt-missing", r"xcode-select: (?:note|error): [Nn]o developer tools were found",
@@ -256,6 +256,10 @@ SHELL: tuple[Signature, ...] = (
     Signature("comfyui-no-git", r"fatal: not a git repository",
               "that folder is no checkout of git, as one from a zip is not",
               Fix("A checkout of its own is made by:", ours("all"))),
+    Signature("git-config", r"fatal: bad config line(?: (\d+) in file (\S+))?",
+              "git cannot read its own configuration (line {0} of {1})", Fix("Correct that line, or take it out")),
+    Signature("uv-config", r"Failed to parse: `?(\S*uv\.toml)",
+              "uv cannot read its own settings ({0})", Fix("Correct that file, or move it away")),
     Signature("zsh-brackets", r"zsh: no matches found: (\S+)",
               "zsh reads the brackets in {0} as a pattern", Fix("The same in quotes: '{0}'")),
     Signature("not-executable", r"(?:zsh|bash|sh): permission denied: (\S+)|(?:bash|sh): (\S+): Permission denied",

@@ -1,7 +1,7 @@
-"""Following one prompt of ComfyUI's to its end: the history says when it is done, the WebSocket how far it is.
+"""Following a prompt to its end: the history says when it is done, the WebSocket how far it is.
 
-What a WebSocket says is passed over unless it is about this prompt and as it should be; also one that never says that
-the prompt is done, says nothing, or says a hundred thousand things a second.
+Messages of the WebSocket count only where they are well-formed and about this prompt. It may be silent, never say that
+the prompt is done, or send a hundred thousand messages a second.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from provision.comfyui.answers import Broken, Entry, Event
 from provision.comfyui.error_explanations import execution_failure, raise_failure
@@ -19,27 +18,28 @@ from provision.errors import EngineError
 from provision.system.strict import Unreadable, decode
 
 if TYPE_CHECKING:
+    from provision.comfyui.api import Comfy
     from provision.comfyui.event_stream import EventStream
 
 SILENCE_S = 24.0
-"""How long no answer may come while an image is made: a machine that swaps answers late."""
+"""How long ComfyUI may be silent while it makes an image: a machine that swaps answers late."""
 REFUSED_S = 2.0
-"""How long the port may be closed before the engine is taken for dead."""
+"""How long the port may be closed before ComfyUI counts as dead."""
 ODD_MAX = 3
-"""Answers in a row that are none of ComfyUI's: a server that just ends sends such."""
+"""How many wrong answers in a row are accepted: a server that is just ending sends some."""
 LISTEN_S = 0.25
 POLL_S = 0.5
 POLL_TIMEOUT_S = 3.0
-"""Shorter than a request's usual time-out, so that Ctrl-C is heard; a slow answer is then asked for again."""
+"""Shorter than a request's usual time-out, so that Ctrl-C is heard; the request is then repeated."""
 LOOK_S = 1.0
-"""How often the history is looked at whatever the WebSocket says."""
+"""How often the history is read, whatever the WebSocket says."""
 IMAGE_TIMEOUT_S = 1800.0
 
 Graph = Mapping[str, Any]
 OnProgress = Callable[[str, int, int | None], None]
-"""What it does now, how many steps are done, of how many (None: not counted)."""
+"""The current stage, the steps done, and of how many (None: not counted)."""
 News = dict[str, tuple[int, int | None]]
-"""What was heard of each stage last, the newest stage last."""
+"""The last progress of each stage, the newest stage last."""
 
 STAGES = {
     "CheckpointLoaderSimple": "loading the checkpoint",
@@ -52,46 +52,30 @@ STAGES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """Prompt ids that run and that wait."""
-
-    running: tuple[str, ...]
-    pending: tuple[str, ...]
-
-
-class Asked(Protocol):
-    """Whoever asks ComfyUI what is queued and done; `check` raises Interrupted to stop."""
-
-    check: Callable[[], None]
-
-    def queue(self, timeout_s: float) -> Queue:
-        """What runs and waits."""
-
-    def history(self, prompt_id: str, timeout_s: float) -> Entry | None:
-        """What became of a prompt, None while it is not done."""
-
-
 class Watch:
-    """One prompt on its way, until its entry stands in the history."""
+    """A prompt, until its entry is in the history."""
 
-    def __init__(self, comfy: Asked, prompt_id: str, graph: Graph, on_progress: OnProgress, deadline: float) -> None:
+    def __init__(self, comfy: Comfy, prompt_id: str, graph: Graph, on_progress: OnProgress, deadline: float) -> None:
         self._comfy, self._prompt_id, self._graph = comfy, prompt_id, graph
         self._on_progress, self._deadline = on_progress, deadline
         self._answered = time.monotonic()
         self._odd = 0
-        """Answers in a row that were none of ComfyUI's."""
+        """Wrong answers in a row."""
         self._stage = "waiting"
 
     def follow(self, events: EventStream | None) -> Entry:
-        """Wait for the end; without a WebSocket the history alone is asked. Raises EngineError, Interrupted."""
+        """Wait for the end; without a WebSocket by the history alone. Raises EngineError, Interrupted."""
         looked = time.monotonic()
         while True:
-            self._check()
+            self._comfy.check()
+            if time.monotonic() > self._deadline:
+                raise EngineError(
+                    f"The image was not done in time; {self._stage} was the last that was heard of.", hint=ours("logs")
+                )
+            over, every_s = False, POLL_S
             if events is not None and events.open:
                 over, every_s = self._hear(events), LOOK_S
             else:
-                over, every_s = False, POLL_S
                 time.sleep(LISTEN_S)
             if over or time.monotonic() - looked >= (POLL_S if self._odd else every_s):
                 entry = self._finished()
@@ -100,10 +84,7 @@ class Watch:
                     return entry
 
     def _hear(self, events: EventStream) -> bool:
-        """Take in what the WebSocket has now; whether it says that the prompt is over.
-
-        However much it is, each stage is told once.
-        """
+        """Read the WebSocket and report each stage once; whether it says that the prompt is over."""
         ours, news, over = self._prompt_id.encode(), News(), False
         for text in events.texts(LISTEN_S):
             if ours in text:
@@ -122,23 +103,19 @@ class Watch:
             return False
         if kind == "execution_error":
             with suppress(Unreadable):  # else the history says it
-                decode(text, Broken)
-                raise execution_failure(decode(text, dict[str, object])["data"])
+                raise execution_failure(decode(text, Broken).data)
             return True
         if kind == "executing" and told.node is not None:
-            self._stage = self._stage_of(str(told.node))
+            node = str(self._graph.get(str(told.node), {}).get("class_type", "working"))
+            self._stage = STAGES.get(node, node)
             news.pop(self._stage, None)
             news[self._stage] = (0, None)
         elif kind == "progress":
             news[self._stage] = (int(told.value), int(told.max) or None)
         return kind in ("executing", "execution_success", "execution_interrupted") and told.node is None
 
-    def _stage_of(self, node: str) -> str:
-        kind = str(self._graph.get(node, {}).get("class_type", "working"))
-        return STAGES.get(kind, kind)
-
     def _finished(self) -> Entry | None:
-        """The entry in the history once it is there; an engine may be slow, not dead."""
+        """The entry in the history, once it is there. Raises EngineError."""
         try:
             waiting = self._comfy.queue(POLL_TIMEOUT_S)
             entry = self._comfy.history(self._prompt_id, POLL_TIMEOUT_S)
@@ -147,7 +124,7 @@ class Watch:
             return None
         self._answered, self._odd = time.monotonic(), 0
         if entry is None:
-            # Done is moved from the queue to the history: what was in neither, asked in that order, is lost.
+            # A prompt moves from the queue to the history: in neither, asked in that order, it is lost.
             if self._prompt_id not in waiting.running + waiting.pending:
                 raise EngineError(
                     "ComfyUI forgot the image: it was started again, or its queue was cleared.",
@@ -158,7 +135,7 @@ class Watch:
         return entry
 
     def _bear(self, error: EngineError) -> None:
-        """Have patience with an engine that is busy; none with one that is dead, or answers what is no answer."""
+        """Tolerate a busy ComfyUI. Raises `error` for a dead one, and for one that goes on answering wrong."""
         silent_s = time.monotonic() - self._answered
         if isinstance(error.__cause__, ConnectionRefusedError):
             if silent_s > REFUSED_S:
@@ -170,11 +147,3 @@ class Watch:
             self._odd += 1
             if self._odd >= ODD_MAX:
                 raise error
-
-    def _check(self) -> None:
-        self._comfy.check()
-        if time.monotonic() > self._deadline:
-            raise EngineError(
-                f"The image was not done in time; {self._stage} was the last that was heard of.",
-                hint=ours("logs"),
-            )

@@ -1,77 +1,70 @@
 """The header of a safetensors file, read without the library and without the weights.
 
-The format: eight bytes, little endian, the length of a JSON object; that object; the tensors' bytes. See
-https://github.com/huggingface/safetensors#format. The object names every tensor, its dtype, shape and place:
-a few hundred kB from the front of a remote file tell what the whole is, and how large it must be.
+The format: eight bytes, little endian, with the length of a JSON object; that object; the tensors' bytes. See
+https://github.com/huggingface/safetensors#format. The object has every tensor's name, dtype, shape and offsets: a few
+hundred kB from the front of a remote file say what the file is and how large it must be.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 LENGTH_BYTES = 8
 POINTER = b"version https://git-lfs"
-"""How the note begins that git leaves in a large file's place (git-lfs' spec.md)."""
+"""The beginning of a Git LFS pointer (git-lfs' spec.md)."""
 HEADER_LIMIT_BYTES = 100_000_000
-"""The format's own limit; what lies above is no header."""
+"""The format's own limit."""
 MARKS_MAX = 1_500_000
 """Brackets, colons and commas: a tensor has about 15, SDXL 2,500 tensors; millions of them would fill the memory."""
 DIMENSIONS_MAX = 32
-"""Of a tensor; to multiply a million numbers takes minutes."""
+"""Dimensions of a tensor: to multiply a million numbers takes minutes."""
 
 Architecture = Literal["sdxl", "sdxl-refiner", "sd1", "sd2", "sd3", "flux", "unknown"]
 Precision = Literal["fp16", "bf16", "fp32", "fp8", "mixed", "other"]
 
-_BITS = {
-    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8,
-    "U16": 16, "I16": 16, "F16": 16, "BF16": 16,
-    "U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64, "C64": 64,
-}  # fmt: skip
+_DTYPES = {
+    8: ("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"),
+    16: ("U16", "I16", "F16", "BF16"),
+    32: ("U32", "I32", "F32"),
+    64: ("U64", "I64", "F64", "C64"),
+}
+_BITS = {dtype: bits for bits, dtypes in _DTYPES.items() for dtype in dtypes}
 _PRECISIONS: Mapping[str, Precision] = {
-    "F16": "fp16", "BF16": "bf16", "F32": "fp32", "F8_E4M3": "fp8", "F8_E5M2": "fp8", "F64": "other",
-}  # fmt: skip
+    "F16": "fp16",
+    "BF16": "bf16",
+    "F32": "fp32",
+    "F8_E4M3": "fp8",
+    "F8_E5M2": "fp8",
+    "F64": "other",
+}
 _NEARLY_ALL = 0.99
+_UNET, _VAE = "model.diffusion_model.", "first_stage_model."
 Part = Literal["unet", "text", "vae", "other"]
 _PARTS: tuple[tuple[str, Part], ...] = (
-    ("model.diffusion_model.", "unet"),
-    ("first_stage_model.", "vae"),
+    (_UNET, "unet"),
+    (_VAE, "vae"),
     ("conditioner.", "text"),
     ("cond_stage_model.", "text"),
     ("text_encoders.", "text"),
 )
 _ARCHITECTURES: tuple[tuple[Architecture, tuple[str, ...]], ...] = (
-    (
-        "sdxl",
-        (
-            "model.diffusion_model.",
-            "conditioner.embedders.0.",
-            "conditioner.embedders.1.",
-            "first_stage_model.",
-        ),
-    ),
-    # Two files of the form of Stability's generative-models, with one text encoder; only the refiner is told the size.
-    (
-        "sdxl-refiner",
-        (
-            "model.diffusion_model.",
-            "model.diffusion_model.label_emb.",
-            "conditioner.embedders.0.model.",
-            "first_stage_model.",
-        ),
-    ),
-    ("sd2", ("model.diffusion_model.", "conditioner.embedders.0.model.", "first_stage_model.")),
-    ("sd3", ("model.diffusion_model.joint_blocks.",)),
-    ("flux", ("model.diffusion_model.double_blocks.",)),
+    ("sdxl", (_UNET, "conditioner.embedders.0.", "conditioner.embedders.1.", _VAE)),
+    # Two files of the form of Stability's generative-models, with one text encoder; only the refiner is given the size.
+    ("sdxl-refiner", (_UNET, f"{_UNET}label_emb.", "conditioner.embedders.0.model.", _VAE)),
+    ("sd2", (_UNET, "conditioner.embedders.0.model.", _VAE)),
+    ("sd3", (f"{_UNET}joint_blocks.",)),
+    ("flux", (f"{_UNET}double_blocks.",)),
     ("flux", ("double_blocks.",)),
-    ("sd2", ("model.diffusion_model.", "cond_stage_model.model.")),
-    ("sd1", ("model.diffusion_model.", "cond_stage_model.transformer.")),
+    ("sd2", (_UNET, "cond_stage_model.model.")),
+    ("sd1", (_UNET, "cond_stage_model.transformer.")),
 )
 _MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"version https://git-lfs", "a Git LFS pointer, which stands for the file but is not the file"),
+    (POINTER, "a Git LFS pointer, which stands for the file but is not the file"),
     (b"PK\x03\x04", "a zip archive, the form of a pickled PyTorch checkpoint (.ckpt, .pt)"),
     (b"\x80\x02", "a Python pickle, the form of an old PyTorch checkpoint (.ckpt, .pt)"),
     (b"\x80\x04", "a Python pickle, the form of an old PyTorch checkpoint (.ckpt, .pt)"),
@@ -79,14 +72,19 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x00\x05\x16\x07", "an AppleDouble file (the ._ twin that macOS writes on foreign disks)"),
     (b"\x1f\x8b", "a gzip archive"),
 )
+_TEXTS = {
+    "an HTML page": ("<!doctype html", "<html", "<head", "<body"),
+    "an XML answer": ("<?xml",),
+    "a JSON answer": ("{", "["),
+}
 
 
 class NotSafetensors(ValueError):
-    """These bytes do not begin a safetensors file; the message says what they look like."""
+    """This is not the beginning of a safetensors file; the message says what it looks like."""
 
 
 class HeaderTruncated(ValueError):
-    """So far so good, but the header goes on: `needed_bytes` from the start of the file hold all of it."""
+    """The header is longer than what was read: the first `needed_bytes` of the file hold all of it."""
 
     def __init__(self, needed_bytes: int, seen_bytes: int) -> None:
         super().__init__(f"The header needs the first {needed_bytes:,} bytes of the file; {seen_bytes:,} are here.")
@@ -96,10 +94,7 @@ class HeaderTruncated(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SafetensorsHeader:
-    """What a header tells. `dtypes` holds the bytes of each dtype; `file_size_bytes` is the whole file's.
-
-    `values` holds how many numbers each part of a checkpoint has; they may be kept in another dtype than the file's.
-    """
+    """A whole header. `dtypes` has the bytes of each dtype, `values` how many numbers each part of a checkpoint has."""
 
     header_bytes: int
     tensor_count: int
@@ -112,12 +107,12 @@ class SafetensorsHeader:
 
     @property
     def file_size_bytes(self) -> int:
-        """The size that the complete file has: length, header, data."""
+        """The size of the complete file: length, header, data."""
         return LENGTH_BYTES + self.header_bytes + self.data_bytes
 
 
 def describe_bytes(prefix: bytes) -> str:
-    """What a file looks like by its first bytes, as words that follow "it is"."""
+    """What a file looks like by its first bytes, to follow "it is"."""
     if not prefix:
         return "nothing at all (0 bytes)"
     for magic, says in _MAGIC:
@@ -129,14 +124,8 @@ def describe_bytes(prefix: bytes) -> str:
     if text is None:
         return f"something else (first bytes {prefix[:8].hex(' ')})"
     start = text.lstrip().lower()
-    quoted = f"“{' '.join(text.split())[:80]}”"
-    if start.startswith(("<!doctype html", "<html", "<head", "<body")):
-        return f"an HTML page: {quoted}"
-    if start.startswith("<?xml"):
-        return f"an XML answer: {quoted}"
-    if start.startswith(("{", "[")):
-        return f"a JSON answer: {quoted}"
-    return f"text: {quoted}"
+    looks = next((looks for looks, beginnings in _TEXTS.items() if start.startswith(beginnings)), "text")
+    return f"{looks}: “{' '.join(text.split())[:80]}”"
 
 
 def _text_of(prefix: bytes) -> str | None:
@@ -151,14 +140,12 @@ def _text_of(prefix: bytes) -> str | None:
 
 
 def header_length(prefix: bytes) -> int:
-    """The length of the JSON header in bytes, from the file's first eight (more help to name a stranger).
+    """The length of the JSON header in bytes, from the first eight of the file.
 
-    Raises NotSafetensors when it is below 2 or over 100 MB: then these are the first bytes of something else.
+    Raises NotSafetensors where it is below 2 or over 100 MB, as in any other file; more bytes help to name that.
     """
-    if len(prefix) < LENGTH_BYTES:
-        raise _stranger(prefix)
     length = int.from_bytes(prefix[:LENGTH_BYTES], "little")
-    if not 2 <= length <= HEADER_LIMIT_BYTES:
+    if len(prefix) < LENGTH_BYTES or not 2 <= length <= HEADER_LIMIT_BYTES:
         raise _stranger(prefix)
     return length
 
@@ -166,8 +153,8 @@ def header_length(prefix: bytes) -> int:
 def parse_safetensors_header(prefix: bytes) -> SafetensorsHeader:
     """Read the header from the first bytes of a file.
 
-    Raises HeaderTruncated when more bytes are needed (it says how many), NotSafetensors for anything that is
-    not a header: not JSON, tensors that overlap or leave holes, sizes that do not fit the shapes.
+    Raises HeaderTruncated where more bytes are needed, NotSafetensors for anything that is no header: not JSON,
+    tensors that overlap or leave holes, sizes that do not fit the shapes.
     """
     length = header_length(prefix)
     if prefix[LENGTH_BYTES : LENGTH_BYTES + 4] == b"\0\0\0\0":
@@ -179,31 +166,21 @@ def parse_safetensors_header(prefix: bytes) -> SafetensorsHeader:
         raise HeaderTruncated(end, len(prefix))
     entries = _load(prefix[LENGTH_BYTES:end])
     metadata = _metadata(entries.pop("__metadata__", {}))
-    places: list[tuple[int, int]] = []
-    dtypes: dict[str, int] = {}
-    for name, entry in entries.items():
-        dtype, begin, stop = _tensor(name, entry)
-        places.append((begin, stop))
-        dtypes[dtype] = dtypes.get(dtype, 0) + stop - begin
+    tensors = {name: _tensor(name, entry) for name, entry in entries.items()}
+    dtypes, values = Counter[str](), Counter[Part]()
+    for name, tensor in tensors.items():
+        dtypes[tensor.dtype] += tensor.stop - tensor.begin
+        values[next((part for start, part in _PARTS if name.startswith(start)), "other")] += math.prod(tensor.shape)
     return SafetensorsHeader(
         header_bytes=length,
         tensor_count=len(entries),
         dtypes=dtypes,
-        data_bytes=_covered(places),
+        data_bytes=_covered(tensors.values()),
         metadata=metadata,
         architecture=judge_architecture(entries),
         precision=judge_precision(dtypes),
-        values=_values(entries),
+        values=values,
     )
-
-
-def _values(entries: Mapping[str, object]) -> Mapping[Part, int]:
-    found: dict[Part, int] = {}
-    for name, entry in entries.items():
-        part: Part = next((part for start, part in _PARTS if name.startswith(start)), "other")
-        shape = entry.get("shape") if isinstance(entry, dict) else None
-        found[part] = found.get(part, 0) + math.prod(_naturals(shape) or ())
-    return found
 
 
 def judge_architecture(names: Iterable[str]) -> Architecture:
@@ -214,19 +191,18 @@ def judge_architecture(names: Iterable[str]) -> Architecture:
 
 
 def judge_precision(dtypes: Mapping[str, int]) -> Precision:
-    """The precision that at least 99% of the floating-point bytes have, else "mixed".
+    """The precision of at least 99% of the floating-point bytes, else "mixed".
 
     Integer tensors (position ids) do not count; "other" is a file without floating point, or in float64.
     """
-    sizes: dict[Precision, int] = {}
+    sizes = Counter[Precision]()
     for dtype, size in dtypes.items():
         if dtype in _PRECISIONS:
-            sizes[_PRECISIONS[dtype]] = sizes.get(_PRECISIONS[dtype], 0) + size
-    total = sum(sizes.values())
-    if not total:
+            sizes[_PRECISIONS[dtype]] += size
+    if not sizes.total():
         return "other"
-    most, size = max(sizes.items(), key=lambda item: item[1])
-    return most if size >= _NEARLY_ALL * total else "mixed"
+    most, size = sizes.most_common(1)[0]
+    return most if size >= _NEARLY_ALL * sizes.total() else "mixed"
 
 
 def _stranger(prefix: bytes) -> NotSafetensors:
@@ -267,7 +243,14 @@ def _metadata(found: object) -> Mapping[str, str]:
     return {str(key): str(value) for key, value in found.items()}
 
 
-def _tensor(name: str, entry: object) -> tuple[str, int, int]:
+class _Tensor(NamedTuple):
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    stop: int
+
+
+def _tensor(name: str, entry: object) -> _Tensor:
     if not isinstance(entry, dict):
         raise _broken(f"the entry of {name[:80]!r} is not an object")
     dtype, shape, place = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
@@ -278,7 +261,7 @@ def _tensor(name: str, entry: object) -> tuple[str, int, int]:
     bits = _BITS.get(dtype)  # a dtype younger than this table is taken on trust
     if begin > stop or (bits is not None and math.prod(sizes) * bits != (stop - begin) * 8):
         raise _broken(f"{name[:80]!r} has a size that does not fit its shape")
-    return dtype, begin, stop
+    return _Tensor(dtype, sizes, begin, stop)
 
 
 def _naturals(found: object) -> tuple[int, ...] | None:
@@ -288,10 +271,11 @@ def _naturals(found: object) -> tuple[int, ...] | None:
     return numbers if len(numbers) == len(found) else None
 
 
-def _covered(places: list[tuple[int, int]]) -> int:
+def _covered(tensors: Iterable[_Tensor]) -> int:
+    """The bytes of all tensors, which lie one behind the other."""
     end = 0
-    for begin, stop in sorted(places):
-        if begin != end:
-            raise _broken(f"its tensors {'overlap' if begin < end else 'leave a hole'} at byte {end:,}")
-        end = stop
+    for tensor in sorted(tensors, key=lambda tensor: (tensor.begin, tensor.stop)):
+        if tensor.begin != end:
+            raise _broken(f"its tensors {'overlap' if tensor.begin < end else 'leave a hole'} at byte {end:,}")
+        end = tensor.stop
     return end

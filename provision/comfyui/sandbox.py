@@ -1,8 +1,6 @@
-"""A fence round a program that is only looked at: the system itself lets it write below some folders alone.
+"""A sandbox for a program under test: the system lets it, and all that it starts, write only below some folders.
 
-It holds for all that the program starts, pip and uv too, by whatever way they were come by: Landlock on Linux, the
-sandbox of macOS (sandbox-exec(1)) there. Where the system has neither, nothing is fenced, and who asks must not start
-what it does not trust.
+Landlock on Linux, sandbox-exec(1) on macOS. Where the system has neither, untrusted code must not be started.
 """
 
 from __future__ import annotations
@@ -17,18 +15,18 @@ SANDBOX = "/usr/bin/sandbox-exec"
 PROFILE = """(version 1)(allow default)(deny file-write*)
 (allow file-write* (subpath "/dev") (subpath (param "OPEN")) (subpath (param "CACHE")))"""
 CACHE = ("/usr/bin/getconf", "DARWIN_USER_CACHE_DIR")
-"""Where Metal keeps the shaders that it compiles."""
+"""Where Metal keeps its compiled shaders."""
 
 
 def can_fence(machine: Machine) -> bool:
-    """Whether this system can. Not so within another sandbox on a Mac, nor on Linux before 6.2."""
+    """Whether this system can: not within another sandbox on a Mac, nor on Linux before 6.2."""
     if machine.system != "Darwin":
         return sandbox_program.version() >= sandbox_program.LEAST
     return Path(SANDBOX).exists() and machine.run([SANDBOX, "-p", "(version 1)(allow default)", "/usr/bin/true"]).ok
 
 
 def fenced(machine: Machine, argv: tuple[str, ...], folder: Path) -> tuple[str, ...]:
-    """The command that runs `argv` so that it can write below `folder` and to devices alone."""
+    """The command that runs `argv` with write access only below `folder` and to devices."""
     runner = (sys.executable, "-I", "-S", sandbox_program.__file__, str(folder), "/dev", "--")
     if machine.system != "Darwin":
         return (*runner, *argv)

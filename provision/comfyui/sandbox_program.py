@@ -1,9 +1,9 @@
-"""Run a program that can write below some folders alone: `fence_program.py FOLDER ... -- PROGRAM ARGUMENT ...`.
+"""Run a program that can write only below some folders: `sandbox_program.py FOLDER ... -- PROGRAM ARGUMENT ...`.
 
-Landlock of Linux (landlock(7)): the kernel refuses to open for writing, truncate, make, rename and remove anything
-elsewhere, to the program and to all that it starts, whatever they are and whoever they run as. Modes, owners and times
-of files are not held by it. This file is run by the tool's own Python, which waits for the program and ends as it did:
-so its command line stays what whoever started it knows. On a Mac `PROGRAM` is sandbox-exec, and this only waits.
+Landlock (landlock(7)): the Linux kernel refuses the program, and all that it starts, to open for writing, truncate,
+make, rename or remove anything elsewhere; modes, owners and times of files are not protected. The tool's own Python
+runs this file, waits for the program and ends as it did, so that the command line stays the one that was started. On a
+Mac `PROGRAM` is sandbox-exec, and this only waits.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 """The numbers of the system calls, the same on all architectures."""
 VERSION_FLAG, PATH_BENEATH, PR_SET_NO_NEW_PRIVS = 1, 1, 38
 LEAST = 3
-"""The first version of Landlock that holds truncate(2) too (Linux 6.2)."""
+"""The first version of Landlock that covers truncate(2) (Linux 6.2)."""
 WRITES = sum(1 << bit for bit in (1, *range(4, 15)))
-"""All rights of version 3 but to execute, to read a file and to list a folder (linux/landlock.h)."""
+"""All rights of version 3 except executing, reading files and listing folders (linux/landlock.h)."""
 
 
 def version() -> int:
-    """The kernel's version of Landlock; 0 and less where there is none."""
+    """The kernel's version of Landlock; 0 or less where there is none."""
     if sys.platform != "linux":
         return 0
     return int(ctypes.CDLL(None).syscall(CREATE_RULESET, None, 0, VERSION_FLAG))
 
 
 def restrict(folders: list[str]) -> None:
-    """Allow this process, for good, to write below `folders` alone. Raises OSError."""
+    """Let this process write only below `folders` from now on. Raises OSError."""
     rules = _call(CREATE_RULESET, struct.pack("=Q", WRITES), 8, 0)
     for folder in folders:
         place = os.open(folder, os.O_PATH | os.O_CLOEXEC)
@@ -52,7 +52,7 @@ def _call(number: int, *words: int | bytes) -> int:
 
 
 def main(folders: list[str], argv: list[str]) -> None:
-    """Run the program, and end with its exit code or by its signal. Raises OSError."""
+    """Run the program and end with its exit code or signal. Raises OSError."""
     if sys.platform == "linux":
         restrict(folders)
     child = os.posix_spawn(argv[0], argv, os.environ)

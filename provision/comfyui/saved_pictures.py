@@ -1,7 +1,7 @@
-"""Pictures under their names in a person's folder: whole or not there, and never over what is there.
+"""Saving pictures in the user's folder: whole or not at all, and never over another file.
 
-A picture is written beside its name first. A name is taken by creating it, so that any number of programs may do so at
-once in one folder.
+A picture is written under another name first. A name is taken by creating it, so that many programs can save into one
+folder at once.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from provision.command import Fix, ours, program
 from provision.errors import DiskFull, HomeError
 
 WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-"""What a disk says that has no hard links (exFAT, and some of a network)."""
+"""The errors of a disk without hard links (exFAT, some network disks)."""
 
 
 def keep_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
-    """Write a file under the first of `fox.png`, `fox-1.png`, ... that nothing has. Raises HomeError, DiskFull."""
+    """Write a file under the first free name of `fox.png`, `fox-1.png`, ... Raises HomeError, DiskFull."""
     with _written(folder, data) as aside:
         for number in range(1_000_000):
             name = folder / f"{stem}{f'-{number}' if number else ''}{suffix}"
@@ -35,21 +35,21 @@ def keep_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
 
 
 def keep_as(path: Path, data: bytes) -> Path:
-    """Write a file under this very name, in the place of what has it. Raises HomeError, DiskFull."""
+    """Write a file under this name, in the place of any other. Raises HomeError, DiskFull."""
     with _written(path.parent, data) as aside:
         aside.replace(path)
     return path
 
 
 def check_folder(folder: Path) -> None:
-    """See whether a file can be written in a folder; none is left there. Raises HomeError, DiskFull."""
+    """Test whether a folder can be written to; leaves no file. Raises HomeError, DiskFull."""
     with _written(folder, b"\0"):
         pass
 
 
 @contextmanager
 def _written(folder: Path, data: bytes) -> Iterator[Path]:
-    """A file of another name with these bytes, gone at the end whatever happens. Raises HomeError, DiskFull."""
+    """A file with another name, removed at the end. Raises HomeError, DiskFull."""
     aside = folder / f".provision-{os.getpid()}-{secrets.token_hex(4)}.png"
     try:
         with aside.open("xb") as stream:

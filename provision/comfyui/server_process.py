@@ -1,7 +1,7 @@
-"""The process that runs ComfyUI: its command, its record, starting, waiting, ending.
+"""ComfyUI's process: its command, its record, starting, waiting, stopping.
 
-Ours is a process that runs the home's own `main.py` by its full path; any other, also another ComfyUI, is never
-used and never ended. `state/server.json` says which process we started, with which flags, code and torch.
+A server is ours if it runs the home's own `main.py` by its full path; any other, another ComfyUI included, is never
+used and never stopped. `state/server.json` says which process we started, with which flags, code and torch.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from itertools import pairwise
 from pathlib import Path
 
 from provision.comfyui import fallback_flags
-from provision.comfyui.api import Comfy, SystemStats
+from provision.comfyui.answers import SystemStats
+from provision.comfyui.api import Comfy
 from provision.comfyui.error_explanations import explain
 from provision.comfyui.error_signatures import short
 from provision.comfyui.exclusive_start import one_start
 from provision.comfyui.foreign_install import servers_of
-from provision.comfyui.isolation import apart, knows, names_database
+from provision.comfyui.isolation import DATABASE, apart, knows
 from provision.comfyui.memory import memory_flags
+from provision.comfyui.model_settings import FLAG, given_settings
 from provision.comfyui.workflow_graph import listed_name
 from provision.command import ours
 from provision.core.home import Home
@@ -48,14 +50,9 @@ OURS = "-s"
 """Python's flag that leaves out the user's own packages: people do not write it."""
 
 
-# -- how it is started ----------------------------------------------------------------------------------------
-
-
 def engine_flags(ctx: Context) -> tuple[str, ...]:
-    """The flags that decide what it computes: the manifest's, what helped against black, `--cpu` without a GPU.
-
-    And what follows from the memory (`memory.flags_for`).
-    """
+    """The flags that decide what it computes: the manifest's, those against black images and for little memory
+    (`memory.flags_for`), and `--cpu` without a GPU."""
     flags = fallback_flags.launch_flags(ctx)
     flags = (*flags, *memory_flags(ctx, flags))
     on_cpu = ctx.receipts.read("torch", TorchReceipt).device == "cpu"
@@ -70,18 +67,20 @@ def server_argv(ctx: Context) -> tuple[str, ...]:
 
 
 def _folders(ctx: Context) -> tuple[str, ...]:
-    """Where models, pictures and settings lie, where that is not in the checkout: the desktop app's folder."""
+    """Where models, pictures and settings lie, where not in the checkout alone: as a desktop app keeps them."""
+    given = given_settings(ctx)
+    models = (FLAG, str(given)) if given is not None else ()
     if ctx.home.base == ctx.home.comfyui:
-        return ()
+        return models
     base = ("--base-directory", str(ctx.home.base))
-    database = ("--database-url", f"sqlite:///{ctx.home.base / 'user' / 'comfyui.db'}")
-    return (*base, *(database if names_database(ctx) else ()))
+    database = (DATABASE, f"sqlite:///{ctx.home.base / 'user' / 'comfyui.db'}") if knows(ctx, DATABASE) else ()
+    return (*base, *database, *models)
 
 
 def quick_test_argv(ctx: Context, folder: Path, *, nodes: bool = False) -> tuple[str, ...]:
-    """The command that imports all of ComfyUI and ends before it serves, kept apart in `folder`, with `nodes` or not.
+    """The command that imports all of ComfyUI in `folder` and ends before it serves, with custom `nodes` or not.
 
-    Beside a server that runs, the assets are left out: 0.38 holds their database for one process alone.
+    Beside a server that runs, assets are left out: 0.38 lets one process at a time have their database.
     """
     words = apart(ctx, server_argv(ctx), folder, nodes=nodes)
     assets = ("--disable-assets",) if our_process(ctx) is not None and knows(ctx, "--disable-assets") else ()
@@ -93,12 +92,9 @@ def client_of(ctx: Context, port: int | None = None) -> Comfy:
     return Comfy(port or ctx.manifest.comfyui.port, check=ctx.machine.check_interrupted)
 
 
-# -- what we started ------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A server that we started: what it is and what it runs. `started` is in seconds since the epoch."""
+    """A server that we started and what it runs. `started` is in seconds since the epoch."""
 
     pid: int
     created: float
@@ -113,20 +109,19 @@ class Record:
             raise ValueError("no process and no port has such a number")
 
     def process(self, home: Home) -> Process:
-        """The process by the words that it keeps: from main.py on, also when a custom node has it start itself anew."""
+        """The process, by the words that it keeps when a custom node has it restart itself: from main.py on."""
         return Process(self.pid, self.created, (*self.argv[:1], *from_main(home, self.argv)))
 
 
 def record_path(ctx: Context) -> Path:
-    """Where the record lies."""
+    """The record's file."""
     return ctx.home.state / "server.json"
 
 
 def read_record(ctx: Context) -> Record | None:
-    """The record of a server of this home that lives; None when there is none.
+    """The record of this home's living server; None when there is none.
 
-    A record that is old, broken or written by somebody else names nobody: what lives must have been started as the
-    record says, at that moment, with this home's main.py.
+    The process must have been started as the record says, at that moment, with this home's main.py.
     """
     record = read_state(record_path(ctx), Record)
     if record is None or not is_same(record.process(ctx.home), ctx.machine.process(record.pid)):
@@ -137,7 +132,7 @@ def read_record(ctx: Context) -> Record | None:
 
 
 def write_record(ctx: Context, process: Process, argv: tuple[str, ...]) -> Record:
-    """Keep what a server that starts now is."""
+    """Record a server that starts now. Raises HomeError, DiskFull."""
     record = Record(
         pid=process.pid,
         created=process.created,
@@ -152,37 +147,37 @@ def write_record(ctx: Context, process: Process, argv: tuple[str, ...]) -> Recor
 
 
 def engine_commit(ctx: Context) -> str:
-    """The commit of ComfyUI that is checked out."""
+    """The checked-out commit of ComfyUI."""
     return ctx.receipts.read("comfyui", ComfyReceipt).commit
 
 
 def engine_version(ctx: Context) -> str:
-    """The version that the checked-out ComfyUI says of itself."""
+    """The version in the checked-out ComfyUI's own file."""
     text = ctx.machine.read_text(ctx.home.comfyui / "comfyui_version.py") or ""
     return text.rpartition("=")[2].strip().strip("\"'")
 
 
 def running_environment(ctx: Context) -> Path | None:
-    """The environment of the server that runs, whichever is in use by now; None when none does."""
+    """The environment of the running server, which may no longer be the one in use; None when none runs."""
     record = read_record(ctx)
     return Path(record.argv[0]).parent.parent if record is not None and record.argv else None
 
 
 def is_ours(home: Home, stats: SystemStats) -> bool:
-    """Whether the ComfyUI that answers says that it runs this home's main.py, by its full path."""
+    """Whether the ComfyUI that answers runs this home's main.py by its full path."""
     return bool(stats.argv) and _is_our_main(home, stats.argv[0])
 
 
 def runs_our_main(home: Home, who: Process) -> bool:
-    """Whether a process was started as we start it: Python with the full path of this home's main.py.
+    """Whether a process was started as we start it: Python with `-s` and the full path of this home's main.py.
 
-    A person who starts it by hand does not write `-s` before it: that server is theirs, also by its full path.
+    A person who starts it by hand does not write `-s`: that server is theirs.
     """
     return any(flag == OURS and _is_our_main(home, word) for flag, word in pairwise(who.argv[1:4]))
 
 
 def runs_for_its_owner(ctx: Context, who: Process) -> bool:
-    """Whether a process is an adopted install's server that this tool did not start."""
+    """Whether a process is an adopted install's server, started by its owner."""
     code = ctx.home.code_of_another
     if code is None or runs_our_main(ctx.home, who):
         return False
@@ -190,7 +185,7 @@ def runs_for_its_owner(ctx: Context, who: Process) -> bool:
 
 
 def from_main(home: Home, argv: tuple[str, ...]) -> tuple[str, ...]:
-    """The words of a command line from this home's main.py on; all but the program where it is not in them."""
+    """The words of a command line from this home's main.py on; without it, all but the program."""
     return argv[next((n for n, word in enumerate(argv) if n and _is_our_main(home, word)), 1) :]
 
 
@@ -200,14 +195,11 @@ def _is_our_main(home: Home, word: str) -> bool:
     return False
 
 
-# -- starting and ending ------------------------------------------------------------------------------------------
-
-
 def start_server(ctx: Context, timeout_s: float = START_TIMEOUT_S) -> Record:
-    """Start the server detached and wait until it answers and lists the checkpoint that lies there.
+    """Start the server in the background and wait until it answers and lists the checkpoint.
 
-    Nobody else starts anything in its environment meanwhile; what this start changed in the packages is said.
-    Raises EngineError, PortTaken, HomeError, DiskFull, Interrupted: it is then ended again.
+    Nobody else starts anything in its environment meanwhile; packages that this start changed are named.
+    Raises EngineError, PortTaken, HomeError, DiskFull, Interrupted: it is then stopped again.
     """
     with one_start(ctx):
         try:
@@ -220,7 +212,7 @@ def start_server(ctx: Context, timeout_s: float = START_TIMEOUT_S) -> Record:
 
 def _start(ctx: Context, timeout_s: float) -> Record:
     argv = server_argv(ctx)
-    ctx.note(f"ComfyUI starts on port {ctx.manifest.comfyui.port}; its log: {ctx.home.shown(ctx.home.engine_log)}")
+    ctx.note(f"Starting ComfyUI on port {ctx.manifest.comfyui.port}; its log: {ctx.home.shown(ctx.home.engine_log)}")
     process = spawn_server(ctx, argv, {}, log_limit=LIMIT_BYTES)
     try:
         record = write_record(ctx, process, argv)
@@ -233,7 +225,7 @@ def _start(ctx: Context, timeout_s: float) -> Record:
 
 
 def spawn_server(ctx: Context, argv: tuple[str, ...], env: Mapping[str, str], *, log_limit: int = 0) -> Process:
-    """Start a ComfyUI, its output in a new log. Raises EngineError where it ends at once, CommandMissing."""
+    """Start a ComfyUI with a new log. Raises EngineError where it ends at once, CommandMissing."""
     log = ctx.home.engine_log
     rotate(log)
     if not ctx.home.python.exists():
@@ -250,7 +242,8 @@ def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT
     deadline, client, log = ctx.machine.clock() + timeout_s, client_of(ctx, record.port), Follower(ctx.home.engine_log)
     opened: float | None = None
     while True:
-        _pass_on(ctx, log)
+        for line in log.lines():
+            ctx.output(line)
         if ctx.machine.process(record.pid) is None:
             raise died(ctx.home)
         try:
@@ -265,7 +258,8 @@ def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT
                 hint=ours("all", "--set", f"comfyui.port={record.port + 1}"),
             )
         if stats is not None:
-            _pass_on(ctx, log)
+            for line in log.lines():
+                ctx.output(line)
             return stats
         if ctx.machine.clock() > deadline:
             raise EngineError(
@@ -274,13 +268,8 @@ def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT
         ctx.machine.sleep(POLL_S)
 
 
-def _pass_on(ctx: Context, log: Follower) -> None:
-    for line in log.lines():
-        ctx.output(line)
-
-
 def wait_until_listed(ctx: Context) -> None:
-    """Wait until the checkpoint that lies in its folder is in ComfyUI's list. Raises EngineError."""
+    """Wait until the checkpoint, if it is there, is in ComfyUI's list. Raises EngineError."""
     model, file = ctx.manifest.checkpoint(ctx.options.precision)
     if not (ctx.home.models / model.folder / file.name).is_file():
         return
@@ -292,18 +281,17 @@ def wait_until_listed(ctx: Context) -> None:
 
 
 def unlisted(name: str, names: list[str]) -> EngineError:
-    """The checkpoint is not in ComfyUI's list."""
+    """The error where the checkpoint is not in ComfyUI's list."""
     seen = short(", ".join(names)) or "none"
     return EngineError(f"ComfyUI does not see the checkpoint {name}; it sees {seen}.", hint=ours("doctor"))
 
 
 def died(home: Home) -> EngineError:
-    """ComfyUI ended by itself while it started."""
-    text = log_tail(home)
-    meaning = explain(text)
-    said = f": {meaning.says}." if meaning else " as soon as it was started."
-    message, next_ = f"ComfyUI ended{said}{_last_words(home)}", meaning.hint if meaning else ours("logs")
-    return EngineError(message, hint=next_, finding=meaning.id if meaning else "")
+    """The error where ComfyUI ended by itself while it started."""
+    if (meaning := explain(log_tail(home))) is None:
+        return EngineError(f"ComfyUI ended as soon as it was started.{_last_words(home)}", hint=ours("logs"))
+    message = f"ComfyUI ended: {meaning.says}.{_last_words(home)}"
+    return EngineError(message, hint=meaning.hint, finding=meaning.id)
 
 
 def log_tail(home: Home) -> str:
@@ -317,9 +305,9 @@ def _last_words(home: Home) -> str:
 
 
 def end_server(ctx: Context, process: Process, port: int | None = None, *, grace_s: float = 8) -> None:
-    """Forget the record of a server of ours, end it, and wait until its port is free.
+    """Stop a server of ours and wait until its port is free.
 
-    Forgotten first: whoever waits for its image then knows that it did not end by itself.
+    Its record goes first, so that whoever waits for its image knows that it did not end by itself.
     """
     forget_record(ctx)
     ctx.machine.end_process(process, grace_s=grace_s)
@@ -331,13 +319,13 @@ def end_server(ctx: Context, process: Process, port: int | None = None, *, grace
 
 
 def forget_record(ctx: Context) -> None:
-    """Remove the record; one that cannot be removed names nobody who lives."""
+    """Remove the record; one that cannot be removed names no living process."""
     with suppress(OSError):
         record_path(ctx).unlink(missing_ok=True)
 
 
 def our_process(ctx: Context) -> Process | None:
-    """The server of this home, on record or not; None when it does not run."""
+    """The server of this home, with or without a record; None when it does not run."""
     record = read_record(ctx)
     if record is not None:
         return record.process(ctx.home)
@@ -346,7 +334,7 @@ def our_process(ctx: Context) -> Process | None:
 
 
 def stop_server(ctx: Context) -> bool:
-    """End the server of this home; False when it did not run."""
+    """Stop the server of this home; False when it did not run."""
     process, record = our_process(ctx), read_record(ctx)
     if process is None:
         forget_record(ctx)

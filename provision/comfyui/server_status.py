@@ -1,4 +1,4 @@
-"""How the server of a home is, for the command line."""
+"""The state of a home's server, for `status`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from provision.errors import EngineError, PortTaken
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """What `status` shows. `state` is `up`, `starting`, `hung` or `down`; `up_s` in seconds."""
+    """A server's state: `up`, `starting`, `hung` or `down`; `up_s` in seconds."""
 
     state: str
     says: str
@@ -34,7 +34,7 @@ class ServerStatus:
 
 
 def server_status(ctx: Context) -> ServerStatus:
-    """How the server of this home is; never raises for what it finds."""
+    """The state of this home's server; never raises for what it finds."""
     process, record, whose = our_process(ctx), read_record(ctx), ""
     client = client_of(ctx, record.port if record else None)
     if process is None and (who := ctx.machine.listener(ctx.manifest.comfyui.port)) is not None:

@@ -1,6 +1,6 @@
-"""A server for one look: our own where it runs, else one that is started on a free port and ended again.
+"""A server for one check: ours where it runs, else one that is started on a free port and stopped again.
 
-It keeps no record, writes a log of its own and loads no custom nodes, so that what it found is left as it was.
+It keeps no record, writes its own log and loads no custom nodes, so that it changes nothing.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from provision.system.processes import MARK
 
 @dataclass(frozen=True, slots=True)
 class BriefHome(Home):
-    """The same home, with another log for the engine: in a folder of the look where the home has none for logs."""
+    """The same home with another log for ComfyUI, in the check's folder where the home has no `logs`."""
 
     look: Path = Path()
 
     @property
     def engine_log(self) -> Path:
-        """What the server of one look says."""
+        """The temporary server's log."""
         return (self.logs if self.logs.is_dir() else self.look) / "brief-server.log"
 
 
 @contextmanager
 def any_server(ctx: Context) -> Iterator[tuple[Context, bool]]:
-    """A context whose server is up, and whether it was started for this alone. Raises EngineError, Interrupted."""
+    """A context whose server is up, and whether it was started for this. Raises EngineError, Interrupted."""
     if our_process(ctx) is not None:
         yield ctx, False
         return
@@ -51,7 +51,7 @@ def any_server(ctx: Context) -> Iterator[tuple[Context, bool]]:
 
 @contextmanager
 def brief_server(ctx: Context) -> Iterator[Context]:
-    """A context whose server runs on a free port until the end, without custom nodes and apart from all folders.
+    """A context whose server runs on a free port until the end, isolated and without custom nodes.
 
     Raises EngineError, PortTaken, Interrupted, HomeError, DiskFull.
     """
@@ -66,7 +66,7 @@ def brief_server(ctx: Context) -> Iterator[Context]:
 
 
 def _start(ctx: Context, folder: Path, later: ExitStack) -> None:
-    """Start it and wait until it is up; `later` ends it, or the next command, should we be killed."""
+    """Start it and wait until it is up. `later` stops it; should we be killed, the next command does."""
     argv = apart(ctx, server_argv(ctx), folder)
     note = later.enter_context(noted(ctx.machine, argv))
     process = spawn_server(ctx, argv, {**look_env(folder), MARK: note.mark})

@@ -1,7 +1,6 @@
-"""The frames of a WebSocket, as they come from a server (RFC 6455, section 5): bytes in, messages out, no socket.
+"""The frames of a WebSocket from a server (RFC 6455, section 5): bytes in, messages out, no socket.
 
-What is not for us costs next to nothing: a binary message, and a text longer than `KEEP_MAX_BYTES`, is passed over as
-it comes and never kept.
+A binary message, and a text longer than `KEEP_MAX_BYTES`, is skipped as it comes and never kept in memory.
 """
 
 from __future__ import annotations
@@ -9,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 MESSAGE_MAX_BYTES = 64 << 20
-"""A preview of a large picture has some MB; who announces more than this is not listened to any longer."""
+"""A preview of a large picture has some MB; anything larger ends the connection."""
 KEEP_MAX_BYTES = 16_000_000
-"""Of a text, as of any JSON."""
+"""The longest text, as of any JSON."""
 CONTROL_MAX_BYTES = 125
 CONTINUED, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 FIN, RESERVED, OPCODE, MASKED = 0x80, 0x70, 0x0F, 0x80
 LONG, LONGER = 126, 127
-"""Lengths that say that the length itself follows, in two bytes or in eight."""
+"""Marks that the length itself follows, in two bytes or in eight."""
 Message = tuple[int, bytes]
 
 
 class BadFrame(ValueError):
-    """What came is no frame of a server, or is too long."""
+    """Not a frame of a server, or too long."""
 
 
 class Frames:
@@ -30,15 +29,15 @@ class Frames:
     def __init__(self) -> None:
         self._bytes = bytearray()
         self._skip = 0
-        """Bytes that are to come and to be passed over."""
+        """Bytes to come that are skipped."""
         self._opcode = CONTINUED
-        """Of the message that has begun and not ended; CONTINUED between two."""
+        """The opcode of the unfinished message; CONTINUED between two."""
         self._length = 0
-        """Bytes of that message, those too that were passed over."""
+        """Bytes of that message, skipped ones included."""
         self._text = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Message]:
-        """Texts, pings and the close that are whole by now, as (opcode, bytes). Raises BadFrame."""
+        """The texts, pings and close that are complete, as (opcode, bytes). Raises BadFrame."""
         passed = min(self._skip, len(data))
         self._skip -= passed
         self._bytes += data[passed:]
@@ -71,7 +70,7 @@ class Frames:
         self._text += text
 
     def _finish(self) -> bytes | None:
-        """The text that is whole; None for a message that was passed over."""
+        """The complete text; None for a message that was skipped."""
         text = bytes(self._text) if self._opcode == TEXT and len(self._text) == self._length else None
         self._opcode, self._length = CONTINUED, 0
         self._text.clear()
@@ -79,9 +78,9 @@ class Frames:
 
 
 def _head(data: bytearray, place: int) -> tuple[int, int, int, int] | None:
-    """The frame that begins at `place`: whether it is a message's last, its opcode, where its bytes begin, how many.
+    """The frame at `place`: whether it is its message's last, its opcode, where its bytes begin and how many they are.
 
-    None where its head has not come whole. Raises BadFrame.
+    None where its head is not complete. Raises BadFrame.
     """
     if len(data) < place + 2:
         return None

@@ -1,7 +1,7 @@
-"""The text-to-image graph with the manifest's settings: as the API takes it, and as ComfyUI's page opens it.
+"""The text-to-image graph with the manifest's settings, as the API takes it and as ComfyUI's page opens it.
 
-Node classes, inputs and the order of widgets are those of ComfyUI's nodes.py; the file is LiteGraph's version
-0.4, which old and new pages read. Ids are the same in both, so that an error names the node that a person sees.
+Node classes, inputs and the order of widgets are those of ComfyUI's nodes.py; the file is LiteGraph's version 0.4,
+which old and new pages read. Ids are the same in both, so that an error names the node on the page.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SEED_LIMIT = 2**48
 
 
 def listed_name(model: Model, file: ModelFile) -> str:
-    """The file's name in ComfyUI's list: with the folders below `checkpoints` before it."""
+    """The file's name in ComfyUI's list, with the folders below `checkpoints`."""
     return "/".join([*model.folder.split("/")[1:], file.name])
 
 
@@ -28,31 +28,29 @@ def prompt_graph(
 ) -> dict[str, Any]:
     """The graph that `/prompt` takes. All inputs are required.
 
-    What is not kept goes to ComfyUI's folder `temp`, which it empties when it starts, and not among a person's images.
+    An image that is not kept goes to ComfyUI's folder `temp`, which is emptied at its start.
     """
-    sampler = {
-        "model": ["1", 0],
-        "positive": ["2", 0],
-        "negative": ["3", 0],
-        "latent_image": ["4", 0],
-        "seed": seed,
-        "steps": image.steps,
-        "cfg": image.cfg,
-        "sampler_name": image.sampler,
-        "scheduler": image.scheduler,
-        "denoise": 1.0,
-    }
-    size = {"width": image.width, "height": image.height, "batch_size": 1}
+    save = {"filename_prefix": prefix} if kept else {}
     return {
         "1": _call("CheckpointLoaderSimple", ckpt_name=checkpoint),
         "2": _call("CLIPTextEncode", text=image.prompt, clip=["1", 1]),
         "3": _call("CLIPTextEncode", text="", clip=["1", 1]),
-        "4": _call("EmptyLatentImage", **size),
-        "5": _call("KSampler", **sampler),
+        "4": _call("EmptyLatentImage", width=image.width, height=image.height, batch_size=1),
+        "5": _call(
+            "KSampler",
+            model=["1", 0],
+            positive=["2", 0],
+            negative=["3", 0],
+            latent_image=["4", 0],
+            seed=seed,
+            steps=image.steps,
+            cfg=image.cfg,
+            sampler_name=image.sampler,
+            scheduler=image.scheduler,
+            denoise=1.0,
+        ),
         "6": _call("VAEDecode", samples=["5", 0], vae=["1", 2]),
-        "7": _call("SaveImage", images=["6", 0], filename_prefix=prefix)
-        if kept
-        else _call("PreviewImage", images=["6", 0]),
+        "7": _call("SaveImage" if kept else "PreviewImage", images=["6", 0], **save),
     }
 
 
@@ -76,17 +74,16 @@ LINKS = (
 NODES = {
     1: ("CheckpointLoaderSimple", "", 30, 200, 350, 98, (), ("MODEL", "CLIP", "VAE")),
     2: ("CLIPTextEncode", "Prompt", 430, 60, 420, 170, ("clip",), ("CONDITIONING",)),
-    3: ("CLIPTextEncode", NEGATIVE, 430, 290, 420, 120, ("clip",),
-        ("CONDITIONING",)),
+    3: ("CLIPTextEncode", NEGATIVE, 430, 290, 420, 120, ("clip",), ("CONDITIONING",)),
     4: ("EmptyLatentImage", "", 430, 470, 320, 106, (), ("LATENT",)),
     5: ("KSampler", "", 900, 60, 320, 262, ("model", "positive", "negative", "latent_image"), ("LATENT",)),
     6: ("VAEDecode", "", 1260, 60, 210, 46, ("samples", "vae"), ("IMAGE",)),
     7: ("SaveImage", "", 1260, 170, 480, 540, ("images",), ()),
-}  # fmt: skip
+}
 
 
 def ui_workflow(image: FirstImage, checkpoint: str, seed: int = 0) -> dict[str, Any]:
-    """The graph as a file that ComfyUI's page opens; its seed is drawn anew after each image."""
+    """The graph as a file that ComfyUI's page opens; the page draws a new seed after each image."""
     widgets: dict[int, list[object]] = {
         1: [checkpoint],
         2: [image.prompt],
@@ -111,9 +108,11 @@ def ui_workflow(image: FirstImage, checkpoint: str, seed: int = 0) -> dict[str, 
 
 
 def _node(node: int, widgets: list[object], *, idle: bool) -> dict[str, Any]:
-    """A node as the page draws it; `idle`: what a picture should not show has no effect."""
+    """A node as the page draws it. `idle`: the negative prompt has no effect."""
     kind, title, left, top, width, height, inputs, outputs = NODES[node]
-    drawn: dict[str, Any] = {
+    if title == NEGATIVE and idle:
+        title += " (has no effect at cfg 1)"
+    return {
         "id": node,
         "type": kind,
         "pos": [left, top],
@@ -125,10 +124,8 @@ def _node(node: int, widgets: list[object], *, idle: bool) -> dict[str, Any]:
         "outputs": [_output(node, slot, name) for slot, name in enumerate(outputs)],
         "properties": {"Node name for S&R": kind},
         "widgets_values": widgets,
+        **({"title": title} if title else {}),
     }
-    if title == NEGATIVE and idle:
-        title += " (has no effect at cfg 1)"
-    return drawn | {"title": title} if title else drawn
 
 
 def _input(node: int, slot: int, name: str) -> dict[str, Any]:
@@ -142,6 +139,6 @@ def _output(node: int, slot: int, name: str) -> dict[str, Any]:
 
 
 def workflow_file_name(title: str, fallback: str) -> str:
-    """A file name that every system takes, and that ComfyUI's page lists, for a manifest's title."""
+    """A manifest's title as a file name that every system takes and ComfyUI's page lists."""
     kept = re.sub(r"[^\w .()+-]+", "-", title).strip(" .-")[:80].rstrip(" .-")
     return f"{kept or fallback}.json"

@@ -1,7 +1,6 @@
-"""What was asked for in a home: `provision.toml`, by which every command goes; a flag changes it.
+"""What was asked for in a home: `provision.toml`, which every command reads and a flag changes.
 
-Its keys are those of `--set` and the fields of `Flags`, flat, with values as TOML has them. Where one is asked for in
-several places, a flag comes first, then the environment, a lock, the home, and last the manifest.
+Its keys are those of `--set` and the fields of `Flags`, flat. Order: flag, environment, lock, home, manifest.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.lockfile import Lock, load_lock, without_credentials
 from provision.core.manifest import Draft, Manifest, load_manifest, manifest_names
-from provision.core.overrides import in_schema, known_keys, nearest
+from provision.core.overrides import as_overrides, in_schema, known_keys, nearest
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.receipts import Receipts
 from provision.core.strict_loader import build, is_plain
@@ -34,7 +33,7 @@ HEAD = """\
 # A flag of `provision all` changes it, and `provision all --reset` goes back to the manifest.
 """
 OF_THE_MACHINE = ("torch", "comfyui", "python", "machine")
-"""The tables of a manifest that say how ComfyUI runs; what else is chosen goes with the model, so with one manifest."""
+"""The tables of a manifest that say how ComfyUI runs; other choices belong to the model, so to one manifest."""
 TOLD_AS = {"torch.channel": "torch", "comfyui.ref": "ComfyUI's revision"}
 FORGET = Fix("Mend that file, or forget what is in it:", ours("all", "--reset"))
 SHOWN_MAX = 60
@@ -47,9 +46,9 @@ Choices = Mapping[str, JSON]
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What is kept beside keys of the manifest, by the names of the flags, with what holds where nothing was chosen.
+    """Flags that are stored with the manifest's keys, and their defaults.
 
-    What is said for one run alone (a rate, connections, folders to look in) is not.
+    Flags for one run (a rate, connections, folders to look in) are not stored.
     """
 
     manifest: str = DEFAULT_MANIFEST
@@ -89,7 +88,7 @@ def read_choices(path: Path) -> Choices:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, Unreadable) as error:
-        raise _refused(path, f"it cannot be read: {why_not(error)}.", FORGET) from error
+        raise UsageError(f"{path}: it cannot be read: {why_not(error)}.", hint=FORGET) from error
     with blaming(path):
         return parse_choices(data)
 
@@ -112,15 +111,12 @@ def check_choices(choices: Choices, draft: Draft) -> None:
 
 @contextmanager
 def blaming(path: Path) -> Iterator[None]:
-    """Say of what is refused inside that it stands in this file (raises UsageError)."""
+    """Name this file in errors raised inside, as UsageError."""
     try:
         yield
     except ProvisionError as error:
-        raise _refused(path, error.message, error.hint if error.hint.says.startswith("Nearest") else FORGET) from error
-
-
-def _refused(path: Path, says: str, hint: Fix) -> UsageError:
-    return UsageError(f"{path}: {says}", hint=hint)
+        hint = error.hint if error.hint.says.startswith("Nearest") else FORGET
+        raise UsageError(f"{path}: {error.message}", hint=hint) from error
 
 
 def _flattened(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -132,7 +128,7 @@ def _flattened(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[
 
 
 def choices_of(home: Home) -> Choices:
-    """What was chosen in a home; in one from before there was this file, what its receipts and its lock tell of it.
+    """What was chosen in a home; read from receipts and the lock in homes made before there was this file.
 
     Raises UsageError.
     """
@@ -148,7 +144,7 @@ def choices_of(home: Home) -> Choices:
 
 
 def from_before(torch: TorchReceipt, comfyui: ComfyReceipt, lock: Lock | None) -> Choices:
-    """What receipts and a lock tell of what was asked for, but for what is so without being asked for."""
+    """Choices that differ from the defaults, from receipts and a lock."""
     name = lock.manifest if lock is not None else DEFAULT_MANIFEST
     told = {
         "manifest": name,
@@ -172,7 +168,7 @@ def from_before(torch: TorchReceipt, comfyui: ComfyReceipt, lock: Lock | None) -
 
 
 def for_manifest(choices: Choices, name: str) -> Choices:
-    """What still holds where another manifest is asked for: how ComfyUI runs, and how bytes come."""
+    """The choices that stay valid with another manifest: how ComfyUI runs, and how files are downloaded."""
     if choices.get("manifest", DEFAULT_MANIFEST) == name:
         return choices
     stays = (*OF_THE_MACHINE, *(flag for flag in DEFAULTS if flag != "precision"))
@@ -185,12 +181,8 @@ def flags_in(choices: Choices) -> Flags:
 
 
 def of_manifest(choices: Choices) -> list[str]:
-    """The keys of the manifest among them, as `--set` takes them."""
-    return [f"{key}={_word(value)}" for key, value in choices.items() if key not in DEFAULTS]
-
-
-def _word(value: JSON) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """The manifest's keys among them, as `--set` takes them."""
+    return as_overrides({key: value for key, value in choices.items() if key not in DEFAULTS})
 
 
 def source_of(key: str, layers: Sequence[Layer]) -> Source:
@@ -205,50 +197,48 @@ def source_of(key: str, layers: Sequence[Layer]) -> Source:
 
 
 def asked_for(flags: Choices, overrides: Sequence[str], values: Mapping[str, JSON]) -> Choices:
-    """What is to be kept of flags and of `--set`, whose values are those of the whole manifest (`values`).
+    """What to store of flags and `--set`; `values` has the whole manifest's values.
 
-    A place in a list becomes the whole list. What holds a password, or cannot stand in a text, is not kept.
+    A place in a list stores the whole list. Passwords and control characters are not stored.
     """
     named = [re.sub(r"\.0+(?=\d)", ".", override.partition("=")[0]) for override in overrides]
     keys = [key if key in values else key.rpartition(".")[0] for key in named]
     chosen = {**flags, **{key: values[key] for key in keys if key in values}}
-    return {key: value for key, value in chosen.items() if all(map(_may_be_kept, _texts(value)))}
+    return {key: value for key, value in chosen.items() if _may_be_kept(value)}
 
 
-def _texts(value: JSON) -> list[str]:
-    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
-
-
-def _may_be_kept(text: str) -> bool:
-    return is_plain(re.sub(r"[\n\t]", "", text)) and ("://" not in text or without_credentials(text) == text)
+def _may_be_kept(value: JSON) -> bool:
+    texts = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+    return all(
+        is_plain(re.sub(r"[\n\t]", "", text)) and ("://" not in text or without_credentials(text) == text)
+        for text in texts
+    )
 
 
 def changed(held: Choices, asked: Choices) -> Choices:
-    """What is kept from now on: what was, but for what goes with another manifest, and what is asked for now."""
+    """The choices to store: those held that are still valid, and those asked for now."""
     kept = for_manifest(held, str(asked["manifest"])) if "manifest" in asked else held
     return {**kept, **asked}
 
 
 def differences(before: Choices, after: Choices, usual: Choices) -> list[str]:
-    """A sentence for each key that has another value than before; `usual` has what holds where none is chosen."""
+    """A sentence for each value that changed; `usual` has the defaults."""
     keys = dict.fromkeys([*after, *before])
     pairs = ((key, before.get(key, usual.get(key)), after.get(key, usual.get(key))) for key in keys)
     return [
-        f"{TOLD_AS.get(key, key)} is now {_short(now)} (was {_short(was)})." for key, was, now in pairs if was != now
+        f"{TOLD_AS.get(key, key)} is now {shown(now, SHOWN_MAX)} (was {shown(was, SHOWN_MAX)})."
+        for key, was, now in pairs
+        if was != now
     ]
 
 
-def _short(value: JSON) -> str:
-    text = shown(value)
-    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]} ..."
-
-
-def shown(value: JSON) -> str:
-    """A value in a sentence or a table."""
+def shown(value: JSON, most: int | None = None) -> str:
+    """A value in a sentence or a table, cut after `most` characters."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value if value is not None else "")
-    return " ".join(text.split()) or "none"
+    text = " ".join(text.split()) or "none"
+    return text if most is None or len(text) <= most else f"{text[:most]} ..."
 
 
 def write_choices(choices: Choices) -> str:

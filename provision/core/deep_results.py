@@ -1,7 +1,4 @@
-"""What `--deep` proved in this run, kept in memory: the look before the mending and the checks after it share it.
-
-A receipt outlives the run and is not what `--deep` believes; what was seen a moment ago, and not touched since, is.
-"""
+"""Results of `--deep` checks, kept in memory for one run: `--deep` trusts no receipts, only what it saw itself."""
 
 from __future__ import annotations
 
@@ -32,12 +29,12 @@ class Proofs:
         return findings
 
     def touch(self, step: str) -> None:
-        """Forget what was seen of a step: it is about to be changed, or what it needs was."""
+        """Forget what was seen of a step: it, or what it needs, is about to change."""
         with self._guard:
             self._kept.pop(step, None)
             self._touched.add(step)
 
     def is_touched(self, step: str) -> bool:
-        """Whether a step was changed in this run, or what it needs."""
+        """Whether a step, or what it needs, was changed in this run."""
         with self._guard:
             return step in self._touched

@@ -1,7 +1,4 @@
-"""How long it will still take: rates, what is left of a step, the end of the whole run. Pure; seconds and bytes.
-
-What is not known is None, never a number that looks like one: a rate that was not seen, a download that stands still.
-"""
+"""Time left: rates, steps, the whole run. Pure; seconds and bytes. None means unknown."""
 
 from __future__ import annotations
 
@@ -11,26 +8,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 WINDOW_S = 12.0
-"""A rate is the mean of so long: short enough to follow a network, long enough not to flicker."""
+"""A rate is the mean over this time: short enough to follow a network, long enough not to flicker."""
 SEEN_S = 1.0
-"""Before so much was seen, a rate is not known."""
+"""A rate is unknown until this much was seen."""
 STALL_S = 5.0
-"""A download of which nothing has come for so long stands still: its rate is no rate any more."""
+"""A download stalls when nothing has come for this long."""
 CALM_S = 4.0
-"""How fast a time left that is shown follows a new estimate."""
+"""How fast the time shown follows a new estimate."""
 OVERDUE = 0.25
-"""What is left of work that takes longer than expected, as a part of what it has taken."""
+"""Time left of overdue work, as a share of the time taken."""
 ABSURD = 1e12
-"""No line has so many bytes a second, and no step takes so many seconds."""
+"""No line is this fast (bytes a second), and no step this slow (seconds)."""
 ASSUMED_BYTES_PER_S = 12_500_000
-"""A line of 100 Mbit/s: what a plan reckons with where nothing was measured."""
+"""100 Mbit/s: what a plan assumes until something was measured."""
 
-# Seconds of a step beside its download: unpacking, proving, starting. Expected on an M1 Pro; what a run measures in a
-# home takes their place (see Pace).
 USUAL_S: Mapping[str, float] = {
-    "hardware": 1, "tools": 2, "python_env": 4, "torch": 25, "comfyui": 4, "models": 8, "requirements": 40,
-    "workflow": 0.5, "server": 15, "first_image": 30, "lock": 1,
-}  # fmt: skip
+    "hardware": 1,
+    "tools": 2,
+    "python_env": 4,
+    "torch": 25,
+    "comfyui": 4,
+    "models": 8,
+    "requirements": 40,
+    "workflow": 0.5,
+    "server": 15,
+    "first_image": 30,
+    "lock": 1,
+}
+"""Seconds of a step without its download: unpacking, testing, starting. Expected on an M1 Pro, until a run in the home
+has measured them (see Pace)."""
 REHEARSED_S: Mapping[str, float] = {name: min(seconds, 1.0) for name, seconds in USUAL_S.items()}
 
 
@@ -41,7 +47,7 @@ class Rate:
     seen: deque[tuple[float, int]] = field(default_factory=deque)
 
     def add(self, now: float, done: int) -> None:
-        """Bytes done by now; a number that falls starts anew."""
+        """Add the bytes done by now; starts again when the number falls."""
         if self.seen and done < self.seen[-1][1]:
             self.seen.clear()
         self.seen.append((now, done))
@@ -94,10 +100,7 @@ class Job:
 
 
 def run_seconds_left(jobs: Iterable[Job], bytes_per_s: float | None) -> float | None:
-    """Seconds until all are done: each begins when those that it needs are, and downloads share the line.
-
-    None while there are bytes to come and the rate of the line is not known.
-    """
+    """Seconds until all are done, where downloads share the line; None while bytes are to come at an unknown rate."""
     left = {job.name: job for job in jobs}
     if bytes_per_s is None and any(job.bytes_left > 0 for job in left.values()):
         return None
@@ -129,13 +132,13 @@ def step_seconds_left(expected_s: float, taken_s: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What was measured: bytes a second of the line (None: nothing yet), seconds of each step beside its bytes."""
+    """What was measured: bytes a second (None: nothing yet), and each step's seconds without its download."""
 
     bytes_per_s: float | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def expected_s(self, step: str, usual: Mapping[str, float] = USUAL_S) -> float:
-        """Seconds of a step beside its download: those that were measured, else the usual ones."""
+        """Seconds of a step without its download: measured, or the usual ones."""
         return self.seconds.get(step, usual.get(step, 1.0))
 
     def to_json(self) -> dict[str, object]:
@@ -144,7 +147,7 @@ class Pace:
 
 
 def believable(kept: Pace) -> Pace:
-    """A pace that was kept, without what no run measures."""
+    """A stored pace without impossible numbers."""
     rate = kept.bytes_per_s
     return Pace(
         rate if rate is not None and 0 < rate < ABSURD else None,

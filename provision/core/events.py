@@ -1,7 +1,4 @@
-"""What happens, as values, for whoever shows it: the live view, plain lines or NDJSON.
-
-`step` is stamped by the runner, so that a step need not know its own name.
-"""
+"""What happens, as values, for the live view, plain lines and NDJSON. The runner fills in `step`."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from typing import ClassVar, Literal
 
 from provision.command import Command
 from provision.core.finding import JSON, Finding
+from provision.errors import Passing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +29,7 @@ Emit = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """A run begins: its steps in their order, each with those of them that it waits for."""
+    """A run starts: its steps in order, each with those that it waits for."""
 
     type: ClassVar[str] = "run_started"
     needs: Mapping[str, tuple[str, ...]]
@@ -39,7 +37,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepPlanned(Event):
-    """What a quick look says that a step will move over the network and add to the disk, in bytes."""
+    """Bytes that a step will download and add to the disk, from a quick check."""
 
     type: ClassVar[str] = "step_planned"
     download_bytes: int
@@ -67,7 +65,7 @@ class FindingSeen(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyStarted(Event):
-    """A step begins to mend one finding."""
+    """A step starts to fix one finding."""
 
     type: ClassVar[str] = "apply_started"
     finding_id: str
@@ -79,7 +77,7 @@ class Work(StrEnum):
 
     DOWNLOAD = "download"
     INSTALL = "install"
-    """uv brings packages: of a wheel it tells when it begins and when it is here, not while it comes."""
+    """uv installs packages: of a wheel it reports the start and the end, nothing between."""
     CLONE = "clone"
     VERIFY = "verify"
     COPY = "copy"
@@ -93,7 +91,7 @@ class Work(StrEnum):
 
     @property
     def verb(self) -> str:
-        """What is said before the subject of work on the disk; empty where the subject says it."""
+        """What stands before the subject; empty where the subject says it."""
         return {Work.VERIFY: "verifying", Work.COPY: "copying"}.get(self, "")
 
     def says(self, subject: str) -> str:
@@ -106,7 +104,7 @@ Unit = Literal["bytes", "steps", "objects", "packages"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress(Event):
-    """Work on `subject` moves: so much of it is done. `total` is null while it is not known."""
+    """Progress of work on `subject`. `total` is null while unknown."""
 
     type: ClassVar[str] = "progress"
     kind: Work = Work.DOWNLOAD
@@ -122,31 +120,31 @@ class Progress(Event):
 
     @property
     def over_network(self) -> bool:
-        """Whether it tells of bytes over the network."""
+        """Whether it counts bytes over the network."""
         return self.unit == "bytes" and self.kind.over_network
 
     def downloads(self, name: str) -> bool:
-        """Whether it tells of a file of that name that is downloaded."""
+        """Whether it is the download of a file of that name."""
         return self.kind is Work.DOWNLOAD and self.subject == name
 
     @property
     def complete(self) -> bool:
-        """Whether nothing of it is left."""
         return self.total is not None and self.done >= self.total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting(Event):
-    """A step waits for something outside, for as many seconds, and then goes on by itself."""
+    """A step waits for something outside, for so many seconds, and then tries again by itself."""
 
     type: ClassVar[str] = "waiting"
+    kind: Passing = Passing.BUSY
     says: str
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doing(Event):
-    """What a check is about to wait for; shown once it takes long (see `slow`)."""
+    """What a check does next; shown if it takes long (see `output/slow_checks.py`)."""
 
     type: ClassVar[str] = "doing"
     says: str
@@ -154,7 +152,7 @@ class Doing(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckSlow(Event):
-    """A check that takes long says what it does; with `over`, that it has ended. `seconds` since it began."""
+    """What a slow check does, `seconds` after it began; `over` once it has ended."""
 
     type: ClassVar[str] = "check_slow"
     says: str
@@ -164,9 +162,9 @@ class CheckSlow(Event):
 
 @dataclass(frozen=True, slots=True)
 class Mend:
-    """One thing that `doctor --fix` is about to do: `does` in words, bytes over the network, the question before it.
+    """One thing that `doctor --fix` is about to do: in words, with its download and the question before it.
 
-    `waits_for` is the step that a person must mend first; empty where nothing is in the way.
+    `waits_for` is the step that somebody must fix first, or empty.
     """
 
     step: str
@@ -185,7 +183,7 @@ class MendingPlanned(Event):
     type: ClassVar[str] = "mending_planned"
     mends: tuple[Mend, ...]
     then: tuple[str, ...] = ()
-    """Steps that need what is mended: they are looked at again, and mended where they must be."""
+    """Steps that need what is fixed: they are checked again, and fixed where necessary."""
 
     @property
     def download_bytes(self) -> int:
@@ -198,10 +196,7 @@ class MendingPlanned(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note(Event):
-    """One sentence that a person should read now, and the command that goes with it.
-
-    `passing`: it tells what is being done just now, and is soon no news any more.
-    """
+    """A sentence for people, and the command that goes with it; a `passing` one is only about this moment."""
 
     type: ClassVar[str] = "note"
     says: str
@@ -209,9 +204,7 @@ class Note(Event):
     passing: bool = False
 
     def to_json(self) -> dict[str, JSON]:
-        return {
-            "type": self.type, "step": self.step, "says": self.says, "command": self.command, "passing": self.passing,
-        }  # fmt: skip
+        return {**Event.to_json(self), "command": self.command}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +217,7 @@ class Output(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageMade(Event):
-    """A picture lies on the disk."""
+    """An image was written."""
 
     type: ClassVar[str] = "image"
     path: str

@@ -14,7 +14,7 @@ JSON = object  # str, int, float, bool, None, and lists and dicts of these
 Severity = Literal["blocks", "spoils", "warns", "informs"]
 """Nothing works; pictures fail or are wrong; something is worth knowing; all is as it should be."""
 Mending = Literal["auto", "consent", "hint", "none"]
-"""The tool mends it at once; after a yes or `--yes`; a person must; there is nothing to mend."""
+"""Fixed at once; after a yes or `--yes`; by a person; nothing to fix."""
 ANY_STEP = "any step"
 ONLY_IN_LOGS = "a log"
 """What no step looks for: `doctor LOGFILE` knows its words."""
@@ -28,9 +28,9 @@ class Verdict(StrEnum):
     OK = "ok"
     WARN = "warn"
     FIXABLE = "fixable"
-    """We can mend it."""
+    """We can fix it."""
     BLOCKED = "blocked"
-    """A person must act first."""
+    """Somebody must act first."""
 
     @property
     def rank(self) -> int:
@@ -54,7 +54,7 @@ FREE = Cost()
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What a person is asked before a finding is mended; `agreement` is the id under which a yes is kept."""
+    """The question before a fix; `agreement` is the id under which a yes is stored."""
 
     question: str
     agreement: str
@@ -71,9 +71,9 @@ class More(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of finding: its id, which is stable, its step, how bad it is, who mends it, and three texts for people.
+    """A kind of finding: its stable id, its step, how bad it is, who fixes it, and three texts for people.
 
-    `follows` are the steps whose faults bring it about: once those are mended it is gone, or mended with them.
+    `follows` are the steps whose faults cause it.
     """
 
     id: str
@@ -85,22 +85,22 @@ class Kind:
     remedy: str
     follows: tuple[str, ...] = ()
     adds_only: bool = False
-    """Its fix changes nothing that is there: it adds a file, proves, or records."""
+    """Its fix changes no existing file: it adds one, tests, or records."""
 
     def ok(self, subject: str, says: str, **more: Unpack[More]) -> Finding:
         """A finding that asks for nothing."""
         return Finding(self, subject, Verdict.OK, says, **more)
 
     def warn(self, subject: str, says: str, *, fix: Fix | None = None, asks: str = "", **more: Unpack[More]) -> Finding:
-        """Something a person should know, and that stops nothing; mended after a yes where it `asks`."""
+        """Something worth knowing that stops nothing; fixed after a yes where it `asks`."""
         return Finding(self, subject, Verdict.WARN, says, fix, self._consent(asks), **more)
 
     def fixable(self, subject: str, says: str, *, fix: Fix, asks: str = "", **more: Unpack[More]) -> Finding:
-        """Something that `apply` will do, after a yes where it `asks`."""
+        """Something that `apply` fixes, after a yes where it `asks`."""
         return Finding(self, subject, Verdict.FIXABLE, says, fix, self._consent(asks), **more)
 
     def blocked(self, subject: str, says: str, *, fix: Fix, asks: str = "", **more: Unpack[More]) -> Finding:
-        """Something that a person must do first, or agree to where it `asks`."""
+        """Something to be done by a person first, or agreed to where it `asks`."""
         return Finding(self, subject, Verdict.BLOCKED, says, fix, self._consent(asks), **more)
 
     def _consent(self, asks: str) -> Consent | None:
@@ -112,9 +112,8 @@ class Finding:
     """One thing that a check saw; a Kind makes it.
 
     `subject` is what it is about (a path, a package, a host); `says` is one sentence with the values seen; `caused_by`
-    is the step from whose fault it follows, empty where it stands for itself; a `detail` is shown by `-v` and `--json`
-    alone. `paths` are files that its fix takes, beside its subject. `facts` are for who reads the JSON: nothing goes by
-    them.
+    is the step whose fault causes it, or empty; a `detail` is shown only by `-v` and `--json`. `paths` are further
+    files that its fix takes. `facts` are for readers of the JSON: no code reads them.
     """
 
     kind: Kind
@@ -131,7 +130,6 @@ class Finding:
 
     @property
     def id(self) -> str:
-        """The id of its kind (`ckpt-truncated`)."""
         return self.kind.id
 
     def to_json(self) -> dict[str, JSON]:
@@ -158,5 +156,5 @@ def worst(findings: Iterable[Finding]) -> Verdict:
 
 
 def cost_of(findings: Iterable[Finding]) -> Cost:
-    """What it costs to mend all of them that are FIXABLE."""
+    """The cost of fixing all of them that are FIXABLE."""
     return sum((finding.cost for finding in findings if finding.verdict is Verdict.FIXABLE), FREE)

@@ -1,13 +1,9 @@
-"""Pictures from outside: decoded within bounds, in one place; judged; and given as half blocks for a terminal.
-
-With Pillow alone, in a few milliseconds.
-"""
+"""Images from outside: decoded within bounds, in one place; judged; and shown as half blocks in a terminal."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from operator import mul
@@ -27,22 +23,22 @@ FLAT_STD = 1.5
 NOISE = 0.2
 """Correlation of a pixel's grey with its right neighbour's: white noise has 0.00."""
 ORDINARY = 0.9
-"""Photographs have 0.91 to 0.99, a line drawing 0.6, and what SDXL makes of random weights 0.85. A picture between
-is perhaps right and perhaps decoded noise, so it gets a warning with its number, no more."""
+"""Photographs have 0.91 to 0.99, a line drawing 0.6, SDXL from random weights 0.85. An image between may be right
+or decoded noise, so it gets a warning with its number."""
 SHAPES = 0.35
-"""The same correlation of a picture shrunk to 32 cells, of which noise that was decoded has none left: what ComfyUI
-makes of random weights has 0.04 to 0.25, and of 174 pictures in its templates, its documentation and other programs
-the least has 0.40 (diagrams), those that a model made 0.67 and more."""
+"""The same correlation of an image shrunk to 32 cells, where decoded noise has none: ComfyUI's output of random weights
+has 0.04 to 0.25. Of 174 images in its templates, its documentation and other programs, the lowest has 0.40 (diagrams),
+generated ones 0.67 or more."""
 CELLS = 32
 BLACK_SHARE = 0.3
 """Share of pixels that are exactly black: a decoder that fails in a part of the picture leaves that part so."""
 SAMPLE = 1024
-"""The side of the middle that is looked at in a larger picture, in pixels."""
+"""Of a larger image, only a square in the middle is checked; its side in pixels."""
 
 SIDE_MAX = 4096
-"""Pixels: the largest side of a picture that a manifest can ask for."""
+"""The largest side of an image that a manifest can ask for, in pixels."""
 BESIDE_BYTES = 4_000_000
-"""Bytes in a PNG beside its pixels: the graph, the workflow, and what custom nodes add."""
+"""Bytes of a PNG's texts: the graph, the workflow, and what custom nodes add."""
 END = b"IEND\xaeB`\x82"
 """How a whole PNG ends (PNG specification, section 11.2.5)."""
 
@@ -50,11 +46,11 @@ RGB = tuple[int, int, int]
 
 
 class NoPicture(ValueError):
-    """What should be a picture is none; the message says what it is instead (`no whole PNG`)."""
+    """These bytes are not an image; the message says what they are instead (`no whole PNG`)."""
 
 
 def most_bytes(width: int, height: int) -> int:
-    """What a PNG of this size has at most: four channels of 16 bits that do not compress, and what stands beside."""
+    """The largest PNG of this size in bytes: four channels of 16 bits, uncompressed, and its texts."""
     return width * height * 8 + BESIDE_BYTES
 
 
@@ -87,7 +83,7 @@ def decode(png: bytes) -> Image:
 
 
 def read_picture(path: Path) -> bytes | None:
-    """A picture that lies on the disk; None where there is none, or something else lies there."""
+    """Read a PNG file; None where it is missing or not an image."""
     try:
         png = read_file(path, max_bytes=most_bytes(SIDE_MAX, SIDE_MAX))
         decode(png)
@@ -97,7 +93,7 @@ def read_picture(path: Path) -> bytes | None:
 
 
 class Quality(StrEnum):
-    """What a picture is worth as a proof."""
+    """How good an image is as a test result."""
 
     OK = "ok"
     WARN = "warn"
@@ -120,14 +116,12 @@ class Measures:
     """Of 1."""
 
     def to_json(self) -> dict[str, JSON]:
-        """The measures, rounded, for a receipt."""
-        rounded = ((name, round(value, 3)) for name, value in asdict(self).items())
-        return dict(rounded)
+        return {name: round(value, 3) for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether a picture is one; `why` is a stable word (`black`), `says` one sentence with the number."""
+    """The verdict on an image; `why` is a stable word (`black`), `says` one sentence with the number."""
 
     verdict: Quality
     why: str
@@ -136,7 +130,7 @@ class Judgement:
 
 
 def judge(png: bytes, width: int, height: int) -> Judgement:
-    """Judge a picture that should be `width` by `height` pixels. Never raises for what is in the bytes."""
+    """Check an image that should be `width` by `height` pixels. Never raises, whatever the bytes."""
     try:
         image = decode(png)
     except NoPicture as why:
@@ -169,50 +163,42 @@ def judge(png: bytes, width: int, height: int) -> Judgement:
 
 
 def measure(image: Image) -> Measures:
-    """Mean, deviation, maximum and neighbour correlation of a picture's grey (of its middle, if large)."""
+    """Mean, deviation, maximum and neighbour correlation of an image's grey (of its middle, if large)."""
+    from PIL import ImageStat
+
     width, height = image.size
     left, top = max(0, (width - SAMPLE) // 2), max(0, (height - SAMPLE) // 2)
     grey = image.crop((left, top, min(width, left + SAMPLE), min(height, top + SAMPLE))).convert("L")
-    pixels = grey.tobytes()
-    count, total, squares = len(pixels), sum(pixels), sum(map(mul, pixels, pixels))
-    mean = total / count
+    levels = ImageStat.Stat(grey)
     return Measures(
         width=width,
         height=height,
-        mean=mean,
-        std=math.sqrt(max(0.0, squares / count - mean * mean)),
-        max=max(pixels),
-        neighbour_correlation=neighbour_correlation(pixels, grey.width),
-        far_correlation=_far_correlation(grey),
-        black_share=pixels.count(0) / count,
+        mean=levels.mean[0],
+        std=math.sqrt(max(0.0, levels.var[0])),
+        max=levels.extrema[0][1],
+        neighbour_correlation=neighbour_correlation(grey),
+        far_correlation=neighbour_correlation(grey.reduce(max(1, min(grey.size) // CELLS))),
+        black_share=grey.histogram()[0] / (grey.width * grey.height),
     )
 
 
-def _far_correlation(grey: Image) -> float:
-    small = grey.reduce(max(1, min(grey.size) // CELLS))
-    return neighbour_correlation(small.tobytes(), small.width)
-
-
-def neighbour_correlation(pixels: bytes, width: int) -> float:
-    """Pearson's correlation of each pixel with its right neighbour, over rows of `width`; 0 where it is not
-    defined (one colour, one column)."""
-    first, last = pixels[::width], pixels[width - 1 :: width]
-    pairs = len(pixels) - len(first)
-    if pairs <= 0:
+def neighbour_correlation(grey: Image) -> float:
+    """Pearson's correlation of each pixel with its right neighbour; 0 where there is none (one colour, one column)."""
+    last = grey.width - 1
+    if not last:
         return 0.0
-    total, squares = sum(pixels), sum(map(mul, pixels, pixels))
-    # All neighbours in the text of bytes, less those where one row ends and the next begins.
-    products = sum(map(mul, pixels, pixels[1:])) - sum(map(mul, last, first[1:]))
-    left_sum, right_sum = total - sum(last), total - sum(first)
-    left_squares, right_squares = squares - sum(map(mul, last, last)), squares - sum(map(mul, first, first))
-    spread = (pairs * left_squares - left_sum**2) * (pairs * right_squares - right_sum**2)
-    return (pairs * products - left_sum * right_sum) / math.sqrt(spread) if spread > 0 else 0.0
+    left, right = (grey.crop((start, 0, start + last, grey.height)).tobytes() for start in (0, 1))
+    pairs, left_sum, right_sum = len(left), sum(left), sum(right)
+    left_spread = pairs * sum(map(mul, left, left)) - left_sum**2
+    right_spread = pairs * sum(map(mul, right, right)) - right_sum**2
+    together = pairs * sum(map(mul, left, right)) - left_sum * right_sum
+    return together / math.sqrt(left_spread * right_spread) if left_spread and right_spread else 0.0
 
 
 def half_blocks(png: bytes, columns: int) -> list[list[tuple[RGB, RGB]]]:
     """Rows of (upper, lower) colours: each pair is one character cell (U+2580), `columns` of them in a row.
 
-    Empty when the bytes are not a picture.
+    Empty when the bytes are not an image.
     """
     from PIL import Image
 
@@ -224,14 +210,6 @@ def half_blocks(png: bytes, columns: int) -> list[list[tuple[RGB, RGB]]]:
         return []
     rows = max(1, round(columns * image.height / image.width / 2))
     small = image.convert("RGB").resize((columns, rows * 2), Image.Resampling.LANCZOS).tobytes()
-    return [list(_cells(small, row, columns)) for row in range(rows)]
-
-
-def _cells(small: bytes, row: int, columns: int) -> Iterator[tuple[RGB, RGB]]:
-    upper, lower = row * 2 * columns * 3, (row * 2 + 1) * columns * 3
-    for offset in range(0, columns * 3, 3):
-        yield _rgb(small, upper + offset), _rgb(small, lower + offset)
-
-
-def _rgb(data: bytes, place: int) -> RGB:
-    return data[place], data[place + 1], data[place + 2]
+    pixels = list(zip(small[::3], small[1::3], small[2::3], strict=True))
+    lines = [pixels[start : start + columns] for start in range(0, len(pixels), columns)]
+    return [list(zip(upper, lower, strict=True)) for upper, lower in zip(lines[::2], lines[1::2], strict=True)]

@@ -1,8 +1,7 @@
-"""The lock: what a home holds, exactly, as data to read and to rebuild from; written and read by this file alone.
+"""`provision.lock`: what a home holds, exactly, as TOML to read and to rebuild from.
 
-`provision.lock` is TOML. Every package has its version, the index it came from (without credentials), its wheel and
-that wheel's sha256; the rest is ComfyUI's commit, the weights by their hash, and the flags. An unknown key, a wrong
-type or a value that no lock may have is refused, as in a manifest.
+Every package has its version, its index (without credentials), its wheel and that wheel's sha256; the rest is
+ComfyUI's commit, the weights by their hash, and the flags. It is checked as strictly as a manifest.
 """
 
 from __future__ import annotations
@@ -15,7 +14,9 @@ from typing import Annotated
 from urllib.parse import urlsplit, urlunsplit
 
 from provision.command import Fix, ours
+from provision.core.finding import JSON
 from provision.core.manifest import COMMIT, GIT_ADDRESS, HTTP, INNER_PATH, REF, SHA256, Manifest
+from provision.core.overrides import as_overrides
 from provision.core.strict_loader import build, text
 from provision.errors import LockError, ManifestError
 from provision.system.strict import Unreadable, read_toml
@@ -41,9 +42,9 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class LockedTorch:
-    """Which torch was asked for, of which channel it is, from which index (empty: the configured one), and why.
+    """Which torch was asked for, its channel and its index (empty: the configured one).
 
-    `why` is why it is another than was asked for, `passed_over` why newer days were not taken.
+    `why` is why it is not the one asked for, `passed_over` why newer nightlies were skipped.
     """
 
     wanted: str
@@ -101,8 +102,17 @@ class Lock:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Every package's version by name."""
         return {package.name: package.version for package in self.packages}
+
+    @property
+    def bare(self) -> list[str]:
+        """Names of the packages without a hash."""
+        return [package.name for package in self.packages if not package.sha256]
+
+    @property
+    def hashes(self) -> dict[tuple[str, str], str]:
+        """The hash of each package's file, by name and version, where it has one."""
+        return {(package.name, package.version): package.sha256 for package in self.packages if package.sha256}
 
 
 def load_lock(path: Path) -> Lock:
@@ -127,7 +137,7 @@ def manifest_overrides(lock: Lock, manifest: Manifest) -> list[str]:
     """What a lock decides of a manifest, as `--set` has it. Raises LockError for a file that the manifest lacks."""
     minor = ".".join(lock.platform.python.split(".")[:2])
     torch = lock.versions.get("torch")
-    values: dict[str, object] = {
+    values: dict[str, JSON] = {
         "comfyui.url": lock.comfyui.url,
         "comfyui.ref": lock.comfyui.commit,
         "comfyui.args": list(lock.comfyui.flags),
@@ -135,18 +145,21 @@ def manifest_overrides(lock: Lock, manifest: Manifest) -> list[str]:
         **({"torch.channel": torch} if torch else {}),
     }
     for locked in lock.models:
-        values |= dict(_place_of(locked, manifest))
-    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+        values |= _values_of(locked, manifest)
+    return as_overrides(values)
 
 
-def _place_of(locked: LockedModel, manifest: Manifest) -> Iterator[tuple[str, object]]:
+def _values_of(locked: LockedModel, manifest: Manifest) -> dict[str, JSON]:
     for place, model in enumerate(manifest.models):
         for number, file in enumerate(model.files):
             if (model.repo, file.path, file.precision) == (locked.repo, locked.path, locked.precision):
-                key = f"models.{place}.files.{number}"
-                yield from {f"models.{place}.revision": locked.revision, f"{key}.sha256": locked.sha256}.items()
-                yield f"{key}.size", locked.size
-                return
+                key = f"models.{place}"
+                inner = f"{key}.files.{number}"
+                return {
+                    f"{key}.revision": locked.revision,
+                    f"{inner}.sha256": locked.sha256,
+                    f"{inner}.size": locked.size,
+                }
     raise LockError(
         f"The lock names {locked.path} of {locked.repo}, which the manifest {manifest.name} does not have.",
         hint=Fix("The one that it was made from:", ours("all", "--locked", "FILE", "--manifest", "MANIFEST")),
@@ -162,7 +175,9 @@ def _table(value: object, name: str) -> Iterator[str]:
     """Plain keys first, then the tables in it. JSON's strings, numbers and lists of strings are TOML's too."""
     assert is_dataclass(value)
     held = {item.name: getattr(value, item.name) for item in fields(value)}
-    inner = {key: each for key, each in held.items() if is_dataclass(each) or _is_list_of_tables(each)}
+    inner = {
+        key: each for key, each in held.items() if any(map(is_dataclass, each if type(each) is tuple else (each,)))
+    }
     for key, each in held.items():
         if key not in inner and each != "":
             yield f"{key} = {json.dumps(each, ensure_ascii=False)}"
@@ -171,10 +186,6 @@ def _table(value: object, name: str) -> Iterator[str]:
             yield ""
             yield f"[[{name}{key}]]" if isinstance(each, tuple) else f"[{name}{key}]"
             yield from _table(one, f"{name}{key}.")
-
-
-def _is_list_of_tables(value: object) -> bool:
-    return isinstance(value, tuple) and bool(value) and is_dataclass(value[0])
 
 
 def without_credentials(url: str) -> str:

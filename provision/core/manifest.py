@@ -1,7 +1,6 @@
 """The manifest: what to provision, as data, read by one strict loader.
 
-An unknown key, a wrong type, a path that climbs out, a hash that is none: each is one ManifestError with the key's
-full name. Nothing in a manifest is ever run by a shell.
+Whatever is wrong is a ManifestError with the key's full name. Nothing in a manifest is ever run by a shell.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -41,8 +40,16 @@ GIT_ADDRESS = re.compile(
     r"|(?!-)[\w.-]+@(?!-)[\w.-]+:[\w./~-]+"
 )
 """What git may be given: never an option, for ssh neither (CVE-2017-1000117), never a transport that runs a program."""
+MOVED = re.compile(r"(?<=github\.com[/:])comfyanonymous(?=/ComfyUI(?:\.git)?/?\Z)", re.IGNORECASE)
+"""Who had ComfyUI's repository until January 2026 (ComfyUI's pull request 11858): GitHub leads on from there for as
+long as nobody makes a repository of that name."""
+OLD_TERMS: Mapping[str, str] = {
+    "true": "commercial use allowed, by this manifest",
+    "false": "no commercial use, by this manifest",
+}
+"""What manifests said of commercial use before they had a sentence for it."""
 KNOWN_BAD = "known-bad"
-"""A file among the manifests that is none: see `known_bad`."""
+"""The file of known bad torch builds among the manifests (see `environment/known_bad_torch.py`)."""
 
 Minor = Annotated[str, text(r"3\.\d{1,2}", "like 3.12")]
 Exact = Annotated[str, text(r"\d+(\.\d+)+", "an exact version")]
@@ -52,11 +59,13 @@ Side = Annotated[int, Meta(ge=64, le=4096, multiple_of=8, description="64 to 409
 
 @dataclass(frozen=True, slots=True)
 class License:
-    """The licence of the weights; shown, never hidden."""
+    """The licence of the weights; shown, never hidden, and never judged: what its page says, and where that stands."""
 
     id: str
+    """How the model's page names it; empty where it names none."""
     url: str = ""
-    commercial: bool = False
+    commercial: str = ""
+    """What its page says of commercial use, as half a sentence with a link; empty where that was not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +81,9 @@ class Needs:
 class Python:
     """The target Python: `version` is wanted, `min` to `max` are accepted."""
 
-    version: Minor = "3.12"
+    version: Minor = "3.13"
     min: Minor = "3.10"
-    max: Minor = "3.13"
+    max: Minor = "3.14"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +118,6 @@ class ComfyUI:
 
     @property
     def page(self) -> str:
-        """The address of its page."""
         return f"http://127.0.0.1:{self.port}"
 
 
@@ -142,7 +150,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class FirstImage:
-    """The picture that proves the install."""
+    """The first image, which tests the install."""
 
     prompt: str
     width: Side = 512
@@ -183,8 +191,7 @@ class Manifest:
             if model.folder.split("/")[0] == "checkpoints":
                 return model, file
         raise ManifestError(
-            f"The manifest {self.name} has no {precision} checkpoint.",
-            hint=ours("manifests", "show", self.name),
+            f"The manifest {self.name} has no {precision} checkpoint.", hint=ours("manifests", "show", self.name)
         )
 
     def chosen(self, precision: str) -> list[tuple[Model, ModelFile]]:
@@ -234,7 +241,7 @@ def load_manifest(source: str, overrides: Sequence[str] = ()) -> Manifest:
 
 
 def manifest_folder() -> Path:
-    """Where the manifests lie: in the installed package, or beside it in a checkout."""
+    """The folder of manifests: in the installed package, or next to it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     packaged = package / "_manifests"
     return packaged if packaged.is_dir() else package.parent / "manifests"
@@ -266,7 +273,16 @@ def parse_manifest(data: Mapping[str, object], where: str = "manifest") -> Manif
             f"{where}: schema is {data.get('schema')!r}; this tool reads schema 1.",
             hint=Fix("Its first line: schema = 1"),
         )
-    return build(Manifest, data)
+    manifest = build(Manifest, _with_terms(data))
+    return replace(manifest, comfyui=replace(manifest.comfyui, url=MOVED.sub("Comfy-Org", manifest.comfyui.url)))
+
+
+def _with_terms(data: Mapping[str, object]) -> Mapping[str, object]:
+    """The data with a sentence where a manifest of before says only whether there may be commercial use."""
+    terms = data.get("license")
+    if not isinstance(terms, Mapping) or not isinstance(given := terms.get("commercial"), bool | str):
+        return data
+    return {**data, "license": {**terms, "commercial": OLD_TERMS.get(str(given).lower(), given)}}
 
 
 def check_manifest(manifest: Manifest) -> Manifest:

@@ -1,8 +1,9 @@
-"""`doctor --fix`: the plan that a look makes, the questions beforehand, the steps that mend some findings alone."""
+"""`doctor --fix`: the plan, the questions beforehand, and steps that fix only some findings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from provision.core.events import Mend
@@ -14,11 +15,12 @@ Consent = Callable[[str], bool]
 
 
 def plan_mending(steps: Sequence[Step], report: Report) -> tuple[Mend, ...]:
-    """What can be mended of what a look saw, in the order of the steps: that in which they depend."""
-    blocks = {step.name: _is_blocked(report.step(step.name).findings) for step in steps}
+    """What can be fixed of what a look saw, in the order of the steps."""
+    findings = ((step.name, finding) for step in report.steps for finding in step.findings)
+    blocked = {name for name, finding in findings if finding.verdict is Verdict.BLOCKED and finding.consent is None}
     mends = []
     for step in steps:
-        waits_for = next((name for name in needs_of(steps, [step.name]) if blocks.get(name)), "")
+        waits_for = next((name for name in needs_of(steps, [step.name]) if name in blocked), "")
         for finding in report.step(step.name).findings:
             question = finding.consent.question if finding.consent else ""
             if question or finding.verdict is Verdict.FIXABLE:
@@ -26,11 +28,6 @@ def plan_mending(steps: Sequence[Step], report: Report) -> tuple[Mend, ...]:
                 bytes_ = finding.cost.download_bytes
                 mends.append(Mend(step.name, finding.id, finding.says, does, bytes_, question, waits_for))
     return tuple(mends)
-
-
-def _is_blocked(findings: Iterable[Finding]) -> bool:
-    """Whether only a person can go on here."""
-    return any(each.verdict is Verdict.BLOCKED and each.consent is None for each in findings)
 
 
 def needs_of(steps: Sequence[Step], names: Collection[str]) -> list[str]:
@@ -48,64 +45,53 @@ def needing(steps: Sequence[Step], names: Collection[str]) -> tuple[str, ...]:
 
 
 def ask_beforehand(report: Report, consent: Consent) -> frozenset[str]:
-    """The ids of the findings that a person agrees to have mended; nobody there to ask is no."""
+    """The ids of the findings that may be fixed; no, where nobody can be asked."""
     agreed: set[str] = set()
     for step in report.steps:
         for finding in step.findings:
             asked = finding.consent
-            if asked and asked.agreement not in agreed and _yes(consent, f"{finding.says} {asked.question}"):
-                agreed.add(asked.agreement)
+            with suppress(ConsentNeeded):
+                if asked and asked.agreement not in agreed and consent(f"{finding.says} {asked.question}"):
+                    agreed.add(asked.agreement)
     return frozenset(agreed)
-
-
-def _yes(consent: Consent, question: str) -> bool:
-    try:
-        return consent(question)
-    except ConsentNeeded:
-        return False
 
 
 # -- some findings alone ----------------------------------------------------------------------------------------
 
 
 def narrowed(steps: Sequence[Step], report: Report, ids: Collection[str]) -> tuple[Step, ...]:
-    """The steps that hold some findings, blind to their other ones, and whole those that they need.
+    """The steps with these findings, blind to their other ones, and the steps they need.
 
-    What comes up only when a finding is mended (the hash of a file that was put in its place) is mended with it.
+    What comes up only after a fix (the hash of a new file) is fixed with it.
     """
     chosen = holders(report, ids)
     needed = needs_of(steps, chosen)
     return tuple(
-        step if step.name in needed else _blind(step, _others(report, step.name, ids))
+        step if step.name in needed else _blind(step, report.step(step.name), ids)
         for step in steps
         if step.name in chosen or step.name in needed
     )
 
 
-def _others(report: Report, name: str, ids: Collection[str]) -> frozenset[tuple[str, str]]:
-    return frozenset((each.id, each.subject) for each in report.step(name).findings if each.id not in ids)
+def _blind(step: Step, seen: StepReport, ids: Collection[str]) -> Step:
+    """A step that does not see the faults that were seen, except for those with these ids."""
+    others = {(each.id, each.subject) for each in seen.findings if each.id not in ids}
 
-
-def _blind(step: Step, to: frozenset[tuple[str, str]]) -> Step:
     def check(ctx: Context) -> Iterator[Finding]:
         for finding in step.check(ctx):
-            at_rest = finding.verdict in (Verdict.OK, Verdict.WARN)
-            if at_rest or (finding.id, finding.subject) not in to:
+            if finding.verdict in (Verdict.OK, Verdict.WARN) or (finding.id, finding.subject) not in others:
                 yield finding
 
     return replace(step, check=check)
 
 
 def holders(report: Report, ids: Collection[str]) -> frozenset[str]:
-    """The steps that saw some findings."""
+    """The names of the steps with these findings."""
     return frozenset(step.name for step in report.steps if any(finding.id in ids for finding in step.findings))
 
 
 def only(report: Report, ids: Collection[str], *, keep_blocked: bool = False, needed: Collection[str] = ()) -> Report:
-    """The report with some findings alone.
-
-    With `keep_blocked` also what kept them from being mended; with `needed` also what stops these steps.
-    """
+    """The report with only some findings; `keep_blocked` adds what blocked them, `needed` what stops these steps."""
 
     def stays(step: StepReport, finding: Finding) -> bool:
         stops = finding.verdict in (Verdict.FIXABLE, Verdict.BLOCKED) and step.name in needed

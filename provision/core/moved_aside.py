@@ -1,4 +1,4 @@
-"""Moving things aside: what a person made is never deleted, it gets a new place, which is told."""
+"""Moves what is in the way into `moved-aside/`; what others made is never deleted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def move_aside(ctx: Context, path: Path) -> Path:
 def make_way(ctx: Context, path: Path) -> Path:
     """Move a file or a folder into `moved-aside/`; the caller says so. Raises HomeError, DiskFull.
 
-    What lies on another disk than the home, as an adopted install may, gets another name where it lies.
+    On another disk than the home's, as an adopted install may be, it is renamed in place.
     """
     try:
         ctx.home.aside.mkdir(parents=True, exist_ok=True)

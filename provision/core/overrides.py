@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -35,7 +38,15 @@ def apply_override(data: dict[str, Any], override: str, schema: type) -> None:
     if kind is None:
         near = nearest(key, sorted(known)) or ", ".join(sorted(known)[:8])
         raise ManifestError(f"--set {key[:WORD_MAX]}: there is no such key.", hint=Fix(f"Nearest: {near}"))
-    set_key(data, key, text if kind is str else _value(text))
+    set_key(data, key, text if kind is str else _parsed(text))
+
+
+def as_overrides(values: Mapping[str, JSON]) -> list[str]:
+    """Keys with their values, as `--set` takes them."""
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for key, value in values.items()
+    }
+    return [f"{key}={text}" for key, text in texts.items()]
 
 
 def in_schema(key: str) -> str:
@@ -90,19 +101,15 @@ def _descend(node: Any, name: str, key: str) -> Any:
     return node.setdefault(name, {})
 
 
-def _value(text: str) -> object:
+def _parsed(text: str) -> JSON:
     """A TOML value; plain words stay text, so that nobody must quote twice in a shell."""
-    try:
-        value: object = parse_toml(f"value = {text}")["value"]
-    except Unreadable:  # no TOML, or more than its reader holds
-        return text
-    return value
+    with suppress(Unreadable):
+        return parse_toml(f"value = {text}")["value"]
+    return text
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
     """The known words that are most like a word, with commas between; empty when none is, or it is no word at all."""
-    import difflib
-
     if len(word) > WORD_MAX:  # the look takes as many steps as the two have letters, multiplied
         return ""
     return ", ".join(difflib.get_close_matches(word, known, n=3, cutoff=0.5))
@@ -111,11 +118,9 @@ def nearest(word: str, known: Sequence[str]) -> str:
 def flat(value: object, prefix: str = "") -> list[tuple[str, JSON]]:
     """A manifest's keys with dots, as `--set` takes them, with their values and in order."""
     if is_dataclass(value):
-        return [
-            pair
-            for item in fields(value)
-            for pair in flat(getattr(value, item.name), f"{prefix}.{item.name}".lstrip("."))
-        ]
-    if isinstance(value, tuple) and value and is_dataclass(value[0]):
-        return [pair for place, item in enumerate(value) for pair in flat(item, f"{prefix}.{place}")]
-    return [(prefix, list(value) if isinstance(value, tuple) else value)]
+        inner = [(item.name, getattr(value, item.name)) for item in fields(value)]
+    elif isinstance(value, tuple) and value and is_dataclass(value[0]):
+        inner = [(str(place), item) for place, item in enumerate(value)]
+    else:
+        return [(prefix, list(value) if isinstance(value, tuple) else value)]
+    return [pair for name, item in inner for pair in flat(item, f"{prefix}.{name}".lstrip("."))]

@@ -1,6 +1,6 @@
-"""Which folders are homes: those that this tool made, told by a marker, new ones and empty ones; no other.
+"""Which folders may be homes: those with our marker, new ones and empty ones.
 
-Homes made before there was a marker are told by their receipts.
+Homes made before there was a marker are recognised by their receipts.
 """
 
 from __future__ import annotations
@@ -13,30 +13,32 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision import __version__
 from provision.command import ours
+from provision.core.receipts import read_state, write_json
 from provision.errors import HomeError, UsageError
-from provision.system.strict import Unreadable, read_json_file
+from provision.system.disk_errors import unusable
 
 MARKER = Path("state", "home.json")
-ROOT_NAMES = frozenset({
-    "provision.lock", "provision.toml", "first-image.png", "first-image.rejected.png", "ComfyUI", "venv", "envs",
-    "logs", "moved-aside", "state", ".venv.next",
-})  # fmt: skip
-STATE_NAMES = frozenset({
-    "home.json", "lock", "receipts", "parts", "cache", "python", "children", "rehearsal", "looks", "quick-test",
-    "held.txt", "locked.txt", "checkout-unfinished", "installing", "pace.json", "report.json", "run.json", "bench.json",
-    "server.json", "adopted.json",
-})  # fmt: skip
+IMAGES = ("first-image.png", "first-image.rejected.png")
+FILES = ("provision.lock", "provision.toml", *IMAGES)
+ROOT_NAMES = frozenset((*FILES, "ComfyUI", "venv", "envs", "logs", "moved-aside", "state", ".venv.next"))
+RECORDS = ("home", "pace", "report", "run", "bench", "server", "adopted")
+STATE_FOLDERS = ("receipts", "parts", "cache", "python", "children", "rehearsal", "looks", "quick-test")
+STATE_FILES = ("lock", "held.txt", "locked.txt", "checkout-unfinished", "installing")
+STATE_NAMES = frozenset((*STATE_FOLDERS, *STATE_FILES, *(f"{name}.json" for name in RECORDS)))
 LOG_NAME = re.compile(r"(provision|comfyui)\.log(\.\d+)?")
 RECEIPT_NAME = re.compile(r"(torch|comfyui|requirements|first_image|workflow|python_env|model-[0-9a-f]{12})\.json")
 HALF_WRITTEN = re.compile(r"\.(?P<name>.+?)\.(?P<pid>[1-9]\d{0,8})(\.\d+)?")
-"""A file that is written beside its place, by which process (and which of its threads)."""
+"""A file that is written beside its place: by which process, and which of its threads."""
 TRIAL = re.compile(r"\.write-(?P<pid>[1-9]\d{0,8})")
-SYSTEMS_OWN = frozenset({
-    ".DS_Store", ".localized", "Icon\r", ".Spotlight-V100", ".Trashes", ".fseventsd", ".TemporaryItems", "lost+found",
-})  # fmt: skip
+FINDERS_OWN = (".DS_Store", ".localized", "Icon\r")
+VOLUMES_OWN = (".Spotlight-V100", ".Trashes", ".fseventsd", ".TemporaryItems", "lost+found")
+SYSTEMS_OWN = frozenset((*FINDERS_OWN, *VOLUMES_OWN))
 """What macOS and file systems put into a folder by themselves."""
 NAMES_SHOWN = 3
+SHARED = Path("/Users/Shared" if sys.platform == "darwin" else "/var/tmp")  # noqa: S108  (proposed, never used unasked)
+"""Where everybody may have a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +51,12 @@ class Marker:
 
 def read_marker(root: Path) -> Marker | None:
     """The marker of a home, None where there is none."""
-    try:
-        found = read_json_file(root / MARKER, Marker)
-    except (OSError, Unreadable):
-        return None
-    return found if found.id else None
+    found = read_state(root / MARKER, Marker)
+    return found if found is not None and found.id else None
 
 
 def write_marker(root: Path) -> None:
-    """Mark a folder as a home, unless it is marked; one that is known as a home goes on without.
-
-    Raises HomeError, DiskFull.
-    """
-    from provision import __version__
-    from provision.core.receipts import write_json
-
+    """Mark a folder as a home; an older home that cannot be written stays unmarked. Raises HomeError, DiskFull."""
     if read_marker(root) is not None:
         return
     try:
@@ -84,16 +77,13 @@ def is_state(name: str) -> bool:
 
 
 def is_at_the_top(name: str) -> bool:
-    """Whether a name in a home's own folder is one of ours, or that of one of our files while it is written."""
+    """Whether a name in a home's own folder is one of ours, or of a file being written."""
     found = HALF_WRITTEN.fullmatch(name)
     return name in ROOT_NAMES or (found is not None and found["name"] in ROOT_NAMES)
 
 
 def strangers(root: Path) -> list[str]:
-    """What lies in a folder that is no home, by name; nothing where there is no folder or an empty one.
-
-    Raises OSError.
-    """
+    """The names in a folder that is not a home; empty where it is missing. Raises OSError."""
     try:
         return sorted(entry.name for entry in os.scandir(root) if entry.name not in SYSTEMS_OWN)
     except (FileNotFoundError, NotADirectoryError):
@@ -108,7 +98,7 @@ def _has_receipts(root: Path) -> bool:
 
 
 def _was_begun(root: Path) -> bool:
-    """Whether all that lies there is what a run makes first, before it marks the folder."""
+    """Whether it holds only what a run makes before it marks the folder."""
     try:
         names = set(strangers(root))
         state, logs = (
@@ -124,17 +114,17 @@ def _was_begun(root: Path) -> bool:
 
 
 def check_claim(root: Path, environ: Mapping[str, str]) -> None:
-    """Refuse a folder as a home unless it is one, or may become one, where that harms nothing of anybody's.
+    """Refuse a folder that is not a home and cannot safely become one; writes nothing.
 
-    Raises UsageError, which says what lies there and proposes another folder, and HomeError for one that cannot be
-    read. Nothing is written.
+    Raises UsageError, which says what is in it and proposes another folder, and HomeError where it cannot be read.
     """
     trouble = _trouble(root, environ)
     if trouble:
         usual = _person(environ) / "provision"
         candidates = (root / "provision", usual, usual.with_name("provision-home"))
-        free = next(each for each in candidates if each.parent != Path(each.anchor) and not _trouble(each, environ))
-        raise UsageError(f"provision cannot use {root}: {trouble}.", hint=ours("all", "--home", str(free)))
+        free = (each for each in candidates if each.parent != Path(each.anchor) and not _trouble(each, environ))
+        best = next(free, SHARED / "provision")
+        raise UsageError(f"provision cannot use {root}: {trouble}.", hint=ours("all", "--home", str(best)))
 
 
 def check_contents(root: Path) -> None:
@@ -142,8 +132,7 @@ def check_contents(root: Path) -> None:
     names = _contents(root)
     if names:
         raise UsageError(
-            f"provision cannot use {root}: it holds {names}.",
-            hint=ours("all", "--home", str(root / "provision")),
+            f"provision cannot use {root}: it holds {names}.", hint=ours("all", "--home", str(root / "provision"))
         )
 
 
@@ -181,12 +170,10 @@ def _is_no_place(real: Path, environ: Mapping[str, str]) -> str:
 
 
 def _contents(root: Path) -> str:
-    """What lies in a folder that is no home, in words; nothing where it is new, empty or a home."""
+    """What a folder that is not a home holds, in words; empty where it is new, empty or a home."""
     try:
         names = [] if is_home(root) else strangers(root)
     except OSError as error:
-        from provision.system.disk_errors import unusable
-
         raise unusable(root, error) from error
     shown = ", ".join(names[:NAMES_SHOWN])
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
@@ -194,7 +181,7 @@ def _contents(root: Path) -> str:
 
 
 def _work_tree(real: Path, environ: Mapping[str, str], *, only_itself: bool) -> Path | None:
-    """The git work tree that a folder is or lies in, but for one of dotfiles, which is all of the person's folder."""
+    """The git work tree of a folder, except for dotfiles in the home folder."""
     for folder in [real] if only_itself else [real, *real.parents]:
         if os.path.lexists(folder / ".git") and not _same(folder, _person(environ)):
             return folder
@@ -218,8 +205,6 @@ def _person(environ: Mapping[str, str]) -> Path:
 
 
 def owned_state(root: Path) -> Iterator[Path]:
-    """The entries of a home's `state` that are ours, the marker and the lock last: a killed removal can go on."""
-    last = ("lock", MARKER.name)
-    names = sorted(path.name for path in (root / "state").iterdir() if is_state(path.name))
-    for name in [name for name in names if name not in last] + [name for name in last if name in names]:
-        yield root / "state" / name
+    """The entries of a home's `state` that are ours, lock and marker last, so that a killed removal can resume."""
+    owned = (path for path in (root / "state").iterdir() if is_state(path.name))
+    yield from sorted(owned, key=lambda path: (path.name == MARKER.name, path.name == "lock", path.name))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from provision.command import Command
 from provision.core.estimate import ASSUMED_BYTES_PER_S, Job, Pace, must_work, run_seconds_left
-from provision.core.finding import Finding, Verdict, cost_of
+from provision.core.finding import Verdict, cost_of
 from provision.core.step import Report, StepReport
 
 UNPACKED = frozenset({"python_env", "torch", "requirements"})
-"""Steps whose archives lie beside what is unpacked from them until it is whole. They run one after the other."""
+"""Steps that keep their archives until all is unpacked. They run one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class PlanRow:
     verdict: Verdict
     says: str
     command: Command | None = None
-    """What a person must run first."""
+    """What to run first."""
     download_bytes: int = 0
     disk_bytes: int = 0
     peak_bytes: int = 0
@@ -49,43 +49,38 @@ def make_plan(report: Report, needs: Mapping[str, Sequence[str]], pace: Pace, us
     asked = {step.name: [each for each in step.findings if each.verdict is Verdict.FIXABLE] for step in report.steps}
     at_work = must_work(needs, [name for name, todo in asked.items() if todo])
     rows = [row for step in report.steps for row in _rows(step, rate, pace.expected_s(step.name, usual))]
+    seconds = {name: pace.expected_s(name, usual) if name in at_work else 0.0 for name in asked}
     jobs = [
-        Job(name, tuple(needs.get(name, ())), cost_of(todo).download_bytes,
-            pace.expected_s(name, usual) if name in at_work else 0.0)
+        Job(name, tuple(needs.get(name, ())), cost_of(todo).download_bytes, seconds[name])
         for name, todo in asked.items()
-    ]  # fmt: skip
+    ]
     cost = report.cost
     passing = max((row.peak_bytes - row.disk_bytes for row in rows), default=0)
     return Plan(
-        tuple(rows), cost.download_bytes, cost.disk_bytes, cost.disk_bytes + passing,
-        (run_seconds_left(jobs, rate) or 0.0) if at_work else 0.0, rate, pace.bytes_per_s is not None,
-    )  # fmt: skip
+        tuple(rows),
+        cost.download_bytes,
+        cost.disk_bytes,
+        peak_bytes=cost.disk_bytes + passing,
+        seconds=(run_seconds_left(jobs, rate) or 0.0) if at_work else 0.0,
+        bytes_per_s=rate,
+        measured=pace.bytes_per_s is not None,
+    )
 
 
 def _rows(step: StepReport, rate: float, expected_s: float) -> list[PlanRow]:
-    """What is well in one row, what is not each in its own; the step's seconds stand with the first that is mended."""
+    """One row for what is fine, one for each fault; the first fix has the step's seconds."""
     rows = []
     if step.error is not None:
         says = f"{step.error.message} {step.error.hint.says}".rstrip()
         rows.append(PlanRow(step.name, Verdict.BLOCKED, says, step.error.hint.command))
     for finding in step.findings:
+        says = f"{finding.says} {finding.fix.says}" if finding.fix else finding.says
         if finding.verdict is Verdict.FIXABLE:
-            seconds = 0.0 if any(row.seconds for row in rows) else expected_s
-            rows.append(_row(step.name, finding, rate, seconds))
+            network, disk = finding.cost.download_bytes, finding.cost.disk_bytes
+            peak = disk + (network if step.name in UNPACKED else 0)
+            seconds = network / rate + (0.0 if any(row.seconds for row in rows) else expected_s)
+            rows.append(PlanRow(step.name, finding.verdict, says, None, network, disk, peak, seconds))
         elif finding.verdict is not Verdict.OK:
-            rows.append(_unmended(step.name, finding))
+            rows.append(PlanRow(step.name, finding.verdict, says, finding.fix.command if finding.fix else None))
     well = [finding.says.rstrip(".") for finding in step.findings if not finding.detail]
     return rows or ([PlanRow(step.name, Verdict.OK, "; ".join(well))] if well else [])
-
-
-def _row(step: str, finding: Finding, rate: float, expected_s: float) -> PlanRow:
-    network, disk = finding.cost.download_bytes, finding.cost.disk_bytes
-    peak = disk + (network if step in UNPACKED else 0)
-    says = f"{finding.says} {finding.fix.says}" if finding.fix else finding.says
-    return PlanRow(step, finding.verdict, says, None, network, disk, peak, network / rate + expected_s)
-
-
-def _unmended(step: str, finding: Finding) -> PlanRow:
-    if finding.fix is None:
-        return PlanRow(step, finding.verdict, finding.says)
-    return PlanRow(step, finding.verdict, f"{finding.says} {finding.fix.says}", finding.fix.command)

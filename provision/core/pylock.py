@@ -10,7 +10,7 @@ from provision.system.strict import Unreadable, convert
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A wheel or a source; `hashes` by their algorithm, none where the index tells none."""
+    """A wheel or a source; `hashes` by algorithm, as far as the index has them."""
 
     name: str = ""
     url: str = ""
@@ -20,7 +20,6 @@ class Offer:
 
     @property
     def filename(self) -> str:
-        """The file's own name."""
         return self.name.rpartition("/")[2] or file_name_of(self.url or self.path)
 
 

@@ -1,7 +1,7 @@
-"""What each receipt holds: by these types they are written, and read again.
+"""The contents of each receipt.
 
-Every field has a default, so that a receipt of another version is still one: what it lacks was not proven, what it has
-beside these is passed over. One whose values are of other types is no receipt, and its work is proven anew.
+Every field has a default, so that receipts of other versions can be read: unknown fields are ignored. With values of
+other types a receipt is ignored, and its work is checked again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class TorchReceipt:
     got: str = ""
     why: str = ""
     index: str | None = None
-    """None in receipts from before there were locks."""
+    """None in receipts older than locks."""
     passed_over: tuple[str, ...] = ()
     torch: str = ""
     device: str = ""
@@ -36,6 +36,8 @@ class TorchReceipt:
     gflop_s: float | None = None
     skipped: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
+    audio_fault: str = ""
+    """Why torchaudio could not be imported beside it."""
     when: str = ""
 
 
@@ -67,7 +69,7 @@ class RequirementsReceipt:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowReceipt:
-    """The digest of the workflow that we wrote, and of what lay there before."""
+    """The digest of the workflow that we wrote, and of the one before it."""
 
     path: str = ""
     digest: str | None = None
@@ -83,7 +85,7 @@ class ImageReceipt:
     comfyui: str = ""
     checkpoint: str = ""
     weights: str | Facts | None = None
-    """The sha256, or what tells the file from another where the manifest has none."""
+    """The sha256, or the file's identity where the manifest has none."""
     flags: tuple[str, ...] = ()
     settings: Facts = field(default_factory=dict)
     sha256: str = ""
@@ -115,12 +117,12 @@ class ModelReceipt:
     place: str = ""
     verified_at: str = ""
     downloaded: bool | None = None
-    """Whether we put it there; None in receipts from before that was asked."""
+    """Whether we downloaded it; None in older receipts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A picture that was tried for: with which torch and flags, what came of it, in how many seconds."""
+    """An attempt at an image: with which torch and flags, the result, and its seconds."""
 
     torch: str
     flags: tuple[str, ...]
@@ -130,13 +132,12 @@ class Attempt:
     seconds: float = 0.0
 
     def line(self) -> str:
-        """The attempt in the list of all."""
         return f"torch {self.torch}, {' '.join(self.flags) or 'no flags'}: {self.says} ({self.seconds:.1f} s)"
 
 
 @dataclass(frozen=True, slots=True)
 class LadderReceipt:
-    """What was tried against a bad picture, on which system."""
+    """What was tried against a bad image, on which system."""
 
     tried: tuple[Attempt, ...] = ()
     comfyui: str | None = None
@@ -146,7 +147,7 @@ class LadderReceipt:
 
 @dataclass(frozen=True, slots=True)
 class FlagsReceipt:
-    """The flags that help against a bad picture, on which system."""
+    """The flags that help against a bad image, on which system."""
 
     flags: tuple[str, ...] = ()
     why: str = ""

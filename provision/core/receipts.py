@@ -33,15 +33,17 @@ def write_json(path: Path, value: object, plain: Callable[[object], object] | No
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text beside `path`, then rename: a reader sees the old one or the new, never half.
+    """As `write_bytes`, a text in UTF-8."""
+    write_bytes(path, text.encode())
 
-    Raises HomeError or DiskFull.
-    """
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically: a reader sees the old one or the new. Raises HomeError, DiskFull."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")  # as `sweeping` reads it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("w", encoding="utf-8") as stream:
-            stream.write(text)
+        with aside.open("wb") as stream:
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         if _is_folder(path):
@@ -54,7 +56,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def make_way(path: Path) -> None:
-    """Give what stands where a file of ours goes another name beside it: nobody knows whose it is. Raises OSError."""
+    """Rename what is in the way of a file of ours; nobody knows whose it is. Raises OSError."""
     path.rename(path.with_name(f"{path.name}.{time.time_ns()}.moved-aside"))
 
 
@@ -63,7 +65,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def read_state(path: Path, kind: type[T]) -> T | None:
-    """What we once wrote, as a value of `kind`; None where there is nothing, or what is there does not fit."""
+    """A state file as a value of `kind`; None where it is missing or does not fit."""
     try:
         return read_json_file(path, kind)
     except (OSError, Unreadable):
@@ -71,7 +73,7 @@ def read_state(path: Path, kind: type[T]) -> T | None:
 
 
 def read_json(path: Path) -> dict[str, JSON] | None:
-    """A JSON object from a file; None when there is none or it is not one."""
+    """A JSON object from a file; None where it is missing or something else."""
     return read_state(path, dict[str, JSON])
 
 
@@ -96,7 +98,7 @@ class Receipts:
     @overload
     def read(self, name: str, kind: type[R]) -> R: ...
     def read(self, name: str, kind: type[JSON] = dict[str, JSON]) -> JSON:
-        """A receipt as a value of `kind`, whose fields all have defaults; the default of `kind` where there is none."""
+        """A receipt as a value of `kind`, whose fields all have defaults; the default where there is no receipt."""
         return read_state(self.folder / f"{name}.json", kind) or kind()
 
     def write(self, name: str, receipt: DataclassInstance | None = None, /, **facts: JSON) -> None:
@@ -104,15 +106,12 @@ class Receipts:
         write_json(self.folder / f"{name}.json", facts if receipt is None else {**asdict(receipt), **facts})
 
     def drop(self, name: str) -> None:
-        """Forget a receipt, so that its work is proven again. Raises HomeError, DiskFull."""
+        """Remove a receipt, so that its work is checked again. Raises HomeError, DiskFull."""
         forget(self.folder / f"{name}.json")
 
 
 def file_identity(path: Path) -> dict[str, int]:
-    """What tells cheaply whether a file is still the one that was hashed (size, mtime_ns, inode).
-
-    Raises OSError.
-    """
+    """Size, mtime_ns and inode: whether a file is still the one that was hashed. Raises OSError."""
     stat = path.stat()
     return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "inode": stat.st_ino}
 
@@ -123,21 +122,15 @@ def same_facts(receipt: DataclassInstance, facts: Mapping[str, JSON]) -> bool:
 
 
 def holds(found: Mapping[str, JSON], wanted: Mapping[str, JSON]) -> bool:
-    """Whether all that is wanted, and that is something, is found as it is wanted; more may be."""
+    """Whether everything wanted (and something is) was found; more may be."""
     return bool(wanted) and wanted.items() <= found.items()
-
-
-def _holder(handle: int) -> str:
-    with suppress(OSError):
-        return os.pread(handle, 4096, 0).decode("utf-8", "replace").strip() or "another provision"
-    return "another provision"
 
 
 @contextmanager
 def home_lock(path: Path, *, command: str, optional: bool = False) -> Iterator[None]:
-    """Hold the home for one command; the kernel lets go of it whatever becomes of us.
+    """Lock the home for one command; the kernel releases it even if we are killed.
 
-    With `optional`, a disk on which no lock can be made is gone without: nobody else holds one there.
+    With `optional`, no lock is needed on a disk where none can be made: nobody else has one there.
     Raises HomeLocked, with who holds it and since when, and HomeError.
     """
     try:
@@ -151,8 +144,9 @@ def home_lock(path: Path, *, command: str, optional: bool = False) -> Iterator[N
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            holder = os.pread(handle, 4096, 0).decode("utf-8", "replace").strip() or "another provision"
             raise HomeLocked(
-                f"This home is in use by {_holder(handle)}.",
+                f"This home is in use by {holder}.",
                 hint=Fix("Wait for it to end, or use another folder:", ours("all", "--home", "DIR")),
             ) from error
         except OSError as error:
@@ -179,7 +173,7 @@ def _open_lock(path: Path) -> int:
 
 
 def _name_holder(handle: int, text: str) -> None:
-    """Write down for others who holds the lock; the lock itself needs no byte on the disk."""
+    """Write who holds the lock; locking itself needs no byte on the disk."""
     with suppress(OSError):
         os.ftruncate(handle, 0)
         os.pwrite(handle, text.encode(), 0)

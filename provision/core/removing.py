@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from provision.core.ownership import ROOT_NAMES, SYSTEMS_OWN
@@ -12,18 +13,12 @@ def remove(path: Path) -> None:
     """Remove a file, a link, or a folder with all in it. Raises OSError."""
     if path.is_symlink() or not path.is_dir():
         path.unlink()
-        return
-    for folder, folders, files in os.walk(path, topdown=False):
-        for name in files:
-            Path(folder, name).unlink(missing_ok=True)
-        for name in folders:
-            inner = Path(folder, name)
-            inner.unlink() if inner.is_symlink() else inner.rmdir()
-    path.rmdir()
+    else:
+        shutil.rmtree(path)
 
 
 def remove_empty(folder: Path) -> None:
-    """Remove a folder and those in it that hold nothing; what else lies there stays. Raises OSError."""
+    """Remove a folder and its subfolders that are empty; the rest stays. Raises OSError."""
     for inner in sorted((Path(each) for each, _, _ in os.walk(folder)), reverse=True):
         names = {path.name for path in inner.iterdir()}
         if names <= SYSTEMS_OWN:
@@ -33,7 +28,7 @@ def remove_empty(folder: Path) -> None:
 
 
 def remove_temporary_home(root: Path) -> None:
-    """Remove a home that was made for one command, by name; what else lies there stays. Raises OSError."""
+    """Remove a home that was made for one command, by name; other files stay. Raises OSError."""
     for name in sorted(ROOT_NAMES):
         if os.path.lexists(root / name):
             remove(root / name)

@@ -9,30 +9,30 @@ from dataclasses import replace
 from functools import partial
 
 from provision.command import Fix, ours
+from provision.core.causes import with_causes
 from provision.core.events import ApplyStarted, FindingSeen, RunStarted, StepFinished, StepStarted
 from provision.core.finding import Finding, Verdict
 from provision.core.kinds import CHECK_CRASHED
-from provision.core.root_causes import has_fault, with_causes
 from provision.core.step import Context, Report, Step, StepReport
-from provision.errors import Interrupted, NotSatisfied, ProvisionError, StartOver
+from provision.errors import Interrupted, NotSatisfied, ProvisionError
 from provision.system.disk_errors import as_sentence
 
 ROUNDS_MAX = 12
-"""How often a run may be begun again from a step; whoever asks for it keeps what was tried, and ends before."""
+"""How often a run may start over from a step; the step that asks for it stops before."""
 
 STOP_S = 0.7
-"""How long steps that were told to stop are waited for: a little more than their children are given."""
+"""Seconds to wait for steps that were told to stop: a little more than their children get."""
 Faulty = Callable[[Collection[str]], list[str]]
 """Which of some steps, by their names, have a fault of their own."""
 
 
 def run(steps: Sequence[Step], ctx: Context, *, apply: bool) -> Report:
-    """Run steps, each as soon as those that it needs are satisfied, at the same time where they allow.
+    """Run steps in parallel, each as soon as those that it needs are satisfied.
 
-    With `apply` false nothing is changed, nothing waits, and a check that crashes is a finding; a step that cannot even
-    look for want of one that it needs is reported as waiting for that one. With `apply` a step that fails leaves the
-    others running; those that need it are reported as waiting. A step that raises StartOver names another: that one
-    and all that need it are run again. Raises Interrupted, after children have been ended.
+    Without `apply` nothing is changed, nothing waits, and a check that crashes is a finding; a step that cannot check
+    because of another is reported as waiting for it. With `apply` a failed step leaves the others running; those that
+    need it are reported as waiting. After StartOver the step it names, and all that need it, run again.
+    Raises Interrupted, after children were ended.
     """
     started = ctx.machine.clock()
     names = {step.name for step in steps}
@@ -95,12 +95,7 @@ def _settled(report: StepReport) -> Future[StepReport]:
 
 def _faulty(before: Mapping[str, Future[StepReport]], names: Collection[str]) -> list[str]:
     """Which of some earlier steps have a fault of their own, in their order; waits until they were looked at."""
-    return [name for name, report in before.items() if name in names and has_fault(report.result())]
-
-
-def _none_faulty(names: Collection[str]) -> list[str]:
-    """For a step that runs alone."""
-    return []
+    return [name for name, report in before.items() if name in names and report.result().faulty]
 
 
 def _run_when_ready(
@@ -120,10 +115,10 @@ def _run_when_ready(
     return report if missing is None else replace(report, error=None, waits_for=missing.name)
 
 
-def run_step(step: Step, ctx: Context, *, apply: bool, faulty: Faulty = _none_faulty) -> StepReport:
-    """Check one step and, with `apply`, mend it. Its ProvisionError becomes part of its report.
+def run_step(step: Step, ctx: Context, *, apply: bool, faulty: Faulty = lambda names: []) -> StepReport:
+    """Check one step and, with `apply`, fix it. Its ProvisionError becomes part of its report.
 
-    `faulty` is asked for those that have a fault of the steps from which its findings may follow.
+    `faulty` says which of the steps that may cause its findings have a fault.
     """
     started = ctx.machine.clock()
     findings: tuple[Finding, ...] = ()
@@ -135,9 +130,10 @@ def run_step(step: Step, ctx: Context, *, apply: bool, faulty: Faulty = _none_fa
             ctx.emit(StepStarted(again=bool(applied)))
             if not apply:
                 ctx.doing(f"looking at {step.about}")
-            findings = tuple(step.check(ctx) if apply else _survive(step, ctx))
-            todo = _next_to_mend(findings) if apply and step.apply else None
-            if todo is None or step.apply is None:
+            looking = ctx.looking()
+            findings = tuple(step.check(looking) if apply else _survive(step, looking))
+            todo = next((finding for finding in findings if finding.verdict is Verdict.FIXABLE), None)
+            if not apply or todo is None or step.apply is None:
                 break
             _refuse_twice(step, todo, applied)
             ctx.emit(ApplyStarted(finding_id=todo.id, says=todo.fix.says if todo.fix else todo.says))
@@ -153,21 +149,12 @@ def run_step(step: Step, ctx: Context, *, apply: bool, faulty: Faulty = _none_fa
         error = as_sentence(failure, ctx.home.root)
         if error is None:
             raise
-    seconds = ctx.machine.clock() - started
     findings = with_causes(findings, faulty({name for finding in findings for name in finding.kind.follows}))
     for finding in findings:
         ctx.emit(FindingSeen(finding=finding))
-    report = StepReport(step.name, findings, bool(applied), seconds, error=error)
-    again_from = error.step if isinstance(error, StartOver) else None
-    report = replace(report, mended=tuple(mended), again_from=again_from)
-    ctx.emit(
-        StepFinished(
-            verdict=str(report.verdict),
-            says=_summary(report, error),
-            changed=report.changed,
-            seconds=report.seconds,
-        )
-    )
+    seconds = ctx.machine.clock() - started
+    report = StepReport(step.name, findings, bool(applied), seconds, error=error, mended=tuple(mended))
+    ctx.emit(StepFinished(verdict=report.verdict, says=_summary(report), changed=report.changed, seconds=seconds))
     return report
 
 
@@ -189,16 +176,9 @@ def _crash(step: Step, ctx: Context, error: Exception) -> Finding:
     trace = "".join(traceback.format_exception(error))
     for line in trace.splitlines():
         ctx.output(line)
-    return CHECK_CRASHED.blocked(
-        step.name, f"The check of {step.name} crashed ({type(error).__name__}: {error}).",
-        fix=Fix("That is our bug. Please report it.", ours("doctor", "--report", "report.md")),
-        facts={"traceback": trace},
-    )  # fmt: skip
-
-
-def _next_to_mend(findings: Sequence[Finding]) -> Finding | None:
-    """The first that we can mend; what a person must do beside it keeps only the steps after this one waiting."""
-    return next((finding for finding in findings if finding.verdict is Verdict.FIXABLE), None)
+    says = f"The check of {step.name} crashed ({type(error).__name__}: {error})."
+    fix = Fix("That is our bug. Please report it.", ours("doctor", "--report", "report.md"))
+    return CHECK_CRASHED.blocked(step.name, says, fix=fix, facts={"traceback": trace})
 
 
 def _refuse_twice(step: Step, todo: Finding, applied: Sequence[Finding]) -> None:
@@ -209,8 +189,8 @@ def _refuse_twice(step: Step, todo: Finding, applied: Sequence[Finding]) -> None
         )
 
 
-def _summary(report: StepReport, error: ProvisionError | None) -> str:
-    if error is not None:
-        return error.message
+def _summary(report: StepReport) -> str:
+    if report.error is not None:
+        return report.error.message
     notable = [f for f in report.findings if f.verdict is report.verdict and not f.detail]
     return "; ".join(finding.says.rstrip(".") for finding in notable) if notable else "nothing to check"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from provision.command import Command
@@ -13,14 +13,15 @@ from provision.core.finding import JSON, Cost, Finding, Kind, Verdict, cost_of, 
 from provision.core.home import Home
 from provision.core.lockfile import Lock
 from provision.core.manifest import Manifest
+from provision.core.patience import LOOKING_S, Patience
 from provision.core.receipts import Receipts
-from provision.errors import ProvisionError
+from provision.errors import Passing, ProvisionError, StartOver
 from provision.system.machine import Machine
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the person asked for beside the manifest."""
+    """What was asked for besides the manifest."""
 
     backend: str = "auto"
     precision: str = "fp16"
@@ -42,30 +43,27 @@ class Options:
     share_cache: bool = False
     """Let the Hugging Face cache have the model too, as the same bytes."""
     agreed: frozenset[str] = frozenset()
-    """Findings whose mending was agreed to beforehand, by their ids."""
+    """Ids of findings that may be fixed without asking again."""
     locked: Lock | None = None
     """What is to be rebuilt, exactly."""
     may_run: bool = True
-    """Whether the Python of an adopted install may be started; a person is asked about it the first time."""
+    """Whether the Python of an adopted install may be started; asked the first time."""
     planning: bool = False
     """Say exactly what would be installed, which costs a look at the package index."""
 
 
 def never(question: str) -> bool:
-    """The consent of nobody: for checks, which must not ask."""
+    """Answer no: checks must not ask."""
     return False
 
 
 def silent(event: Event) -> None:
-    """An emit that nobody listens to."""
+    """Ignore the event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Everything that a step may use; frozen, and passed, never global.
-
-    `consent` asks the person a yes-or-no question and raises ConsentNeeded where nobody can answer.
-    """
+    """Everything that a step may use. `consent` asks yes or no, and raises ConsentNeeded where nobody can answer."""
 
     machine: Machine
     manifest: Manifest
@@ -75,37 +73,40 @@ class Context:
     consent: Callable[[str], bool] = never
     proofs: Proofs = field(default_factory=Proofs)
     """What `--deep` proved in this run."""
+    patience: Patience = field(default_factory=Patience)
+    """How long failures are ridden out that may pass."""
 
     @property
     def receipts(self) -> Receipts:
-        """Proofs of costly work, kept in the home."""
         return Receipts(self.home.receipts)
 
     def note(self, says: str, command: Command | None = None, *, passing: bool = False) -> None:
-        """Tell the person one sentence now, with a command that goes with it; `passing`: it is being done just now."""
+        """Say one sentence now, and the command that goes with it; `passing`: it is being done just now."""
         self.emit(Note(says=says, command=command, passing=passing))
 
     def doing(self, says: str) -> None:
-        """Say what is about to be waited for; a person sees it only if it takes long."""
+        """Say what comes next; shown only if it takes long."""
         self.emit(Doing(says=says))
 
     def output(self, line: str) -> None:
-        """Pass on a line that a program said."""
         self.emit(Output(line=line))
 
     def progress(
         self, subject: str, done: int, total: int | None = None, unit: Unit = "bytes", kind: Work = Work.DOWNLOAD
     ) -> None:
-        """Say how far something is."""
         self.emit(Progress(kind=kind, subject=subject, done=done, total=total, unit=unit))
 
-    def wait(self, says: str, seconds: float) -> None:
-        """Tell what is waited for, then wait; raises Interrupted at once when the person asks to stop."""
-        self.emit(Waiting(says=says, seconds=seconds))
+    def wait(self, says: str, seconds: float, why: Passing | None = None) -> None:
+        """Say what is waited for, then wait. Raises Interrupted at once when the person asks to stop."""
+        self.emit(Waiting(kind=why or Passing.ANSWER, says=says, seconds=seconds))
         self.machine.sleep(seconds)
 
+    def looking(self) -> Context:
+        """The same context for a look, whose answer is what can be seen now."""
+        return replace(self, patience=self.patience.at_most(LOOKING_S))
+
     def stamped(self, step: str) -> Context:
-        """The same context, whose events carry the step's name."""
+        """The same context, with events that carry the step's name."""
         emit = self.emit
 
         def stamp(event: Event) -> None:
@@ -120,7 +121,7 @@ Apply = Callable[[Context, Finding], None]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A named part of the machine. `apply` is None where only a person can act."""
+    """A named part of the machine. `apply` is None where we can fix nothing."""
 
     name: str
     needs: tuple[str, ...]
@@ -131,7 +132,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """More that a step looks at; `mends` are the kinds of findings that its own `apply` mends."""
+    """A further check of a step; `mends` are the kinds of findings that its own `apply` fixes."""
 
     check: Check
     mends: tuple[Kind, ...] = ()
@@ -139,7 +140,7 @@ class Look:
 
 
 def with_looks(step: Step, *looks: Look) -> Step:
-    """A step that looks at more. What a look can mend comes first and alone: it may be why the rest is not right."""
+    """A step with further checks. What they can fix comes first, without the rest: it may be the cause."""
 
     def check(ctx: Context) -> Iterable[Finding]:
         more = [finding for look in looks for finding in look.check(ctx)]
@@ -165,10 +166,20 @@ class StepReport:
     seconds: float
     error: ProvisionError | None = None
     waits_for: str | None = None
-    again_from: str | None = None
-    """The step from which the run must be done again (see `StartOver`)."""
     mended: tuple[str, ...] = ()
-    """The findings that were mended, by their ids, in the order of the work."""
+    """The ids of the findings that were fixed, in the order of the work."""
+
+    @property
+    def again_from(self) -> str | None:
+        """The step from which the run must be done again."""
+        return self.error.step if isinstance(self.error, StartOver) else None
+
+    @property
+    def faulty(self) -> bool:
+        """Whether it has a fault of its own that must be fixed."""
+        return self.error is not None or any(
+            finding.verdict in (Verdict.FIXABLE, Verdict.BLOCKED) and not finding.caused_by for finding in self.findings
+        )
 
     @property
     def verdict(self) -> Verdict:
@@ -179,11 +190,9 @@ class StepReport:
 
     @property
     def satisfied(self) -> bool:
-        """Whether nothing is left to do here."""
         return self.verdict in (Verdict.OK, Verdict.WARN)
 
     def to_json(self) -> dict[str, JSON]:
-        """The step in the report."""
         return {
             "name": self.name,
             "ok": self.satisfied,
@@ -206,28 +215,21 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every step is satisfied."""
         return all(step.satisfied for step in self.steps)
 
     @property
     def changed(self) -> bool:
-        """Whether any step changed anything."""
         return any(step.changed for step in self.steps)
 
     def step(self, name: str) -> StepReport:
-        """The report of one step; raises KeyError."""
-        for step in self.steps:
-            if step.name == name:
-                return step
-        raise KeyError(name)
+        return {step.name: step for step in self.steps}[name]
 
     @property
     def cost(self) -> Cost:
-        """What it costs to mend all findings that ask for work."""
+        """The cost of fixing everything."""
         return cost_of(finding for step in self.steps for finding in step.findings)
 
     def to_json(self) -> dict[str, JSON]:
-        """The last line of `--json`."""
         return {
             "schema": 1,
             "type": "report",
@@ -239,16 +241,13 @@ class Report:
 
 
 def planned_disk_bytes(ctx: Context, writers: Sequence[Step]) -> int:
-    """Bytes that the fixes of `writers` will add to the disk: what the plan really writes, by a quick look.
-
-    What each of them will move is told as a StepPlanned.
-    """
+    """Bytes that the fixes of `writers` will add to the disk, from a quick check; emits a StepPlanned for each."""
     quiet = replace(ctx, emit=silent, options=replace(ctx.options, deep=False, planning=False))
     disk_bytes = 0
     for step in writers:
         todo = [finding for finding in step.check(quiet) if finding.verdict is Verdict.FIXABLE]
-        cost = cost_of(todo)
         if todo:
-            ctx.emit(StepPlanned(step=step.name, download_bytes=cost.download_bytes, disk_bytes=cost.disk_bytes))
-        disk_bytes += cost.disk_bytes
+            cost = cost_of(todo)
+            ctx.emit(StepPlanned(step=step.name, **asdict(cost)))
+            disk_bytes += cost.disk_bytes
     return disk_bytes

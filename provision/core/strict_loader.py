@@ -1,7 +1,7 @@
-"""What people wrote as TOML, made into a value of a type by msgspec; what is wrong is named by its key.
+"""TOML that people wrote, as a value of a type, by msgspec.
 
-The rules stand in the types: `Annotated[str, text("pattern", "what it must be")]`, or a msgspec `Meta` with bounds and
-a description. A message has the full name of the key, the value as it was written, and what it must be.
+The rules are in the types: `Annotated[str, text("pattern", "what it must be")]`, or a msgspec `Meta` with bounds and a
+description. An error names the key, the value as it was written, and what it must be.
 """
 
 from __future__ import annotations
@@ -44,10 +44,7 @@ def build(schema: type[T], data: Mapping[str, object]) -> T:
 
 
 def _check_names(value: object, known: Mapping[str, object], where: str, shape: str) -> None:
-    """Refuse keys that are not known, with the nearest one, and what would steer a terminal.
-
-    `shape` is `where` as the schema has it: each place in a list is 0.
-    """
+    """Refuse unknown keys and control characters; `shape` is `where` with each place in a list as 0."""
     if isinstance(value, str) and not is_plain(re.sub(r"[\n\t]", "", value)):
         raise _refused(where[:-1], f"holds a control character: {shortened(value)}.")
     if type(value) is int and abs(value) >= 2**63:  # more than TOML knows, and than Python would write out
@@ -95,7 +92,7 @@ def _refused(key: str, says: str) -> ManifestError:
 
 
 def shortened(value: object) -> str:
-    """A value as it was written, so much of it as a person looks at."""
+    """A value as it was written, cut to a readable length."""
     whole = repr(value[: 2 * SHOWN_MAX] if isinstance(value, str | list) else value)
     return whole if len(whole) <= SHOWN_MAX else f"{whole[:SHOWN_MAX]} ..."
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from provision.core.events import Work
 from provision.core.step import Context
 from provision.download.backend import HubFile
-from provision.download.retry import TRIES, Retry, fetch_with_retries, in_background
+from provision.download.retry import Retry, fetch_with_retries, in_background
 from provision.system.disk_use import bytes_here
 
 if TYPE_CHECKING:
@@ -155,7 +155,6 @@ def fetch_and_hash(
     attempt: Callable[[Hasher], Retry | None],
     *,
     written: Callable[[], Path] | None = None,
-    tries: int = TRIES,
 ) -> str | None:
     """Bring a part as `fetch_with_retries` does, and hash it while a program or library writes it. `attempt` is given
     the hasher, to offer it what it has in memory.
@@ -167,7 +166,7 @@ def fetch_and_hash(
     hasher = Hasher(written or (lambda: part), file.size)
     hasher.start()
     try:
-        fetch_with_retries(ctx, file, part, lambda: attempt(hasher), tries=tries)
+        fetch_with_retries(ctx, file, part, lambda: attempt(hasher))
         with suppress(OSError):
             if bytes_here(part) == file.size and hasher.wait(ctx, file.name, patience_s=STUCK_S) == file.sha256:
                 return file.sha256

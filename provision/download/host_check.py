@@ -15,14 +15,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
-from provision.command import Fix, program
+from provision.command import Fix, ours, program
 from provision.core.finding import Kind
 from provision.download import kinds
+from provision.download.hosts import PORT, site_of
 from provision.download.http.wire import proxy_for
 from provision.download.hub.token import HUGGING_FACE, Token
-from provision.download.web import as_it_is, host_of, origin_of, redirect_of, session_for
+from provision.download.rate_limits import asked_wait_s
+from provision.download.web import REFUSED_BY_PROXY, as_it_is, host_of, origin_of, redirect_of, session_for
 from provision.errors import HubRefused, UsageError
 from provision.system.address import quoted, read_address
 from provision.system.tls import BUNDLES
@@ -30,8 +33,10 @@ from provision.system.tls import BUNDLES
 if TYPE_CHECKING:
     from requests import Response, Session
 
+T = TypeVar("T")
+
 COMMIT = re.compile(r"[0-9a-f]{40}")
-GRACE_S = 0.5
+GRACE_S, LEAST_S = 0.5, 0.5
 FAMILY_SHARE = 0.6
 """Of the deadline, for one address family: known before the request itself is given up."""
 
@@ -51,6 +56,14 @@ class Host:
     """Why it is asked with no token, where there is a reason."""
 
     @property
+    def behind(self) -> tuple[Host, ...]:
+        """The hosts from which its files come, where they are known by name."""
+        site = site_of(self.name)
+        if site is None or self.name != site.front:
+            return ()
+        return tuple(Host(f"https://{name}", self.purpose, self.vital and site.vital) for name in site.asked)
+
+    @property
     def name(self) -> str:
         """Host and port."""
         return host_of(self.url)
@@ -68,11 +81,20 @@ class Trouble:
 
 def troubles_of(hosts: Sequence[Host], environ: Mapping[str, str], deadline_s: float) -> list[Trouble | None]:
     """What is wrong with each; takes `deadline_s` and a moment, whatever a host or the resolver does."""
+    import requests  # noqa: F401  (read before time runs: a slow disk, or a busy machine, is no host's fault)
+    import truststore  # noqa: F401
+
     found: list[Trouble | None] = [_silent(host, deadline_s) for host in hosts]
     reached: list[dict[str, bool]] = [{} for _ in hosts]
 
     def ask(place: int) -> None:
-        found[place] = trouble_of(hosts[place], environ, deadline_s)
+        host, began = hosts[place], time.monotonic()
+        trouble, target = _front(host, environ, deadline_s)
+        found[place] = trouble
+        if trouble is None and target:
+            found[place] = _storage(host, target, f"no answer within {deadline_s:.0f} s")
+            left_s = max(LEAST_S, deadline_s - (time.monotonic() - began))
+            found[place] = storage_trouble(host, target, environ, left_s)
 
     def reach(place: int) -> None:
         if not proxy_for(hosts[place].url, environ):
@@ -94,13 +116,61 @@ def trouble_of(host: Host, environ: Mapping[str, str], deadline_s: float) -> Tro
 
     Proxies are honoured, but for this machine itself.
     """
+    return _front(host, environ, deadline_s)[0]
+
+
+def _front(host: Host, environ: Mapping[str, str], deadline_s: float) -> tuple[Trouble | None, str]:
+    """What is wrong with a host itself, and the address on another host that it sends on to."""
+
+    def read(session: Session, answer: Response) -> tuple[Trouble | None, str]:
+        again = lambda: _head(session, host, deadline_s, "")  # noqa: E731
+        trouble = _of_hub(host, answer, again) if host.file else None
+        target = redirect_of(answer) or ""
+        return trouble, target if target and origin_of(target) != origin_of(host.url) else ""
+
+    seen = _tried(host, environ, deadline_s, read)
+    return (seen, "") if isinstance(seen, Trouble) else seen
+
+
+def storage_trouble(host: Host, target: str, environ: Mapping[str, str], deadline_s: float) -> Trouble | None:
+    """Why the host that `host` sends on to for its files gives none of them; None for any answer but a page's."""
+    behind = Host(target, host.purpose, host.vital)
+
+    def read(_: Session, answer: Response) -> str:
+        page = answer.headers.get("Content-Type", "").startswith("text/html") and answer.status_code < 500
+        return f"a page comes in place of the file ({answer.status_code})" if page else ""
+
+    seen = _tried(behind, environ, deadline_s, read)
+    if isinstance(seen, Trouble):
+        return behind_of(host, behind, seen)
+    return _storage(host, target, seen) if seen else None
+
+
+def behind_of(host: Host, behind: Host, trouble: Trouble) -> Trouble:
+    """What is wrong with a host behind another that answers, as the storage of that one."""
+    reason = trouble.says.rpartition("cannot be reached: ")[2].rstrip(".")
+    return trouble if trouble.kind == kinds.TLS_INTERCEPT else _storage(host, behind.url, reason)
+
+
+def _storage(host: Host, target: str, reason: str) -> Trouble:
+    storage = host_of(target)
+    site = site_of(host.name)
+    names = ", ".join(dict.fromkeys((*(site.hosts if site else (host.name,)), storage)))
+    says = f"{host.name} answers, and {storage}, where its files come from, cannot be reached: {reason}."
+    allow = f"Have your network let these through (port {PORT}): {names}. All that are needed:"
+    return Trouble(kinds.NET_STORAGE, says, Fix(allow, ours("check", "--hosts")))
+
+
+def _tried(
+    host: Host, environ: Mapping[str, str], deadline_s: float, read: Callable[[Session, Response], T]
+) -> T | Trouble:
+    """What is read of a host's answer to HEAD, or what kept it from answering."""
     import requests
     import urllib3
 
     try:
         with session_for(host.url, environ) as session, _head(session, host, deadline_s, host.token) as answer:
-            again = lambda: _head(session, host, deadline_s, "")  # noqa: E731
-            return _of_hub(host, answer, again) if host.file else None
+            return read(session, answer)
     except requests.exceptions.Timeout:
         return _silent(host, deadline_s)
     except (HubRefused, UsageError) as error:  # it redirects to what is no address, or is none itself
@@ -138,8 +208,12 @@ def _of_error(host: Host, error: Exception, environ: Mapping[str, str]) -> Troub
         return Trouble(kinds.TLS_INTERCEPT, f"{says} program that inspects traffic, stands in between.", fix)
     if isinstance(error, requests.exceptions.ProxyError):
         proxy = host_of(proxy_for(host.url, environ))
+        if REFUSED_BY_PROXY.search(str(error)):
+            return _down(host, f"the proxy {proxy} refuses it ({_short(error)})")
         says = f"{host.name} cannot be reached: the proxy {proxy} does not answer ({_short(error)})."
         return Trouble(kinds.PROXY, says, Fix("Check HTTPS_PROXY, or name the host in NO_PROXY."))
+    if wrong := _wrong_proxy(host, environ):
+        return wrong
     missing = next((name for name in BUNDLES if environ.get(name) and not Path(environ[name]).exists()), "")
     if missing and not isinstance(error, requests.exceptions.RequestException):
         says = f"{missing} names {environ[missing]}, which is not there: no certificate can be checked with it."
@@ -150,6 +224,26 @@ def _of_error(host: Host, error: Exception, environ: Mapping[str, str]) -> Troub
     if "NameResolution" in text or "Name or service not known" in text or "nodename nor servname" in text:
         return _down(host, "its name cannot be resolved")
     return _down(host, f"no connection ({_short(error)})")
+
+
+def _wrong_proxy(host: Host, environ: Mapping[str, str]) -> Trouble | None:
+    """A proxy that is no address. It is not shown: what is wrong in it may be its password."""
+    proxy = proxy_for(host.url, environ)
+    try:
+        parts = urlsplit(proxy)
+        right = not proxy or bool(parts.hostname and (parts.port is None or parts.port))
+    except ValueError:
+        right = False
+    if right:
+        return None
+    says = f"{host.name} cannot be reached: {_who_names(proxy, environ)} is no address of a proxy."
+    return Trouble(kinds.PROXY, says, Fix("As in: export HTTPS_PROXY=http://HOST:PORT"))
+
+
+def _who_names(proxy: str, environ: Mapping[str, str]) -> str:
+    """The variable that holds a proxy, or the settings of the system."""
+    names = [name for name, value in environ.items() if name.lower().endswith("_proxy") and value and value in proxy]
+    return next(iter(sorted(names)), "the proxy of the system's settings")
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
@@ -233,10 +327,7 @@ def _of_hub(host: Host, answer: Response, without_token: Callable[[], Response])
         says = f"{host.name} does not accept the Hugging Face token (401){goes_on}."
         return Trouble(kinds.HF_BADTOKEN, says, Fix("Make a new one.", program("hf", "auth", "login")), passes=works)
     if status == 429:
-        says = f"{host.name} has had too many requests from this network (429); it is waited for."
-        return Trouble(
-            kinds.HF_429, says, Fix("Logged in, more are allowed.", program("hf", "auth", "login")), passes=True
-        )
+        return _limited(host, answer)
     target = redirect_of(answer)
     moved = target is not None and origin_of(target) == origin_of(host.url)
     if status >= 400 or moved or COMMIT.fullmatch(answer.headers.get("X-Repo-Commit", "")):
@@ -249,3 +340,15 @@ def _of_hub(host: Host, answer: Response, without_token: Callable[[], Response])
         )
     says = f"{host.name} {what}, and not as a hub does (no X-Repo-Commit): HF_ENDPOINT or --endpoint names no hub."
     return Trouble(kinds.HF_ENDPOINT, says, Fix("Do without it.", program("unset", "HF_ENDPOINT")))
+
+
+def _limited(host: Host, answer: Response) -> Trouble:
+    wait_s = asked_wait_s(answer.headers)
+    when = f"Downloads wait {f'for {wait_s:.0f} s' if wait_s else 'until it answers'}."
+    if host.token:
+        says = f"{host.name} has had too many requests from your account (429)"
+        return Trouble(kinds.HF_429, f"{says}. {when}", passes=True)
+    whose = "this network's address (429): all computers behind it share that limit"
+    says = f"{host.name} has had too many requests from {whose}"
+    fix = Fix("With a token your account's own, higher limit counts.", program("hf", "auth", "login"))
+    return Trouble(kinds.HF_429, f"{says}. {when}", fix, passes=True)

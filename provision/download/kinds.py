@@ -15,6 +15,10 @@ WGET_MISSING = Kind("wget-missing", "tools", "blocks", "consent", "GNU wget, whe
     "`command not found: wget`", "install it, or `--backend auto`")
 NET_DOWN = Kind("net-down", "tools", "blocks", "hint", "whether each host that is needed answers within 5 s",
     "downloads do not begin", "the network or HTTPS_PROXY; `provision all --rehearse` needs none")
+NET_STORAGE = Kind("net-storage", "tools", "blocks", "hint",
+    "whether the hosts answer to which the hub, GitHub, PyPI and pytorch.org send on for their files",
+    "the hub answers, and the download does not begin: a network that lets only known names through",
+    "`provision check --hosts` lists what is to be let through")
 PROXY = Kind("proxy", "tools", "blocks", "hint", "whether the proxy answers through which a host is asked",
     "`ProxyError`, downloads do not begin", "HTTPS_PROXY, or the host's name in NO_PROXY")
 CAPTIVE = Kind("captive", "tools", "blocks", "hint", "whether the hub answers about the model as a hub does",
@@ -27,7 +31,7 @@ HF_BADTOKEN = Kind("hf-badtoken", "tools", "blocks", "hint", "whether the hub ta
 HF_GATED = Kind("hf-gated", "tools", "blocks", "hint", "whether the hub lets this account have the model",
     "`requires approval`", "accept the terms on the repository's page, then `hf auth login`")
 HF_429 = Kind("hf-429", "tools", "warns", "hint", "whether the hub asks to wait", "`429 Too Many Requests`",
-    "it is waited for; with a token more is allowed")
+    "downloads wait for as long as it says; with a token your account's own limit counts")
 TLS_INTERCEPT = Kind("tls-intercept", "tools", "blocks", "hint", "whether each host's certificate is trusted",
     "`CERTIFICATE_VERIFY_FAILED`, `UnknownIssuer`: a company's proxy, or a program that inspects traffic",
     "SSL_CERT_FILE with the certificates of your company")

@@ -1,8 +1,10 @@
 """Where a model may already lie on this machine: the folders of other programs, and what their settings name.
 
 The Hugging Face cache names its blobs after their sha256 (see "Manage the cache" in huggingface_hub's guides); ComfyUI
-reads more folders from `extra_model_paths.yaml`, its desktop app from `config.json` and `extra_models_config.yaml` in
-its settings folder. The rest are the folders that each program makes by itself.
+reads more folders from `extra_model_paths.yaml`, its desktop apps from their settings (see `comfyui.desktop`).
+Stability Matrix keeps its place in `library.json` (StabilityMatrix.Core, SettingsManager.cs), Pinokio in
+`~/.pinokio/config.json`, comfy-cli in `config.ini` (comfy_cli/constants.py). The rest are the folders that each program
+makes by itself.
 """
 
 from __future__ import annotations
@@ -12,8 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from provision.comfyui.extra_model_paths import read_extra_paths
+from provision.comfyui.desktop import (
+    SHARED,
+    base_of_before,
+    desktop_folders,
+    desktop_settings,
+    folders_of_before,
+    managed_installs,
+    person,
+)
+from provision.comfyui.extra_model_paths import NAMES, read_extra_paths
 from provision.system.strict import SETTINGS_MAX_BYTES, Unreadable, decode, read_file
 
 ASKED_DEPTH, MODELS_DEPTH, LOOSE_DEPTH = 6, 4, 1
@@ -21,14 +33,17 @@ ASKED_DEPTH, MODELS_DEPTH, LOOSE_DEPTH = 6, 4, 1
 PROGRAMS = ("", "Documents", "Desktop", "AI", "Developer", "Projects", "comfy", "Documents/comfy")
 """Where people put such programs, below their own folder."""
 OTHER_PROGRAMS = (
-    ("stable-diffusion-webui*", "models"),  # AUTOMATIC1111, Forge, reForge, SD.Next's old name
+    ("stable-diffusion-webui*", "models"),  # AUTOMATIC1111, Forge, reForge
     ("sd-webui*", "models"),
+    ("sdnext*", "models"),
+    ("automatic", "models"),  # SD.Next as it was cloned until 2025
     ("Fooocus*", "models"),
     ("SwarmUI", "Models"),
     ("InvokeAI", "models"),
     ("invokeai", "models"),
 )
 COMFYUI = ("ComfyUI", "comfyui")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +55,17 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class _Desktop:
-    """What is read of the desktop app's `config.json`."""
+class _Library:
+    """What is read of Stability Matrix's `library.json`."""
 
-    basePath: str = ""  # noqa: N815  (its name there)
+    LibraryPath: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pinokio:
+    """What is read of Pinokio's `config.json`."""
+
+    home: str = ""
 
 
 def hub_cache(environ: Mapping[str, str]) -> Path:
@@ -54,16 +76,11 @@ def hub_cache(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("HF_HOME") or cache / "huggingface").expanduser() / "hub"
 
 
-def person(environ: Mapping[str, str]) -> Path:
-    """The person's own folder."""
-    return Path(environ.get("HOME") or Path.home())
-
-
 def asked_places(look_in: Sequence[Path]) -> Iterator[Place]:
     """The folders that the person named, and ComfyUI's settings in them."""
     for folder in look_in:
         yield Place(folder, ASKED_DEPTH)
-        yield from _named_in(folder / "extra_model_paths.yaml")
+        yield from _extra_paths(folder)
 
 
 def known_places(environ: Mapping[str, str]) -> Iterator[Place]:
@@ -78,17 +95,15 @@ def known_places(environ: Mapping[str, str]) -> Iterator[Place]:
         yield Place(blobs, 0)
     for folder in (home / "provision" / "ComfyUI", home / "ComfyUI", home / "comfyui"):
         yield from _comfyui(folder)
-    for settings in (support / "ComfyUI", home / ".config" / "ComfyUI"):
-        yield from _desktop(settings)
-    for folder in (
-        support / "StabilityMatrix",
-        home / ".config" / "StabilityMatrix",
-        home / "StabilityMatrix" / "Data",
-    ):
-        yield Place(folder / "Models", MODELS_DEPTH)
-    for folder in (home / ".diffusionbee", home / "pinokio" / "drive" / "drives" / "peers"):
-        yield Place(folder, MODELS_DEPTH)
-    yield Place(home / "pinokio" / "drive" / "models", MODELS_DEPTH)
+    yield from _comfy_desktop(environ)
+    for settings in folders_of_before(environ):
+        yield from _desktop_of_before(settings)
+    for folder in (support / "comfy-cli", home / ".config" / "comfy-cli"):
+        for workspace in _workspaces(_text(folder / "config.ini")):
+            yield from _comfyui(_path(workspace, folder))
+    yield from _stability_matrix(home)
+    yield Place(home / ".diffusionbee", MODELS_DEPTH)
+    yield from _pinokio(home)
     for name in PROGRAMS:
         yield from _programs(home / name, known_comfyui=not name)
     draw_things = home / "Library" / "Containers" / "com.liuliu.draw-things" / "Data" / "Documents" / "Models"
@@ -113,18 +128,71 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
 
 def _comfyui(folder: Path) -> Iterator[Place]:
     yield Place(folder / "models", MODELS_DEPTH)
-    yield from _named_in(folder / "extra_model_paths.yaml")
+    yield from _extra_paths(folder)
 
 
-def _desktop(settings: Path) -> Iterator[Place]:
-    """ComfyUI's desktop app: the folder that the person chose, and those that they named beside it."""
-    try:
-        base = decode(_text(settings / "config.json"), _Desktop).basePath
-    except Unreadable:
-        base = ""
-    if base:
+def _extra_paths(folder: Path) -> Iterator[Place]:
+    for name in NAMES:
+        yield from _named_in(folder / name)
+
+
+def _comfy_desktop(environ: Mapping[str, str]) -> Iterator[Place]:
+    """Comfy Desktop: the models that its installs share, and those of each install."""
+    home, chosen = person(environ), desktop_settings(environ)
+    for models in (home / "ComfyUI-Shared" / "models", *(_path(each, home) for each in chosen.modelsDirs or ())):
+        yield Place(models, MODELS_DEPTH)
+    for folder in desktop_folders(environ):
+        for settings in (folder / SHARED, *_matching(folder / "instance-model-paths", "*.yaml")):
+            yield from _named_in(settings)
+    for installs in (home / "ComfyUI-Installs", *([_path(chosen.installDir, home)] if chosen.installDir else [])):
+        for code in _matching(installs, "*/ComfyUI"):
+            yield from _comfyui(code)
+    for managed in managed_installs(environ):
+        for folder in {managed.code, managed.base}:
+            yield from _comfyui(folder)
+
+
+def _desktop_of_before(settings: Path) -> Iterator[Place]:
+    """The desktop app of before: the folder that the person chose, and those that they named beside it."""
+    if base := base_of_before(settings):
         yield from _comfyui(_path(base, settings))
     yield from _named_in(settings / "extra_models_config.yaml")
+
+
+def _stability_matrix(home: Path) -> Iterator[Place]:
+    for folder in (home / "Library" / "Application Support", home / ".config"):
+        settings = folder / "StabilityMatrix"
+        yield Place(settings / "Models", MODELS_DEPTH)
+        if library := _setting(settings / "library.json", _Library()).LibraryPath:
+            yield Place(_path(library, settings) / "Models", MODELS_DEPTH)
+    yield Place(home / "StabilityMatrix" / "Data" / "Models", MODELS_DEPTH)
+
+
+def _pinokio(home: Path) -> Iterator[Place]:
+    """Pinokio: what its programs share, and each program's own models."""
+    chosen = _setting(home / ".pinokio" / "config.json", _Pinokio()).home
+    for folder in dict.fromkeys((home / "pinokio", *([_path(chosen, home)] if chosen else []))):
+        yield Place(folder / "drive" / "drives" / "peers", MODELS_DEPTH)
+        yield Place(folder / "drive" / "models", MODELS_DEPTH)
+        for models in _matching(folder / "api", "*/app/models"):
+            yield Place(models, MODELS_DEPTH)
+
+
+def _workspaces(text: str) -> Iterator[str]:
+    """The folders of ComfyUI that comfy-cli's `config.ini` names."""
+    from configparser import ConfigParser, Error
+
+    config = ConfigParser(interpolation=None)
+    with suppress(Error):
+        config.read_string(text)
+    yield from filter(None, (config.defaults().get(name) for name in ("default_workspace", "recent_workspace")))
+
+
+def _setting(path: Path, usual: T) -> T:
+    try:
+        return decode(_text(path), type(usual))
+    except Unreadable:
+        return usual
 
 
 def _named_in(settings: Path) -> Iterator[Place]:

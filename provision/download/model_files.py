@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+from provision.comfyui.model_settings import model_folders
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors
 from provision.core.manifest import Model, ModelFile
 from provision.core.receipt_kinds import ModelReceipt
 from provision.core.receipts import file_identity, same_facts
 from provision.core.step import Context
-from provision.download.known_folders import checkpoint_folders
 from provision.download.local_copies import Sought
 from provision.download.verify import header_of, misfit
 
@@ -58,13 +58,13 @@ def _wanted(ctx: Context, model: Model, file: ModelFile) -> WantedFile:
 
 
 def _place(ctx: Context, folder: str, name: str) -> Path:
-    """Where a file belongs; for an adopted install where it is, in a folder of its `extra_model_paths.yaml`."""
+    """Where a file belongs; for an adopted install where it is, in any folder in which its ComfyUI looks."""
     place = ctx.home.models / folder / name
-    if ctx.home.adopted is None or folder != "checkpoints" or os.path.lexists(place):
+    if ctx.home.adopted is None:
         return place
-    settings = ctx.machine.read_text(ctx.home.comfyui / "extra_model_paths.yaml") or ""
-    others = (each / name for each in checkpoint_folders(settings, ctx.home.comfyui))
-    return next((other for other in others if other.is_file()), place)
+    kind, _, below = folder.partition("/")
+    seen = (each / below / name for each in model_folders(ctx, kind))
+    return next((path for path in seen if path.is_file() or (path == place and os.path.lexists(path))), place)
 
 
 def _receipt(ctx: Context, model: Model, file: ModelFile, place: Path) -> ModelReceipt:

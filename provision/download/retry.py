@@ -14,11 +14,12 @@ from typing import TypeVar
 
 from provision.comfyui.safetensors import LENGTH_BYTES, NotSafetensors, header_length
 from provision.command import Fix, ours
+from provision.core.patience import Outage
 from provision.core.step import Context
 from provision.download.backend import HubFile
 from provision.download.part_file import disk_errors_said, make_plain
 from provision.download.writers import end_writers, memory_of_writers
-from provision.errors import DownloadError, NetworkError, ProvisionError
+from provision.errors import DownloadError, NetworkError, Passing, ProvisionError
 from provision.system.disk_use import bytes_here
 from provision.system.machine import Machine
 
@@ -27,9 +28,6 @@ T = TypeVar("T")
 CONNECT_TIMEOUT_S = 10
 STALL_TIMEOUT_S = 20
 """No byte for so long: the connection is given up, and asked for again."""
-TRIES = 5
-"""Failures in a row without one new byte before a backend gives up."""
-WAIT_MAX_S = 60.0
 IDLE_S = 90.0
 """A program that has written nothing for so long is ended; git-lfs may read a part for half of it before it goes on."""
 POLL_S = 0.2
@@ -39,21 +37,25 @@ MEMORY_MAX_BYTES, MEMORY_LOOK_S = 2 << 30, 1.0
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Why the bytes stopped, where a retry may help. `wait_s`: what the server asked us to wait."""
+    """Why the bytes stopped, where a retry may help. `wait_s`: what the server asked us to wait, in place of what the
+    error says."""
 
     error: ProvisionError
     wait_s: float | None = None
 
 
-def fetch_with_retries(
-    ctx: Context, file: HubFile, part: Path, attempt: Callable[[], Retry | None], *, tries: int = TRIES
-) -> None:
+def next_wait_s(outage: Outage, retry: Retry) -> float:
+    """Seconds until the next try. Raises the error when it was ridden out for long enough."""
+    return outage.wait_s(retry.error, retry.wait_s)
+
+
+def fetch_with_retries(ctx: Context, file: HubFile, part: Path, attempt: Callable[[], Retry | None]) -> None:
     """Call `attempt` until the part is complete.
 
-    Waits longer before each retry (after a NetworkError too); every new byte starts the count anew. Raises the last
-    error after `tries` without a byte, and whatever else `attempt` raises.
+    Between two tries it waits as `core.patience` says (after a NetworkError too); with every new byte that begins anew.
+    Raises the last error when nothing came for so long, and whatever else `attempt` raises.
     """
-    failures = 0
+    outage = Outage(ctx.patience, ctx.machine.clock)
     make_plain(part)
     ctx.progress(file.name, bytes_here(part), file.size)
     while (before := bytes_here(part)) < file.size:
@@ -67,11 +69,9 @@ def fetch_with_retries(
         if (now := bytes_here(part)) >= file.size:
             break
         retry = retry or Retry(ended_early(file, now))
-        failures = 0 if now > before else failures + 1
-        if failures >= tries:
-            raise retry.error
-        wait_s = retry.wait_s if retry.wait_s is not None else 2.0 ** max(0, failures - 1)
-        ctx.wait(retry.error.message, min(wait_s, WAIT_MAX_S))
+        if now > before:
+            outage.over()
+        ctx.wait(retry.error.message, next_wait_s(outage, retry), retry.error.passing)
 
 
 def cut_to_size(file: HubFile, part: Path) -> None:
@@ -86,6 +86,7 @@ def ended_early(file: HubFile, here: int) -> DownloadError:
     return DownloadError(
         f"The download of {file.name} stopped at {here:,} of {file.size:,} bytes; what came is kept.",
         hint=Fix("Run the same command again: it goes on from there."),
+        passing=Passing.NETWORK,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -9,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from provision.command import Fix, ours
 from provision.core.step import Context
 from provision.download.backend import Address
-from provision.download.retry import CONNECT_TIMEOUT_S, WAIT_MAX_S
-from provision.errors import HubRefused, NetworkError, ProvisionError, UsageError
+from provision.download.retry import CONNECT_TIMEOUT_S
+from provision.errors import HubRefused, NetworkError, Passing, ProvisionError, UsageError, lasting
 from provision.system.address import NoAddress, Url, quoted, read_address, read_redirect
 from provision.system.bounded_http import bounded_session
 from provision.system.tls import trusted
@@ -20,9 +22,8 @@ if TYPE_CHECKING:
 
 READ_TIMEOUT_S = 30
 REDIRECTS_MAX = 8
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses that may be another in a moment (RFC 9110, 15.5 and 15.6)."""
-
+KNOWN_NAMES = ("huggingface.co", "github.com")
+REFUSED_BY_PROXY = re.compile(r"Tunnel connection failed: 4\d\d")
 
 RESUME = Fix("Run the same command again: it goes on from what is there.")
 
@@ -146,23 +147,6 @@ def redirect_loop(url: str) -> HubRefused:
     )
 
 
-def retry_after_s(response: Heading) -> float | None:
-    """Seconds that `Retry-After` asks to wait, at most a minute; None when it asks for nothing that is understood."""
-    from datetime import UTC, datetime
-    from email.utils import parsedate_to_datetime
-
-    text = response.headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text), WAIT_MAX_S)
-    try:
-        until = parsedate_to_datetime(text)
-        until = until if until.tzinfo else until.replace(tzinfo=UTC)
-        wait_s = (until - datetime.now(UTC)).total_seconds()
-    except (ValueError, OverflowError):
-        return None
-    return min(max(0.0, wait_s), WAIT_MAX_S)
-
-
 def is_loopback(url: str) -> bool:
     """Whether an address is this machine's own."""
     try:
@@ -188,24 +172,50 @@ def not_reached(url: str, error: Exception, *, proxied: bool = False) -> Network
 
 
 def _no_answer(host: str, error: Exception, *, tls: bool, proxy: bool, late: bool) -> NetworkError:
-    why = _innermost(error)
+    inner = _first_cause(error)
+    why = _in_words(inner)
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return lasting(
+            NetworkError(
+                f"The certificate of {host} cannot be verified ({why}).",
+                hint=Fix(
+                    "Behind a proxy that opens TLS, name its certificates:",
+                    ours("all", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
+                ),
+            )
+        )
     if tls:
+        broke = isinstance(inner, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError))
         return NetworkError(
-            f"The certificate of {host} cannot be verified ({why}).",
-            hint=Fix(
-                "Behind a proxy that opens TLS, name its certificates:",
-                ours("all", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
-            ),
+            f"No TLS connection to {host} ({why}).", hint=RESUME, passing=None if broke else Passing.ANSWER
         )
     if proxy:
+        refused = REFUSED_BY_PROXY.search(str(inner)) is not None
+        does = "refuses it" if refused else "does not answer"
         return NetworkError(
-            f"The proxy on the way to {host} does not answer ({why}).",
+            f"The proxy on the way to {host} {does} ({why}).",
             hint=Fix("Check HTTPS_PROXY, or name the host in NO_PROXY, then run the same command again."),
+            passing=Passing.ANSWER if refused else None,
         )
     return NetworkError(
         f"{host} did not answer in time." if late else f"{host} cannot be reached ({why}).",
         hint=Fix("Check the network, then run the same command again: it goes on from what is there."),
+        passing=Passing.NAME if unknown_name(inner) else None,
     )
+
+
+def unknown_name(error: BaseException) -> bool:
+    """Whether the resolver knows no such host, and does know others: a Mac that is offline says so of all."""
+    if not isinstance(error, socket.gaierror) or error.errno != socket.EAI_NONAME:
+        return False
+    return any(map(_resolves, KNOWN_NAMES))
+
+
+def _resolves(name: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(name, 443))
+    except OSError:
+        return False
 
 
 def silent_middle(url: str, seconds: float) -> NetworkError:
@@ -215,7 +225,7 @@ def silent_middle(url: str, seconds: float) -> NetworkError:
 
 def broken(url: str, error: Exception) -> NetworkError:
     """What ended an answer in its middle."""
-    return NetworkError(f"The connection to {host_of(url)} broke ({_innermost(error)}).", hint=RESUME)
+    return NetworkError(f"The connection to {host_of(url)} broke ({_in_words(_first_cause(error))}).", hint=RESUME)
 
 
 def no_address(url: str) -> UsageError:
@@ -230,9 +240,13 @@ def as_it_is(request: PreparedRequest) -> PreparedRequest:
     return request
 
 
-def _innermost(error: BaseException) -> str:
-    """The first cause in words: what the libraries wrap it in says where, and not why."""
+def _first_cause(error: BaseException) -> BaseException:
+    """What the libraries wrap says where, and not why."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
+    return error
+
+
+def _in_words(error: BaseException) -> str:
     strerror = getattr(error, "strerror", None)
     return quoted(str(strerror or error).rstrip(".").partition("\n")[0], 200) or type(error).__name__

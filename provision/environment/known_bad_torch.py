@@ -32,12 +32,24 @@ class Pair:
     source: str
     macos: str = ""
     chips: tuple[str, ...] = ()
+    macos_cure: str = ""
+    """The macOS that mends it, where it is no torch that does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many values an operation may have on a Mac's GPU: from so many on it `looks` like that, by its source."""
+
+    values: int
+    looks: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
     schema: int
     pairs: tuple[Pair, ...]
+    attention: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +61,19 @@ class Mac:
 
 
 def read_known_bad(path: Path | None = None) -> tuple[Pair, ...]:
-    """The table that comes with the tool, or another. Raises ManifestError with what is wrong in it."""
+    """The pairs of the table that comes with the tool, or of another. Raises ManifestError with what is wrong in it."""
+    return _read(path).pairs
+
+
+def read_attention_limit() -> Limit:
+    """How many values one attention matrix may have. Raises ManifestError."""
+    limit = _read(None).attention
+    if limit is None:
+        raise ManifestError(f"{KNOWN_BAD}.toml has no limit of attention.", hint=HINT)
+    return limit
+
+
+def _read(path: Path | None) -> _Table:
     path = path or manifest_folder() / f"{KNOWN_BAD}.toml"
     try:
         table = build(_Table, read_toml(path))
@@ -59,7 +83,7 @@ def read_known_bad(path: Path | None = None) -> tuple[Pair, ...]:
         raise ManifestError(f"{path}: schema is {table.schema}; this tool reads schema 1.", hint=HINT)
     for place, pair in enumerate(table.pairs):
         _check(pair, f"{path}: pairs.{place}")
-    return table.pairs
+    return table
 
 
 def _check(pair: Pair, where: str) -> None:

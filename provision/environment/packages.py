@@ -8,19 +8,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from provision.command import Command, Fix, as_fix, ours, program
 from provision.core.home import Home
+from provision.core.patience import ride_out
 from provision.core.step import Context
 from provision.environment.uv_lines import Wheels
 from provision.environment.uv_settings import index_settings, read_files
-from provision.errors import CommandMissing, PackageError
+from provision.errors import CommandMissing, NetworkError, PackageError, Passing
 from provision.system.machine import Machine, Ran
+from provision.system.passing import passing_in
 from provision.system.strict import SETTINGS_MAX_BYTES, read_head
 from provision.system.tls import has_store
 
 INSTALL_TIMEOUT_S = 3600
+TORCH_SET = ("torch", "torchvision", "torchaudio")
+"""What is installed together and held while anything else is installed."""
 
 
 def find_uv(machine: Machine) -> Path:
@@ -60,13 +65,35 @@ def run_uv(
     timeout_s: float = INSTALL_TIMEOUT_S,
     on_line: Callable[[str], None] | None = None,
 ) -> Ran:
-    """Run uv, its lines passed on as output and progress, or to `on_line`. Never raises for its exit code."""
-    return ctx.machine.run(
-        [find_uv(ctx.machine), *words],
-        env={**uv_env(ctx.machine, ctx.home), **(env or {})},
-        timeout_s=timeout_s,
-        on_line=on_line or _heard(ctx),
-    )
+    """Run uv, its lines passed on as output and progress, or to `on_line`. Never raises for its exit code.
+
+    An index that does not answer is ridden out: what is in uv's cache by then need not come again.
+    """
+    run = partial(
+        ctx.machine.run, [find_uv(ctx.machine), *words], env={**uv_env(ctx.machine, ctx.home), **(env or {})},
+        timeout_s=timeout_s, on_line=on_line or _heard(ctx),
+    )  # fmt: skip
+    try:
+        return ride_out(ctx, lambda: _ran(run()))
+    except _IndexDown as error:
+        return error.ran
+
+
+class _IndexDown(NetworkError):
+    """uv ended for want of an answer; never shown."""
+
+    def __init__(self, ran: Ran, passing: Passing) -> None:
+        what = "is busy" if passing in (Passing.BUSY, Passing.RATE_LIMIT) else "does not answer"
+        super().__init__(f"The package index {what}.", hint=NETWORK_HINT, passing=passing)
+        self.ran = ran
+
+
+def _ran(ran: Ran) -> Ran:
+    """What uv did; raises _IndexDown where it may do better in a while."""
+    passing = None if ran.ok else passing_in(ran.out + ran.err)
+    if passing is not None:
+        raise _IndexDown(ran, passing)
+    return ran
 
 
 def _heard(ctx: Context) -> Callable[[str], None]:
@@ -160,6 +187,16 @@ def target_python(ctx: Context) -> str:
     return version if "." in version else ctx.manifest.python.version
 
 
+def configured_python(machine: Machine, prefix: Path) -> str:
+    """The Python that an environment's pyvenv.cfg names (`3.12.7`), read without starting it; empty where none does."""
+    import re
+
+    found = re.search(
+        r"^version(?:_info)? *= *(\d+(?:\.\d+){1,2})", machine.read_text(prefix / "pyvenv.cfg") or "", re.MULTILINE
+    )
+    return found[1] if found else ""
+
+
 def installed_versions(venv: Path) -> dict[str, str]:
     """Installed packages, normalised name -> version, from their `*.dist-info` folder names.
 
@@ -186,6 +223,15 @@ def _is_version(text: str) -> bool:
     except InvalidVersion:
         return False
     return True
+
+
+def metadata(ctx: Context, package: str, version: str, file: str) -> str:
+    """A file of an installed package's `*.dist-info` (`WHEEL`, `direct_url.json`); empty where it is not there."""
+    ending = f"-{version}.dist-info"
+    for info in (info for folder in package_folders(ctx.home.venv) for info in folder.glob(f"*{ending}")):
+        if normalised(info.name.removesuffix(ending)) == package:
+            return ctx.machine.read_text(info / file) or ""
+    return ""
 
 
 def requirers(venv: Path) -> dict[str, set[str]]:
@@ -215,6 +261,12 @@ def asked_packages(requirements: Path) -> list[str]:
     text = read_head(requirements, SETTINGS_MAX_BYTES).decode("utf-8-sig", "replace")
     lines = (re.split(r"(?:^|\s)#", line)[0].strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith(("#", "-"))]
+
+
+def unmet_here(ctx: Context) -> list[tuple[str, str | None]]:
+    """As `unmet`, the lines of ComfyUI's requirements.txt against what is installed; none where there is no file."""
+    lines = asked_packages(ctx.home.comfyui / "requirements.txt")
+    return unmet(lines, installed_versions(ctx.home.venv), target_python(ctx))
 
 
 def unmet(lines: Sequence[str], versions: Mapping[str, str], python: str) -> list[tuple[str, str | None]]:

@@ -17,7 +17,7 @@ from provision.command import Fix, ours
 from provision.core.finding import JSON
 from provision.core.pylock import read_pylock
 from provision.core.step import Context
-from provision.environment.packages import find_uv, normalised, uv_env
+from provision.environment.packages import find_uv, normalised, target_python, uv_env
 from provision.errors import NetworkError, PackageError
 from provision.system.address import quoted
 from provision.system.machine import Ran
@@ -25,6 +25,8 @@ from provision.system.target import MACOS, Target
 
 TIMEOUT_S = 300
 ROUNDS_MAX = 12
+WIDEST = "3.12"
+"""The Python that most packages have wheels for."""
 FAR = "2999-01-01"
 """A day after which nothing is excluded."""
 NO_WHEELS = re.compile(r"([A-Za-z0-9][\w.-]*)[^\s]* has no (?:usable )?wheels")
@@ -201,31 +203,35 @@ def others(target: Target) -> list[Target]:
     """The target with the newest macOS, with another Python, with Apple silicon: whichever it has not."""
     changes = (
         replace(target, macos=(MACOS[-1], 0)),
-        replace(target, python="3.12"),
+        replace(target, python=WIDEST),
         replace(target, arch="arm64"),
     )
     return [other for other in changes if other != target]
 
 
-def newest(ctx: Context, target: Target, line: str, rules: Rules) -> Wheel | None:
+def newest(ctx: Context, target: Target | None, line: str, rules: Rules) -> Wheel | None:
     """The newest wheel for one requirement, whatever it needs itself; None when there is none."""
     ran = compile_wheels(ctx, target, [line], replace(rules, held=()), "--no-deps")
     return next(iter(wheels_of(ran)), None) if ran.ok else None
 
 
-def compile_wheels(ctx: Context, target: Target, lines: Iterable[str], rules: Rules, *more: str) -> Ran:
-    """`uv pip compile` for the target, as pylock.toml. Raises NetworkError; its other failures are in what it said.
+def compile_wheels(ctx: Context, target: Target | None, lines: Iterable[str], rules: Rules, *more: str) -> Ran:
+    """`uv pip compile` for the target (None: this machine, which is no Mac), as pylock.toml.
 
-    Nothing is installed and no Python is fetched: the tool's own stands in for the target's.
+    Nothing is installed and no Python is fetched: the tool's own stands in for the target's. Raises NetworkError; its
+    other failures are in what it said.
     """
-    env = {**uv_env(ctx.machine, ctx.home), "MACOSX_DEPLOYMENT_TARGET": ".".join(map(str, target.macos))}
+    env = uv_env(ctx.machine, ctx.home)
     if not ctx.home.state.is_dir():  # a plan makes no home: uv's usual cache is taken
         env.pop("UV_CACHE_DIR", None)
     words: list[str | Path] = [
         find_uv(ctx.machine), "pip", "compile", "--format", "pylock.toml", "--no-header", "--no-annotate",
         "--only-binary", ":all:", "--no-python-downloads", "--python", sys.executable,
-        "--python-platform", target.platform, "--python-version", target.python, *more,
+        "--python-version", target.python if target else target_python(ctx), *more,
     ]  # fmt: skip
+    if target is not None:
+        env["MACOSX_DEPLOYMENT_TARGET"] = ".".join(map(str, target.macos))
+        words += ["--python-platform", target.platform]
     if rules.index:
         words += ["--index", rules.index, "--index-strategy", "unsafe-best-match"]
     if rules.until:

@@ -301,13 +301,18 @@ def time_block(torch, device, size):
     return {"seconds": best, "gflop": 2e-9 * (9 * n * n * side * side + wide**3)}
 
 
-def audio_version():
-    """torchaudio's version; None when it is not here, or of another torch: only its own nodes need it."""
+def look_at_audio():
+    """torchaudio's version, and why it cannot be imported; None and nothing when it is not here.
+
+    It has checks of its own, as of CUDA's minor number, and a C++ extension: only an import tells whether it fits.
+    """
     try:
         import torchaudio
-    except (ImportError, OSError, RuntimeError):
-        return None
-    return str(torchaudio.__version__)
+    except ModuleNotFoundError as error:
+        return None, "" if error.name == "torchaudio" else str(error)
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        return None, " ".join(str(error).split())[:300] or type(error).__name__
+    return str(torchaudio.__version__), ""
 
 
 def main(seconds=120.0):
@@ -321,10 +326,12 @@ def main(seconds=120.0):
     size = size_for(torch, device)
     torch.manual_seed(7)
     checks, skipped = compare_all(torch, device, size, started + seconds)
+    audio, audio_fault = look_at_audio()
     said = {
         "torch": str(torch.__version__),
         "torchvision": str(torchvision.__version__),
-        "torchaudio": audio_version(),
+        "torchaudio": audio,
+        "torchaudio_fault": audio_fault,
         "device": device,
         "mps_built": bool(torch.backends.mps.is_built()),
         "mps_available": bool(torch.backends.mps.is_available()),

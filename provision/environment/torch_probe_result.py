@@ -61,6 +61,8 @@ class TorchProbe:
     size: str
     block_gflop_s: float | None
     seconds: float
+    audio_fault: str = ""
+    """Why torchaudio cannot be imported; empty when it can, or is not here."""
 
     @property
     def failed(self) -> tuple[Comparison, ...]:
@@ -94,7 +96,7 @@ def parse_torch_probe(text: str) -> TorchProbe:
         return TorchProbe(
             said["torch"], said["torchvision"], said["torchaudio"], said["device"], said["mps_built"],
             said["mps_available"], checks, skipped, said["size"],
-            block["gflop"] / block["seconds"] if block else None, said["seconds"],
+            block["gflop"] / block["seconds"] if block else None, said["seconds"], said.get("torchaudio_fault", ""),
         )  # fmt: skip
     except (KeyError, TypeError, ZeroDivisionError) as error:
         raise ValueError(f"The torch probe printed something else: {error}") from error

@@ -1,4 +1,4 @@
-"""Pages of a package index, read as wheels; which versions of several packages belong together. Pure.
+"""Pages of a package index, read as wheels; which days and releases they offer. Pure.
 
 Nightlies of one day belong together, and some days lack a package (pytorch issues 141471, 143434).
 """
@@ -13,8 +13,11 @@ from html import unescape
 
 from provision.system.address import file_name_of
 
-LINK = re.compile(r"""<a\b[^<>]{0,400}?\bhref\s{0,9}=\s{0,9}["']([^"'<>]{1,2000})["']""", re.IGNORECASE)
+LINK = re.compile(
+    r"""<a\b([^<>]{0,400}?)\bhref\s{0,9}=\s{0,9}["']([^"'<>]{1,2000})["']([^<>]{0,2000})""", re.IGNORECASE
+)
 """Everything in it is of bounded length: a page that is all `<a <a` would take hours otherwise."""
+TELLS = re.compile(r"\bdata-(?:core|dist-info)-metadata\b", re.IGNORECASE)
 NAME_MAX, TAGS_MAX = 255, 64
 """Letters of a wheel's name, and tags that it may stand for: of `py2.py3-none-any` there are two."""
 DAY = re.compile(r"\.dev(\d{8})")
@@ -27,6 +30,10 @@ class Wheel:
     name: str
     version: str
     tags: frozenset[str]
+    href: str = ""
+    """Where it is, as the page says it: an address, or relative to the page's own."""
+    metadata: bool = False
+    """Whether its METADATA can be had beside it, at its address with `.metadata` (PEP 658)."""
 
     @property
     def day(self) -> str:
@@ -54,7 +61,7 @@ def parse_index_page(html: str) -> list[Wheel]:
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
     wheels = []
-    for link in LINK.findall(html):
+    for before, link, after in LINK.findall(html):
         filename = file_name_of(unescape(link))
         if not is_wheel_name(filename):
             continue
@@ -62,7 +69,8 @@ def parse_index_page(html: str) -> list[Wheel]:
             name, version, _, tags = parse_wheel_filename(filename)
         except InvalidWheelFilename:
             continue
-        wheels.append(Wheel(name, str(version), frozenset(str(tag) for tag in tags)))
+        tells = TELLS.search(f"{before} {after}") is not None
+        wheels.append(Wheel(name, str(version), frozenset(str(tag) for tag in tags), unescape(link), tells))
     return wheels
 
 
@@ -78,8 +86,11 @@ def usable(wheels: Iterable[Wheel], tags: Collection[str]) -> list[Wheel]:
     return [wheel for wheel in wheels if wheel.tags & wanted]
 
 
-def whole_days(pages: Pages, tags: Collection[str]) -> list[dict[str, str]]:
-    """For each day on which all packages have a wheel for these tags their versions, the newest day first."""
+def days_of(pages: Pages, tags: Collection[str]) -> list[dict[str, str]]:
+    """For each day on which torch has a wheel for these tags the packages' versions of that day, the newest first.
+
+    A package that has none of a day is not in it.
+    """
     from packaging.version import Version
 
     by_day: dict[str, dict[str, list[str]]] = {}
@@ -90,8 +101,16 @@ def whole_days(pages: Pages, tags: Collection[str]) -> list[dict[str, str]]:
     return [
         {name: max(versions, key=Version) for name, versions in by_day[day].items()}
         for day in sorted(by_day, reverse=True)
-        if by_day[day].keys() == pages.keys()
+        if "torch" in by_day[day]
     ]
+
+
+def newest_release(wheels: Iterable[Wheel], tags: Collection[str]) -> Wheel | None:
+    """The wheel of the newest version that is no pre-release and can be installed; None without one."""
+    from packaging.version import Version
+
+    releases = [wheel for wheel in usable(wheels, tags) if not Version(wheel.version).is_prerelease]
+    return max(releases, key=lambda wheel: Version(wheel.version), default=None)
 
 
 def why_not(pages: Pages, tags: Collection[str], day: str) -> str:
@@ -126,25 +145,19 @@ def target_tags(python: str, macos: tuple[int, int] | None, arch: str) -> frozen
 def stable_pins(pages: Pages, tags: Collection[str], exact: str = "") -> tuple[str, ...] | None:
     """What to ask of the resolver for the newest stable set of an index, or that of `exact`; None without one.
 
-    torch is pinned. torchaudio names no torch, so it is the one of torch's own number. Which torchvision fits, its
-    metadata tells the resolver; it is only kept from going past this index, to one that was built for another torch.
+    Which of them belong together, METADATA tells the resolver; they are only kept from going past this index, to
+    builds for another device (PyPI has torch for CUDA where this one has it for the CPU).
     """
     from packaging.version import Version
 
-    offers = {name: {Version(wheel.version) for wheel in usable(wheels, tags)} for name, wheels in pages.items()}
-    audio = {version.public: version for version in sorted(offers.get("torchaudio", ()))}
-    torches = [
-        version
-        for version in offers["torch"]
-        if (is_version(str(version), exact) if exact else not version.is_prerelease)
-        and ("torchaudio" not in pages or version.public in audio)
-    ]
-    visions = [version for version in offers["torchvision"] if not version.is_prerelease]
-    if not torches or not visions:
+    newest = {name: newest_release(wheels, tags) for name, wheels in pages.items()}
+    torches = [wheel.version for wheel in usable(pages["torch"], tags) if exact and is_version(wheel.version, exact)]
+    if exact and not torches:
         return None
-    torch = max(torches)
-    pins = (f"torch=={torch}", f"torchvision<={max(visions).public}")
-    return (*pins, f"torchaudio=={audio[torch.public]}") if audio else pins
+    pins = {name: f"{name}<={Version(wheel.version).public}" for name, wheel in newest.items() if wheel is not None}
+    if exact:
+        pins["torch"] = f"torch=={max(torches, key=Version)}"
+    return tuple(pins[name] for name in pages) if pins.keys() == pages.keys() else None
 
 
 def is_version(version: str, wanted: str) -> bool:
@@ -161,53 +174,3 @@ def answers(wanted: str, version: str) -> bool:
     if wanted in ("nightly", "stable"):
         return (wanted == "nightly") == bool(day_of(version))
     return is_version(version, wanted)
-
-
-def vision_mismatch(torch: str, vision: str | None, metadata: str) -> str:
-    """Why an installed torchvision does not belong to the torch, as a sentence; empty when it does.
-
-    `metadata` is the text of torchvision's METADATA, which names the torch that it needs.
-    """
-    if vision is None:
-        return "torchvision is missing"
-    if day_of(torch) != day_of(vision):
-        return f"torchvision {vision} is not of the same build day as torch {torch}"
-    builds = {version.partition("+")[2] for version in (torch, vision)} - {""}
-    if len(builds) > 1:
-        return f"torchvision {vision} is built for another device than torch {torch}"
-    needed = required_torch(metadata)
-    if needed and not _accepts(needed, torch):
-        return f"torchvision {vision} needs torch{needed}, and torch {torch} is here"
-    return ""
-
-
-def audio_mismatch(torch: str, audio: str) -> str:
-    """Why an installed torchaudio does not belong to the torch, as a sentence; empty when it does."""
-    if day_of(torch) != day_of(audio):
-        return f"torchaudio {audio} is not of the same build day as torch {torch}"
-    if not day_of(torch) and torch.split(".")[:2] != audio.split(".")[:2]:
-        return f"torchaudio {audio} is made for torch {audio.partition('+')[0]}, and torch {torch} is here"
-    return ""
-
-
-def required_torch(metadata: str) -> str:
-    """The versions of torch that a package's METADATA asks for (`==2.11.0`); empty when it does not say."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    for line in metadata.splitlines():
-        key, _, value = line.partition(":")
-        if key.lower() != "requires-dist":
-            continue
-        try:
-            needed = Requirement(value.strip())
-        except InvalidRequirement:
-            continue
-        if needed.name.lower() == "torch":
-            return str(needed.specifier)
-    return ""
-
-
-def _accepts(specifier: str, version: str) -> bool:
-    from packaging.specifiers import SpecifierSet
-
-    return SpecifierSet(specifier).contains(version, prereleases=True)

@@ -1,7 +1,4 @@
-"""Who shows what happens, here as plain lines. All of it passes the one door to the screen.
-
-Standard output carries data (a report, a table, JSON), standard error everything else.
-"""
+"""The console, here as plain lines: data (a report, a table) goes to standard output, the rest to standard error."""
 
 from __future__ import annotations
 
@@ -13,20 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from provision.command import Fix
+from provision.core import events
 from provision.core.estimate import USUAL_S, Pace
-from provision.core.events import (
-    ApplyStarted,
-    CheckSlow,
-    Event,
-    MendingPlanned,
-    Note,
-    Output,
-    Progress,
-    StepFinished,
-    Waiting,
-)
 from provision.errors import ConsentNeeded, ProvisionError
-from provision.output import live_view, safe_streams, views
+from provision.output import safe_streams, views
 from provision.output.hints import HERE
 from provision.output.result import Drawn, Ending, Findings, Paper, Part, Picture, Result, Words
 from provision.output.run_state import RunState
@@ -46,7 +33,7 @@ SPOKEN_EVERY_S = 20.0
 class Console:
     """Plain lines: no animation, no colour that is not asked for; what logs, pipes and screen readers get.
 
-    With `plain` marks are words, tables are sentences, and progress is told less often.
+    With `plain`, marks are words, tables are sentences, and progress comes less often.
     """
 
     def __init__(self, *, verbose: bool = False, yes: bool = False, plain: bool = False) -> None:
@@ -78,7 +65,7 @@ class Console:
             self._log.write(visible(uncoloured(line)))
 
     def log_text(self, text: str) -> None:
-        """Lines for the log alone."""
+        """Write lines to the log only."""
         with self._guard:
             for line in text.splitlines():
                 self._write(line)
@@ -90,43 +77,33 @@ class Console:
     def kept(self) -> str:
         """What a run that is stopped now leaves for the next one, in words."""
         with self._guard:
-            return live_view.kept_text(self.state)
+            return views.kept_text(self.state)
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: events.Event) -> None:
         """Receive an event, from any thread."""
         with self._guard:
             self.state.add(time.monotonic(), event)
-            line = views.log_line(event)
-            if line:
+            if line := views.log_line(event):
                 self._write(line)
             self.show(event)
 
-    def emit_of_a_look(self, event: Event) -> None:
+    def emit_of_a_look(self, event: events.Event) -> None:
         """Receive an event of a look, whose findings are shown at its end: before, only what moves or takes long."""
-        if isinstance(event, Note | Progress | Output | Waiting):
+        if isinstance(event, events.Note | events.Progress | events.Output | events.Waiting):
             self.emit(event)
 
-    def show(self, event: Event) -> None:
+    def show(self, event: events.Event) -> None:
         """Show one event; called under the guard."""
-        if isinstance(event, Progress):
+        if isinstance(event, events.Progress):
             self._tell_progress(event)
-        elif isinstance(event, StepFinished):
+        elif isinstance(event, events.StepFinished):
             self.line(views.step_line(event, self.marks))
-        elif isinstance(event, Waiting):
-            self.line(f"  {event.step}: {views.waiting_text(event.says, event.seconds)}")
-        elif isinstance(event, ApplyStarted):
-            self.line(f"  {event.step}: {event.says}")
-        elif isinstance(event, Note):
-            says = views.note_text(event, self.invocation)
-            self.line(f"  {event.step}: {says}" if event.step else says)
-        elif isinstance(event, CheckSlow) and not event.over:
-            self.line(views.slow_line(event))
-        elif isinstance(event, MendingPlanned):
-            self.line(views.mending_text(event))
-        elif isinstance(event, Output) and self.verbose:
+        elif isinstance(event, events.Output) and self.verbose:
             self.line(f"    {uncoloured(event.line)}")
+        elif says := views.spoken(event, self.invocation):
+            self.line(f"  {event.step}: {says}" if event.step else says)
 
-    def _tell_progress(self, event: Progress) -> None:
+    def _tell_progress(self, event: events.Progress) -> None:
         if event.total is None or event.unit != "bytes":
             return
         key, now = (event.step, event.says), time.monotonic()
@@ -138,10 +115,9 @@ class Console:
         self.line(f"  {event.step}: {views.progress_text(event, rate)}")
         if self.state.announced and now - self._said.get(("", ""), 0) >= SPOKEN_EVERY_S:
             self._said["", ""] = now
-            self.line(f"  {live_view.total_text(self.state, now)}")
+            self.line(f"  {views.total_text(self.state, now)}")
 
     def line(self, text: str) -> None:
-        """One line on standard error."""
         safe_streams.say(safe_streams.err(), visible(text))
 
     def consent(self, question: str) -> bool:
@@ -154,24 +130,22 @@ class Console:
             return self.ask(question)
 
     def agrees_to(self, page: str, question: str) -> bool:
-        """Show a text whole and ask about it; True where that was agreed to beforehand, and where nobody can answer."""
+        """Show a text and ask about it; True with `--yes`, and where nobody can answer."""
         if self.yes or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
             return True
         safe_streams.say(safe_streams.err(), page)
         return self.consent(question)
 
     def ask(self, question: str) -> bool:
-        """Ask on the terminal."""
         safe_streams.say(safe_streams.err(), f"{visible(question)} [y/N] ", end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def answer(self, result: Result) -> None:
-        """What a command answers."""
         for part in result.view:
             self.tell(part)
 
     def tell(self, part: Part) -> None:
-        """A part of an answer, for people; a command that goes on tells some before its end."""
+        """Show a part of an answer to people; a long command shows some before its end."""
         match part:
             case Words(text):
                 self.data(text if isinstance(text, str) else self.invocation.text(text))
@@ -188,7 +162,6 @@ class Console:
                 self.picture(png)
 
     def data(self, text: str) -> None:
-        """A text on standard output."""
         with self._guard:
             safe_streams.say(safe_streams.out(), text)
 
@@ -200,23 +173,38 @@ class Console:
         rich.print(draw(Paper(rich.width, self.takes_pictures, self.invocation)))
 
     def end(self, report: Report, closing: str) -> None:
-        """The end of a run."""
-        if text := views.report_text(report, closing, self.marks, self.invocation):
-            self.data(text)
+        if lines := views.report_lines(report, closing, self.marks, self.invocation):
+            self.data(views.plain(lines))
 
     def picture(self, png: bytes) -> None:
-        """A picture, where it can be shown: not here."""
+        """Show a picture, where it can be shown: not here."""
 
     @property
     def takes_pictures(self) -> bool:
-        """Whether it can be shown."""
+        """Whether pictures can be shown."""
         return False
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         """What happened and why, what to type next, where more is written."""
-        self.line(views.error_text(error, log, self.marks, self.invocation))
+        self.line(views.plain(views.error_lines(error, log, "error:", self.marks, self.invocation)))
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person may be at this stream; a stream may be closed, or not be there at all."""
+    """Whether this stream is a terminal; it may be closed or missing."""
     return stream is not None and not stream.closed and stream.isatty()
+
+
+def make_console(
+    *, json: bool, verbose: bool = False, yes: bool = False, plain: bool = False, environ: Mapping[str, str]
+) -> Console:
+    """The console for this run: `--json` and `--plain` pick the format, a terminal only decides animation."""
+    if json:
+        from provision.output.json_console import JsonConsole
+
+        return JsonConsole(verbose=verbose, yes=yes)
+    can_draw = is_terminal(sys.stderr) and (sys.stderr.encoding or "utf-8").lower().startswith("utf")
+    if plain or not can_draw or environ.get("TERM", "") in ("", "dumb"):
+        return Console(verbose=verbose, yes=yes, plain=plain)
+    from provision.output.live_console import LiveConsole
+
+    return LiveConsole(verbose=verbose, yes=yes)

@@ -1,6 +1,6 @@
-"""Commands as the person who reads them has to type them: this program, this home, each word quoted for a shell.
+"""Commands as the user has to type them: this program, this home, each word quoted for a shell.
 
-`ours("doctor", "--fix")` is shown to whoever called `bin/provision all --home /Volumes/Big` as
+After `bin/provision all --home /Volumes/Big`, `ours("doctor", "--fix")` is shown as
 `bin/provision doctor --home /Volumes/Big --fix`.
 """
 
@@ -22,11 +22,9 @@ REHEARSABLE = frozenset({"all", "plan", "download"})
 """The commands that have `--rehearse`."""
 ADOPTING = frozenset({"all", "plan", "doctor", "config"})
 """The commands that have `--comfyui`."""
-AT_HOME = frozenset({
-    "all", "plan", "check", "download", "doctor", "launch", "stop", "status", "rollback", "logs", "generate", "bench",
-    "report", "uninstall", "config",
-})  # fmt: skip
-"""The commands that have it."""
+USING = frozenset({"generate", "launch", "stop", "status", "logs", "bench", "report"})
+AT_HOME = REHEARSABLE | ADOPTING | USING | {"check", "rollback", "uninstall"}
+"""The commands that have `--home`."""
 REHEARSAL_HOME = "~/provision-rehearsal"
 
 

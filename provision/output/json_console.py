@@ -8,7 +8,7 @@ from pathlib import Path
 
 from provision.core.events import Event, FindingSeen, StepFinished
 from provision.core.finding import JSON
-from provision.errors import ProvisionError
+from provision.errors import OutputLost, ProvisionError
 from provision.output import safe_streams
 from provision.output.console import Console
 from provision.output.result import Part, Result
@@ -29,19 +29,22 @@ class JsonConsole(Console):
         self.record(result.data)
 
     def tell(self, part: Part) -> None:
-        """The report has it."""
+        """Skip it: the report has it."""
 
     def record(self, value: Mapping[str, JSON]) -> None:
-        """One object."""
+        """Write one object."""
         with self._guard:
             safe_streams.say(
                 safe_streams.out(), json.dumps(value, default=self.invocation.plain).replace("\x7f", "\\u007f")
             )
 
     def agrees_to(self, page: str, question: str) -> bool:
-        """Who reads JSON is no person."""
+        """Ask nobody: what reads JSON is a program."""
         return True
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
+        if isinstance(error, OutputLost):
+            super().error(error, log)
+            return
         failed = {"ok": False, "changed": False, "error": error.to_json()}
         self.record({"schema": 1, "type": "report", **failed, "steps": []})

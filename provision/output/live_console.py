@@ -8,18 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.core.events import (
-    CheckSlow,
-    Event,
-    MendingPlanned,
-    Note,
-    Output,
-    Progress,
-    RunStarted,
-    StepFinished,
-    StepStarted,
-    Waiting,
-)
+from provision.core import events
+from provision.core.finding import Verdict
 from provision.errors import ProvisionError
 from provision.output import live_view, safe_streams, views
 from provision.output.console import Console
@@ -30,7 +20,6 @@ from provision.system.visible import uncoloured, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.text import Text
 
     from provision.core.step import Report
     from provision.output.result import Paper
@@ -50,33 +39,33 @@ class LiveConsole(Console):
         super().__exit__(*error)
 
     def _picture_of_now(self, width: int, height: int) -> list[Line]:
-        lines = live_view.live_lines(self.state, time.monotonic(), width, height)
-        return [Line(self._coloured(line), line.cell_len) for line in lines]
-
-    def _coloured(self, line: Text) -> str:
-        with self.rich.capture() as captured:
-            self.rich.print(line, end="", no_wrap=True, overflow="ignore", crop=False)
-        return captured.get()
+        lines = []
+        for line in live_view.live_lines(self.state, time.monotonic(), width, height):
+            with self.rich.capture() as coloured:
+                self.rich.print(line, end="", no_wrap=True, overflow="ignore", crop=False)
+            lines.append(Line(coloured.get(), line.cell_len))
+        return lines
 
     def _end(self) -> None:
-        """The picture goes away, and what was in it is over."""
+        """Remove the picture; what was in it is over."""
         with self._guard:
             self.screen.stop()
             self.state.settle()
 
-    def show(self, event: Event) -> None:
-        if isinstance(event, RunStarted | StepStarted | Progress | Waiting):
-            self.screen.start()
-        elif isinstance(event, StepFinished):
-            self._print(views.step_row(event))
-        elif isinstance(event, Note) and not (event.passing and event.step):
-            self._print(views.note_row(event, self.invocation))
-        elif isinstance(event, MendingPlanned):
-            self.line(views.mending_text(event))
-        elif isinstance(event, CheckSlow) and not event.over:
-            self.screen.start()
-        elif isinstance(event, Output) and self.verbose:
-            self.line(f"    {uncoloured(event.line)}")
+    def show(self, event: events.Event) -> None:
+        match event:
+            case events.RunStarted() | events.StepStarted() | events.Progress() | events.Waiting():
+                self.screen.start()
+            case events.CheckSlow(over=False):
+                self.screen.start()
+            case events.StepFinished():
+                self._print(views.step_row(event))
+            case events.Note() if not (event.passing and event.step):
+                self._print(views.note_row(event, self.invocation))
+            case events.MendingPlanned():
+                self.line(views.mending_text(event))
+            case events.Output() if self.verbose:
+                self.line(f"    {uncoloured(event.line)}")
 
     def _print(self, view: RenderableType) -> None:
         """Something that stays; a command in it is not broken into lines, so that it can be copied."""
@@ -109,11 +98,13 @@ class LiveConsole(Console):
 
     def end(self, report: Report, closing: str) -> None:
         self._end()
-        self.out.print(views.report_view(report, closing, self.invocation), crop=False)
+        lines = views.report_lines(report, closing, self.marks, self.invocation)
+        self.out.print(views.painted(lines), crop=False)
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         self._end()
-        self.rich.print(views.error_view(error, log, self.invocation), crop=False)
+        lines = views.error_lines(error, log, self.marks.of[Verdict.BLOCKED], self.marks, self.invocation)
+        self.rich.print(views.painted(lines), crop=False)
 
     def picture(self, png: bytes) -> None:
         self._end()

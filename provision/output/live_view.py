@@ -1,22 +1,19 @@
 """The live view as lines of text: the steps at work, what waits, how far the whole run is. Nothing here draws.
 
-Every line is shorter than the terminal is wide, so that none wraps, and each says in words what it means: colour only
-helps.
+Every line is shorter than the terminal is wide, so that none wraps, and says everything in words as well as colour.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from textwrap import TextWrapper
+
+from rich.text import Text
 
 from provision.core.estimate import STALL_S
-from provision.core.finding import Verdict
 from provision.output.run_state import RunState, StepState, Task
-from provision.output.views import NAME_WIDTH, amount_text, size_text, time_text, waiting_text
+from provision.output.views import NAME_WIDTH, amount_text, size_text, time_text, total_text, waiting_text
 from provision.system.visible import visible
-
-if TYPE_CHECKING:
-    from rich.text import Text
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 TURNS_PER_S = 8
@@ -27,10 +24,10 @@ NUMBERS = (20, 11, 16)
 WIDE = INDENT + BAR_MIN + sum(NUMBERS) + 3
 """From here on there is room for a bar."""
 ROWS_LEFT = 2
-"""Below the picture stands the cursor; and where it reached the first row, tmux would keep each one that is cleared."""
+"""The cursor is below the picture; and when the first row is reached, tmux keeps every cleared picture."""
 TASKS_SHOWN = 3
 SAID_MIN = 10
-"""Of what a program said, less than so many characters tell nothing."""
+"""Fewer characters of a program's output say nothing."""
 
 
 def live_lines(state: RunState, now: float, width: int, height: int) -> list[Text]:
@@ -38,7 +35,8 @@ def live_lines(state: RunState, now: float, width: int, height: int) -> list[Tex
     active = [step for step in state.steps.values() if step.active]
     rows = [line for step in active for line in _step_lines(step, now, width)]
     waiting = _waiting_lines(state, width)
-    total = [_total_line(state, now)] if state.announced and len(state.steps) > 1 else []
+    announced = state.announced and len(state.steps) > 1
+    total = [Text(f"  {total_text(state, now)}", style="bold")] if announced else []
     room = max(1, height - ROWS_LEFT - len(total))
     lines = [*(rows + waiting)[:room], *total]
     for line in lines:
@@ -73,8 +71,6 @@ def _shortened(text: str, room: int) -> str:
 
 
 def _named(step: StepState, now: float, *words: str | tuple[str, str]) -> Text:
-    from rich.text import Text
-
     spin = SPINNER[int(now * TURNS_PER_S) % len(SPINNER)]
     flat = [_flat(word) if isinstance(word, str) else (_flat(word[0]), word[1]) for word in words]
     return Text.assemble((spin, "cyan"), " ", (f"{step.name:<{INDENT - 2}}", "bold"), *flat)
@@ -123,62 +119,19 @@ def _left_text(task: Task, now: float) -> str:
 
 def _waiting_lines(state: RunState, width: int) -> list[Text]:
     """What has not begun, with the step at work that holds it up; empty when nothing waits."""
-    from rich.text import Text
-
     words, barred = [], []
-    for step in state.steps.values():
-        if step.phase != "waits":
-            continue
+    for step in (step for step in state.steps.values() if step.phase == "waits"):
+        holds = [name for name in step.needs if name in state.steps and state.steps[name].active]
         if state.blocked(step):
             barred.append(step.name)
-            continue
-        holds = [name for name in state.waiting_for(step) if state.steps[name].active]
-        words.append(f"{step.name} (after {' and '.join(holds)})" if holds else step.name)
+        else:
+            words.append(f"{step.name} (after {' and '.join(holds)})" if holds else step.name)
     lines = _listed("then", words, width)
     return [Text.assemble((line[:INDENT], "dim"), line[INDENT:]) for line in lines + _listed("not now", barred, width)]
 
 
 def _listed(head: str, words: Sequence[str], width: int) -> list[str]:
-    from textwrap import wrap
-
     text = ", ".join(word.replace(" ", "\N{NO-BREAK SPACE}") for word in words)
-    first = f"  {head:<{INDENT - 2}}"
-    lines = wrap(text, max(20, width - 1), initial_indent=first, subsequent_indent=" " * INDENT,
-                 break_long_words=False)  # fmt: skip
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
-
-
-def _total_line(state: RunState, now: float) -> Text:
-    from rich.text import Text
-
-    return Text(f"  {total_text(state, now)}", style="bold")
-
-
-def total_text(state: RunState, now: float) -> str:
-    """`4 of 10 steps, 2.91 of 7.80 GB, about 3 min 40 s left`."""
-    parts = [f"{len(state.done())} of {len(state.steps)} steps"]
-    moved, coming = state.bytes_moved(), state.bytes_left()
-    if moved or coming:
-        parts.append(amount_text(moved, moved + coming))
-    left = state.seconds_left(now)
-    parts.append(f"about {rounded_time(left)} left" if left is not None else "time left unknown")
-    return ", ".join(parts)
-
-
-def kept_text(state: RunState) -> str:
-    """What a run that is stopped now leaves for the next one; empty when that is nothing."""
-    done = [step.name for step in state.done() if step.verdict in (Verdict.OK, Verdict.WARN)]
-    steps = [f"{len(done)} of {len(state.steps)} steps ({', '.join(done)})"] if done else []
-    count = len(state.images)
-    images = [f"{count} image{'s' if count > 1 else ''}, the last is {state.images[-1]}"] if count else []
-    begun = [f"{amount_text(task.at.done, task.at.total)} of {task.at.subject}" for task in state.unfinished()]
-    return "; ".join([*(images or steps), *begun])
-
-
-def rounded_time(seconds: float) -> str:
-    """An estimate, no more exact than it can be: `5 s`, `40 s`, `3 min`, `12 min`."""
-    if seconds < 60:
-        step = 5 if seconds < 30 else 10
-        return f"{max(5, round(seconds / step) * step)} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    first, later = f"  {head:<{INDENT - 2}}", " " * INDENT
+    paragraph = TextWrapper(max(20, width - 1), first, later, break_long_words=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in paragraph.wrap(text)]

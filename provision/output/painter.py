@@ -13,15 +13,12 @@ from provision.system.visible import visible
 
 
 class Painter(Console):
-    """A rich console whose escapes are all its own: they come after a text became segments, and segments are filtered.
-
-    Texts should be visible before, where their width counts; here is where none can be forgotten.
-    """
+    """A rich console whose escapes are all its own: texts become visible as segments, before colours are added."""
 
     def __init__(self, door: Door | None, width: int | None = None) -> None:
-        super().__init__(file=io.StringIO() if door is None else door.bare, width=width, highlight=False)
+        super().__init__(file=io.StringIO() if door is None else door.canvas(), width=width, highlight=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """As rich does, each text made visible."""
+        """Render as rich does, with each text made visible."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from provision.core.finding import Verdict
 from provision.core.plan import Plan, PlanRow
 from provision.output.hints import HERE, Invocation
-from provision.output.live_view import rounded_time
-from provision.output.views import ARROW, MARKS, NAME_WIDTH, STYLES, WORDS, size_text
+from provision.output.views import ARROW, MARKS, NAME_WIDTH, STYLES, WORDS, rounded_time, size_text
 from provision.system.visible import visible
 
 if TYPE_CHECKING:
@@ -37,8 +36,8 @@ def _table(plan: Plan, title: str, call: Invocation) -> RenderableType:
     table.add_column("what", overflow="fold", ratio=1)
     for head in HEADS:
         table.add_column(head, justify="right", no_wrap=True)
-    for before, row in zip((None, *plan.rows), plan.rows, strict=False):
-        table.add_row(_name(row, before), Text(_sentence(row, call)), *_numbers(row))
+    for name, row in _named(plan):
+        table.add_row(name, Text(_sentence(row, call)), *_numbers(row))
     table.add_section()
     table.add_row("  total", "", *_totals(plan), style="bold")
     return table
@@ -50,8 +49,7 @@ def _blocks(plan: Plan, title: str, call: Invocation) -> RenderableType:
     from rich.text import Text
 
     parts: list[RenderableType] = [Text(title, style="bold"), Text(" " * NAME_WIDTH + _columns(HEADS))]
-    for before, row in zip((None, *plan.rows), plan.rows, strict=False):
-        name = _name(row, before)
+    for name, row in _named(plan):
         name.pad_right(NAME_WIDTH - name.cell_len)
         if name.plain.strip() or any(_numbers(row)):
             parts.append(Text.assemble(name, _columns(_numbers(row))))
@@ -65,11 +63,15 @@ def _columns(texts: Sequence[str]) -> str:
     return "".join(f"{text:>{COLUMN}}" for text in texts).rstrip()
 
 
-def _name(row: PlanRow, before: PlanRow | None) -> Text:
+def _named(plan: Plan) -> Iterator[tuple[Text, PlanRow]]:
+    """Each row with its mark and, where another step begins, its name."""
     from rich.text import Text
 
-    name = row.step if before is None or before.step != row.step else ""
-    return Text.assemble((MARKS[row.verdict], STYLES[row.verdict]), " ", (name, "bold"))
+    before = ""
+    for row in plan.rows:
+        name = row.step if row.step != before else ""
+        before = row.step
+        yield Text.assemble((MARKS[row.verdict], STYLES[row.verdict]), " ", (name, "bold")), row
 
 
 def _sentence(row: PlanRow, call: Invocation) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from provision.command import Fix
-from provision.core.finding import JSON
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from provision.core.finding import JSON
     from provision.core.step import Report
     from provision.output.hints import Invocation
 

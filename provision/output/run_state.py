@@ -1,37 +1,12 @@
-"""The state of a run, as its events tell it: which step does what, how far it is, what it waits for, what is left."""
+"""The state of a run, from its events: what each step does, how far it is, what it waits for, what is left."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from provision.core.estimate import (
-    STALL_S,
-    USUAL_S,
-    Countdown,
-    Job,
-    Pace,
-    Rate,
-    must_work,
-    run_seconds_left,
-    step_seconds_left,
-)
-from provision.core.events import (
-    ApplyStarted,
-    CheckSlow,
-    Doing,
-    Event,
-    ImageMade,
-    Note,
-    Output,
-    Progress,
-    RunStarted,
-    StepFinished,
-    StepPlanned,
-    StepStarted,
-    Waiting,
-    Work,
-)
+from provision.core import estimate, events
+from provision.core.estimate import Countdown, Job, Pace, Rate
 from provision.core.finding import Verdict
 
 
@@ -39,17 +14,17 @@ from provision.core.finding import Verdict
 class Task:
     """One thing that moves within a step."""
 
-    at: Progress
-    """How far it was when it was last told."""
+    at: events.Progress
+    """The last progress."""
     begun_at: int
-    """What was done when it was first heard of: a resumed download begins with what is here."""
+    """What was done at the first progress: a resumed download has bytes already."""
     rate: Rate = field(default_factory=Rate)
     left: Countdown = field(default_factory=Countdown)
 
     @property
     def told_in_time(self) -> bool:
-        """Whether it is told while it moves."""
-        return self.at.kind is not Work.INSTALL
+        """Whether progress is reported while it moves."""
+        return self.at.kind is not events.Work.INSTALL
 
     @property
     def moved_bytes(self) -> int:
@@ -64,8 +39,9 @@ class Task:
     def seconds_left(self, now: float) -> float | None:
         """As it is shown: smoothed, None while it cannot be known."""
         rate = self.rate.at(now) if self.told_in_time else None
-        known = self.at.total is not None and rate is not None
-        return self.left.at(now, (self.at.total - self.at.done) / rate if known else None)  # type: ignore[operator]
+        if self.at.total is None or rate is None:
+            return self.left.at(now, None)
+        return self.left.at(now, (self.at.total - self.at.done) / rate)
 
 
 @dataclass(slots=True)
@@ -79,21 +55,20 @@ class StepState:
     verdict: str = ""
     doing: str = ""
     since: float = 0.0
-    begun: float = 0.0
+    offline_since: float = 0.0
+    """When it began, or its last byte came over the network."""
     output: str = ""
     waiting: str = ""
     """What outside of the run it waits for, and until when."""
     until: float = 0.0
     planned_bytes: int | None = None
-    """None: no look has told of any work."""
-    tasks: dict[tuple[Work, str], Task] = field(default_factory=dict)
+    """None: no work is planned."""
+    tasks: dict[tuple[events.Work, str], Task] = field(default_factory=dict)
     earlier_bytes: int = 0
-    """What came over the network in tasks that were begun anew."""
-    last_byte: float | None = None
+    """What came over the network in tasks that were started again."""
 
     @property
     def active(self) -> bool:
-        """Whether it is at work, or looks."""
         return self.phase in ("looks", "works")
 
     @property
@@ -115,7 +90,7 @@ class StepState:
 class RunState:
     """A fold over events. `add` is called in the order of the events, with a clock that only goes forward."""
 
-    def __init__(self, pace: Pace | None = None, usual: Mapping[str, float] = USUAL_S) -> None:
+    def __init__(self, pace: Pace | None = None, usual: Mapping[str, float] = estimate.USUAL_S) -> None:
         self.steps: dict[str, StepState] = {}
         self.pace, self.usual = pace or Pace(), usual
         self.rate, self.left = Rate(), Countdown()
@@ -129,57 +104,52 @@ class RunState:
 
     # -- taking in ------------------------------------------------------------------------------------------
 
-    def add(self, now: float, event: Event) -> None:
-        """Take in one event."""
-        if isinstance(event, RunStarted):
+    def add(self, now: float, event: events.Event) -> None:
+        begins = isinstance(event, events.StepStarted | events.StepPlanned | events.ApplyStarted | events.Progress)
+        if isinstance(event, events.RunStarted):
             self.steps = {name: StepState(name, tuple(needs)) for name, needs in event.needs.items()}
             self.announced = True
-            return
-        if not event.step:
-            return
-        if isinstance(event, ImageMade):
+        elif event.step and isinstance(event, events.ImageMade):
             self.images.append(event.path)
-        if isinstance(event, CheckSlow):
+        elif event.step and isinstance(event, events.CheckSlow):
             self._slow(now, event)
-            return
-        if event.step not in self.steps:
-            if not isinstance(event, StepStarted | StepPlanned | ApplyStarted | Progress):
-                return
-            self.steps[event.step] = StepState(event.step, phase="looks", since=now, begun=now)
-        self._to_step(now, self.steps[event.step], event)
+        elif event.step and (begins or event.step in self.steps):
+            new = StepState(event.step, phase="looks", since=now, offline_since=now)
+            self._to_step(now, self.steps.setdefault(event.step, new), event)
 
-    def _slow(self, now: float, event: CheckSlow) -> None:
+    def _slow(self, now: float, event: events.CheckSlow) -> None:
         """A look that takes long is shown until it is over; fast ones come and go unseen."""
         step = self.steps.get(event.step)
         if event.over and step is not None and not self.announced:
             del self.steps[event.step]
         elif not event.over:
-            step = self.steps.setdefault(event.step, StepState(event.step, phase="looks", begun=now))
+            step = self.steps.setdefault(event.step, StepState(event.step, phase="looks", offline_since=now))
             step.doing, step.since = event.says, now - event.seconds
 
-    def _to_step(self, now: float, step: StepState, event: Event) -> None:
-        if isinstance(event, StepPlanned):
-            step.planned_bytes = event.download_bytes
-        elif isinstance(event, StepStarted):
-            step.phase, step.doing, step.since, step.output = "looks", "", now, ""
-            step.begun = step.begun if event.again else now
-        elif isinstance(event, ApplyStarted):
-            step.phase, step.doing, step.since, step.output = "works", event.says, now, ""
-            step.planned_bytes = step.planned_bytes or 0
-        elif isinstance(event, Doing):
-            step.doing = event.says
-        elif isinstance(event, Note):
-            step.doing = event.says if event.passing else step.doing
-        elif isinstance(event, Waiting):
-            step.waiting, step.until = event.says, now + event.seconds
-        elif isinstance(event, Progress):
-            self._moved(now, step, event)
-        elif isinstance(event, Output):
-            step.output = event.line.strip()
-        elif isinstance(event, StepFinished):
-            self._finished(now, step, event)
+    def _to_step(self, now: float, step: StepState, event: events.Event) -> None:
+        match event:
+            case events.StepPlanned():
+                step.planned_bytes = event.download_bytes
+            case events.StepStarted():
+                step.phase, step.doing, step.since, step.output = "looks", "", now, ""
+                step.offline_since = step.offline_since if event.again else now
+            case events.ApplyStarted():
+                step.phase, step.doing, step.since, step.output = "works", event.says, now, ""
+                step.planned_bytes = step.planned_bytes or 0
+            case events.Doing() | events.Note(passing=True):
+                step.doing = event.says
+            case events.Waiting():
+                step.waiting, step.until = event.says, now + event.seconds
+            case events.Progress():
+                self._moved(now, step, event)
+            case events.Output():
+                step.output = event.line.strip()
+            case events.StepFinished():
+                if event.changed:
+                    self.measured[step.name] = now - step.offline_since
+                step.phase, step.verdict, step.waiting, step.planned_bytes = "done", event.verdict, "", None
 
-    def _moved(self, now: float, step: StepState, event: Progress) -> None:
+    def _moved(self, now: float, step: StepState, event: events.Progress) -> None:
         task = _task(step, event)
         before, task.at = task.at.done, event
         task.begun_at = min(task.begun_at, event.done)
@@ -187,19 +157,13 @@ class RunState:
         if event.unit == "bytes":
             task.rate.add(now, event.done)
         if event.over_network:
-            step.last_byte = now
+            step.offline_since = now
             if task.told_in_time:
                 self._line_bytes += max(0, event.done - before)
                 self.rate.add(now, self._line_bytes)
                 self._seen = self.rate.at(now) or self._seen
-        if event.complete and (event.kind is Work.CLONE or event.unit == "packages"):
+        if event.complete and (event.kind is events.Work.CLONE or event.unit == "packages"):
             step.planned_bytes = step.moved_bytes  # git and uv say so once all is here
-
-    def _finished(self, now: float, step: StepState, event: StepFinished) -> None:
-        if event.changed:
-            self.measured[step.name] = now - (step.last_byte if step.last_byte is not None else step.begun)
-        step.phase, step.verdict, step.waiting = "done", event.verdict, ""
-        step.planned_bytes = None
 
     def settle(self) -> None:
         """Forget what nobody announced: it is over, and nothing says so."""
@@ -208,7 +172,7 @@ class RunState:
     # -- what it comes to -----------------------------------------------------------------------------------
 
     def measured_pace(self) -> Pace:
-        """What this run has measured, over what was known before."""
+        """What this run measured, over what was known before."""
         return Pace(self._seen or self.pace.bytes_per_s, {**self.pace.seconds, **self.measured})
 
     def blocked(self, step: StepState) -> bool:
@@ -219,10 +183,6 @@ class RunState:
             for need in needs
         )
 
-    def waiting_for(self, step: StepState) -> list[str]:
-        """The steps that a step still waits for, those at work first named."""
-        return [name for name in step.needs if name in self.steps and self.steps[name].phase != "done"]
-
     def bytes_moved(self) -> int:
         """Over the network, in this run."""
         return sum(step.moved_bytes for step in self.steps.values())
@@ -232,29 +192,25 @@ class RunState:
         return sum(step.bytes_left for step in self.steps.values() if step.phase != "done")
 
     def done(self) -> list[StepState]:
-        """The steps that have ended."""
         return [step for step in self.steps.values() if step.phase == "done"]
 
     def bytes_per_s(self, now: float) -> float | None:
-        """What the line brings: as measured just now, before that as in an earlier run; None when it stands still."""
+        """The line's rate: measured now, else as in an earlier run; None when it stalls."""
         if self._seen is None:
             return self.pace.bytes_per_s
-        if not self._loading():
+        under_way = (task for step in self.steps.values() for task in step.moving)
+        if not any(task.at.over_network and task.told_in_time for task in under_way):
             return self._seen
-        return self.rate.at(now) if self.rate.idle_s(now) < STALL_S else None
-
-    def _loading(self) -> bool:
-        """Whether anything is under way whose bytes are told while they come."""
-        return any(task.at.over_network and task.told_in_time for step in self.steps.values() for task in step.moving)
+        return self.rate.at(now) if self.rate.idle_s(now) < estimate.STALL_S else None
 
     def seconds_left(self, now: float) -> float | None:
         """Of the whole run, as it is shown; None while it cannot be known."""
-        return self.left.at(now, run_seconds_left(self._jobs(now), self.bytes_per_s(now)))
+        return self.left.at(now, estimate.run_seconds_left(self._jobs(now), self.bytes_per_s(now)))
 
     def _jobs(self, now: float) -> list[Job]:
         needs = {name: step.needs for name, step in self.steps.items()}
         changed = {name for name, step in self.steps.items() if step.planned_bytes is not None}
-        at_work = must_work(needs, changed | set(self.measured))
+        at_work = estimate.must_work(needs, changed | set(self.measured))
         return [
             Job(step.name, step.needs, step.bytes_left, self._seconds_of(now, step) if step.name in at_work else 0.0)
             for step in self.steps.values()
@@ -262,24 +218,24 @@ class RunState:
         ]
 
     def _seconds_of(self, now: float, step: StepState) -> float:
-        """Of a step's seconds beside its bytes, what is left: they pass only while no byte is to come."""
+        """Seconds left of a step without its download; they pass only while no byte is to come."""
         expected = self.pace.expected_s(step.name, self.usual)
         if not step.active or step.bytes_left:
             return expected
-        return step_seconds_left(expected, now - (step.last_byte if step.last_byte is not None else step.begun))
+        return estimate.step_seconds_left(expected, now - step.offline_since)
 
     def unfinished(self) -> list[Task]:
-        """Downloads that are under way, and have begun: what of them is here, the next run goes on with."""
+        """Downloads under way, which the next run resumes."""
         tasks = [task for step in self.steps.values() if step.active for task in step.moving]
-        return [task for task in tasks if task.at.kind is Work.DOWNLOAD and task.at.total and task.at.done]
+        return [task for task in tasks if task.at.kind is events.Work.DOWNLOAD and task.at.total and task.at.done]
 
 
-def _task(step: StepState, event: Progress) -> Task:
-    """The task that an event tells of; what is told in another unit, or of another install, is a new one."""
+def _task(step: StepState, event: events.Progress) -> Task:
+    """The task of an event; another unit, or another install, is a new one."""
     task = step.tasks.get(key := (event.kind, event.subject))
-    if task and (task.at.unit != event.unit or (event.kind is Work.INSTALL and event.done < task.at.done)):
+    if task and (task.at.unit != event.unit or (event.kind is events.Work.INSTALL and event.done < task.at.done)):
         step.earlier_bytes += task.moved_bytes
         task = None
     if task is None:
-        task = step.tasks[key] = Task(event, event.done if event.kind is Work.DOWNLOAD else 0)
+        task = step.tasks[key] = Task(event, event.done if event.kind is events.Work.DOWNLOAD else 0)
     return task

@@ -1,23 +1,25 @@
-"""The one door to the screen: all that is written to standard output or standard error passes it.
+"""The one door to the screen: everything on standard output and standard error passes it.
 
-`guard` puts it before both streams, so that a print of anybody's (ours, a library's, a traceback) shows what others
-wrote and never obeys it. Escapes of our own (colours, the picture of a run) are written by a `Painter` and a `Screen`.
+`guard` puts it before both streams, so that a terminal never obeys text from outside, whoever prints it. Our own
+escapes (colours, the picture of a run) are written by a `Painter` and a `Screen`.
 """
 
 from __future__ import annotations
 
 import codecs
+import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
+from provision.command import Fix, program
+from provision.errors import OutputLost
 from provision.system.visible import visible
 
 SPELT = "provision.spelt"
 """How a character is written for which a stream's encoding has none."""
-ASCII = str.maketrans({
-    "✓": "+", "✗": "x", "·": "-", "→": "->", "↳": "->", "…": "...", "━": "=", "╌": "-", "▀": "#", "’": "'", "\xa0": " ",
-})  # fmt: skip
+ASCII = str.maketrans("✓✗·━╌▀’\xa0", "+x-=-#' ") | str.maketrans({"→": "->", "↳": "->", "…": "..."})
 
 
 def _spelt(error: UnicodeError) -> tuple[str, int]:
@@ -32,48 +34,84 @@ codecs.register_error(SPELT, _spelt)
 
 
 class Door:
-    """A stream that shows what others wrote instead of obeying it; it offers no bytes and no other way round."""
+    """A stream that shows what others wrote instead of obeying it; it offers no bytes and no other way round.
 
-    def __init__(self, stream: TextIO) -> None:
+    Where it takes no more (a file on a full disk), what is written to it is lost: for the output of a command (`data`)
+    that is an OutputLost, and for what is only said nothing, as it must never stop a command.
+    """
+
+    def __init__(self, stream: TextIO, *, data: bool = True) -> None:
         self.bare = stream
         """For escapes of our own alone: a `Painter`'s and a `Screen`'s."""
+        self._data = data
+        self._lost: OutputLost | None = None
 
     def write(self, text: str) -> int:
-        """Write text, made visible."""
-        self.bare.write(visible(text))
+        """Write text, made visible. Raises BrokenPipeError, OutputLost."""
+        self._put(visible(text))
         return len(text)
 
+    def _put(self, text: str) -> None:
+        if self._lost is not None:
+            raise self._lost
+        with self._taken():
+            self.bare.write(text)
+
     def writelines(self, lines: list[str]) -> None:
-        """Write each text, made visible."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        """Hand on what was written."""
-        self.bare.flush()
+        """Hand on what was written. Raises BrokenPipeError, OutputLost."""
+        with self._taken():
+            self.bare.flush()
+
+    def canvas(self) -> TextIO:
+        """The same stream for who writes escapes of our own."""
+        return Canvas(self.bare, data=self._data)  # type: ignore[return-value]
+
+    @contextmanager
+    def _taken(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            with suppress(OSError, ValueError):  # what is still held would fail again at the end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            if self._data:
+                self._lost = OutputLost(
+                    f"Standard output cannot be written ({error.strerror}).",
+                    hint=Fix("Look at the disk of the file that it goes to:", program("df", "-h")),
+                )
+                raise self._lost from error
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
         return self.bare.isatty()
 
     def fileno(self) -> int:
-        """The descriptor: for its size and kind."""
         return self.bare.fileno()
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be written."""
         return self.bare.closed
 
     @property
     def encoding(self) -> str:
-        """How characters become bytes."""
         return self.bare.encoding or "utf-8"
 
     @property
     def errors(self) -> str | None:
-        """What becomes of characters without bytes."""
         return self.bare.errors
+
+
+class Canvas(Door):
+    """The way for escapes of our own, which a painter writes."""
+
+    def write(self, text: str) -> int:
+        """Write text as it is. Raises BrokenPipeError, OutputLost."""
+        self._put(text)
+        return len(text)
 
 
 def guard() -> None:
@@ -83,7 +121,7 @@ def guard() -> None:
         if stream is not None and not isinstance(stream, Door):
             with suppress(AttributeError, ValueError):
                 stream.reconfigure(errors=SPELT)
-            setattr(sys, name, Door(stream))
+            setattr(sys, name, Door(stream, data=name == "stdout"))
     with suppress(AttributeError, ValueError):
         sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
 
@@ -95,13 +133,13 @@ def out() -> Door | None:
 
 def err() -> Door | None:
     """Standard error, likewise."""
-    return _through(sys.stderr)
+    return _through(sys.stderr, data=False)
 
 
-def _through(stream: object) -> Door | None:
+def _through(stream: object, *, data: bool = True) -> Door | None:
     if stream is None or isinstance(stream, Door):
         return stream
-    return Door(stream)  # type: ignore[arg-type]
+    return Door(stream, data=data)  # type: ignore[arg-type]
 
 
 def say(door: Door | None, text: str, *, end: str = "\n") -> None:

@@ -1,9 +1,8 @@
 """The last lines of a terminal, drawn again and again below lines that stay.
 
-A terminal that becomes narrower wraps what was drawn, so what is taken away is counted in today's rows, not in lines
-as they were written; a frame that is on its way just then is counted by the old width, and may leave rows behind:
-no terminal tells of that without being asked. What is typed meanwhile is not echoed into the picture, and thrown away
-at the end: nobody saw it, and the shell would run it.
+A terminal that becomes narrower wraps what was drawn, so what is erased is counted in rows of its width now; a frame
+written during the change is counted by the old width, and may leave rows behind. What is typed meanwhile is not
+echoed, and dropped at the end: nobody saw it, and the shell would run it.
 """
 
 from __future__ import annotations
@@ -35,19 +34,8 @@ Picture = Callable[[int, int], Sequence[Line]]
 """Lines for a width and a height, each of them shorter than the width."""
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Columns and rows."""
-
-    width: int
-    height: int
-
-
 class Screen:
-    """Draws a picture below all that is printed through `above`, from `start` to `stop`.
-
-    `guard` is held while it draws: whoever changes what is drawn holds it too.
-    """
+    """Draws a picture below all that is printed through `above`, from `start` to `stop`, under `guard`."""
 
     def __init__(self, stream: IO[str], picture: Picture, guard: threading.RLock) -> None:
         self._stream, self._picture, self._guard = stream, picture, guard
@@ -59,11 +47,10 @@ class Screen:
 
     @property
     def running(self) -> bool:
-        """Whether the picture is there."""
         return self._ticker is not None
 
     def start(self) -> None:
-        """Draw, and go on drawing; nothing when it is drawn already."""
+        """Start drawing; nothing when it is drawn already."""
         with self._guard:
             if self._ticker is not None:
                 return
@@ -75,7 +62,7 @@ class Screen:
             self._ticker.start()
 
     def stop(self) -> None:
-        """Take the picture away; what was printed stays."""
+        """Erase the picture; what was printed stays."""
         with self._guard:
             if self._ticker is None:
                 return
@@ -104,25 +91,24 @@ class Screen:
 
     # -- drawing; called under the guard ----------------------------------------------------------------------
 
-    def size(self) -> Size:
-        """The terminal's size now."""
+    def _size(self) -> tuple[int, int]:
         try:
             width, height = os.get_terminal_size(self._stream.fileno())
         except (OSError, ValueError, AttributeError):
             width, height = FALLBACK
-        return Size(width or FALLBACK[0], height or FALLBACK[1])
+        return width or FALLBACK[0], height or FALLBACK[1]
 
     def _draw(self) -> None:
-        size = self.size()
-        lines = self._picture(size.width, size.height)
-        before = self._erased() if size.width != self._drawn_at else self._home()
+        width, height = self._size()
+        lines = self._picture(width, height)
+        before = self._erased() if width != self._drawn_at else self._home()
         text = "".join(f"{line.text}{CLEAR_LINE}\n" for line in lines)
         self._write(f"{BEGIN_FRAME}{before}{text}{CLEAR_BELOW}{END_FRAME}")
-        self._drawn, self._drawn_at = [line.cells for line in lines], size.width
+        self._drawn, self._drawn_at = [line.cells for line in lines], width
 
     def _home(self) -> str:
         """To the first row of what is drawn: a line that is wider than the terminal is today takes several rows."""
-        width = self.size().width
+        width, _ = self._size()
         rows = sum(max(1, -(-cells // width)) for cells in self._drawn)
         return f"\x1b[{rows}A\r" if rows else "\r"
 
@@ -141,15 +127,15 @@ class QuietInput:
     """The terminal's echo, switched off for a while; Ctrl-C and its kind work as ever."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream
+        self._stream = stream or sys.stdin
         self._before: list[Any] | None = None
 
     def begin(self) -> None:
-        """No echo from now on; nothing where standard input is no terminal, or we are in the background."""
+        """Switch the echo off, if standard input is a terminal and we are in the foreground."""
         import termios
 
         with suppress(OSError, ValueError, AttributeError, termios.error):
-            descriptor = self._descriptor()
+            descriptor = self._stream.fileno()
             if not os.isatty(descriptor) or os.tcgetpgrp(descriptor) != os.getpgrp():
                 return
             before = termios.tcgetattr(descriptor)
@@ -159,15 +145,11 @@ class QuietInput:
             self._before = before
 
     def end(self) -> None:
-        """As it was before; what was typed meanwhile is dropped."""
+        """Restore the echo; what was typed meanwhile is dropped."""
         import termios
 
         if self._before is None:
             return
         with suppress(OSError, ValueError, AttributeError, termios.error):
-            termios.tcsetattr(self._descriptor(), termios.TCSAFLUSH, self._before)
+            termios.tcsetattr(self._stream.fileno(), termios.TCSAFLUSH, self._before)
         self._before = None
-
-    def _descriptor(self) -> int:
-        stream = self._stream or sys.stdin
-        return stream.fileno()

@@ -21,6 +21,9 @@ class _Look:
     says: str = "looking"
     shown: bool = False
 
+    def told(self, step: str, *, over: bool = False) -> CheckSlow:
+        return CheckSlow(step=step, says=self.says, seconds=time.monotonic() - self.started, over=over)
+
 
 class SlowChecks:
     """Receives a look's events, and emits CheckSlow for each step whose check takes longer than `slow_s`, and again."""
@@ -31,20 +34,21 @@ class SlowChecks:
         self._guard = threading.Lock()
 
     def hear(self, event: Event) -> None:
-        """Take note of an event; from any thread."""
-        if isinstance(event, StepStarted):
-            with self._guard:
-                self._looks[event.step] = _Look(time.monotonic(), self._timer(event.step, self._slow_s))
-        elif isinstance(event, Doing):
-            with self._guard:
-                if (look := self._looks.get(event.step)) is not None:
+        """Receive an event, from any thread."""
+        with self._guard:
+            look = self._looks.get(event.step)
+            match event:
+                case StepStarted():
+                    self._looks[event.step] = _Look(time.monotonic(), self._timer(event.step, self._slow_s))
+                case Doing() if look is not None:
                     look.says = event.says
-        elif isinstance(event, Progress) and event.total is not None and event.unit == "bytes":
-            with self._guard:
-                if (look := self._looks.get(event.step)) is not None:
+                case Progress(total=int(), unit="bytes") if look is not None:
                     look.timer.cancel()  # its bytes are shown from now on
-        elif isinstance(event, StepFinished):
-            self._end(event.step)
+                case StepFinished() if look is not None:
+                    look.timer.cancel()
+                    del self._looks[event.step]
+        if isinstance(event, StepFinished) and look is not None and look.shown:
+            self._emit(look.told(event.step, over=True))
 
     def _timer(self, step: str, seconds: float) -> threading.Timer:
         timer = threading.Timer(seconds, self._tell, (step,))
@@ -58,14 +62,5 @@ class SlowChecks:
             if look is None:
                 return
             look.shown, look.timer = True, self._timer(step, self._again_s)
-            event = CheckSlow(step=step, says=look.says, seconds=time.monotonic() - look.started)
+            event = look.told(step)
         self._emit(event)
-
-    def _end(self, step: str) -> None:
-        with self._guard:
-            look = self._looks.pop(step, None)
-        if look is not None:
-            look.timer.cancel()
-            if look.shown:
-                seconds = time.monotonic() - look.started
-                self._emit(CheckSlow(step=step, says=look.says, seconds=seconds, over=True))

@@ -1,8 +1,7 @@
-"""A picture as a terminal takes it: kitty's graphics, iTerm2's inline images. Pure; half blocks are in `image`.
+"""Images for terminals: kitty's graphics, iTerm2's inline images. Pure; half blocks are in `core/image.py`.
 
-What a terminal can is told by its environment alone. It is never asked: an answer that does not come would have to be
-waited for, and one that comes late is typed into the next prompt. Sources: "Terminal graphics protocol" of kitty, and
-"Images" in iTerm2's documentation.
+Only the environment says what a terminal can show: one that is asked may answer late, into the next prompt. Sources:
+"Terminal graphics protocol" of kitty, and "Images" in iTerm2's documentation.
 """
 
 from __future__ import annotations
@@ -24,16 +23,13 @@ class Protocol(StrEnum):
 
 
 def protocol_of(environ: Mapping[str, str]) -> Protocol:
-    """What the terminal of this environment is known to show; half blocks where nothing is known.
-
-    Within tmux and screen, which pass pictures on only where that was allowed, it is half blocks.
-    """
+    """What the terminal can show; half blocks where that is unknown, and in tmux and screen, which may drop images."""
     term, program = environ.get("TERM", ""), environ.get("TERM_PROGRAM", "")
     if environ.get("TMUX") or environ.get("STY") or term.startswith(("screen", "tmux")):
         return Protocol.BLOCKS
     if environ.get("KITTY_WINDOW_ID") or term in ("xterm-kitty", "xterm-ghostty") or program == "ghostty":
         return Protocol.KITTY
-    if program in ("iTerm.app", "WezTerm", "mintty") or environ.get("LC_TERMINAL") == "iTerm2":
+    if program in ("iTerm.app", "WezTerm") or environ.get("LC_TERMINAL") == "iTerm2":
         return Protocol.ITERM2
     return Protocol.BLOCKS
 

@@ -8,24 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.command import Fix
-from provision.core.events import (
-    ApplyStarted,
-    CheckSlow,
-    Event,
-    FindingSeen,
-    ImageMade,
-    Mend,
-    MendingPlanned,
-    Note,
-    Output,
-    Progress,
-    StepFinished,
-    Waiting,
-)
+from provision.core import events
 from provision.core.finding import Finding, Verdict
-from provision.core.step import Report, StepReport
+from provision.core.step import Report
 from provision.errors import ProvisionError
 from provision.output.hints import HERE, Invocation
+from provision.output.run_state import RunState
 from provision.system.visible import uncoloured, visible
 
 if TYPE_CHECKING:
@@ -55,6 +43,10 @@ NAME_WIDTH = 14
 STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FIXABLE: "cyan", Verdict.BLOCKED: "red"}
 
 
+Line = Sequence[tuple[str, str]]
+"""Texts with their styles, which the terminal may wrap and nobody breaks: what is copied from it can be pasted."""
+
+
 def size_text(size_bytes: float) -> str:
     """Bytes for people, in decimal units as disks and networks are sold: `6.94 GB`."""
     for unit, factor, digits, least in (("GB", 1e9, 2, 999.95e6), ("MB", 1e6, 1, 999.95e3), ("kB", 1e3, 1, 1e3)):
@@ -75,6 +67,15 @@ def time_text(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def rounded_time(seconds: float) -> str:
+    """An estimate, no more exact than it can be: `5 s`, `40 s`, `3 min`, `12 min`."""
+    if seconds < 60:
+        step = 5 if seconds < 30 else 10
+        return f"{max(5, round(seconds / step) * step)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def amount_text(done: int, total: int | None) -> str:
     """`2.91 of 6.94 GB`, `83.4 kB of 2.1 MB`; what is done alone where the total is not known."""
     if total is None:
@@ -83,29 +84,48 @@ def amount_text(done: int, total: int | None) -> str:
     return f"{here.split()[0] if here.split()[1] == all_.split()[1] else here} of {all_}"
 
 
-def progress_text(event: Progress, rate: float | None = None) -> str:
+def progress_text(event: events.Progress, rate: float | None = None) -> str:
     """`sd_xl_turbo.safetensors 1.20 GB of 6.94 GB, 40.1 MB/s, 2 min 23 s left`."""
     if event.unit != "bytes":
         of = f" of {event.total}" if event.total is not None else ""
         return f"{event.says} {event.done}{of} {event.unit}"
-    text = f"{event.says} {size_text(event.done)}"
+    parts = [f"{event.says} {size_text(event.done)}"]
     if event.total is not None:
-        text += f" of {size_text(event.total)}"
+        parts[0] += f" of {size_text(event.total)}"
     if rate:
-        text += f", {size_text(rate)}/s"
-        if event.total is not None:
-            text += f", {time_text(max(0, event.total - event.done) / rate)} left"
-    return text
+        parts.append(f"{size_text(rate)}/s")
+    if rate and event.total is not None:
+        parts.append(f"{time_text(max(0, event.total - event.done) / rate)} left")
+    return ", ".join(parts)
 
 
-def step_line(event: StepFinished, marks: Marks = GLYPHS) -> str:
-    """A finished step as one plain line."""
-    mark = marks.of[Verdict(event.verdict)]
+def total_text(state: RunState, now: float) -> str:
+    """`4 of 10 steps, 2.91 of 7.80 GB, about 3 min 40 s left`."""
+    parts = [f"{len(state.done())} of {len(state.steps)} steps"]
+    moved, coming = state.bytes_moved(), state.bytes_left()
+    if moved or coming:
+        parts.append(amount_text(moved, moved + coming))
+    left = state.seconds_left(now)
+    parts.append(f"about {rounded_time(left)} left" if left is not None else "time left unknown")
+    return ", ".join(parts)
+
+
+def kept_text(state: RunState) -> str:
+    """What a run that is stopped now leaves for the next one; empty when that is nothing."""
+    done = [step.name for step in state.done() if step.verdict in (Verdict.OK, Verdict.WARN)]
+    steps = [f"{len(done)} of {len(state.steps)} steps ({', '.join(done)})"] if done else []
+    count = len(state.images)
+    images = [f"{count} image{'s' if count > 1 else ''}, the last is {state.images[-1]}"] if count else []
+    begun = [f"{amount_text(task.at.done, task.at.total)} of {task.at.subject}" for task in state.unfinished()]
+    return "; ".join([*(images or steps), *begun])
+
+
+def step_line(event: events.StepFinished, marks: Marks = GLYPHS) -> str:
     seconds = f" ({time_text(event.seconds)})" if event.seconds >= 0.5 else ""
-    return f"{mark} {marks.named.format(event.step)} {_one_line(event.says)}{seconds}"
+    return f"{marks.of[Verdict(event.verdict)]} {marks.named.format(event.step)} {_one_line(event.says)}{seconds}"
 
 
-def step_row(event: StepFinished) -> RenderableType:
+def step_row(event: events.StepFinished) -> RenderableType:
     """A finished step for a terminal, its sentence beside its name."""
     from rich.text import Text
 
@@ -116,17 +136,12 @@ def step_row(event: StepFinished) -> RenderableType:
     return _beside(name, Text.assemble(_one_line(event.says), (seconds, "dim")))
 
 
-def note_text(event: Note, call: Invocation = HERE) -> str:
-    """A note with its command as it can be pasted."""
-    return call.text(Fix(event.says, event.command))
-
-
-def note_row(event: Note, call: Invocation = HERE) -> RenderableType:
+def note_row(event: events.Note, call: Invocation = HERE) -> RenderableType:
     """A note for a terminal, under the steps."""
     from rich.text import Text
 
-    says = Text(visible(note_text(event, call)))
-    return _beside(Text(f"  {event.step}", style="dim"), says) if event.step else _whole(says)
+    says = Text(visible(spoken(event, call)), overflow="ignore" if not event.step else None)
+    return _beside(Text(f"  {event.step}", style="dim"), says) if event.step else says
 
 
 def _beside(name: Text, says: Text) -> RenderableType:
@@ -139,12 +154,23 @@ def _beside(name: Text, says: Text) -> RenderableType:
     return row
 
 
-def slow_line(event: CheckSlow) -> str:
-    """What a check that takes long waits for."""
-    return f"  {event.step}: {event.says} ... ({time_text(event.seconds)})"
+def spoken(event: events.Event, call: Invocation = HERE) -> str:
+    """What an event says to people; empty for one that says nothing by itself."""
+    match event:
+        case events.ApplyStarted():
+            return event.says
+        case events.Note():
+            return call.text(Fix(event.says, event.command))
+        case events.Waiting():
+            return waiting_text(event.says, event.seconds)
+        case events.CheckSlow(over=False):
+            return f"{event.says} ... ({time_text(event.seconds)})"
+        case events.MendingPlanned():
+            return mending_text(event)
+    return ""
 
 
-def mending_text(event: MendingPlanned) -> str:
+def mending_text(event: events.MendingPlanned) -> str:
     """What `doctor --fix` is about to do, numbered in its order, with bytes and questions."""
     if not event.mends:
         return "There is nothing here that can be mended by itself."
@@ -161,7 +187,7 @@ def mending_text(event: MendingPlanned) -> str:
     return "\n".join(lines)
 
 
-def _does(mend: Mend) -> str:
+def _does(mend: events.Mend) -> str:
     bytes_ = f" Downloads {size_text(mend.download_bytes)}." if mend.download_bytes else ""
     return f"Asked first: {mend.asks}{bytes_}" if mend.asks else f"{mend.does}{bytes_}"
 
@@ -175,26 +201,23 @@ def waiting_text(says: str, seconds: float) -> str:
     return f"{says} Going on in {time_text(max(0, seconds)) if seconds > 0.5 else 'a moment'}."
 
 
-def log_line(event: Event) -> str:
-    """An event as a line of the tool's log; empty for what would only fill it."""
-    if isinstance(event, Output):
-        return f"{event.step}: | {event.line}"
-    if isinstance(event, Note):
-        return f"{event.step}: {note_text(event)}"
-    if isinstance(event, ApplyStarted):
-        return f"{event.step}: {event.says}"
-    if isinstance(event, MendingPlanned):
-        return mending_text(event)
-    if isinstance(event, Waiting):
-        return f"{event.step}: {waiting_text(event.says, event.seconds)}"
-    if isinstance(event, FindingSeen):
-        finding = event.finding
-        return f"{event.step}: [{finding.verdict}] {finding.id} {finding.subject}: {finding.says}"
-    if isinstance(event, StepFinished):
-        return f"{event.step}: finished {event.verdict} in {event.seconds:.2f} s: {event.says}"
-    if isinstance(event, ImageMade):
-        return f"{event.step}: image {event.path} in {event.seconds:.2f} s"
-    return ""
+def log_line(event: events.Event) -> str:
+    """An event as a line of our log; empty for what would only fill it."""
+    says = spoken(event)
+    match event:
+        case events.MendingPlanned():
+            return says
+        case events.CheckSlow():
+            return ""
+        case events.Output():
+            says = f"| {event.line}"
+        case events.FindingSeen(finding=finding):
+            says = f"[{finding.verdict}] {finding.id} {finding.subject}: {finding.says}"
+        case events.StepFinished():
+            says = f"finished {event.verdict} in {event.seconds:.2f} s: {event.says}"
+        case events.ImageMade():
+            says = f"image {event.path} in {event.seconds:.2f} s"
+    return f"{event.step}: {says}" if says else ""
 
 
 def checkup_text(
@@ -213,98 +236,68 @@ def checkup_text(
 
 
 def _checkup_rows(finding: Finding, marks: Marks, call: Invocation) -> list[str]:
-    """A finding, and its fix below it; what follows from another is mended with that one."""
+    """A finding with its fix below; one that follows from another has none of its own."""
     if finding.caused_by:
         return [f"{FOLLOWING} {finding.says}  [{finding.id}, follows from {finding.caused_by}]"]
     fix = call.text(finding.fix) if finding.verdict is not Verdict.OK else ""
     return [f"{marks.of[finding.verdict]} {finding.says}  [{finding.id}]", *([f"  {marks.arrow} {fix}"] if fix else [])]
 
 
-def trouble(step: StepReport) -> list[tuple[Verdict, str, str, Fix | None]]:
-    """What a person should see of a step: verdict, id, sentence, what to do."""
-    rows: list[tuple[Verdict, str, str, Fix | None]] = []
-    if step.error is not None:
-        rows.append((Verdict.BLOCKED, step.error.code, step.error.message, step.error.hint))
-    for finding in step.findings:
-        shown = finding.verdict is not Verdict.OK and not (step.error and finding.verdict is Verdict.FIXABLE)
-        if shown:
-            rows.append((finding.verdict, finding.id, finding.says, finding.fix))
-    return rows
-
-
 def shown_trouble(report: Report) -> list[tuple[str, Verdict, str, str, Fix | None]]:
-    """`trouble` of all steps, each with its step, the worst first; a fix that the next row has too is shown once."""
-    rows = [(step.name, *row) for step in report.steps for row in trouble(step)]
+    """What is not right: step, verdict, id, sentence, fix; the worst first.
+
+    A fix that the next row has too is shown once.
+    """
+    rows: list[tuple[str, Verdict, str, str, Fix | None]] = []
+    for step in report.steps:
+        failed = step.error
+        if failed is not None:
+            rows.append((step.name, Verdict.BLOCKED, failed.code, failed.message, failed.hint))
+        hidden = (Verdict.OK, Verdict.FIXABLE) if failed is not None else (Verdict.OK,)
+        seen = [finding for finding in step.findings if finding.verdict not in hidden]
+        rows += [(step.name, finding.verdict, finding.id, finding.says, finding.fix) for finding in seen]
     rows.sort(key=lambda row: -row[1].rank)  # stable: among equals the order of the steps stays
     following = [*(row[4] for row in rows[1:]), None]
     return [(*row[:4], None if row[4] == after else row[4]) for row, after in zip(rows, following, strict=False)]
 
 
-def not_started(report: Report) -> str:
-    """The steps that had to wait, in one sentence; empty when none had."""
-    waiting = ", ".join(step.name for step in report.steps if step.waits_for)
-    return f"Not started because of that: {waiting}." if waiting else ""
-
-
-def report_text(report: Report, closing: str, marks: Marks = GLYPHS, call: Invocation = HERE) -> str:
-    """The end of a run in plain text."""
-    lines: list[str] = []
+def report_lines(report: Report, closing: str, marks: Marks = GLYPHS, call: Invocation = HERE) -> list[Line]:
+    """The end of a run: what is not right and its fix, what had to wait, then closing words."""
+    lines: list[Line] = []
     for step, verdict, id, says, fix in shown_trouble(report):
         first, *more = visible(says).splitlines() or [""]
-        lines += [f"{marks.of[verdict]} {step}: {first} [{id}]", *(f"    {line}" for line in more)]
-        if fix:
-            lines.append(f"  {marks.arrow} {call.text(fix)}")
-    return "\n".join(line for line in [*lines, not_started(report), closing] if line)
+        lines.append([(marks.of[verdict], STYLES[verdict]), (f" {step}: {first}", ""), (f" [{id}]", "dim")])
+        lines += [[(f"    {line}", "dim")] for line in more]
+        lines += [_to_do(fix, marks, call)] if fix else []
+    if waiting := ", ".join(step.name for step in report.steps if step.waits_for):
+        lines.append([(f"Not started because of that: {waiting}.", "dim")])
+    return lines + [[(line, "bold")] for line in visible(closing).splitlines()]
 
 
-def report_view(report: Report, closing: str, call: Invocation = HERE) -> RenderableType:
-    """The end of a run for a terminal."""
-    from rich.console import Group
-    from rich.text import Text
-
-    lines: list[Text] = []
-    for step, verdict, id, says, fix in shown_trouble(report):
-        mark = (MARKS[verdict], STYLES[verdict])
-        first, *more = visible(says).splitlines() or [""]
-        lines.append(_whole(Text.assemble(mark, f" {step}: ", first, (f"  [{id}]", "dim"))))
-        lines += [Text(f"    {line}", style="dim") for line in more]
-        if fix:
-            lines.append(_unbroken(Text.assemble((f"  {ARROW} ", "cyan"), visible(call.text(fix)))))
-    if waiting := not_started(report):
-        lines.append(Text(waiting, "dim"))
-    return Group(*lines, *(_unbroken(Text(line, style="bold")) for line in visible(closing).splitlines()))
-
-
-def error_text(error: ProvisionError, log: Path | None, marks: Marks = GLYPHS, call: Invocation = HERE) -> str:
+def error_lines(
+    error: ProvisionError, log: Path | None, head: str, marks: Marks = GLYPHS, call: Invocation = HERE
+) -> list[Line]:
     """An error: what happened and why, a program's last words under it, what to type next, where more is written."""
     first, *more = visible(uncoloured(error.message)).splitlines() or [error.code]
-    said = [f"    {line}" for line in more]
-    where = [f"  log: {log}"] if log is not None else []
-    return "\n".join([f"error: {first}", *said, f"  {marks.arrow} {call.text(error.hint)}", *where])
+    said = [[(f"    {line}", "dim")] for line in more]
+    where = [[(visible(f"  log: {log}"), "dim")]] if log is not None else []
+    return [[(f"{head} ", "red"), (first, "")], *said, _to_do(error.hint, marks, call), *where]
 
 
-def error_view(error: ProvisionError, log: Path | None, call: Invocation = HERE) -> RenderableType:
-    """An error for a terminal, as `error_text`."""
+def _to_do(fix: Fix, marks: Marks, call: Invocation) -> Line:
+    return [(f"  {marks.arrow} ", "cyan"), (visible(call.text(fix)), "")]
+
+
+def plain(lines: Sequence[Line]) -> str:
+    return "\n".join("".join(text for text, _ in line) for line in lines)
+
+
+def painted(lines: Sequence[Line]) -> RenderableType:
+    """Lines for a terminal."""
     from rich.console import Group
     from rich.text import Text
 
-    first, *more = visible(uncoloured(error.message)).splitlines() or [error.code]
-    said = [Text(f"    {line}", style="dim") for line in more]
-    where = [_unbroken(Text(visible(f"  log: {log}"), style="dim"))] if log is not None else []
-    hint = _unbroken(Text.assemble((f"  {ARROW} ", "cyan"), visible(call.text(error.hint))))
-    return Group(_whole(Text.assemble((f"{MARKS[Verdict.BLOCKED]} ", "red"), first)), *said, hint, *where)
-
-
-def _whole(text: Text) -> Text:
-    """Text whose words are never broken, not even an address that is wider than the terminal."""
-    text.overflow = "ignore"
-    return text
-
-
-def _unbroken(text: Text) -> Text:
-    """A line that the terminal may wrap and nobody breaks: what is copied from it can be pasted."""
-    text.no_wrap, text.overflow = True, "ignore"
-    return text
+    return Group(*(Text.assemble(*line, no_wrap=True, overflow="ignore") for line in lines))
 
 
 def pairs_table(rows: Sequence[tuple[str, ...]]) -> Table:

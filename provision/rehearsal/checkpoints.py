@@ -1,7 +1,7 @@
 """Checkpoints that hold no picture: SDXL's tensor names and shapes, with reproducible random numbers inside.
 
-Full size (`shrink=None`), a real ComfyUI loads one and makes an image like noise of it. Shrunk, it is what the
-rehearsal downloads. Everything is written as it is made: 7 GB need less than 100 MB of memory.
+Full size (`shrink=None`), a real ComfyUI loads one and makes noise of it. Shrunk, the rehearsal downloads it.
+Everything is written as it is made: 7 GB need less than 100 MB of memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import math
 import random
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, pairwise
@@ -113,10 +113,9 @@ def constant(name: str, shape: Shape) -> float | None:
 
 
 class Tiles:
-    """Random numbers, made once for each standard deviation and then laid side by side.
+    """Random numbers, made once for each standard deviation and then repeated.
 
-    The numbers are sums of four uniform ones, close to normal: additions alone give the same on every machine,
-    which the logarithms of a true normal distribution do not.
+    They are sums of four uniform ones, close to normal: unlike logarithms, additions give the same on every machine.
     """
 
     def __init__(self, dtype: Dtype, seed: int) -> None:
@@ -152,31 +151,41 @@ def write_diffusers_files(folder: Path) -> dict[str, Path]:
     The diffusers layout with its weights in both precisions: what must not be downloaded, and shows when it is.
     Raises OSError.
     """
-    texts = {"README.md": README, "model_index.json": json_text(MODEL_INDEX)}
-    texts |= {f"{part}/{name}": json_text(config) for part, (name, config) in CONFIGS.items()}
+    classes = {part: ["transformers" if kind.startswith("CLIP") else "diffusers", kind] for part, kind in PARTS.items()}
+    index = {"_class_name": "StableDiffusionXLPipeline", "_diffusers_version": "0.24.0", **classes}
+    texts = {"README.md": README, "model_index.json": _json_text(index)}
+    texts |= {_config_path(part): _json_text({"_class_name": kind}) for part, kind in PARTS.items()}
     for path, text in texts.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8", newline="\n")
-    weights = list(diffusers_weights())
-    for index, (path, dtype) in enumerate(weights):
-        write_safetensors(folder / path, DIFFUSERS_TENSORS, dtype=dtype, seed=index)
+    weights = [(f"{stem}{infix}.safetensors", dtype) for stem in WEIGHTS for infix, dtype in PRECISIONS]
+    for seed, (path, dtype) in enumerate(weights):
+        write_safetensors(folder / path, DIFFUSERS_TENSORS, dtype=dtype, seed=seed)
     return {path: folder / path for path in sorted({*texts, *(path for path, _ in weights)})}
 
 
-def diffusers_weights() -> Iterable[tuple[str, Dtype]]:
-    """Path and precision of each file of weights in the diffusers layout."""
-    for part in ("text_encoder", "text_encoder_2", "unet", "vae"):
-        stem = "model" if part.startswith("text") else "diffusion_pytorch_model"
-        yield f"{part}/{stem}.fp16.safetensors", "F16"
-        yield f"{part}/{stem}.safetensors", "F32"
+def _config_path(part: str) -> str:
+    kind = part.removesuffix("_2")
+    return f"{part}/{kind}_config.json" if kind in ("scheduler", "tokenizer") else f"{part}/config.json"
 
 
-def json_text(value: object) -> str:
+def _json_text(value: object) -> str:
     """JSON as people write it in repositories."""
     return json.dumps(value, indent=2) + "\n"
 
 
 DIFFUSERS_TENSORS: Mapping[str, Shape] = {"block.weight": (256, 256), "block.bias": (256,)}
+PRECISIONS: tuple[tuple[str, Dtype], ...] = ((".fp16", "F16"), ("", "F32"))
+WEIGHTS = ("text_encoder/model", "text_encoder_2/model", "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model")
+PARTS: Mapping[str, str] = {
+    "scheduler": "EulerAncestralDiscreteScheduler",
+    "text_encoder": "CLIPTextModel",
+    "text_encoder_2": "CLIPTextModelWithProjection",
+    "tokenizer": "CLIPTokenizer",
+    "tokenizer_2": "CLIPTokenizer",
+    "unet": "UNet2DConditionModel",
+    "vae": "AutoencoderKL",
+}
 README = """---
 pipeline_tag: text-to-image
 inference: false
@@ -186,27 +195,3 @@ inference: false
 
 The files of this repository have the names and the layout of the real one's, and random numbers inside.
 """
-MODEL_INDEX = {
-    "_class_name": "StableDiffusionXLPipeline",
-    "_diffusers_version": "0.24.0",
-    "force_zeros_for_empty_prompt": True,
-    "scheduler": ["diffusers", "EulerAncestralDiscreteScheduler"],
-    "text_encoder": ["transformers", "CLIPTextModel"],
-    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
-    "tokenizer": ["transformers", "CLIPTokenizer"],
-    "tokenizer_2": ["transformers", "CLIPTokenizer"],
-    "unet": ["diffusers", "UNet2DConditionModel"],
-    "vae": ["diffusers", "AutoencoderKL"],
-}
-CONFIGS: Mapping[str, tuple[str, Mapping[str, object]]] = {
-    "scheduler": (
-        "scheduler_config.json",
-        {"_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing"},
-    ),
-    "text_encoder": ("config.json", {"architectures": ["CLIPTextModel"], "hidden_size": 768}),
-    "text_encoder_2": ("config.json", {"architectures": ["CLIPTextModelWithProjection"], "hidden_size": 1280}),
-    "tokenizer": ("tokenizer_config.json", {"model_max_length": 77, "tokenizer_class": "CLIPTokenizer"}),
-    "tokenizer_2": ("tokenizer_config.json", {"model_max_length": 77, "tokenizer_class": "CLIPTokenizer"}),
-    "unet": ("config.json", {"_class_name": "UNet2DConditionModel", "cross_attention_dim": 2048}),
-    "vae": ("config.json", {"_class_name": "AutoencoderKL", "latent_channels": 4}),
-}

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from provision.rehearsal.model_repo import run_git
+from provision.rehearsal.git_repo import Commit, make_bare
 
 BRANCH = "master"
 SOURCE = Path(__file__).with_name("engine")
 SUFFIXES = frozenset({".py", ".txt", ".md", ".html", ".js"})
-AUTHOR = "The rehearsal <rehearsal@localhost>"
 
 # Empty files that keep folders in git, under ComfyUI's own names.
 PLACEHOLDERS = (
@@ -55,19 +53,12 @@ HISTORY = (
 
 
 def make_engine_repo(bare: Path) -> EngineRepo:
-    """Make (or make anew) the bare repository at `bare`: branch master, four commits, a tag on each.
+    """Make or replace the bare repository at `bare`: branch master, four commits, a tag on each.
 
-    The same source gives the same commits, whatever git is configured to do. Any commit may be fetched by its
-    id, as from GitHub. Raises FileNotFoundError where there is no git, CalledProcessError where it fails, OSError.
+    Raises FileNotFoundError where there is no git, CalledProcessError where it fails, OSError.
     """
-    shutil.rmtree(bare, ignore_errors=True)
-    bare.mkdir(parents=True)
-    run_git("init", "--bare", "--quiet", "--template=", "--object-format=sha1", f"--initial-branch={BRANCH}", cwd=bare)
-    run_git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=bare)
     source = read_source()
-    run_git("fast-import", "--quiet", cwd=bare, stdin=b"".join(history_stream(source)))
-    run_git("update-server-info", cwd=bare)
-    head = run_git("rev-parse", f"refs/heads/{BRANCH}", cwd=bare).decode().strip()
+    head = make_bare(bare, BRANCH, (_commit(release, source) for release in HISTORY))
     return EngineRepo(bare, tuple(release.tag for release in HISTORY), head)
 
 
@@ -81,22 +72,11 @@ def read_source() -> dict[str, bytes]:
     return files | dict.fromkeys(PLACEHOLDERS, b"")
 
 
-def history_stream(source: Mapping[str, bytes]) -> Iterator[bytes]:
-    """The history as git fast-import reads it."""
-    for mark, release in enumerate(HISTORY, start=1):
-        files = dict(source) | {
-            "comfyui_version.py": f'__version__ = "{release.version}"\n'.encode(),
-            "README.md": source["README.md"] + (f"\n{release.note}\n".encode() if release.note else b""),
-        }
-        yield from commit_stream(mark, release, files)
-        yield f"reset refs/tags/{release.tag}\nfrom :{mark}\n\n".encode()
-
-
-def commit_stream(mark: int, release: Release, files: Mapping[str, bytes]) -> Iterator[bytes]:
-    """One commit with all of its files; those of the commit before it stay unless they are here again."""
-    signature = f"{AUTHOR} {int(release.day.timestamp())} +0000"
-    message = (release.note or f"ComfyUI {release.version}").encode()
-    yield f"commit refs/heads/{BRANCH}\nmark :{mark}\nauthor {signature}\ncommitter {signature}\n".encode()
-    yield b"data %d\n%b\n" % (len(message), message)
-    for path, content in sorted(files.items()):
-        yield b"M 100644 inline %b\ndata %d\n%b\n" % (path.encode(), len(content), content)
+def _commit(release: Release, source: Mapping[str, bytes]) -> Commit:
+    files = {
+        **source,
+        "comfyui_version.py": f'__version__ = "{release.version}"\n'.encode(),
+        "README.md": source["README.md"] + (f"\n{release.note}\n".encode() if release.note else b""),
+    }
+    message = release.note or f"ComfyUI {release.version}"
+    return Commit(message, int(release.day.timestamp()), files, release.tag)

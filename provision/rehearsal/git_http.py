@@ -11,7 +11,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from provision.rehearsal.model_repo import REPO_ID, git_environment, git_folder, model_folder, read_model_repo
+from provision.rehearsal.git_repo import git_environment
+from provision.rehearsal.model_repo import REPO_ID, git_folder, model_folder, read_model_repo
 from provision.rehearsal.replies import FileSlice, Reply, Request, json_reply, refusal
 from provision.rehearsal.signed_urls import SignedAddresses
 
@@ -22,7 +23,7 @@ _ROUTE = re.compile(rf"/(?P<repo>{REPO_ID}?)(?:\.git)?/(?P<rest>info/refs|git-up
 
 
 class LfsObjects:
-    """The cdn: large files at signed addresses, each good for its file alone and for `url_ttl_s` seconds."""
+    """The cdn: large files at signed addresses, each valid for one file and `url_ttl_s` seconds."""
 
     def __init__(self, root: Path, origin: str, *, url_ttl_s: float) -> None:
         self.url_ttl_s = url_ttl_s
@@ -54,15 +55,11 @@ class GitHttp:
         self._children: set[subprocess.Popen[bytes]] = set()
         self._closed = False
 
-    def answers(self, request: Request) -> bool:
-        """Whether the path is one of git's or git-lfs's."""
-        return _ROUTE.fullmatch(request.path) is not None
-
-    def answer(self, request: Request) -> Reply:
-        """The reply to a request that `answers`."""
+    def answer(self, request: Request) -> Reply | None:
+        """The reply; None where the path is not one of git's or git-lfs's."""
         route = _ROUTE.fullmatch(request.path)
         if route is None:
-            return refusal(404, "Not Found")
+            return None
         if route["rest"].endswith("/batch"):
             return self._batch(request, route["repo"])
         if not git_folder(self._root, route["repo"]).is_dir():
@@ -91,17 +88,13 @@ class GitHttp:
             "HTTP_CONTENT_ENCODING": headers.get("content-encoding", ""),
             "REMOTE_ADDR": "127.0.0.1",
         }
-        pipe = subprocess.PIPE
+        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+        words = ["git", "http-backend"]
         with self._lock:
             if self._closed:
                 return refusal(503, "The hub is closing")
             child = subprocess.Popen(
-                ["git", "http-backend"],
-                env=environment,
-                stdin=pipe,
-                stdout=pipe,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
+                words, env=environment, stdin=pipe, stdout=pipe, stderr=nowhere, start_new_session=True
             )
             self._children.add(child)
         try:
@@ -114,15 +107,15 @@ class GitHttp:
     def _batch(self, request: Request, repo: str) -> Reply:
         model = read_model_repo(self._root, repo)
         if model is None:
-            return _lfs_error(404, "Repository not found")
+            return json_reply({"message": "Repository not found"}, _LFS_JSON, 404)
         try:
             asked = json.loads(request.body)
             download = asked["operation"] == "download"
             wanted = [(str(item["oid"]), int(item["size"])) for item in asked["objects"]]
         except (ValueError, KeyError, TypeError):
-            return _lfs_error(422, "Not a batch request")
+            return json_reply({"message": "Not a batch request"}, _LFS_JSON, 422)
         if not download:
-            return _lfs_error(403, "This hub is read only")
+            return json_reply({"message": "This hub is read only"}, _LFS_JSON, 403)
         paths = {oid: path for path, (_, oid) in model.files.items()}
         objects = [self._object(repo, oid, size, paths.get(oid)) for oid, size in wanted]
         return json_reply({"transfer": "basic", "hash_algo": "sha256", "objects": objects}, _LFS_JSON)
@@ -174,25 +167,14 @@ def file_reply(
         return refusal(404, "NoSuchKey")
     etag = f'"{sha256}"'
     types = {".json": "application/json", ".txt": "text/plain; charset=utf-8"}
-    described = {
-        "ETag": etag,
-        "Accept-Ranges": "bytes",
-        "Content-Type": types.get(path.suffix, "application/octet-stream"),
-        **(headers or {}),
-    }
+    kind = types.get(path.suffix, "application/octet-stream")
+    described = {"ETag": etag, "Accept-Ranges": "bytes", "Content-Type": kind, **(headers or {})}
     wanted = None
     if request.method == "GET" and request.headers.get("if-range", etag) == etag:
         wanted = byte_range(request.headers.get("range", ""), size)
     if wanted is None:
         return Reply(200, described, FileSlice(path, 0, size, size), file)
     start, stop = wanted
-    if start >= stop:
-        claim = {"Content-Range": f"bytes */{size}"}
-        return Reply(416, {**described, **claim}, FileSlice(path, size, size, size), file)
-    claim = {"Content-Range": f"bytes {start}-{stop - 1}/{size}"}
-    return Reply(206, {**described, **claim}, FileSlice(path, start, stop, size), file)
-
-
-def _lfs_error(status: int, message: str) -> Reply:
-    reply = json_reply({"message": message}, _LFS_JSON)
-    return Reply(status, reply.headers, reply.content)
+    span, status = (f"{start}-{stop - 1}", 206) if start < stop else ("*", 416)
+    described["Content-Range"] = f"bytes {span}/{size}"
+    return Reply(status, described, FileSlice(path, start, stop, size), file)

@@ -2,68 +2,70 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from provision.core.finding import JSON
 from provision.core.home import Home
+from provision.core.manifest import COMMIT, SHA256
+from provision.core.overrides import as_overrides
 from provision.core.receipts import read_state, write_json
+from provision.core.strict_loader import text
 from provision.system.machine import LOOPBACK
 
 MODEL_REPO = "stabilityai/sdxl-turbo"
-ENGINE_REPO = "comfyanonymous/ComfyUI"
+ENGINE_REPO = "Comfy-Org/ComfyUI"
 FP16, FP32 = "sd_xl_turbo_1.0_fp16.safetensors", "sd_xl_turbo_1.0.safetensors"
-SERVED = ("hub", "cdn", "engine")
+Port = Annotated[int, Meta(gt=0, lt=2**16)]
 
 
 @dataclass(frozen=True, slots=True)
 class MadeFile:
     """A checkpoint of the world: its size in bytes and its sha256 in hexadecimal."""
 
-    size: int
-    sha256: str
-
-    def __post_init__(self) -> None:
-        if self.size <= 0 or not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
-            raise ValueError("no checkpoint is so")
+    size: Annotated[int, Meta(gt=0)]
+    sha256: Annotated[str, text(SHA256.pattern, "64 hexadecimal digits")]
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What the world's model repository holds: its commit, and its checkpoints by name."""
+    """The world's model repository: its commit, and its checkpoints by name."""
 
-    commit: str
+    commit: Annotated[str, text(COMMIT.pattern, "40 hexadecimal digits")]
     checkpoints: Mapping[str, MadeFile]
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[0-9a-f]{40}", self.commit) or not {FP16, FP32} <= self.checkpoints.keys():
-            raise ValueError("no such repository is made")
+        if not {FP16, FP32} <= self.checkpoints.keys():
+            raise ValueError("a checkpoint is missing")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the world is served."""
+
+    hub: Port
+    cdn: Port
+    engine: Port
 
 
 @dataclass(frozen=True, slots=True)
 class WorldRecord:
-    """The world of a home: the ports `hub`, `cdn` and `engine`, and what was made."""
+    """The world of a home: its ports, and what was made."""
 
-    ports: Mapping[str, int]
+    ports: Ports
     made: Files
 
-    def __post_init__(self) -> None:
-        if not all(0 < self.ports.get(name, 0) < 2**16 for name in SERVED):
-            raise ValueError("no ports have such numbers")
-
     def overrides(self) -> list[str]:
-        """The real manifest with other addresses, sizes and hashes; everything else is as it is for real.
-
-        They are made from checked numbers and hashes each time: what lies in a file never decides what is run.
-        """
-        hub = f"http://{LOOPBACK}:{self.ports['hub']}"
+        """Addresses, sizes and hashes for the real manifest, from checked numbers: no file decides what is run."""
+        hub = f"http://{LOOPBACK}:{self.ports.hub}"
         values: dict[str, JSON] = {
             "comfyui.url": f"{hub}/{ENGINE_REPO}",
-            "comfyui.port": self.ports["engine"],
+            "comfyui.port": self.ports.engine,
             "python.version": f"{sys.version_info.major}.{sys.version_info.minor}",
             "python.max": "3.14",
             "torch.nightly_index": f"{hub}/whl/nightly",
@@ -76,16 +78,16 @@ class WorldRecord:
         for place, name in enumerate((FP16, FP32)):
             made = self.made.checkpoints[name]
             values |= {f"models.0.files.{place}.size": made.size, f"models.0.files.{place}.sha256": made.sha256}
-        return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+        return as_overrides(values)
 
 
 def world_folder(home: Home) -> Path:
-    """Where the embedded world of a home lies."""
+    """The folder of a home's embedded world."""
     return home.state / "rehearsal"
 
 
 def read_world(home: Home) -> WorldRecord | None:
-    """The record of a home's world; None where there is none, or none that can be read: it is made anew."""
+    """The record of a home's world; None where it is missing or unreadable, and made again."""
     return read_state(world_folder(home) / "world.json", WorldRecord)
 
 

@@ -40,8 +40,7 @@ _MODEL_API = re.compile(rf"/api/models/(?P<repo>{REPO_ID})(?:/(?P<what>revision|
 
 @dataclass(slots=True)
 class Exchange:
-    """The account of a request: `status` 0 when nothing was answered, `sent_bytes` of body (at most one piece ahead of
-    the socket while it still runs), `file` the model file it was about."""
+    """The account of a request: its status (0: no answer), bytes of body sent, and the model file it was about."""
 
     request: Request
     status: int = 0
@@ -50,10 +49,7 @@ class Exchange:
 
 
 class Hub:
-    """Serves `root` on 127.0.0.1 from `start` to `close`; the ports are bound, and `url` known, before.
-
-    Raises OSError when a port that was asked for is taken.
-    """
+    """Serves `root` on 127.0.0.1 from `start` to `close`; the ports are bound before. Raises OSError for taken ones."""
 
     NAME: ClassVar[str] = "rehearsal"
     """What it calls itself in each answer."""
@@ -69,17 +65,17 @@ class Hub:
         except OSError:
             self._hub.server_close()
             raise
-        self.url = f"http://127.0.0.1:{self._hub.server_port}"
-        self.cdn_url = f"http://127.0.0.1:{self._cdn.server_port}"
+        self.port, self.cdn_port = self._hub.server_port, self._cdn.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.cdn_url = f"http://127.0.0.1:{self.cdn_port}"
         self.serve_objects(self.cdn_url)
 
     def serve_objects(self, origin: str, *, url_ttl_s: float = URL_TTL_S) -> None:
-        """Give out addresses of large files below `origin`, each good for so many seconds."""
+        """Sign addresses of large files below `origin`, each valid for so many seconds."""
         self._objects = LfsObjects(self.root, origin, url_ttl_s=url_ttl_s)
         self._git = GitHttp(self.root, self._objects)
 
     def start(self) -> Self:
-        """Begin to answer."""
         self._hub.start()
         self._cdn.start()
         return self
@@ -91,8 +87,7 @@ class Hub:
         self._hub.stop()
         self._cdn.stop()
 
-    def __enter__(self) -> Self:
-        return self.start()
+    __enter__ = start
 
     def __exit__(self, *error: object) -> None:
         self.close()
@@ -106,7 +101,6 @@ class Hub:
         return {file: count for file, count in sent.items() if file and count}
 
     def sent_bytes(self) -> int:
-        """Body bytes of all model files together."""
         return sum(self.sent_by_file().values())
 
     def note(self, request: Request) -> Exchange:
@@ -117,14 +111,13 @@ class Hub:
         return exchange
 
     def answer(self, request: Request) -> Reply:
-        """The reply to a request."""
         return self._objects.answer(request) if request.origin == "cdn" else self._route(request)
 
     def _route(self, request: Request) -> Reply:
         if request.path.startswith("/whl/"):
             return index_reply(request, self.root / "index", request.path.removeprefix("/whl/"))
-        if self._git.answers(request):
-            return self._git.answer(request)
+        if reply := self._git.answer(request):
+            return reply
         if found := RESOLVE.fullmatch(request.path):
             return self._resolve(request, found)
         if found := _MODEL_API.fullmatch(request.path):
@@ -148,7 +141,7 @@ class Hub:
         return Reply(302, {**commit, **linked, "Location": self._objects.sign(repo, sha256, path)}, file=path)
 
     def model_at(self, repo: str, rev: str) -> ModelRepo | Reply:
-        """The repository at a revision, or what is said where there is none."""
+        """The repository at a revision, or the refusal."""
         model = read_model_repo(self.root, repo)
         if model is None:
             return refusal(404, "Repository not found", "RepoNotFound")
@@ -170,7 +163,7 @@ class Hub:
 
 
 def _page(request: Request, entries: list[dict[str, Any]], start: int) -> Reply:
-    """Some of a list, and in `Link` (RFC 8288) where it goes on, as the hub's API does."""
+    """A page of a list, with the next one in `Link` (RFC 8288), as the hub's API does."""
     reply, stop = json_reply(entries[start : start + PAGE_ENTRIES]), start + PAGE_ENTRIES
     if stop >= len(entries):
         return reply
@@ -258,7 +251,6 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing: `Hub.requests` is the log."""
 
     def body(self, headers: Mapping[str, str]) -> bytes:
-        """What came with the request."""
         if headers.get("transfer-encoding", "").lower() != "chunked":
             return self.rfile.read(int(headers.get("content-length", 0)))
         body = bytearray()
@@ -270,7 +262,6 @@ class Handler(BaseHTTPRequestHandler):
         return bytes(body)
 
     def send(self, reply: Reply, exchange: Exchange) -> None:
-        """Write the answer to the socket."""
         self.send_response(reply.status)
         for name, value in {**reply.headers, "Content-Length": str(reply.length)}.items():
             self.send_header(name, value)

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 
-from provision.system.git_program import environment
+from provision.core.receipts import read_state, write_json
+from provision.rehearsal.git_repo import Commit, make_bare
 
 LFS_PATTERNS = ("*.safetensors", "*.bin")
 REPO_ID = r"\w[\w.-]*/\w[\w.-]*"
-
-# Fixed, so that the same files give the same commit id on every machine.
-_SIGNATURE = "Rehearsal <rehearsal@localhost> 1700000000 +0000"
-_UPLOADPACK = "[uploadpack]\n\tallowAnySHA1InWant = true\n\tallowReachableSHA1InWant = true\n"
-
-
-class Git(Protocol):
-    """Runs git with `args` in `cwd` and `stdin`, and gives back its standard output.
-
-    Raises FileNotFoundError when there is no git, CalledProcessError when it fails.
-    """
-
-    def __call__(self, *args: str, cwd: Path, stdin: bytes = b"") -> bytes: ...
+MADE_AT = 1_700_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,32 +52,11 @@ def git_folder(root: Path, repo: str) -> Path:
     return root / "git" / f"{repo}.git"
 
 
-def git_environment() -> dict[str, str]:
-    """An environment in which no configuration of the user or of the system reaches git; it finds its repository."""
-    env = {"PATH": os.environ.get("PATH", os.defpath), **environment()}
-    del env["GIT_DIR"]
-    return env
+def make_model_repo(root: Path, repo: str, files: Mapping[str, Path]) -> ModelRepo:
+    """Make or replace the repository `repo` ("namespace/name") under a hub's `root`.
 
-
-def run_git(*args: str, cwd: Path, stdin: bytes = b"") -> bytes:
-    """`Git` with the git on PATH, in a clean environment."""
-    done = subprocess.run(
-        ["git", *args],
-        cwd=cwd,
-        input=stdin,
-        env=git_environment() | {"GIT_CEILING_DIRECTORIES": str(cwd.absolute().parent)},
-        capture_output=True,
-        check=True,
-    )
-    return done.stdout
-
-
-def make_model_repo(root: Path, repo: str, files: Mapping[str, Path], *, git: Git = run_git) -> ModelRepo:
-    """Make (or make anew) the repository `repo` ("namespace/name") under a hub's `root`.
-
-    The files are hard links where the file system allows, else copies; a `.gitattributes` for LFS is added
-    unless given. Raises ValueError for a name or path
-    that would leave its folder, OSError, and what `git` raises.
+    The files are hard links where the file system allows, else copies; a `.gitattributes` for LFS is added unless
+    given. Raises ValueError for a name or path that would leave its folder, OSError, and what `run_git` raises.
     """
     if not re.fullmatch(REPO_ID, repo):
         raise ValueError(f"{repo!r} is not a repository name; write it as namespace/name")
@@ -109,19 +75,15 @@ def make_model_repo(root: Path, repo: str, files: Mapping[str, Path], *, git: Gi
     aside.rename(folder)
     table = {path: size_and_sha256(folder / path) for path in sorted({".gitattributes", *files})}
     blobs = {path: _blob(folder / path, *table[path]) for path in table}
-    made = ModelRepo(repo, _commit(git_folder(root, repo), blobs, git), table)
-    _write_table(root, made)
+    commit = make_bare(git_folder(root, repo), "main", [Commit("Rehearsal model files\n", MADE_AT, blobs)])
+    made = ModelRepo(repo, commit, table)
+    write_json(_table_path(root, repo), asdict(made))
     return made
 
 
 def read_model_repo(root: Path, repo: str) -> ModelRepo | None:
-    """The repository as its table tells it; None when there is none of that name."""
-    try:
-        table = json.loads(_table_path(root, repo).read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    files = {path: (int(entry["size"]), str(entry["sha256"])) for path, entry in table["files"].items()}
-    return ModelRepo(repo, str(table["commit"]), files)
+    """The repository from its table; None where there is none of that name."""
+    return read_state(_table_path(root, repo), ModelRepo)
 
 
 def list_entries(root: Path, model: ModelRepo, *, recursive: bool) -> list[dict[str, Any]]:
@@ -146,29 +108,6 @@ def _table_path(root: Path, repo: str) -> Path:
     return root / "models" / f"{repo}.json"
 
 
-def _write_table(root: Path, made: ModelRepo) -> None:
-    files = {path: {"size": size, "sha256": sha256} for path, (size, sha256) in made.files.items()}
-    target = _table_path(root, made.repo)
-    aside = target.with_name(target.name + ".new")
-    aside.write_text(json.dumps({"commit": made.commit, "files": files}, indent=1), "utf-8")
-    aside.replace(target)
-
-
-def _commit(folder: Path, blobs: Mapping[str, bytes], git: Git) -> str:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    arguments = ("--bare", "--quiet", "--template=", "--object-format=sha1", "--initial-branch=main")
-    git("init", *arguments, folder.name, cwd=folder.parent)
-    with (folder / "config").open("a", encoding="utf-8") as config:
-        config.write(_UPLOADPACK)
-    message = b"Rehearsal model files\n"
-    stream = [f"commit refs/heads/main\ncommitter {_SIGNATURE}\ndata {len(message)}\n".encode(), message]
-    for path, content in sorted(blobs.items()):
-        stream.append(f"M 100644 inline {path}\ndata {len(content)}\n".encode() + content + b"\n")
-    git("fast-import", "--quiet", cwd=folder, stdin=b"".join(stream))
-    return git("rev-parse", "refs/heads/main", cwd=folder).decode().strip()
-
-
 def _blob(path: Path, size: int, sha256: str) -> bytes:
     return pointer_text(sha256, size).encode() if is_lfs(path.name) else path.read_bytes()
 
@@ -189,6 +128,5 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def size_and_sha256(path: Path) -> tuple[int, str]:
-    """How many bytes a file has, and their sha256."""
     with path.open("rb") as file:
         return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()

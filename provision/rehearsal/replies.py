@@ -56,7 +56,6 @@ class Reply:
 
     @property
     def length(self) -> int:
-        """Bytes of the body."""
         return len(self.content)
 
     def pieces(self, size: int) -> Iterator[bytes]:
@@ -79,5 +78,5 @@ def refusal(status: int, message: str, code: str = "") -> Reply:
     return Reply(status, headers | ({"X-Error-Code": code} if code else {}), message.encode())
 
 
-def json_reply(value: object, content_type: str = "application/json; charset=utf-8") -> Reply:
-    return Reply(200, {"Content-Type": content_type}, json.dumps(value).encode())
+def json_reply(value: object, content_type: str = "application/json; charset=utf-8", status: int = 200) -> Reply:
+    return Reply(status, {"Content-Type": content_type}, json.dumps(value).encode())

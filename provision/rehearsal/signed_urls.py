@@ -26,7 +26,7 @@ class SignedAddresses:
         return f"{self._origin}{quote(where)}?{claim}&Signature={self._signature(where, claim)}"
 
     def refused(self, request: Request) -> Reply | None:
-        """What an address that is none, or one no longer, is answered with; None for a good one."""
+        """The refusal of an invalid or expired address; None for a good one."""
         claim, _, signature = request.query.rpartition("&Signature=")
         if not hmac.compare_digest(signature.encode(), self._signature(request.path, claim).encode()):
             return refusal(403, "SignatureDoesNotMatch")

@@ -1,7 +1,6 @@
 """Stand-in wheels of torch for the rehearsal's package index: real wheels, with this platform's tags.
 
-The newest nightly lacks torchvision, as happens (pytorch issue 141471), so that the day before must be taken. Other
-days and defects can be asked for, as tests do.
+The newest nightly lacks torchvision, as happens (pytorch issue 141471), so that the day before must be taken.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class StandIn:
     """A package to make: its source, what it needs, and which defect it has.
 
     torch: `import` (cannot be imported), `nan` (computes wrong in fp16), `slow` (takes its time). A day: `lone` (has no
-    torchvision), `alien` (whose torchvision is for another platform).
+    torchvision), `alien` (whose torchvision is for another platform). torchaudio: `own` (needs its own torch).
     """
 
     name: str
@@ -89,7 +88,10 @@ def module_source(package: StandIn) -> str:
         )
     if package.module:
         return f'__version__ = "{package.version}"\n'
-    return f'import torch\n\n__version__ = "{package.version}"\n'
+    source = f'import torch\n\n__version__ = "{package.version}"\n'
+    if package.defect == "own":
+        return f"{source}if torch.__version__ != __version__:\n    raise RuntimeError(f'is of torch {{__version__}}')\n"
+    return source
 
 
 def _digest(text: str) -> str:

@@ -7,8 +7,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from provision.rehearsal.home_marker import (
     MODEL_REPO,
     Files,
     MadeFile,
+    Ports,
     WorldRecord,
     read_world,
     world_folder,
@@ -52,7 +53,6 @@ class World:
 
     @property
     def endpoint(self) -> str:
-        """What stands for `HF_ENDPOINT`."""
         return self.hub.url
 
     def sent_json(self) -> dict[str, JSON]:
@@ -73,10 +73,9 @@ def rehearsal(home: Home, machine: Machine, command: str = "all") -> Iterator[Wo
         if files is None:
             with home_lock(home.state / "lock", command=command):  # nobody removes the home, or changes it, meanwhile
                 files = _made(folder)
-        with _hub(folder / "root", record.ports if record is not None else {}) as hub:
-            engine_port = (record.ports.get("engine") if record is not None else None) or free_port()
-            ports = {"hub": _port(hub.url), "cdn": _port(hub.cdn_url), "engine": engine_port}
-            made = WorldRecord(ports, files)
+        with _hub(folder / "root", record) as hub:
+            engine_port = record.ports.engine if record is not None else free_port()
+            made = WorldRecord(Ports(hub.port, hub.cdn_port, engine_port), files)
             if made != record:
                 write_world(home, made)
             yield World(hub, made.overrides())
@@ -84,26 +83,15 @@ def rehearsal(home: Home, machine: Machine, command: str = "all") -> Iterator[Wo
 
 def _is_whole(root: Path) -> bool:
     """Whether all that is served is there: some of it may have been deleted to win space."""
-    try:
-        models = read_model_repo(root, MODEL_REPO)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
     places = ("index", f"git/{ENGINE_REPO}.git", f"git/{MODEL_REPO}.git", f"models/{MODEL_REPO}/{FP16}")
-    return models is not None and all((root / place).exists() for place in places)
+    return read_model_repo(root, MODEL_REPO) is not None and all((root / place).exists() for place in places)
 
 
-@contextmanager
-def _hub(root: Path, ports: Mapping[str, int]) -> Iterator[Hub]:
-    try:
-        hub = Hub(root, port=ports.get("hub", 0), cdn_port=ports.get("cdn", 0))
-    except (OSError, OverflowError):  # somebody took the ports in the meantime, or there are none of these numbers
-        hub = Hub(root)
-    with hub:
-        yield hub
-
-
-def _port(url: str) -> int:
-    return int(url.rpartition(":")[2])
+def _hub(root: Path, record: WorldRecord | None) -> Hub:
+    if record is not None:
+        with suppress(OSError):  # somebody took the ports in the meantime
+            return Hub(root, port=record.ports.hub, cdn_port=record.ports.cdn)
+    return Hub(root)
 
 
 def _made(folder: Path) -> Files:
@@ -126,7 +114,7 @@ def _made(folder: Path) -> Files:
 
 
 def _git_failed(folder: Path, error: subprocess.CalledProcessError) -> ProvisionError:
-    """What made git fail: most often the disk, of which it says the same as the system would tell us."""
+    """Why git failed: most often the disk, in the system's own words."""
     said = error.stderr.decode("utf-8", "replace").strip()
     for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
         if os.strerror(code) in said:
@@ -140,12 +128,10 @@ def _git_failed(folder: Path, error: subprocess.CalledProcessError) -> Provision
 def _build(folder: Path) -> Files:
     """Make weights, repositories and wheels in `root`. Raises OSError, CalledProcessError."""
     root, weights = folder / "root", folder / "weights"
-    sizes = {
-        FP16: write_checkpoint(weights / FP16, dtype="F16", shrink=SHRINK, seed=7),
-        FP32: write_checkpoint(weights / FP32, dtype="F32", shrink=SHRINK, seed=7),
-    }
-    files = {**{name: weights / name for name in sizes}, **write_diffusers_files(weights / "diffusers")}
+    write_checkpoint(weights / FP16, dtype="F16", shrink=SHRINK, seed=7)
+    write_checkpoint(weights / FP32, dtype="F32", shrink=SHRINK, seed=7)
+    files = {name: weights / name for name in (FP16, FP32)} | write_diffusers_files(weights / "diffusers")
     model = make_model_repo(root, MODEL_REPO, files)
     make_engine_repo(root / "git" / f"{ENGINE_REPO}.git")
     make_wheels(root)
-    return Files(model.commit, {name: MadeFile(made.size_bytes, made.sha256) for name, made in sizes.items()})
+    return Files(model.commit, {name: MadeFile(*model.files[name]) for name in (FP16, FP32)})

@@ -1,7 +1,7 @@
-"""Text that is an http address, or is none: the one place where a host, a port and a path are read from it.
+"""The one parser of http addresses.
 
-What a server names (where it redirects to, the next page, a storage) is read here before any library sees it: each
-library fails in its own way on what is no address, and two of them may find different hosts in one text.
+What a server names (a redirect, the next page, a storage) is parsed here before any library sees it: each library
+fails in its own way on an invalid address, and two of them may find different hosts in one text.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 ADDRESS_MAX = 8192
 """Characters: a signed address of the hub's storage has about 1,500; servers take 8 kB."""
-HOST_MAX, PORT_MAX = 253, 65535
+HOST_MAX = 253
 LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 """One part of a host's name (RFC 1035, with the underscore that some have)."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 NUMBER_DIGITS = 18
 SHOWN_MAX = 80
+CREDENTIALS = re.compile(r"[^\s/'\"@:]+:[^\s/'\"@]*@")
 
 
 class NoAddress(ValueError):
-    """The text is no http address; the message says why, and follows "because"."""
+    """The text is not an http address; the message says why, and follows "because"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Url:
 
     @property
     def loopback(self) -> bool:
-        """Whether it is this machine's own."""
+        """Whether it is this machine."""
         with suppress(ValueError):
             return self.host == "localhost" or ip_address(self.host).is_loopback
         return False
@@ -67,7 +68,7 @@ def read_address(text: str) -> Url:
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:  # a bracket that is not closed, a port that is none
+    except ValueError as error:  # an open bracket, an invalid port
         raise NoAddress("its port is none" if "ort" in str(error) else "its host is none") from error
     if parts.scheme not in DEFAULT_PORTS:
         raise NoAddress("it does not begin with http:// or https://")
@@ -80,8 +81,9 @@ def read_address(text: str) -> Url:
 
 
 def read_redirect(base: str, text: str) -> Url:
-    """Where a server sends us on to from `base`. Raises NoAddress, also for a name and password of its choice, and for
-    https that would become http: on this machine itself, where nobody listens in between, it may.
+    """Where a server redirects to from `base`.
+
+    Raises NoAddress, also for an address with credentials, and from https to http unless both are on this machine.
     """
     if not text:
         raise NoAddress("it is empty")
@@ -100,7 +102,7 @@ def read_redirect(base: str, text: str) -> Url:
 
 
 def file_name_of(link: str) -> str:
-    """The last name in a link's path, decoded; empty where there is none."""
+    """The last name in a link's path, decoded; may be empty."""
     try:
         return unquote(urlsplit(link).path).rpartition("/")[2]
     except ValueError:
@@ -108,12 +110,16 @@ def file_name_of(link: str) -> str:
 
 
 def natural(text: str) -> int | None:
-    """A number as a header tells it, None where it tells none that a file or a time can have."""
+    """A header's natural number; None where it is not one that a file or a time can have."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS else None
 
 
 def quoted(text: str, most: int = SHOWN_MAX) -> str:
-    """What a stranger sent, for a sentence of ours: its beginning, in letters that do nothing to a terminal."""
+    """Text from outside for a sentence of ours: its beginning, with unprintable characters escaped.
+
+    A name and a password before a host, as a library repeats them of a proxy, are left out.
+    """
+    text = CREDENTIALS.sub("...@", text)
     shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:most])
     return shown + ("..." if len(text) > most else "")
 

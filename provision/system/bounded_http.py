@@ -1,7 +1,7 @@
-"""HTTP whose answers come to an end: bounds in bytes and in time for heads and for small bodies.
+"""HTTP with limits in bytes and seconds for heads and for small bodies.
 
-A read's own time-out begins anew with every byte, so that a server which sends one a second is waited for without end:
-here the whole head, and where it is asked for the whole body, has to be there in time.
+A socket's time-out starts again with every byte, so a server that sends one a second would be waited for without end:
+here the whole head, and on request the whole body, must arrive in time.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ T = TypeVar("T")
 HEAD_MAX_BYTES = 64 << 10
 HEAD_S = 20.0
 BODY_S = 60.0
-"""How long a small body may take: SDXL's header has 400 kB."""
+"""The limit for a small body: SDXL's header has 400 kB."""
 LINE_MAX_BYTES = 64 << 10
 PIECE_BYTES = 64 << 10
-"""What is read, and what is unpacked, at once."""
+"""Bytes that are read, and unpacked, at once."""
 PLAIN, PACKED = ("", "identity"), ("gzip", "x-gzip", "deflate")
 
 
 class _Guard(io.RawIOBase):
-    """A socket's stream that ends in TimeoutError or HTTPException where its bounds are."""
+    """A socket's stream that raises TimeoutError or HTTPException at its limits."""
 
     def __init__(self, inner: io.RawIOBase, connected: socket.socket) -> None:
         self._inner, self._socket = inner, connected
@@ -41,7 +41,7 @@ class _Guard(io.RawIOBase):
         self._until = self._left = float("inf")
 
     def bound(self, *, seconds: float, count: float) -> None:
-        """Let so many bytes come from now on, for so many seconds."""
+        """Limit the bytes and seconds from now on."""
         self._until, self._left = time.monotonic() + seconds, count
         if seconds == float("inf"):
             self._socket.settimeout(self._patience_s)
@@ -68,10 +68,10 @@ class _Guard(io.RawIOBase):
 
 
 class _Lines(io.BufferedReader):
-    """A stream whose lines end: how long a chunk is stands in one, and urllib3 reads it however long it is."""
+    """A stream with limited lines: urllib3 reads a chunk's size line however long it is."""
 
     def readline(self, size: int | None = -1) -> bytes:
-        """As a stream's; raises HTTPException."""
+        """A line. Raises HTTPException for one that is too long."""
         most = LINE_MAX_BYTES + 1 if size is None or size < 0 else size
         line = super().readline(most)
         if len(line) > LINE_MAX_BYTES:
@@ -80,10 +80,7 @@ class _Lines(io.BufferedReader):
 
 
 class BoundedResponse(http.client.HTTPResponse):
-    """A response whose head is bounded; `body_s` bounds its body in seconds too.
-
-    None: head and body have the connection's own time-out together.
-    """
+    """A response with a limited head; `body_s` limits its body, None gives both the connection's time-out together."""
 
     body_s: float | None = float("inf")
 
@@ -101,13 +98,12 @@ class BoundedResponse(http.client.HTTPResponse):
         self.within(body_s)
 
     def within(self, seconds: float) -> None:
-        """Let what is read from now on come within so many seconds."""
+        """Limit the time of what is read from now on."""
         self._guard.bound(seconds=seconds, count=float("inf"))
 
 
 def bounded_session(body_s: float | None = None, tls: ssl.SSLContext | None = None) -> requests.Session:
-    """A session of requests for small answers: each has its head within HEAD_S, its body within `body_s` seconds
-    (BODY_S). `tls` says whom to trust."""
+    """A session of requests for small answers: heads within HEAD_S, bodies within `body_s` seconds (BODY_S)."""
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -138,7 +134,7 @@ def bounded_session(body_s: float | None = None, tls: ssl.SSLContext | None = No
 
 
 def body_of(response: requests.Response, max_bytes: int) -> bytes:
-    """A small body, unpacked. Raises Unreadable for a larger one, and OSError (requests' errors are such)."""
+    """A small body, unpacked. Raises Unreadable for a larger one, and OSError (which includes requests' errors)."""
     body = beginning_of(response, max_bytes + 1)
     if len(body) > max_bytes:
         raise Unreadable(f"an answer of more than {max_bytes:,} bytes")
@@ -146,7 +142,7 @@ def body_of(response: requests.Response, max_bytes: int) -> bytes:
 
 
 def beginning_of(response: requests.Response, count: int) -> bytes:
-    """The first `count` bytes of a body, unpacked, or all where it has fewer. Raises Unreadable, OSError."""
+    """At most the first `count` bytes of a body, unpacked. Raises Unreadable, OSError."""
     body = bytearray()
     for piece in _pieces(response):
         body += piece[: count - len(body)]
@@ -157,7 +153,7 @@ def beginning_of(response: requests.Response, count: int) -> bytes:
 
 
 def _pieces(response: requests.Response) -> Iterator[bytes]:
-    """A body as it comes, unpacked a piece at a time: urllib3 unpacks all that it has, and packings of packings."""
+    """A body, unpacked in pieces; urllib3 would unpack all at once, and nested packings too."""
     coding = response.headers.get("Content-Encoding", "").strip().lower()
     if coding not in (*PLAIN, *PACKED):
         raise Unreadable("an answer that is packed in a way that was not asked for")
@@ -174,7 +170,7 @@ def _pieces(response: requests.Response) -> Iterator[bytes]:
 
 
 def _raw_pieces(response: requests.Response) -> Iterator[bytes]:
-    """A body as it comes from the server; urllib3's errors as requests' own. Raises OSError."""
+    """A body as the server sends it, with urllib3's errors as requests' own. Raises OSError."""
     import requests
     import urllib3
 

@@ -1,9 +1,9 @@
 """Notes of running children, so that those which outlive a killed run are ended before the next one writes.
 
 A `kill -9` of the tool cannot be passed on, and a wget or uv that goes on would write beside its successor. So each
-child is noted in the home before it is started, with who starts it, and again once its pid is known. A child carries a
-mark that its note holds too (MARK of `processes`): a note that somebody else wrote, of a process that is none of ours,
-ends nothing. Notes are a help for the next run: that one cannot be written or removed stops nobody.
+child is noted in the home before it starts, with its parent, and again once its pid is known. Child and note carry the
+same mark (MARK of `processes`): a note that somebody else wrote ends nothing. Notes that cannot be written or removed
+are ignored.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from provision.system.processes import NOBODY, SAME_BIRTH_S, Process, all_marked
 from provision.system.strict import Unreadable, read_json_file
 
 NOTE_MAX = 1_000
-"""Notes that are looked at: more have never been there at once."""
+"""The most notes that are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A child: its words, the mark that it carries, who starts it, when (seconds since the epoch), then itself."""
+    """A child: its words, mark and parent, when it was noted (seconds since the epoch), its process once it runs."""
 
     argv: tuple[str, ...]
     mark: str
@@ -34,14 +34,14 @@ class Note:
     child: Process | None = None
 
     def means(self, seen: Process) -> bool:
-        """Whether a living process that carries the mark is the child that was noted."""
+        """Whether a process with the mark is the child that was noted."""
         if self.child is not None:
             return is_same(self.child, seen)
         return same_words(self.argv, seen.argv) and seen.created >= self.since - SAME_BIRTH_S
 
 
 def note_child(folder: Path, note: Note) -> Path | None:
-    """Write a child down, anew once it runs; None when the folder cannot be written."""
+    """Write or replace a note; None when the folder cannot be written."""
     import json
 
     path = folder / note.mark
@@ -54,7 +54,7 @@ def note_child(folder: Path, note: Note) -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A child that is noted already; its mark goes into its environment."""
+    """A noted child; its mark belongs into its environment."""
 
     note: Note
     folder: Path | None
@@ -62,11 +62,11 @@ class Noted:
 
     @property
     def mark(self) -> str:
-        """What the child has to carry."""
+        """The value of MARK in the child's environment."""
         return self.note.mark
 
     def runs(self, pid: int) -> None:
-        """Say which process it has become."""
+        """Record the child's process."""
         child = self.look(pid)
         if self.folder is not None and child is not None:
             note_child(self.folder, replace(self.note, child=replace(child, argv=self.note.argv)))
@@ -74,7 +74,7 @@ class Noted:
 
 @contextmanager
 def noted(machine: Machine, argv: Argv) -> Iterator[Noted]:
-    """A child that is about to start, noted to the end of this block: the next command ends it if we are killed."""
+    """Note a child during this block: the next command ends it if we are killed."""
     parent = machine.process(os.getpid())
     folder = machine.children_folder if parent is not None else None
     note = Note(tuple(str(word) for word in argv), secrets.token_hex(8), parent or NOBODY, machine.now())
@@ -82,18 +82,17 @@ def noted(machine: Machine, argv: Argv) -> Iterator[Noted]:
     try:
         yield Noted(note, folder, machine.process)
     finally:
-        forget_child(path)
+        if path is not None:
+            _forget(path)
 
 
-def forget_child(path: Path | None) -> None:
-    """Remove a note; one that stays is passed over later, when its process is gone."""
-    if path is not None:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
+def _forget(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def read_note(path: Path) -> Note | None:
-    """A note as it was written down, None when that was cut short or it is something else."""
+    """A note; None when it was cut short or is something else."""
     with suppress(OSError, Unreadable):
         return read_json_file(path, Note)
     return None
@@ -101,27 +100,23 @@ def read_note(path: Path) -> Note | None:
 
 def end_leftovers(machine: Machine, folder: Path) -> list[tuple[str, ...]]:
     """End the noted children whose parent is gone; returns their command lines."""
-    ended = []
-    for left in _leftovers(machine, folder):
+    found = list(_leftovers(machine, folder))
+    for left in found:
         machine.end_process(left, group=True)
-        ended.append(left.argv)
-    return ended
+    return [left.argv for left in found]
 
 
 def _leftovers(machine: Machine, folder: Path) -> Iterator[Process]:
-    """The children that live and whose parent does not; notes of what is gone are removed."""
+    """Living children of dead parents; their notes, and those of dead children, are removed."""
+    paths: list[Path] = []
+    with suppress(OSError):
+        paths = sorted(folder.iterdir())[:NOTE_MAX]
     marked: dict[str, list[Process]] | None = None
-    for path in _notes(folder):
+    for path in paths:
         note = read_note(path)
-        if note is not None and is_same(note.parent, machine.process(note.parent.pid)):
-            continue
         if note is not None:
+            if is_same(note.parent, machine.process(note.parent.pid)):
+                continue
             marked = all_marked() if marked is None else marked
             yield from (seen for seen in marked.get(note.mark, ()) if note.means(seen))
-        forget_child(path)
-
-
-def _notes(folder: Path) -> list[Path]:
-    with suppress(OSError):
-        return sorted(folder.iterdir())[:NOTE_MAX]
-    return []
+        _forget(path)

@@ -1,4 +1,4 @@
-"""What a disk does to us is no bug of ours: an OSError that nobody saw coming, as a sentence."""
+"""Errors of the disk as sentences: they are no bugs of this tool."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from provision.errors import DiskFull, HomeError
 OF_DISKS = frozenset(
     {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EFBIG}
 )
-"""What only a disk answers: reading and writing tell no file's name with it."""
+"""Errors that only disks have; reading and writing raise them without a file's name."""
+ANOTHER = ours("all", "--home", "~/provision")
+PLUG_IN = Fix("Plug it in and run the same command again, or give another folder:", ANOTHER)
+WRITABLE = Fix("Give a folder on a disk that can be written (a Mac only reads NTFS):", ANOTHER)
 
 
 def as_sentence(error: OSError, home: Path) -> HomeError | DiskFull | None:
-    """The error to raise in the place of one of the disk's; None for an OSError of a socket, a program, a bug of ours.
-
-    Where it names no file, `home` is said.
-    """
+    """The error to raise instead of a disk's, which may name no file but `home`; None for another OSError."""
     if isinstance(error.filename, str | bytes | os.PathLike):
         return unusable(Path(os.fsdecode(error.filename)), error)
     return unusable(home, error) if error.errno in OF_DISKS else None
 
 
 def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
-    """What an OSError while writing below the home means, as an error to raise."""
+    """The error to raise for an OSError while writing below the home."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(
             f"The disk that holds {path} is full; what was written so far is kept.",
@@ -37,18 +37,16 @@ def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
         return HomeError(
             f"macOS keeps this terminal out of {path} ({error.strerror}).",
             hint=Fix(
-                "Allow it in System Settings, Privacy & Security, Files and Folders; or use another folder:",
-                ours("all", "--home", "~/provision"),
+                "Allow it in System Settings, Privacy & Security, Files and Folders; or use another folder:", ANOTHER
             ),
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return HomeError(
-            f"{path} cannot be written ({error.strerror}).",
-            hint=Fix("Give another folder:", ours("all", "--home", "~/provision")),
-        )
+    if error.errno == errno.EROFS:
+        return HomeError(f"{path} cannot be written: its disk is read-only.", hint=WRITABLE)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return HomeError(f"{path} cannot be written ({error.strerror}).", hint=Fix("Give another folder:", ANOTHER))
     if error.errno in (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO):
         return HomeError(
             f"The disk that holds {path} failed ({error.strerror}); what was done before is kept.",
             hint=Fix("Look at the disk, then run the same command again.", program("df", "-h", str(path.parent))),
         )
-    return HomeError(f"{path} cannot be used ({error.strerror or error}).", hint=ours("all", "--home", "~/provision"))
+    return HomeError(f"{path} cannot be used ({error.strerror or error}).", hint=ANOTHER)

@@ -1,4 +1,4 @@
-"""What files take of the disk: blocks, a file with several names once; and how long a file is."""
+"""The space that files take on the disk; a file with several names counts once."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ BLOCK_BYTES = 512
 
 @dataclass(slots=True)
 class Tally:
-    """Adds up what is on the disk; a file that was counted under one name is not counted under another."""
+    """Adds up files and folders on the disk, each file once whatever its names."""
 
     _seen: dict[tuple[int, int], tuple[int, int, int]] = field(default_factory=dict)
     """By device and inode: bytes, names there are, names seen here."""
 
     def add(self, path: Path) -> int:
-        """Bytes of a file, or of a folder with all in it, that were not counted yet; links are not followed."""
+        """Bytes of a file or a whole folder that were not counted yet; links are not followed."""
         total = 0
         for entry in _entries(path):
             with suppress(OSError):
@@ -39,7 +39,7 @@ class Tally:
         return sum(map(self.add, paths))
 
     def shared_bytes(self) -> int:
-        """Bytes that stay on the disk when all that was added goes: they have names elsewhere too."""
+        """Bytes that would stay on the disk, because they have names elsewhere too."""
         return sum(size for size, names, seen in self._seen.values() if seen < names)
 
 
@@ -52,7 +52,6 @@ def _entries(path: Path) -> Iterator[Path]:
 
 def bytes_here(path: Path) -> int:
     """The size of a file, 0 when there is none."""
-    try:
+    with suppress(OSError):
         return path.stat().st_size
-    except OSError:
-        return 0
+    return 0

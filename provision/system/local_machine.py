@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from provision.system import processes
@@ -33,8 +34,6 @@ class LocalMachine(Machine):
         self.stopping = threading.Event()
         self._children: set[subprocess.Popen[str]] = set()
         self._guard = threading.Lock()
-
-    # -- programs ---------------------------------------------------------------------------------------
 
     def which(self, name: str) -> Path | None:
         path = os.pathsep.join((self.environ.get("PATH", os.defpath), *EXTRA_PATH))
@@ -65,7 +64,7 @@ class LocalMachine(Machine):
         try:
             child = subprocess.Popen(  # noqa: S603  (argv only, never a shell)
                 words,
-                cwd=cwd,
+                cwd=cwd or _still_there(),
                 env={**clean_env(self.environ), **env},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -109,14 +108,12 @@ class LocalMachine(Machine):
             reaper.start()
 
     def _signal_children(self, sign: signal.Signals) -> bool:
-        """Signal every child and what it started; False when there is none."""
+        """Signal every child and its group; False when there is none."""
         with self._guard:
             children = list(self._children)
         for child in children:
             signal_group(child.pid, sign)
         return bool(children)
-
-    # -- processes and ports ----------------------------------------------------------------------------
 
     def process(self, pid: int) -> Process | None:
         return processes.look(pid)
@@ -134,13 +131,11 @@ class LocalMachine(Machine):
             lsof = self.run(["/usr/sbin/lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-t"], timeout_s=5)
             pids = [int(word) for word in lsof.out.split() if word.isdigit()]
             return self.process(pids[0]) if pids else None
-        try:
+        with suppress(psutil.Error):
             for connection in psutil.net_connections("tcp"):
                 here = connection.laddr.port if connection.laddr else None
                 if connection.status == psutil.CONN_LISTEN and here == port and connection.pid:
                     return self.process(connection.pid)
-        except psutil.Error:
-            return None
         return None
 
     def port_is_free(self, port: int) -> bool:
@@ -148,15 +143,11 @@ class LocalMachine(Machine):
             caller.settimeout(0.5)
             if caller.connect_ex((LOOPBACK, port)) == 0:
                 return False
-        with socket.socket() as trial:
+        with suppress(OSError), socket.socket() as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                trial.bind((LOOPBACK, port))
-            except OSError:
-                return False
-        return True
-
-    # -- quantities -------------------------------------------------------------------------------------
+            trial.bind((LOOPBACK, port))
+            return True
+        return False
 
     def disk_free_bytes(self, path: Path) -> int:
         while not path.exists() and path != path.parent:
@@ -166,27 +157,22 @@ class LocalMachine(Machine):
     def memory(self) -> Memory | None:
         import psutil
 
-        try:
+        with suppress(OSError, RuntimeError, psutil.Error):  # it fails on macOS 27 (psutil issue 2978)
             seen = psutil.virtual_memory()
-        except (OSError, RuntimeError, psutil.Error):  # it fails on macOS 27 (psutil issue 2978)
-            return None
-        return Memory(seen.total, seen.available)
+            return Memory(seen.total, seen.available)
+        return None
 
     def resident_bytes(self, pid: int) -> int | None:
         import psutil
 
-        try:
+        with suppress(psutil.Error, OSError):
             return int(psutil.Process(pid).memory_info().rss)
-        except (psutil.Error, OSError):
-            return None
-
-    # -- files of the system ----------------------------------------------------------------------------
+        return None
 
     def read_text(self, path: str | Path) -> str | None:
-        try:
+        with suppress(OSError, Unreadable):
             return read_file(Path(path)).decode("utf-8", "replace")
-        except (OSError, Unreadable):
-            return None
+        return None
 
     def refusal(self, path: Path) -> int:
         try:
@@ -201,8 +187,17 @@ class LocalMachine(Machine):
         return int(getattr(path.stat(), "st_flags", 0))
 
 
+def _still_there() -> Path | None:
+    """Where a child runs that may run anywhere: where we do, and where that folder was removed, at the top."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
+    return None
+
+
 def free_port() -> int:
-    """A port of this machine that nobody has now."""
+    """A port of this machine that is free."""
     with socket.socket() as trial:
         trial.bind((LOOPBACK, 0))
         return int(trial.getsockname()[1])

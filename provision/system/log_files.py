@@ -1,6 +1,6 @@
-"""Logs that grow: begun anew at a start, kept within bounds, and followed while they are.
+"""Logs that grow: rotated at a start, limited in size, and followed.
 
-A log has at most LIMIT_BYTES, and what was before it is kept once, as `.1`.
+A log has at most LIMIT_BYTES; the one before it is kept as `.1`.
 """
 
 from __future__ import annotations
@@ -16,30 +16,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from provision.system.strict import Unreadable, read_file
+from provision.system.strict import Unreadable, open_file, read_file, read_tail
 
 LIMIT_BYTES = 10_000_000
-"""Half a million lines, more or less; a start of ComfyUI with its nodes says 100."""
+"""About half a million lines; ComfyUI logs about 100 when it starts."""
 KNOWN_BYTES = 4_096
-"""By so much of what was read last the place is found again in the log before."""
+"""How much of the text read last is searched for in the rotated log, to go on from there."""
 
 
 def before(log: Path) -> Path:
-    """Where the log before this one lies."""
+    """The path of the log before this one."""
     return log.with_name(f"{log.name}.1")
 
 
 def rotate(log: Path) -> None:
-    """Begin a new log, where there is one that can be moved; it is kept as `.1`."""
+    """Rename a log to `.1`, if that is possible."""
     with suppress(OSError):
         log.replace(before(log))
 
 
 def open_log(log: Path) -> BinaryIO | None:
-    """A log to append to; None where it cannot be: what lies there is no file, or the disk is full.
-
-    A FIFO that nobody reads is not waited for.
-    """
+    """Open a log to append to; None where there is no regular file (a FIFO is not waited for) or the disk is full."""
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(
@@ -53,27 +50,17 @@ def open_log(log: Path) -> BinaryIO | None:
     return None
 
 
-def open_to_read(log: Path) -> BinaryIO:
-    """A log to read from. Raises OSError, also for what is no file: a FIFO is not waited for."""
-    handle = os.open(log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    if stat.S_ISREG(os.fstat(handle).st_mode):
-        return os.fdopen(handle, "rb")
-    os.close(handle)
-    raise OSError(f"{log} is not a regular file")
-
-
 def tail_of(log: Path, size: int) -> str:
-    """The end of a log; empty where there is none."""
-    with suppress(OSError), open_to_read(log) as stream:
-        stream.seek(max(0, os.fstat(stream.fileno()).st_size - size))
-        return stream.read(size).decode("utf-8", "replace")
+    """The last whole lines of a log; empty where there is none."""
+    with suppress(OSError, Unreadable):
+        return read_tail(log, size)
     return ""
 
 
 def wait_for_keeper(log: Path, timeout_s: float) -> None:
-    """Wait until a server's log is looked after by nobody any more (see `log_keeper`)."""
+    """Wait until the `log_keeper` of a server's log has ended."""
     deadline = time.monotonic() + timeout_s
-    with suppress(OSError), open_to_read(log) as stream:
+    with suppress(OSError, Unreadable), open_file(log) as stream:
         while time.monotonic() < deadline:
             with suppress(BlockingIOError):
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,7 +70,7 @@ def wait_for_keeper(log: Path, timeout_s: float) -> None:
 
 @dataclass(slots=True)
 class OwnLog:
-    """The tool's own log: lines of text, begun anew when it is full. What cannot be written is not kept."""
+    """The tool's own log, rotated when it is full. After an error nothing more is written."""
 
     path: Path
     limit: int = LIMIT_BYTES
@@ -94,7 +81,7 @@ class OwnLog:
         self.stream = open_log(self.path)
 
     def write(self, line: str) -> None:
-        """Add a line; where that fails nothing more is written."""
+        """Add a line."""
         if self.stream is None:
             return
         try:
@@ -105,7 +92,7 @@ class OwnLog:
             self.close()
 
     def _begin_anew(self) -> None:
-        """Another command may have done so already: what is moved is what this one writes to, or nothing."""
+        """Rotate the log, unless another command has done so already."""
         with suppress(OSError):
             if self.stream is not None and os.path.samestat(os.fstat(self.stream.fileno()), self.path.stat()):
                 rotate(self.path)
@@ -122,29 +109,29 @@ class OwnLog:
 
 @dataclass(slots=True)
 class Follower:
-    """A log that grows, read by whole lines; one that was begun anew is read to its end first."""
+    """Reads a growing log by whole lines; of a rotated one the rest comes first."""
 
     path: Path
     place: int = 0
     known: bytes = b""
-    """What was read last, up to the place."""
+    """The text read last, up to `place`."""
     begun: bytes = b""
-    """A line that is not whole yet."""
+    """The beginning of a line that is not complete yet."""
 
     def lines(self) -> Iterator[str]:
-        """The whole lines that came since."""
+        """The whole lines since the last call."""
         text = self._more().decode("utf-8", "replace")
         yield from text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]
 
     def _more(self) -> bytes:
         rest = b""
         try:
-            with open_to_read(self.path) as stream:
+            with open_file(self.path) as stream:
                 if not self._goes_on(stream):
                     rest, self.place, self.known = self._rest_of_before(), 0, b""
                 stream.seek(self.place)
                 new = stream.read()
-        except OSError:
+        except (OSError, Unreadable):
             return rest
         whole, self.begun = new[: new.rfind(b"\n") + 1], new[new.rfind(b"\n") + 1 :]
         self.place += len(whole)
@@ -152,12 +139,12 @@ class Follower:
         return rest + whole
 
     def _goes_on(self, stream: BinaryIO) -> bool:
-        """Whether this is still the log that was read, and not a new one of that name, or what was cut off."""
+        """Whether this is the log that was read, and neither a new one nor truncated."""
         stream.seek(self.place - len(self.known))
         return stream.read(len(self.known)) == self.known
 
     def _rest_of_before(self) -> bytes:
-        """What the log before got after it was read last; the place is found by what was read: it may have moved."""
+        """The rest of the rotated log, found by the text read last: its place may have moved."""
         with suppress(OSError, Unreadable):
             text = read_file(before(self.path))
             found = text.rfind(self.known)

@@ -1,10 +1,8 @@
-"""A program beside a server, which keeps the server's log within bounds: `python log_keeper.py LOG LIMIT <LIFELINE`.
+"""A program that limits the size of a running server's log: `python log_keeper.py LOG LIMIT <LIFELINE`.
 
-The server writes to the log itself, so that its last words are there whatever ends it, and nothing that happens to this
-program happens to the server. What is over the limit is copied to LOG.1 and cut off; the server appends, and goes on at
-the new end. LIFELINE is a pipe whose other end the server holds: when it is gone, so are we.
-
-Standard library alone: the Python that runs it has nothing else.
+The server writes to the log itself, so that neither process needs the other. A log over the limit is copied to LOG.1
+and truncated; the server appends at the new end. LIFELINE is a pipe whose other end the server holds: this program ends
+when it closes. It uses only the standard library, as the Python that runs it has nothing else.
 """
 
 from __future__ import annotations
@@ -17,16 +15,16 @@ import sys
 from pathlib import Path
 
 LOOK_S, LOOK_CLOSELY_S = 0.5, 0.02
-"""How often the size is looked at: usually, and while the log grows by a tenth of the limit between two looks."""
+"""Seconds between two checks, and while the log grows by a tenth of the limit from one to the next."""
 PIECE = 1_000_000
 LINE_MAX = 100_000
-"""A line that is still being written is left for the new log, unless it is longer than any line."""
+"""An incomplete line is left for the new log, unless it is longer than this."""
 
 
 def keep(log: str, limit: int, lifeline: int) -> None:
-    """Look after a log until the other end of the lifeline is closed."""
+    """Limit a log until the other end of the lifeline is closed."""
     handle = os.open(log, os.O_RDWR | os.O_APPEND)
-    fcntl.flock(handle, fcntl.LOCK_SH)  # `stop` waits until it is let go of
+    fcntl.flock(handle, fcntl.LOCK_SH)  # `stop` waits for it
     size, pause = 0, LOOK_S
     while not select.select([lifeline], [], [], pause)[0]:
         grown, size = os.fstat(handle).st_size - size, os.fstat(handle).st_size
@@ -38,9 +36,9 @@ def keep(log: str, limit: int, lifeline: int) -> None:
 
 
 def cut(handle: int, log: str, limit: int) -> int:
-    """Move what a log holds to the one before it, whole lines alone; returns how large it is then.
+    """Move the whole lines of a log, at most the newest `limit` bytes, to LOG.1; returns the new size.
 
-    Of more than the limit the newest is kept. On a disk that is full it is cut off all the same.
+    On a full disk the log is truncated all the same.
     """
     start = max(0, os.fstat(handle).st_size - limit)
     if start:
@@ -52,7 +50,7 @@ def cut(handle: int, log: str, limit: int) -> int:
             aside.replace(f"{log}.1")
             end = copy_rest(handle, copy.fileno(), end)
             last = os.pread(handle, min(LINE_MAX, end - start), max(start, end - LINE_MAX))
-            os.ftruncate(handle, 0)  # what is written between these two lines is lost: the two are not done at once
+            os.ftruncate(handle, 0)  # what is written between these two lines is lost
             begun = last[last.rfind(b"\n") + 1 :]
             if 0 < len(begun) < LINE_MAX:
                 os.write(handle, begun)
@@ -64,7 +62,7 @@ def cut(handle: int, log: str, limit: int) -> int:
 
 
 def shorten(path: Path, aside: Path, limit: int) -> None:
-    """Keep the newest whole lines of a log, at most `limit` bytes: the server wrote on while it was copied."""
+    """Keep at most the newest `limit` bytes of a log, by whole lines: the server wrote on during the copy."""
     over = path.stat().st_size - limit
     if over > 0:
         with path.open("rb") as stream:
@@ -75,7 +73,7 @@ def shorten(path: Path, aside: Path, limit: int) -> None:
 
 
 def copy_rest(source: int, target: int, place: int) -> int:
-    """Copy all from a place on; returns the new end."""
+    """Copy all from `place` on; returns the end."""
     while piece := os.pread(source, PIECE, place):
         os.write(target, piece)
         place += len(piece)

@@ -1,7 +1,7 @@
-"""The computer, behind one door: subprocesses, processes, ports, disk, memory, the clock.
+"""The computer behind one interface: programs, processes, ports, disk, memory, the clock.
 
-What a machine answers is read or run; nothing decides. `local_machine` is this one, `target` a Mac that is not here;
-tests put a scripted one in its place, on which a command that was not scripted fails.
+`local_machine` is this computer, `target` a Mac that is not here; tests use a scripted one, on which a command that was
+not scripted fails.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from provision.command import Fix, ours
-from provision.errors import CommandFailed, Interrupted
+from provision.errors import CommandFailed, CommandMissing, Interrupted
 from provision.system.processes import Process, Running
 
 LOOPBACK = "127.0.0.1"
@@ -25,7 +25,7 @@ Argv = Sequence[str | Path]
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A program that was run: `code` is its exit code, negative for a signal, None when time ran out."""
+    """A program that has ended: `code` is its exit code, negative for a signal, None when time ran out."""
 
     argv: tuple[str, ...]
     code: int | None
@@ -34,16 +34,16 @@ class Ran:
 
     @property
     def ok(self) -> bool:
-        """Whether it ended with 0."""
+        """Whether the exit code is 0."""
         return self.code == 0
 
     def tail(self, lines: int = 12) -> str:
-        """The last lines that it said, standard error first in weight."""
+        """The last lines of standard error, or of standard output where that is empty."""
         text = self.err.strip() or self.out.strip()
         return "\n".join(text.splitlines()[-lines:])
 
     def check(self) -> Ran:
-        """Itself; raises CommandFailed, with what the program said last, unless it ended with 0."""
+        """Return itself; raises CommandFailed with the last lines unless the exit code is 0."""
         if self.ok:
             return self
         words, said = " ".join(self.argv), self.tail()
@@ -53,30 +53,28 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes of memory; `available_bytes` is None where nothing could tell."""
+    """Bytes of memory; `available_bytes` is None where it is not known."""
 
     total_bytes: int
     available_bytes: int | None
 
 
 class Machine(Protocol):
-    """A computer, and how a person asks to stop what runs for them on it."""
+    """A computer, and a person's wish to stop what runs on it."""
 
     environ: Mapping[str, str]
     system: str
-    """`Darwin` or `Linux`, as uname(1) says it."""
+    """`Darwin` or `Linux`, as in uname(1)."""
     arch: str
-    """`arm64` or `x86_64`, as uname(1) says it."""
+    """`arm64` or `x86_64`, as in uname(1)."""
     stopping: threading.Event
     """Set when the person asks to stop."""
     children_folder: Path | None = None
-    """Where children are noted while they live (see `child_notes`); None: nowhere."""
-
-    # -- programs ---------------------------------------------------------------------------------------
+    """Where running children are recorded (see `child_notes`)."""
 
     @abstractmethod
     def which(self, name: str) -> Path | None:
-        """Where a program lies: on PATH, or where Homebrew puts it."""
+        """The path of a program on PATH, or where Homebrew puts it."""
 
     @abstractmethod
     def run(
@@ -101,14 +99,20 @@ class Machine(Protocol):
         With `log_limit` (bytes) the log is kept within that while it runs.
         """
 
-    # -- interruption -----------------------------------------------------------------------------------
+    def said(self, argv: Argv, *, timeout_s: float = 5) -> str:
+        """The standard output of a program that ends with 0; empty for one that does not, or is not installed."""
+        try:
+            ran = self.run(argv, timeout_s=timeout_s)
+        except CommandMissing:
+            return ""
+        return ran.out if ran.ok else ""
 
     def interrupt(self) -> None:
         """End every child and make all waiting work stop."""
         self.stopping.set()
 
     def check_interrupted(self) -> None:
-        """Raise Interrupted when the person asked to stop; long loops look here."""
+        """Raise Interrupted when the person asked to stop; long loops call this."""
         if self.stopping.is_set():
             raise Interrupted(
                 "Stopped. What is done is kept; the next run goes on from here.",
@@ -120,15 +124,13 @@ class Machine(Protocol):
         self.stopping.wait(seconds)
         self.check_interrupted()
 
-    # -- processes and ports ----------------------------------------------------------------------------
-
     @abstractmethod
     def process(self, pid: int) -> Process | None:
         """A running process, or None."""
 
     @abstractmethod
     def end_process(self, process: Process, *, grace_s: float = 8, group: bool = False) -> None:
-        """End the process that was seen or noted, or with `group` all of the group that it leads (see `processes`)."""
+        """End a process, or with `group` all of the group that it leads (see `processes`)."""
 
     @abstractmethod
     def running(self, script: str) -> list[Running]:
@@ -136,50 +138,44 @@ class Machine(Protocol):
 
     @abstractmethod
     def listener(self, port: int) -> Process | None:
-        """Who listens on a TCP port of this machine; None when nobody does or it cannot be seen."""
+        """The process that listens on a TCP port; None when there is none, or it cannot be seen."""
 
     @abstractmethod
     def port_is_free(self, port: int) -> bool:
-        """Whether a server could bind the port on loopback, and nobody answers there already."""
-
-    # -- quantities -------------------------------------------------------------------------------------
+        """Whether a server could bind the port on loopback, and nothing answers there."""
 
     @abstractmethod
     def disk_free_bytes(self, path: Path) -> int:
-        """Bytes that can be written on the volume that holds `path` or its nearest parent. Raises OSError."""
+        """Free bytes of the volume that holds `path` or its nearest parent. Raises OSError."""
 
     @abstractmethod
     def memory(self) -> Memory | None:
-        """The machine's memory; None where nothing tells."""
+        """The machine's memory; None where it is not known."""
 
     @abstractmethod
     def resident_bytes(self, pid: int) -> int | None:
-        """What a process holds in memory; on a Mac without what Metal holds for it. None when it is gone."""
-
-    # -- files of the system ----------------------------------------------------------------------------
+        """Memory of a process, on a Mac without Metal's; None when it is gone."""
 
     @abstractmethod
     def read_text(self, path: str | Path) -> str | None:
-        """A small text file, as of the system (`/proc/meminfo`); None when it is not there, or is no such file."""
+        """A small text file of the system (`/proc/meminfo`); None when there is none."""
 
     @abstractmethod
     def refusal(self, path: Path) -> int:
-        """The errno with which the system refuses to open a file or a folder; 0 when it does not, or none is there."""
+        """The errno with which the system refuses to open a path; 0 when it opens, or does not exist."""
 
     @abstractmethod
     def file_flags(self, path: Path) -> int:
-        """macOS's flags of a file (`st_flags` of stat(2)), 0 where there are none. Raises OSError."""
-
-    # -- time -------------------------------------------------------------------------------------------
+        """macOS's flags of a file (`st_flags` of stat(2)), 0 elsewhere. Raises OSError."""
 
     def now(self) -> float:
         """Seconds since the epoch."""
         return time.time()
 
     def timestamp(self) -> str:
-        """Now, as receipts keep it: ISO 8601 with the local zone."""
+        """Now in ISO 8601 with the local zone, as receipts keep it."""
         return datetime.fromtimestamp(self.now(), UTC).astimezone().isoformat(timespec="seconds")
 
     def clock(self) -> float:
-        """Seconds that only go forward, for durations."""
+        """Monotonic seconds, for durations."""
         return time.monotonic()

@@ -1,4 +1,4 @@
-"""For which processors a Mach-O file (a program or library of macOS) is built: pure, from its first bytes.
+"""The processors that a Mach-O file (a program or library of macOS) is built for, from its first bytes.
 
 From Apple's mach-o/loader.h, mach-o/fat.h and mach/machine.h.
 """
@@ -11,11 +11,11 @@ HEAD_BYTES = 512
 THIN_64, FAT = 0xFEEDFACF, 0xCAFEBABE
 PROCESSORS = {0x01000007: "x86_64", 0x0100000C: "arm64"}
 BUILDS_MAX = 16
-"""A Java class begins as a fat file does, and tells a version where that tells a number of builds: 45 or more."""
+"""A Java class has the magic number of a fat file too, and then its version, 45 or more."""
 
 
 def processors_of(head: bytes) -> frozenset[str]:
-    """The processors that a file is built for; empty for what is no such file."""
+    """The processors that a file is built for; empty for other files."""
     if len(head) < 8:
         return frozenset()
     if struct.unpack_from("<I", head)[0] == THIN_64:

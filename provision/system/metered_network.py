@@ -1,8 +1,8 @@
-"""Whether the bytes come over a network that somebody pays for by the byte: a phone's hotspot, Low Data Mode.
+"""Whether the network is metered: a phone's hotspot, Low Data Mode. Unknown is no.
 
 macOS: `ifconfig -v` shows the flags EXPENSIVE and CONSTRAINED of an interface (Apple's network_cmds, ifconfig.c); an
 iPhone gives out addresses of 172.20.10.0/28, and Android says ANDROID_METERED in its DHCP answer. Linux: NetworkManager
-(`nmcli`, its NMMetered: "yes (guessed)" is to be treated as yes). Nobody knowing is no.
+(`nmcli`, its NMMetered: "yes (guessed)" counts as yes).
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ import re
 
 from provision.system.machine import Machine
 
-ASKED_S = 5
-
 
 def metered_because(machine: Machine) -> str:
-    """What says that the network is metered, in a few words; empty where nothing does."""
+    """Why the network counts as metered, in a few words; empty where it does not."""
     return _on_macos(machine) if machine.system == "Darwin" else _on_linux(machine)
 
 
@@ -44,5 +42,4 @@ def _on_linux(machine: Machine) -> str:
 
 def _said(machine: Machine, name: str, *words: str) -> str:
     program = machine.which(name)
-    ran = machine.run([program, *words], timeout_s=ASKED_S) if program else None
-    return ran.out if ran and ran.ok else ""
+    return machine.said([program, *words]) if program else ""

@@ -1,8 +1,7 @@
-"""Pure parsers: the text that a system program printed, turned into a small value.
+"""Pure parsers: what a system program printed, as a small value.
 
-Nothing here runs, reads or decides. A parser raises ValueError with a sentence when the text is not what that
-program prints; it returns None only where "absent" is an answer, and then says so. The recorded outputs that
-hold these parsers to the truth are data, in tests/facts.
+A parser raises ValueError with a sentence when the text is not what that program prints; it returns None only where
+"absent" is an answer. tests/facts holds recorded outputs of each program.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from provision.system.machine import Memory
+
 KIB = 1024
-MIB = 1024**2
 GIB = 1024**3
 
 Version = tuple[int, ...]
 ToolsState = Literal["ready", "missing", "stale"]
 GitTrouble = Literal["clt-missing", "clt-stale", "xcode-license"]
 
-_SUFFIXES = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": 1024**4}
-_LOCALE_NUMBER = r"(\d+(?:[.,]\d+)?)([KMGT]?)"  # sysctl and df follow LC_NUMERIC: a comma is a decimal point
-
+_SUFFIXES = {"": 1, "K": KIB, "M": 1024**2, "G": GIB, "T": 1024**4}
+_LOCALE_NUMBER = r"(\d+(?:[.,]\d+)?)([KMGT]?)"  # sysctl follows LC_NUMERIC: a comma is a decimal point
 
 SIZE = r"\d{1,9}(?:\.\d{1,9})? ?(?:[KMG]?i?B|bytes)"
 """A size as uv (`83.4MiB`) and git (`4.50 MiB`) write it."""
@@ -42,10 +41,7 @@ def _refuse(program: str, text: str) -> ValueError:
 
 
 def parse_version(text: str) -> Version:
-    """The numbers that a version begins with: `14.5` -> (14, 5), `2.47.1.windows.2` -> (2, 47, 1).
-
-    Raises ValueError when it does not begin with a number.
-    """
+    """The leading numbers of a version: `14.5` -> (14, 5), `2.47.1.windows.2` -> (2, 47, 1). Raises ValueError."""
     found = re.match(r"\d+(?:\.\d+)*", text.strip())
     if not found:
         raise ValueError(f"{text.strip()[:40]!r} is not a version: it does not begin with a number.")
@@ -59,9 +55,6 @@ def _version_after(pattern: str, program: str, text: str) -> Version:
     return parse_version(found[1])
 
 
-# -- macOS ----------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class MacOs:
     """The system's name (`macOS`; `Mac OS X` before 11), version and build."""
@@ -72,7 +65,7 @@ class MacOs:
 
 
 def parse_sw_vers(text: str) -> MacOs:
-    """What `sw_vers` prints; a `ProductVersionExtra` line (rapid security responses) is let pass."""
+    """What `sw_vers` prints; a `ProductVersionExtra` line (rapid security responses) is ignored."""
     rows = {key.strip(): value.strip() for key, colon, value in (x.partition(":") for x in text.splitlines()) if colon}
     try:
         return MacOs(rows["ProductName"], parse_version(rows["ProductVersion"]), rows["BuildVersion"])
@@ -81,7 +74,7 @@ def parse_sw_vers(text: str) -> MacOs:
 
 
 def parse_sysctl(text: str) -> Mapping[str, str]:
-    """`name: value` lines of `sysctl NAME…`; a name that this machine lacks is simply not in the result."""
+    """`name: value` lines of `sysctl NAME…`; a name that this machine lacks is missing from the result."""
     found = re.findall(r"(?m)^([A-Za-z_][\w.-]*\.[\w.-]+):[ \t]*(.*?)[ \t]*$", text)
     if not found:
         raise _refuse("sysctl", text)
@@ -90,10 +83,10 @@ def parse_sysctl(text: str) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """The processor: `Apple M1 Pro` is family `M1`, tier `Pro`; both are empty where the name tells neither.
+    """The processor: `Apple M1 Pro` is family `M1`, tier `Pro`, which are empty where the name has neither.
 
-    `translated` speaks of the process that asked (and its children): it runs under Rosetta. `virtual`: this
-    Mac is a guest. `memory_bytes` is None when `hw.memsize` was not among the values.
+    `translated`: the process that asked runs under Rosetta. `virtual`: this Mac is a guest. `memory_bytes` is None
+    when `hw.memsize` was not among the values.
     """
 
     name: str
@@ -128,69 +121,30 @@ def parse_chip(values: Mapping[str, str]) -> Chip:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class VmStat:
-    """Memory in pages of `page_size_bytes`, as `vm_stat` counts (its "free" excludes speculative pages)."""
+def parse_vm_stat(text: str) -> int:
+    """Bytes of memory that are available, from `vm_stat`: free, speculative and inactive, as psutil counts on macOS.
 
-    page_size_bytes: int
-    free: int
-    active: int
-    inactive: int
-    speculative: int
-    wired: int
-    compressed: int
-
-    @property
-    def available_bytes(self) -> int:
-        """Free, speculative and inactive memory: the sum that psutil calls available on macOS."""
-        return (self.free + self.speculative + self.inactive) * self.page_size_bytes
-
-
-def parse_vm_stat(text: str) -> VmStat:
-    """What `vm_stat` prints; a page is 16 KiB on Apple silicon, 4 KiB on Intel, as its first line says."""
+    A page is 16 KiB on Apple silicon and 4 KiB on Intel, as the first line says; "free" excludes speculative pages.
+    """
     size = re.search(r"page size of (\d+) bytes", text)
-    rows = {name: int(count) for name, count in re.findall(r'(?m)^"?([A-Z][\w -]+?)"?:\s+(\d+)\.', text)}
-    try:
-        if size is None:
-            raise KeyError("page size")
-        return VmStat(
-            page_size_bytes=int(size[1]),
-            free=rows["Pages free"],
-            active=rows["Pages active"],
-            inactive=rows["Pages inactive"],
-            speculative=rows["Pages speculative"],
-            wired=rows["Pages wired down"],
-            compressed=rows["Pages occupied by compressor"],
-        )
-    except KeyError as error:
-        raise _refuse("vm_stat", text) from error
+    rows = dict(re.findall(r"(?m)^Pages (free|speculative|inactive):\s+(\d+)\.", text))
+    if size is None or len(rows) < 3:
+        raise _refuse("vm_stat", text)
+    return sum(map(int, rows.values())) * int(size[1])
 
 
-@dataclass(frozen=True, slots=True)
-class SwapUsage:
-    """Bytes of swap; macOS grows and shrinks the total as it needs."""
-
-    total_bytes: int
-    used_bytes: int
-    free_bytes: int
-
-
-def parse_swapusage(text: str) -> SwapUsage:
-    """`total = 3072.00M  used = 2280.94M  free = 791.06M  (encrypted)`, the name before it or not."""
-    found = {
-        name: round(float(number.replace(",", ".")) * _SUFFIXES[unit])
-        for name, number, unit in re.findall(rf"\b(total|used|free) = {_LOCALE_NUMBER}\b", text)
-    }
-    if found.keys() != {"total", "used", "free"}:
+def parse_swapusage(text: str) -> int:
+    """Bytes in use: `total = 3072.00M  used = 2280.94M  free = 791.06M  (encrypted)`, with or without the name."""
+    found = re.search(rf"\bused = {_LOCALE_NUMBER}\b", text)
+    if found is None:
         raise _refuse("sysctl vm.swapusage", text)
-    return SwapUsage(found["total"], found["used"], found["free"])
+    return round(float(found[1].replace(",", ".")) * _SUFFIXES[found[2]])
 
 
 def parse_pmset(text: str) -> bool | None:
     """Whether Low Power Mode is on, from `pmset -g`; None on Macs that have no such setting.
 
-    The setting is called `lowpowermode` (0, 1) on some Macs and `powermode` (0 automatic, 1 low, 2 high) on
-    those that know a high power mode.
+    It is `lowpowermode` (0, 1) on some Macs, and `powermode` (0 automatic, 1 low, 2 high) on others.
     """
     _, found, now = text.partition("Currently in use:")
     if not found:
@@ -210,8 +164,8 @@ class CommandLineTools:
 def parse_xcode_select(code: int | None, out: str, err: str) -> CommandLineTools:
     """What `xcode-select -p` said.
 
-    It prints a path that is set even when nothing lies there any more (after an upgrade of macOS, or with
-    Xcode thrown away), so "ready" holds only while `usr/bin/xcrun` below it exists: who can look must look.
+    It prints its path even when nothing is left there (after an upgrade of macOS, or with Xcode deleted): "ready"
+    holds only while `usr/bin/xcrun` exists below it, which the caller must check.
     """
     path = out.strip()
     if parse_git_trouble(code, err) == "clt-stale":
@@ -237,9 +191,6 @@ def parse_git_trouble(code: int | None, err: str) -> GitTrouble | None:
     return None
 
 
-# -- tools ----------------------------------------------------------------------------------------------
-
-
 def parse_git_version(text: str) -> Version:
     """`git version 2.39.5 (Apple Git-154)` -> (2, 39, 5)."""
     return _version_after("git version ", "git --version", text)
@@ -255,23 +206,12 @@ def parse_wget_version(text: str) -> Version:
     return _version_after("GNU Wget2? ", "wget --version", text)
 
 
-# -- any Unix -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class LinuxMemory:
-    """Bytes; `available_bytes` is None on kernels that do not say (before 3.14)."""
-
-    total_bytes: int
-    available_bytes: int | None
-
-
-def parse_meminfo(text: str) -> LinuxMemory:
-    """`/proc/meminfo`, whose kB are KiB."""
+def parse_meminfo(text: str) -> Memory:
+    """`/proc/meminfo`, whose kB are KiB; kernels before 3.14 do not say what is available."""
     rows = {name: int(count) * KIB for name, count in re.findall(r"(?m)^(\w+):\s+(\d+) kB$", text)}
     if "MemTotal" not in rows:
         raise _refuse("/proc/meminfo", text)
-    return LinuxMemory(rows["MemTotal"], rows.get("MemAvailable"))
+    return Memory(rows["MemTotal"], rows.get("MemAvailable"))
 
 
 @dataclass(frozen=True, slots=True)

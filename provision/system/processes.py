@@ -1,7 +1,7 @@
-"""Processes of this machine: seen, found by what they run, told apart from whoever got the same pid later, and ended.
+"""Processes of this machine: find them, tell them apart from later ones with the same pid, end them.
 
-A note on the disk names a process; it may be old, or written by somebody else. So nothing is ended for its pid alone:
-moment of birth, words and user must be those of the note, and are looked at again at the last moment.
+A note on the disk that names a process may be old, or written by somebody else. So a pid alone ends nothing: time of
+birth, words and user must be those of the note, and are checked again at the last moment.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SAME_BIRTH_S = 1.0
-"""psutil reckons a birth from the boot time, which an adjusted clock moves a little."""
+"""psutil computes a birth from the boot time, which an adjusted clock moves a little."""
 POLL_S = 0.02
 ACTIVE = ("VIRTUAL_ENV", "CONDA_PREFIX")
 WORDS = 5
 """How many words of a command line may name the program: `python -s -B main.py`."""
 MARK = "PROVISION_CHILD"
-"""The variable of a program that works for us, which its note must agree with; all that it starts inherits it."""
+"""The environment variable of a program that works for us, as in its note; its children inherit it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A running process; `created` (seconds since the epoch) tells a pid used again from the old one."""
+    """A running process; `created` (seconds since the epoch) tells it from a later one with the same pid."""
 
     pid: int
     created: float
@@ -35,7 +35,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A running program: its command, the folder that it runs in, the environments that its shell had active."""
+    """A running program: its command, its folder, the environments that its shell had active."""
 
     pid: int
     argv: tuple[str, ...]
@@ -43,16 +43,16 @@ class Running:
     active: tuple[Path, ...] = ()
 
     def path(self, word: str) -> Path:
-        """What a word of its command line names, as a path."""
+        """A word of its command line as a path."""
         return self.folder / word
 
 
 NOBODY = Process(0, 0.0, ())
-"""No process: nothing that lives is the same."""
+"""No process."""
 
 
 def look(pid: int) -> Process | None:
-    """A running process, or None: also for one that cannot be looked at, and for what is no pid."""
+    """A running process; None when it is gone, cannot be read, or the pid is invalid."""
     import psutil
 
     if isinstance(pid, bool) or pid <= 0:
@@ -65,7 +65,7 @@ def look(pid: int) -> Process | None:
 
 
 def running(script: str) -> list[Running]:
-    """The programs of this user that run a script of that name (`main.py`), the oldest first."""
+    """This user's programs that run a script of that name (`main.py`), the oldest first."""
     import psutil
 
     found = []
@@ -79,29 +79,20 @@ def running(script: str) -> list[Running]:
     return [seen for _, seen in sorted(found, key=lambda pair: pair[0])]
 
 
-def is_mine(pid: int) -> bool:
-    """Whether a process is of the user that we are, root being no exception."""
-    import psutil
-
-    with suppress(psutil.Error, OSError):
-        return psutil.Process(pid).uids().real == os.getuid()
-    return False
-
-
 def is_same(noted: Process, alive: Process | None) -> bool:
-    """Whether a living process is the one that was noted, by pid, birth and words."""
+    """Whether a process is the noted one, by pid, birth and words."""
     return alive is not None and same_birth(noted, alive) and same_words(noted.argv, alive.argv)
 
 
 def same_birth(noted: Process, alive: Process | None) -> bool:
-    """Whether a living process has the pid and the birth that were noted; one that ends has lost its words already."""
+    """As `is_same`, but for words: an ending process has lost them already."""
     return alive is not None and alive.pid == noted.pid and abs(alive.created - noted.created) <= SAME_BIRTH_S
 
 
 def same_words(noted: Sequence[str], alive: Sequence[str]) -> bool:
-    """Whether a command line is what a program was started with.
+    """Whether a command line is that of the note.
 
-    The program itself may read otherwise: a script is run by its interpreter, and macOS's Python names its framework.
+    The program's own word may differ: a script is run by its interpreter, and macOS's Python names its framework.
     """
     words = tuple(noted[1:])
     if not words:
@@ -110,7 +101,7 @@ def same_words(noted: Sequence[str], alive: Sequence[str]) -> bool:
 
 
 def mark_of(pid: int) -> str:
-    """What a process carries as MARK; empty where it carries none or does not show it."""
+    """The MARK of a process; empty where it has none or does not show it."""
     import psutil
 
     with suppress(psutil.Error, OSError):
@@ -119,7 +110,7 @@ def mark_of(pid: int) -> str:
 
 
 def all_marked() -> dict[str, list[Process]]:
-    """The processes that carry a mark, by it."""
+    """All marked processes, by their mark."""
     import psutil
 
     found: dict[str, list[Process]] = {}
@@ -130,9 +121,9 @@ def all_marked() -> dict[str, list[Process]]:
 
 
 def end(noted: Process, *, grace_s: float = 8, group: bool = False) -> None:
-    """End a process, or with `group` all of the group that it leads: politely, then for certain.
+    """End a process, or with `group` all of the group that it leads: SIGTERM, then SIGKILL.
 
-    Nothing is done to a process that is not the one that was noted, nor to us or to who started us.
+    Never ends another process than the noted one, this one, or its parent.
     """
     if noted.pid in (1, os.getpid(), os.getppid()):
         return
@@ -148,10 +139,10 @@ def end(noted: Process, *, grace_s: float = 8, group: bool = False) -> None:
 
 
 def _send(noted: Process, sign: signal.Signals, *, group: bool) -> bool:
-    """Signal the process that was noted; False where it is gone, or is another by now."""
+    """Signal the noted process, if it is this user's; False where it is gone, or another has its pid."""
     handle = _handle(noted.pid)
     try:
-        if not (is_same(noted, look(noted.pid)) and is_mine(noted.pid)):
+        if not (is_same(noted, look(noted.pid)) and _is_mine(noted.pid)):
             return False
         with suppress(ProcessLookupError, PermissionError):
             if group and os.getpgid(noted.pid) == noted.pid:
@@ -166,8 +157,17 @@ def _send(noted: Process, sign: signal.Signals, *, group: bool) -> bool:
             os.close(handle)
 
 
+def _is_mine(pid: int) -> bool:
+    """Whether a process belongs to this user, also where that is root."""
+    import psutil
+
+    with suppress(psutil.Error, OSError):
+        return psutil.Process(pid).uids().real == os.getuid()
+    return False
+
+
 def _handle(pid: int) -> int | None:
-    """What goes on meaning this very process (Linux's pidfd): whoever gets its pid later is not meant."""
+    """Linux's pidfd, which never means a later process with the same pid."""
     if hasattr(os, "pidfd_open"):
         with suppress(OSError):
             return os.pidfd_open(pid)
@@ -175,7 +175,7 @@ def _handle(pid: int) -> int | None:
 
 
 def below(pid: int) -> list[Process]:
-    """All that a process has started, and what that has started, also where it leads a session of its own."""
+    """The descendants of a process, also in sessions of their own."""
     import psutil
 
     with suppress(psutil.Error, OSError):
@@ -185,13 +185,13 @@ def below(pid: int) -> list[Process]:
 
 
 def kill(processes: Iterable[Process]) -> None:
-    """Kill processes that were just seen."""
+    """Kill processes that were just found."""
     for each in processes:
         _send(each, signal.SIGKILL, group=False)
 
 
 def workers() -> list[Process]:
-    """What works for this process right now: of its session, or marked; a server that outlives it is neither."""
+    """This process's descendants in its session, or marked; a server that outlives it is neither."""
     session = os.getsid(0)
     return [each for each in below(os.getpid()) if mark_of(each.pid) or _session(each.pid) == session]
 

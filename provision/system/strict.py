@@ -1,7 +1,7 @@
-"""The one strict reader of what others wrote: state files, answers of servers, messages of programs.
+"""The strict reader of what others wrote: state files, answers of servers, messages of programs.
 
-Whatever comes is a value of the type that was asked for, or Unreadable: never another exception, never more bytes than
-were allowed, never a wait on something that is no file.
+The result is a value of the type that was asked for, or Unreadable: never another exception, never more bytes than
+allowed, never a wait on what is not a file.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 JSON_MAX_BYTES = 16_000_000
-"""More than any API answers that is asked here: ComfyUI's whole `/object_info` has 5 MB, a page of the hub's 0.3."""
+"""ComfyUI's whole `/object_info` has 5 MB, a page of the hub 0.3."""
 STATE_MAX_BYTES = 16_000_000
 SETTINGS_MAX_BYTES = 1_000_000
-"""More than a person writes by hand: a manifest, a list of requirements, settings of ComfyUI."""
+"""For files written by hand: a manifest, a list of requirements, settings of ComfyUI."""
 DEPTH_MAX = 64
 DOTS_MAX = 16
 QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|#.*""")
-"""What of a line of TOML is no key: texts and a comment."""
+"""The parts of a line of TOML that are not keys: strings and a comment."""
 
 
 class Unreadable(ValueError):
-    """What was read is not what was promised; the message says how, in words for a person."""
+    """What was read is not what was expected; the message says why, for a person."""
 
 
 def decode(data: bytes | str, kind: type[T], *, max_bytes: int = JSON_MAX_BYTES) -> T:
@@ -45,7 +45,7 @@ def decode(data: bytes | str, kind: type[T], *, max_bytes: int = JSON_MAX_BYTES)
 
 
 def convert(value: object, kind: type[T]) -> T:
-    """A value that was decoded before as one of `kind`. Raises Unreadable."""
+    """A decoded value as one of `kind`. Raises Unreadable."""
     import msgspec
 
     try:
@@ -55,10 +55,7 @@ def convert(value: object, kind: type[T]) -> T:
 
 
 def open_file(path: Path) -> io.BufferedReader:
-    """A regular file, to be read; a FIFO, a device or a folder is neither waited for nor read.
-
-    Raises OSError, and Unreadable for what is no regular file.
-    """
+    """Open a regular file, without waiting for a FIFO or a device. Raises OSError, and Unreadable for anything else."""
     try:
         stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb")
     except ValueError as error:  # a NUL in its name
@@ -72,7 +69,7 @@ def open_file(path: Path) -> io.BufferedReader:
 
 
 def read_file(path: Path, *, max_bytes: int = STATE_MAX_BYTES) -> bytes:
-    """A regular file, whole. Raises OSError, and Unreadable for what is no regular file or is too large."""
+    """The content of a regular file. Raises OSError, and Unreadable for what is not one, or is too large."""
     with open_file(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         data = stream.read(max_bytes + 1) if size <= max_bytes else b""
@@ -82,7 +79,7 @@ def read_file(path: Path, *, max_bytes: int = STATE_MAX_BYTES) -> bytes:
 
 
 def read_text(path: Path, *, max_bytes: int = SETTINGS_MAX_BYTES) -> str:
-    """A text in UTF-8, whole, with or without a mark at its beginning. Raises OSError, Unreadable."""
+    """The content of a UTF-8 file, with or without a byte order mark. Raises OSError, Unreadable."""
     try:
         return read_file(path, max_bytes=max_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -98,7 +95,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     """TOML as plain data. Raises Unreadable."""
     import tomllib
 
-    # Python's reader looks at each beginning of a dotted key anew: one of 400,000 names would take it a day.
+    # tomllib takes quadratic time for a dotted key: one of 400,000 names would take a day.
     if any(QUOTED.sub("", line).count(".") > DOTS_MAX for line in text.split("\n") if line.count(".") > DOTS_MAX):
         raise Unreadable("it names a table within a table too deep")
     try:
@@ -108,10 +105,7 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def read_tail(path: Path, max_bytes: int) -> str:
-    """The last bytes of a log as text, from the beginning of a line where more came before. Raises OSError, Unreadable.
-
-    What is no UTF-8 is replaced.
-    """
+    """The last bytes of a log as text, by whole lines; invalid UTF-8 is replaced. Raises OSError, Unreadable."""
     with open_file(path) as stream:
         before = max(0, os.fstat(stream.fileno()).st_size - max_bytes)
         stream.seek(before)
@@ -120,7 +114,7 @@ def read_tail(path: Path, max_bytes: int) -> str:
 
 
 def read_head(path: Path, count: int) -> bytes:
-    """The first bytes of a file; none where it is no regular file, or cannot be read."""
+    """The first bytes of a regular file; empty where it cannot be read."""
     try:
         with open_file(path) as stream:
             return stream.read(count)
@@ -129,7 +123,7 @@ def read_head(path: Path, count: int) -> bytes:
 
 
 def why_not(error: OSError | Unreadable) -> str:
-    """Why something could not be read, for a sentence."""
+    """The reason of an error, for a sentence."""
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
@@ -139,21 +133,14 @@ def read_json_file(path: Path, kind: type[T]) -> T:
 
 
 def _check_depth(value: object) -> None:
-    """Refuse what is nested deeper than anything that is written here: to walk it later could end in a crash."""
+    """Refuse a value nested deeper than DEPTH_MAX: walking it could crash later."""
     level: list[Any] = [value]
     for _ in range(DEPTH_MAX):
-        level = [inner for each in level for inner in _inside(each)]
+        level = [each for each in level if isinstance(each, dict | list)]
         if not level:
             return
+        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
     raise Unreadable(f"it is nested more than {DEPTH_MAX} deep")
-
-
-def _inside(value: object) -> list[Any]:
-    if isinstance(value, dict):
-        return [inner for inner in value.values() if isinstance(inner, dict | list)]
-    if isinstance(value, list):
-        return [inner for inner in value if isinstance(inner, dict | list)]
-    return []
 
 
 def _said(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""A Mac that is not here: its name in words (`macos-14-arm64-py312-16gb`), and what its system programs would say."""
+"""Another Mac: its name (`macos-14-arm64-py312-16gb`), and what its system programs would print."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from provision.system.parsers import GIB
 from provision.system.processes import Process, Running
 
 EXAMPLE = ours("plan", "--for", "macos-14-arm64-py312-16gb")
-SYSTEMS = {"ventura": 13, "sonoma": 14, "sequoia": 15, "tahoe": 26}
-"""macOS by its marketing name. Apple went from 15 to 26 (WWDC, June 2025)."""
+SYSTEMS = {"ventura": 13, "sonoma": 14, "sequoia": 15, "tahoe": 26, "goldengate": 27}
+"""macOS by its marketing name. Apple went from 15 to 26 (WWDC, June 2025); 27 is Golden Gate (pytorch issue 187280)."""
 MACOS = (13, 14, 15, 26, 27)
 PYTHONS = (10, 14)
 CHIP = re.compile(r"(m[1-9])[ -]?(pro|max|ultra)?")
@@ -25,7 +25,7 @@ ARM, INTEL = ("arm64", "aarch64", "silicon", "applesilicon"), ("x86_64", "x86", 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A Mac and the Python of its ComfyUI: `macos` is (14, 0), `arch` arm64 or x86_64, `python` 3.12.
+    """A Mac and the Python of its ComfyUI: `macos` is (14, 0), `arch` arm64 or x86_64, `python` 3.13.
 
     `chip` is Apple's name for it, without one the first of its kind.
     """
@@ -33,21 +33,24 @@ class Target:
     macos: tuple[int, int]
     arch: str = "arm64"
     chip: str = ""
-    python: str = "3.12"
+    python: str = "3.13"
     memory_gib: int = 16
 
     @property
     def name(self) -> str:
         """As `--for` takes it."""
-        macos = str(self.macos[0]) if self.macos[1] == 0 else f"{self.macos[0]}.{self.macos[1]}"
         chip = self.chip.removeprefix("Apple ").replace(" ", "").lower() if self.chip else self.arch
-        return f"macos-{macos}-{chip}-py{self.python.replace('.', '')}-{self.memory_gib}gb"
+        return f"macos-{self._system}-{chip}-py{self.python.replace('.', '')}-{self.memory_gib}gb"
 
     @property
     def says(self) -> str:
         """For people: `macOS 14, arm64, Python 3.12, 16 GB`."""
-        macos = str(self.macos[0]) if self.macos[1] == 0 else f"{self.macos[0]}.{self.macos[1]}"
-        return f"macOS {macos}, {self.chip or self.arch}, Python {self.python}, {self.memory_gib} GB"
+        return f"macOS {self._system}, {self.chip or self.arch}, Python {self.python}, {self.memory_gib} GB"
+
+    @property
+    def _system(self) -> str:
+        major, minor = self.macos
+        return f"{major}.{minor}" if minor else str(major)
 
     @property
     def platform(self) -> str:
@@ -55,11 +58,8 @@ class Target:
         return f"{'aarch64' if self.arch == 'arm64' else 'x86_64'}-apple-darwin"
 
 
-def parse_target(text: str, *, macos_min: str = "14.0", python: str = "3.12") -> Target:
-    """A target from words in any order; what is not said is the oldest macOS that will do, arm64, 16 GB.
-
-    Raises UsageError, with an example.
-    """
+def parse_target(text: str, *, macos_min: str = "14.0", python: str = "3.13") -> Target:
+    """A target from words in any order; by default the oldest macOS that will do, arm64, 16 GB. Raises UsageError."""
     system, _, minor = macos_min.partition(".")
     found: dict[str, object] = {}
     for part in _words(text):
@@ -73,16 +73,17 @@ def parse_target(text: str, *, macos_min: str = "14.0", python: str = "3.12") ->
 
 
 def _words(text: str) -> list[str]:
-    """The parts of a target, those of two words (`macos-14`, `m3-max`) put together."""
+    """The parts of a target; those of two words (`macos-14`, `m3-max`) are joined."""
     joined = re.sub(r"\b(macos|mac|os|python|py|cp)[-_ ]+(?=\d)", r"\1", text.strip().lower())
     joined = re.sub(r"\b(m\d)[-_ ]+(?=(?:pro|max|ultra)\b)", r"\1", joined)
     joined = re.sub(r"\bapple[-_ ]+(?=silicon\b|m\d)", "", joined)
     joined = re.sub(r"\b(macos|mac)[-_ ]+(?=[a-z])", "", joined)
+    joined = re.sub(r"\bgolden[-_ ]+gate\b", "goldengate", joined)
     return [word for word in re.split(r"[-, /]+", joined) if word]
 
 
 def _meaning(word: str, text: str) -> dict[str, object]:
-    """What one word of a target says. Raises UsageError."""
+    """The field and value that a word names. Raises UsageError."""
     if found := re.fullmatch(r"(?:macos|mac|os)(\d+)(?:\.(\d+))?(?:\.\d+)?", word):
         return {"macos": _system(int(found[1]), int(found[2] or 0), text)}
     if word in SYSTEMS:
@@ -118,14 +119,8 @@ def _refused(says: str) -> UsageError:
     return UsageError(says, hint=EXAMPLE)
 
 
-# -- what it would say --------------------------------------------------------------------------------------
-
-
 class TargetMachine(Machine):
-    """The target, as far as a check asks: its sysctl, its sw_vers, its memory. It has no disk, no programs, no network.
-
-    The words are what a Mac of that kind answers (see tests/facts); a program that is not known here is not there.
-    """
+    """The target as checks see it: its sysctl and sw_vers (as recorded in tests/facts) and its memory, nothing else."""
 
     def __init__(self, target: Target) -> None:
         self.environ: Mapping[str, str] = {}

@@ -1,6 +1,6 @@
-"""A text of any kind as pieces of UTF-8: plain, UTF-16 with and without a mark, gzip; from a file or standard input.
+"""Text of any kind as pieces of UTF-8: plain, UTF-16 with and without a mark, gzip; from a file or standard input.
 
-What is no text is refused by its first bytes. Never more than a piece is held.
+What is not text is refused by its first bytes. At most one piece is in memory.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ GZIP = b"\x1f\x8b"
 UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 CONTROLS = bytes(set(range(32)) - set(b"\b\t\n\f\r\x1b"))
 CONTROLS_MAX = 0.03
-"""Of a text, at most this share are control characters."""
+"""The largest share of control characters in a text."""
 
 
 def pieces(path: Path) -> Iterator[bytes]:
-    """The text as UTF-8, in pieces that may end within a line. Raises OSError, and Unreadable for what is no text.
+    """The text as UTF-8, in pieces that may end within a line; a truncated gzip gives what it has.
 
-    Of a gzip that was cut off comes what is there.
+    Raises OSError, and Unreadable for what is not text.
     """
     with open_file(path) if path not in STANDARD_INPUT else os.fdopen(os.dup(0), "rb") as plain:
         stream = gzip.GzipFile(fileobj=plain) if plain.peek(2)[:2] == GZIP else plain
@@ -43,7 +43,7 @@ def pieces(path: Path) -> Iterator[bytes]:
 
 
 def _encoding(head: bytes) -> codecs.IncrementalDecoder | None:
-    """What reads a text that begins so, None for UTF-8 and its kin. Raises Unreadable for what is no text."""
+    """The decoder for a text with this beginning, None for UTF-8 and ASCII. Raises Unreadable for what is not text."""
     even, odd = head[::2].count(0), head[1::2].count(0)
     marked = next((name for mark, name in UTF16.items() if head.startswith(mark)), "")
     if marked or (max(even, odd) * 3 > len(head) and min(even, odd) * 20 < len(head)):

@@ -1,10 +1,10 @@
-"""Text of others made visible: what a terminal would obey, or an eye would miss, is written out (`\\x1b`, `\\u202e`).
+"""Escape characters that a terminal would obey, or that a reader would not see (`\\x1b`, `\\u202e`).
 
-Written out are control characters (C0 but newline and tab, DEL, C1), line and paragraph separators, lone surrogates,
-and all that Unicode calls ignorable by default: bidi overrides and isolates, zero-width characters, tags, fillers. Kept
-are what letters need to be read: joiners between characters that join (Persian, Indic scripts, emoji), and the sixteen
-variation selectors that pick an emoji's look. Sources: Unicode's `Default_Ignorable_Code_Point`
-(DerivedCoreProperties.txt) and UTR 36, "Unicode Security Considerations".
+Escaped are control characters (C0 but newline and tab, DEL, C1), line and paragraph separators, lone surrogates, and
+all that Unicode calls ignorable by default: bidi overrides and isolates, zero-width characters, tags, fillers. Kept are
+joiners between characters that join (Persian, Indic scripts, emoji), and the sixteen variation selectors that pick an
+emoji's look. Sources: Unicode's `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt) and UTR 36, "Unicode
+Security Considerations".
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ IGNORABLE = (
 """All but the joiners (U+200C, U+200D) and the variation selectors (U+FE00 to U+FE0F); with interlinear annotation."""
 SEPARATORS = "\u2028\u2029"
 JOINING = "\u0600-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17ff\u1800-\u18af\u2190-\u2bff\ufe0f\U0001f000-\U0001faff"
-"""Arabic and its kin, the scripts of India and beside it, Mongolian, and emoji."""
+"""Arabic and related scripts, the scripts of India and its neighbours, Mongolian, and emoji."""
 HIDDEN = re.compile(
     f"[{CONTROLS}{IGNORABLE}{SEPARATORS}\ud800-\udfff]|(?<![{JOINING}])[\u200c\u200d]|[\u200c\u200d](?![{JOINING}])"
 )
@@ -28,21 +28,18 @@ COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
 
 
 def visible(text: str, *, one_line: bool = False) -> str:
-    """The text with all written out that acts on a terminal or cannot be seen; on `one_line` newlines and tabs too."""
+    """Escape the text; with `one_line` newlines and tabs too."""
     text = HIDDEN.sub(_written, text.replace("\r\n", "\n"))
     return text.replace("\n", "\\n").replace("\t", "\\t") if one_line else text
 
 
 def uncoloured(text: str) -> str:
-    """What a program said, without its colours."""
+    """A program's output without its colours."""
     return COLOURS.sub("", text)
 
 
 def shell_word(word: str) -> str:
-    """A word for any POSIX shell, made of characters that can all be seen; the shell makes what cannot from numbers.
-
-    A name that is no UTF-8 keeps its bytes.
-    """
+    """Quote a word for any POSIX shell; invisible characters become `printf` escapes, and keep their bytes."""
     parts, place = [], 0
     for found in HIDDEN.finditer(word):
         if found.start() > place:
@@ -56,12 +53,12 @@ def shell_word(word: str) -> str:
 
 
 def shell_words(words: list[str] | tuple[str, ...]) -> str:
-    """A command for any POSIX shell, as `shell_word`."""
+    """A command line for any POSIX shell, quoted as `shell_word` does."""
     return " ".join(map(shell_word, words))
 
 
 def _octets(character: str) -> bytes:
-    """As in a file's name; a surrogate that stands for no byte of one has no bytes, and becomes a question mark."""
+    """The bytes of a character in a file's name; a question mark for a surrogate that stands for none."""
     try:
         return character.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

@@ -27,6 +27,8 @@ LEFT_OUT: Mapping[str, str] = {
     "comfyui-no-git": ADOPTED,
     "env-managed": ADOPTED,
     "env-unasked": ADOPTED,
+    "home-gone": "Nothing of the home is there with it: `tests/e2e/test_disks.py` takes its disk away.",
+    "home-read-only": "It takes the whole home's disk: `tests/e2e/test_disks.py` mounts one.",
     "check-crashed": "Only a bug of ours is one: `tests/e2e/test_doctor.py` plants it.",
 }
 """Findings that stand for something wrong, and have no breaker."""

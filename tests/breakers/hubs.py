@@ -13,7 +13,7 @@ from provision.system.machine import LOOPBACK
 from tests.breakers.breaker import Breaker, breaks
 from tests.breakers.network import NETWORK, NOBODY, PROCESS, SHELL
 from tests.breakers.patient import Patient
-from tests.support.strangers import TOKEN, Answer, black_hole, hub, own_certificate, proxy_with_a_page
+from tests.support.strangers import COMMIT, TOKEN, Answer, black_hole, hub, own_certificate, proxy_with_a_page
 
 MISSING = "ckpt-missing"
 BOTH = "both.example"
@@ -112,6 +112,12 @@ def accept_no_terms(at: Patient) -> None:
 def ask_too_often(at: Patient) -> None:
     """The model is gone, and the hub wants fewer requests."""
     _ask_one_that_says(at, (429, {}))
+
+
+@breaks("net-storage", NETWORK, MISSING)
+def let_the_front_door_through_alone(at: Patient) -> None:
+    """The model is gone; the hub answers, and nobody does where it sends on to for the bytes."""
+    _ask_one_that_says(at, (302, {**COMMIT, "Location": f"{NOBODY}/file"}))
 
 
 BREAKERS = [value for value in list(vars().values()) if isinstance(value, Breaker)]

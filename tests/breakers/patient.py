@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 from provision.cli.command import Session
 from provision.cli.commands.all import provision_all
-from provision.cli.commands.doctor import examine
+from provision.cli.commands.examine import examine
 from provision.cli.request import Request
 from provision.cli.session import open_session
 from provision.comfyui.server_process import read_record, record_path, start_server, stop_server

@@ -109,17 +109,18 @@ def install_torchvision_by_hand(at: Patient) -> None:
 
 @breaks("ta-mismatch", TORCH)
 def install_torchaudio_by_hand(at: Patient) -> None:
-    """A torchaudio of another build beside torch."""
-    write_package(at.site, "torchaudio", "2.11.0")
+    """A torchaudio beside torch that is bound to another."""
+    write_package(at.site, "torchaudio", "2.10.0", needs="torch==2.10.0")
 
 
-def write_package(site: Path, name: str, version: str) -> None:
+def write_package(site: Path, name: str, version: str, *, needs: str = "") -> None:
     """A package as an installer leaves it."""
     info = site / f"{name}-{version}.dist-info"
     info.mkdir()
     (site / name).mkdir()
     (site / name / "__init__.py").write_text(f'__version__ = "{version}"\n', encoding="utf-8")
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+    head = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    (info / "METADATA").write_text(f"{head}Requires-Dist: {needs}\n" if needs else head, encoding="utf-8")
     (info / "RECORD").write_text(f"{name}/__init__.py,,\n{info.name}/METADATA,,\n{info.name}/RECORD,,\n", "utf-8")
 
 

@@ -25,6 +25,8 @@ ALL = frozenset(BACKENDS)
 DOCUMENT = CHECKOUT / "docs" / "download-matrix.md"
 HEADER_LIMIT = 1 << 16
 """A request for no more than the file's first bytes reads the header; every other moves the file."""
+DEAD = "http://127.0.0.1:9"
+"""The port on which nothing answers (RFC 863)."""
 ELSEWHERE = "(the other host)"
 """In a fault's value: the address of the file on a third host, or that host alone, as the test starts it."""
 
@@ -44,6 +46,13 @@ class Row:
     at_once: bool = False
     rate_bytes_s: float | None = None
     special: str = ""
+    for_s: float = 0.0
+    """The faults are over once so many seconds were waited."""
+
+    @property
+    def patience_s(self) -> float:
+        """Of our own waits, which take no time here; 15 s where a fault lasts, in place of five minutes."""
+        return 300.0 if self.for_s else 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +146,9 @@ ROWS = (
     Row("wrong length, one byte less", (cdn("wrong_length", value=-1),), ALL),
     Row("wrong length, 1,000 bytes more", (cdn("wrong_length", value=1000),), only("http", "wget", "git-lfs")),
     Row("wrong length from the hub", (hub("wrong_length"),), ALL, at_once=True),
+    Row("rate limit, as the hub says it", (Fault("*", "rate_limit", -1, 25),), for_s=26),
+    Row("503 for 60 s", (Fault("*", "status", -1, "503"),), for_s=60),
+    Row("storage host dead", (hub("redirect_out", value=DEAD),), ALL, at_once=True),
     Row("TLS with an unknown issuer", errors=ALL, special="tls"),
     Row("TLS with an issuer that is named", special="trusted"),
 )
@@ -185,6 +197,8 @@ class TroubledHub(Hub):
     """Behaves well until the file's own bytes are asked for; from then on `later`, and what `change` does next."""
 
     def __init__(self, root: Path, later: tuple[Fault, ...], faults: Faults, *, changing: bool = False) -> None:
+        self.well = False
+        """Whether all faults are over, for good."""
         super().__init__(root, faults=faults)
         self._later = later
         self._changing = changing
@@ -198,8 +212,14 @@ class TroubledHub(Hub):
                 _swap(self.root)
             elif not self._began and self._moves_file(request):
                 self._began = True
-                self.arm(*self._later)
+                if not self.well:
+                    self.arm(*self._later)
         return super().answer(request)
+
+    def recover(self) -> None:
+        """Behave well for good."""
+        self.well = True
+        self.disarm()
 
     def _moves_file(self, request: Request) -> bool:
         if self.faults.xet:  # the key has been given, and what comes next is the storage
@@ -261,17 +281,22 @@ with a file of 5 MB: real backends, real programs. It ends either with the **fil
 name, or with an **error**: one sentence, a hint, exit code 1, and no file under that name. Then come the bytes of the
 file that the servers sent, as a multiple of its size, and the seconds. What no cell has ever done, or its test fails:
 put a partial or wrong file under the name, sent the token to another host, or spoilt the next run, which goes on
-without the fault and must end with the right file. The last table is `hf` where the hub offers Xet.
+without the fault and must end with the right file. The second table is `hf` where the hub offers Xet, the last one
+ComfyUI's git server and the package index: there a **file** is what was asked for.
 
 Our own waits between attempts are skipped here (huggingface_hub's are not), and the time-outs are cut to a second or
-two: the seconds compare cells, they do not foretell yours. "Always" is for ever, also for every new attempt; "gone on
+two: the seconds compare cells, they do not foretell yours. In earnest an outage is ridden out for five minutes, and a
+server left alone for as long as it asks. "Always" is for ever, also for every new attempt; "gone on
 with" begins with a part of a killed run. A backend that could not finish is followed by the next one in `auto` alone,
 but for `hf`, behind which stands `http`.
 
 """
 
 
-TABLES = ((ROWS, BACKENDS), (XET_ROWS, (XET,)))
+OTHERS = ("git", "packages")
+OTHER_ROWS = tuple(Row(name) for name in ("rate limit", "503 for 60 s", "host dead"))
+"""What else is asked of a network: ComfyUI's git server and the package index; see `test_outages`."""
+TABLES = ((ROWS, BACKENDS), (XET_ROWS, (XET,)), (OTHER_ROWS, OTHERS))
 
 
 def recorded() -> dict[tuple[str, str], str]:

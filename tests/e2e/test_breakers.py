@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from provision.cli.commands.doctor import explain_log
+from provision.cli.commands.explain_log import explain_log
 from provision.core.finding import Verdict
 from provision.core.step import Report
 from provision.steps.catalogue import known

@@ -165,7 +165,7 @@ def test_the_world_of_a_rehearsal_comes_up_again_even_when_it_was_deleted(made: 
     assert_healthy(made)
 
 
-DEEP_NOTES = ("Comparing torch's device", "ComfyUI imports everything", "An image is made")
+DEEP_NOTES = ("Comparing torch's device", "Test-starting ComfyUI", "Making an image")
 
 
 def test_what_was_proven_in_this_run_is_not_proven_again(made: Tool) -> None:

@@ -8,7 +8,7 @@ import os
 import pkgutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 
 from provision import download as backends
 from provision.core.events import Event
+from provision.core.patience import Patience
 from provision.core.runner import run_step
 from provision.core.step import Context, StepReport
 from provision.download import retry
@@ -28,6 +29,8 @@ from tests.e2e.matrix import (
     CELLS,
     DOCUMENT,
     ELSEWHERE,
+    OTHER_ROWS,
+    OTHERS,
     XET,
     Cell,
     Outcome,
@@ -70,6 +73,19 @@ class Watching(Heard):
         super().__call__(event)
         if self.place.exists():
             self.sizes.add(self.place.stat().st_size)
+
+
+class Waiting(Brisk):
+    """A machine on which waiting takes no time, and which calls once so much was waited."""
+
+    def __init__(self, for_s: float, then: Callable[[], None], **environ: str) -> None:
+        super().__init__(**environ)
+        self._for_s, self._then = for_s, then
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if sum(self.slept) >= self._for_s:
+            self._then()
 
 
 @dataclass(frozen=True)
@@ -143,7 +159,8 @@ def test_a_fault_ends_with_the_file_or_one_clear_error(
 
 
 def test_the_document_has_these_cells_and_no_others() -> None:
-    assert set(recorded()) == {(cell.row.name, cell.backend) for cell in CELLS}
+    others = {(row.name, column) for row in OTHER_ROWS for column in OTHERS}
+    assert set(recorded()) == {(cell.row.name, cell.backend) for cell in CELLS} | others
 
 
 def troubled(cell: Cell, world: World, root: Path, thief: Hub) -> Hub:
@@ -170,8 +187,10 @@ def trust(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> None:
 def context(cell: Cell, world: World, folder: Path, hub: Hub) -> tuple[Context, Watching]:
     heard = Watching()
     trusted = {"SSL_CERT_FILE": str(world.certificate)} if cell.row.special == "trusted" else {}
-    machine = Brisk(HF_TOKEN=TOKEN, **trusted)
+    until = hub.recover if isinstance(hub, TroubledHub) and cell.row.for_s else lambda: None
+    machine = Waiting(cell.row.for_s, until, HF_TOKEN=TOKEN, **trusted)
     ctx = small_context(folder, world.model, hub.url, machine=machine, emit=heard, backend=cell.backend.split()[0])
+    ctx = replace(ctx, patience=ctx.patience.at_most(cell.row.patience_s))
     heard.place = ctx.home.comfyui / "models" / "checkpoints" / FILE
     return ctx, heard
 
@@ -207,7 +226,8 @@ def leaks(hub: Hub, thief: Hub) -> list[str]:
 def again(cell: Cell, world: World, hubs: ExitStack, ctx: Context, heard: Watching) -> None:
     """The next run, without the fault: the right file, and nothing beside it."""
     well = hubs.enter_context(Hub(world.root, faults=Faults(token=TOKEN)))
-    ctx = replace(ctx, machine=Brisk(HF_TOKEN=TOKEN), options=replace(ctx.options, endpoint=well.url))
+    options = replace(ctx.options, endpoint=well.url)
+    ctx = replace(ctx, machine=Brisk(HF_TOKEN=TOKEN), options=options, patience=Patience())
     assert judged(run_step(MODELS, ctx, apply=True), world, heard.place) == "file"
     assert heard.sizes == {size_of(world)}
     assert list(ctx.home.parts.iterdir()) == []

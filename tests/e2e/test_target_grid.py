@@ -185,7 +185,7 @@ def the_command_says_the_same(home: Home) -> None:
     good = command("macos-14-m1-8gb", *words, "--json")
     report = json.loads(good.stdout.splitlines()[-1])
     assert good.returncode == 0, good.stdout
-    assert (report["ok"], report["command"], report["target"]) == (True, "plan", "macos-14-m1-py312-8gb")
+    assert (report["ok"], report["command"], report["target"]) == (True, "plan", "macos-14-m1-py313-8gb")
     assert report["requirements"] == str(wanted)
     torch = next(wheel for wheel in report["wheels"]["torch"] if wheel["name"] == "torch")
     assert "macosx_" in torch["wheel"]
@@ -197,9 +197,9 @@ def the_command_says_the_same(home: Home) -> None:
     bad = command("macos-13-m1", *words)
     said = " ".join(bad.stdout.split())
     assert bad.returncode == 1
-    assert "What `provision all` would do on macOS 13, Apple M1, Python 3.12, 16 GB" in said
-    assert "av>=16.0.0 has no wheel for macOS 13, Apple M1, Python 3.12: the newest that has is 15." in said
-    assert "--for macos-14-m1-py312-16gb" in said
+    assert "What `provision all` would do on macOS 13, Apple M1, Python 3.13, 16 GB" in said
+    assert "av>=16.0.0 has no wheel for macOS 13, Apple M1, Python 3.13: the newest that has is 15." in said
+    assert "--for macos-14-m1-py313-16gb" in said
     assert "Blocked by hardware, requirements" in said
     assert sorted(home.root.rglob("*.json")) == before
 

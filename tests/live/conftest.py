@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+TORCH = "2.11.0"
+"""Where none is named."""
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
@@ -16,6 +19,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="live: give --live-comfyui URL_OR_PATH (opt-in, 25 GB, minutes)"))
 
 
-@pytest.fixture(scope="session")
-def comfyui_source(pytestconfig: pytest.Config) -> str:
-    return str(pytestconfig.getoption("--live-comfyui"))
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each ComfyUI that was named with each torch."""
+    if "comfyui_source" in metafunc.fixturenames:
+        metafunc.parametrize("comfyui_source", metafunc.config.getoption("--live-comfyui") or ["no ComfyUI"])
+        metafunc.parametrize("live_torch", metafunc.config.getoption("--live-torch") or [TORCH])

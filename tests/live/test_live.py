@@ -26,8 +26,8 @@ FREE_BYTES = 40 * 10**9
 
 
 @pytest.mark.skipif(shutil.disk_usage(Path.cwd()).free < FREE_BYTES, reason="needs 40 GB of free disk")
-def test_first_image_on_a_real_comfyui(comfyui_source: str, tmp_path: Path, artifacts: Path) -> None:
-    upstream = complete_clone(comfyui_source, tmp_path / "upstream.git", "v0.3.64")
+def test_first_image_on_a_real_comfyui(comfyui_source: str, live_torch: str, tmp_path: Path, artifacts: Path) -> None:
+    upstream = complete_clone(comfyui_source, tmp_path / "upstream.git")
     made = write_checkpoint(tmp_path / "weights" / NAME, dtype="F16", shrink=None, seed=1)
     root = tmp_path / "root"
     model = make_model_repo(root, "stabilityai/sdxl-turbo", {NAME: tmp_path / "weights" / NAME})
@@ -43,7 +43,7 @@ def test_first_image_on_a_real_comfyui(comfyui_source: str, tmp_path: Path, arti
         ]
         words = [word for wish in wishes for word in ("--set", wish)]
         try:
-            first = tool.run("all", "--torch", "2.11.0", *words)
+            first = tool.run("all", "--torch", live_torch, *words)
             print(first.err)
             for step in first.report["steps"]:
                 for finding in step["findings"]:
@@ -58,7 +58,7 @@ def test_first_image_on_a_real_comfyui(comfyui_source: str, tmp_path: Path, arti
                     assert press_run(shown.page, artifacts).startswith("provision_")
             else:
                 print("There is no Chromium: ComfyUI's page was not looked at.")
-            again = tool.run("all", "--torch", "2.11.0", *words)
+            again = tool.run("all", "--torch", live_torch, *words)
             print(f"again: {again.report['seconds']} s")
             assert again.code == 0, again.report
             assert again.report["changed"] is False

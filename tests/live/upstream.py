@@ -38,12 +38,13 @@ class Entry:
     path: str
 
 
-def complete_clone(source: str, destination: Path, tag: str) -> Upstream:
-    """Make a bare repository at `destination` of the newest commit of `source`, as `BRANCH` and as `tag`.
+def complete_clone(source: str, destination: Path) -> Upstream:
+    """Make a bare repository at `destination` of the newest commit of `source`, as `BRANCH` and as its version.
 
     `source` is a URL or a path. Files whose content it lacks are left out of the tree. The commit has no
     parent and keeps the original's author, dates and message; only the objects that it reaches are copied.
-    Raises CalledProcessError where git refuses, FileExistsError where `destination` exists.
+    Raises CalledProcessError where git refuses, FileExistsError where `destination` exists, ValueError where no
+    version is stated.
     """
     destination.mkdir(parents=True)
     init_bare(destination)
@@ -55,7 +56,7 @@ def complete_clone(source: str, destination: Path, tag: str) -> Upstream:
         absent = absent_objects(workshop, (entry.object_id for entry in entries if entry.kind == "blob"))
         tree = write_tree(workshop, (entry for entry in entries if entry.object_id not in absent))
         commit = write_root_commit(workshop, git("cat-file", "commit", newest, cwd=workshop), tree)
-        for ref in (f"refs/heads/{BRANCH}", f"refs/tags/{tag}"):
+        for ref in (f"refs/heads/{BRANCH}", f"refs/tags/v{read_version(workshop, newest)}"):
             git("update-ref", ref, commit, cwd=workshop)
         # A fetch moves what the refs reach and no more.
         git("fetch", "--quiet", str(workshop), "refs/*:refs/*", cwd=destination)

@@ -39,6 +39,9 @@ class FakeMachine(Machine):
         self.flags: dict[str, int] = {}
         """macOS's flags of files, by their names."""
 
+    def sleep(self, seconds: float) -> None:
+        self.check_interrupted()
+
     def which(self, name: str) -> Path | None:
         return Path(self.programs[name]) if name in self.programs else None
 

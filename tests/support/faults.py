@@ -20,6 +20,7 @@ from provision.rehearsal.replies import FileSlice, Origin, Reply, Request, json_
 Kind = Literal[
     "status", "html", "json", "pointer", "truncate", "reset", "stall", "no_length", "wrong_length", "corrupt",
     "no_range", "wrong_range", "gzip", "etag_changes", "redirect_loop", "redirect_out", "silent", "expire",
+    "rate_limit",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -27,7 +28,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 _ON_BODY = {"truncate", "reset", "stall", "no_length", "corrupt", "no_range", "wrong_range", "gzip", "expire"}
 _ON_FILE = {"pointer", "wrong_length", "etag_changes"}
 _DEFAULTS: Mapping[str, int | str] = {
-    "status": 503, "wrong_length": -1, "wrong_range": 1, "no_length": "chunked",
+    "status": 503, "wrong_length": -1, "wrong_range": 1, "no_length": "chunked", "rate_limit": 25,
 }  # fmt: skip
 _ERROR_CODES = {401: "GatedRepo", 403: "GatedRepo", 404: "EntryNotFound"}
 _ETAGS = ("ETag", "X-Linked-Etag")
@@ -38,7 +39,8 @@ _FLIPPED = bytes(byte ^ 0xFF for byte in range(256))
 class Fault:
     """One misbehaviour: `kind`, for the next `times` (-1: all) requests whose decoded path fits `match`.
 
-    `value` depends on the kind: `status` an HTTP status, or "429 7" to add `Retry-After: 7`; `truncate`,
+    `value` depends on the kind: `status` an HTTP status, or "429 7" to add `Retry-After: 7`; `rate_limit` the seconds
+    until the limit is lifted, as the hub says it; `truncate`,
     `reset`, `stall`, `expire` the body bytes to send first (a float below 1.0 is a share of the body);
     `corrupt` the offset in the file from which bytes are flipped; `wrong_length` and `wrong_range` by how
     many bytes the truth is missed (`wrong_range` also takes a whole `Content-Range`); `no_length` "chunked"
@@ -165,6 +167,17 @@ def _status(fault: Fault, request: Request, reply: BentReply) -> Reply:
     return replace(refused, headers={**refused.headers, **extra})
 
 
+def _rate_limit(fault: Fault, request: Request, reply: BentReply) -> Reply:
+    """As https://huggingface.co/docs/hub/rate-limits has it, with the limits of somebody without a token."""
+    what, quota = ("resolvers", 3000) if "resolve" in request.path else ("api", 500)
+    refused = refusal(429, "We had to rate limit your IP. To continue using our service, create a HF account or login.")
+    limit = {
+        "RateLimit": f'"{what}";r=0;t={int(fault.setting)}',
+        "RateLimit-Policy": f'"fixed window";"{what}";q={quota};w=300',
+    }
+    return replace(refused, headers={**refused.headers, **limit})
+
+
 def _html(fault: Fault, request: Request, reply: BentReply) -> Reply:
     page = b"<!doctype html><html><head><title>Log in</title></head><body><form>Log in</form></body></html>\n"
     return Reply(200, {"Content-Type": "text/html; charset=utf-8"}, page)
@@ -273,7 +286,8 @@ def _expire(fault: Fault, request: Request, reply: BentReply) -> Reply:
 
 
 _BENDS: Mapping[Kind, Callable[[Fault, Request, BentReply], Reply]] = {
-    "status": _status, "html": _html, "json": _json, "pointer": _pointer, "truncate": _cut("close"),
+    "status": _status, "rate_limit": _rate_limit, "html": _html, "json": _json, "pointer": _pointer,
+    "truncate": _cut("close"),
     "reset": _cut("reset"), "stall": _cut("stall"), "no_length": _no_length, "wrong_length": _wrong_length,
     "corrupt": _corrupt, "no_range": _no_range, "wrong_range": _wrong_range, "gzip": _gzip,
     "etag_changes": _etag_changes, "redirect_loop": _redirect(lambda fault, request: request.target),

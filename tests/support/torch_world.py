@@ -55,7 +55,8 @@ class TorchHome:
     def ctx(self, channel: str = "nightly", **options: bool) -> Context:
         manifest = load_manifest("sdxl-turbo", [*index_sets(self.url), f"torch.channel={channel}"])
         machine = index_machine(self.url, self.home.root)
-        return Context(machine, manifest, self.home, Options(**options), self.events.append)
+        ctx = Context(machine, manifest, self.home, Options(**options), self.events.append)
+        return ctx.looking()
 
     def run(self, channel: str = "nightly") -> StepReport:
         """The torch step alone."""

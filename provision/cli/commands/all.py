@@ -1,26 +1,19 @@
-"""`provision all`: from whatever is here to a proven first image."""
+"""`provision all`: install everything, and make the first image."""
 
 from __future__ import annotations
 
-import webbrowser
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from provision.cli.about import introduce, run_facts
 from provision.cli.command import Session, command
-from provision.cli.pace import keep_pace, read_pace, usual_seconds
 from provision.cli.request import BUILDING
 from provision.command import Fix, ours
-from provision.core.image import read_picture
-from provision.core.mending_plan import ask_beforehand
-from provision.core.runner import run
-from provision.core.step import Report, silent
-from provision.output import views
-from provision.output.report.run_record import keep_run
-from provision.output.report.timeline import Timeline
 from provision.output.result import Picture, Result, ran
+
+if TYPE_CHECKING:
+    from provision.core.step import Report
 
 
 def provision_all(
@@ -29,9 +22,16 @@ def provision_all(
     stop: Annotated[bool, Option("--stop", help="Stop the server when done.")] = False,
     open_page: Annotated[bool, Option("--open", help="Open ComfyUI's page when done.")] = False,
 ) -> Result:
-    """Run every step, prove the image, keep what was measured. Raises as the steps."""
+    """Run every step, test the image, and record the run. Raises what the steps raise."""
+    import webbrowser
+
+    from provision.cli.about import introduce, keep_pace, read_pace, run_facts, usual_seconds
     from provision.cli.session import hold_home
     from provision.comfyui.server_process import stop_server
+    from provision.core.image import read_picture
+    from provision.core.runner import run
+    from provision.output.report.run_record import keep_run
+    from provision.output.report.timeline import Timeline
     from provision.steps.lock.rebuild import check_rebuildable
     from provision.steps.registry import STEPS
 
@@ -47,7 +47,7 @@ def provision_all(
         report = run(STEPS, replace(ctx, emit=timeline.before(ctx.emit)), apply=True)
         keep_pace(ctx.home, at.console.state.measured_pace())
         facts = run_facts(at)
-        keep_run(ctx.home, report, facts, timeline.course(), ctx.machine.timestamp())
+        keep_run(ctx.home, report, facts, timeline.course(), ctx.machine.timestamp(), at.console.invocation)
         if stop:
             stop_server(ctx)
     if open_page and report.ok and not stop:
@@ -57,7 +57,10 @@ def provision_all(
 
 
 def _with_consent(at: Session) -> Session:
-    """The same session with what the person agreed to: each finding that asks is asked about once, beforehand."""
+    """Ask about each finding that needs consent, once and before anything is done."""
+    from provision.core.mending_plan import ask_beforehand
+    from provision.core.runner import run
+    from provision.core.step import silent
     from provision.steps.registry import STEPS
 
     look = run(STEPS, replace(at.ctx, emit=silent), apply=False)
@@ -66,25 +69,25 @@ def _with_consent(at: Session) -> Session:
 
 
 def _closing(at: Session, report: Report, *, stopped: bool) -> str:
+    from provision.output.views import size_text, time_text
+
     lines = []
     if at.world is not None:
         sent = at.world.hub.sent_by_file()
-        total = ", ".join(f"{name} {views.size_text(size)}" for name, size in sorted(sent.items()) if size)
+        total = ", ".join(f"{name} {size_text(size)}" for name, size in sorted(sent.items()) if size)
         lines.append(f"Rehearsal: the hub sent {total or 'nothing'}.")
-    seconds = views.time_text(report.seconds)
+    seconds = time_text(report.seconds)
     if not report.ok:
         again = Fix(f"Not finished after {seconds}. What is done is kept; after the fix:", ours("all"))
-        lines.append(at.typed(again))
-    elif not report.changed:
-        lines.append(f"Nothing left to do: all {len(report.steps)} steps are satisfied ({seconds}).")
+        return "\n".join([*lines, at.typed(again)])
+    if report.changed:
+        lines.append(f"Done in {seconds}: {', '.join(step.name for step in report.steps if step.changed)}.")
     else:
-        changed = ", ".join(step.name for step in report.steps if step.changed)
-        lines.append(f"Done in {seconds}: {changed}.")
-    if report.ok:
-        where = "stopped" if stopped else at.ctx.manifest.comfyui.page
-        lines.append(f"Picture: {at.ctx.home.first_image}\nComfyUI: {where}")
-        if at.ctx.home.adopted is not None:
-            lines.append(at.typed(Fix("Next time:", ours("launch"))))
+        lines.append(f"Nothing left to do: all {len(report.steps)} steps are satisfied ({seconds}).")
+    lines.append(f"Picture: {at.ctx.home.first_image}")
+    lines.append(f"ComfyUI: {'stopped' if stopped else at.ctx.manifest.comfyui.page}")
+    if at.ctx.home.adopted is not None:
+        lines.append(at.typed(Fix("Next time:", ours("launch"))))
     return "\n".join(lines)
 
 

@@ -1,19 +1,42 @@
-"""`provision check`: whether this machine is good enough."""
+"""`provision check`: whether this machine is good enough, and which hosts its network must let through."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from typer import Option
+
 from provision.cli.command import Session, command
-from provision.cli.look import look
 from provision.cli.request import ASKING
-from provision.output.result import Result, looked
+from provision.command import Fix
+from provision.output.result import Result, answer, looked, pairs
+
+Hosts = Annotated[bool, Option("--hosts", help="List the hosts that a network must let through; nothing is asked.")]
 
 
-def check(at: Session) -> Result:
-    """The hardware step alone."""
+def check(at: Session, *, hosts: Hosts = False) -> Result:
+    """Run only the hardware step's check, or list the hosts."""
+    from provision.cli.look import look
     from provision.steps.registry import step_named
 
+    if hosts:
+        return listed(at)
     report = look(at, at.ctx, (step_named("hardware"),))
     return looked(report, {"command": "check"}, f"This machine will {'do' if report.ok else 'not do'}.")
+
+
+def listed(at: Session) -> Result:
+    """Every host that a set-up may need, for who runs the network."""
+    from provision.download.hosts import PORT, WIDER, needed_sites
+    from provision.steps.tools.network import configured_hosts
+
+    sites = needed_sites(configured_hosts(at.ctx))
+    data = [
+        {"site": site.name, "hosts": list(site.hosts), "brings": site.brings, "source": site.source} for site in sites
+    ]
+    rows = [(host, f"{site.name}: {site.brings}") for site in sites for host in site.hosts]
+    closing = Fix(f"All by HTTPS, port {PORT}. {WIDER}")
+    return answer({"command": "check", "port": PORT, "hosts": data}, pairs(rows), closing)
 
 
 app = command("check", check, ASKING)

@@ -1,4 +1,4 @@
-"""`provision completion`: what makes a shell complete commands, flags and names."""
+"""`provision completion`: the completion script of a shell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def completion(
-    shell: Annotated[str, typer.Argument(metavar="|".join(SHELLS), help="Whose.", autocompletion=offer(*SHELLS))],
+    shell: Annotated[
+        str,
+        typer.Argument(
+            metavar="|".join(SHELLS),
+            help="Your shell; for zsh, write the output to ~/.zfunc/_provision.",
+            autocompletion=offer(*SHELLS),
+        ),
+    ],
 ) -> None:
     """Print the script of a shell."""
     carry_out_alone(lambda: script_of(shell))

@@ -1,23 +1,16 @@
-"""`provision download`: the model alone, verified before it appears under its name."""
+"""`provision download`: only the model, verified before it appears under its name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 from typer import Argument
 
-from provision.cli.about import licence_says, run_facts
 from provision.cli.command import Session, command
 from provision.cli.offers import offer_manifests
 from provision.cli.request import ASKING, MOVING, Request
 from provision.command import ours
-from provision.core.manifest import manifest_names
-from provision.core.removing import remove_temporary_home
-from provision.core.runner import run
-from provision.core.step import Context
 from provision.errors import UsageError
 from provision.output.result import Result, answer, ran
 
@@ -35,6 +28,8 @@ def ask(
     ] = None,
 ) -> Request:
     """`what` as a manifest's name or file, or as a repository with or without a file. Raises UsageError."""
+    from provision.core.manifest import manifest_names
+
     if request.inspect:
         request = replace(request, command="inspect")
     if what is None or what in manifest_names() or what.endswith(".toml"):
@@ -50,8 +45,14 @@ def ask(
 
 
 def download(at: Session) -> Result:
-    """The models step alone, or one file of any repository, with `--to` into a folder of the person's choice."""
+    """Run only the models step, or with `--to` put the files into any folder."""
+    from provision.cli.about import licence_says, run_facts
     from provision.cli.session import hold_home
+    from provision.core.removing import remove_temporary_home
+    from provision.core.runner import run
+    from provision.download.obtain import obtain_at
+    from provision.steps.registry import step_named
+    from provision.steps.tools.step import DOWNLOAD_TOOLS
 
     ctx, request = at.ctx, at.request
     if request.inspect:
@@ -60,25 +61,16 @@ def download(at: Session) -> Result:
         return inspect(at, request.repo, request.repo_file)
     ctx.note(licence_says(ctx.manifest))
     with hold_home(at):
-        if request.to is not None:
-            placed = [str(path) for path in _download_to(ctx, request.to.expanduser().absolute())]
-            if ctx.home.root.name == ".provision" and at.world is None:
-                remove_temporary_home(ctx.home.root)
-            return answer({"path": placed[-1]} if placed else {}, *placed)
-        from provision.steps.registry import step_named
-        from provision.steps.tools.step import DOWNLOAD_TOOLS
-
-        report = run((DOWNLOAD_TOOLS, step_named("models")), ctx, apply=True)
-        return ran(report, run_facts(at), "The model is here, verified." if report.ok else "Not finished.")
-
-
-def _download_to(ctx: Context, folder: Path) -> Iterator[Path]:
-    from provision.download.obtain import obtain_at
-
-    for model, file in ctx.manifest.chosen(ctx.options.precision):
-        target = folder / file.name
-        obtain_at(ctx.stamped("models"), model, file, target)
-        yield target
+        if request.to is None:
+            report = run((DOWNLOAD_TOOLS, step_named("models")), ctx, apply=True)
+            return ran(report, run_facts(at), "The model is here, verified." if report.ok else "Not finished.")
+        folder, placed = request.to.expanduser().absolute(), []
+        for model, file in ctx.manifest.chosen(ctx.options.precision):
+            obtain_at(ctx.stamped("models"), model, file, folder / file.name)
+            placed.append(str(folder / file.name))
+        if ctx.home.root.name == ".provision" and at.world is None:
+            remove_temporary_home(ctx.home.root)
+        return answer({"path": placed[-1]} if placed else {}, *placed)
 
 
 app = command("download", download, ASKING | MOVING | {"backend", "precision", "rehearse", "to", "inspect"}, ask)

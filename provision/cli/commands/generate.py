@@ -1,4 +1,4 @@
-"""`provision generate`: pictures from prompts, by the running server, which is started when it is down."""
+"""`provision generate`: images from prompts, made by the running server, which is started when it is down."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
 from provision.cli.command import Session, command
 from provision.cli.request import ASKING, Request
-from provision.cli.server import bring_up
-from provision.comfyui.saved_pictures import check_folder, keep_as, keep_new
-from provision.comfyui.workflow_graph import SEED_LIMIT
 from provision.command import Fix, ours, program
-from provision.core.events import ImageMade
-from provision.core.finding import JSON
-from provision.core.step import Context
 from provision.errors import CommandFailed, CommandMissing, HomeError, UsageError
-from provision.output import views
 from provision.output.result import Picture, Result, Words, answer
+
+if TYPE_CHECKING:
+    from provision.core.finding import JSON
+    from provision.core.step import Context
 
 FROM_STDIN = "-"
 NAME_FILE = Fix("Name a file: --output fox.png")
@@ -31,18 +29,6 @@ PROMPT_MAX = 20_000
 """Letters: SDXL reads the first 77 words of each piece, and nobody writes as many."""
 WORDS_MAX = 40
 """Characters of the prompt in a file's name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What `generate` was asked for."""
-
-    prompt: str
-    output: Path | None = None
-    """A file; with more than one picture a folder, or a name that gets numbers."""
-    seed: int | None = None
-    count: int = 1
-    open_it: bool = False
 
 
 def image_wishes(overrides: Sequence[str], steps: int | None, size: str | None) -> list[str]:
@@ -69,33 +55,41 @@ def ask(
 def generate(
     at: Session,
     *,
-    prompt: Annotated[str, Argument(help="What to paint; - reads a prompt a line from standard input.")],
+    prompt: Annotated[str, Argument(help="The prompt; - reads one per line from standard input.")],
     output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Where the PNG goes.")] = None,
-    seed: Annotated[int | None, Option("--seed", min=0, max=2**63)] = None,
-    count: Annotated[int, Option("--count", min=1, max=1000, help="How many pictures of each prompt.")] = 1,
-    open_it: Annotated[bool, Option("--open", help="Open each picture in the system's viewer too.")] = False,
+    seed: Annotated[
+        int | None, Option("--seed", min=0, max=2**63, help="Seed of the first image (default: random).")
+    ] = None,
+    count: Annotated[int, Option("--count", min=1, max=1000, help="Number of images per prompt.")] = 1,
+    open_it: Annotated[bool, Option("--open", help="Open each image in the system's viewer.")] = False,
 ) -> Result:
-    """A picture for each prompt, `count` of each; each is told as soon as it is there.
+    """`count` images of each prompt, each shown as soon as it is made; those that were made are kept on an error.
 
-    Raises UsageError where there is no prompt, and what making an image raises; what was made before is kept.
+    Raises UsageError where there is no prompt, and what making an image raises.
     """
-    wanted = Wanted(prompt, output, seed, count, open_it)
+    from provision.cli.server import bring_up
+    from provision.comfyui.attention_limit import check_size
+    from provision.comfyui.workflow_graph import SEED_LIMIT
+
     prompts = _prompts(at.ctx, prompt)
-    first = next(prompts, None)
-    if first is None:
+    if (first := next(prompts, None)) is None:
         raise UsageError("There is no prompt on standard input.", hint=ours("generate", "a red fox in snow"))
-    place = place_of(wanted)
+    place = place_of(output, alone=count == 1 and prompt != FROM_STDIN)
+    check_size(at.ctx, at.ctx.manifest.first_image, lambda w, h: ours("generate", "--size", size_word(w, h), prompt))
     if not (server := bring_up(at)).ok:
         return server
-    ctx = at.ctx.stamped("generate")
-    kinds = ((each, number) for each in _chained(first, prompts) for number in range(count))
-    made = [_one(at, ctx, wanted, place, each, number) for each, number in kinds]
-    alone = made[0] if len(made) == 1 else {}
-    return answer({**alone, "pictures": made})
+    seeds = [None if seed is None else (seed + number) % max(SEED_LIMIT, seed + 1) for number in range(count)]
+    made = [_one(at, place, words, each, open_it=open_it) for words in chain([first], prompts) for each in seeds]
+    return answer({**(made[0] if len(made) == 1 else {}), "pictures": made})
+
+
+def size_word(width: int, height: int) -> str:
+    """A size as `--size` takes it."""
+    return str(width) if width == height else f"{width}x{height}"
 
 
 def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
-    """The prompt that was given, or one a line of standard input, as they come."""
+    """The prompt on the command line, or each line of standard input as it comes. Raises UsageError."""
     if prompt != FROM_STDIN:
         if len(prompt) > PROMPT_MAX:
             raise UsageError(f"The prompt has more than {PROMPT_MAX:,} letters.", hint=ours("generate", "a red fox"))
@@ -107,7 +101,7 @@ def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
         return
     if sys.stdin.isatty():
         ctx.note("One prompt a line; Ctrl-D ends.")
-    if isinstance(sys.stdin, io.TextIOWrapper):  # bytes that are no characters are told, not replaced
+    if isinstance(sys.stdin, io.TextIOWrapper):  # `_text` refuses invalid bytes; they must not be replaced
         sys.stdin.reconfigure(errors="surrogateescape")
     while line := sys.stdin.readline(PROMPT_MAX + 2):
         if len(line) > PROMPT_MAX and not line.endswith("\n"):
@@ -117,7 +111,7 @@ def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
 
 
 def _text(prompt: str) -> str:
-    """The prompt. Raises UsageError for one with bytes in it that are no characters."""
+    """The prompt. Raises UsageError where it is not UTF-8."""
     try:
         prompt.encode()
     except UnicodeEncodeError as error:
@@ -125,21 +119,18 @@ def _text(prompt: str) -> str:
     return prompt
 
 
-def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where pictures go: `path` is a folder, a file that is written over (`exact`), or a name that gets numbers."""
+    """Where images go: `path` is a folder, a file to overwrite (`exact`), or a name that gets numbers."""
 
     path: Path
     is_folder: bool
     exact: bool
 
     def keep(self, prompt: str, png: bytes) -> Path:
-        """Write a picture; returns where. Raises HomeError, DiskFull."""
+        """Write an image; returns its path. Raises HomeError, DiskFull."""
+        from provision.comfyui.saved_pictures import keep_as, keep_new
+
         if self.is_folder:
             return keep_new(self.path, words_of(prompt), ".png", png)
         if self.exact:
@@ -147,14 +138,15 @@ class Place:
         return keep_new(self.path.parent, self.path.stem, self.path.suffix or ".png", png)
 
 
-def place_of(wanted: Wanted) -> Place:
-    """Where pictures go; a place that cannot be written is refused before a picture is made for it.
+def place_of(output: Path | None, *, alone: bool) -> Place:
+    """Where images go, refused before an image is made where it cannot be written.
 
-    A file that was named is written over when there is one picture, and never else.
-    Raises UsageError, HomeError, DiskFull.
+    A named file is overwritten only by one image `alone`. Raises UsageError, HomeError, DiskFull.
     """
+    from provision.comfyui.saved_pictures import check_folder
+
     try:
-        path = (wanted.output or Path()).absolute()
+        path = (output or Path()).absolute()
         is_folder = path.is_dir()
         folder = path if is_folder else path.parent
         if not folder.is_dir():
@@ -164,30 +156,29 @@ def place_of(wanted: Wanted) -> Place:
     except FileNotFoundError as error:
         raise HomeError("The folder that you are in is gone.", hint=program("cd", "~")) from error
     except OSError as error:
-        raise HomeError(f"{wanted.output} cannot be used ({error.strerror}).", hint=NAME_FILE) from error
+        raise HomeError(f"{output} cannot be used ({error.strerror}).", hint=NAME_FILE) from error
     check_folder(folder)
-    return Place(path, is_folder, exact=wanted.count == 1 and wanted.prompt != FROM_STDIN)
+    return Place(path, is_folder, alone)
 
 
-def _one(at: Session, ctx: Context, wanted: Wanted, place: Place, prompt: str, number: int) -> dict[str, JSON]:
+def _one(at: Session, place: Place, prompt: str, seed: int | None, *, open_it: bool) -> dict[str, JSON]:
+    from provision.core.events import ImageMade
+    from provision.output.views import time_text
     from provision.steps.first_image.step import check_ready, make_image, rejection
 
+    ctx = at.ctx.stamped("generate")
     check_ready(ctx)
-    seed = None if wanted.seed is None else (wanted.seed + number) % max(SEED_LIMIT, wanted.seed + 1)
     made = make_image(ctx, replace(ctx.manifest.first_image, prompt=prompt), prompt, seed)
     if (error := rejection(made)) is not None:
         raise error
-    target = place.keep(prompt, made.png)
-    ctx.emit(ImageMade(path=str(target), seconds=round(made.seconds, 3)))
-    told = f"{target}  (seed {made.seed}, {views.time_text(made.seconds)}; {made.judgement.says})"
+    target, seconds = place.keep(prompt, made.png), round(made.seconds, 3)
+    ctx.emit(ImageMade(path=str(target), seconds=seconds))
     at.console.tell(Picture(made.png))
-    at.console.tell(Words(told))
-    if wanted.open_it:
+    at.console.tell(Words(f"{target}  (seed {made.seed}, {time_text(made.seconds)}; {made.judgement.says})"))
+    if open_it:
         _show(ctx, target)
-    return {
-        "path": str(target), "prompt": prompt, "seed": made.seed, "seconds": round(made.seconds, 3),
-        "judgement": made.judgement.says,
-    }  # fmt: skip
+    facts: dict[str, JSON] = {"path": str(target), "prompt": prompt, "seed": made.seed, "seconds": seconds}
+    return facts | {"judgement": made.judgement.says}
 
 
 def words_of(prompt: str) -> str:
@@ -196,14 +187,13 @@ def words_of(prompt: str) -> str:
 
 
 def _show(ctx: Context, path: Path) -> None:
-    """Open a picture in the system's own viewer; where there is none, say where it lies and no more."""
+    """Open an image in the system's viewer, or say that there is none."""
     opener = "/usr/bin/open" if ctx.machine.system == "Darwin" else ctx.machine.which("xdg-open")
-    shown = False
     if opener is not None:
         with suppress(CommandMissing, CommandFailed):
-            shown = ctx.machine.run([opener, path], timeout_s=10).ok
-    if not shown:
-        ctx.note(f"There is no program here that shows {path.name}.")
+            if ctx.machine.run([opener, path], timeout_s=10).ok:
+                return
+    ctx.note(f"There is no program here that shows {path.name}.")
 
 
 app = command("generate", generate, ASKING | {"precision"}, ask)

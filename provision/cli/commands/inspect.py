@@ -1,4 +1,4 @@
-"""`download --inspect`: what a file or a repository is, before any weights are moved."""
+"""`download --inspect`: what a file or a repository is, without downloading weights."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from provision.output.result import Result, answer, pairs
 from provision.system.address import quoted
 
 METADATA_WIDTH = 200
-"""Characters shown of a value of the metadata; some hold a picture."""
+"""Characters shown of a metadata value; some hold an image."""
 
 
 def inspect(at: Session, repo: str | None, path: str | None) -> Result:
-    """A file's header, a repository's files, or without either the manifest's file.
+    """Show a file's header, a repository's files, or by default the manifest's file.
 
-    Raises as `read_remote_header`, and WrongFile for a file of another kind.
+    Raises what `read_remote_header` raises, and WrongFile for a file of another kind.
     """
     if repo is None:
         model, file = at.ctx.manifest.checkpoint(at.ctx.options.precision)
@@ -61,17 +61,26 @@ def _read(ctx: Context, repo: str, path: str, revision: str) -> tuple[HubFile, S
 
 
 def file_facts(file: HubFile, header: SafetensorsHeader) -> dict[str, JSON]:
-    """What is known of a file, for `--json`."""
+    """A file for `--json`."""
     return {
-        "repo": file.repo, "path": file.path, "commit": file.revision, "size": file.size, "sha256": file.sha256,
-        "architecture": header.architecture, "precision": header.precision, "tensors": header.tensor_count,
-        "header_bytes": header.header_bytes, "data_bytes": header.data_bytes, "dtypes": dict(by_bytes(header)),
-        "metadata": dict(header.metadata), "whole": header.file_size_bytes == file.size,
-    }  # fmt: skip
+        "repo": file.repo,
+        "path": file.path,
+        "commit": file.revision,
+        "size": file.size,
+        "sha256": file.sha256,
+        "architecture": header.architecture,
+        "precision": header.precision,
+        "tensors": header.tensor_count,
+        "header_bytes": header.header_bytes,
+        "data_bytes": header.data_bytes,
+        "dtypes": dict(by_bytes(header)),
+        "metadata": dict(header.metadata),
+        "whole": header.file_size_bytes == file.size,
+    }
 
 
 def by_bytes(header: SafetensorsHeader) -> list[tuple[str, int]]:
-    """The dtypes with their bytes, the most first."""
+    """The dtypes with their bytes, the largest first."""
     return sorted(header.dtypes.items(), key=lambda item: -item[1])
 
 

@@ -1,70 +1,44 @@
-"""`doctor --report`: one Markdown file to paste into an issue, without what tells who wrote it."""
+"""`doctor --report`: one Markdown file to paste into an issue, with names and secrets removed."""
 
 from __future__ import annotations
 
 import json
-import os
 import platform
-import pwd
 import re
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from provision import __version__
+from provision.cli.commands.shared_page import person_of
 from provision.cli.look import crashes
 from provision.comfyui.server_process import engine_flags
-from provision.command import ours
 from provision.core.finding import JSON, Verdict
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.receipts import read_json
 from provision.core.step import Context, Report
 from provision.environment import packages
-from provision.errors import UsageError
 from provision.output.hints import HERE
 from provision.output.report.redact import Person, redact
-from provision.system.disk_errors import unusable
-from provision.system.strict import Unreadable, read_head, read_tail
+from provision.system.strict import Unreadable, read_tail
 from provision.system.visible import visible
 
 TITLE = "# Report of `provision doctor`"
 LOG_LINES = 80
-FIRST_NAME_LEAST = 3
 LINE_MAX = 400
 TAIL_BYTES = 256 << 10
-SECRET_NAMES = re.compile(r"(?i)token|secret|passw|passphrase|api_?key|credential|_(?:key|auth|pwd|pass|dsn|webhook)$")
-NAMED = ("torch", "torchvision", "torchaudio", "numpy", "safetensors", "transformers", "psutil", "pyyaml",
-         "comfyui-frontend-package", "comfyui-workflow-templates")  # fmt: skip
+NAMED = (
+    *("torch", "torchvision", "torchaudio", "numpy", "safetensors", "transformers", "psutil", "pyyaml"),
+    *("comfyui-frontend-package", "comfyui-workflow-templates"),
+)
 UNTOLD = frozenset({"inode", "mtime_ns", "worst_error"})
-"""Of a receipt: what nobody reads."""
-
-
-def check_writable(path: Path) -> None:
-    """Refuse a place where something else lies, before anything is done. Raises UsageError."""
-    if not path.parent.is_dir():
-        raise UsageError(f"There is no folder {path.parent}.", hint=ours("doctor", "--report", "report.md"))
-    if path.is_dir() or (path.exists() and not _is_report(path)):
-        raise UsageError(f"{path} is there and is no report of ours.", hint=ours("doctor", "--report", "report.md"))
-
-
-def _is_report(path: Path) -> bool:
-    return read_head(path, len(TITLE)).decode("utf-8", "replace") == TITLE
-
-
-def write_report(page: str, path: Path) -> None:
-    """Write the report. Raises HomeError, DiskFull."""
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise unusable(path, error) from error
+"""Entries of a receipt that nobody reads."""
 
 
 def report_page(ctx: Context, report: Report, tool_log: Path) -> str:
     """The report, in Markdown.
 
-    Each piece is redacted before it is cut or escaped, which could hide a secret's form, and the whole once more. What
-    cannot be seen in what is left is made visible.
+    Each piece is redacted before it is cut or escaped, which could hide a secret's form, and the whole once more.
     """
     person = person_of(ctx)
     receipts = redact(json.dumps(dict(_receipts(ctx)), indent=1, default=str), person)
@@ -85,9 +59,6 @@ def contents(page: str) -> str:
     """The parts of a report, each with its lines: `Findings (31 lines), Receipts (120 lines)`."""
     parts = page.split("\n\n## ")[1:]
     return ", ".join(f"{part.partition(chr(10))[0]} ({part.count(chr(10)):,} lines)" for part in parts)
-
-
-# -- what is in it ----------------------------------------------------------------------------------------------
 
 
 def _versions(ctx: Context) -> Iterator[tuple[str, ...]]:
@@ -121,17 +92,11 @@ def _findings(report: Report) -> Iterator[tuple[str, ...]]:
 
 
 def _receipts(ctx: Context) -> Iterator[tuple[str, dict[str, JSON]]]:
-    """Numbers and short words of each receipt."""
+    """Numbers and short texts of each receipt."""
     for path in sorted(ctx.receipts.folder.glob("*.json")):
-        receipt = read_json(path) or {}
-        yield (
-            path.stem,
-            {
-                name: value
-                for name, value in receipt.items()
-                if name not in UNTOLD and isinstance(value, str | int | float) and len(str(value)) <= LINE_MAX
-            },
-        )
+        told = ((name, value) for name, value in (read_json(path) or {}).items() if name not in UNTOLD)
+        short: dict[str, JSON] = {n: v for n, v in told if isinstance(v, str | int | float) and len(str(v)) <= LINE_MAX}
+        yield path.stem, short
 
 
 def _tail(path: Path, person: Person) -> str:
@@ -141,9 +106,6 @@ def _tail(path: Path, person: Person) -> str:
         return "There is none."
     told = redact("\n".join(lines[-LOG_LINES:]), person).splitlines()
     return "\n".join(line if len(line) <= LINE_MAX else f"{line[:LINE_MAX]} ..." for line in told)
-
-
-# -- Markdown ---------------------------------------------------------------------------------------------------
 
 
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]], person: Person) -> str:
@@ -161,32 +123,3 @@ def _fenced(kind: str, text: str) -> str:
     ticks = max((len(found) for found in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, ticks + 1)
     return f"{fence}{kind}\n{text}\n{fence}"
-
-
-# -- who wrote it -----------------------------------------------------------------------------------------------
-
-
-def person_of(ctx: Context) -> Person:
-    """What this machine tells of its person."""
-    from provision.download.hub.token import token_of
-
-    given = ctx.machine.environ
-    folders, names = [given.get("HOME", "")], [given.get(name, "") for name in ("USER", "LOGNAME", "SUDO_USER")]
-    try:
-        entry = pwd.getpwuid(os.getuid())
-    except KeyError:  # a user without an entry, as in containers
-        pass
-    else:
-        folders.append(entry.pw_dir)
-        person = entry.pw_gecos.split(",")[0]
-        names += [entry.pw_name, person, *(word for word in person.split() if len(word) >= FIRST_NAME_LEAST)]
-    hosts = {socket.gethostname(), platform.node(), given.get("HOSTNAME", "")}
-    secrets = [value for name, value in given.items() if SECRET_NAMES.search(name) and len(value) >= 6]
-    return Person(
-        folders=tuple(
-            form for folder in folders if folder not in ("", "/") for form in (folder, os.path.realpath(folder))
-        ),
-        names=tuple(name.strip() for name in names),
-        hosts=tuple(hosts | {host.split(".")[0] for host in hosts}),
-        secrets=(token_of(ctx) or "", *secrets),
-    )

@@ -1,4 +1,4 @@
-"""`provision logs`: what ComfyUI, or this tool, said last."""
+"""`provision logs`: the end of ComfyUI's log, or of this tool's own."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from provision.cli.command import Session, command
 from provision.command import ours
 from provision.errors import UsageError
 from provision.output.result import Result, Words, answer
-from provision.system.log_files import LIMIT_BYTES, Follower
 from provision.system.visible import uncoloured
 
 
 def logs(
     at: Session,
     *,
-    follow: Annotated[bool, Option("-f", "--follow", help="Go on as it grows.")] = False,
-    lines: Annotated[int, Option("-n", "--lines", help="How many of the last lines.")] = 60,
-    tool: Annotated[bool, Option("--tool", help="The tool's own log, not ComfyUI's.")] = False,
+    follow: Annotated[bool, Option("-f", "--follow", help="Follow the log.")] = False,
+    lines: Annotated[int, Option("-n", "--lines", help="Lines to show.")] = 60,
+    tool: Annotated[bool, Option("--tool", help="Show provision's own log.")] = False,
 ) -> Result:
-    """The last lines of a log; with `follow` what is added, until Ctrl-C. Raises UsageError when there is none."""
+    """The last lines of a log; with `follow` also new ones, until Ctrl-C. Raises UsageError when there is none."""
+    from provision.system.log_files import LIMIT_BYTES, Follower
+
     path = at.log if tool else at.ctx.home.engine_log
     if not path.is_file():  # a pipe in its place would be waited for
         raise UsageError(f"There is no log {path} yet.", hint=ours("launch"))

@@ -1,14 +1,14 @@
-"""What in a home this tool made, and what a person added: by name, and where a name says nothing, by content.
+"""Tell what this tool made in a home from what a person added, by name, and where needed by content.
 
-ComfyUI's files are ours while their content is that of the commit that was checked out; a model while it is the file
-that was downloaded. What cannot be told is a person's.
+ComfyUI's files are ours while they are as in the commit that was checked out, a model while it is the file that was
+downloaded. In doubt a file is the person's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,22 +20,22 @@ from provision.core.step import Context
 from provision.download.model_files import model_receipts
 
 COMFYUIS_OWN = ("comfyui.db", "comfyui.db.bkp", "comfyui.db.lock", "comfyui.db-wal", "comfyui.db-shm")
-"""What ComfyUI writes into `user/` by itself, beside its logs."""
+"""Files that ComfyUI writes into `user/` by itself, beside its logs."""
 CACHE = "__pycache__"
 
 
 @dataclass(slots=True)
 class Sorted:
-    """The paths of a home, each with all below it: `ours` in the order of removal, `theirs` for a person to keep."""
+    """The paths of a home, each with all below it: `ours` in the order of removal, and `theirs`."""
 
     ours: list[Path] = field(default_factory=list)
     theirs: list[Path] = field(default_factory=list)
     elsewhere: list[Path] = field(default_factory=list)
-    """Models of ours that lie behind a person's link, on another disk."""
+    """Our models that a person's link leads to, on another disk."""
 
 
 def sort_home(ctx: Context) -> Sorted:
-    """Tell what is ours in a home from what a person added. Nothing is changed."""
+    """Sort everything in a home. Changes nothing."""
     home, found = ctx.home, Sorted()
     for name in _names(home.root):
         path = home.root / name
@@ -51,7 +51,7 @@ def sort_home(ctx: Context) -> Sorted:
 
 
 def _is_ours_in(folder: str, name: str) -> bool | None:
-    """Whether an entry of one of the home's folders is ours; None: it is, and is put last."""
+    """Whether an entry of a folder of the home is ours; None for state, which is removed last."""
     if folder == "state":
         return None if is_state(name) else False
     return {"envs": name.isdigit(), "logs": LOG_NAME.fullmatch(name) is not None}.get(folder, False)
@@ -72,25 +72,21 @@ def _holds_something(path: Path) -> bool:
     """Whether a path is more than empty folders."""
     if path.is_symlink() or not path.is_dir():
         return True
-    return any(set(files) - SYSTEMS_OWN or _links(folder, folders) for folder, folders, files in os.walk(path))
-
-
-def _links(folder: str, folders: Iterable[str]) -> bool:
-    return any(Path(folder, name).is_symlink() for name in folders)
-
-
-# -- ComfyUI ------------------------------------------------------------------------------------------------------
+    for folder, folders, files in os.walk(path):
+        if set(files) - SYSTEMS_OWN or any(Path(folder, name).is_symlink() for name in folders):
+            return True
+    return False
 
 
 def _sort_checkout(ctx: Context, code: Path, found: Sorted) -> None:
     models = set(_downloaded(ctx))
-    found.elsewhere = sorted(path for path in models if not _lies_below(path, code))
+    found.elsewhere = sorted(path for path in models if not path.resolve().is_relative_to(code.resolve()))
     ours = _Ours(code, blobs_of(code), models | set(_written(ctx)))
     here = _sort_folder(code, ours)
     commit = ctx.receipts.read("comfyui", ComfyReceipt).commit
     git = code / ".git"
     if git.is_dir() and not commits_of_its_own(code, commit):
-        here.ours.append(git)  # last: what it tells is needed to go on after a kill
+        here.ours.append(git)  # last: a repeated removal still needs it
     elif os.path.lexists(git):
         here.theirs.append(git)
     found.ours += here.ours
@@ -99,26 +95,19 @@ def _sort_checkout(ctx: Context, code: Path, found: Sorted) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Ours:
-    """What of a checkout is ours: `blobs` by path as git has them, and `files` that were written or downloaded."""
+    """What is ours in a checkout: git's `blobs` by path, and `files` that were written or downloaded."""
 
     code: Path
     blobs: dict[str, str]
     files: set[Path]
 
-    def whole(self, path: Path) -> bool:
-        """Whether a folder is ours with all in it."""
-        return path.name == CACHE or path == self.code / "temp"
-
     def has(self, path: Path) -> bool:
-        """Whether a file is ours, with the content that we gave it."""
+        """Whether a file is ours, and unchanged."""
         name = path.relative_to(self.code).as_posix()
-        if path in self.files or (path.parent == self.code / "user" and _is_comfyuis(path.name)):
+        is_log = path.name.startswith("comfyui") and ".log" in path.name
+        if path in self.files or (path.parent == self.code / "user" and (is_log or path.name in COMFYUIS_OWN)):
             return True
         return name in self.blobs and _blob(path) == self.blobs[name]
-
-
-def _is_comfyuis(name: str) -> bool:
-    return name in COMFYUIS_OWN or (name.startswith("comfyui") and ".log" in name)
 
 
 def _sort_folder(folder: Path, ours: _Ours) -> Sorted:
@@ -129,7 +118,7 @@ def _sort_folder(folder: Path, ours: _Ours) -> Sorted:
             continue
         if path.is_symlink() or not path.is_dir():
             (found.ours if ours.has(path) else found.theirs).append(path)
-        elif ours.whole(path):
+        elif name == CACHE or path == ours.code / "temp":
             found.ours.append(path)
         else:
             inner = _sort_folder(path, ours)
@@ -140,7 +129,7 @@ def _sort_folder(folder: Path, ours: _Ours) -> Sorted:
 
 
 def _blob(path: Path) -> str:
-    """The id that git gives to a content: sha1 over `blob SIZE`, NUL and the bytes (git-hash-object), or ""."""
+    """Git's id of a file or link: sha1 over `blob SIZE`, NUL and the bytes (git-hash-object); empty for others."""
     with suppress(OSError):
         data = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
         if data is not None:
@@ -149,20 +138,20 @@ def _blob(path: Path) -> str:
 
 
 def _downloaded(ctx: Context) -> Iterator[Path]:
-    """The models that were downloaded and are still the files that were."""
+    """The models that were downloaded and are unchanged."""
     for receipt in model_receipts(ctx):
         place = Path(os.path.normpath(ctx.home.root / receipt.place))
         with suppress(OSError, ValueError):  # ValueError: a NUL in a name
             about = place.stat()
             same = (about.st_size, about.st_mtime_ns) == (receipt.size, receipt.mtime_ns)
-            # A receipt is a file like any other: what it says of a place elsewhere is nothing to go by.
+            # A receipt could have been written by anybody: a place elsewhere is not believed.
             ours = receipt.downloaded is not False and place.is_relative_to(ctx.home.models)
             if same and ours and not place.is_symlink():
                 yield place
 
 
 def _written(ctx: Context) -> Iterator[Path]:
-    """The workflow and the custom node, while nobody has edited them."""
+    """The workflow and the custom node, unless somebody has edited them."""
     from provision.steps.workflow.first_page import wanted_files
     from provision.steps.workflow.step import ours as workflow_digests
     from provision.steps.workflow.step import read_digest
@@ -175,7 +164,3 @@ def _written(ctx: Context) -> Iterator[Path]:
         with suppress(OSError, ValueError):
             if file.is_file() and file.read_text(encoding="utf-8") == text:
                 yield file
-
-
-def _lies_below(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())

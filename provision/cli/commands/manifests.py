@@ -9,10 +9,6 @@ import typer
 from provision.cli.command import carry_out_alone
 from provision.cli.offers import offer_manifests
 from provision.cli.request import AS_JSON, REHEARSED, SET
-from provision.core.finding import JSON
-from provision.core.manifest import load_manifest, manifest_names
-from provision.core.overrides import flat
-from provision.output import views
 from provision.output.result import Result, answer, pairs
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, invoke_without_command=True)
@@ -52,24 +48,31 @@ def validate(name: Name, set_: Sets = None, json: Json = False) -> None:
 
 def listed() -> Result:
     """The manifests that come with the tool."""
-    rows: list[tuple[str, str]] = []
-    found: list[JSON] = []
+    from provision.core.manifest import load_manifest, manifest_names
+    from provision.output.views import size_text
+
+    rows, found = [], []
     for name in manifest_names():
         manifest = load_manifest(name)
         _, file = manifest.checkpoint(manifest.usual_precision)
-        size = views.size_text(file.size) if file.size else "size from the hub"
-        rows.append((name, f"{manifest.title}, {size}, licence {manifest.license.id}"))
+        size = size_text(file.size) if file.size else "size from the hub"
+        rows.append((name, f"{manifest.title}, {size}, licence {manifest.license.id or 'on its page'}"))
         found.append({"name": name, "title": manifest.title, "size": file.size})
     return answer({"manifests": found}, pairs(rows))
 
 
 def shown(name: str, overrides: list[str]) -> Result:
     """Every key of a manifest, as `--set` names it, with its value."""
+    from provision.core.manifest import load_manifest
+    from provision.core.overrides import flat
+
     values = flat(load_manifest(name, overrides))
     return answer({"manifest": dict(values)}, pairs([(key, str(value)) for key, value in values]))
 
 
 def validated(name: str, overrides: list[str]) -> Result:
     """A manifest, read strictly. Raises ManifestError with what is wrong."""
+    from provision.core.manifest import load_manifest
+
     manifest = load_manifest(name, overrides)
     return answer({"name": manifest.name}, f"{manifest.name} is a valid manifest: {manifest.title}.")

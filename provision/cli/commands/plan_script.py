@@ -1,7 +1,6 @@
-"""`plan --commands`: what `all` would do on this machine as a shell script, with pip, git and curl as people type it.
+"""`plan --commands`: what `all` would do on this machine, as a shell script with pip, git and curl.
 
-The order is that of the guides: a Python of its own, nightly torch, ComfyUI and its packages, the checkpoint, the
-server, the picture. Every value from a manifest or a path is quoted; nothing here is run by us.
+Values from a manifest and paths are quoted; this tool never runs the script.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from provision import __version__
+from provision.cli.about import licence_says
 from provision.comfyui import git_remote
 from provision.comfyui.server_process import server_argv
 from provision.comfyui.workflow_graph import listed_name, prompt_graph
@@ -23,36 +23,35 @@ from provision.download.model_files import WantedFile, subject_of, wanted_files
 from provision.environment.packages import find_uv
 from provision.errors import CommandMissing
 from provision.output.hints import HERE, Invocation
-from provision.steps.torch.choice import has_nvidia
+from provision.steps.torch.place import has_nvidia
 from provision.steps.workflow import first_page
 from provision.steps.workflow.step import wanted_workflow, workflow_path
 from provision.system.visible import shell_word, shell_words
 
 Writer = Callable[[Context, Finding], Iterator[str]]
-ORDER = ("hardware", "tools", "python_env", "torch", "comfyui", "requirements", "models", "workflow", "server",
-         "first_image")  # fmt: skip
+ORDER = (
+    *("hardware", "tools", "python_env", "torch", "comfyui", "requirements"),
+    *("models", "workflow", "server", "first_image"),
+)
 PYTHON = '"$python"'
 PREFIX = "by-hand"
 SEED = 20231128
-"""Any seed will do for a first picture; this one is the day on which SDXL-Turbo came out."""
+"""The day on which SDXL-Turbo came out; any seed will do."""
 START_TRIES, IMAGE_TRIES = 180, 1800
-"""Seconds that the script waits for the server and for the picture."""
+"""Seconds that the script waits for the server and for the image."""
 
 
 def script(ctx: Context, report: Report, call: Invocation = HERE) -> str:
     """The script. Raises GitError where the revision of ComfyUI cannot be looked up, ManifestError."""
     steps = {step.name: step for step in report.steps}
     sections = [_section(ctx, steps[name], call) for name in ORDER if name in steps]
-    parts = ["\n".join(lines) for lines in (_head(ctx), *sections)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join("\n".join(lines) for lines in (_head(ctx), *sections)) + "\n"
 
 
 def _head(ctx: Context) -> Iterator[str]:
-    license = ctx.manifest.license
-    use = "" if not license.id else f" {license.id} ({'' if license.commercial else 'no '}commercial use)"
     yield "#!/bin/sh"
     yield f"# What `provision all` (version {__version__}) would do on this machine, by hand."
-    yield _comment(f"{ctx.manifest.title}: licence{use} {license.url}")
+    yield _comment(licence_says(ctx.manifest))
     yield "set -eu"
     yield f"home={shell_word(str(ctx.home.root))}"
     yield f"comfyui={_below_home(ctx, ctx.home.comfyui)}"
@@ -80,9 +79,6 @@ def _section(ctx: Context, step: StepReport, call: Invocation) -> Iterator[str]:
                 yield call.text(finding.fix.command)
 
 
-# -- the environment --------------------------------------------------------------------------------------------
-
-
 def _venv(ctx: Context, finding: Finding) -> Iterator[str]:
     if finding.id != "venv-missing":
         yield from _aside('"$home/venv"')
@@ -100,7 +96,7 @@ def _aside(quoted: str) -> Iterator[str]:
 
 
 def _python_here(ctx: Context) -> Path | None:
-    """A Python of the wanted version, of this machine's own architecture, that can make environments."""
+    """A Python of the wanted version and this machine's architecture that can make environments."""
     path = ctx.machine.which(f"python{ctx.manifest.python.version}")
     if path is None:
         return None
@@ -130,27 +126,19 @@ def _requirements(ctx: Context, finding: Finding) -> Iterator[str]:
     yield f'{PYTHON} -m pip install -r "$comfyui/requirements.txt" -c "$home/held.txt"'
 
 
-# -- ComfyUI ----------------------------------------------------------------------------------------------------
-
-
 def _comfyui(ctx: Context, finding: Finding) -> Iterator[str]:
     comfy, folder = ctx.manifest.comfyui, ctx.home.comfyui
     revision = git_remote.find_revision(comfy.url, comfy.ref, environ=ctx.machine.environ)
+    names = {"tag": f"refs/tags/{revision.name}", "branch": f"refs/heads/{revision.name}"}
     if revision.kind != "commit" and not folder.exists():
         words = ["git", "clone", "--depth", "1", "--branch", revision.name, "--", comfy.url]
         yield f'{shell_words(words)} "$comfyui"'
         return
     yield 'git init --quiet "$comfyui"'
-    yield f'git -C "$comfyui" fetch --depth 1 -- {shell_word(comfy.url)} {shell_word(_spec(revision))}'
+    yield f'git -C "$comfyui" fetch --depth 1 -- {shell_words([comfy.url, names.get(revision.kind, revision.name)])}'
     if finding.id == "comfyui-ref":
         yield 'git -C "$comfyui" stash'
     yield 'git -C "$comfyui" checkout --quiet FETCH_HEAD'
-
-
-def _spec(revision: git_remote.Revision) -> str:
-    return {"tag": f"refs/tags/{revision.name}", "branch": f"refs/heads/{revision.name}"}.get(
-        revision.kind, revision.name
-    )
 
 
 def _workflow(ctx: Context, finding: Finding) -> Iterator[str]:
@@ -173,26 +161,19 @@ def _first_page(ctx: Context, finding: Finding) -> Iterator[str]:
 
 
 def _below_home(ctx: Context, path: Path) -> str:
-    """A path, quoted; one in the home with the script's own variable for it, one of an adopted install as it is."""
+    """A quoted path; one in the home begins with the script's variable for it."""
     if not path.is_relative_to(ctx.home.root):
         return shell_word(str(path))
     return f'"$home"/{shell_word(str(path.relative_to(ctx.home.root)))}'
 
 
-# -- running it -------------------------------------------------------------------------------------------------
-
-
 def _server(ctx: Context, finding: Finding) -> Iterator[str]:
-    flags = [*server_argv(ctx)[3:], *(["--cpu"] if _needs_cpu_flag(ctx) else [])]
+    flags = list(server_argv(ctx)[3:])
+    if ctx.machine.system != "Darwin" and not has_nvidia(ctx) and "--cpu" not in flags:  # no receipt says so yet
+        flags.append("--cpu")
     yield 'cd "$comfyui"'
     yield f'nohup {PYTHON} -s "$comfyui/main.py" {shell_words(flags)} >"$home/logs/comfyui.log" 2>&1 &'
     yield from _until(f"curl --silent --fail --output /dev/null {ctx.manifest.comfyui.page}/system_stats", START_TRIES)
-
-
-def _needs_cpu_flag(ctx: Context) -> bool:
-    """Where torch will have no GPU, and no receipt says so yet."""
-    no_gpu = ctx.machine.system != "Darwin" and not has_nvidia(ctx)
-    return no_gpu and "--cpu" not in server_argv(ctx)
 
 
 def _until(condition: str, tries: int) -> Iterator[str]:
@@ -218,9 +199,6 @@ def _first_image(ctx: Context, finding: Finding) -> Iterator[str]:
     yield "printf 'Picture: %s\\nComfyUI: %s\\n' \"$home/first-image.png\" " + ctx.manifest.comfyui.page
 
 
-# -- the model --------------------------------------------------------------------------------------------------
-
-
 def _model(ctx: Context, finding: Finding) -> Iterator[str]:
     wanted = _wanted(ctx, finding)
     place, part = _below_home(ctx, wanted.place), _below_home(ctx, wanted.place.with_name(f"{wanted.place.name}.part"))
@@ -230,10 +208,8 @@ def _model(ctx: Context, finding: Finding) -> Iterator[str]:
     if finding.paths:
         yield f"cp {shell_word(str(finding.paths[0]))} {part}"
     else:
-        model, file = wanted.model, wanted.file
-        remote = HubFile(
-            endpoints_of(ctx)[0], model.repo, model.revision, file.path, wanted.size or 0, wanted.sha256 or ""
-        )
+        model, size, sha256 = wanted.model, wanted.size or 0, wanted.sha256 or ""
+        remote = HubFile(endpoints_of(ctx)[0], model.repo, model.revision, wanted.file.path, size, sha256)
         yield from choose(ctx)[0].script(ctx, remote, part)
     if wanted.sha256:
         yield _check_sum(ctx, wanted, part)
@@ -255,18 +231,18 @@ def _verify(ctx: Context, finding: Finding) -> Iterator[str]:
         yield _check_sum(ctx, wanted, _below_home(ctx, wanted.place))
 
 
+_OF_A_CHECKPOINT = ("ckpt-missing", "ckpt-bitrot", "ckpt-zeroed", "ckpt-other", "ckpt-truncated", "ckpt-deadlink")
 _BY_STEP: Mapping[Writer, tuple[str, ...]] = {
     _venv: ("venv-missing", "venv-dangling", "py-rosetta", "py-too-old", "py-too-new", "py-bad-patch"),
     _torch: ("torch-missing", "torch-channel", "tv-mismatch", "torch-broken", "mps-numerics"),
     _comfyui: ("comfyui-missing", "comfyui-ref", "clone-partial"),
     _requirements: ("req-missing", "frontend-missing", "frontend-old"),
-    _model: ("ckpt-missing", "ckpt-bitrot", "ckpt-zeroed", "ckpt-other", "ckpt-truncated", "ckpt-deadlink",
-             "html-body", "lfs-pointer"),
+    _model: (*_OF_A_CHECKPOINT, "html-body", "lfs-pointer"),
     _verify: ("ckpt-unproven",),
     _workflow: ("workflow-missing", "workflow-old"),
     _first_page: ("page-chooser",),
     _server: ("server-down",),
     _first_image: ("first-image-missing", "first-image-stale"),
-}  # fmt: skip
+}
 WRITERS: Mapping[str, Writer] = {id: write for write, ids in _BY_STEP.items() for id in ids}
-"""What is written for a finding, by its id; for any other, its fix."""
+"""What writes the commands for a finding, by its id; any other gets its fix as a comment."""

@@ -1,66 +1,83 @@
-"""`plan --for TARGET`: what `all` would do on a Mac that is not here, every wheel looked up in the real index."""
+"""`plan --for TARGET`: what `all` would do on another Mac, every wheel looked up in the real index."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from provision.cli.about import licence_says
 from provision.cli.command import Session
-from provision.cli.commands.target_requirements import (
-    TORCH,
-    Asked,
-    TorchWish,
-    choose_torch,
-    read_asked,
-    tool_python,
-    tool_requirements,
-)
+from provision.cli.commands.target_requirements import Asked, read_asked, tool_python, tool_requirements
 from provision.command import Command, Fix, ours
 from provision.core.estimate import USUAL_S, Pace
-from provision.core.finding import JSON, Cost, Finding, Kind, Verdict, cost_of
+from provision.core.finding import JSON, Cost, Finding, Kind, Severity, Verdict, cost_of
 from provision.core.home import Home
 from provision.core.plan import make_plan
 from provision.core.step import Context, Report, StepReport, silent
-from provision.environment.resolution import Lack, Resolved, Rules, Wheel, first_macos, name_of, newest, others, resolve
-from provision.errors import GitError, UsageError
+from provision.environment.resolution import (
+    WIDEST,
+    Lack,
+    Resolved,
+    Rules,
+    Wheel,
+    first_macos,
+    name_of,
+    newest,
+    others,
+    resolve,
+)
+from provision.environment.torch_family import TORCH
+from provision.errors import GitError, PackageError, UsageError
 from provision.output import plan_view, views
 from provision.output.result import Drawn, Result, Words, pairs
 from provision.steps.hardware import kinds as hardware_kinds
 from provision.steps.models import kinds as models_kinds
 from provision.steps.python_env import kinds as python_env_kinds
 from provision.steps.torch import kinds as torch_kinds
+from provision.steps.torch.choice import Choice, first, in_order
+from provision.steps.torch.place import elsewhere
 from provision.system.target import MACOS, Target, TargetMachine, parse_target
 
 FOR_TARGET = "plan --for"
-"""What no step of this machine looks for, and `doctor` does not list."""
+"""The step of findings that only a plan for another Mac has; `doctor` does not list them."""
 UNPACKED = {"torch": 4.2, "requirements": 1.65, "provision": 3.0}
 """Bytes on the disk for each byte of wheels: measured in November 2026, macOS arm64, Python 3.12."""
-COMFYUI_UNREAD = Kind(
-    "comfyui-unread", FOR_TARGET, "blocks", "hint", "ComfyUI's requirements.txt, at its repository",
-    "its packages are not known", "the network, or `--requirements FILE`",
-)  # fmt: skip
-WHEELS_FOUND = Kind("wheels-found", FOR_TARGET, "blocks", "auto", "wheels in the index", "nothing yet", "installed")
-WHEEL_CONFLICT = Kind(
-    "wheel-conflict", FOR_TARGET, "blocks", "hint", "whether the packages go together", "nothing can be installed",
-    "another ComfyUI",
-)  # fmt: skip
-WHEEL_MISSING = Kind(
-    "wheel-missing", FOR_TARGET, "blocks", "hint", "whether each package has a wheel", "it would have to be built",
-    "another torch, ComfyUI, or target",
-)  # fmt: skip
-TORCH_BEHIND = Kind(
-    "torch-behind", FOR_TARGET, "warns", "hint", "the newest torch of other targets", "an older torch is installed",
-    "another target",
-)  # fmt: skip
 TARGET_HOME = Home(Path("/Users/you/provision"))
+
+
+def _hint(id: str, severity: Severity, looks_at: str, means: str, remedy: str) -> Kind:
+    return Kind(id, FOR_TARGET, severity, "hint", looks_at, means, remedy)
+
+
+COMFYUI_UNREAD = _hint(
+    "comfyui-unread",
+    "blocks",
+    "ComfyUI's requirements.txt, at its repository",
+    "its packages are not known",
+    "the network, or `--requirements FILE`",
+)
+WHEELS_FOUND = Kind("wheels-found", FOR_TARGET, "blocks", "auto", "wheels in the index", "nothing yet", "installed")
+WHEEL_CONFLICT = _hint(
+    "wheel-conflict", "blocks", "whether the packages go together", "nothing can be installed", "another ComfyUI"
+)
+WHEEL_MISSING = _hint(
+    "wheel-missing",
+    "blocks",
+    "whether each package has a wheel",
+    "it would have to be built",
+    "another torch, ComfyUI, or target",
+)
+TORCH_BEHIND = _hint(
+    "torch-behind", "warns", "the newest torch of other targets", "an older torch is installed", "another target"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the index answered: for torch's set, for ComfyUI's packages (None: they are not known), for the tool."""
+    """The index's answers for torch's set, for ComfyUI's packages (None where unknown) and for this tool."""
 
-    wish: TorchWish
+    choice: Choice
     torch: Resolved
     packages: Resolved | None
     tool: Resolved
@@ -72,44 +89,40 @@ class Answers:
         return {name: got for name, got in found.items() if got is not None}
 
 
-def read_target(at: Session, words: str) -> Target:
-    """The target that is asked for; what it leaves open is the manifest's. Raises UsageError."""
-    needs = at.ctx.manifest
-    if at.world is not None or at.ctx.options.rehearsal:
-        raise UsageError("A rehearsal knows this machine alone.", hint=Fix("Leave out --rehearse, or --for."))
-    return parse_target(words, macos_min=needs.machine.macos_min, python=needs.python.version)
-
-
-def plan_for(at: Session, target: Target, requirements: Path | None) -> Result:
-    """Plan for another machine; satisfied when `all` could do it there.
+def plan_for(at: Session, words: str, requirements: Path | None) -> Result:
+    """Plan for the machine that `words` name; satisfied when `all` could do it there.
 
     Raises UsageError, NetworkError when the index cannot be asked, PackageError.
     """
-    ctx, started = at.ctx, at.ctx.machine.clock()
-    asked: Asked | None = None
+    ctx, needs = at.ctx, at.ctx.manifest
+    if at.world is not None or ctx.options.rehearsal:
+        raise UsageError("A rehearsal knows this machine alone.", hint=Fix("Leave out --rehearse, or --for."))
+    target = parse_target(words, macos_min=needs.machine.macos_min, python=needs.python.version)
+    ctx.note(licence_says(needs))
+    started, asked, unread = ctx.machine.clock(), None, None
     try:
         asked = read_asked(ctx, requirements)
-        unread = None
     except GitError as error:
         unread = COMFYUI_UNREAD.blocked("ComfyUI", error.message, fix=error.hint)
     answers = ask_index(ctx, target, asked, tool=tool_requirements())
     report = Report(tuple(reports(ctx, target, answers, unread)), ctx.machine.clock() - started)
-    return _result(at, target, report, answers, asked)
+    return _result(at, target, report, answers, asked.source if asked else None)
 
 
-def _stuck(report: Report) -> str:
-    return ", ".join(step.name for step in report.steps if step.verdict is Verdict.BLOCKED)
-
-
-def _result(at: Session, target: Target, report: Report, answers: Answers, asked: Asked | None) -> Result:
+def _result(at: Session, target: Target, report: Report, answers: Answers, source: str | None) -> Result:
     from provision.steps.registry import STEPS
 
-    stuck, source = _stuck(report), asked.source if asked else None
+    stuck = ", ".join(step.name for step in report.steps if step.verdict is Verdict.BLOCKED)
     title = f"What `provision all` would do on {target.says}"
     planned = make_plan(report, {step.name: step.needs for step in STEPS}, Pace(), USUAL_S)
-    words = plan_view.plan_text(planned, title, at.console.invocation)
-    drawn = Drawn(lambda paper: plan_view.plan_view(planned, paper.width, title, paper.call), words)
+    drawn = Drawn(
+        lambda paper: plan_view.plan_view(planned, paper.width, title, paper.call),
+        plan_view.plan_text(planned, title, at.console.invocation),
+    )
     wheels = pairs([(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels])
+    blocked_by = f"Blocked by {stuck}: there it cannot be done as it is asked for.\n" if stuck else ""
+    read = f" ComfyUI's requirements are those of {source}." if source else ""
+    closing = Words(f"{blocked_by}Nothing was installed.{read}")
     facts: dict[str, JSON] = {
         "command": "plan",
         "target": target.name,
@@ -117,10 +130,7 @@ def _result(at: Session, target: Target, report: Report, answers: Answers, asked
         **asdict(report.cost),
         "wheels": {part: [wheel.to_json() for wheel in got.wheels] for part, got in answers.parts.items()},
     }
-    read = f" ComfyUI's requirements are those of {source}." if source else ""
-    closing = f"Nothing was installed.{read}"
-    blocked_by = f"Blocked by {stuck}: there it cannot be done as it is asked for.\n" if stuck else ""
-    view = (drawn, wheels, Words(blocked_by + closing)) if at.request.verbose else (drawn, Words(blocked_by + closing))
+    view = (drawn, wheels, closing) if at.request.verbose else (drawn, closing)
     return Result(not stuck, {**report.to_json(), "ok": not stuck, **facts}, view, report)
 
 
@@ -128,25 +138,39 @@ def _wheel_row(wheel: Wheel) -> str:
     return f"{wheel.filename}  {views.size_text(wheel.size_bytes) if wheel.size_bytes is not None else '?'}"
 
 
-# -- asking -------------------------------------------------------------------------------------------------
-
-
 def ask_index(ctx: Context, target: Target, asked: Asked | None, *, tool: Sequence[str]) -> Answers:
     """Resolve torch's set, then ComfyUI's packages with it held, then what the tool needs.
 
     Raises NetworkError, PackageError.
     """
-    wish = choose_torch(ctx, target, audio=asked is not None and asked.audio)
-    for note in wish.notes:
-        ctx.note(note)
     ctx.note(f"Asking the package index for {target.says} ...")
-    torch = resolve(ctx, target, wish.lines, Rules(index=wish.index))
+    choice = choose_torch(ctx, target, audio=asked is not None and asked.audio)
+    torch = resolve(ctx, target, choice.pins, Rules(index=choice.index))
     packages = None if asked is None else resolve_requirements(ctx, target, asked, torch)
-    return Answers(wish, torch, packages, resolve(ctx, replace(target, python=tool_python(target)), tool))
+    return Answers(choice, torch, packages, resolve(ctx, replace(target, python=tool_python(target)), tool))
+
+
+def choose_torch(ctx: Context, target: Target, *, audio: bool) -> Choice:
+    """The set that `all` would take there, or where there is none, the requested one, to report what it lacks.
+
+    Raises PackageError when the nightly of a day is asked for and not there, NetworkError.
+    """
+    place = elsewhere(target)
+    try:
+        return first(ctx, place, audio=audio, on_try=lambda choice: _tell(ctx, choice))
+    except PackageError:
+        return next(in_order(ctx, place, audio=audio))
+
+
+def _tell(ctx: Context, choice: Choice) -> None:
+    if choice.why:
+        ctx.note(f"{choice.why[0].upper()}{choice.why[1:]}: {choice.channel} torch is planned in its place.")
+    for newer in choice.passed_over[:1]:
+        ctx.note(f"{newer}; an older set is taken.")
 
 
 def resolve_requirements(ctx: Context, target: Target, asked: Asked, torch: Resolved) -> Resolved:
-    """ComfyUI's packages beside torch's, which is held; without torch, what there is of the others."""
+    """ComfyUI's packages with torch's versions held; without a torch, the others alone."""
     held = tuple(f"{name}=={torch.version(name)}" for name in TORCH if torch.version(name))
     rules = Rules(held, () if torch.version("torch") else TORCH, asked.until)
     found = resolve(ctx, target, asked.others, rules)
@@ -154,9 +178,6 @@ def resolve_requirements(ctx: Context, target: Target, asked: Asked, torch: Reso
         ctx.note("The package index gives no upload times: packages are resolved as of today.")
     ours = {wheel.name for wheel in torch.wheels}
     return replace(found, wheels=tuple(wheel for wheel in found.wheels if wheel.name not in ours))
-
-
-# -- reporting ----------------------------------------------------------------------------------------------
 
 
 def reports(ctx: Context, target: Target, answers: Answers, unread: Finding | None) -> Iterable[StepReport]:
@@ -173,7 +194,7 @@ def reports(ctx: Context, target: Target, answers: Answers, unread: Finding | No
             *_behind(ctx, target, answers),
         ],
         "comfyui": [*check_comfyui(there)],
-        "models": _models(there),
+        "models": [*_models(there)],
         "requirements": ([unread] if unread else []) + ([*_wheels(target, "requirements", needed)] if needed else []),
         "provision": [*_wheels(target, "provision", answers.tool)],
     }
@@ -183,14 +204,11 @@ def reports(ctx: Context, target: Target, answers: Answers, unread: Finding | No
 
 
 def _hardware(there: Context, disk_bytes: int) -> list[Finding]:
-    """What the hardware step says of the target; its disk is not here, so what it must hold is told."""
+    """The hardware step's findings on the target, with the free space that its disk must have."""
     from provision.steps.hardware.memory import check_memory_fit
-    from provision.steps.hardware.step import AIR_BYTES, check_hardware
+    from provision.steps.hardware.step import AIR_BYTES, check_machine
 
-    found = [
-        each for each in check_hardware(there, ()) if each.kind not in (hardware_kinds.HW_DISK, hardware_kinds.DISK_LOW)
-    ]
-    found += check_memory_fit(there)
+    found = [*check_machine(there), *check_memory_fit(there)]
     says = f"{views.size_text(disk_bytes + AIR_BYTES)} must be free on its disk."
     return [*found, hardware_kinds.HW_DISK.ok("disk", says, facts={"needed_bytes": disk_bytes + AIR_BYTES})]
 
@@ -202,25 +220,17 @@ def _python(there: Context, target: Target) -> Finding:
     if not number(wanted.min) <= number(target.python) <= number(wanted.max):
         too_new = number(target.python) > number(wanted.max)
         kind, end = (python_env_kinds.PY_TOO_NEW, "max") if too_new else (python_env_kinds.PY_TOO_OLD, "min")
-        return kind.blocked(
-            "Python", f"Python {target.python} is not accepted: the manifest takes {wanted.min} to {wanted.max}.",
-            fix=Fix("To take it all the same:", _again(target, "--set", f"python.{end}={target.python}")),
-        )  # fmt: skip
-    return python_env_kinds.VENV_MISSING.fixable(
-        "Python", f"Python {target.python} is wanted.", fix=Fix("uv makes an environment."),
-        cost=Cost(DOWNLOAD_BYTES, DISK_BYTES),
-    )  # fmt: skip
+        says = f"Python {target.python} is not accepted: the manifest takes {wanted.min} to {wanted.max}."
+        again = _again(target, "--set", f"python.{end}={target.python}")
+        return kind.blocked("Python", says, fix=Fix("To take it all the same:", again))
+    says, fix = f"Python {target.python} is wanted.", Fix("Create an environment with uv.")
+    return python_env_kinds.VENV_MISSING.fixable("Python", says, fix=fix, cost=Cost(DOWNLOAD_BYTES, DISK_BYTES))
 
 
-def _models(there: Context) -> list[Finding]:
-    return [
-        models_kinds.CKPT_MISSING.fixable(
-            file.name, f"{file.name} is missing.",
-            fix=Fix(f"Download it from {model.repo} and verify it."),
-            cost=Cost(file.size or 0, file.size or 0),
-        )
-        for model, file in there.manifest.chosen(there.options.precision)
-    ]  # fmt: skip
+def _models(there: Context) -> Iterator[Finding]:
+    for model, file in there.manifest.chosen(there.options.precision):
+        says, fix = f"{file.name} is missing.", Fix(f"Download it from {model.repo} and verify it.")
+        yield models_kinds.CKPT_MISSING.fixable(file.name, says, fix=fix, cost=Cost(file.size or 0, file.size or 0))
 
 
 def _again(target: Target, *more: str) -> Command:
@@ -228,15 +238,14 @@ def _again(target: Target, *more: str) -> Command:
 
 
 def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:
-    """The wheels of one part, then what cannot be had."""
+    """The wheels of one part, then what is missing."""
     if got.wheels:
         names = [f"{wheel.name} {wheel.version}" for wheel in got.wheels if wheel.name in TORCH and part == "torch"]
         told = f"{', '.join(names)} and what they need: " if names else ""
         unsized = f" ({got.unsized} of a size that the index does not tell)" if got.unsized else ""
-        yield WHEELS_FOUND.fixable(part, f"{told}{len(got.wheels)} wheels{unsized}, nothing to build.",
-            fix=Fix("uv installs them."),
-            cost=Cost(got.size_bytes, int(got.size_bytes * UNPACKED[part])),
-        )  # fmt: skip
+        says = f"{told}{len(got.wheels)} wheels{unsized}, nothing to build."
+        cost = Cost(got.size_bytes, int(got.size_bytes * UNPACKED[part]))
+        yield WHEELS_FOUND.fixable(part, says, fix=Fix("uv installs them."), cost=cost)
     needed = [lack for lack in got.lacks if lack.asked.startswith("torch") and part == "torch"][:1]  # all need torch
     for lack in needed or got.lacks:
         yield _lacking(target, lack)
@@ -244,8 +253,8 @@ def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:
 
 def _lacking(target: Target, lack: Lack) -> Finding:
     if lack.why:
-        return WHEEL_CONFLICT.blocked(lack.asked, f"{lack.asked} cannot be had beside the rest: {lack.why}",
-                       fix=Fix("Take another ComfyUI: --comfyui REF"))  # fmt: skip
+        says = f"{lack.asked} cannot be had beside the rest: {lack.why}"
+        return WHEEL_CONFLICT.blocked(lack.asked, says, fix=Fix("Take another ComfyUI: --comfyui REF"))
     name = name_of(lack.asked)
     newest_here = f"the newest that has is {lack.newest}" if lack.newest else f"no version of {name} has"
     says = f"{lack.asked} has no wheel for {target.says.rpartition(',')[0]}: {newest_here}."
@@ -257,7 +266,7 @@ def _lacking(target: Target, lack: Lack) -> Finding:
 
 
 def difference(target: Target, other: Target) -> str:
-    """In words, the one thing in which another target differs."""
+    """The one thing in which another target differs, in words."""
     if other.macos != target.macos:
         return f"for macOS {other.macos[0]} and later"
     if other.arch != target.arch:
@@ -266,7 +275,7 @@ def difference(target: Target, other: Target) -> str:
 
 
 def _known_bad(there: Context, torch: Resolved) -> Iterable[Finding]:
-    """The pair of the target and its torch, where it is known to compute wrong."""
+    """A torch that is known to compute wrong on the target."""
     from provision.environment import known_bad_torch
 
     if why := known_bad_torch.refused(there.machine, [f"torch=={torch.version('torch')}"] if torch.wheels else []):
@@ -274,26 +283,23 @@ def _known_bad(there: Context, torch: Resolved) -> Iterable[Finding]:
 
 
 def _behind(ctx: Context, target: Target, answers: Answers) -> Iterable[Finding]:
-    """A warning where the target must do with an older torch than other Macs, for each reason."""
+    """Warn where other Macs have a newer torch, once for each reason."""
     have = answers.torch.version("torch")
-    if answers.wish.channel != "stable" or not have:
+    if answers.choice.channel != "stable" or not have:
         return
-    for lack in behind(ctx, target, have, Rules(index=answers.wish.index)):
+    for lack in behind(ctx, target, have, Rules(index=answers.choice.index)):
         assert lack.elsewhere is not None
         there, version = lack.elsewhere
-        yield TORCH_BEHIND.warn(
-            "torch",
-            f"torch {have} is the newest for this target; {version} is there {difference(target, there)}.",
-            fix=Fix("See that target:", _again(there)),
-            facts={"newest": have, "elsewhere": version, "target": there.name},
-        )  # fmt: skip
+        says = f"torch {have} is the newest for this target; {version} is there {difference(target, there)}."
+        facts = {"newest": have, "elsewhere": version, "target": there.name}
+        yield TORCH_BEHIND.warn("torch", says, fix=Fix("See that target:", _again(there)), facts=facts)
 
 
 def behind(ctx: Context, target: Target, have: str, rules: Rules) -> list[Lack]:
-    """What keeps the target from a newer torch than `have`: targets that differ in one thing and have one."""
+    """Targets that differ in one thing and have a newer torch than `have`."""
     from packaging.version import Version
 
-    best = newest(ctx, Target((MACOS[-1], 0)), "torch", rules)
+    best = newest(ctx, Target((MACOS[-1], 0), python=WIDEST), "torch", rules)
     if best is None or Version(best.version) <= Version(have):
         return []
     found = []

@@ -1,4 +1,4 @@
-"""`provision uninstall`: what this tool made goes, by name; what a person added is moved beside the home and named."""
+"""`provision uninstall`: remove what this tool made; what a person added is moved beside the home and named."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from provision.cli.about import adopted_json
 from provision.cli.command import Session, command
-from provision.cli.commands.made_by_us import Sorted, sort_home
 from provision.command import Fix, ours, program
-from provision.core.finding import JSON
-from provision.core.home import Home
-from provision.core.ownership import is_home
-from provision.core.removing import remove, remove_empty
 from provision.errors import ConsentNeeded, HomeError, UsageError
-from provision.output import views
 from provision.output.result import Result, Words, answer
-from provision.system.disk_use import Tally
+
+if TYPE_CHECKING:
+    from provision.cli.commands.made_by_us import Sorted
+    from provision.core.finding import JSON
+    from provision.core.home import Home
 
 
 def uninstall(at: Session) -> Result:
@@ -27,7 +25,11 @@ def uninstall(at: Session) -> Result:
 
     Raises UsageError for a folder that is no home, HomeError for what could not be removed.
     """
+    from provision.cli.about import adopted_json
+    from provision.cli.commands.made_by_us import sort_home
     from provision.cli.session import hold_home
+    from provision.comfyui.server_process import stop_server
+    from provision.core.ownership import is_home
 
     home = at.ctx.home
     if not os.path.lexists(home.root):
@@ -42,53 +44,45 @@ def uninstall(at: Session) -> Result:
         would = {"would_remove": _texts(found.ours), "would_keep": _texts(found.theirs)}
         return answer({**would, **adopted_json(home)})
     with hold_home(at, removing=True):
-        from provision.comfyui.server_process import stop_server
-
         stop_server(at.ctx)
-        found = sort_home(at.ctx)  # what was made while the person read
+        found = sort_home(at.ctx)  # the person may have added something since
         where, removal = _where(home), Removal(home)
         removal.run(found)
     return _what_became(home, where, removal, found)
 
 
-# -- before -------------------------------------------------------------------------------------------------------
-
-
 def _show(at: Session, found: Sorted) -> None:
-    """What goes and what stays, with sizes that add up."""
-    home, tally = at.ctx.home, Tally()
-    rows = [(tally.add_all(paths), name) for name, paths in _by_entry(home, found.ours).items()]
-    lines = [f"{views.size_text(size):>10}  {name}" for size, name in rows]
-    total = sum(size for size, _ in rows)
-    lines.append(f"{views.size_text(total):>10}  in all, to be removed from {_where(home)}")
+    """List what goes and what stays, with sizes that add up."""
+    from provision.output.views import size_text
+    from provision.system.disk_use import Tally
+
+    home, tally, line = at.ctx.home, Tally(), at.console.line
+    entries: dict[str, list[Path]] = {}
+    for path in found.ours:
+        entries.setdefault(path.relative_to(home.root).parts[0], []).append(path)
+    sizes = {name: tally.add_all(paths) for name, paths in entries.items()}
+    lines = [f"{size_text(size):>10}  {name}" for name, size in sizes.items()]
+    lines.append(f"{size_text(sum(sizes.values())):>10}  in all, to be removed from {_where(home)}")
     at.console.tell(Words("\n".join(lines)))
     if shared := tally.shared_bytes():
-        at.console.line(f"{views.size_text(shared)} of it is in use elsewhere too (hard links), and is not freed.")
+        line(f"{size_text(shared)} of it is in use elsewhere too (hard links), and is not freed.")
     if home.adopted is not None:
         stays = ", with what was added to it: the model, the workflow, pictures"
-        at.console.line(f"The ComfyUI in {home.base} was here before this tool, and stays{stays}.")
+        line(f"The ComfyUI in {home.base} was here before this tool, and stays{stays}.")
     if found.theirs:
-        kept, tally = beside(home), Tally()
-        at.console.line(f"What you added is kept, in {kept}:")
+        tally = Tally()
+        line(f"What you added is kept, in {beside(home)}:")
         for path in found.theirs:
-            at.console.line(f"{views.size_text(tally.add(path)):>10}  {home.shown(path)}")
-
-
-def _by_entry(home: Home, paths: Iterable[Path]) -> dict[str, list[Path]]:
-    """Paths by the entry of the home that they lie in."""
-    found: dict[str, list[Path]] = {}
-    for path in paths:
-        found.setdefault(path.relative_to(home.root).parts[0], []).append(path)
-    return found
+            line(f"{size_text(tally.add(path)):>10}  {home.shown(path)}")
 
 
 def _where(home: Home) -> str:
-    """The home in words; where it is a link, with what it leads to."""
+    """The home's path, and its target where it is a link."""
     return f"{home.root}, a link to {home.root.resolve()}" if home.root.is_symlink() else str(home.root)
 
 
 def _agreed(at: Session) -> bool:
-    """Ask on a terminal; elsewhere say how to agree."""
+    """Ask on a terminal; elsewhere print the command that agrees."""
     with suppress(ConsentNeeded):
         return at.ctx.consent(f"Remove it from {at.ctx.home.root}?")
     at.console.line(at.typed(Fix("To remove it:", ours("uninstall", "--yes"))))
@@ -96,13 +90,10 @@ def _agreed(at: Session) -> bool:
 
 
 def beside(home: Home) -> Path:
-    """Where what a person added goes: a new folder beside the home."""
+    """A new folder beside the home, for what a person added."""
     real = home.root.resolve()
     names = (real.with_name(f"{real.name}-kept{f'-{n}' if n else ''}") for n in range(10_000))
     return next(path for path in names if not os.path.lexists(path))
-
-
-# -- doing it -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -115,19 +106,29 @@ class Removal:
     failed: list[OSError] = field(default_factory=list)
 
     def run(self, found: Sorted) -> None:
-        """Remove what is ours and move what is a person's; the marker goes last, so that it can be done again."""
+        """Remove what is ours and move what is a person's; the marker goes last, so that it can be repeated."""
+        from provision.core.removing import remove, remove_empty
+
+        root = self.home.root.resolve()
         *first, last = found.ours
         for path in first:
-            self._try(remove, path)
+            self._try(self._remove_environment if path.parent == self.home.envs else remove, path)
         # After the removal, which frees the room that a full disk needs for one more folder.
         target = beside(self.home)
         for path in found.theirs:
             self._move(path, target)
+        self._try(remove_empty, root)
         if not self.failed:
             self._try(remove, last)
-        self._try(remove_empty, self.home.root.resolve())
+        self._try(remove_empty, root)
         if self.home.root.is_symlink() and not self.home.root.exists():
             self._try(remove, self.home.root)
+
+    def _remove_environment(self, env: Path) -> None:
+        """Take its name first: uv takes half an environment for a whole one, and fails on it."""
+        from provision.core.removing import remove
+
+        remove(env.rename(self.home.root / f".envs.{os.getpid()}"))
 
     def _try(self, act: Callable[[Path], None], path: Path) -> None:
         try:
@@ -143,23 +144,21 @@ class Removal:
             place.parent.mkdir(parents=True, exist_ok=True)
             path.rename(place)
             self.kept_in = target
-        except OSError:  # another volume, or a folder beside that may not be written: it stays where it is
+        except OSError:  # another volume, or a folder that may not be written: leave it where it is
             self.stayed.append(path)
 
 
-# -- afterwards ---------------------------------------------------------------------------------------------------
-
-
 def _what_became(home: Home, where: str, removal: Removal, found: Sorted) -> Result:
-    """What became of it. Raises HomeError for what could not be removed."""
+    """The result of a removal. Raises HomeError for what could not be removed."""
+    from provision.cli.about import adopted_json
+
     if removal.failed:
         first = removal.failed[0]
         raise HomeError(
             f"{first.filename} could not be removed ({first.strerror}); run it again once it can be.",
             hint=ours("uninstall", "--yes"),
         )
-    gone = not os.path.lexists(home.root)
-    says = [f"Removed {where}." if gone else f"Removed what provision made from {where}."]
+    says = [f"Removed what provision made from {where}." if os.path.lexists(home.root) else f"Removed {where}."]
     if removal.kept_in is not None:
         says.append(f"What you added is in {removal.kept_in}.")
     says += [f"Left where it is: {path}" for path in [*removal.stayed, *found.elsewhere]]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from provision.command import ours
 from provision.core.events import Event, Progress
+from provision.core.patience import Patience
 from provision.core.step import Context
 from provision.download.backend import PASSING_ON, Backend, HubFile, TooSlow
 from provision.download.backends.registry import AUTO, backend, backends
@@ -67,7 +68,7 @@ def bring(ctx: Context, file: HubFile, part: Path) -> str | None:
     while True:
         first, following = race.order()
         ends = fallen(race.rates.get(following.name, 0.0)) if following and measured else never
-        if race.attempt(first, ends, give_up_on=() if measured else (HubRefused,)):
+        if race.attempt(first, ends, refusable=measured):
             return race.sha256
         race.tell_change(first)
 
@@ -91,29 +92,42 @@ class _Race:
         """The file's, where the backend that brought it took it."""
         self._ctx, self._file, self._part, self._left = ctx, file, part, backends
         self._problem: ProvisionError | None = None
+        self._fruitless_s = 0.0
+        """How long nothing has come, whichever backend asked."""
 
-    def attempt(self, backend: Backend, ends: Ends, *, give_up_on: tuple[type[ProvisionError], ...] = ()) -> bool:
+    def attempt(self, backend: Backend, ends: Ends, *, refusable: bool = True) -> bool:
         """Fetch until the file is here (True), `ends` says so or it fails.
 
-        Raises its error where that is one to give up on, or no other backend is left.
+        Raises its error where no other backend is left, and, unless that is `refusable`, a hub's refusal for good.
         """
         if self._ctx.options.limit_rate and not backend.limited:
             self._ctx.note(f"{backend.name} cannot limit its rate: it takes what there is. To limit it: --backend http")
         watch = _Watch(self._ctx, self._file.name, ends)
+        before, began = bytes_of(self._part), self._ctx.machine.clock()
         try:
-            self.sha256 = backend.fetch(replace(self._ctx, emit=watch.emit), self._file, self._part)
+            at = replace(self._ctx, emit=watch.emit, patience=self._patience(backend))
+            self.sha256 = backend.fetch(at, self._file, self._part)
             return True
         except Enough:
             self.rates[backend.name], self._problem = watch.rate, None
         except PASSING_ON as error:
-            if isinstance(error, (TooSlow, *give_up_on)):
+            refused = isinstance(error, HubRefused) and error.passing is None
+            if isinstance(error, TooSlow) or (refused and not refusable):
                 raise
             self._left.remove(backend)
             self.rates.pop(backend.name, None)
+            came = bytes_of(self._part) != before
+            self._fruitless_s = 0.0 if came else self._fruitless_s + self._ctx.machine.clock() - began
             self._problem = error
             if not self._left:
                 raise
         return False
+
+    def _patience(self, backend: Backend) -> Patience:
+        """What is left for an outage is shared: whoever has another behind it takes half."""
+        whole = self._ctx.patience
+        left_s = max(whole.answer_s, whole.outage_s - self._fruitless_s)
+        return replace(whole, outage_s=left_s if len(self._left) == 1 else left_s / 2)
 
     def order(self) -> tuple[Backend, Backend | None]:
         """The backend to use and the one that comes next: the fastest first, and of those that are about as fast the

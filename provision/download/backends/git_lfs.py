@@ -22,6 +22,7 @@ from provision.core.step import Context
 from provision.download import kinds
 from provision.download.backend import Backend, HubFile, Program, find_program
 from provision.download.hashing import Hasher, fetch_and_hash
+from provision.download.hub.api import locate
 from provision.download.hub.token import token_for
 from provision.download.part_file import (
     disk_errors_said,
@@ -33,13 +34,14 @@ from provision.download.part_file import (
 )
 from provision.download.retry import IDLE_S, STALL_TIMEOUT_S, Retry, watched
 from provision.download.web import host_of, is_loopback
-from provision.errors import DownloadError, HubRefused, NetworkError, ProvisionError, WrongFile
+from provision.errors import DownloadError, HubRefused, NetworkError, Passing, ProvisionError, WrongFile
 from provision.system.address import quoted
 from provision.system.disk_errors import unusable
 from provision.system.disk_use import bytes_here
 from provision.system.git_program import environment
 from provision.system.machine import Ran
 from provision.system.parsers import parse_lfs_version
+from provision.system.passing import passing_in
 from provision.system.visible import shell_word
 
 NO_TRAFFIC = re.compile(r"(?:error|http|status|response)\D{0,20}\b509\b")
@@ -57,9 +59,15 @@ def fetch_git_lfs(ctx: Context, file: HubFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
     git, _ = find_program(ctx.machine, "git"), find_program(ctx.machine, "git-lfs")
     wrong: list[ProvisionError] = []
+    busy: list[bool] = []
 
     def attempt(_: Hasher) -> Retry | None:
+        if busy:  # git tells no waits that a server asks for: our own question does
+            locate(ctx, file)
+            busy.clear()
         retry = _attempt(ctx, git, file, part)
+        if retry is not None and retry.error.passing in (Passing.RATE_LIMIT, Passing.BUSY):
+            busy.append(True)
         if retry is not None and isinstance(retry.error, WrongFile):
             wrong.append(retry.error)
             if len(wrong) == 2:  # once may be chance
@@ -229,6 +237,7 @@ def _retry(ran: Ran, file: HubFile, part: Path) -> Retry:
                 hint=Fix(
                     "A proxy may change it on the way: try another network, or:", ours("all", "--backend", "http")
                 ),
+                passing=Passing.ANSWER,
             )
         )
     again = Fix("Run the same command again, or take another way:", ours("all", "--backend", "http"))
@@ -241,6 +250,8 @@ def _retry(ran: Ran, file: HubFile, part: Path) -> Retry:
     last = next((line for line in reversed(said.splitlines()) if line.strip()), "no reason given")
     return Retry(
         DownloadError(
-            f"git-lfs could not fetch {file.name} from {host}: {last.split('?')[0].strip().rstrip('.')}.", hint=again
+            f"git-lfs could not fetch {file.name} from {host}: {last.split('?')[0].strip().rstrip('.')}.",
+            hint=again,
+            passing=passing_in(said),
         )
     )

@@ -24,15 +24,16 @@ from provision.download.backends.hf_writer import HfWriter
 from provision.download.backends.library_http import Answered, Head, Moved, bounded_client
 from provision.download.backends.xet import PROGRAM, fetch_by_xet, usable
 from provision.download.hashing import Hasher, fetch_and_hash
-from provision.download.hub.api import locate_both
-from provision.download.hub.token import token_for
+from provision.download.hub.api import locate_both, refusal
+from provision.download.hub.token import Token, token_for
 from provision.download.part_file import work_folder
 from provision.download.retry import Retry, until_interrupted
-from provision.download.web import REDIRECTS_MAX, RESUME, host_of, moved, redirect_loop, retry_after_s
-from provision.errors import DownloadError, HubRefused, NetworkError
+from provision.download.web import REDIRECTS_MAX, RESUME, host_of, moved, redirect_loop
+from provision.errors import DownloadError, NetworkError
 from provision.system.address import quoted
 from provision.system.disk_errors import unusable
 from provision.system.machine import Machine
+from provision.system.passing import passing_of
 from provision.system.visible import shell_word, shell_words
 
 CHUNK_BYTES = None
@@ -40,10 +41,6 @@ CHUNK_BYTES = None
 TIMEOUT_S = 30
 SAID_EVERY_S = 0.5
 """How often progress is told, where a megabyte takes longer."""
-TRIES = 3
-"""Failures in a row without a byte before `http` goes on in its place."""
-WAITED_OUT = frozenset({408, 429})
-"""Statuses of a server that is busy."""
 KNOWN_VERSIONS = ("1.17", "3")
 """From and below: the versions whose `http_get` was read and tried; older ones add the whole to a part."""
 NEEDED_PARAMETERS = frozenset(
@@ -60,7 +57,7 @@ def fetch_hf(ctx: Context, file: HubFile, part: Path) -> str | None:
             return fetch_by_xet(ctx, file, part, offer)
         return until_interrupted(ctx.machine, lambda: _attempt(ctx, file, part, address, hasher))
 
-    return fetch_and_hash(ctx, file, part, attempt, tries=TRIES)
+    return fetch_and_hash(ctx, file, part, attempt)
 
 
 def script(ctx: Context, file: HubFile, part: str) -> Iterator[str]:
@@ -92,7 +89,8 @@ def _attempt(ctx: Context, file: HubFile, part: Path, address: Address, hasher: 
     except Answered as error:
         return _answered(file, error.head)
     except HfHubHTTPError as error:
-        return Retry(_failed(file, f"was answered with {error.response.status_code}"))
+        response = error.response
+        return _answered(file, Head(response.status_code, str(response.url), response.headers))
     except OSError as error:
         if error.errno is not None:
             raise unusable(part, error) from error
@@ -111,18 +109,10 @@ def _attempt(ctx: Context, file: HubFile, part: Path, address: Address, hasher: 
 
 
 def _answered(file: HubFile, head: Head) -> Retry:
-    if head.status_code not in WAITED_OUT:
-        packed = head.status_code in (200, 206)
-        what = "was sent a packed file" if packed else f"was answered with {head.status_code}"
-        return Retry(_failed(file, what))
-    busy = HubRefused(
-        f"{host_of(head.url)} goes on answering {head.status_code} for {file.name}.",
-        hint=Fix(
-            "Run the same command again in a few minutes; logged in, more requests are allowed:",
-            program("hf", "auth", "login"),
-        ),
-    )
-    return Retry(busy, retry_after_s(head))
+    if passing_of(head.status_code) is not None:
+        return Retry(refusal(head, file, Token()))
+    packed = head.status_code in (200, 206)
+    return Retry(_failed(file, "was sent a packed file" if packed else f"was answered with {head.status_code}"))
 
 
 def load_library() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
+from provision.core.patience import Outage
 from provision.core.step import Context
 from provision.download.backend import Backend, HubFile
 from provision.download.hashing import Hasher, Syncer
@@ -20,7 +21,7 @@ from provision.download.http.disk_writer import DiskWriter
 from provision.download.http.rate import Ramp
 from provision.download.http.transfer import Changed, NoRanges, Settings, Transfer
 from provision.download.part_file import keep_state, known_etag, known_ranges, make_plain
-from provision.download.retry import TRIES, WAIT_MAX_S, Retry, drop_wrong_kind, in_background
+from provision.download.retry import Retry, drop_wrong_kind, in_background, next_wait_s
 from provision.errors import HubRefused, NetworkError
 from provision.system.disk_errors import unusable
 from provision.system.visible import shell_word
@@ -89,7 +90,8 @@ class _Supervisor:
         self.sink = DiskWriter(part, self.transfer.buffers, self.hasher)
         self.syncer = Syncer(part, lambda: self.sink.cached_bytes)
         self.connections: dict[Future[Retry | None], int] = {}
-        self.round = self.failures = 0
+        self.round = 0
+        self.outage = Outage(ctx.patience, ctx.machine.clock)
         self.came_then = 0
         self.retry_at = self.saved_at = self.said_at = 0.0
         self.saved_bytes = -1
@@ -155,20 +157,18 @@ class _Supervisor:
             return
         self.round += 1
         came = self.transfer.taken_bytes
-        self.failures = 0 if came > self.came_then else self.failures + 1
+        if came > self.came_then:
+            self.outage.over()
         self.came_then = came
-        if self.failures >= TRIES:
-            raise retry.error
+        wait_s = next_wait_s(self.outage, retry)
         now = self.ctx.machine.clock()
         if isinstance(retry.error, HubRefused) and self.connections:
             self.ramp.settle(len(self.connections), now)  # the server wants no more of them
-        wait_s = retry.wait_s if retry.wait_s is not None else 2.0 ** max(0, self.failures - 1)
-        wait_s = min(wait_s, WAIT_MAX_S)
         self.retry_at = now + wait_s
         if self.connections:
             self.ctx.output(retry.error.message)
         else:
-            self.ctx.wait(retry.error.message, wait_s)
+            self.ctx.wait(retry.error.message, wait_s, retry.error.passing)
 
     def _look_around(self) -> None:
         now, here = self.ctx.machine.clock(), self.transfer.segments.done_bytes

@@ -18,28 +18,33 @@ from provision.command import Fix, ours, program
 from provision.core.step import Context
 from provision.download import kinds
 from provision.download.backend import Address, Backend, HubFile, Program, find_program
+from provision.download.backends.library_http import Head
 from provision.download.hashing import fetch_and_hash
-from provision.download.hub.api import locate
+from provision.download.hub.api import locate, refusal
+from provision.download.hub.token import token_in
 from provision.download.part_file import disk_trouble, work_folder, write_private
 from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
 from provision.download.web import RESUME, fetch, host_of, is_loopback, moved
-from provision.errors import CommandFailed, DownloadError, HubRefused, NetworkError, ProvisionError
+from provision.errors import CommandFailed, DownloadError, HubRefused, NetworkError, Passing, ProvisionError, lasting
 from provision.system.address import quoted
 from provision.system.disk_errors import unusable
 from provision.system.disk_use import bytes_here
 from provision.system.machine import Ran
 from provision.system.parsers import parse_wget_version
+from provision.system.passing import passing_of
 from provision.system.visible import shell_word
 
 EXIT_FILE, EXIT_NETWORK, EXIT_TLS, EXIT_AUTH, EXIT_PROTOCOL, EXIT_SERVER = 3, 4, 5, 6, 7, 8
 """wget's manual, section "Exit Status"."""
 TIME_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\s*")
 OPTIONS = (
-    "--no-verbose", "--continue", "--tries=1", "--no-hsts", "--no-netrc", "--max-redirect=0",
+    "--no-verbose", "--server-response", "--continue", "--tries=1", "--no-hsts", "--no-netrc", "--max-redirect=0",
     f"--connect-timeout={CONNECT_TIMEOUT_S}", f"--read-timeout={STALL_TIMEOUT_S}",
 )  # fmt: skip
 """One try: the patience is ours, with a fresh address each time; and so are redirects."""
 SAID_MAX = 400
+STATUS_LINE = re.compile(r"  HTTP/\d\.\d (\d{3})\b.*")
+HEADER_LINE = re.compile(r"  (\S{1,80}): (.*)|  HTTP/.*")
 REDIRECTED = "redirections exceeded"
 
 
@@ -131,10 +136,25 @@ def _environment(ctx: Context, address: Address) -> dict[str, str]:
     return env
 
 
+def parse_answer(said: str, url: str) -> Head | None:
+    """The head of the last answer, from what wget says with --server-response; None where there was none."""
+    status, headers = 0, dict[str, str]()
+    for line in said.splitlines():
+        if found := STATUS_LINE.fullmatch(line):
+            status, headers = int(found[1]), {}
+        elif (found := HEADER_LINE.fullmatch(line)) and found[1]:
+            headers[found[1]] = found[2]
+    return Head(status, url, headers) if status else None
+
+
 def _retry(ran: Ran, file: HubFile, part: Path, address: Address) -> Retry:
     """What wget's exit code means; raises what asking again cannot mend."""
-    said, host = quoted(ran.tail(3), SAID_MAX), host_of(address.url)
-    last = quoted(_last_line(ran.tail(3)), SAID_MAX)
+    answer = parse_answer(ran.err, address.url)
+    if ran.code == EXIT_SERVER and answer is not None and passing_of(answer.status_code) is not None:
+        return Retry(refusal(answer, file, token_in(address)))
+    words = "\n".join([line for line in ran.err.splitlines() if not HEADER_LINE.match(line)][-3:])
+    said, host = quoted(words, SAID_MAX), host_of(address.url)
+    last = quoted(_last_line(words), SAID_MAX)
     if ran.code == EXIT_FILE:
         trouble = disk_trouble(part, said)
         raise trouble or CommandFailed(
@@ -142,14 +162,18 @@ def _retry(ran: Ran, file: HubFile, part: Path, address: Address) -> Retry:
         )
     errors: dict[int | None, ProvisionError] = {
         EXIT_NETWORK: NetworkError(f"wget lost the connection to {host}, or found none.", hint=RESUME),
-        EXIT_PROTOCOL: NetworkError(f"wget did not understand what {host} sent for {file.name}.", hint=RESUME),
+        EXIT_PROTOCOL: NetworkError(
+            f"wget did not understand what {host} sent for {file.name}.", hint=RESUME, passing=Passing.ANSWER
+        ),
         EXIT_SERVER: DownloadError(f"{host} answered wget with an error: {last}.", hint=RESUME),
-        EXIT_TLS: NetworkError(
-            f"wget cannot verify the certificate of {host}.",
-            hint=Fix(
-                "Name your proxy's certificates:",
-                ours("all", "--backend", "wget", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
-            ),
+        EXIT_TLS: lasting(
+            NetworkError(
+                f"wget cannot verify the certificate of {host}.",
+                hint=Fix(
+                    "Name your proxy's certificates:",
+                    ours("all", "--backend", "wget", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
+                ),
+            )
         ),
         EXIT_AUTH: HubRefused(
             f"{host} does not accept what wget was given to log in.", hint=program("hf", "auth", "login")
@@ -158,7 +182,10 @@ def _retry(ran: Ran, file: HubFile, part: Path, address: Address) -> Retry:
     if ran.code in errors:
         return Retry(errors[ran.code])
     if ran.code is not None and ran.code < 0:
-        return Retry(DownloadError(f"wget was ended from outside (signal {-ran.code}).", hint=RESUME))
+        silent = DownloadError(
+            f"wget was ended from outside (signal {-ran.code}).", hint=RESUME, passing=Passing.NETWORK
+        )
+        return Retry(silent)
     raise CommandFailed(f"wget ended with {ran.code}: {said}", hint=ours("all", "--backend", "http"))
 
 

@@ -24,16 +24,17 @@ from provision.command import Fix, ours
 from provision.core.step import Context
 from provision.download.backend import Address, HubFile
 from provision.download.backends.xet_program import ORDER
-from provision.download.hub.api import XetOffer
-from provision.download.hub.token import token_for
+from provision.download.hub.api import XetOffer, refusal
+from provision.download.hub.token import Token, token_for
 from provision.download.part_file import disk_trouble, work_folder
 from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
 from provision.download.web import RESUME, address_from, fetch, host_of, is_loopback, origin_of
-from provision.errors import DownloadError, HubRefused, NetworkError
+from provision.errors import DownloadError, HubRefused, NetworkError, Passing
 from provision.system.address import natural, quoted
 from provision.system.disk_errors import unusable
 from provision.system.disk_use import bytes_here
 from provision.system.machine import Ran
+from provision.system.passing import passing_in, passing_of
 
 PROGRAM = Path(__file__).with_name("xet_program.py")
 KNOWN_VERSIONS = ("1.6", "2")
@@ -80,7 +81,7 @@ def fetch_by_xet(ctx: Context, file: HubFile, part: Path, offer: XetOffer) -> Re
     try:
         key = until_interrupted(ctx.machine, lambda: _ask_key(ctx, file, offer))
     except HubRefused as error:  # the file may still come from its own address
-        return Retry(_failed(file, error.message.rstrip(".")))
+        return Retry(_failed(file, error.message.rstrip("."), error.passing))
     if isinstance(key, Retry):
         return key
     folder = work_folder(part, "xet")
@@ -115,6 +116,8 @@ def _ask_key(ctx: Context, file: HubFile, offer: XetOffer) -> _Key | Retry:
         if response.status_code == 200 and storage and expires is not None:
             endpoint = address_from(response.url, storage).rstrip("/")
             return _Key(endpoint, headers.get("X-Xet-Access-Token", ""), expires)
+        if passing_of(response.status_code) is not None:
+            return Retry(refusal(response, file, Token(token or "")))
         return Retry(_failed(file, f"{host_of(key_url)} gave no key to its storage ({response.status_code})"))
 
 
@@ -165,7 +168,7 @@ def _retry(ran: Ran, file: HubFile, part: Path, key: _Key) -> Retry:
         )
     if ran.code is None or ran.code < 0:
         return Retry(_failed(file, f"hf_xet was ended from outside (signal {-(ran.code or 0)})"))
-    return Retry(_failed(file, reason(said) or f"hf_xet ended with {ran.code}"))
+    return Retry(_failed(file, reason(said) or f"hf_xet ended with {ran.code}", passing_in(said)))
 
 
 def reason(said: str) -> str:
@@ -173,8 +176,9 @@ def reason(said: str) -> str:
     return quoted(ADDRESS.sub("", said).rpartition(": ")[2].partition("://")[0].strip(" ."), 200)
 
 
-def _failed(file: HubFile, why: str) -> DownloadError:
+def _failed(file: HubFile, why: str, passing: Passing | None = None) -> DownloadError:
     return DownloadError(
         f"Xet could not bring {file.name} from {host_of(file.endpoint)}: {why}.",
         hint=Fix("Run the same command again, or take another way:", ours("all", "--backend", "http")),
+        passing=passing,
     )

@@ -14,8 +14,8 @@ from provision.download.http.wire import Answer, Line
 from provision.download.hub.api import refusal
 from provision.download.hub.token import token_in
 from provision.download.retry import Retry, ended_early, wrong_kind
-from provision.download.web import Heading, broken, host_of, not_reached, origin_of, retry_after_s, silent_middle
-from provision.errors import DownloadError
+from provision.download.web import Heading, broken, host_of, not_reached, origin_of, silent_middle
+from provision.errors import DownloadError, Passing
 from provision.system.address import natural, quoted
 
 HOLD_S = 0.2
@@ -71,9 +71,9 @@ def _refused(transfer: Transfer, answer: Answer, address: Address) -> Retry | No
     error = refusal(answer, file, token_in(address))
     if origin_of(answer.url) == origin_of(file.endpoint) and status in (401, 403, 404):
         raise error
-    if status in (401, 403):  # a signature that expired: a new one comes
-        return Retry(error, 0.0)
-    return Retry(error, retry_after_s(answer))
+    error.passing = error.passing or Passing.ANSWER
+    # a signature that expired: a new one comes
+    return Retry(error, 0.0 if status in (401, 403) else None)
 
 
 def _misfit(transfer: Transfer, answer: Answer, start: int, stop: int, whole: bool) -> Retry | None:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from provision.comfyui.safetensors import LENGTH_BYTES, NotSafetensors, describe_bytes, header_length
-from provision.command import Fix, ours
+from provision.command import Fix, ours, program
+from provision.core.patience import ride_out
 from provision.core.step import Context
 from provision.download.backend import Address, HubFile
 from provision.download.hub.token import HUGGING_FACE, LOGIN, Token, token_in, token_to
+from provision.download.rate_limits import asked_wait_s, limit_of
 from provision.download.retry import until_interrupted
 from provision.download.web import (
-    PASSING,
     REDIRECTS_MAX,
     Heading,
     ask,
@@ -27,26 +28,24 @@ from provision.download.web import (
     origin_of,
     redirect_loop,
     redirect_of,
-    retry_after_s,
     unreachable,
 )
-from provision.errors import HubRefused, NetworkError, WrongFile
+from provision.errors import HubRefused, NetworkError, Passing, WrongFile
 from provision.system.address import natural, quoted
 from provision.system.bounded_http import beginning_of
+from provision.system.passing import TOO_MANY, passing_of
 from provision.system.strict import JSON_MAX_BYTES, Unreadable
 
 if TYPE_CHECKING:
     from requests import Response
 
-LOOKS = 3
-"""How often a hub that is busy (429, 5xx) is asked about a file."""
 FRESH_S = 60.0
 """For so long the address that came with the hub's answer is used without asking again; signatures live for an hour."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class HubBusy(HubRefused, NetworkError):
-    """The hub is busy or has a fault of its own: a download waits and asks again."""
+    """The hub is busy, has a fault of its own, or had too many requests: a download waits and asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +69,10 @@ class _Answer:
 def look_up(ctx: Context, repo: str, revision: str, path: str, endpoint: str | None = None) -> HubFile:
     """Ask a hub (the configured one) about a file; `revision` becomes the commit that it stands for now.
 
-    Raises HubRefused, NetworkError, UsageError or Interrupted.
+    What may pass is ridden out. Raises HubRefused, NetworkError, UsageError or Interrupted.
     """
     asked = HubFile((endpoint or ctx.options.endpoint).rstrip("/"), repo, revision, path, 0, "")
-    answer = until_interrupted(ctx.machine, lambda: _head(ctx, asked))
+    answer = until_interrupted(ctx.machine, lambda: ride_out(ctx, lambda: _head(ctx, asked)))
     return replace(answer.file, address=answer.address, asked_at=ctx.machine.clock())
 
 
@@ -85,7 +84,7 @@ def address_of(ctx: Context, file: HubFile) -> Address:
 
 
 def locate(ctx: Context, file: HubFile) -> Address:
-    """A fresh address of the bytes; it lives as long as the hub's signature does.
+    """A fresh address of the bytes, by one try: it lives as long as the hub's signature does.
 
     Raises as `look_up`, and WrongFile when the hub now describes another file.
     """
@@ -107,16 +106,16 @@ def locate_both(ctx: Context, file: HubFile) -> tuple[Address, XetOffer | None]:
 def read_header(ctx: Context, file: HubFile) -> bytes:
     """The first bytes of a remote safetensors file, up to the end of its header (for SDXL about 400 kB).
 
-    Raises WrongFile when it is no safetensors file, and as `locate`.
+    What may pass is ridden out. Raises WrongFile when it is no safetensors file, and as `locate`.
     """
-    return until_interrupted(ctx.machine, lambda: _read_header(ctx, file))
+    return until_interrupted(ctx.machine, lambda: ride_out(ctx, lambda: _read_header(ctx, file)))
 
 
 def _head(ctx: Context, file: HubFile) -> _Answer:
-    """HEAD, redirects within the hub's own origin followed, a busy hub asked again, a bad token left out."""
+    """HEAD, redirects within the hub's own origin followed, a bad token left out."""
     has = Token() if file.anonymous else token_to(ctx, file.endpoint)
     token = has.value or None
-    address, looks, redirects = _hub_address(file.url, token), 0, 0
+    address, redirects = _hub_address(file.url, token), 0
     refused: HubRefused | None = None
     while True:
         response = ask(ctx, "HEAD", address)
@@ -127,10 +126,6 @@ def _head(ctx: Context, file: HubFile) -> _Answer:
             if redirects > REDIRECTS_MAX:
                 raise redirect_loop(target)
             address = Address(target, address.headers)
-            continue
-        looks += 1
-        if response.status_code in PASSING and looks < LOOKS:
-            _wait_politely(ctx, response, looks)
             continue
         if response.status_code == 401 and token is not None:
             refused, token = refusal(response, file, has), None
@@ -161,11 +156,6 @@ def _xet_offered(response: Response, file: HubFile) -> XetOffer | None:
 
 def _hub_address(url: str, token: str | None) -> Address:
     return Address(url, {"Authorization": f"Bearer {token}"} if token else {})
-
-
-def _wait_politely(ctx: Context, response: Heading, looks: int) -> None:
-    wait_s = retry_after_s(response)
-    ctx.wait(f"{host_of(response.url)} answers {response.status_code}.", float(looks) if wait_s is None else wait_s)
 
 
 def _described(response: Heading, file: HubFile, *, elsewhere: bool) -> HubFile:
@@ -228,19 +218,44 @@ def refusal(response: Heading, file: HubFile, token: Token) -> HubRefused:
         return HubRefused(f"{host} does not let you read {file.repo} (403).", hint=Fix(f"Open {page}, then:", login))
     if status == 404:
         return _not_found(file, host, code)
-    if status == 429:
-        wait_s = retry_after_s(response)
-        when = f"in {wait_s:.0f} s" if wait_s else "in a few minutes"
-        return HubBusy(
-            f"{host} has had too many requests from this network (429).",
-            hint=Fix(f"Run the same command again {when}; logged in, more are allowed:", LOGIN),
-        )
-    if status >= 500:
+    if status == TOO_MANY:
+        return _too_many(response, file, host, with_token=with_token)
+    if (passing := passing_of(status)) is not None:
         return HubBusy(
             f"{host} has a fault of its own ({status}).",
             hint=Fix("Run the same command again in a few minutes: it goes on from what is there."),
+            passing=passing,
+            wait_s=asked_wait_s(response.headers),
         )
     return HubRefused(f"{host} answered {status} when asked for {file.name}.", hint=ours("doctor"))
+
+
+def _too_many(response: Heading, file: HubFile, host: str, *, with_token: bool) -> HubBusy:
+    """A rate limit: whose it is, when it is lifted, and what a token changes."""
+    wait_s, limit = asked_wait_s(response.headers), limit_of(response.headers)
+    counted = f" ({limit.says})" if limit and limit.says else ""
+    of_hub = origin_of(response.url or file.endpoint) == origin_of(file.endpoint)
+    again = f"Run the same command again in {_about(wait_s) if wait_s else 'a few minutes'}"
+    if with_token:
+        says, hint = f"your account (429): its limit there is used up{counted}", Fix(f"{again}.")
+    elif of_hub:
+        says = f"this network's address (429): all computers behind it share that limit{counted}"
+        says, hint = (
+            f"{says}, and with a token your account has its own",
+            Fix(f"{again}; with a token your account's own, higher limit counts:", program("hf", "auth", "login")),
+        )
+    else:
+        says, hint = (
+            f"this network's address (429): all computers behind it share that limit{counted}",
+            Fix(f"{again}."),
+        )
+    return HubBusy(
+        f"{host} has had too many requests from {says}.", hint=hint, passing=Passing.RATE_LIMIT, wait_s=wait_s
+    )
+
+
+def _about(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def _not_found(file: HubFile, host: str, code: str) -> HubRefused:
@@ -280,29 +295,21 @@ def _read_header(ctx: Context, file: HubFile) -> bytes:
 
 def _first_bytes(ctx: Context, file: HubFile, address: Address, count: int) -> bytes:
     """The first `count` bytes or fewer; a server without ranges (200) is read so far and hung up on."""
-    looks = 0
-    while True:
-        looks += 1
-        response = fetch(ctx, address, extra={"Range": f"bytes=0-{count - 1}"})
-        with response:
-            if response.status_code in PASSING and looks < LOOKS:
-                _wait_politely(ctx, response, looks)
-                continue
-            if response.status_code not in (200, 206):
-                raise refusal(response, file, token_in(address))
-            begun = response.headers.get("Content-Range", "bytes 0-")
-            if response.status_code == 206 and not begun.startswith("bytes 0-"):
-                raise HubRefused(
-                    f"{host_of(address.url)} sent another part of {file.name} than was asked for ({quoted(begun)}).",
-                    hint=Fix("Run the same command again; if a proxy is set, try without it."),
-                )
-            try:
-                return beginning_of(response, count)
-            except Unreadable as error:
-                raise HubRefused(
-                    f"{host_of(address.url)} sent {error} when asked for {file.name}.",
-                    hint=Fix("Run the same command again; if a proxy is set, try without it."),
-                ) from error
-            except OSError as error:
-                if looks >= LOOKS:
-                    raise unreachable(address.url, error) from error
+    with fetch(ctx, address, extra={"Range": f"bytes=0-{count - 1}"}) as response:
+        if response.status_code not in (200, 206):
+            raise refusal(response, file, token_in(address))
+        begun = response.headers.get("Content-Range", "bytes 0-")
+        if response.status_code == 206 and not begun.startswith("bytes 0-"):
+            raise HubRefused(
+                f"{host_of(address.url)} sent another part of {file.name} than was asked for ({quoted(begun)}).",
+                hint=Fix("Run the same command again; if a proxy is set, try without it."),
+            )
+        try:
+            return beginning_of(response, count)
+        except Unreadable as error:
+            raise HubRefused(
+                f"{host_of(address.url)} sent {error} when asked for {file.name}.",
+                hint=Fix("Run the same command again; if a proxy is set, try without it."),
+            ) from error
+        except OSError as error:
+            raise unreachable(address.url, error) from error

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader, parse_safetensors_header
 from provision.command import Fix, ours
+from provision.core.patience import ride_out
 from provision.core.step import Context
 from provision.download.backend import Address, HubFile
 from provision.download.hub.api import look_up, read_header, refusal
@@ -68,29 +70,40 @@ def _list(ctx: Context, endpoint: str, repo: str, revision: str) -> list[Entry]:
     endpoint, token = endpoint.rstrip("/"), token_to(ctx, endpoint)
     url = f"{endpoint}/api/models/{repo}/tree/{quote(revision, safe='')}?recursive=true&expand=false"
     found: list[Entry] = []
-    began, left_out = ctx.machine.clock(), 0
+    took_s, left_out = 0.0, 0
     for _ in range(PAGES_MAX):
         kept = token if origin_of(url) == origin_of(endpoint) else Token()
-        headers = {"Authorization": f"Bearer {kept.value}"} if kept.value else {}
-        with fetch(ctx, Address(url, headers)) as response:
-            if not response.ok:
-                raise refusal(response, HubFile(endpoint, repo, revision, "", 0, ""), kept)
-            files = [each for each in _read_page(response, endpoint) if each.type == "file"]
-            following = response.links.get("next", {}).get("url")
-            named = [each for each in files if can_be_a_file(each.path)]
-            left_out += len(files) - len(named)
-            found += [Entry(each.path, max(0, each.size or 0)) for each in named]
-            if not following:
-                if left_out:
-                    ctx.note(f"{left_out:,} names in {repo} cannot be those of files; they were left out.")
-                return found
-            url = address_from(response.url, following)
-        if len(found) > ENTRIES_MAX or ctx.machine.clock() - began > LISTING_S:
+        address = Address(url, {"Authorization": f"Bearer {kept.value}"} if kept.value else {})
+        files, following, seconds = ride_out(
+            ctx, partial(_page, ctx, address, HubFile(endpoint, repo, revision, "", 0, ""), kept)
+        )
+        took_s += seconds
+        named = [each for each in files if can_be_a_file(each.path)]
+        left_out += len(files) - len(named)
+        found += [Entry(each.path, max(0, each.size or 0)) for each in named]
+        if not following:
+            if left_out:
+                ctx.note(f"{left_out:,} names in {repo} cannot be those of files; they were left out.")
+            return found
+        url = following
+        if len(found) > ENTRIES_MAX or took_s > LISTING_S:
             break
     raise HubRefused(
         f"{repo} has more than {len(found):,} files, and its list does not end.",
         hint=Fix("Name the file:", ours("download", f"{repo}/FILE")),
     )
+
+
+def _page(ctx: Context, address: Address, repo: HubFile, token: Token) -> tuple[list[_Listed], str, float]:
+    """The files of a page, where the next one is (empty after the last), and the seconds that it took."""
+    began = ctx.machine.clock()
+    with fetch(ctx, address) as response:
+        if not response.ok:
+            raise refusal(response, repo, token)
+        files = [each for each in _read_page(response, repo.endpoint) if each.type == "file"]
+        following = response.links.get("next", {}).get("url")
+        url = address_from(response.url, following) if following else ""
+        return files, url, ctx.machine.clock() - began
 
 
 def _read_page(response: Response, endpoint: str) -> list[_Listed]:

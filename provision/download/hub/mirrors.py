@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from provision.command import Fix
 from provision.core.events import Emit, Event, Progress, Waiting
+from provision.core.patience import BRIEF_S
 from provision.core.step import Context
 from provision.download.backend import PASSING_ON, TooSlow
 from provision.download.retry import STALL_TIMEOUT_S
@@ -41,7 +42,8 @@ def from_endpoints(ctx: Context, name: str, work: Callable[[Context, str], T]) -
     hubs = endpoints_of(ctx)
     for endpoint, following in pairwise(hubs):
         try:
-            return work(replace(ctx, emit=_watchful(ctx, endpoint, name, _Pace(CRAWL_BYTES_PER_S))), endpoint)
+            watchful = _watchful(ctx, endpoint, name, _Pace(CRAWL_BYTES_PER_S))
+            return work(replace(ctx, emit=watchful, patience=ctx.patience.at_most(BRIEF_S)), endpoint)
         except (*PASSING_ON, WrongFile) as error:
             ctx.note(f"{error.message} {host_of(following)} is asked next.")
     return work(replace(ctx, emit=_watchful(ctx, hubs[-1], name, _Pace(DRIP_BYTES_PER_S, SILENCE_S))), hubs[-1])

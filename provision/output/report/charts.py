@@ -1,7 +1,4 @@
-"""The course of a run, and the seconds of a bench, as drawings: SVG in a page's own text.
-
-Colours are the page's: classes, which its style sheet paints for the screen and for paper.
-"""
+"""The course of a run, and the seconds of a bench, as inline SVG; the page's style sheet has the colours."""
 
 from __future__ import annotations
 
@@ -11,7 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from provision.output.report.render import Tell, render
-from provision.output.report.timeline import MENDING, Course, Span, Transfer
+from provision.output.report.timeline import MENDING, WAITING, Course, Span, Transfer
+from provision.output.views import time_text
 
 WIDTH, LEFT, RIGHT, TOP = 960, 118, 86, 8
 ROW, BAR = 34, 16
@@ -19,7 +17,6 @@ LEAST = 1.5
 """The shortest bar that is seen."""
 STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 TICKS_MAX = 9
-SHORT_S = 9.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +30,13 @@ class Row:
 
     @property
     def end(self) -> float:
-        """When the step was last at work."""
         return max(span.end for span in self.spans)
 
     @property
     def took(self) -> str:
         """How long it was at work."""
-        return took_text(sum(span.end - span.start for span in self.spans))
+        seconds = sum(span.end - span.start for span in self.spans if span.kind != WAITING)
+        return time_text(seconds) if seconds >= 0.05 else "< 0.1 s"
 
 
 def course_svg(course: Course, order: Sequence[str], tell: Tell = str) -> Markup:
@@ -89,15 +86,6 @@ def _curve(transfer: Transfer, whole: float, middle: float) -> Markup:
     points = [(_at(at, whole), foot - BAR * done / full) for at, done in transfer.samples]
     corners = [(points[0][0], foot), *points, (points[-1][0], foot)]
     return Markup(" ").join(Markup("{:.1f},{:.1f}").format(x, y) for x, y in corners)
-
-
-def took_text(seconds: float) -> str:
-    """`< 0.1 s`, `2.1 s`, `34 s`, `5 min 03 s`."""
-    if seconds < 0.05:
-        return "< 0.1 s"
-    if seconds < SHORT_S:
-        return f"{seconds:.1f} s"
-    return f"{seconds:.0f} s" if seconds < 60 else f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
 
 
 def bars_svg(rows: Sequence[tuple[str, float, str, str]], *, about: str, tell: Tell = str) -> Markup:

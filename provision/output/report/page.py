@@ -1,8 +1,4 @@
-"""The page of a run: one HTML file that holds all that it shows, for a screen and for paper.
-
-It has no script and asks nobody for anything; addresses stand in it as links to pages for people (a licence, a
-repository).
-"""
+"""The page of a run: one self-contained HTML file for screen and paper, without scripts; only its links lead out."""
 
 from __future__ import annotations
 
@@ -27,7 +23,7 @@ class Part:
     origin: str
     """Where it is from: an address, or words."""
     proof: str
-    """What tells it from any other: a commit, a sha256."""
+    """Its identity: a commit, a sha256."""
 
 
 @dataclass(frozen=True, slots=True)

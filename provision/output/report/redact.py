@@ -1,8 +1,8 @@
-"""Taking out of a text what tells who wrote it and what lets others in: pure.
+"""Removes secrets and personal details from a text. Pure.
 
-What is recognised by its form (keys, addresses, homes, volumes, names of machines) goes whoever's it is; what is known
-by its value (the home folder, the user, the host, tokens of this machine) goes in every spelling. What an issue is
-read for stays: versions, hashes, packages, times, ports. In doubt rather too much goes than too little.
+Some are recognised by their form (keys, addresses, homes, volumes, names of machines), others by their value in every
+spelling (this home folder, user, host, these tokens). Versions, hashes, packages, times and ports stay. When in doubt,
+it is removed.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ NAME_LEAST, SECRET_LEAST = 2, 4
 """Shorter names and secrets are in every text."""
 WITHIN_LEAST = 5
 """A name of Latin letters goes within longer words from this length on: `mark` is in benchmark."""
-PUBLIC_NAMES = frozenset({
-    "root", "user", "admin", "localhost", "runner", "ubuntu", "host", "token", "mac", "home", "macbook", "email",
-    "address", "query", "serial", "test", "guest", "python", "torch", "model", "models", "comfyui", "provision",
-    "volume",
-})  # fmt: skip
-"""Names that tell nothing of a person, words of the placeholders themselves, and of every such report."""
+ACCOUNTS = ("root", "user", "admin", "guest", "test", "runner", "ubuntu")
+HOSTS = ("localhost", "host", "mac", "macbook")
+PLACEHOLDERS = ("token", "email", "address", "query", "serial", "home", "volume")
+OURS = ("python", "torch", "model", "models", "comfyui", "provision")
+PUBLIC_NAMES = frozenset((*ACCOUNTS, *HOSTS, *PLACEHOLDERS, *OURS))
+"""Names that identify nobody."""
 TOKEN, EMAIL, ADDRESS, QUERY, USER, HOST = "[token]", "[email]", "[address]", "[query]", "[user]", "[host]"
 SERIAL, VOLUME = "[serial]", "[volume]"
 PASSES_MAX = 6
@@ -37,7 +37,7 @@ PASSES_MAX = 6
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What is known of whoever runs this: folders that become `~`, names, hosts, secret values."""
+    """What is known of the user: folders that become `~`, names, hosts, secret values."""
 
     folders: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -76,9 +76,8 @@ def _hide_near(found: re.Match[str]) -> str:
 def _hide_in_address(found: re.Match[str]) -> str:
     """Of an address after its `://`: name and password, the path of a webhook, and what may be a signature."""
     rest = CREDENTIALS.sub(f"{TOKEN}@", found[0], count=1)
-    for host in secret_forms.WEBHOOKS:
-        if host in rest.lower():
-            return rest[: rest.lower().index(host) + len(host)] + TOKEN
+    if hook := re.search(secret_forms.WEBHOOKS, rest, re.I):
+        return rest[: hook.end()] + TOKEN
     kept, mark, _ = rest.partition("?") if "?" in rest.partition("#")[0] else rest.partition("#")
     return f"{kept}?{QUERY}" if mark and rest[len(kept) + 1 :] else rest
 
@@ -95,60 +94,87 @@ SECRETS: tuple[tuple[str, Place], ...] = (
     (rf"(?i)((?:{secret_forms.HEADERS}){IS})(?:{QUOTED}|[^\n\"',}}]+)", rf"\1{TOKEN}"),
     (r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}", rf"\1 {TOKEN}"),
     (r"(?<=://)[^\s\"'<>]+", _hide_in_address),
-    (r"(?i)(?<![\w.+%/-])[\w.+%-]{1,64}:[^\s@/\"'<>:]{3,64}@(?=(?:[\w-]+\.)+[a-z]{2,}|localhost|[\w-]+:\d{2,5}\b)",
-     f"{TOKEN}@"),
+    (
+        r"(?i)(?<![\w.+%/-])[\w.+%-]{1,64}:[^\s@/\"'<>:]{3,64}@(?=(?:[\w-]+\.)+[a-z]{2,}|localhost|[\w-]+:\d{2,5}\b)",
+        f"{TOKEN}@",
+    ),
     (r"(?i)(\bmachine\s+\S+\s+login\s+)\S+(\s+password\s+)\S+", rf"\1{USER}\2{TOKEN}"),
     (r"\?[^\s\"'<>=?]+=[^\s\"'<>]*", f"?{QUERY}"),
     (secret_forms.KEY, TOKEN),
     (secret_forms.NEAR, _hide_near),
     (rf"(?i)(passphrase{IS})(\w[^\n\"',;}}]*)", _kept_if_plain(TOKEN)),
-    (rf"(?i)((?:{secret_forms.LABELS}){IS})((?!\[[a-z]+\]){QUOTED}|\([^()\n]{{1,200}}\)|(?!\[[a-z]+\])[^\s\"',;&<>}}]+)",
-     _kept_if_plain(TOKEN)),
-    (r"(?i)\b((?:api[ _-]?key|token|password|passphrase|secret)\s+(?:is|was|to)\s+[\"'`]?)"
-     r"((?=[^\s\d]*\d)[^\s\"'`]{6,})",
-     _kept_if_plain(TOKEN)),
+    (
+        rf"(?i)((?:{secret_forms.LABELS}){IS})((?!\[[a-z]+\]){QUOTED}|\([^()\n]{{1,200}}\)|(?!\[[a-z]+\])[^\s\"',;&<>}}]+)",
+        _kept_if_plain(TOKEN),
+    ),
+    (
+        r"(?i)\b((?:api[ _-]?key|token|password|passphrase|secret)\s+(?:is|was|to)\s+[\"'`]?)"
+        r"((?=[^\s\d]*\d)[^\s\"'`]{6,})",
+        _kept_if_plain(TOKEN),
+    ),
     (r"(?i)((?:^|\s)(?:-u|--user|--proxy-user)[ =])\S+:\S+", rf"\1{TOKEN}"),
     (r"(?i)((?:^|\s)--?[\w-]{0,20}(?:token|password|passphrase|secret|api-key) )[^\s-]\S*", rf"\1{TOKEN}"),
-)  # fmt: skip
+)
 WHO: tuple[tuple[str, Place], ...] = (
     (r"(?i)(?<![\w.+%-])[\w.+%-]+(?:@|%40)(?:(?:[\w-]+\.)+[a-z][\w-]*|localhost\b|(?=\d+(?:\.\d+){3}\b))", EMAIL),
     # What tells one machine: its serial number and its other numbers, a person's folder for temporary files.
-    (rf"(?i)((?:serial(?:[ _-]?(?:number|num|no))?(?: \(system\))?|\bS/?N|udid|ecid|imei|meid){IS}[\"']?)"
-     r"(?=[A-Za-z-]*\d)[\w-]{6,}", rf"\1{SERIAL}"),
+    (
+        rf"(?i)((?:serial(?:[ _-]?(?:number|num|no))?(?: \(system\))?|\bS/?N|udid|ecid|imei|meid){IS}[\"']?)"
+        r"(?=[A-Za-z-]*\d)[\w-]{6,}",
+        rf"\1{SERIAL}",
+    ),
     (r"(?i)(?<![0-9a-f-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f-])", SERIAL),
     (r"(?<![0-9A-Fa-f-])[0-9A-F]{8}-[0-9A-F]{16}(?![0-9A-Fa-f-])", SERIAL),
     (rf"(?i)({SEP}var{SEP}folders{SEP}){NAMED}{SEP}{NAMED}", rf"\1{USER}"),
     (r"(?i)(?<![\w.])(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}(?![\w.])", ADDRESS),
     (r"(?i)(?<![0-9a-f:])(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}(?![0-9a-f:])", ADDRESS),
-    (r"(?i)(\b(?:ether|lladdr|hwaddr|bssid|(?:mac|wi-?fi|bluetooth|hardware)[ _-]?addr(?:ess)?|en\d)"
-     rf"(?:{IS}|\s+)[\"']?)"
-     r"[0-9a-f]{12}\b", rf"\1{ADDRESS}"),
+    (
+        r"(?i)(\b(?:ether|lladdr|hwaddr|bssid|(?:mac|wi-?fi|bluetooth|hardware)[ _-]?addr(?:ess)?|en\d)"
+        rf"(?:{IS}|\s+)[\"']?)"
+        r"[0-9a-f]{12}\b",
+        rf"\1{ADDRESS}",
+    ),
     (r"(?<![\w:.%-])[0-9A-Fa-f:.]{2,45}(?:%[\w.-]{1,16})?(?![\w:])", lambda found: _hide_ip6(found)),
     (r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)", lambda found: _hide_ip4(found)),
-)  # fmt: skip
+)
 DATA = rf"(?:{SEP}(?:System{SEP}Volumes{SEP}Data|private{SEP}var|var|export|data|mnt{SEP}[a-z]|net|nfs))?"
 SYSTEM_VOLUMES = r"Macintosh HD(?: - Data)?|Data|Preboot|Recovery|Update|VM|\[volume\]"
 END = rf"(?:{SEP}|[\s\"'`:;,)\]]|$)"
 PLACES: tuple[tuple[str, Place], ...] = (
-    (rf"(?i)(?:(?<![\w~])(?:[a-z]:)?{DATA}{SEP}(?:Users|home)|(?-i:{SEP}Users)){SEP}"
-     rf"(?!(?:Shared|linuxbrew){END}){NAMED}", "~"),
+    (
+        rf"(?i)(?:(?<![\w~])(?:[a-z]:)?{DATA}{SEP}(?:Users|home)|(?-i:{SEP}Users)){SEP}"
+        rf"(?!(?:Shared|linuxbrew){END}){NAMED}",
+        "~",
+    ),
     (rf"(?<![\w~./-])~[A-Za-z_][\w.-]*(?={SEP})", "~"),
-    (rf"(?i)((?<!System){SEP}Volumes{SEP})(?!(?:{SYSTEM_VOLUMES}){END})"
-     rf"(?:(?:\\[ ]|(?!{SEP})[^\n\"<>|:;,]){{1,64}}(?<! )(?={SEP})|{NAMED})", rf"\1{VOLUME}"),
+    (
+        rf"(?i)((?<!System){SEP}Volumes{SEP})(?!(?:{SYSTEM_VOLUMES}){END})"
+        rf"(?:(?:\\[ ]|(?!{SEP})[^\n\"<>|:;,]){{1,64}}(?<! )(?={SEP})|{NAMED})",
+        rf"\1{VOLUME}",
+    ),
     (rf"(?i)((?<![\w.])(?:{SEP}run)?{SEP}media{SEP}){NAMED}(?:{SEP}{NAMED})?", rf"\1{USER}"),
-)  # fmt: skip
+)
 MAC = r"MacBook(?:[-_ ](?:Pro|Air))?|MBP|MBA|iMac|Mac[-_ ](?:mini|Studio|Pro)"
 MACHINES: tuple[tuple[str, Place], ...] = (
-    (rf"(?i)(?<![\w.'’-])(?!(?:M\d|Intel|Apple)\b)[a-z][\w'’.]{{0,40}}[-_](?:{MAC}|(?-i:(?<=s-)Mac))(?:[-_]\d{{1,3}})?(?![\w-])",
-     HOST),
+    (
+        rf"(?i)(?<![\w.'’-])(?!(?:M\d|Intel|Apple)\b)[a-z][\w'’.]{{0,40}}[-_](?:{MAC}|(?-i:(?<=s-)Mac))(?:[-_]\d{{1,3}})?(?![\w-])",
+        HOST,
+    ),
     (rf"(?i)(?<![\w.'’-])[a-z][\w.-]{{0,40}}['’]s (?:{MAC}|Mac|PC|laptop)\b", HOST),
-    (r"(?i)(?<![\w.-])(?!(?:_?threading|_thread|localhost|host\.docker)\.)(?:[a-z0-9\[][\w\]-]{0,62}\.){1,4}"
-     r"(?:local|lan|localdomain|ts\.net|home\.arpa|internal|corp|intranet|fritz\.box)(?![\w-]|\.\w)", HOST),
-    (rf"(?i)((?:host[ _-]?name|computer[ _]?name|node[ _]?name|\bssid|network name){IS})((?!\[[a-z]+\])[^\n,;]+)",
-     _kept_if_plain(HOST, rf"{secret_forms.PLAIN}|(?:[\w-]+\.)+(?:co|com|org|io|net|dev|ai)")),
-    (rf"(?i)((?:user[ _-]?name|logname|sudo_user|(?-i:\bUSER)){IS}\\{{0,8}}[\"']?)((?!\[[a-z]+\])[\w.@-]+)",
-     _kept_if_plain(USER, rf"{secret_forms.PLAIN}|{'|'.join(sorted(PUBLIC_NAMES))}")),
-)  # fmt: skip
+    (
+        r"(?i)(?<![\w.-])(?!(?:_?threading|_thread|localhost|host\.docker)\.)(?:[a-z0-9\[][\w\]-]{0,62}\.){1,4}"
+        r"(?:local|lan|localdomain|ts\.net|home\.arpa|internal|corp|intranet|fritz\.box)(?![\w-]|\.\w)",
+        HOST,
+    ),
+    (
+        rf"(?i)((?:host[ _-]?name|computer[ _]?name|node[ _]?name|\bssid|network name){IS})((?!\[[a-z]+\])[^\n,;]+)",
+        _kept_if_plain(HOST, rf"{secret_forms.PLAIN}|(?:[\w-]+\.)+(?:co|com|org|io|net|dev|ai)"),
+    ),
+    (
+        rf"(?i)((?:user[ _-]?name|logname|sudo_user|(?-i:\bUSER)){IS}\\{{0,8}}[\"']?)((?!\[[a-z]+\])[\w.@-]+)",
+        _kept_if_plain(USER, rf"{secret_forms.PLAIN}|{'|'.join(sorted(PUBLIC_NAMES))}"),
+    ),
+)
 VERSION_BEFORE = re.compile(r"[=<>~!]=$|\bv$|\b(?:version|release|build|driver)$", re.IGNORECASE)
 FAMILIES = re.compile(
     r"nvidia|cuda|cu1\d|cudnn|cublas|cufft|curand|cusolver|cusparse|nccl|opencv|onnx|mkl|xcode|clt", re.IGNORECASE
@@ -176,7 +202,7 @@ HIDING_LINE = re.compile(rf"^.*(?:{HIDDEN.pattern}).*$", re.MULTILINE)
 
 
 def _bare_if_it_hides(line: str, person: Person) -> str:
-    """A line without its hidden characters where they cut up what must go; elsewhere they tell something, and stay."""
+    """A line without hidden characters if they hid something to remove."""
     bare = HIDDEN.sub("", COLOURS.sub("", line))
     return bare if _once(bare, person) != bare else line
 
@@ -234,7 +260,7 @@ def _hide_ip4(found: re.Match[str]) -> str:
 
 
 def _unless_local(text: str) -> str:
-    """The placeholder for an address of a machine; loopback and `all addresses` tell nothing."""
+    """The placeholder for a machine's address; loopback and 0.0.0.0 identify nobody."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

@@ -1,7 +1,4 @@
-"""Fills in the templates of the report: every word that they are given is told, made visible and escaped.
-
-`tell` takes out of a text what tells who wrote it. Drawings and pictures are markup already.
-"""
+"""Fills in the report's templates: every text is redacted by `tell`, made visible and escaped; markup stays."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The run that is kept for `provision report`: the last one that changed anything, with its course.
+"""The run that `provision report` shows: the last one that changed anything, with its course.
 
-`state/report.json` is of the last run, which has often nothing left to do.
+The last run, in `state/report.json`, often had nothing to do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from provision.core.finding import JSON, Verdict
 from provision.core.home import Home
 from provision.core.receipts import read_state, write_json
 from provision.core.step import Report
-from provision.output.hints import HERE, Invocation
+from provision.output.hints import Invocation
 from provision.output.report.bench_result import Bench
 from provision.output.report.timeline import Course
 
@@ -72,9 +72,9 @@ class Run:
 
 
 def keep_run(
-    home: Home, report: Report, facts: Mapping[str, JSON], course: Course, when: str, call: Invocation = HERE
+    home: Home, report: Report, facts: Mapping[str, JSON], course: Course, when: str, call: Invocation
 ) -> None:
-    """Write what a run of `all` saw and did. Raises HomeError, DiskFull."""
+    """Write what a run of `all` saw and did, with commands as `call` has them. Raises HomeError, DiskFull."""
     value = {**report.to_json(), **facts, "when": when}
     write_json(home.state / LAST, value, call.plain)
     if report.changed:
@@ -92,5 +92,5 @@ def keep_bench(home: Home, result: Mapping[str, JSON]) -> None:
 
 
 def last_bench(home: Home) -> Bench | None:
-    """What the last bench measured, None where none was made."""
+    """Read what the last bench measured, None where there is none."""
     return read_state(home.state / BENCH, Bench)

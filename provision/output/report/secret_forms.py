@@ -1,39 +1,38 @@
-"""What lets others in, by its form: keys of the services that such machines hold, and the names that stand before one.
+"""What secrets look like: keys of services, and the names before a secret; data for `redact`.
 
-Data alone, which `redact` reads. A key is its service's prefix and what may follow it, as each service documents its
-own (or as the rules of GitHub's secret scanning and of gitleaks have it). No pattern may look at the same text again
-and again: what is unbounded is taken by a match or begins where nothing else can, so that time grows with length alone.
+A key is its service's prefix and what may follow it, as each service documents it (or GitHub's secret scanning and
+gitleaks do). No pattern may look at the same text again and again: time grows with length alone.
 """
 
 from __future__ import annotations
 
-# Prefixes that no word has, with at least sixteen letters, digits, - or _ after them.
 DISTINCT = (
-    "hf_oauth_", "api_org_",  # Hugging Face
-    "sk-", "gsk_", "xai-", "pplx-", "nvapi-", "tgp_v1_", "csk-", "tvly-", "lsv2_(?:pt|sk)_",  # models as a service
-    "r8_", "rpa_", "wandb_v1_", "esecret_", "pcsk_", "(?:ak|as)-(?=[A-Za-z0-9]{22})",  # Replicate, RunPod, ..., Modal
-    "gh[pousr]_", "github_pat_", "gl(?:pat|ptt|cbt|dt|rt|ft|soat|oas|imt|agent|ffct)-", "ATATT3", "ATBB", "ATCTT3",
-    "AIza", r"ya29\.", "GOCSPX-", "(?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA)(?=[A-Z0-9]{12})",  # Google, Amazon
-    "[srp]k_(?:live|test)_", "whsec_", "sq0(?:atp|csp|idp)-", "shp(?:at|ca|pa|ss)_",  # Stripe, Square, Shopify
-    "xox[a-z]-", r"xoxe\.", "xapp-", "lin_(?:api|oauth)_", "ntn_", "figd_", "PMAK-", "NRAK-", "HRKU-", "sntry[su]_",
-    "tskey-", "dckr_pat_", "do[por]_v1_", "vc[pkiar]_", "sbp_", "sb_secret_", "dapi(?=[0-9a-f]{24})", "glc_", "glsa_",
-    r"hv[sbr]\.", r"dp\.(?:pt|st|ct|sa|scim|audit)\.(?:[\w-]{2,35}\.)?", "AGE-SECRET-KEY-", "eyJhbGciOi",
-)  # fmt: skip
-# Prefixes that words have too: what follows has to be of the service's own form.
+    "hf_oauth_|api_org_"  # Hugging Face
+    "|sk-|gsk_|xai-|pplx-|nvapi-|tgp_v1_|csk-|tvly-|lsv2_(?:pt|sk)_"  # models as a service
+    "|r8_|rpa_|wandb_v1_|esecret_|pcsk_|(?:ak|as)-(?=[A-Za-z0-9]{22})"  # Replicate, RunPod, ..., Modal
+    "|gh[pousr]_|github_pat_|gl(?:pat|ptt|cbt|dt|rt|ft|soat|oas|imt|agent|ffct)-|ATATT3|ATBB|ATCTT3"
+    r"|AIza|ya29\.|GOCSPX-|(?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA)(?=[A-Z0-9]{12})"  # Google, Amazon
+    "|[srp]k_(?:live|test)_|whsec_|sq0(?:atp|csp|idp)-|shp(?:at|ca|pa|ss)_"  # Stripe, Square, Shopify
+    r"|xox[a-z]-|xoxe\.|xapp-|lin_(?:api|oauth)_|ntn_|figd_|PMAK-|NRAK-|HRKU-|sntry[su]_"
+    "|tskey-|dckr_pat_|do[por]_v1_|vc[pkiar]_|sbp_|sb_secret_|dapi(?=[0-9a-f]{24})|glc_|glsa_"
+    r"|hv[sbr]\.|dp\.(?:pt|st|ct|sa|scim|audit)\.(?:[\w-]{2,35}\.)?|AGE-SECRET-KEY-|eyJhbGciOi"
+)
+"""Prefixes that no word has, with at least sixteen letters, digits, - or _ after them."""
 PARTICULAR = (
-    r"hf_(?:[A-Za-z0-9]{16,}|(?=[A-Za-z]{0,15}\d)[A-Za-z0-9]{8,})",  # not hf_transfer
-    r"comfyui-[A-Za-z0-9]{24,}",  # comfy.org; not comfyui-frontend-package
-    r"npm_[A-Za-z0-9]{20,}", r"pypi-(?:Ag[\w-]{8,}|\w{24,})", r"secret_[A-Za-z0-9]{32,}", r"key-[0-9a-f]{32}",
-    r"(?:fw_|jina_|sess-)[A-Za-z0-9]{20,}", r"pul-[0-9a-f]{40}", r"FlyV1 \w[\w+/=,-]{16,}",
-    r"(?:SK|AC)[0-9a-f]{32}", r"SG\.[\w-]{12,}(?:\.[\w-]+)?", r"[0-9a-f]{32}-us\d{1,2}",  # Twilio, SendGrid, Mailchimp
-    r"(?:bot)?\d{8,12}:AA[\w-]{30,}", r"[MNO][\w-]{22,30}\.[\w-]{5,7}\.[\w-]{25,}",  # Telegram, Discord
-    r"(?:ops_)?eyJ[\w-]{6,500}\.[\w-]+(?:\.[\w-]*)?", r"[A-Za-z0-9]{12,16}\.atlasv1\.[\w-]{40,}",
-    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[0-9a-f]{32}",  # fal
-    r"ssh-(?:rsa|dss|ed25519) AAAA[\w+/=]{16,}",
-)  # fmt: skip
+    r"hf_(?:[A-Za-z0-9]{16,}|(?=[A-Za-z]{0,15}\d)[A-Za-z0-9]{8,})"  # not hf_transfer
+    r"|comfyui-[A-Za-z0-9]{24,}"  # comfy.org; not comfyui-frontend-package
+    r"|npm_[A-Za-z0-9]{20,}|pypi-(?:Ag[\w-]{8,}|\w{24,})|secret_[A-Za-z0-9]{32,}|key-[0-9a-f]{32}"
+    r"|(?:fw_|jina_|sess-)[A-Za-z0-9]{20,}|pul-[0-9a-f]{40}|FlyV1 \w[\w+/=,-]{16,}"
+    r"|(?:SK|AC)[0-9a-f]{32}|SG\.[\w-]{12,}(?:\.[\w-]+)?|[0-9a-f]{32}-us\d{1,2}"  # Twilio, SendGrid, Mailchimp
+    r"|(?:bot)?\d{8,12}:AA[\w-]{30,}|[MNO][\w-]{22,30}\.[\w-]{5,7}\.[\w-]{25,}"  # Telegram, Discord
+    r"|(?:ops_)?eyJ[\w-]{6,500}\.[\w-]+(?:\.[\w-]*)?|[A-Za-z0-9]{12,16}\.atlasv1\.[\w-]{40,}"
+    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[0-9a-f]{32}"  # fal
+    r"|ssh-(?:rsa|dss|ed25519) AAAA[\w+/=]{16,}"
+)
+"""Prefixes that words have too: what follows has to be of the service's own form."""
 KEY = (
     r"(?:(?<![A-Za-z0-9-])|(?<=\\[nrtf])|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))"  # an escaped newline is no letter before it
-    rf"(?:(?:{'|'.join(DISTINCT)})[\w-]{{16,}}|{'|'.join(PARTICULAR)})[\w+/=-]*"
+    rf"(?:(?:{DISTINCT})[\w-]{{16,}}|{PARTICULAR})[\w+/=-]*"
 )
 NEAR = (
     r"(?i)((?:wandb|weights ?(?:&|and) ?biases)[^\n]{0,60}?)\b[0-9a-f]{40}\b"
@@ -48,9 +47,9 @@ PEM = (
 )
 PEM_END, PEM_WORDS = r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----", r"[A-Za-z0-9+/=]{1,76}\s*$"
 WEBHOOKS = (
-    "hooks.slack.com/", "discord.com/api/webhooks/", "discordapp.com/api/webhooks/", "api.telegram.org/bot",
-    "webhook.office.com/", "hooks.zapier.com/", "maker.ifttt.com/", "ntfy.sh/", "hc-ping.com/", "api.day.app/",
-)  # fmt: skip
+    r"hooks\.slack\.com/|discord(?:app)?\.com/api/webhooks/|api\.telegram\.org/bot|webhook\.office\.com/"
+    r"|hooks\.zapier\.com/|maker\.ifttt\.com/|ntfy\.sh/|hc-ping\.com/|api\.day\.app/"
+)
 """Addresses whose path is the secret."""
 
 MORE = r"(?:[_-](?!type|ids?\b|count|len|limit|max|min|embed|merg|weight|mask|pos|path|file|dir|url)[\w-]{1,24})?"

@@ -1,4 +1,4 @@
-"""When each step looked, mended and moved bytes: heard from the events of a run, kept for `provision report`."""
+"""When each step checked, fixed and moved bytes: from a run's events, for `provision report`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
-from provision.core.events import ApplyStarted, Emit, Event, Progress, StepFinished, StepStarted, Work
+from provision.core.events import ApplyStarted, Emit, Event, Progress, StepFinished, StepStarted, Waiting, Work
 from provision.core.finding import JSON
 
-LOOKING, MENDING = "look", "mend"
+LOOKING, MENDING, WAITING = "look", "mend", "wait"
 ABSURD_S = 1e9
 """No run takes so long: what was kept of one is read again."""
 SAMPLES_MAX = 96
@@ -46,7 +46,6 @@ class Transfer:
 
     @property
     def done(self) -> int:
-        """Bytes that are there at the end."""
         return self.samples[-1][1]
 
     @property
@@ -56,7 +55,6 @@ class Transfer:
 
     @property
     def seconds(self) -> float:
-        """From the first byte that was seen to the last."""
         return self.samples[-1][0] - self.samples[0][0]
 
 
@@ -73,12 +71,10 @@ class Course:
 
     @property
     def seconds(self) -> float:
-        """Until the last that was heard."""
         ends = [span.end for span in self.spans] + [each.samples[-1][0] for each in self.transfers]
         return max(ends, default=0.0)
 
     def to_json(self) -> dict[str, JSON]:
-        """The course as it is kept."""
         return asdict(self)
 
 
@@ -98,7 +94,7 @@ class Timeline:
         self.began = self.clock()
 
     def before(self, emit: Emit) -> Emit:
-        """An emit that is heard here first."""
+        """Wrap an emit: events are heard here first."""
 
         def hear(event: Event) -> None:
             with self._guard:
@@ -108,7 +104,6 @@ class Timeline:
         return hear
 
     def course(self) -> Course:
-        """What was heard so far."""
         with self._guard:
             moved = (
                 Transfer(step, subject, tuple(samples), kind) for (step, kind, subject), samples in self._moved.items()
@@ -123,6 +118,9 @@ class Timeline:
             self._begin(event.step, MENDING, event.says, now)
         elif isinstance(event, StepFinished):
             self._end(event.step, now)
+        elif isinstance(event, Waiting):
+            until = round(now + event.seconds, 3)
+            self._spans.append(Span(event.step, WAITING, event.says, round(now, 3), until))
         elif isinstance(event, Progress) and event.unit == "bytes":
             self._sample((event.step, event.kind, event.subject), now, event.done, over=event.done == event.total)
 

@@ -53,7 +53,6 @@ class Checkpoint:
     digest: bytes
 
     def has(self, prefix: str) -> bool:
-        """Whether any tensor's name starts so."""
         return any(name.startswith(prefix) for name in self.names)
 
 

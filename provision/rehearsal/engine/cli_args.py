@@ -10,6 +10,13 @@ VERSION = tuple(int(part) for part in __version__.split("."))
 IS_RECENT = VERSION >= (0, 38)
 """Whether to speak as 0.38 does, and not as 0.3.64: some flags and the words of some errors changed."""
 
+SWITCHES = """
+--auto-launch --disable-auto-launch --cpu-vae --deterministic --disable-all-custom-nodes --disable-api-nodes
+--disable-metadata --disable-mmap --disable-smart-memory --disable-xformers --dont-print-server --log-stdout
+--multi-user --quick-test-for-ci
+"""
+RECENT = "--disable-assets --disable-partner-nodes --offline"
+
 
 def exclusive(parser: argparse.ArgumentParser, *flags: str) -> None:
     """Switches of which at most one may be given."""
@@ -42,26 +49,16 @@ def build_parser() -> argparse.ArgumentParser:
     exclusive(parser, "--fp16-vae", "--fp32-vae", "--bf16-vae")
     exclusive(parser, "--fp16-text-enc", "--fp32-text-enc", "--bf16-text-enc")
     exclusive(parser, "--force-upcast-attention", "--dont-upcast-attention")
-    exclusive(parser, "--use-split-cross-attention", "--use-quad-cross-attention", "--use-pytorch-cross-attention")
+    exclusive(
+        parser,
+        "--use-split-cross-attention",
+        "--use-quad-cross-attention",
+        "--use-pytorch-cross-attention",
+        *(["--use-ck-attention"] if IS_RECENT else []),
+    )
     memory = ["--gpu-only", "--highvram", "--lowvram", "--novram", "--cpu"]
     exclusive(parser, *(memory if IS_RECENT else [*memory, "--normalvram"]))
-    switches = [
-        "--auto-launch",
-        "--disable-auto-launch",
-        "--cpu-vae",
-        "--deterministic",
-        "--disable-all-custom-nodes",
-        "--disable-api-nodes",
-        "--disable-metadata",
-        "--disable-mmap",
-        "--disable-smart-memory",
-        "--disable-xformers",
-        "--dont-print-server",
-        "--log-stdout",
-        "--multi-user",
-        "--quick-test-for-ci",
-    ]
-    for flag in [*switches, "--disable-assets"] if IS_RECENT else switches:
+    for flag in [*SWITCHES.split(), *(RECENT.split() if IS_RECENT else [])]:
         parser.add_argument(flag, action="store_true")
     return parser
 

@@ -40,7 +40,6 @@ def candidates() -> Iterator[Path]:
 
 
 def load(path: Path) -> ModuleType:
-    """Run a custom node's module."""
     return run_module(f"custom_nodes.{path.stem}", path / "__init__.py" if path.is_dir() else path)
 
 
@@ -54,4 +53,4 @@ def adapt(name: str, node: Any, module: str) -> NodeClass:
         asked = node.INPUT_TYPES().get("required", {})
         return {"required": {key: (entry[0], entry[1] if len(entry) > 1 else {}) for key, entry in asked.items()}}
 
-    return NodeClass(name, name, "custom", "", inputs, run, tuple(node.RETURN_TYPES), python_module=module)
+    return NodeClass(name, name, inputs, run, tuple(node.RETURN_TYPES), python_module=module)

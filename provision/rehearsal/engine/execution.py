@@ -15,6 +15,8 @@ from nodes import NODE_CLASSES, Context, InterruptProcessingException, digest, i
 from PIL import Image
 
 Send = Callable[[str, Any, "str | None"], None]
+free_memory = threading.Event()
+"""Whether to drop all results before the next prompt."""
 NODE_FAILURES = (OSError, RuntimeError, ValueError, TypeError, KeyError)
 
 
@@ -42,42 +44,26 @@ class PromptQueue:
         self.waiting: list[Item] = []
         self.running: Item | None = None
         self.history: dict[str, dict[str, Any]] = {}
-        self.flags: set[str] = set()
 
     def put(self, item: Item) -> None:
-        """Queue a prompt."""
         with self.arrived:
             heapq.heappush(self.waiting, item)
             self.arrived.notify()
         self.changed()
 
-    def take(self) -> Item | None:
-        """Wait for the next prompt, which now counts as running; None when a flag was raised instead."""
+    def take(self) -> Item:
+        """Wait for the next prompt, which then counts as running."""
         with self.arrived:
-            self.arrived.wait_for(lambda: self.waiting or self.flags)
-            self.running = heapq.heappop(self.waiting) if self.waiting else None
-        if self.running is not None:
-            self.changed()
-        return self.running
+            self.arrived.wait_for(lambda: self.waiting)
+            self.running = item = heapq.heappop(self.waiting)
+        self.changed()
+        return item
 
     def finish(self, item: Item, result: dict[str, Any]) -> None:
-        """Move a prompt to the history."""
         with self.arrived:
             self.running = None
             self.history[item.prompt_id] = {"prompt": item.to_json(), **result}
         self.changed()
-
-    def raise_flag(self, name: str) -> None:
-        """Ask the worker for something between two prompts."""
-        with self.arrived:
-            self.flags.add(name)
-            self.arrived.notify()
-
-    def take_flags(self) -> set[str]:
-        """The flags that were raised, which are lowered by this."""
-        with self.arrived:
-            flags, self.flags = self.flags, set()
-        return flags
 
     def delete(self, prompt_ids: list[str] | None = None) -> None:
         """Take prompts from the queue, all that wait by default."""
@@ -89,7 +75,6 @@ class PromptQueue:
         self.changed()
 
     def remaining(self) -> int:
-        """How many wait or run."""
         with self.arrived:
             return len(self.waiting) + (self.running is not None)
 
@@ -117,20 +102,19 @@ def sign(graph: dict[str, Any], node_id: str) -> bytes:
     return digest(node["class_type"], *inputs)
 
 
-class Executor:
-    """Runs prompts. Results are kept until a prompt comes in which their node does not appear as it was."""
+def execute(item: Item, cache: dict[bytes, Result], send: Send) -> dict[str, Any]:
+    """Run one prompt to its end, good or bad; the part of its history entry that follows from that.
 
-    def __init__(self, send: Send) -> None:
-        self.send = send
-        self.cache: dict[bytes, Result] = {}
-
-    def execute(self, item: Item) -> dict[str, Any]:
-        """Run one prompt to its end, good or bad; the part of its history entry that follows from that."""
-        interrupt.clear()
-        run = Run(item, self.cache, self.send)
-        for signature in self.cache.keys() - set(run.signatures.values()):
-            del self.cache[signature]
-        return run.execute()
+    Results are kept until a prompt comes in which their node does not appear as it was.
+    """
+    interrupt.clear()
+    if free_memory.is_set():
+        free_memory.clear()
+        cache.clear()
+    run = Run(item, cache, send)
+    for signature in cache.keys() - set(run.signatures.values()):
+        del cache[signature]
+    return run.execute()
 
 
 class Run:
@@ -158,28 +142,27 @@ class Run:
             "completed": success,
             "messages": [list(message) for message in self.messages],
         }
-        return {
-            "outputs": outputs,
-            "status": status,
-            "meta": {node_id: describe(node_id) for node_id in outputs},
-        }
+        return {"outputs": outputs, "status": status, "meta": {node_id: describe(node_id) for node_id in outputs}}
 
     def is_cached(self, node_id: str) -> bool:
-        """Whether the node's result is there."""
         return self.signatures[node_id] in self.cache
 
     def reach(self, node_id: str) -> bool:
         """Run a node after those before it, or answer from the cache; False when something failed."""
         if self.is_cached(node_id):
             if node_id not in self.executed:
-                self.tell("executed", node=node_id, display_node=node_id, output=self.shown_by(node_id))
+                self.tell(
+                    "executed",
+                    node=node_id,
+                    display_node=node_id,
+                    output=self.cache[self.signatures[node_id]].shown or None,
+                )
                 self.advance(node_id, "finished")
             return True
         links = [value[0] for value in self.item.graph[node_id]["inputs"].values() if is_link(value)]
         return all(self.is_cached(before) or self.reach(before) for before in links) and self.run_node(node_id)
 
     def run_node(self, node_id: str) -> bool:
-        """Run one node whose inputs are there."""
         node = self.item.graph[node_id]
         node_class = NODE_CLASSES[node["class_type"]]
         self.advance(node_id, "running")
@@ -206,17 +189,12 @@ class Run:
         """An input's value, through its link where it is one."""
         return self.cache[self.signatures[value[0]]].outputs[value[1]] if is_link(value) else value
 
-    def shown_by(self, node_id: str) -> dict[str, Any] | None:
-        """What a cached node shows, None where it shows nothing."""
-        return self.cache[self.signatures[node_id]].shown or None
-
     def whose(self, node_id: str) -> dict[str, Any]:
         """The beginning of a message about a node that did not end well."""
         class_type = self.item.graph[node_id]["class_type"]
         return {"node_id": node_id, "node_type": class_type, "executed": list(self.executed)}
 
     def fail(self, node_id: str, inputs: dict[str, Any], error: Exception) -> None:
-        """Log and report what a node raised."""
         logging.error(f"!!! Exception during processing !!! {error}")
         logging.error(traceback.format_exc())
         kind, module = type(error).__qualname__, type(error).__module__

@@ -51,13 +51,8 @@ def list_models(kind: str) -> list[str]:
         for parent, subfolders, files in os.walk(folder, followlinks=True):
             subfolders[:] = [name for name in subfolders if name != ".git"]
             models = (Path(parent, name) for name in files)
-            found.update(str(path.relative_to(folder)) for path in models if is_model(path))
+            found.update(str(path.relative_to(folder)) for path in models if path.suffix.lower() in MODEL_EXTENSIONS)
     return sorted(found)
-
-
-def is_model(path: Path) -> bool:
-    """Whether the extension is one of a model's."""
-    return path.suffix.lower() in MODEL_EXTENSIONS
 
 
 def full_path(kind: str, name: str) -> Path:
@@ -74,8 +69,7 @@ def full_path(kind: str, name: str) -> Path:
 def next_picture(prefix: str, width: int, height: int, kind: str = "output") -> tuple[Path, str, str, int]:
     """Folder, subfolder, base name and first free counter for pictures saved under `prefix`.
 
-    `prefix` may hold %width%, %height%, %year% and the like. ValueError where it leads out of the output
-    folder.
+    `prefix` may hold %width%, %height%, %year% and the like. ValueError where it leads out of the output folder.
     """
     for variable, value in picture_variables(width, height).items():
         prefix = prefix.replace(f"%{variable}%", value)
@@ -93,13 +87,7 @@ def next_picture(prefix: str, width: int, height: int, kind: str = "output") -> 
 def picture_variables(width: int, height: int) -> dict[str, str]:
     """What may stand between percent signs in a file name's prefix."""
     now = time.localtime()
-    parts = {
-        "month": now.tm_mon,
-        "day": now.tm_mday,
-        "hour": now.tm_hour,
-        "minute": now.tm_min,
-        "second": now.tm_sec,
-    }
+    parts = dict(zip(("month", "day", "hour", "minute", "second"), now[1:6], strict=True))
     plain = {"width": width, "height": height, "year": now.tm_year}
     return {name: str(value) for name, value in plain.items()} | {name: f"{value:02}" for name, value in parts.items()}
 

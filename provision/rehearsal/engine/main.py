@@ -34,24 +34,21 @@ import model_management  # noqa: E402, F401 - chooses the device, or fails for w
 import torchvision  # noqa: E402, F401 - as the real engine's nodes do
 from comfyui_version import __version__  # noqa: E402
 from custom_nodes import load_custom_nodes  # noqa: E402
-from execution import Executor  # noqa: E402
+from execution import Result, execute  # noqa: E402
 from server import FRONTEND_VERSION, PromptServer  # noqa: E402
 
 
 def work(server: PromptServer) -> None:
     """Run prompts as they come, for ever."""
-    executor = Executor(server.sockets.send)
+    cache: dict[bytes, Result] = {}
     while True:
         item = server.queue.take()
-        if item is not None:
-            started = time.perf_counter()
-            server.queue.finish(item, executor.execute(item))
-            client_id = item.extra_data.get("client_id")
-            if client_id is not None:
-                server.sockets.send("executing", {"node": None, "prompt_id": item.prompt_id}, client_id)
-            logging.info(f"Prompt executed in {time.perf_counter() - started:.2f} seconds")
-        if "free_memory" in server.queue.take_flags():
-            executor.cache.clear()
+        started = time.perf_counter()
+        server.queue.finish(item, execute(item, cache, server.sockets.send))
+        client_id = item.extra_data.get("client_id")
+        if client_id is not None:
+            server.sockets.send("executing", {"node": None, "prompt_id": item.prompt_id}, client_id)
+        logging.info(f"Prompt executed in {time.perf_counter() - started:.2f} seconds")
 
 
 def prepare_folders() -> None:
@@ -62,7 +59,6 @@ def prepare_folders() -> None:
 
 
 def main() -> None:
-    """Start, and serve until interrupted."""
     logging.info(f"Python version: {sys.version}")
     logging.info(f"ComfyUI version: {__version__}")
     prepare_folders()

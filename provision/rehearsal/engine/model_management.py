@@ -10,22 +10,18 @@ import torch
 from cli_args import args
 
 
-def current_cuda_device() -> str:
-    """The first CUDA device, or torch's own AssertionError where there is none."""
+def get_torch_device() -> str:
+    """`cpu` where it was asked for, `mps` on a Mac that has it, else CUDA, or torch's own error."""
+    if args.cpu:
+        return "cpu"
+    if torch.backends.mps.is_available():
+        return "mps"
     if not torch.cuda.is_available():
         raise AssertionError("Torch not compiled with CUDA enabled")
     return "cuda"
 
 
-def get_torch_device() -> str:
-    """`cpu` where it was asked for, `mps` on a Mac that has it, else CUDA."""
-    if args.cpu:
-        return "cpu"
-    return "mps" if torch.backends.mps.is_available() else current_cuda_device()
-
-
 def total_memory_bytes() -> int:
-    """The machine's memory."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

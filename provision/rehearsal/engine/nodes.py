@@ -10,7 +10,7 @@ import string
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import folder_paths
@@ -32,7 +32,8 @@ SCHEDULER_NAMES = "simple sgm_uniform karras exponential ddim_uniform beta norma
 SAMPLERS, SCHEDULERS = SAMPLER_NAMES.split(), SCHEDULER_NAMES.split()
 MAX_RESOLUTION = 16384
 STEP_S = 0.005
-HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
+HIDDEN = {"hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}}
+"""Inputs that the engine adds."""
 
 interrupt = threading.Event()
 Inputs = dict[str, dict[str, Any]]
@@ -71,12 +72,10 @@ class NodeClass:
 
     name: str
     display_name: str
-    category: str
-    description: str
     inputs: Callable[[], Inputs]
     run: Callable[..., Produced]
     outputs: tuple[str, ...] = ()
-    is_output: bool = field(default=False)
+    is_output: bool = False
     python_module: str = "nodes"
 
     def describe(self) -> dict[str, Any]:
@@ -90,9 +89,7 @@ class NodeClass:
             "output_name": self.outputs,
             "name": self.name,
             "display_name": self.display_name,
-            "description": self.description,
             "python_module": self.python_module,
-            "category": self.category,
             "output_node": self.is_output,
         }
 
@@ -115,7 +112,6 @@ def load_checkpoint(context: Context, ckpt_name: str) -> Produced:
 
 
 def encode_text(context: Context, clip: bytes | None, text: str) -> Produced:
-    """A prompt, digested."""
     if clip is None:
         raise RuntimeError(
             "ERROR: clip input is invalid: None\n\nIf the clip is from a checkpoint loader node your "
@@ -146,7 +142,6 @@ def sample(context: Context, model: bytes, latent_image: Latent, **settings: Any
 
 
 def decode(context: Context, samples: Latent, vae: bytes | None) -> Produced:
-    """The pictures of a latent."""
     if vae is None:
         raise RuntimeError(
             "ERROR: VAE is invalid: None\n\nIf the VAE is from a checkpoint loader node your checkpoint does "
@@ -157,7 +152,6 @@ def decode(context: Context, samples: Latent, vae: bytes | None) -> Produced:
 
 
 def develop(latent: Latent, index: int) -> Image.Image:
-    """One picture of a batch; blank paper is grey."""
     size = (latent.width, latent.height)
     if latent.key is None:
         return Image.new("RGB", size, (127, 127, 127))
@@ -176,7 +170,6 @@ def preview_images(context: Context, images: list[Image.Image]) -> Produced:
 
 
 def write_images(context: Context, images: list[Image.Image], prefix: str, kind: str) -> Produced:
-    """PNG files in the folder of `output` or `temp`."""
     folder, subfolder, name, counter = folder_paths.next_picture(prefix, *images[0].size, kind)
     texts = PngInfo()
     if not args.disable_metadata:
@@ -197,93 +190,41 @@ def required(**entries: Any) -> Inputs:
 
 
 def number(kind: str, default: float, low: float, high: float, **options: object) -> tuple[str, dict[str, object]]:
-    """An INT or FLOAT input with its bounds."""
     return kind, {"default": default, "min": low, "max": high, **options}
 
 
-def sampler_inputs() -> Inputs:
-    """KSampler's inputs."""
-    return required(
-        model="MODEL",
-        seed=number("INT", 0, 0, 0xFFFFFFFFFFFFFFFF, control_after_generate=True),
-        steps=number("INT", 20, 1, 10000),
-        cfg=number("FLOAT", 8.0, 0.0, 100.0, step=0.1, round=0.01),
-        sampler_name=(SAMPLERS, {}),
-        scheduler=(SCHEDULERS, {}),
-        positive="CONDITIONING",
-        negative="CONDITIONING",
-        latent_image="LATENT",
-        denoise=number("FLOAT", 1.0, 0.0, 1.0, step=0.01),
-    )
+SIDE = number("INT", 512, 16, MAX_RESOLUTION, step=8)
+TEXT = required(text=("STRING", {"multiline": True, "dynamicPrompts": True}), clip="CLIP")
+LATENT = required(width=SIDE, height=SIDE, batch_size=number("INT", 1, 1, 4096))
+SAMPLER = required(
+    model="MODEL",
+    seed=number("INT", 0, 0, 0xFFFFFFFFFFFFFFFF, control_after_generate=True),
+    steps=number("INT", 20, 1, 10000),
+    cfg=number("FLOAT", 8.0, 0.0, 100.0, step=0.1, round=0.01),
+    sampler_name=(SAMPLERS, {}),
+    scheduler=(SCHEDULERS, {}),
+    positive="CONDITIONING",
+    negative="CONDITIONING",
+    latent_image="LATENT",
+    denoise=number("FLOAT", 1.0, 0.0, 1.0, step=0.01),
+)
+DECODER = required(samples="LATENT", vae="VAE")
+SAVE = required(images="IMAGE", filename_prefix=("STRING", {"default": "ComfyUI"})) | HIDDEN
+PREVIEW = required(images="IMAGE") | HIDDEN
 
 
-def save_inputs() -> Inputs:
-    """SaveImage's inputs, those that a prompt gives and those that the engine adds."""
-    prefix = ("STRING", {"default": "ComfyUI"})
-    return {**required(images="IMAGE", filename_prefix=prefix), "hidden": HIDDEN}
+def loader_inputs() -> Inputs:
+    """The checkpoints that are there now."""
+    return required(ckpt_name=(folder_paths.list_models("checkpoints"), {}))
 
 
-NODE_CLASSES = {
-    node.name: node
-    for node in (
-        NodeClass(
-            "CheckpointLoaderSimple",
-            "Load Checkpoint",
-            "loaders",
-            "Loads a diffusion model checkpoint.",
-            lambda: required(ckpt_name=(folder_paths.list_models("checkpoints"), {})),
-            load_checkpoint,
-            ("MODEL", "CLIP", "VAE"),
-        ),
-        NodeClass(
-            "CLIPTextEncode",
-            "CLIP Text Encode (Prompt)",
-            "conditioning",
-            "Encodes a text prompt.",
-            lambda: required(text=("STRING", {"multiline": True, "dynamicPrompts": True}), clip="CLIP"),
-            encode_text,
-            ("CONDITIONING",),
-        ),
-        NodeClass(
-            "EmptyLatentImage",
-            "Empty Latent Image",
-            "latent",
-            "Creates a batch of empty latent images.",
-            lambda: required(
-                width=number("INT", 512, 16, MAX_RESOLUTION, step=8),
-                height=number("INT", 512, 16, MAX_RESOLUTION, step=8),
-                batch_size=number("INT", 1, 1, 4096),
-            ),
-            empty_latent,
-            ("LATENT",),
-        ),
-        NodeClass("KSampler", "KSampler", "sampling", "Denoises a latent.", sampler_inputs, sample, ("LATENT",)),
-        NodeClass(
-            "VAEDecode",
-            "VAE Decode",
-            "latent",
-            "Decodes latents into pictures.",
-            lambda: required(samples="LATENT", vae="VAE"),
-            decode,
-            ("IMAGE",),
-        ),
-        NodeClass(
-            "SaveImage",
-            "Save Image",
-            "image",
-            "Saves pictures to the output folder.",
-            save_inputs,
-            save_images,
-            is_output=True,
-        ),
-        NodeClass(
-            "PreviewImage",
-            "Preview Image",
-            "image",
-            "Shows pictures that are not kept.",
-            lambda: {**required(images="IMAGE"), "hidden": HIDDEN},
-            preview_images,
-            is_output=True,
-        ),
-    )
-}
+NODES = (
+    NodeClass("CheckpointLoaderSimple", "Load Checkpoint", loader_inputs, load_checkpoint, ("MODEL", "CLIP", "VAE")),
+    NodeClass("CLIPTextEncode", "CLIP Text Encode (Prompt)", lambda: TEXT, encode_text, ("CONDITIONING",)),
+    NodeClass("EmptyLatentImage", "Empty Latent Image", lambda: LATENT, empty_latent, ("LATENT",)),
+    NodeClass("KSampler", "KSampler", lambda: SAMPLER, sample, ("LATENT",)),
+    NodeClass("VAEDecode", "VAE Decode", lambda: DECODER, decode, ("IMAGE",)),
+    NodeClass("SaveImage", "Save Image", lambda: SAVE, save_images, is_output=True),
+    NodeClass("PreviewImage", "Preview Image", lambda: PREVIEW, preview_images, is_output=True),
+)
+NODE_CLASSES = {node.name: node for node in NODES}

@@ -21,42 +21,37 @@ routes = web.RouteTableDef()
 
 
 def settings_path() -> Path:
-    """Where the settings of the only user lie."""
     return userdata.user_root() / SETTINGS
 
 
 def read_settings() -> dict[str, Any]:
-    """The settings that somebody chose."""
     path = settings_path()
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 @routes.get("/")
 async def get_page(request: web.Request) -> web.Response:
-    """The page."""
     text = (WEB / "index.html").read_text(encoding="utf-8").replace("@VERSION@", __version__)
     return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-cache"})
 
 
 @routes.get("/scripts/{name}")
 async def get_script(request: web.Request) -> web.FileResponse:
-    """A script of the page's own."""
     return found(WEB / "scripts", request.match_info["name"])
 
 
 @routes.get("/extensions")
 async def list_extensions(request: web.Request) -> web.Response:
-    """The scripts of all custom nodes."""
-    return web.json_response([
+    scripts = [
         f"/extensions/{quote(name)}/{quote(path.relative_to(folder).as_posix())}"
         for name, folder in EXTENSIONS.items()
         for path in sorted(folder.rglob("*.js"))
-    ])  # fmt: skip
+    ]
+    return web.json_response(scripts)
 
 
 @routes.get("/extensions/{extension}/{name:.+}")
 async def get_extension(request: web.Request) -> web.FileResponse:
-    """A script of a custom node."""
     folder = EXTENSIONS.get(request.match_info["extension"])
     if folder is None:
         raise web.HTTPNotFound()
@@ -73,13 +68,11 @@ def found(folder: Path, name: str) -> web.FileResponse:
 
 @routes.get("/settings")
 async def get_settings(request: web.Request) -> web.Response:
-    """All settings."""
     return web.json_response(read_settings())
 
 
 @routes.post("/settings/{id}")
 async def post_setting(request: web.Request) -> web.Response:
-    """Keep one."""
     path, settings = settings_path(), read_settings() | {request.match_info["id"]: await request.json()}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(settings), encoding="utf-8")

@@ -25,7 +25,6 @@ def paint(key: bytes, size: Size) -> Image.Image:
 
 
 def colour(hue: float, saturation: float, value: float) -> Colour:
-    """A colour from hue, saturation and value, each from 0 to 1."""
     red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
     return round(red * 255), round(green * 255), round(blue * 255)
 

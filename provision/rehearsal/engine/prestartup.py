@@ -35,7 +35,6 @@ def run_prestartup_scripts() -> None:
 
 
 def run_module(name: str, source: Path) -> ModuleType:
-    """Run a file as a module of that name."""
     spec = importlib.util.spec_from_file_location(name, source)
     assert spec is not None
     assert spec.loader is not None

@@ -23,10 +23,10 @@ import userdata
 from aiohttp import web
 from cli_args import IS_RECENT, args
 from comfyui_version import __version__
-from execution import Item, PromptQueue
+from execution import Item, PromptQueue, free_memory
 from model_management import describe_device, free_memory_bytes, total_memory_bytes
 from nodes import NODE_CLASSES, interrupt
-from sockets import FEATURES, Sockets
+from sockets import Sockets
 from validation import make_error, validate_prompt
 
 FRONTEND_VERSION = "1.27.10"
@@ -35,7 +35,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host name or address is this machine's own."""
     if host == "localhost":
         return True
     try:
@@ -48,10 +47,7 @@ def is_loopback(host: str | None) -> bool:
 async def same_origin_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """403 for a page of another origin that talks to loopback; a port counts only where both name one."""
     if "Host" in request.headers and "Origin" in request.headers:
-        host, origin = (
-            urlsplit("//" + request.headers["Host"].lower()),
-            urlsplit(request.headers["Origin"].lower()),
-        )
+        host, origin = (urlsplit(text.lower()) for text in (f"//{request.headers['Host']}", request.headers["Origin"]))
         with_ports = host.port is not None and origin.port is not None
         mine, theirs = (host.netloc, origin.netloc) if with_ports else (host.hostname, origin.hostname)
         if is_loopback(host.hostname) and mine and theirs and mine != theirs:
@@ -82,7 +78,6 @@ class PromptServer:
         self.number = 0
 
     def status(self) -> dict[str, Any]:
-        """How much is left to do."""
         return {"exec_info": {"queue_remaining": self.queue.remaining()}}
 
     def build_app(self) -> web.Application:
@@ -91,7 +86,6 @@ class PromptServer:
         routes = [
             web.get("/ws", self.get_socket),
             web.get("/system_stats", self.get_system_stats),
-            web.get("/features", self.get_features),
             web.get("/models", self.get_model_kinds),
             web.get("/models/{folder}", self.get_models),
             web.get("/object_info", self.get_object_info),
@@ -102,7 +96,6 @@ class PromptServer:
             web.post("/queue", self.post_queue),
             web.get("/history", self.get_history),
             web.get("/history/{prompt_id}", self.get_history),
-            web.post("/history", self.post_history),
             web.get("/view", self.get_view),
             web.post("/interrupt", self.post_interrupt),
             web.post("/free", self.post_free),
@@ -134,11 +127,9 @@ class PromptServer:
             logging.info(f"To see the GUI go to: http://{shown}:{args.port}")
 
     async def get_socket(self, request: web.Request) -> web.StreamResponse:
-        """The WebSocket."""
         return await self.sockets.serve(request, self.status)
 
     async def get_system_stats(self, request: web.Request) -> web.Response:
-        """Versions, memory in bytes and the device."""
         system = {
             "os": os.name if not IS_RECENT else sys.platform,
             "ram_total": total_memory_bytes(),
@@ -156,16 +147,10 @@ class PromptServer:
             system |= {"comfy_package_versions": [], "deploy_environment": "local-git"}
         return web.json_response({"system": system, "devices": [describe_device()]})
 
-    async def get_features(self, request: web.Request) -> web.Response:
-        """What the server knows to do."""
-        return web.json_response(FEATURES)
-
     async def get_model_kinds(self, request: web.Request) -> web.Response:
-        """The kinds of models."""
         return web.json_response([*folder_paths.folders, "custom_nodes"])
 
     async def get_models(self, request: web.Request) -> web.Response:
-        """The model files of a kind that are there now."""
         kind = request.match_info["folder"]
         if kind not in folder_paths.folders:
             return web.Response(status=404)
@@ -178,11 +163,9 @@ class PromptServer:
         return web.json_response(nodes)
 
     async def get_prompt(self, request: web.Request) -> web.Response:
-        """How much is left to do."""
         return web.json_response(self.status())
 
     async def get_queue(self, request: web.Request) -> web.Response:
-        """What runs and what waits."""
         running = [self.queue.running.to_json()] if self.queue.running else []
         waiting = [item.to_json() for item in self.queue.waiting]
         return web.json_response({"queue_running": running, "queue_pending": waiting})
@@ -195,7 +178,6 @@ class PromptServer:
         return web.json_response(dict(list(entries.items())[max(0, len(entries) - newest) :]))
 
     async def get_view(self, request: web.Request) -> web.StreamResponse:
-        """A picture of the output, input or temp folder."""
         query = request.rel_url.query
         filename = query.get("filename")
         if filename is None:
@@ -217,7 +199,6 @@ class PromptServer:
         return web.FileResponse(path, headers=headers)
 
     async def post_prompt(self, request: web.Request) -> web.Response:
-        """Check a prompt and queue it."""
         logging.info("got prompt")
         body = await request.json()
         number = float(body["number"]) if "number" in body else self.next_number(body)
@@ -225,12 +206,10 @@ class PromptServer:
             return refuse(make_error("no_prompt", "No prompt provided", "No prompt provided"))
         prompt_id = body.get("prompt_id") or str(uuid.uuid4())
         if IS_RECENT and not is_canonical_uuid(prompt_id):
-            details = (
-                "prompt_id must be a UUID string in canonical lowercase hyphenated form; omit it to let the "
-                "server generate one"
-            )
+            wanted = "a UUID string in canonical lowercase hyphenated form; omit it to let the server generate one"
+            details = f"prompt_id must be {wanted}"
             return refuse(make_error("invalid_prompt_id", "prompt_id must be a valid UUID", details))
-        verdict = validate_prompt(body["prompt"], body.get("partial_execution_targets"))
+        verdict = validate_prompt(body["prompt"])
         if verdict.error is not None:
             logging.warning(f"invalid prompt: {verdict.error}")
             return refuse(verdict.error, verdict.node_errors)
@@ -248,19 +227,11 @@ class PromptServer:
         return number
 
     async def post_queue(self, request: web.Request) -> web.Response:
-        """`clear` the queue, or `delete` some prompts from it."""
         body = await request.json()
         if body.get("clear"):
             self.queue.delete()
         if "delete" in body:
             self.queue.delete(body["delete"])
-        return web.Response()
-
-    async def post_history(self, request: web.Request) -> web.Response:
-        """`clear` the history, or `delete` some prompts from it."""
-        body = await request.json()
-        for prompt_id in list(self.queue.history) if body.get("clear") else body.get("delete", []):
-            self.queue.history.pop(prompt_id, None)
         return web.Response()
 
     async def post_interrupt(self, request: web.Request) -> web.Response:
@@ -279,9 +250,7 @@ class PromptServer:
         return web.Response()
 
     async def post_free(self, request: web.Request) -> web.Response:
-        """Ask for memory back: `unload_models`, `free_memory`."""
-        body = await request.json()
-        for name in ("unload_models", "free_memory"):
-            if body.get(name):
-                self.queue.raise_flag(name)
+        """Ask for memory back with `free_memory`; no models are loaded here."""
+        if (await request.json()).get("free_memory"):
+            free_memory.set()
         return web.Response()

@@ -32,7 +32,6 @@ class Sockets:
         self.loop.call_soon_threadsafe(self.messages.put_nowait, (event, data, client_id))
 
     async def publish(self) -> None:
-        """Send what comes, without end."""
         while True:
             event, data, client_id = await self.messages.get()
             if event == "executing":
@@ -62,7 +61,6 @@ class Sockets:
 
 
 def is_greeting(text: str) -> bool:
-    """Whether a client tells which features it knows."""
     try:
         message = json.loads(text)
     except json.JSONDecodeError:

@@ -13,7 +13,6 @@ routes = web.RouteTableDef()
 
 
 def user_root() -> Path:
-    """The folder of the only user."""
     return folder_paths.directory("user") / "default"
 
 
@@ -63,14 +62,13 @@ def requested_path(request: web.Request) -> Path:
     path = user_path(request.match_info["file"])
     if path is None:
         raise web.HTTPForbidden()
-    if request.method != "POST" and not path.exists():
+    if request.method == "GET" and not path.exists():
         raise web.HTTPNotFound()
     return path
 
 
 @routes.get("/userdata/{file}")
 async def get_userdata(request: web.Request) -> web.FileResponse:
-    """A file."""
     return web.FileResponse(requested_path(request))
 
 
@@ -84,10 +82,3 @@ async def post_userdata(request: web.Request) -> web.Response:
     described = describe_file(path, user_root())
     full_info = request.query.get("full_info", "").lower() == "true"
     return web.json_response(described if full_info else described["path"])
-
-
-@routes.delete("/userdata/{file}")
-async def delete_userdata(request: web.Request) -> web.Response:
-    """Remove a file."""
-    requested_path(request).unlink()
-    return web.Response(status=204)

@@ -28,24 +28,16 @@ class Verdict:
 
 
 def make_error(kind: str, message: str, details: str = "", **extra_info: Any) -> Error:
-    """An error as the API spells it."""
     return {"type": kind, "message": message, "details": details, "extra_info": extra_info}
 
 
-def validate_prompt(graph: Graph, only: list[str] | None) -> Verdict:
-    """Check the outputs of a prompt (those named in `only`, where given) and all that they are made from.
-
-    Values are cast in place to the type of their input.
-    """
+def validate_prompt(graph: Graph) -> Verdict:
+    """Check the outputs of a prompt and all that they are made from; values are cast in place to their input's type."""
     for node_id, node in graph.items():
         error = missing_class(node_id, node)
         if error is not None:
             return Verdict(error, [])
-    outputs = [
-        node_id
-        for node_id, node in graph.items()
-        if NODE_CLASSES[node["class_type"]].is_output and (only is None or node_id in only)
-    ]
+    outputs = [node_id for node_id, node in graph.items() if NODE_CLASSES[node["class_type"]].is_output]
     if not outputs:
         return Verdict(make_error("prompt_no_outputs", "Prompt has no outputs"), [])
     seen: Seen = {}
@@ -125,17 +117,10 @@ def validate_link(graph: Graph, link: list[Any], seen: Seen, info: Error) -> boo
     try:
         return validate_node(graph, link[0], seen)
     except CHECK_FAILURES as error:
-        extra = {
-            **info,
-            "exception_message": str(error),
-            "exception_type": type(error).__name__,
-            "linked_node": link,
-        }
+        what = {"exception_message": str(error), "exception_type": type(error).__name__, "linked_node": link}
         message = "Exception when validating inner node"
-        seen[link[0]] = (
-            False,
-            [make_error("exception_during_inner_validation", message, str(error), **extra)],
-        )
+        failure = make_error("exception_during_inner_validation", message, str(error), **info, **what)
+        seen[link[0]] = (False, [failure])
         return False
 
 
@@ -175,7 +160,6 @@ def check_value(inputs: dict[str, Any], kind: Any, options: dict[str, Any], info
 
 
 def not_in_list(name: str, value: object, choices: list[str], info: Error) -> Error:
-    """The error for a value that is none of the choices."""
     shown = repr(value) if IS_RECENT else f"'{value}'"
     config = info["input_config"] if len(choices) <= LONGEST_LIST else None
     listed = str(choices) if config is not None else f"(list of length {len(choices)})"
@@ -184,7 +168,6 @@ def not_in_list(name: str, value: object, choices: list[str], info: Error) -> Er
 
 
 def log_failures(outputs: list[str], node_errors: dict[str, Any]) -> None:
-    """The lines that the log shows for outputs that will not run."""
     for node_id in outputs:
         logging.error(f"Failed to validate prompt for output {node_id}:")
         for failed_id, failure in node_errors.items():

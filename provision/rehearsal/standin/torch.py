@@ -10,6 +10,8 @@ import math
 import random
 import struct
 import time
+from operator import mul
+from types import SimpleNamespace
 
 __version__ = "@VERSION@"
 DEFECT = "@DEFECT@"
@@ -18,26 +20,8 @@ if DEFECT == "import":
     raise ImportError("dlopen(libtorch_cpu.dylib): Symbol not found: _stand_in")
 
 
-class _Mps:
-    @staticmethod
-    def is_available():
-        return False
-
-    @staticmethod
-    def is_built():
-        return False
-
-
-class backends:
-    mps = _Mps
-
-
-class cuda:
-    @staticmethod
-    def is_available():
-        return False
-
-
+backends = SimpleNamespace(mps=SimpleNamespace(is_available=lambda: False, is_built=lambda: False))
+cuda = SimpleNamespace(is_available=lambda: False)
 float16, bfloat16, float32, int64 = "float16", "bfloat16", "float32", "int64"
 _count = itertools.count()
 
@@ -133,7 +117,7 @@ class Tensor:
             left, right = stack * rows * inner, stack * inner * columns
             lines = [self.data[at : at + inner] for at in range(left, left + rows * inner, inner)]
             uprights = [other.data[right + c : right + inner * columns : columns] for c in range(columns)]
-            data += [sum(map(_times, line, upright)) for line in lines for upright in uprights]
+            data += [sum(map(mul, line, upright)) for line in lines for upright in uprights]
         return self._made(data, (*self.shape[:-1], columns))
 
     def __getitem__(self, place):
@@ -176,10 +160,6 @@ class Tensor:
         return self._made(data)
 
 
-def _times(a, b):
-    return a * b
-
-
 def randn(*shape):
     return Tensor([random.gauss(0, 1) for _ in range(math.prod(shape))], shape)
 
@@ -219,7 +199,7 @@ def _conv2d(x, w, padding=0):
             for row in range(height)
             for column in range(width)
         ]
-        data += [sum(map(_times, kernel, window)) for kernel in kernels for window in windows]
+        data += [sum(map(mul, kernel, window)) for kernel in kernels for window in windows]
     return x._made(data, (batch, outputs, height, width))
 
 
@@ -280,12 +260,14 @@ def _attention(q, k, v):
     return q._made(mixed.data, mixed.shape)
 
 
-class nn:
-    class functional:
-        conv2d = staticmethod(_conv2d)
-        scaled_dot_product_attention = staticmethod(_attention)
-        group_norm = staticmethod(_group_norm)
-        interpolate = staticmethod(_interpolate)
-        linear = staticmethod(_linear)
-        gelu = staticmethod(_gelu)
-        embedding = staticmethod(_embedding)
+nn = SimpleNamespace(
+    functional=SimpleNamespace(
+        conv2d=_conv2d,
+        scaled_dot_product_attention=_attention,
+        group_norm=_group_norm,
+        interpolate=_interpolate,
+        linear=_linear,
+        gelu=_gelu,
+        embedding=_embedding,
+    )
+)

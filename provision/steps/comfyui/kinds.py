@@ -29,7 +29,7 @@ COMFYUI_NO_GIT = Kind("comfyui-no-git", "comfyui", "warns", "hint",
     "whether an adopted checkout has a .git that git can read",
     "it runs; `git pull` and ComfyUI-Manager cannot update it", "`provision all` makes a checkout of its own")
 YAML_BAD = Kind("yaml-bad", "comfyui", "blocks", "consent",
-    "extra_model_paths.yaml and extra_paths.yaml, by ComfyUI's rules",
+    "extra_model_paths.yaml, extra_paths.yaml and what the desktop app gives, by ComfyUI's rules",
     "ComfyUI ends at once: `load_extra_path_config ... 'NoneType' object is not iterable` and the like",
     "moved aside after a yes; then correct it and put it back")
 YAML_DEADPATH = Kind("yaml-deadpath", "comfyui", "warns", "hint", "whether the folders in those files are there",
@@ -38,5 +38,5 @@ DB_BAD = Kind("db-bad", "comfyui", "blocks", "consent", "the first 16 bytes of u
     "`file is not a database`; a newer ComfyUI does not start", "moved aside after a yes; ComfyUI makes another")
 PERMS_ROOT = Kind("perms-root", "comfyui", "blocks", "hint", "who may write to output, user, input and models",
     "`Permission denied` when a picture is saved, as after a start with sudo", "`sudo chown -R` to you")
-TWO_INSTALLS = Kind("two-installs", "comfyui", "informs", "none", "the ComfyUI app, and checkouts in usual places",
+TWO_INSTALLS = Kind("two-installs", "comfyui", "informs", "none", "the desktop app, its installs, usual checkouts",
     "another ComfyUI opens than was expected; each has models and a port of its own", NOTHING)

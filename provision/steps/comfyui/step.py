@@ -12,9 +12,10 @@ from provision.comfyui.git_remote import Revision, find_revision, parse_receivin
 from provision.command import Fix, ours, program
 from provision.core.finding import Cost, Finding
 from provision.core.moved_aside import make_way
+from provision.core.patience import ride_out
 from provision.core.receipt_kinds import ComfyReceipt
 from provision.core.step import Context, Step
-from provision.errors import GitError
+from provision.errors import GitError, Passing
 from provision.steps.comfyui import kinds
 from provision.steps.comfyui.adopted import check_checkout, record_checkout, said_version
 from provision.system.disk_errors import unusable
@@ -160,7 +161,7 @@ def _revision(ctx: Context, state: git.State) -> Revision:
     """What is to be fetched: where sources are there whose repository is lost, the revision that they are of."""
     comfy, receipt = ctx.manifest.comfyui, ctx.receipts.read("comfyui")
     alive, environ = ctx.machine.check_interrupted, ctx.machine.environ
-    revision = find_revision(comfy.url, comfy.ref, alive, environ=environ)
+    revision = ride_out(ctx, lambda: find_revision(comfy.url, comfy.ref, alive, environ=environ))
     known = receipt.get("name"), receipt.get("commit")
     lost = state.head is None and _has_sources(ctx.home.comfyui) and not _unfinished(ctx)
     if lost and receipt.get("ref") == comfy.ref and isinstance(known[0], str) and known[1] != revision.commit:
@@ -175,8 +176,8 @@ def _revision(ctx: Context, state: git.State) -> Revision:
 def _write(ctx: Context, revision: Revision, state: git.State) -> None:
     folder = ctx.home.comfyui
     ours = _unfinished(ctx) or not _has_sources(folder)
-    url, machine = ctx.manifest.comfyui.url, ctx.machine
-    commit = git.fetch(folder, url, revision, _on_progress(ctx), machine.check_interrupted, environ=machine.environ)
+    url, alive, environ = ctx.manifest.comfyui.url, ctx.machine.check_interrupted, ctx.machine.environ
+    commit = ride_out(ctx, lambda: git.fetch(folder, url, revision, _on_progress(ctx), alive, environ=environ))
     ctx.machine.check_interrupted()
     if state.head is not None and state.modified and not ours:
         git.stash(folder, f"provision: before {revision.name}")
@@ -218,7 +219,7 @@ def _remove_locks(ctx: Context) -> None:
     locks = git.find_locks(ctx.home.comfyui)
     fresh = [lock for lock in locks if _is_fresh(ctx, lock)]
     if fresh:
-        ctx.wait(f"{fresh[0].name} is fresh: another git may be at work.", STALE_LOCK_S)
+        ctx.wait(f"{fresh[0].name} is fresh: another git may be at work.", STALE_LOCK_S, Passing.BUSY)
     if any(_is_fresh(ctx, lock) for lock in git.find_locks(ctx.home.comfyui)):
         raise GitError(f"Another git works in {ctx.home.comfyui}.", hint=Fix("Wait for it to end, then:", ours("all")))
     for lock in locks:

@@ -9,12 +9,15 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from provision.comfyui.extra_model_paths import NAMES, Section, read_extra_paths
+from provision.comfyui.extra_model_paths import Section, read_extra_paths
+from provision.comfyui.model_settings import settings_files
 from provision.command import Fix, ours, program
 from provision.core.finding import Finding, Kind
 from provision.core.moved_aside import move_aside
 from provision.core.step import Context, Look
 from provision.steps.comfyui import kinds
+from provision.system.disk_errors import WRITABLE
+from provision.system.disk_state import is_read_only
 from provision.system.strict import read_head, read_text
 
 SQLITE = b"SQLite format 3\0"
@@ -25,8 +28,8 @@ MEND = ours("doctor", "--fix", "--yes")
 
 def check_engine_files(ctx: Context) -> Iterable[Finding]:
     """Can ComfyUI read its settings and its database, and write its folders?"""
-    for name in NAMES:
-        yield from _extra_paths(ctx, ctx.home.comfyui / name)
+    for path in settings_files(ctx):
+        yield from _extra_paths(ctx, path)
     yield from _database(ctx, ctx.home.base / "user" / "comfyui.db")
     for name in WRITTEN:
         yield from _writable(ctx, ctx.home.base / name)
@@ -93,7 +96,10 @@ def _writable(ctx: Context, folder: Path) -> Iterable[Finding]:
         return
     owner, me, shown = folder.stat().st_uid, os.getuid(), ctx.home.shown(folder)
     fix = Fix("Make it yours.", program("sudo", "chown", "-R", str(me), str(folder)))
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if is_read_only(folder):
+        if not is_read_only(ctx.home.root):  # else the whole home is, which is said of it
+            yield kinds.PERMS_ROOT.blocked(shown, f"{shown} cannot be written: its disk is read-only.", fix=WRITABLE)
+    elif not os.access(folder, os.W_OK | os.X_OK):
         whose = f"it belongs to user {owner}" if owner != me else "its permissions do not let you"
         if owner == me:
             fix = Fix("Let yourself write there.", program("chmod", "u+rwx", str(folder)))

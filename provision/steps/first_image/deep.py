@@ -1,4 +1,4 @@
-"""`--deep`: an image is made just now, by the server that runs, or by one that is started for it and ended again."""
+"""`--deep`: make an image now, on the server that runs or on one that is started for it and stopped again."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ from provision.steps.first_image.step import (
 
 def check_image(ctx: Context) -> Iterable[Finding]:
     """Can an image be made? Only where `--deep` asks for it, and all is there that it takes."""
-    if not ctx.options.deep or not _can_try(ctx):
+    checkpoints = [wanted.place for wanted in wanted_files(ctx) if wanted.checkpoint]
+    here = all(path.exists() for path in (ctx.home.python, ctx.home.main_py, *checkpoints))
+    if not (ctx.options.deep and here):
         return
     facts = proof_facts(ctx)
     yield from ctx.proofs.recall("first_image", facts) or ctx.proofs.keep("first_image", facts, _make(ctx))
 
 
 def _make(ctx: Context) -> Iterable[Finding]:
-    ctx.note("An image is made ...", passing=True)
+    ctx.note("Making an image ...", passing=True)
     ctx.progress("ComfyUI is asked for an image", 0, None, "steps", Work.SAMPLE)
     started = ctx.machine.clock()
     try:
@@ -44,17 +46,10 @@ def _make(ctx: Context) -> Iterable[Finding]:
     except (EngineError, PortTaken) as error:
         named = error.finding if isinstance(error, EngineError) else ""
         kind = kind_of(named) if named else kinds.ENGINE_ERROR
-        yield kind.blocked(
-            "an image", error.message, fix=error.hint,
-            facts={"seconds": round(ctx.machine.clock() - started, 1)},
-        )  # fmt: skip
-        return
-    yield _judged(picture, ctx.machine.clock() - started, was_started=was_started)
-
-
-def _can_try(ctx: Context) -> bool:
-    checkpoints = [wanted.place for wanted in wanted_files(ctx) if wanted.checkpoint]
-    return all(path.exists() for path in (ctx.home.python, ctx.home.main_py, *checkpoints))
+        facts = {"seconds": round(ctx.machine.clock() - started, 1)}
+        yield kind.blocked("an image", error.message, fix=error.hint, facts=facts)
+    else:
+        yield _judged(picture, ctx.machine.clock() - started, was_started=was_started)
 
 
 def _judged(picture: Picture, seconds: float, *, was_started: bool) -> Finding:
@@ -64,7 +59,7 @@ def _judged(picture: Picture, seconds: float, *, was_started: bool) -> Finding:
         how += f"; the server was not up: one was started for it and ended again ({seconds:.1f} s in all)"
     if judgement.verdict is not Quality.BAD:
         return made_now(picture, how, seconds)
-    fix = Fix("It is tried again with other flags, then with stable torch; what helps is kept.")
+    fix = Fix("Try again with other flags, then with stable torch; keep what helps.")
     says = f"An image was made just now{how}. {judgement.says} {MEANINGS[judgement.why]}"
     return kinds.IMAGE_REJECTED.fixable("an image", says, fix=fix, facts={"why": judgement.why})
 

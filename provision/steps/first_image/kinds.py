@@ -1,4 +1,4 @@
-"""What the step `first_image` can find: what is looked at, what it looks like to a person, what mends it."""
+"""The kinds of findings of the step `first_image`."""
 
 from __future__ import annotations
 

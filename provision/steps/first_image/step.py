@@ -1,19 +1,17 @@
-"""The first image: made through the API, judged, kept as the proof; and a second, warm one for its seconds."""
+"""The first image: made through ComfyUI's API, judged and kept as proof; and a second, warm one for its seconds."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from provision.comfyui import fallback_flags
-from provision.comfyui.answers import Saved
-from provision.comfyui.api import Made
+from provision.comfyui.attention_limit import check_size
 from provision.comfyui.error_explanations import death
 from provision.comfyui.server_process import (
     Record,
@@ -27,18 +25,17 @@ from provision.comfyui.server_process import (
     unlisted,
 )
 from provision.comfyui.workflow_graph import SEED_LIMIT, listed_name, prompt_graph, ui_workflow
-from provision.command import Fix, ours, program
+from provision.command import Command, Fix, ours, program
 from provision.core.events import ImageMade, Work
 from provision.core.finding import JSON, Cost, Finding, Kind
 from provision.core.image import SIDE_MAX, Judgement, Quality, judge, most_bytes
 from provision.core.manifest import FirstImage
 from provision.core.receipt_kinds import ImageReceipt
-from provision.core.receipts import file_identity, same_facts
+from provision.core.receipts import file_identity, same_facts, write_bytes
 from provision.core.step import Context, Step
 from provision.environment import packages
 from provision.errors import EngineError, ImageRejected, ProvisionError
 from provision.steps.first_image import kinds
-from provision.system.disk_errors import unusable
 from provision.system.parsers import parse_cpuinfo, parse_sysctl
 from provision.system.strict import Unreadable, read_file
 
@@ -47,7 +44,6 @@ PUBLISHED = "2 to 3 s, warm, on an M1 Pro"
 """Published for 512x512, one step, on a 14-inch MacBook Pro with an M1 Pro and 16 GB."""
 REJECTED = "first-image.rejected.png"
 
-# What a bad picture means, by the word of the judgement.
 MEANINGS = {
     "black": "The decoder computed no numbers (NaN), as fp16 does on some systems.",
     "flat": "The sampler or the decoder computed nothing.",
@@ -55,6 +51,7 @@ MEANINGS = {
     "size": "ComfyUI did not use the settings that it was given.",
     "broken": "ComfyUI saved something that is no picture.",
 }
+"""What a bad picture means, by the judgement's `why`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,83 +64,57 @@ class Picture:
     judgement: Judgement
 
 
-# -- check ----------------------------------------------------------------------------------------------------
-
-
 def check_first_image(ctx: Context) -> Iterable[Finding]:
     """Has an image been made with what is installed now, and is it still there?"""
     receipt, path = ctx.receipts.read("first_image", ImageReceipt), ctx.home.first_image
     shown = ctx.home.shown(path)
     if not receipt.sha256 or not path.is_file():
-        yield _to_make(kinds.FIRST_IMAGE_MISSING, shown, "No image has proven this install yet.")
+        yield _to_make(kinds.FIRST_IMAGE_MISSING, shown, "No image has been made with this install yet.")
         return
-    changed = _what_changed(receipt, proof_facts(ctx))
-    if changed:
+    facts = proof_facts(ctx)
+    if changed := next((name for name in facts if not same_facts(receipt, {name: facts[name]})), ""):
         other = "other" if changed in ("flags", "settings", "weights") else "another"
         yield _to_make(kinds.FIRST_IMAGE_STALE, shown, f"The first image was made with {other} {changed}.")
     elif _sha256_of(path) != receipt.sha256:
         yield _to_make(kinds.FIRST_IMAGE_STALE, shown, f"{shown} is not the image that was made.")
     else:
         yield kinds.FIRST_IMAGE_MADE.ok(shown, f"{shown}, made {receipt.when[:10]}: {_seconds(receipt)}")
-        yield from _warnings(receipt, path, shown)
+        if receipt.verdict == Quality.WARN:
+            fix = Fix("Look at it: a picture of what was asked for is right.", program("open", str(path)))
+            yield kinds.FIRST_IMAGE_ROUGH.warn(shown, receipt.says, fix=fix)
 
 
 def _to_make(kind: Kind, shown: str, says: str) -> Finding:
-    return kind.fixable(
-        shown, says,
-        fix=Fix("Two images are made through ComfyUI's API and judged; the first is kept."),
-        cost=Cost(disk_bytes=DISK_BYTES),
-    )  # fmt: skip
-
-
-def _warnings(receipt: ImageReceipt, path: Path, shown: str) -> Iterable[Finding]:
-    if receipt.verdict == Quality.WARN:
-        yield kinds.FIRST_IMAGE_ROUGH.warn(
-            shown, receipt.says,
-            fix=Fix("Look at it: a picture of what was asked for is right.", program("open", str(path))),
-        )  # fmt: skip
+    fix = Fix("Make and check two images; keep the first.")
+    return kind.fixable(shown, says, fix=fix, cost=Cost(disk_bytes=DISK_BYTES))
 
 
 def _seconds(receipt: ImageReceipt) -> str:
-    first, warm = _shown(receipt.seconds_first), _shown(receipt.seconds_warm)
-    return f"the first took {first}, a warm one {warm} ({_beside(receipt)})"
-
-
-def _shown(seconds: float) -> str:
-    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-
-
-def _beside(receipt: ImageReceipt) -> str:
+    first, warm = (f"{s:.2g} s" if s < 10 else f"{s:.0f} s" for s in (receipt.seconds_first, receipt.seconds_warm))
     chip, device = receipt.chip or "an unknown processor", receipt.device
+    here = f"; this is another machine: {chip}, on {device}"
     if chip == "Apple M1 Pro" and device == "mps":
-        return f"published: {PUBLISHED}, as this is"
-    return f"published: {PUBLISHED}; this is another machine: {chip}, on {device}"
+        here = ", as this is"
+    return f"the first took {first}, a warm one {warm} (published: {PUBLISHED}{here})"
 
 
 def proof_facts(ctx: Context) -> dict[str, Any]:
-    """What the image proves: while all this is as it was, it need not be made again."""
+    """What the image proves: it need not be made again while all of this is the same."""
     model, file = ctx.manifest.checkpoint(ctx.options.precision)
     versions = packages.installed_versions(ctx.home.venv)
+    weights: JSON = file.sha256
+    if weights is None:
+        with suppress(OSError):
+            weights = file_identity(ctx.home.models / model.folder / file.name)
     return {
         "torch": versions.get("torch"),
         "torchvision": versions.get("torchvision"),
         "comfyui": engine_commit(ctx),
         "checkpoint": listed_name(model, file),
-        "weights": file.sha256 or _identity(ctx.home.models / model.folder / file.name),
+        "weights": weights,
         "flags": engine_flags(ctx),
         "settings": asdict(ctx.manifest.first_image),
     }
-
-
-def _identity(path: Path) -> dict[str, int] | None:
-    try:
-        return file_identity(path)
-    except OSError:
-        return None
-
-
-def _what_changed(receipt: ImageReceipt, facts: Mapping[str, JSON]) -> str:
-    return next((name for name, value in facts.items() if not same_facts(receipt, {name: value})), "")
 
 
 def _sha256(png: bytes) -> str:
@@ -151,22 +122,20 @@ def _sha256(png: bytes) -> str:
 
 
 def _sha256_of(path: Path) -> str:
-    """The hash of what lies there, empty for what is no picture by its kind and size alone."""
+    """The hash of the file there; empty where it cannot be a picture by its kind and size."""
     with suppress(OSError, Unreadable):
         return _sha256(read_file(path, max_bytes=most_bytes(SIDE_MAX, SIDE_MAX)))
     return ""
 
 
-# -- apply ----------------------------------------------------------------------------------------------------
-
-
 def apply_first_image(ctx: Context, finding: Finding) -> None:
-    """Make two images, judge both, keep the first, and what they were made with.
+    """Make two images, judge both, keep the first and what they were made with.
 
-    Raises StartOver for a bad one while the ladder has another rung, else ImageRejected; EngineError, HomeError,
+    Raises StartOver for a bad one while other flags are left to try, else ImageRejected; EngineError, HomeError,
     DiskFull.
     """
     facts, image = proof_facts(ctx), ctx.manifest.first_image
+    check_size(ctx, image, _of_size)
     device = check_ready(ctx)
     first = make_image(ctx, image, "the first image", kept=False)
     _refuse_bad(ctx, first)
@@ -194,13 +163,17 @@ def apply_first_image(ctx: Context, finding: Finding) -> None:
 
 
 def made_now(picture: Picture, how: str, seconds: float) -> Finding:
-    """That an image can be made, seen just now."""
+    """The finding that an image was made just now."""
     says = f"An image was made just now{how}. {picture.judgement.says}"
     return kinds.IMAGE_PROVEN.ok("an image", says, facts={"seconds": round(seconds, 1)})
 
 
+def _of_size(width: int, height: int) -> Command:
+    return ours("all", "--set", f"first_image.width={width}", "--set", f"first_image.height={height}")
+
+
 def check_ready(ctx: Context) -> str:
-    """The device that ComfyUI computes on, once it is known to see the checkpoint. Raises EngineError."""
+    """The device that ComfyUI computes on. Raises EngineError where it does not run or see the checkpoint."""
     client = client_of(ctx)
     stats = client.system_stats()
     if stats is None:
@@ -214,7 +187,7 @@ def check_ready(ctx: Context) -> str:
 def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = None, *, kept: bool = True) -> Picture:
     """Make one image on the running server, and judge it; a fresh seed unless one is given.
 
-    Of one that is not `kept` ComfyUI keeps no file. What came in the place of a picture is judged as BAD.
+    ComfyUI keeps no file of one that is not `kept`. Anything but a picture is judged BAD.
     Raises EngineError with what ComfyUI's error means, Interrupted after the prompt was stopped.
     """
     seed = secrets.randbelow(SEED_LIMIT) if seed is None else seed
@@ -230,16 +203,12 @@ def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = No
             on_progress=on_progress,
             workflow=ui_workflow(image, checkpoint, seed),
         )
-        png = client.view(_only_image(made), max_bytes=most_bytes(image.width, image.height))
+        if not made.images:
+            raise EngineError("ComfyUI says that it is done, but names no picture.", hint=ours("logs"))
+        png = client.view(made.images[0], max_bytes=most_bytes(image.width, image.height))
     except EngineError as error:
         raise _with_cause_of_death(ctx, error, before) from error
     return Picture(png, seed, made.seconds, judge(png, image.width, image.height))
-
-
-def _only_image(made: Made) -> Saved:
-    if not made.images:
-        raise EngineError("ComfyUI says that it is done, and names no picture.", hint=ours("logs"))
-    return made.images[0]
 
 
 def _with_cause_of_death(ctx: Context, error: EngineError, before: Record | None) -> ProvisionError:
@@ -254,7 +223,7 @@ def _with_cause_of_death(ctx: Context, error: EngineError, before: Record | None
 
 
 def rejection(picture: Picture, kept: str = "") -> ImageRejected | None:
-    """Why what ComfyUI made is no picture; None where it is one."""
+    """The error for an image that is no picture; None where it is one."""
     judgement = picture.judgement
     if judgement.verdict is not Quality.BAD:
         return None
@@ -277,21 +246,8 @@ def _refuse_bad(ctx: Context, picture: Picture) -> None:
     raise error
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file beside its place, then rename. Raises HomeError, DiskFull."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(data)
-        aside.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            aside.unlink()
-        raise unusable(path.parent, error) from error
-
-
 def chip_name(ctx: Context) -> str | None:
-    """The processor's name, None where nothing tells it."""
+    """The processor's name; None where it is not known."""
     if ctx.machine.system != "Darwin":
         return parse_cpuinfo(ctx.machine.read_text("/proc/cpuinfo") or "")
     ran = ctx.machine.run(["/usr/sbin/sysctl", "machdep.cpu.brand_string"])
@@ -299,6 +255,9 @@ def chip_name(ctx: Context) -> str | None:
 
 
 FIRST_IMAGE = Step(
-    "first_image", needs=("server", "models", "workflow"), check=check_first_image, apply=apply_first_image,
+    "first_image",
+    needs=("server", "models", "workflow"),
+    check=check_first_image,
+    apply=apply_first_image,
     about="an image that proves it all",
-)  # fmt: skip
+)

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterable
 from pathlib import Path
 
+from provision.comfyui.desktop import managed_installs
 from provision.command import Fix, ours
 from provision.core.finding import Finding
 from provision.core.step import Context, Look
@@ -14,7 +15,12 @@ from provision.steps.hardware import kinds
 
 GUARDED = ("Documents", "Desktop", "Downloads")
 """Folders of a person for which macOS asks once for each program (TCC)."""
-APPS = ("/Applications/ComfyUI.app", "~/Applications/ComfyUI.app")
+APPS = (
+    "/Applications/Comfy Desktop.app",
+    "~/Applications/Comfy Desktop.app",
+    "/Applications/ComfyUI.app",
+    "~/Applications/ComfyUI.app",
+)
 CHECKOUTS = ("~/ComfyUI/main.py", "~/comfy/ComfyUI/main.py")
 """None below Documents: to look there alone makes macOS ask the person."""
 
@@ -43,8 +49,9 @@ def check_other_installs(ctx: Context) -> Iterable[Finding]:
     places = [Path(place.replace("~", str(person), 1)) for place in (*APPS, *CHECKOUTS)]
     others = [place if place.suffix == ".app" else place.parent for place in places if place.exists()]
     others = [place for place in others if place.resolve() != ctx.home.comfyui.resolve()]
+    others += [each.code for each in managed_installs(ctx.machine.environ) if each.code != ctx.home.comfyui]
     if others:
-        shown = " and ".join(map(str, others))
+        shown = " and ".join(map(str, dict.fromkeys(others)))
         says = f"Another ComfyUI is here too: {shown}. It has models, nodes and a port of its own."
         yield comfyui_kinds.TWO_INSTALLS.ok(str(others[0]), says)
 

@@ -35,6 +35,11 @@ LOW_POWER = Kind("low-power", "hardware", "warns", "hint", "Low Power Mode, as p
 DISK_LOW = Kind("disk-low", "hardware", "blocks", "hint",
     "free space against what the plan will write, and 2 GiB of air",
     "`No space left on device` in the middle of a download", "free some space, or `--home` on another disk")
+HOME_GONE = Kind("home-gone", "hardware", "blocks", "hint",
+    "whether the home's link leads somewhere, and its disk is mounted",
+    "all of it seems to be gone, or fills the system's own disk", "plug in the disk, or another `--home`")
+HOME_READ_ONLY = Kind("home-read-only", "hardware", "blocks", "hint", "whether the home's disk takes any writing",
+    "nothing can be saved there, as on a disk image, or on NTFS on a Mac", "another disk, or `--home`")
 TCC_FOLDER = Kind("tcc-folder", "hardware", "blocks", "hint",
     "whether macOS lets the terminal read the home; ComfyUI's log",
     "`Operation not permitted` below Documents, Desktop, Downloads",

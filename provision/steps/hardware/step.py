@@ -14,6 +14,8 @@ from provision.errors import CommandMissing, Interrupted, ProvisionError
 from provision.steps.hardware import kinds
 from provision.steps.python_env import kinds as python_env_kinds
 from provision.system import parsers
+from provision.system.disk_errors import PLUG_IN, WRITABLE
+from provision.system.disk_state import is_read_only, why_absent
 from provision.system.mac import SW_VERS as SW_VERS
 from provision.system.mac import SYSCTL as SYSCTL
 from provision.system.mac import read_chip, read_macos, read_sysctl
@@ -31,12 +33,17 @@ PRESSURES = {"2": "under pressure", "4": "under critical pressure"}
 
 def check_hardware(ctx: Context, writers: Sequence[Step]) -> Iterable[Finding]:
     """Is this machine one that the manifest's model runs on, and is there room for what the plan writes?"""
+    yield from check_machine(ctx)
+    yield check_disk(ctx, writers)
+
+
+def check_machine(ctx: Context) -> Iterable[Finding]:
+    """Chip, system and memory, here or as they are told of another machine."""
     if ctx.machine.system == "Darwin":
         yield from _check_mac(ctx)
     else:
         yield _not_a_mac(ctx)
         yield _judge_memory(ctx, _read_linux_memory(ctx))
-    yield check_disk(ctx, writers)
 
 
 def _bar(ctx: Context, kind: Kind) -> Callable[..., Finding]:
@@ -136,7 +143,7 @@ def _judge_pressure(values: Mapping[str, str]) -> Iterable[Finding]:
     if pressure is None:
         return
     try:
-        swapped = parsers.parse_swapusage(values.get("vm.swapusage", "")).used_bytes
+        swapped = parsers.parse_swapusage(values.get("vm.swapusage", ""))
     except ValueError:
         swapped = 0
     swap = f", {swapped / GIB:.1f} GiB are swapped out" if swapped else ""
@@ -188,7 +195,7 @@ def _read_mac_memory(ctx: Context, chip: Chip | None) -> _Seen:
         return _Seen(memory.total_bytes, memory.available_bytes, "psutil")
     total = chip.memory_bytes if chip else None
     try:
-        available: int | None = parsers.parse_vm_stat(_said(ctx, VM_STAT)).available_bytes
+        available: int | None = parsers.parse_vm_stat(_said(ctx, VM_STAT))
     except ValueError:
         available = None
     return _Seen(total, available, "sysctl" if total else "")
@@ -240,6 +247,10 @@ def _judge_memory(ctx: Context, memory: _Seen) -> Finding:
 def check_disk(ctx: Context, writers: Sequence[Step]) -> Finding:
     """Is there room for what `writers` will write, and some air, on the home's volume and on an adopted install's?"""
     home = ctx.home.root
+    if absent := why_absent(home):
+        return kinds.HOME_GONE.blocked(str(home), absent, fix=PLUG_IN)
+    if is_read_only(home):
+        return kinds.HOME_READ_ONLY.blocked(str(home), f"The disk of {home} is read-only.", fix=WRITABLE)
     try:
         home = min((home, *_of_another(ctx)), key=ctx.machine.disk_free_bytes)
         free = ctx.machine.disk_free_bytes(home)

@@ -1,4 +1,4 @@
-"""What the step `lock` can find: what is looked at, what it looks like to a person, what mends it."""
+"""The kinds of findings of the step `lock`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ LOCK_MISSING = Kind("lock-missing", "lock", "warns", "auto", "whether there is a
     "the same set cannot be had again, here or elsewhere", "it is written")
 LOCK_STALE = Kind("lock-stale", "lock", "warns", "auto",
     "versions, commit, weights and flags in it against what is here", "`--locked` would rebuild something else",
-    "it is written anew", (*RUN, "models"))
-LOCK_PARTIAL = Kind("lock-partial", "lock", "warns", "hint", "whether every package in it has a hash",
-    "`--locked` refuses it", "remove it, with the package index at hand")
+    "it is written again", (*RUN, "models"))
+LOCK_PARTIAL = Kind("lock-partial", "lock", "warns", "hint",
+    "whether every package in it can be had again: by its hash, and a nightly of torch by its age",
+    "`--locked` refuses it, or finds no such torch", "remove it, with the package index at hand; or a release of torch")

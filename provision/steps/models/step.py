@@ -1,8 +1,8 @@
-"""The model: one file of weights under `ComfyUI/models`, whole and proven.
+"""The model: a file of weights under `ComfyUI/models`, whole and verified.
 
-A file that stands there is looked at (name, size, first bytes, header) before it is trusted, and its hash is believed
-from a receipt only while the file is the one that was hashed.
-What stands in the way is never deleted: it is moved aside, or gone on with where it is the beginning of the right file.
+A file is checked (name, size, first bytes, header) before it is trusted, and a receipt's hash is believed only while
+the file is the one that was hashed. Nothing that is in the way is deleted: it is moved aside, or resumed where it is
+the beginning of the right file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from provision.comfyui.safetensors import (
     describe_bytes,
     header_length,
 )
-from provision.command import Command, Fix, ours, program
+from provision.command import Fix, ours, program
 from provision.core.finding import JSON, Cost, Finding, Kind, Verdict
 from provision.core.receipts import file_identity, same_facts
 from provision.core.step import Context, Step
@@ -37,19 +37,19 @@ from provision.system.disk_use import bytes_here
 from provision.system.strict import open_file
 
 AT_ONCE = 2
-"""Files that are brought at the same time: one alone already fills most lines."""
+"""Files downloaded at the same time: one alone already fills most lines."""
 
 
 def check_models(ctx: Context) -> Iterator[Finding]:
-    """One finding a file. Reads the weights only with `--deep`, and never the network."""
+    """One finding a file. Reads all of the weights only with `--deep`; never uses the network."""
     for wanted in wanted_files(ctx):
         finding = _look(ctx, wanted)
         writes = finding.verdict is Verdict.FIXABLE and finding.kind != kinds.CKPT_UNPROVEN
-        yield _outside(ctx, wanted, finding) if writes and not ctx.home.inside(wanted.place.parent) else finding
+        yield _outside(ctx, wanted, finding) if writes and not _may_write(ctx, wanted) else finding
 
 
 def apply_models(ctx: Context, finding: Finding) -> None:
-    """Mend one file, or bring all that are missing, two at a time.
+    """Fix one file, or download all that are missing, two at a time.
 
     Raises WrongFile, HubRefused, NetworkError, DownloadError, DiskFull, HomeError, Interrupted ...
     """
@@ -63,12 +63,12 @@ def apply_models(ctx: Context, finding: Finding) -> None:
 
 
 def _also_missing(ctx: Context, wanted: WantedFile, files: list[WantedFile]) -> list[WantedFile]:
-    """The other files that are not there either; two of the same content would share a part, and come in turn."""
+    """The other missing files; of two with the same content, which would share a part, only one."""
     contents = {wanted.sha256}
     found = []
     for each in files:
         names = {name.casefold() for name in _names(each.place.parent)}
-        if each is wanted or each.place.name.casefold() in names or not ctx.home.inside(each.place.parent):
+        if each is wanted or each.place.name.casefold() in names or not _may_write(ctx, each):
             continue
         if not each.sha256 or each.sha256 not in contents:
             contents.add(each.sha256)
@@ -77,7 +77,7 @@ def _also_missing(ctx: Context, wanted: WantedFile, files: list[WantedFile]) -> 
 
 
 def _at_once(ctx: Context, files: list[WantedFile]) -> None:
-    """Bring several files; where one fails the others come all the same. Raises the first failure, or Interrupted."""
+    """Download several files; one that fails does not stop the others. Raises the first failure, or Interrupted."""
     pool = ThreadPoolExecutor(1 if ctx.options.limit_rate else AT_ONCE, thread_name_prefix="model")
     try:
         jobs = [pool.submit(_mend, ctx, each, None) for each in files]
@@ -90,7 +90,7 @@ def _at_once(ctx: Context, files: list[WantedFile]) -> None:
 
 
 def _mend(ctx: Context, wanted: WantedFile, finding: Finding | None) -> None:
-    """What a finding asks for; without one, the download of a file that is missing."""
+    """Do what a finding asks for; without one, download the file."""
     try:
         if finding is None:
             obtain(ctx, wanted, resume=False)
@@ -103,21 +103,9 @@ def _mend(ctx: Context, wanted: WantedFile, finding: Finding | None) -> None:
         else:
             obtain(ctx, wanted, resume=finding.kind == kinds.CKPT_TRUNCATED)
         if ctx.options.deep:
-            _remember(ctx, subject_of(ctx, wanted))
+            _remember(ctx, wanted)
     except OSError as error:
         raise unusable(wanted.place, error) from error
-
-
-MODELS = Step(
-    "models",
-    needs=("tools",),
-    check=check_models,
-    apply=apply_models,
-    about="the checkpoint: downloaded, verified by sha256, in place by one rename",
-)
-
-
-# -- looking ------------------------------------------------------------------------------------------------
 
 
 def _look(ctx: Context, wanted: WantedFile) -> Finding:
@@ -135,7 +123,9 @@ def _look(ctx: Context, wanted: WantedFile) -> Finding:
     if not os.access(place, os.R_OK):
         return _unreadable(ctx, wanted)
     if trusted and not ctx.options.deep:
-        return _as_proven(ctx, wanted)
+        when = wanted.receipt.verified_at[:10]
+        says = f" ({wanted.size or 0:,} bytes): sha256 verified on {when}, unchanged since"
+        return _hashed(ctx, wanted, wanted.receipt.sha256, says)
     try:
         return _look_inside(ctx, wanted)
     except PermissionError:  # the system may refuse what the permissions allow
@@ -153,13 +143,12 @@ def _absent(ctx: Context, wanted: WantedFile, names: list[str]) -> Finding:
     name = wanted.place.name
     twin = next((seen for seen in names if seen.casefold() == name.casefold()), None)
     if twin is not None:
-        return kinds.CKPT_CASE.fixable(
-            subject_of(ctx, wanted), f"The file is called {twin}; ComfyUI's list knows only {name}.",
-            fix=Fix(f"Rename {twin} to {name}."), paths=(wanted.place.with_name(twin),),
-        )  # fmt: skip
+        says, fix = f"The file is called {twin}; ComfyUI's list knows only {name}.", Fix(f"Rename {twin} to {name}.")
+        twins = (wanted.place.with_name(twin),)
+        return kinds.CKPT_CASE.fixable(subject_of(ctx, wanted), says, fix=fix, paths=twins)
     here = bytes_waiting(ctx.home, wanted.sha256) if wanted.sha256 else 0
     if wanted.size is None:
-        says = f"{name} is not there; its size is the hub's to tell."
+        says = f"{name} is not there (size unknown until the hub is asked)."
     elif here:
         says = f"{name} is not there; {here:,} of {wanted.size:,} bytes have been downloaded."
     else:
@@ -171,45 +160,32 @@ def _unreadable(ctx: Context, wanted: WantedFile) -> Finding:
     place, subject = wanted.place, subject_of(ctx, wanted)
     says = f"{place.name} cannot be read: its permissions are {stat.filemode(place.stat().st_mode)}."
     if place.stat().st_uid == os.geteuid():
-        return kinds.CKPT_UNREADABLE.fixable(
-            subject, says, fix=Fix("Let its owner read it.", program("chmod", "u+r", str(place)))
-        )
-    return kinds.CKPT_UNREADABLE.blocked(
-        subject, says + " It belongs to another user.",
-        fix=Fix("Make it yours.", program("sudo", "chown", str(os.geteuid()), str(place))),
-    )  # fmt: skip
+        fix = Fix("Let its owner read it.", program("chmod", "u+r", str(place)))
+        return kinds.CKPT_UNREADABLE.fixable(subject, says, fix=fix)
+    fix = Fix("Make it yours.", program("sudo", "chown", str(os.geteuid()), str(place)))
+    return kinds.CKPT_UNREADABLE.blocked(subject, f"{says} It belongs to another user.", fix=fix)
 
 
 def _in_the_cloud(ctx: Context, wanted: WantedFile) -> Finding:
-    """Its bytes are not on this disk, and reading it would fetch them: nothing of it is read here."""
-    place = wanted.place
-    return kinds.ICLOUD_DATALESS.blocked(
-        subject_of(ctx, wanted),
-        f"{place.name} was moved to iCloud to save space: ComfyUI hangs for as long as its bytes come back.",
-        fix=Fix("Fetch it back (Finder: Download Now), and keep the home out of iCloud Drive.",
-                program("brctl", "download", str(place))),
-    )  # fmt: skip
+    """The bytes are in iCloud, and reading them here would fetch them."""
+    says = f"{wanted.place.name} was moved to iCloud to save space: ComfyUI hangs for as long as its bytes come back."
+    fetch = program("brctl", "download", str(wanted.place))
+    fix = Fix("Fetch it back (Finder: Download Now), and keep the home out of iCloud Drive.", fetch)
+    return kinds.ICLOUD_DATALESS.blocked(subject_of(ctx, wanted), says, fix=fix)
 
 
-def _as_proven(ctx: Context, wanted: WantedFile) -> Finding:
-    when, found = wanted.receipt.verified_at[:10], wanted.receipt.sha256
-    if found != wanted.sha256:
-        return _bitrot(ctx, wanted, found)
-    return kinds.CKPT_READY.ok(
-        subject_of(ctx, wanted),
-        f"{wanted.place.name} ({wanted.size or 0:,} bytes): sha256 verified on {when}, unchanged since.",
-        facts={"sha256": found, "size": wanted.size},
-    )  # fmt: skip
-
-
-def _bitrot(ctx: Context, wanted: WantedFile, found: str) -> Finding:
+def _hashed(ctx: Context, wanted: WantedFile, found: str, says: str) -> Finding:
+    """A file of the right size that was hashed: `found` is its sha256, `says` when."""
+    if found == wanted.sha256:
+        facts: dict[str, JSON] = {"sha256": found, "size": wanted.size}
+        return kinds.CKPT_READY.ok(subject_of(ctx, wanted), f"{wanted.place.name}{says}.", facts=facts)
     due = (wanted.sha256 or "none")[:12]
     says = f"{wanted.place.name} has the right size and a wrong sha256 ({found[:12]}, not {due})."
     return _to_fetch(ctx, wanted, kinds.CKPT_BITROT, says)
 
 
 def _look_inside(ctx: Context, wanted: WantedFile) -> Finding:
-    """What the first bytes, the header and the size tell; with `--deep` the hash too."""
+    """A file by its first bytes, its header and its size; with `--deep` by its hash too."""
     place, name, size = wanted.place, wanted.place.name, bytes_here(wanted.place)
     with open_file(place) as stream:
         start = stream.read(512)
@@ -234,12 +210,13 @@ def _look_inside(ctx: Context, wanted: WantedFile) -> Finding:
     if wrong:
         return _to_fetch(ctx, wanted, kinds.CKPT_OTHER, f"{name} is another file: {wrong}.")
     if ctx.options.deep and wanted.sha256:
-        seen = ctx.proofs.recall("models", _identity(ctx, wanted))
-        return seen[0] if seen else _look_through(ctx, wanted)
-    return kinds.CKPT_UNPROVEN.fixable(
-        subject_of(ctx, wanted), f"{name} has the right size; its sha256 has not been verified here.",
-        fix=Fix(f"Verify the sha256 of {name}; nothing is downloaded if it is right."),
-    )  # fmt: skip
+        if seen := ctx.proofs.recall("models", _identity(ctx, wanted)):
+            return seen[0]
+        ctx.doing(f"reading {name}, {size / 10**9:.2f} GB")
+        return _keep(ctx, wanted, sha256_of(ctx, place, name))
+    says = f"{name} has the right size; its sha256 has not been verified here."
+    fix = Fix(f"Verify the sha256 of {name}; nothing is downloaded if it is right.")
+    return kinds.CKPT_UNPROVEN.fixable(subject_of(ctx, wanted), says, fix=fix)
 
 
 def _stranger(start: bytes) -> Kind:
@@ -251,47 +228,40 @@ def _stranger(start: bytes) -> Kind:
     return kinds.HTML_BODY if textual else kinds.CKPT_OTHER
 
 
-def _look_through(ctx: Context, wanted: WantedFile) -> Finding:
-    ctx.doing(f"reading {wanted.place.name}, {bytes_here(wanted.place) / 10**9:.2f} GB")
-    identity, found = _identity(ctx, wanted), sha256_of(ctx, wanted.place, wanted.place.name)
-    finding = _verified(ctx, wanted, found) if found == wanted.sha256 else _bitrot(ctx, wanted, found)
-    return ctx.proofs.keep("models", identity, [finding])[0]
-
-
 def _identity(ctx: Context, wanted: WantedFile) -> dict[str, JSON]:
-    """What a hash that was seen in this run is believed for."""
+    """What a hash of this run is believed for."""
     return {"subject": subject_of(ctx, wanted), "sha256": wanted.sha256, **file_identity(wanted.place)}
 
 
-def _verified(ctx: Context, wanted: WantedFile, found: str) -> Finding:
-    return kinds.CKPT_READY.ok(
-        subject_of(ctx, wanted), f"{wanted.place.name}: sha256 verified just now ({found[:12]}).",
-        facts={"sha256": found, "size": wanted.size},
-    )  # fmt: skip
+def _keep(ctx: Context, wanted: WantedFile, found: str) -> Finding:
+    """Believe a hash for the rest of this run."""
+    finding = _hashed(ctx, wanted, found, f": sha256 verified just now ({found[:12]})")
+    return ctx.proofs.keep("models", _identity(ctx, wanted), [finding])[0]
 
 
-def _remember(ctx: Context, subject: str) -> None:
-    """A file that was brought or proven a moment ago is not read through once more."""
+def _remember(ctx: Context, mended: WantedFile) -> None:
+    """Believe the hash of a file that was downloaded or verified a moment ago."""
     for wanted in wanted_files(ctx):
-        if subject_of(ctx, wanted) == subject and same_facts(wanted.receipt, file_identity(wanted.place)):
-            found = wanted.receipt.sha256
-            if found == wanted.sha256:
-                ctx.proofs.keep("models", _identity(ctx, wanted), [_verified(ctx, wanted, found)])
+        found = wanted.receipt.sha256
+        fresh = wanted.place == mended.place and same_facts(wanted.receipt, file_identity(wanted.place))
+        if fresh and found == wanted.sha256:
+            _keep(ctx, wanted, found)
 
 
 def _to_fetch(ctx: Context, wanted: WantedFile, kind: Kind, says: str, *, here: int = 0) -> Finding:
-    """A finding whose fix brings the file anew, with what that will move."""
+    """A finding that is fixed by getting the file again, with the bytes that this moves."""
     facts: dict[str, JSON] = {"sha256": wanted.sha256} if wanted.sha256 else {}
-    aside = "" if kind == kinds.CKPT_MISSING else " What stands there is kept aside."
+    aside = "" if kind == kinds.CKPT_MISSING else " The file there is moved aside."
     if kind == kinds.CKPT_TRUNCATED and here:
-        aside = " It goes on from where what stands there ends."
+        aside = " The download resumes where that file ends."
+    fetch = ours("download") if ctx.home.adopted is None else ours("all")  # `download` knows of no adopted install
     sought = wanted.sought
     copies = find_copies(ctx, sought) if sought else []
     if sought and copies:
         disk = takes_bytes(ctx, copies[0], sought)
         how = "copied" if disk else "cloned or linked"
         facts["size"] = sought.size
-        fix = Fix(f"Verify {copies[0]} and take it over; nothing is downloaded.{aside}", _fetch(ctx))
+        fix = Fix(f"Verify {copies[0]} and take it over; nothing is downloaded.{aside}", fetch)
         says = f"{says} A copy is at {copies[0]}; it will be verified and {how}."
         return kind.fixable(subject_of(ctx, wanted), says, fix=fix, cost=Cost(0, disk), paths=(copies[0],), facts=facts)
     cost = Cost()
@@ -300,19 +270,26 @@ def _to_fetch(ctx: Context, wanted: WantedFile, kind: Kind, says: str, *, here: 
         rest = max(0, wanted.size - max(here, waiting))
         facts["size"], cost = wanted.size, Cost(rest, rest)
     source = f"{wanted.model.repo} at {wanted.model.revision[:12]}"
-    fix = Fix(f"Download {wanted.file.path} of {source} and verify it.{aside}", _fetch(ctx))
+    fix = Fix(f"Download {wanted.file.path} of {source} and verify it.{aside}", fetch)
     return kind.fixable(subject_of(ctx, wanted), says, fix=fix, cost=cost, facts=facts)
+
+
+def _may_write(ctx: Context, wanted: WantedFile) -> bool:
+    """Whether the file's folder is the home's; of an adopted install any in which its ComfyUI looks, after a yes."""
+    return ctx.home.adopted is not None or ctx.home.inside(wanted.place.parent)
 
 
 def _outside(ctx: Context, wanted: WantedFile, finding: Finding) -> Finding:
     folder = wanted.place.parent
-    return kinds.CKPT_OUTSIDE.blocked(
-        subject_of(ctx, wanted),
-        f"{finding.says} {ctx.home.shown(folder)} leads out of the home to {folder.resolve()}; we do not write there.",
-        fix=Fix(f"Put {wanted.place.name} there yourself, or remove the link.", program("rm", str(folder))),
-    )  # fmt: skip
+    where = f"{ctx.home.shown(folder)} leads out of the home to {folder.resolve()}; we do not write there."
+    fix = Fix(f"Put {wanted.place.name} there yourself, or remove the link.", program("rm", str(folder)))
+    return kinds.CKPT_OUTSIDE.blocked(subject_of(ctx, wanted), f"{finding.says} {where}", fix=fix)
 
 
-def _fetch(ctx: Context) -> Command:
-    """`download` knows nothing of an adopted install."""
-    return ours("download") if ctx.home.adopted is None else ours("all")
+MODELS = Step(
+    "models",
+    needs=("tools",),
+    check=check_models,
+    apply=apply_models,
+    about="the checkpoint: downloaded, verified by sha256, in place by one rename",
+)

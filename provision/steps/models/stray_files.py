@@ -1,6 +1,6 @@
-"""What lies among the models and should not, or not there: the checkpoint in another folder, a clone, leftovers.
+"""Files that lie in the wrong place among the models: the checkpoint in another folder, a clone, leftovers.
 
-Nothing of it is deleted. The checkpoint is linked to its place; what is in the way is moved aside after a yes.
+Nothing is deleted. The checkpoint is linked to its place; leftovers are moved aside after a yes.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from provision.command import Fix, ours, program
@@ -26,67 +25,48 @@ APPLE_DOUBLE = bytes.fromhex("0005160700020000")
 MODEL_SUFFIXES = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf"})
 PARTIAL_SUFFIXES = frozenset({".part", ".partial", ".crdownload", ".download", ".incomplete", ".aria2"})
 STALE_S = 3600
-"""A download that nothing was written to for so long has ended."""
+"""After so long without a write a download has ended."""
 MEND = ours("doctor", "--fix", "--yes")
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What a walk through the models' folders met."""
-
-    doubles: list[Path] = field(default_factory=list)
-    partials: list[Path] = field(default_factory=list)
-    clones: list[Path] = field(default_factory=list)
-
-
 def check_litter(ctx: Context) -> Iterable[Finding]:
-    """Reads names and sizes of the models' folders, and first bytes of what looks suspicious."""
+    """Is anything among the models that should not be? Reads names, sizes and the first bytes of suspicious files."""
     models = ctx.home.models
     if not models.is_dir():
         return
     ctx.doing("looking through the folders of models")
-    seen = _walk(models, ctx.machine.now())
-    files = wanted_files(ctx)
+    files, doubles, partials, clones = wanted_files(ctx), list[Path](), list[Path](), list[Path]()
     for wanted in files:
         yield from _misplaced(ctx, wanted)
-    folders = {wanted.place.parent for wanted in files}
-    yield from _clones(ctx, [clone for clone in seen.clones if folders & set(clone.parents)])
-    seen.doubles += _doubles_of_nodes(ctx.home.comfyui / "custom_nodes")
-    yield from _cached_too(ctx, files)
-    if seen.doubles:
-        yield _to_move(
-            ctx, kinds.FS_APPLEDOUBLE, seen.doubles,
-            f"{_first(ctx, seen.doubles)}: left by macOS on a disk that is not a Mac's own; ComfyUI takes such files"
-            " for models and nodes.",
-        )  # fmt: skip
-    if seen.partials:
-        size = sum(path.lstat().st_size for path in seen.partials)
-        says = f"{_first(ctx, seen.partials)}: unfinished downloads of another program, {size:,} bytes."
-        yield _to_move(ctx, kinds.PARTIALS, seen.partials, says)
-
-
-def _walk(models: Path, now: float) -> _Seen:
-    seen = _Seen()
-    for parent, folders, files in os.walk(models):
+    for parent, folders, names in os.walk(models):
         if ".git" in folders:
-            seen.clones.append(Path(parent))
-        folders[:] = [name for name in folders if name != ".git"]
-        for name in files:
-            path, suffix = Path(parent, name), Path(name).suffix.lower()
-            if suffix in PARTIAL_SUFFIXES and now - path.lstat().st_mtime > STALE_S:
-                seen.partials.append(path)
-            elif suffix in MODEL_SUFFIXES and name.startswith("._") and _is_double(path):
-                seen.doubles.append(path)
-    return seen
-
-
-def _doubles_of_nodes(folder: Path) -> list[Path]:
-    """Of `._x.py` files ComfyUI tries to run those that lie there themselves (nodes.py, init_external_custom_nodes)."""
-    return [path for path in sorted(folder.glob("._*.py")) if _is_double(path)]
+            clones.append(Path(parent))
+            folders.remove(".git")
+        for path in (Path(parent, name) for name in names):
+            suffix = path.suffix.lower()
+            if suffix in PARTIAL_SUFFIXES and ctx.machine.now() - path.lstat().st_mtime > STALE_S:
+                partials.append(path)
+            elif suffix in MODEL_SUFFIXES and path.name.startswith("._") and _is_double(path):
+                doubles.append(path)
+    for clone in clones:
+        if not {wanted.place.parent for wanted in files}.isdisjoint(clone.parents):
+            shown = ctx.home.shown(clone)
+            says = f"{shown} is a clone of a repository: ComfyUI lists its parts as models, and .git holds them twice."
+            yield _to_move(ctx, kinds.CKPT_NESTED, [clone], says)
+    yield from _cached_too(ctx, files)
+    # ComfyUI runs the `._x.py` that lie in this very folder (nodes.py, init_external_custom_nodes).
+    doubles += filter(_is_double, sorted((ctx.home.comfyui / "custom_nodes").glob("._*.py")))
+    if doubles:
+        says = "left by macOS on a disk that is not a Mac's own; ComfyUI takes such files for models and nodes."
+        yield _to_move(ctx, kinds.FS_APPLEDOUBLE, doubles, f"{_first(ctx, doubles)}: {says}")
+    if partials:
+        size = sum(path.lstat().st_size for path in partials)
+        says = f"{_first(ctx, partials)}: unfinished downloads of another program, {size:,} bytes."
+        yield _to_move(ctx, kinds.PARTIALS, partials, says)
 
 
 def _cached_too(ctx: Context, files: Sequence[WantedFile]) -> Iterable[Finding]:
-    """A second copy in the Hugging Face cache, which other programs may want: worth knowing, no fault."""
+    """A second copy in the Hugging Face cache, which other programs may want."""
     for wanted in files:
         folder = f"models--{wanted.model.repo.replace('/', '--')}"
         copy = hub_cache(ctx.machine.environ) / folder / "blobs" / (wanted.sha256 or "none")
@@ -108,19 +88,16 @@ def _first(ctx: Context, paths: Sequence[Path]) -> str:
 
 
 def _to_move(ctx: Context, kind: Kind, paths: Sequence[Path], says: str) -> Finding:
-    """FIXABLE where it was agreed to, else a warning: ComfyUI works all the same."""
+    """FIXABLE where it was agreed to, else a warning: ComfyUI works anyway."""
     subject = ctx.home.shown(paths[0])
     if kind.id in ctx.options.agreed and all(ctx.home.inside(path.parent) for path in paths):
-        fix = Fix("Moved aside, not deleted.")
+        fix = Fix("Move it aside; nothing is deleted.")
         return kind.fixable(subject, says, fix=fix, paths=tuple(paths))
-    return kind.warn(subject, says, fix=Fix("Have it moved aside.", MEND), paths=tuple(paths), asks="Move it aside?")
-
-
-# -- the checkpoint elsewhere -------------------------------------------------------------------------------------
+    return kind.warn(subject, says, fix=Fix("Move it aside.", MEND), paths=tuple(paths), asks="Move it aside?")
 
 
 def _misplaced(ctx: Context, wanted: WantedFile) -> Iterable[Finding]:
-    """The file that is wanted, where its place is empty; its hash is proven once it is there."""
+    """The wanted file elsewhere, while its place is empty; its hash is verified once it is there."""
     place, found = wanted.place, misplaced(ctx, wanted)
     if found is None:
         return
@@ -131,21 +108,10 @@ def _misplaced(ctx: Context, wanted: WantedFile) -> Iterable[Finding]:
         kind, how = kinds.CKPT_NESTED, "below the folder where it is looked for"
     says = f"{place.name} lies as {ctx.home.shown(found)}, {how}."
     if ctx.home.inside(place.parent):
-        fix = Fix("It is linked to its place and verified; nothing is downloaded.")
+        fix = Fix("Link it to its place and verify it; nothing is downloaded.")
         yield kind.fixable(subject_of(ctx, wanted), says, fix=fix, paths=(found,))
     else:
         yield kind.warn(subject_of(ctx, wanted), says, fix=Fix("Link it.", program("ln", str(found), str(place))))
-
-
-def _clones(ctx: Context, clones: Sequence[Path]) -> Iterable[Finding]:
-    """A cloned repository below the folder of checkpoints: ComfyUI walks through it and lists its parts."""
-    for folder in clones:
-        shown = ctx.home.shown(folder)
-        says = f"{shown} is a clone of a repository: ComfyUI lists its parts as models, and .git holds them twice."
-        yield _to_move(ctx, kinds.CKPT_NESTED, [folder], says)
-
-
-# -- apply --------------------------------------------------------------------------------------------------------
 
 
 def apply_litter(ctx: Context, finding: Finding) -> None:
@@ -153,13 +119,13 @@ def apply_litter(ctx: Context, finding: Finding) -> None:
     place = ctx.home.root / finding.subject
     if place not in finding.paths:
         _link(ctx, finding.paths[0], place)
-        return
-    for path in finding.paths:
-        move_aside(ctx, path)
+    else:
+        for path in finding.paths:
+            move_aside(ctx, path)
 
 
 def _link(ctx: Context, found: Path, place: Path) -> None:
-    """The same bytes under both names; where the disk knows no links the file itself is moved."""
+    """Give the file its second name; where the disk knows no hard links, move it."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with suppress(OSError):

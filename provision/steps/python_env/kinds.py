@@ -1,4 +1,4 @@
-"""What the step `python_env` can find: what is looked at, what it looks like to a person, what mends it."""
+"""The kinds of findings of the step `python_env`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ VENV_MISSING = Kind("venv-missing", "python_env", "blocks", "auto", "whether Com
     "ComfyUI cannot start", "uv makes one")
 VENV_DANGLING = Kind("venv-dangling", "python_env", "blocks", "auto",
     "whether that Python runs, and is an environment",
-    "`bad interpreter` or `Library not loaded`, as after an upgrade by Homebrew", "it is moved aside and made anew")
+    "`bad interpreter` or `Library not loaded`, as after an upgrade by Homebrew", "it is moved aside and recreated")
 VENV_MOVED = Kind("venv-moved", "python_env", "warns", "hint", "which Python the scripts in venv/bin start",
     "`bad interpreter` from pip and other scripts; ComfyUI itself starts", "`venv/bin/python -m pip`")
 PY_ROSETTA = Kind("py-rosetta", "python_env", "blocks", "auto", "whether Python is for Intel on Apple silicon",
-    "`No matching distribution found for torch`, or a torch that sees no GPU", "it is moved aside and made anew")
+    "`No matching distribution found for torch`, or a torch that sees no GPU", "it is moved aside and recreated")
 PY_TOO_OLD = Kind("py-too-old", "python_env", "blocks", "auto", "Python's version against the manifest",
-    "packages cannot be resolved", "it is moved aside and made anew")
+    "packages cannot be resolved", "it is moved aside and recreated")
 PY_TOO_NEW = Kind("py-too-new", "python_env", "blocks", "auto", "Python's version against the manifest",
-    "packages are compiled from source, and fail", "it is moved aside and made anew")
+    "packages are compiled from source, and fail", "it is moved aside and recreated")
 PY_BAD_PATCH = Kind("py-bad-patch", "python_env", "blocks", "auto", "Python 3.13.8 and 3.14.1", "`import torch` fails",
-    "it is moved aside and made anew")
+    "it is moved aside and recreated")
 ENV_FOREIGN = Kind("env-foreign", "python_env", "informs", "none",
     "the Python of an install that this tool did not make",
     "nothing: it is used as it is, and packages are installed there only after a yes", NOTHING)
@@ -34,4 +34,4 @@ ENV_MANAGED = Kind("env-managed", "python_env", "blocks", "auto",
     "an environment of ours is made in the home and used in its place")
 MACVER_COMPAT = Kind("macver-compat", "python_env", "warns", "consent",
     "which macOS Python tells, against the real one", "black pictures: ComfyUI leaves out what newer systems need",
-    "made anew after a yes, with another Python")
+    "recreated after a yes, with another Python")

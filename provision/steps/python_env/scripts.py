@@ -30,13 +30,10 @@ def check_scripts(ctx: Context) -> Iterable[Finding]:
     if moved:
         name = next((name for name in moved if name.startswith("pip")), next(iter(moved)))
         more = f" and {len(moved) - 1} more" if len(moved) > 1 else ""
-        yield kinds.VENV_MOVED.warn(
-            ctx.home.shown(folder),
-            f"{name}{more} in {ctx.home.shown(folder)} start {moved[name]}: the environment was moved. ComfyUI is"
-            " started without them.",
-            fix=Fix("Run pip as a module.", program(str(ctx.home.python), "-m", "pip")),
-            facts={"scripts": sorted(moved)},
-        )  # fmt: skip
+        where, says = ctx.home.shown(folder), "the environment was moved. ComfyUI is started without them."
+        fix = Fix("Run pip as a module.", program(str(ctx.home.python), "-m", "pip"))
+        says = f"{name}{more} in {where} start {moved[name]}: {says}"
+        yield kinds.VENV_MOVED.warn(where, says, fix=fix, facts={"scripts": sorted(moved)})
 
 
 def _elsewhere(script: Path, folder: Path) -> str:

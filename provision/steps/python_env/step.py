@@ -1,14 +1,13 @@
-"""The target Python: a venv in the home, of the machine's own architecture, made by uv; or that of an adopted install.
+"""ComfyUI's Python: a venv in the home, made by uv for the machine's own architecture, or an adopted install's.
 
-Of an adopted install the environment is taken as it is where it is fit; else one of ours is made in the home, and
-comes before it.
+An adopted environment is used as it is if it fits; otherwise one of ours is made in the home and used in its place.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from provision.comfyui.server_process import running_environment
@@ -16,14 +15,13 @@ from provision.command import Fix, ours, program
 from provision.core.finding import Cost, Finding, Kind
 from provision.core.step import Context, Step
 from provision.environment import generations
-from provision.environment.packages import env_kind, package_error, run_uv
+from provision.environment.packages import configured_python, env_kind, package_error, run_uv
 from provision.errors import CommandMissing, PackageError
 from provision.steps.python_env import kinds
 from provision.system.disk_errors import unusable
 from provision.system.mac import must_read_macos
-from provision.system.machine import Ran
 from provision.system.parsers import parse_sysctl
-from provision.system.strict import decode, read_file
+from provision.system.strict import decode
 
 ASK = (
     "import json,sys,platform as p;"
@@ -34,53 +32,53 @@ BAD_PATCHES = {
     "3.14.1": "breaks torchvision (vision issue 9307)",
 }
 TRUSTED_MACOS = (11,)
-"""A lower version is told by a Python that knows no better; ComfyUI's model_management.py asks for 14 and 14.5."""
-CFG = "pyvenv.cfg"
+"""Only a Python built for an old macOS reports a lower one; ComfyUI's model_management.py asks for 14 and 14.5."""
 LOOKING = ("-I", "-B")
 """Flags of a Python that is only looked at: isolated, and without leaving compiled files behind."""
 DISK_BYTES, DOWNLOAD_BYTES = 90 * 10**6, 25 * 10**6
-"""A Python that uv brings: an archive of 15 to 25 MB, unpacked."""
+"""The cost of uv's Python: an archive of 15 to 25 MB, unpacked."""
 
 
 def check_python_env(ctx: Context) -> Iterable[Finding]:
     """Is there a Python of the accepted versions, that runs, and of this machine's architecture?"""
-    home, python = ctx.home, ctx.home.python
+    home, python, dangling = ctx.home, ctx.home.python, partial(to_make, ctx, kinds.VENV_DANGLING)
     if not python.exists() and home.venv_of_another is not None:
-        yield to_make(ctx, kinds.VENV_DANGLING, f"The Python of {home.venv} is gone, as after an upgrade of it.")
-        return
-    if not home.venv.exists():
+        yield dangling(f"The Python of {home.venv} is gone, as after an upgrade of it.")
+    elif not home.venv.exists():
         yield to_make(ctx, kinds.VENV_MISSING, f"ComfyUI has no Python yet; {ctx.manifest.python.version} is wanted.")
-        return
-    if not python.exists():
-        target = python.readlink() if python.is_symlink() else str(python)
-        yield to_make(
-            ctx, kinds.VENV_DANGLING, f"The environment's Python is gone ({target}), as after an upgrade of it."
-        )
-        return
-    if home.venv_of_another is not None and not ctx.options.may_run:
+    elif not python.exists():
+        target = python.readlink() if python.is_symlink() else python
+        yield dangling(f"The environment's Python is gone ({target}), as after an upgrade of it.")
+    elif home.venv_of_another is not None and not ctx.options.may_run:
         yield _unasked(ctx)
-        return
-    ctx.doing(f"starting {python}")
-    ran = ctx.machine.run([python, *LOOKING, "-c", ASK], timeout_s=30)
-    if not ran.ok:
-        yield to_make(ctx, kinds.VENV_DANGLING, f"The environment's Python does not run: {ran.tail(1) or ran.code}.")
-        return
+    else:
+        ctx.doing(f"starting {python}")
+        ran = ctx.machine.run([python, *LOOKING, "-c", ASK], timeout_s=30)
+        if ran.ok:
+            yield from _answered(ctx, ran.out)
+        else:
+            yield dangling(f"The environment's Python does not run: {ran.tail(1) or ran.code}.")
+
+
+def _answered(ctx: Context, answer: str) -> Iterable[Finding]:
+    """What a Python that runs says of itself."""
+    home = ctx.home
     try:
-        version, arch, base, prefix, *told = decode(ran.out, list[str])
+        version, arch, base, prefix, *told = decode(answer, list[str])
         foreign = home.venv_of_another is not None and env_kind(home.venv) != "venv"
         managed = foreign and Path(prefix).samefile(home.venv)
     except (ValueError, OSError):
         yield to_make(ctx, kinds.VENV_DANGLING, "The environment's Python does not answer as a Python does.")
         return
     if prefix == base and not managed:
-        yield to_make(ctx, kinds.VENV_DANGLING, "The environment is none any more: its pyvenv.cfg is gone.")
+        yield to_make(ctx, kinds.VENV_DANGLING, "This is no longer an environment: its pyvenv.cfg is gone.")
         return
     yield _judge(ctx, version, arch, base)
     yield from _wrong_macos(ctx, version, "".join(told))
 
 
 def _wrong_macos(ctx: Context, version: str, told: str) -> Iterable[Finding]:
-    """A Python that was built for an old macOS tells 10.16 for every newer one, and ComfyUI goes by that."""
+    """A Python built for an old macOS reports 10.16 for every newer one, and ComfyUI believes it."""
     if ctx.machine.system != "Darwin" or not told or number(told) >= TRUSTED_MACOS:
         return
     real = must_read_macos(ctx.machine).version
@@ -94,25 +92,20 @@ def _wrong_macos(ctx: Context, version: str, told: str) -> Iterable[Finding]:
     if kinds.MACVER_COMPAT.id in ctx.options.agreed:
         yield to_make(ctx, kinds.MACVER_COMPAT, says)
         return
-    fix = Fix("Have the environment made anew.", ours("doctor", "--fix", "--only", kinds.MACVER_COMPAT.id))
-    yield kinds.MACVER_COMPAT.warn(str(ctx.home.venv), says, fix=fix, asks="Make it anew (torch is downloaded again)?")
+    fix = Fix("Make the environment again.", ours("doctor", "--fix", "--only", kinds.MACVER_COMPAT.id))
+    yield kinds.MACVER_COMPAT.warn(str(ctx.home.venv), says, fix=fix, asks="Make it again (torch is downloaded again)?")
 
 
 def _judge(ctx: Context, version: str, arch: str, base: str) -> Finding:
     wanted, minor = ctx.manifest.python, number(version)[:2]
+    accepted = f"{wanted.min} to {wanted.max} are accepted"
     if arch == "x86_64" and on_apple_silicon(ctx):
-        return to_make(
-            ctx, kinds.PY_ROSETTA, f"The environment's Python {version} is for Intel and runs under Rosetta; "
-            "the newest torch for it is 2.2.2, without MPS.",
-        )  # fmt: skip
+        says = f"The environment's Python {version} is for Intel and runs under Rosetta; "
+        return to_make(ctx, kinds.PY_ROSETTA, f"{says}the newest torch for it is 2.2.2, without MPS.")
     if minor < number(wanted.min):
-        return to_make(
-            ctx, kinds.PY_TOO_OLD, f"Python {version} is too old: {wanted.min} to {wanted.max} are accepted."
-        )
+        return to_make(ctx, kinds.PY_TOO_OLD, f"Python {version} is too old: {accepted}.")
     if minor > number(wanted.max):
-        return to_make(
-            ctx, kinds.PY_TOO_NEW, f"Python {version} is too new: {wanted.min} to {wanted.max} are accepted."
-        )
+        return to_make(ctx, kinds.PY_TOO_NEW, f"Python {version} is too new: {accepted}.")
     if version in BAD_PATCHES:
         return to_make(ctx, kinds.PY_BAD_PATCH, f"Python {version} {BAD_PATCHES[version]}.")
     other = "" if minor == number(wanted.version) else f"; {wanted.version} is wanted, this one is accepted"
@@ -123,23 +116,12 @@ def _judge(ctx: Context, version: str, arch: str, base: str) -> Finding:
 
 
 def _unasked(ctx: Context) -> Finding:
-    """What files tell of a Python that nobody has agreed to run."""
-    prefix, python = ctx.home.venv, ctx.home.python
-    told = f"; {CFG} says Python {version}" if (version := _told_version(prefix)) else ""
+    """A Python that the user has not agreed to run, judged by its files."""
+    python, version = ctx.home.python, configured_python(ctx.machine, ctx.home.venv)
+    told = f"; pyvenv.cfg says Python {version}" if version else ""
     says = f"{python} was not installed by provision and has not been run: whether it works is not known{told}."
-    return kinds.ENV_UNASKED.blocked(
-        str(python), says,
-        fix=Fix("If you trust that folder, name its Python.", ours("all", "--python", str(python))),
-    )  # fmt: skip
-
-
-def _told_version(prefix: Path) -> str:
-    try:
-        text = read_file(prefix / CFG, max_bytes=100_000).decode("utf-8", "replace")
-    except (OSError, ValueError):
-        return ""
-    found = re.search(r"^version(?:_info)? *= *(\d+(?:\.\d+){1,2})", text, re.MULTILINE | re.ASCII)
-    return found[1] if found else ""
+    fix = Fix("If you trust that folder, name its Python.", ours("all", "--python", str(python)))
+    return kinds.ENV_UNASKED.blocked(str(python), says, fix=fix)
 
 
 def _of_another(prefix: Path, version: str, arch: str, other: str) -> Finding:
@@ -152,16 +134,13 @@ def _of_another(prefix: Path, version: str, arch: str, other: str) -> Finding:
 
 
 def to_make(ctx: Context, kind: Kind, says: str) -> Finding:
-    """A finding whose fix is an environment of ours, in the home."""
-    kept = " What is there is kept aside." if kind != kinds.VENV_MISSING else ""
+    """A finding that is fixed by making an environment of ours in the home."""
+    kept = " The old one is moved aside." if kind != kinds.VENV_MISSING else ""
     if ctx.home.venv_of_another is not None:
-        kept = f" It lies in {ctx.home.root}; {ctx.home.venv} stays as it is."
-    here = ctx.options.rehearsal
+        kept = f" It goes to {ctx.home.root}; {ctx.home.venv} stays as it is."
     command = program("uv", "venv", "--python", ctx.manifest.python.version, str(ctx.home.own_venv))
-    return kind.fixable(
-        str(ctx.home.venv), says, fix=Fix(f"uv makes an environment.{kept}", command),
-        cost=Cost(0 if here else DOWNLOAD_BYTES, 1_000_000 if here else DISK_BYTES),
-    )  # fmt: skip
+    cost = Cost(0, 1_000_000) if ctx.options.rehearsal else Cost(DOWNLOAD_BYTES, DISK_BYTES)
+    return kind.fixable(str(ctx.home.venv), says, fix=Fix(f"Create an environment with uv.{kept}", command), cost=cost)
 
 
 def number(version: str) -> tuple[int, ...]:
@@ -181,9 +160,9 @@ def on_apple_silicon(ctx: Context) -> bool:
 
 
 def apply_python_env(ctx: Context, finding: Finding) -> None:
-    """Build an environment beside the one that is there, and put it in use; a broken one is moved aside.
+    """Make an environment beside the current one and put it in use; a broken one is moved aside.
 
-    Raises PackageError, HomeError or DiskFull.
+    Raises PackageError, HomeError, DiskFull.
     """
     home = ctx.home
     generations.move_in(home)
@@ -202,9 +181,9 @@ def apply_python_env(ctx: Context, finding: Finding) -> None:
 
 
 def make_environment(ctx: Context) -> Path:
-    """An empty environment in `envs`, which is not in use. Raises PackageError, HomeError, DiskFull.
+    """A new, empty environment in `envs`, relocatable as a home may be moved.
 
-    Relocatable, since a home may be moved.
+    Raises PackageError, HomeError, DiskFull.
     """
     new = generations.new_folder(ctx.home)
     ran = run_uv(ctx, "venv", "--no-project", "--relocatable", "--python", find_python(ctx), new)
@@ -215,37 +194,33 @@ def make_environment(ctx: Context) -> Path:
 
 
 def find_python(ctx: Context) -> str:
-    """The Python to use: the wanted one of this machine, else of uv, else the newest accepted one that is here.
+    """The Python to use: the wanted one of this machine, else of uv, else the nearest accepted one that is here.
 
     Raises PackageError when there is none.
     """
     wanted = ctx.manifest.python
-    found = _local(ctx, wanted.version)
-    if found:
+    if found := _local(ctx, wanted.version):
         return found
-    request = _request(ctx, wanted.version)
-    ctx.note(f"Python {wanted.version} is not here; uv fetches it.")
-    fetched = run_uv(ctx, "python", "install", "--no-bin", request, env={"UV_HTTP_RETRIES": "1"}, timeout_s=900)
-    found = _local(ctx, wanted.version)
-    if found:
+    ctx.note(f"Python {wanted.version} is not here: downloading it with uv.")
+    best = number(wanted.version)[1]
+    accepted = range(number(wanted.min)[1], number(wanted.max)[1] + 1)
+    names = (f"3.{minor}" for minor in sorted(accepted, key=lambda minor: (abs(minor - best), minor)))
+    other = next(((name, found) for name in names if (found := _local(ctx, name))), None)
+    at = ctx.looking() if other else ctx  # what is here is as good as a long wait
+    words = ("python", "install", "--no-bin", _request(ctx, wanted.version))
+    fetched = run_uv(at, *words, env={"UV_HTTP_RETRIES": "1"}, timeout_s=900)
+    if found := _local(ctx, wanted.version):
         return found
-    low, high = number(wanted.min), number(wanted.max)
-    for minor in range(high[1], low[1] - 1, -1):
-        found = _local(ctx, f"3.{minor}")
-        if found:
-            ctx.note(f"Python {wanted.version} could not be fetched ({why(fetched)}); 3.{minor} is here and is taken.")
-            return found
+    if other:
+        name, place = other
+        why = fetched.tail(1).strip().removeprefix("cause: ") or "uv gave no reason"
+        ctx.note(f"Python {wanted.version} could not be downloaded ({why}); using {name}, which is here.")
+        return place
     raise PackageError(
-        f"Python {wanted.version} could not be fetched, and none from {wanted.min} to {wanted.max} is here:\n"
+        f"Python {wanted.version} could not be downloaded, and none from {wanted.min} to {wanted.max} is here:\n"
         f"{fetched.tail(4)}",
-        hint=Fix("Check the network or HTTPS_PROXY; or:", program("brew", "install", "python@3.12")),
+        hint=Fix("Check the network or HTTPS_PROXY; or:", program("brew", "install", f"python@{wanted.version}")),
     )
-
-
-def why(ran: Ran) -> str:
-    """The innermost cause that uv gives."""
-    causes = [line.strip() for line in (ran.out + ran.err).splitlines() if line.strip()]
-    return causes[-1].removeprefix("cause: ") if causes else "uv gave no reason"
 
 
 def search_path(ctx: Context) -> str:
@@ -268,7 +243,7 @@ def _request(ctx: Context, version: str) -> str:
 
 
 def _local(ctx: Context, version: str) -> str | None:
-    """The path of a Python that is here, None when uv finds none."""
+    """The path of a Python on this machine; None when uv finds none."""
     quiet: list[str] = []
     words = ("python", "find", "--no-project", "--system", "--no-python-downloads", _request(ctx, version))
     ran = run_uv(ctx, *words, env={"PATH": search_path(ctx)}, on_line=quiet.append, timeout_s=60)
@@ -277,6 +252,9 @@ def _local(ctx: Context, version: str) -> str | None:
 
 
 PYTHON_ENV = Step(
-    "python_env", needs=("tools",), check=check_python_env, apply=apply_python_env,
+    "python_env",
+    needs=("tools",),
+    check=check_python_env,
+    apply=apply_python_env,
     about="the Python that ComfyUI runs in: version, architecture, whether it runs",
-)  # fmt: skip
+)

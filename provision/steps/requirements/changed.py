@@ -1,4 +1,4 @@
-"""Packages that a start of ComfyUI changed: what custom nodes installed, named, and put back after a yes."""
+"""Packages that a start of ComfyUI changed, as custom nodes do; put back after a yes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from provision.environment import packages
 from provision.environment.changed_packages import RECEIPT, changed, says, when
 from provision.errors import PackageError
 from provision.steps.requirements import kinds
-from provision.steps.requirements.install import HELD
 
 
 def check_changed(ctx: Context) -> Iterable[Finding]:
@@ -20,7 +19,7 @@ def check_changed(ctx: Context) -> Iterable[Finding]:
     if not changes:
         return
     told = f"Starting ComfyUI changed {says(changes)} (on {when(ctx)}; custom nodes do that)."
-    fix = Fix("They are put back as they were, with torch held.")
+    fix = Fix("Put them back; torch stays as it is.")
     writable = ctx.home.venv_of_another is None or packages.env_kind(ctx.home.venv) == "venv"
     if kinds.PACKAGES_CHANGED.id in ctx.options.agreed:
         yield kinds.PACKAGES_CHANGED.fixable("packages", told, fix=fix)
@@ -35,7 +34,7 @@ def put_back(ctx: Context, finding: Finding) -> None:
 
     Raises PackageError, CommandMissing.
     """
-    changes = {name: versions for name, versions in changed(ctx).items() if name not in HELD}
+    changes = {name: versions for name, versions in changed(ctx).items() if name not in packages.TORCH_SET}
     came = [name for name, (before, _) in changes.items() if not before]
     exact = {name: f"{name}=={before}" for name, (before, _) in changes.items() if before and " " not in before}
     anew = [word for name in exact for word in ("--reinstall-package", name)]

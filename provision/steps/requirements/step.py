@@ -1,4 +1,4 @@
-"""ComfyUI's own packages: are they what the checked-out commit asks for, and was it seen to import with them?"""
+"""ComfyUI's packages: those that the checked-out commit asks for, seen to import."""
 
 from __future__ import annotations
 
@@ -16,25 +16,19 @@ from provision.steps.torch.install import install_torch_set
 
 
 def check_requirements(ctx: Context) -> Iterable[Finding]:
-    """Are all packages there that this revision asks for, and has it been seen to import?"""
-    asked = ctx.home.comfyui / "requirements.txt"
-    if not asked.is_file():
-        yield _missing(ctx, "ComfyUI's packages follow when ComfyUI is here.", everything=True)
-        return
-    versions = packages.installed_versions(ctx.home.venv)
-    unmet = packages.unmet(packages.asked_packages(asked), versions, packages.target_python(ctx))
-    if unmet:
-        yield _unmet_finding(ctx, unmet, everything=len(versions) < 10)
-        return
-    receipt = ctx.receipts.read("requirements", RequirementsReceipt)
-    if still_proven(ctx, receipt, versions):
-        seen = receipt.when[:10]
-        yield kinds.REQ_READY.ok("packages", f"{len(versions)} packages, as this revision asks; it imported on {seen}")
+    """Are all packages installed that this revision asks for, and has it been seen to import?"""
+    count = len(packages.installed_versions(ctx.home.venv))
+    if not (ctx.home.comfyui / "requirements.txt").is_file():
+        yield _missing(ctx, "ComfyUI's packages are installed once ComfyUI is here.", everything=True)
+    elif unmet := packages.unmet_here(ctx):
+        yield _unmet_finding(ctx, unmet, everything=count < 10)
+    elif still_proven(ctx):
+        seen = ctx.receipts.read("requirements", RequirementsReceipt).when[:10]
+        yield kinds.REQ_READY.ok("packages", f"{count} packages installed; ComfyUI imported them on {seen}")
     else:
-        yield kinds.REQ_UNPROVEN.fixable(
-            "packages", "ComfyUI has not been seen to import with these packages.",
-            fix=Fix("It is started with --quick-test-for-ci, which imports everything and ends."),
-        )  # fmt: skip
+        fix = Fix("Test-start ComfyUI (--quick-test-for-ci).")
+        says = "ComfyUI has not been seen to import with these packages."
+        yield kinds.REQ_UNPROVEN.fixable("packages", says, fix=fix)
 
 
 def _unmet_finding(ctx: Context, unmet: list[tuple[str, str | None]], *, everything: bool) -> Finding:
@@ -49,15 +43,12 @@ def _unmet_finding(ctx: Context, unmet: list[tuple[str, str | None]], *, everyth
 
 
 def _missing(ctx: Context, says: str, *, everything: bool, kind: Kind = kinds.REQ_MISSING) -> Finding:
-    return kind.fixable(
-        "packages", says,
-        fix=Fix("uv installs them as of the revision's date, with torch held."),
-        cost=packages_cost(ctx, everything=everything),
-    )  # fmt: skip
+    fix = Fix("Install ComfyUI's packages as of the revision's date; torch stays as it is.")
+    return kind.fixable("packages", says, fix=fix, cost=packages_cost(ctx, everything=everything))
 
 
 def apply_requirements(ctx: Context, finding: Finding) -> None:
-    """Install what is asked for, or prove that ComfyUI imports. Raises PackageError, EngineError."""
+    """Install the packages, or test that ComfyUI imports. Raises PackageError, EngineError, HomeError, DiskFull."""
     if finding.kind == kinds.REQ_UNPROVEN:
         prove(ctx)
         return
@@ -68,6 +59,9 @@ def apply_requirements(ctx: Context, finding: Finding) -> None:
 
 
 REQUIREMENTS = Step(
-    "requirements", needs=("torch", "comfyui"), check=check_requirements, apply=apply_requirements,
+    "requirements",
+    needs=("torch", "comfyui"),
+    check=check_requirements,
+    apply=apply_requirements,
     about="the packages that this revision of ComfyUI asks for",
-)  # fmt: skip
+)

@@ -1,6 +1,6 @@
-"""The flags that a person gave ComfyUI: which it refuses, which fail on a Mac, which open it to others.
+"""The flags in `comfyui.args`: which ones ComfyUI refuses, which fail on a Mac, which open it to the network.
 
-Read from the manifest (`comfyui.args`), before ComfyUI is started with them; what excludes what is in its cli_args.py.
+Checked before ComfyUI is started with them; which flags exclude each other is in its cli_args.py.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from provision.core.step import Context, Look
 from provision.steps.server import kinds
 
 SUBJECT = "comfyui.args"
+ATTENTIONS = ("split-cross", "quad-cross", "pytorch-cross", "sage", "flash", "ck")
+UNET_DTYPES = ("fp32", "fp64", "bf16", "fp16", "fp8_e4m3fn", "fp8_e5m2", "fp8_e8m0fnu")
+TEXT_DTYPES = ("fp8_e4m3fn", "fp8_e5m2", "fp16", "fp32", "bf16")
 EXCLUSIVE: tuple[tuple[str, ...], ...] = (
     ("--force-fp32", "--force-fp16"),
-    ("--fp32-unet", "--fp64-unet", "--bf16-unet", "--fp16-unet", "--fp8_e4m3fn-unet", "--fp8_e5m2-unet",
-     "--fp8_e8m0fnu-unet"),
+    tuple(f"--{dtype}-unet" for dtype in UNET_DTYPES),
     ("--fp16-vae", "--fp32-vae", "--bf16-vae"),
-    ("--fp8_e4m3fn-text-enc", "--fp8_e5m2-text-enc", "--fp16-text-enc", "--fp32-text-enc", "--bf16-text-enc"),
+    tuple(f"--{dtype}-text-enc" for dtype in TEXT_DTYPES),
     ("--force-upcast-attention", "--dont-upcast-attention"),
-    ("--use-split-cross-attention", "--use-quad-cross-attention", "--use-pytorch-cross-attention",
-     "--use-sage-attention", "--use-flash-attention"),
+    tuple(f"--use-{kind}-attention" for kind in ATTENTIONS),
     ("--gpu-only", "--highvram", "--normalvram", "--lowvram", "--novram", "--cpu"),
-)  # fmt: skip
-"""Of each, ComfyUI takes one at most."""
+)
+"""Of each group ComfyUI takes one at most."""
 
 
 def conflicts(args: Sequence[str]) -> Iterator[Finding]:
-    """What keeps ComfyUI from starting with these flags."""
+    """The flags with which ComfyUI does not start."""
     for group in EXCLUSIVE:
         given = [flag for flag in dict.fromkeys(args) if flag in group]
         if len(given) > 1:
@@ -40,7 +41,7 @@ def conflicts(args: Sequence[str]) -> Iterator[Finding]:
 
 
 def check_flags(ctx: Context) -> Iterable[Finding]:
-    """Will ComfyUI take its flags, and do they do what a person would expect?"""
+    """Does ComfyUI accept its flags, and do they do what the user expects?"""
     args, subject = ctx.manifest.comfyui.args, SUBJECT
     on_mps = ctx.receipts.read("torch", TorchReceipt).device == "mps" and "--cpu" not in engine_flags(ctx)
     yield from conflicts(args)

@@ -1,4 +1,4 @@
-"""What the step `server` can find: what is looked at, what it looks like to a person, what mends it."""
+"""The kinds of findings of the step `server`."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""What ComfyUI says of its last run: why it did not start, what it could not load, why the last picture failed.
+"""ComfyUI's last run: why it did not start, what it could not load, why the last picture failed.
 
-While our server runs, its history tells what the last prompt ended with, and in which node; else its log does. Only
-warnings: whether the server runs and whether an image is proven is known without.
+While our server runs, its history says how the last prompt ended and in which node; otherwise its log does. All of
+these are warnings: other checks know whether the server runs and whether an image is proven.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from provision.comfyui.answers import Ended
 from provision.comfyui.api import Comfy
 from provision.comfyui.error_explanations import Failure, death, failed_in, failure_of
 from provision.comfyui.log_reader import (
@@ -23,7 +23,7 @@ from provision.comfyui.log_reader import (
 )
 from provision.comfyui.sandbox import can_fence
 from provision.comfyui.server_process import client_of, our_process, read_record, record_path, stop_server
-from provision.command import Fix, program
+from provision.command import Command, Fix, program
 from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.download.model_files import wanted_files
@@ -38,15 +38,15 @@ from provision.system.strict import Unreadable, read_tail
 
 TAIL_BYTES = 1 << 20
 ANSWER_S = 2.0
-"""How long the history is waited for: an engine that loads a model answers late, and its log is there."""
+"""Time-out for the history: an engine that loads a model answers late, and its log is there."""
 OF_THE_CHECKPOINT = frozenset({first_image_kinds.CKPT_DAMAGED.id, models_kinds.CKPT_OTHER.id})
-"""What is over as soon as another checkpoint lies there."""
+"""Faults that end as soon as another checkpoint is in place."""
 DISABLED = ".disabled"
 """ComfyUI passes over custom nodes of such a name (nodes.py, init_external_custom_nodes)."""
 
 
 def read_last_run(ctx: Context) -> str:
-    """What the last run wrote, of it the last MiB; empty where there is no log."""
+    """The last MiB of what the last run wrote; empty where there is no log."""
     try:
         return last_run(read_tail(ctx.home.engine_log, TAIL_BYTES))
     except (OSError, Unreadable):
@@ -54,19 +54,13 @@ def read_last_run(ctx: Context) -> str:
 
 
 def imports_now(ctx: Context) -> bool:
-    """Whether ComfyUI is imported anew by this look: `--deep` asks for it, and its packages are on record."""
-    asked = ctx.home.comfyui / "requirements.txt"
-    if not (ctx.options.deep and asked.is_file() and ctx.home.python.exists() and ctx.home.main_py.is_file()):
-        return False
-    versions = packages.installed_versions(ctx.home.venv)
-    return not packages.unmet(packages.asked_packages(asked), versions, packages.target_python(ctx))
+    """Whether this check imports ComfyUI: `--deep` asks for it, and its packages are on record."""
+    files = (ctx.home.comfyui / "requirements.txt", ctx.home.python, ctx.home.main_py)
+    return ctx.options.deep and all(file.is_file() for file in files) and not packages.unmet_here(ctx)
 
 
 def check_start(ctx: Context) -> Iterable[Finding]:
-    """What went wrong while ComfyUI came up; with `--deep` that is seen anew, by `imports`.
-
-    Custom nodes are seen anew only where they can be fenced.
-    """
+    """Did ComfyUI start well? With `--deep` `imports` sees that again, custom nodes only where they can be fenced."""
     anew = imports_now(ctx)
     if anew and can_fence(ctx.machine):
         return
@@ -81,16 +75,19 @@ def check_start(ctx: Context) -> Iterable[Finding]:
 
 
 def check_last_prompt(ctx: Context) -> Iterable[Finding]:
-    """What went wrong with the last picture, of whoever asked for it; one that came out since ends the matter, and a
-    checkpoint that was put in place since ends what was wrong with the one before."""
+    """Did the last picture fail, whoever asked for it?
+
+    A picture made since ends the matter; so does another checkpoint, where the one before was at fault.
+    """
     prompt = last_prompt(read_last_run(ctx))
     if is_cut_off(prompt) and record_path(ctx).exists() and our_process(ctx) is None:
         meaning = death(prompt)
         yield kind_of(meaning.id).warn("last picture", meaning.says, fix=meaning.hint)
     record = read_record(ctx)
-    client = client_of(ctx, record.port) if record is not None else None
-    ended = _ended_last(client) if client is not None else None
-    if client is not None and ended is not None and (error := failed_in(ended)) is not None:
+    client, ended = client_of(ctx, record.port if record else None), None
+    with suppress(EngineError):
+        ended = client.newest(ANSWER_S) if record is not None else None
+    if ended is not None and (error := failed_in(ended)) is not None:
         failure = _failed(client, error.data)
         stamped_s = float("inf") if failure.stamp_ms is None else failure.stamp_ms / 1000
         if not (failure.id in OF_THE_CHECKPOINT and _put_in_place_s(ctx) > stamped_s):
@@ -101,7 +98,7 @@ def check_last_prompt(ctx: Context) -> Iterable[Finding]:
 
 
 def _put_in_place_s(ctx: Context) -> float:
-    """When the newest of the wanted checkpoints came under its name, or was changed; 0 where none is there."""
+    """When the newest of the wanted checkpoints was put in place or changed; 0 where there is none."""
     return max((_changed_s(wanted.place) for wanted in wanted_files(ctx) if wanted.checkpoint), default=0.0)
 
 
@@ -113,40 +110,30 @@ def _changed_s(path: Path) -> float:
         return 0.0
 
 
-def _ended_last(client: Comfy) -> Ended | None:
-    try:
-        return client.newest(ANSWER_S)
-    except EngineError:
-        return None
-
-
 def _failed(client: Comfy, error: object) -> Failure:
     """The `execution_error` of the last prompt, with the custom node that it comes from."""
     failure = failure_of(error)
-    if not failure.node:
-        return failure
-    try:
-        module = client.node_module(failure.node, ANSWER_S)
-    except EngineError:
-        return failure
-    return failure_of(error, module)
+    if failure.node:
+        with suppress(EngineError):
+            return failure_of(error, client.node_module(failure.node, ANSWER_S))
+    return failure
 
 
 def _failed_finding(ctx: Context, failure: Failure) -> Finding:
     folder = ctx.home.base / "custom_nodes" / failure.custom_node
-    fix = failure.hint
+    fix, facts = failure.hint, {"node": failure.custom_node}
     if failure.custom_node and folder.exists() and DISABLED in failure.hint.says:
-        fix = Fix("Disable that custom node, then start ComfyUI again.",
-                  program("mv", str(folder), f"{folder}{DISABLED}"))  # fmt: skip
-    return kind_of(failure.id).warn(
-        failure.node or "last picture", failure.says, fix=fix, facts={"node": failure.custom_node}
-    )
+        fix = Fix("Disable that custom node, then start ComfyUI again.", _disabling(folder))
+    return kind_of(failure.id).warn(failure.node or "last picture", failure.says, fix=fix, facts=facts)
+
+
+def _disabling(folder: Path) -> Command:
+    return program("mv", str(folder), f"{folder}{DISABLED}")
 
 
 def _told(ctx: Context, sign: Sign, when: str) -> Finding:
-    return kind_of(sign.id).warn(
-        ctx.home.shown(ctx.home.engine_log), f"{when}: {sign.says}.", fix=sign.hint, facts={"line": sign.text}
-    )
+    log, facts = ctx.home.shown(ctx.home.engine_log), {"line": sign.text}
+    return kind_of(sign.id).warn(log, f"{when}: {sign.says}.", fix=sign.hint, facts=facts)
 
 
 def failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
@@ -157,10 +144,10 @@ def failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
         return
     says = f"{sign.says[0].upper()}{sign.says[1:]}; its nodes are missing in ComfyUI."
     if sign.id in ctx.options.agreed:
-        fix = Fix(f"It is renamed to {name}{DISABLED}, and ComfyUI is started again.")
+        fix = Fix(f"Rename it to {name}{DISABLED} and restart ComfyUI.")
         yield kinds.NODE_FAILED.fixable(name, says, fix=fix)
     else:
-        fix = Fix("Install what it asks for, or disable it.", program("mv", str(folder), f"{folder}{DISABLED}"))
+        fix = Fix("Install what it asks for, or disable it.", _disabling(folder))
         yield kinds.NODE_FAILED.warn(name, says, fix=fix, asks=f"Rename it to {name}{DISABLED}?")
 
 

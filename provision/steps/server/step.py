@@ -1,6 +1,6 @@
-"""The server: ComfyUI on 127.0.0.1, detached, its log in the home, ready when it answers and lists the checkpoint.
+"""The server: ComfyUI on 127.0.0.1, in the background, ready when it answers and lists the checkpoint.
 
-A port that is in use by another program, by another ComfyUI or by our own server are three different findings.
+A port in use by another program, by another ComfyUI and by our own server are three different findings.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from provision.comfyui import fallback_flags
-from provision.comfyui.api import SystemStats
+from provision.comfyui.answers import SystemStats
 from provision.comfyui.server_process import (
     START_TIMEOUT_S,
     Record,
@@ -29,7 +29,7 @@ from provision.comfyui.server_process import (
 )
 from provision.comfyui.server_status import shown_time
 from provision.command import Fix, ours
-from provision.core.finding import Finding
+from provision.core.finding import Finding, Kind
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.step import Context, Step
 from provision.environment.packages import torch_version
@@ -57,7 +57,7 @@ def check_server(ctx: Context) -> Iterable[Finding]:
 
 
 def staleness(ctx: Context, record: Record) -> str:
-    """Why a server of ours must be started anew, as a sentence; empty when it need not."""
+    """Why a server of ours must be restarted, as a sentence; empty when it need not."""
     if record.port != ctx.manifest.comfyui.port:
         return f"The server runs on port {record.port}, and {ctx.manifest.comfyui.port} is wanted."
     if record.argv[1:] != server_argv(ctx)[1:]:
@@ -83,41 +83,31 @@ def _running(ctx: Context, record: Record) -> Iterable[Finding]:
     except EngineError:
         stats = waiting = None
     if stats is None and age_s < START_TIMEOUT_S:
-        yield kinds.SERVER_STARTING.fixable(
-            f"pid {record.pid}", "The server is still starting.",
-            fix=Fix("It is waited for."),
-        )  # fmt: skip
+        fix = Fix("Wait for it.")
+        yield kinds.SERVER_STARTING.fixable(f"pid {record.pid}", "The server is still starting.", fix=fix)
     elif stats is None:
         yield _stale(f"The server (pid {record.pid}) lives and does not answer.")
     elif not is_ours(ctx.home, stats):
         yield _another_comfyui(ctx, stats, None)
     else:
         queue = f", queue: {len(waiting.running)} running, {len(waiting.pending)} waiting" if waiting else ""
-        yield kinds.SERVER_UP.ok(
-            client.url,
-            f"ComfyUI {stats.version} on port {record.port}, pid {record.pid}, up for {shown_time(age_s)}{queue}",
-            facts={"pid": record.pid, "port": record.port, "device": stats.device},
-        )  # fmt: skip
-        yield from _device_findings(ctx, stats)
+        says = f"ComfyUI {stats.version} on port {record.port}, pid {record.pid}, up for {shown_time(age_s)}{queue}"
+        facts = {"pid": record.pid, "port": record.port, "device": stats.device}
+        yield kinds.SERVER_UP.ok(client.url, says, facts=facts)
+        device = ctx.receipts.read("torch", TorchReceipt).device
+        if device is not None and device != stats.device and "--cpu" not in engine_flags(ctx):
+            says = f"torch has {device}, and ComfyUI computes on {stats.device}."
+            yield kinds.TORCH_NO_MPS.warn("device", says, fix=Fix("See what it says when it starts.", ours("logs")))
         if says := fallback_flags.kept_says(ctx):
             yield kinds.FLAGS_KEPT.ok("flags", f"{says}.")
 
 
-def _device_findings(ctx: Context, stats: SystemStats) -> Iterable[Finding]:
-    wanted = ctx.receipts.read("torch", TorchReceipt).device
-    if isinstance(wanted, str) and wanted != stats.device and "--cpu" not in engine_flags(ctx):
-        yield kinds.TORCH_NO_MPS.warn(
-            "device", f"torch has {wanted}, and ComfyUI computes on {stats.device}.",
-            fix=Fix("See what it says when it starts.", ours("logs")),
-        )  # fmt: skip
-
-
 def _stale(says: str) -> Finding:
-    return kinds.SERVER_STALE.fixable("server", says, fix=Fix("It is ended and started again."))
+    return kinds.SERVER_STALE.fixable("server", says, fix=Fix("Restart it."))
 
 
 def _whose_port(ctx: Context) -> Finding:
-    """The port, when no server of ours is on record: free, or whose."""
+    """Who has the port while no server of ours is on record there, if anybody."""
     port = ctx.manifest.comfyui.port
     try:
         stats = client_of(ctx).system_stats()
@@ -128,63 +118,50 @@ def _whose_port(ctx: Context) -> Finding:
     who = ctx.machine.listener(port)
     if stats is not None and who is not None and runs_for_its_owner(ctx, who):
         says = f"ComfyUI {stats.version} on port {port}, pid {who.pid}, started from this install by its owner"
-        return kinds.SERVER_YOURS.ok(
-            client_of(ctx).url, f"{says}; it is used, and never ended", facts={"pid": who.pid, "port": port}
-        )
+        facts = {"pid": who.pid, "port": port}
+        return kinds.SERVER_YOURS.ok(client_of(ctx).url, f"{says}; it is used, and never ended", facts=facts)
     if who is not None and runs_our_main(ctx.home, who):
-        return kinds.SERVER_LOST.fixable(
-            f"pid {who.pid}", f"A server of this home runs (pid {who.pid}) that no record tells of.",
-            fix=Fix("It is taken on when its flags and code are right, else started again."),
-        )  # fmt: skip
+        says = f"A server of this home runs (pid {who.pid}) that no record tells of."
+        fix = Fix("Use it if its flags and code are right, else restart it.")
+        return kinds.SERVER_LOST.fixable(f"pid {who.pid}", says, fix=fix)
     return _another_program(ctx, who) if stats is None else _another_comfyui(ctx, stats, who)
 
 
 def _down(ctx: Context) -> Finding:
-    says = "The server does not run."
-    if not ctx.home.main_py.is_file():
-        says = "The server starts when ComfyUI is here."
+    is_here = ctx.home.main_py.is_file()
+    says = "The server does not run." if is_here else "The server starts when ComfyUI is here."
     command = " ".join(["main.py", *server_argv(ctx)[3:]])
-    return kinds.SERVER_DOWN.fixable("server", says, fix=Fix(f"It is started, detached: {command}"))
+    return kinds.SERVER_DOWN.fixable("server", says, fix=Fix(f"Start it in the background: {command}"))
 
 
 def _another_comfyui(ctx: Context, stats: SystemStats, who: Process | None) -> Finding:
-    port = ctx.manifest.comfyui.port
     origin = f", {stats.argv[0]}" if stats.argv and stats.argv[0].startswith("/") else ""
     if who is not None and who.argv and who.argv[0].startswith(f"{ctx.home.venv}/"):
         origin = ", started by hand from this home"
     pid = f", pid {who.pid}" if who else ""
-    return kinds.PORT_COMFYUI.blocked(
-        f"port {port}",
-        f"Port {port} belongs to another ComfyUI ({stats.version}{origin}{pid}); it is left alone.",
-        fix=_other_port("Close it, or take another port for ours.", port),
-        facts={"pid": who.pid if who else None},
-    )
+    says = f"belongs to another ComfyUI ({stats.version}{origin}{pid}); it is left alone."
+    return _taken(ctx, kinds.PORT_COMFYUI, who, says, "Close it, or take another port for ours.")
 
 
 def _another_program(ctx: Context, who: Process | None) -> Finding:
+    name = "a program that cannot be seen from here"
+    if who is not None:
+        name = f"{who.argv[0] if who.argv else 'a program'} (pid {who.pid})"
+    cure = "Close that program, or take another port for ComfyUI."
+    return _taken(ctx, kinds.PORT_BUSY, who, f"is used by {name}.", cure)
+
+
+def _taken(ctx: Context, kind: Kind, who: Process | None, says: str, cure: str) -> Finding:
     port = ctx.manifest.comfyui.port
-    name = (
-        f"{who.argv[0] if who.argv else 'a program'} (pid {who.pid})"
-        if who
-        else "a program that cannot be seen from here"
-    )
-    return kinds.PORT_BUSY.blocked(
-        f"port {port}",
-        f"Port {port} is used by {name}.",
-        fix=_other_port("Close that program, or take another port for ComfyUI.", port),
-        facts={"pid": who.pid if who else None},
-    )
-
-
-def _other_port(says: str, port: int) -> Fix:
-    return Fix(says, ours("all", "--set", f"comfyui.port={port + 1}"))
+    fix = Fix(cure, ours("all", "--set", f"comfyui.port={port + 1}"))
+    return kind.blocked(f"port {port}", f"Port {port} {says}", fix=fix, facts={"pid": who.pid if who else None})
 
 
 def apply_server(ctx: Context, finding: Finding) -> None:
-    """Start the server, or start it again, or take on one that no record tells of.
+    """Start or restart the server, or take on one without a record.
 
-    Raises EngineError, with the meaning of its log, PortTaken, Interrupted; StartOver where it does not start with
-    flags that are only tried, and others are left to try. With flags that ComfyUI refuses nothing is ended.
+    Raises EngineError with what its log means, PortTaken, Interrupted; StartOver where it does not start with flags
+    on trial and others are left to try. With flags that ComfyUI refuses, nothing is stopped.
     """
     for conflict in conflicts(ctx.manifest.comfyui.args):
         raise EngineError(conflict.says, hint=conflict.fix or ours("manifests"))
@@ -206,13 +183,13 @@ def _bring_up(ctx: Context, finding: Finding) -> None:
     elif finding.kind == kinds.SERVER_STARTING:
         wait_until_up(ctx, record)
     else:
-        ctx.note(f"The server (pid {record.pid}) is ended, to start it again.")
+        ctx.note(f"Restarting the server (pid {record.pid}).")
         end_server(ctx, record.process(ctx.home), record.port)
         start_server(ctx)
 
 
 def adopt(ctx: Context) -> bool:
-    """Take on the server of this home that runs without a record, or end it when it is not as it should be."""
+    """Take on the server of this home that runs without a record, or end it where its flags or code are others."""
     who = ctx.machine.listener(ctx.manifest.comfyui.port)
     if who is None or not runs_our_main(ctx.home, who):
         return False
@@ -220,12 +197,11 @@ def adopt(ctx: Context) -> bool:
         stats = client_of(ctx).system_stats()
     except (EngineError, PortTaken):
         stats = None
-    flags_agree = stats is not None and stats.argv[1:] == server_argv(ctx)[3:]
-    if flags_agree and stats is not None and _same_code(ctx, stats):
+    if stats is not None and stats.argv[1:] == server_argv(ctx)[3:] and _same_code(ctx, stats):
         write_record(ctx, who, (*server_argv(ctx)[:2], *from_main(ctx.home, who.argv)))
-        ctx.note(f"The server that runs (pid {who.pid}) is taken on.")
+        ctx.note(f"Using the server that already runs (pid {who.pid}).")
         return True
-    ctx.note(f"The server that runs (pid {who.pid}) has other flags or older code: it is ended.")
+    ctx.note(f"Stopping the running server (pid {who.pid}): it has other flags or older code.")
     end_server(ctx, who)
     return False
 
@@ -237,6 +213,9 @@ def _same_code(ctx: Context, stats: SystemStats) -> bool:
 
 
 SERVER = Step(
-    "server", needs=("requirements", "workflow"), check=check_server, apply=apply_server,
+    "server",
+    needs=("requirements", "workflow"),
+    check=check_server,
+    apply=apply_server,
     about="ComfyUI on this machine's port, detached",
-)  # fmt: skip
+)

@@ -7,16 +7,18 @@ from collections.abc import Iterable, Sequence
 from provision.command import Fix, ours
 from provision.core.finding import Finding
 from provision.core.step import Context
-from provision.download.host_check import Host, Trouble, troubles_of
+from provision.download.host_check import Host, Trouble, behind_of, troubles_of
 from provision.download.hub.mirrors import endpoints_of
 from provision.download.hub.token import token_to
 from provision.download.local_copies import find_copies
 from provision.download.model_files import WantedFile, misplaced, wanted_files
+from provision.download.web import host_of
 from provision.environment.packages import installed_versions
 from provision.environment.uv_settings import default_index
 from provision.steps.tools import kinds
 
 DEADLINE_S = 5.0
+NIGHTLY = "nightly torch"
 MEND_NETWORK = Fix(
     "Check the network or HTTPS_PROXY. Without internet, the rehearsal shows everything working:",
     ours("all", "--rehearse"),
@@ -33,8 +35,15 @@ def needed_hosts(ctx: Context) -> list[Host]:
     if "torch" not in installed_versions(ctx.home.venv):
         hosts.append(Host(package_index(ctx), "Python packages", vital=True))
         if torch.channel == "nightly":
-            hosts.append(Host(torch.nightly_index, "nightly torch", vital=False))
+            hosts.append(Host(torch.nightly_index, NIGHTLY, vital=False))
     return [host for host in hosts if _is_of_a_host(host.url)]
+
+
+def configured_hosts(ctx: Context) -> list[str]:
+    """The names of all hosts that this configuration may ask, whatever is here already."""
+    torch = ctx.manifest.torch
+    urls = (*endpoints_of(ctx), ctx.manifest.comfyui.url, package_index(ctx), torch.nightly_index, torch.stable_index)
+    return [host_of(url) for url in urls if _is_of_a_host(url)]
 
 
 def _is_of_a_host(url: str) -> bool:
@@ -82,13 +91,20 @@ def check_network(ctx: Context, hosts: Sequence[Host]) -> Iterable[Finding]:
 
 
 def _asked(ctx: Context, hosts: Sequence[Host]) -> Iterable[Finding]:
-    found = list(zip(hosts, troubles_of(hosts, ctx.machine.environ, DEADLINE_S), strict=True))
+    asked = [*hosts, *(behind for host in hosts for behind in host.behind)]
+    troubles = troubles_of(asked, ctx.machine.environ, DEADLINE_S)
+    found = list(zip(hosts, troubles, strict=False))
+    seen = {host.name: trouble for host, trouble in zip(asked, troubles, strict=True)}
     serving = [host for host, trouble in found if trouble is None or trouble.passes]
+    blocked = [(host, each, reason) for host in serving for each in host.behind if (reason := seen[each.name])]
     for host, trouble in found:
         if trouble is not None:
             spare = next((each for each in serving if each.purpose == host.purpose and each is not host), None)
             yield _finding(host, trouble, spare)
-    if not any(trouble for _, trouble in found):
+    for host, behind, trouble in blocked:
+        if not trouble.passes:
+            yield _finding(behind, behind_of(host, behind, trouble), None)
+    if not any(trouble for _, trouble in found) and not blocked:
         names = dict.fromkeys(host.name for host in hosts)
         yield kinds.NET_UP.ok("network", f"{', '.join(names)} answer{'s' if len(names) == 1 else ''}")
 
@@ -101,4 +117,5 @@ def _finding(host: Host, trouble: Trouble, spare: Host | None) -> Finding:
         return trouble.kind.warn(host.name, f"{says} {spare.name} is asked in its place.")
     if host.vital:
         return trouble.kind.blocked(host.name, says, fix=trouble.fix or MEND_NETWORK)
-    return trouble.kind.warn(host.name, f"{says} Stable torch is taken in its place.", fix=trouble.fix)
+    instead = " Stable torch is taken in its place." if host.purpose == NIGHTLY else ""
+    return trouble.kind.warn(host.name, f"{says}{instead}", fix=trouble.fix)

@@ -27,6 +27,7 @@ GIT_MIN: Version = (2, 32)
 """From it on git can be told to leave the person's own configuration out (GIT_CONFIG_GLOBAL; its release notes)."""
 INSTALL_TIMEOUT_S = 1800
 INTEL_BREW = Path("/usr/local/bin")
+OWN_BREW = Path("/opt/homebrew/bin/brew")
 STUB_FOLDER = Path("/usr/bin")
 XCODE_SELECT = ("/usr/bin/xcode-select", "-p")
 CLT = "/Library/Developer/CommandLineTools"
@@ -57,7 +58,7 @@ def check_tools(ctx: Context) -> Iterable[Finding]:
     if ctx.machine.system == "Darwin" and brew is None:
         yield kinds.BREW_MISSING.ok("Homebrew", "Homebrew is not here, and is not needed.")
     if _is_of_intel(ctx, brew):
-        says = f"Homebrew at {brew} is Intel's, on Apple silicon: it installs only with `arch -x86_64` before it."
+        says = f"Homebrew at {brew} is for Intel, which Homebrew supports no longer: it installs nothing new."
         yield kinds.BREW_PREFIX.ok("Homebrew", says, detail=works)
     if works:
         yield from check_configuration(ctx)
@@ -201,9 +202,7 @@ def _missing(ctx: Context, kind: Kind, formula: str, says: str) -> Finding:
     if ctx.machine.system == "Darwin":
         brew = ctx.machine.which("brew")
         if _is_of_intel(ctx, brew):
-            fix = Fix(f"Install {formula} with this Homebrew, which is Intel's.{other}",
-                      program("arch", "-x86_64", str(brew), "install", formula))  # fmt: skip
-            return kind.blocked(formula, says, fix=fix)
+            return kind.blocked(formula, says, fix=_past_intel(ctx, formula))
         if brew is not None:
             fix = Fix(f"Install {formula} with Homebrew.{other}", program("brew", "install", formula))
             return kind.fixable(formula, says, fix=fix, asks=_question(formula))
@@ -216,6 +215,24 @@ def _missing(ctx: Context, kind: Kind, formula: str, says: str) -> Finding:
             )
             return kind.blocked(formula, says, fix=fix)
     return kind.blocked(formula, says, fix=Fix(f"Install {formula}.{other}", _install_command(ctx, formula)))
+
+
+def _past_intel(ctx: Context, formula: str) -> Fix:
+    """What to do where Homebrew is the one for Intel.
+
+    It ended in September 2026: no bottles are made any more, and its installer refuses (Homebrew/install, pull request
+    1140).
+    """
+    own = ctx.machine.which(str(OWN_BREW))
+    if own is not None:
+        return Fix("Use the Homebrew for Apple silicon that is here too:", program(str(own), "install", formula))
+    if formula == "git":
+        return Fix("Install Apple's Command Line Tools, which have git.", INSTALL_CLT)
+    return Fix(
+        f"Homebrew for Intel has ended. For {formula}, install Homebrew for Apple silicon (https://brew.sh, in "
+        f"{OWN_BREW.parent.parent}); or use another way to download:",
+        ours("all", "--backend", "auto"),
+    )
 
 
 def _is_of_intel(ctx: Context, brew: Path | None) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from provision.command import Fix, ours
+from provision.command import Fix, ours, program
 from provision.core.finding import Finding
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import same_facts
 from provision.core.step import Context, Look
 from provision.environment.torch_probe_result import slow_says
 from provision.steps.torch import kinds
+from provision.steps.torch.choice import asks_for_audio
 from provision.steps.torch.proof import proof_facts
 from provision.system.mac import read_chip, read_sysctl
 
@@ -32,10 +33,27 @@ def check_reservations(ctx: Context) -> Iterable[Finding]:
     if receipt.doubtful:
         says = f"torch {receipt.torch} computes wrong what only custom nodes use: {'; '.join(receipt.doubtful)}."
         yield kinds.TORCH_DOUBTFUL.warn("torch", says, fix=Fix("A newer torch.", ours("all", "--torch", "stable")))
+    if receipt.audio_fault:
+        yield _audio(ctx, receipt)
     if skipped:
         count = "1 comparison" if len(skipped) == 1 else f"{len(skipped)} comparisons"
         says = f"{count} of torch with the CPU had to be left out ({skipped[0]})."
         yield kinds.TORCH_PART_PROVEN.warn("torch", says, facts={"skipped": list(skipped)})
+
+
+def _audio(ctx: Context, receipt: TorchReceipt) -> Finding:
+    version = receipt.versions.get("torchaudio", "")
+    says = (
+        f"torchaudio {version} cannot be imported beside torch {receipt.torch} ({receipt.audio_fault}): "
+        "nodes for sound fail, images are made all the same."
+    )
+    fix = Fix("A torch that it fits:", ours("all", "--torch", "stable"))
+    if not asks_for_audio(ctx):
+        fix = Fix(
+            "This ComfyUI does not ask for it. Remove it:",
+            program("uv", "pip", "uninstall", "--python", str(ctx.home.python), "torchaudio"),
+        )
+    return kinds.TA_MISMATCH.warn("torchaudio", says, fix=fix)
 
 
 RESERVATIONS = Look(check_reservations)

@@ -1,41 +1,33 @@
 """Which set of torch, torchvision and, where it is asked for, torchaudio: resolved before anything is installed.
 
-A nightly is the newest day on which every package that is wanted has a wheel for this machine. Where the nightly index
-cannot be reached or has no such day, stable torch is taken. After the first choice come those that are tried when a set
-fails its proof: the nightlies of the three whole days before it, stable, and the manifest's last known good. What a
-person asked for by its day or version is theirs to change, and has none.
+A nightly is the newest day on which torch has a wheel, and the others have one too, or a release that serves it. Where
+the nightly index cannot be reached or has no such day, stable torch is taken. After the first choice come those that
+are tried when a set cannot be had or fails its proof: the nightlies of the three days before it, stable, the manifest's
+last known good, and torch of torchaudio's own number. What a person asked for by its day or version is theirs to
+change, and has none. `plan`, `plan --for` and `all` go through the same candidates.
 """
 
 from __future__ import annotations
 
-import re
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from provision.comfyui import fallback_flags
 from provision.command import ours
 from provision.core.step import Context
-from provision.download.backend import Address
 from provision.download.host_check import Host, troubles_of
-from provision.download.web import fetch
-from provision.environment import known_bad_torch, packages, wheel_index
-from provision.errors import HubRefused, NetworkError, PackageError, UsageError
+from provision.environment import known_bad_torch, packages, torch_family, wheel_index
+from provision.environment.resolution import Rules, compile_wheels, name_of, newest, wheels_of
+from provision.errors import NetworkError, PackageError, ProvisionError
 from provision.steps.tools import network
-from provision.steps.tools.network import package_index, unreachable_because
-from provision.system.bounded_http import body_of
-from provision.system.mac import must_read_macos
-from provision.system.strict import Unreadable
+from provision.steps.tools.network import package_index
+from provision.steps.torch.index_pages import read_metadata, read_pages
+from provision.steps.torch.place import Place, here
 
-PAGE_MAX_BYTES = 32 << 20
-"""Of torch's own nightlies a page has 4 MB."""
-NOT_FOUND = 404
-RESOLVE_TIMEOUT_S = 300
 EARLIER_DAYS = 3
-HOMELY = ("UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR")
-"""What uv would make in the home."""
 KNOWN_GOOD = "known good"
+VISION = "torchvision>=0.5"
+"""Older ones name no torch: a resolver that finds nothing else would take one of 2017."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +41,8 @@ class Choice:
     """Why it is another channel or day than was asked for; empty when it is not."""
     passed_over: tuple[str, ...] = ()
     """Why newer days were not taken."""
+    listed: bool = False
+    """Whether the indexes' own pages have these very versions: they need no resolver."""
 
     @property
     def source(self) -> tuple[str, ...]:
@@ -56,9 +50,10 @@ class Choice:
         return ("--index", self.index, "--index-strategy", "unsafe-best-match") if self.index else ()
 
     @property
-    def is_exact(self) -> bool:
-        """Whether every package has its version."""
-        return all("==" in pin for pin in self.pins)
+    def needs_audio(self) -> bool:
+        """Whether a torchaudio that cannot be imported rules the set out; whoever names a torch has it all the same."""
+        automatic = self.channel in ("nightly", "stable", KNOWN_GOOD)
+        return automatic and any(name_of(pin) == "torchaudio" for pin in self.pins)
 
     def line(self) -> str:
         """`torch 2.15.0, torchvision 0.30.0 (stable)`."""
@@ -70,212 +65,208 @@ class Choice:
         return "; ".join([*([self.why] if self.why else []), *found])
 
 
-def choose(ctx: Context, *, audio: bool) -> Choice:
-    """What to install for the channel that is asked for. Raises PackageError."""
-    return next(candidates(ctx, audio=audio))
+def first(ctx: Context, place: Place, *, audio: bool, on_try: Callable[[Choice], None] = lambda _: None) -> Choice:
+    """The first candidate that can be had, with the version of every package. Raises PackageError, NetworkError."""
+    failed: list[tuple[Choice, PackageError]] = []
+    for choice in candidates(ctx, place, audio=audio):
+        why = "; ".join([*(reason(*each) for each in failed), *([choice.why] if choice.why else [])])
+        tried = replace(choice, why=why)
+        on_try(tried)
+        try:
+            return resolve(ctx, place, tried)
+        except PackageError as error:
+            failed.append((choice, error))
+    raise failed[0][1]
 
 
-def candidates(ctx: Context, *, audio: bool) -> Iterator[Choice]:
-    """The choice, and what to try in its place, in order, when it fails its proof; never one that is known to be bad.
+def candidates(ctx: Context, place: Place, *, audio: bool) -> Iterator[Choice]:
+    """The choice, and what to try in its place, in order, when it fails; never one that is known to be bad.
 
     Raises PackageError.
     """
     refused: list[str] = []
     offered = False
-    for choice in _in_order(ctx, audio=audio):
-        if why := known_bad_torch.refused(ctx.machine, choice.pins):
+    for choice in in_order(ctx, place, audio=audio):
+        if why := known_bad_torch.refused(place.machine, choice.pins):
             refused.append(why)
             continue
         offered = True
         yield replace(choice, why="; ".join([*refused, *([choice.why] if choice.why else [])]))
     if not offered:
-        raise PackageError(f"{refused[-1]}. Nothing was installed.", hint=ours("all", "--torch", "stable"))
+        raise PackageError(f"{refused[-1]}. Nothing was installed.", hint=ours(*place.again, "--torch", "stable"))
 
 
-def _in_order(ctx: Context, *, audio: bool) -> Iterator[Choice]:
+def in_order(ctx: Context, place: Place, *, audio: bool) -> Iterator[Choice]:
+    """All that could be taken, the one that is asked for first."""
     channel = ctx.manifest.torch.channel
     if channel not in ("nightly", "stable"):
-        yield (
-            _one_day(ctx, channel, audio=audio)
-            if wheel_index.pinned_day(channel)
-            else _exact(ctx, channel, audio=audio)
-        )
+        pinned = _one_day if wheel_index.pinned_day(channel) else _exact
+        yield pinned(ctx, place, channel, audio=audio)
         return
-    instead = fallback_flags.stable_instead(ctx)
+    instead = fallback_flags.stable_instead(ctx) if place.is_here else ""
     if channel == "nightly" and not instead:
-        days, instead = _nightlies(ctx, audio=audio)
+        days, instead = _nightlies(ctx, place, audio=audio)
         yield from days
-    yield _stable(ctx, audio=audio, why=instead)
+    stable = _stable(ctx, place, audio=audio, why=instead)
+    yield stable
     known = ctx.manifest.torch.known_good
-    if known is not None and (known.torchaudio or not audio):
-        versions = {"torch": known.torch, "torchvision": known.torchvision, "torchaudio": known.torchaudio}
-        pins = tuple(f"{name}=={version}" for name, version in versions.items() if name in _names(audio))
-        yield Choice(KNOWN_GOOD, pins, ctx.manifest.torch.stable_index.rstrip("/") if not _has_cuda(ctx) else "")
+    if known is not None:
+        good = (f"torch=={known.torch}", f"torchvision=={known.torchvision}")
+        sound = (f"torchaudio=={known.torchaudio}" if known.torchaudio else "torchaudio",) if audio else ()
+        yield Choice(KNOWN_GOOD, (*good, *sound), "" if place.cuda else ctx.manifest.torch.stable_index.rstrip("/"))
+    if audio and (number := _newest_audio(ctx, place, stable.index)):
+        yield replace(_stable(ctx, place, audio=audio, why="", exact=number), channel="stable")
 
 
-def resolve(ctx: Context, choice: Choice) -> Choice:
-    """The same choice with the version of every package. Raises PackageError, with uv's reason."""
-    if choice.is_exact:
+def resolve(ctx: Context, place: Place, choice: Choice) -> Choice:
+    """The same choice with the version of every package. Raises PackageError with uv's reason, NetworkError."""
+    if choice.listed:
         return choice
-    if "torchaudio" in choice.pins:
-        choice = replace(choice, pins=_audio_pins(ctx))
-    lines: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="provision-torch-") as folder:
-        asked = Path(folder) / "torch.in"
-        asked.write_text("\n".join(choice.pins), encoding="utf-8")
-        quiet = ("--quiet", "--no-header", "--no-annotate")
-        python = ("--python-version", packages.target_python(ctx))
-        words: tuple[str | Path, ...] = ("pip", "compile", *quiet, *python, *choice.source, asked)
-        # A plan makes no home.
-        own = dict[str, str]() if ctx.home.state.is_dir() else {name: f"{folder}/{name}" for name in HOMELY}
-        ran = packages.run_uv(ctx, *words, env=own, on_line=lines.append, timeout_s=RESOLVE_TIMEOUT_S)
-    found = dict(line.strip().split("==", 1) for line in lines if re.fullmatch(r"[\w.-]+==\S+", line.strip()))
-    names = [packages.normalised(re.split("[=<]", pin)[0]) for pin in choice.pins]
-    if not ran.ok or not set(names) <= found.keys():
-        raise packages.package_error("torch", ran)
-    exact = replace(choice, pins=tuple(f"{name}=={found[name]}" for name in names))
-    if why := known_bad_torch.refused(ctx.machine, exact.pins):
-        raise PackageError(f"{why}. Nothing was installed.", hint=ours("all", "--torch", "VERSION"))
+    found = _compile(ctx, place, choice, choice.pins)
+    if "torchaudio" in found and torch_family.audio_mismatch(found["torch"], found["torchaudio"]):
+        major, minor = torch_family.series(found["torch"])
+        pins = [pin for pin in choice.pins if name_of(pin) not in ("torch", "torchaudio")]
+        audio = f"torchaudio<{major}.{minor + 1}"
+        found = _compile(ctx, place, choice, (f"torch=={found['torch']}", *pins, audio))
+    exact = replace(choice, pins=tuple(f"{name}=={found[name]}" for name in map(name_of, choice.pins)))
+    if why := known_bad_torch.refused(place.machine, exact.pins):
+        raise PackageError(f"{why}. Nothing was installed.", hint=ours(*place.again, "--torch", "VERSION"))
     return exact
 
 
+def _compile(ctx: Context, place: Place, choice: Choice, pins: tuple[str, ...]) -> Mapping[str, str]:
+    # A plan makes no home, and leaves nothing in uv's usual cache either.
+    apart = () if ctx.home.state.is_dir() or not place.is_here else ("--no-cache",)
+    ran = compile_wheels(ctx, place.target, pins, Rules(index=choice.index), *apart)
+    if not ran.ok:
+        raise packages.package_error("torch", ran)
+    return {wheel.name: wheel.version for wheel in wheels_of(ran)}
+
+
+def reason(choice: Choice, error: ProvisionError) -> str:
+    """A failure in one line: which torch, what, and the last that was said of it."""
+    lines = [line.strip(" ╰─▶×│") for line in error.message.splitlines() if line.strip()]
+    last = f" ({lines[-1][:200]})" if len(lines) > 1 else ""
+    version = choice.pins[0].partition("==")[2] or choice.channel
+    return f"torch {version}: {lines[0].rstrip(':.')}{last}"
+
+
 def planned(ctx: Context) -> Choice | None:
-    """The exact choice for a plan; None where no index that it could come from answers. Raises PackageError."""
+    """The exact choice for a plan; None where no index that it could come from answers.
+
+    Raises PackageError, NetworkError.
+    """
     torch = ctx.manifest.torch
     named = (torch.nightly_index if torch.channel != "stable" else "", torch.stable_index, package_index(ctx))
     hosts = [Host(index, "torch", vital=True) for index in dict.fromkeys(named) if index]
     if all(troubles_of(hosts, ctx.machine.environ, network.DEADLINE_S)):
         return None
-    return resolve(ctx, choose(ctx, audio=asks_for_audio(ctx)))
+    return first(ctx, here(ctx), audio=asks_for_audio(ctx))
 
 
 def asks_for_audio(ctx: Context) -> bool:
     """Whether the revision of ComfyUI that is here asks for torchaudio; False while none is here."""
     asked = ctx.home.comfyui / "requirements.txt"
-    return asked.is_file() and any(
-        packages.normalised(line).startswith("torchaudio") for line in packages.asked_packages(asked)
-    )
-
-
-def has_nvidia(ctx: Context) -> bool:
-    """Whether this machine has an NVIDIA GPU with its driver."""
-    return ctx.machine.which("nvidia-smi") is not None
-
-
-def target_tags(ctx: Context) -> frozenset[str]:
-    """The wheel tags of the target Python on this machine."""
-    macos = macos_version(ctx)
-    return wheel_index.target_tags(packages.target_python(ctx), macos, "arm64" if macos else ctx.machine.arch)
-
-
-def macos_version(ctx: Context) -> tuple[int, int] | None:
-    """macOS's version as wheels name it; None on other systems."""
-    if ctx.machine.system != "Darwin":
-        return None
-    version = must_read_macos(ctx.machine).version
-    return version[0], version[1] if len(version) > 1 else 0
-
-
-def read_pages(ctx: Context, index: str, names: Iterable[str]) -> tuple[dict[str, list[wheel_index.Wheel]], str]:
-    """The index's pages of some packages; the second is why they could not be had, empty when they could."""
-    if reason := unreachable_because(ctx, index):  # asked first: a name that is not resolved would be waited for
-        return {}, f"cannot be reached ({reason})"
-    pages: dict[str, list[wheel_index.Wheel]] = {}
-    for name in names:
-        try:
-            with fetch(ctx, Address(f"{index}/{name}/", {}), own=True) as answer:
-                if answer.status_code == NOT_FOUND:
-                    return {}, f"has no {name}"
-                if not answer.ok:
-                    return {}, f"answers {answer.status_code}"
-                page = body_of(answer, PAGE_MAX_BYTES)
-        except (OSError, NetworkError, UsageError):
-            return {}, "cannot be reached (the connection broke)"
-        except Unreadable as error:
-            return {}, f"sends {error}"
-        except HubRefused as error:
-            return {}, f"sends on to no page ({error.message.rstrip('.')})"
-        pages[name] = wheel_index.parse_index_page(page.decode("utf-8", "replace"))
-    return pages, ""
+    return asked.is_file() and any(name_of(line) == "torchaudio" for line in packages.asked_packages(asked))
 
 
 def _names(audio: bool) -> tuple[str, ...]:
-    return ("torch", "torchvision", *(("torchaudio",) if audio else ()))
+    return torch_family.TORCH if audio else torch_family.TORCH[:2]
 
 
-def _has_cuda(ctx: Context) -> bool:
-    return ctx.machine.system != "Darwin" and has_nvidia(ctx)
+# -- nightlies --------------------------------------------------------------------------------------------------
 
 
-def _nightlies(ctx: Context, *, audio: bool) -> tuple[list[Choice], str]:
-    """The newest whole day and some before it; the second is why there is none."""
+def _nightlies(ctx: Context, place: Place, *, audio: bool) -> tuple[list[Choice], str]:
+    """The newest day that can be had and some before it; the second is why there is none."""
     index = ctx.manifest.torch.nightly_index.rstrip("/")
-    if _has_cuda(ctx) and index.endswith("/cpu"):
+    if place.cuda and index.endswith("/cpu"):
         return [], "the nightly index that is named has no builds for NVIDIA GPUs"
     pages, trouble = read_pages(ctx, index, _names(audio))
     if trouble:
         return [], f"the nightly index {trouble}"
-    tags = target_tags(ctx)
-    days = wheel_index.whole_days(pages, tags)[: 1 + EARLIER_DAYS]
+    days: list[dict[str, str]] = []
+    for versions in _whole(ctx, place, pages):
+        days.append(versions)
+        if len(days) > EARLIER_DAYS:
+            break
     if not days:
-        return [], "the nightly index has no matching set for this machine"
-    late = tuple(wheel_index.passed_over(pages, tags, wheel_index.day_of(days[0]["torch"])))
+        return [], f"the nightly index has no matching set for {place.says}"
+    late = tuple(wheel_index.passed_over(pages, place.tags, wheel_index.day_of(days[0]["torch"])))
     return [_of_day("nightly", index, day, late if day is days[0] else ()) for day in days], ""
 
 
+def _whole(ctx: Context, place: Place, pages: wheel_index.Pages) -> Iterator[dict[str, str]]:
+    """The days with a version of every package, the newest first: of that day, or the newest release that serves it."""
+    stable: dict[str, tuple[str, str]] = {}
+    for versions in wheel_index.days_of(pages, place.tags):
+        for name in pages.keys() - versions.keys():
+            if name not in stable:
+                stable[name] = _newest_release(ctx, place, name)
+            version, metadata = stable[name]
+            if version and not torch_family.refusal(name, version, versions["torch"], metadata):
+                versions[name] = version
+        if versions.keys() == pages.keys():
+            yield {name: versions[name] for name in pages}
+
+
+def _newest_release(ctx: Context, place: Place, name: str) -> tuple[str, str]:
+    """The newest release of the configured index, and its METADATA; empty where the index does not tell."""
+    index = package_index(ctx).rstrip("/")
+    wheel = wheel_index.newest_release(read_pages(ctx, index, (name,))[0].get(name, ()), place.tags)
+    metadata = read_metadata(ctx, index, wheel) if wheel is not None and wheel.metadata else ""
+    return (wheel.version, metadata) if wheel is not None and metadata else ("", "")
+
+
 def _of_day(channel: str, index: str, versions: dict[str, str], late: tuple[str, ...] = ()) -> Choice:
-    return Choice(channel, tuple(f"{name}=={version}" for name, version in versions.items()), index, passed_over=late)
+    pins = tuple(f"{name}=={version}" for name, version in versions.items())
+    return Choice(channel, pins, index, passed_over=late, listed=True)
 
 
-def _one_day(ctx: Context, channel: str, *, audio: bool) -> Choice:
+def _one_day(ctx: Context, place: Place, channel: str, *, audio: bool) -> Choice:
     """The nightly that is asked for by its day or version."""
-    index, day, tags = ctx.manifest.torch.nightly_index.rstrip("/"), wheel_index.pinned_day(channel), target_tags(ctx)
+    index, day = ctx.manifest.torch.nightly_index.rstrip("/"), wheel_index.pinned_day(channel)
     pages, trouble = read_pages(ctx, index, _names(audio))
     if trouble:
-        raise PackageError(f"The nightly index {index} {trouble}.", hint=ours("all", "--torch", "stable"))
-    whole = wheel_index.whole_days(pages, tags)
+        raise PackageError(f"The nightly index {index} {trouble}.", hint=ours(*place.again, "--torch", "stable"))
+    whole = list(_whole(ctx, place, pages))
     for versions in whole:
         if wheel_index.day_of(versions["torch"]) == day and wheel_index.answers(channel, versions["torch"]):
             return _of_day(channel, index, versions)
     near = min(
         (wheel_index.day_of(each["torch"]) for each in whole), key=lambda it: abs(int(it) - int(day)), default=""
     )
-    why = wheel_index.why_not(pages, tags, day) or "its torch has another number"
+    why = wheel_index.why_not(pages, place.tags, day) or "its torch has another number"
     raise PackageError(
-        f"{index} has no set of torch {channel} for this machine: {why}.",
-        hint=ours("all", "--torch", f"nightly{f'@{near}' if near else ''}"),
+        f"{index} has no set of torch {channel} for {place.says}: {why}.",
+        hint=ours(*place.again, "--torch", f"nightly{f'@{near}' if near else ''}"),
     )
 
 
-def _exact(ctx: Context, version: str, *, audio: bool) -> Choice:
-    return _stable(ctx, audio=audio, why="", exact=version)
+# -- releases ---------------------------------------------------------------------------------------------------
 
 
-def _stable(ctx: Context, *, audio: bool, why: str, exact: str = "") -> Choice:
+def _exact(ctx: Context, place: Place, version: str, *, audio: bool) -> Choice:
+    return _stable(ctx, place, audio=audio, why="", exact=version)
+
+
+def _newest_audio(ctx: Context, place: Place, index: str) -> str:
+    """The newest torchaudio that can be had; empty where there is none, or no index answers."""
+    try:
+        found = newest(ctx, place.target, "torchaudio", Rules(index=index))
+    except NetworkError:
+        return ""
+    return found.version.partition("+")[0] if found else ""
+
+
+def _stable(ctx: Context, place: Place, *, audio: bool, why: str, exact: str = "") -> Choice:
     """Stable torch: from the manifest's index, but for an NVIDIA GPU; from the configured one where it has none."""
     index, channel = ctx.manifest.torch.stable_index.rstrip("/"), exact or "stable"
-    if index and not _has_cuda(ctx):
+    if index and not place.cuda:
         pages, trouble = read_pages(ctx, index, _names(audio))
-        found = None if trouble else wheel_index.stable_pins(pages, target_tags(ctx), exact)
+        found = None if trouble else wheel_index.stable_pins(pages, place.tags, exact)
         if found:
             return Choice(channel, found, index, why)
-        ctx.note(f"{index} {trouble or 'has no such set for this machine'}; the configured package index is taken.")
-    pins = (f"torch=={exact}", "torchvision", *((f"torchaudio=={_plain(exact)}",) if audio else ()))
-    return Choice(channel, pins if exact else _names(audio), "", why)
-
-
-def _audio_pins(ctx: Context) -> tuple[str, ...]:
-    """torchaudio ended at 2.11.0 and does not say which torch it was built for: it is the one of its own number."""
-    ran = packages.pip_install(ctx, "--dry-run", "--no-deps", "--upgrade", "--reinstall", "torchaudio")
-    found = re.search(r"[+~] torchaudio==(\S+)", ran.out + ran.err)
-    if not ran.ok or found is None:
-        raise PackageError(
-            f"This revision of ComfyUI asks for torchaudio, and none can be had:\n{ran.tail()}",
-            hint=ours("all", "--comfyui", "latest"),
-        )
-    version = _plain(found[1])
-    return (f"torch=={version}", "torchvision", f"torchaudio=={version}")
-
-
-def _plain(version: str) -> str:
-    return version.partition("+")[0]
+        ctx.note(f"{index} {trouble or f'has no such set for {place.says}'}; the configured package index is taken.")
+    torch = f"torch=={exact}" if exact else "torch"
+    return Choice(channel, (torch, VISION, *(("torchaudio",) if audio else ())), "", why)

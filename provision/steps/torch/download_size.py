@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from provision.core.finding import Cost
 from provision.core.step import Context
-from provision.steps.torch.choice import has_nvidia
+from provision.steps.torch.place import has_nvidia
 
 COSTS = {  # with dependencies; measured, but for "cpu", in November 2026
     "mac": Cost(165 * 10**6, 700 * 10**6),

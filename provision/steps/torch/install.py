@@ -18,10 +18,11 @@ from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import same_facts
 from provision.core.step import Context
 from provision.environment import generations, packages
-from provision.errors import EngineError, PackageError, ProbeFailed, ProvisionError
+from provision.errors import EngineError, NetworkError, PackageError, ProbeFailed, ProvisionError
 from provision.steps.requirements import install as engine_packages
-from provision.steps.torch.choice import Choice, candidates, resolve
+from provision.steps.torch.choice import Choice, candidates, reason, resolve
 from provision.steps.torch.download_size import download_says
+from provision.steps.torch.place import here
 from provision.steps.torch.proof import proof_facts, prove
 
 PARTS = ("nvidia-", "cuda-", "triton")
@@ -30,20 +31,21 @@ Failed = tuple[Choice, ProvisionError]
 
 
 def install_torch_set(ctx: Context, *, audio: bool, reinstall: bool = False) -> None:
-    """Choose, install and prove a set of one build, and put it in use; with `reinstall` its files are written anew.
+    """Choose, install and prove a set of one build, and put it in use; with `reinstall` its files are written again.
 
     Raises PackageError, ProbeFailed or EngineError when no candidate can be had and proven; what was in use stays so.
     """
     failed: list[Failed] = []
-    for choice in candidates(ctx, audio=audio):
+    for choice in candidates(ctx, here(ctx), audio=audio):
         if choice.channel == "nightly" and any(isinstance(error, PackageError) for _, error in failed):
             continue  # an index that does not give one nightly gives none
-        why = "; ".join([*(_reason(*each) for each in failed), *([choice.why] if choice.why else [])])
+        why = "; ".join([*(reason(*each) for each in failed), *([choice.why] if choice.why else [])])
         try:
-            _take(ctx, replace(choice, why=why), reinstall=reinstall, again=bool(failed))
-        except (PackageError, ProbeFailed, EngineError) as error:
+            choice = resolve(ctx, here(ctx), replace(choice, why=why))
+            _take(ctx, choice, reinstall=reinstall, again=bool(failed))
+        except (PackageError, NetworkError, ProbeFailed, EngineError) as error:
             failed.append((choice, error))
-            ctx.note(f"{_reason(choice, error)}.")
+            ctx.note(f"{reason(choice, error)}.")
         else:
             return
     raise _nothing_works(ctx, failed)
@@ -51,7 +53,6 @@ def install_torch_set(ctx: Context, *, audio: bool, reinstall: bool = False) -> 
 
 def _take(ctx: Context, choice: Choice, *, reinstall: bool, again: bool) -> None:
     """Put one candidate in use; one that is here, and proven, when others failed only gets the reason why it stays."""
-    choice = resolve(ctx, choice)
     if again and _is_here(ctx, choice):
         ctx.note(f"{choice.line()} is here, and proven: it stays.")
         receipt = ctx.receipts.read("torch", TorchReceipt)
@@ -61,8 +62,8 @@ def _take(ctx: Context, choice: Choice, *, reinstall: bool, again: bool) -> None
         ctx.note(f"{choice.why}: {choice.channel} torch is taken ({download_says(ctx)}).")
     elif again:
         ctx.note(f"Next is {choice.line()} ({download_says(ctx)}).")
-    for reason in choice.passed_over[:1]:
-        ctx.note(f"{reason}; {choice.line()} is taken.")
+    for newer in choice.passed_over[:1]:
+        ctx.note(f"{newer}; {choice.line()} is taken.")
     if ctx.home.venv_of_another is not None:  # agreed to, and no copy of it is made
         _fill(ctx, ctx, choice, reinstall=reinstall)
     else:
@@ -130,14 +131,6 @@ def _is_here(ctx: Context, choice: Choice) -> bool:
     return all(versions.get(name) == version for name, version in pins.items()) and is_proven(ctx)
 
 
-def _reason(choice: Choice, error: ProvisionError) -> str:
-    """A failure in one line: which torch, what, and the last that was said of it."""
-    lines = [line.strip(" ╰─▶×│") for line in error.message.splitlines() if line.strip()]
-    last = f" ({lines[-1][:200]})" if len(lines) > 1 else ""
-    version = choice.pins[0].partition("==")[2] or choice.channel
-    return f"torch {version}: {lines[0].rstrip(':.')}{last}"
-
-
 def _nothing_works(ctx: Context, failed: Sequence[Failed]) -> ProvisionError:
     """What to raise when no candidate is left."""
     _, error = failed[-1]
@@ -145,5 +138,5 @@ def _nothing_works(ctx: Context, failed: Sequence[Failed]) -> ProvisionError:
     stays = f"\nWhat is here stays in use: torch {here}." if here else ""
     if len(failed) == 1:
         return type(error)(f"{error.message}{stays}", hint=error.hint)
-    lines = "\n".join(f"- {_reason(*each)}" for each in failed)
+    lines = "\n".join(f"- {reason(*each)}" for each in failed)
     return type(error)(f"No torch that was tried works here:\n{lines}{stays}", hint=ours("doctor", "--deep"))

@@ -20,9 +20,11 @@ TORCH_UNPROVEN = Kind("torch-unproven", "torch", "warns", "auto", "whether this 
     "nothing yet", "a small probe compares its device with the CPU", BARE, adds_only=True)
 TORCH_BROKEN = Kind("torch-broken", "torch", "blocks", "auto", "whether torch can be imported (`--deep`)",
     "ComfyUI ends with a traceback", "it is installed again")
-TV_MISMATCH = Kind("tv-mismatch", "torch", "blocks", "auto", "whether torchvision is of torch's build",
-    "`operator torchvision::nms does not exist`", "the two are installed together")
-TA_MISMATCH = Kind("ta-mismatch", "torch", "warns", "auto", "whether torchaudio is of torch's build",
+TV_MISMATCH = Kind("tv-mismatch", "torch", "blocks", "auto",
+    "whether torchvision serves this torch (the range in its METADATA)", "`operator torchvision::nms does not exist`",
+    "the two are installed together")
+TA_MISMATCH = Kind("ta-mismatch", "torch", "warns", "auto",
+    "whether torchaudio serves this torch (the range in its METADATA), and can be imported beside it",
     "`libtorchaudio.so ... Symbol not found`; audio nodes fail",
     "removed, or installed with torch where ComfyUI asks for it")
 TORCH_SLOW = Kind("torch-slow", "torch", "warns", "hint",

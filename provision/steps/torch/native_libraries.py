@@ -82,7 +82,7 @@ def _two_openmps(ctx: Context, intel: Path) -> Finding:
     says = f"{shown} of conda or Intel lies beside torch's libomp.dylib: ComfyUI may end with `OMP: Error #15`."
     if kinds.OMP_DUP.id in ctx.options.agreed:
         return kinds.OMP_DUP.fixable(shown, says, fix=Fix("The environment is made anew; what is there is kept aside."))
-    fix = Fix("Have the environment made anew.", ours("doctor", "--fix", "--only", kinds.OMP_DUP.id))
+    fix = Fix("Make the environment again.", ours("doctor", "--fix", "--only", kinds.OMP_DUP.id))
     return kinds.OMP_DUP.warn(shown, says, fix=fix, asks="Make the environment anew (torch is downloaded again)?")
 
 

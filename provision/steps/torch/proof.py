@@ -86,11 +86,17 @@ def prove(ctx: Context, choice: Choice, wanted: str) -> None:
             f"torch {probe.torch} computes wrong on {probe.device}: {describe_failure(probe)}.",
             hint=ours("all", "--torch", "stable") if choice.channel == "nightly" else ours("all", "--torch", "nightly"),
         )
+    if probe.audio_fault and choice.needs_audio:
+        raise ProbeFailed(
+            f"torchaudio cannot be imported beside torch {probe.torch}: {probe.audio_fault}.",
+            hint=ours("all", "--comfyui", "latest"),
+        )
     receipt = TorchReceipt(
         **proof_facts(ctx), wanted=wanted, got=choice.channel, why=choice.why, index=choice.index,
         passed_over=choice.passed_over, torch=probe.torch,
         device=probe.device, mps_built=probe.mps_built, mps_available=probe.mps_available, session=session(ctx),
         worst_error=probe.worst, probe_s=probe.seconds, gflop_s=probe.block_gflop_s, skipped=probe.skipped,
+        audio_fault=probe.audio_fault,
         doubtful=tuple(check.says for check in probe.doubtful), when=ctx.machine.timestamp(),
     )  # fmt: skip
     ctx.receipts.write("torch", receipt)

@@ -14,7 +14,7 @@ from provision.core.finding import JSON, Finding, Kind
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import same_facts
 from provision.core.step import Context, Step
-from provision.environment import generations, packages, wheel_index
+from provision.environment import generations, packages, torch_family, wheel_index
 from provision.environment.torch_probe_result import broke_off, describe_failure
 from provision.errors import PackageError, ProbeFailed
 from provision.steps.lock.rebuild import check_locked, rebuild
@@ -46,11 +46,13 @@ def check_torch(ctx: Context) -> Iterable[Finding]:
     torch, vision = versions.get("torch"), versions.get("torchvision")
     if torch is None:
         yield _to_install(ctx, kinds.TORCH_MISSING, f"torch is not installed; {wanted} is wanted.")
-    elif says := wheel_index.vision_mismatch(torch, vision, _metadata(ctx, f"torchvision-{vision}")):
+    elif says := torch_family.vision_mismatch(torch, vision, _metadata(ctx, f"torchvision-{vision}")):
         yield _to_install(
             ctx, kinds.TV_MISMATCH, f"{says}; ComfyUI ends with `operator torchvision::nms does not exist`."
         )
-    elif "torchaudio" in versions and (says := wheel_index.audio_mismatch(torch, versions["torchaudio"])):
+    elif (audio := versions.get("torchaudio")) and (
+        says := torch_family.audio_mismatch(torch, audio, _metadata(ctx, f"torchaudio-{audio}"))
+    ):
         yield _audio_mismatch(ctx, f"{says}.")
     elif wheel_index.day_of(torch) and (why := fallback_flags.stable_instead(ctx)):
         yield _to_install(

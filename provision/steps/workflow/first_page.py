@@ -1,17 +1,17 @@
-"""ComfyUI's page: the first thing that it shows is the ready workflow, not the chooser of templates.
+"""Have ComfyUI's page open with the workflow in place of the chooser of templates.
 
-The page has no setting for that. When it has nothing to restore it shows the chooser (`Comfy.TutorialCompleted` is not
-set), or else loads a built-in graph for a model that is not here: `loadGraphData()` without a graph, in
-useWorkflowPersistence of ComfyUI_frontend 1.27 to 1.58. So a custom node of two small files gives the page an extension
-that puts the saved workflow in the place of that graph. It acts on the first load alone and only when nothing is
-restored: what a person has open, and the settings that are theirs, stay as they are. Where the workflow was deleted it
-does nothing; rename its folder to end in `.disabled` and ComfyUI passes it over.
+The page has no setting for that. With nothing to restore it shows the chooser (`Comfy.TutorialCompleted` is not set),
+or loads a built-in graph for a model that is not here: `loadGraphData()` without a graph, in useWorkflowPersistence of
+ComfyUI_frontend 1.27 to 1.58. A custom node of two small files gives the page an extension that loads the saved
+workflow instead, on the first load alone and only when nothing is restored: open work and settings stay as they are.
+Where the workflow was deleted it does nothing; a folder renamed to end in `.disabled` is ignored by ComfyUI.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from provision.comfyui.error_signatures import RESTART
@@ -19,16 +19,16 @@ from provision.comfyui.server_process import our_process
 from provision.command import Fix
 from provision.core.finding import Cost, Finding
 from provision.core.moved_aside import move_aside
+from provision.core.receipts import write_text
 from provision.core.step import Context, Look
 from provision.steps.workflow import kinds
 from provision.steps.workflow.step import workflow_path
-from provision.system.disk_errors import unusable
 from provision.system.strict import Unreadable, read_text
 
 FOLDER = "provision_first_page"
 DISK_BYTES = 8192
 OURS = "Written by provision"
-"""In every file of ours; what lacks it is a person's, and is moved aside."""
+"""Stands in every file of ours; a file without it is the user's, and is moved aside."""
 INIT = '''"""Opens the workflow that provision saved when ComfyUI's page has nothing else to show; has no nodes.
 
 Written by provision. To turn it off, rename this folder to end in .disabled.
@@ -68,18 +68,18 @@ app.registerExtension({
 
 
 def folder(ctx: Context) -> Path:
-    """Where the two files lie."""
+    """The custom node's folder."""
     return ctx.home.base / "custom_nodes" / FOLDER
 
 
 def wanted_files(ctx: Context) -> dict[Path, str]:
-    """The two files, with what is in them."""
+    """The two files and their texts."""
     place = f"workflows/{workflow_path(ctx).name}"
     return {folder(ctx) / "__init__.py": INIT, folder(ctx) / "web" / "first_page.js": SCRIPT % json.dumps(place)}
 
 
 def check_first_page(ctx: Context) -> Iterable[Finding]:
-    """Does the page begin with the workflow, once that is there? The page of an adopted install is its owner's."""
+    """Does the page open with the workflow, once there is one? An adopted install's page is left alone."""
     if ctx.home.adopted is not None or not workflow_path(ctx).exists():
         return
     where, name = ctx.home.shown(folder(ctx)), workflow_path(ctx).stem
@@ -88,33 +88,25 @@ def check_first_page(ctx: Context) -> Iterable[Finding]:
     elif all(_text(path) == text for path, text in wanted_files(ctx).items()):
         yield kinds.PAGE_READY.ok(where, f"ComfyUI's page begins with {name!r}.", detail=True)
     else:
-        yield kinds.PAGE_CHOOSER.fixable(
-            where, "ComfyUI's page begins with its chooser of templates.",
-            fix=Fix(f"A custom node of two small files makes it begin with {name!r}."),
-            cost=Cost(disk_bytes=DISK_BYTES),
-        )  # fmt: skip
+        fix = Fix(f"Add a custom node of two small files that makes it begin with {name!r}.")
+        says = "ComfyUI's page begins with its chooser of templates."
+        yield kinds.PAGE_CHOOSER.fixable(where, says, fix=fix, cost=Cost(disk_bytes=DISK_BYTES))
 
 
 def apply_first_page(ctx: Context, finding: Finding) -> None:
-    """Write the two files; what lies there and is not ours is moved aside. Raises HomeError, DiskFull."""
+    """Write the two files; others in their places are moved aside. Raises HomeError, DiskFull."""
     for path, text in wanted_files(ctx).items():
-        here = _text(path)
-        if path.is_symlink() or (path.exists() and OURS not in (here or "")):
+        if path.is_symlink() or (path.exists() and OURS not in _text(path)):
             move_aside(ctx, path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise unusable(path, error) from error
+        write_text(path, text)
     if our_process(ctx) is not None:
         ctx.note("ComfyUI's page shows it first once ComfyUI is started again:", RESTART)
 
 
-def _text(path: Path) -> str | None:
-    try:
+def _text(path: Path) -> str:
+    with suppress(OSError, Unreadable):
         return read_text(path)
-    except (OSError, Unreadable):
-        return None
+    return ""
 
 
 FIRST_PAGE = Look(check_first_page, (kinds.PAGE_CHOOSER,), apply_first_page)

@@ -1,4 +1,4 @@
-"""What the step `workflow` can find: what is looked at, what it looks like to a person, what mends it."""
+"""The kinds of findings of the step `workflow`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The workflow file: text to image with the manifest's settings, where ComfyUI's page lists it.
 
-The page lists `user/default/workflows/*.json` (app/user_manager.py). A file that a person edited is theirs: what
-we wrote is known by its digest in the receipt, and anything else is never written over.
+The page lists `user/default/workflows/*.json` (app/user_manager.py). The receipt holds the digest of the file that we
+wrote; a file with another one was edited by the user, and is never overwritten.
 """
 
 from __future__ import annotations
@@ -36,37 +36,26 @@ def wanted_workflow(ctx: Context) -> dict[str, Any]:
 
 
 def check_workflow(ctx: Context) -> Iterable[Finding]:
-    """Is the workflow there, and is it the manifest's, or a person's own?"""
-    path, wanted = workflow_path(ctx), digest(wanted_workflow(ctx))
-    shown = ctx.home.shown(path)
+    """Is the workflow there, and is it the manifest's or one that the user edited?"""
+    path, wanted, cost = workflow_path(ctx), digest(wanted_workflow(ctx)), Cost(disk_bytes=DISK_BYTES)
+    shown, here = ctx.home.shown(path), read_digest(path)
     if not path.exists():
-        yield kinds.WORKFLOW_MISSING.fixable(
-            shown,
-            "The workflow is not in ComfyUI's list yet.",
-            fix=Fix(f"It is saved as {shown}."),
-            cost=Cost(disk_bytes=DISK_BYTES),
-        )
-        return
-    here = read_digest(path)
-    if here == wanted:
+        says, fix = "The workflow is not in ComfyUI's list yet.", Fix(f"Save it as {shown}.")
+        yield kinds.WORKFLOW_MISSING.fixable(shown, says, fix=fix, cost=cost)
+    elif here == wanted:
         yield kinds.WORKFLOW_READY.ok(shown, f"{path.stem!r} is in ComfyUI's list, with the manifest's settings")
     elif here is not None and here in ours(ctx):
-        yield kinds.WORKFLOW_OLD.fixable(
-            shown,
-            f"{path.stem!r} has settings that the manifest has no longer.",
-            fix=Fix("It is written again: nobody has edited it."),
-            cost=Cost(disk_bytes=DISK_BYTES),
-        )
+        says, fix = "has settings that the manifest has no longer.", Fix("Write it again: nobody has edited it.")
+        yield kinds.WORKFLOW_OLD.fixable(shown, f"{path.stem!r} {says}", fix=fix, cost=cost)
     else:
-        yield kinds.WORKFLOW_YOURS.ok(
-            shown, f"{path.stem!r} was edited by you, and is left as it is; delete it to get ours"
-        )
+        says = f"{path.stem!r} was edited by you, and is left as it is; delete it to get ours"
+        yield kinds.WORKFLOW_YOURS.ok(shown, says)
 
 
 def apply_workflow(ctx: Context, finding: Finding) -> None:
     """Save the workflow. Raises HomeError, DiskFull."""
     path, workflow = workflow_path(ctx), wanted_workflow(ctx)
-    # The receipt first, with what lies there now, which is ours: a kill between the two must not make it a person's.
+    # The receipt first, with the digest of our file that is there: a kill in between must not make that one the user's.
     ctx.receipts.write("workflow", WorkflowReceipt(ctx.home.shown(path), digest(workflow), read_digest(path)))
     write_json(path, workflow)
 
@@ -78,12 +67,12 @@ def ours(ctx: Context) -> tuple[str | None, str | None]:
 
 
 def digest(workflow: object) -> str:
-    """A digest of a workflow's content, whatever its spaces and the order of its keys."""
+    """A digest of a workflow's content, independent of spaces and the order of keys."""
     return hashlib.sha256(json.dumps(workflow, sort_keys=True).encode()).hexdigest()
 
 
 def read_digest(path: Path) -> str | None:
-    """The digest of a workflow file, None when it is not JSON."""
+    """The digest of a workflow file; None when it is not JSON."""
     return None if (workflow := read_json(path)) is None else digest(workflow)
 
 

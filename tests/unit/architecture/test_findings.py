@@ -14,7 +14,7 @@ from tests.support.paths import PACKAGE
 
 SHOWN_BY = {
     "core/finding.py": "writes them as JSON",
-    "cli/commands/report.py": "shows the machine's on the page",
+    "cli/commands/run_page.py": "shows the machine's on the page",
     "cli/look.py": "writes a crash's traceback",
 }
 OF_OTHERS = {"core/image.py", "steps/first_image/step.py"}

@@ -13,6 +13,7 @@ import pytest
 
 from docs.generate.errors import errors_page, raised
 from docs.generate.manual import commands_page, entries, man_page
+from docs.generate.networks import networks_page
 from docs.generate.schemas import schemas
 from provision.cli.app import command_line
 from provision.core.manifest import manifest_names
@@ -24,6 +25,7 @@ PAGES = {
     "docs/commands.md": commands_page(command_line()),
     "docs/provision.1": man_page(command_line()),
     "docs/errors.md": errors_page(),
+    "docs/networks.md": networks_page(),
     **{f"docs/schemas/{name}": text for name, text in schemas().items()},
 }
 

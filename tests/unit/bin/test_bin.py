@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bare_checkout import BASE_PYTHON, BASH, BIN, PYPROJECT, STAND_IN, UV, Bare, bare_checkout
+from tests.support.bare_checkout import BASH, BIN, PYPROJECT, STAND_IN, UV, Bare, bare_checkout
 from tests.support.paths import CHECKOUT
 
 

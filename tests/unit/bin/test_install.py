@@ -1,4 +1,4 @@
-"""install.sh, really run by a plain sh on a PATH that has only what macOS ships, in an empty home and without a network.
+"""install.sh, really run by a plain sh on a PATH that has only what macOS ships, in an empty home, without a network.
 
 What it installs is a stand-in with the project's name; uv is real, and is brought as the wheel that it asks for.
 """
@@ -32,7 +32,7 @@ name = "comfy-provision"
 version = "9.8.7"
 scripts = { provision = "stand_in:main" }
 """
-BACKEND = '''\
+BACKEND = """\
 import pathlib, zipfile
 
 def build_wheel(directory, config_settings=None, metadata_directory=None):
@@ -45,7 +45,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
         wheel.writestr(info + "entry_points.txt", "[console_scripts]\\nprovision = stand_in:main\\n")
         wheel.writestr(info + "RECORD", "")
     return name
-'''
+"""
 
 
 @pytest.fixture

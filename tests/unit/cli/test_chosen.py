@@ -133,11 +133,14 @@ def test_a_lock_decides_over_the_home_and_a_flag_over_the_lock(home: Home, tmp_p
         assert (at.ctx.manifest.comfyui.ref, source(at, "comfyui.ref")) == ("a" * 40, Source.LOCK)
         assert (at.ctx.manifest.comfyui.port, source(at, "comfyui.port")) == (9000, Source.HOME)
         assert source(at, "manifest") is Source.LOCK
+        assert at.ctx.manifest.comfyui.url == URL.replace("comfyanonymous", "Comfy-Org"), "the lock has its old address"
+        assert at.keeping is not None
+        assert "comfyui.url" not in at.keeping.after
         assert at.keeping is not None
         assert at.keeping.after == {
             "manifest": "sdxl-turbo", "precision": "fp16", "comfyui.ref": "a" * 40, "comfyui.port": 9000,
             "comfyui.args": ["--cpu"], "models.0.revision": "main", "models.0.files.0.sha256": "0" * 64,
-            "models.0.files.0.size": 1, "python.min": "3.12", "python.max": "3.12",
+            "models.0.files.0.size": 1, "python.version": "3.12", "python.min": "3.12", "python.max": "3.12",
         }  # fmt: skip
     with opened(Request("all", home.root, locked=lock, comfyui="v0.4")) as at:
         assert (at.ctx.manifest.comfyui.ref, source(at, "comfyui.ref")) == ("v0.4", Source.FLAG)

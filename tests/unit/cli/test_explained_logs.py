@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from provision.cli.commands.doctor import explain_log
+from provision.cli.commands.explain_log import explain_log
 from provision.errors import UsageError
 
 FAULT = "RuntimeError: Invalid buffer size: 8.21 GB\n"

@@ -71,7 +71,7 @@ def test_four_at_once_start_one_server_and_make_four_pictures(made: EngineHome) 
     assert [code for code, _, _ in ended] == [0] * 4, ended
     assert pictures(made) == ["a-fox-1.png", "a-fox-2.png", "a-fox-3.png", "a-fox.png"]
     assert sorted(Path(out.split("  ")[0]).name for _, out, _ in ended) == pictures(made), "each says which is its own"
-    assert sum("ComfyUI starts on port" in err for _, _, err in ended) == 1
+    assert sum("Starting ComfyUI on port" in err for _, _, err in ended) == 1
 
 
 def test_a_server_that_is_up_is_used_while_another_command_holds_the_home(made: EngineHome) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli.commands.generate import Wanted, image_wishes, place_of, words_of
+from provision.cli.commands.generate import image_wishes, place_of, words_of
 from provision.errors import HomeError, UsageError
 
 
@@ -29,33 +29,33 @@ def test_nothing_is_written_over_but_the_one_file_that_was_named(
     (tmp_path / "a-fox.png").touch()
     (mine := tmp_path / "mine.png").touch()
 
-    def keep(wanted: Wanted) -> Path:
-        return place_of(wanted).keep("a fox", b"new")
+    def keep(output: Path | None, *, alone: bool = True) -> Path:
+        return place_of(output, alone=alone).keep("a fox", b"new")
 
-    assert keep(Wanted("a fox")) == tmp_path / "a-fox-1.png"
-    assert keep(Wanted("a fox", mine, count=2)) == tmp_path / "mine-1.png"
-    assert keep(Wanted("-", mine)) == tmp_path / "mine-2.png"
-    assert keep(Wanted("a fox", tmp_path)) == tmp_path / "a-fox-2.png"
+    assert keep(None) == tmp_path / "a-fox-1.png"
+    assert keep(mine, alone=False) == tmp_path / "mine-1.png"
+    assert keep(mine, alone=False) == tmp_path / "mine-2.png"
+    assert keep(tmp_path) == tmp_path / "a-fox-2.png"
     assert (mine.read_bytes(), (tmp_path / "a-fox.png").read_bytes()) == (b"", b"")
-    assert keep(Wanted("a fox", mine)) == mine
+    assert keep(mine) == mine
     assert mine.read_bytes() == b"new"
-    assert keep(Wanted("a fox", Path("new"))) == tmp_path / "new"
+    assert keep(Path("new")) == tmp_path / "new"
     assert len(list(tmp_path.iterdir())) == 7, "something was left beside the pictures"
 
 
 def test_a_folder_that_is_not_there_is_said_before_a_picture_is_made(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no folder"):
-        place_of(Wanted("a fox", tmp_path / "nowhere" / "fox.png"))
-    assert place_of(Wanted("a fox", tmp_path / "fox.png")).path == tmp_path / "fox.png"
+        place_of(tmp_path / "nowhere" / "fox.png", alone=True)
+    assert place_of(tmp_path / "fox.png", alone=True).path == tmp_path / "fox.png"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(fifo := tmp_path / "fox.png")
     with pytest.raises(UsageError, match="not a file that an image can replace"):
-        place_of(Wanted("a fox", fifo))
+        place_of(fifo, alone=True)
     with pytest.raises(HomeError, match="cannot be used"):
-        place_of(Wanted("a fox", tmp_path / ("x" * 300)))
+        place_of(tmp_path / ("x" * 300), alone=True)
 
 
 def test_a_current_folder_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,7 @@ def test_a_current_folder_that_is_gone_is_said(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(gone)
     gone.rmdir()
     with pytest.raises(HomeError, match="is gone"):
-        place_of(Wanted("a fox"))
+        place_of(None, alone=True)
 
 
 def test_wishes_are_keys_of_the_manifest() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console as RichConsole
 
-from provision.cli.commands.status import _page, disk_parts, last_image, nightly_age
+from provision.cli.commands.overview import _page, disk_parts, last_image, nightly_age
 from provision.core.home import Home
 from tests.support.hints import said
 

@@ -10,6 +10,7 @@ from provision.cli.commands import uninstall
 from provision.cli.commands.made_by_us import Sorted
 from provision.cli.commands.uninstall import Removal, beside
 from provision.core.home import Home
+from provision.core.ownership import is_at_the_top, is_home
 from provision.core.removing import remove, remove_empty, remove_temporary_home
 
 
@@ -35,12 +36,47 @@ def test_what_cannot_be_removed_keeps_the_marker(home: Home, found: Sorted, monk
             raise PermissionError(1, "Operation not permitted", str(path))
         remove(path)
 
-    monkeypatch.setattr(uninstall, "remove", fail)
+    monkeypatch.setattr("provision.core.removing.remove", fail)
     removal = Removal(home)
     removal.run(found)
     assert [error.filename for error in removal.failed] == [str(home.logs)]
     assert home.state.is_dir()
     assert (beside(home).parent / "home-kept" / "thesis.md").read_text() == "a thesis"
+
+
+class Killed(BaseException):
+    """As by SIGKILL: nothing that follows is done."""
+
+
+def test_half_an_environment_is_never_left_under_its_name(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = home.envs / "1" / "lib" / "attrs-26.1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").touch()
+    (home.envs / "2").mkdir()
+
+    def killed(path: Path) -> None:
+        next(path.rglob("METADATA")).unlink()
+        raise Killed
+
+    monkeypatch.setattr("provision.core.removing.remove", killed)
+    with pytest.raises(Killed):
+        Removal(home).run(Sorted(ours=[home.envs / "1", home.envs / "2", home.state]))
+    assert [path.name for path in home.envs.iterdir()] == ["2"]
+    left = [path.name for path in home.root.iterdir() if path.name.startswith(".envs.")]
+    assert [is_at_the_top(name) for name in left] == [True]
+
+
+def test_the_marker_outlives_every_folder(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home.root / "ComfyUI" / "output").mkdir(parents=True)
+
+    def killed(path: Path) -> None:
+        raise Killed
+
+    monkeypatch.setattr("provision.core.removing.remove", killed)
+    with pytest.raises(Killed):
+        Removal(home).run(Sorted(ours=[home.state]))
+    assert [path.name for path in home.root.iterdir()] == ["state"]
+    assert is_home(home.root)
 
 
 def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from provision.comfyui.adoption import (
     remember,
     words_for,
 )
-from provision.comfyui.server_process import our_process, server_argv, start_server, stop_server
+from provision.comfyui.server_process import client_of, our_process, server_argv, start_server, stop_server
 from provision.comfyui.server_status import server_status
 from provision.comfyui.temporary_server import brief_server
 from provision.core.finding import Finding, Verdict
@@ -39,7 +39,7 @@ from provision.steps.requirements.install import run_quick_test
 from provision.steps.server.step import check_server
 from provision.system.local_machine import LocalMachine, free_port
 from tests.support.engine_home import CHECKPOINT, EngineHome, engine_home, write_checkpoint
-from tests.support.foreign_install import EDIT, clone, conda, copy, install_record, tree, unzipped, venv
+from tests.support.foreign_install import EDIT, clone, conda, copy, desktop, install_record, tree, unzipped, venv
 from tests.support.hints import said
 
 MACHINE = LocalMachine({"PATH": "/nowhere", "HOME": "/nowhere"})
@@ -363,6 +363,20 @@ def test_a_checkpoint_in_a_folder_of_its_extra_paths(adopted: Callable[..., Cont
     assert wanted.place == tmp_path / "weights" / "sd" / CHECKPOINT
 
 
+def test_a_checkpoint_that_comfy_desktops_installs_share(adopted: Callable[..., Context], tmp_path: Path) -> None:
+    made = desktop(tmp_path)
+    ctx = adopted(made.code)
+    ctx = replace(ctx, machine=LocalMachine({**ctx.machine.environ, "HOME": str(tmp_path)}))
+    (wanted,) = wanted_files(ctx)
+    assert wanted.place == made.code / "models" / "checkpoints" / CHECKPOINT, "where it would be brought to"
+    write_checkpoint(made.shared / "checkpoints" / CHECKPOINT)
+    write_checkpoint(made.code / "models" / "checkpoints" / CHECKPOINT)
+    (wanted,) = wanted_files(ctx)
+    assert wanted.place == made.shared / "checkpoints" / CHECKPOINT, "ComfyUI takes that of the default folder"
+    found = seen(ctx, "models")["ckpt-other"]
+    assert (found.verdict, found.consent and found.consent.agreement) == (Verdict.BLOCKED, "ckpt-other")
+
+
 def test_a_file_in_the_way_is_moved_only_after_a_yes(adopted: Callable[..., Context], tmp_path: Path) -> None:
     code = unzipped(tmp_path / "ComfyUI")
     place = code / "models" / "checkpoints" / CHECKPOINT
@@ -403,6 +417,20 @@ def served(tmp_path: Path) -> Iterator[tuple[EngineHome, Context]]:
     ctx.receipts.write("torch", device="cpu")
     yield theirs, ctx
     stop_server(ctx)
+
+
+def test_a_server_of_comfy_desktops_install_sees_the_models_that_it_shares(
+    served: tuple[EngineHome, Context], tmp_path: Path
+) -> None:
+    theirs, ctx = served
+    made = desktop(tmp_path, code=theirs.ctx.home.comfyui)
+    ctx = replace(ctx, machine=LocalMachine({**ctx.machine.environ, "HOME": str(tmp_path)}))
+    place = theirs.ctx.home.models / "checkpoints" / CHECKPOINT
+    place.rename(made.shared / "checkpoints" / CHECKPOINT)
+    start_server(ctx)
+    assert client_of(ctx).checkpoints() == [CHECKPOINT]
+    assert our_process(ctx) is not None
+    assert [finding.id for finding in check_server(ctx)] == ["server-up"]
 
 
 def test_a_server_that_its_owner_started_is_used_and_not_ended(served: tuple[EngineHome, Context]) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from provision.comfyui import prompt_progress
-from provision.comfyui.answers import Saved
-from provision.comfyui.api import Comfy, Made, Queue, SystemStats
+from provision.comfyui.answers import Queue, Saved, SystemStats
+from provision.comfyui.api import Comfy, Made
 from provision.core.image import Quality, judge, most_bytes, read_picture
 from provision.errors import EngineError, PortTaken, ProvisionError
 from tests.storms.evil import BODIES, PICTURES, STREAMS, TEXTS, TRANSPORT, WRONG, good_png, png_bomb

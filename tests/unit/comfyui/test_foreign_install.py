@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.comfyui.desktop import APP_CODE, models_settings
 from provision.comfyui.foreign_install import find_environment, find_install, named_environment, port_of, servers_of
 from provision.environment.packages import env_kind, installed_versions, package_folders
 from provision.errors import UsageError
@@ -14,7 +15,7 @@ from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine
 from provision.system.processes import Running
 from tests.support.fake_machine import FakeMachine
-from tests.support.foreign_install import conda, install_record, unzipped, venv
+from tests.support.foreign_install import conda, desktop, install_record, unzipped, venv
 from tests.support.hints import said
 
 
@@ -65,6 +66,63 @@ def test_the_desktop_app_has_its_code_elsewhere(tmp_path: Path) -> None:
     code = unzipped(person / "Applications" / "ComfyUI.app" / "Contents" / "Resources" / "ComfyUI")
     found = find_install(base, machine)
     assert (found.base, found.code) == (base, code)
+
+
+@pytest.mark.parametrize("named", ["ComfyUI-Installs", "ComfyUI-Installs/mine", "ComfyUI-Installs/mine/ComfyUI"])
+def test_comfy_desktop_has_an_install_in_a_folder_of_its_own(tmp_path: Path, named: str) -> None:
+    made, machine = desktop(tmp_path, "mine"), LocalMachine({"PATH": "/nowhere", "HOME": str(tmp_path)})
+    prefix = venv(made.code / ".venv")
+    found = find_install(tmp_path / named, machine)
+    assert (found.base, found.code) == (made.code, made.code)
+    env = find_environment(found, machine)
+    assert env is not None
+    assert env.prefix == prefix, "not standalone-env, from which that was made"
+    assert models_settings(made.code, machine.environ) == made.settings / "shared_model_paths.yaml"
+
+
+def test_an_install_that_comfy_desktop_took_over_keeps_its_folder(tmp_path: Path) -> None:
+    made, base = desktop(tmp_path), tmp_path / "Documents" / "ComfyUI"
+    for name in ("models", "user", "custom_nodes"):
+        (base / name).mkdir(parents=True)
+    prefix = venv(base / ".venv")
+    made.record(adopted=True, adoptedBaseDir=str(base), adoptedPythonPath=str(prefix / "bin" / "python"))
+    machine = LocalMachine({"PATH": "/nowhere", "HOME": str(tmp_path)})
+    for named in (base, made.install):
+        found = find_install(named, machine)
+        assert (found.base, found.code) == (base, made.code), named
+        env = find_environment(found, machine)
+        assert env is not None
+        assert env.prefix == prefix
+
+
+def test_an_install_with_models_of_its_own_is_given_those(tmp_path: Path) -> None:
+    made, environ = desktop(tmp_path), {"HOME": str(tmp_path)}
+    own = made.settings / "instance-model-paths" / "inst-1781000000000.yaml"
+    own.write_text("mine:\n  checkpoints: /srv/x\n", encoding="utf-8")
+    assert models_settings(made.code, environ) == made.settings / "shared_model_paths.yaml"
+    made.record(useSharedModels=False)
+    assert models_settings(made.code, environ) == own
+    own.unlink()
+    assert models_settings(made.code, environ) is None
+    made.record(useSharedModels=False, id="../../shared_model_paths")
+    assert models_settings(made.code, environ) is None, "an id is no way to another file"
+    assert models_settings(unzipped(tmp_path / "other"), environ) is None
+
+
+def test_an_install_that_is_on_no_record_shares_the_models(tmp_path: Path) -> None:
+    made = desktop(tmp_path)
+    for broken in ("", "{}", '[{"installPath": 5}]', "[" * 5000):
+        (made.settings / "installations.json").write_text(broken, encoding="utf-8")
+        assert models_settings(made.code, {"HOME": str(tmp_path)}) == made.settings / "shared_model_paths.yaml"
+
+
+def test_the_app_of_before_gives_its_own_settings(tmp_path: Path) -> None:
+    code = unzipped(tmp_path / "Applications" / APP_CODE)
+    settings = tmp_path / "Library" / "Application Support" / "ComfyUI" / "extra_models_config.yaml"
+    settings.parent.mkdir(parents=True)
+    assert models_settings(code, {"HOME": str(tmp_path)}) is None
+    settings.touch()
+    assert models_settings(code, {"HOME": str(tmp_path)}) == settings
 
 
 def test_what_is_none_is_said(tmp_path: Path, machine: Machine) -> None:

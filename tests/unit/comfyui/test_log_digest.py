@@ -7,7 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from provision.comfyui.log_digest import ALIKE_MAX, KEPT_MAX_BYTES, LAST_MAX, LINE_MAX_BYTES, digest
+from provision.comfyui.log_digest import (
+    ALIKE_MAX,
+    KEPT_MAX_BYTES,
+    LAST_MAX,
+    LINE_MAX_BYTES,
+    TROUBLE,
+    WORDS,
+    digest,
+)
+from tests.support.paths import CHECKOUT
 
 DULL = b"2026-11-22 10:00:00 step 7 of 20\n"
 ERROR = b"RuntimeError: MPS backend out of memory\n"
@@ -28,6 +37,19 @@ def numbered(pattern: bytes, count: int) -> Iterator[bytes]:
 
 def test_lines_keep_their_numbers_and_what_is_dull_is_dropped() -> None:
     assert kept(DULL * 3 + ERROR + DULL + b"fatal: end") == [(4, ERROR.decode().strip()), (6, "fatal: end")]
+
+
+def test_one_search_finds_each_word_wherever_it_stands() -> None:
+    texts = [(word, b"zz%szz\n%s" % (word, word)) for word in WORDS]
+    assert not [word for word, text in texts if len(TROUBLE.findall(text)) != 2]
+
+
+def test_one_search_finds_the_lines_that_have_a_word_and_no_others() -> None:
+    lines = [
+        line for log in sorted((CHECKOUT / "tests/facts/logs").iterdir()) for line in log.read_bytes().splitlines()
+    ]
+    small = [line.lower() for line in lines]
+    assert [bool(TROUBLE.search(line)) for line in small] == [any(word in line for word in WORDS) for line in small]
 
 
 @pytest.mark.parametrize("size", [1, 7, 64])

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from provision.core.home import Home
+from provision.cli.request import Request
+from provision.cli.which_home import choose_home
+from provision.core.home import Home, full_path
 from provision.core.receipts import write_json
 from provision.errors import EXIT_UNSATISFIED, DiskFull, HomeError, ProvisionError
 from provision.system.disk_errors import unusable
+from provision.system.local_machine import LocalMachine
 from tests.support.hints import said
 
 
@@ -157,3 +160,21 @@ def test_a_refusal_of_macos_itself_is_told_from_permissions(monkeypatch: pytest.
     assert error.message.startswith("macOS keeps this terminal out of /Users/ann/Documents/provision")
     assert "Privacy & Security" in said(error.hint)
     assert "cannot be written" in unusable(Path("/x"), PermissionError(errno.EACCES, "Permission denied")).message
+
+
+def test_a_path_with_dots_in_it_is_where_the_system_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = tmp_path / "far" / "real"
+    (real / "in").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(real / "in")
+    (tmp_path / "at").mkdir()
+    monkeypatch.chdir(tmp_path / "at")
+    for given, path in {
+        "../h/rel": tmp_path / "h" / "rel",
+        "new/../x": tmp_path / "at" / "x",
+        "../link/../y": real / "y",
+        "../link": tmp_path / "link",
+        "..": tmp_path,
+    }.items():
+        assert full_path(Path(given)) == path, given
+        home = choose_home(Request("all", Path(given) / "home"), LocalMachine({}))
+        assert home.root == path / "home", given

@@ -105,8 +105,9 @@ def test_the_correlation_is_pearsons_and_does_not_cross_rows() -> None:
     mean_left, mean_right = sum(lefts) / 4, sum(rights) / 4
     cov = sum((a - mean_left) * (b - mean_right) for a, b in zip(lefts, rights, strict=True))
     spread = sum((a - mean_left) ** 2 for a in lefts) * sum((b - mean_right) ** 2 for b in rights)
-    assert neighbour_correlation(bytes([*rows[0], *rows[1]]), 3) == pytest.approx(cov / spread**0.5)
-    assert neighbour_correlation(bytes([1, 2, 3]), 1) == 0.0
+    grey = Image.frombytes("L", (3, 2), bytes([*rows[0], *rows[1]]))
+    assert neighbour_correlation(grey) == pytest.approx(cov / spread**0.5)
+    assert neighbour_correlation(Image.frombytes("L", (1, 3), bytes([1, 2, 3]))) == 0.0
 
 
 def test_a_large_picture_is_judged_by_its_middle() -> None:

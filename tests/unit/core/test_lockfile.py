@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.command import ours
 from provision.core.home import Home
 from provision.core.lockfile import (
     Lock,
@@ -26,7 +27,7 @@ from provision.core.manifest import load_manifest
 from provision.core.step import Context
 from provision.errors import LockError
 from provision.steps.lock.rebuild import check_rebuildable
-from provision.steps.lock.step import differences, parse_annotated, with_wheels
+from provision.steps.lock.step import check_lock, differences, nightly_age, parse_annotated, with_wheels
 from tests.support.fake_machine import FakeMachine
 
 SHA = "ab" * 32
@@ -155,3 +156,48 @@ def test_what_came_from_no_index_cannot_be_had_again(context: Callable[..., Cont
     assert (found.source, found.sha256) == ("https://host.example/own.whl", "")
     with pytest.raises(LockError, match="no hash of 1 packages"):
         check_rebuildable(context(machine=mac("15.5")), replace(LOCK, packages=(*PACKAGES, found)))
+
+
+def of_nightly(version: str) -> Lock:
+    others = tuple(package for package in PACKAGES if package.name != "torch")
+    return replace(LOCK, packages=(*others, replace(PACKAGES[2], version=version)))
+
+
+@pytest.mark.parametrize(
+    ("version", "now", "says"),
+    [
+        ("2.15.0", "2030-01-01T00:00:00+00:00", ""),
+        ("2.16.0.dev20261120", "2027-01-03T10:00:00+00:00", ""),
+        (
+            "2.16.0.dev20261120",
+            "2027-01-04T10:00:00+00:00",
+            "45 days ago, and its index keeps about 60",
+        ),
+        ("2.16.0.dev20261120+cpu", "2027-01-18T10:00:00+00:00", "gone in about 1 days"),
+        ("2.16.0.dev20261120", "2027-01-19T10:00:00+00:00", "is likely gone"),
+        ("2.16.0.dev20261399", "2027-01-19T10:00:00+00:00", ""),
+        ("2.16.0.dev20261120", "no time", ""),
+    ],
+)
+def test_a_nightly_is_on_its_index_for_about_sixty_builds(version: str, now: str, says: str) -> None:
+    found = nightly_age(of_nightly(version), now)
+    assert says in found
+    assert bool(says) == bool(found)
+
+
+def test_a_lock_of_an_old_nightly_is_a_warning_with_a_way_out(
+    context: Callable[..., Context], home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = of_nightly("2.16.0.dev20250101")
+    monkeypatch.setattr("provision.steps.lock.step.describe", lambda ctx: old)
+    home.prepare()
+    home.lock_file.write_text(write_lock(old), encoding="utf-8")
+    (finding,) = check_lock(context(machine=mac("15.5")))
+    assert finding.id == "lock-partial"
+    assert "nightly of" in finding.says
+    assert finding.fix
+    assert finding.fix.command == ours("all", "--torch", "stable")
+    stays = replace(old, packages=PACKAGES)
+    monkeypatch.setattr("provision.steps.lock.step.describe", lambda ctx: stays)
+    home.lock_file.write_text(write_lock(stays), encoding="utf-8")
+    assert [finding.id for finding in check_lock(context(machine=mac("15.5")))] == ["lock-ready"]

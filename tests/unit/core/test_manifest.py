@@ -52,6 +52,53 @@ def test_every_manifest_that_comes_with_the_tool_loads_and_has_a_checkpoint(name
     assert manifest.license.url.startswith("https://")
 
 
+STABILITY = "its page refers to https://stability.ai/license (free below US$1M of yearly revenue)"
+RAIL = "allowed, but for the uses that the licence rules out (its Attachment A)"
+TERMS = {
+    "sdxl-turbo": ("sai-nc-community", STABILITY),
+    "sd-turbo": ("", STABILITY),
+    "sdxl-base": ("openrail++", RAIL),
+    "sdxl-lightning": ("openrail++", RAIL),
+    "ssd-1b": ("apache-2.0", ""),
+}
+
+
+@pytest.mark.parametrize("name", manifest_names())
+def test_a_licence_is_what_the_models_own_page_says_and_no_verdict(name: str) -> None:
+    terms = load_manifest(name).license
+    assert (terms.id, terms.commercial) == TERMS[name]
+
+
+@pytest.mark.parametrize(
+    ("commercial", "says"),
+    [
+        (False, "no commercial use, by this manifest"),
+        (True, "commercial use allowed, by this manifest"),
+        ("ask", "ask"),
+    ],
+)
+def test_a_manifest_of_before_still_loads_and_its_word_becomes_a_sentence(commercial: bool | str, says: str) -> None:
+    data = plain()
+    data["license"]["commercial"] = commercial
+    assert parse_manifest(data).license.commercial == says
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("https://github.com/comfyanonymous/ComfyUI", "https://github.com/Comfy-Org/ComfyUI"),
+        ("https://github.com/comfyanonymous/ComfyUI.git", "https://github.com/Comfy-Org/ComfyUI.git"),
+        ("git@github.com:comfyanonymous/ComfyUI.git", "git@github.com:Comfy-Org/ComfyUI.git"),
+        ("https://github.com/comfyanonymous/ComfyUI_examples", "https://github.com/comfyanonymous/ComfyUI_examples"),
+        ("https://example.org/comfyanonymous/ComfyUI", "https://example.org/comfyanonymous/ComfyUI"),
+    ],
+)
+def test_the_address_that_comfyui_had_is_that_which_it_has(old: str, new: str) -> None:
+    data = plain()
+    data["comfyui"]["url"] = old
+    assert parse_manifest(data).comfyui.url == new
+
+
 SETTINGS = {
     "sd-turbo": ("fp32", 5_214_561_328, 512, 1, 1.0, "euler", "sgm_uniform"),
     "sdxl-base": ("fp16", 6_938_078_334, 1024, 25, 7.0, "dpmpp_2m", "karras"),
@@ -161,7 +208,7 @@ WRONG_TYPES: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("comfyui must be a table", lambda d: d.update(comfyui="here")),
     ("models must be a list", lambda d: d.update(models={})),
     ("models.0 must be a table", lambda d: d.update(models=[1])),
-    ("license.commercial must be bool", lambda d: d["license"].update(commercial=0)),
+    ("license.commercial must be str", lambda d: d["license"].update(commercial=0)),
     ("first_image.cfg must be float", lambda d: d["first_image"].update(cfg="1.0")),
     ("first_image.cfg", lambda d: d["first_image"].update(cfg=10**400)),
     ("models.0.files.0.size must be int", lambda d: d["models"][0]["files"][0].update(size=1.5)),

@@ -18,12 +18,12 @@ from tests.support.manifests import NAME, plain, refused_set
 def test_set_takes_any_key_with_toml_values_and_plain_words() -> None:
     manifest = load_manifest(
         NAME,
-        ["first_image.steps=2", "comfyui.ref=v0.3.1", "comfyui.args.0=--cpu", "license.commercial=true",
+        ["first_image.steps=2", "comfyui.ref=v0.3.1", "comfyui.args.0=--cpu", "license.commercial=ask them",
          "models.0.files.1.size=12", "first_image.cfg=2", "first_image.prompt=a = b # c"],
     )  # fmt: skip
     assert manifest.first_image.steps == 2
     assert (manifest.comfyui.ref, manifest.comfyui.args) == ("v0.3.1", ("--cpu",))
-    assert manifest.license.commercial
+    assert manifest.license.commercial == "ask them"
     assert manifest.models[0].files[1].size == 12
     assert (manifest.first_image.cfg, manifest.first_image.prompt) == (2.0, "a = b # c")
     assert load_manifest(NAME, ['comfyui.args=["--cpu", "--verbose"]']).comfyui.args == ("--cpu", "--verbose")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from provision.core.home import Home
-from provision.core.ownership import MARKER, check_claim, is_home, read_marker, write_marker
+from provision.core.ownership import MARKER, SHARED, check_claim, is_home, read_marker, write_marker
 from provision.errors import UsageError
 from tests.support.hints import said
 from tests.support.paths import CHECKOUT
@@ -165,6 +165,13 @@ def test_a_git_work_tree_is_refused_and_all_in_it(tmp_path: Path, person: Path) 
         refused = refusal(place, person)
         assert f"{tmp_path / 'work'} is a git work tree" in refused.message
         assert said(refused.hint) == f"provision all --home {person / 'provision'}"
+
+
+def test_a_work_tree_with_the_person_in_it_has_no_other_folder_to_offer(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    person = tmp_path / "person"
+    person.mkdir()
+    assert said(refusal(tmp_path / "new", person).hint) == f"provision all --home {SHARED}/provision"
 
 
 def test_a_linked_work_tree_is_one(tmp_path: Path, person: Path) -> None:

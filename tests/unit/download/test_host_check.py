@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from provision.command import ours
 from provision.download import host_check, web
 from provision.download.host_check import Host, Trouble, trouble_of, troubles_of
 from provision.system.machine import LOOPBACK
@@ -23,6 +24,18 @@ from tests.support.strangers import COMMIT, TOKEN, Answer, black_hole, hub, own_
 def asked(url: str, environ: Mapping[str, str] | None = None, *, token: str = "") -> Trouble | None:
     host = Host(url, "the model", vital=True, file=f"{url}/a/b/resolve/main/c", token=token)
     return trouble_of(host, environ or {}, 2)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://me:secret@firm:eighty", "http://me:secret@firm:99999", "me:secret@firm:8a", "http://[::1", "http://"],
+)
+def test_a_proxy_that_is_no_address_is_named_by_its_variable_and_not_shown(proxy: str) -> None:
+    trouble = trouble_of(Host("https://host.invalid", "", vital=True), {"https_proxy": proxy}, 2)
+    assert trouble is not None
+    assert (trouble.kind.id, trouble.says) == (
+        "proxy", "host.invalid cannot be reached: https_proxy is no address of a proxy.",
+    )  # fmt: skip
 
 
 # -- a hub --------------------------------------------------------------------------------------------------------
@@ -69,6 +82,55 @@ def test_terms_and_patience() -> None:
         trouble = asked(url)
         assert trouble is not None
         assert (trouble.kind.id, trouble.passes) == ("hf-429", True)
+
+
+# -- where the bytes come from ------------------------------------------------------------------------------------
+
+
+def storage(target: str) -> Trouble | None:
+    """What a look sees of a hub that sends on to `target`."""
+    with hub((302, {**COMMIT, "Location": target})) as url:
+        (trouble,) = troubles_of([Host(url, "the model", vital=True, file=f"{url}/a/b/resolve/main/c")], {}, 2)
+    return trouble
+
+
+def test_storage_that_answers_serves() -> None:
+    with hub((403, {"Content-Type": "application/xml"})) as there:
+        assert storage(f"{there}/signed?for=get") is None
+
+
+def test_storage_that_nobody_reaches_is_named_with_what_to_let_through() -> None:
+    trouble = storage("http://127.0.0.1:1/file?Signature=secret")
+    assert trouble is not None
+    assert (trouble.kind.id, trouble.passes) == ("net-storage", False)
+    assert "answers, and 127.0.0.1:1, where its files come from, cannot be reached: " in trouble.says
+    assert trouble.fix is not None
+    assert "let these through" in trouble.fix.says
+    assert trouble.fix.command == ours("check", "--hosts")
+    assert "secret" not in f"{trouble}"
+
+
+def test_a_page_in_the_place_of_storage_is_no_storage() -> None:
+    with hub((200, {"Content-Type": "text/html; charset=utf-8"})) as there:
+        trouble = storage(f"{there}/blocked")
+    assert trouble is not None
+    assert trouble.kind.id == "net-storage"
+    assert "a page comes in place of the file (200)" in trouble.says
+
+
+def test_storage_that_is_silent_ends_with_the_deadline() -> None:
+    with black_hole() as hole, hub((302, {**COMMIT, "Location": f"{hole}/file"})) as url:
+        host = Host(url, "the model", vital=True, file=f"{url}/a/b/resolve/main/c")
+        (trouble,) = troubles_of([host], {}, 0.5)
+    assert trouble is not None
+    assert trouble.kind.id == "net-storage"
+    assert "no answer within" in trouble.says
+
+
+def test_each_site_is_asked_where_its_files_come_from() -> None:
+    behind = [each.name for url in ("https://pypi.org/simple", "https://github.com/x/y") for each in plain(url).behind]
+    assert behind == ["files.pythonhosted.org", "release-assets.githubusercontent.com"]
+    assert plain("https://mirror.example/simple").behind == ()
 
 
 # -- certificates -------------------------------------------------------------------------------------------------
@@ -186,3 +248,11 @@ def test_the_whole_program_ends_while_names_are_still_being_resolved(tmp_path: P
     )  # fmt: skip
     assert ran.returncode == 1, ran.stderr
     assert "huggingface.co cannot be reached: no answer within" in " ".join(ran.stdout.split())  # a table breaks lines
+
+
+def test_what_asks_is_read_before_the_time_runs() -> None:
+    script = (
+        "import sys\nfrom provision.download.host_check import troubles_of\ntroubles_of([], {}, 1)\nprint(*sys.modules)"
+    )
+    ran = subprocess.run((sys.executable, "-c", script), cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert {"requests", "truststore"} <= set(ran.stdout.split())

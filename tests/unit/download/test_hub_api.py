@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from provision.comfyui.safetensors import parse_safetensors_header
+from provision.core.events import Waiting
 from provision.core.step import Context
 from provision.download import web
-from provision.download.backends.library_http import Head
 from provision.download.hub.api import locate, look_up, read_header
 from provision.download.hub.token import token_of
 from provision.errors import HubRefused, Interrupted, NetworkError, ProvisionError, UsageError, WrongFile
@@ -20,6 +21,11 @@ from tests.support.faults import Fault
 from tests.support.hints import said
 from tests.support.hub import Faults, Hub
 from tests.support.small_model import FILE, REPO, TOKEN, Brisk, Heard, is_one_sentence_with_hint, small_context
+
+
+def heard_waits(ctx: Context) -> list[Waiting]:
+    assert isinstance(ctx.emit, Heard)
+    return [event for event in ctx.emit.events if isinstance(event, Waiting)]
 
 
 @pytest.fixture
@@ -82,7 +88,77 @@ def test_a_busy_hub_is_asked_again_when_it_says(ctx: Context, hub: Hub) -> None:
     hub.arm(Fault("*", "status", times=1, value="429 7"), Fault("*", "status", times=1, value="503"))
     assert look_up(ctx, REPO, "main", FILE).size
     assert isinstance(ctx.machine, Brisk)
-    assert ctx.machine.slept == [7.0, 2.0]
+    assert ctx.machine.slept == [7.0, 1.0]
+
+
+def test_a_limit_is_waited_for_as_the_hub_says_it(ctx: Context, hub: Hub) -> None:
+    hub.arm(Fault("*", "rate_limit", times=1, value=243))
+    assert look_up(ctx, REPO, "main", FILE).size
+    assert isinstance(ctx.machine, Brisk)
+    assert ctx.machine.slept == [244.0]
+    (waiting,) = heard_waits(ctx)
+    assert waiting.to_json()["kind"] == "rate_limit"
+    assert "all computers behind it share that limit (3,000 requests in 300 s)" in waiting.says
+    assert "with a token your account has its own" in waiting.says
+
+
+def test_with_a_token_the_limit_is_the_accounts(tmp_path: Path, world: tuple[Path, ModelRepo]) -> None:
+    with Hub(world[0], faults=Faults((Fault("*", "rate_limit", value=20),), token=TOKEN)) as hub:
+        ctx = small_context(tmp_path, world[1], hub.url, machine=Brisk(HF_TOKEN=TOKEN))
+        look_up(ctx, REPO, "main", FILE)
+        assert "too many requests from your account" in heard_waits(ctx)[0].says
+
+
+@pytest.mark.parametrize("origin", ["hub", "cdn"])
+def test_a_minute_of_503_is_ridden_out(ctx: Context, hub: Hub, origin: Literal["hub", "cdn"]) -> None:
+    hub.arm(Fault("*", "status", times=6, value="503", origin=origin))
+    assert read_header(ctx, look_up(ctx, REPO, "main", FILE))
+    assert isinstance(ctx.machine, Brisk)
+    assert sum(ctx.machine.slept) > 60
+
+
+@pytest.mark.parametrize("kind", ["reset", "truncate", "stall"])
+def test_a_header_that_breaks_off_is_asked_for_again(
+    ctx: Context, hub: Hub, kind: Literal["reset", "truncate", "stall"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "READ_TIMEOUT_S", 0.2)
+    hub.arm(Fault("*", kind, times=2, value=3, origin="cdn"))
+    assert read_header(ctx, look_up(ctx, REPO, "main", FILE))
+
+
+def test_a_look_does_not_wait_for_minutes(ctx: Context, hub: Hub) -> None:
+    hub.arm(Fault("*", "rate_limit", times=1, value=243))
+    with pytest.raises(HubRefused, match="too many requests") as refused:
+        look_up(ctx.looking(), REPO, "main", FILE)
+    assert "in 4 minutes" in said(refused.value.hint)
+    assert isinstance(ctx.machine, Brisk)
+    assert ctx.machine.slept == []
+
+
+@pytest.mark.parametrize("status", ["401", "403", "404"])
+def test_what_stays_so_is_not_waited_for(ctx: Context, hub: Hub, status: str) -> None:
+    hub.arm(Fault("*", "status", times=-1, value=status))
+    with pytest.raises(HubRefused):
+        look_up(ctx, REPO, "main", FILE)
+    assert isinstance(ctx.machine, Brisk)
+    assert ctx.machine.slept == []
+
+
+def test_a_name_that_only_others_have_is_not_waited_for_as_an_outage(
+    tmp_path: Path, model: ModelRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(name: str, *rest: object, **more: object) -> list[str]:
+        if name in web.KNOWN_NAMES and online:
+            return ["here"]
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    for online, seconds in ((True, 60), (False, 300)):
+        ctx = small_context(tmp_path / str(online), model, "http://hub.invalid")
+        with pytest.raises(NetworkError, match=r"hub\.invalid cannot be reached"):
+            look_up(ctx, REPO, "main", FILE)
+        assert isinstance(ctx.machine, Brisk)
+        assert sum(ctx.machine.slept) == seconds
 
 
 @pytest.mark.parametrize(
@@ -117,7 +193,7 @@ def test_a_hub_that_says_nothing_at_all(ctx: Context, hub: Hub, monkeypatch: pyt
     monkeypatch.setattr(web, "READ_TIMEOUT_S", 0.3)
     hub.arm(Fault("*", "silent", times=-1))
     with pytest.raises(NetworkError, match="did not answer in time"):
-        look_up(ctx, REPO, "main", FILE)
+        look_up(ctx.looking(), REPO, "main", FILE)
 
 
 def test_ctrl_c_does_not_wait_for_a_silent_hub(ctx: Context, hub: Hub) -> None:
@@ -137,7 +213,7 @@ def test_an_endpoint_that_is_no_address(tmp_path: Path, model: ModelRepo, endpoi
 
 def test_a_port_that_speaks_something_else(tmp_path: Path, model: ModelRepo, hub: Hub) -> None:
     with pytest.raises(NetworkError):
-        look_up(small_context(tmp_path, model, hub.url.replace("http:", "https:")), REPO, "main", FILE)
+        look_up(small_context(tmp_path, model, hub.url.replace("http:", "https:")).looking(), REPO, "main", FILE)
 
 
 def _serve_once(answer: bytes) -> tuple[str, threading.Thread]:
@@ -297,16 +373,3 @@ def test_every_error_is_a_sentence(ctx: Context) -> None:
     with pytest.raises(ProvisionError) as error:
         look_up(ctx, "no/such", "main", FILE)
     assert error.value.exit_code == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("7", 7.0), ("9" * 5000, 60.0), ("\u00b2", None), ("-5", None), ("", None), ("soon", None),
-        ("Fri, 31 Dec 9999 23:59:59 -2359", 60.0), ("Fri, 31 Dec 9999 23:59:59 GMT", 60.0),
-        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
-    ],
-)  # fmt: skip
-def test_a_wait_is_one_that_can_be_waited(text: str, seconds: float | None) -> None:
-    head = Head(429, "http://hub.example/", {"Retry-After": text})
-    assert web.retry_after_s(head) == seconds

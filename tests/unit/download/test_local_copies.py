@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 import time
@@ -24,6 +25,7 @@ from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
 from provision.steps.models.step import MODELS, check_models
 from provision.steps.tools.network import model_hosts
+from tests.support.foreign_install import SHARED_MODELS, desktop
 from tests.support.small_model import FILE, REPO, Brisk, Heard, small_context
 
 DEAD = "http://127.0.0.1:9"
@@ -403,8 +405,70 @@ def by_desktop_extra(person: Path, models: Path) -> None:
     write(settings / "extra_models_config.yaml", f"comfyui_desktop:\n  base_path: {models}\n  checkpoints: |\n    .\n")
 
 
-@pytest.mark.parametrize("settle", [by_extra_paths, by_desktop, by_desktop_extra])
-def test_settings_of_comfyui_lead_to_the_file(
+def by_newer_extra_paths(person: Path, models: Path) -> None:
+    write(person / "ComfyUI" / "extra_paths.yaml", f"mine:\n  base_path: {models}\n  checkpoints: .\n")
+
+
+def by_comfy_desktop(person: Path, models: Path) -> None:
+    made = desktop(person)
+    shared = SHARED_MODELS.format(models=models).replace("'checkpoints/'", "'.'")
+    write(made.settings / "shared_model_paths.yaml", shared)
+
+
+def by_comfy_desktops_setting(person: Path, models: Path) -> None:
+    write(desktop(person).settings / "settings.json", json.dumps({"modelsDirs": [str(models)], "theme": None}))
+
+
+def by_comfy_desktops_record(person: Path, models: Path) -> None:
+    made = desktop(person)
+    made.record(installPath=str(models.with_name("one")))
+    (models.with_name("one") / "ComfyUI").mkdir(parents=True)
+    models.rename(models.with_name("one") / "ComfyUI" / "models")
+
+
+def by_one_installs_own_folders(person: Path, models: Path) -> None:
+    own = desktop(person).settings / "instance-model-paths" / "inst-1.yaml"
+    write(own, f"comfy.desktop_0:\n  base_path: '{models}'\n  'checkpoints': '.'\n")
+
+
+def by_stability_matrix(person: Path, models: Path) -> None:
+    models.rename(models.with_name("Models"))
+    folder = person / "Library/Application Support/StabilityMatrix"
+    write(folder / "library.json", json.dumps({"LibraryPath": str(models.parent)}))
+
+
+def by_pinokio(person: Path, models: Path) -> None:
+    app = models.parent / "pinokio" / "api" / "comfy.git" / "app"
+    app.mkdir(parents=True)
+    models.rename(app / "models")
+    write(person / ".pinokio/config.json", json.dumps({"home": str(models.parent / "pinokio"), "theme": "dark"}))
+
+
+def by_comfy_cli(person: Path, models: Path) -> None:
+    workspace = models.with_name("work")
+    workspace.mkdir()
+    models.rename(workspace / "models")
+    config = f"[DEFAULT]\nenable_tracking = False\nrecent_workspace = {workspace}\n"
+    write(person / "Library/Application Support/comfy-cli/config.ini", config)
+
+
+@pytest.mark.parametrize(
+    "settle",
+    [
+        by_extra_paths,
+        by_newer_extra_paths,
+        by_desktop,
+        by_desktop_extra,
+        by_comfy_desktop,
+        by_comfy_desktops_setting,
+        by_comfy_desktops_record,
+        by_one_installs_own_folders,
+        by_stability_matrix,
+        by_pinokio,
+        by_comfy_cli,
+    ],
+)
+def test_settings_of_other_programs_lead_to_the_file(
     ctx: Context, person: Path, data: bytes, tmp_path: Path, settle: Callable[[Path, Path], None]
 ) -> None:
     put(tmp_path / "volume" / "models" / FILE, data)
@@ -421,10 +485,56 @@ def test_extra_paths_that_lead_nowhere_are_passed_over(ctx: Context, person: Pat
     assert copies(ctx) == []
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"basePath": 5}', "[" * 5000, '{"basePath": "a\\u0000b"}'])
+SETTINGS = (
+    "Library/Application Support/ComfyUI/config.json",
+    "Library/Application Support/Comfy Desktop/settings.json",
+    "Library/Application Support/Comfy Desktop/installations.json",
+    "Library/Application Support/StabilityMatrix/library.json",
+    "Library/Application Support/comfy-cli/config.ini",
+    ".pinokio/config.json",
+)
+BROKEN = (
+    "",
+    "[]",
+    "{}",
+    '{"basePath": 5}',
+    "[" * 5000,
+    '{"basePath": "a\\u0000b"}',
+    '{"modelsDirs": ["a\\u0000b"]}',
+    '[{"installPath": "/a\\u0000b"}]',
+    '{"home": "\\u0000"}',
+    '{"LibraryPath": "~nobody-here/x"}',
+    "default_workspace = x",
+    "[DEFAULT]\nrecent_workspace = %(x)s\0\n",
+)
+
+
+@pytest.mark.parametrize("text", BROKEN)
 def test_broken_settings_are_passed_over(ctx: Context, person: Path, text: str) -> None:
-    write(person / "Library/Application Support/ComfyUI/config.json", text)
+    for name in SETTINGS:
+        write(person / name, text)
     assert copies(ctx) == []
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "ComfyUI-Shared/models/checkpoints",
+        "ComfyUI-Installs/mine/ComfyUI/models/checkpoints",
+        "Documents/comfy/ComfyUI/models/checkpoints",
+        "comfy/ComfyUI/models/checkpoints",
+        "stable-diffusion-webui-forge/models/Stable-diffusion",
+        "sd-webui-forge-neo/models/Stable-diffusion",
+        "sdnext/models/Stable-diffusion",
+        "pinokio/drive/drives/peers/d1700000000000/checkpoints",
+        "Library/Application Support/StabilityMatrix/Models/StableDiffusion",
+        ".diffusionbee/models",
+        "Downloads",
+    ],
+)
+def test_where_each_program_keeps_models_by_itself(ctx: Context, person: Path, data: bytes, place: str) -> None:
+    put(person / place / FILE, data)
+    assert copies(ctx) == [(person / place / FILE).resolve()]
 
 
 def test_the_cache_is_where_its_variables_say(tmp_path: Path) -> None:

@@ -9,14 +9,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from provision.core.patience import Patience
 from provision.core.step import Context
 from provision.download import retry
-from provision.download.backends import hf as hub_backend
 from provision.download.backends import xet
 from provision.download.backends.auto import bring
 from provision.download.backends.hf import BACKEND as HF
@@ -57,14 +58,14 @@ def hub(world: tuple[Path, ModelRepo]) -> Iterator[Hub]:
 
 @pytest.fixture
 def ctx(tmp_path: Path, hub: Hub, model: ModelRepo, heard: Heard) -> Context:
-    return small_context(tmp_path, model, hub.url, machine=Brisk(HF_TOKEN=TOKEN), emit=heard, backend="hf")
+    ctx = small_context(tmp_path, model, hub.url, machine=Brisk(HF_TOKEN=TOKEN), emit=heard, backend="hf")
+    return replace(ctx, patience=Patience(outage_s=2, answer_s=2))
 
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("SILENT_MS", 500), ("RETRIES", 1), ("RETRY_DELAY_MS", 20)):
         monkeypatch.setattr(xet, name, value)
-    monkeypatch.setattr(hub_backend, "TRIES", 2)
 
 
 def fetch(ctx: Context, hub: Hub, model: ModelRepo) -> tuple[Path, str | None]:
@@ -251,9 +252,8 @@ def test_a_child_that_hangs_is_ended(ctx: Context, hub: Hub, model: ModelRepo, m
     hub.arm(Fault("/xorbs/*/2", "silent", times=-1))
     file = remote_file(hub, model)
     part = open_part(ctx.machine, ctx.home, file)
-    monkeypatch.setattr(hub_backend, "TRIES", 1)
     with pytest.raises(NetworkError, match=r"Nothing came by Xet from .* for too long"):
-        HF.fetch(ctx, file, part)
+        HF.fetch(replace(ctx, patience=ctx.patience.at_most(0)), file, part)
     assert bytes_here(part) <= 2 * XORB_BYTES  # less where the machine is busy
     assert children() == []
 

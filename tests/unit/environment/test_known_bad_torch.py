@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.command import program
 from provision.core.finding import Finding, Verdict
 from provision.core.home import Home
 from provision.core.manifest import find_manifest, manifest_names
@@ -14,8 +15,9 @@ from provision.core.step import Context
 from provision.environment import known_bad_torch
 from provision.environment.known_bad_torch import Mac, Pair, pairs_for, read_known_bad, refusal
 from provision.errors import ManifestError, PackageError
-from provision.steps.torch.choice import Choice, choose
+from provision.steps.torch.choice import Choice, candidates
 from provision.steps.torch.known_bad import check_known_bad
+from provision.steps.torch.place import Place, here
 from provision.system.mac import SW_VERS, SYSCTL
 from tests.support.fake_machine import FakeMachine
 
@@ -59,13 +61,22 @@ def look(context: Make, channel: str, **about: str) -> list[Finding]:
         ("2.11.0", "26.2", "M5", "refuse"),
         ("2.11.0", "26.2", "M4", "warn"),
         ("2.11.0", "26.2", "", "warn"),
-        ("2.12.0", "26.2", "M5", ""),
+        ("2.12.0", "26.3", "M5", "warn"),
+        ("2.12.0", "26.3", "M4", ""),
         ("2.2.2", "14.4.1", "M1", "refuse"),
         ("2.2.2", "14.3", "M1", ""),
         ("2.3.0", "14.4.1", "M1", ""),
         ("2.10.0", "13.7", "M1", "warn"),
-        ("2.15.0", "26.0", "M5", ""),
-        ("2.16.0.dev20261120", "27.1", "M5", ""),
+        ("2.15.0", "26.0", "M4", "warn"),
+        ("2.15.0", "26.2.1", "M1", "warn"),
+        ("2.15.0", "26.3", "M4", ""),
+        ("2.15.0", "25.9", "M4", ""),
+        ("2.14.0.dev20260802", "26.4", "M4", "refuse"),
+        ("2.14.0.dev20260803", "26.4", "M4", ""),
+        ("2.14.0.dev20260802", "27.0", "M4", ""),
+        ("2.14.0", "26.4", "M4", ""),
+        ("2.16.0.dev20261120", "27.1", "M5", "warn"),
+        ("2.16.0.dev20261120", "27.1", "M4", ""),
     ],
 )
 def test_the_table_says_what_its_sources_say(torch: str, macos: str, chip: str, verdict: str) -> None:
@@ -133,6 +144,14 @@ def test_a_doubtful_one_is_said(context: Make, home: Home) -> None:
     assert look(context, "2.11.0", chip="Apple M5")[0].verdict is Verdict.BLOCKED
 
 
+def test_what_only_macos_mends_names_it(context: Make, home: Home) -> None:
+    installed(home, "2.15.0")
+    (finding,) = look(context, "stable", macos="26.1")
+    assert finding.verdict is Verdict.WARN
+    assert finding.fix is not None
+    assert (finding.fix.command, "26.3" in finding.fix.says) == (program("softwareupdate", "--list"), True)
+
+
 def test_linux_has_no_such_pairs(context: Make, home: Home) -> None:
     installed(home, "2.8.0")
     linux = FakeMachine(system="Linux", arch="x86_64")
@@ -144,16 +163,17 @@ def test_linux_has_no_such_pairs(context: Make, home: Home) -> None:
 def test_what_is_resolved_is_asked_too(context: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = {"nightly": "2.12.0.dev20260401", "stable": "2.15.0"}
 
-    def in_order(ctx: Context, *, audio: bool) -> Iterator[Choice]:
+    def in_order(ctx: Context, place: Place, *, audio: bool) -> Iterator[Choice]:
         for channel, torch in chosen.items():
             yield Choice(channel, (f"torch=={torch}", "torchvision"), "")
 
-    monkeypatch.setattr("provision.steps.torch.choice._in_order", in_order)
+    monkeypatch.setattr("provision.steps.torch.choice.in_order", in_order)
     ctx = context(machine=machine(macos="27.0"))
-    choice = choose(ctx, audio=False)
+    choice = next(candidates(ctx, here(ctx), audio=False))
     assert (choice.channel, choice.pins[0]) == ("stable", "torch==2.15.0")
     assert "#187280" in choice.why
-    assert choose(context(machine=machine(macos="26.0")), audio=False).channel == "nightly"
+    older = context(machine=machine(macos="26.0"))
+    assert next(candidates(older, here(older), audio=False)).channel == "nightly"
     chosen["stable"] = "2.11.0"
     with pytest.raises(PackageError, match="Nothing was installed"):
-        choose(ctx, audio=False)
+        next(candidates(ctx, here(ctx), audio=False))

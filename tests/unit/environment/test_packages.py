@@ -13,6 +13,7 @@ from provision.core.home import Home
 from provision.core.step import Context
 from provision.environment.packages import (
     asked_packages,
+    configured_python,
     find_uv,
     installed_versions,
     must_install,
@@ -50,6 +51,22 @@ def test_installed_versions_come_from_dist_info(tmp_path: Path) -> None:
         "torch": "2.12.0.dev20260101", "torchvision": "0.27.0+cpu", "huggingface-hub": "1.0.1", "ruamel-yaml": "0.18",
         "sqlalchemy": "2.0.1",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "python"),
+    [
+        ("version_info = 3.12.7", "3.12.7"),  # as uv and virtualenv write it
+        ("version = 3.13.1", "3.13.1"),  # as venv does
+        ("version=3.12", "3.12"),
+        ("base-version = 3.12.7", ""),
+        ("version = next", ""),
+    ],
+)
+def test_the_python_of_an_environment_is_read_from_its_configuration(tmp_path: Path, line: str, python: str) -> None:
+    place = str(tmp_path / "pyvenv.cfg")
+    assert configured_python(FakeMachine(files={place: f"home = /usr/bin\n{line}\n"}), tmp_path) == python
+    assert configured_python(FakeMachine(), tmp_path) == ""
 
 
 def test_a_package_that_was_cut_off_is_not_installed(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from provision.cli.commands.plan_target import Answers, ask_index, behind, reports
-from provision.cli.commands.target_requirements import Asked, choose_torch
+from provision.cli.commands.plan_target import Answers, ask_index, behind, choose_torch, reports
+from provision.cli.commands.target_requirements import Asked
 from provision.command import ours
 from provision.core.events import Event, Note
 from provision.core.finding import Finding, Verdict
@@ -27,6 +27,8 @@ STABLE = (
     (StandIn("torchvision", "0.17.2", ("torch==2.2.2",)), "cp312-cp312-macosx_11_0_x86_64"),
     (StandIn("torchvision", "0.26.0", ("torch==2.11.0",)), OLD),
     (StandIn("torchvision", "0.30.0", ("torch==2.15.0",)), NEW),
+    (StandIn("torchaudio", "2.10.0", ("torch==2.10.0",)), OLD),
+    (StandIn("torchaudio", "2.11.0"), OLD),
     (StandIn("av", "15.1.0"), OLD),
     (StandIn("av", "19.0.2"), NEW),
     (StandIn("needy", "1.0", ("av>=18",)), "py3-none-any"),
@@ -37,7 +39,7 @@ NIGHTLY = (
     (StandIn("torch", "2.16.0.dev20261120"), NEW),
     (StandIn("torchvision", "0.31.0.dev20261120", ("torch==2.16.0.dev20261120",)), NEW),
 )
-SONOMA, VENTURA = parse_target("macos-14"), parse_target("macos-13")
+SONOMA, VENTURA = parse_target("macos-14-py312"), parse_target("macos-13-py312")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def make(context: Callable[..., Context], index: str, *overrides: str) -> Contex
 def test_the_newest_wheel_for_the_targets_macos_is_taken(ctx: Context) -> None:
     assert resolve(ctx, SONOMA, ["torch", "torchvision"]).version("torch") == "2.15.0"
     assert resolve(ctx, VENTURA, ["torch", "torchvision"]).version("torch") == "2.11.0"
-    assert resolve(ctx, parse_target("intel"), ["torch", "torchvision"]).version("torchvision") == "0.17.2"
+    assert resolve(ctx, parse_target("intel-py312"), ["torch", "torchvision"]).version("torchvision") == "0.17.2"
 
 
 def test_an_index_without_times_and_sizes_is_said(ctx: Context, events: list[Event]) -> None:
@@ -83,7 +85,7 @@ def test_what_cannot_be_had_is_named_with_what_can_and_where(ctx: Context) -> No
     found = resolve(ctx, VENTURA, ["av>=16", "torch", "onlylinux"])
     video, linux = sorted(found.lacks, key=lambda lack: lack.asked)
     assert (video.asked, video.newest, video.why) == ("av>=16", "15.1.0", "")
-    assert video.elsewhere == (Target((14, 0)), "19.0.2")
+    assert video.elsewhere == (Target((14, 0), python="3.12"), "19.0.2")
     assert (linux.asked, linux.newest, linux.elsewhere) == ("onlylinux", "", None)
     assert {wheel.name: wheel.version for wheel in found.wheels} == {"av": "15.1.0", "torch": "2.11.0"}
 
@@ -106,9 +108,9 @@ def test_packages_need_the_torch_that_is_held_or_go_without(ctx: Context) -> Non
 def test_behind_is_told_by_what_would_have_to_change(ctx: Context) -> None:
     assert behind(ctx, SONOMA, "2.15.0", Rules()) == []
     (lack,) = behind(ctx, VENTURA, "2.11.0", Rules())
-    assert lack.elsewhere == (Target((14, 0)), "2.15.0")
-    (lack,) = behind(ctx, parse_target("macos-14-intel"), "2.2.2", Rules())
-    assert lack.elsewhere == (Target((14, 0)), "2.15.0")
+    assert lack.elsewhere == (Target((14, 0), python="3.12"), "2.15.0")
+    (lack,) = behind(ctx, parse_target("macos-14-intel-py312"), "2.2.2", Rules())
+    assert lack.elsewhere == (Target((14, 0), python="3.12"), "2.15.0")
 
 
 def test_an_index_that_is_not_there_is_a_network_error(context: Callable[..., Context]) -> None:
@@ -121,32 +123,40 @@ def test_an_index_that_is_not_there_is_a_network_error(context: Callable[..., Co
 
 
 def test_a_nightly_is_of_the_newest_day_that_is_whole_for_the_target(
-    context: Callable[..., Context], index: str
+    context: Callable[..., Context], index: str, events: list[Event]
 ) -> None:
     ctx = make(context, index, "torch.channel=nightly")
     wish = choose_torch(ctx, SONOMA, audio=False)
-    assert wish.lines == ("torch==2.16.0.dev20261120", "torchvision==0.31.0.dev20261120")
+    assert wish.pins == ("torch==2.16.0.dev20261120", "torchvision==0.31.0.dev20261120")
     assert (wish.channel, wish.index) == ("nightly", f"{index}/nightly")
-    assert "20261121" in wish.notes[0]
-    assert resolve(ctx, SONOMA, wish.lines, Rules(index=wish.index)).version("torch") == "2.16.0.dev20261120"
+    assert "20261121" in notes(events)[-1]
+    assert resolve(ctx, SONOMA, wish.pins, Rules(index=wish.index)).version("torch") == "2.16.0.dev20261120"
 
     old = choose_torch(ctx, VENTURA, audio=False)
-    assert (old.lines, old.channel) == (("torch", "torchvision"), "stable")
-    assert "stable torch is planned in its place" in old.notes[0]
+    assert (old.pins, old.channel) == (("torch==2.11.0", "torchvision==0.26.0"), "stable")
+    assert "stable torch is planned in its place" in notes(events)[-1]
 
 
-def test_a_day_a_version_and_stable_are_what_they_say(context: Callable[..., Context], index: str) -> None:
+def notes(events: list[Event]) -> list[str]:
+    return [event.says for event in events if isinstance(event, Note)]
+
+
+def test_a_day_a_version_and_stable_are_what_they_say(
+    context: Callable[..., Context], index: str, events: list[Event]
+) -> None:
     day = make(context, index, "torch.channel=2.16.0.dev20261120")
-    assert choose_torch(day, SONOMA, audio=False).lines[0] == "torch==2.16.0.dev20261120"
-    with pytest.raises(PackageError, match="cannot be had"):
+    assert choose_torch(day, SONOMA, audio=False).pins[0] == "torch==2.16.0.dev20261120"
+    with pytest.raises(PackageError, match=r"no set of torch 2\.16\.0\.dev20261120 for macOS 13"):
         choose_torch(day, VENTURA, audio=False)
     version = make(context, index, "torch.channel=2.11.0")
-    assert choose_torch(version, SONOMA, audio=True).lines == ("torch==2.11.0", "torchvision", "torchaudio==2.11.0")
+    pins = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
+    assert choose_torch(version, SONOMA, audio=True).pins == pins
     stable = make(context, index, "torch.channel=stable", f"torch.stable_index={index}/stable")
     wish = choose_torch(stable, VENTURA, audio=False)
-    assert (wish.lines[0], wish.index) == ("torch==2.11.0", f"{index}/stable")
+    assert (wish.pins[0], wish.index) == ("torch==2.11.0", f"{index}/stable")
     nowhere = make(context, index, "torch.channel=stable", "torch.stable_index=http://127.0.0.1:9/whl")
-    assert "the configured package index is asked" in choose_torch(nowhere, VENTURA, audio=False).notes[0]
+    assert choose_torch(nowhere, VENTURA, audio=False).index == ""
+    assert "the configured package index is taken" in notes(events)[-1]
 
 
 # -- the report ---------------------------------------------------------------------------------------------
@@ -160,7 +170,7 @@ def findings(ctx: Context, words: str, *lines: str) -> dict[str, Finding]:
 
 
 def test_the_plan_of_a_good_target_is_all_that_all_would_do(ctx: Context) -> None:
-    found = findings(ctx, "m2-24gb", "av")
+    found = findings(ctx, "m2-24gb-py312", "av")
     assert {finding.verdict for finding in found.values()} == {Verdict.OK, Verdict.FIXABLE}
     assert found["wheels-found torch"].says == (
         "torch 2.16.0.dev20261120, torchvision 0.31.0.dev20261120 and what they need: 2 wheels "
@@ -172,7 +182,7 @@ def test_the_plan_of_a_good_target_is_all_that_all_would_do(ctx: Context) -> Non
 
 
 def test_the_plan_says_what_stands_in_the_way_and_what_to_type(ctx: Context) -> None:
-    found = findings(ctx, "macos-13-m1", "av>=16")
+    found = findings(ctx, "macos-13-m1-py312", "av>=16")
     lack = found["wheel-missing av>=16"]
     assert lack.verdict is Verdict.BLOCKED
     assert lack.fix
@@ -194,13 +204,21 @@ def test_without_torch_one_line_says_so_and_the_rest_is_told(ctx: Context) -> No
     assert found["hw-intel chip"].verdict is Verdict.BLOCKED
 
 
-@pytest.mark.parametrize(("words", "id"), [("py314", "py-too-new Python"), ("py310", "venv-missing Python")])
-def test_a_python_that_the_manifest_does_not_take_is_refused(ctx: Context, words: str, id: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "most", "id"),
+    [("py314", "3.14", "venv-missing"), ("py310", "3.14", "venv-missing"), ("py314", "3.13", "py-too-new")],
+)
+def test_a_python_that_the_manifest_does_not_take_is_refused(
+    context: Callable[..., Context], index: str, words: str, most: str, id: str
+) -> None:
+    ctx = make(context, index, f"python.max={most}")
     nothing = Answers(choose_torch(ctx, SONOMA, audio=False), Resolved(()), None, Resolved(()))
     found = [each for step in reports(ctx, parse_target(words), nothing, None) for each in step.findings]
-    finding = next(each for each in found if f"{each.id} {each.subject}" == id)
+    (finding,) = (each for each in found if each.subject == "Python")
+    assert finding.id == id
     if "too" in id:
         assert finding.fix
+        assert finding.fix.command
         assert finding.fix.command.argv[-2:] == ("--set", "python.max=3.14")
 
 

@@ -11,7 +11,7 @@ MAC = "macosx_11_0_arm64"
 PAGE = """<!DOCTYPE html><html><body>
 <a href="https://elsewhere.example/whl/torch-2.11.0%2Bcpu-cp312-cp312-manylinux_2_28_x86_64.whl#sha256=ab">one</a><br>
 <a data-dist-info-metadata="x" href="../torch-2.12.0-cp312-none-macosx_11_0_arm64.whl">two</a>
-<A HREF='torch-2.16.0.dev20261120-cp312-none-macosx_14_0_arm64.whl'>three</A>
+<A HREF='torch-2.16.0.dev20261120-cp312-none-macosx_14_0_arm64.whl' data-core-metadata="sha256=ab">three</A>
 <a href="torch-2.12.0.tar.gz">sources</a> <a href="torch-odd.whl">no wheel</a> <a name="x">no link</a>
 </body></html>"""
 
@@ -33,9 +33,10 @@ TAGS = wheel_index.target_tags("3.12", (14, 5), "arm64")
 
 def test_a_page_is_read_with_absolute_relative_and_encoded_links() -> None:
     found = wheel_index.parse_index_page(PAGE)
-    assert [(wheel.version, wheel.day) for wheel in found] == [
-        ("2.11.0+cpu", ""), ("2.12.0", ""), ("2.16.0.dev20261120", "20261120"),
+    assert [(wheel.version, wheel.day, wheel.metadata) for wheel in found] == [
+        ("2.11.0+cpu", "", False), ("2.12.0", "", True), ("2.16.0.dev20261120", "20261120", True),
     ]  # fmt: skip
+    assert found[1].href == "../torch-2.12.0-cp312-none-macosx_11_0_arm64.whl"
     assert wheel_index.parse_index_page("<html>Please log in</html>") == []
 
 
@@ -53,26 +54,27 @@ def test_the_newest_day_that_has_all_is_taken() -> None:
         mac("torchvision", "0.31.0.dev20261121", "win_amd64"), mac("torchvision", "0.31.0.dev20261120"),
     )  # fmt: skip
     expected = {"torch": "2.16.0.dev20261120", "torchvision": "0.31.0.dev20261120"}
-    assert wheel_index.whole_days(offered, TAGS) == [expected]
+    assert wheel_index.days_of(offered, TAGS) == [{"torch": "2.16.0.dev20261121"}, expected]
     assert wheel_index.passed_over(offered, TAGS, "20261120") == [
         "torchvision of 20261121 has no wheel for this Python and system"
     ]
 
 
-def test_no_common_day_is_none() -> None:
+def test_a_day_without_torch_is_none() -> None:
     offered = pages(mac("torch", "2.16.0.dev20261121"), mac("torchvision", "0.31.0.dev20261120"))
-    assert wheel_index.whole_days(offered, TAGS) == []
+    assert wheel_index.days_of(offered, TAGS) == [{"torch": "2.16.0.dev20261121"}]
     assert wheel_index.why_not(offered, TAGS, "20261120") == "torch has no wheel of 20261120"
-    assert wheel_index.whole_days(pages(), TAGS) == []
+    assert wheel_index.days_of(pages(), TAGS) == []
 
 
-def test_whole_days_come_newest_first_and_what_is_newer_says_why_not() -> None:
+def test_days_come_newest_first_and_what_is_newer_says_why_not() -> None:
     days, packages = ("20261118", "20261119", "20261121"), (("torch", "2.16.0"), ("torchvision", "0.31.0"))
     offered = pages(
         *[mac(name, f"{number}.dev{day}") for day in days for name, number in packages],
         mac("torch", "2.16.0.dev20261122"), mac("torchvision", "0.31.0.dev20261123"),
     )  # fmt: skip
-    assert [wheel_index.day_of(each["torch"]) for each in wheel_index.whole_days(offered, TAGS)] == list(reversed(days))
+    found = [(wheel_index.day_of(each["torch"]), len(each)) for each in wheel_index.days_of(offered, TAGS)]
+    assert found == [("20261122", 1), *((day, 2) for day in reversed(days))]
     assert wheel_index.passed_over(offered, TAGS, days[-1]) == [
         "torch has no wheel of 20261123", "torchvision has no wheel of 20261122",
     ]  # fmt: skip
@@ -91,23 +93,34 @@ STABLE = (
 )  # fmt: skip
 
 
-def test_stable_pins_torch_and_bounds_torchvision_by_the_index() -> None:
-    assert wheel_index.stable_pins(pages(*STABLE), TAGS) == ("torch==2.15.0", "torchvision<=0.30.0")
+def test_a_stable_set_is_bounded_by_the_index() -> None:
+    assert wheel_index.stable_pins(pages(*STABLE), TAGS) == ("torch<=2.15.0", "torchvision<=0.30.0")
     assert wheel_index.stable_pins(pages(*STABLE), TAGS, "2.11.0") == ("torch==2.11.0", "torchvision<=0.30.0")
     assert wheel_index.stable_pins(pages(*STABLE), TAGS, "2.12.0") is None
     assert wheel_index.stable_pins(pages(mac("torch", "2.15.0")), TAGS) is None
 
 
-def test_stable_pins_keep_the_build_of_the_index() -> None:
+def test_a_set_of_a_version_keeps_the_build_of_the_index() -> None:
     tags = wheel_index.target_tags("3.12", None, "x86_64") | {"cp312-cp312-here"}
     offered = pages("torch-2.15.0+cpu-cp312-cp312-here", "torchvision-0.30.0+cpu-cp312-cp312-here")
-    assert wheel_index.stable_pins(offered, tags) == ("torch==2.15.0+cpu", "torchvision<=0.30.0")
+    assert wheel_index.stable_pins(offered, tags, "2.15.0") == ("torch==2.15.0+cpu", "torchvision<=0.30.0")
 
 
-def test_torchaudio_decides_which_torch_since_it_ended() -> None:
+def test_torchaudio_does_not_decide_which_torch() -> None:
     offered = pages(*STABLE, mac("torchaudio", "2.11.0"), mac("torchaudio", "2.10.0"))
-    assert wheel_index.stable_pins(offered, TAGS) == ("torch==2.11.0", "torchvision<=0.30.0", "torchaudio==2.11.0")
+    assert wheel_index.stable_pins(offered, TAGS) == ("torch<=2.15.0", "torchvision<=0.30.0", "torchaudio<=2.11.0")
+    exact = ("torch==2.15.0", "torchvision<=0.30.0", "torchaudio<=2.11.0")
+    assert wheel_index.stable_pins(offered, TAGS, "2.15.0") == exact
     assert wheel_index.stable_pins({**pages(*STABLE), "torchaudio": []}, TAGS) is None
+
+
+def test_the_newest_release_is_no_nightly_and_can_be_installed() -> None:
+    offered = pages(mac("torchvision", "0.31.0.dev20261120"), mac("torchvision", "0.29.2"),
+                    mac("torchvision", "0.30.0", "win_amd64"))["torchvision"]  # fmt: skip
+    found = wheel_index.newest_release(offered, TAGS)
+    assert found is not None
+    assert found.version == "0.29.2"
+    assert wheel_index.newest_release(offered[:1], TAGS) is None
 
 
 @pytest.mark.parametrize(
@@ -125,32 +138,6 @@ def test_torchaudio_decides_which_torch_since_it_ended() -> None:
 )
 def test_whether_a_torch_answers_a_wish(wanted: str, version: str, does: bool) -> None:
     assert wheel_index.answers(wanted, version) is does
-
-
-@pytest.mark.parametrize(
-    ("torch", "vision", "metadata", "says"),
-    [
-        ("2.15.0", None, "", "missing"),
-        ("2.15.0", "0.30.0", "Requires-Dist: torch (==2.15.0)", ""),
-        ("2.15.0+cpu", "0.30.0+cpu", "Requires-Dist: numpy\nRequires-Dist: torch==2.15.0", ""),
-        ("2.15.0", "0.29.2", "Requires-Dist: torch>=2.14", ""),
-        ("2.15.0", "0.28.0", "Requires-Dist: torch==2.13.0", "needs torch==2.13.0"),
-        ("2.16.0.dev20261120", "0.31.0.dev20261119", "", "build day"),
-        ("2.16.0.dev20261120", "0.30.0", "", "build day"),
-        ("2.15.0+cpu", "0.30.0+cu130", "", "another device"),
-    ],
-)
-def test_which_torchvision_belongs_to_a_torch(torch: str, vision: str | None, metadata: str, says: str) -> None:
-    found = wheel_index.vision_mismatch(torch, vision, metadata)
-    assert says in found if says else found == ""
-
-
-@pytest.mark.parametrize(
-    ("torch", "audio", "fits"),
-    [("2.11.0+cu130", "2.11.0", True), ("2.15.0", "2.11.0", False), ("2.16.0.dev20261120", "2.11.0", False)],
-)
-def test_which_torchaudio_belongs_to_a_torch(torch: str, audio: str, fits: bool) -> None:
-    assert (wheel_index.audio_mismatch(torch, audio) == "") is fits
 
 
 @pytest.mark.parametrize(

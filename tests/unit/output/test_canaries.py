@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from provision.cli.commands.issue_report import person_of
+from provision.cli.commands.shared_page import person_of
 from provision.core.step import Context
 from provision.output.report.redact import Person, redact
 from provision.system.local_machine import LocalMachine

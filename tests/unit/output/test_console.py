@@ -18,8 +18,7 @@ from provision.command import Fix, ours
 from provision.core.events import ApplyStarted, Event, FindingSeen, Note, Output, Progress, StepFinished, StepStarted
 from provision.core.step import Report, StepReport
 from provision.errors import ConsentNeeded, GitError
-from provision.output.choose_console import make_console
-from provision.output.console import Console
+from provision.output.console import Console, make_console
 from provision.output.json_console import JsonConsole
 from provision.output.live_console import LiveConsole
 from provision.output.result import Picture, looked, pairs, ran

@@ -7,19 +7,26 @@ import json
 import re
 from functools import partial
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from markupsafe import escape
 
+from provision.command import Fix, ours
 from provision.core.events import ApplyStarted, Event, Progress, StepFinished, StepStarted
+from provision.core.home import Home
+from provision.core.step import Report, StepReport
+from provision.output.hints import Invocation
 from provision.output.report.bench_result import Bench, Case, chart_rows
 from provision.output.report.charts import bars_svg, course_svg, ticks
 from provision.output.report.page import Part, RunPage, Seen, html_page
 from provision.output.report.redact import Person, redact
+from provision.output.report.run_record import keep_run, last_change
 from provision.output.report.timeline import LOOKING, MENDING, SAMPLES_MAX, Course, Span, Timeline, Transfer
 from provision.system.strict import Unreadable, convert, decode
 from provision.system.visible import HIDDEN, visible
+from tests.support.findings import fixable
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 PERSON = Person(folders=("/Users/ada",), names=("ada.lovelace",), secrets=("hunter2hunter2",))
@@ -142,6 +149,17 @@ def test_a_run_without_picture_bench_and_course_is_a_page_too() -> None:
     assert read(text).links == []
     assert "<figure" not in text
     assert "<h2>" not in text
+
+
+def test_a_kept_run_has_its_commands_for_the_home_that_it_was_in(tmp_path: Path) -> None:
+    finding = fixable("torch-missing", "torch", "torch is missing.", fix=Fix("Mend it:", ours("doctor", "--fix")))
+    report = Report((StepReport("torch", (finding,), changed=True, seconds=1.0),), 1.0)
+    keep_run(Home(tmp_path), report, {}, Course(), "2026-11-26", Invocation(home="/Volumes/Big"))
+    kept = last_change(Home(tmp_path))
+    assert kept is not None
+    fix = kept.steps[0].findings[0].fix
+    assert fix is not None
+    assert fix.argv == ("provision", "doctor", "--home", "/Volumes/Big", "--fix")
 
 
 def test_the_timeline_is_what_was_heard() -> None:

@@ -72,11 +72,11 @@ def to_do(id: str, says: str, fix: str, download: int, disk: int) -> Finding:
     return fixable(id, "x", says, fix=Fix(fix), cost=Cost(download, disk))
 
 
-REPO = "https://github.com/comfyanonymous/ComfyUI"
+REPO = "https://github.com/Comfy-Org/ComfyUI"
 LISTED = "ComfyUI/user/default/workflows/SDXL-Turbo 1.0.json"
 # step, id, what is seen, what mends it, bytes over the network, bytes on the disk
 ASKED = (
-    ("python_env", "venv-missing", "ComfyUI has no Python yet; 3.12 is wanted.", "uv makes an environment.",
+    ("python_env", "venv-missing", "ComfyUI has no Python yet; 3.12 is wanted.", "Create an environment with uv.",
      25_000_000, 90_000_000),
     ("torch", "torch-missing", "torch is not installed; nightly is wanted.",
      "torch and torchvision of one build are installed and proven.", 165_000_000, 700_000_000),
@@ -84,13 +84,13 @@ ASKED = (
      "Fetch one revision without its history.", 10_000_000, 30_000_000),
     ("models", "ckpt-missing", f"{WEIGHTS} is not there: {SIZE:,} bytes.",
      f"Download {WEIGHTS} of stabilityai/sdxl-turbo at 71153311d3db and verify it.", SIZE, SIZE),
-    ("requirements", "req-missing", "ComfyUI's packages follow when ComfyUI is here.",
-     "uv installs them as of the revision's date, with torch held.", 640_000_000, 1_050_000_000),
-    ("workflow", "workflow-missing", "The workflow is not in ComfyUI's list yet.", f"It is saved as {LISTED}.",
+    ("requirements", "req-missing", "ComfyUI's packages are installed once ComfyUI is here.",
+     "Install ComfyUI's packages as of the revision's date; torch stays as it is.", 640_000_000, 1_050_000_000),
+    ("workflow", "workflow-missing", "The workflow is not in ComfyUI's list yet.", f"Save it as {LISTED}.",
      0, 8192),
     ("server", "server-down", "The server starts when ComfyUI is here.", "It is started, detached.", 0, 0),
-    ("first_image", "first-image-missing", "No image has proven this install yet.",
-     "Two images are made through ComfyUI's API and judged; the first is kept.", 0, 2_000_000),
+    ("first_image", "first-image-missing", "No image has been made with this install yet.",
+     "Make and check two images; keep the first.", 0, 2_000_000),
 )  # fmt: skip
 LITTLE = warn("mem-8gb", "memory", "There are 8 GiB of memory; 16 are recommended.", fix=Fix("Close other programs."))
 HOSTS = ok("net-ready", "hosts", "huggingface.co, github.com answer.")
@@ -133,8 +133,8 @@ def test_the_plan(name: str) -> None:
 def test_the_report_of_a_run() -> None:
     closing = "Not finished after 1 min 15 s. What is done is kept; after the fix: provision all"
     for width in WIDTHS:
-        assert_snapshot(f"report-{width}", drawn(views.report_view(TROUBLE, closing), width))
-    assert_snapshot("report-plain", views.report_text(TROUBLE, closing, views.WORDS))
+        assert_snapshot(f"report-{width}", drawn(views.painted(views.report_lines(TROUBLE, closing)), width))
+    assert_snapshot("report-plain", views.plain(views.report_lines(TROUBLE, closing, views.WORDS)))
     assert_snapshot("checkup", views.checkup_text(TROUBLE, closing))
     assert_snapshot("checkup-plain", views.checkup_text(TROUBLE, closing, marks=views.WORDS))
 
@@ -156,5 +156,5 @@ ERRORS = {
 def test_an_error(name: str) -> None:
     log = Path("/Users/you/provision/logs/provision.log")
     for width in WIDTHS:
-        assert_snapshot(f"error-{name}-{width}", drawn(views.error_view(ERRORS[name], log), width))
-    assert_snapshot(f"error-{name}-plain", views.error_text(ERRORS[name], log, views.WORDS))
+        assert_snapshot(f"error-{name}-{width}", drawn(views.painted(views.error_lines(ERRORS[name], log, "✗")), width))
+    assert_snapshot(f"error-{name}-plain", views.plain(views.error_lines(ERRORS[name], log, "error:", views.WORDS)))

@@ -137,16 +137,16 @@ def test_an_error_says_what_happened_then_what_to_type_and_last_where_the_log_is
         "  → provision all --home '/a b'",
         "  log: /x/log",
     ]
-    seen = rendered(views.error_view(error, Path("/x/log")), 80)
+    seen = rendered(views.painted(views.error_lines(error, Path("/x/log"), "✗")), 80)
     assert [line.removeprefix("✗ ") for line in seen] == expected
-    seen = rendered(views.error_view(error, None), 80)
+    seen = rendered(views.painted(views.error_lines(error, None, "✗")), 80)
     assert seen[-1] == expected[2]
 
 
 def test_what_is_to_be_pasted_is_not_broken_into_lines() -> None:
     error = GitError("It broke.", hint=ours("all", "--home", "/long" * 30))
-    assert rendered(views.error_view(error, None), 60)[-1] == f"  → {said(error.hint)}"
-    assert rendered(views.report_view(REPORT, "x" * 90), 60)[-1] == "x" * 90
+    assert rendered(views.painted(views.error_lines(error, None, "✗")), 60)[-1] == f"  → {said(error.hint)}"
+    assert rendered(views.painted(views.report_lines(REPORT, "x" * 90)), 60)[-1] == "x" * 90
 
 
 def test_a_name_of_others_stays_one_line_and_takes_the_room_that_it_needs() -> None:
@@ -162,9 +162,9 @@ def test_a_name_of_others_stays_one_line_and_takes_the_room_that_it_needs() -> N
 @pytest.mark.parametrize("form", ["text", "view"])
 def test_a_report_shows_what_is_wrong_with_its_fix_and_what_waits(form: str) -> None:
     lines = (
-        views.report_text(REPORT, "Not finished.").splitlines()
+        views.plain(views.report_lines(REPORT, "Not finished.")).splitlines()
         if form == "text"
-        else rendered(views.report_view(REPORT, "Not finished."), 120)
+        else rendered(views.painted(views.report_lines(REPORT, "Not finished.")), 120)
     )
     text = "\n".join(lines)
     assert "Apple M1 Pro" not in text, "what is well is not shown"
@@ -183,7 +183,10 @@ def test_a_checkup_shows_every_finding_with_its_id() -> None:
 
 
 def test_a_report_without_trouble_is_its_closing_sentence() -> None:
-    assert views.report_text(Report((step("a", ok("x", "y", "fine")),), 1.0), "All is well.") == "All is well."
+    assert (
+        views.plain(views.report_lines(Report((step("a", ok("x", "y", "fine")),), 1.0), "All is well."))
+        == "All is well."
+    )
 
 
 BRACKETS = "[/b] [red] [bold]x[/bold] :fire: \\[y]"
@@ -193,7 +196,7 @@ def test_text_of_others_is_never_markup() -> None:
     bad = Report((step("a", fixable("x", "y", BRACKETS, fix=Fix(BRACKETS))),), 1.0)
     for view in (
         *(plan_view.plan_view(make_plan(bad, {}, Pace(), {}), width) for width in (60, 200)),
-        views.report_view(bad, BRACKETS), views.pairs_table([("prompt", BRACKETS)]),
+        views.painted(views.report_lines(bad, BRACKETS)), views.pairs_table([("prompt", BRACKETS)]),
         views.note_row(Note(step="a", says=BRACKETS)), views.note_row(Note(says=BRACKETS)),
     ):  # fmt: skip
         assert BRACKETS in "\n".join(rendered(view, 200))

@@ -22,9 +22,9 @@ import requests
 from uv import find_uv_bin
 
 from provision.rehearsal.git_http import byte_range
+from provision.rehearsal.git_repo import git_environment
 from provision.rehearsal.model_repo import (
     ModelRepo,
-    git_environment,
     git_folder,
     make_model_repo,
     pointer_text,

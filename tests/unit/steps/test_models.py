@@ -130,7 +130,7 @@ def test_what_the_manifest_does_not_know_the_hub_tells_and_the_receipt_keeps(
 ) -> None:
     ctx = small_context(tmp_path, model, hub.url, known=False)
     missing = look(ctx)
-    assert "its size is the hub's to tell" in missing.says
+    assert "size unknown until the hub is asked" in missing.says
     assert missing.cost == Cost()
     assert apply(ctx).verdict is Verdict.OK
     assert look(offline(ctx)).facts["sha256"] == model.files[FILE][1]

@@ -102,7 +102,7 @@ def test_another_accepted_python_is_taken_when_the_wanted_cannot_be_fetched(
     )
     assert apply(wish) == ["venv-ready"]
     notes = " ".join(event.says for event in events if isinstance(event, Note))
-    assert f"{other} could not be fetched" in notes
+    assert f"{other} could not be downloaded" in notes
     assert f"{other} is wanted, this one is accepted" in only(wish)[2]
 
 
@@ -143,6 +143,8 @@ def on_mac(context: Make, home: Home, version: str, arch: str, sysctl: Ran | str
         ("3.11.9", "arm64", "venv-ready"),
         ("3.12.4", "x86_64", "py-rosetta"),
         ("3.9.6", "arm64", "py-too-old"),
+        ("3.13.9", "arm64", "venv-ready"),
+        ("3.14.2", "arm64", "venv-ready"),
         ("3.15.0", "arm64", "py-too-new"),
         ("3.13.8", "arm64", "py-bad-patch"),
     ],
@@ -166,11 +168,15 @@ def test_apple_silicon_asks_for_its_own_architecture(context: Make) -> None:
     )
     ctx = context(machine=machine)
     uv = find_uv(machine)
-    find = f"{uv} python find --no-project --system --no-python-downloads cpython-3.12-macos-aarch64-none"
-    install = f"{uv} python install --no-bin cpython-3.12-macos-aarch64-none"
+    find = f"{uv} python find --no-project --system --no-python-downloads cpython-3.13-macos-aarch64-none"
+    install = f"{uv} python install --no-bin cpython-3.13-macos-aarch64-none"
     machine.commands |= {find: Ran((), 1), install: Ran((), 1)}
-    for minor in (13, 12, 11, 10):
-        machine.commands[find.replace("3.12", f"3.{minor}")] = Ran((), 1)
-    with pytest.raises(PackageError):
+    for minor in (14, 13, 12, 11, 10):
+        machine.commands[find.replace("3.13", f"3.{minor}")] = Ran((), 1)
+    with pytest.raises(PackageError) as refused:
         find_python(ctx)
     assert install in machine.ran
+    after = machine.ran[machine.ran.index(install) :]
+    tried = [line for line in after if " python find " in line][1:]  # the nearest first, and the older of two
+    assert tried == [find.replace("3.13", f"3.{minor}") for minor in (13, 12, 14, 11, 10)]
+    assert "python@3.13" in said(refused.value.hint)

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,10 @@ from provision.environment.torch_probe_result import parse_torch_probe
 from provision.errors import PackageError
 from provision.rehearsal.torch_wheels import StandIn, make_wheels, write_wheels
 from provision.steps.python_env.step import PYTHON_ENV
-from provision.steps.torch.choice import asks_for_audio, choose
+from provision.steps.torch.caveats import check_reservations
+from provision.steps.torch.choice import Choice, asks_for_audio, candidates, first
 from provision.steps.torch.install import install_torch_set
+from provision.steps.torch.place import here
 from provision.steps.torch.proof import PROBE, session
 from provision.steps.torch.step import TORCH
 from provision.system.local_machine import LocalMachine
@@ -33,18 +36,25 @@ from tests.support.hub import Hub
 
 NIGHTLY = {"torch": "2.16.0.dev20261120", "torchvision": "0.31.0.dev20261120"}
 STABLE = {"torch": "2.15.0", "torchvision": "0.30.0"}
-WITH_AUDIO = {"torch": "2.11.0", "torchvision": "0.26.0", "torchaudio": "2.11.0"}
+OLDER = {"torch": "2.11.0", "torchvision": "0.26.0"}
+BOUND = {"torch": "2.10.0", "torchvision": "0.25.0", "torchaudio": "2.10.0"}
+AUDIO = "2.11.0"
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def fill(root: Path) -> None:
-    """The rehearsal's index, and an older stable set to which torchaudio belongs."""
+    """The rehearsal's index, older sets, and torchaudio as it is: bound to its torch up to 2.10, and silent from 2.11.
+
+    In `spare` lies a torchvision of the stable ABI.
+    """
     make_wheels(root)
     stable = root / "index" / "stable"
-    needs = {"torchvision": ("torch==2.11.0",)}
-    for name, version in WITH_AUDIO.items():
-        write_wheels(stable / name, StandIn(name, version, needs.get(name, ())))
+    for name, version in [*OLDER.items(), *BOUND.items(), ("torchaudio", AUDIO)]:
+        bound = name == "torchvision" or version == BOUND["torchaudio"]
+        needs = (f"torch=={OLDER['torch'] if version == OLDER['torchvision'] else BOUND['torch']}",) if bound else ()
+        write_wheels(stable / name, StandIn(name, version, needs if name != "torch" else ()))
     (root / "index" / "none").mkdir()
+    write_wheels(root / "index" / "spare" / "torchvision", StandIn("torchvision", "0.29.2", ("torch>=2.14.0",)))
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +181,7 @@ def test_a_change_of_channel_really_changes_torch(place: Place) -> None:
 
 def test_an_exact_version_brings_its_own_torchvision(place: Place) -> None:
     assert place.run("torch.channel=2.11.0").error is None
-    assert place.installed == {name: WITH_AUDIO[name] for name in ("torch", "torchvision")}
+    assert place.installed == OLDER
     assert not place.run("torch.channel=2.11.0").changed
 
 
@@ -179,7 +189,7 @@ def test_an_exact_nightly_comes_from_the_nightly_index(place: Place) -> None:
     assert place.run(f"torch.channel={NIGHTLY['torch']}").error is None
     assert place.installed == NIGHTLY
     with pytest.raises(PackageError):
-        choose(place.ctx("torch.channel=2.16.0.dev20261121"), audio=False)
+        planned(place.ctx("torch.channel=2.16.0.dev20261121"))
 
 
 def test_a_version_that_nobody_has_is_an_error(place: Place) -> None:
@@ -188,9 +198,55 @@ def test_a_version_that_nobody_has_is_an_error(place: Place) -> None:
     assert report.error.code == "packages"
 
 
-def test_with_torchaudio_all_three_belong_together(place: Place) -> None:
+def planned(ctx: Context, *, audio: bool = False) -> Choice:
+    return first(ctx, here(ctx), audio=audio)
+
+
+def test_torchaudio_comes_with_every_torch_since_its_own(place: Place) -> None:
     install_torch_set(place.ctx("torch.channel=stable"), audio=True)
-    assert place.installed == WITH_AUDIO
+    assert place.installed == {**STABLE, "torchaudio": AUDIO}
+    assert not place.run("torch.channel=stable").changed
+
+
+def test_a_torch_before_it_gets_the_torchaudio_that_is_bound_to_it(place: Place) -> None:
+    """Metadata of 2.11.0 is silent, so that a resolver alone would take it."""
+    pins = planned(place.ctx("torch.channel=2.10.0"), audio=True).pins
+    assert pins == tuple(f"{name}=={version}" for name, version in BOUND.items())
+    assert planned(place.ctx("torch.channel=2.11.0"), audio=True).pins[2] == "torchaudio==2.11.0"
+
+
+def test_a_nightly_takes_releases_that_serve_it_where_the_day_has_none(place: Place) -> None:
+    """Neither a torchvision of that day nor any nightly of torchaudio is there."""
+    spare = f"{place.hub.url}/whl/spare"
+    ctx = place.ctx()
+    ctx = replace(ctx, machine=machine(place.hub, place.home.root, UV_DEFAULT_INDEX=spare))
+    assert planned(ctx).pins == ("torch==2.16.0.dev20261121", "torchvision==0.29.2")
+    run_step(TORCH, ctx, apply=True)
+    assert place.installed == {"torch": "2.16.0.dev20261121", "torchvision": "0.29.2"}
+    assert [finding.id for finding in place.seen()] == ["torch-ready"]
+    stable = f"{place.hub.url}/whl/stable"  # whose torchvision is bound to another torch
+    ctx = replace(ctx, machine=machine(place.hub, place.home.root, UV_DEFAULT_INDEX=stable))
+    assert planned(ctx, audio=True).pins == (*(f"{name}=={version}" for name, version in NIGHTLY.items()),
+                                             f"torchaudio=={AUDIO}")  # fmt: skip
+
+
+def test_a_torchaudio_that_cannot_be_imported_rules_a_set_out(place: Place, tmp_path: Path) -> None:
+    """As on CUDA, whose minor number torchaudio compares: only its own torch is left."""
+    root = tmp_path / "world"
+    fill(root)
+    write_wheels(root / "index" / "stable" / "torchaudio", StandIn("torchaudio", AUDIO, defect="own"))
+    write_wheels(root / "index" / "none" / "torchaudio", StandIn("torchaudio", AUDIO, defect="own"))
+    with Hub(root) as hub:
+        strict = Place(hub, place.home, place.events)
+        good = ("torch.known_good.torch=2.15.0", "torch.known_good.torchvision=0.30.0")
+        install_torch_set(strict.ctx("torch.channel=stable", *good), audio=True)
+        assert strict.installed == {**OLDER, "torchaudio": AUDIO}
+        assert "torch 2.15.0: torchaudio cannot be imported beside torch 2.15.0" in strict.notes
+        install_torch_set(strict.ctx("torch.channel=2.15.0"), audio=True)  # named: taken all the same, and said
+        assert strict.installed == {**STABLE, "torchaudio": AUDIO}
+        (said,) = check_reservations(strict.ctx("torch.channel=2.15.0"))
+        assert (said.id, said.verdict) == ("ta-mismatch", Verdict.WARN)
+        assert "is of torch 2.11.0" in said.says
 
 
 def test_the_requirements_decide_about_torchaudio(place: Place) -> None:
@@ -202,10 +258,11 @@ def test_the_requirements_decide_about_torchaudio(place: Place) -> None:
 
 def test_torchaudio_of_another_torch_is_removed_when_nobody_asks(place: Place) -> None:
     place.run()
-    info = place.file("torchaudio-2.11.0.dist-info")
+    info = place.file("torchaudio-2.10.0.dist-info")
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torchaudio\nVersion: 2.11.0\n")
-    (info / "RECORD").write_text("torchaudio-2.11.0.dist-info/METADATA,,\ntorchaudio-2.11.0.dist-info/RECORD,,\n")
+    head = "Metadata-Version: 2.1\nName: torchaudio\nVersion: 2.10.0\n"
+    (info / "METADATA").write_text(f"{head}Requires-Dist: torch==2.10.0\n")
+    (info / "RECORD").write_text("torchaudio-2.10.0.dist-info/METADATA,,\ntorchaudio-2.10.0.dist-info/RECORD,,\n")
     assert place.seen()[0].id == "ta-mismatch"
     assert place.run().error is None
     assert place.installed == NIGHTLY
@@ -277,6 +334,7 @@ def test_a_torchaudio_that_does_not_load_does_not_condemn_torch(place: Place) ->
     place.file("torchaudio/__init__.py").write_text("raise OSError('Symbol not found: _torch_library_impl')\n")
     probe = parse_torch_probe(LocalMachine().run([place.home.python, "-I", PROBE]).out)
     assert (probe.torchaudio, probe.failed) == (None, ())
+    assert probe.audio_fault == "Symbol not found: _torch_library_impl"
 
 
 def test_a_torchvision_that_does_not_load_is_no_proof(place: Place) -> None:
@@ -333,6 +391,7 @@ def test_a_hidden_gpu_is_said_and_looked_for_again_from_elsewhere(context: Make,
 
 def test_an_nvidia_gpu_is_not_given_a_torch_for_the_cpu(context: Make, events: list[Event]) -> None:
     linux = FakeMachine(system="Linux", arch="x86_64", programs={"nvidia-smi": "/usr/bin/nvidia-smi"})
-    choice = choose(context(machine=linux), audio=False)
-    assert (choice.channel, choice.index, choice.pins) == ("stable", "", ("torch", "torchvision"))
+    ctx = context(machine=linux)
+    choice = next(candidates(ctx, here(ctx), audio=False))
+    assert (choice.channel, choice.index, choice.pins) == ("stable", "", ("torch", "torchvision>=0.5"))
     assert "NVIDIA" in choice.why

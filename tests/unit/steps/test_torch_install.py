@@ -22,7 +22,8 @@ from provision.core.step import Context
 from provision.environment import generations, packages
 from provision.rehearsal.torch_wheels import StandIn, write_wheels
 from provision.steps.python_env.step import PYTHON_ENV
-from provision.steps.torch.choice import choose, resolve
+from provision.steps.torch.choice import candidates, first, resolve
+from provision.steps.torch.place import here
 from provision.steps.torch.step import TORCH
 from tests.support.fake_machine import FakeMachine
 from tests.support.hub import Hub
@@ -201,10 +202,11 @@ def test_the_plan_has_the_exact_versions_and_why_newer_days_are_passed_over(bare
 
 
 def test_stable_is_resolved_to_exact_versions_before_anything_is_installed(place: TorchHome) -> None:
-    choice = choose(place.ctx("stable"), audio=False)
-    assert not choice.is_exact
-    assert resolve(place.ctx("stable"), choice).pins == (f"torch=={STABLE}", "torchvision==0.30.0")
-    assert resolve(place.ctx(), choose(place.ctx(), audio=False)).pins[0] == f"torch=={nightly(DAYS[0])}"
+    ctx = place.ctx("stable")
+    choice = next(candidates(ctx, here(ctx), audio=False))
+    assert not choice.listed
+    assert resolve(ctx, here(ctx), choice).pins == (f"torch=={STABLE}", "torchvision==0.30.0")
+    assert first(place.ctx(), here(place.ctx()), audio=False).pins[0] == f"torch=={nightly(DAYS[0])}"
 
 
 # -- the change itself ------------------------------------------------------------------------------------------

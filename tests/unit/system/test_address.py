@@ -75,6 +75,7 @@ def test_a_number_is_one_that_a_file_can_have() -> None:
 
 def test_what_is_quoted_does_nothing_to_a_terminal() -> None:
     assert quoted("a\x1b[31m\u202eb\ud800\u00fc") == "a\\x1b[31m\\u202eb\\ud800\u00fc"
+    assert quoted("Failed to parse: http://me:secret@host:x, me:@b") == "Failed to parse: http://...@host:x, ...@b"
     assert quoted("a" * 100) == "a" * 80 + "..."
 
 

@@ -53,6 +53,13 @@ def test_a_child_reads_nothing_from_our_standard_input() -> None:
 # -- running to the end ---------------------------------------------------------------------------------
 
 
+def test_a_child_starts_though_the_current_folder_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert LocalMachine().run(("pwd",)).out == "/\n"
+
+
 def test_run_returns_both_streams_and_the_exit_code(tmp_path: Path) -> None:
     ran = LocalMachine().run(shell("pwd; echo bad >&2; exit 3"), cwd=tmp_path)
     assert (ran.code, ran.out.strip(), ran.err) == (3, str(tmp_path), "bad\n")

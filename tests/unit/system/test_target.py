@@ -56,16 +56,19 @@ wheels = [{ url = "https://index.example/a/torch_extra-1.0%2Bcpu-py3-none-any.wh
     [
         ("macos-14-arm64-py312-16gb", "macos-14-arm64-py312-16gb"),
         ("16GB py3.12 arm64 macOS 14", "macos-14-arm64-py312-16gb"),
-        ("m1", "macos-14-m1-py312-16gb"),
-        ("m3max-36gb", "macos-14-m3max-py312-36gb"),
-        ("M3-Max, 36 GB".replace(" GB", "gb"), "macos-14-m3max-py312-36gb"),
+        ("m1", "macos-14-m1-py313-16gb"),
+        ("m3max-36gb", "macos-14-m3max-py313-36gb"),
+        ("M3-Max, 36 GB".replace(" GB", "gb"), "macos-14-m3max-py313-36gb"),
         ("m5-macos26-cp314", "macos-26-m5-py314-16gb"),
-        ("apple-silicon-macos-27", "macos-27-arm64-py312-16gb"),
+        ("apple-silicon-macos-27", "macos-27-arm64-py313-16gb"),
+        ("goldengate-m5", "macos-27-m5-py313-16gb"),
+        ("macOS Golden Gate M4 Pro", "macos-27-m4pro-py313-16gb"),
+        ("golden-gate", "macos-27-arm64-py313-16gb"),
         ("intel-ventura-python3.11", "macos-13-x86_64-py311-16gb"),
-        ("x86_64-macos-15.7.3-8gib", "macos-15.7-x86_64-py312-8gb"),
-        ("tahoe", "macos-26-arm64-py312-16gb"),
-        ("m1-arm64", "macos-14-m1-py312-16gb"),
-        ("arm64-m1-pro", "macos-14-m1pro-py312-16gb"),
+        ("x86_64-macos-15.7.3-8gib", "macos-15.7-x86_64-py313-8gb"),
+        ("tahoe", "macos-26-arm64-py313-16gb"),
+        ("m1-arm64", "macos-14-m1-py313-16gb"),
+        ("arm64-m1-pro", "macos-14-m1pro-py313-16gb"),
     ],
 )
 def test_words_in_any_order_are_a_target_and_its_name_is_the_target_again(words: str, name: str) -> None:
@@ -94,7 +97,7 @@ def test_words_in_any_order_are_a_target_and_its_name_is_the_target_again(words:
 )
 def test_a_word_that_is_not_known_is_refused_with_an_example(words: str, says: str) -> None:
     if not words:
-        assert parse_target(words).name == "macos-14-arm64-py312-16gb"
+        assert parse_target(words).name == "macos-14-arm64-py313-16gb"
         return
     with pytest.raises(UsageError) as refused:
         parse_target(words)

@@ -1,0 +1,113 @@
+"""`doctor` and `doctor --fix`: check everything, fix what can be fixed, write a report of what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from provision.cli.about import adopted_json
+from provision.cli.command import Session
+from provision.cli.commands.issue_report import TITLE, contents, report_page
+from provision.cli.commands.shared_page import check_place, write_page
+from provision.cli.look import look
+from provision.cli.session import hold_home
+from provision.command import Fix, ours
+from provision.core import mending_plan
+from provision.core.events import MendingPlanned
+from provision.core.finding import JSON, Verdict
+from provision.core.runner import run
+from provision.core.step import Report, never
+from provision.output import views
+from provision.output.result import Result, looked, ran
+from provision.steps.catalogue import must_know
+from provision.steps.registry import STEPS
+
+
+def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Path | None = None) -> Result:
+    """Check everything, with `fix` also mend it; `report_file` gets a report of all findings.
+
+    `only` limits both to these findings, and to what mending them needs. Raises UsageError for an unknown id or an
+    unusable file, and what the steps raise.
+    """
+    must_know(only)
+    if report_file is not None:
+        check_place(report_file, TITLE, ours("doctor", "--report", "report.md"))
+    unasked = replace(at.ctx, options=replace(at.ctx.options, yes=False))  # a look lists what needs consent
+    seen = look(at, unasked, STEPS)
+    report = mend(at, seen, only) if fix else seen
+    told = "" if report_file is None else f"\n{_write_report(at, report, report_file)}"
+    if fix:
+        facts = {**_mended_facts(report), **adopted_json(at.ctx.home)}
+        return ran(report, facts, _mended(at, seen, report, only) + told)
+    shown = mending_plan.only(report, only) if only else report
+    facts = {"command": "doctor", **adopted_json(at.ctx.home)}
+    return looked(shown, facts, _closing(at, shown) + told)
+
+
+def _write_report(at: Session, report: Report, path: Path) -> str:
+    """Show the report, write it after a yes, and say so."""
+    page = report_page(at.ctx, report, at.log)
+    if not at.console.agrees_to(page, f"Write this to {path}?"):
+        return "No report was written."
+    write_page(path, page)
+    return f"The report: {path}\nIt holds: {contents(page)}. Read it before you send it."
+
+
+def mend(at: Session, seen: Report, ids: Sequence[str]) -> Report:
+    """Print the plan, ask for consent, mend in the order of the steps, and check again.
+
+    `ids` limits it to these findings and to what their steps need. Raises what the steps raise.
+    """
+    steps = mending_plan.narrowed(STEPS, seen, ids) if ids else STEPS
+    if not steps:
+        return Report((), seen.seconds)
+    names = {step.name for step in steps}
+    part = Report(tuple(step for step in seen.steps if step.name in names), seen.seconds)
+    if ids:
+        part = mending_plan.only(part, ids, needed=mending_plan.needs_of(STEPS, mending_plan.holders(seen, ids)))
+    mends = mending_plan.plan_mending(steps, part)
+    if mends or not part.ok:
+        changed = {mend.step for mend in mends if not mend.waits_for}
+        at.ctx.emit(MendingPlanned(mends=mends, then=mending_plan.needing(steps, changed)))
+    agreed = mending_plan.ask_beforehand(part, at.ctx.consent)
+    options = replace(at.ctx.options, agreed=agreed)
+    with hold_home(at):  # everything that needs consent was asked beforehand: nothing asks in the middle of the work
+        report = run(steps, replace(at.ctx, options=options, consent=never), apply=True)
+    return mending_plan.only(report, ids, keep_blocked=True) if ids else report
+
+
+def _done(report: Report) -> list[str]:
+    return [id for step in report.steps for id in step.mended]
+
+
+def _mended_facts(report: Report) -> dict[str, JSON]:
+    trouble = views.shown_trouble(report)
+    left = [{"step": step, "id": id, "verdict": str(verdict)} for step, verdict, id, _, _ in trouble]
+    return {"command": "doctor", "mended": _done(report), "left": left}
+
+
+def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> str:
+    """Say what was mended and what is left."""
+    absent = [id for id in ids if not any(finding.id == id for step in seen.steps for finding in step.findings)]
+    left = len(views.shown_trouble(report))
+    lines = [f"{id} was not found: nothing to mend." for id in absent]
+    if done := _done(report):
+        lines.append(f"Mended: {', '.join(dict.fromkeys(done))}.")
+    if left:
+        lines.append(f"{left} things are left, the most important first." if left > 1 else "1 thing is left.")
+    if not lines:
+        lines.append("No fault found.")
+    if not at.ctx.options.yes and any(finding.consent for step in report.steps for finding in step.findings):
+        lines.append(at.typed(Fix("To agree beforehand to what is asked:", ours("doctor", "--fix", "--yes"))))
+    return "\n".join(lines)
+
+
+def _closing(at: Session, report: Report) -> str:
+    found = [finding for step in report.steps for finding in step.findings if finding.verdict is not Verdict.OK]
+    follow = sum(bool(finding.caused_by) for finding in found)
+    more = f", {follow} more that follow from them" if follow else ""
+    closing = "No fault found." if report.ok and not found else f"{len(found) - follow} finding(s){more}."
+    if any(finding.verdict is Verdict.FIXABLE or finding.consent for finding in found):
+        closing += " " + at.typed(Fix("To mend:", ours("doctor", "--fix")))
+    return closing

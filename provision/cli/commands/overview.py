@@ -1,0 +1,222 @@
+"""What `status` shows: what is installed, what runs, what it takes on the disk, and what is out of date."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provision.cli.about import adopted_json
+from provision.cli.command import Session
+from provision.comfyui import git_remote
+from provision.comfyui.server_process import client_of, read_record
+from provision.comfyui.server_status import ServerStatus, server_status
+from provision.command import Fix, ours
+from provision.core.finding import JSON, Verdict
+from provision.core.home import Home
+from provision.core.image import read_picture
+from provision.core.receipt_kinds import ComfyReceipt, ImageReceipt, TorchReceipt
+from provision.core.runner import run
+from provision.core.step import Context, silent
+from provision.download.model_files import model_receipts
+from provision.environment import packages
+from provision.environment.generations import before_says
+from provision.errors import EngineError, GitError, PortTaken
+from provision.output import views
+from provision.output.result import Drawn, Result, answer
+from provision.steps.registry import step_named
+from provision.system.disk_errors import PLUG_IN
+from provision.system.disk_state import why_absent
+from provision.system.disk_use import Tally
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+LOOKED_AT = ("python_env", "torch", "comfyui", "models", "requirements", "workflow")
+NIGHTLY = re.compile(r"\.dev(\d{4})(\d{2})(\d{2})")
+OLD_DAYS = 14
+"""The age from which a nightly torch is called old."""
+ASK_S = 3.0
+"""How long ComfyUI's host may take to answer; status waits for nothing longer."""
+PICTURE_COLUMNS, BESIDE_COLUMNS = 28, 100
+
+
+def overview(at: Session) -> Result:
+    """The answer of `status`."""
+    ctx, home = at.ctx, at.ctx.home
+    if not home.state.is_dir():
+        absent = why_absent(home.root)
+        plug_in = Fix(f"{absent} {PLUG_IN.says}", PLUG_IN.command)
+        says = plug_in if absent else Fix(f"Nothing is installed in {home.root}. To install:", ours("all"))
+        return answer({"home": str(home.root), "installed": False}, says, ok=False)
+    newest = _ask_newest(ctx)
+    server, disk, image = server_status(ctx), disk_parts(home), last_image(home)
+    server_says, server_facts = _running(ctx, server)
+    age = nightly_age(ctx.receipts.read("torch", TorchReceipt).torch, date.fromisoformat(ctx.machine.timestamp()[:10]))
+    old = [*_mendable(ctx), *newest(), *age]
+    rows = [
+        *_installed(at),
+        ("server", server_says),
+        ("disk", _disk_says(disk)),
+        ("last image", str(image) if image is not None else "none yet"),
+        ("out of date", "\n".join(map(at.typed, old)) if old else "nothing that is known of"),
+    ]
+    facts: dict[str, JSON] = {
+        "home": str(home.root),
+        "installed": True,
+        **{name: ctx.receipts.read(name) for name in ("comfyui", "torch", "first_image")},
+        "before": before_says(home) or None,
+        "server": server_facts,
+        "disk_bytes": disk,
+        "last_image": str(image) if image is not None else None,
+        "out_of_date": old,
+        **adopted_json(home),
+    }
+    picture = (read_picture(image) if image is not None else None) or b""
+    drawn = Drawn(lambda paper: _page(rows, picture if paper.takes_pictures else b"", paper.width))
+    return answer(facts, drawn, ok=server.state == "up")
+
+
+def _page(rows: Sequence[tuple[str, str]], picture: bytes, width: int) -> RenderableType:
+    """The rows with the image beside them, or below where there is no room."""
+    from rich.console import Group
+    from rich.table import Table
+
+    table = views.pairs_table(rows)
+    if not picture:
+        return table
+    small = views.picture(picture, PICTURE_COLUMNS)
+    if width < BESIDE_COLUMNS:
+        return Group(table, small)
+    beside = Table.grid(padding=(0, 3))
+    beside.add_column(width=width - PICTURE_COLUMNS - 3)
+    beside.add_row(table, small)
+    return beside
+
+
+def _installed(at: Session) -> Iterator[tuple[str, str]]:
+    ctx, home = at.ctx, at.ctx.home
+    torch, comfyui = ctx.receipts.read("torch", TorchReceipt), ctx.receipts.read("comfyui", ComfyReceipt)
+    image = ctx.receipts.read("first_image", ImageReceipt)
+    yield "home", str(home.root)
+    yield "ComfyUI", f"{comfyui.name} ({comfyui.commit[:12]})" if comfyui.commit else "not here"
+    if home.adopted is not None:
+        python = home.venv_of_another
+        yield "adopted from", f"{home.base}, not made by this tool"
+        yield "its Python", f"{python}, not made by this tool" if python is not None else f"{home.own_venv}, ours"
+    yield "torch", f"{torch.torch} ({torch.got}) on {torch.device}" if torch.torch else "not here"
+    if kept := before_says(home):
+        yield "before", at.typed(Fix(f"{kept}; back to it:", ours("rollback")))
+    versions = packages.installed_versions(home.venv)
+    yield "packages", f"{len(versions)}, for Python {packages.target_python(ctx)}" if versions else "none"
+    receipts = {receipt.place: receipt for receipt in reversed(model_receipts(ctx))}
+    for model, file in ctx.manifest.chosen(ctx.options.precision):
+        path = home.models / model.folder / file.name
+        receipt = receipts.get(home.shown(path))
+        proof = f", sha256 {receipt.sha256[:12]}, verified {receipt.verified_at[:10]}" if receipt else ""
+        yield file.name, f"{views.size_text(path.stat().st_size)}{proof}" if path.exists() else "not here"
+    yield "first image", f"{home.first_image}, {image.seconds_warm} s warm" if image.sha256 else "none yet"
+
+
+def _running(ctx: Context, server: ServerStatus) -> tuple[str, dict[str, JSON]]:
+    """A running server, for people and for programs."""
+    port = memory = runs = waits = None
+    if server.pid is not None:
+        record = read_record(ctx)
+        port = record.port if record is not None else ctx.manifest.comfyui.port
+        memory = ctx.machine.resident_bytes(server.pid)
+        if server.state == "up":
+            with suppress(EngineError, PortTaken):
+                queue = client_of(ctx, port).queue()
+                runs, waits = len(queue.running), len(queue.pending)
+    parts = [
+        f"pid {server.pid}, port {port}" if server.pid is not None else "",
+        f"{views.size_text(memory)} of memory" if memory else "",
+        f"queue: {runs} running, {waits} waiting" if runs is not None else "",
+    ]
+    says = "\n".join([server.says.rstrip("."), ", ".join(filter(None, parts))]).rstrip("\n")
+    return says, {**server.to_json(), "port": port, "memory_bytes": memory, "queue": [runs, waits]}
+
+
+def disk_parts(home: Home) -> dict[str, int]:
+    """Bytes on the disk by part, without empty ones and what an adopted install holds.
+
+    A file with several names counts once, in the first part.
+    """
+    code = home.root / "ComfyUI"
+    places = {
+        "models": [code / "models"],
+        "pictures": [code / "output", home.first_image],
+        "ComfyUI": [code],
+        "environments": [home.own_venv, home.envs],
+        "caches": [home.state / "cache"],
+        "moved aside": [home.aside],
+        "the rehearsal's world": [home.state / "rehearsal"],
+        "the rest": [home.root],
+    }
+    tally = Tally()
+    sizes = {part: tally.add_all(paths) for part, paths in places.items()}
+    return {part: size for part, size in sizes.items() if size}
+
+
+def _disk_says(disk: dict[str, int]) -> str:
+    parts = sorted(disk.items(), key=lambda part: -part[1])
+    each = ", ".join(f"{name} {views.size_text(size)}" for name, size in parts)
+    return f"{views.size_text(sum(disk.values()))}: {each}"
+
+
+def last_image(home: Home) -> Path | None:
+    """The newest image that ComfyUI saved, else the first image; None where there is none."""
+    saved = [path for path in (home.base / "output").glob("*.png") if path.is_file()]
+    newest = max(saved, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return newest or (home.first_image if home.first_image.is_file() else None)
+
+
+def _mendable(ctx: Context) -> Iterable[Fix]:
+    """What `all` would change, found by a quick look that needs no network."""
+    steps = tuple(step_named(name) for name in LOOKED_AT)
+    report = run(steps, replace(ctx, emit=silent, options=replace(ctx.options, deep=False)), apply=False)
+    for step in report.steps:
+        for finding in step.findings:
+            if finding.verdict in (Verdict.FIXABLE, Verdict.BLOCKED):
+                yield Fix(f"{step.name}: {finding.says}")
+
+
+def nightly_age(torch: str, today: date) -> Iterator[Fix]:
+    """A sentence where a nightly torch is old."""
+    found = NIGHTLY.search(torch)
+    try:
+        made = date(*map(int, found.groups())) if found else today
+    except ValueError:  # no such day
+        return
+    days = (today - made).days
+    if days >= OLD_DAYS:
+        newer = (today - timedelta(days=1)).strftime("%Y%m%d")
+        yield Fix(f"torch is the nightly of {days} days ago; a newer one:", ours("all", "--torch", f"nightly@{newer}"))
+
+
+def _ask_newest(ctx: Context) -> Callable[[], list[Fix]]:
+    """Ask for ComfyUI's newest release in the background; the result says, within `ASK_S`, whether there is one."""
+    here, comfy, found = ctx.receipts.read("comfyui", ComfyReceipt).name, ctx.manifest.comfyui, []
+    if comfy.ref != "latest" or ctx.home.code_of_another is not None or not here or ctx.options.rehearsal:
+        return list
+
+    def ask() -> None:
+        with suppress(GitError):
+            found.append(git_remote.find_revision(comfy.url, "latest", environ=ctx.machine.environ).name)
+
+    def says() -> list[Fix]:
+        thread.join(ASK_S)
+        if not found:
+            return [Fix("ComfyUI's newest release is not known: its host did not answer.")]
+        newer = Fix(f"ComfyUI {found[0]} is out; to take it:", ours("all", "--comfyui", found[0]))
+        return [newer] if found[0] != here else []
+
+    thread = threading.Thread(target=ask, name="newest-release", daemon=True)
+    thread.start()
+    return says
