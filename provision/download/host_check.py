@@ -23,7 +23,7 @@ from provision.core.finding import Kind
 from provision.download import kinds
 from provision.download.hosts import PORT, site_of
 from provision.download.http.wire import proxy_for
-from provision.download.hub.api import HUGGING_FACE
+from provision.download.hub.token import HUGGING_FACE, Token
 from provision.download.rate_limits import asked_wait_s
 from provision.download.web import REFUSED_BY_PROXY, as_it_is, host_of, origin_of, redirect_of, session_for
 from provision.errors import HubRefused, UsageError
@@ -52,6 +52,8 @@ class Host:
     """A hub: the address of one file there, which tells a hub from a login page; asked for in place of `url`."""
     token: str = field(default="", repr=False)
     """What the hub is asked with; goes nowhere else."""
+    lack: Token | None = field(default=None, repr=False)
+    """Why it is asked with no token, where there is a reason."""
 
     @property
     def behind(self) -> tuple[Host, ...]:
@@ -309,7 +311,11 @@ def _of_hub(host: Host, answer: Response, without_token: Callable[[], Response])
     A missing repository or file is left to the download, whose words are better.
     """
     status, page = answer.status_code, f"{host.url}"
-    if answer.headers.get("X-Error-Code") == "GatedRepo":
+    gated = answer.headers.get("X-Error-Code") == "GatedRepo"
+    if host.lack is not None and (gated or status == 401):
+        says = f"{host.name} does not give the model to who sends no token ({status}), and none is sent"
+        return Trouble(kinds.HF_GATED, f"{says}: {host.lack.lack}.", host.lack.fix)
+    if gated:
         says = f"{host.name} gives the model only to accounts that accepted its terms ({status})."
         return Trouble(
             kinds.HF_GATED, says, Fix(f"Accept them on its page at {page}, then:", program("hf", "auth", "login"))

@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 from urllib.parse import urlsplit
 
-from provision.download.hub.api import HUGGING_FACE
+from provision.download.hub.token import HUGGING_FACE
 from provision.system.machine import LOOPBACK
 from tests.breakers.breaker import Breaker, breaks
 from tests.breakers.network import NETWORK, NOBODY, PROCESS, SHELL

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from provision.command import Command, Fix
 from provision.core.step import Context
-from provision.download.hub.api import token_of
+from provision.download.hub.token import token_of
 from provision.errors import UsageError
 from provision.output.report.redact import Person
 from provision.system.disk_errors import unusable

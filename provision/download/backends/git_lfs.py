@@ -22,7 +22,8 @@ from provision.core.step import Context
 from provision.download import kinds
 from provision.download.backend import Backend, HubFile, Program, find_program
 from provision.download.hashing import Hasher, fetch_and_hash
-from provision.download.hub.api import locate, token_for
+from provision.download.hub.api import locate
+from provision.download.hub.token import token_for
 from provision.download.part_file import (
     disk_errors_said,
     disk_trouble,

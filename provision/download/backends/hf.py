@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from provision.command import Fix, ours
+from provision.command import Fix, ours, program
 from provision.core.step import Context
 from provision.download.backend import Address, Backend, HubFile
 from provision.download.backends.hf_writer import HfWriter
 from provision.download.backends.library_http import Answered, Head, Moved, bounded_client
 from provision.download.backends.xet import PROGRAM, fetch_by_xet, usable
 from provision.download.hashing import Hasher, fetch_and_hash
-from provision.download.hub.api import locate_both, refusal, token_for
+from provision.download.hub.api import locate_both, refusal
+from provision.download.hub.token import Token, token_for
 from provision.download.part_file import work_folder
 from provision.download.retry import Retry, until_interrupted
 from provision.download.web import REDIRECTS_MAX, RESUME, host_of, moved, redirect_loop
@@ -73,6 +75,7 @@ BACKEND = Backend(
 
 
 def _attempt(ctx: Context, file: HubFile, part: Path, address: Address, hasher: Hasher) -> Retry | None:
+    load_library()
     from huggingface_hub.errors import HfHubHTTPError
 
     _settle(file)
@@ -107,9 +110,26 @@ def _attempt(ctx: Context, file: HubFile, part: Path, address: Address, hasher: 
 
 def _answered(file: HubFile, head: Head) -> Retry:
     if passing_of(head.status_code) is not None:
-        return Retry(refusal(head, file, with_token=False))
+        return Retry(refusal(head, file, Token()))
     packed = head.status_code in (200, 206)
     return Retry(_failed(file, "was sent a packed file" if packed else f"was answered with {head.status_code}"))
+
+
+def load_library() -> None:
+    """Import huggingface_hub, which reads its settings from the environment of the process as it is imported.
+
+    Raises DownloadError, which names the setting that it cannot read.
+    """
+    try:
+        from huggingface_hub import file_download  # noqa: F401
+    except (ImportError, ValueError) as error:
+        said = str(error)
+        names = [n for n, text in os.environ.items() if n.startswith("HF_") and "TOKEN" not in n and repr(text) in said]
+        if names:
+            says, fix = f"{' or '.join(names)} is no number", Fix("Take it away:", program("unset", *names))
+        else:
+            says, fix = quoted(said.partition("\n")[0]), Fix(command=ours("all", "--backend", "http"))
+        raise DownloadError(f"huggingface_hub cannot be used: {says}.", hint=fix) from error
 
 
 def known_http_get() -> Callable[..., None] | None:

@@ -21,6 +21,7 @@ from provision.download.backend import Address, Backend, HubFile, Program, find_
 from provision.download.backends.library_http import Head
 from provision.download.hashing import fetch_and_hash
 from provision.download.hub.api import locate, refusal
+from provision.download.hub.token import token_in
 from provision.download.part_file import disk_trouble, work_folder, write_private
 from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
 from provision.download.web import RESUME, fetch, host_of, is_loopback, moved
@@ -150,7 +151,7 @@ def _retry(ran: Ran, file: HubFile, part: Path, address: Address) -> Retry:
     """What wget's exit code means; raises what asking again cannot mend."""
     answer = parse_answer(ran.err, address.url)
     if ran.code == EXIT_SERVER and answer is not None and passing_of(answer.status_code) is not None:
-        return Retry(refusal(answer, file, with_token=bool(address.headers)))
+        return Retry(refusal(answer, file, token_in(address)))
     words = "\n".join([line for line in ran.err.splitlines() if not HEADER_LINE.match(line)][-3:])
     said, host = quoted(words, SAID_MAX), host_of(address.url)
     last = quoted(_last_line(words), SAID_MAX)

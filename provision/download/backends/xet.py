@@ -24,7 +24,8 @@ from provision.command import Fix, ours
 from provision.core.step import Context
 from provision.download.backend import Address, HubFile
 from provision.download.backends.xet_program import ORDER
-from provision.download.hub.api import XetOffer, refusal, token_for
+from provision.download.hub.api import XetOffer, refusal
+from provision.download.hub.token import Token, token_for
 from provision.download.part_file import disk_trouble, work_folder
 from provision.download.retry import CONNECT_TIMEOUT_S, STALL_TIMEOUT_S, Retry, until_interrupted, watched
 from provision.download.web import RESUME, address_from, fetch, host_of, is_loopback, origin_of
@@ -116,7 +117,7 @@ def _ask_key(ctx: Context, file: HubFile, offer: XetOffer) -> _Key | Retry:
             endpoint = address_from(response.url, storage).rstrip("/")
             return _Key(endpoint, headers.get("X-Xet-Access-Token", ""), expires)
         if passing_of(response.status_code) is not None:
-            return Retry(refusal(response, file, with_token=token is not None))
+            return Retry(refusal(response, file, Token(token or "")))
         return Retry(_failed(file, f"{host_of(key_url)} gave no key to its storage ({response.status_code})"))
 
 

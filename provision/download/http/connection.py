@@ -12,6 +12,7 @@ from provision.download.http.segments import Claim
 from provision.download.http.transfer import NoRanges, Transfer
 from provision.download.http.wire import Answer, Line
 from provision.download.hub.api import refusal
+from provision.download.hub.token import token_in
 from provision.download.retry import Retry, ended_early, wrong_kind
 from provision.download.web import Heading, broken, host_of, not_reached, origin_of, silent_middle
 from provision.errors import DownloadError, Passing
@@ -67,7 +68,7 @@ def _refused(transfer: Transfer, answer: Answer, address: Address) -> Retry | No
         return None
     if status == 416:
         return Retry(odd(answer, file, "says that the file ends before what was asked for (416)"))
-    error = refusal(answer, file, with_token=bool(address.headers))
+    error = refusal(answer, file, token_in(address))
     if origin_of(answer.url) == origin_of(file.endpoint) and status in (401, 403, 404):
         raise error
     error.passing = error.passing or Passing.ANSWER

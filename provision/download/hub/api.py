@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.comfyui.safetensors import LENGTH_BYTES, NotSafetensors, describe_bytes, header_length
@@ -17,6 +16,7 @@ from provision.command import Fix, ours, program
 from provision.core.patience import ride_out
 from provision.core.step import Context
 from provision.download.backend import Address, HubFile
+from provision.download.hub.token import HUGGING_FACE, LOGIN, Token, token_in, token_to
 from provision.download.rate_limits import asked_wait_s, limit_of
 from provision.download.retry import until_interrupted
 from provision.download.web import (
@@ -39,7 +39,6 @@ from provision.system.strict import JSON_MAX_BYTES, Unreadable
 if TYPE_CHECKING:
     from requests import Response
 
-HUGGING_FACE = "https://huggingface.co"
 FRESH_S = 60.0
 """For so long the address that came with the hub's answer is used without asking again; signatures live for an hour."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -112,28 +111,10 @@ def read_header(ctx: Context, file: HubFile) -> bytes:
     return until_interrupted(ctx.machine, lambda: ride_out(ctx, lambda: _read_header(ctx, file)))
 
 
-def token_of(ctx: Context) -> str | None:
-    """The Hugging Face token: `HF_TOKEN`, else the file in which `hf auth login` keeps it."""
-    environ = ctx.machine.environ
-    token = environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN")
-    if token is None:
-        cache = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home()) / ".cache")
-        folder = Path(environ.get("HF_HOME") or cache / "huggingface")
-        token = ctx.machine.read_text(environ.get("HF_TOKEN_PATH") or folder / "token")
-    token = (token or "").strip()
-    # A token is sent as one header line: what cannot stand there is none.
-    return token if token and token.isascii() and token.isprintable() and " " not in token else None
-
-
-def token_for(ctx: Context, endpoint: str) -> str | None:
-    """The token, where `endpoint` is one that it belongs to: the configured hub, or Hugging Face's own."""
-    own = (ctx.options.endpoint, HUGGING_FACE)
-    return token_of(ctx) if any(origin_of(endpoint) == origin_of(hub) for hub in own) else None
-
-
 def _head(ctx: Context, file: HubFile) -> _Answer:
     """HEAD, redirects within the hub's own origin followed, a bad token left out."""
-    token = None if file.anonymous else token_for(ctx, file.endpoint)
+    has = Token() if file.anonymous else token_to(ctx, file.endpoint)
+    token = has.value or None
     address, redirects = _hub_address(file.url, token), 0
     refused: HubRefused | None = None
     while True:
@@ -147,11 +128,11 @@ def _head(ctx: Context, file: HubFile) -> _Answer:
             address = Address(target, address.headers)
             continue
         if response.status_code == 401 and token is not None:
-            refused, token = refusal(response, file, with_token=True), None
+            refused, token = refusal(response, file, has), None
             address = _hub_address(file.url, None)
             continue
         if target is None and response.status_code != 200:
-            raise refused or refusal(response, file, with_token=token is not None)
+            raise refused or refusal(response, file, has if token else replace(has, value=""))
         described = _described(response, file, elsewhere=target is not None)
         if refused is not None:
             ctx.note(
@@ -204,11 +185,16 @@ def _described(response: Heading, file: HubFile, *, elsewhere: bool) -> HubFile:
     return replace(file, revision=commit, size=size, sha256=sha256)
 
 
-def refusal(response: Heading, file: HubFile, *, with_token: bool) -> HubRefused:
-    """What a status other than success means, and what to do."""
+def refusal(response: Heading, file: HubFile, token: Token) -> HubRefused:
+    """What a status other than success means, and what to do; `token` is what it was asked with."""
     status, code = response.status_code, response.headers.get("X-Error-Code", "")
-    host, login = host_of(response.url or file.endpoint), program("hf", "auth", "login")
+    host, login, with_token = host_of(response.url or file.endpoint), LOGIN, bool(token.value)
     page = f"{file.endpoint}/{file.repo}"
+    if token.lack and (status in (401, 403) or code == "GatedRepo"):
+        return HubRefused(
+            f"{host} does not give {file.repo} to who sends no token ({status}), and none was sent: {token.lack}.",
+            hint=token.fix or login,
+        )
     if code == "GatedRepo" and with_token:
         return HubRefused(
             f"{file.repo} is gated, and the account of your token has not been let in ({status}).",
@@ -311,7 +297,7 @@ def _first_bytes(ctx: Context, file: HubFile, address: Address, count: int) -> b
     """The first `count` bytes or fewer; a server without ranges (200) is read so far and hung up on."""
     with fetch(ctx, address, extra={"Range": f"bytes=0-{count - 1}"}) as response:
         if response.status_code not in (200, 206):
-            raise refusal(response, file, with_token=bool(address.headers))
+            raise refusal(response, file, token_in(address))
         begun = response.headers.get("Content-Range", "bytes 0-")
         if response.status_code == 206 and not begun.startswith("bytes 0-"):
             raise HubRefused(

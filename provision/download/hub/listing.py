@@ -13,8 +13,9 @@ from provision.command import Fix, ours
 from provision.core.patience import ride_out
 from provision.core.step import Context
 from provision.download.backend import Address, HubFile
-from provision.download.hub.api import look_up, read_header, refusal, token_for
+from provision.download.hub.api import look_up, read_header, refusal
 from provision.download.hub.mirrors import from_endpoints
+from provision.download.hub.token import Token, token_to
 from provision.download.retry import until_interrupted
 from provision.download.web import address_from, fetch, host_of, origin_of, unreachable
 from provision.errors import HubRefused, UsageError, WrongFile
@@ -66,15 +67,15 @@ class _Listed:
 
 def _list(ctx: Context, endpoint: str, repo: str, revision: str) -> list[Entry]:
     """Page after page, as the answers' `Link: <...>; rel="next"` tells (RFC 8288); the hub gives 1,000 files a page."""
-    endpoint, token = endpoint.rstrip("/"), token_for(ctx, endpoint)
+    endpoint, token = endpoint.rstrip("/"), token_to(ctx, endpoint)
     url = f"{endpoint}/api/models/{repo}/tree/{quote(revision, safe='')}?recursive=true&expand=false"
     found: list[Entry] = []
     took_s, left_out = 0.0, 0
     for _ in range(PAGES_MAX):
-        kept = token if origin_of(url) == origin_of(endpoint) else None
-        address = Address(url, {"Authorization": f"Bearer {kept}"} if kept else {})
+        kept = token if origin_of(url) == origin_of(endpoint) else Token()
+        address = Address(url, {"Authorization": f"Bearer {kept.value}"} if kept.value else {})
         files, following, seconds = ride_out(
-            ctx, partial(_page, ctx, address, HubFile(endpoint, repo, revision, "", 0, ""))
+            ctx, partial(_page, ctx, address, HubFile(endpoint, repo, revision, "", 0, ""), kept)
         )
         took_s += seconds
         named = [each for each in files if can_be_a_file(each.path)]
@@ -93,12 +94,12 @@ def _list(ctx: Context, endpoint: str, repo: str, revision: str) -> list[Entry]:
     )
 
 
-def _page(ctx: Context, address: Address, repo: HubFile) -> tuple[list[_Listed], str, float]:
+def _page(ctx: Context, address: Address, repo: HubFile, token: Token) -> tuple[list[_Listed], str, float]:
     """The files of a page, where the next one is (empty after the last), and the seconds that it took."""
     began = ctx.machine.clock()
     with fetch(ctx, address) as response:
         if not response.ok:
-            raise refusal(response, repo, with_token=bool(address.headers))
+            raise refusal(response, repo, token)
         files = [each for each in _read_page(response, repo.endpoint) if each.type == "file"]
         following = response.links.get("next", {}).get("url")
         url = address_from(response.url, following) if following else ""

@@ -8,8 +8,8 @@ from provision.command import Fix, ours
 from provision.core.finding import Finding
 from provision.core.step import Context
 from provision.download.host_check import Host, Trouble, behind_of, troubles_of
-from provision.download.hub.api import token_for
 from provision.download.hub.mirrors import endpoints_of
+from provision.download.hub.token import token_to
 from provision.download.local_copies import find_copies
 from provision.download.model_files import WantedFile, misplaced, wanted_files
 from provision.download.web import host_of
@@ -69,7 +69,9 @@ def model_hosts(ctx: Context) -> list[Host]:
 
 def _hub(ctx: Context, endpoint: str, wanted: WantedFile) -> Host:
     file = f"{endpoint}/{wanted.model.repo}/resolve/{wanted.model.revision}/{wanted.file.path}"
-    return Host(endpoint, "the model", vital=True, file=file, token=token_for(ctx, endpoint) or "")
+    token = token_to(ctx, endpoint)
+    lack = token if token.lack else None
+    return Host(endpoint, "the model", vital=True, file=file, token=token.value, lack=lack)
 
 
 def unreachable_because(ctx: Context, url: str) -> str | None:

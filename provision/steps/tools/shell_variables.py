@@ -9,6 +9,7 @@ from provision.command import Fix, program
 from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.download import kinds as download_kinds
+from provision.download.hub.token import read_token
 from provision.environment.uv_settings import read_files
 from provision.steps.tools import kinds
 from provision.system.address import quoted
@@ -40,6 +41,10 @@ def check_environment(ctx: Context) -> Iterable[Finding]:
         yield download_kinds.TLS_STORE.warn(
             "SSL_CERT_FILE", says, fix=Fix("Take it away.", program("unset", "SSL_CERT_FILE"))
         )
+    token = read_token(ctx.machine)
+    if token.subject:
+        says = f"{token.lack}: it is sent to no hub."
+        yield download_kinds.HF_BADTOKEN.warn(token.subject, says, fix=token.fix)
     yield from _uv_files(ctx)
     leaks = sorted(given.keys() - clean_env(given).keys() - HONOURED - set(OFFLINE))
     if leaks:

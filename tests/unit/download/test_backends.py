@@ -697,3 +697,12 @@ def test_git_understands_the_configuration_that_holds_the_token(tmp_path: Path, 
         f"http.{hub.url}/.extraheader": f"Authorization: Basic {basic}",
         "http.sslcainfo": '/a "b" \\ c',
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text"), [("HF_HUB_DOWNLOAD_TIMEOUT", "10s"), ("HF_HUB_ETAG_TIMEOUT", "1e3")])
+def test_a_setting_that_huggingface_hub_cannot_read_is_named(name: str, text: str) -> None:
+    """It reads them as it is imported: tried in a process of its own."""
+    code = "from provision.download.backends.hf import load_library; load_library()"
+    environ = {**os.environ, name: text, "HF_TOKEN": text}
+    ran = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+    assert f"DownloadError: huggingface_hub cannot be used: {name} is no number." in ran.stderr

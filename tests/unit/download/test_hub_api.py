@@ -13,7 +13,8 @@ from provision.comfyui.safetensors import parse_safetensors_header
 from provision.core.events import Waiting
 from provision.core.step import Context
 from provision.download import web
-from provision.download.hub.api import locate, look_up, read_header, token_of
+from provision.download.hub.api import locate, look_up, read_header
+from provision.download.hub.token import token_of
 from provision.errors import HubRefused, Interrupted, NetworkError, ProvisionError, UsageError, WrongFile
 from provision.rehearsal.model_repo import ModelRepo
 from tests.support.faults import Fault
@@ -288,6 +289,15 @@ def test_the_token_opens_a_private_repository_and_stays_with_the_hub(
         ({}, Faults(token=TOKEN), "asks who you are .*private", "hf auth login"),
         ({}, Faults(token=TOKEN, gated=True), "is gated", "accept its terms"),
         ({"HF_TOKEN": TOKEN}, Faults(token=TOKEN, gated=True), "not been let in", "accept its terms"),
+        ({"HF_TOKEN": f"'{TOKEN}'"}, Faults(token=TOKEN, gated=True), "quotation marks", "export HF_TOKEN=TOKEN"),
+        ({"HF_TOKEN": f"{TOKEN}\u0434"}, Faults(token=TOKEN), "has letters in it", "export HF_TOKEN=TOKEN"),
+        ({"HF_TOKEN": f"{TOKEN}\n{TOKEN}"}, Faults(token=TOKEN), "more than one line", "export HF_TOKEN=TOKEN"),
+        (
+            {"HF_TOKEN": TOKEN, "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"},
+            Faults(token=TOKEN),
+            "HF_HUB_DISABLE_IMPLICIT_TOKEN forbids it",
+            "unset HF_HUB_DISABLE_IMPLICIT_TOKEN",
+        ),
         (
             {"HF_TOKEN": "hf_old"},
             Faults(token=TOKEN),
@@ -346,6 +356,17 @@ def test_where_the_token_is_looked_for(tmp_path: Path, hub: Hub, model: ModelRep
     assert token(**home, HF_HOME=str(stored), HF_TOKEN_PATH=str(stored / "elsewhere")) == "hf_elsewhere"
     assert token(**home, HF_TOKEN=" hf_env\n") == "hf_env"
     assert token(HF_TOKEN="hf_a\r\nX-Evil: 1") is None
+
+
+def test_a_hub_of_endpoint_that_asks_for_a_token_is_told_how_it_gets_one(
+    tmp_path: Path, world: tuple[Path, ModelRepo]
+) -> None:
+    """It is not sent there: a login would change nothing."""
+    with Hub(world[0], faults=Faults(token=TOKEN, gated=True)) as hub:
+        ctx = small_context(tmp_path, world[1], "https://hub.example", machine=Brisk(HF_TOKEN=TOKEN))
+        with pytest.raises(HubRefused, match="is named by --endpoint") as refused:
+            look_up(ctx, REPO, "main", FILE, endpoint=hub.url)
+    assert f"env HF_ENDPOINT={hub.url} provision all" in said(refused.value.hint)
 
 
 def test_every_error_is_a_sentence(ctx: Context) -> None:

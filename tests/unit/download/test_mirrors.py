@@ -17,8 +17,8 @@ from provision.command import Fix, ours
 from provision.core.finding import Verdict
 from provision.core.runner import run_step
 from provision.core.step import Context, Options, StepReport
-from provision.download.hub.api import token_for
 from provision.download.hub.mirrors import CRAWL_S, endpoints_of, from_endpoints
+from provision.download.hub.token import token_for
 from provision.errors import CommandMissing, DownloadError, Interrupted, NetworkError, UsageError
 from provision.rehearsal.model_repo import ModelRepo
 from provision.steps.models.step import MODELS, check_models
