@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import struct
 import sys
@@ -137,7 +138,7 @@ class Mac(FakeMachine):
             self.python = answer()
         elif words[:2] == ("pip", "compile"):
             for wish in Path(words[-1]).read_text(encoding="utf-8").split():
-                on_line("==".join(INDEX[wish]))
+                on_line("==".join(INDEX[wish if wish in INDEX else re.split("[<>=!~]", wish)[0]]))
         else:
             assert words[:3] == ("pip", "install", "--python"), words
             for wish in dict.fromkeys(word for word in words if word in INDEX):

@@ -10,12 +10,24 @@ VERSION = tuple(int(part) for part in __version__.split("."))
 IS_RECENT = VERSION >= (0, 38)
 """Whether to speak as 0.38 does, and not as 0.3.64: some flags and the words of some errors changed."""
 
-SWITCHES = """
---auto-launch --disable-auto-launch --cpu-vae --deterministic --disable-all-custom-nodes --disable-api-nodes
---disable-metadata --disable-mmap --disable-smart-memory --disable-xformers --dont-print-server --log-stdout
---multi-user --quick-test-for-ci
-"""
-RECENT = "--disable-assets --disable-partner-nodes --offline"
+SWITCHES = (
+    "--auto-launch",
+    "--disable-auto-launch",
+    "--cpu-vae",
+    "--deterministic",
+    "--disable-all-custom-nodes",
+    "--disable-api-nodes",
+    "--disable-metadata",
+    "--disable-mmap",
+    "--disable-smart-memory",
+    "--disable-xformers",
+    "--dont-print-server",
+    "--log-stdout",
+    "--multi-user",
+    "--quick-test-for-ci",
+)
+RECENT = ("--disable-assets", "--disable-partner-nodes", "--offline")
+"""In quotes each: which flags a ComfyUI knows is read from this file."""
 
 
 def exclusive(parser: argparse.ArgumentParser, *flags: str) -> None:
@@ -58,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     memory = ["--gpu-only", "--highvram", "--lowvram", "--novram", "--cpu"]
     exclusive(parser, *(memory if IS_RECENT else [*memory, "--normalvram"]))
-    for flag in [*SWITCHES.split(), *(RECENT.split() if IS_RECENT else [])]:
+    for flag in (*SWITCHES, *(RECENT if IS_RECENT else ())):
         parser.add_argument(flag, action="store_true")
     return parser
 

@@ -61,7 +61,7 @@ def check_lock(ctx: Context) -> Iterable[Finding]:
     if changed:
         yield _to_write(kinds.LOCK_STALE, shown, f"The lock differs: {'; '.join(changed)}.")
         return
-    if bare := kept.bare:
+    if bare := kept.without_hashes:
         says = (
             f"{len(bare)} packages cannot be had again by the lock, as they came from no index"
             f" or it could not be asked ({', '.join(bare[:3])})."

@@ -41,9 +41,9 @@ def proposed() -> Iterator[tuple[str, Command]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
             if isinstance(node, ast.Call) and name in ("ours", "program") and node.args:
-                words = tuple(literal(word) for word in node.args if not isinstance(word, ast.Starred))
+                words = tuple(map(literal, node.args))  # of a star, which may begin with the command, one word
                 where = f"{path.relative_to(PACKAGE)}:{node.lineno}"
-                yield where, Command(words or (FILLED,), ours=name == "ours")
+                yield where, Command(words, ours=name == "ours")
 
 
 PROPOSED = list(proposed())

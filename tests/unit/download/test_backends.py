@@ -579,8 +579,8 @@ def test_http_goes_on_where_hf_fails_and_says_so(
     file = remote_file(hub, model)
     part = open_part(ctx.machine, ctx.home, file)
     hub.arm(Fault("*", "truncate", times=1, value=3_000_000, origin="cdn"))
-    hub.arm(Fault("*", "status", times=4, value="503", origin="cdn"))  # the library asks once more
-    brief = Patience(outage_s=6)  # hf has half of it: at once, after 1 s and after 3
+    hub.arm(Fault("*", "status", times=5, value="503", origin="cdn"))
+    brief = Patience(outage_s=15)  # hf has half of it: at once, after 1 s, 3, 7 and 7.5
     bring(replace(ctx, patience=brief, options=replace(ctx.options, backend="hf")), file, part)
     assert is_right(part, model)
     [note] = heard.notes

@@ -267,6 +267,14 @@ def test_fault_status_with_a_wait(hub: Hub, web: requests.Session) -> None:
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "7")
 
 
+def test_fault_rate_limit_as_the_hub_says_it(hub: Hub, web: requests.Session) -> None:
+    hub.arm(Fault("*", "rate_limit", value=42, origin="hub", method="HEAD"))
+    refused = web.head(address(hub, SMALL), timeout=5)
+    assert (refused.status_code, "Retry-After" in refused.headers) == (429, False)
+    assert refused.headers["RateLimit"] == '"resolvers";r=0;t=42'
+    assert refused.headers["RateLimit-Policy"] == '"fixed window";"resolvers";q=3000;w=300'
+
+
 @pytest.mark.parametrize(
     ("kind", "content_type", "start"),
     [
