@@ -58,6 +58,13 @@ INDEX: Mapping[str, tuple[str, str]] = {
     **{f"{name}=={version}": (name, version) for name, version in GOOD.items()},
 }
 """What the package index has: the name and the version that uv takes for a wish."""
+LOCKED = """
+[[packages]]
+name = "{name}"
+version = "{version}"
+wheels = [{{ url = "https://index.example/{name}-{version}-py3-none-any.whl", size = 1, hashes = {{ sha256 = "0" }} }}]
+"""
+"""A package in a pylock.toml as uv writes it."""
 CLONE = ("/bin/cp", "-cpR")
 SAID: Mapping[str, Any] = {
     "torchvision": GOOD["torchvision"], "torchaudio": None, "device": "mps", "mps_built": True, "mps_available": True,
@@ -107,8 +114,7 @@ class Mac(FakeMachine):
             self._pour(words[2])
             return Ran(words, 0, f"==> Pouring {words[2]}\n")
         if Path(words[0]).name == "uv":
-            self._uv(words[1:], on_line or print)
-            return Ran(words, 0)
+            return Ran(words, 0, self._uv(words[1:], on_line or print))
         if words[1:] == ("-I", "-B", "-c", ASK):
             return Ran(words, 0, self.python)
         if words[1:] == ("-I", str(PROBE)):
@@ -129,20 +135,22 @@ class Mac(FakeMachine):
         words, said = POURED[formula]
         self.commands[f"{self.programs[program]} {words}"] = recorded(said)
 
-    def _uv(self, words: Sequence[str], on_line: Callable[[str], None]) -> None:
-        """What uv does of `python find`, `venv ... FOLDER`, `pip compile ... FILE`, `pip install --python PYTHON`."""
+    def _uv(self, words: Sequence[str], on_line: Callable[[str], None]) -> str:
+        """What uv does and prints: `python find`, `venv ... FOLDER`, `pip compile ... FILE`, `pip install ...`."""
         if words[:2] == ("python", "find"):
             on_line(sys.executable)
         elif words[0] == "venv":
             make_environment(Path(words[-1]))
             self.python = answer()
         elif words[:2] == ("pip", "compile"):
-            for wish in Path(words[-1]).read_text(encoding="utf-8").split():
-                on_line("==".join(INDEX[wish if wish in INDEX else re.split("[<>=!~]", wish)[0]]))
+            wishes = Path(words[-1]).read_text(encoding="utf-8").split()
+            chosen = [INDEX.get(wish) or INDEX[re.split("[<>=]", wish)[0]] for wish in wishes]
+            return "".join(LOCKED.format(name=name, version=version) for name, version in chosen)
         else:
             assert words[:3] == ("pip", "install", "--python"), words
             for wish in dict.fromkeys(word for word in words if word in INDEX):
                 install(Path(words[3]).parents[1], *INDEX[wish])
+        return ""
 
     def settle_in(self, ctx: Context) -> None:
         """Write the home as this Mac has it, with what the probe says as its proof."""
