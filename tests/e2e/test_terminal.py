@@ -23,6 +23,7 @@ SPINNING = re.compile("^[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]", re.MULTILINE)
 TMUX_LATE_S = 0.3
 """tmux tells a program of a second change of size within 250 ms only after these (`server_client_resize_timer`)."""
 MODELS = re.compile(r"^[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] models .* of 24\.9 MB", re.MULTILINE)
+UP = re.compile(r"^✓ server ", re.MULTILINE)
 TOTAL = re.compile(r"^  \d+ of 11 steps, .* left", re.MULTILINE)
 
 
@@ -71,11 +72,14 @@ def terminal(tool: Tool, tmp_path: Path) -> Iterator[Terminal]:
 
 
 def start(terminal: Terminal, tool: Tool, *words: str) -> str:
-    """Run the rehearsal with a slow line, and wait until bytes come; the home is named without its folder."""
+    """Run the rehearsal with a slow line, and wait until only bytes are waited for: nothing is printed above meanwhile.
+
+    The home is named without its folder.
+    """
     terminal.type(f"cd {shlex.quote(str(tool.home.parent))}; clear")
     command = ["-m", "provision", "all", "--rehearse", "--home", tool.home.name, "--limit-rate", "1M", *words]
     terminal.type(f"{shlex.quote(sys.executable)} {shlex.join(command)}")
-    return terminal.wait(lambda text: MODELS.search(text) and TOTAL.search(text))
+    return terminal.wait(lambda text: MODELS.search(text) and TOTAL.search(text) and UP.search(text))
 
 
 def untorn(text: str) -> bool:
