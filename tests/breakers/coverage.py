@@ -27,6 +27,7 @@ LEFT_OUT: Mapping[str, str] = {
     "comfyui-no-git": ADOPTED,
     "env-managed": ADOPTED,
     "env-unasked": ADOPTED,
+    "clock-wrong": "No breaker sets the clock: `tests/unit/download/test_host_check.py` has such certificates.",
     "check-crashed": "Only a bug of ours is one: `tests/e2e/test_doctor.py` plants it.",
 }
 """Findings that stand for something wrong, and have no breaker."""
