@@ -15,7 +15,8 @@ from provision.download.retry import CONNECT_TIMEOUT_S
 from provision.errors import HubRefused, NetworkError, Passing, ProvisionError, UsageError, lasting
 from provision.system.address import NoAddress, Url, quoted, read_address, read_redirect
 from provision.system.bounded_http import bounded_session
-from provision.system.tls import trusted
+from provision.system.proxies import proxy_for
+from provision.system.tls import certificate_fix, clock_fix, is_of_time, trusted
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response, Session
@@ -82,7 +83,7 @@ def ask(
             method,
             address.url,
             headers={"Accept-Encoding": "identity", "User-Agent": "provision", **address.headers, **(extra or {})},
-            auth=None if own else as_it_is,
+            auth=_own_credentials(address.url) if own else as_it_is,
             allow_redirects=False,
             stream=True,
             timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
@@ -93,13 +94,22 @@ def ask(
         raise unreachable(address.url, error) from error
 
 
+def _own_credentials(url: str) -> tuple[str, str] | None:
+    """What ~/.netrc has for the host; what stands in the address itself comes before it."""
+    from requests.utils import get_netrc_auth
+
+    return None if "@" in url.partition("://")[2].partition("/")[0] else get_netrc_auth(url)
+
+
 def session_for(url: str, environ: Mapping[str, str]) -> Session:
     """A session for requests to one host: never through a proxy to this machine, trusting whom the system trusts.
 
     Raises UsageError for an address that is none, OSError.
     """
     session = bounded_session(tls=trusted(environ) if place_of(url).scheme == "https" else None)
-    session.trust_env = not is_loopback(url)
+    session.trust_env = False
+    if proxy := proxy_for(url, environ):
+        session.proxies = {place_of(url).scheme: proxy}
     return session
 
 
@@ -174,16 +184,11 @@ def not_reached(url: str, error: Exception, *, proxied: bool = False) -> Network
 def _no_answer(host: str, error: Exception, *, tls: bool, proxy: bool, late: bool) -> NetworkError:
     inner = _first_cause(error)
     why = _in_words(inner)
+    if is_of_time(inner):
+        says = f"The certificate of {host} is not valid at the time that this computer shows ({why})."
+        return lasting(NetworkError(says, hint=clock_fix()))
     if isinstance(inner, ssl.SSLCertVerificationError):
-        return lasting(
-            NetworkError(
-                f"The certificate of {host} cannot be verified ({why}).",
-                hint=Fix(
-                    "Behind a proxy that opens TLS, name its certificates:",
-                    ours("all", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
-                ),
-            )
-        )
+        return lasting(NetworkError(f"The certificate of {host} cannot be verified ({why}).", hint=certificate_fix()))
     if tls:
         broke = isinstance(inner, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError))
         return NetworkError(

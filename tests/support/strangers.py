@@ -85,6 +85,28 @@ def own_certificate(folder: Path, name: str = f"IP:{LOOPBACK}") -> tuple[Path, s
     return certificate, context
 
 
+def of_another_time(folder: Path, begins: str, ends: str) -> tuple[Path, ssl.SSLContext]:
+    """As `own_certificate`, valid from one day to another (`20010101`)."""
+    key, request, certificate, config = (folder / name for name in ("key.pem", "asked.csr", "cert.pem", "ca.cnf"))
+    for name, text in (("index.txt", ""), ("serial", "01")):
+        (folder / name).write_text(text, encoding="ascii")
+    config.write_text(
+        f"[ca]\ndefault_ca = own\n[own]\ndatabase = {folder}/index.txt\nserial = {folder}/serial\n"
+        f"new_certs_dir = {folder}\ndefault_md = sha256\npolicy = any\ncopy_extensions = copy\n"
+        "[any]\ncommonName = supplied\n",
+        encoding="ascii",
+    )
+    asked = ["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={folder.name}", "-addext",
+             f"subjectAltName=IP:{LOOPBACK}", "-keyout", key, "-out", request]  # fmt: skip
+    signed = ["openssl", "ca", "-selfsign", "-batch", "-notext", "-config", config, "-keyfile", key, "-in", request,
+              "-out", certificate, "-startdate", f"{begins}000000Z", "-enddate", f"{ends}000000Z"]  # fmt: skip
+    for words in (asked, signed):
+        subprocess.run(words, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return certificate, context
+
+
 @contextmanager
 def proxy_with_a_page(tls: ssl.SSLContext, page: str) -> Iterator[str]:
     """A proxy that answers in the name of every host, and sends everybody on to a page."""

@@ -19,7 +19,7 @@ import provision
 from tests.support.paths import CHECKOUT
 
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-MODULES = {"GitPython": "git", "pillow": "PIL", "pyyaml": "yaml"}  # where the names differ
+MODULES = {"GitPython": "git", "pillow": "PIL", "pyyaml": "yaml", "PySocks": "socks"}  # where the names differ
 
 
 @pytest.fixture(scope="module")
