@@ -26,7 +26,7 @@ from provision.download.rate_limits import asked_wait_s
 from provision.download.web import REFUSED_BY_PROXY, as_it_is, host_of, origin_of, redirect_of, session_for
 from provision.errors import HubRefused, UsageError
 from provision.system.address import quoted, read_address
-from provision.system.proxies import proxy_for
+from provision.system.proxies import is_dead_socks, proxy_for
 from provision.system.tls import certificate_fix, clock_fix, is_of_time
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def _of_error(host: Host, error: Exception, environ: Mapping[str, str]) -> Troub
         says = f"The certificate of {host.name} is not trusted here{with_} ({_short(error)}): a company's proxy, or a"
         says = f"{says} program that inspects traffic, stands in between."
         return Trouble(kinds.TLS_INTERCEPT, says, certificate_fix())
-    if isinstance(error, requests.exceptions.ProxyError):
+    if isinstance(error, requests.exceptions.ProxyError) or any(map(is_dead_socks, causes)):
         proxy = host_of(proxy_for(host.url, environ))
         if REFUSED_BY_PROXY.search(str(error)):
             return _down(host, f"the proxy {proxy} refuses it ({_short(error)})")
@@ -255,7 +255,8 @@ def _wrong_proxy(host: Host, environ: Mapping[str, str]) -> Trouble | None:
 
 def _who_names(proxy: str, environ: Mapping[str, str]) -> str:
     """The variable that holds a proxy, or the settings of the system."""
-    names = [name for name, value in environ.items() if name.lower().endswith("_proxy") and value and value in proxy]
+    given = {name: value for name, value in environ.items() if name.lower().endswith("_proxy") and value}
+    names = [name for name, value in given.items() if proxy.endswith(value.rpartition("://")[2])]
     return next(iter(sorted(names)), "the proxy of the system's settings")
 
 

@@ -15,7 +15,7 @@ from provision.download.retry import CONNECT_TIMEOUT_S
 from provision.errors import HubRefused, NetworkError, Passing, ProvisionError, UsageError, lasting
 from provision.system.address import NoAddress, Url, quoted, read_address, read_redirect
 from provision.system.bounded_http import bounded_session
-from provision.system.proxies import proxy_for
+from provision.system.proxies import is_dead_socks, proxy_for
 from provision.system.tls import certificate_fix, clock_fix, is_of_time, trusted
 
 if TYPE_CHECKING:
@@ -172,6 +172,7 @@ def unreachable(url: str, error: Exception) -> ProvisionError:
     if isinstance(error, (of.InvalidURL, of.MissingSchema, of.InvalidSchema)):
         return no_address(url)
     tls, proxy, late = (isinstance(error, kind) for kind in (of.SSLError, of.ProxyError, of.Timeout))
+    proxy = proxy or any(map(is_dead_socks, _causes(error)))
     return _no_answer(host_of(url), error, tls=tls, proxy=proxy, late=late)
 
 
@@ -182,11 +183,15 @@ def not_reached(url: str, error: Exception, *, proxied: bool = False) -> Network
 
 
 def _no_answer(host: str, error: Exception, *, tls: bool, proxy: bool, late: bool) -> NetworkError:
-    inner = _first_cause(error)
+    inner = _causes(error)[-1]
     why = _in_words(inner)
     if is_of_time(inner):
-        says = f"The certificate of {host} is not valid at the time that this computer shows ({why})."
-        return lasting(NetworkError(says, hint=clock_fix()))
+        return lasting(
+            NetworkError(
+                f"The certificate of {host} is not valid at the time that this computer shows ({why}).",
+                hint=clock_fix(),
+            )
+        )
     if isinstance(inner, ssl.SSLCertVerificationError):
         return lasting(NetworkError(f"The certificate of {host} cannot be verified ({why}).", hint=certificate_fix()))
     if tls:
@@ -230,7 +235,7 @@ def silent_middle(url: str, seconds: float) -> NetworkError:
 
 def broken(url: str, error: Exception) -> NetworkError:
     """What ended an answer in its middle."""
-    return NetworkError(f"The connection to {host_of(url)} broke ({_in_words(_first_cause(error))}).", hint=RESUME)
+    return NetworkError(f"The connection to {host_of(url)} broke ({_in_words(_causes(error)[-1])}).", hint=RESUME)
 
 
 def no_address(url: str) -> UsageError:
@@ -245,11 +250,12 @@ def as_it_is(request: PreparedRequest) -> PreparedRequest:
     return request
 
 
-def _first_cause(error: BaseException) -> BaseException:
-    """What the libraries wrap says where, and not why."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return error
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error, and what it was made of; the libraries' own say where, and the last says why."""
+    found = [error]
+    while (inner := found[-1].__cause__ or found[-1].__context__) is not None:
+        found.append(inner)
+    return found
 
 
 def _in_words(error: BaseException) -> str:

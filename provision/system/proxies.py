@@ -50,6 +50,16 @@ def is_socks(proxy: str) -> bool:
     return proxy.lower().startswith("socks")
 
 
+def is_dead_socks(error: BaseException) -> bool:
+    """Whether a SOCKS proxy itself does not serve; a host that one cannot reach is another matter."""
+    import socks
+
+    if not isinstance(error, socks.ProxyError):
+        return False
+    said = (socks.SOCKS4Error, socks.SOCKS5Error)  # by the proxy; PySocks wraps them once more
+    return not any(isinstance(each, said) for each in (error, error.socket_err))
+
+
 def credentials_of(proxy: str) -> tuple[str, str] | None:
     """The name and the password in a proxy's address; None where there is none."""
     parts = urlsplit(proxy)

@@ -23,7 +23,12 @@ def socks_proxy(asked: list[tuple[str, int]]) -> Iterator[str]:
             host = self.rfile.read(self.rfile.read(1)[0] if kind == 3 else 4)
             (port,) = struct.unpack(">H", self.rfile.read(2))
             asked.append((host.decode() if kind == 3 else "an address", port))
-            with create_connection(("127.0.0.1", port)) as there:
+            try:
+                opened = create_connection(("127.0.0.1", port))
+            except OSError:
+                self.connection.sendall(b"\5\5\0\1" + bytes(6))  # "connection refused"
+                return
+            with opened as there:
                 self.connection.sendall(b"\5\0\0\1" + bytes(6))
                 back = threading.Thread(target=_pass_on, args=(there, self.connection), daemon=True)
                 back.start()

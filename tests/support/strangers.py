@@ -40,7 +40,7 @@ def served(handler: type[Quiet], tls: ssl.SSLContext | None = None) -> Iterator[
 
 @contextmanager
 def hub(plain: Answer, with_token: Answer | None = None, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """A server that answers HEAD with a status and headers, others to who brings a token."""
+    """A server that answers with a status and headers, others to who brings a token."""
 
     class Handler(Quiet):
         def do_HEAD(self) -> None:
@@ -50,6 +50,9 @@ def hub(plain: Answer, with_token: Answer | None = None, tls: ssl.SSLContext | N
             for name, value in {"Content-Length": "0", **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
 
     with served(Handler, tls) as port:
         yield f"{'https' if tls else 'http'}://{LOOPBACK}:{port}"
