@@ -41,7 +41,7 @@ def proposed() -> Iterator[tuple[str, Command]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
             if isinstance(node, ast.Call) and name in ("ours", "program") and node.args:
-                words = tuple(literal(word) for word in node.args if not isinstance(word, ast.Starred))
+                words = tuple(literal(word) for word in node.args)  # words taken from elsewhere are one `FILLED`
                 where = f"{path.relative_to(PACKAGE)}:{node.lineno}"
                 yield where, Command(words or (FILLED,), ours=name == "ours")
 
