@@ -53,7 +53,7 @@ def bounded_client(url: str, environ: Mapping[str, str], silence_s: float) -> It
     """Let the library's client go the way to `url` that ours go (proxy, certificates), raise Moved, Answered or
     HubRefused for all but the file, and hang up on a head that does not come, and on a body of which nothing is heard
     for `silence_s`. For one request at a time, of one thread."""
-    from huggingface_hub import close_session, set_client_factory
+    from huggingface_hub import set_client_factory
 
     watch, proxy = Watch(silence_s), proxy_for(url, environ) or None
     verify = trusted(environ) if url.startswith("https:") else True
@@ -65,7 +65,8 @@ def bounded_client(url: str, environ: Mapping[str, str], silence_s: float) -> It
         yield watch
     finally:
         watch.stop()
-        close_session()
+        # As the library's own, which has no public name.
+        set_client_factory(lambda: _library().Client(follow_redirects=True, timeout=None))
 
 
 def _library() -> Any:
