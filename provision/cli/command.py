@@ -93,8 +93,10 @@ def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
     from provision.output.console import make_console
     from provision.output.hints import this_call
     from provision.system.local_machine import LocalMachine
+    from provision.system.proxies import with_system_proxies
 
     machine = LocalMachine()
+    machine.environ = dict(with_system_proxies(machine))
     console = make_console(
         json=request.json, verbose=request.verbose, yes=request.yes, plain=request.plain, environ=machine.environ
     )

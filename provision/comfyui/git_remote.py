@@ -32,6 +32,7 @@ from provision.system.git_program import (
 )
 from provision.system.parsers import SIZE, parse_size
 from provision.system.passing import passing_in
+from provision.system.tls import SAID_OF_TIME, certificate_fix, clock_fix
 
 RELEASE = re.compile(r"v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -220,6 +221,10 @@ def explained(what: str) -> Iterator[None]:
 
 
 def _hint(text: str) -> Fix | Command:
+    if re.search(SAID_OF_TIME, text):
+        return clock_fix()
+    if "certificate" in text:
+        return certificate_fix()
     if "Could not resolve host" in text or "unable to access" in text or "timed out" in text:
         return Fix("Check the network or the proxy (HTTPS_PROXY), then run the same command again.")
     if "No space left" in text:

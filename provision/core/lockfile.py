@@ -105,7 +105,7 @@ class Lock:
         return {package.name: package.version for package in self.packages}
 
     @property
-    def without_hashes(self) -> list[str]:
+    def unhashed(self) -> list[str]:
         """Names of the packages without a hash."""
         return [package.name for package in self.packages if not package.sha256]
 

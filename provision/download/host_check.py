@@ -13,8 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,13 +21,13 @@ from provision.command import Fix, ours, program
 from provision.core.finding import Kind
 from provision.download import kinds
 from provision.download.hosts import PORT, site_of
-from provision.download.http.wire import proxy_for
 from provision.download.hub.token import HUGGING_FACE, Token
 from provision.download.rate_limits import asked_wait_s
 from provision.download.web import REFUSED_BY_PROXY, as_it_is, host_of, origin_of, redirect_of, session_for
 from provision.errors import HubRefused, UsageError
 from provision.system.address import quoted, read_address
-from provision.system.tls import BUNDLES
+from provision.system.proxies import is_dead_socks, proxy_for
+from provision.system.tls import certificate_fix, clock_fix, is_of_time
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -108,7 +107,21 @@ def troubles_of(hosts: Sequence[Host], environ: Mapping[str, str], deadline_s: f
     for thread, (work, _) in zip(threads, jobs, strict=True):
         if work is ask:
             thread.join(max(0.0, until - time.monotonic()))
-    return [_only_ipv6_dead(*each) for each in zip(hosts, list(found), reached, strict=True)]
+    checked = _by_the_clock(hosts, list(found))
+    return [_only_ipv6_dead(*each) for each in zip(hosts, checked, reached, strict=True)]
+
+
+def _by_the_clock(hosts: Sequence[Host], found: list[Trouble | None]) -> list[Trouble | None]:
+    """Where no host's certificate is valid now, it is the clock and nothing else."""
+    secured = [each for host, each in zip(hosts, found, strict=True) if host.url.startswith("https:")]
+    if len(secured) < 2 or not all(each is not None and each.kind == kinds.CLOCK_WRONG for each in secured):
+        return found
+    return [
+        replace(each, says=each.says.replace("the clock is wrong, or the certificate ran out", "the clock is wrong"))
+        if each is not None and each.kind == kinds.CLOCK_WRONG
+        else each
+        for each in found
+    ]
 
 
 def trouble_of(host: Host, environ: Mapping[str, str], deadline_s: float) -> Trouble | None:
@@ -149,7 +162,7 @@ def storage_trouble(host: Host, target: str, environ: Mapping[str, str], deadlin
 def behind_of(host: Host, behind: Host, trouble: Trouble) -> Trouble:
     """What is wrong with a host behind another that answers, as the storage of that one."""
     reason = trouble.says.rpartition("cannot be reached: ")[2].rstrip(".")
-    return trouble if trouble.kind == kinds.TLS_INTERCEPT else _storage(host, behind.url, reason)
+    return trouble if trouble.kind in (kinds.TLS_INTERCEPT, kinds.CLOCK_WRONG) else _storage(host, behind.url, reason)
 
 
 def _storage(host: Host, target: str, reason: str) -> Trouble:
@@ -200,13 +213,17 @@ def _of_error(host: Host, error: Exception, environ: Mapping[str, str]) -> Troub
     import requests
 
     causes = _causes(error)
+    if any(map(is_of_time, causes)):
+        now = time.strftime("%d %B %Y, %H:%M")
+        says = f"The certificate of {host.name} is not valid at the time that this computer shows, {now}"
+        return Trouble(kinds.CLOCK_WRONG, f"{says}: the clock is wrong, or the certificate ran out.", clock_fix())
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         given = environ.get("SSL_CERT_FILE")
         with_ = f" with SSL_CERT_FILE={given}" if given else ""
         says = f"The certificate of {host.name} is not trusted here{with_} ({_short(error)}): a company's proxy, or a"
-        fix = Fix("Name the certificates of what opens your TLS.", program("export", "SSL_CERT_FILE=/path/to/ca.pem"))
-        return Trouble(kinds.TLS_INTERCEPT, f"{says} program that inspects traffic, stands in between.", fix)
-    if isinstance(error, requests.exceptions.ProxyError):
+        says = f"{says} program that inspects traffic, stands in between."
+        return Trouble(kinds.TLS_INTERCEPT, says, certificate_fix())
+    if isinstance(error, requests.exceptions.ProxyError) or any(map(is_dead_socks, causes)):
         proxy = host_of(proxy_for(host.url, environ))
         if REFUSED_BY_PROXY.search(str(error)):
             return _down(host, f"the proxy {proxy} refuses it ({_short(error)})")
@@ -214,10 +231,6 @@ def _of_error(host: Host, error: Exception, environ: Mapping[str, str]) -> Troub
         return Trouble(kinds.PROXY, says, Fix("Check HTTPS_PROXY, or name the host in NO_PROXY."))
     if wrong := _wrong_proxy(host, environ):
         return wrong
-    missing = next((name for name in BUNDLES if environ.get(name) and not Path(environ[name]).exists()), "")
-    if missing and not isinstance(error, requests.exceptions.RequestException):
-        says = f"{missing} names {environ[missing]}, which is not there: no certificate can be checked with it."
-        return Trouble(kinds.TLS_STORE, says, Fix("Take the variable away.", program("unset", missing)))
     text = str(error)
     if isinstance(error, requests.exceptions.SSLError):
         return _down(host, f"TLS fails ({_short(error)})")
@@ -242,7 +255,8 @@ def _wrong_proxy(host: Host, environ: Mapping[str, str]) -> Trouble | None:
 
 def _who_names(proxy: str, environ: Mapping[str, str]) -> str:
     """The variable that holds a proxy, or the settings of the system."""
-    names = [name for name, value in environ.items() if name.lower().endswith("_proxy") and value and value in proxy]
+    given = {name: value for name, value in environ.items() if name.lower().endswith("_proxy") and value}
+    names = [name for name, value in given.items() if proxy.endswith(value.rpartition("://")[2])]
     return next(iter(sorted(names)), "the proxy of the system's settings")
 
 

@@ -35,6 +35,9 @@ HF_429 = Kind("hf-429", "tools", "warns", "hint", "whether the hub asks to wait"
 TLS_INTERCEPT = Kind("tls-intercept", "tools", "blocks", "hint", "whether each host's certificate is trusted",
     "`CERTIFICATE_VERIFY_FAILED`, `UnknownIssuer`: a company's proxy, or a program that inspects traffic",
     "SSL_CERT_FILE with the certificates of your company")
+CLOCK_WRONG = Kind("clock-wrong", "tools", "blocks", "hint",
+    "whether certificates are valid at the time that the clock shows",
+    "`certificate has expired`, `certificate is not yet valid`", "`sudo sntp -sS time.apple.com`")
 TLS_STORE = Kind("tls-store", "tools", "blocks", "hint",
     "whether the files of certificates that variables name are there",
     "`CERTIFICATE_VERIFY_FAILED`, or no connection at all", "unset SSL_CERT_FILE or REQUESTS_CA_BUNDLE")

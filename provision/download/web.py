@@ -15,7 +15,8 @@ from provision.download.retry import CONNECT_TIMEOUT_S
 from provision.errors import HubRefused, NetworkError, Passing, ProvisionError, UsageError, lasting
 from provision.system.address import NoAddress, Url, quoted, read_address, read_redirect
 from provision.system.bounded_http import bounded_session
-from provision.system.tls import trusted
+from provision.system.proxies import is_dead_socks, proxy_for
+from provision.system.tls import certificate_fix, clock_fix, is_of_time, trusted
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response, Session
@@ -82,7 +83,7 @@ def ask(
             method,
             address.url,
             headers={"Accept-Encoding": "identity", "User-Agent": "provision", **address.headers, **(extra or {})},
-            auth=None if own else as_it_is,
+            auth=_own_credentials(address.url) if own else as_it_is,
             allow_redirects=False,
             stream=True,
             timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
@@ -93,13 +94,22 @@ def ask(
         raise unreachable(address.url, error) from error
 
 
+def _own_credentials(url: str) -> tuple[str, str] | None:
+    """What ~/.netrc has for the host; what stands in the address itself comes before it."""
+    from requests.utils import get_netrc_auth
+
+    return None if "@" in url.partition("://")[2].partition("/")[0] else get_netrc_auth(url)
+
+
 def session_for(url: str, environ: Mapping[str, str]) -> Session:
     """A session for requests to one host: never through a proxy to this machine, trusting whom the system trusts.
 
     Raises UsageError for an address that is none, OSError.
     """
     session = bounded_session(tls=trusted(environ) if place_of(url).scheme == "https" else None)
-    session.trust_env = not is_loopback(url)
+    session.trust_env = False
+    if proxy := proxy_for(url, environ):
+        session.proxies = {place_of(url).scheme: proxy}
     return session
 
 
@@ -162,6 +172,7 @@ def unreachable(url: str, error: Exception) -> ProvisionError:
     if isinstance(error, (of.InvalidURL, of.MissingSchema, of.InvalidSchema)):
         return no_address(url)
     tls, proxy, late = (isinstance(error, kind) for kind in (of.SSLError, of.ProxyError, of.Timeout))
+    proxy = proxy or any(map(is_dead_socks, _causes(error)))
     return _no_answer(host_of(url), error, tls=tls, proxy=proxy, late=late)
 
 
@@ -172,18 +183,17 @@ def not_reached(url: str, error: Exception, *, proxied: bool = False) -> Network
 
 
 def _no_answer(host: str, error: Exception, *, tls: bool, proxy: bool, late: bool) -> NetworkError:
-    inner = _first_cause(error)
+    inner = _causes(error)[-1]
     why = _in_words(inner)
-    if isinstance(inner, ssl.SSLCertVerificationError):
+    if is_of_time(inner):
         return lasting(
             NetworkError(
-                f"The certificate of {host} cannot be verified ({why}).",
-                hint=Fix(
-                    "Behind a proxy that opens TLS, name its certificates:",
-                    ours("all", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
-                ),
+                f"The certificate of {host} is not valid at the time that this computer shows ({why}).",
+                hint=clock_fix(),
             )
         )
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return lasting(NetworkError(f"The certificate of {host} cannot be verified ({why}).", hint=certificate_fix()))
     if tls:
         broke = isinstance(inner, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError))
         return NetworkError(
@@ -225,7 +235,7 @@ def silent_middle(url: str, seconds: float) -> NetworkError:
 
 def broken(url: str, error: Exception) -> NetworkError:
     """What ended an answer in its middle."""
-    return NetworkError(f"The connection to {host_of(url)} broke ({_in_words(_first_cause(error))}).", hint=RESUME)
+    return NetworkError(f"The connection to {host_of(url)} broke ({_in_words(_causes(error)[-1])}).", hint=RESUME)
 
 
 def no_address(url: str) -> UsageError:
@@ -240,11 +250,12 @@ def as_it_is(request: PreparedRequest) -> PreparedRequest:
     return request
 
 
-def _first_cause(error: BaseException) -> BaseException:
-    """What the libraries wrap says where, and not why."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return error
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error, and what it was made of; the libraries' own say where, and the last says why."""
+    found = [error]
+    while (inner := found[-1].__cause__ or found[-1].__context__) is not None:
+        found.append(inner)
+    return found
 
 
 def _in_words(error: BaseException) -> str:

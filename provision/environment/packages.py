@@ -21,7 +21,7 @@ from provision.errors import CommandMissing, NetworkError, PackageError, Passing
 from provision.system.machine import Machine, Ran
 from provision.system.passing import passing_in
 from provision.system.strict import SETTINGS_MAX_BYTES, read_head
-from provision.system.tls import has_store
+from provision.system.tls import SAID_OF_TIME, certificate_fix, clock_fix, has_store, named_bundle
 
 INSTALL_TIMEOUT_S = 3600
 TORCH_SET = ("torch", "torchvision", "torchaudio")
@@ -51,6 +51,8 @@ def uv_env(machine: Machine, home: Home) -> dict[str, str]:
         "UV_LINK_MODE": "clone" if machine.system == "Darwin" else "hardlink",
         **index_settings(given, read_files(machine).read),
     }
+    if bundle := named_bundle(given):
+        env["SSL_CERT_FILE"] = bundle
     if has_store(machine.system):
         env |= {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}  # the second for a uv before 0.11.9
     return env | {
@@ -138,8 +140,8 @@ NETWORK_HINT = Fix("Check the network or HTTPS_PROXY, or name a mirror with UV_D
 # (what uv says, what it comes down to, what to do): the first that fits is taken.
 CAUSES: tuple[tuple[str, str, Fix | Command], ...] = (
     (r"No space left|os error 28\b", "the disk is full", FREE_HINT),
-    (r"[Ii]nvalid peer certificate|certificate", "the package index's certificate is not trusted",
-     Fix("Behind a proxy that opens TLS:", ours("all", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")))),
+    (SAID_OF_TIME, "the package index's certificate is not valid at the time that this computer shows", clock_fix()),
+    (r"[Ii]nvalid peer certificate|certificate", "the package index's certificate is not trusted", certificate_fix()),
     (r"dns error|failed to lookup", "the package index's host is not found", NETWORK_HINT),
     (r"timed out", "the package index did not answer in time", NETWORK_HINT),
     (r"error sending request|Failed to fetch|Connection refused", "the package index cannot be reached", NETWORK_HINT),

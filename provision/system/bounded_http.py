@@ -104,11 +104,16 @@ class BoundedResponse(http.client.HTTPResponse):
 
 def bounded_session(body_s: float | None = None, tls: ssl.SSLContext | None = None) -> requests.Session:
     """A session of requests for small answers: heads within HEAD_S, bodies within `body_s` seconds (BODY_S)."""
+    import warnings
+
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+    from urllib3.contrib.socks import SOCKSProxyManager
+    from urllib3.exceptions import SystemTimeWarning
 
+    warnings.simplefilter("ignore", SystemTimeWarning)  # a clock that is wrong is told of in a sentence
     response_class = type("Response", (BoundedResponse,), {"body_s": BODY_S if body_s is None else body_s})
     plain = type("Plain", (HTTPConnection,), {"response_class": response_class})
     secured = type("Secured", (HTTPSConnection,), {"response_class": response_class})
@@ -124,13 +129,26 @@ def bounded_session(body_s: float | None = None, tls: ssl.SSLContext | None = No
 
         def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
             manager = super().proxy_manager_for(*args, **kwargs, ssl_context=tls)
-            manager.pool_classes_by_scheme = pools
+            by_socks = isinstance(manager, SOCKSProxyManager)
+            manager.pool_classes_by_scheme = _through_socks(response_class) if by_socks else pools
             return manager
 
     session = requests.Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, Adapter())
     return session
+
+
+def _through_socks(response_class: type[BoundedResponse]) -> dict[str, type]:
+    """The pools of connections through a SOCKS proxy, which are classes of their own."""
+    from urllib3.contrib import socks
+
+    plain = type("Plain", (socks.SOCKSConnection,), {"response_class": response_class})
+    secured = type("Secured", (socks.SOCKSHTTPSConnection,), {"response_class": response_class})
+    return {
+        "http": type("PlainPool", (socks.SOCKSHTTPConnectionPool,), {"ConnectionCls": plain}),
+        "https": type("SecuredPool", (socks.SOCKSHTTPSConnectionPool,), {"ConnectionCls": secured}),
+    }
 
 
 def body_of(response: requests.Response, max_bytes: int) -> bytes:

@@ -8,10 +8,41 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Variables that name certificates for requests, which refuses to work where they are not there."""
-NAMES = ("SSL_CERT_FILE", *BUNDLES, "PIP_CERT", "GIT_SSL_CAINFO")
+from provision.command import Command, Fix, program
+from provision.system.visible import shell_word
+
+NAMES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO")
 """Every variable by which a person names certificates to a program that brings something here."""
+OF_TIME = frozenset({9, 10, -67818, -67819})
+"""What a certificate is refused with for its dates: OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED, macOS's
+errSecCertificateExpired and errSecCertificateNotValidYet."""
+SAID_OF_TIME = r"(?i)certificate[^\n]*(?:expired|not\s?(?:yet\s?)?valid|not yet been activated)"
+"""The same in the words of uv, git, wget and git-lfs."""
+KEYCHAINS = ("/Library/Keychains/System.keychain", "/System/Library/Keychains/SystemRootCertificates.keychain")
+
+
+def is_of_time(error: BaseException) -> bool:
+    """Whether a certificate was refused for its dates alone: it ran out, or the clock is wrong."""
+    return isinstance(error, ssl.SSLCertVerificationError) and getattr(error, "verify_code", 0) in OF_TIME
+
+
+def clock_fix() -> Fix:
+    """How the clock is set, which is what is wrong where certificates are not valid yet or any more."""
+    mac = sys.platform == "darwin"
+    words = ("sntp", "-sS", "time.apple.com") if mac else ("timedatectl", "set-ntp", "true")
+    return Fix("Look at the date that this computer shows; to set it:", program("sudo", *words))
+
+
+def certificate_fix() -> Fix:
+    """How certificates are named that the system does not trust; on a Mac the file is made from its keychains."""
+    mac = sys.platform == "darwin"
+    if not mac:
+        says = "If a company's proxy or a program opens your TLS, name its certificates:"
+        return Fix(says, program("export", "SSL_CERT_FILE=/path/to/ca.pem"))
+    file = Path.home() / "certificates.pem"
+    collect = f"security find-certificate -a -p {' '.join(KEYCHAINS)} > {shell_word(str(file))}"
+    says = "If a company's proxy or a program opens your TLS, collect the certificates of this Mac, and name them:"
+    return Fix(says, Command(("sh", "-c", collect), then=program("export", f"SSL_CERT_FILE={file}")))
 
 
 def named_bundle(environ: Mapping[str, str]) -> str:

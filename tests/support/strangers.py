@@ -40,7 +40,7 @@ def served(handler: type[Quiet], tls: ssl.SSLContext | None = None) -> Iterator[
 
 @contextmanager
 def hub(plain: Answer, with_token: Answer | None = None, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """A server that answers HEAD with a status and headers, others to who brings a token."""
+    """A server that answers with a status and headers, others to who brings a token."""
 
     class Handler(Quiet):
         def do_HEAD(self) -> None:
@@ -50,6 +50,9 @@ def hub(plain: Answer, with_token: Answer | None = None, tls: ssl.SSLContext | N
             for name, value in {"Content-Length": "0", **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
 
     with served(Handler, tls) as port:
         yield f"{'https' if tls else 'http'}://{LOOPBACK}:{port}"
@@ -80,6 +83,28 @@ def own_certificate(folder: Path, name: str = f"IP:{LOOPBACK}") -> tuple[Path, s
          "-addext", f"subjectAltName={name}", "-keyout", key, "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return certificate, context
+
+
+def of_another_time(folder: Path, begins: str, ends: str) -> tuple[Path, ssl.SSLContext]:
+    """As `own_certificate`, valid from one day to another (`20010101`)."""
+    key, request, certificate, config = (folder / name for name in ("key.pem", "asked.csr", "cert.pem", "ca.cnf"))
+    for name, text in (("index.txt", ""), ("serial", "01")):
+        (folder / name).write_text(text, encoding="ascii")
+    config.write_text(
+        f"[ca]\ndefault_ca = own\n[own]\ndatabase = {folder}/index.txt\nserial = {folder}/serial\n"
+        f"new_certs_dir = {folder}\ndefault_md = sha256\npolicy = any\ncopy_extensions = copy\n"
+        "[any]\ncommonName = supplied\n",
+        encoding="ascii",
+    )
+    asked = ["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={folder.name}", "-addext",
+             f"subjectAltName=IP:{LOOPBACK}", "-keyout", key, "-out", request]  # fmt: skip
+    signed = ["openssl", "ca", "-selfsign", "-batch", "-notext", "-config", config, "-keyfile", key, "-in", request,
+              "-out", certificate, "-startdate", f"{begins}000000Z", "-enddate", f"{ends}000000Z"]  # fmt: skip
+    for words in (asked, signed):
+        subprocess.run(words, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return certificate, context

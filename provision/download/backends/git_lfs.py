@@ -42,6 +42,8 @@ from provision.system.git_program import environment
 from provision.system.machine import Ran
 from provision.system.parsers import parse_lfs_version
 from provision.system.passing import passing_in
+from provision.system.proxies import proxy_for
+from provision.system.tls import named_bundle
 from provision.system.visible import shell_word
 
 NO_TRAFFIC = re.compile(r"(?:error|http|status|response)\D{0,20}\b509\b")
@@ -161,8 +163,12 @@ def _environment(ctx: Context, file: HubFile, repository: Path, config: Path) ->
     env["GOGC"] = "40"  # of git-lfs, a Go program: a third less memory, at no cost that can be measured
     if is_loopback(file.endpoint):
         env |= {"no_proxy": "*", "NO_PROXY": "*"}
-    elif file.endpoint.startswith("https://"):  # what is asked for with http, after a redirect, reaches nobody
+        return env
+    scheme = file.endpoint.partition("://")[0]
+    if scheme == "https":  # what is asked for with http, after a redirect, reaches nobody
         env |= {"http_proxy": NOBODY, "HTTP_PROXY": NOBODY}
+    if proxy := proxy_for(file.endpoint, ctx.machine.environ):  # git-lfs does not know ALL_PROXY
+        env |= {f"{scheme}_proxy": proxy, f"{scheme}_proxy".upper(): proxy}
     return env
 
 
@@ -175,8 +181,7 @@ def _configuration(ctx: Context, file: HubFile) -> str:
     if (token := _token(ctx, file)) is not None:
         basic = base64.b64encode(f"hf:{token}".encode()).decode()
         settings[f"http.{file.endpoint}/.extraHeader"] = f"Authorization: Basic {basic}"
-    bundle = ctx.machine.environ.get("SSL_CERT_FILE")
-    if bundle:
+    if bundle := named_bundle(ctx.machine.environ):
         settings["http.sslCAInfo"] = bundle
     return "".join(map(_line, settings.items()))
 

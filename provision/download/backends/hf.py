@@ -34,6 +34,7 @@ from provision.system.address import quoted
 from provision.system.disk_errors import unusable
 from provision.system.machine import Machine
 from provision.system.passing import passing_of
+from provision.system.proxies import is_socks, proxy_for
 from provision.system.visible import shell_word, shell_words
 
 CHUNK_BYTES = None
@@ -53,7 +54,8 @@ def fetch_hf(ctx: Context, file: HubFile, part: Path) -> str | None:
 
     def attempt(hasher: Hasher) -> Retry | None:
         address, offer = locate_both(ctx, file)
-        if offer is not None and usable(ctx.machine.environ):
+        by_socks = is_socks(proxy_for(file.endpoint, ctx.machine.environ))  # hf_xet knows no such proxy
+        if offer is not None and usable(ctx.machine.environ) and not by_socks:
             return fetch_by_xet(ctx, file, part, offer)
         return until_interrupted(ctx.machine, lambda: _attempt(ctx, file, part, address, hasher))
 
@@ -162,7 +164,7 @@ def _download_into_part(
 ) -> None:
     for _ in range(REDIRECTS_MAX):
         try:
-            with bounded_client(TIMEOUT_S) as watch:
+            with bounded_client(address.url, ctx.machine.environ, TIMEOUT_S) as watch:
                 return get(
                     address.url,
                     _Kept(writer, file.size, watch.heard),

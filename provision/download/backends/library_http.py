@@ -17,6 +17,8 @@ from typing import Any
 
 from provision.download.web import redirect_of
 from provision.system.bounded_http import HEAD_S
+from provision.system.proxies import proxy_for
+from provision.system.tls import trusted
 
 LOOK_S = 0.2
 
@@ -47,21 +49,34 @@ class Answered(Exception):
 
 
 @contextmanager
-def bounded_client(silence_s: float) -> Iterator[Watch]:
-    """Let the library's client raise Moved, Answered or HubRefused for all but the file, and hang up on a head that
-    does not come, and on a body of which nothing is heard for `silence_s`. For one request at a time, of one thread."""
-    from huggingface_hub import close_session, get_session
+def bounded_client(url: str, environ: Mapping[str, str], silence_s: float) -> Iterator[Watch]:
+    """Let the library's client go the way to `url` that ours go (proxy, certificates), raise Moved, Answered or
+    HubRefused for all but the file, and hang up on a head that does not come, and on a body of which nothing is heard
+    for `silence_s`. For one request at a time, of one thread."""
+    from huggingface_hub import set_client_factory
 
-    client, watch = get_session(), Watch(silence_s)
-    hooks = client.event_hooks
-    client.event_hooks = {"request": [*hooks["request"], watch.begin], "response": [watch.check]}
-    client.follow_redirects = False
+    watch, proxy = Watch(silence_s), proxy_for(url, environ) or None
+    verify = trusted(environ) if url.startswith("https:") else True
+    options: dict[str, Any] = {"follow_redirects": False, "timeout": None, "trust_env": False}
+    options["event_hooks"] = {"request": [watch.begin], "response": [watch.check]}
+    set_client_factory(lambda: _library().Client(proxy=proxy, verify=verify, **options))
     watch.start()
     try:
         yield watch
     finally:
         watch.stop()
-        close_session()  # the next one is as the library makes it
+        # As the library's own, which has no public name.
+        set_client_factory(lambda: _library().Client(follow_redirects=True, timeout=None))
+
+
+def _library() -> Any:
+    """The HTTP library of huggingface_hub: httpx2 since its 2.0, httpx before."""
+    import importlib
+
+    import huggingface_hub
+    from packaging.version import Version
+
+    return importlib.import_module("httpx2" if Version(huggingface_hub.__version__) >= Version("2") else "httpx")
 
 
 class Watch:

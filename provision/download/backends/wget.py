@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from provision.command import Fix, ours, program
+from provision.command import ours, program
 from provision.core.step import Context
 from provision.download import kinds
 from provision.download.backend import Address, Backend, HubFile, Program, find_program
@@ -32,6 +32,8 @@ from provision.system.disk_use import bytes_here
 from provision.system.machine import Ran
 from provision.system.parsers import parse_wget_version
 from provision.system.passing import passing_of
+from provision.system.proxies import is_socks, proxy_for
+from provision.system.tls import SAID_OF_TIME, certificate_fix, clock_fix, named_bundle
 from provision.system.visible import shell_word
 
 EXIT_FILE, EXIT_NETWORK, EXIT_TLS, EXIT_AUTH, EXIT_PROTOCOL, EXIT_SERVER = 3, 4, 5, 6, 7, 8
@@ -74,6 +76,8 @@ BACKEND = Backend(
 
 def _attempt(ctx: Context, wget: Path, file: HubFile, part: Path) -> Retry | None:
     address = locate(ctx, file)
+    if is_socks(proxy_for(address.url, ctx.machine.environ)):
+        raise DownloadError("wget does not speak to SOCKS proxies.", hint=ours("all", "--backend", "http"))
     ran = _run(ctx, wget, file, part, address)
     if ran.code == EXIT_SERVER and REDIRECTED in ran.err:
         address = until_interrupted(ctx.machine, lambda: _last_address(ctx, address))
@@ -122,8 +126,7 @@ def _orders(ctx: Context, part: Path, address: Address) -> Iterator[tuple[Path, 
 
 def _configuration(ctx: Context, address: Address) -> str:
     lines = [f"header = {name}: {value}" for name, value in address.headers.items()]
-    bundle = ctx.machine.environ.get("SSL_CERT_FILE")
-    if bundle:
+    if bundle := named_bundle(ctx.machine.environ):
         lines.append(f"ca_certificate = {bundle}")
     return "".join(f"{line}\n" for line in lines)
 
@@ -133,6 +136,8 @@ def _environment(ctx: Context, address: Address) -> dict[str, str]:
     env = {"LC_ALL": "C"}
     if is_loopback(address.url):
         env |= {"no_proxy": "*", "http_proxy": "", "https_proxy": ""}
+    elif proxy := proxy_for(address.url, ctx.machine.environ):  # wget does not know ALL_PROXY
+        env |= {"http_proxy": proxy, "https_proxy": proxy}
     return env
 
 
@@ -169,10 +174,7 @@ def _retry(ran: Ran, file: HubFile, part: Path, address: Address) -> Retry:
         EXIT_TLS: lasting(
             NetworkError(
                 f"wget cannot verify the certificate of {host}.",
-                hint=Fix(
-                    "Name your proxy's certificates:",
-                    ours("all", "--backend", "wget", under=("env", "SSL_CERT_FILE=/path/to/ca.pem")),
-                ),
+                hint=clock_fix() if re.search(SAID_OF_TIME, said) else certificate_fix(),
             )
         ),
         EXIT_AUTH: HubRefused(

@@ -1,7 +1,6 @@
 """Connections for the bytes themselves: the standard library's HTTP, kept alive, read straight into a buffer.
 
-Proxies and certificates are taken from the environment as other programs take them (HTTPS_PROXY, HTTP_PROXY,
-ALL_PROXY, NO_PROXY, SSL_CERT_FILE), on macOS from its settings too.
+Proxies and certificates are taken from the environment (see `system/proxies.py`, `system/tls.py`).
 """
 
 from __future__ import annotations
@@ -11,26 +10,25 @@ import http.client
 import socket
 import ssl
 import struct
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Self
-from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies
-from urllib.request import proxy_bypass_environment as bypassed  # type: ignore[attr-defined]
+from urllib.parse import urlsplit
 
 from provision.download.backend import Address
 from provision.download.retry import CONNECT_TIMEOUT_S
 from provision.download.web import REDIRECTS_MAX, moved, origin_of, place_of, redirect_loop, redirect_of
-from provision.system.address import NoAddress, read_address
 from provision.system.bounded_http import BoundedResponse
+from provision.system.proxies import credentials_of, is_socks, proxy_for
 from provision.system.tls import trusted
 
 FIRST_TRY_S = 1.0
 """An address that has not answered after so long gets its turn again after the others: IPv6 may lead nowhere."""
 TICK_S = 0.2
 """How long a read waits at most before the reader looks around."""
+SOCKS_PORT = 1080
 FIRST_READ_BYTES = 1 << 16
 """How much is read at first; then as much as comes within a tick, so that slow bytes are not held back."""
 
@@ -67,11 +65,12 @@ class Dialer:
         """
         asked = place_of(url)
         proxy = proxy_for(url, self._environ)
-        via = urlsplit(proxy) if proxy else None
+        through = partial(_through_socks, proxy) if is_socks(proxy) else self.dial
+        via = urlsplit(proxy) if proxy and not is_socks(proxy) else None
         if via and via.scheme != "http":
             raise OSError(f"proxies of the kind {via.scheme}:// are not supported")
         at = (via.hostname or "", via.port or 8080) if via else (asked.host, asked.port)
-        credentials = _proxy_credentials(proxy) if proxy else {}
+        credentials = _proxy_credentials(proxy) if via else {}
         opened: http.client.HTTPConnection
         if asked.scheme == "https":
             opened = http.client.HTTPSConnection(*at, timeout=CONNECT_TIMEOUT_S, context=self._context())
@@ -81,7 +80,7 @@ class Dialer:
             opened = http.client.HTTPConnection(*at, timeout=CONNECT_TIMEOUT_S)
         opened.response_class = BoundedResponse
         # The one hook for how a connection is made; the public way would be to write `connect` anew.
-        setattr(opened, "_create_connection", self.dial)  # noqa: B010
+        setattr(opened, "_create_connection", through)  # noqa: B010
         return opened, f"http://{asked.netloc}" if via and asked.scheme == "http" else ""
 
     def proxied(self, url: str) -> bool:
@@ -91,7 +90,8 @@ class Dialer:
     def proxy_headers(self, url: str) -> dict[str, str]:
         """What a request through a proxy must carry: with https it is the tunnel's business."""
         proxy = proxy_for(url, self._environ)
-        return _proxy_credentials(proxy) if proxy and place_of(url).scheme == "http" else {}
+        plain = proxy and not is_socks(proxy) and place_of(url).scheme == "http"
+        return _proxy_credentials(proxy) if plain else {}
 
     def dial(self, at: tuple[str, int], timeout: float = CONNECT_TIMEOUT_S, source: object = None) -> socket.socket:
         """Connect to one of a host's addresses, families in turn, a second each, then with patience.
@@ -304,30 +304,21 @@ def in_turn(addresses: list[str | int]) -> list[str]:
     return mixed + first[len(second) :] + second[len(first) :]
 
 
-def proxy_for(url: str, environ: Mapping[str, str]) -> str:
-    """The proxy that the environment names for an address, empty for none; never for this machine itself."""
-    try:
-        asked = read_address(url)
-    except NoAddress:
-        return ""
-    if asked.loopback:
-        return ""
+def _through_socks(proxy: str, at: tuple[str, int], timeout: float, source: object = None) -> socket.socket:
+    """Connect to a host through a SOCKS proxy; with `socks5h` and `socks4a` the proxy finds its address."""
+    import socks
 
-    def named(kind: str) -> str:
-        # HTTP_PROXY in capitals is as good here: no web server's headers can be in our environment.
-        return environ.get(f"{kind}_proxy") or environ.get(f"{kind}_proxy".upper()) or ""
-
-    found = named(asked.scheme) or named("all")
-    if not found and sys.platform == "darwin":
-        found = getproxies().get(asked.scheme, "")
-    if not found or bypassed(asked.netloc, {"no": named("no")}):
-        return ""
-    return found if "://" in found else f"http://{found}"
+    via = urlsplit(proxy)
+    kind = socks.SOCKS4 if via.scheme.startswith("socks4") else socks.SOCKS5
+    name, word = credentials_of(proxy) or (None, None)
+    far = via.scheme in ("socks5h", "socks4a")
+    opened: socket.socket = socks.create_connection(
+        at, int(timeout), None, kind, via.hostname, via.port or SOCKS_PORT, far, name, word
+    )
+    return opened
 
 
 def _proxy_credentials(proxy: str) -> dict[str, str]:
-    parts = urlsplit(proxy)
-    if not parts.username:
+    if (known := credentials_of(proxy)) is None:
         return {}
-    words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(words.encode()).decode()}"}
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(':'.join(known).encode()).decode()}"}

@@ -25,10 +25,10 @@ from provision.steps.torch.proof import prove
 
 def check_rebuildable(ctx: Context, lock: Lock) -> None:
     """Refuse a lock whose packages cannot be had for this machine, before anything is done. Raises LockError."""
-    if bare := lock.without_hashes:
+    if unhashed := lock.unhashed:
         raise LockError(
-            f"The lock has no hash of {len(bare)} packages ({', '.join(bare[:3])}): they came from no index, and cannot"
-            " be had again by it.",
+            f"The lock has no hash of {len(unhashed)} packages ({', '.join(unhashed[:3])}): they came from no"
+            " index, and cannot be had again by it.",
             hint=Fix("Resolve again:", ours("all")),
         )
     if not lock.comfyui.commit:

@@ -61,10 +61,10 @@ def check_lock(ctx: Context) -> Iterable[Finding]:
     if changed:
         yield _to_write(kinds.LOCK_STALE, shown, f"The lock differs: {'; '.join(changed)}.")
         return
-    if bare := kept.without_hashes:
+    if unhashed := kept.unhashed:
         says = (
-            f"{len(bare)} packages cannot be had again by the lock, as they came from no index"
-            f" or it could not be asked ({', '.join(bare[:3])})."
+            f"{len(unhashed)} packages cannot be had again by the lock, as they came from no index"
+            f" or it could not be asked ({', '.join(unhashed[:3])})."
         )
         fix = Fix("Remove it; it is then written again.", program("rm", str(path)))
         yield kinds.LOCK_PARTIAL.warn(shown, says, fix=fix)

@@ -14,6 +14,7 @@ from provision.environment.uv_settings import read_files
 from provision.steps.tools import kinds
 from provision.system.address import quoted
 from provision.system.child_process import clean_env
+from provision.system.tls import NAMES as CERTIFICATES
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 LOW_WATERMARK = 1.4
@@ -35,12 +36,11 @@ def check_environment(ctx: Context) -> Iterable[Finding]:
         says = f"{' and '.join(offline)} {_are(offline)} set; this tool and what it starts do not go by that."
         yield kinds.HF_OFFLINE.ok(offline[0], says)
     yield from _watermark(given.get("PYTORCH_MPS_HIGH_WATERMARK_RATIO", ""))
-    bundle = given.get("SSL_CERT_FILE", "")
-    if bundle and not Path(bundle).is_file():
-        says = f"SSL_CERT_FILE names {bundle}, which is not there: other programs trust no certificate with it."
-        yield download_kinds.TLS_STORE.warn(
-            "SSL_CERT_FILE", says, fix=Fix("Take it away.", program("unset", "SSL_CERT_FILE"))
-        )
+    for name in CERTIFICATES:
+        bundle = given.get(name, "")
+        if bundle and not Path(bundle).is_file():
+            says = f"{name} names {bundle}, which is not there: other programs trust no certificate with it."
+            yield download_kinds.TLS_STORE.warn(name, says, fix=Fix("Take it away.", program("unset", name)))
     token = read_token(ctx.machine)
     if token.subject:
         says = f"{token.lack}: it is sent to no hub."

@@ -679,7 +679,9 @@ def test_git_lfs_asks_for_nothing_with_http_where_the_hub_has_https(ctx: Context
 
 
 def test_git_understands_the_configuration_that_holds_the_token(tmp_path: Path, hub: Hub, model: ModelRepo) -> None:
-    machine = Brisk(HF_TOKEN=TOKEN, SSL_CERT_FILE='/a "b" \\ c')
+    bundle = tmp_path / 'a "b" \\ c'
+    bundle.touch()
+    machine = Brisk(HF_TOKEN=TOKEN, SSL_CERT_FILE=str(bundle))
     ctx = small_context(tmp_path, model, hub.url, machine=machine)
     config = tmp_path / "config"
     write_private(config, git_lfs._configuration(ctx, remote_file(hub, model)))
@@ -695,7 +697,7 @@ def test_git_understands_the_configuration_that_holds_the_token(tmp_path: Path, 
     assert found == {
         "credential.helper": "", "core.askpass": "true",
         f"http.{hub.url}/.extraheader": f"Authorization: Basic {basic}",
-        "http.sslcainfo": '/a "b" \\ c',
+        "http.sslcainfo": str(bundle),
     }  # fmt: skip
 
 

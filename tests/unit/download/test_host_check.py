@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from provision.command import ours
-from provision.download import host_check, web
+from provision.download import host_check
 from provision.download.host_check import Host, Trouble, trouble_of, troubles_of
+from provision.download.web import session_for, unreachable
 from provision.system.machine import LOOPBACK
+from tests.support.hints import said
 from tests.support.paths import CHECKOUT
-from tests.support.strangers import COMMIT, TOKEN, Answer, black_hole, hub, own_certificate
+from tests.support.strangers import COMMIT, TOKEN, Answer, black_hole, hub, of_another_time, own_certificate
 
 
 def asked(url: str, environ: Mapping[str, str] | None = None, *, token: str = "") -> Trouble | None:
@@ -157,16 +160,13 @@ def test_a_certificate_of_a_stranger_is_named_until_it_is_trusted(stranger: tupl
     assert trouble_of(plain(url), {"SSL_CERT_FILE": str(certificate)}, 2) is None
 
 
-def test_certificates_that_are_not_there(
+def test_certificates_that_are_not_there_do_not_stand_in_the_way(
     stranger: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = str(tmp_path / "gone.pem")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", gone)
-    monkeypatch.setattr(web, "is_loopback", lambda url: False)  # on this machine itself the variable is not read
-    trouble = trouble_of(plain(stranger[0]), {"REQUESTS_CA_BUNDLE": gone}, 2)
-    assert trouble is not None
-    assert trouble.kind.id == "tls-store"
-    assert gone in trouble.says
+    environ = {"REQUESTS_CA_BUNDLE": gone, "SSL_CERT_FILE": str(stranger[1])}
+    assert trouble_of(plain(stranger[0]), environ, 2) is None
 
 
 # -- the deadline -------------------------------------------------------------------------------------------------
@@ -256,3 +256,24 @@ def test_what_asks_is_read_before_the_time_runs() -> None:
     )
     ran = subprocess.run((sys.executable, "-c", script), cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert {"requests", "truststore"} <= set(ran.stdout.split())
+
+
+# -- the clock ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("begins", "ends"), [("20010101", "20020101"), ("20500101", "20510101")])
+def test_certificates_that_are_not_valid_now_mean_the_clock(begins: str, ends: str, tmp_path: Path) -> None:
+    certificate, tls = of_another_time(tmp_path, begins, ends)
+    environ = {"SSL_CERT_FILE": str(certificate)}
+    with hub((204, {}), tls=tls) as url:
+        one = trouble_of(Host(url, "", vital=True), environ, 5)
+        both = troubles_of([Host(url, "", vital=True)] * 2, environ, 5)
+        with session_for(url, environ) as session, pytest.raises(requests.exceptions.SSLError) as failed:
+            session.head(url, timeout=5)
+    assert one is not None
+    assert (one.kind.id, one.says.endswith("the clock is wrong, or the certificate ran out.")) == ("clock-wrong", True)
+    assert all(each is not None and each.says.endswith(": the clock is wrong.") for each in both)
+    assert "timedatectl" in said(one.fix)
+    error = unreachable(url, failed.value)
+    assert "is not valid at the time that this computer shows" in error.message
+    assert "timedatectl" in said(error.hint)

@@ -17,10 +17,11 @@ import pytest
 from provision.core.step import Context
 from provision.download.backend import Address
 from provision.download.backends.http import fetch_http
-from provision.download.http.wire import Dialer, Line, in_turn, proxy_for
+from provision.download.http.wire import Dialer, Line, in_turn
 from provision.download.part_file import open_part
 from provision.errors import DownloadError, NetworkError
 from provision.rehearsal.model_repo import ModelRepo
+from provision.system.proxies import proxy_for
 from tests.support.faults import Fault
 from tests.support.hints import said
 from tests.support.hub import Hub

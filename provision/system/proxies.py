@@ -1,0 +1,109 @@
+"""Which proxy stands between this computer and an address: as the environment names it, on a Mac as System Settings do.
+
+`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are understood as curl and Python understand them, in small
+letters too, with http and SOCKS proxies. What System Settings hold is read once, with `scutil --proxy`, and stands in
+the environment from then on, so that all that is started here goes by it as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import unquote, urlsplit
+from urllib.request import proxy_bypass_environment as bypassed  # type: ignore[attr-defined]
+
+from provision.errors import CommandMissing
+from provision.system.address import NoAddress, read_address
+from provision.system.machine import LOOPBACK, Machine
+
+SCUTIL = ("/usr/sbin/scutil", "--proxy")
+ASKED_S = 5
+NAMES = ("http", "https", "all")
+OWN = ("localhost", LOOPBACK, "::1")
+"""This computer itself, to which nobody needs a proxy."""
+KINDS = {"HTTP": ("HTTP_PROXY", "http"), "HTTPS": ("HTTPS_PROXY", "http"), "SOCKS": ("ALL_PROXY", "socks5h")}
+"""scutil's name of a kind, the variable for it and the scheme: what macOS means by HTTPS is a proxy for https."""
+
+
+def proxy_for(url: str, environ: Mapping[str, str]) -> str:
+    """The proxy that the environment names for an address, empty for none; never for this machine itself."""
+    try:
+        asked = read_address(url)
+    except NoAddress:
+        return ""
+    if asked.loopback:
+        return ""
+
+    def named(kind: str) -> str:
+        # HTTP_PROXY in capitals is as good here: no web server's headers can be in our environment.
+        return environ.get(f"{kind}_proxy") or environ.get(f"{kind}_proxy".upper()) or ""
+
+    found = named(asked.scheme) or named("all")
+    if not found or bypassed(asked.netloc, {"no": named("no")}):
+        return ""
+    found = found if "://" in found else f"http://{found}"
+    return re.sub(r"^socks://", "socks5://", found)  # as GNOME writes it
+
+
+def is_socks(proxy: str) -> bool:
+    """Whether a proxy speaks SOCKS."""
+    return proxy.lower().startswith("socks")
+
+
+def is_dead_socks(error: BaseException) -> bool:
+    """Whether a SOCKS proxy itself does not serve; a host that one cannot reach is another matter."""
+    import socks
+
+    if not isinstance(error, socks.ProxyError):
+        return False
+    said = (socks.SOCKS4Error, socks.SOCKS5Error)  # by the proxy; PySocks wraps them once more
+    return not any(isinstance(each, said) for each in (error, error.socket_err))
+
+
+def credentials_of(proxy: str) -> tuple[str, str] | None:
+    """The name and the password in a proxy's address; None where there is none."""
+    parts = urlsplit(proxy)
+    return (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+
+
+def with_system_proxies(machine: Machine) -> Mapping[str, str]:
+    """The machine's environment, with the proxies of System Settings where it names none itself."""
+    given = machine.environ
+    if machine.system != "Darwin" or any(given.get(name) for kind in NAMES for name in _both(f"{kind}_proxy")):
+        return given
+    try:
+        ran = machine.run(SCUTIL, timeout_s=ASKED_S)
+    except CommandMissing:
+        return given
+    found = parse_scutil_proxy(ran.out) if ran.ok else {}
+    if not found:
+        return given
+    mine = given.get("no_proxy") or given.get("NO_PROXY") or ""
+    exceptions = ",".join(dict.fromkeys([*mine.split(","), *found["NO_PROXY"].split(",")])).strip(",")
+    both = {name: value for key, value in found.items() for name in _both(key)}
+    return {**given, **both, "NO_PROXY": exceptions, "no_proxy": exceptions}
+
+
+def _both(name: str) -> tuple[str, str]:
+    """A variable in small letters, which curl asks for, and in capitals."""
+    return name.lower(), name.upper()
+
+
+def parse_scutil_proxy(out: str) -> dict[str, str]:
+    """What `scutil --proxy` says as the variables of the environment; empty where no proxy is on."""
+    values = dict(re.findall(r"(?m)^  (\w+) : (\S+)$", out))
+    found = {
+        name: f"{scheme}://{values[f'{kind}Proxy']}:{values[f'{kind}Port']}"
+        for kind, (name, scheme) in KINDS.items()
+        if values.get(f"{kind}Enable") == "1" and f"{kind}Proxy" in values and f"{kind}Port" in values
+    }
+    listed = re.search(r"(?ms)^  ExceptionsList : <array> \{\n(.*?)^  \}", out)
+    exceptions = re.findall(r"(?m)^    \d+ : (\S+)$", listed[1]) if listed else []
+    return found and {**found, "NO_PROXY": ",".join([*OWN, *map(_exception, exceptions)])}
+
+
+def _exception(text: str) -> str:
+    """`*.local` as `.local`, `169.254/16` as `169.254.0.0/16`."""
+    if found := re.fullmatch(r"([\d.]+)/(\d+)", text):
+        return ".".join([*found[1].split("."), "0", "0", "0"][:4]) + f"/{found[2]}"
+    return text.removeprefix("*")
