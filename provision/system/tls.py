@@ -18,6 +18,8 @@ OF_TIME = frozenset({9, 10, -67818, -67819})
 errSecCertificateExpired and errSecCertificateNotValidYet."""
 SAID_OF_TIME = r"(?i)certificate[^\n]*(?:expired|not\s?(?:yet\s?)?valid|not yet been activated)"
 """The same in the words of uv, git, wget and git-lfs."""
+SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+"""The system's certificates in one file: Debian's, Fedora's, macOS's and Alpine's."""
 KEYCHAINS = ("/Library/Keychains/System.keychain", "/System/Library/Keychains/SystemRootCertificates.keychain")
 
 
@@ -49,6 +51,18 @@ def named_bundle(environ: Mapping[str, str]) -> str:
     """The file of certificates that the environment names, the first that is there; empty for none."""
     named = (environ.get(name, "") for name in NAMES)
     return next((bundle for bundle in named if bundle and Path(bundle).is_file()), "")
+
+
+def bundle_for_children(environ: Mapping[str, str]) -> str:
+    """What `SSL_CERT_FILE` of a child is to be; empty where it may stay as it is.
+
+    Where it names nothing, uv and OpenSSL trust nobody: then it is the system's own file, or certifi's.
+    """
+    if (named := named_bundle(environ)) or not environ.get("SSL_CERT_FILE"):
+        return named
+    import certifi
+
+    return next((place for place in SYSTEM_BUNDLES if Path(place).is_file()), certifi.where())
 
 
 def has_store(system: str) -> bool:
