@@ -34,6 +34,9 @@ def make_older(home: Path) -> None:
     lock, was = home / "provision.lock", (RECORDED / "provision.lock").read_text(encoding="utf-8")
     here = load_lock(lock)
     text = was.replace(re.findall(r'commit = "(\w+)"', was)[0], here.comfyui.commit)
+    [model] = here.models
+    for key, value in (("revision", model.revision), ("sha256", model.sha256)):
+        text = re.sub(rf'(?<=\n{key} = ")\w+', value, text, count=1)
     lock.write_text(re.sub(r"http://127\.0\.0\.1:\d+", here.torch.index.rpartition("/whl")[0], text), encoding="utf-8")
 
 
