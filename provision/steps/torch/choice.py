@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from provision.comfyui import fallback_flags
 from provision.command import ours
+from provision.core.patience import BRIEF_S
 from provision.core.step import Context
 from provision.download.host_check import Host, troubles_of
 from provision.environment import known_bad_torch, packages, torch_family, wheel_index
@@ -189,7 +190,8 @@ def _nightlies(ctx: Context, place: Place, *, audio: bool) -> tuple[list[Choice]
     index = ctx.manifest.torch.nightly_index.rstrip("/")
     if place.cuda and index.endswith("/cpu"):
         return [], "the nightly index that is named has no builds for NVIDIA GPUs"
-    pages, trouble = read_pages(ctx, index, _names(audio))
+    brief = replace(ctx, patience=ctx.patience.at_most(BRIEF_S))  # stable torch stands behind it
+    pages, trouble = read_pages(brief, index, _names(audio))
     if trouble:
         return [], f"the nightly index {trouble}"
     days: list[dict[str, str]] = []

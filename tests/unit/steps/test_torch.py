@@ -15,6 +15,7 @@ from provision.core.events import Event, Note
 from provision.core.finding import Finding, Verdict
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
+from provision.core.patience import Patience
 from provision.core.runner import run_step
 from provision.core.step import Context, Options, StepReport
 from provision.environment import packages
@@ -101,7 +102,11 @@ class Place:
 
     def ctx(self, *sets: str, deep: bool = False) -> Context:
         manifest = load_manifest("sdxl-turbo", wishes(self.hub, *sets))
-        return Context(machine(self.hub, self.home.root), manifest, self.home, Options(deep=deep), self.events.append)
+        impatient = Patience().at_most(0)
+        return Context(
+            machine(self.hub, self.home.root), manifest, self.home, Options(deep=deep), self.events.append,
+            patience=impatient,
+        )  # fmt: skip
 
     def run(self, *sets: str, deep: bool = False, apply: bool = True) -> StepReport:
         return run_step(TORCH, self.ctx(*sets, deep=deep), apply=apply)

@@ -248,7 +248,8 @@ def test_we_and_who_started_us_are_never_ended() -> None:
     assert not is_same(Process(1, 0.0, ()), look(1))
 
 
-SETSID = "import os, time\nif os.fork() == 0:\n    os.setsid()\nprint(os.getpid(), flush=True)\ntime.sleep(600)"
+SETSID = "import os, time\nif os.fork() == 0:\n    os.setsid()\nos.write(1, b'%d\\n' % os.getpid())\ntime.sleep(600)"
+"""Two processes that write to one pipe: each a line at once."""
 
 
 def test_a_group_is_ended_with_those_who_left_it() -> None:
