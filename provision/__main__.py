@@ -48,12 +48,12 @@ def make_anew(error: ImportError) -> NoReturn:
     import sys
     from pathlib import Path
 
+    from provision.system.own_environment import forget
+
     script = Path(__file__).parents[1] / "bin" / "provision"
-    stamp = Path(sys.prefix).with_name("env.stamp")
-    if AGAIN in os.environ or not (script.is_file() and stamp.is_file()):
+    if AGAIN in os.environ or not script.is_file() or not forget():
         raise error
     os.write(2, f"provision: its own environment is broken ({error}).\n".encode(errors="backslashreplace"))
-    stamp.unlink()
     os.execve(script, [str(script), *sys.argv[1:]], {**os.environ, AGAIN: "yes"})  # noqa: S606  (as the person started it)
 
 

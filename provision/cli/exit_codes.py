@@ -174,14 +174,12 @@ def _as_error(error: Exception, log: Path | None) -> tuple[ProvisionError, int]:
 
 def _broken_environment(error: Exception) -> ProvisionError:
     """A package of the tool's own cannot be imported: without its stamp bin/provision makes the environment anew."""
-    stamp = Path(sys.prefix).with_name("env.stamp")
-    ours_to_make = stamp.is_file()
-    if ours_to_make:
-        stamp.unlink()
+    from provision.system.own_environment import forget
+
     return ProvisionError(
         f"provision's own environment is broken ({error}).",
         hint=Fix("The same command makes it anew", ours(*sys.argv[1:]))
-        if ours_to_make
+        if forget()
         else program("uv", "tool", "upgrade", "--reinstall", "comfy-provision"),
     )
 

@@ -119,7 +119,10 @@ def test_it_starts_without_the_pth_of_its_environment(bare: Bare) -> None:
 def real(bare: Bare) -> Bare:
     """A checkout whose entry point is the tool's own, of which the environment lacks every package."""
     bare.give_uv()
-    shutil.copyfile(CHECKOUT / "provision" / "__main__.py", bare.checkout / "provision" / "__main__.py")
+    for name in ("__main__.py", "system/__init__.py", "system/own_environment.py"):
+        place = bare.checkout / "provision" / name
+        place.parent.mkdir(exist_ok=True)
+        shutil.copyfile(CHECKOUT / "provision" / name, place)
     (bare.checkout / "provision" / "cli").mkdir()
     (bare.checkout / "provision" / "cli" / "app.py").write_text(
         "import os, sys\n"
