@@ -76,6 +76,10 @@ class Trouble:
     says: str
     fix: Fix | None = None
     passes: bool = False
+    reason: str = ""
+    """What keeps it from answering, as the end of a sentence."""
+    if_all: str = ""
+    """What is true in place of `says` where every host has this."""
 
 
 def troubles_of(hosts: Sequence[Host], environ: Mapping[str, str], deadline_s: float) -> list[Trouble | None]:
@@ -116,12 +120,7 @@ def _by_the_clock(hosts: Sequence[Host], found: list[Trouble | None]) -> list[Tr
     secured = [each for host, each in zip(hosts, found, strict=True) if host.url.startswith("https:")]
     if len(secured) < 2 or not all(each is not None and each.kind == kinds.CLOCK_WRONG for each in secured):
         return found
-    return [
-        replace(each, says=each.says.replace("the clock is wrong, or the certificate ran out", "the clock is wrong"))
-        if each is not None and each.kind == kinds.CLOCK_WRONG
-        else each
-        for each in found
-    ]
+    return [replace(each, says=each.if_all) if each is not None and each.if_all else each for each in found]
 
 
 def trouble_of(host: Host, environ: Mapping[str, str], deadline_s: float) -> Trouble | None:
@@ -161,8 +160,9 @@ def storage_trouble(host: Host, target: str, environ: Mapping[str, str], deadlin
 
 def behind_of(host: Host, behind: Host, trouble: Trouble) -> Trouble:
     """What is wrong with a host behind another that answers, as the storage of that one."""
-    reason = trouble.says.rpartition("cannot be reached: ")[2].rstrip(".")
-    return trouble if trouble.kind in (kinds.TLS_INTERCEPT, kinds.CLOCK_WRONG) else _storage(host, behind.url, reason)
+    if trouble.kind in (kinds.TLS_INTERCEPT, kinds.CLOCK_WRONG):
+        return trouble
+    return _storage(host, behind.url, trouble.reason or trouble.says.rstrip("."))
 
 
 def _storage(host: Host, target: str, reason: str) -> Trouble:
@@ -203,7 +203,11 @@ def _silent(host: Host, deadline_s: float) -> Trouble:
 
 
 def _down(host: Host, reason: str) -> Trouble:
-    return Trouble(kinds.NET_DOWN, f"{host.name} cannot be reached: {reason}.")
+    return _unreached(kinds.NET_DOWN, host, reason)
+
+
+def _unreached(kind: Kind, host: Host, reason: str, fix: Fix | None = None) -> Trouble:
+    return Trouble(kind, f"{host.name} cannot be reached: {reason}.", fix, reason=reason)
 
 
 # -- what kept it from answering ----------------------------------------------------------------------------------
@@ -216,7 +220,12 @@ def _of_error(host: Host, error: Exception, environ: Mapping[str, str]) -> Troub
     if any(map(is_of_time, causes)):
         now = time.strftime("%d %B %Y, %H:%M")
         says = f"The certificate of {host.name} is not valid at the time that this computer shows, {now}"
-        return Trouble(kinds.CLOCK_WRONG, f"{says}: the clock is wrong, or the certificate ran out.", clock_fix())
+        return Trouble(
+            kinds.CLOCK_WRONG,
+            f"{says}: the clock is wrong, or the certificate ran out.",
+            clock_fix(),
+            if_all=f"{says}: the clock is wrong.",
+        )
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         given = environ.get("SSL_CERT_FILE")
         with_ = f" with SSL_CERT_FILE={given}" if given else ""
@@ -227,8 +236,8 @@ def _of_error(host: Host, error: Exception, environ: Mapping[str, str]) -> Troub
         proxy = host_of(proxy_for(host.url, environ))
         if REFUSED_BY_PROXY.search(str(error)):
             return _down(host, f"the proxy {proxy} refuses it ({_short(error)})")
-        says = f"{host.name} cannot be reached: the proxy {proxy} does not answer ({_short(error)})."
-        return Trouble(kinds.PROXY, says, Fix("Check HTTPS_PROXY, or name the host in NO_PROXY."))
+        reason = f"the proxy {proxy} does not answer ({_short(error)})"
+        return _unreached(kinds.PROXY, host, reason, Fix("Check HTTPS_PROXY, or name the host in NO_PROXY."))
     if wrong := _wrong_proxy(host, environ):
         return wrong
     text = str(error)
@@ -249,8 +258,8 @@ def _wrong_proxy(host: Host, environ: Mapping[str, str]) -> Trouble | None:
         right = False
     if right:
         return None
-    says = f"{host.name} cannot be reached: {_who_names(proxy, environ)} is no address of a proxy."
-    return Trouble(kinds.PROXY, says, Fix("As in: export HTTPS_PROXY=http://HOST:PORT"))
+    reason = f"{_who_names(proxy, environ)} is no address of a proxy"
+    return _unreached(kinds.PROXY, host, reason, Fix("As in: export HTTPS_PROXY=http://HOST:PORT"))
 
 
 def _who_names(proxy: str, environ: Mapping[str, str]) -> str:
