@@ -53,17 +53,13 @@ def refusal(name: str, version: str, torch: str, metadata: str) -> str:
     from packaging.specifiers import SpecifierSet
 
     needed = required_torch(metadata)
+    what = f"needs torch{needed}"
     if not needed and name == "torchaudio":
-        needed = f">={'.'.join(map(str, series(version)))}.dev0"
-        if not SpecifierSet(needed).contains(torch, prereleases=True):
-            return (
-                f"torchaudio {version} is made for torch {'.'.join(map(str, series(version)))} and later, "
-                f"and torch {torch} is here"
-            )
-        return ""
+        own = ".".join(map(str, series(version)))
+        needed, what = f">={own}.dev0", f"is made for torch {own} and later"
     if SpecifierSet(needed).contains(torch, prereleases=True):
         return ""
-    return f"{name} {version} needs torch{needed}, and torch {torch} is here"
+    return f"{name} {version} {what}, and torch {torch} is here"
 
 
 def required_torch(metadata: str) -> str:

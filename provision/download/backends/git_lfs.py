@@ -61,15 +61,14 @@ def fetch_git_lfs(ctx: Context, file: HubFile, part: Path) -> str | None:
     """Bring `part` to its size; returns its sha256 where that is the one wanted. Raises as `Backend.fetch`."""
     git, _ = find_program(ctx.machine, "git"), find_program(ctx.machine, "git-lfs")
     wrong: list[ProvisionError] = []
-    busy: list[bool] = []
+    busy = False
 
     def attempt(_: Hasher) -> Retry | None:
+        nonlocal busy
         if busy:  # git tells no waits that a server asks for: our own question does
             locate(ctx, file)
-            busy.clear()
         retry = _attempt(ctx, git, file, part)
-        if retry is not None and retry.error.passing in (Passing.RATE_LIMIT, Passing.BUSY):
-            busy.append(True)
+        busy = retry is not None and retry.error.passing in (Passing.RATE_LIMIT, Passing.BUSY)
         if retry is not None and isinstance(retry.error, WrongFile):
             wrong.append(retry.error)
             if len(wrong) == 2:  # once may be chance
