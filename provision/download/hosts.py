@@ -85,7 +85,7 @@ SITES = (
 
 PORT = 443
 WIDER = (
-    "Hugging Face's names may change: where your rules allow it, let hf.co and huggingface.co through with all below."
+    "Hugging Face's names may change: where your rules allow it, let hf.co and huggingface.co through, subdomains too."
 )
 """As its own page advises (see the source above)."""
 
