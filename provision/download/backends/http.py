@@ -136,7 +136,8 @@ class _Supervisor:
         if self.connections and self.ctx.machine.clock() < self.retry_at:
             return
         transfer.aim = self.ramp.aim if transfer.answered and transfer.ranges else 1
-        while not self.connections or transfer.wants_more():
+        # One that has failed counts until it is seen: its wait comes before the next.
+        while not self.connections or (len(self.connections) < transfer.aim and transfer.wants_more()):
             transfer.enter()
             self.connections[in_background(self._connect, "transfer")] = self.round
 

@@ -9,14 +9,17 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from provision.core.patience import Patience
 from provision.core.step import Context
 from provision.download.backend import Address
 from provision.download.backends.http import fetch_http
+from provision.download.http.transfer import Transfer
 from provision.download.http.wire import Dialer, Line, in_turn
 from provision.download.part_file import open_part
 from provision.errors import DownloadError, NetworkError
@@ -25,6 +28,7 @@ from provision.system.proxies import proxy_for
 from tests.support.faults import Fault
 from tests.support.hints import said
 from tests.support.hub import Hub
+from tests.support.processes import eventually
 from tests.support.small_model import FILE, Brisk, is_one_sentence_with_hint, remote_file, small_context
 
 
@@ -224,6 +228,37 @@ def test_nobody_there_is_said(tmp_path: Path, hub: Hub, model: ModelRepo) -> Non
         fetch(ctx, hub, model)
     assert isinstance(ctx.machine, Brisk)
     assert sum(ctx.machine.slept) == ctx.patience.outage_s
+
+
+class Counting(Brisk):
+    """Counts how often the one who starts connections has come round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rounds = 0
+
+    def check_interrupted(self) -> None:
+        self.rounds += 1
+        super().check_interrupted()
+
+
+def test_a_failure_is_waited_out_however_late_it_is_seen(
+    tmp_path: Path, hub: Hub, model: ModelRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that has left, and whose end is not seen yet, makes no room for another."""
+    machine, leave = Counting(), Transfer.leave
+
+    def left_unseen(transfer: Transfer) -> None:
+        leave(transfer)
+        then = machine.rounds
+        assert eventually(lambda: machine.rounds > then + 1)
+
+    monkeypatch.setattr(Transfer, "leave", left_unseen)
+    ctx = replace(small_context(tmp_path, model, hub.url, machine=machine), patience=Patience(outage_s=7))
+    hub.arm(Fault("*", "redirect_out", times=-1, value="http://127.0.0.1:9", origin="hub"))
+    with pytest.raises(NetworkError, match=r"127\.0\.0\.1:9 cannot be reached"):
+        fetch(ctx, hub, model)
+    assert machine.slept == [1, 2, 4]
 
 
 def test_a_garbled_redirect_is_one_sentence(ctx: Context, hub: Hub, model: ModelRepo) -> None:
