@@ -16,6 +16,7 @@ from provision.command import ours
 from provision.errors import CommandMissing
 from provision.system.log_files import open_log
 from provision.system.processes import below, kill
+from provision.system.tls import certificates
 
 TERM_GRACE_S = 2.0
 PRIVATE_PREFIXES = (
@@ -54,6 +55,11 @@ def clean_env(environ: Mapping[str, str]) -> dict[str, str]:
     that needs one of them is given it by name.
     """
     return {name: value for name, value in environ.items() if _is_kept(name, value)}
+
+
+def child_env(environ: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """What a child is started with: the caller's environment made clean, certificates that are there, and `more`."""
+    return {**clean_env(environ), **certificates(environ), **more}
 
 
 def _is_kept(name: str, value: str) -> bool:

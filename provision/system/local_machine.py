@@ -15,7 +15,7 @@ from pathlib import Path
 
 from provision.system import processes
 from provision.system.child_notes import noted
-from provision.system.child_process import cannot_run, clean_env, communicate, end_group, follow, signal_group, spawn
+from provision.system.child_process import cannot_run, child_env, communicate, end_group, follow, signal_group, spawn
 from provision.system.machine import LOOPBACK, Argv, Machine, Memory, Ran
 from provision.system.processes import MARK, Process, Running
 from provision.system.strict import Unreadable, read_file
@@ -65,7 +65,7 @@ class LocalMachine(Machine):
             child = subprocess.Popen(  # noqa: S603  (argv only, never a shell)
                 words,
                 cwd=cwd or _still_there(),
-                env={**clean_env(self.environ), **env},
+                env=child_env(self.environ, env),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT if merged else subprocess.PIPE,
@@ -98,7 +98,7 @@ class LocalMachine(Machine):
     def spawn(self, argv: Argv, *, cwd: Path, log: Path, env: Mapping[str, str], log_limit: int = 0) -> int:
         self.check_interrupted()
         words = [str(word) for word in argv]
-        return spawn(words, cwd=cwd, log=log, env={**clean_env(self.environ), **env}, log_limit=log_limit)
+        return spawn(words, cwd=cwd, log=log, env=child_env(self.environ, env), log_limit=log_limit)
 
     def interrupt(self) -> None:
         self.stopping.set()

@@ -35,7 +35,6 @@ from provision.system.disk_errors import unusable
 from provision.system.disk_use import bytes_here
 from provision.system.machine import Ran
 from provision.system.passing import passing_in, passing_of
-from provision.system.tls import named_bundle
 
 PROGRAM = Path(__file__).with_name("xet_program.py")
 KNOWN_VERSIONS = ("1.6", "2")
@@ -149,8 +148,6 @@ def _environment(ctx: Context, file: HubFile, offer: XetOffer, key: _Key, folder
         "settings": settings,
     }
     env = {ORDER: json.dumps(order), "HF_HOME": str(folder), "HF_XET_LOG_DEST": os.devnull}
-    if bundle := named_bundle(ctx.machine.environ):
-        env["SSL_CERT_FILE"] = bundle
     if is_loopback(key.endpoint):
         env |= {"no_proxy": "*", "NO_PROXY": "*"}
     return env

@@ -46,6 +46,20 @@ def test_a_child_sees_the_clean_environment_and_what_it_is_given() -> None:
     assert not {"HF_TOKEN", "PYTHONPATH"} & seen.keys()
 
 
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"])
+def test_every_child_trusts_the_certificates_that_the_environment_names(name: str, tmp_path: Path) -> None:
+    (there := tmp_path / "ca.pem").touch()
+    machine = LocalMachine({"PATH": os.defpath, name: str(there)})
+    assert f"SSL_CERT_FILE={there}" in machine.run(["env"]).out.splitlines()
+
+
+def test_no_child_is_told_of_certificates_that_are_not_there(tmp_path: Path) -> None:
+    machine = LocalMachine({"PATH": os.defpath, "SSL_CERT_FILE": str(tmp_path / "gone.pem")})
+    seen = dict(line.split("=", 1) for line in machine.run(["env"]).out.splitlines())
+    assert Path(seen["SSL_CERT_FILE"]).is_file()
+    assert "SSL_CERT_FILE" not in LocalMachine({"PATH": os.defpath}).run(["env"]).out
+
+
 def test_a_child_reads_nothing_from_our_standard_input() -> None:
     assert LocalMachine().run(["cat"]).out == ""
 
