@@ -28,7 +28,7 @@ class LocalMachine(Machine):
     """This computer."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        self.environ = dict(os.environ if environ is None else environ)
+        self.environ: Mapping[str, str] = dict(os.environ if environ is None else environ)
         self.system = platform.system()
         self.arch = platform.machine()
         self.stopping = threading.Event()
