@@ -155,6 +155,7 @@ def package_error(what: str, ran: Ran) -> PackageError:
     text = ran.out + ran.err
     found = ((why, hint) for pattern, why, hint in CAUSES if re.search(pattern, text))
     why, hint = next(found, ("", as_fix(LOG_HINT)))
+    why = f"uv {ran.stopped}" if ran.stopped else why
     because = f": {why}" if why else ""
     return PackageError(f"{what} could not be installed{because}. uv said last:\n{ran.tail()}", hint=hint)
 

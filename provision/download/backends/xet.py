@@ -18,6 +18,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 
 from provision.command import Fix, ours
@@ -89,7 +90,7 @@ def fetch_by_xet(ctx: Context, file: HubFile, part: Path, offer: XetOffer) -> Re
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         with watched(ctx, file, part, partial(bytes_here, part), silence_s=silence_s):
-            ran = ctx.machine.run(argv, env=_environment(ctx, file, offer, key, folder), timeout_s=None)
+            ran = ctx.machine.run(argv, env=_environment(ctx, file, offer, key, folder), timeout_s=inf)
     except OSError as error:
         raise unusable(folder, error) from error
     finally:
@@ -167,7 +168,8 @@ def _retry(ran: Ran, file: HubFile, part: Path, key: _Key) -> Retry:
             )
         )
     if ran.code is None or ran.code < 0:
-        return Retry(_failed(file, f"hf_xet was ended from outside (signal {-(ran.code or 0)})"))
+        how = ran.stopped or f"was ended from outside (signal {-(ran.code or 0)})"
+        return Retry(_failed(file, f"hf_xet {how}", Passing.NETWORK if ran.stopped else None))
     return Retry(_failed(file, reason(said) or f"hf_xet ended with {ran.code}", passing_in(said)))
 
 
