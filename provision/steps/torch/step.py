@@ -184,6 +184,6 @@ def _install(ctx: Context, *, audio: bool, reinstall: bool) -> None:
 
 
 TORCH = Step(
-    "torch", needs=("python_env",), check=check_torch, apply=apply_torch,
+    "torch", needs=("python_env", "comfyui"), check=check_torch, apply=apply_torch,
     about="torch and torchvision of one build, of the channel asked for, computing right on this device",
 )  # fmt: skip
