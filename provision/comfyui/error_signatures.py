@@ -128,11 +128,12 @@ ENVIRONMENT: tuple[Signature, ...] = (
               r"|unexpected keyword argument '(enable_gqa|weights_only)'",
               "this torch is too old for what uses it",
               Fix("The newest torch that fits is installed by:", ours("all")), lasts=True),
-    Signature("mixed-arch-so", r"incompatible architecture",
+    Signature("mixed-arch-so", r"^(?![^\n]*libxcrun)[^\n]*incompatible architecture",
               "the environment is of another processor (Rosetta)",
               Fix("Remove the folder venv of the home, then:", ours("all")), lasts=True),
-    Signature("quarantine", r"library load disallowed by system policy",
-              "macOS quarantines a library of the environment",
+    Signature("quarantine", r"library load disallowed by system policy|developer cannot be verified"
+              r"|is damaged and can.t be opened|Apple could not verify",
+              "macOS quarantines a program or library that a browser downloaded",
               ours("doctor", "--fix", "--only", "quarantine"), lasts=True),
     Signature("git-missing", r"Bad git executable|Cannot find command 'git'",
               "git is missing", program("xcode-select", "--install"), lasts=True),
@@ -150,7 +151,7 @@ SIGNATURES: tuple[Signature, ...] = (
               r"|Input type \([^)\n]{0,40}(?:MPS|mps)[^)\n]{0,40}\) and \w+ type \(torch\.(?!mps)[^)\n]{0,40}\)"
               r"|Input type \(torch\.(?!mps)[^)\n]{0,40}\) and \w+ type \([^)\n]{0,40}(?:MPS|mps)"
               r"|Expected all tensors to be on the same device|input\(device='cpu'\) and weight\(device=mps"
-              r"|Tensor for argument [^\n]{0,80} is on CPU",
+              r"|[Tt]ensor for argument [^\n]{0,80} is on (?:CPU|cpu)|on cpu but expected on mps|Passed CPU tensor to MPS",
               "a part of the model was left on the CPU, most often by a custom node", CUSTOM, blames_node=True),
     Signature("mps-bf16", r"(?:BFloat16|[Bb]float16|\bbf16)\b.{0,200}\bMPS\b"
               r"|\bMPS\b.{0,200}(?:BFloat16|[Bb]float16|bf16)|Undefined type BFloat16",
