@@ -255,7 +255,8 @@ SHELL: tuple[Signature, ...] = (
               "this Homebrew is for Intel (/usr/local) and has ended: Homebrew supports Apple silicon only",
               Fix("Install the one for Apple silicon (https://brew.sh, in /opt/homebrew); this tool needs none")),
     Signature("clt-stale", r"xcrun: error: invalid active developer path|unable to load libxcrun",
-              "Apple's Command Line Tools are gone or too old, as after an upgrade", program("xcode-select", "--install")),
+              "Apple's Command Line Tools are gone or too old, as after an upgrade",
+              program("xcode-select", "--install")),
     Signature("clt-missing", r"xcode-select: (?:note|error): [Nn]o developer tools were found",
               "Apple's Command Line Tools are missing", program("xcode-select", "--install")),
     Signature("xcode-license", r"not agreed to the Xcode license",
@@ -340,9 +341,9 @@ LOG_SIGNATURES: tuple[Signature, ...] = (
               FIND_PYTHON, follows=True),
 )  # fmt: skip
 HARMLESS = (
-    r"(?!.*(?:Symbol not found|Python is incomplete|invalid value|Failed to initialize))(?:\w*: \[ok\] "
-    r"|\W*[Oo]ptional (?:node|module|dependency|package)|.*(?:will fall back to run on the CPU|[Ff]alling back (?:on"
-    r"|to) CPU"
+    r"(?!.*(?:Symbol not found|Not enough free disk|Python is incomplete|invalid value|Failed to initialize))"
+    r"(?:\w*: \[ok\] |\W*[Oo]ptional (?:node|module|dependency|package)"
+    r"|.*(?:will fall back to run on the CPU|[Ff]alling back (?:on|to) CPU"
     r"|retrying with tiled|(?:can|may) (?:safely )?be ignored|[Yy]ou can (?:safely )?ignore|safely ignore"
     r"|Error caught was: No module named '(?:triton|xformers)|pip's dependency resolver does not"
     r"|DesktopSettingsExtension|INFO - HTTP Request"

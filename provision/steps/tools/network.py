@@ -8,6 +8,7 @@ from dataclasses import replace
 from provision.command import Fix, ours, program
 from provision.core.finding import Finding
 from provision.core.step import Context
+from provision.download import kinds as download_kinds
 from provision.download.host_check import Host, Trouble, behind_of, troubles_of
 from provision.download.hub.mirrors import endpoints_of
 from provision.download.hub.token import token_to
@@ -100,7 +101,7 @@ def _asked(ctx: Context, hosts: Sequence[Host]) -> Iterable[Finding]:
     seen = {host.name: trouble for host, trouble in zip(asked, troubles, strict=True)}
     serving = [host for host, trouble in found if trouble is None or trouble.passes]
     blocked = [(host, each, reason) for host in serving for each in host.behind if (reason := seen[each.name])]
-    script = _script(ctx) if any(trouble and trouble.kind.id == "net-down" for _, trouble in found) else None
+    script = _script(ctx) if any(trouble and trouble.kind == download_kinds.NET_DOWN for _, trouble in found) else None
     for host, trouble in found:
         if trouble is not None:
             trouble = replace(trouble, fix=trouble.fix or script)
