@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from provision.rehearsal.git_repo import git_environment
+from provision.rehearsal.git_repo import GIT_S, git_environment
 from provision.rehearsal.model_repo import REPO_ID, git_folder, model_folder, read_model_repo
 from provision.rehearsal.replies import FileSlice, Reply, Request, json_reply, refusal
 from provision.rehearsal.signed_urls import SignedAddresses
@@ -98,7 +98,10 @@ class GitHttp:
             )
             self._children.add(child)
         try:
-            output, _ = child.communicate(request.body)
+            output, _ = child.communicate(request.body, timeout=GIT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            output, _ = child.communicate()
         finally:
             with self._lock:
                 self._children.discard(child)

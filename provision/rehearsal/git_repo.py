@@ -11,6 +11,7 @@ from pathlib import Path
 
 from provision.system.git_program import environment
 
+GIT_S = 300
 AUTHOR = "The rehearsal <rehearsal@localhost>"
 
 
@@ -34,10 +35,11 @@ def git_environment() -> dict[str, str]:
 def run_git(*args: str, cwd: Path, stdin: bytes = b"") -> bytes:
     """Run git in a clean environment, and return its standard output.
 
-    Raises FileNotFoundError where there is no git, CalledProcessError where it fails.
+    Raises FileNotFoundError where there is no git, CalledProcessError where it fails, TimeoutExpired.
     """
     env = git_environment() | {"GIT_CEILING_DIRECTORIES": str(cwd.absolute().parent)}
-    return subprocess.run(["git", *args], cwd=cwd, input=stdin, env=env, capture_output=True, check=True).stdout
+    words = ["git", *args]
+    return subprocess.run(words, cwd=cwd, input=stdin, env=env, capture_output=True, check=True, timeout=GIT_S).stdout
 
 
 def make_bare(bare: Path, branch: str, commits: Iterable[Commit]) -> str:

@@ -106,27 +106,28 @@ def _made(folder: Path) -> Files:
             (aside / "root").rename(folder / "root")
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-    except subprocess.CalledProcessError as error:
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         raise _git_failed(folder, error) from error
     except OSError as error:
         raise cannot_run("git", error) if error.filename == "git" else unusable(folder, error) from error
     return files
 
 
-def _git_failed(folder: Path, error: subprocess.CalledProcessError) -> ProvisionError:
+def _git_failed(folder: Path, error: subprocess.CalledProcessError | subprocess.TimeoutExpired) -> ProvisionError:
     """Why git failed: most often the disk, in the system's own words."""
-    said = error.stderr.decode("utf-8", "replace").strip()
+    said = (error.stderr or b"").decode("utf-8", "replace").strip()
+    how = f"ended with {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else "took too long"
     for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
         if os.strerror(code) in said:
             return unusable(folder, OSError(code, os.strerror(code)))
     return CommandFailed(
-        f"git {error.cmd[1]} ended with {error.returncode} while the rehearsal's world was made:\n{said}",
+        f"git {error.cmd[1]} {how} while the rehearsal's world was made:\n{said}",
         hint=ours("all", "--rehearse"),
     )
 
 
 def _build(folder: Path) -> Files:
-    """Make weights, repositories and wheels in `root`. Raises OSError, CalledProcessError."""
+    """Make weights, repositories and wheels in `root`. Raises OSError, CalledProcessError, TimeoutExpired."""
     root, weights = folder / "root", folder / "weights"
     write_checkpoint(weights / FP16, dtype="F16", shrink=SHRINK, seed=7)
     write_checkpoint(weights / FP32, dtype="F32", shrink=SHRINK, seed=7)

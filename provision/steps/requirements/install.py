@@ -128,9 +128,8 @@ def prove(ctx: Context) -> None:
     if not ran.ok and forget_cut_caches(ctx.home, ran.out + ran.err):
         ran = run_quick_test(ctx, compiled=compiled)
     if not ran.ok:
-        how = "took too long" if ran.code is None else f"ended with {ran.code}"
         raise EngineError(
-            f"ComfyUI does not start: its own quick test {how}.\n{ran.tail()}",
+            f"ComfyUI does not start: its own quick test {ran.how}.\n{ran.tail()}",
             hint=ours("doctor", "--deep", "--fix") if missing_module(ran.out) else ours("logs", "--tool"),
         )
     facts = proof_facts(ctx)
