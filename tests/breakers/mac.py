@@ -25,12 +25,13 @@ from provision.steps.hardware import step as hardware
 from provision.steps.hardware.memory import MEMORY_FIT
 from provision.steps.python_env.step import ASK
 from provision.steps.registry import step_named
-from provision.steps.tools.step import XCODE_SELECT, apply_tools, check_tools
+from provision.steps.tools.step import apply_tools, check_tools
 from provision.steps.torch.choice import Choice
 from provision.steps.torch.native_libraries import XATTR
 from provision.steps.torch.proof import PROBE, prove
 from provision.system.machine import Memory, Ran
 from provision.system.parsers import GIB
+from provision.system.which_git import XCODE_SELECT
 from tests.support.fake_machine import FakeMachine
 from tests.support.findings import fixable
 from tests.support.paths import FACTS

@@ -17,19 +17,15 @@ from provision.errors import CommandMissing, ConsentNeeded
 from provision.steps.tools import kinds
 from provision.steps.tools.git_configuration import check_configuration
 from provision.steps.tools.network import check_network, model_hosts, needed_hosts
-from provision.system import parsers
 from provision.system.git_program import environment
 from provision.system.machine import Ran
 from provision.system.parsers import GitTrouble, Version
 from provision.system.strict import read_head
+from provision.system.which_git import GIT_MIN, FoundGit, find_git
 
-GIT_MIN: Version = (2, 32)
-"""From it on git can be told to leave the person's own configuration out (GIT_CONFIG_GLOBAL; its release notes)."""
 INSTALL_TIMEOUT_S = 1800
 INTEL_BREW = Path("/usr/local/bin")
 OWN_BREW = Path("/opt/homebrew/bin/brew")
-STUB_FOLDER = Path("/usr/bin")
-XCODE_SELECT = ("/usr/bin/xcode-select", "-p")
 CLT = "/Library/Developer/CommandLineTools"
 INSTALL_CLT = program("xcode-select", "--install")
 PACKAGE_MANAGERS = (
@@ -43,26 +39,22 @@ PACKAGE_MANAGERS = (
 
 def check_tools(ctx: Context) -> Iterable[Finding]:
     """Are the programs here, new enough, and the real ones?"""
-    git = ctx.machine.which("git")
-    trouble = _apple_trouble(ctx, git)
-    if trouble is not None:
-        yield trouble
+    git = find_git(ctx.machine)
+    yield _check_git(ctx, git)
+    if git.trouble is not None:
         return
-    found = _check_git(ctx, git)
-    yield from found
-    works = all(finding.kind == kinds.GIT_READY for finding in found)
     for each in _needed(ctx):
-        if works or not _by_git(each):
-            yield _check_program(ctx, each)
+        if git.usable or not _by_git(each):
+            yield _check_program(ctx, each, git)
     brew = ctx.machine.which("brew")
     if ctx.machine.system == "Darwin" and brew is None:
         yield kinds.BREW_MISSING.ok("Homebrew", "Homebrew is not here, and is not needed.")
     if _is_of_intel(ctx, brew):
         says = f"Homebrew at {brew} is for Intel, which Homebrew supports no longer: it installs nothing new."
-        yield kinds.BREW_PREFIX.ok("Homebrew", says, detail=works)
-    if works:
-        yield from check_configuration(ctx)
-        yield from _check_lfs_hooks(ctx)
+        yield kinds.BREW_PREFIX.ok("Homebrew", says, detail=git.usable)
+    if git.usable:
+        yield from check_configuration(ctx, git)
+        yield from _check_lfs_hooks(ctx, git)
 
 
 def apply_tools(ctx: Context, finding: Finding) -> None:
@@ -94,23 +86,12 @@ def _hint(finding: Finding) -> Fix | Command:
 # -- git ------------------------------------------------------------------------------------------------
 
 
-def _apple_trouble(ctx: Context, git: Path | None) -> Finding | None:
-    """What is wrong with Apple's tools, where git is only their stub.
-
-    Looked at before git is ever run: without the tools the stub opens a dialog instead of answering.
-    """
-    if ctx.machine.system != "Darwin" or git is None or git.parent != STUB_FOLDER:
-        return None
-    said = _run(ctx, XCODE_SELECT)
-    try:
-        tools = parsers.parse_xcode_select(said.code, said.out, said.err)
-    except ValueError:
-        return _trouble("clt-missing", "")
-    if tools.state == "missing" or tools.path is None:
-        return _trouble("clt-missing", "")
-    if tools.state == "stale" or ctx.machine.which(f"{tools.path}/usr/bin/xcrun") is None:
-        return _trouble("clt-stale", tools.path)
-    return None
+def _check_git(ctx: Context, git: FoundGit) -> Finding:
+    """What is said of git: whether it is here, and where it is not, whether that stands in the way."""
+    if git.usable:
+        seen = ".".join(map(str, git.version or ()))
+        return kinds.GIT_READY.ok(str(git.path), f"git {seen}.", facts={"version": seen})
+    return _trouble(git.trouble, git.selected) if git.trouble is not None else _no_git(ctx, git)
 
 
 def _trouble(trouble: GitTrouble, path: str) -> Finding:
@@ -133,21 +114,14 @@ def _trouble(trouble: GitTrouble, path: str) -> Finding:
     )  # fmt: skip
 
 
-def _check_git(ctx: Context, git: Path | None) -> list[Finding]:
-    if git is None:
-        return [_missing(ctx, download_kinds.GIT_MISSING, "git", "git is not on this machine; it brings ComfyUI.")]
-    said = _run(ctx, (str(git), "--version"), environment())
-    trouble = parsers.parse_git_trouble(said.code, said.err) if ctx.machine.system == "Darwin" else None
-    if trouble is not None:
-        return [_trouble(trouble, "")]
-    version = _version(said, parsers.parse_git_version)
-    if version is None:
-        return [_missing(ctx, download_kinds.GIT_MISSING, "git", f"{git} does not answer as git does: {_first(said)}")]
-    seen = ".".join(map(str, version))
-    if version < GIT_MIN:
-        needed = ".".join(map(str, GIT_MIN))
-        return [_missing(ctx, kinds.GIT_OLD, "git", f"git is {seen}; {needed} or later is needed.")]
-    return [kinds.GIT_READY.ok(str(git), f"git {seen}.", facts={"version": seen})]
+def _no_git(ctx: Context, git: FoundGit) -> Finding:
+    if git.path is None:
+        return _missing(ctx, download_kinds.GIT_MISSING, "git", "git is not on this machine; it brings ComfyUI.")
+    if git.version is None:
+        says = f"{git.path} does not answer as git does: {git.said}"
+        return _missing(ctx, download_kinds.GIT_MISSING, "git", says)
+    seen, needed = (".".join(map(str, version)) for version in (git.version, GIT_MIN))
+    return _missing(ctx, kinds.GIT_OLD, "git", f"git is {seen}; {needed} or later is needed.")
 
 
 # -- what a backend needs -------------------------------------------------------------------------------
@@ -162,8 +136,8 @@ def _by_git(each: Program) -> bool:
     return each.ask[0] == "git"
 
 
-def _check_program(ctx: Context, each: Program) -> Finding:
-    name, asked = each.name, ctx.machine.which(each.ask[0])
+def _check_program(ctx: Context, each: Program, git: FoundGit) -> Finding:
+    name, asked = each.name, git.path if _by_git(each) else ctx.machine.which(each.ask[0])
     said = None if asked is None else _run(ctx, (str(asked), *each.ask[1:]), environment())
     version, path = None if said is None else _version(said, each.parse), ctx.machine.which(name)
     if version is None:
@@ -174,13 +148,12 @@ def _check_program(ctx: Context, each: Program) -> Finding:
     return each.ready.ok(str(path or name), f"{name} {seen}.", facts={"version": seen})
 
 
-def _check_lfs_hooks(ctx: Context) -> Iterable[Finding]:
+def _check_lfs_hooks(ctx: Context, git: FoundGit) -> Iterable[Finding]:
     """Why git left its note in a model's place: git-lfs was never set up for this person, or is told to do so."""
     if not any(_is_pointer(wanted.place) for wanted in wanted_files(ctx)):
         return
-    git = str(ctx.machine.which("git") or "git")
     skips = "GIT_LFS_SKIP_SMUDGE" in ctx.machine.environ
-    asked = (git, "config", "--get", "filter.lfs.smudge")
+    asked = (str(git.path), "config", "--get", "filter.lfs.smudge")
     if skips or not _run(ctx, asked, environment(persons=ctx.machine.environ)).out.strip():
         why = "GIT_LFS_SKIP_SMUDGE is set" if skips else "git-lfs was never set up here"
         says = f"{why}: a clone by hand brings notes of 135 bytes in place of the models. This tool does without."
@@ -273,11 +246,6 @@ def _version(said: Ran, parse: Callable[[str], Version]) -> Version | None:
         return None
 
 
-def _first(said: Ran) -> str:
-    lines = said.tail().splitlines()
-    return lines[0] if lines else f"it said nothing and ended with {said.code}."
-
-
 def check_tools_and_hosts(ctx: Context) -> Iterable[Finding]:
     """The programs, then the hosts from which something that is missing would come."""
     yield from check_tools(ctx)
@@ -290,7 +258,7 @@ def check_download_tools(ctx: Context) -> Iterable[Finding]:
     if any(map(_by_git, programs)):
         yield from check_tools(ctx)
     else:
-        yield from (_check_program(ctx, each) for each in programs)
+        yield from (_check_program(ctx, each, FoundGit()) for each in programs)
     yield from check_network(ctx, model_hosts(ctx))
 
 
