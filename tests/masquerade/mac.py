@@ -65,7 +65,15 @@ class PlayedMac:
     @property
     def called(self) -> list[str]:
         """The Mac's programs that were called so far, each with its words."""
-        log = self.folder / "called"
+        return self._lines("called")
+
+    @property
+    def opened(self) -> list[str]:
+        """What was opened of the folders about which macOS would have asked the person."""
+        return self._lines("opened")
+
+    def _lines(self, name: str) -> list[str]:
+        log = self.folder / name
         return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
 
     def set_up(self) -> None:
@@ -74,7 +82,8 @@ class PlayedMac:
         for made in (library, self.folder / "real", self.person, *(self.folder / place for place in ANSWERED)):
             made.mkdir(parents=True)
         shutil.copy(HERE / "python" / "sitecustomize.py", library)
-        shutil.copy(MACS / f"{self.name}.json", library / "mac.json")
+        about = {**self.recorded, "person": str(self.person), "opened": str(self.folder / "opened")}
+        (library / "mac.json").write_text(json.dumps(about), encoding="utf-8")
         for place, names in ANSWERED.items():
             for name in names.split():
                 self._stand_in(self.folder / place / name, name)

@@ -53,6 +53,7 @@ def test_each_mac_comes_to_its_image_or_is_told_why_not(mac: PlayedMac) -> None:
     came = [_all(mac), _again(mac), *(_said(*command(mac, word)) for word in ("status", "doctor"))]
     code, report = command(mac, "uninstall", "--yes")
     came.append(_said(code, report) if not home.exists() else "left something")
+    assert mac.opened == []
     page.settle(mac.name, came)
 
 

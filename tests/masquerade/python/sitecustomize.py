@@ -38,6 +38,7 @@ LINUXS_OWN = [
     "sched_setaffinity",
     "splice",
 ]
+GUARDED = ("Documents", "Desktop", "Downloads", "Library")
 F_NOCACHE, F_FULLFSYNC = 48, 51
 """macOS's sys/fcntl.h."""
 
@@ -51,6 +52,7 @@ def answer_as(mac):
     tell_the_system(mac["arch"], words[words.index("ProductVersion:") + 1])
     tell_the_quantities(mac)
     tell_the_disk()
+    watch_the_guarded(mac)
 
 
 def tell_the_system(arch, version):
@@ -104,6 +106,19 @@ def tell_the_disk():
         return real(handle, command, *more)
 
     fcntl.fcntl = control
+
+
+def watch_the_guarded(mac):
+    """Note every folder and file that is opened where macOS would ask the person first."""
+    guarded = tuple(f"{mac['person']}/{name}" for name in GUARDED)
+
+    def seen(event, given):
+        if event in ("open", "os.scandir", "os.listdir") and isinstance(given[0], str) and given[0].startswith(guarded):
+            handle = os.open(mac["opened"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            os.write(handle, f"{event} {given[0]}\n".encode())
+            os.close(handle)
+
+    sys.addaudithook(seen)
 
 
 if "MASQUERADE_OFF" not in os.environ:
