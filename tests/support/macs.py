@@ -32,6 +32,11 @@ def mac_names() -> list[str]:
     return sorted(path.stem for path in MACS.glob("*.json"))
 
 
+def machine_of(name: str) -> str:
+    """Which Mac it is, for people."""
+    return str(json.loads((MACS / f"{name}.json").read_text(encoding="utf-8"))["machine"])
+
+
 class RecordedMac(FakeMachine):
     """Answers what was recorded. `sysctl -i` prints the names that it knows and passes over the others, as Apple's."""
 
@@ -72,7 +77,6 @@ def planned_on(name: str) -> Report:
 
 def said_on(name: str) -> str:
     """What `provision check` and `provision plan` say on a recorded Mac, as a person reads it."""
-    machine = json.loads((MACS / f"{name}.json").read_text(encoding="utf-8"))["machine"]
     plan = planned_on(name)
     check = replace(plan, steps=plan.steps[:1])
     page = Console(file=StringIO(), width=100, color_system=None)
@@ -81,4 +85,4 @@ def said_on(name: str) -> str:
     assert isinstance(page.file, StringIO)
     table = "\n".join(line.rstrip() for line in page.file.getvalue().splitlines())
     checked = views.checkup_text(check, "This machine will do." if check.ok else "This machine will not do.")
-    return f"{machine}\n\n$ provision check\n{checked}\n\n$ provision plan\n{table}\n"
+    return f"{machine_of(name)}\n\n$ provision check\n{checked}\n\n$ provision plan\n{table}\n"

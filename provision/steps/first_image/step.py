@@ -36,7 +36,8 @@ from provision.core.step import Context, Step
 from provision.environment import packages
 from provision.errors import EngineError, ImageRejected, ProvisionError
 from provision.steps.first_image import kinds
-from provision.system.parsers import parse_cpuinfo, parse_sysctl
+from provision.system.mac import read_sysctl
+from provision.system.parsers import parse_cpuinfo
 from provision.system.strict import Unreadable, read_file
 
 DISK_BYTES = 2_000_000
@@ -255,8 +256,7 @@ def chip_name(ctx: Context) -> str | None:
     """The processor's name; None where it is not known."""
     if ctx.machine.system != "Darwin":
         return parse_cpuinfo(ctx.machine.read_text("/proc/cpuinfo") or "")
-    ran = ctx.machine.run(["/usr/sbin/sysctl", "machdep.cpu.brand_string"])
-    return parse_sysctl(ran.out).get("machdep.cpu.brand_string") if ran.ok else None
+    return read_sysctl(ctx.machine).get("machdep.cpu.brand_string")
 
 
 FIRST_IMAGE = Step(

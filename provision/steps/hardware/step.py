@@ -237,7 +237,8 @@ def _judge_memory(ctx: Context, memory: _Seen) -> Finding:
         )  # fmt: skip
     available = memory.available_bytes
     free = "" if available is None else f", {available / GIB:.1f} of them available now"
-    says = f"{gib} GiB of memory{free}; {needs.memory_gib_recommended} are recommended."
+    wanted = f"{needs.memory_gib_recommended} are recommended"
+    says = f"{gib} GiB of memory{free}; {'the rehearsal needs little' if ctx.options.rehearsal else wanted}."
     return kinds.HW_MEMORY.ok("memory", says, facts=seen)
 
 

@@ -99,7 +99,7 @@ def _fill(ctx: Context, new: Context, choice: Choice, *, reinstall: bool) -> Non
         packages.run_uv(new, "pip", "uninstall", "--python", new.home.python, *parts)
     how = "--reinstall-package" if reinstall else "--upgrade-package"
     anew = [word for pin in choice.pins for word in (how, re.split("[=<]", pin)[0])]
-    ran = packages.pip_install(new, *choice.source, *anew, *choice.pins)
+    ran = packages.pip_install(new, *packages.index_words(new, choice.index), *anew, *choice.pins)
     if not ran.ok:
         raise packages.package_error("torch", ran)
     prove(new, choice, ctx.manifest.torch.channel)

@@ -130,7 +130,10 @@ def _to_install(ctx: Context, kind: Kind, says: str) -> Finding:
     if choice is not None:
         because = f": {reasons}" if (reasons := choice.reasons()) else ""
         will_be = choice.changes(packages.installed_versions(ctx.home.venv))
-        says, argv = f"{says} It will be {will_be}{because}.", (*argv[:3], *choice.source, *choice.pins)
+        says, argv = (
+            f"{says} It will be {will_be}{because}.",
+            (*argv[:3], *packages.index_words(ctx, choice.index), *choice.pins),
+        )
         chosen = {"pins": list(choice.pins), "index": choice.index, "why": choice.why,
                   "passed_over": list(choice.passed_over)}  # fmt: skip
     return kind.fixable(

@@ -34,7 +34,8 @@ source = "an issue"
 def machine(macos: str = "15.5", chip: str = "Apple M4") -> FakeMachine:
     system = f"ProductName:\tmacOS\nProductVersion:\t{macos}\nBuildVersion:\t24F74\n"
     sysctl = f"hw.memsize: 17179869184\nhw.optional.arm64: 1\nmachdep.cpu.brand_string: {chip}\nhw.model: Mac16,10\n"
-    return FakeMachine({" ".join(SW_VERS): system, " ".join(SYSCTL): sysctl})
+    silicon = "/usr/sbin/sysctl -i hw.optional.arm64"
+    return FakeMachine({" ".join(SW_VERS): system, " ".join(SYSCTL): sysctl, silicon: "hw.optional.arm64: 1\n"})
 
 
 def installed(home: Home, torch: str) -> None:
