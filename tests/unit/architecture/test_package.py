@@ -45,6 +45,7 @@ def sources(folder: str, *suffixes: str) -> Iterator[Path]:
 def test_the_wheel_holds_the_package_with_its_data_and_the_manifests(wheel: Path) -> None:
     held = names(wheel)
     assert {str(path) for path in sources("provision", ".py", ".json", ".j2", ".css")} <= held
+    assert "provision/py.typed" in held
     assert {f"provision/_manifests/{path.name}" for path in sources("manifests", ".toml")} <= held
     own = f"comfy_provision-{provision.__version__}"
     assert {name.split("/")[0] for name in held} == {"provision", f"{own}.data", f"{own}.dist-info"}

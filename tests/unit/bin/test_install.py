@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import threading
-import tomllib
 import zipfile
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -22,7 +21,6 @@ import pytest
 
 from provision.system.child_process import KEPT_NAMES, KEPT_NUMBERS, clean_env
 from tests.support.bare_checkout import BIN, INSTALL, UV, UV_VERSION, Bare, bare_checkout
-from tests.support.paths import CHECKOUT
 
 PYPROJECT = """\
 [build-system]
@@ -310,10 +308,9 @@ def test_one_rule_says_which_settings_of_uv_count() -> None:
     dropped = {"UV_OFFLINE": "1", "UV_EXCLUDE_NEWER": "2020", "UV_PYTHON": "3.9", "UV_SYSTEM_PYTHON": "1"}
     for given, left in ((numbers | kept | dropped, numbers | kept), (dict.fromkeys(KEPT_NUMBERS, "soon"), {})):
         assert clean_env(given) == left
-        ran = subprocess.run(
-            ["/bin/sh", "-euc", f"{rule(INSTALL)}leave_indexes; env -0"],
-            env=given | {"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+        shell = ["/bin/sh", "-euc", f"{rule(INSTALL)}leave_indexes; env -0"]
+        environ = given | {"PATH": "/usr/bin:/bin"}
+        ran = subprocess.run(shell, env=environ, capture_output=True, text=True, check=True)
         found = dict(line.split("=", 1) for line in ran.stdout.split("\0") if line.startswith("UV_"))
         assert found == left
 
@@ -386,13 +383,3 @@ def test_uv_comes_from_the_index_that_is_configured(bare: Bare, index: str, sett
     code, said = install(bare, "--uv", str(bare.root / "brought"), **{setting: index, "no_proxy": "*"})
     assert code == 0, said
     assert [path.name for path in (bare.root / "brought").iterdir()] == ["uv"]
-
-
-def test_the_address_stands_in_one_place() -> None:
-    """[project.urls]; install.sh has to know it when it comes by itself."""
-    urls = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
-    found = re.findall(r"^repository=(\S+)", INSTALL.read_text(encoding="utf-8"), re.MULTILINE)
-    assert found == [urls["Repository"]]
-    raw = urls["Repository"].replace("github.com", "raw.githubusercontent.com") + "/HEAD/install.sh"
-    for page in (INSTALL, CHECKOUT / "README.md"):
-        assert f"curl -fsSL {raw} | sh" in page.read_text(encoding="utf-8"), page.name
