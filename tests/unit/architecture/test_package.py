@@ -16,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import provision
+from provision.output.hints import PROGRAMS
 from tests.support.paths import CHECKOUT
 
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -71,7 +72,8 @@ def test_the_wheel_says_who_it_is(wheel: Path) -> None:
         scripts = archive.read(f"{info}/entry_points.txt").decode()
     assert metadata["Version"] == PROJECT["version"] == provision.__version__
     assert metadata["License-Expression"] == "MIT"
-    assert "provision = provision.__main__:main" in scripts
+    assert set(PROJECT["scripts"]) == set(PROGRAMS)
+    assert all(f"{name} = provision.__main__:main" in scripts for name in PROGRAMS)
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
