@@ -111,6 +111,7 @@ def test_the_program_as_it_was_called(tmp_path: Path) -> None:
     assert called_as(path, str(on_path), []) == ("provision",)
     assert called_as({"PATH": ""}, "/v/bin/provision", []) == ("/v/bin/provision",)
     assert called_as({}, "/p/provision/__main__.py", ["python3", "-m", "provision"]) == ("python3", "-m", "provision")
+    assert called_as({"PATH": ""}, "/v/bin/comfy-provision", []) == ("/v/bin/comfy-provision",)
     assert called_as({}, "/usr/bin/pytest", []) == ("provision",)
     assert called_as({}, "", []) == ("provision",)
 
