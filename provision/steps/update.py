@@ -116,10 +116,8 @@ def _write_out(ctx: Context, new: Path, code: Path, commit: str, wanted: Wanted)
         ctx.note(f"Your changes to ComfyUI do not fit {wanted.revision.name}: they are kept in {home.shown(patch)}.")
     elif edits:
         ctx.note("Your changes to ComfyUI go with it.")
-    receipt = ComfyReceipt(
-        url=comfy.url, ref=wanted.ref, name=wanted.revision.name, commit=commit,
-        date=git_checkout.commit_date(home.comfyui, commit), when=ctx.machine.timestamp(),
-    )  # fmt: skip
+    date, when = git_checkout.commit_date(home.comfyui, commit), ctx.machine.timestamp()
+    receipt = ComfyReceipt(comfy.url, wanted.ref, wanted.revision.name, commit, date, when)
     generations.inside(ctx, new).receipts.write("comfyui", receipt)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from provision.cli.command import Session, command
 from provision.command import Fix, ours
-from provision.output.result import Result, answer, pairs
+from provision.output.result import Pairs, Result, answer
 
 
 def history(at: Session) -> Result:
@@ -25,14 +25,18 @@ def history(at: Session) -> Result:
     ]
     facts = [
         {
-            "number": each.number, "in_use": each.env == active, "made": each.about.made or each.torch.when,
-            "reason": each.about.reason, "comfyui": each.comfyui.name, "commit": each.comfyui.commit,
+            "number": each.number,
+            "in_use": each.env == active,
+            "made": each.about.made or each.torch.when,
+            "reason": each.about.reason,
+            "comfyui": each.comfyui.name,
+            "commit": each.comfyui.commit,
             "torch": each.torch.torch,
         }
         for each in found
-    ]  # fmt: skip
+    ]
     closing = Fix("To go back to one:", ours("rollback", "N")) if len(found) > 1 else "* is in use."
-    return answer({"command": "history", "generations": facts}, pairs(rows), closing)
+    return answer({"command": "history", "generations": facts}, Pairs(rows), closing)
 
 
 app = command("history", history, frozenset({"home", "json"}))

@@ -49,9 +49,13 @@ def rollback(
         comfy = replace(ctx.manifest.comfyui, ref=to.comfyui.ref or ctx.manifest.comfyui.ref)
         ctx = replace(ctx, manifest=replace(ctx.manifest, torch=torch, comfyui=comfy))
         facts = {
-            "command": "rollback", "from": left.torch.torch, "to": to.torch.torch, "generation": to.number,
-            "comfyui": to.comfyui.name, "changed": True,
-        }  # fmt: skip
+            "command": "rollback",
+            "from": left.torch.torch,
+            "to": to.torch.torch,
+            "generation": to.number,
+            "comfyui": to.comfyui.name,
+            "changed": True,
+        }
         ctx.note(f"{to.says()} is in use again; {left.says()} is kept. Back to it:", ours("rollback"))
         if not running:
             return answer(facts, Fix("Nothing was downloaded. To start ComfyUI:", ours("launch")))

@@ -10,7 +10,7 @@ from provision.cli.command import Session, command
 from provision.cli.request import ASKING
 from provision.command import Fix, ours
 from provision.errors import UsageError
-from provision.output.result import Result, answer, ran
+from provision.output.result import Pairs, Result, answer, ran
 
 if TYPE_CHECKING:
     from provision.comfyui.git_remote import Revision
@@ -101,16 +101,20 @@ def _told(ctx: Context, wanted: Wanted) -> Result:
 
     here, edited = ctx.receipts.read("comfyui", ComfyReceipt), read_state(ctx.home.comfyui).modified
     changes = package_changes(ctx, wanted)
-    lines = [f"ComfyUI {here.name} -> {wanted.revision.name}" if here.commit != wanted.revision.commit else ""]
-    lines += [f"torch -> {wanted.torch}" if wanted.torch else ""]
-    lines += [f"{name} {' -> '.join(filter(None, versions))}" for name, versions in changes.items()]
-    if edited:
-        lines.append(f"Your changes to {len(edited)} files go with it where git can merge them.")
+    rows = [(name, " -> ".join(filter(None, versions))) for name, versions in changes.items()]
+    if here.commit != wanted.revision.commit:
+        rows.insert(0, ("ComfyUI", f"{here.name} -> {wanted.revision.name}"))
+    if wanted.torch:
+        rows.append(("torch", wanted.torch))
     facts = {
-        "command": "update", "comfyui": here.name, "newer": wanted.revision.name,
-        "packages": {name: list(versions) for name, versions in changes.items()}, "edited": list(edited),
-    }  # fmt: skip
-    return answer(facts, "\n".join(filter(None, lines)), Fix("Nothing was changed. To do it:", _again(wanted)))
+        "command": "update",
+        "comfyui": here.name,
+        "newer": wanted.revision.name,
+        "packages": {name: list(versions) for name, versions in changes.items()},
+        "edited": list(edited),
+    }
+    kept = [f"Your changes to {len(edited)} files go with it, where git can merge them."] if edited else []
+    return answer(facts, Pairs(rows), *kept, Fix("Nothing was changed. To do it:", _again(wanted)))
 
 
 def _again(wanted: Wanted) -> Command:
@@ -145,7 +149,7 @@ def _switch_to(at: Session, wanted: Wanted) -> Result:
     report = run([step_named(name) for name in (*(["server"] if running else []), "lock")], ctx, apply=True)
     facts = {"command": "update", "from": left, "to": wanted.revision.name, "changed": True}
     closing = f"ComfyUI {wanted.revision.name} is in use; {left} is kept."
-    return ran(report, facts, at.typed(Fix(f"{closing} Back to it:", ours("rollback"))))
+    return ran(report, facts, Fix(f"{closing} Back to it:", ours("rollback")))
 
 
 app = command("update", update, ASKING)

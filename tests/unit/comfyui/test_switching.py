@@ -21,8 +21,13 @@ from provision.rehearsal.git_repo import Commit, make_bare, run_git
 WHEN = "2026-11-26T12:00:00+00:00"
 LONG = "".join(f"line {number}\n" for number in range(30))
 OLD = {"main.py": b"old\n", "nodes.py": LONG.encode(), "gone.py": b"old\n", "models/put_here": b""}
-NEW = {"main.py": b"new\n", "nodes.py": LONG.replace("line 29", "line 29, new").encode(), "gone.py": b"old\n",
-       "models/put_here": b"", "came/here.py": b"new\n"}  # fmt: skip
+NEW = {
+    "main.py": b"new\n",
+    "nodes.py": LONG.replace("line 29", "line 29, new").encode(),
+    "gone.py": b"old\n",
+    "models/put_here": b"",
+    "came/here.py": b"new\n",
+}
 
 
 class Killed(BaseException):
@@ -130,10 +135,19 @@ def test_git_keeps_the_commits_that_can_be_gone_back_to_and_no_others(home: Home
 
 
 POINTS = [
-    (revisions, "edits"), (revisions, "hold"), (generations, "leave"), (switching, "write_json"),
-    (generations, "enter"), (revisions, "restore"), (revisions, "move_to"), (revisions, "let_go"),
-    (generations, "restore"), (switching, "choices_of"), (switching, "write_text"), (switching, "forget"),
-]  # fmt: skip
+    (revisions, "edits"),
+    (revisions, "hold"),
+    (generations, "leave"),
+    (switching, "write_json"),
+    (generations, "enter"),
+    (revisions, "restore"),
+    (revisions, "move_to"),
+    (revisions, "let_go"),
+    (generations, "restore"),
+    (switching, "choices_of"),
+    (switching, "write_text"),
+    (switching, "forget"),
+]
 
 
 @pytest.mark.parametrize("before", [True, False])
