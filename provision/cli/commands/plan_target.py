@@ -8,7 +8,7 @@ from pathlib import Path
 
 from provision.cli.about import licence_says
 from provision.cli.command import Session
-from provision.cli.commands.target_requirements import Asked, read_asked, tool_python, tool_requirements
+from provision.cli.commands.target_requirements import tool_python, tool_requirements
 from provision.command import Command, Fix, ours
 from provision.core.estimate import USUAL_S, Pace
 from provision.core.finding import JSON, Cost, Finding, Kind, Severity, Verdict, cost_of
@@ -34,6 +34,7 @@ from provision.output.result import Pairs, Planned, Result, Words
 from provision.steps.hardware import kinds as hardware_kinds
 from provision.steps.models import kinds as models_kinds
 from provision.steps.python_env import kinds as python_env_kinds
+from provision.steps.requirements.asked import Asked, read_asked
 from provision.steps.torch import kinds as torch_kinds
 from provision.steps.torch.choice import Choice, first, in_order
 from provision.steps.torch.place import elsewhere

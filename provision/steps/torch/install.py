@@ -31,7 +31,7 @@ Failed = tuple[Choice, ProvisionError]
 
 
 def install_torch_set(ctx: Context, *, audio: bool, reinstall: bool = False) -> None:
-    """Choose, install and prove a set of one build, and put it in use; with `reinstall` its files are written again.
+    """Choose, install and prove a set that fits together, and put it in use; `reinstall` writes its files again.
 
     Raises PackageError, ProbeFailed or EngineError when no candidate can be had and proven; what was in use stays so.
     """
