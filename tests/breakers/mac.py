@@ -157,6 +157,9 @@ class Mac(FakeMachine):
         """Write the home as this Mac has it, with what the probe says as its proof."""
         ctx.home.prepare()
         make_environment(ctx.home.venv)
+        (ctx.home.comfyui / ".git").mkdir(
+            parents=True
+        )  # of a ComfyUI that git brought, and without which it is not read
         for name, version in self.packages.items():
             install(ctx.home.venv, name, version)
         for name, content in self.inside.items():

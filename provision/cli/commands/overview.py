@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from provision.cli.about import adopted_json
 from provision.cli.command import Session
-from provision.comfyui import git_remote
 from provision.comfyui.server_process import client_of, read_record
 from provision.comfyui.server_status import ServerStatus, server_status
 from provision.command import Fix, ours
@@ -24,9 +23,10 @@ from provision.core.receipt_kinds import ComfyReceipt, ImageReceipt, TorchReceip
 from provision.core.runner import run
 from provision.core.step import Context, silent
 from provision.download.model_files import model_receipts
+from provision.download.source_archive import find_revision
 from provision.environment import packages
 from provision.environment.generations import before_says
-from provision.errors import EngineError, GitError, PortTaken
+from provision.errors import CommandMissing, EngineError, GitError, HubRefused, NetworkError, PortTaken
 from provision.output import views
 from provision.output.result import Drawn, Result, answer
 from provision.steps.registry import step_named
@@ -207,8 +207,8 @@ def _ask_newest(ctx: Context) -> Callable[[], list[Fix]]:
         return list
 
     def ask() -> None:
-        with suppress(GitError):
-            found.append(git_remote.find_revision(comfy.url, "latest", environ=ctx.machine.environ).name)
+        with suppress(GitError, NetworkError, HubRefused, CommandMissing):
+            found.append(find_revision(ctx, comfy.url, "latest").name)
 
     def says() -> list[Fix]:
         thread.join(ASK_S)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from provision.comfyui.safetensors import POINTER
 from provision.command import Command, Fix, ours, program
-from provision.core.finding import Finding, Kind
+from provision.core.finding import Finding, Kind, Verdict
 from provision.core.step import Context, Step
 from provision.download import kinds as download_kinds
 from provision.download.backend import Program
 from provision.download.backends.registry import needed
 from provision.download.model_files import wanted_files
+from provision.download.source_archive import has_archives
 from provision.errors import CommandMissing, ConsentNeeded
 from provision.steps.tools import kinds
 from provision.steps.tools.git_configuration import check_configuration
@@ -28,6 +30,10 @@ INTEL_BREW = Path("/usr/local/bin")
 OWN_BREW = Path("/opt/homebrew/bin/brew")
 CLT = "/Library/Developer/CommandLineTools"
 INSTALL_CLT = program("xcode-select", "--install")
+WITHOUT = (
+    "There is no git here that works, and none is needed: ComfyUI comes as an archive. Custom nodes that are installed"
+    " by git, and the backend git-lfs, would need it."
+)
 PACKAGE_MANAGERS = (
     ("apt-get", ("install", "-y")),
     ("dnf", ("install", "-y")),
@@ -40,8 +46,9 @@ PACKAGE_MANAGERS = (
 def check_tools(ctx: Context) -> Iterable[Finding]:
     """Are the programs here, new enough, and the real ones?"""
     git = find_git(ctx.machine)
-    yield _check_git(ctx, git)
-    if git.trouble is not None:
+    lack = _check_git(ctx, git)
+    yield lack
+    if git.trouble is not None and lack.verdict is not Verdict.OK:
         return
     for each in _needed(ctx):
         if git.usable or not _by_git(each):
@@ -91,27 +98,43 @@ def _check_git(ctx: Context, git: FoundGit) -> Finding:
     if git.usable:
         seen = ".".join(map(str, git.version or ()))
         return kinds.GIT_READY.ok(str(git.path), f"git {seen}.", facts={"version": seen})
-    return _trouble(git.trouble, git.selected) if git.trouble is not None else _no_git(ctx, git)
+    lack = _trouble(git.trouble, git.selected) if git.trouble is not None else _no_git(ctx, git)
+    return lack if needs_git(ctx) else lack.kind.ok(lack.subject, WITHOUT)
+
+
+def needs_git(ctx: Context) -> bool:
+    """Whether git must be here: for a repository, for a source that comes in no other way, or for a backend."""
+    home, url = ctx.home, ctx.manifest.comfyui.url
+    code = home.code_of_another or home.comfyui
+    if os.path.lexists(code / ".git") or any(map(_by_git, _needed(ctx))):
+        return True
+    return home.code_of_another is None and not has_archives(url)
 
 
 def _trouble(trouble: GitTrouble, path: str) -> Finding:
-    if trouble == "clt-missing":
-        return kinds.CLT_MISSING.blocked(
-            "Command Line Tools", "Apple's Command Line Tools, which bring git, are missing.",
-            fix=Fix("Install them (a window opens; it takes minutes), then run this again.", INSTALL_CLT),
-        )  # fmt: skip
-    if trouble == "xcode-license":
-        return kinds.XCODE_LICENSE.blocked(
-            "Xcode", "Git refuses to work until you have agreed to Xcode's license.",
-            fix=Fix("Read it and agree.", program("sudo", "xcodebuild", "-license")),
-        )  # fmt: skip
-    fix = Fix(f"Install them again; if it says that they are there, first: sudo rm -rf {CLT}", INSTALL_CLT)
-    if ".app/" in path:  # a deleted Xcode leaves its path selected
-        fix = Fix("Select the default place, then run this again.", program("sudo", "xcode-select", "--reset"))
-    return kinds.CLT_STALE.blocked(
-        "Command Line Tools", f"{path or 'A folder'} is selected as the place of Apple's tools, and "
-        "they are not there any more (an upgrade of macOS removes them).", fix=fix,
-    )  # fmt: skip
+    match trouble:
+        case "clt-missing":
+            return kinds.CLT_MISSING.blocked(
+                "Command Line Tools",
+                "Apple's Command Line Tools, which bring git, are missing.",
+                fix=Fix("Install them (a window opens; it takes minutes), then run this again.", INSTALL_CLT),
+            )
+        case "xcode-license":
+            return kinds.XCODE_LICENSE.blocked(
+                "Xcode",
+                "Git refuses to work until you have agreed to Xcode's license.",
+                fix=Fix("Read it and agree.", program("sudo", "xcodebuild", "-license")),
+            )
+        case "clt-stale":
+            fix = Fix(f"Install them again; if it says that they are there, first: sudo rm -rf {CLT}", INSTALL_CLT)
+            if ".app/" in path:  # a deleted Xcode leaves its path selected
+                fix = Fix("Select the default place, then run this again.", program("sudo", "xcode-select", "--reset"))
+            return kinds.CLT_STALE.blocked(
+                "Command Line Tools",
+                f"{path or 'A folder'} is selected as the place of Apple's tools, and they are not there any more (an"
+                " upgrade of macOS removes them).",
+                fix=fix,
+            )
 
 
 def _no_git(ctx: Context, git: FoundGit) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,8 +51,20 @@ def linux(programs: Mapping[str, str], commands: Mapping[str, str] | None = None
     return FakeMachine(said, system="Linux", arch="x86_64", programs=programs)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A home whose ComfyUI is a repository, for which git must be there."""
+    PLACES.append(tmp_path_factory.mktemp("home"))
+    (PLACES[-1] / "ComfyUI" / ".git").mkdir(parents=True)
+    yield
+    PLACES.clear()
+
+
+PLACES: list[Path] = []
+
+
 def context(machine: FakeMachine, backend: str = "auto", *, yes: bool = False) -> Context:
-    return Context(machine, load_manifest("sdxl-turbo"), Home(Path("/nowhere")), Options(backend=backend, yes=yes))
+    return Context(machine, load_manifest("sdxl-turbo"), Home(PLACES[-1]), Options(backend=backend, yes=yes))
 
 
 def look(machine: FakeMachine, backend: str = "auto") -> dict[str, Finding]:
