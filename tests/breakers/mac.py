@@ -159,7 +159,7 @@ class Mac(FakeMachine):
         make_environment(ctx.home.venv)
         (ctx.home.comfyui / ".git").mkdir(
             parents=True
-        )  # of a ComfyUI that git brought, and without which it is not read
+        )  # which git alone can read
         for name, version in self.packages.items():
             install(ctx.home.venv, name, version)
         for name, content in self.inside.items():
