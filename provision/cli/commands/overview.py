@@ -30,6 +30,7 @@ from provision.errors import CommandMissing, EngineError, GitError, HubRefused, 
 from provision.output import views
 from provision.output.result import Drawn, Result, answer
 from provision.steps.registry import step_named
+from provision.steps.tools.git import lost_git
 from provision.system.disk_errors import PLUG_IN
 from provision.system.disk_state import why_absent
 from provision.system.disk_use import Tally
@@ -180,6 +181,8 @@ def last_image(home: Home) -> Path | None:
 def _mendable(ctx: Context) -> Iterable[Fix]:
     """What `all` would change, found by a quick look that needs no network."""
     steps = tuple(step_named(name) for name in LOOKED_AT)
+    if (lack := lost_git(ctx)) is not None:
+        yield Fix(f"tools: {lack.says} [{lack.id}]")
     report = run(steps, replace(ctx, emit=silent, options=replace(ctx.options, deep=False)), apply=False)
     for step in report.steps:
         for finding in step.findings:
