@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provision.comfyui import git_checkout, revisions
-from provision.comfyui.git_remote import Revision, find_revision, parse_receiving, read_remote_file
+from provision.comfyui.git_remote import Revision, parse_receiving
 from provision.comfyui.log_reader import signs_of
 from provision.comfyui.log_signatures import FAILED_NODE
 from provision.comfyui.sandbox import can_fence
@@ -27,6 +27,7 @@ from provision.core.receipt_kinds import ComfyReceipt
 from provision.core.receipts import write_bytes
 from provision.core.step import Context
 from provision.download.model_files import wanted_files
+from provision.download.source_archive import find_revision, read_remote_file
 from provision.environment import generations, packages
 from provision.errors import EngineError, ImageRejected, StartOver
 from provision.steps.first_image.step import make_first_image
@@ -56,8 +57,7 @@ class Wanted:
 
 def newer(ctx: Context, ref: str) -> Revision | None:
     """The revision that `ref` is now; None where that is checked out. Raises GitError."""
-    alive, environ = ctx.machine.check_interrupted, ctx.machine.environ
-    revision = ride_out(ctx, lambda: find_revision(ctx.manifest.comfyui.url, ref, alive, environ=environ))
+    revision = ride_out(ctx, lambda: find_revision(ctx, ctx.manifest.comfyui.url, ref))
     return None if revision.commit == ctx.receipts.read("comfyui", ComfyReceipt).commit else revision
 
 
@@ -138,8 +138,7 @@ def package_changes(ctx: Context, wanted: Wanted) -> dict[str, tuple[str, str]]:
 
     Raises GitError, PackageError.
     """
-    comfy, environ = ctx.manifest.comfyui, ctx.machine.environ
-    asked = read_remote_file(comfy.url, wanted.revision.name, "requirements.txt", environ)
+    asked = read_remote_file(ctx, ctx.manifest.comfyui.url, wanted.revision.name, "requirements.txt")
     with tempfile.TemporaryDirectory(prefix="provision-update-") as folder:
         file = Path(folder) / "requirements.txt"
         file.write_text(asked.text, encoding="utf-8")

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from provision.system.parsers import GitTrouble
 
-GITPYTHONS = "GIT_PYTHON_GIT_EXECUTABLE"
 NOWHERE = os.devnull
 """As GIT_DIR: there is no repository, and none is looked for in the current folder or above it."""
 LOOK_S, ASK_S, FETCH_S = 120.0, 30.0, 3600.0
@@ -133,7 +132,7 @@ def run_git(
     Raises GitFailed, CommandMissing, and what `on_line` and `alive` raise; git and all that it started have ended then.
     """
     program = real_git()
-    started = _git_class(program)(cwd).execute(
+    started = _git_class()(cwd).execute(
         _command(program, words, env), env=dict(env), as_process=True, start_new_session=True, with_stdout=True
     )
     child = cast("subprocess.Popen[bytes]", started.proc)
@@ -179,7 +178,7 @@ def _found(path: str) -> Path:  # what raises is not kept
 
     found = find_git(LocalMachine({**os.environ, "PATH": path}))
     if found.path is None:
-        raise CommandMissing(says_of(found.trouble), hint=ours("doctor", "--only", found.trouble or "git-missing"))
+        raise CommandMissing(says_of(found.trouble), hint=ours("doctor"))
     return found.path
 
 
@@ -194,24 +193,14 @@ def says_of(trouble: GitTrouble | None) -> str:
 
 
 @cache
-def _git_class(program: Path) -> type[Git]:
-    """GitPython's class. When it is imported it runs `git version`: the git that is named to it, not any on PATH.
+def _git_class() -> type[Git]:
+    """GitPython's class, from its module alone: the package runs the `git` on PATH when it is imported."""
+    from importlib.util import find_spec, module_from_spec
 
-    That fails where the person's configuration is broken; the module of the class is loaded by then, and nothing else
-    of the package is needed.
-    """
-    before = os.environ.get(GITPYTHONS)
-    os.environ[GITPYTHONS] = str(program)
-    try:
-        from git import Git
-    except ImportError:
-        if (loaded := sys.modules.get("git.cmd")) is None:
-            raise
-        return cast("type[Git]", loaded.Git)
-    finally:
-        os.environ.pop(GITPYTHONS)
-        if before is not None:
-            os.environ[GITPYTHONS] = before
+    if "git" not in sys.modules and (spec := find_spec("git")) is not None:
+        sys.modules["git"] = module_from_spec(spec)
+    from git.cmd import Git
+
     return Git
 
 

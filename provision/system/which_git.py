@@ -20,7 +20,8 @@ GIT_MIN: Version = (2, 32)
 """From it on git can be told to leave the person's own configuration out (GIT_CONFIG_GLOBAL; its release notes)."""
 STUB_FOLDER = Path("/usr/bin")
 XCODE_SELECT = ("/usr/bin/xcode-select", "-p")
-BREWS = ("/opt/homebrew/bin", "/usr/local/bin")
+ELSEWHERE = ("/opt/homebrew/bin", "/usr/local/bin", "/Library/Developer/CommandLineTools/usr/bin")
+"""Where a git may lie that is not on PATH: Homebrew's; Apple's own, no stub, which a deleted Xcode may be selected over."""
 LOOK_S = 20
 
 
@@ -55,9 +56,9 @@ def find_git(machine: Machine) -> FoundGit:
 
 
 def _gits(machine: Machine) -> Iterator[Path]:
-    """The gits on PATH, then Homebrew's."""
+    """The gits on PATH, then those of other places."""
     seen: set[Path] = set()
-    folders = [*machine.environ.get("PATH", "").split(os.pathsep), *BREWS] if machine.system == "Darwin" else ()
+    folders = [*machine.environ.get("PATH", "").split(os.pathsep), *ELSEWHERE] if machine.system == "Darwin" else ()
     for name in ("git", *(f"{folder}/git" for folder in folders if folder.startswith("/"))):
         path = machine.which(name)
         if path is not None and path not in seen:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from provision.rehearsal.engine_repo import Release, _commit, read_source
-from provision.rehearsal.git_repo import _import_stream, run_git
+from provision.rehearsal.git_repo import add_commit
 
 DAY = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -17,7 +17,7 @@ def add_release(home: Path, version: str, changes: Mapping[str, str]) -> str:
     (bare,) = home.glob("state/**/git/*/ComfyUI.git")
     source = read_source() | {name: text.encode() for name, text in changes.items()}
     commit = _commit(Release(version, DAY, f"v{version}"), source)
-    run_git("fast-import", "--quiet", cwd=bare, stdin=_import_stream(f"of-{version}", 1, commit))
+    add_commit(bare, commit, commit.files)
     return commit.tag
 
 

@@ -220,7 +220,9 @@ def test_other_comfyuis_are_told_and_do_no_harm(context: Contexts, tmp_path: Pat
 
 def test_intels_homebrew_is_not_called_in_vain(context: Contexts) -> None:
     programs = {"brew": "/usr/local/bin/brew"}
-    found = list(check_tools(context(machine=FakeMachine(programs=programs))))
+    ctx = context(machine=FakeMachine(programs=programs))
+    (ctx.home.comfyui / ".git").mkdir(parents=True)
+    found = list(check_tools(ctx))
     assert seen(found) == [("git-missing", Verdict.BLOCKED), ("brew-prefix", Verdict.OK)]
     assert found[0].fix is not None
     assert found[0].fix.command == program("xcode-select", "--install")
