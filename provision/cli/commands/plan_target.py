@@ -275,11 +275,14 @@ def difference(target: Target, other: Target) -> str:
 
 
 def _known_bad(there: Context, torch: Resolved) -> Iterable[Finding]:
-    """A torch that is known to compute wrong on the target."""
+    """What is known of that torch on the target: that it computes wrong, or what else it is to be doubted for."""
     from provision.environment import known_bad_torch
 
-    if why := known_bad_torch.refused(there.machine, [f"torch=={torch.version('torch')}"] if torch.wheels else []):
+    pins = [f"torch=={torch.version('torch')}"] if torch.wheels else []
+    if why := known_bad_torch.refused(there.machine, pins):
         yield torch_kinds.TORCH_KNOWN_BAD.blocked("torch", f"{why}.", fix=Fix("Ask for another torch: --torch VERSION"))
+    for pair, says in known_bad_torch.doubts(there.machine, pins):
+        yield torch_kinds.TORCH_DOUBTFUL.warn("torch", says, fix=pair.cure)
 
 
 def _behind(ctx: Context, target: Target, answers: Answers) -> Iterable[Finding]:
