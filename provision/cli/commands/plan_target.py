@@ -243,7 +243,8 @@ def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:
         names = [f"{wheel.name} {wheel.version}" for wheel in got.wheels if wheel.name in TORCH and part == "torch"]
         told = f"{', '.join(names)} and what they need: " if names else ""
         unsized = f" ({got.unsized} of a size that the index does not tell)" if got.unsized else ""
-        says = f"{told}{len(got.wheels)} wheels{unsized}, nothing to build."
+        end = "; not all that is asked for has one" if got.lacks else ", nothing to build"
+        says = f"{told}{len(got.wheels)} wheels{unsized}{end}."
         cost = Cost(got.size_bytes, int(got.size_bytes * UNPACKED[part]))
         yield WHEELS_FOUND.fixable(part, says, fix=Fix("uv installs them."), cost=cost)
     needed = [lack for lack in got.lacks if lack.asked.startswith("torch") and part == "torch"][:1]  # all need torch
