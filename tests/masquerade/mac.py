@@ -79,7 +79,13 @@ class PlayedMac:
     def set_up(self) -> None:
         """Make what is laid over this Linux."""
         library = self.folder / "python"
-        for made in (library, self.folder / "real", self.person, *(self.folder / place for place in ANSWERED)):
+        for made in (
+            library,
+            self.folder / "real",
+            self.folder / "opt",
+            self.person,
+            *(self.folder / place for place in ANSWERED),
+        ):
             made.mkdir(parents=True)
         shutil.copy(HERE / "python" / "sitecustomize.py", library)
         about = {**self.recorded, "person": str(self.person), "opened": str(self.folder / "opened")}
@@ -88,16 +94,26 @@ class PlayedMac:
             for name in names.split():
                 self._stand_in(self.folder / place / name, name)
         self._stand_in(self.folder / "uv", "uv")
+        for path in self._elsewhere:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._stand_in(path, path.name)
+
+    @property
+    def _elsewhere(self) -> list[Path]:
+        """What stands for the Mac's programs below /opt, where Homebrew puts its own."""
+        return [self.folder / each[1:] for each in self.recorded["programs"].values() if each.startswith("/opt/")]
 
     def _stand_in(self, path: Path, name: str) -> None:
         # -S: what answers for a Mac must not take itself for one.
-        path.write_text(f'#!/bin/sh\nexec {sys._base_executable} -S {HERE}/programs.py {self.folder} {name} "$@"\n')  # type: ignore[attr-defined]
+        python = sys._base_executable  # type: ignore[attr-defined]
+        path.write_text(f'#!/bin/sh\nexec {python} -S {HERE}/programs.py {self.folder} {name} "$@"\n', encoding="utf-8")
         path.chmod(0o755)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """`provision WORDS` on this Mac, to its end."""
         argv = [*_apart(), "/bin/sh", str(HERE / "enter"), str(self.folder), str(Path(os.__file__).parent), sys.prefix]
-        person = {"HOME": str(self.person), "UV_CACHE_DIR": str(self.uv_cache)}
+        path = [*{f"/{each.parent.relative_to(self.folder)}" for each in self._elsewhere}, os.environ["PATH"]]
+        person = {"HOME": str(self.person), "UV_CACHE_DIR": str(self.uv_cache), "PATH": os.pathsep.join(path)}
         return subprocess.run(
             [*argv, sys.executable, "-m", "provision", *words],
             env={**os.environ, "PYTHONPATH": str(CHECKOUT), **person},

@@ -28,7 +28,7 @@ def main(folder: Path, name: str, words: list[str]) -> int:
     if name == "git" and TOOLS not in mac["programs"]:
         sys.stderr.write(STUB)
         return 1
-    answer = ANSWERS.get(name)
+    answer = ANSWERS.get(name.replace("-", "_"))
     return answer(folder, mac, words) if answer else NONE.get(name, 0)
 
 
@@ -46,6 +46,11 @@ def sysctl(folder: Path, mac: dict, words: list[str]) -> int:
 
 def git(folder: Path, mac: dict, words: list[str]) -> int:
     return run(folder / "real/git", "git", *words)
+
+
+def xcode_select(folder: Path, mac: dict, words: list[str]) -> int:
+    print(Path(TOOLS).parents[2])
+    return 0
 
 
 def cp(folder: Path, mac: dict, words: list[str]) -> int:
@@ -97,7 +102,7 @@ def run(program: Path, *argv: str) -> int:
     os.execv(program, argv)
 
 
-ANSWERS = {each.__name__: each for each in (sysctl, git, cp, caffeinate, lsof, uname, arch, uv)}
+ANSWERS = {each.__name__: each for each in (sysctl, git, xcode_select, cp, caffeinate, lsof, uname, arch, uv)}
 
 
 if __name__ == "__main__":

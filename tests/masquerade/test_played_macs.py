@@ -50,6 +50,7 @@ def command(mac: PlayedMac, *words: str) -> tuple[int, Report]:
 @pytest.mark.parametrize("mac", mac_names(), indirect=True)
 def test_each_mac_comes_to_its_image_or_is_told_why_not(mac: PlayedMac) -> None:
     home = mac.folder / "home"
+    command(mac, "check")
     came = [_all(mac), _again(mac), *(_said(*command(mac, word)) for word in ("status", "doctor"))]
     code, report = command(mac, "uninstall", "--yes")
     came.append(_said(code, report) if not home.exists() else "left something")
@@ -86,4 +87,4 @@ def _said(code: int, report: Report) -> str:
     ids = ", ".join(f"`{id}`" for id in (blocked or told))
     if code == 0:
         return f"right, {ids}" if ids else "right"
-    return ids or f"`{(report.get('error') or {}).get('id', code)}`"
+    return ids or f"`{(report.get('error') or {}).get('code', 'nothing is there')}`"

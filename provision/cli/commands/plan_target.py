@@ -241,7 +241,8 @@ def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:
         names = [f"{wheel.name} {wheel.version}" for wheel in got.wheels if wheel.name in TORCH and part == "torch"]
         told = f"{', '.join(names)} and what they need: " if names else ""
         unsized = f" ({got.unsized} of a size that the index does not tell)" if got.unsized else ""
-        says = f"{told}{len(got.wheels)} wheels{unsized}, nothing to build."
+        end = "; not all that is asked for has one" if got.lacks else ", nothing to build"
+        says = f"{told}{len(got.wheels)} wheels{unsized}{end}."
         cost = Cost(got.size_bytes, int(got.size_bytes * UNPACKED[part]))
         yield WHEELS_FOUND.fixable(part, says, fix=Fix("uv installs them."), cost=cost)
     needed = [lack for lack in got.lacks if lack.asked.startswith("torch") and part == "torch"][:1]  # all need torch
@@ -273,11 +274,14 @@ def difference(target: Target, other: Target) -> str:
 
 
 def _known_bad(there: Context, torch: Resolved) -> Iterable[Finding]:
-    """A torch that is known to compute wrong on the target."""
+    """What is known of that torch on the target: that it computes wrong, or what else it is to be doubted for."""
     from provision.environment import known_bad_torch
 
-    if why := known_bad_torch.refused(there.machine, [f"torch=={torch.version('torch')}"] if torch.wheels else []):
+    pins = [f"torch=={torch.version('torch')}"] if torch.wheels else []
+    if why := known_bad_torch.refused(there.machine, pins):
         yield torch_kinds.TORCH_KNOWN_BAD.blocked("torch", f"{why}.", fix=Fix("Ask for another torch: --torch VERSION"))
+    for pair, says in known_bad_torch.doubts(there.machine, pins):
+        yield torch_kinds.TORCH_DOUBTFUL.warn("torch", says, fix=pair.cure)
 
 
 def _behind(ctx: Context, target: Target, answers: Answers) -> Iterable[Finding]:

@@ -125,6 +125,14 @@ def test_a_virtual_mac_says_so(look: Looker) -> None:
     assert found.facts["virtual"] is True
 
 
+def test_a_guest_is_told_before_the_download_that_its_gpu_is_seldom_seen(look: Looker) -> None:
+    found = look(mac("sysctl/guest-m1"))["hw-guest"]
+    assert found.verdict is Verdict.WARN
+    assert "8 GB" in found.says
+    assert "hw-guest" not in look(mac("sysctl/guest-m1"), rehearsal=True)
+    assert "hw-guest" not in look(mac())
+
+
 def test_an_intel_mac_is_blocked(look: Looker) -> None:
     found = look(mac("sysctl/intel", arch="x86_64"))["hw-intel"]
     assert found.verdict is Verdict.BLOCKED
