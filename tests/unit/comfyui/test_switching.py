@@ -16,7 +16,8 @@ from provision.core.home import Home
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.receipts import Receipts
 from provision.environment import generations
-from provision.rehearsal.git_repo import Commit, make_bare, run_git
+from provision.rehearsal.git_repo import Commit, make_bare
+from tests.support.hostile_git import git as git_of_a_person
 
 WHEN = "2026-11-26T12:00:00+00:00"
 LONG = "".join(f"line {number}\n" for number in range(30))
@@ -127,10 +128,10 @@ def test_edits_that_do_not_fit_are_told_and_the_files_are_the_revisions(home: Ho
 
 def test_git_keeps_the_commits_that_can_be_gone_back_to_and_no_others(home: Home) -> None:
     switching.switch(home, home.envs / "2", WHEN)
-    names = run_git("for-each-ref", "--format=%(refname)", "refs/remotes/provision", cwd=home.comfyui).decode()
+    names = git_of_a_person(home.comfyui, "for-each-ref", "--format=%(refname)", "refs/remotes/provision")
     assert names.split() == ["refs/remotes/provision/1", "refs/remotes/provision/2"]
     revisions.let_go(home.comfyui, {2})
-    names = run_git("for-each-ref", "--format=%(refname)", "refs/remotes/provision", cwd=home.comfyui).decode()
+    names = git_of_a_person(home.comfyui, "for-each-ref", "--format=%(refname)", "refs/remotes/provision")
     assert names.split() == ["refs/remotes/provision/2"]
 
 
