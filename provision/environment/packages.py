@@ -79,6 +79,12 @@ def run_uv(
         return error.ran
 
 
+def index_words(ctx: Context, index: str) -> tuple[str, ...]:
+    """uv's words for an index that stands before the configured ones; of what a rehearsal's has, no other is asked."""
+    strategy = "first-index" if ctx.options.rehearsal else "unsafe-best-match"
+    return ("--index", index, "--index-strategy", strategy) if index else ()
+
+
 class _IndexDown(NetworkError):
     """uv ended for want of an answer; never shown."""
 

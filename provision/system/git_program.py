@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +25,8 @@ from provision.system.listening import CHUNK_BYTES, Limits, Stopped, listen
 
 if TYPE_CHECKING:
     from git import Git
+
+    from provision.system.parsers import GitTrouble
 
 NOWHERE = os.devnull
 """As GIT_DIR: there is no repository, and none is looked for in the current folder or above it."""
@@ -130,8 +131,9 @@ def run_git(
     `on_line` receives the lines of standard error as they come; `alive` is called ten times a second and may raise.
     Raises GitFailed, CommandMissing, and what `on_line` and `alive` raise; git and all that it started have ended then.
     """
+    program = real_git()
     started = _git_class()(cwd).execute(
-        _command(words, env), env=dict(env), as_process=True, start_new_session=True, with_stdout=True
+        _command(program, words, env), env=dict(env), as_process=True, start_new_session=True, with_stdout=True
     )
     child = cast("subprocess.Popen[bytes]", started.proc)
     out, said, line = bytearray(), bytearray(), bytearray()
@@ -163,30 +165,50 @@ def plain(text: str) -> str:
     return CONTROL.sub("?", spelled)
 
 
-def _git_class() -> type[Git]:
-    if shutil.which("git") is None:  # GitPython looks for the program when it is imported, and cannot be without
-        raise CommandMissing("git is not on this machine.", hint=ours("doctor", "--only", "git-missing"))
-    return _load()
+def real_git() -> Path:
+    """The git of this computer, never Apple's stub without its tools. Raises CommandMissing."""
+    return _found(os.environ.get("PATH", os.defpath))
 
 
 @cache
-def _load() -> type[Git]:
-    """GitPython's class. When it is imported it asks `git version`, which fails where the person's configuration is
-    broken; the module of the class is loaded by then, and nothing else of the package is needed."""
-    try:
-        from git import Git
-    except ImportError:
-        if (loaded := sys.modules.get("git.cmd")) is None:
-            raise
-        return cast("type[Git]", loaded.Git)
+def _found(path: str) -> Path:  # what raises is not kept
+    """By PATH, which alone decides it while a command runs."""
+    from provision.system.local_machine import LocalMachine
+    from provision.system.which_git import find_git
+
+    found = find_git(LocalMachine({**os.environ, "PATH": path}))
+    if found.path is None:
+        raise CommandMissing(says_of(found.trouble), hint=ours("doctor"))
+    return found.path
+
+
+def says_of(trouble: GitTrouble | None) -> str:
+    """Why there is no git that may be run."""
+    return {
+        None: "git is not on this machine.",
+        "clt-missing": "git is not on this machine: Apple's Command Line Tools, which bring it, are missing.",
+        "clt-stale": "git is not on this machine: Apple's Command Line Tools, which bring it, are gone.",
+        "xcode-license": "git refuses to work until you have agreed to Xcode's license.",
+    }[trouble]
+
+
+@cache
+def _git_class() -> type[Git]:
+    """GitPython's class, from its module alone: the package runs the `git` on PATH when it is imported."""
+    from importlib.util import find_spec, module_from_spec
+
+    if "git" not in sys.modules and (spec := find_spec("git")) is not None:
+        sys.modules["git"] = module_from_spec(spec)
+    from git.cmd import Git
+
     return Git
 
 
-def _command(words: Sequence[str], env: Mapping[str, str]) -> list[str]:
+def _command(program: Path, words: Sequence[str], env: Mapping[str, str]) -> list[str]:
     """Git's command line. GitPython hands the caller's whole environment on: what would steer git is taken out here."""
     steering = sorted(name for name in os.environ if name.startswith("GIT_") and name not in env)
     without = ("/usr/bin/env", *(word for name in steering for word in ("-u", name))) if steering else ()
-    return [*without, shutil.which("git") or "git", "--no-pager", *words]
+    return [*without, str(program), "--no-pager", *words]
 
 
 def _watch(pid: int, alive: Alive | None) -> Callable[[], None]:

@@ -11,7 +11,7 @@ from provision.core.receipt_kinds import ComfyReceipt
 from provision.core.step import Context
 from provision.environment.resolution import name_of
 from provision.environment.torch_family import TORCH
-from provision.errors import GitError, UsageError
+from provision.errors import GitError, HubRefused, NetworkError, ProvisionError, UsageError
 from provision.system.strict import read_text
 
 FILE = "requirements.txt"
@@ -41,7 +41,7 @@ def read_asked(ctx: Context, file: Path | None) -> Asked:
 
     Raises UsageError for a file that cannot be read, GitError when there is neither host nor checkout.
     """
-    from provision.comfyui.git_remote import read_remote_file
+    from provision.download.source_archive import read_remote_file
 
     comfy = ctx.manifest.comfyui
     if file is not None:
@@ -52,8 +52,8 @@ def read_asked(ctx: Context, file: Path | None) -> Asked:
                 f"{file} cannot be read: {error}.", hint=Fix("Name another file: --requirements FILE")
             ) from error
     try:
-        found = read_remote_file(comfy.url, comfy.ref, FILE, ctx.machine.environ)
-    except GitError as error:
+        found = read_remote_file(ctx, comfy.url, comfy.ref, FILE)
+    except (GitError, NetworkError, HubRefused) as error:
         return _of_checkout(ctx, error)
     until = _until(ctx, found.date)
     source = f"{found.revision} of {comfy.url}, packages as of {until}"
@@ -67,7 +67,7 @@ def wanted_is_here(ctx: Context) -> bool:
     return as_it_is and (ctx.home.comfyui / FILE).is_file()
 
 
-def _of_checkout(ctx: Context, error: GitError) -> Asked:
+def _of_checkout(ctx: Context, error: ProvisionError) -> Asked:
     """The requirements of the home's checkout. Raises `error`, the git host's, where there is none."""
     here, receipt = ctx.home.comfyui / FILE, ctx.receipts.read("comfyui", ComfyReceipt)
     if not here.is_file():

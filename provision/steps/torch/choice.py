@@ -47,11 +47,6 @@ class Choice:
     """Whether the indexes' own pages have these very versions: they need no resolver."""
 
     @property
-    def source(self) -> tuple[str, ...]:
-        """The index as uv is told of it."""
-        return ("--index", self.index, "--index-strategy", "unsafe-best-match") if self.index else ()
-
-    @property
     def needs_audio(self) -> bool:
         """Whether a torchaudio that cannot be imported rules the set out; whoever names a torch has it all the same."""
         automatic = self.channel in ("nightly", "stable", KNOWN_GOOD)
@@ -118,7 +113,7 @@ def in_order(ctx: Context, place: Place, *, audio: bool) -> Iterator[Choice]:
         yield from days
     stable = _stable(ctx, place, audio=audio, why=instead)
     yield stable
-    known = ctx.manifest.torch.known_good
+    known = None if ctx.options.rehearsal else ctx.manifest.torch.known_good
     if known is not None:
         good = (f"torch=={known.torch}", f"torchvision=={known.torchvision}")
         sound = (f"torchaudio=={known.torchaudio}" if known.torchaudio else "torchaudio",) if audio else ()
@@ -233,7 +228,7 @@ def _whole(ctx: Context, place: Place, pages: wheel_index.Pages) -> Iterator[dic
 
 def _newest_release(ctx: Context, place: Place, name: str) -> tuple[str, str]:
     """The newest release of the configured index, and its METADATA; empty where the index does not tell."""
-    index = package_index(ctx).rstrip("/")
+    index = (ctx.manifest.torch.stable_index if ctx.options.rehearsal else package_index(ctx)).rstrip("/")
     wheel = wheel_index.newest_release(read_pages(ctx, index, (name,))[0].get(name, ()), place.tags)
     metadata = read_metadata(ctx, index, wheel) if wheel is not None and wheel.metadata else ""
     return (wheel.version, metadata) if wheel is not None and metadata else ("", "")
@@ -288,7 +283,10 @@ def _stable(ctx: Context, place: Place, *, audio: bool, why: str, exact: str = "
         found = None if trouble else wheel_index.stable_pins(pages, place.tags, exact)
         if found:
             return Choice(channel, _bounded(found, exact), index, why)
-        ctx.note(f"{index} {trouble or f'has no such set for {place.says}'}; the configured package index is taken.")
+        lack = f"{index} {trouble or f'has no such set for {place.says}'}"
+        if ctx.options.rehearsal:  # which never leaves its world
+            raise PackageError(f"{lack}.", hint=ours("all", "--torch", "stable"))
+        ctx.note(f"{lack}; the configured package index is taken.")
     torch = f"torch=={exact}" if exact else "torch"
     return Choice(channel, _bounded((torch, VISION, *(("torchaudio",) if audio else ())), exact), "", why)
 

@@ -51,5 +51,5 @@ MIXED_ARCH_SO = Kind("mixed-arch-so", "torch", "blocks", "auto",
     "`incompatible architecture (have 'x86_64', need 'arm64')`", "the package is installed again")
 QUARANTINE = Kind("quarantine", "torch", "blocks", "consent", "macOS's mark on torch's library; ComfyUI's log",
     "`library load disallowed by system policy`", "the mark is taken off after a yes")
-OMP_DUP = Kind("omp-dup", "torch", "spoils", "consent", "Intel's OpenMP library beside torch's own; logs",
+OMP_DUP = Kind("omp-dup", "torch", "spoils", "consent", "a second OpenMP library beside torch's own; logs",
     "`OMP: Error #15`, as where conda and pip are mixed", "the environment is made anew after a yes")

@@ -16,6 +16,7 @@ from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import same_facts
 from provision.core.step import Context, Step
 from provision.environment import generations, packages, torch_family, wheel_index
+from provision.environment.known_bad_torch import doubts
 from provision.environment.torch_probe_result import broke_off, describe_failure
 from provision.errors import PackageError, ProbeFailed
 from provision.steps.lock.rebuild import check_locked, rebuild
@@ -130,7 +131,9 @@ def _to_install(ctx: Context, kind: Kind, says: str) -> Finding:
     if choice is not None:
         because = f": {reasons}" if (reasons := choice.reasons()) else ""
         will_be = choice.changes(packages.installed_versions(ctx.home.venv))
-        says, argv = f"{says} It will be {will_be}{because}.", (*argv[:3], *choice.source, *choice.pins)
+        known = "".join(f" {doubt}" for _, doubt in doubts(ctx.machine, choice.pins))
+        says = f"{says} It will be {will_be}{because}.{known}"
+        argv = (*argv[:3], *packages.index_words(ctx, choice.index), *choice.pins)
         chosen = {"pins": list(choice.pins), "index": choice.index, "why": choice.why,
                   "passed_over": list(choice.passed_over)}  # fmt: skip
     return kind.fixable(

@@ -128,13 +128,31 @@ def test_quarantine_is_lifted_after_a_yes(context: Contexts, home: Home) -> None
     assert machine.ran[-1].startswith("/usr/bin/xattr -dr com.apple.quarantine ")
 
 
-def test_two_openmps(context: Contexts, home: Home) -> None:
+@pytest.mark.parametrize(
+    "second",
+    [
+        "lib/libiomp5.dylib",
+        "lib/libomp.dylib",
+        "SITE/sklearn/.dylibs/libomp.dylib",
+        "SITE/faiss/.dylibs/libomp.dylib",
+        "SITE/mkl/lib/libiomp5.dylib",
+    ],
+)
+def test_two_openmps(context: Contexts, home: Home, second: str) -> None:
     ctx = context(machine=mac(home))
     site = mac_home(ctx)
-    write(ctx.home.venv / "lib" / "libiomp5.dylib", b"")
+    write(ctx.home.venv / second.replace("SITE", str(site.relative_to(ctx.home.venv))), b"")
     assert list(check_native_libs(ctx)) == [], "alone it does no harm"
     write(site / "torch" / "lib" / "libomp.dylib", b"")
     assert seen(check_native_libs(ctx)) == [("omp-dup", Verdict.WARN)]
+
+
+def test_torchs_own_openmps_are_one(context: Contexts, home: Home) -> None:
+    ctx = context(machine=mac(home))
+    site = mac_home(ctx)
+    for own in ("torch/lib", "torch/.dylibs", "functorch/.dylibs"):
+        write(site / own / "libomp.dylib", b"")
+    assert list(check_native_libs(ctx)) == []
 
 
 # -- pairs of versions --------------------------------------------------------------------------------------------
@@ -220,7 +238,9 @@ def test_other_comfyuis_are_told_and_do_no_harm(context: Contexts, tmp_path: Pat
 
 def test_intels_homebrew_is_not_called_in_vain(context: Contexts) -> None:
     programs = {"brew": "/usr/local/bin/brew"}
-    found = list(check_tools(context(machine=FakeMachine(programs=programs))))
+    ctx = context(machine=FakeMachine(programs=programs))
+    (ctx.home.comfyui / ".git").mkdir(parents=True)
+    found = list(check_tools(ctx))
     assert seen(found) == [("git-missing", Verdict.BLOCKED), ("brew-prefix", Verdict.OK)]
     assert found[0].fix is not None
     assert found[0].fix.command == program("xcode-select", "--install")
