@@ -74,7 +74,7 @@ GIT = (
     _ssh("echo 'Permission denied (publickey).' >&2; exit 255", "an ssh that refuses"),
     State("git: ~/.gitconfig is broken", files={".gitconfig": "this is no configuration\n"},
           warns=frozenset({"git-config"})),
-    State("git: ~/.gitconfig includes what is not there", files={".gitconfig": "[include]\n\tpath = /nope\n"}),
+    State("git: ~/.gitconfig includes what is not there", files={".gitconfig": "[include]\n\tpath = /proc/nope\n"}),
     State("git: GIT_CONFIG_COUNT, GIT_SSH, GIT_ASKPASS and GIT_TRACE", {
         "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{GONE}/.insteadOf",
         "GIT_CONFIG_VALUE_0": "http://127.0.0.1",

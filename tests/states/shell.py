@@ -16,10 +16,6 @@ def _in_terminal(at: Place, script: str = "") -> None:
     at.shell(script)
 
 
-def _reader_gone(at: Place) -> None:
-    at.around += ["bash", "-c", '"$@" | head -1; exit "${PIPESTATUS[0]}"', "bash"]
-
-
 def _foreign_repository(at: Place) -> None:
     theirs = at.folder / "theirs"
     subprocess.run(("git", "init", "--quiet", theirs), check=True)
@@ -54,7 +50,6 @@ SHELL = (
     State("standard error is closed", set_up=lambda at: at.shell("exec 2>&-")),
     State("all three are closed", set_up=lambda at: at.shell("exec 0<&- 1>&- 2>&-")),
     State("standard error is full", set_up=lambda at: at.shell("exec 2>/dev/full")),
-    State("nobody reads on (| head -1)", set_up=_reader_gone),
     State("SIGHUP, SIGPIPE and SIGCHLD are ignored by who starts it",
           set_up=lambda at: at.shell("trap '' HUP PIPE CHLD")),
     State("a terminal of 1 x 1", {"TERM": "xterm-256color"}, set_up=lambda at: _in_terminal(at, "stty cols 1 rows 1")),
