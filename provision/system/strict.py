@@ -92,9 +92,10 @@ def read_toml(path: Path, *, max_bytes: int = SETTINGS_MAX_BYTES) -> dict[str, A
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """TOML as plain data. Raises Unreadable."""
+    """TOML as plain data, with or without the mark of UTF-8 before it. Raises Unreadable."""
     import tomllib
 
+    text = text.removeprefix("\ufeff")
     # tomllib takes quadratic time for a dotted key: one of 400,000 names would take a day.
     if any(QUOTED.sub("", line).count(".") > DOTS_MAX for line in text.split("\n") if line.count(".") > DOTS_MAX):
         raise Unreadable("it names a table within a table too deep")

@@ -129,7 +129,7 @@ def test_the_index_is_named_without_its_name() -> None:
     assert default_index(FakeMachine()) == "https://pypi.org/simple"
     named = FakeMachine(environ={"UV_DEFAULT_INDEX": "corp=https://me:secret@mirror.example/simple?a=b"})
     assert default_index(named) == "https://me:secret@mirror.example/simple?a=b"
-    toml = '[[index]]\nurl = "https://file.example/simple"\ndefault = true'
+    toml = '\ufeff[[index]]\nurl = "https://file.example/simple"\ndefault = true'
     of_file = FakeMachine(environ={"HOME": "/home/me"}, files={"/home/me/.config/uv/uv.toml": toml})
     assert default_index(of_file) == "https://file.example/simple"
 
