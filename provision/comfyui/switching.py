@@ -6,6 +6,7 @@ before leaves the one before; whatever is killed after is finished by the next c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,8 +23,8 @@ from provision.system.strict import read_file
 
 EDITS = "edits.patch"
 EDITS_MAX_BYTES = 100_000_000
-USUAL = ("latest", "nightly")
-"""What need not be remembered where it was not."""
+USUAL = {"comfyui.ref": "latest", "torch.channel": "nightly"}
+"""What holds where nothing is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ def switch(home: Home, env: Path, when: str) -> None:
     """
     old, commit = generations.active(home), _commit(env)
     here = Receipts(home.receipts).read(generations.REVISION, ComfyReceipt).commit
-    moves = home.code_of_another is None and commit not in ("", here)
+    has_repository = home.code_of_another is None and os.path.lexists(home.comfyui / ".git")
+    moves = has_repository and commit not in ("", here)
     if moves:
         write_bytes(old / "set" / EDITS, revisions.edits(home.comfyui))
         revisions.hold(home.comfyui, int(old.name), here)
@@ -81,8 +83,8 @@ def finish(home: Home) -> bool:
             revisions.move_to(home.comfyui, revision, edits_of(env), lambda path: _set_aside(home, path))
             revisions.hold(home.comfyui, made.number, made.comfyui.commit)
             revisions.let_go(home.comfyui, {each.number for each in generations.kept(home)})
-        generations.restore(home, (*generations.SET_RECEIPTS, *([generations.REVISION] if begun.moves else [])))
         _choose(home, {"comfyui.ref": made.comfyui.ref if begun.moves else "", "torch.channel": made.torch.wanted})
+        generations.restore(home, (*generations.SET_RECEIPTS, *([generations.REVISION] if begun.moves else [])))
         for name in (fallback_flags.WISH, fallback_flags.TRIED):  # recorded for what was left
             Receipts(home.receipts).drop(name)
     forget(_note(home))
@@ -100,9 +102,9 @@ def _note(home: Home) -> Path:
 def _choose(home: Home, told: Mapping[str, str]) -> None:
     """Let the home remember what its generation was made for."""
     before = choices_of(home)
-    after = {**before, **{key: value for key, value in told.items() if value and (key in before or value not in USUAL)}}
-    if after != before:
-        write_text(home.choices, write_choices(after))
+    other = {key: value for key, value in told.items() if value and before.get(key, USUAL[key]) != value}
+    if other:
+        write_text(home.choices, write_choices({**before, **other}))
 
 
 def _set_aside(home: Home, path: Path) -> None:

@@ -7,6 +7,7 @@ nothing that is in use was touched.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -19,11 +20,12 @@ from provision.comfyui.git_remote import Revision, parse_receiving
 from provision.comfyui.log_reader import signs_of
 from provision.comfyui.log_signatures import FAILED_NODE
 from provision.comfyui.sandbox import can_fence
-from provision.comfyui.switching import EDITS
+from provision.comfyui.server_process import stop_server
+from provision.comfyui.switching import EDITS, switch
 from provision.comfyui.temporary_server import brief_server
 from provision.command import Fix, ours
 from provision.core.patience import ride_out
-from provision.core.receipt_kinds import ComfyReceipt
+from provision.core.receipt_kinds import ComfyReceipt, RequirementsReceipt
 from provision.core.receipts import write_bytes
 from provision.core.step import Context
 from provision.download.model_files import wanted_files
@@ -35,6 +37,7 @@ from provision.steps.requirements.install import (
     NO_TIMES,
     asked_words,
     custom_nodes,
+    imported,
     install,
     prove,
     resolved_until,
@@ -59,6 +62,32 @@ def newer(ctx: Context, ref: str) -> Revision | None:
     """The revision that `ref` is now; None where that is checked out. Raises GitError."""
     revision = ride_out(ctx, lambda: find_revision(ctx, ctx.manifest.comfyui.url, ref))
     return None if revision.commit == ctx.receipts.read("comfyui", ComfyReceipt).commit else revision
+
+
+def move(ctx: Context) -> bool:
+    """Update a home that works to the revision that is asked for now, where that is another one; ends the server.
+
+    False where there is nothing to update, or nothing yet that works. Raises as `make_generation` and `switch`.
+    """
+    receipt, ref = ctx.receipts.read("comfyui", ComfyReceipt), ctx.manifest.comfyui.ref
+    is_ours = ctx.home.code_of_another is None and ctx.options.locked is None
+    if not (is_ours and receipt.ref != ref and is_proven(ctx, receipt)):
+        return False
+    revision = newer(ctx, ref)
+    if revision is None:
+        return False
+    new = make_generation(ctx, Wanted(ref, revision))
+    stop_server(ctx)
+    switch(ctx.home, new, ctx.machine.timestamp())
+    return True
+
+
+def is_proven(ctx: Context, receipt: ComfyReceipt) -> bool:
+    """Whether the revision of a receipt is checked out, and was seen to import with the packages of now."""
+    if generations.active(ctx.home).parent != ctx.home.envs or not os.path.lexists(ctx.home.comfyui / ".git"):
+        return False
+    proven = ctx.receipts.read("requirements", RequirementsReceipt).commit == receipt.commit and imported(ctx)
+    return proven and git_checkout.read_state(ctx.home.comfyui).head == receipt.commit
 
 
 def make_generation(ctx: Context, wanted: Wanted) -> Path:

@@ -57,6 +57,7 @@ def _check_can(ctx: Context, torch: str | None) -> None:
     """Refuse what cannot be updated. Raises UsageError."""
     import re
 
+    from provision.comfyui.source_tree import is_archived
     from provision.core.manifest import CHANNEL
     from provision.core.receipt_kinds import RequirementsReceipt
     from provision.environment import generations
@@ -65,6 +66,11 @@ def _check_can(ctx: Context, torch: str | None) -> None:
         raise UsageError(
             f"{ctx.home.comfyui} is not provision's: update it the way it was installed.",
             hint=Fix("Then check it:", ours("doctor")),
+        )
+    if is_archived(ctx):
+        raise UsageError(
+            "ComfyUI came as an archive, as there was no git; only a repository can be updated beside the one in use.",
+            hint=Fix("To change it in place:", ours("all", "--comfyui", "latest")),
         )
     ready = ctx.receipts.read("requirements", RequirementsReceipt).commit
     if not ready or generations.active(ctx.home).parent != ctx.home.envs:
@@ -125,6 +131,7 @@ def _again(wanted: Wanted) -> Command:
 def _switch_to(at: Session, wanted: Wanted) -> Result:
     from dataclasses import replace
 
+    from provision.cli.chosen import told_changes
     from provision.comfyui.server_process import our_process, running_environment, stop_server
     from provision.comfyui.switching import switch
     from provision.core.receipt_kinds import ComfyReceipt
@@ -141,7 +148,8 @@ def _switch_to(at: Session, wanted: Wanted) -> Result:
     stop_server(ctx)
     for node in wanted.without:
         disable(ctx, node)
-    switch(ctx.home, new, ctx.machine.timestamp())
+    with told_changes(ctx):
+        switch(ctx.home, new, ctx.machine.timestamp())
     generations.keep_last(ctx.home, ctx.manifest.keep, running_environment(ctx))
     comfy = replace(ctx.manifest.comfyui, ref=wanted.ref)
     torch = replace(ctx.manifest.torch, channel=wanted.torch or ctx.manifest.torch.channel)
