@@ -20,6 +20,7 @@ SCUTIL = ("/usr/sbin/scutil", "--proxy")
 ASKED_S = 5
 NAMES = ("http", "https", "all")
 LOOKED_FOR = frozenset(f"{name}_proxy" for name in (*NAMES, "no"))
+SPOKEN = ("http", "socks4", "socks4a", "socks5", "socks5h")
 OWN = ("localhost", LOOPBACK, "::1")
 """This computer itself, to which nobody needs a proxy."""
 KINDS = {"HTTP": ("HTTP_PROXY", "http"), "HTTPS": ("HTTPS_PROXY", "http"), "SOCKS": ("ALL_PROXY", "socks5h")}
@@ -44,6 +45,12 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str:
         return ""
     found = found if "://" in found else f"http://{found}"
     return re.sub(r"^socks://", "socks5://", found)  # as GNOME writes it
+
+
+def unspoken(proxy: str) -> str:
+    """The kind of a proxy that is none of those that are spoken to, as `https`; empty for one that is."""
+    scheme = proxy.partition("://")[0].lower() if proxy else "http"
+    return "" if scheme in SPOKEN else scheme
 
 
 def is_socks(proxy: str) -> bool:
@@ -125,6 +132,14 @@ def parse_scutil_proxy(out: str) -> dict[str, str]:
     listed = re.search(r"(?ms)^  ExceptionsList : <array> \{\n(.*?)^  \}", out)
     exceptions = re.findall(r"(?m)^    \d+ : (\S+)$", listed[1]) if listed else []
     return found and {**found, "NO_PROXY": ",".join([*OWN, *map(_exception, exceptions)])}
+
+
+def parse_scutil_script(out: str) -> str:
+    """The address of the script (PAC) by which `scutil --proxy` says that proxies are chosen; empty for none."""
+    values: dict[str, str] = dict(re.findall(r"(?m)^  (\w+) : (\S+)$", out))
+    if values.get("ProxyAutoConfigEnable") == "1":
+        return values.get("ProxyAutoConfigURLString", "a script")
+    return "one that the network names (WPAD)" if values.get("ProxyAutoDiscoveryEnable") == "1" else ""
 
 
 def _exception(text: str) -> str:

@@ -11,7 +11,7 @@ from provision.system import proxies
 from provision.system.child_process import child_env
 from provision.system.local_machine import LocalMachine
 from provision.system.machine import Ran
-from provision.system.proxies import SCUTIL, parse_scutil_proxy, proxy_for, with_system_proxies
+from provision.system.proxies import SCUTIL, parse_scutil_proxy, parse_scutil_script, proxy_for, with_system_proxies
 from tests.support.fake_machine import FakeMachine
 
 ON = """\
@@ -60,6 +60,20 @@ def test_what_system_settings_hold_is_what_programs_are_told() -> None:
     assert proxy_for("https://huggingface.co/x", seen) == "http://proxy.example:3129"
     assert proxy_for("https://mirror.local/x", seen) == ""
     assert proxy_for("https://intranet.example/x", seen) == ""
+
+
+@pytest.mark.parametrize(
+    ("more", "script"),
+    [
+        ("  ProxyAutoConfigEnable : 1\n  ProxyAutoConfigURLString : http://firm.example/proxy.pac\n",
+         "http://firm.example/proxy.pac"),
+        ("  ProxyAutoConfigEnable : 0\n  ProxyAutoConfigURLString : http://firm.example/proxy.pac\n", ""),
+        ("  ProxyAutoDiscoveryEnable : 1\n", "one that the network names (WPAD)"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_a_script_that_chooses_proxies(more: str, script: str) -> None:
+    assert parse_scutil_script(f"{OFF.removesuffix('}' + chr(10))}{more}}}\n") == script
 
 
 def test_a_socks_proxy_is_for_all() -> None:
