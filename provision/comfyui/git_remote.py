@@ -25,11 +25,11 @@ from provision.system.git_program import (
     SILENCE_S,
     Alive,
     GitFailed,
-    Limits,
     environment,
     plain,
     run_git,
 )
+from provision.system.listening import Limits
 from provision.system.parsers import SIZE, parse_size
 from provision.system.passing import passing_in
 from provision.system.tls import SAID_OF_TIME, certificate_fix, clock_fix
@@ -184,7 +184,7 @@ def fetch_into(
         if sum(bytes_here(path) for path in (place / "objects" / "pack").glob("tmp_*")) > PACK_BYTES:
             raise GitFailed(f"the server sends more than {PACK_BYTES:,} bytes")
 
-    limits = Limits(FETCH_S, silence_s=SILENCE_S)
+    limits = Limits(FETCH_S, silence_s=SILENCE_S, wordy=True)
 
     def run(env: dict[str, str]) -> str:
         return run_git(words, env, limits=limits, on_line=follow.on_line, alive=go_on)

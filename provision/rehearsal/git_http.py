@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from provision.errors import CommandMissing
-from provision.rehearsal.git_repo import ARCHIVES, git_environment, refs_of
+from provision.rehearsal.git_repo import ARCHIVES, GIT_S, git_environment, refs_of
 from provision.rehearsal.model_repo import REPO_ID, git_folder, model_folder, read_model_repo
 from provision.rehearsal.replies import FileSlice, Reply, Request, json_reply, refusal
 from provision.rehearsal.signed_urls import SignedAddresses
@@ -130,7 +130,10 @@ class GitHttp:
             )
             self._children.add(child)
         try:
-            output, _ = child.communicate(request.body)
+            output, _ = child.communicate(request.body, timeout=GIT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            output, _ = child.communicate()
         finally:
             with self._lock:
                 self._children.discard(child)

@@ -15,6 +15,7 @@ from pathlib import Path
 from provision.system.git_objects import FILE, Entry, Object, blob_id, trees
 from provision.system.git_program import environment
 
+GIT_S = 300
 AUTHOR = "The rehearsal <rehearsal@localhost>"
 CONFIG = """\
 [core]
@@ -57,11 +58,17 @@ def make_bare(bare: Path, branch: str, commits: Iterable[Commit]) -> str:
     head = ""
     for commit in commits:
         files |= commit.files
-        head = _commit(bare, commit, files, head)
-        _write_archive(bare / ARCHIVES / f"{head}.tar.gz", f"{bare.stem}-{head}", head, commit.when, files)
-        if commit.tag:
-            (bare / "refs/tags" / commit.tag).write_text(f"{head}\n", encoding="ascii")
+        head = add_commit(bare, commit, files, head)
     (bare / "refs/heads" / branch).write_text(f"{head}\n", encoding="ascii")
+    return head
+
+
+def add_commit(bare: Path, commit: Commit, files: Mapping[str, bytes], parent: str = "") -> str:
+    """Write a commit with all of its files, its archive and its tag, and return its id. Raises OSError."""
+    head = _commit(bare, commit, files, parent)
+    _write_archive(bare / ARCHIVES / f"{head}.tar.gz", f"{bare.stem}-{head}", head, commit.when, files)
+    if commit.tag:
+        (bare / "refs/tags" / commit.tag).write_text(f"{head}\n", encoding="ascii")
     return head
 
 

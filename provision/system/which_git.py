@@ -21,7 +21,7 @@ GIT_MIN: Version = (2, 32)
 STUB_FOLDER = Path("/usr/bin")
 XCODE_SELECT = ("/usr/bin/xcode-select", "-p")
 ELSEWHERE = ("/opt/homebrew/bin", "/usr/local/bin", "/Library/Developer/CommandLineTools/usr/bin")
-"""Where a git may lie that is not on PATH: Homebrew's, and Apple's own, no stub, which needs no selected folder."""
+"""Where a git may lie off PATH: Homebrew's; Apple's own, no stub, which a deleted Xcode may be selected over."""
 LOOK_S = 20
 
 

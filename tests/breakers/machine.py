@@ -58,6 +58,12 @@ def be_an_intel(mac: Mac) -> None:
     mac.python = answer(arch="x86_64")
 
 
+@breaks("hw-guest")
+def be_a_guest(mac: Mac) -> None:
+    """A virtual machine on a Mac."""
+    mac.commands[SYSCTL] = recorded("sysctl/guest-m1")
+
+
 @breaks("os-too-old")
 def keep_an_old_system(mac: Mac) -> None:
     """macOS 12.7."""

@@ -50,6 +50,19 @@ def test_first_start_makes_the_environment_and_the_second_uses_nothing_but_the_s
     assert second.err == ""
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be what sudo makes of a person")
+def test_sudo_in_a_persons_folder_makes_nothing_there(bare: Bare, tmp_path: Path) -> None:
+    bare.give_uv()
+    person = tmp_path / "person"
+    person.mkdir()
+    os.chown(person, 501, -1)
+    ran = bare.run("all", environ={"SUDO_UID": "501", "HOME": str(person)})
+    assert ran.code == 1
+    assert f"by sudo, in {person}" in ran.err
+    assert environments(bare) == []
+    assert bare.run("all", environ={"SUDO_UID": "0", "HOME": str(person)}).code == 0
+
+
 def test_help_after_the_first_start_is_the_tools_own(bare: Bare) -> None:
     bare.give_uv()
     assert bare.run("all").code == 0
