@@ -87,7 +87,10 @@ def test_without_git_it_comes_as_an_archive(at: At, ref: str, name: str, has: st
     bring(ctx)
     assert (receipt(ctx).name, receipt(ctx).source, version(ctx)) == (name, "archive", has)
     assert not (ctx.home.comfyui / ".git").exists()
-    assert sorted(path.name for path in ctx.home.state.iterdir() if "comfyui" in path.name) == [NAME]
+    assert sorted(path.name for path in ctx.home.state.iterdir() if "comfyui" in path.name) == [
+        "comfyui-archives",
+        NAME,
+    ]
     assert seen(ctx) == READY
     assert not run_step(COMFYUI, ctx, apply=True).changed
 
