@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from provision.comfyui import fallback_flags, revisions
+from provision.comfyui import archived_revisions, fallback_flags, revisions
+from provision.comfyui.archived_revisions import is_by_archives
 from provision.comfyui.git_remote import Revision
 from provision.core.choices import choices_of, write_choices
 from provision.core.home import Home
@@ -50,11 +51,14 @@ def switch(home: Home, env: Path, when: str) -> None:
     """
     old, commit = generations.active(home), _commit(env)
     here = Receipts(home.receipts).read(generations.REVISION, ComfyReceipt).commit
-    has_repository = home.code_of_another is None and os.path.lexists(home.comfyui / ".git")
-    moves = has_repository and commit not in ("", here)
+    moves = home.code_of_another is None and commit not in ("", here)
     if moves:
-        write_bytes(old / "set" / EDITS, revisions.edits(home.comfyui))
-        revisions.hold(home.comfyui, int(old.name), here)
+        by_archives = is_by_archives(home)
+        write_bytes(
+            old / "set" / EDITS, archived_revisions.edits(home) if by_archives else revisions.edits(home.comfyui)
+        )
+        if not by_archives:
+            revisions.hold(home.comfyui, int(old.name), here)
     generations.leave(home, when)
     write_json(_note(home), asdict(_Switch(env.name, moves)))
     generations.enter(home, env, old)
@@ -78,17 +82,30 @@ def finish(home: Home) -> bool:
     if env.name == begun.to:  # else it was killed before the rename, and nothing had changed
         made = generations.left_with(env)
         if begun.moves:
-            kind = "commit" if made.comfyui.name == made.comfyui.commit else "tag"
-            revision = Revision(made.comfyui.name, kind, made.comfyui.commit)
-            revisions.move_to(home.comfyui, revision, edits_of(env), lambda path: _set_aside(home, path))
-            revisions.hold(home.comfyui, made.number, made.comfyui.commit)
-            revisions.let_go(home.comfyui, {each.number for each in generations.kept(home)})
+            _move(home, made)
         _choose(home, {"comfyui.ref": made.comfyui.ref if begun.moves else "", "torch.channel": made.torch.wanted})
         generations.restore(home, (*generations.SET_RECEIPTS, *([generations.REVISION] if begun.moves else [])))
         for name in (fallback_flags.WISH, fallback_flags.TRIED):  # recorded for what was left
             Receipts(home.receipts).drop(name)
     forget(_note(home))
     return True
+
+
+def _move(home: Home, made: generations.Generation) -> None:
+    """Bring ComfyUI to a generation's revision; what no generation needs is let go."""
+    commit, edits = made.comfyui.commit, edits_of(made.env)
+
+    def set_aside(path: Path) -> None:
+        _set_aside(home, path)
+
+    if is_by_archives(home):
+        archived_revisions.move_to(home, commit, edits, set_aside)
+        archived_revisions.let_go(home, {each.comfyui.commit for each in generations.kept(home)} | {commit})
+        return
+    revision = Revision(made.comfyui.name, "commit" if made.comfyui.name == commit else "tag", commit)
+    revisions.move_to(home.comfyui, revision, edits, set_aside)
+    revisions.hold(home.comfyui, made.number, commit)
+    revisions.let_go(home.comfyui, {each.number for each in generations.kept(home)})
 
 
 def _commit(env: Path) -> str:

@@ -24,7 +24,10 @@ IMAGES = ("first-image.png", "first-image.rejected.png")
 FILES = ("provision.lock", "provision.toml", *IMAGES)
 ROOT_NAMES = frozenset((*FILES, "ComfyUI", "venv", "envs", "logs", "moved-aside", "state", ".venv.next"))
 RECORDS = ("home", "pace", "report", "run", "bench", "server", "adopted", "comfyui-files")
-STATE_FOLDERS = ("receipts", "parts", "cache", "python", "children", "rehearsal", "looks", "quick-test", "comfyui-new")
+STATE_FOLDERS = (
+    *("receipts", "parts", "cache", "python", "children", "rehearsal", "looks", "quick-test"),
+    *("comfyui-archives", "comfyui-new"),
+)
 STATE_FILES = ("lock", "held.txt", "locked.txt", "checkout-unfinished", "installing")
 STATE_NAMES = frozenset((*STATE_FOLDERS, *STATE_FILES, *(f"{name}.json" for name in RECORDS)))
 LOG_NAME = re.compile(r"(provision|comfyui)\.log(\.\d+)?")

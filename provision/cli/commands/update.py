@@ -57,7 +57,6 @@ def _check_can(ctx: Context, torch: str | None) -> None:
     """Refuse what cannot be updated. Raises UsageError."""
     import re
 
-    from provision.comfyui.source_tree import is_archived
     from provision.core.manifest import CHANNEL
     from provision.core.receipt_kinds import RequirementsReceipt
     from provision.environment import generations
@@ -66,11 +65,6 @@ def _check_can(ctx: Context, torch: str | None) -> None:
         raise UsageError(
             f"{ctx.home.comfyui} is not provision's: update it the way it was installed.",
             hint=Fix("Then check it:", ours("doctor")),
-        )
-    if is_archived(ctx):
-        raise UsageError(
-            "ComfyUI came as an archive, as there was no git; only a repository can be updated beside the one in use.",
-            hint=Fix("To change it in place:", ours("all", "--comfyui", "latest")),
         )
     ready = ctx.receipts.read("requirements", RequirementsReceipt).commit
     if not ready or generations.active(ctx.home).parent != ctx.home.envs:
@@ -101,11 +95,10 @@ def _nothing_newer(at: Session, ref: str, *, asked: bool) -> Result:
 
 
 def _told(ctx: Context, wanted: Wanted) -> Result:
-    from provision.comfyui.git_checkout import read_state
     from provision.core.receipt_kinds import ComfyReceipt
-    from provision.steps.update import package_changes
+    from provision.steps.update import edited, package_changes
 
-    here, edited = ctx.receipts.read("comfyui", ComfyReceipt), read_state(ctx.home.comfyui).modified
+    here, files = ctx.receipts.read("comfyui", ComfyReceipt), edited(ctx)
     changes = package_changes(ctx, wanted)
     rows = [(name, " -> ".join(filter(None, versions))) for name, versions in changes.items()]
     if here.commit != wanted.revision.commit:
@@ -117,9 +110,9 @@ def _told(ctx: Context, wanted: Wanted) -> Result:
         "comfyui": here.name,
         "newer": wanted.revision.name,
         "packages": {name: list(versions) for name, versions in changes.items()},
-        "edited": list(edited),
+        "edited": list(files),
     }
-    kept = [f"Your changes to {len(edited)} files go with it, where git can merge them."] if edited else []
+    kept = [f"Your changes to {len(files)} files go with it, where they can be merged."] if files else []
     return answer(facts, Pairs(rows), *kept, Fix("Nothing was changed. To do it:", _again(wanted)))
 
 
