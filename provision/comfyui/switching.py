@@ -6,7 +6,6 @@ before leaves the one before; whatever is killed after is finished by the next c
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -7,7 +7,6 @@ nothing that is in use was touched.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
