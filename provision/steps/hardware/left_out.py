@@ -1,0 +1,63 @@
+"""The home left out of Time Machine's backups and Spotlight's index, where the person agrees: it can be had again.
+
+The person is asked once, by a command that fills the home, and the home remembers the answer. Both marks are on the
+home's own folder (an attribute, see tmutil(8), and a file that Spotlight heeds), and go with it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from provision.core.ownership import NEVER_INDEX
+from provision.core.receipts import forget, read_state, write_json, write_text
+from provision.core.step import Context
+from provision.errors import CommandMissing, ConsentNeeded
+
+TMUTIL = "/usr/bin/tmutil"
+QUESTION = (
+    "Leave {} out of Time Machine and Spotlight? It will hold many gigabytes, all of which can be downloaded again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What the person decided."""
+
+    agreed: bool
+
+
+def ask_to_leave_out(ctx: Context) -> None:
+    """Ask where nobody has decided yet, and do it after a yes. Raises HomeError, DiskFull."""
+    record = _record(ctx)
+    if ctx.machine.system != "Darwin" or ctx.options.rehearsal or read_state(record, LeftOut) is not None:
+        return
+    with suppress(ConsentNeeded):  # nobody is here: another run asks
+        decided = LeftOut(ctx.consent(QUESTION.format(ctx.home.root)))
+        if decided.agreed:
+            _tell_time_machine(ctx, "addexclusion")
+            write_text(ctx.home.root / NEVER_INDEX, "")
+        write_json(record, asdict(decided))
+
+
+def take_in_again(ctx: Context) -> None:
+    """Undo it, before the home is removed: what a person added may stay there. Raises HomeError, DiskFull."""
+    decided = read_state(_record(ctx), LeftOut)
+    if ctx.machine.system == "Darwin" and decided is not None and decided.agreed:
+        _tell_time_machine(ctx, "removeexclusion")
+        forget(ctx.home.root / NEVER_INDEX)
+
+
+def _record(ctx: Context) -> Path:
+    return ctx.home.state / "left-out.json"
+
+
+def _tell_time_machine(ctx: Context, verb: str) -> None:
+    try:
+        ran = ctx.machine.run([TMUTIL, verb, ctx.home.root], timeout_s=20)
+        why = "" if ran.ok else ran.tail(1)
+    except CommandMissing as error:
+        why = error.message
+    if why:
+        ctx.note(f"Time Machine was not told ({why}).")
