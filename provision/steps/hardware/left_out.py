@@ -16,9 +16,7 @@ from provision.core.step import Context
 from provision.errors import CommandMissing, ConsentNeeded
 
 TMUTIL = "/usr/bin/tmutil"
-QUESTION = (
-    "Leave {} out of Time Machine and Spotlight? It will hold many gigabytes, all of which can be downloaded again."
-)
+QUESTION = "Leave {} out of Time Machine and Spotlight? All its gigabytes can be downloaded again."
 
 
 @dataclass(frozen=True, slots=True)

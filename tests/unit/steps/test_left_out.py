@@ -28,7 +28,12 @@ def mac(home: Home) -> FakeMachine:
 def answering(ctx: Context, yes: bool) -> tuple[Context, list[str]]:
     """The context of a person who gives that answer, and what was asked."""
     asked: list[str] = []
-    return replace(ctx, consent=lambda question: bool(asked.append(question)) or yes), asked
+
+    def consent(question: str) -> bool:
+        asked.append(question)
+        return yes
+
+    return replace(ctx, consent=consent), asked
 
 
 def test_after_a_yes_both_are_told_and_nobody_asks_again(context: Make, home: Home, mac: FakeMachine) -> None:
@@ -72,9 +77,7 @@ def test_neither_linux_nor_a_rehearsal_asks(context: Make, mac: FakeMachine) -> 
 
 def test_what_time_machine_refuses_is_said(context: Make, home: Home, events: list[Event], mac: FakeMachine) -> None:
     line = f"/usr/bin/tmutil addexclusion {home.root}"
-    mac.commands[line] = Ran(
-        tuple(line.split()), 1, "", "Error (-5000) while attempting to change exclusion setting.\n"
-    )
+    mac.commands[line] = Ran(tuple(line.split()), 1, "", "Error (-5000) while attempting.\n")
     ask_to_leave_out(answering(context(machine=mac), yes=True)[0])
     assert any("Time Machine was not told (Error (-5000)" in str(event) for event in events)
 
