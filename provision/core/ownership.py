@@ -20,12 +20,12 @@ from provision.errors import HomeError, UsageError
 from provision.system.disk_errors import unusable
 
 MARKER = Path("state", "home.json")
-IMAGES = ("first-image.png", "first-image.rejected.png")
-FILES = ("provision.lock", "provision.toml", *IMAGES)
 NEVER_INDEX = ".metadata_never_index"
 """The file that Spotlight heeds, and passes over the folder that it lies in."""
-ROOT_NAMES = frozenset((*FILES, NEVER_INDEX, "ComfyUI", "venv", "envs", "logs", "moved-aside", "state", ".venv.next"))
-RECORDS = ("home", "left-out", "pace", "report", "run", "bench", "server", "adopted")
+IMAGES = ("first-image.png", "first-image.rejected.png")
+FILES = ("provision.lock", "provision.toml", NEVER_INDEX, *IMAGES)
+ROOT_NAMES = frozenset((*FILES, "ComfyUI", "venv", "envs", "logs", "moved-aside", "state", ".venv.next"))
+RECORDS = ("home", "pace", "report", "run", "bench", "server", "adopted")
 STATE_FOLDERS = ("receipts", "parts", "cache", "python", "children", "rehearsal", "looks", "quick-test")
 STATE_FILES = ("lock", "held.txt", "locked.txt", "checkout-unfinished", "installing")
 STATE_NAMES = frozenset((*STATE_FOLDERS, *STATE_FILES, *(f"{name}.json" for name in RECORDS)))

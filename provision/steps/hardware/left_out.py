@@ -7,48 +7,46 @@ home's own folder (an attribute, see tmutil(8), and a file that Spotlight heeds)
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 from provision.core.ownership import NEVER_INDEX
-from provision.core.receipts import forget, read_state, write_json, write_text
+from provision.core.receipts import forget, write_text
 from provision.core.step import Context
 from provision.errors import CommandMissing, ConsentNeeded
 
+RECEIPT = "left-out"
 TMUTIL = "/usr/bin/tmutil"
 QUESTION = "Leave {} out of Time Machine and Spotlight? All its gigabytes can be downloaded again."
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What the person decided."""
+    """What the person decided; None: nothing yet."""
 
-    agreed: bool
+    agreed: bool | None = None
 
 
 def ask_to_leave_out(ctx: Context) -> None:
     """Ask where nobody has decided yet, and do it after a yes. Raises HomeError, DiskFull."""
-    record = _record(ctx)
-    if ctx.machine.system != "Darwin" or ctx.options.rehearsal or read_state(record, LeftOut) is not None:
+    if ctx.machine.system != "Darwin" or ctx.options.rehearsal or _decided(ctx).agreed is not None:
         return
     with suppress(ConsentNeeded):  # nobody is here: another run asks
         decided = LeftOut(ctx.consent(QUESTION.format(ctx.home.root)))
         if decided.agreed:
             _tell_time_machine(ctx, "addexclusion")
             write_text(ctx.home.root / NEVER_INDEX, "")
-        write_json(record, asdict(decided))
+        ctx.receipts.write(RECEIPT, decided)
 
 
 def take_in_again(ctx: Context) -> None:
     """Undo it, before the home is removed: what a person added may stay there. Raises HomeError, DiskFull."""
-    decided = read_state(_record(ctx), LeftOut)
-    if ctx.machine.system == "Darwin" and decided is not None and decided.agreed:
+    if ctx.machine.system == "Darwin" and _decided(ctx).agreed:
         _tell_time_machine(ctx, "removeexclusion")
         forget(ctx.home.root / NEVER_INDEX)
 
 
-def _record(ctx: Context) -> Path:
-    return ctx.home.state / "left-out.json"
+def _decided(ctx: Context) -> LeftOut:
+    return ctx.receipts.read(RECEIPT, LeftOut)
 
 
 def _tell_time_machine(ctx: Context, verb: str) -> None:

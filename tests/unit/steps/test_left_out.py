@@ -10,7 +10,7 @@ import pytest
 from provision.command import ours
 from provision.core.events import Event
 from provision.core.home import Home
-from provision.core.ownership import is_at_the_top, is_state
+from provision.core.ownership import is_at_the_top
 from provision.core.step import Context, Options
 from provision.errors import ConsentNeeded
 from provision.steps.hardware.left_out import ask_to_leave_out, take_in_again
@@ -84,4 +84,3 @@ def test_what_time_machine_refuses_is_said(context: Make, home: Home, events: li
 
 def test_what_it_writes_is_known_as_ours() -> None:
     assert is_at_the_top(".metadata_never_index")
-    assert is_state("left-out.json")
