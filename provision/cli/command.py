@@ -96,7 +96,7 @@ def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
     from provision.system.proxies import with_system_proxies
 
     machine = LocalMachine()
-    machine.environ = dict(with_system_proxies(machine))
+    machine.environ = with_system_proxies(machine)
     console = make_console(
         json=request.json, verbose=request.verbose, yes=request.yes, plain=request.plain, environ=machine.environ
     )

@@ -89,13 +89,13 @@ def check_rehearsal(request: Request, home: Home) -> bool:
             f"{home.root} is a real home; a rehearsal must not touch it.",
             hint=ours("all", "--rehearse", "--home", "DIR"),
         )
-    return request.rehearse or (rehearsed and request.command == "doctor")
+    return request.rehearse or (rehearsed and request.command in ("doctor", "update"))
 
 
 def enter_world(stack: ExitStack, request: Request, home: Home, machine: Machine) -> World | None:
-    """Serve the world of a rehearsal's home, also for its doctor, which mends from it.
+    """Serve the world of a rehearsal's home, also for what mends or updates from it.
 
-    None for a doctor where another command serves it, or where it cannot be written.
+    None for these where another command serves it, or where it cannot be written.
     """
     from provision.rehearsal.world import rehearsal
 

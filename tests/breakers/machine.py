@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from provision.steps.catalogue import known
-from provision.steps.tools.step import XCODE_SELECT
 from provision.system.machine import Memory
 from provision.system.parsers import GIB
+from provision.system.which_git import XCODE_SELECT
 from tests.breakers.mac import ARM64, GIT, PMSET, SITE, SW_VERS, SYSCTL, VM_STAT, XCRUN, Mac, answer, recorded
 
 INTEL = 0x01000007

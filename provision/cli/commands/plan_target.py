@@ -8,7 +8,7 @@ from pathlib import Path
 
 from provision.cli.about import licence_says
 from provision.cli.command import Session
-from provision.cli.commands.target_requirements import Asked, read_asked, tool_python, tool_requirements
+from provision.cli.commands.target_requirements import tool_python, tool_requirements
 from provision.command import Command, Fix, ours
 from provision.core.estimate import USUAL_S, Pace
 from provision.core.finding import JSON, Cost, Finding, Kind, Severity, Verdict, cost_of
@@ -29,11 +29,12 @@ from provision.environment.resolution import (
 )
 from provision.environment.torch_family import TORCH
 from provision.errors import GitError, PackageError, UsageError
-from provision.output import plan_view, views
-from provision.output.result import Drawn, Result, Words, pairs
+from provision.output import views
+from provision.output.result import Pairs, Planned, Result, Words
 from provision.steps.hardware import kinds as hardware_kinds
 from provision.steps.models import kinds as models_kinds
 from provision.steps.python_env import kinds as python_env_kinds
+from provision.steps.requirements.asked import Asked, read_asked
 from provision.steps.torch import kinds as torch_kinds
 from provision.steps.torch.choice import Choice, first, in_order
 from provision.steps.torch.place import elsewhere
@@ -115,11 +116,8 @@ def _result(at: Session, target: Target, report: Report, answers: Answers, sourc
     stuck = ", ".join(step.name for step in report.steps if step.verdict is Verdict.BLOCKED)
     title = f"What `provision all` would do on {target.says}"
     planned = make_plan(report, {step.name: step.needs for step in STEPS}, Pace(), USUAL_S)
-    drawn = Drawn(
-        lambda paper: plan_view.plan_view(planned, paper.width, title, paper.call),
-        plan_view.plan_text(planned, title, at.console.invocation),
-    )
-    wheels = pairs([(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels])
+    drawn = Planned(planned, title)
+    wheels = Pairs([(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels])
     blocked_by = f"Blocked by {stuck}: there it cannot be done as it is asked for.\n" if stuck else ""
     read = f" ComfyUI's requirements are those of {source}." if source else ""
     closing = Words(f"{blocked_by}Nothing was installed.{read}")

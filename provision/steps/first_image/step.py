@@ -130,6 +130,11 @@ def _sha256_of(path: Path) -> str:
 
 
 def apply_first_image(ctx: Context, finding: Finding) -> None:
+    """As `make_first_image`, whatever is found."""
+    make_first_image(ctx)
+
+
+def make_first_image(ctx: Context) -> None:
     """Make two images, judge both, keep the first and what they were made with.
 
     Raises StartOver for a bad one while other flags are left to try, else ImageRejected; EngineError, HomeError,

@@ -73,7 +73,7 @@ def rebuild(ctx: Context, lock: Lock) -> None:
 
     Raises PackageError where one cannot be had, ProbeFailed, HomeError, DiskFull; what was in use then stays so.
     """
-    with_new(ctx, lambda new: _fill(new, lock), make=make_environment)
+    with_new(ctx, lambda new: _fill(new, lock), "rebuilt from a lock", make=make_environment)
     forget(ctx.home.lock_file)  # it speaks of what was in use before; the last step writes another
 
 

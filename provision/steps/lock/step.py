@@ -149,7 +149,8 @@ def _one_line(text: str) -> str:
 def _comfyui(ctx: Context) -> LockedEngine:
     receipt, flags = ctx.receipts.read("comfyui", ComfyReceipt), fallback_flags.launch_flags(ctx)
     url = receipt.url if GIT_ADDRESS.fullmatch(receipt.url) else ""
-    return LockedEngine(url, receipt.commit if COMMIT.fullmatch(receipt.commit) else "", flags)
+    commit, tree = (each if COMMIT.fullmatch(each) else "" for each in (receipt.commit, receipt.tree))
+    return LockedEngine(url, commit, flags, tree)
 
 
 def _model(wanted: WantedFile) -> LockedModel:

@@ -19,7 +19,8 @@ from provision.core.step import Context
 from provision.download.host_check import Host, troubles_of
 from provision.environment import known_bad_torch, packages, torch_family, wheel_index
 from provision.environment.resolution import Rules, compile_wheels, name_of, newest, wheels_of
-from provision.errors import NetworkError, PackageError, ProvisionError
+from provision.errors import GitError, NetworkError, PackageError, ProvisionError
+from provision.steps.requirements.asked import read_asked, wanted_is_here
 from provision.steps.tools import network
 from provision.steps.tools.network import package_index
 from provision.steps.torch.index_pages import read_metadata, read_pages
@@ -164,7 +165,18 @@ def planned(ctx: Context) -> Choice | None:
     hosts = [Host(index, "torch", vital=True) for index in dict.fromkeys(named) if index]
     if all(troubles_of(hosts, ctx.machine.environ, network.DEADLINE_S)):
         return None
-    return first(ctx, here(ctx), audio=asks_for_audio(ctx))
+    return first(ctx, here(ctx), audio=_will_ask_for_audio(ctx))
+
+
+def _will_ask_for_audio(ctx: Context) -> bool:
+    """Whether the revision of ComfyUI that is wanted asks for torchaudio; it may not be here yet."""
+    if wanted_is_here(ctx):
+        return asks_for_audio(ctx)
+    try:
+        return read_asked(ctx, None).audio
+    except GitError as error:
+        ctx.note(f"{error.message} Without ComfyUI's requirements it is not known whether torchaudio is asked for.")
+        return False
 
 
 def asks_for_audio(ctx: Context) -> bool:

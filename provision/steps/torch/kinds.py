@@ -13,7 +13,7 @@ LOCK_DIFFERS = Kind("lock-differs", "torch", "blocks", "auto",
     "the packages against the lock that is given (`all --locked`)", "another set than the one that is asked for",
     "the lock's packages are installed by their hashes")
 TORCH_MISSING = Kind("torch-missing", "torch", "blocks", "auto", "the installed packages", "`No module named 'torch'`",
-    "torch and torchvision of one build are installed", BARE)
+    "torch and the torchvision that fits it are installed", BARE)
 TORCH_CHANNEL = Kind("torch-channel", "torch", "warns", "auto", "torch's version against the channel asked for",
     "another torch than was wished", "the other one is installed")
 TORCH_UNPROVEN = Kind("torch-unproven", "torch", "warns", "auto", "whether this torch was seen to compute right here",

@@ -1,4 +1,4 @@
-"""torch: of the channel asked for, torchvision of the same build, and proven to compute right on this machine's device.
+"""torch: of the channel asked for, with the torchvision that fits it, and proven to compute right on this device.
 
 Which set that is, `torch_choice` finds out; how it is put in use, `torch_set`. The receipt keeps why it is another.
 """
@@ -36,7 +36,7 @@ BROKEN_GPU = (
 
 
 def check_torch(ctx: Context) -> Iterable[Finding]:
-    """Is the set there, of the lock if one is given, else of one build and of the channel asked for, and proven?
+    """Is the set there, of the lock if one is given, else of the channel asked for and fitting together, and proven?
 
     Nothing is imported here.
     """
@@ -137,7 +137,7 @@ def _to_install(ctx: Context, kind: Kind, says: str) -> Finding:
         chosen = {"pins": list(choice.pins), "index": choice.index, "why": choice.why,
                   "passed_over": list(choice.passed_over)}  # fmt: skip
     return kind.fixable(
-        "torch", says, fix=Fix("torch and torchvision of one build are installed and proven.", program(*argv)),
+        "torch", says, fix=Fix("Install torch with the torchvision that fits it, and test both.", program(*argv)),
         cost=set_cost(ctx, choice), facts=chosen,
     )  # fmt: skip
 
@@ -187,6 +187,6 @@ def _install(ctx: Context, *, audio: bool, reinstall: bool) -> None:
 
 
 TORCH = Step(
-    "torch", needs=("python_env",), check=check_torch, apply=apply_torch,
-    about="torch and torchvision of one build, of the channel asked for, computing right on this device",
+    "torch", needs=("python_env", "comfyui"), check=check_torch, apply=apply_torch,
+    about="torch of the channel asked for, the torchvision that fits it, computing right on this device",
 )  # fmt: skip

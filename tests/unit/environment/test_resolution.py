@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from provision.cli.commands.plan_target import Answers, ask_index, behind, choose_torch, reports
-from provision.cli.commands.target_requirements import Asked
 from provision.command import ours
 from provision.core.events import Event, Note
 from provision.core.finding import Finding, Verdict
@@ -17,6 +16,7 @@ from provision.environment.resolution import Resolved, Rules, Wheel, resolve
 from provision.errors import NetworkError, PackageError
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.torch_wheels import StandIn, write_wheel
+from provision.steps.requirements.asked import Asked
 from provision.steps.torch.choice import first
 from provision.steps.torch.place import elsewhere
 from provision.system.local_machine import LocalMachine
