@@ -33,6 +33,7 @@ def provision_all(
     from provision.core.runner import run
     from provision.output.report.run_record import keep_run
     from provision.output.report.timeline import Timeline
+    from provision.steps.hardware.left_out import ask_to_leave_out
     from provision.steps.lock.rebuild import check_rebuildable
     from provision.steps.registry import STEPS
 
@@ -43,6 +44,7 @@ def provision_all(
     if ctx.options.locked is not None:
         check_rebuildable(ctx, ctx.options.locked)
     with hold_home(at):
+        ask_to_leave_out(ctx)
         moved = _moved(at)
         at.console.reckon_with(read_pace(ctx.home), usual_seconds(ctx))
         timeline = Timeline(ctx.machine.clock)
