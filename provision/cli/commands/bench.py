@@ -28,9 +28,15 @@ SAMPLE_S, WATTS_S = 0.2, 1.0
 def bench(
     at: Session,
     *,
-    count: Annotated[int, Option("--count", min=1, max=50, help="Warm images of each kind.")] = 3,
-    size: Annotated[list[int] | None, Option("--size", min=64, max=2048, help="Only this size, in pixels.")] = None,
-    steps: Annotated[list[int] | None, Option("--steps", min=1, max=100, help="Only this number of steps.")] = None,
+    count: Annotated[int, Option("--count", metavar="N", min=1, max=50, help="Warm images of each kind.")] = 3,
+    size: Annotated[
+        list[int] | None,
+        Option("--size", metavar="N", min=64, max=2048, help="Only this size, in pixels (default: 512 and 768)."),
+    ] = None,
+    steps: Annotated[
+        list[int] | None,
+        Option("--steps", metavar="N", min=1, max=100, help="Only this number of steps (default: 1 to 4)."),
+    ] = None,
 ) -> Result:
     """Restart the server, make the images, then record and show what was measured.
 

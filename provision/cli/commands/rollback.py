@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from provision.cli.command import Session, command
+from provision.cli.request import USUAL
 from provision.command import Fix, ours
 from provision.output.result import Result, answer, ran
 
@@ -59,4 +60,4 @@ def go_back(ctx: Context) -> None:
         ctx.receipts.drop(name)
 
 
-app = command("rollback", rollback, frozenset({"home", "manifest", "overrides", "json", "verbose"}))
+app = command("rollback", rollback, USUAL)
