@@ -20,7 +20,9 @@ GROUPS = {
         "report": "Write the last run as one HTML page.",
     },
     "Maintain": {
-        "rollback": "Return to the torch and packages from before the last change.",
+        "update": "Update ComfyUI, and torch with --torch; proven before it takes over.",
+        "rollback": "Return to an earlier generation: ComfyUI, torch and packages.",
+        "history": "List the generations that can be gone back to.",
         "config": "Show every setting and where it comes from.",
         "uninstall": "Remove what provision made; what you added is kept.",
     },

@@ -30,6 +30,11 @@ def mac_names() -> list[str]:
     return sorted(path.stem for path in MACS.glob("*.json"))
 
 
+def machine_of(name: str) -> str:
+    """Which Mac it is, for people."""
+    return str(json.loads((MACS / f"{name}.json").read_text(encoding="utf-8"))["machine"])
+
+
 class RecordedMac(FakeMachine):
     """Answers what was recorded. `sysctl -i` prints the names that it knows and passes over the others, as Apple's."""
 
@@ -70,11 +75,10 @@ def planned_on(name: str) -> Report:
 
 def said_on(name: str) -> str:
     """What `provision check` and `provision plan` say on a recorded Mac, as a person reads it."""
-    machine = json.loads((MACS / f"{name}.json").read_text(encoding="utf-8"))["machine"]
     plan = planned_on(name)
     check = replace(plan, steps=plan.steps[:1])
     needs = {step.name: step.needs for step in STEPS}
     table = plain_text(plan_lines(make_plan(plan, needs, Pace(), USUAL_S)), 100)
     closing = ["This machine will do." if check.ok else "This machine will not do."]
     checked = plain_text(views.checkup_lines(check, closing, details=True), 100)
-    return f"{machine}\n\n$ provision check\n{checked}\n\n$ provision plan\n{table}\n"
+    return f"{machine_of(name)}\n\n$ provision check\n{checked}\n\n$ provision plan\n{table}\n"

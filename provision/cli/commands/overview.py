@@ -12,7 +12,6 @@ from pathlib import Path
 
 from provision.cli.about import adopted_json
 from provision.cli.command import Session
-from provision.comfyui import git_remote
 from provision.comfyui.server_process import client_of, read_record
 from provision.comfyui.server_status import ServerStatus, server_status
 from provision.command import Fix, ours
@@ -23,14 +22,16 @@ from provision.core.receipt_kinds import ComfyReceipt, ImageReceipt, TorchReceip
 from provision.core.runner import run
 from provision.core.step import Context, silent
 from provision.download.model_files import model_receipts
+from provision.download.source_archive import find_revision
 from provision.environment import packages
 from provision.environment.generations import before_says
-from provision.errors import EngineError, GitError, PortTaken
+from provision.errors import CommandMissing, EngineError, GitError, HubRefused, NetworkError, PortTaken
 from provision.output import views
 from provision.output.layout import KEPT, Line, line
 from provision.output.result import Pairs, Picture, Result, Says, answer
 from provision.output.views import with_tilde
 from provision.steps.registry import step_named
+from provision.steps.tools.git import lost_git
 from provision.system.disk_errors import PLUG_IN
 from provision.system.disk_state import why_absent
 from provision.system.disk_use import Tally
@@ -175,6 +176,8 @@ def last_image(home: Home) -> Path | None:
 def _mendable(ctx: Context) -> Iterable[Fix]:
     """What `all` would change, found by a quick look that needs no network."""
     steps = tuple(step_named(name) for name in LOOKED_AT)
+    if (lack := lost_git(ctx)) is not None:
+        yield Fix(f"tools: {lack.says} [{lack.id}]")
     report = run(steps, replace(ctx, emit=silent, options=replace(ctx.options, deep=False)), apply=False)
     for step in report.steps:
         for finding in step.findings:
@@ -202,8 +205,8 @@ def _ask_newest(ctx: Context) -> Callable[[], list[Fix]]:
         return list
 
     def ask() -> None:
-        with suppress(GitError):
-            found.append(git_remote.find_revision(comfy.url, "latest", environ=ctx.machine.environ).name)
+        with suppress(GitError, NetworkError, HubRefused, CommandMissing):
+            found.append(find_revision(ctx, comfy.url, "latest").name)
 
     def says() -> list[Fix]:
         thread.join(ASK_S)

@@ -80,7 +80,7 @@ ASKED = (
     ("python_env", "venv-missing", "ComfyUI has no Python yet; 3.12 is wanted.", "Create an environment with uv.",
      25_000_000, 90_000_000),
     ("torch", "torch-missing", "torch is not installed; nightly is wanted.",
-     "torch and torchvision of one build are installed and proven.", 165_000_000, 700_000_000),
+     "Install torch with the torchvision that fits it, and test both.", 165_000_000, 700_000_000),
     ("comfyui", "comfyui-missing", f"ComfyUI is not here; latest of {REPO} will be fetched.",
      "Fetch one revision without its history.", 10_000_000, 30_000_000),
     ("models", "ckpt-missing", f"{WEIGHTS} is not there: {SIZE:,} bytes.",
