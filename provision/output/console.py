@@ -13,7 +13,7 @@ from provision.command import Fix
 from provision.core import events
 from provision.core.estimate import USUAL_S, Pace
 from provision.core.finding import Verdict
-from provision.errors import ConsentNeeded, ProvisionError
+from provision.errors import ConsentNeeded, Interrupted, ProvisionError
 from provision.output import plan_view, safe_streams, views
 from provision.output.bars import bars_text
 from provision.output.hints import HERE
@@ -21,6 +21,7 @@ from provision.output.layout import KEPT, Line, line, prose
 from provision.output.outlet import Colour, Outlet
 from provision.output.result import Bars, Data, Ending, Findings, Pairs, Part, Picture, Planned, Result, Words
 from provision.output.run_state import RunState
+from provision.output.slow_checks import SLOW_S
 from provision.system.log_files import OwnLog
 from provision.system.visible import uncoloured, visible
 
@@ -35,6 +36,9 @@ class Console:
     With `plain`, marks are words, tables are sentences, and progress comes less often. With `quiet`, only the answer,
     what fails, and questions.
     """
+
+    slow_s = SLOW_S
+    """From when on a look says that it takes long."""
 
     def __init__(
         self,
@@ -209,8 +213,9 @@ class Console:
         """Show a picture, where it can be shown: not here."""
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
-        """What happened and why, what to type next, where more is written."""
-        head = self.marks.of[Verdict.BLOCKED] if self.err.is_terminal and not self.plain else "error:"
+        """What happened and why, what to type next, where more is written; a stop that was asked for is no error."""
+        drawn = self.err.is_terminal and not self.plain
+        head = "" if isinstance(error, Interrupted) else self.marks.of[Verdict.BLOCKED] if drawn else "error:"
         self.say(*views.error_lines(error, log, head, self.marks, self.invocation))
 
 

@@ -16,6 +16,7 @@ from provision.output.layout import Line, rows_of
 from provision.output.outlet import Colour
 from provision.output.painter import Painter
 from provision.output.screen import Drawn, Screen
+from provision.output.slow_checks import SOON_S
 from provision.output.terminal_image import encode, protocol_of
 from provision.system.visible import uncoloured
 
@@ -28,6 +29,8 @@ PICTURE_ROWS_LEAST = 6
 
 class LiveConsole(Console):
     """A terminal: finished steps as lines that stay, below them what is at work, with bytes, rate and time left."""
+
+    slow_s = SOON_S
 
     def __init__(self, *, verbose: bool = False, yes: bool = False, colour: Colour = Colour.AUTO) -> None:
         super().__init__(verbose=verbose, yes=yes, colour=colour)

@@ -371,7 +371,8 @@ def error_lines(
     first, *more = visible(uncoloured(error.message)).splitlines() or [error.code]
     said = [line((f"    {each}", "dim"), hang=4) for each in more]
     where = [line(("  log: ", "dim"), (str(log), f"{KEPT} dim"))] if log is not None else []
-    return [line((head, "red"), " ", first, hang=2), *said, _to_do(error.hint, marks, call), *where]
+    begins = [(f"{head} ", "red")] if head else []
+    return [line(*begins, first, hang=2), *said, _to_do(error.hint, marks, call), *where]
 
 
 def _to_do(fix: Fix, marks: Marks, call: Invocation, indent: int = 2) -> Line:

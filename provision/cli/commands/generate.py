@@ -86,6 +86,8 @@ def generate(
     check_size(at.ctx, at.ctx.manifest.first_image, lambda w, h: ours("generate", "--size", size_word(w, h), prompt))
     if not (server := bring_up(at)).ok:
         return server
+    if not place.exact or place.is_folder:
+        at.ctx.note(f"Saving to {place.path if place.is_folder else place.path.parent}")
     seeds = [None if seed is None else (seed + number) % max(SEED_LIMIT, seed + 1) for number in range(count)]
     made = [_one(at, place, words, each, open_it=open_it) for words in chain([first], prompts) for each in seeds]
     return answer({**(made[0] if len(made) == 1 else {}), "pictures": made})
