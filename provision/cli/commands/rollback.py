@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument
 
 from provision.cli.command import Session, command
+from provision.cli.request import USUAL
 from provision.command import Fix, ours
 from provision.errors import UsageError
 from provision.output.result import Result, answer, ran
@@ -77,4 +78,4 @@ def _chosen(home: Home, number: int | None) -> Generation:
     raise UsageError(f"There is no generation {number} to go back to.", hint=ours("history"))
 
 
-app = command("rollback", rollback, frozenset({"home", "manifest", "overrides", "json", "verbose"}))
+app = command("rollback", rollback, USUAL)

@@ -178,4 +178,4 @@ def _texts(paths: Iterable[Path]) -> list[JSON]:
     return [str(path) for path in paths]
 
 
-app = command("uninstall", uninstall, frozenset({"home", "json", "yes", "verbose", "plain"}))
+app = command("uninstall", uninstall, frozenset({"home", "json", "yes", "verbose", "quiet", "plain", "color"}))
