@@ -75,11 +75,14 @@ def credentials_of(proxy: str) -> tuple[str, str] | None:
 
 
 def with_system_proxies(machine: Machine) -> Mapping[str, str]:
-    """The machine's environment, with the proxies of System Settings where it names none itself."""
+    """The machine's environment, with the proxies of System Settings where it names none itself.
+
+    Programs that are started with it ask no proxy for this computer itself: uv and git would.
+    """
     given = machine.environ
-    if machine.system != "Darwin" or any(given.get(name) for kind in NAMES for name in _both(f"{kind}_proxy")):
-        return given
-    return _WithSettings(machine)
+    if any(given.get(name) for kind in NAMES for name in _both(f"{kind}_proxy")):
+        return _merged(given, {"NO_PROXY": ",".join(OWN)})
+    return _WithSettings(machine) if machine.system == "Darwin" else given
 
 
 class _WithSettings(Mapping[str, str]):
@@ -111,7 +114,8 @@ def _merged(given: Mapping[str, str], found: Mapping[str, str]) -> Mapping[str, 
     if not found:
         return given
     mine = given.get("no_proxy") or given.get("NO_PROXY") or ""
-    exceptions = ",".join(dict.fromkeys([*mine.split(","), *found["NO_PROXY"].split(",")])).strip(",")
+    listed = ",".join(dict.fromkeys([*mine.split(","), *found["NO_PROXY"].split(",")])).strip(",")
+    exceptions = mine if mine.strip() == "*" else listed  # which means all hosts only where it stands alone
     both = {name: value for key, value in found.items() for name in _both(key)}
     return {**given, **both, "NO_PROXY": exceptions, "no_proxy": exceptions}
 

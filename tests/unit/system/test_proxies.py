@@ -88,8 +88,15 @@ def test_without_one_nothing_changes(out: str | Ran) -> None:
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "http_proxy", "ALL_PROXY"])
 def test_what_the_environment_names_comes_first_and_nobody_is_asked(name: str) -> None:
-    machine = mac(ON, **{name: "http://mine.example:1"})
-    assert with_system_proxies(machine) == {name: "http://mine.example:1"}
+    machine = mac(ON, **{name: "http://mine.example:1", "no_proxy": "corp.example"})
+    exceptions = "corp.example,localhost,127.0.0.1,::1"
+    assert with_system_proxies(machine) == {
+        name: "http://mine.example:1",
+        "no_proxy": exceptions,
+        "NO_PROXY": exceptions,
+    }
+    machine.environ = {name: "http://mine.example:1", "no_proxy": "*"}
+    assert with_system_proxies(machine)["NO_PROXY"] == "*"
     assert machine.ran == []
     assert with_system_proxies(FakeMachine(system="Linux")) == {}
 
