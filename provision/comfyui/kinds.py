@@ -72,6 +72,9 @@ TLS_EXPIRED = Kind("tls-expired", ONLY_IN_LOGS, "blocks", "hint", NETS,
     "`certificate has expired`", "the clock of this machine")
 TLS_OLD = Kind("tls-old", ONLY_IN_LOGS, "blocks", "hint", NETS,
     "`Unable to establish SSL connection`", "a newer wget or git")
+CLT_UNAVAILABLE = Kind("clt-unavailable", ONLY_IN_LOGS, "warns", "hint", SYSTEMS,
+    "`Can't install the software because it is not currently available from the Software Update server`",
+    "https://developer.apple.com/download/all; `provision all` needs no git")
 HF_CLI_NAME = Kind("hf-cli-name", ONLY_IN_LOGS, "warns", "hint", SHELLS,
     "`command not found: huggingface-cli`", "the command is `hf` now")
 WRONG_FOLDER = Kind("wrong-folder", ONLY_IN_LOGS, "warns", "hint", SHELLS,

@@ -22,6 +22,7 @@ from provision.system.machine import Machine, Ran
 from provision.system.passing import passing_in
 from provision.system.strict import SETTINGS_MAX_BYTES, read_head
 from provision.system.tls import SAID_OF_TIME, certificate_fix, clock_fix, has_store
+from provision.system.which_git import without_stubs
 
 INSTALL_TIMEOUT_S = 3600
 TORCH_SET = ("torch", "torchvision", "torchaudio")
@@ -69,10 +70,14 @@ def run_uv(
 
     An index that does not answer is ridden out: what is in uv's cache by then need not come again.
     """
+    given = {**uv_env(ctx.machine, ctx.home), **without_stubs(ctx.machine), **(env or {})}
     run = partial(
-        ctx.machine.run, [find_uv(ctx.machine), *words], env={**uv_env(ctx.machine, ctx.home), **(env or {})},
-        timeout_s=timeout_s, on_line=on_line or _heard(ctx),
-    )  # fmt: skip
+        ctx.machine.run,
+        [find_uv(ctx.machine), *words],
+        env=given,
+        timeout_s=timeout_s,
+        on_line=on_line or _heard(ctx),
+    )
     try:
         return ride_out(ctx, lambda: _ran(run()))
     except _IndexDown as error:

@@ -55,6 +55,18 @@ def find_git(machine: Machine) -> FoundGit:
     return first or FoundGit()
 
 
+def without_stubs(machine: Machine) -> dict[str, str]:
+    """A PATH without Apple's stubs, for a program that tries all on it; empty where they are none.
+
+    uv asks each python3 for its version, and runs install_name_tool for a Python that it brings (astral-sh/uv 14893).
+    """
+    folders = machine.environ.get("PATH", "").split(os.pathsep)
+    real = [folder for folder in folders if Path(folder) != STUB_FOLDER]
+    if machine.system != "Darwin" or real == folders or _lack_of_tools(machine) is None:
+        return {}
+    return {"PATH": os.pathsep.join(real)}
+
+
 def _gits(machine: Machine) -> Iterator[Path]:
     """The gits on PATH, then those of other places."""
     seen: set[Path] = set()

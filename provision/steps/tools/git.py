@@ -12,11 +12,11 @@ from provision.download.backend import Program
 from provision.download.backends.registry import needed
 from provision.download.source_archive import has_archives
 from provision.steps.tools import kinds
-from provision.steps.tools.homebrew import INSTALL_CLT, missing
+from provision.steps.tools.command_line_tools import CLT, installing
+from provision.steps.tools.homebrew import missing
 from provision.system.parsers import GitTrouble
 from provision.system.which_git import GIT_MIN, FoundGit, find_git
 
-CLT = "/Library/Developer/CommandLineTools"
 WITHOUT = (
     "There is no git here that works, and none is needed: ComfyUI comes as an archive. Custom nodes that are installed"
     " by git, and the backend git-lfs, would need it."
@@ -28,7 +28,7 @@ def check_git(ctx: Context, git: FoundGit) -> Finding:
     if git.usable:
         seen = ".".join(map(str, git.version or ()))
         return kinds.GIT_READY.ok(str(git.path), f"git {seen}.", facts={"version": seen})
-    lack = _trouble(git.trouble, git.selected) if git.trouble is not None else _no_git(ctx, git)
+    lack = _trouble(ctx, git.trouble, git.selected) if git.trouble is not None else _no_git(ctx, git)
     return lack if needs_git(ctx) else lack.kind.ok(lack.subject, WITHOUT)
 
 
@@ -52,13 +52,13 @@ def _is_repository(ctx: Context) -> bool:
     return os.path.lexists(code / ".git")
 
 
-def _trouble(trouble: GitTrouble, path: str) -> Finding:
+def _trouble(ctx: Context, trouble: GitTrouble, path: str) -> Finding:
     match trouble:
         case "clt-missing":
             return kinds.CLT_MISSING.blocked(
                 "Command Line Tools",
                 "Apple's Command Line Tools, which bring git, are missing.",
-                fix=Fix("Install them (a window opens; it takes minutes), then run this again.", INSTALL_CLT),
+                fix=installing(ctx.machine, "Install them."),
             )
         case "xcode-license":
             return kinds.XCODE_LICENSE.blocked(
@@ -67,7 +67,8 @@ def _trouble(trouble: GitTrouble, path: str) -> Finding:
                 fix=Fix("Read it and agree.", program("sudo", "xcodebuild", "-license")),
             )
         case "clt-stale":
-            fix = Fix(f"Install them again; if it says that they are there, first: sudo rm -rf {CLT}", INSTALL_CLT)
+            again = f"Install them again; if it says that they are there, first: sudo rm -rf {CLT}."
+            fix = installing(ctx.machine, again)
             if ".app/" in path:  # a deleted Xcode leaves its path selected
                 fix = Fix("Select the default place, then run this again.", program("sudo", "xcode-select", "--reset"))
             return kinds.CLT_STALE.blocked(

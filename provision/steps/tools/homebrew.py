@@ -8,11 +8,11 @@ from provision.command import Command, Fix, ours, program
 from provision.core.finding import Finding, Kind
 from provision.core.step import Context
 from provision.errors import CommandMissing, ConsentNeeded
+from provision.steps.tools.command_line_tools import installing
 
 INSTALL_TIMEOUT_S = 1800
 INTEL_BREW = Path("/usr/local/bin")
 OWN_BREW = Path("/opt/homebrew/bin/brew")
-INSTALL_CLT = program("xcode-select", "--install")
 PACKAGE_MANAGERS = (
     ("apt-get", ("install", "-y")),
     ("dnf", ("install", "-y")),
@@ -34,7 +34,7 @@ def missing(ctx: Context, kind: Kind, formula: str, says: str) -> Finding:
             fix = Fix(f"Install {formula} with Homebrew.{other}", program("brew", "install", formula))
             return kind.fixable(formula, says, fix=fix, asks=_question(formula))
         if formula == "git":
-            return kind.blocked(formula, says, fix=Fix("Install Apple's Command Line Tools.", INSTALL_CLT))
+            return kind.blocked(formula, says, fix=installing(ctx.machine, "Install Apple's Command Line Tools."))
         if only_of_a_backend:
             fix = Fix(
                 f"There is no Homebrew (https://brew.sh) to bring {formula}. Take another way to download.",
@@ -54,7 +54,7 @@ def _past_intel(ctx: Context, formula: str) -> Fix:
     if own is not None:
         return Fix("Use the Homebrew for Apple silicon that is here too:", program(str(own), "install", formula))
     if formula == "git":
-        return Fix("Install Apple's Command Line Tools, which have git.", INSTALL_CLT)
+        return installing(ctx.machine, "Install Apple's Command Line Tools, which have git.")
     return Fix(
         f"Homebrew for Intel has ended. For {formula}, install Homebrew for Apple silicon (https://brew.sh, in "
         f"{OWN_BREW.parent.parent}); or use another way to download:",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context, Options
 from provision.errors import CommandFailed, CommandMissing, ConsentNeeded
+from provision.steps.tools.command_line_tools import BY_SOFTWARE_UPDATE
 from provision.steps.tools.homebrew import install_with_brew
 from provision.steps.tools.step import TOOLS, check_tools
 from provision.system.machine import Ran
@@ -277,3 +279,36 @@ def test_homebrew_that_went_away() -> None:
 def test_the_step_can_apply_and_waits_for_the_hardware() -> None:
     assert TOOLS.apply is install_with_brew
     assert TOOLS.needs == ("hardware",)
+
+
+# -- how Apple's tools come ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["SSH_CONNECTION", "SSH_TTY"])
+def test_over_ssh_no_window_is_asked_for(name: str) -> None:
+    for tools, id in (("missing", "clt-missing"), ("gone", "clt-stale")):
+        machine = mac(STUB, {XCODE_SELECT: f"xcode_select/{tools}"})
+        machine.environ = {name: "10.0.0.2 51000 10.0.0.3 22"}
+        found = look(machine)[id]
+        assert "xcode-select --install" not in argv(found)
+        assert "softwareupdate -i" in argv(found)
+
+
+VERSIONS = ("16.4", "26.1", "9.2")
+
+
+def test_without_a_window_the_newest_tools_are_installed(tmp_path: Path) -> None:
+    told = "Software Update found the following:\n"
+    told += "".join(
+        f"* Label: {name}\n" for name in ("macOS 15.7", *(f"Command Line Tools for Xcode-{v}" for v in VERSIONS))
+    )
+    (tmp_path / "list").write_text(told, encoding="utf-8")
+    asked = tmp_path / "softwareupdate"
+    asked.write_text(
+        f'#!/bin/sh\n[ "$1" = -l ] && cat {tmp_path}/list || echo "$@" >{tmp_path}/asked\n', encoding="utf-8"
+    )
+    asked.chmod(0o755)
+    words = BY_SOFTWARE_UPDATE.replace("/tmp/", f"{tmp_path}/")
+    subprocess.run(["sh", "-c", words], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
+    assert (tmp_path / "asked").read_text(encoding="utf-8") == "-i Command Line Tools for Xcode-26.1 --verbose\n"
+    assert not list(tmp_path.glob(".com*"))

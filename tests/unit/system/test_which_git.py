@@ -13,7 +13,7 @@ from provision.system import git_program, which_git
 from provision.system.git_program import environment, run_git
 from provision.system.local_machine import LocalMachine
 from provision.system.machine import Ran
-from provision.system.which_git import FoundGit, find_git
+from provision.system.which_git import FoundGit, find_git, without_stubs
 from tests.support.fake_machine import FakeMachine
 from tests.support.paths import FACTS
 
@@ -92,6 +92,15 @@ def test_beside_a_mac_it_is_the_git_on_path_and_none_is_none() -> None:
     linux = FakeMachine({f"{STUB} --version": recorded("git/debian-12")}, system="Linux", programs={"git": STUB})
     assert find_git(linux).usable
     assert find_git(FakeMachine(system="Linux")) == FoundGit()
+
+
+def test_uv_sees_no_stub_where_they_are_stubs() -> None:
+    path = "/opt/conda/bin:/usr/bin:/bin:/usr/bin/"
+    assert without_stubs(mac("missing", STUB, path=path)) == {"PATH": "/opt/conda/bin:/bin"}
+    assert without_stubs(mac("gone", STUB, path=path)) == {"PATH": "/opt/conda/bin:/bin"}
+    assert without_stubs(mac("command-line-tools", STUB, XCRUN, path=path)) == {}
+    assert without_stubs(mac("missing", STUB, path="/opt/conda/bin")) == {}
+    assert without_stubs(FakeMachine(system="Linux", environ={"PATH": path})) == {}
 
 
 # -- the door to git, on a Mac that lost its tools ------------------------------------------------------------------
