@@ -31,6 +31,7 @@ def rollback(
     """
     from dataclasses import replace
 
+    from provision.cli.chosen import told_changes
     from provision.cli.session import hold_home
     from provision.comfyui.server_process import our_process
     from provision.comfyui.switching import switch
@@ -45,7 +46,8 @@ def rollback(
     with hold_home(at):
         left, to = generations.read(home, generations.active(home)), _chosen(home, number)
         running = our_process(ctx) is not None
-        switch(home, to.env, ctx.machine.timestamp())
+        with told_changes(ctx):
+            switch(home, to.env, ctx.machine.timestamp())
         torch = replace(ctx.manifest.torch, channel=to.torch.wanted or "nightly")
         comfy = replace(ctx.manifest.comfyui, ref=to.comfyui.ref or ctx.manifest.comfyui.ref)
         ctx = replace(ctx, manifest=replace(ctx.manifest, torch=torch, comfyui=comfy))
