@@ -72,5 +72,6 @@ def reckoned_with(plan: Plan) -> str:
     """Where the time is from, as a sentence; empty where nothing is downloaded."""
     if not plan.download_bytes:
         return ""
-    how = "as measured here before" if plan.measured else "assumed: nothing has been measured from here yet"
-    return f"The time is reckoned with {size_text(plan.bytes_per_s)}/s, {how}; what can run at the same time does."
+    rate = f"{size_text(plan.bytes_per_s)}/s"
+    seen = f"use {rate}, measured here before" if plan.measured else f"assume {rate} (nothing was measured here yet)"
+    return f"Times {seen}; steps run in parallel, and the total is that of the longest chain."

@@ -102,13 +102,15 @@ def _closing(at: Session, report: Report, *, stopped: bool) -> list[Says]:
     if not report.ok:
         return [*lines, Fix(f"Not finished after {seconds}. What is done is kept; after the fix:", ours("all"))]
     if report.changed:
-        lines.append(f"Done in {seconds}: {', '.join(step.name for step in report.steps if step.changed)}.")
+        lines.append(f"Done in {seconds}.")
     else:
         lines.append(f"Nothing left to do: all {len(report.steps)} steps are satisfied ({seconds}).")
     lines.append(line("Picture: ", (str(at.ctx.home.first_image), KEPT)))
     lines.append(f"ComfyUI: {'stopped' if stopped else at.ctx.manifest.comfyui.page}")
     if at.ctx.home.adopted is not None:
         lines.append(Fix("Next time:", ours("launch")))
+    elif not stopped:
+        lines.append(Fix("Next:", ours("generate", "a red fox in snow")))
     return lines
 
 
