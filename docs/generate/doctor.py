@@ -60,7 +60,7 @@ already makes the image itself, and keeps it among its temporary files. What a s
 
 What only follows from a fault of an earlier step (`torch-missing` where the environment is gone) is marked `↳`, names
 that step (in `--json`: `caused_by`), and is mended with it. Every finding against a home that is
-broken in that way: [doctor-coverage.md](doctor-coverage.md).
+broken in that way: [doctor-coverage.md](dev/doctor-coverage.md).
 
 `provision doctor LOGFILE...` reads logs of ComfyUI, of this tool, and what pip, uv, git, hf, wget or a shell said:
 yours or those that somebody sent, in UTF-8, UTF-16 or gzip, `-` for standard input. It ends with 1 when something is
