@@ -22,7 +22,7 @@ def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
     backend = backend_name(request.backend or "auto")
     if request.precision not in (None, *PRECISIONS):
         raise UsageError(
-            f"There is no precision {request.precision!r}.", hint=Fix(f"Take one of {', '.join(PRECISIONS)}.")
+            f"There is no precision {request.precision!r}.", hint=Fix(f"Choose from: {', '.join(PRECISIONS)}.")
         )
     if request.rehearse and request.manifest in manifest_names() and request.manifest != REHEARSED:
         raise UsageError(

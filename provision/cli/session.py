@@ -42,7 +42,7 @@ RUNS_PYTHON = ("all", "plan", "doctor", "launch", "generate", "bench")
 LOOKS = ("check", "config", "inspect", "status", "logs", "report", "stop", "uninstall")
 """Commands that never make a folder a home, and need not write in one."""
 ANYWHERE = ("check", "config", "doctor", "plan", "status", "stop")
-"""Commands that have something to say even where the home's disk is not there."""
+"""Commands that have something to say even where the home's disk does not exist."""
 
 
 @contextmanager

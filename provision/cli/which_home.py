@@ -42,7 +42,7 @@ def _usual(request: Request, named: Path | None) -> Home:
         return Home(full_path(given))
     except RuntimeError as error:
         raise HomeError(
-            f"The home {given} is in the folder of a person who is not known here.",
+            f"The home {given} does not exist: no such user.",
             hint=ours("all", "--home", "~/provision"),
         ) from error
 

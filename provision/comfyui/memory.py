@@ -66,12 +66,12 @@ TEXT_DTYPES: Mapping[str, int] = {"--fp32-text-enc": 4, "--fp8_e4m3fn-text-enc":
 SMALLER_UNET = "--fp16-unet"
 """On the CPU it keeps the UNet's weights in fp16 and computes in float32; an fp16 file loses nothing."""
 NO_HELP: Mapping[str, str] = {
-    "--lowvram": "the memory is shared, and the text encoders are on the CPU anyhow",
-    "--novram": "the memory is shared: ComfyUI sets it aside on MPS",
-    "--highvram": "ComfyUI sets it aside on MPS",
-    "--normalvram": "ComfyUI 0.38 no longer knows it",
-    "--disable-smart-memory": "it moves weights from the memory to the same memory",
-    "--cpu-vae": "it decodes in float32, which takes twice the same memory",
+    "--lowvram": "memory is shared, and the text encoders are on the CPU anyway",
+    "--novram": "memory is shared: ComfyUI ignores it on MPS",
+    "--highvram": "ComfyUI ignores it on MPS",
+    "--normalvram": "ComfyUI 0.38 removed it",
+    "--disable-smart-memory": "it moves weights within the same memory",
+    "--cpu-vae": "it decodes in float32, which takes twice the memory",
 }
 """Flags that save nothing on a Mac, and why (comfy/model_management.py and comfy/cli_args.py of 0.38)."""
 

@@ -131,7 +131,7 @@ def run_step(step: Step, ctx: Context, *, apply: bool, faulty: Faulty = lambda n
         while True:  # each round mends another finding; the same one twice is refused
             ctx.emit(StepStarted(again=bool(applied)))
             if not apply:
-                ctx.doing(f"looking at {step.about}")
+                ctx.doing(f"checking {step.about}")
             looking = ctx.looking()
             findings = tuple(step.check(looking) if apply else _survive(step, looking))
             todo = next((finding for finding in findings if finding.verdict is Verdict.FIXABLE), None)
@@ -179,14 +179,14 @@ def _crash(step: Step, ctx: Context, error: Exception) -> Finding:
     for line in trace.splitlines():
         ctx.output(line)
     says = f"The check of {step.name} crashed ({type(error).__name__}: {error})."
-    fix = Fix("That is our bug. Please report it.", ours("doctor", "--report", "report.md"))
+    fix = Fix("This is a bug in provision. Please report it.", ours("doctor", "--report", "report.md"))
     return CHECK_CRASHED.blocked(step.name, says, fix=fix, facts={"traceback": trace})
 
 
 def _refuse_twice(step: Step, todo: Finding, applied: Sequence[Finding]) -> None:
     if any(done.id == todo.id and done.subject == todo.subject for done in applied):
         raise NotSatisfied(
-            f"{step.name}: {todo.says} This was mended a moment ago, and is still so; that is our bug.",
+            f"{step.name}: {todo.says} It was just fixed, and is still broken: this is a bug in provision.",
             hint=ours("doctor", "--json"),
         )
 

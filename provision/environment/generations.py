@@ -74,7 +74,7 @@ def before_says(home: Home) -> str:
     if found is None:
         return ""
     proof = Receipts(found / "set" / "receipts").read("torch", TorchReceipt)
-    return f"torch {proof.torch} ({proof.got}), proven on {proof.when[:10]}"
+    return f"torch {proof.torch} ({proof.got}), tested on {proof.when[:10]}"
 
 
 def inside(ctx: Context, env: Path) -> Context:
@@ -117,7 +117,7 @@ def _clone(ctx: Context, source: Path, new: Path) -> None:
         ran = ctx.machine.run(["/bin/cp", "-cpR", source, new], timeout_s=CLONE_TIMEOUT_S)
         if not ran.ok:
             discard(new)
-            raise CommandFailed(f"{source} could not be cloned:\n{ran.tail()}", hint=program("df", "-h", "~"))
+            raise CommandFailed(f"{source} could not be copied:\n{ran.tail()}", hint=program("df", "-h", "~"))
         return
     shutil.copytree(source, new, symlinks=True, copy_function=_link)
 

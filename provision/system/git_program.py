@@ -154,7 +154,7 @@ def run_git(
             if stream is not None:
                 stream.close()
     if code != 0:
-        message = _last_lines(said) or f"git {words[0]} ended with {code}"
+        message = _last_lines(said) or f"git {words[0]} exited with {code}"
         raise GitFailed(message, code=code, said=os.fsdecode(said))
     return os.fsdecode(out)
 
@@ -167,7 +167,7 @@ def plain(text: str) -> str:
 
 def _git_class() -> type[Git]:
     if shutil.which("git") is None:  # GitPython looks for the program when it is imported, and cannot be without
-        raise CommandMissing("git is not on this machine.", hint=ours("doctor", "--only", "git-missing"))
+        raise CommandMissing("git is not installed.", hint=ours("doctor", "--only", "git-missing"))
     return _load()
 
 
@@ -215,15 +215,15 @@ def _listen(
                 alive()
             now = time.monotonic()
             if len(out) > limits.bytes:
-                raise GitFailed(f"git answered more than {limits.bytes:,} bytes")
+                raise GitFailed(f"git returned more than {limits.bytes:,} bytes")
             if now - started > limits.seconds:
                 raise GitFailed(f"git timed out after {limits.seconds:.0f} seconds")
             if now - heard > limits.silence_s:
-                raise GitFailed(f"git said nothing for {limits.silence_s:.0f} seconds")
+                raise GitFailed(f"git was silent for {limits.silence_s:.0f} seconds")
             if now - looked > 1:
                 looked = now
                 if _resident_bytes(child.pid) > MEMORY_BYTES:
-                    raise GitFailed(f"git needed more than {MEMORY_BYTES:,} bytes of memory for the answer")
+                    raise GitFailed(f"git used more than {MEMORY_BYTES:,} bytes of memory for the answer")
     return bytes(out), bytes(said)
 
 

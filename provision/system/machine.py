@@ -47,7 +47,7 @@ class Ran:
         if self.ok:
             return self
         words, said = " ".join(self.argv), self.tail()
-        how = "took too long" if self.code is None else f"ended with {self.code}"
+        how = "took too long" if self.code is None else f"exited with {self.code}"
         raise CommandFailed(f"{words} {how}:\n{said}", hint=ours("doctor"))
 
 
@@ -115,8 +115,8 @@ class Machine(Protocol):
         """Raise Interrupted when the person asked to stop; long loops call this."""
         if self.stopping.is_set():
             raise Interrupted(
-                "Stopped. What is done is kept; the next run goes on from here.",
-                hint=Fix("Run the same command again to go on."),
+                "Stopped. Finished work is kept; the next run resumes here.",
+                hint=Fix("Run the same command again to resume."),
             )
 
     def sleep(self, seconds: float) -> None:

@@ -16,7 +16,7 @@ from tests.e2e.conftest import Ended, Tool
 
 SMALL = ("--set", "first_image.width=256", "--set", "first_image.height=256")
 REHEARSE = ("all", "--rehearse")
-HEAD = "# What was asked for in this home"
+HEAD = "# Settings of this install folder"
 
 
 def told(ended: Ended) -> list[str]:
@@ -126,14 +126,14 @@ def test_what_a_lock_says_is_asked_for_too_and_rollback_goes_back_to_what_was(to
 
 BROKEN = {
     "no-toml": (b"torch.channel = stable\n", "it cannot be read"),
-    "unknown": (b"[first_image]\nstep = 2\n", "first_image.step is not a key that is known"),
+    "unknown": (b"[first_image]\nstep = 2\n", "first_image.step is not a known key"),
     "type": (b'first_image.steps = "2"\n', "first_image.steps must be int"),
     "value": (b"first_image.steps = 500\n", "first_image.steps is 500"),
-    "backend": (b'backend = "torrent"\n', "There is no backend 'torrent'"),
+    "backend": (b'backend = "torrent"\n', "Unknown backend 'torrent'"),
     "precision": (b'precision = "fp8"\n', "There is no precision 'fp8'"),
     "endpoint": (b'endpoints = ["ftp://x"]\n', "no http address"),
-    "place": (b'models.7.revision = "main"\n', "is not a place in that list"),
-    "manifest": (b'manifest = "sdxl-trubo"\n', "There is no manifest 'sdxl-trubo'"),
+    "place": (b'models.7.revision = "main"\n', "is not an index of that list"),
+    "manifest": (b'manifest = "sdxl-trubo"\n', "Unknown manifest 'sdxl-trubo'"),
     "large": (b"#" * 4_100_000, "4,100,000 bytes"),
     "bytes": (b"\xff\xfe\x00", "no UTF-8"),
     "deep": (b"a = " + b"[" * 50_000, "it cannot be read"),

@@ -180,7 +180,7 @@ def test_what_was_proven_in_this_run_is_not_proven_again(made: Tool) -> None:
     done = [line["done"] for line in read]
     assert done, "it was read through"
     assert done == sorted(done), "and once: a second reading begins at 0"
-    assert "verified just now" in ended.step("models")["findings"][0]["says"]
+    assert "sha256 OK" in ended.step("models")["findings"][0]["says"]
 
 
 def test_what_was_touched_is_proven_again(made: Tool) -> None:
@@ -239,7 +239,7 @@ def test_a_log_is_explained(made: Tool, tmp_path: Path) -> None:
     assert (sign["log"], sign["line"], sign["id"]) == (str(log), 2, "mps-oom")
     assert (ended.code, ended.report["ok"]) == (1, False)
     text = made.text("doctor", str(log)).stdout
-    assert "line 2: The GPU's share of the memory is used up.  [mps-oom]" in text
+    assert "line 2: The GPU is out of memory.  [mps-oom]" in text
     assert "1 thing(s) are known here." in text
     assert made.run("doctor", str(tmp_path / "none.log")).code == 2
     assert made.run("doctor", str(made.home / "logs" / "comfyui.log")).report["signs"] == []

@@ -45,11 +45,11 @@ def mac_stream() -> list[Moment]:
     moments += _begin("python_env", 1.2, "Create an environment with uv.")
     moments += [(3.0, StepFinished(step="python_env", verdict="ok", says="Python 3.12.11 (arm64)", changed=True,
                                    seconds=1.8))]  # fmt: skip
-    moments += _begin("comfyui", 1.2, "Fetch one revision without its history.")
+    moments += _begin("comfyui", 1.2, "Download one revision, without history.")
     for second in range(2, 14):
         pack = f"Receiving objects:  {second * 7}% (100/1500), {second * 0.35:.2f} MiB | 350.00 KiB/s"
         moments += _said(float(second), "comfyui", pack, parse_receiving(pack, "ComfyUI"))
-    moments += _begin("torch", 3.0, "torch and torchvision of one build are installed and proven.")
+    moments += _begin("torch", 3.0, "Install torch + torchvision, then test them.")
     moments.append((3.5, _note("Installing torch==2.16.0.dev20261120, torchvision ...")))
     wheels = Wheels()
     for second, line in UV:

@@ -152,7 +152,7 @@ def _workflow(ctx: Context, finding: Finding) -> Iterator[str]:
 
 
 def _first_page(ctx: Context, finding: Finding) -> Iterator[str]:
-    yield "# ComfyUI's page begins with it:"
+    yield "# ComfyUI opens with it:"
     for path, text in first_page.wanted_files(ctx).items():
         yield f"mkdir -p {_below_home(ctx, path.parent)}"
         yield f"cat >{_below_home(ctx, path)} <<'PAGE'"

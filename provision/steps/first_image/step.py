@@ -45,11 +45,11 @@ PUBLISHED = "2 to 3 s, warm, on an M1 Pro"
 REJECTED = "first-image.rejected.png"
 
 MEANINGS = {
-    "black": "The decoder computed no numbers (NaN), as fp16 does on some systems.",
-    "flat": "The sampler or the decoder computed nothing.",
-    "noise": "The picture was decoded from noise: this torch computes wrong here, or the weights are damaged.",
-    "size": "ComfyUI did not use the settings that it was given.",
-    "broken": "ComfyUI saved something that is no picture.",
+    "black": "The decoder produced NaN, as fp16 does on some systems.",
+    "flat": "The sampler or the decoder produced nothing.",
+    "noise": "The image was decoded from noise: this torch computes incorrectly here, or the weights are damaged.",
+    "size": "ComfyUI did not use the given settings.",
+    "broken": "ComfyUI saved something that is not an image.",
 }
 """What a bad picture means, by the judgement's `why`."""
 
@@ -80,7 +80,7 @@ def check_first_image(ctx: Context) -> Iterable[Finding]:
     else:
         yield kinds.FIRST_IMAGE_MADE.ok(shown, f"{shown}, made {receipt.when[:10]}: {_seconds(receipt)}")
         if receipt.verdict == Quality.WARN:
-            fix = Fix("Look at it: a picture of what was asked for is right.", program("open", str(path)))
+            fix = Fix("Look at it: does it show the prompt?", program("open", str(path)))
             yield kinds.FIRST_IMAGE_ROUGH.warn(shown, receipt.says, fix=fix)
 
 
@@ -92,10 +92,10 @@ def _to_make(kind: Kind, shown: str, says: str) -> Finding:
 def _seconds(receipt: ImageReceipt) -> str:
     first, warm = (f"{s:.2g} s" if s < 10 else f"{s:.0f} s" for s in (receipt.seconds_first, receipt.seconds_warm))
     chip, device = receipt.chip or "an unknown processor", receipt.device
-    here = f"; this is another machine: {chip}, on {device}"
+    here = f"; this machine: {chip}, {device}"
     if chip == "Apple M1 Pro" and device == "mps":
-        here = ", as this is"
-    return f"the first took {first}, a warm one {warm} (published: {PUBLISHED}{here})"
+        here = ", like this one"
+    return f"first {first}, warm {warm} (published: {PUBLISHED}{here})"
 
 
 def proof_facts(ctx: Context) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def check_ready(ctx: Context) -> str:
     client = client_of(ctx)
     stats = client.system_stats()
     if stats is None:
-        raise EngineError("ComfyUI does not run.", hint=ours("launch"))
+        raise EngineError("ComfyUI is not running.", hint=ours("launch"))
     name, names = listed_name(*ctx.manifest.checkpoint(ctx.options.precision)), client.checkpoints()
     if name not in names:
         raise unlisted(name, names)
@@ -204,7 +204,7 @@ def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = No
             workflow=ui_workflow(image, checkpoint, seed),
         )
         if not made.images:
-            raise EngineError("ComfyUI says that it is done, but names no picture.", hint=ours("logs"))
+            raise EngineError("ComfyUI says it is done, but names no image.", hint=ours("logs"))
         png = client.view(made.images[0], max_bytes=most_bytes(image.width, image.height))
     except EngineError as error:
         raise _with_cause_of_death(ctx, error, before) from error
@@ -217,7 +217,7 @@ def _with_cause_of_death(ctx: Context, error: EngineError, before: Record | None
     if now is not None and (before is None or now.pid == before.pid):
         return error
     if before is not None and (now is not None or not record_path(ctx).exists()):
-        return EngineError("ComfyUI was stopped while it made the image.", hint=ours("launch"))
+        return EngineError("ComfyUI was stopped while making the image.", hint=ours("launch"))
     meaning = death(log_tail(ctx.home).rpartition("got prompt")[2])
     return EngineError(meaning.says, hint=meaning.hint, finding=meaning.id)
 
@@ -228,7 +228,7 @@ def rejection(picture: Picture, kept: str = "") -> ImageRejected | None:
     if judgement.verdict is not Quality.BAD:
         return None
     return ImageRejected(
-        f"ComfyUI made an image, and it is not a picture. {judgement.says} {MEANINGS[judgement.why]}{kept}",
+        f"ComfyUI made an image, but it is not usable. {judgement.says} {MEANINGS[judgement.why]}{kept}",
         hint=ours("logs") if judgement.why in ("broken", "size") else ours("doctor", "--deep"),
     )
 
@@ -259,5 +259,5 @@ FIRST_IMAGE = Step(
     needs=("server", "models", "workflow"),
     check=check_first_image,
     apply=apply_first_image,
-    about="an image that proves it all",
+    about="the first image",
 )

@@ -20,7 +20,7 @@ from provision.steps.tools import kinds
 DEADLINE_S = 5.0
 NIGHTLY = "nightly torch"
 MEND_NETWORK = Fix(
-    "Check the network or HTTPS_PROXY. Without internet, the rehearsal shows everything working:",
+    "Check the network or HTTPS_PROXY. No internet? Try:",
     ours("all", "--rehearse"),
 )
 
@@ -112,10 +112,10 @@ def _asked(ctx: Context, hosts: Sequence[Host]) -> Iterable[Finding]:
 def _finding(host: Host, trouble: Trouble, spare: Host | None) -> Finding:
     if trouble.passes:
         return trouble.kind.warn(host.name, trouble.says, fix=trouble.fix)
-    says = f"{trouble.says} It is needed for {host.purpose}."
+    says = f"{trouble.says} Needed for {host.purpose}."
     if spare is not None:
-        return trouble.kind.warn(host.name, f"{says} {spare.name} is asked in its place.")
+        return trouble.kind.warn(host.name, f"{says} Using {spare.name} instead.")
     if host.vital:
         return trouble.kind.blocked(host.name, says, fix=trouble.fix or MEND_NETWORK)
-    instead = " Stable torch is taken in its place." if host.purpose == NIGHTLY else ""
+    instead = " Using stable torch instead." if host.purpose == NIGHTLY else ""
     return trouble.kind.warn(host.name, f"{says}{instead}", fix=trouble.fix)

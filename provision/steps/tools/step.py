@@ -56,9 +56,9 @@ def check_tools(ctx: Context) -> Iterable[Finding]:
             yield _check_program(ctx, each)
     brew = ctx.machine.which("brew")
     if ctx.machine.system == "Darwin" and brew is None:
-        yield kinds.BREW_MISSING.ok("Homebrew", "Homebrew is not here, and is not needed.")
+        yield kinds.BREW_MISSING.ok("Homebrew", "Homebrew is not installed (optional).")
     if _is_of_intel(ctx, brew):
-        says = f"Homebrew at {brew} is for Intel, which Homebrew supports no longer: it installs nothing new."
+        says = f"Homebrew at {brew} is for Intel, which Homebrew no longer supports: it cannot install anything new."
         yield kinds.BREW_PREFIX.ok("Homebrew", says, detail=works)
     if works:
         yield from check_configuration(ctx)
@@ -72,7 +72,7 @@ def apply_tools(ctx: Context, finding: Finding) -> None:
     """
     formula, brew = finding.subject, ctx.machine.which("brew")
     if brew is None:
-        raise CommandMissing("Homebrew is not here any more.", hint=_hint(finding))
+        raise CommandMissing("Homebrew is no longer installed.", hint=_hint(finding))
     if not (ctx.options.yes or finding.id in ctx.options.agreed or ctx.consent(_question(formula))):
         raise ConsentNeeded(f"{formula} was not installed.", hint=_hint(finding))
     ctx.machine.run(
@@ -116,37 +116,41 @@ def _apple_trouble(ctx: Context, git: Path | None) -> Finding | None:
 def _trouble(trouble: GitTrouble, path: str) -> Finding:
     if trouble == "clt-missing":
         return kinds.CLT_MISSING.blocked(
-            "Command Line Tools", "Apple's Command Line Tools, which bring git, are missing.",
-            fix=Fix("Install them (a window opens; it takes minutes), then run this again.", INSTALL_CLT),
+            "Command Line Tools", "Apple's Command Line Tools, which contain git, are missing.",
+            fix=Fix("Install them (a window opens; it takes minutes), then run the same command again.", INSTALL_CLT),
         )  # fmt: skip
     if trouble == "xcode-license":
         return kinds.XCODE_LICENSE.blocked(
             "Xcode", "Git refuses to work until you have agreed to Xcode's license.",
             fix=Fix("Read it and agree.", program("sudo", "xcodebuild", "-license")),
         )  # fmt: skip
-    fix = Fix(f"Install them again; if it says that they are there, first: sudo rm -rf {CLT}", INSTALL_CLT)
+    fix = Fix(f"Install them again; if it says they are installed already, first: sudo rm -rf {CLT}", INSTALL_CLT)
     if ".app/" in path:  # a deleted Xcode leaves its path selected
-        fix = Fix("Select the default place, then run this again.", program("sudo", "xcode-select", "--reset"))
+        fix = Fix(
+            "Select the default folder, then run the same command again.", program("sudo", "xcode-select", "--reset")
+        )
     return kinds.CLT_STALE.blocked(
         "Command Line Tools", f"{path or 'A folder'} is selected as the place of Apple's tools, and "
-        "they are not there any more (an upgrade of macOS removes them).", fix=fix,
+        "they are gone (upgrading macOS removes them).", fix=fix,
     )  # fmt: skip
 
 
 def _check_git(ctx: Context, git: Path | None) -> list[Finding]:
     if git is None:
-        return [_missing(ctx, download_kinds.GIT_MISSING, "git", "git is not on this machine; it brings ComfyUI.")]
+        return [
+            _missing(ctx, download_kinds.GIT_MISSING, "git", "git is not installed; it is needed to download ComfyUI.")
+        ]
     said = _run(ctx, (str(git), "--version"), environment())
     trouble = parsers.parse_git_trouble(said.code, said.err) if ctx.machine.system == "Darwin" else None
     if trouble is not None:
         return [_trouble(trouble, "")]
     version = _version(said, parsers.parse_git_version)
     if version is None:
-        return [_missing(ctx, download_kinds.GIT_MISSING, "git", f"{git} does not answer as git does: {_first(said)}")]
+        return [_missing(ctx, download_kinds.GIT_MISSING, "git", f"{git} does not behave like git: {_first(said)}")]
     seen = ".".join(map(str, version))
     if version < GIT_MIN:
         needed = ".".join(map(str, GIT_MIN))
-        return [_missing(ctx, kinds.GIT_OLD, "git", f"git is {seen}; {needed} or later is needed.")]
+        return [_missing(ctx, kinds.GIT_OLD, "git", f"git is {seen}; {needed} or later is required.")]
     return [kinds.GIT_READY.ok(str(git), f"git {seen}.", facts={"version": seen})]
 
 
@@ -168,7 +172,7 @@ def _check_program(ctx: Context, each: Program) -> Finding:
     version, path = None if said is None else _version(said, each.parse), ctx.machine.which(name)
     if version is None:
         why = "is not on this machine" if path is None else f"at {path} is not {each.is_not}"
-        says = f"{name} {why}; the backend {ctx.options.backend} needs it."
+        says = f"{name} {why}; the {ctx.options.backend} backend needs it."
         return _missing(ctx, each.missing, name, says)
     seen = ".".join(map(str, version))
     return each.ready.ok(str(path or name), f"{name} {seen}.", facts={"version": seen})
@@ -182,10 +186,10 @@ def _check_lfs_hooks(ctx: Context) -> Iterable[Finding]:
     skips = "GIT_LFS_SKIP_SMUDGE" in ctx.machine.environ
     asked = (git, "config", "--get", "filter.lfs.smudge")
     if skips or not _run(ctx, asked, environment(persons=ctx.machine.environ)).out.strip():
-        why = "GIT_LFS_SKIP_SMUDGE is set" if skips else "git-lfs was never set up here"
-        says = f"{why}: a clone by hand brings notes of 135 bytes in place of the models. This tool does without."
+        why = "GIT_LFS_SKIP_SMUDGE is set" if skips else "git-lfs is not set up"
+        says = f"{why}: cloning by hand gets 135-byte pointers instead of the models. provision does not need it."
         fix = Fix(
-            "For clones by hand.",
+            "For cloning by hand.",
             program("unset", "GIT_LFS_SKIP_SMUDGE") if skips else program("git", "lfs", "install"),
         )
         yield kinds.LFS_UNINIT.warn("git-lfs", says, fix=fix)
@@ -198,7 +202,7 @@ def _is_pointer(path: Path) -> bool:
 def _missing(ctx: Context, kind: Kind, formula: str, says: str) -> Finding:
     """FIXABLE where Homebrew can bring it; else BLOCKED, with the command of this machine."""
     only_of_a_backend = formula != "git"
-    other = " Or take another way to download: --backend auto." if only_of_a_backend else ""
+    other = " Or use another backend: --backend auto." if only_of_a_backend else ""
     if ctx.machine.system == "Darwin":
         brew = ctx.machine.which("brew")
         if _is_of_intel(ctx, brew):
@@ -210,7 +214,7 @@ def _missing(ctx: Context, kind: Kind, formula: str, says: str) -> Finding:
             return kind.blocked(formula, says, fix=Fix("Install Apple's Command Line Tools.", INSTALL_CLT))
         if only_of_a_backend:
             fix = Fix(
-                f"There is no Homebrew (https://brew.sh) to bring {formula}. Take another way to download.",
+                f"Homebrew (https://brew.sh), which could install {formula}, is missing. Use another backend.",
                 ours("all", "--backend", "auto"),
             )
             return kind.blocked(formula, says, fix=fix)
@@ -225,12 +229,13 @@ def _past_intel(ctx: Context, formula: str) -> Fix:
     """
     own = ctx.machine.which(str(OWN_BREW))
     if own is not None:
-        return Fix("Use the Homebrew for Apple silicon that is here too:", program(str(own), "install", formula))
+        return Fix("Use the installed Homebrew for Apple silicon:", program(str(own), "install", formula))
     if formula == "git":
         return Fix("Install Apple's Command Line Tools, which have git.", INSTALL_CLT)
     return Fix(
-        f"Homebrew for Intel has ended. For {formula}, install Homebrew for Apple silicon (https://brew.sh, in "
-        f"{OWN_BREW.parent.parent}); or use another way to download:",
+        f"Homebrew for Intel is no longer supported. For {formula}, install Homebrew for Apple silicon "
+        "(https://brew.sh, in "
+        f"{OWN_BREW.parent.parent}); or use another backend:",
         ours("all", "--backend", "auto"),
     )
 
@@ -275,7 +280,7 @@ def _version(said: Ran, parse: Callable[[str], Version]) -> Version | None:
 
 def _first(said: Ran) -> str:
     lines = said.tail().splitlines()
-    return lines[0] if lines else f"it said nothing and ended with {said.code}."
+    return lines[0] if lines else f"it printed nothing and exited with {said.code}."
 
 
 def check_tools_and_hosts(ctx: Context) -> Iterable[Finding]:
@@ -299,6 +304,6 @@ TOOLS = Step(
     needs=("hardware",),
     check=check_tools_and_hosts,
     apply=apply_tools,
-    about="git; git-lfs or wget for their backend; the hosts that are needed",
+    about="git and the network",
 )
 DOWNLOAD_TOOLS = Step("tools", needs=(), check=check_download_tools, apply=apply_tools)

@@ -169,7 +169,7 @@ def test_before_the_header_is_here_the_files_size_is_enough(context: Make, name:
     object.__setattr__(ctx, "manifest", manifest)
     object.__setattr__(ctx.options, "precision", manifest.usual_precision)
     finding = look(ctx)
-    assert "That is by the size of the file" in finding.says
+    assert "An estimate from the file size" in finding.says
     assert finding.facts["by_header"] is False
     _, file = manifest.checkpoint(manifest.usual_precision)
     assert file.size is not None

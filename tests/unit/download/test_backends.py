@@ -502,7 +502,7 @@ def test_a_body_that_stays_corrupted_is_an_error_that_says_so(
         download(ctx, remote_file(hub, model), precision="fp16", checkpoint=True)
     assert is_one_sentence_with_hint(wrong.value.message, said(wrong.value.hint))
     if backend.name == "http":
-        assert "came twice" in wrong.value.message
+        assert "was downloaded twice" in wrong.value.message
         assert hub.sent_bytes() < 2.1 * model.files[FILE][0]
 
 
@@ -529,7 +529,7 @@ def test_the_names() -> None:
     with pytest.raises(UsageError, match=r"no backend 'ftp'") as unknown:
         backend_name("ftp")
     assert unknown.value.exit_code == 2
-    assert said(unknown.value.hint) == "Take one of auto, http, hf, wget, git-lfs."
+    assert said(unknown.value.hint) == "Choose from: auto, http, hf, wget, git-lfs."
 
 
 def test_an_alias_means_its_backend(ctx: Context) -> None:

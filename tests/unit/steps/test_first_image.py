@@ -63,13 +63,13 @@ def test_the_image_is_kept_and_told(made: EngineHome) -> None:
     assert receipt["verdict"] == "ok"
     assert len(set(receipt["seeds"])) == 2  # type: ignore[call-overload]
     (finding,) = check_first_image(ctx)
-    assert "published: 2 to 3 s, warm, on an M1 Pro; this is another machine" in finding.says
+    assert "published: 2 to 3 s, warm, on an M1 Pro; this machine" in finding.says
 
 
 def test_it_is_believed_without_the_server(made: EngineHome) -> None:
     seen = only(replace(made.ctx, machine=FakeMachine()))
     assert (seen.id, seen.verdict) == ("first-image-made", Verdict.OK)
-    assert "a warm one" in seen.says
+    assert ", warm " in seen.says
 
 
 def test_a_second_run_changes_nothing(made: EngineHome) -> None:
@@ -145,7 +145,7 @@ def test_where_no_other_flag_is_left_it_says_what_it_means(tmp_path: Path) -> No
     with running(tmp_path, "black", *sets) as home:
         with pytest.raises(ImageRejected) as caught:
             apply_first_image(home.ctx, only(home.ctx))
-        assert "It is black (mean 0.0 of 255). The decoder computed no numbers (NaN)" in caught.value.message
+        assert "It is black (mean 0.0 of 255). The decoder produced NaN" in caught.value.message
         assert "first-image.rejected.png" in caught.value.message
         assert said(caught.value.hint) == "provision doctor --deep"
 
@@ -180,7 +180,7 @@ def test_without_a_server_it_says_what_to_run(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_is_killed_is_told_as_memory(tmp_path: Path) -> None:
-    words = "its log does not say why: the memory was full, or somebody ended it"
+    words = "its log does not say why: out of memory, or someone stopped it"
     with running(tmp_path, "die") as home, pytest.raises(EngineError, match=words):
         apply_first_image(home.ctx, only(home.ctx))
 
@@ -209,15 +209,15 @@ def test_one_image_for_the_command_line(made: EngineHome) -> None:
 @pytest.mark.parametrize(
     ("chip", "device", "says"),
     [
-        ("Apple M1 Pro", "mps", "on an M1 Pro, as this is"),
-        ("Apple M4", "mps", "this is another machine: Apple M4, on mps"),
-        (None, "cpu", "this is another machine: an unknown processor, on cpu"),
+        ("Apple M1 Pro", "mps", "on an M1 Pro, like this one"),
+        ("Apple M4", "mps", "this machine: Apple M4, on mps"),
+        (None, "cpu", "this machine: an unknown processor, on cpu"),
     ],
 )
 def test_seconds_stand_beside_the_published_ones(chip: str | None, device: str, says: str) -> None:
     receipt = ImageReceipt(chip=chip, device=device, seconds_first=12.4, seconds_warm=2.44)
     told = first_image._seconds(receipt)
-    assert told.startswith("the first took 12 s, a warm one 2.4 s")
+    assert told.startswith("first 12 s, warm 2.4 s")
     assert says in told
 
 

@@ -144,7 +144,7 @@ def test_an_old_git_is_told_with_both_versions() -> None:
     machine = linux({"git": "/usr/bin/git", "apt-get": "/usr/bin/apt-get", "sudo": "/usr/bin/sudo"})
     machine.commands["/usr/bin/git --version"] = "git version 1.8.3.1\n"
     found = look(machine)["git-old"]
-    assert found.says == "git is 1.8.3.1; 2.32 or later is needed."
+    assert found.says == "git is 1.8.3.1; 2.32 or later is required."
     assert argv(found) == "sudo apt-get install -y git"
 
 
