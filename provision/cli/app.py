@@ -25,7 +25,7 @@ COMMANDS = {
     "download": "Download only the model, and verify it.",
     "doctor": "Check everything; repair it with --fix; explain a LOGFILE.",
     "launch": "Start ComfyUI in the background and wait until it answers.",
-    "stop": "Stop the ComfyUI that was started from this home.",
+    "stop": "Stop ComfyUI.",
     "status": "Show what is installed and running.",
     "rollback": "Return to the torch and packages from before the last change.",
     "logs": "Show ComfyUI's log.",
@@ -56,7 +56,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="From a bare Mac to its first SDXL-Turbo image in ComfyUI.",
+    help="From a new Mac to its first SDXL-Turbo image in ComfyUI.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, _about in COMMANDS.items():
@@ -81,7 +81,7 @@ def version(value: bool) -> None:
 def root(
     _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
-    """From a bare Mac to its first SDXL-Turbo image in ComfyUI."""
+    """From a new Mac to its first SDXL-Turbo image in ComfyUI."""
 
 
 def command_line() -> Any:

@@ -139,7 +139,7 @@ def _stopped(console: Console) -> Interrupted:
     """What is kept, and the command that resumes."""
     kept = console.kept()
     says = f"Stopped. Kept: {kept}." if kept else "Stopped. Nothing is lost."
-    return Interrupted(f"{says} The same command goes on.", hint=ours(*sys.argv[1:]))
+    return Interrupted(f"{says} Run the same command to resume.", hint=ours(*sys.argv[1:]))
 
 
 def _kept(log: Path | None) -> Path | None:
@@ -178,7 +178,7 @@ def _broken_environment(error: Exception) -> ProvisionError:
 
     return ProvisionError(
         f"provision's own environment is broken ({error}).",
-        hint=Fix("The same command makes it anew", ours(*sys.argv[1:]))
+        hint=Fix("The same command recreates it", ours(*sys.argv[1:]))
         if forget()
         else program("uv", "tool", "upgrade", "--reinstall", "comfy-provision"),
     )

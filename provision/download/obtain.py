@@ -233,7 +233,7 @@ def _header_offered(ctx: Context, file: HubFile) -> SafetensorsHeader:
         return parse_safetensors_header(read_header(ctx, file))
     except (NotSafetensors, HeaderTruncated) as error:
         raise WrongFile(
-            f"{file.path} on {host_of(file.endpoint)} is not a safetensors file that can be used: {error}",
+            f"{file.path} on {host_of(file.endpoint)} is not a usable safetensors file: {error}",
             hint=Fix("Check models.0.files.0.path in the manifest:", ours("manifests", "show", "sdxl-turbo")),
         ) from error
 

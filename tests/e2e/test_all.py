@@ -153,7 +153,7 @@ def test_a_real_run_never_uses_a_rehearsals_home(tool: Tool) -> None:
     tool.run("plan", "--rehearse")
     ended = tool.run("all")
     assert ended.code == 2
-    assert "home of a rehearsal" in ended.report["error"]["message"]
+    assert "rehearsal's install folder" in ended.report["error"]["message"]
 
 
 def test_report_is_kept(tool: Tool) -> None:

@@ -131,7 +131,7 @@ BROKEN = {
     "value": (b"first_image.steps = 500\n", "first_image.steps is 500"),
     "backend": (b'backend = "torrent"\n', "Unknown backend 'torrent'"),
     "precision": (b'precision = "fp8"\n', "There is no precision 'fp8'"),
-    "endpoint": (b'endpoints = ["ftp://x"]\n', "no http address"),
+    "endpoint": (b'endpoints = ["ftp://x"]\n', "not an http address"),
     "place": (b'models.7.revision = "main"\n', "is not an index of that list"),
     "manifest": (b'manifest = "sdxl-trubo"\n', "Unknown manifest 'sdxl-trubo'"),
     "large": (b"#" * 4_100_000, "4,100,000 bytes"),

@@ -28,7 +28,7 @@ SAMPLE_S, WATTS_S = 0.2, 1.0
 def bench(
     at: Session,
     *,
-    count: Annotated[int, Option("--count", min=1, max=50, help="Warm images of each kind.")] = 3,
+    count: Annotated[int, Option("--count", min=1, max=50, help="Warm images per configuration.")] = 3,
     size: Annotated[list[int] | None, Option("--size", min=64, max=2048, help="Only this size, in pixels.")] = None,
     steps: Annotated[list[int] | None, Option("--steps", min=1, max=100, help="Only this number of steps.")] = None,
 ) -> Result:
@@ -44,7 +44,7 @@ def bench(
     from provision.output.report.run_record import keep_bench
 
     if odd := [each for each in size or () if each % 8]:
-        raise UsageError(f"--size {odd[0]} is no multiple of 8.", hint=ours("bench", "--size", str(odd[0] // 8 * 8)))
+        raise UsageError(f"--size {odd[0]} is not a multiple of 8.", hint=ours("bench", "--size", str(odd[0] // 8 * 8)))
     for side in size or SIZES:
         image = replace(at.ctx.manifest.first_image, width=side, height=side)
         check_size(at.ctx, image, lambda width, _: ours("bench", "--size", str(width)))
@@ -66,7 +66,7 @@ def _measure(ctx: Context, kinds: list[tuple[int, int]], count: int, start_s: fl
     from provision.steps.first_image.step import chip_name
 
     with _watching(ctx) as seen:
-        cold_s = _seconds(ctx, _image(ctx, *kinds[0]), "the cold image")
+        cold_s = _seconds(ctx, _image(ctx, *kinds[0]), "the first image")
         cases = [_case(ctx, *kinds[0], count)]
         _say_left(ctx, cases[0], kinds[1:], count)
         cases += [_case(ctx, *kind, count) for kind in kinds[1:]]
@@ -90,7 +90,7 @@ def _case(ctx: Context, size: int, steps: int, count: int) -> Case:
     from provision.output.report.bench_result import Case
 
     image, what = _image(ctx, size, steps), f"{size}x{size}, {steps} step{'s' if steps > 1 else ''}"
-    first_s = _seconds(ctx, image, f"{what}: the first")
+    first_s = _seconds(ctx, image, f"{what}: first image")
     warm = (_seconds(ctx, image, f"{what}: warm, {number} of {count}") for number in range(1, count + 1))
     return Case(size, size, steps, first_s, tuple(warm))
 

@@ -36,7 +36,7 @@ def script_of(shell: str) -> Result:
     """The script. Raises UsageError."""
     if shell not in SHELLS:
         raise UsageError(
-            f"There is no completion for {shell!r}.", hint=Fix("Name bash, zsh or fish:", ours("completion", "zsh"))
+            f"No completion for {shell!r}.", hint=Fix("Choose bash, zsh or fish:", ours("completion", "zsh"))
         )
     script = typer.completion.get_completion_script(  # type: ignore[attr-defined]
         prog_name="provision", complete_var=COMPLETE, shell=shell

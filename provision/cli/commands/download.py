@@ -38,7 +38,7 @@ def ask(
     parts = what.split("/")
     if len(parts) < 2:
         raise UsageError(
-            f"{what!r} is neither a manifest nor a repository.",
+            f"{what!r} is not a manifest or a repository.",
             hint=ours("download", "stabilityai/sdxl-turbo"),
         )
     return replace(request, repo="/".join(parts[:2]), repo_file="/".join(parts[2:]) or None, passing=True)
@@ -63,7 +63,7 @@ def download(at: Session) -> Result:
     with hold_home(at):
         if request.to is None:
             report = run((DOWNLOAD_TOOLS, step_named("models")), ctx, apply=True)
-            return ran(report, run_facts(at), "The model is here, verified." if report.ok else "Not finished.")
+            return ran(report, run_facts(at), "The model is installed and verified." if report.ok else "Not finished.")
         folder, placed = request.to.expanduser().absolute(), []
         for model, file in ctx.manifest.chosen(ctx.options.precision):
             obtain_at(ctx.stamped("models"), model, file, folder / file.name)

@@ -60,7 +60,7 @@ def _write_report(at: Session, report: Report, path: Path) -> str:
     if not at.console.agrees_to(page, f"Write this to {path}?"):
         return "No report was written."
     write_page(path, page)
-    return f"The report: {path}\nIt holds: {contents(page)}. Read it before you send it."
+    return f"Wrote {path}\nIt contains {contents(page)}. Read it before you send it."
 
 
 def mend(at: Session, seen: Report, ids: Sequence[str]) -> Report:

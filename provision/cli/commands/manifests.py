@@ -55,7 +55,7 @@ def listed() -> Result:
     for name in manifest_names():
         manifest = load_manifest(name)
         _, file = manifest.checkpoint(manifest.usual_precision)
-        size = size_text(file.size) if file.size else "size from the hub"
+        size = size_text(file.size) if file.size else "size unknown"
         rows.append((name, f"{manifest.title}, {size}, licence {manifest.license.id or 'on its page'}"))
         found.append({"name": name, "title": manifest.title, "size": file.size})
     return answer({"manifests": found}, pairs(rows))

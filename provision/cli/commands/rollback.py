@@ -28,7 +28,7 @@ def rollback(at: Session) -> Result:
 
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir() or generations.before(home) is None:
-        says = f"There is nothing to go back to: {home.root} keeps no set from before a change of torch."
+        says = "Nothing to roll back: torch has not been changed."
         return answer({}, says, ok=False)
     with hold_home(at):
         left, running = torch_version(home.venv), our_process(ctx) is not None
@@ -36,11 +36,11 @@ def rollback(at: Session) -> Result:
         ctx = go_by_torch(ctx, ctx.receipts.read("torch", TorchReceipt).wanted or "nightly")
         now = torch_version(home.venv)
         facts = {"command": "rollback", "from": left, "to": now, "changed": True}
-        ctx.note(f"torch {now} is in use again; torch {left} is kept. Back to it:", ours("rollback"))
+        ctx.note(f"torch {now} is in use again; torch {left} is kept. To switch back:", ours("rollback"))
         if not running:
             return answer(facts, Fix("Nothing was downloaded. To start ComfyUI:", ours("launch")))
         report = run((SERVER,), ctx, apply=True)
-        closing = f"ComfyUI: {ctx.manifest.comfyui.page}" if report.ok else "ComfyUI is not up."
+        closing = f"ComfyUI: {ctx.manifest.comfyui.page}" if report.ok else "ComfyUI is not running."
         return ran(report, facts, closing)
 
 

@@ -87,7 +87,7 @@ def test_while_another_command_holds_the_home_it_is_waited_for(made: EngineHome)
         assert process.stderr is not None
         told = next(line for line in process.stderr if "in use" in line)
     assert "`provision all`" in told
-    assert "Waiting until it is done, or ComfyUI is up." in told
+    assert "Waiting until it finishes, or ComfyUI answers." in told
     code, _, err = end(process)
     assert (code, pictures(made)) == (0, ["a-fox.png"]), err
 

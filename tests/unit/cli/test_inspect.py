@@ -166,7 +166,7 @@ def test_a_repository_is_listed_with_its_sizes(tmp_path: Path, capsys: pytest.Ca
         assert hub.sent_bytes() == 0
     assert "a.safetensors" in text
     assert "in a folder: a part or a variant" in text
-    assert f"has no file whose name says fp16. To see what a file is: provision download {REPO}/a.safetensors" in text
+    assert f"has no file named fp16. To see what a file is: provision download {REPO}/a.safetensors" in text
     told = json.loads(line)
     assert told["named"] == []
     assert [entry["checkpoint"] for entry in told["files"]] == [True, False]
@@ -176,7 +176,7 @@ def test_a_repository_is_listed_with_its_sizes(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("files", "words"),
     [({"a_fp16.safetensors": ("F16", PART)}, "a_fp16.safetensors is the fp16 checkpoint by its name"),
-     ({"a_fp16.safetensors": ("F16", PART), "b_fp16.safetensors": ("F16", PART)}, "more than one file whose name says"),
+     ({"a_fp16.safetensors": ("F16", PART), "b_fp16.safetensors": ("F16", PART)}, "more than one file named"),
      ({}, "has no safetensors file at its top")],
 )  # fmt: skip
 def test_what_a_listing_means_is_said(

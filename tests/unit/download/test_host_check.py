@@ -271,7 +271,10 @@ def test_certificates_that_are_not_valid_now_mean_the_clock(begins: str, ends: s
         with session_for(url, environ) as session, pytest.raises(requests.exceptions.SSLError) as failed:
             session.head(url, timeout=5)
     assert one is not None
-    assert (one.kind.id, one.says.endswith("the clock is wrong, or the certificate has expired.")) == ("clock-wrong", True)
+    assert (one.kind.id, one.says.endswith("the clock is wrong, or the certificate has expired.")) == (
+        "clock-wrong",
+        True,
+    )
     assert all(each is not None and each.says.endswith(": the clock is wrong.") for each in both)
     assert "timedatectl" in said(one.fix)
     error = unreachable(url, failed.value)

@@ -80,9 +80,7 @@ def test_the_next_hub_is_asked_when_one_is_dead(tmp_path: Path, hub: Hub, model:
     report = apply(ctx)
     assert (report.error, report.verdict) == (None, Verdict.OK)
     assert is_right(place_of(ctx), model)
-    assert any(
-        "127.0.0.1:9" in note and f"{hub.url.removeprefix('http://')} is next" in note for note in heard.notes
-    )
+    assert any("127.0.0.1:9" in note and f"{hub.url.removeprefix('http://')} is next" in note for note in heard.notes)
 
 
 @pytest.mark.parametrize("kind", ["status", "html", "redirect_loop"])

@@ -174,7 +174,7 @@ def test_the_plan_of_a_good_target_is_all_that_all_would_do(ctx: Context) -> Non
     assert {finding.verdict for finding in found.values()} == {Verdict.OK, Verdict.FIXABLE}
     assert found["wheels-found torch"].says == (
         "torch 2.16.0.dev20261120, torchvision 0.31.0.dev20261120 and what they need: 2 wheels "
-        "(2 of a size that the index does not tell), nothing to build."
+        "(2 of unknown size), nothing to build."
     )
     assert "24 GiB" in found["hw-memory memory"].says
     model = found["ckpt-missing sd_xl_turbo_1.0_fp16.safetensors"]

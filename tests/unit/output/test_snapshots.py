@@ -131,7 +131,7 @@ def test_the_plan(name: str) -> None:
 
 
 def test_the_report_of_a_run() -> None:
-    closing = "Not finished after 1 min 15 s. What is done is kept; after the fix: provision all"
+    closing = "Not finished after 1 min 15 s. Finished work is kept. After fixing it: provision all"
     for width in WIDTHS:
         assert_snapshot(f"report-{width}", drawn(views.painted(views.report_lines(TROUBLE, closing)), width))
     assert_snapshot("report-plain", views.plain(views.report_lines(TROUBLE, closing, views.WORDS)))
