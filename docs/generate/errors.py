@@ -186,7 +186,7 @@ PARAGRAPHS: tuple[Paragraph, ...] = (
     ),
     Paragraph(
         ImageRejected, "The image is black or noise",
-        "ComfyUI made an image, but it is not a picture of anything. Other flags and stable torch were tried already.",
+        "ComfyUI made an image, but nothing can be seen in it. Other flags and stable torch were tried already.",
         "ComfyUI made an image, but it is not usable. It is black (mean 0.0 of 255). The decoder produced "
         "NaN, as fp16 does "
         "on some systems.",
@@ -195,7 +195,7 @@ PARAGRAPHS: tuple[Paragraph, ...] = (
     Paragraph(
         OutputLost, "The output could not be written",
         "The file or pipe that standard output goes to is full or gone.",
-        "Standard output cannot be written (No space left on device).", "Check the disk that it is written to: df -h .",
+        "Standard output cannot be written (No space left on device).", "Check the disk that it is written to: df -h",
     ),
     Paragraph(
         StartOver, "An earlier step must be repeated",
@@ -234,8 +234,8 @@ An error says what happened, what to type next, and where the log is:
   log: /Users/you/provision/logs/provision.log
 ```
 
-With `--json` the last line contains `error.code` (the names below, which never change), `error.message`, `error.hint`, and
-`error.command`: the command of the hint as a list, or null. What a *check* finds is not an error but a finding with an
+With `--json` the last line contains `error.code` (the names below, which never change), `error.message`, `error.hint`,
+and `error.command`: the command of the hint as a list, or null. What a *check* finds is not an error but a finding with an
 id: see [When it fails](doctor.md).
 
 | exit code | |

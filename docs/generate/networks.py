@@ -49,8 +49,8 @@ problems to pass, with a countdown:
 | a wrong answer, such as a login page | {usual.answer_s:.0f} s |
 | 401, 403, 404, a certificate that is not trusted | not at all |
 
-`check`, `doctor` and `plan` wait {LOOKING_S:.0f} s at most, then report what they saw. `{VARIABLE}=60` limits all waits to
-a minute, `{VARIABLE}=0` disables them. With `--json` each wait is an event of type `waiting`; its `kind` is one of
+`check`, `doctor` and `plan` wait {LOOKING_S:.0f} s at most, then report what they saw. `{VARIABLE}=60` limits all waits
+to a minute, `{VARIABLE}=0` disables them. With `--json` each wait is an event of type `waiting`; its `kind` is one of
 {kinds}.
 
 huggingface.co limits requests per network address, shared by all computers behind it: 3,000 files and 500 other
