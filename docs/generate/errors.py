@@ -1,4 +1,4 @@
-"""`docs/errors.md`: a paragraph for each code of an error, with an example. A test holds each example to the sources."""
+"""`docs/errors.md`: a paragraph for each code of an error, with an example that a test holds to the sources."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ PARAGRAPHS: tuple[Paragraph, ...] = (
     ),
     Paragraph(
         HomeError, "The install folder is not usable",
-        "It is a file, contains something that provision did not make, or is not writable. Choose "
+        "It is a file, contains something not made by provision, or is not writable. Choose "
         "another with `--home`.",
         "The install folder /Users/you/provision is a file, not a folder.", "provision all --home ~/provision",
     ),
@@ -95,9 +95,9 @@ PARAGRAPHS: tuple[Paragraph, ...] = (
     ),
     Paragraph(
         ConsentNeeded, "A question could not be asked",
-        "Something must be confirmed, for example an install with Homebrew, and there is no terminal to ask on, or the "
+        "Something must be confirmed, such as an install with Homebrew, and provision has no terminal to ask on, or the "
         "answer was no.",
-        "Install wget with Homebrew? Confirmation needed, but there is no terminal.",
+        "Install wget with Homebrew? Confirmation needed, but no terminal.",
         "To answer yes to all questions: add --yes.",
     ),
     Paragraph(
@@ -235,8 +235,8 @@ An error says what happened, what to type next, and where the log is:
 ```
 
 With `--json` the last line contains `error.code` (the names below, which never change), `error.message`, `error.hint`,
-and `error.command`: the command of the hint as a list, or null. What a *check* finds is not an error but a finding with an
-id: see [When it fails](doctor.md).
+and `error.command`: the command of the hint as a list, or null. What a *check* finds is not an error but a finding
+with an id: see [When it fails](doctor.md).
 
 | exit code | |
 |---|---|

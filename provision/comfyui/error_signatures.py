@@ -232,7 +232,7 @@ SIGNATURES: tuple[Signature, ...] = (
     Signature("req-missing", r"ASSETS_STARTUP_FAILED: missing_packages",
               "Python packages are missing", AGAIN),
     Signature("db-bad", r"ASSETS_STARTUP_FAILED: (\w+)",
-              "ComfyUI's database cannot be used ({0})", NEW_DATABASE),
+              "ComfyUI's database is not usable ({0})", NEW_DATABASE),
     Signature("flag-unknown", r"main\.py: error: (?:unrecognized arguments: )?([^\n]+)",
               "this ComfyUI does not accept its flags: {0}", PLAIN_FLAGS),
     Signature("dtype-flags", r"argument [^\n:]{1,80}: not allowed with argument",

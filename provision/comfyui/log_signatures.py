@@ -84,7 +84,7 @@ DATABASE: tuple[Signature, ...] = (
     Signature("db-bad", r"file is not a database|database disk image is malformed",
               "ComfyUI's database is damaged; it continues without", ours("doctor", "--fix", "--yes"), lasts=True),
     Signature("db-bad", NO_DATABASE + r": ([^\n]*)",
-              "ComfyUI's database cannot be used ({0})", NEW_DATABASE, lasts=True),
+              "ComfyUI's database is not usable ({0})", NEW_DATABASE, lasts=True),
 )  # fmt: skip
 
 HUB: tuple[Signature, ...] = (

@@ -87,7 +87,9 @@ class HeaderTruncated(ValueError):
     """The header is longer than what was read: the first `needed_bytes` of the file hold all of it."""
 
     def __init__(self, needed_bytes: int, seen_bytes: int) -> None:
-        super().__init__(f"The header needs the first {needed_bytes:,} bytes of the file; {seen_bytes:,} are here.")
+        super().__init__(
+            f"The header needs the first {needed_bytes:,} bytes of the file; only {seen_bytes:,} are available."
+        )
         self.needed_bytes = needed_bytes
         self.seen_bytes = seen_bytes
 

@@ -86,6 +86,6 @@ def _unwritable(folder: Path, error: OSError) -> HomeError | DiskFull:
     if not folder.is_dir():
         return HomeError(f"The folder {folder} is gone.", hint=program("mkdir", "-p", str(folder)))
     return HomeError(
-        f"{folder} cannot be used for images ({error.strerror or error}).",
+        f"{folder} is not usable for images ({error.strerror or error}).",
         hint=Fix("Choose another folder:", ours("generate", "PROMPT", "--output", "~/image.png")),
     )

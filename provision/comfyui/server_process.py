@@ -268,7 +268,7 @@ def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT
                 raise error
         if stats is not None and not is_ours(ctx.home, stats):
             raise PortTaken(
-                f"Port {record.port} was taken by another ComfyUI during the start.",
+                f"Another ComfyUI took port {record.port} during the start.",
                 hint=ours("all", "--set", f"comfyui.port={record.port + 1}"),
             )
         if stats is not None:

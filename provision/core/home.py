@@ -162,7 +162,7 @@ class Home:
         except (FileExistsError, NotADirectoryError) as error:
             where = f"{error.filename}" if isinstance(error, FileExistsError) else "a part of that path"
             raise HomeError(
-                f"The install folder {self.root} cannot be used: {where} is a file, not a folder.",
+                f"The install folder {self.root} is not usable: {where} is a file, not a folder.",
                 hint=ours("all", "--home", "~/provision"),
             ) from error
         except OSError as error:

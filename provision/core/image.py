@@ -137,7 +137,7 @@ def judge(png: bytes, width: int, height: int) -> Judgement:
         return Judgement(Quality.BAD, "broken", f"{len(png):,} bytes came that are {why}.", Measures())
     size = f"{image.width}x{image.height}"
     if image.size != (width, height):
-        says = f"It is {size}, and {width}x{height} was asked for."
+        says = f"It is {size}, and {width}x{height} was requested."
         return Judgement(Quality.BAD, "size", says, Measures(image.width, image.height))
     seen = measure(image)
     correlation = f"{seen.neighbour_correlation:.2f}"

@@ -166,7 +166,7 @@ class Manifest:
     """What to provision."""
 
     schema: int
-    name: Annotated[str, text("[a-z0-9][a-z0-9._-]*", "lower-case letters")]
+    name: Annotated[str, text("[a-z0-9][a-z0-9._-]*", "lower-case characters")]
     title: str
     license: License
     comfyui: ComfyUI

@@ -141,7 +141,7 @@ def _trouble(root: Path, environ: Mapping[str, str]) -> str:
     try:
         real = root.resolve()
     except (OSError, RuntimeError) as error:  # links in a circle
-        raise HomeError(f"{root} cannot be used ({error}).", hint=ours("all", "--home", "~/provision")) from error
+        raise HomeError(f"{root} is not usable ({error}).", hint=ours("all", "--home", "~/provision")) from error
     if ends := _is_no_place(real, environ):
         return ends
     if read_marker(real) is not None:

@@ -24,7 +24,7 @@ PROXY = Kind("proxy", "tools", "blocks", "hint", "whether the proxy for a host a
 CAPTIVE = Kind("captive", "tools", "blocks", "hint", "whether the hub's answer about the model comes from a hub",
     "a login page is saved as the model, `TooManyRedirects`", "log in to the network in a browser")
 HF_ENDPOINT = Kind("hf-endpoint", "tools", "blocks", "hint",
-    "the same for the hub in HF_ENDPOINT or --endpoint", "`missing the 'X-Repo-Commit' header`",
+    "the hub in HF_ENDPOINT or --endpoint", "`missing the 'X-Repo-Commit' header`",
     "unset HF_ENDPOINT")
 HF_BADTOKEN = Kind("hf-badtoken", "tools", "blocks", "hint", "whether the hub accepts the token",
     "401 on a public repository; a warning where it is public", "`hf auth login`, or no token")

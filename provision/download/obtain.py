@@ -117,7 +117,7 @@ def _say_what_it_costs(ctx: Context, wanted: WantedFile) -> None:
         left_gb = (size - (bytes_waiting(ctx.home, wanted.sha256) if wanted.sha256 else 0)) / 1e9
         ctx.note(
             f"This network may be metered ({why}): {left_gb:.2f} GB to download. Ctrl-C keeps what is done;"
-            " on another network the same command goes on."
+            " run the same command on another network to resume."
         )
 
 

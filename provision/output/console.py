@@ -126,7 +126,7 @@ class Console:
             return True
         if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
             raise ConsentNeeded(
-                f"{question} Confirmation needed, but there is no terminal.",
+                f"{question} Confirmation needed, but no terminal.",
                 hint=Fix("To answer yes to all questions: add --yes."),
             )
         with self._guard:

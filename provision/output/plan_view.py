@@ -107,5 +107,5 @@ def reckoned_with(plan: Plan) -> str:
     """Where the time is from, as a sentence; empty where nothing is downloaded."""
     if not plan.download_bytes:
         return ""
-    how = "as measured here before" if plan.measured else "assumed: nothing has been measured from here yet"
-    return f"The time is reckoned with {size_text(plan.bytes_per_s)}/s, {how}; what can run at the same time does."
+    how = "as measured here before" if plan.measured else "not measured here yet"
+    return f"Times assume {size_text(plan.bytes_per_s)}/s, {how}; steps run in parallel."

@@ -173,23 +173,23 @@ def spoken(event: events.Event, call: Invocation = HERE) -> str:
 def mending_text(event: events.MendingPlanned) -> str:
     """What `doctor --fix` is about to do, numbered in its order, with bytes and questions."""
     if not event.mends:
-        return "There is nothing here that can be mended by itself."
+        return "Nothing can be fixed automatically."
     mends = [mend for mend in event.mends if not mend.waits_for]
-    lines = ["This will be mended, in this order:"] if mends else []
+    lines = ["To be fixed, in this order:"] if mends else []
     for place, mend in enumerate(mends, 1):
         lines += [f"{place:>2}. {mend.step}: {mend.says}  [{mend.id}]", f"    {ARROW} {_does(mend)}"]
     if event.download_bytes:
-        lines.append(f"In all {size_text(event.download_bytes)} are downloaded.")
+        lines.append(f"{size_text(event.download_bytes)} to download in total.")
     if event.then:
-        lines.append(f"Then what needs it is looked at again, and mended where it must be: {', '.join(event.then)}.")
+        lines.append(f"Then steps that depend on it are checked again, and fixed if needed: {', '.join(event.then)}.")
     waiting = dict.fromkeys((mend.id, mend.waits_for) for mend in event.mends if mend.waits_for)
-    lines += [f"Not before you have mended what stops {step}: {id}." for id, step in waiting]
+    lines += [f"First fix what blocks {step}: {id}." for id, step in waiting]
     return "\n".join(lines)
 
 
 def _does(mend: events.Mend) -> str:
     bytes_ = f" Downloads {size_text(mend.download_bytes)}." if mend.download_bytes else ""
-    return f"Asked first: {mend.asks}{bytes_}" if mend.asks else f"{mend.does}{bytes_}"
+    return f"Asks first: {mend.asks}{bytes_}" if mend.asks else f"{mend.does}{bytes_}"
 
 
 def _one_line(text: str) -> str:
@@ -198,7 +198,7 @@ def _one_line(text: str) -> str:
 
 def waiting_text(says: str, seconds: float) -> str:
     """What is waited for, and for how long: `The hub answers 503. Going on in 8 s.`"""
-    return f"{says} Going on in {time_text(max(0, seconds)) if seconds > 0.5 else 'a moment'}."
+    return f"{says} Continuing in {time_text(max(0, seconds)) if seconds > 0.5 else 'a moment'}."
 
 
 def log_line(event: events.Event) -> str:
@@ -228,7 +228,7 @@ def checkup_text(
     for step in report.steps:
         rows = [] if step.error is None else [f"{marks.of[Verdict.BLOCKED]} {step.error.message}"]
         if step.waits_for is not None:
-            rows.append(f"{FOLLOWING} not looked at, because of {step.waits_for}")
+            rows.append(f"{FOLLOWING} not checked, because of {step.waits_for}")
         for finding in step.findings:
             rows += _checkup_rows(finding, marks, call) if details or not finding.detail else []
         lines += [f"{step.name if place == 0 else '':<13} {row}" for place, row in enumerate(rows)]

@@ -80,6 +80,6 @@ def _after_a_yes(ctx: Context, finding: Finding, agreement: str, question: str) 
     if ctx.options.yes or agreement in ctx.options.agreed:
         return finding
     what = finding.fix.says if finding.fix is not None else "It can be fixed."
-    says = f"{what} Asks first: provision did not make what this changes."
+    says = f"{what} Asks first: this changes something not made by provision."
     fix = Fix(says, ours("doctor", "--fix", "--yes"))
     return replace(finding, verdict=Verdict.BLOCKED, fix=fix, consent=Consent(question, agreement))

@@ -49,4 +49,4 @@ def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
             f"The disk that holds {path} failed ({error.strerror}); finished work is kept.",
             hint=Fix("Check the disk, then run the same command again.", program("df", "-h", str(path.parent))),
         )
-    return HomeError(f"{path} cannot be used ({error.strerror or error}).", hint=ANOTHER)
+    return HomeError(f"{path} is not usable ({error.strerror or error}).", hint=ANOTHER)

@@ -115,7 +115,7 @@ def test_what_a_person_reads(tool: Tool) -> None:
     first = tool.text("all", "--rehearse")
     assert first.returncode == 0, first.stderr
     assert "licence" in first.stderr
-    assert f"Picture: {tool.home / 'first-image.png'}" in first.stdout
+    assert f"Image: {tool.home / 'first-image.png'}" in first.stdout
     again = tool.text("all", "--rehearse", "--stop")
     assert "Nothing left to do" in again.stdout
     assert tool.text("status").returncode == 1  # the server was stopped

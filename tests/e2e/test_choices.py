@@ -179,7 +179,7 @@ def test_a_file_of_somebody_else_is_no_home(tool: Tool) -> None:
     (tool.home / "provision.toml").write_text("theirs = 1", encoding="utf-8")
     assert tool.run("status").code == 1
     ended = tool.run("all")
-    assert (ended.code, "provision did not make" in ended.report["error"]["message"]) == (2, True)
+    assert (ended.code, "not made by provision" in ended.report["error"]["message"]) == (2, True)
 
 
 def test_a_manifest_of_ones_own_is_found_from_anywhere(tool: Tool, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def _closing(at: Session, report: Report, *, stopped: bool) -> str:
         lines.append(f"Done in {seconds}: {', '.join(step.name for step in report.steps if step.changed)}.")
     else:
         lines.append(f"Everything is up to date ({len(report.steps)} steps, {seconds}).")
-    lines.append(f"Picture: {at.ctx.home.first_image}")
+    lines.append(f"Image: {at.ctx.home.first_image}")
     lines.append(f"ComfyUI: {'stopped' if stopped else at.ctx.manifest.comfyui.page}")
     if at.ctx.home.adopted is not None:
         lines.append(at.typed(Fix("Next time:", ours("launch"))))

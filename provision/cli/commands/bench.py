@@ -114,7 +114,7 @@ def _say_left(ctx: Context, done: Case, left: list[tuple[int, int]], count: int)
     unit = done.median_s / (done.width * done.height * done.steps)
     rest_s = sum(unit * size * size * steps for size, steps in left) * (count + 1)
     warm, rest = time_text(done.median_s), time_text(rest_s)
-    says = f"A warm image takes {warm}; the other {len(left)} kinds, at most {rest}. For less:"
+    says = f"{warm} per image; {len(left)} more configurations, about {rest}. Shorter:"
     ctx.note(says, ours("bench", "--size", "512", "--steps", "1"))
 
 

@@ -100,23 +100,24 @@ def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> st
     """Say what was mended and what is left."""
     absent = [id for id in ids if not any(finding.id == id for step in seen.steps for finding in step.findings)]
     left = len(views.shown_trouble(report))
-    lines = [f"{id} was not found: nothing to mend." for id in absent]
+    lines = [f"{id} was not found: nothing to fix." for id in absent]
     if done := _done(report):
-        lines.append(f"Mended: {', '.join(dict.fromkeys(done))}.")
+        lines.append(f"Fixed: {', '.join(dict.fromkeys(done))}.")
     if left:
-        lines.append(f"{left} things are left, the most important first." if left > 1 else "1 thing is left.")
+        lines.append(f"{left} problems are left, the most important first." if left > 1 else "1 problem is left.")
     if not lines:
-        lines.append("No fault found.")
+        lines.append("No problems found.")
     if not at.ctx.options.yes and any(finding.consent for step in report.steps for finding in step.findings):
-        lines.append(at.typed(Fix("To agree beforehand to what is asked:", ours("doctor", "--fix", "--yes"))))
+        lines.append(at.typed(Fix("To answer yes to all questions:", ours("doctor", "--fix", "--yes"))))
     return "\n".join(lines)
 
 
 def _closing(at: Session, report: Report) -> str:
     found = [finding for step in report.steps for finding in step.findings if finding.verdict is not Verdict.OK]
     follow = sum(bool(finding.caused_by) for finding in found)
-    more = f", {follow} more that follow from them" if follow else ""
-    closing = "No fault found." if report.ok and not found else f"{len(found) - follow} finding(s){more}."
+    more = f", {follow} more caused by them" if follow else ""
+    count = len(found) - follow
+    closing = "No problems found." if report.ok and not found else f"{count} problem{'s' * (count != 1)}{more}."
     if any(finding.verdict is Verdict.FIXABLE or finding.consent for finding in found):
-        closing += " " + at.typed(Fix("To mend:", ours("doctor", "--fix")))
+        closing += " " + at.typed(Fix("To fix it:", ours("doctor", "--fix")))
     return closing

@@ -158,7 +158,7 @@ def place_of(output: Path | None, *, alone: bool) -> Place:
     except FileNotFoundError as error:
         raise HomeError("The current folder no longer exists.", hint=program("cd", "~")) from error
     except OSError as error:
-        raise HomeError(f"{output} cannot be used ({error.strerror}).", hint=NAME_FILE) from error
+        raise HomeError(f"{output} is not usable ({error.strerror}).", hint=NAME_FILE) from error
     check_folder(folder)
     return Place(path, is_folder, alone)
 

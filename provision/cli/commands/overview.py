@@ -64,7 +64,7 @@ def overview(at: Session) -> Result:
         ("server", server_says),
         ("disk", _disk_says(disk)),
         ("last image", str(image) if image is not None else "none yet"),
-        ("out of date", "\n".join(map(at.typed, old)) if old else "nothing that is known of"),
+        ("updates", "\n".join(map(at.typed, old)) if old else "none"),
     ]
     facts: dict[str, JSON] = {
         "home": str(home.root),
@@ -104,14 +104,14 @@ def _installed(at: Session) -> Iterator[tuple[str, str]]:
     torch, comfyui = ctx.receipts.read("torch", TorchReceipt), ctx.receipts.read("comfyui", ComfyReceipt)
     image = ctx.receipts.read("first_image", ImageReceipt)
     yield "home", str(home.root)
-    yield "ComfyUI", f"{comfyui.name} ({comfyui.commit[:12]})" if comfyui.commit else "not here"
+    yield "ComfyUI", f"{comfyui.name} ({comfyui.commit[:12]})" if comfyui.commit else "not installed"
     if home.adopted is not None:
         python = home.venv_of_another
-        yield "adopted from", f"{home.base}, not made by this tool"
-        yield "its Python", f"{python}, not made by this tool" if python is not None else f"{home.own_venv}, ours"
-    yield "torch", f"{torch.torch} ({torch.got}) on {torch.device}" if torch.torch else "not here"
+        yield "adopted from", f"{home.base}, not made by provision"
+        yield "its Python", f"{python}, not made by provision" if python is not None else f"{home.own_venv}, ours"
+    yield "torch", f"{torch.torch} ({torch.got}) on {torch.device}" if torch.torch else "not installed"
     if kept := before_says(home):
-        yield "before", at.typed(Fix(f"{kept}; back to it:", ours("rollback")))
+        yield "before", at.typed(Fix(f"{kept}; to switch back:", ours("rollback")))
     versions = packages.installed_versions(home.venv)
     yield "packages", f"{len(versions)}, for Python {packages.target_python(ctx)}" if versions else "none"
     receipts = {receipt.place: receipt for receipt in reversed(model_receipts(ctx))}
@@ -119,7 +119,7 @@ def _installed(at: Session) -> Iterator[tuple[str, str]]:
         path = home.models / model.folder / file.name
         receipt = receipts.get(home.shown(path))
         proof = f", sha256 {receipt.sha256[:12]}, verified {receipt.verified_at[:10]}" if receipt else ""
-        yield file.name, f"{views.size_text(path.stat().st_size)}{proof}" if path.exists() else "not here"
+        yield file.name, f"{views.size_text(path.stat().st_size)}{proof}" if path.exists() else "not installed"
     yield "first image", f"{home.first_image}, {image.seconds_warm} s warm" if image.sha256 else "none yet"
 
 

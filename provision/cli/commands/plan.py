@@ -99,12 +99,12 @@ def _closing(at: Session, planned: Plan, blocked: list[str], report: Report) -> 
     from provision.output.plan_view import reckoned_with
 
     if blocked:
-        return f"Blocked by {', '.join(blocked)}: a person must act first."
+        return f"Blocked by {', '.join(blocked)}: you must act first."
     if report.ok:
-        return "Nothing left to do."
+        return "Everything is up to date."
     lines = [reckoned_with(planned), at.typed(Fix("Nothing was changed. To do it:", ours("all")))]
     if any(_will_ask(at, step) for step in report.steps):
-        lines.append("It asks before it changes what this tool did not make; --yes agrees.")
+        lines.append("It asks before changing anything not made by provision; --yes answers yes.")
     return "\n".join(line for line in lines if line)
 
 

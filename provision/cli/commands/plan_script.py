@@ -195,7 +195,7 @@ def _first_image(ctx: Context, finding: Finding) -> Iterator[str]:
     yield ")"
     yield 'id=$(printf \'%s\' "$prompt" | sed \'s/.*"prompt_id": *"\\([^"]*\\)".*/\\1/\')'
     yield from _until(f'curl --silent "{ctx.manifest.comfyui.page}/history/$id" | grep -q \'"status"\'', IMAGE_TRIES)
-    yield f'for picture in "$comfyui"/output/{PREFIX}_*.png; do cp "$picture" "$home/first-image.png"; done'
+    yield f'for image in "$comfyui"/output/{PREFIX}_*.png; do cp "$image" "$home/first-image.png"; done'
     yield "printf 'Image: %s\\nComfyUI: %s\\n' \"$home/first-image.png\" " + ctx.manifest.comfyui.page
 
 

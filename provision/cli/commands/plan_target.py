@@ -120,7 +120,7 @@ def _result(at: Session, target: Target, report: Report, answers: Answers, sourc
         plan_view.plan_text(planned, title, at.console.invocation),
     )
     wheels = pairs([(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels])
-    blocked_by = f"Blocked by {stuck}: there it cannot be done as it is asked for.\n" if stuck else ""
+    blocked_by = f"Won't work on that machine: {stuck}.\n" if stuck else ""
     read = f" ComfyUI's requirements: {source}." if source else ""
     closing = Words(f"{blocked_by}Nothing was installed.{read}")
     facts: dict[str, JSON] = {

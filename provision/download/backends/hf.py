@@ -128,10 +128,10 @@ def load_library() -> None:
         said = str(error)
         names = [n for n, text in os.environ.items() if n.startswith("HF_") and "TOKEN" not in n and repr(text) in said]
         if names:
-            says, fix = f"{' or '.join(names)} is no number", Fix("Unset it:", program("unset", *names))
+            says, fix = f"{' or '.join(names)} is not a number", Fix("Unset it:", program("unset", *names))
         else:
             says, fix = quoted(said.partition("\n")[0]), Fix(command=ours("all", "--backend", "http"))
-        raise DownloadError(f"huggingface_hub cannot be used: {says}.", hint=fix) from error
+        raise DownloadError(f"huggingface_hub is not usable: {says}.", hint=fix) from error
 
 
 def known_http_get() -> Callable[..., None] | None:

@@ -164,7 +164,7 @@ def _described(response: Heading, file: HubFile, *, elsewhere: bool) -> HubFile:
         kind = response.headers.get("Content-Type", "").partition(";")[0]
         what = "an HTML page" if kind == "text/html" else "something no hub sends"
         raise HubRefused(
-            f"{host_of(file.endpoint)} sent {what} (no X-Repo-Commit) when asked for {file.name}:"
+            f"{host_of(file.endpoint)} sent {what} (no X-Repo-Commit) for the request for {file.name}:"
             " a login page of this network, or HF_ENDPOINT is not a hub.",
             hint=Fix(
                 f"Open {file.endpoint} in a browser and log in to the network; or:",
@@ -177,7 +177,7 @@ def _described(response: Heading, file: HubFile, *, elsewhere: bool) -> HubFile:
         raise HubRefused(
             f"{host_of(file.endpoint)} does not say how long {file.name} is.",
             hint=Fix(
-                "If HF_ENDPOINT is set, it may not be a complete mirror:",
+                "If HF_ENDPOINT is set, it may be an incomplete mirror:",
                 ours("all", under=("env", "-u", "HF_ENDPOINT")),
             ),
         )
@@ -228,7 +228,7 @@ def refusal(response: Heading, file: HubFile, token: Token) -> HubRefused:
             passing=passing,
             wait_s=asked_wait_s(response.headers),
         )
-    return HubRefused(f"{host} answered {status} when asked for {file.name}.", hint=ours("doctor"))
+    return HubRefused(f"{host} answered {status} for the request for {file.name}.", hint=ours("doctor"))
 
 
 def _too_many(response: Heading, file: HubFile, host: str, *, with_token: bool) -> HubBusy:
@@ -309,7 +309,7 @@ def _first_bytes(ctx: Context, file: HubFile, address: Address, count: int) -> b
             return beginning_of(response, count)
         except Unreadable as error:
             raise HubRefused(
-                f"{host_of(address.url)} sent {error} when asked for {file.name}.",
+                f"{host_of(address.url)} sent {error} for the request for {file.name}.",
                 hint=Fix("Run the same command again; if a proxy is set, try without it."),
             ) from error
         except OSError as error:

@@ -18,7 +18,7 @@ FIRST_IMAGE_ROUGH = Kind("first-image-rough", "first_image", "warns", "hint", "w
     "the image may not show the prompt", "look at it")
 IMAGE_PROVEN = Kind("image-proven", "first_image", "informs", "none", "a new image (`--deep`)",
     FINE, NOTHING)
-IMAGE_REJECTED = Kind("image-rejected", "first_image", "spoils", "auto", "the same",
+IMAGE_REJECTED = Kind("image-rejected", "first_image", "spoils", "auto", "the first image",
     "black, of one colour, or noise",
     "tried again with `--force-upcast-attention`, then `--fp32-vae`, then stable torch; what helps is kept")
 ENGINE_ERROR = Kind("engine-error", "first_image", "spoils", "hint", "the `execution_error` of ComfyUI's last prompt",

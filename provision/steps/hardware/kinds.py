@@ -24,9 +24,10 @@ MEM_8GB = Kind("mem-8gb", "hardware", "warns", "hint", "memory against what the 
     "the Mac swaps, and images are slow", "close other programs; one 512x512 image at a time")
 MEM_FITS = Kind("mem-fits", "hardware", "informs", "none",
     "the model's weights and activations against memory and Metal's limit", FINE, NOTHING)
-MEM_TIGHT = Kind("mem-tight", "hardware", "warns", "hint", "the same: less than 2 GiB are left for other programs",
+MEM_TIGHT = Kind("mem-tight", "hardware", "warns", "hint", "memory for the model: less than 2 GiB are left "
+                                                           "for other programs",
     "images are slow while other programs run", "close other programs")
-MEM_SWAPS = Kind("mem-swaps", "hardware", "warns", "hint", "the same: more than available",
+MEM_SWAPS = Kind("mem-swaps", "hardware", "warns", "hint", "memory for the model: more than available",
     "minutes per image, or `MPS backend out of memory`", "one small image at a time, or a smaller model")
 MEM_PRESSURE = Kind("mem-pressure", "hardware", "warns", "hint", "macOS's memory pressure and swap now",
     "the first image takes minutes", "close what you do not need")

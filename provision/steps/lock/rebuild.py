@@ -28,7 +28,7 @@ def check_rebuildable(ctx: Context, lock: Lock) -> None:
     if unhashed := lock.unhashed:
         raise LockError(
             f"The lock has no hash of {len(unhashed)} packages ({', '.join(unhashed[:3])}): they came from no"
-            " index, and cannot be had again by it.",
+            " index, so the lock cannot install them again.",
             hint=Fix("Resolve again:", ours("all")),
         )
     if not lock.comfyui.commit:

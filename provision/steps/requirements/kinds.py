@@ -19,14 +19,15 @@ FRONTEND_OLD = Kind("frontend-old", "requirements", "warns", "auto", "comfyui-fr
     "`Installed frontend version ... is lower than the recommended version`", "installed")
 IMPORTS_READY = Kind("imports-ready", "requirements", "informs", "none",
     "whether all of ComfyUI imports now (`--deep`)", FINE, NOTHING)
-REQ_BROKEN = Kind("req-broken", "requirements", "blocks", "auto", "the same: an installed package whose files are gone",
+REQ_BROKEN = Kind("req-broken", "requirements", "blocks", "auto", "an installed package whose files "
+                                                                  "are gone (`--deep`)",
     "`No module named ...`, though pip lists it", "reinstalled")
-CU_OLD_DEPS = Kind("cu-old-deps", "requirements", "blocks", "auto", "the same: imports missing from requirements.txt",
+CU_OLD_DEPS = Kind("cu-old-deps", "requirements", "blocks", "auto", "imports missing from requirements.txt (`--deep`)",
     "an old ComfyUI exits with `No module named 'requests'`", "installed; torch is not changed")
-IMPORT_FAILED = Kind("import-failed", "requirements", "blocks", "hint", "the same: the result of its quick test",
+IMPORT_FAILED = Kind("import-failed", "requirements", "blocks", "hint", "the result of ComfyUI's quick test (`--deep`)",
     "ComfyUI does not start", "see logs/quick-test.log", PACKED)
 NODE_REFUSED = Kind("node-refused", "requirements", "warns", "hint",
-    "the same: custom nodes, without letting them change anything", "whether it loads is unknown",
+    "custom nodes, in a sandbox (`--deep`)", "whether it loads is unknown",
     "`provision launch` loads it, and says what it changed")
 PACKAGES_CHANGED = Kind("packages-changed", "requirements", "warns", "consent",
     "packages before and after each start of ComfyUI", "a custom node installed packages that may break others",

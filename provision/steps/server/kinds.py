@@ -33,7 +33,7 @@ NODE_FAILED = Kind("node-failed", "server", "warns", "consent", LOG,
     "nodes of a custom node are missing, red in workflows",
     "its folder is renamed to end in .disabled after a yes; or install its packages")
 EXTRAS_FAILED = Kind("extras-failed", "server", "warns", "hint", LOG, "some of ComfyUI's own nodes are missing",
-    "`provision all` installs what requirements.txt asks for")
+    "`provision all` installs requirements.txt")
 FLAG_UNKNOWN = Kind("flag-unknown", "server", "blocks", "hint", LOG, "`main.py: error: unrecognized arguments`",
     "correct `comfyui.args`")
 DB_IN_USE = Kind("db-in-use", "server", "blocks", "hint", LOG, "`ASSETS_STARTUP_FAILED: in_use`",

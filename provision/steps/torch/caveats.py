@@ -47,7 +47,7 @@ def check_reservations(ctx: Context) -> Iterable[Finding]:
 def _audio(ctx: Context, receipt: TorchReceipt) -> Finding:
     version = receipt.versions.get("torchaudio", "")
     says = (
-        f"torchaudio {version} cannot be imported beside torch {receipt.torch} ({receipt.audio_fault}): "
+        f"torchaudio {version} cannot be imported with torch {receipt.torch} ({receipt.audio_fault}): "
         "audio nodes fail, images still work."
     )
     fix = Fix("A matching torch:", ours("all", "--torch", "stable"))

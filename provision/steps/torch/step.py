@@ -110,7 +110,7 @@ def _probed(ctx: Context, torch: str) -> Finding:
 
 
 def _proven(ctx: Context, receipt: TorchReceipt) -> Iterable[Finding]:
-    asked = "not the newest" if receipt.wanted == receipt.got else f"{receipt.wanted} was asked for"
+    asked = "not the newest" if receipt.wanted == receipt.got else f"requested: {receipt.wanted}"
     because = f"; {asked}: {receipt.why}" if receipt.why else ""
     says = f"torch {receipt.torch} ({receipt.got}) on {receipt.device}, tested ({receipt.when[:10]})"
     yield kinds.TORCH_READY.ok("torch", says + because, facts={"device": receipt.device})

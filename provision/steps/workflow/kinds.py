@@ -14,8 +14,8 @@ WORKFLOW_MISSING = Kind("workflow-missing", "workflow", "warns", "auto", "the wo
 WORKFLOW_OLD = Kind("workflow-old", "workflow", "warns", "auto", "its settings against the manifest",
     "its settings are out of date", "updated, unless you edited it")
 PAGE_READY = Kind("page-ready", "workflow", "informs", "none", "what ComfyUI opens with", FINE, NOTHING)
-PAGE_YOURS = Kind("page-yours", "workflow", "informs", "none", "the same: whether you turned it off",
+PAGE_YOURS = Kind("page-yours", "workflow", "informs", "none", "whether you turned that off",
     "it is not changed", NOTHING)
-PAGE_CHOOSER = Kind("page-chooser", "workflow", "warns", "auto", "the same",
+PAGE_CHOOSER = Kind("page-chooser", "workflow", "warns", "auto", "what ComfyUI opens with",
     "ComfyUI opens with its template chooser, or a workflow for a missing model",
     "a custom node of two small files is added; it works after a restart", ("comfyui",))

@@ -73,7 +73,7 @@ def test_what_is_well_follows_from_nothing(look: Look) -> None:
 
 def test_a_person_sees_the_cause_and_one_fix(look: Look) -> None:
     seen = look(python_env=wrong("venv-missing"), torch=wrong("torch-missing"))
-    text = views.checkup_text(seen, "1 finding(s), 1 more that follow from them.")
+    text = views.checkup_text(seen, "1 finding(s), 1 more caused by them.")
     assert "↳ torch-missing is seen.  [torch-missing, follows from python_env]" in text
     assert text.count("Mend it.") == 1
 

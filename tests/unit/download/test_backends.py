@@ -707,4 +707,4 @@ def test_a_setting_that_huggingface_hub_cannot_read_is_named(name: str, text: st
     code = "from provision.download.backends.hf import load_library; load_library()"
     environ = {**os.environ, name: text, "HF_TOKEN": text}
     ran = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
-    assert f"DownloadError: huggingface_hub cannot be used: {name} is no number." in ran.stderr
+    assert f"DownloadError: huggingface_hub is not usable: {name} is not a number." in ran.stderr

@@ -246,7 +246,7 @@ def test_a_torchaudio_that_cannot_be_imported_rules_a_set_out(place: Place, tmp_
         good = ("torch.known_good.torch=2.15.0", "torch.known_good.torchvision=0.30.0")
         install_torch_set(strict.ctx("torch.channel=stable", *good), audio=True)
         assert strict.installed == {**OLDER, "torchaudio": AUDIO}
-        assert "torch 2.15.0: torchaudio cannot be imported beside torch 2.15.0" in strict.notes
+        assert "torch 2.15.0: torchaudio cannot be imported with torch 2.15.0" in strict.notes
         install_torch_set(strict.ctx("torch.channel=2.15.0"), audio=True)  # named: taken all the same, and said
         assert strict.installed == {**STABLE, "torchaudio": AUDIO}
         (said,) = check_reservations(strict.ctx("torch.channel=2.15.0"))

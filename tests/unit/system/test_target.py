@@ -133,7 +133,7 @@ def test_a_target_has_no_disk_and_no_programs() -> None:
     memory = machine.memory()
     assert memory is not None
     assert memory.total_bytes == 24 * GIB
-    with pytest.raises(OSError, match="not here"):
+    with pytest.raises(OSError, match="not available"):
         machine.disk_free_bytes(Path("/"))
     with pytest.raises(CommandMissing, match="another machine"):
         machine.spawn(["caffeinate"], cwd=Path("/"), log=Path("/dev/null"), env={})
