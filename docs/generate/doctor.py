@@ -63,7 +63,7 @@ files are never deleted: what is in the way is moved to `moved-aside/` in the in
 | `provision doctor --comfyui DIR` | check [a ComfyUI you already have](your-comfyui.md), without changing it |
 
 A problem that only follows from another one is marked `↳` and fixed with it. `--deep` uses its own folders and
-database, with custom nodes off; to see whether custom nodes load, they are loaded once in a sandbox in which they cannot write.
+database, with custom nodes off. Whether custom nodes load is tried once in a sandbox, in which they cannot write.
 
 In the tables below, "`doctor "
                      "--fix`" means that it (and `provision all`) fixes the problem, "asks first" that it does so

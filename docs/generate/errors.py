@@ -95,7 +95,7 @@ PARAGRAPHS: tuple[Paragraph, ...] = (
     ),
     Paragraph(
         ConsentNeeded, "A question could not be asked",
-        "Something must be confirmed, such as an install with Homebrew, and provision has no terminal to ask on, or the "
+        "Something must be confirmed, such as an install with Homebrew, but there was no terminal, or the "
         "answer was no.",
         "Install wget with Homebrew? Confirmation needed, but no terminal.",
         "To answer yes to all questions: add --yes.",
