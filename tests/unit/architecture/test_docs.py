@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from docs.generate.manual import entries
 from provision.cli.app import command_line
@@ -53,8 +55,23 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_page_is_reached_from_the_index() -> None:
     linked = {link.partition("#")[0] for link in LINK.findall(prose(DOCS / "index.md"))}
     assert {path.name for path in DOCS.glob("*.md")} - {"index.md"} <= linked
-    below = {link for link in LINK.findall(prose(DOCS / "dev" / "index.md"))}
+    below = set(LINK.findall(prose(DOCS / "dev" / "index.md")))
     assert {path.name for path in (DOCS / "dev").glob("*.md")} - {"index.md"} <= below
+
+
+def test_the_site_has_every_page_once() -> None:
+    """What its strict build refuses too (see docs.yml), and what it does not look at: no page stands there twice."""
+    site = yaml.safe_load((CHECKOUT / "packaging" / "mkdocs.yml").read_text(encoding="utf-8"))
+    pages = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+    assert sorted(listed(site["nav"])) == pages
+
+
+def listed(nav: object) -> Iterator[str]:
+    """The pages of a navigation, at any depth."""
+    if isinstance(nav, str):
+        yield nav
+    for below in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else ():
+        yield from listed(below)
 
 
 def typed(page: Path) -> list[str]:
