@@ -69,7 +69,7 @@ class Camera(Console):
             self.kept.append(views.step_row(event))
         now = time.monotonic()
         steps = [step for step in self.state.steps.values() if step.active and now - step.since > SINCE_S]
-        moving = [task for step in steps for task in step.moving if task.total is not None and task.done]
+        moving = [task for step in steps for task in step.moving if task.at.total is not None and task.at.done]
         if len(steps) > 1 and moving:
             self.best = [*self.kept, *live_view.live_lines(self.state, now, COLUMNS, ROWS)]
 

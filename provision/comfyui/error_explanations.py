@@ -53,7 +53,7 @@ def refusal(body: object, status: int) -> EngineError:
     error = _as(refused.error, Fault) or Fault()
     if words := short(f"{error.message} {error.details or ''}".strip()):
         return EngineError(f"ComfyUI rejected the request: {words}", hint=ours("doctor", "--deep"))
-    return EngineError(f"ComfyUI rejected the request with HTTP {status}  without a reason.", hint=ours("logs"))
+    return EngineError(f"ComfyUI rejected the request with HTTP {status} without a reason.", hint=ours("logs"))
 
 
 def _as(value: object, kind: type[T]) -> T | None:

@@ -13,6 +13,7 @@ from provision.core.causes import with_causes
 from provision.core.events import ApplyStarted, FindingSeen, RunStarted, StepFinished, StepStarted
 from provision.core.finding import Finding, Verdict
 from provision.core.kinds import CHECK_CRASHED
+from provision.core.sentences import in_progress
 from provision.core.step import Context, Report, Step, StepReport
 from provision.errors import Interrupted, NotSatisfied, ProvisionError
 from provision.system.disk_errors import as_sentence
@@ -138,7 +139,7 @@ def run_step(step: Step, ctx: Context, *, apply: bool, faulty: Faulty = lambda n
             if not apply or todo is None or step.apply is None:
                 break
             _refuse_twice(step, todo, applied)
-            ctx.emit(ApplyStarted(finding_id=todo.id, says=todo.fix.says if todo.fix else todo.says))
+            ctx.emit(ApplyStarted(finding_id=todo.id, says=in_progress(todo.fix.says) if todo.fix else todo.says))
             applied.append(todo)
             ctx.proofs.touch(step.name)
             step.apply(ctx, todo)

@@ -38,7 +38,7 @@ class Comparison:
     def says(self) -> str:
         """The fault, with the number measured and the one that is right."""
         if self.fault == "not finite":
-            return f"{self.name} is not finite (NaN or infinity; limit {self.bound:.2g} off is right"
+            return f"{self.name} is not finite (NaN or infinity), at most {self.bound:.2g} off is right"
         if self.fault == "varies":
             return f"{self.name} differs in a second run, by {self.repeat or 0:.2g}"
         if self.fault == "wrong":

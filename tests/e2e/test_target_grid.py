@@ -225,6 +225,6 @@ def test_an_index_that_cannot_be_asked_is_a_sentence(grid_home: Home, monkeypatc
     assert ran.returncode == 1, ran.stdout
     assert "The nightly index cannot be reached" in ran.stderr
     assert "stable torch is planned in its place" in ran.stderr
-    assert "error: The package index cannot be asked" in ran.stderr
+    assert "error: The package index cannot be reached" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert not none.exists()

@@ -14,6 +14,7 @@ from provision.core.finding import Cost, Finding
 from provision.core.moved_aside import make_way
 from provision.core.patience import ride_out
 from provision.core.receipt_kinds import ComfyReceipt
+from provision.core.sentences import dated
 from provision.core.step import Context, Step
 from provision.errors import GitError, Passing
 from provision.steps.comfyui import kinds
@@ -93,7 +94,7 @@ def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
     if receipt.ref == wanted and receipt.commit == head:
         yield kinds.COMFYUI_READY.ok(
             str(folder),
-            f"ComfyUI {receipt.name} ({head[:8]}), checked out {receipt.when[:10]}",
+            f"ComfyUI {receipt.name} ({head[:8]})" + dated(", checked out on", receipt.when, ctx.machine.timestamp()),
             facts={"commit": head},
         )
     elif ((receipt.ref or wanted) == wanted and wanted == "latest") or git.has_commit_of(folder, wanted) == head:

@@ -32,6 +32,7 @@ from provision.core.image import SIDE_MAX, Judgement, Quality, judge, most_bytes
 from provision.core.manifest import FirstImage
 from provision.core.receipt_kinds import ImageReceipt
 from provision.core.receipts import file_identity, same_facts, write_bytes
+from provision.core.sentences import dated
 from provision.core.step import Context, Step
 from provision.environment import packages
 from provision.errors import EngineError, ImageRejected, ProvisionError
@@ -78,7 +79,8 @@ def check_first_image(ctx: Context) -> Iterable[Finding]:
     elif _sha256_of(path) != receipt.sha256:
         yield _to_make(kinds.FIRST_IMAGE_STALE, shown, f"{shown} is not the image that was made.")
     else:
-        yield kinds.FIRST_IMAGE_MADE.ok(shown, f"{shown}, made {receipt.when[:10]}: {_seconds(receipt)}")
+        made = dated(", made on", receipt.when, ctx.machine.timestamp())
+        yield kinds.FIRST_IMAGE_MADE.ok(shown, f"{shown}{made}: {_seconds(receipt)}")
         if receipt.verdict == Quality.WARN:
             fix = Fix("Look at it: does it show the prompt?", program("open", str(path)))
             yield kinds.FIRST_IMAGE_ROUGH.warn(shown, receipt.says, fix=fix)

@@ -25,6 +25,7 @@ from provision.command import Fix, ours, program
 from provision.core.deep_results import part_says
 from provision.core.finding import JSON, Cost, Finding, Kind, Verdict
 from provision.core.receipts import file_identity, same_facts
+from provision.core.sentences import dated
 from provision.core.step import Context, Step
 from provision.download.local_copies import SF_DATALESS, find_copies, takes_bytes
 from provision.download.model_files import WantedFile, subject_of, wanted_files
@@ -124,8 +125,8 @@ def _look(ctx: Context, wanted: WantedFile) -> Finding:
     if not os.access(place, os.R_OK):
         return _unreadable(ctx, wanted)
     if trusted and not ctx.options.deep:
-        when = wanted.receipt.verified_at[:10]
-        says = f" ({wanted.size or 0:,} bytes): sha256 OK ({when})"
+        when = dated(", verified on", wanted.receipt.verified_at, ctx.machine.timestamp())
+        says = f" ({wanted.size or 0:,} bytes): sha256 OK{when}"
         return _hashed(ctx, wanted, wanted.receipt.sha256, says)
     try:
         return _look_inside(ctx, wanted)

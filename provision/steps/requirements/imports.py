@@ -143,7 +143,7 @@ def _failed(ran: Ran, signs: list[Sign]) -> Finding:
     if signs:
         sign = signs[-1]
         return kind_of(sign.id).blocked("ComfyUI", f"ComfyUI does not start: {sign.says}.", fix=sign.hint)
-    how = f"took longer than {QUICK_TEST_TIMEOUT_S} s" if ran.code is None else f"ended with {ran.code}"
+    how = f"took longer than {QUICK_TEST_TIMEOUT_S} s" if ran.code is None else f"exited with {ran.code}"
     last = ran.tail(1)
     says = f"ComfyUI does not start: its own quick test {how}{f' ({last})' if last else ''}."
     return kinds.IMPORT_FAILED.blocked("ComfyUI", says, fix=Fix("Its output: logs/quick-test.log."))

@@ -114,7 +114,7 @@ def prove(ctx: Context) -> None:
     if not ran.ok and forget_cut_caches(ctx.home, ran.out + ran.err):
         ran = run_quick_test(ctx, compiled=compiled)
     if not ran.ok:
-        how = "took too long" if ran.code is None else f"ended with {ran.code}"
+        how = "took too long" if ran.code is None else f"exited with {ran.code}"
         raise EngineError(
             f"ComfyUI does not start: its own quick test {how}.\n{ran.tail()}",
             hint=ours("doctor", "--deep", "--fix") if missing_module(ran.out) else ours("logs", "--tool"),

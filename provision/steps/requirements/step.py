@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from provision.command import Fix
 from provision.core.finding import Finding, Kind
 from provision.core.receipt_kinds import RequirementsReceipt
+from provision.core.sentences import dated
 from provision.core.step import Context, Step
 from provision.environment import packages
 from provision.steps.requirements import kinds
@@ -26,8 +27,9 @@ def check_requirements(ctx: Context) -> Iterable[Finding]:
     elif unmet := packages.unmet_here(ctx):
         yield _unmet_finding(ctx, unmet, everything=count < 10)
     elif still_proven(ctx):
-        seen = ctx.receipts.read("requirements", RequirementsReceipt).when[:10]
-        yield kinds.REQ_READY.ok("packages", f"{count} packages installed, ComfyUI starts ({seen})")
+        seen = ctx.receipts.read("requirements", RequirementsReceipt).when
+        tested = dated(", tested on", seen, ctx.machine.timestamp())
+        yield kinds.REQ_READY.ok("packages", f"{count} packages installed, ComfyUI starts{tested}")
     else:
         fix = Fix("Test-start ComfyUI (--quick-test-for-ci).")
         says = "ComfyUI has not been started with these packages yet."

@@ -106,7 +106,7 @@ def _asked(ctx: Context, hosts: Sequence[Host]) -> Iterable[Finding]:
             yield _finding(behind, behind_of(host, behind, trouble), None)
     if not any(trouble for _, trouble in found) and not blocked:
         names = dict.fromkeys(host.name for host in hosts)
-        yield kinds.NET_UP.ok("network", f"{', '.join(names)} answer{'s' if len(names) == 1 else ''}")
+        yield kinds.NET_UP.ok("network", f"{', '.join(names)} reachable")
 
 
 def _finding(host: Host, trouble: Trouble, spare: Host | None) -> Finding:

@@ -14,6 +14,7 @@ from provision.core.events import Work
 from provision.core.finding import JSON, Finding, Kind
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import same_facts
+from provision.core.sentences import dated
 from provision.core.step import Context, Step
 from provision.environment import generations, packages, torch_family, wheel_index
 from provision.environment.torch_probe_result import broke_off, describe_failure
@@ -112,7 +113,9 @@ def _probed(ctx: Context, torch: str) -> Finding:
 def _proven(ctx: Context, receipt: TorchReceipt) -> Iterable[Finding]:
     asked = "not the newest" if receipt.wanted == receipt.got else f"requested: {receipt.wanted}"
     because = f"; {asked}: {receipt.why}" if receipt.why else ""
-    says = f"torch {receipt.torch} ({receipt.got}) on {receipt.device}, tested ({receipt.when[:10]})"
+    says = f"torch {receipt.torch} ({receipt.got}) on {receipt.device}, tested" + dated(
+        " on", receipt.when, ctx.machine.timestamp()
+    )
     yield kinds.TORCH_READY.ok("torch", says + because, facts={"device": receipt.device})
     if kept := generations.before_says(ctx.home):
         yield kinds.ROLLBACK_READY.ok("torch", f"{kept}, is kept: `provision rollback` returns to it", detail=True)

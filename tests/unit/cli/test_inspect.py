@@ -153,7 +153,7 @@ def test_names_that_no_file_can_have_are_left_out(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("provision.rehearsal.hub.list_entries", lambda *_, **__: entries)
     with serving(tmp_path, {"a.safetensors": ("F16", PART)}) as (_, ctx, heard):
         assert [entry.path for entry in list_entries(ctx, REPO)] == ["fine \u00fc"]
-    assert heard.notes == [f"9 names in {REPO} are not valid file names; they were skipped."]
+    assert heard.notes == [f"9 entries of {REPO} are not valid file names; they were skipped."]
 
 
 def test_a_repository_is_listed_with_its_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

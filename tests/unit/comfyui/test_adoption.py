@@ -111,7 +111,7 @@ def test_an_install_that_was_moved_may_be_named_anew(tmp_path: Path) -> None:
 def test_home_at_the_folder_of_the_desktop_app(tmp_path: Path) -> None:
     for name in ("models", "user", "custom_nodes"):
         (tmp_path / name).mkdir()
-    with pytest.raises(UsageError, match="did not make"):
+    with pytest.raises(UsageError, match="not made by provision"):
         home_for(tmp_path, asked(), MACHINE)
 
 
@@ -119,7 +119,7 @@ def test_home_at_the_folder_of_the_desktop_app(tmp_path: Path) -> None:
 def test_home_at_somebody_elses_install_says_which_flag(tmp_path: Path, where: str) -> None:
     code = unzipped(tmp_path / "ComfyUI")
     for command in ("doctor", "all", "status"):
-        with pytest.raises(UsageError, match="did not make") as refused:
+        with pytest.raises(UsageError, match="not made by provision") as refused:
             home_for(tmp_path / where, asked(command=command), MACHINE)
         named = "all" if command == "all" else "doctor"
         assert said(refused.value.hint) == f"provision {named} --comfyui {code}"
@@ -146,9 +146,9 @@ def test_a_home_that_adopted_takes_no_revision(tmp_path: Path) -> None:
     usual, code = tmp_path / "home", unzipped(tmp_path / "ComfyUI")
     home = home_for(usual, asked(code), MACHINE)
     remember(home, "now")
-    with pytest.raises(UsageError, match="no other revision"):
+    with pytest.raises(UsageError, match="whose revision is never changed"):
         home_for(usual, asked("v0.38.0"), MACHINE)
-    with pytest.raises(UsageError, match="no other revision"):
+    with pytest.raises(UsageError, match="whose revision is never changed"):
         overrides_for(home, ["comfyui.ref=v0.38.0"], MACHINE)
 
 
@@ -346,7 +346,7 @@ def test_an_unfit_environment_stays_and_ours_comes_before_it(adopted: Callable[.
     ctx = adopted(code, prefix, options=Options(rehearsal=True))
     found = seen(ctx, "python_env")["venv-dangling"]
     assert found.fix is not None
-    assert f"{prefix} stays as it is" in found.fix.says
+    assert f"{prefix} is not changed" in found.fix.says
     mend(ctx, "python_env", found)
     assert set(seen(ctx, "python_env")) == {"venv-ready"}
     assert tree(code) == before

@@ -111,7 +111,7 @@ def test_what_worked_is_kept_and_said(tmp_path: Path, fault: str, tried: list[st
 def test_noise_and_what_cannot_be_opened_climb_too(tmp_path: Path) -> None:
     with home_of(tmp_path, f"noise:{UPCAST},broken:{FP32_VAE}") as home:
         assert climb(home).ok
-        assert [each.partition(":")[0] for each in tries(home)] == ["The picture cannot be opened"] * 2
+        assert [each.partition(":")[0] for each in tries(home)] == ["The image cannot be opened"] * 2
 
 
 def test_where_nothing_helps_everything_that_was_tried_is_listed(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_where_nothing_helps_everything_that_was_tried_is_listed(tmp_path: Path)
         assert "provision doctor --deep" in said(error.hint)
         assert [home.ctx.receipts.read(name) for name in (TRIED, KEPT, WISH)] == [{}, {}, {}]
         assert (home.ctx.home.root / "first-image.rejected.png").is_file()
-        assert asked_of_torch(home.ctx) == [("torch-channel", f"torch {STABLE} is here; nightly is asked for.")]
+        assert asked_of_torch(home.ctx) == [("torch-channel", f"torch {STABLE} is installed; nightly is wanted.")]
 
 
 def test_stable_torch_that_helped_once_is_given_up_when_it_helps_no_more(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_stable_torch_that_helped_once_is_given_up_when_it_helps_no_more(tmp_pat
         ctx.receipts.write("torch", device="cpu", os="macOS 15.1", wanted="nightly", got="stable", why="because")
         ctx.receipts.write(WISH, wanted="nightly", os="macOS 15.1", why="because")
         error = climb(home).step("first_image").error
-        assert "brings nightly torch back." in error.message
-        assert asked_of_torch(ctx) == [("torch-channel", f"torch {STABLE} is here; nightly is asked for.")]
+        assert "goes back to nightly torch." in error.message
+        assert asked_of_torch(ctx) == [("torch-channel", f"torch {STABLE} is installed; nightly is wanted.")]
 
 
 def test_a_torch_that_a_person_asked_for_is_not_changed(tmp_path: Path) -> None:

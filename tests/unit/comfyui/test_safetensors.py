@@ -111,7 +111,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"e8" * 3
 @pytest.mark.parametrize(
     ("front", "looks"),
     [
-        (b"", "nothing at all"),
+        (b"", "empty (0 bytes)"),
         (
             b"<!DOCTYPE html>\n<html><title>Log in</title>",
             "an HTML page: “<!DOCTYPE html> <html><title>Log in",

@@ -154,7 +154,7 @@ def test_a_manifest_can_be_a_file_anywhere(tmp_path: Path) -> None:
 
 
 def test_an_unknown_manifest_names_the_nearest() -> None:
-    with pytest.raises(ManifestError, match="no manifest 'sdxl-turbu'") as seen:
+    with pytest.raises(ManifestError, match="Unknown manifest 'sdxl-turbu'") as seen:
         load_manifest("sdxl-turbu")
     assert NAME in said(seen.value.hint)
 

@@ -526,7 +526,7 @@ def test_a_file_whose_size_and_header_disagree_is_refused(ctx: Context, hub: Hub
 def test_the_names() -> None:
     assert [backend.name for backend in BACKENDS] == ["http", "hf", "wget", "git-lfs"]
     assert [backend_name(word) for word in CHOICES] == ["auto", "http", "hf", "wget", "git-lfs"]
-    with pytest.raises(UsageError, match=r"no backend 'ftp'") as unknown:
+    with pytest.raises(UsageError, match=r"Unknown backend 'ftp'") as unknown:
         backend_name("ftp")
     assert unknown.value.exit_code == 2
     assert said(unknown.value.hint) == "Choose from: auto, http, hf, wget, git-lfs."
@@ -570,7 +570,7 @@ def test_auto_takes_the_next_when_one_fails_and_says_so(ctx: Context, hub: Hub, 
     assert is_right(part, model)
     [note] = heard.notes
     assert note.startswith("http failed: ")
-    assert "hf goes on from" in note
+    assert "hf continues from" in note
 
 
 def test_http_goes_on_where_hf_fails_and_says_so(
@@ -586,7 +586,7 @@ def test_http_goes_on_where_hf_fails_and_says_so(
     [note] = heard.notes
     assert note.startswith("hf failed: ")
     assert "(503)" in note
-    assert note.endswith("http goes on from 3,000,000 bytes.")
+    assert note.endswith("http continues from 3,000,000 bytes.")
     assert "Signature" not in caplog.text
     assert hub.sent_bytes() == file.size
 
@@ -665,7 +665,7 @@ def test_a_writer_that_outlived_its_run_is_ended_before_the_part_is_written(
 def test_git_lfs_wants_the_very_object(ctx: Context, hub: Hub, model: ModelRepo) -> None:
     file = replace(remote_file(hub, model), sha256="0" * 64)
     part = open_part(ctx.machine, ctx.home, file)
-    with pytest.raises(WrongFile, match="wanted is 000000000000"):
+    with pytest.raises(WrongFile, match="expected 000000000000"):
         BY_NAME["git-lfs"].fetch(ctx, file, part)
     assert hub.sent_bytes() == 0
 

@@ -70,7 +70,7 @@ BAD_ANSWERS = [
     ([Fault("*", "status", times=-1, value="403")], r"is gated.*\(403\)"),
     ([Fault("*", "status", times=-1, value="404")], r"no file model_fp16.safetensors in made/up-model .*\(404\)"),
     ([Fault("*", "status", times=-1, value="429 7")], r"too many requests .*\(429\)"),
-    ([Fault("*", "status", times=-1, value="503")], r"fault of its own \(503\)"),
+    ([Fault("*", "status", times=-1, value="503")], r"problem of its own \(503\)"),
     ([Fault("*", "status", times=-1, value="418")], "answered 418"),
     ([Fault("*", "redirect_loop", times=-1)], "redirects in a circle"),
 ]
@@ -295,7 +295,7 @@ def test_the_token_opens_a_private_repository_and_stays_with_the_hub(
         (
             {"HF_TOKEN": TOKEN, "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"},
             Faults(token=TOKEN),
-            "HF_HUB_DISABLE_IMPLICIT_TOKEN forbids it",
+            "HF_HUB_DISABLE_IMPLICIT_TOKEN disables it",
             "unset HF_HUB_DISABLE_IMPLICIT_TOKEN",
         ),
         (

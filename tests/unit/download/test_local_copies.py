@@ -249,7 +249,7 @@ def sharing(monkeypatch: pytest.MonkeyPatch, *, clone: bool, link: bool) -> None
     ("clone", "link", "asked", "says", "same"),
     [(True, True, False, "cloned, which takes no space", False),
      (False, True, False, "hard-linked", True),
-     (False, True, True, "it is copied", False), (True, True, True, "cloned", False),
+     (False, True, True, "copied, because", False), (True, True, True, "cloned", False),
      (False, False, False, "copied, because it cannot be shared", False)],
 )  # fmt: skip
 def test_it_is_cloned_else_linked_else_copied(

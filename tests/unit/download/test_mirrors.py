@@ -102,7 +102,7 @@ def test_a_hub_with_another_file_is_passed_over(tmp_path: Path, hub: Hub, model:
         ctx = small_context(tmp_path, main, DEAD, emit=heard, endpoints=(stranger.url, hub.url))
         assert apply(ctx).verdict is Verdict.OK
     assert is_right(place_of(ctx), model)
-    assert "offers another model_fp16.safetensors" in heard.text
+    assert "has a different model_fp16.safetensors" in heard.text
 
 
 def test_the_next_hub_goes_on_from_what_is_there(

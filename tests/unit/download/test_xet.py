@@ -232,7 +232,7 @@ def test_where_it_lasts_http_goes_on_from_what_is_there(
     assert bring(ctx, file, part) == file.sha256
     [note] = heard.notes
     assert note.startswith("hf failed: Xet could not download")
-    assert note.endswith(f" http goes on from {reached:,} bytes.")
+    assert note.endswith(f" http continues from {reached:,} bytes.")
     assert is_one_sentence_with_hint(note, "-")
     sent = sum(seen.sent_bytes for seen in hub.requests if "/lfs/" in seen.path)
     assert sent == file.size - reached

@@ -115,7 +115,7 @@ def test_behind_is_told_by_what_would_have_to_change(ctx: Context) -> None:
 
 def test_an_index_that_is_not_there_is_a_network_error(context: Callable[..., Context]) -> None:
     machine = LocalMachine({"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"})
-    with pytest.raises(NetworkError, match="cannot be asked"):
+    with pytest.raises(NetworkError, match="cannot be reached"):
         resolve(context(machine=machine), SONOMA, ["torch"])
 
 

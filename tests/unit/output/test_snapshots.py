@@ -92,7 +92,7 @@ ASKED = (
     ("first_image", "first-image-missing", "No image has been made with this install yet.",
      "Make and check two images; keep the first.", 0, 2_000_000),
 )  # fmt: skip
-LITTLE = warn("mem-8gb", "memory", "There are 8 GiB of memory; 16 are recommended.", fix=Fix("Close other programs."))
+LITTLE = warn("mem-8gb", "memory", "8 GiB of memory; 16 are recommended.", fix=Fix("Close other programs."))
 HOSTS = ok("net-ready", "hosts", "huggingface.co, github.com answer.")
 FRESH = Report(
     (

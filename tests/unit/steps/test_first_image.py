@@ -133,7 +133,7 @@ def test_what_is_no_picture_is_refused_and_kept_aside(tmp_path: Path, fault: str
     with running(tmp_path, fault) as home:
         with pytest.raises(StartOver) as caught:
             apply_first_image(home.ctx, only(home.ctx))
-        assert caught.value.message.startswith(f"The picture {says} (")
+        assert caught.value.message.startswith(f"The image {says} (")
         assert caught.value.message.endswith("s): tried again with --force-upcast-attention.")
         assert (home.ctx.home.root / "first-image.rejected.png").is_file()
         assert not home.ctx.home.first_image.exists()
@@ -174,7 +174,7 @@ def test_a_checkpoint_that_comfyui_does_not_see(made: EngineHome) -> None:
 
 def test_without_a_server_it_says_what_to_run(tmp_path: Path) -> None:
     ctx = engine_home(tmp_path).ctx
-    with pytest.raises(EngineError, match="does not run") as caught:
+    with pytest.raises(EngineError, match="is not running") as caught:
         apply_first_image(ctx, only(ctx))
     assert said(caught.value.hint) == "provision launch"
 
@@ -210,8 +210,8 @@ def test_one_image_for_the_command_line(made: EngineHome) -> None:
     ("chip", "device", "says"),
     [
         ("Apple M1 Pro", "mps", "on an M1 Pro, like this one"),
-        ("Apple M4", "mps", "this machine: Apple M4, on mps"),
-        (None, "cpu", "this machine: an unknown processor, on cpu"),
+        ("Apple M4", "mps", "this machine: Apple M4, mps"),
+        (None, "cpu", "this machine: an unknown processor, cpu"),
     ],
 )
 def test_seconds_stand_beside_the_published_ones(chip: str | None, device: str, says: str) -> None:

@@ -191,13 +191,13 @@ def test_memory_that_nobody_tells_is_a_warning(look: Looker) -> None:
 def test_8_gib_are_enough_and_few(look: Looker) -> None:
     found = look(mac(gib=8))["mem-8gb"]
     assert found.verdict is Verdict.WARN
-    assert found.says.startswith("There are 8 GiB of memory; 16 are recommended")
+    assert found.says.startswith("8 GiB of memory; 16 are recommended")
 
 
 def test_less_than_the_minimum_is_blocked_with_the_way_round(look: Looker) -> None:
     found = look(mac(gib=4))["mem-low"]
     assert found.verdict is Verdict.BLOCKED
-    assert found.says == "There are 4 GiB of memory; 8 are needed, 16 are recommended."
+    assert found.says == "4 GiB of memory; 8 are required, 16 are recommended."
     assert found.fix
     assert found.fix.command == ours("all", "--set", "machine.memory_gib_min=4")
 
@@ -268,7 +268,9 @@ def test_an_unknown_system_is_not_stopped(look: Looker) -> None:
 def test_too_little_disk_is_blocked_with_both_numbers(look: Looker) -> None:
     found = look(mac(disk_free=11 * GB))["disk-low"]
     assert found.verdict is Verdict.BLOCKED
-    assert "has 11.0 GB free; 12.1 GB are needed: 10.0 GB to write and 2.1 GB of air. 1.1 GB are missing." in found.says
+    assert (
+        "has 11.0 GB free; 12.1 GB are needed: 10.0 GB to write and 2.1 GB to spare. 1.1 GB are missing." in found.says
+    )
     assert found.facts["needed_bytes"] == 10 * GB + 2 * GIB
     assert found.fix
     assert "--home" in found.fix.says

@@ -214,7 +214,7 @@ def looked(contexts: Contexts, hub: str, index: str, nightly: str, engine: str) 
 def test_all_answer(context: Contexts, answering: str) -> None:
     (finding,) = looked(context, answering, answering, answering, answering)
     assert (finding.id, finding.verdict) == ("net-up", Verdict.OK)
-    assert finding.says == f"{answering.removeprefix('http://')} answers"
+    assert finding.says == f"{answering.removeprefix('http://')} reachable"
 
 
 def test_a_vital_host_that_is_down_blocks_and_points_to_the_rehearsal(

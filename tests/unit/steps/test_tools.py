@@ -210,7 +210,7 @@ def test_the_wget_backend_without_wget() -> None:
 def test_busyboxs_wget_is_not_taken() -> None:
     programs = {"git": "/usr/bin/git", "wget": "/usr/bin/wget", "apk": "/sbin/apk"}
     found = look(linux(programs, {"/usr/bin/wget --version": "wget/busybox"}), "wget")["wget-missing"]
-    assert found.says == "wget at /usr/bin/wget is not GNU's; the backend wget needs it."
+    assert found.says == "wget at /usr/bin/wget is not GNU's; the wget backend needs it."
     assert argv(found) == "apk add wget"
 
 

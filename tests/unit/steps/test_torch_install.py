@@ -128,11 +128,11 @@ def test_after_three_days_before_come_stable_and_the_last_known_good(bare: Path,
         assert place.torch == KNOWN
         next_ = [note.split(",")[0] for note in place.notes if note.startswith("Trying")]
         expected = [*map(nightly, DAYS[1:4]), STABLE, KNOWN]
-        assert next_ == [f"Next is torch {version}" for version in expected]
+        assert next_ == [f"Trying torch {version}" for version in expected]
         receipt = place.ctx().receipts.read("torch")
         assert (receipt["wanted"], receipt["got"]) == ("nightly", "known good")
         assert str(receipt["why"]).count("torch is not usable") == 4
-        assert f"torch {STABLE} computes wrong" in str(receipt["why"])
+        assert f"torch {STABLE} computes incorrectly" in str(receipt["why"])
 
 
 def test_where_nothing_works_everything_is_said_and_what_is_here_stays(proven: Path, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_where_nothing_works_everything_is_said_and_what_is_here_stays(proven: P
         assert lines[0] == "No tested torch works here:"
         tried = [*(f"- torch {nightly(day)}" for day in DAYS[:2]), f"- torch {newer}", f"- torch {KNOWN}"]
         assert [line.split(":")[0] for line in lines[1:-1]] == tried
-        assert lines[-1] == f"The current torch {STABLE}."
+        assert lines[-1] == f"The current torch {STABLE} stays in use."
         assert (generations.active(place.home), place.imported(), place.envs) == (before, STABLE, [before.name])
 
 
@@ -158,8 +158,8 @@ def test_what_a_person_pins_is_taken_or_refused_and_nothing_in_its_place(proven:
         place = TorchHome(hub.url, copy_of(proven, tmp_path))
         error = place.run(f"nightly@{DAYS[0]}").error
         assert error is not None
-        assert "computes wrong" in error.message
-        assert error.message.endswith(f"The current torch {STABLE}.")
+        assert "computes incorrectly" in error.message
+        assert error.message.endswith(f"The current torch {STABLE} stays in use.")
         error = place.run(f"nightly@{DAYS[2]}").error
         assert error is not None
         assert f"torchvision has no wheel of {DAYS[2]}" in error.message
