@@ -80,5 +80,5 @@ def said_on(name: str) -> str:
     page.print(plan_view(make_plan(plan, needs, Pace(), USUAL_S), 100))
     assert isinstance(page.file, StringIO)
     table = "\n".join(line.rstrip() for line in page.file.getvalue().splitlines())
-    checked = views.checkup_text(check, "This machine will do." if check.ok else "This machine will not do.")
+    checked = views.checkup_text(check, "This machine is supported." if check.ok else "This machine is not supported.")
     return f"{machine}\n\n$ provision check\n{checked}\n\n$ provision plan\n{table}\n"

@@ -22,7 +22,7 @@ def check(at: Session, *, hosts: Hosts = False) -> Result:
     if hosts:
         return listed(at)
     report = look(at, at.ctx, (step_named("hardware"),))
-    return looked(report, {"command": "check"}, f"This machine will {'do' if report.ok else 'not do'}.")
+    return looked(report, {"command": "check"}, f"This machine is {'' if report.ok else 'not '}supported.")
 
 
 def listed(at: Session) -> Result:
