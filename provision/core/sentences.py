@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
+
 VERBS = (
-    "Add", "Compare", "Create", "Download", "Install", "Link", "Make", "Move", "Put", "Record", "Recreate", "Reinstall",
-    "Remove", "Rename", "Restart", "Restore", "Start", "Try", "Update", "Use", "Verify", "Wait", "Write",
+    "add", "check", "compare", "create", "download", "install", "link", "make", "move", "put", "record", "recreate",
+    "reinstall", "remove", "rename", "restart", "restore", "save", "start", "switch", "test", "test-start", "try",
+    "update", "use", "verify", "wait", "write",
 )  # fmt: skip
-"""With these the sentence of a fix begins that a step carries out."""
-DOUBLED = ("Put",)
+"""With these begins the sentence of a fix that a step carries out."""
+FIRST, NEXT = re.compile(rf"({'|'.join(VERBS)}) ", re.IGNORECASE), re.compile(rf"\b(?<=and )({'|'.join(VERBS)})\b")
 
 
 def in_progress(says: str) -> str:
-    """An imperative as what is going on: `Create an environment.` is `Creating an environment.`"""
-    verb, space, rest = says.partition(" ")
-    if verb not in VERBS:
-        return says
-    stem = verb.removesuffix("e") if not verb.endswith("ee") else verb
-    return f"{stem}{verb[-1] if verb in DOUBLED else ''}ing{space}{rest}"
+    """An imperative as what is going on: `Download and verify it.` is `Downloading and verifying it.`"""
+    first = FIRST.match(says)
+    return (
+        says if first is None else f"{_going(first[1])} {NEXT.sub(lambda found: _going(found[1]), says[first.end() :])}"
+    )
+
+
+def _going(verb: str) -> str:
+    return f"{verb.removesuffix('e')}{'t' if verb.lower() == 'put' else ''}ing"
 
 
 def dated(words: str, when: str, now: str) -> str:

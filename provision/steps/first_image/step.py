@@ -87,7 +87,7 @@ def check_first_image(ctx: Context) -> Iterable[Finding]:
 
 
 def _to_make(kind: Kind, shown: str, says: str) -> Finding:
-    fix = Fix("Make and check two images; keep the first.")
+    fix = Fix("Make and check two images.")
     return kind.fixable(shown, says, fix=fix, cost=Cost(disk_bytes=DISK_BYTES))
 
 

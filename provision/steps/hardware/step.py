@@ -165,7 +165,8 @@ def _not_a_mac(ctx: Context) -> Finding:
         system = machine.system or "an unknown system"
     processor = parsers.parse_cpuinfo(machine.read_text("/proc/cpuinfo") or "") or machine.arch
     cuda = _sees_nvidia(ctx)
-    used = "using its Nvidia GPU (CUDA)" if cuda else "using the CPU, expect minutes per image"
+    slow = "" if ctx.options.rehearsal else ", expect minutes per image"
+    used = "using its Nvidia GPU (CUDA)" if cuda else f"using the CPU{slow}"
     says = f"Not a Mac ({system}, {processor}): {used}."
     return kinds.HW_NOT_MAC.warn(
         "system", says, facts={"system": system, "chip": processor, "device": "cuda" if cuda else "cpu"}

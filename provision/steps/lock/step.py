@@ -99,7 +99,7 @@ def nightly_age(lock: Lock, now: str) -> str:
 
 
 def _to_write(kind: Kind, shown: str, says: str) -> Finding:
-    return kind.fixable(shown, says, fix=Fix("Write it when everything is tested."))
+    return kind.fixable(shown, says, fix=Fix("Write provision.lock."))
 
 
 def differences(kept: Lock, now: Lock) -> list[str]:

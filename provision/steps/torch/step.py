@@ -135,7 +135,7 @@ def _to_install(ctx: Context, kind: Kind, says: str) -> Finding:
         chosen = {"pins": list(choice.pins), "index": choice.index, "why": choice.why,
                   "passed_over": list(choice.passed_over)}  # fmt: skip
     return kind.fixable(
-        "torch", says, fix=Fix("Install torch + torchvision, then test them.", program(*argv)),
+        "torch", says, fix=Fix("Install and test torch + torchvision.", program(*argv)),
         cost=set_cost(ctx, choice), facts=chosen,
     )  # fmt: skip
 

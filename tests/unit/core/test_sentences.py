@@ -15,7 +15,11 @@ from provision.core.sentences import dated, in_progress
         ("Put them back; torch is not changed.", "Putting them back; torch is not changed."),
         ("Verify the sha256.", "Verifying the sha256."),
         ("Try again with other flags.", "Trying again with other flags."),
-        ("Test-start ComfyUI.", "Test-start ComfyUI."),
+        ("Test-start ComfyUI.", "Test-starting ComfyUI."),
+        ("Download a.safetensors and verify it.", "Downloading a.safetensors and verifying it."),
+        ("Install and test torch.", "Installing and testing torch."),
+        ("Use it if its flags and code are right.", "Using it if its flags and code are right."),
+        ("Apple's tools are gone.", "Apple's tools are gone."),
         ("", ""),
     ],
 )

@@ -79,7 +79,7 @@ ASKED = (
     ("python_env", "venv-missing", "ComfyUI has no Python 3.12 yet.", "Create an environment with uv.",
      25_000_000, 90_000_000),
     ("torch", "torch-missing", "torch is not installed; nightly is wanted.",
-     "Install torch + torchvision, then test them.", 165_000_000, 700_000_000),
+     "Install and test torch + torchvision.", 165_000_000, 700_000_000),
     ("comfyui", "comfyui-missing", f"ComfyUI is not here; latest of {REPO} will be downloaded.",
      "Download one revision, without history.", 10_000_000, 30_000_000),
     ("models", "ckpt-missing", f"{WEIGHTS} is missing: {SIZE:,} bytes.",
@@ -90,7 +90,7 @@ ASKED = (
      0, 8192),
     ("server", "server-down", "The server starts after ComfyUI is installed.", "It is started, detached.", 0, 0),
     ("first_image", "first-image-missing", "No image has been made with this install yet.",
-     "Make and check two images; keep the first.", 0, 2_000_000),
+     "Make and check two images.", 0, 2_000_000),
 )  # fmt: skip
 LITTLE = warn("mem-8gb", "memory", "8 GiB of memory; 16 are recommended.", fix=Fix("Close other programs."))
 HOSTS = ok("net-ready", "hosts", "huggingface.co, github.com answer.")
