@@ -26,7 +26,7 @@ def manifests(ctx: typer.Context) -> None:
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """The manifests that come with the tool."""
+    """List the manifests that come with provision."""
     carry_out_alone(listed, json=json)
 
 
@@ -36,13 +36,13 @@ def show(
     set_: Sets = None,
     json: Json = False,
 ) -> None:
-    """One manifest, with its overrides."""
+    """Show a manifest, with overrides."""
     carry_out_alone(lambda: shown(name, set_ or []), json=json)
 
 
 @app.command()
 def validate(name: Name, set_: Sets = None, json: Json = False) -> None:
-    """Read a manifest by the strict loader and say what is wrong with it."""
+    """Check a manifest, and say what is wrong with it."""
     carry_out_alone(lambda: validated(name, set_ or []), json=json)
 
 
