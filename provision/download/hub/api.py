@@ -260,8 +260,10 @@ def _about(seconds: float) -> str:
 
 
 def _not_found(file: HubFile, host: str, code: str) -> HubRefused:
+    if code == "RepoNotFound":
+        hint = Fix("Check the name; if the repository is private, log in:", program("hf", "auth", "login"))
+        return HubRefused(f"{host} has no repository {file.repo} (404).", hint=hint)
     missing = {
-        "RepoNotFound": f"no repository {file.repo}",
         "RevisionNotFound": f"no revision {file.revision} of {file.repo}",
     }.get(code, f"no file {file.path} in {file.repo} at {file.revision[:12]}")
     return HubRefused(
