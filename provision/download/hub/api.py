@@ -263,9 +263,9 @@ def _not_found(file: HubFile, host: str, code: str) -> HubRefused:
     if code == "RepoNotFound":
         hint = Fix("Check the name; if the repository is private, log in:", program("hf", "auth", "login"))
         return HubRefused(f"{host} has no repository {file.repo} (404).", hint=hint)
-    missing = {
-        "RevisionNotFound": f"no revision {file.revision} of {file.repo}",
-    }.get(code, f"no file {file.path} in {file.repo} at {file.revision[:12]}")
+    missing = f"no file {file.path} in {file.repo} at {file.revision[:12]}"
+    if code == "RevisionNotFound":
+        missing = f"no revision {file.revision} of {file.repo}"
     return HubRefused(
         f"{host} has {missing} (404).",
         hint=Fix(
