@@ -117,7 +117,7 @@ def test_what_a_person_reads(tool: Tool) -> None:
     assert "licence" in first.stderr
     assert f"Image: {tool.home / 'first-image.png'}" in first.stdout
     again = tool.text("all", "--rehearse", "--stop")
-    assert "Nothing left to do" in again.stdout
+    assert "Everything is up to date" in again.stdout
     assert tool.text("status").returncode == 1  # the server was stopped
     up = tool.text("generate", "a lighthouse at night", "--seed", "5", "-o", str(tool.home.parent / "o.png"))
     assert up.returncode == 0, up.stderr
@@ -196,7 +196,7 @@ def test_pictures_from_prompts_and_seconds_for_the_report(tool: Tool) -> None:
     ended = tool.run("report")
     page = Path(ended.report["path"]).read_text(encoding="utf-8")
     assert Path(ended.report["path"]).parent == tool.home
-    assert "Set up and proven in" in page
+    assert "Installed and tested in" in page
     assert json.loads((tool.home / "state" / "receipts" / "comfyui.json").read_text())["commit"] in page
     drawn = [line for line in page.splitlines() if line.startswith('<rect class="mend"')]
     assert {line.split("<title>")[1].split(":")[0] for line in drawn if "<title>" in line} >= {
