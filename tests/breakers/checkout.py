@@ -139,7 +139,7 @@ def indent_with_a_tab(at: Patient) -> None:
 
 @breaks("yaml-deadpath", YAML)
 def unplug_a_disk(at: Patient) -> None:
-    """`extra_model_paths.yaml` names a disk that does not exist."""
+    """`extra_model_paths.yaml` names a disk that is not there."""
     text = "mine:\n  base_path: /Volumes/Models\n  checkpoints: sdxl\n"
     (at.comfyui / "extra_model_paths.yaml").write_text(text, encoding="utf-8")
 

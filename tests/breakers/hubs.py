@@ -57,7 +57,7 @@ def inspect_traffic(at: Patient) -> None:
 
 @breaks("tls-store", f"{SHELL} network")
 def lose_certificates(at: Patient) -> None:
-    """SSL_CERT_FILE names a file that does not exist."""
+    """SSL_CERT_FILE names a file that is not there."""
     at.environ["SSL_CERT_FILE"] = "/nowhere/company.pem"
 
 

@@ -41,7 +41,7 @@ def make_black_pictures(at: Patient) -> None:
     at.start("black:--fp32-vae")
 
 
-# -- the last image -------------------------------------------------------------------------------------------
+# -- the last picture -------------------------------------------------------------------------------------------
 
 
 def _ask_for_a_picture(at: Patient, fault: str) -> None:
@@ -137,7 +137,7 @@ def give_up_in_the_middle(at: Patient) -> None:
 
 @breaks("black-image", SERVER)
 def cast_no_numbers(at: Patient) -> None:
-    """The last image was computed to no numbers."""
+    """The last picture was computed to no numbers."""
     at.log("got prompt", "nodes.py:1593: RuntimeWarning: invalid value encountered in cast",
            "Prompt executed in 3.10 seconds")  # fmt: skip
 

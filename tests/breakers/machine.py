@@ -144,7 +144,7 @@ def lose_tools(mac: Mac) -> None:
 
 @breaks("xcode-license")
 def agree_to_nothing(mac: Mac) -> None:
-    """Xcode's license is not accepted."""
+    """Xcode's license was not agreed to."""
     mac.commands[f"{GIT} --version"] = recorded("git/license")
 
 

@@ -73,7 +73,7 @@ def clone_the_repository(at: Patient) -> None:
 
 @breaks("ckpt-deadlink", FILE)
 def unplug_its_disk(at: Patient) -> None:
-    """It is a link to a disk that does not exist."""
+    """It is a link to a disk that is not there."""
     place = at.checkpoint
     place.unlink()
     place.symlink_to(f"/Volumes/Models/{place.name}")

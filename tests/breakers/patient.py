@@ -190,7 +190,7 @@ class Patient:
         stop_server(self.ctx)
 
     def start(self, fault: str = "") -> Context:
-        """The server, restarted, with a fault of the engine."""
+        """The server, started again, with a fault of the engine."""
         self.stop()
         self.environ["ENGINE_FAULT"] = fault
         ctx = self.ctx

@@ -1,4 +1,4 @@
-"""Breakers of the server: which program uses the port, what runs, and what ComfyUI said when it came up."""
+"""Breakers of the server: who has the port, what runs, and what ComfyUI said when it came up."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _wish_for(at: Patient, *flags: str) -> None:
 
 @breaks("dtype-flags", "server picture", "server-stale", "first-image-stale", "lock-stale")
 def give_two_precisions(at: Patient) -> None:
-    """Two flags are wished for ComfyUI accepts only one of them."""
+    """Two flags are wished for of which ComfyUI takes one."""
     _wish_for(at, "--force-fp16", "--force-fp32")
 
 
@@ -136,7 +136,7 @@ def open_it_to_all(at: Patient) -> None:
 
 @breaks("node-failed", NODES)
 def install_a_broken_node(at: Patient) -> None:
-    """A custom node imports a package that does not exist."""
+    """A custom node imports a package that is not there."""
     node = at.comfyui / "custom_nodes" / "broken"
     node.mkdir(parents=True)
     (node / "__init__.py").write_text("import a_package_that_is_not_here\n", encoding="utf-8")

@@ -70,7 +70,7 @@ def who(breaker: Breaker | MacBreaker) -> str:
     about = known(breaker.id)
     if isinstance(breaker, Breaker) and breaker.kept:
         return f"a person: {breaker.kept}"
-    return "a person" if about is not None and about.fix == "hint" else "nothing to fix"
+    return "a person" if about is not None and about.fix == "hint" else "nothing to mend"
 
 
 # -- a scripted Mac ---------------------------------------------------------------------------------------------

@@ -200,7 +200,7 @@ def the_command_says_the_same(home: Home) -> None:
     assert "What `provision all` would do on macOS 13, Apple M1, Python 3.13, 16 GB" in said
     assert "av>=16.0.0 has no wheel for macOS 13, Apple M1, Python 3.13: the newest with one is 15." in said
     assert "--for macos-14-m1-py313-16gb" in said
-    assert "Blocked by hardware, requirements" in said
+    assert "Won't work on that machine: hardware, requirements." in said
     assert sorted(home.root.rglob("*.json")) == before
 
 

@@ -54,7 +54,7 @@ class Ended:
 
     def says(self) -> str:
         tail = "\n".join(self.out.splitlines()[-12:])
-        return f"`{' '.join(self.words)}` exited with {self.code}:\n{tail}"
+        return f"`{' '.join(self.words)}` ended with {self.code}:\n{tail}"
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Place:
             shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
 
     def end_all(self) -> None:
-        """End what runs in the home, as a machine that is restarted would."""
+        """End what runs in the home, as a machine that is started again would."""
         for process in programs_in(self.root):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
