@@ -50,8 +50,13 @@ SITES = (
     Site(
         "GitHub",
         "github.com",
-        ("raw.githubusercontent.com", "release-assets.githubusercontent.com", "objects.githubusercontent.com"),
-        "ComfyUI, install.sh, and Python if Astral does not answer",
+        (
+            "codeload.github.com",
+            "raw.githubusercontent.com",
+            "release-assets.githubusercontent.com",
+            "objects.githubusercontent.com",
+        ),
+        "ComfyUI, install.sh, and Python where Astral does not answer",
         "https://github.com/astral-sh/python-build-standalone/releases, whose downloads lead there",
         asked=("release-assets.githubusercontent.com",),
         vital=False,
