@@ -27,7 +27,7 @@ COMMANDS = {
     "launch": "Start ComfyUI in the background and wait until it answers.",
     "stop": "Stop ComfyUI.",
     "status": "Show what is installed and running.",
-    "update": "Update ComfyUI, and torch with --torch; proven before it takes over.",
+    "update": "Update ComfyUI, and torch with --torch; tested before it is used.",
     "rollback": "Return to an earlier generation: ComfyUI, torch and packages.",
     "history": "List the generations that can be gone back to.",
     "logs": "Show ComfyUI's log.",

@@ -56,7 +56,7 @@ SITES = (
             "release-assets.githubusercontent.com",
             "objects.githubusercontent.com",
         ),
-        "ComfyUI, install.sh, and Python where Astral does not answer",
+        "ComfyUI, install.sh, and Python if Astral does not answer",
         "https://github.com/astral-sh/python-build-standalone/releases, whose downloads lead there",
         asked=("release-assets.githubusercontent.com",),
         vital=False,

@@ -112,7 +112,7 @@ def before_says(home: Home) -> str:
     if found is None:
         return ""
     kept = left_with(found)
-    return f"{kept.says()} ({kept.torch.got}), proven on {kept.torch.when[:10]}"
+    return f"{kept.says()} ({kept.torch.got}), tested on {kept.torch.when[:10]}"
 
 
 def read(home: Home, env: Path) -> Generation:

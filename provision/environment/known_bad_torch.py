@@ -45,7 +45,7 @@ class Pair:
             also = f", as is macOS {self.macos_cure} or later" if self.macos_cure else ""
             return Fix(f"torch {self.torch_cure} is right there{also}.", ours("all", "--torch", self.torch_cure))
         if self.macos_cure:
-            return Fix(f"macOS {self.macos_cure} and later are right. See what is offered:", UPDATES)
+            return Fix(f"macOS {self.macos_cure} and later are correct. See available updates:", UPDATES)
         return Fix("A newer torch.", ours("all", "--torch", "stable"))
 
 

@@ -37,7 +37,7 @@ class Ran:
     @property
     def how(self) -> str:
         """How it ended, after its name."""
-        return self.stopped or ("took too long" if self.code is None else f"ended with {self.code}")
+        return self.stopped or ("took too long" if self.code is None else f"exited with {self.code}")
 
     @property
     def ok(self) -> bool:

@@ -80,11 +80,11 @@ def _closing(at: Session, report: Report, *, stopped: bool) -> list[Says]:
         lines.append(f"Rehearsal: the stand-in hub sent {total or 'nothing'}.")
     seconds = time_text(report.seconds)
     if not report.ok:
-        return [*lines, Fix(f"Not finished after {seconds}. What is done is kept; after the fix:", ours("all"))]
+        return [*lines, Fix(f"Not finished after {seconds}. Finished work is kept. After fixing it:", ours("all"))]
     if report.changed:
         lines.append(f"Done in {seconds}: {', '.join(step.name for step in report.steps if step.changed)}.")
     else:
-        lines.append(f"Nothing left to do: all {len(report.steps)} steps are satisfied ({seconds}).")
+        lines.append(f"Everything is up to date ({len(report.steps)} steps, {seconds}).")
     lines.append(line("Picture: ", (str(at.ctx.home.first_image), KEPT)))
     lines.append(f"ComfyUI: {'stopped' if stopped else at.ctx.manifest.comfyui.page}")
     if at.ctx.home.adopted is not None:

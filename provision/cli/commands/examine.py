@@ -112,7 +112,7 @@ def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> li
     """Say what was mended and what is left."""
     absent = [id for id in ids if not any(finding.id == id for step in seen.steps for finding in step.findings)]
     left = len(views.shown_trouble(report))
-    lines: list[Says] = [f"{id} was not found: nothing to mend." for id in absent]
+    lines: list[Says] = [f"{id} was not found: nothing to fix." for id in absent]
     if done := _done(report):
         lines.append(f"Fixed: {', '.join(dict.fromkeys(done))}.")
     if left:
@@ -120,7 +120,7 @@ def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> li
     if not lines:
         lines.append("No problems found.")
     if not at.ctx.options.yes and any(finding.consent for step in report.steps for finding in step.findings):
-        lines.append(Fix("To agree beforehand to what is asked:", ours("doctor", "--fix", "--yes")))
+        lines.append(Fix("To answer yes to all questions:", ours("doctor", "--fix", "--yes")))
     return lines
 
 

@@ -118,8 +118,8 @@ def _result(at: Session, target: Target, report: Report, answers: Answers, sourc
     planned = make_plan(report, {step.name: step.needs for step in STEPS}, Pace(), USUAL_S)
     drawn = Planned(planned, title)
     wheels = Pairs([(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels])
-    blocked_by = f"Blocked by {stuck}: there it cannot be done as it is asked for.\n" if stuck else ""
-    read = f" ComfyUI's requirements are those of {source}." if source else ""
+    blocked_by = f"Won't work on that machine: {stuck}.\n" if stuck else ""
+    read = f" ComfyUI's requirements: {source}." if source else ""
     closing = Words(f"{blocked_by}Nothing was installed.{read}")
     facts: dict[str, JSON] = {
         "command": "plan",
@@ -240,8 +240,8 @@ def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:
     if got.wheels:
         names = [f"{wheel.name} {wheel.version}" for wheel in got.wheels if wheel.name in TORCH and part == "torch"]
         told = f"{', '.join(names)} and what they need: " if names else ""
-        unsized = f" ({got.unsized} of a size that the index does not tell)" if got.unsized else ""
-        end = "; not all that is asked for has one" if got.lacks else ", nothing to build"
+        unsized = f" ({got.unsized} of unknown size)" if got.unsized else ""
+        end = "; some required packages have none" if got.lacks else ", nothing to compile"
         says = f"{told}{len(got.wheels)} wheels{unsized}{end}."
         cost = Cost(got.size_bytes, int(got.size_bytes * UNPACKED[part]))
         yield WHEELS_FOUND.fixable(part, says, fix=Fix("Install them with uv."), cost=cost)
@@ -279,7 +279,7 @@ def _known_bad(there: Context, torch: Resolved) -> Iterable[Finding]:
 
     pins = [f"torch=={torch.version('torch')}"] if torch.wheels else []
     if why := known_bad_torch.refused(there.machine, pins):
-        yield torch_kinds.TORCH_KNOWN_BAD.blocked("torch", f"{why}.", fix=Fix("Ask for another torch: --torch VERSION"))
+        yield torch_kinds.TORCH_KNOWN_BAD.blocked("torch", f"{why}.", fix=Fix("Choose another torch: --torch VERSION"))
     for pair, says in known_bad_torch.doubts(there.machine, pins):
         yield torch_kinds.TORCH_DOUBTFUL.warn("torch", says, fix=pair.cure)
 

@@ -72,7 +72,7 @@ def _chosen(home: Home, number: int | None) -> Generation:
     for each in generations.kept(home):
         if each.env != active and (each.number == number if number is not None else each.env == before):
             return each
-    raise UsageError(f"There is no generation {number} to go back to.", hint=ours("history"))
+    raise UsageError(f"No generation {number} to return to.", hint=ours("history"))
 
 
 app = command("rollback", rollback, frozenset({"home", "manifest", "overrides", "json", "verbose"}))

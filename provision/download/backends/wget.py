@@ -183,9 +183,9 @@ def _retry(ran: Ran, file: HubFile, part: Path, address: Address) -> Retry:
     if ran.code in errors:
         return Retry(errors[ran.code])
     if ran.code is None or ran.code < 0:
-        how = ran.stopped or f"was ended from outside (signal {-(ran.code or 0)})"
+        how = ran.stopped or f"was killed (signal {-(ran.code or 0)})"
         return Retry(DownloadError(f"wget {how}.", hint=RESUME, passing=Passing.NETWORK))
-    raise CommandFailed(f"wget ended with {ran.code}: {said}", hint=ours("all", "--backend", "http"))
+    raise CommandFailed(f"wget exited with {ran.code}: {said}", hint=ours("all", "--backend", "http"))
 
 
 def _last_line(said: str) -> str:

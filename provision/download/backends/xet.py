@@ -168,9 +168,9 @@ def _retry(ran: Ran, file: HubFile, part: Path, key: _Key) -> Retry:
             )
         )
     if ran.code is None or ran.code < 0:
-        how = ran.stopped or f"was ended from outside (signal {-(ran.code or 0)})"
+        how = ran.stopped or f"was killed (signal {-(ran.code or 0)})"
         return Retry(_failed(file, f"hf_xet {how}", Passing.NETWORK if ran.stopped else None))
-    return Retry(_failed(file, reason(said) or f"hf_xet ended with {ran.code}", passing_in(said)))
+    return Retry(_failed(file, reason(said) or f"hf_xet exited with {ran.code}", passing_in(said)))
 
 
 def reason(said: str) -> str:

@@ -65,7 +65,7 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
         why = state.trouble or "an earlier run was interrupted while writing files"
         yield kinds.CLONE_PARTIAL.fixable(
             str(folder), f"The checkout is broken ({why}).",
-            fix=Fix("It is fetched again; models, custom nodes and changed files stay."),
+            fix=Fix("Download it again; models, custom nodes and changed files stay."),
             cost=_cost(ctx),
         )  # fmt: skip
         return
@@ -87,11 +87,11 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
 
 def _missing(ctx: Context) -> Finding:
     comfy = ctx.manifest.comfyui
-    fix = Fix("Fetch one revision without its history.", program("git", "clone", "--depth", "1", comfy.url))
+    fix = Fix("Download one revision, without history.", program("git", "clone", "--depth", "1", comfy.url))
     if by_archive(ctx, comfy.url):
-        fix = Fix("Download an archive of one revision: there is no git here.")
+        fix = Fix("Download one revision as an archive, without git.")
     return kinds.COMFYUI_MISSING.fixable(
-        str(ctx.home.comfyui), f"ComfyUI is not here; {comfy.ref} of {comfy.url} will be fetched.",
+        str(ctx.home.comfyui), f"ComfyUI is not installed; {comfy.ref} of {comfy.url} will be downloaded.",
         fix=fix, cost=_cost(ctx),
     )  # fmt: skip
 
@@ -287,5 +287,5 @@ COMFYUI = Step(
     needs=("tools",),
     check=check_comfyui,
     apply=apply_comfyui,
-    about="ComfyUI's own source, by git or as an archive",
+    about="ComfyUI's source",
 )

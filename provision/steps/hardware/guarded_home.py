@@ -30,8 +30,8 @@ def check_guarded(ctx: Context) -> Iterable[Finding]:
         return
     for path in (ctx.home.root, ctx.home.venv / "pyvenv.cfg", ctx.home.comfyui / "main.py"):
         if ctx.machine.refusal(path) == errno.EPERM:
-            guarded = next((name for name in BY_HAND if name in path.parts), "a folder that it guards")
-            says = f"macOS keeps this terminal out of {path}, which lies in {guarded}: `Operation not permitted`."
+            guarded = next((name for name in BY_HAND if name in path.parts), "a protected folder")
+            says = f"macOS denies this terminal access to {path}, in {guarded}: `Operation not permitted`."
             fix = Fix(
                 "Allow your terminal in System Settings, Privacy & Security, Files and Folders (or Full Disk Access);"
                 " or use another folder.", ours("all", "--home", "~/provision"),

@@ -72,7 +72,7 @@ def _check_mac(ctx: Context) -> Iterable[Finding]:
     if chip and chip.virtual and not ctx.options.rehearsal:
         yield kinds.HW_GUEST.warn(
             "virtual machine",
-            "torch seldom sees the GPU in a virtual machine, and the CPU takes minutes a picture. That is known only"
+            "torch seldom sees the GPU in a virtual machine, and the CPU takes minutes per image. That is known only"
             f" after the download of about {REAL_GB} GB.",
             fix=Fix("Run it on the Mac itself."),
         )
@@ -246,7 +246,7 @@ def _judge_memory(ctx: Context, memory: _Seen) -> Finding:
             fix=Fix("Close other programs, and make one 512x512 image at a time."), facts=seen,
         )  # fmt: skip
     available = memory.available_bytes
-    free = "" if available is None else f", {available / GIB:.1f} of them available now"
+    free = "" if available is None else f", {available / GIB:.1f} available now"
     wanted = f"{needs.memory_gib_recommended} are recommended"
     says = f"{gib} GiB of memory{free}; {'the rehearsal needs little' if ctx.options.rehearsal else wanted}."
     return kinds.HW_MEMORY.ok("memory", says, facts=seen)

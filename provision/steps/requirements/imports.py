@@ -144,7 +144,7 @@ def _failed(ran: Ran, signs: list[Sign]) -> Finding:
         return kind_of(sign.id).blocked("ComfyUI", f"ComfyUI does not start: {sign.says}.", fix=sign.hint)
     last = ran.tail(1)
     says = f"ComfyUI does not start: its own quick test {ran.how}{f' ({last})' if last else ''}."
-    return kinds.IMPORT_FAILED.blocked("ComfyUI", says, fix=Fix("What it said: logs/quick-test.log in the home."))
+    return kinds.IMPORT_FAILED.blocked("ComfyUI", says, fix=Fix("Its output: logs/quick-test.log."))
 
 
 def mend_imports(ctx: Context, finding: Finding) -> None:

@@ -52,7 +52,7 @@ def _against_its_own(args: Sequence[str], text: str) -> Iterator[Finding]:
     given = [word.partition("=")[0] for word in args if word.startswith("--")]
     unknown = [flag for flag in given if not any(each.startswith(flag) for each in known)]  # argparse takes the shorter
     if known and unknown:
-        says = f"{SUBJECT} holds {' and '.join(unknown)}, which this ComfyUI does not know: it ends at once."
+        says = f"{SUBJECT} holds {' and '.join(unknown)}, which this ComfyUI does not know: it exits immediately."
         yield kinds.FLAG_UNKNOWN.blocked(SUBJECT, says, fix=_without(args, unknown))
     for flag, help in DEPRECATED.findall(text):
         if flag in given:
@@ -77,7 +77,7 @@ def check_flags(ctx: Context) -> Iterable[Finding]:
         place = args.index("--listen") + 1
         named = args[place] if place < len(args) and not args[place].startswith("-") else ""
         if not named.startswith("127.") and named not in ("localhost", "::1"):
-            says = f"{subject} holds --listen {named or '(all addresses)'}: whoever is in your network may use ComfyUI."
+            says = f"{subject} holds --listen {named or '(all addresses)'}: anyone in your network can use ComfyUI."
             yield kinds.LISTEN_WRONG.warn(subject, says, fix=_without(args, ["--listen"]))
 
 

@@ -36,9 +36,9 @@ def check_tools(ctx: Context) -> Iterable[Finding]:
             yield _check_program(ctx, each, git)
     brew = ctx.machine.which("brew")
     if ctx.machine.system == "Darwin" and brew is None:
-        yield kinds.BREW_MISSING.ok("Homebrew", "Homebrew is not here, and is not needed.")
+        yield kinds.BREW_MISSING.ok("Homebrew", "Homebrew is not installed (optional).")
     if is_of_intel(ctx, brew):
-        says = f"Homebrew at {brew} is for Intel, which Homebrew supports no longer: it installs nothing new."
+        says = f"Homebrew at {brew} is for Intel, which Homebrew no longer supports: it cannot install anything new."
         yield kinds.BREW_PREFIX.ok("Homebrew", says, detail=git.usable)
     if git.usable:
         yield from check_configuration(ctx, git)
@@ -54,7 +54,7 @@ def _check_program(ctx: Context, each: Program, git: FoundGit) -> Finding:
     version, path = None if said is None else _version(said, each.parse), ctx.machine.which(name)
     if version is None:
         why = "is not on this machine" if path is None else f"at {path} is not {each.is_not}"
-        says = f"{name} {why}; the backend {ctx.options.backend} needs it."
+        says = f"{name} {why}; the {ctx.options.backend} backend needs it."
         return missing(ctx, each.missing, name, says)
     seen = ".".join(map(str, version))
     return each.ready.ok(str(path or name), f"{name} {seen}.", facts={"version": seen})
@@ -121,6 +121,6 @@ TOOLS = Step(
     needs=("hardware",),
     check=check_tools_and_hosts,
     apply=install_with_brew,
-    about="git; git-lfs or wget for their backend; the hosts that are needed",
+    about="git and the network",
 )
 DOWNLOAD_TOOLS = Step("tools", needs=(), check=check_download_tools, apply=install_with_brew)

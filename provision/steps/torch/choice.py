@@ -175,7 +175,7 @@ def _will_ask_for_audio(ctx: Context) -> bool:
     try:
         return read_asked(ctx, None).audio
     except GitError as error:
-        ctx.note(f"{error.message} Without ComfyUI's requirements it is not known whether torchaudio is asked for.")
+        ctx.note(f"{error.message} Without ComfyUI's requirements it is unknown whether torchaudio is required.")
         return False
 
 
@@ -283,10 +283,10 @@ def _stable(ctx: Context, place: Place, *, audio: bool, why: str, exact: str = "
         found = None if trouble else wheel_index.stable_pins(pages, place.tags, exact)
         if found:
             return Choice(channel, _bounded(found, exact), index, why)
-        lack = f"{index} {trouble or f'has no such set for {place.says}'}"
+        lack = f"{index} {trouble or f'has no matching set for {place.says}'}"
         if ctx.options.rehearsal:  # which never leaves its world
             raise PackageError(f"{lack}.", hint=ours("all", "--torch", "stable"))
-        ctx.note(f"{lack}; the configured package index is taken.")
+        ctx.note(f"{lack}; using the configured package index.")
     torch = f"torch=={exact}" if exact else "torch"
     return Choice(channel, _bounded((torch, VISION, *(("torchaudio",) if audio else ())), exact), "", why)
 

@@ -63,7 +63,7 @@ def _take(ctx: Context, choice: Choice, *, reinstall: bool, again: bool) -> None
     elif again:
         ctx.note(f"Trying {choice.line()} ({download_says(ctx, choice)}).")
     for newer in choice.passed_over[:1]:
-        ctx.note(f"{newer}; {choice.line()} is taken.")
+        ctx.note(f"{newer}; using {choice.line()}.")
     if ctx.home.venv_of_another is not None or ctx.home.env is not None:  # agreed to, or a copy already
         _fill(ctx, ctx, choice, reinstall=reinstall)
     else:

@@ -14,10 +14,10 @@ LOCK_DIFFERS = Kind("lock-differs", "torch", "blocks", "auto",
     "the lock's packages are installed by hash")
 TORCH_MISSING = Kind("torch-missing", "torch", "blocks", "auto", "the installed packages", "`No module named 'torch'`",
     "torch and the torchvision that fits it are installed", BARE)
-TORCH_CHANNEL = Kind("torch-channel", "torch", "warns", "auto", "torch's version against the channel asked for",
-    "another torch than was wished", "the other one is installed")
-TORCH_UNPROVEN = Kind("torch-unproven", "torch", "warns", "auto", "whether this torch was seen to compute right here",
-    "nothing yet", "a small probe compares its device with the CPU", BARE, adds_only=True)
+TORCH_CHANNEL = Kind("torch-channel", "torch", "warns", "auto", "torch's version against the requested one",
+    "not the requested torch", "the requested one is installed")
+TORCH_UNPROVEN = Kind("torch-unproven", "torch", "warns", "auto", "whether this torch computes correctly",
+    "nothing yet", "its device is compared with the CPU", BARE, adds_only=True)
 TORCH_BROKEN = Kind("torch-broken", "torch", "blocks", "auto", "whether torch can be imported (`--deep`)",
     "ComfyUI exits with a traceback", "installed again")
 TV_MISMATCH = Kind("tv-mismatch", "torch", "blocks", "auto",
@@ -47,9 +47,9 @@ GPU_HIDDEN = Kind("gpu-hidden", "torch", "spoils", "hint", "whether torch sees t
 NUMPY_ABI = Kind("numpy-abi", "torch", "blocks", "auto", "torch before 2.3 with NumPy 2", "`Numpy is not available`",
     "NumPy 1 is installed, torch is kept")
 MIXED_ARCH_SO = Kind("mixed-arch-so", "torch", "blocks", "auto",
-    "the processor that large libraries are built for; ComfyUI's log",
-    "`incompatible architecture (have 'x86_64', need 'arm64')`", "the package is installed again")
-QUARANTINE = Kind("quarantine", "torch", "blocks", "consent", "macOS's mark on torch's library; ComfyUI's log",
-    "`library load disallowed by system policy`", "the mark is taken off after a yes")
-OMP_DUP = Kind("omp-dup", "torch", "spoils", "consent", "a second OpenMP library beside torch's own; logs",
-    "`OMP: Error #15`, as where conda and pip are mixed", "the environment is made anew after a yes")
+    "the architecture of large libraries; ComfyUI's log",
+    "`incompatible architecture (have 'x86_64', need 'arm64')`", "the package is reinstalled")
+QUARANTINE = Kind("quarantine", "torch", "blocks", "consent", "the quarantine flag on torch's library; ComfyUI's log",
+    "`library load disallowed by system policy`", "the flag is removed after a yes")
+OMP_DUP = Kind("omp-dup", "torch", "spoils", "consent", "a second OpenMP library next to torch's; logs",
+    "`OMP: Error #15` (conda and pip mixed)", "the environment is recreated after a yes")

@@ -100,7 +100,7 @@ def _quarantined(ctx: Context, library: Path) -> Finding:
 
 def _two_openmps(ctx: Context, second: Path) -> Finding:
     shown = ctx.home.shown(second)
-    says = f"{shown} is a second OpenMP beside torch's libomp.dylib: ComfyUI may end with `OMP: Error #15`."
+    says = f"{shown} is a second OpenMP next to torch's libomp.dylib: ComfyUI may exit with `OMP: Error #15`."
     if kinds.OMP_DUP.id in ctx.options.agreed:
         return kinds.OMP_DUP.fixable(shown, says, fix=Fix("Recreate the environment; the old one is moved aside."))
     fix = Fix("Recreate the environment.", ours("doctor", "--fix", "--only", kinds.OMP_DUP.id))

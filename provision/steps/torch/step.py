@@ -189,5 +189,5 @@ def _install(ctx: Context, *, audio: bool, reinstall: bool) -> None:
 
 TORCH = Step(
     "torch", needs=("python_env", "comfyui"), check=check_torch, apply=apply_torch,
-    about="torch of the channel asked for, the torchvision that fits it, computing right on this device",
+    about="torch and torchvision",
 )  # fmt: skip

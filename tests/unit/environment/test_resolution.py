@@ -204,7 +204,7 @@ def test_the_row_of_packages_does_not_say_the_contrary_of_what_follows(ctx: Cont
     assert "wheel-missing av>=16" in found
     assert any("the GPU is not seen" in finding.says for finding in found.values())
     assert found["wheels-found requirements"].says == (
-        "1 wheels (1 of a size that the index does not tell); not all that is asked for has one."
+        "1 wheels (1 of unknown size); some required packages have none."
     )
 
 

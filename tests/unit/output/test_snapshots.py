@@ -81,9 +81,9 @@ ASKED = (
      25_000_000, 90_000_000),
     ("torch", "torch-missing", "torch is not installed; nightly is wanted.",
      "Install torch with the torchvision that fits it, and test both.", 165_000_000, 700_000_000),
-    ("comfyui", "comfyui-missing", f"ComfyUI is not here; latest of {REPO} will be fetched.",
-     "Fetch one revision without its history.", 10_000_000, 30_000_000),
-    ("models", "ckpt-missing", f"{WEIGHTS} is not there: {SIZE:,} bytes.",
+    ("comfyui", "comfyui-missing", f"ComfyUI is not here; latest of {REPO} will be downloaded.",
+     "Download one revision, without history.", 10_000_000, 30_000_000),
+    ("models", "ckpt-missing", f"{WEIGHTS} is missing: {SIZE:,} bytes.",
      f"Download {WEIGHTS} of stabilityai/sdxl-turbo at 71153311d3db and verify it.", SIZE, SIZE),
     ("requirements", "req-missing", "ComfyUI's packages are installed after ComfyUI.",
      "Install ComfyUI's packages as of the revision's date; torch is not changed.", 640_000_000, 1_050_000_000),
@@ -132,7 +132,7 @@ def test_the_plan(name: str) -> None:
 
 
 def test_the_report_of_a_run() -> None:
-    closing = [Fix("Not finished after 1 min 15 s. What is done is kept; after the fix:", ours("all"))]
+    closing = [Fix("Not finished after 1 min 15 s. Finished work is kept. After fixing it:", ours("all"))]
     for width in WIDTHS:
         assert_snapshot(f"report-{width}", plain_text(views.report_lines(TROUBLE, closing), width))
         assert_snapshot(f"checkup-{width}", plain_text(views.checkup_lines(TROUBLE, closing), width))

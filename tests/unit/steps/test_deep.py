@@ -145,7 +145,7 @@ def test_what_cannot_be_imported_is_named(
             "tv-mismatch",
             "torchvision does not fit this torch",
         ),
-        ("raise SystemExit(3)", "import-failed", "its own quick test ended with 3"),
+        ("raise SystemExit(3)", "import-failed", "its own quick test exited with 3"),
         ("raise ModuleNotFoundError(\"No module named 'torch'\")", "", ""),
     ],
 )

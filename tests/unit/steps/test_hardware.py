@@ -335,7 +335,7 @@ def test_the_rehearsal_is_stopped_by_the_disk_only(look: Looker) -> None:
 
 def test_the_rehearsal_does_not_recommend_the_memory_of_the_real_thing(look: Looker) -> None:
     says = look(mac(), rehearsal=True)["hw-memory"].says
-    assert says == "16 GiB of memory, 8.0 of them available now; the rehearsal needs little."
+    assert says == "16 GiB of memory, 8.0 available now; the rehearsal needs little."
 
 
 def test_the_step_only_reads(look: Looker) -> None:
