@@ -96,6 +96,15 @@ def in_sources() -> Iterator[Text]:
                     yield Text(f"provision/{name}:{line}", says)
 
 
+def in_manifests() -> Iterator[Text]:
+    """The texts of the manifests, without their comments."""
+    for path in sorted((CHECKOUT / "manifests").glob("*.toml")):
+        for line, says in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            yield Text(
+                f"manifests/{path.name}:{line}", " ".join(re.findall(r'"([^"]* [^"]*)"', says.partition(" #")[0]))
+            )
+
+
 def in_pages(path: Path) -> Iterator[Text]:
     """The lines of a page, but what stands in blocks of code."""
     inside = False
@@ -123,6 +132,10 @@ def faults(texts: Iterator[Text]) -> list[str]:
 
 def test_the_program_speaks_plainly() -> None:
     assert faults(in_sources()) == []
+
+
+def test_the_manifests_speak_plainly() -> None:
+    assert faults(in_manifests()) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

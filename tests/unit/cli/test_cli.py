@@ -237,7 +237,7 @@ def test_stopped_from_outside_it_ends_with_130(tmp_path: Path, environ: dict[str
         finally:
             process.kill()
     assert process.returncode == 130
-    assert err.splitlines()[0] == "error: Stopped. Nothing is lost. The same command goes on."
+    assert err.splitlines()[0] == "error: Stopped. Nothing is lost. Run the same command to resume."
     assert f"provision logs -f --home {home.root}" in err, "the command that goes on can be pasted"
     assert "Traceback" not in err
 

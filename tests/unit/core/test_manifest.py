@@ -53,7 +53,7 @@ def test_every_manifest_that_comes_with_the_tool_loads_and_has_a_checkpoint(name
 
 
 STABILITY = "its page refers to https://stability.ai/license (free below US$1M of yearly revenue)"
-RAIL = "allowed, but for the uses that the licence rules out (its Attachment A)"
+RAIL = "allowed, except for the uses that the licence prohibits (its Attachment A)"
 TERMS = {
     "sdxl-turbo": ("sai-nc-community", STABILITY),
     "sd-turbo": ("", STABILITY),

@@ -49,12 +49,12 @@ def test_the_plan_is_in_order_with_bytes_and_questions() -> None:
     assert plain_text(views.mending_lines(planned)) == (
         "To be fixed, in this order:\n"
         " 1. a: Litter.  [a-litter]\n"
-        "    → Asked first: Move it?\n"
+        "    → Asks first: Move it?\n"
         " 2. b: It is gone.  [b-gone]\n"
         "    → It is done. Downloads 2.0 MB.\n"
         "In all 2.0 MB are downloaded.\n"
         "Then steps that depend on it are checked again, and fixed if needed: d.\n"
-        "Not before you have mended what stops c: d-late."
+        "First fix what blocks c: d-late."
     )
     assert plain_text(views.mending_lines(MendingPlanned(mends=()))) == "Nothing can be fixed automatically."
 

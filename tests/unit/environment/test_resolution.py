@@ -137,7 +137,7 @@ def test_a_nightly_is_of_the_newest_day_that_is_whole_for_the_target(
 
     old = choose_torch(ctx, VENTURA, audio=False)
     assert (old.pins, old.channel) == (("torch==2.11.0", "torchvision==0.26.0"), "stable")
-    assert "stable torch is planned in its place" in notes(events)[-1]
+    assert "stable torch is planned instead" in notes(events)[-1]
 
 
 def notes(events: list[Event]) -> list[str]:
@@ -202,7 +202,7 @@ def test_the_plan_of_a_good_target_is_all_that_all_would_do(ctx: Context) -> Non
 def test_the_row_of_packages_does_not_say_the_contrary_of_what_follows(ctx: Context) -> None:
     found = findings(ctx, "macos-13-m1-py312", "av>=16", "needy")
     assert "wheel-missing av>=16" in found
-    assert any("the GPU is not seen" in finding.says for finding in found.values())
+    assert any("torch does not see the GPU" in finding.says for finding in found.values())
     assert found["wheels-found requirements"].says == (
         "1 wheels (1 of unknown size); some required packages have none."
     )
