@@ -43,7 +43,7 @@ files are never deleted: what is in the way is moved to `moved-aside/` in the in
 | the download stopped | run the same command again: it resumes |
 | a host cannot be reached, a certificate error | [Networks and proxies](networks.md) |
 | `No space left on device` | `provision plan` shows how much is needed; or use another disk: `--home DIR` |
-| Apple's Command Line Tools or git are missing | `xcode-select --install` |
+| a custom node needs git, and it is missing | `xcode-select --install` |
 | ComfyUI does not open in the browser | `provision launch`, then `provision logs` |
 | port 8188 is used by another program | `provision all --set comfyui.port=8189` |
 | black images or noise | `provision doctor --deep --fix` |
@@ -83,10 +83,15 @@ def doctor_page() -> str:
 
 
 def _part(title: str, kinds: list[Kind]) -> str:
-    rows = [_row(kind) for kind in sorted(kinds, key=lambda kind: kind.means.strip("`.").casefold())]
+    rows = [_row(kind) for kind in sorted(kinds, key=_order)]
     return "\n".join(
         [f"## {title}", "", "| what you see | where it shows | fix | id |", "|---|---|---|---|", *rows, ""]
     )
+
+
+def _order(kind: Kind) -> str:
+    """What is seen, by the alphabet: the first message, else the sentence."""
+    return (kind.means.split("`")[1] if kind.means.startswith("`") else kind.means).casefold()
 
 
 def _row(kind: Kind) -> str:

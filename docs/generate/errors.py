@@ -107,10 +107,10 @@ PARAGRAPHS: tuple[Paragraph, ...] = (
     ),
     Paragraph(
         CommandMissing, "A program is missing",
-        "git is needed to download ComfyUI; wget and git-lfs only for their backends. `provision "
-        "doctor --fix` offers to "
-        "install what is missing.",
-        "git is not installed.", "provision doctor --only git-missing",
+        "wget and git-lfs are needed for their backends only; without git, ComfyUI is downloaded as an archive. "
+        "`provision doctor --fix` offers to install what is missing.",
+        "wget is not installed.",
+        "Install wget, or choose another backend: --backend http. brew install wget",
     ),
     Paragraph(
         NetworkError, "The network failed",

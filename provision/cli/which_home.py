@@ -33,7 +33,7 @@ def check_person(command: str, environ: Mapping[str, str]) -> None:
         if person.stat().st_uid == 0:
             return
     raise UsageError(
-        f"This runs as root, by sudo, in {person}: what it makes there would belong to root.",
+        f"This runs as root in {person}: the files it makes would belong to root.",
         hint=Fix("It needs no sudo:", ours(command)),
     )
 

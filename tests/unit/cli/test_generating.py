@@ -54,7 +54,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(fifo := tmp_path / "fox.png")
     with pytest.raises(UsageError, match="is not a file"):
         place_of(fifo, alone=True)
-    with pytest.raises(HomeError, match="cannot be used"):
+    with pytest.raises(HomeError, match="is not usable"):
         place_of(tmp_path / ("x" * 300), alone=True)
 
 
@@ -62,7 +62,7 @@ def test_a_current_folder_that_is_gone_is_said(tmp_path: Path, monkeypatch: pyte
     (gone := tmp_path / "gone").mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    with pytest.raises(HomeError, match="is gone"):
+    with pytest.raises(HomeError, match="no longer exists"):
         place_of(None, alone=True)
 
 

@@ -217,5 +217,5 @@ def test_the_usual_precision_is_the_manifests(tmp_path: Path) -> None:
         assert at.ctx.options.precision == "fp32"
     with open_session(replace(usual, precision="fp16"), Console(), Brisk()) as at:
         assert at.ctx.options.precision == "fp16"
-    with pytest.raises(UsageError, match="sdxl-turbo alone"):
+    with pytest.raises(UsageError, match="only has the model of sdxl-turbo"):
         choose_options(Request("all", rehearse=True, manifest="sd-turbo"), {})

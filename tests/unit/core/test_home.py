@@ -119,12 +119,12 @@ def test_a_home_in_a_read_only_folder(read_only_folder: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc on this machine")
 def test_a_home_where_no_folder_can_be_made() -> None:
-    assert "cannot be used" in refused(Path("/proc/home")).message
+    assert "is not usable" in refused(Path("/proc/home")).message
 
 
 def test_a_home_whose_name_is_too_long(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 300)
-    assert "cannot be used" in refused(long).message
+    assert "is not usable" in refused(long).message
     with pytest.raises(HomeError):
         Home(long).check_usable()
 
@@ -132,7 +132,7 @@ def test_a_home_whose_name_is_too_long(tmp_path: Path) -> None:
 def test_a_home_that_is_a_link_to_itself(tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
-    assert "cannot be used" in refused(loop).message
+    assert "is not usable" in refused(loop).message
 
 
 def test_a_home_on_a_full_disk(full_disk: Path) -> None:

@@ -88,7 +88,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         (
             'source = "https://h',
             'source = "--index=https://h',
-            "/simple', not an http address",
+            "/simple', which is not an http address",
         ),
         ('python = "3.12.7"', 'python = "3"', "must be like 3.12.7"),
         ("[torch]", "[torch", "cannot be read"),

@@ -52,7 +52,7 @@ def test_the_plan_is_in_order_with_bytes_and_questions() -> None:
         "    → Asks first: Move it?\n"
         " 2. b: It is gone.  [b-gone]\n"
         "    → It is done. Downloads 2.0 MB.\n"
-        "In all 2.0 MB are downloaded.\n"
+        "2.0 MB to download in total.\n"
         "Then steps that depend on it are checked again, and fixed if needed: d.\n"
         "First fix what blocks c: d-late."
     )

@@ -119,7 +119,7 @@ def test_a_table_that_is_wrong_is_refused_with_the_key(tmp_path: Path, change: s
 
 def test_it_is_no_manifest() -> None:
     assert "known-bad" not in manifest_names()
-    with pytest.raises(ManifestError, match="no manifest"):
+    with pytest.raises(ManifestError, match="Unknown manifest"):
         find_manifest("known-bad")
 
 

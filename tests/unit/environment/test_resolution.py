@@ -192,7 +192,7 @@ def test_the_plan_of_a_good_target_is_all_that_all_would_do(ctx: Context) -> Non
     assert {finding.verdict for finding in found.values()} == {Verdict.OK, Verdict.FIXABLE}
     assert found["wheels-found torch"].says == (
         "torch 2.16.0.dev20261120, torchvision 0.31.0.dev20261120 and what they need: 2 wheels "
-        "(2 of unknown size), nothing to build."
+        "(2 of unknown size), nothing to compile."
     )
     assert "24 GiB" in found["hw-memory memory"].says
     model = found["ckpt-missing sd_xl_turbo_1.0_fp16.safetensors"]
@@ -214,7 +214,7 @@ def test_the_plan_says_what_stands_in_the_way_and_what_to_type(ctx: Context) -> 
     assert lack.verdict is Verdict.BLOCKED
     assert lack.fix
     assert lack.fix.command == ours("plan", "--for", "macos-14-m1-py312-16gb")
-    assert lack.fix.says == "av 19.0.2 is there for macOS 14 and later:"
+    assert lack.fix.says == "av 19.0.2 exists for macOS 14 and later:"
     assert found["os-too-old macOS"].verdict is Verdict.BLOCKED
     behind_it = found["torch-behind torch"]
     assert behind_it.verdict is Verdict.WARN
@@ -227,7 +227,7 @@ def test_without_torch_one_line_says_so_and_the_rest_is_told(ctx: Context) -> No
     assert "no version of torch has" in found["wheel-missing torch"].says
     fix = found["wheel-missing torch"].fix
     assert fix
-    assert fix.says == "torch 2.2.2 is there with Python 3.12:"
+    assert fix.says == "torch 2.2.2 exists with Python 3.12:"
     assert found["hw-intel chip"].verdict is Verdict.BLOCKED
 
 

@@ -281,7 +281,7 @@ def test_many_faults_are_counted() -> None:
 
 def test_a_probe_that_broke_off_says_where() -> None:
     assert broke_off(-6, "comparing: attention") == "the test exited with -6:\ncomparing: attention"
-    assert broke_off(None, "").startswith("the probe took too long")
+    assert broke_off(None, "").startswith("the test took too long")
 
 
 @pytest.mark.parametrize(
