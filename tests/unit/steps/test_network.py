@@ -231,7 +231,7 @@ def test_a_vital_host_that_is_down_blocks_and_points_to_the_rehearsal(
 def test_the_nightly_index_may_be_down(context: Contexts, answering: str, refusing: str) -> None:
     (finding,) = looked(context, answering, answering, refusing, answering)
     assert finding.verdict is Verdict.WARN
-    assert "Stable torch" in finding.says
+    assert "Using stable torch" in finding.says
 
 
 @pytest.mark.parametrize("serve", [says_nothing, trickles], ids=["silent", "trickle"])

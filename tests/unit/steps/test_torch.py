@@ -172,7 +172,7 @@ def test_without_a_nightly_set_stable_is_taken_and_the_reason_kept(place: Place,
     place.hub.disarm()
     again = place.run(wish)
     assert (again.changed, place.installed) == (False, STABLE)
-    assert "nightly was asked for" in again.findings[0].says
+    assert "requested: nightly" in again.findings[0].says
 
 
 def test_a_change_of_channel_really_changes_torch(place: Place) -> None:
