@@ -96,6 +96,14 @@ def in_sources() -> Iterator[Text]:
                     yield Text(f"provision/{name}:{line}", says)
 
 
+def in_scripts() -> Iterator[Text]:
+    """What the shell scripts of the first start say: arguments of `say` and `fail`, and the lines of the short help."""
+    for path in (CHECKOUT / "bin" / "provision", CHECKOUT / "install.sh"):
+        for line, says in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if re.match(r"\s*(say |fail |\")|  [a-z]+  +[a-z]|[A-Z][a-z]+ .*\.$", says):
+                yield Text(f"{path.relative_to(CHECKOUT)}:{line}", re.sub(r"\$\w+", "", says))
+
+
 def in_manifests() -> Iterator[Text]:
     """The texts of the manifests, without their comments."""
     for path in sorted((CHECKOUT / "manifests").glob("*.toml")):
@@ -132,6 +140,10 @@ def faults(texts: Iterator[Text]) -> list[str]:
 
 def test_the_program_speaks_plainly() -> None:
     assert faults(in_sources()) == []
+
+
+def test_the_scripts_speak_plainly() -> None:
+    assert faults(in_scripts()) == []
 
 
 def test_the_manifests_speak_plainly() -> None:
