@@ -37,7 +37,7 @@ TLS_INTERCEPT = Kind("tls-intercept", "tools", "blocks", "hint", "whether each h
     "SSL_CERT_FILE with the certificates of your company")
 CLOCK_WRONG = Kind("clock-wrong", "tools", "blocks", "hint",
     "whether certificates are valid by this computer's clock",
-    "`certificate has expired` or `is not yet valid`", "`sudo sntp -sS time.apple.com`")
+    "`certificate has expired`, or that it is not yet valid", "`sudo sntp -sS time.apple.com`")
 TLS_STORE = Kind("tls-store", "tools", "blocks", "hint",
     "whether the certificate files in variables exist",
     "`CERTIFICATE_VERIFY_FAILED`, or no connection at all", "unset SSL_CERT_FILE or REQUESTS_CA_BUNDLE")

@@ -24,7 +24,7 @@ def test_black_pictures_end_with_stable_torch_and_it_stays(tool: Tool) -> None:
     made = tool.run("all", "--rehearse")
     assert made.code == 0, (made.report, made.err)
     tried = says(made, "first_image", "step_finished").splitlines()
-    assert [line.rpartition("tried again with ")[2] for line in tried[:3]] == [
+    assert [line.rpartition("trying again with ")[2] for line in tried[:3]] == [
         "--force-upcast-attention.",
         "--force-upcast-attention and --fp32-vae.",
         "stable torch and the default flags.",

@@ -320,7 +320,7 @@ def test_what_a_refusal_means(body: object, says: str) -> None:
         ("OSError: [Errno 48] error while attempting to bind on address ('127.0.0.1', 8188)", "port is used"),
         ("Port 8188 is already in use on address 127.0.0.1", "port is used"),
         ("ASSETS_STARTUP_FAILED: in_use", "another ComfyUI is using"),
-        ("ASSETS_STARTUP_FAILED: corrupt", "cannot be used (corrupt)"),
+        ("ASSETS_STARTUP_FAILED: corrupt", "is not usable (corrupt)"),
         ("File \"main.py\", in load_extra_path_config\nTypeError: 'NoneType' object is not iterable", "yaml"),
         ("Error while deserializing header: header too large", "incomplete or damaged"),
         ("Error while deserializing header: MetadataIncompleteBuffer", "incomplete or damaged"),

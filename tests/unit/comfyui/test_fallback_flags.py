@@ -62,7 +62,7 @@ def home_of(root: Path, fault: str, *sets: str) -> Iterator[EngineHome]:
 
 def tries(home: EngineHome) -> list[str]:
     """What was said of each picture that was no good, without the seconds."""
-    said = [e.says for e in home.events if isinstance(e, StepFinished) and "tried again" in e.says]
+    said = [e.says for e in home.events if isinstance(e, StepFinished) and "trying again" in e.says]
     return [f"{one.partition(' (')[0]}{one.rpartition(')')[2]}" if "(" in one else one for one in said]
 
 

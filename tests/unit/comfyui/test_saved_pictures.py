@@ -59,7 +59,7 @@ def test_what_has_a_name_keeps_it(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     for write in (lambda: keep_new(tmp_path / "gone", "fox", ".png", b""), lambda: keep_as(tmp_path / "gone/x", b"")):
-        with pytest.raises(HomeError, match="No such folder") as caught:
+        with pytest.raises(HomeError, match="is gone") as caught:
             write()
         assert said(caught.value.hint) == f"mkdir -p {tmp_path / 'gone'}"
 

@@ -26,7 +26,7 @@ def test_people_get_the_parts_in_their_order(capsys: pytest.CaptureFixture[str])
     console.invocation = Invocation(("bin/provision",), "/h")
     console.answer(ANSWER)
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    assert lines == ["/x", "To mend: bin/provision doctor --home /h", "name  value"]
+    assert lines == ["/x", "To fix it: bin/provision doctor --home /h", "name  value"]
 
 
 def test_programs_get_one_report(capsys: pytest.CaptureFixture[str]) -> None:

@@ -135,7 +135,7 @@ def test_what_is_no_picture_is_refused_and_kept_aside(tmp_path: Path, fault: str
         with pytest.raises(StartOver) as caught:
             apply_first_image(home.ctx, only(home.ctx))
         assert caught.value.message.startswith(f"The image {says} (")
-        assert caught.value.message.endswith("s): tried again with --force-upcast-attention.")
+        assert caught.value.message.endswith("s): trying again with --force-upcast-attention.")
         assert (home.ctx.home.root / "first-image.rejected.png").is_file()
         assert not home.ctx.home.first_image.exists()
         assert only(home.ctx).id == "first-image-missing"
