@@ -128,7 +128,7 @@ def test_a_broken_on_line_ends_the_program_and_leaves_no_timer() -> None:
 
 
 def test_check_says_what_the_program_said_last() -> None:
-    with pytest.raises(CommandFailed, match="ended with 4:\nno such branch") as seen:
+    with pytest.raises(CommandFailed, match="exited with 4:\nno such branch") as seen:
         LocalMachine().run(shell("echo no such branch >&2; exit 4")).check()
     assert said(seen.value.hint)
     with pytest.raises(CommandFailed, match=r"sleep [\d.]+ timed out after 1 seconds:\n"):
