@@ -139,7 +139,9 @@ def _stopped(console: Console) -> Interrupted:
     """What is kept, and the command that resumes."""
     kept = console.kept()
     says = f"Stopped. Kept: {kept}." if kept else "Stopped. Nothing is lost."
-    return Interrupted(f"{says} Run the same command to resume.", hint=ours(*sys.argv[1:]))
+    server = console.state.steps.get("server")
+    runs = " ComfyUI keeps running." if server is not None and server.verdict == "ok" else ""
+    return Interrupted(f"{says}{runs}", hint=Fix("To resume:", ours(*sys.argv[1:])))
 
 
 def _kept(log: Path | None) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from provision.cli.command import Session, command
+from provision.cli.request import USUAL
 from provision.command import Fix, ours
 from provision.output.result import Pairs, Result, answer
 
@@ -39,4 +40,4 @@ def history(at: Session) -> Result:
     return answer({"command": "history", "generations": facts}, Pairs(rows), closing)
 
 
-app = command("history", history, frozenset({"home", "json"}))
+app = command("history", history, USUAL)

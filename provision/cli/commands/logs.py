@@ -7,6 +7,7 @@ from typing import Annotated
 from typer import Option
 
 from provision.cli.command import Session, command
+from provision.cli.request import USUAL
 from provision.command import ours
 from provision.errors import UsageError
 from provision.output.result import Data, Result, answer
@@ -17,7 +18,7 @@ def logs(
     at: Session,
     *,
     follow: Annotated[bool, Option("-f", "--follow", help="Follow the log.")] = False,
-    lines: Annotated[int, Option("-n", "--lines", help="Lines to show.")] = 60,
+    lines: Annotated[int, Option("-n", "--lines", metavar="N", help="Lines to show.")] = 60,
     tool: Annotated[bool, Option("--tool", help="Show provision's own log.")] = False,
 ) -> Result:
     """The last lines of a log; with `follow` also new ones, until Ctrl-C. Raises UsageError when there is none."""
@@ -38,4 +39,4 @@ def logs(
         shown = list(follower.lines())
 
 
-app = command("logs", logs, frozenset({"home", "manifest", "overrides"}))
+app = command("logs", logs, USUAL - {"json"})

@@ -10,8 +10,10 @@ from provision.output.result import Result
 def status(at: Session) -> Result:
     """All of it; satisfied when the server is up."""
     from provision.cli.commands.overview import overview
+    from provision.cli.look import taking_long
 
-    return overview(at)
+    with taking_long(at.console, "status", "asking ComfyUI and adding up the disk"):
+        return overview(at)
 
 
 app = command("status", status, USUAL)

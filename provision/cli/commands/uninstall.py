@@ -30,6 +30,7 @@ def uninstall(at: Session) -> Result:
     from provision.cli.session import hold_home
     from provision.comfyui.server_process import stop_server
     from provision.core.ownership import is_home
+    from provision.steps.hardware.left_out import take_in_again
 
     home = at.ctx.home
     if not os.path.lexists(home.root):
@@ -45,6 +46,7 @@ def uninstall(at: Session) -> Result:
         return answer({**would, **adopted_json(home)})
     with hold_home(at, removing=True):
         stop_server(at.ctx)
+        take_in_again(at.ctx)
         found = sort_home(at.ctx)  # the person may have added something since
         where, removal = _where(home), Removal(home)
         removal.run(found)
@@ -176,4 +178,4 @@ def _texts(paths: Iterable[Path]) -> list[JSON]:
     return [str(path) for path in paths]
 
 
-app = command("uninstall", uninstall, frozenset({"home", "json", "yes", "verbose", "plain"}))
+app = command("uninstall", uninstall, frozenset({"home", "json", "yes", "verbose", "quiet", "plain", "color"}))

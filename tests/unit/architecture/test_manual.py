@@ -98,7 +98,7 @@ def test_every_code_of_an_error_has_its_paragraph() -> None:
 # -- completion -----------------------------------------------------------------------------------------
 
 ASKED = {
-    "provision do": ["download", "doctor"],
+    "provision do": ["doctor", "download"],
     "provision all --backend g": ["git-lfs"],
     "provision doctor --only ckpt-t": [entry.id for entry in CATALOGUE if entry.id.startswith("ckpt-t")],
     "provision plan --manifest ": manifest_names(),
