@@ -129,11 +129,11 @@ ENVIRONMENT: tuple[Signature, ...] = (
               r"|cannot import name '(\w+)' from 'torch(?:\.[\w.]*)?'|PyTorch ?>= ?([\d.]+) is required"
               r"|requires (?:at least )?(?:PyTorch|torch) ?(?:>=|version)? ?([\d.]+)"
               r"|unexpected keyword argument '(enable_gqa|weights_only)'",
-              "this torch is too old for what uses it",
-              Fix("The newest torch that fits is installed by:", ours("all")), lasts=True),
+              "this torch is too old for the code that uses it",
+              Fix("To install the newest matching torch:", ours("all")), lasts=True),
     Signature("mixed-arch-so", r"^(?![^\n]*libxcrun)[^\n]*incompatible architecture",
-              "the environment is of another processor (Rosetta)",
-              Fix("Remove the folder venv of the home, then:", ours("all")), lasts=True),
+              "the environment is for another processor (Rosetta)",
+              Fix("Remove the venv folder, then:", ours("all")), lasts=True),
     Signature("quarantine", r"library load disallowed by system policy|developer cannot be verified"
               r"|is damaged and can.t be opened|Apple could not verify",
               "macOS quarantines a program or library that a browser downloaded",
@@ -156,7 +156,7 @@ SIGNATURES: tuple[Signature, ...] = (
               r"|Expected all tensors to be on the same device|input\(device='cpu'\) and weight\(device=mps"
               r"|[Tt]ensor for argument [^\n]{0,80} is on (?:CPU|cpu)|on cpu but expected on mps"
               r"|Passed CPU tensor to MPS",
-              "a part of the model was left on the CPU, most often by a custom node", CUSTOM, blames_node=True),
+              "a part of the model was left on the CPU, usually by a custom node", CUSTOM, blames_node=True),
     Signature("mps-bf16", r"(?:BFloat16|[Bb]float16|\bbf16)\b.{0,200}\bMPS\b"
               r"|\bMPS\b.{0,200}(?:BFloat16|[Bb]float16|bf16)|Undefined type BFloat16",
               "this macOS, or this GPU, does not compute in bf16",
@@ -256,7 +256,7 @@ SIGNATURES: tuple[Signature, ...] = (
               "only root may open a port below 1024", ours("all", "--set", "comfyui.port=8188")),
     Signature("port-busy", r"error while attempting to bind on address|Port \d+ is already in use"
               r"|[Aa]ddress already in use",
-              "the port was taken by another program", ours("all", "--set", "comfyui.port=8189")),
+              "the port is used by another program", ours("all", "--set", "comfyui.port=8189")),
     Signature("disk-low", r"No space left on device|[Nn]ot enough (?:free )?(?:disk )?space",
               "the disk is full", Fix("Free some space, then:", ours("all"))),
     Signature("link-refused", r"(?:Operation not (?:permitted|supported)|WinError 1314\]"

@@ -170,7 +170,7 @@ NETWORK: tuple[Signature, ...] = (
               r"|invalid peer certificate|server certificate verification failed"
               r"|unable to get local issuer certificate|SSLCertVerificationError|[Hh]ostname mismatch"
               r"|certificate (?:subject )?name[^\n]{0,60}not match|no alternative certificate",
-              "a proxy, a VPN or a mirror stands in between, with a certificate of its own", CERTIFICATES),
+              "a proxy, a VPN or a mirror is in between, with its own certificate", CERTIFICATES),
     Signature("tls-old", r"Unable to establish SSL connection|SSL23_GET_SERVER_HELLO|tlsv1 alert protocol version"
               r"|UNSUPPORTED_PROTOCOL|unsupported protocol|handshake failure",
               "that program is too old for the host's encryption",
@@ -197,7 +197,7 @@ NETWORK: tuple[Signature, ...] = (
 PACKAGES: tuple[Signature, ...] = (
     Signature("py-rosetta", r"(?:No matching distribution found for|satisfies the requirement"
               r"|candidates for) (comfy-angle|torch)\b|only (torch)(?:<=?|==)2\.[0-2]\b",
-              "there is no {0} for this Python: it is for Intel, too old or too new", ours("doctor"), follows=True),
+              "no {0} for this Python: it is for Intel, too old or too new", ours("doctor"), follows=True),
     Signature("nightly-gap", r"No matching distribution found for torchvision(?:==(\S+dev\S+))?",
               "the nightly torchvision {0} does not exist for this machine", NEW_TORCH),
     Signature("py-rosetta", r"matching platform tag[^\n]{0,60}macosx_\d+_\d+_x86_64",
@@ -252,8 +252,8 @@ SHELL: tuple[Signature, ...] = (
               "two OpenMP libraries are loaded (conda and pip mixed?)",
               ours("all", "--home", "~/provision")),
     Signature("brew-prefix", r"Cannot install in Homebrew on ARM processor in Intel default prefix",
-              "this Homebrew is for Intel (/usr/local) and has ended: Homebrew supports Apple silicon only",
-              Fix("Install the one for Apple silicon (https://brew.sh, in /opt/homebrew); this tool needs none")),
+              "this Homebrew is for Intel (/usr/local), which is no longer supported",
+              Fix("Install the one for Apple silicon (https://brew.sh, in /opt/homebrew); provision does not need it")),
     Signature("clt-stale", r"xcrun: error: invalid active developer path|unable to load libxcrun",
               "Apple's Command Line Tools are gone or too old, as after an upgrade",
               program("xcode-select", "--install")),

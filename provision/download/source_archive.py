@@ -132,7 +132,7 @@ def fetch_archive(ctx: Context, url: str, revision: Revision, to: Path) -> None:
 
 
 def keep_archive(ctx: Context, revision: Revision) -> Path:
-    """The archive of a revision whose commit is known, kept in the home; downloaded where it is not there.
+    """The archive of a revision whose commit is known, kept in the home; downloaded where it does not exist.
 
     Raises as `fetch_archive`.
     """

@@ -110,7 +110,7 @@ def session_for(url: str, environ: Mapping[str, str]) -> Session:
     session.trust_env = False
     if proxy := proxy_for(url, environ):
         if kind := unspoken(proxy):
-            says = f"The proxy on the way to {host_of(url)} is named with {kind}://; this tool speaks http:// and socks5://."
+            says = f"The proxy for {host_of(url)} is named with {kind}://; this tool speaks http:// and socks5://."
             hint = Fix("Most proxies take one of these, as in:", program("export", "HTTPS_PROXY=http://HOST:PORT"))
             raise lasting(NetworkError(says, hint=hint))
         session.proxies = {place_of(url).scheme: proxy}

@@ -28,7 +28,7 @@ SAMPLE_S, WATTS_S = 0.2, 1.0
 def bench(
     at: Session,
     *,
-    count: Annotated[int, Option("--count", metavar="N", min=1, max=50, help="Warm images of each kind.")] = 3,
+    count: Annotated[int, Option("--count", metavar="N", min=1, max=50, help="Warm images per configuration.")] = 3,
     size: Annotated[
         list[int] | None,
         Option("--size", metavar="N", min=64, max=2048, help="Only this size, in pixels (default: 512 and 768)."),

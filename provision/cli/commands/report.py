@@ -20,9 +20,7 @@ FILE = "provision-report.html"
 def report(
     at: Session,
     *,
-    output: Annotated[
-        Path | None, Option("-o", "--output", metavar="FILE", help="Where the page goes (default: in the home).")
-    ] = None,
+    output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Where to save the page.")] = None,
 ) -> Result:
     """Write the page of the last run that changed something. Raises UsageError where there was none."""
     from functools import partial

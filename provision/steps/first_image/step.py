@@ -80,9 +80,8 @@ def check_first_image(ctx: Context) -> Iterable[Finding]:
     elif _sha256_of(path) != receipt.sha256:
         yield _to_make(kinds.FIRST_IMAGE_STALE, shown, f"{shown} is not the image that was made.")
     else:
-        yield kinds.FIRST_IMAGE_MADE.ok(
-            shown, f"{shown}, made {receipt.when[:10]}: {_seconds(receipt, rehearsal=ctx.options.rehearsal)}"
-        )
+        made = dated(", made on", receipt.when, ctx.machine.timestamp())
+        yield kinds.FIRST_IMAGE_MADE.ok(shown, f"{shown}{made}: {_seconds(receipt, rehearsal=ctx.options.rehearsal)}")
         if receipt.verdict == Quality.WARN:
             fix = Fix("Look at it: does it show the prompt?", program("open", str(path)))
             yield kinds.FIRST_IMAGE_ROUGH.warn(shown, receipt.says, fix=fix)

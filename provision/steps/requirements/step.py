@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from provision.command import Fix
 from provision.core.finding import Finding, Kind
 from provision.core.receipt_kinds import ComfyReceipt, RequirementsReceipt
+from provision.core.sentences import dated
 from provision.core.step import Context, Step
 from provision.environment import packages
 from provision.steps.requirements import kinds

@@ -50,7 +50,7 @@ def test_a_proxy_of_a_kind_that_is_not_spoken_to_is_refused_at_the_start(proxy: 
     assert trouble.kind.id == "proxy"
     kind = proxy.partition("://")[0].lower()
     assert trouble.says == (
-        f"The proxy on the way to host.invalid is named with {kind}://; this tool speaks http:// and socks5://."
+        f"The proxy for host.invalid is named with {kind}://; this tool speaks http:// and socks5://."
     )
     with pytest.raises(NetworkError, match="this tool speaks"):
         session_for("https://host.invalid", environ)

@@ -219,7 +219,7 @@ def test_seconds_stand_beside_the_published_ones(chip: str | None, device: str, 
     receipt = ImageReceipt(chip=chip, device=device, seconds_first=12.4, seconds_warm=2.44)
     told = first_image._seconds(receipt, rehearsal=False)
     assert "published" not in first_image._seconds(receipt, rehearsal=True)
-    assert told.startswith("the first took 12 s, a warm one 2.4 s")
+    assert told.startswith("first 12 s, warm 2.4 s")
     assert says in told
 
 
