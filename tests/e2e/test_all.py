@@ -147,7 +147,7 @@ def test_a_rehearsal_never_touches_a_real_home(tool: Tool) -> None:
     (tool.home / "state" / "receipts" / "torch.json").write_text("{}", encoding="utf-8")
     ended = tool.run("all", "--rehearse")
     assert ended.code == 2
-    assert "real home" in ended.report["error"]["message"]
+    assert "real install folder" in ended.report["error"]["message"]
 
 
 def test_a_real_run_never_uses_a_rehearsals_home(tool: Tool) -> None:

@@ -109,7 +109,7 @@ def test_home_is_a_file(tool: Tool) -> None:
 
 def test_home_cannot_be_written(tool: Tool) -> None:
     tool.home = NOT_EVEN_ROOTS / "provision"
-    assert_clear(tool.run("all", "--rehearse"), "cannot be")
+    assert_clear(tool.run("all", "--rehearse"), "is not usable")
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ BROKEN = {
     "place": (b'models.7.revision = "main"\n', "is not an index of that list"),
     "manifest": (b'manifest = "sdxl-trubo"\n', "Unknown manifest 'sdxl-trubo'"),
     "large": (b"#" * 4_100_000, "4,100,000 bytes"),
-    "bytes": (b"\xff\xfe\x00", "no UTF-8"),
+    "bytes": (b"\xff\xfe\x00", "not UTF-8"),
     "deep": (b"a = " + b"[" * 50_000, "it cannot be read"),
 }
 
@@ -159,7 +159,7 @@ def test_a_file_that_cannot_be_used_is_one_sentence(tool: Tool, name: str) -> No
         assert error["message"].startswith(f"{file}: ")
         assert says in error["message"]
         if name in ("unknown", "manifest"):
-            assert error["hint"].startswith(("Nearest: first_image.steps", "Nearest: sdxl-turbo"))
+            assert error["hint"].startswith(("Nearest: first_image.steps", "Did you mean sdxl-turbo"))
         else:
             assert error["command"][-1] == "--reset"
         assert "\n" not in error["message"]

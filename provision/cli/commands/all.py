@@ -105,7 +105,7 @@ def _closing(at: Session, report: Report, *, stopped: bool) -> list[Says]:
         lines.append(f"Done in {seconds}: {', '.join(step.name for step in report.steps if step.changed)}.")
     else:
         lines.append(f"Everything is up to date ({len(report.steps)} steps, {seconds}).")
-    lines.append(line("Picture: ", (str(at.ctx.home.first_image), KEPT)))
+    lines.append(line("Image: ", (str(at.ctx.home.first_image), KEPT)))
     lines.append(f"ComfyUI: {'stopped' if stopped else at.ctx.manifest.comfyui.page}")
     if at.ctx.home.adopted is not None:
         lines.append(Fix("Next time:", ours("launch")))
