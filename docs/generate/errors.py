@@ -64,7 +64,7 @@ PARAGRAPHS: tuple[Paragraph, ...] = (
         UsageError, "The command line is wrong",
         "A flag has an invalid value, two flags exclude each other, or a file that you named does not "
         "exist. Nothing was "
-        "changed. `provision COMMAND --help` lists what is accepted.",
+        "changed. `provision help all` lists what `all` accepts.",
         "--limit-rate 'abc' is not a rate of at least 1k (bytes per second).", "As in: --limit-rate 5M",
     ),
     Paragraph(
