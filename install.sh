@@ -53,7 +53,7 @@ no_network() { # WHAT FROM
 }
 
 no_room() { # FOLDER
-  fail "There is no room left in $(shown "$1")." "df -h $(shown "$1")"
+  fail "No space left in $(shown "$1")." "df -h $(shown "$1")"
 }
 
 clean_up() {
@@ -66,7 +66,7 @@ clean_up() {
 
 stopped() {
   trap '' INT TERM HUP
-  say 'Stopped. Nothing is lost; the same line starts again.'
+  say 'Stopped. Nothing is lost; run the same line again.'
   exit 130
 }
 
@@ -115,7 +115,7 @@ download() {
   elif command -v wget >/dev/null; then
     wget -q -T 60 -O "$2" "$1"
   else
-    say "There is neither curl nor wget."
+    say "curl or wget is required."
     return 1
   fi
 }
@@ -134,7 +134,7 @@ unpack() { # ARCHIVE MEMBER FOLDER
   elif command -v python3 >/dev/null; then
     python3 -m zipfile -e "$1" "$3"
   else
-    fail "There is nothing here that unpacks a zip archive." "sudo apt-get install unzip"
+    fail "unzip is missing." "sudo apt-get install unzip"
   fi
 }
 
@@ -158,7 +158,7 @@ bring_uv() {
     return 0
   fi
   row=$(printf '%s' "$uv_wheels" | grep "^$(machine) ") ||
-    fail "There is no uv for this kind of machine ($(machine)) here." "Install uv yourself: https://docs.astral.sh/uv"
+    fail "No uv for this kind of machine ($(machine))." "Install uv yourself: https://docs.astral.sh/uv"
   read -r _ place tag hash <<ROW
 $row
 ROW
@@ -344,7 +344,7 @@ say_how_to_go_on() { # WHAT-WAS-DONE
 
 install_provision() {
   if [ -n "${SUDO_UID:-}" ] && [ "$SUDO_UID" != 0 ]; then
-    fail "Run it without sudo: what it makes is yours alone."
+    fail "Run it without sudo: it installs for you only."
   fi
   [ -n "${HOME:-}" ] || fail "HOME is not set." "export HOME=~"
   from=$(source_of)
@@ -354,7 +354,7 @@ install_provision() {
   esac
   root=${XDG_DATA_HOME:-$HOME/.local/share}/comfy-provision
   mkdir -p "$root/bin" || fail "$(shown "$root") cannot be written." \
-    "Name another folder than ~/.local/share: export XDG_DATA_HOME=FOLDER"
+    "Choose another folder than ~/.local/share: export XDG_DATA_HOME=FOLDER"
   say "Installing provision into $(shown "$root") ..."
   used=$(readlink "$root/bin/provision" || :)
   before=$("$root/bin/provision" --version 2>/dev/null || :)
@@ -370,7 +370,7 @@ install_provision() {
   [ "$UV_CACHE_DIR" != "$root/cache" ] || { "$root/uv" cache clean --quiet && rm -rf "$root/cache"; } || :
   case $before in
     '') say_how_to_go_on "Installed $version" ;;
-    "$version") say_how_to_go_on "Installed $version anew" ;;
+    "$version") say_how_to_go_on "Reinstalled $version" ;;
     *) say_how_to_go_on "Updated $before to $version" ;;
   esac
 }
@@ -383,7 +383,7 @@ main() {
   elif [ $# = 0 ]; then
     install_provision
   else
-    fail "It takes nothing, or --uv FOLDER."
+    fail "Usage: install.sh [--uv FOLDER]"
   fi
 }
 

@@ -7,7 +7,7 @@ nginx on loopback is a minimal hub (the rehearsal's where there is no nginx) wit
 interleaved, so that a noisy machine is noisy for all; the table holds medians. "verified" is what a program has
 checked by the time it ends. Memory is that of a program and all its children, disk the most that lay in its folder:
 both are sampled in a round of its own, which is not timed, for the sampling would slow down those the most that use
-every processor. --write puts the table into docs/downloads-benchmark.md.
+every processor. --write puts the table into docs/dev/downloads-benchmark.md.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ import psutil
 from benchmarks.one_file_hub import FILE, MIB, REPO, Served, is_right, served
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "downloads-benchmark.md"
+PAGE = ROOT / "docs" / "dev" / "downloads-benchmark.md"
 DIGEST = "import hashlib,sys; print(hashlib.file_digest(open(sys.argv[1],'rb'),'sha256').hexdigest())"
 
 

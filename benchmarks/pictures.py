@@ -29,6 +29,7 @@ from provision.cli.session import open_session
 from provision.core.events import Event, StepFinished
 from provision.output import live_view, views
 from provision.output.console import Console
+from provision.output.layout import painted_text
 from provision.system.local_machine import LocalMachine
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -66,10 +67,10 @@ class Camera(Console):
 
     def show(self, event: Event) -> None:
         if isinstance(event, StepFinished):
-            self.kept.append(views.step_row(event))
+            self.kept.append(Text.from_ansi(painted_text([views.step_line(event)], COLUMNS).rstrip()))
         now = time.monotonic()
         steps = [step for step in self.state.steps.values() if step.active and now - step.since > SINCE_S]
-        moving = [task for step in steps for task in step.moving if task.total is not None and task.done]
+        moving = [task for step in steps for task in step.moving if task.at.total is not None and task.at.done]
         if len(steps) > 1 and moving:
             self.best = [*self.kept, *live_view.live_lines(self.state, now, COLUMNS, ROWS)]
 

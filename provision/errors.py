@@ -111,7 +111,7 @@ class CommandFailed(ProvisionError):
 
 
 class CommandMissing(ProvisionError):
-    """A program that is needed is not on this machine."""
+    """A program that is needed is not installed."""
 
     code = "command_missing"
 
@@ -130,7 +130,7 @@ class HubRefused(ProvisionError):
 
 
 class DownloadError(ProvisionError):
-    """The bytes did not come, or not all of them; what came is kept."""
+    """The bytes did not come, or not all of them; the downloaded part is kept."""
 
     code = "download"
     passing: Passing | None = Passing.ANSWER

@@ -1,154 +1,261 @@
-"""`docs/errors.md`: every error with its text, read from the sources that raise it. A test compares the two.
-
-What stands in braces is filled in when it happens.
-"""
+"""`docs/errors.md`: a paragraph for each code of an error, with an example that a test holds to the sources."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import provision
-from provision.errors import ERRORS, EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNSATISFIED, EXIT_USAGE, ProvisionError
+from provision.errors import (
+    ERRORS,
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_UNSATISFIED,
+    EXIT_USAGE,
+    CommandFailed,
+    CommandMissing,
+    ConsentNeeded,
+    DiskFull,
+    DownloadError,
+    EngineError,
+    GitError,
+    HomeError,
+    HomeLocked,
+    HubRefused,
+    ImageRejected,
+    Interrupted,
+    LockError,
+    ManifestError,
+    NetworkError,
+    NotSatisfied,
+    OutputLost,
+    PackageError,
+    PortTaken,
+    ProbeFailed,
+    ProvisionError,
+    StartOver,
+    UsageError,
+    WrongFile,
+)
 
-PACKAGE = Path(provision.__file__).parent
-OTHERS = ("rehearsal/engine", "rehearsal/standin", "environment/torch_probe.py")
-"""Programs of their own, which raise nothing of ours."""
 MAKE = "PROVISION_WRITE_DOCS=1 bin/test tests/unit/architecture/test_manual.py"
 EXITS = {
-    EXIT_OK: "all is satisfied",
-    EXIT_UNSATISFIED: "something is not",
-    EXIT_USAGE: "words, or a manifest, that cannot be used",
-    EXIT_BUG: "a bug of provision",
+    EXIT_OK: "everything is up to date",
+    EXIT_UNSATISFIED: "something is missing, broken or failed",
+    EXIT_USAGE: "usage error, or an invalid manifest or lock",
+    EXIT_BUG: "a bug in provision",
     EXIT_INTERRUPTED: "interrupted",
 }
+MODEL = "sd_xl_turbo_1.0_fp16.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """What an error's code means and what to do about it, with a message and a hint as a person sees them."""
+
+    error: type[ProvisionError]
+    title: str
+    text: str
+    message: str
+    hint: str
+
+
+PARAGRAPHS: tuple[Paragraph, ...] = (
+    Paragraph(
+        UsageError, "The command line is wrong",
+        "A flag has an invalid value, two flags exclude each other, or a file that you named does not "
+        "exist. Nothing was "
+        "changed. `provision help all` lists what `all` accepts.",
+        "--limit-rate 'abc' is not a rate of at least 1k (bytes per second).", "As in: --limit-rate 5M",
+    ),
+    Paragraph(
+        ManifestError, "The manifest, or a --set, is invalid",
+        "An unknown key, a wrong type or a value out of range. The message names the key. See "
+        "[manifests](manifests.md) for "
+        "all keys; `provision manifests validate FILE` checks a file.",
+        "--set comfyui.prot: unknown key.", "Nearest: comfyui.port",
+    ),
+    Paragraph(
+        LockError, "The lock is invalid, or for another kind of machine",
+        "`--locked` only accepts a file that provision wrote, on a machine of the same system, processor "
+        "and Python. See "
+        "[the same install on another Mac](lock.md).",
+        "The lock has no commit of ComfyUI: it was made from a ComfyUI without git.", "provision all",
+    ),
+    Paragraph(
+        HomeError, "The install folder is not usable",
+        "It is a file, contains something not made by provision, or is not writable. Choose "
+        "another with `--home`.",
+        "The install folder /Users/you/provision is a file, not a folder.", "provision all --home ~/provision",
+    ),
+    Paragraph(
+        HomeLocked, "Another provision is running",
+        "Two commands never change one install folder at the same time. The message names the other one.",
+        "This install folder is in use by `provision all` (pid 4242), since 10:15:00.",
+        "Wait for it to finish, or use another folder: provision all --home DIR",
+    ),
+    Paragraph(
+        ConsentNeeded, "A question could not be asked",
+        "Something must be confirmed, such as an install with Homebrew, but there was no terminal, or the "
+        "answer was no.",
+        "Install wget with Homebrew? Confirmation needed, but no terminal.",
+        "To answer yes to all questions: add --yes.",
+    ),
+    Paragraph(
+        CommandFailed, "Another program failed",
+        "The message ends with the program's own output. The full output is in `logs/provision.log`.",
+        "wget could not write sd_xl.part: wget: Cannot write to file", "df -h /Users/you/provision/state/parts",
+    ),
+    Paragraph(
+        CommandMissing, "A program is missing",
+        "wget and git-lfs are needed for their backends only; without git, ComfyUI is downloaded as an archive. "
+        "`provision doctor --fix` offers to install what is missing.",
+        "wget is not installed.",
+        "Install wget, or choose another backend: --backend http. brew install wget",
+    ),
+    Paragraph(
+        NetworkError, "The network failed",
+        "A host could not be reached or stopped answering, also after [waiting](networks.md). Downloads "
+        "resume when you run "
+        "the same command again. `provision doctor` checks all required hosts, the proxy and certificates.",
+        "huggingface.co cannot be reached (Connection refused).",
+        "Check the network, then run the same command again: the download resumes.",
+    ),
+    Paragraph(
+        HubRefused, "Hugging Face said no",
+        "The repository or file does not exist (404), is private or gated (401, 403), or there were too many "
+        "requests (429). "
+        "Check the name on huggingface.co; for a gated model accept its terms there and log in with `hf auth login`.",
+        "huggingface.co requires a login (401): owner/model is private or does not exist.",
+        "Set HF_TOKEN, or log in: hf auth login",
+    ),
+    Paragraph(
+        DownloadError, "The download did not finish",
+        "The downloaded part is kept, and every backend can resume it.",
+        f"The download of {MODEL} stopped at 2,911,000,000 of 6,938,081,905 bytes; the downloaded part is kept.",
+        "Run the same command again: it resumes there.",
+    ),
+    Paragraph(
+        WrongFile, "The file is not the right one",
+        "Its size, sha256 or content is not what the manifest lists: usually a mirror, a proxy that "
+        "changes files, or a "
+        "manifest with an old revision. The file is never used.",
+        f"{MODEL} was downloaded twice, the second time with a wrong sha256 (0badc0ffee00, not e869ac7d6942); "
+        "nothing was "
+        "installed.",
+        "A proxy may be changing the file: try another network, or: provision all --backend git-lfs",
+    ),
+    Paragraph(
+        DiskFull, "The disk is full",
+        "Free some space and run the same command again. `provision plan` shows how much is needed.",
+        "The disk that holds /Users/you/provision is full; what was written so far is kept.",
+        "Free some space, then run the same command again. df -h /Users/you/provision",
+    ),
+    Paragraph(
+        GitError, "git could not download or repair ComfyUI",
+        "The revision does not exist, another git is running, or git's configuration gets in the way; "
+        "the message says which.",
+        "https://github.com/Comfy-Org/ComfyUI has no tag or branch v99.", "provision all --comfyui latest",
+    ),
+    Paragraph(
+        PackageError, "Python packages could not be installed",
+        "uv could not reach the package index, found no wheel for this machine, or found no versions that fit "
+        "together. The "
+        "message ends with uv's output.",
+        "torch could not be installed: the package index cannot be reached. uv's last output:\nerror: Failed to fetch",
+        "Check the network or HTTPS_PROXY, or set a mirror with UV_DEFAULT_INDEX=URL; then run the command again.",
+    ),
+    Paragraph(
+        ProbeFailed, "torch computes incorrectly",
+        "Its results on the GPU differ from the CPU's, so images would be wrong. Another torch is tried "
+        "automatically, unless "
+        "you pinned one.",
+        "torch 2.13.0 computes incorrectly on mps: group norm is off by 0.5, at most 0.01 is right.",
+        "provision all --torch nightly",
+    ),
+    Paragraph(
+        EngineError, "ComfyUI failed",
+        "It did not start, exited, or rejected the workflow. `provision logs` shows its log, and "
+        "`provision doctor` explains "
+        "it.",
+        "ComfyUI exited while making the image.", "provision logs",
+    ),
+    Paragraph(
+        PortTaken, "The port is in use",
+        "Another program uses ComfyUI's port. Close it, or choose another port; it is remembered.",
+        "Port 8188 is used by a program that is not ComfyUI.", "provision all --set comfyui.port=8189",
+    ),
+    Paragraph(
+        ImageRejected, "The image is black or noise",
+        "ComfyUI made an image, but nothing can be seen in it. Other flags and stable torch were tried already.",
+        "ComfyUI made an image, but it is not usable. It is black (mean 0.0 of 255). The decoder produced "
+        "NaN, as fp16 does "
+        "on some systems.",
+        "provision doctor --deep",
+    ),
+    Paragraph(
+        OutputLost, "The output could not be written",
+        "The file or pipe that standard output goes to is full or gone.",
+        "Standard output cannot be written (No space left on device).", "Check the disk that it is written to: df -h",
+    ),
+    Paragraph(
+        StartOver, "An earlier step must be repeated",
+        "You normally do not see this: the run continues with that step by itself. If it was interrupted "
+        "there, run it again.",
+        "The image is black: trying again with --force-upcast-attention.", "To continue: provision all",
+    ),
+    Paragraph(
+        NotSatisfied, "A fix did not help",
+        "A step fixed something without an error, and its check still finds the problem. This is a bug in provision.",
+        "workflow: 'SDXL-Turbo 1.0' is missing. It was just fixed, and is still broken: this is a bug in provision.",
+        "provision doctor --json",
+    ),
+    Paragraph(
+        Interrupted, "Interrupted",
+        "Ctrl-C, or the system asked provision to stop. Finished work is kept; the next run resumes.",
+        "Stopped. Finished work is kept; the next run resumes here.", "Run the same command again to resume.",
+    ),
+    Paragraph(
+        ProvisionError, "A bug in provision",
+        "Please report it, with the file that `provision doctor --report report.md` writes.",
+        "This is a bug in provision (ValueError: x).", "Please report it with report.md",
+    ),
+)  # fmt: skip
+
 INTRODUCTION = f"""\
-# What can go wrong
+# Errors
 
-<!-- Made from provision/errors.py and all that raises its errors: {MAKE} -->
+<!-- Made from docs/generate/errors.py, whose examples a test holds to the sources: {MAKE} -->
 
-An error says what happened and why, then what to type next, and last where the log is:
+An error says what happened, what to type next, and where the log is:
 
 ```text
-✗ The download of sd_xl_turbo_1.0_fp16.safetensors stopped at 2,911,000,000 of 6,938,081,905 bytes; what came is kept.
-  → Run the same command again: it goes on from there.
+✗ The download of {MODEL} stopped at 2,911,000,000 of 6,938,081,905 bytes; the downloaded part is kept.
+  → Run the same command again: it resumes there.
   log: /Users/you/provision/logs/provision.log
 ```
 
-With `--json` the last line has `error.code`, `error.message`, `error.hint`, and `error.command`: the
-words of the hint's command, which a script can run as they stand, null where there is none. What a *check* finds is no
-error but a finding, with an id: see [doctor.md](doctor.md). In the tables, what stands in braces is filled in.
+With `--json` the last line contains `error.code` (the names below, which never change), `error.message`, `error.hint`,
+and `error.command`: the command of the hint as a list, or null. What a *check* finds is not an error but a finding
+with an id: see [When it fails](doctor.md).
 
 | exit code | |
 |---|---|
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Raised:
-    """An error as a source makes it: the class's name, its sentence, its hint."""
-
-    name: str
-    message: str
-    hint: str
-
-
-def raised() -> list[Raised]:
-    """Every error that the package makes, in the order of its files."""
-    paths = [path for path in sorted(PACKAGE.rglob("*.py"))
-             if not path.relative_to(PACKAGE).as_posix().startswith((*OTHERS, "errors"))]  # fmt: skip
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
-    everywhere = {name: value for tree in trees for name, value in constants(tree).items()}
-    return list(dict.fromkeys(error for tree in trees for error in raised_in(tree, everywhere)))
-
-
-def constants(tree: ast.AST) -> dict[str, ast.expr]:
-    """What a module names."""
-    found = [node for node in ast.iter_child_nodes(tree) if isinstance(node, ast.Assign)]
-    return {target.id: node.value for node in found for target in node.targets if isinstance(target, ast.Name)}
-
-
-def raised_in(tree: ast.AST, everywhere: Mapping[str, ast.expr]) -> Iterator[Raised]:
-    """The errors that a source makes; a text that is chosen between two gives two of them.
-
-    `everywhere`: constants of all modules, which this one may import.
-    """
-    classes: tuple[type[ProvisionError], ...] = (ProvisionError, *ERRORS)
-    names = {error.__name__ for error in classes}
-    named = {**everywhere, **constants(tree)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _called(node) in names and node.args:
-            hints = [word.value for word in node.keywords if word.arg == "hint"]
-            for message in texts(node.args[0]):
-                for hint in hint_texts(hints[0], named) if hints else ():
-                    yield Raised(_called(node), message, hint)
-
-
-def _called(node: ast.Call) -> str:
-    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-
-
-def texts(node: ast.expr) -> list[str]:
-    """What an expression may say: what is filled in, in braces."""
-    if isinstance(node, ast.Constant):
-        return [str(node.value)]
-    if isinstance(node, ast.IfExp):
-        return [*texts(node.body), *texts(node.orelse)]
-    if isinstance(node, ast.JoinedStr):
-        return ["".join(_piece(part) for part in node.values)]
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return [left + right for left in texts(node.left) for right in texts(node.right)]
-    return ["{" + _shown(node) + "}"]
-
-
-def hint_texts(node: ast.expr, named: Mapping[str, ast.expr]) -> list[str]:
-    """What a hint may say: a sentence, a command, or both; `named` are the constants of its module."""
-    if isinstance(node, ast.Name) and isinstance(named.get(node.id), ast.Call):
-        return hint_texts(named[node.id], named)
-    if isinstance(node, ast.IfExp):
-        return [*hint_texts(node.body, named), *hint_texts(node.orelse, named)]
-    if not isinstance(node, ast.Call) or _called(node) not in ("Fix", "ours", "program"):
-        return texts(node)
-    if _called(node) == "Fix":
-        says, *command = [*node.args, *(word.value for word in node.keywords)]
-        return [" ".join([*texts(says), *(line for each in command for line in hint_texts(each, named))])]
-    under = [each for word in node.keywords if isinstance(word.value, ast.Tuple) for each in word.value.elts]
-    name = ["provision"] if _called(node) == "ours" else []
-    given = [word.value if isinstance(word, ast.Starred) else word for word in node.args]
-    words = [*(texts(word)[0] for word in under), *name, *(texts(word)[0] for word in given)]
-    return [" ".join(f"'{word}'" if " " in word else word for word in words)]
-
-
-def _piece(part: ast.expr) -> str:
-    return str(part.value) if isinstance(part, ast.Constant) else "{" + _shown(getattr(part, "value", part)) + "}"
-
-
-def _shown(node: ast.expr) -> str:
-    """A filled-in value by its last names: `error.message` for `setback.error.message`."""
-    if isinstance(node, ast.Name | ast.Attribute):
-        return ".".join(ast.unparse(node).split(".")[-2:])
-    inner = [name.id for name in ast.walk(node) if isinstance(name, ast.Name) and not name.id[0].isupper()]
-    return inner[-1] if inner else "..."
-
-
 def errors_page() -> str:
     """The page, in Markdown."""
-    everywhere = raised()
     exits = "".join(f"| {code} | {says} |\n" for code, says in EXITS.items())
-    parts = [_part(error, [each for each in everywhere if each.name == error.__name__]) for error in ERRORS]
-    bugs = [each for each in everywhere if each.name == ProvisionError.__name__]
-    return "\n".join([INTRODUCTION + exits, *parts, _part(ProvisionError, bugs)])
+    order = (*ERRORS, ProvisionError)
+    return "\n".join(
+        [INTRODUCTION + exits, *(_part(each) for each in sorted(PARAGRAPHS, key=lambda p: order.index(p.error)))]
+    )
 
 
-def _part(error: type[ProvisionError], found: list[Raised]) -> str:
-    about = (error.__doc__ or "").strip().splitlines()[0] if error is not ProvisionError else "Our own bug."
-    code = error.exit_code if error is not ProvisionError else EXIT_BUG
-    head = f"## `{error.code}`\n\n{about} Exit code {code}.\n"
-    rows = [f"| {_cell(each.message)} | {_cell(each.hint)} |" for each in found]
-    return "\n".join([head, "| what it says | what to type next |", "|---|---|", *rows, ""])
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+def _part(each: Paragraph) -> str:
+    code = EXIT_BUG if each.error is ProvisionError else each.error.exit_code
+    shown = each.message.replace("\n", "\n  ")
+    return (
+        f"## `{each.error.code}`: {each.title}\n\n{each.text} Exit code {code}.\n\n"
+        f"```text\n✗ {shown}\n  → {each.hint}\n```\n"
+    )

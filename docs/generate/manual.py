@@ -13,25 +13,25 @@ from typing import Any
 from provision import __version__
 
 ENVIRONMENT = (
-    ("PROVISION_HOME", "the folder for everything, in place of ~/provision"),
-    ("PROVISION_PLAIN", "as --plain, for every command"),
-    ("PROVISION_PATIENCE", "seconds that a network or server which fails is waited for (300)"),
-    ("HF_ENDPOINT, HF_TOKEN, HF_HOME", "the hub, its token (sent to the hub alone) and the Hugging Face cache"),
-    ("HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE", "the way to the network"),
+    ("PROVISION_HOME", "the install folder (default: ~/provision)"),
+    ("PROVISION_PLAIN", "like --plain, for every command"),
+    ("PROVISION_PATIENCE", "seconds to wait for a failing network or server (300)"),
+    ("HF_ENDPOINT, HF_TOKEN, HF_HOME", "the hub, its token (sent to the hub only) and the Hugging Face cache"),
+    ("HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE", "proxies and certificates"),
     ("UV_*, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL", "package indexes"),
     ("NO_COLOR", "no colours"),
 )
 EXIT_CODES = (
-    ("0", "all is satisfied"),
-    ("1", "something is not"),
-    ("2", "words, or a manifest, that cannot be used"),
-    ("3", "a bug of provision; the log has its traceback"),
-    ("130", "interrupted; what is done is kept"),
+    ("0", "success: everything is up to date"),
+    ("1", "something is missing, broken or failed"),
+    ("2", "usage error, or an invalid manifest or lock"),
+    ("3", "a bug in provision; the log has its traceback"),
+    ("130", "interrupted; finished work is kept"),
 )
 FILES = (
-    ("~/provision", "the home: ComfyUI/, venv/, logs/, first-image.png, state/, moved-aside/"),
-    ("~/provision/logs/provision.log", "what provision did"),
-    ("~/provision/logs/comfyui.log", "what ComfyUI says"),
+    ("~/provision", "the install folder: ComfyUI/, venv/, logs/, first-image.png, state/, moved-aside/"),
+    ("~/provision/logs/provision.log", "provision's own log"),
+    ("~/provision/logs/comfyui.log", "ComfyUI's log"),
 )
 MAKE = "PROVISION_WRITE_DOCS=1 bin/test tests/unit/architecture/test_manual.py"
 
@@ -117,9 +117,9 @@ def man_page(command: Any) -> str:
 
 
 DESCRIPTION = (
-    "One command takes a bare Apple-silicon Mac to its first SDXL-Turbo image in ComfyUI, and the same command, run "
-    "again, repairs it or says that nothing is left to do. `provision plan` shows beforehand what would be done; "
-    "`provision doctor` names what is broken and mends it."
+    "One command takes a new Apple-silicon Mac to its first SDXL-Turbo image in ComfyUI. Run it again any time: it "
+    "fixes what broke, or tells you that everything is up to date. `provision plan` shows what would happen; "
+    "`provision doctor` finds problems and fixes them."
 )
 
 

@@ -14,41 +14,46 @@ def networks_page() -> str:
     rows = [f"| `{host}` | {site.brings} | {site.source} |" for site in SITES for host in site.hosts]
     usual, kinds = Patience(), ", ".join(f"`{each}`" for each in Passing)
     return f"""\
-# Networks: what to let through, and what is waited for
+# Networks and proxies
 
 <!-- Made from provision/download/hosts.py and provision/core/patience.py: {MAKE} -->
 
-## Hosts
+## Hosts to allow
 
-All by HTTPS, port {PORT}. The first host of a service answers for it; the files come from those behind.
-`provision check --hosts` prints this list with the mirrors and indexes that you configured, with `--json` as data.
+All over HTTPS, port {PORT}. The first host of each service answers requests; the others store its files.
+`provision check --hosts` prints this list with your mirrors and indexes; add `--json` for a script.
 {WIDER}
 
 | host | for | source |
 |---|---|---|
 {chr(10).join(rows)}
 
-`provision doctor` asks those that are needed, and where the hub sends on to for the model: a network that lets only the
-first ones through is the finding `net-storage`, before anything is downloaded.
+`provision doctor` checks the required hosts, and those that the hub redirects to for the model. A network that allows
+only the first ones is reported as `net-storage`, before anything is downloaded.
+
+## Proxies and certificates
+
+Set `HTTPS_PROXY` (and `NO_PROXY`). Certificates in the Mac's keychain are trusted; set
+`SSL_CERT_FILE` for others.
 
 ## Outages
 
-What may be over in a while is waited for, with a countdown, by every request (to the hub and the indexes, and those of
-`hf`, `wget`, `git-lfs`, git and uv):
+Every request (to the hub and the indexes, and those of `hf`, `wget`, `git-lfs`, git and uv) waits for temporary
+problems to pass, with a countdown:
 
-| what happens | is ridden out for |
+| problem | waits for |
 |---|---|
-| 408, 5xx, a connection that breaks or is silent | {usual.outage_s:.0f} s without a new byte |
+| 408, 5xx, a connection that breaks or stalls | {usual.outage_s:.0f} s without a new byte |
 | 429 | as long as the server asks (`RateLimit`, `Retry-After`), up to {LIMIT_S:.0f} s at a time |
-| a name that the resolver does not know, while it knows others | {usual.name_s:.0f} s |
-| an answer that is none to the question, as a login page | {usual.answer_s:.0f} s |
+| a host name that does not resolve, while others do | {usual.name_s:.0f} s |
+| a wrong answer, such as a login page | {usual.answer_s:.0f} s |
 | 401, 403, 404, a certificate that is not trusted | not at all |
 
-`check`, `doctor` and `plan` wait for no more than {LOOKING_S:.0f} s and say what they saw. `{VARIABLE}=60` makes an
-outage a minute, `{VARIABLE}=0` waits for nothing. With `--json` each wait is an event of type `waiting`, its `kind` one
-of {kinds}.
+`check`, `doctor` and `plan` wait {LOOKING_S:.0f} s at most, then report what they saw. `{VARIABLE}=60` limits all waits
+to a minute, `{VARIABLE}=0` disables them. With `--json` each wait is an event of type `waiting`; its `kind` is one of
+{kinds}.
 
-A limit of huggingface.co is that of your network's address, which all computers behind it share: 3,000 files and 500
-other requests in five minutes. With a token (`hf auth login`, or `HF_TOKEN`) your account's own, higher limit counts
+huggingface.co limits requests per network address, shared by all computers behind it: 3,000 files and 500 other
+requests in five minutes. With a token (`hf auth login`, or `HF_TOKEN`) your account's own, higher limit applies
 (https://huggingface.co/docs/hub/rate-limits).
 """

@@ -20,8 +20,8 @@ def introduce(at: Session) -> None:
     ctx.note(licence_says(ctx.manifest))
     if home.adopted is not None:
         python = home.venv_of_another
-        whose = f"the Python of {python}" if python is not None else "a Python that this tool makes"
-        ctx.note(f"The ComfyUI in {home.base} is used as it is, with {whose}; the home is {home.root}.")
+        whose = f"the Python of {python}" if python is not None else "a new Python environment"
+        ctx.note(f"Using the ComfyUI in {home.base} as is, with {whose}; the install folder is {home.root}.")
 
 
 def licence_says(manifest: Manifest) -> str:

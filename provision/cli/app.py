@@ -60,7 +60,7 @@ def unknown(name: str) -> UsageError:
 
     near = [each for each in get_close_matches(name, [*COMMANDS, *ALIASES], n=1) if each != "uninstall"]
     hint = Fix("Did you mean:", ours(ALIASES.get(near[0], near[0]))) if near else ours("--help")
-    return UsageError(f"There is no command {name!r}.", hint=hint)
+    return UsageError(f"Unknown command {name!r}.", hint=hint)
 
 
 class Manual(TyperCommand):
@@ -122,7 +122,7 @@ def root(
         bool, typer.Option("-V", "--version", callback=version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """From a bare Mac to its first SDXL-Turbo image in ComfyUI."""
+    """From a new Mac to its first SDXL-Turbo image in ComfyUI."""
 
 
 def command_line() -> Any:

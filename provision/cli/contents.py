@@ -13,14 +13,14 @@ GROUPS = {
     "Use": {
         "generate": "Generate images from prompts; starts ComfyUI if needed.",
         "launch": "Start ComfyUI in the background and wait until it answers.",
-        "stop": "Stop the ComfyUI that was started from this home.",
+        "stop": "Stop ComfyUI.",
         "status": "Show what is installed and running.",
         "logs": "Show ComfyUI's log.",
         "bench": "Measure seconds per image, and compare with published figures.",
         "report": "Write the last run as one HTML page.",
     },
     "Maintain": {
-        "update": "Update ComfyUI, and torch with --torch; proven before it takes over.",
+        "update": "Update ComfyUI, and torch with --torch; tested before it is used.",
         "rollback": "Return to an earlier generation: ComfyUI, torch and packages.",
         "history": "List the generations that can be gone back to.",
         "config": "Show every setting and where it comes from.",
@@ -37,7 +37,7 @@ COMMANDS = {name: about for group in GROUPS.values() for name, about in group.it
 ANSWERED = {"help": "Show help on a COMMAND.", "version": "Show the version."}
 """Commands that are answered at once, in the last group."""
 ALIASES = {"install": "all", "setup": "all", "up": "all"}
-ABOUT = "From a bare Mac to its first SDXL-Turbo image in ComfyUI. To begin: provision all"
+ABOUT = "From a new Mac to its first SDXL-Turbo image in ComfyUI. To begin: provision all"
 GLOBAL = {
     "--home DIR": "The folder for everything (PROVISION_HOME, ~/provision).",
     "--manifest NAME|FILE": "What to install.",

@@ -180,7 +180,7 @@ def _broken_environment(error: Exception) -> ProvisionError:
 
     return ProvisionError(
         f"provision's own environment is broken ({error}).",
-        hint=Fix("The same command makes it anew", ours(*sys.argv[1:])) if forget() else how_to_install_anew(),
+        hint=Fix("The same command recreates it", ours(*sys.argv[1:])) if forget() else how_to_install_anew(),
     )
 
 

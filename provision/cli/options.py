@@ -22,15 +22,15 @@ def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
     backend = backend_name(request.backend or "auto")
     if request.precision not in (None, *PRECISIONS):
         raise UsageError(
-            f"There is no precision {request.precision!r}.", hint=Fix(f"Take one of {', '.join(PRECISIONS)}.")
+            f"Unknown precision {request.precision!r}.", hint=Fix(f"Choose from: {', '.join(PRECISIONS)}.")
         )
     if request.rehearse and request.manifest in manifest_names() and request.manifest != REHEARSED:
         raise UsageError(
-            f"The rehearsal has the model of {REHEARSED} alone, not that of {request.manifest}.",
+            f"The rehearsal only has the model of {REHEARSED}, not of {request.manifest}.",
             hint=ours("all", "--rehearse"),
         )
     if request.rehearse and request.endpoints:
-        raise UsageError("A rehearsal has a hub of its own.", hint=Fix("Leave out --endpoint, or --rehearse."))
+        raise UsageError("A rehearsal uses its own hub.", hint=Fix("Remove --endpoint or --rehearse."))
     if request.connections is not None and not 1 <= request.connections <= CONNECTIONS_MAX:
         raise UsageError(
             f"--connections {request.connections} is not between 1 and {CONNECTIONS_MAX}.",
@@ -58,7 +58,7 @@ def _address(name: str, text: str, hint: Fix | Command) -> str:
     if "://" not in address:
         address = f"https://{address}"
     if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", address):
-        raise UsageError(f"{name} is {text!r}, which is no http address.", hint=hint)
+        raise UsageError(f"{name} is {text!r}, which is not an http address.", hint=hint)
     return address.rstrip("/")
 
 
@@ -68,6 +68,7 @@ def parse_rate(text: str) -> int:
     rate = int(float(found[1]) * RATE_UNITS[found[2]]) if found else 0
     if rate < 1000:
         raise UsageError(
-            f"--limit-rate {text!r} is no rate of at least 1k (bytes a second).", hint=Fix("As in: --limit-rate 5M")
+            f"--limit-rate {text!r} is not a rate of at least 1k (bytes per second).",
+            hint=Fix("As in: --limit-rate 5M"),
         )
     return rate

@@ -29,13 +29,13 @@ def bring_up(at: Session) -> Result:
     report = _look(at)
     if not report.ok and not at.ctx.options.may_run:
         raise ConsentNeeded(
-            f"{at.ctx.home.python} was not installed by provision, and nobody has agreed to run it.",
+            f"{at.ctx.home.python} was not installed by provision, and running it needs your consent.",
             hint=ours("all", "--python", str(at.ctx.home.python)),
         )
     if not report.ok:
         report = _start(at)
     page = at.ctx.manifest.comfyui.page
-    closing = f"ComfyUI: {page}" if report.ok else "ComfyUI is not up."
+    closing = f"ComfyUI: {page}" if report.ok else "ComfyUI is not running."
     return ran(report, {"command": at.request.command, "url": page}, closing)
 
 
@@ -65,7 +65,7 @@ def _start(at: Session) -> Report:
             if machine.clock() > deadline:
                 raise
             if not told:
-                at.ctx.note(f"{error.message} Waiting until it is done, or ComfyUI is up.")
+                at.ctx.note(f"{error.message} Waiting until it finishes, or ComfyUI answers.")
             told = True
         machine.sleep(LOOK_S)
         if (report := _look(at)).ok:

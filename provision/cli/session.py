@@ -44,7 +44,7 @@ RUNS_PYTHON = ("all", "plan", "doctor", "launch", "generate", "bench")
 LOOKS = ("check", "config", "inspect", "status", "logs", "report", "stop", "uninstall")
 """Commands that never make a folder a home, and need not write in one."""
 ANYWHERE = ("check", "config", "doctor", "plan", "status", "stop")
-"""Commands that have something to say even where the home's disk is not there."""
+"""Commands that have something to say even where the home's disk does not exist."""
 
 
 @contextmanager
@@ -124,7 +124,7 @@ def _locked(request: Request, lock: Lock | None) -> tuple[Request, list[str]]:
     manifest = load_manifest(name)
     if manifest.name != lock.manifest:
         raise LockError(
-            f"The lock was made from the manifest {lock.manifest!r}, and {manifest.name!r} is given.",
+            f"The lock is for the manifest {lock.manifest!r}, not {manifest.name!r}.",
             hint=ours("all", "--locked", "FILE", "--manifest", "MANIFEST"),
         )
     precision = request.precision or next((model.precision for model in lock.models), None)
@@ -195,9 +195,7 @@ def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
             if at.keeping is not None:
                 keep(at.ctx, at.keeping)
         for argv in end_leftovers(machine, home.children):
-            at.ctx.note(
-                f"An interrupted run had left {Path(argv[0]).name if argv else 'a program'} at work; it was ended."
-            )
+            at.ctx.note(f"An interrupted run left {Path(argv[0]).name if argv else 'a program'} running; stopped it.")
         if not removing:
             from provision.cli.sweep import sweep_home
 

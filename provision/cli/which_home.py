@@ -33,7 +33,7 @@ def check_person(command: str, environ: Mapping[str, str]) -> None:
         if person.stat().st_uid == 0:
             return
     raise UsageError(
-        f"This runs as root, by sudo, in {person}: what it makes there would belong to root.",
+        f"This runs as root in {person}: the files it makes would belong to root.",
         hint=Fix("It needs no sudo:", ours(command)),
     )
 
@@ -61,7 +61,7 @@ def _usual(request: Request, named: Path | None) -> Home:
         return Home(full_path(given))
     except RuntimeError as error:
         raise HomeError(
-            f"The home {given} is in the folder of a person who is not known here.",
+            f"--home {given}: no such user.",
             hint=ours("all", "--home", "~/provision"),
         ) from error
 
@@ -74,19 +74,19 @@ def check_rehearsal(request: Request, home: Home) -> bool:
     code = home.code_of_another
     if request.rehearse and home.adopted is not None and (code is None or not is_miniature(code)):
         raise UsageError(
-            f"The ComfyUI in {home.base} is a real one; a rehearsal must not touch it.",
+            f"The ComfyUI in {home.base} is real; a rehearsal must not change it.",
             hint=ours("plan", "--comfyui", str(home.base)),
         )
     rehearsed = is_rehearsal(home)
     if rehearsed and not request.rehearse and request.command in ("all", "plan", "download"):
         raise UsageError(
-            f"{home.root} is the home of a rehearsal; nothing real belongs there.",
+            f"{home.root} is a rehearsal's install folder; nothing real belongs there.",
             hint=Fix("Or add --rehearse:", ours(request.command, "--home", "~/provision")),
         )
     has_receipts = home.receipts.is_dir() and any(home.receipts.iterdir())
     if request.rehearse and not rehearsed and has_receipts:
         raise UsageError(
-            f"{home.root} is a real home; a rehearsal must not touch it.",
+            f"{home.root} is a real install folder; a rehearsal must not change it.",
             hint=ours("all", "--rehearse", "--home", "DIR"),
         )
     return request.rehearse or (rehearsed and request.command in ("doctor", "update"))

@@ -1,7 +1,7 @@
 """Which install a home goes by: its own, or one that somebody else made and that it adopted.
 
 What is known of an adopted install (receipts, logs, what was moved aside, an environment of ours) lies in a home, never
-in the install. Without `--home` that is the usual home, or, where that one has a ComfyUI of its own, another beside it
+in the install. Without `--home` that is the usual home, or, where that one has its own ComfyUI, another beside it
 (`~/provision-ComfyUI`). `state/adopted.json` remembers it, from the first command that writes.
 """
 
@@ -62,8 +62,8 @@ def as_path(text: str | None) -> Path | None:
     is_path = text in (".", "..") or text.startswith(LOOKS_LIKE_A_PATH) or ("/" in text and path.is_dir())
     if not is_path and is_checkout(path):
         raise UsageError(
-            f"{text} is a folder here with a ComfyUI in it, and could be a git revision.",
-            hint=Fix(f"For the folder: --comfyui ./{text}"),
+            f"{text} is a folder with a ComfyUI in it, but could also be a git revision.",
+            hint=Fix(f"If you mean the folder: --comfyui ./{text}"),
         )
     if not is_path:
         return None
@@ -71,7 +71,7 @@ def as_path(text: str | None) -> Path | None:
         return path.expanduser().resolve()
     except RuntimeError as error:
         raise UsageError(
-            f"{text} is in the folder of a person who is not known here.", hint=Fix("Name it in full: --comfyui DIR")
+            f"{text} does not exist: no such user.", hint=Fix("Use the full path: --comfyui DIR")
         ) from error
 
 
@@ -92,7 +92,7 @@ class _Record:
     def __post_init__(self) -> None:
         given = [path for path in (self.base, self.code, self.prefix, self.python) if path is not None]
         if not all(path.startswith("/") and "\0" not in path for path in given):
-            raise ValueError("these are no paths")
+            raise ValueError("not a path")
 
 
 def recorded(root: Path) -> Adopted | None:
@@ -168,13 +168,13 @@ def _with_recorded(root: Path, asked: Asked, machine: Machine) -> Home:
             _refuse_foreign(root, asked, machine)
         if asked.python is not None:
             raise UsageError(
-                "--python is for a ComfyUI that this tool did not make; ours has a Python of its own.",
+                "--python only applies to a ComfyUI not made by provision.",
                 hint=ours(asked.command, "--comfyui", "DIR", "--python", asked.python),
             )
         return Home(root)
     if asked.comfyui is not None:
         raise UsageError(
-            f"{root} goes by the ComfyUI in {here.base}, where no other revision is checked out.",
+            f"{root} uses the ComfyUI in {here.base}, whose revision is never changed.",
             hint=ours(asked.command, "--comfyui", asked.comfyui, "--home", "~/another-home"),
         )
     home = Home(root, here)
@@ -187,8 +187,8 @@ def _refuse_damaged(root: Path) -> None:
     """A home that went by an install, and cannot tell any more by which: one of its own would be made in silence."""
     if os.path.lexists(_record(root)) and not is_checkout(root / "ComfyUI"):
         raise HomeError(
-            f"{_record(root)} cannot be read, or tells of a Python that is none: which ComfyUI {root} goes by is lost.",
-            hint=Fix("Name it again:", ours("all", "--comfyui", "DIR", "--home", str(root))),
+            f"{_record(root)} cannot be read or is invalid: which ComfyUI {root} uses is unknown.",
+            hint=Fix("Pass it again:", ours("all", "--comfyui", "DIR", "--home", str(root))),
         )
 
 
@@ -200,7 +200,7 @@ def _with_python(home: Home, install: Install, asked: Asked, machine: Machine) -
         env = named_environment(Path(asked.python).expanduser().absolute(), machine)
         if home.own_venv.exists():
             raise UsageError(
-                f"{home.root} has an environment of its own for this ComfyUI, which comes before {env.prefix}.",
+                f"{home.root} has its own environment for this ComfyUI, which is used instead of {env.prefix}.",
                 hint=program("mv", str(home.own_venv), f"{home.own_venv}.before"),
             )
     else:
@@ -216,7 +216,7 @@ def _refuse_ours(install: Install, asked: Asked) -> None:
     for parent in (install.base, install.base.parent):
         if (parent / "state" / "receipts").is_dir() or (parent / "state" / "lock").exists():
             raise UsageError(
-                f"{install.base} belongs to {parent}, a home of this tool.",
+                f"{install.base} belongs to {parent}, an install folder of provision.",
                 hint=ours(asked.command, "--home", str(parent)),
             )
 
@@ -230,7 +230,7 @@ def _refuse_foreign(root: Path, asked: Asked, machine: Machine) -> None:
         return
     command = asked.command if asked.command in ("all", "plan", "doctor") else "doctor"
     raise UsageError(
-        f"{found.base} is a ComfyUI that this tool did not make, and no home of it.",
+        f"{found.base} is a ComfyUI not made by provision, not an install folder.",
         hint=ours(command, "--comfyui", str(found.base)),
     )
 
@@ -240,7 +240,7 @@ def _home_of(root: Path, install: Install, asked: Asked) -> Path:
     if asked.home is not None:
         if not _is_for(root, install):
             here = recorded(root)
-            what = f"goes by the ComfyUI in {here.base}" if here is not None else "has a ComfyUI of its own"
+            what = f"uses the ComfyUI in {here.base}" if here is not None else "has its own ComfyUI"
             beside = root.with_name(f"{root.name}-{install.base.name}")
             hint = ours(asked.command, "--comfyui", str(install.base), "--home", str(beside))
             raise HomeError(f"{root} {what}.", hint=hint)
@@ -254,8 +254,8 @@ def _home_of(root: Path, install: Install, asked: Asked) -> Path:
     for one, other in ((home, install.base), (install.base, home)):
         if one.resolve().is_relative_to(other.resolve()):
             raise UsageError(
-                f"The home {home} and the ComfyUI in {install.base} lie in one another.",
-                hint=Fix("Take a folder outside of it: --home DIR"),
+                f"--home {home} and --comfyui {install.base} cannot be inside each other.",
+                hint=Fix("Choose a folder outside of it: --home DIR"),
             )
     return home
 
@@ -286,8 +286,8 @@ def overrides_for(home: Home, given: list[str], machine: Machine) -> list[str]:
     keys = {each.partition("=")[0] for each in given}
     if "comfyui.ref" in keys and home.code_of_another is not None:
         raise UsageError(
-            f"{home.root} goes by the ComfyUI in {home.base}, where no other revision is checked out.",
-            hint=Fix("Leave out comfyui.ref, or take another --home."),
+            f"{home.root} uses the ComfyUI in {home.base}, whose revision is never changed.",
+            hint=Fix("Remove comfyui.ref, or use another --home."),
         )
     found: Mapping[str, str] = {"torch.channel": _torch_here(home), "comfyui.port": _port_of_owner(home, machine)}
     return [f"{key}={value}" for key, value in found.items() if value and key not in keys]

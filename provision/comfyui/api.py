@@ -96,7 +96,7 @@ class Comfy:
             return None
         except TimeoutError as error:
             raise EngineError(
-                f"Port {self.port} is open, and nothing answers there within {timeout_s:g} s.", hint=ours("logs")
+                f"Port {self.port} is open, but nothing answers within {timeout_s:g} s.", hint=ours("logs")
             ) from error
         except OSError as error:
             raise _HungUp from error
@@ -108,7 +108,7 @@ class Comfy:
 
     def _stranger(self) -> PortTaken:
         return PortTaken(
-            f"Port {self.port} is answered by a program that is not ComfyUI.",
+            f"Port {self.port} is used by a program that is not ComfyUI.",
             hint=ours("all", "--set", f"comfyui.port={self.port + 1}"),
         )
 
@@ -144,7 +144,7 @@ class Comfy:
         answer = self._ask("GET", f"/view?{urlencode(asdict(image))}", max_bytes=max_bytes)
         if answer.ok:
             return answer.body
-        raise EngineError(f"ComfyUI does not give {short(image.filename)}: HTTP {answer.status}.", hint=ours("logs"))
+        raise EngineError(f"ComfyUI does not return {short(image.filename)}: HTTP {answer.status}.", hint=ours("logs"))
 
     def cancel(self, prompt_id: str) -> None:
         """Stop a prompt, running or waiting; no error when ComfyUI is gone."""
@@ -194,7 +194,7 @@ class Comfy:
                 is_gone = self.system_stats(SHORTLY_S) is None
             if not is_gone:
                 raise
-            raise EngineError("ComfyUI ended while it made the image.", hint=ours("logs")) from error
+            raise EngineError("ComfyUI exited while making the image.", hint=ours("logs")) from error
 
     def history(self, prompt_id: str, timeout_s: float = ANSWER_TIMEOUT_S) -> Entry | None:
         """How a prompt ended; None while it has not. Raises EngineError."""
@@ -217,7 +217,7 @@ class Comfy:
                 return _decoded(answer.body, kind)
         where = path.partition("?")[0]
         raise EngineError(
-            f"ComfyUI answers {where} with HTTP {answer.status} and not with what its API promises.",
+            f"ComfyUI answers {where} with HTTP {answer.status}, which is not what its API documents.",
             hint=ours("doctor", "--deep"),
         )
 
@@ -236,13 +236,13 @@ class Comfy:
         try:
             return self._send(method, path, timeout_s, sent, max_bytes)
         except ConnectionRefusedError as error:
-            raise EngineError(f"{who} is not there any more.", hint=ours("launch")) from error
+            raise EngineError(f"{who} is gone.", hint=ours("launch")) from error
         except TimeoutError as error:
             raise EngineError(f"{who} does not answer {where} within {timeout_s:g} s.", hint=ours("logs")) from error
         except Unreadable as error:
-            raise EngineError(f"{who} sends too much for {where}: {error}.", hint=ours("logs")) from error
+            raise EngineError(f"{who} sent too much for {where}: {error}.", hint=ours("logs")) from error
         except (OSError, http.client.HTTPException) as error:
-            raise EngineError(f"{who} breaks off its answer to {where}.", hint=ours("logs")) from error
+            raise EngineError(f"{who} stopped in the middle of its answer to {where}.", hint=ours("logs")) from error
 
     def _send(
         self, method: str, path: str, timeout_s: float, sent: Graph | None = None, max_bytes: int = JSON_MAX_BYTES

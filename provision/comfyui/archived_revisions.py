@@ -145,7 +145,7 @@ def _unpack(home: Home, commit: str, to: Path) -> Listing:
             shutil.rmtree(to)
         why = f" ({error})" if isinstance(error, BadArchive) else ""
         raise GitError(
-            f"The archive of ComfyUI {commit[:8]} is not here, or damaged{why}.",
+            f"The archive of ComfyUI {commit[:8]} is missing or damaged{why}.",
             hint=Fix("Download it again:", ours("all", "--comfyui", commit)),
         ) from error
     except OSError as error:

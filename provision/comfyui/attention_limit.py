@@ -53,5 +53,5 @@ def check_size(ctx: Context, image: FirstImage, again: Callable[[int, int], Comm
     raise UsageError(
         f"{image.width}x{image.height} takes {values:,} values in one attention matrix. From {limit.values:,} on, "
         f"{limit.looks} ({limit.source}). The largest that works here is {width}x{height}.",
-        hint=Fix("Take that size:", command),
+        hint=Fix("Use that size:", command),
     )

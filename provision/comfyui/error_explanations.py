@@ -49,11 +49,11 @@ def refusal(body: object, status: int) -> EngineError:
     if says:
         on_checkpoint = any(_input_of(fault) == "ckpt_name" for node in faulty for fault in node.errors)
         hint = ours("doctor") if on_checkpoint else ours("manifests", "show", "sdxl-turbo")
-        return EngineError("ComfyUI refuses the image: " + " ".join(says), hint=hint)
+        return EngineError("ComfyUI rejected the request: " + " ".join(says), hint=hint)
     error = _as(refused.error, Fault) or Fault()
     if words := short(f"{error.message} {error.details or ''}".strip()):
-        return EngineError(f"ComfyUI refuses the image: {words}", hint=ours("doctor", "--deep"))
-    return EngineError(f"ComfyUI refuses the image with HTTP {status} and without saying why.", hint=ours("logs"))
+        return EngineError(f"ComfyUI rejected the request: {words}", hint=ours("doctor", "--deep"))
+    return EngineError(f"ComfyUI rejected the request with HTTP {status} without a reason.", hint=ours("logs"))
 
 
 def _as(value: object, kind: type[T]) -> T | None:
@@ -79,13 +79,13 @@ def node_error(node: str, fault: Fault) -> str:
         case "value_not_in_list":
             return f"{node} does not know {name} = {value}; it knows {_seen(fault, about)}"
         case "value_smaller_than_min" | "value_bigger_than_max":
-            return f"{name} = {value} is out of the range of {node} ({short(fault.message)})"
+            return f"{name} = {value} is out of range for {node} ({short(fault.message)})"
         case "required_input_missing":
-            return f"{node} needs {name}, which was not given"
+            return f"{node} needs {name}, which is missing"
         case "return_type_mismatch" | "bad_linked_input":
-            return f"{name} of {node} is linked to something that does not fit"
+            return f"{name} of {node} is connected to something incompatible"
         case "invalid_input_type":
-            return f"{name} = {value} is not of the kind that {node} wants"
+            return f"{name} = {value} has the wrong type for {node}"
         case _:
             return short(f"{node}: {fault.message or fault.type} {fault.details or ''}".strip())
 
@@ -157,9 +157,9 @@ def failed_in(entry: Ended) -> Message | None:
 
 def death(text: str) -> Meaning:
     """Why ComfyUI ended while it made an image, by its log since the prompt."""
-    killed = "its log does not say why: the memory was full, or somebody ended it"
+    killed = "its log does not say why: out of memory, or someone stopped it"
     why = explain(text) or Meaning("mem-killed", killed, SMALLER)
-    return Meaning(why.id, f"ComfyUI ended while it made the image: {why.says}.", why.hint)
+    return Meaning(why.id, f"ComfyUI exited while making the image: {why.says}.", why.hint)
 
 
 def raise_failure(entry: Ended) -> None:
@@ -168,6 +168,6 @@ def raise_failure(entry: Ended) -> None:
     if (error := failed_in(entry)) is not None:
         raise execution_failure(error.data)
     if any(message.kind == "execution_interrupted" for message in status.messages):
-        raise EngineError("Somebody stopped the image in ComfyUI.", hint=Fix("Run the same command again."))
+        raise EngineError("Someone cancelled the image in ComfyUI.", hint=Fix("Run the same command again."))
     if status.status_str == "error":
-        raise EngineError("ComfyUI failed to make the image, and does not say why.", hint=ours("logs"))
+        raise EngineError("ComfyUI failed to make the image and does not say why.", hint=ours("logs"))

@@ -51,7 +51,7 @@ def _take(ctx: Context, handle: int, wait_s: float) -> None:
         waited = True
         if ctx.machine.clock() > deadline:
             raise EngineError(
-                f"Another start of ComfyUI in {ctx.home.venv.resolve()} has not ended for {wait_s / 60:.0f} min.",
+                f"Another start of ComfyUI in {ctx.home.venv.resolve()} has been running for {wait_s / 60:.0f} min.",
                 hint=ours("status"),
             )
         ctx.machine.sleep(POLL_S)

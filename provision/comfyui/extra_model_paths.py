@@ -41,9 +41,11 @@ def read_extra_paths(text: str, beside: Path) -> list[Section]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark is not None else ""
-        raise ValueError(f"it is no YAML{where} ({getattr(error, 'problem', None) or 'it cannot be read'})") from error
+        raise ValueError(
+            f"it is not valid YAML{where} ({getattr(error, 'problem', None) or 'it cannot be read'})"
+        ) from error
     except (ValueError, RecursionError) as error:  # a date that is none, a thousand brackets
-        raise ValueError(f"it is no YAML ({error})") from error
+        raise ValueError(f"it is not valid YAML ({error})") from error
     if config is None:
         raise ValueError("it is empty, or all of it is commented out")
     if not isinstance(config, dict):
@@ -65,12 +67,12 @@ def _check_bounds(text: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if aliases > ALIASES_MAX or depth > DEPTH_MAX or count > EVENTS_MAX:
-            raise ValueError("it is made to take more time and memory than there is")
+            raise ValueError("it is built to exhaust time and memory")
 
 
 def _section(name: str, value: object, beside: Path) -> Section:
     if not isinstance(value, Mapping):
-        raise ValueError(f"{name!r} is no section: it needs lines of KIND: FOLDER, indented, below it")
+        raise ValueError(f"{name!r} is not a section: it needs indented lines KIND: FOLDER below it")
     base = None
     if "base_path" in value:
         given = _text(name, "base_path", value["base_path"])
@@ -95,5 +97,5 @@ def folders_of(kind: str, own: Path, sections: Iterable[Section]) -> list[Path]:
 
 def _text(section: str, kind: str, value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{kind!r} in {section!r} is {value!r}, and must be a folder")
+        raise ValueError(f"{kind!r} in {section!r} is {value!r}, but must be a folder")
     return value

@@ -2,7 +2,7 @@
 
 `--force-upcast-attention` helps where attention overflows fp16 (ComfyUI 3521), `--fp32-vae` where the decoder does
 (ComfyUI 4799). A machine may need both, and a spoilt latent decodes to nothing, so the second rung includes the first.
-Some nightlies compute wrong whatever the flags (ComfyUI 10681), so the last rung is stable torch, with the plain flags
+Some nightlies compute wrong whatever the flags (ComfyUI 10681), so the last rung is stable torch, with default flags
 first and then the same rungs. `--force-fp32` did not help there and is not tried.
 
 Three receipts carry this between steps and runs: `ladder` (the attempts), `launch-flags` (flags beside the manifest's,
@@ -45,7 +45,7 @@ LOOKS = {
 """The verdicts on a picture that another rung may change: not a wrong size."""
 UNSTARTED, UNSTARTED_SAYS = "unstarted", "ComfyUI does not start with these flags"
 KEPT, TRIED, WISH = "launch-flags", "ladder", "torch-wish"
-HINT = Fix("See what is wrong, as a report for an issue:", ours("doctor", "--deep", "--report", "report.md"))
+HINT = Fix("Write a report for an issue:", ours("doctor", "--deep", "--report", "report.md"))
 
 
 def kept_flags(ctx: Context) -> tuple[str, ...]:
@@ -98,12 +98,12 @@ def climb(ctx: Context, why: str, says: str, seconds: float, error: ProvisionErr
         return _gave_up(tried, error, _restore(ctx, tried))
     ctx.receipts.write(TRIED, LadderReceipt(tried, **_system_facts(ctx)))
     if rung is not None:
-        because = f"without, the picture {LOOKS.get(tried[0].why, 'fails')}"
+        because = f"without, the image {LOOKS.get(tried[0].why, 'fails')}"
         ctx.receipts.write(KEPT, FlagsReceipt(rung, because, when=ctx.machine.timestamp(), **_facts(ctx)))
         return _again(attempt, _joined(rung), "server")
-    whose = f"torch {torch_version(ctx.home.venv)} fails whatever the flags ({says.rstrip('.')})"
+    whose = f"torch {torch_version(ctx.home.venv)} fails with all flags ({says.rstrip('.')})"
     wish_for_stable(ctx, whose)
-    return _again(attempt, "stable torch and the plain flags", "torch")
+    return _again(attempt, "stable torch and the default flags", "torch")
 
 
 def settle(ctx: Context, seconds: float) -> None:
@@ -116,15 +116,15 @@ def settle(ctx: Context, seconds: float) -> None:
     if _read_tried(ctx):
         stable = [f"stable torch {torch_version(ctx.home.venv)}"] if stable_instead(ctx) else []
         ctx.note(
-            f"The picture is right with {_joined([*stable, *(flags or ['the plain flags'])])} ({seconds:.1f} s); "
-            "every start uses them from now on."
+            f"The image is correct with {_joined([*stable, *(flags or ['the default flags'])])} ({seconds:.1f} s); "
+            "every start now uses them."
         )
     ctx.receipts.drop(TRIED)
 
 
 def _again(attempt: Attempt, what: str, step: str) -> StartOver:
-    look = f"The picture {LOOKS[attempt.why]} ({attempt.seconds:.1f} s)" if attempt.why in LOOKS else UNSTARTED_SAYS
-    return StartOver(f"{look}: tried again with {what}.", hint=Fix("To go on from there:", ours("all")), step=step)
+    look = f"The image {LOOKS[attempt.why]} ({attempt.seconds:.1f} s)" if attempt.why in LOOKS else UNSTARTED_SAYS
+    return StartOver(f"{look}: trying again with {what}.", hint=Fix("To continue:", ours("all")), step=step)
 
 
 def _restore(ctx: Context, tried: Sequence[Attempt]) -> str:
@@ -137,14 +137,14 @@ def _restore(ctx: Context, tried: Sequence[Attempt]) -> str:
     # Recorded as a stable release, it is no answer to the wanted channel.
     ctx.receipts.write("torch", replace(ctx.receipts.read("torch", TorchReceipt), wanted=STABLE, why=""))
     asked = ctx.manifest.torch.channel
-    return f"torch {here} did not help either: the next run brings {asked} torch back."
+    return f"torch {here} did not help either: the next run goes back to {asked} torch."
 
 
 def _gave_up(tried: Sequence[Attempt], error: ProvisionError, restored: str) -> ProvisionError:
     lines = [restored] if restored else []
     if len(tried) > 1:
         attempts = [f"- {attempt.line()}" for attempt in tried]
-        lines = ["Nothing of what is known to help has helped:", *attempts, *lines]
+        lines = ["None of the known fixes helped:", *attempts, *lines]
     return type(error)("\n".join([error.message, *lines]), hint=HINT) if lines else error
 
 

@@ -28,7 +28,7 @@ DESKTOP = ("models", "user", "custom_nodes")
 PACKAGES = ("Data/Packages", "Packages")
 VENVS = ("venv", ".venv", "env")
 PYTHON = re.compile(r"python3?(\.\d+)?")
-NAME_PYTHON = Fix("Name the program: --python FOLDER/bin/python")
+NAME_PYTHON = Fix("Pass the program: --python FOLDER/bin/python")
 DEFAULT_PORT = 8188
 PREFIX = "import sys; print(sys.prefix)"
 
@@ -73,14 +73,14 @@ def find_install(asked: Path, machine: Machine) -> Install:
     """
     folder = asked.parent if asked.name == "main.py" and asked.is_file() else asked
     if not folder.is_dir():
-        raise UsageError(f"There is no folder {asked}.", hint=program("ls", "-d", "~/ComfyUI", "~/*/ComfyUI"))
+        raise UsageError(f"No such folder: {asked}.", hint=program("ls", "-d", "~/ComfyUI", "~/*/ComfyUI"))
     here = install_at(folder, machine)
     inner = [] if here is not None else [install_at(code, machine) for code in _below(folder)]
     found = [each for each in (here, *inner) if each is not None]
     if not found:
         raise UsageError(
-            f"There is no ComfyUI in {asked}: a checkout has main.py, nodes.py and comfy/ in it.",
-            hint=Fix("Name the folder in which main.py lies, or leave --comfyui out to have one made:", ours("all")),
+            f"No ComfyUI in {asked}: main.py, nodes.py and comfy/ are missing.",
+            hint=Fix("Pass the folder that contains main.py, or leave out --comfyui to install one:", ours("all")),
         )
     if len(found) > 1:
         names = ", ".join(str(each.folder) for each in found)
@@ -180,7 +180,7 @@ def _within(install: Install) -> Iterator[Path]:
 
 
 def environment_in(prefix: Path) -> Environment | None:
-    """The environment of a folder, None where its Python is not there."""
+    """The environment of a folder, None where its Python does not exist."""
     pythons = (prefix / "bin" / name for name in ("python", "python3"))
     return next((Environment(prefix, python) for python in pythons if python.exists()), None)
 
@@ -223,16 +223,16 @@ def named_environment(asked: Path, machine: Machine) -> Environment:
     if asked.is_dir():
         env = environment_in(asked)
         if env is None:
-            raise UsageError(f"There is no Python in {asked}/bin.", hint=NAME_PYTHON)
+            raise UsageError(f"No Python in {asked}/bin.", hint=NAME_PYTHON)
         python = env.python
     else:
         python = asked
     if not os.access(python, os.X_OK):
-        raise UsageError(f"There is no program {python}.", hint=NAME_PYTHON)
+        raise UsageError(f"No such program: {python}.", hint=NAME_PYTHON)
     found = _environment_of(python, machine)
     if found is None:
         raise UsageError(
-            f"{python} does not run as a Python does.", hint=Fix("Take one that this tool makes: --python own")
+            f"{python} does not behave like a Python.", hint=Fix("To create a new environment: --python own")
         )
     return found
 

@@ -213,7 +213,7 @@ def fetch(
     Raises GitError.
     """
     bring = partial(fetch_into, url=url, revision=revision, follow=Follow(on_progress, alive), environ=environ)
-    with explained(f"{revision.name} of {url} could not be fetched"):
+    with explained(f"{revision.name} of {url} could not be downloaded"):
         folder.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(folder / ".git"):
             return _make(folder, url, revision, bring)
@@ -304,5 +304,5 @@ def renew_index(folder: Path) -> bool:
 
 def stash(folder: Path, message: str) -> None:
     """Put local changes away where `git stash pop` brings them back. Raises GitError."""
-    with explained("Local changes could not be put away"), stand_in(folder, logs=True) as seen:
+    with explained("Local changes could not be stashed"), stand_in(folder, logs=True) as seen:
         seen.git("stash", "push", "--message", message)

@@ -106,8 +106,8 @@ def choose_revision(refs: Mapping[str, str], url: str, ref: str) -> Revision:
             return Revision(ref, kind, refs.get(f"{prefix}{ref}^{{}}", refs[prefix + ref]))
     if re.fullmatch(r"[0-9a-f]{7,39}", ref):
         raise GitError(
-            f"{ref} may be a short commit; git fetches only whole ones.",
-            hint=Fix("Give all 40 digits of the commit."),
+            f"{ref} may be a short commit; git needs the full one.",
+            hint=Fix("Use all 40 digits of the commit."),
         )
     raise GitError(f"{url} has no tag or branch {ref!r}.", hint=LATEST)
 
@@ -122,7 +122,7 @@ def newest_release(refs: Mapping[str, str]) -> Revision:
     for branch in ("master", "main"):
         if f"refs/heads/{branch}" in refs:
             return Revision(branch, "branch", refs[f"refs/heads/{branch}"])
-    raise GitError("The remote has neither a release tag nor a branch master or main.", hint=REF)
+    raise GitError("The repository has no release tag and no branch master or main.", hint=REF)
 
 
 def read_remote_file(url: str, ref: str, path: str, environ: Mapping[str, str] = os.environ) -> RemoteFile:
@@ -192,7 +192,7 @@ def fetch_into(
     by_each_way(url, environ, run, place)
     commit = run_git(("rev-parse", "--verify", "FETCH_HEAD^{commit}"), environment(place)).strip()
     if revision.commit not in (None, commit):
-        raise GitFailed(f"the server sent another commit ({commit[:12]}) than it had named")
+        raise GitFailed(f"the server sent another commit ({commit[:12]}) than announced")
     return commit
 
 

@@ -110,7 +110,7 @@ def _small(path: Path) -> bytes:
     except ValueError as error:
         raise GitFailed(f"{path.name}: {error}") from error
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise GitFailed(f"not a git repository: there is no {path.name}") from error
+        raise GitFailed(f"not a git repository: {path.name} is missing") from error
 
 
 def _check_regular(path: Path) -> None:

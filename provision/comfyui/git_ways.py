@@ -89,7 +89,7 @@ def by_each_way(url: str, environ: Mapping[str, str], ask: Callable[[dict[str, s
             raise first from error
         says = f"{plain(guilty.file)} sets {plain(guilty.key)} to {plain(_shown(guilty))}"
         command = program("git", "config", "--file", guilty.file, "--unset-all", guilty.key)
-        fix = Fix("Correct that setting, or take it away:", command)
+        fix = Fix("Correct or remove that setting:", command)
         raise Misled(f"{first}. {says}; without it: {error}", fix) from error
 
 
@@ -121,7 +121,7 @@ def _environment(
         reached = run_git(("ls-remote", "--get-url", "--", url), environment(settings=settings)).strip()
     protocols = protocols_for(reached)
     if not protocols:
-        raise GitFailed(f"git's configuration leads to {reached}, which is no https, http, ssh or file address")
+        raise GitFailed(f"git's configuration redirects to {reached}, which is not an https, http, ssh or file address")
     persons = {name: environ[name] for name in PERSONS if name in environ}
     proxies = {name: environ[name] for each in PROXIES for name in (each, each.upper()) if name in environ}
     asked = environ.get("GIT_SSH_COMMAND") or ssh or environ.get("GIT_SSH") or "ssh"

@@ -66,12 +66,12 @@ TEXT_DTYPES: Mapping[str, int] = {"--fp32-text-enc": 4, "--fp8_e4m3fn-text-enc":
 SMALLER_UNET = "--fp16-unet"
 """On the CPU it keeps the UNet's weights in fp16 and computes in float32; an fp16 file loses nothing."""
 NO_HELP: Mapping[str, str] = {
-    "--lowvram": "the memory is shared, and the text encoders are on the CPU anyhow",
-    "--novram": "the memory is shared: ComfyUI sets it aside on MPS",
-    "--highvram": "ComfyUI sets it aside on MPS",
-    "--normalvram": "ComfyUI 0.38 no longer knows it",
-    "--disable-smart-memory": "it moves weights from the memory to the same memory",
-    "--cpu-vae": "it decodes in float32, which takes twice the same memory",
+    "--lowvram": "memory is shared, and the text encoders are on the CPU anyway",
+    "--novram": "memory is shared: ComfyUI ignores it on MPS",
+    "--highvram": "ComfyUI ignores it on MPS",
+    "--normalvram": "ComfyUI 0.38 removed it",
+    "--disable-smart-memory": "it moves weights within the same memory",
+    "--cpu-vae": "it decodes in float32, which takes twice the memory",
 }
 """Flags that save nothing on a Mac, and why (comfy/model_management.py and comfy/cli_args.py of 0.38)."""
 
@@ -174,17 +174,18 @@ def flags_for(found: MemoryUse, device: str, precision: str, flags: Sequence[str
 
 def says(title: str, picture: Picture, found: MemoryUse, larger: MemoryUse | None, system: str) -> str:
     """The verdict with its numbers, as sentences; `larger` is the same at 768x768."""
-    metal = f"; {_gib(found.metal_bytes)} are in Metal, which recommends {_gib(found.recommended_bytes)} at most"
+    metal = f", {_gib(found.metal_bytes)} of them in Metal (at most {_gib(found.recommended_bytes)} recommended)"
     metal = metal if found.metal_bytes else ""
     text = (
-        f"{title} at {picture.width}x{picture.height} takes {_gib(found.total_bytes - found.system_bytes)} GiB: "
-        f"weights {_gib(found.weights_bytes)}, activations {_gib(found.activations_bytes)}, ComfyUI "
-        f"{_gib(PROCESS_BYTES)}. With {_gib(found.system_bytes)} for {system} that is {_gib(found.total_bytes)} of "
+        f"{title} at {picture.width}x{picture.height} needs {_gib(found.total_bytes)} of "
         f"{found.memory_bytes / GIB:.3g} GiB{metal}: {_judged(found)}."
     )
     if larger is not None:
         text += f" At 768x768: {_gib(larger.total_bytes)} GiB, {_judged(larger)}."
-    return text
+    return (
+        f"{text} (Weights {_gib(found.weights_bytes)}, activations {_gib(found.activations_bytes)}, ComfyUI "
+        f"{_gib(PROCESS_BYTES)}, {system} {_gib(found.system_bytes)}.)"
+    )
 
 
 def _judged(found: MemoryUse) -> str:
@@ -192,8 +193,8 @@ def _judged(found: MemoryUse) -> str:
         return f"it will swap, and torch gives up above {_gib(int(TORCH_LIMIT * found.recommended_bytes))} GiB"
     spare = found.memory_bytes - found.total_bytes
     return {
-        Fit.FITS: "it fits",
-        Fit.TIGHT: f"it is tight, {_gib(spare)} GiB are left for other programs",
+        Fit.FITS: "OK",
+        Fit.TIGHT: f"tight, {_gib(spare)} GiB left for other programs",
         Fit.SWAPS: f"it will swap about {_gib(max(-spare, found.metal_bytes - found.recommended_bytes))} GiB",
     }[found.fit]
 

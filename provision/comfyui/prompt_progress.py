@@ -69,9 +69,7 @@ class Watch:
         while True:
             self._comfy.check()
             if time.monotonic() > self._deadline:
-                raise EngineError(
-                    f"The image was not done in time; {self._stage} was the last that was heard of.", hint=ours("logs")
-                )
+                raise EngineError(f"The image took too long; the last stage was: {self._stage}.", hint=ours("logs"))
             over, every_s = False, POLL_S
             if events is not None and events.open:
                 over, every_s = self._hear(events), LOOK_S
@@ -127,7 +125,7 @@ class Watch:
             # A prompt moves from the queue to the history: in neither, asked in that order, it is lost.
             if self._prompt_id not in waiting.running + waiting.pending:
                 raise EngineError(
-                    "ComfyUI forgot the image: it was started again, or its queue was cleared.",
+                    "ComfyUI lost the image: it was restarted, or its queue was cleared.",
                     hint=Fix("Run the same command again."),
                 )
             return None
@@ -139,7 +137,7 @@ class Watch:
         silent_s = time.monotonic() - self._answered
         if isinstance(error.__cause__, ConnectionRefusedError):
             if silent_s > REFUSED_S:
-                raise EngineError("ComfyUI ended while it made the image.", hint=ours("logs")) from error
+                raise EngineError("ComfyUI exited while making the image.", hint=ours("logs")) from error
         elif isinstance(error.__cause__, TimeoutError):
             if silent_s > SILENCE_S:
                 raise error

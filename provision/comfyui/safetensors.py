@@ -64,12 +64,12 @@ _ARCHITECTURES: tuple[tuple[Architecture, tuple[str, ...]], ...] = (
     ("sd1", (_UNET, "cond_stage_model.transformer.")),
 )
 _MAGIC: tuple[tuple[bytes, str], ...] = (
-    (POINTER, "a Git LFS pointer, which stands for the file but is not the file"),
+    (POINTER, "a Git LFS pointer, not the file itself"),
     (b"PK\x03\x04", "a zip archive, the form of a pickled PyTorch checkpoint (.ckpt, .pt)"),
     (b"\x80\x02", "a Python pickle, the form of an old PyTorch checkpoint (.ckpt, .pt)"),
     (b"\x80\x04", "a Python pickle, the form of an old PyTorch checkpoint (.ckpt, .pt)"),
     (b"GGUF", "a GGUF file"),
-    (b"\x00\x05\x16\x07", "an AppleDouble file (the ._ twin that macOS writes on foreign disks)"),
+    (b"\x00\x05\x16\x07", "an AppleDouble file (the ._ copy that macOS writes on foreign disks)"),
     (b"\x1f\x8b", "a gzip archive"),
 )
 _TEXTS = {
@@ -87,7 +87,9 @@ class HeaderTruncated(ValueError):
     """The header is longer than what was read: the first `needed_bytes` of the file hold all of it."""
 
     def __init__(self, needed_bytes: int, seen_bytes: int) -> None:
-        super().__init__(f"The header needs the first {needed_bytes:,} bytes of the file; {seen_bytes:,} are here.")
+        super().__init__(
+            f"The header needs the first {needed_bytes:,} bytes of the file; only {seen_bytes:,} are available."
+        )
         self.needed_bytes = needed_bytes
         self.seen_bytes = seen_bytes
 
@@ -114,7 +116,7 @@ class SafetensorsHeader:
 def describe_bytes(prefix: bytes) -> str:
     """What a file looks like by its first bytes, to follow "it is"."""
     if not prefix:
-        return "nothing at all (0 bytes)"
+        return "empty (0 bytes)"
     for magic, says in _MAGIC:
         if prefix.startswith(magic):
             return says
@@ -158,7 +160,7 @@ def parse_safetensors_header(prefix: bytes) -> SafetensorsHeader:
     """
     length = header_length(prefix)
     if prefix[LENGTH_BYTES : LENGTH_BYTES + 4] == b"\0\0\0\0":
-        raise _broken("it holds zeros where text should be")
+        raise _broken("it contains zeros instead of text")
     if prefix[LENGTH_BYTES : LENGTH_BYTES + 1] not in (b"{", b""):
         raise _stranger(prefix)
     end = LENGTH_BYTES + length
@@ -216,7 +218,7 @@ def _broken(why: str) -> NotSafetensors:
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name stands in it twice")
+        raise ValueError("it contains a name twice")
     for text in (word for pair in pairs for word in pair if isinstance(word, str)):
         text.encode()  # half a character, as JSON can name it, could never be written
     return found
@@ -224,12 +226,12 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _load(raw: bytes) -> dict[str, object]:
     if sum(map(raw.count, (b"{", b"[", b":", b","))) > MARKS_MAX:
-        raise _broken("it names more than a checkpoint can hold")
+        raise _broken("it lists more than a checkpoint can hold")
     try:
         loaded = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        zeros = ", it holds zeros where text should be" if b"\0\0\0\0" in raw else ""
-        raise _broken(f"it cannot be read as JSON{zeros} ({ascii(str(error))[1:121]})") from error
+        zeros = ", it contains zeros instead of text" if b"\0\0\0\0" in raw else ""
+        raise _broken(f"it is not valid JSON{zeros} ({ascii(str(error))[1:121]})") from error
     if not isinstance(loaded, dict):
         raise _broken("it is not a JSON object")
     return loaded
@@ -256,11 +258,11 @@ def _tensor(name: str, entry: object) -> _Tensor:
     dtype, shape, place = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     sizes, offsets = _naturals(shape), _naturals(place)
     if not isinstance(dtype, str) or sizes is None or offsets is None or len(offsets) != 2:
-        raise _broken(f"the entry of {name[:80]!r} lacks a dtype, a shape or its place")
+        raise _broken(f"the entry of {name[:80]!r} lacks a dtype, a shape or its offsets")
     begin, stop = offsets
     bits = _BITS.get(dtype)  # a dtype younger than this table is taken on trust
     if begin > stop or (bits is not None and math.prod(sizes) * bits != (stop - begin) * 8):
-        raise _broken(f"{name[:80]!r} has a size that does not fit its shape")
+        raise _broken(f"{name[:80]!r} has a size that does not match its shape")
     return _Tensor(dtype, sizes, begin, stop)
 
 

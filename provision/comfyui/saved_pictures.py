@@ -29,8 +29,8 @@ def keep_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
                 _take(aside, name)
                 return name
     raise HomeError(
-        f"{folder} has a million files called {stem}{suffix}.",
-        hint=Fix("Name another place:", ours("generate", "PROMPT", "--output", "DIR/image.png")),
+        f"{folder} has a million files named {stem}{suffix}.",
+        hint=Fix("Choose another folder:", ours("generate", "PROMPT", "--output", "DIR/image.png")),
     )
 
 
@@ -81,11 +81,11 @@ def _unwritable(folder: Path, error: OSError) -> HomeError | DiskFull:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(
             f"The disk that holds {folder} is full.",
-            hint=Fix("Free some space, then run it again.", program("df", "-h", str(folder))),
+            hint=Fix("Free some space, then run the command again.", program("df", "-h", str(folder))),
         )
     if not folder.is_dir():
-        return HomeError(f"There is no folder {folder} any more.", hint=program("mkdir", "-p", str(folder)))
+        return HomeError(f"The folder {folder} is gone.", hint=program("mkdir", "-p", str(folder)))
     return HomeError(
-        f"{folder} cannot be used for images ({error.strerror or error}).",
-        hint=Fix("Name another place:", ours("generate", "PROMPT", "--output", "~/image.png")),
+        f"{folder} is not usable for images ({error.strerror or error}).",
+        hint=Fix("Choose another folder:", ours("generate", "PROMPT", "--output", "~/image.png")),
     )

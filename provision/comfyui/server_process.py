@@ -120,7 +120,7 @@ class Record:
 
     def __post_init__(self) -> None:
         if not (0 < self.pid < 2**31 and 0 < self.port < 2**16):
-            raise ValueError("no process and no port has such a number")
+            raise ValueError("out of range for a process or a port")
 
     def process(self, home: Home) -> Process:
         """The process, by the words that it keeps when a custom node has it restart itself: from main.py on."""
@@ -191,7 +191,7 @@ def runs_our_main(home: Home, who: Process) -> bool:
 
 
 def runs_for_its_owner(ctx: Context, who: Process) -> bool:
-    """Whether a process is an adopted install's server, started by its owner."""
+    """Whether a process is an adopted install's server, started by you."""
     code = ctx.home.code_of_another
     if code is None or runs_our_main(ctx.home, who):
         return False
@@ -243,7 +243,7 @@ def spawn_server(ctx: Context, argv: tuple[str, ...], env: Mapping[str, str], *,
     log = ctx.home.engine_log
     rotate(log)
     if not ctx.home.python.exists():
-        raise EngineError(f"ComfyUI's Python is not at {ctx.home.python}.", hint=ours("all"))
+        raise EngineError(f"ComfyUI's Python is missing: {ctx.home.python}.", hint=ours("all"))
     env = {"PYTHONUNBUFFERED": "1", **env}
     pid = ctx.machine.spawn(argv, cwd=ctx.home.comfyui, log=log, env=env, log_limit=log_limit)
     if (seen := ctx.machine.process(pid)) is None:
@@ -268,7 +268,7 @@ def wait_until_up(ctx: Context, record: Record, timeout_s: float = START_TIMEOUT
                 raise error
         if stats is not None and not is_ours(ctx.home, stats):
             raise PortTaken(
-                f"Port {record.port} was taken by another ComfyUI while ours started.",
+                f"Another ComfyUI took port {record.port} during the start.",
                 hint=ours("all", "--set", f"comfyui.port={record.port + 1}"),
             )
         if stats is not None:
@@ -303,8 +303,8 @@ def unlisted(name: str, names: list[str]) -> EngineError:
 def died(home: Home) -> EngineError:
     """The error where ComfyUI ended by itself while it started."""
     if (meaning := explain(log_tail(home))) is None:
-        return EngineError(f"ComfyUI ended as soon as it was started.{_last_words(home)}", hint=ours("logs"))
-    message = f"ComfyUI ended: {meaning.says}.{_last_words(home)}"
+        return EngineError(f"ComfyUI exited immediately.{_last_words(home)}", hint=ours("logs"))
+    message = f"ComfyUI exited: {meaning.says}.{_last_words(home)}"
     return EngineError(message, hint=meaning.hint, finding=meaning.id)
 
 
@@ -315,7 +315,7 @@ def log_tail(home: Home) -> str:
 
 def _last_words(home: Home) -> str:
     lines = [line for line in log_tail(home).splitlines() if line.strip()][-TAIL_LINES:]
-    return " It said last:\n" + "\n".join(lines) if lines else ""
+    return " Its last output:\n" + "\n".join(lines) if lines else ""
 
 
 def end_server(ctx: Context, process: Process, port: int | None = None, *, grace_s: float = 8) -> None:

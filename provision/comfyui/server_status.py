@@ -39,9 +39,9 @@ def server_status(ctx: Context) -> ServerStatus:
     client = client_of(ctx, record.port if record else None)
     if process is None and (who := ctx.machine.listener(ctx.manifest.comfyui.port)) is not None:
         process = who if runs_for_its_owner(ctx, who) else None
-        whose = ", started by its owner"
+        whose = ", started by you"
     if process is None:
-        return ServerStatus("down", "The server does not run.", client.url)
+        return ServerStatus("down", "The server is not running.", client.url)
     up_s = ctx.machine.now() - (record.started if record else process.created)
     try:
         stats = client.system_stats()

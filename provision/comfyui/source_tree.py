@@ -214,7 +214,7 @@ def _unpack(archive: Path, to: Path, commit: str) -> Listing:
         told = tar.pax_headers.get("comment", commit)
     for name, leads in links.items():
         if any(parent.as_posix() in links for parent in Path(name).parents):
-            raise BadArchive(f"{name!r} lies below a link")
+            raise BadArchive(f"{name!r} is below a link")
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         (to / name).symlink_to(leads)
     if told != commit:
@@ -240,7 +240,7 @@ def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
         with gzip.open(archive) as stream, tarfile.open(fileobj=_Bounded(stream), mode="r|") as tar:
             yield tar
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, UnicodeError) as error:
-        raise BadArchive(f"it is no archive, or not a whole one ({error})") from error
+        raise BadArchive(f"it is not a complete archive ({error})") from error
 
 
 class _Bounded(io.RawIOBase):
@@ -278,7 +278,7 @@ def _check(member: tarfile.TarInfo, name: str, seen: set[str]) -> None:
     if not (member.isreg() or member.issym()):
         raise BadArchive(f"{name!r} is neither a file nor a folder")
     if member.name.startswith("/") or not _is_plain(name):
-        raise BadArchive(f"{name!r} is no name of a file in it")
+        raise BadArchive(f"{name!r} is not a valid file name")
     folded = unicodedata.normalize("NFC", name).casefold()  # as a Mac's disk tells names apart
     if folded in seen:
         raise BadArchive(f"{name!r} is in it twice")

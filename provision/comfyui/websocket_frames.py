@@ -59,7 +59,7 @@ class Frames:
 
     def _is_kept(self, opcode: int, length: int) -> bool:
         if (opcode == CONTINUED) == (self._opcode == CONTINUED):
-            raise BadFrame("a message goes on that has not begun, or begins before the last one ended")
+            raise BadFrame("message frames out of order")
         if self._length + length > MESSAGE_MAX_BYTES:
             raise BadFrame(f"a message of more than {MESSAGE_MAX_BYTES:,} bytes")
         return TEXT in (opcode, self._opcode) and self._length + length <= KEEP_MAX_BYTES
@@ -87,14 +87,14 @@ def _head(data: bytearray, place: int) -> tuple[int, int, int, int] | None:
     first, length = data[place], data[place + 1]
     opcode, start = first & OPCODE, place + 2
     if first & RESERVED or length & MASKED or opcode not in (CONTINUED, TEXT, BINARY, CLOSE, PING, PONG):
-        raise BadFrame("what came is no frame of a server")
+        raise BadFrame("not a server frame")
     if length >= LONG:
         start += 2 if length == LONG else 8
         if len(data) < start:
             return None
         length = int.from_bytes(data[place + 2 : start])
     if opcode >= CLOSE and (length > CONTROL_MAX_BYTES or not first & FIN):
-        raise BadFrame("a ping or a close of a length that none may have")
+        raise BadFrame("a control frame of an invalid length")
     if length > MESSAGE_MAX_BYTES:
         raise BadFrame(f"a message of {length:,} bytes")
     return first & FIN, opcode, start, length

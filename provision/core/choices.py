@@ -29,13 +29,13 @@ from provision.system.strict import Unreadable, read_toml, why_not
 MAX_BYTES = 4_000_000
 """More than all keys with the longest values that `--set` takes."""
 HEAD = """\
-# What was asked for in this home; every command goes by it. To see it: provision config
+# Settings of this install folder, used by every command. To show them: provision config
 # A flag of `provision all` changes it, and `provision all --reset` goes back to the manifest.
 """
 OF_THE_MACHINE = ("torch", "comfyui", "python", "machine")
 """The tables of a manifest that say how ComfyUI runs; other choices belong to the model, so to one manifest."""
 TOLD_AS = {"torch.channel": "torch", "comfyui.ref": "ComfyUI's revision"}
-FORGET = Fix("Mend that file, or forget what is in it:", ours("all", "--reset"))
+FORGET = Fix("Fix that file, or discard its contents:", ours("all", "--reset"))
 SHOWN_MAX = 60
 """Letters of a value in a sentence."""
 
@@ -99,7 +99,7 @@ def parse_choices(data: Mapping[str, object]) -> Choices:
     for key in found:
         if in_schema(key) not in known:
             near = nearest(key, sorted(known)) or ", ".join(DEFAULTS)
-            raise ManifestError(f"{key[:SHOWN_MAX]} is not a key that is known.", hint=Fix(f"Nearest: {near}"))
+            raise ManifestError(f"{key[:SHOWN_MAX]} is not a known key.", hint=Fix(f"Nearest: {near}"))
     flags_in(found)
     return found
 

@@ -18,7 +18,7 @@ Mending = Literal["auto", "consent", "hint", "none"]
 ANY_STEP = "any step"
 ONLY_IN_LOGS = "a log"
 """What no step looks for: `doctor LOGFILE` knows its words."""
-FINE = "all is well here"
+FINE = "no problem"
 NOTHING = "nothing to do"
 
 

@@ -168,7 +168,7 @@ class Home:
         except (FileExistsError, NotADirectoryError) as error:
             where = f"{error.filename}" if isinstance(error, FileExistsError) else "a part of that path"
             raise HomeError(
-                f"The home {self.root} cannot be used: {where} is a file, not a folder.",
+                f"The install folder {self.root} is not usable: {where} is a file, not a folder.",
                 hint=ours("all", "--home", "~/provision"),
             ) from error
         except OSError as error:
@@ -186,4 +186,6 @@ class Home:
         except OSError as error:  # a name that no disk can hold
             raise unusable(self.root, error) from error
         if is_file:
-            raise HomeError(f"The home {self.root} is a file, not a folder.", hint=ours("all", "--home", "~/provision"))
+            raise HomeError(
+                f"The install folder {self.root} is a file, not a folder.", hint=ours("all", "--home", "~/provision")
+            )

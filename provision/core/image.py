@@ -69,16 +69,16 @@ def decode(png: bytes) -> Image:
         with warnings.catch_warnings(action="error"):  # Pillow only warns of a bomb, and decodes it
             image = Image.open(io.BytesIO(png), formats=("PNG",))
             if max(image.size) > SIDE_MAX:
-                raise NoPicture(f"a PNG of {image.width}x{image.height}, which is not unpacked")
+                raise NoPicture(f"a PNG of {image.width}x{image.height}, too large to decode")
             if getattr(image, "is_animated", False):
                 raise NoPicture("an animated PNG")
             image.load()
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise NoPicture("a PNG of more pixels than a picture has") from error
+        raise NoPicture("a PNG with too many pixels") from error
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError, Warning) as error:
         if isinstance(error, NoPicture):
             raise
-        raise NoPicture("no PNG that can be decoded") from error
+        raise NoPicture("not a PNG that can be decoded") from error
     return image
 
 
@@ -137,7 +137,7 @@ def judge(png: bytes, width: int, height: int) -> Judgement:
         return Judgement(Quality.BAD, "broken", f"{len(png):,} bytes came that are {why}.", Measures())
     size = f"{image.width}x{image.height}"
     if image.size != (width, height):
-        says = f"It is {size}, and {width}x{height} was asked for."
+        says = f"It is {size}, and {width}x{height} was requested."
         return Judgement(Quality.BAD, "size", says, Measures(image.width, image.height))
     seen = measure(image)
     correlation = f"{seen.neighbour_correlation:.2f}"
@@ -147,17 +147,17 @@ def judge(png: bytes, width: int, height: int) -> Judgement:
         says = f"It is one flat colour (standard deviation {seen.std:.1f} of 255)."
         return Judgement(Quality.BAD, "flat", says, seen)
     if seen.neighbour_correlation < NOISE:
-        says = f"It is noise: neighbouring pixels correlate by {correlation}, and in a picture by 0.9 or more."
+        says = f"It is noise: neighbouring pixels correlate by {correlation} (0.9 or more in a real image)."
         return Judgement(Quality.BAD, "noise", says, seen)
     if seen.neighbour_correlation < ORDINARY:
-        says = f"Neighbouring pixels correlate by {correlation}; in an ordinary picture it is 0.91 to 0.99."
+        says = f"Neighbouring pixels correlate by {correlation}; 0.91 to 0.99 is usual."
         return Judgement(Quality.WARN, "rough", says, seen)
     if seen.far_correlation < SHAPES:
         far = f"{seen.far_correlation:.2f}"
-        says = f"It has no shapes: from afar, parts side by side correlate by {far}, and in a picture by 0.4 or more."
+        says = f"It has no shapes: neighbouring areas correlate by {far} (0.4 or more in a real image)."
         return Judgement(Quality.WARN, "shapeless", says, seen)
     if seen.black_share > BLACK_SHARE:
-        says = f"{seen.black_share:.0%} of it are exactly black, as in a night scene or where a decoder failed."
+        says = f"{seen.black_share:.0%} of it is pure black: a night scene, or a failed decoder."
         return Judgement(Quality.WARN, "patches", says, seen)
     return Judgement(Quality.OK, "picture", f"{size}, neighbouring pixels correlate by {correlation}.", seen)
 

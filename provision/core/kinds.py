@@ -9,7 +9,7 @@ CHECK_CRASHED = Kind(
     ANY_STEP,
     "blocks",
     "hint",
-    looks_at="whether a check came to its end",
-    means="what this step looks at is not known; the traceback is in the tool's log",
+    looks_at="whether a check finished",
+    means="the check of this step crashed; the traceback is in provision's log",
     remedy="report it with the file that `provision doctor --report FILE` writes",
 )

@@ -24,8 +24,8 @@ from provision.system.strict import Unreadable, read_toml
 SCHEMA = 1
 MAX_BYTES = 4_000_000
 """A package takes 300 bytes: more than 10,000 of them."""
-HINT = Fix("A lock is written by `provision all`; take it as it is:", ours("all", "--locked", "provision.lock"))
-HEAD = "# What is installed here, exactly. To rebuild it on another machine: provision all --locked provision.lock\n"
+HINT = Fix("`provision all` writes the lock; use it unchanged:", ours("all", "--locked", "provision.lock"))
+HEAD = "# Exactly what is installed. To rebuild it on another machine: provision all --locked provision.lock\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,9 @@ def load_lock(path: Path) -> Lock:
         raise LockError(f"{path}: {error.message}", hint=HINT) from error
     for package in lock.packages:
         if package.sha256 and package.source and not HTTP.match(package.source):
-            raise LockError(f"{path}: {package.name} is from {package.source!r}, no http address.", hint=HINT)
+            raise LockError(
+                f"{path}: {package.name} is from {package.source!r}, which is not an http address.", hint=HINT
+            )
     return lock
 
 
@@ -165,8 +167,8 @@ def _values_of(locked: LockedModel, manifest: Manifest) -> dict[str, JSON]:
                     f"{inner}.size": locked.size,
                 }
     raise LockError(
-        f"The lock names {locked.path} of {locked.repo}, which the manifest {manifest.name} does not have.",
-        hint=Fix("The one that it was made from:", ours("all", "--locked", "FILE", "--manifest", "MANIFEST")),
+        f"The lock lists {locked.path} of {locked.repo}, which the manifest {manifest.name} does not have.",
+        hint=Fix("Use the manifest it was made from:", ours("all", "--locked", "FILE", "--manifest", "MANIFEST")),
     )
 
 

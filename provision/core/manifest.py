@@ -166,7 +166,7 @@ class Manifest:
     """What to provision."""
 
     schema: int
-    name: Annotated[str, text("[a-z0-9][a-z0-9._-]*", "lower-case letters")]
+    name: Annotated[str, text("[a-z0-9][a-z0-9._-]*", "lower-case characters")]
     title: str
     license: License
     comfyui: ComfyUI
@@ -263,7 +263,7 @@ def find_manifest(source: str) -> Path:
     if source == KNOWN_BAD or not os.path.isfile(path):  # noqa: PTH113  (which takes a name that is too long for none)
         close = nearest(source, manifest_names()) or ", ".join(manifest_names())
         raise ManifestError(
-            f"There is no manifest {source!r}.", hint=Fix(f"Nearest: {close}. All of them:", ours("manifests"))
+            f"Unknown manifest {source!r}.", hint=Fix(f"Did you mean {close}? To list all:", ours("manifests"))
         )
     return path
 

@@ -31,13 +31,13 @@ def apply_override(data: dict[str, Any], override: str, schema: type) -> None:
         raise ManifestError(f"--set {override!r} is not KEY=VALUE.", hint=Fix("As in: --set first_image.steps=2"))
     if len(override) > VALUE_MAX:
         raise ManifestError(
-            f"--set {override[:40]!r} ... is {len(override):,} letters long.", hint=Fix("Give --set KEY=VALUE.")
+            f"--set {override[:40]!r} ... is {len(override):,} characters long.", hint=Fix("Give --set KEY=VALUE.")
         )
     known = known_keys(schema)
     kind = known.get(in_schema(key))
     if kind is None:
         near = nearest(key, sorted(known)) or ", ".join(sorted(known)[:8])
-        raise ManifestError(f"--set {key[:WORD_MAX]}: there is no such key.", hint=Fix(f"Nearest: {near}"))
+        raise ManifestError(f"--set {key[:WORD_MAX]}: unknown key.", hint=Fix(f"Nearest: {near}"))
     set_key(data, key, text if kind is str else _parsed(text))
 
 
@@ -92,8 +92,8 @@ def _descend(node: Any, name: str, key: str) -> Any:
     if isinstance(node, list):
         if not re.fullmatch(r"\d{1,4}", name) or int(name) >= len(node):
             raise ManifestError(
-                f"--set {key}: {name!r} is not a place in that list, which has {len(node)}.",
-                hint=Fix("Places count from 0: --set models.0.revision=main"),
+                f"--set {key}: {name!r} is not an index of that list, whose length is {len(node)}.",
+                hint=Fix("Indexes start at 0: --set models.0.revision=main"),
             )
         return node[int(name)]
     if not isinstance(node, dict):

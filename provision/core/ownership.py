@@ -146,17 +146,17 @@ def _trouble(root: Path, environ: Mapping[str, str]) -> str:
     try:
         real = root.resolve()
     except (OSError, RuntimeError) as error:  # links in a circle
-        raise HomeError(f"{root} cannot be used ({error}).", hint=ours("all", "--home", "~/provision")) from error
+        raise HomeError(f"{root} is not usable ({error}).", hint=ours("all", "--home", "~/provision")) from error
     if ends := _is_no_place(real, environ):
         return ends
     if read_marker(real) is not None:
         return ""
     if os.path.ismount(real):
-        return "it is a whole volume"
+        return "it is an entire volume"
     if tree := _work_tree(real, environ, only_itself=is_home(real)):
-        return f"{tree} is a git work tree, which is somebody's own"
+        return f"{tree} is a git repository"
     if other := next((parent for parent in real.parents if read_marker(parent) is not None), None):
-        return f"it lies in {other}, where provision already is"
+        return f"it is inside {other}, another install folder"
     names = _contents(real)
     return f"it holds {names}" if names else ""
 
@@ -182,7 +182,7 @@ def _contents(root: Path) -> str:
         raise unusable(root, error) from error
     shown = ", ".join(names[:NAMES_SHOWN])
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return f"{shown}{more}, which provision did not make" if names else ""
+    return f"{shown}{more}, not made by provision" if names else ""
 
 
 def _work_tree(real: Path, environ: Mapping[str, str], *, only_itself: bool) -> Path | None:

@@ -145,10 +145,10 @@ def home_lock(path: Path, *, command: str, optional: bool = False) -> Iterator[N
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(handle, 4096, 0).decode("utf-8", "replace").strip() or "another provision"
+            holder = os.pread(handle, 4096, 0).decode("utf-8", "replace").strip() or "another run of provision"
             raise HomeLocked(
-                f"This home is in use by {holder}.",
-                hint=Fix("Wait for it to end, or use another folder:", ours("all", "--home", "DIR")),
+                f"This install folder is in use by {holder}.",
+                hint=Fix("Wait for it to finish, or use another folder:", ours("all", "--home", "DIR")),
             ) from error
         except OSError as error:
             raise unusable(path, error) from error

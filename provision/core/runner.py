@@ -13,6 +13,7 @@ from provision.core.causes import with_causes
 from provision.core.events import ApplyStarted, FindingSeen, RunStarted, StepFinished, StepStarted
 from provision.core.finding import Finding, Verdict
 from provision.core.kinds import CHECK_CRASHED
+from provision.core.sentences import in_progress
 from provision.core.step import Context, Report, Step, StepReport
 from provision.errors import Interrupted, NotSatisfied, ProvisionError
 from provision.system.disk_errors import as_sentence
@@ -131,14 +132,14 @@ def run_step(step: Step, ctx: Context, *, apply: bool, faulty: Faulty = lambda n
         while True:  # each round mends another finding; the same one twice is refused
             ctx.emit(StepStarted(again=bool(applied)))
             if not apply:
-                ctx.doing(f"looking at {step.about}")
+                ctx.doing(f"checking {step.about}")
             looking = ctx.looking()
             findings = tuple(step.check(looking) if apply else _survive(step, looking))
             todo = next((finding for finding in findings if finding.verdict is Verdict.FIXABLE), None)
             if not apply or todo is None or step.apply is None:
                 break
             _refuse_twice(step, todo, applied)
-            ctx.emit(ApplyStarted(finding_id=todo.id, says=todo.fix.says if todo.fix else todo.says))
+            ctx.emit(ApplyStarted(finding_id=todo.id, says=in_progress(todo.fix.says) if todo.fix else todo.says))
             applied.append(todo)
             ctx.proofs.touch(step.name)
             step.apply(ctx, todo)
@@ -179,14 +180,14 @@ def _crash(step: Step, ctx: Context, error: Exception) -> Finding:
     for line in trace.splitlines():
         ctx.output(line)
     says = f"The check of {step.name} crashed ({type(error).__name__}: {error})."
-    fix = Fix("That is our bug. Please report it.", ours("doctor", "--report", "report.md"))
+    fix = Fix("This is a bug in provision. Please report it.", ours("doctor", "--report", "report.md"))
     return CHECK_CRASHED.blocked(step.name, says, fix=fix, facts={"traceback": trace})
 
 
 def _refuse_twice(step: Step, todo: Finding, applied: Sequence[Finding]) -> None:
     if any(done.id == todo.id and done.subject == todo.subject for done in applied):
         raise NotSatisfied(
-            f"{step.name}: {todo.says} This was mended a moment ago, and is still so; that is our bug.",
+            f"{step.name}: {todo.says} It was just fixed, and is still broken: this is a bug in provision.",
             hint=ours("doctor", "--json"),
         )
 

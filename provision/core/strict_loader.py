@@ -56,7 +56,7 @@ def _check_names(value: object, known: Mapping[str, object], where: str, shape: 
     for key, inner in value.items() if isinstance(value, dict) and names else ():
         if key not in names:
             near = nearest(key, list(names)) or ", ".join(names)
-            raise ManifestError(f"{where}{key[:SHOWN_MAX]} is not a key that is known.", hint=Fix(f"Nearest: {near}"))
+            raise ManifestError(f"{where}{key[:SHOWN_MAX]} is not a known key.", hint=Fix(f"Nearest: {near}"))
         _check_names(inner, known, f"{where}{key}.", f"{shape}{key}.")
 
 

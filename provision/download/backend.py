@@ -113,7 +113,7 @@ def find_program(machine: Machine, name: str) -> Path:
     found = find_git(machine).path if name == "git" else machine.which(name)
     if found is None:
         raise CommandMissing(
-            f"{name} is not on this machine.",
+            f"{name} is not installed.",
             hint=Fix(f"Install {name}, or choose another backend: --backend http.", program("brew", "install", name)),
         )
     return found

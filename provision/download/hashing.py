@@ -144,7 +144,7 @@ def _read_whole(stream: FileIO, view: memoryview, at: int) -> None:
     while view:
         count = os.preadv(stream.fileno(), [view], at)
         if not count:
-            raise OSError(None, "it became shorter while it was read")
+            raise OSError(None, "it shrank while it was read")
         view, at = view[count:], at + count
 
 

@@ -150,7 +150,7 @@ def storage_trouble(host: Host, target: str, environ: Mapping[str, str], deadlin
 
     def read(_: Session, answer: Response) -> str:
         page = answer.headers.get("Content-Type", "").startswith("text/html") and answer.status_code < 500
-        return f"a page comes in place of the file ({answer.status_code})" if page else ""
+        return f"it sent a web page instead of the file ({answer.status_code})" if page else ""
 
     seen = _tried(behind, environ, deadline_s, read)
     if isinstance(seen, Trouble):
@@ -169,8 +169,8 @@ def _storage(host: Host, target: str, reason: str) -> Trouble:
     storage = host_of(target)
     site = site_of(host.name)
     names = ", ".join(dict.fromkeys((*(site.hosts if site else (host.name,)), storage)))
-    says = f"{host.name} answers, and {storage}, where its files come from, cannot be reached: {reason}."
-    allow = f"Have your network let these through (port {PORT}): {names}. All that are needed:"
+    says = f"{host.name} answers, but {storage}, where its files are stored, cannot be reached: {reason}."
+    allow = f"Ask for these hosts to be allowed (port {PORT}): {names}. To list all required hosts:"
     return Trouble(kinds.NET_STORAGE, says, Fix(allow, ours("check", "--hosts")))
 
 
@@ -221,10 +221,10 @@ def _of_error(host: Host, error: Exception, environ: Mapping[str, str]) -> Troub
     causes = _causes(error)
     if any(map(is_of_time, causes)):
         now = time.strftime("%d %B %Y, %H:%M")
-        says = f"The certificate of {host.name} is not valid at the time that this computer shows, {now}"
+        says = f"The certificate of {host.name} is not valid at this computer's current time, {now}"
         return Trouble(
             kinds.CLOCK_WRONG,
-            f"{says}: the clock is wrong, or the certificate ran out.",
+            f"{says}: the clock is wrong, or the certificate has expired.",
             clock_fix(),
             if_all=f"{says}: the clock is wrong.",
         )
@@ -232,7 +232,7 @@ def _of_error(host: Host, error: Exception, environ: Mapping[str, str]) -> Troub
         given = environ.get("SSL_CERT_FILE")
         with_ = f" with SSL_CERT_FILE={given}" if given else ""
         says = f"The certificate of {host.name} is not trusted here{with_} ({_short(error)}): a company's proxy, or a"
-        says = f"{says} program that inspects traffic, stands in between."
+        says = f"{says} program that inspects traffic is in between."
         return Trouble(kinds.TLS_INTERCEPT, says, certificate_fix())
     if isinstance(error, requests.exceptions.ProxyError) or any(map(is_dead_socks, causes)):
         proxy = host_of(proxy_for(host.url, environ))
@@ -260,7 +260,7 @@ def _wrong_proxy(host: Host, environ: Mapping[str, str]) -> Trouble | None:
         right = False
     if right:
         return None
-    reason = f"{_who_names(proxy, environ)} is no address of a proxy"
+    reason = f"{_who_names(proxy, environ)} is not a proxy address"
     return _unreached(kinds.PROXY, host, reason, Fix("As in: export HTTPS_PROXY=http://HOST:PORT"))
 
 
@@ -322,8 +322,10 @@ def _only_ipv6_dead(host: Host, trouble: Trouble | None, reached: Mapping[str, b
     dead = reached.get("IPv4") is True and reached.get("IPv6") is False
     if not dead or (trouble is not None and trouble.kind != kinds.NET_DOWN):
         return trouble
-    says = f"{host.name} does not answer over IPv6 and does over IPv4: downloads begin late, or seem to hang."
-    fix = Fix("Turn IPv6 off, or ask who runs the network. On a Mac:", program("networksetup", "-setv6off", "Wi-Fi"))
+    says = f"{host.name} answers over IPv4 but not over IPv6: downloads start late, or seem to hang."
+    fix = Fix(
+        "Turn IPv6 off, or ask your network administrator. On a Mac:", program("networksetup", "-setv6off", "Wi-Fi")
+    )
     return Trouble(kinds.IPV6_DEAD, says, fix, passes=True)
 
 
@@ -338,19 +340,19 @@ def _of_hub(host: Host, answer: Response, without_token: Callable[[], Response])
     status, page = answer.status_code, f"{host.url}"
     gated = answer.headers.get("X-Error-Code") == "GatedRepo"
     if host.lack is not None and (gated or status == 401):
-        says = f"{host.name} does not give the model to who sends no token ({status}), and none is sent"
+        says = f"{host.name} requires a token for this model ({status}), and none is set"
         return Trouble(kinds.HF_GATED, f"{says}: {host.lack.lack}.", host.lack.fix)
     if gated:
-        says = f"{host.name} gives the model only to accounts that accepted its terms ({status})."
+        says = f"{host.name} gives the model only to accounts that have accepted its terms ({status})."
         return Trouble(
             kinds.HF_GATED, says, Fix(f"Accept them on its page at {page}, then:", program("hf", "auth", "login"))
         )
     if status == 401 and host.token:
         with without_token() as plain:
             works = plain.status_code < 400
-        goes_on = "; the model is public, and is fetched without it" if works else ""
+        goes_on = "; the model is public, so the download continues without it" if works else ""
         says = f"{host.name} does not accept the Hugging Face token (401){goes_on}."
-        return Trouble(kinds.HF_BADTOKEN, says, Fix("Make a new one.", program("hf", "auth", "login")), passes=works)
+        return Trouble(kinds.HF_BADTOKEN, says, Fix("Create a new one.", program("hf", "auth", "login")), passes=works)
     if status == 429:
         return _limited(host, answer)
     target = redirect_of(answer)
@@ -359,21 +361,21 @@ def _of_hub(host: Host, answer: Response, without_token: Callable[[], Response])
         return None
     what = f"sends on to {host_of(target)}" if target else f"answers {status}"
     if origin_of(host.url) == origin_of(HUGGING_FACE):
-        says = f"{host.name} {what}, and not as the hub does: a login page of this network stands in between."
+        says = f"{host.name} {what}, unlike the hub: a login page of this network is in the way."
         return Trouble(
-            kinds.CAPTIVE, says, Fix("Open any page in a browser, and log in to the network.", program("open", page))
+            kinds.CAPTIVE, says, Fix("Open any page in a browser and log in to the network.", program("open", page))
         )
-    says = f"{host.name} {what}, and not as a hub does (no X-Repo-Commit): HF_ENDPOINT or --endpoint names no hub."
-    return Trouble(kinds.HF_ENDPOINT, says, Fix("Do without it.", program("unset", "HF_ENDPOINT")))
+    says = f"{host.name} {what}, unlike a hub (no X-Repo-Commit): HF_ENDPOINT or --endpoint is not a hub."
+    return Trouble(kinds.HF_ENDPOINT, says, Fix("Unset it.", program("unset", "HF_ENDPOINT")))
 
 
 def _limited(host: Host, answer: Response) -> Trouble:
     wait_s = asked_wait_s(answer.headers)
     when = f"Downloads wait {f'for {wait_s:.0f} s' if wait_s else 'until it answers'}."
     if host.token:
-        says = f"{host.name} has had too many requests from your account (429)"
+        says = f"{host.name} received too many requests from your account (429)"
         return Trouble(kinds.HF_429, f"{says}. {when}", passes=True)
-    whose = "this network's address (429): all computers behind it share that limit"
-    says = f"{host.name} has had too many requests from {whose}"
-    fix = Fix("With a token your account's own, higher limit counts.", program("hf", "auth", "login"))
+    whose = "this network's address (429), a limit shared by all computers behind it"
+    says = f"{host.name} received too many requests from {whose}"
+    fix = Fix("With a token, your account's own, higher limit applies.", program("hf", "auth", "login"))
     return Trouble(kinds.HF_429, f"{says}. {when}", fix, passes=True)

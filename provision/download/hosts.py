@@ -56,7 +56,7 @@ SITES = (
             "release-assets.githubusercontent.com",
             "objects.githubusercontent.com",
         ),
-        "ComfyUI, install.sh, and Python where Astral does not answer",
+        "ComfyUI, install.sh, and Python if Astral does not answer",
         "https://github.com/astral-sh/python-build-standalone/releases, whose downloads lead there",
         asked=("release-assets.githubusercontent.com",),
         vital=False,
@@ -82,7 +82,7 @@ SITES = (
         "Astral",
         "releases.astral.sh",
         (),
-        "Python, where it is not here",
+        "Python, if none is installed",
         "`uv python list --only-downloads --output-format json` (uv 0.13)",
     ),
 )
@@ -90,7 +90,8 @@ SITES = (
 
 PORT = 443
 WIDER = (
-    "Hugging Face's names may change: where your rules allow it, let hf.co and huggingface.co through, subdomains too."
+    "Hugging Face may change its host names: if your rules permit it, allow hf.co and huggingface.co "
+    "with all subdomains."
 )
 """As its own page advises (see the source above)."""
 
@@ -103,4 +104,4 @@ def site_of(host: str) -> Site | None:
 def needed_sites(hosts: Iterable[str]) -> list[Site]:
     """All that are known, and each other host that is configured in the place of one."""
     more = [host for host in dict.fromkeys(hosts) if site_of(host) is None]
-    return [*SITES, *(Site(host, host, (), "what it is configured for", "this configuration") for host in more)]
+    return [*SITES, *(Site(host, host, (), "configured by you", "this configuration") for host in more)]

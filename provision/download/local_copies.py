@@ -215,13 +215,13 @@ def _taken(ctx: Context, sought: Sought, copy: Path) -> Path | None:
         found = sha256_of(ctx, here, name) if how else _copied(ctx, copy, here, name)
         right = found == sought.sha256
         if right:
-            ctx.note(f"{copy} is the file that is wanted (sha256 verified): {_SAYS[how]}, and nothing is downloaded.")
+            ctx.note(f"{copy} is the right file (sha256 OK): {_SAYS[how]}; nothing to download.")
             return here
-        ctx.note(f"{copy} has the size of {name} and a wrong sha256 ({found[:12]}); it is passed over.")
+        ctx.note(f"{copy} has the size of {name} but a wrong sha256 ({found[:12]}); skipped.")
         wrong = {path: mark for path, mark in ctx.receipts.read(WRONG_COPIES).items() if os.path.exists(path)}  # noqa: PTH110  (which takes what is no path for none)
         ctx.receipts.write(WRONG_COPIES, **{**wrong, str(copy): _mark(copy, sought.sha256)})
     except (FileNotFoundError, PermissionError):  # it went away in the meantime, or is somebody else's
-        ctx.note(f"{copy} cannot be read; it is passed over.")
+        ctx.note(f"{copy} cannot be read; skipped.")
     except OSError as error:
         raise unusable(here, error) from error
     finally:
@@ -232,9 +232,9 @@ def _taken(ctx: Context, sought: Sought, copy: Path) -> Path | None:
 
 
 _SAYS = {
-    "cloned": "it is cloned, which takes no space",
-    "linked": "it is hard-linked, one file under two names, which takes no space (weights are never edited)",
-    "": "it is copied, because it cannot be shared",
+    "cloned": "cloned, which takes no space",
+    "linked": "hard-linked, which takes no space",
+    "": "copied, because it cannot be shared",
 }
 
 

@@ -76,10 +76,10 @@ def obtain_at(ctx: Context, model: Model, file: ModelFile, target: Path) -> None
         if not os.path.lexists(target):
             _place(ctx, wanted, _get(ctx, wanted))
         elif target.is_file() and sha256_of(ctx, target, file.name) == _identity_of(ctx, wanted)[1]:
-            ctx.note(f"{target} is there already, and right.")
+            ctx.note(f"{target} already exists and is correct.")
         else:
             raise WrongFile(
-                f"{target} is there and is another file; it was left as it is.",
+                f"{target} already exists and is a different file; it was not changed.",
                 hint=program("mv", str(target), f"{target}.old"),
             )
 
@@ -118,8 +118,8 @@ def _say_what_it_costs(ctx: Context, wanted: WantedFile) -> None:
     if size >= MUCH_BYTES and not is_loopback(endpoints_of(ctx)[0]) and (why := metered_because(ctx.machine)):
         left_gb = (size - (bytes_waiting(ctx.home, wanted.sha256) if wanted.sha256 else 0)) / 1e9
         ctx.note(
-            f"This network may cost by the byte ({why}): {left_gb:.2f} GB come over it. Ctrl-C keeps what is here;"
-            " on another network the same command goes on."
+            f"This network may be metered ({why}): {left_gb:.2f} GB to download. Ctrl-C keeps what is done;"
+            " run the same command on another network to resume."
         )
 
 
@@ -152,7 +152,7 @@ def _offered(ctx: Context, wanted: WantedFile, endpoint: str) -> HubFile:
     )
     if differs:
         raise WrongFile(
-            f"{host_of(offered.endpoint)} offers another {file.path} than the manifest names: {offered.size:,} bytes,"
+            f"{host_of(offered.endpoint)} has a different {file.path} than the manifest lists: {offered.size:,} bytes,"
             f" sha256 {offered.sha256[:12] or 'unknown'}; the manifest says {file.size or 'any number of'} bytes,"
             f" {(file.sha256 or 'any')[:12]}.",
             hint=Fix(
@@ -162,7 +162,7 @@ def _offered(ctx: Context, wanted: WantedFile, endpoint: str) -> HubFile:
         )
     if not (file.sha256 or offered.sha256):
         raise HubRefused(
-            f"{host_of(offered.endpoint)} does not tell the sha256 of {file.path}, and the manifest has none either.",
+            f"{host_of(offered.endpoint)} does not give a sha256 for {file.path}, and the manifest has none either.",
             hint=Fix("Add it: --set models.0.files.0.sha256=..."),
         )
     return replace(offered, sha256=file.sha256 or offered.sha256)
@@ -180,7 +180,7 @@ def _resume_from(ctx: Context, wanted: WantedFile, offered: HubFile) -> None:
     except (NotSafetensors, HeaderTruncated):
         right = False
     if right:
-        ctx.note(f"{place.name} ended too early; it is gone on with from byte {bytes_here(place):,}.")
+        ctx.note(f"{place.name} is incomplete; resuming at byte {bytes_here(place):,}.")
         adopt(part_of(ctx.home, offered.sha256), place)
 
 
@@ -198,12 +198,12 @@ def download(ctx: Context, file: HubFile, *, precision: str, checkpoint: bool) -
     _check_header(header, file, precision=precision, checkpoint=checkpoint)
     fault = _fetch(ctx, file, part)
     if fault:
-        ctx.note(f"{file.name} came with {fault}: it is fetched anew.")
+        ctx.note(f"{file.name} came with {fault}: downloading it again.")
         fault = _fetch(ctx, file, open_part(ctx.machine, ctx.home, file))
     if fault:
         raise WrongFile(
-            f"{file.name} came twice, the second time with {fault}; nothing was put in place.",
-            hint=Fix("A proxy may change it on the way: try another network, or:", ours("all", "--backend", "git-lfs")),
+            f"{file.name} was downloaded twice, the second time with {fault}; nothing was installed.",
+            hint=Fix("A proxy may be changing the file: try another network, or:", ours("all", "--backend", "git-lfs")),
         )
     return part
 
@@ -212,7 +212,7 @@ def _fetch(ctx: Context, file: HubFile, part: Path) -> str | None:
     """Bring a part to its size; what is wrong with it then, in words, and it is dropped; None when nothing is."""
     taken = bring(ctx, file, part)
     if (here := bytes_here(part)) != file.size:
-        fault = f"{here:,} bytes in place of {file.size:,}"
+        fault = f"{here:,} bytes instead of {file.size:,}"
     elif (found := taken or sha256_of(ctx, part, file.name)) != file.sha256:
         fault = f"a wrong sha256 ({found[:12]}, not {file.sha256[:12]})"
     else:
@@ -227,7 +227,7 @@ def _check_header(header: SafetensorsHeader, file: HubFile, *, precision: str, c
     wrong = misfit(header, file.size, precision=precision, checkpoint=checkpoint)
     if wrong:
         raise WrongFile(
-            f"{file.path} of {file.repo} is not what the manifest says: {wrong}. Nothing more was downloaded.",
+            f"{file.path} of {file.repo} is not what the manifest says: {wrong}. The download was not started.",
             hint=Fix("Correct models.0.files in the manifest:", ours("manifests", "show", "sdxl-turbo")),
         )
 
@@ -243,7 +243,7 @@ def _header_offered(ctx: Context, file: HubFile) -> SafetensorsHeader:
         return parse_safetensors_header(read_header(ctx, file))
     except (NotSafetensors, HeaderTruncated) as error:
         raise WrongFile(
-            f"{file.path} on {host_of(file.endpoint)} is not a safetensors file that can be used: {error}",
+            f"{file.path} on {host_of(file.endpoint)} is not a usable safetensors file: {error}",
             hint=Fix("Check models.0.files.0.path in the manifest:", ours("manifests", "show", "sdxl-turbo")),
         ) from error
 

@@ -84,8 +84,8 @@ def cut_to_size(file: HubFile, part: Path) -> None:
 def ended_early(file: HubFile, here: int) -> DownloadError:
     """The connection ended before the file did."""
     return DownloadError(
-        f"The download of {file.name} stopped at {here:,} of {file.size:,} bytes; what came is kept.",
-        hint=Fix("Run the same command again: it goes on from there."),
+        f"The download of {file.name} stopped at {here:,} of {file.size:,} bytes; the downloaded part is kept.",
+        hint=Fix("Run the same command again: it resumes there."),
         passing=Passing.NETWORK,
     )
 
@@ -99,9 +99,10 @@ def wrong_kind(file: HubFile, start: bytes) -> Retry | None:
     except NotSafetensors as error:
         return Retry(
             DownloadError(
-                f"Something else came in place of {file.name}: {error}",
+                f"The server sent something that is not {file.name}: {error}",
                 hint=Fix(
-                    "A proxy or a login page may stand between: open the hub's page in a browser, then run again."
+                    "A proxy or a login page may be in the way: open the hub's page in a browser, then run the "
+                    "command again."
                 ),
             )
         )
@@ -159,8 +160,8 @@ def until_interrupted(machine: Machine, work: Callable[[], T]) -> T:
 
 def _too_large(file: HubFile) -> DownloadError:
     return DownloadError(
-        f"What fetched {file.name} took more than {MEMORY_MAX_BYTES >> 30} GB of memory and was stopped.",
-        hint=Fix("Run the same command again, or take another way:", ours("all", "--backend", "http")),
+        f"The download of {file.name} took more than {MEMORY_MAX_BYTES >> 30} GB of memory and was stopped.",
+        hint=Fix("Run the same command again, or use another backend:", ours("all", "--backend", "http")),
     )
 
 

@@ -87,12 +87,13 @@ def list_refs(ctx: Context, url: str) -> dict[str, str]:
 
     Raises GitError, NetworkError, HubRefused, UsageError.
     """
-    response = _get(ctx, f"{url}/info/refs?service=git-upload-pack", f"{url} does not answer as a git server does")
+    response = _get(ctx, f"{url}/info/refs?service=git-upload-pack", f"{url} does not answer like a git server")
     content = b"".join(_pieces(response, LISTING_BYTES, LISTING_S))
     refs = parse_refs(content)
     if refs is None:
         raise GitError(
-            f"{url} does not answer as a git server does.", hint=Fix("A login page may stand between: open it.")
+            f"{url} does not answer like a git server.",
+            hint=Fix("A login page may be in the way: open the address in a browser."),
         )
     return refs
 
@@ -131,7 +132,7 @@ def fetch_archive(ctx: Context, url: str, revision: Revision, to: Path) -> None:
 
 
 def keep_archive(ctx: Context, revision: Revision) -> Path:
-    """The archive of a revision whose commit is known, kept in the home; downloaded where it is not there.
+    """The archive of a revision whose commit is known, kept in the home; downloaded where it does not exist.
 
     Raises as `fetch_archive`.
     """

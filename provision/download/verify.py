@@ -47,9 +47,9 @@ def header_of(path: Path) -> SafetensorsHeader:
 def misfit(header: SafetensorsHeader, size: int, *, precision: str, checkpoint: bool) -> str | None:
     """What keeps a header from being the one of the file wanted, in words; None when nothing does."""
     if header.file_size_bytes != size:
-        return f"its header describes {header.file_size_bytes:,} bytes, and it has {size:,}"
+        return f"its header describes {header.file_size_bytes:,} bytes, but it has {size:,}"
     if checkpoint and header.architecture == "unknown":
-        return "it is no complete checkpoint (UNet, text encoders and VAE in one file)"
+        return "it is not a complete checkpoint (UNet, text encoders and VAE in one file)"
     if header.precision != precision:
         return f"it is {header.precision}, not {precision}"
     return None

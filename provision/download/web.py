@@ -26,7 +26,7 @@ REDIRECTS_MAX = 8
 KNOWN_NAMES = ("huggingface.co", "github.com")
 REFUSED_BY_PROXY = re.compile(r"Tunnel connection failed: 4\d\d")
 
-RESUME = Fix("Run the same command again: it goes on from what is there.")
+RESUME = Fix("Run the same command again: the download resumes.")
 
 
 class Heading(Protocol):
@@ -110,7 +110,7 @@ def session_for(url: str, environ: Mapping[str, str]) -> Session:
     session.trust_env = False
     if proxy := proxy_for(url, environ):
         if kind := unspoken(proxy):
-            says = f"The proxy on the way to {host_of(url)} is named with {kind}://; this tool speaks http:// and socks5://."
+            says = f"The proxy for {host_of(url)} is named with {kind}://; this tool speaks http:// and socks5://."
             hint = Fix("Most proxies take one of these, as in:", program("export", "HTTPS_PROXY=http://HOST:PORT"))
             raise lasting(NetworkError(says, hint=hint))
         session.proxies = {place_of(url).scheme: proxy}
@@ -147,9 +147,10 @@ def address_from(base: str, text: str) -> str:
         return read_redirect(base, text).url
     except NoAddress as error:
         raise HubRefused(
-            f"{host_of(base)} sends on to {quoted(text) or 'nowhere'}, which cannot be used: {error}.",
+            f"{host_of(base)} redirects to {quoted(text) or 'nowhere'}, which is not usable: {error}.",
             hint=Fix(
-                "A proxy may stand between: try another network; if HF_ENDPOINT is set, unset it, then run again."
+                "A proxy may be in the way: try another network; if HF_ENDPOINT is set, unset it, then run the "
+                "command again."
             ),
         ) from error
 
@@ -157,7 +158,10 @@ def address_from(base: str, text: str) -> str:
 def redirect_loop(url: str) -> HubRefused:
     return HubRefused(
         f"{host_of(url)} redirects in a circle.",
-        hint=Fix("Log in to this network if it has a login page; if HF_ENDPOINT is set, unset it, then run again."),
+        hint=Fix(
+            "Log in to this network if it has a login page; if HF_ENDPOINT is set, unset it, then run "
+            "the command again."
+        ),
     )
 
 
@@ -192,7 +196,7 @@ def _no_answer(host: str, error: Exception, *, tls: bool, proxy: bool, late: boo
     if is_of_time(inner):
         return lasting(
             NetworkError(
-                f"The certificate of {host} is not valid at the time that this computer shows ({why}).",
+                f"The certificate of {host} is not valid at this computer's current time ({why}).",
                 hint=clock_fix(),
             )
         )
@@ -207,13 +211,13 @@ def _no_answer(host: str, error: Exception, *, tls: bool, proxy: bool, late: boo
         refused = REFUSED_BY_PROXY.search(str(inner)) is not None
         does = "refuses it" if refused else "does not answer"
         return NetworkError(
-            f"The proxy on the way to {host} {does} ({why}).",
+            f"The proxy for {host} {does} ({why}).",
             hint=Fix("Check HTTPS_PROXY, or name the host in NO_PROXY, then run the same command again."),
             passing=Passing.ANSWER if refused else None,
         )
     return NetworkError(
         f"{host} did not answer in time." if late else f"{host} cannot be reached ({why}).",
-        hint=Fix("Check the network, then run the same command again: it goes on from what is there."),
+        hint=Fix("Check the network, then run the same command again: the download resumes."),
         passing=Passing.NAME if unknown_name(inner) else None,
     )
 

@@ -55,7 +55,7 @@ def says(changes: Changes) -> str:
 
 def _one(name: str, before: str, after: str) -> str:
     if before == after:
-        return f"{name} {after} was written again"
+        return f"{name} {after} was reinstalled"
     if not before:
         return f"{name} {after} is new"
     return f"{name} {before} -> {after}" if after else f"{name} {before} is gone"
@@ -66,7 +66,7 @@ def remember(ctx: Context, before: Prints) -> None:
     changes = compare(before, fingerprint(ctx.home.venv))
     if not changes:
         return
-    ctx.note(f"Starting ComfyUI changed {says(changes)}. Custom nodes do that. To put them back:", BACK)
+    ctx.note(f"Starting ComfyUI changed {says(changes)}. Custom nodes do that. To restore them:", BACK)
     kept = _stored(ctx)
     first = {name: (kept[name][0] if name in kept else old, new) for name, (old, new) in changes.items()}
     try:

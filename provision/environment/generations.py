@@ -112,7 +112,7 @@ def before_says(home: Home) -> str:
     if found is None:
         return ""
     kept = left_with(found)
-    return f"{kept.says()} ({kept.torch.got}), proven on {kept.torch.when[:10]}"
+    return f"{kept.says()} ({kept.torch.got}), tested on {kept.torch.when[:10]}"
 
 
 def read(home: Home, env: Path) -> Generation:
@@ -183,7 +183,7 @@ def _clone(ctx: Context, source: Path, new: Path) -> None:
         ran = ctx.machine.run(["/bin/cp", "-cpR", source, new], timeout_s=CLONE_TIMEOUT_S)
         if not ran.ok:
             discard(new)
-            raise CommandFailed(f"{source} could not be cloned:\n{ran.tail()}", hint=program("df", "-h", "~"))
+            raise CommandFailed(f"{source} could not be copied:\n{ran.tail()}", hint=program("df", "-h", "~"))
         return
     shutil.copytree(source, new, symlinks=True, copy_function=_link)
 

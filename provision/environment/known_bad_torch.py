@@ -45,7 +45,7 @@ class Pair:
             also = f", as is macOS {self.macos_cure} or later" if self.macos_cure else ""
             return Fix(f"torch {self.torch_cure} is right there{also}.", ours("all", "--torch", self.torch_cure))
         if self.macos_cure:
-            return Fix(f"macOS {self.macos_cure} and later are right. See what is offered:", UPDATES)
+            return Fix(f"macOS {self.macos_cure} and later are correct. See available updates:", UPDATES)
         return Fix("A newer torch.", ours("all", "--torch", "stable"))
 
 
@@ -82,7 +82,7 @@ def read_attention_limit() -> Limit:
     """How many values one attention matrix may have. Raises ManifestError."""
     limit = _read(None).attention
     if limit is None:
-        raise ManifestError(f"{KNOWN_BAD}.toml has no limit of attention.", hint=HINT)
+        raise ManifestError(f"{KNOWN_BAD}.toml has no attention limit.", hint=HINT)
     return limit
 
 
@@ -107,12 +107,12 @@ def _check(pair: Pair, where: str) -> None:
             SpecifierSet(text)
         except InvalidSpecifier as error:
             raise ManifestError(
-                f"{where}.{key} is no range of versions: {text!r}.", hint=Fix("As in: >=2.9,<2.12")
+                f"{where}.{key} is not a version range: {text!r}.", hint=Fix("As in: >=2.9,<2.12")
             ) from error
     if pair.verdict not in VERDICTS:
         raise ManifestError(f"{where}.verdict is {pair.verdict!r}.", hint=Fix(f"Write {' or '.join(VERDICTS)}."))
     if not all((pair.torch, pair.looks, pair.source)):
-        raise ManifestError(f"{where} lacks its torch, its looks or its source.", hint=HINT)
+        raise ManifestError(f"{where} lacks torch, looks or source.", hint=HINT)
 
 
 def pairs_for(pairs: Iterable[Pair], mac: Mac, torch: str) -> list[Pair]:
@@ -139,7 +139,7 @@ def refusal(found: Sequence[Pair], torch: str, mac: Mac) -> str:
 def says(pair: Pair, torch: str, mac: Mac) -> str:
     """What is known of a pair, without its full stop."""
     where = f"macOS {'.'.join(map(str, mac.macos))}" + (f" on {mac.chip}" if mac.chip else "")
-    return f"torch {torch} with {where} is known for this: {pair.looks} ({pair.source})"
+    return f"torch {torch} with {where} is known to fail: {pair.looks} ({pair.source})"
 
 
 def this_mac(machine: Machine) -> Mac | None:

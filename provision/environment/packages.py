@@ -34,7 +34,7 @@ def find_uv(machine: Machine) -> Path:
     own = Path(sys.executable).with_name("uv")
     found = own if own.is_file() else machine.which("uv")
     if found is None:
-        raise CommandMissing("uv is not on this machine.", hint=program("python3", "-m", "pip", "install", "uv"))
+        raise CommandMissing("uv is not installed.", hint=program("python3", "-m", "pip", "install", "uv"))
     return found
 
 
@@ -143,18 +143,20 @@ def must_install(ctx: Context, *words: str | Path, what: str) -> Ran:
     return ran
 
 
-LOG_HINT = Fix("The whole output:", ours("logs", "--tool"))
+LOG_HINT = Fix("Full output:", ours("logs", "--tool"))
 FREE_HINT = Fix("Free some disk space, then run the same command again.")
-NETWORK_HINT = Fix("Check the network or HTTPS_PROXY, or name a mirror with UV_DEFAULT_INDEX=URL; then run it again.")
+NETWORK_HINT = Fix(
+    "Check the network or HTTPS_PROXY, or set a mirror with UV_DEFAULT_INDEX=URL; then run the command again."
+)
 # (what uv says, what it comes down to, what to do): the first that fits is taken.
 CAUSES: tuple[tuple[str, str, Fix | Command], ...] = (
     (r"No space left|os error 28\b", "the disk is full", FREE_HINT),
-    (SAID_OF_TIME, "the package index's certificate is not valid at the time that this computer shows", clock_fix()),
+    (SAID_OF_TIME, "the package index's certificate is not valid at this computer's current time", clock_fix()),
     (r"[Ii]nvalid peer certificate|certificate", "the package index's certificate is not trusted", certificate_fix()),
-    (r"dns error|failed to lookup", "the package index's host is not found", NETWORK_HINT),
+    (r"dns error|failed to lookup", "the package index's host was not found", NETWORK_HINT),
     (r"timed out", "the package index did not answer in time", NETWORK_HINT),
     (r"error sending request|Failed to fetch|Connection refused", "the package index cannot be reached", NETWORK_HINT),
-    (r"No solution found", "no set of versions fits together", LOG_HINT),
+    (r"No solution found", "no matching set of versions", LOG_HINT),
     (r"Permission denied|os error 13\b", "a file belongs to another user", ours("doctor", "--only", "perms-root")),
 )  # fmt: skip
 
@@ -168,7 +170,7 @@ def package_error(what: str, ran: Ran) -> PackageError:
     why, hint = next(found, ("", as_fix(LOG_HINT)))
     why = f"uv {ran.stopped}" if ran.stopped else why
     because = f": {why}" if why else ""
-    return PackageError(f"{what} could not be installed{because}. uv said last:\n{ran.tail()}", hint=hint)
+    return PackageError(f"{what} could not be installed{because}. uv's last output:\n{ran.tail()}", hint=hint)
 
 
 def env_kind(prefix: Path) -> str:
@@ -238,7 +240,7 @@ def _is_version(text: str) -> bool:
 
 
 def metadata(ctx: Context, package: str, version: str, file: str) -> str:
-    """A file of an installed package's `*.dist-info` (`WHEEL`, `direct_url.json`); empty where it is not there."""
+    """A file of an installed package's `*.dist-info` (`WHEEL`, `direct_url.json`); empty where it does not exist."""
     ending = f"-{version}.dist-info"
     for info in (info for folder in package_folders(ctx.home.venv) for info in folder.glob(f"*{ending}")):
         if normalised(info.name.removesuffix(ending)) == package:

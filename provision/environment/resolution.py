@@ -122,7 +122,7 @@ def wheels_of(ran: Ran) -> tuple[Wheel, ...]:
     try:
         return parse_pylock(ran.out)
     except ValueError as error:
-        raise PackageError(f"uv's answer cannot be used: {quoted(str(error))}.", hint=ours("plan", "-v")) from error
+        raise PackageError(f"uv's answer is invalid: {quoted(str(error))}.", hint=ours("plan", "-v")) from error
 
 
 def culprit(error: str, names: Sequence[str]) -> str:
@@ -174,7 +174,8 @@ def resolve(ctx: Context, target: Target, lines: Sequence[str], rules: Rules = R
         lacks.append(find_lack(ctx, target, asked, rules, reason(ran.err)))
         if lacks[-1].newest:
             left.append(f"{guilty}=={lacks[-1].newest}")
-    raise PackageError(f"Too much cannot be had for {target.name}: {', '.join(each.asked for each in lacks)}.",
+    raise PackageError(f"Too many packages are unavailable for {target.name}: "
+                       f"{', '.join(each.asked for each in lacks)}.",
                        hint=ours("plan", "--for", "macos-14-arm64"))  # fmt: skip
 
 
@@ -248,9 +249,10 @@ def compile_wheels(ctx: Context, target: Target | None, lines: Iterable[str], ru
         ran = ctx.machine.run([*words, wanted], cwd=Path(folder), env=env, timeout_s=TIMEOUT_S)
     if not ran.ok and any(word in ran.err for word in UNREACHABLE):
         raise NetworkError(
-            f"The package index cannot be asked:\n{ran.tail(3)}",
+            f"The package index cannot be reached:\n{ran.tail(3)}",
             hint=Fix(
-                "Check the network or HTTPS_PROXY, or name a mirror with UV_DEFAULT_INDEX=URL; then run it again."
+                "Check the network or HTTPS_PROXY, or set a mirror with UV_DEFAULT_INDEX=URL; then run "
+                "the command again."
             ),
         )
     return ran

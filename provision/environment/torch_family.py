@@ -31,7 +31,7 @@ def vision_mismatch(torch: str, vision: str | None, metadata: str) -> str:
     if required_torch(metadata):
         return refusal("torchvision", vision, torch, metadata)
     if day_of(torch) != day_of(vision):
-        return f"torchvision {vision} is not of the same build day as torch {torch}"
+        return f"torchvision {vision} is not from the same day as torch {torch}"
     return ""
 
 
@@ -59,7 +59,7 @@ def refusal(name: str, version: str, torch: str, metadata: str) -> str:
         needed, what = f">={own}.dev0", f"is made for torch {own} and later"
     if SpecifierSet(needed).contains(torch, prereleases=True):
         return ""
-    return f"{name} {version} {what}, and torch {torch} is here"
+    return f"{name} {version} {what}, but torch {torch} is installed"
 
 
 def required_torch(metadata: str) -> str:

@@ -277,7 +277,7 @@ def compare_all(torch, device, size, deadline):
     for make in (layer_operations, attention_operations, vae_operations):
         for operation in make(torch, size):
             if time.perf_counter() > deadline:
-                skipped.append({"name": operation.name, "why": "no time was left"})
+                skipped.append({"name": operation.name, "why": "out of time"})
                 continue
             print(f"comparing: {operation.name}", file=sys.stderr, flush=True)  # what a crash is read from
             seen, left_out = compare(torch, operation, dtypes, device)

@@ -40,10 +40,10 @@ class Comparison:
         if self.fault == "not finite":
             return f"{self.name} is not finite (NaN or infinity), at most {self.bound:.2g} off is right"
         if self.fault == "varies":
-            return f"{self.name} comes out otherwise the second time, by {self.repeat or 0:.2g}"
+            return f"{self.name} differs in a second run, by {self.repeat or 0:.2g}"
         if self.fault == "wrong":
             return f"{self.name} is off by {self.error or 0:.2g}, at most {self.bound:.2g} is right"
-        return f"{self.name} cannot be done ({self.fault})"
+        return f"{self.name} fails ({self.fault})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def parse_torch_probe(text: str) -> TorchProbe:
     """The last line of the probe's output. Raises ValueError when it is not what the probe prints."""
     lines = [line for line in text.splitlines() if line.startswith("{")]
     if not lines:
-        raise ValueError("The torch probe printed no result.")
+        raise ValueError("The torch test printed no result.")
     try:
         said = json.loads(lines[-1])
         checks = tuple(
@@ -99,7 +99,7 @@ def parse_torch_probe(text: str) -> TorchProbe:
             block["gflop"] / block["seconds"] if block else None, said["seconds"], said.get("torchaudio_fault", ""),
         )  # fmt: skip
     except (KeyError, TypeError, ZeroDivisionError) as error:
-        raise ValueError(f"The torch probe printed something else: {error}") from error
+        raise ValueError(f"The torch test printed something unexpected: {error}") from error
 
 
 def describe_failure(probe: TorchProbe) -> str:
@@ -111,7 +111,7 @@ def describe_failure(probe: TorchProbe) -> str:
 
 def broke_off(code: int | None, said: str) -> str:
     """What became of a probe that printed no result; the last line it `said` tells at which comparison it ended."""
-    return f"the probe {'took too long' if code is None else f'ended with {code}'}:\n{said}"
+    return f"the test {'took too long' if code is None else f'exited with {code}'}:\n{said}"
 
 
 def slow_says(gflop_s: float | None, chip: Chip | None) -> str:
@@ -123,5 +123,5 @@ def slow_says(gflop_s: float | None, chip: Chip | None) -> str:
         return ""
     return (
         f"torch computes a block of the UNet at {gflop_s:.3g} GFLOP/s; the GPU of the {chip.name} can do at least "
-        f"{able:.0f}, and {SLOW_SHARE * able:.0f} are to be expected: pictures take long."
+        f"{able:.0f}, and {SLOW_SHARE * able:.0f} are to be expected: images are slow."
     )

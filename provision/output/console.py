@@ -150,7 +150,10 @@ class Console:
         if self.yes:
             return True
         if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
-            raise ConsentNeeded(f"{question} Nobody is here to say yes.", hint=Fix("Add --yes to agree beforehand."))
+            raise ConsentNeeded(
+                f"{question} Confirmation needed, but no terminal.",
+                hint=Fix("To answer yes to all questions: add --yes."),
+            )
         with self._guard:
             return self.ask(question)
 

@@ -37,7 +37,7 @@ class LiveConsole(Console):
         self.rich = Painter(self.err)
         self.screen = Screen(self.rich.file, self._picture_of_now, self._guard)
         self._rows = 0
-        """Rows that were shown since the last picture."""
+        """Rows that were shown since the last image."""
         self._rows_to_come = 0
 
     def __exit__(self, *error: object) -> None:

@@ -68,7 +68,7 @@ class StepState:
     """None: no work is planned."""
     tasks: dict[tuple[events.Work, str], Task] = field(default_factory=dict)
     earlier_bytes: int = 0
-    """What came over the network in tasks that were started again."""
+    """What came over the network in tasks that were restarted."""
 
     @property
     def active(self) -> bool:

@@ -82,7 +82,7 @@ class Door:
             if self._data:
                 self._lost = OutputLost(
                     f"Standard output cannot be written ({error.strerror}).",
-                    hint=Fix("Look at the disk of the file that it goes to:", program("df", "-h")),
+                    hint=Fix("Check the disk that it is written to:", program("df", "-h")),
                 )
                 raise self._lost from error
 

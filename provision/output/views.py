@@ -217,23 +217,23 @@ def spoken(event: events.Event, call: Invocation = HERE) -> str:
 def mending_lines(event: events.MendingPlanned, marks: Marks = GLYPHS) -> list[Line]:
     """What `doctor --fix` is about to do, numbered in its order, with bytes and questions."""
     if not event.mends:
-        return prose("There is nothing here that can be mended by itself.")
+        return prose("Nothing can be fixed automatically.")
     mends = [mend for mend in event.mends if not mend.waits_for]
-    lines = prose("This will be mended, in this order:") if mends else []
+    lines = prose("To be fixed, in this order:") if mends else []
     for place, mend in enumerate(mends, 1):
         lines.append(line(f"{place:>2}. ", f"{mend.step}: {mend.says}", (f"  [{mend.id}]", "dim"), hang=4))
         lines.append(line(f"    {marks.arrow} ", _does(mend), hang=6))
     if event.download_bytes:
-        lines += prose(f"In all {size_text(event.download_bytes)} are downloaded.")
+        lines += prose(f"{size_text(event.download_bytes)} to download in total.")
     if event.then:
-        lines += prose(f"Then what needs it is looked at again, and mended where it must be: {', '.join(event.then)}.")
+        lines += prose(f"Then steps that depend on it are checked again, and fixed if needed: {', '.join(event.then)}.")
     waiting = dict.fromkeys((mend.id, mend.waits_for) for mend in event.mends if mend.waits_for)
-    return lines + [line(f"Not before you have mended what stops {step}: {id}.") for id, step in waiting]
+    return lines + [line(f"First fix what blocks {step}: {id}.") for id, step in waiting]
 
 
 def _does(mend: events.Mend) -> str:
     bytes_ = f" Downloads {size_text(mend.download_bytes)}." if mend.download_bytes else ""
-    return f"Asked first: {mend.asks}{bytes_}" if mend.asks else f"{mend.does}{bytes_}"
+    return f"Asks first: {mend.asks}{bytes_}" if mend.asks else f"{mend.does}{bytes_}"
 
 
 def _first_line(text: str) -> str:
@@ -242,7 +242,7 @@ def _first_line(text: str) -> str:
 
 def waiting_text(says: str, seconds: float) -> str:
     """What is waited for, and for how long: `The hub answers 503. Going on in 8 s.`"""
-    return f"{says} Going on in {time_text(max(0, seconds)) if seconds > 0.5 else 'a moment'}."
+    return f"{says} Continuing in {time_text(max(0, seconds)) if seconds > 0.5 else 'a moment'}."
 
 
 def log_line(event: events.Event) -> str:

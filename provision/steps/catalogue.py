@@ -53,7 +53,7 @@ def must_know(ids: Iterable[str]) -> None:
         if id not in names:
             near = difflib.get_close_matches(id.lower(), names, n=1)
             rest = ("--only", near[0]) if near else ("--list",)
-            raise UsageError(f"There is no finding {id!r}.", hint=ours("doctor", *rest))
+            raise UsageError(f"Unknown finding {id!r}.", hint=ours("doctor", *rest))
 
 
 def steps_with_findings() -> list[str]:

@@ -52,7 +52,7 @@ def _asked_first(ctx: Context, step: Step, finding: Finding) -> Finding:
     ours = step.name == "comfyui" and ctx.home.code_of_another is None
     if ours or step.name not in IN_FOLDERS:
         return finding
-    return _after_a_yes(ctx, finding, finding.id, f"Mend that in {ctx.home.base}?")
+    return _after_a_yes(ctx, finding, finding.id, f"Fix this in {ctx.home.base}?")
 
 
 def _packages(ctx: Context, finding: Finding) -> Finding:
@@ -60,7 +60,7 @@ def _packages(ctx: Context, finding: Finding) -> Finding:
     if prefix is None:
         return finding
     if env_kind(prefix) != "venv":
-        says = f"{finding.says} It is {env_kind(prefix)}'s Python ({prefix}), where this tool installs nothing."
+        says = f"{finding.says} It is {env_kind(prefix)}'s Python ({prefix}), which provision does not change."
         return _whole_environment(
             ctx, replace(to_make(ctx, python_env_kinds.ENV_MANAGED, says), subject=finding.subject)
         )
@@ -72,14 +72,14 @@ def _whole_environment(ctx: Context, finding: Finding) -> Finding:
     cost = finding.cost + set_cost(ctx) + packages_cost(ctx)
     what = finding.fix.says if finding.fix is not None else ""
     size = f"about {cost.download_bytes / 10**6:.0f} MB to download"
-    return replace(finding, fix=Fix(f"{what} torch and all packages are installed in it: {size}."), cost=cost)
+    return replace(finding, fix=Fix(f"{what} torch and all packages are installed there: {size}."), cost=cost)
 
 
 def _after_a_yes(ctx: Context, finding: Finding, agreement: str, question: str) -> Finding:
     """FIXABLE where it was agreed to, else BLOCKED, with the question."""
     if ctx.options.yes or agreement in ctx.options.agreed:
         return finding
-    what = finding.fix.says if finding.fix is not None else "It can be mended."
-    says = f"{what} After a yes: this tool did not make what it changes."
+    what = finding.fix.says if finding.fix is not None else "It can be fixed."
+    says = f"{what} Asks first: this changes something not made by provision."
     fix = Fix(says, ours("doctor", "--fix", "--yes"))
     return replace(finding, verdict=Verdict.BLOCKED, fix=fix, consent=Consent(question, agreement))

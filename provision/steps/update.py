@@ -179,7 +179,7 @@ def _fill(trial: Context, wanted: Wanted) -> None:
         trial = replace(trial, manifest=replace(trial.manifest, torch=channel))
     if wanted.torch or lacks_audio:
         install_torch_set(trial, audio=asks_for_audio(trial))
-    trial.note("Installing the packages that it asks for ...", passing=True)
+    trial.note("Installing its packages ...", passing=True)
     install(trial, node_requirements(trial, wanted.without), anew=True)
 
 
@@ -233,9 +233,9 @@ def _prove(ctx: Context, trial: Context, without: Sequence[str]) -> None:
     _prove_nodes(ctx, trial, without)
     checkpoints = [wanted.place for wanted in wanted_files(ctx) if wanted.checkpoint]
     if not all(path.exists() for path in checkpoints):
-        ctx.note("The model is not here, so no picture was made with it.")
+        ctx.note("The model is missing, so no image was made with it.")
         return
-    ctx.note("Making a picture with it ...", passing=True)
+    ctx.note("Making an image with it ...", passing=True)
     with brief_server(trial) as brief:
         try:
             make_first_image(brief)
@@ -248,7 +248,7 @@ def _prove_nodes(ctx: Context, trial: Context, without: Sequence[str]) -> None:
     if not custom_nodes(ctx):
         return
     if not can_fence(ctx.machine):
-        ctx.note("Custom nodes were not tried: this system cannot keep them from writing meanwhile.")
+        ctx.note("Custom nodes were not tested: this system cannot stop them from writing meanwhile.")
         return
     ctx.note("Importing the custom nodes ...", passing=True)
     broken = {name: why for name, why in failing_nodes(trial).items() if name not in without}
@@ -257,8 +257,8 @@ def _prove_nodes(ctx: Context, trial: Context, without: Sequence[str]) -> None:
         told = "\n".join(f"- {name}: {why}" for name, why in broken.items())
         words = [word for name in (*without, *broken) for word in ("--without", name)]
         raise EngineError(
-            f"Custom nodes that work now would no longer import:\n{told}\nNothing was changed.",
-            hint=Fix("To update all the same, with them disabled:", ours("update", *words)),
+            f"These custom nodes would no longer import:\n{told}\nNothing was changed.",
+            hint=Fix("To update anyway, with them disabled:", ours("update", *words)),
         )
 
 

@@ -69,14 +69,14 @@ def read_address(text: str) -> Url:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:  # an open bracket, an invalid port
-        raise NoAddress("its port is none" if "ort" in str(error) else "its host is none") from error
+        raise NoAddress("its port is invalid" if "ort" in str(error) else "its host is invalid") from error
     if parts.scheme not in DEFAULT_PORTS:
         raise NoAddress("it does not begin with http:// or https://")
     if port == 0:
-        raise NoAddress("its port is none")
+        raise NoAddress("its port is invalid")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not target.isascii():
-        raise NoAddress("it has characters that no address has")
+        raise NoAddress("it contains invalid characters")
     return Url(parts.scheme, _host(parts.hostname or ""), port or DEFAULT_PORTS[parts.scheme], target)
 
 
@@ -92,12 +92,12 @@ def read_redirect(base: str, text: str) -> Url:
     try:
         joined = urljoin(here.url, text)
     except ValueError as error:
-        raise NoAddress("its host is none") from error
+        raise NoAddress("its host is invalid") from error
     there = read_address(joined)
     if "@" in urlsplit(joined).netloc:
         raise NoAddress("it holds a user name or a password")
     if (here.scheme, there.scheme) == ("https", "http") and not (here.loopback and there.loopback):
-        raise NoAddress("it leaves https for http, where anybody on the way could read and change what comes")
+        raise NoAddress("it goes from https to http, which is not secure")
     return there
 
 
@@ -128,7 +128,7 @@ def _check_letters(text: str) -> None:
     if len(text) > ADDRESS_MAX:
         raise NoAddress(f"it is {len(text):,} characters long")
     if not text.isprintable() or " " in text or "\\" in text:
-        raise NoAddress("it has characters that no address has")
+        raise NoAddress("it contains invalid characters")
 
 
 def _host(name: str) -> str:
@@ -136,9 +136,9 @@ def _host(name: str) -> str:
         try:
             return str(ip_address(name))
         except ValueError as error:
-            raise NoAddress("its host is none") from error
+            raise NoAddress("its host is invalid") from error
     with suppress(UnicodeError):
         host = name if name.isascii() else name.encode("idna").decode()
         if len(host) <= HOST_MAX and all(map(LABEL.fullmatch, host.removesuffix(".").split("."))):
             return host
-    raise NoAddress("its host is none")
+    raise NoAddress("its host is invalid")

@@ -54,12 +54,12 @@ class _Guard(io.RawIOBase):
         if self._until != float("inf"):
             remaining = self._until - time.monotonic()
             if remaining <= 0:
-                raise TimeoutError("the answer did not come to an end in time")
+                raise TimeoutError("the answer did not finish in time")
             self._socket.settimeout(min(remaining, self._patience_s or remaining))
         got: int | None = self._inner.readinto(buffer)
         self._left -= got or 0
         if self._left < 0:
-            raise http.client.HTTPException("the head of the answer does not end")
+            raise http.client.HTTPException("the headers of the answer do not end")
         return got
 
     def close(self) -> None:
@@ -174,7 +174,7 @@ def _pieces(response: requests.Response) -> Iterator[bytes]:
     """A body, unpacked in pieces; urllib3 would unpack all at once, and nested packings too."""
     coding = response.headers.get("Content-Encoding", "").strip().lower()
     if coding not in (*PLAIN, *PACKED):
-        raise Unreadable("an answer that is packed in a way that was not asked for")
+        raise Unreadable("an answer with an unrequested compression")
     unpacker = zlib.decompressobj(wbits=47) if coding in PACKED else None  # 47: zlib's and gzip's own frames
     try:
         for piece in _raw_pieces(response):
@@ -184,7 +184,7 @@ def _pieces(response: requests.Response) -> Iterator[bytes]:
                 yield unpacker.decompress(piece, PIECE_BYTES)
                 piece = unpacker.unconsumed_tail
     except zlib.error as error:
-        raise Unreadable("an answer that cannot be unpacked") from error
+        raise Unreadable("an answer that cannot be decompressed") from error
 
 
 def _raw_pieces(response: requests.Response) -> Iterator[bytes]:

@@ -184,4 +184,4 @@ def signal_group(pid: int, sign: signal.Signals) -> None:
 
 def cannot_run(program: str, error: OSError) -> CommandMissing:
     """What a program that does not start means."""
-    return CommandMissing(f"{program} cannot be run here ({error.strerror}).", hint=ours("doctor"))
+    return CommandMissing(f"{program} cannot be run ({error.strerror}).", hint=ours("doctor"))

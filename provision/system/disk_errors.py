@@ -15,8 +15,8 @@ OF_DISKS = frozenset(
 )
 """Errors that only disks have; reading and writing raise them without a file's name."""
 ANOTHER = ours("all", "--home", "~/provision")
-PLUG_IN = Fix("Plug it in and run the same command again, or give another folder:", ANOTHER)
-WRITABLE = Fix("Give a folder on a disk that can be written (a Mac only reads NTFS):", ANOTHER)
+PLUG_IN = Fix("Connect it and run the same command again, or use another folder:", ANOTHER)
+WRITABLE = Fix("Use a folder on a writable disk (a Mac can only read NTFS):", ANOTHER)
 
 
 def as_sentence(error: OSError, home: Path) -> HomeError | DiskFull | None:
@@ -35,18 +35,18 @@ def unusable(path: Path, error: OSError) -> HomeError | DiskFull:
         )
     if error.errno == errno.EPERM and sys.platform == "darwin":  # not EACCES: it is the system that refuses (TCC)
         return HomeError(
-            f"macOS keeps this terminal out of {path} ({error.strerror}).",
+            f"macOS denies this terminal access to {path} ({error.strerror}).",
             hint=Fix(
                 "Allow it in System Settings, Privacy & Security, Files and Folders; or use another folder:", ANOTHER
             ),
         )
     if error.errno == errno.EROFS:
-        return HomeError(f"{path} cannot be written: its disk is read-only.", hint=WRITABLE)
+        return HomeError(f"{path} is not writable: its disk is read-only.", hint=WRITABLE)
     if error.errno in (errno.EACCES, errno.EPERM):
-        return HomeError(f"{path} cannot be written ({error.strerror}).", hint=Fix("Give another folder:", ANOTHER))
+        return HomeError(f"{path} cannot be written ({error.strerror}).", hint=Fix("Use another folder:", ANOTHER))
     if error.errno in (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO):
         return HomeError(
-            f"The disk that holds {path} failed ({error.strerror}); what was done before is kept.",
-            hint=Fix("Look at the disk, then run the same command again.", program("df", "-h", str(path.parent))),
+            f"The disk that holds {path} failed ({error.strerror}); finished work is kept.",
+            hint=Fix("Check the disk, then run the same command again.", program("df", "-h", str(path.parent))),
         )
-    return HomeError(f"{path} cannot be used ({error.strerror or error}).", hint=ANOTHER)
+    return HomeError(f"{path} is not usable ({error.strerror or error}).", hint=ANOTHER)

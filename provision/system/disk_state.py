@@ -13,12 +13,12 @@ def why_absent(path: Path) -> str:
     """
     for part in (path, *path.parents):
         if _leads_nowhere(part):
-            return f"{part} is a link to {part.readlink()}, which is not there: is its disk plugged in?"
+            return f"{part} is a link to {part.readlink()}, which does not exist: is its disk connected?"
     for volumes in _mount_points():
         if path.is_relative_to(volumes) and path != volumes:
             volume = volumes / path.relative_to(volumes).parts[0]
             if not os.path.lexists(volume):
-                return f"There is no disk at {volume}: is it plugged in?"
+                return f"No disk at {volume}: is it connected?"
     return ""
 
 

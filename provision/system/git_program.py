@@ -154,7 +154,7 @@ def run_git(
         if child.poll() is None:
             end_group(child.pid, child)
     if code != 0:
-        message = _last_lines(said) or f"git {words[0]} ended with {code}"
+        message = _last_lines(said) or f"git {words[0]} exited with {code}"
         raise GitFailed(message, code=code, said=os.fsdecode(bytes(said)))
     return os.fsdecode(bytes(out))
 
@@ -185,9 +185,9 @@ def _found(path: str) -> Path:  # what raises is not kept
 def says_of(trouble: GitTrouble | None) -> str:
     """Why there is no git that may be run."""
     return {
-        None: "git is not on this machine.",
-        "clt-missing": "git is not on this machine: Apple's Command Line Tools, which bring it, are missing.",
-        "clt-stale": "git is not on this machine: Apple's Command Line Tools, which bring it, are gone.",
+        None: "git is not installed.",
+        "clt-missing": "git is not installed: Apple's Command Line Tools, which contain it, are missing.",
+        "clt-stale": "git is not installed: Apple's Command Line Tools, which contain it, are gone.",
         "xcode-license": "git refuses to work until you have agreed to Xcode's license.",
     }[trouble]
 
@@ -222,7 +222,7 @@ def _watch(pid: int, alive: Alive | None) -> Callable[[], None]:
         if time.monotonic() - looked > MEMORY_LOOK_S:
             looked = time.monotonic()
             if _resident_bytes(pid) > MEMORY_BYTES:
-                raise GitFailed(f"git needed more than {MEMORY_BYTES:,} bytes of memory for the answer")
+                raise GitFailed(f"git used more than {MEMORY_BYTES:,} bytes of memory for the answer")
 
     return watch
 

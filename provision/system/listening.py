@@ -72,7 +72,7 @@ def listen(
                 if time.monotonic() - started > limits.seconds:
                     raise Stopped(f"timed out after {limits.seconds:.0f} seconds")
                 if silence.seconds() > limits.silence_s:
-                    raise Stopped(f"said nothing for {limits.silence_s:.0f} seconds")
+                    raise Stopped(f"was silent for {limits.silence_s:.0f} seconds")
                 if silence.seconds() > LEFT_BEHIND_S and child.poll() is not None:
                     break
         return child.wait()

@@ -37,7 +37,7 @@ class Ran:
     @property
     def how(self) -> str:
         """How it ended, after its name."""
-        return self.stopped or ("took too long" if self.code is None else f"ended with {self.code}")
+        return self.stopped or ("took too long" if self.code is None else f"exited with {self.code}")
 
     @property
     def ok(self) -> bool:
@@ -121,8 +121,8 @@ class Machine(Protocol):
         """Raise Interrupted when the person asked to stop; long loops call this."""
         if self.stopping.is_set():
             raise Interrupted(
-                "Stopped. What is done is kept; the next run goes on from here.",
-                hint=Fix("Run the same command again to go on."),
+                "Stopped. Finished work is kept; the next run resumes here.",
+                hint=Fix("Run the same command again to resume."),
             )
 
     def sleep(self, seconds: float) -> None:

@@ -28,7 +28,7 @@ def _on_macos(machine: Machine) -> str:
         return "it is an iPhone's hotspot"
     if "ANDROID_METERED" in _said(machine, "ipconfig", "getpacket", found[1]):
         return "it is an Android phone's hotspot"
-    return "macOS calls it expensive" if re.search(r"\bEXPENSIVE\b", described) else ""
+    return "macOS marks it as expensive" if re.search(r"\bEXPENSIVE\b", described) else ""
 
 
 def _on_linux(machine: Machine) -> str:
@@ -37,7 +37,7 @@ def _on_linux(machine: Machine) -> str:
     if found is None:
         return ""
     said = _said(machine, "nmcli", "-g", "GENERAL.METERED", "device", "show", found[1])
-    return "NetworkManager calls it metered" if said.startswith("yes") else ""
+    return "NetworkManager marks it as metered" if said.startswith("yes") else ""
 
 
 def _said(machine: Machine, name: str, *words: str) -> str:

@@ -36,7 +36,7 @@ def parse_size(text: str) -> int:
 
 def _refuse(program: str, text: str) -> ValueError:
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    seen = f"it begins with {first[:80]!r}" if first else "it is empty"
+    seen = f"it starts with {first[:80]!r}" if first else "it is empty"
     return ValueError(f"This is not what {program} prints: {seen}.")
 
 
@@ -107,7 +107,7 @@ def parse_chip(values: Mapping[str, str]) -> Chip:
     model = values.get("hw.model", "")
     name = values.get("machdep.cpu.brand_string", "") or model
     if not name:
-        raise ValueError("sysctl named neither machdep.cpu.brand_string nor hw.model.")
+        raise ValueError("sysctl reported neither machdep.cpu.brand_string nor hw.model.")
     known = re.match(r"Apple ([AM]\d+)(?: (Pro|Max|Ultra)\b)?", name)
     memory = values.get("hw.memsize", "")
     return Chip(

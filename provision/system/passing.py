@@ -19,7 +19,7 @@ LIMITED = re.compile(r"rate limit exceeded", re.IGNORECASE)
 LASTING = re.compile(r"certificate|UnknownIssuer|network connectivity is disabled", re.IGNORECASE)
 OUTAGE = re.compile(
     r"""could\ not\ resolve\ host | dns\ error | failed\ to\ lookup | no\ such\ host | name\ resolution
-    | timed?[\ -]?out | said\ nothing\ for | too\ slow | network\ is\ unreachable | no\ route\ to\ host | host\ is\ down
+    | timed?[\ -]?out | was\ silent\ for | too\ slow | network\ is\ unreachable | no\ route\ to\ host | host\ is\ down
     | connection\ (?:reset|refused|closed|aborted|error|broken|timed) | (?:failed|couldn't)\ (?:to\ )?connect
     | error\ sending\ request | error\ decoding\ response | request\ or\ response\ body\ error | recv\ failure
     | broken\ pipe | unexpected\ (?:eof|disconnect) | early\ eof | hung\ up | rpc\ failed | ssl_error_syscall

@@ -35,7 +35,7 @@ def decode(data: bytes | str, kind: type[T], *, max_bytes: int = JSON_MAX_BYTES)
     import msgspec
 
     if len(data) > max_bytes:
-        raise Unreadable(f"{len(data):,} bytes, where at most {max_bytes:,} are expected")
+        raise Unreadable(f"{len(data):,} bytes, at most {max_bytes:,} are expected")
     try:
         value = msgspec.json.decode(data, type=kind)
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
@@ -59,7 +59,7 @@ def open_file(path: Path) -> io.BufferedReader:
     try:
         stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb")
     except ValueError as error:  # a NUL in its name
-        raise Unreadable("it has a name that no file has") from error
+        raise Unreadable("its name is not a valid file name") from error
     except IsADirectoryError as error:
         raise Unreadable("it is a folder") from error
     if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
@@ -74,7 +74,7 @@ def read_file(path: Path, *, max_bytes: int = STATE_MAX_BYTES) -> bytes:
         size = os.fstat(stream.fileno()).st_size
         data = stream.read(max_bytes + 1) if size <= max_bytes else b""
     if max(size, len(data)) > max_bytes:
-        raise Unreadable(f"it has {max(size, len(data)):,} bytes, where at most {max_bytes:,} are expected")
+        raise Unreadable(f"it has {max(size, len(data)):,} bytes, at most {max_bytes:,} are expected")
     return data
 
 
@@ -83,7 +83,7 @@ def read_text(path: Path, *, max_bytes: int = SETTINGS_MAX_BYTES) -> str:
     try:
         return read_file(path, max_bytes=max_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Unreadable("it is no UTF-8 text") from error
+        raise Unreadable("it is not UTF-8 text") from error
 
 
 def read_toml(path: Path, *, max_bytes: int = SETTINGS_MAX_BYTES) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     text = text.removeprefix("\ufeff")
     # tomllib takes quadratic time for a dotted key: one of 400,000 names would take a day.
     if any(QUOTED.sub("", line).count(".") > DOTS_MAX for line in text.split("\n") if line.count(".") > DOTS_MAX):
-        raise Unreadable("it names a table within a table too deep")
+        raise Unreadable("its tables are nested too deep")
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: no TOML, or a number without end

@@ -65,9 +65,9 @@ def parse_target(text: str, *, macos_min: str = "14.0", python: str = "3.13") ->
     for part in _words(text):
         for key, value in _meaning(part, text).items():
             if found.setdefault(key, value) != value and not (key == "arch" and "chip" in found):
-                raise _refused(f"{text!r} names two of the same kind: {part!r} comes after another.")
+                raise _refused(f"{text!r} has two values of one kind ({part!r}).")
             if key == "arch" and found["arch"] != value:
-                raise _refused(f"{text!r} names a chip and another architecture.")
+                raise _refused(f"{text!r} has a chip and a different architecture.")
     base = Target((int(system), int(minor.split(".")[0] or 0)), python=python)
     return replace(base, **found)  # type: ignore[arg-type]
 
@@ -97,9 +97,9 @@ def _meaning(word: str, text: str) -> dict[str, object]:
         return {"python": _python(int(found[1]), text)}
     if found := re.fullmatch(r"(\d{1,4})(?:gb|gib|g)", word):
         if not int(found[1]):
-            raise _refused(f"{text!r} names a Mac without memory.")
+            raise _refused(f"{text!r} has no memory.")
         return {"memory_gib": int(found[1])}
-    raise _refused(f"{word!r} in {text!r} is neither a macOS, a chip, a Python nor a memory.")
+    raise _refused(f"Unknown target {text!r}: {word!r} is not a macOS version, chip, Python or memory size.")
 
 
 def _system(major: int, minor: int, text: str) -> tuple[int, int]:
@@ -150,7 +150,7 @@ class TargetMachine(Machine):
         return f"ProductName:\t\tmacOS\nProductVersion:\t\t{major}.{minor}\nBuildVersion:\t\tany build\n"
 
     def spawn(self, argv: Argv, **how: object) -> int:
-        raise CommandMissing(f"{argv[0]} is not here: {self.target.says} is another machine.", hint=EXAMPLE)
+        raise CommandMissing(f"{argv[0]} is not available: {self.target.says} is another machine.", hint=EXAMPLE)
 
     def process(self, pid: int) -> Process | None:
         return None
@@ -168,7 +168,7 @@ class TargetMachine(Machine):
         return True
 
     def disk_free_bytes(self, path: Path) -> int:
-        raise OSError("The target's disk is not here.")
+        raise OSError("The target's disk is not available.")
 
     def memory(self) -> Memory | None:
         return Memory(self.target.memory_gib * GIB, None)

@@ -49,5 +49,5 @@ def _encoding(head: bytes) -> codecs.IncrementalDecoder | None:
     if marked or (max(even, odd) * 3 > len(head) and min(even, odd) * 20 < len(head)):
         return codecs.getincrementaldecoder(marked or ("utf-16-be" if even > odd else "utf-16-le"))("replace")
     if len(head) - len(head.translate(None, CONTROLS)) > len(head) * CONTROLS_MAX:
-        raise Unreadable("it is no text")
+        raise Unreadable("it is not text")
     return None

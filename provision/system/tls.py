@@ -32,18 +32,18 @@ def clock_fix() -> Fix:
     """How the clock is set, which is what is wrong where certificates are not valid yet or any more."""
     mac = sys.platform == "darwin"
     words = ("sntp", "-sS", "time.apple.com") if mac else ("timedatectl", "set-ntp", "true")
-    return Fix("Look at the date that this computer shows; to set it:", program("sudo", *words))
+    return Fix("Check this computer's date; to set it:", program("sudo", *words))
 
 
 def certificate_fix() -> Fix:
     """How certificates are named that the system does not trust; on a Mac the file is made from its keychains."""
     mac = sys.platform == "darwin"
     if not mac:
-        says = "If a company's proxy or a program opens your TLS, name its certificates:"
+        says = "If a company's proxy or a program inspects TLS, set its certificates:"
         return Fix(says, program("export", "SSL_CERT_FILE=/path/to/ca.pem"))
     file = Path.home() / "certificates.pem"
     collect = f"security find-certificate -a -p {' '.join(KEYCHAINS)} > {shell_word(str(file))}"
-    says = "If a company's proxy or a program opens your TLS, collect the certificates of this Mac, and name them:"
+    says = "If a company's proxy or a program inspects TLS, export the certificates of this Mac and set them:"
     return Fix(says, Command(("sh", "-c", collect), then=program("export", f"SSL_CERT_FILE={file}")))
 
 

@@ -85,7 +85,7 @@ def _ask(machine: Machine, path: Path) -> FoundGit:
     said = _run(machine, (str(path), "--version"))
     if is_mac and (trouble := parse_git_trouble(said.code, said.err)) is not None:
         return FoundGit(trouble=trouble)
-    first = next(iter(said.tail().splitlines()), f"it said nothing and ended with {said.code}.")
+    first = next(iter(said.tail().splitlines()), f"it printed nothing and exited with {said.code}.")
     try:
         return FoundGit(path, parse_git_version(said.out) if said.ok else None, said=first)
     except ValueError:

@@ -1,4 +1,4 @@
-"""docs/doctor-coverage.md: what the doctor made of every breaker, written by a test run and held by all others."""
+"""docs/dev/doctor-coverage.md: what the doctor made of every breaker, written by a test run and held by all others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.breakers.registry import BREAKERS
 from tests.support.paths import CHECKOUT
 
 WRITE = os.environ.get("PROVISION_WRITE_DOCS") == "1"
-DOCUMENT = CHECKOUT / "docs" / "doctor-coverage.md"
+DOCUMENT = CHECKOUT / "docs" / "dev" / "doctor-coverage.md"
 COLUMNS = ("id", "how it is broken", "found", "alone", "mended", "seconds")
 ADOPTED = "Only an install that this tool did not make can have it: `tests/unit/comfyui/test_adoption.py` breaks those."
 LEFT_OUT: Mapping[str, str] = {

@@ -1,4 +1,4 @@
-"""Every backend against every fault: the cells as data, the hubs that misbehave, and docs/download-matrix.md."""
+"""Every backend against every fault: the cells as data, the hubs that misbehave, and docs/dev/download-matrix.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.xet import LAST_CHUNK
 
 BACKENDS = ("http", "hf", "wget", "git-lfs", "auto")
 ALL = frozenset(BACKENDS)
-DOCUMENT = CHECKOUT / "docs" / "download-matrix.md"
+DOCUMENT = CHECKOUT / "docs" / "dev" / "download-matrix.md"
 HEADER_LIMIT = 1 << 16
 """A request for no more than the file's first bytes reads the header; every other moves the file."""
 DEAD = "http://127.0.0.1:9"

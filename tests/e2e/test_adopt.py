@@ -84,7 +84,7 @@ def test_a_clone_with_changes_and_an_empty_environment(tool: Tool, tmp_path: Pat
     (made.home / "moved-aside" / "theirs").touch()
     gone = made.text("uninstall", "--yes")
     assert gone.returncode == 0
-    assert f"The ComfyUI in {code} was here before this tool, and stays" in gone.stderr
+    assert f"The ComfyUI in {code} was not installed by provision and stays" in gone.stderr
     assert not made.home.exists()
     assert (made.home.with_name(f"{made.home.name}-kept") / "moved-aside" / "theirs").exists()
     assert kept(outside_venv(before), tree(code)) == []
@@ -108,5 +108,5 @@ def test_what_cannot_be_adopted_is_said(tool: Tool, tmp_path: Path) -> None:
     assert (ended.code, ended.report["error"]["code"]) == (2, "usage")
     assert str(one) in ended.report["error"]["message"]
     (other / "comfy").mkdir()
-    assert "a rehearsal must not touch it" in tool.text("all", "--rehearse", "--comfyui", str(other)).stderr
+    assert "a rehearsal must not change it" in tool.text("all", "--rehearse", "--comfyui", str(other)).stderr
     assert not tool.home.exists()

@@ -116,9 +116,9 @@ def test_what_a_person_reads(tool: Tool) -> None:
     first = tool.text("all", "--rehearse")
     assert first.returncode == 0, first.stderr
     assert "licence" in first.stderr
-    assert f"Picture: {tool.home / 'first-image.png'}" in first.stdout
+    assert f"Image: {tool.home / 'first-image.png'}" in first.stdout
     again = tool.text("all", "--rehearse", "--stop")
-    assert "Nothing left to do" in again.stdout
+    assert "Everything is up to date" in again.stdout
     assert tool.text("status").returncode == 1  # the server was stopped
     up = tool.text("generate", "a lighthouse at night", "--seed", "5", "-o", str(tool.home.parent / "o.png"))
     assert up.returncode == 0, up.stderr
@@ -147,14 +147,14 @@ def test_a_rehearsal_never_touches_a_real_home(tool: Tool) -> None:
     (tool.home / "state" / "receipts" / "torch.json").write_text("{}", encoding="utf-8")
     ended = tool.run("all", "--rehearse")
     assert ended.code == 2
-    assert "real home" in ended.report["error"]["message"]
+    assert "real install folder" in ended.report["error"]["message"]
 
 
 def test_a_real_run_never_uses_a_rehearsals_home(tool: Tool) -> None:
     tool.run("plan", "--rehearse")
     ended = tool.run("all")
     assert ended.code == 2
-    assert "home of a rehearsal" in ended.report["error"]["message"]
+    assert "rehearsal's install folder" in ended.report["error"]["message"]
 
 
 def test_report_is_kept(tool: Tool) -> None:
@@ -197,7 +197,7 @@ def test_pictures_from_prompts_and_seconds_for_the_report(tool: Tool) -> None:
     ended = tool.run("report")
     page = Path(ended.report["path"]).read_text(encoding="utf-8")
     assert Path(ended.report["path"]).parent == tool.home
-    assert "Set up and proven in" in page
+    assert "Installed and tested in" in page
     assert json.loads((tool.home / "state" / "receipts" / "comfyui.json").read_text())["commit"] in page
     drawn = [line for line in page.splitlines() if line.startswith('<rect class="mend"')]
     assert {line.split("<title>")[1].split(":")[0] for line in drawn if "<title>" in line} >= {

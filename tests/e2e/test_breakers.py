@@ -1,6 +1,6 @@
 """Every finding of the catalogue against a home, a Mac or a log that is broken in exactly that way.
 
-The rows are in docs/doctor-coverage.md, which `PROVISION_WRITE_DOCS=1` writes.
+The rows are in docs/dev/doctor-coverage.md, which `PROVISION_WRITE_DOCS=1` writes.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def test_by_hand_it_makes_the_picture_and_all_takes_it_from_there(world: Session
     assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
     image = world.ctx.manifest.first_image
     assert judge(home.first_image.read_bytes(), image.width, image.height).verdict is not Quality.BAD
-    assert f"Picture: {home.first_image}" in ran.stdout
+    assert f"Image: {home.first_image}" in ran.stdout
     again = by_hand(world.ctx)
     for step in ("python_env", "workflow"):
         assert f"# {step}: nothing to do" in again

@@ -16,7 +16,7 @@ from tests.e2e.conftest import Ended, Tool
 
 SMALL = ("--set", "first_image.width=256", "--set", "first_image.height=256")
 REHEARSE = ("all", "--rehearse")
-HEAD = "# What was asked for in this home"
+HEAD = "# Settings of this install folder"
 
 
 def told(ended: Ended) -> list[str]:
@@ -126,16 +126,16 @@ def test_what_a_lock_says_is_asked_for_too_and_rollback_goes_back_to_what_was(to
 
 BROKEN = {
     "no-toml": (b"torch.channel = stable\n", "it cannot be read"),
-    "unknown": (b"[first_image]\nstep = 2\n", "first_image.step is not a key that is known"),
+    "unknown": (b"[first_image]\nstep = 2\n", "first_image.step is not a known key"),
     "type": (b'first_image.steps = "2"\n', "first_image.steps must be int"),
     "value": (b"first_image.steps = 500\n", "first_image.steps is 500"),
-    "backend": (b'backend = "torrent"\n', "There is no backend 'torrent'"),
-    "precision": (b'precision = "fp8"\n', "There is no precision 'fp8'"),
-    "endpoint": (b'endpoints = ["ftp://x"]\n', "no http address"),
-    "place": (b'models.7.revision = "main"\n', "is not a place in that list"),
-    "manifest": (b'manifest = "sdxl-trubo"\n', "There is no manifest 'sdxl-trubo'"),
+    "backend": (b'backend = "torrent"\n', "Unknown backend 'torrent'"),
+    "precision": (b'precision = "fp8"\n', "Unknown precision 'fp8'"),
+    "endpoint": (b'endpoints = ["ftp://x"]\n', "not an http address"),
+    "place": (b'models.7.revision = "main"\n', "is not an index of that list"),
+    "manifest": (b'manifest = "sdxl-trubo"\n', "Unknown manifest 'sdxl-trubo'"),
     "large": (b"#" * 4_100_000, "4,100,000 bytes"),
-    "bytes": (b"\xff\xfe\x00", "no UTF-8"),
+    "bytes": (b"\xff\xfe\x00", "not UTF-8"),
     "deep": (b"a = " + b"[" * 50_000, "it cannot be read"),
 }
 
@@ -159,7 +159,7 @@ def test_a_file_that_cannot_be_used_is_one_sentence(tool: Tool, name: str) -> No
         assert error["message"].startswith(f"{file}: ")
         assert says in error["message"]
         if name in ("unknown", "manifest"):
-            assert error["hint"].startswith(("Nearest: first_image.steps", "Nearest: sdxl-turbo"))
+            assert error["hint"].startswith(("Nearest: first_image.steps", "Did you mean sdxl-turbo"))
         else:
             assert error["command"][-1] == "--reset"
         assert "\n" not in error["message"]
@@ -179,7 +179,7 @@ def test_a_file_of_somebody_else_is_no_home(tool: Tool) -> None:
     (tool.home / "provision.toml").write_text("theirs = 1", encoding="utf-8")
     assert tool.run("status").code == 1
     ended = tool.run("all")
-    assert (ended.code, "provision did not make" in ended.report["error"]["message"]) == (2, True)
+    assert (ended.code, "not made by provision" in ended.report["error"]["message"]) == (2, True)
 
 
 def test_a_manifest_of_ones_own_is_found_from_anywhere(tool: Tool, tmp_path: Path) -> None:

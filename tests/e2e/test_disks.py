@@ -28,9 +28,9 @@ def test_a_disk_that_is_not_there_is_named_and_nothing_is_made_in_its_place(tool
     gone = replace(tool, home=UNMOUNTED, folder=tmp_path)
     ended = gone.run("all", "--rehearse", "--yes")
     assert (ended.code, ended.report["error"]["code"]) == (1, "home")
-    assert ended.report["error"]["message"].startswith(f"There is no disk at {UNMOUNTED.parent}")
+    assert ended.report["error"]["message"].startswith(f"No disk at {UNMOUNTED.parent}")
     tool.home.symlink_to(tmp_path / "unplugged")
-    assert f"is a link to {tmp_path / 'unplugged'}, which is not there" in tool.text("status").stdout
+    assert f"is a link to {tmp_path / 'unplugged'}, which does not exist" in tool.text("status").stdout
     looked = tool.run("doctor")
     assert "home-gone" in hardware(looked)
     assert not hardware(looked) & {"hw-disk", "disk-low"}, "of no other disk"
@@ -60,7 +60,7 @@ def read_only(tool: Tool, tmp_path: Path) -> Iterator[Tool]:
 def test_a_disk_that_takes_no_writing_is_named_and_looked_at(read_only: Tool) -> None:
     ended = read_only.run("all", "--rehearse", "--yes")
     assert (ended.code, ended.report["error"]["code"]) == (1, "home")
-    assert ended.report["error"]["message"].endswith("cannot be written: its disk is read-only.")
+    assert ended.report["error"]["message"].endswith("is not writable: its disk is read-only.")
     looked = read_only.run("doctor")
     assert "home-read-only" in hardware(looked)
     found = {finding["id"] for step in looked.report["steps"] for finding in step["findings"]}

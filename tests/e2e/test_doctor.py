@@ -138,7 +138,7 @@ def test_what_will_be_done_is_said_first_and_what_is_left_last(made: Tool) -> No
     text = made.text("doctor", "--fix", "--yes")
     assert text.returncode == 0
     assert " 1. comfyui: extra_model_paths.yaml: it is empty" in text.stderr
-    assert "Mended: yaml-bad." in text.stdout
+    assert "Fixed: yaml-bad." in text.stdout
     assert_healthy(made)
 
 
@@ -151,7 +151,7 @@ def test_one_finding_is_mended_alone(made: Tool) -> None:
     assert (ended.code, ended.report["mended"]) == (0, ["workflow-missing"])
     assert checkpoint.stat().st_size == 20_000_000
     text = made.text("doctor", "--fix", "--only", "workflow-missing").stdout
-    assert text == "workflow-missing was not found: nothing to mend.\n"
+    assert text == "workflow-missing was not found: nothing to fix.\n"
     (made.home / "first-image.png").unlink()
     ended = made.run("doctor", "--fix", "--only", "first-image-missing")  # which needs the model
     assert (ended.code, ended.report["mended"]) == (0, ["ckpt-truncated", "first-image-missing"])
@@ -180,7 +180,7 @@ def test_what_was_proven_in_this_run_is_not_proven_again(made: Tool) -> None:
     done = [line["done"] for line in read]
     assert done, "it was read through"
     assert done == sorted(done), "and once: a second reading begins at 0"
-    assert "verified just now" in ended.step("models")["findings"][0]["says"]
+    assert "sha256 OK" in ended.step("models")["findings"][0]["says"]
 
 
 def test_what_was_touched_is_proven_again(made: Tool) -> None:
@@ -239,8 +239,8 @@ def test_a_log_is_explained(made: Tool, tmp_path: Path) -> None:
     assert (sign["log"], sign["line"], sign["id"]) == (str(log), 2, "mps-oom")
     assert (ended.code, ended.report["ok"]) == (1, False)
     text = made.text("doctor", str(log)).stdout
-    assert "line 2: The GPU's share of the memory is used up.  [mps-oom]" in text
-    assert "1 thing(s) are known here." in text
+    assert "line 2: The GPU is out of memory.  [mps-oom]" in text
+    assert "1 known problems found." in text
     assert made.run("doctor", str(tmp_path / "none.log")).code == 2
     assert made.run("doctor", str(made.home / "logs" / "comfyui.log")).report["signs"] == []
     assert made.run("doctor", str(made.home / "logs" / "provision.log")).code == 0

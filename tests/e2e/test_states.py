@@ -1,7 +1,7 @@
 """States of a machine, each with `all --rehearse` and then `doctor`: a picture comes, or the cause is said.
 
 An ordinary run sets up many harmless ones at once, by the seed; `--states` takes each alone.
-What came stands in docs/states.md, which `PROVISION_WRITE_DOCS=1` with `--states` writes.
+What came stands in docs/dev/states.md, which `PROVISION_WRITE_DOCS=1` with `--states` writes.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def compare(index: Index, name: str, torch: str, requirements: str) -> Iterator[
     try:
         taken = dict(pin.split("==") for pin in first(ctx, here(ctx), audio="torchaudio" in lines).pins)
     except PackageError as error:
-        if not (refused or lacking) or refused != ("is known for this" in error.message):
+        if not (refused or lacking) or refused != ("is known to fail" in error.message):
             yield f"{where}: all says {error.message}, plan --for {family}"
     else:
         if refused or lacking or taken != family:

@@ -129,7 +129,7 @@ def test_models_on_another_disk_stay_there(made: Tool) -> None:
     gone = made.text("uninstall", "--yes")
     assert gone.returncode == 0
     model = next((elsewhere / "checkpoints").glob("*.safetensors"))
-    assert f"Left where it is: {made.home}/ComfyUI/models/checkpoints/{model.name}" in gone.stdout
+    assert f"Not removed: {made.home}/ComfyUI/models/checkpoints/{model.name}" in gone.stdout
     assert (made.home.with_name(f"{made.home.name}-kept") / "ComfyUI" / "models").readlink() == elsewhere
 
 
@@ -137,7 +137,7 @@ def test_sizes_count_once_and_say_what_is_not_freed(made: Tool) -> None:
     model = next((made.home / "ComfyUI" / "models" / "checkpoints").glob("*.safetensors"))
     os.link(model, made.home.with_name("elsewhere.safetensors"))
     shown = made.text("uninstall")
-    assert "of it is in use elsewhere too (hard links), and is not freed" in shown.stderr
+    assert "of it is also used elsewhere (hard links) and is not freed" in shown.stderr
     lines = [line.split() for line in shown.stdout.splitlines()]
     unit = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
     sizes = [float(line[0]) * unit[line[1]] for line in lines]

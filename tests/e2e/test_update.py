@@ -65,7 +65,10 @@ def test_what_does_not_work_never_takes_over(tool: Tool) -> None:
     (node / "requirements.txt").write_text("idna<3.9\ngit+https://example.com/x.git\n-r more.txt\n", encoding="utf-8")
     main, picture = source_of("main.py"), source_of("picture.py")
     bad = {
-        "0.39.0": ({"requirements.txt": source_of("requirements.txt") + "\nno-such-package-of-ours==9\n"}, "uv said"),
+        "0.39.0": (
+            {"requirements.txt": source_of("requirements.txt") + "\nno-such-package-of-ours==9\n"},
+            "last output",
+        ),
         "0.39.1": (
             {"main.py": main.replace("from cli_args", "import no_such_module\nfrom cli_args", 1)},
             "no_such_module",

@@ -1,4 +1,4 @@
-"""docs/states.md: what came of each state, written by a run of all of them and held by every other."""
+"""docs/dev/states.md: what came of each state, written by a run of all of them and held by every other."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tests.states.table import PARTS
 from tests.support.paths import CHECKOUT
 
 WRITE = os.environ.get("PROVISION_WRITE_DOCS") == "1"
-DOCUMENT = CHECKOUT / "docs" / "states.md"
+DOCUMENT = CHECKOUT / "docs" / "dev" / "states.md"
 ROW = re.compile(r"^\| (?P<name>.+) \| (?P<came>a picture|the model|`[a-z0-9_-]+`) \|$", re.MULTILINE)
 INTRODUCTION = """\
 # States of a machine, and what comes of them
 
 Written by `PROVISION_WRITE_DOCS=1 bin/test tests/e2e/test_states.py --states -n 2`. In each state a new person sets
 everything up (`all --rehearse --yes`, with its own `HOME`) and asks the `doctor`. Either the picture comes and the
-doctor finds nothing wrong, or the one cause is named: the id of a finding ([doctor.md](doctor.md)) or of an error
-([errors.md](errors.md)). Nothing hangs, and nothing is called a bug.
+doctor finds nothing wrong, or the one cause is named: the id of a finding ([doctor.md](../doctor.md)) or of an error
+([errors.md](../errors.md)). Nothing hangs, and nothing is called a bug.
 """
 
 

@@ -93,7 +93,7 @@ PLACES = (
     State("the person's folder is a broken git repository", home="person/provision",
           set_up=lambda at: _broken_repository(at.person)),
     State("the home in a git repository of somebody's, a broken one", set_up=lambda at: _broken_repository(at.folder),
-          stops=Stops("usage", ("is a git work tree",), code=2)),
+          stops=Stops("usage", ("is a git repository",), code=2)),
     State("the home is a link", set_up=_link_to_elsewhere),
     State("the home is a link to a disk that is not there", set_up=_dead_link,
           stops=Stops("home", ("/Volumes/SSD",), seen="home-gone")),

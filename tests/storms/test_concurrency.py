@@ -83,7 +83,7 @@ def _judge(place: Place, storm: Tally, what: str, scene: Scene, ended: list[Ende
     for one in ended:
         blame_words(storm, what, one)
         if one.code == 1 and not any(
-            words in one.out for words in ("in use by", "ComfyUI", "does not exist", "nothing to go back to")
+            words in one.out for words in ("in use by", "ComfyUI", "does not exist", "Nothing to roll back")
         ):
             storm.blame("not right after", f"{what}: {one.says()}")
     if sum(one.code == 0 for one in ended) < scene.works:

@@ -1,5 +1,5 @@
 """ComfyUI answers wrong, in one thing at a time: `generate`, `status` and `doctor` end, in a sentence, and keep nothing
-that is no picture."""
+that is not an image."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def test_https_stays_https(tmp_path: Path, world: tuple[Path, ModelRepo], kind: 
     faults = Faults(token=TOKEN, xet=kind == "key")
     with EvilHub(world[0], kind, redirect("http://storage.example/x"), faults, certificate) as hub:
         seen = judged(tmp_path, world, hub, words, SSL_CERT_FILE=str(certificate))
-    assert "leaves https for http" in seen.out
+    assert "goes from https to http" in seen.out
     assert seen.code == (0 if kind == "key" else 1)
 
 

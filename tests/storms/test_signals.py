@@ -29,7 +29,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("status",), ("download", "--rehearse"),
 )  # fmt: skip
 HAND_OVER = '. "$1"; python=$2; shift 2; PROVISION_CALLED_AS=provision; export PROVISION_CALLED_AS; hand_over "$@"'
-WORDS = ("Traceback", "Exception ignored", "Fatal Python", "memory was full", "This is a bug", "KeyboardInterrupt")
+WORDS = ("Traceback", "Exception ignored", "Fatal Python", "out of memory", "This is a bug", "KeyboardInterrupt")
 """What nobody may be told who stopped a command."""
 
 

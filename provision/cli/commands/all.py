@@ -97,15 +97,15 @@ def _closing(at: Session, report: Report, *, stopped: bool) -> list[Says]:
     if at.world is not None:
         sent = at.world.hub.sent_by_file()
         total = ", ".join(f"{name} {size_text(size)}" for name, size in sorted(sent.items()) if size)
-        lines.append(f"Rehearsal: the hub sent {total or 'nothing'}.")
+        lines.append(f"Rehearsal: the stand-in hub sent {total or 'nothing'}.")
     seconds = time_text(report.seconds)
     if not report.ok:
-        return [*lines, Fix(f"Not finished after {seconds}. What is done is kept; after the fix:", ours("all"))]
+        return [*lines, Fix(f"Not finished after {seconds}. Finished work is kept. After fixing it:", ours("all"))]
     if report.changed:
         lines.append(f"Done in {seconds}.")
     else:
-        lines.append(f"Nothing left to do: all {len(report.steps)} steps are satisfied ({seconds}).")
-    lines.append(line("Picture: ", (str(at.ctx.home.first_image), KEPT)))
+        lines.append(f"Everything is up to date ({len(report.steps)} steps, {seconds}).")
+    lines.append(line("Image: ", (str(at.ctx.home.first_image), KEPT)))
     lines.append(f"ComfyUI: {'stopped' if stopped else at.ctx.manifest.comfyui.page}")
     if at.ctx.home.adopted is not None:
         lines.append(Fix("Next time:", ours("launch")))

@@ -28,7 +28,7 @@ SAMPLE_S, WATTS_S = 0.2, 1.0
 def bench(
     at: Session,
     *,
-    count: Annotated[int, Option("--count", metavar="N", min=1, max=50, help="Warm images of each kind.")] = 3,
+    count: Annotated[int, Option("--count", metavar="N", min=1, max=50, help="Warm images per configuration.")] = 3,
     size: Annotated[
         list[int] | None,
         Option("--size", metavar="N", min=64, max=2048, help="Only this size, in pixels (default: 512 and 768)."),
@@ -49,7 +49,7 @@ def bench(
     from provision.output.report.run_record import keep_bench
 
     if odd := [each for each in size or () if each % 8]:
-        raise UsageError(f"--size {odd[0]} is no multiple of 8.", hint=ours("bench", "--size", str(odd[0] // 8 * 8)))
+        raise UsageError(f"--size {odd[0]} is not a multiple of 8.", hint=ours("bench", "--size", str(odd[0] // 8 * 8)))
     for side in size or SIZES:
         image = replace(at.ctx.manifest.first_image, width=side, height=side)
         check_size(at.ctx, image, lambda width, _: ours("bench", "--size", str(width)))
@@ -136,7 +136,7 @@ def _say_left(ctx: Context, done: Case, left: list[tuple[int, int]], count: int)
     unit = done.median_s / (done.width * done.height * done.steps)
     rest_s = sum(unit * size * size * steps for size, steps in left) * (count + 1)
     warm, rest = time_text(done.median_s), time_text(rest_s)
-    says = f"A warm image takes {warm}; the other {len(left)} kinds, at most {rest}. For less:"
+    says = f"{warm} per image; {len(left)} more configurations, about {rest}. Shorter:"
     ctx.note(says, ours("bench", "--size", "512", "--steps", "1"))
 
 

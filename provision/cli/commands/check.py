@@ -11,7 +11,7 @@ from provision.cli.request import ASKING
 from provision.command import Fix
 from provision.output.result import Pairs, Result, answer, looked
 
-Hosts = Annotated[bool, Option("--hosts", help="List the hosts that a network must let through; nothing is asked.")]
+Hosts = Annotated[bool, Option("--hosts", help="List the hosts that a network must allow, without contacting them.")]
 
 
 def check(at: Session, *, hosts: Hosts = False) -> Result:

@@ -41,8 +41,8 @@ def completed(shell: str | None, *, install: bool, remove: bool) -> Result:
 
     name = shell or os.environ.get("SHELL", "").rpartition("/")[2]
     if name not in SCRIPTS:
-        says = f"There is no completion for {name!r}." if name else "Which shell?"
-        raise UsageError(says, hint=Fix("Name bash, zsh or fish:", ours("completion", "zsh")))
+        says = f"No completion for {name!r}." if name else "Which shell?"
+        raise UsageError(says, hint=Fix("Choose bash, zsh or fish:", ours("completion", "zsh")))
     script, place = SCRIPTS[name], place_for(name, os.environ, mac=sys.platform == "darwin")
     if not (install or remove):
         return answer({"shell": name, "script": script}, Data(script.rstrip()))

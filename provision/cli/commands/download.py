@@ -41,7 +41,7 @@ def ask(
     parts = what.split("/")
     if len(parts) < 2:
         raise UsageError(
-            f"{what!r} is neither a manifest nor a repository.",
+            f"{what!r} is not a manifest or a repository.",
             hint=ours("download", "stabilityai/sdxl-turbo"),
         )
     return replace(request, repo="/".join(parts[:2]), repo_file="/".join(parts[2:]) or None, passing=True)

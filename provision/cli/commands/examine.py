@@ -112,15 +112,15 @@ def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> li
     """Say what was mended and what is left."""
     absent = [id for id in ids if not any(finding.id == id for step in seen.steps for finding in step.findings)]
     left = len(views.shown_trouble(report))
-    lines: list[Says] = [f"{id} was not found: nothing to mend." for id in absent]
+    lines: list[Says] = [f"{id} was not found: nothing to fix." for id in absent]
     if done := _done(report):
-        lines.append(f"Mended: {', '.join(dict.fromkeys(done))}.")
+        lines.append(f"Fixed: {', '.join(dict.fromkeys(done))}.")
     if left:
-        lines.append(f"{left} things are left, the most important first." if left > 1 else "1 thing is left.")
+        lines.append(f"{left} problems are left, the most important first." if left > 1 else "1 problem is left.")
     if not lines:
         lines.append("No problems found.")
     if not at.ctx.options.yes and any(finding.consent for step in report.steps for finding in step.findings):
-        lines.append(Fix("To agree beforehand to what is asked:", ours("doctor", "--fix", "--yes")))
+        lines.append(Fix("To answer yes to all questions:", ours("doctor", "--fix", "--yes")))
     return lines
 
 

@@ -36,7 +36,7 @@ def _read(path: Path) -> list[Sign]:
 
 
 def _log_view(path: Path, signs: Sequence[Sign], *, named: bool) -> list[Words]:
-    closing = f"{len(signs)} thing(s) are known here." if signs else "Nothing in it is known here as trouble."
+    closing = f"{len(signs)} known problems found." if signs else "No known problem found."
     return [*([Words(f"{path}:")] if named else []), *map(_sign_words, signs), Words(closing)]
 
 

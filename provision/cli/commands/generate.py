@@ -81,7 +81,7 @@ def generate(
 
     prompts = _prompts(at.ctx, prompt)
     if (first := next(prompts, None)) is None:
-        raise UsageError("There is no prompt on standard input.", hint=ours("generate", "a red fox in snow"))
+        raise UsageError("No prompt on standard input.", hint=ours("generate", "a red fox in snow"))
     place = place_of(output, alone=count == 1 and prompt != FROM_STDIN)
     check_size(at.ctx, at.ctx.manifest.first_image, lambda w, h: ours("generate", "--size", size_word(w, h), prompt))
     if not (server := bring_up(at)).ok:
@@ -102,7 +102,7 @@ def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
     """The prompt on the command line, or each line of standard input as it comes. Raises UsageError."""
     if prompt != FROM_STDIN:
         if len(prompt) > PROMPT_MAX:
-            raise UsageError(f"The prompt has more than {PROMPT_MAX:,} letters.", hint=ours("generate", "a red fox"))
+            raise UsageError(f"The prompt has more than {PROMPT_MAX:,} characters.", hint=ours("generate", "a red fox"))
         if not prompt.strip():
             raise UsageError("The prompt is empty.", hint=ours("generate", "a red fox in snow"))
         yield _text(prompt)
@@ -110,12 +110,14 @@ def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
     if sys.stdin is None or sys.stdin.closed:
         return
     if sys.stdin.isatty():
-        ctx.note("One prompt a line; Ctrl-D ends.")
+        ctx.note("One prompt per line; Ctrl-D to finish.")
     if isinstance(sys.stdin, io.TextIOWrapper):  # `_text` refuses invalid bytes; they must not be replaced
         sys.stdin.reconfigure(errors="surrogateescape")
     while line := sys.stdin.readline(PROMPT_MAX + 2):
         if len(line) > PROMPT_MAX and not line.endswith("\n"):
-            raise UsageError(f"A prompt has more than {PROMPT_MAX:,} letters.", hint=Fix("One prompt a line."))
+            raise UsageError(
+                f"A prompt has more than {PROMPT_MAX:,} characters.", hint=Fix("Write one prompt per line.")
+            )
         if line.strip():
             yield _text(line.strip())
 
@@ -160,13 +162,13 @@ def place_of(output: Path | None, *, alone: bool) -> Place:
         is_folder = path.is_dir()
         folder = path if is_folder else path.parent
         if not folder.is_dir():
-            raise UsageError(f"There is no folder {folder}.", hint=program("mkdir", "-p", str(folder)))
+            raise UsageError(f"No such folder: {folder}.", hint=program("mkdir", "-p", str(folder)))
         if not is_folder and path.exists() and not path.is_file():
-            raise UsageError(f"{path} is not a file that an image can replace.", hint=NAME_FILE)
+            raise UsageError(f"{path} is not a file.", hint=NAME_FILE)
     except FileNotFoundError as error:
-        raise HomeError("The folder that you are in is gone.", hint=program("cd", "~")) from error
+        raise HomeError("The current folder no longer exists.", hint=program("cd", "~")) from error
     except OSError as error:
-        raise HomeError(f"{output} cannot be used ({error.strerror}).", hint=NAME_FILE) from error
+        raise HomeError(f"{output} is not usable ({error.strerror}).", hint=NAME_FILE) from error
     check_folder(folder)
     return Place(path, is_folder, alone)
 
@@ -211,7 +213,7 @@ def _show(ctx: Context, path: Path) -> None:
         with suppress(CommandMissing, CommandFailed):
             if ctx.machine.run([opener, path], timeout_s=10).ok:
                 return
-    ctx.note(f"There is no program here that shows {path.name}.")
+    ctx.note(f"No program found to open {path.name}.")
 
 
 app = command("generate", generate, ASKING | {"precision"}, ask)

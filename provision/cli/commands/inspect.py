@@ -36,7 +36,7 @@ def _inspect_file(at: Session, repo: str, path: str, revision: str) -> Result:
     rows = [
         ("file", f"{file.path} of {file.repo} at {file.revision[:12]}"),
         ("size", f"{views.size_text(file.size)} ({file.size:,} bytes)"),
-        ("sha256", file.sha256 or "not told by the hub"),
+        ("sha256", file.sha256 or "unknown"),
         ("architecture", header.architecture),
         ("precision", header.precision),
         ("tensors", f"{header.tensor_count:,} in a header of {header.header_bytes:,} bytes"),
@@ -55,7 +55,7 @@ def _read(ctx: Context, repo: str, path: str, revision: str) -> tuple[HubFile, S
         return read_remote_header(ctx, repo, path, revision)
     except (NotSafetensors, HeaderTruncated) as error:
         raise WrongFile(
-            f"{path} of {repo} is not a safetensors file that can be used: {error}",
+            f"{path} of {repo} is not a usable safetensors file: {error}",
             hint=ours("download", repo, "--inspect"),
         ) from error
 
@@ -97,7 +97,7 @@ def _inspect_repo(at: Session, repo: str) -> Result:
 
 def _shown(entry: Entry) -> str:
     where = "" if entry.checkpoint else ", in a folder: a part or a variant"
-    return f"{views.size_text(entry.size) if entry.size else 'size not told'}{where}"
+    return f"{views.size_text(entry.size) if entry.size else 'size unknown'}{where}"
 
 
 def _verdict(repo: str, precision: str, entries: list[Entry], named: list[str]) -> Fix:
@@ -105,7 +105,7 @@ def _verdict(repo: str, precision: str, entries: list[Entry], named: list[str]) 
     if len(named) == 1:
         return Fix(f"{named[0]} is the {precision} checkpoint by its name:", ours("download", repo))
     if not tops:
-        return Fix(f"{repo} has no safetensors file at its top, so no checkpoint in one file.")
-    found = "more than one file whose name says" if named else "no file whose name says"
+        return Fix(f"{repo} has no safetensors file at its top level, so no single-file checkpoint.")
+    found = "more than one file named" if named else "no file named"
     look = ours("download", f"{repo}/{tops[0]}", "--inspect")
     return Fix(f"{repo} has {found} {precision}. To see what a file is:", look)

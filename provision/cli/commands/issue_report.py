@@ -45,7 +45,7 @@ def report_page(ctx: Context, report: Report, tool_log: Path) -> str:
     logs = {name: _tail(path, person) for name, path in (("ComfyUI's", ctx.home.engine_log), ("The tool's", tool_log))}
     parts = [
         f"{TITLE}\n\nprovision {__version__}, {ctx.machine.timestamp()}. Home paths, names, tokens and addresses were"
-        " taken out; read it before you send it.",
+        " removed; read it before you send it.",
         "## Machine and versions\n\n" + _table(("", ""), _versions(ctx), person),
         "## Findings\n\n" + _table(("", "step", "id", "what", "fix"), _findings(report), person),
         *(f"## Crash of {step}\n\n" + _fenced("text", redact(trace, person)) for step, trace in crashes(report)),
@@ -73,11 +73,11 @@ def _versions(ctx: Context) -> Iterator[tuple[str, ...]]:
         yield "adopted", f"{ctx.home.base}, Python of {ctx.home.venv_of_another or ctx.home.own_venv}"
     yield "manifest", f"{ctx.manifest.name}, torch {ctx.manifest.torch.channel}, ComfyUI {ctx.manifest.comfyui.ref}"
     yield "flags", " ".join(engine_flags(ctx)) or "none"
-    yield "ComfyUI", f"{comfyui.name or 'not here'} ({comfyui.commit[:12]})"
-    yield "ComfyUI's Python", folder.parent.name if folder else "not here"
-    yield "device", torch.device or "not known"
+    yield "ComfyUI", f"{comfyui.name or 'none'} ({comfyui.commit[:12]})"
+    yield "ComfyUI's Python", folder.parent.name if folder else "none"
+    yield "device", torch.device or "unknown"
     for name in NAMED:
-        yield name, versions.get(name, "not here")
+        yield name, versions.get(name, "none")
     yield "packages", str(len(versions))
     if set_here := sorted(name for name in ctx.machine.environ if name.startswith(("PYTORCH_", "HF_", "UV_", "PIP_"))):
         yield "set in the shell", ", ".join(set_here)
@@ -103,7 +103,7 @@ def _tail(path: Path, person: Person) -> str:
     try:
         lines = read_tail(path, TAIL_BYTES).splitlines()  # whole ones: half a line may begin within a secret
     except (OSError, Unreadable):
-        return "There is none."
+        return "None."
     told = redact("\n".join(lines[-LOG_LINES:]), person).splitlines()
     return "\n".join(line if len(line) <= LINE_MAX else f"{line[:LINE_MAX]} ..." for line in told)
 

@@ -59,7 +59,7 @@ def new(
 
 @app.command(cls=Manual)
 def validate(name: Name, set_: Sets = None, json: Json = False) -> None:
-    """Read a manifest by the strict loader and say what is wrong with it."""
+    """Check a manifest, and say what is wrong with it."""
     carry_out_alone(lambda: validated(name, set_ or []), json=json)
 
 

@@ -96,12 +96,12 @@ def _installed(at: Session) -> Iterator[tuple[Says, ...]]:
     torch, comfyui = ctx.receipts.read("torch", TorchReceipt), ctx.receipts.read("comfyui", ComfyReceipt)
     image = ctx.receipts.read("first_image", ImageReceipt)
     yield "home", _path(ctx, home.root)
-    yield "ComfyUI", f"{comfyui.name} ({comfyui.commit[:12]})" if comfyui.commit else "not here"
+    yield "ComfyUI", f"{comfyui.name} ({comfyui.commit[:12]})" if comfyui.commit else "not installed"
     if home.adopted is not None:
         python = home.venv_of_another
         yield "adopted from", _path(ctx, home.base)
         yield "its Python", _path(ctx, python if python is not None else home.own_venv)
-    yield "torch", f"{torch.torch} ({torch.got}) on {torch.device}" if torch.torch else "not here"
+    yield "torch", f"{torch.torch} ({torch.got}) on {torch.device}" if torch.torch else "not installed"
     if kept := before_says(home):
         yield "before", Fix(f"{kept}; back to it:", ours("rollback"))
     versions = packages.installed_versions(home.venv)
@@ -111,7 +111,7 @@ def _installed(at: Session) -> Iterator[tuple[Says, ...]]:
         path = home.models / model.folder / file.name
         receipt = receipts.get(home.shown(path))
         proof = f", sha256 {receipt.sha256[:12]}, verified {receipt.verified_at[:10]}" if receipt else ""
-        yield "model", file.name if path.exists() else f"{file.name} is not here"
+        yield "model", file.name if path.exists() else f"{file.name} (not installed)"
         if path.exists():
             yield "", f"{views.size_text(path.stat().st_size)}{proof}"
     yield "first image", _path(ctx, home.first_image) if image.sha256 else "none yet"

@@ -94,13 +94,13 @@ def _closing(at: Session, planned: Plan, blocked: list[str], report: Report) -> 
     from provision.output.plan_view import reckoned_with
 
     if blocked:
-        return [Words(f"Blocked by {', '.join(blocked)}: a person must act first.")]
+        return [Words(f"Blocked by {', '.join(blocked)}: you must act first.")]
     if report.ok:
-        return [Words("Nothing left to do.")]
+        return [Words("Everything is up to date.")]
     found = [Words(says) for says in [reckoned_with(planned)] if says]
     found.append(Words(Fix("Nothing was changed. To do it:", ours("all"))))
     if any(_will_ask(at, step) for step in report.steps):
-        found.append(Words("It asks before it changes what this tool did not make; --yes agrees."))
+        found.append(Words("It asks before changing anything not made by provision; --yes answers yes."))
     return found
 
 

@@ -50,7 +50,7 @@ def script(ctx: Context, report: Report, call: Invocation = HERE) -> str:
 
 def _head(ctx: Context) -> Iterator[str]:
     yield "#!/bin/sh"
-    yield f"# What `provision all` (version {__version__}) would do on this machine, by hand."
+    yield f"# What `provision all` (version {__version__}) would do on this machine."
     yield _comment(licence_says(ctx.manifest))
     yield "set -eu"
     yield f"home={shell_word(str(ctx.home.root))}"
@@ -86,7 +86,7 @@ def _venv(ctx: Context, finding: Finding) -> Iterator[str]:
     if python is not None:
         yield f'{shell_word(str(python))} -m venv "$home/venv"'
         return
-    yield f"# There is no Python {ctx.manifest.python.version} with venv here: uv brings one."
+    yield f"# No Python {ctx.manifest.python.version} with venv is installed: get it with uv."
     words = [str(find_uv(ctx.machine)), "venv", "--seed", "--python", ctx.manifest.python.version]
     yield f'{shell_words(words)} "$home/venv"'
 
@@ -157,7 +157,7 @@ def _workflow(ctx: Context, finding: Finding) -> Iterator[str]:
 
 
 def _first_page(ctx: Context, finding: Finding) -> Iterator[str]:
-    yield "# ComfyUI's page begins with it:"
+    yield "# ComfyUI opens with it:"
     for path, text in first_page.wanted_files(ctx).items():
         yield f"mkdir -p {_below_home(ctx, path.parent)}"
         yield f"cat >{_below_home(ctx, path)} <<'PAGE'"
@@ -200,8 +200,8 @@ def _first_image(ctx: Context, finding: Finding) -> Iterator[str]:
     yield ")"
     yield 'id=$(printf \'%s\' "$prompt" | sed \'s/.*"prompt_id": *"\\([^"]*\\)".*/\\1/\')'
     yield from _until(f'curl --silent "{ctx.manifest.comfyui.page}/history/$id" | grep -q \'"status"\'', IMAGE_TRIES)
-    yield f'for picture in "$comfyui"/output/{PREFIX}_*.png; do cp "$picture" "$home/first-image.png"; done'
-    yield "printf 'Picture: %s\\nComfyUI: %s\\n' \"$home/first-image.png\" " + ctx.manifest.comfyui.page
+    yield f'for image in "$comfyui"/output/{PREFIX}_*.png; do cp "$image" "$home/first-image.png"; done'
+    yield "printf 'Image: %s\\nComfyUI: %s\\n' \"$home/first-image.png\" " + ctx.manifest.comfyui.page
 
 
 def _model(ctx: Context, finding: Finding) -> Iterator[str]:

@@ -55,18 +55,18 @@ COMFYUI_UNREAD = _hint(
     "comfyui-unread",
     "blocks",
     "ComfyUI's requirements.txt, at its repository",
-    "its packages are not known",
+    "its packages are unknown",
     "the network, or `--requirements FILE`",
 )
 WHEELS_FOUND = Kind("wheels-found", FOR_TARGET, "blocks", "auto", "wheels in the index", "nothing yet", "installed")
 WHEEL_CONFLICT = _hint(
-    "wheel-conflict", "blocks", "whether the packages go together", "nothing can be installed", "another ComfyUI"
+    "wheel-conflict", "blocks", "whether the packages are compatible", "nothing can be installed", "another ComfyUI"
 )
 WHEEL_MISSING = _hint(
     "wheel-missing",
     "blocks",
     "whether each package has a wheel",
-    "it would have to be built",
+    "it would have to be compiled",
     "another torch, ComfyUI, or target",
 )
 TORCH_BEHIND = _hint(
@@ -97,7 +97,7 @@ def plan_for(at: Session, words: str, requirements: Path | None) -> Result:
     """
     ctx, needs = at.ctx, at.ctx.manifest
     if at.world is not None or ctx.options.rehearsal:
-        raise UsageError("A rehearsal knows this machine alone.", hint=Fix("Leave out --rehearse, or --for."))
+        raise UsageError("A rehearsal only works for this machine.", hint=Fix("Remove --rehearse or --for."))
     target = parse_target(words, macos_min=needs.machine.macos_min, python=needs.python.version)
     ctx.note(licence_says(needs))
     started, asked, unread = ctx.machine.clock(), None, None
@@ -118,8 +118,8 @@ def _result(at: Session, target: Target, report: Report, answers: Answers, sourc
     planned = make_plan(report, {step.name: step.needs for step in STEPS}, Pace(), USUAL_S)
     drawn = Planned(planned, title)
     wheels = Pairs([(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels])
-    blocked_by = f"Blocked by {stuck}: there it cannot be done as it is asked for.\n" if stuck else ""
-    read = f" ComfyUI's requirements are those of {source}." if source else ""
+    blocked_by = f"Won't work on that machine: {stuck}.\n" if stuck else ""
+    read = f" ComfyUI's requirements: {source}." if source else ""
     closing = Words(f"{blocked_by}Nothing was installed.{read}")
     facts: dict[str, JSON] = {
         "command": "plan",
@@ -141,7 +141,7 @@ def ask_index(ctx: Context, target: Target, asked: Asked | None, *, tool: Sequen
 
     Raises NetworkError, PackageError.
     """
-    ctx.note(f"Asking the package index for {target.says} ...")
+    ctx.note(f"Looking up packages for {target.says} ...")
     choice = choose_torch(ctx, target, audio=asked is not None and asked.audio)
     torch = resolve(ctx, target, choice.pins, Rules(index=choice.index))
     packages = None if asked is None else resolve_requirements(ctx, target, asked, torch)
@@ -162,9 +162,9 @@ def choose_torch(ctx: Context, target: Target, *, audio: bool) -> Choice:
 
 def _tell(ctx: Context, choice: Choice) -> None:
     if choice.why:
-        ctx.note(f"{choice.why[0].upper()}{choice.why[1:]}: {choice.channel} torch is planned in its place.")
+        ctx.note(f"{choice.why[0].upper()}{choice.why[1:]}: {choice.channel} torch is planned instead.")
     for newer in choice.passed_over[:1]:
-        ctx.note(f"{newer}; an older set is taken.")
+        ctx.note(f"{newer}; using an older version.")
 
 
 def resolve_requirements(ctx: Context, target: Target, asked: Asked, torch: Resolved) -> Resolved:
@@ -173,7 +173,7 @@ def resolve_requirements(ctx: Context, target: Target, asked: Asked, torch: Reso
     rules = Rules(held, () if torch.version("torch") else TORCH, asked.until)
     found = resolve(ctx, target, asked.others, rules)
     if not found.dated:
-        ctx.note("The package index gives no upload times: packages are resolved as of today.")
+        ctx.note("The package index has no upload times: resolving as of today.")
     ours = {wheel.name for wheel in torch.wheels}
     return replace(found, wheels=tuple(wheel for wheel in found.wheels if wheel.name not in ours))
 
@@ -207,7 +207,7 @@ def _hardware(there: Context, disk_bytes: int) -> list[Finding]:
     from provision.steps.hardware.step import AIR_BYTES, check_machine
 
     found = [*check_machine(there), *check_memory_fit(there)]
-    says = f"{views.size_text(disk_bytes + AIR_BYTES)} must be free on its disk."
+    says = f"{views.size_text(disk_bytes + AIR_BYTES)} of free disk space required."
     return [*found, hardware_kinds.HW_DISK.ok("disk", says, facts={"needed_bytes": disk_bytes + AIR_BYTES})]
 
 
@@ -218,10 +218,10 @@ def _python(there: Context, target: Target) -> Finding:
     if not number(wanted.min) <= number(target.python) <= number(wanted.max):
         too_new = number(target.python) > number(wanted.max)
         kind, end = (python_env_kinds.PY_TOO_NEW, "max") if too_new else (python_env_kinds.PY_TOO_OLD, "min")
-        says = f"Python {target.python} is not accepted: the manifest takes {wanted.min} to {wanted.max}."
+        says = f"Python {target.python} is not accepted: the manifest requires {wanted.min} to {wanted.max}."
         again = _again(target, "--set", f"python.{end}={target.python}")
-        return kind.blocked("Python", says, fix=Fix("To take it all the same:", again))
-    says, fix = f"Python {target.python} is wanted.", Fix("Create an environment with uv.")
+        return kind.blocked("Python", says, fix=Fix("To use it anyway:", again))
+    says, fix = f"Python {target.python} is missing.", Fix("Create an environment with uv.")
     return python_env_kinds.VENV_MISSING.fixable("Python", says, fix=fix, cost=Cost(DOWNLOAD_BYTES, DISK_BYTES))
 
 
@@ -240,11 +240,11 @@ def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:
     if got.wheels:
         names = [f"{wheel.name} {wheel.version}" for wheel in got.wheels if wheel.name in TORCH and part == "torch"]
         told = f"{', '.join(names)} and what they need: " if names else ""
-        unsized = f" ({got.unsized} of a size that the index does not tell)" if got.unsized else ""
-        end = "; not all that is asked for has one" if got.lacks else ", nothing to build"
+        unsized = f" ({got.unsized} of unknown size)" if got.unsized else ""
+        end = "; some required packages have none" if got.lacks else ", nothing to compile"
         says = f"{told}{len(got.wheels)} wheels{unsized}{end}."
         cost = Cost(got.size_bytes, int(got.size_bytes * UNPACKED[part]))
-        yield WHEELS_FOUND.fixable(part, says, fix=Fix("uv installs them."), cost=cost)
+        yield WHEELS_FOUND.fixable(part, says, fix=Fix("Install them with uv."), cost=cost)
     needed = [lack for lack in got.lacks if lack.asked.startswith("torch") and part == "torch"][:1]  # all need torch
     for lack in needed or got.lacks:
         yield _lacking(target, lack)
@@ -252,15 +252,15 @@ def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:
 
 def _lacking(target: Target, lack: Lack) -> Finding:
     if lack.why:
-        says = f"{lack.asked} cannot be had beside the rest: {lack.why}"
-        return WHEEL_CONFLICT.blocked(lack.asked, says, fix=Fix("Take another ComfyUI: --comfyui REF"))
+        says = f"{lack.asked} conflicts with the rest: {lack.why}"
+        return WHEEL_CONFLICT.blocked(lack.asked, says, fix=Fix("Use another ComfyUI: --comfyui REF"))
     name = name_of(lack.asked)
-    newest_here = f"the newest that has is {lack.newest}" if lack.newest else f"no version of {name} has"
+    newest_here = f"the newest with one is {lack.newest}" if lack.newest else f"no version of {name} has one"
     says = f"{lack.asked} has no wheel for {target.says.rpartition(',')[0]}: {newest_here}."
-    fix = Fix(f"Ask for another {'torch (--torch)' if name == 'torch' else 'ComfyUI (--comfyui)'}.")
+    fix = Fix(f"Choose another {'torch (--torch)' if name == 'torch' else 'ComfyUI (--comfyui)'}.")
     if lack.elsewhere is not None:
         there, version = lack.elsewhere
-        fix = Fix(f"{name} {version} is there {difference(target, there)}:", _again(there))
+        fix = Fix(f"{name} {version} exists {difference(target, there)}:", _again(there))
     return WHEEL_MISSING.blocked(lack.asked, says, fix=fix, facts={"newest": lack.newest})
 
 
@@ -279,7 +279,7 @@ def _known_bad(there: Context, torch: Resolved) -> Iterable[Finding]:
 
     pins = [f"torch=={torch.version('torch')}"] if torch.wheels else []
     if why := known_bad_torch.refused(there.machine, pins):
-        yield torch_kinds.TORCH_KNOWN_BAD.blocked("torch", f"{why}.", fix=Fix("Ask for another torch: --torch VERSION"))
+        yield torch_kinds.TORCH_KNOWN_BAD.blocked("torch", f"{why}.", fix=Fix("Choose another torch: --torch VERSION"))
     for pair, says in known_bad_torch.doubts(there.machine, pins):
         yield torch_kinds.TORCH_DOUBTFUL.warn("torch", says, fix=pair.cure)
 
@@ -292,9 +292,9 @@ def _behind(ctx: Context, target: Target, answers: Answers) -> Iterable[Finding]
     for lack in behind(ctx, target, have, Rules(index=answers.choice.index)):
         assert lack.elsewhere is not None
         there, version = lack.elsewhere
-        says = f"torch {have} is the newest for this target; {version} is there {difference(target, there)}."
+        says = f"torch {have} is the newest for this target; {version} exists {difference(target, there)}."
         facts = {"newest": have, "elsewhere": version, "target": there.name}
-        yield TORCH_BEHIND.warn("torch", says, fix=Fix("See that target:", _again(there)), facts=facts)
+        yield TORCH_BEHIND.warn("torch", says, fix=Fix("For that target:", _again(there)), facts=facts)
 
 
 def behind(ctx: Context, target: Target, have: str, rules: Rules) -> list[Lack]:

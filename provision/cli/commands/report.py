@@ -20,9 +20,7 @@ FILE = "provision-report.html"
 def report(
     at: Session,
     *,
-    output: Annotated[
-        Path | None, Option("-o", "--output", metavar="FILE", help="Where the page goes (default: in the home).")
-    ] = None,
+    output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Where to save the page.")] = None,
 ) -> Result:
     """Write the page of the last run that changed something. Raises UsageError where there was none."""
     from functools import partial
@@ -37,7 +35,7 @@ def report(
     ctx = at.ctx
     run = last_change(ctx.home)
     if run is None:
-        raise UsageError(f"No run of `all` is known in {ctx.home.root}.", hint=ours("all"))
+        raise UsageError(f"No recorded run of `all` in {ctx.home.root}.", hint=ours("all"))
     path = (output or ctx.home.root / FILE).expanduser().absolute()
     check_place(path, MARK, ours("report", "-o", FILE))
     tell = partial(redact, person=person_of(ctx))

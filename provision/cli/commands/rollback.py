@@ -63,7 +63,7 @@ def rollback(
         if not running:
             return answer(facts, Fix("Nothing was downloaded. To start ComfyUI:", ours("launch")))
         report = run((SERVER,), ctx, apply=True)
-        closing = f"ComfyUI: {ctx.manifest.comfyui.page}" if report.ok else "ComfyUI is not up."
+        closing = f"ComfyUI: {ctx.manifest.comfyui.page}" if report.ok else "ComfyUI is not running."
         return ran(report, facts, closing)
 
 
@@ -75,7 +75,7 @@ def _chosen(home: Home, number: int | None) -> Generation:
     for each in generations.kept(home):
         if each.env != active and (each.number == number if number is not None else each.env == before):
             return each
-    raise UsageError(f"There is no generation {number} to go back to.", hint=ours("history"))
+    raise UsageError(f"No generation {number} to return to.", hint=ours("history"))
 
 
 app = command("rollback", rollback, USUAL)

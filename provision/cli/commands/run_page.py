@@ -52,15 +52,15 @@ def run_page(ctx: Context, run: Run, tell: Tell) -> RunPage:
         bench_svg=bars_svg(chart_rows(bench), about="Seconds an image", tell=tell) if bench else Markup(),
         bench_says=bench_sentence(bench) if bench else "",
         seen=_seen(run),
-        foot=f"Made by provision {__version__} on {ctx.machine.timestamp()[:16].replace('T', ' ')} from what the home"
-        " keeps. Home folders, names and tokens are left out.",
+        foot=f"Made by provision {__version__} on {ctx.machine.timestamp()[:16].replace('T', ' ')} from its records."
+        " Home folders, names and tokens are removed.",
     )
 
 
 def _outcome(good: bool, changed: Sequence[str], took: str) -> str:
     if not good:
         return f"Not finished after {took}; what was done is kept."
-    return f"Set up and proven in {took}." if "first_image" in changed else f"Mended in {took}: {', '.join(changed)}."
+    return f"Installed and tested in {took}." if "first_image" in changed else f"Fixed in {took}: {', '.join(changed)}."
 
 
 def _about(ctx: Context, run: Run, image: ImageReceipt) -> Iterator[tuple[str, str]]:
@@ -89,7 +89,7 @@ def _caption(image: ImageReceipt) -> list[str]:
         return []
     made, seeds = image.settings, image.seeds or ("unknown",)
     settings = (
-        f"{made.get('width')}x{made.get('height')}, {made.get('steps')} step(s), cfg {made.get('cfg')}, "
+        f"{made.get('width')}x{made.get('height')}, steps {made.get('steps')}, cfg {made.get('cfg')}, "
         f"{made.get('sampler')}, {made.get('scheduler')}"
     )
     return [str(made.get("prompt", "")), f"{settings}; seed {seeds[0]}", image.says]
@@ -114,7 +114,7 @@ def _parts(ctx: Context) -> Iterator[Part]:
         yield Part("Python", folder.parent.name.removeprefix("python"), made_of, "")
     if (asked := ctx.receipts.read("requirements", RequirementsReceipt)).until:
         proof = f"requirements.txt sha256 {asked.requirements}"
-        yield Part("ComfyUI's packages", f"as of {asked.until}", "what this revision asks for, torch held", proof)
+        yield Part("ComfyUI's packages", f"as of {asked.until}", "what this revision requires, torch pinned", proof)
     if text := read_head(lock := ctx.home.lock_file, STATE_MAX_BYTES):
         proof = f"sha256 {hashlib.sha256(text).hexdigest()}"
         yield Part(lock.name, "all of it, exactly", f"provision all --locked {lock.name} rebuilds it", proof)

@@ -25,9 +25,11 @@ SECRET_NAMES = re.compile(r"(?i)token|secret|passw|passphrase|api_?key|credentia
 def check_place(path: Path, mark: str, again: Command) -> None:
     """Refuse to overwrite what does not begin with `mark`, as our pages do. Raises UsageError."""
     if not path.parent.is_dir():
-        raise UsageError(f"There is no folder {path.parent}.", hint=Fix("Name another file:", again))
+        raise UsageError(f"No such folder: {path.parent}.", hint=Fix("Choose another file:", again))
     if path.is_dir() or (path.exists() and read_head(path, len(mark)) != mark.encode()):
-        raise UsageError(f"{path} is there and is no report of ours.", hint=Fix("Name another file:", again))
+        raise UsageError(
+            f"{path} already exists and is not a report of provision.", hint=Fix("Choose another file:", again)
+        )
 
 
 def write_page(path: Path, page: str) -> None:

@@ -37,7 +37,7 @@ def uninstall(at: Session) -> Result:
         return answer({}, f"Nothing to remove: {home.root} does not exist.")
     if not home.root.is_dir() or not is_home(home.root):
         raise UsageError(
-            f"{home.root} was not made by provision; nothing is removed.", hint=program("ls", "-la", str(home.root))
+            f"{home.root} was not made by provision; nothing was removed.", hint=program("ls", "-la", str(home.root))
         )
     found = sort_home(at.ctx)
     _show(at, found)
@@ -67,10 +67,10 @@ def _show(at: Session, found: Sorted) -> None:
     lines.append(f"{size_text(sum(sizes.values())):>10}  in all, to be removed from {_where(home)}")
     at.console.tell(Data("\n".join(lines)))
     if shared := tally.shared_bytes():
-        line(f"{size_text(shared)} of it is in use elsewhere too (hard links), and is not freed.")
+        line(f"{size_text(shared)} of it is also used elsewhere (hard links) and is not freed.")
     if home.adopted is not None:
-        stays = ", with what was added to it: the model, the workflow, pictures"
-        line(f"The ComfyUI in {home.base} was here before this tool, and stays{stays}.")
+        stays = ", with what was added to it: the model, the workflow, images"
+        line(f"The ComfyUI in {home.base} was not installed by provision and stays{stays}.")
     if found.theirs:
         tally = Tally()
         line(f"What you added is kept, in {beside(home)}:")
@@ -157,13 +157,13 @@ def _what_became(home: Home, where: str, removal: Removal, found: Sorted) -> Res
     if removal.failed:
         first = removal.failed[0]
         raise HomeError(
-            f"{first.filename} could not be removed ({first.strerror}); run it again once it can be.",
+            f"{first.filename} could not be removed ({first.strerror}); fix that, then run the command again.",
             hint=ours("uninstall", "--yes"),
         )
     says = [f"Removed what provision made from {where}." if os.path.lexists(home.root) else f"Removed {where}."]
     if removal.kept_in is not None:
         says.append(f"What you added is in {removal.kept_in}.")
-    says += [f"Left where it is: {path}" for path in [*removal.stayed, *found.elsewhere]]
+    says += [f"Not removed: {path}" for path in [*removal.stayed, *found.elsewhere]]
     facts: dict[str, JSON] = {
         "changed": True,
         "removed": _texts(found.ours),

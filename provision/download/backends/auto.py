@@ -101,7 +101,7 @@ class _Race:
         Raises its error where no other backend is left, and, unless that is `refusable`, a hub's refusal for good.
         """
         if self._ctx.options.limit_rate and not backend.limited:
-            self._ctx.note(f"{backend.name} cannot limit its rate: it takes what there is. To limit it: --backend http")
+            self._ctx.note(f"{backend.name} cannot limit its rate. To limit it: --backend http")
         watch = _Watch(self._ctx, self._file.name, ends)
         before, began = bytes_of(self._part), self._ctx.machine.clock()
         try:
@@ -145,12 +145,12 @@ class _Race:
         """Say what was measured, where there was a choice."""
         if len(self.rates) > 1:
             told = ", ".join(f"{name} {rate / 1e6:.1f} MB/s" for name, rate in self.rates.items())
-            self._ctx.note(f"Measured for {self._file.name}: {told}. {self.order()[0].name} goes on.")
+            self._ctx.note(f"Measured for {self._file.name}: {told}. Continuing with {self.order()[0].name}.")
 
     def tell_change(self, backend: Backend) -> None:
         """Say why another backend goes on, and from where."""
         why = f"{backend.name} failed: {self._problem.message}" if self._problem else f"{backend.name} has become slow."
-        self._ctx.note(f"{why} {self.order()[0].name} goes on from {bytes_of(self._part):,} bytes.")
+        self._ctx.note(f"{why} {self.order()[0].name} continues from {bytes_of(self._part):,} bytes.")
 
 
 class _Watch:

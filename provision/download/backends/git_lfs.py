@@ -211,7 +211,7 @@ def _check_pointer(ran: Ran, file: HubFile) -> None:
     seen = f"{words['oid']}, {words.get('size')} bytes" if "oid" in words else "no Git LFS pointer"
     seen = quoted(seen, SAID_MAX)
     raise WrongFile(
-        f"{file.path} in commit {file.revision[:12]} of {file.repo} is {seen}; wanted is {file.sha256[:12]},"
+        f"{file.path} in commit {file.revision[:12]} of {file.repo} is {seen}; expected {file.sha256[:12]},"
         f" {file.size:,} bytes.",
         hint=ours("all", "--backend", "http"),
     )
@@ -232,28 +232,28 @@ def _retry(ran: Ran, file: HubFile, part: Path) -> Retry:
             hint=Fix("Set HF_TOKEN, or log in:", program("hf", "auth", "login")),
         )
     if "bandwidth" in low or "quota" in low or NO_TRAFFIC.search(low):
-        raise HubRefused(f"{host} has no traffic left for Git LFS.", hint=ours("all", "--backend", "http"))
+        raise HubRefused(f"{host} has used up its Git LFS bandwidth.", hint=ours("all", "--backend", "http"))
     if ANOTHER_OBJECT.search(said):
         return Retry(
             WrongFile(
-                f"git-lfs got other bytes from {host} than {file.name} has, and threw them away.",
+                f"git-lfs received wrong data for {file.name} from {host} and discarded it.",
                 hint=Fix(
-                    "A proxy may change it on the way: try another network, or:", ours("all", "--backend", "http")
+                    "A proxy may be changing the file: try another network, or:", ours("all", "--backend", "http")
                 ),
                 passing=Passing.ANSWER,
             )
         )
-    again = Fix("Run the same command again, or take another way:", ours("all", "--backend", "http"))
+    again = Fix("Run the same command again, or use another backend:", ours("all", "--backend", "http"))
     if ran.code is not None and ran.code < 0:
         return Retry(
-            NetworkError(f"Nothing came from {host} for {IDLE_S:.0f} seconds, so git-lfs was ended.", hint=again)
+            NetworkError(f"Nothing came from {host} for {IDLE_S:.0f} seconds, so git-lfs was stopped.", hint=again)
             if -ran.code in (signal.SIGTERM, signal.SIGKILL)
-            else DownloadError(f"git-lfs ended by itself (signal {-ran.code}).", hint=again)
+            else DownloadError(f"git-lfs crashed (signal {-ran.code}).", hint=again)
         )
     last = next((line for line in reversed(said.splitlines()) if line.strip()), "no reason given")
     return Retry(
         DownloadError(
-            f"git-lfs could not fetch {file.name} from {host}: {last.split('?')[0].strip().rstrip('.')}.",
+            f"git-lfs could not download {file.name} from {host}: {last.split('?')[0].strip().rstrip('.')}.",
             hint=again,
             passing=passing_in(said),
         )

@@ -114,7 +114,7 @@ def _answered(file: HubFile, head: Head) -> Retry:
     if passing_of(head.status_code) is not None:
         return Retry(refusal(head, file, Token()))
     packed = head.status_code in (200, 206)
-    return Retry(_failed(file, "was sent a packed file" if packed else f"was answered with {head.status_code}"))
+    return Retry(_failed(file, "received a compressed file" if packed else f"was answered with {head.status_code}"))
 
 
 def load_library() -> None:
@@ -128,10 +128,10 @@ def load_library() -> None:
         said = str(error)
         names = [n for n, text in os.environ.items() if n.startswith("HF_") and "TOKEN" not in n and repr(text) in said]
         if names:
-            says, fix = f"{' or '.join(names)} is no number", Fix("Take it away:", program("unset", *names))
+            says, fix = f"{' or '.join(names)} is not a number", Fix("Unset it:", program("unset", *names))
         else:
             says, fix = quoted(said.partition("\n")[0]), Fix(command=ours("all", "--backend", "http"))
-        raise DownloadError(f"huggingface_hub cannot be used: {says}.", hint=fix) from error
+        raise DownloadError(f"huggingface_hub is not usable: {says}.", hint=fix) from error
 
 
 def known_http_get() -> Callable[..., None] | None:
@@ -261,8 +261,8 @@ def _transport_errors() -> tuple[type[Exception], ...]:
 
 def _failed(file: HubFile, why: str) -> DownloadError:
     return DownloadError(
-        f"huggingface_hub could not bring {file.name} from {host_of(file.endpoint)}: it {why}.",
-        hint=Fix("Run the same command again, or take another way:", ours("all", "--backend", "http")),
+        f"huggingface_hub could not download {file.name} from {host_of(file.endpoint)}: it {why}.",
+        hint=Fix("Run the same command again, or use another backend:", ours("all", "--backend", "http")),
     )
 
 

@@ -44,14 +44,14 @@ def fetch_http(ctx: Context, file: HubFile, part: Path) -> str | None:
         try:
             return _Supervisor(ctx, file, part, ranges=ranges, etags=etags).run()
         except NoRanges:
-            ctx.output(f"The server of {file.name} gives no parts of files: it comes over one connection.")
+            ctx.output(f"The server of {file.name} does not support ranges: using one connection.")
             ranges = False
         except Changed:
             if restarted:  # the hub still names the same hash: it is the ETag that means nothing
-                ctx.note(f"The server of {file.name} gives every answer another ETag: the hash alone will tell.")
+                ctx.note(f"The server of {file.name} changes its ETag with every answer: relying on the hash alone.")
                 etags = False
                 continue
-            ctx.note(f"{file.name} changed on its server while it was downloaded: it is begun anew.")
+            ctx.note(f"{file.name} changed on its server during the download: starting over.")
             restarted = True
             _empty(part)
 

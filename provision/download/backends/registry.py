@@ -39,7 +39,7 @@ def backend_name(asked: str) -> str:
     for each in backends():
         if asked in each.aliases:
             return each.name
-    raise UsageError(f"There is no backend {asked!r}.", hint=Fix(f"Take one of {', '.join(CHOICES)}."))
+    raise UsageError(f"Unknown backend {asked!r}.", hint=Fix(f"Choose from: {', '.join(CHOICES)}."))
 
 
 def needed(asked: str) -> tuple[Backend, ...]:

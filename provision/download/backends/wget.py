@@ -78,7 +78,7 @@ BACKEND = Backend(
 def _attempt(ctx: Context, wget: Path, file: HubFile, part: Path) -> Retry | None:
     address = locate(ctx, file)
     if is_socks(proxy_for(address.url, ctx.machine.environ)):
-        raise DownloadError("wget does not speak to SOCKS proxies.", hint=ours("all", "--backend", "http"))
+        raise DownloadError("wget does not support SOCKS proxies.", hint=ours("all", "--backend", "http"))
     ran = _run(ctx, wget, file, part, address)
     if ran.code == EXIT_SERVER and REDIRECTED in ran.err:
         address = until_interrupted(ctx.machine, lambda: _last_address(ctx, address))
@@ -167,27 +167,25 @@ def _retry(ran: Ran, file: HubFile, part: Path, address: Address) -> Retry:
             f"wget could not write {part.name}: {said}", hint=program("df", "-h", str(part.parent))
         )
     errors: dict[int | None, ProvisionError] = {
-        EXIT_NETWORK: NetworkError(f"wget lost the connection to {host}, or found none.", hint=RESUME),
+        EXIT_NETWORK: NetworkError(f"wget could not connect to {host}, or lost the connection.", hint=RESUME),
         EXIT_PROTOCOL: NetworkError(
-            f"wget did not understand what {host} sent for {file.name}.", hint=RESUME, passing=Passing.ANSWER
+            f"wget did not understand the answer of {host} for {file.name}.", hint=RESUME, passing=Passing.ANSWER
         ),
-        EXIT_SERVER: DownloadError(f"{host} answered wget with an error: {last}.", hint=RESUME),
+        EXIT_SERVER: DownloadError(f"{host} sent wget an error: {last}.", hint=RESUME),
         EXIT_TLS: lasting(
             NetworkError(
                 f"wget cannot verify the certificate of {host}.",
                 hint=clock_fix() if re.search(SAID_OF_TIME, said) else certificate_fix(),
             )
         ),
-        EXIT_AUTH: HubRefused(
-            f"{host} does not accept what wget was given to log in.", hint=program("hf", "auth", "login")
-        ),
+        EXIT_AUTH: HubRefused(f"{host} does not accept wget's credentials.", hint=program("hf", "auth", "login")),
     }
     if ran.code in errors:
         return Retry(errors[ran.code])
     if ran.code is None or ran.code < 0:
-        how = ran.stopped or f"was ended from outside (signal {-(ran.code or 0)})"
+        how = ran.stopped or f"was killed (signal {-(ran.code or 0)})"
         return Retry(DownloadError(f"wget {how}.", hint=RESUME, passing=Passing.NETWORK))
-    raise CommandFailed(f"wget ended with {ran.code}: {said}", hint=ours("all", "--backend", "http"))
+    raise CommandFailed(f"wget exited with {ran.code}: {said}", hint=ours("all", "--backend", "http"))
 
 
 def _last_line(said: str) -> str:

@@ -119,7 +119,7 @@ def _ask_key(ctx: Context, file: HubFile, offer: XetOffer) -> _Key | Retry:
             return _Key(endpoint, headers.get("X-Xet-Access-Token", ""), expires)
         if passing_of(response.status_code) is not None:
             return Retry(refusal(response, file, Token(token or "")))
-        return Retry(_failed(file, f"{host_of(key_url)} gave no key to its storage ({response.status_code})"))
+        return Retry(_failed(file, f"{host_of(key_url)} gave no access key for its storage ({response.status_code})"))
 
 
 def _environment(ctx: Context, file: HubFile, offer: XetOffer, key: _Key, folder: Path) -> dict[str, str]:
@@ -163,14 +163,14 @@ def _retry(ran: Ran, file: HubFile, part: Path, key: _Key) -> Retry:
     if ran.code == -signal.SIGTERM:
         return Retry(
             NetworkError(
-                f"Nothing came by Xet from {host_of(key.endpoint)} for too long, so it was ended.",
+                f"Xet received nothing from {host_of(key.endpoint)} for too long and was stopped.",
                 hint=RESUME,
             )
         )
     if ran.code is None or ran.code < 0:
-        how = ran.stopped or f"was ended from outside (signal {-(ran.code or 0)})"
+        how = ran.stopped or f"was killed (signal {-(ran.code or 0)})"
         return Retry(_failed(file, f"hf_xet {how}", Passing.NETWORK if ran.stopped else None))
-    return Retry(_failed(file, reason(said) or f"hf_xet ended with {ran.code}", passing_in(said)))
+    return Retry(_failed(file, reason(said) or f"hf_xet exited with {ran.code}", passing_in(said)))
 
 
 def reason(said: str) -> str:
@@ -180,7 +180,7 @@ def reason(said: str) -> str:
 
 def _failed(file: HubFile, why: str, passing: Passing | None = None) -> DownloadError:
     return DownloadError(
-        f"Xet could not bring {file.name} from {host_of(file.endpoint)}: {why}.",
-        hint=Fix("Run the same command again, or take another way:", ours("all", "--backend", "http")),
+        f"Xet could not download {file.name} from {host_of(file.endpoint)}: {why}.",
+        hint=Fix("Run the same command again, or use another backend:", ours("all", "--backend", "http")),
         passing=passing,
     )

@@ -67,7 +67,7 @@ def _refused(transfer: Transfer, answer: Answer, address: Address) -> Retry | No
     if status in (200, 206):
         return None
     if status == 416:
-        return Retry(odd(answer, file, "says that the file ends before what was asked for (416)"))
+        return Retry(odd(answer, file, "says the file ends before the requested range (416)"))
     error = refusal(answer, file, token_in(address))
     if origin_of(answer.url) == origin_of(file.endpoint) and status in (401, 403, 404):
         raise error
@@ -81,18 +81,18 @@ def _misfit(transfer: Transfer, answer: Answer, start: int, stop: int, whole: bo
     file = transfer.file
     coding = answer.headers.get("Content-Encoding", "identity")
     if coding not in ("identity", ""):
-        return Retry(odd(answer, file, f"packed the file ({quoted(coding)}) though none of that was asked for"))
+        return Retry(odd(answer, file, f"packed the file ({quoted(coding)}) though that was not requested"))
     length = answer.headers.get("Content-Length", "")
     due = file.size
     if answer.status_code == 206:
         said = answer.headers.get("Content-Range", "")
         if whole or said not in (f"bytes {start}-{stop - 1}/{total}" for total in ("*", file.size)):
             what = quoted(said) or "an unknown part"
-            return Retry(odd(answer, file, f"sent {what} in place of byte {start:,} on"))
+            return Retry(odd(answer, file, f"sent {what} instead of byte {start:,} on"))
         due = stop - start
     if length and (number := natural(length)) != due:
         what = quoted(length) if number is None else f"{number:,}"
-        return Retry(odd(answer, file, f"sent {what} bytes in place of {due:,}"))
+        return Retry(odd(answer, file, f"sent {what} bytes instead of {due:,}"))
     return None
 
 
@@ -177,5 +177,5 @@ def odd(answer: Heading, file: HubFile, what: str) -> DownloadError:
     """A server's answer that is none to this question."""
     return DownloadError(
         f"{host_of(answer.url)} {what} ({file.name}).",
-        hint=Fix("Run the same command again; a proxy may stand between, or choose another way: --backend wget"),
+        hint=Fix("Run the same command again; a proxy may be in the way. Or use another backend: --backend wget"),
     )

@@ -137,7 +137,7 @@ def _head(ctx: Context, file: HubFile) -> _Answer:
         if refused is not None:
             ctx.note(
                 f"{host_of(file.endpoint)} does not accept the Hugging Face token; {file.repo} is public,"
-                " so the download goes on without it (new token: hf auth login)."
+                " so the download continues without it (new token: hf auth login)."
             )
             described = replace(described, anonymous=True)
         return _Answer(described, Address(target, {}) if target else address, _xet_offered(response, file))
@@ -162,9 +162,9 @@ def _described(response: Heading, file: HubFile, *, elsewhere: bool) -> HubFile:
     commit = response.headers.get("X-Repo-Commit", "")
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
         kind = response.headers.get("Content-Type", "").partition(";")[0]
-        what = "an HTML page" if kind == "text/html" else "an answer that a hub does not give"
+        what = "an HTML page" if kind == "text/html" else "something no hub sends"
         raise HubRefused(
-            f"{host_of(file.endpoint)} sent {what} (no X-Repo-Commit) when asked about {file.name}:"
+            f"{host_of(file.endpoint)} sent {what} (no X-Repo-Commit) for the request for {file.name}:"
             " a login page of this network, or HF_ENDPOINT is not a hub.",
             hint=Fix(
                 f"Open {file.endpoint} in a browser and log in to the network; or:",
@@ -177,7 +177,8 @@ def _described(response: Heading, file: HubFile, *, elsewhere: bool) -> HubFile:
         raise HubRefused(
             f"{host_of(file.endpoint)} does not say how long {file.name} is.",
             hint=Fix(
-                "If HF_ENDPOINT is set, it may not be a complete hub:", ours("all", under=("env", "-u", "HF_ENDPOINT"))
+                "If HF_ENDPOINT is set, it may be an incomplete mirror:",
+                ours("all", under=("env", "-u", "HF_ENDPOINT")),
             ),
         )
     etag = (response.headers.get("X-Linked-Etag") or response.headers.get("ETag") or "").removeprefix("W/").strip('"')
@@ -192,17 +193,17 @@ def refusal(response: Heading, file: HubFile, token: Token) -> HubRefused:
     page = f"{file.endpoint}/{file.repo}"
     if token.lack and (status in (401, 403) or code == "GatedRepo"):
         return HubRefused(
-            f"{host} does not give {file.repo} to who sends no token ({status}), and none was sent: {token.lack}.",
+            f"{host} requires a token for {file.repo} ({status}), and none was sent: {token.lack}.",
             hint=token.fix or login,
         )
     if code == "GatedRepo" and with_token:
         return HubRefused(
-            f"{file.repo} is gated, and the account of your token has not been let in ({status}).",
+            f"{file.repo} is gated, and the account of your token has no access ({status}).",
             hint=Fix(f"Open {page}, accept its terms, then run the same command again."),
         )
     if code == "GatedRepo":
         return HubRefused(
-            f"{file.repo} is gated: {host} gives it only to accounts that accepted its terms ({status}).",
+            f"{file.repo} is gated: {host} gives it only to accounts that have accepted its terms ({status}).",
             hint=Fix(f"Open {page}, accept its terms, then:", login),
         )
     if status == 401 and with_token:
@@ -211,7 +212,7 @@ def refusal(response: Heading, file: HubFile, token: Token) -> HubRefused:
         )
     if status == 401:
         return HubRefused(
-            f"{host} asks who you are (401): {file.repo} is private, or there is no such repository.",
+            f"{host} requires a login (401): {file.repo} is private or does not exist.",
             hint=Fix("Set HF_TOKEN, or log in:", login),
         )
     if status == 403:
@@ -222,12 +223,12 @@ def refusal(response: Heading, file: HubFile, token: Token) -> HubRefused:
         return _too_many(response, file, host, with_token=with_token)
     if (passing := passing_of(status)) is not None:
         return HubBusy(
-            f"{host} has a fault of its own ({status}).",
-            hint=Fix("Run the same command again in a few minutes: it goes on from what is there."),
+            f"{host} has a problem of its own ({status}).",
+            hint=Fix("Run the same command again in a few minutes: the download resumes."),
             passing=passing,
             wait_s=asked_wait_s(response.headers),
         )
-    return HubRefused(f"{host} answered {status} when asked for {file.name}.", hint=ours("doctor"))
+    return HubRefused(f"{host} answered {status} for the request for {file.name}.", hint=ours("doctor"))
 
 
 def _too_many(response: Heading, file: HubFile, host: str, *, with_token: bool) -> HubBusy:
@@ -237,20 +238,20 @@ def _too_many(response: Heading, file: HubFile, host: str, *, with_token: bool) 
     of_hub = origin_of(response.url or file.endpoint) == origin_of(file.endpoint)
     again = f"Run the same command again in {_about(wait_s) if wait_s else 'a few minutes'}"
     if with_token:
-        says, hint = f"your account (429): its limit there is used up{counted}", Fix(f"{again}.")
+        says, hint = f"your account (429): its limit is used up{counted}", Fix(f"{again}.")
     elif of_hub:
-        says = f"this network's address (429): all computers behind it share that limit{counted}"
+        says = f"this network's address (429), a limit shared by all computers behind it{counted}"
         says, hint = (
             f"{says}, and with a token your account has its own",
-            Fix(f"{again}; with a token your account's own, higher limit counts:", program("hf", "auth", "login")),
+            Fix(f"{again}; with a token, your account's own, higher limit applies:", program("hf", "auth", "login")),
         )
     else:
         says, hint = (
-            f"this network's address (429): all computers behind it share that limit{counted}",
+            f"this network's address (429), a limit shared by all computers behind it{counted}",
             Fix(f"{again}."),
         )
     return HubBusy(
-        f"{host} has had too many requests from {says}.", hint=hint, passing=Passing.RATE_LIMIT, wait_s=wait_s
+        f"{host} received too many requests from {says}.", hint=hint, passing=Passing.RATE_LIMIT, wait_s=wait_s
     )
 
 
@@ -259,12 +260,14 @@ def _about(seconds: float) -> str:
 
 
 def _not_found(file: HubFile, host: str, code: str) -> HubRefused:
-    missing = {
-        "RepoNotFound": f"no repository {file.repo}",
-        "RevisionNotFound": f"no revision {file.revision} of {file.repo}",
-    }.get(code, f"no file {file.path} in {file.repo} at {file.revision[:12]}")
+    if code == "RepoNotFound":
+        hint = Fix("Check the name; if the repository is private, log in:", program("hf", "auth", "login"))
+        return HubRefused(f"{host} has no repository {file.repo} (404).", hint=hint)
+    missing = f"no file {file.path} in {file.repo} at {file.revision[:12]}"
+    if code == "RevisionNotFound":
+        missing = f"no revision {file.revision} of {file.repo}"
     return HubRefused(
-        f"There is {missing} on {host} (404).",
+        f"{host} has {missing} (404).",
         hint=Fix(
             f"See {file.endpoint}/{file.repo}/tree/main, then:", ours("all", "--set", "models.0.files.0.path=...")
         ),
@@ -301,14 +304,14 @@ def _first_bytes(ctx: Context, file: HubFile, address: Address, count: int) -> b
         begun = response.headers.get("Content-Range", "bytes 0-")
         if response.status_code == 206 and not begun.startswith("bytes 0-"):
             raise HubRefused(
-                f"{host_of(address.url)} sent another part of {file.name} than was asked for ({quoted(begun)}).",
+                f"{host_of(address.url)} sent a part of {file.name} that was not requested ({quoted(begun)}).",
                 hint=Fix("Run the same command again; if a proxy is set, try without it."),
             )
         try:
             return beginning_of(response, count)
         except Unreadable as error:
             raise HubRefused(
-                f"{host_of(address.url)} sent {error} when asked for {file.name}.",
+                f"{host_of(address.url)} sent {error} for the request for {file.name}.",
                 hint=Fix("Run the same command again; if a proxy is set, try without it."),
             ) from error
         except OSError as error:

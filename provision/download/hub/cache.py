@@ -24,10 +24,10 @@ def share_with_cache(ctx: Context, place: Path, *, repo: str, commit: str, path:
     """
     cache = hub_cache(ctx.machine.environ)
     if ctx.options.rehearsal:
-        ctx.note("A rehearsal leaves the Hugging Face cache alone.")
+        ctx.note("A rehearsal does not use the Hugging Face cache.")
         return
     if not COMMIT.fullmatch(commit):
-        ctx.note(f"{place.name} is not shared with the Hugging Face cache: its commit is not known.")
+        ctx.note(f"{place.name} is not shared with the Hugging Face cache: its commit is unknown.")
         return
     folder = cache / f"models--{repo.replace('/', '--')}"
     try:
@@ -38,7 +38,7 @@ def share_with_cache(ctx: Context, place: Path, *, repo: str, commit: str, path:
         ctx.note(f"{place.name} could not be shared with the Hugging Face cache {cache} ({error.strerror or error}).")
         return
     if shared:
-        ctx.note(f"The Hugging Face cache has {place.name} too ({folder}): the same bytes, no second copy.")
+        ctx.note(f"The Hugging Face cache has {place.name} too ({folder}), without a second copy.")
     else:
         ctx.note(f"{place.name} is not shared with the Hugging Face cache {cache}: it is on another volume.")
 

@@ -83,13 +83,13 @@ def _list(ctx: Context, endpoint: str, repo: str, revision: str) -> list[Entry]:
         found += [Entry(each.path, max(0, each.size or 0)) for each in named]
         if not following:
             if left_out:
-                ctx.note(f"{left_out:,} names in {repo} cannot be those of files; they were left out.")
+                ctx.note(f"{left_out:,} entries of {repo} are not valid file names; they were skipped.")
             return found
         url = following
         if len(found) > ENTRIES_MAX or took_s > LISTING_S:
             break
     raise HubRefused(
-        f"{repo} has more than {len(found):,} files, and its list does not end.",
+        f"{repo} has more than {len(found):,} files, and the list does not end.",
         hint=Fix("Name the file:", ours("download", f"{repo}/FILE")),
     )
 
@@ -111,7 +111,7 @@ def _read_page(response: Response, endpoint: str) -> list[_Listed]:
         return json_of(response, list[_Listed], PAGE_MAX_BYTES)
     except Unreadable as error:
         raise HubRefused(
-            f"{host_of(endpoint)} does not answer as a hub does ({error}).",
+            f"{host_of(endpoint)} does not answer like a hub ({error}).",
             hint=Fix("If HF_ENDPOINT is set, unset it."),
         ) from error
     except OSError as error:
@@ -141,7 +141,7 @@ def find_checkpoint(ctx: Context, repo: str, precision: str) -> str:
         path for path, header in headers.items() if header.precision == precision and header.architecture != "unknown"
     ]
     if len(fits) == 1:
-        ctx.note(f"No file of {repo} is alone in saying {precision} by its name; {fits[0]} is, by its header.")
+        ctx.note(f"No single file of {repo} has {precision} in its name; using {fits[0]}, by its header.")
         return fits[0]
     many = "more than one" if fits else "no"
     raise UsageError(

@@ -45,7 +45,7 @@ def from_endpoints(ctx: Context, name: str, work: Callable[[Context, str], T]) -
             watchful = _watchful(ctx, endpoint, name, _Pace(CRAWL_BYTES_PER_S))
             return work(replace(ctx, emit=watchful, patience=ctx.patience.at_most(BRIEF_S)), endpoint)
         except (*PASSING_ON, WrongFile) as error:
-            ctx.note(f"{error.message} {host_of(following)} is asked next.")
+            ctx.note(f"{error.message} {host_of(following)} is next.")
     return work(replace(ctx, emit=_watchful(ctx, hubs[-1], name, _Pace(DRIP_BYTES_PER_S, SILENCE_S))), hubs[-1])
 
 
@@ -81,7 +81,7 @@ def _watchful(ctx: Context, endpoint: str, name: str, pace: _Pace) -> Emit:
         if pace.crawls(ctx.machine.clock(), event.done, least):
             raise TooSlow(
                 f"{host_of(endpoint)} sends {name} at less than {least / 1000:.0f} kB/s.",
-                hint=Fix("Run the same command again later: it goes on from what is there."),
+                hint=Fix("Run the same command again later: the download resumes."),
             )
 
     return emit

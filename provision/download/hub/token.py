@@ -36,9 +36,9 @@ def read_token(machine: Machine) -> Token:
     environ, name = machine.environ, "HF_TOKEN"
     if environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN", "").strip().lower() not in OFF:
         hidden = "HF_HUB_DISABLE_IMPLICIT_TOKEN"
-        return Token(lack=f"{hidden} forbids it", fix=Fix("To send it:", program("unset", hidden)))
+        return Token(lack=f"{hidden} disables it", fix=Fix("To send it:", program("unset", hidden)))
     text = environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN")
-    fix = Fix("Set it again as it stands on huggingface.co/settings/tokens:", program("export", "HF_TOKEN=TOKEN"))
+    fix = Fix("Copy it again from huggingface.co/settings/tokens:", program("export", "HF_TOKEN=TOKEN"))
     if text is not None:
         name = name if environ.get("HF_TOKEN") else "HUGGING_FACE_HUB_TOKEN"
     else:
@@ -56,7 +56,7 @@ def token_to(ctx: Context, endpoint: str) -> Token:
     if any(origin_of(endpoint) == origin_of(hub) for hub in (ctx.options.endpoint, HUGGING_FACE)):
         return read_token(ctx.machine)
     trust = ours("all", under=("env", f"HF_ENDPOINT={endpoint}"))
-    return Token(lack=f"{host_of(endpoint)} is named by --endpoint", fix=Fix("If it may have your HF_TOKEN:", trust))
+    return Token(lack=f"{host_of(endpoint)} is named by --endpoint", fix=Fix("To send it your HF_TOKEN:", trust))
 
 
 def token_in(address: Address) -> Token:
@@ -80,4 +80,4 @@ def _what_is_wrong(text: str) -> str:
         return "has quotation marks around the token"
     if "\n" in text or "\r" in text:
         return "holds more than one line"
-    return "has letters in it that no token has"
+    return "contains characters that no token has"

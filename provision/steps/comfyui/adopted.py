@@ -1,4 +1,4 @@
-"""Somebody else's checkout, adopted as it is: with git or without, changed or not; no other revision is taken."""
+"""Somebody else's checkout, used as it is: with git or without, changed or not; no other revision is taken."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
     """Somebody else's checkout, as it is: whole, or with what is missing in it."""
     if not (code / "main.py").is_file() and not (code / "comfy").is_dir():
         yield kinds.COMFYUI_GONE.blocked(
-            str(code), f"The ComfyUI that this home goes by is not in {code} any more.",
-            fix=Fix("Say where it is now.", CHECKOUT),
+            str(code), f"The ComfyUI used by this install folder is no longer in {code}.",
+            fix=Fix("Pass its new folder.", CHECKOUT),
         )  # fmt: skip
         return
     owner = git.stranger(code, ctx.machine.environ) if (code / ".git").exists() else None
@@ -35,8 +35,8 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
     if state.locks:
         yield kinds.GIT_LOCK.fixable(
             str(state.locks[0]),
-            f"A git that was killed left {state.locks[0]} behind; git would refuse to work.",
-            fix=Fix("The lock is removed when no git is at work."),
+            f"A killed git left {state.locks[0]} behind, which blocks git.",
+            fix=Fix("Remove the lock, if no git is running."),
         )  # fmt: skip
     yield _as_it_is(ctx, code, state)
     if state.head is None and owner is None:
@@ -45,13 +45,13 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
         yield kinds.CLONE_PARTIAL.fixable(
             str(code),
             f"{len(state.missing)} files of ComfyUI are missing ({git.example(state.missing)}).",
-            fix=Fix("They are written again from the repository; changed files stay."),
+            fix=Fix("Restore them from the repository; changed files stay."),
         )  # fmt: skip
     if state.modified:
         yield kinds.GIT_DIRTY.warn(
             str(code),
             f"{len(state.modified)} files of ComfyUI were changed ({git.example(state.modified)});"
-            " they stay as they are.",
+            " they are kept.",
         )  # fmt: skip
 
 
@@ -61,28 +61,26 @@ def _as_it_is(ctx: Context, code: Path, state: git.State) -> Finding:
     adopted = recorded(ctx.home.root) is not None
     if adopted and ctx.receipts.read("comfyui", ComfyReceipt).commit != commit:
         return kinds.COMFYUI_MOVED.fixable(
-            str(code), f"{says}; it is taken as it is.",
-            fix=Fix("The revision is recorded; no file changes."),
+            str(code), f"{says}; it is used as is.",
+            fix=Fix("Record the revision; no file changes."),
         )  # fmt: skip
-    return kinds.COMFYUI_ADOPTED.ok(
-        str(code), f"{says}{', adopted as it is' if adopted else ''}", facts={"commit": commit}
-    )
+    return kinds.COMFYUI_ADOPTED.ok(str(code), f"{says}{', used as is' if adopted else ''}", facts={"commit": commit})
 
 
 def _without_git(code: Path, state: git.State) -> Finding:
-    why = f"a .git that git cannot read ({state.trouble})" if state.trouble else "no .git, as after a zip download"
+    why = f"a .git that git cannot read ({state.trouble})" if state.trouble else "no .git (a zip download?)"
     return kinds.COMFYUI_NO_GIT.warn(
-        str(code), f"{code} has {why}: ComfyUI runs, and nothing tells which files were changed.",
-        fix=Fix("To update it, have a checkout made beside it; the model is taken over.", ours("all")),
+        str(code), f"{code} has {why}: ComfyUI runs, but changed files cannot be detected.",
+        fix=Fix("To be able to update it, create a new checkout next to it; the model is kept.", ours("all")),
     )  # fmt: skip
 
 
 def _of_another_user(code: Path, owner: int) -> Finding:
     return kinds.GIT_OWNER.warn(
         str(code),
-        f"{code} belongs to user {owner}, not to you: git does not read such a repository, so that nothing tells which"
+        f"{code} belongs to user {owner}, not to you: git refuses to read it, so you cannot see which"
         " files were changed.",
-        fix=Fix("If you trust it, say so.", program("git", "config", "--global", "--add", "safe.directory", str(code))),
+        fix=Fix("If you trust it:", program("git", "config", "--global", "--add", "safe.directory", str(code))),
     )  # fmt: skip
 
 

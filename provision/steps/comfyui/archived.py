@@ -81,12 +81,12 @@ def _revision_finding(ctx: Context, listing: Listing, cost: Cost) -> Finding:
     if wanted in (listing.commit, receipt.name) and receipt.commit == listing.commit:
         return kinds.COMFYUI_MOVED.fixable(
             str(folder),
-            f"ComfyUI is at {receipt.name}, as {wanted} asks for.",
-            fix=Fix("The revision is recorded; no file changes."),
+            f"ComfyUI is at {receipt.name}, as {wanted} requires.",
+            fix=Fix("Record the revision; no file changes."),
         )
     return kinds.COMFYUI_REF.fixable(
         str(folder),
-        f"ComfyUI is at {receipt.name or listing.commit[:8]}; {wanted} is asked for.",
+        f"ComfyUI is at {receipt.name or listing.commit[:8]}; {wanted} is wanted.",
         fix=Fix(f"The archive of {wanted} is downloaded and takes its place; files that you changed are moved aside."),
         cost=cost,
     )
@@ -141,7 +141,7 @@ def _unpacked(ctx: Context, revision: Revision) -> Iterator[tuple[Path, Listing]
         yield place, listing
     except BadArchive as error:
         raise GitError(
-            f"The archive of ComfyUI {revision.name} cannot be used: {error}.", hint=Fix("Run the same command again.")
+            f"The archive of ComfyUI {revision.name} is not usable: {error}.", hint=Fix("Run the same command again.")
         ) from error
     except OSError as error:
         raise unusable(place, error) from error

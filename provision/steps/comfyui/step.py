@@ -18,6 +18,7 @@ from provision.core.finding import Cost, Finding
 from provision.core.moved_aside import make_way
 from provision.core.patience import ride_out
 from provision.core.receipt_kinds import ComfyReceipt
+from provision.core.sentences import dated
 from provision.core.step import Context, Step
 from provision.download.source_archive import by_archive
 from provision.errors import CommandMissing, GitError, Passing
@@ -47,7 +48,7 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
     owner = git.stranger(folder, ctx.machine.environ)
     if owner is not None:
         yield kinds.GIT_OWNER.blocked(
-            str(folder), f"{folder} belongs to user {owner}, not to you; git refuses such a repository.",
+            str(folder), f"{folder} belongs to user {owner}, not to you; git refuses to read it.",
             fix=Fix("Make it yours.", program("sudo", "chown", "-R", str(os.getuid()), str(folder))),
         )  # fmt: skip
         return
@@ -56,15 +57,15 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
     if state.locks:
         yield kinds.GIT_LOCK.fixable(
             str(state.locks[0]),
-            f"A git that was killed left {state.locks[0].name} behind; git would refuse to work.",
-            fix=Fix("The lock is removed when no git is at work."),
+            f"A killed git left {state.locks[0].name} behind, which blocks git.",
+            fix=Fix("Remove the lock, if no git is running."),
         )  # fmt: skip
         return
     if state.head is None or _unfinished(ctx):
-        why = state.trouble or "an earlier run was interrupted while it wrote the files"
+        why = state.trouble or "an earlier run was interrupted while writing files"
         yield kinds.CLONE_PARTIAL.fixable(
             str(folder), f"The checkout is broken ({why}).",
-            fix=Fix("It is fetched again; models, custom nodes and changed files stay."),
+            fix=Fix("Download it again; models, custom nodes and changed files stay."),
             cost=_cost(ctx),
         )  # fmt: skip
         return
@@ -72,7 +73,7 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
         yield kinds.CLONE_PARTIAL.fixable(
             str(folder),
             f"{len(state.missing)} files of ComfyUI are missing ({git.example(state.missing)}).",
-            fix=Fix("They are written again from the repository; changed files stay."),
+            fix=Fix("Restore them from the repository; changed files stay."),
         )  # fmt: skip
         return
     yield from _check_revision(ctx, state.head, wanted)
@@ -80,17 +81,17 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
         yield kinds.GIT_DIRTY.warn(
             str(folder),
             f"You changed {len(state.modified)} files of ComfyUI ({git.example(state.modified)});"
-            " they stay as they are.",
+            " they are kept.",
         )  # fmt: skip
 
 
 def _missing(ctx: Context) -> Finding:
     comfy = ctx.manifest.comfyui
-    fix = Fix("Fetch one revision without its history.", program("git", "clone", "--depth", "1", comfy.url))
+    fix = Fix("Download one revision, without history.", program("git", "clone", "--depth", "1", comfy.url))
     if by_archive(ctx, comfy.url):
-        fix = Fix("Download an archive of one revision: there is no git here.")
+        fix = Fix("Download one revision as an archive, without git.")
     return kinds.COMFYUI_MISSING.fixable(
-        str(ctx.home.comfyui), f"ComfyUI is not here; {comfy.ref} of {comfy.url} will be fetched.",
+        str(ctx.home.comfyui), f"ComfyUI is not installed; {comfy.ref} of {comfy.url} will be downloaded.",
         fix=fix, cost=_cost(ctx),
     )  # fmt: skip
 
@@ -116,20 +117,20 @@ def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
     if receipt.ref == wanted and receipt.commit == head:
         yield kinds.COMFYUI_READY.ok(
             str(folder),
-            f"ComfyUI {receipt.name} ({head[:8]}), checked out {receipt.when[:10]}",
+            f"ComfyUI {receipt.name} ({head[:8]})" + dated(", checked out on", receipt.when, ctx.machine.timestamp()),
             facts={"commit": head},
         )
     elif ((receipt.ref or wanted) == wanted and wanted == "latest") or git.has_commit_of(folder, wanted) == head:
         yield kinds.COMFYUI_MOVED.fixable(
             str(folder),
-            f"ComfyUI is at {head[:8]}, which this tool did not check out; it will be taken as it is.",
-            fix=Fix("The revision is recorded; no file changes."),
+            f"ComfyUI is at {head[:8]}, not checked out by provision; it will be used as is.",
+            fix=Fix("Record the revision; no file changes."),
         )  # fmt: skip
     else:
         yield kinds.COMFYUI_REF.fixable(
             str(folder),
-            f"ComfyUI is at {receipt.name or head[:8]}; {wanted} is asked for.",
-            fix=Fix(f"{wanted} is fetched and checked out; your changes go into git's stash first."),
+            f"ComfyUI is at {receipt.name or head[:8]}; {wanted} is wanted.",
+            fix=Fix(f"{wanted} is downloaded and checked out; your changes go to git's stash first."),
             cost=Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES) // 4),
         )  # fmt: skip
 
@@ -146,7 +147,7 @@ def apply_comfyui(ctx: Context, finding: Finding) -> None:
     elif finding.kind == kinds.COMFYUI_MOVED:
         head = git.read_state(folder).head
         if head is None:
-            raise GitError(f"{folder} changed while it was looked at.", hint=ours("all"))
+            raise GitError(f"{folder} changed while it was being checked.", hint=ours("all"))
         record(ctx, Revision(said_version(folder) or head[:8], "commit", head), head)
     elif finding.kind != kinds.CLONE_PARTIAL or _unfinished(ctx) or not _restore(ctx):
         _bring(ctx)
@@ -169,10 +170,10 @@ def _restore(ctx: Context) -> bool:
         if ctx.home.code_of_another is not None or not git.is_broken(folder):
             raise
         return False
-    ctx.note(f"{len(written)} missing files of ComfyUI were written again.")
+    ctx.note(f"{len(written)} missing files of ComfyUI were restored.")
     if filters := git.filters_of(folder, written):
         names = plain(", ".join(sorted(filters)))
-        ctx.note(f"Some go through a filter ({names}), which was not run: git -C {folder} checkout HEAD -- FILE")
+        ctx.note(f"Some use a git filter ({names}), which was not run: git -C {folder} checkout HEAD -- FILE")
     return True
 
 
@@ -183,7 +184,7 @@ def _bring(ctx: Context) -> None:
     revision = _revision(ctx, state)
     is_there = os.path.lexists(folder / ".git")
     if is_there and (state.head is None or git.is_broken(folder)):
-        ctx.note(f"The broken .git was moved to {make_way(ctx, folder / '.git')}; nothing in it is deleted.")
+        ctx.note(f"The broken .git was moved to {make_way(ctx, folder / '.git')}; nothing was deleted.")
         state = git.State(None)
     _write(ctx, revision, state)
 
@@ -200,7 +201,7 @@ def _revision(ctx: Context, state: git.State) -> Revision:
             before = find_revision(comfy.url, known[0], alive, environ=environ)
             revision = before if before.commit == known[1] else revision
     same = comfy.ref == revision.name
-    ctx.note(f"Fetching ComfyUI {revision.name}." if same else f"ComfyUI {comfy.ref} is {revision.name}.")
+    ctx.note(f"Downloading ComfyUI {revision.name}." if same else f"ComfyUI {comfy.ref} is {revision.name}.")
     return revision
 
 
@@ -252,9 +253,11 @@ def _remove_locks(ctx: Context) -> None:
     locks = git.find_locks(ctx.home.comfyui)
     fresh = [lock for lock in locks if _is_fresh(ctx, lock)]
     if fresh:
-        ctx.wait(f"{fresh[0].name} is fresh: another git may be at work.", STALE_LOCK_S, Passing.BUSY)
+        ctx.wait(f"{fresh[0].name} is recent: another git may be running.", STALE_LOCK_S, Passing.BUSY)
     if any(_is_fresh(ctx, lock) for lock in git.find_locks(ctx.home.comfyui)):
-        raise GitError(f"Another git works in {ctx.home.comfyui}.", hint=Fix("Wait for it to end, then:", ours("all")))
+        raise GitError(
+            f"Another git is running in {ctx.home.comfyui}.", hint=Fix("Wait for it to finish, then:", ours("all"))
+        )
     for lock in locks:
         try:
             lock.unlink(missing_ok=True)
@@ -284,5 +287,5 @@ COMFYUI = Step(
     needs=("tools",),
     check=check_comfyui,
     apply=apply_comfyui,
-    about="ComfyUI's own source, by git or as an archive",
+    about="ComfyUI's source",
 )

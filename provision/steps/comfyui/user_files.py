@@ -39,8 +39,8 @@ def _to_move(ctx: Context, kind: Kind, path: Path, says: str) -> Finding:
     """FIXABLE after a yes, else BLOCKED: ComfyUI does not start with this file."""
     shown = ctx.home.shown(path)
     if ctx.options.yes or kind.id in ctx.options.agreed:
-        return kind.fixable(shown, says, fix=Fix(f"{path.name} is moved aside, not deleted."))
-    fix = Fix(f"Correct {shown}, or have it moved aside.", MEND)
+        return kind.fixable(shown, says, fix=Fix(f"Move {path.name} aside; nothing is deleted."))
+    fix = Fix(f"Correct {shown}, or move it aside.", MEND)
     return kind.blocked(shown, says, fix=fix, asks="Move it aside?")
 
 
@@ -67,7 +67,7 @@ def _dead_paths(ctx: Context, path: Path, section: Section) -> Iterable[Finding]
     subject = f"{ctx.home.shown(path)}: {section.name}"
     dead = [folder for folder in section.folders if not folder.exists()]
     if section.base is not None and not section.base.exists():
-        says = f"{path.name}: the base_path of {section.name}, {section.base}, is not there."
+        says = f"{path.name}: the base_path of {section.name}, {section.base}, does not exist."
     elif dead and len(dead) == len(section.folders):
         says = f"{path.name}: no folder of {section.name} is there ({dead[0]} ...)."
     else:
@@ -77,7 +77,7 @@ def _dead_paths(ctx: Context, path: Path, section: Section) -> Iterable[Finding]
                 subject, says, detail=True, facts={"folders": [str(folder) for folder in dead]}
             )
         return
-    fix = Fix(f"Correct the path, or plug in the disk: ComfyUI sees none of those models. The file: {path}")
+    fix = Fix(f"Correct the path, or connect the disk: ComfyUI sees none of these models. File: {path}")
     yield kinds.YAML_DEADPATH.warn(subject, says, fix=fix)
 
 
@@ -85,9 +85,12 @@ def _dead_paths(ctx: Context, path: Path, section: Section) -> Iterable[Finding]
 
 
 def _database(ctx: Context, path: Path) -> Iterable[Finding]:
-    start = read_head(path, len(SQLITE))  # none where there is none yet; what may not be read is found by its folder
+    start = read_head(path, len(SQLITE))  # none where there is none yet; what is not readable is found by its folder
     if start not in (b"", SQLITE):
-        says = f"{ctx.home.shown(path)} is no database ({start[:8]!r} ...): a newer ComfyUI does not start with it."
+        says = (
+            f"{ctx.home.shown(path)} is not a database ({start[:8]!r} ...): newer versions of ComfyUI do not "
+            "start with it."
+        )
         yield _to_move(ctx, kinds.DB_BAD, path, says)
 
 
@@ -98,11 +101,11 @@ def _writable(ctx: Context, folder: Path) -> Iterable[Finding]:
     fix = Fix("Make it yours.", program("sudo", "chown", "-R", str(me), str(folder)))
     if is_read_only(folder):
         if not is_read_only(ctx.home.root):  # else the whole home is, which is said of it
-            yield kinds.PERMS_ROOT.blocked(shown, f"{shown} cannot be written: its disk is read-only.", fix=WRITABLE)
+            yield kinds.PERMS_ROOT.blocked(shown, f"{shown} is not writable: its disk is read-only.", fix=WRITABLE)
     elif not os.access(folder, os.W_OK | os.X_OK):
-        whose = f"it belongs to user {owner}" if owner != me else "its permissions do not let you"
+        whose = f"it belongs to user {owner}" if owner != me else "its permissions do not allow it"
         if owner == me:
-            fix = Fix("Let yourself write there.", program("chmod", "u+rwx", str(folder)))
+            fix = Fix("Make it writable.", program("chmod", "u+rwx", str(folder)))
         yield kinds.PERMS_ROOT.blocked(shown, f"{shown} cannot be written: {whose}.", fix=fix)
     elif owner != me:
         yield kinds.PERMS_ROOT.warn(shown, f"{shown} belongs to user {owner}, not to you.", fix=fix)

@@ -39,8 +39,8 @@ def check_image(ctx: Context) -> Iterable[Finding]:
 
 def _make(ctx: Context) -> Iterable[Finding]:
     ctx.note("Making an image ...", passing=True)
-    ctx.progress("ComfyUI is asked for an image", 0, None, "steps", Work.SAMPLE)
-    ctx.doing(part_says("first_image", "making an image" + (", on the CPU for minutes" if on_cpu(ctx) else "")))
+    ctx.progress("Asking ComfyUI for an image", 0, None, "steps", Work.SAMPLE)
+    ctx.doing(part_says("first_image", "making an image" + (", minutes on a CPU" if on_cpu(ctx) else "")))
     started = ctx.machine.clock()
     try:
         with any_server(ctx) as (at, was_started):
@@ -59,10 +59,10 @@ def _judged(picture: Picture, seconds: float, *, was_started: bool) -> Finding:
     judgement = picture.judgement
     how = f" in {picture.seconds:.1f} s"
     if was_started:
-        how += f"; the server was not up: one was started for it and ended again ({seconds:.1f} s in all)"
+        how += f"; the server was not running, so one was started and stopped again ({seconds:.1f} s in all)"
     if judgement.verdict is not Quality.BAD:
         return made_now(picture, how, seconds)
-    fix = Fix("Try again with other flags, then with stable torch; keep what helps.")
+    fix = Fix("Try again with other flags, then with stable torch; keep what works.")
     says = f"An image was made just now{how}. {judgement.says} {MEANINGS[judgement.why]}"
     return kinds.IMAGE_REJECTED.fixable("an image", says, fix=fix, facts={"why": judgement.why})
 

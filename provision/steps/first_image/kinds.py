@@ -11,30 +11,30 @@ LAST = "ComfyUI's history, or its log of its last run"
 FIRST_IMAGE_MADE = Kind("first-image-made", "first_image", "informs", "none", "the first image and its receipt", FINE,
     NOTHING)
 FIRST_IMAGE_MISSING = Kind("first-image-missing", "first_image", "warns", "auto", "the first image",
-    "nothing is proven yet", "made", PACKED)
+    "not tested yet", "made", PACKED)
 FIRST_IMAGE_STALE = Kind("first-image-stale", "first_image", "warns", "auto",
-    "what it was made with against what is installed now", "what is installed now is not proven", "made again", PACKED)
-FIRST_IMAGE_ROUGH = Kind("first-image-rough", "first_image", "warns", "hint", "how the picture was judged",
-    "the picture may not show what was asked for", "look at it")
-IMAGE_PROVEN = Kind("image-proven", "first_image", "informs", "none", "an image that is made just now (`--deep`)",
+    "what it was made with against what is installed", "the current install is not tested", "made again", PACKED)
+FIRST_IMAGE_ROUGH = Kind("first-image-rough", "first_image", "warns", "hint", "whether the first image is plausible",
+    "the image may not show the prompt", "look at it")
+IMAGE_PROVEN = Kind("image-proven", "first_image", "informs", "none", "a new image (`--deep`)",
     FINE, NOTHING)
-IMAGE_REJECTED = Kind("image-rejected", "first_image", "spoils", "auto", "the same: how it was judged",
+IMAGE_REJECTED = Kind("image-rejected", "first_image", "spoils", "auto", "the first image",
     "black, of one colour, or noise",
     "tried again with `--force-upcast-attention`, then `--fp32-vae`, then stable torch; what helps is kept")
 ENGINE_ERROR = Kind("engine-error", "first_image", "spoils", "hint", "the `execution_error` of ComfyUI's last prompt",
-    "an error of a node that is not known here", "`provision logs`; for a custom node, disable it")
+    "an unknown error of a node", "`provision logs`; for a custom node, disable it")
 BLACK_IMAGE = Kind("black-image", "first_image", "spoils", "hint", LOG,
-    "a black picture; `invalid value encountered in cast`",
-    "`--force-upcast-attention`, then `--fp32-vae`, in `comfyui.args`; the first image tries them by itself")
+    "a black image; `invalid value encountered in cast`",
+    "`--force-upcast-attention`, then `--fp32-vae`, in `comfyui.args`; `provision all` tries them automatically")
 MPS_OOM = Kind("mps-oom", "first_image", "spoils", "hint", LAST, "`MPS backend out of memory`",
-    "close other programs; a smaller picture")
+    "close other programs; a smaller image")
 MEM_OUT = Kind("mem-out", "first_image", "spoils", "hint", LAST, "`out of memory`, `Cannot allocate memory`",
-    "close other programs; a smaller picture")
+    "close other programs; a smaller image")
 MEM_KILLED = Kind("mem-killed", "first_image", "spoils", "hint", LOG,
-    "`zsh: killed`; the server is gone in the middle of a picture", "close other programs; a smaller picture")
+    "`zsh: killed`; the server dies while making an image", "close other programs; a smaller image")
 MPS_PLACEHOLDER = Kind("mps-placeholder", "first_image", "spoils", "hint", LAST,
     "`Placeholder storage has not been allocated on MPS`",
-    "disable the custom node that is named, or move them all aside")
+    "disable the named custom node, or move them all aside")
 MPS_OP_MISSING = Kind("mps-op-missing", "first_image", "spoils", "hint", LAST,
     "`The operator '...' is not currently implemented for`", "a newer torch: `provision all --torch nightly`")
 MPS_ABORT = Kind("mps-abort", "first_image", "spoils", "hint", LOG,
@@ -48,5 +48,5 @@ CKPT_DAMAGED = Kind("ckpt-damaged", "first_image", "spoils", "hint", LAST,
     "`provision doctor --deep --fix`")
 CKPT_UNLISTED = Kind("ckpt-unlisted", "first_image", "spoils", "hint", LOG, "`Value not in list: ckpt_name`",
     "`provision doctor --fix`")
-NODE_ERROR = Kind("node-error", "first_image", "spoils", "hint", LOG, "an error of a node that is not known here",
+NODE_ERROR = Kind("node-error", "first_image", "spoils", "hint", LOG, "an unknown error of a node",
     "`provision logs`")

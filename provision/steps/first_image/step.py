@@ -32,6 +32,7 @@ from provision.core.image import SIDE_MAX, Judgement, Quality, judge, most_bytes
 from provision.core.manifest import FirstImage
 from provision.core.receipt_kinds import ImageReceipt
 from provision.core.receipts import file_identity, same_facts, write_bytes
+from provision.core.sentences import dated
 from provision.core.step import Context, Step
 from provision.environment import packages
 from provision.errors import EngineError, ImageRejected, ProvisionError
@@ -46,11 +47,11 @@ PUBLISHED = "2 to 3 s, warm, on an M1 Pro"
 REJECTED = "first-image.rejected.png"
 
 MEANINGS = {
-    "black": "The decoder computed no numbers (NaN), as fp16 does on some systems.",
-    "flat": "The sampler or the decoder computed nothing.",
-    "noise": "The picture was decoded from noise: this torch computes wrong here, or the weights are damaged.",
-    "size": "ComfyUI did not use the settings that it was given.",
-    "broken": "ComfyUI saved something that is no picture.",
+    "black": "The decoder produced NaN, as fp16 does on some systems.",
+    "flat": "The sampler or the decoder produced nothing.",
+    "noise": "The image was decoded from noise: this torch computes incorrectly here, or the weights are damaged.",
+    "size": "ComfyUI did not use the given settings.",
+    "broken": "ComfyUI saved something that is not an image.",
 }
 """What a bad picture means, by the judgement's `why`."""
 
@@ -79,16 +80,15 @@ def check_first_image(ctx: Context) -> Iterable[Finding]:
     elif _sha256_of(path) != receipt.sha256:
         yield _to_make(kinds.FIRST_IMAGE_STALE, shown, f"{shown} is not the image that was made.")
     else:
-        yield kinds.FIRST_IMAGE_MADE.ok(
-            shown, f"{shown}, made {receipt.when[:10]}: {_seconds(receipt, rehearsal=ctx.options.rehearsal)}"
-        )
+        made = dated(", made on", receipt.when, ctx.machine.timestamp())
+        yield kinds.FIRST_IMAGE_MADE.ok(shown, f"{shown}{made}: {_seconds(receipt, rehearsal=ctx.options.rehearsal)}")
         if receipt.verdict == Quality.WARN:
-            fix = Fix("Look at it: a picture of what was asked for is right.", program("open", str(path)))
+            fix = Fix("Look at it: does it show the prompt?", program("open", str(path)))
             yield kinds.FIRST_IMAGE_ROUGH.warn(shown, receipt.says, fix=fix)
 
 
 def _to_make(kind: Kind, shown: str, says: str) -> Finding:
-    fix = Fix("Make and check two images; keep the first.")
+    fix = Fix("Make and check two images.")
     return kind.fixable(shown, says, fix=fix, cost=Cost(disk_bytes=DISK_BYTES))
 
 
@@ -97,10 +97,10 @@ def _seconds(receipt: ImageReceipt, *, rehearsal: bool) -> str:
     if rehearsal:
         return f"the first took {first}, a warm one {warm} (a stand-in draws them, not a model)"
     chip, device = receipt.chip or "an unknown processor", receipt.device
-    here = f"; this is another machine: {chip}, on {device}"
+    here = f"; this machine: {chip}, {device}"
     if chip == "Apple M1 Pro" and device == "mps":
-        here = ", as this is"
-    return f"the first took {first}, a warm one {warm} (published: {PUBLISHED}{here})"
+        here = ", like this one"
+    return f"first {first}, warm {warm} (published: {PUBLISHED}{here})"
 
 
 def proof_facts(ctx: Context) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def check_ready(ctx: Context) -> str:
     client = client_of(ctx)
     stats = client.system_stats()
     if stats is None:
-        raise EngineError("ComfyUI does not run.", hint=ours("launch"))
+        raise EngineError("ComfyUI is not running.", hint=ours("launch"))
     name, names = listed_name(*ctx.manifest.checkpoint(ctx.options.precision)), client.checkpoints()
     if name not in names:
         raise unlisted(name, names)
@@ -214,7 +214,7 @@ def make_image(ctx: Context, image: FirstImage, what: str, seed: int | None = No
             workflow=ui_workflow(image, checkpoint, seed),
         )
         if not made.images:
-            raise EngineError("ComfyUI says that it is done, but names no picture.", hint=ours("logs"))
+            raise EngineError("ComfyUI says it is done, but names no image.", hint=ours("logs"))
         png = client.view(made.images[0], max_bytes=most_bytes(image.width, image.height))
     except EngineError as error:
         raise _with_cause_of_death(ctx, error, before) from error
@@ -227,7 +227,7 @@ def _with_cause_of_death(ctx: Context, error: EngineError, before: Record | None
     if now is not None and (before is None or now.pid == before.pid):
         return error
     if before is not None and (now is not None or not record_path(ctx).exists()):
-        return EngineError("ComfyUI was stopped while it made the image.", hint=ours("launch"))
+        return EngineError("ComfyUI was stopped while making the image.", hint=ours("launch"))
     meaning = death(log_tail(ctx.home).rpartition("got prompt")[2])
     return EngineError(meaning.says, hint=meaning.hint, finding=meaning.id)
 
@@ -238,7 +238,7 @@ def rejection(picture: Picture, kept: str = "") -> ImageRejected | None:
     if judgement.verdict is not Quality.BAD:
         return None
     return ImageRejected(
-        f"ComfyUI made an image, and it is not a picture. {judgement.says} {MEANINGS[judgement.why]}{kept}",
+        f"ComfyUI made an image, but it is not usable. {judgement.says} {MEANINGS[judgement.why]}{kept}",
         hint=ours("logs") if judgement.why in ("broken", "size") else ours("doctor", "--deep"),
     )
 
@@ -268,5 +268,5 @@ FIRST_IMAGE = Step(
     needs=("server", "models", "workflow"),
     check=check_first_image,
     apply=apply_first_image,
-    about="an image that proves it all",
+    about="the first image",
 )

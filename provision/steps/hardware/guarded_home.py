@@ -30,11 +30,11 @@ def check_guarded(ctx: Context) -> Iterable[Finding]:
         return
     for path in (ctx.home.root, ctx.home.venv / "pyvenv.cfg", ctx.home.comfyui / "main.py"):
         if ctx.machine.refusal(path) == errno.EPERM:
-            guarded = next((name for name in BY_HAND if name in path.parts), "a folder that it guards")
-            says = f"macOS keeps this terminal out of {path}, which lies in {guarded}: `Operation not permitted`."
+            guarded = next((name for name in BY_HAND if name in path.parts), "a protected folder")
+            says = f"macOS denies this terminal access to {path}, in {guarded}: `Operation not permitted`."
             fix = Fix(
                 "Allow your terminal in System Settings, Privacy & Security, Files and Folders (or Full Disk Access);"
-                " or use another home.", ours("all", "--home", "~/provision"),
+                " or use another folder.", ours("all", "--home", "~/provision"),
             )  # fmt: skip
             yield kinds.TCC_FOLDER.blocked(str(path), says, fix=fix)
             return
@@ -52,7 +52,7 @@ def check_other_installs(ctx: Context) -> Iterable[Finding]:
     others += [each.code for each in managed_installs(ctx.machine.environ, closed) if each.code != ctx.home.comfyui]
     if others:
         shown = " and ".join(map(str, dict.fromkeys(others)))
-        says = f"Another ComfyUI is here too: {shown}. It has models, nodes and a port of its own."
+        says = f"Another ComfyUI is installed too: {shown}. It has its own models, nodes and port."
         yield comfyui_kinds.TWO_INSTALLS.ok(str(others[0]), says)
 
 

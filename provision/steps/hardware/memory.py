@@ -22,8 +22,8 @@ from provision.core.step import Context, Look
 from provision.steps.hardware import kinds
 
 ADVICE: Mapping[Fit, str] = {
-    Fit.TIGHT: "Close other programs before a picture is made.",
-    Fit.SWAPS: "Close other programs, make one small picture at a time, or take a smaller model (sd-turbo).",
+    Fit.TIGHT: "Close other programs before making an image.",
+    Fit.SWAPS: "Close other programs, make one small image at a time, or use a smaller model (sd-turbo).",
 }
 SMALLER = ours("manifests")
 
@@ -43,7 +43,7 @@ def check_memory_fit(ctx: Context) -> Iterable[Finding]:
     system = "macOS" if ctx.machine.system == "Darwin" else "the system"
     text = says(ctx.manifest.title, picture_of(ctx, weights), found, larger, system)
     if not weights.by_header:
-        text += " That is by the size of the file; its header will tell more."
+        text += " (An estimate from the file size.)"
     if added:
         text += f" ComfyUI is started with {' '.join(added)} for it."
     text += "".join(f" {flag} does not help: {NO_HELP[flag]}." for flag in flags if device == "mps" and flag in NO_HELP)

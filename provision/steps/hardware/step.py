@@ -54,7 +54,7 @@ def _bar(ctx: Context, kind: Kind) -> Callable[..., Finding]:
 
 
 def _said(ctx: Context, argv: Sequence[str]) -> str:
-    """What a system program printed; nothing when it is not there."""
+    """What a system program printed; nothing when it does not exist."""
     try:
         return ctx.machine.run(argv, timeout_s=10).out
     except CommandMissing:
@@ -72,15 +72,15 @@ def _check_mac(ctx: Context) -> Iterable[Finding]:
     if chip and chip.virtual and not ctx.options.rehearsal:
         yield kinds.HW_GUEST.warn(
             "virtual machine",
-            "torch seldom sees the GPU in a virtual machine, and the CPU takes minutes a picture. That is known only"
+            "torch seldom sees the GPU in a virtual machine, and the CPU takes minutes per image. That is known only"
             f" after the download of about {REAL_GB} GB.",
             fix=Fix("Run it on the Mac itself."),
         )
     if chip and chip.apple_silicon and (chip.translated or ctx.machine.arch == "x86_64"):
         yield python_env_kinds.PY_ROSETTA.warn(
             "this process", "provision itself runs under Rosetta, as an Intel program; "
-            "ComfyUI's Python is made for Apple silicon all the same.",
-            fix=Fix("Use a terminal not opened with Rosetta.", ours("all", under=("arch", "-arm64"))),
+            "ComfyUI still gets a Python for Apple silicon.",
+            fix=Fix("Use a terminal that was not opened with Rosetta.", ours("all", under=("arch", "-arm64"))),
         )  # fmt: skip
     yield _judge_macos(ctx, system)
     memory = _read_mac_memory(ctx, chip)
@@ -88,12 +88,12 @@ def _check_mac(ctx: Context) -> Iterable[Finding]:
     if system and system.version >= PSUTIL_BREAKS_AT and memory.source != "psutil":
         yield kinds.OS27_PSUTIL.warn(
             "psutil", f"psutil cannot read the memory of macOS {_dotted(system.version)}; "
-            f"{memory.source or 'nothing else'} was asked instead. ComfyUI's own may fail in the same way.",
+            f"{memory.source or 'nothing else'} was used instead. ComfyUI may fail in the same way.",
         )  # fmt: skip
     yield from _judge_pressure(values)
     if _low_power(ctx):
         yield kinds.LOW_POWER.warn(
-            "power", "Low Power Mode is on: pictures take longer.",
+            "power", "Low Power Mode is on: images take longer.",
             fix=Fix("Turn it off in System Settings, Battery.", program("sudo", "pmset", "-a", "lowpowermode", "0")),
         )  # fmt: skip
 
@@ -107,15 +107,15 @@ def _low_power(ctx: Context) -> bool:
 
 def _judge_chip(ctx: Context, chip: Chip | None, model: str) -> Finding:
     if chip is None:
-        return kinds.HW_CHIP.warn("chip", "sysctl does not tell which chip this Mac has.")
+        return kinds.HW_CHIP.warn("chip", "sysctl does not report the chip of this Mac.")
     seen = {
         "chip": chip.name, "family": chip.family, "tier": chip.tier, "model": model,
         "virtual": chip.virtual, "memory_bytes": chip.memory_bytes,
     }  # fmt: skip
     if not chip.apple_silicon:
-        return _bar(ctx, kinds.HW_INTEL)("chip", f"This is an Intel Mac ({chip.name}): torch for it ended with 2.2.2, "
-            "which today's ComfyUI does not run on. Apple silicon (M1 or later) is needed, or Linux.",
-            fix=Fix("See everything work on a small stand-in.", ours("all", "--rehearse")), facts=seen,
+        return _bar(ctx, kinds.HW_INTEL)("chip", f"This is an Intel Mac ({chip.name}): its last torch is 2.2.2, "
+            "too old for ComfyUI. Apple silicon (M1 or later) or Linux is required.",
+            fix=Fix("Try it with small local stand-ins.", ours("all", "--rehearse")), facts=seen,
         )  # fmt: skip
     where = f" in a {model}" if model and not chip.virtual else " (a virtual machine)" if chip.virtual else ""
     return kinds.HW_CHIP.ok("chip", f"{chip.name}{where}, Apple silicon.", facts=seen)
@@ -124,15 +124,15 @@ def _judge_chip(ctx: Context, chip: Chip | None, model: str) -> Finding:
 def _judge_macos(ctx: Context, system: parsers.MacOs | None) -> Finding:
     needed = ctx.manifest.machine.macos_min
     if system is None:
-        return kinds.HW_OS.warn("macOS", f"sw_vers does not tell the version of macOS; {needed} is needed.")
+        return kinds.HW_OS.warn("macOS", f"sw_vers does not report the version of macOS; {needed} is required.")
     seen = _dotted(system.version)
     if _padded(system.version) >= _padded(parsers.parse_version(needed)):
-        says = f"{system.name} {seen} ({system.build}); {needed} or later is needed."
+        says = f"{system.name} {seen} ({system.build}); {needed} or later is required."
         return kinds.HW_OS.ok("macOS", says, facts={"version": seen, "build": system.build})
     return _bar(ctx, kinds.OS_TOO_OLD)("macOS", f"This is {system.name} {seen}; {needed} or later is needed: "
-        "there is no current torch for older systems.",
+        "current torch does not support older systems.",
         fix=Fix(
-            "Update in System Settings, General, Software Update; to try it all the same, "
+            "Update in System Settings, General, Software Update; to try anyway, "
             f"add --set machine.macos_min={seen}.", program("softwareupdate", "--list"),
         ),
         facts={"version": seen, "needed": needed},
@@ -155,10 +155,10 @@ def _judge_pressure(values: Mapping[str, str]) -> Iterable[Finding]:
         swapped = parsers.parse_swapusage(values.get("vm.swapusage", ""))
     except ValueError:
         swapped = 0
-    swap = f", {swapped / GIB:.1f} GiB are swapped out" if swapped else ""
+    swap = f", {swapped / GIB:.1f} GiB swapped out" if swapped else ""
     yield kinds.MEM_PRESSURE.warn(
-        "memory", f"The memory is {pressure} now{swap}: the first picture may take minutes.",
-        fix=Fix("Close what you do not need: browsers and other models first."), facts={"swap_used_bytes": swapped},
+        "memory", f"Memory is {pressure} now{swap}: the first image may take minutes.",
+        fix=Fix("Close what you do not need, browsers and other models first."), facts={"swap_used_bytes": swapped},
     )  # fmt: skip
 
 
@@ -174,10 +174,10 @@ def _not_a_mac(ctx: Context) -> Finding:
         system = machine.system or "an unknown system"
     processor = parsers.parse_cpuinfo(machine.read_text("/proc/cpuinfo") or "") or machine.arch
     cuda = _sees_nvidia(ctx)
-    used = "its Nvidia GPU (CUDA) is used" if cuda else "the CPU is used, and a picture takes minutes"
+    used = "using its Nvidia GPU (CUDA)" if cuda else "using the CPU, expect minutes per image"
     if ctx.options.rehearsal:
         used = "a rehearsal works on every machine"
-    says = f"This is {system} ({processor}), not a Mac: {used}."
+    says = f"Not a Mac ({system}, {processor}): {used}."
     return kinds.HW_NOT_MAC.warn(
         "system", says, facts={"system": system, "chip": processor, "device": "cuda" if cuda else "cpu"}
     )
@@ -226,28 +226,28 @@ def _read_linux_memory(ctx: Context) -> _Seen:
 def _judge_memory(ctx: Context, memory: _Seen) -> Finding:
     needs = ctx.manifest.machine
     if memory.total_bytes is None:
-        says = f"Nothing tells how much memory there is; {needs.memory_gib_min} GiB are needed."
+        says = f"The amount of memory is unknown; {needs.memory_gib_min} GiB are required."
         return kinds.HW_MEMORY.warn("memory", says)
     total = memory.total_bytes
     seen = {"total_bytes": total, "available_bytes": memory.available_bytes, "source": memory.source}
     gib = f"{total / GIB:.0f}" if total % GIB == 0 else f"{total / GIB:.1f}"
     if total < needs.memory_gib_min * GIB * NOMINAL:
-        return _bar(ctx, kinds.MEM_LOW)("memory", f"There are {gib} GiB of memory; {needs.memory_gib_min} are needed, "
+        return _bar(ctx, kinds.MEM_LOW)("memory", f"{gib} GiB of memory; {needs.memory_gib_min} are required, "
             f"{needs.memory_gib_recommended} are recommended.",
             fix=Fix(
-                "To go on all the same, slowly or not at all, lower the bar.",
+                "To try anyway (slow, if it works at all), lower the minimum.",
                 ours("all", "--set", f"machine.memory_gib_min={max(1, int(total / GIB))}"),
             ),
             facts=seen,
         )  # fmt: skip
     if total < needs.memory_gib_recommended * GIB * NOMINAL:
         return kinds.MEM_8GB.warn(
-            "memory", f"There are {gib} GiB of memory; {needs.memory_gib_recommended} are "
-            "recommended: with less the machine swaps, and pictures come slowly.",
-            fix=Fix("Close other programs, and make one picture of 512x512 at a time."), facts=seen,
+            "memory", f"{gib} GiB of memory; {needs.memory_gib_recommended} are "
+            "recommended: with less the Mac swaps, and images are slow.",
+            fix=Fix("Close other programs, and make one 512x512 image at a time."), facts=seen,
         )  # fmt: skip
     available = memory.available_bytes
-    free = "" if available is None else f", {available / GIB:.1f} of them available now"
+    free = "" if available is None else f", {available / GIB:.1f} available now"
     wanted = f"{needs.memory_gib_recommended} are recommended"
     says = f"{gib} GiB of memory{free}; {'the rehearsal needs little' if ctx.options.rehearsal else wanted}."
     return kinds.HW_MEMORY.ok("memory", says, facts=seen)
@@ -267,25 +267,25 @@ def check_disk(ctx: Context, writers: Sequence[Step]) -> Finding:
         home = min((home, *_of_another(ctx)), key=ctx.machine.disk_free_bytes)
         free = ctx.machine.disk_free_bytes(home)
     except OSError as error:
-        return kinds.HW_DISK.warn(str(home), f"Nothing tells how much of the disk is free ({error.strerror}).")
+        return kinds.HW_DISK.warn(str(home), f"The free disk space is unknown ({error.strerror}).")
     ctx.doing("adding up what will be written")
     planned, silent = _planned(ctx, writers)
     needed = planned + AIR_BYTES
     seen: dict[str, JSON] = {"free_bytes": free, "planned_bytes": planned, "needed_bytes": needed}
     if free < needed and not planned:
-        says = f"Only {_gb(free)} are free on the disk of {home}; everything large is written already."
+        says = f"Only {_gb(free)} are free on the disk of {home}; everything large is installed already."
         return kinds.DISK_LOW.warn(str(home), says, fix=_find_room(ctx), facts=seen)
     if free < needed:
         says = (
             f"The disk of {home} has {_gb(free)} free; {_gb(needed)} are needed: {_gb(planned)} to write "
-            f"and {_gb(AIR_BYTES)} of air. {_gb(needed - free)} are missing."
+            f"and {_gb(AIR_BYTES)} to spare. {_gb(needed - free)} are missing."
         )
         return kinds.DISK_LOW.blocked(str(home), says, fix=_find_room(ctx), facts=seen)
     free_here = f"{_gb(free)} are free on the disk of {home}"
     if silent:
-        says = f"{free_here}; what {' and '.join(silent)} will write cannot be told yet."
+        says = f"{free_here}; what {' and '.join(silent)} will write is unknown."
         return kinds.HW_DISK.warn(str(home), says, fix=Fix("See why.", ours("plan")), facts=seen)
-    write = f"{_gb(planned)} will be written" if planned else "nothing large is left to write"
+    write = f"{_gb(planned)} will be written" if planned else "nothing large to write"
     return kinds.HW_DISK.ok(str(home), f"{free_here}; {write}.", facts=seen)
 
 
@@ -307,8 +307,8 @@ def _planned(ctx: Context, writers: Sequence[Step]) -> tuple[int, list[str]]:
 
 
 def _find_room(ctx: Context) -> Fix:
-    where = "System Settings, General, Storage" if ctx.machine.system == "Darwin" else "df -h shows the disks"
-    says = f"Free some space ({where}), or put the home on another disk (--home). The plan shows what is large."
+    where = "System Settings, General, Storage" if ctx.machine.system == "Darwin" else "see df -h"
+    says = f"Free some space ({where}), or use a folder on another disk (--home). What is large:"
     return Fix(says, ours("plan"))
 
 

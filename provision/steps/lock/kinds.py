@@ -6,12 +6,13 @@ from provision.core.causes import RUN
 from provision.core.finding import FINE, NOTHING, Kind
 
 # fmt: off
-LOCK_READY = Kind("lock-ready", "lock", "informs", "none", "provision.lock against what is here", FINE, NOTHING)
-LOCK_MISSING = Kind("lock-missing", "lock", "warns", "auto", "whether there is a provision.lock",
-    "the same set cannot be had again, here or elsewhere", "it is written")
+LOCK_READY = Kind("lock-ready", "lock", "informs", "none", "provision.lock against what is installed", FINE, NOTHING)
+LOCK_MISSING = Kind("lock-missing", "lock", "warns", "auto", "whether provision.lock exists",
+    "this install cannot be rebuilt", "written")
 LOCK_STALE = Kind("lock-stale", "lock", "warns", "auto",
-    "versions, commit, weights and flags in it against what is here", "`--locked` would rebuild something else",
-    "it is written again", (*RUN, "models"))
+    "its versions, commit, weights and flags against what is installed", "`--locked` would rebuild something else",
+    "written again", (*RUN, "models"))
 LOCK_PARTIAL = Kind("lock-partial", "lock", "warns", "hint",
-    "whether every package in it can be had again: by its hash, and a nightly of torch by its age",
-    "`--locked` refuses it, or finds no such torch", "remove it, with the package index at hand; or a release of torch")
+    "whether every package in it can be installed again (hashes; age of a nightly torch)",
+    "`--locked` rejects it, or does not find that torch", "remove it and run `provision all` online; or use a "
+                                                          "release of torch")

@@ -28,13 +28,11 @@ def check_rebuildable(ctx: Context, lock: Lock) -> None:
     if unhashed := lock.unhashed:
         raise LockError(
             f"The lock has no hash of {len(unhashed)} packages ({', '.join(unhashed[:3])}): they came from no"
-            " index, and cannot be had again by it.",
+            " index, so the lock cannot install them again.",
             hint=Fix("Resolve again:", ours("all")),
         )
     if not lock.comfyui.commit:
-        raise LockError(
-            "The lock names no commit of ComfyUI: it was made where ComfyUI is no checkout.", hint=ours("all")
-        )
+        raise LockError("The lock has no commit of ComfyUI: it was made from a ComfyUI without git.", hint=ours("all"))
     made, here = lock.platform, ctx.machine
     minor = ".".join(made.python.split(".")[:2])
     macos = macos_version(ctx)
@@ -63,7 +61,7 @@ def check_locked(ctx: Context, lock: Lock) -> Iterable[Finding]:
     if other:
         first = sorted(other, key=lambda name: (name != "torch", name))[:3]
         shown = ", ".join(f"{name} {there.get(name, 'none')}" for name in first)
-        says = f"{len(other)} packages are not as the lock has them ({shown})."
+        says = f"{len(other)} packages differ from the lock ({shown})."
         fix = Fix("Install them by their hashes into a new environment, then switch to it.")
         yield torch_kinds.LOCK_DIFFERS.fixable("packages", says, fix=fix, cost=set_cost(ctx) + packages_cost(ctx))
 
@@ -87,6 +85,6 @@ def _fill(new: Context, lock: Lock) -> None:
     new.note(f"Installing {len(lock.packages)} packages by their hashes ...", passing=True)
     ran = packages.pip_install(new, "--no-deps", "--require-hashes", *source, "-r", asked)
     if not ran.ok:
-        raise packages.package_error("What the lock names", ran)
+        raise packages.package_error("The lock's packages", ran)
     torch = lock.torch
     prove(new, Choice(torch.channel, (), torch.index, torch.why, torch.passed_over), torch.wanted)

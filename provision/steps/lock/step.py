@@ -50,7 +50,7 @@ def check_lock(ctx: Context) -> Iterable[Finding]:
     """Does the lock say what is here?"""
     path, shown = ctx.home.lock_file, ctx.home.shown(ctx.home.lock_file)
     if not path.is_file():
-        yield _to_write(kinds.LOCK_MISSING, shown, "There is no provision.lock yet.")
+        yield _to_write(kinds.LOCK_MISSING, shown, "provision.lock does not exist yet.")
         return
     try:
         kept = load_lock(path)
@@ -63,13 +63,13 @@ def check_lock(ctx: Context) -> Iterable[Finding]:
         return
     if unhashed := kept.unhashed:
         says = (
-            f"{len(unhashed)} packages cannot be had again by the lock, as they came from no index"
+            f"{len(unhashed)} packages have no hash in the lock: they came from no index"
             f" or it could not be asked ({', '.join(unhashed[:3])})."
         )
-        fix = Fix("Remove it; it is then written again.", program("rm", str(path)))
+        fix = Fix("Remove it, so that written again.", program("rm", str(path)))
         yield kinds.LOCK_PARTIAL.warn(shown, says, fix=fix)
     elif not ctx.options.rehearsal and (says := nightly_age(kept, ctx.machine.timestamp())):
-        fix = Fix("A release stays on its index:", ours("all", "--torch", "stable"))
+        fix = Fix("Releases stay available:", ours("all", "--torch", "stable"))
         yield kinds.LOCK_PARTIAL.warn(shown, f"{says}.", fix=fix)
     else:
         yield kinds.LOCK_READY.ok(shown, f"{shown}: {len(kept.packages)} packages pinned by hash")
@@ -99,7 +99,7 @@ def nightly_age(lock: Lock, now: str) -> str:
 
 
 def _to_write(kind: Kind, shown: str, says: str) -> Finding:
-    return kind.fixable(shown, says, fix=Fix("Write it, once everything is tested."))
+    return kind.fixable(shown, says, fix=Fix("Write provision.lock."))
 
 
 def differences(kept: Lock, now: Lock) -> list[str]:
@@ -108,7 +108,7 @@ def differences(kept: Lock, now: Lock) -> list[str]:
     names = [name for name in had if had[name] != has.get(name)]
     words = [f"{name} {had[name]} is {has.get(name, 'not there')} now" for name in sorted(names)[:2]]
     if len(names) > 2:
-        words.append(f"{len(names) - 2} packages more")
+        words.append(f"{len(names) - 2} more packages")
     pairs = {
         "ComfyUI's commit": (kept.comfyui.commit, now.comfyui.commit),
         "the flags": (kept.comfyui.flags, now.comfyui.flags),
@@ -182,7 +182,7 @@ def with_wheels(ctx: Context, found: tuple[LockedPackage, ...]) -> tuple[LockedP
     known = {package.name: package for package in (*_ask(ctx, torch, _torch_index(ctx)), *_ask(ctx, others, ""))}
     bare = [package.name for package in asked if package.name not in known]
     if bare:
-        ctx.note(f"The hashes of {len(bare)} packages could not be had ({bare[0]} ...): the lock has their versions.")
+        ctx.note(f"No hashes for {len(bare)} packages ({bare[0]} ...): the lock only has their versions.")
     return tuple(
         known.get(package.name) or replace(package, source=without_credentials(direct.get(package.name, "")))
         for package in found
@@ -271,5 +271,5 @@ LOCK = Step(
     needs=("first_image",),
     check=check_lock,
     apply=apply_lock,
-    about="what is installed, exactly, in a file from which it can be rebuilt",
+    about="provision.lock",
 )

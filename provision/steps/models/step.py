@@ -25,6 +25,7 @@ from provision.command import Fix, ours, program
 from provision.core.deep_results import part_says
 from provision.core.finding import JSON, Cost, Finding, Kind, Verdict
 from provision.core.receipts import file_identity, same_facts
+from provision.core.sentences import dated
 from provision.core.step import Context, Step
 from provision.download.local_copies import SF_DATALESS, find_copies, takes_bytes
 from provision.download.model_files import WantedFile, subject_of, wanted_files
@@ -114,7 +115,7 @@ def _look(ctx: Context, wanted: WantedFile) -> Finding:
     if place.name not in names:
         return _absent(ctx, wanted, names)
     if place.is_symlink() and not place.exists():
-        says = f"{place.name} is a link to {place.readlink()}, which is not there."
+        says = f"{place.name} is a link to {place.readlink()}, which does not exist."
         return _to_fetch(ctx, wanted, kinds.CKPT_DEADLINK, says)
     if not place.is_file():
         return _to_fetch(ctx, wanted, kinds.CKPT_OTHER, f"{place.name} is a folder, not a file.")
@@ -124,8 +125,8 @@ def _look(ctx: Context, wanted: WantedFile) -> Finding:
     if not os.access(place, os.R_OK):
         return _unreadable(ctx, wanted)
     if trusted and not ctx.options.deep:
-        when = wanted.receipt.verified_at[:10]
-        says = f" ({wanted.size or 0:,} bytes): sha256 verified on {when}, unchanged since"
+        when = dated(", verified on", wanted.receipt.verified_at, ctx.machine.timestamp())
+        says = f" ({wanted.size or 0:,} bytes): sha256 OK{when}"
         return _hashed(ctx, wanted, wanted.receipt.sha256, says)
     try:
         return _look_inside(ctx, wanted)
@@ -144,16 +145,16 @@ def _absent(ctx: Context, wanted: WantedFile, names: list[str]) -> Finding:
     name = wanted.place.name
     twin = next((seen for seen in names if seen.casefold() == name.casefold()), None)
     if twin is not None:
-        says, fix = f"The file is called {twin}; ComfyUI's list knows only {name}.", Fix(f"Rename {twin} to {name}.")
+        says, fix = f"The file is called {twin}; ComfyUI only lists {name}.", Fix(f"Rename {twin} to {name}.")
         twins = (wanted.place.with_name(twin),)
         return kinds.CKPT_CASE.fixable(subject_of(ctx, wanted), says, fix=fix, paths=twins)
     here = bytes_waiting(ctx.home, wanted.sha256) if wanted.sha256 else 0
     if wanted.size is None:
-        says = f"{name} is not there (size unknown until the hub is asked)."
+        says = f"{name} is missing (size unknown until the hub is asked)."
     elif here:
-        says = f"{name} is not there; {here:,} of {wanted.size:,} bytes have been downloaded."
+        says = f"{name} is missing; {here:,} of {wanted.size:,} bytes have been downloaded."
     else:
-        says = f"{name} is not there: {wanted.size:,} bytes."
+        says = f"{name} is missing: {wanted.size:,} bytes."
     return _to_fetch(ctx, wanted, kinds.CKPT_MISSING, says, here=here)
 
 
@@ -161,7 +162,7 @@ def _unreadable(ctx: Context, wanted: WantedFile) -> Finding:
     place, subject = wanted.place, subject_of(ctx, wanted)
     says = f"{place.name} cannot be read: its permissions are {stat.filemode(place.stat().st_mode)}."
     if place.stat().st_uid == os.geteuid():
-        fix = Fix("Let its owner read it.", program("chmod", "u+r", str(place)))
+        fix = Fix("Fix the permissions.", program("chmod", "u+r", str(place)))
         return kinds.CKPT_UNREADABLE.fixable(subject, says, fix=fix)
     fix = Fix("Make it yours.", program("sudo", "chown", str(os.geteuid()), str(place)))
     return kinds.CKPT_UNREADABLE.blocked(subject, f"{says} It belongs to another user.", fix=fix)
@@ -169,9 +170,9 @@ def _unreadable(ctx: Context, wanted: WantedFile) -> Finding:
 
 def _in_the_cloud(ctx: Context, wanted: WantedFile) -> Finding:
     """The bytes are in iCloud, and reading them here would fetch them."""
-    says = f"{wanted.place.name} was moved to iCloud to save space: ComfyUI hangs for as long as its bytes come back."
+    says = f"{wanted.place.name} was moved to iCloud to save space: ComfyUI hangs until it is downloaded again."
     fetch = program("brctl", "download", str(wanted.place))
-    fix = Fix("Fetch it back (Finder: Download Now), and keep the home out of iCloud Drive.", fetch)
+    fix = Fix("Download it (Finder: Download Now), and keep the folder out of iCloud Drive.", fetch)
     return kinds.ICLOUD_DATALESS.blocked(subject_of(ctx, wanted), says, fix=fix)
 
 
@@ -181,7 +182,7 @@ def _hashed(ctx: Context, wanted: WantedFile, found: str, says: str) -> Finding:
         facts: dict[str, JSON] = {"sha256": found, "size": wanted.size}
         return kinds.CKPT_READY.ok(subject_of(ctx, wanted), f"{wanted.place.name}{says}.", facts=facts)
     due = (wanted.sha256 or "none")[:12]
-    says = f"{wanted.place.name} has the right size and a wrong sha256 ({found[:12]}, not {due})."
+    says = f"{wanted.place.name} has the right size but a wrong sha256 ({found[:12]}, not {due})."
     return _to_fetch(ctx, wanted, kinds.CKPT_BITROT, says)
 
 
@@ -197,26 +198,28 @@ def _look_inside(ctx: Context, wanted: WantedFile) -> Finding:
     try:
         header = header_of(place)
     except HeaderTruncated:
-        return _to_fetch(ctx, wanted, kinds.CKPT_TRUNCATED, f"{name} ends within its header, after {size:,} bytes.")
+        return _to_fetch(
+            ctx, wanted, kinds.CKPT_TRUNCATED, f"{name} is cut off inside its header, after {size:,} bytes."
+        )
     except NotSafetensors as error:
         damaged = start[LENGTH_BYTES : LENGTH_BYTES + 1] in (b"{", b"\0")
         return _to_fetch(ctx, wanted, kinds.CKPT_ZEROED if damaged else _stranger(start), f"{name}: {error}")
     if size < header.file_size_bytes:
-        says = f"{name} has {size:,} of the {header.file_size_bytes:,} bytes that its header tells."
+        says = f"{name} has {size:,} of the {header.file_size_bytes:,} bytes that its header describes."
         begun = size if header.file_size_bytes == wanted.size and not place.is_symlink() else 0
         return _to_fetch(ctx, wanted, kinds.CKPT_TRUNCATED, says, here=begun)
     wrong = misfit(header, size, precision=wanted.file.precision, checkpoint=wanted.checkpoint)
     if not wrong and wanted.size is not None and size != wanted.size:
-        wrong = f"it has {size:,} bytes, and the manifest's has {wanted.size:,}"
+        wrong = f"it has {size:,} bytes; the manifest lists {wanted.size:,}"
     if wrong:
-        return _to_fetch(ctx, wanted, kinds.CKPT_OTHER, f"{name} is another file: {wrong}.")
+        return _to_fetch(ctx, wanted, kinds.CKPT_OTHER, f"{name} is a different file: {wrong}.")
     if ctx.options.deep and wanted.sha256:
         if seen := ctx.proofs.recall("models", _identity(ctx, wanted)):
             return seen[0]
         ctx.doing(part_says("models", f"reading {name}, {size / 10**9:.2f} GB"))
         return _keep(ctx, wanted, sha256_of(ctx, place, name))
-    says = f"{name} has the right size; its sha256 has not been verified here."
-    fix = Fix(f"Verify the sha256 of {name}; nothing is downloaded if it is right.")
+    says = f"{name} has the right size; its sha256 is not verified yet."
+    fix = Fix(f"Verify the sha256 of {name}; nothing is downloaded if it matches.")
     return kinds.CKPT_UNPROVEN.fixable(subject_of(ctx, wanted), says, fix=fix)
 
 
@@ -236,7 +239,7 @@ def _identity(ctx: Context, wanted: WantedFile) -> dict[str, JSON]:
 
 def _keep(ctx: Context, wanted: WantedFile, found: str) -> Finding:
     """Believe a hash for the rest of this run."""
-    finding = _hashed(ctx, wanted, found, f": sha256 verified just now ({found[:12]})")
+    finding = _hashed(ctx, wanted, found, f": sha256 OK ({found[:12]})")
     return ctx.proofs.keep("models", _identity(ctx, wanted), [finding])[0]
 
 
@@ -252,9 +255,9 @@ def _remember(ctx: Context, mended: WantedFile) -> None:
 def _to_fetch(ctx: Context, wanted: WantedFile, kind: Kind, says: str, *, here: int = 0) -> Finding:
     """A finding that is fixed by getting the file again, with the bytes that this moves."""
     facts: dict[str, JSON] = {"sha256": wanted.sha256} if wanted.sha256 else {}
-    aside = "" if kind == kinds.CKPT_MISSING else " The file there is moved aside."
+    aside = "" if kind == kinds.CKPT_MISSING else " The old file is moved aside."
     if kind == kinds.CKPT_TRUNCATED and here:
-        aside = " The download resumes where that file ends."
+        aside = " The download resumes where it ends."
     fetch = ours("download") if ctx.home.adopted is None else ours("all")  # `download` knows of no adopted install
     sought = wanted.sought
     copies = find_copies(ctx, sought) if sought else []
@@ -262,8 +265,8 @@ def _to_fetch(ctx: Context, wanted: WantedFile, kind: Kind, says: str, *, here: 
         disk = takes_bytes(ctx, copies[0], sought)
         how = "copied" if disk else "cloned or linked"
         facts["size"] = sought.size
-        fix = Fix(f"Verify {copies[0]} and take it over; nothing is downloaded.{aside}", fetch)
-        says = f"{says} A copy is at {copies[0]}; it will be verified and {how}."
+        fix = Fix(f"Verify {copies[0]} and use it; nothing is downloaded.{aside}", fetch)
+        says = f"{says} Found a copy, {copies[0]}; it will be verified and {how}."
         return kind.fixable(subject_of(ctx, wanted), says, fix=fix, cost=Cost(0, disk), paths=(copies[0],), facts=facts)
     cost = Cost()
     if wanted.size is not None:
@@ -282,7 +285,10 @@ def _may_write(ctx: Context, wanted: WantedFile) -> bool:
 
 def _outside(ctx: Context, wanted: WantedFile, finding: Finding) -> Finding:
     folder = wanted.place.parent
-    where = f"{ctx.home.shown(folder)} leads out of the home to {folder.resolve()}; we do not write there."
+    where = (
+        f"{ctx.home.shown(folder)} is a link out of the install folder, to {folder.resolve()}; provision does "
+        "not write there."
+    )
     fix = Fix(f"Put {wanted.place.name} there yourself, or remove the link.", program("rm", str(folder)))
     return kinds.CKPT_OUTSIDE.blocked(subject_of(ctx, wanted), f"{finding.says} {where}", fix=fix)
 
@@ -292,5 +298,5 @@ MODELS = Step(
     needs=("tools",),
     check=check_models,
     apply=apply_models,
-    about="the checkpoint: downloaded, verified by sha256, in place by one rename",
+    about="the model",
 )

@@ -34,7 +34,7 @@ def check_litter(ctx: Context) -> Iterable[Finding]:
     models = ctx.home.models
     if not models.is_dir():
         return
-    ctx.doing("looking through the folders of models")
+    ctx.doing("checking the model folders")
     files, doubles, partials, clones = wanted_files(ctx), list[Path](), list[Path](), list[Path]()
     for wanted in files:
         yield from _misplaced(ctx, wanted)
@@ -51,13 +51,15 @@ def check_litter(ctx: Context) -> Iterable[Finding]:
     for clone in clones:
         if not {wanted.place.parent for wanted in files}.isdisjoint(clone.parents):
             shown = ctx.home.shown(clone)
-            says = f"{shown} is a clone of a repository: ComfyUI lists its parts as models, and .git holds them twice."
+            says = (
+                f"{shown} is a clone of a repository: ComfyUI lists its parts as models, and .git holds a second copy."
+            )
             yield _to_move(ctx, kinds.CKPT_NESTED, [clone], says)
     yield from _cached_too(ctx, files)
     # ComfyUI runs the `._x.py` that lie in this very folder (nodes.py, init_external_custom_nodes).
     doubles += filter(_is_double, sorted((ctx.home.comfyui / "custom_nodes").glob("._*.py")))
     if doubles:
-        says = "left by macOS on a disk that is not a Mac's own; ComfyUI takes such files for models and nodes."
+        says = "left by macOS on a foreign disk; ComfyUI mistakes them for models and nodes."
         yield _to_move(ctx, kinds.FS_APPLEDOUBLE, doubles, f"{_first(ctx, doubles)}: {says}")
     if partials:
         size = sum(path.lstat().st_size for path in partials)
@@ -73,7 +75,7 @@ def _cached_too(ctx: Context, files: Sequence[WantedFile]) -> Iterable[Finding]:
         if copy.is_file() and wanted.place.is_file() and not copy.samefile(wanted.place):
             size = copy.stat().st_size
             says = (
-                f"The Hugging Face cache has {wanted.place.name} too, {size:,} bytes: `hf cache` shows and deletes it."
+                f"The Hugging Face cache has {wanted.place.name} too, {size:,} bytes: `hf cache` lists and deletes it."
             )
             yield kinds.HF_DUPES.ok(subject_of(ctx, wanted), says, facts={"copy": str(copy), "size": size})
 
@@ -105,10 +107,10 @@ def _misplaced(ctx: Context, wanted: WantedFile) -> Iterable[Finding]:
     if found.parent == place.parent:
         kind, how = kinds.CKPT_RENAMED, f"and not {place.name}"
     elif found.is_relative_to(place.parent):
-        kind, how = kinds.CKPT_NESTED, "below the folder where it is looked for"
-    says = f"{place.name} lies as {ctx.home.shown(found)}, {how}."
+        kind, how = kinds.CKPT_NESTED, "below its folder"
+    says = f"{place.name} is at {ctx.home.shown(found)}, {how}."
     if ctx.home.inside(place.parent):
-        fix = Fix("Link it to its place and verify it; nothing is downloaded.")
+        fix = Fix("Link it to its folder and verify it; nothing is downloaded.")
         yield kind.fixable(subject_of(ctx, wanted), says, fix=fix, paths=(found,))
     else:
         yield kind.warn(subject_of(ctx, wanted), says, fix=Fix("Link it.", program("ln", str(found), str(place))))

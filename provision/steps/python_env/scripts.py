@@ -30,7 +30,7 @@ def check_scripts(ctx: Context) -> Iterable[Finding]:
     if moved:
         name = next((name for name in moved if name.startswith("pip")), next(iter(moved)))
         more = f" and {len(moved) - 1} more" if len(moved) > 1 else ""
-        where, says = ctx.home.shown(folder), "the environment was moved. ComfyUI is started without them."
+        where, says = ctx.home.shown(folder), "the environment was moved. ComfyUI does not use them."
         fix = Fix("Run pip as a module.", program(str(ctx.home.python), "-m", "pip"))
         says = f"{name}{more} in {where} start {moved[name]}: {says}"
         yield kinds.VENV_MOVED.warn(where, says, fix=fix, facts={"scripts": sorted(moved)})

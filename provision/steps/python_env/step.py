@@ -43,12 +43,12 @@ def check_python_env(ctx: Context) -> Iterable[Finding]:
     """Is there a Python of the accepted versions, that runs, and of this machine's architecture?"""
     home, python, dangling = ctx.home, ctx.home.python, partial(to_make, ctx, kinds.VENV_DANGLING)
     if not python.exists() and home.venv_of_another is not None:
-        yield dangling(f"The Python of {home.venv} is gone, as after an upgrade of it.")
+        yield dangling(f"The Python of {home.venv} is gone (was it upgraded?).")
     elif not home.venv.exists():
-        yield to_make(ctx, kinds.VENV_MISSING, f"ComfyUI has no Python yet; {ctx.manifest.python.version} is wanted.")
+        yield to_make(ctx, kinds.VENV_MISSING, f"ComfyUI has no Python {ctx.manifest.python.version} yet.")
     elif not python.exists():
         target = python.readlink() if python.is_symlink() else python
-        yield dangling(f"The environment's Python is gone ({target}), as after an upgrade of it.")
+        yield dangling(f"The environment's Python is gone ({target}; was it upgraded?).")
     elif home.venv_of_another is not None and not ctx.options.may_run:
         yield _unasked(ctx)
     else:
@@ -68,10 +68,10 @@ def _answered(ctx: Context, answer: str) -> Iterable[Finding]:
         foreign = home.venv_of_another is not None and env_kind(home.venv) != "venv"
         managed = foreign and Path(prefix).samefile(home.venv)
     except (ValueError, OSError):
-        yield to_make(ctx, kinds.VENV_DANGLING, "The environment's Python does not answer as a Python does.")
+        yield to_make(ctx, kinds.VENV_DANGLING, "The environment's Python does not behave like a Python.")
         return
     if prefix == base and not managed:
-        yield to_make(ctx, kinds.VENV_DANGLING, "This is no longer an environment: its pyvenv.cfg is gone.")
+        yield to_make(ctx, kinds.VENV_DANGLING, "The environment is broken: pyvenv.cfg is gone.")
         return
     yield _judge(ctx, version, arch, base)
     yield from _wrong_macos(ctx, version, "".join(told))
@@ -86,14 +86,14 @@ def _wrong_macos(ctx: Context, version: str, told: str) -> Iterable[Finding]:
         return
     shown = ".".join(map(str, real))
     says = (
-        f"Python {version} takes macOS {shown} for {told}: ComfyUI then leaves out what keeps pictures from being black"
+        f"Python {version} takes macOS {shown} for {told}: ComfyUI then skips what prevents black images"
         " on this system."
     )
     if kinds.MACVER_COMPAT.id in ctx.options.agreed:
         yield to_make(ctx, kinds.MACVER_COMPAT, says)
         return
-    fix = Fix("Make the environment again.", ours("doctor", "--fix", "--only", kinds.MACVER_COMPAT.id))
-    yield kinds.MACVER_COMPAT.warn(str(ctx.home.venv), says, fix=fix, asks="Make it again (torch is downloaded again)?")
+    fix = Fix("Recreate the environment.", ours("doctor", "--fix", "--only", kinds.MACVER_COMPAT.id))
+    yield kinds.MACVER_COMPAT.warn(str(ctx.home.venv), says, fix=fix, asks="Recreate it (downloads torch again)?")
 
 
 def _judge(ctx: Context, version: str, arch: str, base: str) -> Finding:
@@ -108,7 +108,7 @@ def _judge(ctx: Context, version: str, arch: str, base: str) -> Finding:
         return to_make(ctx, kinds.PY_TOO_NEW, f"Python {version} is too new: {accepted}.")
     if version in BAD_PATCHES:
         return to_make(ctx, kinds.PY_BAD_PATCH, f"Python {version} {BAD_PATCHES[version]}.")
-    other = "" if minor == number(wanted.version) else f"; {wanted.version} is wanted, this one is accepted"
+    other = "" if minor == number(wanted.version) else f"; {wanted.version} is preferred"
     if ctx.home.venv_of_another is not None:
         return _of_another(ctx.home.venv, version, arch, other)
     says = f"Python {version} ({arch}) from {base}{other}"
@@ -119,17 +119,17 @@ def _unasked(ctx: Context) -> Finding:
     """A Python that the user has not agreed to run, judged by its files."""
     python, version = ctx.home.python, configured_python(ctx.machine, ctx.home.venv)
     told = f"; pyvenv.cfg says Python {version}" if version else ""
-    says = f"{python} was not installed by provision and has not been run: whether it works is not known{told}."
-    fix = Fix("If you trust that folder, name its Python.", ours("all", "--python", str(python)))
+    says = f"{python} was not installed by provision and has not been run: whether it works is unknown{told}."
+    fix = Fix("If you trust that folder, pass its Python.", ours("all", "--python", str(python)))
     return kinds.ENV_UNASKED.blocked(str(python), says, fix=fix)
 
 
 def _of_another(prefix: Path, version: str, arch: str, other: str) -> Finding:
     kind = env_kind(prefix)
-    own = "--python own: one of ours in its place"
+    own = "--python own: a new environment instead"
     how = f"packages are installed there only after a yes ({own})" if kind == "venv" else "nothing is installed there"
     of = {"venv": "", "conda": "conda's ", "system": "the system's "}[kind]
-    says = f"Python {version} ({arch}) of {of}{prefix}, not made by this tool: {how}{other}"
+    says = f"Python {version} ({arch}) of {of}{prefix}, not made by provision: {how}{other}"
     return kinds.ENV_FOREIGN.ok(str(prefix), says, facts={"python": version, "arch": arch})
 
 
@@ -137,7 +137,7 @@ def to_make(ctx: Context, kind: Kind, says: str) -> Finding:
     """A finding that is fixed by making an environment of ours in the home."""
     kept = " The old one is moved aside." if kind != kinds.VENV_MISSING else ""
     if ctx.home.venv_of_another is not None:
-        kept = f" It goes to {ctx.home.root}; {ctx.home.venv} stays as it is."
+        kept = f" It goes to {ctx.home.root}; {ctx.home.venv} is not changed."
     command = program("uv", "venv", "--python", ctx.manifest.python.version, str(ctx.home.own_venv))
     cost = Cost(0, 1_000_000) if ctx.options.rehearsal else Cost(DOWNLOAD_BYTES, DISK_BYTES)
     return kind.fixable(str(ctx.home.venv), says, fix=Fix(f"Create an environment with uv.{kept}", command), cost=cost)
@@ -201,7 +201,7 @@ def find_python(ctx: Context) -> str:
     wanted = ctx.manifest.python
     if found := _local(ctx, wanted.version):
         return found
-    ctx.note(f"Python {wanted.version} is not here: downloading it with uv.")
+    ctx.note(f"Python {wanted.version} is not installed: downloading it with uv.")
     best = number(wanted.version)[1]
     accepted = range(number(wanted.min)[1], number(wanted.max)[1] + 1)
     names = (f"3.{minor}" for minor in sorted(accepted, key=lambda minor: (abs(minor - best), minor)))
@@ -214,10 +214,11 @@ def find_python(ctx: Context) -> str:
     if other:
         name, place = other
         why = fetched.tail(1).strip().removeprefix("cause: ") or "uv gave no reason"
-        ctx.note(f"Python {wanted.version} could not be downloaded ({why}); using {name}, which is here.")
+        ctx.note(f"Python {wanted.version} could not be downloaded ({why}); using the installed {name}.")
         return place
     raise PackageError(
-        f"Python {wanted.version} could not be downloaded, and none from {wanted.min} to {wanted.max} is here:\n"
+        f"Python {wanted.version} could not be downloaded, and no version from {wanted.min} to {wanted.max} is "
+        "installed:\n"
         f"{fetched.tail(4)}",
         hint=Fix("Check the network or HTTPS_PROXY; or:", program("brew", "install", f"python@{wanted.version}")),
     )
@@ -256,5 +257,5 @@ PYTHON_ENV = Step(
     needs=("tools",),
     check=check_python_env,
     apply=apply_python_env,
-    about="the Python that ComfyUI runs in: version, architecture, whether it runs",
+    about="ComfyUI's Python",
 )

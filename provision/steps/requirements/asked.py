@@ -49,7 +49,7 @@ def read_asked(ctx: Context, file: Path | None) -> Asked:
             return Asked(requirement_lines(read_text(file.expanduser())), str(file))
         except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: the home of a user who is not there
             raise UsageError(
-                f"{file} cannot be read: {error}.", hint=Fix("Name another file: --requirements FILE")
+                f"{file} cannot be read: {error}.", hint=Fix("Choose another file: --requirements FILE")
             ) from error
     try:
         found = read_remote_file(ctx, comfy.url, comfy.ref, FILE)
@@ -71,9 +71,9 @@ def _of_checkout(ctx: Context, error: ProvisionError) -> Asked:
     """The requirements of the home's checkout. Raises `error`, the git host's, where there is none."""
     here, receipt = ctx.home.comfyui / FILE, ctx.receipts.read("comfyui", ComfyReceipt)
     if not here.is_file():
-        hint = Fix("Give them yourself:", ours("plan", "--for", "TARGET", "--requirements", "FILE"))
+        hint = Fix("Pass the requirements yourself:", ours("plan", "--for", "TARGET", "--requirements", "FILE"))
         raise GitError(error.message, hint=hint) from error
-    ctx.note(f"{error.message} The checkout in the home is read in its place.")
+    ctx.note(f"{error.message} Using the installed checkout instead.")
     until = _until(ctx, receipt.date) if receipt.date else ""
     as_of = f", packages as of {until}" if until else ""
     source = f"{receipt.name or 'the revision'} in {ctx.home.comfyui}{as_of}"

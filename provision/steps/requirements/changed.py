@@ -19,14 +19,14 @@ def check_changed(ctx: Context) -> Iterable[Finding]:
     if not changes:
         return
     told = f"Starting ComfyUI changed {says(changes)} (on {when(ctx)}; custom nodes do that)."
-    fix = Fix("Put them back; torch stays as it is.")
+    fix = Fix("Put them back; torch is not changed.")
     writable = ctx.home.venv_of_another is None or packages.env_kind(ctx.home.venv) == "venv"
     if kinds.PACKAGES_CHANGED.id in ctx.options.agreed:
         yield kinds.PACKAGES_CHANGED.fixable("packages", told, fix=fix)
     elif writable:
         yield kinds.PACKAGES_CHANGED.warn("packages", told, fix=fix, asks="Put them back?")
     else:
-        yield kinds.PACKAGES_CHANGED.warn("packages", told, fix=Fix("This tool installs nothing there."))
+        yield kinds.PACKAGES_CHANGED.warn("packages", told, fix=Fix("provision installs nothing there."))
 
 
 def put_back(ctx: Context, finding: Finding) -> None:
@@ -39,7 +39,7 @@ def put_back(ctx: Context, finding: Finding) -> None:
     exact = {name: f"{name}=={before}" for name, (before, _) in changes.items() if before and " " not in before}
     anew = [word for name in exact for word in ("--reinstall-package", name)]
     if exact:
-        packages.must_install(ctx, "--no-deps", *anew, *exact.values(), what="What was there before")
+        packages.must_install(ctx, "--no-deps", *anew, *exact.values(), what="The previous packages")
     if came:
         ran = packages.run_uv(ctx, "pip", "uninstall", "--python", ctx.home.python, *came)
         if not ran.ok:

@@ -49,7 +49,7 @@ REFUSED = re.compile(
     r"\[Errno (?:1|13|30)\]|Permission denied|Operation not permitted|Read-only file system|'(?:pip|uv|ensurepip)'"
 )
 """The errors of a custom node that could not write, or run pip."""
-WHEN = "When ComfyUI was imported just now"
+WHEN = "When ComfyUI was imported"
 
 
 def check_imports(ctx: Context) -> Iterable[Finding]:
@@ -80,9 +80,9 @@ def _import(ctx: Context) -> Iterable[Finding]:
     if findings:
         yield from findings
     elif alone.ok:
-        about = f"; so did the custom nodes ({len(nodes)}), which were kept from writing and installing"
+        about = f"; so did the custom nodes ({len(nodes)}), which were not allowed to write or install"
         if not looks_at_nodes:
-            about = "; custom nodes were off: how they load is only in ComfyUI's log" if nodes else ""
+            about = "; custom nodes were off: see ComfyUI's log for them" if nodes else ""
         yield imports_ready(ctx, seconds, about)
 
 
@@ -106,35 +106,35 @@ def _nodes(ctx: Context, ran: Ran, alone: Ran) -> Iterable[Finding]:
     """Faults of custom nodes: `ran` loaded them; `alone`, run where that ended badly, did not."""
     for sign in signs_of(ran.out + ran.err, (FAILED_NODE,)):
         if REFUSED.search(sign.says):
-            yield _refused(sign.node, f"The custom node {sign.node} writes or installs when it is loaded")
+            yield _refused(sign.node, f"The custom node {sign.node} writes or installs when loaded")
         else:
             yield from failed_node(ctx, sign)
     if alone.ok and not ran.ok:
         last = ran.tail(1)
-        yield _refused(
-            "custom nodes", f"ComfyUI starts, and with its custom nodes it ended{f' ({last})' if last else ''}"
-        )
+        yield _refused("custom nodes", f"ComfyUI starts, but exits with its custom nodes{f' ({last})' if last else ''}")
 
 
 def _refused(subject: str, says: str) -> Finding:
     """A custom node that could only be tested by letting it change what it must not."""
-    fix = Fix("To see it load for real, and what it changes:", ours("launch"))
-    return kinds.NODE_REFUSED.warn(subject, f"{says}; a look lets it do neither.", fix=fix)
+    fix = Fix("To load it, and see what it changes:", ours("launch"))
+    return kinds.NODE_REFUSED.warn(subject, f"{says}; a check does not allow that.", fix=fix)
 
 
 def _missing(ctx: Context, module: str) -> Finding:
     """A module that could not be imported: of a package on record, of a known one, or of another."""
     package, versions = PACKAGES.get(module, module), packages.installed_versions(ctx.home.venv)
-    ends = f"ComfyUI ends with `No module named '{module}'`"
+    ends = f"ComfyUI exits with `No module named '{module}'`"
     if (version := versions.get(packages.normalised(package))) is not None:
         again = program("uv", "pip", "install", "--reinstall-package", package, package)
-        fix = Fix("Write its files again.", again)
-        return kinds.REQ_BROKEN.fixable(package, f"{package} {version} is on record and lacks files: {ends}.", fix=fix)
-    says = f"ComfyUI {engine_version(ctx)} imports {module} and its requirements.txt does not ask for it: {ends}."
+        fix = Fix("Reinstall it.", again)
+        return kinds.REQ_BROKEN.fixable(
+            package, f"{package} {version} is installed, but files are missing: {ends}.", fix=fix
+        )
+    says = f"ComfyUI {engine_version(ctx)} imports {module}, which its requirements.txt does not list: {ends}."
     install = program("uv", "pip", "install", "--python", str(ctx.home.python), package)
     if module in PACKAGES:
-        return kinds.CU_OLD_DEPS.fixable(package, says, fix=Fix("Install it; torch stays as it is.", install))
-    fix = Fix("If that is the package that you expect, install it.", install)
+        return kinds.CU_OLD_DEPS.fixable(package, says, fix=Fix("Install it; torch is not changed.", install))
+    fix = Fix("If you expect that package, install it.", install)
     return kinds.IMPORT_FAILED.blocked(module, says, fix=fix)
 
 
@@ -144,7 +144,7 @@ def _failed(ran: Ran, signs: list[Sign]) -> Finding:
         return kind_of(sign.id).blocked("ComfyUI", f"ComfyUI does not start: {sign.says}.", fix=sign.hint)
     last = ran.tail(1)
     says = f"ComfyUI does not start: its own quick test {ran.how}{f' ({last})' if last else ''}."
-    return kinds.IMPORT_FAILED.blocked("ComfyUI", says, fix=Fix("What it said: logs/quick-test.log in the home."))
+    return kinds.IMPORT_FAILED.blocked("ComfyUI", says, fix=Fix("Its output: logs/quick-test.log."))
 
 
 def mend_imports(ctx: Context, finding: Finding) -> None:

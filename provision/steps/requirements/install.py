@@ -92,9 +92,7 @@ def install(ctx: Context, also: Sequence[str] = (), *, anew: bool = False) -> No
     words, until = asked_words(ctx, ctx.home.comfyui / "requirements.txt", also, anew=anew), resolved_until(ctx)
     dated = packages.pip_install(ctx, *words, "--exclude-newer", until)
     if not dated.ok and NO_TIMES in dated.out + dated.err:
-        ctx.note(
-            "The package index gives no upload times: packages are resolved as of today, not of the revision's date."
-        )
+        ctx.note("The package index has no upload times: resolving as of today, not the revision's date.")
         packages.must_install(ctx, *words, what="ComfyUI's packages")
     elif not dated.ok:
         raise packages.package_error("ComfyUI's packages", dated)
@@ -150,7 +148,7 @@ def custom_nodes(ctx: Context) -> list[str]:
 
 def imports_ready(ctx: Context, seconds: float, nodes: str = "") -> Finding:
     """The finding that all of ComfyUI imported just now; `nodes` says what that means for custom nodes."""
-    says = f"ComfyUI {engine_version(ctx)} imported everything just now, in {seconds:.1f} s{nodes}"
+    says = f"ComfyUI {engine_version(ctx)} imports everything, {seconds:.1f} s{nodes}"
     return kinds.IMPORTS_READY.ok("ComfyUI", says, facts={"seconds": round(seconds, 1)})
 
 

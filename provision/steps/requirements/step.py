@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from provision.command import Fix
 from provision.core.finding import Finding, Kind
 from provision.core.receipt_kinds import ComfyReceipt, RequirementsReceipt
+from provision.core.sentences import dated
 from provision.core.step import Context, Step
 from provision.environment import packages
 from provision.steps.requirements import kinds
@@ -22,21 +23,24 @@ def check_requirements(ctx: Context) -> Iterable[Finding]:
     """Are all packages installed that this revision asks for, and has it been seen to import?"""
     count = len(packages.installed_versions(ctx.home.venv))
     if not (ctx.home.comfyui / "requirements.txt").is_file():
-        yield _missing(ctx, "ComfyUI's packages are installed once ComfyUI is here.", everything=True)
+        yield _missing(ctx, "ComfyUI's packages are installed after ComfyUI.", everything=True)
     elif unmet := packages.unmet_here(ctx):
         yield _unmet_finding(ctx, unmet, everything=count < 10)
     elif still_proven(ctx):
-        seen = ctx.receipts.read("requirements", RequirementsReceipt).when[:10]
-        yield kinds.REQ_READY.ok("packages", f"{count} packages installed; ComfyUI imported them on {seen}")
+        seen = ctx.receipts.read("requirements", RequirementsReceipt).when
+        tested = dated(", tested on", seen, ctx.machine.timestamp())
+        yield kinds.REQ_READY.ok("packages", f"{count} packages installed, ComfyUI starts{tested}")
     else:
         fix = Fix("Test-start ComfyUI (--quick-test-for-ci).")
-        says = "ComfyUI has not been seen to import with these packages."
+        says = "ComfyUI has not been started with these packages yet."
         yield kinds.REQ_UNPROVEN.fixable("packages", says, fix=fix)
 
 
 def _unmet_finding(ctx: Context, unmet: list[tuple[str, str | None]], *, everything: bool) -> Finding:
     shown = [(line, have) for line, have in unmet if have][:SHOWN] or unmet[:1]
-    what = "; ".join(f"{line} is asked for, {have} is here" if have else f"{line} is missing" for line, have in shown)
+    what = "; ".join(
+        f"{line} is required, {have} is installed" if have else f"{line} is missing" for line, have in shown
+    )
     more = f", and {len(unmet) - len(shown)} more" if len(unmet) > len(shown) else ""
     frontend = next((have for line, have in unmet if line.startswith("comfyui-frontend-package")), "")
     kind = kinds.REQ_MISSING
@@ -46,7 +50,7 @@ def _unmet_finding(ctx: Context, unmet: list[tuple[str, str | None]], *, everyth
 
 
 def _missing(ctx: Context, says: str, *, everything: bool, kind: Kind = kinds.REQ_MISSING) -> Finding:
-    fix = Fix("Install ComfyUI's packages as of the revision's date; torch stays as it is.")
+    fix = Fix("Install ComfyUI's packages as of the revision's date; torch is not changed.")
     return kind.fixable("packages", says, fix=fix, cost=packages_cost(ctx, everything=everything))
 
 
@@ -61,7 +65,7 @@ def apply_requirements(ctx: Context, finding: Finding) -> None:
         prove(ctx)
         return
     if asks_for_audio(ctx) and "torchaudio" not in packages.installed_versions(ctx.home.venv):
-        ctx.note("This revision of ComfyUI asks for torchaudio: torch's set is completed with it.")
+        ctx.note("This revision of ComfyUI requires torchaudio: installing it too.")
         install_torch_set(ctx, audio=True)
     install(ctx, anew=moved)
     if finding.kind == kinds.REQ_UNPROVEN:
@@ -73,5 +77,5 @@ REQUIREMENTS = Step(
     needs=("torch", "comfyui"),
     check=check_requirements,
     apply=apply_requirements,
-    about="the packages that this revision of ComfyUI asks for",
+    about="ComfyUI's requirements",
 )

@@ -42,7 +42,7 @@ def conflicts(args: Sequence[str]) -> Iterator[Finding]:
     for group in EXCLUSIVE:
         given = [flag for flag in dict.fromkeys(args) if flag in group]
         if len(given) > 1:
-            says = f"{SUBJECT} holds {' and '.join(given)}, of which ComfyUI takes one: it ends at once."
+            says = f"{SUBJECT} holds {' and '.join(given)}, but ComfyUI accepts only one of them: it exits at once."
             yield kinds.DTYPE_FLAGS.blocked(SUBJECT, says, fix=_without(args, given[1:]))
 
 
@@ -52,7 +52,7 @@ def _against_its_own(args: Sequence[str], text: str) -> Iterator[Finding]:
     given = [word.partition("=")[0] for word in args if word.startswith("--")]
     unknown = [flag for flag in given if not any(each.startswith(flag) for each in known)]  # argparse takes the shorter
     if known and unknown:
-        says = f"{SUBJECT} holds {' and '.join(unknown)}, which this ComfyUI does not know: it ends at once."
+        says = f"{SUBJECT} holds {' and '.join(unknown)}, which this ComfyUI does not know: it exits immediately."
         yield kinds.FLAG_UNKNOWN.blocked(SUBJECT, says, fix=_without(args, unknown))
     for flag, help in DEPRECATED.findall(text):
         if flag in given:
@@ -67,17 +67,17 @@ def check_flags(ctx: Context) -> Iterable[Finding]:
     yield from conflicts(args)
     yield from _against_its_own(args, cli_args(ctx))
     if "--fp16-vae" in args and on_mps:
-        says = f"{subject} holds --fp16-vae: on a Mac's GPU pictures may come out black."
+        says = f"{subject} holds --fp16-vae: on a Mac's GPU images may be black."
         yield kinds.DTYPE_FLAGS.warn(subject, says, fix=_without(args, ["--fp16-vae"]))
     unknown = [flag for flag in args if flag.startswith("--") and ("fp8" in flag or "fp64" in flag)]
     if unknown and on_mps:
-        says = f"{subject} holds {' and '.join(unknown)}: a Mac's GPU has no such numbers, and every picture fails."
+        says = f"{subject} holds {' and '.join(unknown)}: a Mac's GPU does not support it, and every image fails."
         yield kinds.FP8_FP64_MPS.blocked(subject, says, fix=_without(args, unknown))
     if "--listen" in args:
         place = args.index("--listen") + 1
         named = args[place] if place < len(args) and not args[place].startswith("-") else ""
         if not named.startswith("127.") and named not in ("localhost", "::1"):
-            says = f"{subject} holds --listen {named or '(all addresses)'}: whoever is in your network may use ComfyUI."
+            says = f"{subject} holds --listen {named or '(all addresses)'}: anyone in your network can use ComfyUI."
             yield kinds.LISTEN_WRONG.warn(subject, says, fix=_without(args, ["--listen"]))
 
 

@@ -1,4 +1,4 @@
-"""ComfyUI's last run: why it did not start, what it could not load, why the last picture failed.
+"""ComfyUI's last run: why it did not start, what it could not load, why the last image failed.
 
 While our server runs, its history says how the last prompt ended and in which node; otherwise its log does. All of
 these are warnings: other checks know whether the server runs and whether an image is proven.
@@ -71,18 +71,18 @@ def check_start(ctx: Context) -> Iterable[Finding]:
         if sign.id == kinds.NODE_FAILED.id:
             yield from failed_node(ctx, sign)
         elif not anew:
-            yield _told(ctx, sign, "When ComfyUI started last")
+            yield _told(ctx, sign, "When ComfyUI last started")
 
 
 def check_last_prompt(ctx: Context) -> Iterable[Finding]:
-    """Did the last picture fail, whoever asked for it?
+    """Did the last image fail, whoever asked for it?
 
     A picture made since ends the matter; so does another checkpoint, where the one before was at fault.
     """
     prompt = last_prompt(read_last_run(ctx))
     if is_cut_off(prompt) and record_path(ctx).exists() and our_process(ctx) is None:
         meaning = death(prompt)
-        yield kind_of(meaning.id).warn("last picture", meaning.says, fix=meaning.hint)
+        yield kind_of(meaning.id).warn("last image", meaning.says, fix=meaning.hint)
     record = read_record(ctx)
     client, ended = client_of(ctx, record.port if record else None), None
     with suppress(EngineError):
@@ -94,7 +94,7 @@ def check_last_prompt(ctx: Context) -> Iterable[Finding]:
             yield _failed_finding(ctx, failure)
     for sign in prompt_signs(prompt) if ended is None else picture_signs(prompt):
         if not (sign.id in OF_THE_CHECKPOINT and _put_in_place_s(ctx) > _changed_s(ctx.home.engine_log)):
-            yield _told(ctx, sign, "ComfyUI's last picture")
+            yield _told(ctx, sign, "ComfyUI's last image")
 
 
 def _put_in_place_s(ctx: Context) -> float:
@@ -124,7 +124,7 @@ def _failed_finding(ctx: Context, failure: Failure) -> Finding:
     fix, facts = failure.hint, {"node": failure.custom_node}
     if failure.custom_node and folder.exists() and DISABLED in failure.hint.says:
         fix = Fix("Disable that custom node, then start ComfyUI again.", _disabling(folder))
-    return kind_of(failure.id).warn(failure.node or "last picture", failure.says, fix=fix, facts=facts)
+    return kind_of(failure.id).warn(failure.node or "last image", failure.says, fix=fix, facts=facts)
 
 
 def _disabling(folder: Path) -> Command:
@@ -147,7 +147,7 @@ def failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
         fix = Fix(f"Rename it to {name}{DISABLED} and restart ComfyUI.")
         yield kinds.NODE_FAILED.fixable(name, says, fix=fix)
     else:
-        fix = Fix("Install what it asks for, or disable it.", _disabling(folder))
+        fix = Fix("Install what it requires, or disable it.", _disabling(folder))
         yield kinds.NODE_FAILED.warn(name, says, fix=fix, asks=f"Rename it to {name}{DISABLED}?")
 
 

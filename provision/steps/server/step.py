@@ -59,7 +59,7 @@ def check_server(ctx: Context) -> Iterable[Finding]:
 def staleness(ctx: Context, record: Record) -> str:
     """Why a server of ours must be restarted, as a sentence; empty when it need not."""
     if record.port != ctx.manifest.comfyui.port:
-        return f"The server runs on port {record.port}, and {ctx.manifest.comfyui.port} is wanted."
+        return f"The server uses port {record.port} instead of {ctx.manifest.comfyui.port}."
     if record.argv[1:] != server_argv(ctx)[1:]:
         return "The server was started with other flags."
     if record.commit != engine_commit(ctx):
@@ -67,7 +67,7 @@ def staleness(ctx: Context, record: Record) -> str:
     if record.torch != torch_version(ctx.home.venv):
         return f"The server runs torch {record.torch}, and {torch_version(ctx.home.venv) or 'none'} is installed."
     if record.argv != server_argv(ctx):
-        return "The server runs in another environment than the one in use."
+        return "The server runs in an old environment."
     return ""
 
 
@@ -86,7 +86,7 @@ def _running(ctx: Context, record: Record) -> Iterable[Finding]:
         fix = Fix("Wait for it.")
         yield kinds.SERVER_STARTING.fixable(f"pid {record.pid}", "The server is still starting.", fix=fix)
     elif stats is None:
-        yield _stale(f"The server (pid {record.pid}) lives and does not answer.")
+        yield _stale(f"The server (pid {record.pid}) is running but does not answer.")
     elif not is_ours(ctx.home, stats):
         yield _another_comfyui(ctx, stats, None)
     else:
@@ -97,7 +97,7 @@ def _running(ctx: Context, record: Record) -> Iterable[Finding]:
         device = ctx.receipts.read("torch", TorchReceipt).device
         if device is not None and device != stats.device and "--cpu" not in engine_flags(ctx):
             says = f"torch has {device}, and ComfyUI computes on {stats.device}."
-            yield kinds.TORCH_NO_MPS.warn("device", says, fix=Fix("See what it says when it starts.", ours("logs")))
+            yield kinds.TORCH_NO_MPS.warn("device", says, fix=Fix("See its log.", ours("logs")))
         if says := fallback_flags.kept_says(ctx):
             yield kinds.FLAGS_KEPT.ok("flags", f"{says}.")
 
@@ -117,11 +117,11 @@ def _whose_port(ctx: Context) -> Finding:
         stats = None
     who = ctx.machine.listener(port)
     if stats is not None and who is not None and runs_for_its_owner(ctx, who):
-        says = f"ComfyUI {stats.version} on port {port}, pid {who.pid}, started from this install by its owner"
+        says = f"ComfyUI {stats.version} on port {port}, pid {who.pid}, started by you from this install"
         facts = {"pid": who.pid, "port": port}
-        return kinds.SERVER_YOURS.ok(client_of(ctx).url, f"{says}; it is used, and never ended", facts=facts)
+        return kinds.SERVER_YOURS.ok(client_of(ctx).url, f"{says}; it is used, and never stopped", facts=facts)
     if who is not None and runs_our_main(ctx.home, who):
-        says = f"A server of this home runs (pid {who.pid}) that no record tells of."
+        says = f"An unrecorded server of this install folder is running (pid {who.pid})."
         fix = Fix("Use it if its flags and code are right, else restart it.")
         return kinds.SERVER_LOST.fixable(f"pid {who.pid}", says, fix=fix)
     return _another_program(ctx, who) if stats is None else _another_comfyui(ctx, stats, who)
@@ -129,7 +129,7 @@ def _whose_port(ctx: Context) -> Finding:
 
 def _down(ctx: Context) -> Finding:
     is_here = ctx.home.main_py.is_file()
-    says = "The server does not run." if is_here else "The server starts when ComfyUI is here."
+    says = "The server is not running." if is_here else "The server starts after ComfyUI is installed."
     command = " ".join(["main.py", *server_argv(ctx)[3:]])
     return kinds.SERVER_DOWN.fixable("server", says, fix=Fix(f"Start it in the background: {command}"))
 
@@ -137,17 +137,17 @@ def _down(ctx: Context) -> Finding:
 def _another_comfyui(ctx: Context, stats: SystemStats, who: Process | None) -> Finding:
     origin = f", {stats.argv[0]}" if stats.argv and stats.argv[0].startswith("/") else ""
     if who is not None and who.argv and who.argv[0].startswith(f"{ctx.home.venv}/"):
-        origin = ", started by hand from this home"
+        origin = ", started by hand from this install folder"
     pid = f", pid {who.pid}" if who else ""
-    says = f"belongs to another ComfyUI ({stats.version}{origin}{pid}); it is left alone."
-    return _taken(ctx, kinds.PORT_COMFYUI, who, says, "Close it, or take another port for ours.")
+    says = f"belongs to another ComfyUI ({stats.version}{origin}{pid}); it is not touched."
+    return _taken(ctx, kinds.PORT_COMFYUI, who, says, "Close it, or use another port.")
 
 
 def _another_program(ctx: Context, who: Process | None) -> Finding:
-    name = "a program that cannot be seen from here"
+    name = "another program"
     if who is not None:
         name = f"{who.argv[0] if who.argv else 'a program'} (pid {who.pid})"
-    cure = "Close that program, or take another port for ComfyUI."
+    cure = "Close that program, or use another port."
     return _taken(ctx, kinds.PORT_BUSY, who, f"is used by {name}.", cure)
 
 
@@ -171,7 +171,7 @@ def apply_server(ctx: Context, finding: Finding) -> None:
     except EngineError as error:
         if not fallback_flags.is_trying(ctx):
             raise
-        says = error.message.partition("\n")[0].removesuffix(" It said last:")
+        says = error.message.partition("\n")[0].removesuffix(" Its last output:")
         raise fallback_flags.climb(ctx, fallback_flags.UNSTARTED, says, ctx.machine.clock() - started, error) from error
 
 
@@ -199,9 +199,9 @@ def adopt(ctx: Context) -> bool:
         stats = None
     if stats is not None and stats.argv[1:] == server_argv(ctx)[3:] and _same_code(ctx, stats):
         write_record(ctx, who, (*server_argv(ctx)[:2], *from_main(ctx.home, who.argv)))
-        ctx.note(f"Using the server that already runs (pid {who.pid}).")
+        ctx.note(f"Using the running server (pid {who.pid}).")
         return True
-    ctx.note(f"Stopping the running server (pid {who.pid}): it has other flags or older code.")
+    ctx.note(f"Stopping the running server (pid {who.pid}): its flags or code are out of date.")
     end_server(ctx, who)
     return False
 
@@ -217,5 +217,5 @@ SERVER = Step(
     needs=("requirements", "workflow"),
     check=check_server,
     apply=apply_server,
-    about="ComfyUI on this machine's port, detached",
+    about="the ComfyUI server",
 )

@@ -18,8 +18,8 @@ from provision.system.parsers import GitTrouble
 from provision.system.which_git import GIT_MIN, FoundGit, find_git
 
 WITHOUT = (
-    "There is no git here that works, and none is needed: ComfyUI comes as an archive. Custom nodes that are installed"
-    " by git, and the backend git-lfs, would need it."
+    "No working git, and none is needed: ComfyUI is downloaded as an archive. Custom nodes that are installed"
+    " with git, and the git-lfs backend, would need it."
 )
 
 
@@ -57,7 +57,7 @@ def _trouble(ctx: Context, trouble: GitTrouble, path: str) -> Finding:
         case "clt-missing":
             return kinds.CLT_MISSING.blocked(
                 "Command Line Tools",
-                "Apple's Command Line Tools, which bring git, are missing.",
+                "Apple's Command Line Tools, which contain git, are missing.",
                 fix=installing(ctx.machine, "Install them."),
             )
         case "xcode-license":
@@ -67,10 +67,13 @@ def _trouble(ctx: Context, trouble: GitTrouble, path: str) -> Finding:
                 fix=Fix("Read it and agree.", program("sudo", "xcodebuild", "-license")),
             )
         case "clt-stale":
-            again = f"Install them again; if it says that they are there, first: sudo rm -rf {CLT}."
+            again = f"Install them again; if it says they are installed already, first: sudo rm -rf {CLT}."
             fix = installing(ctx.machine, again)
             if ".app/" in path:  # a deleted Xcode leaves its path selected
-                fix = Fix("Select the default place, then run this again.", program("sudo", "xcode-select", "--reset"))
+                fix = Fix(
+                    "Select the default folder, then run the same command again.",
+                    program("sudo", "xcode-select", "--reset"),
+                )
             return kinds.CLT_STALE.blocked(
                 "Command Line Tools",
                 f"{path or 'A folder'} is selected as the place of Apple's tools, and they are not there any more (an"
@@ -81,12 +84,14 @@ def _trouble(ctx: Context, trouble: GitTrouble, path: str) -> Finding:
 
 def _no_git(ctx: Context, git: FoundGit) -> Finding:
     if git.path is None:
-        return missing(ctx, download_kinds.GIT_MISSING, "git", "git is not on this machine; it brings ComfyUI.")
+        return missing(
+            ctx, download_kinds.GIT_MISSING, "git", "git is not installed; it is needed to download ComfyUI."
+        )
     if git.version is None:
         says = f"{git.path} does not answer as git does: {git.said}"
         return missing(ctx, download_kinds.GIT_MISSING, "git", says)
     seen, least = (".".join(map(str, version)) for version in (git.version, GIT_MIN))
-    return missing(ctx, kinds.GIT_OLD, "git", f"git is {seen}; {least} or later is needed.")
+    return missing(ctx, kinds.GIT_OLD, "git", f"git is {seen}; {least} or later is required.")
 
 
 def needed_programs(ctx: Context) -> tuple[Program, ...]:

@@ -31,7 +31,10 @@ def check_configuration(ctx: Context) -> Iterable[Finding]:
     found = BROKEN.search(ran.err)
     if ran.ok or found is None:
         return
-    says = f"git cannot read its configuration ({quoted(found[1])}): it is done without here, git by hand does nothing."
+    says = (
+        f"git cannot read its configuration ({quoted(found[1])}): provision works without it, but git "
+        "itself does not work."
+    )
     fix = Fix("Correct that line, or move the file away:", program("mv", found[2], f"{found[2]}.broken"))
     yield kinds.GIT_CONFIG.warn(found[2], says, fix=fix)
 

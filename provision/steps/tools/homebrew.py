@@ -25,7 +25,7 @@ PACKAGE_MANAGERS = (
 def missing(ctx: Context, kind: Kind, formula: str, says: str) -> Finding:
     """FIXABLE where Homebrew can bring it; else BLOCKED, with the command of this machine."""
     only_of_a_backend = formula != "git"
-    other = " Or take another way to download: --backend auto." if only_of_a_backend else ""
+    other = " Or use another backend: --backend auto." if only_of_a_backend else ""
     if ctx.machine.system == "Darwin":
         brew = ctx.machine.which("brew")
         if is_of_intel(ctx, brew):
@@ -37,7 +37,7 @@ def missing(ctx: Context, kind: Kind, formula: str, says: str) -> Finding:
             return kind.blocked(formula, says, fix=installing(ctx.machine, "Install Apple's Command Line Tools."))
         if only_of_a_backend:
             fix = Fix(
-                f"There is no Homebrew (https://brew.sh) to bring {formula}. Take another way to download.",
+                f"Homebrew (https://brew.sh), which could install {formula}, is missing. Use another backend.",
                 ours("all", "--backend", "auto"),
             )
             return kind.blocked(formula, says, fix=fix)
@@ -52,12 +52,13 @@ def _past_intel(ctx: Context, formula: str) -> Fix:
     """
     own = ctx.machine.which(str(OWN_BREW))
     if own is not None:
-        return Fix("Use the Homebrew for Apple silicon that is here too:", program(str(own), "install", formula))
+        return Fix("Use the installed Homebrew for Apple silicon:", program(str(own), "install", formula))
     if formula == "git":
         return installing(ctx.machine, "Install Apple's Command Line Tools, which have git.")
     return Fix(
-        f"Homebrew for Intel has ended. For {formula}, install Homebrew for Apple silicon (https://brew.sh, in "
-        f"{OWN_BREW.parent.parent}); or use another way to download:",
+        f"Homebrew for Intel is no longer supported. For {formula}, install Homebrew for Apple silicon "
+        "(https://brew.sh, in "
+        f"{OWN_BREW.parent.parent}); or use another backend:",
         ours("all", "--backend", "auto"),
     )
 
@@ -87,7 +88,7 @@ def install_with_brew(ctx: Context, finding: Finding) -> None:
     """
     formula, brew = finding.subject, ctx.machine.which("brew")
     if brew is None:
-        raise CommandMissing("Homebrew is not here any more.", hint=_hint(finding))
+        raise CommandMissing("Homebrew is no longer installed.", hint=_hint(finding))
     if not (ctx.options.yes or finding.id in ctx.options.agreed or ctx.consent(_question(formula))):
         raise ConsentNeeded(f"{formula} was not installed.", hint=_hint(finding))
     ctx.machine.run(

@@ -25,7 +25,7 @@ from provision.system.proxies import SCUTIL, parse_scutil_script
 DEADLINE_S = 5.0
 NIGHTLY = "nightly torch"
 MEND_NETWORK = Fix(
-    "Check the network or HTTPS_PROXY. Without internet, the rehearsal shows everything working:",
+    "Check the network or HTTPS_PROXY. No internet? Try:",
     ours("all", "--rehearse"),
 )
 
@@ -113,7 +113,7 @@ def _asked(ctx: Context, hosts: Sequence[Host]) -> Iterable[Finding]:
             yield _finding(behind, behind_of(host, behind, trouble), None)
     if not any(trouble for _, trouble in found) and not blocked:
         names = dict.fromkeys(host.name for host in hosts)
-        yield kinds.NET_UP.ok("network", f"{', '.join(names)} answer{'s' if len(names) == 1 else ''}")
+        yield kinds.NET_UP.ok("network", f"{', '.join(names)} reachable")
 
 
 def _script(ctx: Context) -> Fix | None:
@@ -127,10 +127,10 @@ def _script(ctx: Context) -> Fix | None:
 def _finding(host: Host, trouble: Trouble, spare: Host | None) -> Finding:
     if trouble.passes:
         return trouble.kind.warn(host.name, trouble.says, fix=trouble.fix)
-    says = f"{trouble.says} It is needed for {host.purpose}."
+    says = f"{trouble.says} Needed for {host.purpose}."
     if spare is not None:
-        return trouble.kind.warn(host.name, f"{says} {spare.name} is asked in its place.")
+        return trouble.kind.warn(host.name, f"{says} Using {spare.name} instead.")
     if host.vital:
         return trouble.kind.blocked(host.name, says, fix=trouble.fix or MEND_NETWORK)
-    instead = " Stable torch is taken in its place." if host.purpose == NIGHTLY else ""
+    instead = " Using stable torch instead." if host.purpose == NIGHTLY else ""
     return trouble.kind.warn(host.name, f"{says}{instead}", fix=trouble.fix)

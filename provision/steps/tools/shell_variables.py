@@ -33,22 +33,22 @@ def check_environment(ctx: Context) -> Iterable[Finding]:
     given = ctx.machine.environ
     offline = [name for name in OFFLINE if given.get(name, "").strip().lower() in ON]
     if offline:
-        says = f"{' and '.join(offline)} {_are(offline)} set; this tool and what it starts do not go by that."
+        says = f"{' and '.join(offline)} {_are(offline)} set; provision ignores that."
         yield kinds.HF_OFFLINE.ok(offline[0], says)
     yield from _watermark(given.get("PYTORCH_MPS_HIGH_WATERMARK_RATIO", ""))
     for name in CERTIFICATES:
         bundle = given.get(name, "")
         if bundle and not Path(bundle).is_file():
-            says = f"{name} names {bundle}, which is not there: other programs trust no certificate with it."
-            yield download_kinds.TLS_STORE.warn(name, says, fix=Fix("Take it away.", program("unset", name)))
+            says = f"{name} names {bundle}, which does not exist: other programs trust no certificate with it."
+            yield download_kinds.TLS_STORE.warn(name, says, fix=Fix("Unset it.", program("unset", name)))
     token = read_token(ctx.machine)
     if token.subject:
-        says = f"{token.lack}: it is sent to no hub."
+        says = f"{token.lack}: the token is not used."
         yield download_kinds.HF_BADTOKEN.warn(token.subject, says, fix=token.fix)
     yield from _uv_files(ctx)
     leaks = sorted(given.keys() - clean_env(given).keys() - HONOURED - set(OFFLINE))
     if leaks:
-        says = f"{', '.join(leaks)} {_are(leaks)} set, and not passed on to the programs that are started."
+        says = f"{', '.join(leaks)} {_are(leaks)} set, but not passed on to the programs that provision starts."
         yield kinds.ENV_LEAK.ok("environment", says, detail=True)
 
 
@@ -56,13 +56,13 @@ def _uv_files(ctx: Context) -> Iterable[Finding]:
     """What uv's own files of settings say that does not count here, and those that nobody can read."""
     files = read_files(ctx.machine)
     for path, why in files.broken:
-        says = f"{path} cannot be read ({why}): no package index that it names is asked."
+        says = f"{path} cannot be read ({why}): its package indexes are not used."
         yield kinds.UV_CONFIG.warn(
             str(path), says, fix=Fix("Correct it, or move it away:", program("mv", str(path), f"{path}.broken"))
         )
     for path in dict.fromkeys(path for path, _ in files.unused):
         keys = ", ".join(dict.fromkeys(key for place, key in files.unused if place == path))
-        says = f"{path} sets {quoted(keys)}, which does not count here: of uv's settings only indexes and proxies do."
+        says = f"{path} sets {quoted(keys)}, which is ignored: only indexes and proxies of uv's settings are used."
         yield kinds.UV_UNUSED.ok(str(path), says)
 
 
@@ -75,7 +75,7 @@ def _watermark(ratio: str) -> Iterable[Finding]:
     if refused:
         says = (
             f"PYTORCH_MPS_HIGH_WATERMARK_RATIO is {ratio}: torch refuses it (`invalid low watermark ratio`) where"
-            " ComfyUI is started by hand; what this tool starts does not get it."
+            " you start ComfyUI by hand; provision does not pass it on."
         )
         yield kinds.WATERMARK_ENV.ok("environment", says)
 

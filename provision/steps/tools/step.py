@@ -36,9 +36,9 @@ def check_tools(ctx: Context) -> Iterable[Finding]:
             yield _check_program(ctx, each, git)
     brew = ctx.machine.which("brew")
     if ctx.machine.system == "Darwin" and brew is None:
-        yield kinds.BREW_MISSING.ok("Homebrew", "Homebrew is not here, and is not needed.")
+        yield kinds.BREW_MISSING.ok("Homebrew", "Homebrew is not installed (optional).")
     if is_of_intel(ctx, brew):
-        says = f"Homebrew at {brew} is for Intel, which Homebrew supports no longer: it installs nothing new."
+        says = f"Homebrew at {brew} is for Intel, which Homebrew no longer supports: it cannot install anything new."
         yield kinds.BREW_PREFIX.ok("Homebrew", says, detail=git.usable)
     if git.usable:
         yield from check_configuration(ctx)
@@ -54,7 +54,7 @@ def _check_program(ctx: Context, each: Program, git: FoundGit) -> Finding:
     version, path = None if said is None else _version(said, each.parse), ctx.machine.which(name)
     if version is None:
         why = "is not on this machine" if path is None else f"at {path} is not {each.is_not}"
-        says = f"{name} {why}; the backend {ctx.options.backend} needs it."
+        says = f"{name} {why}; the {ctx.options.backend} backend needs it."
         return missing(ctx, each.missing, name, says)
     seen = ".".join(map(str, version))
     return each.ready.ok(str(path or name), f"{name} {seen}.", facts={"version": seen})
@@ -67,10 +67,10 @@ def _check_lfs_hooks(ctx: Context, git: FoundGit) -> Iterable[Finding]:
     skips = "GIT_LFS_SKIP_SMUDGE" in ctx.machine.environ
     asked = (str(git.path), "config", "--get", "filter.lfs.smudge")
     if skips or not _run(ctx, asked, environment(persons=ctx.machine.environ)).out.strip():
-        why = "GIT_LFS_SKIP_SMUDGE is set" if skips else "git-lfs was never set up here"
-        says = f"{why}: a clone by hand brings notes of 135 bytes in place of the models. This tool does without."
+        why = "GIT_LFS_SKIP_SMUDGE is set" if skips else "git-lfs is not set up"
+        says = f"{why}: cloning by hand gets 135-byte pointers instead of the models. provision does not need it."
         fix = Fix(
-            "For clones by hand.",
+            "For cloning by hand.",
             program("unset", "GIT_LFS_SKIP_SMUDGE") if skips else program("git", "lfs", "install"),
         )
         yield kinds.LFS_UNINIT.warn("git-lfs", says, fix=fix)
@@ -121,6 +121,6 @@ TOOLS = Step(
     needs=("hardware",),
     check=check_tools_and_hosts,
     apply=install_with_brew,
-    about="git; git-lfs or wget for their backend; the hosts that are needed",
+    about="git and the network",
 )
 DOWNLOAD_TOOLS = Step("tools", needs=(), check=check_download_tools, apply=install_with_brew)

@@ -26,31 +26,34 @@ def check_reservations(ctx: Context) -> Iterable[Finding]:
         says = slow_says(speed, read_chip(read_sysctl(ctx.machine)))
         if says:
             fix = Fix(
-                "Close other programs, turn Low Power Mode off, and let it be proven anew.",
+                "Close other programs, turn Low Power Mode off, and test it again.",
                 ours("doctor", "--deep"),
             )
             yield kinds.TORCH_SLOW.warn("torch", says, fix=fix, facts={"gflop_s": speed})
     if receipt.doubtful:
-        says = f"torch {receipt.torch} computes wrong what only custom nodes use: {'; '.join(receipt.doubtful)}."
+        says = (
+            f"torch {receipt.torch} computes operations incorrectly that only custom nodes use: "
+            f"{'; '.join(receipt.doubtful)}."
+        )
         yield kinds.TORCH_DOUBTFUL.warn("torch", says, fix=Fix("A newer torch.", ours("all", "--torch", "stable")))
     if receipt.audio_fault:
         yield _audio(ctx, receipt)
     if skipped:
         count = "1 comparison" if len(skipped) == 1 else f"{len(skipped)} comparisons"
-        says = f"{count} of torch with the CPU had to be left out ({skipped[0]})."
+        says = f"{count} of torch with the CPU were skipped ({skipped[0]})."
         yield kinds.TORCH_PART_PROVEN.warn("torch", says, facts={"skipped": list(skipped)})
 
 
 def _audio(ctx: Context, receipt: TorchReceipt) -> Finding:
     version = receipt.versions.get("torchaudio", "")
     says = (
-        f"torchaudio {version} cannot be imported beside torch {receipt.torch} ({receipt.audio_fault}): "
-        "nodes for sound fail, images are made all the same."
+        f"torchaudio {version} cannot be imported with torch {receipt.torch} ({receipt.audio_fault}): "
+        "audio nodes fail, images still work."
     )
-    fix = Fix("A torch that it fits:", ours("all", "--torch", "stable"))
+    fix = Fix("A matching torch:", ours("all", "--torch", "stable"))
     if not asks_for_audio(ctx):
         fix = Fix(
-            "This ComfyUI does not ask for it. Remove it:",
+            "This ComfyUI does not need it. Remove it:",
             program("uv", "pip", "uninstall", "--python", str(ctx.home.python), "torchaudio"),
         )
     return kinds.TA_MISMATCH.warn("torchaudio", says, fix=fix)

@@ -65,7 +65,7 @@ class Choice:
 
     def reasons(self) -> str:
         """Why it is this one, as the end of a sentence; empty when there is nothing to say."""
-        found = [*self.passed_over[:2], *([f"and {len(more)} days more"] if (more := self.passed_over[2:]) else [])]
+        found = [*self.passed_over[:2], *([f"and {len(more)} more days"] if (more := self.passed_over[2:]) else [])]
         return "; ".join([*([self.why] if self.why else []), *found])
 
 
@@ -175,7 +175,7 @@ def _will_ask_for_audio(ctx: Context) -> bool:
     try:
         return read_asked(ctx, None).audio
     except GitError as error:
-        ctx.note(f"{error.message} Without ComfyUI's requirements it is not known whether torchaudio is asked for.")
+        ctx.note(f"{error.message} Without ComfyUI's requirements it is unknown whether torchaudio is required.")
         return False
 
 
@@ -196,7 +196,7 @@ def _nightlies(ctx: Context, place: Place, *, audio: bool) -> tuple[list[Choice]
     """The newest day that can be had and some before it; the second is why there is none."""
     index = ctx.manifest.torch.nightly_index.rstrip("/")
     if place.cuda and index.endswith("/cpu"):
-        return [], "the nightly index that is named has no builds for NVIDIA GPUs"
+        return [], "the configured nightly index has no builds for NVIDIA GPUs"
     brief = replace(ctx, patience=ctx.patience.at_most(BRIEF_S))  # stable torch stands behind it
     pages, trouble = read_pages(brief, index, _names(audio))
     if trouble:
@@ -254,7 +254,7 @@ def _one_day(ctx: Context, place: Place, channel: str, *, audio: bool) -> Choice
     )
     why = wheel_index.why_not(pages, place.tags, day) or "its torch has another number"
     raise PackageError(
-        f"{index} has no set of torch {channel} for {place.says}: {why}.",
+        f"{index} has no torch {channel} for {place.says}: {why}.",
         hint=ours(*place.again, "--torch", f"nightly{f'@{near}' if near else ''}"),
     )
 
@@ -283,10 +283,10 @@ def _stable(ctx: Context, place: Place, *, audio: bool, why: str, exact: str = "
         found = None if trouble else wheel_index.stable_pins(pages, place.tags, exact)
         if found:
             return Choice(channel, _bounded(found, exact), index, why)
-        lack = f"{index} {trouble or f'has no such set for {place.says}'}"
+        lack = f"{index} {trouble or f'has no matching set for {place.says}'}"
         if ctx.options.rehearsal:  # which never leaves its world
             raise PackageError(f"{lack}.", hint=ours("all", "--torch", "stable"))
-        ctx.note(f"{lack}; the configured package index is taken.")
+        ctx.note(f"{lack}; using the configured package index.")
     torch = f"torch=={exact}" if exact else "torch"
     return Choice(channel, _bounded((torch, VISION, *(("torchaudio",) if audio else ())), exact), "", why)
 

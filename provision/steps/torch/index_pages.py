@@ -76,4 +76,4 @@ def _read_once(ctx: Context, url: str, max_bytes: int) -> str:
     except Unreadable as error:
         raise _Unread(f"sends {error}") from error
     except HubRefused as error:
-        raise _Unread(f"sends on to no page ({error.message.rstrip('.')})") from error
+        raise _Unread(f"redirects nowhere ({error.message.rstrip('.')})") from error

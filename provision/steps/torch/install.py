@@ -54,16 +54,16 @@ def install_torch_set(ctx: Context, *, audio: bool, reinstall: bool = False) -> 
 def _take(ctx: Context, choice: Choice, *, reinstall: bool, again: bool) -> None:
     """Put one candidate in use; one that is here, and proven, when others failed only gets the reason why it stays."""
     if again and _is_here(ctx, choice):
-        ctx.note(f"{choice.line()} is here, and proven: it stays.")
+        ctx.note(f"{choice.line()} is installed and tested: keeping it.")
         receipt = ctx.receipts.read("torch", TorchReceipt)
         ctx.receipts.write("torch", replace(receipt, wanted=ctx.manifest.torch.channel, why=choice.why))
         return
     if choice.why and not again:
-        ctx.note(f"{choice.why}: {choice.channel} torch is taken ({download_says(ctx, choice)}).")
+        ctx.note(f"{choice.why}: {choice.channel} using {choice.channel} torch ({download_says(ctx, choice)}).")
     elif again:
-        ctx.note(f"Next is {choice.line()} ({download_says(ctx, choice)}).")
+        ctx.note(f"Trying {choice.line()} ({download_says(ctx, choice)}).")
     for newer in choice.passed_over[:1]:
-        ctx.note(f"{newer}; {choice.line()} is taken.")
+        ctx.note(f"{newer}; using {choice.line()}.")
     if ctx.home.venv_of_another is not None or ctx.home.env is not None:  # agreed to, or a copy already
         _fill(ctx, ctx, choice, reinstall=reinstall)
     else:
@@ -136,8 +136,8 @@ def _nothing_works(ctx: Context, failed: Sequence[Failed]) -> ProvisionError:
     """What to raise when no candidate is left."""
     _, error = failed[-1]
     here = packages.installed_versions(ctx.home.venv).get("torch")
-    stays = f"\nWhat is here stays in use: torch {here}." if here else ""
+    stays = f"\nThe current torch {here} stays in use." if here else ""
     if len(failed) == 1:
         return type(error)(f"{error.message}{stays}", hint=error.hint)
     lines = "\n".join(f"- {reason(*each)}" for each in failed)
-    return type(error)(f"No torch that was tried works here:\n{lines}{stays}", hint=ours("doctor", "--deep"))
+    return type(error)(f"No tested torch works here:\n{lines}{stays}", hint=ours("doctor", "--deep"))

@@ -24,7 +24,7 @@ def check_known_bad(ctx: Context) -> Iterable[Finding]:
     exact = channel if channel not in ("nightly", "stable") else ""
     if exact and (why := refusal(pairs_for(pairs, mac, exact), exact, mac)):
         yield kinds.TORCH_KNOWN_BAD.blocked(
-            "torch", f"{why}.", fix=Fix("Take another.", STABLE), facts={"asked": exact}
+            "torch", f"{why}.", fix=Fix("Use another torch.", STABLE), facts={"asked": exact}
         )
         return
     torch = packages.installed_versions(ctx.home.venv).get("torch")
@@ -32,7 +32,7 @@ def check_known_bad(ctx: Context) -> Iterable[Finding]:
         return
     found = pairs_for(pairs, mac, torch)
     if (why := refusal(found, torch, mac)) and not (exact and wheel_index.answers(exact, torch)):
-        yield kinds.TORCH_KNOWN_BAD.fixable("torch", f"{why}.", fix=Fix("Another torch is installed and proven."))
+        yield kinds.TORCH_KNOWN_BAD.fixable("torch", f"{why}.", fix=Fix("Install and test another torch."))
         return
     for pair in found:
         yield kinds.TORCH_DOUBTFUL.warn("torch", f"{says(pair, torch, mac)}.", fix=pair.cure)

@@ -77,7 +77,7 @@ def _other_processor(ctx: Context, folder: Path) -> Iterator[Finding]:
                 " ends with `incompatible architecture`."
             )
             size = COSTS["mac"].download_bytes if name == "torch" else library.stat().st_size
-            fix = Fix(f"{name} {versions[name]} is installed again, for this processor.")
+            fix = Fix(f"{name} {versions[name]} is reinstalled for this processor.")
             yield kinds.MIXED_ARCH_SO.fixable(name, says, fix=fix, cost=Cost(size, size))
 
 
@@ -87,20 +87,24 @@ def _processors(path: Path) -> frozenset[str]:
 
 def _quarantined(ctx: Context, library: Path) -> Finding:
     shown = ctx.home.shown(library)
-    says = f"macOS holds {shown} in quarantine, as what a browser brought: `library load disallowed by system policy`."
+    says = f"macOS quarantines {shown}: `library load disallowed by system policy`."
     if kinds.QUARANTINE.id in ctx.options.agreed:
-        return kinds.QUARANTINE.fixable(shown, says, fix=Fix("The mark is taken off the environment's files."))
-    fix = Fix("Take the mark off.", program(XATTR, "-dr", QUARANTINE, str(ctx.home.venv)))
-    return kinds.QUARANTINE.blocked(shown, says, fix=fix, asks="Take the mark off the environment's files?")
+        return kinds.QUARANTINE.fixable(
+            shown, says, fix=Fix("Remove the quarantine flag from the environment's files.")
+        )
+    fix = Fix("Remove the quarantine flag.", program(XATTR, "-dr", QUARANTINE, str(ctx.home.venv)))
+    return kinds.QUARANTINE.blocked(
+        shown, says, fix=fix, asks="Remove the quarantine flag from the environment's files?"
+    )
 
 
 def _two_openmps(ctx: Context, second: Path) -> Finding:
     shown = ctx.home.shown(second)
-    says = f"{shown} is a second OpenMP beside torch's libomp.dylib: ComfyUI may end with `OMP: Error #15`."
+    says = f"{shown} is a second OpenMP next to torch's libomp.dylib: ComfyUI may exit with `OMP: Error #15`."
     if kinds.OMP_DUP.id in ctx.options.agreed:
-        return kinds.OMP_DUP.fixable(shown, says, fix=Fix("The environment is made anew; what is there is kept aside."))
-    fix = Fix("Make the environment again.", ours("doctor", "--fix", "--only", kinds.OMP_DUP.id))
-    return kinds.OMP_DUP.warn(shown, says, fix=fix, asks="Make the environment anew (torch is downloaded again)?")
+        return kinds.OMP_DUP.fixable(shown, says, fix=Fix("Recreate the environment; the old one is moved aside."))
+    fix = Fix("Recreate the environment.", ours("doctor", "--fix", "--only", kinds.OMP_DUP.id))
+    return kinds.OMP_DUP.warn(shown, says, fix=fix, asks="Recreate the environment (downloads torch again)?")
 
 
 def apply_native_libs(ctx: Context, finding: Finding) -> None:

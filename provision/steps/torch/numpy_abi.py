@@ -28,8 +28,8 @@ def check_known_pairs(ctx: Context) -> Iterable[Finding]:
     if not torch:
         return
     if numpy and release_of(numpy) >= (2,) and release_of(torch) < NUMPY2_FROM:
-        says = f"torch {torch} is built for NumPy 1, and NumPy {numpy} is here: `Numpy is not available`."
-        fix = Fix("NumPy 1 is installed.", program("uv", "pip", "install", "numpy<2"))
+        says = f"torch {torch} is built for NumPy 1, but NumPy {numpy} is installed: `Numpy is not available`."
+        fix = Fix("Install NumPy 1.", program("uv", "pip", "install", "numpy<2"))
         yield kinds.NUMPY_ABI.fixable("numpy", says, fix=fix, cost=Cost(16 * 10**6, 60 * 10**6))
 
 

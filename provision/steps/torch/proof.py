@@ -27,7 +27,7 @@ PROBE_TIMEOUT_S = 300
 
 def computed(torch: str, probe: TorchProbe) -> Finding:
     """That this torch computes right, seen just now."""
-    says = f"torch {torch} on {probe.device}: computed right just now ({probe.seconds:.1f} s)"
+    says = f"torch {torch} on {probe.device}: computes correctly ({probe.seconds:.1f} s)"
     return kinds.TORCH_READY.ok("torch", says)
 
 
@@ -81,15 +81,15 @@ def prove(ctx: Context, choice: Choice, wanted: str) -> None:
     ran, probe = run_probe(ctx, compiled=True)
     if probe is None:
         says = broke_off(ran.code, ran.tail(3))
-        raise ProbeFailed(f"torch cannot be used; {says}", hint=ours("all", "--torch", "stable"))
+        raise ProbeFailed(f"torch is not usable; {says}", hint=ours("all", "--torch", "stable"))
     if probe.failed:
         raise ProbeFailed(
-            f"torch {probe.torch} computes wrong on {probe.device}: {describe_failure(probe)}.",
+            f"torch {probe.torch} computes incorrectly on {probe.device}: {describe_failure(probe)}.",
             hint=ours("all", "--torch", "stable") if choice.channel == "nightly" else ours("all", "--torch", "nightly"),
         )
     if probe.audio_fault and choice.needs_audio:
         raise ProbeFailed(
-            f"torchaudio cannot be imported beside torch {probe.torch}: {probe.audio_fault}.",
+            f"torchaudio cannot be imported with torch {probe.torch}: {probe.audio_fault}.",
             hint=ours("all", "--comfyui", "latest"),
         )
     receipt = TorchReceipt(

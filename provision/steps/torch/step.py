@@ -14,6 +14,7 @@ from provision.core.events import Work
 from provision.core.finding import JSON, Finding, Kind
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import same_facts
+from provision.core.sentences import dated
 from provision.core.step import Context, Step
 from provision.environment import generations, packages, torch_family, wheel_index
 from provision.environment.known_bad_torch import doubts
@@ -27,7 +28,7 @@ from provision.steps.torch.install import install_torch_set
 from provision.steps.torch.proof import computed, may_see_more, proof_facts, prove, run_probe
 
 BROKEN_GPU = (
-    "This torch is built for MPS and sees no Metal device: as over SSH, in a virtual machine or in a sandbox "
+    "This torch is built for MPS but sees no Metal device: is this SSH, a virtual machine or a sandbox? "
     "(pytorch issue 167679)."
 )
 
@@ -47,21 +48,19 @@ def check_torch(ctx: Context) -> Iterable[Finding]:
     receipt, wanted = ctx.receipts.read("torch", TorchReceipt), ctx.manifest.torch.channel
     torch, vision = versions.get("torch"), versions.get("torchvision")
     if torch is None:
-        yield _to_install(ctx, kinds.TORCH_MISSING, f"torch is not installed; {wanted} is wanted.")
+        yield _to_install(ctx, kinds.TORCH_MISSING, f"torch is not installed ({wanted}).")
     elif says := torch_family.vision_mismatch(torch, vision, _metadata(ctx, f"torchvision-{vision}")):
         yield _to_install(
-            ctx, kinds.TV_MISMATCH, f"{says}; ComfyUI ends with `operator torchvision::nms does not exist`."
+            ctx, kinds.TV_MISMATCH, f"{says}; ComfyUI exits with `operator torchvision::nms does not exist`."
         )
     elif (audio := versions.get("torchaudio")) and (
         says := torch_family.audio_mismatch(torch, audio, _metadata(ctx, f"torchaudio-{audio}"))
     ):
         yield _audio_mismatch(ctx, f"{says}.")
     elif wheel_index.day_of(torch) and (why := fallback_flags.stable_instead(ctx)):
-        yield _to_install(
-            ctx, kinds.TORCH_CHANNEL, f"{why}: stable torch is taken in its place ({download_says(ctx)})."
-        )
+        yield _to_install(ctx, kinds.TORCH_CHANNEL, f"{why}: using stable torch instead ({download_says(ctx)}).")
     elif not _stands_for(torch, wanted, receipt):
-        yield _to_install(ctx, kinds.TORCH_CHANNEL, f"torch {torch} is here; {wanted} is asked for.")
+        yield _to_install(ctx, kinds.TORCH_CHANNEL, f"torch {torch} is installed; {wanted} is wanted.")
     elif ctx.options.deep or may_see_more(ctx, receipt) or not same_facts(receipt, proof_facts(ctx)):
         yield from _unproven(ctx, torch)
     else:
@@ -83,15 +82,15 @@ def _metadata(ctx: Context, package: str) -> str:
 def _audio_mismatch(ctx: Context, says: str) -> Finding:
     if asks_for_audio(ctx):
         return _to_install(ctx, kinds.TA_MISMATCH, says)
-    fix = Fix("It is removed: this ComfyUI does not ask for it.", program("uv", "pip", "uninstall", "torchaudio"))
+    fix = Fix("Remove it: this ComfyUI does not need it.", program("uv", "pip", "uninstall", "torchaudio"))
     return kinds.TA_MISMATCH.fixable("torchaudio", says, fix=fix)
 
 
 def _unproven(ctx: Context, torch: str) -> Iterable[Finding]:
     if not ctx.options.deep:
         yield kinds.TORCH_UNPROVEN.fixable(
-            "torch", f"torch {torch} has not been seen to compute right here.",
-            fix=Fix("A small probe compares its device with the CPU."),
+            "torch", f"torch {torch} has not been tested here.",
+            fix=Fix("Compare its device with the CPU."),
         )  # fmt: skip
         return
     facts = proof_facts(ctx)
@@ -113,15 +112,17 @@ def _probed(ctx: Context, torch: str) -> Finding:
 
 
 def _proven(ctx: Context, receipt: TorchReceipt) -> Iterable[Finding]:
-    asked = "not the newest" if receipt.wanted == receipt.got else f"{receipt.wanted} was asked for"
+    asked = "not the newest" if receipt.wanted == receipt.got else f"requested: {receipt.wanted}"
     because = f"; {asked}: {receipt.why}" if receipt.why else ""
-    says = f"torch {receipt.torch} ({receipt.got}) on {receipt.device}, proven on {receipt.when[:10]}"
+    says = f"torch {receipt.torch} ({receipt.got}) on {receipt.device}, tested" + dated(
+        " on", receipt.when, ctx.machine.timestamp()
+    )
     yield kinds.TORCH_READY.ok("torch", says + because, facts={"device": receipt.device})
     if kept := generations.before_says(ctx.home):
         yield kinds.ROLLBACK_READY.ok("torch", f"{kept}, is kept: `provision rollback` returns to it", detail=True)
     if receipt.mps_built and not receipt.mps_available:
         fix = Fix("Run it in Terminal on the Mac itself, not over SSH or in a virtual machine.")
-        yield kinds.GPU_HIDDEN.warn("torch", f"{BROKEN_GPU} The CPU is used: minutes an image.", fix=fix)
+        yield kinds.GPU_HIDDEN.warn("torch", f"{BROKEN_GPU} Using the CPU: minutes per image.", fix=fix)
 
 
 def _to_install(ctx: Context, kind: Kind, says: str) -> Finding:
@@ -163,7 +164,7 @@ def apply_torch(ctx: Context, finding: Finding) -> None:
 def _prove_again(ctx: Context, *, audio: bool) -> None:
     """Prove the set that is here; where it is no good, as after an upgrade of macOS, another is put in use."""
     if run_probe(ctx)[1] is None:
-        ctx.note("torch cannot be used, as after an installation that was cut off: it is installed again.")
+        ctx.note("torch is not usable (interrupted installation?): installing it again.")
         _install(ctx, audio=audio, reinstall=True)
         return
     receipt, versions = ctx.receipts.read("torch", TorchReceipt), packages.installed_versions(ctx.home.venv)
@@ -174,7 +175,7 @@ def _prove_again(ctx: Context, *, audio: bool) -> None:
     except ProbeFailed as error:
         if ctx.home.venv_of_another is not None:  # nobody was asked about installing there
             raise
-        ctx.note(f"{error.message} Another set is looked for.")
+        ctx.note(f"{error.message} Looking for another version.")
         ctx.receipts.drop("torch")
         _install(ctx, audio=audio, reinstall=False)
 
@@ -188,5 +189,5 @@ def _install(ctx: Context, *, audio: bool, reinstall: bool) -> None:
 
 TORCH = Step(
     "torch", needs=("python_env", "comfyui"), check=check_torch, apply=apply_torch,
-    about="torch of the channel asked for, the torchvision that fits it, computing right on this device",
+    about="torch and torchvision",
 )  # fmt: skip

@@ -84,12 +84,12 @@ def check_first_page(ctx: Context) -> Iterable[Finding]:
         return
     where, name = ctx.home.shown(folder(ctx)), workflow_path(ctx).stem
     if folder(ctx).with_name(f"{FOLDER}.disabled").exists():
-        yield kinds.PAGE_YOURS.ok(where, f"You turned off that ComfyUI's page begins with {name!r}.", detail=True)
+        yield kinds.PAGE_YOURS.ok(where, f"ComfyUI does not open with {name!r}: you turned that off.", detail=True)
     elif all(_text(path) == text for path, text in wanted_files(ctx).items()):
-        yield kinds.PAGE_READY.ok(where, f"ComfyUI's page begins with {name!r}.", detail=True)
+        yield kinds.PAGE_READY.ok(where, f"ComfyUI opens with {name!r}.", detail=True)
     else:
-        fix = Fix(f"Add a custom node of two small files that makes it begin with {name!r}.")
-        says = "ComfyUI's page begins with its chooser of templates."
+        fix = Fix(f"Add a custom node (two small files) that opens {name!r} first.")
+        says = "ComfyUI opens with its template chooser."
         yield kinds.PAGE_CHOOSER.fixable(where, says, fix=fix, cost=Cost(disk_bytes=DISK_BYTES))
 
 
@@ -100,7 +100,7 @@ def apply_first_page(ctx: Context, finding: Finding) -> None:
             move_aside(ctx, path)
         write_text(path, text)
     if our_process(ctx) is not None:
-        ctx.note("ComfyUI's page shows it first once ComfyUI is started again:", RESTART)
+        ctx.note("ComfyUI opens with it after a restart:", RESTART)
 
 
 def _text(path: Path) -> str:

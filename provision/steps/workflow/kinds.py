@@ -7,15 +7,15 @@ from provision.core.finding import FINE, NOTHING, Kind
 # fmt: off
 WORKFLOW_READY = Kind("workflow-ready", "workflow", "informs", "none", "the workflow file and its receipt", FINE,
     NOTHING)
-WORKFLOW_YOURS = Kind("workflow-yours", "workflow", "informs", "none", "whether a person edited it",
-    "it is left as it is", NOTHING)
+WORKFLOW_YOURS = Kind("workflow-yours", "workflow", "informs", "none", "whether you edited it",
+    "it is not changed", NOTHING)
 WORKFLOW_MISSING = Kind("workflow-missing", "workflow", "warns", "auto", "the workflow file",
-    "it is not in the list of ComfyUI's page", "written", ("comfyui",))
+    "it is missing from ComfyUI's workflow list", "written", ("comfyui",))
 WORKFLOW_OLD = Kind("workflow-old", "workflow", "warns", "auto", "its settings against the manifest",
-    "it has older settings", "written again; only if nobody edited it")
-PAGE_READY = Kind("page-ready", "workflow", "informs", "none", "what ComfyUI's page shows first", FINE, NOTHING)
-PAGE_YOURS = Kind("page-yours", "workflow", "informs", "none", "the same: whether you turned ours off",
-    "it is left as it is", NOTHING)
-PAGE_CHOOSER = Kind("page-chooser", "workflow", "warns", "auto", "the same",
-    "the page begins with its chooser of templates, or a graph for a model that is not here",
-    "a custom node of two small files is written, which ComfyUI loads when it starts next", ("comfyui",))
+    "its settings are out of date", "updated, unless you edited it")
+PAGE_READY = Kind("page-ready", "workflow", "informs", "none", "what ComfyUI opens with", FINE, NOTHING)
+PAGE_YOURS = Kind("page-yours", "workflow", "informs", "none", "whether you turned that off",
+    "it is not changed", NOTHING)
+PAGE_CHOOSER = Kind("page-chooser", "workflow", "warns", "auto", "what ComfyUI opens with",
+    "ComfyUI opens with its template chooser, or a workflow for a missing model",
+    "a custom node of two small files is added; it works after a restart", ("comfyui",))

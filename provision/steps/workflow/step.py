@@ -45,10 +45,10 @@ def check_workflow(ctx: Context) -> Iterable[Finding]:
     elif here == wanted:
         yield kinds.WORKFLOW_READY.ok(shown, f"{path.stem!r} is in ComfyUI's list, with the manifest's settings")
     elif here is not None and here in ours(ctx):
-        says, fix = "has settings that the manifest has no longer.", Fix("Write it again: nobody has edited it.")
+        says, fix = "has settings that the manifest no longer has.", Fix("Update it: you have not edited it.")
         yield kinds.WORKFLOW_OLD.fixable(shown, f"{path.stem!r} {says}", fix=fix, cost=cost)
     else:
-        says = f"{path.stem!r} was edited by you, and is left as it is; delete it to get ours"
+        says = f"{path.stem!r} was edited by you and is not changed; delete it to get the original"
         yield kinds.WORKFLOW_YOURS.ok(shown, says)
 
 
@@ -81,5 +81,5 @@ WORKFLOW = Step(
     needs=("comfyui",),
     check=check_workflow,
     apply=apply_workflow,
-    about="the text-to-image workflow in ComfyUI's list",
+    about="the text-to-image workflow",
 )

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate.errors import errors_page, raised
+from docs.generate.errors import PARAGRAPHS, Paragraph, errors_page
 from docs.generate.manual import commands_page, entries, man_page
 from docs.generate.networks import networks_page
 from docs.generate.schemas import schemas
 from provision.cli.app import command_line
 from provision.core.manifest import manifest_names
-from provision.errors import ERRORS
+from provision.errors import ERRORS, ProvisionError
 from provision.steps.catalogue import CATALOGUE
 from tests.support.paths import CHECKOUT
+from tests.support.raised_errors import raised
 
 PAGES = {
     "docs/commands.md": commands_page(command_line()),
@@ -68,12 +69,30 @@ def test_man_shows_the_page() -> None:
     assert "--limit-rate RATE" in text
 
 
-def test_the_table_of_errors_has_all_of_them_with_a_hint_each() -> None:
+def template(text: str) -> re.Pattern[str]:
+    """What a text with filled-in values in braces may come out as."""
+    parts = re.split(r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}", " ".join(text.split()))
+    return re.compile(".*?".join(map(re.escape, parts)))
+
+
+def test_every_error_has_a_hint() -> None:
     found = raised()
     assert {each.name for each in found} == {error.__name__ for error in ERRORS} | {"ProvisionError"}
     assert all(each.message.strip() and each.hint.strip() for each in found)
-    rows = [re.sub(r"\\\|", "", line).count("|") for line in PAGES["docs/errors.md"].splitlines() if line[:2] == "| "]
-    assert set(rows) == {3}, "no row is broken"
+
+
+@pytest.mark.parametrize("each", PARAGRAPHS, ids=lambda each: each.error.code)
+def test_an_example_is_what_the_code_says(each: Paragraph) -> None:
+    """Message and hint of one place that raises the error, whose own words are at least a quarter of the message."""
+    message, hint = " ".join(each.message.split()), " ".join(each.hint.split())
+    own = [made for made in raised() if made.name == each.error.__name__
+           and template(made.message).fullmatch(message) and template(made.hint).fullmatch(hint)]  # fmt: skip
+    assert any(4 * len(re.sub(r"\{.*?\}", "", made.message)) > len(message) for made in own)
+
+
+def test_every_code_of_an_error_has_its_paragraph() -> None:
+    assert {each.error for each in PARAGRAPHS} == {*ERRORS, ProvisionError}
+    assert re.findall(r"\{|\}", PAGES["docs/errors.md"]) == []
 
 
 # -- completion -----------------------------------------------------------------------------------------

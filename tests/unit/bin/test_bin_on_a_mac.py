@@ -117,7 +117,7 @@ def test_whatever_is_there_the_first_start_leads_to_the_tool(mac: Bare, there: s
         mac.programs.joinpath("python3").symlink_to(BASE_PYTHON)
     first = mac.run("all", "--home", "/Volumes/my disk/a home", environ=offered)
     assert first.said["argv"] == ["all", "--home", "/Volumes/my disk/a home"]
-    assert ("Bringing uv" in first.err) == (not uv)
+    assert ("Downloading uv into" in first.err) == (not uv)
     assert not (mac.root / "brew.log").exists()
     assert list((mac.root / "the home").iterdir()) == []
     again = mac.run("plan", environ={"PATH": "/nowhere"})

@@ -154,7 +154,7 @@ def test_again_it_updates_and_the_one_before_may_go_on(bare: Bare) -> None:
     path = f"{link(bare).parent}:{bare.programs}"
     code, said = install(bare, PATH=path)
     assert code == 0, said
-    assert "Installed provision 9.8.7 anew" in said
+    assert "Reinstalled provision 9.8.7" in said
     assert "Set everything up:  provision all\n" in said
     assert "paste this line" not in said
     assert before.exists(), "it may be running"
@@ -229,7 +229,7 @@ def test_a_full_disk_is_named(bare: Bare, full: str) -> None:
         (root(bare) / "uv").write_text((bare.programs / "uv").read_text())
     code, said = install(bare)
     assert code == 1
-    assert "There is no room left in ~/.local/share/comfy-provision." in said
+    assert "No space left in ~/.local/share/comfy-provision." in said
     assert "df -h ~/.local/share/comfy-provision" in said
     assert set(root(bare).glob("*-*")) == {before.parents[1]}
     assert (root(bare) / "bin" / "provision").resolve() == before

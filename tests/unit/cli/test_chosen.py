@@ -200,7 +200,7 @@ def test_a_reset_needs_no_file_that_can_be_read_and_keeps_the_manifest(home: Hom
     done(home, Request("all", reset=True))
     assert read_choices(home.choices) == {"manifest": "sd-turbo"}
     home.choices.write_text('manifest = "/gone.toml"\n', encoding="utf-8")
-    with pytest.raises(UsageError, match="There is no manifest"), opened(Request("all", home.root)):
+    with pytest.raises(UsageError, match="Unknown manifest"), opened(Request("all", home.root)):
         pass
     done(home, Request("all", reset=True))
     assert read_choices(home.choices) == {"manifest": "sdxl-turbo"}
@@ -222,7 +222,7 @@ def test_a_manifest_file_is_kept_as_it_is_found_from_anywhere(
     with opened(Request("status", home.root)) as at:
         assert at.ctx.manifest.name == "mine"
     (tmp_path / "mine.toml").unlink()
-    with pytest.raises(UsageError, match=r"provision\.toml: There is no manifest"), opened(Request("all", home.root)):
+    with pytest.raises(UsageError, match=r"provision\.toml: Unknown manifest"), opened(Request("all", home.root)):
         pass
 
 

@@ -62,5 +62,5 @@ def test_the_environment_of_a_checkout_is_made_anew_by_the_next_start(tmp_path: 
     stamp.touch()
     code, said = lacking(tmp_path / "env-1")
     assert code == 1
-    assert "The same command makes it anew" in said
+    assert "The same command recreates it" in said
     assert not stamp.exists()

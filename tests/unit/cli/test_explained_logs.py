@@ -41,6 +41,6 @@ def test_an_empty_log_ends_well(tmp_path: Path) -> None:
 
 def test_what_is_no_text_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(64)))
-    for name, why in (("picture.png", "it is no text"), ("", "it is a folder"), ("none", "No such file")):
+    for name, why in (("picture.png", "it is not text"), ("", "it is a folder"), ("none", "No such file")):
         with pytest.raises(UsageError, match=why):
             explain_log(tmp_path / name)

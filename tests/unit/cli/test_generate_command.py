@@ -87,7 +87,7 @@ def test_while_another_command_holds_the_home_it_is_waited_for(made: EngineHome)
         assert process.stderr is not None
         told = next(line for line in process.stderr if "in use" in line)
     assert "`provision all`" in told
-    assert "Waiting until it is done, or ComfyUI is up." in told
+    assert "Waiting until it finishes, or ComfyUI answers." in told
     code, _, err = end(process)
     assert (code, pictures(made)) == (0, ["a-fox.png"]), err
 
@@ -97,7 +97,7 @@ def test_who_stops_the_server_is_not_told_of_the_memory(made: EngineHome) -> Non
     until_it_samples(process)
     assert stop_server(made.ctx)
     code, out, _ = end(process)
-    assert (code, error_in(out)["message"]) == (1, "ComfyUI was stopped while it made the image.")
+    assert (code, error_in(out)["message"]) == (1, "ComfyUI was stopped while making the image.")
     assert error_in(out)["command"][-3:] == ["launch", "--home", str(made.ctx.home.root)]
     assert pictures(made) == []
 
@@ -109,7 +109,7 @@ def test_a_server_that_is_killed_may_have_had_too_little_memory(made: EngineHome
     assert record is not None
     os.kill(record.pid, signal.SIGKILL)
     code, out, _ = end(process)
-    says = "ComfyUI ended while it made the image: its log does not say why: the memory was full, or somebody ended it."
+    says = "ComfyUI exited while making the image: its log does not say why: out of memory, or someone stopped it."
     assert (code, error_in(out)["message"]) == (1, says)
 
 

@@ -153,7 +153,7 @@ def test_names_that_no_file_can_have_are_left_out(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("provision.rehearsal.hub.list_entries", lambda *_, **__: entries)
     with serving(tmp_path, {"a.safetensors": ("F16", PART)}) as (_, ctx, heard):
         assert [entry.path for entry in list_entries(ctx, REPO)] == ["fine \u00fc"]
-    assert heard.notes == [f"9 names in {REPO} cannot be those of files; they were left out."]
+    assert heard.notes == [f"9 entries of {REPO} are not valid file names; they were skipped."]
 
 
 def test_a_repository_is_listed_with_its_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,7 +166,7 @@ def test_a_repository_is_listed_with_its_sizes(tmp_path: Path, capsys: pytest.Ca
         assert hub.sent_bytes() == 0
     assert "a.safetensors" in text
     assert "in a folder: a part or a variant" in text
-    assert f"has no file whose name says fp16. To see what a file is: provision download {REPO}/a.safetensors" in text
+    assert f"has no file named fp16. To see what a file is: provision download {REPO}/a.safetensors" in text
     told = json.loads(line)
     assert told["named"] == []
     assert [entry["checkpoint"] for entry in told["files"]] == [True, False]
@@ -176,7 +176,7 @@ def test_a_repository_is_listed_with_its_sizes(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("files", "words"),
     [({"a_fp16.safetensors": ("F16", PART)}, "a_fp16.safetensors is the fp16 checkpoint by its name"),
-     ({"a_fp16.safetensors": ("F16", PART), "b_fp16.safetensors": ("F16", PART)}, "more than one file whose name says"),
+     ({"a_fp16.safetensors": ("F16", PART), "b_fp16.safetensors": ("F16", PART)}, "more than one file named"),
      ({}, "has no safetensors file at its top")],
 )  # fmt: skip
 def test_what_a_listing_means_is_said(
@@ -217,5 +217,5 @@ def test_the_usual_precision_is_the_manifests(tmp_path: Path) -> None:
         assert at.ctx.options.precision == "fp32"
     with open_session(replace(usual, precision="fp16"), Console(), Brisk()) as at:
         assert at.ctx.options.precision == "fp16"
-    with pytest.raises(UsageError, match="sdxl-turbo alone"):
+    with pytest.raises(UsageError, match="only has the model of sdxl-turbo"):
         choose_options(Request("all", rehearse=True, manifest="sd-turbo"), {})

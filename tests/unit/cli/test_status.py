@@ -1,4 +1,4 @@
-"""What status tells: disk by part, the last picture, what is old; and how the picture stands beside it."""
+"""What status tells: disk by part, the last image, what is old; and how the picture stands beside it."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_sudo_in_a_persons_folder_is_refused(home: Path) -> None:
     with pytest.raises(UsageError) as refused:
         check_person("all", {"SUDO_UID": str(JANE), "HOME": str(home)})
-    assert refused.value.message == f"This runs as root, by sudo, in {home}: what it makes there would belong to root."
+    assert refused.value.message == f"This runs as root in {home}: the files it makes would belong to root."
     assert "sudo" in refused.value.hint.says
 
 

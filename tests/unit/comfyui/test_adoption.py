@@ -65,7 +65,7 @@ def test_a_path_and_a_revision_are_told_apart(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path / "my")
     with pytest.raises(UsageError) as refused:
         as_path("ComfyUI")
-    assert said(refused.value.hint) == "For the folder: --comfyui ./ComfyUI"
+    assert said(refused.value.hint) == "If you mean the folder: --comfyui ./ComfyUI"
     with pytest.raises(UsageError):
         as_path("~nobody-of-that-name/x")
 
@@ -95,7 +95,7 @@ def test_a_home_that_has_its_own_is_not_given_another(tmp_path: Path) -> None:
     usual, code = tmp_path / "home", unzipped(tmp_path / "ComfyUI")
     (usual / "ComfyUI").mkdir(parents=True)
     assert home_for(usual, asked(code), MACHINE).root == tmp_path / "home-ComfyUI"
-    with pytest.raises(HomeError, match="has a ComfyUI of its own"):
+    with pytest.raises(HomeError, match="has its own ComfyUI"):
         home_for(usual, asked(code, home=usual), MACHINE)
 
 
@@ -111,7 +111,7 @@ def test_an_install_that_was_moved_may_be_named_anew(tmp_path: Path) -> None:
 def test_home_at_the_folder_of_the_desktop_app(tmp_path: Path) -> None:
     for name in ("models", "user", "custom_nodes"):
         (tmp_path / name).mkdir()
-    with pytest.raises(UsageError, match="did not make"):
+    with pytest.raises(UsageError, match="not made by provision"):
         home_for(tmp_path, asked(), MACHINE)
 
 
@@ -119,7 +119,7 @@ def test_home_at_the_folder_of_the_desktop_app(tmp_path: Path) -> None:
 def test_home_at_somebody_elses_install_says_which_flag(tmp_path: Path, where: str) -> None:
     code = unzipped(tmp_path / "ComfyUI")
     for command in ("doctor", "all", "status"):
-        with pytest.raises(UsageError, match="did not make") as refused:
+        with pytest.raises(UsageError, match="not made by provision") as refused:
             home_for(tmp_path / where, asked(command=command), MACHINE)
         named = "all" if command == "all" else "doctor"
         assert said(refused.value.hint) == f"provision {named} --comfyui {code}"
@@ -138,7 +138,7 @@ def test_our_own_is_not_adopted(tmp_path: Path) -> None:
 def test_a_home_never_lies_in_the_install(tmp_path: Path) -> None:
     code = unzipped(tmp_path / "programs" / "mine")
     for root in (code / "home", tmp_path):
-        with pytest.raises(ProvisionError, match="lie in one another"):
+        with pytest.raises(ProvisionError, match="cannot be inside each other"):
             home_for(root, asked(code, home=root), MACHINE)
 
 
@@ -146,9 +146,9 @@ def test_a_home_that_adopted_takes_no_revision(tmp_path: Path) -> None:
     usual, code = tmp_path / "home", unzipped(tmp_path / "ComfyUI")
     home = home_for(usual, asked(code), MACHINE)
     remember(home, "now")
-    with pytest.raises(UsageError, match="no other revision"):
+    with pytest.raises(UsageError, match="whose revision is never changed"):
         home_for(usual, asked("v0.38.0"), MACHINE)
-    with pytest.raises(UsageError, match="no other revision"):
+    with pytest.raises(UsageError, match="whose revision is never changed"):
         overrides_for(home, ["comfyui.ref=v0.38.0"], MACHINE)
 
 
@@ -163,9 +163,9 @@ def test_its_python_is_chosen_by_the_person(tmp_path: Path) -> None:
     assert home_for(usual, asked(), MACHINE) == own
     assert home_for(usual, asked(python=str(other)), MACHINE).venv == other
     own.own_venv.mkdir()
-    with pytest.raises(UsageError, match="has an environment of its own"):
+    with pytest.raises(UsageError, match="has its own environment"):
         home_for(usual, asked(python=str(other)), MACHINE)
-    with pytest.raises(UsageError, match="ours has a Python of its own"):
+    with pytest.raises(UsageError, match="a ComfyUI not made by provision"):
         home_for(tmp_path / "plain", asked(python=OWN), MACHINE)
 
 
@@ -222,7 +222,7 @@ def test_a_checkout_is_taken_as_it_is(adopted: Callable[..., Context], tmp_path:
     assert "ComfyUI v0.38.0" in looked["comfyui-adopted"].says
     ctx = adopted(code, kept=True)
     mend(ctx, "comfyui", seen(ctx, "comfyui")["comfyui-moved"])
-    assert seen(ctx, "comfyui")["comfyui-adopted"].says.endswith("adopted as it is")
+    assert seen(ctx, "comfyui")["comfyui-adopted"].says.endswith("used as is")
     assert ctx.receipts.read("comfyui")["date"] == "2026-11-03T12:00:00+00:00"
     assert tree(code) == before
     assert (code / "README.md").read_text(encoding="utf-8").endswith(EDIT)
@@ -256,7 +256,7 @@ def test_missing_files_are_written_again_after_a_yes(adopted: Callable[..., Cont
     found = seen(adopted(code), "comfyui")["clone-partial"]
     assert found.verdict is Verdict.BLOCKED
     assert found.consent is not None
-    assert found.consent.question == f"Mend that in {code}?"
+    assert found.consent.question == f"Fix this in {code}?"
     assert typed(adopted(code), found) == f"provision doctor --fix --yes --comfyui {code}"
     ctx = adopted(code, options=Options(agreed=frozenset({"clone-partial"})))
     mend(ctx, "comfyui", seen(ctx, "comfyui")["clone-partial"])
@@ -346,7 +346,7 @@ def test_an_unfit_environment_stays_and_ours_comes_before_it(adopted: Callable[.
     ctx = adopted(code, prefix, options=Options(rehearsal=True))
     found = seen(ctx, "python_env")["venv-dangling"]
     assert found.fix is not None
-    assert f"{prefix} stays as it is" in found.fix.says
+    assert f"{prefix} is not changed" in found.fix.says
     mend(ctx, "python_env", found)
     assert set(seen(ctx, "python_env")) == {"venv-ready"}
     assert tree(code) == before
@@ -445,7 +445,7 @@ def test_a_server_that_its_owner_started_is_used_and_not_ended(served: tuple[Eng
             ctx = replace(ctx, manifest=replace(ctx.manifest, comfyui=replace(ctx.manifest.comfyui, port=port)))
             (found,) = check_server(ctx)
             assert (found.id, found.facts["pid"]) == ("server-yours", server.pid)
-            assert server_status(ctx).says.endswith("started by its owner")
+            assert server_status(ctx).says.endswith("started by you")
             assert our_process(ctx) is None
             assert not stop_server(ctx)
             assert server.poll() is None

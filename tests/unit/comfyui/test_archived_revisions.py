@@ -108,7 +108,7 @@ def test_an_edit_goes_with_another_revision_where_that_has_the_same_file(home: H
 def test_without_its_archive_there_is_no_way_back_and_nothing_is_touched(home: Home) -> None:
     commit = generations.left_with(home.envs / "2").comfyui.commit
     archive_of(home.state, commit).unlink()
-    with pytest.raises(GitError, match="is not here, or damaged"):
+    with pytest.raises(GitError, match="is missing or damaged"):
         write_out(home, commit, home.state / "out")
     assert text(home, "main.py") == "old\n"
 

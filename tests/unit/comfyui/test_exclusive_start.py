@@ -82,7 +82,7 @@ def test_a_second_start_waits_and_says_so(ctx: Context) -> None:
 
 
 def test_the_wait_is_bounded(ctx: Context) -> None:
-    refused = pytest.raises(EngineError, match=r"Another start of ComfyUI in .* has not ended")
+    refused = pytest.raises(EngineError, match=r"Another start of ComfyUI in .* has been running")
     with one_start(ctx), refused, one_start(ctx, wait_s=0):
         pass
 
@@ -128,7 +128,7 @@ def test_what_differs_is_told(tmp_path: Path) -> None:
     assert changes == {
         "av": ("16.0", "16.0"), "canary-bird": ("", "1.0"), "numpy": ("2.4.6", "1.26.4 and 2.4.6"), "tqdm": ("4.1", ""),
     }  # fmt: skip
-    told = "av 16.0 was written again, canary-bird 1.0 is new, numpy 2.4.6 -> 1.26.4 and 2.4.6, tqdm 4.1 is gone"
+    told = "av 16.0 was reinstalled, canary-bird 1.0 is new, numpy 2.4.6 -> 1.26.4 and 2.4.6, tqdm 4.1 is gone"
     assert says(changes) == f"4 packages: {told}"
     assert says(dict.fromkeys("abcdef", ("1", "2"))).endswith(", d 1 -> 2, and 2 more")
 

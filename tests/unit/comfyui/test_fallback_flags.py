@@ -62,7 +62,7 @@ def home_of(root: Path, fault: str, *sets: str) -> Iterator[EngineHome]:
 
 def tries(home: EngineHome) -> list[str]:
     """What was said of each picture that was no good, without the seconds."""
-    said = [e.says for e in home.events if isinstance(e, StepFinished) and "tried again" in e.says]
+    said = [e.says for e in home.events if isinstance(e, StepFinished) and "trying again" in e.says]
     return [f"{one.partition(' (')[0]}{one.rpartition(')')[2]}" if "(" in one else one for one in said]
 
 
@@ -75,11 +75,11 @@ def climb(home: EngineHome) -> Report:
 
 
 def again(flags: str) -> str:
-    return f"The picture is black: tried again with {flags}."
+    return f"The image is black: trying again with {flags}."
 
 
 BOTH = f"{UPCAST} and {FP32_VAE}"
-ANOTHER = "stable torch and the plain flags"
+ANOTHER = "stable torch and the default flags"
 
 
 @pytest.mark.parametrize(
@@ -97,13 +97,13 @@ def test_what_worked_is_kept_and_said(tmp_path: Path, fault: str, tried: list[st
         assert tries(home) == [again(each) for each in tried]
         assert engine_flags(ctx) == ("--force-fp16", *flags, "--cpu")
         assert ctx.receipts.read("first_image")["flags"] == ["--force-fp16", *flags, "--cpu"]
-        assert "The picture is right with " in notes(home)
+        assert "The image is correct with " in notes(home)
         found = {finding.id: finding.says for finding in check_server(ctx)}
         assert ("flags-kept" in found) == bool(flags)
         if flags:
-            assert f"{' and '.join(flags)}: without, the picture is black (torch {TORCH}" in found["flags-kept"]
+            assert f"{' and '.join(flags)}: without, the image is black (torch {TORCH}" in found["flags-kept"]
         else:
-            assert fallback_flags.stable_instead(ctx).startswith(f"torch {TORCH} fails whatever the flags (It is black")
+            assert fallback_flags.stable_instead(ctx).startswith(f"torch {TORCH} fails with all flags (It is black")
         assert not ctx.receipts.read(TRIED)
         assert not climb(home).changed
 
@@ -111,7 +111,7 @@ def test_what_worked_is_kept_and_said(tmp_path: Path, fault: str, tried: list[st
 def test_noise_and_what_cannot_be_opened_climb_too(tmp_path: Path) -> None:
     with home_of(tmp_path, f"noise:{UPCAST},broken:{FP32_VAE}") as home:
         assert climb(home).ok
-        assert [each.partition(":")[0] for each in tries(home)] == ["The picture cannot be opened"] * 2
+        assert [each.partition(":")[0] for each in tries(home)] == ["The image cannot be opened"] * 2
 
 
 def test_where_nothing_helps_everything_that_was_tried_is_listed(tmp_path: Path) -> None:
@@ -124,11 +124,11 @@ def test_where_nothing_helps_everything_that_was_tried_is_listed(tmp_path: Path)
         assert "It is one flat colour" in lines[0]
         assert lines[2].startswith(f"- torch {TORCH}, --force-fp16: It is one flat colour")
         assert lines[-2].startswith(f"- torch {STABLE}, --force-fp16 {UPCAST} {FP32_VAE}: It is")
-        assert lines[-1] == f"torch {STABLE} did not help either: the next run brings nightly torch back."
+        assert lines[-1] == f"torch {STABLE} did not help either: the next run goes back to nightly torch."
         assert "provision doctor --deep" in said(error.hint)
         assert [home.ctx.receipts.read(name) for name in (TRIED, KEPT, WISH)] == [{}, {}, {}]
         assert (home.ctx.home.root / "first-image.rejected.png").is_file()
-        assert asked_of_torch(home.ctx) == [("torch-channel", f"torch {STABLE} is here; nightly is asked for.")]
+        assert asked_of_torch(home.ctx) == [("torch-channel", f"torch {STABLE} is installed; nightly is wanted.")]
 
 
 def test_stable_torch_that_helped_once_is_given_up_when_it_helps_no_more(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_stable_torch_that_helped_once_is_given_up_when_it_helps_no_more(tmp_pat
         ctx.receipts.write("torch", device="cpu", os="macOS 15.1", wanted="nightly", got="stable", why="because")
         ctx.receipts.write(WISH, wanted="nightly", os="macOS 15.1", why="because")
         error = climb(home).step("first_image").error
-        assert "brings nightly torch back." in error.message
-        assert asked_of_torch(ctx) == [("torch-channel", f"torch {STABLE} is here; nightly is asked for.")]
+        assert "goes back to nightly torch." in error.message
+        assert asked_of_torch(ctx) == [("torch-channel", f"torch {STABLE} is installed; nightly is wanted.")]
 
 
 def test_a_torch_that_a_person_asked_for_is_not_changed(tmp_path: Path) -> None:
@@ -154,8 +154,8 @@ def test_an_engine_that_does_not_take_a_flag_is_no_dead_end(tmp_path: Path) -> N
         report = climb(home)
         error = report.step("server").error
         assert error is not None
-        assert "does not take its flags" in error.message
-        assert f"--force-fp16 {UPCAST}: ComfyUI ended: this ComfyUI does not take" in error.message
+        assert "does not accept its flags" in error.message
+        assert f"--force-fp16 {UPCAST}: ComfyUI exited: this ComfyUI does not accept" in error.message
         assert engine_flags(home.ctx) == ("--force-fp16", "--cpu")
 
 

@@ -127,9 +127,9 @@ def test_the_app_of_before_gives_its_own_settings(tmp_path: Path) -> None:
 
 def test_what_is_none_is_said(tmp_path: Path, machine: Machine) -> None:
     (tmp_path / "models").mkdir()
-    with pytest.raises(UsageError, match="There is no ComfyUI in"):
+    with pytest.raises(UsageError, match="No ComfyUI in"):
         find_install(tmp_path, machine)
-    with pytest.raises(UsageError, match="There is no folder"):
+    with pytest.raises(UsageError, match="No such folder"):
         find_install(tmp_path / "gone", machine)
 
 
@@ -209,12 +209,12 @@ def test_a_python_that_is_named(tmp_path: Path, machine: Machine) -> None:
 def test_a_python_that_cannot_be_run(tmp_path: Path, machine: Machine) -> None:
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
-    for trouble in ("There is no program", "does not run as a Python does"):
+    for trouble in ("No such program", "does not behave like a Python"):
         with pytest.raises(UsageError, match=trouble):
             named_environment(broken, machine)
         broken.chmod(0o755)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="There is no Python in"):
+    with pytest.raises(UsageError, match="No Python in"):
         named_environment(tmp_path / "empty", machine)
 
 

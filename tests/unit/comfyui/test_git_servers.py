@@ -272,7 +272,7 @@ def test_a_program_of_the_persons_configuration_is_no_mirror(tmp_path: Path) -> 
         f'[protocol]\n\tallow = always\n[url "ext::touch {tmp_path}/canary "]\n\tinsteadOf = https://github.com/\n',
         encoding="utf-8",
     )
-    with pytest.raises(GitError, match="no https, http, ssh or file address"):
+    with pytest.raises(GitError, match="not an https, http, ssh or file address"):
         find_revision("https://github.com/a/b", "latest")
     assert not (tmp_path / "canary").exists()
 

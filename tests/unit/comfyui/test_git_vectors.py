@@ -110,7 +110,7 @@ def test_a_repository_further_up_is_none_of_ours(at: Trap) -> None:
     assert at.ran
     at.canary.unlink()
     state = git_checkout.read_state(inner)
-    assert (state.head, state.trouble) == (None, "not a git repository: there is no HEAD")
+    assert (state.head, state.trouble) == (None, "not a git repository: HEAD is missing")
     assert git_checkout.has_commit_of(inner, "v0.38.1") is None
     assert not at.ran
 

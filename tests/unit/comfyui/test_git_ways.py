@@ -132,7 +132,7 @@ def test_a_fetch_that_says_nothing_is_ended(upstream: Path, tmp_path: Path, monk
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(git_remote, "SILENCE_S", 0.5)
-    with pytest.raises(GitError, match="git said nothing for"):
+    with pytest.raises(GitError, match="git was silent for"):
         git_checkout.fetch(tmp_path / "ComfyUI", f"file://{upstream}", revision, lambda line: None)
 
 

@@ -147,8 +147,8 @@ def look(ctx: Context) -> Finding:
     ("gib", "id", "words"),
     [
         (8, "mem-swaps", "it will swap about 3.2 GiB. At 768x768: 12.5 GiB, it will swap"),
-        (12, "mem-tight", "0.8 GiB are left"),
-        (16, "mem-fits", "that is 11.2 of 16 GiB; 6.0 are in Metal, which recommends 10.7 at most: it fits."),
+        (12, "mem-tight", "0.8 GiB left"),
+        (16, "mem-fits", "needs 11.2 of 16 GiB, 6.0 of them in Metal (at most 10.7 recommended): OK."),
         (64, "mem-fits", "of 64 GiB"),
     ],
 )
@@ -156,7 +156,8 @@ def test_a_mac_is_told_with_its_numbers(context: Make, home: Home, gib: int, id:
     put_header(home)
     finding = look(context(machine=mac(gib)))
     assert finding.id == id
-    assert finding.says.startswith("SDXL-Turbo 1.0 at 512x512 takes 8.5 GiB: weights 6.5, activations 1.1, ")
+    assert finding.says.startswith("SDXL-Turbo 1.0 at 512x512 needs 11.2 of ")
+    assert "(Weights 6.5, activations 1.1, ComfyUI 1.0, macOS 2.7.)" in finding.says
     assert words in finding.says
     assert (finding.verdict is Verdict.OK) == (id == "mem-fits")
     assert finding.facts["by_header"] is True
@@ -175,7 +176,7 @@ def test_before_the_header_is_here_the_files_size_is_enough(context: Make, name:
     object.__setattr__(ctx, "manifest", manifest)
     object.__setattr__(ctx.options, "precision", manifest.usual_precision)
     finding = look(ctx)
-    assert "That is by the size of the file" in finding.says
+    assert "An estimate from the file size" in finding.says
     assert finding.facts["by_header"] is False
     _, file = manifest.checkpoint(manifest.usual_precision)
     assert file.size is not None

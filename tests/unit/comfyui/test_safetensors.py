@@ -111,7 +111,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"e8" * 3
 @pytest.mark.parametrize(
     ("front", "looks"),
     [
-        (b"", "nothing at all"),
+        (b"", "empty (0 bytes)"),
         (
             b"<!DOCTYPE html>\n<html><title>Log in</title>",
             "an HTML page: “<!DOCTYPE html> <html><title>Log in",
@@ -161,8 +161,8 @@ def entry(shape: object = (2,), place: object = (0, 4), dtype: object = "F16") -
         ({"a": entry(shape=[True])}, "lacks a dtype"),
         ({"a": entry(place=[0])}, "lacks a dtype"),
         ({"a": entry(place=[-4, 0])}, "lacks a dtype"),
-        ({"a": entry(place=[4, 0])}, "does not fit its shape"),
-        ({"a": entry(shape=[3])}, "does not fit its shape"),
+        ({"a": entry(place=[4, 0])}, "does not match its shape"),
+        ({"a": entry(shape=[3])}, "does not match its shape"),
         ({"a": entry(place=[4, 8])}, "leave a hole at byte 0"),
         ({"a": entry(), "b": entry()}, "overlap at byte 4"),
         ({"a": entry(), "b": entry(place=[8, 12])}, "leave a hole at byte 4"),
@@ -177,12 +177,12 @@ def test_a_damaged_header_says_how(header: object, why: str) -> None:
 @pytest.mark.parametrize(
     ("raw", "why"),
     [
-        (b"{" + b" " * 30, "cannot be read as JSON"),
-        (b'{"a":' + b"\0" * 64 + b"}", "it holds zeros where text should be"),
-        (bytes(64), "it holds zeros where text should be"),
-        (b'{"\xff":1}', "cannot be read as JSON"),
-        (b'{"a":' + b"[" * 200_000 + b"}", "cannot be read as JSON"),
-        (b'{"a":1,"a":2}', "a name stands in it twice"),
+        (b"{" + b" " * 30, "not valid JSON"),
+        (b'{"a":' + b"\0" * 64 + b"}", "it contains zeros instead of text"),
+        (bytes(64), "it contains zeros instead of text"),
+        (b'{"\xff":1}', "not valid JSON"),
+        (b'{"a":' + b"[" * 200_000 + b"}", "not valid JSON"),
+        (b'{"a":1,"a":2}', "it contains a name twice"),
     ],
 )
 def test_a_header_that_is_no_json_says_so(raw: bytes, why: str) -> None:

@@ -144,7 +144,7 @@ def test_a_server_is_not_ended_for_flags_that_comfyui_refuses(home: EngineHome) 
     ctx = with_sets(home.ctx, 'comfyui.args=["--force-fp16", "--force-fp32"]')
     stale = first(ctx)
     assert stale.id == "server-stale"
-    with pytest.raises(EngineError, match="of which ComfyUI takes one") as refused:
+    with pytest.raises(EngineError, match="ComfyUI accepts only one of them") as refused:
         server.apply_server(ctx, stale)
     assert said(refused.value.hint) == "Leave out --force-fp32.   provision all --set 'comfyui.args=[\"--force-fp16\"]'"
     assert pid_of(ctx) == pid
@@ -162,7 +162,7 @@ def test_a_server_that_hangs_is_started_anew(home: EngineHome, monkeypatch: pyte
     monkeypatch.setattr(server, "START_TIMEOUT_S", 0.0)
     hung = first(ctx)
     assert hung.id == "server-stale"
-    assert "lives and does not answer" in hung.says
+    assert "is running but does not answer" in hung.says
     ending = threading.Timer(0.2, os.kill, (pid, signal.SIGCONT))  # SIGTERM waits for it
     ending.start()
     server.apply_server(ctx, hung)
@@ -311,9 +311,9 @@ def test_a_stale_server_waits_when_the_port_that_is_wanted_is_taken(
 @pytest.mark.parametrize(
     ("sets", "spoil", "says"),
     [
-        (['comfyui.args=["--normal-vram"]'], "", "does not take its flags: --normal-vram"),
+        (['comfyui.args=["--normal-vram"]'], "", "does not accept its flags: --normal-vram"),
         ([], "import requests_of_old", "package requests_of_old is missing"),
-        ([], "import sys; sys.exit(3)", "ended as soon as it was started"),
+        ([], "import sys; sys.exit(3)", "exited immediately"),
     ],
 )
 def test_a_death_at_the_start_is_noticed_at_once_and_explained(
@@ -366,7 +366,7 @@ def test_a_port_taken_while_it_starts(tmp_path: Path) -> None:
 
 def test_without_an_environment_it_says_so(home: EngineHome) -> None:
     shutil.rmtree(home.ctx.home.venv)
-    with pytest.raises(EngineError, match="Python is not at"):
+    with pytest.raises(EngineError, match="Python is missing"):
         server_process.start_server(home.ctx)
 
 
@@ -382,7 +382,7 @@ def test_a_plan_before_anything_is_there(tmp_path: Path) -> None:
     ctx.home.prepare()
     down = first(ctx)
     assert down.id == "server-down"
-    assert "when ComfyUI is here" in down.says
+    assert "after ComfyUI is installed" in down.says
     assert ENGINE.is_dir()
 
 

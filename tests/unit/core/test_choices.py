@@ -121,7 +121,7 @@ def test_no_file_is_no_choice(tmp_path: Path) -> None:
 )
 def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path, text: str, key: str, near: str) -> None:
     error = refused(tmp_path, text)
-    assert error.message == f"{tmp_path}/provision.toml: {key} is not a key that is known."
+    assert error.message == f"{tmp_path}/provision.toml: {key} is not a known key."
     assert error.hint.says.startswith("Nearest: ")
     assert near in error.hint.says
 

@@ -124,7 +124,7 @@ def test_a_home_where_no_folder_can_be_made() -> None:
 
 def test_a_home_whose_name_is_too_long(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 300)
-    assert "cannot be used" in refused(long).message
+    assert "is not usable" in refused(long).message
     with pytest.raises(HomeError):
         Home(long).check_usable()
 
@@ -132,7 +132,7 @@ def test_a_home_whose_name_is_too_long(tmp_path: Path) -> None:
 def test_a_home_that_is_a_link_to_itself(tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
-    assert "cannot be used" in refused(loop).message
+    assert "is not usable" in refused(loop).message
 
 
 def test_a_home_on_a_full_disk(full_disk: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_refusal_of_macos_itself_is_told_from_permissions(monkeypatch: pytest.
     assert "cannot be written" in unusable(Path("/x"), refused).message
     monkeypatch.setattr(sys, "platform", "darwin")
     error = unusable(Path("/Users/ann/Documents/provision"), refused)
-    assert error.message.startswith("macOS keeps this terminal out of /Users/ann/Documents/provision")
+    assert error.message.startswith("macOS denies this terminal access to /Users/ann/Documents/provision")
     assert "Privacy & Security" in said(error.hint)
     assert "cannot be written" in unusable(Path("/x"), PermissionError(errno.EACCES, "Permission denied")).message
 
@@ -166,12 +166,12 @@ def test_a_refusal_of_macos_itself_is_told_from_permissions(monkeypatch: pytest.
 def test_a_home_behind_a_link_that_leads_nowhere(tmp_path: Path, below: str) -> None:
     link = tmp_path / "disk"
     link.symlink_to("/Volumes/SSD/provision")
-    assert f"{link} is a link to /Volumes/SSD/provision, which is not there" in refused(link / below).message
+    assert f"{link} is a link to /Volumes/SSD/provision, which does not exist" in refused(link / below).message
 
 
 @pytest.mark.parametrize("name", ["Volumes/SSD", "Volumes/SSD/a/b"])
 def test_a_home_on_a_volume_that_is_not_mounted(name: str) -> None:
-    assert refused(Path("/") / name).message == "There is no disk at /Volumes/SSD: is it plugged in?"
+    assert refused(Path("/") / name).message == "No disk at /Volumes/SSD: is it connected?"
     assert not Path("/Volumes/SSD").exists()
 
 

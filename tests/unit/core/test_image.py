@@ -87,7 +87,7 @@ def half_failed() -> Image.Image:
 
 @pytest.mark.parametrize(
     ("image", "why", "says"),
-    [(decoded_noise(), "shapeless", "It has no shapes"), (half_failed(), "patches", "50% of it are exactly black")],
+    [(decoded_noise(), "shapeless", "It has no shapes"), (half_failed(), "patches", "50% of it is pure black")],
 )
 def test_what_may_be_a_failure_is_a_warning(image: Image.Image, why: str, says: str) -> None:
     judgement = judge(png(image), 512, 512)

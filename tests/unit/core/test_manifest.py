@@ -53,7 +53,7 @@ def test_every_manifest_that_comes_with_the_tool_loads_and_has_a_checkpoint(name
 
 
 STABILITY = "its page refers to https://stability.ai/license (free below US$1M of yearly revenue)"
-RAIL = "allowed, but for the uses that the licence rules out (its Attachment A)"
+RAIL = "allowed, except for the uses that the licence prohibits (its Attachment A)"
 TERMS = {
     "sdxl-turbo": ("sai-nc-community", STABILITY),
     "sd-turbo": ("", STABILITY),
@@ -154,7 +154,7 @@ def test_a_manifest_can_be_a_file_anywhere(tmp_path: Path) -> None:
 
 
 def test_an_unknown_manifest_names_the_nearest() -> None:
-    with pytest.raises(ManifestError, match="no manifest 'sdxl-turbu'") as seen:
+    with pytest.raises(ManifestError, match="Unknown manifest 'sdxl-turbu'") as seen:
         load_manifest("sdxl-turbu")
     assert NAME in said(seen.value.hint)
 
@@ -173,7 +173,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -
 
 @pytest.mark.parametrize("source", ["~nobody-of-that-name/x.toml", "x" * 300, f"/{'x' * 300}.toml", "", "/"])
 def test_a_source_that_leads_nowhere_is_refused(source: str) -> None:
-    with pytest.raises(ManifestError, match="There is no manifest"):
+    with pytest.raises(ManifestError, match="Unknown manifest"):
         load_manifest(source)
 
 
@@ -188,7 +188,7 @@ def test_an_unknown_key_names_the_nearest_at_every_depth() -> None:
         for part in path:
             node = node[part]  # type: ignore[index]
         node[key] = 1
-        with pytest.raises(ManifestError, match=rf"{key} is not a key") as seen:
+        with pytest.raises(ManifestError, match=rf"{key} is not a known key") as seen:
             parse_manifest(data)
         assert "Nearest: " in said(seen.value.hint)
 

@@ -47,19 +47,16 @@ def test_the_plan_is_in_order_with_bytes_and_questions() -> None:
     planned = MendingPlanned(mends=mends, then=mending_plan.needing(STEPS, {"b", "c"}))
     assert planned.download_bytes == planned.to_json()["download_bytes"] == 2_000_000
     assert plain_text(views.mending_lines(planned)) == (
-        "This will be mended, in this order:\n"
+        "To be fixed, in this order:\n"
         " 1. a: Litter.  [a-litter]\n"
-        "    → Asked first: Move it?\n"
+        "    → Asks first: Move it?\n"
         " 2. b: It is gone.  [b-gone]\n"
         "    → It is done. Downloads 2.0 MB.\n"
-        "In all 2.0 MB are downloaded.\n"
-        "Then what needs it is looked at again, and mended where it must be: d.\n"
-        "Not before you have mended what stops c: d-late."
+        "2.0 MB to download in total.\n"
+        "Then steps that depend on it are checked again, and fixed if needed: d.\n"
+        "First fix what blocks c: d-late."
     )
-    assert (
-        plain_text(views.mending_lines(MendingPlanned(mends=())))
-        == "There is nothing here that can be mended by itself."
-    )
+    assert plain_text(views.mending_lines(MendingPlanned(mends=()))) == "Nothing can be fixed automatically."
 
 
 def test_what_steps_need_and_who_needs_them() -> None:

@@ -49,7 +49,7 @@ def test_the_last_set_wins() -> None:
 )  # fmt: skip
 def test_set_of_an_unknown_key_names_the_nearest(key: str, near: str) -> None:
     error = refused_set(f"{key}=1")
-    assert error.message == f"--set {key}: there is no such key."
+    assert error.message == f"--set {key}: unknown key."
     assert said(error.hint).startswith("Nearest: ")
     assert near in said(error.hint)
 
@@ -65,7 +65,7 @@ def test_set_of_what_is_no_key_is_refused(override: str) -> None:
 )
 def test_set_of_a_place_outside_the_list_says_how_long_it_is(key: str) -> None:
     message = refused_set(f"{key}=x").message
-    assert re.search(r"is not a place in that list, which has \d\.$", message)
+    assert re.search(r"is not an index of that list, whose length is \d\.$", message)
 
 
 def test_set_through_a_value_of_the_wrong_type_is_refused() -> None:

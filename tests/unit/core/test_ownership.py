@@ -143,7 +143,7 @@ def test_a_folder_that_holds_anything_else_is_refused(
     make(place)
     before = sorted(place.rglob("*"))
     refused = refusal(place, person)
-    assert "which provision did not make" in refused.message
+    assert "not made by provision" in refused.message
     assert said(refused.hint) == f"provision all --home '{place}/provision'"
     assert accepted(place / "provision", person)
     with pytest.raises(UsageError):
@@ -156,14 +156,14 @@ def test_what_lies_there_is_named(tmp_path: Path, person: Path) -> None:
     place.mkdir()
     for name in "abcde":
         (place / name).touch()
-    assert "it holds a, b, c and 2 more, which provision did not make" in refusal(place, person).message
+    assert "it holds a, b, c and 2 more, not made by provision" in refusal(place, person).message
 
 
 def test_a_git_work_tree_is_refused_and_all_in_it(tmp_path: Path, person: Path) -> None:
     subprocess.run(["git", "init", "--quiet", tmp_path / "work"], check=True)
     for place in (tmp_path / "work", tmp_path / "work" / "new", tmp_path / "work" / "new" / "deep"):
         refused = refusal(place, person)
-        assert f"{tmp_path / 'work'} is a git work tree" in refused.message
+        assert f"{tmp_path / 'work'} is a git repository" in refused.message
         assert said(refused.hint) == f"provision all --home {person / 'provision'}"
 
 
@@ -177,7 +177,7 @@ def test_a_work_tree_with_the_person_in_it_has_no_other_folder_to_offer(tmp_path
 def test_a_linked_work_tree_is_one(tmp_path: Path, person: Path) -> None:
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / ".git").write_text("gitdir: /elsewhere/.git/worktrees/linked\n")
-    assert "is a git work tree" in refusal(tmp_path / "linked" / "new", person).message
+    assert "is a git repository" in refusal(tmp_path / "linked" / "new", person).message
 
 
 def test_dotfiles_in_the_persons_folder_are_in_nobodys_way(person: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_home_may_come_to_lie_in_a_work_tree(tmp_path: Path, person: Path) -> 
 def test_a_checkout_that_an_older_version_took_for_a_home_is_refused(tmp_path: Path, person: Path) -> None:
     one_from_before_the_marker(tmp_path / "checkout")
     subprocess.run(["git", "init", "--quiet", tmp_path / "checkout"], check=True)
-    assert "is a git work tree" in refusal(tmp_path / "checkout", person).message
+    assert "is a git repository" in refusal(tmp_path / "checkout", person).message
     assert is_home(tmp_path / "checkout")
 
 
@@ -207,13 +207,13 @@ def test_these_are_never_homes(person: Path, place: str | Path) -> None:
 
 def test_a_whole_volume_is_refused(person: Path) -> None:
     assert os.path.ismount("/dev")
-    assert "it is a whole volume" in refusal(Path("/dev"), person).message
+    assert "it is an entire volume" in refusal(Path("/dev"), person).message
 
 
 def test_a_home_within_a_home_is_refused(tmp_path: Path, person: Path) -> None:
     Home(tmp_path / "home").prepare()
     for place in ("new", "state/new", "ComfyUI/models"):
-        assert "where provision already is" in refusal(tmp_path / "home" / place, person).message
+        assert "another install folder" in refusal(tmp_path / "home" / place, person).message
 
 
 def test_a_link_is_as_what_it_leads_to(tmp_path: Path, person: Path) -> None:

@@ -194,7 +194,7 @@ def test_without_apply_nothing_changes_and_nothing_waits(context: Contexts) -> N
 
 def test_a_look_that_needs_what_is_not_there_waits_for_it(context: Contexts) -> None:
     def cannot(ctx: Context) -> Iterable[Finding]:
-        raise GitError("git is not on this machine.", hint=ours("doctor"))
+        raise GitError("git is not installed.", hint=ours("doctor"))
 
     report = run([step("a", check=closed), step("b", "a", check=cannot)], context(), apply=False)
     assert (report.step("b").waits_for, report.step("b").error) == ("a", None)

@@ -91,7 +91,7 @@ def test_one_that_becomes_slow_is_left(world: tuple[Path, ModelRepo], ctx: Conte
                 hub.faults = replace(hub.faults, agents={HTTP: 20_000, WGET: 1_000}, rate_bytes_s=2_000_000)
 
         brought(replace(at(ctx, hub), emit=emit), hub, world[1])
-    assert any(note.startswith("wget has become slow. hf goes on from ") for note in heard.notes), heard.notes
+    assert any(note.startswith("wget has become slow. hf continues from ") for note in heard.notes), heard.notes
 
 
 def test_one_that_fails_in_its_trial_is_out(world: tuple[Path, ModelRepo], ctx: Context, heard: Heard) -> None:

@@ -38,7 +38,7 @@ def test_a_proxy_that_is_no_address_is_named_by_its_variable_and_not_shown(proxy
     trouble = trouble_of(Host("https://host.invalid", "", vital=True), {"https_proxy": proxy}, 2)
     assert trouble is not None
     assert (trouble.kind.id, trouble.says) == (
-        "proxy", "host.invalid cannot be reached: https_proxy is no address of a proxy.",
+        "proxy", "host.invalid cannot be reached: https_proxy is not a proxy address.",
     )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_a_proxy_of_a_kind_that_is_not_spoken_to_is_refused_at_the_start(proxy: 
     assert trouble.kind.id == "proxy"
     kind = proxy.partition("://")[0].lower()
     assert trouble.says == (
-        f"The proxy on the way to host.invalid is named with {kind}://; this tool speaks http:// and socks5://."
+        f"The proxy for host.invalid is named with {kind}://; this tool speaks http:// and socks5://."
     )
     with pytest.raises(NetworkError, match="this tool speaks"):
         session_for("https://host.invalid", environ)
@@ -121,9 +121,9 @@ def test_storage_that_nobody_reaches_is_named_with_what_to_let_through() -> None
     trouble = storage("http://127.0.0.1:1/file?Signature=secret")
     assert trouble is not None
     assert (trouble.kind.id, trouble.passes) == ("net-storage", False)
-    assert "answers, and 127.0.0.1:1, where its files come from, cannot be reached: " in trouble.says
+    assert "answers, but 127.0.0.1:1, where its files are stored, cannot be reached: " in trouble.says
     assert trouble.fix is not None
-    assert "let these through" in trouble.fix.says
+    assert "for these hosts to be allowed" in trouble.fix.says
     assert trouble.fix.command == ours("check", "--hosts")
     assert "secret" not in f"{trouble}"
 
@@ -133,7 +133,7 @@ def test_a_page_in_the_place_of_storage_is_no_storage() -> None:
         trouble = storage(f"{there}/blocked")
     assert trouble is not None
     assert trouble.kind.id == "net-storage"
-    assert "a page comes in place of the file (200)" in trouble.says
+    assert "it sent a web page instead of the file (200)" in trouble.says
 
 
 def test_storage_that_is_silent_ends_with_the_deadline() -> None:
@@ -286,9 +286,12 @@ def test_certificates_that_are_not_valid_now_mean_the_clock(begins: str, ends: s
         with session_for(url, environ) as session, pytest.raises(requests.exceptions.SSLError) as failed:
             session.head(url, timeout=5)
     assert one is not None
-    assert (one.kind.id, one.says.endswith("the clock is wrong, or the certificate ran out.")) == ("clock-wrong", True)
+    assert (one.kind.id, one.says.endswith("the clock is wrong, or the certificate has expired.")) == (
+        "clock-wrong",
+        True,
+    )
     assert all(each is not None and each.says.endswith(": the clock is wrong.") for each in both)
     assert "timedatectl" in said(one.fix)
     error = unreachable(url, failed.value)
-    assert "is not valid at the time that this computer shows" in error.message
+    assert "is not valid at this computer's current time" in error.message
     assert "timedatectl" in said(error.hint)

@@ -255,13 +255,13 @@ def test_what_lasts_is_one_sentence_and_a_hint(
 def test_a_changed_file_is_begun_anew_once_and_said(ctx: Context, hub: Hub, model: ModelRepo, heard: Heard) -> None:
     hub.arm(Fault("*", "no_length", times=3, origin="cdn"), Fault("*", "etag_changes", times=1, origin="cdn"))
     assert is_right(fetch(ctx, hub, model), model)
-    assert heard.notes == [f"{FILE} changed on its server while it was downloaded: it is begun anew."]
+    assert heard.notes == [f"{FILE} changed on its server during the download: starting over."]
 
 
 def test_another_etag_each_time_is_no_other_file(ctx: Context, hub: Hub, model: ModelRepo, heard: Heard) -> None:
     hub.arm(Fault("*", "etag_changes", times=-1, origin="cdn"))
     assert is_right(fetch(ctx, hub, model), model)
-    assert heard.notes[-1] == f"The server of {FILE} gives every answer another ETag: the hash alone will tell."
+    assert heard.notes[-1] == f"The server of {FILE} changes its ETag with every answer: relying on the hash alone."
 
 
 def test_a_stranger_in_the_part_is_thrown_away(ctx: Context, hub: Hub, model: ModelRepo) -> None:

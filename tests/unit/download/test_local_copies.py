@@ -106,7 +106,7 @@ def test_it_is_found_where_other_programs_keep_it(
     finding = look(ctx)
     assert (finding.id, finding.verdict, finding.paths) == ("ckpt-missing", Verdict.FIXABLE, (copy,))
     assert finding.cost.download_bytes == finding.cost.disk_bytes == 0
-    assert f"A copy is at {copy}; it will be verified and cloned or linked." in finding.says
+    assert f"Found a copy, {copy}; it will be verified and cloned or linked." in finding.says
     assert finding.fix
     assert "nothing is downloaded" in finding.fix.says
     assert model_hosts(ctx) == []
@@ -114,7 +114,7 @@ def test_it_is_found_where_other_programs_keep_it(
     assert (report.error, report.verdict) == (None, Verdict.OK)
     assert is_right(place_of(ctx), model)
     assert is_right(copy, model)
-    assert f"{copy} is the file that is wanted (sha256 verified)" in heard.text
+    assert f"{copy} is the right file (sha256 OK)" in heard.text
     assert list(ctx.home.parts.iterdir()) == []
     assert not apply(ctx).changed
     assert place_of(ctx).stat().st_ino == ctx.receipts.read(f"model-{model.files[FILE][1][:12]}")["inode"]
@@ -247,10 +247,10 @@ def sharing(monkeypatch: pytest.MonkeyPatch, *, clone: bool, link: bool) -> None
 
 @pytest.mark.parametrize(
     ("clone", "link", "asked", "says", "same"),
-    [(True, True, False, "it is cloned, which takes no space", False),
-     (False, True, False, "it is hard-linked, one file under two names", True),
-     (False, True, True, "it is copied", False), (True, True, True, "it is cloned", False),
-     (False, False, False, "it is copied, because it cannot be shared", False)],
+    [(True, True, False, "cloned, which takes no space", False),
+     (False, True, False, "hard-linked", True),
+     (False, True, True, "copied, because", False), (True, True, True, "cloned", False),
+     (False, False, False, "copied, because it cannot be shared", False)],
 )  # fmt: skip
 def test_it_is_cloned_else_linked_else_copied(
     ctx: Context, person: Path, model: ModelRepo, data: bytes, heard: Heard, monkeypatch: pytest.MonkeyPatch,
@@ -284,7 +284,7 @@ def test_a_copy_with_a_wrong_hash_is_passed_over_for_the_next(
     assert copies(ctx)[0] == wrong
     assert apply(ctx).verdict is Verdict.OK
     assert is_right(place_of(ctx), model)
-    assert f"{wrong} has the size of {FILE} and a wrong sha256" in heard.text
+    assert f"{wrong} has the size of {FILE} but a wrong sha256" in heard.text
     place_of(ctx).unlink()
     assert copies(ctx) == [right], "it is not hashed again"
     put(wrong, data)
@@ -596,4 +596,4 @@ def test_a_rehearsal_leaves_the_cache_alone(ctx: Context, hub: Hub, person: Path
     options = replace(ctx.options, endpoint=hub.url, share_cache=True, rehearsal=True)
     assert apply(replace(ctx, options=options)).verdict is Verdict.OK
     assert not (person / ".cache").exists()
-    assert "leaves the Hugging Face cache alone" in heard.text
+    assert "does not use the Hugging Face cache" in heard.text

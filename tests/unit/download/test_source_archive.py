@@ -128,7 +128,7 @@ def test_a_login_page_is_no_list_of_revisions(ctx: Context, hub: Hub, monkeypatc
         return Reply(200, {"Content-Type": "text/html"}, b"<html>log in</html>")
 
     monkeypatch.setattr(hub, "answer", page)
-    with pytest.raises(GitError, match="does not answer as a git server"):
+    with pytest.raises(GitError, match="does not answer like a git server"):
         list_refs(ctx, f"{hub.url}/x/y")
 
 

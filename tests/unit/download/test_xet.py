@@ -168,7 +168,7 @@ def test_the_token_is_not_sent_where_another_host_is_to_give_the_key(
         offer = XetOffer("0" * 64, f"{thief.url}/api/models/{REPO}/xet-read-token/main")
         retry = xet.fetch_by_xet(ctx, file, open_part(ctx.machine, ctx.home, file), offer)
         assert retry is not None
-        assert "gave no key" in retry.error.message
+        assert "gave no access key" in retry.error.message
         assert len(thief.requests) == 1
         assert "authorization" not in thief.requests[0].headers
 
@@ -231,8 +231,8 @@ def test_where_it_lasts_http_goes_on_from_what_is_there(
     hub.arm(fault)
     assert bring(ctx, file, part) == file.sha256
     [note] = heard.notes
-    assert note.startswith("hf failed: Xet could not bring")
-    assert note.endswith(f" http goes on from {reached:,} bytes.")
+    assert note.startswith("hf failed: Xet could not download")
+    assert note.endswith(f" http continues from {reached:,} bytes.")
     assert is_one_sentence_with_hint(note, "-")
     sent = sum(seen.sent_bytes for seen in hub.requests if "/lfs/" in seen.path)
     assert sent == file.size - reached
@@ -252,7 +252,7 @@ def test_a_child_that_hangs_is_ended(ctx: Context, hub: Hub, model: ModelRepo, m
     hub.arm(Fault("/xorbs/*/2", "silent", times=-1))
     file = remote_file(hub, model)
     part = open_part(ctx.machine, ctx.home, file)
-    with pytest.raises(NetworkError, match=r"Nothing came by Xet from .* for too long"):
+    with pytest.raises(NetworkError, match=r"Xet received nothing from .* for too long"):
         HF.fetch(replace(ctx, patience=ctx.patience.at_most(0)), file, part)
     assert bytes_here(part) <= 2 * XORB_BYTES  # less where the machine is busy
     assert children() == []

@@ -118,7 +118,7 @@ def test_behind_is_told_by_what_would_have_to_change(ctx: Context) -> None:
 
 def test_an_index_that_is_not_there_is_a_network_error(context: Callable[..., Context]) -> None:
     machine = LocalMachine({"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"})
-    with pytest.raises(NetworkError, match="cannot be asked"):
+    with pytest.raises(NetworkError, match="cannot be reached"):
         resolve(context(machine=machine), SONOMA, ["torch"])
 
 
@@ -137,7 +137,7 @@ def test_a_nightly_is_of_the_newest_day_that_is_whole_for_the_target(
 
     old = choose_torch(ctx, VENTURA, audio=False)
     assert (old.pins, old.channel) == (("torch==2.11.0", "torchvision==0.26.0"), "stable")
-    assert "stable torch is planned in its place" in notes(events)[-1]
+    assert "stable torch is planned instead" in notes(events)[-1]
 
 
 def notes(events: list[Event]) -> list[str]:
@@ -149,7 +149,7 @@ def test_a_day_a_version_and_stable_are_what_they_say(
 ) -> None:
     day = make(context, index, "torch.channel=2.16.0.dev20261120")
     assert choose_torch(day, SONOMA, audio=False).pins[0] == "torch==2.16.0.dev20261120"
-    with pytest.raises(PackageError, match=r"no set of torch 2\.16\.0\.dev20261120 for macOS 13"):
+    with pytest.raises(PackageError, match=r"no torch 2\.16\.0\.dev20261120 for macOS 13"):
         choose_torch(day, VENTURA, audio=False)
     version = make(context, index, "torch.channel=2.11.0")
     pins = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
@@ -159,7 +159,7 @@ def test_a_day_a_version_and_stable_are_what_they_say(
     assert (wish.pins[0], wish.index) == ("torch==2.11.0", f"{index}/stable")
     nowhere = make(context, index, "torch.channel=stable", "torch.stable_index=http://127.0.0.1:9/whl")
     assert choose_torch(nowhere, VENTURA, audio=False).index == ""
-    assert "the configured package index is taken" in notes(events)[-1]
+    assert "using the configured package index" in notes(events)[-1]
 
 
 @pytest.mark.parametrize("target", [SONOMA, VENTURA])
@@ -192,7 +192,7 @@ def test_the_plan_of_a_good_target_is_all_that_all_would_do(ctx: Context) -> Non
     assert {finding.verdict for finding in found.values()} == {Verdict.OK, Verdict.FIXABLE}
     assert found["wheels-found torch"].says == (
         "torch 2.16.0.dev20261120, torchvision 0.31.0.dev20261120 and what they need: 2 wheels "
-        "(2 of a size that the index does not tell), nothing to build."
+        "(2 of unknown size), nothing to compile."
     )
     assert "24 GiB" in found["hw-memory memory"].says
     model = found["ckpt-missing sd_xl_turbo_1.0_fp16.safetensors"]
@@ -202,9 +202,9 @@ def test_the_plan_of_a_good_target_is_all_that_all_would_do(ctx: Context) -> Non
 def test_the_row_of_packages_does_not_say_the_contrary_of_what_follows(ctx: Context) -> None:
     found = findings(ctx, "macos-13-m1-py312", "av>=16", "needy")
     assert "wheel-missing av>=16" in found
-    assert any("the GPU is not seen" in finding.says for finding in found.values())
+    assert any("torch does not see the GPU" in finding.says for finding in found.values())
     assert found["wheels-found requirements"].says == (
-        "1 wheels (1 of a size that the index does not tell); not all that is asked for has one."
+        "1 wheels (1 of unknown size); some required packages have none."
     )
 
 
@@ -214,7 +214,7 @@ def test_the_plan_says_what_stands_in_the_way_and_what_to_type(ctx: Context) -> 
     assert lack.verdict is Verdict.BLOCKED
     assert lack.fix
     assert lack.fix.command == ours("plan", "--for", "macos-14-m1-py312-16gb")
-    assert lack.fix.says == "av 19.0.2 is there for macOS 14 and later:"
+    assert lack.fix.says == "av 19.0.2 exists for macOS 14 and later:"
     assert found["os-too-old macOS"].verdict is Verdict.BLOCKED
     behind_it = found["torch-behind torch"]
     assert behind_it.verdict is Verdict.WARN
@@ -227,7 +227,7 @@ def test_without_torch_one_line_says_so_and_the_rest_is_told(ctx: Context) -> No
     assert "no version of torch has" in found["wheel-missing torch"].says
     fix = found["wheel-missing torch"].fix
     assert fix
-    assert fix.says == "torch 2.2.2 is there with Python 3.12:"
+    assert fix.says == "torch 2.2.2 exists with Python 3.12:"
     assert found["hw-intel chip"].verdict is Verdict.BLOCKED
 
 

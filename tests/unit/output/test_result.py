@@ -18,7 +18,7 @@ from tests.support.findings import warn
 from tests.support.paths import PACKAGE
 
 REPORT = Report((StepReport("models", (warn("ckpt-old", "x", "It is old."),), True, 0.5),), 0.5)
-ANSWER = answer({"path": "/x"}, "/x", Words(Fix("To mend:", ours("doctor"))), Pairs([("name", "value")]), ok=False)
+ANSWER = answer({"path": "/x"}, "/x", Words(Fix("To fix it:", ours("doctor"))), Pairs([("name", "value")]), ok=False)
 
 
 def test_people_get_the_parts_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,7 +26,7 @@ def test_people_get_the_parts_in_their_order(capsys: pytest.CaptureFixture[str])
     console.invocation = Invocation(("bin/provision",), "/h")
     console.answer(ANSWER)
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    assert lines == ["/x", "To mend: bin/provision doctor --home /h", "name  value"]
+    assert lines == ["/x", "To fix it: bin/provision doctor --home /h", "name  value"]
 
 
 def test_programs_get_one_report(capsys: pytest.CaptureFixture[str]) -> None:

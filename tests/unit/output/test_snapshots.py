@@ -77,23 +77,23 @@ REPO = "https://github.com/Comfy-Org/ComfyUI"
 LISTED = "ComfyUI/user/default/workflows/SDXL-Turbo 1.0.json"
 # step, id, what is seen, what mends it, bytes over the network, bytes on the disk
 ASKED = (
-    ("python_env", "venv-missing", "ComfyUI has no Python yet; 3.12 is wanted.", "Create an environment with uv.",
+    ("python_env", "venv-missing", "ComfyUI has no Python 3.12 yet.", "Create an environment with uv.",
      25_000_000, 90_000_000),
     ("torch", "torch-missing", "torch is not installed; nightly is wanted.",
      "Install torch with the torchvision that fits it, and test both.", 165_000_000, 700_000_000),
-    ("comfyui", "comfyui-missing", f"ComfyUI is not here; latest of {REPO} will be fetched.",
-     "Fetch one revision without its history.", 10_000_000, 30_000_000),
-    ("models", "ckpt-missing", f"{WEIGHTS} is not there: {SIZE:,} bytes.",
+    ("comfyui", "comfyui-missing", f"ComfyUI is not here; latest of {REPO} will be downloaded.",
+     "Download one revision, without history.", 10_000_000, 30_000_000),
+    ("models", "ckpt-missing", f"{WEIGHTS} is missing: {SIZE:,} bytes.",
      f"Download {WEIGHTS} of stabilityai/sdxl-turbo at 71153311d3db and verify it.", SIZE, SIZE),
-    ("requirements", "req-missing", "ComfyUI's packages are installed once ComfyUI is here.",
-     "Install ComfyUI's packages as of the revision's date; torch stays as it is.", 640_000_000, 1_050_000_000),
+    ("requirements", "req-missing", "ComfyUI's packages are installed after ComfyUI.",
+     "Install ComfyUI's packages as of the revision's date; torch is not changed.", 640_000_000, 1_050_000_000),
     ("workflow", "workflow-missing", "The workflow is not in ComfyUI's list yet.", f"Save it as {LISTED}.",
      0, 8192),
-    ("server", "server-down", "The server starts when ComfyUI is here.", "It is started, detached.", 0, 0),
+    ("server", "server-down", "The server starts after ComfyUI is installed.", "It is started, detached.", 0, 0),
     ("first_image", "first-image-missing", "No image has been made with this install yet.",
-     "Make and check two images; keep the first.", 0, 2_000_000),
+     "Make and check two images.", 0, 2_000_000),
 )  # fmt: skip
-LITTLE = warn("mem-8gb", "memory", "There are 8 GiB of memory; 16 are recommended.", fix=Fix("Close other programs."))
+LITTLE = warn("mem-8gb", "memory", "8 GiB of memory; 16 are recommended.", fix=Fix("Close other programs."))
 HOSTS = ok("net-ready", "hosts", "huggingface.co, github.com answer.")
 FRESH = Report(
     (
@@ -132,7 +132,7 @@ def test_the_plan(name: str) -> None:
 
 
 def test_the_report_of_a_run() -> None:
-    closing = [Fix("Not finished after 1 min 15 s. What is done is kept; after the fix:", ours("all"))]
+    closing = [Fix("Not finished after 1 min 15 s. Finished work is kept. After fixing it:", ours("all"))]
     for width in WIDTHS:
         assert_snapshot(f"report-{width}", plain_text(views.report_lines(TROUBLE, closing), width))
         assert_snapshot(f"checkup-{width}", plain_text(views.checkup_lines(TROUBLE, closing), width))
@@ -142,13 +142,15 @@ def test_the_report_of_a_run() -> None:
 
 ERRORS = {
     "download": DownloadError(
-        f"The download of {WEIGHTS} stopped at 2,911,000,000 of {SIZE:,} bytes; what came is kept.",
-        hint=Fix("Run the same command again: it goes on from there."),
+        f"The download of {WEIGHTS} stopped at 2,911,000,000 of {SIZE:,} bytes; the downloaded part is kept.",
+        hint=Fix("Run the same command again: it resumes there."),
     ),
     "packages": PackageError(
-        "torch could not be installed: the package index's host is not found. uv said last:\n"
+        "torch could not be installed: the package index's host was not found. uv's last output:\n"
         "error: Request failed after 3 retries\n  Caused by: dns error: failed to lookup address information",
-        hint=Fix("Check the network or HTTPS_PROXY, or name a mirror with UV_DEFAULT_INDEX=URL; then run it again."),
+        hint=Fix(
+            "Check the network or HTTPS_PROXY, or set a mirror with UV_DEFAULT_INDEX=URL; then run the command again."
+        ),
     ),
 }
 

@@ -101,7 +101,7 @@ def test_where_its_own_index_has_none_that_is_said(tmp_path: Path, elsewhere: tu
     with Hub(tmp_path / "world") as hub:
         ctx = context(tmp_path, hub, index)
         report = run_step(TORCH, ctx, apply=True)
-        with pytest.raises(PackageError, match="has no such set for this machine"):
+        with pytest.raises(PackageError, match="has no matching set for this machine"):
             list(in_order(ctx, here(ctx), audio=False))
     assert report.error is not None
     assert "/whl/stable" in str(report.error)

@@ -171,7 +171,7 @@ def test_without_git_it_says_so(context: Make, upstream: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", "/nowhere")
     error = run_step(COMFYUI, ctx, apply=False).error
     assert error is not None
-    assert error.message == "git is not on this machine."
+    assert error.message == "git is not installed."
 
 
 def test_broken_repository_is_made_again_and_changes_stay(context: Make, upstream: Path, events: list[Event]) -> None:

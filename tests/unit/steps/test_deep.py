@@ -71,7 +71,7 @@ def test_all_is_imported_beside_a_server_that_runs(home: EngineHome) -> None:
     temp.write_bytes(b"shown in a page")
     (finding,) = check_imports(ctx)
     assert (finding.id, finding.verdict) == ("imports-ready", Verdict.OK)
-    assert "imported everything just now, in" in finding.says
+    assert "imports everything," in finding.says
     assert temp.exists(), "the server's own temporary files"
     assert not (ctx.home.state / "quick-test").exists()
     assert "ComfyUI version" in quick_logs(ctx)
@@ -145,7 +145,7 @@ def test_what_cannot_be_imported_is_named(
             "tv-mismatch",
             "torchvision does not fit this torch",
         ),
-        ("raise SystemExit(3)", "import-failed", "its own quick test ended with 3"),
+        ("raise SystemExit(3)", "import-failed", "its own quick test exited with 3"),
         ("raise ModuleNotFoundError(\"No module named 'torch'\")", "", ""),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_quick_test_that_hangs(home: EngineHome, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(imports, "run_quick_test", lambda ctx, **_: Ran(("main.py",), None, "importing ...\n", ""))
     (finding,) = check_imports(home.ctx)
     assert (finding.id, finding.verdict) == ("import-failed", Verdict.BLOCKED)
-    assert "took longer than 600 s (importing ...)" in finding.says
+    assert "took too long (importing ...)" in finding.says
 
 
 @pytest.mark.parametrize("id", ["cu-old-deps", "req-broken"])
@@ -187,7 +187,7 @@ def test_the_server_that_runs_makes_an_image(home: EngineHome) -> None:
     before = our_process(home.ctx)
     (finding,) = check_image(home.ctx)
     assert (finding.id, finding.verdict) == ("image-proven", Verdict.OK)
-    assert "was started for it" not in finding.says
+    assert "so one was started" not in finding.says
     assert our_process(home.ctx) == before
     assert not home.ctx.home.first_image.exists(), "the proof is another matter"
 
@@ -197,7 +197,7 @@ def test_a_server_is_started_for_it_and_everything_left_as_it_was(home: EngineHo
     ctx.home.engine_log.write_text("what the last run said\n", encoding="utf-8")
     (finding,) = check_image(ctx)
     assert (finding.id, finding.verdict) == ("image-proven", Verdict.OK)
-    assert "one was started for it and ended again" in finding.says
+    assert "one was started and stopped again" in finding.says
     assert our_process(ctx) is None
     assert not record_path(ctx).exists()
     assert ctx.home.engine_log.read_text(encoding="utf-8") == "what the last run said\n"

@@ -64,13 +64,13 @@ def test_the_image_is_kept_and_told(made: EngineHome) -> None:
     assert receipt["verdict"] == "ok"
     assert len(set(receipt["seeds"])) == 2  # type: ignore[call-overload]
     (finding,) = check_first_image(ctx)
-    assert "published: 2 to 3 s, warm, on an M1 Pro; this is another machine" in finding.says
+    assert "published: 2 to 3 s, warm, on an M1 Pro; this machine" in finding.says
 
 
 def test_it_is_believed_without_the_server(made: EngineHome) -> None:
     seen = only(replace(made.ctx, machine=FakeMachine()))
     assert (seen.id, seen.verdict) == ("first-image-made", Verdict.OK)
-    assert "a warm one" in seen.says
+    assert ", warm " in seen.says
 
 
 def test_a_second_run_changes_nothing(made: EngineHome) -> None:
@@ -134,8 +134,8 @@ def test_what_is_no_picture_is_refused_and_kept_aside(tmp_path: Path, fault: str
     with running(tmp_path, fault) as home:
         with pytest.raises(StartOver) as caught:
             apply_first_image(home.ctx, only(home.ctx))
-        assert caught.value.message.startswith(f"The picture {says} (")
-        assert caught.value.message.endswith("s): tried again with --force-upcast-attention.")
+        assert caught.value.message.startswith(f"The image {says} (")
+        assert caught.value.message.endswith("s): trying again with --force-upcast-attention.")
         assert (home.ctx.home.root / "first-image.rejected.png").is_file()
         assert not home.ctx.home.first_image.exists()
         assert only(home.ctx).id == "first-image-missing"
@@ -146,7 +146,7 @@ def test_where_no_other_flag_is_left_it_says_what_it_means(tmp_path: Path) -> No
     with running(tmp_path, "black", *sets) as home:
         with pytest.raises(ImageRejected) as caught:
             apply_first_image(home.ctx, only(home.ctx))
-        assert "It is black (mean 0.0 of 255). The decoder computed no numbers (NaN)" in caught.value.message
+        assert "It is black (mean 0.0 of 255). The decoder produced NaN" in caught.value.message
         assert "first-image.rejected.png" in caught.value.message
         assert said(caught.value.hint) == "provision doctor --deep"
 
@@ -175,13 +175,13 @@ def test_a_checkpoint_that_comfyui_does_not_see(made: EngineHome) -> None:
 
 def test_without_a_server_it_says_what_to_run(tmp_path: Path) -> None:
     ctx = engine_home(tmp_path).ctx
-    with pytest.raises(EngineError, match="does not run") as caught:
+    with pytest.raises(EngineError, match="is not running") as caught:
         apply_first_image(ctx, only(ctx))
     assert said(caught.value.hint) == "provision launch"
 
 
 def test_an_engine_that_is_killed_is_told_as_memory(tmp_path: Path) -> None:
-    words = "its log does not say why: the memory was full, or somebody ended it"
+    words = "its log does not say why: out of memory, or someone stopped it"
     with running(tmp_path, "die") as home, pytest.raises(EngineError, match=words):
         apply_first_image(home.ctx, only(home.ctx))
 
@@ -210,16 +210,16 @@ def test_one_image_for_the_command_line(made: EngineHome) -> None:
 @pytest.mark.parametrize(
     ("chip", "device", "says"),
     [
-        ("Apple M1 Pro", "mps", "on an M1 Pro, as this is"),
-        ("Apple M4", "mps", "this is another machine: Apple M4, on mps"),
-        (None, "cpu", "this is another machine: an unknown processor, on cpu"),
+        ("Apple M1 Pro", "mps", "on an M1 Pro, like this one"),
+        ("Apple M4", "mps", "this machine: Apple M4, mps"),
+        (None, "cpu", "this machine: an unknown processor, cpu"),
     ],
 )
 def test_seconds_stand_beside_the_published_ones(chip: str | None, device: str, says: str) -> None:
     receipt = ImageReceipt(chip=chip, device=device, seconds_first=12.4, seconds_warm=2.44)
     told = first_image._seconds(receipt, rehearsal=False)
     assert "published" not in first_image._seconds(receipt, rehearsal=True)
-    assert told.startswith("the first took 12 s, a warm one 2.4 s")
+    assert told.startswith("first 12 s, warm 2.4 s")
     assert says in told
 
 

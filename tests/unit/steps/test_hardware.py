@@ -108,8 +108,8 @@ def test_a_good_mac_is_told_with_its_numbers(look: Looker) -> None:
     assert worst(found.values()) is Verdict.OK
     assert found["hw-chip"].says == "Apple M1 Pro in a MacBookPro18,3, Apple silicon."
     assert (found["hw-chip"].facts["family"], found["hw-chip"].facts["tier"]) == ("M1", "Pro")
-    assert found["hw-os"].says == "macOS 15.7.3 (24G419); 14.0 or later is needed."
-    assert found["hw-memory"].says == "16 GiB of memory, 8.0 of them available now; 16 are recommended."
+    assert found["hw-os"].says == "macOS 15.7.3 (24G419); 14.0 or later is required."
+    assert found["hw-memory"].says == "16 GiB of memory, 8.0 available now; 16 are recommended."
     assert found["hw-disk"].says.startswith("500.0 GB are free on the disk of ")
     assert found["hw-disk"].says.endswith("; 10.0 GB will be written.")
 
@@ -177,7 +177,7 @@ def test_psutil_failing_on_macos_27_stops_nothing(look: Looker) -> None:
     machine = mac(system="sw_vers/m4-27", gib=None)
     machine.commands[VM_STAT] = recorded("vm_stat/apple-silicon")
     found = look(machine)
-    assert found["hw-memory"].says == "16 GiB of memory, 6.8 of them available now; 16 are recommended."
+    assert found["hw-memory"].says == "16 GiB of memory, 6.8 available now; 16 are recommended."
     assert found["hw-memory"].facts["source"] == "sysctl"
     assert found["os27-psutil"].verdict is Verdict.WARN
 
@@ -199,13 +199,13 @@ def test_memory_that_nobody_tells_is_a_warning(look: Looker) -> None:
 def test_8_gib_are_enough_and_few(look: Looker) -> None:
     found = look(mac(gib=8))["mem-8gb"]
     assert found.verdict is Verdict.WARN
-    assert found.says.startswith("There are 8 GiB of memory; 16 are recommended")
+    assert found.says.startswith("8 GiB of memory; 16 are recommended")
 
 
 def test_less_than_the_minimum_is_blocked_with_the_way_round(look: Looker) -> None:
     found = look(mac(gib=4))["mem-low"]
     assert found.verdict is Verdict.BLOCKED
-    assert found.says == "There are 4 GiB of memory; 8 are needed, 16 are recommended."
+    assert found.says == "4 GiB of memory; 8 are required, 16 are recommended."
     assert found.fix
     assert found.fix.command == ours("all", "--set", "machine.memory_gib_min=4")
 
@@ -227,7 +227,7 @@ def test_pressure_is_told_with_the_swap(look: Looker) -> None:
     machine.commands[SYSCTL] = recorded(M1_PRO) + recorded("sysctl/pressure")
     found = look(machine)["mem-pressure"]
     assert found.verdict is Verdict.WARN
-    assert "under pressure now, 11.4 GiB are swapped out" in found.says
+    assert "under pressure now, 11.4 GiB swapped out" in found.says
 
 
 def test_low_power_is_told_only_when_it_is_on(look: Looker) -> None:
@@ -245,7 +245,7 @@ def test_linux_is_a_warning_and_nothing_else(look: Looker) -> None:
     assert list(found) == ["hw-not-mac", "hw-memory", "hw-disk"]
     assert found["hw-not-mac"].verdict is Verdict.WARN
     assert found["hw-not-mac"].says == (
-        "This is Debian GNU/Linux 12 (AMD EPYC), not a Mac: the CPU is used, and a picture takes minutes."
+        "Not a Mac (Debian GNU/Linux 12, AMD EPYC): using the CPU, expect minutes per image."
     )
     assert found["hw-not-mac"].facts["device"] == "cpu"
 
@@ -260,13 +260,13 @@ def test_linux_with_an_nvidia_gpu_uses_it(look: Looker) -> None:
 
 def test_linux_without_psutil_reads_meminfo(look: Looker) -> None:
     found = look(linux(None))["hw-memory"]
-    assert found.says == "23.5 GiB of memory, 23.1 of them available now; 16 are recommended."
+    assert found.says == "23.5 GiB of memory, 23.1 available now; 16 are recommended."
     assert found.facts["source"] == "/proc/meminfo"
 
 
 def test_an_unknown_system_is_not_stopped(look: Looker) -> None:
     found = look(FakeMachine(system="FreeBSD", arch="amd64"))
-    assert found["hw-not-mac"].says.startswith("This is FreeBSD (amd64), not a Mac")
+    assert found["hw-not-mac"].says.startswith("Not a Mac (FreeBSD, amd64)")
     assert found["hw-memory"].verdict is Verdict.WARN
 
 
@@ -276,7 +276,9 @@ def test_an_unknown_system_is_not_stopped(look: Looker) -> None:
 def test_too_little_disk_is_blocked_with_both_numbers(look: Looker) -> None:
     found = look(mac(disk_free=11 * GB))["disk-low"]
     assert found.verdict is Verdict.BLOCKED
-    assert "has 11.0 GB free; 12.1 GB are needed: 10.0 GB to write and 2.1 GB of air. 1.1 GB are missing." in found.says
+    assert (
+        "has 11.0 GB free; 12.1 GB are needed: 10.0 GB to write and 2.1 GB to spare. 1.1 GB are missing." in found.says
+    )
     assert found.facts["needed_bytes"] == 10 * GB + 2 * GIB
     assert found.fix
     assert "--home" in found.fix.says
@@ -294,7 +296,7 @@ def test_a_full_disk_does_not_block_what_writes_nothing(tmp_path: Path) -> None:
 
 def test_nothing_left_to_write_is_said(tmp_path: Path) -> None:
     found = hardware.check_disk(context(mac(), tmp_path), (writer(0),))
-    assert found.says.endswith("; nothing large is left to write.")
+    assert found.says.endswith("; nothing large to write.")
 
 
 def test_a_writer_that_cannot_tell_hides_only_its_own_number(tmp_path: Path) -> None:
@@ -302,7 +304,7 @@ def test_a_writer_that_cannot_tell_hides_only_its_own_number(tmp_path: Path) -> 
     silent = failing(NetworkError("No network.", hint=ours("doctor")))
     found = hardware.check_disk(ctx, (silent, writer(7 * GB)))
     assert (found.id, found.verdict) == ("hw-disk", Verdict.WARN)
-    assert "what torch will write cannot be told yet" in found.says
+    assert "what torch will write is unknown" in found.says
     assert hardware.check_disk(ctx, (silent, writer(19 * GB))).verdict is Verdict.BLOCKED
 
 
@@ -333,7 +335,7 @@ def test_the_rehearsal_is_stopped_by_the_disk_only(look: Looker) -> None:
 
 def test_the_rehearsal_does_not_recommend_the_memory_of_the_real_thing(look: Looker) -> None:
     says = look(mac(), rehearsal=True)["hw-memory"].says
-    assert says == "16 GiB of memory, 8.0 of them available now; the rehearsal needs little."
+    assert says == "16 GiB of memory, 8.0 available now; the rehearsal needs little."
 
 
 def test_the_step_only_reads(look: Looker) -> None:

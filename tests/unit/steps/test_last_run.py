@@ -160,7 +160,7 @@ def test_a_history_that_does_not_answer_leaves_the_log(tmp_path: Path, monkeypat
         monkeypatch.setattr(Comfy, "newest", silent)
         found: list[Finding] = list(check_last_prompt(home.ctx))
     assert [finding.id for finding in found] == ["mps-oom"]
-    assert found[0].says.startswith("ComfyUI's last picture: ")
+    assert found[0].says.startswith("ComfyUI's last image: ")
 
 
 def test_the_words_of_a_failure() -> None:

@@ -59,7 +59,7 @@ def test_a_no_is_remembered(context: Make, home: Home, mac: FakeMachine) -> None
 
 def test_where_nobody_can_answer_a_later_run_asks(context: Make, mac: FakeMachine) -> None:
     def nobody(question: str) -> bool:
-        raise ConsentNeeded("Nobody is here to say yes.", hint=ours("all", "--yes"))
+        raise ConsentNeeded("Confirmation needed, but there is no terminal.", hint=ours("all", "--yes"))
 
     ctx = context(machine=mac)
     ask_to_leave_out(replace(ctx, consent=nobody))

@@ -144,13 +144,13 @@ def settings(ctx: Context, text: str, name: str = "extra_model_paths.yaml") -> P
     [
         ("", "it is empty"),
         ("# all\n# of it\n", "it is empty"),
-        ("a111:\n\tbase_path: /x\n", "it is no YAML in line 2"),
-        ("a111:\n  - x\n  - y\n", "'a111' is no section"),
-        ("base_path: /x\ncheckpoints: models\n", "'base_path' is no section"),
+        ("a111:\n\tbase_path: /x\n", "it is not valid YAML in line 2"),
+        ("a111:\n  - x\n  - y\n", "'a111' is not a section"),
+        ("base_path: /x\ncheckpoints: models\n", "'base_path' is not a section"),
         ("- a\n- b\n", "it has no sections"),
         ("a111:\n  base_path: 5\n", "'base_path' in 'a111' is 5"),
         ("a111:\n  checkpoints: [a, b]\n", "'checkpoints' in 'a111' is ['a', 'b']"),
-        ("a111: {checkpoints: ", "it is no YAML"),
+        ("a111: {checkpoints: ", "it is not valid YAML"),
     ],
 )
 @pytest.mark.parametrize("name", ["extra_model_paths.yaml", "extra_paths.yaml"])

@@ -79,7 +79,7 @@ def test_deep_looks_at_the_nodes_behind_a_fence(home: EngineHome) -> None:
     assert len(ends) == len(BEFORE) + len(WAYS)
     assert [name for name, end in ends.items() if end == "DONE"] == ["ensurepip"], "which found that all is there"
     assert (finding.id, finding.verdict) == ("imports-ready", Verdict.OK)
-    assert "so did the custom nodes (1), which were kept from writing and installing" in finding.says
+    assert "so did the custom nodes (1), which were not allowed to write or install" in finding.says
 
 
 def test_without_a_fence_the_nodes_are_off_and_that_is_said(home: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_without_a_fence_the_nodes_are_off_and_that_is_said(home: EngineHome, mo
     with untouched(*install_of(home)):
         (finding,) = check_imports(home.ctx)
     assert finding.id == "imports-ready"
-    assert "custom nodes were off: how they load is only in ComfyUI's log" in finding.says
+    assert "custom nodes were off: see ComfyUI's log for them" in finding.says
     assert tried(home.says()) == {}
     home.ctx.home.engine_log.write_text(
         f"Cannot import /x/{NAME} module for custom nodes: no luck\nStarting server\n", encoding="utf-8"
@@ -119,11 +119,11 @@ def test_what_is_proven_for_good_loads_no_nodes_either(home: EngineHome) -> None
 @pytest.mark.parametrize(
     ("code", "id", "says"),
     [
-        ("open(__file__ + '.cfg', 'w')", "node-refused", "The custom node {0} writes or installs when it is loaded"),
+        ("open(__file__ + '.cfg', 'w')", "node-refused", "The custom node {0} writes or installs when loaded"),
         ("import subprocess, sys; subprocess.check_call([sys.executable, '-m', 'pip', 'install', 'canary'])",
-         "node-refused", "a look lets it do neither"),
+         "node-refused", "a check does not allow that"),
         ("import of_old", "node-failed", "No module named 'of_old'"),
-        ("import os; os._exit(7)", "node-refused", "ComfyUI starts, and with its custom nodes it ended"),
+        ("import os; os._exit(7)", "node-refused", "ComfyUI starts, but exits with its custom nodes"),
     ],
 )  # fmt: skip
 def test_why_a_node_does_not_load(tmp_path: Path, code: str, id: str, says: str) -> None:

@@ -244,7 +244,7 @@ def test_intels_homebrew_is_not_called_in_vain(context: Contexts) -> None:
     assert seen(found) == [("git-missing", Verdict.BLOCKED), ("brew-prefix", Verdict.OK)]
     assert found[0].fix is not None
     assert found[0].fix.command == program("xcode-select", "--install")
-    assert "supports no longer" in found[1].says
+    assert "no longer supports" in found[1].says
     with_own = {**programs, "/opt/homebrew/bin/brew": "/opt/homebrew/bin/brew"}
     found = list(check_tools(context(machine=FakeMachine(programs=with_own))))
     assert found[0].fix is not None

@@ -226,7 +226,7 @@ def test_a_script_that_chooses_proxies_is_named_where_a_host_does_not_answer(con
 def test_all_answer(context: Contexts, answering: str) -> None:
     (finding,) = looked(context, answering, answering, answering, answering)
     assert (finding.id, finding.verdict) == ("net-up", Verdict.OK)
-    assert finding.says == f"{answering.removeprefix('http://')} answers"
+    assert finding.says == f"{answering.removeprefix('http://')} reachable"
 
 
 def test_a_vital_host_that_is_down_blocks_and_points_to_the_rehearsal(
@@ -243,7 +243,7 @@ def test_a_vital_host_that_is_down_blocks_and_points_to_the_rehearsal(
 def test_the_nightly_index_may_be_down(context: Contexts, answering: str, refusing: str) -> None:
     (finding,) = looked(context, answering, answering, refusing, answering)
     assert finding.verdict is Verdict.WARN
-    assert "Stable torch" in finding.says
+    assert "Using stable torch" in finding.says
 
 
 @pytest.mark.parametrize("serve", [says_nothing, trickles], ids=["silent", "trickle"])

@@ -103,7 +103,7 @@ def test_another_accepted_python_is_taken_when_the_wanted_cannot_be_fetched(
     assert apply(wish) == ["venv-ready"]
     notes = " ".join(event.says for event in events if isinstance(event, Note))
     assert f"{other} could not be downloaded" in notes
-    assert f"{other} is wanted, this one is accepted" in only(wish)[2]
+    assert f"{other} is preferred" in only(wish)[2]
 
 
 def test_without_any_python_the_error_says_what_to_run(context: Make, ctx: Context) -> None:

@@ -159,7 +159,7 @@ def test_an_old_git_is_told_with_both_versions() -> None:
     machine = linux({"git": "/usr/bin/git", "apt-get": "/usr/bin/apt-get", "sudo": "/usr/bin/sudo"})
     machine.commands["/usr/bin/git --version"] = "git version 1.8.3.1\n"
     found = look(machine)["git-old"]
-    assert found.says == "git is 1.8.3.1; 2.32 or later is needed."
+    assert found.says == "git is 1.8.3.1; 2.32 or later is required."
     assert argv(found) == "sudo apt-get install -y git"
 
 
@@ -225,7 +225,7 @@ def test_the_wget_backend_without_wget() -> None:
 def test_busyboxs_wget_is_not_taken() -> None:
     programs = {"git": "/usr/bin/git", "wget": "/usr/bin/wget", "apk": "/sbin/apk"}
     found = look(linux(programs, {"/usr/bin/wget --version": "wget/busybox"}), "wget")["wget-missing"]
-    assert found.says == "wget at /usr/bin/wget is not GNU's; the backend wget needs it."
+    assert found.says == "wget at /usr/bin/wget is not GNU's; the wget backend needs it."
     assert argv(found) == "apk add wget"
 
 

@@ -100,7 +100,7 @@ def place(good: Hub, proven: Path, tmp_path: Path) -> TorchHome:
 @pytest.mark.parametrize(
     ("defects", "taken", "why"),
     [
-        (("import",), nightly(DAYS[1]), "torch cannot be used; the probe ended with 1 (ImportError: dlopen"),
+        (("import",), nightly(DAYS[1]), "torch is not usable; the test exited with 1 (ImportError: dlopen"),
         (("lone", "alien", "slow"), nightly(DAYS[2]), ""),
     ],
 )
@@ -126,13 +126,13 @@ def test_after_three_days_before_come_stable_and_the_last_known_good(bare: Path,
         place = TorchHome(hub.url, copy_of(bare, tmp_path))
         assert place.run().error is None
         assert place.torch == KNOWN
-        next_ = [note.split(",")[0] for note in place.notes if note.startswith("Next is")]
+        next_ = [note.split(",")[0] for note in place.notes if note.startswith("Trying")]
         expected = [*map(nightly, DAYS[1:4]), STABLE, KNOWN]
-        assert next_ == [f"Next is torch {version}" for version in expected]
+        assert next_ == [f"Trying torch {version}" for version in expected]
         receipt = place.ctx().receipts.read("torch")
         assert (receipt["wanted"], receipt["got"]) == ("nightly", "known good")
-        assert str(receipt["why"]).count("torch cannot be used") == 4
-        assert f"torch {STABLE} computes wrong" in str(receipt["why"])
+        assert str(receipt["why"]).count("torch is not usable") == 4
+        assert f"torch {STABLE} computes incorrectly" in str(receipt["why"])
 
 
 def test_where_nothing_works_everything_is_said_and_what_is_here_stays(proven: Path, tmp_path: Path) -> None:
@@ -146,10 +146,10 @@ def test_where_nothing_works_everything_is_said_and_what_is_here_stays(proven: P
         error = place.run().error
         assert error is not None
         lines = error.message.splitlines()
-        assert lines[0] == "No torch that was tried works here:"
+        assert lines[0] == "No tested torch works here:"
         tried = [*(f"- torch {nightly(day)}" for day in DAYS[:2]), f"- torch {newer}", f"- torch {KNOWN}"]
         assert [line.split(":")[0] for line in lines[1:-1]] == tried
-        assert lines[-1] == f"What is here stays in use: torch {STABLE}."
+        assert lines[-1] == f"The current torch {STABLE} stays in use."
         assert (generations.active(place.home), place.imported(), place.envs) == (before, STABLE, [before.name])
 
 
@@ -158,8 +158,8 @@ def test_what_a_person_pins_is_taken_or_refused_and_nothing_in_its_place(proven:
         place = TorchHome(hub.url, copy_of(proven, tmp_path))
         error = place.run(f"nightly@{DAYS[0]}").error
         assert error is not None
-        assert "computes wrong" in error.message
-        assert error.message.endswith(f"What is here stays in use: torch {STABLE}.")
+        assert "computes incorrectly" in error.message
+        assert error.message.endswith(f"The current torch {STABLE} stays in use.")
         error = place.run(f"nightly@{DAYS[2]}").error
         assert error is not None
         assert f"torchvision has no wheel of {DAYS[2]}" in error.message
@@ -173,7 +173,7 @@ def test_a_torch_with_which_comfyui_does_not_import_is_not_put_in_use(place: Tor
     assert place.run().error is None
     assert place.torch == nightly(DAYS[1])
     why = str(place.ctx().receipts.read("torch")["why"])
-    assert why == f"torch {nightly(DAYS[0])}: ComfyUI does not start: its own quick test ended with 1 (no symbol)"
+    assert why == f"torch {nightly(DAYS[0])}: ComfyUI does not start: its own quick test exited with 1 (no symbol)"
 
 
 def test_an_index_that_goes_away_costs_one_try_of_it(place: TorchHome, good: Hub) -> None:
@@ -186,7 +186,7 @@ def test_an_index_that_goes_away_costs_one_try_of_it(place: TorchHome, good: Hub
         good.disarm()
     assert report.error is None, report.error
     assert (place.torch, len([note for note in place.notes if note.startswith("Installing")])) == (STABLE, 1)
-    assert f"torch {STABLE}, torchvision 0.30.0 (stable) is here, and proven: it stays." in place.notes
+    assert f"torch {STABLE}, torchvision 0.30.0 (stable) is installed and tested: keeping it." in place.notes
 
 
 # -- what plan says ---------------------------------------------------------------------------------------------

@@ -58,12 +58,12 @@ def test_a_redirect_is_read_against_where_it_came_from(base: str, sent: str, lea
 
 @pytest.mark.parametrize("base", ["https://hub.example/a", "https://127.0.0.1/a"])
 def test_https_does_not_become_http(base: str) -> None:
-    with pytest.raises(NoAddress, match="leaves https for http"):
+    with pytest.raises(NoAddress, match="goes from https to http"):
         read_redirect(base, "http://cdn.example/x")
 
 
 def test_https_of_a_stranger_does_not_become_http_of_this_machine() -> None:
-    with pytest.raises(NoAddress, match="leaves https for http"):
+    with pytest.raises(NoAddress, match="goes from https to http"):
         read_redirect("https://hub.example/a", "http://127.0.0.1/x")
 
 

@@ -128,7 +128,7 @@ def test_a_broken_on_line_ends_the_program_and_leaves_no_timer() -> None:
 
 
 def test_check_says_what_the_program_said_last() -> None:
-    with pytest.raises(CommandFailed, match="ended with 4:\nno such branch") as seen:
+    with pytest.raises(CommandFailed, match="exited with 4:\nno such branch") as seen:
         LocalMachine().run(shell("echo no such branch >&2; exit 4")).check()
     assert said(seen.value.hint)
     with pytest.raises(CommandFailed, match=r"sleep [\d.]+ timed out after 1 seconds:\n"):
@@ -165,7 +165,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> LocalMachine:
 @pytest.mark.parametrize("asks", ["sleep 600", "exec >&- 2>&-; sleep 600", "(trap '' TERM; sleep 600) & wait"])
 def test_a_program_that_says_and_does_nothing_is_ended(impatient: LocalMachine, asks: str, merged: bool) -> None:
     ran = impatient.run(shell(f"echo up; {asks}"), timeout_s=math.inf, on_line=(lambda line: None) if merged else None)
-    assert (ran.code, ran.out, ran.stopped) == (None, "up\n", "said nothing for 1 seconds")
+    assert (ran.code, ran.out, ran.stopped) == (None, "up\n", "was silent for 1 seconds")
 
 
 @pytest.mark.parametrize("how", ["print('.', flush=True); time.sleep(0.2)", "pass"], ids=["it talks", "it works"])

@@ -27,7 +27,7 @@ def mac(described: str, packet: str = PACKET) -> FakeMachine:
     ("described", "packet", "because"),
     [
         (HOME, PACKET, ""),
-        (HOME.replace("NOAUTOIPV6LL", "NOAUTOIPV6LL,EXPENSIVE"), PACKET, "macOS calls it expensive"),
+        (HOME.replace("NOAUTOIPV6LL", "NOAUTOIPV6LL,EXPENSIVE"), PACKET, "macOS marks it as expensive"),
         (HOME.replace("NOAUTOIPV6LL", "EXPENSIVE,CONSTRAINED"), PACKET, "Low Data Mode is on"),
         (HOME.replace("192.168.1.7", "172.20.10.4"), PACKET, "it is an iPhone's hotspot"),
         (HOME, "vendor_specific (string): ANDROID_METERED\n", "it is an Android phone's hotspot"),

@@ -24,7 +24,7 @@ UV = "error: Failed to fetch: `https://pypi.org/simple/torch/`\n  Caused by: "
         ("error: RPC failed; curl 56 Recv failure: Connection reset by peer", Passing.NETWORK),
         ("fatal: early EOF", Passing.NETWORK),
         ("git timed out after 30 seconds", Passing.NETWORK),
-        ("git said nothing for 90 seconds", Passing.NETWORK),
+        ("git was silent for 90 seconds", Passing.NETWORK),
         ("fatal: couldn't find remote ref refs/tags/v9", None),
         ("batch response: Rate limit exceeded: https://huggingface.co/x/info/lfs/objects/batch", Passing.RATE_LIMIT),
         ("LFS: Client error: https://cdn.example/x from HTTP 403", None),

@@ -81,19 +81,19 @@ def test_words_in_any_order_are_a_target_and_its_name_is_the_target_again(words:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("m5-foo", "'foo' in 'm5-foo' is neither"),
+        ("m5-foo", "Unknown target 'm5-foo': 'foo' is not"),
         ("", ""),
         ("macos-12", "macOS 12; 13, 14, 15, 26, 27 are known"),
         ("macos-16", "Apple went from 15 to 26"),
         ("py39", "Python 3.9; 3.10 to 3.14"),
         ("py315", "Python 3.15"),
-        ("m1-x86_64", "a chip and another architecture"),
-        ("intel-m1", "two of the same kind"),
-        ("m1-m2", "two of the same kind"),
-        ("macos-14-macos-15", "two of the same kind"),
-        ("0gb", "without memory"),
-        ("m0", "neither a macOS"),
-        ("linux", "neither a macOS"),
+        ("m1-x86_64", "a chip and a different architecture"),
+        ("intel-m1", "two values of one kind"),
+        ("m1-m2", "two values of one kind"),
+        ("macos-14-macos-15", "two values of one kind"),
+        ("0gb", "has no memory"),
+        ("m0", "not a macOS"),
+        ("linux", "not a macOS"),
     ],
 )
 def test_a_word_that_is_not_known_is_refused_with_an_example(words: str, says: str) -> None:
@@ -134,7 +134,7 @@ def test_a_target_has_no_disk_and_no_programs() -> None:
     memory = machine.memory()
     assert memory is not None
     assert memory.total_bytes == 24 * GIB
-    with pytest.raises(OSError, match="not here"):
+    with pytest.raises(OSError, match="not available"):
         machine.disk_free_bytes(Path("/"))
     with pytest.raises(CommandMissing, match="another machine"):
         machine.spawn(["caffeinate"], cwd=Path("/"), log=Path("/dev/null"), env={})
