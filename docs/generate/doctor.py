@@ -20,7 +20,7 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
     ("ui-stale", "Only the browser is behind; reloading the page helps, and nothing outside of it can see that."),
     ("ckpt-fp32", "A file of another precision than was asked for is `ckpt-other`; asked for, it is right."),
     ("xet-stall", "A backend that stands still is given up, and the next one goes on with its bytes."),
-)  # fmt: skip
+)
 
 INTRODUCTION = """\
 # What `provision doctor` finds

@@ -198,10 +198,16 @@ def keep_a_doubtful_torch(mac: Mac) -> None:
 @breaks("torch-doubtful")
 def compute_wrong_for_custom_nodes(mac: Mac) -> None:
     """The probe found wrong what only custom nodes use."""
-    mac.probe["checks"].append({
-        "name": "attention, permuted and short, fp16", "error": 0.7, "bound": 0.01, "fault": "wrong", "repeat": 0.0,
-        "custom_nodes": True,
-    })  # fmt: skip
+    mac.probe["checks"].append(
+        {
+            "name": "attention, permuted and short, fp16",
+            "error": 0.7,
+            "bound": 0.01,
+            "fault": "wrong",
+            "repeat": 0.0,
+            "custom_nodes": True,
+        }
+    )
 
 
 @breaks("torch-slow")

@@ -72,9 +72,14 @@ class Tool:
     def until(self, stop: Callable[[Json], bool], *words: str, sign: signal.Signals = signal.SIGKILL) -> Ended:
         """Run until an event for which `stop` is true, then send `sign` to the tool alone."""
         process = subprocess.Popen(
-            self.argv(*words), env=self.env(), cwd=self.folder or self.home.parent, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
+            self.argv(*words),
+            env=self.env(),
+            cwd=self.folder or self.home.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
         lines: list[Json] = []
         assert process.stdout is not None
         assert process.stderr is not None

@@ -162,9 +162,18 @@ def test_report_is_kept(tool: Tool) -> None:
     assert kept["schema"] == 1
     assert kept["type"] == "report"
     assert [step["name"] for step in kept["steps"]] == [
-        "hardware", "tools", "python_env", "torch", "comfyui", "models", "requirements", "workflow", "server",
-        "first_image", "lock",
-    ]  # fmt: skip
+        "hardware",
+        "tools",
+        "python_env",
+        "torch",
+        "comfyui",
+        "models",
+        "requirements",
+        "workflow",
+        "server",
+        "first_image",
+        "lock",
+    ]
 
 
 def test_pictures_from_prompts_and_seconds_for_the_report(tool: Tool) -> None:
@@ -172,9 +181,15 @@ def test_pictures_from_prompts_and_seconds_for_the_report(tool: Tool) -> None:
     assert (none.code, none.report["error"]["code"]) == (2, "usage")
     assert tool.run("all", "--rehearse", "--stop").code == 0
     prompts = subprocess.run(
-        tool.argv("generate", "-", "--seed", "5", "--size", "256", "--json"), input="a fox\n\na ../cat\n", text=True,
-        env=tool.env(), cwd=tool.home.parent, capture_output=True, timeout=120, check=True,
-    )  # fmt: skip
+        tool.argv("generate", "-", "--seed", "5", "--size", "256", "--json"),
+        input="a fox\n\na ../cat\n",
+        text=True,
+        env=tool.env(),
+        cwd=tool.home.parent,
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
     made: list[Json] = json.loads(prompts.stdout.splitlines()[-1])["pictures"]
     assert [Path(each["path"]) for each in made] == [tool.home.parent / name for name in ("a-fox.png", "a----cat.png")]
     assert [each["seed"] for each in made] == [5, 5]

@@ -97,10 +97,12 @@ class _Hub(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if "/resolve/" in self.path:
-            names = json.dumps({
-                "__metadata__": {LINE: LINE, "title": LINE},
-                f"model.{LINE}": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
-            }).encode()  # fmt: skip
+            names = json.dumps(
+                {
+                    "__metadata__": {LINE: LINE, "title": LINE},
+                    f"model.{LINE}": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+                }
+            ).encode()
             return self._answer(len(names).to_bytes(8, "little") + names + bytes(4), {"X-Repo-Commit": "a" * 40})
         if "/tree/" in self.path:
             names = (NAME, SEEN_WRONG, MARK)  # which may be refused, but for the last
@@ -251,8 +253,9 @@ VIEWS = {
     "download-manifest": View(("download", f"{NAME}.toml"), USAGE),
     "download-to": View(("download", "--rehearse", "--to", f"{NAME}/none"), (0, 1, 2)),
     "inspect-repo": View(("download", "a/b", "--inspect"), (0, 1, 2), environ=(("HF_ENDPOINT", "{hub}"),)),
-    "inspect-file": View(("download", f"a/b/{NAME}.safetensors", "--inspect"), (0, 1, 2),
-                         environ=(("HF_ENDPOINT", "{hub}"),)),
+    "inspect-file": View(
+        ("download", f"a/b/{NAME}.safetensors", "--inspect"), (0, 1, 2), environ=(("HF_ENDPOINT", "{hub}"),)
+    ),
     "download-hostile": View(("download", "a/b", "--endpoint", "{hub}", "--to", "."), (1, 2)),
     "manifests": View(("manifests",), (0,), shows=False, home=False),
     "manifest-show": View(("manifests", "show", "titled.toml"), (0,), home=False),
@@ -264,9 +267,17 @@ VIEWS = {
     "too-many": View(("stop", NAME), USAGE, home=False),
     "completion": View(("completion", NAME), USAGE, home=False),
     "help-of-none": View((NAME, "--help"), USAGE, home=False),
-    "completing": View((), (0, 1), shows=False, home=False, environ=(
-        ("_PROVISION_COMPLETE", "complete_zsh"), ("_TYPER_COMPLETE_ARGS", f"provision plan --manifest {NAME}"))),
-}  # fmt: skip
+    "completing": View(
+        (),
+        (0, 1),
+        shows=False,
+        home=False,
+        environ=(
+            ("_PROVISION_COMPLETE", "complete_zsh"),
+            ("_TYPER_COMPLETE_ARGS", f"provision plan --manifest {NAME}"),
+        ),
+    ),
+}
 RUNS: dict[str, Callable[..., Said]] = {"terminal": in_terminal, "pipe": in_pipe}
 
 

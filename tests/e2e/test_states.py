@@ -63,8 +63,10 @@ def test_the_page_has_no_row_of_a_state_that_is_gone() -> None:
 
 def _skip_without(need: str) -> None:
     there = {
-        "": True, "root": os.geteuid() == 0 and shutil.which("unshare") is not None, "faketime": FAKETIME is not None,
-    }  # fmt: skip
+        "": True,
+        "root": os.geteuid() == 0 and shutil.which("unshare") is not None,
+        "faketime": FAKETIME is not None,
+    }
     if not there[need]:
         pytest.skip(f"this state cannot be made without {need}")
 

@@ -132,8 +132,11 @@ def judge(name: str, mac: Seen) -> Iterator[str]:
     better = [(lack.elsewhere[0].name, lack.elsewhere[1]) for lack in mac.behind if lack.elsewhere]
     if tuple(name for name, _ in better) != elsewhere:
         yield f"a newer torch is there on {better}, not on {elsewhere}"
-    yield from (f"{version} on {other} is not newer than {have}" for other, version in better
-                if Version(version) <= Version(have))  # fmt: skip
+    yield from (
+        f"{version} on {other} is not newer than {have}"
+        for other, version in better
+        if Version(version) <= Version(have)
+    )
 
 
 def test_every_target_gets_wheels_of_its_own_tags_or_is_refused_for_the_right_reason(
@@ -191,8 +194,14 @@ def the_command_says_the_same(home: Home) -> None:
     assert "macosx_" in torch["wheel"]
     assert report["download_bytes"] > 6.9e9 + torch["size_bytes"]
     assert [step["name"] for step in report["steps"]] == [
-        "hardware", "python_env", "torch", "comfyui", "models", "requirements", "provision",
-    ]  # fmt: skip
+        "hardware",
+        "python_env",
+        "torch",
+        "comfyui",
+        "models",
+        "requirements",
+        "provision",
+    ]
 
     bad = command("macos-13-m1", *words)
     said = " ".join(bad.stdout.split())

@@ -173,11 +173,21 @@ def refuse(tool: Tool, *words: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("all", "--rehearse"), ("all",), ("plan", "--rehearse"), ("doctor",), ("doctor", "--fix", "--yes"), ("launch",),
-        ("generate", "x"), ("bench",), ("rollback",), ("download",), ("uninstall", "--yes"), ("uninstall",),
+        ("all", "--rehearse"),
+        ("all",),
+        ("plan", "--rehearse"),
+        ("doctor",),
+        ("doctor", "--fix", "--yes"),
+        ("launch",),
+        ("generate", "x"),
+        ("bench",),
+        ("rollback",),
+        ("download",),
+        ("uninstall", "--yes"),
+        ("uninstall",),
     ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_a_folder_of_a_persons_is_no_home_for_any_command(tool: Tool, words: tuple[str, ...]) -> None:
     add(tool.home, {"photos/a.txt": "precious", "thesis.md": "x"})
     refuse(tool, *words)
@@ -188,8 +198,12 @@ def test_a_look_at_such_a_folder_writes_nothing(tool: Tool, words: tuple[str, ..
     add(tool.home, {"photos/a.txt": "precious"})
     ended = subprocess.run(
         [sys.executable, "-m", "provision", *words, "--home", tool.home],
-        env=tool.env(), capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        env=tool.env(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert ended.returncode in (0, 1, 2), ended.stderr
     assert files_in(tool.home) == {"photos/a.txt": "precious"}
 

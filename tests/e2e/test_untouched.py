@@ -14,10 +14,18 @@ from tests.support.hostile_node import WAYS, install, wheel
 from tests.support.untouched import differences, snapshot
 
 LOOKS = (
-    ("plan", "--rehearse"), ("check",), ("doctor",), ("doctor", "--deep"), ("status",), ("logs",), ("logs", "--tool"),
-    ("report", "--output", "{out}"), ("doctor", "--report", "{out}"), ("uninstall",),
+    ("plan", "--rehearse"),
+    ("check",),
+    ("doctor",),
+    ("doctor", "--deep"),
+    ("status",),
+    ("logs",),
+    ("logs", "--tool"),
+    ("report", "--output", "{out}"),
+    ("doctor", "--report", "{out}"),
+    ("uninstall",),
     ("download", "stabilityai/sdxl-turbo", "--inspect", "--rehearse"),
-)  # fmt: skip
+)
 """Commands that change nothing; `{out}` is a file elsewhere."""
 
 

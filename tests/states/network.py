@@ -60,8 +60,9 @@ def _proxy_with_password(at: Place) -> None:
 
 def _clock(offset: str) -> State:
     where = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    return State(f"the clock is {offset}", where, needs="faketime",
-                 stops=Stops("clock-wrong", ("clock",), seen="clock-wrong"))  # fmt: skip
+    return State(
+        f"the clock is {offset}", where, needs="faketime", stops=Stops("clock-wrong", ("clock",), seen="clock-wrong")
+    )
 
 
 def _hub_with_token(at: Place) -> None:

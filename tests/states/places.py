@@ -69,15 +69,19 @@ def _cache_of_another(at: Place) -> None:
 
 
 PATHS = (
-    ("a home with an apostrophe", "it's a home", "auto"), ("a home with #", "home #1", "http"),
-    ("a home with %", "100%25 home", "hf"), ("a home with quotes", 'my "home"', "wget"),
-    ("a home with $", "$HOME and $(id)", "git-lfs"), ("a home with ; and &", "a; b & c", "wget"),
+    ("a home with an apostrophe", "it's a home", "auto"),
+    ("a home with #", "home #1", "http"),
+    ("a home with %", "100%25 home", "hf"),
+    ("a home with quotes", 'my "home"', "wget"),
+    ("a home with $", "$HOME and $(id)", "git-lfs"),
+    ("a home with ; and &", "a; b & c", "wget"),
     ("a home with an accent of two letters (NFD)", unicodedata.normalize("NFD", "Müllers Café"), "hf"),
     ("a home with spaces at both ends", " a home ", "git-lfs"),
     ("a home with brackets and *", "[home] {a,b} *", "auto"),
-    ("a home with a backslash", "back\\slash", "http"), ("a home with a long name", "h" * 150, "auto"),
+    ("a home with a backslash", "back\\slash", "http"),
+    ("a home with a long name", "h" * 150, "auto"),
     ("a home that begins with -", "-home", "auto"),
-)  # fmt: skip
+)
 PLACES = (
     *(State(name, home=home, words=(*ALL, "--backend", backend)) for name, home, backend in PATHS),
     State("HOME is not set", {"HOME": None, **NO_CACHE}),

@@ -26,8 +26,14 @@ def _git(name: str, *lines: str, **more: Any) -> State:
 
 def _hooks(*keys: str) -> State:
     def write(at: Place) -> None:
-        at.give({}, {f"{folder}/{hook}": HOOK for folder in ("hooks", "template/hooks")
-                     for hook in ("post-checkout", "post-merge", "reference-transaction")})  # fmt: skip
+        at.give(
+            {},
+            {
+                f"{folder}/{hook}": HOOK
+                for folder in ("hooks", "template/hooks")
+                for hook in ("post-checkout", "post-merge", "reference-transaction")
+            },
+        )
         for hook in at.person.glob("**/hooks/*"):
             hook.chmod(0o755)
         for key in keys:

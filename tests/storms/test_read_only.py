@@ -17,9 +17,18 @@ from tests.storms.tally import Tally
 from tests.storms.weather import Place, aftermath, blame_words
 
 COMMANDS = (
-    ("status",), ("doctor",), ("logs",), ("stop",), ("all", "--rehearse"), ("launch",), ("doctor", "--fix", "--yes"),
-    ("plan", "--rehearse"), ("rollback",), ("download", "--rehearse"), ("uninstall", "--yes"),
-)  # fmt: skip
+    ("status",),
+    ("doctor",),
+    ("logs",),
+    ("stop",),
+    ("all", "--rehearse"),
+    ("launch",),
+    ("doctor", "--fix", "--yes"),
+    ("plan", "--rehearse"),
+    ("rollback",),
+    ("download", "--rehearse"),
+    ("uninstall", "--yes"),
+)
 NOBODY = 65534
 UNPRIVILEGED = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 """Root without root's rights: to whom modes mean something, as to everybody else."""

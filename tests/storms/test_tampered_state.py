@@ -25,10 +25,19 @@ SHORT, PARTS = 2, 4
 LOOKS = (("status",), ("report", "-o", "REPORT"), ("logs",), ("doctor",), ("all", "--rehearse"))
 """In the order in which they change least: each sees the damage that the ones before left."""
 OTHERS: Sequence[tuple[str, ...]] = (
-    ("plan", "--rehearse"), ("launch",), ("stop",), ("rollback",), ("generate", "a fox", "-o", "FOX"),
-    ("download", "--rehearse"), ("bench", "--size", "256", "--steps", "1", "--count", "1"), ("logs", "--tool"),
-    ("doctor", "--fix", "--yes"), ("uninstall",), ("uninstall", "--yes"), ("doctor", "--report", "PAGE"),
-)  # fmt: skip
+    ("plan", "--rehearse"),
+    ("launch",),
+    ("stop",),
+    ("rollback",),
+    ("generate", "a fox", "-o", "FOX"),
+    ("download", "--rehearse"),
+    ("bench", "--size", "256", "--steps", "1", "--count", "1"),
+    ("logs", "--tool"),
+    ("doctor", "--fix", "--yes"),
+    ("uninstall",),
+    ("uninstall", "--yes"),
+    ("doctor", "--report", "PAGE"),
+)
 """Each of them once on a home of its own for some of the tries."""
 SHARED_BYTES = 1 << 20
 """Larger files are linked into the copies; the tool replaces files and never writes into them."""

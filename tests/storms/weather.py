@@ -131,9 +131,13 @@ class Place:
         person = self.root / "person"
         person.mkdir(exist_ok=True)
         environ = {
-            **os.environ, "HOME": str(person), "PYTHONPATH": str(CHECKOUT), "LANG": "C.UTF-8",
-            "UV_CACHE_DIR": str(self.root / "uv-cache"), **(env or {}),
-        }  # fmt: skip
+            **os.environ,
+            "HOME": str(person),
+            "PYTHONPATH": str(CHECKOUT),
+            "LANG": "C.UTF-8",
+            "UV_CACHE_DIR": str(self.root / "uv-cache"),
+            **(env or {}),
+        }
         argv = [*prefix, *self.argv(*words, home=home)]
         # A file and no pipe: programs that outlive their parent may hold it open.
         with tempfile.TemporaryFile(dir=self.root.parent) as said:

@@ -28,8 +28,12 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 _ON_BODY = {"truncate", "reset", "stall", "no_length", "corrupt", "no_range", "wrong_range", "gzip", "expire"}
 _ON_FILE = {"pointer", "wrong_length", "etag_changes"}
 _DEFAULTS: Mapping[str, int | str] = {
-    "status": 503, "wrong_length": -1, "wrong_range": 1, "no_length": "chunked", "rate_limit": 25,
-}  # fmt: skip
+    "status": 503,
+    "wrong_length": -1,
+    "wrong_range": 1,
+    "no_length": "chunked",
+    "rate_limit": 25,
+}
 _ERROR_CODES = {401: "GatedRepo", 403: "GatedRepo", 404: "EntryNotFound"}
 _ETAGS = ("ETag", "X-Linked-Etag")
 _FLIPPED = bytes(byte ^ 0xFF for byte in range(256))

@@ -31,8 +31,11 @@ CHECKING = ("all", "plan", "check", "doctor", "rollback", "launch", "stop")
 """Commands that run steps, and load them only then."""
 HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "urllib3", "packaging", "jinja2")
 PROGRAMS = (
-    "comfyui.sandbox_program", "download.backends.xet_program", "environment.torch_probe", "system.log_keeper",
-)  # fmt: skip
+    "comfyui.sandbox_program",
+    "download.backends.xet_program",
+    "environment.torch_probe",
+    "system.log_keeper",
+)
 """Run by their path, in a Python of their own."""
 BY_NAME = tuple(f"download.backends.{name.replace('-', '_')}" for name in NAMES)
 """Loaded when one of that name is asked for."""
@@ -205,10 +208,17 @@ def test_help_loads_no_command() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert ran.stderr.split() == [
-        "provision", "provision.cli", "provision.cli.app", "provision.cli.exit_codes", "provision.command",
-        "provision.errors", "provision.output", "provision.output.safe_streams", "provision.system",
+        "provision",
+        "provision.cli",
+        "provision.cli.app",
+        "provision.cli.exit_codes",
+        "provision.command",
+        "provision.errors",
+        "provision.output",
+        "provision.output.safe_streams",
+        "provision.system",
         "provision.system.visible",
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("typed", ["provision d", "provision "])

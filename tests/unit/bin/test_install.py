@@ -131,9 +131,15 @@ def test_as_another_user_it_does_nothing(bare: Bare) -> None:
 
 def piped(bare: Bare, script: str, **environ: str) -> tuple[int, str]:
     ran = subprocess.run(
-        ["/bin/sh"], input=script, cwd=bare.root, env=bare.environ | environ, capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
+        ["/bin/sh"],
+        input=script,
+        cwd=bare.root,
+        env=bare.environ | environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     return ran.returncode, ran.stdout + ran.stderr
 
 

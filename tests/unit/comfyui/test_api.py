@@ -340,6 +340,13 @@ def test_known_signatures(text: str, says: str) -> None:
 
 def test_what_is_not_known_is_shown_as_it_is() -> None:
     assert explain("all is well") is None
-    error = execution_failure({"node_type": "KSampler", "node_id": "5", "exception_type": "ValueError",
-                               "exception_message": "odd\nmore", "traceback": []})  # fmt: skip
+    error = execution_failure(
+        {
+            "node_type": "KSampler",
+            "node_id": "5",
+            "exception_type": "ValueError",
+            "exception_message": "odd\nmore",
+            "traceback": [],
+        }
+    )
     assert error.message == "ComfyUI failed in KSampler (node 5) with ValueError: odd"

@@ -67,7 +67,7 @@ CAUSES = {
     "78-zsh-no-wget": ("wget-missing", "curl"),
     "84-bind-cannot-assign": ("listen-wrong", "--listen"),
     "85-torch-not-linked-mps": ("torch-no-mps", "arm64"),
-}  # fmt: skip
+}
 """The finding that each names, and what its fix must speak of."""
 
 

@@ -65,9 +65,17 @@ def pid_of(ctx: Context) -> int:
 def test_the_command_is_on_loopback_and_isolated(home: EngineHome) -> None:
     ctx = home.ctx
     assert server_argv(ctx) == (
-        str(ctx.home.python), "-s", str(ctx.home.comfyui / "main.py"), "--listen", "127.0.0.1",
-        "--port", str(ctx.manifest.comfyui.port), "--disable-auto-launch", "--force-fp16", "--cpu",
-    )  # fmt: skip
+        str(ctx.home.python),
+        "-s",
+        str(ctx.home.comfyui / "main.py"),
+        "--listen",
+        "127.0.0.1",
+        "--port",
+        str(ctx.manifest.comfyui.port),
+        "--disable-auto-launch",
+        "--force-fp16",
+        "--cpu",
+    )
     ctx.receipts.write("torch", device="mps")
     assert "--cpu" not in server_argv(ctx)
     assert server_process.engine_flags(with_sets(ctx, 'comfyui.args=["--cpu"]')) == ("--cpu",)

@@ -102,8 +102,10 @@ def test_the_page_has_every_id_and_no_broken_row() -> None:
     assert set(rows) <= {3, 5}
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("ckpt-truncatd", "ckpt-truncated"), ("tv-missmatch", "tv-mismatch"),
-                                              ("CKPT-CASE", "ckpt-case")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("ckpt-truncatd", "ckpt-truncated"), ("tv-missmatch", "tv-mismatch"), ("CKPT-CASE", "ckpt-case")],
+)
 def test_an_unknown_id_is_refused_with_the_nearest(typed: str, meant: str) -> None:
     with pytest.raises(UsageError) as refused:
         must_know(["git-ready", typed])

@@ -264,9 +264,13 @@ def test_a_git_address_is_never_an_option_nor_a_program(url: str) -> None:
 
 def test_ordinary_git_addresses_are_taken() -> None:
     for url in (
-        "https://github.com/comfyanonymous/ComfyUI", "http://127.0.0.1:3000/engine.git", "ssh://git@host:22/a/b.git",
-        "git@github.com:a/b.git", "file:///srv/a folder/b.git", "/srv/a folder/b",
-    ):  # fmt: skip
+        "https://github.com/comfyanonymous/ComfyUI",
+        "http://127.0.0.1:3000/engine.git",
+        "ssh://git@host:22/a/b.git",
+        "git@github.com:a/b.git",
+        "file:///srv/a folder/b.git",
+        "/srv/a folder/b",
+    ):
         assert GIT_ADDRESS.fullmatch(url), url
 
 

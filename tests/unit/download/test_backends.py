@@ -392,9 +392,14 @@ def test_what_passes_is_waited_out(ctx: Context, hub: Hub, model: ModelRepo, fau
     ids=lambda fault: f"{fault.kind}{fault.value}",
 )
 def test_what_lasts_is_one_sentence_and_a_hint(
-    ctx: Context, hub: Hub, model: ModelRepo, heard: Heard, fault: Fault, backend: Backend,
+    ctx: Context,
+    hub: Hub,
+    model: ModelRepo,
+    heard: Heard,
+    fault: Fault,
+    backend: Backend,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(retry, "IDLE_S", 0.5)  # git-lfs follows a circle of redirects for ever
     hub.arm(fault)
     with pytest.raises(ProvisionError) as failed:
@@ -540,8 +545,9 @@ def test_an_alias_means_its_backend(ctx: Context) -> None:
 
 @EACH
 def test_a_backend_describes_itself(backend: Backend, ctx: Context, hub: Hub, model: ModelRepo) -> None:
-    assert not {backend.name, *backend.aliases} & {name for other in BACKENDS if other is not backend
-                                                   for name in (other.name, *other.aliases)}  # fmt: skip
+    assert not {backend.name, *backend.aliases} & {
+        name for other in BACKENDS if other is not backend for name in (other.name, *other.aliases)
+    }
     lines = list(backend.script(ctx, remote_file(hub, model), '"$home"/the.part'))
     assert '"$home"/the.part' in lines[-1]
     assert {program.name for program in backend.needs} <= set(backend.writers)
@@ -695,10 +701,11 @@ def test_git_understands_the_configuration_that_holds_the_token(tmp_path: Path, 
     assert TOKEN not in str(env)
     assert basic not in str(env)
     assert found == {
-        "credential.helper": "", "core.askpass": "true",
+        "credential.helper": "",
+        "core.askpass": "true",
         f"http.{hub.url}/.extraheader": f"Authorization: Basic {basic}",
         "http.sslcainfo": str(bundle),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(("name", "text"), [("HF_HUB_DOWNLOAD_TIMEOUT", "10s"), ("HF_HUB_ETAG_TIMEOUT", "1e3")])

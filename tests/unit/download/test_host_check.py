@@ -37,8 +37,9 @@ def test_a_proxy_that_is_no_address_is_named_by_its_variable_and_not_shown(proxy
     trouble = trouble_of(Host("https://host.invalid", "", vital=True), {"https_proxy": proxy}, 2)
     assert trouble is not None
     assert (trouble.kind.id, trouble.says) == (
-        "proxy", "host.invalid cannot be reached: https_proxy is no address of a proxy.",
-    )  # fmt: skip
+        "proxy",
+        "host.invalid cannot be reached: https_proxy is no address of a proxy.",
+    )
 
 
 # -- a hub --------------------------------------------------------------------------------------------------------
@@ -46,9 +47,15 @@ def test_a_proxy_that_is_no_address_is_named_by_its_variable_and_not_shown(proxy
 
 @pytest.mark.parametrize(
     "answer",
-    [(200, COMMIT), (302, {**COMMIT, "Location": "https://cdn.invalid/x"}), (307, {"Location": "/a/renamed"}),
-     (404, {"X-Error-Code": "RepoNotFound"}), (401, {}), (503, {})],
-)  # fmt: skip
+    [
+        (200, COMMIT),
+        (302, {**COMMIT, "Location": "https://cdn.invalid/x"}),
+        (307, {"Location": "/a/renamed"}),
+        (404, {"X-Error-Code": "RepoNotFound"}),
+        (401, {}),
+        (503, {}),
+    ],
+)
 def test_what_a_hub_says_and_a_download_knows_better(answer: Answer) -> None:
     with hub(answer) as url:
         assert asked(url) is None
@@ -244,8 +251,12 @@ def test_the_whole_program_ends_while_names_are_still_being_resolved(tmp_path: P
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT)}
     ran = subprocess.run(
         [sys.executable, "-c", HANGING, command, "--home", str(tmp_path / "home")],
-        capture_output=True, text=True, timeout=40, env=environ, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=40,
+        env=environ,
+        check=False,
+    )
     assert ran.returncode == 1, ran.stderr
     assert "huggingface.co cannot be reached: no answer within" in " ".join(ran.stdout.split())  # a table breaks lines
 

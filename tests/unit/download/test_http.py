@@ -33,9 +33,14 @@ from tests.support.paths import CHECKOUT
 from tests.support.small_model import FILE, Heard, is_one_sentence_with_hint, remote_file, small_context
 
 SMALL = Settings(
-    segment_bytes=256 << 10, buffer_bytes=32 << 10, stall_s=0.5, window_s=0.05, save_s=0.02, race_s=60,
+    segment_bytes=256 << 10,
+    buffer_bytes=32 << 10,
+    stall_s=0.5,
+    window_s=0.05,
+    save_s=0.02,
+    race_s=60,
     least_bytes=16 << 10,
-)  # fmt: skip
+)
 FETCH = """
 import json, sys
 from pathlib import Path

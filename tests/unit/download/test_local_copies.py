@@ -247,15 +247,27 @@ def sharing(monkeypatch: pytest.MonkeyPatch, *, clone: bool, link: bool) -> None
 
 @pytest.mark.parametrize(
     ("clone", "link", "asked", "says", "same"),
-    [(True, True, False, "it is cloned, which takes no space", False),
-     (False, True, False, "it is hard-linked, one file under two names", True),
-     (False, True, True, "it is copied", False), (True, True, True, "it is cloned", False),
-     (False, False, False, "it is copied, because it cannot be shared", False)],
-)  # fmt: skip
+    [
+        (True, True, False, "it is cloned, which takes no space", False),
+        (False, True, False, "it is hard-linked, one file under two names", True),
+        (False, True, True, "it is copied", False),
+        (True, True, True, "it is cloned", False),
+        (False, False, False, "it is copied, because it cannot be shared", False),
+    ],
+)
 def test_it_is_cloned_else_linked_else_copied(
-    ctx: Context, person: Path, model: ModelRepo, data: bytes, heard: Heard, monkeypatch: pytest.MonkeyPatch,
-    clone: bool, link: bool, asked: bool, says: str, same: bool,
-) -> None:  # fmt: skip
+    ctx: Context,
+    person: Path,
+    model: ModelRepo,
+    data: bytes,
+    heard: Heard,
+    monkeypatch: pytest.MonkeyPatch,
+    clone: bool,
+    link: bool,
+    asked: bool,
+    says: str,
+    same: bool,
+) -> None:
     copy = put(person / "Downloads" / FILE, data)
     sharing(monkeypatch, clone=clone, link=link)
     ctx = replace(ctx, options=replace(ctx.options, copy=asked))
@@ -547,8 +559,9 @@ def test_the_cache_is_where_its_variables_say(tmp_path: Path) -> None:
 def test_what_the_system_asks_about_comes_last() -> None:
     folders = [place.folder for place in known_places({"HOME": "/me"})]
     assert folders[-2:] == [
-        Path("/me/Library/Containers/com.liuliu.draw-things/Data/Documents/Models"), Path("/me/Downloads"),
-    ]  # fmt: skip
+        Path("/me/Library/Containers/com.liuliu.draw-things/Data/Documents/Models"),
+        Path("/me/Downloads"),
+    ]
     assert [place.folder for place in asked_places([Path("/usb")])] == [Path("/usb")]
 
 

@@ -60,9 +60,10 @@ def test_an_address_that_hangs_does_not_hold_up_the_next(hub: Hub, monkeypatch: 
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.2", "127.0.0.1")]
         ask = socket.getaddrinfo
         monkeypatch.setattr(
-            socket, "getaddrinfo",
+            socket,
+            "getaddrinfo",
             lambda host, *words, **more: found if host == "hub.test" else ask(host, *words, **more),
-        )  # fmt: skip
+        )
         dialer = Dialer({})
         began = time.monotonic()
         dialer.dial(("hub.test", port)).close()
@@ -196,8 +197,9 @@ def test_a_proxy_is_asked_for_a_tunnel_or_with_the_whole_address(certificate: Pa
     proxy.shutdown()
     proxy.server_close()
     assert [(command, path) for command, path, _ in asked] == [
-        ("CONNECT", "hub.test:443"), ("GET", "http://plain.test/file?a=b"),
-    ]  # fmt: skip
+        ("CONNECT", "hub.test:443"),
+        ("GET", "http://plain.test/file?a=b"),
+    ]
     assert all(credentials == "Basic bWU6c2VjcmV0" for _, _, credentials in asked)
 
 

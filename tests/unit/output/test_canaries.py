@@ -17,9 +17,11 @@ from provision.output.report.redact import Person, redact
 from provision.system.local_machine import LocalMachine
 
 JANE = Person(
-    folders=("/Users/janedoe",), names=("janedoe", "Jane Doe", "Jane"), hosts=("Janes-Air.local", "Janes-Air"),
+    folders=("/Users/janedoe",),
+    names=("janedoe", "Jane Doe", "Jane"),
+    hosts=("Janes-Air.local", "Janes-Air"),
     secrets=("known-secret-value",),
-)  # fmt: skip
+)
 NOBODY = Person()
 A = "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW3xY5zA7bC9d"
 """Forty letters and digits, as a key has them."""

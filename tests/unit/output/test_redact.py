@@ -119,12 +119,17 @@ def test_home_paths_become_a_tilde(folder: str, spelling: str, text: str) -> Non
         ("std::vector at 12:34:56", "std::vector at 12:34:56"),
         ("torch 2.16.0.dev20261101+cpu", "torch 2.16.0.dev20261101+cpu"),
         ("operator torchvision::nms does not exist", "operator torchvision::nms does not exist"),
-        ("https://huggingface.co/a/b/resolve/main/c?download=true", "https://huggingface.co/a/b/resolve/main/c?[query]"),
+        (
+            "https://huggingface.co/a/b/resolve/main/c?download=true",
+            "https://huggingface.co/a/b/resolve/main/c?[query]",
+        ),
         ("Set-Cookie: id=1; path=/\nnext", "Set-Cookie: [token]\nnext"),
-        ("sha256 e869ac7d6942cb327d68d5ed83a40447aadf20e0c3358d98b2cc9e270db0da26",
-         "sha256 e869ac7d6942cb327d68d5ed83a40447aadf20e0c3358d98b2cc9e270db0da26"),
+        (
+            "sha256 e869ac7d6942cb327d68d5ed83a40447aadf20e0c3358d98b2cc9e270db0da26",
+            "sha256 e869ac7d6942cb327d68d5ed83a40447aadf20e0c3358d98b2cc9e270db0da26",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_goes_and_what_stays(text: str, told: str) -> None:
     assert redact(text, ANN) == told
 
@@ -141,16 +146,23 @@ LETTERS = st.one_of(
     st.text(alphabet="가나다라마바사아자차", min_size=2, max_size=5),
     st.text(alphabet="🦊🐻🐼🦁🐸", min_size=2, max_size=4),
     st.text(alphabet="äöüéøñ", min_size=3, max_size=6),
-)  # fmt: skip
+)
 AROUND_NAMES = (
     "{0}", "/Users/{0}/provision/venv/bin/python: gone", "/private/var/home/{0}/x", "/System/Volumes/Data/Users/{0}",
     "/Volumes/{0}s disk/models", "~{0}/x", "by {0}2", "backup_{0}.safetensors", "com.{0}.app", "uid=501({0})",
     "{0}@example.org", "file:///Users/{0}/x", "\\\\server\\{0}\\x", "'{0}'s Mac'",
 )  # fmt: skip
 WRITTEN: tuple[Callable[[str], str], ...] = (
-    str, str.upper, str.title, quote, lambda text: quote(text, safe=""), lambda text: quote(text).lower(), json.dumps,
-    lambda text: repr(text.encode()), lambda text: unicodedata.normalize("NFD", text),
-)  # fmt: skip
+    str,
+    str.upper,
+    str.title,
+    quote,
+    lambda text: quote(text, safe=""),
+    lambda text: quote(text).lower(),
+    json.dumps,
+    lambda text: repr(text.encode()),
+    lambda text: unicodedata.normalize("NFD", text),
+)
 
 
 def folded(text: str) -> str:

@@ -83,13 +83,23 @@ def bench() -> Bench:
 
 def page() -> RunPage:
     return RunPage(
-        "SDXL-Turbo <b>", "Set up.", True, (("system", "macOS of /Users/ada/x"), ("name", "ada.lovelace")), PNG,
-        ("a fox </figure><script>alert(1)</script>",), ("no commercial use", "https://example.org/LICENSE"),
+        "SDXL-Turbo <b>",
+        "Set up.",
+        True,
+        (("system", "macOS of /Users/ada/x"), ("name", "ada.lovelace")),
+        PNG,
+        ("a fox </figure><script>alert(1)</script>",),
+        ("no commercial use", "https://example.org/LICENSE"),
         (Part("ComfyUI", "v1", "https://example.org/ComfyUI", "commit 0123"), Part("x", "1", "javascript:0", "")),
-        (("torch", "2.0"),), course_svg(COURSE, ("torch", "models")), "It went.", (("m", "models", "6 kB"),),
-        bars_svg(chart_rows(bench()), about="Seconds"), "Warm.",
-        (Seen("warn", "tools", "token hf_abcdefghijklmnop and hunter2hunter2", "net-slow", "ls /Users/ada"),), "made",
-    )  # fmt: skip
+        (("torch", "2.0"),),
+        course_svg(COURSE, ("torch", "models")),
+        "It went.",
+        (("m", "models", "6 kB"),),
+        bars_svg(chart_rows(bench()), about="Seconds"),
+        "Warm.",
+        (Seen("warn", "tools", "token hf_abcdefghijklmnop and hunter2hunter2", "net-slow", "ls /Users/ada"),),
+        "made",
+    )
 
 
 def test_the_page_holds_all_that_it_shows_and_runs_nothing() -> None:
@@ -204,12 +214,15 @@ def test_a_long_transfer_keeps_its_first_and_last_bytes_and_not_more_than_a_char
 @pytest.mark.parametrize(
     "kept",
     [
-        None, "x", {"spans": [{"step": 1}]}, {"spans": [], "transfers": [{"samples": 3}]},
+        None,
+        "x",
+        {"spans": [{"step": 1}]},
+        {"spans": [], "transfers": [{"samples": 3}]},
         {"transfers": [{"step": "models", "subject": "m", "samples": []}]},
         {"spans": [{"step": "torch", "kind": "look", "says": "", "start": 2, "end": 1e300}]},
         {"spans": [{"step": "torch", "kind": "look", "says": "", "start": 2, "end": 1}]},
     ],
-)  # fmt: skip
+)
 def test_a_course_that_no_run_has_is_unreadable(kept: object) -> None:
     with pytest.raises(Unreadable):
         convert(kept, Course)
@@ -238,8 +251,16 @@ def test_ticks_are_round_and_few(whole: float, last: float) -> None:
 
 
 def test_a_bench_is_kept_whole_and_shown_beside_what_is_published_for_the_same_size() -> None:
-    kept = convert(bench().to_json() | {"cases": [dict(c, warm_median_s=0) for c in ([{"width": 512, "height": 512,
-        "steps": 1, "first_s": 2.0, "warm_s": [1.0, 1.2, 1.1]}])]}, Bench)  # fmt: skip
+    kept = convert(
+        bench().to_json()
+        | {
+            "cases": [
+                dict(c, warm_median_s=0)
+                for c in ([{"width": 512, "height": 512, "steps": 1, "first_s": 2.0, "warm_s": [1.0, 1.2, 1.1]}])
+            ]
+        },
+        Bench,
+    )
     assert kept == bench()
     rows = chart_rows(bench())
     assert [row[0] for row in rows if row[3] == "other"] == ["512x512, 1 step: M1 Pro, 16 GB"]

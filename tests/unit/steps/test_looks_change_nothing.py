@@ -120,12 +120,15 @@ def test_what_is_proven_for_good_loads_no_nodes_either(home: EngineHome) -> None
     ("code", "id", "says"),
     [
         ("open(__file__ + '.cfg', 'w')", "node-refused", "The custom node {0} writes or installs when it is loaded"),
-        ("import subprocess, sys; subprocess.check_call([sys.executable, '-m', 'pip', 'install', 'canary'])",
-         "node-refused", "a look lets it do neither"),
+        (
+            "import subprocess, sys; subprocess.check_call([sys.executable, '-m', 'pip', 'install', 'canary'])",
+            "node-refused",
+            "a look lets it do neither",
+        ),
         ("import of_old", "node-failed", "No module named 'of_old'"),
         ("import os; os._exit(7)", "node-refused", "ComfyUI starts, and with its custom nodes it ended"),
     ],
-)  # fmt: skip
+)
 def test_why_a_node_does_not_load(tmp_path: Path, code: str, id: str, says: str) -> None:
     made = engine_home(tmp_path, deep=True)
     (made.ctx.home.comfyui / "requirements.txt").write_text("torch\n", encoding="utf-8")

@@ -33,9 +33,19 @@ def test_what_acts_or_hides_is_written_out(character: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["two\nlines\tand a tab", "é ü 김나 日本語", "👩‍💻 🏳️‍🌈 ❤️‍🔥", "می‌خواهم", "क्‍ष",
-     "Screenshot at 9.41.00\u202fAM.png", "a\xa0b", "עברית", "✓ · → ━ ⠋ ▀", r"C:\x1b"],
-)  # fmt: skip
+    [
+        "two\nlines\tand a tab",
+        "é ü 김나 日本語",
+        "👩‍💻 🏳️‍🌈 ❤️‍🔥",
+        "می‌خواهم",
+        "क्‍ष",
+        "Screenshot at 9.41.00\u202fAM.png",
+        "a\xa0b",
+        "עברית",
+        "✓ · → ━ ⠋ ▀",
+        r"C:\x1b",
+    ],
+)
 def test_what_people_write_stays(text: str) -> None:
     assert visible(text) == text
 
