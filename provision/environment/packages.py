@@ -72,9 +72,12 @@ def run_uv(
     An index that does not answer is ridden out: what is in uv's cache by then need not come again.
     """
     run = partial(
-        ctx.machine.run, [find_uv(ctx.machine), *words], env={**uv_env(ctx.machine, ctx.home), **(env or {})},
-        timeout_s=timeout_s, on_line=on_line or _heard(ctx),
-    )  # fmt: skip
+        ctx.machine.run,
+        [find_uv(ctx.machine), *words],
+        env={**uv_env(ctx.machine, ctx.home), **(env or {})},
+        timeout_s=timeout_s,
+        on_line=on_line or _heard(ctx),
+    )
     try:
         return ride_out(ctx, lambda: _ran(run()))
     except _IndexDown as error:
@@ -147,7 +150,7 @@ CAUSES: tuple[tuple[str, str, Fix | Command], ...] = (
     (r"error sending request|Failed to fetch|Connection refused", "the package index cannot be reached", NETWORK_HINT),
     (r"No solution found", "no set of versions fits together", LOG_HINT),
     (r"Permission denied|os error 13\b", "a file belongs to another user", ours("doctor", "--only", "perms-root")),
-)  # fmt: skip
+)
 
 
 def package_error(what: str, ran: Ran) -> PackageError:

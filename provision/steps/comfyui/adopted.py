@@ -24,9 +24,10 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
     """Somebody else's checkout, as it is: whole, or with what is missing in it."""
     if not (code / "main.py").is_file() and not (code / "comfy").is_dir():
         yield kinds.COMFYUI_GONE.blocked(
-            str(code), f"The ComfyUI that this home goes by is not in {code} any more.",
+            str(code),
+            f"The ComfyUI that this home goes by is not in {code} any more.",
             fix=Fix("Say where it is now.", CHECKOUT),
-        )  # fmt: skip
+        )
         return
     owner = git.stranger(code, ctx.machine.environ) if (code / ".git").exists() else None
     if owner is not None:
@@ -37,7 +38,7 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
             str(state.locks[0]),
             f"A git that was killed left {state.locks[0]} behind; git would refuse to work.",
             fix=Fix("The lock is removed when no git is at work."),
-        )  # fmt: skip
+        )
     yield _as_it_is(ctx, code, state)
     if state.head is None and owner is None:
         yield _without_git(code, state)
@@ -46,13 +47,13 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
             str(code),
             f"{len(state.missing)} files of ComfyUI are missing ({git.example(state.missing)}).",
             fix=Fix("They are written again from the repository; changed files stay."),
-        )  # fmt: skip
+        )
     if state.modified:
         yield kinds.GIT_DIRTY.warn(
             str(code),
             f"{len(state.modified)} files of ComfyUI were changed ({git.example(state.modified)});"
             " they stay as they are.",
-        )  # fmt: skip
+        )
 
 
 def _as_it_is(ctx: Context, code: Path, state: git.State) -> Finding:
@@ -61,9 +62,10 @@ def _as_it_is(ctx: Context, code: Path, state: git.State) -> Finding:
     adopted = recorded(ctx.home.root) is not None
     if adopted and ctx.receipts.read("comfyui", ComfyReceipt).commit != commit:
         return kinds.COMFYUI_MOVED.fixable(
-            str(code), f"{says}; it is taken as it is.",
+            str(code),
+            f"{says}; it is taken as it is.",
             fix=Fix("The revision is recorded; no file changes."),
-        )  # fmt: skip
+        )
     return kinds.COMFYUI_ADOPTED.ok(
         str(code), f"{says}{', adopted as it is' if adopted else ''}", facts={"commit": commit}
     )
@@ -72,9 +74,10 @@ def _as_it_is(ctx: Context, code: Path, state: git.State) -> Finding:
 def _without_git(code: Path, state: git.State) -> Finding:
     why = f"a .git that git cannot read ({state.trouble})" if state.trouble else "no .git, as after a zip download"
     return kinds.COMFYUI_NO_GIT.warn(
-        str(code), f"{code} has {why}: ComfyUI runs, and nothing tells which files were changed.",
+        str(code),
+        f"{code} has {why}: ComfyUI runs, and nothing tells which files were changed.",
         fix=Fix("To update it, have a checkout made beside it; the model is taken over.", ours("all")),
-    )  # fmt: skip
+    )
 
 
 def _of_another_user(code: Path, owner: int) -> Finding:
@@ -83,7 +86,7 @@ def _of_another_user(code: Path, owner: int) -> Finding:
         f"{code} belongs to user {owner}, not to you: git does not read such a repository, so that nothing tells which"
         " files were changed.",
         fix=Fix("If you trust it, say so.", program("git", "config", "--global", "--add", "safe.directory", str(code))),
-    )  # fmt: skip
+    )
 
 
 def _state(ctx: Context, code: Path) -> git.State:

@@ -38,9 +38,10 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
     owner = git.stranger(folder, ctx.machine.environ)
     if owner is not None:
         yield kinds.GIT_OWNER.blocked(
-            str(folder), f"{folder} belongs to user {owner}, not to you; git refuses such a repository.",
+            str(folder),
+            f"{folder} belongs to user {owner}, not to you; git refuses such a repository.",
             fix=Fix("Make it yours.", program("sudo", "chown", "-R", str(os.getuid()), str(folder))),
-        )  # fmt: skip
+        )
         return
     ctx.doing("asking git which files of ComfyUI were changed")
     state = git.read_state(folder)
@@ -49,22 +50,23 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
             str(state.locks[0]),
             f"A git that was killed left {state.locks[0].name} behind; git would refuse to work.",
             fix=Fix("The lock is removed when no git is at work."),
-        )  # fmt: skip
+        )
         return
     if state.head is None or _unfinished(ctx):
         why = state.trouble or "an earlier run was interrupted while it wrote the files"
         yield kinds.CLONE_PARTIAL.fixable(
-            str(folder), f"The checkout is broken ({why}).",
+            str(folder),
+            f"The checkout is broken ({why}).",
             fix=Fix("It is fetched again; models, custom nodes and changed files stay."),
             cost=Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES)),
-        )  # fmt: skip
+        )
         return
     if state.missing:
         yield kinds.CLONE_PARTIAL.fixable(
             str(folder),
             f"{len(state.missing)} files of ComfyUI are missing ({git.example(state.missing)}).",
             fix=Fix("They are written again from the repository; changed files stay."),
-        )  # fmt: skip
+        )
         return
     yield from _check_revision(ctx, state.head, wanted)
     if state.modified:
@@ -72,16 +74,17 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
             str(folder),
             f"You changed {len(state.modified)} files of ComfyUI ({git.example(state.modified)});"
             " they stay as they are.",
-        )  # fmt: skip
+        )
 
 
 def _missing(ctx: Context) -> Finding:
     comfy = ctx.manifest.comfyui
     return kinds.COMFYUI_MISSING.fixable(
-        str(ctx.home.comfyui), f"ComfyUI is not here; {comfy.ref} of {comfy.url} will be fetched.",
+        str(ctx.home.comfyui),
+        f"ComfyUI is not here; {comfy.ref} of {comfy.url} will be fetched.",
         fix=Fix("Fetch one revision without its history.", program("git", "clone", "--depth", "1", comfy.url)),
         cost=Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES)),
-    )  # fmt: skip
+    )
 
 
 def _size(ctx: Context, size_bytes: int) -> int:
@@ -101,14 +104,14 @@ def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
             str(folder),
             f"ComfyUI is at {head[:8]}, which this tool did not check out; it will be taken as it is.",
             fix=Fix("The revision is recorded; no file changes."),
-        )  # fmt: skip
+        )
     else:
         yield kinds.COMFYUI_REF.fixable(
             str(folder),
             f"ComfyUI is at {receipt.name or head[:8]}; {wanted} is asked for.",
             fix=Fix(f"{wanted} is fetched and checked out; your changes go into git's stash first."),
             cost=Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES) // 4),
-        )  # fmt: skip
+        )
 
 
 def apply_comfyui(ctx: Context, finding: Finding) -> None:
@@ -194,9 +197,13 @@ def record(ctx: Context, revision: Revision, commit: str) -> None:
     """Write the receipt of what is checked out."""
     comfy = ctx.manifest.comfyui
     receipt = ComfyReceipt(
-        url=comfy.url, ref=comfy.ref, name=revision.name, commit=commit,
-        date=git.commit_date(ctx.home.comfyui, commit), when=ctx.machine.timestamp(),
-    )  # fmt: skip
+        url=comfy.url,
+        ref=comfy.ref,
+        name=revision.name,
+        commit=commit,
+        date=git.commit_date(ctx.home.comfyui, commit),
+        when=ctx.machine.timestamp(),
+    )
     ctx.receipts.write("comfyui", receipt)
 
 

@@ -69,24 +69,27 @@ def _check_mac(ctx: Context) -> Iterable[Finding]:
     yield _judge_chip(ctx, chip, values.get("hw.model", ""))
     if chip and chip.apple_silicon and (chip.translated or ctx.machine.arch == "x86_64"):
         yield python_env_kinds.PY_ROSETTA.warn(
-            "this process", "provision itself runs under Rosetta, as an Intel program; "
+            "this process",
+            "provision itself runs under Rosetta, as an Intel program; "
             "ComfyUI's Python is made for Apple silicon all the same.",
             fix=Fix("Use a terminal not opened with Rosetta.", ours("all", under=("arch", "-arm64"))),
-        )  # fmt: skip
+        )
     yield _judge_macos(ctx, system)
     memory = _read_mac_memory(ctx, chip)
     yield _judge_memory(ctx, memory)
     if system and system.version >= PSUTIL_BREAKS_AT and memory.source != "psutil":
         yield kinds.OS27_PSUTIL.warn(
-            "psutil", f"psutil cannot read the memory of macOS {_dotted(system.version)}; "
+            "psutil",
+            f"psutil cannot read the memory of macOS {_dotted(system.version)}; "
             f"{memory.source or 'nothing else'} was asked instead. ComfyUI's own may fail in the same way.",
-        )  # fmt: skip
+        )
     yield from _judge_pressure(values)
     if _low_power(ctx):
         yield kinds.LOW_POWER.warn(
-            "power", "Low Power Mode is on: pictures take longer.",
+            "power",
+            "Low Power Mode is on: pictures take longer.",
             fix=Fix("Turn it off in System Settings, Battery.", program("sudo", "pmset", "-a", "lowpowermode", "0")),
-        )  # fmt: skip
+        )
 
 
 def _low_power(ctx: Context) -> bool:
@@ -100,14 +103,21 @@ def _judge_chip(ctx: Context, chip: Chip | None, model: str) -> Finding:
     if chip is None:
         return kinds.HW_CHIP.warn("chip", "sysctl does not tell which chip this Mac has.")
     seen = {
-        "chip": chip.name, "family": chip.family, "tier": chip.tier, "model": model,
-        "virtual": chip.virtual, "memory_bytes": chip.memory_bytes,
-    }  # fmt: skip
+        "chip": chip.name,
+        "family": chip.family,
+        "tier": chip.tier,
+        "model": model,
+        "virtual": chip.virtual,
+        "memory_bytes": chip.memory_bytes,
+    }
     if not chip.apple_silicon:
-        return _bar(ctx, kinds.HW_INTEL)("chip", f"This is an Intel Mac ({chip.name}): torch for it ended with 2.2.2, "
+        return _bar(ctx, kinds.HW_INTEL)(
+            "chip",
+            f"This is an Intel Mac ({chip.name}): torch for it ended with 2.2.2, "
             "which today's ComfyUI does not run on. Apple silicon (M1 or later) is needed, or Linux.",
-            fix=Fix("See everything work on a small stand-in.", ours("all", "--rehearse")), facts=seen,
-        )  # fmt: skip
+            fix=Fix("See everything work on a small stand-in.", ours("all", "--rehearse")),
+            facts=seen,
+        )
     where = f" in a {model}" if model and not chip.virtual else " (a virtual machine)" if chip.virtual else ""
     return kinds.HW_CHIP.ok("chip", f"{chip.name}{where}, Apple silicon.", facts=seen)
 
@@ -120,14 +130,16 @@ def _judge_macos(ctx: Context, system: parsers.MacOs | None) -> Finding:
     if _padded(system.version) >= _padded(parsers.parse_version(needed)):
         says = f"{system.name} {seen} ({system.build}); {needed} or later is needed."
         return kinds.HW_OS.ok("macOS", says, facts={"version": seen, "build": system.build})
-    return _bar(ctx, kinds.OS_TOO_OLD)("macOS", f"This is {system.name} {seen}; {needed} or later is needed: "
-        "there is no current torch for older systems.",
+    return _bar(ctx, kinds.OS_TOO_OLD)(
+        "macOS",
+        f"This is {system.name} {seen}; {needed} or later is needed: there is no current torch for older systems.",
         fix=Fix(
             "Update in System Settings, General, Software Update; to try it all the same, "
-            f"add --set machine.macos_min={seen}.", program("softwareupdate", "--list"),
+            f"add --set machine.macos_min={seen}.",
+            program("softwareupdate", "--list"),
         ),
         facts={"version": seen, "needed": needed},
-    )  # fmt: skip
+    )
 
 
 def _dotted(version: parsers.Version) -> str:
@@ -148,9 +160,11 @@ def _judge_pressure(values: Mapping[str, str]) -> Iterable[Finding]:
         swapped = 0
     swap = f", {swapped / GIB:.1f} GiB are swapped out" if swapped else ""
     yield kinds.MEM_PRESSURE.warn(
-        "memory", f"The memory is {pressure} now{swap}: the first picture may take minutes.",
-        fix=Fix("Close what you do not need: browsers and other models first."), facts={"swap_used_bytes": swapped},
-    )  # fmt: skip
+        "memory",
+        f"The memory is {pressure} now{swap}: the first picture may take minutes.",
+        fix=Fix("Close what you do not need: browsers and other models first."),
+        facts={"swap_used_bytes": swapped},
+    )
 
 
 # -- not a Mac ------------------------------------------------------------------------------------------
@@ -221,20 +235,24 @@ def _judge_memory(ctx: Context, memory: _Seen) -> Finding:
     seen = {"total_bytes": total, "available_bytes": memory.available_bytes, "source": memory.source}
     gib = f"{total / GIB:.0f}" if total % GIB == 0 else f"{total / GIB:.1f}"
     if total < needs.memory_gib_min * GIB * NOMINAL:
-        return _bar(ctx, kinds.MEM_LOW)("memory", f"There are {gib} GiB of memory; {needs.memory_gib_min} are needed, "
+        return _bar(ctx, kinds.MEM_LOW)(
+            "memory",
+            f"There are {gib} GiB of memory; {needs.memory_gib_min} are needed, "
             f"{needs.memory_gib_recommended} are recommended.",
             fix=Fix(
                 "To go on all the same, slowly or not at all, lower the bar.",
                 ours("all", "--set", f"machine.memory_gib_min={max(1, int(total / GIB))}"),
             ),
             facts=seen,
-        )  # fmt: skip
+        )
     if total < needs.memory_gib_recommended * GIB * NOMINAL:
         return kinds.MEM_8GB.warn(
-            "memory", f"There are {gib} GiB of memory; {needs.memory_gib_recommended} are "
+            "memory",
+            f"There are {gib} GiB of memory; {needs.memory_gib_recommended} are "
             "recommended: with less the machine swaps, and pictures come slowly.",
-            fix=Fix("Close other programs, and make one picture of 512x512 at a time."), facts=seen,
-        )  # fmt: skip
+            fix=Fix("Close other programs, and make one picture of 512x512 at a time."),
+            facts=seen,
+        )
     available = memory.available_bytes
     free = "" if available is None else f", {available / GIB:.1f} of them available now"
     says = f"{gib} GiB of memory{free}; {needs.memory_gib_recommended} are recommended."

@@ -116,21 +116,25 @@ def _apple_trouble(ctx: Context, git: Path | None) -> Finding | None:
 def _trouble(trouble: GitTrouble, path: str) -> Finding:
     if trouble == "clt-missing":
         return kinds.CLT_MISSING.blocked(
-            "Command Line Tools", "Apple's Command Line Tools, which bring git, are missing.",
+            "Command Line Tools",
+            "Apple's Command Line Tools, which bring git, are missing.",
             fix=Fix("Install them (a window opens; it takes minutes), then run this again.", INSTALL_CLT),
-        )  # fmt: skip
+        )
     if trouble == "xcode-license":
         return kinds.XCODE_LICENSE.blocked(
-            "Xcode", "Git refuses to work until you have agreed to Xcode's license.",
+            "Xcode",
+            "Git refuses to work until you have agreed to Xcode's license.",
             fix=Fix("Read it and agree.", program("sudo", "xcodebuild", "-license")),
-        )  # fmt: skip
+        )
     fix = Fix(f"Install them again; if it says that they are there, first: sudo rm -rf {CLT}", INSTALL_CLT)
     if ".app/" in path:  # a deleted Xcode leaves its path selected
         fix = Fix("Select the default place, then run this again.", program("sudo", "xcode-select", "--reset"))
     return kinds.CLT_STALE.blocked(
-        "Command Line Tools", f"{path or 'A folder'} is selected as the place of Apple's tools, and "
-        "they are not there any more (an upgrade of macOS removes them).", fix=fix,
-    )  # fmt: skip
+        "Command Line Tools",
+        f"{path or 'A folder'} is selected as the place of Apple's tools, and "
+        "they are not there any more (an upgrade of macOS removes them).",
+        fix=fix,
+    )
 
 
 def _check_git(ctx: Context, git: Path | None) -> list[Finding]:

@@ -28,8 +28,11 @@ LIBRARIES = {
 """Packages that ComfyUI starts with, and a library of each."""
 XATTR = "/usr/bin/xattr"
 QUARANTINE = "com.apple.quarantine"
-INTEL_OMP = ("lib/libiomp5.dylib", "lib/python3*/site-packages/*/lib*/libiomp5.dylib",
-             "lib/python3*/site-packages/*/libiomp5.dylib")  # fmt: skip
+INTEL_OMP = (
+    "lib/libiomp5.dylib",
+    "lib/python3*/site-packages/*/lib*/libiomp5.dylib",
+    "lib/python3*/site-packages/*/libiomp5.dylib",
+)
 
 
 def check_native_libs(ctx: Context) -> Iterable[Finding]:

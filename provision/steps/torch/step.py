@@ -89,9 +89,10 @@ def _audio_mismatch(ctx: Context, says: str) -> Finding:
 def _unproven(ctx: Context, torch: str) -> Iterable[Finding]:
     if not ctx.options.deep:
         yield kinds.TORCH_UNPROVEN.fixable(
-            "torch", f"torch {torch} has not been seen to compute right here.",
+            "torch",
+            f"torch {torch} has not been seen to compute right here.",
             fix=Fix("A small probe compares its device with the CPU."),
-        )  # fmt: skip
+        )
         return
     facts = proof_facts(ctx)
     yield from ctx.proofs.recall("torch", facts) or ctx.proofs.keep("torch", facts, [_probed(ctx, torch)])
@@ -131,12 +132,19 @@ def _to_install(ctx: Context, kind: Kind, says: str) -> Finding:
         because = f": {reasons}" if (reasons := choice.reasons()) else ""
         will_be = choice.changes(packages.installed_versions(ctx.home.venv))
         says, argv = f"{says} It will be {will_be}{because}.", (*argv[:3], *choice.source, *choice.pins)
-        chosen = {"pins": list(choice.pins), "index": choice.index, "why": choice.why,
-                  "passed_over": list(choice.passed_over)}  # fmt: skip
+        chosen = {
+            "pins": list(choice.pins),
+            "index": choice.index,
+            "why": choice.why,
+            "passed_over": list(choice.passed_over),
+        }
     return kind.fixable(
-        "torch", says, fix=Fix("torch and torchvision of one build are installed and proven.", program(*argv)),
-        cost=set_cost(ctx, choice), facts=chosen,
-    )  # fmt: skip
+        "torch",
+        says,
+        fix=Fix("torch and torchvision of one build are installed and proven.", program(*argv)),
+        cost=set_cost(ctx, choice),
+        facts=chosen,
+    )
 
 
 # -- apply ------------------------------------------------------------------------------------------------------
@@ -184,6 +192,9 @@ def _install(ctx: Context, *, audio: bool, reinstall: bool) -> None:
 
 
 TORCH = Step(
-    "torch", needs=("python_env",), check=check_torch, apply=apply_torch,
+    "torch",
+    needs=("python_env",),
+    check=check_torch,
+    apply=apply_torch,
     about="torch and torchvision of one build, of the channel asked for, computing right on this device",
-)  # fmt: skip
+)
