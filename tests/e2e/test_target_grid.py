@@ -31,8 +31,22 @@ from tests.support.paths import CHECKOUT
 
 DAY = "2026-11-22"
 # Of the kinds that ComfyUI asks for: compiled, abi3, pure, tied to torch, and `av`, which drops old macOS.
-ASKED = Asked(("numpy>=1.25.0", "tokenizers>=0.13.3", "safetensors>=0.4.2", "aiohttp>=3.11.8", "scipy", "psutil",
-               "Pillow", "torchsde", "kornia>=0.7.1", "av>=16.0.0"), "this test", DAY)  # fmt: skip
+ASKED = Asked(
+    (
+        "numpy>=1.25.0",
+        "tokenizers>=0.13.3",
+        "safetensors>=0.4.2",
+        "aiohttp>=3.11.8",
+        "scipy",
+        "psutil",
+        "Pillow",
+        "torchsde",
+        "kornia>=0.7.1",
+        "av>=16.0.0",
+    ),
+    "this test",
+    DAY,
+)
 NEWEST, LAST_MACOS_13, LAST_PY_310, LAST_INTEL = "2.15.0", "2.11.0", "2.14.1", "2.2.2"
 # Each target, the torch that it gets at least, and what it would have to be to get a newer one.
 GRID: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -111,9 +111,20 @@ class Index:
         asked.write_text("\n".join((*lines, *more)), encoding="utf-8")
         platform = ("--python-platform", target.platform, "--python-version", target.python)
         argv = [
-            find_uv(LocalMachine(self.environ)), "pip", "compile", "-q", "--no-header", "--no-annotate",
-            "--only-binary", ":all:", "--no-python-downloads", "--python", sys.executable, *platform, asked,
-        ]  # fmt: skip
+            find_uv(LocalMachine(self.environ)),
+            "pip",
+            "compile",
+            "-q",
+            "--no-header",
+            "--no-annotate",
+            "--only-binary",
+            ":all:",
+            "--no-python-downloads",
+            "--python",
+            sys.executable,
+            *platform,
+            asked,
+        ]
         env = {
             **self.environ,
             "UV_CACHE_DIR": str(self.home.state / "cache"),

@@ -99,36 +99,67 @@ UV = (
     _uv("constraints", 'constraint-dependencies = ["torch<2", "numpy<1"]\n'),
     _uv("it is no TOML", "this is = = no TOML\n", warns=frozenset({"uv-config"})),
     _uv("a key that this uv does not know", "never-heard-of = 7\n"),
-    _uv("an index that is dead", f'[[index]]\nurl = "{GONE}/simple"\ndefault = true\n',
-        stops=Stops("net-down", ("127.0.0.1:9",), seen="net-down")),
-    State("uv: UV_OFFLINE, UV_EXCLUDE_NEWER, UV_NO_BINARY", {
-        "UV_OFFLINE": "1", "UV_EXCLUDE_NEWER": "2024-01-01", "UV_NO_BINARY": "1", "UV_REQUIRE_HASHES": "1",
-        "UV_PYTHON_DOWNLOADS": "never", "UV_CONSTRAINT": "/nope", "UV_TARGET": "/nope", "UV_PROJECT": "/nope",
-    }),
-)  # fmt: skip
+    _uv(
+        "an index that is dead",
+        f'[[index]]\nurl = "{GONE}/simple"\ndefault = true\n',
+        stops=Stops("net-down", ("127.0.0.1:9",), seen="net-down"),
+    ),
+    State(
+        "uv: UV_OFFLINE, UV_EXCLUDE_NEWER, UV_NO_BINARY",
+        {
+            "UV_OFFLINE": "1",
+            "UV_EXCLUDE_NEWER": "2024-01-01",
+            "UV_NO_BINARY": "1",
+            "UV_REQUIRE_HASHES": "1",
+            "UV_PYTHON_DOWNLOADS": "never",
+            "UV_CONSTRAINT": "/nope",
+            "UV_TARGET": "/nope",
+            "UV_PROJECT": "/nope",
+        },
+    ),
+)
 OTHERS = (
-    State("pip.conf: require-hashes, no-binary, a target, user", files={".config/pip/pip.conf":
-          "[global]\nrequire-hashes = true\nno-binary = :all:\ntarget = /nope\nuser = true\n"}),
-    State("pip: PIP_REQUIRE_VIRTUALENV, PIP_TARGET, PIP_NO_INDEX",
-          {"PIP_REQUIRE_VIRTUALENV": "1", "PIP_TARGET": "/nope", "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/nope"}),
+    State(
+        "pip.conf: require-hashes, no-binary, a target, user",
+        files={
+            ".config/pip/pip.conf": "[global]\nrequire-hashes = true\nno-binary = :all:\ntarget = /nope\nuser = true\n"
+        },
+    ),
+    State(
+        "pip: PIP_REQUIRE_VIRTUALENV, PIP_TARGET, PIP_NO_INDEX",
+        {"PIP_REQUIRE_VIRTUALENV": "1", "PIP_TARGET": "/nope", "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/nope"},
+    ),
     State("~/.netrc with a wrong default", files={".netrc": "default login nobody password wrong\n"}),
     State("~/.netrc is broken", files={".netrc": "machine\nlogin ] \x01 password\n"}),
     State("~/.curlrc with a dead proxy", files={".curlrc": f"proxy = {GONE}\noutput = /nope\n"}),
-    State("~/.wgetrc with a quota, recursion, another file, a dead proxy", files={".wgetrc":
-          f"quota = 1k\nrecursive = on\noutput_document = /nope\nhttp_proxy = {GONE}\nuse_proxy = on\n"},
-          words=(*ALL, "--backend", "wget")),
+    State(
+        "~/.wgetrc with a quota, recursion, another file, a dead proxy",
+        files={
+            ".wgetrc": f"quota = 1k\nrecursive = on\noutput_document = /nope\nhttp_proxy = {GONE}\nuse_proxy = on\n"
+        },
+        words=(*ALL, "--backend", "wget"),
+    ),
     State("hub: HF_HOME on a disk that is gone", {"HF_HOME": "/proc/nope/hf"}, words=(*ALL, "--backend", "hf")),
-    State("hub: HF_HUB_OFFLINE", {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "yes"},
-          words=(*ALL, "--backend", "hf")),
+    State(
+        "hub: HF_HUB_OFFLINE", {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "yes"}, words=(*ALL, "--backend", "hf")
+    ),
     State("hub: HF_TOKEN ends with a newline", {"HF_TOKEN": "hf_abcdefghijklmnop\n"}, words=(*ALL, "--backend", "hf")),
     State("hub: HF_TOKEN in quotes", {"HF_TOKEN": '"hf_abcdefghijklmnop"'}, words=(*ALL, "--backend", "hf")),
     State("hub: HF_TOKEN with letters that no token has", {"HF_TOKEN": "hf_größe…"}, words=(*ALL, "--backend", "hf")),
     State("hub: a token file that is a folder", {"HF_TOKEN_PATH": "/tmp"}, words=(*ALL, "--backend", "hf")),
-    State("hub: time limits that are no numbers",
-          {"HF_HUB_DOWNLOAD_TIMEOUT": "10s", "HF_HUB_ETAG_TIMEOUT": "", "HF_XET_NUM_CONCURRENT_RANGE_GETS": "many"},
-          words=(*ALL, "--backend", "hf")),
-    State("hub: HF_HUB_ENABLE_HF_TRANSFER, HF_DEBUG, no progress", {
-        "HF_HUB_ENABLE_HF_TRANSFER": "1", "HF_DEBUG": "1", "HF_HUB_VERBOSITY": "nope",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "maybe",
-    }, words=(*ALL, "--backend", "hf")),
-)  # fmt: skip
+    State(
+        "hub: time limits that are no numbers",
+        {"HF_HUB_DOWNLOAD_TIMEOUT": "10s", "HF_HUB_ETAG_TIMEOUT": "", "HF_XET_NUM_CONCURRENT_RANGE_GETS": "many"},
+        words=(*ALL, "--backend", "hf"),
+    ),
+    State(
+        "hub: HF_HUB_ENABLE_HF_TRANSFER, HF_DEBUG, no progress",
+        {
+            "HF_HUB_ENABLE_HF_TRANSFER": "1",
+            "HF_DEBUG": "1",
+            "HF_HUB_VERBOSITY": "nope",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "maybe",
+        },
+        words=(*ALL, "--backend", "hf"),
+    ),
+)

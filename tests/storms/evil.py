@@ -37,12 +37,26 @@ Connection = socket.socket
 
 DEEP = b'{"a":' * 50_000 + b"1" + b"}" * 50_000
 BODIES: dict[str, bytes] = {
-    "null": b"null", "list": b"[]", "list-of-lists": b"[[[[]]]]", "string": b'"hello"', "number": b"5",
-    "true": b"true", "digits": b"9" * 5000, "float": b"1e999", "deep": DEEP, "deep-list": b"[" * 100_000,
-    "html": b"<html>sign in</html>", "empty": b"", "nan": b'{"a": NaN}', "surrogate": b'{"a": "\\ud800"}',
-    "binary": bytes(range(256)) * 4, "object-of-null": b'{"a": null}', "cut": b'{"a": [1, 2',
-    "escapes": b'{"a": "\\u001b]0;title\\u0007\\u202e"}', "twenty-mb": b'{"a": "' + b"x" * (20 * MiB) + b'"}',
-}  # fmt: skip
+    "null": b"null",
+    "list": b"[]",
+    "list-of-lists": b"[[[[]]]]",
+    "string": b'"hello"',
+    "number": b"5",
+    "true": b"true",
+    "digits": b"9" * 5000,
+    "float": b"1e999",
+    "deep": DEEP,
+    "deep-list": b"[" * 100_000,
+    "html": b"<html>sign in</html>",
+    "empty": b"",
+    "nan": b'{"a": NaN}',
+    "surrogate": b'{"a": "\\ud800"}',
+    "binary": bytes(range(256)) * 4,
+    "object-of-null": b'{"a": null}',
+    "cut": b'{"a": [1, 2',
+    "escapes": b'{"a": "\\u001b]0;title\\u0007\\u202e"}',
+    "twenty-mb": b'{"a": "' + b"x" * (20 * MiB) + b'"}',
+}
 WRONG: dict[str, list[object]] = {
     "stats": [
         {"system": 5, "devices": []}, {"system": {"argv": 5}, "devices": []},
@@ -266,23 +280,36 @@ def told(kind: str, **data: object) -> bytes:
 
 
 TEXTS: dict[str, bytes] = {
-    "text-no-json": b"hello", "text-list": b"[1, 2]", "text-null": b"null", "text-string": b'"x"', "text-deep": DEEP,
-    "text-no-data": b'{"type": "executing"}', "text-list-data": b'{"type": "my.node", "data": [1, 2]}',
-    "text-string-data": b'{"type": "my.node", "data": "x"}', "text-null-data": b'{"type": "my.node", "data": null}',
-    "text-number-data": b'{"type": 5, "data": 5}', "text-no-utf8": b"\xff\xfe\x80",
-    "id-in-a-list": b'["ID"]', "id-in-a-string": b'"ID"', "id-of-a-list": b'{"type": "executing", "data": ["ID"]}',
-    "odd-node": told("executing", node={"a": [1]}), "odd-node-list": told("executing", node=["ID"]),
-    "huge-progress": told("progress", value=10**300, max=10**300), "odd-progress": told("progress", value=[], max={}),
-    "negative-progress": told("progress", value=-5, max=-1), "text-progress": told("progress", value="x", max=None),
+    "text-no-json": b"hello",
+    "text-list": b"[1, 2]",
+    "text-null": b"null",
+    "text-string": b'"x"',
+    "text-deep": DEEP,
+    "text-no-data": b'{"type": "executing"}',
+    "text-list-data": b'{"type": "my.node", "data": [1, 2]}',
+    "text-string-data": b'{"type": "my.node", "data": "x"}',
+    "text-null-data": b'{"type": "my.node", "data": null}',
+    "text-number-data": b'{"type": 5, "data": 5}',
+    "text-no-utf8": b"\xff\xfe\x80",
+    "id-in-a-list": b'["ID"]',
+    "id-in-a-string": b'"ID"',
+    "id-of-a-list": b'{"type": "executing", "data": ["ID"]}',
+    "odd-node": told("executing", node={"a": [1]}),
+    "odd-node-list": told("executing", node=["ID"]),
+    "huge-progress": told("progress", value=10**300, max=10**300),
+    "odd-progress": told("progress", value=[], max={}),
+    "negative-progress": told("progress", value=-5, max=-1),
+    "text-progress": told("progress", value="x", max=None),
     "digits-progress": told("progress").replace(b'"ID"', b'"ID", "value": ' + b"9" * 5000),
     "odd-error": told("execution_error", traceback=5, exception_message=[1], node_type={}, node_id=[]),
     "deep-error": b'{"type": "execution_error", "data": {"prompt_id": "ID", "current_inputs": ' + DEEP + b"}}",
     "error-of-escapes": told("execution_error", exception_message="\x1b]0;x\x07" * 9000, node_type="\x1b[2J"),
     "error-of-patterns": told("execution_error", exception_message="MPSGraph" * 400_000),
-    "unknown-kind": told("progress_state", nodes={"5": {"value": 1}}), "early-end": told("executing", node=None),
+    "unknown-kind": told("progress_state", nodes={"5": {"value": 1}}),
+    "early-end": told("executing", node=None),
     "early-success": told("execution_success"),
     "other-prompt": told("execution_error", exception_message="odd").replace(b"ID", b"other"),
-}  # fmt: skip
+}
 
 
 def many(data: bytes) -> Iterator[bytes]:

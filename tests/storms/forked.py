@@ -77,12 +77,28 @@ def _load() -> None:
     import importlib
 
     for name in (
-        "git", "msgspec", "psutil", "requests", "rich.live", "rich.table", "typer", "yaml", "PIL.Image", "websocket",
-        "huggingface_hub", "provision.cli.app", "provision.cli.commands.all",
-        "provision.cli.commands.doctor", "provision.cli.commands.report",
-        "provision.cli.commands.status", "provision.cli.commands.generate", "provision.cli.commands.bench",
-        "provision.cli.commands.rollback", "provision.steps.registry", "provision.rehearsal.world",
-    ):  # fmt: skip
+        "git",
+        "msgspec",
+        "psutil",
+        "requests",
+        "rich.live",
+        "rich.table",
+        "typer",
+        "yaml",
+        "PIL.Image",
+        "websocket",
+        "huggingface_hub",
+        "provision.cli.app",
+        "provision.cli.commands.all",
+        "provision.cli.commands.doctor",
+        "provision.cli.commands.report",
+        "provision.cli.commands.status",
+        "provision.cli.commands.generate",
+        "provision.cli.commands.bench",
+        "provision.cli.commands.rollback",
+        "provision.steps.registry",
+        "provision.rehearsal.world",
+    ):
         importlib.import_module(name)
 
 

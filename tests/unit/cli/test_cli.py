@@ -78,16 +78,45 @@ def test_help_names_every_command(provision: Run, tmp_path: Path) -> None:
     for words in (("--help",), ("-h",)):
         ran = provision(*words)
         assert ran.returncode == 0
-        for command in ("all", "plan", "check", "download", "doctor", "launch", "stop", "status", "logs", "generate",
-                        "bench", "report", "manifests", "uninstall", "completion"):  # fmt: skip
+        for command in (
+            "all",
+            "plan",
+            "check",
+            "download",
+            "doctor",
+            "launch",
+            "stop",
+            "status",
+            "logs",
+            "generate",
+            "bench",
+            "report",
+            "manifests",
+            "uninstall",
+            "completion",
+        ):
             assert f"\n  {command} " in ran.stdout
     assert list((tmp_path / "person").iterdir()) == []
 
 
 def test_all_has_the_flags_of_the_design(provision: Run) -> None:
     ran = provision("all", "--help")
-    for flag in ("--home", "--manifest", "--set", "--json", "--yes", "--verbose", "--backend", "--precision", "--torch",
-                 "--comfyui", "--rehearse", "--stop", "--open", "--plain"):  # fmt: skip
+    for flag in (
+        "--home",
+        "--manifest",
+        "--set",
+        "--json",
+        "--yes",
+        "--verbose",
+        "--backend",
+        "--precision",
+        "--torch",
+        "--comfyui",
+        "--rehearse",
+        "--stop",
+        "--open",
+        "--plain",
+    ):
         assert flag in ran.stdout
 
 

@@ -74,9 +74,20 @@ CAUSES = {
 WORDS = re.findall(r"(?ms)^=== (\S+) ?(\S*)\n(.*?)(?=^=== |\Z)", (LOGS / "words.txt").read_text(encoding="utf-8"))
 """What programs say in other versions, paths, systems and locales: the finding, the custom node at fault, the words."""
 NO_MESSAGES = {
-    "-v", "--locked", "hf cache", "._", "sdxl-turbo/...", "import torch", "git pull", "hf", "CLIPLoader", "VAELoader",
-    "float64", "comfyui.args", "--fp16-vae",
-}  # fmt: skip
+    "-v",
+    "--locked",
+    "hf cache",
+    "._",
+    "sdxl-turbo/...",
+    "import torch",
+    "git pull",
+    "hf",
+    "CLIPLoader",
+    "VAELoader",
+    "float64",
+    "comfyui.args",
+    "--fp16-vae",
+}
 """What the page has in its signs for code and is no message: commands, flags, names."""
 
 

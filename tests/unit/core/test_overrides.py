@@ -66,8 +66,20 @@ def test_set_of_an_unknown_key_names_the_nearest(key: str, near: str) -> None:
     assert near in said(error.hint)
 
 
-@pytest.mark.parametrize("override", ["", "=1", "first_image.steps", "models=1", "models.0=1", "models.x.repo=a/b",
-                                      "comfyui=1", "comfyui..url=x", "first_image.steps.0=1"])  # fmt: skip
+@pytest.mark.parametrize(
+    "override",
+    [
+        "",
+        "=1",
+        "first_image.steps",
+        "models=1",
+        "models.0=1",
+        "models.x.repo=a/b",
+        "comfyui=1",
+        "comfyui..url=x",
+        "first_image.steps.0=1",
+    ],
+)
 def test_set_of_what_is_no_key_is_refused(override: str) -> None:
     assert refused_set(override).message.startswith("--set")
 

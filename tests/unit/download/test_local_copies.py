@@ -386,10 +386,23 @@ def test_extra_model_paths_name_folders_of_checkpoints(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    "text", ["", "\x00", ":", "::::", "- - -", "a:\n b:\n  c:\n", "checkpoints", "checkpoints: ~nobody-here/x\n",
-             "base_path:\ncheckpoints:\n", "\t\tcheckpoints: |\n",
-             "a:\n  checkpoints: [b]\n", "{checkpoints: [a, b]}", "x: &a\n  <<: *a\n"]
-)  # fmt: skip
+    "text",
+    [
+        "",
+        "\x00",
+        ":",
+        "::::",
+        "- - -",
+        "a:\n b:\n  c:\n",
+        "checkpoints",
+        "checkpoints: ~nobody-here/x\n",
+        "base_path:\ncheckpoints:\n",
+        "\t\tcheckpoints: |\n",
+        "a:\n  checkpoints: [b]\n",
+        "{checkpoints: [a, b]}",
+        "x: &a\n  <<: *a\n",
+    ],
+)
 def test_what_is_no_such_file_is_passed_over(text: str) -> None:
     assert all(isinstance(folder, Path) for folder in checkpoint_folders(text, Path("/comfy")))
 

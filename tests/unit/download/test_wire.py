@@ -138,10 +138,29 @@ def certificate(tmp_path: Path) -> Path:
         pytest.skip("openssl makes the certificate")
     path = tmp_path / "hub.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-keyout", str(path), "-out", str(tmp_path / "cert"), "-subj", "/CN=hub.test",
-         "-addext", "subjectAltName=DNS:hub.test,IP:127.0.0.1"], check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-keyout",
+            str(path),
+            "-out",
+            str(tmp_path / "cert"),
+            "-subj",
+            "/CN=hub.test",
+            "-addext",
+            "subjectAltName=DNS:hub.test,IP:127.0.0.1",
+        ],
+        check=True,
+        capture_output=True,
+    )
     path.write_text(path.read_text() + (tmp_path / "cert").read_text())
     return path
 

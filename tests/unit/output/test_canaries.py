@@ -64,10 +64,24 @@ KEYS = {
 }  # fmt: skip
 # Where a key stands in what programs print; {0} is the key.
 AROUND = (
-    "{0}", "token {0}", "401 for {0}, retrying", '"{0}"', "'{0}'", '{{"key": "{0}"}}', "a\\n{0}\\nb", "({0})",
+    "{0}",
+    "token {0}",
+    "401 for {0}, retrying",
+    '"{0}"',
+    "'{0}'",
+    '{{"key": "{0}"}}',
+    "a\\n{0}\\nb",
+    "({0})",
     "x={0}&y=1",
-    "https://example.org/{0}/x", "%3D{0}", "[{0}]", "Invalid key: {0}.", "`{0}`", "<k>{0}</k>", "\t{0}", "--key={0}",
-)  # fmt: skip
+    "https://example.org/{0}/x",
+    "%3D{0}",
+    "[{0}]",
+    "Invalid key: {0}.",
+    "`{0}`",
+    "<k>{0}</k>",
+    "\t{0}",
+    "--key={0}",
+)
 
 
 HIDERS = ("\u200b", "\u200d", "\u2060", "\xad", "\x00", "\x1b[0m", "\u202e", "\ufeff")

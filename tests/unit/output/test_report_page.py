@@ -121,11 +121,23 @@ def test_the_page_does_not_tell_who_wrote_it() -> None:
 
 
 HOSTILE = (
-    "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='alert(1)", "</style><script>",
-    "</title><script>x</script>", "javascript:alert(1)", "https://x/\" onclick=\"alert(1)", "<svg onload=alert(1)>",
-    "&lt;script&gt;", "<!--", "]]>", "<iframe src=javascript:x>", "{{x}}<base href=//x>",
-    "\u202egnp.exe\u202c \u2066x\u2069 \u200b\u2028\U000e0041", "\x1b]0;t\x07\x9b2J\x00\x7f", "\ud800",
-)  # fmt: skip
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</style><script>",
+    "</title><script>x</script>",
+    "javascript:alert(1)",
+    'https://x/" onclick="alert(1)',
+    "<svg onload=alert(1)>",
+    "&lt;script&gt;",
+    "<!--",
+    "]]>",
+    "<iframe src=javascript:x>",
+    "{{x}}<base href=//x>",
+    "\u202egnp.exe\u202c \u2066x\u2069 \u200b\u2028\U000e0041",
+    "\x1b]0;t\x07\x9b2J\x00\x7f",
+    "\ud800",
+)
 
 
 @pytest.mark.parametrize("evil", HOSTILE, ids=ascii)
@@ -133,12 +145,25 @@ def test_whatever_others_wrote_stands_in_the_page_as_text_that_is_seen(evil: str
     course = Course((Span(evil, MENDING, evil, 0, 1), Span(evil, evil, evil, 1, 2)), (Transfer(evil, evil, ((0, 1),)),))
     text = html_page(
         RunPage(
-            evil, evil, False, ((evil, evil),), PNG, (evil, evil), (evil, evil), (Part(evil, evil, evil, evil),),
-            ((evil, evil),), course_svg(course, (evil,)), evil, ((evil, evil, evil),),
-            bars_svg(((evil, 1.0, evil, evil),), about=evil), evil, (Seen(evil, evil, evil, evil, evil),), evil,
+            evil,
+            evil,
+            False,
+            ((evil, evil),),
+            PNG,
+            (evil, evil),
+            (evil, evil),
+            (Part(evil, evil, evil, evil),),
+            ((evil, evil),),
+            course_svg(course, (evil,)),
+            evil,
+            ((evil, evil, evil),),
+            bars_svg(((evil, 1.0, evil, evil),), about=evil),
+            evil,
+            (Seen(evil, evil, evil, evil, evil),),
+            evil,
         ),
         str,
-    )  # fmt: skip
+    )
     seen = read(text)
     assert (seen.scripts, seen.fetched) == ([], [])
     assert all(link.startswith("https://") for link in seen.links)

@@ -40,10 +40,22 @@ def test_a_childs_environment_is_built_clean() -> None:
         "PIP_CERT": "c",
         "GIT_SSL_CAINFO": "c",
     }
-    left_out = {"PYTHONPATH": "x", "PYTHONHOME": "x", "VIRTUAL_ENV": "x", "CONDA_PREFIX": "x", "HF_HUB_OFFLINE": "1",
-                "HF_TOKEN": "hf_secret", "HUGGING_FACE_HUB_TOKEN": "hf_secret", "GIT_DIR": "x", "LD_PRELOAD": "x",
-                "DYLD_INSERT_LIBRARIES": "x", "PYTORCH_ENABLE_MPS_FALLBACK": "1", "PIP_REQUIRE_VIRTUALENV": "1",
-                "UV_PRERELEASE": "allow", "UV_OFFLINE": "1"}  # fmt: skip
+    left_out = {
+        "PYTHONPATH": "x",
+        "PYTHONHOME": "x",
+        "VIRTUAL_ENV": "x",
+        "CONDA_PREFIX": "x",
+        "HF_HUB_OFFLINE": "1",
+        "HF_TOKEN": "hf_secret",
+        "HUGGING_FACE_HUB_TOKEN": "hf_secret",
+        "GIT_DIR": "x",
+        "LD_PRELOAD": "x",
+        "DYLD_INSERT_LIBRARIES": "x",
+        "PYTORCH_ENABLE_MPS_FALLBACK": "1",
+        "PIP_REQUIRE_VIRTUALENV": "1",
+        "UV_PRERELEASE": "allow",
+        "UV_OFFLINE": "1",
+    }
     assert clean_env(kept | left_out) == kept
 
 
