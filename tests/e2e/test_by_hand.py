@@ -26,7 +26,7 @@ from provision.output.console import Console
 from provision.steps.registry import STEPS, step_named
 from provision.system.local_machine import LocalMachine
 
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 FP16 = "sd_xl_turbo_1.0_fp16.safetensors"
 BACKENDS = ("auto", "wget", "hf", "git-lfs")
 

@@ -6,7 +6,6 @@ import io
 import json
 import socketserver
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +26,7 @@ from provision.system.local_machine import free_port
 from provision.system.machine import LOOPBACK
 from tests.support.engine_home import CHECKPOINT, TORCH, EngineHome, engine_home
 from tests.support.hints import said
+from tests.support.processes import eventually
 
 
 def never() -> None:
@@ -202,10 +202,7 @@ def test_stopping_stops_the_prompt(engine: tuple[EngineHome, Comfy]) -> None:
         comfy.generate(
             graph(home, 3, steps=100), on_progress=lambda stage, done, _: stopped.append(stage) if done else None
         )
-    deadline = time.monotonic() + 5
-    while comfy.queue().running and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert comfy.queue().running == ()
+    assert eventually(lambda: comfy.queue().running == ())
     history = comfy._get("/history", dict[str, Entry])
     statuses = [entry.status.messages[-1].kind for entry in history.values() if entry.status is not None]
     assert "execution_interrupted" in statuses

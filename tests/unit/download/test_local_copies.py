@@ -225,9 +225,9 @@ def test_a_search_through_many_files_is_quick(ctx: Context, person: Path) -> Non
     folder.mkdir(parents=True)
     for name in range(2000):
         (folder / f"{name}").touch()
-    started = time.monotonic()
+    started = time.process_time()
     assert copies(ctx) == []
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 # -- taking it ----------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def test_an_address_that_hangs_does_not_hold_up_the_next(hub: Hub, monkeypatch: 
         first_s = time.monotonic() - began
         dialer.dial(("hub.test", port)).close()
         assert 0.9 < first_s < 3
-        assert time.monotonic() - began - first_s < 0.5  # what answered is asked first from then on
+        assert time.monotonic() - began - first_s < 0.9, "what answered is asked first from then on"
         for each in waiting:
             each.close()
 
