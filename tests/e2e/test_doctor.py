@@ -11,6 +11,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 
 from provision.steps.catalogue import CATALOGUE
 from tests.e2e.conftest import CHECKOUT, Ended, Tool
+from tests.support.forks import Forks
 
 SECRETS = {
     "token": "hf_PlantedTokenPlantedTokenPlantedToken",
@@ -30,9 +32,9 @@ SECRETS = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, uv_cache: Path) -> Iterator[Tool]:
+def made(tmp_path_factory: pytest.TempPathFactory, uv_cache: Path, loaded: Forks) -> Iterator[Tool]:
     """One home for all tests here; each leaves it healthy."""
-    tool = Tool(tmp_path_factory.mktemp("doctor") / "a home", {"UV_CACHE_DIR": str(uv_cache)})
+    tool = Tool(tmp_path_factory.mktemp("doctor") / "a home", {"UV_CACHE_DIR": str(uv_cache)}, loaded=loaded)
     ended = tool.run("all", "--rehearse")
     assert ended.code == 0, ended
     yield tool
@@ -275,7 +277,7 @@ def test_a_report_tells_what_is_wrong_and_not_who_asks(made: Tool, tmp_path: Pat
         "MY_SECRET": "PlantedElsewhere",
         "USER": "plantedname",
     }
-    ended = Tool(made.home, environ).run("doctor", "--report", str(tmp_path / "report.md"))
+    ended = replace(made, environ=environ).run("doctor", "--report", str(tmp_path / "report.md"))
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert ended.code == 0, ended
     assert [secret for secret in (*SECRETS.values(), token, "PlantedElsewhere") if secret in text] == []

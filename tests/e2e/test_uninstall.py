@@ -35,11 +35,10 @@ PERSONS = {
 
 
 @pytest.fixture
-def made(tool: Tool) -> Iterator[Tool]:
-    """A home that is made, with its server up."""
-    assert tool.run("all", "--rehearse").code == 0
-    yield tool
-    for pid in alive(tool.home):
+def made(rehearsed: Tool) -> Iterator[Tool]:
+    """A home that is made."""
+    yield rehearsed
+    for pid in alive(rehearsed.home):
         os.kill(pid, 9)
 
 
@@ -63,7 +62,8 @@ def files_in(folder: Path) -> dict[str, str]:
     }
 
 
-def test_nothing_of_a_persons_goes(made: Tool) -> None:
+def test_nothing_of_a_persons_goes_and_the_server_ends(made: Tool) -> None:
+    assert made.run("launch").code == 0
     add(made.home, PERSONS)
     nodes = made.home / "ComfyUI" / "nodes.py"
     nodes.write_text(nodes.read_text() + "# an edit of mine\n")
