@@ -117,8 +117,8 @@ def constant(name: str, shape: Shape) -> float | None:
 class Tiles:
     """Random numbers, made once for each standard deviation and then repeated.
 
-    They are uniform, as PyTorch initialises layers, with 256 values: a byte each, which is looked up in a table, so that
-    no number is made one by one, and the same comes on every machine.
+    They are uniform, as PyTorch initialises layers, with 256 values: a random byte each, looked up in a table, so that
+    none is made by itself. The same comes on every machine.
     """
 
     def __init__(self, dtype: Dtype, seed: int) -> None:

@@ -9,7 +9,7 @@ from typer import Option
 from provision.cli.command import Session, command
 from provision.cli.request import ASKING
 from provision.command import Fix
-from provision.output.result import Result, answer, looked, pairs
+from provision.output.result import Pairs, Result, answer, looked
 
 Hosts = Annotated[bool, Option("--hosts", help="List the hosts that a network must let through; nothing is asked.")]
 
@@ -22,7 +22,7 @@ def check(at: Session, *, hosts: Hosts = False) -> Result:
     if hosts:
         return listed(at)
     report = look(at, at.ctx, (step_named("hardware"),))
-    return looked(report, {"command": "check"}, f"This machine will {'do' if report.ok else 'not do'}.")
+    return looked(report, {"command": "check"}, f"This machine will {'do' if report.ok else 'not do'}.", details=True)
 
 
 def listed(at: Session) -> Result:
@@ -36,7 +36,7 @@ def listed(at: Session) -> Result:
     ]
     rows = [(host, f"{site.name}: {site.brings}") for site in sites for host in site.hosts]
     closing = Fix(f"All by HTTPS, port {PORT}. {WIDER}")
-    return answer({"command": "check", "port": PORT, "hosts": data}, pairs(rows), closing)
+    return answer({"command": "check", "port": PORT, "hosts": data}, Pairs(rows), closing)
 
 
 app = command("check", check, ASKING)

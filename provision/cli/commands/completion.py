@@ -11,7 +11,7 @@ from provision.cli.command import carry_out_alone
 from provision.cli.offers import offer
 from provision.command import Fix, ours
 from provision.errors import UsageError
-from provision.output.result import Result, answer
+from provision.output.result import Data, Result, answer
 
 SHELLS = ("bash", "zsh", "fish")
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -41,4 +41,4 @@ def script_of(shell: str) -> Result:
     script = typer.completion.get_completion_script(  # type: ignore[attr-defined]
         prog_name="provision", complete_var=COMPLETE, shell=shell
     )
-    return answer({}, script)
+    return answer({}, Data(script))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from provision.cli.command import Session, command
 from provision.cli.request import REHEARSED, USUAL
-from provision.output.result import Result, answer, pairs
+from provision.output.result import Pairs, Result, answer
 
 if TYPE_CHECKING:
     from provision.core.finding import JSON
@@ -30,7 +30,7 @@ def config(at: Session) -> Result:
     ]
     rows = [(key, str(source_of(key, at.layers)), _without_password(value)) for key, value in held]
     values = [{"key": key, "value": value, "source": source} for key, source, value in rows]
-    table = pairs([(key, source, shown(value)) for key, source, value in rows])
+    table = Pairs([(key, source, shown(value)) for key, source, value in rows])
     return answer({"command": "config", "home": home, "values": values}, table)
 
 

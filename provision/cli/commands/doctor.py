@@ -11,7 +11,7 @@ from typer import Argument, Option
 from provision.cli.command import Session, command
 from provision.cli.offers import offer_findings
 from provision.cli.request import ASKING
-from provision.output.result import Result, answer, pairs
+from provision.output.result import Pairs, Result, answer
 
 if TYPE_CHECKING:
     from provision.core.finding import JSON
@@ -58,7 +58,7 @@ def list_checks() -> Result:
         says, needs = (about[name].about, about[name].needs) if name in about else ("", ())
         checks.append({"step": name, "about": says, "needs": list(needs), "findings": [asdict(e) for e in entries]})
         rows += [(name, says), *((f"  {entry.id}", entry.looks_at) for entry in entries)]
-    return answer({"checks": checks}, pairs(rows))
+    return answer({"checks": checks}, Pairs(rows))
 
 
 app = command("doctor", doctor, ASKING | {"backend", "precision", "comfyui", "python", "deep"})

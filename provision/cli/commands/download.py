@@ -12,7 +12,7 @@ from provision.cli.offers import offer_manifests
 from provision.cli.request import ASKING, MOVING, Request
 from provision.command import ours
 from provision.errors import UsageError
-from provision.output.result import Result, answer, ran
+from provision.output.result import Data, Result, answer, ran
 
 
 def ask(
@@ -70,7 +70,7 @@ def download(at: Session) -> Result:
             placed.append(str(folder / file.name))
         if ctx.home.root.name == ".provision" and at.world is None:
             remove_temporary_home(ctx.home.root)
-        return answer({"path": placed[-1]} if placed else {}, *placed)
+        return answer({"path": placed[-1]} if placed else {}, *map(Data, placed))
 
 
 app = command("download", download, ASKING | MOVING | {"backend", "precision", "rehearse", "to", "inspect"}, ask)

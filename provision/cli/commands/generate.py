@@ -22,6 +22,8 @@ from provision.output.result import Picture, Result, Words, answer
 if TYPE_CHECKING:
     from provision.core.finding import JSON
     from provision.core.step import Context
+    from provision.output.layout import Line
+    from provision.steps.first_image.step import Picture as Made
 
 FROM_STDIN = "-"
 NAME_FILE = Fix("Name a file: --output fox.png")
@@ -163,7 +165,6 @@ def place_of(output: Path | None, *, alone: bool) -> Place:
 
 def _one(at: Session, place: Place, prompt: str, seed: int | None, *, open_it: bool) -> dict[str, JSON]:
     from provision.core.events import ImageMade
-    from provision.output.views import time_text
     from provision.steps.first_image.step import check_ready, make_image, rejection
 
     ctx = at.ctx.stamped("generate")
@@ -174,11 +175,20 @@ def _one(at: Session, place: Place, prompt: str, seed: int | None, *, open_it: b
     target, seconds = place.keep(prompt, made.png), round(made.seconds, 3)
     ctx.emit(ImageMade(path=str(target), seconds=seconds))
     at.console.tell(Picture(made.png))
-    at.console.tell(Words(f"{target}  (seed {made.seed}, {time_text(made.seconds)}; {made.judgement.says})"))
+    at.console.tell(Words(_made(target, made, judged=at.request.verbose)))
     if open_it:
         _show(ctx, target)
     facts: dict[str, JSON] = {"path": str(target), "prompt": prompt, "seed": made.seed, "seconds": seconds}
     return facts | {"judgement": made.judgement.says}
+
+
+def _made(target: Path, made: Made, *, judged: bool) -> Line:
+    """Where an image is, and how it was made; what it was judged by where that is wanted."""
+    from provision.output.layout import KEPT, line
+    from provision.output.views import time_text
+
+    judgement = f"; {made.judgement.says}" if judged else ""
+    return line((str(target), KEPT), f"  (seed {made.seed}, {time_text(made.seconds)}{judgement})")
 
 
 def words_of(prompt: str) -> str:

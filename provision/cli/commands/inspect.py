@@ -11,7 +11,7 @@ from provision.download.backend import HubFile
 from provision.download.hub.listing import Entry, list_entries, read_remote_header, says
 from provision.errors import WrongFile
 from provision.output import views
-from provision.output.result import Result, answer, pairs
+from provision.output.result import Pairs, Result, answer
 from provision.system.address import quoted
 
 METADATA_WIDTH = 200
@@ -47,7 +47,7 @@ def _inspect_file(at: Session, repo: str, path: str, revision: str) -> Result:
     ]
     if header.file_size_bytes != file.size:
         rows.append(("but", f"the header describes {header.file_size_bytes:,} bytes"))
-    return answer({"command": "inspect", **file_facts(file, header)}, pairs(rows))
+    return answer({"command": "inspect", **file_facts(file, header)}, Pairs(rows))
 
 
 def _read(ctx: Context, repo: str, path: str, revision: str) -> tuple[HubFile, SafetensorsHeader]:
@@ -89,7 +89,7 @@ def _inspect_repo(at: Session, repo: str) -> Result:
     precision = at.ctx.options.precision
     named = [entry.path for entry in entries if entry.checkpoint and says(entry.path, precision)]
     listed: list[JSON] = [{"path": entry.path, "size": entry.size, "checkpoint": entry.checkpoint} for entry in entries]
-    table = pairs([(entry.path, _shown(entry)) for entry in entries])
+    table = Pairs([(entry.path, _shown(entry)) for entry in entries])
     verdict = _verdict(repo, precision, entries, named)
     facts = {"command": "inspect", "repo": repo, "precision": precision, "named": named, "files": listed}
     return answer(facts, table, verdict)

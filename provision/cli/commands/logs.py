@@ -9,7 +9,7 @@ from typer import Option
 from provision.cli.command import Session, command
 from provision.command import ours
 from provision.errors import UsageError
-from provision.output.result import Result, Words, answer
+from provision.output.result import Data, Result, answer
 from provision.system.visible import uncoloured
 
 
@@ -30,10 +30,10 @@ def logs(
     last = [*follower.lines(), *([follower.begun.decode("utf-8", "replace")] if follower.begun and not follow else [])]
     shown = last[max(0, len(last) - lines) :] if lines > 0 else []
     if not follow:
-        return answer({}, *map(uncoloured, shown))
+        return answer({}, *(Data(uncoloured(line)) for line in shown))
     while True:
         for line in shown:
-            at.console.tell(Words(uncoloured(line)))
+            at.console.tell(Data(uncoloured(line)))
         at.ctx.machine.sleep(0.2)
         shown = list(follower.lines())
 

@@ -9,7 +9,7 @@ import typer
 from provision.cli.command import carry_out_alone
 from provision.cli.offers import offer_manifests
 from provision.cli.request import AS_JSON, REHEARSED, SET
-from provision.output.result import Result, answer, pairs
+from provision.output.result import Pairs, Result, answer
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, invoke_without_command=True)
 Name = Annotated[str, typer.Argument(metavar="NAME|FILE", autocompletion=offer_manifests)]
@@ -58,7 +58,7 @@ def listed() -> Result:
         size = size_text(file.size) if file.size else "size from the hub"
         rows.append((name, f"{manifest.title}, {size}, licence {manifest.license.id or 'on its page'}"))
         found.append({"name": name, "title": manifest.title, "size": file.size})
-    return answer({"manifests": found}, pairs(rows))
+    return answer({"manifests": found}, Pairs(rows))
 
 
 def shown(name: str, overrides: list[str]) -> Result:
@@ -67,7 +67,7 @@ def shown(name: str, overrides: list[str]) -> Result:
     from provision.core.overrides import flat
 
     values = flat(load_manifest(name, overrides))
-    return answer({"manifest": dict(values)}, pairs([(key, str(value)) for key, value in values]))
+    return answer({"manifest": dict(values)}, Pairs([(key, str(value)) for key, value in values]))
 
 
 def validated(name: str, overrides: list[str]) -> Result:

@@ -12,7 +12,7 @@ from provision.cli.command import Session, command
 from provision.cli.request import BUILDING
 from provision.command import Fix, ours
 from provision.errors import UsageError
-from provision.output.result import Drawn, Result, Words
+from provision.output.result import Data, Planned, Result, Words
 
 if TYPE_CHECKING:
     from provision.core.plan import Plan
@@ -54,7 +54,6 @@ def _plan_here(at: Session, *, as_script: bool) -> Result:
     from provision.cli.look import look
     from provision.core.finding import Verdict
     from provision.core.plan import make_plan
-    from provision.output import plan_view
     from provision.steps.lock.rebuild import check_rebuildable
     from provision.steps.registry import STEPS
 
@@ -79,12 +78,8 @@ def _plan_here(at: Session, *, as_script: bool) -> Result:
     }
     if as_script:
         text = script(at.ctx, report, call)
-        return Result(not blocked, {**data, "commands": text}, (Words(text.rstrip()),), report)
-    drawn = Drawn(
-        lambda paper: plan_view.plan_view(planned, paper.width, call=paper.call),
-        plan_view.plan_text(planned, call=call),
-    )
-    return Result(not blocked, data, (drawn, Words(_closing(at, planned, blocked, report))), report)
+        return Result(not blocked, {**data, "commands": text}, (Data(text.rstrip()),), report)
+    return Result(not blocked, data, (Planned(planned), *_closing(at, planned, blocked, report)), report)
 
 
 def _will_ask(at: Session, step: StepReport) -> bool:
@@ -95,17 +90,18 @@ def _will_ask(at: Session, step: StepReport) -> bool:
     return at.ctx.home.adopted is not None and bool(stopped) and all(finding.consent for finding in stopped)
 
 
-def _closing(at: Session, planned: Plan, blocked: list[str], report: Report) -> str:
+def _closing(at: Session, planned: Plan, blocked: list[str], report: Report) -> list[Words]:
     from provision.output.plan_view import reckoned_with
 
     if blocked:
-        return f"Blocked by {', '.join(blocked)}: a person must act first."
+        return [Words(f"Blocked by {', '.join(blocked)}: a person must act first.")]
     if report.ok:
-        return "Nothing left to do."
-    lines = [reckoned_with(planned), at.typed(Fix("Nothing was changed. To do it:", ours("all")))]
+        return [Words("Nothing left to do.")]
+    found = [Words(says) for says in [reckoned_with(planned)] if says]
+    found.append(Words(Fix("Nothing was changed. To do it:", ours("all"))))
     if any(_will_ask(at, step) for step in report.steps):
-        lines.append("It asks before it changes what this tool did not make; --yes agrees.")
-    return "\n".join(line for line in lines if line)
+        found.append(Words("It asks before it changes what this tool did not make; --yes agrees."))
+    return found
 
 
 app = command("plan", plan, BUILDING)

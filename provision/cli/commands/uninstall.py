@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from provision.cli.command import Session, command
 from provision.command import Fix, ours, program
 from provision.errors import ConsentNeeded, HomeError, UsageError
-from provision.output.result import Result, Words, answer
+from provision.output.result import Data, Result, answer
 
 if TYPE_CHECKING:
     from provision.cli.commands.made_by_us import Sorted
@@ -63,7 +63,7 @@ def _show(at: Session, found: Sorted) -> None:
     sizes = {name: tally.add_all(paths) for name, paths in entries.items()}
     lines = [f"{size_text(size):>10}  {name}" for name, size in sizes.items()]
     lines.append(f"{size_text(sum(sizes.values())):>10}  in all, to be removed from {_where(home)}")
-    at.console.tell(Words("\n".join(lines)))
+    at.console.tell(Data("\n".join(lines)))
     if shared := tally.shared_bytes():
         line(f"{size_text(shared)} of it is in use elsewhere too (hard links), and is not freed.")
     if home.adopted is not None:
