@@ -134,7 +134,7 @@ def test_what_will_be_done_is_said_first_and_what_is_left_last(made: Tool) -> No
         ("models", "ckpt-truncated", False),
     ]
     assert planned["download_bytes"] == planned["mends"][2]["download_bytes"] == whole - 20_000_000
-    assert planned["then"] == ["requirements", "workflow", "server", "first_image", "lock"]
+    assert planned["then"] == ["torch", "requirements", "workflow", "server", "first_image", "lock"]
     assert ended.lines.index(planned) < next(i for i, e in enumerate(ended.lines) if e["type"] == "apply_started")
     assert (ended.code, ended.report["mended"]) == (1, ["git-lock", "ckpt-truncated"])
     assert [(left["id"], left["verdict"]) for left in ended.report["left"]][:1] == [("yaml-bad", "blocked")]
