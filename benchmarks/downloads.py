@@ -114,9 +114,15 @@ def ours(name: str) -> Runner:
         words = ["-m", "provision", "download", f"{REPO}/{FILE}", "--to", str(folder), "--backend", name, "--json"]
         return [[sys.executable, *words, "--home", str(folder / "home")]]
 
-    return Runner(f"provision --backend {name}", "sha256", argvs, {"git-lfs": "git-lfs", "wget": "wget"}.get(name, ""),
-                  lambda served, hub, folder: {"HF_ENDPOINT": served.git if name == "git-lfs" else hub},
-                  name == "http", tls=name == "http")  # fmt: skip
+    return Runner(
+        f"provision --backend {name}",
+        "sha256",
+        argvs,
+        {"git-lfs": "git-lfs", "wget": "wget"}.get(name, ""),
+        lambda served, hub, folder: {"HF_ENDPOINT": served.git if name == "git-lfs" else hub},
+        name == "http",
+        tls=name == "http",
+    )
 
 
 def by_xet(name: str, argvs: Callable[[Served, str, Path], list[list[str]]], verified: str) -> Runner:
@@ -210,8 +216,9 @@ RUNNERS = (
     Runner("wget", "no", WGET, "wget", tls=True),
     Runner("wget, then hashlib", "sha256", wget_digest, "wget", limited=False),
     Runner("aria2c -x8", "no", one(*ARIA2, "{url}"), "aria2c", tls=True),
-    Runner("aria2c -x8 --checksum", "sha256",
-           one(*ARIA2, "--checksum=sha-256={sha256}", "{url}"), "aria2c", limited=False),
+    Runner(
+        "aria2c -x8 --checksum", "sha256", one(*ARIA2, "--checksum=sha-256={sha256}", "{url}"), "aria2c", limited=False
+    ),
     Runner("hf download", "length", hf_download, HF, hf_env),
     Runner("git lfs fetch", "sha256", git_lfs, "git-lfs", limited=False),
     ours("hf"),
@@ -219,7 +226,7 @@ RUNNERS = (
     ours("git-lfs"),
     by_xet("hf download", hf_download, "length"),
     by_xet("provision --backend hf", ours("hf").argvs, "sha256"),
-)  # fmt: skip
+)
 
 
 def main() -> None:

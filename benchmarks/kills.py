@@ -142,8 +142,12 @@ def _start(plan: Plan, hub: Hub, home: Path) -> subprocess.Popen[str]:
     words = ("download", f"{REPO}/{FILE}", "--backend", plan.backend.split()[0], "--json", "--home", str(home))
     return subprocess.Popen(
         [sys.executable, "-m", "provision", *words],
-        env=env, cwd=home.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env=env,
+        cwd=home.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def _lives_until(child: subprocess.Popen[str], seconds: float) -> bool:

@@ -41,10 +41,19 @@ PNG_BYTES_MAX = 300_000
 SINCE_S = 0.5
 """A step that is at work for less is over before a person sees it."""
 THEME = TerminalTheme(
-    (24, 24, 27), (228, 228, 231),
-    [(63, 63, 70), (248, 113, 113), (74, 222, 128), (250, 204, 21),
-     (96, 165, 250), (192, 132, 252), (34, 211, 238), (228, 228, 231)],
-)  # fmt: skip
+    (24, 24, 27),
+    (228, 228, 231),
+    [
+        (63, 63, 70),
+        (248, 113, 113),
+        (74, 222, 128),
+        (250, 204, 21),
+        (96, 165, 250),
+        (192, 132, 252),
+        (34, 211, 238),
+        (228, 228, 231),
+    ],
+)
 CHROMIUM = (
     "chromium",
     "chromium-browser",
@@ -52,9 +61,16 @@ CHROMIUM = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--window-size=1000,1800",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--window-size=1000,1800",
+)
 
 
 class Camera(Console):

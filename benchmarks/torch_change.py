@@ -113,10 +113,15 @@ def main() -> None:
                     raise SystemExit(str(error["message"]))
                 done = change(ctx, wanted)
                 kind = "cold" if turn < 2 else "warm"
-                print(f"{done.torch:<24}{kind:<8}{done.seconds:>9.1f}{size_text(done.whole_bytes):>18}"
-                      f"{size_text(done.added_bytes):>14}", flush=True)  # fmt: skip
-        print(f"environments kept: {len(list(home.envs.iterdir()))}; cache, home and both: "
-              f"{size_text(sum(blocks([home.root]).values()))}")  # fmt: skip
+                print(
+                    f"{done.torch:<24}{kind:<8}{done.seconds:>9.1f}{size_text(done.whole_bytes):>18}"
+                    f"{size_text(done.added_bytes):>14}",
+                    flush=True,
+                )
+        print(
+            f"environments kept: {len(list(home.envs.iterdir()))}; cache, home and both: "
+            f"{size_text(sum(blocks([home.root]).values()))}"
+        )
 
 
 if __name__ == "__main__":

@@ -218,8 +218,28 @@ class Interrupted(ProvisionError):
 
 
 ERRORS: tuple[type[ProvisionError], ...] = (
-    UsageError, ManifestError, LockError, HomeError, HomeLocked, ConsentNeeded, CommandFailed, CommandMissing,
-    NetworkError, HubRefused, DownloadError, WrongFile, DiskFull, GitError, PackageError, ProbeFailed, EngineError,
-    PortTaken, ImageRejected, OutputLost, StartOver, NotSatisfied, Interrupted,
-)  # fmt: skip
+    UsageError,
+    ManifestError,
+    LockError,
+    HomeError,
+    HomeLocked,
+    ConsentNeeded,
+    CommandFailed,
+    CommandMissing,
+    NetworkError,
+    HubRefused,
+    DownloadError,
+    WrongFile,
+    DiskFull,
+    GitError,
+    PackageError,
+    ProbeFailed,
+    EngineError,
+    PortTaken,
+    ImageRejected,
+    OutputLost,
+    StartOver,
+    NotSatisfied,
+    Interrupted,
+)
 """The registry: a test checks that each is raised somewhere and that no code stands twice."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from provision.core.patience import VARIABLE, Patience
 from provision.core.step import Context, Options
 from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine
+from tests.support.forks import Forks, forks
 
 BRIEF_S = 3
 """How long tests wait for what does not come back, where their machine really waits."""
@@ -38,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live-page", metavar="URL", help="run tests/e2e/test_page.py on this real ComfyUI of a home")
     parser.addoption("--artifacts", metavar="DIR", help="where screenshots are kept (a folder for tests)")
     parser.addoption("--real-index", action="store_true", help="resolve on the configured package index (15 minutes)")
-    parser.addoption("--all-pairs", action="store_true", help="mend every pair of faults, not some of them")
+    parser.addoption("--all-pairs", action="store_true", help="every pair of faults, not some of them")
     parser.addoption("--states", action="store_true", help="tests/e2e/test_states.py with each state alone")
     parser.addoption("--macs", action="store_true", help="tests/masquerade with every recorded Mac, not a few")
     parser.addoption("--storms", action="store_true", help="tests/storms with all of their tries, not a few")
@@ -47,13 +49,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-storms", action="store_true", help="write docs/dev/storms.md from what came of them")
 
 
+@pytest.fixture(scope="session")
+def _persons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """New folders, one after the other: pytest's own looks through all that there are for each."""
+    folder, numbers = tmp_path_factory.mktemp("persons"), count()
+    return (folder / str(number) for number in numbers)
+
+
 @pytest.fixture(autouse=True)
-def _no_real_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_real_home(_persons: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests cannot touch the real home or be steered by the caller's environment."""
-    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("person")))
+    person = next(_persons)
+    person.mkdir()
+    monkeypatch.setenv("HOME", str(person))
     for name in ("PROVISION_HOME", "HF_TOKEN", "HF_ENDPOINT", "HF_HOME", "HTTP_PROXY", "HTTPS_PROXY", "UV_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(VARIABLE, str(BRIEF_S))
+
+
+@pytest.fixture(scope="session")
+def loaded() -> Iterator[Forks]:
+    """A process that has the tool loaded, of which commands are forks."""
+    with forks() as running:
+        yield running
 
 
 @pytest.fixture

@@ -99,13 +99,16 @@ def man_page(command: Any) -> str:
     """`docs/provision.1`, in man(7); without a date, so that the same command line gives the same page."""
     root, *below = entries(command)
     lines = [
-        f'.\\" Made from the command line\'s own help: {MAKE}',
+        f".\\\" Made from the command line's own help: {MAKE}",
         f'.TH PROVISION 1 "" "provision {__version__}" "User Commands"',
-        ".SH NAME", f"provision \\- {_roff(root.about)}",
-        ".SH SYNOPSIS", f".B {_roff(root.usage)}",
-        ".SH DESCRIPTION", _roff(DESCRIPTION),
+        ".SH NAME",
+        f"provision \\- {_roff(root.about)}",
+        ".SH SYNOPSIS",
+        f".B {_roff(root.usage)}",
+        ".SH DESCRIPTION",
+        _roff(DESCRIPTION),
         ".SH COMMANDS",
-    ]  # fmt: skip
+    ]
     for entry in below:
         lines += [f".SS {_roff(entry.usage)}", _roff(entry.about)]
         lines += [line for flags, says in entry.parameters for line in (".TP", f".B {_roff(flags)}", _roff(says))]

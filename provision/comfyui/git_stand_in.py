@@ -20,10 +20,20 @@ from pathlib import Path
 from provision.system.git_program import GitFailed, environment, run_git
 from provision.system.strict import Unreadable, read_file
 
-HARMLESS = frozenset({
-    "core.filemode", "core.symlinks", "core.ignorecase", "core.precomposeunicode", "core.autocrlf", "core.eol",
-    "core.trustctime", "core.checkstat", "extensions.objectformat", "extensions.refstorage",
-})  # fmt: skip
+HARMLESS = frozenset(
+    {
+        "core.filemode",
+        "core.symlinks",
+        "core.ignorecase",
+        "core.precomposeunicode",
+        "core.autocrlf",
+        "core.eol",
+        "core.trustctime",
+        "core.checkstat",
+        "extensions.objectformat",
+        "extensions.refstorage",
+    }
+)
 """The settings of a repository that say how its files are read, and can start nothing."""
 VALUE = re.compile(r"[A-Za-z0-9]{0,20}")
 LINKED = ("objects", "refs", "packed-refs", "shallow", "reftable")

@@ -29,9 +29,15 @@ INSTEAD_OF = re.compile(r"url\.(.*)\.insteadof", re.DOTALL)
 SSH = re.compile(r"((?:\S*/)?ssh)(?=\s|$)")
 NO_QUESTIONS = "-o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 PERSONS = (
-    "GIT_SSH_VARIANT", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_CERT", "GIT_SSL_KEY", "GIT_SSL_NO_VERIFY",
-    "GIT_PROXY_SSL_CAINFO", "GIT_HTTP_PROXY_AUTHMETHOD",
-)  # fmt: skip
+    "GIT_SSH_VARIANT",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "GIT_SSL_CERT",
+    "GIT_SSL_KEY",
+    "GIT_SSL_NO_VERIFY",
+    "GIT_PROXY_SSL_CAINFO",
+    "GIT_HTTP_PROXY_AUTHMETHOD",
+)
 """What a person's environment may say of the way to a server."""
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 

@@ -30,12 +30,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from provision.comfyui.safetensors import (
     LENGTH_BYTES,
     HeaderTruncated,
     NotSafetensors,
     Part,
+    SafetensorsHeader,
     header_length,
     parse_safetensors_header,
 )
@@ -222,11 +224,17 @@ def read_weights(ctx: Context) -> Weights | None:
     with suppress(OSError, Unreadable, NotSafetensors, HeaderTruncated):
         with open_file(ctx.home.models / model.folder / file.name) as stream:
             start = stream.read(LENGTH_BYTES)
-            header = parse_safetensors_header(start + stream.read(header_length(start)))
+            header = _header(start + stream.read(header_length(start)))
         return Weights(header.values, header.architecture, header.precision, True)
     if file.size is None:
         return None
     return Weights({"unet": file.size // VALUE_BYTES[file.precision]}, "", file.precision, False)
+
+
+@lru_cache(maxsize=1)
+def _header(read: bytes) -> SafetensorsHeader:
+    """What the header says: a run asks for it at every step, and thousands of tensors take time to read."""
+    return parse_safetensors_header(read)
 
 
 def device_here(ctx: Context) -> str:

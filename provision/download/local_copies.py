@@ -34,10 +34,20 @@ DEADLINE_S = 2.0
 """How long is looked, at most: a plan must not wait for a folder on a network, or for a question of the system's."""
 ENTRIES_MAX = 20_000
 """How many names of one place are read, at most."""
-PASSED_OVER = frozenset({
-    ".git", "node_modules", "venv", ".venv", "__pycache__", "site-packages", ".Trash", ".Trashes", ".Spotlight-V100",
-    ".fseventsd",
-})  # fmt: skip
+PASSED_OVER = frozenset(
+    {
+        ".git",
+        "node_modules",
+        "venv",
+        ".venv",
+        "__pycache__",
+        "site-packages",
+        ".Trash",
+        ".Trashes",
+        ".Spotlight-V100",
+        ".fseventsd",
+    }
+)
 WRONG_COPIES = "wrong-copies"
 """The receipt of files that had the right size and a wrong hash: while they stay the same they are not hashed again."""
 SF_DATALESS = 0x40000000

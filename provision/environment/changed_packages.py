@@ -70,9 +70,13 @@ def remember(ctx: Context, before: Prints) -> None:
     kept = _stored(ctx)
     first = {name: (kept[name][0] if name in kept else old, new) for name, (old, new) in changes.items()}
     try:
-        ctx.receipts.write(RECEIPT, when=ctx.machine.timestamp(), changed={
-            name: list(versions) for name, versions in {**kept, **first}.items() if versions[0] or versions[1]
-        })  # fmt: skip
+        ctx.receipts.write(
+            RECEIPT,
+            when=ctx.machine.timestamp(),
+            changed={
+                name: list(versions) for name, versions in {**kept, **first}.items() if versions[0] or versions[1]
+            },
+        )
     except (HomeError, DiskFull) as error:
         ctx.note(error.message)
 
@@ -92,6 +96,4 @@ def when(ctx: Context) -> str:
 def _stored(ctx: Context) -> Changes:
     stored = ctx.receipts.read(RECEIPT).get("changed")
     pairs = stored.items() if isinstance(stored, Mapping) else ()
-    return {
-        name: (str(pair[0]), str(pair[1])) for name, pair in pairs if isinstance(pair, list) and len(pair) == 2
-    }  # fmt: skip
+    return {name: (str(pair[0]), str(pair[1])) for name, pair in pairs if isinstance(pair, list) and len(pair) == 2}

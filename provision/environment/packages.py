@@ -158,7 +158,7 @@ CAUSES: tuple[tuple[str, str, Fix | Command], ...] = (
     (r"error sending request|Failed to fetch|Connection refused", "the package index cannot be reached", NETWORK_HINT),
     (r"No solution found", "no matching set of versions", LOG_HINT),
     (r"Permission denied|os error 13\b", "a file belongs to another user", ours("doctor", "--only", "perms-root")),
-)  # fmt: skip
+)
 
 
 def package_error(what: str, ran: Ran) -> PackageError:

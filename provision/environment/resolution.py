@@ -225,11 +225,10 @@ def compile_wheels(ctx: Context, target: Target | None, lines: Iterable[str], ru
     env = uv_env(ctx.machine, ctx.home)
     if not ctx.home.state.is_dir():  # a plan makes no home: uv's usual cache is taken
         env.pop("UV_CACHE_DIR", None)
-    words: list[str | Path] = [
-        find_uv(ctx.machine), "pip", "compile", "--format", "pylock.toml", "--no-header", "--no-annotate",
-        "--only-binary", ":all:", "--no-python-downloads", "--python", sys.executable,
-        "--python-version", target.python if target else target_python(ctx), *more,
-    ]  # fmt: skip
+    python = target.python if target else target_python(ctx)
+    words: list[str | Path] = [find_uv(ctx.machine), "pip", "compile", "--format", "pylock.toml"]
+    words += ["--no-header", "--no-annotate", "--only-binary", ":all:"]
+    words += ["--no-python-downloads", "--python", sys.executable, "--python-version", python, *more]
     if target is not None:
         env["MACOSX_DEPLOYMENT_TARGET"] = ".".join(map(str, target.macos))
         words += ["--python-platform", target.platform]

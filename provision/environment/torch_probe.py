@@ -130,23 +130,43 @@ def layer_operations(torch, size):
     picture = torch.randn(2, n, side, side)
     return [
         Operation("matmul", wide, (torch.randn(wide, wide), weights(torch, wide, wide)), lambda a, b: a @ b),
-        Operation("linear and gelu", wide, (torch.randn(wide, wide), weights(torch, 2 * wide, wide)),
-                  lambda x, w: functional.gelu(functional.linear(x, w))),
-        Operation("linear, transposed weight", wide, (torch.randn(8, wide), weights(torch, wide, wide)),
-                  lambda x, w: functional.linear(x, w.permute(1, 0))),
-        Operation("convolution", 9 * n, (picture, weights(torch, n, n, 3, 3)),
-                  lambda x, w: functional.conv2d(x, w, padding=1)),
-        Operation("convolution after chunk", 9 * n // 2, (picture, weights(torch, n // 2, n // 2, 3, 3)),
-                  lambda x, w: functional.conv2d(x.chunk(2, 1)[1], w, padding=1)),
+        Operation(
+            "linear and gelu",
+            wide,
+            (torch.randn(wide, wide), weights(torch, 2 * wide, wide)),
+            lambda x, w: functional.gelu(functional.linear(x, w)),
+        ),
+        Operation(
+            "linear, transposed weight",
+            wide,
+            (torch.randn(8, wide), weights(torch, wide, wide)),
+            lambda x, w: functional.linear(x, w.permute(1, 0)),
+        ),
+        Operation(
+            "convolution", 9 * n, (picture, weights(torch, n, n, 3, 3)), lambda x, w: functional.conv2d(x, w, padding=1)
+        ),
+        Operation(
+            "convolution after chunk",
+            9 * n // 2,
+            (picture, weights(torch, n // 2, n // 2, 3, 3)),
+            lambda x, w: functional.conv2d(x.chunk(2, 1)[1], w, padding=1),
+        ),
         Operation("group norm", IN_A_ROW, (picture,), lambda x: functional.group_norm(x, size.groups)),
-        Operation("upsampling, nearest", 1, (picture,),
-                  lambda x: functional.interpolate(x, scale_factor=2.0), may_lack=True),
-        Operation("upsampling, bilinear", 4, (picture,),
-                  lambda x: functional.interpolate(x, scale_factor=2.0, mode="bilinear"), may_lack=True),
+        Operation(
+            "upsampling, nearest", 1, (picture,), lambda x: functional.interpolate(x, scale_factor=2.0), may_lack=True
+        ),
+        Operation(
+            "upsampling, bilinear",
+            4,
+            (picture,),
+            lambda x: functional.interpolate(x, scale_factor=2.0, mode="bilinear"),
+            may_lack=True,
+        ),
         Operation("softmax of long rows", IN_A_ROW, (torch.randn(4, size.row),), lambda x: x.softmax(-1)),
-        Operation("embedding", 1, (torch.randint(0, size.words, (77,)), torch.randn(size.words, 16)),
-                  functional.embedding),
-    ]  # fmt: skip
+        Operation(
+            "embedding", 1, (torch.randint(0, size.words, (77,)), torch.randn(size.words, 16)), functional.embedding
+        ),
+    ]
 
 
 def attention_operations(torch, size):
@@ -190,13 +210,29 @@ def vae_operations(torch, size):
 
     whole = torch.randn(1, broad, high, high)
     return [
-        Operation(f"convolution of the VAE, {deep}x{low}x{low}", 9 * deep,
-                  (torch.randn(1, deep, low, low), weights(torch, deep, deep, 3, 3)), convolve),
-        Operation(f"convolution of the VAE, {broad}x{high}x{high}", 9 * broad,
-                  (whole, weights(torch, broad, broad, 3, 3)), convolve, convolve_strips, look_at_strips),
-        Operation(f"group norm of the VAE, {broad}x{high}x{high}", IN_A_ROW, (whole,), normalize,
-                  lambda x: look_at_strips(normalize(x)), look_at_strips),
-    ]  # fmt: skip
+        Operation(
+            f"convolution of the VAE, {deep}x{low}x{low}",
+            9 * deep,
+            (torch.randn(1, deep, low, low), weights(torch, deep, deep, 3, 3)),
+            convolve,
+        ),
+        Operation(
+            f"convolution of the VAE, {broad}x{high}x{high}",
+            9 * broad,
+            (whole, weights(torch, broad, broad, 3, 3)),
+            convolve,
+            convolve_strips,
+            look_at_strips,
+        ),
+        Operation(
+            f"group norm of the VAE, {broad}x{high}x{high}",
+            IN_A_ROW,
+            (whole,),
+            normalize,
+            lambda x: look_at_strips(normalize(x)),
+            look_at_strips,
+        ),
+    ]
 
 
 # -- running them -----------------------------------------------------------------------------------------------

@@ -94,10 +94,19 @@ def parse_torch_probe(text: str) -> TorchProbe:
         skipped = tuple(f"{left_out['name']}: {left_out['why']}" for left_out in said["skipped"])
         block = said["block"]
         return TorchProbe(
-            said["torch"], said["torchvision"], said["torchaudio"], said["device"], said["mps_built"],
-            said["mps_available"], checks, skipped, said["size"],
-            block["gflop"] / block["seconds"] if block else None, said["seconds"], said.get("torchaudio_fault", ""),
-        )  # fmt: skip
+            said["torch"],
+            said["torchvision"],
+            said["torchaudio"],
+            said["device"],
+            said["mps_built"],
+            said["mps_available"],
+            checks,
+            skipped,
+            said["size"],
+            block["gflop"] / block["seconds"] if block else None,
+            said["seconds"],
+            said.get("torchaudio_fault", ""),
+        )
     except (KeyError, TypeError, ZeroDivisionError) as error:
         raise ValueError(f"The torch test printed something unexpected: {error}") from error
 

@@ -29,11 +29,29 @@ TEXTS = {
 }
 """The settings of one text that count, and uv's variables for them."""
 INDEXES = frozenset({"index", "index-url", "extra-index-url", "find-links", "allow-insecure-host", "no-proxy"})
-HARMLESS = frozenset({
-    "native-tls", "system-certs", "cache-dir", "link-mode", "compile-bytecode", "preview", "preview-features",
-    "concurrent-downloads", "concurrent-builds", "concurrent-installs", "publish-url", "trusted-publishing",
-    "check-url", "http-timeout", "http-retries", "http-connect-timeout", "cache-keys", "required-version", "pip",
-})  # fmt: skip
+HARMLESS = frozenset(
+    {
+        "native-tls",
+        "system-certs",
+        "cache-dir",
+        "link-mode",
+        "compile-bytecode",
+        "preview",
+        "preview-features",
+        "concurrent-downloads",
+        "concurrent-builds",
+        "concurrent-installs",
+        "publish-url",
+        "trusted-publishing",
+        "check-url",
+        "http-timeout",
+        "http-retries",
+        "http-connect-timeout",
+        "cache-keys",
+        "required-version",
+        "pip",
+    }
+)
 """Settings of which it does not matter that they do not count."""
 NAMED = re.compile(r"([A-Za-z0-9._-]+)=(?=[a-z]+:|[/~.])")
 """What stands before an index's address where it has a name: `corp=https://...`."""

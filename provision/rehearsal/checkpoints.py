@@ -28,6 +28,8 @@ VALUE_BYTES: Mapping[Dtype, int] = {"F16": 2, "F32": 4}
 TILE_VALUES = 65_537
 """A prime, so that rows of a tensor, whose lengths have small factors, do not repeat where the tile does."""
 TILES_A_CHUNK = 16
+LEVELS_DEVIATION = math.sqrt((256**2 - 1) / 12)
+"""The standard deviation of a random byte."""
 LOGIT_SCALE = math.log(100)
 """Where CLIP clamps the factor that it learns (openai/CLIP, logit_scale)."""
 
@@ -115,17 +117,13 @@ def constant(name: str, shape: Shape) -> float | None:
 class Tiles:
     """Random numbers, made once for each standard deviation and then repeated.
 
-    They are sums of four uniform ones, close to normal: unlike logarithms, additions give the same on every machine.
+    They are uniform, as PyTorch initialises layers, with 256 values: a random byte each, looked up in a table, so that
+    none is made by itself. The same comes on every machine.
     """
 
     def __init__(self, dtype: Dtype, seed: int) -> None:
-        dice = random.Random(seed)  # noqa: S311 - weights, not a secret
         self._dtype = dtype
-        # The variance of the sum of four is 1/3.
-        self._values = [
-            (dice.random() + dice.random() + dice.random() + dice.random() - 2) * math.sqrt(3)
-            for _ in range(TILE_VALUES)
-        ]
+        self._noise = random.Random(seed).randbytes(TILE_VALUES)  # noqa: S311 - weights, not a secret
         self._tiles: dict[float, memoryview] = {}
 
     def cut(self, deviation: float, count: int, start: int) -> Iterator[memoryview]:
@@ -139,9 +137,13 @@ class Tiles:
 
     def _tile(self, deviation: float) -> memoryview:
         if deviation not in self._tiles:
-            values = [value * deviation for value in self._values]
-            packed = struct.pack(f"<{TILE_VALUES}{STRUCT_CODES[self._dtype]}", *values)
-            self._tiles[deviation] = memoryview(packed * TILES_A_CHUNK)
+            size, step = VALUE_BYTES[self._dtype], deviation / LEVELS_DEVIATION
+            levels = ((level - 127.5) * step for level in range(256))
+            table = struct.pack(f"<256{STRUCT_CODES[self._dtype]}", *levels)
+            tile = bytearray(TILE_VALUES * size)
+            for place in range(size):
+                tile[place::size] = self._noise.translate(table[place::size])
+            self._tiles[deviation] = memoryview(tile * TILES_A_CHUNK)
         return self._tiles[deviation]
 
 

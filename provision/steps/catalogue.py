@@ -26,9 +26,21 @@ from provision.steps.torch import kinds as torch
 from provision.steps.workflow import kinds as workflow
 
 ROOMS = (
-    core, hardware, tools, download, python_env, torch, comfyui, models, requirements, workflow, server, first_image,
-    lock, logs,
-)  # fmt: skip
+    core,
+    hardware,
+    tools,
+    download,
+    python_env,
+    torch,
+    comfyui,
+    models,
+    requirements,
+    workflow,
+    server,
+    first_image,
+    lock,
+    logs,
+)
 CATALOGUE = tuple(kind for room in ROOMS for kind in vars(room).values() if isinstance(kind, Kind))
 
 

@@ -36,18 +36,41 @@ PRIVATE_PREFIXES = (
     "UV_",
 )
 PRIVATE_NAMES = frozenset({"VIRTUAL_ENV", "LD_PRELOAD"})
-KEPT_NAMES = frozenset({
-    "GIT_SSL_CAINFO", "GIT_SSH", "GIT_SSH_COMMAND", "PIP_CERT", "PYTHONUTF8",
-    "UV_DEFAULT_INDEX", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INSECURE_HOST", "UV_KEYRING_PROVIDER",
-    "UV_CREDENTIALS_DIR", "UV_PYTHON_INSTALL_MIRROR", "UV_PYPY_INSTALL_MIRROR", "UV_PYTHON_DOWNLOADS_JSON_URL",
-    "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR", "UV_PYTHON_SEARCH_PATH", "UV_LINK_MODE",
-    "UV_NATIVE_TLS", "UV_SYSTEM_CERTS",
-})  # fmt: skip
+KEPT_NAMES = frozenset(
+    {
+        "GIT_SSL_CAINFO",
+        "GIT_SSH",
+        "GIT_SSH_COMMAND",
+        "PIP_CERT",
+        "PYTHONUTF8",
+        "UV_DEFAULT_INDEX",
+        "UV_INDEX",
+        "UV_EXTRA_INDEX_URL",
+        "UV_FIND_LINKS",
+        "UV_INSECURE_HOST",
+        "UV_KEYRING_PROVIDER",
+        "UV_CREDENTIALS_DIR",
+        "UV_PYTHON_INSTALL_MIRROR",
+        "UV_PYPY_INSTALL_MIRROR",
+        "UV_PYTHON_DOWNLOADS_JSON_URL",
+        "UV_CACHE_DIR",
+        "UV_PYTHON_INSTALL_DIR",
+        "UV_PYTHON_SEARCH_PATH",
+        "UV_LINK_MODE",
+        "UV_NATIVE_TLS",
+        "UV_SYSTEM_CERTS",
+    }
+)
 KEPT_PREFIX = "UV_INDEX_"
 """uv's address of an index, and the name and password of one that has a name."""
-KEPT_NUMBERS = frozenset({
-    "UV_HTTP_TIMEOUT", "UV_REQUEST_TIMEOUT", "UV_HTTP_CONNECT_TIMEOUT", "UV_HTTP_RETRIES",
-})  # fmt: skip
+KEPT_NUMBERS = frozenset(
+    {
+        "UV_HTTP_TIMEOUT",
+        "UV_REQUEST_TIMEOUT",
+        "UV_HTTP_CONNECT_TIMEOUT",
+        "UV_HTTP_RETRIES",
+    }
+)
 """Kept where they are numbers: uv does nothing at all where one of them is none."""
 KEEPER = Path(__file__).with_name("log_keeper.py")
 
@@ -154,9 +177,15 @@ def _detached(
 ) -> subprocess.Popen[bytes]:
     try:
         child = subprocess.Popen(  # noqa: S603  (argv only, never a shell)
-            words, cwd=cwd, env=env, stdin=stdin, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            words,
+            cwd=cwd,
+            env=env,
+            stdin=stdin,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
             pass_fds=inherits,
-        )  # fmt: skip
+        )
     except OSError as error:
         raise cannot_run(words[0], error) from error
     # Reaped in the background, so that a child that dies at once is not taken for a living zombie.

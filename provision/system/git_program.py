@@ -40,6 +40,25 @@ MEMORY_BYTES = 2 * 10**9
 """What git may hold in memory: it reads a server's list of revisions whole."""
 MEMORY_LOOK_S = 1.0
 CONTROL = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+SETTINGS = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.untrackedCache": "false",
+    "core.protectHFS": "true",
+    "core.protectNTFS": "true",
+    "submodule.recurse": "false",
+    "fetch.recurseSubmodules": "false",
+    "fetch.unpackLimit": "1",  # a small pack is told of while it comes, as a large one is
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    # The first answer may lead elsewhere, by a protocol that is allowed; what follows may not.
+    "http.followRedirects": "initial",
+    "http.lowSpeedLimit": "1000",
+    "http.lowSpeedTime": "60",
+    "credential.helper": "",
+    "advice.detachedHead": "false",
+}
+"""What git goes by here, whatever a repository says."""
 Alive = Callable[[], None]
 
 
@@ -76,24 +95,7 @@ def environment(
         whose = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     else:
         whose = {name: persons[name] for name in CONFIGURED if name in persons}
-    set_first = [*{
-        "core.hooksPath": os.devnull,
-        "core.fsmonitor": "false",
-        "core.untrackedCache": "false",
-        "core.protectHFS": "true",
-        "core.protectNTFS": "true",
-        "submodule.recurse": "false",
-        "fetch.recurseSubmodules": "false",
-        "fetch.unpackLimit": "1",  # a small pack is told of while it comes, as a large one is
-        "gc.auto": "0",
-        "maintenance.auto": "false",
-        # The first answer may lead elsewhere, by a protocol that is allowed; what follows may not.
-        "http.followRedirects": "initial",
-        "http.lowSpeedLimit": "1000",
-        "http.lowSpeedTime": "60",
-        "credential.helper": "",
-        "advice.detachedHead": "false",
-    }.items(), *(settings.items() if isinstance(settings, Mapping) else settings)]  # fmt: skip
+    set_first = [*SETTINGS.items(), *(settings.items() if isinstance(settings, Mapping) else settings)]
     return {
         **identity,
         **whose,

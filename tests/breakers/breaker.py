@@ -10,15 +10,33 @@ from tests.breakers.patient import Patient
 
 
 @dataclass(frozen=True, slots=True)
-class Breaker:
+class Way:
+    """One way in which something breaks: the finding that names it, and what is done."""
+
+    id: str
+    what: str
+
+    @property
+    def name(self) -> str:
+        """Its row: the id and the way."""
+        return f"{self.id}: {self.what}"
+
+    @property
+    def mends(self) -> bool:
+        """Whether `doctor --fix --yes` must bring back what was whole."""
+        about = known(self.id)
+        assert about is not None, self.id
+        return about.fix in ("auto", "consent")
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker(Way):
     """One way in which a home breaks.
 
     `things` is what it breaks: two breakers of one thing exclude each other. `beside` are other findings that this
     rightly brings with it. `kept` says why `--fix` does not mend it although the catalogue says that it does.
     """
 
-    id: str
-    what: str
     things: frozenset[str]
     break_it: Callable[[Patient], None]
     beside: frozenset[str] = frozenset()
@@ -28,16 +46,9 @@ class Breaker:
     """Only root can break it so."""
 
     @property
-    def name(self) -> str:
-        """Its row: the id and the way."""
-        return f"{self.id}: {self.what}"
-
-    @property
     def mends(self) -> bool:
         """Whether `doctor --fix --yes` must bring the home back."""
-        about = known(self.id)
-        assert about is not None, self.id
-        return about.fix in ("auto", "consent") and not self.kept
+        return not self.kept and Way.mends.__get__(self)
 
 
 def breaks(
@@ -46,8 +57,13 @@ def breaks(
     """Make a function a breaker of `things` (words); its docstring is what it does."""
 
     def make(function: Callable[[Patient], None]) -> Breaker:
-        assert function.__doc__, function
-        what = function.__doc__.strip().rstrip(".")
+        what = what_it_does(function)
         return Breaker(id, what, frozenset(things.split()), function, frozenset(beside), deep, kept, root)
 
     return make
+
+
+def what_it_does(function: Callable[..., None]) -> str:
+    """Its docstring, as a row has it."""
+    assert function.__doc__, function
+    return function.__doc__.strip().rstrip(".")

@@ -19,7 +19,7 @@ def git(at: Patient, *words: str) -> str:
     person = ("-c", "user.name=Ann", "-c", "user.email=ann@localhost", "-c", f"safe.directory={at.comfyui}")
     return subprocess.run(
         ("git", *person, *words), cwd=at.comfyui, check=True, capture_output=True, text=True
-    ).stdout.strip()  # fmt: skip
+    ).stdout.strip()
 
 
 # -- the checkout -----------------------------------------------------------------------------------------------

@@ -97,8 +97,13 @@ def kill_it_at_work(at: Patient) -> None:
 def _failed_with(at: Patient, error: str) -> None:
     """The server is gone; its log ends with a prompt that failed."""
     at.stop()
-    at.log("got prompt", f"!!! Exception during processing !!! {error}", "Traceback (most recent call last):",
-           f"RuntimeError: {error}", "Prompt executed in 0.10 seconds")  # fmt: skip
+    at.log(
+        "got prompt",
+        f"!!! Exception during processing !!! {error}",
+        "Traceback (most recent call last):",
+        f"RuntimeError: {error}",
+        "Prompt executed in 0.10 seconds",
+    )
 
 
 @breaks("mem-out", SERVER, "server-down")
@@ -129,8 +134,11 @@ def fail_without_a_history(at: Patient) -> None:
 def give_up_in_the_middle(at: Patient) -> None:
     """Apple's graphics library ended the server."""
     at.stop()
-    at.log("got prompt", "(mpsFileLoc): error: 'mps.add' op requires the same element type",
-           "LLVM ERROR: Failed to infer result type(s).")  # fmt: skip
+    at.log(
+        "got prompt",
+        "(mpsFileLoc): error: 'mps.add' op requires the same element type",
+        "LLVM ERROR: Failed to infer result type(s).",
+    )
     record = {"pid": 2**22 - 1, "created": 1.0, "port": at.ctx.manifest.comfyui.port, "argv": []}
     (at.home.state / "server.json").write_text(json.dumps(record), encoding="utf-8")
 
@@ -138,15 +146,23 @@ def give_up_in_the_middle(at: Patient) -> None:
 @breaks("black-image", SERVER)
 def cast_no_numbers(at: Patient) -> None:
     """The last picture was computed to no numbers."""
-    at.log("got prompt", "nodes.py:1593: RuntimeWarning: invalid value encountered in cast",
-           "Prompt executed in 3.10 seconds")  # fmt: skip
+    at.log(
+        "got prompt",
+        "nodes.py:1593: RuntimeWarning: invalid value encountered in cast",
+        "Prompt executed in 3.10 seconds",
+    )
 
 
 @breaks("ckpt-unlisted", SERVER)
 def ask_for_what_is_not_there(at: Patient) -> None:
     """A workflow asked for a checkpoint that ComfyUI does not see."""
-    at.log("got prompt", "Failed to validate prompt for output 7:", "* CheckpointLoaderSimple 1:",
-           "  - Value not in list: ckpt_name: 'sdxl.safetensors' not in []", "invalid prompt")  # fmt: skip
+    at.log(
+        "got prompt",
+        "Failed to validate prompt for output 7:",
+        "* CheckpointLoaderSimple 1:",
+        "  - Value not in list: ckpt_name: 'sdxl.safetensors' not in []",
+        "invalid prompt",
+    )
 
 
 BREAKERS = [value for value in list(vars().values()) if isinstance(value, Breaker)]

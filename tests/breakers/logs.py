@@ -25,7 +25,7 @@ _GIVEN: Mapping[str, str] = {
     "Unable to establish SSL connection.",
     "tls-store": "ssl.SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
     "unable to get local issuer certificate (_ssl.c:1006)",
-}  # fmt: skip
+}
 
 
 def _seen() -> dict[str, str]:

@@ -69,11 +69,20 @@ wheels = [{{ url = "https://index.example/{name}-{version}-py3-none-any.whl", si
 """A package in a pylock.toml as uv writes it."""
 CLONE = ("/bin/cp", "-cpR")
 SAID: Mapping[str, Any] = {
-    "torchvision": GOOD["torchvision"], "torchaudio": None, "device": "mps", "mps_built": True, "mps_available": True,
-    "size": "full", "skipped": [], "block": {"seconds": 0.02, "gflop": 30.0}, "import_s": 1.2, "seconds": 3.4,
-    "checks": [{"name": "attention, fp16", "error": 0.001, "bound": 0.01, "fault": "", "repeat": 0.0,
-                "custom_nodes": False}],
-}  # fmt: skip
+    "torchvision": GOOD["torchvision"],
+    "torchaudio": None,
+    "device": "mps",
+    "mps_built": True,
+    "mps_available": True,
+    "size": "full",
+    "skipped": [],
+    "block": {"seconds": 0.02, "gflop": 30.0},
+    "import_s": 1.2,
+    "seconds": 3.4,
+    "checks": [
+        {"name": "attention, fp16", "error": 0.001, "bound": 0.01, "fault": "", "repeat": 0.0, "custom_nodes": False}
+    ],
+}
 """What the probe prints where torch computes right, but for torch's version."""
 
 
@@ -99,10 +108,13 @@ class Mac(FakeMachine):
 
     def __init__(self) -> None:
         commands: dict[str, Ran | str] = {
-            SYSCTL: recorded("sysctl/m1-pro-asked"), SW_VERS: recorded("sw_vers/m4-pro-15.7"),
-            PMSET: recorded("pmset/laptop-off"), " ".join(XCODE_SELECT): recorded("xcode_select/command-line-tools"),
-            f"{GIT} --version": recorded("git/apple-154"), ARM64: "hw.optional.arm64: 1\n",
-        }  # fmt: skip
+            SYSCTL: recorded("sysctl/m1-pro-asked"),
+            SW_VERS: recorded("sw_vers/m4-pro-15.7"),
+            PMSET: recorded("pmset/laptop-off"),
+            " ".join(XCODE_SELECT): recorded("xcode_select/command-line-tools"),
+            f"{GIT} --version": recorded("git/apple-154"),
+            ARM64: "hw.optional.arm64: 1\n",
+        }
         programs = {"git": GIT, XCRUN: XCRUN, "brew": BREW}
         super().__init__(commands, memory=Memory(16 * GIB, 8 * GIB), programs=programs)
         self.backend, self.sets = "auto", ["torch.channel=stable", "torch.stable_index="]

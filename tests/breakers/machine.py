@@ -6,10 +6,10 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from provision.steps.catalogue import known
 from provision.system.machine import Memory
 from provision.system.parsers import GIB
 from provision.system.which_git import XCODE_SELECT
+from tests.breakers.breaker import Way, what_it_does
 from tests.breakers.mac import ARM64, GIT, PMSET, SITE, SW_VERS, SYSCTL, VM_STAT, XCRUN, Mac, answer, recorded
 
 INTEL = 0x01000007
@@ -17,34 +17,15 @@ INTEL = 0x01000007
 
 
 @dataclass(frozen=True, slots=True)
-class MacBreaker:
+class MacBreaker(Way):
     """One way in which a Mac is not as it should be."""
 
-    id: str
-    what: str
     break_it: Callable[[Mac], None]
-
-    @property
-    def name(self) -> str:
-        """Its row."""
-        return f"{self.id}: {self.what}"
-
-    @property
-    def mends(self) -> bool:
-        """Whether `doctor --fix --yes` must mend it."""
-        about = known(self.id)
-        assert about is not None, self.id
-        return about.fix in ("auto", "consent")
 
 
 def breaks(id: str) -> Callable[[Callable[[Mac], None]], MacBreaker]:
     """Make a function a breaker; its docstring is what it does."""
-
-    def make(function: Callable[[Mac], None]) -> MacBreaker:
-        assert function.__doc__, function
-        return MacBreaker(id, function.__doc__.strip().rstrip("."), function)
-
-    return make
+    return lambda function: MacBreaker(id, what_it_does(function), function)
 
 
 # -- hardware ---------------------------------------------------------------------------------------------------
@@ -204,10 +185,16 @@ def keep_a_doubtful_torch(mac: Mac) -> None:
 @breaks("torch-doubtful")
 def compute_wrong_for_custom_nodes(mac: Mac) -> None:
     """The probe found wrong what only custom nodes use."""
-    mac.probe["checks"].append({
-        "name": "attention, permuted and short, fp16", "error": 0.7, "bound": 0.01, "fault": "wrong", "repeat": 0.0,
-        "custom_nodes": True,
-    })  # fmt: skip
+    mac.probe["checks"].append(
+        {
+            "name": "attention, permuted and short, fp16",
+            "error": 0.7,
+            "bound": 0.01,
+            "fault": "wrong",
+            "repeat": 0.0,
+            "custom_nodes": True,
+        }
+    )
 
 
 @breaks("torch-slow")

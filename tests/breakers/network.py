@@ -32,9 +32,14 @@ def work_offline(at: Patient) -> None:
 def set_hostile_variables(at: Patient) -> None:
     """Variables steer Python, git, torch and the linker astray."""
     at.environ |= {
-        "PYTHONPATH": "/nowhere", "PYTHONHOME": "/nowhere", "GIT_DIR": "/nowhere", "CONDA_PREFIX": "/nowhere",
-        "PYTORCH_MPS_HIGH_WATERMARK_RATIO": "1.2", "DYLD_LIBRARY_PATH": "/nowhere", "VIRTUAL_ENV": "/nowhere",
-    }  # fmt: skip
+        "PYTHONPATH": "/nowhere",
+        "PYTHONHOME": "/nowhere",
+        "GIT_DIR": "/nowhere",
+        "CONDA_PREFIX": "/nowhere",
+        "PYTORCH_MPS_HIGH_WATERMARK_RATIO": "1.2",
+        "DYLD_LIBRARY_PATH": "/nowhere",
+        "VIRTUAL_ENV": "/nowhere",
+    }
 
 
 @breaks("uv-config", SHELL)

@@ -260,8 +260,17 @@ class Patient:
 
 def apart(at: Patient, environ: Mapping[str, str], *, fix: bool) -> Seen:
     """The doctor as a process of its own."""
-    words = (sys.executable, "-m", "provision", "doctor", "--json", "--home", at.home.root, *(("--fix", "--yes") * fix),
-             *(word for each in at.sets for word in ("--set", each)))  # fmt: skip
+    words = (
+        sys.executable,
+        "-m",
+        "provision",
+        "doctor",
+        "--json",
+        "--home",
+        at.home.root,
+        *(("--fix", "--yes") * fix),
+        *(word for each in at.sets for word in ("--set", each)),
+    )
     env = {"PYTHONPATH": str(CHECKOUT), **at.given, **at.environ, **environ}
     ran = subprocess.run(words, env=env, capture_output=True, text=True, timeout=APART_S, preexec_fn=_be_nobody_special)
     assert ran.stdout, ran.stderr

@@ -203,15 +203,19 @@ def set_a_watermark(at: Patient) -> None:
 @breaks("mixed-arch-so", SERVER, "server-down")
 def mix_processors(at: Patient) -> None:
     """ComfyUI ended, and said that a library is for another processor."""
-    _ended_with(at, "ImportError: dlopen(_multiarray_umath.so, 0x0002): tried: '_multiarray_umath.so' (mach-o file, "
-                "but is an incompatible architecture (have 'x86_64', need 'arm64'))")  # fmt: skip
+    _ended_with(
+        at,
+        "ImportError: dlopen(_multiarray_umath.so, 0x0002): tried: '_multiarray_umath.so' (mach-o file, "
+        "but is an incompatible architecture (have 'x86_64', need 'arm64'))",
+    )
 
 
 @breaks("quarantine", SERVER, "server-down")
 def quarantine_a_library(at: Patient) -> None:
     """ComfyUI ended, and said that macOS holds a library back."""
-    _ended_with(at, "ImportError: dlopen(libtorch.dylib): code signature invalid, library load disallowed by system "
-                "policy")  # fmt: skip
+    _ended_with(
+        at, "ImportError: dlopen(libtorch.dylib): code signature invalid, library load disallowed by system policy"
+    )
 
 
 BREAKERS = [value for value in list(vars().values()) if isinstance(value, Breaker)]

@@ -9,10 +9,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-KEPT = frozenset({
-    "logs", "state/rehearsal", "state/lock", "state/cache", "state/children", "state/server.json",
-    "server.json", "comfyui.log",
-})  # fmt: skip
+KEPT = frozenset(
+    {
+        "logs",
+        "state/rehearsal",
+        "state/lock",
+        "state/cache",
+        "state/children",
+        "state/server.json",
+        "server.json",
+        "comfyui.log",
+    }
+)
 """What is not undone: logs and the record of the server are looked after apart, the world never changes."""
 
 

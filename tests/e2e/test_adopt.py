@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def tool(tool: Tool) -> Tool:
 
 def real_index(tool: Tool) -> Tool:
     """The same home, with packages from the index that the machine has configured."""
-    return Tool(tool.home, {name: value for name, value in tool.environ.items() if name == "UV_CACHE_DIR"})
+    return replace(tool, environ={name: value for name, value in tool.environ.items() if name == "UV_CACHE_DIR"})
 
 
 def test_a_clone_with_changes_and_an_empty_environment(tool: Tool, tmp_path: Path) -> None:

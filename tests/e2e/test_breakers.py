@@ -100,9 +100,13 @@ def test_a_mac_is_named_alone_and_mended(tmp_path: Path, breaker: MacBreaker) ->
     found = breaker.id in named(report)
     assert found, named(report)
     row = Row(
-        breaker.id, breaker.what, found, not above(report) - {breaker.id},
-        mended(breaker.mends, healthy, who(breaker)), time.monotonic() - started,
-    )  # fmt: skip
+        breaker.id,
+        breaker.what,
+        found,
+        not above(report) - {breaker.id},
+        mended(breaker.mends, healthy, who(breaker)),
+        time.monotonic() - started,
+    )
     coverage.settle(row)
 
 

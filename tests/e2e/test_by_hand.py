@@ -26,7 +26,7 @@ from provision.output.console import Console
 from provision.steps.registry import STEPS, step_named
 from provision.system.local_machine import LocalMachine
 
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 FP16 = "sd_xl_turbo_1.0_fp16.safetensors"
 BACKENDS = ("auto", "wget", "hf", "git-lfs")
 
@@ -56,8 +56,16 @@ def run_script(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
     told = ("PIP_CONSTRAINT", "PIP_FIND_LINKS", "PIP_NO_INDEX")
     environ = {name: value for name, value in os.environ.items() if name not in told}
     environ |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_COMPILE": "1"}
-    return subprocess.run(["/bin/sh", path], cwd=folder, env=environ, stdin=subprocess.DEVNULL, text=True,
-                          capture_output=True, timeout=TIMEOUT_S, check=False)  # fmt: skip
+    return subprocess.run(
+        ["/bin/sh", path],
+        cwd=folder,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
 
 
 def with_backend(ctx: Context, backend: str) -> Context:

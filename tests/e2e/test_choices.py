@@ -45,9 +45,14 @@ def test_every_command_goes_by_what_was_asked_for(tool: Tool) -> None:
     text, up = file.read_text(encoding="utf-8"), server(tool)
     assert text.startswith(HEAD)
     assert read_choices(file) == {
-        "manifest": "sdxl-turbo", "precision": "fp32", "copy": False, "torch.channel": "stable",
-        "first_image.width": 256, "first_image.height": 256, "comfyui.port": port,
-    }  # fmt: skip
+        "manifest": "sdxl-turbo",
+        "precision": "fp32",
+        "copy": False,
+        "torch.channel": "stable",
+        "first_image.width": 256,
+        "first_image.height": 256,
+        "comfyui.port": port,
+    }
     assert up[1] == port
 
     looked = tool.run("doctor")
@@ -92,8 +97,12 @@ def test_every_command_goes_by_what_was_asked_for(tool: Tool) -> None:
     ]
     assert server(tool)[1] != port
     assert read_choices(file).keys() == {
-        "manifest", "precision", "torch.channel", "first_image.width", "first_image.height"
-    }  # fmt: skip
+        "manifest",
+        "precision",
+        "torch.channel",
+        "first_image.width",
+        "first_image.height",
+    }
 
 
 def test_what_a_lock_says_is_asked_for_too_and_rollback_goes_back_to_what_was(tool: Tool) -> None:

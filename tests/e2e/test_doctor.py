@@ -11,6 +11,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 
 from provision.steps.catalogue import CATALOGUE
 from tests.e2e.conftest import CHECKOUT, Ended, Tool
+from tests.support.forks import Forks
 
 SECRETS = {
     "token": "hf_PlantedTokenPlantedTokenPlantedToken",
@@ -30,9 +32,9 @@ SECRETS = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, uv_cache: Path) -> Iterator[Tool]:
+def made(tmp_path_factory: pytest.TempPathFactory, uv_cache: Path, loaded: Forks) -> Iterator[Tool]:
     """One home for all tests here; each leaves it healthy."""
-    tool = Tool(tmp_path_factory.mktemp("doctor") / "a home", {"UV_CACHE_DIR": str(uv_cache)})
+    tool = Tool(tmp_path_factory.mktemp("doctor") / "a home", {"UV_CACHE_DIR": str(uv_cache)}, loaded=loaded)
     ended = tool.run("all", "--rehearse")
     assert ended.code == 0, ended
     yield tool
@@ -127,10 +129,12 @@ def test_what_will_be_done_is_said_first_and_what_is_left_last(made: Tool) -> No
     ended = made.run("doctor", "--fix")  # nobody is there to say yes
     (planned,) = [line for line in ended.lines if line["type"] == "mending_planned"]
     assert [(mend["step"], mend["id"], bool(mend["asks"])) for mend in planned["mends"]] == [
-        ("comfyui", "git-lock", False), ("comfyui", "yaml-bad", True), ("models", "ckpt-truncated", False),
-    ]  # fmt: skip
+        ("comfyui", "git-lock", False),
+        ("comfyui", "yaml-bad", True),
+        ("models", "ckpt-truncated", False),
+    ]
     assert planned["download_bytes"] == planned["mends"][2]["download_bytes"] == whole - 20_000_000
-    assert planned["then"] == ["requirements", "workflow", "server", "first_image", "lock"]
+    assert planned["then"] == ["torch", "requirements", "workflow", "server", "first_image", "lock"]
     assert ended.lines.index(planned) < next(i for i, e in enumerate(ended.lines) if e["type"] == "apply_started")
     assert (ended.code, ended.report["mended"]) == (1, ["git-lock", "ckpt-truncated"])
     assert [(left["id"], left["verdict"]) for left in ended.report["left"]][:1] == [("yaml-bad", "blocked")]
@@ -250,12 +254,18 @@ def test_a_report_tells_what_is_wrong_and_not_who_asks(made: Tool, tmp_path: Pat
     user, host = getpass.getuser(), socket.gethostname()
     person = tmp_path / "plantedperson home"
     person.mkdir()
-    planted = "\n".join((
-        f"401 for token {SECRETS['token']}", f"> Authorization: Bearer {SECRETS['bearer']}",
-        f"GET https://cdn.example.org/f?X-Amz-Signature={SECRETS['signature']}&Expires=9", SECRETS["email"],
-        f"from {SECRETS['address']}:4444 by {user} on {host} and plantedname", f"{SECRETS['home']}/x",
-        f'"{person}/models"', "x" * 395 + SECRETS["token"],
-    ))  # fmt: skip
+    planted = "\n".join(
+        (
+            f"401 for token {SECRETS['token']}",
+            f"> Authorization: Bearer {SECRETS['bearer']}",
+            f"GET https://cdn.example.org/f?X-Amz-Signature={SECRETS['signature']}&Expires=9",
+            SECRETS["email"],
+            f"from {SECRETS['address']}:4444 by {user} on {host} and plantedname",
+            f"{SECRETS['home']}/x",
+            f'"{person}/models"',
+            "x" * 395 + SECRETS["token"],
+        )
+    )
     for log in ("comfyui.log", "provision.log"):
         path = made.home / "logs" / log
         path.write_text(f"{path.read_text(encoding='utf-8')}{planted}\n", encoding="utf-8")
@@ -267,7 +277,7 @@ def test_a_report_tells_what_is_wrong_and_not_who_asks(made: Tool, tmp_path: Pat
         "MY_SECRET": "PlantedElsewhere",
         "USER": "plantedname",
     }
-    ended = Tool(made.home, environ).run("doctor", "--report", str(tmp_path / "report.md"))
+    ended = replace(made, environ=environ).run("doctor", "--report", str(tmp_path / "report.md"))
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert ended.code == 0, ended
     assert [secret for secret in (*SECRETS.values(), token, "PlantedElsewhere") if secret in text] == []
@@ -275,8 +285,17 @@ def test_a_report_tells_what_is_wrong_and_not_who_asks(made: Tool, tmp_path: Pat
     if user != "root":
         assert user not in text
     assert host not in text
-    for part in ("# Report of `provision doctor`", "| ComfyUI | v0.38.1", "| ok | torch | torch-ready |",
-                 '"device": "cpu"', "Starting server", "~/models", "[token]", "[email]", "[address]:4444"):  # fmt: skip
+    for part in (
+        "# Report of `provision doctor`",
+        "| ComfyUI | v0.38.1",
+        "| ok | torch | torch-ready |",
+        '"device": "cpu"',
+        "Starting server",
+        "~/models",
+        "[token]",
+        "[email]",
+        "[address]:4444",
+    ):
         assert part in text, part
     assert json.dumps(str(made.home)) not in text or not str(made.home).startswith(str(person))
 
@@ -300,8 +319,15 @@ def test_what_goes_into_a_report_is_shown_before_it_is_written(
         log.write(f"token {SECRETS['token']}\n")
     ours, theirs = pty.openpty()
     environ = {**made.env(), "TERM": "dumb", "COLUMNS": "10000"}
-    process = subprocess.Popen(made.argv("doctor", "--report", str(report)), env=environ, cwd=tmp_path,
-                               stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(
+        made.argv("doctor", "--report", str(report)),
+        env=environ,
+        cwd=tmp_path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
     os.close(theirs)
     heard, answered = "", False
     with suppress(OSError):  # a terminal whose program ended

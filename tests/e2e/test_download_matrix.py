@@ -57,8 +57,13 @@ from tests.support.xet import ACCESS
 
 WRITE = os.environ.get("PROVISION_WRITE_DOCS") == "1"
 SHORTER = {
-    "STALL_TIMEOUT_S": 1, "READ_TIMEOUT_S": 2, "TIMEOUT_S": 1, "SILENT_MS": 500, "RETRIES": 1, "RETRY_DELAY_MS": 20,
-}  # fmt: skip
+    "STALL_TIMEOUT_S": 1,
+    "READ_TIMEOUT_S": 2,
+    "TIMEOUT_S": 1,
+    "SILENT_MS": 500,
+    "RETRIES": 1,
+    "RETRY_DELAY_MS": 20,
+}
 """Time-outs, and how often hf_xet asks again by itself, by the names that they have in the backends."""
 
 

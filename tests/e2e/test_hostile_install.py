@@ -31,7 +31,8 @@ def at(tmp_path: Path) -> Iterator[Trap]:
         yield laid
 
 
-def test_looks_at_it_run_nothing(at: Trap, tool: Tool) -> None:
+def test_looks_at_it_run_nothing(at: Trap, alone: Tool) -> None:
+    tool = alone
     git(at.folder, "status", check=False)
     assert at.ran
     at.canary.unlink()
@@ -49,7 +50,8 @@ def test_looks_at_it_run_nothing(at: Trap, tool: Tool) -> None:
     assert not at.ran, at.canary.read_text()
 
 
-def test_a_rehearsal_in_its_folder_runs_nothing(at: Trap, tool: Tool) -> None:
+def test_a_rehearsal_in_its_folder_runs_nothing(at: Trap, alone: Tool) -> None:
+    tool = alone
     tool.folder = at.folder
     done = tool.run("all", "--rehearse")
     assert (done.code, at.ran) == (0, False), (done.report, done.err)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.e2e.conftest import Tool
@@ -10,7 +11,7 @@ FP16 = "sd_xl_turbo_1.0_fp16.safetensors"
 
 
 def test_a_model_of_another_home_is_taken_over_without_a_download(tool: Tool, tmp_path: Path) -> None:
-    other = Tool(tmp_path / "other home", tool.environ)
+    other = replace(tool, home=tmp_path / "other home")
     assert other.run("download", "--rehearse").code == 0
     copy = other.home / "ComfyUI" / "models" / "checkpoints" / FP16
     look_in = ("--look-in", str(copy.parent))

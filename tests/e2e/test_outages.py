@@ -26,8 +26,10 @@ from tests.support.small_model import REPO, Brisk, Heard, make_small_repo, small
 
 FAULTS = {"rate limit": (Fault("*", "rate_limit", -1, 25), 26), "503 for 60 s": (Fault("*", "status", -1, "503"), 60)}
 PASSING = {
-    "rate limit": Passing.RATE_LIMIT, "503 for 60 s": Passing.BUSY, "host dead": Passing.NETWORK,
-}  # fmt: skip
+    "rate limit": Passing.RATE_LIMIT,
+    "503 for 60 s": Passing.BUSY,
+    "host dead": Passing.NETWORK,
+}
 PACKAGE = "provision_made_up"
 
 

@@ -17,7 +17,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -25,6 +25,7 @@ import pytest
 
 from provision.system.visible import HIDDEN
 from tests.e2e.conftest import Tool
+from tests.support.forks import Forks
 from tests.support.paths import CHECKOUT
 
 PATIENCE_S = 120.0
@@ -49,22 +50,21 @@ class Said:
     text: str
 
 
-def in_pipe(argv: list[str], environ: dict[str, str], cwd: Path, until: str = "") -> Said:
+def in_pipe(tool: Tool, argv: list[str], until: str = "") -> Said:
     """With a pipe for both streams; `until`: ended by Ctrl-C once that was said."""
-    return _heard(*os.pipe(), argv, environ, cwd, until)
+    return _heard(*os.pipe(), tool, argv, until)
 
 
-def in_terminal(argv: list[str], environ: dict[str, str], cwd: Path, until: str = "") -> Said:
+def in_terminal(tool: Tool, argv: list[str], until: str = "") -> Said:
     """With a terminal for both."""
-    shown = {**environ, "TERM": "xterm-256color", "COLUMNS": "110", "LINES": "40"}
-    return _heard(*pty.openpty(), argv, shown, cwd, until)
+    shown = {**tool.environ, "TERM": "xterm-256color", "COLUMNS": "110", "LINES": "40"}
+    return _heard(*pty.openpty(), replace(tool, environ=shown), argv, until)
 
 
-def _heard(ours: int, theirs: int, argv: list[str], environ: dict[str, str], cwd: Path, until: str) -> Said:
-    stdin = theirs if os.isatty(theirs) else subprocess.DEVNULL
-    process = subprocess.Popen(
-        argv, env=environ, cwd=cwd, stdin=stdin, stdout=theirs, stderr=theirs, start_new_session=True
-    )
+def _heard(ours: int, theirs: int, tool: Tool, argv: list[str], until: str) -> Said:
+    with Path(os.devnull).open("rb") as nothing:
+        stdin = theirs if os.isatty(theirs) else nothing.fileno()
+        process = tool.start_argv(argv, (stdin, theirs, theirs))
     os.close(theirs)
     heard, deadline = b"", time.monotonic() + PATIENCE_S
     try:
@@ -83,9 +83,8 @@ def _heard(ours: int, theirs: int, argv: list[str], environ: dict[str, str], cwd
                 until = ""
         return Said(process.wait(max(1.0, deadline - time.monotonic())), heard.decode("utf-8"))
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        process.kill()
+        process.wait()
         os.close(ours)
 
 
@@ -97,10 +96,12 @@ class _Hub(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if "/resolve/" in self.path:
-            names = json.dumps({
-                "__metadata__": {LINE: LINE, "title": LINE},
-                f"model.{LINE}": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
-            }).encode()  # fmt: skip
+            names = json.dumps(
+                {
+                    "__metadata__": {LINE: LINE, "title": LINE},
+                    f"model.{LINE}": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+                }
+            ).encode()
             return self._answer(len(names).to_bytes(8, "little") + names + bytes(4), {"X-Repo-Commit": "a" * 40})
         if "/tree/" in self.path:
             names = (NAME, SEEN_WRONG, MARK)  # which may be refused, but for the last
@@ -137,10 +138,10 @@ def hub() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory, uv_cache: Path) -> Tool:
+def hostile(tmp_path_factory: pytest.TempPathFactory, uv_cache: Path, loaded: Forks) -> Tool:
     """A home in which all that others may write is hostile; its server is down, and cannot start."""
     folder = tmp_path_factory.mktemp("outside")
-    tool = Tool(folder / f"home {NAME}", {"UV_CACHE_DIR": str(uv_cache)})
+    tool = Tool(folder / f"home {NAME}", {"UV_CACHE_DIR": str(uv_cache)}, loaded=loaded)
     ended = tool.run("all", "--rehearse")
     assert ended.code == 0, ended
     tool.text("stop")
@@ -251,8 +252,9 @@ VIEWS = {
     "download-manifest": View(("download", f"{NAME}.toml"), USAGE),
     "download-to": View(("download", "--rehearse", "--to", f"{NAME}/none"), (0, 1, 2)),
     "inspect-repo": View(("download", "a/b", "--inspect"), (0, 1, 2), environ=(("HF_ENDPOINT", "{hub}"),)),
-    "inspect-file": View(("download", f"a/b/{NAME}.safetensors", "--inspect"), (0, 1, 2),
-                         environ=(("HF_ENDPOINT", "{hub}"),)),
+    "inspect-file": View(
+        ("download", f"a/b/{NAME}.safetensors", "--inspect"), (0, 1, 2), environ=(("HF_ENDPOINT", "{hub}"),)
+    ),
     "download-hostile": View(("download", "a/b", "--endpoint", "{hub}", "--to", "."), (1, 2)),
     "manifests": View(("manifests",), (0,), shows=False, home=False),
     "manifest-show": View(("manifests", "show", "titled.toml"), (0,), home=False),
@@ -264,17 +266,25 @@ VIEWS = {
     "too-many": View(("stop", NAME), USAGE, home=False),
     "completion": View(("completion", NAME), USAGE, home=False),
     "help-of-none": View((NAME, "--help"), USAGE, home=False),
-    "completing": View((), (0, 1), shows=False, home=False, environ=(
-        ("_PROVISION_COMPLETE", "complete_zsh"), ("_TYPER_COMPLETE_ARGS", f"provision plan --manifest {NAME}"))),
-}  # fmt: skip
+    "completing": View(
+        (),
+        (0, 1),
+        shows=False,
+        home=False,
+        environ=(
+            ("_PROVISION_COMPLETE", "complete_zsh"),
+            ("_TYPER_COMPLETE_ARGS", f"provision plan --manifest {NAME}"),
+        ),
+    ),
+}
 RUNS: dict[str, Callable[..., Said]] = {"terminal": in_terminal, "pipe": in_pipe}
 
 
 def run_view(view: View, how: str, tool: Tool, hub: str, *more: str) -> Said:
     words = [word.replace("{hub}", hub) for word in (*view.words, *more)]
     argv = tool.argv(*words) if view.home else tool.argv(*words)[:-2]
-    environ = {**tool.env(), **{name: value.replace("{hub}", hub) for name, value in view.environ}}
-    return RUNS[how](argv, environ, tool.home.parent, view.until)
+    given = {name: value.replace("{hub}", hub) for name, value in view.environ}
+    return RUNS[how](replace(tool, environ={**tool.environ, **given}), argv, view.until)
 
 
 @pytest.mark.parametrize("name", VIEWS)

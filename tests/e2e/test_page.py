@@ -19,11 +19,12 @@ MINE = "{nodes: [], links: [], version: 0.4}, true, true, 'mine'"
 
 
 @pytest.fixture
-def address(pytestconfig: pytest.Config, tool: Tool) -> str:
+def address(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> str:
     live = pytestconfig.getoption("--live-page")
     if live:
         return str(live).rstrip("/")
-    ended = tool.run("all", "--rehearse")
+    tool: Tool = request.getfixturevalue("rehearsed")
+    ended = tool.run("launch")
     assert ended.code == 0, ended.err
     status = tool.run("status").report
     return str(status["server"]["url"])

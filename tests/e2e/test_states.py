@@ -24,6 +24,13 @@ SIDE = 512
 
 
 @pytest.fixture
+def each(pytestconfig: pytest.Config) -> None:
+    """Before a place is made: whether each state is wanted alone."""
+    if not pytestconfig.getoption("--states"):
+        pytest.skip("--states takes each alone")
+
+
+@pytest.fixture
 def place(tmp_path: Path, uv_cache: Path) -> Iterator[Place]:
     """A person's folder with nothing in it; what is started there is ended."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GIT_", "PIP_"))}
@@ -31,13 +38,12 @@ def place(tmp_path: Path, uv_cache: Path) -> Iterator[Place]:
     found.person.mkdir()
     yield found
     found.later.close()
-    found.run("stop", plain=True)
+    if os.path.lexists(found.home / "state" / "server.json"):
+        found.run("stop", plain=True)
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.name)
-def test_a_picture_comes_or_the_cause_is_said(pytestconfig: pytest.Config, place: Place, state: State) -> None:
-    if not pytestconfig.getoption("--states"):
-        pytest.skip("--states takes each alone")
+def test_a_picture_comes_or_the_cause_is_said(each: None, place: Place, state: State) -> None:
     _skip_without(state.needs)
     came = _tried(place, [state])
     page.settle(state, came)
@@ -63,8 +69,10 @@ def test_the_page_has_a_row_of_each_state_and_no_other() -> None:
 
 def _skip_without(need: str) -> None:
     there = {
-        "": True, "root": os.geteuid() == 0 and shutil.which("unshare") is not None, "faketime": FAKETIME is not None,
-    }  # fmt: skip
+        "": True,
+        "root": os.geteuid() == 0 and shutil.which("unshare") is not None,
+        "faketime": FAKETIME is not None,
+    }
     if not there[need]:
         pytest.skip(f"this state cannot be made without {need}")
 

@@ -32,8 +32,22 @@ from tests.support.paths import CHECKOUT
 
 DAY = "2026-11-22"
 # Of the kinds that ComfyUI asks for: compiled, abi3, pure, tied to torch, and `av`, which drops old macOS.
-ASKED = Asked(("numpy>=1.25.0", "tokenizers>=0.13.3", "safetensors>=0.4.2", "aiohttp>=3.11.8", "scipy", "psutil",
-               "Pillow", "torchsde", "kornia>=0.7.1", "av>=16.0.0"), "this test", DAY)  # fmt: skip
+ASKED = Asked(
+    (
+        "numpy>=1.25.0",
+        "tokenizers>=0.13.3",
+        "safetensors>=0.4.2",
+        "aiohttp>=3.11.8",
+        "scipy",
+        "psutil",
+        "Pillow",
+        "torchsde",
+        "kornia>=0.7.1",
+        "av>=16.0.0",
+    ),
+    "this test",
+    DAY,
+)
 NEWEST, LAST_MACOS_13, LAST_PY_310, LAST_INTEL = "2.15.0", "2.11.0", "2.14.1", "2.2.2"
 # Each target, the torch that it gets at least, and what it would have to be to get a newer one.
 GRID: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -133,8 +147,11 @@ def judge(name: str, mac: Seen) -> Iterator[str]:
     better = [(lack.elsewhere[0].name, lack.elsewhere[1]) for lack in mac.behind if lack.elsewhere]
     if tuple(name for name, _ in better) != elsewhere:
         yield f"a newer torch is there on {better}, not on {elsewhere}"
-    yield from (f"{version} on {other} is not newer than {have}" for other, version in better
-                if Version(version) <= Version(have))  # fmt: skip
+    yield from (
+        f"{version} on {other} is not newer than {have}"
+        for other, version in better
+        if Version(version) <= Version(have)
+    )
 
 
 def test_every_target_gets_wheels_of_its_own_tags_or_is_refused_for_the_right_reason(
@@ -192,8 +209,14 @@ def the_command_says_the_same(home: Home) -> None:
     assert "macosx_" in torch["wheel"]
     assert report["download_bytes"] > 6.9e9 + torch["size_bytes"]
     assert [step["name"] for step in report["steps"]] == [
-        "hardware", "python_env", "torch", "comfyui", "models", "requirements", "provision",
-    ]  # fmt: skip
+        "hardware",
+        "python_env",
+        "torch",
+        "comfyui",
+        "models",
+        "requirements",
+        "provision",
+    ]
 
     bad = command("macos-13-m1", *words)
     said = " ".join(bad.stdout.split())

@@ -42,19 +42,28 @@ TORCHES = ("stable", "2.15.0", "2.13.0", "2.11.0", "2.10.0")
 REQUIREMENTS = ("0.3.64", "0.8.0", "0.33.0")
 """ComfyUI's, whose requirements.txt lie in tests/facts."""
 FEW = "torch\ntorchvision\ntorchaudio\nav>=14.2.0\n"
-REFUSED = {("macos-27-m4-py314", "2.11.0"), ("macos-27-m4-py314", "2.10.0"), ("macos-26-m5-py313", "2.11.0"),
-           ("macos-26-m5-py313", "2.10.0")}  # fmt: skip
+REFUSED = {
+    ("macos-27-m4-py314", "2.11.0"),
+    ("macos-27-m4-py314", "2.10.0"),
+    ("macos-26-m5-py313", "2.11.0"),
+    ("macos-26-m5-py313", "2.10.0"),
+}
 """Known to compute wrong there: `all` refuses them, and `plan --for` says so beside the wheels."""
 OLD, NEW = "macosx_11_0_arm64", "macosx_14_0_arm64"
 PYTHONS = ("cp310", "cp311", "cp312", "cp313", "cp314")
 # The wheels for Macs on PyPI in November 2026, with the torch that their METADATA names.
 FAMILY = (
-    ("torch", "2.15.0", "", NEW), ("torch", "2.13.0", "", NEW),
-    ("torch", "2.11.0", "", OLD), ("torch", "2.10.0", "", OLD),
-    ("torchvision", "0.29.2", "torch>=2.14.0", NEW), ("torchvision", "0.28.0", "torch==2.13.0", NEW),
-    ("torchvision", "0.26.0", "torch==2.11.0", OLD), ("torchvision", "0.25.0", "torch==2.10.0", OLD),
-    ("torchaudio", "2.11.0", "", OLD), ("torchaudio", "2.10.0", "torch==2.10.0", OLD),
-)  # fmt: skip
+    ("torch", "2.15.0", "", NEW),
+    ("torch", "2.13.0", "", NEW),
+    ("torch", "2.11.0", "", OLD),
+    ("torch", "2.10.0", "", OLD),
+    ("torchvision", "0.29.2", "torch>=2.14.0", NEW),
+    ("torchvision", "0.28.0", "torch==2.13.0", NEW),
+    ("torchvision", "0.26.0", "torch==2.11.0", OLD),
+    ("torchvision", "0.25.0", "torch==2.10.0", OLD),
+    ("torchaudio", "2.11.0", "", OLD),
+    ("torchaudio", "2.10.0", "torch==2.10.0", OLD),
+)
 
 
 class ThatMac(LocalMachine):
@@ -105,11 +114,25 @@ class Index:
         asked.write_text("\n".join((*lines, *more)), encoding="utf-8")
         platform = ("--python-platform", target.platform, "--python-version", target.python)
         argv = [
-            find_uv(LocalMachine(self.environ)), "pip", "compile", "-q", "--no-header", "--no-annotate",
-            "--only-binary", ":all:", "--no-python-downloads", "--python", sys.executable, *platform, asked,
-        ]  # fmt: skip
-        env = {**self.environ, "UV_CACHE_DIR": str(self.home.state / "cache"),
-               "MACOSX_DEPLOYMENT_TARGET": ".".join(map(str, target.macos))}  # fmt: skip
+            find_uv(LocalMachine(self.environ)),
+            "pip",
+            "compile",
+            "-q",
+            "--no-header",
+            "--no-annotate",
+            "--only-binary",
+            ":all:",
+            "--no-python-downloads",
+            "--python",
+            sys.executable,
+            *platform,
+            asked,
+        ]
+        env = {
+            **self.environ,
+            "UV_CACHE_DIR": str(self.home.state / "cache"),
+            "MACOSX_DEPLOYMENT_TARGET": ".".join(map(str, target.macos)),
+        }
         ran = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=300, check=False)
         pairs = (line.partition("==") for line in ran.stdout.splitlines() if "==" in line)
         return {name: version.strip() for name, _, version in pairs} if ran.returncode == 0 else {}

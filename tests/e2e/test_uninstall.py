@@ -35,11 +35,10 @@ PERSONS = {
 
 
 @pytest.fixture
-def made(tool: Tool) -> Iterator[Tool]:
-    """A home that is made, with its server up."""
-    assert tool.run("all", "--rehearse").code == 0
-    yield tool
-    for pid in alive(tool.home):
+def made(rehearsed: Tool) -> Iterator[Tool]:
+    """A home that is made."""
+    yield rehearsed
+    for pid in alive(rehearsed.home):
         os.kill(pid, 9)
 
 
@@ -63,7 +62,8 @@ def files_in(folder: Path) -> dict[str, str]:
     }
 
 
-def test_nothing_of_a_persons_goes(made: Tool) -> None:
+def test_nothing_of_a_persons_goes_and_the_server_ends(made: Tool) -> None:
+    assert made.run("launch").code == 0
     add(made.home, PERSONS)
     nodes = made.home / "ComfyUI" / "nodes.py"
     nodes.write_text(nodes.read_text() + "# an edit of mine\n")
@@ -173,11 +173,21 @@ def refuse(tool: Tool, *words: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("all", "--rehearse"), ("all",), ("plan", "--rehearse"), ("doctor",), ("doctor", "--fix", "--yes"), ("launch",),
-        ("generate", "x"), ("bench",), ("rollback",), ("download",), ("uninstall", "--yes"), ("uninstall",),
+        ("all", "--rehearse"),
+        ("all",),
+        ("plan", "--rehearse"),
+        ("doctor",),
+        ("doctor", "--fix", "--yes"),
+        ("launch",),
+        ("generate", "x"),
+        ("bench",),
+        ("rollback",),
+        ("download",),
+        ("uninstall", "--yes"),
+        ("uninstall",),
     ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_a_folder_of_a_persons_is_no_home_for_any_command(tool: Tool, words: tuple[str, ...]) -> None:
     add(tool.home, {"photos/a.txt": "precious", "thesis.md": "x"})
     refuse(tool, *words)
@@ -188,8 +198,12 @@ def test_a_look_at_such_a_folder_writes_nothing(tool: Tool, words: tuple[str, ..
     add(tool.home, {"photos/a.txt": "precious"})
     ended = subprocess.run(
         [sys.executable, "-m", "provision", *words, "--home", tool.home],
-        env=tool.env(), capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        env=tool.env(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert ended.returncode in (0, 1, 2), ended.stderr
     assert files_in(tool.home) == {"photos/a.txt": "precious"}
 

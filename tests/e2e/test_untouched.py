@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Tool
 from tests.support.foreign_install import clone, venv
+from tests.support.forks import Forks
 from tests.support.hostile_node import WAYS, install, wheel
 from tests.support.untouched import differences, snapshot
 
 LOOKS = (
-    ("plan", "--rehearse"), ("check",), ("doctor",), ("doctor", "--deep"), ("status",), ("logs",), ("logs", "--tool"),
-    ("report", "--output", "{out}"), ("doctor", "--report", "{out}"), ("uninstall",),
+    ("plan", "--rehearse"),
+    ("check",),
+    ("doctor",),
+    ("doctor", "--deep"),
+    ("status",),
+    ("logs",),
+    ("logs", "--tool"),
+    ("report", "--output", "{out}"),
+    ("doctor", "--report", "{out}"),
+    ("uninstall",),
     ("download", "stabilityai/sdxl-turbo", "--inspect", "--rehearse"),
-)  # fmt: skip
+)
 """Commands that change nothing; `{out}` is a file elsewhere."""
 
 
@@ -42,9 +52,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def own(folder: Path, uv_cache: Path) -> Iterator[Tool]:
+def own(folder: Path, uv_cache: Path, loaded: Forks) -> Iterator[Tool]:
     """A home that is whole, with a node that meddles added to it while its server runs."""
-    made = Tool(folder / "own", {"UV_CACHE_DIR": str(uv_cache)})
+    made = Tool(folder / "own", {"UV_CACHE_DIR": str(uv_cache)}, loaded=loaded)
     done = made.run("all", "--rehearse")
     assert done.code == 0, done.err
     give_node(made.home / "ComfyUI", folder)
@@ -53,9 +63,9 @@ def own(folder: Path, uv_cache: Path) -> Iterator[Tool]:
 
 
 @pytest.fixture(scope="module")
-def adopting(folder: Path, uv_cache: Path) -> Iterator[tuple[Tool, Path]]:
+def adopting(folder: Path, uv_cache: Path, loaded: Forks) -> Iterator[tuple[Tool, Path]]:
     """A home that adopted a clone with its environment, and that clone, with the same node."""
-    made = Tool(folder / "adopting", {"UV_CACHE_DIR": str(uv_cache)})
+    made = Tool(folder / "adopting", {"UV_CACHE_DIR": str(uv_cache)}, loaded=loaded)
     code = clone(folder / "theirs")
     venv(code / "venv")
     done = made.run("all", "--rehearse", "--comfyui", str(code), "--yes")
@@ -112,7 +122,7 @@ def test_two_deep_looks_at_once(own: Tool) -> None:
 def test_an_install_that_is_only_looked_at(adopting: tuple[Tool, Path], folder: Path) -> None:
     tool, code = adopting
     tool.text("stop")
-    guest = Tool(folder / "no home", tool.environ)
+    guest = replace(tool, home=folder / "no home")
     before = snapshot(code)
     ended = guest.run("doctor", "--deep", "--yes", "--comfyui", str(code))
     assert ended.code in (0, 1), ended.err

@@ -98,9 +98,19 @@ def pictures_on_another_disk(at: Patient) -> None:
 
 
 HOMES: tuple[Callable[[Patient], None], ...] = (
-    path_with_spaces_and_korean, models_on_another_disk, detached_on_a_tag, custom_nodes, extra_model_paths,
-    read_only_model, other_models, another_port, no_network, more_packages, edited_workflow, pictures_on_another_disk,
-)  # fmt: skip
+    path_with_spaces_and_korean,
+    models_on_another_disk,
+    detached_on_a_tag,
+    custom_nodes,
+    extra_model_paths,
+    read_only_model,
+    other_models,
+    another_port,
+    no_network,
+    more_packages,
+    edited_workflow,
+    pictures_on_another_disk,
+)
 
 
 @pytest.mark.parametrize("make", HOMES, ids=lambda make: make.__name__)

@@ -10,9 +10,9 @@ from provision.core.lockfile import load_lock
 from tests.e2e.conftest import Ended, Tool
 
 
-def test_what_is_not_as_it_should_be_is_not_installed(tool: Tool) -> None:
+def test_what_is_not_as_it_should_be_is_not_installed(rehearsed: Tool) -> None:
     """In one home: it is whole before each try and after it."""
-    assert tool.run("all", "--rehearse").code == 0
+    tool = rehearsed
     place, wrong = tool.home / "provision.lock", tool.home.parent / "wrong.lock"
     lock, text, before = load_lock(place), place.read_text(encoding="utf-8"), installed(tool)
     package = next(each for each in lock.packages if each.name == "attrs")

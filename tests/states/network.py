@@ -60,8 +60,9 @@ def _proxy_with_password(at: Place) -> None:
 
 def _clock(offset: str) -> State:
     where = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    return State(f"the clock is {offset}", where, needs="faketime",
-                 stops=Stops("clock-wrong", ("clock",), seen="clock-wrong"))  # fmt: skip
+    return State(
+        f"the clock is {offset}", where, needs="faketime", stops=Stops("clock-wrong", ("clock",), seen="clock-wrong")
+    )
 
 
 def _hub_with_token(at: Place) -> None:
@@ -76,21 +77,39 @@ def _hub_with_token(at: Place) -> None:
 NETWORK = (
     State("another ComfyUI has the port", set_up=_port_taken, stops=Stops("port-comfyui", seen="port-comfyui")),
     State("localhost is ::1 alone", set_up=_localhost_is_ipv6, needs="root"),
-    State("a proxy with a name and a password is dead", set_up=_proxy_with_password,
-          stops=Stops("proxy", ("127.0.0.1:9",), seen="proxy")),
-    State("ALL_PROXY is a SOCKS proxy that is dead", {"ALL_PROXY": "socks5://127.0.0.1:9"},
-          stops=Stops("proxy", ("127.0.0.1:9",), seen="proxy")),
-    State("ALL_PROXY is a SOCKS proxy, the hub on loopback, hf", {"ALL_PROXY": "socks5h://127.0.0.1:9"},
-          words=DOWNLOAD_HF),
-    State("HTTPS_PROXY is no address", {"HTTPS_PROXY": "proxy.firm:eighty", "https_proxy": "proxy.firm:eighty"},
-          stops=Stops("proxy", ("HTTPS_PROXY",), seen="proxy")),
+    State(
+        "a proxy with a name and a password is dead",
+        set_up=_proxy_with_password,
+        stops=Stops("proxy", ("127.0.0.1:9",), seen="proxy"),
+    ),
+    State(
+        "ALL_PROXY is a SOCKS proxy that is dead",
+        {"ALL_PROXY": "socks5://127.0.0.1:9"},
+        stops=Stops("proxy", ("127.0.0.1:9",), seen="proxy"),
+    ),
+    State(
+        "ALL_PROXY is a SOCKS proxy, the hub on loopback, hf", {"ALL_PROXY": "socks5h://127.0.0.1:9"}, words=DOWNLOAD_HF
+    ),
+    State(
+        "HTTPS_PROXY is no address",
+        {"HTTPS_PROXY": "proxy.firm:eighty", "https_proxy": "proxy.firm:eighty"},
+        stops=Stops("proxy", ("HTTPS_PROXY",), seen="proxy"),
+    ),
     State("NO_PROXY has odd entries", {"NO_PROXY": "*.local, 10.0.0.0/8,[::1],,https://x", "no_proxy": "[,]"}),
-    State("SSL_CERT_FILE and SSL_CERT_DIR name nothing", {"SSL_CERT_FILE": "/nope.pem", "SSL_CERT_DIR": "/nope"},
-          warns=frozenset({"tls-store"})),
-    State("GIT_SSL_CAINFO, CURL_CA_BUNDLE and REQUESTS_CA_BUNDLE name nothing",
-          {"GIT_SSL_CAINFO": "/nope.pem", "CURL_CA_BUNDLE": "/nope.pem", "REQUESTS_CA_BUNDLE": "/nope.pem"},
-          warns=frozenset({"tls-store"})),
-    State("a hub that wants a token is named by --endpoint", set_up=_hub_with_token,
-          stops=Stops("hub_refused", ("HF_ENDPOINT",))),
+    State(
+        "SSL_CERT_FILE and SSL_CERT_DIR name nothing",
+        {"SSL_CERT_FILE": "/nope.pem", "SSL_CERT_DIR": "/nope"},
+        warns=frozenset({"tls-store"}),
+    ),
+    State(
+        "GIT_SSL_CAINFO, CURL_CA_BUNDLE and REQUESTS_CA_BUNDLE name nothing",
+        {"GIT_SSL_CAINFO": "/nope.pem", "CURL_CA_BUNDLE": "/nope.pem", "REQUESTS_CA_BUNDLE": "/nope.pem"},
+        warns=frozenset({"tls-store"}),
+    ),
+    State(
+        "a hub that wants a token is named by --endpoint",
+        set_up=_hub_with_token,
+        stops=Stops("hub_refused", ("HF_ENDPOINT",)),
+    ),
     _clock("+15y"),
-)  # fmt: skip
+)

@@ -69,15 +69,19 @@ def _cache_of_another(at: Place) -> None:
 
 
 PATHS = (
-    ("a home with an apostrophe", "it's a home", "auto"), ("a home with #", "home #1", "http"),
-    ("a home with %", "100%25 home", "hf"), ("a home with quotes", 'my "home"', "wget"),
-    ("a home with $", "$HOME and $(id)", "git-lfs"), ("a home with ; and &", "a; b & c", "wget"),
+    ("a home with an apostrophe", "it's a home", "auto"),
+    ("a home with #", "home #1", "http"),
+    ("a home with %", "100%25 home", "hf"),
+    ("a home with quotes", 'my "home"', "wget"),
+    ("a home with $", "$HOME and $(id)", "git-lfs"),
+    ("a home with ; and &", "a; b & c", "wget"),
     ("a home with an accent of two letters (NFD)", unicodedata.normalize("NFD", "Müllers Café"), "hf"),
     ("a home with spaces at both ends", " a home ", "git-lfs"),
     ("a home with brackets and *", "[home] {a,b} *", "auto"),
-    ("a home with a backslash", "back\\slash", "http"), ("a home with a long name", "h" * 150, "auto"),
+    ("a home with a backslash", "back\\slash", "http"),
+    ("a home with a long name", "h" * 150, "auto"),
     ("a home that begins with -", "-home", "auto"),
-)  # fmt: skip
+)
 PLACES = (
     *(State(name, home=home, words=(*ALL, "--backend", backend)) for name, home, backend in PATHS),
     State("HOME is not set", {"HOME": None, **NO_CACHE}),
@@ -85,9 +89,13 @@ PLACES = (
     State("the person's folder is read-only", NO_CACHE, set_up=_nobodys_leave),
     State("~/.cache/uv is a file", NO_CACHE, set_up=_cache_of_another),
     State("TMPDIR is /nope", {"TMPDIR": "/nope"}),
-    State("XDG_* cannot be written", {
-        **{f"XDG_{name}_HOME": "/proc/nope" for name in ("CONFIG", "CACHE", "DATA", "STATE")}, **NO_CACHE,
-    }),
+    State(
+        "XDG_* cannot be written",
+        {
+            **{f"XDG_{name}_HOME": "/proc/nope" for name in ("CONFIG", "CACHE", "DATA", "STATE")},
+            **NO_CACHE,
+        },
+    ),
     State("umask 077", set_up=lambda at: at.shell("umask 077")),
     State("the current folder was removed", set_up=_current_folder_gone),
     State("the person's folder is a broken git repository", home="person/provision",
@@ -95,13 +103,29 @@ PLACES = (
     State("the home in a git repository of somebody's, a broken one", set_up=lambda at: _broken_repository(at.folder),
           stops=Stops("usage", ("is a git repository",), code=2)),
     State("the home is a link", set_up=_link_to_elsewhere),
-    State("the home is a link to a disk that is not there", set_up=_dead_link,
-          stops=Stops("home", ("/Volumes/SSD",), seen="home-gone")),
-    State("the home's disk is read-only", home="disk/home", set_up=_read_only_disk, needs="root",
-          stops=Stops("home", ("ead-only",), seen="home-read-only")),
-    State("the home's disk is full", home="disk/home", set_up=lambda at: _disk(at, "4m"), needs="root",
-          stops=Stops("disk_full", ("is full",), seen="disk-low")),
-    State("no file may be larger than 10 MB, as FAT32 has its limit", set_up=_small_files_only,
-          stops=Stops("home", ("File too large",))),
+    State(
+        "the home is a link to a disk that is not there",
+        set_up=_dead_link,
+        stops=Stops("home", ("/Volumes/SSD",), seen="home-gone"),
+    ),
+    State(
+        "the home's disk is read-only",
+        home="disk/home",
+        set_up=_read_only_disk,
+        needs="root",
+        stops=Stops("home", ("ead-only",), seen="home-read-only"),
+    ),
+    State(
+        "the home's disk is full",
+        home="disk/home",
+        set_up=lambda at: _disk(at, "4m"),
+        needs="root",
+        stops=Stops("disk_full", ("is full",), seen="disk-low"),
+    ),
+    State(
+        "no file may be larger than 10 MB, as FAT32 has its limit",
+        set_up=_small_files_only,
+        stops=Stops("home", ("File too large",)),
+    ),
     State("3,000 custom nodes", set_up=_many_nodes),
-)  # fmt: skip
+)

@@ -7,8 +7,10 @@ import subprocess
 from tests.states.state import Place, State
 
 TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
-SHADOWS = {f"shadows/{name}.py": f"raise SystemExit('{name} of the person')\n" for name in
-           ("typing", "torch", "sitecustomize", "usercustomize", "json", "numpy")}  # fmt: skip
+SHADOWS = {
+    f"shadows/{name}.py": f"raise SystemExit('{name} of the person')\n"
+    for name in ("typing", "torch", "sitecustomize", "usercustomize", "json", "numpy")
+}
 
 
 def _in_terminal(at: Place, script: str = "") -> None:
@@ -26,8 +28,10 @@ def _foreign_repository(at: Place) -> None:
 
 
 SHELL = (
-    State("LC_ALL=C, PYTHONUTF8=0, ASCII, TERM=dumb",
-          {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "TERM": "dumb"}),
+    State(
+        "LC_ALL=C, PYTHONUTF8=0, ASCII, TERM=dumb",
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "TERM": "dumb"},
+    ),
     State("a locale that is not installed", {"LANG": "xx_YY.UTF-8", "LC_ALL": "xx_YY.UTF-8"}),
     State("a time zone that does not exist", {"TZ": "Nowhere/Odd"}),
     State("USER, LOGNAME and SHELL are not set", {"USER": None, "LOGNAME": None, "SHELL": None}),
@@ -35,12 +39,15 @@ SHELL = (
     State("PYTHONHOME is /nope", {"PYTHONHOME": "/nope"}),
     State("PYTHONPATH shadows typing, torch, json", {"PYTHONPATH": "{folder}/person/shadows"}, SHADOWS),
     State("PYTHONWARNINGS=error, PYTHONOPTIMIZE=2", {"PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2"}),
-    State("PYTHONUSERBASE with a sitecustomize", {"PYTHONUSERBASE": "{folder}/person/base"},
-          {f"base/lib/python3.{minor}/site-packages/usercustomize.py": "raise SystemExit(3)\n"
-           for minor in range(9, 16)}),
+    State(
+        "PYTHONUSERBASE with a sitecustomize",
+        {"PYTHONUSERBASE": "{folder}/person/base"},
+        {f"base/lib/python3.{minor}/site-packages/usercustomize.py": "raise SystemExit(3)\n" for minor in range(9, 16)},
+    ),
     State("VIRTUAL_ENV and CONDA_PREFIX name nothing", {"VIRTUAL_ENV": "/nope", "CONDA_PREFIX": "/nope"}),
-    State("NO_COLOR, FORCE_COLOR and CLICOLOR_FORCE at once",
-          {"NO_COLOR": "1", "FORCE_COLOR": "3", "CLICOLOR_FORCE": "1"}),
+    State(
+        "NO_COLOR, FORCE_COLOR and CLICOLOR_FORCE at once", {"NO_COLOR": "1", "FORCE_COLOR": "3", "CLICOLOR_FORCE": "1"}
+    ),
     State("GIT_DIR, GIT_WORK_TREE and GIT_INDEX_FILE of another repository", set_up=_foreign_repository),
     State("umask 0", set_up=lambda at: at.shell("umask 0")),
     State("64 open files at most", set_up=lambda at: at.shell("ulimit -n 64")),
@@ -56,4 +63,4 @@ SHELL = (
     State("a terminal of 0 x 0", {"TERM": "xterm"}, set_up=lambda at: _in_terminal(at, "stty cols 0 rows 0")),
     State("a terminal of a kind that nobody knows", {"TERM": "nope-9000"}, set_up=_in_terminal),
     State("a terminal without TERM", {"TERM": None, "COLUMNS": "abc", "LINES": "-1"}, set_up=_in_terminal),
-)  # fmt: skip
+)

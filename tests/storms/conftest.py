@@ -12,6 +12,7 @@ from tests.storms import tally as tallies
 from tests.storms.small_disk import ROOMY, SmallDisk, small_disk
 from tests.storms.tally import Tally
 from tests.storms.weather import Place, make_place
+from tests.support.forks import Forks
 
 
 @pytest.fixture(scope="session")
@@ -59,9 +60,9 @@ def tally(
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(tmp_path_factory: pytest.TempPathFactory, loaded: Forks) -> Iterator[Place]:
     """A folder with a whole rehearsed home in it, which is brought back for each try."""
-    with make_place(tmp_path_factory.mktemp("storm").resolve()) as made:
+    with make_place(tmp_path_factory.mktemp("storm").resolve(), loaded) as made:
         yield made
 
 

@@ -17,10 +17,19 @@ from functools import cache
 
 MiB = 1 << 20
 ROUTES = {
-    "stats": "GET /system_stats", "models": "GET /models/", "queue": "GET /queue", "history": "GET /history/",
-    "newest": "GET /history?", "prompt": "POST /prompt", "refusal": "POST /prompt", "object": "GET /object_info",
-    "view": "GET /view", "delete": "POST /queue", "interrupt": "POST /interrupt", "ws": "GET /ws",
-}  # fmt: skip
+    "stats": "GET /system_stats",
+    "models": "GET /models/",
+    "queue": "GET /queue",
+    "history": "GET /history/",
+    "newest": "GET /history?",
+    "prompt": "POST /prompt",
+    "refusal": "POST /prompt",
+    "object": "GET /object_info",
+    "view": "GET /view",
+    "delete": "POST /queue",
+    "interrupt": "POST /interrupt",
+    "ws": "GET /ws",
+}
 Connection = socket.socket
 
 
@@ -28,12 +37,26 @@ Connection = socket.socket
 
 DEEP = b'{"a":' * 50_000 + b"1" + b"}" * 50_000
 BODIES: dict[str, bytes] = {
-    "null": b"null", "list": b"[]", "list-of-lists": b"[[[[]]]]", "string": b'"hello"', "number": b"5",
-    "true": b"true", "digits": b"9" * 5000, "float": b"1e999", "deep": DEEP, "deep-list": b"[" * 100_000,
-    "html": b"<html>sign in</html>", "empty": b"", "nan": b'{"a": NaN}', "surrogate": b'{"a": "\\ud800"}',
-    "binary": bytes(range(256)) * 4, "object-of-null": b'{"a": null}', "cut": b'{"a": [1, 2',
-    "escapes": b'{"a": "\\u001b]0;title\\u0007\\u202e"}', "twenty-mb": b'{"a": "' + b"x" * (20 * MiB) + b'"}',
-}  # fmt: skip
+    "null": b"null",
+    "list": b"[]",
+    "list-of-lists": b"[[[[]]]]",
+    "string": b'"hello"',
+    "number": b"5",
+    "true": b"true",
+    "digits": b"9" * 5000,
+    "float": b"1e999",
+    "deep": DEEP,
+    "deep-list": b"[" * 100_000,
+    "html": b"<html>sign in</html>",
+    "empty": b"",
+    "nan": b'{"a": NaN}',
+    "surrogate": b'{"a": "\\ud800"}',
+    "binary": bytes(range(256)) * 4,
+    "object-of-null": b'{"a": null}',
+    "cut": b'{"a": [1, 2',
+    "escapes": b'{"a": "\\u001b]0;title\\u0007\\u202e"}',
+    "twenty-mb": b'{"a": "' + b"x" * (20 * MiB) + b'"}',
+}
 WRONG: dict[str, list[object]] = {
     "stats": [
         {"system": 5, "devices": []}, {"system": {"argv": 5}, "devices": []},
@@ -146,7 +169,9 @@ TRANSPORT: dict[str, Callable[[Connection], None]] = {
     "endless-body": lambda it: endless(it, OK + b"\r\n", b" " * 65536),
     "endless-continue": lambda it: endless(it, b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "huge-length": lambda it: endless(it, OK + b"Content-Length: 9999999999999\r\n\r\n", b"x" * 65536),
-    "silent": silent, "reset": reset, "close": lambda it: None,
+    "silent": silent,
+    "reset": reset,
+    "close": lambda it: None,
     "short": lambda it: it.sendall(head(200, b"{}", length=100)),
     "long": lambda it: it.sendall(head(200, b'{"a": 1}', length=1)),
     "negative": lambda it: it.sendall(head(200, b"{}", length=-5)),
@@ -154,15 +179,20 @@ TRANSPORT: dict[str, Callable[[Connection], None]] = {
     "odd-status": lambda it: it.sendall(b"HTTP/1.1 999999 X\r\n\r\n"),
     "odd-chunk": lambda it: it.sendall(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc"),
     "odd-head": lambda it: it.sendall(OK + b"\xff\x00: \x1b[31m\r\nContent-Length: x\r\n\r\n{}"),
-    "500": lambda it: it.sendall(head(500, b"<h1>Internal</h1>")), "204": lambda it: it.sendall(head(204, b"")),
+    "500": lambda it: it.sendall(head(500, b"<h1>Internal</h1>")),
+    "204": lambda it: it.sendall(head(204, b"")),
     "401": lambda it: it.sendall(head(401, b"{}", "WWW-Authenticate: Basic")),
-    "gzip-bomb": lambda it: it.sendall(bomb(1)), "gzip-bombs": lambda it: it.sendall(bomb(3)),
+    "gzip-bomb": lambda it: it.sendall(bomb(1)),
+    "gzip-bombs": lambda it: it.sendall(bomb(3)),
     "odd-gzip": lambda it: it.sendall(head(200, b"{}", "Content-Encoding: gzip")),
-    "to-elsewhere": redirect("http://127.0.0.1:9/"), "to-itself": redirect("/system_stats"),
-    "to-bad-port": redirect("http://localhost:99999999/x"), "to-ip6": redirect("http://[::1/x"),
-    "to-escape": redirect("http://\x1b[31m/"), "to-label": redirect(f"http://{'a' * 70}.example/"),
+    "to-elsewhere": redirect("http://127.0.0.1:9/"),
+    "to-itself": redirect("/system_stats"),
+    "to-bad-port": redirect("http://localhost:99999999/x"),
+    "to-ip6": redirect("http://[::1/x"),
+    "to-escape": redirect("http://\x1b[31m/"),
+    "to-label": redirect(f"http://{'a' * 70}.example/"),
     "to-file": redirect("file:///etc/passwd"),
-}  # fmt: skip
+}
 
 
 # -- pictures ------------------------------------------------------------------------------------------------------
@@ -208,21 +238,27 @@ def png_bomb(width: int, height: int) -> bytes:
 
 
 PICTURES: dict[str, Callable[[], bytes]] = {
-    "page": lambda: b"<html>sign in</html>", "json": lambda: b'{"error": "no"}', "none": lambda: b"",
-    "cut-half": lambda: good_png()[: len(good_png()) // 2], "cut-end": lambda: good_png()[:-12],
-    "cut-byte": lambda: good_png()[:-1], "other-size": lambda: good_png(128, 192),
-    "bomb-60000": lambda: png_bomb(60_000, 60_000), "bomb-12000": lambda: png_bomb(12_000, 12_000),
+    "page": lambda: b"<html>sign in</html>",
+    "json": lambda: b'{"error": "no"}',
+    "none": lambda: b"",
+    "cut-half": lambda: good_png()[: len(good_png()) // 2],
+    "cut-end": lambda: good_png()[:-12],
+    "cut-byte": lambda: good_png()[:-1],
+    "other-size": lambda: good_png(128, 192),
+    "bomb-60000": lambda: png_bomb(60_000, 60_000),
+    "bomb-12000": lambda: png_bomb(12_000, 12_000),
     "bomb-max": lambda: SIGNATURE + ihdr(2**31 - 1, 2**31 - 1) + chunk(b"IDAT", b"") + IEND,
     "animated": lambda: good_png(256, 192, chunk(b"acTL", struct.pack(">II", 2, 0))),
     "two-headers": lambda: good_png(256, 192, ihdr(60_000, 60_000)),
     "no-pixels": lambda: SIGNATURE + ihdr(256, 192) + IEND,
     "text-bomb": lambda: good_png(256, 192, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200 * MiB)))),
-    "odd-crc": lambda: good_png().replace(b"IHDR", b"IHDr"), "zero": lambda: SIGNATURE + ihdr(0, 0) + IEND,
+    "odd-crc": lambda: good_png().replace(b"IHDR", b"IHDr"),
+    "zero": lambda: SIGNATURE + ihdr(0, 0) + IEND,
     "jpeg": lambda: b"\xff\xd8\xff\xe0" + bytes(500) + b"\xff\xd9",
     "gif": lambda: b"GIF89a\x01\x00\x01\x00\x00\x00\x00;",
     "black": lambda: SIGNATURE + ihdr(256, 192) + chunk(b"IDAT", zlib.compress(bytes(192 * (1 + 256 * 3)))) + IEND,
     "fifty-mb": lambda: good_png() + bytes(50 * MiB),
-}  # fmt: skip
+}
 
 
 # -- WebSocket -----------------------------------------------------------------------------------------------------
@@ -244,23 +280,36 @@ def told(kind: str, **data: object) -> bytes:
 
 
 TEXTS: dict[str, bytes] = {
-    "text-no-json": b"hello", "text-list": b"[1, 2]", "text-null": b"null", "text-string": b'"x"', "text-deep": DEEP,
-    "text-no-data": b'{"type": "executing"}', "text-list-data": b'{"type": "my.node", "data": [1, 2]}',
-    "text-string-data": b'{"type": "my.node", "data": "x"}', "text-null-data": b'{"type": "my.node", "data": null}',
-    "text-number-data": b'{"type": 5, "data": 5}', "text-no-utf8": b"\xff\xfe\x80",
-    "id-in-a-list": b'["ID"]', "id-in-a-string": b'"ID"', "id-of-a-list": b'{"type": "executing", "data": ["ID"]}',
-    "odd-node": told("executing", node={"a": [1]}), "odd-node-list": told("executing", node=["ID"]),
-    "huge-progress": told("progress", value=10**300, max=10**300), "odd-progress": told("progress", value=[], max={}),
-    "negative-progress": told("progress", value=-5, max=-1), "text-progress": told("progress", value="x", max=None),
+    "text-no-json": b"hello",
+    "text-list": b"[1, 2]",
+    "text-null": b"null",
+    "text-string": b'"x"',
+    "text-deep": DEEP,
+    "text-no-data": b'{"type": "executing"}',
+    "text-list-data": b'{"type": "my.node", "data": [1, 2]}',
+    "text-string-data": b'{"type": "my.node", "data": "x"}',
+    "text-null-data": b'{"type": "my.node", "data": null}',
+    "text-number-data": b'{"type": 5, "data": 5}',
+    "text-no-utf8": b"\xff\xfe\x80",
+    "id-in-a-list": b'["ID"]',
+    "id-in-a-string": b'"ID"',
+    "id-of-a-list": b'{"type": "executing", "data": ["ID"]}',
+    "odd-node": told("executing", node={"a": [1]}),
+    "odd-node-list": told("executing", node=["ID"]),
+    "huge-progress": told("progress", value=10**300, max=10**300),
+    "odd-progress": told("progress", value=[], max={}),
+    "negative-progress": told("progress", value=-5, max=-1),
+    "text-progress": told("progress", value="x", max=None),
     "digits-progress": told("progress").replace(b'"ID"', b'"ID", "value": ' + b"9" * 5000),
     "odd-error": told("execution_error", traceback=5, exception_message=[1], node_type={}, node_id=[]),
     "deep-error": b'{"type": "execution_error", "data": {"prompt_id": "ID", "current_inputs": ' + DEEP + b"}}",
     "error-of-escapes": told("execution_error", exception_message="\x1b]0;x\x07" * 9000, node_type="\x1b[2J"),
     "error-of-patterns": told("execution_error", exception_message="MPSGraph" * 400_000),
-    "unknown-kind": told("progress_state", nodes={"5": {"value": 1}}), "early-end": told("executing", node=None),
+    "unknown-kind": told("progress_state", nodes={"5": {"value": 1}}),
+    "early-end": told("executing", node=None),
     "early-success": told("execution_success"),
     "other-prompt": told("execution_error", exception_message="odd").replace(b"ID", b"other"),
-}  # fmt: skip
+}
 
 
 def many(data: bytes) -> Iterator[bytes]:
@@ -281,18 +330,25 @@ STREAMS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
     "endless-ends": lambda it: many(frame(told("executing", node=None).replace(b"ID", it))),
     "endless-fragments": lambda it: iter_of(frame(b"", 1, 0), many(frame(b"", 0, 0))),
     "endless-fragment": lambda it: iter_of(frame(b"{", 1, 0), many(frame(b" " * 60_000, 0, 0))),
-    "endless-binary": lambda it: many(frame(bytes(60_000), 2)), "endless-pings": lambda it: many(frame(b"x", 9)),
+    "endless-binary": lambda it: many(frame(bytes(60_000), 2)),
+    "endless-pings": lambda it: many(frame(b"x", 9)),
     "300-mb": lambda it: iter_of(frame(b"", 2, length=300 * MiB), (bytes(65536) for _ in range(4800))),
     "300-mb-text": lambda it: iter_of(frame(b"", 1, length=300 * MiB), (bytes(65536) for _ in range(4800))),
     "60-mb-text": lambda it: iter_of(frame(b"", 1, length=60 * MiB), (b" " * 65536 for _ in range(960))),
-    "exabyte": lambda it: iter((frame(b"", 2, length=2**63 - 1),)), "previews": lambda it: preview(),
+    "exabyte": lambda it: iter((frame(b"", 2, length=2**63 - 1),)),
+    "previews": lambda it: preview(),
     "flood": lambda it: (frame(told("progress", value=n % 20, max=20).replace(b"ID", it)) * 500 for n in range(200)),
-    "close": lambda it: iter((frame(b"\x03\xe8bye", 8),)), "odd-close": lambda it: iter((frame(b"\xff", 8),)),
-    "long-ping": lambda it: iter((frame(bytes(200), 9),)), "bad-opcode": lambda it: iter((frame(b"x", 5),)),
-    "masked": lambda it: iter((b"\x81\x85abcdhello",)), "reserved": lambda it: iter((b"\xf1\x01x",)),
-    "unbegun": lambda it: iter((frame(b"x", 0),)), "noise": lambda it: iter((random.Random(3).randbytes(100_000),)),
-    "half-a-head": lambda it: iter((b"\x81",)), "hangs-up": lambda it: iter(()),
-}  # fmt: skip
+    "close": lambda it: iter((frame(b"\x03\xe8bye", 8),)),
+    "odd-close": lambda it: iter((frame(b"\xff", 8),)),
+    "long-ping": lambda it: iter((frame(bytes(200), 9),)),
+    "bad-opcode": lambda it: iter((frame(b"x", 5),)),
+    "masked": lambda it: iter((b"\x81\x85abcdhello",)),
+    "reserved": lambda it: iter((b"\xf1\x01x",)),
+    "unbegun": lambda it: iter((frame(b"x", 0),)),
+    "noise": lambda it: iter((random.Random(3).randbytes(100_000),)),
+    "half-a-head": lambda it: iter((b"\x81",)),
+    "hangs-up": lambda it: iter(()),
+}
 
 
 def iter_of(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -302,12 +358,15 @@ def iter_of(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 SHAKES: dict[str, Callable[[Connection], None]] = {
-    "not-found": lambda it: it.sendall(head(404, b"")), "a-page": lambda it: it.sendall(head(200, b"<html>")),
+    "not-found": lambda it: it.sendall(head(404, b"")),
+    "a-page": lambda it: it.sendall(head(200, b"<html>")),
     "wrong-key": lambda it: it.sendall(b"HTTP/1.1 101 X\r\nSec-WebSocket-Accept: AAAA\r\n\r\n"),
-    "to-elsewhere": redirect("ws://127.0.0.1:9/"), "drip-shake": lambda it: drip(it, b"HTTP/1.1 101 X\r\n", b"X"),
+    "to-elsewhere": redirect("ws://127.0.0.1:9/"),
+    "drip-shake": lambda it: drip(it, b"HTTP/1.1 101 X\r\n", b"X"),
     "endless-shake": lambda it: endless(it, b"HTTP/1.1 101 X\r\n", b"X-A: y\r\n"),
-    "silent-shake": silent, "reset-shake": reset,
-}  # fmt: skip
+    "silent-shake": silent,
+    "reset-shake": reset,
+}
 
 
 def scenarios() -> list[str]:

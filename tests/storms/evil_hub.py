@@ -248,9 +248,22 @@ WORDS: Mapping[str, Behaviour] = {
 }
 ENTRY = {"type": "file", "size": 5, "oid": "0" * 40}
 STRANGE = (
-    "\x1b[31mred", "../../../../etc/x", "/etc/x", "a\x00b", "n" * 5000, "\u202ecod", "a\nb", "\x9b31m", ".", "a/../b",
-    "~/x", "-rf", "$(id)", "\ufeff", "\u2028x",
-)  # fmt: skip
+    "\x1b[31mred",
+    "../../../../etc/x",
+    "/etc/x",
+    "a\x00b",
+    "n" * 5000,
+    "\u202ecod",
+    "a\nb",
+    "\x9b31m",
+    ".",
+    "a/../b",
+    "~/x",
+    "-rf",
+    "$(id)",
+    "\ufeff",
+    "\u2028x",
+)
 TREES: Mapping[str, Behaviour] = {
     "surrogate": said('[{"type": "file", "size": 5, "path": "\\ud800.safetensors"}]'),
     "raw surrogate": said('[{"type": "file", "size": 5, "path": "\ud800.safetensors"}]'),

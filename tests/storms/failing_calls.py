@@ -56,11 +56,24 @@ CHANGING = tuple(kind for kind in KINDS if kind not in ("read", "fsync"))
 """The kinds that a disk which became read-only refuses."""
 # Which arguments name a file: "f2" is a descriptor, "p1" a path, "d0p1" a path from the folder of a descriptor.
 _NAMES: Mapping[str, tuple[str, ...]] = {
-    "copy_file_range": ("f2",), "rename": ("p0", "p1"), "renameat": ("d0p1", "d2p3"), "renameat2": ("d0p1", "d2p3"),
-    "mkdir": ("p0",), "mkdirat": ("d0p1",), "unlink": ("p0",), "unlinkat": ("d0p1",), "rmdir": ("p0",),
-    "open": ("p0",), "openat": ("d0p1",), "openat2": ("d0p1",), "link": ("p0", "p1"), "linkat": ("d2p3",),
-    "symlink": ("p1",), "symlinkat": ("d1p2",), "truncate": ("p0",),
-}  # fmt: skip
+    "copy_file_range": ("f2",),
+    "rename": ("p0", "p1"),
+    "renameat": ("d0p1", "d2p3"),
+    "renameat2": ("d0p1", "d2p3"),
+    "mkdir": ("p0",),
+    "mkdirat": ("d0p1",),
+    "unlink": ("p0",),
+    "unlinkat": ("d0p1",),
+    "rmdir": ("p0",),
+    "open": ("p0",),
+    "openat": ("d0p1",),
+    "openat2": ("d0p1",),
+    "link": ("p0", "p1"),
+    "linkat": ("d2p3",),
+    "symlink": ("p1",),
+    "symlinkat": ("d1p2",),
+    "truncate": ("p0",),
+}
 _RECV, _SEND = 0xC0502100, 0xC0182101
 _LET_PASS = 1
 _NOTE = struct.Struct("=QIIiIQ6Q")

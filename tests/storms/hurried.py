@@ -18,10 +18,21 @@ from provision.system import bounded_http
 from provision.system.local_machine import LocalMachine
 
 SHORTER = {
-    "STALL_TIMEOUT_S": 1, "READ_TIMEOUT_S": 2, "TIMEOUT_S": 1, "SILENT_MS": 500, "RETRIES": 1, "RETRY_DELAY_MS": 20,
-    "HEAD_S": 1.0, "BODY_S": 2.0, "LISTING_S": 3.0, "CRAWL_S": 2.0, "MEMORY_LOOK_S": 0.2, "ASKING_S": 4.0,
-    "MEMORY_MAX_BYTES": 400 << 20, "SLOWEST_S": 3.0,
-}  # fmt: skip
+    "STALL_TIMEOUT_S": 1,
+    "READ_TIMEOUT_S": 2,
+    "TIMEOUT_S": 1,
+    "SILENT_MS": 500,
+    "RETRIES": 1,
+    "RETRY_DELAY_MS": 20,
+    "HEAD_S": 1.0,
+    "BODY_S": 2.0,
+    "LISTING_S": 3.0,
+    "CRAWL_S": 2.0,
+    "MEMORY_LOOK_S": 0.2,
+    "ASKING_S": 4.0,
+    "MEMORY_MAX_BYTES": 400 << 20,
+    "SLOWEST_S": 3.0,
+}
 
 
 def hurry() -> None:

@@ -13,9 +13,17 @@ from tests.storms.tally import Tally
 from tests.storms.weather import Place, aftermath, blame_words
 
 USUALLY = {
-    "open": 3400, "mkdir": 570, "write": 4500, "unlink": 360, "truncate": 5, "link": 490, "rename": 310,
-    "read": 2100, "symlink": 26, "fsync": 18,
-}  # fmt: skip
+    "open": 3400,
+    "mkdir": 570,
+    "write": 4500,
+    "unlink": 360,
+    "truncate": 5,
+    "link": 490,
+    "rename": 310,
+    "read": 2100,
+    "symlink": 26,
+    "fsync": 18,
+}
 """How many calls of each kind `all --rehearse` makes below an empty home."""
 CODES = {
     "read": ("EIO",),

@@ -65,8 +65,11 @@ def test_a_full_disk_locks_nobody_out(
 
 
 ROOMS: tuple[dict[str, int], ...] = (
-    {"size_bytes": 2_000_000}, {"size_bytes": 20_000_000}, {"size_bytes": 60_000_000}, {"inodes": 200},
-)  # fmt: skip
+    {"size_bytes": 2_000_000},
+    {"size_bytes": 20_000_000},
+    {"size_bytes": 60_000_000},
+    {"inodes": 200},
+)
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=str)

@@ -123,9 +123,13 @@ def run(words: list[str], folder: Path) -> Ended:
     argv, started = [sys.executable, "-m", "provision", *words], time.monotonic()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            argv, cwd=folder, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, stdin=subprocess.DEVNULL,
-            stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            argv,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
         peak_bytes, code = 0, None
         while time.monotonic() - started < WAIT_S and code is None:
             peak_bytes = max(peak_bytes, _peak_bytes(process.pid))

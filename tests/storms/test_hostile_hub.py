@@ -132,9 +132,15 @@ def test_a_hostile_hub_gets_one_sentence(
 
 
 HTTPS = (
-    ("head", "--inspect"), ("header", "--inspect"), ("tree", "REPO"), ("bytes", "http"), ("bytes", "hf"),
-    ("bytes", "wget"), ("bytes", "auto"), ("key", "hf"),
-)  # fmt: skip
+    ("head", "--inspect"),
+    ("header", "--inspect"),
+    ("tree", "REPO"),
+    ("bytes", "http"),
+    ("bytes", "hf"),
+    ("bytes", "wget"),
+    ("bytes", "auto"),
+    ("key", "hf"),
+)
 
 
 @pytest.mark.parametrize(("kind", "how"), HTTPS)
@@ -182,10 +188,18 @@ def judged(tmp_path: Path, world: tuple[Path, ModelRepo], hub: EvilHub, words: t
     place = ("--to", str(folders["to"])) if "--inspect" not in words else ()
     argv = [sys.executable, HURRIED, *words, *place, "--home", folders["home"] / "h", "--plain", "-v"]
     environ = {
-        "PATH": os.environ["PATH"], "HOME": str(folders["person"]), "TMPDIR": str(folders["tmp"]), "HF_TOKEN": TOKEN,
-        "HF_ENDPOINT": hub.url, "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1", MARK: str(tmp_path),
-        "LC_ALL": "C.UTF-8", "COLUMNS": "100", **more,
-    }  # fmt: skip
+        "PATH": os.environ["PATH"],
+        "HOME": str(folders["person"]),
+        "TMPDIR": str(folders["tmp"]),
+        "HF_TOKEN": TOKEN,
+        "HF_ENDPOINT": hub.url,
+        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        MARK: str(tmp_path),
+        "LC_ALL": "C.UTF-8",
+        "COLUMNS": "100",
+        **more,
+    }
     seen = run(argv, environ, folders["here"], tmp_path)
 
     assert seen.code in (0, 1, 2), seen.out

@@ -17,17 +17,42 @@ from tests.storms.tally import Tally
 from tests.storms.weather import Place, aftermath, blame_words
 
 COMMANDS = (
-    ("status",), ("doctor",), ("logs",), ("stop",), ("all", "--rehearse"), ("launch",), ("doctor", "--fix", "--yes"),
-    ("plan", "--rehearse"), ("rollback",), ("download", "--rehearse"), ("uninstall", "--yes"),
-)  # fmt: skip
+    ("status",),
+    ("doctor",),
+    ("logs",),
+    ("stop",),
+    ("all", "--rehearse"),
+    ("launch",),
+    ("doctor", "--fix", "--yes"),
+    ("plan", "--rehearse"),
+    ("rollback",),
+    ("download", "--rehearse"),
+    ("uninstall", "--yes"),
+)
 NOBODY = 65534
 UNPRIVILEGED = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 """Root without root's rights: to whom modes mean something, as to everybody else."""
 OTHERS = (
-    "state", "state/receipts", "state/receipts/torch.json", "state/rehearsal/world.json", "state/run.json",
-    "state/pace.json", "state/lock", "logs", "logs/provision.log", "ComfyUI", "ComfyUI/.git", "ComfyUI/models",
-    "ComfyUI/user", "ComfyUI/output", "envs", "provision.lock", "provision.toml", "first-image.png", ".",
-)  # fmt: skip
+    "state",
+    "state/receipts",
+    "state/receipts/torch.json",
+    "state/rehearsal/world.json",
+    "state/run.json",
+    "state/pace.json",
+    "state/lock",
+    "logs",
+    "logs/provision.log",
+    "ComfyUI",
+    "ComfyUI/.git",
+    "ComfyUI/models",
+    "ComfyUI/user",
+    "ComfyUI/output",
+    "envs",
+    "provision.lock",
+    "provision.toml",
+    "first-image.png",
+    ".",
+)
 """What may belong to another user, who lets nobody read it."""
 
 pytestmark = pytest.mark.skipif(not is_possible(), reason="only root of Linux can mount a disk and be another user")

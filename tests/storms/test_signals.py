@@ -25,9 +25,14 @@ STOPPED = 130
 FIRST_S, STEP_S = 0.3, 0.01
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 COMMANDS: tuple[tuple[str, ...], ...] = (
-    ("all", "--rehearse"), ("doctor",), ("doctor", "--deep"), ("generate", "a fox"), ("plan", "--rehearse"),
-    ("status",), ("download", "--rehearse"),
-)  # fmt: skip
+    ("all", "--rehearse"),
+    ("doctor",),
+    ("doctor", "--deep"),
+    ("generate", "a fox"),
+    ("plan", "--rehearse"),
+    ("status",),
+    ("download", "--rehearse"),
+)
 HAND_OVER = '. "$1"; python=$2; shift 2; PROVISION_CALLED_AS=provision; export PROVISION_CALLED_AS; hand_over "$@"'
 WORDS = ("Traceback", "Exception ignored", "Fatal Python", "out of memory", "This is a bug", "KeyboardInterrupt")
 """What nobody may be told who stopped a command."""
@@ -35,8 +40,17 @@ WORDS = ("Traceback", "Exception ignored", "Fatal Python", "out of memory", "Thi
 
 def start(place: Place, words: Sequence[str], said: IO[bytes]) -> subprocess.Popen[bytes]:
     """A command as bin/provision starts it, with this Python; its signals as a terminal's shell has them."""
-    argv = ("bash", "-c", HAND_OVER, "provision", str(CHECKOUT / "bin" / "provision"), sys.executable, *words,
-            "--home", str(place.home))  # fmt: skip
+    argv = (
+        "bash",
+        "-c",
+        HAND_OVER,
+        "provision",
+        str(CHECKOUT / "bin" / "provision"),
+        sys.executable,
+        *words,
+        "--home",
+        str(place.home),
+    )
     person = place.root / "person"
     person.mkdir(exist_ok=True)
     env = {**os.environ, "HOME": str(person), "LANG": "C.UTF-8", "UV_CACHE_DIR": str(place.root / "uv-cache")}
@@ -46,9 +60,15 @@ def start(place: Place, words: Sequence[str], said: IO[bytes]) -> subprocess.Pop
             signal.signal(sign, signal.SIG_DFL)
 
     return subprocess.Popen(
-        argv, env=env, cwd=place.root, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
-        start_new_session=True, preexec_fn=hear,
-    )  # fmt: skip
+        argv,
+        env=env,
+        cwd=place.root,
+        stdin=subprocess.DEVNULL,
+        stdout=said,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=hear,
+    )
 
 
 def end_of(words: tuple[str, ...], child: subprocess.Popen[bytes], said: IO[bytes]) -> Ended:
@@ -107,9 +127,13 @@ def test_signals_at_random_moments(
 
 
 def _try(
-    place: Place, storm: Tally, number: int, words: tuple[str, ...], chance: random.Random,
+    place: Place,
+    storm: Tally,
+    number: int,
+    words: tuple[str, ...],
+    chance: random.Random,
     usual_s: dict[tuple[str, ...], float],
-) -> None:  # fmt: skip
+) -> None:
     sign, group, again = chance.choice(SIGNALS), chance.random() < 0.5, chance.random() < 0.2
     moment = moments(chance, usual_s.get(words, 3.0))
     what = f"try {number}, {sign.name} after {moment:.2f} s{', to the group' * group}{', twice' * again}"

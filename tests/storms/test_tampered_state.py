@@ -17,18 +17,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.storms.forked import Ended, Forks, forks
 from tests.storms.tally import Tally
 from tests.storms.tampering import FORMS, Place, state_files
+from tests.support.forks import Ended, Forks
 
 SHORT, PARTS = 2, 4
 LOOKS = (("status",), ("report", "-o", "REPORT"), ("logs",), ("doctor",), ("all", "--rehearse"))
 """In the order in which they change least: each sees the damage that the ones before left."""
 OTHERS: Sequence[tuple[str, ...]] = (
-    ("plan", "--rehearse"), ("launch",), ("stop",), ("rollback",), ("generate", "a fox", "-o", "FOX"),
-    ("download", "--rehearse"), ("bench", "--size", "256", "--steps", "1", "--count", "1"), ("logs", "--tool"),
-    ("doctor", "--fix", "--yes"), ("uninstall",), ("uninstall", "--yes"), ("doctor", "--report", "PAGE"),
-)  # fmt: skip
+    ("plan", "--rehearse"),
+    ("launch",),
+    ("stop",),
+    ("rollback",),
+    ("generate", "a fox", "-o", "FOX"),
+    ("download", "--rehearse"),
+    ("bench", "--size", "256", "--steps", "1", "--count", "1"),
+    ("logs", "--tool"),
+    ("doctor", "--fix", "--yes"),
+    ("uninstall",),
+    ("uninstall", "--yes"),
+    ("doctor", "--report", "PAGE"),
+)
 """Each of them once on a home of its own for some of the tries."""
 SHARED_BYTES = 1 << 20
 """Larger files are linked into the copies; the tool replaces files and never writes into them."""
@@ -58,7 +67,8 @@ class Ground:
     def run(self, home: Path, words: Sequence[str]) -> Ended:
         """A command on that home; words in capitals are files beside it."""
         given = [str(self.outside / word.lower()) if word.isupper() else word for word in words]
-        return self.forks.run(*given, "--home", home)
+        environ = {**os.environ, "HOME": str(self.outside), "PROVISION_HOME": ""}
+        return self.forks.run((*given, "--home", home), environ, self.outside.parent)
 
 
 def _copy(source: str, destination: str) -> None:
@@ -69,19 +79,18 @@ def _copy(source: str, destination: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+def ground(tmp_path_factory: pytest.TempPathFactory, loaded: Forks) -> Iterator[Ground]:
     folder = tmp_path_factory.mktemp("tampered").resolve()
     outside = folder / "person"
     outside.mkdir()
-    environ = {**os.environ, "HOME": str(outside), "PROVISION_HOME": ""}
-    with forks(folder, environ) as running:
-        made = Ground(folder / "home", outside, running)
-        for words in (("all", "--rehearse", "--stop", "--torch", "stable"), ("all", "--rehearse", "--stop")):
-            ended = made.run(made.home, words)
-            assert ended.code == 0, ended.said
-        (folder / "home").rename(folder / "rehearsed")
-        yield Ground(folder / "rehearsed", outside, running)
-        running.run("stop", "--home", folder / "home")
+    made = Ground(folder / "home", outside, loaded)
+    for words in (("all", "--rehearse", "--stop", "--torch", "stable"), ("all", "--rehearse", "--stop")):
+        ended = made.run(made.home, words)
+        assert ended.code == 0, ended.said
+    (folder / "home").rename(folder / "rehearsed")
+    made = Ground(folder / "rehearsed", outside, loaded)
+    yield made
+    made.run(made.live, ("stop",))
 
 
 def _seen(folder: Path) -> dict[str, str]:

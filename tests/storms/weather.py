@@ -25,6 +25,7 @@ from provision.core.lockfile import load_lock
 from provision.rehearsal.home_marker import FP16, read_world
 from tests.storms.failing_calls import Failing
 from tests.storms.tally import Tally
+from tests.support.forks import Forks
 from tests.support.paths import CHECKOUT
 
 LIMIT_S = 300
@@ -95,6 +96,8 @@ class Place:
     """How long `all` took from nothing."""
     usual: frozenset[str] = frozenset()
     """What lies in a whole home."""
+    loaded: Forks | None = None
+    """What commands are forks of that nothing befalls; None: each is loaded anew."""
 
     @property
     def disk(self) -> Path:
@@ -128,12 +131,7 @@ class Place:
         env: Mapping[str, str] | None = None,
     ) -> Started:
         """Start a command; with `failing`, one of its system calls fails; `prefix` is a program that starts it."""
-        person = self.root / "person"
-        person.mkdir(exist_ok=True)
-        environ = {
-            **os.environ, "HOME": str(person), "PYTHONPATH": str(CHECKOUT), "LANG": "C.UTF-8",
-            "UV_CACHE_DIR": str(self.root / "uv-cache"), **(env or {}),
-        }  # fmt: skip
+        environ = {**self.environ(), **(env or {})}
         argv = [*prefix, *self.argv(*words, home=home)]
         # A file and no pipe: programs that outlive their parent may hold it open.
         with tempfile.TemporaryFile(dir=self.root.parent) as said:
@@ -142,8 +140,19 @@ class Place:
             child = failing.start(argv, **popen) if failing is not None else subprocess.Popen(argv, text=True, **popen)
             return Started(words, child, os.dup(said.fileno()))
 
+    def environ(self) -> dict[str, str]:
+        """The variables of a command: a person of its own."""
+        person = self.root / "person"
+        person.mkdir(exist_ok=True)
+        mine = {"HOME": str(person), "PYTHONPATH": str(CHECKOUT), "LANG": "C.UTF-8"}
+        return {**os.environ, **mine, "UV_CACHE_DIR": str(self.root / "uv-cache")}
+
     def run(self, *words: str, failing: Failing | None = None, home: Path | None = None) -> Ended:
-        return self.start(*words, failing=failing, home=home).end()
+        """A command to its end."""
+        if self.loaded is None or failing is not None:
+            return self.start(*words, failing=failing, home=home).end()
+        ended = self.loaded.run(self.argv(*words, home=home)[3:], self.environ(), self.root, LIMIT_S)
+        return Ended(words, ended.code, ended.said)
 
     # -- homes ---------------------------------------------------------------------------------------------------
 
@@ -194,13 +203,13 @@ class Place:
 
 
 @contextmanager
-def make_place(root: Path) -> Iterator[Place]:
+def make_place(root: Path, loaded: Forks | None = None) -> Iterator[Place]:
     """A place with a whole home in it. Everything in it is ended afterwards."""
-    made = Place(root)
+    made = Place(root, loaded=loaded)
     made.disk.mkdir()
     try:
         started = time.monotonic()
-        ended = made.run("all", "--rehearse", "--stop")
+        ended = made.start("all", "--rehearse", "--stop").end()
         made.whole_s = time.monotonic() - started
         assert ended.code == 0, ended.says()
         made.usual = frozenset(lying(made.home))

@@ -21,15 +21,28 @@ import requests
 import websocket
 
 NAMES = (
-    "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome",
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "chrome",
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
-)  # fmt: skip
+)
 FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1440,900",
-    "--remote-debugging-port=0", "--remote-allow-origins=*",
-)  # fmt: skip
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1440,900",
+    "--remote-debugging-port=0",
+    "--remote-allow-origins=*",
+)
 WAIT_S, POLL_S = 60.0, 0.2
 
 
@@ -93,9 +106,11 @@ def browser(profile: Path) -> Iterator[str]:
     assert program is not None
     with (profile.parent / "chromium.log").open("ab") as log:
         process = subprocess.Popen(
-            [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"], stderr=log, stdout=log,
+            [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            stderr=log,
+            stdout=log,
             start_new_session=True,
-        )  # fmt: skip
+        )
     try:
         told = profile / "DevToolsActivePort"
         ends = time.monotonic() + WAIT_S

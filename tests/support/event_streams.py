@@ -22,9 +22,11 @@ from tests.support.paths import TESTS
 FOLDER = TESTS / "streams"
 KINDS = {kind.type: kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)}
 Moment = tuple[float, Event]
-PRIVATE = ((r"/\S*/\.pyenv/versions/[\d.]+", "/usr"),
-           (r"(Intel\(R\)|AMD)[^,\"]*?(GHz|Processor|EPYC)[^,)\"]*", "a processor"),
-           (r"http://127\.0\.0\.1:\d+", "http://127.0.0.1:8080"))  # fmt: skip
+PRIVATE = (
+    (r"/\S*/\.pyenv/versions/[\d.]+", "/usr"),
+    (r"(Intel\(R\)|AMD)[^,\"]*?(GHz|Processor|EPYC)[^,)\"]*", "a processor"),
+    (r"http://127\.0\.0\.1:\d+", "http://127.0.0.1:8080"),
+)
 
 
 def read_stream(name: str) -> list[Moment]:

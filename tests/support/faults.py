@@ -18,18 +18,38 @@ from provision.rehearsal.model_repo import pointer_text
 from provision.rehearsal.replies import FileSlice, Origin, Reply, Request, json_reply, refusal
 
 Kind = Literal[
-    "status", "html", "json", "pointer", "truncate", "reset", "stall", "no_length", "wrong_length", "corrupt",
-    "no_range", "wrong_range", "gzip", "etag_changes", "redirect_loop", "redirect_out", "silent", "expire",
+    "status",
+    "html",
+    "json",
+    "pointer",
+    "truncate",
+    "reset",
+    "stall",
+    "no_length",
+    "wrong_length",
+    "corrupt",
+    "no_range",
+    "wrong_range",
+    "gzip",
+    "etag_changes",
+    "redirect_loop",
+    "redirect_out",
+    "silent",
+    "expire",
     "rate_limit",
-]  # fmt: skip
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Kinds that need bytes to spoil, and kinds that need a reply about a file (its HEAD and its redirect too).
 _ON_BODY = {"truncate", "reset", "stall", "no_length", "corrupt", "no_range", "wrong_range", "gzip", "expire"}
 _ON_FILE = {"pointer", "wrong_length", "etag_changes"}
 _DEFAULTS: Mapping[str, int | str] = {
-    "status": 503, "wrong_length": -1, "wrong_range": 1, "no_length": "chunked", "rate_limit": 25,
-}  # fmt: skip
+    "status": 503,
+    "wrong_length": -1,
+    "wrong_range": 1,
+    "no_length": "chunked",
+    "rate_limit": 25,
+}
 _ERROR_CODES = {401: "GatedRepo", 403: "GatedRepo", 404: "EntryNotFound"}
 _ETAGS = ("ETag", "X-Linked-Etag")
 _FLIPPED = bytes(byte ^ 0xFF for byte in range(256))
@@ -286,13 +306,26 @@ def _expire(fault: Fault, request: Request, reply: BentReply) -> Reply:
 
 
 _BENDS: Mapping[Kind, Callable[[Fault, Request, BentReply], Reply]] = {
-    "status": _status, "rate_limit": _rate_limit, "html": _html, "json": _json, "pointer": _pointer,
+    "status": _status,
+    "rate_limit": _rate_limit,
+    "html": _html,
+    "json": _json,
+    "pointer": _pointer,
     "truncate": _cut("close"),
-    "reset": _cut("reset"), "stall": _cut("stall"), "no_length": _no_length, "wrong_length": _wrong_length,
-    "corrupt": _corrupt, "no_range": _no_range, "wrong_range": _wrong_range, "gzip": _gzip,
-    "etag_changes": _etag_changes, "redirect_loop": _redirect(lambda fault, request: request.target),
-    "redirect_out": _redirect(_elsewhere), "silent": _silent, "expire": _expire,
-}  # fmt: skip
+    "reset": _cut("reset"),
+    "stall": _cut("stall"),
+    "no_length": _no_length,
+    "wrong_length": _wrong_length,
+    "corrupt": _corrupt,
+    "no_range": _no_range,
+    "wrong_range": _wrong_range,
+    "gzip": _gzip,
+    "etag_changes": _etag_changes,
+    "redirect_loop": _redirect(lambda fault, request: request.target),
+    "redirect_out": _redirect(_elsewhere),
+    "silent": _silent,
+    "expire": _expire,
+}
 
 
 def _byte_count(value: int | str | float, length: int) -> int:

@@ -40,10 +40,17 @@ def finding_of(line: dict[str, Any]) -> Finding:
     fix, consent = line["fix"], line["consent"]
     command = Command(tuple(fix["argv"])) if fix and fix["argv"] else None
     return Finding(
-        kind(line["id"]), line["subject"], Verdict(line["verdict"]), line["says"],
-        fix and Fix(fix["says"], command), consent and Consent(**consent), Cost(**line["cost"]),
-        line["caused_by"] or "", line["detail"], facts=line["facts"],
-    )  # fmt: skip
+        kind(line["id"]),
+        line["subject"],
+        Verdict(line["verdict"]),
+        line["says"],
+        fix and Fix(fix["says"], command),
+        consent and Consent(**consent),
+        Cost(**line["cost"]),
+        line["caused_by"] or "",
+        line["detail"],
+        facts=line["facts"],
+    )
 
 
 def seen(findings: Iterable[Finding]) -> list[tuple[str, Verdict]]:

@@ -17,10 +17,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ENV = {
-    "PATH": os.environ.get("PATH", os.defpath), "HOME": "/nowhere", "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_CONFIG_NOSYSTEM": "1", "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a",
-    "GIT_COMMITTER_EMAIL": "a@b", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C",
-}  # fmt: skip
+    "PATH": os.environ.get("PATH", os.defpath),
+    "HOME": "/nowhere",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_AUTHOR_NAME": "a",
+    "GIT_AUTHOR_EMAIL": "a@b",
+    "GIT_COMMITTER_NAME": "a",
+    "GIT_COMMITTER_EMAIL": "a@b",
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",
+}
 SOURCES = ("main.py", "nodes.py", "folder_paths.py", "comfyui_version.py", "comfy/model.py")
 STATUS = ("status", "--porcelain")
 

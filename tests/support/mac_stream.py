@@ -21,19 +21,36 @@ from provision.environment.uv_lines import Wheels
 
 Moment = tuple[float, Event]
 NEEDS = {
-    "hardware": (), "tools": ("hardware",), "python_env": ("tools",), "torch": ("python_env",), "comfyui": ("tools",),
-    "models": ("tools",), "requirements": ("torch", "comfyui"), "workflow": ("comfyui",),
-    "server": ("requirements",), "first_image": ("server", "models", "workflow"),
-}  # fmt: skip
+    "hardware": (),
+    "tools": ("hardware",),
+    "python_env": ("tools",),
+    "torch": ("python_env",),
+    "comfyui": ("tools",),
+    "models": ("tools",),
+    "requirements": ("torch", "comfyui"),
+    "workflow": ("comfyui",),
+    "server": ("requirements",),
+    "first_image": ("server", "models", "workflow"),
+}
 WEIGHTS, SIZE = "sd_xl_turbo_1.0_fp16.safetensors", 6_938_081_905
-PLANNED = {"python_env": 25_000_000, "torch": 165_000_000, "comfyui": 10_000_000, "models": SIZE,
-           "requirements": 640_000_000}  # fmt: skip
+PLANNED = {
+    "python_env": 25_000_000,
+    "torch": 165_000_000,
+    "comfyui": 10_000_000,
+    "models": SIZE,
+    "requirements": 640_000_000,
+}
 RATE = 42_000_000
 BUSY, STALLED, REFUSED, UNPACKING, END = 12.0, 30.0, 36.0, 60.0, 200.0
 """Moments worth a look: three at once; no byte for ten seconds; the hub refuses; late; all but the first image."""
 
-UV = ((4.0, "Downloading torch (83.4MiB)"), (4.0, "Downloading numpy (5.2MiB)"), (6.0, " Downloaded numpy"),
-      (40.0, " Downloaded torch"), (40.5, "Installed 12 packages in 36.2s"))  # fmt: skip
+UV = (
+    (4.0, "Downloading torch (83.4MiB)"),
+    (4.0, "Downloading numpy (5.2MiB)"),
+    (6.0, " Downloaded numpy"),
+    (40.0, " Downloaded torch"),
+    (40.5, "Installed 12 packages in 36.2s"),
+)
 
 
 def mac_stream() -> list[Moment]:

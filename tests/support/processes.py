@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from provision.system.processes import Process, look
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
+"""On a machine that does other things too: what hangs, hangs for ever."""
 
 
 def eventually(holds: Callable[[], bool]) -> bool:

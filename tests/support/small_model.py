@@ -78,15 +78,26 @@ def manifest_of(model: ModelRepo, *, known: bool = True) -> Manifest:
 
     files = (entry(FILE, "fp16"), entry(TWIN, "fp32"))
     return Manifest(
-        schema=1, name="small", title="Small", license=License("made-up"), comfyui=ComfyUI("https://example.org/x"),
-        models=(Model(REPO, "checkpoints", files, model.commit),), first_image=FirstImage("a fox"),
-    )  # fmt: skip
+        schema=1,
+        name="small",
+        title="Small",
+        license=License("made-up"),
+        comfyui=ComfyUI("https://example.org/x"),
+        models=(Model(REPO, "checkpoints", files, model.commit),),
+        first_image=FirstImage("a fox"),
+    )
 
 
 def small_context(
-    root: Path, model: ModelRepo, endpoint: str, *, machine: Machine | None = None, emit: Heard | None = None,
-    known: bool = True, **options: object,
-) -> Context:  # fmt: skip
+    root: Path,
+    model: ModelRepo,
+    endpoint: str,
+    *,
+    machine: Machine | None = None,
+    emit: Heard | None = None,
+    known: bool = True,
+    **options: object,
+) -> Context:
     """A prepared home under `root`, the small manifest, this endpoint."""
     home = Home(root / "home")
     home.prepare()

@@ -79,10 +79,27 @@ def own_certificate(folder: Path, name: str = f"IP:{LOOPBACK}") -> tuple[Path, s
     """A certificate that vouches for itself, as that of a proxy which opens TLS, and what a server does with it."""
     key, certificate = folder / "key.pem", folder / "cert.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", f"/CN={folder.name}",
-         "-addext", f"subjectAltName={name}", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "30",
+            "-subj",
+            f"/CN={folder.name}",
+            "-addext",
+            f"subjectAltName={name}",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+        ],
+        check=True,
+        capture_output=True,
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return certificate, context
@@ -99,10 +116,41 @@ def of_another_time(folder: Path, begins: str, ends: str) -> tuple[Path, ssl.SSL
         "[any]\ncommonName = supplied\n",
         encoding="ascii",
     )
-    asked = ["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={folder.name}", "-addext",
-             f"subjectAltName=IP:{LOOPBACK}", "-keyout", key, "-out", request]  # fmt: skip
-    signed = ["openssl", "ca", "-selfsign", "-batch", "-notext", "-config", config, "-keyfile", key, "-in", request,
-              "-out", certificate, "-startdate", f"{begins}000000Z", "-enddate", f"{ends}000000Z"]  # fmt: skip
+    asked = [
+        "openssl",
+        "req",
+        "-new",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        f"/CN={folder.name}",
+        "-addext",
+        f"subjectAltName=IP:{LOOPBACK}",
+        "-keyout",
+        key,
+        "-out",
+        request,
+    ]
+    signed = [
+        "openssl",
+        "ca",
+        "-selfsign",
+        "-batch",
+        "-notext",
+        "-config",
+        config,
+        "-keyfile",
+        key,
+        "-in",
+        request,
+        "-out",
+        certificate,
+        "-startdate",
+        f"{begins}000000Z",
+        "-enddate",
+        f"{ends}000000Z",
+    ]
     for words in (asked, signed):
         subprocess.run(words, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -33,8 +33,13 @@ def index_machine(url: str, person: Path) -> Machine:
 def index_sets(url: str) -> list[str]:
     """The manifest's keys that lead to the hub's index."""
     good = [f"torch.known_good.{name}={version}" for name, version in KNOWN_GOOD.items()]
-    return [f"python.version={HERE}", "python.max=3.14", f"torch.nightly_index={url}/whl/nightly",
-            f"torch.stable_index={url}/whl/stable", *good]  # fmt: skip
+    return [
+        f"python.version={HERE}",
+        "python.max=3.14",
+        f"torch.nightly_index={url}/whl/nightly",
+        f"torch.stable_index={url}/whl/stable",
+        *good,
+    ]
 
 
 def fill_index(root: Path, days: Mapping[str, str], *, stable_defect: str = "", good_defect: str = "") -> None:

@@ -87,8 +87,10 @@ class XetStorage:
         expires = int(time.time()) + 3600
         said = {"accessToken": self._token, "exp": expires, "casUrl": self._origin}
         headers = {
-            "X-Xet-Cas-Url": self._origin, "X-Xet-Access-Token": self._token, "X-Xet-Token-Expiration": str(expires),
-        }  # fmt: skip
+            "X-Xet-Cas-Url": self._origin,
+            "X-Xet-Access-Token": self._token,
+            "X-Xet-Token-Expiration": str(expires),
+        }
         reply = json_reply(said)
         return Reply(200, {**reply.headers, **headers}, reply.content)
 

@@ -41,9 +41,16 @@ EXIT_FILE, EXIT_NETWORK, EXIT_TLS, EXIT_AUTH, EXIT_PROTOCOL, EXIT_SERVER = 3, 4,
 """wget's manual, section "Exit Status"."""
 TIME_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\s*")
 OPTIONS = (
-    "--no-verbose", "--server-response", "--continue", "--tries=1", "--no-hsts", "--no-netrc", "--max-redirect=0",
-    f"--connect-timeout={CONNECT_TIMEOUT_S}", f"--read-timeout={STALL_TIMEOUT_S}",
-)  # fmt: skip
+    "--no-verbose",
+    "--server-response",
+    "--continue",
+    "--tries=1",
+    "--no-hsts",
+    "--no-netrc",
+    "--max-redirect=0",
+    f"--connect-timeout={CONNECT_TIMEOUT_S}",
+    f"--read-timeout={STALL_TIMEOUT_S}",
+)
 """One try: the patience is ours, with a fresh address each time; and so are redirects."""
 SAID_MAX = 400
 STATUS_LINE = re.compile(r"  HTTP/\d\.\d (\d{3})\b.*")

@@ -66,7 +66,7 @@ def check_archived(ctx: Context, cost: Cost) -> Iterable[Finding]:
         yield kinds.GIT_DIRTY.warn(
             str(folder),
             f"You changed {len(state.modified)} files of ComfyUI ({example(state.modified)}); they stay as they are.",
-        )  # fmt: skip
+        )
 
 
 def _revision_finding(ctx: Context, listing: Listing, cost: Cost) -> Finding:

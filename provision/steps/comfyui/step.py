@@ -50,7 +50,7 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
         yield kinds.GIT_OWNER.blocked(
             str(folder), f"{folder} belongs to user {owner}, not to you; git refuses to read it.",
             fix=Fix("Make it yours.", program("sudo", "chown", "-R", str(os.getuid()), str(folder))),
-        )  # fmt: skip
+        )
         return
     ctx.doing("asking git which files of ComfyUI were changed")
     state = git.read_state(folder)
@@ -67,7 +67,7 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
             str(folder), f"The checkout is broken ({why}).",
             fix=Fix("Download it again; models, custom nodes and changed files stay."),
             cost=_cost(ctx),
-        )  # fmt: skip
+        )
         return
     if state.missing:
         yield kinds.CLONE_PARTIAL.fixable(
@@ -132,7 +132,7 @@ def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
             f"ComfyUI is at {receipt.name or head[:8]}; {wanted} is wanted.",
             fix=Fix(f"{wanted} is downloaded and checked out; your changes go to git's stash first."),
             cost=Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES) // 4),
-        )  # fmt: skip
+        )
 
 
 def apply_comfyui(ctx: Context, finding: Finding) -> None:
@@ -226,10 +226,14 @@ def record(ctx: Context, revision: Revision, commit: str) -> None:
     """Write the receipt of what is checked out."""
     comfy = ctx.manifest.comfyui
     receipt = ComfyReceipt(
-        url=comfy.url, ref=comfy.ref, name=revision.name, commit=commit,
-        date=git.commit_date(ctx.home.comfyui, commit), when=ctx.machine.timestamp(),
+        url=comfy.url,
+        ref=comfy.ref,
+        name=revision.name,
+        commit=commit,
+        date=git.commit_date(ctx.home.comfyui, commit),
+        when=ctx.machine.timestamp(),
         tree=git.tree_of(ctx.home.comfyui, commit),
-    )  # fmt: skip
+    )
     ctx.receipts.write("comfyui", receipt)
     drop_listing(ctx.home.state)
 

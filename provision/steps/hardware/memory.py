@@ -48,11 +48,17 @@ def check_memory_fit(ctx: Context) -> Iterable[Finding]:
         text += f" ComfyUI is started with {' '.join(added)} for it."
     text += "".join(f" {flag} does not help: {NO_HELP[flag]}." for flag in flags if device == "mps" and flag in NO_HELP)
     facts: dict[str, JSON] = {
-        "verdict": str(found.fit), "total_bytes": found.total_bytes, "memory_bytes": found.memory_bytes,
-        "weights_bytes": found.weights_bytes, "activations_bytes": found.activations_bytes,
-        "metal_bytes": found.metal_bytes, "recommended_bytes": found.recommended_bytes, "device": device,
-        "by_header": weights.by_header, "flags": list(added),
-    }  # fmt: skip
+        "verdict": str(found.fit),
+        "total_bytes": found.total_bytes,
+        "memory_bytes": found.memory_bytes,
+        "weights_bytes": found.weights_bytes,
+        "activations_bytes": found.activations_bytes,
+        "metal_bytes": found.metal_bytes,
+        "recommended_bytes": found.recommended_bytes,
+        "device": device,
+        "by_header": weights.by_header,
+        "flags": list(added),
+    }
     if found.fit is Fit.FITS:
         yield kinds.MEM_FITS.ok("memory", text, facts=facts)
         return

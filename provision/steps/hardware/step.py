@@ -95,7 +95,7 @@ def _check_mac(ctx: Context) -> Iterable[Finding]:
         yield kinds.LOW_POWER.warn(
             "power", "Low Power Mode is on: images take longer.",
             fix=Fix("Turn it off in System Settings, Battery.", program("sudo", "pmset", "-a", "lowpowermode", "0")),
-        )  # fmt: skip
+        )
 
 
 def _low_power(ctx: Context) -> bool:
@@ -109,9 +109,13 @@ def _judge_chip(ctx: Context, chip: Chip | None, model: str) -> Finding:
     if chip is None:
         return kinds.HW_CHIP.warn("chip", "sysctl does not report the chip of this Mac.")
     seen = {
-        "chip": chip.name, "family": chip.family, "tier": chip.tier, "model": model,
-        "virtual": chip.virtual, "memory_bytes": chip.memory_bytes,
-    }  # fmt: skip
+        "chip": chip.name,
+        "family": chip.family,
+        "tier": chip.tier,
+        "model": model,
+        "virtual": chip.virtual,
+        "memory_bytes": chip.memory_bytes,
+    }
     if not chip.apple_silicon:
         return _bar(ctx, kinds.HW_INTEL)("chip", f"This is an Intel Mac ({chip.name}): its last torch is 2.2.2, "
             "too old for ComfyUI. Apple silicon (M1 or later) or Linux is required.",
@@ -136,7 +140,7 @@ def _judge_macos(ctx: Context, system: parsers.MacOs | None) -> Finding:
             f"add --set machine.macos_min={seen}.", program("softwareupdate", "--list"),
         ),
         facts={"version": seen, "needed": needed},
-    )  # fmt: skip
+    )
 
 
 def _dotted(version: parsers.Version) -> str:
@@ -239,7 +243,7 @@ def _judge_memory(ctx: Context, memory: _Seen) -> Finding:
                 ours("all", "--set", f"machine.memory_gib_min={max(1, int(total / GIB))}"),
             ),
             facts=seen,
-        )  # fmt: skip
+        )
     if total < needs.memory_gib_recommended * GIB * NOMINAL:
         return kinds.MEM_8GB.warn(
             "memory", f"{gib} GiB of memory; {needs.memory_gib_recommended} are "

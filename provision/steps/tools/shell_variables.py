@@ -20,11 +20,23 @@ OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 LOW_WATERMARK = 1.4
 """PYTORCH_MPS_LOW_WATERMARK_RATIO's default; the other must not be lower, but for 0 (PyTorch's MPS variables)."""
 ON = frozenset({"1", "true", "yes", "on"})
-HONOURED = frozenset({
-    "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE",
-    "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST", "UV_CONFIG_FILE", "UV_NO_CONFIG",
-    "GIT_CONFIG_GLOBAL",
-})  # fmt: skip
+HONOURED = frozenset(
+    {
+        "HF_TOKEN",
+        "HUGGING_FACE_HUB_TOKEN",
+        "HF_TOKEN_PATH",
+        "HF_ENDPOINT",
+        "HF_HOME",
+        "HF_HUB_CACHE",
+        "PIP_INDEX_URL",
+        "PIP_EXTRA_INDEX_URL",
+        "PIP_FIND_LINKS",
+        "PIP_TRUSTED_HOST",
+        "UV_CONFIG_FILE",
+        "UV_NO_CONFIG",
+        "GIT_CONFIG_GLOBAL",
+    }
+)
 """Read by this tool itself."""
 
 

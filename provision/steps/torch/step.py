@@ -135,12 +135,19 @@ def _to_install(ctx: Context, kind: Kind, says: str) -> Finding:
         known = "".join(f" {doubt}" for _, doubt in doubts(ctx.machine, choice.pins))
         says = f"{says} It will be {will_be}{because}.{known}"
         argv = (*argv[:3], *packages.index_words(ctx, choice.index), *choice.pins)
-        chosen = {"pins": list(choice.pins), "index": choice.index, "why": choice.why,
-                  "passed_over": list(choice.passed_over)}  # fmt: skip
+        chosen = {
+            "pins": list(choice.pins),
+            "index": choice.index,
+            "why": choice.why,
+            "passed_over": list(choice.passed_over),
+        }
     return kind.fixable(
-        "torch", says, fix=Fix("Install torch with the torchvision that fits it, and test both.", program(*argv)),
-        cost=set_cost(ctx, choice), facts=chosen,
-    )  # fmt: skip
+        "torch",
+        says,
+        fix=Fix("Install torch with the torchvision that fits it, and test both.", program(*argv)),
+        cost=set_cost(ctx, choice),
+        facts=chosen,
+    )
 
 
 # -- apply ------------------------------------------------------------------------------------------------------

@@ -32,8 +32,11 @@ CHECKING = ("all", "plan", "check", "doctor", "rollback", "launch", "stop")
 """Commands that run steps, and load them only then."""
 HEAVY = ("git", "requests", "huggingface_hub", "psutil", "PIL", "rich.live", "urllib3", "packaging", "jinja2")
 PROGRAMS = (
-    "comfyui.sandbox_program", "download.backends.xet_program", "environment.torch_probe", "system.log_keeper",
-)  # fmt: skip
+    "comfyui.sandbox_program",
+    "download.backends.xet_program",
+    "environment.torch_probe",
+    "system.log_keeper",
+)
 """Run by their path, in a Python of their own."""
 BY_NAME = tuple(f"download.backends.{name.replace('-', '_')}" for name in NAMES)
 """Loaded when one of that name is asked for."""
@@ -210,7 +213,7 @@ def test_help_loads_no_command() -> None:
         "provision.command",
         "provision.errors", "provision.output", "provision.output.safe_streams", "provision.system",
         "provision.system.visible",
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("typed", ["provision d", "provision "])

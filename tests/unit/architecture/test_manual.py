@@ -112,8 +112,13 @@ ASKED = {
 def test_a_shell_is_offered_what_fits(line: str) -> None:
     words = line.split(" ")
     asks = {"_PROVISION_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
-    ran = subprocess.run([sys.executable, "-m", "provision"], env={**os.environ, **asks, "PYTHONPATH": str(CHECKOUT)},
-                         capture_output=True, text=True, check=False)  # fmt: skip
+    ran = subprocess.run(
+        [sys.executable, "-m", "provision"],
+        env={**os.environ, **asks, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ran.stdout.split() == ASKED[line], ran.stderr
 
 
@@ -128,11 +133,18 @@ def test_offering_loads_nothing_heavy() -> None:
     assert ran.stdout.split() == []
 
 
-@pytest.mark.parametrize(("shell", "says"), [("bash", "complete -o default"), ("zsh", "#compdef provision"),
-                                             ("fish", "complete --command provision")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("shell", "says"),
+    [("bash", "complete -o default"), ("zsh", "#compdef provision"), ("fish", "complete --command provision")],
+)
 def test_the_script_of_a_shell(shell: str, says: str, tmp_path: Path) -> None:
-    ran = subprocess.run([sys.executable, "-m", "provision", "completion", shell], cwd=CHECKOUT, capture_output=True,
-                         text=True, check=True)  # fmt: skip
+    ran = subprocess.run(
+        [sys.executable, "-m", "provision", "completion", shell],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert says in ran.stdout
     assert "_PROVISION_COMPLETE=complete_" in ran.stdout
     if shutil.which(shell):

@@ -85,10 +85,27 @@ def test_nothing_is_written_that_bash_3_2_cannot_read(script: Path) -> None:
 
 def test_what_bash_3_2_cannot_read_would_be_found() -> None:
     new = (
-        "${x^^}", "${x,,}", "${x@Q}", "declare -A a", "local -n b", "mapfile -t a", "a &>> b", "a |& b", ";;&",
-        "[ -v x ]", "printf '%(%F)T'", "$EPOCHSECONDS", "wait -n", "${a[-1]}", "${x:0:-1}", "{01..10}", "exec {fd}>x",
-        "shopt -s globstar", "read -t 0.5 x", r"$'\u2713'",
-    )  # fmt: skip
+        "${x^^}",
+        "${x,,}",
+        "${x@Q}",
+        "declare -A a",
+        "local -n b",
+        "mapfile -t a",
+        "a &>> b",
+        "a |& b",
+        ";;&",
+        "[ -v x ]",
+        "printf '%(%F)T'",
+        "$EPOCHSECONDS",
+        "wait -n",
+        "${a[-1]}",
+        "${x:0:-1}",
+        "{01..10}",
+        "exec {fd}>x",
+        "shopt -s globstar",
+        "read -t 0.5 x",
+        r"$'\u2713'",
+    )
     for text in new:
         assert any(re.search(words, text) for words in TOO_NEW), text
     for text in ("${x#a}", "${x//a/b}", "declare -a a", "local x", "a &> b", "2>&1 | c", ";;", "[ -n x ]", "wait $!"):

@@ -326,9 +326,15 @@ def test_a_fault_in_uv_toml_does_not_count(bare: Bare) -> None:
 
 def piped(bare: Bare, script: str, shell: Sequence[str] = ("/bin/sh",), **environ: str) -> tuple[int, str]:
     ran = subprocess.run(
-        shell, input=script, cwd=bare.root, env=bare.environ | environ, capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
+        shell,
+        input=script,
+        cwd=bare.root,
+        env=bare.environ | environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     return ran.returncode, ran.stdout + ran.stderr
 
 

@@ -76,8 +76,18 @@ def source(at: Session, key: str) -> Source:
 
 
 def test_the_order_is_flag_environment_home_manifest(home: Home) -> None:
-    held(home, {"manifest": "sd-turbo", "backend": "wget", "endpoints": ["https://a.example"], "copy": True,
-                "precision": "fp16", "torch.channel": "stable", "comfyui.port": 9000})  # fmt: skip
+    held(
+        home,
+        {
+            "manifest": "sd-turbo",
+            "backend": "wget",
+            "endpoints": ["https://a.example"],
+            "copy": True,
+            "precision": "fp16",
+            "torch.channel": "stable",
+            "comfyui.port": 9000,
+        },
+    )
     with opened(Request("doctor", home.root)) as at:
         options, manifest = at.ctx.options, at.ctx.manifest
         assert (manifest.name, manifest.torch.channel, manifest.comfyui.port) == ("sd-turbo", "stable", 9000)
@@ -116,11 +126,16 @@ def a_lock(path: Path) -> Path:
     file = load_manifest("sdxl-turbo").models[0].files[0]
     models = (LockedModel("stabilityai/sdxl-turbo", "main", file.path, "fp16", 1, "0" * 64),)
     lock = Lock(
-        schema=1, tool="1", made="2026-11-01", manifest="sdxl-turbo",
+        schema=1,
+        tool="1",
+        made="2026-11-01",
+        manifest="sdxl-turbo",
         platform=Platform("Darwin", "arm64", "15", "3.12.7"),
-        torch=LockedTorch("nightly", "nightly"), comfyui=LockedEngine(URL, "a" * 40, ("--cpu",)),
-        models=models, packages=(),
-    )  # fmt: skip
+        torch=LockedTorch("nightly", "nightly"),
+        comfyui=LockedEngine(URL, "a" * 40, ("--cpu",)),
+        models=models,
+        packages=(),
+    )
     path.write_text(write_lock(lock), encoding="utf-8")
     return path
 
@@ -138,10 +153,18 @@ def test_a_lock_decides_over_the_home_and_a_flag_over_the_lock(home: Home, tmp_p
         assert "comfyui.url" not in at.keeping.after
         assert at.keeping is not None
         assert at.keeping.after == {
-            "manifest": "sdxl-turbo", "precision": "fp16", "comfyui.ref": "a" * 40, "comfyui.port": 9000,
-            "comfyui.args": ["--cpu"], "models.0.revision": "main", "models.0.files.0.sha256": "0" * 64,
-            "models.0.files.0.size": 1, "python.version": "3.12", "python.min": "3.12", "python.max": "3.12",
-        }  # fmt: skip
+            "manifest": "sdxl-turbo",
+            "precision": "fp16",
+            "comfyui.ref": "a" * 40,
+            "comfyui.port": 9000,
+            "comfyui.args": ["--cpu"],
+            "models.0.revision": "main",
+            "models.0.files.0.sha256": "0" * 64,
+            "models.0.files.0.size": 1,
+            "python.version": "3.12",
+            "python.min": "3.12",
+            "python.max": "3.12",
+        }
     with opened(Request("all", home.root, locked=lock, comfyui="v0.4")) as at:
         assert (at.ctx.manifest.comfyui.ref, source(at, "comfyui.ref")) == ("v0.4", Source.FLAG)
 
@@ -153,8 +176,10 @@ def test_what_is_asked_for_is_kept_and_told_once(home: Home) -> None:
     made(home)
     asked = Request("all", torch="stable", overrides=["first_image.steps=2"], backend="wget")
     assert done(home, asked) == [
-        "backend is now wget (was auto).", "torch is now stable (was nightly).", "first_image.steps is now 2 (was 1).",
-    ]  # fmt: skip
+        "backend is now wget (was auto).",
+        "torch is now stable (was nightly).",
+        "first_image.steps is now 2 (was 1).",
+    ]
     kept = read_choices(home.choices)
     assert kept == {"manifest": "sdxl-turbo", "backend": "wget", "torch.channel": "stable", "first_image.steps": 2}
     before = home.choices.stat()
@@ -162,9 +187,10 @@ def test_what_is_asked_for_is_kept_and_told_once(home: Home) -> None:
     assert home.choices.stat() == before
     assert done(home, Request("all", comfyui="v0.3.1")) == ["ComfyUI's revision is now v0.3.1 (was latest)."]
     assert done(home, Request("all", reset=True, backend="wget")) == [
-        "torch is now nightly (was stable).", "first_image.steps is now 1 (was 2).",
+        "torch is now nightly (was stable).",
+        "first_image.steps is now 1 (was 2).",
         "ComfyUI's revision is now latest (was v0.3.1).",
-    ]  # fmt: skip
+    ]
     assert read_choices(home.choices) == {"manifest": "sdxl-turbo", "backend": "wget"}
 
 

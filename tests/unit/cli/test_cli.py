@@ -33,9 +33,15 @@ def environ(tmp_path: Path) -> dict[str, str]:
         trial.bind((LOOPBACK, 0))
         nobody = f"http://{LOOPBACK}:{trial.getsockname()[1]}"
     return {
-        "PATH": os.environ["PATH"], "HOME": str(tmp_path / "person"), "TMPDIR": str(tmp_path), "NO_COLOR": "1",
-        "HF_ENDPOINT": nobody, "UV_DEFAULT_INDEX": nobody, "PYTHONPATH": str(CHECKOUT), "COLUMNS": "100",
-    }  # fmt: skip
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path / "person"),
+        "TMPDIR": str(tmp_path),
+        "NO_COLOR": "1",
+        "HF_ENDPOINT": nobody,
+        "UV_DEFAULT_INDEX": nobody,
+        "PYTHONPATH": str(CHECKOUT),
+        "COLUMNS": "100",
+    }
 
 
 @pytest.fixture
@@ -45,9 +51,14 @@ def provision(tmp_path: Path, environ: dict[str, str]) -> Run:
     def run(*words: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "provision", *map(str, words)],
-            cwd=tmp_path / "person", env={**environ, **(env or {})}, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, timeout=60, check=False,
-        )  # fmt: skip
+            cwd=tmp_path / "person",
+            env={**environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     return run
 
@@ -70,16 +81,45 @@ def test_help_names_every_command(provision: Run, tmp_path: Path) -> None:
     for words in (("--help",), ("-h",)):
         ran = provision(*words)
         assert ran.returncode == 0
-        for command in ("all", "plan", "check", "download", "doctor", "launch", "stop", "status", "logs", "generate",
-                        "bench", "report", "manifests", "uninstall", "completion"):  # fmt: skip
+        for command in (
+            "all",
+            "plan",
+            "check",
+            "download",
+            "doctor",
+            "launch",
+            "stop",
+            "status",
+            "logs",
+            "generate",
+            "bench",
+            "report",
+            "manifests",
+            "uninstall",
+            "completion",
+        ):
             assert f"\n  {command} " in ran.stdout
     assert list((tmp_path / "person").iterdir()) == []
 
 
 def test_all_has_the_flags_of_the_design(provision: Run) -> None:
     ran = provision("all", "--help")
-    for flag in ("--home", "--manifest", "--set", "--json", "--yes", "--verbose", "--backend", "--precision", "--torch",
-                 "--comfyui", "--rehearse", "--stop", "--open", "--plain"):  # fmt: skip
+    for flag in (
+        "--home",
+        "--manifest",
+        "--set",
+        "--json",
+        "--yes",
+        "--verbose",
+        "--backend",
+        "--precision",
+        "--torch",
+        "--comfyui",
+        "--rehearse",
+        "--stop",
+        "--open",
+        "--plain",
+    ):
         assert flag in ran.stdout
 
 
@@ -327,9 +367,12 @@ def test_stopped_from_outside_it_ends_with_130(tmp_path: Path, environ: dict[str
     home.prepare()
     home.engine_log.write_text("up\n", encoding="utf-8")
     with subprocess.Popen(
-        [sys.executable, "-m", "provision", "logs", "-f", "--home", str(home.root)], env=environ,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+        [sys.executable, "-m", "provision", "logs", "-f", "--home", str(home.root)],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
         process.send_signal(sign)
@@ -346,8 +389,15 @@ def test_stopped_from_outside_it_ends_with_130(tmp_path: Path, environ: dict[str
 def test_a_reader_that_goes_away_gets_no_traceback(environ: dict[str, str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    ran = subprocess.run([sys.executable, "-m", "provision", "manifests", "show"], env=environ, stdout=writer,
-                         stderr=subprocess.PIPE, text=True, timeout=60, check=False)  # fmt: skip
+    ran = subprocess.run(
+        [sys.executable, "-m", "provision", "manifests", "show"],
+        env=environ,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     os.close(writer)
     assert (ran.returncode, ran.stderr) == (1, "")
 
@@ -358,8 +408,14 @@ def test_our_own_bug_is_exit_3_with_a_log(tmp_path: Path, environ: dict[str, str
         "provision.cli.commands.manifests.listed = lambda: 1 / 0\n"
         "provision.cli.app.main()\n"
     )
-    ran = subprocess.run([sys.executable, "-c", broken, "manifests", "list", "--json"], env=environ, text=True,
-                         capture_output=True, timeout=60, check=False)  # fmt: skip
+    ran = subprocess.run(
+        [sys.executable, "-c", broken, "manifests", "list", "--json"],
+        env=environ,
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
     assert ran.returncode == 3
     error = last_line(ran)["error"]
     assert "ZeroDivisionError" in error["message"]

@@ -41,9 +41,14 @@ def argv(home: EngineHome, *words: str) -> list[str]:
 
 def begin(home: EngineHome, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        argv(home, *words), cwd=home.ctx.home.root.parent / "pictures", env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        argv(home, *words),
+        cwd=home.ctx.home.root.parent / "pictures",
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:

@@ -14,10 +14,13 @@ from provision.errors import HomeError, UsageError
 @pytest.mark.parametrize(
     ("prompt", "name"),
     [
-        ("A red fox in snow!", "a-red-fox-in-snow"), ("../../etc/passwd", "etc-passwd"), ("...", "picture"),
-        ("여우, 눈 속에", "여우--눈-속에"), ("x" * 99, "x" * 40),
+        ("A red fox in snow!", "a-red-fox-in-snow"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("...", "picture"),
+        ("여우, 눈 속에", "여우--눈-속에"),
+        ("x" * 99, "x" * 40),
     ],
-)  # fmt: skip
+)
 def test_a_prompt_as_a_name_leads_nowhere_else(prompt: str, name: str) -> None:
     assert words_of(prompt) == name
 
@@ -68,6 +71,9 @@ def test_a_current_folder_that_is_gone_is_said(tmp_path: Path, monkeypatch: pyte
 
 def test_wishes_are_keys_of_the_manifest() -> None:
     assert image_wishes(["a=b"], 2, "768x512") == [
-        "first_image.steps=2", "first_image.width=768", "first_image.height=512", "a=b",
-    ]  # fmt: skip
+        "first_image.steps=2",
+        "first_image.width=768",
+        "first_image.height=512",
+        "a=b",
+    ]
     assert image_wishes([], None, "512") == ["first_image.width=512", "first_image.height=512"]

@@ -56,11 +56,15 @@ def serving(folder: Path, files: Files) -> Iterator[tuple[Hub, Context, Heard]]:
         ({"base_1.0.safetensors": ("F16", WHOLE)}, "fp16", "base_1.0.safetensors", "by its header"),
         ({"a.safetensors": ("F16", WHOLE), "b.safetensors": ("F32", WHOLE)}, "fp16", "a.safetensors", "by its header"),
         ({"a.safetensors": ("F16", WHOLE), "unet.safetensors": ("F16", PART)}, "fp16", "a.safetensors", "its header"),
-        ({"x_fp16.safetensors": ("F16", PART), "y_fp16.safetensors": ("F16", WHOLE)}, "fp16", "y_fp16.safetensors",
-         "by its header"),
+        (
+            {"x_fp16.safetensors": ("F16", PART), "y_fp16.safetensors": ("F16", WHOLE)},
+            "fp16",
+            "y_fp16.safetensors",
+            "by its header",
+        ),
         ({"a.safetensors": ("F32", WHOLE), "b.safetensors": ("F16", WHOLE)}, "fp32", "a.safetensors", "by its header"),
     ],
-)  # fmt: skip
+)
 def test_the_checkpoint_is_found_by_name_then_by_header(
     tmp_path: Path, files: Files, precision: str, wanted: str, note: str
 ) -> None:

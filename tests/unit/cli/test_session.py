@@ -41,14 +41,22 @@ def test_home_and_manifest_are_made_once(tmp_path: Path, words: tuple[str, ...])
     counted = tmp_path / "counted.json"
     nobody = "http://127.0.0.1:9"
     environ = {
-        "PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT), "COUNTED": str(counted),
-        "HF_ENDPOINT": nobody, "UV_DEFAULT_INDEX": nobody,
-    }  # fmt: skip
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(CHECKOUT),
+        "COUNTED": str(counted),
+        "HF_ENDPOINT": nobody,
+        "UV_DEFAULT_INDEX": nobody,
+    }
     words += ("--home", str(tmp_path / "home"), f"--set=comfyui.url={tmp_path}", "--set=torch.channel=stable")
     subprocess.run(
         [sys.executable, "-c", COUNTING, *words],
-        env=environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False,
-    )  # fmt: skip
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
     assert json.loads(counted.read_text(encoding="utf-8")) == dict.fromkeys(ONCE, 1)
 
 

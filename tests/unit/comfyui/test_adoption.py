@@ -45,8 +45,9 @@ from tests.support.hints import said
 MACHINE = LocalMachine({"PATH": "/nowhere", "HOME": "/nowhere"})
 
 
-def asked(comfyui: Path | str | None = None, python: str | None = None, home: Path | None = None,
-          command: str = "all") -> Asked:  # fmt: skip
+def asked(
+    comfyui: Path | str | None = None, python: str | None = None, home: Path | None = None, command: str = "all"
+) -> Asked:
     return Asked(command, None if comfyui is None else str(comfyui), python, home)
 
 

@@ -74,9 +74,33 @@ def test_a_body_of_any_kind_is_a_value_or_an_error_of_ours(route: str) -> None:
         assert is_short(got) if isinstance(got, ProvisionError) else is_promised(got), f"{kind}: {got!r}"
 
 
-QUICK = ("endless-head", "endless-line", "endless-body", "endless-continue", "huge-length", "reset", "close", "short",
-         "negative", "no-http", "odd-status", "odd-chunk", "500", "204", "401", "gzip-bomb", "gzip-bombs", "odd-gzip",
-         "to-elsewhere", "to-itself", "to-bad-port", "to-ip6", "to-escape", "to-label", "to-file")  # fmt: skip
+QUICK = (
+    "endless-head",
+    "endless-line",
+    "endless-body",
+    "endless-continue",
+    "huge-length",
+    "reset",
+    "close",
+    "short",
+    "negative",
+    "no-http",
+    "odd-status",
+    "odd-chunk",
+    "500",
+    "204",
+    "401",
+    "gzip-bomb",
+    "gzip-bombs",
+    "odd-gzip",
+    "to-elsewhere",
+    "to-itself",
+    "to-bad-port",
+    "to-ip6",
+    "to-escape",
+    "to-label",
+    "to-file",
+)
 
 
 @pytest.mark.parametrize("kind", QUICK)

@@ -6,7 +6,6 @@ import io
 import json
 import socketserver
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +26,7 @@ from provision.system.local_machine import free_port
 from provision.system.machine import LOOPBACK
 from tests.support.engine_home import CHECKPOINT, TORCH, EngineHome, engine_home
 from tests.support.hints import said
+from tests.support.processes import eventually
 
 
 def never() -> None:
@@ -202,10 +202,7 @@ def test_stopping_stops_the_prompt(engine: tuple[EngineHome, Comfy]) -> None:
         comfy.generate(
             graph(home, 3, steps=100), on_progress=lambda stage, done, _: stopped.append(stage) if done else None
         )
-    deadline = time.monotonic() + 5
-    while comfy.queue().running and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert comfy.queue().running == ()
+    assert eventually(lambda: comfy.queue().running == ())
     history = comfy._get("/history", dict[str, Entry])
     statuses = [entry.status.messages[-1].kind for entry in history.values() if entry.status is not None]
     assert "execution_interrupted" in statuses
@@ -340,6 +337,13 @@ def test_known_signatures(text: str, says: str) -> None:
 
 def test_what_is_not_known_is_shown_as_it_is() -> None:
     assert explain("all is well") is None
-    error = execution_failure({"node_type": "KSampler", "node_id": "5", "exception_type": "ValueError",
-                               "exception_message": "odd\nmore", "traceback": []})  # fmt: skip
+    error = execution_failure(
+        {
+            "node_type": "KSampler",
+            "node_id": "5",
+            "exception_type": "ValueError",
+            "exception_message": "odd\nmore",
+            "traceback": [],
+        }
+    )
     assert error.message == "ComfyUI failed in KSampler (node 5) with ValueError: odd"

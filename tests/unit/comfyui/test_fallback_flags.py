@@ -46,8 +46,12 @@ def take_stable(ctx: Context, finding: Finding) -> None:
     install_torch(ctx.home, STABLE)
 
 
-STEPS = (Step("torch", (), check_channel, take_stable), Step("requirements", ("torch",), lambda ctx: ()), SERVER,
-         FIRST_IMAGE)  # fmt: skip
+STEPS = (
+    Step("torch", (), check_channel, take_stable),
+    Step("requirements", ("torch",), lambda ctx: ()),
+    SERVER,
+    FIRST_IMAGE,
+)
 
 
 @contextmanager

@@ -234,8 +234,15 @@ def test_packages_of_conda_and_of_the_system(tmp_path: Path) -> None:
 # -- its server ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("words", "port"), [(["python", "main.py", "--port", "8000"], 8000), (["--port=9"], 9),
-                                             (["python", "main.py"], 8188), (["--port"], 8188)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "port"),
+    [
+        (["python", "main.py", "--port", "8000"], 8000),
+        (["--port=9"], 9),
+        (["python", "main.py"], 8188),
+        (["--port"], 8188),
+    ],
+)
 def test_the_port_of_a_command_line(words: list[str], port: int) -> None:
     assert port_of(words) == port
 

@@ -58,9 +58,15 @@ def test_each_part_counts(tmp_path: Path, part: str) -> None:
 @needs_root
 def test_what_the_person_allows_is_read(code: Path) -> None:
     for values, allowed in (
-        (("/elsewhere",), False), ((str(code),), True), (("",), False), (("*",), True), (("",), False),
-        ((f"{code.parent}/*",), True), (("", f"{code.parent}"), False), (("~/ComfyUI",), False),
-    ):  # fmt: skip
+        (("/elsewhere",), False),
+        ((str(code),), True),
+        (("",), False),
+        (("*",), True),
+        (("",), False),
+        ((f"{code.parent}/*",), True),
+        (("", f"{code.parent}"), False),
+        (("~/ComfyUI",), False),
+    ):
         allow(*values)
         assert (stranger(code, os.environ) is None) == allowed, values
 

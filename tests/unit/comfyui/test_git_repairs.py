@@ -19,9 +19,12 @@ from tests.support.hostile_git import git, make_checkout
 
 Break = Callable[[Path], object]
 PERSONS = {
-    "models/checkpoints/x.safetensors": "weights", "custom_nodes/mine/__init__.py": "node", "output/a.png": "picture",
-    "user/default/workflows/w.json": "{}", "notes.txt": "mine",
-}  # fmt: skip
+    "models/checkpoints/x.safetensors": "weights",
+    "custom_nodes/mine/__init__.py": "node",
+    "output/a.png": "picture",
+    "user/default/workflows/w.json": "{}",
+    "notes.txt": "mine",
+}
 EDIT = "# my own change\n"
 
 
@@ -161,8 +164,10 @@ def on_a_branch(place: Path) -> Path:
 
 
 BROKEN: dict[str, Break] = {
-    **{f"a lock of {name}": lock(f"{name}.lock") for name in (
-        "index", "HEAD", "config", "shallow", "packed-refs", "refs/tags/v0.38.1", "refs/heads/a/b")},
+    **{
+        f"a lock of {name}": lock(f"{name}.lock")
+        for name in ("index", "HEAD", "config", "shallow", "packed-refs", "refs/tags/v0.38.1", "refs/heads/a/b")
+    },
     "half of the index": lambda place: halve(place / "index"),
     "an empty index": lambda place: empty(place / "index"),
     "no index": lambda place: (place / "index").unlink(),
@@ -189,7 +194,7 @@ BROKEN: dict[str, Break] = {
     "a pack without its index": lambda place: pack(place).with_suffix(".idx").unlink(),
     "an index of a pack cut in half": lambda place: halve(pack(place).with_suffix(".idx")),
     "what a killed fetch left": lambda place: (place / "objects" / "pack" / "tmp_pack_x").write_bytes(b"PACK"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("state", BROKEN)

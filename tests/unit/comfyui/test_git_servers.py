@@ -104,11 +104,20 @@ def smart(lines: list[bytes]) -> bytes:
 
 
 NAMES = (
-    b"refs/tags/v0.38.1", b"refs/tags/--upload-pack=touch canary", b"refs/tags/-v9.9.9", b"refs/tags/../../v9.9.8",
-    b"refs/tags/v99999999999.0.0", b"refs/tags/v" + b"9" * 5000 + b".0.0", b"refs/tags/\x1b]0;owned\x07v9.9.7",
-    b"refs/tags/\xff\xfev9.9.6", "refs/tags/v9.9.5\u202e".encode(), b"refs/tags/v9.9.4;touch canary",
-    b"refs/tags/$(touch canary)", b"refs/heads/master", b"refs/tags/v\xd9\xa1.2.3",
-)  # fmt: skip
+    b"refs/tags/v0.38.1",
+    b"refs/tags/--upload-pack=touch canary",
+    b"refs/tags/-v9.9.9",
+    b"refs/tags/../../v9.9.8",
+    b"refs/tags/v99999999999.0.0",
+    b"refs/tags/v" + b"9" * 5000 + b".0.0",
+    b"refs/tags/\x1b]0;owned\x07v9.9.7",
+    b"refs/tags/\xff\xfev9.9.6",
+    "refs/tags/v9.9.5\u202e".encode(),
+    b"refs/tags/v9.9.4;touch canary",
+    b"refs/tags/$(touch canary)",
+    b"refs/heads/master",
+    b"refs/tags/v\xd9\xa1.2.3",
+)
 
 
 def found_or_refused(url: str) -> str:
@@ -279,9 +288,17 @@ def test_a_program_of_the_persons_configuration_is_no_mirror(tmp_path: Path) -> 
 
 def test_schemes() -> None:
     schemes = {
-        "https://a/b": "https", "HTTP://a/b": "http", "ssh://a/b": "ssh", "git@a:b/c": "ssh", "/a/b:c": "file",
-        "./a:b": "file", "file:///a": "file", "ext::sh -c x": "ext", "git://a/b": "git", "a::https://b": "a",
-    }  # fmt: skip
+        "https://a/b": "https",
+        "HTTP://a/b": "http",
+        "ssh://a/b": "ssh",
+        "git@a:b/c": "ssh",
+        "/a/b:c": "file",
+        "./a:b": "file",
+        "file:///a": "file",
+        "ext::sh -c x": "ext",
+        "git://a/b": "git",
+        "a::https://b": "a",
+    }
     assert {url: scheme_of(url) for url in schemes} == schemes
 
 

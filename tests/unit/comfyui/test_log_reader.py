@@ -94,8 +94,9 @@ def test_a_node_of_comfyui_itself_is_no_custom_node() -> None:
 def test_two_different_meanings_are_two() -> None:
     text = "No module named 'yaml'\nNo module named 'av'\nNo module named 'yaml'\n"
     assert [(sign.line, sign.says) for sign in read_log(text)] == [
-        (1, "the Python package yaml is missing"), (2, "the Python package av is missing")
-    ]  # fmt: skip
+        (1, "the Python package yaml is missing"),
+        (2, "the Python package av is missing"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -165,9 +166,13 @@ def test_an_error_that_is_not_known_is_named_all_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "cut_off"),
-    [("", False), ("\nRequested to load SDXL\n", True), ("\nProcessing interrupted\n", False),
-     ("\nFailed to validate prompt for output 7:\n", False)],
-)  # fmt: skip
+    [
+        ("", False),
+        ("\nRequested to load SDXL\n", True),
+        ("\nProcessing interrupted\n", False),
+        ("\nFailed to validate prompt for output 7:\n", False),
+    ],
+)
 def test_a_prompt_that_was_cut_off(prompt: str, cut_off: bool) -> None:
     assert is_cut_off(prompt) is cut_off
 

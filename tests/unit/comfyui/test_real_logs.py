@@ -67,16 +67,27 @@ CAUSES = {
     "78-zsh-no-wget": ("wget-missing", "curl"),
     "84-bind-cannot-assign": ("listen-wrong", "--listen"),
     "85-torch-not-linked-mps": ("torch-no-mps", "arm64"),
-}  # fmt: skip
+}
 """The finding that each names, and what its fix must speak of."""
 
 
 WORDS = re.findall(r"(?ms)^=== (\S+) ?(\S*)\n(.*?)(?=^=== |\Z)", (LOGS / "words.txt").read_text(encoding="utf-8"))
 """What programs say in other versions, paths, systems and locales: the finding, the custom node at fault, the words."""
 NO_MESSAGES = {
-    "-v", "--locked", "hf cache", "._", "sdxl-turbo/...", "import torch", "git pull", "hf", "CLIPLoader", "VAELoader",
-    "float64", "comfyui.args", "--fp16-vae",
-}  # fmt: skip
+    "-v",
+    "--locked",
+    "hf cache",
+    "._",
+    "sdxl-turbo/...",
+    "import torch",
+    "git pull",
+    "hf",
+    "CLIPLoader",
+    "VAELoader",
+    "float64",
+    "comfyui.args",
+    "--fp16-vae",
+}
 """What the page has in its signs for code and is no message: commands, flags, names."""
 
 

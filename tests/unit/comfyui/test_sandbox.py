@@ -43,6 +43,13 @@ def test_on_a_mac_it_is_macos_sandbox(tmp_path: Path) -> None:
     place = argv.index(SANDBOX)
     assert argv[place - 1] == "--"
     assert argv[place + 1 :] == (
-        "-D", f"OPEN={tmp_path.resolve()}", "-D", "CACHE=/var/folders/x/C", "-p", PROFILE, "python", "main.py",
-    )  # fmt: skip
+        "-D",
+        f"OPEN={tmp_path.resolve()}",
+        "-D",
+        "CACHE=/var/folders/x/C",
+        "-p",
+        PROFILE,
+        "python",
+        "main.py",
+    )
     assert not can_fence(machine), "there is no sandbox-exec here"

@@ -32,6 +32,7 @@ from provision.system.local_machine import LocalMachine, free_port
 from provision.system.machine import LOOPBACK
 from tests.support.engine_home import ENGINE, EngineHome, engine_home, install_torch, with_sets
 from tests.support.hints import said
+from tests.support.processes import eventually
 
 
 @contextmanager
@@ -65,9 +66,17 @@ def pid_of(ctx: Context) -> int:
 def test_the_command_is_on_loopback_and_isolated(home: EngineHome) -> None:
     ctx = home.ctx
     assert server_argv(ctx) == (
-        str(ctx.home.python), "-s", str(ctx.home.comfyui / "main.py"), "--listen", "127.0.0.1",
-        "--port", str(ctx.manifest.comfyui.port), "--disable-auto-launch", "--force-fp16", "--cpu",
-    )  # fmt: skip
+        str(ctx.home.python),
+        "-s",
+        str(ctx.home.comfyui / "main.py"),
+        "--listen",
+        "127.0.0.1",
+        "--port",
+        str(ctx.manifest.comfyui.port),
+        "--disable-auto-launch",
+        "--force-fp16",
+        "--cpu",
+    )
     ctx.receipts.write("torch", device="mps")
     assert "--cpu" not in server_argv(ctx)
     assert server_process.engine_flags(with_sets(ctx, 'comfyui.args=["--cpu"]')) == ("--cpu",)
@@ -248,9 +257,7 @@ def test_a_server_started_by_hand_in_our_folder_is_a_persons(home: EngineHome) -
     )
     try:
         comfy = Comfy(int(port), check=lambda: None)
-        deadline = time.monotonic() + 20
-        while comfy.system_stats() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
+        assert eventually(lambda: comfy.system_stats() is not None)
         seen = first(ctx)
         assert (seen.id, seen.verdict) == ("port-comfyui", Verdict.BLOCKED)
         assert stop_server(ctx) is False

@@ -69,13 +69,19 @@ def test_a_text_that_grows_too_long_in_parts_is_passed_over() -> None:
 @pytest.mark.parametrize(
     "stream",
     [
-        frame(b"", BINARY, length=MESSAGE_MAX_BYTES + 1), frame(b"", TEXT, length=2**64 - 1), frame(b"x", 5),
-        frame(bytes(126), PING), frame(b"", PING, 0), frame(b"x", CONTINUED), frame(b"a", TEXT, 0) + frame(b"b", TEXT),
-        b"\x81\x85abcdhello", b"\xf1\x01x",
+        frame(b"", BINARY, length=MESSAGE_MAX_BYTES + 1),
+        frame(b"", TEXT, length=2**64 - 1),
+        frame(b"x", 5),
+        frame(bytes(126), PING),
+        frame(b"", PING, 0),
+        frame(b"x", CONTINUED),
+        frame(b"a", TEXT, 0) + frame(b"b", TEXT),
+        b"\x81\x85abcdhello",
+        b"\xf1\x01x",
         frame(bytes(MESSAGE_MAX_BYTES - 1), BINARY, 0) + frame(b"xx", CONTINUED),
     ],
     ids=["long", "exabytes", "opcode", "long ping", "parted ping", "unbegun", "unended", "masked", "reserved", "parts"],
-)  # fmt: skip
+)
 def test_what_no_server_sends_is_refused(stream: bytes) -> None:
     with pytest.raises(BadFrame):
         list(Frames().feed(stream))

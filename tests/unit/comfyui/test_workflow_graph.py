@@ -20,9 +20,17 @@ def test_the_prompt_graph_has_every_required_input() -> None:
         "inputs": {"ckpt_name": "turbo.safetensors"},
     }
     assert graph["5"]["inputs"] == {
-        "model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0], "seed": 42,
-        "steps": 2, "cfg": 1.5, "sampler_name": "euler", "scheduler": "karras", "denoise": 1.0,
-    }  # fmt: skip
+        "model": ["1", 0],
+        "positive": ["2", 0],
+        "negative": ["3", 0],
+        "latent_image": ["4", 0],
+        "seed": 42,
+        "steps": 2,
+        "cfg": 1.5,
+        "sampler_name": "euler",
+        "scheduler": "karras",
+        "denoise": 1.0,
+    }
     assert graph["4"]["inputs"] == {"width": 640, "height": 512, "batch_size": 1}
     assert graph["7"]["inputs"]["filename_prefix"] == "mine"
 

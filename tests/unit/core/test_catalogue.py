@@ -110,8 +110,10 @@ def test_the_page_begins_with_what_is_seen() -> None:
     assert [message.casefold() for message in messages] == sorted(message.casefold() for message in messages)
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("ckpt-truncatd", "ckpt-truncated"), ("tv-missmatch", "tv-mismatch"),
-                                              ("CKPT-CASE", "ckpt-case")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("ckpt-truncatd", "ckpt-truncated"), ("tv-missmatch", "tv-mismatch"), ("CKPT-CASE", "ckpt-case")],
+)
 def test_an_unknown_id_is_refused_with_the_nearest(typed: str, meant: str) -> None:
     with pytest.raises(UsageError) as refused:
         must_know(["git-ready", typed])

@@ -151,9 +151,16 @@ def test_a_wrong_type_is_refused(tmp_path: Path, text: str, says: str) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"precision = \n", b"\xff\xfe", b"a" + b".a" * 40 + b" = 1\n", b"a = " + b"[" * 5000, b"#" * (MAX_BYTES + 1),
-     b"precision = 'fp16'\nprecision = 'fp16'\n", b"a = " + b"{a = " * 3000],
-)  # fmt: skip
+    [
+        b"precision = \n",
+        b"\xff\xfe",
+        b"a" + b".a" * 40 + b" = 1\n",
+        b"a = " + b"[" * 5000,
+        b"#" * (MAX_BYTES + 1),
+        b"precision = 'fp16'\nprecision = 'fp16'\n",
+        b"a = " + b"{a = " * 3000,
+    ],
+)
 def test_what_is_no_toml_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "provision.toml"
     path.write_bytes(data)
@@ -241,9 +248,15 @@ def test_another_manifest_keeps_how_comfyui_runs_and_not_what_goes_with_the_mode
 
 @pytest.mark.parametrize(
     ("key", "source"),
-    [("backend", Source.FLAG), ("torch.channel", Source.HOME), ("comfyui.args", Source.HOME),
-     ("precision", Source.DEFAULT), ("first_image.steps", Source.MANIFEST), ("comfyui.port", Source.FLAG)],
-)  # fmt: skip
+    [
+        ("backend", Source.FLAG),
+        ("torch.channel", Source.HOME),
+        ("comfyui.args", Source.HOME),
+        ("precision", Source.DEFAULT),
+        ("first_image.steps", Source.MANIFEST),
+        ("comfyui.port", Source.FLAG),
+    ],
+)
 def test_the_first_place_that_decides_is_the_source(key: str, source: Source) -> None:
     layers = ((Source.FLAG, ["backend", "comfyui.port"]), (Source.HOME, ["backend", "torch.channel", "comfyui.args.0"]))
     assert source_of(key, layers) is source

@@ -162,8 +162,16 @@ def test_the_time_left_of_a_recorded_run_comes_true() -> None:
     assert known[-1][1] < 2
     pace = state.measured_pace()
     assert pace.bytes_per_s == pytest.approx(3e6, rel=0.3), "the line was limited to 3 MB/s"
-    assert set(pace.seconds) == {"python_env", "torch", "comfyui", "models", "requirements", "workflow", "server",
-                                 "first_image"}  # fmt: skip
+    assert set(pace.seconds) == {
+        "python_env",
+        "torch",
+        "comfyui",
+        "models",
+        "requirements",
+        "workflow",
+        "server",
+        "first_image",
+    }
 
 
 @pytest.mark.parametrize("pace", [REHEARSED_S, USUAL_S])

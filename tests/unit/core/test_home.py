@@ -77,8 +77,18 @@ def test_prepare_makes_the_folders_and_can_be_repeated(tmp_path: Path) -> None:
 
 def test_everything_lies_inside(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    for path in (home.comfyui, home.venv, home.python, home.logs, home.state, home.parts, home.aside, home.engine_log,
-                 home.first_image, home.children):  # fmt: skip
+    for path in (
+        home.comfyui,
+        home.venv,
+        home.python,
+        home.logs,
+        home.state,
+        home.parts,
+        home.aside,
+        home.engine_log,
+        home.first_image,
+        home.children,
+    ):
         assert home.inside(path)
         assert not home.shown(path).startswith("/")
     assert home.shown(Path("/elsewhere/x")) == "/elsewhere/x"

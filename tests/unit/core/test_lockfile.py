@@ -40,11 +40,16 @@ PACKAGES = (
     LockedPackage("torch", "2.15.0", "https://t.example/whl", "torch-2.15.0-cp312-none-macosx_14_0_arm64.whl", SHA),
 )
 LOCK = Lock(
-    1, "0.1.0", "2026-11-24T10:00:00+00:00", "sdxl-turbo", Platform("Darwin", "arm64", "macOS 15.5", "3.12.7"),
+    1,
+    "0.1.0",
+    "2026-11-24T10:00:00+00:00",
+    "sdxl-turbo",
+    Platform("Darwin", "arm64", "macOS 15.5", "3.12.7"),
     LockedTorch("nightly", "stable", "https://t.example/whl", 'torch 2.16: it said "no" \\ é', ("x has none",)),
     LockedEngine("https://github.com/comfyanonymous/ComfyUI", "1" * 40, ("--force-fp16", "--fp32-vae")),
-    (LockedModel(MODEL.repo, MODEL.revision, MODEL.files[0].path, "fp16", 6938081905, SHA),), PACKAGES,
-)  # fmt: skip
+    (LockedModel(MODEL.repo, MODEL.revision, MODEL.files[0].path, "fp16", 6938081905, SHA),),
+    PACKAGES,
+)
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
@@ -119,7 +124,7 @@ def test_two_locks_are_compared_in_words() -> None:
     assert differences(LOCK, replace(LOCK, packages=other, comfyui=engine)) == [
         "filelock 3.20.0 is not there now", "numpy 2.3.5 is 2.4 now", "1 more packages", "ComfyUI's commit",
         "the flags",
-    ]  # fmt: skip
+    ]
 
 
 def test_the_index_is_kept_without_what_lets_one_in() -> None:

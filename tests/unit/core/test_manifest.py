@@ -225,10 +225,24 @@ def test_a_wrong_type_is_refused_by_the_keys_full_name(says: str, change: Callab
 
 
 BAD_PATHS = [
-    "../x.safetensors", "a/../x.safetensors", "a/..", "/etc/x.safetensors", "~/x.safetensors", "a//x.safetensors",
-    "./x.safetensors", "a\\b.safetensors", "..\\x.safetensors", "a\nb.safetensors", "a\0b.safetensors",
-    "a\x7fb.safetensors", "a\x9bb.safetensors", f"{ESCAPE}.safetensors", "-x.safetensors", "a/--x.safetensors", "",
-]  # fmt: skip
+    "../x.safetensors",
+    "a/../x.safetensors",
+    "a/..",
+    "/etc/x.safetensors",
+    "~/x.safetensors",
+    "a//x.safetensors",
+    "./x.safetensors",
+    "a\\b.safetensors",
+    "..\\x.safetensors",
+    "a\nb.safetensors",
+    "a\0b.safetensors",
+    "a\x7fb.safetensors",
+    "a\x9bb.safetensors",
+    f"{ESCAPE}.safetensors",
+    "-x.safetensors",
+    "a/--x.safetensors",
+    "",
+]
 
 
 @pytest.mark.parametrize("path", BAD_PATHS)
@@ -248,10 +262,24 @@ def test_ordinary_paths_are_taken() -> None:
 
 
 BAD_ADDRESSES = [
-    "ext::sh -c touch% /tmp/pwned", "ext::sh", "fd::17", "--upload-pack=x", "-x", "-x@host:y", "", "ftp://h/x",
-    "file://host/x", "javascript:1", "relative/path", "https://h/\nx", "https://h/\x1bx", "https://h/\x7fx",
-    "ssh://-oProxyCommand=x/y", "git@-oProxyCommand:y", "ssh://git@-Fconfig/y",
-]  # fmt: skip
+    "ext::sh -c touch% /tmp/pwned",
+    "ext::sh",
+    "fd::17",
+    "--upload-pack=x",
+    "-x",
+    "-x@host:y",
+    "",
+    "ftp://h/x",
+    "file://host/x",
+    "javascript:1",
+    "relative/path",
+    "https://h/\nx",
+    "https://h/\x1bx",
+    "https://h/\x7fx",
+    "ssh://-oProxyCommand=x/y",
+    "git@-oProxyCommand:y",
+    "ssh://git@-Fconfig/y",
+]
 
 
 @pytest.mark.parametrize("url", BAD_ADDRESSES)
@@ -264,9 +292,13 @@ def test_a_git_address_is_never_an_option_nor_a_program(url: str) -> None:
 
 def test_ordinary_git_addresses_are_taken() -> None:
     for url in (
-        "https://github.com/comfyanonymous/ComfyUI", "http://127.0.0.1:3000/engine.git", "ssh://git@host:22/a/b.git",
-        "git@github.com:a/b.git", "file:///srv/a folder/b.git", "/srv/a folder/b",
-    ):  # fmt: skip
+        "https://github.com/comfyanonymous/ComfyUI",
+        "http://127.0.0.1:3000/engine.git",
+        "ssh://git@host:22/a/b.git",
+        "git@github.com:a/b.git",
+        "file:///srv/a folder/b.git",
+        "/srv/a folder/b",
+    ):
         assert GIT_ADDRESS.fullmatch(url), url
 
 

@@ -42,8 +42,10 @@ LOOK = seen(
 def test_the_plan_is_in_order_with_bytes_and_questions() -> None:
     mends = mending_plan.plan_mending(STEPS, LOOK)
     assert [(mend.step, mend.id, mend.asks, mend.download_bytes, mend.waits_for) for mend in mends] == [
-        ("a", "a-litter", "Move it?", 0, ""), ("b", "b-gone", "", 2_000_000, ""), ("d", "d-late", "", 7, "c"),
-    ]  # fmt: skip
+        ("a", "a-litter", "Move it?", 0, ""),
+        ("b", "b-gone", "", 2_000_000, ""),
+        ("d", "d-late", "", 7, "c"),
+    ]
     planned = MendingPlanned(mends=mends, then=mending_plan.needing(STEPS, {"b", "c"}))
     assert planned.download_bytes == planned.to_json()["download_bytes"] == 2_000_000
     assert plain_text(views.mending_lines(planned)) == (

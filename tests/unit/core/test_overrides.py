@@ -18,9 +18,16 @@ from tests.support.manifests import NAME, plain, refused_set
 def test_set_takes_any_key_with_toml_values_and_plain_words() -> None:
     manifest = load_manifest(
         NAME,
-        ["first_image.steps=2", "comfyui.ref=v0.3.1", "comfyui.args.0=--cpu", "license.commercial=ask them",
-         "models.0.files.1.size=12", "first_image.cfg=2", "first_image.prompt=a = b # c"],
-    )  # fmt: skip
+        [
+            "first_image.steps=2",
+            "comfyui.ref=v0.3.1",
+            "comfyui.args.0=--cpu",
+            "license.commercial=ask them",
+            "models.0.files.1.size=12",
+            "first_image.cfg=2",
+            "first_image.prompt=a = b # c",
+        ],
+    )
     assert manifest.first_image.steps == 2
     assert (manifest.comfyui.ref, manifest.comfyui.args) == ("v0.3.1", ("--cpu",))
     assert manifest.license.commercial == "ask them"
@@ -44,9 +51,14 @@ def test_the_last_set_wins() -> None:
 
 @pytest.mark.parametrize(
     ("key", "near"),
-    [("first_image.step", "first_image.steps"), ("comfyui.urls", "comfyui.url"), ("torch.chanel", "torch.channel"),
-     ("models.0.files.0.sha265", "models.0.files.0.sha256"), ("zzzzzz", "")],
-)  # fmt: skip
+    [
+        ("first_image.step", "first_image.steps"),
+        ("comfyui.urls", "comfyui.url"),
+        ("torch.chanel", "torch.channel"),
+        ("models.0.files.0.sha265", "models.0.files.0.sha256"),
+        ("zzzzzz", ""),
+    ],
+)
 def test_set_of_an_unknown_key_names_the_nearest(key: str, near: str) -> None:
     error = refused_set(f"{key}=1")
     assert error.message == f"--set {key}: unknown key."
@@ -54,8 +66,20 @@ def test_set_of_an_unknown_key_names_the_nearest(key: str, near: str) -> None:
     assert near in said(error.hint)
 
 
-@pytest.mark.parametrize("override", ["", "=1", "first_image.steps", "models=1", "models.0=1", "models.x.repo=a/b",
-                                      "comfyui=1", "comfyui..url=x", "first_image.steps.0=1"])  # fmt: skip
+@pytest.mark.parametrize(
+    "override",
+    [
+        "",
+        "=1",
+        "first_image.steps",
+        "models=1",
+        "models.0=1",
+        "models.x.repo=a/b",
+        "comfyui=1",
+        "comfyui..url=x",
+        "first_image.steps.0=1",
+    ],
+)
 def test_set_of_what_is_no_key_is_refused(override: str) -> None:
     assert refused_set(override).message.startswith("--set")
 
@@ -70,9 +94,11 @@ def test_set_of_a_place_outside_the_list_says_how_long_it_is(key: str) -> None:
 
 def test_set_through_a_value_of_the_wrong_type_is_refused() -> None:
     for data, override in (
-        ({"license": 5}, "license.id=x"), ({"models": 5}, "models.0.repo=a/b"), ({"models": [5]}, "models.0.repo=a/b"),
+        ({"license": 5}, "license.id=x"),
+        ({"models": 5}, "models.0.repo=a/b"),
+        ({"models": [5]}, "models.0.repo=a/b"),
         ({"first_image": "x"}, "first_image.steps=1"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ManifestError):
             apply_override(dict(data), override, Manifest)
 

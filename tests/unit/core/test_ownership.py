@@ -82,12 +82,17 @@ def one_killed_before_its_first_receipt(root: Path) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        a_new_folder, an_empty_folder, finders_leavings, one_that_we_marked, one_from_before_the_marker,
-        one_that_was_killed_early, one_that_a_server_wrote_its_log_into_as_it_was_removed,
+        a_new_folder,
+        an_empty_folder,
+        finders_leavings,
+        one_that_we_marked,
+        one_from_before_the_marker,
+        one_that_was_killed_early,
+        one_that_a_server_wrote_its_log_into_as_it_was_removed,
         one_killed_before_its_first_receipt,
     ],
     ids=lambda make: make.__name__,
-)  # fmt: skip
+)
 def test_these_may_be_homes(tmp_path: Path, person: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "place")
     assert accepted(tmp_path / "place", person)
@@ -131,11 +136,16 @@ def a_hidden_file(root: Path) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        photos, state_and_logs_of_another_program, logs_of_another_program, an_empty_folder_for_logs, a_comfyui,
-        a_forged_marker, a_hidden_file,
+        photos,
+        state_and_logs_of_another_program,
+        logs_of_another_program,
+        an_empty_folder_for_logs,
+        a_comfyui,
+        a_forged_marker,
+        a_hidden_file,
     ],
     ids=lambda make: make.__name__,
-)  # fmt: skip
+)
 def test_a_folder_that_holds_anything_else_is_refused(
     tmp_path: Path, person: Path, make: Callable[[Path], None]
 ) -> None:

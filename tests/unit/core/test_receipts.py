@@ -36,8 +36,25 @@ if TYPE_CHECKING:
 
 FULL: tuple[DataclassInstance, ...] = (
     TorchReceipt(
-        {"torch": "2.16"}, "python3.12", "macOS 26.1", "nightly", "stable", "why", "", ("a", "b"), "2.16", "mps",
-        True, True, "ssh", 0.5, 1, None, ("c",), ("d",), "2026-11-26T00:00:00+00:00",
+        {"torch": "2.16"},
+        "python3.12",
+        "macOS 26.1",
+        "nightly",
+        "stable",
+        "why",
+        "",
+        ("a", "b"),
+        "2.16",
+        "mps",
+        True,
+        True,
+        "ssh",
+        0.5,
+        1,
+        None,
+        ("c",),
+        ("d",),
+        "2026-11-26T00:00:00+00:00",
     ),
     ComfyReceipt("https://x", "latest", "v1", "1" * 40, "2026-11-26", "2026-11-26", "/x"),
     RequirementsReceipt("1" * 40, "ab", "3.12", {"numpy": "2"}, "2026-11-26", "2026-11-26"),
@@ -47,7 +64,7 @@ FULL: tuple[DataclassInstance, ...] = (
     LadderReceipt((Attempt("2.16", ("--cpu",), "black", "is black", 3.5),), None, "Linux", ("--cpu",)),
     FlagsReceipt(("--cpu",), "why", True, "w", 2.5, "2.16", "1" * 40, "Linux", ()),
     WishReceipt("nightly", "why", "w", None),
-)  # fmt: skip
+)
 """One of each kind, with a value in every field."""
 
 

@@ -31,8 +31,10 @@ def look(context: Callable[..., Context]) -> Look:
     """A look at steps that see one finding each; that of a step which is named first is seen last."""
 
     def look(**findings: Finding) -> Report:
-        steps = [Step(name, (), partial(slowly, len(findings) - place, finding)) for place, (name, finding) in
-                 enumerate(findings.items())]  # fmt: skip
+        steps = [
+            Step(name, (), partial(slowly, len(findings) - place, finding))
+            for place, (name, finding) in enumerate(findings.items())
+        ]
         return run(steps, context(), apply=False)
 
     return look

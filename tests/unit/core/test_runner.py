@@ -112,8 +112,12 @@ def test_a_blocked_step_leaves_its_dependents_waiting_and_the_others_running(con
     steps = [step("a", check=closed), step("b", "a"), step("c", "b"), step("d"), step("e", "d")]
     report = run(steps, context(), apply=True)
     assert [(part.name, part.waits_for, part.satisfied) for part in report.steps] == [
-        ("a", None, False), ("b", "a", False), ("c", "b", False), ("d", None, True), ("e", None, True),
-    ]  # fmt: skip
+        ("a", None, False),
+        ("b", "a", False),
+        ("c", "b", False),
+        ("d", None, True),
+        ("e", None, True),
+    ]
     assert report.step("b").findings == ()
     assert not report.ok
 
@@ -362,8 +366,13 @@ def test_a_step_may_have_an_earlier_one_and_all_that_need_it_done_again(context:
     def wish(ctx: Context, finding: Finding) -> None:
         raise StartOver("Once more.", hint=ours("all"), step=wishes.pop(0))
 
-    steps = [step("a", check=noted("a")), step("b", "a", check=noted("b")), step("x", "a", check=noted("x")),
-             step("c", "b", check=noted("c")), step("d", "c", check=noted("d"), apply=wish)]  # fmt: skip
+    steps = [
+        step("a", check=noted("a")),
+        step("b", "a", check=noted("b")),
+        step("x", "a", check=noted("x")),
+        step("c", "b", check=noted("c")),
+        step("d", "c", check=noted("d"), apply=wish),
+    ]
     report = run(steps, context(), apply=True)
     assert sorted(ran[:5]) == ["a", "b", "c", "d", "x"]
     assert ran[5:] == ["b", "c", "d", "c", "d"]

@@ -98,9 +98,13 @@ def test_one_that_fails_in_its_trial_is_out(world: tuple[Path, ModelRepo], ctx: 
     with Hub(world[0], faults=Faults(rate_bytes_s=2_000_000, agents={HTTP: 20_000})) as hub:
         hub.arm(Fault("*", "status", times=-1, value="404", origin="cdn"))
         original = hub.answer
-        hub.answer = lambda request: (  # type: ignore[method-assign]
-            original(request) if request.headers.get("user-agent", "") == HTTP else hub._objects.answer(request)
-        ) if request.origin == "cdn" else original(request)  # fmt: skip
+        hub.answer = lambda request: (
+            (  # type: ignore[method-assign]
+                original(request) if request.headers.get("user-agent", "") == HTTP else hub._objects.answer(request)
+            )
+            if request.origin == "cdn"
+            else original(request)
+        )
         brought(at(ctx, hub), hub, world[1])
         assert agents(hub)[0] == HTTP
     assert any(note.startswith("http failed: ") and " goes on from 0 bytes." in note for note in heard.notes)

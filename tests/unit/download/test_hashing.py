@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from pathlib import Path
 
 import psutil
@@ -21,6 +20,7 @@ from provision.errors import DownloadError
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import ModelRepo
 from provision.system.disk_use import bytes_here
+from tests.support.processes import PATIENCE_S, eventually
 from tests.support.small_model import FILE, Heard, remote_file, small_context
 
 
@@ -63,9 +63,7 @@ def test_a_part_begun_anew_behind_the_hash_is_not_taken_for_proven(
     part.write_bytes(whole[:512] + b"of another file")
 
     def attempt(_: Hasher) -> Retry | None:
-        deadline = time.monotonic() + 10
-        while str(part) not in (each.path for each in psutil.Process().open_files()) and time.monotonic() < deadline:
-            time.sleep(0.005)
+        assert eventually(lambda: str(part) in (each.path for each in psutil.Process().open_files()))
         aside = part.with_suffix(".new")  # another file in its place: the hash goes on with the old one
         aside.write_bytes(whole)
         aside.replace(part)
@@ -95,15 +93,13 @@ def test_a_file_is_followed_when_it_gets_another_name(
     hasher = Hasher(lambda: first, 3000)
     hasher.start()
     try:
-        deadline = time.monotonic() + 10
-        while hasher.hashed_bytes < 1000 and time.monotonic() < deadline:
-            time.sleep(0.005)
+        assert eventually(lambda: hasher.hashed_bytes == 1000)
         with first.open("ab") as stream:
             stream.write(b"b" * 1000)
             first.rename(second)
             stream.write(b"c" * 1000)
         whole = b"a" * 1000 + b"b" * 1000 + b"c" * 1000
-        assert hasher.wait(ctx, "it", patience_s=10) == hashlib.sha256(whole).hexdigest()
+        assert hasher.wait(ctx, "it", patience_s=PATIENCE_S) == hashlib.sha256(whole).hexdigest()
     finally:
         hasher.stop()
 
@@ -123,9 +119,6 @@ def test_the_disk_is_let_take_what_fills_the_page_cache(tmp_path: Path, monkeypa
     path.touch()
     syncer = Syncer(path, cached_bytes)
     syncer.start()
-    deadline = time.monotonic() + 10
-    while len(looks) < 30 and time.monotonic() < deadline:
-        time.sleep(0.005)
+    assert eventually(lambda: len(looks) >= 30)
     syncer.stop()
-    assert len(looks) >= 30
     assert synced_at == [11], "once, at the first look that found more than is left alone"

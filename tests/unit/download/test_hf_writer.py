@@ -14,6 +14,7 @@ import pytest
 from provision.download.backends.hf_writer import BUFFERS, EACH_BYTES, HOLD_S, HfWriter
 from provision.download.hashing import Hasher
 from provision.errors import DiskFull
+from tests.support.processes import eventually
 
 WHOLE = random.Random(5).randbytes(3 * EACH_BYTES + 4321)
 
@@ -55,9 +56,7 @@ def test_slow_bytes_are_not_held_back(part: Path, hasher: Hasher) -> None:
     clock = itertools.count(step=HOLD_S * 1.01)
     with HfWriter(part, hasher, lambda: float(next(clock))) as writer:
         writer.write(memoryview(WHOLE)[:10])
-        deadline = time.monotonic() + 10
-        while part.stat().st_size < 10 and time.monotonic() < deadline:
-            time.sleep(0.001)
+        assert eventually(lambda: part.stat().st_size == 10)
         assert part.read_bytes() == WHOLE[:10]
 
 

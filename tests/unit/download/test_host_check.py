@@ -61,9 +61,15 @@ def test_a_proxy_of_a_kind_that_is_not_spoken_to_is_refused_at_the_start(proxy: 
 
 @pytest.mark.parametrize(
     "answer",
-    [(200, COMMIT), (302, {**COMMIT, "Location": "https://cdn.invalid/x"}), (307, {"Location": "/a/renamed"}),
-     (404, {"X-Error-Code": "RepoNotFound"}), (401, {}), (503, {})],
-)  # fmt: skip
+    [
+        (200, COMMIT),
+        (302, {**COMMIT, "Location": "https://cdn.invalid/x"}),
+        (307, {"Location": "/a/renamed"}),
+        (404, {"X-Error-Code": "RepoNotFound"}),
+        (401, {}),
+        (503, {}),
+    ],
+)
 def test_what_a_hub_says_and_a_download_knows_better(answer: Answer) -> None:
     with hub(answer) as url:
         assert asked(url) is None
@@ -259,8 +265,12 @@ def test_the_whole_program_ends_while_names_are_still_being_resolved(tmp_path: P
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT)}
     ran = subprocess.run(
         [sys.executable, "-c", HANGING, command, "--home", str(tmp_path / "home")],
-        capture_output=True, text=True, timeout=40, env=environ, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=40,
+        env=environ,
+        check=False,
+    )
     assert ran.returncode == 1, ran.stderr
     assert "huggingface.co cannot be reached: no answer within" in " ".join(f"{ran.stdout} {ran.stderr}".split())
 

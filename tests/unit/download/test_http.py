@@ -33,9 +33,14 @@ from tests.support.paths import CHECKOUT
 from tests.support.small_model import FILE, Heard, is_one_sentence_with_hint, remote_file, small_context
 
 SMALL = Settings(
-    segment_bytes=256 << 10, buffer_bytes=32 << 10, stall_s=0.5, window_s=0.05, save_s=0.02, race_s=60,
+    segment_bytes=256 << 10,
+    buffer_bytes=32 << 10,
+    stall_s=0.5,
+    window_s=0.05,
+    save_s=0.02,
+    race_s=60,
     least_bytes=16 << 10,
-)  # fmt: skip
+)
 FETCH = """
 import json, sys
 from pathlib import Path
@@ -289,7 +294,10 @@ def test_a_full_disk_reaches_the_caller(ctx: Context, hub: Hub, model: ModelRepo
         http_backend.fetch_http(ctx, file, part)
 
 
-def test_a_stop_is_heard_at_once_and_what_came_is_kept(tmp_path: Path, world: tuple[Path, ModelRepo]) -> None:
+def test_a_stop_is_heard_at_once_and_what_came_is_kept(
+    tmp_path: Path, world: tuple[Path, ModelRepo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_backend, "SETTINGS", replace(http_backend.SETTINGS, stall_s=60))
     with Hub(world[0], faults=Faults(rate_bytes_s=500_000)) as hub:
         hub.arm(Fault("*", "silent", times=1, origin="cdn", method="GET"))
         ctx = small_context(tmp_path, world[1], hub.url)
@@ -306,7 +314,7 @@ def test_a_stop_is_heard_at_once_and_what_came_is_kept(tmp_path: Path, world: tu
         stopper.start()
         with pytest.raises(Interrupted):
             fetch(ctx, hub, world[1])
-        assert time.monotonic() - stopped_at[0] < 0.7
+        assert time.monotonic() - stopped_at[0] < 10, "not when the silent one is given up"
         stopper.join()
         assert bytes_waiting(ctx.home, world[1].files[FILE][1]) >= 300_000
 

@@ -71,8 +71,9 @@ def test_the_named_hubs_are_asked_in_place_of_the_configured_one() -> None:
     ctx = Context(Brisk(), None, None, Options(endpoint="https://a"))  # type: ignore[arg-type]
     assert endpoints_of(ctx) == ("https://a",)
     assert endpoints_of(replace(ctx, options=Options(endpoint="https://a", endpoints=("https://b", "https://c")))) == (
-        "https://b", "https://c",
-    )  # fmt: skip
+        "https://b",
+        "https://c",
+    )
 
 
 def test_the_next_hub_is_asked_when_one_is_dead(tmp_path: Path, hub: Hub, model: ModelRepo, heard: Heard) -> None:
@@ -455,9 +456,10 @@ def test_a_mac_is_kept_awake_while_bytes_flow_and_no_longer(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    "machine", [Sleepy(system="Linux", programs=CAFFEINATE), Sleepy(), Sleepy(programs=CAFFEINATE, missing=True)],
+    "machine",
+    [Sleepy(system="Linux", programs=CAFFEINATE), Sleepy(), Sleepy(programs=CAFFEINATE, missing=True)],
     ids=["linux", "without the program", "that cannot be run"],
-)  # fmt: skip
+)
 def test_where_it_cannot_be_nothing_is_started(machine: Sleepy) -> None:
     with kept_awake(machine):
         pass

@@ -31,12 +31,19 @@ def test_the_limit_of_the_hub(headers: dict[str, str], seconds: float | None) ->
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
-        ("7", 7.0), ("9" * 5000, None), ("\u00b2", None), ("-5", None), ("", None), ("soon", None),
-        ("Thu, 26 Nov 2026 07:02:00 GMT", 120.0), ("Thu, 26 Nov 2026 08:02:00 +0100", 120.0),
-        ("Fri, 31 Dec 9999 23:59:59 -2359", None), ("Fri, 31 Dec 9999 23:59:59 GMT", None),
+        ("7", 7.0),
+        ("9" * 5000, None),
+        ("\u00b2", None),
+        ("-5", None),
+        ("", None),
+        ("soon", None),
+        ("Thu, 26 Nov 2026 07:02:00 GMT", 120.0),
+        ("Thu, 26 Nov 2026 08:02:00 +0100", 120.0),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None),
         ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
     ],
-)  # fmt: skip
+)
 def test_a_wait_is_one_that_can_be_waited(text: str, seconds: float | None) -> None:
     assert asked_wait_s({"Retry-After": text}, NOW) == seconds
 

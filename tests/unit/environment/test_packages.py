@@ -45,12 +45,21 @@ def install(venv: Path, *infos: str, metadata: bool = True, python: str = "3.12"
 
 
 def test_installed_versions_come_from_dist_info(tmp_path: Path) -> None:
-    install(tmp_path, "torch-2.12.0.dev20260101", "torchvision-0.27.0+cpu", "huggingface_hub-1.0.1", "ruamel.yaml-0.18",
-            "SQLAlchemy-2.0.1")  # fmt: skip
+    install(
+        tmp_path,
+        "torch-2.12.0.dev20260101",
+        "torchvision-0.27.0+cpu",
+        "huggingface_hub-1.0.1",
+        "ruamel.yaml-0.18",
+        "SQLAlchemy-2.0.1",
+    )
     assert installed_versions(tmp_path) == {
-        "torch": "2.12.0.dev20260101", "torchvision": "0.27.0+cpu", "huggingface-hub": "1.0.1", "ruamel-yaml": "0.18",
+        "torch": "2.12.0.dev20260101",
+        "torchvision": "0.27.0+cpu",
+        "huggingface-hub": "1.0.1",
+        "ruamel-yaml": "0.18",
         "sqlalchemy": "2.0.1",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,11 @@ def test_which_torchaudio_belongs_to_a_torch(torch: str, audio: str, metadata: s
 
 def test_what_an_extra_asks_for_does_not_count_and_several_lines_all_do() -> None:
     lines = (
-        "Requires-Dist: torchaudio", "Requires-Dist: torch==1.0 ; extra == 'old'", "Requires-Dist: torch>=2.11",
-        "Requires-Dist: torch<3", "Requires-Dist: torch @@ nonsense",
-    )  # fmt: skip
+        "Requires-Dist: torchaudio",
+        "Requires-Dist: torch==1.0 ; extra == 'old'",
+        "Requires-Dist: torch>=2.11",
+        "Requires-Dist: torch<3",
+        "Requires-Dist: torch @@ nonsense",
+    )
     assert sorted(required_torch("\n".join(lines)).split(",")) == ["<3", ">=2.11"]
     assert required_torch("Requires-Dist: torch") == ""

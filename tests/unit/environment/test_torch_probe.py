@@ -122,8 +122,15 @@ def last_zero(right: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("operation", "named"),
     [
-        ("conv2d", {"convolution", "convolution after chunk", "convolution of the VAE, 8x3x3",
-                    "convolution of the VAE, 2x12x12"}),
+        (
+            "conv2d",
+            {
+                "convolution",
+                "convolution after chunk",
+                "convolution of the VAE, 8x3x3",
+                "convolution of the VAE, 2x12x12",
+            },
+        ),
         ("group_norm", {"group norm", "group norm of the VAE, 2x12x12"}),
         ("linear", {"linear and gelu", "linear, transposed weight"}),
         ("gelu", {"linear and gelu"}),
@@ -131,7 +138,7 @@ def last_zero(right: Callable[..., Any]) -> Callable[..., Any]:
         ("embedding", {"embedding"}),
         ("scaled_dot_product_attention", {"attention", "attention, permuted", "attention, permuted and short"}),
     ],
-)  # fmt: skip
+)
 def test_one_wrong_number_is_found_and_its_operation_named(operation: str, named: set[str]) -> None:
     torch = stand_in()
     functional = torch.nn.functional
@@ -139,10 +146,13 @@ def test_one_wrong_number_is_found_and_its_operation_named(operation: str, named
     assert wrong(compared(torch)[0]) == named
 
 
-@pytest.mark.parametrize(("method", "named"), [
-    ("__matmul__", {"matmul", "linear and gelu", "linear, transposed weight", "attention in steps"}),
-    ("softmax", {"softmax of long rows", "attention in steps"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "named"),
+    [
+        ("__matmul__", {"matmul", "linear and gelu", "linear, transposed weight", "attention in steps"}),
+        ("softmax", {"softmax of long rows", "attention in steps"}),
+    ],
+)
 def test_a_wrong_method_of_tensors_is_found(method: str, named: set[str]) -> None:
     torch = stand_in()
     right = getattr(torch.Tensor, method)
@@ -229,12 +239,20 @@ def test_a_gpu_gets_full_shapes_and_plain_python_tiny_ones() -> None:
 
 def said(**more: object) -> str:
     plain: dict[str, object] = {
-        "torch": "2.15.0", "torchvision": "0.30.0", "torchaudio": None, "device": "mps", "mps_built": True,
-        "mps_available": True, "size": "full", "seconds": 5.0, "block": {"gflop": 9.7, "seconds": 0.0194},
+        "torch": "2.15.0",
+        "torchvision": "0.30.0",
+        "torchaudio": None,
+        "device": "mps",
+        "mps_built": True,
+        "mps_available": True,
+        "size": "full",
+        "seconds": 5.0,
+        "block": {"gflop": 9.7, "seconds": 0.0194},
         "skipped": [{"name": "bf16", "why": "not here"}],
-        "checks": [{"name": "matmul, fp16", "error": 0.001, "repeat": 0.0, "bound": 0.03, "fault": "",
-                    "custom_nodes": False}],
-    }  # fmt: skip
+        "checks": [
+            {"name": "matmul, fp16", "error": 0.001, "repeat": 0.0, "bound": 0.03, "fault": "", "custom_nodes": False}
+        ],
+    }
     return json.dumps({**plain, **more})
 
 
@@ -251,12 +269,14 @@ def failing(*checks: Comparison) -> TorchProbe:
 
 
 def test_each_fault_is_said_with_its_numbers() -> None:
-    says = describe_failure(failing(
-        Comparison("attention, permuted, fp16", 1.09, 0.0099, "wrong"),
-        Comparison("group norm, bf16", None, 0.03, "not finite", None),
-        Comparison("matmul, fp16", 0.001, 0.03, "varies", 0.02),
-        Comparison("convolution, fp16", None, 0.03, "The operator is not implemented", None),
-    ))  # fmt: skip
+    says = describe_failure(
+        failing(
+            Comparison("attention, permuted, fp16", 1.09, 0.0099, "wrong"),
+            Comparison("group norm, bf16", None, 0.03, "not finite", None),
+            Comparison("matmul, fp16", 0.001, 0.03, "varies", 0.02),
+            Comparison("convolution, fp16", None, 0.03, "The operator is not implemented", None),
+        )
+    )
     assert "attention, permuted, fp16 is off by 1.1, at most 0.0099 is right" in says
     assert "group norm, bf16 is not finite (NaN or infinity)" in says
     assert "matmul, fp16 differs in a second run, by 0.02" in says
@@ -267,8 +287,9 @@ def test_what_only_custom_nodes_use_condemns_no_torch() -> None:
     torch = stand_in()
     checks, _ = torch_probe.compare_all(torch, "cpu", torch_probe.TINY, time.perf_counter() + 60)
     assert {check["name"] for check in checks if check["custom_nodes"]} == {
-        "attention, permuted and short, fp16", "attention, permuted and short, bf16",
-    }  # fmt: skip
+        "attention, permuted and short, fp16",
+        "attention, permuted and short, bf16",
+    }
     probe = failing(Comparison("attention, permuted and short, fp16", 1.1, 0.01, "wrong", 0.0, True))
     assert (probe.failed, len(probe.doubtful)) == ((), 1)
 
@@ -286,9 +307,17 @@ def test_a_probe_that_broke_off_says_where() -> None:
 
 @pytest.mark.parametrize(
     ("family", "tier", "gflop_s", "slow"),
-    [("M1", "", 1000, False), ("M1", "", 113, True), ("M1", "", 115, False), ("M4", "Max", 300, True),
-     ("M9", "Ultra", 700, True), ("A18", "", 1, False), ("", "", 1, False), ("M2", "Pro", None, False)],
-)  # fmt: skip
+    [
+        ("M1", "", 1000, False),
+        ("M1", "", 113, True),
+        ("M1", "", 115, False),
+        ("M4", "Max", 300, True),
+        ("M9", "Ultra", 700, True),
+        ("A18", "", 1, False),
+        ("", "", 1, False),
+        ("M2", "Pro", None, False),
+    ],
+)
 def test_the_speed_is_held_against_the_chip(family: str, tier: str, gflop_s: float | None, slow: bool) -> None:
     chip = Chip(f"Apple {family}", family, tier, True, False, None, False)
     says = slow_says(gflop_s, chip)

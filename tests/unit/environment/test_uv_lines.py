@@ -17,14 +17,24 @@ def told(*lines: str) -> list[tuple[int, int | None, str]]:
 
 def test_wheels_are_added_up_and_then_all_packages_are_here() -> None:
     lines = (
-        "Resolved 9 packages in 1.2s", "Downloading torch (1.5GiB)", "Downloading numpy (5.0MiB)", " Downloaded numpy",
-        "Downloading numpy (5.0MiB)", " Downloaded torch", "Prepared 8 packages in 36.2s", "Installed 8 packages in 1s",
-    )  # fmt: skip
+        "Resolved 9 packages in 1.2s",
+        "Downloading torch (1.5GiB)",
+        "Downloading numpy (5.0MiB)",
+        " Downloaded numpy",
+        "Downloading numpy (5.0MiB)",
+        " Downloaded torch",
+        "Prepared 8 packages in 36.2s",
+        "Installed 8 packages in 1s",
+    )
     torch, numpy = 3 * 2**29, 5 * 2**20
     assert told(*lines) == [
-        (0, torch, "bytes"), (0, torch + numpy, "bytes"), (numpy, torch + numpy, "bytes"),
-        (numpy, torch + numpy, "bytes"), (torch + numpy, torch + numpy, "bytes"), (8, 8, "packages"),
-    ]  # fmt: skip
+        (0, torch, "bytes"),
+        (0, torch + numpy, "bytes"),
+        (numpy, torch + numpy, "bytes"),
+        (numpy, torch + numpy, "bytes"),
+        (torch + numpy, torch + numpy, "bytes"),
+        (8, 8, "packages"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -35,9 +45,18 @@ def test_sizes(size: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["", " Downloaded numpy", "Downloading x", "Downloading x (?)", "Downloading x (1.2.3MiB)",
-             f"Downloading x ({'9' * 5000}GiB)", "Built x", "Installed no packages in 1s",
-             "Prepared 3 packages in 1s"],
-)  # fmt: skip
+    "line",
+    [
+        "",
+        " Downloaded numpy",
+        "Downloading x",
+        "Downloading x (?)",
+        "Downloading x (1.2.3MiB)",
+        f"Downloading x ({'9' * 5000}GiB)",
+        "Built x",
+        "Installed no packages in 1s",
+        "Prepared 3 packages in 1s",
+    ],
+)
 def test_what_tells_nothing_of_bytes_is_no_progress(line: str) -> None:
     assert told(line) == []

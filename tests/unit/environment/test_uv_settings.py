@@ -35,11 +35,23 @@ require-hashes = true
 only-binary = [":all:"]
 """
 VARIABLES = {
-    "UV_EXCLUDE_NEWER": "2024-01-01", "UV_OFFLINE": "1", "UV_REQUIRE_HASHES": "1", "UV_NO_BINARY": "1",
-    "UV_NO_BUILD": "1", "UV_CONSTRAINT": "/nowhere", "UV_OVERRIDE": "/nowhere", "UV_RESOLUTION": "lowest",
-    "UV_PRERELEASE": "disallow", "UV_NO_INDEX": "1", "UV_TORCH_BACKEND": "cu128", "UV_SYSTEM_PYTHON": "1",
-    "UV_HTTP_TIMEOUT": "ten", "PIP_REQUIRE_HASHES": "1", "PIP_NO_INDEX": "1", "UV_CONCURRENT_DOWNLOADS": "0",
-}  # fmt: skip
+    "UV_EXCLUDE_NEWER": "2024-01-01",
+    "UV_OFFLINE": "1",
+    "UV_REQUIRE_HASHES": "1",
+    "UV_NO_BINARY": "1",
+    "UV_NO_BUILD": "1",
+    "UV_CONSTRAINT": "/nowhere",
+    "UV_OVERRIDE": "/nowhere",
+    "UV_RESOLUTION": "lowest",
+    "UV_PRERELEASE": "disallow",
+    "UV_NO_INDEX": "1",
+    "UV_TORCH_BACKEND": "cu128",
+    "UV_SYSTEM_PYTHON": "1",
+    "UV_HTTP_TIMEOUT": "ten",
+    "PIP_REQUIRE_HASHES": "1",
+    "PIP_NO_INDEX": "1",
+    "UV_CONCURRENT_DOWNLOADS": "0",
+}
 
 
 def index_of(folder: Path) -> str:

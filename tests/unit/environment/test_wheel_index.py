@@ -34,8 +34,10 @@ TAGS = wheel_index.target_tags("3.12", (14, 5), "arm64")
 def test_a_page_is_read_with_absolute_relative_and_encoded_links() -> None:
     found = wheel_index.parse_index_page(PAGE)
     assert [(wheel.version, wheel.day, wheel.metadata) for wheel in found] == [
-        ("2.11.0+cpu", "", False), ("2.12.0", "", True), ("2.16.0.dev20261120", "20261120", True),
-    ]  # fmt: skip
+        ("2.11.0+cpu", "", False),
+        ("2.12.0", "", True),
+        ("2.16.0.dev20261120", "20261120", True),
+    ]
     assert found[1].href == "../torch-2.12.0-cp312-none-macosx_11_0_arm64.whl"
     assert wheel_index.parse_index_page("<html>Please log in</html>") == []
 
@@ -50,9 +52,12 @@ def test_what_a_mac_can_install_depends_on_its_system() -> None:
 
 def test_the_newest_day_that_has_all_is_taken() -> None:
     offered = pages(
-        mac("torch", "2.16.0.dev20261121"), mac("torch", "2.16.0.dev20261120"), mac("torch", "2.15.0"),
-        mac("torchvision", "0.31.0.dev20261121", "win_amd64"), mac("torchvision", "0.31.0.dev20261120"),
-    )  # fmt: skip
+        mac("torch", "2.16.0.dev20261121"),
+        mac("torch", "2.16.0.dev20261120"),
+        mac("torch", "2.15.0"),
+        mac("torchvision", "0.31.0.dev20261121", "win_amd64"),
+        mac("torchvision", "0.31.0.dev20261120"),
+    )
     expected = {"torch": "2.16.0.dev20261120", "torchvision": "0.31.0.dev20261120"}
     assert wheel_index.days_of(offered, TAGS) == [{"torch": "2.16.0.dev20261121"}, expected]
     assert wheel_index.passed_over(offered, TAGS, "20261120") == [
@@ -71,13 +76,15 @@ def test_days_come_newest_first_and_what_is_newer_says_why_not() -> None:
     days, packages = ("20261118", "20261119", "20261121"), (("torch", "2.16.0"), ("torchvision", "0.31.0"))
     offered = pages(
         *[mac(name, f"{number}.dev{day}") for day in days for name, number in packages],
-        mac("torch", "2.16.0.dev20261122"), mac("torchvision", "0.31.0.dev20261123"),
-    )  # fmt: skip
+        mac("torch", "2.16.0.dev20261122"),
+        mac("torchvision", "0.31.0.dev20261123"),
+    )
     found = [(wheel_index.day_of(each["torch"]), len(each)) for each in wheel_index.days_of(offered, TAGS)]
     assert found == [("20261122", 1), *((day, 2) for day in reversed(days))]
     assert wheel_index.passed_over(offered, TAGS, days[-1]) == [
-        "torch has no wheel of 20261123", "torchvision has no wheel of 20261122",
-    ]  # fmt: skip
+        "torch has no wheel of 20261123",
+        "torchvision has no wheel of 20261122",
+    ]
 
 
 def test_a_day_may_be_pinned() -> None:
@@ -88,9 +95,13 @@ def test_a_day_may_be_pinned() -> None:
 
 
 STABLE = (
-    mac("torch", "2.15.0"), mac("torch", "2.11.0"), mac("torch", "2.16.0.dev20261120"), mac("torch", "2.16.0rc1"),
-    mac("torchvision", "0.30.0"), mac("torchvision", "0.26.0"),
-)  # fmt: skip
+    mac("torch", "2.15.0"),
+    mac("torch", "2.11.0"),
+    mac("torch", "2.16.0.dev20261120"),
+    mac("torch", "2.16.0rc1"),
+    mac("torchvision", "0.30.0"),
+    mac("torchvision", "0.26.0"),
+)
 
 
 def test_a_stable_set_is_bounded_by_the_index() -> None:
@@ -115,8 +126,11 @@ def test_torchaudio_does_not_decide_which_torch() -> None:
 
 
 def test_the_newest_release_is_no_nightly_and_can_be_installed() -> None:
-    offered = pages(mac("torchvision", "0.31.0.dev20261120"), mac("torchvision", "0.29.2"),
-                    mac("torchvision", "0.30.0", "win_amd64"))["torchvision"]  # fmt: skip
+    offered = pages(
+        mac("torchvision", "0.31.0.dev20261120"),
+        mac("torchvision", "0.29.2"),
+        mac("torchvision", "0.30.0", "win_amd64"),
+    )["torchvision"]
     found = wheel_index.newest_release(offered, TAGS)
     assert found is not None
     assert found.version == "0.29.2"

@@ -17,9 +17,11 @@ from provision.output.report.redact import Person, redact
 from provision.system.local_machine import LocalMachine
 
 JANE = Person(
-    folders=("/Users/janedoe",), names=("janedoe", "Jane Doe", "Jane"), hosts=("Janes-Air.local", "Janes-Air"),
+    folders=("/Users/janedoe",),
+    names=("janedoe", "Jane Doe", "Jane"),
+    hosts=("Janes-Air.local", "Janes-Air"),
     secrets=("known-secret-value",),
-)  # fmt: skip
+)
 NOBODY = Person()
 A = "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW3xY5zA7bC9d"
 """Forty letters and digits, as a key has them."""
@@ -62,10 +64,24 @@ KEYS = {
 }  # fmt: skip
 # Where a key stands in what programs print; {0} is the key.
 AROUND = (
-    "{0}", "token {0}", "401 for {0}, retrying", '"{0}"', "'{0}'", '{{"key": "{0}"}}', "a\\n{0}\\nb", "({0})",
+    "{0}",
+    "token {0}",
+    "401 for {0}, retrying",
+    '"{0}"',
+    "'{0}'",
+    '{{"key": "{0}"}}',
+    "a\\n{0}\\nb",
+    "({0})",
     "x={0}&y=1",
-    "https://example.org/{0}/x", "%3D{0}", "[{0}]", "Invalid key: {0}.", "`{0}`", "<k>{0}</k>", "\t{0}", "--key={0}",
-)  # fmt: skip
+    "https://example.org/{0}/x",
+    "%3D{0}",
+    "[{0}]",
+    "Invalid key: {0}.",
+    "`{0}`",
+    "<k>{0}</k>",
+    "\t{0}",
+    "--key={0}",
+)
 
 
 HIDERS = ("\u200b", "\u200d", "\u2060", "\xad", "\x00", "\x1b[0m", "\u202e", "\ufeff")

@@ -138,10 +138,18 @@ def test_json_lines_of_many_threads_never_mix(capsys: pytest.CaptureFixture[str]
 def test_an_error_is_a_report_too(capsys: pytest.CaptureFixture[str]) -> None:
     JsonConsole().error(ERROR, Path("/nowhere"))
     assert json.loads(capsys.readouterr().out) == {
-        "schema": 1, "type": "report", "ok": False, "changed": False, "steps": [],
-        "error": {"code": "git", "message": "The clone [/broke] off.", "hint": "provision all",
-                  "command": ["provision", "all"]},
-    }  # fmt: skip
+        "schema": 1,
+        "type": "report",
+        "ok": False,
+        "changed": False,
+        "steps": [],
+        "error": {
+            "code": "git",
+            "message": "The clone [/broke] off.",
+            "hint": "provision all",
+            "command": ["provision", "all"],
+        },
+    }
 
 
 # -- live -----------------------------------------------------------------------------------------------
@@ -239,9 +247,15 @@ def test_live_wraps_between_words_and_breaks_no_command(live: LiveConsole, monke
 
 @pytest.mark.parametrize(
     ("json_lines", "terminal", "term", "kind"),
-    [(True, True, "xterm", JsonConsole), (True, False, "xterm", JsonConsole), (False, False, "xterm", Console),
-     (False, True, "xterm", LiveConsole), (False, True, "dumb", Console), (False, True, "", Console)],
-)  # fmt: skip
+    [
+        (True, True, "xterm", JsonConsole),
+        (True, False, "xterm", JsonConsole),
+        (False, False, "xterm", Console),
+        (False, True, "xterm", LiveConsole),
+        (False, True, "dumb", Console),
+        (False, True, "", Console),
+    ],
+)
 def test_the_flag_picks_the_format_and_the_terminal_only_the_animation(
     monkeypatch: pytest.MonkeyPatch, json_lines: bool, terminal: bool, term: str, kind: type[Console]
 ) -> None:

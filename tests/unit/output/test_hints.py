@@ -41,8 +41,11 @@ AGAIN = ours("stop", then=ours("launch"))
         (ELSEWHERE, ours("all", "--rehearse"), "bin/provision all --rehearse"),
         (ELSEWHERE, ours("--help"), "bin/provision --help"),
         (ELSEWHERE, program("brew", "install", "git"), "brew install git"),
-        (ELSEWHERE, ours("all", under=("env", "-u", "HF_ENDPOINT")),
-         "env -u HF_ENDPOINT bin/provision all --home '/Volumes/Big Disk'"),
+        (
+            ELSEWHERE,
+            ours("all", under=("env", "-u", "HF_ENDPOINT")),
+            "env -u HF_ENDPOINT bin/provision all --home '/Volumes/Big Disk'",
+        ),
         (PLAIN, ours("all", "--set", 'comfyui.args=["--cpu"]'), "provision all --set 'comfyui.args=[\"--cpu\"]'"),
         (PLAIN, program("df", "-h", "~"), "df -h ~"),
         (PLAIN, program("df", "-h", "~/a b"), "df -h ~/'a b'"),
@@ -59,10 +62,13 @@ AGAIN = ours("stop", then=ours("launch"))
         (RECORDED, ours("launch"), "provision launch --home /h"),
         (RECORDED, ours("all", "--comfyui", "DIR"), "provision all --comfyui DIR"),
         (Invocation(home="/x", install=("--home", "/x")), ours("launch"), "provision launch --home /x"),
-        (Invocation(home="/x", rehearsal=True, install=("--home", "/x")), ours("all"),
-         "provision all --home /x --rehearse"),
+        (
+            Invocation(home="/x", rehearsal=True, install=("--home", "/x")),
+            ours("all"),
+            "provision all --home /x --rehearse",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_command_can_be_pasted(call: Invocation, command: Command, text: str) -> None:
     assert call.text(command) == text
 

@@ -37,12 +37,26 @@ OCTET = st.integers(1, 254)
 
 # Texts as they stand in a log, each with a place for what must not survive ({0}); {1} is any word.
 AROUND_TOKENS = (
-    "hf_{0}", "ghp_{0}", "github_pat_{0}", "glpat-{0}", "sk-{0}", "bearer {0}", "Authorization: Bearer {0}",
-    "authorization: Basic {0}", "Proxy-Authorization: token {0}", '{{"authorization": "Bearer {0}"}}',
-    "https://{1}:{0}@index.example.org/simple", "https://cdn.example.org/xet/{1}?X-Amz-Signature={0}&Expires=1",
-    "https://example.org/cb#access_token={0}", "GET /resolve/main/{1}?Policy={0}~__&Signature={0} HTTP/1.1",
-    "HF_TOKEN={0}", "api_key: {0}", "DB_PASSWORD={0}", "client-secret='{0}'", "Cookie: session={0}",
-)  # fmt: skip
+    "hf_{0}",
+    "ghp_{0}",
+    "github_pat_{0}",
+    "glpat-{0}",
+    "sk-{0}",
+    "bearer {0}",
+    "Authorization: Bearer {0}",
+    "authorization: Basic {0}",
+    "Proxy-Authorization: token {0}",
+    '{{"authorization": "Bearer {0}"}}',
+    "https://{1}:{0}@index.example.org/simple",
+    "https://cdn.example.org/xet/{1}?X-Amz-Signature={0}&Expires=1",
+    "https://example.org/cb#access_token={0}",
+    "GET /resolve/main/{1}?Policy={0}~__&Signature={0} HTTP/1.1",
+    "HF_TOKEN={0}",
+    "api_key: {0}",
+    "DB_PASSWORD={0}",
+    "client-secret='{0}'",
+    "Cookie: session={0}",
+)
 AROUND_IP4 = ("{0}", "{0}:8188", "{0}/24", "[{0}]", "http://{0}:8188/", "{0},")
 AROUND_IP6 = ("{0}", "{0}%en0", "{0}/64", "http://[{0}]:8188/")
 
@@ -119,12 +133,17 @@ def test_home_paths_become_a_tilde(folder: str, spelling: str, text: str) -> Non
         ("std::vector at 12:34:56", "std::vector at 12:34:56"),
         ("torch 2.16.0.dev20261101+cpu", "torch 2.16.0.dev20261101+cpu"),
         ("operator torchvision::nms does not exist", "operator torchvision::nms does not exist"),
-        ("https://huggingface.co/a/b/resolve/main/c?download=true", "https://huggingface.co/a/b/resolve/main/c?[query]"),
+        (
+            "https://huggingface.co/a/b/resolve/main/c?download=true",
+            "https://huggingface.co/a/b/resolve/main/c?[query]",
+        ),
         ("Set-Cookie: id=1; path=/\nnext", "Set-Cookie: [token]\nnext"),
-        ("sha256 e869ac7d6942cb327d68d5ed83a40447aadf20e0c3358d98b2cc9e270db0da26",
-         "sha256 e869ac7d6942cb327d68d5ed83a40447aadf20e0c3358d98b2cc9e270db0da26"),
+        (
+            "sha256 e869ac7d6942cb327d68d5ed83a40447aadf20e0c3358d98b2cc9e270db0da26",
+            "sha256 e869ac7d6942cb327d68d5ed83a40447aadf20e0c3358d98b2cc9e270db0da26",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_goes_and_what_stays(text: str, told: str) -> None:
     assert redact(text, ANN) == told
 
@@ -141,16 +160,34 @@ LETTERS = st.one_of(
     st.text(alphabet="가나다라마바사아자차", min_size=2, max_size=5),
     st.text(alphabet="🦊🐻🐼🦁🐸", min_size=2, max_size=4),
     st.text(alphabet="äöüéøñ", min_size=3, max_size=6),
-)  # fmt: skip
+)
 AROUND_NAMES = (
-    "{0}", "/Users/{0}/provision/venv/bin/python: gone", "/private/var/home/{0}/x", "/System/Volumes/Data/Users/{0}",
-    "/Volumes/{0}s disk/models", "~{0}/x", "by {0}2", "backup_{0}.safetensors", "com.{0}.app", "uid=501({0})",
-    "{0}@example.org", "file:///Users/{0}/x", "\\\\server\\{0}\\x", "'{0}'s Mac'",
-)  # fmt: skip
+    "{0}",
+    "/Users/{0}/provision/venv/bin/python: gone",
+    "/private/var/home/{0}/x",
+    "/System/Volumes/Data/Users/{0}",
+    "/Volumes/{0}s disk/models",
+    "~{0}/x",
+    "by {0}2",
+    "backup_{0}.safetensors",
+    "com.{0}.app",
+    "uid=501({0})",
+    "{0}@example.org",
+    "file:///Users/{0}/x",
+    "\\\\server\\{0}\\x",
+    "'{0}'s Mac'",
+)
 WRITTEN: tuple[Callable[[str], str], ...] = (
-    str, str.upper, str.title, quote, lambda text: quote(text, safe=""), lambda text: quote(text).lower(), json.dumps,
-    lambda text: repr(text.encode()), lambda text: unicodedata.normalize("NFD", text),
-)  # fmt: skip
+    str,
+    str.upper,
+    str.title,
+    quote,
+    lambda text: quote(text, safe=""),
+    lambda text: quote(text).lower(),
+    json.dumps,
+    lambda text: repr(text.encode()),
+    lambda text: unicodedata.normalize("NFD", text),
+)
 
 
 def folded(text: str) -> str:

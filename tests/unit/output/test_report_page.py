@@ -83,13 +83,23 @@ def bench() -> Bench:
 
 def page() -> RunPage:
     return RunPage(
-        "SDXL-Turbo <b>", "Set up.", True, (("system", "macOS of /Users/ada/x"), ("name", "ada.lovelace")), PNG,
-        ("a fox </figure><script>alert(1)</script>",), ("no commercial use", "https://example.org/LICENSE"),
+        "SDXL-Turbo <b>",
+        "Set up.",
+        True,
+        (("system", "macOS of /Users/ada/x"), ("name", "ada.lovelace")),
+        PNG,
+        ("a fox </figure><script>alert(1)</script>",),
+        ("no commercial use", "https://example.org/LICENSE"),
         (Part("ComfyUI", "v1", "https://example.org/ComfyUI", "commit 0123"), Part("x", "1", "javascript:0", "")),
-        (("torch", "2.0"),), course_svg(COURSE, ("torch", "models")), "It went.", (("m", "models", "6 kB"),),
-        bars_svg(chart_rows(bench()), about="Seconds"), "Warm.",
-        (Seen("warn", "tools", "token hf_abcdefghijklmnop and hunter2hunter2", "net-slow", "ls /Users/ada"),), "made",
-    )  # fmt: skip
+        (("torch", "2.0"),),
+        course_svg(COURSE, ("torch", "models")),
+        "It went.",
+        (("m", "models", "6 kB"),),
+        bars_svg(chart_rows(bench()), about="Seconds"),
+        "Warm.",
+        (Seen("warn", "tools", "token hf_abcdefghijklmnop and hunter2hunter2", "net-slow", "ls /Users/ada"),),
+        "made",
+    )
 
 
 def test_the_page_holds_all_that_it_shows_and_runs_nothing() -> None:
@@ -111,11 +121,23 @@ def test_the_page_does_not_tell_who_wrote_it() -> None:
 
 
 HOSTILE = (
-    "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='alert(1)", "</style><script>",
-    "</title><script>x</script>", "javascript:alert(1)", "https://x/\" onclick=\"alert(1)", "<svg onload=alert(1)>",
-    "&lt;script&gt;", "<!--", "]]>", "<iframe src=javascript:x>", "{{x}}<base href=//x>",
-    "\u202egnp.exe\u202c \u2066x\u2069 \u200b\u2028\U000e0041", "\x1b]0;t\x07\x9b2J\x00\x7f", "\ud800",
-)  # fmt: skip
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</style><script>",
+    "</title><script>x</script>",
+    "javascript:alert(1)",
+    'https://x/" onclick="alert(1)',
+    "<svg onload=alert(1)>",
+    "&lt;script&gt;",
+    "<!--",
+    "]]>",
+    "<iframe src=javascript:x>",
+    "{{x}}<base href=//x>",
+    "\u202egnp.exe\u202c \u2066x\u2069 \u200b\u2028\U000e0041",
+    "\x1b]0;t\x07\x9b2J\x00\x7f",
+    "\ud800",
+)
 
 
 @pytest.mark.parametrize("evil", HOSTILE, ids=ascii)
@@ -123,12 +145,25 @@ def test_whatever_others_wrote_stands_in_the_page_as_text_that_is_seen(evil: str
     course = Course((Span(evil, MENDING, evil, 0, 1), Span(evil, evil, evil, 1, 2)), (Transfer(evil, evil, ((0, 1),)),))
     text = html_page(
         RunPage(
-            evil, evil, False, ((evil, evil),), PNG, (evil, evil), (evil, evil), (Part(evil, evil, evil, evil),),
-            ((evil, evil),), course_svg(course, (evil,)), evil, ((evil, evil, evil),),
-            bars_svg(((evil, 1.0, evil, evil),), about=evil), evil, (Seen(evil, evil, evil, evil, evil),), evil,
+            evil,
+            evil,
+            False,
+            ((evil, evil),),
+            PNG,
+            (evil, evil),
+            (evil, evil),
+            (Part(evil, evil, evil, evil),),
+            ((evil, evil),),
+            course_svg(course, (evil,)),
+            evil,
+            ((evil, evil, evil),),
+            bars_svg(((evil, 1.0, evil, evil),), about=evil),
+            evil,
+            (Seen(evil, evil, evil, evil, evil),),
+            evil,
         ),
         str,
-    )  # fmt: skip
+    )
     seen = read(text)
     assert (seen.scripts, seen.fetched) == ([], [])
     assert all(link.startswith("https://") for link in seen.links)
@@ -204,12 +239,15 @@ def test_a_long_transfer_keeps_its_first_and_last_bytes_and_not_more_than_a_char
 @pytest.mark.parametrize(
     "kept",
     [
-        None, "x", {"spans": [{"step": 1}]}, {"spans": [], "transfers": [{"samples": 3}]},
+        None,
+        "x",
+        {"spans": [{"step": 1}]},
+        {"spans": [], "transfers": [{"samples": 3}]},
         {"transfers": [{"step": "models", "subject": "m", "samples": []}]},
         {"spans": [{"step": "torch", "kind": "look", "says": "", "start": 2, "end": 1e300}]},
         {"spans": [{"step": "torch", "kind": "look", "says": "", "start": 2, "end": 1}]},
     ],
-)  # fmt: skip
+)
 def test_a_course_that_no_run_has_is_unreadable(kept: object) -> None:
     with pytest.raises(Unreadable):
         convert(kept, Course)
@@ -238,8 +276,16 @@ def test_ticks_are_round_and_few(whole: float, last: float) -> None:
 
 
 def test_a_bench_is_kept_whole_and_shown_beside_what_is_published_for_the_same_size() -> None:
-    kept = convert(bench().to_json() | {"cases": [dict(c, warm_median_s=0) for c in ([{"width": 512, "height": 512,
-        "steps": 1, "first_s": 2.0, "warm_s": [1.0, 1.2, 1.1]}])]}, Bench)  # fmt: skip
+    kept = convert(
+        bench().to_json()
+        | {
+            "cases": [
+                dict(c, warm_median_s=0)
+                for c in ([{"width": 512, "height": 512, "steps": 1, "first_s": 2.0, "warm_s": [1.0, 1.2, 1.1]}])
+            ]
+        },
+        Bench,
+    )
     assert kept == bench()
     rows = chart_rows(bench())
     assert [row[0] for row in rows if row[3] == "other"] == ["512x512, 1 step: M1 Pro, 16 GB"]

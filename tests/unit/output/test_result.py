@@ -32,8 +32,13 @@ def test_people_get_the_parts_in_their_order(capsys: pytest.CaptureFixture[str])
 def test_programs_get_one_report(capsys: pytest.CaptureFixture[str]) -> None:
     JsonConsole().answer(ANSWER)
     assert json.loads(capsys.readouterr().out) == {
-        "schema": 1, "type": "report", "ok": False, "changed": False, "steps": [], "path": "/x",
-    }  # fmt: skip
+        "schema": 1,
+        "type": "report",
+        "ok": False,
+        "changed": False,
+        "steps": [],
+        "path": "/x",
+    }
 
 
 @pytest.mark.parametrize("made", [ran, looked])

@@ -91,9 +91,18 @@ def test_the_ways_out_are_seen() -> None:
         "print(1)\nsys.stdout.write('')\nx = sys.stderr\nos.write(1, b'')\nfrom rich.console import Console\n"
         "is_terminal(sys.stdout)\ndoor.bare.write('')\nsys.__stdout__\nfrom rich import print"
     )
-    assert sorted(ways_out(ast.parse(text))) == sorted([
-        "print", "sys.stdout", "sys.stderr", "os.write", "rich's Console", "bare", "__stdout__", "rich's print",
-    ])  # fmt: skip
+    assert sorted(ways_out(ast.parse(text))) == sorted(
+        [
+            "print",
+            "sys.stdout",
+            "sys.stderr",
+            "os.write",
+            "rich's Console",
+            "bare",
+            "__stdout__",
+            "rich's print",
+        ]
+    )
 
 
 def test_the_pens_of_a_painter_and_of_the_screen_are_held_by_the_live_console_alone() -> None:
@@ -135,8 +144,9 @@ def test_output_that_is_lost_is_said_and_words_that_are_lost_are_nothing(words: 
         lost = subprocess.run(listed, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
         unsaid = subprocess.run(listed, stdout=subprocess.PIPE, stderr=full, text=True, check=False)
     assert (lost.returncode, lost.stderr.splitlines()[0]) == (
-        1, "error: Standard output cannot be written (No space left on device).",
-    )  # fmt: skip
+        1,
+        "error: Standard output cannot be written (No space left on device).",
+    )
     assert "Traceback" not in lost.stderr
     assert unsaid.returncode == 0
     assert "sdxl" in unsaid.stdout
@@ -191,18 +201,25 @@ def test_streams_that_are_closed_take_nothing(monkeypatch: pytest.MonkeyPatch) -
 # -- in a process of its own ------------------------------------------------------------------------------------
 
 ENCODINGS = [
-    {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii:strict"},
-    {"LANG": "C", "LC_ALL": "C"}, {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-]  # fmt: skip
+    {"PYTHONIOENCODING": "ascii"},
+    {"PYTHONIOENCODING": "latin-1"},
+    {"PYTHONIOENCODING": "ascii:strict"},
+    {"LANG": "C", "LC_ALL": "C"},
+    {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+]
 
 
 @pytest.mark.parametrize("environ", ENCODINGS, ids=str)
 @pytest.mark.parametrize("words", [("manifests",), ("manifests", "show", "é\udcff\x1b.toml"), ("plan", "--nö\x1b")])
 def test_no_encoding_ends_a_command(environ: dict[str, str], words: tuple[str, ...], tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "provision", *words], cwd=CHECKOUT, capture_output=True, timeout=120, check=False,
+        [sys.executable, "-m", "provision", *words],
+        cwd=CHECKOUT,
+        capture_output=True,
+        timeout=120,
+        check=False,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environ},
-    )  # fmt: skip
+    )
     assert ran.returncode == (0 if words == ("manifests",) else 2), ran
     assert b"Traceback" not in ran.stderr
     assert b"\x1b" not in ran.stdout + ran.stderr

@@ -17,6 +17,7 @@ from provision.output.json_console import JsonConsole
 from provision.output.live_console import LiveConsole
 from provision.output.slow_checks import SlowChecks
 from tests.support.findings import ok
+from tests.support.processes import PATIENCE_S
 
 ENDED = StepFinished(step="models", verdict="ok", says="", changed=False, seconds=1)
 
@@ -33,7 +34,7 @@ class Listener:
         self.came.set()
 
     def wait(self) -> CheckSlow:
-        assert self.came.wait(20)
+        assert self.came.wait(PATIENCE_S)
         self.came.clear()
         event = self.events[-1]
         assert isinstance(event, CheckSlow)
@@ -49,7 +50,7 @@ def test_what_takes_long_is_said_and_said_again_and_ended() -> None:
     assert (first.step, first.says, first.over) == ("models", "reading x, 6.94 GB", False)
     assert heard.wait().seconds > first.seconds
     slow.hear(ENDED)
-    heard.came.wait(20)
+    heard.came.wait(PATIENCE_S)
     last = heard.events[-1]
     assert isinstance(last, CheckSlow)
     assert last.over
@@ -76,7 +77,7 @@ def test_a_slow_check_of_a_look_is_shown(
 
     def check(ctx: Context) -> list[Any]:
         ctx.doing("reading x, 6.94 GB")
-        assert shown.wait(20), "nobody told that it takes long"
+        assert shown.wait(PATIENCE_S), "nobody told that it takes long"
         return [ok("a-id", "x", "fine")]
 
     with kind() as console:

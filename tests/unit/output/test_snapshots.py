@@ -22,8 +22,12 @@ from tests.support.findings import blocked, fixable, ok, warn
 from tests.support.mac_stream import NEEDS, SIZE, WEIGHTS
 from tests.support.snapshots import WIDTHS, assert_snapshot, widest
 
-MOMENTS = {"busy": mac_stream.BUSY, "stalled": mac_stream.STALLED, "refused": mac_stream.REFUSED,
-           "late": mac_stream.UNPACKING}  # fmt: skip
+MOMENTS = {
+    "busy": mac_stream.BUSY,
+    "stalled": mac_stream.STALLED,
+    "refused": mac_stream.REFUSED,
+    "late": mac_stream.UNPACKING,
+}
 
 
 def watched(moments: list[tuple[float, Event]], until: float, state: RunState) -> RunState:
@@ -103,8 +107,12 @@ FRESH = Report(
     ),
     seconds=1.5,
 )
-NO_GIT = blocked("clt-missing", "git", "The Command Line Tools of macOS are missing.",
-                 fix=Fix("Install them.", program("xcode-select", "--install")))  # fmt: skip
+NO_GIT = blocked(
+    "clt-missing",
+    "git",
+    "The Command Line Tools of macOS are missing.",
+    fix=Fix("Install them.", program("xcode-select", "--install")),
+)
 BROKE = GitError("The clone broke off:\nfatal: early EOF", hint=ours("all"))
 TROUBLE = Report(
     (

@@ -36,8 +36,12 @@ WEIGHTS = "sd_xl_turbo_1.0_fp16.safetensors"
 FETCH = Fix("It is downloaded.")
 SIZE = Cost(6_938_081_905, 6_938_081_905)
 MODEL = fixable("ckpt-missing", WEIGHTS, f"{WEIGHTS} is not here.", fix=FETCH, cost=SIZE)
-DISK = blocked("disk-low", "/Volumes/x", "5.00 GB are free, 21.00 GB are needed.",
-               fix=Fix("Free some space:", program("du", "-sh", "/Volumes/my disk")))  # fmt: skip
+DISK = blocked(
+    "disk-low",
+    "/Volumes/x",
+    "5.00 GB are free, 21.00 GB are needed.",
+    fix=Fix("Free some space:", program("du", "-sh", "/Volumes/my disk")),
+)
 
 
 def rendered(lines: Sequence[Line], width: int | None = None) -> list[str]:
@@ -65,19 +69,39 @@ REPORT = Report(
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (123_456, "123.5 kB"), (999_949, "999.9 kB"), (999_950, "1.0 MB"),
-     (999_999, "1.0 MB"), (40_100_000, "40.1 MB"), (999_999_999, "1.00 GB"), (6_938_081_905, "6.94 GB"),
-     (13_875_000_000_000, "13875.00 GB")],
-)  # fmt: skip
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (123_456, "123.5 kB"),
+        (999_949, "999.9 kB"),
+        (999_950, "1.0 MB"),
+        (999_999, "1.0 MB"),
+        (40_100_000, "40.1 MB"),
+        (999_999_999, "1.00 GB"),
+        (6_938_081_905, "6.94 GB"),
+        (13_875_000_000_000, "13875.00 GB"),
+    ],
+)
 def test_bytes_for_people(size: int, text: str) -> None:
     assert size_text(size) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0.0 s"), (0.44, "0.4 s"), (9.94, "9.9 s"), (9.96, "10 s"), (12.4, "12 s"), (59.7, "1 min 00 s"),
-     (200, "3 min 20 s"), (3599.7, "1 h 00 min"), (3900, "1 h 05 min"), (90_000, "25 h 00 min")],
-)  # fmt: skip
+    [
+        (0, "0.0 s"),
+        (0.44, "0.4 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (12.4, "12 s"),
+        (59.7, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.7, "1 h 00 min"),
+        (3900, "1 h 05 min"),
+        (90_000, "25 h 00 min"),
+    ],
+)
 def test_seconds_for_people(seconds: float, text: str) -> None:
     assert time_text(seconds) == text
 
@@ -109,8 +133,10 @@ def test_every_event_has_its_line_in_the_log_or_none() -> None:
         (Note(step="torch", says="Stable it is."), "torch: Stable it is."),
         (ApplyStarted(step="torch", finding_id="x", says="install"), "torch: install"),
         (FindingSeen(step="models", finding=MODEL), f"models: [fixable] ckpt-missing {WEIGHTS}: {MODEL.says}"),
-        (StepFinished(step="torch", verdict="ok", says="fine", changed=True, seconds=1),
-         "torch: finished ok in 1.00 s: fine"),
+        (
+            StepFinished(step="torch", verdict="ok", says="fine", changed=True, seconds=1),
+            "torch: finished ok in 1.00 s: fine",
+        ),
         (ImageMade(step="first_image", path="/x.png", seconds=2), "first_image: image /x.png in 2.00 s"),
         (Progress(step="models", subject="x", done=1), ""),
         (StepStarted(step="models"), ""),
@@ -148,8 +174,10 @@ def test_what_is_to_be_pasted_is_not_broken_into_lines() -> None:
 def test_a_name_of_others_stays_one_line_and_takes_the_room_that_it_needs() -> None:
     rows = [("a\nb\x1b]0;t\x07", "seen"), ("c", "two\nlines \x9b2J")]
     assert [line.rstrip() for line in rendered(views.pair_lines(rows), 60)] == [
-        r"a\nb\x1b]0;t\x07  seen", "c                 two", r"                  lines \x9b2J",
-    ]  # fmt: skip
+        r"a\nb\x1b]0;t\x07  seen",
+        "c                 two",
+        r"                  lines \x9b2J",
+    ]
 
 
 # -- reports --------------------------------------------------------------------------------------------
@@ -160,16 +188,28 @@ def test_a_report_shows_what_is_to_be_done_and_what_waits(width: int | None) -> 
     lines = rendered(views.report_lines(REPORT, ["Not finished."]), width)
     text = "\n".join(lines)
     assert "Apple M1 Pro" not in text, "what is well is not shown"
-    for part in ("✗ tools: [disk-low]", "→ Free some space: du -sh", "· models:", "✗ comfyui: [git]", "→ provision all",
-                 "server"):  # fmt: skip
+    for part in (
+        "✗ tools: [disk-low]",
+        "→ Free some space: du -sh",
+        "· models:",
+        "✗ comfyui: [git]",
+        "→ provision all",
+        "server",
+    ):
         assert part in text
     assert lines[-1] == "Not finished."
 
 
 def test_a_checkup_shows_every_finding_with_its_id() -> None:
     text = plain_text(views.checkup_lines(REPORT, ["3 problems."], details=True))
-    for part in ("✓ Apple M1 Pro  [chip]", "! 8 GiB is little.  [mem]", "✗ tools        5.00 GB", "[disk-low]",
-                 "clone broke off", f"· models       {MODEL.says}  [ckpt-missing]"):  # fmt: skip
+    for part in (
+        "✓ Apple M1 Pro  [chip]",
+        "! 8 GiB is little.  [mem]",
+        "✗ tools        5.00 GB",
+        "[disk-low]",
+        "clone broke off",
+        f"· models       {MODEL.says}  [ckpt-missing]",
+    ):
         assert part in text
     assert text.endswith("\n3 problems.")
 
@@ -187,9 +227,11 @@ BRACKETS = "[/b] [red] [bold]x[/bold] :fire: \\[y]"
 def test_text_of_others_is_never_markup() -> None:
     bad = Report((step("a", fixable("x", "y", BRACKETS, fix=Fix(BRACKETS))),), 1.0)
     for lines in (
-        plan_view.plan_lines(make_plan(bad, {}, Pace(), {})), views.report_lines(bad, [BRACKETS]),
-        views.pair_lines([("prompt", BRACKETS)]), views.note_lines(Note(step="a", says=BRACKETS)),
-    ):  # fmt: skip
+        plan_view.plan_lines(make_plan(bad, {}, Pace(), {})),
+        views.report_lines(bad, [BRACKETS]),
+        views.pair_lines([("prompt", BRACKETS)]),
+        views.note_lines(Note(step="a", says=BRACKETS)),
+    ):
         assert BRACKETS in "\n".join(rendered(lines, 200))
 
 

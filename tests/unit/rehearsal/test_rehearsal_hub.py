@@ -418,7 +418,7 @@ def test_close_waits_for_nobody(root: Path) -> None:
         began = time.monotonic()
         hub.close()
         hub.close()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10, "none of them would ever end"
         assert set(threading.enumerate()) <= before
     finally:
         for client in clients:

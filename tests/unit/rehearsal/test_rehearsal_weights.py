@@ -75,7 +75,7 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path: Path, tiny: Path) -> N
         return write_checkpoint(tmp_path / f"{seed}.safetensors", dtype="F16", shrink=SHRINK, seed=seed)
 
     assert (written(7), (tmp_path / "7.safetensors").read_bytes()) == (written(7), tiny.read_bytes())
-    assert written(7).sha256 == "bc2186e0fb065ae1bdac4d7c36d525029c206694d2552266a10705ff0e432ca9"
+    assert written(7).sha256 == "bd198d8beccc0c42c9f891537fbf52d1a1490bda17e5c734bcf1eeb7ed1de27a"
     assert written(8).sha256 != written(7).sha256
 
 
@@ -104,8 +104,7 @@ def test_values_spread_by_the_fan_in(tiny: Path, name: str) -> None:
 def test_every_value_is_a_finite_number(tiny: Path) -> None:
     content = tiny.read_bytes()
     data = memoryview(content)[8 + struct.unpack("<Q", content[:8])[0] :]
-    exponents = (value & 0x7C00 for value in data.cast("H"))
-    assert all(exponent != 0x7C00 for exponent in exponents)
+    assert all(value & 0x7C00 != 0x7C00 for value in set(data.cast("H")))
 
 
 def test_rows_do_not_repeat() -> None:

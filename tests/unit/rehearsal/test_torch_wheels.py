@@ -60,8 +60,12 @@ def elsewhere() -> Iterator[tuple[str, list[str]]]:
 def context(tmp_path: Path, hub: Hub, index: str) -> Context:
     path = os.pathsep.join([str(Path(sys.base_prefix) / "bin"), "/usr/bin", "/bin"])
     machine = LocalMachine({"HOME": str(tmp_path), "PATH": path, "UV_DEFAULT_INDEX": index})
-    world = [f"python.version={HERE}", "python.max=3.14", f"torch.nightly_index={hub.url}/whl/nightly",
-             f"torch.stable_index={hub.url}/whl/stable"]  # fmt: skip
+    world = [
+        f"python.version={HERE}",
+        "python.max=3.14",
+        f"torch.nightly_index={hub.url}/whl/nightly",
+        f"torch.stable_index={hub.url}/whl/stable",
+    ]
     home = Home(tmp_path / "home")
     home.prepare()
     patience = Patience().at_most(0)

@@ -19,10 +19,16 @@ from tests.support.hints import said
 
 Make = Callable[..., Context]
 ENV = {
-    **os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null",
-    "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b",
-    "GIT_AUTHOR_DATE": "2025-10-08T12:00:00+00:00", "GIT_COMMITTER_DATE": "2025-10-08T12:00:00+00:00",
-}  # fmt: skip
+    **os.environ,
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    "GIT_AUTHOR_NAME": "a",
+    "GIT_AUTHOR_EMAIL": "a@b",
+    "GIT_COMMITTER_NAME": "a",
+    "GIT_COMMITTER_EMAIL": "a@b",
+    "GIT_AUTHOR_DATE": "2025-10-08T12:00:00+00:00",
+    "GIT_COMMITTER_DATE": "2025-10-08T12:00:00+00:00",
+}
 
 
 def sh(folder: Path, *words: str) -> str:

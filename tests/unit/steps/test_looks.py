@@ -97,9 +97,12 @@ def script(ctx: Context, name: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["#!/old/venv/bin/python3.12\nimport pip\n", "#!/bin/sh\n'''exec' \"/old venv/bin/python\" \"$0\" \"$@\"\n' '''\n",
-     "#!/bin/sh\n'''exec' /old/venv/bin/python3 \"$0\" \"$@\"\n' '''\n"],
-)  # fmt: skip
+    [
+        "#!/old/venv/bin/python3.12\nimport pip\n",
+        "#!/bin/sh\n'''exec' \"/old venv/bin/python\" \"$0\" \"$@\"\n' '''\n",
+        "#!/bin/sh\n'''exec' /old/venv/bin/python3 \"$0\" \"$@\"\n' '''\n",
+    ],
+)
 def test_a_script_of_another_place(context: Contexts, text: str) -> None:
     ctx = context()
     script(ctx, "idna", text)
@@ -111,10 +114,16 @@ def test_a_script_of_another_place(context: Contexts, text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["#!{bin}/python\n", "#!/bin/sh\n'''exec' \"{bin}/python3\" \"$0\"\n", "#!/usr/bin/env python3\n", "\x7fELF",
-     "#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\" \"$@\"\n",
-     "#!/bin/sh\necho\n", ""],
-)  # fmt: skip
+    [
+        "#!{bin}/python\n",
+        "#!/bin/sh\n'''exec' \"{bin}/python3\" \"$0\"\n",
+        "#!/usr/bin/env python3\n",
+        "\x7fELF",
+        '#!/bin/sh\n\'\'\'exec\' "$(dirname -- "$(realpath -- "$0")")"/\'python\' "$0" "$@"\n',
+        "#!/bin/sh\necho\n",
+        "",
+    ],
+)
 def test_a_script_that_is_right(context: Contexts, text: str) -> None:
     ctx = context()
     script(ctx, "pip", text.replace("{bin}", str(ctx.home.venv / "bin")))
@@ -187,8 +196,9 @@ def test_folders_that_are_there_and_that_are_not(context: Contexts, tmp_path: Pa
         assert seen(check_engine_files(ctx)) == [("yaml-deadpath", Verdict.WARN)]
 
 
-@pytest.mark.parametrize(("start", "bad"), [(b"SQLite format 3\0more", False), (b"", False), (b"<html>", True),
-                                            (b"SQLite format 2\0", True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("start", "bad"), [(b"SQLite format 3\0more", False), (b"", False), (b"<html>", True), (b"SQLite format 2\0", True)]
+)
 def test_the_database(context: Contexts, start: bytes, bad: bool) -> None:
     ctx = context()
     path = ctx.home.comfyui / "user" / "comfyui.db"
@@ -275,9 +285,13 @@ def test_partials_are_left_alone_while_they_grow(models: tuple[Context, Path]) -
 
 @pytest.mark.parametrize(
     ("place", "id"),
-    [("../unet/{}", "ckpt-wrong-dir"), ("../{}", "ckpt-wrong-dir"), ("sdxl-turbo/{}", "ckpt-nested"),
-     ("turbo.safetensors", "ckpt-renamed")],
-)  # fmt: skip
+    [
+        ("../unet/{}", "ckpt-wrong-dir"),
+        ("../{}", "ckpt-wrong-dir"),
+        ("sdxl-turbo/{}", "ckpt-nested"),
+        ("turbo.safetensors", "ckpt-renamed"),
+    ],
+)
 def test_the_checkpoint_elsewhere_is_linked_to_its_place(models: tuple[Context, Path], place: str, id: str) -> None:
     ctx, folder = models
     elsewhere = folder / place.format(CHECKPOINT)
@@ -351,10 +365,15 @@ def test_a_healthy_server_says_nothing(served: EngineHome) -> None:
 
 @pytest.mark.parametrize(
     ("served", "id"),
-    [("oom", "mps-oom"), ("black", "black-image"), ("node_error", "shape-mismatch"), ("ckpt_error", "ckpt-damaged"),
-     ("die", "mem-killed")],
+    [
+        ("oom", "mps-oom"),
+        ("black", "black-image"),
+        ("node_error", "shape-mismatch"),
+        ("ckpt_error", "ckpt-damaged"),
+        ("die", "mem-killed"),
+    ],
     indirect=["served"],
-)  # fmt: skip
+)
 def test_why_the_last_picture_failed(served: EngineHome, id: str) -> None:
     paint(served.ctx)
     found = list(check_last_prompt(served.ctx))

@@ -125,7 +125,7 @@ def test_what_is_proven_for_good_loads_no_nodes_either(home: EngineHome) -> None
         ("import of_old", "node-failed", "No module named 'of_old'"),
         ("import os; os._exit(7)", "node-refused", "ComfyUI starts, but exits with its custom nodes"),
     ],
-)  # fmt: skip
+)
 def test_why_a_node_does_not_load(tmp_path: Path, code: str, id: str, says: str) -> None:
     made = engine_home(tmp_path, deep=True)
     (made.ctx.home.comfyui / "requirements.txt").write_text("torch\n", encoding="utf-8")

@@ -66,12 +66,17 @@ def install(ctx: Context, **versions: str) -> Path:
 @pytest.mark.parametrize(
     ("head", "processors"),
     [
-        (thin(ARM), {"arm64"}), (thin(INTEL), {"x86_64"}), (fat(INTEL, ARM), {"x86_64", "arm64"}),
+        (thin(ARM), {"arm64"}),
+        (thin(INTEL), {"x86_64"}),
+        (fat(INTEL, ARM), {"x86_64", "arm64"}),
         (fat(INTEL), {"x86_64"}),
-        (b"", set()), (b"\x7fELF" + bytes(60), set()), (b"\xca\xfe\xba\xbe\x00\x00\x00\x34" + bytes(60), set()),
-        (thin(7), set()), (fat(INTEL, ARM)[:20], {"x86_64"}),
+        (b"", set()),
+        (b"\x7fELF" + bytes(60), set()),
+        (b"\xca\xfe\xba\xbe\x00\x00\x00\x34" + bytes(60), set()),
+        (thin(7), set()),
+        (fat(INTEL, ARM)[:20], {"x86_64"}),
     ],
-)  # fmt: skip
+)
 def test_for_which_processors_a_file_is_built(head: bytes, processors: set[str]) -> None:
     assert processors_of(head) == processors
 
@@ -160,9 +165,13 @@ def test_torchs_own_openmps_are_one(context: Contexts, home: Home) -> None:
 
 @pytest.mark.parametrize(
     ("torch", "numpy", "bad"),
-    [("2.2.2", "2.1.0", True), ("2.2.2", "1.26.4", False), ("2.3.0", "2.0.0", False),
-     ("2.16.0.dev20261120", "2.1.0", False)],
-)  # fmt: skip
+    [
+        ("2.2.2", "2.1.0", True),
+        ("2.2.2", "1.26.4", False),
+        ("2.3.0", "2.0.0", False),
+        ("2.16.0.dev20261120", "2.1.0", False),
+    ],
+)
 def test_numpy_of_another_abi(context: Contexts, torch: str, numpy: str, bad: bool) -> None:
     ctx = context(machine=FakeMachine(system="Linux"))
     install(ctx, torch=torch, numpy=numpy)
@@ -178,8 +187,10 @@ def test_numpy_1_is_installed_with_torch_held(context: Contexts, monkeypatch: py
     assert asked == ["numpy<2", "torch==2.2.2"]
 
 
-@pytest.mark.parametrize(("told", "real", "bad"), [("10.16", "15.1", True), ("15.1", "15.1", False),
-                                                  ("16.0", "26.1", False), ("10.15", "10.15", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("told", "real", "bad"),
+    [("10.16", "15.1", True), ("15.1", "15.1", False), ("16.0", "26.1", False), ("10.15", "10.15", False)],
+)
 def test_a_python_that_takes_macos_for_an_old_one(
     context: Contexts, home: Home, told: str, real: str, bad: bool
 ) -> None:

@@ -80,8 +80,10 @@ def test_from_nothing_to_a_proven_file(ctx: Context, hub: Hub, model: ModelRepo)
     size, sha256 = model.files[FILE]
     missing = look(ctx)
     assert (missing.id, missing.verdict, missing.subject) == (
-        "ckpt-missing", Verdict.FIXABLE, f"ComfyUI/models/checkpoints/{FILE}",
-    )  # fmt: skip
+        "ckpt-missing",
+        Verdict.FIXABLE,
+        f"ComfyUI/models/checkpoints/{FILE}",
+    )
     assert missing.cost.download_bytes == missing.cost.disk_bytes == size
     report = apply(ctx)
     assert (report.error, report.changed, report.verdict) == (None, True, Verdict.OK)
@@ -349,10 +351,16 @@ def test_nobody_answers_and_nothing_is_lost(ctx: Context, data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "value", "code"),
-    [("html", "", "hub_refused"), ("status", "401", "hub_refused"), ("status", "403", "hub_refused"),
-     ("status", "404", "hub_refused"), ("status", "429 7", "hub_refused"), ("status", "503", "hub_refused"),
-     ("wrong_length", 7, "wrong_file")],
-)  # fmt: skip
+    [
+        ("html", "", "hub_refused"),
+        ("status", "401", "hub_refused"),
+        ("status", "403", "hub_refused"),
+        ("status", "404", "hub_refused"),
+        ("status", "429 7", "hub_refused"),
+        ("status", "503", "hub_refused"),
+        ("wrong_length", 7, "wrong_file"),
+    ],
+)
 def test_a_bad_endpoint_is_one_sentence_and_puts_nothing_in_place(
     ctx: Context, hub: Hub, kind: str, value: str | int, code: str
 ) -> None:

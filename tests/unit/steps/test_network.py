@@ -189,8 +189,11 @@ def test_nothing_is_asked_when_everything_is_here(context: Contexts) -> None:
 def test_a_bare_home_needs_every_host(context: Contexts) -> None:
     hosts = needed_hosts(context(machine=LocalMachine({})))
     assert [(host.name, host.vital) for host in hosts] == [
-        ("huggingface.co", True), ("github.com", True), ("pypi.org", True), ("download.pytorch.org", False),
-    ]  # fmt: skip
+        ("huggingface.co", True),
+        ("github.com", True),
+        ("pypi.org", True),
+        ("download.pytorch.org", False),
+    ]
 
 
 @pytest.mark.parametrize("name", ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"])

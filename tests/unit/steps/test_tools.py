@@ -232,8 +232,9 @@ def test_busyboxs_wget_is_not_taken() -> None:
 # -- installing -----------------------------------------------------------------------------------------
 
 INSTALL = "/opt/homebrew/bin/brew install wget"
-MISSING = fixable("wget-missing", "wget", "wget is missing.",
-                  fix=Fix("Install it.", program("brew", "install", "wget")))  # fmt: skip
+MISSING = fixable(
+    "wget-missing", "wget", "wget is missing.", fix=Fix("Install it.", program("brew", "install", "wget"))
+)
 
 
 def brewing(answer: Ran | str = "==> Pouring wget\n") -> FakeMachine:

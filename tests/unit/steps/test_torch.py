@@ -90,8 +90,13 @@ def machine(hub: Hub, person: Path, **more: str) -> Machine:
 
 def wishes(hub: Hub, *more: str) -> list[str]:
     nightly, stable = f"{hub.url}/whl/nightly", f"{hub.url}/whl/stable"
-    return [f"python.version={HERE}", "python.max=3.14", f"torch.nightly_index={nightly}",
-            f"torch.stable_index={stable}", *more]  # fmt: skip
+    return [
+        f"python.version={HERE}",
+        "python.max=3.14",
+        f"torch.nightly_index={nightly}",
+        f"torch.stable_index={stable}",
+        *more,
+    ]
 
 
 class Place:
@@ -104,9 +109,13 @@ class Place:
         manifest = load_manifest("sdxl-turbo", wishes(self.hub, *sets))
         impatient = Patience().at_most(0)
         return Context(
-            machine(self.hub, self.home.root), manifest, self.home, Options(deep=deep), self.events.append,
+            machine(self.hub, self.home.root),
+            manifest,
+            self.home,
+            Options(deep=deep),
+            self.events.append,
             patience=impatient,
-        )  # fmt: skip
+        )
 
     def run(self, *sets: str, deep: bool = False, apply: bool = True) -> StepReport:
         return run_step(TORCH, self.ctx(*sets, deep=deep), apply=apply)
@@ -231,8 +240,10 @@ def test_a_nightly_takes_releases_that_serve_it_where_the_day_has_none(place: Pl
     assert [finding.id for finding in place.seen()] == ["torch-ready"]
     stable = f"{place.hub.url}/whl/stable"  # whose torchvision is bound to another torch
     ctx = replace(ctx, machine=machine(place.hub, place.home.root, UV_DEFAULT_INDEX=stable))
-    assert planned(ctx, audio=True).pins == (*(f"{name}=={version}" for name, version in NIGHTLY.items()),
-                                             f"torchaudio=={AUDIO}")  # fmt: skip
+    assert planned(ctx, audio=True).pins == (
+        *(f"{name}=={version}" for name, version in NIGHTLY.items()),
+        f"torchaudio=={AUDIO}",
+    )
 
 
 def test_a_torchaudio_that_cannot_be_imported_rules_a_set_out(place: Place, tmp_path: Path) -> None:
@@ -368,10 +379,18 @@ def mac(context: Make, home: Home, receipt: dict[str, object], **environ: str) -
     said = "ProductName:\tmacOS\nProductVersion:\t15.5\nBuildVersion:\t24F74\n"
     ctx = context("torch.channel=stable", machine=FakeMachine({"/usr/bin/sw_vers": said}, environ=environ))
     facts: dict[str, object] = {
-        "versions": STABLE, "python": "python3.12", "os": "macOS 15.5", "session": session(ctx), "wanted": "stable",
-        "got": "stable", "torch": "2.15.0", "device": "mps", "when": "2026-11-22T10:00:00", "mps_built": True,
+        "versions": STABLE,
+        "python": "python3.12",
+        "os": "macOS 15.5",
+        "session": session(ctx),
+        "wanted": "stable",
+        "got": "stable",
+        "torch": "2.15.0",
+        "device": "mps",
+        "when": "2026-11-22T10:00:00",
+        "mps_built": True,
         "mps_available": True,
-    }  # fmt: skip
+    }
     ctx.receipts.write("torch", **{**facts, **receipt})
     return list(TORCH.check(ctx))
 
@@ -391,8 +410,9 @@ def test_a_hidden_gpu_is_said_and_looked_for_again_from_elsewhere(context: Make,
     hidden: dict[str, object] = {"device": "cpu", "mps_available": False}
     found = mac(context, home, {**hidden, "session": "ssh"}, SSH_CONNECTION="10.0.0.1 1 10.0.0.2 22")
     assert [(finding.id, finding.verdict) for finding in found] == [
-        ("torch-ready", Verdict.OK), ("gpu-hidden", Verdict.WARN),
-    ]  # fmt: skip
+        ("torch-ready", Verdict.OK),
+        ("gpu-hidden", Verdict.WARN),
+    ]
     assert "SSH" in found[1].says
     found = mac(context, home, {**hidden, "session": "ssh"}, TERM_PROGRAM="Apple_Terminal")
     assert [finding.id for finding in found] == ["torch-unproven"]

@@ -394,11 +394,17 @@ if place == "environments._new_link":
 print(TorchHome(url, Home(Path(root))).run().error)
 """
 POINTS = [
-    ("environments._clone", "before"), ("environments._clone", "after"), ("packages.pip_install", "after"),
-    ("torch_set.prove", "before"), ("torch_set.prove", "after"), ("engine_packages.complete", "after"),
-    ("environments.leave", "after"), ("environments.enter", "before"), ("environments.enter", "after"),
+    ("environments._clone", "before"),
+    ("environments._clone", "after"),
+    ("packages.pip_install", "after"),
+    ("torch_set.prove", "before"),
+    ("torch_set.prove", "after"),
+    ("engine_packages.complete", "after"),
+    ("environments.leave", "after"),
+    ("environments.enter", "before"),
+    ("environments.enter", "after"),
     ("environments.restore", "after"),
-]  # fmt: skip
+]
 
 
 def killed(place: TorchHome, point: str, when: str) -> None:
@@ -425,8 +431,10 @@ def test_killed_in_a_change(place: TorchHome, point: str, when: str) -> None:
     assert_whole(place)
 
 
-@pytest.mark.parametrize(("point", "when"), [("environments._exchange", "before"), ("environments._exchange", "after"),
-                                             ("environments._new_link", "after")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("point", "when"),
+    [("environments._exchange", "before"), ("environments._exchange", "after"), ("environments._new_link", "after")],
+)
 def test_killed_while_a_home_from_before_moves_in(place: TorchHome, point: str, when: str) -> None:
     real = generations.active(place.home)
     place.home.venv.unlink()

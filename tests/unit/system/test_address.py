@@ -69,8 +69,17 @@ def test_https_of_a_stranger_does_not_become_http_of_this_machine() -> None:
 
 def test_a_number_is_one_that_a_file_can_have() -> None:
     assert [natural(text) for text in ("0", "12", "", "-5", "\u00b2", "1_0", "+1", " 1", "9" * 19, "9" * 5000)] == [
-        0, 12, None, None, None, None, None, None, None, None,
-    ]  # fmt: skip
+        0,
+        12,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+    ]
 
 
 def test_what_is_quoted_does_nothing_to_a_terminal() -> None:

@@ -31,7 +31,8 @@ MANIFESTS = {
     "more than a megabyte": f"{WHOLE}#{'a' * 1_000_000}\n",
 }
 BOMBS = {
-    "laughs": "a: &a [x, x]\n" + "".join(
+    "laughs": "a: &a [x, x]\n"
+    + "".join(
         f"{after}: &{after} [*{name}, *{name}, *{name}, *{name}, *{name}, *{name}, *{name}, *{name}, *{name}]\n"
         for name, after in zip("abcdefghi", "bcdefghij", strict=True)
     ),
@@ -41,7 +42,7 @@ BOMBS = {
     "keys": "? " * 100_000,
     "itself": "a: &a [*a, *a]\nb: *a\n" * 20,
     "lines": "a: b\n" * 150_000,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MANIFESTS)

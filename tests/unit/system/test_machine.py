@@ -33,12 +33,33 @@ def shell(script: str) -> list[str]:
 
 
 def test_a_childs_environment_is_built_clean() -> None:
-    kept = {"PATH": "/bin", "HOME": "/h", "HTTPS_PROXY": "p", "NO_PROXY": "n", "SSL_CERT_FILE": "c", "LANG": "C",
-            "UV_DEFAULT_INDEX": "i", "PIP_CERT": "c", "GIT_SSL_CAINFO": "c"}  # fmt: skip
-    left_out = {"PYTHONPATH": "x", "PYTHONHOME": "x", "VIRTUAL_ENV": "x", "CONDA_PREFIX": "x", "HF_HUB_OFFLINE": "1",
-                "HF_TOKEN": "hf_secret", "HUGGING_FACE_HUB_TOKEN": "hf_secret", "GIT_DIR": "x", "LD_PRELOAD": "x",
-                "DYLD_INSERT_LIBRARIES": "x", "PYTORCH_ENABLE_MPS_FALLBACK": "1", "PIP_REQUIRE_VIRTUALENV": "1",
-                "UV_PRERELEASE": "allow", "UV_OFFLINE": "1"}  # fmt: skip
+    kept = {
+        "PATH": "/bin",
+        "HOME": "/h",
+        "HTTPS_PROXY": "p",
+        "NO_PROXY": "n",
+        "SSL_CERT_FILE": "c",
+        "LANG": "C",
+        "UV_DEFAULT_INDEX": "i",
+        "PIP_CERT": "c",
+        "GIT_SSL_CAINFO": "c",
+    }
+    left_out = {
+        "PYTHONPATH": "x",
+        "PYTHONHOME": "x",
+        "VIRTUAL_ENV": "x",
+        "CONDA_PREFIX": "x",
+        "HF_HUB_OFFLINE": "1",
+        "HF_TOKEN": "hf_secret",
+        "HUGGING_FACE_HUB_TOKEN": "hf_secret",
+        "GIT_DIR": "x",
+        "LD_PRELOAD": "x",
+        "DYLD_INSERT_LIBRARIES": "x",
+        "PYTORCH_ENABLE_MPS_FALLBACK": "1",
+        "PIP_REQUIRE_VIRTUALENV": "1",
+        "UV_PRERELEASE": "allow",
+        "UV_OFFLINE": "1",
+    }
     assert clean_env(kept | left_out) == kept
 
 
@@ -261,7 +282,11 @@ def test_an_interrupted_machine_starts_and_waits_for_nothing(tmp_path: Path) -> 
     machine = LocalMachine()
     machine.interrupt()
     assert machine.stopping.is_set()
-    for work in (lambda: machine.run(["true"]), lambda: machine.sleep(PATIENCE_S), machine.check_interrupted,
-                 lambda: machine.spawn(["true"], cwd=tmp_path, log=tmp_path / "log", env={})):  # fmt: skip
+    for work in (
+        lambda: machine.run(["true"]),
+        lambda: machine.sleep(PATIENCE_S),
+        machine.check_interrupted,
+        lambda: machine.spawn(["true"], cwd=tmp_path, log=tmp_path / "log", env={}),
+    ):
         with pytest.raises(Interrupted):
             work()

@@ -48,8 +48,10 @@ def test_a_mac_that_tells_nothing() -> None:
 def test_linux(said: str, metered: bool) -> None:
     routes = "Iface\tDestination\tGateway\nwlan0\t00000000\t0102A8C0\t0003\n"
     machine = FakeMachine(
-        {"/sbin/nmcli -g GENERAL.METERED device show wlan0": said}, system="Linux", programs=PROGRAMS,
+        {"/sbin/nmcli -g GENERAL.METERED device show wlan0": said},
+        system="Linux",
+        programs=PROGRAMS,
         files={"/proc/net/route": routes},
-    )  # fmt: skip
+    )
     assert bool(metered_because(machine)) is metered
     assert metered_because(FakeMachine(system="Linux", programs=PROGRAMS)) == ""

@@ -40,7 +40,7 @@ UV = "error: Failed to fetch: `https://pypi.org/simple/torch/`\n  Caused by: "
         ("  × No solution found when resolving dependencies:", None),
         ("error: No space left on device (os error 28)", None),
     ],
-)  # fmt: skip
+)
 def test_what_a_program_says(said: str, passing: Passing | None) -> None:
     assert passing_in(said) is passing
 

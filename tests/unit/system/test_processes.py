@@ -116,8 +116,10 @@ def test_a_server_that_a_custom_node_has_started_anew_is_still_ours(home: Engine
     ctx = home.ctx
     main = ctx.home.comfyui / "main.py"
     text = main.read_text(encoding="utf-8")
-    anew = "import os, sys\nif 'ANEW' not in os.environ:\n    os.environ['ANEW'] = '1'\n" \
-           "    os.execv(sys.executable, [sys.executable, *sys.argv])\n"  # fmt: skip
+    anew = (
+        "import os, sys\nif 'ANEW' not in os.environ:\n    os.environ['ANEW'] = '1'\n"
+        "    os.execv(sys.executable, [sys.executable, *sys.argv])\n"
+    )
     main.write_text(text.replace("import asyncio\n", f"import asyncio\n{anew}", 1), encoding="utf-8")
     record = server_process.start_server(ctx)
     assert "-s" not in seen(record.pid).argv
@@ -215,8 +217,10 @@ def test_a_child_runs_where_no_note_can_be_kept(tmp_path: Path) -> None:
     machine.children_folder.write_text("", encoding="utf-8")
     assert machine.run(["echo", "1"]).out == "1\n"
     machine.children_folder = tmp_path / "children"
-    script = f"import pathlib, os; p = pathlib.Path({str(machine.children_folder)!r}); " \
-             "(n,) = p.iterdir(); n.unlink(); n.mkdir(); print('there')"  # fmt: skip
+    script = (
+        f"import pathlib, os; p = pathlib.Path({str(machine.children_folder)!r}); "
+        "(n,) = p.iterdir(); n.unlink(); n.mkdir(); print('there')"
+    )
     assert machine.run([sys.executable, "-c", f"import time; time.sleep(1); {script}"]).out == "there\n"
 
 

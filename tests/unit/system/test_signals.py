@@ -202,9 +202,13 @@ def test_a_signal_in_the_middle_of_an_import_is_no_bug(tmp_path: Path, sign: sig
     script = "from provision.__main__ import main\nimport sys\nsys.argv = ['provision', 'status']\nmain()"
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
         preexec_fn=hear,
-    ) as running:  # fmt: skip
+    ) as running:
         assert line_of(running.stdout) == "up"
         running.send_signal(sign)
         assert end_of(running) == (130, "Stopped. Nothing was changed.\n")
@@ -220,8 +224,11 @@ def test_output_that_goes_nowhere_is_no_bug(words: tuple[str, ...], out: str) ->
     shown = f'"$@" {redirect}; exit "${{PIPESTATUS[0]}}"'
     ran = subprocess.run(
         ["bash", "-c", shown, "bash", sys.executable, "-m", "provision", *words],
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert ran.returncode in (0, 1, 2), ran.stderr
     assert "Traceback" not in ran.stderr
     assert "Exception ignored" not in ran.stderr

@@ -182,15 +182,20 @@ def test_the_one_without_wheels_is_found_before_the_one_that_conflicts() -> None
 
 def test_a_requirement_line_has_a_name() -> None:
     assert [name_of(line) for line in ("SQLAlchemy>=2", "comfy_kitchen==0.2", "uv ; python_version>'3'", "# no")] == [
-        "sqlalchemy", "comfy-kitchen", "uv", "",
-    ]  # fmt: skip
+        "sqlalchemy",
+        "comfy-kitchen",
+        "uv",
+        "",
+    ]
 
 
 def test_others_differ_in_one_thing_and_the_wheel_tells_the_first_macos() -> None:
     target = parse_target("macos-13-intel-py310")
     assert [other.name for other in others(target)] == [
-        "macos-27-x86_64-py310-16gb", "macos-13-x86_64-py312-16gb", "macos-13-arm64-py310-16gb",
-    ]  # fmt: skip
+        "macos-27-x86_64-py310-16gb",
+        "macos-13-x86_64-py312-16gb",
+        "macos-13-arm64-py310-16gb",
+    ]
     wheel = Wheel("torch", "2.15.0", "torch-2.15.0-cp312-cp312-macosx_14_0_arm64.whl", 1)
     assert first_macos(target, others(target)[0], wheel).macos == (14, 0)
     assert first_macos(target, others(target)[1], wheel).macos == (13, 0)

@@ -16,13 +16,37 @@ from hypothesis import strategies as st
 from provision.system.visible import HIDDEN, shell_word, shell_words, uncoloured, visible
 
 SHOWN = {
-    "\x00": r"\x00", "\x07": r"\x07", "\x08": r"\x08", "\x0b": r"\x0b", "\r": r"\x0d", "\x1b": r"\x1b", "\x7f": r"\x7f",
-    "\x85": r"\x85", "\x9b": r"\x9b", "\x9d": r"\x9d", "\xad": r"\xad", "\u061c": r"\u061c", "\u200b": r"\u200b",
-    "\u200e": r"\u200e", "\u200f": r"\u200f", "\u2028": r"\u2028", "\u2029": r"\u2029", "\u202a": r"\u202a",
-    "\u202e": r"\u202e", "\u2060": r"\u2060", "\u2066": r"\u2066", "\u2069": r"\u2069", "\u3164": r"\u3164",
-    "\ufeff": r"\ufeff", "\ufff9": r"\ufff9", "\ufffb": r"\ufffb", "\udcff": r"\udcff",
-    "\U000e0041": r"\U000e0041", "\U000e01ef": r"\U000e01ef", "\U0001d173": r"\U0001d173",
-}  # fmt: skip
+    "\x00": r"\x00",
+    "\x07": r"\x07",
+    "\x08": r"\x08",
+    "\x0b": r"\x0b",
+    "\r": r"\x0d",
+    "\x1b": r"\x1b",
+    "\x7f": r"\x7f",
+    "\x85": r"\x85",
+    "\x9b": r"\x9b",
+    "\x9d": r"\x9d",
+    "\xad": r"\xad",
+    "\u061c": r"\u061c",
+    "\u200b": r"\u200b",
+    "\u200e": r"\u200e",
+    "\u200f": r"\u200f",
+    "\u2028": r"\u2028",
+    "\u2029": r"\u2029",
+    "\u202a": r"\u202a",
+    "\u202e": r"\u202e",
+    "\u2060": r"\u2060",
+    "\u2066": r"\u2066",
+    "\u2069": r"\u2069",
+    "\u3164": r"\u3164",
+    "\ufeff": r"\ufeff",
+    "\ufff9": r"\ufff9",
+    "\ufffb": r"\ufffb",
+    "\udcff": r"\udcff",
+    "\U000e0041": r"\U000e0041",
+    "\U000e01ef": r"\U000e01ef",
+    "\U0001d173": r"\U0001d173",
+}
 
 
 @pytest.mark.parametrize("character", SHOWN, ids=lambda character: f"{ord(character):x}")
@@ -33,9 +57,19 @@ def test_what_acts_or_hides_is_written_out(character: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["two\nlines\tand a tab", "é ü 김나 日本語", "👩‍💻 🏳️‍🌈 ❤️‍🔥", "می‌خواهم", "क्‍ष",
-     "Screenshot at 9.41.00\u202fAM.png", "a\xa0b", "עברית", "✓ · → ━ ⠋ ▀", r"C:\x1b"],
-)  # fmt: skip
+    [
+        "two\nlines\tand a tab",
+        "é ü 김나 日本語",
+        "👩‍💻 🏳️‍🌈 ❤️‍🔥",
+        "می‌خواهم",
+        "क्‍ष",
+        "Screenshot at 9.41.00\u202fAM.png",
+        "a\xa0b",
+        "עברית",
+        "✓ · → ━ ⠋ ▀",
+        r"C:\x1b",
+    ],
+)
 def test_what_people_write_stays(text: str) -> None:
     assert visible(text) == text
 
