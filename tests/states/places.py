@@ -98,10 +98,16 @@ PLACES = (
     ),
     State("umask 077", set_up=lambda at: at.shell("umask 077")),
     State("the current folder was removed", set_up=_current_folder_gone),
-    State("the person's folder is a broken git repository", home="person/provision",
-          set_up=lambda at: _broken_repository(at.person)),
-    State("the home in a git repository of somebody's, a broken one", set_up=lambda at: _broken_repository(at.folder),
-          stops=Stops("usage", ("is a git repository",), code=2)),
+    State(
+        "the person's folder is a broken git repository",
+        home="person/provision",
+        set_up=lambda at: _broken_repository(at.person),
+    ),
+    State(
+        "the home in a git repository of somebody's, a broken one",
+        set_up=lambda at: _broken_repository(at.folder),
+        stops=Stops("usage", ("is a git repository",), code=2),
+    ),
     State("the home is a link", set_up=_link_to_elsewhere),
     State(
         "the home is a link to a disk that is not there",

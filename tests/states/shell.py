@@ -57,8 +57,9 @@ SHELL = (
     State("standard error is closed", set_up=lambda at: at.shell("exec 2>&-")),
     State("all three are closed", set_up=lambda at: at.shell("exec 0<&- 1>&- 2>&-")),
     State("standard error is full", set_up=lambda at: at.shell("exec 2>/dev/full")),
-    State("SIGHUP, SIGPIPE and SIGCHLD are ignored by who starts it",
-          set_up=lambda at: at.shell("trap '' HUP PIPE CHLD")),
+    State(
+        "SIGHUP, SIGPIPE and SIGCHLD are ignored by who starts it", set_up=lambda at: at.shell("trap '' HUP PIPE CHLD")
+    ),
     State("a terminal of 1 x 1", {"TERM": "xterm-256color"}, set_up=lambda at: _in_terminal(at, "stty cols 1 rows 1")),
     State("a terminal of 0 x 0", {"TERM": "xterm"}, set_up=lambda at: _in_terminal(at, "stty cols 0 rows 0")),
     State("a terminal of a kind that nobody knows", {"TERM": "nope-9000"}, set_up=_in_terminal),

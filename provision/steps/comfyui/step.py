@@ -48,7 +48,8 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
     owner = git.stranger(folder, ctx.machine.environ)
     if owner is not None:
         yield kinds.GIT_OWNER.blocked(
-            str(folder), f"{folder} belongs to user {owner}, not to you; git refuses to read it.",
+            str(folder),
+            f"{folder} belongs to user {owner}, not to you; git refuses to read it.",
             fix=Fix("Make it yours.", program("sudo", "chown", "-R", str(os.getuid()), str(folder))),
         )
         return
@@ -64,7 +65,8 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
     if state.head is None or _unfinished(ctx):
         why = state.trouble or "an earlier run was interrupted while writing files"
         yield kinds.CLONE_PARTIAL.fixable(
-            str(folder), f"The checkout is broken ({why}).",
+            str(folder),
+            f"The checkout is broken ({why}).",
             fix=Fix("Download it again; models, custom nodes and changed files stay."),
             cost=_cost(ctx),
         )

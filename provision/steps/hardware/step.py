@@ -93,7 +93,8 @@ def _check_mac(ctx: Context) -> Iterable[Finding]:
     yield from _judge_pressure(values)
     if _low_power(ctx):
         yield kinds.LOW_POWER.warn(
-            "power", "Low Power Mode is on: images take longer.",
+            "power",
+            "Low Power Mode is on: images take longer.",
             fix=Fix("Turn it off in System Settings, Battery.", program("sudo", "pmset", "-a", "lowpowermode", "0")),
         )
 
@@ -133,11 +134,12 @@ def _judge_macos(ctx: Context, system: parsers.MacOs | None) -> Finding:
     if _padded(system.version) >= _padded(parsers.parse_version(needed)):
         says = f"{system.name} {seen} ({system.build}); {needed} or later is required."
         return kinds.HW_OS.ok("macOS", says, facts={"version": seen, "build": system.build})
-    return _bar(ctx, kinds.OS_TOO_OLD)("macOS", f"This is {system.name} {seen}; {needed} or later is needed: "
-        "current torch does not support older systems.",
+    return _bar(ctx, kinds.OS_TOO_OLD)(
+        "macOS",
+        f"This is {system.name} {seen}; {needed} or later is needed: current torch does not support older systems.",
         fix=Fix(
-            "Update in System Settings, General, Software Update; to try anyway, "
-            f"add --set machine.macos_min={seen}.", program("softwareupdate", "--list"),
+            f"Update in System Settings, General, Software Update; to try anyway, add --set machine.macos_min={seen}.",
+            program("softwareupdate", "--list"),
         ),
         facts={"version": seen, "needed": needed},
     )
@@ -236,7 +238,9 @@ def _judge_memory(ctx: Context, memory: _Seen) -> Finding:
     seen = {"total_bytes": total, "available_bytes": memory.available_bytes, "source": memory.source}
     gib = f"{total / GIB:.0f}" if total % GIB == 0 else f"{total / GIB:.1f}"
     if total < needs.memory_gib_min * GIB * NOMINAL:
-        return _bar(ctx, kinds.MEM_LOW)("memory", f"{gib} GiB of memory; {needs.memory_gib_min} are required, "
+        return _bar(ctx, kinds.MEM_LOW)(
+            "memory",
+            f"{gib} GiB of memory; {needs.memory_gib_min} are required, "
             f"{needs.memory_gib_recommended} are recommended.",
             fix=Fix(
                 "To try anyway (slow, if it works at all), lower the minimum.",

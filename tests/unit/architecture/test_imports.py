@@ -209,9 +209,16 @@ def test_help_loads_no_command() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert ran.stderr.split() == [
-        "provision", "provision.cli", "provision.cli.app", "provision.cli.contents", "provision.cli.exit_codes",
+        "provision",
+        "provision.cli",
+        "provision.cli.app",
+        "provision.cli.contents",
+        "provision.cli.exit_codes",
         "provision.command",
-        "provision.errors", "provision.output", "provision.output.safe_streams", "provision.system",
+        "provision.errors",
+        "provision.output",
+        "provision.output.safe_streams",
+        "provision.system",
         "provision.system.visible",
     ]
 

@@ -122,7 +122,10 @@ def test_two_locks_are_compared_in_words() -> None:
     other = (replace(PACKAGES[0], version="2.4"), replace(PACKAGES[2], version="2.14.1"), LockedPackage("new", "1.0"))
     engine = replace(LOCK.comfyui, commit="2" * 40, flags=())
     assert differences(LOCK, replace(LOCK, packages=other, comfyui=engine)) == [
-        "filelock 3.20.0 is not there now", "numpy 2.3.5 is 2.4 now", "1 more packages", "ComfyUI's commit",
+        "filelock 3.20.0 is not there now",
+        "numpy 2.3.5 is 2.4 now",
+        "1 more packages",
+        "ComfyUI's commit",
         "the flags",
     ]
 

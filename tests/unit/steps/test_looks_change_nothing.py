@@ -120,8 +120,11 @@ def test_what_is_proven_for_good_loads_no_nodes_either(home: EngineHome) -> None
     ("code", "id", "says"),
     [
         ("open(__file__ + '.cfg', 'w')", "node-refused", "The custom node {0} writes or installs when loaded"),
-        ("import subprocess, sys; subprocess.check_call([sys.executable, '-m', 'pip', 'install', 'canary'])",
-         "node-refused", "a check does not allow that"),
+        (
+            "import subprocess, sys; subprocess.check_call([sys.executable, '-m', 'pip', 'install', 'canary'])",
+            "node-refused",
+            "a check does not allow that",
+        ),
         ("import of_old", "node-failed", "No module named 'of_old'"),
         ("import os; os._exit(7)", "node-refused", "ComfyUI starts, but exits with its custom nodes"),
     ],
