@@ -37,7 +37,7 @@ An error says what happened and why, then what to type next, and last where the 
   log: /Users/you/provision/logs/provision.log
 ```
 
-With `--json` the last line has `error.code`, `error.message`, `error.hint`, and `error.command`: the
+With `--json` the last line has `error.code`, `error.message`, `error.hint`, and `error.argv`: the
 words of the hint's command, which a script can run as they stand, null where there is none. What a *check* finds is no
 error but a finding, with an id: see [doctor.md](doctor.md). In the tables, what stands in braces is filled in.
 

@@ -14,6 +14,7 @@ from provision.core import events
 from provision.core.estimate import USUAL_S, Pace
 from provision.errors import ConsentNeeded, ProvisionError
 from provision.output import safe_streams, views
+from provision.output.as_json import Run
 from provision.output.hints import HERE
 from provision.output.result import Drawn, Ending, Findings, Paper, Part, Picture, Result, Words
 from provision.output.run_state import RunState
@@ -36,7 +37,12 @@ class Console:
     With `plain`, marks are words, tables are sentences, and progress comes less often.
     """
 
-    def __init__(self, *, verbose: bool = False, yes: bool = False, plain: bool = False) -> None:
+    def __init__(
+        self, run: Run | None = None, *, verbose: bool = False, yes: bool = False, plain: bool = False
+    ) -> None:
+        self.run = run or Run()
+        self.heard = self.run.began
+        """When something last happened, in seconds since 1970."""
         self.verbose, self.yes, self.plain = verbose, yes, plain
         self.marks = views.WORDS if plain else views.GLYPHS
         self.state = RunState()
@@ -82,10 +88,16 @@ class Console:
     def emit(self, event: events.Event) -> None:
         """Receive an event, from any thread."""
         with self._guard:
+            self.heard = time.time()
             self.state.add(time.monotonic(), event)
             if line := views.log_line(event):
                 self._write(line)
             self.show(event)
+
+    def heartbeat(self) -> events.Heartbeat:
+        """What is going on."""
+        with self._guard:
+            return self.state.heartbeat(time.monotonic())
 
     def emit_of_a_look(self, event: events.Event) -> None:
         """Receive an event of a look, whose findings are shown at its end: before, only what moves or takes long."""
@@ -195,16 +207,22 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def make_console(
-    *, json: bool, verbose: bool = False, yes: bool = False, plain: bool = False, environ: Mapping[str, str]
+    command: str | None,
+    *,
+    json: bool,
+    verbose: bool = False,
+    yes: bool = False,
+    plain: bool = False,
+    environ: Mapping[str, str],
 ) -> Console:
     """The console for this run: `--json` and `--plain` pick the format, a terminal only decides animation."""
     if json:
         from provision.output.json_console import JsonConsole
 
-        return JsonConsole(verbose=verbose, yes=yes)
+        return JsonConsole(Run(command), verbose=verbose, yes=yes)
     can_draw = is_terminal(sys.stderr) and (sys.stderr.encoding or "utf-8").lower().startswith("utf")
     if plain or not can_draw or environ.get("TERM", "") in ("", "dumb"):
-        return Console(verbose=verbose, yes=yes, plain=plain)
+        return Console(Run(command), verbose=verbose, yes=yes, plain=plain)
     from provision.output.live_console import LiveConsole
 
-    return LiveConsole(verbose=verbose, yes=yes)
+    return LiveConsole(Run(command), verbose=verbose, yes=yes)

@@ -12,6 +12,7 @@ from provision.core import events
 from provision.core.finding import Verdict
 from provision.errors import ProvisionError
 from provision.output import live_view, safe_streams, views
+from provision.output.as_json import Run
 from provision.output.console import Console
 from provision.output.painter import Painter
 from provision.output.screen import Line, Screen
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 class LiveConsole(Console):
     """A terminal: finished steps as lines that stay, below them what is at work, with bytes, rate and time left."""
 
-    def __init__(self, *, verbose: bool = False, yes: bool = False) -> None:
-        super().__init__(verbose=verbose, yes=yes)
+    def __init__(self, run: Run | None = None, *, verbose: bool = False, yes: bool = False) -> None:
+        super().__init__(run, verbose=verbose, yes=yes)
         self.rich = Painter(safe_streams.err())
         self.out = Painter(safe_streams.out())
         self.screen = Screen(self.rich.file, self._picture_of_now, self._guard)

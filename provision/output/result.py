@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from provision.command import Fix
+from provision.errors import ErrorJson
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from provision.core.finding import JSON
     from provision.core.step import Report
     from provision.output.hints import Invocation
 
@@ -68,28 +68,44 @@ Part = Words | Drawn | Picture | Ending | Findings
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Whether all is well (the exit code), what a program reads, what a person reads."""
+    """What a program reads (a dataclass), what a person reads; `error` says why the exit code is not 0."""
 
-    ok: bool
-    data: Mapping[str, JSON]
+    facts: object
     view: tuple[Part, ...] = ()
+    error: ErrorJson | None = None
+    changed: bool = False
     report: Report | None = field(default=None, compare=False)
 
+    @property
+    def ok(self) -> bool:
+        """Whether the exit code is 0."""
+        return self.error is None
 
-def answer(facts: Mapping[str, JSON], *view: Part | str | Fix, ok: bool = True) -> Result:
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Nothing beside what every report says."""
+
+
+def answer(facts: object, *view: Part | str | Fix, error: ErrorJson | None = None, changed: bool = False) -> Result:
     """The answer of a command that runs no steps; a text is shown as it stands."""
     parts = tuple(Words(part) if isinstance(part, str | Fix) else part for part in view)
-    return Result(ok, {"schema": 1, "type": "report", "ok": ok, "changed": False, "steps": [], **facts}, parts)
+    return Result(facts, parts, error, changed)
 
 
-def ran(report: Report, facts: Mapping[str, JSON], closing: str, *before: Part) -> Result:
+def why(code: str, what: Fix) -> ErrorJson:
+    """Why a command that ends well is not satisfied."""
+    return ErrorJson(code, what.says, Fix(command=what.command), what.command)
+
+
+def ran(report: Report, facts: object, closing: str, *before: Part) -> Result:
     """The answer of a run of steps."""
-    return Result(report.ok, {**report.to_json(), **facts}, (*before, Ending(report, closing)), report)
+    return Result(facts, (*before, Ending(report, closing)), report.error, report.changed, report)
 
 
-def looked(report: Report, facts: Mapping[str, JSON], closing: str) -> Result:
+def looked(report: Report, facts: object, closing: str) -> Result:
     """The answer of a look at steps."""
-    return Result(report.ok, {**report.to_json(), **facts}, (Findings(report, closing),), report)
+    return Result(facts, (Findings(report, closing),), report.error, report.changed, report)
 
 
 def pairs(rows: Sequence[tuple[str, ...]]) -> Drawn:

@@ -7,13 +7,12 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from provision.command import ours
-from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.receipts import home_lock
 from provision.errors import CommandFailed, ProvisionError
@@ -45,6 +44,14 @@ MAKING = "new-"
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """Bytes of model files that the rehearsal's hub sent, in all and by file."""
+
+    hub_sent_bytes: int
+    hub_sent_by_file: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """The world while it is served."""
 
@@ -55,9 +62,9 @@ class World:
     def endpoint(self) -> str:
         return self.hub.url
 
-    def sent_json(self) -> dict[str, JSON]:
-        """Bytes of model files that the hub sent in this run, in all and by file."""
-        return {"hub_sent_bytes": self.hub.sent_bytes(), "hub_sent_by_file": dict(self.hub.sent_by_file())}
+    def sent(self) -> Sent:
+        """What the hub sent in this run."""
+        return Sent(self.hub.sent_bytes(), self.hub.sent_by_file())
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.breakers.patient import Patient, patient
+from tests.support import json_lines
 from tests.support.paths import CHECKOUT
 
 TIMEOUT_S = 240
@@ -56,7 +57,9 @@ class Tool:
 
     def run(self, *words: str) -> Ended:
         """Run to the end."""
-        return self.until(lambda _: False, *words, "--json")
+        ended = self.until(lambda _: False, *words, "--json")
+        json_lines.check_all(ended.lines, ended.code)
+        return ended
 
     def text(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run to the end, as a person without `--json`."""

@@ -40,9 +40,9 @@ def finding_of(line: dict[str, Any]) -> Finding:
     fix, consent = line["fix"], line["consent"]
     command = Command(tuple(fix["argv"])) if fix and fix["argv"] else None
     return Finding(
-        kind(line["id"]), line["subject"], Verdict(line["verdict"]), line["says"],
-        fix and Fix(fix["says"], command), consent and Consent(**consent), Cost(**line["cost"]),
-        line["caused_by"] or "", line["detail"], facts=line["facts"],
+        kind(line["id"]), line["subject"], Verdict(line["verdict"]), line["message"],
+        fix and Fix(fix["message"], command), consent and Consent(**consent), Cost(**line["cost"]),
+        line["caused_by"] or "", bool(line.get("detail")), facts=line["facts"],
     )  # fmt: skip
 
 

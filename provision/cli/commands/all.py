@@ -47,7 +47,8 @@ def provision_all(
         report = run(STEPS, replace(ctx, emit=timeline.before(ctx.emit)), apply=True)
         keep_pace(ctx.home, at.console.state.measured_pace())
         facts = run_facts(at)
-        keep_run(ctx.home, report, facts, timeline.course(), ctx.machine.timestamp(), at.console.invocation)
+        course, when = timeline.course(), ctx.machine.timestamp()
+        keep_run(ctx.home, report, course, when, at.console.invocation, rehearsal=at.world is not None)
         if stop:
             stop_server(ctx)
     if open_page and report.ok and not stop:

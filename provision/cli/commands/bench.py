@@ -55,8 +55,8 @@ def bench(
     if not (server := bring_up(at)).ok:
         return server
     result = _measure(ctx, kinds, count, ctx.machine.clock() - started)
-    keep_bench(ctx.home, result.to_json())
-    return answer(result.to_json(), bars_text(chart_rows(result)), bench_sentence(result))
+    keep_bench(ctx.home, result)
+    return answer(result, bars_text(chart_rows(result)), bench_sentence(result))
 
 
 def _measure(ctx: Context, kinds: list[tuple[int, int]], count: int, start_s: float) -> Bench:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -9,12 +10,21 @@ import typer
 from provision.cli.app import COMPLETE
 from provision.cli.command import carry_out_alone
 from provision.cli.offers import offer
+from provision.cli.request import AS_JSON
 from provision.command import Fix, ours
 from provision.errors import UsageError
 from provision.output.result import Result, answer
 
 SHELLS = ("bash", "zsh", "fish")
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What makes a shell complete commands, flags and names."""
+
+    shell: str
+    script: str
 
 
 @app.command()
@@ -27,9 +37,10 @@ def completion(
             autocompletion=offer(*SHELLS),
         ),
     ],
+    json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Print the script of a shell."""
-    carry_out_alone(lambda: script_of(shell))
+    carry_out_alone("completion", lambda: script_of(shell), json=json)
 
 
 def script_of(shell: str) -> Result:
@@ -41,4 +52,4 @@ def script_of(shell: str) -> Result:
     script = typer.completion.get_completion_script(  # type: ignore[attr-defined]
         prog_name="provision", complete_var=COMPLETE, shell=shell
     )
-    return answer({}, script)
+    return answer(Script(shell, script), script)

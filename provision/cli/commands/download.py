@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from typer import Argument
@@ -44,6 +44,13 @@ def ask(
     return replace(request, repo="/".join(parts[:2]), repo_file="/".join(parts[2:]) or None, passing=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where `--to` put the files."""
+
+    paths: tuple[str, ...]
+
+
 def download(at: Session) -> Result:
     """Run only the models step, or with `--to` put the files into any folder."""
     from provision.cli.about import licence_says, run_facts
@@ -70,7 +77,7 @@ def download(at: Session) -> Result:
             placed.append(str(folder / file.name))
         if ctx.home.root.name == ".provision" and at.world is None:
             remove_temporary_home(ctx.home.root)
-        return answer({"path": placed[-1]} if placed else {}, *placed)
+        return answer(Placed(tuple(placed)), *placed, changed=True)
 
 
 app = command("download", download, ASKING | MOVING | {"backend", "precision", "rehearse", "to", "inspect"}, ask)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from typer import Option
 
 from provision.cli.command import Session, command
+from provision.cli.request import USUAL
 from provision.command import ours
+from provision.core.events import LogLine
 from provision.errors import UsageError
 from provision.output.result import Result, Words, answer
 from provision.system.visible import uncoloured
+
+
+@dataclass(frozen=True, slots=True)
+class LogFacts:
+    """The last lines of a log; with `--follow` each line is an event instead."""
+
+    path: str
+    lines: tuple[str, ...]
 
 
 def logs(
@@ -30,12 +41,14 @@ def logs(
     last = [*follower.lines(), *([follower.begun.decode("utf-8", "replace")] if follower.begun and not follow else [])]
     shown = last[max(0, len(last) - lines) :] if lines > 0 else []
     if not follow:
-        return answer({}, *map(uncoloured, shown))
+        lines_shown = [uncoloured(line) for line in shown]
+        return answer(LogFacts(str(path), tuple(lines_shown)), *lines_shown)
     while True:
         for line in shown:
             at.console.tell(Words(uncoloured(line)))
+            at.ctx.emit(LogLine(line=uncoloured(line)))
         at.ctx.machine.sleep(0.2)
         shown = list(follower.lines())
 
 
-app = command("logs", logs, frozenset({"home", "manifest", "overrides"}))
+app = command("logs", logs, USUAL)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -9,6 +11,7 @@ import typer
 from provision.cli.command import carry_out_alone
 from provision.cli.offers import offer_manifests
 from provision.cli.request import AS_JSON, REHEARSED, SET
+from provision.core.finding import JSON
 from provision.output.result import Result, answer, pairs
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, invoke_without_command=True)
@@ -17,17 +20,47 @@ Sets = Annotated[list[str] | None, SET]
 Json = Annotated[bool, AS_JSON]
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A manifest that comes with the tool; `size` is that of its usual model file, null where only the hub knows."""
+
+    name: str
+    title: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestList:
+    """`manifests list`."""
+
+    manifests: tuple[Listed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestValues:
+    """`manifests show`: every key, as `--set` takes it, with its value."""
+
+    manifest: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestName:
+    """`manifests validate`."""
+
+    name: str
+
+
 @app.callback()
-def manifests(ctx: typer.Context) -> None:
+def manifests(ctx: typer.Context, json: Json = False) -> None:
     """List, show and validate manifests."""
     if ctx.invoked_subcommand is None:
-        carry_out_alone(listed)
+        carry_out_alone("manifests", listed, json=json)
 
 
 @app.command("list")
 def list_(json: Json = False) -> None:
     """The manifests that come with the tool."""
-    carry_out_alone(listed, json=json)
+    carry_out_alone("manifests", listed, json=json)
 
 
 @app.command()
@@ -37,13 +70,13 @@ def show(
     json: Json = False,
 ) -> None:
     """One manifest, with its overrides."""
-    carry_out_alone(lambda: shown(name, set_ or []), json=json)
+    carry_out_alone("manifests", lambda: shown(name, set_ or []), json=json)
 
 
 @app.command()
 def validate(name: Name, set_: Sets = None, json: Json = False) -> None:
     """Read a manifest by the strict loader and say what is wrong with it."""
-    carry_out_alone(lambda: validated(name, set_ or []), json=json)
+    carry_out_alone("manifests", lambda: validated(name, set_ or []), json=json)
 
 
 def listed() -> Result:
@@ -57,8 +90,8 @@ def listed() -> Result:
         _, file = manifest.checkpoint(manifest.usual_precision)
         size = size_text(file.size) if file.size else "size from the hub"
         rows.append((name, f"{manifest.title}, {size}, licence {manifest.license.id or 'on its page'}"))
-        found.append({"name": name, "title": manifest.title, "size": file.size})
-    return answer({"manifests": found}, pairs(rows))
+        found.append(Listed(name, manifest.title, file.size))
+    return answer(ManifestList(tuple(found)), pairs(rows))
 
 
 def shown(name: str, overrides: list[str]) -> Result:
@@ -67,7 +100,7 @@ def shown(name: str, overrides: list[str]) -> Result:
     from provision.core.overrides import flat
 
     values = flat(load_manifest(name, overrides))
-    return answer({"manifest": dict(values)}, pairs([(key, str(value)) for key, value in values]))
+    return answer(ManifestValues(dict(values)), pairs([(key, str(value)) for key, value in values]))
 
 
 def validated(name: str, overrides: list[str]) -> Result:
@@ -75,4 +108,4 @@ def validated(name: str, overrides: list[str]) -> Result:
     from provision.core.manifest import load_manifest
 
     manifest = load_manifest(name, overrides)
-    return answer({"name": manifest.name}, f"{manifest.name} is a valid manifest: {manifest.title}.")
+    return answer(ManifestName(manifest.name), f"{manifest.name} is a valid manifest: {manifest.title}.")

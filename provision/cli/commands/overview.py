@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.cli.about import adopted_json
 from provision.cli.command import Session
+from provision.cli.run_in_progress import run_in_progress
 from provision.comfyui import git_remote
 from provision.comfyui.server_process import client_of, read_record
 from provision.comfyui.server_status import ServerStatus, server_status
 from provision.command import Fix, ours
-from provision.core.finding import JSON, Verdict
-from provision.core.home import Home
+from provision.core.events import RunInProgress
+from provision.core.finding import Verdict
+from provision.core.home import AdoptedJson, Home
 from provision.core.image import read_picture
 from provision.core.receipt_kinds import ComfyReceipt, ImageReceipt, TorchReceipt
 from provision.core.runner import run
@@ -28,7 +29,7 @@ from provision.environment import packages
 from provision.environment.generations import before_says
 from provision.errors import EngineError, GitError, PortTaken
 from provision.output import views
-from provision.output.result import Drawn, Result, answer
+from provision.output.result import Drawn, Result, answer, why
 from provision.steps.registry import step_named
 from provision.system.disk_errors import PLUG_IN
 from provision.system.disk_state import why_absent
@@ -46,15 +47,63 @@ ASK_S = 3.0
 PICTURE_COLUMNS, BESIDE_COLUMNS = 28, 100
 
 
+@dataclass(frozen=True, slots=True)
+class NotInstalled:
+    """A home in which nothing is installed."""
+
+    home: str
+    installed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How many images are being made, and how many wait; null where ComfyUI does not say."""
+
+    running: int | None
+    waiting: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server(ServerStatus):
+    """ComfyUI: `state` is `up`, `starting`, `hung` or `down`."""
+
+    port: int | None
+    memory_bytes: int | None
+    queue: Queue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusFacts:
+    """What is installed and what runs. `before` is what `rollback` goes back to, `in_progress` the run under way.
+
+    Values of what is not installed are empty; `disk_bytes` are by part.
+    """
+
+    home: str
+    installed: bool = True
+    comfyui: ComfyReceipt
+    torch: TorchReceipt
+    first_image: ImageReceipt
+    before: str | None
+    server: Server
+    in_progress: RunInProgress | None
+    disk_bytes: Mapping[str, int]
+    last_image: str | None
+    out_of_date: tuple[Fix, ...]
+    adopted: AdoptedJson | None
+
+
 def overview(at: Session) -> Result:
     """The answer of `status`."""
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir():
         absent = why_absent(home.root)
         plug_in = Fix(f"{absent} {PLUG_IN.says}", PLUG_IN.command)
-        says = plug_in if absent else Fix(f"Nothing is installed in {home.root}. To install:", ours("all"))
-        return answer({"home": str(home.root), "installed": False}, says, ok=False)
+        nothing = plug_in if absent else Fix(f"Nothing is installed in {home.root}.", ours("all"))
+        says = plug_in if absent else Fix(f"{nothing.says} To install:", ours("all"))
+        return answer(NotInstalled(str(home.root)), says, error=why("not_installed", nothing))
     newest = _ask_newest(ctx)
+    under_way = run_in_progress(home, ctx.machine)
     server, disk, image = server_status(ctx), disk_parts(home), last_image(home)
     server_says, server_facts = _running(ctx, server)
     age = nightly_age(ctx.receipts.read("torch", TorchReceipt).torch, date.fromisoformat(ctx.machine.timestamp()[:10]))
@@ -62,24 +111,28 @@ def overview(at: Session) -> Result:
     rows = [
         *_installed(at),
         ("server", server_says),
+        *([("in progress", views.run_text(under_way))] if under_way is not None else []),
         ("disk", _disk_says(disk)),
         ("last image", str(image) if image is not None else "none yet"),
         ("out of date", "\n".join(map(at.typed, old)) if old else "nothing that is known of"),
     ]
-    facts: dict[str, JSON] = {
-        "home": str(home.root),
-        "installed": True,
-        **{name: ctx.receipts.read(name) for name in ("comfyui", "torch", "first_image")},
-        "before": before_says(home) or None,
-        "server": server_facts,
-        "disk_bytes": disk,
-        "last_image": str(image) if image is not None else None,
-        "out_of_date": old,
-        **adopted_json(home),
-    }
+    facts = StatusFacts(
+        home=str(home.root),
+        comfyui=ctx.receipts.read("comfyui", ComfyReceipt),
+        torch=ctx.receipts.read("torch", TorchReceipt),
+        first_image=ctx.receipts.read("first_image", ImageReceipt),
+        before=before_says(home) or None,
+        server=server_facts,
+        in_progress=under_way,
+        disk_bytes=disk,
+        last_image=str(image) if image is not None else None,
+        out_of_date=tuple(old),
+        adopted=home.adopted_json,
+    )
     picture = (read_picture(image) if image is not None else None) or b""
     drawn = Drawn(lambda paper: _page(rows, picture if paper.takes_pictures else b"", paper.width))
-    return answer(facts, drawn, ok=server.state == "up")
+    down = None if server.state == "up" else why(f"server_{server.state}", Fix(server.says, ours("launch")))
+    return answer(facts, drawn, error=down)
 
 
 def _page(rows: Sequence[tuple[str, str]], picture: bytes, width: int) -> RenderableType:
@@ -123,7 +176,7 @@ def _installed(at: Session) -> Iterator[tuple[str, str]]:
     yield "first image", f"{home.first_image}, {image.seconds_warm} s warm" if image.sha256 else "none yet"
 
 
-def _running(ctx: Context, server: ServerStatus) -> tuple[str, dict[str, JSON]]:
+def _running(ctx: Context, server: ServerStatus) -> tuple[str, Server]:
     """A running server, for people and for programs."""
     port = memory = runs = waits = None
     if server.pid is not None:
@@ -140,7 +193,7 @@ def _running(ctx: Context, server: ServerStatus) -> tuple[str, dict[str, JSON]]:
         f"queue: {runs} running, {waits} waiting" if runs is not None else "",
     ]
     says = "\n".join([server.says.rstrip("."), ", ".join(filter(None, parts))]).rstrip("\n")
-    return says, {**server.to_json(), "port": port, "memory_bytes": memory, "queue": [runs, waits]}
+    return says, Server(**asdict(server), port=port, memory_bytes=memory, queue=Queue(runs, waits))
 
 
 def disk_parts(home: Home) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +11,30 @@ from typer import Option
 from provision.cli.command import Session, command
 from provision.cli.request import BUILDING
 from provision.command import Fix, ours
+from provision.core.home import AdoptedJson
 from provision.errors import UsageError
 from provision.output.result import Drawn, Result, Words
 
 if TYPE_CHECKING:
     from provision.core.plan import Plan
     from provision.core.step import Report, StepReport
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFacts:
+    """What `all` would download and keep; `peak_bytes` is the most that will be on the disk at once.
+
+    `bytes_per_s` is the rate that `expected_s` assumes; `script` is that of `--commands`.
+    """
+
+    download_bytes: int
+    disk_bytes: int
+    peak_bytes: int
+    expected_s: float
+    bytes_per_s: float
+    bytes_per_s_measured: bool
+    adopted: AdoptedJson | None
+    script: str | None
 
 
 def plan(
@@ -49,11 +67,12 @@ def plan(
 
 
 def _plan_here(at: Session, *, as_script: bool) -> Result:
-    from provision.cli.about import adopted_json, introduce, read_pace, usual_seconds
+    from provision.cli.about import introduce, read_pace, usual_seconds
     from provision.cli.commands.plan_script import script
     from provision.cli.look import look
     from provision.core.finding import Verdict
     from provision.core.plan import make_plan
+    from provision.core.step import Report
     from provision.output import plan_view
     from provision.steps.lock.rebuild import check_rebuildable
     from provision.steps.registry import STEPS
@@ -66,25 +85,25 @@ def _plan_here(at: Session, *, as_script: bool) -> Result:
     blocked = [step.name for step in report.steps if step.verdict is Verdict.BLOCKED and not _will_ask(at, step)]
     needs = {step.name: step.needs for step in STEPS}
     planned = make_plan(report, needs, read_pace(ctx.home), usual_seconds(ctx))
-    data = {
-        **report.to_json(),
-        "command": "plan",
-        "download_bytes": planned.download_bytes,
-        "disk_bytes": planned.disk_bytes,
-        "peak_bytes": planned.peak_bytes,
-        "expected_s": round(planned.seconds, 1),
-        "bytes_per_s": planned.bytes_per_s,
-        "bytes_per_s_measured": planned.measured,
-        **adopted_json(ctx.home),
-    }
-    if as_script:
-        text = script(at.ctx, report, call)
-        return Result(not blocked, {**data, "commands": text}, (Words(text.rstrip()),), report)
+    text = script(at.ctx, report, call) if as_script else None
+    facts = PlanFacts(
+        planned.download_bytes,
+        planned.disk_bytes,
+        planned.peak_bytes,
+        planned.seconds,
+        planned.bytes_per_s,
+        planned.measured,
+        ctx.home.adopted_json,
+        text,
+    )
+    stuck = Report(tuple(step for step in report.steps if step.name in blocked), report.seconds)
+    if text is not None:
+        return Result(facts, (Words(text.rstrip()),), stuck.error, report=report)
     drawn = Drawn(
         lambda paper: plan_view.plan_view(planned, paper.width, call=paper.call),
         plan_view.plan_text(planned, call=call),
     )
-    return Result(not blocked, data, (drawn, Words(_closing(at, planned, blocked, report))), report)
+    return Result(facts, (drawn, Words(_closing(at, planned, blocked, report))), stuck.error, report=report)
 
 
 def _will_ask(at: Session, step: StepReport) -> bool:

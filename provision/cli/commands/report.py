@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,14 @@ from provision.output.result import Result, answer
 
 MARK = '<!DOCTYPE html>\n<html lang="en">'
 FILE = "provision-report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class PageFacts:
+    """Where the page is, and its bytes."""
+
+    path: str
+    size: int
 
 
 def report(
@@ -41,7 +50,7 @@ def report(
     tell = partial(redact, person=person_of(ctx))
     write_page(path, html_page(run_page(ctx, run, tell), tell))
     size = path.stat().st_size
-    return answer({"path": str(path), "size": size}, f"{path}  ({size_text(size)}, one file; open it in any browser)")
+    return answer(PageFacts(str(path), size), f"{path}  ({size_text(size)}, one file; open it in any browser)")
 
 
 app = command("report", report, USUAL)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from provision.cli.command import Session, command
 from provision.command import Fix, ours
-from provision.output.result import Result, answer, ran
+from provision.output.result import Nothing, Result, answer, ran, why
 
 if TYPE_CHECKING:
     from provision.core.step import Context
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """The versions of torch before and now."""
+
+    before: str | None
+    now: str | None
 
 
 def rollback(at: Session) -> Result:
@@ -29,19 +38,19 @@ def rollback(at: Session) -> Result:
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir() or generations.before(home) is None:
         says = f"There is nothing to go back to: {home.root} keeps no set from before a change of torch."
-        return answer({}, says, ok=False)
+        return answer(Nothing(), says, error=why("nothing_to_roll_back", Fix(says)))
     with hold_home(at):
         left, running = torch_version(home.venv), our_process(ctx) is not None
         go_back(ctx)
         ctx = go_by_torch(ctx, ctx.receipts.read("torch", TorchReceipt).wanted or "nightly")
         now = torch_version(home.venv)
-        facts = {"command": "rollback", "from": left, "to": now, "changed": True}
+        facts = RolledBack(left, now)
         ctx.note(f"torch {now} is in use again; torch {left} is kept. Back to it:", ours("rollback"))
         if not running:
-            return answer(facts, Fix("Nothing was downloaded. To start ComfyUI:", ours("launch")))
+            return answer(facts, Fix("Nothing was downloaded. To start ComfyUI:", ours("launch")), changed=True)
         report = run((SERVER,), ctx, apply=True)
         closing = f"ComfyUI: {ctx.manifest.comfyui.page}" if report.ok else "ComfyUI is not up."
-        return ran(report, facts, closing)
+        return replace(ran(report, facts, closing), changed=True)
 
 
 def go_back(ctx: Context) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated
 
 from msgspec import Meta
-
-from provision.core.finding import JSON
 
 Seconds = Annotated[float, Meta(ge=0, lt=1e6)]
 """No image takes longer."""
@@ -55,10 +53,6 @@ class Bench:
     """The server's peak memory; None where the system does not report it."""
     watts: float | None = None
     """The machine's peak power; None where reading it needs a password."""
-
-    def to_json(self) -> dict[str, JSON]:
-        cases = [{**asdict(case), "warm_median_s": case.median_s} for case in self.cases]
-        return {**asdict(self), "cases": cases}
 
 
 @dataclass(frozen=True, slots=True)
