@@ -83,7 +83,7 @@ def schema() -> Schema:
             lines[f"{command}: {kind.__name__}"] = _report(values.get(kind.__name__, {}), {"const": command})
     lines["failed"] = _report({}, {"type": ["string", "null"]}, ok={"const": False})
     values["ReportLine"] = _extended("Line", values["ReportLine"], {"type": {"const": "report"}})
-    for name in (*(kind.__name__ for kind in (*told, *facts)), *PLAIN):
+    for name in (*(kind.__name__ for kind in (*EVENTS, *facts)), *PLAIN):
         values.pop(name, None)
     lines_of = [{"$ref": f"#/$defs/{name}"} for name in lines]
     head = {"$schema": DIALECT, "title": "A line of provision --json"}

@@ -30,8 +30,10 @@ def report(
     at: Session,
     *,
     output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Where the page goes.")] = None,
+    open_it: Annotated[bool, Option("--open", help="Open the page in the browser.")] = False,
 ) -> Result:
     """Write the page of the last run that changed something. Raises UsageError where there was none."""
+    import webbrowser
     from functools import partial
 
     from provision.cli.commands.run_page import run_page
@@ -49,6 +51,8 @@ def report(
     check_place(path, MARK, ours("report", "-o", FILE))
     tell = partial(redact, person=person_of(ctx))
     write_page(path, html_page(run_page(ctx, run, tell), tell))
+    if open_it:
+        webbrowser.open(path.as_uri())
     size = path.stat().st_size
     return answer(PageFacts(str(path), size), f"{path}  ({size_text(size)}, one file; open it in any browser)")
 
