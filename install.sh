@@ -3,15 +3,21 @@
 #
 #     curl -fsSL https://raw.githubusercontent.com/OWNER/provision/HEAD/install.sh | sh
 #     sh install.sh            in a checkout or an unpacked zip: installs what lies there
-#     sh install.sh --uv DIR   brings uv alone, to DIR/uv
+#     sh install.sh --uv DIR   downloads uv alone, to DIR/uv
 #
-# Run it again to update. Everything goes to ~/.local/share/comfy-provision, and a link to ~/.local/bin.
+# Run it again to update. What it makes lies in one folder, ~/.local/share/comfy-provision:
+#   uv               which installs Python packages
+#   python           a Python of uv's, where the machine has none that fits
+#   env-PID          the environment that the run PID made; what a killed run left is removed by the next one
+#   bin/provision    a link to the program in the environment that counts, changed last, by one rename
+# and ~/.local/bin/provision and provision.1 in ~/.local/share/man/man1 are links to there.
 # Settings: PROVISION_SOURCE names another archive or folder to install; UV_DEFAULT_INDEX or PIP_INDEX_URL another
 # package index; HTTPS_PROXY a proxy.
 
 set -eu
 
 repository=https://github.com/OWNER/provision # as [project.urls] in pyproject.toml has it
+python_versions='>=3.11,<3.15'
 uv_version=0.13.9
 # What `uname -sm` says, the wheel of uv for it on files.pythonhosted.org, and its sha256.
 uv_wheels='
@@ -20,6 +26,10 @@ Darwin-x86_64 1e/db/08e9ef4879bd667e6d7b4705e594e5bd3e4585f10fc63cb16b9fa2fac63e
 Linux-aarch64 fe/2f/51a5de367c602592c018a42a23d57fba5f2689fe6c3bf025dcf043b39c61 manylinux_2_28_aarch64 ecb6028d79dc96fbeafffe5c8af62a7099487ebc05a701e76714eebcffd06375
 Linux-x86_64 3d/aa/26d64642d808de4a652579ef950d7cd2d37f080a8babf9c67c6b75fc4c3f manylinux_2_17_x86_64.manylinux2014_x86_64 d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19
 '
+
+half=    # what is half made
+log=     # what uv says
+working= # the program that runs behind this one
 
 say() {
   printf '%s\n' "$*" >&2
@@ -33,6 +43,58 @@ fail() {
     say "  $hint"
   done
   exit 1
+}
+
+no_network() { # WHAT FROM
+  fail "$1 could not be downloaded from $2." \
+    "Is there a network? Behind a proxy: export HTTPS_PROXY=http://HOST:PORT" \
+    "With a package index of your own: export UV_DEFAULT_INDEX=URL" \
+    "Then run the same line again."
+}
+
+no_room() { # FOLDER
+  fail "There is no room left in $(shown "$1")." "df -h $(shown "$1")"
+}
+
+clean_up() {
+  if [ -n "$working" ]; then
+    kill "$working" 2>/dev/null || :
+    wait "$working" 2>/dev/null || :
+  fi
+  rm -rf ${half:+"$half"} ${log:+"$log"} || :
+}
+
+stopped() {
+  trap '' INT TERM HUP
+  say 'Stopped. Nothing is lost; the same line starts again.'
+  exit 130
+}
+
+# Removes what runs that were killed left at PATH-PID; a run that lives goes on with its own.
+sweep() { # PATH [KEPT]
+  for left in "$1"-*; do
+    case ${left##*-} in
+      *[!0-9]*) continue ;;
+    esac
+    [ "$left" = "${2:-}" ] || kill -0 "${left##*-}" 2>/dev/null || rm -rf "$left" || :
+  done
+}
+
+# A path to read and to paste.
+shown() {
+  case $1 in
+    "$HOME"/*[!A-Za-z0-9._/-]*) ;;
+    "$HOME"/*)
+      printf '%s/%s' '~' "${1#"$HOME"/}"
+      return
+      ;;
+    *[!A-Za-z0-9._/-]*) ;;
+    *)
+      printf '%s' "$1"
+      return
+      ;;
+  esac
+  printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"
 }
 
 machine() {
@@ -51,7 +113,7 @@ download() {
   if command -v curl >/dev/null; then
     curl -fsSL --retry 5 --connect-timeout 20 --speed-limit 1 --speed-time 60 -o "$2" "$1"
   elif command -v wget >/dev/null; then
-    wget -q --tries=5 --timeout=60 -O "$2" "$1"
+    wget -q -T 60 -O "$2" "$1"
   else
     say "There is neither curl nor wget."
     return 1
@@ -66,12 +128,13 @@ sha256() {
   fi
 }
 
-# unpack ARCHIVE MEMBER FOLDER: tar of macOS reads zip archives too, other tars do not.
-unpack() {
+unpack() { # ARCHIVE MEMBER FOLDER
   if command -v unzip >/dev/null; then
     unzip -q -o "$1" "$2" -d "$3"
+  elif command -v python3 >/dev/null; then
+    python3 -m zipfile -e "$1" "$3"
   else
-    tar -xf "$1" -C "$3" "$2" 2>/dev/null || python3 -m zipfile -e "$1" "$3"
+    fail "There is nothing here that unpacks a zip archive." "sudo apt-get install unzip"
   fi
 }
 
@@ -95,38 +158,37 @@ bring_uv() {
     return 0
   fi
   row=$(printf '%s' "$uv_wheels" | grep "^$(machine) ") ||
-    fail "uv is not brought to this kind of machine ($(machine))." "Install uv yourself: https://docs.astral.sh/uv"
+    fail "There is no uv for this kind of machine ($(machine)) here." "Install uv yourself: https://docs.astral.sh/uv"
   read -r _ place tag hash <<ROW
 $row
 ROW
   file=uv-$uv_version-py3-none-$tag.whl
   member=uv-$uv_version.data/scripts/uv
-  rm -rf "$folder"/uv.new.*
-  new=$folder/uv.new.$$
-  mkdir -p "$new"
-  trap 'rm -rf "$new"' EXIT
-  trap 'exit 130' INT TERM HUP
+  sweep "$folder/uv"
+  half=$folder/uv-$$
+  mkdir -p "$half" || fail "$(shown "$folder") cannot be written."
+  say "Downloading uv $uv_version ..."
   index=${UV_DEFAULT_INDEX:-${UV_INDEX_URL:-${PIP_INDEX_URL:-}}}
   if [ -n "$index" ]; then
-    url=$(address_in_index "$index" uv "$file" "$new") || url=
+    url=$(address_in_index "$index" uv "$file" "$half") || no_network "uv $uv_version" "$index"
   else
     url=https://files.pythonhosted.org/packages/$place/$file
   fi
-  if [ -z "$url" ] || ! download "$url" "$new/uv.whl"; then
-    fail "uv $uv_version could not be downloaded from ${index:-files.pythonhosted.org}." \
-      "Is there a network? Behind a proxy: export HTTPS_PROXY=http://HOST:PORT" \
-      "With a package index of your own: export UV_DEFAULT_INDEX=URL"
-  fi
-  case $(sha256 "$new/uv.whl") in
+  download "$url" "$half/uv.whl" || case $? in
+    23) no_room "$folder" ;; # curl's number for a file that cannot be written
+    *) no_network "uv $uv_version" "${index:-files.pythonhosted.org}" ;;
+  esac
+  case $(sha256 "$half/uv.whl") in
     "$hash "*) ;;
     *) fail "What came in place of uv $uv_version is another file: its sha256 is not $hash." \
       "Something on the way changes files; try another network." ;;
   esac
-  unpack "$new/uv.whl" "$member" "$new" || fail "There is nothing here that unpacks a zip archive (unzip)."
-  chmod +x "$new/$member"
-  "$new/$member" --version >/dev/null || fail "uv $uv_version does not run on this machine."
-  mv -f "$new/$member" "$folder/uv"
-  rm -rf "$new"
+  unpack "$half/uv.whl" "$member" "$half" || no_room "$folder"
+  chmod +x "$half/$member"
+  "$half/$member" --version >/dev/null || fail "uv $uv_version does not run on this machine."
+  mv -f "$half/$member" "$folder/uv"
+  rm -rf "$half"
+  half=
 }
 
 # --- provision --------------------------------------------------------------------------------------------------
@@ -143,65 +205,136 @@ source_of() {
   fi
 }
 
-# On a Mac the Python is uv's own: /usr/bin/python3 may be a stub that opens a window, others may be Intel's.
-install_tool() { # ROOT SOURCE
-  unset VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH UV_PYTHON UV_SYSTEM_PYTHON UV_TARGET UV_PREFIX UV_NO_INDEX
+# Of the person's settings of uv only those count that say where packages come from; pip's, where uv has none.
+leave_indexes() {
+  for name in $(env | sed -n 's/^\(UV_[A-Za-z0-9_]*\)=.*/\1/p'); do
+    case $name in
+      UV_INDEX* | UV_DEFAULT_INDEX | UV_EXTRA_INDEX_URL | UV_FIND_LINKS | UV_INSECURE_HOST | UV_KEYRING_PROVIDER) ;;
+      UV_CREDENTIALS_DIR | UV_PYTHON_SEARCH_PATH | UV_*_MIRROR | UV_*_JSON_URL | UV_NATIVE_TLS | UV_SYSTEM_CERTS) ;;
+      UV_CACHE_DIR | UV_PYTHON_INSTALL_DIR | UV_LINK_MODE | UV_CONFIG_FILE | UV_NO_CONFIG) ;;
+      UV_HTTP_TIMEOUT | UV_REQUEST_TIMEOUT | UV_HTTP_CONNECT_TIMEOUT | UV_HTTP_RETRIES)
+        number=
+        eval "number=\$$name"
+        case $number in # uv does nothing at all where one of these is no number
+          '' | *[!0-9]*) unset "$name" ;;
+        esac
+        ;;
+      *) unset "$name" ;;
+    esac
+  done
   if [ -n "${PIP_INDEX_URL:-}" ] && [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]; then
     export UV_DEFAULT_INDEX="$PIP_INDEX_URL"
   fi
+  if [ -n "${PIP_EXTRA_INDEX_URL:-}" ] && [ -z "${UV_INDEX:-}${UV_EXTRA_INDEX_URL:-}" ]; then
+    export UV_INDEX="$PIP_EXTRA_INDEX_URL"
+  fi
+}
+
+# On a Mac the Python is uv's own: /usr/bin/python3 may be a stub that opens a window, others may be Intel's.
+set_up_uv() {
+  unset VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
+  leave_indexes
   if [ "$(uname -s)" = Darwin ]; then
     export UV_MANAGED_PYTHON=1
   fi
   export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}" # a company's too; curl and wget go by them as well
-  export UV_TOOL_DIR="$1/tools" UV_TOOL_BIN_DIR="$1/bin" UV_PYTHON_INSTALL_DIR="$1/python"
-  export UV_CACHE_DIR="${UV_CACHE_DIR:-$1/cache}"
-  "$1/uv" tool install --quiet --no-progress --force --reinstall-package comfy-provision --python '>=3.11,<3.15' "$2" ||
-    fail "provision could not be installed; uv's words are above." \
-      "Behind a proxy: export HTTPS_PROXY=http://HOST:PORT" \
-      "With a package index of your own: export UV_DEFAULT_INDEX=URL" \
-      "Then run the same command again."
-  rm -rf "$1/cache"
+  export UV_PYTHON_INSTALL_DIR="$root/python"
+  export UV_CACHE_DIR="${UV_CACHE_DIR:-$root/cache}"
 }
 
-# Links to the program where nobody else's of that name stands, and prints how to call it.
-link_to() { # PROGRAM
-  if [ -e "$link" ] && [ "$(readlink "$link" || :)" != "$1" ]; then
-    printf '%s' "$1"
-    return
-  fi
-  mkdir -p "$HOME/.local/bin"
-  ln -sf "$1" "$link"
-  case :$PATH: in
-    *:"$HOME/.local/bin":*) printf provision ;;
-    *) printf '%s' "$link" ;;
-  esac
+# A shell hears a signal while it waits for what runs behind it, and only afterwards where that runs before it.
+run_uv() {
+  "$root/uv" "$@" >>"$log" 2>&1 &
+  working=$!
+  code=0
+  wait "$working" || code=$?
+  working=
+  return "$code"
 }
 
-main() {
-  if [ "${1-}" = --uv ] && [ $# = 2 ]; then
-    bring_uv "$2"
-    return
-  elif [ $# != 0 ]; then
-    fail "It takes nothing, or --uv FOLDER."
+fill_env() { # ENV SOURCE
+  rm -rf "$1"
+  : >"$log"
+  run_uv venv --quiet --python "$python_versions" "$1" &&
+    run_uv pip install --quiet --compile-bytecode --refresh-package comfy-provision --python "$1/bin/python" "$2"
+}
+
+# A day, a mode or a rule in the person's uv.toml, or a fault in it, may forbid what is needed here.
+fill_env_without_uv_toml() {
+  [ -f "${UV_CONFIG_FILE:-${XDG_CONFIG_HOME:-$HOME/.config}/uv/uv.toml}" ] || [ -f /etc/uv/uv.toml ] || return 1
+  unset UV_CONFIG_FILE
+  export UV_NO_CONFIG=1
+  fill_env "$@"
+}
+
+# make_env SOURCE: $root/env-PID, tried before it counts. Sets $version.
+make_env() {
+  half=$root/env-$$
+  log=$root/log-$$
+  say "Downloading Python packages, and Python where it is missing (about a minute) ..."
+  if ! fill_env "$half" "$1" && ! fill_env_without_uv_toml "$half" "$1"; then
+    ! grep -qi 'no space left\|quota exceeded' "$log" || no_room "$root"
+    tail -n 15 "$log" >&2
+    no_network "What provision is made of" "${UV_DEFAULT_INDEX:-PyPI}"
   fi
-  if [ -n "${SUDO_UID:-}" ] && [ "$SUDO_UID" != 0 ]; then
-    fail "Run it without sudo: what it makes is yours alone."
+  version=$("$half/bin/provision" --version) || fail "What was installed from $1 does not run."
+  rm -f "$log"
+  log=
+}
+
+# link_to TARGET LINK: by one rename, where nothing of somebody else's is in the way.
+link_to() {
+  if [ -e "$2" ] || [ -L "$2" ]; then
+    case $(readlink "$2" || :) in
+      "$root"/*) ;;
+      *) return 1 ;;
+    esac
   fi
-  source=$(source_of)
-  case $source in
-    */OWNER/*) fail "This copy of install.sh names no place where provision is published." \
-      "In a checkout or an unpacked zip: sh install.sh" ;;
+  { mkdir -p "${2%/*}" && ln -sf "$1" "$root/link-$$" && mv -f "$root/link-$$" "$2"; } 2>/dev/null || {
+    rm -f "$root/link-$$"
+    return 1
+  }
+}
+
+# The line that puts ~/.local/bin on the PATH of the person's shell, now and from now on.
+path_line() {
+  case ${SHELL:-}:$(uname -s) in
+    */fish:*)
+      printf 'fish_add_path ~/.local/bin'
+      return
+      ;;
+    */zsh:*) read_by_shell=${ZDOTDIR:-$HOME}/.zshrc ;;
+    */bash:Darwin) read_by_shell=$HOME/.bash_profile ;;
+    */bash:*) read_by_shell=$HOME/.bashrc ;;
+    *) read_by_shell=$HOME/.profile ;;
   esac
-  root=${XDG_DATA_HOME:-$HOME/.local/share}/comfy-provision
-  mkdir -p "$root"
-  say "Installing provision into $root ..."
-  bring_uv "$root"
-  install_tool "$root" "$source"
+  # shellcheck disable=SC2016  # expanded by the shell that it is pasted into
+  set -- 'export PATH="$HOME/.local/bin:$PATH"'
+  printf "%s; echo '%s' >>%s" "$1" "$1" "$(shown "$read_by_shell")"
+}
+
+# Says where it is, what to type next and how to remove it.
+say_how_to_go_on() { # WHAT-WAS-DONE
   link=$HOME/.local/bin/provision
-  call=$(link_to "$root/bin/provision")
-  made="'$root'"
-  [ "$call" = "$root/bin/provision" ] || made="$made '$link'"
-  say "Installed $("$root/bin/provision" --version)."
+  man=$HOME/.local/share/man/man1/provision.1
+  made=$(shown "$root")
+  call=$(shown "$root/bin/provision")
+  say "$1 in $made."
+  ! link_to "$env/share/man/man1/provision.1" "$man" || made="$made $(shown "$man")"
+  if link_to "$root/bin/provision" "$link"; then
+    made="$made $(shown "$link")"
+    call=$(shown "$link")
+    [ "$(command -v provision || :)" != "$link" ] || call=provision
+  fi
+  case :$PATH: in
+    *:"$HOME/.local/bin":*) ;;
+    *)
+      say ""
+      say "To call it \`provision\`, paste this line once:"
+      say ""
+      say "  $(path_line)"
+      ;;
+  esac
   say ""
   say "  Set everything up:  $call all"
   say "  Look first:         $call plan"
@@ -209,4 +342,49 @@ main() {
   say "  Remove it:          rm -rf $made"
 }
 
-main "$@" # at the end, so that nothing is run of a script that came in part
+install_provision() {
+  if [ -n "${SUDO_UID:-}" ] && [ "$SUDO_UID" != 0 ]; then
+    fail "Run it without sudo: what it makes is yours alone."
+  fi
+  [ -n "${HOME:-}" ] || fail "HOME is not set." "export HOME=~"
+  from=$(source_of)
+  case $from in
+    */OWNER/*) fail "This copy of install.sh names no place where provision is published." \
+      "In a checkout or an unpacked zip: sh install.sh" ;;
+  esac
+  root=${XDG_DATA_HOME:-$HOME/.local/share}/comfy-provision
+  mkdir -p "$root/bin" || fail "$(shown "$root") cannot be written." \
+    "Name another folder than ~/.local/share: export XDG_DATA_HOME=FOLDER"
+  say "Installing provision into $(shown "$root") ..."
+  used=$(readlink "$root/bin/provision" || :)
+  before=$("$root/bin/provision" --version 2>/dev/null || :)
+  sweep "$root/env" "${used%/bin/provision}"
+  sweep "$root/log"
+  sweep "$root/link"
+  bring_uv "$root"
+  set_up_uv
+  make_env "$from"
+  env=$half
+  half= # from here on it is whole
+  link_to "$env/bin/provision" "$root/bin/provision" || fail "$(shown "$root/bin/provision") is not a link of mine."
+  [ "$UV_CACHE_DIR" != "$root/cache" ] || { "$root/uv" cache clean --quiet && rmdir "$root/cache"; } || :
+  case $before in
+    '') say_how_to_go_on "Installed $version" ;;
+    "$version") say_how_to_go_on "Installed $version anew" ;;
+    *) say_how_to_go_on "Updated $before to $version" ;;
+  esac
+}
+
+main() {
+  trap clean_up EXIT
+  trap stopped INT TERM HUP
+  if [ "${1-}" = --uv ] && [ $# = 2 ]; then
+    bring_uv "$2"
+  elif [ $# = 0 ]; then
+    install_provision
+  else
+    fail "It takes nothing, or --uv FOLDER."
+  fi
+}
+
+main "$@" </dev/null # at the end, so that nothing is run of a script that came in part

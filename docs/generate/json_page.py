@@ -18,23 +18,25 @@ from provision.cli.commands import (
     check,
     completion,
     config,
-    doctor,
     download,
     examine,
     explain_log,
     generate,
+    history,
     inspect,
+    list_checks,
     logs,
+    made_by_us,
     manifests,
     overview,
-    plan,
     plan_target,
     report,
     rollback,
-    uninstall,
+    update,
 )
 from provision.core import events
 from provision.core.finding import FindingJson
+from provision.core.plan import PlanFacts
 from provision.output.as_json import NAMES, Line, ReportLine, names
 from provision.output.report.bench_result import Bench
 from provision.output.result import Nothing
@@ -43,20 +45,22 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TEXT = Path(__file__).with_name("json.md")
 REPORTS: dict[str, tuple[type, ...]] = {
     "all": (about.Provisioned,),
-    "plan": (plan.PlanFacts, plan_target.TargetPlan),
+    "plan": (PlanFacts, plan_target.TargetPlan),
     "check": (Nothing, check.Hosts),
     "download": (about.Provisioned, download.Placed, inspect.FileFacts, inspect.RepoFacts),
-    "doctor": (examine.Diagnosis, doctor.CheckList, explain_log.Explained),
+    "doctor": (examine.Diagnosis, list_checks.CheckList, explain_log.Explained),
     "launch": (server.Up,),
     "stop": (Nothing,),
     "status": (overview.StatusFacts, overview.NotInstalled),
     "rollback": (rollback.RolledBack, server.Up, Nothing),
+    "update": (update.Updated, update.WouldUpdate, update.Newer),
+    "history": (history.History,),
     "logs": (logs.LogFacts,),
     "generate": (generate.Pictures, server.Up),
     "bench": (Bench, server.Up),
     "report": (report.PageFacts,),
     "config": (config.Settings,),
-    "uninstall": (uninstall.Removed, uninstall.WouldRemove, Nothing),
+    "uninstall": (made_by_us.Removed, made_by_us.WouldRemove, Nothing),
     "completion": (completion.Script,),
     "manifests": (manifests.ManifestList, manifests.ManifestValues, manifests.ManifestName),
 }
@@ -175,6 +179,8 @@ def _kind(value: Schema) -> str:
         return f"`{_name(value['$ref'])}`"
     if "anyOf" in value:
         return " or ".join(filter(None, map(_kind, value["anyOf"])))
+    if "prefixItems" in value:
+        return f"[{', '.join(map(_kind, value['prefixItems']))}]"
     if value.get("type") == "array" and "items" in value:
         return f"[{_kind(value['items'])}]"
     if "enum" in value:

@@ -89,14 +89,14 @@ def carry_out_alone(name: str, run: Callable[[], Result], *, json: bool = False)
 def carry_out(name: str, request: Request, run: Callable[[Session], Result]) -> NoReturn:
     """Run a command in a session: its console, its signals, its answer, its exit code."""
     from provision.cli.session import open_session
-    from provision.cli.which_home import choose_home
+    from provision.cli.which_home import check_person, choose_home
     from provision.output.console import make_console
     from provision.output.hints import this_call
     from provision.system.local_machine import LocalMachine
     from provision.system.proxies import with_system_proxies
 
     machine = LocalMachine()
-    machine.environ = dict(with_system_proxies(machine))
+    machine.environ = with_system_proxies(machine)
     console = make_console(
         name,
         json=request.json,
@@ -107,6 +107,7 @@ def carry_out(name: str, request: Request, run: Callable[[Session], Result]) -> 
     )
     console.invocation = this_call(machine.environ, request.home, rehearse=request.rehearse)
     with exit_codes(console) as end, console:
+        check_person(request.command, machine.environ)
         home = choose_home(request, machine)
         end.log = home.tool_log
         with open_session(request, console, machine, home) as at:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from provision.command import Fix, ours, program
+from provision.command import Fix, ours
 from provision.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -173,13 +173,11 @@ def _as_error(error: Exception, log: Path | None) -> ProvisionError:
 
 def _broken_environment(error: Exception) -> ProvisionError:
     """A package of the tool's own cannot be imported: without its stamp bin/provision makes the environment anew."""
-    from provision.system.own_environment import forget
+    from provision.system.own_environment import forget, how_to_install_anew
 
     return ProvisionError(
         f"provision's own environment is broken ({error}).",
-        hint=Fix("The same command makes it anew", ours(*sys.argv[1:]))
-        if forget()
-        else program("uv", "tool", "upgrade", "--reinstall", "comfy-provision"),
+        hint=Fix("The same command makes it anew", ours(*sys.argv[1:])) if forget() else how_to_install_anew(),
     )
 
 

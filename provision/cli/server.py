@@ -26,8 +26,13 @@ class Up:
 
 def bring_up(at: Session) -> Result:
     """Start the server, unless it is up. Raises EngineError, HomeError, ConsentNeeded."""
+    from provision.steps.tools.git import lost_git
+
     if not at.ctx.home.python.exists() or not (at.ctx.home.comfyui / "main.py").exists():
         raise EngineError(f"ComfyUI is not installed in {at.ctx.home.root}.", hint=ours("all"))
+    if (lack := lost_git(at.ctx)) is not None:
+        fix = lack.fix.command if lack.fix is not None else None
+        at.ctx.note(f"{lack.says} [{lack.id}] ComfyUI runs without git; it cannot be checked or updated.", fix)
     report = _look(at)
     if not report.ok and not at.ctx.options.may_run:
         raise ConsentNeeded(

@@ -14,6 +14,7 @@ from provision.cli.request import Request
 from provision.cli.run_in_progress import kept
 from provision.cli.which_home import check_rehearsal, choose_home, enter_world
 from provision.comfyui.adoption import may_be_run, overrides_for, remember, words_for
+from provision.comfyui.switching import finish, is_begun
 from provision.command import ours
 from provision.core.choices import DEFAULT_MANIFEST, Source, of_manifest
 from provision.core.home import Home
@@ -61,6 +62,8 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
         home.check_there()
     if request.to is None and request.command not in LOOKS:
         check_claim(home.root, machine.environ)
+    if request.command not in LOOKS:
+        _finish_switch(request, home, machine)
     asked, (request, draft, held) = request, go_by_home(request, home, machine.environ)
     options = choose_options(request, machine.environ)
     by = {Source.HOME: of_manifest(held), Source.LOCK: decided, Source.FLAG: request.manifest_keys()}
@@ -94,6 +97,19 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
             ctx = replace(ctx, manifest=_repo_manifest(ctx, request.repo, request.repo_file))
         keeping = keep_from_now(asked, home, by, draft, manifest) if is_kept(asked) else None
         yield Session(request, console, ctx, world, layers_of(typed, asked, by, held, machine.environ), keeping)
+
+
+def _finish_switch(request: Request, home: Home, machine: Machine) -> None:
+    """End what an update or a rollback had begun before it was killed, as the home's settings are part of it.
+
+    Raises HomeLocked, GitError, HomeError, DiskFull.
+    """
+    if not is_begun(home):
+        return
+    machine.children_folder = home.children
+    with home_lock(home.state / "lock", command=request.command):
+        recover(home)
+        finish(home)
 
 
 def _locked(request: Request, lock: Lock | None) -> tuple[Request, list[str]]:

@@ -66,7 +66,7 @@ def _sweep_environments(ctx: Context) -> None:
     home, running = ctx.home, running_environment(ctx)
     if home.adopted is not None or not os.path.lexists(home.own_venv):
         return
-    left = generations.left_over(home, running)
+    left = generations.left_over(home, ctx.manifest.keep, running)
     if left and running is None and our_process(ctx) is not None:
         return  # an unrecorded server may run from any of them
     for env in left:

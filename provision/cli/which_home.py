@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,23 @@ from provision.system.machine import Machine
 
 if TYPE_CHECKING:
     from provision.rehearsal.world import World
+
+
+def check_person(command: str, environ: Mapping[str, str]) -> None:
+    """Refuse sudo in the folder of a person, where macOS's leaves HOME; who really is root is welcome.
+
+    Raises UsageError.
+    """
+    if os.geteuid() != 0 or environ.get("SUDO_UID", "0") == "0":
+        return
+    person = Path(environ.get("HOME", "/"))
+    with suppress(OSError):
+        if person.stat().st_uid == 0:
+            return
+    raise UsageError(
+        f"This runs as root, by sudo, in {person}: what it makes there would belong to root.",
+        hint=Fix("It needs no sudo:", ours(command)),
+    )
 
 
 def choose_home(request: Request, machine: Machine) -> Home:
@@ -70,13 +89,13 @@ def check_rehearsal(request: Request, home: Home) -> bool:
             f"{home.root} is a real home; a rehearsal must not touch it.",
             hint=ours("all", "--rehearse", "--home", "DIR"),
         )
-    return request.rehearse or (rehearsed and request.command == "doctor")
+    return request.rehearse or (rehearsed and request.command in ("doctor", "update"))
 
 
 def enter_world(stack: ExitStack, request: Request, home: Home, machine: Machine) -> World | None:
-    """Serve the world of a rehearsal's home, also for its doctor, which mends from it.
+    """Serve the world of a rehearsal's home, also for what mends or updates from it.
 
-    None for a doctor where another command serves it, or where it cannot be written.
+    None for these where another command serves it, or where it cannot be written.
     """
     from provision.rehearsal.world import rehearsal
 

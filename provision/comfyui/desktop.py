@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from provision.system.guarded import Closed, nothing_closed
 from provision.system.strict import Unreadable, read_json_file
 
 APP_CODE = "ComfyUI.app/Contents/Resources/ComfyUI"
@@ -65,14 +66,15 @@ def person(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("HOME") or Path.home())
 
 
-def desktop_folders(environ: Mapping[str, str]) -> list[Path]:
+def desktop_folders(environ: Mapping[str, str], closed: Closed = nothing_closed) -> list[Path]:
     """Where Comfy Desktop keeps its settings: one folder on a Mac, two on Linux (lib/paths.ts)."""
     home = person(environ)
-    return [
+    folders = [
         home / "Library" / "Application Support" / "Comfy Desktop",
         Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "comfyui-desktop-2",
         Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "comfyui-desktop-2",
     ]
+    return [folder for folder in folders if not closed(folder)]
 
 
 def folders_of_before(environ: Mapping[str, str]) -> list[Path]:
@@ -81,16 +83,16 @@ def folders_of_before(environ: Mapping[str, str]) -> list[Path]:
     return [home / "Library" / "Application Support" / "ComfyUI", home / ".config" / "ComfyUI"]
 
 
-def managed_installs(environ: Mapping[str, str]) -> list[Managed]:
+def managed_installs(environ: Mapping[str, str], closed: Closed = nothing_closed) -> list[Managed]:
     """The installs that Comfy Desktop has on record; none where there is no record that can be read."""
-    records = (_read(folder / "installations.json", list[Managed]) for folder in desktop_folders(environ))
+    records = (_read(folder / "installations.json", list[Managed]) for folder in desktop_folders(environ, closed))
     found = [each for record in records for each in record or ()]
     return [each for each in found if each.installPath.startswith("/") and "\0" not in f"{each.code}{each.base}"]
 
 
-def desktop_settings(environ: Mapping[str, str]) -> DesktopSettings:
+def desktop_settings(environ: Mapping[str, str], closed: Closed = nothing_closed) -> DesktopSettings:
     """What a person chose in Comfy Desktop; nothing where nothing can be read."""
-    found = (_read(folder / "settings.json", DesktopSettings) for folder in desktop_folders(environ))
+    found = (_read(folder / "settings.json", DesktopSettings) for folder in desktop_folders(environ, closed))
     return next((each for each in found if each is not None), DesktopSettings())
 
 

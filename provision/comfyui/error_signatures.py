@@ -103,12 +103,12 @@ ENVIRONMENT: tuple[Signature, ...] = (
               r"|(?:Symbol not found|undefined symbol|Could not load)[^\n]{0,300}torchvision"
               r"|torchvision[^\n]{0,300}(?:Symbol not found|undefined symbol)|torchvision has been compiled with"
               r"|partially initialized module 'torchvision",
-              "torch and torchvision are not of the same build",
+              "this torchvision does not fit this torch",
               Fix("The two are installed together:", ours("all")), lasts=True),
     Signature("ta-mismatch", r"(?:Symbol not found|undefined symbol|Could not load)[^\n]{0,300}torchaudio"
               r"|torchaudio[^\n]{0,300}(?:Symbol not found|undefined symbol)|libtorchaudio[^\n]{0,100}(?:not|cannot)"
               r"|torchaudio versions do not match",
-              "torch and torchaudio are not of the same build",
+              "this torchaudio does not fit this torch",
               Fix("The set is installed together:", ours("all")), lasts=True),
     Signature("package-misfit", OTHER_NUMPY + "|Numba needs NumPy",
               "a package that it imports was built for NumPy 1, and NumPy 2 is installed; torch is not at fault",

@@ -98,11 +98,12 @@ def is_checkout(folder: Path) -> bool:
 
 def install_at(folder: Path, machine: Machine) -> Install | None:
     """The ComfyUI of exactly that folder: a checkout, or what the desktop app keeps there."""
-    managed = managed_installs(machine.environ)
-    if is_checkout(folder):
-        return Install(next((each.base for each in managed if each.code == folder), folder), folder)
-    if not all((folder / name).is_dir() for name in DESKTOP) or _below(folder):
+    is_code = is_checkout(folder)
+    if not is_code and (not all((folder / name).is_dir() for name in DESKTOP) or _below(folder)):
         return None
+    managed = managed_installs(machine.environ)  # another program's: not read before there is a reason
+    if is_code:
+        return Install(next((each.base for each in managed if each.code == folder), folder), folder)
     taken_over = next((each.code for each in managed if each.base == folder and is_checkout(each.code)), None)
     return Install(folder, taken_over or _app_code(machine))
 

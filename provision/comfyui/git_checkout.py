@@ -67,7 +67,7 @@ def read_state(folder: Path) -> State:
             raise unusable(folder, error) from error
         return State(None, locks, trouble=plain(str(error)))
     entries = [(entry[:2], entry[3:]) for entry in status.split("\0") if len(entry) > 3]
-    entries = [(flags, name) for flags, name in entries if "D" not in flags or not _behind_link(folder, name)]
+    entries = [(flags, name) for flags, name in entries if "D" not in flags or not behind_link(folder, name)]
     deleted = tuple(name for flags, name in entries if "D" in flags and not _is_there(folder / name))
     modified = tuple(name for _, name in entries if name not in deleted)
     return State(head, locks, deleted, modified)
@@ -87,7 +87,7 @@ def _is_there(path: Path) -> bool:
     return os.path.lexists(path)
 
 
-def _behind_link(folder: Path, name: str) -> bool:
+def behind_link(folder: Path, name: str) -> bool:
     """Whether a folder on the way to a file is a link now, as where a person keeps models on another disk.
 
     Git counts such a file as deleted, and to write it again it would put a folder in the place of the link.
@@ -106,6 +106,12 @@ def commit_date(folder: Path, commit: str) -> str:
     """The committer's date of a commit, ISO 8601. Raises GitError."""
     with explained("The commit's date cannot be read"), stand_in(folder) as seen:
         return seen.git("log", "-1", "--format=%cI", "--end-of-options", commit).strip()
+
+
+def tree_of(folder: Path, commit: str) -> str:
+    """The id of a commit's tree. Raises GitError."""
+    with explained("The commit's tree cannot be read"), stand_in(folder) as seen:
+        return seen.git("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}").strip().splitlines()[-1]
 
 
 def blobs_of(folder: Path) -> dict[str, str]:

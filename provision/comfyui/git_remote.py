@@ -25,11 +25,11 @@ from provision.system.git_program import (
     SILENCE_S,
     Alive,
     GitFailed,
-    Limits,
     environment,
     plain,
     run_git,
 )
+from provision.system.listening import Limits
 from provision.system.parsers import SIZE, parse_size
 from provision.system.passing import passing_in
 from provision.system.tls import SAID_OF_TIME, certificate_fix, clock_fix
@@ -94,7 +94,11 @@ def find_revision(
         words, limits = ("ls-remote", "--quiet", "--heads", "--tags", "--", url), Limits(ASK_S, LISTING_BYTES)
         listing = by_each_way(url, environ, lambda env: run_git(words, env, limits=limits, alive=alive), None)
     found = (REF_LINE.fullmatch(line) for line in listing.split("\n"))
-    refs = {line[2]: line[1] for line in found if line is not None}
+    return choose_revision({line[2]: line[1] for line in found if line is not None}, url, ref)
+
+
+def choose_revision(refs: Mapping[str, str], url: str, ref: str) -> Revision:
+    """What `ref` is in a server's list of revisions, their commits by name. Raises GitError where it is none."""
     if ref == "latest":
         return newest_release(refs)
     for kind, prefix in (("tag", "refs/tags/"), ("branch", "refs/heads/")):
@@ -108,7 +112,7 @@ def find_revision(
     raise GitError(f"{url} has no tag or branch {ref!r}.", hint=LATEST)
 
 
-def newest_release(refs: dict[str, str]) -> Revision:
+def newest_release(refs: Mapping[str, str]) -> Revision:
     """The newest `vX.Y.Z` of a listing; without any, the default branch. Raises GitError for an empty listing."""
     tags = [name.removeprefix("refs/tags/") for name in refs if name.startswith("refs/tags/") and "^{}" not in name]
     releases = sorted((tuple(int(n or 0) for n in m.groups()), tag) for tag in tags if (m := RELEASE.fullmatch(tag)))
@@ -180,7 +184,7 @@ def fetch_into(
         if sum(bytes_here(path) for path in (place / "objects" / "pack").glob("tmp_*")) > PACK_BYTES:
             raise GitFailed(f"the server sends more than {PACK_BYTES:,} bytes")
 
-    limits = Limits(FETCH_S, silence_s=SILENCE_S)
+    limits = Limits(FETCH_S, silence_s=SILENCE_S, wordy=True)
 
     def run(env: dict[str, str]) -> str:
         return run_git(words, env, limits=limits, on_line=follow.on_line, alive=go_on)

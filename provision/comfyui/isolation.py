@@ -106,5 +106,10 @@ def look_env(folder: Path | None = None, *, compiled: bool = False) -> dict[str,
 
 def knows(ctx: Context, flag: str) -> bool:
     """Whether this ComfyUI has a flag, by its cli_args.py."""
+    return f'"{flag}"' in cli_args(ctx)
+
+
+def cli_args(ctx: Context) -> str:
+    """The text in which this ComfyUI says what flags it has; empty while it is not here."""
     places = (ctx.home.comfyui / name for name in ("comfy/cli_args.py", "cli_args.py"))
-    return any(f'"{flag}"' in (ctx.machine.read_text(place) or "") for place in places)
+    return "".join(ctx.machine.read_text(place) or "" for place in places)

@@ -66,6 +66,8 @@ class Home:
     adopted: Adopted | None = None
     env: Path | None = None
     """An environment that is being made, used in place of the one in use; its receipts are kept in it."""
+    code: Path | None = None
+    """The files of a ComfyUI that is being tried, used in place of the checkout; models and settings stay there."""
 
     own_venv = Place("venv")
     """Our environment: a link into `envs`, or the folder itself in homes of older versions."""
@@ -75,7 +77,6 @@ class Home:
     """What is installed, exactly."""
     choices = Place("provision.toml")
     """What was asked for (see `core/choices.py`)."""
-    first_image = Place("first-image.png")
     aside = Place("moved-aside")
     """Where things are moved that stood in the way; never deleted by us."""
     logs = Place("logs")
@@ -97,7 +98,7 @@ class Home:
     @property
     def comfyui(self) -> Path:
         """ComfyUI's checkout."""
-        return self.code_of_another or self.root / "ComfyUI"
+        return self.code or self.code_of_another or self.root / "ComfyUI"
 
     @property
     def main_py(self) -> Path:
@@ -111,7 +112,7 @@ class Home:
     @property
     def base(self) -> Path:
         """Where ComfyUI keeps models, custom nodes, images and settings: its checkout, except for the desktop app."""
-        return self.adopted.base if self.adopted is not None else self.comfyui
+        return self.adopted.base if self.adopted is not None else self.root / "ComfyUI"
 
     @property
     def models(self) -> Path:
@@ -147,6 +148,11 @@ class Home:
     @property
     def receipts(self) -> Path:
         return self.env / "set" / "receipts" if self.env else self.state / "receipts"
+
+    @property
+    def first_image(self) -> Path:
+        """The picture that proves the environment."""
+        return (self.env / "set" if self.env else self.root) / "first-image.png"
 
     def inside(self, path: Path) -> bool:
         """Whether `path`, links resolved, is in the home or among an adopted install's models.

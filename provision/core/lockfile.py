@@ -56,11 +56,15 @@ class LockedTorch:
 
 @dataclass(frozen=True, slots=True)
 class LockedEngine:
-    """ComfyUI: where from, the commit (both empty where it is no checkout), and the flags that it is given."""
+    """ComfyUI: where from, the commit (both empty where it is no checkout), and the flags that it is given.
+
+    `tree` is git's id of all files of the commit: an archive of it has that content, however it was packed.
+    """
 
     url: Annotated[str, text(rf"(?:{GIT_ADDRESS.pattern})?", "an address that git may be given")] = ""
     commit: Annotated[str, text(rf"(?:{COMMIT.pattern})?", "40 hexadecimal digits")] = ""
     flags: tuple[str, ...] = ()
+    tree: Annotated[str, text(rf"(?:{COMMIT.pattern})?", "40 hexadecimal digits")] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,8 @@ class Manifest:
     machine: Needs = field(default_factory=Needs)
     python: Python = field(default_factory=Python)
     torch: Torch = field(default_factory=Torch)
+    keep: Annotated[int, Meta(ge=2, le=99, description="2 to 99")] = 5
+    """How many generations are kept, with the one in use."""
 
     @property
     def usual_precision(self) -> str:

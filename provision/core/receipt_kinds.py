@@ -43,7 +43,10 @@ class TorchReceipt:
 
 @dataclass(frozen=True, slots=True)
 class ComfyReceipt:
-    """Which revision of ComfyUI is checked out; `path` where it is somebody else's checkout."""
+    """Which revision of ComfyUI is here; `path` where it is somebody else's checkout.
+
+    `source` is `archive` where it came as one, and `tree` git's id of all of its files.
+    """
 
     url: str = ""
     ref: str = ""
@@ -52,6 +55,8 @@ class ComfyReceipt:
     date: str = ""
     when: str = ""
     path: str = ""
+    tree: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from provision.core.finding import JSON
 from provision.errors import HomeLocked
 from provision.system.disk_errors import unusable
 from provision.system.strict import Unreadable, read_json_file
+from provision.system.synced import sync
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -45,7 +46,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         with aside.open("wb") as stream:
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
+            sync(stream.fileno())
         if _is_folder(path):
             make_way(path)
         aside.replace(path)

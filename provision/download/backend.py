@@ -16,6 +16,7 @@ from provision.core.step import Context
 from provision.errors import CommandFailed, CommandMissing, DownloadError, HubRefused, NetworkError
 from provision.system.machine import Machine
 from provision.system.parsers import Version
+from provision.system.which_git import find_git
 
 PASSING_ON = (DownloadError, NetworkError, HubRefused, CommandFailed, CommandMissing)
 """Failures of a backend that another may not have. A full disk, a wrong file or a Ctrl-C is the same for all."""
@@ -109,7 +110,7 @@ class Backend:
 
 def find_program(machine: Machine, name: str) -> Path:
     """Where a program that a backend needs lies. Raises CommandMissing."""
-    found = machine.which(name)
+    found = find_git(machine).path if name == "git" else machine.which(name)
     if found is None:
         raise CommandMissing(
             f"{name} is not on this machine.",

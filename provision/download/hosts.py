@@ -50,7 +50,12 @@ SITES = (
     Site(
         "GitHub",
         "github.com",
-        ("raw.githubusercontent.com", "release-assets.githubusercontent.com", "objects.githubusercontent.com"),
+        (
+            "codeload.github.com",
+            "raw.githubusercontent.com",
+            "release-assets.githubusercontent.com",
+            "objects.githubusercontent.com",
+        ),
         "ComfyUI, install.sh, and Python where Astral does not answer",
         "https://github.com/astral-sh/python-build-standalone/releases, whose downloads lead there",
         asked=("release-assets.githubusercontent.com",),

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from provision.comfyui.desktop import person
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors
 from provision.core.events import Work
 from provision.core.finding import JSON
@@ -26,6 +27,7 @@ from provision.core.step import Context
 from provision.download.known_folders import Place, asked_places, known_places
 from provision.download.verify import HASH_BYTES, SAID_EVERY_S, header_of, misfit, sha256_of
 from provision.system.disk_errors import unusable
+from provision.system.guarded import Closed, closed_on, nothing_closed
 from provision.system.strict import Unreadable
 
 DEADLINE_S = 2.0
@@ -66,11 +68,13 @@ def find_copies(ctx: Context, sought: Sought) -> list[Path]:
     """
     ctx.doing(f"looking for a copy of {sought.place.name} on this machine")
     asked = asked_places([folder.expanduser().absolute() for folder in ctx.options.look_in])
-    others: Iterable[Place] = () if ctx.options.rehearsal else known_places(ctx.machine.environ)
+    closed = closed_on(ctx.machine.system, person(ctx.machine.environ))
+    others: Iterable[Place] = () if ctx.options.rehearsal else known_places(ctx.machine.environ, closed)
     wrong = ctx.receipts.read(WRONG_COPIES)
     hunt = _Hunt(
         sought.size,
         lambda path: _fits(path, sought) and wrong.get(str(path)) != _mark(path, sought.sha256),
+        closed,
         seen={identity for identity in map(_identity, (ctx.home.root, sought.place)) if identity},
     )
     hunt.go(chain(asked, others), DEADLINE_S)
@@ -104,6 +108,8 @@ class _Hunt:
 
     size: int
     fits: Callable[[Path], bool]
+    closed: Closed
+    """What is not entered from a place that nobody asked for, as by a link."""
     seen: set[Identity]
     found: list[Path] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
@@ -118,14 +124,17 @@ class _Hunt:
 
     def _look(self, there: Iterable[Place]) -> None:
         for place in there:
+            closed = nothing_closed if place.asked else self.closed
             waiting, left = [(place.folder, place.depth)], ENTRIES_MAX
             while waiting and left > 0 and not self.over.is_set():
                 folder, depth = waiting.pop(0)
+                if closed(folder):
+                    continue
                 for path, seen in self._entries(folder):
                     left -= 1
                     if stat.S_ISDIR(seen.st_mode) and depth > 0 and path.name not in PASSED_OVER:
                         waiting.append((path, depth - 1))
-                    elif stat.S_ISREG(seen.st_mode) and seen.st_size == self.size:
+                    elif stat.S_ISREG(seen.st_mode) and seen.st_size == self.size and not closed(path):
                         self._take(path, seen)
 
     def _entries(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

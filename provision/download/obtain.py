@@ -33,6 +33,7 @@ from provision.download.verify import header_of, misfit, sha256_of
 from provision.download.web import host_of, is_loopback
 from provision.errors import HubRefused, WrongFile
 from provision.system.disk_use import bytes_here
+from provision.system.guarded import BY_HAND
 from provision.system.keep_awake import kept_awake
 from provision.system.metered_network import metered_because
 from provision.system.strict import Unreadable
@@ -102,6 +103,7 @@ def _get(ctx: Context, wanted: WantedFile, *, resume: bool = False) -> _Verified
     if copy is not None:
         return copy
     _say_what_it_costs(ctx, wanted)
+    _say_where_nobody_looked(ctx, wanted)
     with kept_awake(ctx.machine):
         return from_endpoints(ctx, wanted.file.name, lambda at, hub: _get_from(at, hub, wanted, resume=resume))
 
@@ -118,6 +120,14 @@ def _say_what_it_costs(ctx: Context, wanted: WantedFile) -> None:
         ctx.note(
             f"This network may cost by the byte ({why}): {left_gb:.2f} GB come over it. Ctrl-C keeps what is here;"
             " on another network the same command goes on."
+        )
+
+
+def _say_where_nobody_looked(ctx: Context, wanted: WantedFile) -> None:
+    if (wanted.size or 0) >= MUCH_BYTES and ctx.machine.system == "Darwin" and not ctx.options.look_in:
+        ctx.note(
+            f"{', '.join(BY_HAND)} and other disks were not searched for a copy, because macOS would ask you about"
+            " each. To search one, name it: --look-in ~/Downloads"
         )
 
 

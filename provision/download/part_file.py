@@ -26,6 +26,7 @@ from provision.errors import DiskFull, HomeError
 from provision.system.disk_errors import unusable
 from provision.system.disk_use import bytes_here
 from provision.system.machine import Machine
+from provision.system.synced import sync
 
 WORKERS = ("lfs", "wget", "hf", "xet")
 """What has a folder of its own beside a part: git-lfs for its store, wget for its orders, a huggingface_hub of an
@@ -139,7 +140,7 @@ def _rename(part: Path, destination: Path) -> None:
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        sync(handle)
     finally:
         os.close(handle)
 

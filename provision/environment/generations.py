@@ -1,4 +1,4 @@
-"""The environment in use and the one before it: made beside each other, changed by one rename, gone back to by another.
+"""Generations: the environment in use and those before it, made beside each other and put in use by one rename.
 
 `venv` is a link into `envs/`, whose folders are numbered. A change is made in a copy of the environment in use that
 shares its bytes (clones on macOS, hard links elsewhere: uv, like pip, replaces files and never writes into them), is
@@ -6,8 +6,9 @@ proven there, and takes its place when the link is replaced, which is one rename
 nothing points to; the next change removes it. A program that runs keeps its environment: it was started by the path in
 `envs/`, which does not change.
 
-What belongs to an environment and lies elsewhere in the home (receipts, lock, first image) is kept in its `set/` when
-it is left, and put back by `rollback`. In `set/before.json` stands which environment it replaced.
+What belongs to an environment and lies elsewhere in the home (receipts, lock, first image, edits of ComfyUI's files) is
+kept in its `set/` when it is left, and put back by `rollback`. In `set/before.json` stands which environment it
+replaced, when and why it was made, and whether it was in use.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from provision.command import program
 from provision.core.home import Home
-from provision.core.receipt_kinds import TorchReceipt
+from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.receipts import Receipts, read_state, write_json
 from provision.core.step import Context
 from provision.errors import CommandFailed
@@ -30,6 +31,8 @@ from provision.system.disk_errors import unusable
 
 SET_RECEIPTS = ("torch", "requirements", "launch-flags", "first_image")
 """The receipts that speak of one environment."""
+REVISION = "comfyui"
+"""The receipt of the revision that an environment was made for."""
 CLONE_TIMEOUT_S = 600
 AT_FDCWD = {"linux": -100, "darwin": -2}
 NUMBER = re.compile(r"[0-9]{1,9}")
@@ -38,10 +41,35 @@ EXCHANGE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class _Before:
-    """`set/before.json`: the number of the environment that this one replaced."""
+class About:
+    """`set/before.json`: the number of the environment that this one replaced, when and why it was made.
+
+    `left` is when another took its place; empty for the one in use, and for one that never was.
+    """
 
     name: str | None = None
+    made: str = ""
+    reason: str = ""
+    left: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """An environment with what is kept of it."""
+
+    env: Path
+    about: About
+    torch: TorchReceipt
+    comfyui: ComfyReceipt
+
+    @property
+    def number(self) -> int:
+        return int(self.env.name)
+
+    def says(self) -> str:
+        """What it is, in words."""
+        names = (f"ComfyUI {self.comfyui.name}" if self.comfyui.name else "", f"torch {self.torch.torch}")
+        return ", ".join(filter(None, names))
 
 
 # -- what is there ----------------------------------------------------------------------------------------------
@@ -59,9 +87,19 @@ def python(home: Home) -> Path:
     return (home.python if home.venv_of_another is not None else active(home) / "bin" / "python").absolute()
 
 
+def about(env: Path) -> About:
+    """What is written down of an environment."""
+    return read_state(env / "set" / "before.json", About) or About()
+
+
+def write_about(env: Path, known: About) -> None:
+    """Write down what is known of an environment. Raises HomeError, DiskFull."""
+    write_json(env / "set" / "before.json", asdict(known))
+
+
 def before(home: Home) -> Path | None:
     """The environment that `rollback` would return to; None when there is none."""
-    name = (read_state(active(home) / "set" / "before.json", _Before) or _Before()).name
+    name = about(active(home)).name
     if name is None or not NUMBER.fullmatch(name):
         return None
     found = home.envs / name
@@ -73,8 +111,36 @@ def before_says(home: Home) -> str:
     found = before(home)
     if found is None:
         return ""
-    proof = Receipts(found / "set" / "receipts").read("torch", TorchReceipt)
-    return f"torch {proof.torch} ({proof.got}), proven on {proof.when[:10]}"
+    kept = left_with(found)
+    return f"{kept.says()} ({kept.torch.got}), proven on {kept.torch.when[:10]}"
+
+
+def read(home: Home, env: Path) -> Generation:
+    """An environment with what is known of it: of the one in use the home itself has it."""
+    return _read(env, home.receipts) if env == active(home) else left_with(env)
+
+
+def left_with(env: Path) -> Generation:
+    """An environment that is not in use, with what is kept in it."""
+    return _read(env, env / "set" / "receipts")
+
+
+def _read(env: Path, folder: Path) -> Generation:
+    receipts = Receipts(folder)
+    return Generation(env, about(env), receipts.read("torch", TorchReceipt), receipts.read(REVISION, ComfyReceipt))
+
+
+def kept(home: Home) -> list[Generation]:
+    """The environment in use and all that can be gone back to, the newest first."""
+    used = {active(home), before(home)}
+    found = [env for env in _numbered(home) if env in used or (about(env).left and (env / "bin" / "python").exists())]
+    return [read(home, env) for env in found]
+
+
+def _numbered(home: Home) -> list[Path]:
+    """The environments by number, the last made first; what is not numbered is none of ours."""
+    found = [path for path in home.envs.glob("*") if NUMBER.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.name), reverse=True)
 
 
 def inside(ctx: Context, env: Path) -> Context:
@@ -87,8 +153,8 @@ def inside(ctx: Context, env: Path) -> Context:
 
 def new_folder(home: Home) -> Path:
     """Where the next environment goes; nothing is there yet."""
-    taken = [int(path.name) for path in home.envs.glob("*") if NUMBER.fullmatch(path.name)]
-    return home.envs / str(max(taken, default=0) + 1)
+    last = next(iter(_numbered(home)), None)
+    return home.envs / str(int(last.name) + 1 if last else 1)
 
 
 def begin(ctx: Context) -> Path:
@@ -139,16 +205,17 @@ def discard(env: Path) -> None:
 # -- changing ---------------------------------------------------------------------------------------------------
 
 
-def leave(home: Home) -> None:
+def leave(home: Home, when: str) -> None:
     """Keep with the environment in use what speaks of it, for a return. Raises HomeError, DiskFull."""
     kept = active(home) / "set"
     try:
         kept.mkdir(exist_ok=True)
-        _copy_receipts(home.receipts, kept / "receipts")
+        _copy_receipts(home.receipts, kept / "receipts", (*SET_RECEIPTS, REVISION))
         for path in (home.lock_file, home.first_image):
             _copy(path, kept / path.name)
     except OSError as error:
         raise unusable(kept, error) from error
+    write_about(active(home), replace(about(active(home)), left=when))
 
 
 def enter(home: Home, env: Path, came_from: Path | None) -> None:
@@ -156,7 +223,7 @@ def enter(home: Home, env: Path, came_from: Path | None) -> None:
 
     Raises HomeError, DiskFull.
     """
-    write_json(env / "set" / "before.json", asdict(_Before(came_from.name if came_from else None)))
+    write_about(env, replace(about(env), name=came_from.name if came_from else None))
     try:
         link = _new_link(home, env)
         link.replace(home.own_venv)
@@ -175,17 +242,21 @@ def restore(home: Home, names: Iterable[str] = SET_RECEIPTS, files: bool = True)
         raise unusable(home.receipts, error) from error
 
 
-def keep_two(home: Home, running: Path | None = None) -> None:
-    """Remove all environments but the one in use, the one before it, and the one that a server is `running` from."""
-    for env in left_over(home, running):
+def keep_last(home: Home, count: int, running: Path | None = None) -> None:
+    """Remove all environments but `count` of them, as `left_over` has it."""
+    for env in left_over(home, count, running):
         discard(env)
 
 
-def left_over(home: Home, running: Path | None = None) -> list[Path]:
-    """The environments that `keep_two` removes; what is not numbered is none of ours."""
-    keep = {os.path.realpath(env) for env in (active(home), before(home), running) if env is not None}
-    numbered = (path for path in home.envs.glob("*") if path.name.isdigit())
-    return [path for path in numbered if os.path.realpath(path) not in keep]
+def left_over(home: Home, count: int, running: Path | None = None) -> list[Path]:
+    """The environments that go when `count` are kept.
+
+    Never the one in use, the one before it, nor the one that a server is `running` from; always those never in use.
+    """
+    spared = {os.path.realpath(env) for env in (active(home), before(home), running) if env is not None}
+    others = [env for env in _numbered(home) if os.path.realpath(env) not in spared]
+    stay = [env for env in others if about(env).left][: max(0, count - len(spared))]
+    return [env for env in others if env not in stay]
 
 
 def move_in(home: Home) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.command import Fix, ours
+from provision.command import Fix, ours, program
 from provision.core.manifest import KNOWN_BAD, manifest_folder
 from provision.core.strict_loader import build
 from provision.errors import ManifestError
@@ -19,6 +19,7 @@ from provision.system.parsers import Version
 from provision.system.strict import read_toml
 
 VERDICTS = ("refuse", "warn")
+UPDATES = program("softwareupdate", "--list")
 HINT = ours("manifests")
 
 
@@ -32,8 +33,20 @@ class Pair:
     source: str
     macos: str = ""
     chips: tuple[str, ...] = ()
+    torch_cure: str = ""
+    """A torch that is right there, where it is no newer one."""
     macos_cure: str = ""
-    """The macOS that mends it, where it is no torch that does."""
+    """The macOS from which on the same torch is right."""
+
+    @property
+    def cure(self) -> Fix:
+        """What mends it: a newer torch, where the table names nothing else."""
+        if self.torch_cure:
+            also = f", as is macOS {self.macos_cure} or later" if self.macos_cure else ""
+            return Fix(f"torch {self.torch_cure} is right there{also}.", ours("all", "--torch", self.torch_cure))
+        if self.macos_cure:
+            return Fix(f"macOS {self.macos_cure} and later are right. See what is offered:", UPDATES)
+        return Fix("A newer torch.", ours("all", "--torch", "stable"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +102,7 @@ def _read(path: Path | None) -> _Table:
 def _check(pair: Pair, where: str) -> None:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-    for key, text in (("torch", pair.torch), ("macos", pair.macos)):
+    for key, text in (("torch", pair.torch), ("macos", pair.macos), ("torch_cure", f"=={pair.torch_cure or 0}")):
         try:
             SpecifierSet(text)
         except InvalidSpecifier as error:
@@ -143,6 +156,20 @@ def refused(machine: Machine, pins: Sequence[str]) -> str:
 
     Empty when it may, or where the index is to tell the version. Raises ManifestError.
     """
-    torch = next((pin.partition("==")[2] for pin in pins if pin.startswith("torch==")), "")
-    mac = this_mac(machine) if torch else None
-    return refusal(pairs_for(read_known_bad(), mac, torch), torch, mac) if mac else ""
+    torch, mac = _torch_in(pins), this_mac(machine)
+    return refusal(pairs_for(read_known_bad(), mac, torch), torch, mac) if mac and torch else ""
+
+
+def doubts(machine: Machine, pins: Sequence[str]) -> list[tuple[Pair, str]]:
+    """What else is known of a set on this machine: the pairs that do not rule it out, each as a sentence.
+
+    Raises ManifestError.
+    """
+    torch, mac = _torch_in(pins), this_mac(machine)
+    found = pairs_for(read_known_bad(), mac, torch) if mac and torch else []
+    return [(pair, f"{says(pair, torch, mac)}.") for pair in found if mac and pair.verdict == "warn"]
+
+
+def _torch_in(pins: Sequence[str]) -> str:
+    """The version that a pin of torch names; empty where the index is to tell it."""
+    return next((pin.partition("==")[2] for pin in pins if pin.startswith("torch==")), "")

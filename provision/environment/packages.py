@@ -21,7 +21,7 @@ from provision.errors import CommandMissing, NetworkError, PackageError, Passing
 from provision.system.machine import Machine, Ran
 from provision.system.passing import passing_in
 from provision.system.strict import SETTINGS_MAX_BYTES, read_head
-from provision.system.tls import SAID_OF_TIME, bundle_for_children, certificate_fix, clock_fix, has_store
+from provision.system.tls import SAID_OF_TIME, certificate_fix, clock_fix, has_store
 
 INSTALL_TIMEOUT_S = 3600
 TORCH_SET = ("torch", "torchvision", "torchaudio")
@@ -51,8 +51,6 @@ def uv_env(machine: Machine, home: Home) -> dict[str, str]:
         "UV_LINK_MODE": "clone" if machine.system == "Darwin" else "hardlink",
         **index_settings(given, read_files(machine).read),
     }
-    if bundle := bundle_for_children(given):
-        env["SSL_CERT_FILE"] = bundle
     if has_store(machine.system):
         env |= {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}  # the second for a uv before 0.11.9
     return env | {
@@ -79,6 +77,12 @@ def run_uv(
         return ride_out(ctx, lambda: _ran(run()))
     except _IndexDown as error:
         return error.ran
+
+
+def index_words(ctx: Context, index: str) -> tuple[str, ...]:
+    """uv's words for an index that stands before the configured ones; of what a rehearsal's has, no other is asked."""
+    strategy = "first-index" if ctx.options.rehearsal else "unsafe-best-match"
+    return ("--index", index, "--index-strategy", strategy) if index else ()
 
 
 class _IndexDown(NetworkError):
@@ -157,6 +161,7 @@ def package_error(what: str, ran: Ran) -> PackageError:
     text = ran.out + ran.err
     found = ((why, hint) for pattern, why, hint in CAUSES if re.search(pattern, text))
     why, hint = next(found, ("", as_fix(LOG_HINT)))
+    why = f"uv {ran.stopped}" if ran.stopped else why
     because = f": {why}" if why else ""
     return PackageError(f"{what} could not be installed{because}. uv said last:\n{ran.tail()}", hint=hint)
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from provision.command import Fix
 from provision.core import events
 from provision.core.estimate import USUAL_S, Pace
+from provision.core.finding import Verdict
 from provision.errors import ConsentNeeded, ProvisionError
-from provision.output import safe_streams, views
+from provision.output import plan_view, safe_streams, views
 from provision.output.as_json import Run
 from provision.output.hints import HERE
-from provision.output.result import Drawn, Ending, Findings, Paper, Part, Picture, Result, Words
+from provision.output.layout import Line, prose
+from provision.output.outlet import Colour, Outlet
+from provision.output.result import Data, Drawn, Ending, Findings, Pairs, Paper, Part, Picture, Planned, Result, Words
 from provision.output.run_state import RunState
 from provision.system.log_files import OwnLog
 from provision.system.visible import uncoloured, visible
@@ -24,26 +27,35 @@ from provision.system.visible import uncoloured, visible
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from provision.core.step import Report
-
 PLAIN_EVERY_S = 5.0
 SPOKEN_EVERY_S = 20.0
 """With `--plain`: a screen reader that speaks is not to be interrupted all the time."""
 
 
 class Console:
-    """Plain lines: no animation, no colour that is not asked for; what logs, pipes and screen readers get.
+    """Plain lines without animation: what logs, pipes and screen readers get.
 
-    With `plain`, marks are words, tables are sentences, and progress comes less often.
+    With `plain`, marks are words, tables are sentences, and progress comes less often. With `quiet`, only the answer,
+    what fails, and questions.
     """
 
     def __init__(
-        self, run: Run | None = None, *, verbose: bool = False, yes: bool = False, plain: bool = False
+        self,
+        run: Run | None = None,
+        *,
+        verbose: bool = False,
+        yes: bool = False,
+        plain: bool = False,
+        quiet: bool = False,
+        colour: Colour = Colour.AUTO,
     ) -> None:
         self.run = run or Run()
         self.heard = self.run.began
         """When something last happened, in seconds since 1970."""
-        self.verbose, self.yes, self.plain = verbose, yes, plain
+        self.verbose, self.yes, self.plain, self.quiet = verbose, yes, plain, quiet
+        colour = Colour.NEVER if plain and colour is Colour.AUTO else colour
+        self.out, self.err = Outlet(safe_streams.out(), colour), Outlet(safe_streams.err(), colour)
+        """Where answers go, and where all else goes."""
         self.marks = views.WORDS if plain else views.GLYPHS
         self.state = RunState()
         self.invocation = HERE
@@ -106,14 +118,18 @@ class Console:
 
     def show(self, event: events.Event) -> None:
         """Show one event; called under the guard."""
-        if isinstance(event, events.Progress):
+        if isinstance(event, events.StepFinished):
+            if not self.quiet or event.verdict == Verdict.BLOCKED:
+                self.say(views.step_line(event, self.marks))
+        elif self.quiet:
+            return
+        elif isinstance(event, events.Progress):
             self._tell_progress(event)
-        elif isinstance(event, events.StepFinished):
-            self.line(views.step_line(event, self.marks))
-        elif isinstance(event, events.Output) and self.verbose:
-            self.line(f"    {uncoloured(event.line)}")
-        elif says := views.spoken(event, self.invocation):
-            self.line(f"  {event.step}: {says}" if event.step else says)
+        elif isinstance(event, events.Output):
+            if self.verbose:
+                self.line(f"    {uncoloured(event.line)}")
+        else:
+            self.say(*views.note_lines(event, self.marks, self.invocation))
 
     def _tell_progress(self, event: events.Progress) -> None:
         if event.total is None or event.unit != "bytes":
@@ -129,8 +145,14 @@ class Console:
             self._said["", ""] = now
             self.line(f"  {views.total_text(self.state, now)}")
 
+    def say(self, *lines: Line) -> None:
+        """Show lines that are no answer."""
+        with self._guard:
+            self.err.write(lines)
+
     def line(self, text: str) -> None:
-        safe_streams.say(safe_streams.err(), visible(text))
+        """Show a text that is no answer."""
+        self.say(*prose(text))
 
     def consent(self, question: str) -> bool:
         """Ask yes or no. Raises ConsentNeeded where nobody can answer."""
@@ -159,21 +181,42 @@ class Console:
     def tell(self, part: Part) -> None:
         """Show a part of an answer to people; a long command shows some before its end."""
         match part:
-            case Words(text):
-                self.data(text if isinstance(text, str) else self.invocation.text(text))
+            case Data(text):
+                self.data(text)
             case Drawn(_, words) if self.plain and words:
                 self.data(words)
             case Drawn(draw):
                 self.draw(draw)
+            case Picture(png, rows):
+                self.picture(png, rows)
+            case _:
+                self.show_lines(self.lines_of(part))
+
+    def lines_of(self, part: Part) -> Sequence[Line]:
+        """A part of words as lines; none for what is drawn."""
+        marks, call = self.marks, self.invocation
+        match part:
+            case Words(text):
+                return views.fix_lines(text, call)
+            case Pairs(rows):
+                return views.pair_lines(rows, call)
+            case Planned(plan, title):
+                if self.plain:
+                    return plan_view.plan_sentences(plan, title, call)
+                return plan_view.plan_lines(plan, title, call)
             case Ending(report, closing):
-                self.end(report, closing)
-            case Findings(report, closing):
-                details, call = self.verbose, self.invocation
-                self.data(views.checkup_text(report, closing, details=details, marks=self.marks, call=call))
-            case Picture(png):
-                self.picture(png)
+                return views.report_lines(report, closing, marks, call)
+            case Findings(report, closing, details):
+                return views.checkup_lines(report, closing, details=details or self.verbose, marks=marks, call=call)
+        return ()
+
+    def show_lines(self, lines: Sequence[Line]) -> None:
+        """Show lines of an answer."""
+        with self._guard:
+            self.out.write(lines)
 
     def data(self, text: str) -> None:
+        """Write a text as it stands."""
         with self._guard:
             safe_streams.say(safe_streams.out(), text)
 
@@ -181,14 +224,10 @@ class Console:
         """Something of rich's on standard output, at the terminal's width or 100 columns."""
         from provision.output.painter import Painter
 
-        rich = Painter(safe_streams.out(), width=None if is_terminal(sys.stdout) else 100)
+        rich = Painter(self.out, width=self.out.width or 100)
         rich.print(draw(Paper(rich.width, self.takes_pictures, self.invocation)))
 
-    def end(self, report: Report, closing: str) -> None:
-        if lines := views.report_lines(report, closing, self.marks, self.invocation):
-            self.data(views.plain(lines))
-
-    def picture(self, png: bytes) -> None:
+    def picture(self, png: bytes, most_rows: int) -> None:
         """Show a picture, where it can be shown: not here."""
 
     @property
@@ -198,7 +237,8 @@ class Console:
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         """What happened and why, what to type next, where more is written."""
-        self.line(views.plain(views.error_lines(error, log, "error:", self.marks, self.invocation)))
+        head = self.marks.of[Verdict.BLOCKED] if self.err.is_terminal and not self.plain else "error:"
+        self.say(*views.error_lines(error, log, head, self.marks, self.invocation))
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -206,13 +246,15 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
-def make_console(
+def make_console(  # noqa: PLR0913  (what a command line may say of its screen)
     command: str | None,
     *,
     json: bool,
     verbose: bool = False,
     yes: bool = False,
     plain: bool = False,
+    quiet: bool = False,
+    colour: Colour = Colour.AUTO,
     environ: Mapping[str, str],
 ) -> Console:
     """The console for this run: `--json` and `--plain` pick the format, a terminal only decides animation."""
@@ -221,8 +263,8 @@ def make_console(
 
         return JsonConsole(Run(command), verbose=verbose, yes=yes)
     can_draw = is_terminal(sys.stderr) and (sys.stderr.encoding or "utf-8").lower().startswith("utf")
-    if plain or not can_draw or environ.get("TERM", "") in ("", "dumb"):
-        return Console(Run(command), verbose=verbose, yes=yes, plain=plain)
+    if plain or quiet or not can_draw or environ.get("TERM", "") in ("", "dumb"):
+        return Console(Run(command), verbose=verbose, yes=yes, plain=plain, quiet=quiet, colour=colour)
     from provision.output.live_console import LiveConsole
 
-    return LiveConsole(Run(command), verbose=verbose, yes=yes)
+    return LiveConsole(Run(command), verbose=verbose, yes=yes, colour=colour)

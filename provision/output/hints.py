@@ -19,12 +19,14 @@ from provision.system.visible import shell_word
 
 CALLED_AS = "PROVISION_CALLED_AS"
 """What `bin/provision` was called as; it hands over to Python, which cannot know."""
+PROGRAMS = ("provision", "comfy-provision")
+"""The tool's names, as `[project.scripts]` has them."""
 REHEARSABLE = frozenset({"all", "plan", "download"})
 """The commands that have `--rehearse`."""
 ADOPTING = frozenset({"all", "plan", "doctor", "config"})
 """The commands that have `--comfyui`."""
 USING = frozenset({"generate", "launch", "stop", "status", "logs", "bench", "report"})
-AT_HOME = REHEARSABLE | ADOPTING | USING | {"check", "rollback", "uninstall"}
+AT_HOME = REHEARSABLE | ADOPTING | USING | {"check", "rollback", "uninstall", "update", "history"}
 """The commands that have `--home`."""
 REHEARSAL_HOME = "~/provision-rehearsal"
 
@@ -103,10 +105,11 @@ def called_as(environ: Mapping[str, str], argv0: str, orig_argv: Sequence[str]) 
     given = environ.get(CALLED_AS) or argv0
     if Path(given).name == "__main__.py":
         return (orig_argv[0], "-m", "provision") if orig_argv else ("provision",)
-    on_path = shutil.which("provision", path=environ.get("PATH"))
-    if Path(given).name != "provision" or "/" not in given or on_path in (given, str(Path(given).absolute())):
+    name = Path(given).name
+    if name not in PROGRAMS:
         return ("provision",)
-    return (given,)
+    on_path = shutil.which(name, path=environ.get("PATH"))
+    return (name,) if "/" not in given or on_path in (given, str(Path(given).absolute())) else (given,)
 
 
 def this_call(environ: Mapping[str, str], home: Path | None = None, *, rehearse: bool = False) -> Invocation:

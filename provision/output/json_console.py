@@ -49,7 +49,7 @@ class JsonConsole(Console):
 
     def answer(self, result: Result) -> None:
         steps = result.report.steps if result.report is not None else ()
-        self._report(result.error, result.changed, [as_object(step) for step in steps], as_object(result.facts))
+        self._report(result.error, result.changed, [as_object(step) for step in steps], as_object(result.data))
 
     def _report(self, error: ErrorJson | None, changed: bool, steps: list[JSON], facts: Mapping[str, JSON]) -> None:
         with self._guard:

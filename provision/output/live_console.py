@@ -4,47 +4,54 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.core import events
-from provision.core.finding import Verdict
 from provision.errors import ProvisionError
-from provision.output import live_view, safe_streams, views
+from provision.output import live_view, views
 from provision.output.as_json import Run
 from provision.output.console import Console
+from provision.output.layout import Line, rows_of
+from provision.output.outlet import Colour
 from provision.output.painter import Painter
-from provision.output.screen import Line, Screen
+from provision.output.screen import Drawn, Screen
 from provision.output.terminal_image import encode, protocol_of
-from provision.system.visible import uncoloured, visible
+from provision.system.visible import uncoloured
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from provision.core.step import Report
-    from provision.output.result import Paper
+    from provision.output.result import Paper, Result
+
+PICTURE_ROWS_LEAST = 6
+"""Fewest rows of a picture in half blocks, which is twice as many columns wide."""
 
 
 class LiveConsole(Console):
     """A terminal: finished steps as lines that stay, below them what is at work, with bytes, rate and time left."""
 
-    def __init__(self, run: Run | None = None, *, verbose: bool = False, yes: bool = False) -> None:
-        super().__init__(run, verbose=verbose, yes=yes)
-        self.rich = Painter(safe_streams.err())
-        self.out = Painter(safe_streams.out())
+    def __init__(
+        self, run: Run | None = None, *, verbose: bool = False, yes: bool = False, colour: Colour = Colour.AUTO
+    ) -> None:
+        super().__init__(run, verbose=verbose, yes=yes, colour=colour)
+        self.rich = Painter(self.err)
         self.screen = Screen(self.rich.file, self._picture_of_now, self._guard)
+        self._rows = 0
+        """Rows that were shown since the last picture."""
+        self._rows_to_come = 0
 
     def __exit__(self, *error: object) -> None:
         self._end()
         super().__exit__(*error)
 
-    def _picture_of_now(self, width: int, height: int) -> list[Line]:
+    def _picture_of_now(self, width: int, height: int) -> list[Drawn]:
         lines = []
         for line in live_view.live_lines(self.state, time.monotonic(), width, height):
             with self.rich.capture() as coloured:
                 self.rich.print(line, end="", no_wrap=True, overflow="ignore", crop=False)
-            lines.append(Line(coloured.get(), line.cell_len))
+            lines.append(Drawn(coloured.get(), line.cell_len))
         return lines
 
     def _end(self) -> None:
@@ -60,22 +67,20 @@ class LiveConsole(Console):
             case events.CheckSlow(over=False):
                 self.screen.start()
             case events.StepFinished():
-                self._print(views.step_row(event))
+                self.say(views.step_line(event))
             case events.Note() if not (event.passing and event.step):
-                self._print(views.note_row(event, self.invocation))
+                self.say(*views.note_lines(event, call=self.invocation))
             case events.MendingPlanned():
-                self.line(views.mending_text(event))
+                self.say(*views.mending_lines(event))
             case events.Output() if self.verbose:
                 self.line(f"    {uncoloured(event.line)}")
 
-    def _print(self, view: RenderableType) -> None:
-        """Something that stays; a command in it is not broken into lines, so that it can be copied."""
-        with self._guard:
-            self.screen.above(lambda: self.rich.print(view, crop=False))
+    def say(self, *lines: Line) -> None:
+        def write() -> None:
+            self._rows += self.err.write(lines)
 
-    def line(self, text: str) -> None:
         with self._guard:
-            self.screen.above(lambda: self.rich.print(visible(text), markup=False, emoji=False))
+            self.screen.above(write)
 
     def agrees_to(self, page: str, question: str) -> bool:
         self._end()
@@ -89,6 +94,16 @@ class LiveConsole(Console):
             self.screen.start()
         return answer
 
+    def answer(self, result: Result) -> None:
+        for place, part in enumerate(result.view, 1):
+            later = [each for after in result.view[place:] for each in self.lines_of(after)]
+            self._rows_to_come = len(rows_of(later, self.out.width))
+            self.tell(part)
+
+    def show_lines(self, lines: Sequence[Line]) -> None:
+        self._end()
+        self._rows += self.out.write(lines)
+
     def data(self, text: str) -> None:
         self._end()
         super().data(text)
@@ -97,27 +112,25 @@ class LiveConsole(Console):
         self._end()
         super().draw(draw)
 
-    def end(self, report: Report, closing: str) -> None:
-        self._end()
-        lines = views.report_lines(report, closing, self.marks, self.invocation)
-        self.out.print(views.painted(lines), crop=False)
-
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         self._end()
-        lines = views.error_lines(error, log, self.marks.of[Verdict.BLOCKED], self.marks, self.invocation)
-        self.rich.print(views.painted(lines), crop=False)
+        super().error(error, log)
 
-    def picture(self, png: bytes) -> None:
+    def picture(self, png: bytes, most_rows: int) -> None:
+        """Show a picture that leaves what was said in sight; none where there is too little room for one."""
         self._end()
-        if not self.out.is_terminal:
+        width, height = self.out.size
+        rows = min(most_rows, (width - 2) // 2, height - self._rows - self._rows_to_come - 1)
+        self._rows = 0
+        if not self.out.is_terminal or rows < PICTURE_ROWS_LEAST:
             return
-        columns = min(self.out.width - 2, 64)
-        if drawn := encode(png, protocol_of(os.environ), columns):
-            self.out.file.write(drawn)
-            self.out.file.flush()
-        elif not self.out.no_color:
-            self.out.print(views.picture(png, columns))
+        painter = Painter(self.out)
+        if drawn := encode(png, protocol_of(os.environ), rows * 2):
+            painter.file.write(drawn)
+            painter.file.flush()
+        elif self.out.coloured:
+            painter.print(views.picture(png, rows * 2), end="")
 
     @property
     def takes_pictures(self) -> bool:
-        return self.out.is_terminal and not self.out.no_color
+        return self.out.is_terminal and self.out.coloured

@@ -1,106 +1,71 @@
-"""How a plan looks: a table where there is room, blocks on a narrow terminal, sentences for a screen reader."""
+"""How a plan looks: a block a step with its numbers in columns, or sentences for a screen reader."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from provision.core.finding import Verdict
 from provision.core.plan import Plan, PlanRow
 from provision.output.hints import HERE, Invocation
+from provision.output.layout import KEPT, Line, Span, line, prose
 from provision.output.views import ARROW, MARKS, NAME_WIDTH, STYLES, WORDS, rounded_time, size_text
 from provision.system.visible import visible
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.text import Text
-
-TABLE_WIDTH = 100
-"""From here on a table has room for its sentences."""
 HEADS = ("network", "disk", "at peak", "time")
 COLUMN = 10
 TITLE = "What `provision all` would do"
+SHORT_S = 5.0
+"""What takes less is not told apart."""
 
 
-def plan_view(plan: Plan, width: int, title: str = TITLE, call: Invocation = HERE) -> RenderableType:
-    """The plan for a terminal of that many columns."""
-    return _table(plan, title, call) if width >= TABLE_WIDTH else _blocks(plan, title, call)
-
-
-def _table(plan: Plan, title: str, call: Invocation) -> RenderableType:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("step", no_wrap=True)
-    table.add_column("what", overflow="fold", ratio=1)
-    for head in HEADS:
-        table.add_column(head, justify="right", no_wrap=True)
-    for name, row in _named(plan):
-        table.add_row(name, Text(_sentence(row, call)), *_numbers(row))
-    table.add_section()
-    table.add_row("  total", "", *_totals(plan), style="bold")
-    return table
-
-
-def _blocks(plan: Plan, title: str, call: Invocation) -> RenderableType:
-    from rich.console import Group
-    from rich.padding import Padding
-    from rich.text import Text
-
-    parts: list[RenderableType] = [Text(title, style="bold"), Text(" " * NAME_WIDTH + _columns(HEADS))]
-    for name, row in _named(plan):
-        name.pad_right(NAME_WIDTH - name.cell_len)
-        if name.plain.strip() or any(_numbers(row)):
-            parts.append(Text.assemble(name, _columns(_numbers(row))))
+def plan_lines(plan: Plan, title: str = "", call: Invocation = HERE) -> list[Line]:
+    """The plan in columns that fit into 60."""
+    lines = [line((title or TITLE, "bold")), line((" " * NAME_WIDTH + _columns(HEADS), "dim"))]
+    before = ""
+    for row in plan.rows:
+        name, before = row.step if row.step != before else "", row.step
+        numbers = _columns(_numbers(row))
+        if name or numbers:
+            head = (MARKS[row.verdict], STYLES[row.verdict]), " ", (f"{name:<{NAME_WIDTH - 2}}", "bold")
+            lines.append(line(*head, (numbers, KEPT)))
         style = "" if row.verdict is not Verdict.OK else "dim"
-        parts.append(Padding(Text(_sentence(row, call), style=style), (0, 0, 0, 2)))
-    parts.append(Text(f"{'  total':<{NAME_WIDTH}}{_columns(_totals(plan))}", style="bold"))
-    return Group(*parts)
+        lines += [line((f"  {each}", style), hang=2) for each in visible(row.says).splitlines()]
+        if row.command:
+            lines.append(line((f"  {ARROW} ", "cyan"), (call.text(row.command), KEPT)))
+    return [*lines, line((f"  {'total':<{NAME_WIDTH - 2}}{_columns(_totals(plan))}", f"{KEPT} bold"))]
 
 
 def _columns(texts: Sequence[str]) -> str:
     return "".join(f"{text:>{COLUMN}}" for text in texts).rstrip()
 
 
-def _named(plan: Plan) -> Iterator[tuple[Text, PlanRow]]:
-    """Each row with its mark and, where another step begins, its name."""
-    from rich.text import Text
-
-    before = ""
-    for row in plan.rows:
-        name = row.step if row.step != before else ""
-        before = row.step
-        yield Text.assemble((MARKS[row.verdict], STYLES[row.verdict]), " ", (name, "bold")), row
-
-
-def _sentence(row: PlanRow, call: Invocation) -> str:
-    return visible(f"{row.says}\n{ARROW} {call.text(row.command)}" if row.command else row.says)
-
-
 def _numbers(row: PlanRow) -> list[str]:
     sizes = [size_text(size) if size else "" for size in (row.download_bytes, row.disk_bytes, row.peak_bytes)]
-    return [*sizes, rounded_time(row.seconds) if row.seconds else ""]
+    return [*sizes, about(row.seconds)]
 
 
 def _totals(plan: Plan) -> list[str]:
     sizes = [size_text(size) for size in (plan.download_bytes, plan.disk_bytes, plan.peak_bytes)]
-    return [*sizes, rounded_time(plan.seconds) if plan.seconds else ""]
+    return [*sizes, about(plan.seconds)]
 
 
-def plan_text(plan: Plan, title: str = TITLE, call: Invocation = HERE) -> str:
+def about(seconds: float) -> str:
+    """An estimate; empty for no time at all."""
+    return "" if not seconds else f"<{SHORT_S:.0f} s" if seconds < SHORT_S else rounded_time(seconds)
+
+
+def plan_sentences(plan: Plan, title: str = "", call: Invocation = HERE) -> list[Line]:
     """The plan as sentences, one a line."""
-    lines = [f"{title}:"]
+    lines = prose(f"{title or TITLE}:")
     for row in plan.rows:
         network, disk, peak, time = _numbers(row)
         named = (("over the network", network), ("on the disk", disk), ("at peak", peak), ("expected", time))
         numbers = ", ".join(f"{text} {name}" for name, text in named if text)
-        todo = f" Next: {call.text(row.command)}" if row.command else ""
-        says = " ".join(row.says.split())
-        lines.append(f"{row.step}: {WORDS.of[row.verdict]}. {says}{f' ({numbers}.)' if numbers else ''}{todo}")
+        says = f"{row.step}: {WORDS.of[row.verdict]}. {' '.join(row.says.split())}"
+        todo: list[Span] = [(" Next: ", ""), (call.text(row.command), KEPT)] if row.command else []
+        lines.append(line(f"{says}{f' ({numbers}.)' if numbers else ''}", *todo))
     network, disk, peak, time = _totals(plan)
-    lines.append(f"total: {network} over the network, {disk} on the disk, {peak} at peak, {time or 'no time'}")
-    return "\n".join(lines)
+    return [*lines, line(f"total: {network} over the network, {disk} on the disk, {peak} at peak, {time or 'no time'}")]
 
 
 def reckoned_with(plan: Plan) -> str:

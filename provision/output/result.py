@@ -8,19 +8,48 @@ from typing import TYPE_CHECKING
 
 from provision.command import Fix
 from provision.errors import ErrorJson
+from provision.output.layout import Line
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from rich.console import RenderableType
 
+    from provision.core.plan import Plan
     from provision.core.step import Report
     from provision.output.hints import Invocation
 
 
+Says = str | Fix | Line
+"""A text, a sentence with a command to paste, or a line with a path in it that is never broken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A text, or a sentence with a command to paste."""
+    """A text, or a sentence with a command to paste; wrapped for a terminal."""
 
-    text: str | Fix
+    text: Says
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A text that is shown as it stands: a script, a log, a path."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Names and values in columns, of which the last wraps."""
+
+    rows: Sequence[tuple[Says, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What would be done, under a title."""
+
+    plan: Plan
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +71,10 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A PNG, where it can be shown."""
+    """A PNG, where it can be shown; with half blocks, in so many rows at most."""
 
     png: bytes
+    rows: int = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +82,26 @@ class Ending:
     """The end of a run: what is not right with its fix, then closing words."""
 
     report: Report
-    closing: str
+    closing: tuple[Says, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Every finding of a look, grouped by step, then closing words."""
+    """A look, step by step, then closing words; with `details` all that was seen."""
 
     report: Report
-    closing: str
+    closing: tuple[Says, ...]
+    details: bool = False
 
 
-Part = Words | Drawn | Picture | Ending | Findings
+Part = Words | Data | Pairs | Planned | Drawn | Picture | Ending | Findings
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a program reads (a dataclass), what a person reads; `error` says why the exit code is not 0."""
 
-    facts: object
+    data: DataclassInstance
     view: tuple[Part, ...] = ()
     error: ErrorJson | None = None
     changed: bool = False
@@ -87,9 +118,11 @@ class Nothing:
     """Nothing beside what every report says."""
 
 
-def answer(facts: object, *view: Part | str | Fix, error: ErrorJson | None = None, changed: bool = False) -> Result:
+def answer(
+    facts: DataclassInstance, *view: Part | Says, error: ErrorJson | None = None, changed: bool = False
+) -> Result:
     """The answer of a command that runs no steps; a text is shown as it stands."""
-    parts = tuple(Words(part) if isinstance(part, str | Fix) else part for part in view)
+    parts = tuple(Words(part) if isinstance(part, str | Fix | Line) else part for part in view)
     return Result(facts, parts, error, changed)
 
 
@@ -98,18 +131,11 @@ def why(code: str, what: Fix) -> ErrorJson:
     return ErrorJson(code, what.says, Fix(command=what.command), what.command)
 
 
-def ran(report: Report, facts: object, closing: str, *before: Part) -> Result:
+def ran(report: Report, facts: DataclassInstance, *closing: Says, before: Sequence[Part] = ()) -> Result:
     """The answer of a run of steps."""
     return Result(facts, (*before, Ending(report, closing)), report.error, report.changed, report)
 
 
-def looked(report: Report, facts: object, closing: str) -> Result:
+def looked(report: Report, facts: DataclassInstance, *closing: Says, details: bool = False) -> Result:
     """The answer of a look at steps."""
-    return Result(facts, (Findings(report, closing),), report.error, report.changed, report)
-
-
-def pairs(rows: Sequence[tuple[str, ...]]) -> Drawn:
-    """Names and values."""
-    from provision.output import views
-
-    return Drawn(lambda _: views.pairs_table(rows))
+    return Result(facts, (Findings(report, closing, details),), report.error, report.changed, report)

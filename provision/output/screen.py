@@ -23,14 +23,14 @@ FALLBACK = (80, 24)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Drawn:
     """A line as it is written, with its colours, and how many columns it takes."""
 
     text: str
     cells: int
 
 
-Picture = Callable[[int, int], Sequence[Line]]
+Picture = Callable[[int, int], Sequence[Drawn]]
 """Lines for a width and a height, each of them shorter than the width."""
 
 

@@ -1,4 +1,4 @@
-"""How things look: events and reports as text and as rich renderables. Nothing here prints."""
+"""How things look: events, reports and errors as lines of words. Nothing here prints."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from provision.command import Fix
 from provision.core import events
 from provision.core.finding import Finding, Verdict
-from provision.core.step import Report
+from provision.core.step import Report, StepReport
 from provision.errors import ProvisionError
 from provision.output.hints import HERE, Invocation
+from provision.output.layout import KEPT, Line, Span, columns_of, line, plain_text, prose
+from provision.output.result import Says
 from provision.output.run_state import RunState
 from provision.system.visible import uncoloured, visible
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
     from rich.text import Text
 
 
@@ -28,23 +28,32 @@ class Marks:
 
     of: Mapping[Verdict, str]
     arrow: str
+    follows: str
+    """Before what comes of another fault."""
     named: str
     """How a step's name stands before its sentence."""
+    hang: int
+    """The column in which the sentence begins."""
 
 
-GLYPHS = Marks({Verdict.OK: "✓", Verdict.WARN: "!", Verdict.FIXABLE: "·", Verdict.BLOCKED: "✗"}, "→", "{:<13}")
+NAME_WIDTH = 14
+GLYPHS = Marks(
+    {Verdict.OK: "✓", Verdict.WARN: "!", Verdict.FIXABLE: "·", Verdict.BLOCKED: "✗"},
+    "→",
+    "↳",
+    f"{{:<{NAME_WIDTH - 2}}}",
+    NAME_WIDTH + 1,
+)
 WORDS = Marks(
-    {Verdict.OK: "ok", Verdict.WARN: "note", Verdict.FIXABLE: "to do", Verdict.BLOCKED: "stop"}, "next:", "{}:"
+    {Verdict.OK: "ok", Verdict.WARN: "note", Verdict.FIXABLE: "to do", Verdict.BLOCKED: "stop"},
+    "next:",
+    "then",
+    "{}:",
+    2,
 )
 """For `--plain`: a screen reader speaks them."""
 MARKS, ARROW = GLYPHS.of, GLYPHS.arrow
-FOLLOWING = "↳"
-NAME_WIDTH = 14
 STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FIXABLE: "cyan", Verdict.BLOCKED: "red"}
-
-
-Line = Sequence[tuple[str, str]]
-"""Texts with their styles, which the terminal may wrap and nobody breaks: what is copied from it can be pasted."""
 
 
 def size_text(size_bytes: float) -> str:
@@ -74,6 +83,12 @@ def rounded_time(seconds: float) -> str:
         return f"{max(5, round(seconds / step) * step)} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def with_tilde(path: Path, folder: str) -> str:
+    """A path with `~` for the person's folder."""
+    rest = str(path).removeprefix(folder.rstrip("/")) if folder.strip("/") else ""
+    return f"~{rest}" if rest.startswith("/") and str(path) != rest else "~" if str(path) == folder else str(path)
 
 
 def amount_text(done: int, total: int | None) -> str:
@@ -120,38 +135,29 @@ def kept_text(state: RunState) -> str:
     return "; ".join([*(images or steps), *begun])
 
 
-def step_line(event: events.StepFinished, marks: Marks = GLYPHS) -> str:
-    seconds = f" ({time_text(event.seconds)})" if event.seconds >= 0.5 else ""
-    return f"{marks.of[Verdict(event.verdict)]} {marks.named.format(event.step)} {_one_line(event.says)}{seconds}"
-
-
-def step_row(event: events.StepFinished) -> RenderableType:
-    """A finished step for a terminal, its sentence beside its name."""
-    from rich.text import Text
-
+def step_line(event: events.StepFinished, marks: Marks = GLYPHS) -> Line:
+    """A finished step: its mark, its name, its sentence beside it."""
     verdict = Verdict(event.verdict)
     taken = time_text(event.seconds).replace(" ", "\N{NO-BREAK SPACE}")
-    seconds = f"  {taken}" if event.seconds >= 0.5 else ""
-    name = Text.assemble((MARKS[verdict], STYLES[verdict]), " ", (event.step, "bold"))
-    return _beside(name, Text.assemble(_one_line(event.says), (seconds, "dim")))
+    seconds = f" ({taken})" if event.seconds >= 0.5 else ""
+    return _beside(verdict, event.step, marks, (_first_line(event.says), ""), (seconds, "dim"))
 
 
-def note_row(event: events.Note, call: Invocation = HERE) -> RenderableType:
-    """A note for a terminal, under the steps."""
-    from rich.text import Text
-
-    says = Text(visible(spoken(event, call)), overflow="ignore" if not event.step else None)
-    return _beside(Text(f"  {event.step}", style="dim"), says) if event.step else says
+def _beside(verdict: Verdict, name: str, marks: Marks, *says: Span, mark: str = "") -> Line:
+    head = (mark or marks.of[verdict], "dim" if mark else STYLES[verdict])
+    return line(head, " ", (marks.named.format(name), "bold"), " ", *says, hang=marks.hang)
 
 
-def _beside(name: Text, says: Text) -> RenderableType:
-    from rich.table import Table
-
-    row = Table.grid(padding=(0, 1))
-    row.add_column(no_wrap=True, min_width=NAME_WIDTH)
-    row.add_column(overflow="fold")
-    row.add_row(name, says)
-    return row
+def note_lines(event: events.Event, marks: Marks = GLYPHS, call: Invocation = HERE) -> list[Line]:
+    """What an event says to people, beside the step that it is of; empty for one that says nothing by itself."""
+    if isinstance(event, events.MendingPlanned):
+        return mending_lines(event, marks)
+    if not (says := _said(event)):
+        return []
+    if not event.step:
+        return fix_lines(says, call)
+    name = f"  {event.step:<{NAME_WIDTH - 2}} " if marks is GLYPHS else f"  {event.step}: "
+    return [line((name, "dim"), *fix_spans(says, call), hang=marks.hang)]
 
 
 def run_text(run: events.RunInProgress) -> str:
@@ -166,37 +172,67 @@ def run_text(run: events.RunInProgress) -> str:
     return "; ".join(filter(None, [f"{run.command} (pid {run.pid}): {what}", ", ".join(filter(None, parts))]))
 
 
-def spoken(event: events.Event, call: Invocation = HERE) -> str:
-    """What an event says to people; empty for one that says nothing by itself."""
+def fix_spans(what: Says, call: Invocation = HERE) -> list[Span]:
+    """A sentence and its command, which is never broken."""
+    if isinstance(what, Line):
+        return [*what.spans]
+    if isinstance(what, str):
+        return [(what, "")]
+    says, command = what.says, call.text(what.command)
+    apart = " " if says.endswith((":", ",")) else "   "
+    return [(says, ""), (apart if says and command else "", ""), (command, KEPT)]
+
+
+def fix_lines(what: Says, call: Invocation = HERE, style: str = "") -> list[Line]:
+    """The same as paragraphs; the command stands at the end of the last."""
+    if isinstance(what, Line):
+        return [Line(tuple((text, f"{kind} {style}".strip()) for text, kind in what.spans), what.hang)]
+    says, *command = [(what, "")] if isinstance(what, str) else fix_spans(what, call)
+    *before, last = prose(says[0], style)
+    return [*before, line(*last.spans, *((text, f"{kind} {style}".strip()) for text, kind in command), hang=last.hang)]
+
+
+def closing_lines(closing: Sequence[Says], call: Invocation = HERE, style: str = "") -> list[Line]:
+    """The last words of an answer."""
+    return [each for words in closing for each in fix_lines(words, call, style)]
+
+
+def _said(event: events.Event) -> str | Fix:
+    """What an event says to people."""
     match event:
         case events.ApplyStarted():
             return event.says
         case events.Note():
-            return call.text(Fix(event.says, event.argv))
+            return Fix(event.says, event.argv)
         case events.Waiting():
             return waiting_text(event.says, event.seconds)
         case events.CheckSlow(over=False):
             return f"{event.says} ... ({time_text(event.seconds)})"
-        case events.MendingPlanned():
-            return mending_text(event)
     return ""
 
 
-def mending_text(event: events.MendingPlanned) -> str:
+def spoken(event: events.Event, call: Invocation = HERE) -> str:
+    """The same as text; empty for an event that says nothing by itself."""
+    if isinstance(event, events.MendingPlanned):
+        return plain_text(mending_lines(event))
+    return "".join(text for text, _ in fix_spans(_said(event), call))
+
+
+def mending_lines(event: events.MendingPlanned, marks: Marks = GLYPHS) -> list[Line]:
     """What `doctor --fix` is about to do, numbered in its order, with bytes and questions."""
     if not event.mends:
-        return "There is nothing here that can be mended by itself."
+        return prose("There is nothing here that can be mended by itself.")
     mends = [mend for mend in event.mends if not mend.waits_for]
-    lines = ["This will be mended, in this order:"] if mends else []
+    lines = prose("This will be mended, in this order:") if mends else []
     for place, mend in enumerate(mends, 1):
-        lines += [f"{place:>2}. {mend.step}: {mend.says}  [{mend.id}]", f"    {ARROW} {_does(mend)}"]
+        lines.append(line(f"{place:>2}. ", f"{mend.step}: {mend.says}", (f"  [{mend.id}]", "dim"), hang=4))
+        lines.append(line(f"    {marks.arrow} ", _does(mend), hang=6))
     if event.download_bytes:
-        lines.append(f"In all {size_text(event.download_bytes)} are downloaded.")
+        lines += prose(f"In all {size_text(event.download_bytes)} are downloaded.")
     if event.then:
-        lines.append(f"Then what needs it is looked at again, and mended where it must be: {', '.join(event.then)}.")
+        lines += prose(f"Then what needs it is looked at again, and mended where it must be: {', '.join(event.then)}.")
     waiting = dict.fromkeys((mend.id, mend.waits_for) for mend in event.mends if mend.waits_for)
-    lines += [f"Not before you have mended what stops {step}: {id}." for id, step in waiting]
-    return "\n".join(lines)
+    return lines + [line(f"Not before you have mended what stops {step}: {id}.") for id, step in waiting]
 
 
 def _does(mend: events.Mend) -> str:
@@ -204,7 +240,7 @@ def _does(mend: events.Mend) -> str:
     return f"Asked first: {mend.asks}{bytes_}" if mend.asks else f"{mend.does}{bytes_}"
 
 
-def _one_line(text: str) -> str:
+def _first_line(text: str) -> str:
     return visible(text).partition("\n")[0]
 
 
@@ -232,27 +268,59 @@ def log_line(event: events.Event) -> str:
     return f"{event.step}: {says}" if says else ""
 
 
-def checkup_text(
-    report: Report, closing: str, *, details: bool = False, marks: Marks = GLYPHS, call: Invocation = HERE
-) -> str:
-    """Every finding, grouped by step, in the order of the steps; `details` too where they are wanted."""
-    lines: list[str] = []
-    for step in report.steps:
-        rows = [] if step.error is None else [f"{marks.of[Verdict.BLOCKED]} {step.error.message}"]
-        if step.waits_for is not None:
-            rows.append(f"{FOLLOWING} not looked at, because of {step.waits_for}")
-        for finding in step.findings:
-            rows += _checkup_rows(finding, marks, call) if details or not finding.detail else []
-        lines += [f"{step.name if place == 0 else '':<13} {row}" for place, row in enumerate(rows)]
-    return "\n".join([*lines, closing])
+def checkup_lines(
+    report: Report, closing: Sequence[Says], *, details: bool = False, marks: Marks = GLYPHS, call: Invocation = HERE
+) -> list[Line]:
+    """A line a step with its mark, and below it what is not right; with `details` all that was seen."""
+    lines = [each for step in report.steps for each in _checkup(step, marks, call, details=details)]
+    return lines + closing_lines(closing, call, "bold")
 
 
-def _checkup_rows(finding: Finding, marks: Marks, call: Invocation) -> list[str]:
+def _checkup(step: StepReport, marks: Marks, call: Invocation, *, details: bool) -> list[Line]:
+    """A step's line, and a paragraph for each finding that it does not hold."""
+    if step.waits_for is not None:
+        return [_beside(step.verdict, step.name, marks, (f"after {step.waits_for}", "dim"), mark=marks.follows)]
+    seen = [finding for finding in step.findings if details or not finding.detail]
+    well = [finding for finding in seen if finding.verdict is Verdict.OK and not details]
+    rest = [finding for finding in seen if finding not in well]
+    failed = [] if step.error is None else [step.error]
+    follows = marks.follows if rest and all(finding.caused_by for finding in rest) and not failed else ""
+    alone = len(rest) + len(failed) == 1
+    shown = [_failure_lines(error, marks, call, 2 if alone else 4) for error in failed]
+    for finding, after in zip(rest, [*rest[1:], None], strict=False):
+        found = _finding_lines(finding, marks, call, 2 if alone else 4)
+        same = after is not None and after.fix == finding.fix
+        shown.append(found[:1] if same else found)
+    if alone:
+        head, *under = shown[0]
+        return [_beside(step.verdict, step.name, marks, *head.spans[2:], mark=follows), *under]
+    summary = _first_line(well[0].says).rstrip(".") if well else "nothing to check"
+    told = f"{len(shown)} findings" if shown else summary
+    return [
+        _beside(step.verdict, step.name, marks, (told, ""), mark=follows),
+        *(each for rows in shown for each in rows),
+    ]
+
+
+def _failure_lines(error: ProvisionError, marks: Marks, call: Invocation, indent: int) -> list[Line]:
+    """A check that could not be done, with what to do."""
+    head = _marked(marks.of[Verdict.BLOCKED], STYLES[Verdict.BLOCKED], error.message, f"[{error.code}]", indent)
+    return [head, _to_do(error.hint, marks, call, indent + 2)]
+
+
+def _finding_lines(finding: Finding, marks: Marks, call: Invocation, indent: int) -> list[Line]:
     """A finding with its fix below; one that follows from another has none of its own."""
     if finding.caused_by:
-        return [f"{FOLLOWING} {finding.says}  [{finding.id}, follows from {finding.caused_by}]"]
-    fix = call.text(finding.fix) if finding.verdict is not Verdict.OK else ""
-    return [f"{marks.of[finding.verdict]} {finding.says}  [{finding.id}]", *([f"  {marks.arrow} {fix}"] if fix else [])]
+        why = f"[{finding.id}, because of {finding.caused_by}]"
+        return [_marked(marks.follows, "dim", finding.says, why, indent)]
+    head = _marked(marks.of[finding.verdict], STYLES[finding.verdict], finding.says, f"[{finding.id}]", indent)
+    fix = finding.fix if finding.verdict is not Verdict.OK else None
+    return [head, *([_to_do(fix, marks, call, indent + 2)] if fix and (fix.says or fix.command) else [])]
+
+
+def _marked(mark: str, style: str, says: str, id: str, indent: int) -> Line:
+    words = (" " * indent + mark, style), " ", says, (f"  {id}", "dim")
+    return line(*words, hang=indent + 2)
 
 
 def shown_trouble(report: Report) -> list[tuple[str, Verdict, str, str, Fix | None]]:
@@ -273,17 +341,31 @@ def shown_trouble(report: Report) -> list[tuple[str, Verdict, str, str, Fix | No
     return [(*row[:4], None if row[4] == after else row[4]) for row, after in zip(rows, following, strict=False)]
 
 
-def report_lines(report: Report, closing: str, marks: Marks = GLYPHS, call: Invocation = HERE) -> list[Line]:
-    """The end of a run: what is not right and its fix, what had to wait, then closing words."""
+def was_said(step: StepReport) -> list[str]:
+    """The sentences that the line of a finished step holds."""
+    if step.error is not None:
+        return [step.error.message]
+    return [finding.says for finding in step.findings if finding.verdict is step.verdict and not finding.detail]
+
+
+def report_lines(report: Report, closing: Sequence[Says], marks: Marks = GLYPHS, call: Invocation = HERE) -> list[Line]:
+    """The end of a run: what to do about what is not right, what had to wait, then closing words.
+
+    A sentence that the step's own line has said is not said again.
+    """
     lines: list[Line] = []
     for step, verdict, id, says, fix in shown_trouble(report):
         first, *more = visible(says).splitlines() or [""]
-        lines.append([(marks.of[verdict], STYLES[verdict]), (f" {step}: {first}", ""), (f" [{id}]", "dim")])
-        lines += [[(f"    {line}", "dim")] for line in more]
+        head = [(marks.of[verdict], STYLES[verdict]), (f" {step}: ", "")]
+        if says not in was_said(report.step(step)):
+            lines.append(line(*head, first, (f" [{id}]", "dim"), hang=2))
+        elif fix or more:
+            lines.append(line(*head, (f"[{id}]", "dim"), hang=2))
+        lines += [line((f"    {each}", "dim"), hang=4) for each in more]
         lines += [_to_do(fix, marks, call)] if fix else []
     if waiting := ", ".join(step.name for step in report.steps if step.waits_for):
-        lines.append([(f"Not started because of that: {waiting}.", "dim")])
-    return lines + [[(line, "bold")] for line in visible(closing).splitlines()]
+        lines.append(line((f"Not started because of that: {waiting}.", "dim")))
+    return lines + closing_lines(closing, call, "bold")
 
 
 def error_lines(
@@ -291,40 +373,27 @@ def error_lines(
 ) -> list[Line]:
     """An error: what happened and why, a program's last words under it, what to type next, where more is written."""
     first, *more = visible(uncoloured(error.message)).splitlines() or [error.code]
-    said = [[(f"    {line}", "dim")] for line in more]
-    where = [[(visible(f"  log: {log}"), "dim")]] if log is not None else []
-    return [[(f"{head} ", "red"), (first, "")], *said, _to_do(error.hint, marks, call), *where]
+    said = [line((f"    {each}", "dim"), hang=4) for each in more]
+    where = [line(("  log: ", "dim"), (str(log), f"{KEPT} dim"))] if log is not None else []
+    return [line((head, "red"), " ", first, hang=2), *said, _to_do(error.hint, marks, call), *where]
 
 
-def _to_do(fix: Fix, marks: Marks, call: Invocation) -> Line:
-    return [(f"  {marks.arrow} ", "cyan"), (visible(call.text(fix)), "")]
+def _to_do(fix: Fix, marks: Marks, call: Invocation, indent: int = 2) -> Line:
+    return line((f"{' ' * indent}{marks.arrow} ", "cyan"), *fix_spans(fix, call), hang=indent + 2)
 
 
-def plain(lines: Sequence[Line]) -> str:
-    return "\n".join("".join(text for text, _ in line) for line in lines)
-
-
-def painted(lines: Sequence[Line]) -> RenderableType:
-    """Lines for a terminal."""
-    from rich.console import Group
-    from rich.text import Text
-
-    return Group(*(Text.assemble(*line, no_wrap=True, overflow="ignore") for line in lines))
-
-
-def pairs_table(rows: Sequence[tuple[str, ...]]) -> Table:
-    """Names and values, the last of which folds where it is long."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    for _ in rows[0][2:] if rows else ():
-        table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, *values in rows:
-        table.add_row(Text(visible(name, one_line=True)), *(Text(visible(value)) for value in values))
-    return table
+def pair_lines(rows: Sequence[tuple[Says, ...]], call: Invocation = HERE) -> list[Line]:
+    """Names and values in columns; the last one wraps below itself."""
+    cells = [[visible(str(cell), one_line=True) for cell in row[:-1]] for row in rows]
+    wide = [max(map(columns_of, column)) + 2 for column in zip(*cells, strict=True)]
+    lines = []
+    for row, names in zip(rows, cells, strict=True):
+        padded = [name + " " * (width - columns_of(name)) for name, width in zip(names, wide, strict=True)]
+        head, *others = padded or [""]
+        first, *more = fix_lines(row[-1], call)
+        lines.append(line((head, "bold"), *others, *first.spans, hang=sum(wide)))
+        lines += [line(" " * sum(wide), *each.spans, hang=sum(wide)) for each in more]
+    return lines
 
 
 def picture(png: bytes, columns: int) -> Text:

@@ -55,7 +55,7 @@ HISTORY = (
 def make_engine_repo(bare: Path) -> EngineRepo:
     """Make or replace the bare repository at `bare`: branch master, four commits, a tag on each.
 
-    Raises FileNotFoundError where there is no git, CalledProcessError where it fails, OSError.
+    Raises OSError.
     """
     source = read_source()
     head = make_bare(bare, BRANCH, (_commit(release, source) for release in HISTORY))

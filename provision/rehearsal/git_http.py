@@ -1,4 +1,7 @@
-"""The hub's git side: clone and fetch through `git http-backend`, the LFS batch API, LFS objects."""
+"""The hub's git side: clone and fetch through `git http-backend`, archives of commits, the LFS batch API, LFS objects.
+
+Without git its list of revisions and its archives are served all the same, which is what a client without git asks for.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,20 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from provision.rehearsal.git_repo import git_environment
+from provision.errors import CommandMissing
+from provision.rehearsal.git_repo import ARCHIVES, GIT_S, git_environment, refs_of
 from provision.rehearsal.model_repo import REPO_ID, git_folder, model_folder, read_model_repo
 from provision.rehearsal.replies import FileSlice, Reply, Request, json_reply, refusal
 from provision.rehearsal.signed_urls import SignedAddresses
+from provision.system.git_program import real_git
 
 _LFS_JSON = "application/vnd.git-lfs+json"
 _OBJECT = re.compile(rf"/lfs/(?P<repo>{REPO_ID})/(?P<oid>[0-9a-f]{{64}})/(?P<path>.+)")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _ROUTE = re.compile(rf"/(?P<repo>{REPO_ID}?)(?:\.git)?/(?P<rest>info/refs|git-upload-pack|info/lfs/objects/batch)")
+_ARCHIVE = re.compile(rf"/(?P<repo>{REPO_ID}?)(?:\.git)?/archive/(?P<ref>[^/].*)\.tar\.gz")
+_PACKED = re.compile(rf"/(?P<repo>{REPO_ID})/tar\.gz/(?P<ref>[^/].*)")
+_LISTING = "application/x-git-upload-pack-advertisement"
 
 
 class LfsObjects:
@@ -46,25 +54,49 @@ class LfsObjects:
 
 
 class GitHttp:
-    """Answers git and git-lfs for the repositories under `root`, each as `/ns/name` and `/ns/name.git`."""
+    """Answers git and git-lfs for the repositories under `root`, each as `/ns/name` and `/ns/name.git`.
 
-    def __init__(self, root: Path, objects: LfsObjects) -> None:
+    Archives are at the host `origin`.
+    """
+
+    def __init__(self, root: Path, objects: LfsObjects, origin: str) -> None:
         self._root = root.resolve()
-        self._objects = objects
+        self._objects, self._origin = objects, origin
         self._lock = threading.Lock()
         self._children: set[subprocess.Popen[bytes]] = set()
         self._closed = False
 
     def answer(self, request: Request) -> Reply | None:
         """The reply; None where the path is not one of git's or git-lfs's."""
+        if found := _ARCHIVE.fullmatch(request.path):  # codeload.github.com has them
+            return Reply(302, {"Location": f"{self._origin}/{found['repo']}/tar.gz/{found['ref']}"})
         route = _ROUTE.fullmatch(request.path)
         if route is None:
             return None
         if route["rest"].endswith("/batch"):
             return self._batch(request, route["repo"])
-        if not git_folder(self._root, route["repo"]).is_dir():
+        bare = git_folder(self._root, route["repo"])
+        if not bare.is_dir():
             return refusal(404, "Repository not found", "RepoNotFound")
-        return self._http_backend(request, f"/{route['repo']}.git/{route['rest']}")
+        try:
+            git = real_git()
+        except CommandMissing:
+            return _listing(bare) if route["rest"] == "info/refs" else refusal(501, "There is no git here")
+        return self._http_backend(request, git, f"/{route['repo']}.git/{route['rest']}")
+
+    def archive(self, request: Request) -> Reply | None:
+        """An archive of a commit, as the host has it to which `archive/REF.tar.gz` leads; None for other paths."""
+        found = _PACKED.fullmatch(request.path)
+        if found is None:
+            return None
+        bare, ref = git_folder(self._root, found["repo"]), found["ref"]
+        names = (ref, f"refs/tags/{ref}", f"refs/heads/{ref}")
+        refs = refs_of(bare) if bare.is_dir() else {}
+        commit = next((refs[name] for name in names if name in refs), ref)
+        path = bare / ARCHIVES / f"{commit}.tar.gz"
+        if "/" in commit or not path.is_file():
+            return refusal(404, "Not Found")
+        return Reply(200, {"Content-Type": "application/x-gzip"}, path.read_bytes())
 
     def close(self) -> None:
         """End every `git http-backend` that still runs."""
@@ -74,7 +106,7 @@ class GitHttp:
                 if child.poll() is None:
                     os.killpg(child.pid, signal.SIGKILL)  # with the upload-pack that it started
 
-    def _http_backend(self, request: Request, path_info: str) -> Reply:
+    def _http_backend(self, request: Request, git: Path, path_info: str) -> Reply:
         headers = request.headers
         environment = git_environment() | {
             "GIT_PROJECT_ROOT": str(self._root / "git"),
@@ -89,7 +121,7 @@ class GitHttp:
             "REMOTE_ADDR": "127.0.0.1",
         }
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-        words = ["git", "http-backend"]
+        words = [str(git), "http-backend"]
         with self._lock:
             if self._closed:
                 return refusal(503, "The hub is closing")
@@ -98,7 +130,10 @@ class GitHttp:
             )
             self._children.add(child)
         try:
-            output, _ = child.communicate(request.body)
+            output, _ = child.communicate(request.body, timeout=GIT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            output, _ = child.communicate()
         finally:
             with self._lock:
                 self._children.discard(child)
@@ -126,6 +161,18 @@ class GitHttp:
         href = self._objects.sign(repo, oid, path)
         download = {"href": href, "expires_in": max(1, int(self._objects.url_ttl_s))}
         return {"oid": oid, "size": size, "authenticated": True, "actions": {"download": download}}
+
+
+def _listing(bare: Path) -> Reply:
+    """The revisions of a repository, as a git server of the first protocol lists them (gitprotocol-http)."""
+    head, *others = [f"{commit} {name}".encode() for name, commit in refs_of(bare).items()]
+    lines = [_packet(head + b"\0agent=rehearsal"), *map(_packet, others)]
+    content = _packet(b"# service=git-upload-pack") + b"0000" + b"".join(lines) + b"0000"
+    return Reply(200, {"Content-Type": _LISTING, "Cache-Control": "no-cache"}, content)
+
+
+def _packet(line: bytes) -> bytes:
+    return b"%04x%b\n" % (len(line) + 5, line)
 
 
 def parse_cgi(output: bytes) -> Reply:

@@ -73,7 +73,7 @@ class Hub:
     def serve_objects(self, origin: str, *, url_ttl_s: float = URL_TTL_S) -> None:
         """Sign addresses of large files below `origin`, each valid for so many seconds."""
         self._objects = LfsObjects(self.root, origin, url_ttl_s=url_ttl_s)
-        self._git = GitHttp(self.root, self._objects)
+        self._git = GitHttp(self.root, self._objects, origin)
 
     def start(self) -> Self:
         self._hub.start()
@@ -111,7 +111,9 @@ class Hub:
         return exchange
 
     def answer(self, request: Request) -> Reply:
-        return self._objects.answer(request) if request.origin == "cdn" else self._route(request)
+        if request.origin == "cdn":
+            return self._git.archive(request) or self._objects.answer(request)
+        return self._route(request)
 
     def _route(self, request: Request) -> Reply:
         if request.path.startswith("/whl/"):

@@ -14,6 +14,7 @@ from typing import Any
 
 from provision.core.receipts import read_state, write_json
 from provision.rehearsal.git_repo import Commit, make_bare
+from provision.system.git_objects import blob_id
 
 LFS_PATTERNS = ("*.safetensors", "*.bin")
 REPO_ID = r"\w[\w.-]*/\w[\w.-]*"
@@ -39,11 +40,6 @@ def pointer_text(oid: str, size: int) -> str:
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n"
 
 
-def blob_id(content: bytes) -> str:
-    """The id that git gives to these bytes as a blob."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
 def model_folder(root: Path, repo: str) -> Path:
     return root / "models" / repo
 
@@ -56,7 +52,7 @@ def make_model_repo(root: Path, repo: str, files: Mapping[str, Path]) -> ModelRe
     """Make or replace the repository `repo` ("namespace/name") under a hub's `root`.
 
     The files are hard links where the file system allows, else copies; a `.gitattributes` for LFS is added unless
-    given. Raises ValueError for a name or path that would leave its folder, OSError, and what `run_git` raises.
+    given. Raises ValueError for a name or path that would leave its folder, OSError.
     """
     if not re.fullmatch(REPO_ID, repo):
         raise ValueError(f"{repo!r} is not a repository name; write it as namespace/name")
@@ -114,7 +110,7 @@ def _blob(path: Path, size: int, sha256: str) -> bytes:
 
 def _is_plain(path: str) -> bool:
     parts = PurePosixPath(path).parts
-    # A quote or a line feed would end the name in git fast-import's stream.
+    # A quote or a line feed is in no name on a hub.
     return "/".join(parts) == path != "" and parts[0] != "/" and ".." not in parts and not set('"\n') & set(path)
 
 

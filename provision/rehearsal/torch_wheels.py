@@ -1,4 +1,4 @@
-"""Stand-in wheels of torch for the rehearsal's package index: real wheels, with this platform's tags.
+"""Stand-in wheels of torch for the rehearsal's package index: real wheels, one for each Python.
 
 The newest nightly lacks torchvision, as happens (pytorch issue 141471), so that the day before must be taken.
 """
@@ -54,12 +54,10 @@ def _write_set(index: Path, torch: str, vision: str, defect: str) -> None:
 
 
 def write_wheels(folder: Path, package: StandIn) -> list[Path]:
-    """One wheel for each Python, with the tag of the platform that this runs on."""
-    from packaging.tags import platform_tags
-
+    """One wheel for each Python and any platform: which one ComfyUI's Python is for need not be the tool's own."""
     folder.mkdir(parents=True, exist_ok=True)
-    platform = ELSEWHERE if (package.name, package.defect) == ("torchvision", "alien") else next(iter(platform_tags()))
-    return [write_wheel(folder, package, f"{python}-{python}-{platform}") for python in PYTHONS]
+    platform = ELSEWHERE if (package.name, package.defect) == ("torchvision", "alien") else "any"
+    return [write_wheel(folder, package, f"{python}-none-{platform}") for python in PYTHONS]
 
 
 def write_wheel(folder: Path, package: StandIn, tag: str) -> Path:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.command import ours
 from provision.core.home import Home
 from provision.core.receipts import home_lock
-from provision.errors import CommandFailed, ProvisionError
 from provision.rehearsal.checkpoints import SHRINK, write_checkpoint, write_diffusers_files
 from provision.rehearsal.engine_repo import make_engine_repo
+from provision.rehearsal.git_repo import ARCHIVES
 from provision.rehearsal.home_marker import (
     ENGINE_REPO,
     FP16,
@@ -34,7 +30,6 @@ from provision.rehearsal.home_marker import (
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import make_model_repo, read_model_repo
 from provision.rehearsal.torch_wheels import make_wheels
-from provision.system.child_process import cannot_run
 from provision.system.disk_errors import unusable
 from provision.system.local_machine import free_port
 from provision.system.machine import Machine
@@ -71,7 +66,7 @@ class World:
 def rehearsal(home: Home, machine: Machine, command: str = "all") -> Iterator[World]:
     """The world of a home, made where it is missing, served until the end; by one command at a time.
 
-    Raises HomeLocked while another command serves it, HomeError, DiskFull, CommandMissing without git, CommandFailed.
+    Raises HomeLocked while another command serves it, HomeError, DiskFull.
     """
     folder = world_folder(home)
     with home_lock(folder / "lock", command=command):
@@ -90,7 +85,7 @@ def rehearsal(home: Home, machine: Machine, command: str = "all") -> Iterator[Wo
 
 def _is_whole(root: Path) -> bool:
     """Whether all that is served is there: some of it may have been deleted to win space."""
-    places = ("index", f"git/{ENGINE_REPO}.git", f"git/{MODEL_REPO}.git", f"models/{MODEL_REPO}/{FP16}")
+    places = ("index", f"git/{ENGINE_REPO}.git/{ARCHIVES}", f"git/{MODEL_REPO}.git", f"models/{MODEL_REPO}/{FP16}")
     return read_model_repo(root, MODEL_REPO) is not None and all((root / place).exists() for place in places)
 
 
@@ -113,27 +108,13 @@ def _made(folder: Path) -> Files:
             (aside / "root").rename(folder / "root")
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-    except subprocess.CalledProcessError as error:
-        raise _git_failed(folder, error) from error
     except OSError as error:
-        raise cannot_run("git", error) if error.filename == "git" else unusable(folder, error) from error
+        raise unusable(folder, error) from error
     return files
 
 
-def _git_failed(folder: Path, error: subprocess.CalledProcessError) -> ProvisionError:
-    """Why git failed: most often the disk, in the system's own words."""
-    said = error.stderr.decode("utf-8", "replace").strip()
-    for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
-        if os.strerror(code) in said:
-            return unusable(folder, OSError(code, os.strerror(code)))
-    return CommandFailed(
-        f"git {error.cmd[1]} ended with {error.returncode} while the rehearsal's world was made:\n{said}",
-        hint=ours("all", "--rehearse"),
-    )
-
-
 def _build(folder: Path) -> Files:
-    """Make weights, repositories and wheels in `root`. Raises OSError, CalledProcessError."""
+    """Make weights, repositories and wheels in `root`. Raises OSError."""
     root, weights = folder / "root", folder / "weights"
     write_checkpoint(weights / FP16, dtype="F16", shrink=SHRINK, seed=7)
     write_checkpoint(weights / FP32, dtype="F32", shrink=SHRINK, seed=7)

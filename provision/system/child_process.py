@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import signal
 import subprocess
@@ -14,8 +16,11 @@ from typing import IO
 
 from provision.command import ours
 from provision.errors import CommandMissing
+from provision.system.listening import Limits, Stopped, listen
 from provision.system.log_files import open_log
+from provision.system.machine import Ran
 from provision.system.processes import below, kill
+from provision.system.tls import certificates
 
 TERM_GRACE_S = 2.0
 PRIVATE_PREFIXES = (
@@ -56,6 +61,11 @@ def clean_env(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if _is_kept(name, value)}
 
 
+def child_env(environ: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """What a child is started with: the caller's environment made clean, certificates that are there, and `more`."""
+    return {**clean_env(environ), **certificates(environ), **more}
+
+
 def _is_kept(name: str, value: str) -> bool:
     if name in KEPT_NUMBERS:
         return value.isascii() and value.isdigit()
@@ -63,43 +73,53 @@ def _is_kept(name: str, value: str) -> bool:
     return kept or not (name in PRIVATE_NAMES or name.startswith(PRIVATE_PREFIXES))
 
 
-def communicate(child: subprocess.Popen[str], timeout_s: float | None) -> tuple[int | None, str, str]:
-    """Wait for a child: its exit code (None when time ran out) and both streams."""
+def hear_out(
+    child: subprocess.Popen[bytes], words: tuple[str, ...], limits: Limits, on_line: Callable[[str], None] | None
+) -> Ran:
+    """How a child ended, by itself or because it passed a limit, and both streams as text.
+
+    `on_line` receives each line as it comes. Raises what that raises; the child has ended then, too.
+    """
+    said: dict[object, bytearray] = {child.stdout: bytearray(), child.stderr: bytearray()}
+    lines = _Lines(on_line)
+
+    def hear(stream: IO[bytes], chunk: bytes) -> None:
+        said[stream] += chunk
+        lines.hear(chunk)
+
+    code, stopped = None, ""
     try:
-        out, err = child.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        end_group(child.pid, child)
-        out, err = child.communicate()
-        return None, out, err
-    return child.returncode, out, err
-
-
-def follow(
-    child: subprocess.Popen[str], on_line: Callable[[str], None], timeout_s: float | None
-) -> tuple[int | None, str, str]:
-    """As `communicate`, with each line of the one stream handed on as it comes."""
-    late = threading.Event()
-
-    def expire() -> None:
-        late.set()
-        end_group(child.pid, child)
-
-    timer = threading.Timer(timeout_s, expire) if timeout_s is not None else None
-    if timer:
-        timer.daemon = True
-        timer.start()
-    lines: list[str] = []
-    assert child.stdout is not None
-    try:
-        with child.stdout:
-            for line in child.stdout:
-                lines.append(line)
-                on_line(line.rstrip("\n"))
-        code = child.wait()
+        code = listen(child, limits, hear)
+    except Stopped as error:
+        stopped = str(error)
     finally:
-        if timer:
-            timer.cancel()
-    return (None if late.is_set() else code), "".join(lines), ""
+        if child.poll() is None:
+            end_group(child.pid, child)
+    lines.end()
+    out, err = (_decoder().decode(bytes(said[stream]), True) for stream in (child.stdout, child.stderr))
+    return Ran(words, code, out, err, stopped)
+
+
+class _Lines:
+    """Hands on text line by line, a line without end when all is said."""
+
+    def __init__(self, on_line: Callable[[str], None] | None) -> None:
+        self._on_line, self._decoder, self._rest = on_line, _decoder(), ""
+
+    def hear(self, chunk: bytes) -> None:
+        if self._on_line is not None:
+            *lines, self._rest = (self._rest + self._decoder.decode(chunk)).split("\n")
+            for line in lines:
+                self._on_line(line)
+
+    def end(self) -> None:
+        if self._on_line is not None and self._rest:
+            self._on_line(self._rest)
+
+
+def _decoder() -> io.IncrementalNewlineDecoder:
+    """UTF-8 with whatever ends its lines; what is none is replaced."""
+    return io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
 
 
 def spawn(words: Sequence[str], *, cwd: Path, log: Path, env: Mapping[str, str], log_limit: int = 0) -> int:
@@ -144,7 +164,7 @@ def _detached(
     return child
 
 
-def end_group(pid: int, child: subprocess.Popen[str]) -> None:
+def end_group(pid: int, child: subprocess.Popen[bytes]) -> None:
     """End a child and all that it started: politely, then, also those that its own end left behind, for certain."""
     family = below(pid)
     signal_group(pid, signal.SIGTERM)

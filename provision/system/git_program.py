@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import os
 import re
-import selectors
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from provision.command import ours
 from provision.errors import CommandMissing
 from provision.system.child_process import end_group
+from provision.system.listening import CHUNK_BYTES, Limits, Stopped, listen
 
 if TYPE_CHECKING:
     from git import Git
+
+    from provision.system.parsers import GitTrouble
 
 NOWHERE = os.devnull
 """As GIT_DIR: there is no repository, and none is looked for in the current folder or above it."""
@@ -34,11 +34,11 @@ LOOK_S, ASK_S, FETCH_S = 120.0, 30.0, 3600.0
 SILENCE_S = 90.0
 """How long a fetch may say nothing: with `--progress` git tells what comes several times a second."""
 CONFIGURED = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
-TICK_S = 0.1
-CHUNK_BYTES = 1 << 16
-LOOK_BYTES, SAID_BYTES = 64_000_000, 64_000
+LOOK = Limits(LOOK_S)
+SAID_BYTES = 64_000
 MEMORY_BYTES = 2 * 10**9
 """What git may hold in memory: it reads a server's list of revisions whole."""
+MEMORY_LOOK_S = 1.0
 CONTROL = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 Alive = Callable[[], None]
 
@@ -53,15 +53,6 @@ class GitFailed(Exception):
         super().__init__(message)
         self.code = code
         self.said = said
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds and bytes of standard output that a command may take, and seconds in which it may say nothing."""
-
-    seconds: float = LOOK_S
-    bytes: int = LOOK_BYTES
-    silence_s: float = float("inf")
 
 
 def environment(
@@ -131,7 +122,7 @@ def run_git(
     env: Mapping[str, str],
     *,
     cwd: Path = Path("/"),
-    limits: Limits = Limits(),
+    limits: Limits = LOOK,
     on_line: Callable[[str], None] | None = None,
     alive: Alive | None = None,
 ) -> str:
@@ -140,23 +131,32 @@ def run_git(
     `on_line` receives the lines of standard error as they come; `alive` is called ten times a second and may raise.
     Raises GitFailed, CommandMissing, and what `on_line` and `alive` raise; git and all that it started have ended then.
     """
+    program = real_git()
     started = _git_class()(cwd).execute(
-        _command(words, env), env=dict(env), as_process=True, start_new_session=True, with_stdout=True
+        _command(program, words, env), env=dict(env), as_process=True, start_new_session=True, with_stdout=True
     )
     child = cast("subprocess.Popen[bytes]", started.proc)
+    out, said, line = bytearray(), bytearray(), bytearray()
+
+    def hear(stream: IO[bytes], chunk: bytes) -> None:
+        nonlocal out, said, line
+        if stream is child.stdout:
+            out += chunk
+        else:
+            said = (said + chunk)[-SAID_BYTES:]
+            line = _hand_on(line + chunk, on_line)
+
     try:
-        out, said = _listen(child, limits, on_line, alive)
-        code = child.wait()
+        code = listen(child, limits, hear, _watch(child.pid, alive))
+    except Stopped as error:
+        raise GitFailed(f"git {error}") from None
     finally:
         if child.poll() is None:
-            end_group(child.pid, cast("subprocess.Popen[str]", child))
-        for stream in (child.stdout, child.stderr):
-            if stream is not None:
-                stream.close()
+            end_group(child.pid, child)
     if code != 0:
         message = _last_lines(said) or f"git {words[0]} ended with {code}"
-        raise GitFailed(message, code=code, said=os.fsdecode(said))
-    return os.fsdecode(out)
+        raise GitFailed(message, code=code, said=os.fsdecode(bytes(said)))
+    return os.fsdecode(bytes(out))
 
 
 def plain(text: str) -> str:
@@ -165,66 +165,66 @@ def plain(text: str) -> str:
     return CONTROL.sub("?", spelled)
 
 
-def _git_class() -> type[Git]:
-    if shutil.which("git") is None:  # GitPython looks for the program when it is imported, and cannot be without
-        raise CommandMissing("git is not on this machine.", hint=ours("doctor", "--only", "git-missing"))
-    return _load()
+def real_git() -> Path:
+    """The git of this computer, never Apple's stub without its tools. Raises CommandMissing."""
+    return _found(os.environ.get("PATH", os.defpath))
 
 
 @cache
-def _load() -> type[Git]:
-    """GitPython's class. When it is imported it asks `git version`, which fails where the person's configuration is
-    broken; the module of the class is loaded by then, and nothing else of the package is needed."""
-    try:
-        from git import Git
-    except ImportError:
-        if (loaded := sys.modules.get("git.cmd")) is None:
-            raise
-        return cast("type[Git]", loaded.Git)
+def _found(path: str) -> Path:  # what raises is not kept
+    """By PATH, which alone decides it while a command runs."""
+    from provision.system.local_machine import LocalMachine
+    from provision.system.which_git import find_git
+
+    found = find_git(LocalMachine({**os.environ, "PATH": path}))
+    if found.path is None:
+        raise CommandMissing(says_of(found.trouble), hint=ours("doctor"))
+    return found.path
+
+
+def says_of(trouble: GitTrouble | None) -> str:
+    """Why there is no git that may be run."""
+    return {
+        None: "git is not on this machine.",
+        "clt-missing": "git is not on this machine: Apple's Command Line Tools, which bring it, are missing.",
+        "clt-stale": "git is not on this machine: Apple's Command Line Tools, which bring it, are gone.",
+        "xcode-license": "git refuses to work until you have agreed to Xcode's license.",
+    }[trouble]
+
+
+@cache
+def _git_class() -> type[Git]:
+    """GitPython's class, from its module alone: the package runs the `git` on PATH when it is imported."""
+    from importlib.util import find_spec, module_from_spec
+
+    if "git" not in sys.modules and (spec := find_spec("git")) is not None:
+        sys.modules["git"] = module_from_spec(spec)
+    from git.cmd import Git
+
     return Git
 
 
-def _command(words: Sequence[str], env: Mapping[str, str]) -> list[str]:
+def _command(program: Path, words: Sequence[str], env: Mapping[str, str]) -> list[str]:
     """Git's command line. GitPython hands the caller's whole environment on: what would steer git is taken out here."""
     steering = sorted(name for name in os.environ if name.startswith("GIT_") and name not in env)
     without = ("/usr/bin/env", *(word for name in steering for word in ("-u", name))) if steering else ()
-    return [*without, shutil.which("git") or "git", "--no-pager", *words]
+    return [*without, str(program), "--no-pager", *words]
 
 
-def _listen(
-    child: subprocess.Popen[bytes], limits: Limits, on_line: Callable[[str], None] | None, alive: Alive | None
-) -> tuple[bytes, bytes]:
-    """Both streams of a child until they end. Raises GitFailed where a limit is passed."""
-    out, said, line = bytearray(), bytearray(), bytearray()
-    started = looked = heard = time.monotonic()
-    with selectors.DefaultSelector() as ready:
-        for stream in (child.stdout, child.stderr):
-            assert stream is not None
-            ready.register(stream, selectors.EVENT_READ)
-        while ready.get_map():
-            for key, _ in ready.select(TICK_S):
-                chunk, heard = os.read(key.fd, CHUNK_BYTES), time.monotonic()
-                if not chunk:
-                    ready.unregister(key.fileobj)
-                elif key.fileobj is child.stdout:
-                    out += chunk
-                else:
-                    said = (said + chunk)[-SAID_BYTES:]
-                    line = _hand_on(line + chunk, on_line)
-            if alive is not None:
-                alive()
-            now = time.monotonic()
-            if len(out) > limits.bytes:
-                raise GitFailed(f"git answered more than {limits.bytes:,} bytes")
-            if now - started > limits.seconds:
-                raise GitFailed(f"git timed out after {limits.seconds:.0f} seconds")
-            if now - heard > limits.silence_s:
-                raise GitFailed(f"git said nothing for {limits.silence_s:.0f} seconds")
-            if now - looked > 1:
-                looked = now
-                if _resident_bytes(child.pid) > MEMORY_BYTES:
-                    raise GitFailed(f"git needed more than {MEMORY_BYTES:,} bytes of memory for the answer")
-    return bytes(out), bytes(said)
+def _watch(pid: int, alive: Alive | None) -> Callable[[], None]:
+    """What is asked ten times a second while git runs. Raises GitFailed for one that takes too much memory."""
+    looked = time.monotonic()
+
+    def watch() -> None:
+        nonlocal looked
+        if alive is not None:
+            alive()
+        if time.monotonic() - looked > MEMORY_LOOK_S:
+            looked = time.monotonic()
+            if _resident_bytes(pid) > MEMORY_BYTES:
+                raise GitFailed(f"git needed more than {MEMORY_BYTES:,} bytes of memory for the answer")
+
+    return watch
 
 
 def _resident_bytes(pid: int) -> int:
@@ -250,7 +250,7 @@ def _hand_on(text: bytearray, on_line: Callable[[str], None] | None) -> bytearra
     return bytearray(rest[:CHUNK_BYTES])
 
 
-def _last_lines(said: bytes) -> str:
-    lines = os.fsdecode(said).splitlines()
+def _last_lines(said: bytearray) -> str:
+    lines = os.fsdecode(bytes(said)).splitlines()
     told = [line[:400] for line in lines if line.strip() and not line.startswith(("remote: ", "hint:", "warning:"))]
     return plain(" ".join(line.strip() for line in told[-3:]))

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from provision.system import processes
 from provision.system.child_notes import noted
-from provision.system.child_process import cannot_run, clean_env, communicate, end_group, follow, signal_group, spawn
+from provision.system.child_process import cannot_run, child_env, end_group, hear_out, signal_group, spawn
+from provision.system.listening import Limits
 from provision.system.machine import LOOPBACK, Argv, Machine, Memory, Ran
 from provision.system.processes import MARK, Process, Running
 from provision.system.strict import Unreadable, read_file
@@ -28,11 +29,11 @@ class LocalMachine(Machine):
     """This computer."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        self.environ = dict(os.environ if environ is None else environ)
+        self.environ: Mapping[str, str] = dict(os.environ if environ is None else environ)
         self.system = platform.system()
         self.arch = platform.machine()
         self.stopping = threading.Event()
-        self._children: set[subprocess.Popen[str]] = set()
+        self._children: set[subprocess.Popen[bytes]] = set()
         self._guard = threading.Lock()
 
     def which(self, name: str) -> Path | None:
@@ -46,7 +47,7 @@ class LocalMachine(Machine):
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
-        timeout_s: float | None = 60,
+        timeout_s: float = 60,
         on_line: Callable[[str], None] | None = None,
     ) -> Ran:
         self.check_interrupted()
@@ -54,24 +55,25 @@ class LocalMachine(Machine):
         with noted(self, words) as note:
             child = self._start(words, cwd=cwd, env={**(env or {}), MARK: note.mark}, merged=on_line is not None)
             note.runs(child.pid)
-            code, out, err = self._follow(child, on_line, timeout_s)
+            try:
+                ran = hear_out(child, words, Limits(timeout_s), on_line)
+            finally:
+                with self._guard:
+                    self._children.discard(child)
         self.check_interrupted()
-        return Ran(words, code, out, err)
+        return ran
 
     def _start(
         self, words: tuple[str, ...], *, cwd: Path | None, env: Mapping[str, str], merged: bool
-    ) -> subprocess.Popen[str]:
+    ) -> subprocess.Popen[bytes]:
         try:
             child = subprocess.Popen(  # noqa: S603  (argv only, never a shell)
                 words,
                 cwd=cwd or _still_there(),
-                env={**clean_env(self.environ), **env},
+                env=child_env(self.environ, env),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT if merged else subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
                 start_new_session=True,
             )
         except OSError as error:
@@ -82,23 +84,10 @@ class LocalMachine(Machine):
             end_group(child.pid, child)
         return child
 
-    def _follow(
-        self, child: subprocess.Popen[str], on_line: Callable[[str], None] | None, timeout_s: float | None
-    ) -> tuple[int | None, str, str]:
-        try:
-            if on_line is None:
-                return communicate(child, timeout_s)
-            return follow(child, on_line, timeout_s)
-        finally:
-            with self._guard:
-                self._children.discard(child)
-            if child.poll() is None:
-                end_group(child.pid, child)
-
     def spawn(self, argv: Argv, *, cwd: Path, log: Path, env: Mapping[str, str], log_limit: int = 0) -> int:
         self.check_interrupted()
         words = [str(word) for word in argv]
-        return spawn(words, cwd=cwd, log=log, env={**clean_env(self.environ), **env}, log_limit=log_limit)
+        return spawn(words, cwd=cwd, log=log, env=child_env(self.environ, env), log_limit=log_limit)
 
     def interrupt(self) -> None:
         self.stopping.set()

@@ -25,12 +25,19 @@ Argv = Sequence[str | Path]
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A program that has ended: `code` is its exit code, negative for a signal, None when time ran out."""
+    """A program that has ended: `code` is its exit code, negative for a signal, None where it passed a limit."""
 
     argv: tuple[str, ...]
     code: int | None
     out: str = ""
     err: str = ""
+    stopped: str = ""
+    """The limit that it passed: `timed out after 60 seconds`."""
+
+    @property
+    def how(self) -> str:
+        """How it ended, after its name."""
+        return self.stopped or ("took too long" if self.code is None else f"ended with {self.code}")
 
     @property
     def ok(self) -> bool:
@@ -46,9 +53,7 @@ class Ran:
         """Return itself; raises CommandFailed with the last lines unless the exit code is 0."""
         if self.ok:
             return self
-        words, said = " ".join(self.argv), self.tail()
-        how = "took too long" if self.code is None else f"ended with {self.code}"
-        raise CommandFailed(f"{words} {how}:\n{said}", hint=ours("doctor"))
+        raise CommandFailed(f"{' '.join(self.argv)} {self.how}:\n{self.tail()}", hint=ours("doctor"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +88,11 @@ class Machine(Protocol):
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
-        timeout_s: float | None = 60,
+        timeout_s: float = 60,
         on_line: Callable[[str], None] | None = None,
     ) -> Ran:
-        """Run a program to its end; `env` is added to the clean environment.
+        """Run a program to its end; `env` is added to the clean environment. One that passes a limit is ended (see
+        `listening`): `timeout_s`, and minutes in which it neither says nor does anything.
 
         `on_line` receives each line of both streams as it comes (they are then one text, in `out`).
         Raises CommandMissing when there is no such program, Interrupted after Ctrl-C.

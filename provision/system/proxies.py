@@ -1,24 +1,25 @@
 """Which proxy stands between this computer and an address: as the environment names it, on a Mac as System Settings do.
 
 `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are understood as curl and Python understand them, in small
-letters too, with http and SOCKS proxies. What System Settings hold is read once, with `scutil --proxy`, and stands in
-the environment from then on, so that all that is started here goes by it as well.
+letters too, with http and SOCKS proxies. What System Settings hold is read once, with `scutil --proxy`, when the first
+request or child asks, and stands in the environment, so that all that is started here goes by it as well.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from threading import RLock
 from urllib.parse import unquote, urlsplit
 from urllib.request import proxy_bypass_environment as bypassed  # type: ignore[attr-defined]
 
-from provision.errors import CommandMissing
 from provision.system.address import NoAddress, read_address
 from provision.system.machine import LOOPBACK, Machine
 
 SCUTIL = ("/usr/sbin/scutil", "--proxy")
 ASKED_S = 5
 NAMES = ("http", "https", "all")
+LOOKED_FOR = frozenset(f"{name}_proxy" for name in (*NAMES, "no"))
 OWN = ("localhost", LOOPBACK, "::1")
 """This computer itself, to which nobody needs a proxy."""
 KINDS = {"HTTP": ("HTTP_PROXY", "http"), "HTTPS": ("HTTPS_PROXY", "http"), "SOCKS": ("ALL_PROXY", "socks5h")}
@@ -71,11 +72,35 @@ def with_system_proxies(machine: Machine) -> Mapping[str, str]:
     given = machine.environ
     if machine.system != "Darwin" or any(given.get(name) for kind in NAMES for name in _both(f"{kind}_proxy")):
         return given
-    try:
-        ran = machine.run(SCUTIL, timeout_s=ASKED_S)
-    except CommandMissing:
-        return given
-    found = parse_scutil_proxy(ran.out) if ran.ok else {}
+    return _WithSettings(machine)
+
+
+class _WithSettings(Mapping[str, str]):
+    """An environment that asks System Settings when a proxy, or all of it, is first looked at."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine, self._given = machine, machine.environ
+        self._whole: Mapping[str, str] | None = None
+        self._asking = RLock()  # held again by scutil's own start, which is given what was there before
+
+    def __getitem__(self, name: str) -> str:
+        return (self._asked() if name.lower() in LOOKED_FOR else self._given)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._asked())
+
+    def __len__(self) -> int:
+        return len(self._asked())
+
+    def _asked(self) -> Mapping[str, str]:
+        with self._asking:
+            if self._whole is None:
+                self._whole = self._given
+                self._whole = _merged(self._given, parse_scutil_proxy(self._machine.said(SCUTIL, timeout_s=ASKED_S)))
+            return self._whole
+
+
+def _merged(given: Mapping[str, str], found: Mapping[str, str]) -> Mapping[str, str]:
     if not found:
         return given
     mine = given.get("no_proxy") or given.get("NO_PROXY") or ""

@@ -53,16 +53,18 @@ def named_bundle(environ: Mapping[str, str]) -> str:
     return next((bundle for bundle in named if bundle and Path(bundle).is_file()), "")
 
 
-def bundle_for_children(environ: Mapping[str, str]) -> str:
-    """What `SSL_CERT_FILE` of a child is to be; empty where it may stay as it is.
+def certificates(environ: Mapping[str, str]) -> dict[str, str]:
+    """`SSL_CERT_FILE` as a child is given it, by which OpenSSL, rustls and Go go; empty where it may stay as it is.
 
-    Where it names nothing, uv and OpenSSL trust nobody: then it is the system's own file, or certifi's.
+    Where it names nothing they trust nobody: then it is the system's own file, or certifi's. (git and GnuTLS's wget do
+    not read it, and are told of the named bundle in their own settings.)
     """
-    if (named := named_bundle(environ)) or not environ.get("SSL_CERT_FILE"):
-        return named
-    import certifi
+    bundle = named_bundle(environ)
+    if not bundle and environ.get("SSL_CERT_FILE"):
+        import certifi
 
-    return next((place for place in SYSTEM_BUNDLES if Path(place).is_file()), certifi.where())
+        bundle = next((place for place in SYSTEM_BUNDLES if Path(place).is_file()), certifi.where())
+    return {"SSL_CERT_FILE": bundle} if bundle else {}
 
 
 def has_store(system: str) -> bool:

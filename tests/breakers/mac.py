@@ -25,12 +25,14 @@ from provision.steps.hardware import step as hardware
 from provision.steps.hardware.memory import MEMORY_FIT
 from provision.steps.python_env.step import ASK
 from provision.steps.registry import step_named
-from provision.steps.tools.step import XCODE_SELECT, apply_tools, check_tools
+from provision.steps.tools.homebrew import install_with_brew
+from provision.steps.tools.step import check_tools
 from provision.steps.torch.choice import Choice
 from provision.steps.torch.native_libraries import XATTR
 from provision.steps.torch.proof import PROBE, prove
 from provision.system.machine import Memory, Ran
 from provision.system.parsers import GIB
+from provision.system.which_git import XCODE_SELECT
 from tests.support.fake_machine import FakeMachine
 from tests.support.findings import fixable
 from tests.support.paths import FACTS
@@ -156,6 +158,7 @@ class Mac(FakeMachine):
         """Write the home as this Mac has it, with what the probe says as its proof."""
         ctx.home.prepare()
         make_environment(ctx.home.venv)
+        (ctx.home.comfyui / ".git").mkdir(parents=True)  # which git alone can read
         for name, version in self.packages.items():
             install(ctx.home.venv, name, version)
         for name, content in self.inside.items():
@@ -191,7 +194,7 @@ def _not_there(ctx: Context) -> list[Finding]:
 MODEL = Step("models", (), _not_there)
 STEPS = (
     with_looks(hardware.hardware_step((MODEL,)), MEMORY_FIT),
-    Step("tools", needs=("hardware",), check=check_tools, apply=apply_tools),
+    Step("tools", needs=("hardware",), check=check_tools, apply=install_with_brew),
     step_named("python_env"),
     step_named("torch"),
 )

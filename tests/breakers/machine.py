@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from provision.steps.catalogue import known
-from provision.steps.tools.step import XCODE_SELECT
 from provision.system.machine import Memory
 from provision.system.parsers import GIB
+from provision.system.which_git import XCODE_SELECT
 from tests.breakers.mac import ARM64, GIT, PMSET, SITE, SW_VERS, SYSCTL, VM_STAT, XCRUN, Mac, answer, recorded
 
 INTEL = 0x01000007
@@ -56,6 +56,12 @@ def be_an_intel(mac: Mac) -> None:
     mac.commands[SYSCTL], mac.arch = recorded("sysctl/intel"), "x86_64"
     mac.commands[ARM64] = ""
     mac.python = answer(arch="x86_64")
+
+
+@breaks("hw-guest")
+def be_a_guest(mac: Mac) -> None:
+    """A virtual machine on a Mac."""
+    mac.commands[SYSCTL] = recorded("sysctl/guest-m1")
 
 
 @breaks("os-too-old")

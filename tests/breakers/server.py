@@ -131,6 +131,12 @@ def open_it_to_all(at: Patient) -> None:
     _wish_for(at, "--force-fp16", "--listen")
 
 
+@breaks("flag-old", "server picture", "server-stale", "first-image-stale", "lock-stale")
+def wish_for_a_deprecated_flag(at: Patient) -> None:
+    """A flag is wished for that ComfyUI calls deprecated."""
+    _wish_for(at, "--force-fp16", "--disable-api-nodes")
+
+
 # -- what it said when it came up -------------------------------------------------------------------------------
 
 

@@ -112,7 +112,7 @@ def test_a_mac_is_named_alone_and_mended(tmp_path: Path, breaker: MacBreaker) ->
 def test_a_log_is_explained(tmp_path: Path, id: str) -> None:
     started, log = time.monotonic(), tmp_path / "sent.log"
     log.write_text(f"{BEFORE}{LOGS[id]}\n", encoding="utf-8")
-    told = explain_log(log).facts
+    told = explain_log(log).data
     assert isinstance(told, Explained)
     signs = [sign.id for sign in told.signs]
     assert id in signs

@@ -18,13 +18,14 @@ from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from provision.cli.commands.plan_target import behind, resolve_requirements
-from provision.cli.commands.target_requirements import Asked, tool_python, tool_requirements
+from provision.cli.commands.target_requirements import tool_python, tool_requirements
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context
 from provision.environment.resolution import Lack, Resolved, Rules, Wheel, resolve
 from provision.environment.wheel_index import target_tags
 from provision.errors import NetworkError
+from provision.steps.requirements.asked import Asked
 from provision.system.local_machine import LocalMachine
 from provision.system.target import Target, parse_target
 from tests.support.paths import CHECKOUT

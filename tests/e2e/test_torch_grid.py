@@ -1,4 +1,5 @@
-"""One resolver: what `plan --for` says of a Mac, what `all` takes on that Mac, and what uv itself resolves, agree.
+"""One resolver: what `plan --for` says of a Mac, what `plan` says on that Mac, fresh, what `all` takes there, and what
+uv itself resolves, agree.
 
 The grid is of Macs, torches and ComfyUI's requirements. The ordinary test goes through a part of it on an index of our
 own, whose packages have the real ones' METADATA; `--real-index` goes through all of it on the index that uv is
@@ -7,6 +8,7 @@ configured with (about 15 minutes).
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -18,34 +20,28 @@ from pathlib import Path
 import pytest
 
 from provision.cli.commands.plan_target import ask_index
-from provision.cli.commands.target_requirements import Asked, requirement_lines
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context
 from provision.environment.packages import find_uv
 from provision.environment.torch_family import TORCH
 from provision.errors import PackageError
+from provision.rehearsal.git_repo import Commit, make_bare
 from provision.rehearsal.torch_wheels import StandIn, write_wheel
-from provision.steps.torch.choice import first
+from provision.steps.requirements.asked import Asked, requirement_lines
+from provision.steps.torch.choice import first, planned
 from provision.steps.torch.place import here
 from provision.system.local_machine import LocalMachine
 from provision.system.machine import Argv, Ran
 from provision.system.target import Target, TargetMachine, parse_target
 from tests.support.hub import Hub
+from tests.support.paths import FACTS
 
 MACS = ("macos-13-m1-py312", "macos-14-m1-py313", "macos-15-m3-py310", "macos-26-m5-py313", "macos-27-m4-py314")
 TORCHES = ("stable", "2.15.0", "2.13.0", "2.11.0", "2.10.0")
-USUAL = (
-    "torch torchsde torchvision torchaudio numpy>=1.25.0 einops tokenizers>=0.13.3 sentencepiece safetensors>=0.4.2"
-    " aiohttp>=3.11.8 yarl>=1.18.0 pyyaml Pillow scipy tqdm psutil alembic kornia>=0.7.1 spandrel pydantic~=2.0"
-    " pydantic-settings~=2.0"
-)
-REQUIREMENTS = {  # as requirements.txt of each has them, but for the exact pins of ComfyUI's own pure packages
-    "v0.3.64": f"{USUAL} transformers>=4.37.2 SQLAlchemy av>=14.2.0",
-    "v0.8.0": f"{USUAL} transformers>=4.50.3 SQLAlchemy av>=14.2.0 requests",
-    "0.33.0": f"{USUAL} transformers>=4.50.3 SQLAlchemy>=2.0.0 av>=16.0.0 requests filelock simpleeval>=1.0.0 blake3"
-    " PyOpenGL>=3.1.8",
-}
+REQUIREMENTS = ("0.3.64", "0.8.0", "0.33.0")
+"""ComfyUI's, whose requirements.txt lie in tests/facts."""
+FEW = "torch\ntorchvision\ntorchaudio\nav>=14.2.0\n"
 REFUSED = {("macos-27-m4-py314", "2.11.0"), ("macos-27-m4-py314", "2.10.0"), ("macos-26-m5-py313", "2.11.0"),
            ("macos-26-m5-py313", "2.10.0")}  # fmt: skip
 """Known to compute wrong there: `all` refuses them, and `plan --for` says so beside the wheels."""
@@ -81,8 +77,15 @@ class Index:
     home: Home
     environ: dict[str, str]
 
-    def ctx(self, target: Target, torch: str) -> Context:
+    def ctx(self, target: Target, torch: str, requirements: str) -> Context:
+        """A fresh home on that Mac: what its ComfyUI will ask for is at the git host alone."""
+        bare = self.home.root / f"{hashlib.sha256(requirements.encode()).hexdigest()}.git"
+        if not bare.is_dir():
+            make_bare(
+                bare, "master", [Commit("One", 1_760_000_000, {"requirements.txt": requirements.encode()}, "v1.0.0")]
+            )
         sets = (
+            f"comfyui.url=file://{bare}",
             "torch.stable_index=",
             "torch.nightly_index=",
             f"torch.channel={torch}",
@@ -113,13 +116,10 @@ class Index:
 
 
 def compare(index: Index, name: str, torch: str, requirements: str) -> Iterator[str]:
-    """Where the three do not agree on one point of the grid."""
-    target, lines = (
-        parse_target(name),
-        requirement_lines("\n".join(REQUIREMENTS.get(requirements, requirements).split())),
-    )
-    ctx = index.ctx(target, torch)
-    where, expected = f"{name}, torch {torch}, {requirements}", index.oracle(target, torch, lines)
+    """Where the four do not agree on one point of the grid; `requirements` is a text."""
+    target, lines = parse_target(name), requirement_lines(requirements)
+    ctx = index.ctx(target, torch, requirements)
+    where, expected = f"{name}, torch {torch}", index.oracle(target, torch, lines)
     answers = ask_index(ctx, target, Asked(lines, "this test"), tool=())
     there = {wheel.name: wheel.version for got in answers.parts.values() for wheel in got.wheels}
     lacks = [lack.asked for got in answers.parts.values() for lack in got.lacks]
@@ -138,6 +138,8 @@ def compare(index: Index, name: str, torch: str, requirements: str) -> Iterator[
     else:
         if refused or lacking or taken != family:
             yield f"{where}: all takes {taken}, plan --for {family}, without {lacks}"
+        if (said := planned(ctx)) is None or dict(pin.split("==") for pin in said.pins) != taken:
+            yield f"{where}: all takes {taken}, plan says {said}"
 
 
 @pytest.fixture(scope="module")
@@ -168,8 +170,8 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     ],
 )
 def test_plan_for_all_and_uv_agree(local: Index, name: str, torch: str, expected: tuple[str, ...]) -> None:
-    assert list(compare(local, name, torch, "torch torchvision torchaudio av>=14.2.0")) == []
-    ctx = local.ctx(parse_target(name), torch)
+    assert list(compare(local, name, torch, FEW)) == []
+    ctx = local.ctx(parse_target(name), torch, FEW)
     if expected:
         pins = first(ctx, here(ctx), audio=True).pins
         assert pins == tuple(f"{each}=={version}" for each, version in zip(TORCH, expected, strict=True))
@@ -186,7 +188,8 @@ def test_all_of_the_grid_agrees_on_the_real_index(request: pytest.FixtureRequest
     wrong = []
     for torch in TORCHES:
         for requirements in REQUIREMENTS:
-            found = list(compare(index, name, torch, requirements))
+            text = (FACTS / "requirements" / f"{requirements}.txt").read_text(encoding="utf-8")
+            found = list(compare(index, name, torch, text))
             print(name, torch, requirements, found or "agree", flush=True)
             wrong += found
     assert wrong == []

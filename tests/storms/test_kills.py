@@ -93,6 +93,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], Callable[[Place], None]]] = {
     "stop": (("stop",), _running),
     "locked": (("all", "--rehearse", "--locked", "LOCK"), _with_a_lock),
     "comfyui": (("all", "--rehearse", "--comfyui", "v0.38.0"), _usual),
+    "update": (("update", "--comfyui", "v0.38.0"), _running),
     "download": (("download", "--rehearse"), _without_the_model),
 }
 """Each command that changes something, and what has to be there before it."""

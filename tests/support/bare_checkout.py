@@ -139,6 +139,11 @@ class Bare:
         wheel = self.root / "uv.whl"
         with zipfile.ZipFile(wheel, "w") as archive:
             archive.writestr(f"uv-{UV_VERSION}.data/scripts/uv", f'#!/bin/sh\nexec "{UV}" "$@"\n')
+        return self.trust_uv()
+
+    def trust_uv(self) -> dict[str, str]:
+        """The same for the wheel that lies at `root`."""
+        wheel = self.root / "uv.whl"
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
         script = self.checkout / "install.sh"
         script.write_text(re.sub(r"\b[0-9a-f]{64}$", digest, script.read_text(), flags=re.MULTILINE))

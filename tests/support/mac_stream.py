@@ -49,7 +49,7 @@ def mac_stream() -> list[Moment]:
     for second in range(2, 14):
         pack = f"Receiving objects:  {second * 7}% (100/1500), {second * 0.35:.2f} MiB | 350.00 KiB/s"
         moments += _said(float(second), "comfyui", pack, parse_receiving(pack, "ComfyUI"))
-    moments += _begin("torch", 3.0, "torch and torchvision of one build are installed and proven.")
+    moments += _begin("torch", 3.0, "Install torch with the torchvision that fits it, and test both.")
     moments.append((3.5, _note("Installing torch==2.16.0.dev20261120, torchvision ...")))
     wheels = Wheels()
     for second, line in UV:

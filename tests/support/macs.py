@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
-from io import StringIO
 from pathlib import Path
-
-from rich.console import Console
 
 from provision.core.estimate import USUAL_S, Pace
 from provision.core.home import Home
@@ -17,7 +14,8 @@ from provision.core.plan import make_plan
 from provision.core.runner import run
 from provision.core.step import Context, Options, Report
 from provision.output import views
-from provision.output.plan_view import plan_view
+from provision.output.layout import plain_text
+from provision.output.plan_view import plan_lines
 from provision.steps.registry import STEPS
 from provision.system.machine import Argv, Memory, Ran
 from tests.support.fake_machine import FakeMachine
@@ -30,6 +28,11 @@ NO_HOSTS = ("comfyui.url=file:///repository/ComfyUI.git", "torch.channel=stable"
 
 def mac_names() -> list[str]:
     return sorted(path.stem for path in MACS.glob("*.json"))
+
+
+def machine_of(name: str) -> str:
+    """Which Mac it is, for people."""
+    return str(json.loads((MACS / f"{name}.json").read_text(encoding="utf-8"))["machine"])
 
 
 class RecordedMac(FakeMachine):
@@ -72,13 +75,10 @@ def planned_on(name: str) -> Report:
 
 def said_on(name: str) -> str:
     """What `provision check` and `provision plan` say on a recorded Mac, as a person reads it."""
-    machine = json.loads((MACS / f"{name}.json").read_text(encoding="utf-8"))["machine"]
     plan = planned_on(name)
     check = replace(plan, steps=plan.steps[:1])
-    page = Console(file=StringIO(), width=100, color_system=None)
     needs = {step.name: step.needs for step in STEPS}
-    page.print(plan_view(make_plan(plan, needs, Pace(), USUAL_S), 100))
-    assert isinstance(page.file, StringIO)
-    table = "\n".join(line.rstrip() for line in page.file.getvalue().splitlines())
-    checked = views.checkup_text(check, "This machine will do." if check.ok else "This machine will not do.")
-    return f"{machine}\n\n$ provision check\n{checked}\n\n$ provision plan\n{table}\n"
+    table = plain_text(plan_lines(make_plan(plan, needs, Pace(), USUAL_S)), 100)
+    closing = ["This machine will do." if check.ok else "This machine will not do."]
+    checked = plain_text(views.checkup_lines(check, closing, details=True), 100)
+    return f"{machine_of(name)}\n\n$ provision check\n{checked}\n\n$ provision plan\n{table}\n"

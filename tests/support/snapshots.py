@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterable
-
-from rich.console import Console, RenderableType
 
 from tests.support.paths import TESTS
 
 FOLDER = TESTS / "snapshots"
-WIDTHS = (60, 80, 120)
-
-
-def drawn(view: RenderableType, width: int) -> str:
-    """A view as a terminal of that width shows it, without colours."""
-    console = Console(file=io.StringIO(), width=width, force_terminal=False, color_system=None, legacy_windows=False)
-    console.print(view, crop=False)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+WIDTHS = (60, 80, 120, 200)
 
 
 def assert_snapshot(name: str, text: str) -> None:

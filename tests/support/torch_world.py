@@ -7,12 +7,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from provision.comfyui.switching import switch
 from provision.core.events import Event, Note
 from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.runner import run_step
 from provision.core.step import Context, Options, StepReport
-from provision.environment import packages
+from provision.environment import generations, packages
 from provision.rehearsal.torch_wheels import StandIn, make_wheels, write_wheels
 from provision.steps.torch.step import TORCH
 from provision.system.local_machine import LocalMachine
@@ -51,9 +52,10 @@ class TorchHome:
     def __init__(self, url: str, home: Home) -> None:
         self.url, self.home = url, home
         self.events: list[Event] = []
+        self.sets: tuple[str, ...] = ()
 
     def ctx(self, channel: str = "nightly", **options: bool) -> Context:
-        manifest = load_manifest("sdxl-turbo", [*index_sets(self.url), f"torch.channel={channel}"])
+        manifest = load_manifest("sdxl-turbo", [*index_sets(self.url), f"torch.channel={channel}", *self.sets])
         machine = index_machine(self.url, self.home.root)
         ctx = Context(machine, manifest, self.home, Options(**options), self.events.append)
         return ctx.looking()
@@ -61,6 +63,12 @@ class TorchHome:
     def run(self, channel: str = "nightly") -> StepReport:
         """The torch step alone."""
         return run_step(TORCH, self.ctx(channel), apply=True)
+
+    def go_back(self) -> None:
+        """As `rollback` does."""
+        to = generations.before(self.home)
+        assert to is not None
+        switch(self.home, to, self.ctx().machine.timestamp())
 
     @property
     def torch(self) -> str:

@@ -10,7 +10,8 @@ from typer import Option
 from provision.cli.command import Session, command
 from provision.cli.request import BUILDING
 from provision.command import Fix, ours
-from provision.output.result import Picture, Result, ran
+from provision.output.layout import KEPT, line
+from provision.output.result import Picture, Result, Says, ran
 
 if TYPE_CHECKING:
     from provision.core.step import Report
@@ -54,7 +55,7 @@ def provision_all(
     if open_page and report.ok and not stop:
         webbrowser.open(ctx.manifest.comfyui.page)
     made = read_picture(ctx.home.first_image) if report.step("first_image").changed and report.ok else None
-    return ran(report, facts, _closing(at, report, stopped=stop), *([Picture(made)] if made else []))
+    return ran(report, facts, *_closing(at, report, stopped=stop), before=[Picture(made)] if made else [])
 
 
 def _with_consent(at: Session) -> Session:
@@ -70,27 +71,26 @@ def _with_consent(at: Session) -> Session:
     return replace(at, ctx=replace(at.ctx, options=replace(at.ctx.options, agreed=agreed)))
 
 
-def _closing(at: Session, report: Report, *, stopped: bool) -> str:
+def _closing(at: Session, report: Report, *, stopped: bool) -> list[Says]:
     from provision.output.views import size_text, time_text
 
-    lines = []
+    lines: list[Says] = []
     if at.world is not None:
         sent = at.world.hub.sent_by_file()
         total = ", ".join(f"{name} {size_text(size)}" for name, size in sorted(sent.items()) if size)
         lines.append(f"Rehearsal: the hub sent {total or 'nothing'}.")
     seconds = time_text(report.seconds)
     if not report.ok:
-        again = Fix(f"Not finished after {seconds}. What is done is kept; after the fix:", ours("all"))
-        return "\n".join([*lines, at.typed(again)])
+        return [*lines, Fix(f"Not finished after {seconds}. What is done is kept; after the fix:", ours("all"))]
     if report.changed:
         lines.append(f"Done in {seconds}: {', '.join(step.name for step in report.steps if step.changed)}.")
     else:
         lines.append(f"Nothing left to do: all {len(report.steps)} steps are satisfied ({seconds}).")
-    lines.append(f"Picture: {at.ctx.home.first_image}")
+    lines.append(line("Picture: ", (str(at.ctx.home.first_image), KEPT)))
     lines.append(f"ComfyUI: {'stopped' if stopped else at.ctx.manifest.comfyui.page}")
     if at.ctx.home.adopted is not None:
-        lines.append(at.typed(Fix("Next time:", ours("launch"))))
-    return "\n".join(lines)
+        lines.append(Fix("Next time:", ours("launch")))
+    return lines
 
 
 app = command("all", provision_all, BUILDING | {"reset"})

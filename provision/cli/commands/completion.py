@@ -13,7 +13,7 @@ from provision.cli.offers import offer
 from provision.cli.request import AS_JSON
 from provision.command import Fix, ours
 from provision.errors import UsageError
-from provision.output.result import Result, answer
+from provision.output.result import Data, Result, answer
 
 SHELLS = ("bash", "zsh", "fish")
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -52,4 +52,4 @@ def script_of(shell: str) -> Result:
     script = typer.completion.get_completion_script(  # type: ignore[attr-defined]
         prog_name="provision", complete_var=COMPLETE, shell=shell
     )
-    return answer(Script(shell, script), script)
+    return answer(Script(shell, script), Data(script))

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from provision.cli.command import Session, command
 from provision.cli.request import REHEARSED, USUAL
-from provision.core.finding import JSON
-from provision.output.result import Result, answer, pairs
+from provision.output.result import Pairs, Result, answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +14,7 @@ class Setting:
     """A setting, and where its value comes from."""
 
     key: str
-    value: JSON
+    value: object
     source: str
 
 
@@ -33,7 +32,7 @@ def config(at: Session) -> Result:
     from provision.core.overrides import flat
 
     home, options = str(at.ctx.home.root), at.ctx.options
-    held: list[tuple[str, JSON]] = [
+    held: list[tuple[str, object]] = [
         ("home", home),
         ("manifest", at.request.manifest or REHEARSED),
         ("backend", options.backend),
@@ -45,11 +44,11 @@ def config(at: Session) -> Result:
     ]
     rows = [(key, str(source_of(key, at.layers)), _without_password(value)) for key, value in held]
     values = tuple(Setting(key, value, source) for key, source, value in rows)
-    table = pairs([(key, source, shown(value)) for key, source, value in rows])
+    table = Pairs([(key, source, shown(value)) for key, source, value in rows])
     return answer(Settings(home, values), table)
 
 
-def _without_password(value: JSON) -> JSON:
+def _without_password(value: object) -> object:
     from provision.core.lockfile import without_credentials
 
     if isinstance(value, list):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,7 @@ from typer import Argument, Option
 from provision.cli.command import Session, command
 from provision.cli.offers import offer_findings
 from provision.cli.request import ASKING
-from provision.core.finding import Kind
-from provision.output.result import Result, answer, pairs
+from provision.output.result import Result
 
 
 def doctor(
@@ -37,43 +35,12 @@ def doctor(
     from provision.cli.commands.explain_log import explain_log
 
     if listed:
+        from provision.cli.commands.list_checks import list_checks
+
         return list_checks()
     if logfile:
         return explain_log(*logfile)
     return examine(at, fix=fix, only=only or [], report_file=report_file)
-
-
-@dataclass(frozen=True, slots=True)
-class Checks:
-    """What a step looks at, which steps it needs, and every kind of finding that it may yield."""
-
-    step: str
-    about: str
-    needs: tuple[str, ...]
-    findings: tuple[Kind, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CheckList:
-    """The checks of every step."""
-
-    checks: tuple[Checks, ...]
-
-
-def list_checks() -> Result:
-    """Every finding by its step, with what is looked at."""
-    from provision.steps.catalogue import CATALOGUE, steps_with_findings
-    from provision.steps.registry import STEPS
-
-    about = {step.name: step for step in STEPS}
-    checks: list[Checks] = []
-    rows: list[tuple[str, str]] = []
-    for name in dict.fromkeys([*about, *steps_with_findings()]):
-        entries = [entry for entry in CATALOGUE if entry.step == name]
-        says, needs = (about[name].about, about[name].needs) if name in about else ("", ())
-        checks.append(Checks(name, says, needs, tuple(entries)))
-        rows += [(name, says), *((f"  {entry.id}", entry.looks_at) for entry in entries)]
-    return answer(CheckList(tuple(checks)), pairs(rows))
 
 
 app = command("doctor", doctor, ASKING | {"backend", "precision", "comfyui", "python", "deep"})

@@ -12,7 +12,7 @@ from provision.cli.offers import offer_manifests
 from provision.cli.request import ASKING, MOVING, Request
 from provision.command import ours
 from provision.errors import UsageError
-from provision.output.result import Result, answer, ran
+from provision.output.result import Data, Result, answer, ran
 
 
 def ask(
@@ -77,7 +77,7 @@ def download(at: Session) -> Result:
             placed.append(str(folder / file.name))
         if ctx.home.root.name == ".provision" and at.world is None:
             remove_temporary_home(ctx.home.root)
-        return answer(Placed(tuple(placed)), *placed, changed=True)
+        return answer(Placed(tuple(placed)), *map(Data, placed), changed=True)
 
 
 app = command("download", download, ASKING | MOVING | {"backend", "precision", "rehearse", "to", "inspect"}, ask)

@@ -20,9 +20,13 @@ from provision.core.home import AdoptedJson
 from provision.core.runner import run
 from provision.core.step import Report, never
 from provision.output import views
-from provision.output.result import Result, looked, ran
+from provision.output.layout import KEPT, line
+from provision.output.result import Result, Says, looked, ran
 from provision.steps.catalogue import must_know
 from provision.steps.registry import STEPS
+
+MACHINE = ("hardware", "tools")
+"""The steps that look at the machine, not at what is installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +68,33 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
     )  # a look lists what needs consent
     seen = look(at, unasked, STEPS)
     report = mend(at, seen, only) if fix else seen
-    told = "" if report_file is None else f"\n{_write_report(at, report, report_file)}"
+    told = [] if report_file is None else _write_report(at, report, report_file)
     written = None if report_file is None else str(report_file)
     if fix:
         trouble = views.shown_trouble(report)
-        left = tuple(Left(step, id, verdict) for step, verdict, id, _, _ in trouble)
+        left = tuple(Left(step, id, verdict) for step, verdict, id, *_ in trouble)
         facts = Diagnosis(at.ctx.home.adopted_json, written, tuple(_done(report)), left)
-        return ran(report, facts, _mended(at, seen, report, only) + told)
+        return ran(report, facts, *_mended(at, seen, report, only), *told)
     shown = mending_plan.only(report, only) if only else report
-    return looked(shown, Diagnosis(at.ctx.home.adopted_json, written), _closing(at, shown) + told)
+    facts = Diagnosis(at.ctx.home.adopted_json, written)
+    if not only and not at.request.verbose and at.ctx.home.adopted is None and not at.ctx.home.state.is_dir():
+        nothing = Fix(f"Nothing is installed in {at.ctx.home.root} yet. Run:", ours("all"))
+        return replace(looked(_machine(shown), facts, nothing, *told), error=shown.error, report=shown)
+    return looked(shown, facts, *_closing(shown), *told)
 
 
-def _write_report(at: Session, report: Report, path: Path) -> str:
+def _machine(report: Report) -> Report:
+    """What is wrong with the machine itself, before anything is installed on it."""
+    return Report(tuple(step for step in report.steps if step.name in MACHINE and step.verdict is not Verdict.OK), 0.0)
+
+
+def _write_report(at: Session, report: Report, path: Path) -> list[Says]:
     """Show the report, write it after a yes, and say so."""
     page = report_page(at.ctx, report, at.log)
     if not at.console.agrees_to(page, f"Write this to {path}?"):
-        return "No report was written."
+        return ["No report was written."]
     write_page(path, page)
-    return f"The report: {path}\nIt holds: {contents(page)}. Read it before you send it."
+    return [line("The report: ", (str(path), KEPT)), f"It holds: {contents(page)}. Read it before you send it."]
 
 
 def mend(at: Session, seen: Report, ids: Sequence[str]) -> Report:
@@ -111,27 +124,34 @@ def _done(report: Report) -> list[str]:
     return [id for step in report.steps for id in step.mended]
 
 
-def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> str:
+def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> list[Says]:
     """Say what was mended and what is left."""
     absent = [id for id in ids if not any(finding.id == id for step in seen.steps for finding in step.findings)]
     left = len(views.shown_trouble(report))
-    lines = [f"{id} was not found: nothing to mend." for id in absent]
+    lines: list[Says] = [f"{id} was not found: nothing to mend." for id in absent]
     if done := _done(report):
         lines.append(f"Mended: {', '.join(dict.fromkeys(done))}.")
     if left:
         lines.append(f"{left} things are left, the most important first." if left > 1 else "1 thing is left.")
     if not lines:
-        lines.append("No fault found.")
+        lines.append("No problems found.")
     if not at.ctx.options.yes and any(finding.consent for step in report.steps for finding in step.findings):
-        lines.append(at.typed(Fix("To agree beforehand to what is asked:", ours("doctor", "--fix", "--yes"))))
-    return "\n".join(lines)
+        lines.append(Fix("To agree beforehand to what is asked:", ours("doctor", "--fix", "--yes")))
+    return lines
 
 
-def _closing(at: Session, report: Report) -> str:
+def _closing(report: Report) -> list[Says]:
+    """How many problems there are, how many come of others, and what fixes them."""
     found = [finding for step in report.steps for finding in step.findings if finding.verdict is not Verdict.OK]
     follow = sum(bool(finding.caused_by) for finding in found)
-    more = f", {follow} more that follow from them" if follow else ""
-    closing = "No fault found." if report.ok and not found else f"{len(found) - follow} finding(s){more}."
-    if any(finding.verdict is Verdict.FIXABLE or finding.consent for finding in found):
-        closing += " " + at.typed(Fix("To mend:", ours("doctor", "--fix")))
-    return closing
+    notes = sum(finding.verdict is Verdict.WARN and not finding.caused_by for finding in found)
+    problems = len(found) - follow - notes + sum(step.error is not None for step in report.steps)
+    more = f" ({follow} more caused by {'it' if problems == 1 else 'them'})" if follow else ""
+    noted = f" {_counted(notes, 'note')}." if notes else ""
+    says = f"{_counted(problems, 'problem')}{more}.{noted}" if problems else f"No problems found.{noted}"
+    fixable = any(finding.verdict is Verdict.FIXABLE or finding.consent for finding in found)
+    return [Fix(f"{says} Fix:", ours("doctor", "--fix")) if fixable else says]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -21,6 +21,8 @@ from provision.output.result import Picture, Result, Words, answer
 
 if TYPE_CHECKING:
     from provision.core.step import Context
+    from provision.output.layout import Line
+    from provision.steps.first_image.step import Picture as Image
 
 FROM_STDIN = "-"
 NAME_FILE = Fix("Name a file: --output fox.png")
@@ -180,7 +182,6 @@ def place_of(output: Path | None, *, alone: bool) -> Place:
 
 def _one(at: Session, place: Place, prompt: str, seed: int | None, *, open_it: bool) -> Made:
     from provision.core.events import ImageMade
-    from provision.output.views import time_text
     from provision.steps.first_image.step import check_ready, make_image, rejection
 
     ctx = at.ctx.stamped("generate")
@@ -191,10 +192,19 @@ def _one(at: Session, place: Place, prompt: str, seed: int | None, *, open_it: b
     target, seconds = place.keep(prompt, made.png), round(made.seconds, 3)
     ctx.emit(ImageMade(path=str(target), seconds=seconds))
     at.console.tell(Picture(made.png))
-    at.console.tell(Words(f"{target}  (seed {made.seed}, {time_text(made.seconds)}; {made.judgement.says})"))
+    at.console.tell(Words(_made(target, made, judged=at.request.verbose)))
     if open_it:
         _show(ctx, target)
     return Made(str(target), prompt, made.seed, seconds, made.judgement.says)
+
+
+def _made(target: Path, made: Image, *, judged: bool) -> Line:
+    """Where an image is, and how it was made; what it was judged by where that is wanted."""
+    from provision.output.layout import KEPT, line
+    from provision.output.views import time_text
+
+    judgement = f"; {made.judgement.says}" if judged else ""
+    return line((str(target), KEPT), f"  (seed {made.seed}, {time_text(made.seconds)}{judgement})")
 
 
 def words_of(prompt: str) -> str:

@@ -13,7 +13,7 @@ from provision.download.backend import HubFile
 from provision.download.hub.listing import Entry, list_entries, read_remote_header, says
 from provision.errors import WrongFile
 from provision.output import views
-from provision.output.result import Result, answer, pairs
+from provision.output.result import Pairs, Result, answer
 from provision.system.address import quoted
 
 METADATA_WIDTH = 200
@@ -49,7 +49,7 @@ def _inspect_file(at: Session, repo: str, path: str, revision: str) -> Result:
     ]
     if header.file_size_bytes != file.size:
         rows.append(("but", f"the header describes {header.file_size_bytes:,} bytes"))
-    return answer(file_facts(file, header), pairs(rows))
+    return answer(file_facts(file, header), Pairs(rows))
 
 
 def _read(ctx: Context, repo: str, path: str, revision: str) -> tuple[HubFile, SafetensorsHeader]:
@@ -128,7 +128,7 @@ def _inspect_repo(at: Session, repo: str) -> Result:
     entries = [entry for entry in list_entries(at.ctx, repo) if entry.path.endswith(".safetensors")]
     precision = at.ctx.options.precision
     named = [entry.path for entry in entries if entry.checkpoint and says(entry.path, precision)]
-    table = pairs([(entry.path, _shown(entry)) for entry in entries])
+    table = Pairs([(entry.path, _shown(entry)) for entry in entries])
     verdict = _verdict(repo, precision, entries, named)
     files = tuple(RepoFile(entry.path, entry.size, entry.checkpoint) for entry in entries)
     return answer(RepoFacts(repo, precision, tuple(named), files), table, verdict)

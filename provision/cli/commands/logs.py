@@ -10,9 +10,8 @@ from typer import Option
 from provision.cli.command import Session, command
 from provision.cli.request import USUAL
 from provision.command import ours
-from provision.core.events import LogLine
 from provision.errors import UsageError
-from provision.output.result import Result, Words, answer
+from provision.output.result import Data, Result, answer
 from provision.system.visible import uncoloured
 
 
@@ -32,6 +31,7 @@ def logs(
     tool: Annotated[bool, Option("--tool", help="Show provision's own log.")] = False,
 ) -> Result:
     """The last lines of a log; with `follow` also new ones, until Ctrl-C. Raises UsageError when there is none."""
+    from provision.core.events import LogLine
     from provision.system.log_files import LIMIT_BYTES, Follower
 
     path = at.log if tool else at.ctx.home.engine_log
@@ -41,11 +41,11 @@ def logs(
     last = [*follower.lines(), *([follower.begun.decode("utf-8", "replace")] if follower.begun and not follow else [])]
     shown = last[max(0, len(last) - lines) :] if lines > 0 else []
     if not follow:
-        lines_shown = [uncoloured(line) for line in shown]
-        return answer(LogFacts(str(path), tuple(lines_shown)), *lines_shown)
+        told = [uncoloured(line) for line in shown]
+        return answer(LogFacts(str(path), tuple(told)), *map(Data, told))
     while True:
         for line in shown:
-            at.console.tell(Words(uncoloured(line)))
+            at.console.tell(Data(uncoloured(line)))
             at.ctx.emit(LogLine(line=uncoloured(line)))
         at.ctx.machine.sleep(0.2)
         shown = list(follower.lines())

@@ -6,7 +6,6 @@ downloaded. In doubt a file is the person's.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,14 +13,36 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from provision.comfyui.git_checkout import blobs_of, commits_of_its_own
+from provision.comfyui.source_tree import is_archived, read_listing
+from provision.core.home import AdoptedJson
 from provision.core.ownership import LOG_NAME, SYSTEMS_OWN, is_at_the_top, is_state, owned_state
 from provision.core.receipt_kinds import ComfyReceipt, WorkflowReceipt
 from provision.core.step import Context
 from provision.download.model_files import model_receipts
+from provision.system.git_objects import blob_at
 
 COMFYUIS_OWN = ("comfyui.db", "comfyui.db.bkp", "comfyui.db.lock", "comfyui.db-wal", "comfyui.db-shm")
 """Files that ComfyUI writes into `user/` by itself, beside its logs."""
 CACHE = "__pycache__"
+
+
+@dataclass(frozen=True, slots=True)
+class WouldRemove:
+    """What `uninstall --yes` would remove, and what it would keep."""
+
+    would_remove: tuple[str, ...]
+    would_keep: tuple[str, ...]
+    adopted: AdoptedJson | None
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What was removed, and where what you added is now; what could not be moved has stayed."""
+
+    removed: tuple[str, ...]
+    kept_in: str | None
+    stayed: tuple[str, ...]
+    adopted: AdoptedJson | None
 
 
 @dataclass(slots=True)
@@ -81,7 +102,7 @@ def _holds_something(path: Path) -> bool:
 def _sort_checkout(ctx: Context, code: Path, found: Sorted) -> None:
     models = set(_downloaded(ctx))
     found.elsewhere = sorted(path for path in models if not path.resolve().is_relative_to(code.resolve()))
-    ours = _Ours(code, blobs_of(code), models | set(_written(ctx)))
+    ours = _Ours(code, _blobs(ctx, code), models | set(_written(ctx)))
     here = _sort_folder(code, ours)
     commit = ctx.receipts.read("comfyui", ComfyReceipt).commit
     git = code / ".git"
@@ -91,6 +112,14 @@ def _sort_checkout(ctx: Context, code: Path, found: Sorted) -> None:
         here.theirs.append(git)
     found.ours += here.ours
     found.theirs += here.theirs
+
+
+def _blobs(ctx: Context, code: Path) -> dict[str, str]:
+    """The files that ComfyUI came with, by path, as git or the listing of an archive has them."""
+    if not is_archived(ctx):
+        return blobs_of(code)
+    listing = read_listing(ctx.home.state)
+    return listing.blobs if listing is not None else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +136,7 @@ class _Ours:
         is_log = path.name.startswith("comfyui") and ".log" in path.name
         if path in self.files or (path.parent == self.code / "user" and (is_log or path.name in COMFYUIS_OWN)):
             return True
-        return name in self.blobs and _blob(path) == self.blobs[name]
+        return name in self.blobs and blob_at(path) == self.blobs[name]
 
 
 def _sort_folder(folder: Path, ours: _Ours) -> Sorted:
@@ -126,15 +155,6 @@ def _sort_folder(folder: Path, ours: _Ours) -> Sorted:
             found.ours += [] if alone else inner.ours
             found.theirs += [path] if alone else inner.theirs
     return found
-
-
-def _blob(path: Path) -> str:
-    """Git's id of a file or link: sha1 over `blob SIZE`, NUL and the bytes (git-hash-object); empty for others."""
-    with suppress(OSError):
-        data = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-        if data is not None:
-            return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-    return ""
 
 
 def _downloaded(ctx: Context) -> Iterator[Path]:

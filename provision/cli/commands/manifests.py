@@ -11,8 +11,7 @@ import typer
 from provision.cli.command import carry_out_alone
 from provision.cli.offers import offer_manifests
 from provision.cli.request import AS_JSON, REHEARSED, SET
-from provision.core.finding import JSON
-from provision.output.result import Result, answer, pairs
+from provision.output.result import Pairs, Result, answer
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, invoke_without_command=True)
 Name = Annotated[str, typer.Argument(metavar="NAME|FILE", autocompletion=offer_manifests)]
@@ -40,7 +39,7 @@ class ManifestList:
 class ManifestValues:
     """`manifests show`: every key, as `--set` takes it, with its value."""
 
-    manifest: Mapping[str, JSON]
+    manifest: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ def listed() -> Result:
         size = size_text(file.size) if file.size else "size from the hub"
         rows.append((name, f"{manifest.title}, {size}, licence {manifest.license.id or 'on its page'}"))
         found.append(Listed(name, manifest.title, file.size))
-    return answer(ManifestList(tuple(found)), pairs(rows))
+    return answer(ManifestList(tuple(found)), Pairs(rows))
 
 
 def shown(name: str, overrides: list[str]) -> Result:
@@ -100,7 +99,7 @@ def shown(name: str, overrides: list[str]) -> Result:
     from provision.core.overrides import flat
 
     values = flat(load_manifest(name, overrides))
-    return answer(ManifestValues(dict(values)), pairs([(key, str(value)) for key, value in values]))
+    return answer(ManifestValues(dict(values)), Pairs([(key, str(value)) for key, value in values]))
 
 
 def validated(name: str, overrides: list[str]) -> Result:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from provision.cli.command import Session
 from provision.cli.run_in_progress import run_in_progress
-from provision.comfyui import git_remote
 from provision.comfyui.server_process import client_of, read_record
 from provision.comfyui.server_status import ServerStatus, server_status
 from provision.command import Fix, ours
@@ -25,18 +23,19 @@ from provision.core.receipt_kinds import ComfyReceipt, ImageReceipt, TorchReceip
 from provision.core.runner import run
 from provision.core.step import Context, silent
 from provision.download.model_files import model_receipts
+from provision.download.source_archive import find_revision
 from provision.environment import packages
 from provision.environment.generations import before_says
-from provision.errors import EngineError, GitError, PortTaken
+from provision.errors import CommandMissing, EngineError, GitError, HubRefused, NetworkError, PortTaken
 from provision.output import views
-from provision.output.result import Drawn, Result, answer, why
+from provision.output.layout import KEPT, Line, line
+from provision.output.result import Pairs, Picture, Result, Says, answer, why
+from provision.output.views import with_tilde
 from provision.steps.registry import step_named
+from provision.steps.tools.git import lost_git
 from provision.system.disk_errors import PLUG_IN
 from provision.system.disk_state import why_absent
 from provision.system.disk_use import Tally
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 LOOKED_AT = ("python_env", "torch", "comfyui", "models", "requirements", "workflow")
 NIGHTLY = re.compile(r"\.dev(\d{4})(\d{2})(\d{2})")
@@ -44,7 +43,8 @@ OLD_DAYS = 14
 """The age from which a nightly torch is called old."""
 ASK_S = 3.0
 """How long ComfyUI's host may take to answer; status waits for nothing longer."""
-PICTURE_COLUMNS, BESIDE_COLUMNS = 28, 100
+PICTURE_ROWS = 14
+"""Most rows of the last image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def overview(at: Session) -> Result:
         absent = why_absent(home.root)
         plug_in = Fix(f"{absent} {PLUG_IN.says}", PLUG_IN.command)
         nothing = plug_in if absent else Fix(f"Nothing is installed in {home.root}.", ours("all"))
-        says = plug_in if absent else Fix(f"{nothing.says} To install:", ours("all"))
+        says = plug_in if absent else Fix(f"Nothing is installed in {_tilde(ctx, home.root)} yet. Run:", ours("all"))
         return answer(NotInstalled(str(home.root)), says, error=why("not_installed", nothing))
     newest = _ask_newest(ctx)
     under_way = run_in_progress(home, ctx.machine)
@@ -108,13 +108,14 @@ def overview(at: Session) -> Result:
     server_says, server_facts = _running(ctx, server)
     age = nightly_age(ctx.receipts.read("torch", TorchReceipt).torch, date.fromisoformat(ctx.machine.timestamp()[:10]))
     old = [*_mendable(ctx), *newest(), *age]
-    rows = [
+    updates: list[Says] = [*old] or ["none"]
+    rows: list[tuple[Says, ...]] = [
         *_installed(at),
-        ("server", server_says),
+        *(("" if place else "server", says) for place, says in enumerate(server_says.splitlines())),
         *([("in progress", views.run_text(under_way))] if under_way is not None else []),
         ("disk", _disk_says(disk)),
-        ("last image", str(image) if image is not None else "none yet"),
-        ("out of date", "\n".join(map(at.typed, old)) if old else "nothing that is known of"),
+        ("last image", _path(ctx, image) if image is not None else "none yet"),
+        *(("" if place else "updates", says) for place, says in enumerate(updates)),
     ]
     facts = StatusFacts(
         home=str(home.root),
@@ -130,41 +131,32 @@ def overview(at: Session) -> Result:
         adopted=home.adopted_json,
     )
     picture = (read_picture(image) if image is not None else None) or b""
-    drawn = Drawn(lambda paper: _page(rows, picture if paper.takes_pictures else b"", paper.width))
     down = None if server.state == "up" else why(f"server_{server.state}", Fix(server.says, ours("launch")))
-    return answer(facts, drawn, error=down)
+    return answer(facts, Pairs(rows), Picture(picture, PICTURE_ROWS), error=down)
 
 
-def _page(rows: Sequence[tuple[str, str]], picture: bytes, width: int) -> RenderableType:
-    """The rows with the image beside them, or below where there is no room."""
-    from rich.console import Group
-    from rich.table import Table
-
-    table = views.pairs_table(rows)
-    if not picture:
-        return table
-    small = views.picture(picture, PICTURE_COLUMNS)
-    if width < BESIDE_COLUMNS:
-        return Group(table, small)
-    beside = Table.grid(padding=(0, 3))
-    beside.add_column(width=width - PICTURE_COLUMNS - 3)
-    beside.add_row(table, small)
-    return beside
+def _path(ctx: Context, path: Path) -> Line:
+    """A path to copy, with `~` for the person's folder."""
+    return line((_tilde(ctx, path), KEPT))
 
 
-def _installed(at: Session) -> Iterator[tuple[str, str]]:
+def _tilde(ctx: Context, path: Path) -> str:
+    return with_tilde(path, ctx.machine.environ.get("HOME", ""))
+
+
+def _installed(at: Session) -> Iterator[tuple[Says, ...]]:
     ctx, home = at.ctx, at.ctx.home
     torch, comfyui = ctx.receipts.read("torch", TorchReceipt), ctx.receipts.read("comfyui", ComfyReceipt)
     image = ctx.receipts.read("first_image", ImageReceipt)
-    yield "home", str(home.root)
+    yield "home", _path(ctx, home.root)
     yield "ComfyUI", f"{comfyui.name} ({comfyui.commit[:12]})" if comfyui.commit else "not here"
     if home.adopted is not None:
         python = home.venv_of_another
-        yield "adopted from", f"{home.base}, not made by this tool"
-        yield "its Python", f"{python}, not made by this tool" if python is not None else f"{home.own_venv}, ours"
+        yield "adopted from", _path(ctx, home.base)
+        yield "its Python", _path(ctx, python if python is not None else home.own_venv)
     yield "torch", f"{torch.torch} ({torch.got}) on {torch.device}" if torch.torch else "not here"
     if kept := before_says(home):
-        yield "before", at.typed(Fix(f"{kept}; back to it:", ours("rollback")))
+        yield "before", Fix(f"{kept}; back to it:", ours("rollback"))
     versions = packages.installed_versions(home.venv)
     yield "packages", f"{len(versions)}, for Python {packages.target_python(ctx)}" if versions else "none"
     receipts = {receipt.place: receipt for receipt in reversed(model_receipts(ctx))}
@@ -172,8 +164,12 @@ def _installed(at: Session) -> Iterator[tuple[str, str]]:
         path = home.models / model.folder / file.name
         receipt = receipts.get(home.shown(path))
         proof = f", sha256 {receipt.sha256[:12]}, verified {receipt.verified_at[:10]}" if receipt else ""
-        yield file.name, f"{views.size_text(path.stat().st_size)}{proof}" if path.exists() else "not here"
-    yield "first image", f"{home.first_image}, {image.seconds_warm} s warm" if image.sha256 else "none yet"
+        yield "model", file.name if path.exists() else f"{file.name} is not here"
+        if path.exists():
+            yield "", f"{views.size_text(path.stat().st_size)}{proof}"
+    yield "first image", _path(ctx, home.first_image) if image.sha256 else "none yet"
+    if image.sha256:
+        yield "", f"{views.time_text(image.seconds_warm)} warm"
 
 
 def _running(ctx: Context, server: ServerStatus) -> tuple[str, Server]:
@@ -190,7 +186,7 @@ def _running(ctx: Context, server: ServerStatus) -> tuple[str, Server]:
     parts = [
         f"pid {server.pid}, port {port}" if server.pid is not None else "",
         f"{views.size_text(memory)} of memory" if memory else "",
-        f"queue: {runs} running, {waits} waiting" if runs is not None else "",
+        f"{runs} running, {waits} waiting" if runs or waits else "",
     ]
     says = "\n".join([server.says.rstrip("."), ", ".join(filter(None, parts))]).rstrip("\n")
     return says, Server(**asdict(server), port=port, memory_bytes=memory, queue=Queue(runs, waits))
@@ -210,7 +206,7 @@ def disk_parts(home: Home) -> dict[str, int]:
         "caches": [home.state / "cache"],
         "moved aside": [home.aside],
         "the rehearsal's world": [home.state / "rehearsal"],
-        "the rest": [home.root],
+        "records": [home.root],
     }
     tally = Tally()
     sizes = {part: tally.add_all(paths) for part, paths in places.items()}
@@ -233,6 +229,8 @@ def last_image(home: Home) -> Path | None:
 def _mendable(ctx: Context) -> Iterable[Fix]:
     """What `all` would change, found by a quick look that needs no network."""
     steps = tuple(step_named(name) for name in LOOKED_AT)
+    if (lack := lost_git(ctx)) is not None:
+        yield Fix(f"tools: {lack.says} [{lack.id}]")
     report = run(steps, replace(ctx, emit=silent, options=replace(ctx.options, deep=False)), apply=False)
     for step in report.steps:
         for finding in step.findings:
@@ -260,8 +258,8 @@ def _ask_newest(ctx: Context) -> Callable[[], list[Fix]]:
         return list
 
     def ask() -> None:
-        with suppress(GitError):
-            found.append(git_remote.find_revision(comfy.url, "latest", environ=ctx.machine.environ).name)
+        with suppress(GitError, NetworkError, HubRefused, CommandMissing):
+            found.append(find_revision(ctx, comfy.url, "latest").name)
 
     def says() -> list[Fix]:
         thread.join(ASK_S)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,30 +11,12 @@ from typer import Option
 from provision.cli.command import Session, command
 from provision.cli.request import BUILDING
 from provision.command import Fix, ours
-from provision.core.home import AdoptedJson
 from provision.errors import UsageError
-from provision.output.result import Drawn, Result, Words
+from provision.output.result import Data, Planned, Result, Words
 
 if TYPE_CHECKING:
     from provision.core.plan import Plan
     from provision.core.step import Report, StepReport
-
-
-@dataclass(frozen=True, slots=True)
-class PlanFacts:
-    """What `all` would download and keep; `peak_bytes` is the most that will be on the disk at once.
-
-    `bytes_per_s` is the rate that `expected_s` assumes; `script` is that of `--commands`.
-    """
-
-    download_bytes: int
-    disk_bytes: int
-    peak_bytes: int
-    expected_s: float
-    bytes_per_s: float
-    bytes_per_s_measured: bool
-    adopted: AdoptedJson | None
-    script: str | None
 
 
 def plan(
@@ -71,9 +53,8 @@ def _plan_here(at: Session, *, as_script: bool) -> Result:
     from provision.cli.commands.plan_script import script
     from provision.cli.look import look
     from provision.core.finding import Verdict
-    from provision.core.plan import make_plan
+    from provision.core.plan import PlanFacts, make_plan
     from provision.core.step import Report
-    from provision.output import plan_view
     from provision.steps.lock.rebuild import check_rebuildable
     from provision.steps.registry import STEPS
 
@@ -98,12 +79,8 @@ def _plan_here(at: Session, *, as_script: bool) -> Result:
     )
     stuck = Report(tuple(step for step in report.steps if step.name in blocked), report.seconds)
     if text is not None:
-        return Result(facts, (Words(text.rstrip()),), stuck.error, report=report)
-    drawn = Drawn(
-        lambda paper: plan_view.plan_view(planned, paper.width, call=paper.call),
-        plan_view.plan_text(planned, call=call),
-    )
-    return Result(facts, (drawn, Words(_closing(at, planned, blocked, report))), stuck.error, report=report)
+        return Result(facts, (Data(text.rstrip()),), stuck.error, report=report)
+    return Result(facts, (Planned(planned), *_closing(at, planned, blocked, report)), stuck.error, report=report)
 
 
 def _will_ask(at: Session, step: StepReport) -> bool:
@@ -114,17 +91,18 @@ def _will_ask(at: Session, step: StepReport) -> bool:
     return at.ctx.home.adopted is not None and bool(stopped) and all(finding.consent for finding in stopped)
 
 
-def _closing(at: Session, planned: Plan, blocked: list[str], report: Report) -> str:
+def _closing(at: Session, planned: Plan, blocked: list[str], report: Report) -> list[Words]:
     from provision.output.plan_view import reckoned_with
 
     if blocked:
-        return f"Blocked by {', '.join(blocked)}: a person must act first."
+        return [Words(f"Blocked by {', '.join(blocked)}: a person must act first.")]
     if report.ok:
-        return "Nothing left to do."
-    lines = [reckoned_with(planned), at.typed(Fix("Nothing was changed. To do it:", ours("all")))]
+        return [Words("Nothing left to do.")]
+    found = [Words(says) for says in [reckoned_with(planned)] if says]
+    found.append(Words(Fix("Nothing was changed. To do it:", ours("all"))))
     if any(_will_ask(at, step) for step in report.steps):
-        lines.append("It asks before it changes what this tool did not make; --yes agrees.")
-    return "\n".join(line for line in lines if line)
+        found.append(Words("It asks before it changes what this tool did not make; --yes agrees."))
+    return found
 
 
 app = command("plan", plan, BUILDING)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from provision import __version__
 from provision.cli.about import licence_says
-from provision.comfyui import git_remote
 from provision.comfyui.server_process import server_argv
 from provision.comfyui.workflow_graph import listed_name, prompt_graph
 from provision.core.finding import Finding, Verdict
@@ -20,6 +19,7 @@ from provision.download.backend import HubFile
 from provision.download.backends.auto import choose
 from provision.download.hub.mirrors import endpoints_of
 from provision.download.model_files import WantedFile, subject_of, wanted_files
+from provision.download.source_archive import archive_address, by_archive, find_revision
 from provision.environment.packages import find_uv
 from provision.errors import CommandMissing
 from provision.output.hints import HERE, Invocation
@@ -128,7 +128,12 @@ def _requirements(ctx: Context, finding: Finding) -> Iterator[str]:
 
 def _comfyui(ctx: Context, finding: Finding) -> Iterator[str]:
     comfy, folder = ctx.manifest.comfyui, ctx.home.comfyui
-    revision = git_remote.find_revision(comfy.url, comfy.ref, environ=ctx.machine.environ)
+    revision = find_revision(ctx, comfy.url, comfy.ref)
+    if by_archive(ctx, comfy.url):
+        yield 'mkdir -p "$comfyui"'
+        address = shell_word(archive_address(comfy.url, revision))
+        yield f'curl -fsSL {address} | tar -xz --strip-components 1 -C "$comfyui"'
+        return
     names = {"tag": f"refs/tags/{revision.name}", "branch": f"refs/heads/{revision.name}"}
     if revision.kind != "commit" and not folder.exists():
         words = ["git", "clone", "--depth", "1", "--branch", revision.name, "--", comfy.url]

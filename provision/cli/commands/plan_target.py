@@ -8,7 +8,7 @@ from pathlib import Path
 
 from provision.cli.about import licence_says
 from provision.cli.command import Session
-from provision.cli.commands.target_requirements import Asked, read_asked, tool_python, tool_requirements
+from provision.cli.commands.target_requirements import tool_python, tool_requirements
 from provision.command import Command, Fix, ours
 from provision.core.estimate import USUAL_S, Pace
 from provision.core.finding import Cost, Finding, Kind, Severity, Verdict, cost_of
@@ -29,11 +29,12 @@ from provision.environment.resolution import (
 )
 from provision.environment.torch_family import TORCH
 from provision.errors import GitError, PackageError, UsageError
-from provision.output import plan_view, views
-from provision.output.result import Drawn, Result, Words, pairs
+from provision.output import views
+from provision.output.result import Pairs, Planned, Result, Words
 from provision.steps.hardware import kinds as hardware_kinds
 from provision.steps.models import kinds as models_kinds
 from provision.steps.python_env import kinds as python_env_kinds
+from provision.steps.requirements.asked import Asked, read_asked
 from provision.steps.torch import kinds as torch_kinds
 from provision.steps.torch.choice import Choice, first, in_order
 from provision.steps.torch.place import elsewhere
@@ -126,11 +127,8 @@ def _result(at: Session, target: Target, report: Report, answers: Answers, sourc
     stuck = ", ".join(step.name for step in report.steps if step.verdict is Verdict.BLOCKED)
     title = f"What `provision all` would do on {target.says}"
     planned = make_plan(report, {step.name: step.needs for step in STEPS}, Pace(), USUAL_S)
-    drawn = Drawn(
-        lambda paper: plan_view.plan_view(planned, paper.width, title, paper.call),
-        plan_view.plan_text(planned, title, at.console.invocation),
-    )
-    wheels = pairs([(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels])
+    drawn = Planned(planned, title)
+    wheels = Pairs([(part, _wheel_row(wheel)) for part, got in answers.parts.items() for wheel in got.wheels])
     blocked_by = f"Blocked by {stuck}: there it cannot be done as it is asked for.\n" if stuck else ""
     read = f" ComfyUI's requirements are those of {source}." if source else ""
     closing = Words(f"{blocked_by}Nothing was installed.{read}")
@@ -250,7 +248,8 @@ def _wheels(target: Target, part: str, got: Resolved) -> Iterable[Finding]:
         names = [f"{wheel.name} {wheel.version}" for wheel in got.wheels if wheel.name in TORCH and part == "torch"]
         told = f"{', '.join(names)} and what they need: " if names else ""
         unsized = f" ({got.unsized} of a size that the index does not tell)" if got.unsized else ""
-        says = f"{told}{len(got.wheels)} wheels{unsized}, nothing to build."
+        end = "; not all that is asked for has one" if got.lacks else ", nothing to build"
+        says = f"{told}{len(got.wheels)} wheels{unsized}{end}."
         cost = Cost(got.size_bytes, int(got.size_bytes * UNPACKED[part]))
         yield WHEELS_FOUND.fixable(part, says, fix=Fix("uv installs them."), cost=cost)
     needed = [lack for lack in got.lacks if lack.asked.startswith("torch") and part == "torch"][:1]  # all need torch
@@ -282,11 +281,14 @@ def difference(target: Target, other: Target) -> str:
 
 
 def _known_bad(there: Context, torch: Resolved) -> Iterable[Finding]:
-    """A torch that is known to compute wrong on the target."""
+    """What is known of that torch on the target: that it computes wrong, or what else it is to be doubted for."""
     from provision.environment import known_bad_torch
 
-    if why := known_bad_torch.refused(there.machine, [f"torch=={torch.version('torch')}"] if torch.wheels else []):
+    pins = [f"torch=={torch.version('torch')}"] if torch.wheels else []
+    if why := known_bad_torch.refused(there.machine, pins):
         yield torch_kinds.TORCH_KNOWN_BAD.blocked("torch", f"{why}.", fix=Fix("Ask for another torch: --torch VERSION"))
+    for pair, says in known_bad_torch.doubts(there.machine, pins):
+        yield torch_kinds.TORCH_DOUBTFUL.warn("torch", says, fix=pair.cure)
 
 
 def _behind(ctx: Context, target: Target, answers: Answers) -> Iterable[Finding]:

@@ -1,51 +1,66 @@
-"""`provision rollback`: the environment from before the last change of torch, with its receipts, lock and image."""
+"""`provision rollback`: an earlier generation, with its ComfyUI, torch, packages, receipts, lock and image."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument
 
 from provision.cli.command import Session, command
 from provision.command import Fix, ours
+from provision.errors import UsageError
 from provision.output.result import Nothing, Result, answer, ran, why
 
 if TYPE_CHECKING:
-    from provision.core.step import Context
+    from provision.core.home import Home
+    from provision.environment.generations import Generation
 
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """The versions of torch before and now."""
+    """The versions of torch before and now; the generation that is in use, and its ComfyUI."""
 
-    before: str | None
-    now: str | None
+    before: str
+    now: str
+    generation: int
+    comfyui: str
 
 
-def rollback(at: Session) -> Result:
-    """Return to the set before, without a network; the one that is left is kept, and `rollback` returns to it.
+def rollback(
+    at: Session,
+    *,
+    number: Annotated[
+        int | None, Argument(metavar="N", help="Which generation, by `provision history` (default: the one before).")
+    ] = None,
+) -> Result:
+    """Return to a generation, without a network; the one that is left is kept, and `rollback` returns to it.
 
-    Restarts a running server. Not satisfied where no earlier set is kept. Raises HomeError, DiskFull, HomeLocked.
+    Restarts a running server. Not satisfied where there is none. Raises UsageError, GitError, HomeError, DiskFull,
+    HomeLocked.
     """
-    from provision.cli.chosen import go_by_torch
+    from dataclasses import replace
+
     from provision.cli.session import hold_home
     from provision.comfyui.server_process import our_process
-    from provision.core.receipt_kinds import TorchReceipt
+    from provision.comfyui.switching import switch
     from provision.core.runner import run
     from provision.environment import generations
-    from provision.environment.packages import torch_version
     from provision.steps.server.step import SERVER
 
     ctx, home = at.ctx, at.ctx.home
-    if not home.state.is_dir() or generations.before(home) is None:
-        says = f"There is nothing to go back to: {home.root} keeps no set from before a change of torch."
+    if not home.state.is_dir() or (number is None and generations.before(home) is None):
+        says = f"There is nothing to go back to: {home.root} keeps no earlier generation."
         return answer(Nothing(), says, error=why("nothing_to_roll_back", Fix(says)))
     with hold_home(at):
-        left, running = torch_version(home.venv), our_process(ctx) is not None
-        go_back(ctx)
-        ctx = go_by_torch(ctx, ctx.receipts.read("torch", TorchReceipt).wanted or "nightly")
-        now = torch_version(home.venv)
-        facts = RolledBack(left, now)
-        ctx.note(f"torch {now} is in use again; torch {left} is kept. Back to it:", ours("rollback"))
+        left, to = generations.read(home, generations.active(home)), _chosen(home, number)
+        running = our_process(ctx) is not None
+        switch(home, to.env, ctx.machine.timestamp())
+        torch = replace(ctx.manifest.torch, channel=to.torch.wanted or "nightly")
+        comfy = replace(ctx.manifest.comfyui, ref=to.comfyui.ref or ctx.manifest.comfyui.ref)
+        ctx = replace(ctx, manifest=replace(ctx.manifest, torch=torch, comfyui=comfy))
+        facts = RolledBack(left.torch.torch, to.torch.torch, to.number, to.comfyui.name)
+        ctx.note(f"{to.says()} is in use again; {left.says()} is kept. Back to it:", ours("rollback"))
         if not running:
             return answer(facts, Fix("Nothing was downloaded. To start ComfyUI:", ours("launch")), changed=True)
         report = run((SERVER,), ctx, apply=True)
@@ -53,19 +68,15 @@ def rollback(at: Session) -> Result:
         return replace(ran(report, facts, closing), changed=True)
 
 
-def go_back(ctx: Context) -> None:
-    """Put the environment before in use, with its receipts. Raises HomeError, DiskFull."""
-    from provision.comfyui import fallback_flags
+def _chosen(home: Home, number: int | None) -> Generation:
+    """The generation to go back to. Raises UsageError."""
     from provision.environment import generations
 
-    home = ctx.home
-    target, current = generations.before(home), generations.active(home)
-    assert target is not None
-    generations.leave(home)
-    generations.enter(home, target, current)
-    generations.restore(home)
-    for name in (fallback_flags.WISH, fallback_flags.TRIED):  # recorded for the torch that is left
-        ctx.receipts.drop(name)
+    active, before = generations.active(home), generations.before(home)
+    for each in generations.kept(home):
+        if each.env != active and (each.number == number if number is not None else each.env == before):
+            return each
+    raise UsageError(f"There is no generation {number} to go back to.", hint=ours("history"))
 
 
 app = command("rollback", rollback, frozenset({"home", "manifest", "overrides", "json", "verbose"}))

@@ -11,31 +11,12 @@ from typing import TYPE_CHECKING
 
 from provision.cli.command import Session, command
 from provision.command import ours, program
-from provision.core.home import AdoptedJson, Home
 from provision.errors import ConsentNeeded, HomeError, UsageError
-from provision.output.result import Nothing, Result, Words, answer
+from provision.output.result import Data, Nothing, Result, answer
 
 if TYPE_CHECKING:
     from provision.cli.commands.made_by_us import Sorted
-
-
-@dataclass(frozen=True, slots=True)
-class WouldRemove:
-    """What `uninstall --yes` would remove, and what it would keep."""
-
-    would_remove: tuple[str, ...]
-    would_keep: tuple[str, ...]
-    adopted: AdoptedJson | None
-
-
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """What was removed, and where what you added is now; what could not be moved has stayed."""
-
-    removed: tuple[str, ...]
-    kept_in: str | None
-    stayed: tuple[str, ...]
-    adopted: AdoptedJson | None
+    from provision.core.home import Home
 
 
 def uninstall(at: Session) -> Result:
@@ -43,7 +24,7 @@ def uninstall(at: Session) -> Result:
 
     Raises UsageError for a folder that is no home, HomeError for what could not be removed.
     """
-    from provision.cli.commands.made_by_us import sort_home
+    from provision.cli.commands.made_by_us import WouldRemove, sort_home
     from provision.cli.session import hold_home
     from provision.comfyui.server_process import stop_server
     from provision.core.ownership import is_home
@@ -79,7 +60,7 @@ def _show(at: Session, found: Sorted) -> None:
     sizes = {name: tally.add_all(paths) for name, paths in entries.items()}
     lines = [f"{size_text(size):>10}  {name}" for name, size in sizes.items()]
     lines.append(f"{size_text(sum(sizes.values())):>10}  in all, to be removed from {_where(home)}")
-    at.console.tell(Words("\n".join(lines)))
+    at.console.tell(Data("\n".join(lines)))
     if shared := tally.shared_bytes():
         note(f"{size_text(shared)} of it is in use elsewhere too (hard links), and is not freed.")
     if home.adopted is not None:
@@ -166,6 +147,7 @@ class Removal:
 
 def _what_became(home: Home, where: str, removal: Removal, found: Sorted) -> Result:
     """The result of a removal. Raises HomeError for what could not be removed."""
+    from provision.cli.commands.made_by_us import Removed
 
     if removal.failed:
         first = removal.failed[0]

@@ -13,6 +13,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from functools import partial
+from math import inf
 from pathlib import Path
 from urllib.parse import quote
 
@@ -133,7 +134,7 @@ def _attempt(ctx: Context, git: Path, file: HubFile, part: Path) -> Retry | None
         if bytes_here(part):
             part.replace(store / "incomplete" / f"{file.sha256}.part")
         with watched(ctx, file, part, lambda: max(map(bytes_here, lfs_pieces(part)), default=0)):
-            ran = run([git, "-C", work, *_fetch_words(file, store)], timeout_s=None)
+            ran = run([git, "-C", work, *_fetch_words(file, store)], timeout_s=inf)
     except OSError as error:
         raise unusable(folder, error) from error
     finally:
@@ -224,9 +225,7 @@ def _retry(ran: Ran, file: HubFile, part: Path) -> Retry:
         raise trouble
     low = said.lower()
     if ran.code is None:
-        return Retry(
-            NetworkError(f"git did not hear from {host} for two minutes.", hint=Fix("Run the same command again."))
-        )
+        return Retry(NetworkError(f"git {ran.how} ({host}).", hint=Fix("Run the same command again.")))
     if any(sign in low for sign in ("could not read username", "authentication failed", "error: 401", "error: 403")):
         raise HubRefused(
             f"{host} did not let git read {file.repo}.",

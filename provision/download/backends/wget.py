@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from pathlib import Path
 
 from provision.command import ours, program
@@ -95,7 +96,7 @@ def _run(ctx: Context, wget: Path, file: HubFile, part: Path, address: Address) 
             f"--output-document={part}",
             f"--input-file={addresses}",
         ]
-        return ctx.machine.run(argv, env=_environment(ctx, address), timeout_s=None)
+        return ctx.machine.run(argv, env=_environment(ctx, address), timeout_s=inf)
 
 
 def _last_address(ctx: Context, address: Address) -> Address:
@@ -183,11 +184,9 @@ def _retry(ran: Ran, file: HubFile, part: Path, address: Address) -> Retry:
     }
     if ran.code in errors:
         return Retry(errors[ran.code])
-    if ran.code is not None and ran.code < 0:
-        silent = DownloadError(
-            f"wget was ended from outside (signal {-ran.code}).", hint=RESUME, passing=Passing.NETWORK
-        )
-        return Retry(silent)
+    if ran.code is None or ran.code < 0:
+        how = ran.stopped or f"was ended from outside (signal {-(ran.code or 0)})"
+        return Retry(DownloadError(f"wget {how}.", hint=RESUME, passing=Passing.NETWORK))
     raise CommandFailed(f"wget ended with {ran.code}: {said}", hint=ours("all", "--backend", "http"))
 
 

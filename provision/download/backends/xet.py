@@ -18,6 +18,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 
 from provision.command import Fix, ours
@@ -35,7 +36,6 @@ from provision.system.disk_errors import unusable
 from provision.system.disk_use import bytes_here
 from provision.system.machine import Ran
 from provision.system.passing import passing_in, passing_of
-from provision.system.tls import named_bundle
 
 PROGRAM = Path(__file__).with_name("xet_program.py")
 KNOWN_VERSIONS = ("1.6", "2")
@@ -90,7 +90,7 @@ def fetch_by_xet(ctx: Context, file: HubFile, part: Path, offer: XetOffer) -> Re
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         with watched(ctx, file, part, partial(bytes_here, part), silence_s=silence_s):
-            ran = ctx.machine.run(argv, env=_environment(ctx, file, offer, key, folder), timeout_s=None)
+            ran = ctx.machine.run(argv, env=_environment(ctx, file, offer, key, folder), timeout_s=inf)
     except OSError as error:
         raise unusable(folder, error) from error
     finally:
@@ -149,8 +149,6 @@ def _environment(ctx: Context, file: HubFile, offer: XetOffer, key: _Key, folder
         "settings": settings,
     }
     env = {ORDER: json.dumps(order), "HF_HOME": str(folder), "HF_XET_LOG_DEST": os.devnull}
-    if bundle := named_bundle(ctx.machine.environ):
-        env["SSL_CERT_FILE"] = bundle
     if is_loopback(key.endpoint):
         env |= {"no_proxy": "*", "NO_PROXY": "*"}
     return env
@@ -170,7 +168,8 @@ def _retry(ran: Ran, file: HubFile, part: Path, key: _Key) -> Retry:
             )
         )
     if ran.code is None or ran.code < 0:
-        return Retry(_failed(file, f"hf_xet was ended from outside (signal {-(ran.code or 0)})"))
+        how = ran.stopped or f"was ended from outside (signal {-(ran.code or 0)})"
+        return Retry(_failed(file, f"hf_xet {how}", Passing.NETWORK if ran.stopped else None))
     return Retry(_failed(file, reason(said) or f"hf_xet ended with {ran.code}", passing_in(said)))
 
 

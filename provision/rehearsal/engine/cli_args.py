@@ -16,7 +16,6 @@ SWITCHES = (
     "--cpu-vae",
     "--deterministic",
     "--disable-all-custom-nodes",
-    "--disable-api-nodes",
     "--disable-metadata",
     "--disable-mmap",
     "--disable-smart-memory",
@@ -44,8 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8188)
     parser.add_argument("--enable-cors-header", default=None, metavar="ORIGIN", nargs="?", const="*")
     parser.add_argument("--max-upload-size", type=float, default=100)
-    for name in ("base", "output", "temp", "input", "user"):
-        parser.add_argument(f"--{name}-directory", default=None)
+    for flag in ("--base-directory", "--output-directory", "--temp-directory", "--input-directory", "--user-directory"):
+        parser.add_argument(flag, default=None)
     parser.add_argument("--extra-model-paths-config", metavar="PATH", nargs="+", action="append")
     parser.add_argument("--preview-method", choices=("none", "auto", "latent2rgb", "taesd"), default="none")
     parser.add_argument("--preview-size", type=int, default=512)
@@ -72,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     exclusive(parser, *(memory if IS_RECENT else [*memory, "--normalvram"]))
     for flag in (*SWITCHES, *(RECENT if IS_RECENT else ())):
         parser.add_argument(flag, action="store_true")
+    parser.add_argument("--disable-api-nodes", action="store_true", help="Deprecated, use --offline in its place.")
     return parser
 
 

@@ -1,4 +1,7 @@
-"""ComfyUI's checkout: brought at the revision asked for, repaired, never losing a local change."""
+"""ComfyUI's source: brought at the revision asked for, repaired, never losing a local change.
+
+By git it is a checkout; without git it comes as an archive (see `archived`).
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,21 @@ from pathlib import Path
 
 from provision.comfyui import git_checkout as git
 from provision.comfyui.git_remote import Revision, find_revision, parse_receiving
+from provision.comfyui.source_tree import drop_listing, is_archived
 from provision.command import Fix, ours, program
 from provision.core.finding import Cost, Finding
 from provision.core.moved_aside import make_way
 from provision.core.patience import ride_out
 from provision.core.receipt_kinds import ComfyReceipt
 from provision.core.step import Context, Step
-from provision.errors import GitError, Passing
+from provision.download.source_archive import by_archive
+from provision.errors import CommandMissing, GitError, Passing
 from provision.steps.comfyui import kinds
 from provision.steps.comfyui.adopted import check_checkout, record_checkout, said_version
+from provision.steps.comfyui.archived import apply_archived, check_archived
 from provision.system.disk_errors import unusable
-from provision.system.git_program import plain
+from provision.system.git_program import plain, says_of
+from provision.system.which_git import find_git
 
 CLONE_DOWNLOAD_BYTES, CLONE_DISK_BYTES = 10 * 10**6, 30 * 10**6  # one revision without history, measured: 5 and 21 MB
 REHEARSAL_BYTES = 200_000
@@ -33,8 +40,10 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
         yield from check_checkout(ctx, ctx.home.code_of_another)
         return
     if not os.path.lexists(folder / ".git"):
-        yield _missing(ctx)
+        here = is_archived(ctx) and _has_sources(folder)
+        yield from check_archived(ctx, _cost(ctx)) if here else (_missing(ctx),)
         return
+    _need_git(ctx)
     owner = git.stranger(folder, ctx.machine.environ)
     if owner is not None:
         yield kinds.GIT_OWNER.blocked(
@@ -56,7 +65,7 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
         yield kinds.CLONE_PARTIAL.fixable(
             str(folder), f"The checkout is broken ({why}).",
             fix=Fix("It is fetched again; models, custom nodes and changed files stay."),
-            cost=Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES)),
+            cost=_cost(ctx),
         )  # fmt: skip
         return
     if state.missing:
@@ -77,11 +86,25 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
 
 def _missing(ctx: Context) -> Finding:
     comfy = ctx.manifest.comfyui
+    fix = Fix("Fetch one revision without its history.", program("git", "clone", "--depth", "1", comfy.url))
+    if by_archive(ctx, comfy.url):
+        fix = Fix("Download an archive of one revision: there is no git here.")
     return kinds.COMFYUI_MISSING.fixable(
         str(ctx.home.comfyui), f"ComfyUI is not here; {comfy.ref} of {comfy.url} will be fetched.",
-        fix=Fix("Fetch one revision without its history.", program("git", "clone", "--depth", "1", comfy.url)),
-        cost=Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES)),
+        fix=fix, cost=_cost(ctx),
     )  # fmt: skip
+
+
+def _need_git(ctx: Context) -> None:
+    """A repository is read by git alone. Raises CommandMissing where none may be run."""
+    found = find_git(ctx.machine)
+    if found.path is None:
+        says = f"ComfyUI's checkout cannot be looked at: {says_of(found.trouble)}"
+        raise CommandMissing(says, hint=ours("doctor"))
+
+
+def _cost(ctx: Context) -> Cost:
+    return Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES))
 
 
 def _size(ctx: Context, size_bytes: int) -> int:
@@ -114,7 +137,9 @@ def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
 def apply_comfyui(ctx: Context, finding: Finding) -> None:
     """Bring, repair or move the checkout. Raises GitError."""
     folder = ctx.home.comfyui
-    if finding.kind == kinds.GIT_LOCK:
+    if ctx.home.code_of_another is None and not os.path.lexists(folder / ".git") and _as_archive(ctx):
+        apply_archived(ctx, finding)
+    elif finding.kind == kinds.GIT_LOCK:
         _remove_locks(ctx)
     elif ctx.home.code_of_another is not None and finding.kind == kinds.COMFYUI_MOVED:
         record_checkout(ctx, folder)
@@ -125,6 +150,12 @@ def apply_comfyui(ctx: Context, finding: Finding) -> None:
         record(ctx, Revision(said_version(folder) or head[:8], "commit", head), head)
     elif finding.kind != kinds.CLONE_PARTIAL or _unfinished(ctx) or not _restore(ctx):
         _bring(ctx)
+
+
+def _as_archive(ctx: Context) -> bool:
+    """Whether what is no repository comes as an archive: it did so before, or there is no git."""
+    here = is_archived(ctx) and _has_sources(ctx.home.comfyui)
+    return here or by_archive(ctx, ctx.manifest.comfyui.url)
 
 
 def _restore(ctx: Context) -> bool:
@@ -196,8 +227,10 @@ def record(ctx: Context, revision: Revision, commit: str) -> None:
     receipt = ComfyReceipt(
         url=comfy.url, ref=comfy.ref, name=revision.name, commit=commit,
         date=git.commit_date(ctx.home.comfyui, commit), when=ctx.machine.timestamp(),
+        tree=git.tree_of(ctx.home.comfyui, commit),
     )  # fmt: skip
     ctx.receipts.write("comfyui", receipt)
+    drop_listing(ctx.home.state)
 
 
 def _marker(ctx: Context) -> Path:
@@ -251,5 +284,5 @@ COMFYUI = Step(
     needs=("tools",),
     check=check_comfyui,
     apply=apply_comfyui,
-    about="ComfyUI's own source, from git",
+    about="ComfyUI's own source, by git or as an archive",
 )

@@ -36,7 +36,8 @@ from provision.core.step import Context, Step
 from provision.environment import packages
 from provision.errors import EngineError, ImageRejected, ProvisionError
 from provision.steps.first_image import kinds
-from provision.system.parsers import parse_cpuinfo, parse_sysctl
+from provision.system.mac import read_sysctl
+from provision.system.parsers import parse_cpuinfo
 from provision.system.strict import Unreadable, read_file
 
 DISK_BYTES = 2_000_000
@@ -129,6 +130,11 @@ def _sha256_of(path: Path) -> str:
 
 
 def apply_first_image(ctx: Context, finding: Finding) -> None:
+    """As `make_first_image`, whatever is found."""
+    make_first_image(ctx)
+
+
+def make_first_image(ctx: Context) -> None:
     """Make two images, judge both, keep the first and what they were made with.
 
     Raises StartOver for a bad one while other flags are left to try, else ImageRejected; EngineError, HomeError,
@@ -250,8 +256,7 @@ def chip_name(ctx: Context) -> str | None:
     """The processor's name; None where it is not known."""
     if ctx.machine.system != "Darwin":
         return parse_cpuinfo(ctx.machine.read_text("/proc/cpuinfo") or "")
-    ran = ctx.machine.run(["/usr/sbin/sysctl", "machdep.cpu.brand_string"])
-    return parse_sysctl(ran.out).get("machdep.cpu.brand_string") if ran.ok else None
+    return read_sysctl(ctx.machine).get("machdep.cpu.brand_string")
 
 
 FIRST_IMAGE = Step(

@@ -12,9 +12,8 @@ from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.steps.comfyui import kinds as comfyui_kinds
 from provision.steps.hardware import kinds
+from provision.system.guarded import BY_HAND, closed_on
 
-GUARDED = ("Documents", "Desktop", "Downloads")
-"""Folders of a person for which macOS asks once for each program (TCC)."""
 APPS = (
     "/Applications/Comfy Desktop.app",
     "~/Applications/Comfy Desktop.app",
@@ -31,7 +30,7 @@ def check_guarded(ctx: Context) -> Iterable[Finding]:
         return
     for path in (ctx.home.root, ctx.home.venv / "pyvenv.cfg", ctx.home.comfyui / "main.py"):
         if ctx.machine.refusal(path) == errno.EPERM:
-            guarded = next((name for name in GUARDED if name in path.parts), "a folder that it guards")
+            guarded = next((name for name in BY_HAND if name in path.parts), "a folder that it guards")
             says = f"macOS keeps this terminal out of {path}, which lies in {guarded}: `Operation not permitted`."
             fix = Fix(
                 "Allow your terminal in System Settings, Privacy & Security, Files and Folders (or Full Disk Access);"
@@ -49,7 +48,8 @@ def check_other_installs(ctx: Context) -> Iterable[Finding]:
     places = [Path(place.replace("~", str(person), 1)) for place in (*APPS, *CHECKOUTS)]
     others = [place if place.suffix == ".app" else place.parent for place in places if place.exists()]
     others = [place for place in others if place.resolve() != ctx.home.comfyui.resolve()]
-    others += [each.code for each in managed_installs(ctx.machine.environ) if each.code != ctx.home.comfyui]
+    closed = closed_on(ctx.machine.system, person)
+    others += [each.code for each in managed_installs(ctx.machine.environ, closed) if each.code != ctx.home.comfyui]
     if others:
         shown = " and ".join(map(str, dict.fromkeys(others)))
         says = f"Another ComfyUI is here too: {shown}. It has models, nodes and a port of its own."

@@ -6,6 +6,8 @@ from provision.core.finding import FINE, NOTHING, Kind
 
 # fmt: off
 HW_CHIP = Kind("hw-chip", "hardware", "informs", "none", "the chip, as sysctl tells", FINE, NOTHING)
+HW_GUEST = Kind("hw-guest", "hardware", "warns", "hint", "whether this is a virtual machine, as sysctl tells",
+    "torch seldom sees the GPU in one: minutes a picture", "the Mac itself")
 HW_OS = Kind("hw-os", "hardware", "informs", "none", "the version of macOS, as sw_vers tells", FINE, NOTHING)
 HW_MEMORY = Kind("hw-memory", "hardware", "informs", "none", "how much memory there is", FINE, NOTHING)
 HW_DISK = Kind("hw-disk", "hardware", "informs", "none", "free space against what the plan will write", FINE, NOTHING)

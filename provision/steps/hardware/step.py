@@ -26,6 +26,8 @@ AIR_BYTES = 2 * GIB
 NOMINAL = 0.93
 """A Linux kernel does not count what it keeps for itself: 15.5 GiB of "16"."""
 PSUTIL_BREAKS_AT = (27,)
+REAL_GB = 8
+"""What torch, ComfyUI's packages and the model come to."""
 VM_STAT = ("/usr/bin/vm_stat",)
 PMSET = ("/usr/bin/pmset", "-g")
 PRESSURES = {"2": "under pressure", "4": "under critical pressure"}
@@ -67,6 +69,13 @@ def _check_mac(ctx: Context) -> Iterable[Finding]:
     chip = read_chip(values)
     system = read_macos(ctx.machine)
     yield _judge_chip(ctx, chip, values.get("hw.model", ""))
+    if chip and chip.virtual and not ctx.options.rehearsal:
+        yield kinds.HW_GUEST.warn(
+            "virtual machine",
+            "torch seldom sees the GPU in a virtual machine, and the CPU takes minutes a picture. That is known only"
+            f" after the download of about {REAL_GB} GB.",
+            fix=Fix("Run it on the Mac itself."),
+        )
     if chip and chip.apple_silicon and (chip.translated or ctx.machine.arch == "x86_64"):
         yield python_env_kinds.PY_ROSETTA.warn(
             "this process", "provision itself runs under Rosetta, as an Intel program; "
@@ -237,7 +246,8 @@ def _judge_memory(ctx: Context, memory: _Seen) -> Finding:
         )  # fmt: skip
     available = memory.available_bytes
     free = "" if available is None else f", {available / GIB:.1f} of them available now"
-    says = f"{gib} GiB of memory{free}; {needs.memory_gib_recommended} are recommended."
+    wanted = f"{needs.memory_gib_recommended} are recommended"
+    says = f"{gib} GiB of memory{free}; {'the rehearsal needs little' if ctx.options.rehearsal else wanted}."
     return kinds.HW_MEMORY.ok("memory", says, facts=seen)
 
 

@@ -13,7 +13,7 @@ from provision.core.step import Context
 from provision.environment import packages, wheel_index
 from provision.errors import LockError
 from provision.steps.lock.step import file_tags, nightly_age
-from provision.steps.python_env.step import make_environment
+from provision.steps.python_env.step import make_environment, on_apple_silicon
 from provision.steps.requirements.install import packages_cost
 from provision.steps.torch import kinds as torch_kinds
 from provision.steps.torch.choice import Choice
@@ -38,7 +38,7 @@ def check_rebuildable(ctx: Context, lock: Lock) -> None:
     made, here = lock.platform, ctx.machine
     minor = ".".join(made.python.split(".")[:2])
     macos = macos_version(ctx)
-    tags = wheel_index.target_tags(minor, macos, "arm64" if macos else here.arch)
+    tags = wheel_index.target_tags(minor, macos, "arm64" if on_apple_silicon(ctx) else here.arch)
     files = {package.name: package.wheel for package in lock.packages if package.wheel.endswith(".whl")}
     alien = [name for name, file in files.items() if not file_tags(file) & tags]
     if alien:
@@ -73,7 +73,7 @@ def rebuild(ctx: Context, lock: Lock) -> None:
 
     Raises PackageError where one cannot be had, ProbeFailed, HomeError, DiskFull; what was in use then stays so.
     """
-    with_new(ctx, lambda new: _fill(new, lock), make=make_environment)
+    with_new(ctx, lambda new: _fill(new, lock), "rebuilt from a lock", make=make_environment)
     forget(ctx.home.lock_file)  # it speaks of what was in use before; the last step writes another
 
 
@@ -81,7 +81,7 @@ def _fill(new: Context, lock: Lock) -> None:
     asked = new.home.state / "locked.txt"
     lines = (f"{each.name}=={each.version} --hash=sha256:{each.sha256}\n" for each in lock.packages)
     write_text(asked, "".join(lines))
-    source = ("--index", lock.torch.index, "--index-strategy", "unsafe-best-match") if lock.torch.index else ()
+    source = packages.index_words(new, lock.torch.index)
     if not new.options.rehearsal and (aged := nightly_age(lock, new.machine.timestamp())):
         new.note(f"{aged}.")
     new.note(f"Installing {len(lock.packages)} packages by their hashes ...", passing=True)

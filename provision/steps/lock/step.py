@@ -149,7 +149,8 @@ def _one_line(text: str) -> str:
 def _comfyui(ctx: Context) -> LockedEngine:
     receipt, flags = ctx.receipts.read("comfyui", ComfyReceipt), fallback_flags.launch_flags(ctx)
     url = receipt.url if GIT_ADDRESS.fullmatch(receipt.url) else ""
-    return LockedEngine(url, receipt.commit if COMMIT.fullmatch(receipt.commit) else "", flags)
+    commit, tree = (each if COMMIT.fullmatch(each) else "" for each in (receipt.commit, receipt.tree))
+    return LockedEngine(url, commit, flags, tree)
 
 
 def _model(wanted: WantedFile) -> LockedModel:
@@ -192,17 +193,17 @@ def _ask(ctx: Context, group: list[LockedPackage], index: str) -> list[LockedPac
     """The wheels of exact versions, from uv's cache, else from the index; none where uv does not know one of them."""
     if not group:
         return []
-    source = ("--index", index, "--index-strategy", "unsafe-best-match") if index else ()
     with tempfile.TemporaryDirectory(prefix="provision-lock-") as folder:
         asked, found = Path(folder) / "asked.in", Path(folder) / "pylock.toml"
         asked.write_text("".join(f"{package.name}=={package.version}\n" for package in group), encoding="utf-8")
-        words = ("pip", "compile", "--quiet", "--no-header", "--no-deps", "--python", ctx.home.python, *source, asked)
+        words = ("pip", "compile", "--quiet", "--no-header", "--no-deps", "--python", ctx.home.python, asked)
+        source = packages.index_words(ctx, index)
         indexes = ("--no-annotate", "--emit-index-annotation")
         wheels = ("--format", "pylock.toml", "--output-file", found)
         for how in (("--offline",), ()):
             lines: list[str] = []
             runs = [
-                packages.run_uv(ctx, *words, *how, *more, on_line=hear, timeout_s=COMPILE_TIMEOUT_S)
+                packages.run_uv(ctx, *words, *source, *how, *more, on_line=hear, timeout_s=COMPILE_TIMEOUT_S)
                 for more, hear in ((indexes, lines.append), (wheels, list[str]().append))
             ]
             if all(ran.ok for ran in runs):

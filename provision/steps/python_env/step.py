@@ -166,7 +166,7 @@ def apply_python_env(ctx: Context, finding: Finding) -> None:
     """
     home = ctx.home
     generations.move_in(home)
-    generations.keep_two(home, running_environment(ctx))
+    generations.keep_last(home, ctx.manifest.keep, running_environment(ctx))
     old, left = generations.active(home), generations.before(home)
     new = make_environment(ctx)
     generations.enter(home, new, left)

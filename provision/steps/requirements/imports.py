@@ -23,7 +23,6 @@ from provision.environment import packages
 from provision.steps.catalogue import kind_of
 from provision.steps.requirements import kinds
 from provision.steps.requirements.install import (
-    QUICK_TEST_TIMEOUT_S,
     custom_nodes,
     held_packages,
     imports_ready,
@@ -143,9 +142,8 @@ def _failed(ran: Ran, signs: list[Sign]) -> Finding:
     if signs:
         sign = signs[-1]
         return kind_of(sign.id).blocked("ComfyUI", f"ComfyUI does not start: {sign.says}.", fix=sign.hint)
-    how = f"took longer than {QUICK_TEST_TIMEOUT_S} s" if ran.code is None else f"ended with {ran.code}"
     last = ran.tail(1)
-    says = f"ComfyUI does not start: its own quick test {how}{f' ({last})' if last else ''}."
+    says = f"ComfyUI does not start: its own quick test {ran.how}{f' ({last})' if last else ''}."
     return kinds.IMPORT_FAILED.blocked("ComfyUI", says, fix=Fix("What it said: logs/quick-test.log in the home."))
 
 

@@ -7,7 +7,9 @@ commit's date plus `comfyui.requirements_days`. The test is ComfyUI's own `--qui
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from provision.comfyui.exclusive_start import one_start
@@ -82,29 +84,39 @@ def held_packages(ctx: Context) -> list[str]:
     return [f"{name}=={versions[name]}" for name in packages.TORCH_SET if name in versions]
 
 
-def install(ctx: Context) -> None:
-    """Install the requirements as of the revision's date, torch held. Raises PackageError, HomeError, DiskFull."""
-    asked, held = ctx.home.comfyui / "requirements.txt", ctx.home.state / "held.txt"
-    write_text(held, "".join(f"{line}\n" for line in held_packages(ctx)))
-    until = resolved_until(ctx)
-    dated = packages.pip_install(ctx, "-r", asked, "-c", held, "--exclude-newer", until)
+def install(ctx: Context, also: Sequence[str] = (), *, anew: bool = False) -> None:
+    """Install the requirements as of the revision's date, and `also` others; torch is held.
+
+    What is there and fits stays, except with `anew`. Raises PackageError, HomeError, DiskFull.
+    """
+    words, until = asked_words(ctx, ctx.home.comfyui / "requirements.txt", also, anew=anew), resolved_until(ctx)
+    dated = packages.pip_install(ctx, *words, "--exclude-newer", until)
     if not dated.ok and NO_TIMES in dated.out + dated.err:
         ctx.note(
             "The package index gives no upload times: packages are resolved as of today, not of the revision's date."
         )
-        packages.must_install(ctx, "-r", asked, "-c", held, what="ComfyUI's packages")
+        packages.must_install(ctx, *words, what="ComfyUI's packages")
     elif not dated.ok:
         raise packages.package_error("ComfyUI's packages", dated)
 
 
-def resolved_until(ctx: Context) -> str:
+def asked_words(ctx: Context, file: Path, also: Sequence[str], *, anew: bool) -> list[str | Path]:
+    """What uv is told of a requirements file. Raises HomeError, DiskFull."""
+    held = ctx.home.state / "held.txt"
+    write_text(held, "".join(f"{line}\n" for line in held_packages(ctx)))
+    installed = packages.installed_versions(ctx.home.venv) if anew else ()
+    others = (name for name in installed if name not in packages.TORCH_SET)
+    return ["-r", file, "-c", held, *also, *(word for name in others for word in ("--upgrade-package", name))]
+
+
+def resolved_until(ctx: Context, date: str = "") -> str:
     """The last day from which packages are taken: the commit's date plus the manifest's days (`2025-10-19`)."""
     days = timedelta(days=ctx.manifest.comfyui.requirements_days)
     try:
-        date = datetime.fromisoformat(ctx.receipts.read("comfyui", ComfyReceipt).date) + days
+        until = datetime.fromisoformat(date or ctx.receipts.read("comfyui", ComfyReceipt).date) + days
     except (ValueError, OverflowError):  # none is known
-        date = datetime.fromisoformat(ctx.machine.timestamp()) + days
-    return date.date().isoformat()
+        until = datetime.fromisoformat(ctx.machine.timestamp()) + days
+    return until.date().isoformat()
 
 
 def prove(ctx: Context) -> None:
@@ -116,9 +128,8 @@ def prove(ctx: Context) -> None:
     if not ran.ok and forget_cut_caches(ctx.home, ran.out + ran.err):
         ran = run_quick_test(ctx, compiled=compiled)
     if not ran.ok:
-        how = "took too long" if ran.code is None else f"ended with {ran.code}"
         raise EngineError(
-            f"ComfyUI does not start: its own quick test {how}.\n{ran.tail()}",
+            f"ComfyUI does not start: its own quick test {ran.how}.\n{ran.tail()}",
             hint=ours("doctor", "--deep", "--fix") if missing_module(ran.out) else ours("logs", "--tool"),
         )
     facts = proof_facts(ctx)

@@ -1,19 +1,22 @@
-"""The flags in `comfyui.args`: which ones ComfyUI refuses, which fail on a Mac, which open it to the network.
+"""The flags in `comfyui.args`: which ComfyUI refuses or calls deprecated, which fail on a Mac, which open it to others.
 
-Checked before ComfyUI is started with them; which flags exclude each other is in its cli_args.py.
+Checked before ComfyUI is started with them: which flags it has, and which exclude each other, is in its cli_args.py.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from provision.comfyui.isolation import cli_args
 from provision.comfyui.server_process import engine_flags
 from provision.command import Fix, ours
 from provision.core.finding import Finding
 from provision.core.receipt_kinds import TorchReceipt
 from provision.core.step import Context, Look
 from provision.steps.server import kinds
+from provision.system.address import quoted
 
 SUBJECT = "comfyui.args"
 ATTENTIONS = ("split-cross", "quad-cross", "pytorch-cross", "sage", "flash", "ck")
@@ -29,6 +32,9 @@ EXCLUSIVE: tuple[tuple[str, ...], ...] = (
     ("--gpu-only", "--highvram", "--normalvram", "--lowvram", "--novram", "--cpu"),
 )
 """Of each group ComfyUI takes one at most."""
+FLAG = re.compile(r'"(--[a-z0-9][\w-]*)"')
+DEPRECATED = re.compile(r'add_argument\("(--[\w-]+)"[^\n]*\bhelp="([^"\n]*\bdeprecated\b[^"\n]*)"', re.IGNORECASE)
+"""A flag of cli_args.py, and one whose help says that it is deprecated (`--disable-api-nodes` of 0.39)."""
 
 
 def conflicts(args: Sequence[str]) -> Iterator[Finding]:
@@ -40,11 +46,26 @@ def conflicts(args: Sequence[str]) -> Iterator[Finding]:
             yield kinds.DTYPE_FLAGS.blocked(SUBJECT, says, fix=_without(args, given[1:]))
 
 
+def _against_its_own(args: Sequence[str], text: str) -> Iterator[Finding]:
+    """The flags that this ComfyUI does not have, and those that it calls deprecated; `text` is its cli_args.py."""
+    known = FLAG.findall(text)
+    given = [word.partition("=")[0] for word in args if word.startswith("--")]
+    unknown = [flag for flag in given if not any(each.startswith(flag) for each in known)]  # argparse takes the shorter
+    if known and unknown:
+        says = f"{SUBJECT} holds {' and '.join(unknown)}, which this ComfyUI does not know: it ends at once."
+        yield kinds.FLAG_UNKNOWN.blocked(SUBJECT, says, fix=_without(args, unknown))
+    for flag, help in DEPRECATED.findall(text):
+        if flag in given:
+            says = f"{SUBJECT} holds {flag}, which this ComfyUI calls deprecated: {quoted(help.strip(), 200)}"
+            yield kinds.FLAG_OLD.warn(SUBJECT, says, fix=_without(args, [flag]))
+
+
 def check_flags(ctx: Context) -> Iterable[Finding]:
     """Does ComfyUI accept its flags, and do they do what the user expects?"""
     args, subject = ctx.manifest.comfyui.args, SUBJECT
     on_mps = ctx.receipts.read("torch", TorchReceipt).device == "mps" and "--cpu" not in engine_flags(ctx)
     yield from conflicts(args)
+    yield from _against_its_own(args, cli_args(ctx))
     if "--fp16-vae" in args and on_mps:
         says = f"{subject} holds --fp16-vae: on a Mac's GPU pictures may come out black."
         yield kinds.DTYPE_FLAGS.warn(subject, says, fix=_without(args, ["--fp16-vae"]))
@@ -57,12 +78,16 @@ def check_flags(ctx: Context) -> Iterable[Finding]:
         named = args[place] if place < len(args) and not args[place].startswith("-") else ""
         if not named.startswith("127.") and named not in ("localhost", "::1"):
             says = f"{subject} holds --listen {named or '(all addresses)'}: whoever is in your network may use ComfyUI."
-            yield kinds.LISTEN_WRONG.warn(subject, says, fix=_without(args, ["--listen", *([named] if named else [])]))
+            yield kinds.LISTEN_WRONG.warn(subject, says, fix=_without(args, ["--listen"]))
 
 
 def _without(args: Sequence[str], flags: Sequence[str]) -> Fix:
-    kept = json.dumps([word for word in args if word not in flags])
-    return Fix(f"Leave out {' '.join(flags)}.", ours("all", "--set", f"comfyui.args={kept}"))
+    """Leave flags out, with the values that stand after them."""
+    kept, taken = list[str](), False
+    for word in args:
+        taken = word.partition("=")[0] in flags if word.startswith("--") else taken
+        kept += [] if taken else [word]
+    return Fix(f"Leave out {' '.join(flags)}.", ours("all", "--set", f"comfyui.args={json.dumps(kept)}"))
 
 
 FLAGS = Look(check_flags)

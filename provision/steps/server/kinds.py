@@ -33,8 +33,11 @@ NODE_FAILED = Kind("node-failed", "server", "warns", "consent", LOG,
     "its folder is renamed to end in .disabled after a yes, or its packages are installed by you")
 EXTRAS_FAILED = Kind("extras-failed", "server", "warns", "hint", LOG, "some of ComfyUI's own nodes are missing",
     "`provision all` installs what requirements.txt asks for")
-FLAG_UNKNOWN = Kind("flag-unknown", "server", "blocks", "hint", LOG, "`main.py: error: unrecognized arguments`",
+FLAG_UNKNOWN = Kind("flag-unknown", "server", "blocks", "hint",
+    "flags of `comfyui.args` against those that ComfyUI has; its log", "`main.py: error: unrecognized arguments`",
     "correct `comfyui.args`")
+FLAG_OLD = Kind("flag-old", "server", "warns", "hint", "flags of `comfyui.args` that ComfyUI calls deprecated",
+    "nothing yet", "the flag that it names in its place")
 DB_IN_USE = Kind("db-in-use", "server", "blocks", "hint", LOG, "`ASSETS_STARTUP_FAILED: in_use`",
     "end the other ComfyUI that uses this home")
 DTYPE_FLAGS = Kind("dtype-flags", "server", "blocks", "hint", "flags of `comfyui.args` that exclude each other",

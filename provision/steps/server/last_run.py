@@ -152,14 +152,19 @@ def failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
 
 
 def disable_node(ctx: Context, finding: Finding) -> None:
-    """Rename a custom node so that ComfyUI passes over it, and end the server. Raises HomeError."""
-    folder = ctx.home.base / "custom_nodes" / finding.subject
+    """Disable the custom node of a finding, and end the server. Raises HomeError."""
+    disable(ctx, finding.subject)
+    stop_server(ctx)
+
+
+def disable(ctx: Context, node: str) -> None:
+    """Rename a custom node so that ComfyUI passes over it. Raises HomeError."""
+    folder = ctx.home.base / "custom_nodes" / node
     try:
         folder.rename(folder.with_name(folder.name + DISABLED))
     except OSError as error:
         raise unusable(folder, error) from error
     ctx.note(f"{ctx.home.shown(folder)} is now {folder.name}{DISABLED}.")
-    stop_server(ctx)
 
 
 START_LOG = Look(check_start, (kinds.NODE_FAILED,), disable_node)

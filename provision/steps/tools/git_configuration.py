@@ -12,19 +12,19 @@ from provision.core.step import Context
 from provision.steps.tools import kinds
 from provision.system.address import quoted
 from provision.system.git_program import environment
+from provision.system.which_git import FoundGit
 
 BROKEN = re.compile(r"(?m)^(?:fatal|error): (.*?(?:in file |unable to access ')(/[^'\n]+?)(?:'.*)?)$")
 """git's words for a file that it cannot read (config.c): `bad config line 3 in file /Users/me/.gitconfig`."""
 TIMEOUT_S = 20
 
 
-def check_configuration(ctx: Context) -> Iterable[Finding]:
+def check_configuration(ctx: Context, git: FoundGit) -> Iterable[Finding]:
     """Git does nothing for a person whose configuration it cannot read; asked where there is one."""
-    git = ctx.machine.which("git")
-    if git is None or not any(ctx.machine.read_text(path) is not None for path in _places(ctx)):
+    if git.path is None or not any(ctx.machine.read_text(path) is not None for path in _places(ctx)):
         return
     persons = environment(persons=ctx.machine.environ)
-    ran = ctx.machine.run([git, "config", "--list", "--name-only"], env=persons, timeout_s=TIMEOUT_S)
+    ran = ctx.machine.run([git.path, "config", "--list", "--name-only"], env=persons, timeout_s=TIMEOUT_S)
     found = BROKEN.search(ran.err)
     if ran.ok or found is None:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from provision.comfyui.source_tree import is_archived
 from provision.command import Fix, ours
 from provision.core.finding import Finding
 from provision.core.step import Context
@@ -29,7 +30,7 @@ def needed_hosts(ctx: Context) -> list[Host]:
     """The hosts from which something that is missing would come; none when everything is here."""
     hosts = model_hosts(ctx)
     comfy, torch = ctx.manifest.comfyui, ctx.manifest.torch
-    is_here = ctx.home.code_of_another is not None or (ctx.home.comfyui / ".git").exists()
+    is_here = ctx.home.code_of_another is not None or (ctx.home.comfyui / ".git").exists() or is_archived(ctx)
     if not is_here:
         hosts.append(Host(comfy.url, "ComfyUI", vital=True))
     if "torch" not in installed_versions(ctx.home.venv):

@@ -19,7 +19,8 @@ from provision.core.step import Context
 from provision.download.host_check import Host, troubles_of
 from provision.environment import known_bad_torch, packages, torch_family, wheel_index
 from provision.environment.resolution import Rules, compile_wheels, name_of, newest, wheels_of
-from provision.errors import NetworkError, PackageError, ProvisionError
+from provision.errors import GitError, NetworkError, PackageError, ProvisionError
+from provision.steps.requirements.asked import read_asked, wanted_is_here
 from provision.steps.tools import network
 from provision.steps.tools.network import package_index
 from provision.steps.torch.index_pages import read_metadata, read_pages
@@ -44,11 +45,6 @@ class Choice:
     """Why newer days were not taken."""
     listed: bool = False
     """Whether the indexes' own pages have these very versions: they need no resolver."""
-
-    @property
-    def source(self) -> tuple[str, ...]:
-        """The index as uv is told of it."""
-        return ("--index", self.index, "--index-strategy", "unsafe-best-match") if self.index else ()
 
     @property
     def needs_audio(self) -> bool:
@@ -117,7 +113,7 @@ def in_order(ctx: Context, place: Place, *, audio: bool) -> Iterator[Choice]:
         yield from days
     stable = _stable(ctx, place, audio=audio, why=instead)
     yield stable
-    known = ctx.manifest.torch.known_good
+    known = None if ctx.options.rehearsal else ctx.manifest.torch.known_good
     if known is not None:
         good = (f"torch=={known.torch}", f"torchvision=={known.torchvision}")
         sound = (f"torchaudio=={known.torchaudio}" if known.torchaudio else "torchaudio",) if audio else ()
@@ -169,7 +165,18 @@ def planned(ctx: Context) -> Choice | None:
     hosts = [Host(index, "torch", vital=True) for index in dict.fromkeys(named) if index]
     if all(troubles_of(hosts, ctx.machine.environ, network.DEADLINE_S)):
         return None
-    return first(ctx, here(ctx), audio=asks_for_audio(ctx))
+    return first(ctx, here(ctx), audio=_will_ask_for_audio(ctx))
+
+
+def _will_ask_for_audio(ctx: Context) -> bool:
+    """Whether the revision of ComfyUI that is wanted asks for torchaudio; it may not be here yet."""
+    if wanted_is_here(ctx):
+        return asks_for_audio(ctx)
+    try:
+        return read_asked(ctx, None).audio
+    except GitError as error:
+        ctx.note(f"{error.message} Without ComfyUI's requirements it is not known whether torchaudio is asked for.")
+        return False
 
 
 def asks_for_audio(ctx: Context) -> bool:
@@ -221,7 +228,7 @@ def _whole(ctx: Context, place: Place, pages: wheel_index.Pages) -> Iterator[dic
 
 def _newest_release(ctx: Context, place: Place, name: str) -> tuple[str, str]:
     """The newest release of the configured index, and its METADATA; empty where the index does not tell."""
-    index = package_index(ctx).rstrip("/")
+    index = (ctx.manifest.torch.stable_index if ctx.options.rehearsal else package_index(ctx)).rstrip("/")
     wheel = wheel_index.newest_release(read_pages(ctx, index, (name,))[0].get(name, ()), place.tags)
     metadata = read_metadata(ctx, index, wheel) if wheel is not None and wheel.metadata else ""
     return (wheel.version, metadata) if wheel is not None and metadata else ("", "")
@@ -276,7 +283,10 @@ def _stable(ctx: Context, place: Place, *, audio: bool, why: str, exact: str = "
         found = None if trouble else wheel_index.stable_pins(pages, place.tags, exact)
         if found:
             return Choice(channel, _bounded(found, exact), index, why)
-        ctx.note(f"{index} {trouble or f'has no such set for {place.says}'}; the configured package index is taken.")
+        lack = f"{index} {trouble or f'has no such set for {place.says}'}"
+        if ctx.options.rehearsal:  # which never leaves its world
+            raise PackageError(f"{lack}.", hint=ours("all", "--torch", "stable"))
+        ctx.note(f"{lack}; the configured package index is taken.")
     torch = f"torch=={exact}" if exact else "torch"
     return Choice(channel, _bounded((torch, VISION, *(("torchaudio",) if audio else ())), exact), "", why)
 

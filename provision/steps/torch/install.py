@@ -31,7 +31,7 @@ Failed = tuple[Choice, ProvisionError]
 
 
 def install_torch_set(ctx: Context, *, audio: bool, reinstall: bool = False) -> None:
-    """Choose, install and prove a set of one build, and put it in use; with `reinstall` its files are written again.
+    """Choose, install and prove a set that fits together, and put it in use; `reinstall` writes its files again.
 
     Raises PackageError, ProbeFailed or EngineError when no candidate can be had and proven; what was in use stays so.
     """
@@ -64,32 +64,33 @@ def _take(ctx: Context, choice: Choice, *, reinstall: bool, again: bool) -> None
         ctx.note(f"Next is {choice.line()} ({download_says(ctx, choice)}).")
     for newer in choice.passed_over[:1]:
         ctx.note(f"{newer}; {choice.line()} is taken.")
-    if ctx.home.venv_of_another is not None:  # agreed to, and no copy of it is made
+    if ctx.home.venv_of_another is not None or ctx.home.env is not None:  # agreed to, or a copy already
         _fill(ctx, ctx, choice, reinstall=reinstall)
     else:
-        with_new(ctx, lambda new: _fill(ctx, new, choice, reinstall=reinstall))
+        with_new(ctx, lambda new: _fill(ctx, new, choice, reinstall=reinstall), choice.line())
 
 
 def with_new(
-    ctx: Context, fill: Callable[[Context], None], make: Callable[[Context], Path] = generations.begin
+    ctx: Context, fill: Callable[[Context], None], reason: str, make: Callable[[Context], Path] = generations.begin
 ) -> None:
     """Make an environment, usually a copy of the one in use, fill it, and put it in use; one that fails is removed."""
     home = ctx.home
     generations.move_in(home)
-    generations.keep_two(home, running_environment(ctx))
+    generations.keep_last(home, ctx.manifest.keep, running_environment(ctx))
     new = make(ctx)
     try:
         fill(generations.inside(ctx, new))
+        generations.write_about(new, generations.About(made=ctx.machine.timestamp(), reason=reason))
     except ProvisionError:
         generations.discard(new)
         raise
     ours = generations.active(home).parent == home.envs
     works = ours and is_proven(ctx) and engine_packages.imported(ctx)
     if works:
-        generations.leave(home)
+        generations.leave(home, ctx.machine.timestamp())
     generations.enter(home, new, generations.active(home) if works else generations.before(home))
     generations.restore(home, ("torch", "requirements"), files=False)
-    generations.keep_two(home, running_environment(ctx))
+    generations.keep_last(home, ctx.manifest.keep, running_environment(ctx))
 
 
 def _fill(ctx: Context, new: Context, choice: Choice, *, reinstall: bool) -> None:
@@ -98,7 +99,7 @@ def _fill(ctx: Context, new: Context, choice: Choice, *, reinstall: bool) -> Non
         packages.run_uv(new, "pip", "uninstall", "--python", new.home.python, *parts)
     how = "--reinstall-package" if reinstall else "--upgrade-package"
     anew = [word for pin in choice.pins for word in (how, re.split("[=<]", pin)[0])]
-    ran = packages.pip_install(new, *choice.source, *anew, *choice.pins)
+    ran = packages.pip_install(new, *packages.index_words(new, choice.index), *anew, *choice.pins)
     if not ran.ok:
         raise packages.package_error("torch", ran)
     prove(new, choice, ctx.manifest.torch.channel)

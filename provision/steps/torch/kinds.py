@@ -13,7 +13,7 @@ LOCK_DIFFERS = Kind("lock-differs", "torch", "blocks", "auto",
     "the packages against the lock that is given (`all --locked`)", "another set than the one that is asked for",
     "the lock's packages are installed by their hashes")
 TORCH_MISSING = Kind("torch-missing", "torch", "blocks", "auto", "the installed packages", "`No module named 'torch'`",
-    "torch and torchvision of one build are installed", BARE)
+    "torch and the torchvision that fits it are installed", BARE)
 TORCH_CHANNEL = Kind("torch-channel", "torch", "warns", "auto", "torch's version against the channel asked for",
     "another torch than was wished", "the other one is installed")
 TORCH_UNPROVEN = Kind("torch-unproven", "torch", "warns", "auto", "whether this torch was seen to compute right here",
@@ -51,5 +51,5 @@ MIXED_ARCH_SO = Kind("mixed-arch-so", "torch", "blocks", "auto",
     "`incompatible architecture (have 'x86_64', need 'arm64')`", "the package is installed again")
 QUARANTINE = Kind("quarantine", "torch", "blocks", "consent", "macOS's mark on torch's library; ComfyUI's log",
     "`library load disallowed by system policy`", "the mark is taken off after a yes")
-OMP_DUP = Kind("omp-dup", "torch", "spoils", "consent", "Intel's OpenMP library beside torch's own; logs",
+OMP_DUP = Kind("omp-dup", "torch", "spoils", "consent", "a second OpenMP library beside torch's own; logs",
     "`OMP: Error #15`, as where conda and pip are mixed", "the environment is made anew after a yes")

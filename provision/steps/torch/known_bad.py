@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from provision.command import Fix, ours, program
+from provision.command import Fix, ours
 from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.environment import packages, wheel_index
@@ -13,7 +13,6 @@ from provision.steps.torch import kinds
 from provision.steps.torch.step import apply_torch
 
 STABLE = ours("all", "--torch", "stable")
-UPDATES = program("softwareupdate", "--list")
 
 
 def check_known_bad(ctx: Context) -> Iterable[Finding]:
@@ -36,10 +35,7 @@ def check_known_bad(ctx: Context) -> Iterable[Finding]:
         yield kinds.TORCH_KNOWN_BAD.fixable("torch", f"{why}.", fix=Fix("Another torch is installed and proven."))
         return
     for pair in found:
-        fix = Fix("A newer torch.", STABLE)
-        if pair.macos_cure:
-            fix = Fix(f"macOS {pair.macos_cure} and later are right. See what is offered:", UPDATES)
-        yield kinds.TORCH_DOUBTFUL.warn("torch", f"{says(pair, torch, mac)}.", fix=fix)
+        yield kinds.TORCH_DOUBTFUL.warn("torch", f"{says(pair, torch, mac)}.", fix=pair.cure)
 
 
 KNOWN_BAD_TORCH = Look(check_known_bad, (kinds.TORCH_KNOWN_BAD,), apply_torch)

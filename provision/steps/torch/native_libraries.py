@@ -28,8 +28,17 @@ LIBRARIES = {
 """Packages that ComfyUI starts with, and a library of each."""
 XATTR = "/usr/bin/xattr"
 QUARANTINE = "com.apple.quarantine"
-INTEL_OMP = ("lib/libiomp5.dylib", "lib/python3*/site-packages/*/lib*/libiomp5.dylib",
-             "lib/python3*/site-packages/*/libiomp5.dylib")  # fmt: skip
+OPENMPS = ("libiomp5.dylib", "libomp.dylib")
+"""Intel's OpenMP and LLVM's: whichever is loaded second ends the process, of one kind or not."""
+OPENMP_FOLDERS = (
+    "lib",
+    "lib/python3*/site-packages/*",
+    "lib/python3*/site-packages/*/lib*",
+    "lib/python3*/site-packages/*/.dylibs",
+)
+"""Where conda keeps one, and wheels (sklearn, faiss) that bring their own."""
+OF_TORCH = frozenset({"torch", "functorch"})
+"""The folders of torch's own wheel."""
 
 
 def check_native_libs(ctx: Context) -> Iterable[Finding]:
@@ -41,9 +50,17 @@ def check_native_libs(ctx: Context) -> Iterable[Finding]:
     library = folder / LIBRARIES["torch"][0]
     if library.is_file() and ctx.machine.run([XATTR, "-p", QUARANTINE, library], timeout_s=10).ok:
         yield _quarantined(ctx, library)
-    intel = next((found for pattern in INTEL_OMP for found in ctx.home.venv.glob(pattern)), None)
-    if intel is not None and (folder / "torch" / "lib" / "libomp.dylib").exists():
-        yield _two_openmps(ctx, intel)
+    second = next(_other_openmps(ctx.home.venv), None)
+    if second is not None and (folder / "torch" / "lib" / "libomp.dylib").exists():
+        yield _two_openmps(ctx, second)
+
+
+def _other_openmps(venv: Path) -> Iterator[Path]:
+    """Those that torch did not bring."""
+    for place in OPENMP_FOLDERS:
+        for found in sorted(path for name in OPENMPS for path in venv.glob(f"{place}/{name}")):
+            if OF_TORCH.isdisjoint(found.relative_to(venv).parts):
+                yield found
 
 
 def _other_processor(ctx: Context, folder: Path) -> Iterator[Finding]:
@@ -77,9 +94,9 @@ def _quarantined(ctx: Context, library: Path) -> Finding:
     return kinds.QUARANTINE.blocked(shown, says, fix=fix, asks="Take the mark off the environment's files?")
 
 
-def _two_openmps(ctx: Context, intel: Path) -> Finding:
-    shown = ctx.home.shown(intel)
-    says = f"{shown} of conda or Intel lies beside torch's libomp.dylib: ComfyUI may end with `OMP: Error #15`."
+def _two_openmps(ctx: Context, second: Path) -> Finding:
+    shown = ctx.home.shown(second)
+    says = f"{shown} is a second OpenMP beside torch's libomp.dylib: ComfyUI may end with `OMP: Error #15`."
     if kinds.OMP_DUP.id in ctx.options.agreed:
         return kinds.OMP_DUP.fixable(shown, says, fix=Fix("The environment is made anew; what is there is kept aside."))
     fix = Fix("Make the environment again.", ours("doctor", "--fix", "--only", kinds.OMP_DUP.id))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from provision.core.step import Context
 from provision.environment import packages, wheel_index
+from provision.steps.python_env.step import on_apple_silicon
 from provision.system.mac import must_read_macos
 from provision.system.machine import Machine
 from provision.system.target import Target, TargetMachine
@@ -23,7 +24,7 @@ class Place:
     target: Target | None = None
     is_here: bool = True
     cuda: bool = False
-    """Whether it has an NVIDIA GPU with its driver."""
+    """Whether it has an NVIDIA GPU with its driver; a rehearsal's torch is for none."""
 
     @property
     def says(self) -> str:
@@ -39,9 +40,10 @@ class Place:
 def here(ctx: Context) -> Place:
     """This machine, with the Python that ComfyUI has or will have."""
     python, macos = packages.target_python(ctx), macos_version(ctx)
-    tags = wheel_index.target_tags(python, macos, "arm64" if macos else ctx.machine.arch)
-    target = Target(macos, python=python) if macos else None
-    return Place(ctx.machine, tags, target, cuda=macos is None and has_nvidia(ctx))
+    arch = "arm64" if on_apple_silicon(ctx) else ctx.machine.arch
+    tags = wheel_index.target_tags(python, macos, arch)
+    target = Target(macos, arch, python=python) if macos else None
+    return Place(ctx.machine, tags, target, cuda=not ctx.options.rehearsal and macos is None and has_nvidia(ctx))
 
 
 def elsewhere(target: Target) -> Place:

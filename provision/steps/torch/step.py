@@ -1,4 +1,4 @@
-"""torch: of the channel asked for, torchvision of the same build, and proven to compute right on this machine's device.
+"""torch: of the channel asked for, with the torchvision that fits it, and proven to compute right on this device.
 
 Which set that is, `torch_choice` finds out; how it is put in use, `torch_set`. The receipt keeps why it is another.
 """
@@ -16,6 +16,7 @@ from provision.core.receipt_kinds import TorchReceipt
 from provision.core.receipts import same_facts
 from provision.core.step import Context, Step
 from provision.environment import generations, packages, torch_family, wheel_index
+from provision.environment.known_bad_torch import doubts
 from provision.environment.torch_probe_result import broke_off, describe_failure
 from provision.errors import PackageError, ProbeFailed
 from provision.steps.lock.rebuild import check_locked, rebuild
@@ -35,7 +36,7 @@ BROKEN_GPU = (
 
 
 def check_torch(ctx: Context) -> Iterable[Finding]:
-    """Is the set there, of the lock if one is given, else of one build and of the channel asked for, and proven?
+    """Is the set there, of the lock if one is given, else of the channel asked for and fitting together, and proven?
 
     Nothing is imported here.
     """
@@ -130,11 +131,13 @@ def _to_install(ctx: Context, kind: Kind, says: str) -> Finding:
     if choice is not None:
         because = f": {reasons}" if (reasons := choice.reasons()) else ""
         will_be = choice.changes(packages.installed_versions(ctx.home.venv))
-        says, argv = f"{says} It will be {will_be}{because}.", (*argv[:3], *choice.source, *choice.pins)
+        known = "".join(f" {doubt}" for _, doubt in doubts(ctx.machine, choice.pins))
+        says = f"{says} It will be {will_be}{because}.{known}"
+        argv = (*argv[:3], *packages.index_words(ctx, choice.index), *choice.pins)
         chosen = {"pins": list(choice.pins), "index": choice.index, "why": choice.why,
                   "passed_over": list(choice.passed_over)}  # fmt: skip
     return kind.fixable(
-        "torch", says, fix=Fix("torch and torchvision of one build are installed and proven.", program(*argv)),
+        "torch", says, fix=Fix("Install torch with the torchvision that fits it, and test both.", program(*argv)),
         cost=set_cost(ctx, choice), facts=chosen,
     )  # fmt: skip
 
@@ -184,6 +187,6 @@ def _install(ctx: Context, *, audio: bool, reinstall: bool) -> None:
 
 
 TORCH = Step(
-    "torch", needs=("python_env",), check=check_torch, apply=apply_torch,
-    about="torch and torchvision of one build, of the channel asked for, computing right on this device",
+    "torch", needs=("python_env", "comfyui"), check=check_torch, apply=apply_torch,
+    about="torch of the channel asked for, the torchvision that fits it, computing right on this device",
 )  # fmt: skip

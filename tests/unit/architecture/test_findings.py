@@ -17,6 +17,7 @@ from tests.support.paths import PACKAGE
 SHOWN_BY = {
     "core/finding.py": "writes them as JSON",
     "cli/commands/run_page.py": "shows the machine's on the page",
+    "output/report/run_record.py": "keeps them for the page",
     "cli/look.py": "writes a crash's traceback",
 }
 OF_OTHERS = {"core/image.py", "steps/first_image/step.py"}

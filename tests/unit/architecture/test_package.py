@@ -16,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import provision
+from provision.output.hints import PROGRAMS
 from tests.support.paths import CHECKOUT
 
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -45,6 +46,7 @@ def sources(folder: str, *suffixes: str) -> Iterator[Path]:
 def test_the_wheel_holds_the_package_with_its_data_and_the_manifests(wheel: Path) -> None:
     held = names(wheel)
     assert {str(path) for path in sources("provision", ".py", ".json", ".j2", ".css")} <= held
+    assert "provision/py.typed" in held
     assert {f"provision/_manifests/{path.name}" for path in sources("manifests", ".toml")} <= held
     own = f"comfy_provision-{provision.__version__}"
     assert {name.split("/")[0] for name in held} == {"provision", f"{own}.data", f"{own}.dist-info"}
@@ -70,7 +72,8 @@ def test_the_wheel_says_who_it_is(wheel: Path) -> None:
         scripts = archive.read(f"{info}/entry_points.txt").decode()
     assert metadata["Version"] == PROJECT["version"] == provision.__version__
     assert metadata["License-Expression"] == "MIT"
-    assert "provision = provision.__main__:main" in scripts
+    assert set(PROJECT["scripts"]) == set(PROGRAMS)
+    assert all(f"{name} = provision.__main__:main" in scripts for name in PROGRAMS)
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pty
 import re
 import shutil
 import signal
@@ -49,6 +48,19 @@ def test_first_start_makes_the_environment_and_the_second_uses_nothing_but_the_s
     second = bare.run(*args, environ={"PATH": "/nowhere"})
     assert second.said == first.said
     assert second.err == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be what sudo makes of a person")
+def test_sudo_in_a_persons_folder_makes_nothing_there(bare: Bare, tmp_path: Path) -> None:
+    bare.give_uv()
+    person = tmp_path / "person"
+    person.mkdir()
+    os.chown(person, 501, -1)
+    ran = bare.run("all", environ={"SUDO_UID": "501", "HOME": str(person)})
+    assert ran.code == 1
+    assert f"by sudo, in {person}" in ran.err
+    assert environments(bare) == []
+    assert bare.run("all", environ={"SUDO_UID": "0", "HOME": str(person)}).code == 0
 
 
 def test_help_after_the_first_start_is_the_tools_own(bare: Bare) -> None:
@@ -330,57 +342,6 @@ def test_on_a_mac_the_python_is_native(bare: Bare) -> None:
     bare.give("uv", 'echo "$*" >>"$ROOT/uv.log"\n[ "$1" = --version ] && echo uv 0.9.0')
     assert bare.run("x").code == 1
     assert "--python cpython->=3.11,<3.15-macos-aarch64-none" in bare.uv_log[1]
-
-
-def test_without_the_command_line_tools_and_a_terminal_it_tells_how_to_go_on(bare: Bare) -> None:
-    bare.give_uv()
-    shutil.rmtree(bare.root / "clt")
-    bare.give_macos(tools=False)
-    ran = bare.run("all", "--home", "a b")
-    assert ran.code == 1
-    assert "--install" in (bare.root / "xcode.log").read_text()
-    assert re.search(r"provision all --home a\\ b\s*$", ran.err), ran.err
-    assert bare.uv_log == []
-
-    assert bare.run("--help").code == 0
-    assert bare.run("--version").out == "provision 9.8.7\n"
-
-
-def test_with_a_terminal_it_waits_for_the_command_line_tools(bare: Bare) -> None:
-    bare.give_uv()
-    shutil.rmtree(bare.root / "clt")
-    bare.give_macos(tools=False)
-    bare.give("sysctl", "echo 0")  # so that this machine's own Python is taken
-    bare.programs.joinpath("cp").symlink_to(str(shutil.which("cp")))
-    bare.give(
-        "sleep",
-        'echo >>"$ROOT/slept"\n[ "$(cat "$ROOT/slept")" = "" ] || exit 0\n'
-        'mkdir -p "$ROOT/clt/usr/bin"; cp "$ROOT/programs/xcode-select" "$ROOT/clt/usr/bin/git"',
-    )
-    master, terminal = pty.openpty()
-    try:
-        done = subprocess.run(
-            bare.argv("x"), env=bare.environ, stdout=subprocess.PIPE, stderr=terminal, timeout=60, check=False
-        )
-        shown = os.read(master, 10_000).decode()
-    finally:
-        os.close(master)
-        os.close(terminal)
-    assert done.returncode == 0, shown
-    assert json.loads(done.stdout)["argv"] == ["x"]
-    assert ". done." in shown
-
-
-def test_the_stub_that_opens_a_dialog_is_never_run(bare: Bare) -> None:
-    found = bare.run(
-        argv=[
-            str(BASH),
-            "-c",
-            f". '{bare.script}'; uname() {{ echo Darwin; }}; xcode-select() {{ return 2; }}; "
-            "cd / && PATH=/usr/bin && find_python || echo none",
-        ]
-    )
-    assert found.out.strip() != "/usr/bin/python3"
 
 
 # --- before anything is there ---

@@ -131,21 +131,45 @@ def need_no_uv() -> None:
 
 
 @pytest.mark.parametrize("uv", [False, True], ids=["", "uv"])
-def test_without_git_it_asks_macos_for_it_and_touches_no_stub(mac: Bare, uv: bool) -> None:
+def test_without_the_command_line_tools_the_tool_starts_and_touches_no_stub(mac: Bare, uv: bool) -> None:
+    shutil.rmtree(mac.root / "clt")
+    apples = mac.root / "usr bin"
+    stubs = ("git", "python3", "python", "install_name_tool", "clang")
+    for name in stubs:
+        mac.give(name, f'echo {name} >>"$ROOT/stub.log"; exit 1', apples)
+    mac.programs.joinpath("xcode-select").rename(apples / "xcode-select")
+    if uv:
+        mac.give("uv", 'echo "$PATH" >>"$ROOT/uv.log"\nexec "$REAL_UV" "$@"')
+        mac.environ["UV_PYTHON_SEARCH_PATH"] = str(BASE_PYTHON.parent)
+    else:
+        need_no_uv()
+        mac.environ |= mac.offer_uv()
+    mac.environ["PATH"] = f"{apples}:{mac.environ['PATH']}:{apples}"
+    ran = mac.run("check", "--home", "a home")
+    assert ran.said["argv"] == ["check", "--home", "a home"]
+    assert (mac.root / "xcode.log").read_text().split() == ["-p"] * len((mac.root / "xcode.log").read_text().split())
+    assert not (mac.root / "stub.log").exists()
+    assert "Command Line Tools" not in ran.err
+    assert all(str(apples) not in line for line in mac.uv_log[1:])
+
+
+def test_with_the_command_line_tools_uv_has_the_whole_path(mac: Bare) -> None:
+    mac.give("uv", 'echo "$PATH" >>"$ROOT/uv.log"\nexec "$REAL_UV" "$@"')
+    assert mac.run("plan", environ={"UV_PYTHON_SEARCH_PATH": str(BASE_PYTHON.parent)}).said["argv"] == ["plan"]
+    assert set(mac.uv_log) == {mac.environ["PATH"]}
+
+
+def test_the_tests_take_a_stub_of_git_for_none(mac: Bare) -> None:
     shutil.rmtree(mac.root / "clt")
     mac.give("git", 'echo STUB >>"$ROOT/stub.log"; exit 1')
-    mac.give("python3", 'echo STUB >>"$ROOT/stub.log"; exit 1')
-    if uv:
-        mac.give_uv()
-    ran = mac.run("all", "--home", "a home")
-    assert ran.code == 1
-    assert ran.out == ""
-    assert "xcode-select --install" in ran.err
-    assert ran.err.rstrip().endswith(r"provision all --home a\ home")
-    assert "--install" in (mac.root / "xcode.log").read_text()
+    body = (BIN / "test").read_text(encoding="utf-8")
+    missing = body[body.index("missing_tools() {") :].partition("\n}\n")[0] + "\n}"
+    words = f". '{mac.script}'\nsystem_tools='git curl'\n{missing}\nmissing_tools"
+    mac.programs.joinpath("curl").symlink_to(str(shutil.which("curl") or "/bin/true"))
+    assert mac.run(argv=[str(BASH), "-c", words]).out.split() == ["git", "curl"]
+    mac.give("git", "exit 0", mac.root / "clt" / "usr" / "bin")
+    assert mac.run(argv=[str(BASH), "-c", words]).out == ""
     assert not (mac.root / "stub.log").exists()
-    assert not mac.tool.exists()
-    assert list((mac.root / "the home").iterdir()) == []
 
 
 def test_help_needs_neither_git_nor_python_nor_uv(mac: Bare) -> None:

@@ -23,8 +23,8 @@ def test_one_log_with_a_fault_among_several_is_one_thing_wrong(tmp_path: Path) -
     good, bad = written(tmp_path, "good.log", HEALTHY), written(tmp_path, "bad.log", FAULT)
     told = explain_log(good, bad)
     assert not told.ok
-    assert isinstance(told.facts, Explained)
-    assert [(sign.log, sign.line, sign.id) for sign in told.facts.signs] == [(str(bad), 1, "mps-too-large")]
+    assert isinstance(told.data, Explained)
+    assert [(sign.log, sign.line, sign.id) for sign in told.data.signs] == [(str(bad), 1, "mps-too-large")]
     assert told.error is not None
     assert told.error.code == "mps-too-large"
 
@@ -32,7 +32,7 @@ def test_one_log_with_a_fault_among_several_is_one_thing_wrong(tmp_path: Path) -
 def test_a_healthy_log_ends_well(tmp_path: Path) -> None:
     told = explain_log(written(tmp_path, "good.log", HEALTHY))
     assert told.ok
-    assert told.facts == Explained((str(tmp_path / "good.log"),), ())
+    assert told.data == Explained((str(tmp_path / "good.log"),), ())
 
 
 def test_an_empty_log_ends_well(tmp_path: Path) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
 from datetime import date
 from pathlib import Path
 
 import pytest
-from rich.console import Console as RichConsole
 
-from provision.cli.commands.overview import _page, disk_parts, last_image, nightly_age
+from provision.cli.commands.overview import disk_parts, last_image, nightly_age
 from provision.core.home import Home
 from tests.support.hints import said
 
@@ -62,16 +60,3 @@ def test_an_old_nightly_is_told(torch: str, told: list[str]) -> None:
     found = [said(each) for each in nightly_age(torch, date(2026, 11, 24))]
     assert [each.partition(";")[0] for each in found] == told
     assert all("--torch nightly@20261123" in each for each in found)
-
-
-@pytest.mark.parametrize(("width", "first_row"), [(120, 1), (80, 2)])
-def test_the_picture_stands_beside_the_rows_where_there_is_room(width: int, first_row: int) -> None:
-    from PIL import Image
-
-    Image.new("RGB", (64, 64), (200, 30, 30)).save(stream := io.BytesIO(), "PNG")
-    console = RichConsole(file=io.StringIO(), width=width, force_terminal=True, color_system="truecolor")
-    with console.capture() as captured:
-        console.print(_page([("home", "/Users/you/provision"), ("torch", "2.9")], stream.getvalue(), width))
-    lines = captured.get().splitlines()
-    assert ["▀" in line for line in lines[: first_row + 1]] == ([True, True] if width == 120 else [False, False, True])
-    assert "home" in lines[0]

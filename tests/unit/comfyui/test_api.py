@@ -325,7 +325,7 @@ def test_what_a_refusal_means(body: object, says: str) -> None:
         ("Error while deserializing header: header too large", "cut short or damaged"),
         ("Error while deserializing header: MetadataIncompleteBuffer", "cut short or damaged"),
         ("RuntimeError: ERROR: Could not detect model type of: /x.safetensors", "not a whole SDXL model"),
-        ("RuntimeError: operator torchvision::nms does not exist", "not of the same build"),
+        ("RuntimeError: operator torchvision::nms does not exist", "this torchvision does not fit this torch"),
         ("OSError: [Errno 28] No space left on device", "disk is full"),
         ("LLVM ERROR: Failed to infer result type(s).", "graphics library"),
         ("PermissionError: [Errno 1] Operation not permitted: '/Users/x/Documents'", "folder /Users/x/Documents"),

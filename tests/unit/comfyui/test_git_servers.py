@@ -31,7 +31,8 @@ from provision.core.step import Context
 from provision.errors import GitError
 from provision.steps.comfyui.step import COMFYUI
 from provision.system import git_program
-from provision.system.git_program import GitFailed, Limits, environment, plain, run_git
+from provision.system.git_program import GitFailed, environment, plain, run_git
+from provision.system.listening import Limits
 from tests.support.hints import said
 from tests.support.hostile_git import git, make_checkout
 
@@ -366,7 +367,7 @@ def test_lines_of_a_fetch(line: str, told: tuple[int, int | None, str] | None) -
 def test_too_much_and_too_long(fake: Callable[[str], None]) -> None:
     fake("while True: os.write(1, b'x' * 65536)")
     with pytest.raises(GitFailed, match="more than 1,000 bytes"):
-        run_git(("status",), environment(), limits=Limits(bytes=1000))
+        run_git(("status",), environment(), limits=Limits(60, bytes=1000))
     fake("time.sleep(600)")
     with pytest.raises(GitFailed, match="timed out"):
-        run_git(("status",), environment(), limits=Limits(seconds=0.2))
+        run_git(("status",), environment(), limits=Limits(0.2))

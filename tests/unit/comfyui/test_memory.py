@@ -25,7 +25,7 @@ from provision.comfyui.server_process import engine_flags
 from provision.core.finding import Finding, Verdict
 from provision.core.home import Home
 from provision.core.manifest import load_manifest, manifest_names
-from provision.core.step import Context
+from provision.core.step import Context, Options
 from provision.rehearsal.checkpoints import header, tensor_shapes
 from provision.steps.hardware.memory import check_memory_fit
 from provision.system.mac import SYSCTL
@@ -160,6 +160,12 @@ def test_a_mac_is_told_with_its_numbers(context: Make, home: Home, gib: int, id:
     assert words in finding.says
     assert (finding.verdict is Verdict.OK) == (id == "mem-fits")
     assert finding.facts["by_header"] is True
+
+
+def test_a_rehearsal_speaks_of_its_own_model(context: Make) -> None:
+    finding = look(context(machine=mac(4), options=Options(rehearsal=True)))
+    assert (finding.id, finding.verdict) == ("mem-fits", Verdict.OK)
+    assert finding.says == "The rehearsal's stand-in for SDXL-Turbo 1.0 is small: it fits."
 
 
 @pytest.mark.parametrize("name", manifest_names())

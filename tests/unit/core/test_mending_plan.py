@@ -14,6 +14,7 @@ from provision.core.runner import run
 from provision.core.step import Context, Report, Step, StepReport
 from provision.errors import ConsentNeeded
 from provision.output import views
+from provision.output.layout import plain_text
 from tests.support.findings import blocked, fixable, ok, warn
 
 DO = Fix("It is done.")
@@ -45,7 +46,7 @@ def test_the_plan_is_in_order_with_bytes_and_questions() -> None:
     ]  # fmt: skip
     planned = MendingPlanned(mends=mends, then=mending_plan.needing(STEPS, {"b", "c"}))
     assert planned.download_bytes == 2_000_000
-    assert views.mending_text(planned) == (
+    assert plain_text(views.mending_lines(planned)) == (
         "This will be mended, in this order:\n"
         " 1. a: Litter.  [a-litter]\n"
         "    → Asked first: Move it?\n"
@@ -55,7 +56,10 @@ def test_the_plan_is_in_order_with_bytes_and_questions() -> None:
         "Then what needs it is looked at again, and mended where it must be: d.\n"
         "Not before you have mended what stops c: d-late."
     )
-    assert views.mending_text(MendingPlanned(mends=())) == "There is nothing here that can be mended by itself."
+    assert (
+        plain_text(views.mending_lines(MendingPlanned(mends=())))
+        == "There is nothing here that can be mended by itself."
+    )
 
 
 def test_what_steps_need_and_who_needs_them() -> None:

@@ -14,6 +14,7 @@ from provision.core.finding import ONLY_IN_LOGS, Finding, Verdict
 from provision.core.runner import run
 from provision.core.step import Context, Report, Step
 from provision.output import views
+from provision.output.layout import plain_text
 from provision.steps.catalogue import CATALOGUE
 from provision.steps.registry import STEPS
 from tests.support.findings import fixable, ok, warn
@@ -73,8 +74,8 @@ def test_what_is_well_follows_from_nothing(look: Look) -> None:
 
 def test_a_person_sees_the_cause_and_one_fix(look: Look) -> None:
     seen = look(python_env=wrong("venv-missing"), torch=wrong("torch-missing"))
-    text = views.checkup_text(seen, "1 finding(s), 1 more that follow from them.")
-    assert "↳ torch-missing is seen.  [torch-missing, follows from python_env]" in text
+    text = plain_text(views.checkup_lines(seen, ["1 problem (1 more caused by it)."]))
+    assert "↳ torch        torch-missing is seen.  [torch-missing, because of python_env]" in text
     assert text.count("Mend it.") == 1
 
 

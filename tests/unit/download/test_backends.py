@@ -403,6 +403,23 @@ def test_what_lasts_is_one_sentence_and_a_hint(
     assert "Expires" not in failed.value.message + heard.text
 
 
+@pytest.mark.parametrize("name", ["wget", "git-lfs"])
+def test_a_program_that_says_and_does_nothing_is_ended(
+    tmp_path: Path, hub: Hub, model: ModelRepo, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the program started, and left behind, holds its streams."""
+    monkeypatch.setattr(retry, "IDLE_S", 0.5)
+    monkeypatch.setattr(git_lfs, "ASKING_S", 0.5)
+    for program in ("wget", "git", "git-lfs"):
+        (tmp_path / program).write_text("#!/bin/sh\nsleep 50\n", encoding="utf-8")
+        (tmp_path / program).chmod(0o755)
+    ctx = small_context(tmp_path, model, hub.url, machine=Brisk(PATH=f"{tmp_path}:/usr/bin:/bin"))
+    started = time.monotonic()
+    with pytest.raises(ProvisionError, match=r"wget was ended from outside|from .* for 90 seconds"):
+        fetch(replace(ctx, patience=ctx.patience.at_most(1)), hub, model, BY_NAME[name])
+    assert time.monotonic() - started < 40
+
+
 @pytest.mark.parametrize("name", ["http", "hf", "wget"])
 def test_a_login_page_in_the_middle_does_not_cost_the_part(
     ctx: Context, hub: Hub, model: ModelRepo, world: tuple[Path, ModelRepo], name: str

@@ -125,7 +125,7 @@ def test_nothing_is_searched_when_the_model_is_there(
 ) -> None:
     put(place_of(ctx), data)
     assert apply(ctx).verdict is Verdict.OK
-    monkeypatch.setattr(local_copies, "known_places", lambda environ: pytest.fail("searched"))
+    monkeypatch.setattr(local_copies, "known_places", lambda *given: pytest.fail("searched"))
     assert look(ctx).verdict is Verdict.OK
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.command import program
+from provision.command import ours, program
 from provision.core.finding import Finding, Verdict
 from provision.core.home import Home
 from provision.core.manifest import find_manifest, manifest_names
@@ -34,7 +34,8 @@ source = "an issue"
 def machine(macos: str = "15.5", chip: str = "Apple M4") -> FakeMachine:
     system = f"ProductName:\tmacOS\nProductVersion:\t{macos}\nBuildVersion:\t24F74\n"
     sysctl = f"hw.memsize: 17179869184\nhw.optional.arm64: 1\nmachdep.cpu.brand_string: {chip}\nhw.model: Mac16,10\n"
-    return FakeMachine({" ".join(SW_VERS): system, " ".join(SYSCTL): sysctl})
+    silicon = "/usr/sbin/sysctl -i hw.optional.arm64"
+    return FakeMachine({" ".join(SW_VERS): system, " ".join(SYSCTL): sysctl, silicon: "hw.optional.arm64: 1\n"})
 
 
 def installed(home: Home, torch: str) -> None:
@@ -98,6 +99,7 @@ def test_each_pair_names_an_issue() -> None:
         ('torch = "2.13 or so"', "pairs.0.torch"),
         ('macos = "Sequoia"', "pairs.0.macos"),
         ('looks = ""', "lacks"),
+        ('torch_cure = "the one before"', "pairs.0.torch_cure"),
         ("colour = 1", "colour"),
         ('chips = "M5"', "chips"),
         ("schema = 2", "schema"),
@@ -150,6 +152,28 @@ def test_what_only_macos_mends_names_it(context: Make, home: Home) -> None:
     assert finding.verdict is Verdict.WARN
     assert finding.fix is not None
     assert (finding.fix.command, "26.3" in finding.fix.says) == (program("softwareupdate", "--list"), True)
+
+
+def test_what_an_older_torch_mends_names_it(context: Make, home: Home) -> None:
+    installed(home, "2.11.0")
+    (finding, *_) = [each for each in look(context, "stable", macos="13.7.8") if "164943" in each.says]
+    assert finding.fix is not None
+    assert finding.fix.says == "torch 2.9.1 is right there, as is macOS 14 or later."
+    assert finding.fix.command == ours("all", "--torch", "2.9.1")
+
+
+def test_no_cure_is_one_of_its_own_pair() -> None:
+    for pair in read_known_bad():
+        if pair.torch_cure:
+            assert pairs_for((pair,), Mac((13, 0), "M1"), pair.torch_cure) == []
+        if pair.macos_cure:
+            assert pairs_for((pair,), Mac(tuple(map(int, pair.macos_cure.split("."))), "M1"), "2.15.0") == []
+
+
+def test_doubts_are_told_before_anything_is_there() -> None:
+    told = [says for _, says in known_bad_torch.doubts(machine(macos="13.7.8"), ("torch==2.11.0", "torchvision"))]
+    assert any("the GPU is not seen" in says for says in told)
+    assert known_bad_torch.doubts(machine(), ("torch", "torchvision")) == []
 
 
 def test_linux_has_no_such_pairs(context: Make, home: Home) -> None:

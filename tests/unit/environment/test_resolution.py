@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from provision.cli.commands.plan_target import Answers, ask_index, behind, choose_torch, reports
-from provision.cli.commands.target_requirements import Asked
 from provision.command import ours
 from provision.core.events import Event, Note
 from provision.core.finding import Finding, Verdict
@@ -16,6 +16,9 @@ from provision.environment.resolution import Resolved, Rules, Wheel, resolve
 from provision.errors import NetworkError, PackageError
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.torch_wheels import StandIn, write_wheel
+from provision.steps.requirements.asked import Asked
+from provision.steps.torch.choice import first
+from provision.steps.torch.place import elsewhere
 from provision.system.local_machine import LocalMachine
 from provision.system.target import Target, parse_target
 
@@ -159,6 +162,21 @@ def test_a_day_a_version_and_stable_are_what_they_say(
     assert "the configured package index is taken" in notes(events)[-1]
 
 
+@pytest.mark.parametrize("target", [SONOMA, VENTURA])
+@pytest.mark.parametrize("channel", ["nightly", "stable"])
+@pytest.mark.parametrize("audio", [False, True])
+def test_all_takes_on_a_mac_what_is_planned_for_it_where_pytorchs_index_is_out_of_reach(
+    context: Callable[..., Context], index: str, target: Target, channel: str, audio: bool
+) -> None:
+    nowhere = "http://127.0.0.1:9/whl"
+    lost = (f"torch.channel={channel}", f"torch.nightly_index={nowhere}", f"torch.stable_index={nowhere}")
+    ctx = make(context, index, *lost)
+    there = elsewhere(target)
+    planned, taken = choose_torch(ctx, target, audio=audio), first(ctx, replace(there, is_here=True), audio=audio)
+    assert (taken.pins, taken.channel) == (planned.pins, "stable")
+    assert any(pin.startswith("torchaudio==") for pin in taken.pins) == audio
+
+
 # -- the report ---------------------------------------------------------------------------------------------
 
 
@@ -179,6 +197,15 @@ def test_the_plan_of_a_good_target_is_all_that_all_would_do(ctx: Context) -> Non
     assert "24 GiB" in found["hw-memory memory"].says
     model = found["ckpt-missing sd_xl_turbo_1.0_fp16.safetensors"]
     assert found["hw-disk disk"].facts["needed_bytes"] > model.cost.disk_bytes > 6.9e9
+
+
+def test_the_row_of_packages_does_not_say_the_contrary_of_what_follows(ctx: Context) -> None:
+    found = findings(ctx, "macos-13-m1-py312", "av>=16", "needy")
+    assert "wheel-missing av>=16" in found
+    assert any("the GPU is not seen" in finding.says for finding in found.values())
+    assert found["wheels-found requirements"].says == (
+        "1 wheels (1 of a size that the index does not tell); not all that is asked for has one."
+    )
 
 
 def test_the_plan_says_what_stands_in_the_way_and_what_to_type(ctx: Context) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console as RichConsole
 
 from provision.command import Fix, ours
 from provision.core.events import (
@@ -34,7 +33,9 @@ from provision.output.as_json import Run
 from provision.output.console import Console, make_console
 from provision.output.json_console import JsonConsole
 from provision.output.live_console import LiveConsole
-from provision.output.result import Nothing, Picture, looked, pairs, ran
+from provision.output.outlet import Outlet
+from provision.output.result import Nothing, Pairs, Picture, looked, ran
+from provision.system.visible import uncoloured
 from tests.support.findings import fixable, ok
 from tests.support.hints import said
 
@@ -84,11 +85,11 @@ def test_plain_says_what_happens_on_standard_error_and_the_report_on_standard_ou
         console.answer(ran(REPORT, Nothing(), "Not finished."))
     out, err = capsys.readouterr()
     assert err.splitlines() == [
-        "  models: download [it] :fire:",
-        "  models: Half is here.",
-        "✓ models        The model is [here] :fire: (2.0 s)",
+        "  models       download [it] :fire:",
+        "  models       Half is here.",
+        "✓ models       The model is [here] :fire: (2.0\N{NO-BREAK SPACE}s)",
     ]
-    assert out.splitlines()[0] == "· models: The model is not here. [ckpt-missing]"
+    assert out.splitlines()[0] == "· models: [ckpt-missing]"
     assert out.splitlines()[-1] == "Not finished."
     assert "\x1b" not in out + err
 
@@ -128,7 +129,7 @@ def test_json_is_one_object_a_line_and_the_report_last(capsys: pytest.CaptureFix
     with JsonConsole(Run("all"), verbose=True) as console:
         for event in EVENTS:
             console.emit(event)
-        console.tell(pairs([("for", "people")]))
+        console.tell(Pairs([("for", "people")]))
         console.answer(ran(REPORT, Nothing(), "for people"))
     out, err = capsys.readouterr()
     lines = [json.loads(line) for line in out.splitlines()]
@@ -192,16 +193,17 @@ class Screen(io.StringIO):
 def live(monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveConsole]:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LINES", "24")
     monkeypatch.setattr(sys, "stderr", Screen())
-    console = LiveConsole(verbose=True)
-    console.rich.file, console.out.file = sys.stderr, Screen()
-    with console:
+    monkeypatch.setattr(sys, "stdout", Screen())
+    with LiveConsole(verbose=True) as console:
         yield console
 
 
-def drawn(console: RichConsole) -> str:
-    assert isinstance(console.file, Screen)
-    return console.file.getvalue()
+def drawn(outlet: Outlet) -> str:
+    assert outlet.door is not None
+    assert isinstance(outlet.door.bare, Screen)
+    return uncoloured(outlet.door.bare.getvalue())
 
 
 def test_live_leaves_finished_steps_and_what_programs_said(live: LiveConsole) -> None:
@@ -209,37 +211,62 @@ def test_live_leaves_finished_steps_and_what_programs_said(live: LiveConsole) ->
         live.emit(event)
     live.answer(ran(REPORT, Nothing(), "Not finished."))
     for text in ("The model is [here] :fire:", "Half is here.", "wget [/b] said"):
-        assert text in drawn(live.rich)
+        assert text in drawn(live.err)
     assert "Not finished." in drawn(live.out)
 
 
 @pytest.mark.parametrize("say", [LiveConsole.line, lambda live, text: live.error(GitError(text, hint=Fix(text)))])
 def test_live_takes_no_text_for_markup(live: LiveConsole, say: Callable[[LiveConsole, str], None]) -> None:
     say(live, "[/b] :fire: [red]")
-    assert "[/b] :fire: [red]" in drawn(live.rich)
+    assert "[/b] :fire: [red]" in drawn(live.err)
 
 
 def test_live_does_not_hang_while_many_threads_emit(live: LiveConsole) -> None:
     emit_from_many_threads(live)
-    assert drawn(live.rich).count("The model is") == 8 * 60
+    assert drawn(live.err).count("The model is") == 8 * 60
 
 
 def test_live_shows_what_moves_in_a_look_whose_steps_are_not_announced(live: LiveConsole) -> None:
     live.emit(Progress(step="models", subject="hashing", done=1, total=None, unit="steps"))
-    assert "hashing" in drawn(live.rich)
+    assert "hashing" in drawn(live.err)
     live.answer(looked(REPORT, Nothing(), "One finding."))
     assert not live.screen.running, "what moves is gone before the findings are shown"
     assert live.state.steps == {}, "and over"
 
 
-def test_live_shows_a_picture(live: LiveConsole) -> None:
+@pytest.fixture(scope="module")
+def red_png() -> bytes:
     from PIL import Image
 
-    png = io.BytesIO()
-    Image.new("RGB", (16, 16), (255, 0, 0)).save(png, "PNG")
-    live.tell(Picture(png.getvalue()))
-    assert drawn(live.out).count("▀") >= 8
-    Console().tell(Picture(png.getvalue()))
+    Image.new("RGB", (16, 16), (255, 0, 0)).save(png := io.BytesIO(), "PNG")
+    return png.getvalue()
+
+
+@pytest.mark.parametrize(("said", "rows"), [(0, 21), (9, 12), (15, 6), (16, 0)])
+def test_a_picture_fits_the_rows_that_are_left(live: LiveConsole, red_png: bytes, said: int, rows: int) -> None:
+    for _ in range(said):
+        live.line("done")
+    live.answer(ran(Report((), 1.0), {}, "Done.", "Picture: x.png", before=[Picture(red_png)]))
+    shown = [line for line in drawn(live.out).splitlines() if "▀" in line]
+    assert [line.count("▀") for line in shown] == [2 * rows] * rows, "steps before it, words after it, and the prompt"
+
+
+def test_no_picture_is_shown_where_nobody_looks(red_png: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    Console().tell(Picture(red_png))
+    assert capsys.readouterr().out == ""
+
+
+def test_live_wraps_between_words_and_breaks_no_command(live: LiveConsole, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    command = ours("doctor", "--home", "/Volumes/a folder with a long name/provision")
+    words = "What a person reads is broken between words alone."
+    live.line(words)
+    live.error(GitError(words, hint=Fix(f"{words} Then:", command)))
+    live.answer(looked(REPORT, {}, Fix(words, command)))
+    for outlet in (live.out, live.err):
+        lines = [line.strip() for line in drawn(outlet).splitlines()]
+        assert any(line.endswith(said(command)) for line in lines)
+        assert all(len(line) <= 40 for line in lines if said(command) not in line)
 
 
 # -- which one, whom to ask, the log --------------------------------------------------------------------

@@ -96,7 +96,9 @@ def test_the_flags_are_those_of_the_commands() -> None:
     flags = {name: {flag for param in command.params for flag in param.opts} for name, command in groups.items()}
     assert {name for name, known in flags.items() if "--rehearse" in known} == REHEARSABLE
     assert {name for name, known in flags.items() if "--home" in known} == AT_HOME
-    assert {name for name, known in flags.items() if "--comfyui" in known} == ADOPTING
+    assert {name for name, known in flags.items() if "--comfyui" in known} == ADOPTING | {"update"}, (
+        "its names no folder"
+    )
     assert set(flags) == AT_HOME | {"manifests", "completion"}, "the others have no home"
 
 
@@ -111,6 +113,7 @@ def test_the_program_as_it_was_called(tmp_path: Path) -> None:
     assert called_as(path, str(on_path), []) == ("provision",)
     assert called_as({"PATH": ""}, "/v/bin/provision", []) == ("/v/bin/provision",)
     assert called_as({}, "/p/provision/__main__.py", ["python3", "-m", "provision"]) == ("python3", "-m", "provision")
+    assert called_as({"PATH": ""}, "/v/bin/comfy-provision", []) == ("/v/bin/comfy-provision",)
     assert called_as({}, "/usr/bin/pytest", []) == ("provision",)
     assert called_as({}, "", []) == ("provision",)
 

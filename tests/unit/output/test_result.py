@@ -18,7 +18,7 @@ from provision.output.as_json import Run
 from provision.output.console import Console
 from provision.output.hints import Invocation
 from provision.output.json_console import JsonConsole
-from provision.output.result import Drawn, Result, Words, answer, looked, pairs, ran, why
+from provision.output.result import Drawn, Pairs, Result, Words, answer, looked, ran, why
 from tests.support.findings import warn
 from tests.support.paths import PACKAGE
 
@@ -31,7 +31,7 @@ class Facts:
 
 
 WRONG = why("gone", Fix("It is gone.", ours("doctor")))
-ANSWER = answer(Facts("/x"), "/x", Words(Fix("To mend:", ours("doctor"))), pairs([("name", "value")]), error=WRONG)
+ANSWER = answer(Facts("/x"), "/x", Words(Fix("To mend:", ours("doctor"))), Pairs([("name", "value")]), error=WRONG)
 
 
 def test_people_get_the_parts_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,7 +73,7 @@ def test_the_report_of_steps_comes_with_facts(made: Callable[..., Result], capsy
     assert (step["name"], step["fixed"], step["findings"][0]["message"]) == ("models", [], "It is old.")
     Console().answer(result)
     out = capsys.readouterr().out
-    assert "It is old." in out
+    assert ("It is old." in out) is (made is looked), "a run has said it where the step ended"
     assert out.splitlines()[-1] == "Done."
 
 

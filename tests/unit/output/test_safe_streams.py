@@ -19,6 +19,7 @@ from rich.text import Text
 from provision.output import safe_streams
 from provision.output.console import Console
 from provision.output.json_console import JsonConsole
+from provision.output.outlet import Outlet
 from provision.output.painter import Painter
 from provision.output.safe_streams import Door
 from provision.system.visible import HIDDEN
@@ -71,6 +72,7 @@ KNOWN_WAYS = {
     "__main__.py": {"os.write"},  # its last words, where the door cannot be read
     "output/safe_streams.py": {"sys.stdout", "sys.stderr", "bare"},  # it is the door
     "output/painter.py": {"rich's Console", "canvas"},  # colours, after every text is visible
+    "output/outlet.py": {"canvas"},  # likewise
     "cli/exit_codes.py": {
         "sys.stdout",
         "sys.stderr",
@@ -149,7 +151,7 @@ class Terminal(io.StringIO):
 
 def test_a_painter_colours_and_what_it_paints_is_visible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
-    painter = Painter(Door(bare := Terminal()), width=200)
+    painter = Painter(Outlet(Door(bare := Terminal())), width=200)
     table = Table(title=EVIL, caption=EVIL)
     table.add_column(EVIL)
     table.add_row(Text(EVIL, style="red"))

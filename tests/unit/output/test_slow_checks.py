@@ -91,6 +91,6 @@ def test_a_slow_check_of_a_look_is_shown(
         assert run((Step("models", (), check),), quietly(context(), console), apply=False).ok
     captured = capsys.readouterr()
     if kind is Console:
-        assert "  models: reading x, 6.94 GB ... (" in captured.err
+        assert "  models       reading x, 6.94 GB ... (" in captured.err
     if kind is JsonConsole:
         assert '"check_slow"' in captured.out

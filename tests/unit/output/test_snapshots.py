@@ -14,12 +14,13 @@ from provision.core.plan import make_plan
 from provision.core.step import Report, StepReport
 from provision.errors import DownloadError, GitError, PackageError
 from provision.output import live_view, plan_view, views
+from provision.output.layout import line, plain_text
 from provision.output.run_state import RunState
 from tests.support import mac_stream
 from tests.support.event_streams import read_stream
 from tests.support.findings import blocked, fixable, ok, warn
 from tests.support.mac_stream import NEEDS, SIZE, WEIGHTS
-from tests.support.snapshots import WIDTHS, assert_snapshot, drawn, widest
+from tests.support.snapshots import WIDTHS, assert_snapshot, widest
 
 MOMENTS = {"busy": mac_stream.BUSY, "stalled": mac_stream.STALLED, "refused": mac_stream.REFUSED,
            "late": mac_stream.UNPACKING}  # fmt: skip
@@ -60,8 +61,8 @@ def test_the_live_view_of_a_recorded_rehearsal(share: float) -> None:
 def test_finished_steps() -> None:
     ends = [event for _, event in read_stream("rehearsal") if isinstance(event, StepFinished)]
     for width in WIDTHS:
-        assert_snapshot(f"steps-{width}", "".join(drawn(views.step_row(event), width) for event in ends))
-    assert_snapshot("steps-plain", "\n".join(views.step_line(event, views.WORDS) for event in ends))
+        assert_snapshot(f"steps-{width}", plain_text([views.step_line(event) for event in ends], width))
+    assert_snapshot("steps-plain", plain_text([views.step_line(event, views.WORDS) for event in ends]))
 
 
 def step(name: str, *findings: Finding, **more: object) -> StepReport:
@@ -79,7 +80,7 @@ ASKED = (
     ("python_env", "venv-missing", "ComfyUI has no Python yet; 3.12 is wanted.", "Create an environment with uv.",
      25_000_000, 90_000_000),
     ("torch", "torch-missing", "torch is not installed; nightly is wanted.",
-     "torch and torchvision of one build are installed and proven.", 165_000_000, 700_000_000),
+     "Install torch with the torchvision that fits it, and test both.", 165_000_000, 700_000_000),
     ("comfyui", "comfyui-missing", f"ComfyUI is not here; latest of {REPO} will be fetched.",
      "Fetch one revision without its history.", 10_000_000, 30_000_000),
     ("models", "ckpt-missing", f"{WEIGHTS} is not there: {SIZE:,} bytes.",
@@ -124,19 +125,19 @@ def test_the_plan(name: str) -> None:
     plan = make_plan(report, NEEDS, pace, USUAL_S)
     closing = plan_view.reckoned_with(plan)
     for width in WIDTHS:
-        text = drawn(plan_view.plan_view(plan, width), width)
-        assert widest(line.rstrip() for line in text.splitlines()) <= width
-        assert_snapshot(f"plan-{name}-{width}", f"{text}{closing}")
-    assert_snapshot(f"plan-{name}-plain", f"{plan_view.plan_text(plan)}\n{closing}")
+        text = plain_text([*plan_view.plan_lines(plan), line(closing)], width)
+        assert widest(text.splitlines()) <= width
+        assert_snapshot(f"plan-{name}-{width}", text)
+    assert_snapshot(f"plan-{name}-plain", plain_text([*plan_view.plan_sentences(plan), line(closing)]))
 
 
 def test_the_report_of_a_run() -> None:
-    closing = "Not finished after 1 min 15 s. What is done is kept; after the fix: provision all"
+    closing = [Fix("Not finished after 1 min 15 s. What is done is kept; after the fix:", ours("all"))]
     for width in WIDTHS:
-        assert_snapshot(f"report-{width}", drawn(views.painted(views.report_lines(TROUBLE, closing)), width))
-    assert_snapshot("report-plain", views.plain(views.report_lines(TROUBLE, closing, views.WORDS)))
-    assert_snapshot("checkup", views.checkup_text(TROUBLE, closing))
-    assert_snapshot("checkup-plain", views.checkup_text(TROUBLE, closing, marks=views.WORDS))
+        assert_snapshot(f"report-{width}", plain_text(views.report_lines(TROUBLE, closing), width))
+        assert_snapshot(f"checkup-{width}", plain_text(views.checkup_lines(TROUBLE, closing), width))
+    assert_snapshot("report-plain", plain_text(views.report_lines(TROUBLE, closing, views.WORDS)))
+    assert_snapshot("checkup-plain", plain_text(views.checkup_lines(TROUBLE, closing, marks=views.WORDS)))
 
 
 ERRORS = {
@@ -156,5 +157,5 @@ ERRORS = {
 def test_an_error(name: str) -> None:
     log = Path("/Users/you/provision/logs/provision.log")
     for width in WIDTHS:
-        assert_snapshot(f"error-{name}-{width}", drawn(views.painted(views.error_lines(ERRORS[name], log, "✗")), width))
-    assert_snapshot(f"error-{name}-plain", views.plain(views.error_lines(ERRORS[name], log, "error:", views.WORDS)))
+        assert_snapshot(f"error-{name}-{width}", plain_text(views.error_lines(ERRORS[name], log, "✗"), width))
+    assert_snapshot(f"error-{name}-plain", plain_text(views.error_lines(ERRORS[name], log, "error:", views.WORDS)))

@@ -140,7 +140,11 @@ def test_what_cannot_be_imported_is_named(
 @pytest.mark.parametrize(
     ("spoil", "id", "says"),
     [
-        ("raise RuntimeError('operator torchvision::nms does not exist')", "tv-mismatch", "not of the same build"),
+        (
+            "raise RuntimeError('operator torchvision::nms does not exist')",
+            "tv-mismatch",
+            "torchvision does not fit this torch",
+        ),
         ("raise SystemExit(3)", "import-failed", "its own quick test ended with 3"),
         ("raise ModuleNotFoundError(\"No module named 'torch'\")", "", ""),
     ],

@@ -21,6 +21,7 @@ from provision.core.step import Context
 from provision.errors import EngineError, ImageRejected, StartOver
 from provision.steps.first_image import step as first_image
 from provision.steps.first_image.step import FIRST_IMAGE, apply_first_image, check_first_image, make_image
+from provision.system.mac import SYSCTL
 from tests.support.engine_home import CHECKPOINT, EngineHome, engine_home, install_torch, with_sets
 from tests.support.fake_machine import FakeMachine
 from tests.support.hints import said
@@ -221,7 +222,7 @@ def test_seconds_stand_beside_the_published_ones(chip: str | None, device: str, 
     assert says in told
 
 
-def test_the_chip_of_a_mac(tmp_path: Path) -> None:
-    machine = FakeMachine({"/usr/sbin/sysctl machdep.cpu.brand_string": "machdep.cpu.brand_string: Apple M2\n"})
-    ctx = replace(engine_home(tmp_path).ctx, machine=machine)
-    assert first_image.chip_name(ctx) == "Apple M2"
+@pytest.mark.parametrize(("said", "chip"), [("machdep.cpu.brand_string: Apple M2\n", "Apple M2"), ("", None)])
+def test_the_chip_of_a_mac(tmp_path: Path, said: str, chip: str | None) -> None:
+    ctx = replace(engine_home(tmp_path).ctx, machine=FakeMachine({" ".join(SYSCTL): said}))
+    assert first_image.chip_name(ctx) == chip

@@ -125,6 +125,14 @@ def test_a_virtual_mac_says_so(look: Looker) -> None:
     assert found.facts["virtual"] is True
 
 
+def test_a_guest_is_told_before_the_download_that_its_gpu_is_seldom_seen(look: Looker) -> None:
+    found = look(mac("sysctl/guest-m1"))["hw-guest"]
+    assert found.verdict is Verdict.WARN
+    assert "8 GB" in found.says
+    assert "hw-guest" not in look(mac("sysctl/guest-m1"), rehearsal=True)
+    assert "hw-guest" not in look(mac())
+
+
 def test_an_intel_mac_is_blocked(look: Looker) -> None:
     found = look(mac("sysctl/intel", arch="x86_64"))["hw-intel"]
     assert found.verdict is Verdict.BLOCKED
@@ -321,6 +329,11 @@ def test_the_rehearsal_is_stopped_by_the_disk_only(look: Looker) -> None:
     found = look(mac("sysctl/intel", "sw_vers/intel-13.7", gib=4, disk_free=GB), rehearsal=True)
     verdicts = {name: str(finding.verdict) for name, finding in found.items()}
     assert verdicts == {"hw-intel": "warn", "os-too-old": "warn", "mem-low": "warn", "disk-low": "blocked"}
+
+
+def test_the_rehearsal_does_not_recommend_the_memory_of_the_real_thing(look: Looker) -> None:
+    says = look(mac(), rehearsal=True)["hw-memory"].says
+    assert says == "16 GiB of memory, 8.0 of them available now; the rehearsal needs little."
 
 
 def test_the_step_only_reads(look: Looker) -> None:

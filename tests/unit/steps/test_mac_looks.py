@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from provision.command import program
+from provision.command import Command, program
 from provision.core.finding import Verdict
 from provision.core.home import Home
 from provision.core.step import Context
 from provision.download.local_copies import SF_DATALESS
+from provision.rehearsal.engine_repo import SOURCE as ENGINE
 from provision.steps.hardware.guarded_home import check_guarded, check_other_installs
 from provision.steps.models.step import check_models
 from provision.steps.models.stray_files import check_litter
@@ -127,13 +128,31 @@ def test_quarantine_is_lifted_after_a_yes(context: Contexts, home: Home) -> None
     assert machine.ran[-1].startswith("/usr/bin/xattr -dr com.apple.quarantine ")
 
 
-def test_two_openmps(context: Contexts, home: Home) -> None:
+@pytest.mark.parametrize(
+    "second",
+    [
+        "lib/libiomp5.dylib",
+        "lib/libomp.dylib",
+        "SITE/sklearn/.dylibs/libomp.dylib",
+        "SITE/faiss/.dylibs/libomp.dylib",
+        "SITE/mkl/lib/libiomp5.dylib",
+    ],
+)
+def test_two_openmps(context: Contexts, home: Home, second: str) -> None:
     ctx = context(machine=mac(home))
     site = mac_home(ctx)
-    write(ctx.home.venv / "lib" / "libiomp5.dylib", b"")
+    write(ctx.home.venv / second.replace("SITE", str(site.relative_to(ctx.home.venv))), b"")
     assert list(check_native_libs(ctx)) == [], "alone it does no harm"
     write(site / "torch" / "lib" / "libomp.dylib", b"")
     assert seen(check_native_libs(ctx)) == [("omp-dup", Verdict.WARN)]
+
+
+def test_torchs_own_openmps_are_one(context: Contexts, home: Home) -> None:
+    ctx = context(machine=mac(home))
+    site = mac_home(ctx)
+    for own in ("torch/lib", "torch/.dylibs", "functorch/.dylibs"):
+        write(site / own / "libomp.dylib", b"")
+    assert list(check_native_libs(ctx)) == []
 
 
 # -- pairs of versions --------------------------------------------------------------------------------------------
@@ -219,7 +238,9 @@ def test_other_comfyuis_are_told_and_do_no_harm(context: Contexts, tmp_path: Pat
 
 def test_intels_homebrew_is_not_called_in_vain(context: Contexts) -> None:
     programs = {"brew": "/usr/local/bin/brew"}
-    found = list(check_tools(context(machine=FakeMachine(programs=programs))))
+    ctx = context(machine=FakeMachine(programs=programs))
+    (ctx.home.comfyui / ".git").mkdir(parents=True)
+    found = list(check_tools(ctx))
     assert seen(found) == [("git-missing", Verdict.BLOCKED), ("brew-prefix", Verdict.OK)]
     assert found[0].fix is not None
     assert found[0].fix.command == program("xcode-select", "--install")
@@ -270,6 +291,29 @@ def test_flags_that_a_person_gave(context: Contexts, args: list[str], found: lis
         kept = json.loads(finding.fix.command.argv[-1].partition("=")[2])
         ctx = context(f"comfyui.args={json.dumps(kept)}")
         assert list(check_flags(ctx)) == [], "what is told to do helps"
+
+
+@pytest.mark.parametrize(
+    ("args", "found"),
+    [
+        (["--force-fp16", "--reserve-vram=2", "--listen", "127.0.0.1", "--force-fp"], []),
+        (["--force-fp16", "--everything"], [("flag-unknown", Verdict.BLOCKED, ["--force-fp16"])]),
+        (["--faster", "3", "--preview-size", "256"], [("flag-unknown", Verdict.BLOCKED, ["--preview-size", "256"])]),
+        (["--disable-api-nodes", "--force-fp16"], [("flag-old", Verdict.WARN, ["--force-fp16"])]),
+    ],
+)
+def test_flags_that_this_comfyui_does_not_know_or_calls_deprecated(
+    context: Contexts, args: list[str], found: list[tuple[str, Verdict, list[str]]]
+) -> None:
+    ctx = context(f"comfyui.args={json.dumps(args)}")
+    ctx.home.comfyui.mkdir(parents=True, exist_ok=True)
+    (ctx.home.comfyui / "cli_args.py").write_bytes((ENGINE / "cli_args.py").read_bytes())
+    seen_here = [
+        (each.id, each.verdict, json.loads(each.fix.command.argv[-1].partition("=")[2]))
+        for each in check_flags(ctx)
+        if each.fix is not None and isinstance(each.fix.command, Command)
+    ]
+    assert seen_here == found
 
 
 def test_flags_that_only_a_mac_fails_with(context: Contexts) -> None:

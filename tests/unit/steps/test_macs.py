@@ -13,7 +13,7 @@ from tests.support.macs import MACS, RecordedMac, mac_names, planned_on, said_on
 
 # What each is recorded for: the findings that are not OK before anything is installed, beside what is always missing.
 EXPECTED = {
-    "guest": {"mem-8gb", "mem-swaps"},
+    "guest": {"hw-guest", "mem-8gb", "mem-swaps"},
     "intel": {"hw-intel", "os-too-old"},
     "m1-8gb": {"mem-8gb", "mem-swaps"},
     "m1-pro-16gb": set(),

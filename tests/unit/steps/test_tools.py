@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.step import Context, Options
 from provision.errors import CommandFailed, CommandMissing, ConsentNeeded
-from provision.steps.tools.step import TOOLS, apply_tools, check_tools
+from provision.steps.tools.homebrew import install_with_brew
+from provision.steps.tools.step import TOOLS, check_tools
 from provision.system.machine import Ran
 from tests.support.fake_machine import FakeMachine
 from tests.support.findings import fixable
@@ -51,8 +52,20 @@ def linux(programs: Mapping[str, str], commands: Mapping[str, str] | None = None
     return FakeMachine(said, system="Linux", arch="x86_64", programs=programs)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A home whose ComfyUI is a repository, for which git must be there."""
+    PLACES.append(tmp_path_factory.mktemp("home"))
+    (PLACES[-1] / "ComfyUI" / ".git").mkdir(parents=True)
+    yield
+    PLACES.clear()
+
+
+PLACES: list[Path] = []
+
+
 def context(machine: FakeMachine, backend: str = "auto", *, yes: bool = False) -> Context:
-    return Context(machine, load_manifest("sdxl-turbo"), Home(Path("/nowhere")), Options(backend=backend, yes=yes))
+    return Context(machine, load_manifest("sdxl-turbo"), Home(PLACES[-1]), Options(backend=backend, yes=yes))
 
 
 def look(machine: FakeMachine, backend: str = "auto") -> dict[str, Finding]:
@@ -227,7 +240,7 @@ def brewing(answer: Ran | str = "==> Pouring wget\n") -> FakeMachine:
 
 def test_yes_installs_without_a_question() -> None:
     machine = brewing()
-    apply_tools(context(machine, "wget", yes=True), MISSING)
+    install_with_brew(context(machine, "wget", yes=True), MISSING)
     assert machine.ran == [INSTALL]
 
 
@@ -239,28 +252,28 @@ def test_a_question_is_asked_and_its_answer_kept() -> None:
         return True
 
     machine = brewing()
-    apply_tools(replace(context(machine, "wget"), consent=agree), MISSING)
+    install_with_brew(replace(context(machine, "wget"), consent=agree), MISSING)
     assert (asked, machine.ran) == (["Install wget with Homebrew?"], [INSTALL])
 
 
 def test_a_no_installs_nothing_and_says_the_command() -> None:
     machine = brewing()
     with pytest.raises(ConsentNeeded, match="wget was not installed") as caught:
-        apply_tools(context(machine, "wget"), MISSING)
+        install_with_brew(context(machine, "wget"), MISSING)
     assert said(caught.value.hint) == "Install it.   brew install wget"
     assert machine.ran == []
 
 
 def test_homebrew_that_fails_is_quoted() -> None:
     with pytest.raises(CommandFailed, match="No space left on device"):
-        apply_tools(context(brewing(Ran((), 1, "", "No space left on device")), yes=True), MISSING)
+        install_with_brew(context(brewing(Ran((), 1, "", "No space left on device")), yes=True), MISSING)
 
 
 def test_homebrew_that_went_away() -> None:
     with pytest.raises(CommandMissing):
-        apply_tools(context(FakeMachine(), yes=True), MISSING)
+        install_with_brew(context(FakeMachine(), yes=True), MISSING)
 
 
 def test_the_step_can_apply_and_waits_for_the_hardware() -> None:
-    assert TOOLS.apply is apply_tools
+    assert TOOLS.apply is install_with_brew
     assert TOOLS.needs == ("hardware",)

@@ -261,6 +261,10 @@ def test_the_requirements_decide_about_torchaudio(place: Place) -> None:
     assert asks_for_audio(place.ctx())
 
 
+def test_torch_waits_for_comfyui_which_says_whether_torchaudio_is_among_its_set() -> None:
+    assert "comfyui" in TORCH.needs
+
+
 def test_torchaudio_of_another_torch_is_removed_when_nobody_asks(place: Place) -> None:
     place.run()
     info = place.file("torchaudio-2.10.0.dist-info")

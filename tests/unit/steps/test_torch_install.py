@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli.commands.rollback import go_back
 from provision.comfyui.server_process import server_argv
+from provision.comfyui.switching import switch
 from provision.core.home import Home
 from provision.core.runner import run_step
 from provision.core.step import Context
@@ -265,11 +265,25 @@ def test_the_parts_of_the_torch_before_go_with_it(bare: Path, tmp_path: Path) ->
             ]
 
 
-def test_at_most_two_are_kept_and_each_change_is_one_further(place: TorchHome) -> None:
-    for channel in ("nightly", "stable", "nightly"):
+def test_as_many_are_kept_as_the_manifest_says_and_each_change_is_one_further(place: TorchHome) -> None:
+    for keep, channel, count in ((3, "nightly", 2), (3, "stable", 3), (3, "nightly", 3), (2, "stable", 2)):
+        place.sets = (f"keep={keep}",)
         assert place.run(channel).error is None
-        assert len(place.envs) == 2
+        assert len(place.envs) == count
     assert generations.before(place.home) == place.home.envs / place.envs[0]
+
+
+def test_any_that_is_kept_can_be_gone_back_to(place: TorchHome) -> None:
+    first = generations.active(place.home)
+    for channel in ("nightly", "stable"):
+        assert place.run(channel).error is None
+    numbers = [each.number for each in generations.kept(place.home)]
+    assert numbers == sorted(numbers, reverse=True)
+    assert len(numbers) == 3
+    switch(place.home, first, place.ctx().machine.timestamp())
+    assert (generations.active(place.home), place.imported()) == (first, STABLE)
+    assert [each.number for each in generations.kept(place.home)] == numbers
+    assert not place.run("stable").changed
 
 
 def test_a_program_that_runs_keeps_its_files_until_it_ends(place: TorchHome) -> None:
@@ -297,7 +311,7 @@ def test_a_home_from_before_moves_in_without_doing_the_work_again(
         monkeypatch.setattr(generations, "_exchange", lambda one, other: False)
     assert place.run().error is None
     assert (home.venv.is_symlink(), len(place.envs)) == (True, 2)
-    go_back(place.ctx())
+    place.go_back()
     assert (place.imported(), place.run("stable").changed) == (STABLE, False)
 
 
@@ -322,7 +336,7 @@ def test_going_back_needs_no_network_and_takes_receipts_lock_and_picture_along(p
     home.first_image.write_bytes(b"nightly")
     home.lock_file.unlink()
     nobody = TorchHome("http://127.0.0.1:9", home)
-    go_back(nobody.ctx())
+    nobody.go_back()
     assert (place.imported(), home.first_image.read_bytes(), home.lock_file.read_text()) == (
         STABLE,
         b"stable",
@@ -331,7 +345,7 @@ def test_going_back_needs_no_network_and_takes_receipts_lock_and_picture_along(p
     assert {name: receipts.read(name) for name in had} == had
     assert not nobody.run("stable").changed
     assert "2.16.0" in generations.before_says(home)
-    go_back(nobody.ctx())
+    nobody.go_back()
     assert (place.imported(), home.first_image.read_bytes(), home.lock_file.exists()) == (
         nightly(DAYS[0]),
         b"nightly",
@@ -401,7 +415,7 @@ def assert_whole(place: TorchHome, channel: str = "nightly") -> None:
     assert place.imported() == nightly(DAYS[0])
     assert len(place.envs) == 2
     assert generations.before(place.home) is not None
-    go_back(place.ctx())
+    place.go_back()
     assert place.imported() == STABLE
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from provision.errors import CommandFailed, CommandMissing, Interrupted
 from provision.system.child_process import clean_env
+from provision.system.listening import Limits
 from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine, Ran
 from tests.support.hints import said
@@ -44,6 +48,20 @@ def test_a_child_sees_the_clean_environment_and_what_it_is_given() -> None:
     seen = dict(line.split("=", 1) for line in ran.out.splitlines())
     assert seen["GIT_LFS_SKIP_SMUDGE"] == "1"
     assert not {"HF_TOKEN", "PYTHONPATH"} & seen.keys()
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"])
+def test_every_child_trusts_the_certificates_that_the_environment_names(name: str, tmp_path: Path) -> None:
+    (there := tmp_path / "ca.pem").touch()
+    machine = LocalMachine({"PATH": os.defpath, name: str(there)})
+    assert f"SSL_CERT_FILE={there}" in machine.run(["env"]).out.splitlines()
+
+
+def test_no_child_is_told_of_certificates_that_are_not_there(tmp_path: Path) -> None:
+    machine = LocalMachine({"PATH": os.defpath, "SSL_CERT_FILE": str(tmp_path / "gone.pem")})
+    seen = dict(line.split("=", 1) for line in machine.run(["env"]).out.splitlines())
+    assert Path(seen["SSL_CERT_FILE"]).is_file()
+    assert "SSL_CERT_FILE" not in LocalMachine({"PATH": os.defpath}).run(["env"]).out
 
 
 def test_a_child_reads_nothing_from_our_standard_input() -> None:
@@ -113,8 +131,8 @@ def test_check_says_what_the_program_said_last() -> None:
     with pytest.raises(CommandFailed, match="ended with 4:\nno such branch") as seen:
         LocalMachine().run(shell("echo no such branch >&2; exit 4")).check()
     assert said(seen.value.hint)
-    with pytest.raises(CommandFailed, match="took too long"):
-        LocalMachine().run(["sleep", str(PATIENCE_S)], timeout_s=0.05).check()
+    with pytest.raises(CommandFailed, match=r"sleep [\d.]+ timed out after 1 seconds:\n"):
+        LocalMachine().run(["sleep", str(PATIENCE_S)], timeout_s=1).check()
     assert LocalMachine().run(["true"]).check().ok
 
 
@@ -134,6 +152,34 @@ def test_a_timeout_ends_the_whole_group(tmp_path: Path, merged: bool, grandchild
     assert time.monotonic() - started < PATIENCE_S / 2
     pid = int((tmp_path / "pid").read_text(encoding="utf-8"))
     assert eventually(lambda: gone(pid))
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> LocalMachine:
+    """A machine that takes a second of silence for the end."""
+    monkeypatch.setattr("provision.system.local_machine.Limits", partial(Limits, silence_s=1))
+    return LocalMachine()
+
+
+@pytest.mark.parametrize("merged", [False, True], ids=["quiet", "on_line"])
+@pytest.mark.parametrize("asks", ["sleep 600", "exec >&- 2>&-; sleep 600", "(trap '' TERM; sleep 600) & wait"])
+def test_a_program_that_says_and_does_nothing_is_ended(impatient: LocalMachine, asks: str, merged: bool) -> None:
+    ran = impatient.run(shell(f"echo up; {asks}"), timeout_s=math.inf, on_line=(lambda line: None) if merged else None)
+    assert (ran.code, ran.out, ran.stopped) == (None, "up\n", "said nothing for 1 seconds")
+
+
+@pytest.mark.parametrize("how", ["print('.', flush=True); time.sleep(0.2)", "pass"], ids=["it talks", "it works"])
+def test_a_program_that_is_at_work_is_left_alone(impatient: LocalMachine, how: str) -> None:
+    script = f"import time\nend = time.monotonic() + 3\nwhile time.monotonic() < end: {how}"
+    assert impatient.run([sys.executable, "-c", script], timeout_s=math.inf).ok
+
+
+def test_what_a_program_left_behind_is_not_waited_for(tmp_path: Path) -> None:
+    started = time.monotonic()
+    ran = LocalMachine().run(shell("echo done; sleep 60 & echo $! > pid"), cwd=tmp_path)
+    assert (ran.code, ran.out) == (0, "done\n")
+    assert time.monotonic() - started < PATIENCE_S / 2
+    os.kill(int((tmp_path / "pid").read_text(encoding="utf-8")), signal.SIGKILL)
 
 
 def unrunnable(tmp_path: Path) -> dict[str, Path]:

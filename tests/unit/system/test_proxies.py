@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
+from provision.system import proxies
+from provision.system.child_process import child_env
+from provision.system.local_machine import LocalMachine
 from provision.system.machine import Ran
 from provision.system.proxies import SCUTIL, parse_scutil_proxy, proxy_for, with_system_proxies
 from tests.support.fake_machine import FakeMachine
@@ -72,6 +78,28 @@ def test_what_the_environment_names_comes_first_and_nobody_is_asked(name: str) -
     assert with_system_proxies(machine) == {name: "http://mine.example:1"}
     assert machine.ran == []
     assert with_system_proxies(FakeMachine(system="Linux")) == {}
+
+
+def test_system_settings_are_asked_once_and_only_when_a_proxy_is_looked_for() -> None:
+    machine = mac(ON, HOME="/h", NO_COLOR="1")
+    machine.environ = with_system_proxies(machine)
+    assert machine.environ.get("NO_COLOR") == "1"
+    assert "HF_TOKEN" not in machine.environ
+    assert machine.ran == []
+    assert child_env(machine.environ, {})["https_proxy"] == "http://proxy.example:3129"
+    assert proxy_for("https://huggingface.co/x", machine.environ) == "http://proxy.example:3129"
+    assert machine.ran == [" ".join(SCUTIL)]
+
+
+def test_scutil_itself_is_started_without_asking_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that looks at its environment, on a machine whose environment is looked at when a child starts."""
+    (scutil := tmp_path / "scutil").write_text(f"#!/bin/sh\ncat <<'END'\n{ON}END\n")
+    scutil.chmod(0o755)
+    monkeypatch.setattr(proxies, "SCUTIL", (str(scutil), "--proxy"))
+    machine = LocalMachine({"PATH": os.defpath})
+    machine.system = "Darwin"
+    machine.environ = with_system_proxies(machine)
+    assert "https_proxy=http://proxy.example:3129" in machine.run(["env"]).out.splitlines()
 
 
 def test_a_proxy_as_gnome_names_it() -> None:

@@ -20,6 +20,7 @@ from tests.support.processes import eventually, gone
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 COMMAND = """
 import atexit, os, subprocess, sys, threading, time
+from math import inf
 from pathlib import Path
 from provision.output.console import Console
 from provision.cli.exit_codes import exit_codes
@@ -164,7 +165,7 @@ time.sleep(600)
 def test_who_works_for_it_is_gone_also_who_left_its_group_and_is_deaf(tmp_path: Path, sign: signal.Signals) -> None:
     script = tmp_path / "family.py"
     script.write_text(DEAF_FAMILY, encoding="utf-8")
-    work = f"LocalMachine().run([sys.executable, {str(script)!r}], on_line=up, timeout_s=None)"
+    work = f"LocalMachine().run([sys.executable, {str(script)!r}], on_line=up, timeout_s=inf)"
     with command(work) as running:
         pids = [int(line_of(running.stdout)) for _ in range(2)]
         running.send_signal(sign)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli.commands.target_requirements import read_asked, requirement_lines, tool_python, tool_requirements
+from provision.cli.commands.target_requirements import tool_python, tool_requirements
 from provision.comfyui.git_remote import read_remote_file
 from provision.core.finding import Verdict
 from provision.core.step import Context
@@ -17,6 +17,7 @@ from provision.environment.resolution import Wheel, culprit, first_macos, name_o
 from provision.errors import CommandMissing, UsageError
 from provision.rehearsal.engine_repo import make_engine_repo
 from provision.steps.hardware.step import check_hardware
+from provision.steps.requirements.asked import read_asked, requirement_lines
 from provision.system.local_machine import LocalMachine
 from provision.system.machine import LOOPBACK, Machine
 from provision.system.parsers import GIB

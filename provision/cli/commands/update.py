@@ -1,0 +1,176 @@
+"""`provision update`: a newer ComfyUI or torch, proven beside the one in use before it takes over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
+
+from provision.cli.command import Session, command
+from provision.cli.request import ASKING
+from provision.command import Fix, ours
+from provision.errors import UsageError
+from provision.output.result import Pairs, Result, answer, ran
+
+if TYPE_CHECKING:
+    from provision.comfyui.git_remote import Revision
+    from provision.command import Command
+    from provision.core.step import Context
+    from provision.steps.update import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Newer:
+    """ComfyUI's release, and a newer one that is not asked for."""
+
+    comfyui: str
+    newer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WouldUpdate:
+    """What `--dry-run` says: releases, each package's versions before and after, edited files of ComfyUI."""
+
+    comfyui: str
+    newer: str
+    packages: Mapping[str, tuple[str, str]]
+    edited: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """ComfyUI's releases before and now."""
+
+    before: str
+    now: str
+
+
+def update(
+    at: Session,
+    *,
+    comfyui: Annotated[
+        str | None, Option("--comfyui", metavar="REF", help="ComfyUI's tag, branch or commit, or latest.")
+    ] = None,
+    torch: Annotated[
+        str | None, Option("--torch", metavar="nightly|stable|VERSION", help="Another torch too (default: the same).")
+    ] = None,
+    without: Annotated[
+        list[str] | None, Option("--without", metavar="NODE", help="Update even if this custom node no longer imports.")
+    ] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+) -> Result:
+    """Make the newer generation beside the one in use, prove it, and switch to it; a running server is restarted.
+
+    Whatever fails leaves what is in use as it is. Raises UsageError and what the proofs raise.
+    """
+    from provision.cli.session import hold_home
+    from provision.steps.update import Wanted, newer
+
+    ctx = at.ctx
+    _check_can(ctx, torch)
+    ref = comfyui or ctx.manifest.comfyui.ref
+    revision = newer(ctx, ref)
+    if revision is None and torch is None:
+        return _nothing_newer(at, ref, asked=comfyui is not None)
+    wanted = Wanted(ref, revision or _same(ctx), torch or "", tuple(without or ()))
+    if dry_run:
+        return _told(ctx, wanted)
+    with hold_home(at):
+        return _switch_to(at, wanted)
+
+
+def _check_can(ctx: Context, torch: str | None) -> None:
+    """Refuse what cannot be updated. Raises UsageError."""
+    import re
+
+    from provision.core.manifest import CHANNEL
+    from provision.core.receipt_kinds import RequirementsReceipt
+    from provision.environment import generations
+
+    if ctx.home.code_of_another is not None:
+        raise UsageError(
+            f"{ctx.home.comfyui} is not provision's: update it the way it was installed.",
+            hint=Fix("Then check it:", ours("doctor")),
+        )
+    ready = ctx.receipts.read("requirements", RequirementsReceipt).commit
+    if not ready or generations.active(ctx.home).parent != ctx.home.envs:
+        raise UsageError("There is nothing to update yet.", hint=ours("all"))
+    if torch is not None and not re.fullmatch(CHANNEL, torch):
+        raise UsageError(f"--torch {torch}: nightly, stable or a version is wanted.", hint=ours("update", "--help"))
+
+
+def _same(ctx: Context) -> Revision:
+    from provision.comfyui.git_remote import Revision
+    from provision.core.receipt_kinds import ComfyReceipt
+
+    here = ctx.receipts.read("comfyui", ComfyReceipt)
+    return Revision(here.name, "tag" if here.name != here.commit else "commit", here.commit)
+
+
+def _nothing_newer(at: Session, ref: str, *, asked: bool) -> Result:
+    """Up to date; where a tag is remembered, the newest release is named too."""
+    from provision.core.receipt_kinds import ComfyReceipt
+    from provision.steps.update import newer
+
+    here = at.ctx.receipts.read("comfyui", ComfyReceipt)
+    if not asked and ref != "latest" and (latest := newer(at.ctx, "latest")) is not None:
+        says = f"ComfyUI is held at {ref}; the newest release is {latest.name}. To go there:"
+        return answer(Newer(here.name, latest.name), Fix(says, ours("update", "--comfyui", "latest")))
+    return answer(Newer(here.name, None), f"ComfyUI {here.name} is up to date.")
+
+
+def _told(ctx: Context, wanted: Wanted) -> Result:
+    from provision.comfyui.git_checkout import read_state
+    from provision.core.receipt_kinds import ComfyReceipt
+    from provision.steps.update import package_changes
+
+    here, edited = ctx.receipts.read("comfyui", ComfyReceipt), read_state(ctx.home.comfyui).modified
+    changes = package_changes(ctx, wanted)
+    rows = [(name, " -> ".join(filter(None, versions))) for name, versions in changes.items()]
+    if here.commit != wanted.revision.commit:
+        rows.insert(0, ("ComfyUI", f"{here.name} -> {wanted.revision.name}"))
+    if wanted.torch:
+        rows.append(("torch", wanted.torch))
+    facts = WouldUpdate(here.name, wanted.revision.name, changes, tuple(edited))
+    kept = [f"Your changes to {len(edited)} files go with it, where git can merge them."] if edited else []
+    return answer(facts, Pairs(rows), *kept, Fix("Nothing was changed. To do it:", _again(wanted)))
+
+
+def _again(wanted: Wanted) -> Command:
+    torch = ("--torch", wanted.torch) if wanted.torch else ()
+    return ours("update", "--comfyui", wanted.ref, *torch)
+
+
+def _switch_to(at: Session, wanted: Wanted) -> Result:
+    from dataclasses import replace
+
+    from provision.comfyui.server_process import our_process, running_environment, stop_server
+    from provision.comfyui.switching import switch
+    from provision.core.receipt_kinds import ComfyReceipt
+    from provision.core.runner import run
+    from provision.environment import generations
+    from provision.steps.registry import step_named
+    from provision.steps.server.last_run import disable
+    from provision.steps.update import make_generation
+
+    ctx = at.ctx
+    left = ctx.receipts.read("comfyui", ComfyReceipt).name
+    new = make_generation(ctx, wanted)
+    running = our_process(ctx) is not None
+    stop_server(ctx)
+    for node in wanted.without:
+        disable(ctx, node)
+    switch(ctx.home, new, ctx.machine.timestamp())
+    generations.keep_last(ctx.home, ctx.manifest.keep, running_environment(ctx))
+    comfy = replace(ctx.manifest.comfyui, ref=wanted.ref)
+    torch = replace(ctx.manifest.torch, channel=wanted.torch or ctx.manifest.torch.channel)
+    ctx = replace(ctx, manifest=replace(ctx.manifest, comfyui=comfy, torch=torch))
+    report = run([step_named(name) for name in (*(["server"] if running else []), "lock")], ctx, apply=True)
+    facts = Updated(left, wanted.revision.name)
+    closing = f"ComfyUI {wanted.revision.name} is in use; {left} is kept."
+    return replace(ran(report, facts, Fix(f"{closing} Back to it:", ours("rollback"))), changed=True)
+
+
+app = command("update", update, ASKING)

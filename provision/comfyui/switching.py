@@ -1,0 +1,118 @@
+"""Putting a generation in use: its environment, its revision of ComfyUI, and what a person had edited with it.
+
+The link to the environment is replaced by one rename, and from then on that generation is in use. Whatever is killed
+before leaves the one before; whatever is killed after is finished by the next command, before it reads anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from provision.comfyui import fallback_flags, revisions
+from provision.comfyui.git_remote import Revision
+from provision.core.choices import choices_of, write_choices
+from provision.core.home import Home
+from provision.core.receipt_kinds import ComfyReceipt
+from provision.core.receipts import Receipts, forget, read_state, write_bytes, write_json, write_text
+from provision.environment import generations
+from provision.system.disk_errors import unusable
+from provision.system.strict import read_file
+
+EDITS = "edits.patch"
+EDITS_MAX_BYTES = 100_000_000
+USUAL = ("latest", "nightly")
+"""What need not be remembered where it was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Switch:
+    """`state/switching.json`: the generation that is being put in use, and whether it has another revision."""
+
+    to: str = ""
+    moves: bool = False
+
+
+def edits_of(env: Path) -> bytes:
+    """The edits of ComfyUI's files that belong to a generation that is not in use. Raises OSError for an odd file."""
+    try:
+        return read_file(env / "set" / EDITS, max_bytes=EDITS_MAX_BYTES)
+    except FileNotFoundError:
+        return b""
+
+
+def switch(home: Home, env: Path, when: str) -> None:
+    """Put a whole, proven generation in use; the one that is left can be gone back to. No network is used.
+
+    Raises GitError, HomeError, DiskFull.
+    """
+    old, commit = generations.active(home), _commit(env)
+    here = Receipts(home.receipts).read(generations.REVISION, ComfyReceipt).commit
+    moves = home.code_of_another is None and commit not in ("", here)
+    if moves:
+        write_bytes(old / "set" / EDITS, revisions.edits(home.comfyui))
+        revisions.hold(home.comfyui, int(old.name), here)
+    generations.leave(home, when)
+    write_json(_note(home), asdict(_Switch(env.name, moves)))
+    generations.enter(home, env, old)
+    finish(home)
+
+
+def is_begun(home: Home) -> bool:
+    """Whether a switch was begun, and by now may have been killed."""
+    return _note(home).exists()
+
+
+def finish(home: Home) -> bool:
+    """Do the rest of a switch that was begun; False where none was.
+
+    Raises GitError, HomeError, DiskFull, UsageError.
+    """
+    begun = read_state(_note(home), _Switch)
+    if begun is None:
+        return False
+    env = generations.active(home)
+    if env.name == begun.to:  # else it was killed before the rename, and nothing had changed
+        made = generations.left_with(env)
+        if begun.moves:
+            kind = "commit" if made.comfyui.name == made.comfyui.commit else "tag"
+            revision = Revision(made.comfyui.name, kind, made.comfyui.commit)
+            revisions.move_to(home.comfyui, revision, edits_of(env), lambda path: _set_aside(home, path))
+            revisions.hold(home.comfyui, made.number, made.comfyui.commit)
+            revisions.let_go(home.comfyui, {each.number for each in generations.kept(home)})
+        generations.restore(home, (*generations.SET_RECEIPTS, *([generations.REVISION] if begun.moves else [])))
+        _choose(home, {"comfyui.ref": made.comfyui.ref if begun.moves else "", "torch.channel": made.torch.wanted})
+        for name in (fallback_flags.WISH, fallback_flags.TRIED):  # recorded for what was left
+            Receipts(home.receipts).drop(name)
+    forget(_note(home))
+    return True
+
+
+def _commit(env: Path) -> str:
+    return generations.left_with(env).comfyui.commit
+
+
+def _note(home: Home) -> Path:
+    return home.state / "switching.json"
+
+
+def _choose(home: Home, told: Mapping[str, str]) -> None:
+    """Let the home remember what its generation was made for."""
+    before = choices_of(home)
+    after = {**before, **{key: value for key, value in told.items() if value and (key in before or value not in USUAL)}}
+    if after != before:
+        write_text(home.choices, write_choices(after))
+
+
+def _set_aside(home: Home, path: Path) -> None:
+    place = home.aside / "in ComfyUI's way" / path.relative_to(home.comfyui)
+    number = 1
+    while place.exists() or place.is_symlink():
+        number += 1
+        place = place.with_name(f"{path.name}.{number}")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(place)
+    except OSError as error:
+        raise unusable(path, error) from error

@@ -1,0 +1,218 @@
+"""Another revision of ComfyUI, or another torch, as a generation: made beside the one in use, proven, then switched to.
+
+Its packages are resolved whole and anew, with what custom nodes ask for. It must import all of ComfyUI and each custom
+node that imports now, and, where the model is here, make a picture on a port of its own. What fails is removed, and
+nothing that is in use was touched.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from provision.comfyui import git_checkout, revisions
+from provision.comfyui.git_remote import Revision, parse_receiving
+from provision.comfyui.log_reader import signs_of
+from provision.comfyui.log_signatures import FAILED_NODE
+from provision.comfyui.sandbox import can_fence
+from provision.comfyui.switching import EDITS
+from provision.comfyui.temporary_server import brief_server
+from provision.command import Fix, ours
+from provision.core.patience import ride_out
+from provision.core.receipt_kinds import ComfyReceipt
+from provision.core.receipts import write_bytes
+from provision.core.step import Context
+from provision.download.model_files import wanted_files
+from provision.download.source_archive import find_revision, read_remote_file
+from provision.environment import generations, packages
+from provision.errors import EngineError, ImageRejected, StartOver
+from provision.steps.first_image.step import make_first_image
+from provision.steps.requirements.install import (
+    NO_TIMES,
+    asked_words,
+    custom_nodes,
+    install,
+    prove,
+    resolved_until,
+    run_quick_test,
+)
+from provision.steps.torch.choice import asks_for_audio
+from provision.steps.torch.install import install_torch_set
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an update goes to: the revision as it is asked for and as it is found, and another torch or none."""
+
+    ref: str
+    revision: Revision
+    torch: str = ""
+    without: tuple[str, ...] = ()
+    """Custom nodes that need not import."""
+
+
+def newer(ctx: Context, ref: str) -> Revision | None:
+    """The revision that `ref` is now; None where that is checked out. Raises GitError."""
+    revision = ride_out(ctx, lambda: find_revision(ctx, ctx.manifest.comfyui.url, ref))
+    return None if revision.commit == ctx.receipts.read("comfyui", ComfyReceipt).commit else revision
+
+
+def make_generation(ctx: Context, wanted: Wanted) -> Path:
+    """Make the generation and prove it; returns its folder. The caller holds the home, and switches to it.
+
+    Raises GitError, PackageError, ProbeFailed, EngineError, ImageRejected, HomeError, DiskFull.
+    """
+    commit = _fetch(ctx, wanted.revision)
+    new = generations.begin(ctx)
+    code = new.with_name(f"{new.name}-code")
+    try:
+        _write_out(ctx, new, code, commit, wanted)
+        trial = replace(ctx, home=replace(ctx.home, env=new, code=code))
+        _fill(trial, wanted)
+        _prove(ctx, trial, wanted.without)
+        reason = wanted.torch if wanted.revision.commit == _here(ctx).commit else wanted.revision.name
+        generations.write_about(new, generations.About(made=ctx.machine.timestamp(), reason=f"update to {reason}"))
+    except BaseException:
+        generations.discard(new)
+        raise
+    finally:
+        shutil.rmtree(code, ignore_errors=True)
+    return new
+
+
+def _here(ctx: Context) -> ComfyReceipt:
+    return ctx.receipts.read("comfyui", ComfyReceipt)
+
+
+def _fetch(ctx: Context, revision: Revision) -> str:
+    """Bring the commit into the repository; the files of the checkout stay as they are."""
+    folder, url, alive = ctx.home.comfyui, ctx.manifest.comfyui.url, ctx.machine.check_interrupted
+    if revision.commit and git_checkout.has_commit_of(folder, revision.commit) == revision.commit:
+        return revision.commit
+
+    def on_progress(line: str) -> None:
+        ctx.output(line)
+        if progress := parse_receiving(line, "ComfyUI"):
+            ctx.emit(progress)
+
+    ctx.note(f"Fetching ComfyUI {revision.name} ...", passing=True)
+    environ = ctx.machine.environ
+    return ride_out(ctx, lambda: git_checkout.fetch(folder, url, revision, on_progress, alive, environ=environ))
+
+
+def _write_out(ctx: Context, new: Path, code: Path, commit: str, wanted: Wanted) -> None:
+    """The revision's files, with a person's edits where git can merge them, and its receipt."""
+    home, comfy = ctx.home, ctx.manifest.comfyui
+    edits = revisions.edits(home.comfyui)
+    carried = revisions.write_out(home.comfyui, commit, code, edits)
+    write_bytes(new / "set" / EDITS, carried or b"")
+    if carried is None:
+        patch = home.aside / f"ComfyUI edits of {_here(ctx).commit[:8]}.patch"
+        write_bytes(patch, edits)
+        ctx.note(f"Your changes to ComfyUI do not fit {wanted.revision.name}: they are kept in {home.shown(patch)}.")
+    elif edits:
+        ctx.note("Your changes to ComfyUI go with it.")
+    date, when = git_checkout.commit_date(home.comfyui, commit), ctx.machine.timestamp()
+    receipt = ComfyReceipt(comfy.url, wanted.ref, wanted.revision.name, commit, date, when)
+    generations.inside(ctx, new).receipts.write("comfyui", receipt)
+
+
+def _fill(trial: Context, wanted: Wanted) -> None:
+    """The packages: torch as it is or as it is asked for, all others resolved anew."""
+    lacks_audio = asks_for_audio(trial) and "torchaudio" not in packages.installed_versions(trial.home.venv)
+    if wanted.torch:
+        channel = replace(trial.manifest.torch, channel=wanted.torch)
+        trial = replace(trial, manifest=replace(trial.manifest, torch=channel))
+    if wanted.torch or lacks_audio:
+        install_torch_set(trial, audio=asks_for_audio(trial))
+    trial.note("Installing the packages that it asks for ...", passing=True)
+    install(trial, node_requirements(trial, wanted.without), anew=True)
+
+
+def package_changes(ctx: Context, wanted: Wanted) -> dict[str, tuple[str, str]]:
+    """The packages that would change, with their versions before and after; torch is held. Nothing is installed.
+
+    Raises GitError, PackageError.
+    """
+    asked = read_remote_file(ctx, ctx.manifest.comfyui.url, wanted.revision.name, "requirements.txt")
+    with tempfile.TemporaryDirectory(prefix="provision-update-") as folder:
+        file = Path(folder) / "requirements.txt"
+        file.write_text(asked.text, encoding="utf-8")
+        words = asked_words(ctx, file, node_requirements(ctx, wanted.without), anew=True)
+        dry = ("pip", "install", "--dry-run", "--python", ctx.home.python, *words)
+        ran = packages.run_uv(ctx, *dry, "--exclude-newer", resolved_until(ctx, asked.date))
+        if not ran.ok and NO_TIMES in ran.out + ran.err:
+            ran = packages.run_uv(ctx, *dry)
+    if not ran.ok:
+        raise packages.package_error("ComfyUI's packages", ran)
+    return parse_changes(ran.err)
+
+
+def parse_changes(text: str) -> dict[str, tuple[str, str]]:
+    """The lines ` - NAME==VERSION` and ` + NAME==VERSION` of uv, by name: the version before and the one after."""
+    found: dict[str, list[str]] = {}
+    for sign, name, version in re.findall(r"^ ([+-]) ([\w.-]+)==(\S+)", text, re.MULTILINE):
+        found.setdefault(name, ["", ""])[sign == "+"] = version
+    return {name: (old, new) for name, (old, new) in sorted(found.items())}
+
+
+def node_requirements(ctx: Context, without: Sequence[str] = ()) -> list[str]:
+    """What the custom nodes ask for by name: lines that name an address or another file are their own to install."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    found: list[str] = []
+    for node in custom_nodes(ctx):
+        if node in without:
+            continue
+        for line in packages.asked_packages(ctx.home.base / "custom_nodes" / node / "requirements.txt"):
+            try:
+                asked = Requirement(line)
+            except InvalidRequirement:
+                continue
+            if asked.url is None and packages.normalised(asked.name) not in packages.TORCH_SET:
+                found.append(str(asked))
+    return list(dict.fromkeys(found))
+
+
+def _prove(ctx: Context, trial: Context, without: Sequence[str]) -> None:
+    prove(trial)
+    _prove_nodes(ctx, trial, without)
+    checkpoints = [wanted.place for wanted in wanted_files(ctx) if wanted.checkpoint]
+    if not all(path.exists() for path in checkpoints):
+        ctx.note("The model is not here, so no picture was made with it.")
+        return
+    ctx.note("Making a picture with it ...", passing=True)
+    with brief_server(trial) as brief:
+        try:
+            make_first_image(brief)
+        except StartOver as bad:
+            raise ImageRejected(bad.message, hint=ours("logs", "--tool")) from bad
+
+
+def _prove_nodes(ctx: Context, trial: Context, without: Sequence[str]) -> None:
+    """Each custom node that imports now must import then. Raises EngineError, which names those that do not."""
+    if not custom_nodes(ctx):
+        return
+    if not can_fence(ctx.machine):
+        ctx.note("Custom nodes were not tried: this system cannot keep them from writing meanwhile.")
+        return
+    ctx.note("Importing the custom nodes ...", passing=True)
+    broken = {name: why for name, why in failing_nodes(trial).items() if name not in without}
+    broken = {name: why for name, why in broken.items() if name not in failing_nodes(ctx)} if broken else {}
+    if broken:
+        told = "\n".join(f"- {name}: {why}" for name, why in broken.items())
+        words = [word for name in (*without, *broken) for word in ("--without", name)]
+        raise EngineError(
+            f"Custom nodes that work now would no longer import:\n{told}\nNothing was changed.",
+            hint=Fix("To update all the same, with them disabled:", ours("update", *words)),
+        )
+
+
+def failing_nodes(ctx: Context) -> dict[str, str]:
+    """The custom nodes that do not import, each with why; they are kept from writing and installing."""
+    ran = run_quick_test(ctx, nodes=True)
+    return {sign.node: sign.says for sign in signs_of(ran.out + ran.err, (FAILED_NODE,)) if sign.node}
