@@ -367,7 +367,7 @@ install_provision() {
   env=$half
   half= # from here on it is whole
   link_to "$env/bin/provision" "$root/bin/provision" || fail "$(shown "$root/bin/provision") is not a link of mine."
-  [ "$UV_CACHE_DIR" != "$root/cache" ] || { "$root/uv" cache clean --quiet && rmdir "$root/cache"; } || :
+  [ "$UV_CACHE_DIR" != "$root/cache" ] || { "$root/uv" cache clean --quiet && rm -rf "$root/cache"; } || :
   case $before in
     '') say_how_to_go_on "Installed $version" ;;
     "$version") say_how_to_go_on "Installed $version anew" ;;

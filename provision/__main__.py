@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 STOPPED = 130
+COMPLETE = b"_PROVISION_COMPLETE"
 AGAIN = "PROVISION_MADE_ANEW"
 """Set where the environment was made anew in this very start, so that it is not made for ever."""
 
@@ -47,8 +48,28 @@ for _number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
         _signal.signal(_number, stop)
 
 
+def answer(text: str) -> NoReturn:
+    """Print what needs nothing else to be read, and end."""
+    try:
+        posix.write(1, f"{text}\n".encode())
+    except OSError as error:
+        posix.write(2, f"error: The output cannot be written ({error.strerror}).\n".encode())
+        posix._exit(1)
+    posix._exit(0)
+
+
 def main() -> None:
     """The entry point."""
+    import sys
+
+    from provision.cli.contents import help_text, is_help, is_version
+
+    if is_help(words := sys.argv[1:]) and COMPLETE not in posix.environ:
+        answer(help_text())
+    if is_version(words):
+        from provision import __version__
+
+        answer(f"provision {__version__}")
     try:
         from provision.cli.app import main as command_line
 

@@ -61,8 +61,8 @@ REPORTS: dict[str, tuple[type, ...]] = {
     "report": (report.PageFacts,),
     "config": (config.Settings,),
     "uninstall": (made_by_us.Removed, made_by_us.WouldRemove, Nothing),
-    "completion": (completion.Script,),
-    "manifests": (manifests.ManifestList, manifests.ManifestValues, manifests.ManifestName),
+    "completion": (completion.Script, completion.Installed),
+    "manifests": (manifests.ManifestList, manifests.ManifestValues, manifests.ManifestName, manifests.NewManifest),
 }
 """What each command adds to its report."""
 EVENTS = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)][1:]

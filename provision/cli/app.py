@@ -8,47 +8,84 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from provision import __version__
+from provision.cli.contents import ABOUT, ALIASES, COMMANDS, EXAMPLES, GLOBAL, arranged, help_text, translated
 from provision.cli.exit_codes import End, refuse, tell
-from provision.command import program
-from provision.errors import EXIT_OK, EXIT_UNSATISFIED, ProvisionError
+from provision.command import Fix, ours, program
+from provision.errors import EXIT_OK, EXIT_UNSATISFIED, ProvisionError, UsageError
 from provision.output.safe_streams import guard
 
 COMPLETE = "_PROVISION_COMPLETE"
 """The variable by which a shell's script asks for completions."""
-COMMANDS = {
-    "all": "Install everything and make the first image, or repair it.",
-    "plan": "Show what `all` would do, with sizes; change nothing.",
-    "check": "Check whether this machine is good enough.",
-    "download": "Download only the model, and verify it.",
-    "doctor": "Check everything; repair it with --fix; explain a LOGFILE.",
-    "launch": "Start ComfyUI in the background and wait until it answers.",
-    "stop": "Stop the ComfyUI that was started from this home.",
-    "status": "Show what is installed and running.",
-    "update": "Update ComfyUI, and torch with --torch; proven before it takes over.",
-    "rollback": "Return to an earlier generation: ComfyUI, torch and packages.",
-    "history": "List the generations that can be gone back to.",
-    "logs": "Show ComfyUI's log.",
-    "generate": "Generate images from prompts; starts ComfyUI if needed.",
-    "bench": "Measure seconds per image, and compare with published figures.",
-    "report": "Write the last run as one HTML page.",
-    "config": "Show every setting and where it comes from.",
-    "uninstall": "Remove what provision made; what you added is kept.",
-    "completion": "Generate a shell completion script.",
-    "manifests": "List, show and validate manifests.",
-}
-"""Each is the `app` of the module of its name in `commands`."""
 
 
-class Commands(TyperGroup):
+class Flagged(TyperGroup):
+    """Commands whose shared flags may stand before their names."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Put them behind."""
+        return super().parse_args(ctx, arranged(args))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each with its whole sentence."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help or "") for name, command in self.commands.items()])
+        write_examples(self.name or "", formatter)
+
+
+class Commands(Flagged):
     """Commands by name and sentence, which is all that help and completion need."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Know the commands by their other names too."""
+        return super().parse_args(ctx, translated(arranged(args)))
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Load the command that is called."""
+        """Load the command that is called. Raises UsageError for one that there is not."""
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            raise unknown(args[0])
         name, known, rest = super().resolve_command(ctx, args)
         return name, known and load(str(name)), rest
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The one help that there is."""
+        formatter.write(help_text() + "\n")
+
+
+def unknown(name: str) -> UsageError:
+    """What to say of a command that there is not; never that one which removes everything is meant."""
+    from difflib import get_close_matches
+
+    near = [each for each in get_close_matches(name, [*COMMANDS, *ALIASES], n=1) if each != "uninstall"]
+    hint = Fix("Did you mean:", ours(ALIASES.get(near[0], near[0]))) if near else ours("--help")
+    return UsageError(f"There is no command {name!r}.", hint=hint)
+
+
+class Manual(TyperCommand):
+    """A command whose help has its own flags apart from those of all, and examples."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write them in groups."""
+        shared = {flag for known in GLOBAL for flag in known.replace(",", "").split()}
+        groups: dict[str, list[Any]] = {"Arguments": [], "Options": [], "Global options": []}
+        for parameter in self.get_params(ctx):
+            if (record := parameter.get_help_record(ctx)) is not None:
+                own = "Options" if record[0].startswith("-") else "Arguments"
+                groups["Global options" if shared & {*parameter.opts} else own].append(record)
+        for title, records in groups.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+        write_examples(self.name or "", formatter)
+
+
+def write_examples(command: str, formatter: Any) -> None:
+    """The examples of a command, where there are any."""
+    if examples := EXAMPLES.get(command, ()):
+        with formatter.section("Examples"):
+            formatter.write("".join(f"  {example}\n" for example in examples))
 
 
 app = typer.Typer(
@@ -58,7 +95,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="From a bare Mac to its first SDXL-Turbo image in ComfyUI.",
+    help=ABOUT,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, _about in COMMANDS.items():
@@ -81,7 +118,9 @@ def version(value: bool) -> None:
 
 @app.callback()
 def root(
-    _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")] = False,
+    _: Annotated[
+        bool, typer.Option("-V", "--version", callback=version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """From a bare Mac to its first SDXL-Turbo image in ComfyUI."""
 

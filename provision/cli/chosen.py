@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 
 from provision.cli.options import choose_options
@@ -163,12 +163,11 @@ def keep(ctx: Context, keeping: Keeping) -> None:
         ctx.note(says)
 
 
-def go_by_torch(ctx: Context, channel: str) -> Context:
-    """Change the torch channel of the context and of its home. Raises UsageError, HomeError, DiskFull."""
-    manifest, was = ctx.manifest, ctx.manifest.torch.channel
-    if channel == was:
-        return ctx
+@contextmanager
+def told_changes(ctx: Context) -> Iterator[None]:
+    """Say afterwards what the home remembers otherwise than before. Raises UsageError."""
     before = choices_of(ctx.home)
-    asked: Choices = {"torch.channel": channel}
-    keep(ctx, Keeping(before, {**before, **asked}, tuple(differences({"torch.channel": was}, asked, {}))))
-    return replace(ctx, manifest=replace(manifest, torch=replace(manifest.torch, channel=channel)))
+    yield
+    usual = {**DEFAULTS, "torch.channel": "nightly", "comfyui.ref": "latest"}
+    for says in differences(before, choices_of(ctx.home), usual):
+        ctx.note(says)

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args, get_origin
 import typer
 from typer.models import ArgumentInfo
 
+from provision.cli.app import Manual
 from provision.cli.exit_codes import exit_codes, finish
 from provision.cli.request import Request
+from provision.command import Fix
+from provision.errors import UsageError
 from provision.output.result import Result
 
 if TYPE_CHECKING:
     from provision.cli.chosen import Keeping
-    from provision.command import Fix
     from provision.core.choices import Layer
     from provision.core.step import Context
     from provision.output.console import Console
+    from provision.output.outlet import Colour
     from provision.rehearsal.world import World
 
 Run = Callable[..., Result]
@@ -69,7 +72,7 @@ def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None) 
     called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {each.name: each.annotation for each in parameters}
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name)(called)
+    app.command(name, cls=Manual)(called)
     return app
 
 
@@ -103,6 +106,8 @@ def carry_out(name: str, request: Request, run: Callable[[Session], Result]) -> 
         verbose=request.verbose,
         yes=request.yes,
         plain=request.plain,
+        quiet=request.quiet,
+        colour=colour_of(request.color),
         environ=machine.environ,
     )
     console.invocation = this_call(machine.environ, request.home, rehearse=request.rehearse)
@@ -114,6 +119,15 @@ def carry_out(name: str, request: Request, run: Callable[[Session], Result]) -> 
             result = run(at)
         console.answer(result)
         finish(result.ok)
+
+
+def colour_of(when: str | None) -> Colour:
+    """When there are colours. Raises UsageError."""
+    from provision.output.outlet import Colour
+
+    if when not in (None, *Colour):
+        raise UsageError(f"Invalid --color {when!r}.", hint=Fix(f"Choose from: {', '.join(Colour)}"))
+    return Colour(when or Colour.AUTO)
 
 
 def _shared(flags: frozenset[str]) -> list[Parameter]:

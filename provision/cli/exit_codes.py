@@ -139,7 +139,9 @@ def _stopped(console: Console) -> Interrupted:
     """What is kept, and the command that resumes."""
     kept = console.kept()
     says = f"Stopped. Kept: {kept}." if kept else "Stopped. Nothing is lost."
-    return Interrupted(f"{says} The same command goes on.", hint=ours(*sys.argv[1:]))
+    server = console.state.steps.get("server")
+    runs = " ComfyUI keeps running." if server is not None and server.verdict == "ok" else ""
+    return Interrupted(f"{says}{runs}", hint=Fix("To resume:", ours(*sys.argv[1:])))
 
 
 def _kept(log: Path | None) -> Path | None:
@@ -211,7 +213,7 @@ def refuse(error: Exception) -> int:
 
 def tell(error: ProvisionError) -> None:
     """Print an error without a session."""
-    from provision.cli.app import COMMANDS
+    from provision.cli.contents import COMMANDS
     from provision.output.console import make_console
     from provision.output.hints import this_call
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from typer import Option
 
+from provision.cli.contents import GLOBAL
 from provision.cli.offers import Offered, offer, offer_backends, offer_keys, offer_manifests
 from provision.download.backends.registry import CHOICES
 
@@ -16,7 +17,7 @@ PRECISIONS = ("fp16", "bf16", "fp32")
 REHEARSED = "sdxl-turbo"
 """The default manifest, whose repository the embedded world has."""
 
-USUAL = frozenset({"home", "manifest", "overrides", "json", "verbose", "plain"})
+USUAL = frozenset({"home", "manifest", "overrides", "json", "verbose", "quiet", "plain", "color"})
 """Flags of almost every command, as fields of a request."""
 ASKING = USUAL | {"yes"}
 """Flags of a command that may ask."""
@@ -31,17 +32,23 @@ def flag(name: str, metavar: str, help: str, offered: Callable[[str], Offered] |
     return Option(name, metavar=metavar, help=help, autocompletion=offered)
 
 
-SET = flag("--set", "KEY=VALUE", "Override a key of the manifest.", offer_keys)
-AS_JSON = Option("--json", help="NDJSON events, then one report.")
-PLAIN = Option("--plain", envvar="PROVISION_PLAIN", help="Plain lines without animation, for screen readers.")
-BACKEND = flag("--backend", "|".join(CHOICES), "What downloads the model.", offer_backends)
+SET = flag("--set", "KEY=VALUE", GLOBAL["--set KEY=VALUE"], offer_keys)
+AS_JSON = Option("--json", help=GLOBAL["--json"])
+HOME = flag("--home", "DIR", GLOBAL["--home DIR"])
+MANIFEST = flag("--manifest", "NAME|FILE", GLOBAL["--manifest NAME|FILE"], offer_manifests)
+PLAIN = Option("--plain", envvar="PROVISION_PLAIN", help=GLOBAL["--plain"])
+YES = Option("--yes", "-y", help=GLOBAL["-y, --yes"])
+VERBOSE = Option("--verbose", "-v", help=GLOBAL["-v, --verbose"])
+QUIET = Option("--quiet", "-q", help=GLOBAL["-q, --quiet"])
+COLOR = flag("--color", "WHEN", GLOBAL["--color WHEN"], offer("auto", "always", "never"))
+BACKEND = flag("--backend", "|".join(CHOICES), "What downloads the model (default: auto, the fastest).", offer_backends)
 PRECISION = flag(
     "--precision", "fp16|fp32", "Precision of the checkpoint (default: fp16 where available).", offer(*PRECISIONS)
 )
 TORCH = flag(
     "--torch", "nightly[@YYYYMMDD]|stable|VERSION", "torch version (default: nightly).", offer("nightly", "stable")
 )
-COMFYUI = "ComfyUI's tag, branch or commit, or latest; or the folder of an install to adopt."
+COMFYUI = "ComfyUI's tag, branch or commit (default: latest); or the folder of an install to adopt."
 PYTHON = "The Python of that ComfyUI, or own for a new environment."
 REHEARSE = Option("--rehearse", help="Try the whole install against local stand-ins.")
 ENDPOINT = "A hub to use instead of huggingface.co; repeat it to add fallbacks."
@@ -58,15 +65,15 @@ class Request:
     """What the command line asks for, unchecked; a field with an option is a flag, in this order. None: not given."""
 
     command: str
-    home: Annotated[Path | None, flag("--home", "DIR", "The folder for everything (PROVISION_HOME, ~/provision).")] = (
-        None
-    )
-    manifest: Annotated[str | None, flag("--manifest", "NAME|FILE", "What to install.", offer_manifests)] = None
+    home: Annotated[Path | None, HOME] = None
+    manifest: Annotated[str | None, MANIFEST] = None
     overrides: Annotated[Sequence[str], SET] = ()
     json: Annotated[bool, AS_JSON] = False
-    yes: Annotated[bool, Option("--yes", "-y", help="Answer yes to every question.")] = False
-    verbose: Annotated[bool, Option("--verbose", "-v", help="Show the output of the programs that are run.")] = False
+    yes: Annotated[bool, YES] = False
+    verbose: Annotated[bool, VERBOSE] = False
+    quiet: Annotated[bool, QUIET] = False
     plain: Annotated[bool, PLAIN] = False
+    color: Annotated[str | None, COLOR] = None
     backend: Annotated[str | None, BACKEND] = None
     precision: Annotated[str | None, PRECISION] = None
     torch: Annotated[str | None, TORCH] = None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from provision.cli.chosen import go_by_home, in_order, is_kept, keep, keep_from_now, layers_of
 from provision.cli.command import Session
+from provision.cli.look import taking_long
 from provision.cli.options import choose_options
 from provision.cli.request import Request
 from provision.cli.run_in_progress import kept
@@ -72,7 +73,8 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
         world = None
         if check_rehearsal(request, home):
             draft.manifest(given)  # refuse it before the world is made
-            world = enter_world(stack, request, home, machine)
+            with taking_long(console, "rehearsal", "preparing local stand-ins"):
+                world = enter_world(stack, request, home, machine)
         if world is not None:
             machine = LocalMachine({k: v for k, v in machine.environ.items() if k not in ("HF_TOKEN", "HF_ENDPOINT")})
             options = replace(options, endpoint=world.endpoint)

@@ -99,6 +99,11 @@ OTHER_NUMPY = (
 
 # Faults of the environment: in a log, also the reason why a custom node cannot be imported.
 ENVIRONMENT: tuple[Signature, ...] = (
+    Signature("os-too-old", r"(?:Symbol not found[^\n]*\n[^\n]*)?"
+              r"built for macOS ([\d.]+)[^\n]{0,10} which is newer than",
+              "this macOS is too old for a package, which was built for macOS {0}",
+              Fix("Update macOS, or take the newest torch that it can have:", ours("all", "--torch", "stable")),
+              lasts=True),
     Signature("tv-mismatch", r"operator torchvision::nms does not exist"
               r"|(?:Symbol not found|undefined symbol|Could not load)[^\n]{0,300}torchvision"
               r"|torchvision[^\n]{0,300}(?:Symbol not found|undefined symbol)|torchvision has been compiled with"
@@ -128,11 +133,12 @@ ENVIRONMENT: tuple[Signature, ...] = (
               r"|unexpected keyword argument '(enable_gqa|weights_only)'",
               "this torch is too old for what uses it",
               Fix("The newest torch that fits is installed by:", ours("all")), lasts=True),
-    Signature("mixed-arch-so", r"incompatible architecture",
+    Signature("mixed-arch-so", r"^(?![^\n]*libxcrun)[^\n]*incompatible architecture",
               "the environment is of another processor (Rosetta)",
               Fix("Remove the folder venv of the home, then:", ours("all")), lasts=True),
-    Signature("quarantine", r"library load disallowed by system policy",
-              "macOS quarantines a library of the environment",
+    Signature("quarantine", r"library load disallowed by system policy|developer cannot be verified"
+              r"|is damaged and can.t be opened|Apple could not verify",
+              "macOS quarantines a program or library that a browser downloaded",
               ours("doctor", "--fix", "--only", "quarantine"), lasts=True),
     Signature("git-missing", r"Bad git executable|Cannot find command 'git'",
               "git is missing", program("xcode-select", "--install"), lasts=True),
@@ -150,7 +156,8 @@ SIGNATURES: tuple[Signature, ...] = (
               r"|Input type \([^)\n]{0,40}(?:MPS|mps)[^)\n]{0,40}\) and \w+ type \(torch\.(?!mps)[^)\n]{0,40}\)"
               r"|Input type \(torch\.(?!mps)[^)\n]{0,40}\) and \w+ type \([^)\n]{0,40}(?:MPS|mps)"
               r"|Expected all tensors to be on the same device|input\(device='cpu'\) and weight\(device=mps"
-              r"|Tensor for argument [^\n]{0,80} is on CPU",
+              r"|[Tt]ensor for argument [^\n]{0,80} is on (?:CPU|cpu)|on cpu but expected on mps"
+              r"|Passed CPU tensor to MPS",
               "a part of the model was left on the CPU, most often by a custom node", CUSTOM, blames_node=True),
     Signature("mps-bf16", r"(?:BFloat16|[Bb]float16|\bbf16)\b.{0,200}\bMPS\b"
               r"|\bMPS\b.{0,200}(?:BFloat16|[Bb]float16|bf16)|Undefined type BFloat16",
@@ -252,7 +259,7 @@ SIGNATURES: tuple[Signature, ...] = (
     Signature("port-busy", r"error while attempting to bind on address|Port \d+ is already in use"
               r"|[Aa]ddress already in use",
               "the port was taken by another program", ours("all", "--set", "comfyui.port=8189")),
-    Signature("disk-low", r"No space left on device|not enough (?:free )?(?:disk )?space",
+    Signature("disk-low", r"No space left on device|[Nn]ot enough (?:free )?(?:disk )?space",
               "the disk is full", Fix("Free some space, then:", ours("all"))),
     Signature("link-refused", r"(?:Operation not (?:permitted|supported)|WinError 1314\]"
               r"|Function not implemented)[^\n]{0,100}' -> '",
@@ -280,6 +287,9 @@ SIGNATURES: tuple[Signature, ...] = (
     Signature("files-limit", r"Too many open files|\[Errno 24\]",
               "the shell's limit of open files is used up (256 on a Mac)",
               Fix("ulimit -n 4096, and in the same terminal:", ours("launch"))),
+    Signature("icloud-dataless", r"Resource deadlock avoided",
+              "the bytes of a file are in iCloud, and not on this disk",
+              Fix("Have Finder download it (Keep Downloaded), or keep models out of iCloud's folders:", ours("all"))),
     Signature("read-only", r"Read-only file system(?:: '?([^'\n]*))?",
               "nothing can be written there ({0}): that path is not one of a Mac, or its disk is read-only",
               Fix("Correct the path in the custom node or workflow that names it, or take another disk")),

@@ -23,9 +23,9 @@ WORDS = (
     b'|exception|exit|expected|expired|fail|fast-forward|fatal|fault|file "|forbidden|gated|hash|head is now'
     b"|header|hung up|implemented|import|in use|incompatible|incomplete|installed|instruction|interpreter|invalid"
     b"|issuer|kill|library|license|limit|link anywhere|loader|lock|lower than|managed|match|memory|merge|metadata"
-    b"|mismatch|missing|mkl|mps|multiarray|n't |ndarray|no |not |numpy|object|offline|omp:|ownership|permi|pipe"
-    b"|prompt|provision|proxy|psutil|quota|read-only|redirect|refus|requir|reset|retry|revision|rpc|saved [|server"
-    b"|signal|socks|ssl|statistics|symbol|timed out|timeout|tls|to see the gui|too many|traceback|transfer|trap"
+    b"|mismatch|missing|mkl|mps|multiarray|n't |ndarray|newer than|no |not |numpy|object|offline|omp:|ownership|permi"
+    b"|pipe|prompt|provision|proxy|psutil|quota|read-only|redirect|refus|requir|reset|retry|revision|rpc|saved ["
+    b"|server|signal|socks|ssl|statistics|symbol|timed out|timeout|tls|to see the gui|too many|traceback|transfer|trap"
     b"|tunnel|typer|unable|unsupported|vram|wheel|xcrun"
 ).split(b"|")
 """In small letters, without digits. Each sign has one of them: a test feeds every sign through here."""

@@ -49,6 +49,13 @@ FAILED_NODE = Signature(
     DISABLE,
     lasts=True,
 )
+FAILED_PRESTARTUP = Signature(
+    "node-failed",
+    r"Failed to execute startup-script: [^\n]*custom_nodes[/\\]([^/\\\n]+)[^\n]* / ([^\n]*)",
+    "the custom node {0} could not be prepared ({1})",
+    DISABLE,
+    lasts=True,
+)
 FAILED_EXTRA = Signature(
     "extras-failed",
     r"(?<!\()IMPORT FAILED: (nodes_\w+\.py)",
@@ -161,7 +168,8 @@ NETWORK: tuple[Signature, ...] = (
     Signature("tls-intercept", r"CERTIFICATE_VERIFY_FAILED|UnknownIssuer|[Ss]elf[- ]signed certificate"
               r"|SSL certificate problem|x509: |cannot verify [^\n]{0,200}certificate|certificate verify failed"
               r"|invalid peer certificate|server certificate verification failed"
-              r"|unable to get local issuer certificate",
+              r"|unable to get local issuer certificate|SSLCertVerificationError|[Hh]ostname mismatch"
+              r"|certificate (?:subject )?name[^\n]{0,60}not match|no alternative certificate",
               "a proxy, a VPN or a mirror stands in between, with a certificate of its own", CERTIFICATES),
     Signature("tls-old", r"Unable to establish SSL connection|SSL23_GET_SERVER_HELLO|tlsv1 alert protocol version"
               r"|UNSUPPORTED_PROTOCOL|unsupported protocol|handshake failure",
@@ -179,6 +187,7 @@ NETWORK: tuple[Signature, ...] = (
               r"|Consistency check failed|Connection (?:aborted|broken)|IncompleteRead|ChunkedEncodingError"
               r"|Recv failure|transfer closed|peer closed connection|Server disconnected|SSL_ERROR_SYSCALL"
               r"|RemoteDisconnected|recv error|error decoding response body|\bcurl:? \(?(?:16|18|28|56|92)\b"
+              r"|SSLZeroReturnError|SSLEOFError|TLS/SSL connection has been closed"
               r"|Operation too slow|expected OID|i/o timeout|body are still expected|RemoteProtocolError",
               "the connection was cut in the middle", RESUME),
     Signature("net-cut", r"\b5\d\d Server Error|Server error '5\d\d"
@@ -188,7 +197,7 @@ NETWORK: tuple[Signature, ...] = (
 PACKAGES: tuple[Signature, ...] = (
     Signature("py-rosetta", r"(?:No matching distribution found for|satisfies the requirement"
               r"|candidates for) (comfy-angle|torch)\b|only (torch)(?:<=?|==)2\.[0-2]\b",
-              "there is no {0} for this Python: it is for Intel, too old or too new", ours("doctor")),
+              "there is no {0} for this Python: it is for Intel, too old or too new", ours("doctor"), follows=True),
     Signature("nightly-gap", r"No matching distribution found for torchvision(?:==(\S+dev\S+))?",
               "the nightly torchvision {0} was never built for this machine", NEW_TORCH),
     Signature("py-rosetta", r"matching platform tag[^\n]{0,60}macosx_\d+_\d+_x86_64",
@@ -245,8 +254,9 @@ SHELL: tuple[Signature, ...] = (
     Signature("brew-prefix", r"Cannot install in Homebrew on ARM processor in Intel default prefix",
               "this Homebrew is for Intel (/usr/local) and has ended: Homebrew supports Apple silicon only",
               Fix("Install the one for Apple silicon (https://brew.sh, in /opt/homebrew); this tool needs none")),
-    Signature("clt-stale", r"xcrun: error: invalid active developer path",
-              "Apple's Command Line Tools are gone, as after an upgrade", program("xcode-select", "--install")),
+    Signature("clt-stale", r"xcrun: error: invalid active developer path|unable to load libxcrun",
+              "Apple's Command Line Tools are gone or too old, as after an upgrade",
+              program("xcode-select", "--install")),
     Signature("clt-missing", r"xcode-select: (?:note|error): [Nn]o developer tools were found",
               "Apple's Command Line Tools are missing", program("xcode-select", "--install")),
     Signature("xcode-license", r"not agreed to the Xcode license",
@@ -300,7 +310,7 @@ SHELL: tuple[Signature, ...] = (
 
 # What is narrow stands first, and of ComfyUI's start what explains a custom node that failed before the node itself.
 LOG_SIGNATURES: tuple[Signature, ...] = (
-    *ENVIRONMENT, FAILED_NODE, FAILED_EXTRA, BLACK, *DATABASE, UNLISTED,
+    *ENVIRONMENT, FAILED_NODE, FAILED_PRESTARTUP, FAILED_EXTRA, BLACK, *DATABASE, UNLISTED,
     Signature("prompt-refused", r"Value not in list: (\w+): '([^']*)'",
               "the workflow asks for {1}, which is not among the files that ComfyUI sees for {0}",
               Fix("Put the file into its folder of ComfyUI/models, or choose another in that node"), lasts=True),
@@ -331,9 +341,9 @@ LOG_SIGNATURES: tuple[Signature, ...] = (
               FIND_PYTHON, follows=True),
 )  # fmt: skip
 HARMLESS = (
-    r"(?!.*(?:Symbol not found|Python is incomplete|invalid value|Failed to initialize))(?:\w*: \[ok\] "
-    r"|\W*[Oo]ptional (?:node|module|dependency|package)|.*(?:will fall back to run on the CPU|[Ff]alling back (?:on"
-    r"|to) CPU"
+    r"(?!.*(?:Symbol not found|Not enough free disk|Python is incomplete|invalid value|Failed to initialize))"
+    r"(?:\w*: \[ok\] |\W*[Oo]ptional (?:node|module|dependency|package)"
+    r"|.*(?:will fall back to run on the CPU|[Ff]alling back (?:on|to) CPU"
     r"|retrying with tiled|(?:can|may) (?:safely )?be ignored|[Yy]ou can (?:safely )?ignore|safely ignore"
     r"|Error caught was: No module named '(?:triton|xformers)|pip's dependency resolver does not"
     r"|DesktopSettingsExtension|INFO - HTTP Request"

@@ -22,8 +22,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from provision.comfyui.git_checkout import PERSONS, State, behind_link
+from provision.core.home import Home
 from provision.core.receipt_kinds import ComfyReceipt
-from provision.core.receipts import forget, read_state, write_json
+from provision.core.receipts import Receipts, forget, read_state, write_json
 from provision.core.step import Context
 from provision.system.git_objects import FILE, LINK, PROGRAM, Entry, blob_at, blob_id, tree_id
 
@@ -62,8 +63,13 @@ class Listing:
 
 def is_archived(ctx: Context) -> bool:
     """Whether the home's own ComfyUI came as an archive, and no repository was made of it since."""
-    own = ctx.home.code_of_another is None and not os.path.lexists(ctx.home.comfyui / ".git")
-    return own and ctx.receipts.read("comfyui", ComfyReceipt).source == ARCHIVE
+    return came_as_archive(ctx.home, ctx.receipts)
+
+
+def came_as_archive(home: Home, receipts: Receipts) -> bool:
+    """As `is_archived`, by the receipts of the home."""
+    own = home.code_of_another is None and not os.path.lexists(home.comfyui / ".git")
+    return own and receipts.read("comfyui", ComfyReceipt).source == ARCHIVE
 
 
 def listing_of(commit: str, date: str, entries: Mapping[str, Entry]) -> Listing:

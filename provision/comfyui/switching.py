@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from provision.comfyui import fallback_flags, revisions
+from provision.comfyui import archived_revisions, fallback_flags, revisions
+from provision.comfyui.archived_revisions import is_by_archives
 from provision.comfyui.git_remote import Revision
 from provision.core.choices import choices_of, write_choices
 from provision.core.home import Home
@@ -22,8 +23,8 @@ from provision.system.strict import read_file
 
 EDITS = "edits.patch"
 EDITS_MAX_BYTES = 100_000_000
-USUAL = ("latest", "nightly")
-"""What need not be remembered where it was not."""
+USUAL = {"comfyui.ref": "latest", "torch.channel": "nightly"}
+"""What holds where nothing is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,12 @@ def switch(home: Home, env: Path, when: str) -> None:
     here = Receipts(home.receipts).read(generations.REVISION, ComfyReceipt).commit
     moves = home.code_of_another is None and commit not in ("", here)
     if moves:
-        write_bytes(old / "set" / EDITS, revisions.edits(home.comfyui))
-        revisions.hold(home.comfyui, int(old.name), here)
+        by_archives = is_by_archives(home)
+        write_bytes(
+            old / "set" / EDITS, archived_revisions.edits(home) if by_archives else revisions.edits(home.comfyui)
+        )
+        if not by_archives:
+            revisions.hold(home.comfyui, int(old.name), here)
     generations.leave(home, when)
     write_json(_note(home), asdict(_Switch(env.name, moves)))
     generations.enter(home, env, old)
@@ -76,17 +81,30 @@ def finish(home: Home) -> bool:
     if env.name == begun.to:  # else it was killed before the rename, and nothing had changed
         made = generations.left_with(env)
         if begun.moves:
-            kind = "commit" if made.comfyui.name == made.comfyui.commit else "tag"
-            revision = Revision(made.comfyui.name, kind, made.comfyui.commit)
-            revisions.move_to(home.comfyui, revision, edits_of(env), lambda path: _set_aside(home, path))
-            revisions.hold(home.comfyui, made.number, made.comfyui.commit)
-            revisions.let_go(home.comfyui, {each.number for each in generations.kept(home)})
-        generations.restore(home, (*generations.SET_RECEIPTS, *([generations.REVISION] if begun.moves else [])))
+            _move(home, made)
         _choose(home, {"comfyui.ref": made.comfyui.ref if begun.moves else "", "torch.channel": made.torch.wanted})
+        generations.restore(home, (*generations.SET_RECEIPTS, *([generations.REVISION] if begun.moves else [])))
         for name in (fallback_flags.WISH, fallback_flags.TRIED):  # recorded for what was left
             Receipts(home.receipts).drop(name)
     forget(_note(home))
     return True
+
+
+def _move(home: Home, made: generations.Generation) -> None:
+    """Bring ComfyUI to a generation's revision; what no generation needs is let go."""
+    commit, edits = made.comfyui.commit, edits_of(made.env)
+
+    def set_aside(path: Path) -> None:
+        _set_aside(home, path)
+
+    if is_by_archives(home):
+        archived_revisions.move_to(home, commit, edits, set_aside)
+        archived_revisions.let_go(home, {each.comfyui.commit for each in generations.kept(home)} | {commit})
+        return
+    revision = Revision(made.comfyui.name, "commit" if made.comfyui.name == commit else "tag", commit)
+    revisions.move_to(home.comfyui, revision, edits, set_aside)
+    revisions.hold(home.comfyui, made.number, commit)
+    revisions.let_go(home.comfyui, {each.number for each in generations.kept(home)})
 
 
 def _commit(env: Path) -> str:
@@ -100,9 +118,9 @@ def _note(home: Home) -> Path:
 def _choose(home: Home, told: Mapping[str, str]) -> None:
     """Let the home remember what its generation was made for."""
     before = choices_of(home)
-    after = {**before, **{key: value for key, value in told.items() if value and (key in before or value not in USUAL)}}
-    if after != before:
-        write_text(home.choices, write_choices(after))
+    other = {key: value for key, value in told.items() if value and before.get(key, USUAL[key]) != value}
+    if other:
+        write_text(home.choices, write_choices({**before, **other}))
 
 
 def _set_aside(home: Home, path: Path) -> None:

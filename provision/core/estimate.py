@@ -20,7 +20,9 @@ OVERDUE = 0.25
 ABSURD = 1e12
 """No line is this fast (bytes a second), and no step this slow (seconds)."""
 ASSUMED_BYTES_PER_S = 12_500_000
-"""100 Mbit/s: what a plan assumes until something was measured."""
+"""100 Mbit/s: what a plan assumes until something was measured, and a run that has measured nothing."""
+MEASURING_S = 2.0
+"""How long a run may measure before it assumes."""
 
 USUAL_S: Mapping[str, float] = {
     "hardware": 1,

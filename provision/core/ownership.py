@@ -20,11 +20,16 @@ from provision.errors import HomeError, UsageError
 from provision.system.disk_errors import unusable
 
 MARKER = Path("state", "home.json")
+NEVER_INDEX = ".metadata_never_index"
+"""The file that Spotlight heeds, and passes over the folder that it lies in."""
 IMAGES = ("first-image.png", "first-image.rejected.png")
-FILES = ("provision.lock", "provision.toml", *IMAGES)
+FILES = ("provision.lock", "provision.toml", NEVER_INDEX, *IMAGES)
 ROOT_NAMES = frozenset((*FILES, "ComfyUI", "venv", "envs", "logs", "moved-aside", "state", ".venv.next"))
 RECORDS = ("home", "pace", "report", "run", "bench", "server", "adopted", "comfyui-files")
-STATE_FOLDERS = ("receipts", "parts", "cache", "python", "children", "rehearsal", "looks", "quick-test", "comfyui-new")
+STATE_FOLDERS = (
+    *("receipts", "parts", "cache", "python", "children", "rehearsal", "looks", "quick-test"),
+    *("comfyui-archives", "comfyui-new"),
+)
 STATE_FILES = ("lock", "held.txt", "locked.txt", "checkout-unfinished", "installing")
 STATE_NAMES = frozenset((*STATE_FOLDERS, *STATE_FILES, *(f"{name}.json" for name in RECORDS)))
 LOG_NAME = re.compile(r"(provision|comfyui)\.log(\.\d+)?")

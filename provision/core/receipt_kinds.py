@@ -8,8 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from provision.core.manifest import CHANNEL, ODD, Index
+from provision.core.strict_loader import text
 
 Facts = Mapping[str, object]
+Channel = Annotated[str, text(f"(?:{CHANNEL.pattern}|known good)?", "a channel of torch")]
+Line = Annotated[str, text(rf"[^{ODD}]*", "a text without control characters")]
+Device = Annotated[str, text("(?:cpu|mps|cuda|xpu)?", "a device of torch")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +26,15 @@ class TorchReceipt:
     versions: Mapping[str, str] = field(default_factory=dict)
     python: str = ""
     os: str | None = None
-    wanted: str = ""
+    wanted: Channel = ""
     """The channel that was asked for; `got` is the one that it is of."""
-    got: str = ""
-    why: str = ""
-    index: str | None = None
+    got: Channel = ""
+    why: Line = ""
+    index: Index | None = None
     """None in receipts older than locks."""
-    passed_over: tuple[str, ...] = ()
-    torch: str = ""
-    device: str = ""
+    passed_over: tuple[Line, ...] = ()
+    torch: Line = ""
+    device: Device = ""
     mps_built: bool = False
     mps_available: bool | None = None
     session: str = ""
@@ -36,7 +43,7 @@ class TorchReceipt:
     gflop_s: float | None = None
     skipped: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
-    audio_fault: str = ""
+    audio_fault: Line = ""
     """Why torchaudio could not be imported beside it."""
     when: str = ""
 

@@ -17,14 +17,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from provision.command import Fix, ours, program
+from provision.command import Fix, as_fix, ours, program
 from provision.core.finding import Kind
 from provision.download import kinds
 from provision.download.hosts import PORT, site_of
 from provision.download.hub.token import HUGGING_FACE, Token
 from provision.download.rate_limits import asked_wait_s
 from provision.download.web import REFUSED_BY_PROXY, as_it_is, host_of, origin_of, redirect_of, session_for
-from provision.errors import HubRefused, UsageError
+from provision.errors import HubRefused, NetworkError, UsageError
 from provision.system.address import quoted, read_address
 from provision.system.proxies import is_dead_socks, proxy_for
 from provision.system.tls import certificate_fix, clock_fix, is_of_time
@@ -188,6 +188,8 @@ def _tried(
         return _silent(host, deadline_s)
     except (HubRefused, UsageError) as error:  # it redirects to what is no address, or is none itself
         return _down(host, error.message.rstrip("."))
+    except NetworkError as error:  # a proxy that is not spoken to
+        return Trouble(kinds.PROXY, error.message, as_fix(error.hint), reason=error.message.rstrip("."))
     except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:  # RequestException is an OSError
         return _of_error(host, error, environ)
 

@@ -8,6 +8,7 @@ Forgejo. Its bytes may change with the host's program; what is in it does not, s
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.comfyui import git_remote
+from provision.comfyui.archived_revisions import archive_of
 from provision.comfyui.git_remote import LATEST, LISTING_BYTES, RemoteFile, Revision, choose_revision
 from provision.comfyui.source_tree import BadArchive, read_archived
 from provision.command import Fix
@@ -126,6 +128,26 @@ def fetch_archive(ctx: Context, url: str, revision: Revision, to: Path) -> None:
     """
     address = archive_address(url, revision)
     ride_out(ctx, lambda: _download(ctx, address, revision, to))
+
+
+def keep_archive(ctx: Context, revision: Revision) -> Path:
+    """The archive of a revision whose commit is known, kept in the home; downloaded where it is not there.
+
+    Raises as `fetch_archive`.
+    """
+    assert revision.commit is not None
+    kept = archive_of(ctx.home.state, revision.commit)
+    if not kept.is_file():
+        aside = kept.with_name(f".{kept.name}.{os.getpid()}")
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            fetch_archive(ctx, ctx.manifest.comfyui.url, revision, aside)
+            aside.replace(kept)
+        except OSError as error:
+            raise unusable(kept.parent, error) from error
+        finally:
+            aside.unlink(missing_ok=True)
+    return kept
 
 
 def _download(ctx: Context, address: str, revision: Revision, to: Path) -> None:

@@ -8,14 +8,14 @@ import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from provision.command import Fix, ours
+from provision.command import Fix, ours, program
 from provision.core.step import Context
 from provision.download.backend import Address
 from provision.download.retry import CONNECT_TIMEOUT_S
 from provision.errors import HubRefused, NetworkError, Passing, ProvisionError, UsageError, lasting
 from provision.system.address import NoAddress, Url, quoted, read_address, read_redirect
 from provision.system.bounded_http import bounded_session
-from provision.system.proxies import is_dead_socks, proxy_for
+from provision.system.proxies import is_dead_socks, proxy_for, unspoken
 from provision.system.tls import certificate_fix, clock_fix, is_of_time, trusted
 
 if TYPE_CHECKING:
@@ -104,11 +104,15 @@ def _own_credentials(url: str) -> tuple[str, str] | None:
 def session_for(url: str, environ: Mapping[str, str]) -> Session:
     """A session for requests to one host: never through a proxy to this machine, trusting whom the system trusts.
 
-    Raises UsageError for an address that is none, OSError.
+    Raises UsageError for an address that is none, NetworkError for a proxy that is not spoken to, OSError.
     """
     session = bounded_session(tls=trusted(environ) if place_of(url).scheme == "https" else None)
     session.trust_env = False
     if proxy := proxy_for(url, environ):
+        if kind := unspoken(proxy):
+            says = f"The proxy on the way to {host_of(url)} is named with {kind}://; this tool speaks http:// and socks5://."
+            hint = Fix("Most proxies take one of these, as in:", program("export", "HTTPS_PROXY=http://HOST:PORT"))
+            raise lasting(NetworkError(says, hint=hint))
         session.proxies = {place_of(url).scheme: proxy}
     return session
 

@@ -5,27 +5,26 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from provision.command import Fix
 from provision.core import events
 from provision.core.estimate import USUAL_S, Pace
 from provision.core.finding import Verdict
-from provision.errors import ConsentNeeded, ProvisionError
+from provision.errors import ConsentNeeded, Interrupted, ProvisionError
 from provision.output import plan_view, safe_streams, views
 from provision.output.as_json import Run
+from provision.output.bars import bars_text
 from provision.output.hints import HERE
-from provision.output.layout import Line, prose
+from provision.output.layout import KEPT, Line, line, prose
 from provision.output.outlet import Colour, Outlet
-from provision.output.result import Data, Drawn, Ending, Findings, Pairs, Paper, Part, Picture, Planned, Result, Words
+from provision.output.result import Bars, Data, Ending, Findings, Pairs, Part, Picture, Planned, Result, Words
 from provision.output.run_state import RunState
+from provision.output.slow_checks import SLOW_S
 from provision.system.log_files import OwnLog
 from provision.system.visible import uncoloured, visible
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 PLAIN_EVERY_S = 5.0
 SPOKEN_EVERY_S = 20.0
@@ -38,6 +37,9 @@ class Console:
     With `plain`, marks are words, tables are sentences, and progress comes less often. With `quiet`, only the answer,
     what fails, and questions.
     """
+
+    slow_s = SLOW_S
+    """From when on a look says that it takes long."""
 
     def __init__(
         self,
@@ -141,7 +143,7 @@ class Console:
         step = self.state.steps.get(event.step)
         rate = step.tasks[event.kind, event.subject].rate.at(now) if step is not None else None
         self.line(f"  {event.step}: {views.progress_text(event, rate)}")
-        if self.state.announced and now - self._said.get(("", ""), 0) >= SPOKEN_EVERY_S:
+        if self.state.under_way and now - self._said.get(("", ""), 0) >= SPOKEN_EVERY_S:
             self._said["", ""] = now
             self.line(f"  {views.total_text(self.state, now)}")
 
@@ -183,10 +185,6 @@ class Console:
         match part:
             case Data(text):
                 self.data(text)
-            case Drawn(_, words) if self.plain and words:
-                self.data(words)
-            case Drawn(draw):
-                self.draw(draw)
             case Picture(png, rows):
                 self.picture(png, rows)
             case _:
@@ -204,6 +202,8 @@ class Console:
                 if self.plain:
                     return plan_view.plan_sentences(plan, title, call)
                 return plan_view.plan_lines(plan, title, call)
+            case Bars(rows):
+                return [line((each, KEPT)) for each in bars_text(rows, self.out.width or 100).splitlines()]
             case Ending(report, closing):
                 return views.report_lines(report, closing, marks, call)
             case Findings(report, closing, details):
@@ -220,24 +220,13 @@ class Console:
         with self._guard:
             safe_streams.say(safe_streams.out(), text)
 
-    def draw(self, draw: Callable[[Paper], RenderableType]) -> None:
-        """Something of rich's on standard output, at the terminal's width or 100 columns."""
-        from provision.output.painter import Painter
-
-        rich = Painter(self.out, width=self.out.width or 100)
-        rich.print(draw(Paper(rich.width, self.takes_pictures, self.invocation)))
-
     def picture(self, png: bytes, most_rows: int) -> None:
         """Show a picture, where it can be shown: not here."""
 
-    @property
-    def takes_pictures(self) -> bool:
-        """Whether pictures can be shown."""
-        return False
-
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
-        """What happened and why, what to type next, where more is written."""
-        head = self.marks.of[Verdict.BLOCKED] if self.err.is_terminal and not self.plain else "error:"
+        """What happened and why, what to type next, where more is written; a stop that was asked for is no error."""
+        drawn = self.err.is_terminal and not self.plain
+        head = "" if isinstance(error, Interrupted) else self.marks.of[Verdict.BLOCKED] if drawn else "error:"
         self.say(*views.error_lines(error, log, head, self.marks, self.invocation))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +17,12 @@ from provision.output.layout import Line, rows_of
 from provision.output.outlet import Colour
 from provision.output.painter import Painter
 from provision.output.screen import Drawn, Screen
+from provision.output.slow_checks import SOON_S
 from provision.output.terminal_image import encode, protocol_of
 from provision.system.visible import uncoloured
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from provision.output.result import Paper, Result
+    from provision.output.result import Result
 
 PICTURE_ROWS_LEAST = 6
 """Fewest rows of a picture in half blocks, which is twice as many columns wide."""
@@ -31,6 +30,8 @@ PICTURE_ROWS_LEAST = 6
 
 class LiveConsole(Console):
     """A terminal: finished steps as lines that stay, below them what is at work, with bytes, rate and time left."""
+
+    slow_s = SOON_S
 
     def __init__(
         self, run: Run | None = None, *, verbose: bool = False, yes: bool = False, colour: Colour = Colour.AUTO
@@ -108,10 +109,6 @@ class LiveConsole(Console):
         self._end()
         super().data(text)
 
-    def draw(self, draw: Callable[[Paper], RenderableType]) -> None:
-        self._end()
-        super().draw(draw)
-
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         self._end()
         super().error(error, log)
@@ -130,7 +127,3 @@ class LiveConsole(Console):
             painter.file.flush()
         elif self.out.coloured:
             painter.print(views.picture(png, rows * 2), end="")
-
-    @property
-    def takes_pictures(self) -> bool:
-        return self.out.is_terminal and self.out.coloured

@@ -26,6 +26,8 @@ WIDE = INDENT + BAR_MIN + sum(NUMBERS) + 3
 ROWS_LEFT = 2
 """The cursor is below the picture; and when the first row is reached, tmux keeps every cleared picture."""
 TASKS_SHOWN = 3
+ALMOST_S = 1.0
+"""Less time is not worth counting down."""
 SAID_MIN = 10
 """Fewer characters of a program's output say nothing."""
 
@@ -35,13 +37,22 @@ def live_lines(state: RunState, now: float, width: int, height: int) -> list[Tex
     active = [step for step in state.steps.values() if step.active]
     rows = [line for step in active for line in _step_lines(step, now, width)]
     waiting = _waiting_lines(state, width)
-    announced = state.announced and len(state.steps) > 1
-    total = [Text(f"  {total_text(state, now)}", style="bold")] if announced else []
+    total = [_total_line(state, now, width)] if state.under_way else []
     room = max(1, height - ROWS_LEFT - len(total))
     lines = [*(rows + waiting)[:room], *total]
     for line in lines:
         line.truncate(max(1, width - 1), overflow="ellipsis")
     return lines
+
+
+def _total_line(state: RunState, now: float, width: int) -> Text:
+    """A bar over all where there is room, and the same in words."""
+    words = total_text(state, now)
+    bar = min(BAR_MAX, width - 1 - len(words) - 4)
+    text = Text("  ")
+    if bar >= BAR_MIN:
+        text.append(bar_text(round((state.share(now) or 0) * 1000), 1000, bar), "cyan").append("  ")
+    return text.append(words, "bold")
 
 
 def _step_lines(step: StepState, now: float, width: int) -> list[Text]:
@@ -57,7 +68,7 @@ def _step_lines(step: StepState, now: float, width: int) -> list[Text]:
 def _doing_words(step: StepState, now: float, room: int) -> list[str | tuple[str, str]]:
     """What it does, for how long, and what its program said last where there is room."""
     taken = time_text(now - step.since) if now - step.since >= 1 else ""
-    doing = _shortened(step.doing or "looking", room - len(taken) - 2)
+    doing = _shortened(step.doing or "checking", room - len(taken) - 2)
     said = _shortened(step.output, room - len(doing) - len(taken) - 4)
     gap = " " * (room - len(doing) - len(said) - len(taken) - (2 if said else 0))
     return [doing, (f"  {said}" if said else "", "dim"), gap, (taken, "dim")]
@@ -114,7 +125,7 @@ def _left_text(task: Task, now: float) -> str:
     if (idle := task.rate.idle_s(now)) >= STALL_S:
         return f"none for {time_text(idle)}"
     left = task.seconds_left(now)
-    return f"{time_text(left)} left" if left is not None else ""
+    return "" if left is None else f"{time_text(left)} left" if left >= ALMOST_S else "almost done"
 
 
 def _waiting_lines(state: RunState, width: int) -> list[Text]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,9 @@ from provision.output.layout import Line
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-    from rich.console import RenderableType
 
     from provision.core.plan import Plan
     from provision.core.step import Report
-    from provision.output.hints import Invocation
 
 
 Says = str | Fix | Line
@@ -53,20 +51,10 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
-    """What there is to draw on: columns, whether it takes pictures, and how this person types commands."""
+class Bars:
+    """A bar chart: a name, a number, words and a kind for each row."""
 
-    width: int
-    takes_pictures: bool
-    call: Invocation
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """What is drawn; with `--plain` the `words` for it, where there are any."""
-
-    draw: Callable[[Paper], RenderableType]
-    words: str = ""
+    rows: Sequence[tuple[str, float, str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +82,7 @@ class Findings:
     details: bool = False
 
 
-Part = Words | Data | Pairs | Planned | Drawn | Picture | Ending | Findings
+Part = Words | Data | Pairs | Planned | Bars | Picture | Ending | Findings
 
 
 @dataclass(frozen=True, slots=True)

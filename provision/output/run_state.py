@@ -9,6 +9,9 @@ from provision.core import estimate, events
 from provision.core.estimate import Countdown, Job, Pace, Rate
 from provision.core.finding import Verdict
 
+MOST = 0.99
+"""Of a run that is not over."""
+
 
 @dataclass(slots=True)
 class Task:
@@ -95,8 +98,10 @@ class RunState:
         self.pace, self.usual = pace or Pace(), usual
         self.rate, self.left = Rate(), Countdown()
         self.measured: dict[str, float] = {}
-        self.announced = False
-        """Whether a run said which steps it has; a look does not."""
+        self.run: tuple[str, ...] = ()
+        """The steps that a run said it has; a look says nothing."""
+        self.begun = 0.0
+        self._share = 0.0
         self.images: list[str] = []
         """Where images were written."""
         self._seen: float | None = None
@@ -108,7 +113,7 @@ class RunState:
         begins = isinstance(event, events.StepStarted | events.StepPlanned | events.ApplyStarted | events.Progress)
         if isinstance(event, events.RunStarted):
             self.steps = {name: StepState(name, tuple(needs)) for name, needs in event.needs.items()}
-            self.announced = True
+            self.run, self.begun, self._share = tuple(event.needs), now, 0.0
         elif event.step and isinstance(event, events.ImageMade):
             self.images.append(event.path)
         elif event.step and isinstance(event, events.CheckSlow):
@@ -120,7 +125,7 @@ class RunState:
     def _slow(self, now: float, event: events.CheckSlow) -> None:
         """A look that takes long is shown until it is over; fast ones come and go unseen."""
         step = self.steps.get(event.step)
-        if event.over and step is not None and not self.announced:
+        if event.over and step is not None and not self.run:
             del self.steps[event.step]
         elif not event.over:
             step = self.steps.setdefault(event.step, StepState(event.step, phase="looks", offline_since=now))
@@ -191,13 +196,27 @@ class RunState:
         """Still to come over the network, as far as is planned."""
         return sum(step.bytes_left for step in self.steps.values() if step.phase != "done")
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a run of several steps is not over yet."""
+        return len(self.run) > 1 and any(self.steps[name].phase != "done" for name in self.run)
+
+    def share(self, now: float) -> float | None:
+        """How much of the run is over, by time, below 1; it never falls. None while it cannot be known."""
+        taken, left = now - self.begun, self.seconds_left(now)
+        planned = self.measured or any(step.planned_bytes is not None for step in self.steps.values())
+        if left is not None and planned and taken >= estimate.MEASURING_S:
+            self._share = max(self._share, min(MOST, taken / (taken + left)))
+        return self._share or None
+
     def done(self) -> list[StepState]:
         return [step for step in self.steps.values() if step.phase == "done"]
 
     def bytes_per_s(self, now: float) -> float | None:
-        """The line's rate: measured now, else as in an earlier run; None when it stalls."""
+        """The line's rate: measured now, else as in an earlier run, else assumed; None when it stalls."""
         if self._seen is None:
-            return self.pace.bytes_per_s
+            assumed = estimate.ASSUMED_BYTES_PER_S if now - self.begun >= estimate.MEASURING_S else None
+            return self.pace.bytes_per_s or assumed
         under_way = (task for step in self.steps.values() for task in step.moving)
         if not any(task.at.over_network and task.told_in_time for task in under_way):
             return self._seen

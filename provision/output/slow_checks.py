@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from provision.core.events import CheckSlow, Doing, Emit, Event, Progress, StepFinished, StepStarted
 
 SLOW_S = 1.5
+SOON_S = 0.6
+"""On a terminal, where it is gone again once it is over."""
 AGAIN_S = 10.0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from provision.command import Fix
 from provision.core import events
+from provision.core.estimate import STALL_S
 from provision.core.finding import Finding, Verdict
 from provision.core.step import Report, StepReport
 from provision.errors import ProvisionError
@@ -115,13 +116,20 @@ def progress_text(event: events.Progress, rate: float | None = None) -> str:
 
 
 def total_text(state: RunState, now: float) -> str:
-    """`4 of 10 steps, 2.91 of 7.80 GB, about 3 min 40 s left`."""
-    parts = [f"{len(state.done())} of {len(state.steps)} steps"]
-    moved, coming = state.bytes_moved(), state.bytes_left()
-    if moved or coming:
-        parts.append(amount_text(moved, moved + coming))
+    """`42 %, 4 of 10 steps, 2.91 GB, about 3 min left`.
+
+    What is still to come is told as time alone: of most steps the bytes are an estimate until they are here.
+    """
+    share = state.share(now)
+    parts = [f"{share * 100:.0f} %"] if share is not None else []
+    parts.append(f"{len(state.done())} of {len(state.run)} steps")
+    if moved := state.bytes_moved():
+        parts.append(size_text(moved))
     left = state.seconds_left(now)
-    parts.append(f"about {rounded_time(left)} left" if left is not None else "time left unknown")
+    if left is not None:
+        parts.append(f"about {rounded_time(left)} left")
+    elif now - state.begun > STALL_S and (idle := state.rate.idle_s(now)) >= STALL_S:
+        parts.append(f"no data for {time_text(idle)}")
     return ", ".join(parts)
 
 
@@ -375,7 +383,8 @@ def error_lines(
     first, *more = visible(uncoloured(error.message)).splitlines() or [error.code]
     said = [line((f"    {each}", "dim"), hang=4) for each in more]
     where = [line(("  log: ", "dim"), (str(log), f"{KEPT} dim"))] if log is not None else []
-    return [line((head, "red"), " ", first, hang=2), *said, _to_do(error.hint, marks, call), *where]
+    begins = [(f"{head} ", "red")] if head else []
+    return [line(*begins, first, hang=2), *said, _to_do(error.hint, marks, call), *where]
 
 
 def _to_do(fix: Fix, marks: Marks, call: Invocation, indent: int = 2) -> Line:

@@ -14,20 +14,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from provision.comfyui import git_checkout, revisions
+from provision.comfyui import archived_revisions, git_checkout, revisions
+from provision.comfyui.archived_revisions import is_by_archives
 from provision.comfyui.git_remote import Revision, parse_receiving
 from provision.comfyui.log_reader import signs_of
 from provision.comfyui.log_signatures import FAILED_NODE
 from provision.comfyui.sandbox import can_fence
-from provision.comfyui.switching import EDITS
+from provision.comfyui.server_process import stop_server
+from provision.comfyui.source_tree import ARCHIVE
+from provision.comfyui.switching import EDITS, switch
 from provision.comfyui.temporary_server import brief_server
 from provision.command import Fix, ours
 from provision.core.patience import ride_out
-from provision.core.receipt_kinds import ComfyReceipt
+from provision.core.receipt_kinds import ComfyReceipt, RequirementsReceipt
 from provision.core.receipts import write_bytes
 from provision.core.step import Context
 from provision.download.model_files import wanted_files
-from provision.download.source_archive import find_revision, read_remote_file
+from provision.download.source_archive import find_revision, keep_archive, read_remote_file
 from provision.environment import generations, packages
 from provision.errors import EngineError, ImageRejected, StartOver
 from provision.steps.first_image.step import make_first_image
@@ -35,6 +38,7 @@ from provision.steps.requirements.install import (
     NO_TIMES,
     asked_words,
     custom_nodes,
+    imported,
     install,
     prove,
     resolved_until,
@@ -61,6 +65,32 @@ def newer(ctx: Context, ref: str) -> Revision | None:
     return None if revision.commit == ctx.receipts.read("comfyui", ComfyReceipt).commit else revision
 
 
+def move(ctx: Context) -> bool:
+    """Update a home that works to the revision that is asked for now, where that is another one; ends the server.
+
+    False where there is nothing to update, or nothing yet that works. Raises as `make_generation` and `switch`.
+    """
+    receipt, ref = ctx.receipts.read("comfyui", ComfyReceipt), ctx.manifest.comfyui.ref
+    is_ours = ctx.home.code_of_another is None and ctx.options.locked is None
+    if not (is_ours and receipt.ref != ref and is_proven(ctx, receipt)):
+        return False
+    revision = newer(ctx, ref)
+    if revision is None:
+        return False
+    new = make_generation(ctx, Wanted(ref, revision))
+    stop_server(ctx)
+    switch(ctx.home, new, ctx.machine.timestamp())
+    return True
+
+
+def is_proven(ctx: Context, receipt: ComfyReceipt) -> bool:
+    """Whether the revision of a receipt is checked out, and was seen to import with the packages of now."""
+    if generations.active(ctx.home).parent != ctx.home.envs:
+        return False
+    proven = ctx.receipts.read("requirements", RequirementsReceipt).commit == receipt.commit and imported(ctx)
+    return proven and (is_by_archives(ctx.home) or git_checkout.read_state(ctx.home.comfyui).head == receipt.commit)
+
+
 def make_generation(ctx: Context, wanted: Wanted) -> Path:
     """Make the generation and prove it; returns its folder. The caller holds the home, and switches to it.
 
@@ -84,12 +114,23 @@ def make_generation(ctx: Context, wanted: Wanted) -> Path:
     return new
 
 
+def edited(ctx: Context) -> tuple[str, ...]:
+    """The files of ComfyUI that a person changed. Raises GitError."""
+    by_archives = is_by_archives(ctx.home)
+    return archived_revisions.edited(ctx.home) if by_archives else git_checkout.read_state(ctx.home.comfyui).modified
+
+
 def _here(ctx: Context) -> ComfyReceipt:
     return ctx.receipts.read("comfyui", ComfyReceipt)
 
 
 def _fetch(ctx: Context, revision: Revision) -> str:
     """Bring the commit into the repository; the files of the checkout stay as they are."""
+    if is_by_archives(ctx.home):
+        here = _here(ctx)
+        for each in (revision, Revision(here.name, "commit", here.commit)):  # to go back without a network
+            keep_archive(ctx, each)
+        return str(revision.commit)
     folder, url, alive = ctx.home.comfyui, ctx.manifest.comfyui.url, ctx.machine.check_interrupted
     if revision.commit and git_checkout.has_commit_of(folder, revision.commit) == revision.commit:
         return revision.commit
@@ -106,18 +147,27 @@ def _fetch(ctx: Context, revision: Revision) -> str:
 
 def _write_out(ctx: Context, new: Path, code: Path, commit: str, wanted: Wanted) -> None:
     """The revision's files, with a person's edits where git can merge them, and its receipt."""
-    home, comfy = ctx.home, ctx.manifest.comfyui
-    edits = revisions.edits(home.comfyui)
-    carried = revisions.write_out(home.comfyui, commit, code, edits)
+    home, comfy, when = ctx.home, ctx.manifest.comfyui, ctx.machine.timestamp()
+    receipt = ComfyReceipt(comfy.url, wanted.ref, wanted.revision.name, commit, when=when)
+    if is_by_archives(home):
+        edits, suffix = archived_revisions.edits(home), ""
+        listing, carried = archived_revisions.write_out(home, commit, code, edits)
+        receipt = replace(receipt, date=listing.date, tree=listing.tree, source=ARCHIVE)
+    else:
+        edits, suffix = revisions.edits(home.comfyui), ".patch"
+        carried = revisions.write_out(home.comfyui, commit, code, edits)
+        date, tree = git_checkout.commit_date(home.comfyui, commit), git_checkout.tree_of(home.comfyui, commit)
+        receipt = replace(receipt, date=date, tree=tree)
     write_bytes(new / "set" / EDITS, carried or b"")
     if carried is None:
-        patch = home.aside / f"ComfyUI edits of {_here(ctx).commit[:8]}.patch"
-        write_bytes(patch, edits)
+        patch = home.aside / f"ComfyUI edits of {_here(ctx).commit[:8]}{suffix}"
+        if suffix:
+            write_bytes(patch, edits)
+        else:
+            archived_revisions.write_edits(patch, edits)
         ctx.note(f"Your changes to ComfyUI do not fit {wanted.revision.name}: they are kept in {home.shown(patch)}.")
     elif edits:
         ctx.note("Your changes to ComfyUI go with it.")
-    date, when = git_checkout.commit_date(home.comfyui, commit), ctx.machine.timestamp()
-    receipt = ComfyReceipt(comfy.url, wanted.ref, wanted.revision.name, commit, date, when)
     generations.inside(ctx, new).receipts.write("comfyui", receipt)
 
 

@@ -20,6 +20,7 @@ SCUTIL = ("/usr/sbin/scutil", "--proxy")
 ASKED_S = 5
 NAMES = ("http", "https", "all")
 LOOKED_FOR = frozenset(f"{name}_proxy" for name in (*NAMES, "no"))
+SPOKEN = ("http", "socks4", "socks4a", "socks5", "socks5h")
 OWN = ("localhost", LOOPBACK, "::1")
 """This computer itself, to which nobody needs a proxy."""
 KINDS = {"HTTP": ("HTTP_PROXY", "http"), "HTTPS": ("HTTPS_PROXY", "http"), "SOCKS": ("ALL_PROXY", "socks5h")}
@@ -46,6 +47,12 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str:
     return re.sub(r"^socks://", "socks5://", found)  # as GNOME writes it
 
 
+def unspoken(proxy: str) -> str:
+    """The kind of a proxy that is none of those that are spoken to, as `https`; empty for one that is."""
+    scheme = proxy.partition("://")[0].lower() if proxy else "http"
+    return "" if scheme in SPOKEN else scheme
+
+
 def is_socks(proxy: str) -> bool:
     """Whether a proxy speaks SOCKS."""
     return proxy.lower().startswith("socks")
@@ -68,11 +75,14 @@ def credentials_of(proxy: str) -> tuple[str, str] | None:
 
 
 def with_system_proxies(machine: Machine) -> Mapping[str, str]:
-    """The machine's environment, with the proxies of System Settings where it names none itself."""
+    """The machine's environment, with the proxies of System Settings where it names none itself.
+
+    Programs that are started with it ask no proxy for this computer itself: uv and git would.
+    """
     given = machine.environ
-    if machine.system != "Darwin" or any(given.get(name) for kind in NAMES for name in _both(f"{kind}_proxy")):
-        return given
-    return _WithSettings(machine)
+    if any(given.get(name) for kind in NAMES for name in _both(f"{kind}_proxy")):
+        return _merged(given, {"NO_PROXY": ",".join(OWN)})
+    return _WithSettings(machine) if machine.system == "Darwin" else given
 
 
 class _WithSettings(Mapping[str, str]):
@@ -104,7 +114,8 @@ def _merged(given: Mapping[str, str], found: Mapping[str, str]) -> Mapping[str, 
     if not found:
         return given
     mine = given.get("no_proxy") or given.get("NO_PROXY") or ""
-    exceptions = ",".join(dict.fromkeys([*mine.split(","), *found["NO_PROXY"].split(",")])).strip(",")
+    listed = ",".join(dict.fromkeys([*mine.split(","), *found["NO_PROXY"].split(",")])).strip(",")
+    exceptions = mine if mine.strip() == "*" else listed  # which means all hosts only where it stands alone
     both = {name: value for key, value in found.items() for name in _both(key)}
     return {**given, **both, "NO_PROXY": exceptions, "no_proxy": exceptions}
 
@@ -125,6 +136,14 @@ def parse_scutil_proxy(out: str) -> dict[str, str]:
     listed = re.search(r"(?ms)^  ExceptionsList : <array> \{\n(.*?)^  \}", out)
     exceptions = re.findall(r"(?m)^    \d+ : (\S+)$", listed[1]) if listed else []
     return found and {**found, "NO_PROXY": ",".join([*OWN, *map(_exception, exceptions)])}
+
+
+def parse_scutil_script(out: str) -> str:
+    """The address of the script (PAC) by which `scutil --proxy` says that proxies are chosen; empty for none."""
+    values: dict[str, str] = dict(re.findall(r"(?m)^  (\w+) : (\S+)$", out))
+    if values.get("ProxyAutoConfigEnable") == "1":
+        return values.get("ProxyAutoConfigURLString", "a script")
+    return "one that the network names (WPAD)" if values.get("ProxyAutoDiscoveryEnable") == "1" else ""
 
 
 def _exception(text: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Ended, Json, Tool
+from tests.support.paths import NOT_EVEN_ROOTS
 
 BACKENDS = ("auto", "hf", "wget", "git-lfs", "http", "huggingface-cli")
 FP16 = "sd_xl_turbo_1.0_fp16.safetensors"
@@ -123,7 +124,7 @@ def test_what_a_person_reads(tool: Tool) -> None:
     assert up.returncode == 0, up.stderr
     assert (tool.home.parent / "o.png").read_bytes().startswith(b"\x89PNG")
     assert "seed 5" in up.stdout
-    nowhere = tool.text("generate", "a fox", "-o", "/proc/o.png")
+    nowhere = tool.text("generate", "a fox", "-o", str(NOT_EVEN_ROOTS / "o.png"))
     assert nowhere.returncode == 1  # a place that cannot be written is the person's, not our bug
     assert "bug" not in nowhere.stderr
     assert "cannot be used" in nowhere.stderr

@@ -16,6 +16,7 @@ from provision.rehearsal.model_repo import make_model_repo
 from tests.e2e.conftest import Ended, Tool
 from tests.support.faults import Fault
 from tests.support.hub import Hub
+from tests.support.paths import NOT_EVEN_ROOTS
 
 NAME = "sd_xl_turbo_1.0_fp16.safetensors"
 REPO = "stabilityai/sdxl-turbo"
@@ -107,7 +108,7 @@ def test_home_is_a_file(tool: Tool) -> None:
 
 
 def test_home_cannot_be_written(tool: Tool) -> None:
-    tool.home = Path("/proc/provision")
+    tool.home = NOT_EVEN_ROOTS / "provision"
     assert_clear(tool.run("all", "--rehearse"), "cannot be")
 
 

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -63,12 +64,13 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(tool: Tool, tmp_path: Path) -> Iterator[Terminal]:
-    found = Terminal(tmp_path / "tmux")
+def terminal(tool: Tool) -> Iterator[Terminal]:
     given = {"PYTHONPATH": str(CHECKOUT), "HOME": os.environ["HOME"], **tool.environ}
-    found.open(80, 30, given)
-    yield found
-    found.tmux("kill-server")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # a socket's path has 104 bytes on a Mac
+        found = Terminal(Path(folder) / "tmux")
+        found.open(80, 30, given)
+        yield found
+        found.tmux("kill-server")
 
 
 def start(terminal: Terminal, tool: Tool, *words: str) -> str:

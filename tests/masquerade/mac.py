@@ -88,7 +88,7 @@ class PlayedMac:
         ):
             made.mkdir(parents=True)
         shutil.copy(HERE / "python" / "sitecustomize.py", library)
-        about = {**self.recorded, "person": str(self.person), "opened": str(self.folder / "opened")}
+        about = {**self.recorded, "person": str(self.person), "opened": str(self.folder / "opened"), "tool": sys.prefix}
         (library / "mac.json").write_text(json.dumps(about), encoding="utf-8")
         for place, names in ANSWERED.items():
             for name in names.split():

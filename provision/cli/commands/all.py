@@ -33,6 +33,7 @@ def provision_all(
     from provision.core.runner import run
     from provision.output.report.run_record import keep_run
     from provision.output.report.timeline import Timeline
+    from provision.steps.hardware.left_out import ask_to_leave_out
     from provision.steps.lock.rebuild import check_rebuildable
     from provision.steps.registry import STEPS
 
@@ -43,6 +44,8 @@ def provision_all(
     if ctx.options.locked is not None:
         check_rebuildable(ctx, ctx.options.locked)
     with hold_home(at):
+        ask_to_leave_out(ctx)
+        moved = _moved(at)
         at.console.reckon_with(read_pace(ctx.home), usual_seconds(ctx))
         timeline = Timeline(ctx.machine.clock)
         report = run(STEPS, replace(ctx, emit=timeline.before(ctx.emit)), apply=True)
@@ -55,7 +58,25 @@ def provision_all(
     if open_page and report.ok and not stop:
         webbrowser.open(ctx.manifest.comfyui.page)
     made = read_picture(ctx.home.first_image) if report.step("first_image").changed and report.ok else None
-    return ran(report, facts, *_closing(at, report, stopped=stop), before=[Picture(made)] if made else [])
+    result = ran(report, facts, *_closing(at, report, stopped=stop), before=[Picture(made)] if made else [])
+    return replace(result, changed=moved or report.changed)
+
+
+def _moved(at: Session) -> bool:
+    """Whether a home that works was updated to another revision, as it is asked for now.
+
+    Where that fails the home goes on wanting the one that it has. Raises what the update raises.
+    """
+    from provision.cli.chosen import Keeping, keep
+    from provision.errors import ProvisionError
+    from provision.steps.update import move
+
+    try:
+        return move(at.ctx)
+    except ProvisionError:
+        if at.keeping is not None:
+            keep(at.ctx, Keeping(at.keeping.after, at.keeping.before))
+        raise
 
 
 def _with_consent(at: Session) -> Session:

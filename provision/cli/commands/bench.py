@@ -14,7 +14,7 @@ from provision.cli.command import Session, command
 from provision.cli.request import ASKING
 from provision.command import ours
 from provision.errors import UsageError
-from provision.output.result import Result, answer
+from provision.output.result import Bars, Result, answer
 
 if TYPE_CHECKING:
     from provision.core.manifest import FirstImage
@@ -28,9 +28,15 @@ SAMPLE_S, WATTS_S = 0.2, 1.0
 def bench(
     at: Session,
     *,
-    count: Annotated[int, Option("--count", min=1, max=50, help="Warm images of each kind.")] = 3,
-    size: Annotated[list[int] | None, Option("--size", min=64, max=2048, help="Only this size, in pixels.")] = None,
-    steps: Annotated[list[int] | None, Option("--steps", min=1, max=100, help="Only this number of steps.")] = None,
+    count: Annotated[int, Option("--count", metavar="N", min=1, max=50, help="Warm images of each kind.")] = 3,
+    size: Annotated[
+        list[int] | None,
+        Option("--size", metavar="N", min=64, max=2048, help="Only this size, in pixels (default: 512 and 768)."),
+    ] = None,
+    steps: Annotated[
+        list[int] | None,
+        Option("--steps", metavar="N", min=1, max=100, help="Only this number of steps (default: 1 to 4)."),
+    ] = None,
 ) -> Result:
     """Restart the server, make the images, then record and show what was measured.
 
@@ -39,7 +45,6 @@ def bench(
     from provision.cli.server import bring_up
     from provision.comfyui.attention_limit import check_size
     from provision.comfyui.server_process import stop_server
-    from provision.output.bars import bars_text
     from provision.output.report.bench_result import bench_sentence, chart_rows
     from provision.output.report.run_record import keep_bench
 
@@ -56,20 +61,26 @@ def bench(
         return server
     result = _measure(ctx, kinds, count, ctx.machine.clock() - started)
     keep_bench(ctx.home, result)
-    return answer(result, bars_text(chart_rows(result)), bench_sentence(result))
+    return answer(result, Bars(chart_rows(result)), bench_sentence(result))
 
 
 def _measure(ctx: Context, kinds: list[tuple[int, int]], count: int, start_s: float) -> Bench:
     """Make `count` warm images of each kind (pixels of a side, steps)."""
+    from provision.core.events import StepStarted
     from provision.core.receipt_kinds import TorchReceipt
     from provision.output.report.bench_result import Bench
     from provision.steps.first_image.step import chip_name
 
+    ctx.emit(StepStarted())
     with _watching(ctx) as seen:
-        cold_s = _seconds(ctx, _image(ctx, *kinds[0]), "the cold image")
-        cases = [_case(ctx, *kinds[0], count)]
-        _say_left(ctx, cases[0], kinds[1:], count)
-        cases += [_case(ctx, *kind, count) for kind in kinds[1:]]
+        _say_place(ctx, kinds, 0)
+        cold_s = _seconds(ctx, _image(ctx, *kinds[0]), "loading the model")
+        cases = []
+        for place, kind in enumerate(kinds):
+            _say_place(ctx, kinds, place)
+            cases.append(_case(ctx, *kind, count, f"{kind_says(*kind)} ({place + 1} of {len(kinds)})"))
+            if place == 0:
+                _say_left(ctx, cases[0], kinds[1:], count)
     return Bench(
         when=ctx.machine.timestamp(),
         chip=chip_name(ctx) or ctx.machine.arch,
@@ -79,6 +90,7 @@ def _measure(ctx: Context, kinds: list[tuple[int, int]], count: int, start_s: fl
         cases=tuple(cases),
         peak_bytes=seen.peak_bytes or None,
         watts=seen.watts or None,
+        rehearsal=ctx.options.rehearsal,
     )
 
 
@@ -86,12 +98,22 @@ def _image(ctx: Context, size: int, steps: int) -> FirstImage:
     return replace(ctx.manifest.first_image, width=size, height=size, steps=steps)
 
 
-def _case(ctx: Context, size: int, steps: int, count: int) -> Case:
+def _say_place(ctx: Context, kinds: list[tuple[int, int]], place: int) -> None:
+    """Which size and number of steps comes now, of how many."""
+    ctx.note(f"{kind_says(*kinds[place])} ({place + 1} of {len(kinds)})", passing=True)
+
+
+def kind_says(size: int, steps: int) -> str:
+    """A size and a number of steps in words."""
+    return f"{size}x{size}, {steps} step{'s' if steps > 1 else ''}"
+
+
+def _case(ctx: Context, size: int, steps: int, count: int, what: str) -> Case:
     from provision.output.report.bench_result import Case
 
-    image, what = _image(ctx, size, steps), f"{size}x{size}, {steps} step{'s' if steps > 1 else ''}"
-    first_s = _seconds(ctx, image, f"{what}: the first")
-    warm = (_seconds(ctx, image, f"{what}: warm, {number} of {count}") for number in range(1, count + 1))
+    image = _image(ctx, size, steps)
+    first_s = _seconds(ctx, image, f"{what}: first image")
+    warm = (_seconds(ctx, image, f"{what}: image {number + 1} of {count + 1}") for number in range(1, count + 1))
     return Case(size, size, steps, first_s, tuple(warm))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
 
@@ -13,6 +13,9 @@ from provision.cli.request import ASKING, MOVING, Request
 from provision.command import ours
 from provision.errors import UsageError
 from provision.output.result import Data, Result, answer, ran
+
+if TYPE_CHECKING:
+    from provision.core.step import Report
 
 
 def ask(
@@ -70,14 +73,31 @@ def download(at: Session) -> Result:
     with hold_home(at):
         if request.to is None:
             report = run((DOWNLOAD_TOOLS, step_named("models")), ctx, apply=True)
-            return ran(report, run_facts(at), "The model is here, verified." if report.ok else "Not finished.")
+            return ran(report, run_facts(at), _what_came(at, report) if report.ok else "Not finished.")
         folder, placed = request.to.expanduser().absolute(), []
         for model, file in ctx.manifest.chosen(ctx.options.precision):
+            started, there = ctx.machine.clock(), (folder / file.name).exists()
             obtain_at(ctx.stamped("models"), model, file, folder / file.name)
             placed.append(str(folder / file.name))
+            if not there:
+                ctx.note(_came(file.name, (folder / file.name).stat().st_size, ctx.machine.clock() - started))
         if ctx.home.root.name == ".provision" and at.world is None:
             remove_temporary_home(ctx.home.root)
         return answer(Placed(tuple(placed)), *map(Data, placed), changed=True)
+
+
+def _what_came(at: Session, report: Report) -> str:
+    """What was downloaded just now, or that it was there already."""
+    ctx, models = at.ctx, report.step("models")
+    files = [ctx.home.models / model.folder / file.name for model, file in ctx.manifest.chosen(ctx.options.precision)]
+    names, size = ", ".join(path.name for path in files), sum(path.stat().st_size for path in files)
+    return _came(names, size, models.seconds) if models.changed else f"Already there: {names}, sha256 OK."
+
+
+def _came(name: str, size: int, seconds: float) -> str:
+    from provision.output.views import size_text, time_text
+
+    return f"Downloaded {name}: {size_text(size)} in {time_text(seconds)}, sha256 OK."
 
 
 app = command("download", download, ASKING | MOVING | {"backend", "precision", "rehearse", "to", "inspect"}, ask)

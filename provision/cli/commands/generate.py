@@ -64,8 +64,12 @@ def image_wishes(overrides: Sequence[str], steps: int | None, size: str | None) 
 def ask(
     request: Request,
     *,
-    steps: Annotated[int | None, Option("--steps", min=1, max=100, help="1 to 4 for SDXL-Turbo.")] = None,
-    size: Annotated[str | None, Option("--size", metavar="N|WxH", help="Pixels, multiples of 8.")] = None,
+    steps: Annotated[
+        int | None, Option("--steps", metavar="N", min=1, max=100, help="1 to 4 for SDXL-Turbo (default: 1).")
+    ] = None,
+    size: Annotated[
+        str | None, Option("--size", metavar="N|WxH", help="Pixels, multiples of 8 (default: 512).")
+    ] = None,
 ) -> Request:
     """`--steps` and `--size` as keys of the manifest. Raises UsageError."""
     return replace(request, overrides=image_wishes(request.overrides, steps, size))
@@ -74,12 +78,14 @@ def ask(
 def generate(
     at: Session,
     *,
-    prompt: Annotated[str, Argument(help="The prompt; - reads one per line from standard input.")],
-    output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Where the PNG goes.")] = None,
-    seed: Annotated[
-        int | None, Option("--seed", min=0, max=2**63, help="Seed of the first image (default: random).")
+    prompt: Annotated[str, Argument(metavar="PROMPT", help="The prompt; - reads one per line from standard input.")],
+    output: Annotated[
+        Path | None, Option("-o", "--output", metavar="FILE", help="Where the PNG goes (default: a new file here).")
     ] = None,
-    count: Annotated[int, Option("--count", min=1, max=1000, help="Number of images per prompt.")] = 1,
+    seed: Annotated[
+        int | None, Option("--seed", metavar="N", min=0, max=2**63, help="Seed of the first image (default: random).")
+    ] = None,
+    count: Annotated[int, Option("--count", metavar="N", min=1, max=1000, help="Number of images per prompt.")] = 1,
     open_it: Annotated[bool, Option("--open", help="Open each image in the system's viewer.")] = False,
 ) -> Result:
     """`count` images of each prompt, each shown as soon as it is made; those that were made are kept on an error.
@@ -97,6 +103,8 @@ def generate(
     check_size(at.ctx, at.ctx.manifest.first_image, lambda w, h: ours("generate", "--size", size_word(w, h), prompt))
     if not (server := bring_up(at)).ok:
         return server
+    if not place.exact or place.is_folder:
+        at.ctx.note(f"Saving to {place.path if place.is_folder else place.path.parent}")
     seeds = [None if seed is None else (seed + number) % max(SEED_LIMIT, seed + 1) for number in range(count)]
     made = [_one(at, place, words, each, open_it=open_it) for words in chain([first], prompts) for each in seeds]
     return answer(Pictures(tuple(made)), changed=True)

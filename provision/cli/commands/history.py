@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from provision.cli.command import Session, command
+from provision.cli.request import USUAL
 from provision.command import Fix, ours
 from provision.output.result import Pairs, Result, answer
 
@@ -61,4 +62,4 @@ def history(at: Session) -> Result:
     return answer(History(kept), Pairs(rows), closing)
 
 
-app = command("history", history, frozenset({"home", "json"}))
+app = command("history", history, USUAL)

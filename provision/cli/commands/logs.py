@@ -27,7 +27,7 @@ def logs(
     at: Session,
     *,
     follow: Annotated[bool, Option("-f", "--follow", help="Follow the log.")] = False,
-    lines: Annotated[int, Option("-n", "--lines", help="Lines to show.")] = 60,
+    lines: Annotated[int, Option("-n", "--lines", metavar="N", help="Lines to show.")] = 60,
     tool: Annotated[bool, Option("--tool", help="Show provision's own log.")] = False,
 ) -> Result:
     """The last lines of a log; with `follow` also new ones, until Ctrl-C. Raises UsageError when there is none."""

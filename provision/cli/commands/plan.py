@@ -27,7 +27,7 @@ def plan(
         Option(
             "--for",
             metavar="TARGET",
-            help="Plan for another Mac: macos-14-arm64-py312-16gb, m3max-24gb ...",
+            help="Plan for another Mac: macos-14-arm64-py312-16gb, m3max-24gb.",
         ),
     ] = None,
     requirements: Annotated[

@@ -29,7 +29,9 @@ class PageFacts:
 def report(
     at: Session,
     *,
-    output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Where the page goes.")] = None,
+    output: Annotated[
+        Path | None, Option("-o", "--output", metavar="FILE", help="Where the page goes (default: in the home).")
+    ] = None,
     open_it: Annotated[bool, Option("--open", help="Open the page in the browser.")] = False,
 ) -> Result:
     """Write the page of the last run that changed something. Raises UsageError where there was none."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument
 
 from provision.cli.command import Session, command
+from provision.cli.request import USUAL
 from provision.command import Fix, ours
 from provision.errors import UsageError
 from provision.output.result import Nothing, Result, answer, ran, why
@@ -41,6 +42,7 @@ def rollback(
     """
     from dataclasses import replace
 
+    from provision.cli.chosen import told_changes
     from provision.cli.session import hold_home
     from provision.comfyui.server_process import our_process
     from provision.comfyui.switching import switch
@@ -55,7 +57,8 @@ def rollback(
     with hold_home(at):
         left, to = generations.read(home, generations.active(home)), _chosen(home, number)
         running = our_process(ctx) is not None
-        switch(home, to.env, ctx.machine.timestamp())
+        with told_changes(ctx):
+            switch(home, to.env, ctx.machine.timestamp())
         torch = replace(ctx.manifest.torch, channel=to.torch.wanted or "nightly")
         comfy = replace(ctx.manifest.comfyui, ref=to.comfyui.ref or ctx.manifest.comfyui.ref)
         ctx = replace(ctx, manifest=replace(ctx.manifest, torch=torch, comfyui=comfy))
@@ -79,4 +82,4 @@ def _chosen(home: Home, number: int | None) -> Generation:
     raise UsageError(f"There is no generation {number} to go back to.", hint=ours("history"))
 
 
-app = command("rollback", rollback, frozenset({"home", "manifest", "overrides", "json", "verbose"}))
+app = command("rollback", rollback, USUAL)

@@ -18,10 +18,12 @@ def status(
 ) -> Result:
     """All of it; satisfied when the server is up."""
     from provision.cli.commands.overview import overview
+    from provision.cli.look import taking_long
 
     if watch:
         follow(at)
-    return overview(at)
+    with taking_long(at.console, "status", "asking ComfyUI and adding up the disk"):
+        return overview(at)
 
 
 def follow(at: Session) -> None:

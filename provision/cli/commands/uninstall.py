@@ -28,6 +28,7 @@ def uninstall(at: Session) -> Result:
     from provision.cli.session import hold_home
     from provision.comfyui.server_process import stop_server
     from provision.core.ownership import is_home
+    from provision.steps.hardware.left_out import take_in_again
 
     home = at.ctx.home
     if not os.path.lexists(home.root):
@@ -42,6 +43,7 @@ def uninstall(at: Session) -> Result:
         return answer(WouldRemove(_texts(found.ours), _texts(found.theirs), home.adopted_json))
     with hold_home(at, removing=True):
         stop_server(at.ctx)
+        take_in_again(at.ctx)
         found = sort_home(at.ctx)  # the person may have added something since
         where, removal = _where(home), Removal(home)
         removal.run(found)
@@ -167,4 +169,4 @@ def _texts(paths: Iterable[Path]) -> tuple[str, ...]:
     return tuple(map(str, paths))
 
 
-app = command("uninstall", uninstall, frozenset({"home", "json", "yes", "verbose", "plain"}))
+app = command("uninstall", uninstall, frozenset({"home", "json", "yes", "verbose", "quiet", "plain", "color"}))

@@ -122,19 +122,18 @@ def _nothing_newer(at: Session, ref: str, *, asked: bool) -> Result:
 
 
 def _told(ctx: Context, wanted: Wanted) -> Result:
-    from provision.comfyui.git_checkout import read_state
     from provision.core.receipt_kinds import ComfyReceipt
-    from provision.steps.update import package_changes
+    from provision.steps.update import edited, package_changes
 
-    here, edited = ctx.receipts.read("comfyui", ComfyReceipt), read_state(ctx.home.comfyui).modified
+    here, files = ctx.receipts.read("comfyui", ComfyReceipt), edited(ctx)
     changes = package_changes(ctx, wanted)
     rows = [(name, " -> ".join(filter(None, versions))) for name, versions in changes.items()]
     if here.commit != wanted.revision.commit:
         rows.insert(0, ("ComfyUI", f"{here.name} -> {wanted.revision.name}"))
     if wanted.torch:
         rows.append(("torch", wanted.torch))
-    facts = WouldUpdate(here.name, wanted.revision.name, changes, tuple(edited))
-    kept = [f"Your changes to {len(edited)} files go with it, where git can merge them."] if edited else []
+    facts = WouldUpdate(here.name, wanted.revision.name, changes, tuple(files))
+    kept = [f"Your changes to {len(files)} files go with it, where they can be merged."] if files else []
     return answer(facts, Pairs(rows), *kept, Fix("Nothing was changed. To do it:", _again(wanted)))
 
 
@@ -146,6 +145,7 @@ def _again(wanted: Wanted) -> Command:
 def _switch_to(at: Session, wanted: Wanted) -> Result:
     from dataclasses import replace
 
+    from provision.cli.chosen import told_changes
     from provision.comfyui.server_process import our_process, running_environment, stop_server
     from provision.comfyui.switching import switch
     from provision.core.receipt_kinds import ComfyReceipt
@@ -162,7 +162,8 @@ def _switch_to(at: Session, wanted: Wanted) -> Result:
     stop_server(ctx)
     for node in wanted.without:
         disable(ctx, node)
-    switch(ctx.home, new, ctx.machine.timestamp())
+    with told_changes(ctx):
+        switch(ctx.home, new, ctx.machine.timestamp())
     generations.keep_last(ctx.home, ctx.manifest.keep, running_environment(ctx))
     comfy = replace(ctx.manifest.comfyui, ref=wanted.ref)
     torch = replace(ctx.manifest.torch, channel=wanted.torch or ctx.manifest.torch.channel)

@@ -53,6 +53,8 @@ class Bench:
     """The server's peak memory; None where the system does not report it."""
     watts: float | None = None
     """The machine's peak power; None where reading it needs a password."""
+    rehearsal: bool = False
+    """Whether a stand-in for ComfyUI was measured, which says nothing of this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +79,15 @@ def seconds_text(seconds: float) -> str:
 
 
 def spread(case: Case) -> str:
-    """The warm ones: the median, and from where to where."""
+    """The warm ones: the median, and from where to where if there are several."""
     low, high = min(case.warm_s), max(case.warm_s)
-    return f"{seconds_text(case.median_s)}  ({low:.2f} to {high:.2f}, first {seconds_text(case.first_s)})"
+    several = f"{low:.2f} to {high:.2f}, " if len(case.warm_s) > 1 else ""
+    return f"{seconds_text(case.median_s)}  ({several}first {seconds_text(case.first_s)})"
 
 
 def chart_rows(bench: Bench) -> list[Row]:
     """The bars: what was measured, then what is published for the same size."""
-    return [*_measured(bench), *_published(bench)]
+    return [*_measured(bench), *([] if bench.rehearsal else _published(bench))]
 
 
 def _measured(bench: Bench) -> Iterator[Row]:
@@ -105,6 +108,8 @@ def _published(bench: Bench) -> Iterator[Row]:
 
 def bench_sentence(bench: Bench) -> str:
     """What stands below the chart."""
+    if bench.rehearsal:
+        return "A rehearsal: these are the times of the stand-in for ComfyUI, and say nothing about this machine."
     parts = [f"Warm, on {bench.chip} ({bench.device}), {bench.when[:10]}; bars are medians."]
     if bench.peak_bytes is not None:
         parts.append(f"The server held {bench.peak_bytes / 1e9:.1f} GB at most.")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from provision.comfyui.archived_revisions import UNPACKED, let_go
 from provision.comfyui.git_checkout import example
 from provision.comfyui.git_remote import Revision
 from provision.comfyui.source_tree import (
@@ -29,15 +30,14 @@ from provision.core.finding import Cost, Finding
 from provision.core.moved_aside import make_way
 from provision.core.patience import ride_out
 from provision.core.receipt_kinds import ComfyReceipt
+from provision.core.receipts import forget
 from provision.core.step import Context
-from provision.download.source_archive import fetch_archive, find_revision
+from provision.download.source_archive import find_revision, keep_archive
+from provision.environment import generations
 from provision.errors import GitError, LockError
 from provision.steps.comfyui import kinds
 from provision.system.disk_errors import unusable
 from provision.system.git_program import plain
-
-UNPACKED = "comfyui-new"
-"""The folder of state in which an archive is unpacked."""
 
 
 def check_archived(ctx: Context, cost: Cost) -> Iterable[Finding]:
@@ -123,6 +123,7 @@ def _bring(ctx: Context, revision: Revision, before: Listing | None, *, keep: bo
             raise unusable(folder, error) from error
         write_listing(ctx.home.state, after)
         record(ctx, revision, after)
+        let_go(ctx.home, {after.commit, *(each.comfyui.commit for each in generations.kept(ctx.home))})
 
 
 @contextmanager
@@ -131,10 +132,13 @@ def _unpacked(ctx: Context, revision: Revision) -> Iterator[tuple[Path, Listing]
     place = ctx.home.state / UNPACKED
     try:
         shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
-        fetch_archive(ctx, ctx.manifest.comfyui.url, revision, place / "source.tar.gz")
-        listing = unpack(place / "source.tar.gz", place / "files", revision.commit or "")
-        yield place / "files", listing
+        archive = keep_archive(ctx, revision)
+        try:
+            listing = unpack(archive, place, revision.commit or "")
+        except BadArchive:  # it is not asked for again until it is gone
+            forget(archive)
+            raise
+        yield place, listing
     except BadArchive as error:
         raise GitError(
             f"The archive of ComfyUI {revision.name} cannot be used: {error}.", hint=Fix("Run the same command again.")

@@ -79,7 +79,9 @@ def check_first_image(ctx: Context) -> Iterable[Finding]:
     elif _sha256_of(path) != receipt.sha256:
         yield _to_make(kinds.FIRST_IMAGE_STALE, shown, f"{shown} is not the image that was made.")
     else:
-        yield kinds.FIRST_IMAGE_MADE.ok(shown, f"{shown}, made {receipt.when[:10]}: {_seconds(receipt)}")
+        yield kinds.FIRST_IMAGE_MADE.ok(
+            shown, f"{shown}, made {receipt.when[:10]}: {_seconds(receipt, rehearsal=ctx.options.rehearsal)}"
+        )
         if receipt.verdict == Quality.WARN:
             fix = Fix("Look at it: a picture of what was asked for is right.", program("open", str(path)))
             yield kinds.FIRST_IMAGE_ROUGH.warn(shown, receipt.says, fix=fix)
@@ -90,8 +92,10 @@ def _to_make(kind: Kind, shown: str, says: str) -> Finding:
     return kind.fixable(shown, says, fix=fix, cost=Cost(disk_bytes=DISK_BYTES))
 
 
-def _seconds(receipt: ImageReceipt) -> str:
+def _seconds(receipt: ImageReceipt, *, rehearsal: bool) -> str:
     first, warm = (f"{s:.2g} s" if s < 10 else f"{s:.0f} s" for s in (receipt.seconds_first, receipt.seconds_warm))
+    if rehearsal:
+        return f"the first took {first}, a warm one {warm} (a stand-in draws them, not a model)"
     chip, device = receipt.chip or "an unknown processor", receipt.device
     here = f"; this is another machine: {chip}, on {device}"
     if chip == "Apple M1 Pro" and device == "mps":

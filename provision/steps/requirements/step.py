@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from provision.command import Fix
 from provision.core.finding import Finding, Kind
-from provision.core.receipt_kinds import RequirementsReceipt
+from provision.core.receipt_kinds import ComfyReceipt, RequirementsReceipt
 from provision.core.step import Context, Step
 from provision.environment import packages
 from provision.steps.requirements import kinds
@@ -51,14 +51,21 @@ def _missing(ctx: Context, says: str, *, everything: bool, kind: Kind = kinds.RE
 
 
 def apply_requirements(ctx: Context, finding: Finding) -> None:
-    """Install the packages, or test that ComfyUI imports. Raises PackageError, EngineError, HomeError, DiskFull."""
-    if finding.kind == kinds.REQ_UNPROVEN:
+    """Install the packages, all anew for another revision than they were proven with; or test that ComfyUI imports.
+
+    Raises PackageError, EngineError, HomeError, DiskFull.
+    """
+    proven_with = ctx.receipts.read("requirements", RequirementsReceipt).commit
+    moved = bool(proven_with) and proven_with != ctx.receipts.read("comfyui", ComfyReceipt).commit
+    if finding.kind == kinds.REQ_UNPROVEN and not moved:
         prove(ctx)
         return
     if asks_for_audio(ctx) and "torchaudio" not in packages.installed_versions(ctx.home.venv):
         ctx.note("This revision of ComfyUI asks for torchaudio: torch's set is completed with it.")
         install_torch_set(ctx, audio=True)
-    install(ctx)
+    install(ctx, anew=moved)
+    if finding.kind == kinds.REQ_UNPROVEN:
+        prove(ctx)
 
 
 REQUIREMENTS = Step(

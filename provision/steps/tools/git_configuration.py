@@ -12,19 +12,22 @@ from provision.core.step import Context
 from provision.steps.tools import kinds
 from provision.system.address import quoted
 from provision.system.git_program import environment
-from provision.system.which_git import FoundGit
+from provision.system.which_git import find_git
 
 BROKEN = re.compile(r"(?m)^(?:fatal|error): (.*?(?:in file |unable to access ')(/[^'\n]+?)(?:'.*)?)$")
 """git's words for a file that it cannot read (config.c): `bad config line 3 in file /Users/me/.gitconfig`."""
 TIMEOUT_S = 20
 
 
-def check_configuration(ctx: Context, git: FoundGit) -> Iterable[Finding]:
+def check_configuration(ctx: Context) -> Iterable[Finding]:
     """Git does nothing for a person whose configuration it cannot read; asked where there is one."""
-    if git.path is None or not any(ctx.machine.read_text(path) is not None for path in _places(ctx)):
+    if not any(ctx.machine.read_text(path) is not None for path in _places(ctx)):
+        return
+    git = find_git(ctx.machine).path
+    if git is None:
         return
     persons = environment(persons=ctx.machine.environ)
-    ran = ctx.machine.run([git.path, "config", "--list", "--name-only"], env=persons, timeout_s=TIMEOUT_S)
+    ran = ctx.machine.run([git, "config", "--list", "--name-only"], env=persons, timeout_s=TIMEOUT_S)
     found = BROKEN.search(ran.err)
     if ran.ok or found is None:
         return

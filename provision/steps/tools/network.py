@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from provision.comfyui.source_tree import is_archived
-from provision.command import Fix, ours
+from provision.command import Fix, ours, program
 from provision.core.finding import Finding
 from provision.core.step import Context
+from provision.download import kinds as download_kinds
 from provision.download.host_check import Host, Trouble, behind_of, troubles_of
 from provision.download.hub.mirrors import endpoints_of
 from provision.download.hub.token import token_to
@@ -17,6 +19,8 @@ from provision.download.web import host_of
 from provision.environment.packages import installed_versions
 from provision.environment.uv_settings import default_index
 from provision.steps.tools import kinds
+from provision.system.address import quoted
+from provision.system.proxies import SCUTIL, parse_scutil_script
 
 DEADLINE_S = 5.0
 NIGHTLY = "nightly torch"
@@ -98,8 +102,10 @@ def _asked(ctx: Context, hosts: Sequence[Host]) -> Iterable[Finding]:
     seen = {host.name: trouble for host, trouble in zip(asked, troubles, strict=True)}
     serving = [host for host, trouble in found if trouble is None or trouble.passes]
     blocked = [(host, each, reason) for host in serving for each in host.behind if (reason := seen[each.name])]
+    script = _script(ctx) if any(trouble and trouble.kind == download_kinds.NET_DOWN for _, trouble in found) else None
     for host, trouble in found:
         if trouble is not None:
+            trouble = replace(trouble, fix=trouble.fix or script)
             spare = next((each for each in serving if each.purpose == host.purpose and each is not host), None)
             yield _finding(host, trouble, spare)
     for host, behind, trouble in blocked:
@@ -108,6 +114,14 @@ def _asked(ctx: Context, hosts: Sequence[Host]) -> Iterable[Finding]:
     if not any(trouble for _, trouble in found) and not blocked:
         names = dict.fromkeys(host.name for host in hosts)
         yield kinds.NET_UP.ok("network", f"{', '.join(names)} answer{'s' if len(names) == 1 else ''}")
+
+
+def _script(ctx: Context) -> Fix | None:
+    """What to do where System Settings choose proxies by a script, which nothing here can run."""
+    if ctx.machine.system != "Darwin" or not (script := parse_scutil_script(ctx.machine.said(SCUTIL))):
+        return None
+    says = f"System Settings choose the proxy by a script ({quoted(script)}), which is not read here. Name the proxy:"
+    return Fix(says, program("export", "HTTPS_PROXY=http://HOST:PORT"))
 
 
 def _finding(host: Host, trouble: Trouble, spare: Host | None) -> Finding:

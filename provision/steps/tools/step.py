@@ -41,7 +41,7 @@ def check_tools(ctx: Context) -> Iterable[Finding]:
         says = f"Homebrew at {brew} is for Intel, which Homebrew supports no longer: it installs nothing new."
         yield kinds.BREW_PREFIX.ok("Homebrew", says, detail=git.usable)
     if git.usable:
-        yield from check_configuration(ctx, git)
+        yield from check_configuration(ctx)
         yield from _check_lfs_hooks(ctx, git)
 
 

@@ -17,6 +17,7 @@ from provision.errors import ProbeFailed
 from provision.steps.python_env.step import LOOKING
 from provision.steps.torch import kinds
 from provision.steps.torch.choice import Choice
+from provision.system.git_program import plain
 from provision.system.mac import must_read_macos
 from provision.system.machine import Ran
 
@@ -92,11 +93,11 @@ def prove(ctx: Context, choice: Choice, wanted: str) -> None:
             hint=ours("all", "--comfyui", "latest"),
         )
     receipt = TorchReceipt(
-        **proof_facts(ctx), wanted=wanted, got=choice.channel, why=choice.why, index=choice.index,
-        passed_over=choice.passed_over, torch=probe.torch,
+        **proof_facts(ctx), wanted=wanted, got=choice.channel, why=plain(choice.why), index=choice.index,
+        passed_over=tuple(map(plain, choice.passed_over)), torch=probe.torch,
         device=probe.device, mps_built=probe.mps_built, mps_available=probe.mps_available, session=session(ctx),
         worst_error=probe.worst, probe_s=probe.seconds, gflop_s=probe.block_gflop_s, skipped=probe.skipped,
-        audio_fault=probe.audio_fault,
+        audio_fault=plain(probe.audio_fault),
         doubtful=tuple(check.says for check in probe.doubtful), when=ctx.machine.timestamp(),
     )  # fmt: skip
     ctx.receipts.write("torch", receipt)

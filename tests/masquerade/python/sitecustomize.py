@@ -49,7 +49,9 @@ def answer_as(mac):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     words = next(each["out"] for each in mac["commands"] if each["command"][0] == "/usr/bin/sw_vers").split()
-    tell_the_system(mac["arch"], words[words.index("ProductVersion:") + 1])
+    silicon = mac["sysctl"]["values"].get("hw.optional.arm64") == "1"
+    own = sys.prefix == mac["tool"]  # under Rosetta the tool's Python is Intel's, and ComfyUI's is not
+    tell_the_system("arm64" if silicon and not own else mac["arch"], words[words.index("ProductVersion:") + 1])
     tell_the_quantities(mac)
     tell_the_disk()
     watch_the_guarded(mac)

@@ -55,10 +55,18 @@ def test_its_shell_is_sound_and_no_input_becomes_a_command(path: Path) -> None:
             assert ran.returncode == 0, ran.stdout
 
 
+def test_on_a_mac_no_step_hides_what_a_later_one_would_tell() -> None:
+    mac = load(next(path for path in WORKFLOWS if path.stem == "mac"))
+    for name in ("checks", "rehearse", "probe"):
+        _, _, *later = mac["jobs"][name]["steps"]  # after the checkout, and what the rest stands on
+        assert [step["name"] for step in later if step.get("if") != "always()"] == []
+
+
 def test_the_macs_rehearse_probe_and_on_demand_do_it_all() -> None:
     mac = load(next(path for path in WORKFLOWS if path.stem == "mac"))
-    assert set(mac["jobs"]) == {"rehearse", "probe", "all"}
+    assert set(mac["jobs"]) == {"checks", "rehearse", "probe", "all"}
     said = {name: " ".join(step.get("run", "") for step in job["steps"]) for name, job in mac["jobs"].items()}
+    assert "-m contrib.mac_checks --change" in said["checks"]
     assert "--rehearse" in said["rehearse"]
     assert "provision/environment/torch_probe.py" in said["probe"]
     assert "--rehearse" not in said["all"]

@@ -6,6 +6,7 @@ import ast
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +17,13 @@ from provision.comfyui.log_signatures import LOG_SIGNATURES
 from provision.command import Command
 from provision.environment.packages import CAUSES
 from provision.output.hints import HERE, Invocation
+from tests.support.parsing import refused
+from tests.support.pasting import SHELLS, paste
 from tests.support.paths import PACKAGE
 
-FILLED = "it's $HOME; <b> `x` \\ * [y]"
+FILLED = "it's $HOME; <b> `x` \\ * [y] # !z"
 """What stands for a word that is filled in when it happens: all that a shell could take otherwise."""
+BUILTINS = {"cd", "export", "kill", "unset"}
 CALLS = (
     HERE,
     Invocation(("/My Apps/bin/provision",), "/Volumes/Big Disk"),
@@ -64,18 +68,25 @@ def test_each_can_be_pasted_into_a_shell(shell: str) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-def test_a_shell_gives_each_word_back() -> None:
-    commands = [command for _, command in PROPOSED if not any(word.startswith("~") for word in command.argv)]
-    lines = [call.text(command) for call in CALLS[:2] for command in commands]
-    script = "\n".join(f"printf '%s\\0' {line}; printf '\\1'" for line in lines)
-    ran = subprocess.run(["bash"], input=script, capture_output=True, text=True, check=True)
-    seen = [line.split("\0")[:-1] for line in ran.stdout.split("\1")[:-1]]
-    assert seen == [call.argv(command) for call in CALLS[:2] for command in commands]
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_that_is_typed_into_gives_each_word_back(
+    shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    calls = (HERE, Invocation(home="/Volumes/Big Disk!"), Invocation(("bin/provision",), "~/provision-rehearsal"))
+    pairs = [(call, command) for call in calls for _, command in PROPOSED if command.argv[0] not in BUILTINS]
+    pasted = paste(shell, [call.text(command) for call, command in pairs], tmp_path)
+    assert pasted == [[call.argv(command)] for call, command in pairs]
 
 
 def test_a_shell_finds_what_does_not_parse() -> None:
     ran = subprocess.run(["bash", "-n"], input=f"provision {FILLED}", capture_output=True, text=True, check=False)
     assert ran.returncode != 0
+
+
+def test_our_parser_takes_what_is_written_out() -> None:
+    whole = [(where, words) for where, words in OURS if not any(FILLED in word for word in words)]
+    assert [(where, why) for where, words in whole if (why := refused(words))] == []
 
 
 def unknown(words: tuple[str, ...]) -> list[str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from provision.cli.app import COMMANDS, command_line
+from provision.cli.app import command_line
+from provision.cli.contents import COMMANDS
 from provision.download.backends.registry import NAMES
 from tests.support.paths import CHECKOUT, PACKAGE
 
@@ -178,7 +179,7 @@ def test_only_the_command_line_knows_typer_and_nobody_names_a_drawer_for_odds_an
     ("statement", "unwanted"),
     [
         ("import provision.cli.app", (*HEAVY, *TO_WORK)),
-        ("from provision.cli import app\nfor name in app.COMMANDS: app.load(name)", (*HEAVY, *TO_WORK)),
+        ("from provision.cli import app, contents\nfor name in contents.COMMANDS: app.load(name)", (*HEAVY, *TO_WORK)),
     ],
 )
 def test_starting_loads_nothing_heavy(statement: str, unwanted: tuple[str, ...]) -> None:
@@ -205,7 +206,8 @@ def test_help_loads_no_command() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert ran.stderr.split() == [
-        "provision", "provision.cli", "provision.cli.app", "provision.cli.exit_codes", "provision.command",
+        "provision", "provision.cli", "provision.cli.app", "provision.cli.contents", "provision.cli.exit_codes",
+        "provision.command",
         "provision.errors", "provision.output", "provision.output.safe_streams", "provision.system",
         "provision.system.visible",
     ]  # fmt: skip
@@ -221,7 +223,7 @@ def test_completing_a_command_loads_none(typed: str) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert {"download", "doctor"} <= set(ran.stdout.split())
-    assert set(ran.stderr.split()) == {"provision.cli.app", "provision.cli.exit_codes"}
+    assert set(ran.stderr.split()) == {"provision.cli.app", "provision.cli.contents", "provision.cli.exit_codes"}
 
 
 def test_each_command_is_a_file_with_its_sentence() -> None:

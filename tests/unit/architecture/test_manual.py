@@ -80,7 +80,7 @@ def test_the_table_of_errors_has_all_of_them_with_a_hint_each() -> None:
 # -- completion -----------------------------------------------------------------------------------------
 
 ASKED = {
-    "provision do": ["download", "doctor"],
+    "provision do": ["doctor", "download"],
     "provision all --backend g": ["git-lfs"],
     "provision doctor --only ckpt-t": [entry.id for entry in CATALOGUE if entry.id.startswith("ckpt-t")],
     "provision plan --manifest ": manifest_names(),

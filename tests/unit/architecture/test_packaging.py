@@ -8,9 +8,7 @@ import subprocess
 import sys
 import tarfile
 import tomllib
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 
 from tests.support.paths import CHECKOUT
+from tests.support.scripts import load
 
 PROJECT: dict[str, Any] = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REPOSITORY = PROJECT["urls"]["Repository"]
@@ -44,16 +43,6 @@ def test_one_address_is_everywhere() -> None:
 
 
 # --- Homebrew ---
-
-
-def load(path: Path) -> ModuleType:
-    spec = spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[path.stem] = module  # where dataclasses look
-    spec.loader.exec_module(module)
-    return module
 
 
 FORMULA = load(CHECKOUT / "packaging" / "homebrew_formula.py")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.cli.contents import help_text
 from tests.support.bare_checkout import BASH, BIN, PYPROJECT, STAND_IN, UV, Bare, bare_checkout
 from tests.support.paths import CHECKOUT
 
@@ -63,11 +64,14 @@ def test_sudo_in_a_persons_folder_makes_nothing_there(bare: Bare, tmp_path: Path
     assert bare.run("all", environ={"SUDO_UID": "0", "HOME": str(person)}).code == 0
 
 
-def test_help_after_the_first_start_is_the_tools_own(bare: Bare) -> None:
+def test_help_is_the_same_before_and_after_the_first_start_and_needs_no_python(bare: Bare) -> None:
     bare.give_uv()
+    before = bare.run("--help").out
     assert bare.run("all").code == 0
-    assert bare.run("--help").said["argv"] == ["--help"]
-    assert bare.run().said["argv"] == []
+    assert before == bare.run("--help").out == bare.run().out == bare.run("help").out == f"{help_text()}\n"
+    assert bare.run("all", "--help").said["argv"] == ["all", "--help"]
+    assert bare.run("help", "all").said["argv"] == ["help", "all"]
+    assert bare.run("-V").out == bare.run("version").out == bare.run("--version").out
 
 
 def test_starts_through_symlinks_and_keeps_the_current_folder(bare: Bare) -> None:
@@ -131,11 +135,10 @@ def test_it_starts_without_the_pth_of_its_environment(bare: Bare) -> None:
 def real(bare: Bare) -> Bare:
     """A checkout whose entry point is the tool's own, of which the environment lacks every package."""
     bare.give_uv()
-    for name in ("__main__.py", "system/__init__.py", "system/own_environment.py"):
+    for name in ("__main__.py", "cli/contents.py", "system/__init__.py", "system/own_environment.py"):
         place = bare.checkout / "provision" / name
         place.parent.mkdir(exist_ok=True)
         shutil.copyfile(CHECKOUT / "provision" / name, place)
-    (bare.checkout / "provision" / "cli").mkdir()
     (bare.checkout / "provision" / "cli" / "app.py").write_text(
         "import os, sys\n"
         "if not os.path.exists(f'{sys.prefix}/whole'):\n"
@@ -347,7 +350,7 @@ def test_on_a_mac_the_python_is_native(bare: Bare) -> None:
 # --- before anything is there ---
 
 
-@pytest.mark.parametrize("args", [(), ("help",), ("--help",), ("-h",), ("all", "--help")])
+@pytest.mark.parametrize("args", [(), ("help",), ("--help",), ("-h",), ("all", "--help"), ("help", "all")])
 def test_help_needs_nothing(bare: Bare, args: tuple[str, ...]) -> None:
     bare.give_broken_uv()
     ran = bare.run(*args)

@@ -9,13 +9,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from provision import __version__
+from provision.cli.contents import ALIASES, COMMANDS, EXAMPLES, arranged, help_text
 from provision.core.home import Home
+from provision.core.manifest import load_manifest, manifest_names
 from provision.system.machine import LOOPBACK
 from tests.support.paths import CHECKOUT
 
@@ -80,20 +83,118 @@ def test_all_has_the_flags_of_the_design(provision: Run) -> None:
         assert flag in ran.stdout
 
 
-def test_version(provision: Run) -> None:
-    ran = provision("--version")
+@pytest.mark.parametrize("words", [("--version",), ("-V",), ("version",)])
+def test_version(provision: Run, words: tuple[str, ...]) -> None:
+    ran = provision(*words)
     assert (ran.returncode, ran.stdout) == (0, f"provision {__version__}\n")
+
+
+@pytest.mark.parametrize("words", [(), ("-h",), ("--help",), ("help",)])
+def test_help_is_one_text(provision: Run, words: tuple[str, ...]) -> None:
+    ran = provision(*words)
+    assert (ran.returncode, ran.stdout) == (0, f"{help_text()}\n")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "manifests new"])
+def test_the_help_of_a_command_is_cut_nowhere_and_says_its_flags_and_examples(provision: Run, command: str) -> None:
+    ran = provision("help", *command.split())
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == provision(*command.split(), "--help").stdout
+    for cut in ("...", "<int", "<path", "None"):
+        assert cut not in ran.stdout.replace("COMMAND [ARGS]...", "").replace("NAME...", ""), cut
+    for example in EXAMPLES.get(command, ()):
+        assert f"\n  {example}\n" in ran.stdout
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_what_people_type_first_is_all(provision: Run, alias: str) -> None:
+    assert provision(alias, "--help").stdout == provision("all", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("instal", "all"), ("Install", "all"), ("statsu", "status"), ("doctr", "doctor"), ("unistall", "--help"),
+     ("uninstal", "--help"), ("remove", "--help")],
+)  # fmt: skip
+def test_a_typo_is_never_answered_with_uninstall(provision: Run, typed: str, meant: str) -> None:
+    ran = provision(typed)
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines()[-1].endswith(f"provision {meant}")
+    assert "uninstall" not in ran.stderr.replace(repr(typed), "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--json status", "status --json"),
+        ("--home /x --json -y all --stop", "all --home /x --json -y --stop"),
+        ("--home=/x --set a=b plan", "plan --home=/x --set a=b"),
+        ("-q --color never generate -- --json", "generate -q --color never -- --json"),
+        ("--json", ""),
+        ("--version", "--version"),
+        ("--json --version", "--version --json"),
+    ],
+)
+def test_flags_of_all_commands_may_stand_before_them(typed: str, meant: str) -> None:
+    assert arranged(typed.split()) == meant.split()
+
+
+def test_flags_before_a_command_count(provision: Run, tmp_path: Path) -> None:
+    ran = provision("--json", "--home", tmp_path / "new", "status")
+    assert last_line(ran)["home"] == str(tmp_path / "new")
+    assert last_line(provision("--json", "manifests", "list"))["manifests"]
+
+
+def test_colours_are_written_where_they_are_wanted(provision: Run, tmp_path: Path) -> None:
+    def shown(*words: str, **env: str) -> str:
+        return provision("check", "--home", tmp_path / "new", *words, env=env).stdout
+
+    assert "\x1b[" not in shown()
+    assert "\x1b[" in shown("--color", "always")
+    assert "\x1b[" not in shown("--color=never")
+    assert provision("check", "--color", "blue").returncode == 2
+
+
+def test_quiet_says_the_answer_alone(provision: Run, tmp_path: Path) -> None:
+    ran = provision("-q", "plan", "--rehearse", "--home", tmp_path / "new")
+    assert ran.stderr == ""
+    assert "total" in ran.stdout
 
 
 def test_manifests_are_listed_shown_and_validated(provision: Run) -> None:
     for words in (("manifests",), ("manifests", "list")):
         ran = provision(*words)
         assert ran.returncode == 0
-        assert "SDXL-Turbo 1.0, 6.94 GB" in ran.stdout
+        assert "* sdxl-turbo" in ran.stdout
+        assert "6.94 GB" in ran.stdout
     ran = provision("manifests", "show", "--set", "first_image.prompt=[/b] :fire: [red]")
     assert ran.returncode == 0, ran.stderr
     assert "[/b] :fire: [red]" in ran.stdout
     assert provision("manifests", "validate", "sdxl-turbo").returncode == 0
+
+
+def test_what_is_shown_of_a_manifest_is_a_manifest(provision: Run, tmp_path: Path) -> None:
+    odd = ['first_image.prompt=[/b] "x" \\ \N{CHIPMUNK}', "models.0.files.0.size=1", "comfyui.args=['--a', '--b c']"]
+    for name in manifest_names():
+        for sets in ([], odd):
+            words = [word for each in sets for word in ("--set", each)]
+            (file := tmp_path / "mine.toml").write_text(provision("manifests", "show", name, *words).stdout)
+            assert load_manifest(str(file)) == load_manifest(name, sets)
+
+
+def test_a_new_manifest_is_one_to_edit_and_replaces_no_file(provision: Run, tmp_path: Path) -> None:
+    ran = provision("manifests", "new", "mine", "--from", "sd-turbo")
+    file = tmp_path / "person" / "mine.toml"
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert f"provision all --manifest {file}" in ran.stdout
+    assert load_manifest(str(file)) == replace(load_manifest("sd-turbo"), name="mine")
+    assert file.read_text().count("#") > 3
+    before = file.read_bytes()
+    again = provision("manifests", "new", file)
+    assert (again.returncode, file.read_bytes()) == (2, before)
+    assert "already exists" in again.stderr
+    assert provision("manifests", "new", "No Such Folder/x").returncode == 1
+    assert provision("manifests", "new", "Not A Name").returncode == 2
 
 
 @pytest.mark.parametrize("words", [("list",), ("show",), ("validate", "sdxl-turbo")])
@@ -237,7 +338,7 @@ def test_stopped_from_outside_it_ends_with_130(tmp_path: Path, environ: dict[str
         finally:
             process.kill()
     assert process.returncode == 130
-    assert err.splitlines()[0] == "error: Stopped. Nothing is lost. The same command goes on."
+    assert err.splitlines()[0] == "Stopped. Nothing is lost."
     assert f"provision logs -f --home {home.root}" in err, "the command that goes on can be pasted"
     assert "Traceback" not in err
 

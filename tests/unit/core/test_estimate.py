@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from provision.comfyui.git_remote import parse_receiving
 from provision.core.estimate import (
     REHEARSED_S,
+    USUAL_S,
     Countdown,
     Job,
     Pace,
@@ -22,9 +23,10 @@ from provision.core.estimate import (
     run_seconds_left,
     step_seconds_left,
 )
-from provision.core.events import Event, Progress, StepFinished, StepPlanned, StepStarted, Work
+from provision.core.events import Event, Progress, RunStarted, StepFinished, StepPlanned, StepStarted, Work
 from provision.environment.uv_lines import Wheels
 from provision.output.run_state import RunState
+from provision.output.views import total_text
 from provision.system.strict import convert
 from tests.support.event_streams import read_stream
 from tests.support.mac_stream import NEEDS, RATE, REFUSED, SIZE, STALLED, mac_stream
@@ -162,6 +164,30 @@ def test_the_time_left_of_a_recorded_run_comes_true() -> None:
     assert pace.bytes_per_s == pytest.approx(3e6, rel=0.3), "the line was limited to 3 MB/s"
     assert set(pace.seconds) == {"python_env", "torch", "comfyui", "models", "requirements", "workflow", "server",
                                  "first_image"}  # fmt: skip
+
+
+@pytest.mark.parametrize("pace", [REHEARSED_S, USUAL_S])
+def test_the_share_of_a_run_never_falls_and_is_whole_only_at_its_end(pace: Mapping[str, float]) -> None:
+    state, seen = RunState(Pace(), pace), []
+    for now, event in read_stream("rehearsal"):
+        state.add(now, event)
+        if state.under_way:
+            seen.append(state.share(now))
+    shares = [share for share in seen if share is not None]
+    assert shares == sorted(shares)
+    assert len(shares) > 0.5 * len(seen)
+    assert all(0 < share < 1 for share in shares)
+
+
+def test_a_run_that_measures_nothing_assumes_and_does_not_stay_silent() -> None:
+    state = RunState()
+    state.add(0.0, RunStarted(needs={"models": (), "lock": ("models",)}))
+    state.add(0.1, StepPlanned(step="models", download_bytes=125_000_000, disk_bytes=0))
+    assert state.seconds_left(0.2) is None
+    left = state.seconds_left(3.0)
+    assert left is not None
+    assert 10 < left < 40
+    assert "unknown" not in total_text(state, 3.0)
 
 
 def test_the_next_run_knows_more() -> None:

@@ -132,7 +132,8 @@ def test_the_index_is_kept_without_what_lets_one_in() -> None:
 
 def mac(version: str, arch: str = "arm64") -> FakeMachine:
     said = f"ProductName:\tmacOS\nProductVersion:\t{version}\nBuildVersion:\t24F74\n"
-    return FakeMachine({"/usr/bin/sw_vers": said}, arch=arch)
+    silicon = {"/usr/sbin/sysctl -i hw.optional.arm64": "hw.optional.arm64: 1\n" if arch == "arm64" else ""}
+    return FakeMachine({"/usr/bin/sw_vers": said, **silicon}, arch=arch)
 
 
 def test_a_lock_is_refused_where_its_wheels_are_for_another_machine(context: Callable[..., Context]) -> None:

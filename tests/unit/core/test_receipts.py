@@ -274,3 +274,25 @@ def test_what_is_no_file_in_the_place_of_the_lock_makes_way(tmp_path: Path, form
     with home_lock(lock, command="all"):
         assert "provision all" in lock.read_text(encoding="utf-8")
     assert not (tmp_path / "not-here").exists()
+
+
+@pytest.mark.parametrize("name", ["wanted", "got", "index", "device", "why", "torch", "passed_over"])
+@pytest.mark.parametrize("word", ["a\0b", "\x1b]0;x\x07"])
+def test_a_receipt_of_torch_is_believed_only_with_values_that_this_tool_writes(
+    tmp_path: Path, name: str, word: str
+) -> None:
+    whole = TorchReceipt(
+        wanted="nightly", got="stable", index="https://x.example/whl", device="mps", torch="2.15.0", passed_over=("x",)
+    )
+    receipts = Receipts(tmp_path)
+    receipts.write("torch", whole)
+    assert receipts.read("torch", TorchReceipt) == whole
+    receipts.write("torch", whole, **{name: [word] if name == "passed_over" else word})
+    assert receipts.read("torch", TorchReceipt) == TorchReceipt()
+
+
+@pytest.mark.parametrize(("name", "word"), [("got", "/bin/sh"), ("index", "-x"), ("device", "tpu; reboot")])
+def test_a_receipt_of_torch_names_no_other_thing(tmp_path: Path, name: str, word: str) -> None:
+    receipts = Receipts(tmp_path)
+    receipts.write("torch", TorchReceipt(got="stable", device="mps"), **{name: word})
+    assert receipts.read("torch", TorchReceipt) == TorchReceipt()

@@ -18,6 +18,7 @@ from provision.command import ours
 from provision.download import host_check
 from provision.download.host_check import Host, Trouble, trouble_of, troubles_of
 from provision.download.web import session_for, unreachable
+from provision.errors import NetworkError
 from provision.system.machine import LOOPBACK
 from tests.support.hints import said
 from tests.support.paths import CHECKOUT
@@ -39,6 +40,20 @@ def test_a_proxy_that_is_no_address_is_named_by_its_variable_and_not_shown(proxy
     assert (trouble.kind.id, trouble.says) == (
         "proxy", "host.invalid cannot be reached: https_proxy is no address of a proxy.",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("proxy", ["https://firm:443", "HTTPS://me:secret@firm", "ss://firm:1"])
+def test_a_proxy_of_a_kind_that_is_not_spoken_to_is_refused_at_the_start(proxy: str) -> None:
+    environ = {"https_proxy": proxy}
+    trouble = trouble_of(Host("https://host.invalid", "", vital=True), environ, 2)
+    assert trouble is not None
+    assert trouble.kind.id == "proxy"
+    kind = proxy.partition("://")[0].lower()
+    assert trouble.says == (
+        f"The proxy on the way to host.invalid is named with {kind}://; this tool speaks http:// and socks5://."
+    )
+    with pytest.raises(NetworkError, match="this tool speaks"):
+        session_for("https://host.invalid", environ)
 
 
 # -- a hub --------------------------------------------------------------------------------------------------------

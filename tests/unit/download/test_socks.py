@@ -14,6 +14,7 @@ from provision.download.backends.registry import backend
 from provision.download.host_check import Host, trouble_of
 from provision.download.http.wire import Dialer, Line
 from provision.download.hub.api import look_up
+from provision.download.part_file import open_part
 from provision.download.web import session_for, unreachable
 from provision.errors import DownloadError
 from provision.rehearsal.model_repo import ModelRepo
@@ -45,10 +46,10 @@ def far(tmp_path: Path, world: tuple[Path, ModelRepo], proxy: str) -> Iterator[C
         yield small_context(tmp_path, world[1], real.url.replace("127.0.0.1", "hub.invalid"), machine=machine)
 
 
-@pytest.mark.parametrize("name", ["http", "hf"])
-def test_a_backend_brings_the_file_through_it(name: str, far: Context, tmp_path: Path, asked: Asked) -> None:
+@pytest.mark.parametrize("name", ["http", "hf", "git-lfs"])
+def test_a_backend_brings_the_file_through_it(name: str, far: Context, asked: Asked) -> None:
     file = look_up(far, REPO, "main", FILE)
-    backend(name).fetch(far, file, part := tmp_path / "part")
+    backend(name).fetch(far, file, part := open_part(far.machine, far.home, file))
     assert part.stat().st_size == file.size
     assert {host for host, _ in asked} == {"hub.invalid", "files.invalid"}
 

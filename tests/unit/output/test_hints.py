@@ -118,7 +118,8 @@ def test_the_program_as_it_was_called(tmp_path: Path) -> None:
     assert called_as({}, "", []) == ("provision",)
 
 
-def test_the_home_as_it_was_given() -> None:
+def test_the_home_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["provision"])
     assert this_call({}).home == ""
     assert this_call({}, Path("/a b")).home == "/a b"
     assert this_call({}, rehearse=True) == Invocation(home=REHEARSAL_HOME, implied=True, rehearsal=True)

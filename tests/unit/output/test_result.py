@@ -18,7 +18,7 @@ from provision.output.as_json import Run
 from provision.output.console import Console
 from provision.output.hints import Invocation
 from provision.output.json_console import JsonConsole
-from provision.output.result import Drawn, Pairs, Result, Words, answer, looked, ran, why
+from provision.output.result import Pairs, Result, Words, answer, looked, ran, why
 from tests.support.findings import warn
 from tests.support.paths import PACKAGE
 
@@ -75,13 +75,6 @@ def test_the_report_of_steps_comes_with_facts(made: Callable[..., Result], capsy
     out = capsys.readouterr().out
     assert ("It is old." in out) is (made is looked), "a run has said it where the step ended"
     assert out.splitlines()[-1] == "Done."
-
-
-def test_what_is_drawn_is_said_to_a_screen_reader(capsys: pytest.CaptureFixture[str]) -> None:
-    drawn = Drawn(lambda paper: f"drawn on {paper.width}, pictures {paper.takes_pictures}", "in words")
-    Console(plain=True).tell(drawn)
-    Console().tell(drawn)
-    assert capsys.readouterr().out.splitlines() == ["in words", "drawn on 100, pictures False"]
 
 
 def test_a_command_asks_no_console_of_what_kind_it_is_and_writes_no_answer_by_itself() -> None:

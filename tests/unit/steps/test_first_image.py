@@ -217,7 +217,8 @@ def test_one_image_for_the_command_line(made: EngineHome) -> None:
 )
 def test_seconds_stand_beside_the_published_ones(chip: str | None, device: str, says: str) -> None:
     receipt = ImageReceipt(chip=chip, device=device, seconds_first=12.4, seconds_warm=2.44)
-    told = first_image._seconds(receipt)
+    told = first_image._seconds(receipt, rehearsal=False)
+    assert "published" not in first_image._seconds(receipt, rehearsal=True)
     assert told.startswith("the first took 12 s, a warm one 2.4 s")
     assert says in told
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.command import ours
+from provision.command import ours, program
 from provision.core.finding import Finding, Verdict
 from provision.core.step import Context, Options
 from provision.download.host_check import Host, trouble_of
@@ -20,6 +20,8 @@ from provision.steps.tools import network
 from provision.steps.tools.network import check_network, needed_hosts
 from provision.system.local_machine import LocalMachine
 from provision.system.machine import LOOPBACK
+from provision.system.proxies import SCUTIL
+from tests.support.fake_machine import FakeMachine
 
 Contexts = Callable[..., Context]
 
@@ -209,6 +211,16 @@ def looked(contexts: Contexts, hub: str, index: str, nightly: str, engine: str) 
         f"torch.nightly_index={nightly}", f"comfyui.url={engine}", machine=machine, options=Options(endpoint=hub)
     )
     return list(check_network(ctx, needed_hosts(ctx)))
+
+
+def test_a_script_that_chooses_proxies_is_named_where_a_host_does_not_answer(context: Contexts, refusing: str) -> None:
+    told = "<dictionary> {\n  ProxyAutoConfigEnable : 1\n  ProxyAutoConfigURLString : http://firm.example/p.pac\n}\n"
+    machine = FakeMachine({" ".join(SCUTIL): told}, environ={"UV_DEFAULT_INDEX": refusing})
+    ctx = context(f"torch.nightly_index={refusing}", f"comfyui.url={refusing}", machine=machine)
+    (finding,) = check_network(ctx, [Host(refusing, "ComfyUI", vital=True)])
+    assert finding.fix is not None
+    assert "a script (http://firm.example/p.pac), which is not read here" in finding.fix.says
+    assert finding.fix.command == program("export", "HTTPS_PROXY=http://HOST:PORT")
 
 
 def test_all_answer(context: Contexts, answering: str) -> None:

@@ -11,7 +11,7 @@ from provision.system import proxies
 from provision.system.child_process import child_env
 from provision.system.local_machine import LocalMachine
 from provision.system.machine import Ran
-from provision.system.proxies import SCUTIL, parse_scutil_proxy, proxy_for, with_system_proxies
+from provision.system.proxies import SCUTIL, parse_scutil_proxy, parse_scutil_script, proxy_for, with_system_proxies
 from tests.support.fake_machine import FakeMachine
 
 ON = """\
@@ -62,6 +62,20 @@ def test_what_system_settings_hold_is_what_programs_are_told() -> None:
     assert proxy_for("https://intranet.example/x", seen) == ""
 
 
+@pytest.mark.parametrize(
+    ("more", "script"),
+    [
+        ("  ProxyAutoConfigEnable : 1\n  ProxyAutoConfigURLString : http://firm.example/proxy.pac\n",
+         "http://firm.example/proxy.pac"),
+        ("  ProxyAutoConfigEnable : 0\n  ProxyAutoConfigURLString : http://firm.example/proxy.pac\n", ""),
+        ("  ProxyAutoDiscoveryEnable : 1\n", "one that the network names (WPAD)"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_a_script_that_chooses_proxies(more: str, script: str) -> None:
+    assert parse_scutil_script(f"{OFF.removesuffix('}' + chr(10))}{more}}}\n") == script
+
+
 def test_a_socks_proxy_is_for_all() -> None:
     assert parse_scutil_proxy(SOCKS)["ALL_PROXY"] == "socks5h://socks.example:1080"
     assert proxy_for("https://huggingface.co/x", with_system_proxies(mac(SOCKS))) == "socks5h://socks.example:1080"
@@ -74,8 +88,15 @@ def test_without_one_nothing_changes(out: str | Ran) -> None:
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "http_proxy", "ALL_PROXY"])
 def test_what_the_environment_names_comes_first_and_nobody_is_asked(name: str) -> None:
-    machine = mac(ON, **{name: "http://mine.example:1"})
-    assert with_system_proxies(machine) == {name: "http://mine.example:1"}
+    machine = mac(ON, **{name: "http://mine.example:1", "no_proxy": "corp.example"})
+    exceptions = "corp.example,localhost,127.0.0.1,::1"
+    assert with_system_proxies(machine) == {
+        name: "http://mine.example:1",
+        "no_proxy": exceptions,
+        "NO_PROXY": exceptions,
+    }
+    machine.environ = {name: "http://mine.example:1", "no_proxy": "*"}
+    assert with_system_proxies(machine)["NO_PROXY"] == "*"
     assert machine.ran == []
     assert with_system_proxies(FakeMachine(system="Linux")) == {}
 
