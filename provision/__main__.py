@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import posix
+import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,10 +21,23 @@ AGAIN = "PROVISION_MADE_ANEW"
 """Set where the environment was made anew in this very start, so that it is not made for ever."""
 
 
+def report() -> str:
+    """The report that `--json` ends with (see `output/as_json.py`)."""
+    at, host = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()), posix.uname().nodename.replace('"', "")
+    return (
+        f'{{"schema": 2, "type": "report", "at": "{at}", "run": "{posix.urandom(6).hex()}", "host": "{host}",'
+        ' "command": null, "ok": false, "error": {"code": "interrupted", "message": "Stopped. Nothing was changed.",'
+        ' "hint": "", "argv": null}, "changed": false, "seconds": 0.0, "steps": []}\n'
+    )
+
+
 def stop(*_: object) -> None:
     """End at once."""
-    try:  # noqa: SIM105  (contextlib is not read yet)
-        posix.write(2, b"Stopped. Nothing was changed.\n")
+    try:
+        if "--json" in sys.argv:
+            posix.write(1, report().encode())
+        else:
+            posix.write(2, b"Stopped. Nothing was changed.\n")
     except OSError:
         pass
     posix._exit(STOPPED)

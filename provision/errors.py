@@ -6,6 +6,7 @@ An unhealthy machine is not an error: it is a `Finding`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, TypeVar
 
@@ -32,6 +33,16 @@ class Passing(StrEnum):
     """The answer does not fit the question: a login page, another range."""
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorJson:
+    """Why something failed: a code that never changes, a sentence, what to do next, and that as argv."""
+
+    code: str
+    message: str
+    hint: Fix
+    argv: Command | None
+
+
 class ProvisionError(Exception):
     """The root: `message` says what happened, `hint` what to do next.
 
@@ -51,9 +62,9 @@ class ProvisionError(Exception):
         self.passing = passing or self.passing
         self.wait_s = wait_s
 
-    def to_json(self) -> dict[str, object]:
-        """The error as it stands in `--json`, its hint and its command still values."""
-        return {"code": self.code, "message": self.message, "hint": self.hint, "command": self.hint.command}
+    def to_json(self) -> ErrorJson:
+        """The error as it stands in `--json`."""
+        return ErrorJson(self.code, self.message, self.hint, self.hint.command)
 
 
 E = TypeVar("E", bound=ProvisionError)
@@ -210,6 +221,13 @@ class NotSatisfied(ProvisionError):
     code = "not_satisfied"
 
 
+class Bug(ProvisionError):
+    """Something that provision does not expect: our bug."""
+
+    code = "bug"
+    exit_code = EXIT_BUG
+
+
 class Interrupted(ProvisionError):
     """Ctrl-C or SIGTERM: children are ended, partial work is kept."""
 
@@ -240,6 +258,7 @@ ERRORS: tuple[type[ProvisionError], ...] = (
     OutputLost,
     StartOver,
     NotSatisfied,
+    Bug,
     Interrupted,
 )
 """The registry: a test checks that each is raised somewhere and that no code stands twice."""

@@ -235,7 +235,7 @@ An error says what happened, what to type next, and where the log is:
 ```
 
 With `--json` the last line contains `error.code` (the names below, which never change), `error.message`, `error.hint`,
-and `error.command`: the command of the hint as a list, or null. What a *check* finds is not an error but a finding
+and `error.argv`: the command of the hint as a list, or null. What a *check* finds is not an error but a finding
 with an id: see [When it fails](doctor.md).
 
 | exit code | |

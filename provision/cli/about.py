@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from provision.cli.command import Session
 from provision.core.estimate import REHEARSED_S, USUAL_S, Pace, believable
-from provision.core.finding import JSON
-from provision.core.home import Home
+from provision.core.home import AdoptedJson, Home
 from provision.core.manifest import Manifest
+from provision.core.receipt_kinds import ImageReceipt
 from provision.core.receipts import read_state, write_json
 from provision.core.step import Context
+from provision.rehearsal.world import Sent
 
 
 def introduce(at: Session) -> None:
@@ -35,24 +37,31 @@ def terms_of(manifest: Manifest) -> str:
     return f"licence {terms.id or 'on its page'}; commercial use: {terms.commercial or 'not read here'}"
 
 
-def adopted_json(home: Home) -> dict[str, JSON]:
-    """The adopted install for `--json`; empty where the home has its own ComfyUI."""
-    if home.adopted is None:
-        return {}
-    python = str(home.python) if home.venv_of_another is not None else None
-    return {"adopted": {"base": str(home.base), "code": str(home.comfyui), "python": python}}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeImage(ImageReceipt):
+    """The first image: where it is, what it was made with, and what came of it."""
+
+    path: str
 
 
-def run_facts(at: Session) -> dict[str, JSON]:
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """`url` is ComfyUI's page; `rehearsal` what its own hub sent, null outside of a rehearsal."""
+
+    home: str
+    url: str
+    image: MadeImage | None
+    adopted: AdoptedJson | None
+    rehearsal: Sent | None
+
+
+def run_facts(at: Session) -> Provisioned:
     """What `--json` adds to the report of a run."""
-    home = at.ctx.home
-    facts: dict[str, JSON] = {"command": at.request.command, "home": str(home.root)}
-    facts |= {"url": at.ctx.manifest.comfyui.page, **adopted_json(home)}
+    home, image = at.ctx.home, None
     if home.first_image.exists():
-        facts["image"] = {"path": str(home.first_image), **at.ctx.receipts.read("first_image")}
-    if at.world is not None:
-        facts["rehearsal"] = at.world.sent_json()
-    return facts
+        image = MadeImage(**asdict(at.ctx.receipts.read("first_image", ImageReceipt)), path=str(home.first_image))
+    sent = at.world.sent() if at.world is not None else None
+    return Provisioned(str(home.root), at.ctx.manifest.comfyui.page, image, home.adopted_json, sent)
 
 
 def read_pace(home: Home) -> Pace:

@@ -26,7 +26,7 @@ class Flagged(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Put them behind."""
-        return super().parse_args(ctx, arranged(args))
+        return super().parse_args(ctx, arranged(args) or args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write each with its whole sentence."""

@@ -66,7 +66,7 @@ def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None) 
         request = Request(name, **typed)
         if ask is not None:
             request = ask(request, **{each.name: given[each.name] for each in asked})
-        carry_out(request, lambda at: run(at, **{each.name: given[each.name] for each in own}))
+        carry_out(name, request, lambda at: run(at, **{each.name: given[each.name] for each in own}))
 
     parameters = sorted([*shared, *asked, *own], key=lambda each: not _is_argument(each))
     called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
@@ -76,12 +76,12 @@ def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None) 
     return app
 
 
-def carry_out_alone(run: Callable[[], Result], *, json: bool = False) -> NoReturn:
+def carry_out_alone(name: str, run: Callable[[], Result], *, json: bool = False) -> NoReturn:
     """Run a command that needs no home."""
     from provision.output.console import make_console
     from provision.output.hints import this_call
 
-    console = make_console(json=json, environ={})
+    console = make_console(name, json=json, environ={})
     console.invocation = this_call(os.environ)
     with exit_codes(console):
         result = run()
@@ -89,7 +89,7 @@ def carry_out_alone(run: Callable[[], Result], *, json: bool = False) -> NoRetur
         finish(result.ok)
 
 
-def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
+def carry_out(name: str, request: Request, run: Callable[[Session], Result]) -> NoReturn:
     """Run a command in a session: its console, its signals, its answer, its exit code."""
     from provision.cli.session import open_session
     from provision.cli.which_home import check_person, choose_home
@@ -101,6 +101,7 @@ def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
     machine = LocalMachine()
     machine.environ = with_system_proxies(machine)
     console = make_console(
+        name,
         json=request.json,
         verbose=request.verbose,
         yes=request.yes,
@@ -116,7 +117,7 @@ def carry_out(request: Request, run: Callable[[Session], Result]) -> NoReturn:
         end.log = home.tool_log
         with open_session(request, console, machine, home) as at:
             result = run(at)
-            console.answer(result)
+        console.answer(result)
         finish(result.ok)
 
 

@@ -15,11 +15,11 @@ import typer
 
 from provision.command import Fix, ours
 from provision.errors import (
-    EXIT_BUG,
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_UNSATISFIED,
     EXIT_USAGE,
+    Bug,
     Interrupted,
     OutputLost,
     ProvisionError,
@@ -62,10 +62,10 @@ def exit_codes(console: Console) -> Iterator[End]:
     except BrokenPipeError:
         end.leave(EXIT_UNSATISFIED)
     except Exception as error:  # noqa: BLE001  (the one place that may: exit code 3 and a log)
-        said, code = _as_error(error, end.log)
-        end.heed(end.leaving(code))
+        said = _as_error(error, end.log)
+        end.heed(end.leaving(said.exit_code))
         _say(console, said, _kept(end.log))
-        end.leave(code)
+        end.leave(said.exit_code)
 
 
 @dataclass(slots=True)
@@ -151,7 +151,7 @@ def _kept(log: Path | None) -> Path | None:
     return None
 
 
-def _as_error(error: Exception, log: Path | None) -> tuple[ProvisionError, int]:
+def _as_error(error: Exception, log: Path | None) -> ProvisionError:
     """An exception as a disk's error, a broken environment or a bug; its traceback goes into the log or a new file."""
     import tempfile
 
@@ -161,17 +161,16 @@ def _as_error(error: Exception, log: Path | None) -> tuple[ProvisionError, int]:
     if isinstance(error, OSError):
         said = as_sentence(error, log.parent.parent if log is not None else Path.home())
         if said is not None:
-            return said, said.exit_code
+            return said
     if isinstance(error, ImportError) and not (error.name or "provision").startswith("provision"):
-        return _broken_environment(error), EXIT_UNSATISFIED
+        return _broken_environment(error)
     if where is None:
         with suppress(OSError):
             where = _keep_trace(error, Path(tempfile.mkstemp(prefix="provision-bug-", suffix=".log")[1]))
-    bug = ProvisionError(
+    return Bug(
         f"This is a bug in provision ({type(error).__name__}: {error}).",
         hint=Fix(f"Please report it{f' with {where}' if where else ''}"),
     )
-    return bug, EXIT_BUG
 
 
 def _broken_environment(error: Exception) -> ProvisionError:
@@ -214,9 +213,11 @@ def refuse(error: Exception) -> int:
 
 def tell(error: ProvisionError) -> None:
     """Print an error without a session."""
+    from provision.cli.contents import COMMANDS
     from provision.output.console import make_console
     from provision.output.hints import this_call
 
-    console = make_console(json="--json" in sys.argv, plain="--plain" in sys.argv, environ=os.environ)
+    command = next((word for word in sys.argv[1:] if word in COMMANDS), None)
+    console = make_console(command, json="--json" in sys.argv, plain="--plain" in sys.argv, environ=os.environ)
     console.invocation = this_call(os.environ)
     _say(console, error)

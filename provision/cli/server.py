@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from provision.cli.command import Session
 from provision.comfyui.server_process import START_TIMEOUT_S
@@ -15,6 +15,13 @@ from provision.output.result import Result, ran
 
 LOOK_S = 0.3
 """Seconds between two looks while another command holds the home."""
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """ComfyUI's page."""
+
+    url: str
 
 
 def bring_up(at: Session) -> Result:
@@ -36,7 +43,7 @@ def bring_up(at: Session) -> Result:
         report = _start(at)
     page = at.ctx.manifest.comfyui.page
     closing = f"ComfyUI: {page}" if report.ok else "ComfyUI is not running."
-    return ran(report, {"command": at.request.command, "url": page}, closing)
+    return ran(report, Up(page), closing)
 
 
 def _look(at: Session) -> Report:

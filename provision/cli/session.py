@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from provision.cli.command import Session
 from provision.cli.look import taking_long
 from provision.cli.options import choose_options
 from provision.cli.request import Request
+from provision.cli.run_in_progress import kept
 from provision.cli.which_home import check_rehearsal, choose_home, enter_world
 from provision.comfyui.adoption import may_be_run, overrides_for, remember, words_for
 from provision.comfyui.switching import finish, is_begun
@@ -200,4 +201,5 @@ def hold_home(at: Session, *, removing: bool = False) -> Iterator[None]:
             from provision.cli.sweep import sweep_home
 
             sweep_home(at.ctx)
-        yield
+        with nullcontext() if removing else kept(home, machine, at.console):
+            yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from provision.comfyui.server_process import (
     START_TIMEOUT_S,
@@ -11,7 +11,6 @@ from provision.comfyui.server_process import (
     read_record,
     runs_for_its_owner,
 )
-from provision.core.finding import JSON
 from provision.core.step import Context
 from provision.errors import EngineError, PortTaken
 
@@ -27,10 +26,6 @@ class ServerStatus:
     up_s: float | None = None
     version: str = ""
     device: str = ""
-
-    def to_json(self) -> dict[str, JSON]:
-        """The status in `--json`."""
-        return dict(asdict(self))
 
 
 def server_status(ctx: Context) -> ServerStatus:

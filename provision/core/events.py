@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Literal
 
 from provision.command import Command
-from provision.core.finding import JSON, Finding
+from provision.core.finding import Finding
 from provision.errors import Passing
 
 
@@ -18,10 +18,6 @@ class Event:
 
     type: ClassVar[str] = "event"
     step: str = ""
-
-    def to_json(self) -> dict[str, JSON]:
-        """The event as one NDJSON object."""
-        return {"type": self.type, **asdict(self)}
 
 
 Emit = Callable[[Event], None]
@@ -58,9 +54,6 @@ class FindingSeen(Event):
 
     type: ClassVar[str] = "finding"
     finding: Finding
-
-    def to_json(self) -> dict[str, JSON]:
-        return {"type": self.type, "step": self.step, **self.finding.to_json()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +137,7 @@ class Waiting(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doing(Event):
-    """What a check does next; shown if it takes long (see `output/slow_checks.py`)."""
+    """What a check does next."""
 
     type: ClassVar[str] = "doing"
     says: str
@@ -152,7 +145,7 @@ class Doing(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckSlow(Event):
-    """What a slow check does, `seconds` after it began; `over` once it has ended."""
+    """A check takes long: what it does, `seconds` after it began; `over` once it has ended."""
 
     type: ClassVar[str] = "check_slow"
     says: str
@@ -161,11 +154,36 @@ class CheckSlow(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Mend:
-    """One thing that `doctor --fix` is about to do: in words, with its download and the question before it.
+class RunInProgress:
+    """A command that works in the home: since when, on which steps, what came over the network, and how fast.
 
-    `waits_for` is the step that somebody must fix first, or empty.
+    `last_sign` is when something last happened in it, in UTC as `since`.
     """
+
+    pid: int
+    run: str
+    command: str
+    since: str
+    last_sign: str
+    active: tuple[str, ...] = ()
+    doing: str = ""
+    done_bytes: int = 0
+    left_bytes: int = 0
+    bytes_per_s: float | None = None
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSeen(CheckSlow):
+    """What `status --watch` sees of a run in progress; `over` once it has ended."""
+
+    type: ClassVar[str] = "run_seen"
+    in_progress: RunInProgress
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """One thing that `doctor --fix` is about to do, with its download, the question before it, and what blocks it."""
 
     step: str
     id: str
@@ -178,41 +196,57 @@ class Mend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MendingPlanned(Event):
-    """Everything that `doctor --fix` is about to do, in its order."""
+    """Everything that `doctor --fix` is about to do, in its order.
 
-    type: ClassVar[str] = "mending_planned"
+    `then` are steps that need what is fixed: they are checked again, and fixed where necessary.
+    """
+
+    type: ClassVar[str] = "fixes_planned"
     mends: tuple[Mend, ...]
     then: tuple[str, ...] = ()
-    """Steps that need what is fixed: they are checked again, and fixed where necessary."""
 
     @property
     def download_bytes(self) -> int:
         """What all of it will move over the network."""
         return sum(mend.download_bytes for mend in self.mends if not mend.waits_for)
 
-    def to_json(self) -> dict[str, JSON]:
-        return {**Event.to_json(self), "download_bytes": self.download_bytes}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note(Event):
-    """A sentence for people, and the command that goes with it; a `passing` one is only about this moment."""
+    """A sentence for people, and the command that goes with it."""
 
     type: ClassVar[str] = "note"
     says: str
-    command: Command | None = None
+    argv: Command | None = None
     passing: bool = False
-
-    def to_json(self) -> dict[str, JSON]:
-        return {**Event.to_json(self), "command": self.command}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output(Event):
-    """A line that a program said: shown dimmed in a live view, printed with `-v`."""
+    """A line that a program printed; only with `-v`."""
 
     type: ClassVar[str] = "output"
     line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine(Event):
+    """A line of the log that `logs --follow` reads."""
+
+    type: ClassVar[str] = "log_line"
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat(Event):
+    """A sign of life, every 10 s: the steps at work, what came over the network and what is still to come."""
+
+    type: ClassVar[str] = "heartbeat"
+    active: tuple[str, ...]
+    done_bytes: int
+    left_bytes: int
+    bytes_per_s: float | None
+    seconds_left: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +260,7 @@ class ImageMade(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFinished(Event):
-    """A step is done: its worst verdict, what it did, seconds."""
+    """A step is done: its worst verdict, what it saw or did, whether it changed anything."""
 
     type: ClassVar[str] = "step_finished"
     verdict: str

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
-from provision.command import Fix
+from provision.command import Command, Fix
+from provision.errors import ErrorJson
 
 JSON = object  # str, int, float, bool, None, and lists and dicts of these
 Severity = Literal["blocks", "spoils", "warns", "informs"]
@@ -108,6 +109,30 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
+class FixJson:
+    """What to do: a sentence, and a command to run."""
+
+    message: str
+    argv: Command | None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingJson:
+    """One thing that a check saw (`id`: see doctor.md); `caused_by` is the step whose fault causes it."""
+
+    id: str
+    subject: str
+    verdict: Verdict
+    message: str
+    fix: FixJson | None
+    consent: Consent | None
+    cost: Cost
+    caused_by: str | None
+    paths: tuple[Path, ...]
+    facts: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that a check saw; a Kind makes it.
 
@@ -132,22 +157,25 @@ class Finding:
     def id(self) -> str:
         return self.kind.id
 
-    def to_json(self) -> dict[str, JSON]:
-        """The finding as it stands in `--json`, in events and in reports, its command still a value."""
-        fix: JSON = None if self.fix is None else {"says": self.fix.says, "argv": self.fix.command or []}
-        return {
-            "id": self.id,
-            "subject": self.subject,
-            "verdict": str(self.verdict),
-            "says": self.says,
-            "fix": fix,
-            "consent": None if self.consent is None else asdict(self.consent),
-            "cost": asdict(self.cost),
-            "caused_by": self.caused_by or None,
-            "detail": self.detail,
-            "paths": [str(path) for path in self.paths],
-            "facts": dict(self.facts),
-        }
+    def to_json(self) -> FindingJson:
+        """The finding as it stands in `--json`, in events and in reports."""
+        return FindingJson(
+            self.id,
+            self.subject,
+            self.verdict,
+            self.says,
+            None if self.fix is None else FixJson(self.fix.says, self.fix.command),
+            self.consent,
+            self.cost,
+            self.caused_by or None,
+            self.paths,
+            self.facts,
+        )
+
+    def to_error(self) -> ErrorJson:
+        """The finding as the reason why a command is not satisfied."""
+        fix = self.fix or Fix()
+        return ErrorJson(self.id, self.says, fix, fix.command)
 
 
 def worst(findings: Iterable[Finding]) -> Verdict:

@@ -36,6 +36,15 @@ class Adopted:
     python: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AdoptedJson:
+    """The install of another that the home uses; `python` is its own, where that is used too."""
+
+    base: str
+    code: str
+    python: str | None
+
+
 class Place:
     """A path in a home's own folder, by its names."""
 
@@ -115,6 +124,14 @@ class Home:
         if self.adopted is None or self.env is not None or os.path.lexists(self.own_venv):
             return None
         return self.adopted.prefix
+
+    @property
+    def adopted_json(self) -> AdoptedJson | None:
+        """The adopted install as it stands in `--json`; None where the home has its own ComfyUI."""
+        if self.adopted is None:
+            return None
+        python = str(self.python) if self.venv_of_another is not None else None
+        return AdoptedJson(str(self.base), str(self.comfyui), python)
 
     @property
     def venv(self) -> Path:

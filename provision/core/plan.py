@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from provision.command import Command
 from provision.core.estimate import ASSUMED_BYTES_PER_S, Job, Pace, must_work, run_seconds_left
 from provision.core.finding import Verdict, cost_of
+from provision.core.home import AdoptedJson
 from provision.core.step import Report, StepReport
 
 UNPACKED = frozenset({"python_env", "torch", "requirements"})
@@ -41,6 +42,23 @@ class Plan:
     bytes_per_s: float
     measured: bool
     """Whether the rate was measured in this home, or is assumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFacts:
+    """What `all` would download and keep; `peak_bytes` is the most that will be on the disk at once.
+
+    `bytes_per_s` is the rate that `expected_s` assumes; `script` is that of `--commands`.
+    """
+
+    download_bytes: int
+    disk_bytes: int
+    peak_bytes: int
+    expected_s: float
+    bytes_per_s: float
+    bytes_per_s_measured: bool
+    adopted: AdoptedJson | None
+    script: str | None
 
 
 def make_plan(report: Report, needs: Mapping[str, Sequence[str]], pace: Pace, usual: Mapping[str, float]) -> Plan:

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from provision.command import Command
+from provision.command import Command, Fix
 from provision.core.deep_results import Proofs
 from provision.core.events import Doing, Emit, Event, Note, Output, Progress, StepPlanned, Unit, Waiting, Work
-from provision.core.finding import JSON, Cost, Finding, Kind, Verdict, cost_of, worst
+from provision.core.finding import Cost, Finding, FindingJson, Kind, Verdict, cost_of, worst
 from provision.core.home import Home
 from provision.core.lockfile import Lock
 from provision.core.manifest import Manifest
 from provision.core.patience import LOOKING_S, Patience
 from provision.core.receipts import Receipts
-from provision.errors import Passing, ProvisionError, StartOver
+from provision.errors import ErrorJson, Passing, ProvisionError, StartOver
 from provision.system.machine import Machine
 
 
@@ -82,7 +82,7 @@ class Context:
 
     def note(self, says: str, command: Command | None = None, *, passing: bool = False) -> None:
         """Say one sentence now, and the command that goes with it; `passing`: it is being done just now."""
-        self.emit(Note(says=says, command=command, passing=passing))
+        self.emit(Note(says=says, argv=command, passing=passing))
 
     def doing(self, says: str) -> None:
         """Say what comes next; shown only if it takes long."""
@@ -157,6 +157,21 @@ def with_looks(step: Step, *looks: Look) -> Step:
 
 
 @dataclass(frozen=True, slots=True)
+class StepJson:
+    """What one step saw and did; `blocked_by` is the step that it waits for."""
+
+    name: str
+    ok: bool
+    verdict: Verdict
+    changed: bool
+    fixed: tuple[str, ...]
+    seconds: float
+    findings: tuple[FindingJson, ...]
+    error: ErrorJson | None
+    blocked_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class StepReport:
     """What a step saw in the end, and whether it changed anything."""
 
@@ -192,18 +207,19 @@ class StepReport:
     def satisfied(self) -> bool:
         return self.verdict in (Verdict.OK, Verdict.WARN)
 
-    def to_json(self) -> dict[str, JSON]:
-        return {
-            "name": self.name,
-            "ok": self.satisfied,
-            "verdict": str(self.verdict),
-            "changed": self.changed,
-            "mended": list(self.mended),
-            "seconds": round(self.seconds, 3),
-            "findings": [finding.to_json() for finding in self.findings],
-            "error": None if self.error is None else self.error.to_json(),
-            "waits_for": self.waits_for,
-        }
+    def to_json(self) -> StepJson:
+        """The step in the report of `--json`."""
+        return StepJson(
+            self.name,
+            self.satisfied,
+            self.verdict,
+            self.changed,
+            self.mended,
+            self.seconds,
+            tuple(finding.to_json() for finding in self.findings),
+            None if self.error is None else self.error.to_json(),
+            self.waits_for,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,15 +245,19 @@ class Report:
         """The cost of fixing everything."""
         return cost_of(finding for step in self.steps for finding in step.findings)
 
-    def to_json(self) -> dict[str, JSON]:
-        return {
-            "schema": 1,
-            "type": "report",
-            "ok": self.ok,
-            "changed": self.changed,
-            "seconds": round(self.seconds, 3),
-            "steps": [step.to_json() for step in self.steps],
-        }
+    @property
+    def error(self) -> ErrorJson | None:
+        """Why it is not ok: the first error, else the worst finding that follows from no other; None where it is ok."""
+        wrong = [step for step in self.steps if not step.satisfied]
+        failed = [step.error.to_json() for step in wrong if step.error is not None]
+        found = [each for step in wrong for each in step.findings if each.verdict in (Verdict.FIXABLE, Verdict.BLOCKED)]
+        found.sort(key=lambda finding: (bool(finding.caused_by), -finding.verdict.rank))
+        waiting = [
+            ErrorJson("blocked", f"{step.name} waits for {step.waits_for}.", Fix(), None)
+            for step in wrong
+            if step.waits_for
+        ]
+        return next(iter([*failed, *(finding.to_error() for finding in found), *waiting]), None)
 
 
 def planned_disk_bytes(ctx: Context, writers: Sequence[Step]) -> int:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provision.command import Fix, ours
-from provision.core.finding import JSON
 from provision.core.pylock import read_pylock
 from provision.core.step import Context
 from provision.environment.packages import find_uv, index_words, normalised, target_python, uv_env
@@ -49,10 +48,6 @@ class Wheel:
         """The oldest macOS that it is for, None where it is for any."""
         found = [(int(major), int(minor)) for major, minor in re.findall(r"macosx_(\d{1,4})_(\d{1,4})_", self.filename)]
         return min(found) if found else None
-
-    def to_json(self) -> dict[str, JSON]:
-        """The wheel in the report."""
-        return {"name": self.name, "version": self.version, "wheel": self.filename, "size_bytes": self.size_bytes}
 
 
 @dataclass(frozen=True, slots=True)

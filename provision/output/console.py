@@ -15,6 +15,7 @@ from provision.core.estimate import USUAL_S, Pace
 from provision.core.finding import Verdict
 from provision.errors import ConsentNeeded, Interrupted, ProvisionError
 from provision.output import plan_view, safe_streams, views
+from provision.output.as_json import Run
 from provision.output.bars import bars_text
 from provision.output.hints import HERE
 from provision.output.layout import KEPT, Line, line, prose
@@ -42,6 +43,7 @@ class Console:
 
     def __init__(
         self,
+        run: Run | None = None,
         *,
         verbose: bool = False,
         yes: bool = False,
@@ -49,6 +51,9 @@ class Console:
         quiet: bool = False,
         colour: Colour = Colour.AUTO,
     ) -> None:
+        self.run = run or Run()
+        self.heard = self.run.began
+        """When something last happened, in seconds since 1970."""
         self.verbose, self.yes, self.plain, self.quiet = verbose, yes, plain, quiet
         colour = Colour.NEVER if plain and colour is Colour.AUTO else colour
         self.out, self.err = Outlet(safe_streams.out(), colour), Outlet(safe_streams.err(), colour)
@@ -97,10 +102,16 @@ class Console:
     def emit(self, event: events.Event) -> None:
         """Receive an event, from any thread."""
         with self._guard:
+            self.heard = time.time()
             self.state.add(time.monotonic(), event)
             if line := views.log_line(event):
                 self._write(line)
             self.show(event)
+
+    def heartbeat(self) -> events.Heartbeat:
+        """What is going on."""
+        with self._guard:
+            return self.state.heartbeat(time.monotonic())
 
     def emit_of_a_look(self, event: events.Event) -> None:
         """Receive an event of a look, whose findings are shown at its end: before, only what moves or takes long."""
@@ -228,6 +239,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def make_console(  # noqa: PLR0913  (what a command line may say of its screen)
+    command: str | None,
     *,
     json: bool,
     verbose: bool = False,
@@ -241,10 +253,10 @@ def make_console(  # noqa: PLR0913  (what a command line may say of its screen)
     if json:
         from provision.output.json_console import JsonConsole
 
-        return JsonConsole(verbose=verbose, yes=yes)
+        return JsonConsole(Run(command), verbose=verbose, yes=yes)
     can_draw = is_terminal(sys.stderr) and (sys.stderr.encoding or "utf-8").lower().startswith("utf")
     if plain or quiet or not can_draw or environ.get("TERM", "") in ("", "dumb"):
-        return Console(verbose=verbose, yes=yes, plain=plain, quiet=quiet, colour=colour)
+        return Console(Run(command), verbose=verbose, yes=yes, plain=plain, quiet=quiet, colour=colour)
     from provision.output.live_console import LiveConsole
 
-    return LiveConsole(verbose=verbose, yes=yes, colour=colour)
+    return LiveConsole(Run(command), verbose=verbose, yes=yes, colour=colour)

@@ -10,10 +10,11 @@ import os.path
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 
 from provision.command import Command, Fix
+from provision.output.as_json import as_object
 from provision.system.visible import shell_word
 
 CALLED_AS = "PROVISION_CALLED_AS"
@@ -63,7 +64,9 @@ class Invocation:
         """What JSON has for a value that it does not know: `default` of `json.dumps`."""
         if isinstance(value, Command):
             return self.argv(value)
-        return self.text(value) if isinstance(value, Fix) else str(value)
+        if isinstance(value, Fix):
+            return self.text(value)
+        return as_object(value) if is_dataclass(value) or hasattr(value, "to_json") else str(value)
 
     def _words(self, command: Command) -> tuple[str, ...]:
         return (*command.under, *(self._of_ours(*command.argv) if command.ours else command.argv))

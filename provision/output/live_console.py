@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from provision.core import events
 from provision.errors import ProvisionError
 from provision.output import live_view, views
+from provision.output.as_json import Run
 from provision.output.console import Console
 from provision.output.layout import Line, rows_of
 from provision.output.outlet import Colour
@@ -32,8 +33,10 @@ class LiveConsole(Console):
 
     slow_s = SOON_S
 
-    def __init__(self, *, verbose: bool = False, yes: bool = False, colour: Colour = Colour.AUTO) -> None:
-        super().__init__(verbose=verbose, yes=yes, colour=colour)
+    def __init__(
+        self, run: Run | None = None, *, verbose: bool = False, yes: bool = False, colour: Colour = Colour.AUTO
+    ) -> None:
+        super().__init__(run, verbose=verbose, yes=yes, colour=colour)
         self.rich = Painter(self.err)
         self.screen = Screen(self.rich.file, self._picture_of_now, self._guard)
         self._rows = 0

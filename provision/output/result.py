@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from provision.command import Fix
+from provision.errors import ErrorJson
 from provision.output.layout import Line
 
 if TYPE_CHECKING:
-    from provision.core.finding import JSON
+    from _typeshed import DataclassInstance
+
     from provision.core.plan import Plan
     from provision.core.step import Report
 
@@ -85,25 +87,43 @@ Part = Words | Data | Pairs | Planned | Bars | Picture | Ending | Findings
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Whether all is well (the exit code), what a program reads, what a person reads."""
+    """What a program reads (a dataclass), what a person reads; `error` says why the exit code is not 0."""
 
-    ok: bool
-    data: Mapping[str, JSON]
+    data: DataclassInstance
     view: tuple[Part, ...] = ()
+    error: ErrorJson | None = None
+    changed: bool = False
     report: Report | None = field(default=None, compare=False)
 
+    @property
+    def ok(self) -> bool:
+        """Whether the exit code is 0."""
+        return self.error is None
 
-def answer(facts: Mapping[str, JSON], *view: Part | Says, ok: bool = True) -> Result:
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Nothing beside what every report says."""
+
+
+def answer(
+    facts: DataclassInstance, *view: Part | Says, error: ErrorJson | None = None, changed: bool = False
+) -> Result:
     """The answer of a command that runs no steps; a text is shown as it stands."""
     parts = tuple(Words(part) if isinstance(part, str | Fix | Line) else part for part in view)
-    return Result(ok, {"schema": 1, "type": "report", "ok": ok, "changed": False, "steps": [], **facts}, parts)
+    return Result(facts, parts, error, changed)
 
 
-def ran(report: Report, facts: Mapping[str, JSON], *closing: Says, before: Sequence[Part] = ()) -> Result:
+def why(code: str, what: Fix) -> ErrorJson:
+    """Why a command that ends well is not satisfied."""
+    return ErrorJson(code, what.says, Fix(command=what.command), what.command)
+
+
+def ran(report: Report, facts: DataclassInstance, *closing: Says, before: Sequence[Part] = ()) -> Result:
     """The answer of a run of steps."""
-    return Result(report.ok, {**report.to_json(), **facts}, (*before, Ending(report, closing)), report)
+    return Result(facts, (*before, Ending(report, closing)), report.error, report.changed, report)
 
 
-def looked(report: Report, facts: Mapping[str, JSON], *closing: Says, details: bool = False) -> Result:
+def looked(report: Report, facts: DataclassInstance, *closing: Says, details: bool = False) -> Result:
     """The answer of a look at steps."""
-    return Result(report.ok, {**report.to_json(), **facts}, (Findings(report, closing, details),), report)
+    return Result(facts, (Findings(report, closing, details),), report.error, report.changed, report)

@@ -222,6 +222,16 @@ class RunState:
             return self._seen
         return self.rate.at(now) if self.rate.idle_s(now) < estimate.STALL_S else None
 
+    def heartbeat(self, now: float) -> events.Heartbeat:
+        """What is going on."""
+        return events.Heartbeat(
+            active=tuple(step.name for step in self.steps.values() if step.active),
+            done_bytes=self.bytes_moved(),
+            left_bytes=self.bytes_left(),
+            bytes_per_s=self.bytes_per_s(now),
+            seconds_left=self.seconds_left(now),
+        )
+
     def seconds_left(self, now: float) -> float | None:
         """Of the whole run, as it is shown; None while it cannot be known."""
         return self.left.at(now, estimate.run_seconds_left(self._jobs(now), self.bytes_per_s(now)))

@@ -168,6 +168,18 @@ def note_lines(event: events.Event, marks: Marks = GLYPHS, call: Invocation = HE
     return [line((name, "dim"), *fix_spans(says, call), hang=marks.hang)]
 
 
+def run_text(run: events.RunInProgress) -> str:
+    """A run in progress, in words: `all (pid 4711): models, torch; 1.2 of 6.9 GB, 12.0 MB/s, 8 min left`."""
+    moved = f"{size_text(run.done_bytes)} of {size_text(run.done_bytes + run.left_bytes)}"
+    parts = [
+        moved if run.done_bytes or run.left_bytes else "",
+        f"{size_text(run.bytes_per_s)}/s" if run.bytes_per_s and run.left_bytes else "",
+        f"{time_text(run.seconds_left)} left" if run.seconds_left is not None else "",
+    ]
+    what = ", ".join(run.active) or "starting"
+    return "; ".join(filter(None, [f"{run.command} (pid {run.pid}): {what}", ", ".join(filter(None, parts))]))
+
+
 def fix_spans(what: Says, call: Invocation = HERE) -> list[Span]:
     """A sentence and its command, which is never broken."""
     if isinstance(what, Line):
@@ -199,7 +211,7 @@ def _said(event: events.Event) -> str | Fix:
         case events.ApplyStarted():
             return event.says
         case events.Note():
-            return Fix(event.says, event.command)
+            return Fix(event.says, event.argv)
         case events.Waiting():
             return waiting_text(event.says, event.seconds)
         case events.CheckSlow(over=False):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.core.finding import JSON
 from provision.core.home import Home
 from provision.core.receipts import home_lock
 from provision.rehearsal.checkpoints import SHRINK, write_checkpoint, write_diffusers_files
@@ -40,6 +39,14 @@ MAKING = "new-"
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """Bytes of model files that the rehearsal's hub sent, in all and by file."""
+
+    hub_sent_bytes: int
+    hub_sent_by_file: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """The world while it is served."""
 
@@ -50,9 +57,9 @@ class World:
     def endpoint(self) -> str:
         return self.hub.url
 
-    def sent_json(self) -> dict[str, JSON]:
-        """Bytes of model files that the hub sent in this run, in all and by file."""
-        return {"hub_sent_bytes": self.hub.sent_bytes(), "hub_sent_by_file": dict(self.hub.sent_by_file())}
+    def sent(self) -> Sent:
+        """What the hub sent in this run."""
+        return Sent(self.hub.sent_bytes(), self.hub.sent_by_file())
 
 
 @contextmanager

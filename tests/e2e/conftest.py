@@ -17,6 +17,7 @@ from typing import IO, Any
 import pytest
 
 from tests.breakers.patient import Patient, patient
+from tests.support import json_lines
 from tests.support.forks import Fork, Forks
 from tests.support.paths import CHECKOUT
 
@@ -75,7 +76,9 @@ class Tool:
 
     def run(self, *words: str) -> Ended:
         """Run to the end."""
-        return self.until(lambda _: False, *words, "--json")
+        ended = self.until(lambda _: False, *words, "--json")
+        json_lines.check_all(ended.lines, ended.code)
+        return ended
 
     def text(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run to the end, as a person without `--json`."""

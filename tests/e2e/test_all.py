@@ -62,7 +62,7 @@ def nothing_was_changed(ended: Ended) -> None:
     assert ended.report["rehearsal"]["hub_sent_bytes"] == 0
     for step in ended.report["steps"]:
         assert not step["changed"]
-        assert all(finding["says"] for finding in step["findings"]), step
+        assert all(finding["message"] for finding in step["findings"]), step
 
 
 def test_json_tells_how_far_each_download_is(tool: Tool) -> None:
@@ -158,15 +158,15 @@ def test_what_a_person_reads(alone: Tool) -> None:
     first = alone.text("all", "--rehearse")
     assert first.returncode == 0, first.stderr
     assert "licence" in first.stderr
-    assert f"Image: {tool.home / 'first-image.png'}" in first.stdout
-    again = tool.text("all", "--rehearse", "--stop")
+    assert f"Image: {alone.home / 'first-image.png'}" in first.stdout
+    again = alone.text("all", "--rehearse", "--stop")
     assert "Everything is up to date" in again.stdout
-    assert tool.text("status").returncode == 1  # the server was stopped
-    up = tool.text("generate", "a lighthouse at night", "--seed", "5", "-o", str(tool.home.parent / "o.png"))
+    assert alone.text("status").returncode == 1  # the server was stopped
+    up = alone.text("generate", "a lighthouse at night", "--seed", "5", "-o", str(alone.home.parent / "o.png"))
     assert up.returncode == 0, up.stderr
     assert (alone.home.parent / "o.png").read_bytes().startswith(b"\x89PNG")
     assert "seed 5" in up.stdout
-    nowhere = tool.text("generate", "a fox", "-o", str(NOT_EVEN_ROOTS / "o.png"))
+    nowhere = alone.text("generate", "a fox", "-o", str(NOT_EVEN_ROOTS / "o.png"))
     assert nowhere.returncode == 1  # a place that cannot be written is the person's, not our bug
     assert "bug" not in nowhere.stderr
     assert "cannot be used" in nowhere.stderr
@@ -213,12 +213,12 @@ def test_pictures_from_prompts_and_seconds_for_the_report(tool: Tool) -> None:
         timeout=120,
         check=True,
     )
-    made: list[Json] = json.loads(prompts.stdout.splitlines()[-1])["pictures"]
+    made: list[Json] = json.loads(prompts.stdout.splitlines()[-1])["images"]
     assert [Path(each["path"]) for each in made] == [tool.home.parent / name for name in ("a-fox.png", "a----cat.png")]
     assert [each["seed"] for each in made] == [5, 5]
     assert Path(made[0]["path"]).read_bytes() != Path(made[1]["path"]).read_bytes()
 
-    two = tool.run("generate", "a fox", "--seed", "5", "--size", "256", "--count", "2").report["pictures"]
+    two = tool.run("generate", "a fox", "--seed", "5", "--size", "256", "--count", "2").report["images"]
     assert [each["seed"] for each in two] == [5, 6]
     assert Path(two[0]["path"]).name == "a-fox-1.png"
 

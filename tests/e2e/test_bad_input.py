@@ -60,7 +60,7 @@ def said(ended: Ended) -> tuple[str, str]:
             return step["error"]["message"], step["error"]["hint"]
         for finding in step["findings"]:
             if finding["verdict"] == "blocked":
-                return finding["says"], finding["fix"]["says"]
+                return finding["message"], finding["fix"]["message"]
     raise AssertionError(report)
 
 
@@ -133,7 +133,7 @@ def test_too_little_disk_is_blocked_before_the_first_byte(tool: Tool, hub: Hub, 
     assert ended.code == 1
     disk = next(f for f in ended.step("hardware")["findings"] if f["id"] == "disk-low")
     assert disk["verdict"] == "blocked"
-    assert "GB" in disk["says"]
+    assert "GB" in disk["message"]
     assert hub.sent_bytes() == 0
 
 

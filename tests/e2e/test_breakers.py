@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from provision.cli.commands.explain_log import explain_log
+from provision.cli.commands.explain_log import Explained, explain_log
 from provision.core.finding import Verdict
 from provision.core.step import Report
 from provision.steps.catalogue import known
@@ -117,8 +116,9 @@ def test_a_mac_is_named_alone_and_mended(tmp_path: Path, breaker: MacBreaker) ->
 def test_a_log_is_explained(tmp_path: Path, id: str) -> None:
     started, log = time.monotonic(), tmp_path / "sent.log"
     log.write_text(f"{BEFORE}{LOGS[id]}\n", encoding="utf-8")
-    told: Any = explain_log(log).data
-    signs = [sign["id"] for sign in told["signs"]]
+    told = explain_log(log).data
+    assert isinstance(told, Explained)
+    signs = [sign.id for sign in told.signs]
     assert id in signs
     ((_, what),) = [name for name in coverage.names()[2] if name[0] == id]
     row = Row(id, what, id in signs, signs == [id], "a person", time.monotonic() - started)

@@ -21,7 +21,7 @@ HEAD = "# Settings of this install folder"
 
 def told(ended: Ended) -> list[str]:
     """What was said of changes."""
-    says = [line["says"] for line in ended.lines if line.get("type") == "note"]
+    says = [line["message"] for line in ended.lines if line.get("type") == "note"]
     return [each for each in says if " is now " in each]
 
 
@@ -59,7 +59,7 @@ def test_every_command_goes_by_what_was_asked_for(tool: Tool) -> None:
     assert looked.code == 0, looked.report
     assert [step["name"] for step in looked.report["steps"] if step["verdict"] not in ("ok", "warn")] == []
     mended = tool.run("doctor", "--fix")
-    assert (mended.code, mended.report["mended"]) == (0, [])
+    assert (mended.code, mended.report["fixed"]) == (0, [])
     planned = tool.run("plan", "--rehearse")
     assert (planned.code, planned.report["download_bytes"], planned.report["disk_bytes"]) == (0, 0, 0)
     assert tool.run("status").code == 0
@@ -170,7 +170,7 @@ def test_a_file_that_cannot_be_used_is_one_sentence(tool: Tool, name: str) -> No
         if name in ("unknown", "manifest"):
             assert error["hint"].startswith(("Nearest: first_image.steps", "Did you mean sdxl-turbo"))
         else:
-            assert error["command"][-1] == "--reset"
+            assert error["argv"][-1] == "--reset"
         assert "\n" not in error["message"]
         assert "Traceback" not in ended.err
     assert os.path.lexists(file)

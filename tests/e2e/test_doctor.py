@@ -136,7 +136,7 @@ def test_what_will_be_done_is_said_first_and_what_is_left_last(made: Tool) -> No
     assert planned["download_bytes"] == planned["mends"][2]["download_bytes"] == whole - 20_000_000
     assert planned["then"] == ["torch", "requirements", "workflow", "server", "first_image", "lock"]
     assert ended.lines.index(planned) < next(i for i, e in enumerate(ended.lines) if e["type"] == "apply_started")
-    assert (ended.code, ended.report["mended"]) == (1, ["git-lock", "ckpt-truncated"])
+    assert (ended.code, ended.report["fixed"]) == (1, ["git-lock", "ckpt-truncated"])
     assert [(left["id"], left["verdict"]) for left in ended.report["left"]][:1] == [("yaml-bad", "blocked")]
     assert settings.exists()
     text = made.text("doctor", "--fix", "--yes")
@@ -152,20 +152,20 @@ def test_one_finding_is_mended_alone(made: Tool) -> None:
     checkpoint = place_of_model(made)
     os.truncate(checkpoint, 20_000_000)
     ended = made.run("doctor", "--fix", "--only", "workflow-missing", "--only", "venv-moved")
-    assert (ended.code, ended.report["mended"]) == (0, ["workflow-missing"])
+    assert (ended.code, ended.report["fixed"]) == (0, ["workflow-missing"])
     assert checkpoint.stat().st_size == 20_000_000
     text = made.text("doctor", "--fix", "--only", "workflow-missing").stdout
     assert text == "workflow-missing was not found: nothing to fix.\n"
     (made.home / "first-image.png").unlink()
     ended = made.run("doctor", "--fix", "--only", "first-image-missing")  # which needs the model
-    assert (ended.code, ended.report["mended"]) == (0, ["ckpt-truncated", "first-image-missing"])
+    assert (ended.code, ended.report["fixed"]) == (0, ["ckpt-truncated", "first-image-missing"])
     assert_healthy(made)
 
 
 def test_the_world_of_a_rehearsal_comes_up_again_even_when_it_was_deleted(made: Tool) -> None:
     shutil.rmtree(made.home / "state" / "rehearsal" / "root")
     place_of_model(made).unlink()
-    assert made.run("doctor", "--fix").report["mended"] == ["ckpt-missing"]
+    assert made.run("doctor", "--fix").report["fixed"] == ["ckpt-missing"]
     assert_healthy(made)
 
 
@@ -175,16 +175,16 @@ DEEP_NOTES = ("Comparing torch's device", "Test-starting ComfyUI", "Making an im
 def test_what_was_proven_in_this_run_is_not_proven_again(made: Tool) -> None:
     (made.home / "ComfyUI" / "user" / "default" / "workflows" / "SDXL-Turbo 1.0.json").unlink()
     ended = made.run("doctor", "--deep", "--fix", "--only", "workflow-missing")
-    assert (ended.code, ended.report["mended"]) == (0, ["workflow-missing"])
+    assert (ended.code, ended.report["fixed"]) == (0, ["workflow-missing"])
     ended = made.run("doctor", "--deep", "--fix")
     assert ended.code == 0
-    said = [line["says"] for line in ended.lines if line["type"] == "note"]
+    said = [line["message"] for line in ended.lines if line["type"] == "note"]
     assert [sum(note.startswith(one) for note in said) for one in DEEP_NOTES] == [1, 1, 1]
     read = [line for line in ended.lines if line["type"] == "progress" and line["step"] == "models"]
     done = [line["done"] for line in read]
     assert done, "it was read through"
     assert done == sorted(done), "and once: a second reading begins at 0"
-    assert "sha256 OK" in ended.step("models")["findings"][0]["says"]
+    assert "sha256 OK" in ended.step("models")["findings"][0]["message"]
 
 
 def test_what_was_touched_is_proven_again(made: Tool) -> None:
@@ -193,9 +193,9 @@ def test_what_was_touched_is_proven_again(made: Tool) -> None:
         stream.seek(-9, os.SEEK_END)
         stream.write(b"rot")
     ended = made.run("doctor", "--deep", "--fix")
-    assert (ended.code, ended.report["mended"]) == (0, ["ckpt-bitrot"]), ended.report
+    assert (ended.code, ended.report["fixed"]) == (0, ["ckpt-bitrot"]), ended.report
     assert "image-proven" in [finding["id"] for finding in ended.step("first_image")["findings"]]
-    said = [line["says"] for line in ended.lines if line["type"] == "note"]
+    said = [line["message"] for line in ended.lines if line["type"] == "note"]
     assert [sum(note.startswith(one) for note in said) for one in DEEP_NOTES] == [1, 1, 2]
     read = [line for line in ended.lines if line["type"] == "progress" and line["step"] == "models"]
     through = [line["done"] for line in read if line["kind"] == "verify"]

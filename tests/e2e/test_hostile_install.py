@@ -42,7 +42,7 @@ def test_looks_at_it_run_nothing(at: Trap, alone: Tool) -> None:
     assert doctor.code == 1
     (python,) = doctor.step("python_env")["findings"]
     assert python["id"] == "env-unasked"
-    assert "pyvenv.cfg says Python 3.12.3" in python["says"]
+    assert "pyvenv.cfg says Python 3.12.3" in python["message"]
     assert "comfyui-adopted" in {finding["id"] for finding in doctor.step("comfyui")["findings"]}
     assert tool.run("doctor", "--deep", *there).code == 1
     plan = tool.run("plan", "--comfyui", str(at.folder), "--set", "comfyui.url=/nowhere/at/all")

@@ -11,11 +11,11 @@ FAULT = {"ENGINE_FAULT": "black:stable"}
 
 
 def says(ended: Ended, step: str, kind: str = "note") -> str:
-    return "\n".join(line["says"] for line in ended.lines if line.get("type") == kind and line.get("step") == step)
+    return "\n".join(line["message"] for line in ended.lines if line.get("type") == kind and line.get("step") == step)
 
 
 def finding(ended: Ended, step: str, id: str) -> str:
-    return next(str(each["says"]) for each in ended.step(step)["findings"] if each["id"] == id)
+    return next(str(each["message"]) for each in ended.step(step)["findings"] if each["id"] == id)
 
 
 def test_black_pictures_end_with_stable_torch_and_it_stays(tool: Tool) -> None:

@@ -41,4 +41,4 @@ def test_a_file_is_shown_by_its_header_alone(tool: Tool) -> None:
 def test_a_download_with_its_flags(tool: Tool) -> None:
     ended = tool.run("download", "--rehearse", "--limit-rate", "500M", "--connections", "2", "--share-cache")
     assert ended.code == 0, (ended.report, ended.err)
-    assert any("does not use the Hugging Face cache" in line.get("says", "") for line in ended.lines)
+    assert any("does not use the Hugging Face cache" in line.get("message", "") for line in ended.lines)

@@ -206,7 +206,7 @@ def the_command_says_the_same(home: Home) -> None:
     assert (report["ok"], report["command"], report["target"]) == (True, "plan", "macos-14-m1-py313-8gb")
     assert report["requirements"] == str(wanted)
     torch = next(wheel for wheel in report["wheels"]["torch"] if wheel["name"] == "torch")
-    assert "macosx_" in torch["wheel"]
+    assert "macosx_" in torch["filename"]
     assert report["download_bytes"] > 6.9e9 + torch["size_bytes"]
     assert [step["name"] for step in report["steps"]] == [
         "hardware",

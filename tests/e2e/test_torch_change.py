@@ -42,13 +42,13 @@ def test_changed_gone_back_to_and_rebuilt(tool: Tool) -> None:
 
     back = tool.run("rollback")
     done(back, changed=True)
-    assert (back.report["from"], back.report["to"], server(tool)[1:]) == (STABLE, NIGHTLY, first[1:])
+    assert (back.report["before"], back.report["now"], server(tool)[1:]) == (STABLE, NIGHTLY, first[1:])
     assert load_lock(tool.home / "provision.lock") == lock
     done(tool.run("all", "--rehearse"), changed=False)
 
     rebuilt = tool.run("all", "--rehearse", "--locked", str(kept))
     done(rebuilt, changed=True)
-    assert "Installing 14 packages by their hashes ..." in [line.get("says") for line in rebuilt.lines]
+    assert "Installing 14 packages by their hashes ..." in [line.get("message") for line in rebuilt.lines]
     assert load_lock(tool.home / "provision.lock").packages == load_lock(kept).packages
     assert server(tool)[1] == STABLE
     assert len(list((tool.home / "envs").iterdir())) == 3

@@ -34,7 +34,7 @@ def test_updated_and_gone_back_to(tool: Tool) -> None:
 
     done = tool.run("update", "--comfyui", "latest")
     assert done.code == 0, (done.report, done.err)
-    assert (done.report["from"], done.report["to"], version(tool)) == (OLD, NEW, "0.38.1")
+    assert (done.report["before"], done.report["now"], version(tool)) == (OLD, NEW, "0.38.1")
     assert (code / "nodes.py").read_text(encoding="utf-8").endswith("# mine\n")
     assert git.read_state(code).modified == ("nodes.py",)
     assert (code / "custom_nodes" / "mine.py").is_file()

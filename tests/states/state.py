@@ -129,7 +129,7 @@ class Ended:
 
 def _found(steps: Iterable[Mapping[str, Any]], verdict: str) -> list[Told]:
     found = [each for step in steps for each in step["findings"] if each["verdict"] == verdict]
-    return [Told(each["id"], each["says"], str(each["fix"])) for each in found if not each["caused_by"]]
+    return [Told(each["id"], each["message"], str(each["fix"])) for each in found if not each["caused_by"]]
 
 
 @dataclass(frozen=True, slots=True)

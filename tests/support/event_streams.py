@@ -16,6 +16,7 @@ from typing import Any
 
 from provision.core import events
 from provision.core.events import Event, FindingSeen, Progress, Work
+from provision.output.as_json import NAMES
 from tests.support.findings import finding_of
 from tests.support.paths import TESTS
 
@@ -40,7 +41,8 @@ def event_of(line: dict[str, Any]) -> Event:
     kind = KINDS[line.pop("type")]
     if kind is FindingSeen:
         return FindingSeen(step=line.pop("step"), finding=finding_of(line))
-    told = {field.name: line[field.name] for field in fields(kind) if field.name in line}
+    named = {field.name: NAMES.get(field.name, field.name) for field in fields(kind)}
+    told = {field: line[name] for field, name in named.items() if name in line}
     return kind(**({**told, "kind": Work(told["kind"])} if kind is Progress else told))
 
 
@@ -58,7 +60,8 @@ def record(words: list[str]) -> Iterator[str]:
                 text = re.sub(pattern, plain, text)
             event = json.loads(text)
             if event["type"] in KINDS:
-                yield json.dumps({"at": round(time.monotonic() - started, 3), **event})
+                own = {name: value for name, value in event.items() if name not in ("schema", "run", "host")}
+                yield json.dumps({**own, "at": round(time.monotonic() - started, 3)})
 
 
 if __name__ == "__main__":

@@ -43,12 +43,12 @@ def finding_of(line: dict[str, Any]) -> Finding:
         kind(line["id"]),
         line["subject"],
         Verdict(line["verdict"]),
-        line["says"],
-        fix and Fix(fix["says"], command),
+        line["message"],
+        fix and Fix(fix["message"], command),
         consent and Consent(**consent),
         Cost(**line["cost"]),
         line["caused_by"] or "",
-        line["detail"],
+        bool(line.get("detail")),
         facts=line["facts"],
     )
 

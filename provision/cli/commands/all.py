@@ -50,14 +50,16 @@ def provision_all(
         timeline = Timeline(ctx.machine.clock)
         report = run(STEPS, replace(ctx, emit=timeline.before(ctx.emit)), apply=True)
         keep_pace(ctx.home, at.console.state.measured_pace())
-        facts = {**run_facts(at), **({"changed": True} if moved else {})}
-        keep_run(ctx.home, report, facts, timeline.course(), ctx.machine.timestamp(), at.console.invocation)
+        facts = run_facts(at)
+        course, when = timeline.course(), ctx.machine.timestamp()
+        keep_run(ctx.home, report, course, when, at.console.invocation, rehearsal=at.world is not None)
         if stop:
             stop_server(ctx)
     if open_page and report.ok and not stop:
         webbrowser.open(ctx.manifest.comfyui.page)
     made = read_picture(ctx.home.first_image) if report.step("first_image").changed and report.ok else None
-    return ran(report, facts, *_closing(at, report, stopped=stop), before=[Picture(made)] if made else [])
+    result = ran(report, facts, *_closing(at, report, stopped=stop), before=[Picture(made)] if made else [])
+    return replace(result, changed=moved or report.changed)
 
 
 def _moved(at: Session) -> bool:

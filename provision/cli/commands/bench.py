@@ -60,8 +60,8 @@ def bench(
     if not (server := bring_up(at)).ok:
         return server
     result = _measure(ctx, kinds, count, ctx.machine.clock() - started)
-    keep_bench(ctx.home, result.to_json())
-    return answer(result.to_json(), Bars(chart_rows(result)), bench_sentence(result))
+    keep_bench(ctx.home, result)
+    return answer(result, Bars(chart_rows(result)), bench_sentence(result))
 
 
 def _measure(ctx: Context, kinds: list[tuple[int, int]], count: int, start_s: float) -> Bench:

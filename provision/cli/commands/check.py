@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from typer import Option
@@ -9,12 +10,32 @@ from typer import Option
 from provision.cli.command import Session, command
 from provision.cli.request import ASKING
 from provision.command import Fix
-from provision.output.result import Pairs, Result, answer, looked
+from provision.output.result import Nothing, Pairs, Result, answer, looked
 
-Hosts = Annotated[bool, Option("--hosts", help="List the hosts that a network must allow, without contacting them.")]
+ListHosts = Annotated[bool, Option("--hosts", help="List the hosts a network must allow, without contacting them.")]
+    bool, Option("--hosts", help="List the hosts that a network must allow, without contacting them.")
+]
 
 
-def check(at: Session, *, hosts: Hosts = False) -> Result:
+@dataclass(frozen=True, slots=True)
+class HostGroup:
+    """Hosts of one site, what comes from there, and the page that says so."""
+
+    site: str
+    hosts: tuple[str, ...]
+    brings: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """The hosts that a network must let through, all on this port."""
+
+    port: int
+    hosts: tuple[HostGroup, ...]
+
+
+def check(at: Session, *, hosts: ListHosts = False) -> Result:
     """Run only the hardware step's check, or list the hosts."""
     from provision.cli.look import look
     from provision.steps.registry import step_named
@@ -22,7 +43,7 @@ def check(at: Session, *, hosts: Hosts = False) -> Result:
     if hosts:
         return listed(at)
     report = look(at, at.ctx, (step_named("hardware"),))
-    return looked(report, {"command": "check"}, f"This machine will {'do' if report.ok else 'not do'}.", details=True)
+    return looked(report, Nothing(), f"This machine will {'do' if report.ok else 'not do'}.", details=True)
 
 
 def listed(at: Session) -> Result:
@@ -31,12 +52,10 @@ def listed(at: Session) -> Result:
     from provision.steps.tools.network import configured_hosts
 
     sites = needed_sites(configured_hosts(at.ctx))
-    data = [
-        {"site": site.name, "hosts": list(site.hosts), "brings": site.brings, "source": site.source} for site in sites
-    ]
     rows = [(host, f"{site.name}: {site.brings}") for site in sites for host in site.hosts]
     closing = Fix(f"All by HTTPS, port {PORT}. {WIDER}")
-    return answer({"command": "check", "port": PORT, "hosts": data}, Pairs(rows), closing)
+    found = tuple(HostGroup(site.name, tuple(site.hosts), site.brings, site.source) for site in sites)
+    return answer(Hosts(PORT, found), Pairs(rows), closing)
 
 
 app = command("check", check, ASKING)

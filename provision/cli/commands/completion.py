@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -20,6 +21,23 @@ SHELLS = ("bash", "zsh", "fish")
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What makes a shell complete commands, flags and names."""
+
+    shell: str
+    script: str
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The file of the script, and the shell's own file that has a line for it."""
+
+    shell: str
+    script_file: str
+    rc: str | None
+
+
 @app.command(cls=Manual)
 def completion(
     shell: Annotated[
@@ -31,7 +49,7 @@ def completion(
     json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Print the script of a shell, install or remove it."""
-    carry_out_alone(lambda: completed(shell, install=install, remove=remove), json=json)
+    carry_out_alone("completion", lambda: completed(shell, install=install, remove=remove), json=json)
 
 
 def completed(shell: str | None, *, install: bool, remove: bool) -> Result:
@@ -45,13 +63,13 @@ def completed(shell: str | None, *, install: bool, remove: bool) -> Result:
         raise UsageError(says, hint=Fix("Choose bash, zsh or fish:", ours("completion", "zsh")))
     script, place = SCRIPTS[name], place_for(name, os.environ, mac=sys.platform == "darwin")
     if not (install or remove):
-        return answer({"shell": name, "script": script}, Data(script.rstrip()))
+        return answer(Script(name, script), Data(script.rstrip()))
     changed = place.install(script) if install else place.remove()
     did = ("Wrote" if install else "Removed") if changed else ("Already there:" if install else "Not there:")
     read = () if place.rc is None else (", and a line in ", (str(place.rc), KEPT))
-    facts = {"shell": name, "changed": changed, "script_file": str(place.script), "rc": str(place.rc or "") or None}
+    facts = Installed(name, str(place.script), str(place.rc) if place.rc is not None else None)
     said = line(f"{did} ", (str(place.script), KEPT), *read)
     if remove:
-        return answer(facts, said)
+        return answer(facts, said, changed=changed)
     undo = Fix("To undo it:", ours("completion", name, "--remove"))
-    return answer(facts, said, Fix("To use it in this terminal:", program("exec", name)), undo)
+    return answer(facts, said, Fix("To use it in this terminal:", program("exec", name)), undo, changed=changed)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from provision.cli.command import Session, command
 from provision.cli.request import REHEARSED, USUAL
 from provision.output.result import Pairs, Result, answer
 
-if TYPE_CHECKING:
-    from provision.core.finding import JSON
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting, and where its value comes from."""
+
+    key: str
+    value: object
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting of a home."""
+
+    home: str
+    values: tuple[Setting, ...]
 
 
 def config(at: Session) -> Result:
@@ -18,7 +32,7 @@ def config(at: Session) -> Result:
     from provision.core.overrides import flat
 
     home, options = str(at.ctx.home.root), at.ctx.options
-    held: list[tuple[str, JSON]] = [
+    held: list[tuple[str, object]] = [
         ("home", home),
         ("manifest", at.request.manifest or REHEARSED),
         ("backend", options.backend),
@@ -29,12 +43,12 @@ def config(at: Session) -> Result:
         *flat(at.ctx.manifest),
     ]
     rows = [(key, str(source_of(key, at.layers)), _without_password(value)) for key, value in held]
-    values = [{"key": key, "value": value, "source": source} for key, source, value in rows]
+    values = tuple(Setting(key, value, source) for key, source, value in rows)
     table = Pairs([(key, source, shown(value)) for key, source, value in rows])
-    return answer({"command": "config", "home": home, "values": values}, table)
+    return answer(Settings(home, values), table)
 
 
-def _without_password(value: JSON) -> JSON:
+def _without_password(value: object) -> object:
     from provision.core.lockfile import without_credentials
 
     if isinstance(value, list):

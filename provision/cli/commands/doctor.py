@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Argument, Option
 
 from provision.cli.command import Session, command
 from provision.cli.offers import offer_findings
 from provision.cli.request import ASKING
-from provision.output.result import Pairs, Result, answer
-
-if TYPE_CHECKING:
-    from provision.core.finding import JSON
+from provision.output.result import Result
 
 
 def doctor(
@@ -39,26 +35,12 @@ def doctor(
     from provision.cli.commands.explain_log import explain_log
 
     if listed:
+        from provision.cli.commands.list_checks import list_checks
+
         return list_checks()
     if logfile:
         return explain_log(*logfile)
     return examine(at, fix=fix, only=only or [], report_file=report_file)
-
-
-def list_checks() -> Result:
-    """Every finding by its step, with what is looked at."""
-    from provision.steps.catalogue import CATALOGUE, steps_with_findings
-    from provision.steps.registry import STEPS
-
-    about = {step.name: step for step in STEPS}
-    checks: list[JSON] = []
-    rows: list[tuple[str, str]] = []
-    for name in dict.fromkeys([*about, *steps_with_findings()]):
-        entries = [entry for entry in CATALOGUE if entry.step == name]
-        says, needs = (about[name].about, about[name].needs) if name in about else ("", ())
-        checks.append({"step": name, "about": says, "needs": list(needs), "findings": [asdict(e) for e in entries]})
-        rows += [(name, says), *((f"  {entry.id}", entry.looks_at) for entry in entries)]
-    return answer({"checks": checks}, Pairs(rows))
 
 
 app = command("doctor", doctor, ASKING | {"backend", "precision", "comfyui", "python", "deep"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
@@ -47,6 +47,13 @@ def ask(
     return replace(request, repo="/".join(parts[:2]), repo_file="/".join(parts[2:]) or None, passing=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where `--to` put the files."""
+
+    paths: tuple[str, ...]
+
+
 def download(at: Session) -> Result:
     """Run only the models step, or with `--to` put the files into any folder."""
     from provision.cli.about import licence_says, run_facts
@@ -76,7 +83,7 @@ def download(at: Session) -> Result:
                 ctx.note(_came(file.name, (folder / file.name).stat().st_size, ctx.machine.clock() - started))
         if ctx.home.root.name == ".provision" and at.world is None:
             remove_temporary_home(ctx.home.root)
-        return answer({"path": placed[-1]} if placed else {}, *map(Data, placed))
+        return answer(Placed(tuple(placed)), *map(Data, placed), changed=True)
 
 
 def _what_came(at: Session, report: Report) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from provision.cli.about import adopted_json
 from provision.cli.command import Session
 from provision.cli.commands.issue_report import TITLE, contents, report_page
 from provision.cli.commands.shared_page import check_place, write_page
@@ -16,7 +15,8 @@ from provision.command import Fix, ours
 from provision.core import mending_plan
 from provision.core.deep_results import PARTS
 from provision.core.events import MendingPlanned
-from provision.core.finding import JSON, Verdict
+from provision.core.finding import Verdict
+from provision.core.home import AdoptedJson
 from provision.core.runner import run
 from provision.core.step import Report, never
 from provision.output import views
@@ -27,6 +27,25 @@ from provision.steps.registry import STEPS
 
 MACHINE = ("hardware", "tools")
 """The steps that look at the machine, not at what is installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is not right after `--fix`."""
+
+    step: str
+    id: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """With `--fix`, the ids of what was fixed, and what is left; `report` is the file of `--report`."""
+
+    adopted: AdoptedJson | None
+    report: str | None
+    mended: tuple[str, ...] | None = None
+    left: tuple[Left, ...] | None = None
 
 
 def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Path | None = None) -> Result:
@@ -50,14 +69,17 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
     seen = look(at, unasked, STEPS)
     report = mend(at, seen, only) if fix else seen
     told = [] if report_file is None else _write_report(at, report, report_file)
+    written = None if report_file is None else str(report_file)
     if fix:
-        facts = {**_mended_facts(report), **adopted_json(at.ctx.home)}
+        trouble = views.shown_trouble(report)
+        left = tuple(Left(step, id, verdict) for step, verdict, id, *_ in trouble)
+        facts = Diagnosis(at.ctx.home.adopted_json, written, tuple(_done(report)), left)
         return ran(report, facts, *_mended(at, seen, report, only), *told)
     shown = mending_plan.only(report, only) if only else report
-    facts = {"command": "doctor", **adopted_json(at.ctx.home)}
+    facts = Diagnosis(at.ctx.home.adopted_json, written)
     if not only and not at.request.verbose and at.ctx.home.adopted is None and not at.ctx.home.state.is_dir():
         nothing = Fix(f"Nothing is installed in {at.ctx.home.root} yet. Run:", ours("all"))
-        return replace(looked(_machine(shown), {}, nothing, *told), ok=shown.ok, data={**shown.to_json(), **facts})
+        return replace(looked(_machine(shown), facts, nothing, *told), error=shown.error, report=shown)
     return looked(shown, facts, *_closing(shown), *told)
 
 
@@ -100,12 +122,6 @@ def mend(at: Session, seen: Report, ids: Sequence[str]) -> Report:
 
 def _done(report: Report) -> list[str]:
     return [id for step in report.steps for id in step.mended]
-
-
-def _mended_facts(report: Report) -> dict[str, JSON]:
-    trouble = views.shown_trouble(report)
-    left = [{"step": step, "id": id, "verdict": str(verdict)} for step, verdict, id, _, _ in trouble]
-    return {"command": "doctor", "mended": _done(report), "left": left}
 
 
 def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> list[Says]:

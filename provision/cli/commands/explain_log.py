@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from provision.comfyui.log_reader import Sign, read_pieces
 from provision.command import Fix, ours
-from provision.core.finding import JSON, Verdict
-from provision.errors import UsageError
+from provision.core.finding import FixJson, Verdict
+from provision.errors import ErrorJson, UsageError
 from provision.output import views
 from provision.output.result import Result, Words, answer
 from provision.steps.catalogue import CATALOGUE, known
@@ -16,16 +17,37 @@ from provision.system.strict import Unreadable, why_not
 from provision.system.text_stream import pieces
 
 
+@dataclass(frozen=True, slots=True)
+class KnownTrouble:
+    """Trouble that a line of a log tells of; `id` is in doctor.md."""
+
+    log: str
+    line: int
+    id: str
+    says: str
+    fix: FixJson
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What is known of the trouble in some logs."""
+
+    logs: tuple[str, ...]
+    signs: tuple[KnownTrouble, ...]
+
+
 def explain_log(*paths: Path) -> Result:
     """What is known of the trouble in some logs. Raises UsageError for what cannot be read, or is not text."""
     read = [(path, _read(path)) for path in paths]
-    found: list[JSON] = [
-        {"log": str(path), "line": sign.line, "id": sign.id, "says": sign.says, "fix": sign.hint, "text": sign.text}
-        for path, signs in read
-        for sign in signs
-    ]
+    found = [(path, sign) for path, signs in read for sign in signs]
+    known = tuple(
+        KnownTrouble(str(path), sign.line, sign.id, sign.says, FixJson(sign.hint.says, sign.hint.command), sign.text)
+        for path, sign in found
+    )
+    error = next((ErrorJson(sign.id, sign.says, sign.hint, sign.hint.command) for _, sign in found), None)
     view = [part for path, signs in read for part in _log_view(path, signs, named=len(read) > 1)]
-    return answer({"log": str(paths[0]), "signs": found}, *view, ok=not found)
+    return answer(Explained(tuple(map(str, paths)), known), *view, error=error)
 
 
 def _read(path: Path) -> list[Sign]:

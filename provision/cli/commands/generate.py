@@ -20,10 +20,9 @@ from provision.errors import CommandFailed, CommandMissing, HomeError, UsageErro
 from provision.output.result import Picture, Result, Words, answer
 
 if TYPE_CHECKING:
-    from provision.core.finding import JSON
     from provision.core.step import Context
     from provision.output.layout import Line
-    from provision.steps.first_image.step import Picture as Made
+    from provision.steps.first_image.step import Picture as Image
 
 FROM_STDIN = "-"
 NAME_FILE = Fix("Name a file: --output fox.png")
@@ -31,6 +30,24 @@ PROMPT_MAX = 20_000
 """Letters: SDXL reads the first 77 words of each piece, and nobody writes as many."""
 WORDS_MAX = 40
 """Characters of the prompt in a file's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An image that was made; `judgement` says why it counts as one."""
+
+    path: str
+    prompt: str
+    seed: int
+    seconds: float
+    judgement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Every image, in the order of the prompts."""
+
+    images: tuple[Made, ...]
 
 
 def image_wishes(overrides: Sequence[str], steps: int | None, size: str | None) -> list[str]:
@@ -90,7 +107,7 @@ def generate(
         at.ctx.note(f"Saving to {place.path if place.is_folder else place.path.parent}")
     seeds = [None if seed is None else (seed + number) % max(SEED_LIMIT, seed + 1) for number in range(count)]
     made = [_one(at, place, words, each, open_it=open_it) for words in chain([first], prompts) for each in seeds]
-    return answer({**(made[0] if len(made) == 1 else {}), "pictures": made})
+    return answer(Pictures(tuple(made)), changed=True)
 
 
 def size_word(width: int, height: int) -> str:
@@ -173,7 +190,7 @@ def place_of(output: Path | None, *, alone: bool) -> Place:
     return Place(path, is_folder, alone)
 
 
-def _one(at: Session, place: Place, prompt: str, seed: int | None, *, open_it: bool) -> dict[str, JSON]:
+def _one(at: Session, place: Place, prompt: str, seed: int | None, *, open_it: bool) -> Made:
     from provision.core.events import ImageMade
     from provision.steps.first_image.step import check_ready, make_image, rejection
 
@@ -188,11 +205,10 @@ def _one(at: Session, place: Place, prompt: str, seed: int | None, *, open_it: b
     at.console.tell(Words(_made(target, made, judged=at.request.verbose)))
     if open_it:
         _show(ctx, target)
-    facts: dict[str, JSON] = {"path": str(target), "prompt": prompt, "seed": made.seed, "seconds": seconds}
-    return facts | {"judgement": made.judgement.says}
+    return Made(str(target), prompt, made.seed, seconds, made.judgement.says)
 
 
-def _made(target: Path, made: Made, *, judged: bool) -> Line:
+def _made(target: Path, made: Image, *, judged: bool) -> Line:
     """Where an image is, and how it was made; what it was judged by where that is wanted."""
     from provision.output.layout import KEPT, line
     from provision.output.views import time_text

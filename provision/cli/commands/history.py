@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from provision.cli.command import Session, command
 from provision.cli.request import USUAL
 from provision.command import Fix, ours
 from provision.output.result import Pairs, Result, answer
+
+
+@dataclass(frozen=True, slots=True)
+class KeptGeneration:
+    """A generation that can be gone back to: ComfyUI's release and commit, and torch's version."""
+
+    number: int
+    in_use: bool
+    made: str
+    reason: str
+    comfyui: str
+    commit: str
+    torch: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All generations that are kept."""
+
+    generations: tuple[KeptGeneration, ...]
 
 
 def history(at: Session) -> Result:
@@ -14,7 +36,7 @@ def history(at: Session) -> Result:
 
     home = at.ctx.home
     if home.venv != home.own_venv or not home.envs.is_dir():
-        return answer({"command": "history", "generations": []}, Fix("There are no generations here yet.", ours("all")))
+        return answer(History(()), Fix("There are no generations here yet.", ours("all")))
     active = generations.active(home)
     found = generations.kept(home)
     rows = [
@@ -24,20 +46,20 @@ def history(at: Session) -> Result:
         )
         for each in found
     ]
-    facts = [
-        {
-            "number": each.number,
-            "in_use": each.env == active,
-            "made": each.about.made or each.torch.when,
-            "reason": each.about.reason,
-            "comfyui": each.comfyui.name,
-            "commit": each.comfyui.commit,
-            "torch": each.torch.torch,
-        }
+    kept = tuple(
+        KeptGeneration(
+            each.number,
+            each.env == active,
+            each.about.made or each.torch.when,
+            each.about.reason,
+            each.comfyui.name,
+            each.comfyui.commit,
+            each.torch.torch,
+        )
         for each in found
-    ]
+    )
     closing = Fix("To go back to one:", ours("rollback", "N")) if len(found) > 1 else "* is in use."
-    return answer({"command": "history", "generations": facts}, Pairs(rows), closing)
+    return answer(History(kept), Pairs(rows), closing)
 
 
 app = command("history", history, USUAL)

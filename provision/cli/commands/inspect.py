@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from provision.cli.command import Session
 from provision.comfyui.safetensors import HeaderTruncated, NotSafetensors, SafetensorsHeader
 from provision.command import Fix, ours
-from provision.core.finding import JSON
 from provision.core.step import Context
 from provision.download.backend import HubFile
 from provision.download.hub.listing import Entry, list_entries, read_remote_header, says
@@ -47,7 +49,7 @@ def _inspect_file(at: Session, repo: str, path: str, revision: str) -> Result:
     ]
     if header.file_size_bytes != file.size:
         rows.append(("but", f"the header describes {header.file_size_bytes:,} bytes"))
-    return answer({"command": "inspect", **file_facts(file, header)}, Pairs(rows))
+    return answer(file_facts(file, header), Pairs(rows))
 
 
 def _read(ctx: Context, repo: str, path: str, revision: str) -> tuple[HubFile, SafetensorsHeader]:
@@ -60,23 +62,61 @@ def _read(ctx: Context, repo: str, path: str, revision: str) -> tuple[HubFile, S
         ) from error
 
 
-def file_facts(file: HubFile, header: SafetensorsHeader) -> dict[str, JSON]:
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a file on the hub is, by its header; `whole` says whether that describes a file of this size."""
+
+    repo: str
+    path: str
+    commit: str
+    size: int
+    sha256: str | None
+    architecture: str
+    precision: str
+    tensors: int
+    header_bytes: int
+    data_bytes: int
+    dtypes: Mapping[str, int]
+    metadata: Mapping[str, str]
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RepoFile:
+    """A file; `checkpoint` says whether it may be a whole one, `size` is 0 where the hub does not tell."""
+
+    path: str
+    size: int
+    checkpoint: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RepoFacts:
+    """A repository's safetensors files; `named` are those whose name says that they are of this precision."""
+
+    repo: str
+    precision: str
+    named: tuple[str, ...]
+    files: tuple[RepoFile, ...]
+
+
+def file_facts(file: HubFile, header: SafetensorsHeader) -> FileFacts:
     """A file for `--json`."""
-    return {
-        "repo": file.repo,
-        "path": file.path,
-        "commit": file.revision,
-        "size": file.size,
-        "sha256": file.sha256,
-        "architecture": header.architecture,
-        "precision": header.precision,
-        "tensors": header.tensor_count,
-        "header_bytes": header.header_bytes,
-        "data_bytes": header.data_bytes,
-        "dtypes": dict(by_bytes(header)),
-        "metadata": dict(header.metadata),
-        "whole": header.file_size_bytes == file.size,
-    }
+    return FileFacts(
+        repo=file.repo,
+        path=file.path,
+        commit=file.revision,
+        size=file.size,
+        sha256=file.sha256,
+        architecture=header.architecture,
+        precision=header.precision,
+        tensors=header.tensor_count,
+        header_bytes=header.header_bytes,
+        data_bytes=header.data_bytes,
+        dtypes=dict(by_bytes(header)),
+        metadata=dict(header.metadata),
+        whole=header.file_size_bytes == file.size,
+    )
 
 
 def by_bytes(header: SafetensorsHeader) -> list[tuple[str, int]]:
@@ -88,11 +128,10 @@ def _inspect_repo(at: Session, repo: str) -> Result:
     entries = [entry for entry in list_entries(at.ctx, repo) if entry.path.endswith(".safetensors")]
     precision = at.ctx.options.precision
     named = [entry.path for entry in entries if entry.checkpoint and says(entry.path, precision)]
-    listed: list[JSON] = [{"path": entry.path, "size": entry.size, "checkpoint": entry.checkpoint} for entry in entries]
     table = Pairs([(entry.path, _shown(entry)) for entry in entries])
     verdict = _verdict(repo, precision, entries, named)
-    facts = {"command": "inspect", "repo": repo, "precision": precision, "named": named, "files": listed}
-    return answer(facts, table, verdict)
+    files = tuple(RepoFile(entry.path, entry.size, entry.checkpoint) for entry in entries)
+    return answer(RepoFacts(repo, precision, tuple(named), files), table, verdict)
 
 
 def _shown(entry: Entry) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from typer import Option
@@ -14,6 +15,14 @@ from provision.output.result import Data, Result, answer
 from provision.system.visible import uncoloured
 
 
+@dataclass(frozen=True, slots=True)
+class LogFacts:
+    """The last lines of a log; with `--follow` each line is an event instead."""
+
+    path: str
+    lines: tuple[str, ...]
+
+
 def logs(
     at: Session,
     *,
@@ -22,6 +31,7 @@ def logs(
     tool: Annotated[bool, Option("--tool", help="Show provision's own log.")] = False,
 ) -> Result:
     """The last lines of a log; with `follow` also new ones, until Ctrl-C. Raises UsageError when there is none."""
+    from provision.core.events import LogLine
     from provision.system.log_files import LIMIT_BYTES, Follower
 
     path = at.log if tool else at.ctx.home.engine_log
@@ -31,12 +41,14 @@ def logs(
     last = [*follower.lines(), *([follower.begun.decode("utf-8", "replace")] if follower.begun and not follow else [])]
     shown = last[max(0, len(last) - lines) :] if lines > 0 else []
     if not follow:
-        return answer({}, *(Data(uncoloured(line)) for line in shown))
+        told = [uncoloured(line) for line in shown]
+        return answer(LogFacts(str(path), tuple(told)), *map(Data, told))
     while True:
         for line in shown:
             at.console.tell(Data(uncoloured(line)))
+            at.ctx.emit(LogLine(line=uncoloured(line)))
         at.ctx.machine.sleep(0.2)
         shown = list(follower.lines())
 
 
-app = command("logs", logs, USUAL - {"json"})
+app = command("logs", logs, USUAL)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from provision.comfyui.git_checkout import blobs_of, commits_of_its_own
 from provision.comfyui.source_tree import is_archived, read_listing
+from provision.core.home import AdoptedJson
 from provision.core.ownership import LOG_NAME, SYSTEMS_OWN, is_at_the_top, is_state, owned_state
 from provision.core.receipt_kinds import ComfyReceipt, WorkflowReceipt
 from provision.core.step import Context
@@ -23,6 +24,25 @@ from provision.system.git_objects import blob_at
 COMFYUIS_OWN = ("comfyui.db", "comfyui.db.bkp", "comfyui.db.lock", "comfyui.db-wal", "comfyui.db-shm")
 """Files that ComfyUI writes into `user/` by itself, beside its logs."""
 CACHE = "__pycache__"
+
+
+@dataclass(frozen=True, slots=True)
+class WouldRemove:
+    """What `uninstall --yes` would remove, and what it would keep."""
+
+    would_remove: tuple[str, ...]
+    would_keep: tuple[str, ...]
+    adopted: AdoptedJson | None
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What was removed, and where what you added is now; what could not be moved has stayed."""
+
+    removed: tuple[str, ...]
+    kept_in: str | None
+    stayed: tuple[str, ...]
+    adopted: AdoptedJson | None
 
 
 @dataclass(slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -26,23 +28,61 @@ Sets = Annotated[list[str] | None, SET]
 Json = Annotated[bool, AS_JSON]
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A manifest that comes with the tool; `size` is that of its usual model file, null where only the hub knows."""
+
+    name: str
+    title: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestList:
+    """`manifests list`."""
+
+    manifests: tuple[Listed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestValues:
+    """`manifests show`: every key, as `--set` takes it, with its value."""
+
+    manifest: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestName:
+    """`manifests validate`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewManifest:
+    """`manifests new`: the manifest's name, and its file."""
+
+    name: str
+    path: str
+
+
 @app.callback()
 def manifests(ctx: typer.Context, json: Json = False) -> None:
     """List, show, write and validate manifests."""
     if ctx.invoked_subcommand is None:
-        carry_out_alone(listed, json=json)
+        carry_out_alone("manifests", listed, json=json)
 
 
 @app.command("list", cls=Manual)
 def list_(json: Json = False) -> None:
     """List the manifests that come with the tool; * is the default."""
-    carry_out_alone(listed, json=json)
+    carry_out_alone("manifests", listed, json=json)
 
 
 @app.command(cls=Manual)
 def show(name: Name = REHEARSED, set_: Sets = None, json: Json = False) -> None:
     """Print a manifest as TOML, which --manifest FILE takes."""
-    carry_out_alone(lambda: shown(name, set_ or []), json=json)
+    carry_out_alone("manifests", lambda: shown(name, set_ or []), json=json)
 
 
 @app.command(cls=Manual)
@@ -54,13 +94,13 @@ def new(
     json: Json = False,
 ) -> None:
     """Write a manifest to edit, with comments; never over a file."""
-    carry_out_alone(lambda: written(file, source), json=json)
+    carry_out_alone("manifests", lambda: written(file, source), json=json)
 
 
 @app.command(cls=Manual)
 def validate(name: Name, set_: Sets = None, json: Json = False) -> None:
     """Check a manifest, and say what is wrong with it."""
-    carry_out_alone(lambda: validated(name, set_ or []), json=json)
+    carry_out_alone("manifests", lambda: validated(name, set_ or []), json=json)
 
 
 def listed() -> Result:
@@ -74,8 +114,8 @@ def listed() -> Result:
         _, file = manifest.checkpoint(manifest.usual_precision)
         size, star = size_text(file.size) if file.size else "", "*" if name == REHEARSED else " "
         rows.append((f"{star} {name}", size, f"{manifest.title}; licence {manifest.license.id or 'on its page'}"))
-        found.append({"name": name, "title": manifest.title, "size": file.size})
-    return answer({"manifests": found}, Pairs(rows), Fix("To use one:", ours("all", "--manifest", "NAME")))
+        found.append(Listed(name, manifest.title, file.size))
+    return answer(ManifestList(tuple(found)), Pairs(rows), Fix("To use one:", ours("all", "--manifest", "NAME")))
 
 
 def shown(name: str, overrides: list[str]) -> Result:
@@ -87,7 +127,7 @@ def shown(name: str, overrides: list[str]) -> Result:
     draft = read_manifest(name)
     manifest = draft.manifest(overrides)
     text = toml_of(manifest) if overrides else draft.path.read_text(encoding="utf-8")
-    return answer({"manifest": dict(flat(manifest))}, Data(text.rstrip("\n")))
+    return answer(ManifestValues(dict(flat(manifest))), Data(text.rstrip("\n")))
 
 
 def written(file: Path, source: str) -> Result:
@@ -113,7 +153,8 @@ def written(file: Path, source: str) -> Result:
     except OSError as error:
         raise unusable(path, error) from error
     says = line("Wrote ", (str(path), KEPT), f", begun from {source}. Edit it, then:")
-    return answer({"path": str(path), "name": manifest.name}, says, Fix("", ours("all", "--manifest", str(path))))
+    use = Fix("", ours("all", "--manifest", str(path)))
+    return answer(NewManifest(manifest.name, str(path)), says, use, changed=True)
 
 
 def validated(name: str, overrides: list[str]) -> Result:
@@ -121,4 +162,4 @@ def validated(name: str, overrides: list[str]) -> Result:
     from provision.core.manifest import load_manifest
 
     manifest = load_manifest(name, overrides)
-    return answer({"name": manifest.name}, f"{manifest.name} is a valid manifest: {manifest.title}.")
+    return answer(ManifestName(manifest.name), f"{manifest.name} is a valid manifest: {manifest.title}.")

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
-from provision.cli.about import adopted_json
 from provision.cli.command import Session
+from provision.cli.run_in_progress import run_in_progress
 from provision.comfyui.server_process import client_of, read_record
 from provision.comfyui.server_status import ServerStatus, server_status
 from provision.command import Fix, ours
-from provision.core.finding import JSON, Verdict
-from provision.core.home import Home
+from provision.core.events import RunInProgress
+from provision.core.finding import Verdict
+from provision.core.home import AdoptedJson, Home
 from provision.core.image import read_picture
 from provision.core.receipt_kinds import ComfyReceipt, ImageReceipt, TorchReceipt
 from provision.core.runner import run
@@ -28,7 +29,7 @@ from provision.environment.generations import before_says
 from provision.errors import CommandMissing, EngineError, GitError, HubRefused, NetworkError, PortTaken
 from provision.output import views
 from provision.output.layout import KEPT, Line, line
-from provision.output.result import Pairs, Picture, Result, Says, answer
+from provision.output.result import Pairs, Picture, Result, Says, answer, why
 from provision.output.views import with_tilde
 from provision.steps.registry import step_named
 from provision.steps.tools.git import lost_git
@@ -46,15 +47,63 @@ PICTURE_ROWS = 14
 """Most rows of the last image."""
 
 
+@dataclass(frozen=True, slots=True)
+class NotInstalled:
+    """A home in which nothing is installed."""
+
+    home: str
+    installed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How many images are being made, and how many wait; null where ComfyUI does not say."""
+
+    running: int | None
+    waiting: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server(ServerStatus):
+    """ComfyUI: `state` is `up`, `starting`, `hung` or `down`."""
+
+    port: int | None
+    memory_bytes: int | None
+    queue: Queue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusFacts:
+    """What is installed and what runs. `before` is what `rollback` goes back to, `in_progress` the run under way.
+
+    Values of what is not installed are empty; `disk_bytes` are by part.
+    """
+
+    home: str
+    installed: bool = True
+    comfyui: ComfyReceipt
+    torch: TorchReceipt
+    first_image: ImageReceipt
+    before: str | None
+    server: Server
+    in_progress: RunInProgress | None
+    disk_bytes: Mapping[str, int]
+    last_image: str | None
+    out_of_date: tuple[Fix, ...]
+    adopted: AdoptedJson | None
+
+
 def overview(at: Session) -> Result:
     """The answer of `status`."""
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir():
         absent = why_absent(home.root)
         plug_in = Fix(f"{absent} {PLUG_IN.says}", PLUG_IN.command)
+        nothing = plug_in if absent else Fix(f"Nothing is installed in {home.root}.", ours("all"))
         says = plug_in if absent else Fix(f"Nothing is installed in {_tilde(ctx, home.root)} yet. Run:", ours("all"))
-        return answer({"home": str(home.root), "installed": False}, says, ok=False)
+        return answer(NotInstalled(str(home.root)), says, error=why("not_installed", nothing))
     newest = _ask_newest(ctx)
+    under_way = run_in_progress(home, ctx.machine)
     server, disk, image = server_status(ctx), disk_parts(home), last_image(home)
     server_says, server_facts = _running(ctx, server)
     age = nightly_age(ctx.receipts.read("torch", TorchReceipt).torch, date.fromisoformat(ctx.machine.timestamp()[:10]))
@@ -63,23 +112,27 @@ def overview(at: Session) -> Result:
     rows: list[tuple[Says, ...]] = [
         *_installed(at),
         *(("" if place else "server", says) for place, says in enumerate(server_says.splitlines())),
+        *([("in progress", views.run_text(under_way))] if under_way is not None else []),
         ("disk", _disk_says(disk)),
         ("last image", _path(ctx, image) if image is not None else "none yet"),
         *(("" if place else "updates", says) for place, says in enumerate(updates)),
     ]
-    facts: dict[str, JSON] = {
-        "home": str(home.root),
-        "installed": True,
-        **{name: ctx.receipts.read(name) for name in ("comfyui", "torch", "first_image")},
-        "before": before_says(home) or None,
-        "server": server_facts,
-        "disk_bytes": disk,
-        "last_image": str(image) if image is not None else None,
-        "out_of_date": old,
-        **adopted_json(home),
-    }
+    facts = StatusFacts(
+        home=str(home.root),
+        comfyui=ctx.receipts.read("comfyui", ComfyReceipt),
+        torch=ctx.receipts.read("torch", TorchReceipt),
+        first_image=ctx.receipts.read("first_image", ImageReceipt),
+        before=before_says(home) or None,
+        server=server_facts,
+        in_progress=under_way,
+        disk_bytes=disk,
+        last_image=str(image) if image is not None else None,
+        out_of_date=tuple(old),
+        adopted=home.adopted_json,
+    )
     picture = (read_picture(image) if image is not None else None) or b""
-    return answer(facts, Pairs(rows), Picture(picture, PICTURE_ROWS), ok=server.state == "up")
+    down = None if server.state == "up" else why(f"server_{server.state}", Fix(server.says, ours("launch")))
+    return answer(facts, Pairs(rows), Picture(picture, PICTURE_ROWS), error=down)
 
 
 def _path(ctx: Context, path: Path) -> Line:
@@ -119,7 +172,7 @@ def _installed(at: Session) -> Iterator[tuple[Says, ...]]:
         yield "", f"{views.time_text(image.seconds_warm)} warm"
 
 
-def _running(ctx: Context, server: ServerStatus) -> tuple[str, dict[str, JSON]]:
+def _running(ctx: Context, server: ServerStatus) -> tuple[str, Server]:
     """A running server, for people and for programs."""
     port = memory = runs = waits = None
     if server.pid is not None:
@@ -136,7 +189,7 @@ def _running(ctx: Context, server: ServerStatus) -> tuple[str, dict[str, JSON]]:
         f"{runs} running, {waits} waiting" if runs or waits else "",
     ]
     says = "\n".join([server.says.rstrip("."), ", ".join(filter(None, parts))]).rstrip("\n")
-    return says, {**server.to_json(), "port": port, "memory_bytes": memory, "queue": [runs, waits]}
+    return says, Server(**asdict(server), port=port, memory_bytes=memory, queue=Queue(runs, waits))
 
 
 def disk_parts(home: Home) -> dict[str, int]:

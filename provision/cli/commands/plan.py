@@ -49,11 +49,12 @@ def plan(
 
 
 def _plan_here(at: Session, *, as_script: bool) -> Result:
-    from provision.cli.about import adopted_json, introduce, read_pace, usual_seconds
+    from provision.cli.about import introduce, read_pace, usual_seconds
     from provision.cli.commands.plan_script import script
     from provision.cli.look import look
     from provision.core.finding import Verdict
-    from provision.core.plan import make_plan
+    from provision.core.plan import PlanFacts, make_plan
+    from provision.core.step import Report
     from provision.steps.lock.rebuild import check_rebuildable
     from provision.steps.registry import STEPS
 
@@ -65,21 +66,21 @@ def _plan_here(at: Session, *, as_script: bool) -> Result:
     blocked = [step.name for step in report.steps if step.verdict is Verdict.BLOCKED and not _will_ask(at, step)]
     needs = {step.name: step.needs for step in STEPS}
     planned = make_plan(report, needs, read_pace(ctx.home), usual_seconds(ctx))
-    data = {
-        **report.to_json(),
-        "command": "plan",
-        "download_bytes": planned.download_bytes,
-        "disk_bytes": planned.disk_bytes,
-        "peak_bytes": planned.peak_bytes,
-        "expected_s": round(planned.seconds, 1),
-        "bytes_per_s": planned.bytes_per_s,
-        "bytes_per_s_measured": planned.measured,
-        **adopted_json(ctx.home),
-    }
-    if as_script:
-        text = script(at.ctx, report, call)
-        return Result(not blocked, {**data, "commands": text}, (Data(text.rstrip()),), report)
-    return Result(not blocked, data, (Planned(planned), *_closing(at, planned, blocked, report)), report)
+    text = script(at.ctx, report, call) if as_script else None
+    facts = PlanFacts(
+        planned.download_bytes,
+        planned.disk_bytes,
+        planned.peak_bytes,
+        planned.seconds,
+        planned.bytes_per_s,
+        planned.measured,
+        ctx.home.adopted_json,
+        text,
+    )
+    stuck = Report(tuple(step for step in report.steps if step.name in blocked), report.seconds)
+    if text is not None:
+        return Result(facts, (Data(text.rstrip()),), stuck.error, report=report)
+    return Result(facts, (Planned(planned), *_closing(at, planned, blocked, report)), stuck.error, report=report)
 
 
 def _will_ask(at: Session, step: StepReport) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provision.cli.about import licence_says
@@ -11,7 +11,7 @@ from provision.cli.command import Session
 from provision.cli.commands.target_requirements import tool_python, tool_requirements
 from provision.command import Command, Fix, ours
 from provision.core.estimate import USUAL_S, Pace
-from provision.core.finding import JSON, Cost, Finding, Kind, Severity, Verdict, cost_of
+from provision.core.finding import Cost, Finding, Kind, Severity, Verdict, cost_of
 from provision.core.home import Home
 from provision.core.plan import make_plan
 from provision.core.step import Context, Report, StepReport, silent
@@ -90,6 +90,17 @@ class Answers:
         return {name: got for name, got in found.items() if got is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class TargetPlan:
+    """The plan for another Mac: ComfyUI's requirements and where they are from, each part with its wheels."""
+
+    target: str
+    requirements: str | None
+    download_bytes: int
+    disk_bytes: int
+    wheels: Mapping[str, tuple[Wheel, ...]]
+
+
 def plan_for(at: Session, words: str, requirements: Path | None) -> Result:
     """Plan for the machine that `words` name; satisfied when `all` could do it there.
 
@@ -121,15 +132,11 @@ def _result(at: Session, target: Target, report: Report, answers: Answers, sourc
     blocked_by = f"Won't work on that machine: {stuck}.\n" if stuck else ""
     read = f" ComfyUI's requirements: {source}." if source else ""
     closing = Words(f"{blocked_by}Nothing was installed.{read}")
-    facts: dict[str, JSON] = {
-        "command": "plan",
-        "target": target.name,
-        "requirements": source,
-        **asdict(report.cost),
-        "wheels": {part: [wheel.to_json() for wheel in got.wheels] for part, got in answers.parts.items()},
-    }
+    wheels_of = {part: got.wheels for part, got in answers.parts.items()}
+    facts = TargetPlan(target.name, source, report.cost.download_bytes, report.cost.disk_bytes, wheels_of)
+    blocked = Report(tuple(step for step in report.steps if step.verdict is Verdict.BLOCKED), report.seconds)
     view = (drawn, wheels, closing) if at.request.verbose else (drawn, closing)
-    return Result(not stuck, {**report.to_json(), "ok": not stuck, **facts}, view, report)
+    return Result(facts, view, blocked.error, report=report)
 
 
 def _wheel_row(wheel: Wheel) -> str:

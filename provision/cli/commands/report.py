@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -17,12 +18,22 @@ MARK = '<!DOCTYPE html>\n<html lang="en">'
 FILE = "provision-report.html"
 
 
+@dataclass(frozen=True, slots=True)
+class PageFacts:
+    """Where the page is, and its bytes."""
+
+    path: str
+    size: int
+
+
 def report(
     at: Session,
     *,
     output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Where to save the page.")] = None,
+    open_it: Annotated[bool, Option("--open", help="Open the page in the browser.")] = False,
 ) -> Result:
     """Write the page of the last run that changed something. Raises UsageError where there was none."""
+    import webbrowser
     from functools import partial
 
     from provision.cli.commands.run_page import run_page
@@ -40,8 +51,10 @@ def report(
     check_place(path, MARK, ours("report", "-o", FILE))
     tell = partial(redact, person=person_of(ctx))
     write_page(path, html_page(run_page(ctx, run, tell), tell))
+    if open_it:
+        webbrowser.open(path.as_uri())
     size = path.stat().st_size
-    return answer({"path": str(path), "size": size}, f"{path}  ({size_text(size)}, one file; open it in any browser)")
+    return answer(PageFacts(str(path), size), f"{path}  ({size_text(size)}, one file; open it in any browser)")
 
 
 app = command("report", report, USUAL)

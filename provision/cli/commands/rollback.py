@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
@@ -10,11 +11,21 @@ from provision.cli.command import Session, command
 from provision.cli.request import USUAL
 from provision.command import Fix, ours
 from provision.errors import UsageError
-from provision.output.result import Result, answer, ran
+from provision.output.result import Nothing, Result, answer, ran, why
 
 if TYPE_CHECKING:
     from provision.core.home import Home
     from provision.environment.generations import Generation
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """The versions of torch before and now; the generation that is in use, and its ComfyUI."""
+
+    before: str
+    now: str
+    generation: int
+    comfyui: str
 
 
 def rollback(
@@ -42,7 +53,7 @@ def rollback(
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir() or (number is None and generations.before(home) is None):
         says = f"There is nothing to go back to: {home.root} keeps no earlier generation."
-        return answer({}, says, ok=False)
+        return answer(Nothing(), says, error=why("nothing_to_roll_back", Fix(says)))
     with hold_home(at):
         left, to = generations.read(home, generations.active(home)), _chosen(home, number)
         running = our_process(ctx) is not None
@@ -51,20 +62,13 @@ def rollback(
         torch = replace(ctx.manifest.torch, channel=to.torch.wanted or "nightly")
         comfy = replace(ctx.manifest.comfyui, ref=to.comfyui.ref or ctx.manifest.comfyui.ref)
         ctx = replace(ctx, manifest=replace(ctx.manifest, torch=torch, comfyui=comfy))
-        facts = {
-            "command": "rollback",
-            "from": left.torch.torch,
-            "to": to.torch.torch,
-            "generation": to.number,
-            "comfyui": to.comfyui.name,
-            "changed": True,
-        }
+        facts = RolledBack(left.torch.torch, to.torch.torch, to.number, to.comfyui.name)
         ctx.note(f"{to.says()} is in use again; {left.says()} is kept. Back to it:", ours("rollback"))
         if not running:
-            return answer(facts, Fix("Nothing was downloaded. To start ComfyUI:", ours("launch")))
+            return answer(facts, Fix("Nothing was downloaded. To start ComfyUI:", ours("launch")), changed=True)
         report = run((SERVER,), ctx, apply=True)
         closing = f"ComfyUI: {ctx.manifest.comfyui.page}" if report.ok else "ComfyUI is not running."
-        return ran(report, facts, closing)
+        return replace(ran(report, facts, closing), changed=True)
 
 
 def _chosen(home: Home, number: int | None) -> Generation:

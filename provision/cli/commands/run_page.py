@@ -10,14 +10,16 @@ from markupsafe import Markup
 
 from provision import __version__
 from provision.cli.about import terms_of
+from provision.command import Command, ours
 from provision.core.finding import Verdict
 from provision.core.image import read_picture
 from provision.core.receipt_kinds import ComfyReceipt, Facts, ImageReceipt, RequirementsReceipt, TorchReceipt
 from provision.core.step import Context
 from provision.download.model_files import model_receipts
 from provision.environment import packages
+from provision.output.hints import HERE
 from provision.output.report.bench_result import bench_sentence, chart_rows
-from provision.output.report.charts import bars_svg, course_svg
+from provision.output.report.charts import bars_chart, course_chart
 from provision.output.report.page import Part, RunPage, Seen
 from provision.output.report.render import Tell
 from provision.output.report.run_record import Run, last_bench
@@ -46,12 +48,13 @@ def run_page(ctx: Context, run: Run, tell: Tell) -> RunPage:
         licence=(terms_of(ctx.manifest), ctx.manifest.license.url),
         parts=list(_parts(ctx)),
         packages=sorted(packages.installed_versions(ctx.home.venv).items()),
-        course_svg=course_svg(course, names, tell),
+        course=course_chart(course, names, tell),
         course_says=_course_says(course, len(changed), took),
         transfers=[_transfer_row(each) for each in course.transfers if each.moved > 0],
-        bench_svg=bars_svg(chart_rows(bench), about="Seconds an image", tell=tell) if bench else Markup(),
+        bench=bars_chart(chart_rows(bench), about="Seconds an image", tell=tell) if bench else Markup(),
         bench_says=bench_sentence(bench) if bench else "",
         seen=_seen(run),
+        again=[(what, HERE.text(command)) for what, command in _again(ctx, image)],
         foot=f"Made by provision {__version__} on {ctx.machine.timestamp()[:16].replace('T', ' ')} from its records."
         " Home folders, names and tokens are removed.",
     )
@@ -80,6 +83,7 @@ def _about(ctx: Context, run: Run, image: ImageReceipt) -> Iterator[tuple[str, s
         yield "moved", f"{size_text(moved)} over the network"
     if run.rehearsal is not None:
         yield "world", "a rehearsal: everything came from this machine itself"
+    yield "ComfyUI's page", ctx.manifest.comfyui.page
     if ctx.home.adopted is not None:
         yield "adopted", f"the ComfyUI in {ctx.home.base}"
 
@@ -93,6 +97,18 @@ def _caption(image: ImageReceipt) -> list[str]:
         f"{made.get('sampler')}, {made.get('scheduler')}"
     )
     return [str(made.get("prompt", "")), f"{settings}; seed {seeds[0]}", image.says]
+
+
+def _again(ctx: Context, image: ImageReceipt) -> Iterator[tuple[str, Command]]:
+    """What to do next with this install, each with its command."""
+    rehearsed = ("--rehearse",) if ctx.options.rehearsal else ()
+    yield "Repair it, or see that all is well", ours("all", *rehearsed)
+    yield "Start ComfyUI", ours("launch")
+    if image.seeds and (prompt := str(image.settings.get("prompt", ""))):
+        yield "Make this image again", ours("generate", prompt, "--seed", str(image.seeds[0]))
+    if ctx.home.lock_file.is_file() and not rehearsed:
+        yield "Install the same on another Mac", ours("all", "--locked", ctx.home.lock_file.name)
+    yield "Write this page anew", ours("report")
 
 
 def _parts(ctx: Context) -> Iterator[Part]:

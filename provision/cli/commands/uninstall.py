@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.cli.command import Session, command
-from provision.command import Fix, ours, program
+from provision.command import ours, program
 from provision.errors import ConsentNeeded, HomeError, UsageError
-from provision.output.result import Data, Result, answer
+from provision.output.result import Data, Nothing, Result, answer
 
 if TYPE_CHECKING:
     from provision.cli.commands.made_by_us import Sorted
-    from provision.core.finding import JSON
     from provision.core.home import Home
 
 
@@ -25,8 +24,7 @@ def uninstall(at: Session) -> Result:
 
     Raises UsageError for a folder that is no home, HomeError for what could not be removed.
     """
-    from provision.cli.about import adopted_json
-    from provision.cli.commands.made_by_us import sort_home
+    from provision.cli.commands.made_by_us import WouldRemove, sort_home
     from provision.cli.session import hold_home
     from provision.comfyui.server_process import stop_server
     from provision.core.ownership import is_home
@@ -34,7 +32,7 @@ def uninstall(at: Session) -> Result:
 
     home = at.ctx.home
     if not os.path.lexists(home.root):
-        return answer({}, f"Nothing to remove: {home.root} does not exist.")
+        return answer(Nothing(), f"Nothing to remove: {home.root} does not exist.")
     if not home.root.is_dir() or not is_home(home.root):
         raise UsageError(
             f"{home.root} was not made by provision; nothing was removed.", hint=program("ls", "-la", str(home.root))
@@ -42,8 +40,7 @@ def uninstall(at: Session) -> Result:
     found = sort_home(at.ctx)
     _show(at, found)
     if not _agreed(at):
-        would = {"would_remove": _texts(found.ours), "would_keep": _texts(found.theirs)}
-        return answer({**would, **adopted_json(home)})
+        return answer(WouldRemove(_texts(found.ours), _texts(found.theirs), home.adopted_json))
     with hold_home(at, removing=True):
         stop_server(at.ctx)
         take_in_again(at.ctx)
@@ -58,7 +55,7 @@ def _show(at: Session, found: Sorted) -> None:
     from provision.output.views import size_text
     from provision.system.disk_use import Tally
 
-    home, tally, line = at.ctx.home, Tally(), at.console.line
+    home, tally, note = at.ctx.home, Tally(), at.ctx.note
     entries: dict[str, list[Path]] = {}
     for path in found.ours:
         entries.setdefault(path.relative_to(home.root).parts[0], []).append(path)
@@ -67,15 +64,15 @@ def _show(at: Session, found: Sorted) -> None:
     lines.append(f"{size_text(sum(sizes.values())):>10}  in all, to be removed from {_where(home)}")
     at.console.tell(Data("\n".join(lines)))
     if shared := tally.shared_bytes():
-        line(f"{size_text(shared)} of it is also used elsewhere (hard links) and is not freed.")
+        note(f"{size_text(shared)} of it is also used elsewhere (hard links) and is not freed.")
     if home.adopted is not None:
         stays = ", with what was added to it: the model, the workflow, images"
-        line(f"The ComfyUI in {home.base} was not installed by provision and stays{stays}.")
+        note(f"The ComfyUI in {home.base} was not installed by provision and stays{stays}.")
     if found.theirs:
         tally = Tally()
-        line(f"What you added is kept, in {beside(home)}:")
+        note(f"What you added is kept, in {beside(home)}:")
         for path in found.theirs:
-            line(f"{size_text(tally.add(path)):>10}  {home.shown(path)}")
+            note(f"{size_text(tally.add(path)):>10}  {home.shown(path)}")
 
 
 def _where(home: Home) -> str:
@@ -87,7 +84,7 @@ def _agreed(at: Session) -> bool:
     """Ask on a terminal; elsewhere print the command that agrees."""
     with suppress(ConsentNeeded):
         return at.ctx.consent(f"Remove it from {at.ctx.home.root}?")
-    at.console.line(at.typed(Fix("To remove it:", ours("uninstall", "--yes"))))
+    at.ctx.note("To remove it:", ours("uninstall", "--yes"))
     return False
 
 
@@ -152,7 +149,7 @@ class Removal:
 
 def _what_became(home: Home, where: str, removal: Removal, found: Sorted) -> Result:
     """The result of a removal. Raises HomeError for what could not be removed."""
-    from provision.cli.about import adopted_json
+    from provision.cli.commands.made_by_us import Removed
 
     if removal.failed:
         first = removal.failed[0]
@@ -164,18 +161,12 @@ def _what_became(home: Home, where: str, removal: Removal, found: Sorted) -> Res
     if removal.kept_in is not None:
         says.append(f"What you added is in {removal.kept_in}.")
     says += [f"Not removed: {path}" for path in [*removal.stayed, *found.elsewhere]]
-    facts: dict[str, JSON] = {
-        "changed": True,
-        "removed": _texts(found.ours),
-        **adopted_json(home),
-        "kept_in": str(removal.kept_in) if removal.kept_in else None,
-        "stayed": _texts(removal.stayed),
-    }
-    return answer(facts, *says)
+    kept_in = str(removal.kept_in) if removal.kept_in else None
+    return answer(Removed(_texts(found.ours), kept_in, _texts(removal.stayed), home.adopted_json), *says, changed=True)
 
 
-def _texts(paths: Iterable[Path]) -> list[JSON]:
-    return [str(path) for path in paths]
+def _texts(paths: Iterable[Path]) -> tuple[str, ...]:
+    return tuple(map(str, paths))
 
 
 app = command("uninstall", uninstall, frozenset({"home", "json", "yes", "verbose", "quiet", "plain", "color"}))

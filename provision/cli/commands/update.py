@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
@@ -17,6 +19,32 @@ if TYPE_CHECKING:
     from provision.command import Command
     from provision.core.step import Context
     from provision.steps.update import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Newer:
+    """ComfyUI's release, and a newer one that is not asked for."""
+
+    comfyui: str
+    newer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WouldUpdate:
+    """What `--dry-run` says: releases, each package's versions before and after, edited files of ComfyUI."""
+
+    comfyui: str
+    newer: str
+    packages: Mapping[str, tuple[str, str]]
+    edited: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """ComfyUI's releases before and now."""
+
+    before: str
+    now: str
 
 
 def update(
@@ -87,11 +115,10 @@ def _nothing_newer(at: Session, ref: str, *, asked: bool) -> Result:
     from provision.steps.update import newer
 
     here = at.ctx.receipts.read("comfyui", ComfyReceipt)
-    facts = {"command": "update", "comfyui": here.name, "newer": None}
     if not asked and ref != "latest" and (latest := newer(at.ctx, "latest")) is not None:
         says = f"ComfyUI is held at {ref}; the newest release is {latest.name}. To go there:"
-        return answer({**facts, "newer": latest.name}, Fix(says, ours("update", "--comfyui", "latest")))
-    return answer(facts, f"ComfyUI {here.name} is up to date.")
+        return answer(Newer(here.name, latest.name), Fix(says, ours("update", "--comfyui", "latest")))
+    return answer(Newer(here.name, None), f"ComfyUI {here.name} is up to date.")
 
 
 def _told(ctx: Context, wanted: Wanted) -> Result:
@@ -105,13 +132,7 @@ def _told(ctx: Context, wanted: Wanted) -> Result:
         rows.insert(0, ("ComfyUI", f"{here.name} -> {wanted.revision.name}"))
     if wanted.torch:
         rows.append(("torch", wanted.torch))
-    facts = {
-        "command": "update",
-        "comfyui": here.name,
-        "newer": wanted.revision.name,
-        "packages": {name: list(versions) for name, versions in changes.items()},
-        "edited": list(files),
-    }
+    facts = WouldUpdate(here.name, wanted.revision.name, changes, tuple(files))
     kept = [f"Your changes to {len(files)} files go with it, where they can be merged."] if files else []
     return answer(facts, Pairs(rows), *kept, Fix("Nothing was changed. To do it:", _again(wanted)))
 
@@ -148,9 +169,9 @@ def _switch_to(at: Session, wanted: Wanted) -> Result:
     torch = replace(ctx.manifest.torch, channel=wanted.torch or ctx.manifest.torch.channel)
     ctx = replace(ctx, manifest=replace(ctx.manifest, comfyui=comfy, torch=torch))
     report = run([step_named(name) for name in (*(["server"] if running else []), "lock")], ctx, apply=True)
-    facts = {"command": "update", "from": left, "to": wanted.revision.name, "changed": True}
+    facts = Updated(left, wanted.revision.name)
     closing = f"ComfyUI {wanted.revision.name} is in use; {left} is kept."
-    return ran(report, facts, Fix(f"{closing} Back to it:", ours("rollback")))
+    return replace(ran(report, facts, Fix(f"{closing} Back to it:", ours("rollback"))), changed=True)
 
 
 app = command("update", update, ASKING)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated
 
 from msgspec import Meta
-
-from provision.core.finding import JSON
 
 Seconds = Annotated[float, Meta(ge=0, lt=1e6)]
 """No image takes longer."""
@@ -57,10 +55,6 @@ class Bench:
     """The machine's peak power; None where reading it needs a password."""
     rehearsal: bool = False
     """Whether a stand-in for ComfyUI was measured, which says nothing of this machine."""
-
-    def to_json(self) -> dict[str, JSON]:
-        cases = [{**asdict(case), "warm_median_s": case.median_s} for case in self.cases]
-        return {**asdict(self), "cases": cases}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The course of a run, and the seconds of a bench, as inline SVG; the page's style sheet has the colours."""
+"""The course of a run, and the seconds of a bench, as HTML with shapes in SVG: text keeps its size at any width."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from provision.output.report.render import Tell, render
 from provision.output.report.timeline import MENDING, WAITING, Course, Span, Transfer
 from provision.output.views import time_text
 
-WIDTH, LEFT, RIGHT, TOP = 960, 118, 86, 8
-ROW, BAR = 34, 16
-LEAST = 1.5
+WIDTH, HIGH, BAR, THIN = 1000, 24, 16, 4
+"""The units of a row, which is drawn as wide as there is room."""
+LEAST = 4
 """The shortest bar that is seen."""
 STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 TICKS_MAX = 9
@@ -24,13 +24,8 @@ class Row:
     """What a step did; `curves` are the corners of what is drawn for the bytes that came."""
 
     step: str
-    middle: float
     spans: Sequence[Span]
     curves: Sequence[Markup]
-
-    @property
-    def end(self) -> float:
-        return max(span.end for span in self.spans)
 
     @property
     def took(self) -> str:
@@ -39,39 +34,32 @@ class Row:
         return time_text(seconds) if seconds >= 0.05 else "< 0.1 s"
 
 
-def course_svg(course: Course, order: Sequence[str], tell: Tell = str) -> Markup:
-    """A row a step, in `order`: thin where it looked, thick where it mended, the bytes that came as a curve."""
+def course_chart(course: Course, order: Sequence[str], tell: Tell = str) -> Markup:
+    """A row a step, in `order`: thin where it checked, thick where it fixed, the bytes that came as a curve."""
     whole = course.seconds
     drawn = [step for step in order if any(span.step == step for span in course.spans)]
-    rows = [_row(course, step, place) for place, step in enumerate(drawn)]
-    if not rows or whole <= 0:
+    if not drawn or whole <= 0:
         return Markup()
     return render(
-        "course.svg.j2",
+        "course.html.j2",
         tell,
         width=WIDTH,
-        left=LEFT,
-        top=TOP,
-        bottom=TOP + ROW * len(rows),
+        high=HIGH,
         bar=BAR,
+        thin=THIN,
         mending=MENDING,
-        rows=rows,
+        rows=[_row(course, step) for step in drawn],
         ticks=ticks(whole),
-        tick_text=lambda tick: f"{tick // 60:.0f}:{tick % 60:02.0f} min" if whole >= 120 else f"{tick:g} s",
-        at=lambda seconds: round(_at(seconds, whole), 1),
-        long=lambda span: round(max(LEAST, _at(span.end, whole) - _at(span.start, whole)), 1),
+        tick_text=lambda tick: f"{tick // 60:.0f}:{tick % 60:02.0f}" if whole >= 120 else f"{tick:g} s",
+        at=lambda seconds: round(WIDTH * seconds / whole, 1),
+        long=lambda span: round(max(LEAST, WIDTH * (span.end - span.start) / whole), 1),
     )
 
 
-def _row(course: Course, step: str, place: int) -> Row:
-    middle = TOP + ROW * place + ROW / 2
+def _row(course: Course, step: str) -> Row:
     transfers = [each for each in course.transfers if each.step == step and each.kind.over_network]
-    curves = [_curve(each, course.seconds, middle) for each in transfers if len(each.samples) > 1]
-    return Row(step, middle, [span for span in course.spans if span.step == step], curves)
-
-
-def _at(seconds: float, whole: float) -> float:
-    return LEFT + (WIDTH - LEFT - RIGHT) * seconds / whole
+    curves = [_curve(each, course.seconds) for each in transfers if len(each.samples) > 1]
+    return Row(step, [span for span in course.spans if span.step == step], curves)
 
 
 def ticks(whole: float) -> list[float]:
@@ -80,28 +68,19 @@ def ticks(whole: float) -> list[float]:
     return [place * every for place in range(int(whole / every) + 1)]
 
 
-def _curve(transfer: Transfer, whole: float, middle: float) -> Markup:
+def _curve(transfer: Transfer, whole: float) -> Markup:
     """The bytes done, from the foot of the bar to its head."""
-    full, foot = max(transfer.done, 1), middle + BAR / 2
-    points = [(_at(at, whole), foot - BAR * done / full) for at, done in transfer.samples]
+    full, foot = max(transfer.done, 1), (HIGH + BAR) / 2
+    points = [(WIDTH * at / whole, foot - BAR * done / full) for at, done in transfer.samples]
     corners = [(points[0][0], foot), *points, (points[-1][0], foot)]
     return Markup(" ").join(Markup("{:.1f},{:.1f}").format(x, y) for x, y in corners)
 
 
-def bars_svg(rows: Sequence[tuple[str, float, str, str]], *, about: str, tell: Tell = str) -> Markup:
+def bars_chart(rows: Sequence[tuple[str, float, str, str]], *, about: str, tell: Tell = str) -> Markup:
     """Horizontal bars: what, seconds, the words beside the bar, the bar's class."""
     whole = max((seconds for _, seconds, _, _ in rows), default=0)
     if whole <= 0:
         return Markup()
-    left, right = 250, 150
     return render(
-        "bars.svg.j2",
-        tell,
-        width=WIDTH,
-        left=left,
-        row=28,
-        bar=15,
-        bars=rows,
-        about=about,
-        long=lambda seconds: round(max(LEAST, (WIDTH - left - right) * seconds / whole), 1),
+        "bars.html.j2", tell, bars=rows, about=about, share=lambda seconds: round(max(0.5, 100 * seconds / whole), 1)
     )

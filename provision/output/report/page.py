@@ -11,7 +11,8 @@ from markupsafe import Markup
 from provision.output.report.render import Tell, render
 
 NOTHING = Markup()
-MARKS = {"ok": "✓", "warn": "!", "fixable": "·", "blocked": "✗"}
+MARKS = {"ok": ("✓", "ok"), "warn": ("!", "note"), "fixable": ("·", "to do"), "blocked": ("✗", "failed")}
+"""Each verdict's mark and word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """All that the page shows; the drawings are SVG, made with the same `tell`."""
+    """All that the page shows; the charts are made with the same `tell`."""
 
     title: str
     outcome: str
@@ -52,13 +53,25 @@ class RunPage:
     """What it allows, and where it is."""
     parts: Sequence[Part] = ()
     packages: Sequence[tuple[str, str]] = ()
-    course_svg: Markup = NOTHING
+    course: Markup = NOTHING
     course_says: str = ""
     transfers: Sequence[tuple[str, ...]] = ()
-    bench_svg: Markup = NOTHING
+    bench: Markup = NOTHING
     bench_says: str = ""
     seen: Sequence[Seen] = ()
     foot: str = ""
+    again: Sequence[tuple[str, str]] = ()
+    """What to do, and the command for it."""
+
+    @property
+    def wrong(self) -> Sequence[Seen]:
+        """The findings that are not just fine."""
+        return [each for each in self.seen if each.verdict != "ok"]
+
+    @property
+    def fine(self) -> Sequence[Seen]:
+        """The others."""
+        return [each for each in self.seen if each.verdict == "ok"]
 
 
 def html_page(page: RunPage, tell: Tell) -> str:

@@ -6,12 +6,12 @@ The last run, in `state/report.json`, often had nothing to do.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
-from provision.core.finding import JSON, Verdict
+from provision.core.finding import JSON, Finding, Verdict
 from provision.core.home import Home
 from provision.core.receipts import read_state, write_json
-from provision.core.step import Report
+from provision.core.step import Report, StepReport
 from provision.output.hints import Invocation
 from provision.output.report.bench_result import Bench
 from provision.output.report.timeline import Course
@@ -72,13 +72,25 @@ class Run:
 
 
 def keep_run(
-    home: Home, report: Report, facts: Mapping[str, JSON], course: Course, when: str, call: Invocation
+    home: Home, report: Report, course: Course, when: str, call: Invocation, *, rehearsal: bool = False
 ) -> None:
     """Write what a run of `all` saw and did, with commands as `call` has them. Raises HomeError, DiskFull."""
-    value = {**report.to_json(), **facts, "when": when}
-    write_json(home.state / LAST, value, call.plain)
+    steps = tuple(_step_run(step, call) for step in report.steps)
+    run = Run(report.ok, round(report.seconds, 3), steps, when, rehearsal={} if rehearsal else None)
+    write_json(home.state / LAST, asdict(run), str)
     if report.changed:
-        write_json(home.state / LAST_CHANGE, {**value, "course": course.to_json()}, call.plain)
+        write_json(home.state / LAST_CHANGE, asdict(replace(run, course=course)), str)
+
+
+def _step_run(step: StepReport, call: Invocation) -> StepRun:
+    error = step.error
+    failed = None if error is None else Failure(error.code, error.message, call.text(error.hint))
+    return StepRun(step.name, step.changed, tuple(_seen(each, call) for each in step.findings), failed)
+
+
+def _seen(finding: Finding, call: Invocation) -> Seen:
+    fix = None if finding.fix is None else ToDo(finding.fix.says, tuple(call.argv(finding.fix.command)))
+    return Seen(finding.id, finding.subject, finding.verdict, finding.says, fix, finding.detail, finding.facts)
 
 
 def last_change(home: Home) -> Run | None:
@@ -86,9 +98,9 @@ def last_change(home: Home) -> Run | None:
     return read_state(home.state / LAST_CHANGE, Run) or read_state(home.state / LAST, Run)
 
 
-def keep_bench(home: Home, result: Mapping[str, JSON]) -> None:
+def keep_bench(home: Home, result: Bench) -> None:
     """Write what a bench measured. Raises HomeError, DiskFull."""
-    write_json(home.state / BENCH, result)
+    write_json(home.state / BENCH, asdict(result))
 
 
 def last_bench(home: Home) -> Bench | None:

@@ -10,7 +10,15 @@ import pytest
 
 from provision import errors
 from provision.command import Fix, ours
-from provision.errors import ERRORS, EXIT_INTERRUPTED, EXIT_UNSATISFIED, EXIT_USAGE, Interrupted, ProvisionError
+from provision.errors import (
+    ERRORS,
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_UNSATISFIED,
+    EXIT_USAGE,
+    Interrupted,
+    ProvisionError,
+)
 from tests.support.paths import PACKAGE
 
 PROGRAMS = tuple(PACKAGE / name for name in ("rehearsal/engine", "rehearsal/standin", "environment/torch_probe.py"))
@@ -71,7 +79,7 @@ def test_every_registered_error_is_raised_somewhere(error: type[ProvisionError])
 
 
 def test_exit_codes_are_those_of_the_design() -> None:
-    assert {error.exit_code for error in ERRORS} == {EXIT_UNSATISFIED, EXIT_USAGE, EXIT_INTERRUPTED}
+    assert {error.exit_code for error in ERRORS} == {EXIT_UNSATISFIED, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED}
     assert Interrupted.exit_code == EXIT_INTERRUPTED == 130
     assert [error.code for error in ERRORS if error.exit_code == EXIT_USAGE] == ["usage", "manifest", "lock"]
 

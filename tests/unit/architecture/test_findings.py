@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator
 from typing import get_args
 
 from provision.command import Fix, program
 from provision.core.finding import Finding, Kind, Verdict
+from provision.output.hints import HERE
 from provision.steps.catalogue import CATALOGUE
 from provision.system.parsers import GitTrouble
 from tests.support.paths import PACKAGE
@@ -15,6 +17,7 @@ from tests.support.paths import PACKAGE
 SHOWN_BY = {
     "core/finding.py": "writes them as JSON",
     "cli/commands/run_page.py": "shows the machine's on the page",
+    "output/report/run_record.py": "keeps them for the page",
     "cli/look.py": "writes a crash's traceback",
 }
 OF_OTHERS = {"core/image.py", "steps/first_image/step.py"}
@@ -35,9 +38,12 @@ def test_facts_are_only_shown() -> None:
 
 def test_every_field_of_a_finding_is_in_its_json() -> None:
     kind = Kind("an-id", "a step", "warns", "hint", "", "", "")
-    written = kind.warn("x", "It is so.", fix=Fix("Do.", program("do")), asks="Do it?", facts={"seen": 1}).to_json()
-    assert written.keys() == {*Finding.__dataclass_fields__.keys() - {"kind"}, "id"}
+    finding = kind.warn("x", "It is so.", fix=Fix("Do.", program("do")), asks="Do it?", facts={"seen": 1})
+    written = json.loads(json.dumps(finding, default=HERE.plain))
+    held = set(Finding.__dataclass_fields__) - {"kind", "detail", "says"}
+    assert written.keys() == {*held, "id", "message"}, "how it is shown is no data"
     assert (written["id"], written["verdict"], written["facts"]) == ("an-id", str(Verdict.WARN), {"seen": 1})
+    assert written["fix"] == {"message": "Do.", "argv": ["do"]}
     assert written["consent"] == {"question": "Do it?", "agreement": "an-id"}
     assert written["cost"] == {"download_bytes": 0, "disk_bytes": 0}
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from docs.generate.errors import PARAGRAPHS, Paragraph, errors_page
+from docs.generate.json_page import json_page, schema_text
 from docs.generate.manual import commands_page, entries, man_page
 from docs.generate.networks import networks_page
-from docs.generate.schemas import schemas
 from provision.cli.app import command_line
 from provision.core.manifest import manifest_names
 from provision.errors import ERRORS, ProvisionError
@@ -27,7 +27,8 @@ PAGES = {
     "docs/provision.1": man_page(command_line()),
     "docs/errors.md": errors_page(),
     "docs/networks.md": networks_page(),
-    **{f"docs/schemas/{name}": text for name, text in schemas().items()},
+    "docs/json.md": json_page(),
+    "docs/schema/provision-2.schema.json": schema_text(),
 }
 
 

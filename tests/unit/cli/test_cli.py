@@ -69,7 +69,7 @@ def last_line(ran: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     assert all(isinstance(line, dict) for line in lines)
     assert lines, ran.stderr
     report: dict[str, Any] = lines[-1]
-    assert (report["schema"], report["type"]) == (1, "report")
+    assert (report["schema"], report["type"]) == (2, "report")
     assert [line["type"] for line in lines].count("report") == 1
     return report
 
@@ -276,7 +276,7 @@ def test_words_that_cannot_be_used(provision: Run, tmp_path: Path, words: tuple[
     assert ran.returncode == 2
     report = last_line(ran)
     assert (report["ok"], report["changed"], report["steps"]) == (False, False, [])
-    assert report["error"].keys() == {"code", "message", "hint", "command"}
+    assert report["error"].keys() == {"code", "message", "hint", "argv"}
     assert says in f"{report['error']['message']} {report['error']['hint']}"
     assert list((tmp_path / "person").iterdir()) == [], "nothing was written"
 

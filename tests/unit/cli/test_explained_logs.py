@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from provision.cli.commands.explain_log import explain_log
+from provision.cli.commands.explain_log import Explained, explain_log
 from provision.errors import UsageError
 
 FAULT = "RuntimeError: Invalid buffer size: 8.21 GB\n"
@@ -24,15 +23,16 @@ def test_one_log_with_a_fault_among_several_is_one_thing_wrong(tmp_path: Path) -
     good, bad = written(tmp_path, "good.log", HEALTHY), written(tmp_path, "bad.log", FAULT)
     told = explain_log(good, bad)
     assert not told.ok
-    assert told.data["ok"] is False
-    signs: Any = told.data["signs"]
-    assert [(sign["log"], sign["line"], sign["id"]) for sign in signs] == [(str(bad), 1, "mps-too-large")]
+    assert isinstance(told.data, Explained)
+    assert [(sign.log, sign.line, sign.id) for sign in told.data.signs] == [(str(bad), 1, "mps-too-large")]
+    assert told.error is not None
+    assert told.error.code == "mps-too-large"
 
 
 def test_a_healthy_log_ends_well(tmp_path: Path) -> None:
     told = explain_log(written(tmp_path, "good.log", HEALTHY))
     assert told.ok
-    assert (told.data["ok"], told.data["signs"]) == (True, [])
+    assert told.data == Explained((str(tmp_path / "good.log"),), ())
 
 
 def test_an_empty_log_ends_well(tmp_path: Path) -> None:

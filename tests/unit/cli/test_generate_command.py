@@ -103,7 +103,7 @@ def test_who_stops_the_server_is_not_told_of_the_memory(made: EngineHome) -> Non
     assert stop_server(made.ctx)
     code, out, _ = end(process)
     assert (code, error_in(out)["message"]) == (1, "ComfyUI was stopped while making the image.")
-    assert error_in(out)["command"][-3:] == ["launch", "--home", str(made.ctx.home.root)]
+    assert error_in(out)["argv"][-3:] == ["launch", "--home", str(made.ctx.home.root)]
     assert pictures(made) == []
 
 

@@ -133,7 +133,7 @@ def test_as_json_it_is_one_object(tmp_path: Path, capsys: pytest.CaptureFixture[
         shown(ctx, JsonConsole(), REPO, FILE)
     [line] = capsys.readouterr().out.splitlines()
     told: dict[str, JSON] = json.loads(line)
-    assert (told["schema"], told["type"], told["ok"], told["command"]) == (1, "report", True, "inspect")
+    assert (told["schema"], told["type"], told["ok"]) == (2, "report", True)
     assert (told["architecture"], told["precision"], told["tensors"], told["whole"]) == ("sdxl", "fp16", 4, True)
     assert told["size"] == (tmp_path / "w" / FILE).stat().st_size
     assert told["dtypes"] == {"F16": told["data_bytes"]}

@@ -89,9 +89,8 @@ def test_causes_are_steps_before_the_findings_own() -> None:
 
 def test_an_event_has_the_finding_as_the_report_has_it(look: Look, events: list[Event]) -> None:
     seen = look(python_env=wrong("venv-missing"), torch=wrong("torch-missing"), workflow=wrong("workflow-missing"))
-    told = {event.step: event.to_json() for event in events if isinstance(event, FindingSeen)}
-    for step in seen.to_json()["steps"]:
-        (finding,) = step["findings"]
-        assert told[step["name"]] == {"type": "finding", "step": step["name"], **finding}
-    assert told["torch"]["caused_by"] == "python_env"
-    assert told["workflow"]["caused_by"] is None
+    told = {event.step: event.finding.to_json() for event in events if isinstance(event, FindingSeen)}
+    for step in seen.steps:
+        assert step.to_json().findings == (told[step.name],)
+    assert told["torch"].caused_by == "python_env"
+    assert told["workflow"].caused_by is None

@@ -14,7 +14,7 @@ from provision.core.events import ApplyStarted, Event, FindingSeen, Note, Output
 from provision.core.finding import Finding, Verdict
 from provision.core.runner import run
 from provision.core.step import Apply, Check, Context, Step
-from provision.errors import DiskFull, GitError, Interrupted, StartOver
+from provision.errors import DiskFull, ErrorJson, GitError, Interrupted, StartOver
 from provision.system.local_machine import LocalMachine
 from tests.support.findings import blocked, fixable, ok, warn
 from tests.support.hints import said
@@ -215,12 +215,7 @@ def test_an_error_while_applying_is_in_the_report_and_others_run(context: Contex
         raise GitError("The clone broke off.", hint=ours("all"))
 
     report = run([step("a", check=faulty, apply=fails), step("b"), step("c", "a")], context(), apply=True)
-    assert report.step("a").error.to_json() == {
-        "code": "git",
-        "message": "The clone broke off.",
-        "hint": Fix(command=ours("all")),
-        "command": ours("all"),
-    }
+    assert report.error == ErrorJson("git", "The clone broke off.", Fix(command=ours("all")), ours("all"))
     assert report.step("a").changed, "what an apply that broke off changed is not known"
     assert (report.step("b").satisfied, report.step("c").waits_for) == (True, "a")
     finished = {event.step: event.says for event in events if isinstance(event, StepFinished)}

@@ -15,7 +15,7 @@ from provision.core.step import Context
 from provision.download import web
 from provision.download.hub.api import locate, look_up, read_header
 from provision.download.hub.token import token_of
-from provision.errors import HubRefused, Interrupted, NetworkError, ProvisionError, UsageError, WrongFile
+from provision.errors import HubRefused, Interrupted, NetworkError, Passing, ProvisionError, UsageError, WrongFile
 from provision.rehearsal.model_repo import ModelRepo
 from tests.support.faults import Fault
 from tests.support.hints import said
@@ -97,7 +97,7 @@ def test_a_limit_is_waited_for_as_the_hub_says_it(ctx: Context, hub: Hub) -> Non
     assert isinstance(ctx.machine, Brisk)
     assert ctx.machine.slept == [244.0]
     (waiting,) = heard_waits(ctx)
-    assert waiting.to_json()["kind"] == "rate_limit"
+    assert waiting.kind is Passing.RATE_LIMIT
     assert "a limit shared by all computers behind it (3,000 requests in 300 s)" in waiting.says
     assert "with a token your account has its own" in waiting.says
 

@@ -10,18 +10,31 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from provision.command import Fix, ours
-from provision.core.events import ApplyStarted, Event, FindingSeen, Note, Output, Progress, StepFinished, StepStarted
+from provision.core.events import (
+    ApplyStarted,
+    Event,
+    FindingSeen,
+    Note,
+    Output,
+    Progress,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+)
 from provision.core.step import Report, StepReport
 from provision.errors import ConsentNeeded, GitError
+from provision.output import json_console
+from provision.output.as_json import Run
 from provision.output.console import Console, make_console
 from provision.output.json_console import JsonConsole
 from provision.output.live_console import LiveConsole
 from provision.output.outlet import Outlet
-from provision.output.result import Pairs, Picture, looked, ran
+from provision.output.result import Nothing, Pairs, Picture, looked, ran
 from provision.system.visible import uncoloured
 from tests.support.findings import fixable, ok
 from tests.support.hints import said
@@ -69,7 +82,7 @@ def test_plain_says_what_happens_on_standard_error_and_the_report_on_standard_ou
     with Console() as console:
         for event in EVENTS:
             console.emit(event)
-        console.answer(ran(REPORT, {}, "Not finished."))
+        console.answer(ran(REPORT, Nothing(), "Not finished."))
     out, err = capsys.readouterr()
     assert err.splitlines() == [
         "  models       download [it] :fire:",
@@ -113,23 +126,23 @@ def test_plain_says_an_error_with_its_hint(capsys: pytest.CaptureFixture[str], t
 
 
 def test_json_is_one_object_a_line_and_the_report_last(capsys: pytest.CaptureFixture[str]) -> None:
-    with JsonConsole() as console:
+    with JsonConsole(Run("all"), verbose=True) as console:
         for event in EVENTS:
             console.emit(event)
         console.tell(Pairs([("for", "people")]))
-        console.answer(ran(REPORT, {"command": "all"}, "for people"))
+        console.answer(ran(REPORT, Nothing(), "for people"))
     out, err = capsys.readouterr()
     lines = [json.loads(line) for line in out.splitlines()]
     assert [line["type"] for line in lines] == [event.type for event in EVENTS] + ["report"]
     assert lines[5]["id"] == "ckpt-missing"
-    assert lines[-1]["schema"] == 1
+    assert {(line["schema"], line["run"], line["host"]) for line in lines} == {(2, console.run.id, console.run.host)}
     assert (lines[-1]["ok"], lines[-1]["changed"], lines[-1]["command"]) == (False, True, "all")
     assert [step["name"] for step in lines[-1]["steps"]] == ["models", "torch"]
     assert err == ""
 
 
 def test_json_lines_of_many_threads_never_mix(capsys: pytest.CaptureFixture[str]) -> None:
-    emit_from_many_threads(JsonConsole())
+    emit_from_many_threads(JsonConsole(verbose=True))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 8 * 60 * len(EVENTS)
     assert all(json.loads(line)["step"] == "models" for line in lines)
@@ -137,19 +150,33 @@ def test_json_lines_of_many_threads_never_mix(capsys: pytest.CaptureFixture[str]
 
 def test_an_error_is_a_report_too(capsys: pytest.CaptureFixture[str]) -> None:
     JsonConsole().error(ERROR, Path("/nowhere"))
-    assert json.loads(capsys.readouterr().out) == {
-        "schema": 1,
-        "type": "report",
-        "ok": False,
-        "changed": False,
-        "steps": [],
-        "error": {
-            "code": "git",
-            "message": "The clone [/broke] off.",
-            "hint": "provision all",
-            "command": ["provision", "all"],
-        },
-    }
+    report = json.loads(capsys.readouterr().out)
+    assert (report["type"], report["ok"], report["changed"], report["steps"]) == ("report", False, False, [])
+    assert report["error"] == {
+        "code": "git", "message": "The clone [/broke] off.", "hint": "provision all", "argv": ["provision", "all"],
+    }  # fmt: skip
+
+
+def test_what_programs_say_is_in_the_json_with_v_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    JsonConsole().emit(Output(step="comfyui", line="Counting objects: 11%"))
+    assert capsys.readouterr().out == ""
+    JsonConsole(verbose=True).emit(Output(step="comfyui", line="Counting objects: 11%"))
+    assert json.loads(capsys.readouterr().out)["line"] == "Counting objects: 11%"
+
+
+def test_a_run_that_says_nothing_gives_a_sign_of_life(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_console, "HEARTBEAT_S", 0.01)
+    beats: list[dict[str, Any]] = []
+    with JsonConsole() as console:
+        console.emit(RunStarted(needs={"models": ()}))
+        console.emit(StepStarted(step="models"))
+        console.emit(Progress(step="models", subject="x", done=5, total=20))
+        while not beats:
+            lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+            beats = [line for line in lines if line["type"] == "heartbeat" and line["active"]]
+    assert (beats[-1]["active"], beats[-1]["left_bytes"]) == (["models"], 15)
 
 
 # -- live -----------------------------------------------------------------------------------------------
@@ -182,7 +209,7 @@ def drawn(outlet: Outlet) -> str:
 def test_live_leaves_finished_steps_and_what_programs_said(live: LiveConsole) -> None:
     for event in EVENTS:
         live.emit(event)
-    live.answer(ran(REPORT, {}, "Not finished."))
+    live.answer(ran(REPORT, Nothing(), "Not finished."))
     for text in ("The model is [here] :fire:", "Half is here.", "wget [/b] said"):
         assert text in drawn(live.err)
     assert "Not finished." in drawn(live.out)
@@ -202,7 +229,7 @@ def test_live_does_not_hang_while_many_threads_emit(live: LiveConsole) -> None:
 def test_live_shows_what_moves_in_a_look_whose_steps_are_not_announced(live: LiveConsole) -> None:
     live.emit(Progress(step="models", subject="hashing", done=1, total=None, unit="steps"))
     assert "hashing" in drawn(live.err)
-    live.answer(looked(REPORT, {}, "One finding."))
+    live.answer(looked(REPORT, Nothing(), "One finding."))
     assert not live.screen.running, "what moves is gone before the findings are shown"
     assert live.state.steps == {}, "and over"
 
@@ -260,7 +287,7 @@ def test_the_flag_picks_the_format_and_the_terminal_only_the_animation(
     monkeypatch: pytest.MonkeyPatch, json_lines: bool, terminal: bool, term: str, kind: type[Console]
 ) -> None:
     monkeypatch.setattr(sys, "stderr", Screen() if terminal else io.StringIO())
-    console = make_console(json=json_lines, environ={"TERM": term})
+    console = make_console("all", json=json_lines, environ={"TERM": term})
     assert type(console) is kind
 
 

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 
 from provision.command import Fix, ours
+from provision.core.events import Note
 from provision.core.step import Report, StepReport
+from provision.errors import UsageError
+from provision.output.as_json import Run
 from provision.output.console import Console
 from provision.output.hints import Invocation
 from provision.output.json_console import JsonConsole
-from provision.output.result import Pairs, Result, Words, answer, looked, ran
+from provision.output.result import Pairs, Result, Words, answer, looked, ran, why
 from tests.support.findings import warn
 from tests.support.paths import PACKAGE
 
 REPORT = Report((StepReport("models", (warn("ckpt-old", "x", "It is old."),), True, 0.5),), 0.5)
-ANSWER = answer({"path": "/x"}, "/x", Words(Fix("To fix it:", ours("doctor"))), Pairs([("name", "value")]), ok=False)
+
+
+@dataclass
+class Facts:
+    path: str
+
+
+WRONG = why("gone", Fix("It is gone.", ours("doctor")))
+ANSWER = answer(Facts("/x"), "/x", Words(Fix("To fix it:", ours("doctor"))), Pairs([("name", "value")]), error=WRONG)
 
 
 def test_people_get_the_parts_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,23 +43,34 @@ def test_people_get_the_parts_in_their_order(capsys: pytest.CaptureFixture[str])
 
 
 def test_programs_get_one_report(capsys: pytest.CaptureFixture[str]) -> None:
-    JsonConsole().answer(ANSWER)
-    assert json.loads(capsys.readouterr().out) == {
-        "schema": 1,
-        "type": "report",
-        "ok": False,
-        "changed": False,
-        "steps": [],
-        "path": "/x",
-    }
+    JsonConsole(Run("stop", "1234", "a-mac")).answer(ANSWER)
+    report = json.loads(capsys.readouterr().out)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", report.pop("at"))
+    assert report.pop("seconds") < 60
+    error = {"code": "gone", "message": "It is gone.", "hint": "provision doctor", "argv": ["provision", "doctor"]}
+    assert report == {
+        "schema": 2, "type": "report", "run": "1234", "host": "a-mac", "command": "stop", "ok": False, "error": error,
+        "changed": False, "steps": [], "path": "/x",
+    }  # fmt: skip
+
+
+def test_nothing_comes_after_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    with JsonConsole() as console:
+        console.answer(answer(Facts("/x")))
+        console.emit(Note(says="too late"))
+        console.error(UsageError("too late", hint=ours("all")))
+    assert [json.loads(line)["type"] for line in capsys.readouterr().out.splitlines()] == ["report"]
 
 
 @pytest.mark.parametrize("made", [ran, looked])
 def test_the_report_of_steps_comes_with_facts(made: Callable[..., Result], capsys: pytest.CaptureFixture[str]) -> None:
-    result = made(REPORT, {"command": "all"}, "Done.")
+    result = made(REPORT, Facts("/x"), "Done.")
     assert (result.ok, result.report) == (True, REPORT)
     JsonConsole().answer(result)
-    assert json.loads(capsys.readouterr().out) == {**REPORT.to_json(), "command": "all"}
+    report = json.loads(capsys.readouterr().out)
+    assert (report["ok"], report["changed"], report["path"]) == (True, True, "/x")
+    [step] = report["steps"]
+    assert (step["name"], step["fixed"], step["findings"][0]["message"]) == ("models", [], "It is old.")
     Console().answer(result)
     out = capsys.readouterr().out
     assert ("It is old." in out) is (made is looked), "a run has said it where the step ended"
@@ -60,4 +84,4 @@ def test_a_command_asks_no_console_of_what_kind_it_is_and_writes_no_answer_by_it
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "at.console"
     }
-    assert used == {"agrees_to", "invocation", "line", "reckon_with", "state", "tell"}
+    assert used == {"agrees_to", "invocation", "reckon_with", "state", "tell"}
