@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from provision.cli.app import command_line
+from provision.errors import ProvisionError
 
 PLACEHOLDER = re.compile(r"[A-Z][A-Z0-9_-]*")
 """A word that a person replaces: `N`, `DIR`."""
@@ -34,5 +35,7 @@ def refused(words: Sequence[str]) -> str:
             name, command, rest = command.resolve_command(context, rest)
     except typer.Exit:  # --help, --version
         return ""
+    except ProvisionError as error:
+        return str(error)
     except refusal as error:
         return str(error.format_message() or error)

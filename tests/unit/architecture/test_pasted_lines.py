@@ -108,7 +108,7 @@ def test_each_can_be_pasted(shell: str, tmp_path: Path) -> None:
     ("line", "says"),
     [
         ("provision all    # from whatever is here", "unexpected extra argument"),
-        ("provision al", "No such command"),
+        ("provision al", "no command"),
         ("provision all --no-such-flag", "No such option"),
         ("provision bench --count soon", "soon"),
         ("provision all --home", "requires an argument"),
