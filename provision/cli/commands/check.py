@@ -13,8 +13,6 @@ from provision.command import Fix
 from provision.output.result import Nothing, Pairs, Result, answer, looked
 
 ListHosts = Annotated[bool, Option("--hosts", help="List the hosts a network must allow, without contacting them.")]
-    bool, Option("--hosts", help="List the hosts that a network must allow, without contacting them.")
-]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from tests.support.paths import PACKAGE
 
 FILLED = "it's $HOME; <b> `x` \\ * [y] # !z"
 """What stands for a word that is filled in when it happens: all that a shell could take otherwise."""
-BUILTINS = {"cd", "export", "kill", "unset"}
+BUILTINS = {"cd", "exec", "export", "kill", "unset"}
 CALLS = (
     HERE,
     Invocation(("/My Apps/bin/provision",), "/Volumes/Big Disk"),
