@@ -11,6 +11,7 @@ from provision.errors import (
     EXIT_OK,
     EXIT_UNSATISFIED,
     EXIT_USAGE,
+    Bug,
     CommandFailed,
     CommandMissing,
     ConsentNeeded,
@@ -215,9 +216,14 @@ PARAGRAPHS: tuple[Paragraph, ...] = (
         "Stopped. Finished work is kept; the next run resumes here.", "Run the same command again to resume.",
     ),
     Paragraph(
-        ProvisionError, "A bug in provision",
+        Bug, "A bug in provision",
         "Please report it, with the file that `provision doctor --report report.md` writes.",
         "This is a bug in provision (ValueError: x).", "Please report it with report.md",
+    ),
+    Paragraph(
+        ProvisionError, "provision itself cannot work",
+        "Its output cannot be written, as to a full disk, or a package of its own is gone.",
+        "The output cannot be written (No space left on device).", "df -h .",
     ),
 )  # fmt: skip
 
@@ -253,7 +259,7 @@ def errors_page() -> str:
 
 
 def _part(each: Paragraph) -> str:
-    code = EXIT_BUG if each.error is ProvisionError else each.error.exit_code
+    code = each.error.exit_code
     shown = each.message.replace("\n", "\n  ")
     return (
         f"## `{each.error.code}`: {each.title}\n\n{each.text} Exit code {code}.\n\n"
