@@ -42,7 +42,7 @@ from provision.output.report.bench_result import Bench
 from provision.output.result import Nothing
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-TEXT = Path(__file__).with_name("json.md")
+TEXT = Path(__file__).with_name("json_page.txt")
 REPORTS: dict[str, tuple[type, ...]] = {
     "all": (about.Provisioned,),
     "plan": (PlanFacts, plan_target.TargetPlan),
@@ -152,7 +152,7 @@ def schema_text() -> str:
 
 
 def json_page() -> str:
-    """`docs/json.md`: the text of `docs/generate/json.md`, with tables of events, reports and the values in them."""
+    """`docs/json.md`: the text of `docs/generate/json_page.txt`, with tables of events, reports and values."""
     found = json.loads(schema_text())["$defs"]
     inner = {name: it for name, it in found.items() if name[0].isupper() and "properties" in it and "$ref" not in it}
     tables = {

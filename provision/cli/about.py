@@ -39,7 +39,7 @@ def terms_of(manifest: Manifest) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeImage(ImageReceipt):
-    """The first image: where it is, what it was made with, and what came of it."""
+    """The first image: where it is, what it was made with, and the result."""
 
     path: str
 

@@ -127,7 +127,7 @@ class Progress(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting(Event):
-    """A step waits for something outside, for so many seconds, and then tries again by itself."""
+    """A step waits for something outside, for `seconds`, and then tries again by itself."""
 
     type: ClassVar[str] = "waiting"
     kind: Passing = Passing.BUSY
@@ -155,7 +155,7 @@ class CheckSlow(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunInProgress:
-    """A command that works in the home: since when, on which steps, what came over the network, and how fast.
+    """A command at work in this install folder: since when, on which steps, with how many bytes, and how fast.
 
     `last_sign` is when something last happened in it, in UTC as `since`.
     """
@@ -239,7 +239,7 @@ class LogLine(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat(Event):
-    """A sign of life, every 10 s: the steps at work, what came over the network and what is still to come."""
+    """A sign of life, every 10 s: the steps at work, the bytes downloaded and those left."""
 
     type: ClassVar[str] = "heartbeat"
     active: tuple[str, ...]

@@ -38,7 +38,7 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True)
 class AdoptedJson:
-    """The install of another that the home uses; `python` is its own, where that is used too."""
+    """The existing install that is used; `python` is its own, where that is used too."""
 
     base: str
     code: str

@@ -46,7 +46,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class PlanFacts:
-    """What `all` would download and keep; `peak_bytes` is the most that will be on the disk at once.
+    """What `all` would download and keep; `peak_bytes` is the highest disk use on the way.
 
     `bytes_per_s` is the rate that `expected_s` assumes; `script` is that of `--commands`.
     """

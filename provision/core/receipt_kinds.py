@@ -21,7 +21,7 @@ Device = Annotated[str, text("(?:cpu|mps|cuda|xpu)?", "a device of torch")]
 
 @dataclass(frozen=True, slots=True)
 class TorchReceipt:
-    """That a set of torch computes right; `versions`, `python` and `os` are what that was seen with."""
+    """A tested torch; `versions`, `python` and `os` are what it was tested with."""
 
     versions: Mapping[str, str] = field(default_factory=dict)
     python: str = ""
@@ -50,7 +50,7 @@ class TorchReceipt:
 
 @dataclass(frozen=True, slots=True)
 class ComfyReceipt:
-    """Which revision of ComfyUI is here; `path` where it is somebody else's checkout.
+    """The installed revision of ComfyUI; `path` where it was adopted.
 
     `source` is `archive` where it came as one, and `tree` git's id of all of its files.
     """
@@ -90,7 +90,7 @@ class WorkflowReceipt:
 
 @dataclass(frozen=True, slots=True)
 class ImageReceipt:
-    """The first image: what it was made with, and what came of it."""
+    """The first image: what it was made with, and the result."""
 
     torch: str | None = None
     torchvision: str | None = None

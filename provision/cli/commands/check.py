@@ -17,7 +17,7 @@ ListHosts = Annotated[bool, Option("--hosts", help="List the hosts a network mus
 
 @dataclass(frozen=True, slots=True)
 class HostGroup:
-    """Hosts of one site, what comes from there, and the page that says so."""
+    """Hosts of one site, what is downloaded from there, and the page that says so."""
 
     site: str
     hosts: tuple[str, ...]
@@ -27,7 +27,7 @@ class HostGroup:
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """The hosts that a network must let through, all on this port."""
+    """The hosts that a network must allow, all on this port."""
 
     port: int
     hosts: tuple[HostGroup, ...]

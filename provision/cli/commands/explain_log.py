@@ -19,7 +19,7 @@ from provision.system.text_stream import pieces
 
 @dataclass(frozen=True, slots=True)
 class KnownTrouble:
-    """Trouble that a line of a log tells of; `id` is in doctor.md."""
+    """A problem that a line of a log shows; `id` is in doctor.md."""
 
     log: str
     line: int

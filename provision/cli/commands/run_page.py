@@ -108,7 +108,7 @@ def _again(ctx: Context, image: ImageReceipt) -> Iterator[tuple[str, Command]]:
         yield "Make this image again", ours("generate", prompt, "--seed", str(image.seeds[0]))
     if ctx.home.lock_file.is_file() and not rehearsed:
         yield "Install the same on another Mac", ours("all", "--locked", ctx.home.lock_file.name)
-    yield "Write this page anew", ours("report")
+    yield "Write this page again", ours("report")
 
 
 def _parts(ctx: Context) -> Iterator[Part]:

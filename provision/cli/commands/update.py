@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Newer:
-    """ComfyUI's release, and a newer one that is not asked for."""
+    """ComfyUI's release, and a newer one."""
 
     comfyui: str
     newer: str | None

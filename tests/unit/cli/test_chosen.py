@@ -33,14 +33,14 @@ class Listening(Console):
 
     def __init__(self) -> None:
         super().__init__()
-        self.heard: list[Event] = []
+        self.events_seen: list[Event] = []
 
     def emit(self, event: Event) -> None:
-        self.heard.append(event)
+        self.events_seen.append(event)
 
     @property
     def told(self) -> list[str]:
-        return [event.says for event in self.heard if isinstance(event, Note) and " is now " in event.says]
+        return [event.says for event in self.events_seen if isinstance(event, Note) and " is now " in event.says]
 
 
 @contextmanager

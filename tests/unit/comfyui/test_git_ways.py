@@ -16,8 +16,6 @@ from provision.comfyui.git_ways import NO_QUESTIONS, without_questions
 from provision.core.step import Context
 from provision.errors import GitError
 from provision.steps.tools.git_configuration import check_configuration
-from provision.system.local_machine import LocalMachine
-from provision.system.which_git import find_git
 from tests.support.hints import said
 from tests.support.hostile_git import git, make_checkout
 
@@ -78,13 +76,13 @@ def test_a_configuration_that_git_cannot_read_is_done_without_and_named(
 ) -> None:
     configure("[user")
     assert bring(upstream, tmp_path / "ComfyUI") == git(upstream, "rev-parse", "v0.38.1").strip()
-    (finding,) = check_configuration(context(), find_git(LocalMachine()))
+    (finding,) = check_configuration(context())
     place = str(Path.home() / ".gitconfig")
     assert (finding.id, finding.subject) == ("git-config", place)
     assert "bad config line 1" in finding.says
     assert f"mv {place} {place}.broken" in said(finding.fix)
     configure("[user]\nname = me")
-    assert list(check_configuration(context(), find_git(LocalMachine()))) == []
+    assert list(check_configuration(context())) == []
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_a_home_in_a_read_only_folder(read_only_folder: Path) -> None:
 
 
 def test_a_home_where_no_folder_can_be_made() -> None:
-    assert "cannot be" in refused(NOT_EVEN_ROOTS / "home").message
+    assert "is not usable" in refused(NOT_EVEN_ROOTS / "home").message
 
 
 def test_a_home_whose_name_is_too_long(tmp_path: Path) -> None:

@@ -50,6 +50,12 @@ DOORS = {
     "system/log_keeper.py": "a log, in a program of its own",
     "comfyui/saved_pictures.py": "writes",
     "comfyui/exclusive_start.py": "a folder, to lock it",
+    "comfyui/source_tree.py": "an archive in a folder of our own; files of the checkout, which were seen to be files",
+    "comfyui/archived_revisions.py": "archives that are kept, and files of the checkout that were seen to be files",
+    "download/source_archive.py": "writes",
+    "system/git_objects.py": "a file whose kind and size its caller has seen",
+    "cli/commands/manifests.py": "a manifest that was read a moment ago",
+    "cli/shell_setup.py": "a person's file of settings, which was seen to be a file",
 }
 """Who opens files beside the one reader, and why it may."""
 

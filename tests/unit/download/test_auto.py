@@ -59,7 +59,7 @@ def test_the_fastest_goes_on(world: tuple[Path, ModelRepo], ctx: Context, heard:
         assert agents(hub)[-1] == WGET
     assert moved < 1.2 * world[1].files[FILE][0]
     (measured,) = [note for note in heard.notes if note.startswith("Measured")]
-    assert measured.endswith("wget goes on.")
+    assert measured.endswith("Continuing with wget.")
     assert "http 0." in measured
     assert "hf 0." in measured
 
@@ -79,7 +79,7 @@ def test_of_those_that_are_about_as_fast_the_first_is_taken(
 ) -> None:
     with Hub(world[0], faults=Faults(rate_bytes_s=1_600_000, agents={HTTP: 1_500_000})) as hub:
         brought(replace(at(ctx, hub), options=replace(at(ctx, hub).options, connections=1)), hub, world[1])
-    assert [note for note in heard.notes if note.endswith("http goes on.")], heard.notes
+    assert [note for note in heard.notes if note.endswith("Continuing with http.")], heard.notes
 
 
 def test_one_that_becomes_slow_is_left(world: tuple[Path, ModelRepo], ctx: Context, heard: Heard) -> None:
@@ -87,7 +87,7 @@ def test_one_that_becomes_slow_is_left(world: tuple[Path, ModelRepo], ctx: Conte
 
         def emit(event: object) -> None:
             heard(event)  # type: ignore[arg-type]
-            if heard.notes and heard.notes[-1].endswith("wget goes on."):
+            if heard.notes and heard.notes[-1].endswith("Continuing with wget."):
                 hub.faults = replace(hub.faults, agents={HTTP: 20_000, WGET: 1_000}, rate_bytes_s=2_000_000)
 
         brought(replace(at(ctx, hub), emit=emit), hub, world[1])
@@ -107,7 +107,7 @@ def test_one_that_fails_in_its_trial_is_out(world: tuple[Path, ModelRepo], ctx: 
         )
         brought(at(ctx, hub), hub, world[1])
         assert agents(hub)[0] == HTTP
-    assert any(note.startswith("http failed: ") and " goes on from 0 bytes." in note for note in heard.notes)
+    assert any(note.startswith("http failed: ") and " continues from 0 bytes." in note for note in heard.notes)
 
 
 def test_no_measuring_with_a_limit_or_a_backend_of_ones_own(world: tuple[Path, ModelRepo], ctx: Context) -> None:

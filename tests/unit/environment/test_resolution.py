@@ -218,7 +218,7 @@ def test_the_plan_says_what_stands_in_the_way_and_what_to_type(ctx: Context) -> 
     assert found["os-too-old macOS"].verdict is Verdict.BLOCKED
     behind_it = found["torch-behind torch"]
     assert behind_it.verdict is Verdict.WARN
-    assert behind_it.says == ("torch 2.11.0 is the newest for this target; 2.15.0 is there for macOS 14 and later.")
+    assert behind_it.says == ("torch 2.11.0 is the newest for this target; 2.15.0 exists for macOS 14 and later.")
 
 
 def test_without_torch_one_line_says_so_and_the_rest_is_told(ctx: Context) -> None:
