@@ -14,6 +14,7 @@ from provision.core.home import Home
 from provision.core.manifest import load_manifest
 from provision.core.patience import VARIABLE, Patience
 from provision.core.step import Context, Options
+from provision.system import git_program
 from provision.system.local_machine import LocalMachine
 from provision.system.machine import Machine
 from tests.support.forks import Forks, forks
@@ -54,6 +55,12 @@ def _persons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """New folders, one after the other: pytest's own looks through all that there are for each."""
     folder, numbers = tmp_path_factory.mktemp("persons"), count()
     return (folder / str(number) for number in numbers)
+
+
+@pytest.fixture(autouse=True)
+def _git_is_looked_for_again() -> None:
+    """A test may have had another git, or none, on the same PATH."""
+    git_program._found.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -115,7 +115,7 @@ def blaming(path: Path) -> Iterator[None]:
     try:
         yield
     except ProvisionError as error:
-        hint = error.hint if error.hint.says.startswith("Nearest") else FORGET
+        hint = error.hint if error.hint.says.startswith(("Nearest", "Did you mean")) else FORGET
         raise UsageError(f"{path}: {error.message}", hint=hint) from error
 
 

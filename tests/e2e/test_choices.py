@@ -65,7 +65,7 @@ def test_every_command_goes_by_what_was_asked_for(tool: Tool) -> None:
     assert tool.run("status").code == 0
     made = tool.run("generate", "a fox", "-o", str(tool.home.parent / "fox.png"))
     assert made.code == 0
-    assert made.report["judgement"].startswith("256x256")
+    assert made.report["images"][0]["judgement"].startswith("256x256")
     assert tool.run("stop").code == 0
     assert tool.run("launch").code == 0
     assert server(tool)[1] == port

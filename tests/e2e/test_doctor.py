@@ -71,7 +71,7 @@ def test_what_is_checked_is_listed(made: Tool) -> None:
 def test_an_id_that_is_none(made: Tool) -> None:
     ended = made.run("doctor", "--only", "ckpt-truncatd")
     assert ended.code == 2
-    assert ended.report["error"]["command"][-2:] == ["--only", "ckpt-truncated"]
+    assert ended.report["error"]["argv"][-2:] == ["--only", "ckpt-truncated"]
     assert ended.report["error"]["hint"].endswith(" --only ckpt-truncated")
 
 
@@ -127,13 +127,13 @@ def test_what_will_be_done_is_said_first_and_what_is_left_last(made: Tool) -> No
     lock.write_bytes(b"")
     os.utime(lock, (1_000_000_000, 1_000_000_000))
     ended = made.run("doctor", "--fix")  # nobody is there to say yes
-    (planned,) = [line for line in ended.lines if line["type"] == "mending_planned"]
-    assert [(mend["step"], mend["id"], bool(mend["asks"])) for mend in planned["mends"]] == [
+    (planned,) = [line for line in ended.lines if line["type"] == "fixes_planned"]
+    assert [(mend["step"], mend["id"], bool(mend["question"])) for mend in planned["fixes"]] == [
         ("comfyui", "git-lock", False),
         ("comfyui", "yaml-bad", True),
         ("models", "ckpt-truncated", False),
     ]
-    assert planned["download_bytes"] == planned["mends"][2]["download_bytes"] == whole - 20_000_000
+    assert planned["fixes"][2]["download_bytes"] == whole - 20_000_000
     assert planned["then"] == ["torch", "requirements", "workflow", "server", "first_image", "lock"]
     assert ended.lines.index(planned) < next(i for i, e in enumerate(ended.lines) if e["type"] == "apply_started")
     assert (ended.code, ended.report["fixed"]) == (1, ["git-lock", "ckpt-truncated"])

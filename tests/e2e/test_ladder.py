@@ -38,7 +38,7 @@ def test_black_pictures_end_with_stable_torch_and_it_stays(tool: Tool) -> None:
     again = tool.run("all", "--rehearse")
     assert (again.code, again.report["changed"]) == (0, False), again.report
     assert "2.15.0 (stable) on cpu" in finding(again, "torch", "torch-ready")
-    assert f"nightly was asked for: {why}" in finding(again, "torch", "torch-ready")
+    assert f"requested: nightly: {why}" in finding(again, "torch", "torch-ready")
 
     deep = tool.run("doctor", "--deep")
     assert deep.code == 0, deep.report

@@ -23,7 +23,7 @@ def done(ended: Ended, *, changed: bool) -> None:
 
 def test_changed_gone_back_to_and_rebuilt(tool: Tool) -> None:
     nothing = tool.text("rollback")
-    assert (nothing.returncode, nothing.stdout.split(":")[0]) == (1, "Nothing to roll back")
+    assert (nothing.returncode, nothing.stdout.split(":")[0]) == (1, "There is nothing to go back to")
     done(tool.run("all", "--rehearse"), changed=True)
     first, lock = server(tool), load_lock(tool.home / "provision.lock")
     text = (tool.home / "provision.lock").read_text(encoding="utf-8")

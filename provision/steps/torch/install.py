@@ -59,7 +59,7 @@ def _take(ctx: Context, choice: Choice, *, reinstall: bool, again: bool) -> None
         ctx.receipts.write("torch", replace(receipt, wanted=ctx.manifest.torch.channel, why=choice.why))
         return
     if choice.why and not again:
-        ctx.note(f"{choice.why}: {choice.channel} using {choice.channel} torch ({download_says(ctx, choice)}).")
+        ctx.note(f"{choice.why}: using {choice.channel} torch ({download_says(ctx, choice)}).")
     elif again:
         ctx.note(f"Trying {choice.line()} ({download_says(ctx, choice)}).")
     for newer in choice.passed_over[:1]:
