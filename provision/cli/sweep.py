@@ -26,6 +26,7 @@ def sweep_home(ctx: Context) -> None:
             remove(path)
     with suppress(OSError):
         (home.state / "locked.txt").unlink(missing_ok=True)
+    shutil.rmtree(home.trial, ignore_errors=True)
     if not _is_at_work(home):  # a look holds no lock
         shutil.rmtree(home.state / "quick-test", ignore_errors=True)
     sweep_looks(ctx)

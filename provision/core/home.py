@@ -85,6 +85,8 @@ class Home:
     """What we know: lock, receipts, server, report."""
     parts = Place("state", "parts")
     """Unfinished downloads and their identity."""
+    trial = Place("state", "trial")
+    """ComfyUI's files while an update tries them."""
     children = Place("state", "children")
     """Notes of programs that run for us right now."""
     installing = Place("state", "installing")

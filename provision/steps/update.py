@@ -98,8 +98,9 @@ def make_generation(ctx: Context, wanted: Wanted) -> Path:
     """
     commit = _fetch(ctx, wanted.revision)
     new = generations.begin(ctx)
-    code = new.with_name(f"{new.name}-code")
+    code = ctx.home.trial / "ComfyUI"
     try:
+        code.parent.mkdir(parents=True, exist_ok=True)
         _write_out(ctx, new, code, commit, wanted)
         trial = replace(ctx, home=replace(ctx.home, env=new, code=code))
         _fill(trial, wanted)
@@ -110,7 +111,7 @@ def make_generation(ctx: Context, wanted: Wanted) -> Path:
         generations.discard(new)
         raise
     finally:
-        shutil.rmtree(code, ignore_errors=True)
+        shutil.rmtree(ctx.home.trial, ignore_errors=True)
     return new
 
 

@@ -46,6 +46,7 @@ def test_litter_goes_and_nothing_else(home: EngineHome) -> None:
         place.root / f".first-image.png.{dead}",
         place.root / f".provision.lock.{dead}",
         place.state / "quick-test" / "temp" / "x",
+        place.trial / "ComfyUI" / "main.py",
     )
     sweep_home(home.ctx)
     assert tree(home) == before
