@@ -47,7 +47,7 @@ def test_first_image_on_a_real_comfyui(comfyui_source: str, live_torch: str, tmp
             print(first.err)
             for step in first.report["steps"]:
                 for finding in step["findings"]:
-                    print(f"{step['name']:<13} {step['seconds']:>7.1f} s  {finding['verdict']:<7} {finding['says']}")
+                    print(f"{step['name']:<13} {step['seconds']:>7.1f} s  {finding['verdict']:<7} {finding['message']}")
             assert first.code == 0, first.report
             # A slow segment is raced at the end, so that some of it may come twice; nothing else may.
             assert hub.sent_by_file()[NAME] < made.size_bytes * 1.01
