@@ -5,10 +5,35 @@ from __future__ import annotations
 import re
 
 VERBS = (
-    "add", "check", "compare", "create", "download", "install", "link", "make", "move", "put", "record", "recreate",
-    "reinstall", "remove", "rename", "restart", "restore", "save", "start", "switch", "test", "test-start", "try",
-    "update", "use", "verify", "wait", "write",
-)  # fmt: skip
+    "add",
+    "check",
+    "compare",
+    "create",
+    "download",
+    "install",
+    "link",
+    "make",
+    "move",
+    "put",
+    "record",
+    "recreate",
+    "reinstall",
+    "remove",
+    "rename",
+    "restart",
+    "restore",
+    "save",
+    "start",
+    "switch",
+    "test",
+    "test-start",
+    "try",
+    "update",
+    "use",
+    "verify",
+    "wait",
+    "write",
+)
 """With these begins the sentence of a fix that a step carries out."""
 FIRST, NEXT = re.compile(rf"({'|'.join(VERBS)}) ", re.IGNORECASE), re.compile(rf"\b(?<=and )({'|'.join(VERBS)})\b")
 

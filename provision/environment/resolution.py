@@ -169,9 +169,10 @@ def resolve(ctx: Context, target: Target, lines: Sequence[str], rules: Rules = R
         lacks.append(find_lack(ctx, target, asked, rules, reason(ran.err)))
         if lacks[-1].newest:
             left.append(f"{guilty}=={lacks[-1].newest}")
-    raise PackageError(f"Too many packages are unavailable for {target.name}: "
-                       f"{', '.join(each.asked for each in lacks)}.",
-                       hint=ours("plan", "--for", "macos-14-arm64"))  # fmt: skip
+    raise PackageError(
+        f"Too many packages are unavailable for {target.name}: {', '.join(each.asked for each in lacks)}.",
+        hint=ours("plan", "--for", "macos-14-arm64"),
+    )
 
 
 def find_lack(ctx: Context, target: Target, asked: str, rules: Rules, why: str) -> Lack:

@@ -94,15 +94,25 @@ GIT = (
     _hooks("init.templateDir=template"),
     _ssh("exec sleep 600", "an ssh that waits"),
     _ssh("echo 'Permission denied (publickey).' >&2; exit 255", "an ssh that refuses"),
-    State("git: ~/.gitconfig is broken", files={".gitconfig": "this is no configuration\n"},
-          warns=frozenset({"git-config"})),
+    State(
+        "git: ~/.gitconfig is broken",
+        files={".gitconfig": "this is no configuration\n"},
+        warns=frozenset({"git-config"}),
+    ),
     State("git: ~/.gitconfig includes what is not there", files={".gitconfig": "[include]\n\tpath = /proc/nope\n"}),
-    State("git: GIT_CONFIG_COUNT, GIT_SSH, GIT_ASKPASS and GIT_TRACE", {
-        "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{GONE}/.insteadOf",
-        "GIT_CONFIG_VALUE_0": "http://127.0.0.1",
-        "GIT_SSH": "/nope", "GIT_ASKPASS": "/nope", "GIT_TRACE": "1", "GIT_CURL_VERBOSE": "1",
-    }),
-)  # fmt: skip
+    State(
+        "git: GIT_CONFIG_COUNT, GIT_SSH, GIT_ASKPASS and GIT_TRACE",
+        {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.{GONE}/.insteadOf",
+            "GIT_CONFIG_VALUE_0": "http://127.0.0.1",
+            "GIT_SSH": "/nope",
+            "GIT_ASKPASS": "/nope",
+            "GIT_TRACE": "1",
+            "GIT_CURL_VERBOSE": "1",
+        },
+    ),
+)
 UV = (
     _uv("exclude-newer", 'exclude-newer = "2024-01-01T00:00:00Z"\n'),
     _uv("offline", "offline = true\n"),

@@ -60,8 +60,9 @@ def mac_stream() -> list[Moment]:
     moments += [(0.5, StepPlanned(step=name, download_bytes=n, disk_bytes=n)) for name, n in PLANNED.items()]
     moments += _quick("tools", 0.8, "git 2.50.1; huggingface.co, github.com, download.pytorch.org, pypi.org reachable")
     moments += _begin("python_env", 1.2, "Create an environment with uv.")
-    moments += [(3.0, StepFinished(step="python_env", verdict="ok", says="Python 3.12.11 (arm64)", changed=True,
-                                   seconds=1.8))]  # fmt: skip
+    moments += [
+        (3.0, StepFinished(step="python_env", verdict="ok", says="Python 3.12.11 (arm64)", changed=True, seconds=1.8))
+    ]
     moments += _begin("comfyui", 1.2, "Download one revision, without history.")
     for second in range(2, 14):
         pack = f"Receiving objects:  {second * 7}% (100/1500), {second * 0.35:.2f} MiB | 350.00 KiB/s"

@@ -26,8 +26,11 @@ class Raised:
 
 def raised() -> list[Raised]:
     """Every error that the package makes, in the order of its files."""
-    paths = [path for path in sorted(PACKAGE.rglob("*.py"))
-             if not path.relative_to(PACKAGE).as_posix().startswith((*OTHERS, "errors"))]  # fmt: skip
+    paths = [
+        path
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if not path.relative_to(PACKAGE).as_posix().startswith((*OTHERS, "errors"))
+    ]
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
     everywhere = {name: value for tree in trees for name, value in constants(tree).items()}
     return list(dict.fromkeys(error for tree in trees for error in raised_in(tree, everywhere)))

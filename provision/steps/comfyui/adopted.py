@@ -24,9 +24,10 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
     """Somebody else's checkout, as it is: whole, or with what is missing in it."""
     if not (code / "main.py").is_file() and not (code / "comfy").is_dir():
         yield kinds.COMFYUI_GONE.blocked(
-            str(code), f"The ComfyUI used by this install folder is no longer in {code}.",
+            str(code),
+            f"The ComfyUI used by this install folder is no longer in {code}.",
             fix=Fix("Pass its new folder.", CHECKOUT),
-        )  # fmt: skip
+        )
         return
     owner = git.stranger(code, ctx.machine.environ) if (code / ".git").exists() else None
     if owner is not None:
@@ -37,7 +38,7 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
             str(state.locks[0]),
             f"A killed git left {state.locks[0]} behind, which blocks git.",
             fix=Fix("Remove the lock, if no git is running."),
-        )  # fmt: skip
+        )
     yield _as_it_is(ctx, code, state)
     if state.head is None and owner is None:
         yield _without_git(code, state)
@@ -46,13 +47,12 @@ def check_checkout(ctx: Context, code: Path) -> Iterable[Finding]:
             str(code),
             f"{len(state.missing)} files of ComfyUI are missing ({git.example(state.missing)}).",
             fix=Fix("Restore them from the repository; changed files stay."),
-        )  # fmt: skip
+        )
     if state.modified:
         yield kinds.GIT_DIRTY.warn(
             str(code),
-            f"{len(state.modified)} files of ComfyUI were changed ({git.example(state.modified)});"
-            " they are kept.",
-        )  # fmt: skip
+            f"{len(state.modified)} files of ComfyUI were changed ({git.example(state.modified)}); they are kept.",
+        )
 
 
 def _as_it_is(ctx: Context, code: Path, state: git.State) -> Finding:
@@ -61,18 +61,20 @@ def _as_it_is(ctx: Context, code: Path, state: git.State) -> Finding:
     adopted = recorded(ctx.home.root) is not None
     if adopted and ctx.receipts.read("comfyui", ComfyReceipt).commit != commit:
         return kinds.COMFYUI_MOVED.fixable(
-            str(code), f"{says}; it is used as is.",
+            str(code),
+            f"{says}; it is used as is.",
             fix=Fix("Record the revision; no file changes."),
-        )  # fmt: skip
+        )
     return kinds.COMFYUI_ADOPTED.ok(str(code), f"{says}{', used as is' if adopted else ''}", facts={"commit": commit})
 
 
 def _without_git(code: Path, state: git.State) -> Finding:
     why = f"a .git that git cannot read ({state.trouble})" if state.trouble else "no .git (a zip download?)"
     return kinds.COMFYUI_NO_GIT.warn(
-        str(code), f"{code} has {why}: ComfyUI runs, but changed files cannot be detected.",
+        str(code),
+        f"{code} has {why}: ComfyUI runs, but changed files cannot be detected.",
         fix=Fix("To be able to update it, create a new checkout next to it; the model is kept.", ours("all")),
-    )  # fmt: skip
+    )
 
 
 def _of_another_user(code: Path, owner: int) -> Finding:
@@ -81,7 +83,7 @@ def _of_another_user(code: Path, owner: int) -> Finding:
         f"{code} belongs to user {owner}, not to you: git refuses to read it, so you cannot see which"
         " files were changed.",
         fix=Fix("If you trust it:", program("git", "config", "--global", "--add", "safe.directory", str(code))),
-    )  # fmt: skip
+    )
 
 
 def _state(ctx: Context, code: Path) -> git.State:

@@ -60,7 +60,7 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
             str(state.locks[0]),
             f"A killed git left {state.locks[0].name} behind, which blocks git.",
             fix=Fix("Remove the lock, if no git is running."),
-        )  # fmt: skip
+        )
         return
     if state.head is None or _unfinished(ctx):
         why = state.trouble or "an earlier run was interrupted while writing files"
@@ -76,15 +76,14 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
             str(folder),
             f"{len(state.missing)} files of ComfyUI are missing ({git.example(state.missing)}).",
             fix=Fix("Restore them from the repository; changed files stay."),
-        )  # fmt: skip
+        )
         return
     yield from _check_revision(ctx, state.head, wanted)
     if state.modified:
         yield kinds.GIT_DIRTY.warn(
             str(folder),
-            f"You changed {len(state.modified)} files of ComfyUI ({git.example(state.modified)});"
-            " they are kept.",
-        )  # fmt: skip
+            f"You changed {len(state.modified)} files of ComfyUI ({git.example(state.modified)}); they are kept.",
+        )
 
 
 def _missing(ctx: Context) -> Finding:
@@ -93,9 +92,11 @@ def _missing(ctx: Context) -> Finding:
     if by_archive(ctx, comfy.url):
         fix = Fix("Download one revision as an archive, without git.")
     return kinds.COMFYUI_MISSING.fixable(
-        str(ctx.home.comfyui), f"ComfyUI is not installed; {comfy.ref} of {comfy.url} will be downloaded.",
-        fix=fix, cost=_cost(ctx),
-    )  # fmt: skip
+        str(ctx.home.comfyui),
+        f"ComfyUI is not installed; {comfy.ref} of {comfy.url} will be downloaded.",
+        fix=fix,
+        cost=_cost(ctx),
+    )
 
 
 def _need_git(ctx: Context) -> None:
@@ -127,7 +128,7 @@ def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
             str(folder),
             f"ComfyUI is at {head[:8]}, not checked out by provision; it will be used as is.",
             fix=Fix("Record the revision; no file changes."),
-        )  # fmt: skip
+        )
     else:
         yield kinds.COMFYUI_REF.fixable(
             str(folder),

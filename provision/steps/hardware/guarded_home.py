@@ -34,8 +34,9 @@ def check_guarded(ctx: Context) -> Iterable[Finding]:
             says = f"macOS denies this terminal access to {path}, in {guarded}: `Operation not permitted`."
             fix = Fix(
                 "Allow your terminal in System Settings, Privacy & Security, Files and Folders (or Full Disk Access);"
-                " or use another folder.", ours("all", "--home", "~/provision"),
-            )  # fmt: skip
+                " or use another folder.",
+                ours("all", "--home", "~/provision"),
+            )
             yield kinds.TCC_FOLDER.blocked(str(path), says, fix=fix)
             return
 

@@ -78,18 +78,19 @@ def _check_mac(ctx: Context) -> Iterable[Finding]:
         )
     if chip and chip.apple_silicon and (chip.translated or ctx.machine.arch == "x86_64"):
         yield python_env_kinds.PY_ROSETTA.warn(
-            "this process", "provision itself runs under Rosetta, as an Intel program; "
-            "ComfyUI still gets a Python for Apple silicon.",
+            "this process",
+            "provision itself runs under Rosetta, as an Intel program; ComfyUI still gets a Python for Apple silicon.",
             fix=Fix("Use a terminal that was not opened with Rosetta.", ours("all", under=("arch", "-arm64"))),
-        )  # fmt: skip
+        )
     yield _judge_macos(ctx, system)
     memory = _read_mac_memory(ctx, chip)
     yield _judge_memory(ctx, memory)
     if system and system.version >= PSUTIL_BREAKS_AT and memory.source != "psutil":
         yield kinds.OS27_PSUTIL.warn(
-            "psutil", f"psutil cannot read the memory of macOS {_dotted(system.version)}; "
+            "psutil",
+            f"psutil cannot read the memory of macOS {_dotted(system.version)}; "
             f"{memory.source or 'nothing else'} was used instead. ComfyUI may fail in the same way.",
-        )  # fmt: skip
+        )
     yield from _judge_pressure(values)
     if _low_power(ctx):
         yield kinds.LOW_POWER.warn(
@@ -118,10 +119,13 @@ def _judge_chip(ctx: Context, chip: Chip | None, model: str) -> Finding:
         "memory_bytes": chip.memory_bytes,
     }
     if not chip.apple_silicon:
-        return _bar(ctx, kinds.HW_INTEL)("chip", f"This is an Intel Mac ({chip.name}): its last torch is 2.2.2, "
+        return _bar(ctx, kinds.HW_INTEL)(
+            "chip",
+            f"This is an Intel Mac ({chip.name}): its last torch is 2.2.2, "
             "too old for ComfyUI. Apple silicon (M1 or later) or Linux is required.",
-            fix=Fix("Try it with small local stand-ins.", ours("all", "--rehearse")), facts=seen,
-        )  # fmt: skip
+            fix=Fix("Try it with small local stand-ins.", ours("all", "--rehearse")),
+            facts=seen,
+        )
     where = f" in a {model}" if model and not chip.virtual else " (a virtual machine)" if chip.virtual else ""
     return kinds.HW_CHIP.ok("chip", f"{chip.name}{where}, Apple silicon.", facts=seen)
 
@@ -163,9 +167,11 @@ def _judge_pressure(values: Mapping[str, str]) -> Iterable[Finding]:
         swapped = 0
     swap = f", {swapped / GIB:.1f} GiB swapped out" if swapped else ""
     yield kinds.MEM_PRESSURE.warn(
-        "memory", f"Memory is {pressure} now{swap}: the first image may take minutes.",
-        fix=Fix("Close what you do not need, browsers and other models first."), facts={"swap_used_bytes": swapped},
-    )  # fmt: skip
+        "memory",
+        f"Memory is {pressure} now{swap}: the first image may take minutes.",
+        fix=Fix("Close what you do not need, browsers and other models first."),
+        facts={"swap_used_bytes": swapped},
+    )
 
 
 # -- not a Mac ------------------------------------------------------------------------------------------
@@ -250,10 +256,12 @@ def _judge_memory(ctx: Context, memory: _Seen) -> Finding:
         )
     if total < needs.memory_gib_recommended * GIB * NOMINAL:
         return kinds.MEM_8GB.warn(
-            "memory", f"{gib} GiB of memory; {needs.memory_gib_recommended} are "
+            "memory",
+            f"{gib} GiB of memory; {needs.memory_gib_recommended} are "
             "recommended: with less the Mac swaps, and images are slow.",
-            fix=Fix("Close other programs, and make one 512x512 image at a time."), facts=seen,
-        )  # fmt: skip
+            fix=Fix("Close other programs, and make one 512x512 image at a time."),
+            facts=seen,
+        )
     available = memory.available_bytes
     free = "" if available is None else f", {available / GIB:.1f} available now"
     wanted = f"{needs.memory_gib_recommended} are recommended"

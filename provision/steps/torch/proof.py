@@ -93,12 +93,24 @@ def prove(ctx: Context, choice: Choice, wanted: str) -> None:
             hint=ours("all", "--comfyui", "latest"),
         )
     receipt = TorchReceipt(
-        **proof_facts(ctx), wanted=wanted, got=choice.channel, why=plain(choice.why), index=choice.index,
-        passed_over=tuple(map(plain, choice.passed_over)), torch=probe.torch,
-        device=probe.device, mps_built=probe.mps_built, mps_available=probe.mps_available, session=session(ctx),
-        worst_error=probe.worst, probe_s=probe.seconds, gflop_s=probe.block_gflop_s, skipped=probe.skipped,
+        **proof_facts(ctx),
+        wanted=wanted,
+        got=choice.channel,
+        why=plain(choice.why),
+        index=choice.index,
+        passed_over=tuple(map(plain, choice.passed_over)),
+        torch=probe.torch,
+        device=probe.device,
+        mps_built=probe.mps_built,
+        mps_available=probe.mps_available,
+        session=session(ctx),
+        worst_error=probe.worst,
+        probe_s=probe.seconds,
+        gflop_s=probe.block_gflop_s,
+        skipped=probe.skipped,
         audio_fault=plain(probe.audio_fault),
-        doubtful=tuple(check.says for check in probe.doubtful), when=ctx.machine.timestamp(),
-    )  # fmt: skip
+        doubtful=tuple(check.says for check in probe.doubtful),
+        when=ctx.machine.timestamp(),
+    )
     ctx.receipts.write("torch", receipt)
     ctx.proofs.keep("torch", proof_facts(ctx), [computed(probe.torch, probe)])

@@ -89,9 +89,10 @@ def _audio_mismatch(ctx: Context, says: str) -> Finding:
 def _unproven(ctx: Context, torch: str) -> Iterable[Finding]:
     if not ctx.options.deep:
         yield kinds.TORCH_UNPROVEN.fixable(
-            "torch", f"torch {torch} has not been tested here.",
+            "torch",
+            f"torch {torch} has not been tested here.",
             fix=Fix("Compare its device with the CPU."),
-        )  # fmt: skip
+        )
         return
     facts = proof_facts(ctx)
     yield from ctx.proofs.recall("torch", facts) or ctx.proofs.keep("torch", facts, [_probed(ctx, torch)])
@@ -195,6 +196,9 @@ def _install(ctx: Context, *, audio: bool, reinstall: bool) -> None:
 
 
 TORCH = Step(
-    "torch", needs=("python_env", "comfyui"), check=check_torch, apply=apply_torch,
+    "torch",
+    needs=("python_env", "comfyui"),
+    check=check_torch,
+    apply=apply_torch,
     about="torch and torchvision",
-)  # fmt: skip
+)

@@ -86,8 +86,13 @@ def test_every_error_has_a_hint() -> None:
 def test_an_example_is_what_the_code_says(each: Paragraph) -> None:
     """Message and hint of one place that raises the error, whose own words are at least a quarter of the message."""
     message, hint = " ".join(each.message.split()), " ".join(each.hint.split())
-    own = [made for made in raised() if made.name == each.error.__name__
-           and template(made.message).fullmatch(message) and template(made.hint).fullmatch(hint)]  # fmt: skip
+    own = [
+        made
+        for made in raised()
+        if made.name == each.error.__name__
+        and template(made.message).fullmatch(message)
+        and template(made.hint).fullmatch(hint)
+    ]
     assert any(4 * len(re.sub(r"\{.*?\}", "", made.message)) > len(message) for made in own)
 
 

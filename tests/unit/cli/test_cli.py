@@ -153,9 +153,16 @@ def test_what_people_type_first_is_all(provision: Run, alias: str) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("instal", "all"), ("Install", "all"), ("statsu", "status"), ("doctr", "doctor"), ("unistall", "--help"),
-     ("uninstal", "--help"), ("remove", "--help")],
-)  # fmt: skip
+    [
+        ("instal", "all"),
+        ("Install", "all"),
+        ("statsu", "status"),
+        ("doctr", "doctor"),
+        ("unistall", "--help"),
+        ("uninstal", "--help"),
+        ("remove", "--help"),
+    ],
+)
 def test_a_typo_is_never_answered_with_uninstall(provision: Run, typed: str, meant: str) -> None:
     ran = provision(typed)
     assert ran.returncode == 2

@@ -179,10 +179,12 @@ def test_a_repository_is_listed_with_its_sizes(tmp_path: Path, capsys: pytest.Ca
 
 @pytest.mark.parametrize(
     ("files", "words"),
-    [({"a_fp16.safetensors": ("F16", PART)}, "a_fp16.safetensors is the fp16 checkpoint by its name"),
-     ({"a_fp16.safetensors": ("F16", PART), "b_fp16.safetensors": ("F16", PART)}, "more than one file named"),
-     ({}, "has no safetensors file at its top")],
-)  # fmt: skip
+    [
+        ({"a_fp16.safetensors": ("F16", PART)}, "a_fp16.safetensors is the fp16 checkpoint by its name"),
+        ({"a_fp16.safetensors": ("F16", PART), "b_fp16.safetensors": ("F16", PART)}, "more than one file named"),
+        ({}, "has no safetensors file at its top"),
+    ],
+)
 def test_what_a_listing_means_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], files: Files, words: str
 ) -> None:

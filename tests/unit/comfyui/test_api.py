@@ -281,21 +281,75 @@ def test_an_engine_that_forgot_the_prompt() -> None:
     ("body", "says"),
     [
         ({"error": {"type": "prompt_no_outputs", "message": "Prompt has no outputs", "details": ""}}, "no outputs"),
-        ({"error": {"type": "invalid_prompt", "message": "Cannot execute because node X does not exist.",
-                    "details": "Node ID '#5'"}, "node_errors": {}}, "node X does not exist. Node ID '#5'"),
+        (
+            {
+                "error": {
+                    "type": "invalid_prompt",
+                    "message": "Cannot execute because node X does not exist.",
+                    "details": "Node ID '#5'",
+                },
+                "node_errors": {},
+            },
+            "node X does not exist. Node ID '#5'",
+        ),
         ("<html>", "HTTP 400 without a reason"),
-        ({"node_errors": {"1": {"class_type": "CheckpointLoaderSimple", "errors": [
-            {"type": "value_not_in_list", "details": "ckpt_name: 'a' not in []",
-             "extra_info": {"input_name": "ckpt_name", "input_config": [[]], "received_value": "a"}}]}}},
-         "does not see the checkpoint a; it sees none"),
-        ({"node_errors": {"5": {"class_type": "KSampler", "errors": [
-            {"type": "value_not_in_list", "extra_info": {"input_name": "scheduler", "received_value": "k",
-             "input_config": ["COMBO", {"options": ["karras", "simple"]}]}}]}}}, "it knows karras, simple"),
-        ({"node_errors": {"4": {"class_type": "EmptyLatentImage", "errors": [
-            {"type": "required_input_missing", "message": "Required input is missing", "details": "width",
-             "extra_info": {"input_name": "width"}}]}}}, "EmptyLatentImage needs width"),
+        (
+            {
+                "node_errors": {
+                    "1": {
+                        "class_type": "CheckpointLoaderSimple",
+                        "errors": [
+                            {
+                                "type": "value_not_in_list",
+                                "details": "ckpt_name: 'a' not in []",
+                                "extra_info": {"input_name": "ckpt_name", "input_config": [[]], "received_value": "a"},
+                            }
+                        ],
+                    }
+                }
+            },
+            "does not see the checkpoint a; it sees none",
+        ),
+        (
+            {
+                "node_errors": {
+                    "5": {
+                        "class_type": "KSampler",
+                        "errors": [
+                            {
+                                "type": "value_not_in_list",
+                                "extra_info": {
+                                    "input_name": "scheduler",
+                                    "received_value": "k",
+                                    "input_config": ["COMBO", {"options": ["karras", "simple"]}],
+                                },
+                            }
+                        ],
+                    }
+                }
+            },
+            "it knows karras, simple",
+        ),
+        (
+            {
+                "node_errors": {
+                    "4": {
+                        "class_type": "EmptyLatentImage",
+                        "errors": [
+                            {
+                                "type": "required_input_missing",
+                                "message": "Required input is missing",
+                                "details": "width",
+                                "extra_info": {"input_name": "width"},
+                            }
+                        ],
+                    }
+                }
+            },
+            "EmptyLatentImage needs width",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_refusal_means(body: object, says: str) -> None:
     error = refusal(body, 400)
     assert says in error.message

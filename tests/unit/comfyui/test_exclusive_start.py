@@ -126,8 +126,11 @@ def test_what_differs_is_told(tmp_path: Path) -> None:
     install_record(prefix, "Canary_Bird", "1.0")
     changes = compare(before, fingerprint(prefix))
     assert changes == {
-        "av": ("16.0", "16.0"), "canary-bird": ("", "1.0"), "numpy": ("2.4.6", "1.26.4 and 2.4.6"), "tqdm": ("4.1", ""),
-    }  # fmt: skip
+        "av": ("16.0", "16.0"),
+        "canary-bird": ("", "1.0"),
+        "numpy": ("2.4.6", "1.26.4 and 2.4.6"),
+        "tqdm": ("4.1", ""),
+    }
     told = "av 16.0 was reinstalled, canary-bird 1.0 is new, numpy 2.4.6 -> 1.26.4 and 2.4.6, tqdm 4.1 is gone"
     assert says(changes) == f"4 packages: {told}"
     assert says(dict.fromkeys("abcdef", ("1", "2"))).endswith(", d 1 -> 2, and 2 more")

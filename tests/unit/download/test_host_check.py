@@ -38,8 +38,9 @@ def test_a_proxy_that_is_no_address_is_named_by_its_variable_and_not_shown(proxy
     trouble = trouble_of(Host("https://host.invalid", "", vital=True), {"https_proxy": proxy}, 2)
     assert trouble is not None
     assert (trouble.kind.id, trouble.says) == (
-        "proxy", "host.invalid cannot be reached: https_proxy is not a proxy address.",
-    )  # fmt: skip
+        "proxy",
+        "host.invalid cannot be reached: https_proxy is not a proxy address.",
+    )
 
 
 @pytest.mark.parametrize("proxy", ["https://firm:443", "HTTPS://me:secret@firm", "ss://firm:1"])

@@ -247,11 +247,14 @@ def sharing(monkeypatch: pytest.MonkeyPatch, *, clone: bool, link: bool) -> None
 
 @pytest.mark.parametrize(
     ("clone", "link", "asked", "says", "same"),
-    [(True, True, False, "cloned, which takes no space", False),
-     (False, True, False, "hard-linked", True),
-     (False, True, True, "copied, because", False), (True, True, True, "cloned", False),
-     (False, False, False, "copied, because it cannot be shared", False)],
-)  # fmt: skip
+    [
+        (True, True, False, "cloned, which takes no space", False),
+        (False, True, False, "hard-linked", True),
+        (False, True, True, "copied, because", False),
+        (True, True, True, "cloned", False),
+        (False, False, False, "copied, because it cannot be shared", False),
+    ],
+)
 def test_it_is_cloned_else_linked_else_copied(
     ctx: Context,
     person: Path,

@@ -146,8 +146,10 @@ def test_a_list_is_read_packet_by_packet() -> None:
     caps = packet(A + b" HEAD\0multi_ack symref=HEAD:refs/heads/main\n")
     tag = packet(B + b" refs/tags/v1\n") + packet(A + b" refs/tags/v1^{}\n")
     assert parse_refs(HEAD + caps + packet(A + b" refs/heads/main\n") + tag + b"0000") == {
-        "refs/heads/main": A.decode(), "refs/tags/v1": B.decode(), "refs/tags/v1^{}": A.decode(),
-    }  # fmt: skip
+        "refs/heads/main": A.decode(),
+        "refs/tags/v1": B.decode(),
+        "refs/tags/v1^{}": A.decode(),
+    }
     assert parse_refs(HEAD + packet(A + b" refs/tags/\x1b[31m\n") + packet(b"noise\n") + b"0000") == {}
 
 

@@ -153,8 +153,11 @@ def test_an_error_is_a_report_too(capsys: pytest.CaptureFixture[str]) -> None:
     report = json.loads(capsys.readouterr().out)
     assert (report["type"], report["ok"], report["changed"], report["steps"]) == ("report", False, False, [])
     assert report["error"] == {
-        "code": "git", "message": "The clone [/broke] off.", "hint": "provision all", "argv": ["provision", "all"],
-    }  # fmt: skip
+        "code": "git",
+        "message": "The clone [/broke] off.",
+        "hint": "provision all",
+        "argv": ["provision", "all"],
+    }
 
 
 def test_what_programs_say_is_in_the_json_with_v_alone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,10 +92,15 @@ def page() -> RunPage:
         ("a fox </figure><script>alert(1)</script>",),
         ("no commercial use", "https://example.org/LICENSE"),
         (Part("ComfyUI", "v1", "https://example.org/ComfyUI", "commit 0123"), Part("x", "1", "javascript:0", "")),
-        (("torch", "2.0"),), course_chart(COURSE, ("torch", "models")), "It went.", (("m", "models", "6 kB"),),
-        bars_chart(chart_rows(bench()), about="Seconds"), "Warm.",
-        (Seen("warn", "tools", "token hf_abcdefghijklmnop and hunter2hunter2", "net-slow", "ls /Users/ada"),), "made",
-    )  # fmt: skip
+        (("torch", "2.0"),),
+        course_chart(COURSE, ("torch", "models")),
+        "It went.",
+        (("m", "models", "6 kB"),),
+        bars_chart(chart_rows(bench()), about="Seconds"),
+        "Warm.",
+        (Seen("warn", "tools", "token hf_abcdefghijklmnop and hunter2hunter2", "net-slow", "ls /Users/ada"),),
+        "made",
+    )
 
 
 def test_the_page_holds_all_that_it_shows_and_runs_nothing() -> None:

@@ -49,9 +49,17 @@ def test_programs_get_one_report(capsys: pytest.CaptureFixture[str]) -> None:
     assert report.pop("seconds") < 60
     error = {"code": "gone", "message": "It is gone.", "hint": "provision doctor", "argv": ["provision", "doctor"]}
     assert report == {
-        "schema": 2, "type": "report", "run": "1234", "host": "a-mac", "command": "stop", "ok": False, "error": error,
-        "changed": False, "steps": [], "path": "/x",
-    }  # fmt: skip
+        "schema": 2,
+        "type": "report",
+        "run": "1234",
+        "host": "a-mac",
+        "command": "stop",
+        "ok": False,
+        "error": error,
+        "changed": False,
+        "steps": [],
+        "path": "/x",
+    }
 
 
 def test_nothing_comes_after_the_report(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,22 +81,57 @@ REPO = "https://github.com/Comfy-Org/ComfyUI"
 LISTED = "ComfyUI/user/default/workflows/SDXL-Turbo 1.0.json"
 # step, id, what is seen, what mends it, bytes over the network, bytes on the disk
 ASKED = (
-    ("python_env", "venv-missing", "ComfyUI has no Python 3.12 yet.", "Create an environment with uv.",
-     25_000_000, 90_000_000),
-    ("torch", "torch-missing", "torch is not installed; nightly is wanted.",
-     "Install torch with the torchvision that fits it, and test both.", 165_000_000, 700_000_000),
-    ("comfyui", "comfyui-missing", f"ComfyUI is not here; latest of {REPO} will be downloaded.",
-     "Download one revision, without history.", 10_000_000, 30_000_000),
-    ("models", "ckpt-missing", f"{WEIGHTS} is missing: {SIZE:,} bytes.",
-     f"Download {WEIGHTS} of stabilityai/sdxl-turbo at 71153311d3db and verify it.", SIZE, SIZE),
-    ("requirements", "req-missing", "ComfyUI's packages are installed after ComfyUI.",
-     "Install ComfyUI's packages as of the revision's date; torch is not changed.", 640_000_000, 1_050_000_000),
-    ("workflow", "workflow-missing", "The workflow is not in ComfyUI's list yet.", f"Save it as {LISTED}.",
-     0, 8192),
+    (
+        "python_env",
+        "venv-missing",
+        "ComfyUI has no Python 3.12 yet.",
+        "Create an environment with uv.",
+        25_000_000,
+        90_000_000,
+    ),
+    (
+        "torch",
+        "torch-missing",
+        "torch is not installed; nightly is wanted.",
+        "Install torch with the torchvision that fits it, and test both.",
+        165_000_000,
+        700_000_000,
+    ),
+    (
+        "comfyui",
+        "comfyui-missing",
+        f"ComfyUI is not here; latest of {REPO} will be downloaded.",
+        "Download one revision, without history.",
+        10_000_000,
+        30_000_000,
+    ),
+    (
+        "models",
+        "ckpt-missing",
+        f"{WEIGHTS} is missing: {SIZE:,} bytes.",
+        f"Download {WEIGHTS} of stabilityai/sdxl-turbo at 71153311d3db and verify it.",
+        SIZE,
+        SIZE,
+    ),
+    (
+        "requirements",
+        "req-missing",
+        "ComfyUI's packages are installed after ComfyUI.",
+        "Install ComfyUI's packages as of the revision's date; torch is not changed.",
+        640_000_000,
+        1_050_000_000,
+    ),
+    ("workflow", "workflow-missing", "The workflow is not in ComfyUI's list yet.", f"Save it as {LISTED}.", 0, 8192),
     ("server", "server-down", "The server starts after ComfyUI is installed.", "It is started, detached.", 0, 0),
-    ("first_image", "first-image-missing", "No image has been made with this install yet.",
-     "Make and check two images.", 0, 2_000_000),
-)  # fmt: skip
+    (
+        "first_image",
+        "first-image-missing",
+        "No image has been made with this install yet.",
+        "Make and check two images.",
+        0,
+        2_000_000,
+    ),
+)
 LITTLE = warn("mem-8gb", "memory", "8 GiB of memory; 16 are recommended.", fix=Fix("Close other programs."))
 HOSTS = ok("net-ready", "hosts", "huggingface.co, github.com answer.")
 FRESH = Report(

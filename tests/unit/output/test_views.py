@@ -141,7 +141,7 @@ def test_every_event_has_its_line_in_the_log_or_none() -> None:
         (Progress(step="models", subject="x", done=1), ""),
         (StepStarted(step="models"), ""),
         (Waiting(step="models", says="It answers 503.", seconds=8), "models: It answers 503. Continuing in 8.0 s."),
-    ]  # fmt: skip
+    ]
     assert [views.log_line(event) for event, _ in events] == [line for _, line in events]
 
 

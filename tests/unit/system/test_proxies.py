@@ -65,13 +65,15 @@ def test_what_system_settings_hold_is_what_programs_are_told() -> None:
 @pytest.mark.parametrize(
     ("more", "script"),
     [
-        ("  ProxyAutoConfigEnable : 1\n  ProxyAutoConfigURLString : http://firm.example/proxy.pac\n",
-         "http://firm.example/proxy.pac"),
+        (
+            "  ProxyAutoConfigEnable : 1\n  ProxyAutoConfigURLString : http://firm.example/proxy.pac\n",
+            "http://firm.example/proxy.pac",
+        ),
         ("  ProxyAutoConfigEnable : 0\n  ProxyAutoConfigURLString : http://firm.example/proxy.pac\n", ""),
         ("  ProxyAutoDiscoveryEnable : 1\n", "one that the network names (WPAD)"),
         ("", ""),
     ],
-)  # fmt: skip
+)
 def test_a_script_that_chooses_proxies(more: str, script: str) -> None:
     assert parse_scutil_script(f"{OFF.removesuffix('}' + chr(10))}{more}}}\n") == script
 
