@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,19 @@ from pathlib import Path
 import pytest
 
 from provision.core.home import Home
-from provision.core.ownership import MARKER, SHARED, check_claim, is_home, read_marker, write_marker
+from provision.core.ownership import (
+    LOG_NAME,
+    MARKER,
+    SHARED,
+    check_claim,
+    is_home,
+    is_state,
+    read_marker,
+    write_marker,
+)
 from provision.errors import UsageError
 from tests.support.hints import said
-from tests.support.paths import CHECKOUT
+from tests.support.paths import CHECKOUT, PACKAGE
 
 
 def refusal(root: Path, person: Path) -> UsageError:
@@ -267,3 +277,17 @@ def test_a_marker_that_is_a_fifo_is_none(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     os.mkfifo(tmp_path / MARKER)
     assert read_marker(tmp_path) is None
+
+
+IN_STATE = re.compile(r'(?:state / |Place\("state", )"([^"{]+)"')
+IN_LOGS = re.compile(r'''(?:"logs", |logs / |self\.look\) / )"([^"{]+\.log)"''')
+
+
+def test_every_name_that_the_sources_put_into_a_home_is_known_as_ours() -> None:
+    """What is not would be taken for a person's by `uninstall`, and kept."""
+    text = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py") if "rehearsal" not in path.parts)
+    state, logs = set(IN_STATE.findall(text)), set(IN_LOGS.findall(text))
+    assert {"receipts", "switching.json", "trial"} <= state
+    assert {"comfyui.log", "brief-server.log"} <= logs
+    assert [name for name in state if not is_state(name)] == []
+    assert [name for name in logs if not LOG_NAME.fullmatch(name)] == []
