@@ -108,7 +108,13 @@ def film() -> RenderableType:
 
 def told(*words: str) -> RenderableType:
     """What a command prints, in its colours."""
-    environ = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
+    environ = {
+        **os.environ,
+        "FORCE_COLOR": "1",
+        "COLUMNS": str(COLUMNS),
+        "TERM": "xterm-256color",
+        "PROVISION_CALLED_AS": "provision",
+    }
     argv = [sys.executable, "-m", "provision", *words]
     ran = subprocess.run(argv, cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False)
     return Text.from_ansi(ran.stdout)

@@ -141,3 +141,9 @@ def test_the_table_of_manifests_is_true() -> None:
         assert f"| {first.width}x{first.height}, {first.steps} step{'s' * (first.steps > 1)} |" in row
         assert manifest.title in row
         assert (manifest.license.id or "see its page") in row
+
+
+@pytest.mark.parametrize("picture", sorted((DOCS / "pictures").glob("*.svg")), ids=lambda path: path.name)
+def test_a_picture_shows_no_place_of_the_machine_that_drew_it(picture: Path) -> None:
+    text = picture.read_text(encoding="utf-8")
+    assert [place for place in (str(CHECKOUT), ".tool/", "/tmp/") if place in text] == []
