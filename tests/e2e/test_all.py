@@ -131,11 +131,11 @@ def test_download_goes_on_after_a_kill(tool: Tool, backend: str) -> None:
     assert fp16_size(ended, tool) > 1_000_000
 
 
-def test_interrupted_politely(alone: Tool) -> None:
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        ended = alone.until(started("torch"), "all", "--rehearse", "--json", sign=sign)
-        assert ended.code == 130
-        assert ended.report["error"]["code"] == "interrupted"
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_politely(alone: Tool, sign: signal.Signals) -> None:
+    ended = alone.until(started("torch"), "all", "--rehearse", "--json", sign=sign)
+    assert ended.code == 130
+    assert ended.report["error"]["code"] == "interrupted"
     assert_done(alone.run("all", "--rehearse"), alone)
 
 
