@@ -127,30 +127,36 @@ def _done(report: Report) -> list[str]:
 def _mended(at: Session, seen: Report, report: Report, ids: Sequence[str]) -> list[Says]:
     """Say what was mended and what is left."""
     absent = [id for id in ids if not any(finding.id == id for step in seen.steps for finding in step.findings)]
-    left = len(views.shown_trouble(report))
+    problems, says = _sum(report)
     lines: list[Says] = [f"{id} was not found: nothing to fix." for id in absent]
     if done := _done(report):
         lines.append(f"Fixed: {', '.join(dict.fromkeys(done))}.")
-    if left:
-        lines.append(f"{left} problems are left, the most important first." if left > 1 else "1 problem is left.")
+    if problems:
+        lines.append(f"Left: {says}")
     if not lines:
-        lines.append("No problems found.")
+        lines.append(says)
     if not at.ctx.options.yes and any(finding.consent for step in report.steps for finding in step.findings):
         lines.append(Fix("To answer yes to all questions:", ours("doctor", "--fix", "--yes")))
     return lines
 
 
 def _closing(report: Report) -> list[Says]:
-    """How many problems there are, how many come of others, and what fixes them."""
+    """How many problems there are, and what fixes them."""
+    says = _sum(report)[1]
+    findings = [finding for step in report.steps for finding in step.findings]
+    fixable = any(finding.verdict is Verdict.FIXABLE or finding.consent for finding in findings)
+    return [Fix(f"{says} Fix:", ours("doctor", "--fix")) if fixable else says]
+
+
+def _sum(report: Report) -> tuple[int, str]:
+    """How many problems there are; and in words, with those that come of others and with what is no problem."""
     found = [finding for step in report.steps for finding in step.findings if finding.verdict is not Verdict.OK]
     follow = sum(bool(finding.caused_by) for finding in found)
     notes = sum(finding.verdict is Verdict.WARN and not finding.caused_by for finding in found)
     problems = len(found) - follow - notes + sum(step.error is not None for step in report.steps)
     more = f" ({follow} more caused by {'it' if problems == 1 else 'them'})" if follow else ""
     noted = f" {_counted(notes, 'note')}." if notes else ""
-    says = f"{_counted(problems, 'problem')}{more}.{noted}" if problems else f"No problems found.{noted}"
-    fixable = any(finding.verdict is Verdict.FIXABLE or finding.consent for finding in found)
-    return [Fix(f"{says} Fix:", ours("doctor", "--fix")) if fixable else says]
+    return problems, f"{_counted(problems, 'problem')}{more}.{noted}" if problems else f"No problems found.{noted}"
 
 
 def _counted(number: int, what: str) -> str:
