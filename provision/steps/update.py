@@ -12,11 +12,12 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from provision.comfyui import archived_revisions, git_checkout, revisions
 from provision.comfyui.archived_revisions import is_by_archives
-from provision.comfyui.git_remote import Revision, parse_receiving
+from provision.comfyui.git_remote import Revision
 from provision.comfyui.log_reader import signs_of
 from provision.comfyui.log_signatures import FAILED_NODE
 from provision.comfyui.sandbox import can_fence
@@ -33,9 +34,10 @@ from provision.download.model_files import wanted_files
 from provision.download.source_archive import find_revision, keep_archive, read_remote_file
 from provision.environment import generations, packages
 from provision.errors import EngineError, ImageRejected, StartOver
+from provision.steps.comfyui.step import follow_fetch
 from provision.steps.first_image.step import make_first_image
 from provision.steps.requirements.install import (
-    NO_TIMES,
+    as_of,
     asked_words,
     custom_nodes,
     imported,
@@ -44,6 +46,7 @@ from provision.steps.requirements.install import (
     resolved_until,
     run_quick_test,
 )
+from provision.steps.server.last_run import disable
 from provision.steps.torch.choice import asks_for_audio
 from provision.steps.torch.install import install_torch_set
 
@@ -62,7 +65,7 @@ class Wanted:
 def newer(ctx: Context, ref: str) -> Revision | None:
     """The revision that `ref` is now; None where that is checked out. Raises GitError."""
     revision = ride_out(ctx, lambda: find_revision(ctx, ctx.manifest.comfyui.url, ref))
-    return None if revision.commit == ctx.receipts.read("comfyui", ComfyReceipt).commit else revision
+    return None if revision.commit == _here(ctx).commit else revision
 
 
 def move(ctx: Context) -> bool:
@@ -70,17 +73,25 @@ def move(ctx: Context) -> bool:
 
     False where there is nothing to update, or nothing yet that works. Raises as `make_generation` and `switch`.
     """
-    receipt, ref = ctx.receipts.read("comfyui", ComfyReceipt), ctx.manifest.comfyui.ref
+    receipt, ref = _here(ctx), ctx.manifest.comfyui.ref
     is_ours = ctx.home.code_of_another is None and ctx.options.locked is None
     if not (is_ours and receipt.ref != ref and is_proven(ctx, receipt)):
         return False
     revision = newer(ctx, ref)
     if revision is None:
         return False
-    new = make_generation(ctx, Wanted(ref, revision))
-    stop_server(ctx)
-    switch(ctx.home, new, ctx.machine.timestamp())
+    update(ctx, Wanted(ref, revision))
     return True
+
+
+def update(ctx: Context, wanted: Wanted) -> None:
+    """Make the generation and put it in use; ends the server. Raises as `make_generation` and `switch`."""
+    new = make_generation(ctx, wanted)
+    stop_server(ctx)
+    for node in wanted.without:
+        disable(ctx, node)
+    switch(ctx.home, new, ctx.machine.timestamp())
+    generations.keep_last(ctx.home, ctx.manifest.keep)
 
 
 def is_proven(ctx: Context, receipt: ComfyReceipt) -> bool:
@@ -135,15 +146,9 @@ def _fetch(ctx: Context, revision: Revision) -> str:
     folder, url, alive = ctx.home.comfyui, ctx.manifest.comfyui.url, ctx.machine.check_interrupted
     if revision.commit and git_checkout.has_commit_of(folder, revision.commit) == revision.commit:
         return revision.commit
-
-    def on_progress(line: str) -> None:
-        ctx.output(line)
-        if progress := parse_receiving(line, "ComfyUI"):
-            ctx.emit(progress)
-
     ctx.note(f"Fetching ComfyUI {revision.name} ...", passing=True)
-    environ = ctx.machine.environ
-    return ride_out(ctx, lambda: git_checkout.fetch(folder, url, revision, on_progress, alive, environ=environ))
+    on_line, environ = follow_fetch(ctx), ctx.machine.environ
+    return ride_out(ctx, lambda: git_checkout.fetch(folder, url, revision, on_line, alive, environ=environ))
 
 
 def _write_out(ctx: Context, new: Path, code: Path, commit: str, wanted: Wanted) -> None:
@@ -195,9 +200,7 @@ def package_changes(ctx: Context, wanted: Wanted) -> dict[str, tuple[str, str]]:
         file.write_text(asked.text, encoding="utf-8")
         words = asked_words(ctx, file, node_requirements(ctx, wanted.without), anew=True)
         dry = ("pip", "install", "--dry-run", "--python", ctx.home.python, *words)
-        ran = packages.run_uv(ctx, *dry, "--exclude-newer", resolved_until(ctx, asked.date))
-        if not ran.ok and NO_TIMES in ran.out + ran.err:
-            ran = packages.run_uv(ctx, *dry)
+        ran = as_of(ctx, resolved_until(ctx, asked.date), partial(packages.run_uv, ctx, *dry))
     if not ran.ok:
         raise packages.package_error("ComfyUI's packages", ran)
     return parse_changes(ran.err)
@@ -253,7 +256,8 @@ def _prove_nodes(ctx: Context, trial: Context, without: Sequence[str]) -> None:
         return
     ctx.note("Importing the custom nodes ...", passing=True)
     broken = {name: why for name, why in failing_nodes(trial).items() if name not in without}
-    broken = {name: why for name, why in broken.items() if name not in failing_nodes(ctx)} if broken else {}
+    before = failing_nodes(ctx) if broken else {}
+    broken = {name: why for name, why in broken.items() if name not in before}
     if broken:
         told = "\n".join(f"- {name}: {why}" for name, why in broken.items())
         words = [word for name in (*without, *broken) for word in ("--without", name)]

@@ -146,25 +146,17 @@ def _switch_to(at: Session, wanted: Wanted) -> Result:
     from dataclasses import replace
 
     from provision.cli.chosen import told_changes
-    from provision.comfyui.server_process import our_process, running_environment, stop_server
-    from provision.comfyui.switching import switch
+    from provision.comfyui.server_process import our_process
     from provision.core.receipt_kinds import ComfyReceipt
     from provision.core.runner import run
-    from provision.environment import generations
+    from provision.steps import update as steps
     from provision.steps.registry import step_named
-    from provision.steps.server.last_run import disable
-    from provision.steps.update import make_generation
 
     ctx = at.ctx
     left = ctx.receipts.read("comfyui", ComfyReceipt).name
-    new = make_generation(ctx, wanted)
     running = our_process(ctx) is not None
-    stop_server(ctx)
-    for node in wanted.without:
-        disable(ctx, node)
     with told_changes(ctx):
-        switch(ctx.home, new, ctx.machine.timestamp())
-    generations.keep_last(ctx.home, ctx.manifest.keep, running_environment(ctx))
+        steps.update(ctx, wanted)
     comfy = replace(ctx.manifest.comfyui, ref=wanted.ref)
     torch = replace(ctx.manifest.torch, channel=wanted.torch or ctx.manifest.torch.channel)
     ctx = replace(ctx, manifest=replace(ctx.manifest, comfyui=comfy, torch=torch))

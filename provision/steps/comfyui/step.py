@@ -212,7 +212,7 @@ def _write(ctx: Context, revision: Revision, state: git.State) -> None:
     folder = ctx.home.comfyui
     ours = _unfinished(ctx) or not _has_sources(folder)
     url, alive, environ = ctx.manifest.comfyui.url, ctx.machine.check_interrupted, ctx.machine.environ
-    commit = ride_out(ctx, lambda: git.fetch(folder, url, revision, _on_progress(ctx), alive, environ=environ))
+    commit = ride_out(ctx, lambda: git.fetch(folder, url, revision, follow_fetch(ctx), alive, environ=environ))
     ctx.machine.check_interrupted()
     if state.head is not None and state.modified and not ours:
         git.stash(folder, f"provision: before {revision.name}")
@@ -279,7 +279,9 @@ def _is_fresh(ctx: Context, lock: Path) -> bool:
     return False
 
 
-def _on_progress(ctx: Context) -> Callable[[str], None]:
+def follow_fetch(ctx: Context) -> Callable[[str], None]:
+    """Passes git's lines on, and what they tell of its progress. Raises Interrupted."""
+
     def on_progress(line: str) -> None:
         ctx.machine.check_interrupted()
         ctx.output(line)

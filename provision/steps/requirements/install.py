@@ -7,8 +7,9 @@ commit's date plus `comfyui.requirements_days`. The test is ComfyUI's own `--qui
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +91,18 @@ def install(ctx: Context, also: Sequence[str] = (), *, anew: bool = False) -> No
     What is there and fits stays, except with `anew`. Raises PackageError, HomeError, DiskFull.
     """
     words, until = asked_words(ctx, ctx.home.comfyui / "requirements.txt", also, anew=anew), resolved_until(ctx)
-    dated = packages.pip_install(ctx, *words, "--exclude-newer", until)
-    if not dated.ok and NO_TIMES in dated.out + dated.err:
+    ran = as_of(ctx, until, partial(packages.pip_install, ctx, *words))
+    if not ran.ok:
+        raise packages.package_error("ComfyUI's packages", ran)
+
+
+def as_of(ctx: Context, until: str, run: Callable[..., Ran]) -> Ran:
+    """Run uv with packages as of a day, and as of today where the index does not say when they were uploaded."""
+    ran = run("--exclude-newer", until)
+    if not ran.ok and NO_TIMES in ran.out + ran.err:
         ctx.note("The package index has no upload times: resolving as of today, not the revision's date.")
-        packages.must_install(ctx, *words, what="ComfyUI's packages")
-    elif not dated.ok:
-        raise packages.package_error("ComfyUI's packages", dated)
+        return run()
+    return ran
 
 
 def asked_words(ctx: Context, file: Path, also: Sequence[str], *, anew: bool) -> list[str | Path]:
