@@ -13,6 +13,6 @@ PATH_BYTES = 104
 
 @contextmanager
 def socket_folder() -> Iterator[Path]:
-    """A folder with a short path: a Mac's TMPDIR with a folder of pytest's below it is longer than a socket's may be."""
+    """A folder with a short path: a Mac's TMPDIR and pytest's folders below it are longer than that."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         yield Path(folder)
