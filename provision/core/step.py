@@ -42,6 +42,8 @@ class Options:
     """Never share a file with another program by a hard link: take a copy of it."""
     share_cache: bool = False
     """Let the Hugging Face cache have the model too, as the same bytes."""
+    time_machine: str = "ask"
+    """`exclude` leaves the home out of Time Machine and Spotlight, `keep` does not, `ask` asks once."""
     agreed: frozenset[str] = frozenset()
     """Ids of findings that may be fixed without asking again."""
     locked: Lock | None = None
