@@ -16,6 +16,7 @@ from docs.generate.manual import MAKE
 from provision.cli import about, server
 from provision.cli.commands import (
     check,
+    clean,
     completion,
     config,
     download,
@@ -55,6 +56,7 @@ REPORTS: dict[str, tuple[type, ...]] = {
     "rollback": (rollback.RolledBack, server.Up, Nothing),
     "update": (update.Updated, update.WouldUpdate, update.Newer),
     "history": (history.History,),
+    "clean": (clean.Freed, clean.WouldFree),
     "logs": (logs.LogFacts,),
     "generate": (generate.Pictures, server.Up),
     "bench": (Bench, server.Up),
