@@ -50,7 +50,7 @@ REPORTS: dict[str, tuple[type, ...]] = {
     "check": (Nothing, check.Hosts),
     "download": (about.Provisioned, download.Placed, inspect.FileFacts, inspect.RepoFacts),
     "doctor": (examine.Diagnosis, list_checks.CheckList, explain_log.Explained),
-    "launch": (server.Up,),
+    "launch": (server.Up, Nothing),
     "stop": (Nothing,),
     "status": (overview.StatusFacts, overview.NotInstalled),
     "rollback": (rollback.RolledBack, server.Up, Nothing),

@@ -50,6 +50,7 @@ def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
         look_in=tuple(request.look_in),
         copy=bool(request.copy),
         share_cache=bool(request.share_cache),
+        lan=bool(request.lan),
     )
 
 

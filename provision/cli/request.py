@@ -58,6 +58,7 @@ COPY = Option(
 SHARE = Option(
     "--share-cache/--no-share-cache", help="Add the model to the Hugging Face cache too, without a second copy."
 )
+LAN = Option("--lan/--no-lan", help="Let other devices in your network use ComfyUI, or no longer.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class Request:
     look_in: Annotated[Sequence[Path], flag("--look-in", "DIR", "A folder that may contain the model already.")] = ()
     copy: Annotated[bool | None, COPY] = None
     share_cache: Annotated[bool | None, SHARE] = None
+    lan: Annotated[bool | None, LAN] = None
     locked: Annotated[Path | None, flag("--locked", "FILE", "Rebuild exactly what this provision.lock lists.")] = None
     reset: Annotated[bool, Option("--reset", help="Forget the remembered flags, except the manifest.")] = False
     deep: Annotated[bool, Option("--deep", help="Test everything again: hash, torch, imports, image.")] = False

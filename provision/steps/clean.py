@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from provision.comfyui.at_login import login_log
 from provision.comfyui.server_process import our_process, running_environment
 from provision.comfyui.switching import finish, let_go
 from provision.core.ownership import LOG_NAME, SYSTEMS_OWN
@@ -148,7 +149,7 @@ def _active(ctx: Context) -> Path:
 
 def _logs(ctx: Context) -> Iterator[Path]:
     """The logs that nothing is written to any more."""
-    now = (ctx.home.tool_log, ctx.home.engine_log)
+    now = (ctx.home.tool_log, ctx.home.engine_log, login_log(ctx.home))
     yield from (path for path in _in(ctx.home.logs) if LOG_NAME.fullmatch(path.name) and path not in now)
 
 

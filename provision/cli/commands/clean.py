@@ -89,7 +89,7 @@ def clean(
     from provision.cli.look import taking_long
     from provision.cli.session import hold_home
     from provision.core.ownership import is_home
-    from provision.output.views import size_text
+    from provision.output.amounts import size_text
     from provision.steps.clean import free, frees_in_all, survey
 
     kinds = _named(only or ())
@@ -141,7 +141,7 @@ def _check_idle(at: Session) -> None:
 
 def _rows(at: Session, rooms: list[Room]) -> list[tuple[Says, ...]]:
     """Each kind with its size and what follows, and what is named of it."""
-    from provision.output.views import size_text
+    from provision.output.amounts import size_text
 
     rows: list[tuple[Says, ...]] = []
     for room in rooms:
@@ -155,7 +155,7 @@ def _rows(at: Session, rooms: list[Room]) -> list[tuple[Says, ...]]:
 def _piece(home: Home, piece: Piece) -> tuple[str, str]:
     """A piece's size and name. Of a generation, most bytes are others' too."""
     from provision.environment import generations
-    from provision.output.views import size_text
+    from provision.output.amounts import size_text
 
     if piece.path.parent == home.envs:
         return "", f"{piece.path.name}: {generations.left_with(piece.path).says()}"
@@ -175,7 +175,7 @@ def _files_in(path: Path) -> str:
 def _agreed(at: Session, rooms: list[Room], *, named: bool) -> list[Room] | None:
     """Ask about each kind; None where there is no terminal. `--yes` is no answer about a person's files, unless they
     were named."""
-    from provision.output.views import size_text
+    from provision.output.amounts import size_text
     from provision.steps.clean import PERSONS
 
     agreed = []

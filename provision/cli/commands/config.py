@@ -40,6 +40,7 @@ def config(at: Session) -> Result:
         ("endpoints", list(options.endpoints or (options.endpoint,))),
         ("copy", options.copy),
         ("share_cache", options.share_cache),
+        ("lan", options.lan),
         *flat(at.ctx.manifest),
     ]
     rows = [(key, str(source_of(key, at.layers)), _without_password(value)) for key, value in held]

@@ -8,7 +8,6 @@ from pathlib import Path
 from provision.system.disk_use import _first_place, are_clones
 
 
-
 def test_files_of_the_same_bytes_are_no_clones_unless_they_share_them(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     one.write_bytes(b"x" * 200_000)
