@@ -44,6 +44,8 @@ class Options:
     """Let the Hugging Face cache have the model too, as the same bytes."""
     lan: bool = False
     """Let ComfyUI listen to the network, not only to this computer."""
+    time_machine: str = "ask"
+    """`exclude` leaves the home out of Time Machine and Spotlight, `keep` does not, `ask` asks once."""
     agreed: frozenset[str] = frozenset()
     """Ids of findings that may be fixed without asking again."""
     locked: Lock | None = None
