@@ -37,6 +37,7 @@ from provision.cli.commands import (
 from provision.core import events
 from provision.core.finding import FindingJson
 from provision.core.plan import PlanFacts
+from provision.fleet import work
 from provision.output.as_json import NAMES, Line, ReportLine, names
 from provision.output.report.bench_result import Bench
 from provision.output.result import Nothing
@@ -60,6 +61,7 @@ REPORTS: dict[str, tuple[type, ...]] = {
     "bench": (Bench, server.Up),
     "report": (report.PageFacts,),
     "config": (config.Settings,),
+    "fleet": (work.FleetFacts,),
     "uninstall": (made_by_us.Removed, made_by_us.WouldRemove, Nothing),
     "completion": (completion.Script, completion.Installed),
     "manifests": (manifests.ManifestList, manifests.ManifestValues, manifests.ManifestName, manifests.NewManifest),
