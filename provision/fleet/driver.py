@@ -36,9 +36,17 @@ WATCH_S = 0.5
 SAID_MAX = 300
 BURST_BYTES, BYTES_PER_S = 8_000_000, 500_000
 """What a Mac may say at once, and a second; a run says 3 kB a second."""
+LINE_COST_BYTES = 400
+"""As which a short line counts: it takes as long to read."""
 FOR_PYINFRA_LINES = 200
 """Of a command's lines, those that pyinfra keeps; facts have fewer."""
-KEY_UNKNOWN, KEY_CHANGED = "No host key for", "host key error"
+UNREACHED = {
+    "No host key for": "Its host key is not in known_hosts.",
+    "SSH host key error": "Its host key has changed.",
+    "Authentication error": "It refuses this user or key.",
+    "not resolve": "No such host.",
+}
+"""What pyinfra and paramiko say, and what it means."""
 
 
 class TooMuch(Exception):
@@ -72,7 +80,7 @@ class Worker:
             with ctx_host.use(self.host):
                 outcome, says = self._work()
         except ConnectError as error:
-            outcome, says = Outcome.DOWN, str(error.args[0])
+            outcome, says = Outcome.DOWN, unreached(str(error.args[0]))
         except TooMuch as error:
             outcome, says = Outcome.WRONG, str(error)
         except NestedOperationError:
@@ -145,7 +153,7 @@ class Worker:
     def hear(self, line: str, size: int, *, stderr: bool) -> None:
         """Take in a line. Raises TooMuch."""
         self.heard = time.monotonic()
-        self._bytes += size
+        self._bytes += max(size, LINE_COST_BYTES)
         if self._bytes > BURST_BYTES + BYTES_PER_S * (self.heard - self._began):
             self.end(Outcome.WRONG, "It says more than any run does; the connection was closed.")
             self.close()
@@ -154,6 +162,11 @@ class Worker:
             self.tell(line=line)
         elif stderr and line.strip():
             self.said = line.strip()[:SAID_MAX]
+
+
+def unreached(says: str) -> str:
+    """Why a Mac cannot be reached, in a sentence."""
+    return next((plain for part, plain in UNREACHED.items() if part in says), says)
 
 
 class Held:
@@ -202,7 +215,9 @@ class Watched(io.BytesIO):
 
 def drive(job: Job, out: int, stop: int) -> None:
     """Work on all Macs until each has an outcome, or `stop` is closed."""
-    state = State(Inventory(([(each.name, _data(each)) for each in job.targets], {})), _config(job), False)
+    wait_s = min(CONNECT_S, job.silence_s)
+    config = Config(CONNECT_TIMEOUT=wait_s, PARALLEL=job.parallel or len(job.targets))
+    state = State(Inventory(([(each.name, _data(each, wait_s)) for each in job.targets], {})), config, False)
     state.is_executing = True
     ctx_state.set(state)
     workers = [Worker(each, state.inventory.get_host(each.name), job, out) for each in job.targets]
@@ -217,13 +232,11 @@ def _begin(worker: Worker) -> None:
     worker.run()
 
 
-def _data(target: Target) -> dict[str, Any]:
+def _data(target: Target, wait_s: float) -> dict[str, Any]:
     said = {"ssh_user": target.user, "ssh_hostname": target.address, "ssh_port": target.port}
-    return {**{key: value for key, value in said.items() if value}, "ssh_strict_host_key_checking": "yes"}
-
-
-def _config(job: Job) -> Config:
-    return Config(CONNECT_TIMEOUT=CONNECT_S, PARALLEL=job.parallel or len(job.targets))
+    patience = {"banner_timeout": wait_s, "auth_timeout": wait_s}
+    given = {key: value for key, value in said.items() if value}
+    return {**given, "ssh_strict_host_key_checking": "yes", "ssh_paramiko_connect_kwargs": patience}
 
 
 def _watch(workers: list[Worker], silence_s: float) -> None:

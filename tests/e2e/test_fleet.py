@@ -38,7 +38,14 @@ def said(*lines: str) -> str:
 def report(*, ok: bool = True, changed: bool = True, code: str = "failed", message: str = "It broke.") -> str:
     error = None if ok else {"code": code, "message": message, "hint": "", "argv": None}
     image = {"device": "mps", "seconds_warm": 1.5, "chip": "Apple M2"}
-    facts = {"command": "all", "ok": ok, "changed": changed, "seconds": 1.0, "error": error, "url": "http://127.0.0.1:1"}
+    facts = {
+        "command": "all",
+        "ok": ok,
+        "changed": changed,
+        "seconds": 1.0,
+        "error": error,
+        "url": "http://127.0.0.1:1",
+    }
     return line("report", **facts, image=image if ok else None)
 
 
@@ -46,11 +53,22 @@ BEGUN = said(line("run_started", needs=STEPS), line("step_started", step="tools"
 MOVING = said(
     line("step_finished", step="tools", verdict="ok", message="", changed=False, seconds=0.1),
     line("step_planned", step="models", download_bytes=7_000_000_000, disk_bytes=7_000_000_000),
-    line("progress", step="models", subject="x", done=1_000_000_000, total=7_000_000_000, kind="download", unit="bytes"),
+    line(
+        "progress", step="models", subject="x", done=1_000_000_000, total=7_000_000_000, kind="download", unit="bytes"
+    ),
 )
 GOOD = BEGUN + MOVING + said(report())
-WAITS = 'echo $$ > "$HOME/pid"\nexec sleep 600\n'
-"""Says nothing more; the test ends it."""
+WAITS = "exec sleep 600\n"
+"""Says nothing more."""
+KEEPS = (
+    BEGUN
+    + """
+trap 'touch "$HOME/kept"; exit 130' TERM
+touch "$HOME/works"
+while :; do sleep 0.05; done
+"""
+)
+"""Works until it is told to stop."""
 
 
 @dataclass
@@ -98,27 +116,120 @@ def driver(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Driver]:
         yield Driver(hosts, person, hosts.hosts_toml())
 
 
-def runs(driver: Driver, scripts: dict[str, str]) -> None:
+def runs(driver: Driver, scripts: dict[str, str] | None = None) -> None:
     """What `provision` does on each host."""
     for name, host in driver.hosts.hosts.items():
-        host.tool(scripts.get(name, GOOD))
-
-
-VERB = "status"
-"""Runs what is there; `all` would install the tool first."""
+        host.tool((scripts or {}).get(name, GOOD))
 
 
 def test_all_are_done_and_each_has_its_row(driver: Driver) -> None:
-    runs(driver, {})
-    code, rows, lines = driver.run(VERB)
+    runs(driver)
+    code, rows, lines = driver.run()
     assert code == 0
     assert {mac: row["outcome"] for mac, row in rows.items()} == dict.fromkeys(driver.hosts.hosts, "ok")
     seen = [each["at_work"] for each in lines if each["type"] == "mac_seen" and each["at_work"]["mac"] == "mac2"]
     assert {"connecting", "looking", "running", "ok"} <= {each["state"] for each in seen}
     assert max(each["steps"] for each in seen) == 3
-    assert rows["mac1"]["device"] == "mps"
+    assert (rows["mac1"]["device"], rows["mac1"]["url"]) == ("mps", "http://127.0.0.1:1")
+    runs(driver, dict.fromkeys(driver.hosts.hosts, said(report(changed=False))))
+    assert driver.outcomes() == (0, dict.fromkeys(driver.hosts.hosts, "unchanged"))
+    code, _, lines = driver.run("--retry")
+    assert (code, lines[-1]["macs"]) == (0, [])
 
 
-def test_a_mac_that_is_down_frozen_or_killed_is_a_row_and_the_others_are_done(driver: Driver) -> None:
-    """One is down, one says nothing, one is killed in the middle; the retry takes these three and no other."""
-    raise NotImplementedError
+def test_down_hung_and_killed_are_rows_and_a_retry_takes_these_alone(driver: Driver) -> None:
+    runs(driver, {"mac2": BEGUN + WAITS, "mac3": BEGUN + "kill -9 $$\n"})
+    driver.hosts["mac1"].stop()
+    code, rows, lines = driver.run("--silence", "3")
+    assert (code, {mac: row["outcome"] for mac, row in rows.items()}) == (
+        1,
+        {"mac1": "down", "mac2": "hung", "mac3": "lost"},
+    )
+    assert lines[-1]["error"]["argv"][-3:] == [str(driver.toml), "all", "--retry"]
+    assert driver.record() == {"mac1": "down", "mac2": "hung", "mac3": "lost"}
+    driver.hosts["mac1"].start()
+    runs(driver, {"mac3": BEGUN + said(report(ok=False, code="disk_full", message="Full."))})
+    assert driver.outcomes("--retry") == (1, {"mac1": "ok", "mac2": "ok", "mac3": "full"})
+    assert driver.outcomes("--retry", "--only", "mac3") == (1, {"mac3": "full"})
+    assert driver.record() == {"mac1": "ok", "mac2": "ok", "mac3": "full"}
+
+
+@pytest.mark.parametrize("driver", [1], indirect=True)
+def test_a_frozen_server_is_a_row(driver: Driver) -> None:
+    """It takes the connection and says nothing, not even who it is."""
+    runs(driver)
+    driver.hosts["mac1"].signal(signal.SIGSTOP)
+    assert driver.outcomes("--silence", "3") == (1, {"mac1": "down"})
+
+
+@pytest.mark.parametrize("driver", [2], indirect=True)
+def test_ctrl_c_stops_all_and_each_run_is_told_to_stop(driver: Driver) -> None:
+    runs(driver, dict.fromkeys(driver.hosts.hosts, KEEPS))
+    process = driver.start()
+    homes = [host.home for host in driver.hosts.hosts.values()]
+    assert eventually(lambda: all((home / "works").exists() for home in homes))
+    process.send_signal(signal.SIGINT)
+    code, _, lines = driver.ended(process)
+    assert (code, lines[-1]["error"]["code"]) == (130, "interrupted")
+    assert driver.record() == dict.fromkeys(driver.hosts.hosts, "stopped")
+    assert eventually(lambda: all((home / "kept").exists() for home in homes))
+
+
+@pytest.mark.parametrize("driver", [1], indirect=True)
+def test_a_killed_driver_leaves_what_is_there_and_its_runs_are_told_to_stop(driver: Driver) -> None:
+    home = driver.hosts["mac1"].home
+    runs(
+        driver,
+        {
+            "mac1": BEGUN
+            + 'trap \'touch "$HOME/kept"; exit 130\' TERM\ntouch "$HOME/works"\nwhile :; do sleep 0.05; done\n'
+        },
+    )
+    process = driver.start()
+    assert eventually((home / "works").exists)
+    process.kill()
+    process.communicate(timeout=60)
+    assert eventually((home / "kept").exists)
+    runs(driver)
+    assert driver.outcomes() == (0, {"mac1": "ok"})
+
+
+@pytest.mark.parametrize("driver", [3], indirect=True)
+def test_what_a_mac_says_is_a_strangers_text(driver: Driver) -> None:
+    """Escapes, an endless line, a flood, a report that makes no sense, and a question for a password."""
+    hostile = said(
+        "not json",
+        line("progress", step="x", subject="y", done="z"),
+        line("run_started", needs={"a": ["b"], "b": ["a"]}),
+    )
+    runs(
+        driver,
+        {
+            "mac1": hostile + said(report(ok=False, message="\x1b[31mred\x1b]0;title\x07")),
+            "mac2": 'yes \'{"type":"heartbeat"}\'\n',
+            "mac3": "head -c 3000000 /dev/zero | tr '\\0' x; echo\necho 'sudo: a password is required' >&2\nexit 1\n",
+        },
+    )
+    code, rows, _ = driver.run()
+    assert code == 1
+    assert {mac: row["outcome"] for mac, row in rows.items()} == {"mac1": "failed", "mac2": "wrong", "mac3": "lost"}
+    env = {**os.environ, "HOME": str(driver.person), "PYTHONPATH": str(CHECKOUT)}
+    words = [sys.executable, "-m", "provision", "fleet", str(driver.toml), "--only", "mac1"]
+    shown = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert "\x1b" not in shown.stdout + shown.stderr
+    assert "\\x1b[31mred" in shown.stdout
+
+
+@pytest.mark.parametrize("driver", [2], indirect=True)
+def test_an_unknown_host_key_is_refused_and_named(driver: Driver) -> None:
+    runs(driver)
+    known = driver.person / ".ssh" / "known_hosts"
+    first, second = known.read_text().splitlines()
+    known.write_text(f"{first}\n")
+    code, rows, _ = driver.run()
+    assert (code, rows["mac1"]["outcome"], rows["mac2"]["outcome"]) == (1, "ok", "down")
+    assert "host key" in rows["mac2"]["message"]
+    known.write_text(f"{first}\n{second.rsplit(' ', 1)[0]} {first.rsplit(' ', 1)[1]}\n")
+    code, rows, _ = driver.run("--only", "mac2")
+    assert (code, rows["mac2"]["outcome"]) == (1, "down")
+    assert len(known.read_text().splitlines()) == 2

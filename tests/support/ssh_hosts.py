@@ -5,6 +5,7 @@ A server is Debian's or macOS's own sshd, run as this user: HOME is what `SetEnv
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -14,15 +15,24 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import psutil
 
+from provision.fleet.kit import kit_archive
 from tests.support.processes import eventually
 
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
+STAMP = Path(".local/share/comfy-provision/fleet/kit.sha256")
 USED = Path(".local/share/comfy-provision/bin/provision")
 """Where the tool is in a home that install.sh gave it to."""
+
+
+@cache
+def kit() -> bytes:
+    """What this tool sends to a Mac."""
+    return kit_archive()
 
 
 @dataclass
@@ -73,8 +83,11 @@ class Host:
             self.process = None
 
     def tool(self, script: str) -> None:
-        """Put a shell script in the tool's place."""
+        """Put a shell script in the tool's place, as if this tool's kit had installed it."""
         path = self.home / USED
+        stamp = self.home / STAMP
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(hashlib.sha256(kit()).hexdigest())
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"#!/bin/sh\n{script}", encoding="utf-8")
         path.chmod(0o755)
