@@ -82,7 +82,7 @@ def parse_look(lines: Iterable[str]) -> Look:
     texts = {name: said.get(name, "")[:200] for name in ("home", "kind", "chip", "macos", "kit", "console")}
     numbers = {name: int(text) for name, text in said.items() if text.isdecimal() and len(text) <= DIGITS_MAX}
     return Look(
-        **texts,  # type: ignore[arg-type]
+        **texts,
         free_bytes=numbers.get("free_kb", 0) * 1024,
         memory_bytes=numbers.get("memory_bytes", 0),
         tool="tool" in said,
