@@ -17,9 +17,10 @@ VERBS = {
     "status": ("status", "--json"),
     "stop": ("stop", "--run", "--json"),
     "update": ("update", "--json", "--yes"),
+    "report": ("status", "--json"),
 }
 """What is run on each Mac."""
-ANSWERED_HERE = ("report", "urls", "keys")
+ANSWERED_HERE = ("urls", "keys")
 SENDING = ("all", "plan", "update")
 """What installs the tool where it is missing, or is another one."""
 RECORDED = ("all", "update")
@@ -39,6 +40,7 @@ class Ask:
     only: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     retry: bool = False
+    tunnel: bool = False
 
     def again(self, *words: str) -> Command:
         """The command for the same Macs, with other words."""

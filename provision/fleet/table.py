@@ -9,7 +9,7 @@ from rich.text import Text
 from provision.core.events import MacAtWork
 from provision.fleet.messages import Outcome, Phase
 from provision.fleet.row import LATE_S, Row
-from provision.output.views import amount_text, rounded_time, size_text, time_text
+from provision.output.amounts import amount_text, rounded_time, size_text, time_text
 from provision.system.visible import visible
 
 NAME_MAX = 20

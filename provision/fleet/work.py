@@ -13,17 +13,19 @@ from rich.text import Text
 from provision.command import Command, Fix
 from provision.core.events import MacSeen
 from provision.fleet import table
+from provision.fleet.answers import ANSWERS
 from provision.fleet.ask import RECORDED, SENDING, VERBS, WITH_ARGS, Ask
 from provision.fleet.control import check_engine, drive
 from provision.fleet.hosts import Fleet, chosen, read_hosts, read_inventory
 from provision.fleet.kit import kit_archive
 from provision.fleet.messages import Job, Outcome, Wants
+from provision.fleet.page import write_page
 from provision.fleet.record import MacResult, others, read_record, result_of, write_record
 from provision.fleet.row import Row
+from provision.output.amounts import size_text, time_text
 from provision.output.as_json import timestamp
 from provision.output.console import Console
 from provision.output.result import Pairs, Result, answer, why
-from provision.output.views import time_text
 
 BARE_BYTES = 12_000_000_000
 """What an install takes on a disk: 6.9 GB of model, 1.6 of packages and what they unpack from, and 2 that stay free."""
@@ -48,8 +50,8 @@ def carry_out(console: Console, ask: Ask, *, parallel: int = 0, silence_s: float
     if not names:
         says = "Everything is up to date: every Mac is done." if ask.retry else "No Mac matches."
         return answer(FleetFacts((), None), says)
-    if ask.verb not in VERBS:
-        return _answered(console, ask, fleet, names)
+    if ask.verb in ANSWERS:
+        return ANSWERS[ask.verb](ask, fleet, names)
     check_engine()
     rows = {name: Row(name) for name in names}
     with TemporaryDirectory(prefix="provision-fleet-") as folder:
@@ -60,12 +62,15 @@ def carry_out(console: Console, ask: Ask, *, parallel: int = 0, silence_s: float
             console.say(*console.lines_of(_as_table(results_of(rows))))
             _remember(ask, rows)
             raise
+        if ask.verb == "report":
+            return _page(ask, rows, Path(folder))
     results, record = results_of(rows), _remember(ask, rows)
     return _result(ask, results, record)
 
 
-def _answered(console: Console, ask: Ask, fleet: Fleet, names: Sequence[str]) -> Result:
-    raise NotImplementedError
+def _page(ask: Ask, rows: Mapping[str, Row], images: Path) -> Result:
+    facts = write_page(ask.hosts, rows, images, read_record(ask.hosts), timestamp(time.time()))
+    return answer(facts, f"{facts.path}  ({size_text(facts.size)}, one file; open it in any browser)")
 
 
 def make_job(ask: Ask, fleet: Fleet, names: Sequence[str], folder: Path, parallel: int, silence_s: float) -> Job:
@@ -79,7 +84,8 @@ def make_job(ask: Ask, fleet: Fleet, names: Sequence[str], folder: Path, paralle
     rehearsed = "--rehearse" in (*ask.rest, *fleet.defaults.args)
     wants = Wants(BARE_BYTES if ask.verb == "all" and not rehearsed else 0)
     sent = str(kit) if ask.verb in SENDING else ""
-    return Job(targets, (*VERBS[ask.verb], *ask.rest), sent, parallel, silence_s, wants)
+    images = str(folder) if ask.verb == "report" else ""
+    return Job(targets, (*VERBS[ask.verb], *ask.rest), sent, parallel, silence_s, wants, images)
 
 
 def watch(console: Console, rows: Mapping[str, Row], job: Job) -> None:

@@ -4,6 +4,8 @@ each fault comes when it is wanted; one test runs the real tool. With --fleet: e
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import shlex
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from provision.fleet.record import FILE
 from tests.support.paths import CHECKOUT
@@ -233,3 +236,40 @@ def test_an_unknown_host_key_is_refused_and_named(driver: Driver) -> None:
     code, rows, _ = driver.run("--only", "mac2")
     assert (code, rows["mac2"]["outcome"]) == (1, "down")
     assert len(known.read_text().splitlines()) == 2
+
+
+def test_keys_and_urls(driver: Driver) -> None:
+    """Fingerprints as ssh shows them, and a tunnel to the port that each run reported."""
+    runs(driver)
+    driver.run()
+    code, _, lines = driver.run("keys")
+    assert code == 0
+    assert {(key["mac"], key["known"]) for key in lines[-1]["keys"]} == {(mac, True) for mac in driver.hosts.hosts}
+    shown = subprocess.run(
+        ["ssh-keygen", "-lf", str(driver.hosts["mac1"].folder / "host.pub")], capture_output=True, text=True, check=True
+    )
+    assert lines[-1]["keys"][0]["fingerprint"] in shown.stdout
+    (driver.person / ".ssh" / "known_hosts").write_text("")
+    code, _, lines = driver.run("keys", "--only", "mac1")
+    assert (code, lines[-1]["keys"][0]["known"]) == (1, False)
+    code, _, lines = driver.run("urls")
+    assert lines[-1]["ssh_config"].startswith("Host mac1\n    LocalForward 127.0.0.1:18188 127.0.0.1:1")
+
+
+def test_the_page_has_an_image_for_each_mac_and_no_markup_of_theirs(driver: Driver) -> None:
+    png = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(png, "PNG")
+    runs(driver, {"mac3": said(report(ok=False, message="<script>alert(1)</script>\x1b[2J"))})
+    for mac, data in (("mac1", png.getvalue()), ("mac2", b"<svg onload=alert(1)>")):
+        home = driver.hosts[mac].home / "provision"
+        home.mkdir()
+        (home / "first-image.png").write_bytes(data)
+    driver.run()
+    code, _, lines = driver.run("report")
+    assert (code, lines[-1]["images"]) == (0, ["mac1"])
+    page = Path(lines[-1]["path"]).read_text()
+    assert base64.b64encode(png.getvalue()).decode() in page
+    assert "<script>" not in page
+    assert "onload" not in page
+    assert "\x1b" not in page
+    assert "&lt;script&gt;" in page

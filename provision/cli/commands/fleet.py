@@ -27,6 +27,7 @@ def fleet(  # noqa: PLR0913  (its flags)
     inventory: Annotated[
         Path | None, Option("--inventory", metavar="FILE", help="An Ansible inventory that lists the Macs.")
     ] = None,
+    tunnel: Annotated[bool, Option("--tunnel", help="With urls: print lines for ~/.ssh/config.")] = False,
     silence: Annotated[
         float, Option("--silence", metavar="SECONDS", min=1, help="Give up a Mac that is silent for so long.")
     ] = SILENCE_S,
@@ -38,7 +39,7 @@ def fleet(  # noqa: PLR0913  (its flags)
     hosts, verb, rest = parse_words(words or (), inventory)
     return carry_out(
         at.console,
-        Ask(hosts, inventory is not None, verb, rest, tuple(only or ()), tuple(tag or ()), retry),
+        Ask(hosts, inventory is not None, verb, rest, tuple(only or ()), tuple(tag or ()), retry, tunnel),
         parallel=parallel or 0,
         silence_s=silence,
     )
