@@ -25,7 +25,7 @@ from typing import Annotated, TypeVar
 
 from msgspec import Meta
 
-from provision.command import Fix, program
+from provision.command import Fix, ours, program
 from provision.core.overrides import nearest
 from provision.core.strict_loader import build, text
 from provision.errors import CommandFailed, CommandMissing, ManifestError, UsageError
@@ -43,7 +43,7 @@ INVENTORY_S = 60
 MADE_BY_ANSIBLE = frozenset({"all", "ungrouped"})
 """Groups that Ansible makes itself."""
 ANSIBLE = {"user": "ansible_user", "address": "ansible_host", "port": "ansible_port"}
-LAYOUT = Fix("A file of two Macs:", program("sh", "-c", "printf '[hosts]\\nmac1 = {}\\nmac2 = {}\\n' > macs.toml"))
+LAYOUT = Fix("It has a table [hosts] with lines like `mac1 = {}`. For more:", ours("fleet", "--help"))
 User = Annotated[str, text(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}|", "a user's name")]
 Address = Annotated[str, text(r"[A-Za-z0-9:][A-Za-z0-9.:%_-]{0,252}|", "an address: 10.0.0.7, mac7.lab")]
 Port = Annotated[int, Meta(ge=0, le=65535, description="a port")]

@@ -133,7 +133,7 @@ def test_all_are_done_and_each_has_its_row(driver: Driver) -> None:
     seen = [each["at_work"] for each in lines if each["type"] == "mac_seen" and each["at_work"]["mac"] == "mac2"]
     assert {"connecting", "looking", "running", "ok"} <= {each["state"] for each in seen}
     assert max(each["steps"] for each in seen) == 3
-    assert (rows["mac1"]["device"], rows["mac1"]["url"]) == ("mps", "http://127.0.0.1:1")
+    assert (rows["mac1"]["device"], rows["mac1"]["url"]) == ("mps", "http://127.0.0.1:8190")
     runs(driver, dict.fromkeys(driver.hosts.hosts, said(report(changed=False))))
     assert driver.outcomes() == (0, dict.fromkeys(driver.hosts.hosts, "unchanged"))
     code, _, lines = driver.run("--retry")
@@ -253,7 +253,7 @@ def test_keys_and_urls(driver: Driver) -> None:
     code, _, lines = driver.run("keys", "--only", "mac1")
     assert (code, lines[-1]["keys"][0]["known"]) == (1, False)
     code, _, lines = driver.run("urls")
-    assert lines[-1]["ssh_config"].startswith("Host mac1\n    LocalForward 127.0.0.1:18188 127.0.0.1:1")
+    assert lines[-1]["ssh_config"].startswith("Host mac1\n    LocalForward 127.0.0.1:18188 127.0.0.1:8190")
 
 
 def test_the_page_has_an_image_for_each_mac_and_no_markup_of_theirs(driver: Driver) -> None:

@@ -150,7 +150,8 @@ def ssh_hosts(root: Path, person: Path, count: int, environ: Mapping[str, str] |
         made[name] = host = Host(name, home, port, folder)
         known.append(f"[127.0.0.1]:{port} {' '.join(host.key().split()[:2])}\n")
         config.append(
-            f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {key}\n  UserKnownHostsFile {ssh}/known_hosts\n"
+            f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {key}\n"
+            f"  UserKnownHostsFile {ssh}/known_hosts\n"
         )
     (ssh / "known_hosts").write_text("".join(known))
     (ssh / "config").write_text("".join(config))
