@@ -12,6 +12,7 @@ from provision.errors import (
     EXIT_UNSATISFIED,
     EXIT_USAGE,
     Bug,
+    BundleError,
     CommandFailed,
     CommandMissing,
     ConsentNeeded,
@@ -81,6 +82,13 @@ PARAGRAPHS: tuple[Paragraph, ...] = (
         "and Python. See "
         "[the same install on another Mac](lock.md).",
         "The lock has no commit of ComfyUI: it was made from a ComfyUI without git.", "provision all",
+    ),
+    Paragraph(
+        BundleError, "The bundle is damaged, or lacks what this machine needs",
+        "Files that `SHA256SUMS` lists are missing, or are for another kind of machine. Check the bundle, or "
+        "copy it again.",
+        "/Volumes/Disk/bundle/kit/uv is missing, or is not a file of this bundle.",
+        "provision bundle /Volumes/Disk/bundle --check",
     ),
     Paragraph(
         HomeError, "The install folder is not usable",

@@ -32,6 +32,7 @@ from provision.cli.commands import (
     plan_target,
     report,
     rollback,
+    serve,
     update,
 )
 from provision.core import events
@@ -57,6 +58,7 @@ REPORTS: dict[str, tuple[type, ...]] = {
     "history": (history.History,),
     "logs": (logs.LogFacts,),
     "generate": (generate.Pictures, server.Up),
+    "serve": (serve.Served,),
     "bench": (Bench, server.Up),
     "report": (report.PageFacts,),
     "config": (config.Settings,),

@@ -26,6 +26,9 @@ GROUPS = {
         "config": "Show every setting and where it comes from.",
         "uninstall": "Remove what provision made; what you added is kept.",
     },
+    "Many, offline": {
+        "serve": "Serve a bundle, or this Mac's model, to other Macs over the LAN.",
+    },
     "More": {
         "download": "Download only the model, and verify it.",
         "manifests": "List, show, write and validate manifests.",
@@ -61,6 +64,7 @@ EXAMPLES = {
     "bench": ("provision bench", "provision bench --size 512 --steps 1"),
     "report": ("provision report", "provision report -o run.html"),
     "config": ("provision config",),
+    "serve": ("provision serve /Volumes/Disk/bundle", "provision serve --for 30m"),
     "download": ("provision download", "provision download stabilityai/sdxl-turbo --to ~/models"),
     "manifests": ("provision manifests show > my.toml", "provision manifests new my.toml"),
     "completion": ("provision completion --install", "provision completion zsh"),

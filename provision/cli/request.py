@@ -97,6 +97,8 @@ class Request:
     inspect: Annotated[bool, Option("--inspect", help="Show what the file is, by its header; download nothing.")] = (
         False
     )
+    bundle: Path | None = None
+    """`serve DIR`: a bundle instead of the install folder."""
     repo: str | None = None
     """`download OWNER/NAME`: a repository instead of the manifest's models."""
     repo_file: str | None = None
