@@ -26,6 +26,9 @@ GROUPS = {
         "config": "Show every setting and where it comes from.",
         "uninstall": "Remove what provision made; what you added is kept.",
     },
+    "Many, offline": {
+        "bundle": "Write everything to a disk, to install Macs without internet.",
+    },
     "More": {
         "download": "Download only the model, and verify it.",
         "manifests": "List, show, write and validate manifests.",
@@ -63,6 +66,7 @@ EXAMPLES = {
     "config": ("provision config",),
     "download": ("provision download", "provision download stabilityai/sdxl-turbo --to ~/models"),
     "manifests": ("provision manifests show > my.toml", "provision manifests new my.toml"),
+    "bundle": ("provision bundle /Volumes/USB", "provision bundle --check /Volumes/USB"),
     "completion": ("provision completion --install", "provision completion zsh"),
 }
 VALUES = ("DIR", "FILE", "VALUE", "WHEN")
