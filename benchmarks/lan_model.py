@@ -27,7 +27,7 @@ FIRST = 0
 
 @dataclass(frozen=True)
 class Room:
-    """Lines in bytes a second. `air`: what a Wi-Fi moves, None for cables; `first_on_air`: the first Mac is on it too."""
+    """Lines in bytes a second. `air`: of a Wi-Fi, None for cables; `first_on_air`: the first Mac uses it."""
 
     first_line: float = GBIT
     line: float = GBIT
@@ -107,7 +107,7 @@ def model_in_waves(state: State) -> None:
 
 
 def share(running: list[Transfer], limit: Callable[[str], float]) -> None:
-    """Max-min rates by progressive filling: raise all together, hold those whose line is full, go on with the others."""
+    """Max-min rates by progressive filling: raise all, hold those whose line is full, go on."""
     left = {name: limit(name) for each in running for name in each.uses}
     open_ = list(running)
     for each in running:

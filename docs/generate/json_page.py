@@ -15,6 +15,7 @@ from msgspec.json import schema_components
 from docs.generate.manual import MAKE
 from provision.cli import about, server
 from provision.cli.commands import (
+    bundle,
     check,
     completion,
     config,
@@ -38,6 +39,7 @@ from provision.cli.commands import (
 from provision.core import events
 from provision.core.finding import FindingJson
 from provision.core.plan import PlanFacts
+from provision.download.bundling import checking
 from provision.output.as_json import NAMES, Line, ReportLine, names
 from provision.output.report.bench_result import Bench
 from provision.output.result import Nothing
@@ -63,6 +65,7 @@ REPORTS: dict[str, tuple[type, ...]] = {
     "report": (report.PageFacts,),
     "config": (config.Settings,),
     "uninstall": (made_by_us.Removed, made_by_us.WouldRemove, Nothing),
+    "bundle": (bundle.Bundled, checking.Checked),
     "completion": (completion.Script, completion.Installed),
     "manifests": (manifests.ManifestList, manifests.ManifestValues, manifests.ManifestName, manifests.NewManifest),
 }

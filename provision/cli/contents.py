@@ -27,6 +27,7 @@ GROUPS = {
         "uninstall": "Remove what provision made; what you added is kept.",
     },
     "Many, offline": {
+        "bundle": "Write everything to a disk, to install Macs without internet.",
         "serve": "Serve a bundle, or this Mac's model, to other Macs over the LAN.",
     },
     "More": {
@@ -67,6 +68,7 @@ EXAMPLES = {
     "serve": ("provision serve /Volumes/Disk/bundle", "provision serve --for 30m"),
     "download": ("provision download", "provision download stabilityai/sdxl-turbo --to ~/models"),
     "manifests": ("provision manifests show > my.toml", "provision manifests new my.toml"),
+    "bundle": ("provision bundle /Volumes/USB", "provision bundle --check /Volumes/USB"),
     "completion": ("provision completion --install", "provision completion zsh"),
 }
 VALUES = ("DIR", "FILE", "VALUE", "WHEN")

@@ -59,14 +59,9 @@ def switch(home: Home, env: Path, when: str) -> None:
         if not by_archives:
             revisions.hold(home.comfyui, int(old.name), here)
     generations.leave(home, when)
-    write_json(_note(home), asdict(_Switch(env.name, moves)))
+    write_json(home.switching, asdict(_Switch(env.name, moves)))
     generations.enter(home, env, old)
     finish(home)
-
-
-def is_begun(home: Home) -> bool:
-    """Whether a switch was begun, and by now may have been killed."""
-    return _note(home).exists()
 
 
 def finish(home: Home) -> bool:
@@ -74,7 +69,7 @@ def finish(home: Home) -> bool:
 
     Raises GitError, HomeError, DiskFull, UsageError.
     """
-    begun = read_state(_note(home), _Switch)
+    begun = read_state(home.switching, _Switch)
     if begun is None:
         return False
     env = generations.active(home)
@@ -86,7 +81,7 @@ def finish(home: Home) -> bool:
         generations.restore(home, (*generations.SET_RECEIPTS, *([generations.REVISION] if begun.moves else [])))
         for name in (fallback_flags.WISH, fallback_flags.TRIED):  # recorded for what was left
             Receipts(home.receipts).drop(name)
-    forget(_note(home))
+    forget(home.switching)
     return True
 
 
@@ -109,10 +104,6 @@ def _move(home: Home, made: generations.Generation) -> None:
 
 def _commit(env: Path) -> str:
     return generations.left_with(env).comfyui.commit
-
-
-def _note(home: Home) -> Path:
-    return home.state / "switching.json"
 
 
 def _choose(home: Home, told: Mapping[str, str]) -> None:

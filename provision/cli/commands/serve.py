@@ -140,7 +140,7 @@ def _how_to_use(at: Session, offer: Offer, url: str) -> Fix:
 def _announce(at: Session, offer: Offer, place: _Place, use: Fix) -> None:
     """Say where, what, how large, for how long, and what to type."""
     from provision.core.events import ServingStarted
-    from provision.output.views import size_text, time_text
+    from provision.output.amounts import size_text, time_text
 
     parts, lacks = offer.parts, tuple(offer.lacks)
     rows: list[tuple[Says, ...]] = [
@@ -179,7 +179,7 @@ def _news(seen: Iterable[Reader], shown: dict[str, tuple[int, bool]]) -> Iterabl
 
 def _seen(reader: Reader) -> ReaderSeen:
     from provision.core.events import ReaderSeen
-    from provision.output.views import amount_text, size_text, time_text
+    from provision.output.amounts import amount_text, size_text, time_text
 
     pace = reader.sent_bytes / reader.seconds if reader.gone and reader.seconds >= 0.1 else reader.bytes_per_s
     rate = f", {size_text(pace)}/s" if pace else ""
@@ -200,7 +200,7 @@ def _seen(reader: Reader) -> ReaderSeen:
 
 
 def _result(url: str, seen: Iterable[Reader]) -> Result:
-    from provision.output.views import size_text
+    from provision.output.amounts import size_text
 
     facts = tuple(ReaderFacts(each.address, each.sent_bytes, each.seconds) for each in seen)
     sent = sum(each.sent_bytes for each in facts)
