@@ -15,6 +15,7 @@ from msgspec.json import schema_components
 from docs.generate.manual import MAKE
 from provision.cli import about, server
 from provision.cli.commands import (
+    bundle,
     check,
     completion,
     config,
@@ -32,11 +33,13 @@ from provision.cli.commands import (
     plan_target,
     report,
     rollback,
+    serve,
     update,
 )
 from provision.core import events
 from provision.core.finding import FindingJson
 from provision.core.plan import PlanFacts
+from provision.download.bundling import checking
 from provision.fleet import answers, page, ssh_config, work
 from provision.output.as_json import NAMES, Line, ReportLine, names
 from provision.output.report.bench_result import Bench
@@ -58,11 +61,13 @@ REPORTS: dict[str, tuple[type, ...]] = {
     "history": (history.History,),
     "logs": (logs.LogFacts,),
     "generate": (generate.Pictures, server.Up),
+    "serve": (serve.Served,),
     "bench": (Bench, server.Up),
     "report": (report.PageFacts,),
     "config": (config.Settings,),
     "fleet": (work.FleetFacts, page.FleetPageFacts, ssh_config.HostKeys, answers.Urls),
     "uninstall": (made_by_us.Removed, made_by_us.WouldRemove, Nothing),
+    "bundle": (bundle.Bundled, checking.Checked),
     "completion": (completion.Script, completion.Installed),
     "manifests": (manifests.ManifestList, manifests.ManifestValues, manifests.ManifestName, manifests.NewManifest),
 }

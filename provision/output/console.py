@@ -136,6 +136,8 @@ class Console:
             return
         elif isinstance(event, events.Progress):
             self._tell_progress(event)
+        elif isinstance(event, events.ReaderSeen) and not event.over and not self._is_due((event.step, "")):
+            return
         elif isinstance(event, events.Output):
             if self.verbose:
                 self.line(f"    {uncoloured(event.line)}")
@@ -145,16 +147,23 @@ class Console:
     def _tell_progress(self, event: events.Progress) -> None:
         if event.total is None or event.unit != "bytes":
             return
-        key, now = (event.step, event.says), time.monotonic()
-        if now - self._said.setdefault(key, now) < (SPOKEN_EVERY_S if self.plain else PLAIN_EVERY_S):
+        now = time.monotonic()
+        if not self._is_due((event.step, event.says)):
             return
-        self._said[key] = now
         step = self.state.steps.get(event.step)
         rate = step.tasks[event.kind, event.subject].rate.at(now) if step is not None else None
         self.line(f"  {event.step}: {views.progress_text(event, rate)}")
         if self.state.under_way and now - self._said.get(("", ""), 0) >= SPOKEN_EVERY_S:
             self._said["", ""] = now
             self.line(f"  {views.total_text(self.state, now)}")
+
+    def _is_due(self, key: tuple[str, str]) -> bool:
+        """Whether what moves is to be told again; never the first time, since much of it is over in a moment."""
+        now = time.monotonic()
+        if now - self._said.setdefault(key, now) < (SPOKEN_EVERY_S if self.plain else PLAIN_EVERY_S):
+            return False
+        self._said[key] = now
+        return True
 
     def say(self, *lines: Line) -> None:
         """Show lines that are no answer."""
