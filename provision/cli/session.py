@@ -94,7 +94,7 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
             options,
             locked=lock,
             source=bundle,
-            endpoints=(bundle.place,) if bundle is not None and bundle.folder is None else options.endpoints,
+            endpoints=(*options.endpoints, *([bundle.place] if bundle is not None and bundle.folder is None else [])),
             backend="http" if bundle is not None else options.backend,
             rehearsal=bool(served),
             may_run=may_run,

@@ -26,7 +26,7 @@ SENDING = ("all", "plan", "update")
 RECORDED = ("all", "update")
 """What the record remembers."""
 WITH_ARGS = ("all", "plan")
-"""What the words of the hosts file go with."""
+"""What the words of the hosts file go with, and a bundle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,10 @@ class Ask:
     tags: tuple[str, ...] = ()
     retry: bool = False
     tunnel: bool = False
+    source: str = ""
+    """A bundle: a folder here, or an address with its digest."""
+    digest: str = ""
+    waves: bool = False
 
     def again(self, *words: str) -> Command:
         """The command for the same Macs, with other words."""

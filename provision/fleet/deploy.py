@@ -17,7 +17,7 @@ from pyinfra.api import FactBase, deploy
 from pyinfra.operations import files, server
 
 from provision.fleet.kit import kit_archive
-from provision.fleet.messages import Look
+from provision.fleet.messages import Look, Source
 from provision.system.visible import shell_word, shell_words
 
 TOOL = ".local/share/comfy-provision"
@@ -26,6 +26,7 @@ FOLDER = f"{TOOL}/fleet"
 STAMP = f"{FOLDER}/kit.sha256"
 SAYS_EVERY_S = 10
 DIGITS_MAX = 18
+NOWHERE = Source()
 
 LOOK = rf"""
 say() {{ printf 'look %s=%s\n' "$1" "$2"; }}
@@ -50,10 +51,11 @@ cd "$HOME/{FOLDER}"
 rm -rf unpacked && mkdir unpacked && tar -xf kit.tar -C unpacked
 ( while sleep {SAYS_EVERY_S}; do echo installing; done ) & beat=$!
 trap 'kill $beat 2>/dev/null' EXIT
-PROVISION_SOURCE=$(echo "$PWD"/unpacked/*.whl) sh unpacked/install.sh 2>&1
+@HOW@ 2>&1
 rm -rf unpacked
 printf '%s' @HASH@ > kit.sha256
 """
+FROM_KIT = 'PROVISION_SOURCE=$(echo "$PWD"/unpacked/*.whl) sh unpacked/install.sh'
 TIED = r"""
 exec 3<&0
 @LINE@ </dev/null 3<&- & run=$!
@@ -107,10 +109,13 @@ def is_current(look: Look, kit: bytes) -> bool:
 
 
 @deploy("provision: install the tool")
-def tool_installed(kit: io.BytesIO, look: Look, env: Mapping[str, str] | None = None) -> None:
-    """Send the kit and install from it."""
+def tool_installed(kit: io.BytesIO, look: Look, env: Mapping[str, str] | None = None, source: Source = NOWHERE) -> None:
+    """Send the kit and install from it; with a `source`, from the bundle there, of which only the digest is sent."""
     files.put(name="Send the kit", src=kit, dest=f"{look.home}/{FOLDER}/kit.tar")
-    line = INSTALL.replace("@HASH@", hashlib.sha256(kit.getvalue()).hexdigest())
+    how = FROM_KIT
+    if source.url:
+        how = f"sh unpacked/install.sh --from {shell_word(source.url)} --sha256 {shell_word(source.digest)}"
+    line = INSTALL.replace("@HOW@", how).replace("@HASH@", hashlib.sha256(kit.getvalue()).hexdigest())
     server.shell(name="Install the tool", commands=[line], _env=dict(env or {}))
 
 

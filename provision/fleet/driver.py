@@ -11,14 +11,16 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import gevent
 import msgspec
+from gevent.event import Event
 from gevent.socket import wait_read
 from pyinfra.api import Config, Inventory, State
 from pyinfra.api.exceptions import ConnectError, NestedOperationError
@@ -33,6 +35,8 @@ from provision.fleet.refusal import refusal
 
 CONNECT_S = 15
 WATCH_S = 0.5
+GIVE_S = 20
+"""How long a Mac may take to begin to give."""
 SAID_MAX = 300
 BURST_BYTES, BYTES_PER_S = 8_000_000, 500_000
 """What a Mac may say at once, and a second; a run says 3 kB a second."""
@@ -62,14 +66,27 @@ class Worker:
         self.said = ""
         """The last thing that it said on its standard error."""
         self.ended: Outcome | None = None
+        self.done = Event()
+        """Set once it has an outcome."""
+        self.gives_at = ""
+        """Where it gives its model to others."""
+        self.takes_from = ""
+        """Where another gives it."""
+        self._ok = False
         self.code: int | None = None
         self._bytes = 0
 
     def tell(self, **values: Any) -> None:
         """Hand a message on."""
         line = msgspec.json.encode(Message(self.target.name, **values)) + b"\n"
-        while line:
-            line = line[os.write(self._out, line) :]
+        with suppress(BrokenPipeError):
+            while line:
+                line = line[os.write(self._out, line) :]
+
+    @property
+    def good(self) -> bool:
+        """Whether the command there went well."""
+        return self._ok
 
     # -- its life ----------------------------------------------------------------------------------------------------
 
@@ -87,8 +104,9 @@ class Worker:
             says = self.said or "The connection was lost."
         except Exception as error:  # noqa: BLE001  (of paramiko, pyinfra, sockets: one Mac's alone)
             says = f"{type(error).__name__}: {error}"
-        if self.ended is None:
-            self.end(outcome, says)
+        self.end(outcome, says)
+        if self.job.waves and self._ok:
+            self._give()
         self.close()
 
     def end(self, outcome: Outcome, says: str) -> None:
@@ -96,6 +114,7 @@ class Worker:
         if self.ended is None:
             self.ended = outcome
             self.tell(outcome=outcome, says=says[:SAID_MAX], code=self.code)
+            self.done.set()
 
     def _work(self) -> tuple[Outcome, str]:
         self.phase(Phase.CONNECTING)
@@ -113,18 +132,29 @@ class Worker:
         elif not look.tool:
             return Outcome.FAILED, "provision is not installed there."
         self.phase(Phase.RUNNING)
-        line = command_line((*self.job.words, *self.target.args), home=self.target.home, tied=True)
-        with suppress(NestedOperationError):
-            server.shell(commands=[line], _env=dict(self.target.env))
+        giver = ("--endpoint", self.takes_from) if self.takes_from else ()
+        self._run((*self.job.words, *self.target.args, *giver))
         if self.job.images and self.ended is None:
             fetch_image(self.host, look, self.target, Path(self.job.images))
         return Outcome.LOST, self.said
+
+    def _run(self, words: Sequence[str]) -> None:
+        line = command_line(words, home=self.target.home, tied=True)
+        with suppress(NestedOperationError):
+            server.shell(commands=[line], _env=dict(self.target.env))
+
+    def _give(self) -> None:
+        """Offer the model to the next Macs, until this connection is closed."""
+        client: Any = self.host.connector.client
+        address = client.get_transport().getpeername()[0]
+        with ctx_host.use(self.host), suppress(Exception):
+            self._run(("serve", "--json", "--listen", f"[{address}]:0" if ":" in address else f"{address}:0"))
 
     def _install(self, look: Look) -> None:
         kit = Path(self.job.kit).read_bytes()
         if not is_current(look, kit):
             self.phase(Phase.SENDING)
-            tool_installed(Watched(kit, self), look, self.target.env)
+            tool_installed(Watched(kit, self), look, self.target.env, self.job.source)
 
     def phase(self, phase: Phase) -> None:
         self.heard = time.monotonic()
@@ -158,10 +188,40 @@ class Worker:
             self.end(Outcome.WRONG, "It says more than any run does; the connection was closed.")
             self.close()
             raise TooMuch
-        if line.startswith("{"):
+        if line.startswith("{") and self.ended is not None:
+            self.gives_at = self.gives_at or serving_at(line)
+        elif line.startswith("{"):
+            self._ok = self._ok or is_good(line)
             self.tell(line=line)
         elif stderr and line.strip():
             self.said = line.strip()[:SAID_MAX]
+
+
+class Line(msgspec.Struct):
+    """What the driver itself reads of a line."""
+
+    type: str = ""
+    ok: bool = False
+    address: str = ""
+
+
+def read_line(line: str) -> Line:
+    """A line of `--json`; an empty one for anything else."""
+    with suppress(msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return msgspec.json.decode(line, type=Line)
+    return Line()
+
+
+def is_good(line: str) -> bool:
+    """Whether it is the report of a command that went well."""
+    return '"report"' in line and (read := read_line(line)).type == "report" and read.ok
+
+
+def serving_at(line: str) -> str:
+    """The address that `serve` names; empty for another line."""
+    read = read_line(line)
+    fits = read.type == "serving_started" and re.fullmatch(r"http://[0-9a-fA-F.:\[\]]{3,60}", read.address)
+    return read.address if fits else ""
 
 
 def unreached(says: str) -> str:
@@ -216,20 +276,46 @@ class Watched(io.BytesIO):
 def drive(job: Job, out: int, stop: int) -> None:
     """Work on all Macs until each has an outcome, or `stop` is closed."""
     wait_s = min(CONNECT_S, job.silence_s)
-    config = Config(CONNECT_TIMEOUT=wait_s, PARALLEL=job.parallel or len(job.targets))
+    at_once = 0 if job.waves else job.parallel  # who gives still counts
+    config = Config(CONNECT_TIMEOUT=wait_s, PARALLEL=at_once or len(job.targets))
     state = State(Inventory(([(each.name, _data(each, wait_s)) for each in job.targets], {})), config, False)
     state.is_executing = True
     ctx_state.set(state)
     workers = [Worker(each, state.inventory.get_host(each.name), job, out) for each in job.targets]
-    at_work = [state.pool.spawn(_begin, worker) for worker in workers]
-    watch, end = gevent.spawn(_watch, workers, job.silence_s), gevent.spawn(_until_closed, stop, at_work)
-    gevent.joinall(at_work)
+    watch, end = gevent.spawn(_watch, workers, job.silence_s), gevent.spawn(_until_closed, stop, workers)
+    for wave in waves(workers) if job.waves else [workers]:
+        givers = [each.gives_at for each in workers if each.gives_at]
+        for place, worker in enumerate(wave):
+            worker.takes_from = givers[place % len(givers)] if givers else ""
+            state.pool.spawn(_begin, worker)
+        for worker in wave:
+            worker.done.wait()
+        if job.waves:
+            _wait_for_givers(wave)
     gevent.killall([watch, end])
+    for worker in workers:
+        worker.close()
+
+
+def waves(workers: Sequence[Worker]) -> Iterator[Sequence[Worker]]:
+    """Groups of 1, 2, 4, 8 and so on."""
+    begin, size = 0, 1
+    while begin < len(workers):
+        yield workers[begin : begin + size]
+        begin, size = begin + size, 2 * size
+
+
+def _wait_for_givers(wave: Sequence[Worker]) -> None:
+    """Give those of a wave that are done a moment to say where they give."""
+    with gevent.Timeout(GIVE_S, False):
+        while any(each.good and not each.gives_at for each in wave):
+            gevent.sleep(WATCH_S)
 
 
 def _begin(worker: Worker) -> None:
     worker.heard = time.monotonic()
-    worker.run()
+    if worker.ended is None:
+        worker.run()
 
 
 def _data(target: Target, wait_s: float) -> dict[str, Any]:
@@ -250,10 +336,11 @@ def _watch(workers: list[Worker], silence_s: float) -> None:
                 worker.close()
 
 
-def _until_closed(stop: int, at_work: list[Any]) -> None:
+def _until_closed(stop: int, workers: list[Worker]) -> None:
     wait_read(stop)
-    if not os.read(stop, 1):
-        gevent.killall(at_work, block=False)
+    for worker in workers:
+        worker.end(Outcome.STOPPED, "")
+        worker.close()
 
 
 def main() -> None:

@@ -93,6 +93,19 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A bundle on a web server, and the digest that it must have: the digest travels over SSH, the bundle does not."""
+
+    url: str = ""
+    digest: str = ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """As `all` takes it."""
+        return ("--from", self.url, "--from-sha256", self.digest) if self.url else ()
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """What the driver is to do on each Mac: `words` follow the tool's name, and a Mac's own words follow them.
 
@@ -107,6 +120,9 @@ class Job:
     silence_s: float = 60.0
     wants: Wants = Wants()
     images: str = ""
+    source: Source = Source()
+    waves: bool = False
+    """In groups of 1, 2, 4, 8 ...: the Macs of a group that are done give their model to the next."""
 
 
 @dataclass(frozen=True, slots=True)

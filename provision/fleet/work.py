@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,13 +14,14 @@ from rich.text import Text
 
 from provision.command import Command, Fix
 from provision.core.events import MacSeen
+from provision.errors import UsageError
 from provision.fleet import table
 from provision.fleet.answers import ANSWERS
 from provision.fleet.ask import RECORDED, SENDING, VERBS, WITH_ARGS, Ask
 from provision.fleet.control import check_engine, drive
 from provision.fleet.hosts import Fleet, chosen, read_hosts, read_inventory
 from provision.fleet.kit import kit_archive
-from provision.fleet.messages import Job, Outcome, Wants
+from provision.fleet.messages import Job, Outcome, Source, Wants
 from provision.fleet.page import write_page
 from provision.fleet.record import MacResult, others, read_record, result_of, write_record
 from provision.fleet.row import Row
@@ -57,7 +60,8 @@ def carry_out(console: Console, ask: Ask, *, parallel: int = 0, silence_s: float
     with TemporaryDirectory(prefix="provision-fleet-") as folder:
         job = make_job(ask, fleet, names, Path(folder), parallel, silence_s)
         try:
-            watch(console, rows, job)
+            with served(ask) as source:
+                watch(console, rows, replace(job, source=source, words=(*job.words, *source.words)))
         except KeyboardInterrupt:
             console.say(*console.lines_of(_as_table(results_of(rows))))
             _remember(ask, rows)
@@ -73,6 +77,33 @@ def _page(ask: Ask, rows: Mapping[str, Row], images: Path) -> Result:
     return answer(facts, f"{facts.path}  ({size_text(facts.size)}, one file; open it in any browser)")
 
 
+@contextmanager
+def served(ask: Ask) -> Iterator[Source]:
+    """The bundle that the Macs read, served from here during this block where it is a folder.
+
+    Raises UsageError, BundleError, PortTaken.
+    """
+    if not ask.source or ask.verb not in WITH_ARGS:
+        yield Source()
+        return
+    if ask.source.startswith(("http://", "https://")):
+        if not re.fullmatch(r"[0-9a-f]{64}", ask.digest):
+            again = ask.again(ask.verb, "--from", ask.source, "--from-sha256", "HEX")
+            raise UsageError("A bundle at an address needs the digest that `provision bundle` printed.", hint=again)
+        yield Source(ask.source, ask.digest)
+        return
+    from provision.download.serving.offer import bundle_offer
+    from provision.download.serving.readers import Readers
+    from provision.download.serving.server import Served, serving
+    from provision.system.listener import lan_address, listen, url_host
+
+    offer = bundle_offer(Path(ask.source).expanduser().absolute())
+    listener = listen(lan_address(), 0)
+    host, port = listener.getsockname()[:2]
+    with serving(listener, Served(offer, Readers(), "")):
+        yield Source(f"http://{url_host(host)}:{port}", offer.digest)
+
+
 def make_job(ask: Ask, fleet: Fleet, names: Sequence[str], folder: Path, parallel: int, silence_s: float) -> Job:
     """What the driver is to do; the kit is written to `folder`. Raises ProvisionError."""
     targets = fleet.targets(names)
@@ -85,7 +116,8 @@ def make_job(ask: Ask, fleet: Fleet, names: Sequence[str], folder: Path, paralle
     wants = Wants(BARE_BYTES if ask.verb == "all" and not rehearsed else 0)
     sent = str(kit) if ask.verb in SENDING else ""
     images = str(folder) if ask.verb == "report" else ""
-    return Job(targets, (*VERBS[ask.verb], *ask.rest), sent, parallel, silence_s, wants, images)
+    words = (*VERBS[ask.verb], *ask.rest)
+    return Job(targets, words, sent, parallel, silence_s, wants, images, waves=ask.waves)
 
 
 def watch(console: Console, rows: Mapping[str, Row], job: Job) -> None:

@@ -47,7 +47,7 @@ def report(*, ok: bool = True, changed: bool = True, code: str = "failed", messa
         "changed": changed,
         "seconds": 1.0,
         "error": error,
-        "url": "http://127.0.0.1:1",
+        "url": "http://127.0.0.1:8190",
     }
     return line("report", **facts, image=image if ok else None)
 

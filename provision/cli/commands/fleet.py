@@ -22,6 +22,11 @@ def fleet(  # noqa: PLR0913  (its flags)
     ] = None,
     only: Annotated[list[str] | None, Option("--only", metavar="NAME", help="Only this Mac; repeat it.")] = None,
     tag: Annotated[list[str] | None, Option("--tag", metavar="TAG", help="Only Macs with this tag; repeat it.")] = None,
+    source: Annotated[
+        str | None, Option("--from", metavar="DIR|URL", help="A bundle, which the Macs read over the LAN.")
+    ] = None,
+    from_sha256: Annotated[str | None, Option("--from-sha256", metavar="HEX", help="Its digest; with a URL.")] = None,
+    waves: Annotated[bool, Option("--waves", help="1, 2, 4 ... Macs at a time; those done give to the next.")] = False,
     retry: Annotated[bool, Option("--retry", help="Only the Macs that are not done yet.")] = False,
     parallel: Annotated[int | None, Option("--parallel", metavar="N", min=1, help="N Macs at a time.")] = None,
     inventory: Annotated[
@@ -39,7 +44,19 @@ def fleet(  # noqa: PLR0913  (its flags)
     hosts, verb, rest = parse_words(words or (), inventory)
     return carry_out(
         at.console,
-        Ask(hosts, inventory is not None, verb, rest, tuple(only or ()), tuple(tag or ()), retry, tunnel),
+        Ask(
+            hosts=hosts,
+            inventory=inventory is not None,
+            verb=verb,
+            rest=rest,
+            only=tuple(only or ()),
+            tags=tuple(tag or ()),
+            retry=retry,
+            tunnel=tunnel,
+            source=source or "",
+            digest=from_sha256 or "",
+            waves=waves,
+        ),
         parallel=parallel or 0,
         silence_s=silence,
     )
