@@ -68,6 +68,17 @@ def _address(name: str, text: str, hint: Fix | Command) -> str:
     return address.rstrip("/")
 
 
+def parse_duration(text: str) -> float:
+    """Seconds: `2h`, `90m`, `1h30m`, `45s`. Raises UsageError."""
+    found = re.fullmatch(r"(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?", text.strip().lower())
+    seconds = (
+        sum(int(each or 0) * unit for each, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+    )
+    if not seconds:
+        raise UsageError(f"Invalid --for {text!r}.", hint=Fix("As in: --for 2h, --for 90m"))
+    return float(seconds)
+
+
 def parse_rate(text: str) -> int:
     """Bytes a second: `5M`, `500k`, `1.5 MB/s` or a plain number; units are decimal. Raises UsageError."""
     found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([kmg]?)(?:b?/s|b)?", text.strip().lower())
