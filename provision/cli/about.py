@@ -13,7 +13,7 @@ from provision.core.manifest import Manifest
 from provision.core.receipt_kinds import ImageReceipt
 from provision.core.receipts import read_state, write_json
 from provision.core.step import Context
-from provision.rehearsal.world import Sent
+from provision.rehearsal.sent import Sent
 
 
 def introduce(at: Session) -> None:

@@ -15,7 +15,6 @@ from provision.cli.request import Request
 from provision.cli.run_in_progress import kept
 from provision.cli.which_home import check_rehearsal, choose_home, enter_world
 from provision.comfyui.adoption import may_be_run, overrides_for, remember, words_for
-from provision.comfyui.switching import finish, is_begun
 from provision.command import ours
 from provision.core.choices import DEFAULT_MANIFEST, Source, of_manifest
 from provision.core.home import Home
@@ -106,8 +105,10 @@ def _finish_switch(request: Request, home: Home, machine: Machine) -> None:
 
     Raises HomeLocked, GitError, HomeError, DiskFull.
     """
-    if not is_begun(home):
+    if not home.switching.exists():
         return
+    from provision.comfyui.switching import finish
+
     machine.children_folder = home.children
     with home_lock(home.state / "lock", command=request.command):
         recover(home)

@@ -51,14 +51,9 @@ def switch(home: Home, env: Path, when: str) -> Path | None:
         database.keep(home, old)
     generations.leave(home, when)
     begun = _Switch(env.name, moves)
-    write_json(_note(home), asdict(begun))
+    write_json(home.switching, asdict(begun))
     generations.enter(home, env, old)
     return _finish(home, begun)
-
-
-def is_begun(home: Home) -> bool:
-    """Whether a switch was begun, and by now may have been killed."""
-    return _note(home).exists()
 
 
 def finish(home: Home) -> bool:
@@ -66,7 +61,7 @@ def finish(home: Home) -> bool:
 
     Raises GitError, HomeError, DiskFull, UsageError.
     """
-    begun = read_state(_note(home), _Switch)
+    begun = read_state(home.switching, _Switch)
     if begun is None:
         return False
     _finish(home, begun)
@@ -84,7 +79,7 @@ def _finish(home: Home, begun: _Switch) -> Path | None:
         generations.restore(home, (*generations.SET_RECEIPTS, *([generations.REVISION] if begun.moves else [])))
         for name in (fallback_flags.WISH, fallback_flags.TRIED):  # recorded for what was left
             Receipts(home.receipts).drop(name)
-    forget(_note(home))
+    forget(home.switching)
     return aside
 
 
@@ -127,10 +122,6 @@ def _move(home: Home, made: generations.Generation) -> None:
     revisions.move_to(revision, edits_of(made.env), set_aside)
     revisions.hold(made.number, commit)
     revisions.let_go({each.number: each.comfyui.commit for each in generations.kept(home)} | {made.number: commit})
-
-
-def _note(home: Home) -> Path:
-    return home.state / "switching.json"
 
 
 def _choose(home: Home, told: Mapping[str, str]) -> None:

@@ -87,6 +87,8 @@ class Home:
     """Unfinished downloads and their identity."""
     trial = Place("state", "trial")
     """ComfyUI's files while an update tries them."""
+    switching = Place("state", "switching.json")
+    """The note of a generation that is being put in use."""
     children = Place("state", "children")
     """Notes of programs that run for us right now."""
     installing = Place("state", "installing")

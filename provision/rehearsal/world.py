@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from provision.rehearsal.home_marker import (
 )
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.model_repo import make_model_repo, read_model_repo
+from provision.rehearsal.sent import Sent
 from provision.rehearsal.torch_wheels import make_wheels
 from provision.system.disk_errors import unusable
 from provision.system.local_machine import free_port
@@ -36,14 +37,6 @@ from provision.system.machine import Machine
 
 MAKING = "new-"
 """How the folders begin in which a world is made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """Bytes of model files that the rehearsal's hub sent, in all and by file."""
-
-    hub_sent_bytes: int
-    hub_sent_by_file: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

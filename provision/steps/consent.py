@@ -15,9 +15,6 @@ from provision.core.step import Context, Step
 from provision.environment.packages import env_kind
 from provision.errors import StartOver
 from provision.steps.python_env import kinds as python_env_kinds
-from provision.steps.python_env.step import apply_python_env, to_make
-from provision.steps.requirements.install import packages_cost
-from provision.steps.torch.download_size import set_cost
 
 IN_PACKAGES = frozenset({"torch", "requirements"})
 """The steps whose other fixes write to the environment."""
@@ -36,6 +33,8 @@ def with_care(step: Step) -> Step:
 
     def apply(ctx: Context, finding: Finding) -> None:
         if finding.kind == python_env_kinds.ENV_MANAGED:
+            from provision.steps.python_env.step import apply_python_env
+
             apply_python_env(ctx, finding)
             raise StartOver(finding.says, hint=ours("all"), step="python_env")
         if step.apply is not None:
@@ -60,6 +59,8 @@ def _packages(ctx: Context, finding: Finding) -> Finding:
     if prefix is None:
         return finding
     if env_kind(prefix) != "venv":
+        from provision.steps.python_env.step import to_make
+
         says = f"{finding.says} It is {env_kind(prefix)}'s Python ({prefix}), which provision does not change."
         return _whole_environment(
             ctx, replace(to_make(ctx, python_env_kinds.ENV_MANAGED, says), subject=finding.subject)
@@ -69,6 +70,9 @@ def _packages(ctx: Context, finding: Finding) -> Finding:
 
 def _whole_environment(ctx: Context, finding: Finding) -> Finding:
     """The finding with the bytes of all that the new environment will hold."""
+    from provision.steps.requirements.install import packages_cost
+    from provision.steps.torch.download_size import set_cost
+
     cost = finding.cost + set_cost(ctx) + packages_cost(ctx)
     what = finding.fix.says if finding.fix is not None else ""
     size = f"about {cost.download_bytes / 10**6:.0f} MB to download"

@@ -12,8 +12,7 @@ from provision.steps.hardware.guarded_home import GUARDED_HOME, OTHER_INSTALLS
 from provision.steps.hardware.memory import MEMORY_FIT
 from provision.steps.hardware.step import hardware_step
 from provision.steps.lock.step import LOCK
-from provision.steps.models.step import MODELS
-from provision.steps.models.stray_files import LITTER
+from provision.steps.models.stray_files import CHECKPOINTS
 from provision.steps.python_env.scripts import SCRIPTS
 from provision.steps.python_env.step import PYTHON_ENV
 from provision.steps.requirements.changed import CHANGED
@@ -36,7 +35,7 @@ WRITERS: tuple[Step, ...] = (
     with_looks(PYTHON_ENV, SCRIPTS),
     with_looks(TORCH, KNOWN_BAD_TORCH, RESERVATIONS, NATIVE_LIBS, KNOWN_PAIRS),
     with_looks(COMFYUI, ENGINE_FILES, OTHER_INSTALLS),
-    with_looks(MODELS, LITTER),
+    CHECKPOINTS,
     with_looks(REQUIREMENTS, IMPORTS, CHANGED),
 )
 """The steps whose fixes fill the disk."""

@@ -61,7 +61,8 @@ def download(at: Session) -> Result:
     from provision.core.removing import remove_temporary_home
     from provision.core.runner import run
     from provision.download.obtain import obtain_at
-    from provision.steps.registry import step_named
+    from provision.steps.consent import with_care
+    from provision.steps.models.stray_files import CHECKPOINTS
     from provision.steps.tools.step import DOWNLOAD_TOOLS
 
     ctx, request = at.ctx, at.request
@@ -72,7 +73,7 @@ def download(at: Session) -> Result:
     ctx.note(licence_says(ctx.manifest))
     with hold_home(at):
         if request.to is None:
-            report = run((DOWNLOAD_TOOLS, step_named("models")), ctx, apply=True)
+            report = run((DOWNLOAD_TOOLS, with_care(CHECKPOINTS)), ctx, apply=True)
             return ran(report, run_facts(at), _what_came(at, report) if report.ok else "Not finished.")
         folder, placed = request.to.expanduser().absolute(), []
         for model, file in ctx.manifest.chosen(ctx.options.precision):
@@ -95,7 +96,7 @@ def _what_came(at: Session, report: Report) -> str:
 
 
 def _came(name: str, size: int, seconds: float) -> str:
-    from provision.output.views import size_text, time_text
+    from provision.output.amounts import size_text, time_text
 
     return f"Downloaded {name}: {size_text(size)} in {time_text(seconds)}, sha256 OK."
 

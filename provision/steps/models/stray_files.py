@@ -13,10 +13,11 @@ from pathlib import Path
 from provision.command import Fix, ours, program
 from provision.core.finding import Finding, Kind
 from provision.core.moved_aside import move_aside
-from provision.core.step import Context, Look
+from provision.core.step import Context, Look, with_looks
 from provision.download.known_folders import hub_cache
 from provision.download.model_files import WantedFile, misplaced, subject_of, wanted_files
 from provision.steps.models import kinds
+from provision.steps.models.step import MODELS
 from provision.system.disk_errors import unusable
 from provision.system.strict import read_head
 
@@ -144,3 +145,5 @@ LITTER = Look(
     (kinds.CKPT_NESTED, kinds.CKPT_WRONG_DIR, kinds.CKPT_RENAMED, kinds.FS_APPLEDOUBLE, kinds.PARTIALS),
     apply_litter,
 )
+CHECKPOINTS = with_looks(MODELS, LITTER)
+"""The step of the models, with all that it looks at."""

@@ -176,7 +176,7 @@ def test_killed_anywhere_it_is_the_old_one_or_is_finished(
             switching.switch(home, home.envs / "2", WHEN)
     generations.recover(home)
     switching.finish(home)
-    assert not switching.is_begun(home)
+    assert not home.switching.exists()
     assert look(home) in (FIRST, SECOND)
     assert persons(home) == (True, "mine\n", True)
     switching.switch(home, home.envs / ("2" if look(home) == FIRST else "1"), WHEN)
