@@ -60,6 +60,10 @@ class ArchivedRevisions:
         listing = read_listing(self.home.state)
         return listing.commit if listing is not None else None
 
+    def blobs(self) -> Mapping[str, str]:
+        """The ids of the files of the archive."""
+        return _here(self.home).blobs
+
     def edited(self) -> tuple[str, ...]:
         """The files that a person changed."""
         listing = _here(self.home)

@@ -15,7 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from provision.comfyui.git_checkout import NAMES_AT_ONCE, commit_date, find_locks, read_state, restore, tree_of
+from provision.comfyui.git_checkout import (
+    NAMES_AT_ONCE,
+    blobs_of,
+    commit_date,
+    find_locks,
+    read_state,
+    restore,
+    tree_of,
+)
 from provision.comfyui.git_remote import Revision, explained
 from provision.comfyui.git_stand_in import StandIn, stand_in
 from provision.comfyui.revisions import Written
@@ -36,6 +44,10 @@ class GitRevisions:
     def head(self) -> str | None:
         """The commit that is checked out."""
         return read_state(self.folder).head
+
+    def blobs(self) -> Mapping[str, str]:
+        """The ids of the files of HEAD."""
+        return blobs_of(self.folder)
 
     def edited(self) -> tuple[str, ...]:
         """The files that a person changed, or added to git's list."""

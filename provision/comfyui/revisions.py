@@ -33,6 +33,9 @@ class Revisions(Protocol):
     def head(self) -> str | None:
         """The commit that is in place; None where that cannot be told."""
 
+    def blobs(self) -> Mapping[str, str]:
+        """Git's ids of the files of the revision that is in place, by path."""
+
     def edited(self) -> tuple[str, ...]:
         """The files of ComfyUI that a person changed."""
 

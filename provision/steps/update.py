@@ -7,12 +7,9 @@ nothing that is in use was touched.
 
 from __future__ import annotations
 
-import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from provision.comfyui import git_checkout
@@ -31,20 +28,17 @@ from provision.core.receipt_kinds import ComfyReceipt, RequirementsReceipt
 from provision.core.receipts import write_bytes
 from provision.core.step import Context
 from provision.download.model_files import wanted_files
-from provision.download.source_archive import find_revision, keep_archive, read_remote_file
+from provision.download.source_archive import find_revision, keep_archive
 from provision.environment import generations, packages
 from provision.environment.kept_edits import EDITS
 from provision.errors import EngineError, ImageRejected, StartOver
 from provision.steps.comfyui.step import follow_fetch
 from provision.steps.first_image.step import make_first_image
 from provision.steps.requirements.install import (
-    as_of,
-    asked_words,
     custom_nodes,
     imported,
     install,
     prove,
-    resolved_until,
     run_quick_test,
 )
 from provision.steps.server.last_run import disable
@@ -180,47 +174,26 @@ def _fill(trial: Context, wanted: Wanted) -> None:
     install(trial, node_requirements(trial, wanted.without), anew=True)
 
 
-def package_changes(ctx: Context, wanted: Wanted) -> dict[str, tuple[str, str]]:
-    """The packages that would change, with their versions before and after; torch is held. Nothing is installed.
-
-    Raises GitError, PackageError.
-    """
-    asked = read_remote_file(ctx, ctx.manifest.comfyui.url, wanted.revision.name, "requirements.txt")
-    with tempfile.TemporaryDirectory(prefix="provision-update-") as folder:
-        file = Path(folder) / "requirements.txt"
-        file.write_text(asked.text, encoding="utf-8")
-        words = asked_words(ctx, file, node_requirements(ctx, wanted.without), anew=True)
-        dry = ("pip", "install", "--dry-run", "--python", ctx.home.python, *words)
-        ran = as_of(ctx, resolved_until(ctx, asked.date), partial(packages.run_uv, ctx, *dry))
-    if not ran.ok:
-        raise packages.package_error("ComfyUI's packages", ran)
-    return parse_changes(ran.out + ran.err)
-
-
-def parse_changes(text: str) -> dict[str, tuple[str, str]]:
-    """The lines ` - NAME==VERSION` and ` + NAME==VERSION` of uv, by name: the version before and the one after."""
-    found: dict[str, list[str]] = {}
-    for sign, name, version in re.findall(r"^ ([+-]) ([\w.-]+)==(\S+)", text, re.MULTILINE):
-        found.setdefault(name, ["", ""])[sign == "+"] = version
-    return {name: (old, new) for name, (old, new) in sorted(found.items())}
-
-
 def node_requirements(ctx: Context, without: Sequence[str] = ()) -> list[str]:
     """What the custom nodes ask for by name: lines that name an address or another file are their own to install."""
+    found = (line for node in custom_nodes(ctx) if node not in without for line in node_packages(ctx, node).values())
+    return list(dict.fromkeys(found))
+
+
+def node_packages(ctx: Context, node: str) -> dict[str, str]:
+    """The lines of a custom node's requirements by the package that they name, without torch's."""
     from packaging.requirements import InvalidRequirement, Requirement
 
-    found: list[str] = []
-    for node in custom_nodes(ctx):
-        if node in without:
+    found: dict[str, str] = {}
+    for line in packages.asked_packages(ctx.home.base / "custom_nodes" / node / "requirements.txt"):
+        try:
+            asked = Requirement(line)
+        except InvalidRequirement:
             continue
-        for line in packages.asked_packages(ctx.home.base / "custom_nodes" / node / "requirements.txt"):
-            try:
-                asked = Requirement(line)
-            except InvalidRequirement:
-                continue
-            if asked.url is None and packages.normalised(asked.name) not in packages.TORCH_SET:
-                found.append(str(asked))
-    return list(dict.fromkeys(found))
+        name = packages.normalised(asked.name)
+        if asked.url is None and name not in packages.TORCH_SET:
+            found[name] = str(asked)
+    return found
 
 
 def _prove(ctx: Context, trial: Context, without: Sequence[str]) -> None:

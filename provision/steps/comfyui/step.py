@@ -108,7 +108,12 @@ def _need_git(ctx: Context) -> None:
 
 
 def _cost(ctx: Context) -> Cost:
-    return Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES))
+    return Cost(revision_bytes(ctx), _size(ctx, CLONE_DISK_BYTES))
+
+
+def revision_bytes(ctx: Context) -> int:
+    """About how many bytes come for one revision."""
+    return _size(ctx, CLONE_DOWNLOAD_BYTES)
 
 
 def _size(ctx: Context, size_bytes: int) -> int:
@@ -134,7 +139,7 @@ def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
             str(folder),
             f"ComfyUI is at {receipt.name or head[:8]}; {wanted} is wanted.",
             fix=Fix(f"{wanted} is downloaded and checked out; your changes go to git's stash first."),
-            cost=Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES) // 4),
+            cost=Cost(revision_bytes(ctx), _size(ctx, CLONE_DISK_BYTES) // 4),
         )
 
 
