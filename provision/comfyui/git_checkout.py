@@ -147,6 +147,16 @@ def has_commit_of(folder: Path, ref: str) -> str | None:
         return None
 
 
+def name_lost_commit(folder: Path) -> str:
+    """Give HEAD's commit a branch where no name leads to it, so that git keeps it; the branch. Raises GitError."""
+    with explained("Your commits could not be kept"), stand_in(folder, logs=True) as seen:
+        if seen.git("for-each-ref", "--count=1", "--contains", "HEAD").strip():
+            return ""
+        head = _commit(seen, "HEAD")
+        seen.git("update-ref", f"refs/heads/kept-{head[:8]}", head)
+        return f"kept-{head[:8]}"
+
+
 def is_broken(folder: Path) -> bool:
     """Whether git finds a fault in the repository itself: objects that are cut short, empty or gone."""
     try:

@@ -10,6 +10,7 @@ import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from provision.comfyui import database, fallback_flags
@@ -94,16 +95,35 @@ def take_along(home: Home, env: Path) -> Path | None:
     head = revisions.head()
     if not commit or head is None or head == commit or not mine or same_changes(mine, its):
         return None
-    if not its:
-        try:
-            home.trial.mkdir(parents=True, exist_ok=True)
-            carried = revisions.write_out(commit, home.trial / "ComfyUI", mine).edits
-        finally:
-            shutil.rmtree(home.trial, ignore_errors=True)
-        if carried:
-            write_bytes(env / "set" / EDITS, carried)
-            return None
+    if not its and (carried := _carried(home, commit, mine)):
+        write_bytes(env / "set" / EDITS, carried)
+        return None
     return revisions.save(mine, place_of_edits(home, head, mine))
+
+
+def go_back(home: Home, to: ComfyReceipt) -> Path | None:
+    """Bring a checkout that somebody moved back to the revision that is recorded, with a person's edits. No network.
+
+    Returns where the edits are, if they do not fit it. Raises GitError, HomeError, DiskFull.
+    """
+    revisions = revisions_of(home)
+    mine, head = revisions.edits(), revisions.head() or ""
+    kept = revisions.save(mine, place_of_edits(home, head, mine)) if mine else None
+    carried = _carried(home, to.commit, mine) if mine else b""
+    revisions.move_to(Revision(to.name, "commit", to.commit), carried or b"", partial(_set_aside, home))
+    if kept is None or carried is None:
+        return kept
+    shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
+    return None
+
+
+def _carried(home: Home, commit: str, edits: bytes) -> bytes | None:
+    """Edits as they are for another commit; None where they do not fit it."""
+    try:
+        home.trial.mkdir(parents=True, exist_ok=True)
+        return revisions_of(home).write_out(commit, home.trial / "ComfyUI", edits).edits
+    finally:
+        shutil.rmtree(home.trial, ignore_errors=True)
 
 
 def place_of_edits(home: Home, commit: str, edits: bytes) -> Path:
@@ -115,11 +135,7 @@ def _move(home: Home, made: generations.Generation) -> None:
     """Bring ComfyUI to a generation's revision; what no generation needs is let go."""
     commit, revisions = made.comfyui.commit, revisions_of(home)
     revision = Revision(made.comfyui.name, "commit" if made.comfyui.name == commit else "tag", commit)
-
-    def set_aside(path: Path) -> None:
-        _set_aside(home, path)
-
-    revisions.move_to(revision, edits_of(made.env), set_aside)
+    revisions.move_to(revision, edits_of(made.env), partial(_set_aside, home))
     revisions.hold(made.number, commit)
     revisions.let_go({each.number: each.comfyui.commit for each in generations.kept(home)} | {made.number: commit})
 
