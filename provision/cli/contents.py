@@ -23,8 +23,14 @@ GROUPS = {
         "update": "Update ComfyUI, and torch with --torch; tested before it is used.",
         "rollback": "Return to an earlier generation: ComfyUI, torch and packages.",
         "history": "List the generations that can be gone back to.",
+        "clean": "Free disk space: caches, old generations, doubles.",
         "config": "Show every setting and where it comes from.",
         "uninstall": "Remove what provision made; what you added is kept.",
+    },
+    "Many, offline": {
+        "bundle": "Write everything to a disk, to install Macs without internet.",
+        "serve": "Serve a bundle, or this Mac's model, to other Macs over the LAN.",
+        "fleet": "Do the same on many Macs over SSH: all, plan, status, stop.",
     },
     "More": {
         "download": "Download only the model, and verify it.",
@@ -60,9 +66,13 @@ EXAMPLES = {
     "logs": ("provision logs -f", "provision logs --tool"),
     "bench": ("provision bench", "provision bench --size 512 --steps 1"),
     "report": ("provision report", "provision report -o run.html"),
+    "clean": ("provision clean", "provision clean --dry-run", "provision clean --only cache --yes"),
     "config": ("provision config",),
+    "serve": ("provision serve /Volumes/Disk/bundle", "provision serve --for 30m"),
+    "fleet": ("provision fleet macs.toml", "provision fleet macs.toml all --retry", "provision fleet macs.toml report"),
     "download": ("provision download", "provision download stabilityai/sdxl-turbo --to ~/models"),
     "manifests": ("provision manifests show > my.toml", "provision manifests new my.toml"),
+    "bundle": ("provision bundle /Volumes/USB", "provision bundle --check /Volumes/USB"),
     "completion": ("provision completion --install", "provision completion zsh"),
 }
 VALUES = ("DIR", "FILE", "VALUE", "WHEN")

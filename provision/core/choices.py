@@ -58,6 +58,8 @@ class Flags:
     endpoints: tuple[str, ...] = ()
     copy: bool = False
     share_cache: bool = False
+    lan: bool = False
+    """Whether ComfyUI listens to the network."""
     time_machine: str = "ask"
 
 

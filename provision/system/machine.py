@@ -156,6 +156,10 @@ class Machine(Protocol):
         """Whether a server could bind the port on loopback, and nothing answers there."""
 
     @abstractmethod
+    def lan_address(self) -> str | None:
+        """This computer's IPv4 address in the network that it is in; None where it is in none."""
+
+    @abstractmethod
     def disk_free_bytes(self, path: Path) -> int:
         """Free bytes of the volume that holds `path` or its nearest parent. Raises OSError."""
 

@@ -76,6 +76,9 @@ class FakeMachine(Machine):
     def port_is_free(self, port: int) -> bool:
         return True
 
+    def lan_address(self) -> str | None:
+        return None
+
     def disk_free_bytes(self, path: Path) -> int:
         return self.disk_free
 

@@ -34,6 +34,7 @@ def provision_all(
     from provision.output.report.run_record import keep_run
     from provision.output.report.timeline import Timeline
     from provision.steps.hardware.left_out import leave_out
+    from provision.steps.lock.bundled import agree_to_replace, check_python
     from provision.steps.lock.rebuild import check_rebuildable
     from provision.steps.registry import STEPS
 
@@ -43,7 +44,11 @@ def provision_all(
     ctx = at.ctx
     if ctx.options.locked is not None:
         check_rebuildable(ctx, ctx.options.locked)
+    if ctx.options.source is not None and ctx.options.locked is not None:
+        agree_to_replace(ctx, ctx.options.locked)
     with hold_home(at):
+        if ctx.options.source is not None and ctx.options.locked is not None:
+            check_python(ctx, ctx.options.source, ctx.options.locked)
         leave_out(ctx)
         moved = _moved(at)
         at.console.reckon_with(read_pace(ctx.home), usual_seconds(ctx))

@@ -40,6 +40,7 @@ def config(at: Session) -> Result:
         ("endpoints", list(options.endpoints or (options.endpoint,))),
         ("copy", options.copy),
         ("share_cache", options.share_cache),
+        ("lan", options.lan),
         ("time_machine", options.time_machine),
         *flat(at.ctx.manifest),
     ]
