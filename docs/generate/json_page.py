@@ -15,6 +15,7 @@ from msgspec.json import schema_components
 from docs.generate.manual import MAKE
 from provision.cli import about, server
 from provision.cli.commands import (
+    bisect_nodes,
     check,
     completion,
     config,
@@ -28,6 +29,7 @@ from provision.cli.commands import (
     logs,
     made_by_us,
     manifests,
+    nodes,
     overview,
     plan_target,
     report,
@@ -48,13 +50,14 @@ REPORTS: dict[str, tuple[type, ...]] = {
     "plan": (PlanFacts, plan_target.TargetPlan),
     "check": (Nothing, check.Hosts),
     "download": (about.Provisioned, download.Placed, inspect.FileFacts, inspect.RepoFacts),
-    "doctor": (examine.Diagnosis, list_checks.CheckList, explain_log.Explained),
+    "doctor": (examine.Diagnosis, list_checks.CheckList, explain_log.Explained, bisect_nodes.AtFault),
     "launch": (server.Up,),
     "stop": (Nothing,),
     "status": (overview.StatusFacts, overview.NotInstalled),
     "rollback": (rollback.RolledBack, server.Up, Nothing),
     "update": (update.Updated, update.WouldUpdate, update.Newer),
     "history": (history.History,),
+    "nodes": (nodes.NodeList, nodes.ChangedNodes),
     "logs": (logs.LogFacts,),
     "generate": (generate.Pictures, server.Up),
     "bench": (Bench, server.Up),

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from provision.comfyui import archived_revisions, fallback_flags, revisions
+from provision.comfyui import added_nodes, archived_revisions, fallback_flags, revisions
 from provision.comfyui.archived_revisions import is_by_archives
 from provision.comfyui.git_remote import Revision
 from provision.core.choices import choices_of, write_choices
 from provision.core.home import Home
-from provision.core.receipt_kinds import ComfyReceipt
+from provision.core.receipt_kinds import ComfyReceipt, NodesReceipt
 from provision.core.receipts import Receipts, forget, read_state, write_bytes, write_json, write_text
 from provision.environment import generations
 from provision.system.disk_errors import unusable
@@ -58,6 +58,8 @@ def switch(home: Home, env: Path, when: str) -> None:
         )
         if not by_archives:
             revisions.hold(home.comfyui, int(old.name), here)
+    now = Receipts(home.receipts).read(added_nodes.RECEIPT, NodesReceipt)
+    added_nodes.keep_edits(home, old / "set", now, nodes_of(env))
     generations.leave(home, when)
     write_json(home.switching, asdict(_Switch(env.name, moves)))
     generations.enter(home, env, old)
@@ -77,6 +79,7 @@ def finish(home: Home) -> bool:
         made = generations.left_with(env)
         if begun.moves:
             _move(home, made)
+        _settle_nodes(home, made)
         _choose(home, {"comfyui.ref": made.comfyui.ref if begun.moves else "", "torch.channel": made.torch.wanted})
         generations.restore(home, (*generations.SET_RECEIPTS, *([generations.REVISION] if begun.moves else [])))
         for name in (fallback_flags.WISH, fallback_flags.TRIED):  # recorded for what was left
@@ -100,6 +103,21 @@ def _move(home: Home, made: generations.Generation) -> None:
     revisions.move_to(home.comfyui, revision, edits, set_aside)
     revisions.hold(home.comfyui, made.number, commit)
     revisions.let_go(home.comfyui, {each.number for each in generations.kept(home)})
+
+
+def nodes_of(env: Path) -> NodesReceipt:
+    """The custom nodes of a generation that is not in use."""
+    return Receipts(env / "set" / "receipts").read(added_nodes.RECEIPT, NodesReceipt)
+
+
+def _settle_nodes(home: Home, made: generations.Generation) -> None:
+    """Bring the custom nodes to a generation's; the receipt says so only after it."""
+    before, after = Receipts(home.receipts).read(added_nodes.RECEIPT, NodesReceipt), nodes_of(made.env)
+    added_nodes.settle(home, made.env / "set", before, after, lambda path: _set_aside(home, path))
+    if home.nodes.is_dir():
+        added_nodes.hold(home, made.number, after.added)
+        kept = {each.number: nodes_of(each.env) for each in generations.kept(home) if each.env != made.env}
+        added_nodes.let_go(home, {**kept, made.number: after})
 
 
 def _commit(env: Path) -> str:

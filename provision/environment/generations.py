@@ -29,8 +29,8 @@ from provision.core.step import Context
 from provision.errors import CommandFailed
 from provision.system.disk_errors import unusable
 
-SET_RECEIPTS = ("torch", "requirements", "launch-flags", "first_image")
-"""The receipts that speak of one environment."""
+SET_RECEIPTS = ("torch", "requirements", "launch-flags", "first_image", "nodes")
+"""The receipts that speak of one generation."""
 REVISION = "comfyui"
 """The receipt of the revision that an environment was made for."""
 CLONE_TIMEOUT_S = 600

@@ -11,7 +11,7 @@ from provision.core.sentences import dated
 from provision.core.step import Context, Step
 from provision.environment import packages
 from provision.steps.requirements import kinds
-from provision.steps.requirements.install import install, packages_cost, prove, still_proven
+from provision.steps.requirements.install import all_but_torch, install, packages_cost, prove, still_proven
 from provision.steps.torch.choice import asks_for_audio
 from provision.steps.torch.install import install_torch_set
 
@@ -67,7 +67,7 @@ def apply_requirements(ctx: Context, finding: Finding) -> None:
     if asks_for_audio(ctx) and "torchaudio" not in packages.installed_versions(ctx.home.venv):
         ctx.note("This revision of ComfyUI requires torchaudio: installing it too.")
         install_torch_set(ctx, audio=True)
-    install(ctx, anew=moved)
+    install(ctx, renew=all_but_torch(ctx) if moved else ())
     if finding.kind == kinds.REQ_UNPROVEN:
         prove(ctx)
 
