@@ -26,7 +26,7 @@ from provision.core.runner import run_step
 from provision.core.step import Context, Options
 from provision.environment import generations
 from provision.environment.packages import installed_versions
-from provision.output.views import size_text
+from provision.output.amounts import size_text
 from provision.rehearsal.hub import Hub
 from provision.rehearsal.torch_wheels import STABLE, make_wheels
 from provision.steps.python_env.step import PYTHON_ENV

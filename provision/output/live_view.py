@@ -11,8 +11,9 @@ from textwrap import TextWrapper
 from rich.text import Text
 
 from provision.core.estimate import STALL_S
+from provision.output.amounts import amount_text, size_text, time_text
 from provision.output.run_state import RunState, StepState, Task
-from provision.output.views import NAME_WIDTH, amount_text, size_text, time_text, total_text, waiting_text
+from provision.output.views import NAME_WIDTH, total_text, waiting_text
 from provision.system.visible import visible
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"

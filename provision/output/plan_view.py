@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from provision.core.finding import Verdict
 from provision.core.plan import Plan, PlanRow
+from provision.output.amounts import rounded_time, size_text
 from provision.output.hints import HERE, Invocation
 from provision.output.layout import KEPT, Line, Span, line, prose
-from provision.output.views import ARROW, MARKS, NAME_WIDTH, STYLES, WORDS, rounded_time, size_text
+from provision.output.views import ARROW, MARKS, NAME_WIDTH, STYLES, WORDS
 from provision.system.visible import visible
 
 HEADS = ("network", "disk", "at peak", "time")

@@ -93,7 +93,7 @@ def _with_consent(at: Session) -> Session:
 
 
 def _closing(at: Session, report: Report, *, stopped: bool) -> list[Says]:
-    from provision.output.views import size_text, time_text
+    from provision.output.amounts import size_text, time_text
 
     lines: list[Says] = []
     if at.world is not None:

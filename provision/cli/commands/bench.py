@@ -129,7 +129,7 @@ def _seconds(ctx: Context, image: FirstImage, what: str) -> float:
 
 def _say_left(ctx: Context, done: Case, left: list[tuple[int, int]], count: int) -> None:
     """Estimate the other kinds from the first, by pixels and steps."""
-    from provision.output.views import time_text
+    from provision.output.amounts import time_text
 
     if not left:
         return

@@ -96,7 +96,7 @@ def _what_came(at: Session, report: Report) -> str:
 
 
 def _came(name: str, size: int, seconds: float) -> str:
-    from provision.output.views import size_text, time_text
+    from provision.output.amounts import size_text, time_text
 
     return f"Downloaded {name}: {size_text(size)} in {time_text(seconds)}, sha256 OK."
 

@@ -210,8 +210,8 @@ def _one(at: Session, place: Place, prompt: str, seed: int | None, *, open_it: b
 
 def _made(target: Path, made: Image, *, judged: bool) -> Line:
     """Where an image is, and how it was made; what it was judged by where that is wanted."""
+    from provision.output.amounts import time_text
     from provision.output.layout import KEPT, line
-    from provision.output.views import time_text
 
     judgement = f"; {made.judgement.says}" if judged else ""
     return line((str(target), KEPT), f"  (seed {made.seed}, {time_text(made.seconds)}{judgement})")

@@ -12,7 +12,7 @@ from provision.core.step import Context
 from provision.download.backend import HubFile
 from provision.download.hub.listing import Entry, list_entries, read_remote_header, says
 from provision.errors import WrongFile
-from provision.output import views
+from provision.output.amounts import size_text
 from provision.output.result import Pairs, Result, answer
 from provision.system.address import quoted
 
@@ -33,16 +33,16 @@ def inspect(at: Session, repo: str | None, path: str | None) -> Result:
 
 def _inspect_file(at: Session, repo: str, path: str, revision: str) -> Result:
     file, header = _read(at.ctx, repo, path, revision)
-    dtypes = [(f"  {quoted(name)}", views.size_text(size)) for name, size in by_bytes(header)]
+    dtypes = [(f"  {quoted(name)}", size_text(size)) for name, size in by_bytes(header)]
     metadata = [(f"  {quoted(key)}", quoted(value, METADATA_WIDTH)) for key, value in header.metadata.items()]
     rows = [
         ("file", f"{file.path} of {file.repo} at {file.revision[:12]}"),
-        ("size", f"{views.size_text(file.size)} ({file.size:,} bytes)"),
+        ("size", f"{size_text(file.size)} ({file.size:,} bytes)"),
         ("sha256", file.sha256 or "unknown"),
         ("architecture", header.architecture),
         ("precision", header.precision),
         ("tensors", f"{header.tensor_count:,} in a header of {header.header_bytes:,} bytes"),
-        ("dtypes", f"{views.size_text(header.data_bytes)} of weights"),
+        ("dtypes", f"{size_text(header.data_bytes)} of weights"),
         *dtypes,
         *([("metadata", "")] if metadata else []),
         *metadata,
@@ -136,7 +136,7 @@ def _inspect_repo(at: Session, repo: str) -> Result:
 
 def _shown(entry: Entry) -> str:
     where = "" if entry.checkpoint else ", in a folder: a part or a variant"
-    return f"{views.size_text(entry.size) if entry.size else 'size unknown'}{where}"
+    return f"{size_text(entry.size) if entry.size else 'size unknown'}{where}"
 
 
 def _verdict(repo: str, precision: str, entries: list[Entry], named: list[str]) -> Fix:

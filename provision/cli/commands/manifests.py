@@ -106,7 +106,7 @@ def validate(name: Name, set_: Sets = None, json: Json = False) -> None:
 def listed() -> Result:
     """The manifests that come with the tool."""
     from provision.core.manifest import load_manifest, manifest_names
-    from provision.output.views import size_text
+    from provision.output.amounts import size_text
 
     rows, found = [("  NAME", "SIZE", "WHAT")], []
     for name in manifest_names():

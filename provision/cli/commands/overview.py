@@ -28,9 +28,9 @@ from provision.environment import packages
 from provision.environment.generations import before_says
 from provision.errors import CommandMissing, EngineError, GitError, HubRefused, NetworkError, PortTaken
 from provision.output import views
+from provision.output.amounts import size_text, time_text, with_tilde
 from provision.output.layout import KEPT, Line, line
 from provision.output.result import Pairs, Picture, Result, Says, answer, why
-from provision.output.views import with_tilde
 from provision.steps.registry import step_named
 from provision.steps.tools.git import lost_git
 from provision.system.disk_errors import PLUG_IN
@@ -166,10 +166,10 @@ def _installed(at: Session) -> Iterator[tuple[Says, ...]]:
         proof = f", sha256 {receipt.sha256[:12]}, verified {receipt.verified_at[:10]}" if receipt else ""
         yield "model", file.name if path.exists() else f"{file.name} (not installed)"
         if path.exists():
-            yield "", f"{views.size_text(path.stat().st_size)}{proof}"
+            yield "", f"{size_text(path.stat().st_size)}{proof}"
     yield "first image", _path(ctx, home.first_image) if image.sha256 else "none yet"
     if image.sha256:
-        yield "", f"{views.time_text(image.seconds_warm)} warm"
+        yield "", f"{time_text(image.seconds_warm)} warm"
 
 
 def _running(ctx: Context, server: ServerStatus) -> tuple[str, Server]:
@@ -185,7 +185,7 @@ def _running(ctx: Context, server: ServerStatus) -> tuple[str, Server]:
                 runs, waits = len(queue.running), len(queue.pending)
     parts = [
         f"pid {server.pid}, port {port}" if server.pid is not None else "",
-        f"{views.size_text(memory)} of memory" if memory else "",
+        f"{size_text(memory)} of memory" if memory else "",
         f"{runs} running, {waits} waiting" if runs or waits else "",
     ]
     says = "\n".join([server.says.rstrip("."), ", ".join(filter(None, parts))]).rstrip("\n")
@@ -215,8 +215,8 @@ def disk_parts(home: Home) -> dict[str, int]:
 
 def _disk_says(disk: dict[str, int]) -> str:
     parts = sorted(disk.items(), key=lambda part: -part[1])
-    each = ", ".join(f"{name} {views.size_text(size)}" for name, size in parts)
-    return f"{views.size_text(sum(disk.values()))}: {each}"
+    each = ", ".join(f"{name} {size_text(size)}" for name, size in parts)
+    return f"{size_text(sum(disk.values()))}: {each}"
 
 
 def last_image(home: Home) -> Path | None:

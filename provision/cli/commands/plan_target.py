@@ -29,7 +29,7 @@ from provision.environment.resolution import (
 )
 from provision.environment.torch_family import TORCH
 from provision.errors import GitError, PackageError, UsageError
-from provision.output import views
+from provision.output.amounts import size_text
 from provision.output.result import Pairs, Planned, Result, Words
 from provision.steps.hardware import kinds as hardware_kinds
 from provision.steps.models import kinds as models_kinds
@@ -140,7 +140,7 @@ def _result(at: Session, target: Target, report: Report, answers: Answers, sourc
 
 
 def _wheel_row(wheel: Wheel) -> str:
-    return f"{wheel.filename}  {views.size_text(wheel.size_bytes) if wheel.size_bytes is not None else '?'}"
+    return f"{wheel.filename}  {size_text(wheel.size_bytes) if wheel.size_bytes is not None else '?'}"
 
 
 def ask_index(ctx: Context, target: Target, asked: Asked | None, *, tool: Sequence[str]) -> Answers:
@@ -214,7 +214,7 @@ def _hardware(there: Context, disk_bytes: int) -> list[Finding]:
     from provision.steps.hardware.step import AIR_BYTES, check_machine
 
     found = [*check_machine(there), *check_memory_fit(there)]
-    says = f"{views.size_text(disk_bytes + AIR_BYTES)} of free disk space required."
+    says = f"{size_text(disk_bytes + AIR_BYTES)} of free disk space required."
     return [*found, hardware_kinds.HW_DISK.ok("disk", says, facts={"needed_bytes": disk_bytes + AIR_BYTES})]
 
 

@@ -38,10 +38,10 @@ def report(
 
     from provision.cli.commands.run_page import run_page
     from provision.cli.commands.shared_page import check_place, person_of, write_page
+    from provision.output.amounts import size_text
     from provision.output.report.page import html_page
     from provision.output.report.redact import redact
     from provision.output.report.run_record import last_change
-    from provision.output.views import size_text
 
     ctx = at.ctx
     run = last_change(ctx.home)

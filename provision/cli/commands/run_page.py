@@ -17,6 +17,7 @@ from provision.core.receipt_kinds import ComfyReceipt, Facts, ImageReceipt, Requ
 from provision.core.step import Context
 from provision.download.model_files import model_receipts
 from provision.environment import packages
+from provision.output.amounts import size_text, time_text
 from provision.output.hints import HERE
 from provision.output.report.bench_result import bench_sentence, chart_rows
 from provision.output.report.charts import bars_chart, course_chart
@@ -24,7 +25,6 @@ from provision.output.report.page import Part, RunPage, Seen
 from provision.output.report.render import Tell
 from provision.output.report.run_record import Run, last_bench
 from provision.output.report.timeline import Course, Transfer
-from provision.output.views import size_text, time_text
 from provision.system.strict import SETTINGS_MAX_BYTES, STATE_MAX_BYTES, read_head
 from provision.system.visible import shell_words
 

@@ -52,7 +52,7 @@ def uninstall(at: Session) -> Result:
 
 def _show(at: Session, found: Sorted) -> None:
     """List what goes and what stays, with sizes that add up."""
-    from provision.output.views import size_text
+    from provision.output.amounts import size_text
     from provision.system.disk_use import Tally
 
     home, tally, note = at.ctx.home, Tally(), at.ctx.note

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from provision.output.amounts import time_text
 from provision.output.report.render import Tell, render
 from provision.output.report.timeline import MENDING, WAITING, Course, Span, Transfer
-from provision.output.views import time_text
 
 WIDTH, HIGH, BAR, THIN = 1000, 24, 16, 4
 """The units of a row, which is drawn as wide as there is room."""

@@ -27,8 +27,9 @@ from provision.core.plan import make_plan
 from provision.core.step import Report, StepReport
 from provision.errors import GitError
 from provision.output import plan_view, views
+from provision.output.amounts import size_text, time_text
 from provision.output.layout import Line, plain_text
-from provision.output.views import progress_text, size_text, time_text
+from provision.output.views import progress_text
 from tests.support.findings import blocked, fixable, ok, warn
 from tests.support.hints import said
 
