@@ -92,15 +92,15 @@ def _move(home: Home, made: generations.Generation) -> None:
     """Bring ComfyUI to a generation's revision; what no generation needs is let go."""
     commit, edits = made.comfyui.commit, edits_of(made.env)
 
-    def set_aside(path: Path) -> None:
-        _set_aside(home, path)
+    def out_of_the_way(path: Path) -> None:
+        set_aside(home, path)
 
     if is_by_archives(home):
-        archived_revisions.move_to(home, commit, edits, set_aside)
+        archived_revisions.move_to(home, commit, edits, out_of_the_way)
         archived_revisions.let_go(home, {each.comfyui.commit for each in generations.kept(home)} | {commit})
         return
     revision = Revision(made.comfyui.name, "commit" if made.comfyui.name == commit else "tag", commit)
-    revisions.move_to(home.comfyui, revision, edits, set_aside)
+    revisions.move_to(home.comfyui, revision, edits, out_of_the_way)
     revisions.hold(home.comfyui, made.number, commit)
     revisions.let_go(home.comfyui, {each.number for each in generations.kept(home)})
 
@@ -110,14 +110,19 @@ def nodes_of(env: Path) -> NodesReceipt:
     return Receipts(env / "set" / "receipts").read(added_nodes.RECEIPT, NodesReceipt)
 
 
+def held_nodes(home: Home) -> dict[int, NodesReceipt]:
+    """The custom nodes of each generation that is kept, by its number."""
+    now, active = Receipts(home.receipts).read(added_nodes.RECEIPT, NodesReceipt), generations.active(home)
+    return {each.number: now if each.env == active else nodes_of(each.env) for each in generations.kept(home)}
+
+
 def _settle_nodes(home: Home, made: generations.Generation) -> None:
     """Bring the custom nodes to a generation's; the receipt says so only after it."""
     before, after = Receipts(home.receipts).read(added_nodes.RECEIPT, NodesReceipt), nodes_of(made.env)
-    added_nodes.settle(home, made.env / "set", before, after, lambda path: _set_aside(home, path))
+    added_nodes.settle(home, made.env / "set", before, after, lambda path: set_aside(home, path))
     if home.nodes.is_dir():
         added_nodes.hold(home, made.number, after.added)
-        kept = {each.number: nodes_of(each.env) for each in generations.kept(home) if each.env != made.env}
-        added_nodes.let_go(home, {**kept, made.number: after})
+        added_nodes.let_go(home, {**held_nodes(home), made.number: after})
 
 
 def _commit(env: Path) -> str:
@@ -132,7 +137,7 @@ def _choose(home: Home, told: Mapping[str, str]) -> None:
         write_text(home.choices, write_choices({**before, **other}))
 
 
-def _set_aside(home: Home, path: Path) -> None:
+def set_aside(home: Home, path: Path) -> None:
     place = home.aside / "in ComfyUI's way" / path.relative_to(home.comfyui)
     number = 1
     while place.exists() or place.is_symlink():

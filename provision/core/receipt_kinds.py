@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
-from provision.core.manifest import CHANNEL, COMMIT, GIT_ADDRESS, ODD, REF, Index
+from provision.core.manifest import CHANNEL, COMMIT, GIT_ADDRESS, NODE_FILE, ODD, REF, Index
 from provision.core.strict_loader import text
 
 Facts = Mapping[str, object]
@@ -19,7 +19,6 @@ Channel = Annotated[str, text(f"(?:{CHANNEL.pattern}|known good)?", "a channel o
 Line = Annotated[str, text(rf"[^{ODD}]*", "a text without control characters")]
 NODE_NAME = re.compile(r"(?!.*\.(?:disabled|example|py|pyc)\Z)[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 """The folder of a custom node that is added; ComfyUI passes over some endings (nodes.py)."""
-NODE_FILE = rf"(?!\.)[^/\\{ODD}]+"
 Device = Annotated[str, text("(?:cpu|mps|cuda|xpu)?", "a device of torch")]
 
 

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 
 from provision.comfyui import added_nodes
 from provision.comfyui.log_reader import signs_of
@@ -25,6 +24,7 @@ from provision.steps.requirements.install import (
     asked_words,
     custom_nodes,
     install,
+    requirements_of,
     resolved_until,
     run_quick_test,
 )
@@ -65,21 +65,6 @@ def node_requirements(ctx: Context, without: Collection[str] = ()) -> list[str]:
     """What the custom nodes ask for by name: lines that name an address or another file are their own to install."""
     files = (ctx.home.custom_nodes / node / FILE for node in custom_nodes(ctx) if node not in without)
     return list(dict.fromkeys(line for file in files for line in requirements_of(file)))
-
-
-def requirements_of(file: Path) -> list[str]:
-    """The lines of a requirements file that name a package of an index, without torch's."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    found = []
-    for line in packages.asked_packages(file):
-        try:
-            asked = Requirement(line)
-        except InvalidRequirement:
-            continue
-        if asked.url is None and packages.normalised(asked.name) not in packages.TORCH_SET:
-            found.append(str(asked))
-    return found
 
 
 def check_fits(trial: Context, nodes: Change) -> None:

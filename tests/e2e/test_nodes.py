@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from provision.comfyui.sandbox import can_fence
+from provision.core.lockfile import load_lock
 from provision.environment.packages import installed_versions
 from provision.system.local_machine import LocalMachine
 from tests.e2e.conftest import Tool
@@ -112,3 +114,52 @@ def test_the_node_at_fault_is_found_by_halves(rehearsed: Tool) -> None:
     assert sorted(path.name for path in tool.home.rglob("*") if path.suffix != ".log") == [
         name for name in before if not name.endswith(".log")
     ]
+
+
+def test_a_lock_has_them_and_rebuilds_them(rehearsed: Tool, tmp_path: Path) -> None:
+    tool = rehearsed
+    repo = node_repo(tmp_path, "pretty", {"requirements.txt": "colorama<0.4.6\n"})
+    first = head(repo)
+    assert tool.run("nodes", "add", f"file://{repo}@main").code == 0
+    mine = tool.home / "ComfyUI" / "custom_nodes" / "mine.py"
+    mine.write_text(PURE, encoding="utf-8")
+    shutil.rmtree(tool.home / "ComfyUI" / "custom_nodes" / "pretty")
+    assert tool.run("doctor", "--only", "node-missing").code == 1
+    assert tool.run("doctor", "--fix", "--yes", "--only", "node-missing").code == 0
+    assert nodes(tool)["pretty"]["commit"] == first
+    tool.run("all", "--rehearse", "--stop")
+    lock = load_lock(tool.home / "provision.lock")
+    assert [(node.name, node.commit, node.ref, node.added) for node in lock.nodes] == [("pretty", first, "main", True)]
+
+    kept = shutil.copyfile(tool.home / "provision.lock", tmp_path / "kept.lock")
+    next_commit(repo, {"__init__.py": PURE})
+    assert tool.run("nodes", "remove", "pretty").code == 0
+    assert "colorama" not in installed_versions(tool.home / "venv")
+    mine.unlink()
+    done = tool.run("all", "--rehearse", "--stop", "--locked", str(kept))
+    assert done.code == 0, done.report["error"]
+    assert nodes(tool)["pretty"]["commit"] == first
+    assert installed_versions(tool.home / "venv")["colorama"] == "0.4.5"
+    gone = tool.run("uninstall", "--yes")
+    assert (gone.code, tool.home.exists()) == (0, False), gone.report
+
+
+def test_what_an_update_disables_a_rollback_enables(rehearsed: Tool) -> None:
+    tool, folder = rehearsed, rehearsed.home / "ComfyUI" / "custom_nodes"
+    (folder / "mine.py").write_text(PURE, encoding="utf-8")
+    assert tool.run("update", "--torch", "stable", "--without", "mine.py").code == 0
+    assert sorted(path.name for path in folder.glob("mine*")) == ["mine.py.disabled"]
+    assert tool.run("rollback").code == 0
+    assert sorted(path.name for path in folder.glob("mine*")) == ["mine.py"]
+
+
+def test_an_install_script_is_run_only_after_a_yes(rehearsed: Tool, tmp_path: Path) -> None:
+    tool, at = rehearsed, rehearsed.home / "ComfyUI" / "custom_nodes" / "scripted"
+    script = "from pathlib import Path\nPath('made.txt').write_text('made')\n"
+    repo = node_repo(tmp_path, "scripted", {"install.py": script})
+    refused = tool.run("nodes", "add", str(repo))
+    assert (refused.code, refused.report["error"]["code"], at.exists()) == (1, "consent_needed", False)
+    done = tool.run("nodes", "add", str(repo), "--yes")
+    assert done.code == 0, done.report
+    assert any(script.rstrip() in line["message"] for line in done.lines if line["type"] == "note")
+    assert (at / "made.txt").read_text(encoding="utf-8") == "made"

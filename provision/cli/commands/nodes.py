@@ -100,10 +100,13 @@ def add(
 
     Raises UsageError, ConsentNeeded, GitError and what an update raises; nothing was changed then.
     """
+    from dataclasses import replace
+
     from provision.cli.session import hold_home
     from provision.core.receipt_kinds import AddedNode
     from provision.steps import nodes as steps
     from provision.steps.node_changes import nodes_of_now
+    from provision.steps.node_fetch import fetch
 
     ctx = at.ctx
     _check_can(ctx)
@@ -116,9 +119,7 @@ def add(
         return answer(ChangedNodes(()), f"{name} is at {here.commit[:10]} already.")
     with hold_home(at), steps.tidy(ctx):
         known = here or AddedNode(name, url, "0" * 40)
-        from dataclasses import replace
-
-        node = steps.fetch(ctx, replace(known, ref=ref), revision)
+        node = fetch(ctx, replace(known, ref=ref), revision)
         scripts = _agreed(at, [node])
         return _carry_out(at, now, now.has(node), f"add {name}", scripts)
 
@@ -156,6 +157,8 @@ def update(
 
     ctx = at.ctx
     _check_can(ctx)
+    from provision.steps.node_fetch import fetch
+
     now = nodes_of_now(ctx)
     for name in names or ():
         _must_know(ctx, now, name)
@@ -167,7 +170,7 @@ def update(
         closing = Fix("Nothing was changed. To do it:", ours("nodes", "update", *newer))
         return answer(ChangedNodes(changed), _pairs(changed), closing)
     with hold_home(at), steps.tidy(ctx):
-        found = [steps.fetch(ctx, _known(now, name), revision) for name, revision in newer.items()]
+        found = [fetch(ctx, _known(now, name), revision) for name, revision in newer.items()]
         scripts, then = _agreed(at, found, now), now
         for node in found:
             then = then.has(node)

@@ -157,6 +157,21 @@ def custom_nodes(ctx: Context) -> list[str]:
     return [name for name in loaded if not name.endswith(OFF) and name not in NOT_A_PERSONS]
 
 
+def requirements_of(file: Path) -> list[str]:
+    """The lines of a requirements file that name a package of an index, without torch's."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    found = []
+    for line in packages.asked_packages(file):
+        try:
+            asked = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if asked.url is None and packages.normalised(asked.name) not in packages.TORCH_SET:
+            found.append(str(asked))
+    return found
+
+
 def imports_ready(ctx: Context, seconds: float, nodes: str = "") -> Finding:
     """The finding that all of ComfyUI imported just now; `nodes` says what that means for custom nodes."""
     says = f"ComfyUI {engine_version(ctx)} imports everything, {seconds:.1f} s{nodes}"
