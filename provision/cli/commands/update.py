@@ -97,19 +97,25 @@ def _check_can(ctx: Context, torch: str | None) -> None:
     import re
 
     from provision.core.manifest import CHANNEL
-    from provision.core.receipt_kinds import RequirementsReceipt
-    from provision.environment import generations
 
     if ctx.home.code_of_another is not None:
         raise UsageError(
             f"{ctx.home.comfyui} is not provision's: update it the way it was installed.",
             hint=Fix("Then check it:", ours("doctor")),
         )
+    check_ready(ctx)
+    if torch is not None and not re.fullmatch(CHANNEL, torch):
+        raise UsageError(f"--torch {torch}: nightly, stable or a version is wanted.", hint=ours("update", "--help"))
+
+
+def check_ready(ctx: Context) -> None:
+    """Refuse a home in which nothing works yet. Raises UsageError."""
+    from provision.core.receipt_kinds import RequirementsReceipt
+    from provision.environment import generations
+
     ready = ctx.receipts.read("requirements", RequirementsReceipt).commit
     if not ready or generations.active(ctx.home).parent != ctx.home.envs:
         raise UsageError("There is nothing to update yet.", hint=ours("all"))
-    if torch is not None and not re.fullmatch(CHANNEL, torch):
-        raise UsageError(f"--torch {torch}: nightly, stable or a version is wanted.", hint=ours("update", "--help"))
 
 
 def _same(ctx: Context) -> Revision:
