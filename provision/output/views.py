@@ -211,8 +211,8 @@ def _first_line(text: str) -> str:
 
 
 def waiting_text(says: str, seconds: float) -> str:
-    """What is waited for, and for how long: `The hub answers 503. Going on in 8 s.`"""
-    return f"{says} Continuing in {time_text(max(0, seconds)) if seconds > 0.5 else 'a moment'}."
+    """What is waited for, and for how long: `The hub answers 503. Retrying in 8 s.`"""
+    return f"{says} Retrying in {time_text(max(0, seconds)) if seconds > 0.5 else 'a moment'}."
 
 
 def log_line(event: events.Event) -> str:

@@ -32,6 +32,7 @@ def logs(
 ) -> Result:
     """The last lines of a log; with `follow` also new ones, until Ctrl-C. Raises UsageError when there is none."""
     from provision.core.events import LogLine
+    from provision.output.safe_streams import rest
     from provision.system.log_files import LIMIT_BYTES, Follower
 
     path = at.log if tool else at.ctx.home.engine_log
@@ -43,6 +44,7 @@ def logs(
     if not follow:
         told = [uncoloured(line) for line in shown]
         return answer(LogFacts(str(path), tuple(told)), *map(Data, told))
+    rest()
     while True:
         for line in shown:
             at.console.tell(Data(uncoloured(line)))
