@@ -322,11 +322,11 @@ def report_lines(report: Report, closing: Sequence[Says], marks: Marks = GLYPHS,
     lines: list[Line] = []
     for step, verdict, id, says, fix in shown_trouble(report):
         first, *more = visible(says).splitlines() or [""]
-        head = [(marks.of[verdict], STYLES[verdict]), (f" {step}: ", "")]
+        mark, named = (marks.of[verdict], STYLES[verdict]), (f"  [{id}]", "dim")
         if says not in was_said(report.step(step)):
-            lines.append(line(*head, first, (f" [{id}]", "dim"), hang=2))
+            lines.append(line(mark, f" {step}: ", first, named, hang=2))
         elif fix or more:
-            lines.append(line(*head, (f"[{id}]", "dim"), hang=2))
+            lines.append(line(mark, f" {step}", named, hang=2))
         lines += [line((f"    {each}", "dim"), hang=4) for each in more]
         lines += [_to_do(fix, marks, call)] if fix else []
     if waiting := ", ".join(step.name for step in report.steps if step.waits_for):

@@ -78,7 +78,7 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
     shown = mending_plan.only(report, only) if only else report
     facts = Diagnosis(at.ctx.home.adopted_json, written)
     if not only and not at.request.verbose and at.ctx.home.adopted is None and not at.ctx.home.state.is_dir():
-        nothing = Fix(f"Nothing is installed in {at.ctx.home.root} yet. Run:", ours("all"))
+        nothing = Fix(f"Nothing is installed in {at.home_shown} yet. Run:", ours("all"))
         return replace(looked(_machine(shown), facts, nothing, *told), error=shown.error, report=shown)
     return looked(shown, facts, *_closing(shown), *told)
 

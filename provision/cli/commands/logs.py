@@ -37,7 +37,7 @@ def logs(
 
     path = at.log if tool else at.ctx.home.engine_log
     if not path.is_file():  # a pipe in its place would be waited for
-        raise UsageError(f"No log yet: {path}.", hint=ours("launch"))
+        raise UsageError(f"No log yet: {path}.", hint=ours("launch" if at.ctx.home.state.is_dir() else "all"))
     follower = Follower(path, place=max(0, path.stat().st_size - LIMIT_BYTES))
     last = [*follower.lines(), *([follower.begun.decode("utf-8", "replace")] if follower.begun and not follow else [])]
     shown = last[max(0, len(last) - lines) :] if lines > 0 else []
