@@ -91,7 +91,7 @@ def bundle(
 
 def _ask(at: Session, place: Path, todo: list[Wanted]) -> None:
     """Say what will be written, and ask where it is much. Raises ConsentNeeded, DiskFull."""
-    from provision.output.views import size_text
+    from provision.output.amounts import size_text
 
     size = sum(each.size or 0 for each in todo)
     rows = [
@@ -114,7 +114,7 @@ def _ask(at: Session, place: Path, todo: list[Wanted]) -> None:
 def _told(
     found: Contents, files: Mapping[str, BundledFile], todo: list[Wanted], digest: str, *, changed: bool = False
 ) -> Result:
-    from provision.output.views import size_text
+    from provision.output.amounts import size_text
 
     size = sum(file.size for file in files.values())
     written = sum(files[each.path].size for each in todo)
@@ -133,7 +133,7 @@ def _told(
 def _checked(at: Session, place: Path) -> Result:
     from provision.download.bundle_source import open_bundle
     from provision.download.bundling.checking import check
-    from provision.output.views import size_text
+    from provision.output.amounts import size_text
 
     facts = check(at.ctx, open_bundle(at.ctx, str(place)))
     wrong = [*(f"{path} is missing" for path in facts.missing), *(f"{path} is damaged" for path in facts.damaged)]

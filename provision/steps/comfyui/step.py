@@ -95,7 +95,7 @@ def _missing(ctx: Context) -> Finding:
         fix = Fix("Download one revision as an archive, without git.")
     return kinds.COMFYUI_MISSING.fixable(
         str(ctx.home.comfyui),
-        f"ComfyUI is not installed; {comfy.ref} of {comfy.url} will be installed.",
+        f"ComfyUI is not installed; {comfy.ref} of {comfy.url} will be downloaded.",
         fix=fix,
         cost=_cost(ctx),
     )
