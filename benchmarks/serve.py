@@ -18,11 +18,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
 
-from provision.core.bundle import SUMS, write_sums
+from provision.core.bundle import ABOUT, SUMS, write_sums
 
 MIB = 1 << 20
 FILE = f"owner/name/resolve/{'0' * 40}/model.safetensors"
@@ -100,11 +101,13 @@ def main() -> None:
     size = given.size * MIB
     with tempfile.TemporaryDirectory() as name:
         root, aside = Path(name, "bundle"), Path(name, "nginx")
+        Path(name).chmod(0o755)  # nginx's workers are another user
         (root / FILE).parent.mkdir(parents=True)
         (aside / "t").mkdir(parents=True)
         with (root / FILE).open("wb") as file:
             for _ in range(given.size):
                 file.write(os.urandom(MIB))
+        (root / ABOUT).write_text('{"format": 1, "tool": "", "made": ""}', encoding="utf-8")
         (root / SUMS).write_text(write_sums({FILE: "0" * 64}), encoding="utf-8")  # nobody verifies here
         ports = free_port(), free_port()
         (aside / "conf").write_text(NGINX.format(at=aside, port=ports[0], root=root), encoding="utf-8")
@@ -114,14 +117,14 @@ def main() -> None:
             running("nginx", "-c", str(aside / "conf"), "-e", str(aside / "error.log")) as nginx,
             running(*ours) as served,
         ):
-            each: dict[str, Callable[[Measured], None]] = {}
+            rounds: list[Callable[[], None]] = []
             for label, process, port in (("nginx", nginx, ports[0]), ("serve", served, ports[1])):
                 address = f"http://127.0.0.1:{port}/{FILE}"
                 wait_for(address)
-                each[label] = lambda into, p=process, a=address: measure(p, a, given.readers, size, into)  # type: ignore[misc]
+                rounds.append(partial(measure, process, address, given.readers, size, found[label]))
             for _ in range(given.rounds):
-                for label, go in each.items():
-                    go(found[label])
+                for once in rounds:
+                    once()
     print(f"{given.size} MiB, {given.readers} readers, medians of {given.rounds} rounds, {os.cpu_count()} processors\n")
     print("| server | MB/s | CPU s | MB of memory |\n|---|---:|---:|---:|")
     for label, one in found.items():
