@@ -42,7 +42,7 @@ from provision.system.machine import Machine
 
 RUNS_PYTHON = ("all", "plan", "doctor", "launch", "generate", "bench")
 """Commands that ask whether an adopted install's Python may be run; the others do without it."""
-LOOKS = ("bundle", "check", "config", "inspect", "status", "logs", "report", "serve", "stop", "uninstall")
+LOOKS = ("bundle", "check", "clean", "config", "inspect", "status", "logs", "report", "serve", "stop", "uninstall")
 """Commands that never make a folder a home, and need not write in one."""
 ANYWHERE = ("check", "config", "doctor", "plan", "serve", "status", "stop")
 """Commands that have something to say even where the home's disk does not exist."""
@@ -94,7 +94,7 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
             options,
             locked=lock,
             source=bundle,
-            endpoints=(bundle.place,) if bundle is not None and bundle.folder is None else options.endpoints,
+            endpoints=(*options.endpoints, *([bundle.place] if bundle is not None and bundle.folder is None else [])),
             backend="http" if bundle is not None else options.backend,
             rehearsal=bool(served),
             may_run=may_run,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from provision.command import Fix
 from provision.core import events
@@ -25,6 +26,9 @@ from provision.output.run_state import RunState
 from provision.output.slow_checks import SLOW_S
 from provision.system.log_files import OwnLog
 from provision.system.visible import uncoloured, visible
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 PLAIN_EVERY_S = 5.0
 SPOKEN_EVERY_S = 20.0
@@ -107,6 +111,11 @@ class Console:
             if line := views.log_line(event):
                 self._write(line)
             self.show(event)
+
+    @contextmanager
+    def showing(self, lines: Callable[[float, int, int], Sequence[Text]]) -> Iterator[None]:
+        """Draw these lines for a time, a width and a height below what is said, during this block: not here."""
+        yield
 
     def heartbeat(self) -> events.Heartbeat:
         """What is going on."""

@@ -166,7 +166,7 @@ def closing_lines(closing: Sequence[Says], call: Invocation = HERE, style: str =
 def _said(event: events.Event) -> str | Fix:
     """What an event says to people."""
     match event:
-        case events.ApplyStarted():
+        case events.ApplyStarted() | events.MacSeen():
             return event.says
         case events.Note():
             return Fix(event.says, event.argv)
