@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.lan_model import GBIT, MODEL_BYTES, REST_BYTES, WIFI, Room, seconds, star, table, waves
 from tests.support.paths import CHECKOUT
 
 CONTRIB = CHECKOUT / "contrib"
@@ -212,3 +213,14 @@ def test_each_has_a_page_that_says_whether_it_was_tried(folder: str) -> None:
     page = (CONTRIB / folder / "README.md").read_text(encoding="utf-8")
     assert "## Tried" in page
     assert len(page.splitlines()) < 60
+
+
+def test_the_page_has_the_table_of_the_model() -> None:
+    assert table() in (CHECKOUT / "docs" / "many-macs.md").read_text(encoding="utf-8"), "python -m benchmarks.lan_model"
+
+
+def test_the_model_of_a_room_agrees_with_what_is_plain() -> None:
+    alone = (MODEL_BYTES + REST_BYTES) / GBIT
+    assert seconds(Room(macs=9), star) == pytest.approx(8 * alone)
+    assert seconds(Room(macs=8), waves) == pytest.approx(3 * alone)
+    assert seconds(Room(macs=9, air=WIFI, first_on_air=True), star) == pytest.approx(16 * alone * GBIT / WIFI)
