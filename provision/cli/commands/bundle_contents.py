@@ -70,7 +70,7 @@ def contents_of(at: Session, place: Path, targets: Sequence[str], manifests: Seq
     chosen = [load_manifest(name) for name in manifests] or [ctx.manifest]
     for target, base in packed:
         wanted += contents.packages_of(ctx, target, base)
-        wanted += contents.kit_of(ctx, target, tool_requirements())
+        wanted += contents.kit_of(ctx, target, _minor(base), tool_requirements())
         wanted.append(contents.source_of(ctx, base))
         if not ctx.options.rehearsal:
             wanted.append(contents.python_of(ctx, base))
@@ -116,11 +116,14 @@ def _with_models(ctx: Context, lock: Lock, manifest: Manifest) -> Lock:
     return replace(lock, manifest=manifest.name, models=tuple(models), comfyui=flags)
 
 
+def _minor(lock: Lock) -> str:
+    return ".".join(lock.platform.python.split(".")[:2])
+
+
 def _says(lock: Lock) -> str:
     at = lock.platform
-    minor = ".".join(at.python.split(".")[:2])
     system = f"macOS {at.version}" if at.system == "Darwin" else at.system
-    return f"{system} {at.arch}, Python {minor}"
+    return f"{system} {at.arch}, Python {_minor(lock)}"
 
 
 def _pages(files: Mapping[str, Wanted]) -> Iterator[Wanted]:

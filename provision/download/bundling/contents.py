@@ -71,8 +71,8 @@ def _wheel(path: str, group: str, found: Found) -> Wanted:
     return Wanted(path, group, found.size, found.sha256, lambda ctx: bring(ctx, found))
 
 
-def kit_of(ctx: Context, target: Target | None, requirements: Sequence[str]) -> list[Wanted]:
-    """This tool for a machine: its wheel, the wheels that it needs, the uv that install.sh takes, and that script.
+def kit_of(ctx: Context, target: Target | None, python: str, requirements: Sequence[str]) -> list[Wanted]:
+    """This tool for a machine and a Python (`3.12`): its wheel, those that it needs, install.sh and its uv.
 
     Raises PackageError, NetworkError.
     """
@@ -80,7 +80,8 @@ def kit_of(ctx: Context, target: Target | None, requirements: Sequence[str]) -> 
     pinned = re.findall(rb"^uv_version=(\S+)$", script, re.MULTILINE)[0].decode()
     found = offered(ctx, target, [*requirements, f"uv=={pinned}"], deps=True)
     wheels = [_wheel(f"{KIT}/{each.name}", TOOL, each) for each in found]
-    return [of_bytes(f"{KIT}/install.sh", TOOL, script), of_bytes(f"{KIT}/{WHEEL}", TOOL, tool_wheel()), *wheels]
+    own = {"install.sh": script, "python-version": f"{python}\n".encode(), WHEEL: tool_wheel()}
+    return [*(of_bytes(f"{KIT}/{name}", TOOL, data) for name, data in own.items()), *wheels]
 
 
 def source_of(ctx: Context, lock: Lock) -> Wanted:
