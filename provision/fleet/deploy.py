@@ -51,7 +51,7 @@ INSTALL = rf"""
 set -e
 cd "$HOME/{FOLDER}"
 rm -rf unpacked && mkdir unpacked && tar -xf kit.tar -C unpacked
-( while sleep {SAYS_EVERY_S}; do echo {ALIVE}; done ) & beat=$!
+( while sleep {SAYS_EVERY_S} >/dev/null 2>&1; do echo "{ALIVE}"; done ) & beat=$!
 trap 'kill $beat 2>/dev/null' EXIT
 @HOW@ 2>&1
 rm -rf unpacked
