@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from provision.cli.request import PRECISIONS, REHEARSED, Request
+from provision.cli.request import PRECISIONS, REHEARSED, TIME_MACHINE, Request
 from provision.command import Command, Fix, ours, program
 from provision.core.manifest import manifest_names
 from provision.core.step import Options
@@ -23,6 +23,10 @@ def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
     if request.precision not in (None, *PRECISIONS):
         raise UsageError(
             f"Unknown precision {request.precision!r}.", hint=Fix(f"Choose from: {', '.join(PRECISIONS)}.")
+        )
+    if request.time_machine not in (None, *TIME_MACHINE):
+        raise UsageError(
+            f"Unknown --time-machine {request.time_machine!r}.", hint=Fix(f"Choose from: {', '.join(TIME_MACHINE)}.")
         )
     if request.rehearse and request.manifest in manifest_names() and request.manifest != REHEARSED:
         raise UsageError(
@@ -50,6 +54,8 @@ def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
         look_in=tuple(request.look_in),
         copy=bool(request.copy),
         share_cache=bool(request.share_cache),
+        lan=bool(request.lan),
+        time_machine=request.time_machine or "ask",
     )
 
 

@@ -14,6 +14,7 @@ from provision.cli.offers import Offered, offer, offer_backends, offer_keys, off
 from provision.download.backends.registry import CHOICES
 
 PRECISIONS = ("fp16", "bf16", "fp32")
+TIME_MACHINE = ("ask", "exclude", "keep")
 REHEARSED = "sdxl-turbo"
 """The default manifest, whose repository the embedded world has."""
 
@@ -60,6 +61,13 @@ COPY = Option(
 SHARE = Option(
     "--share-cache/--no-share-cache", help="Add the model to the Hugging Face cache too, without a second copy."
 )
+LAN = Option("--lan/--no-lan", help="Let other devices in your network use ComfyUI, or no longer.")
+LEFT_OUT = flag(
+    "--time-machine",
+    "|".join(TIME_MACHINE),
+    "Exclude the folder from Time Machine and Spotlight, or keep it there (default: ask once).",
+    offer(*TIME_MACHINE),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,8 @@ class Request:
     look_in: Annotated[Sequence[Path], flag("--look-in", "DIR", "A folder that may contain the model already.")] = ()
     copy: Annotated[bool | None, COPY] = None
     share_cache: Annotated[bool | None, SHARE] = None
+    lan: Annotated[bool | None, LAN] = None
+    time_machine: Annotated[str | None, LEFT_OUT] = None
     locked: Annotated[Path | None, flag("--locked", "FILE", "Rebuild exactly what this provision.lock lists.")] = None
     source: Annotated[str | None, flag("--from", "DIR|URL", "Take everything from this bundle, without internet.")] = (
         None

@@ -42,7 +42,7 @@ from provision.system.machine import Machine
 
 RUNS_PYTHON = ("all", "plan", "doctor", "launch", "generate", "bench")
 """Commands that ask whether an adopted install's Python may be run; the others do without it."""
-LOOKS = ("bundle", "check", "config", "inspect", "status", "logs", "report", "serve", "stop", "uninstall")
+LOOKS = ("bundle", "check", "clean", "config", "inspect", "status", "logs", "report", "serve", "stop", "uninstall")
 """Commands that never make a folder a home, and need not write in one."""
 ANYWHERE = ("check", "config", "doctor", "plan", "serve", "status", "stop")
 """Commands that have something to say even where the home's disk does not exist."""

@@ -43,6 +43,10 @@ class Options:
     """Never share a file with another program by a hard link: take a copy of it."""
     share_cache: bool = False
     """Let the Hugging Face cache have the model too, as the same bytes."""
+    lan: bool = False
+    """Let ComfyUI listen to the network, not only to this computer."""
+    time_machine: str = "ask"
+    """`exclude` leaves the home out of Time Machine and Spotlight, `keep` does not, `ask` asks once."""
     agreed: frozenset[str] = frozenset()
     """Ids of findings that may be fixed without asking again."""
     locked: Lock | None = None

@@ -212,7 +212,7 @@ def take_copy(ctx: Context, sought: Sought) -> Path | None:
     A candidate with a wrong hash is passed over, and said. Raises HomeError, DiskFull or Interrupted.
     """
     for copy in find_copies(ctx, sought):
-        taken = _taken(ctx, sought, copy)
+        taken = taken_from(ctx, sought, copy)
         if taken is not None:
             return taken
     return None
@@ -223,17 +223,24 @@ def found_file(home: Home, sha256: str) -> Path:
     return home.parts / f"{sha256}.found"
 
 
-def _taken(ctx: Context, sought: Sought, copy: Path) -> Path | None:
+def taken_from(ctx: Context, sought: Sought, copy: Path, *, copies: bool = True) -> Path | None:
+    """The verified bytes of this copy, below the home; None where its hash is wrong, or where they cannot be shared and
+    not `copies`. Raises HomeError, DiskFull or Interrupted.
+    """
     name, here = sought.place.name, found_file(ctx.home, sought.sha256)
     right = False
     try:
         here.parent.mkdir(parents=True, exist_ok=True)
         here.unlink(missing_ok=True)
         how = _shared(copy, here, links=not ctx.options.copy)
+        if not how and not copies:
+            ctx.note(f"{copy} cannot share its bytes with {ctx.home.shown(sought.place)}; both stay as they are.")
+            return None
         found = sha256_of(ctx, here, name) if how else _copied(ctx, copy, here, name)
         right = found == sought.sha256
         if right:
-            ctx.note(f"{copy} is the right file (sha256 OK): {_SAYS[how]}; nothing to download.")
+            told = "; nothing to download" if copies else ""
+            ctx.note(f"{copy} is the right file (sha256 OK): {_SAYS[how]}{told}.")
             return here
         ctx.note(f"{copy} has the size of {name} but a wrong sha256 ({found[:12]}); skipped.")
         wrong = {path: mark for path, mark in ctx.receipts.read(WRONG_COPIES).items() if os.path.exists(path)}  # noqa: PTH110  (which takes what is no path for none)

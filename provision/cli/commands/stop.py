@@ -16,7 +16,11 @@ def stop(
     *,
     run: Annotated[bool, Option("--run", help="Stop the command that works in this install folder, too.")] = False,
 ) -> Result:
-    """Stop the server that was started from this home; with `run` first a command at work in it."""
+    """Stop the server that was started from this home; with `run` first a command at work in it.
+
+    That it starts at login, or is open to the network, is not undone.
+    """
+    from provision.cli.always_on import still_on
     from provision.cli.run_in_progress import end_run
     from provision.comfyui.server_process import stop_server
 
@@ -25,7 +29,7 @@ def stop(
     says = "ComfyUI is stopped." if stopped else "ComfyUI was not running."
     if ended is not None:
         says = f"Stopped `provision {ended.command}` (pid {ended.pid}). {says}"
-    return answer(Nothing(), says, changed=stopped or ended is not None)
+    return answer(Nothing(), says, *still_on(at), changed=stopped or ended is not None)
 
 
 app = command("stop", stop, USUAL)
