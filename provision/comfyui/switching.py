@@ -97,12 +97,23 @@ def _move(home: Home, made: generations.Generation) -> None:
 
     if is_by_archives(home):
         archived_revisions.move_to(home, commit, edits, out_of_the_way)
-        archived_revisions.let_go(home, {each.comfyui.commit for each in generations.kept(home)} | {commit})
-        return
-    revision = Revision(made.comfyui.name, "commit" if made.comfyui.name == commit else "tag", commit)
-    revisions.move_to(home.comfyui, revision, edits, out_of_the_way)
-    revisions.hold(home.comfyui, made.number, commit)
-    revisions.let_go(home.comfyui, {each.number for each in generations.kept(home)})
+    else:
+        revision = Revision(made.comfyui.name, "commit" if made.comfyui.name == commit else "tag", commit)
+        revisions.move_to(home.comfyui, revision, edits, out_of_the_way)
+        revisions.hold(home.comfyui, made.number, commit)
+    let_go(home, commit)
+
+
+def let_go(home: Home, commit: str) -> None:
+    """Let go of the revisions of ComfyUI that are neither `commit` nor a kept generation's.
+
+    Raises GitError, HomeError.
+    """
+    kept = generations.kept(home)
+    if is_by_archives(home):
+        archived_revisions.let_go(home, {each.comfyui.commit for each in kept} | {commit})
+    else:
+        revisions.let_go(home.comfyui, {each.number for each in kept})
 
 
 def nodes_of(env: Path) -> NodesReceipt:

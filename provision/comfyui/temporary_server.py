@@ -62,7 +62,7 @@ def brief_server(ctx: Context, *, nodes: bool = False) -> Iterator[Context]:
     manifest = replace(ctx.manifest, comfyui=replace(ctx.manifest.comfyui, port=free_port()))
     with look_folder(ctx) as folder:
         home = BriefHome(**{each.name: getattr(ctx.home, each.name) for each in fields(ctx.home)}, look=folder)
-        brief = replace(ctx, manifest=manifest, home=home)
+        brief = replace(ctx, manifest=manifest, home=home, options=replace(ctx.options, lan=False))
         with ExitStack() as later:
             with one_start(ctx):
                 _start(brief, folder, later, nodes=nodes)

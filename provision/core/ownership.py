@@ -35,7 +35,7 @@ STATE_FOLDERS = (
 )
 STATE_FILES = ("lock", "held.txt", "locked.txt", "checkout-unfinished", "installing")
 STATE_NAMES = frozenset((*STATE_FOLDERS, *STATE_FILES, *(f"{name}.json" for name in RECORDS)))
-LOG_NAME = re.compile(r"(provision|comfyui|brief-server|quick-test)\.log(\.\d+)?")
+LOG_NAME = re.compile(r"(provision|comfyui|brief-server|quick-test|login)\.log(\.\d+)?")
 RECEIPT_NAME = re.compile(r"(torch|comfyui|requirements|first_image|workflow|python_env|model-[0-9a-f]{12})\.json")
 HALF_WRITTEN = re.compile(r"\.(?P<name>.+?)\.(?P<pid>[1-9]\d{0,8})(\.\d+)?")
 """A file that is written beside its place: by which process, and which of its threads."""

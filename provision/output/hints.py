@@ -21,12 +21,12 @@ CALLED_AS = "PROVISION_CALLED_AS"
 """What `bin/provision` was called as; it hands over to Python, which cannot know."""
 PROGRAMS = ("provision", "comfy-provision")
 """The tool's names, as `[project.scripts]` has them."""
-REHEARSABLE = frozenset({"all", "plan", "download"})
+REHEARSABLE = frozenset({"all", "plan", "download", "bundle", "serve"})
 """The commands that have `--rehearse`."""
 ADOPTING = frozenset({"all", "plan", "doctor", "config"})
 """The commands that have `--comfyui`."""
 USING = frozenset({"generate", "launch", "stop", "status", "logs", "bench", "report"})
-AT_HOME = REHEARSABLE | ADOPTING | USING | {"check", "rollback", "uninstall", "update", "history", "nodes"}
+AT_HOME = REHEARSABLE | ADOPTING | USING | {"check", "rollback", "uninstall", "update", "history", "clean", "nodes"}
 """The commands that have `--home`."""
 REHEARSAL_HOME = "~/provision-rehearsal"
 

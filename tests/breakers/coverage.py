@@ -31,6 +31,8 @@ LEFT_OUT: Mapping[str, str] = {
     "home-gone": "Nothing of the home is there with it: `tests/e2e/test_disks.py` takes its disk away.",
     "home-read-only": "It takes the whole home's disk: `tests/e2e/test_disks.py` mounts one.",
     "clock-wrong": "No breaker sets the clock: `tests/unit/download/test_host_check.py` has such certificates.",
+    "login-stale": "It takes a systemd of the person: `tests/e2e/test_always_on.py` has a stand-in.",
+    "login-left": "It takes a systemd of the person: `tests/e2e/test_always_on.py` has a stand-in.",
     "check-crashed": "Only a bug of ours is one: `tests/e2e/test_doctor.py` plants it.",
 }
 """Findings that stand for something wrong, and have no breaker."""

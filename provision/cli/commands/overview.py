@@ -12,7 +12,8 @@ from pathlib import Path
 
 from provision.cli.command import Session
 from provision.cli.run_in_progress import run_in_progress
-from provision.comfyui.server_process import client_of, read_record
+from provision.comfyui import at_login
+from provision.comfyui.server_process import client_of, lan_page, read_record
 from provision.comfyui.server_status import ServerStatus, server_status
 from provision.command import Fix, ours
 from provision.core.events import RunInProgress
@@ -65,8 +66,10 @@ class Queue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server(ServerStatus):
-    """ComfyUI: `state` is `up`, `starting`, `hung` or `down`."""
+    """ComfyUI: `state` is `up`, `starting`, `hung` or `down`; `lan_url` is its address for other devices."""
 
+    at_login: bool
+    lan_url: str | None
     port: int | None
     memory_bytes: int | None
     queue: Queue
@@ -183,13 +186,18 @@ def _running(ctx: Context, server: ServerStatus) -> tuple[str, Server]:
             with suppress(EngineError, PortTaken):
                 queue = client_of(ctx, port).queue()
                 runs, waits = len(queue.running), len(queue.pending)
+    starts, open_at = at_login.item_of(ctx.home, ctx.machine) is not None, lan_page(ctx)
     parts = [
         f"pid {server.pid}, port {port}" if server.pid is not None else "",
         f"{size_text(memory)} of memory" if memory else "",
         f"{runs} running, {waits} waiting" if runs or waits else "",
     ]
-    says = "\n".join([server.says.rstrip("."), ", ".join(filter(None, parts))]).rstrip("\n")
-    return says, Server(**asdict(server), port=port, memory_bytes=memory, queue=Queue(runs, waits))
+    always = ["starts when you log in"] if starts else []
+    always += [f"open to your network: {open_at}"] if open_at else []
+    says = "\n".join(filter(None, [server.says.rstrip("."), ", ".join(filter(None, parts)), *always]))
+    return says, Server(
+        **asdict(server), at_login=starts, lan_url=open_at, port=port, memory_bytes=memory, queue=Queue(runs, waits)
+    )
 
 
 def disk_parts(home: Home) -> dict[str, int]:

@@ -46,6 +46,7 @@ DOORS = {
     "download/part_file.py": "writes what only we may read",
     "comfyui/sandbox_program.py": "a folder, for the kernel's rule",
     "comfyui/git_stand_in.py": "writes a repository's stand-in",
+    "system/disk_use.py": "a model, for its place on the disk",
     "system/log_files.py": "logs, regular files alone",
     "system/log_keeper.py": "a log, in a program of its own",
     "comfyui/saved_pictures.py": "writes",
