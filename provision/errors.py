@@ -97,6 +97,13 @@ class LockError(ProvisionError):
     exit_code = EXIT_USAGE
 
 
+class BundleError(ProvisionError):
+    """A bundle that is not whole, or lacks what this machine needs."""
+
+    code = "bundle"
+    exit_code = EXIT_USAGE
+
+
 class HomeError(ProvisionError):
     """The home cannot be made, read or written."""
 
@@ -239,6 +246,7 @@ ERRORS: tuple[type[ProvisionError], ...] = (
     UsageError,
     ManifestError,
     LockError,
+    BundleError,
     HomeError,
     HomeLocked,
     ConsentNeeded,

@@ -15,6 +15,7 @@ from msgspec.json import schema_components
 from docs.generate.manual import MAKE
 from provision.cli import about, server
 from provision.cli.commands import (
+    bundle,
     check,
     clean,
     completion,
@@ -33,11 +34,14 @@ from provision.cli.commands import (
     plan_target,
     report,
     rollback,
+    serve,
     update,
 )
 from provision.core import events
 from provision.core.finding import FindingJson
 from provision.core.plan import PlanFacts
+from provision.download.bundling import checking
+from provision.fleet import answers, page, ssh_config, work
 from provision.output.as_json import NAMES, Line, ReportLine, names
 from provision.output.report.bench_result import Bench
 from provision.output.result import Nothing
@@ -59,10 +63,13 @@ REPORTS: dict[str, tuple[type, ...]] = {
     "clean": (clean.Freed, clean.WouldFree),
     "logs": (logs.LogFacts,),
     "generate": (generate.Pictures, server.Up),
+    "serve": (serve.Served,),
     "bench": (Bench, server.Up),
     "report": (report.PageFacts,),
     "config": (config.Settings,),
+    "fleet": (work.FleetFacts, page.FleetPageFacts, ssh_config.HostKeys, answers.Urls),
     "uninstall": (made_by_us.Removed, made_by_us.WouldRemove, Nothing),
+    "bundle": (bundle.Bundled, checking.Checked),
     "completion": (completion.Script, completion.Installed),
     "manifests": (manifests.ManifestList, manifests.ManifestValues, manifests.ManifestName, manifests.NewManifest),
 }
@@ -84,8 +91,8 @@ def schema() -> Schema:
     kinds = {_name(root["$ref"]): kind for root, kind in zip(roots, held, strict=True)}
     values = {name: _renamed(definition, kinds.get(name)) for name, definition in _plain(found).items()}
     lines = {kind.type: _event(kind, values[each.__name__]) for kind, each in zip(EVENTS, told, strict=True)}
-    for command, answers in REPORTS.items():
-        for kind in answers:
+    for command, told_of in REPORTS.items():
+        for kind in told_of:
             lines[f"{command}: {kind.__name__}"] = _report(values.get(kind.__name__, {}), {"const": command})
     lines["failed"] = _report({}, {"type": ["string", "null"]}, ok={"const": False})
     values["ReportLine"] = _extended("Line", values["ReportLine"], {"type": {"const": "report"}})

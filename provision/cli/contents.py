@@ -27,6 +27,11 @@ GROUPS = {
         "config": "Show every setting and where it comes from.",
         "uninstall": "Remove what provision made; what you added is kept.",
     },
+    "Many, offline": {
+        "bundle": "Write everything to a disk, to install Macs without internet.",
+        "serve": "Serve a bundle, or this Mac's model, to other Macs over the LAN.",
+        "fleet": "Do the same on many Macs over SSH: all, plan, status, stop.",
+    },
     "More": {
         "download": "Download only the model, and verify it.",
         "manifests": "List, show, write and validate manifests.",
@@ -63,8 +68,11 @@ EXAMPLES = {
     "report": ("provision report", "provision report -o run.html"),
     "clean": ("provision clean", "provision clean --dry-run", "provision clean --only cache --yes"),
     "config": ("provision config",),
+    "serve": ("provision serve /Volumes/Disk/bundle", "provision serve --for 30m"),
+    "fleet": ("provision fleet macs.toml", "provision fleet macs.toml all --retry", "provision fleet macs.toml report"),
     "download": ("provision download", "provision download stabilityai/sdxl-turbo --to ~/models"),
     "manifests": ("provision manifests show > my.toml", "provision manifests new my.toml"),
+    "bundle": ("provision bundle /Volumes/USB", "provision bundle --check /Volumes/USB"),
     "completion": ("provision completion --install", "provision completion zsh"),
 }
 VALUES = ("DIR", "FILE", "VALUE", "WHEN")

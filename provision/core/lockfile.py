@@ -19,7 +19,7 @@ from provision.core.manifest import COMMIT, GIT_ADDRESS, HTTP, INNER_PATH, REF, 
 from provision.core.overrides import as_overrides
 from provision.core.strict_loader import build, text
 from provision.errors import LockError, ManifestError
-from provision.system.strict import Unreadable, read_toml
+from provision.system.strict import Unreadable, parse_toml, read_text
 
 SCHEMA = 1
 MAX_BYTES = 4_000_000
@@ -122,8 +122,16 @@ class Lock:
 def load_lock(path: Path) -> Lock:
     """Read a lock strictly. Raises LockError with what is wrong."""
     try:
-        data = read_toml(path, max_bytes=MAX_BYTES)
+        return parse_lock(read_text(path, max_bytes=MAX_BYTES), str(path))
     except (OSError, Unreadable) as error:
+        raise LockError(f"The lock {path} cannot be read: {error}.", hint=HINT) from error
+
+
+def parse_lock(content: str, path: str) -> Lock:
+    """A lock from its text; `path` is how errors name it. Raises LockError."""
+    try:
+        data = parse_toml(content)
+    except Unreadable as error:
         raise LockError(f"The lock {path} cannot be read: {error}.", hint=HINT) from error
     if data.get("schema") != SCHEMA:
         raise LockError(f"{path}: schema is {data.get('schema')!r}; this tool reads schema {SCHEMA}.", hint=HINT)

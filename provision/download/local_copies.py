@@ -87,13 +87,21 @@ def find_copies(ctx: Context, sought: Sought) -> list[Path]:
         closed,
         seen={identity for identity in map(_identity, (ctx.home.root, sought.place)) if identity},
     )
-    hunt.go(chain(asked, others), DEADLINE_S)
+    hunt.go(chain(_bundled(ctx, sought), asked, others), DEADLINE_S)
     ctx.machine.check_interrupted()
 
     def promise(path: Path) -> tuple[bool, bool, bool]:
         return path.name != sought.sha256, not same_volume(path, sought.place), path.name != sought.place.name
 
     return sorted(hunt.found, key=promise)
+
+
+def _bundled(ctx: Context, sought: Sought) -> Iterator[Place]:
+    """The folder of a bundle on a disk that has the file."""
+    source = ctx.options.source
+    if source is not None and source.folder is not None:
+        same = (path for path, file in source.about.files.items() if file.sha256 == sought.sha256)
+        yield from (Place((source.folder / path).parent, 0, asked=True) for path in same)
 
 
 def same_volume(path: Path, other: Path) -> bool:

@@ -21,7 +21,7 @@ CALLED_AS = "PROVISION_CALLED_AS"
 """What `bin/provision` was called as; it hands over to Python, which cannot know."""
 PROGRAMS = ("provision", "comfy-provision")
 """The tool's names, as `[project.scripts]` has them."""
-REHEARSABLE = frozenset({"all", "plan", "download"})
+REHEARSABLE = frozenset({"all", "plan", "download", "bundle", "serve"})
 """The commands that have `--rehearse`."""
 ADOPTING = frozenset({"all", "plan", "doctor", "config"})
 """The commands that have `--comfyui`."""

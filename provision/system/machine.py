@@ -6,6 +6,7 @@ not scripted fails.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from abc import abstractmethod
@@ -129,6 +130,10 @@ class Machine(Protocol):
         """Wait; raises Interrupted at once when the person asks to stop."""
         self.stopping.wait(seconds)
         self.check_interrupted()
+
+    def attended(self) -> bool:
+        """Whether somebody is at a terminal of this program."""
+        return any(os.isatty(stream) for stream in (0, 1, 2))
 
     @abstractmethod
     def process(self, pid: int) -> Process | None:

@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from provision.cli.command import Session, command
 from provision.cli.offers import offer_findings
-from provision.cli.request import ASKING
+from provision.cli.request import ASKING, OFFLINE
 from provision.output.result import Result
 
 
@@ -43,4 +43,4 @@ def doctor(
     return examine(at, fix=fix, only=only or [], report_file=report_file)
 
 
-app = command("doctor", doctor, ASKING | {"backend", "precision", "comfyui", "python", "deep"})
+app = command("doctor", doctor, ASKING | OFFLINE | {"backend", "precision", "comfyui", "python", "deep"})

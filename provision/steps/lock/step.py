@@ -28,7 +28,7 @@ from provision.core.lockfile import (
     without_credentials,
     write_lock,
 )
-from provision.core.manifest import COMMIT, GIT_ADDRESS, SHA256
+from provision.core.manifest import COMMIT, GIT_ADDRESS, HTTP, SHA256
 from provision.core.pylock import Package, read_pylock
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.receipts import write_text
@@ -179,7 +179,9 @@ def with_wheels(ctx: Context, found: tuple[LockedPackage, ...]) -> tuple[LockedP
     asked = [package for package in found if package.name not in direct]
     torch = [package for package in asked if package.name in packages.TORCH_SET]
     others = [package for package in asked if package.name not in packages.TORCH_SET]
-    known = {package.name: package for package in (*_ask(ctx, torch, _torch_index(ctx)), *_ask(ctx, others, ""))}
+    known = _of_lock(ctx, found) or {
+        package.name: package for package in (*_ask(ctx, torch, _torch_index(ctx)), *_ask(ctx, others, ""))
+    }
     bare = [package.name for package in asked if package.name not in known]
     if bare:
         ctx.note(f"No hashes for {len(bare)} packages ({bare[0]} ...): the lock only has their versions.")
@@ -187,6 +189,13 @@ def with_wheels(ctx: Context, found: tuple[LockedPackage, ...]) -> tuple[LockedP
         known.get(package.name) or replace(package, source=without_credentials(direct.get(package.name, "")))
         for package in found
     )
+
+
+def _of_lock(ctx: Context, found: tuple[LockedPackage, ...]) -> dict[str, LockedPackage]:
+    """The packages as the lock has them that was rebuilt; none where others came since."""
+    rebuilt = {each.name: each for each in ctx.options.locked.packages} if ctx.options.locked is not None else {}
+    same = all(each.name in rebuilt and rebuilt[each.name].version == each.version for each in found)
+    return rebuilt if same else {}
 
 
 def _ask(ctx: Context, group: list[LockedPackage], index: str) -> list[LockedPackage]:
@@ -200,7 +209,7 @@ def _ask(ctx: Context, group: list[LockedPackage], index: str) -> list[LockedPac
         source = packages.index_words(ctx, index)
         indexes = ("--no-annotate", "--emit-index-annotation")
         wheels = ("--format", "pylock.toml", "--output-file", found)
-        for how in (("--offline",), ()):
+        for how in (("--offline",), *([()] if ctx.options.source is None else [])):
             lines: list[str] = []
             runs = [
                 packages.run_uv(ctx, *words, *source, *how, *more, on_line=hear, timeout_s=COMPILE_TIMEOUT_S)
@@ -241,7 +250,9 @@ def _with_wheel(
     for each in [*offer.wheels, *([offer.sdist] if offer.sdist else [])]:
         file, sha256 = each.filename, each.hashes.get("sha256", "")
         if (not file.endswith(".whl") or tags & file_tags(file)) and SHA256.fullmatch(sha256):
-            return replace(package, source=sources.get(package.name, ""), wheel=file, sha256=sha256)
+            source = sources.get(package.name, "")
+            # A folder of this machine says nothing elsewhere: there the configured index is asked, for the same hash.
+            return replace(package, source=source if HTTP.match(source) else "", wheel=file, sha256=sha256)
     return package
 
 

@@ -22,10 +22,10 @@ ENGINE = PACKAGE / "rehearsal" / "engine"
 STANDIN = PACKAGE / "rehearsal" / "standin"
 """Modules that are installed elsewhere, under other names."""
 
-ROOMS = ("cli", "steps", "download", "comfyui", "environment", "core", "system")
+ROOMS = ("cli", "fleet", "steps", "download", "comfyui", "environment", "core", "system")
 """From the top down: a room imports from those below it."""
 ASIDE = ("output", "rehearsal")
-"""They stand on `core`, and `cli` alone sees them."""
+"""They stand on `core`; `cli` sees them, and `fleet` sees `output`."""
 BELOW_ALL = ("errors", "command")
 """Modules that every room may use, the upper first."""
 CHECKING = ("all", "plan", "check", "doctor", "rollback", "launch", "stop")
@@ -35,6 +35,7 @@ PROGRAMS = (
     "comfyui.sandbox_program",
     "download.backends.xet_program",
     "environment.torch_probe",
+    "fleet.driver",
     "system.log_keeper",
 )
 """Run by their path, in a Python of their own."""
@@ -102,7 +103,7 @@ def may_import(importer: str, imported: str) -> bool:
     if above in ASIDE:
         return below in ("core", "system")
     if below in ASIDE:
-        return above == "cli"
+        return above == "cli" or (above, below) == ("fleet", "output")
     return ROOMS.index(above) < ROOMS.index(below)
 
 
