@@ -190,8 +190,12 @@ class Console:
         """Show a text and ask about it; True with `--yes`, and where nobody can answer."""
         if self.yes or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
             return True
-        safe_streams.say(safe_streams.err(), page)
+        self.page(page)
         return self.consent(question)
+
+    def page(self, text: str) -> None:
+        """Show a text as it stands, before a question about it."""
+        safe_streams.say(safe_streams.err(), text)
 
     def ask(self, question: str) -> bool:
         safe_streams.say(safe_streams.err(), f"{visible(question)} [y/N] ", end="")

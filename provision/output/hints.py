@@ -26,7 +26,7 @@ REHEARSABLE = frozenset({"all", "plan", "download", "bundle", "serve"})
 ADOPTING = frozenset({"all", "plan", "doctor", "config"})
 """The commands that have `--comfyui`."""
 USING = frozenset({"generate", "launch", "stop", "status", "logs", "bench", "report"})
-AT_HOME = REHEARSABLE | ADOPTING | USING | {"check", "rollback", "uninstall", "update", "history", "clean"}
+AT_HOME = REHEARSABLE | ADOPTING | USING | {"check", "rollback", "uninstall", "update", "history", "clean", "nodes"}
 """The commands that have `--home`."""
 REHEARSAL_HOME = "~/provision-rehearsal"
 

@@ -209,7 +209,11 @@ def _remove(ctx: Context, kind: Kind, paths: list[Path]) -> int:
     remove(away)
     if kind in (Kind.GENERATIONS, Kind.PREVIOUS) and ctx.home.code_of_another is None:
         with suppress(GitError):  # a checkout that is damaged: the next update lets go of them
-            let_go(ctx.home, ctx.receipts.read(generations.REVISION, ComfyReceipt).commit)
+            let_go(
+                ctx.home,
+                int(generations.active(ctx.home).name),
+                ctx.receipts.read(generations.REVISION, ComfyReceipt).commit,
+            )
     return tally.freed_bytes()
 
 
