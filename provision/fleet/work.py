@@ -169,12 +169,9 @@ def _result(ask: Ask, results: Sequence[MacResult], record: str | None) -> Resul
 
 def _again(ask: Ask, bad: Sequence[MacResult]) -> Command:
     if ask.verb in RECORDED:
-        return ask.again(ask.verb, "--retry", *_after(ask))
-    return ask.again(ask.verb, *(word for each in bad for word in ("--only", each.mac)), *_after(ask))
-
-
-def _after(ask: Ask) -> tuple[str, ...]:
-    return ("--", *ask.rest) if ask.rest else ()
+        return ask.retried()
+    rest = ("--", *ask.rest) if ask.rest else ()
+    return ask.again(ask.verb, *(word for each in bad for word in ("--only", each.mac)), *rest)
 
 
 def _are(bad: Sequence[MacResult], outcome: Outcome) -> bool:

@@ -85,7 +85,7 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
     newer = waiting().newer if waiting is not None else None
     facts = Diagnosis(at.ctx.home.adopted_json, written, newer=newer)
     if not only and not at.request.verbose and at.ctx.home.adopted is None and not at.ctx.home.state.is_dir():
-        nothing = Fix(f"Nothing is installed in {at.ctx.home.root} yet. Run:", ours("all"))
+        nothing = Fix(f"Nothing is installed in {at.home_shown} yet. Run:", ours("all"))
         return replace(looked(_machine(shown), facts, nothing, *told), error=shown.error, report=shown)
     return looked(shown, facts, *_closing(shown), *([says_newer(at.ctx, newer)] if newer else []), *told)
 

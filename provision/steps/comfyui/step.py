@@ -90,7 +90,9 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
 def _missing(ctx: Context) -> Finding:
     comfy = ctx.manifest.comfyui
     fix = Fix("Download one revision, without history.", program("git", "clone", "--depth", "1", comfy.url))
-    if by_archive(ctx, comfy.url):
+    if ctx.options.source is not None:
+        fix = Fix("Unpack it from the bundle.")
+    elif by_archive(ctx, comfy.url):
         fix = Fix("Download one revision as an archive, without git.")
     return kinds.COMFYUI_MISSING.fixable(
         str(ctx.home.comfyui),
