@@ -96,15 +96,14 @@ def _check_can(ctx: Context, torch: str | None) -> None:
     """Refuse what cannot be updated. Raises UsageError."""
     import re
 
+    from provision.comfyui.updaters import updater_of
     from provision.core.manifest import CHANNEL
     from provision.core.receipt_kinds import RequirementsReceipt
     from provision.environment import generations
 
     if ctx.home.code_of_another is not None:
-        raise UsageError(
-            f"{ctx.home.comfyui} is not provision's: update it the way it was installed.",
-            hint=Fix("Then check it:", ours("doctor")),
-        )
+        own = updater_of(ctx.home.code_of_another, ctx.machine.environ)
+        raise UsageError(f"{ctx.home.comfyui} is not provision's: {own.says}.", hint=own.fix)
     ready = ctx.receipts.read("requirements", RequirementsReceipt).commit
     if not ready or generations.active(ctx.home).parent != ctx.home.envs:
         raise UsageError("There is nothing to update yet.", hint=ours("all"))
