@@ -66,8 +66,9 @@ BEGUN = said(line("run_started", needs=STEPS), line("step_started", step="tools"
 MOVING = said(
     line("step_finished", step="tools", verdict="ok", message="", changed=False, seconds=0.1),
     line("step_planned", step="models", download_bytes=7_000_000_000, disk_bytes=7_000_000_000),
-    line(
-        "progress", step="models", subject="x", done=1_000_000_000, total=7_000_000_000, kind="download", unit="bytes"
+    *(
+        line("progress", step="models", subject="x", done=done, total=7 * 10**9, kind="download", unit="bytes")
+        for done in (0, 10**9)
     ),
 )
 GOOD = BEGUN + MOVING + said(report())
