@@ -487,6 +487,7 @@ install_provision() { # [BUNDLE [DIGEST]]
   set_up_uv
   if [ -n "$given" ] && build=$(bundled_python) && [ -n "$build" ]; then
     offer_python "$build"
+    python_versions=3.$minor
   fi
   make_env "$from"
   env=$half
