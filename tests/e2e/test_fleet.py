@@ -304,6 +304,33 @@ def test_a_terminal_has_a_table_of_all_macs(driver: Driver) -> None:
     assert re.search(r"mac1\s+ok\s.*mps", uncoloured(screen))
 
 
+BY_PYINFRA = """
+from gevent import monkey; monkey.patch_all()
+import sys
+from pyinfra.api import Config, Inventory, State
+from pyinfra.api.connect import connect_all
+from pyinfra.api.deploy import add_deploy
+from pyinfra.api.operations import run_ops
+from provision.fleet.deploy import provisioned
+state = State(Inventory(([("mac1", {})], {})), Config())
+connect_all(state)
+add_deploy(state, provisioned, args=("all", "--yes"), home=sys.argv[1])
+run_ops(state)
+print(state.get_results_for_host(state.inventory.get_host("mac1")).success_ops)
+"""
+
+
+@pytest.mark.parametrize("driver", [1], indirect=True)
+def test_the_deploy_is_one_to_import(driver: Driver) -> None:
+    """In a pyinfra of one's own it runs one operation where this very kit is installed."""
+    driver.hosts["mac1"].tool('echo "$@" > "$HOME/words"\n')
+    env = {**os.environ, "HOME": str(driver.person), "PYTHONPATH": str(CHECKOUT)}
+    words = [sys.executable, "-c", BY_PYINFRA, "~/my lab"]
+    ran = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120, check=False)
+    home = driver.hosts["mac1"].home
+    assert (ran.stdout.strip(), (home / "words").read_text().strip()) == ("1", f"all --yes --home {home}/my lab")
+
+
 def on_terminal(words: list[str], env: dict[str, str]) -> str:
     """What a program writes to a terminal of 120 columns."""
     child, terminal = pty.fork()
