@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from provision.comfyui import database, fallback_flags
+from provision.comfyui import added_nodes, database, fallback_flags
 from provision.comfyui.git_remote import Revision
 from provision.comfyui.revisions import revisions_of
 from provision.core.choices import choices_of, write_choices
 from provision.core.home import Home
-from provision.core.receipt_kinds import ComfyReceipt
+from provision.core.receipt_kinds import ComfyReceipt, NodesReceipt
 from provision.core.receipts import Receipts, forget, read_state, write_bytes, write_json, write_text
 from provision.environment import generations
 from provision.environment.kept_edits import EDITS, edits_of, same_changes
@@ -50,6 +50,8 @@ def switch(home: Home, env: Path, when: str) -> Path | None:
         write_bytes(old / "set" / EDITS, revisions.edits())
         revisions.hold(int(old.name), here)
         database.keep(home, old)
+    now = Receipts(home.receipts).read(added_nodes.RECEIPT, NodesReceipt)
+    added_nodes.keep_edits(home, old / "set", now, nodes_of(env))
     generations.leave(home, when)
     begun = _Switch(env.name, moves)
     write_json(home.switching, asdict(begun))
@@ -76,6 +78,7 @@ def _finish(home: Home, begun: _Switch) -> Path | None:
         if begun.moves:
             _move(home, made)
             aside = database.put_back(home, env)
+        _settle_nodes(home, made)
         _choose(home, {"comfyui.ref": made.comfyui.ref if begun.moves else "", "torch.channel": made.torch.wanted})
         generations.restore(home, (*generations.SET_RECEIPTS, *([generations.REVISION] if begun.moves else [])))
         for name in (fallback_flags.WISH, fallback_flags.TRIED):  # recorded for what was left
@@ -110,7 +113,7 @@ def go_back(home: Home, to: ComfyReceipt) -> Path | None:
     mine, head = revisions.edits(), revisions.head() or ""
     kept = revisions.save(mine, place_of_edits(home, head, mine)) if mine else None
     carried = _carried(home, to.commit, mine) if mine else b""
-    revisions.move_to(Revision(to.name, "commit", to.commit), carried or b"", partial(_set_aside, home))
+    revisions.move_to(Revision(to.name, "commit", to.commit), carried or b"", partial(set_aside, home))
     if kept is None or carried is None:
         return kept
     shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
@@ -135,18 +138,38 @@ def _move(home: Home, made: generations.Generation) -> None:
     """Bring ComfyUI to a generation's revision; what no generation needs is let go."""
     commit, revisions = made.comfyui.commit, revisions_of(home)
     revision = Revision(made.comfyui.name, "commit" if made.comfyui.name == commit else "tag", commit)
-    revisions.move_to(revision, edits_of(made.env), partial(_set_aside, home))
+    revisions.move_to(revision, edits_of(made.env), partial(set_aside, home))
     revisions.hold(made.number, commit)
-    let_go(home, made.number, commit)
+    let_go(home, commit)
 
 
-def let_go(home: Home, number: int, commit: str) -> None:
-    """Let go of the revisions of ComfyUI that are neither `commit`, generation `number`'s, nor a kept generation's.
+def let_go(home: Home, commit: str) -> None:
+    """Let go of the revisions of ComfyUI that are neither `commit`, which is in use, nor a kept generation's.
 
     Raises GitError, HomeError.
     """
     kept = {each.number: each.comfyui.commit for each in generations.kept(home)}
-    revisions_of(home).let_go(kept | {number: commit})
+    revisions_of(home).let_go({0: commit, **kept})
+
+
+def nodes_of(env: Path) -> NodesReceipt:
+    """The custom nodes of a generation that is not in use."""
+    return Receipts(env / "set" / "receipts").read(added_nodes.RECEIPT, NodesReceipt)
+
+
+def held_nodes(home: Home) -> dict[int, NodesReceipt]:
+    """The custom nodes of each generation that is kept, by its number."""
+    now, active = Receipts(home.receipts).read(added_nodes.RECEIPT, NodesReceipt), generations.active(home)
+    return {each.number: now if each.env == active else nodes_of(each.env) for each in generations.kept(home)}
+
+
+def _settle_nodes(home: Home, made: generations.Generation) -> None:
+    """Bring the custom nodes to a generation's; the receipt says so only after it."""
+    before, after = Receipts(home.receipts).read(added_nodes.RECEIPT, NodesReceipt), nodes_of(made.env)
+    added_nodes.settle(home, made.env / "set", before, after, partial(set_aside, home))
+    if home.nodes.is_dir():
+        added_nodes.hold(home, made.number, after.added)
+        added_nodes.let_go(home, {**held_nodes(home), made.number: after})
 
 
 def _choose(home: Home, told: Mapping[str, str]) -> None:
@@ -157,7 +180,7 @@ def _choose(home: Home, told: Mapping[str, str]) -> None:
         write_text(home.choices, write_choices({**before, **other}))
 
 
-def _set_aside(home: Home, path: Path) -> None:
+def set_aside(home: Home, path: Path) -> None:
     place = home.aside / "in ComfyUI's way" / path.relative_to(home.comfyui)
     number = 1
     while place.exists() or place.is_symlink():

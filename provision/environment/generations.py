@@ -30,8 +30,8 @@ from provision.environment.kept_edits import save_the_last
 from provision.errors import CommandFailed
 from provision.system.disk_errors import unusable
 
-SET_RECEIPTS = ("torch", "requirements", "launch-flags", "first_image")
-"""The receipts that speak of one environment."""
+SET_RECEIPTS = ("torch", "requirements", "launch-flags", "first_image", "nodes")
+"""The receipts that speak of one generation."""
 REVISION = "comfyui"
 """The receipt of the revision that an environment was made for."""
 CLONE_TIMEOUT_S = 600

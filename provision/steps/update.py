@@ -8,40 +8,44 @@ nothing that is in use was touched.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from provision.comfyui import git_checkout
+from provision.comfyui import added_nodes, git_checkout
 from provision.comfyui.archived_revisions import ArchivedRevisions
 from provision.comfyui.git_remote import Revision
-from provision.comfyui.log_reader import signs_of
-from provision.comfyui.log_signatures import FAILED_NODE
 from provision.comfyui.revisions import revisions_of
-from provision.comfyui.sandbox import can_fence
 from provision.comfyui.server_process import stop_server
 from provision.comfyui.switching import place_of_edits, switch
 from provision.comfyui.temporary_server import brief_server
-from provision.command import Fix, ours
+from provision.command import ours
 from provision.core.patience import ride_out
-from provision.core.receipt_kinds import ComfyReceipt, RequirementsReceipt
+from provision.core.receipt_kinds import ComfyReceipt, NodesReceipt, RequirementsReceipt
 from provision.core.receipts import write_bytes
 from provision.core.step import Context
-from provision.download.model_files import wanted_files
 from provision.download.source_archive import find_revision, keep_archive
 from provision.environment import generations, packages
 from provision.environment.kept_edits import EDITS
-from provision.errors import EngineError, ImageRejected, StartOver
+from provision.errors import ImageRejected, StartOver
 from provision.steps.comfyui.step import follow_fetch
 from provision.steps.first_image.step import make_first_image
+from provision.steps.node_changes import (
+    Change,
+    check_fits,
+    fill,
+    keep_edits,
+    keep_made,
+    node_requirements,
+    nodes_of_now,
+    prove_imports,
+)
+from provision.steps.node_trial import has_checkpoint, prove_images
 from provision.steps.requirements.install import (
-    custom_nodes,
+    all_but_torch,
     imported,
     install,
     prove,
-    run_quick_test,
 )
-from provision.steps.server.last_run import disable
 from provision.steps.torch.choice import asks_for_audio
 from provision.steps.torch.install import install_torch_set
 
@@ -54,7 +58,12 @@ class Wanted:
     revision: Revision
     torch: str = ""
     without: tuple[str, ...] = ()
-    """Custom nodes that need not import."""
+    """Custom nodes that are disabled from then on."""
+    nodes: NodesReceipt | None = None
+    """The custom nodes that it has; None: those of now."""
+    scripts: tuple[str, ...] = ()
+    """Custom nodes whose install script was agreed to."""
+    reason: str = ""
 
 
 def newer(ctx: Context, ref: str) -> Revision | None:
@@ -83,8 +92,6 @@ def update(ctx: Context, wanted: Wanted) -> None:
     """Make the generation and put it in use; ends the server. Raises as `make_generation` and `switch`."""
     new = make_generation(ctx, wanted)
     stop_server(ctx)
-    for node in wanted.without:
-        disable(ctx, node)
     switch(ctx.home, new, ctx.machine.timestamp())
     generations.keep_last(ctx.home, ctx.manifest.keep)
 
@@ -103,22 +110,40 @@ def make_generation(ctx: Context, wanted: Wanted) -> Path:
     Raises GitError, PackageError, ProbeFailed, EngineError, ImageRejected, HomeError, DiskFull.
     """
     commit = _fetch(ctx, wanted.revision)
-    new = generations.begin(ctx)
-    code = ctx.home.trial / "ComfyUI"
+    code, data = ctx.home.trial / "ComfyUI", ctx.home.trial / "data"
+    moves = commit != _here(ctx).commit
+    new = None
     try:
-        code.parent.mkdir(parents=True, exist_ok=True)
-        _write_out(ctx, new, code, commit, wanted)
-        trial = replace(ctx, home=replace(ctx.home, env=new, code=code))
-        _fill(trial, wanted)
-        _prove(ctx, trial, wanted.without)
-        reason = wanted.torch if wanted.revision.commit == _here(ctx).commit else wanted.revision.name
-        generations.write_about(new, generations.About(made=ctx.machine.timestamp(), reason=f"update to {reason}"))
+        nodes = Change(nodes_of_now(ctx), _then(ctx, wanted))
+        carried = added_nodes.lay_out(ctx.home, data, nodes.before, nodes.after)
+        trial = replace(ctx, home=replace(ctx.home, data=data))
+        if wanted.nodes is not None:
+            check_fits(trial, nodes)
+        new = generations.begin(ctx)
+        if moves:
+            _write_out(ctx, new, code, commit, wanted)
+        trial = replace(trial, home=replace(trial.home, env=new, code=code if moves else None))
+        trial.receipts.write(added_nodes.RECEIPT, nodes.after)
+        keep_edits(trial, carried)
+        _fill(trial, wanted, nodes)
+        _prove(ctx, trial, nodes)
+        keep_made(trial, nodes.after, wanted.scripts)
+        what = wanted.torch if wanted.revision.commit == _here(ctx).commit else wanted.revision.name
+        reason = wanted.reason or f"update to {what}"
+        generations.write_about(new, generations.About(made=ctx.machine.timestamp(), reason=reason))
     except BaseException:
-        generations.discard(new)
+        if new is not None:
+            generations.discard(new)
         raise
     finally:
         shutil.rmtree(ctx.home.trial, ignore_errors=True)
     return new
+
+
+def _then(ctx: Context, wanted: Wanted) -> NodesReceipt:
+    """The custom nodes that a generation is to have."""
+    nodes = wanted.nodes or nodes_of_now(ctx)
+    return replace(nodes, disabled=tuple(dict.fromkeys((*nodes.disabled, *wanted.without))))
 
 
 def edited(ctx: Context) -> tuple[str, ...]:
@@ -162,8 +187,11 @@ def _write_out(ctx: Context, new: Path, code: Path, commit: str, wanted: Wanted)
     generations.inside(ctx, new).receipts.write("comfyui", receipt)
 
 
-def _fill(trial: Context, wanted: Wanted) -> None:
-    """The packages: torch as it is or as it is asked for, all others resolved anew."""
+def _fill(trial: Context, wanted: Wanted, nodes: Change) -> None:
+    """The packages: torch as it is or as it is asked for, all others resolved anew; of other custom nodes, theirs."""
+    if wanted.nodes is not None:
+        fill(trial, nodes, wanted.scripts)
+        return
     lacks_audio = asks_for_audio(trial) and "torchaudio" not in packages.installed_versions(trial.home.venv)
     if wanted.torch:
         channel = replace(trial.manifest.torch, channel=wanted.torch)
@@ -171,67 +199,19 @@ def _fill(trial: Context, wanted: Wanted) -> None:
     if wanted.torch or lacks_audio:
         install_torch_set(trial, audio=asks_for_audio(trial))
     trial.note("Installing its packages ...", passing=True)
-    install(trial, node_requirements(trial, wanted.without), anew=True)
+    install(trial, node_requirements(trial), renew=all_but_torch(trial))
 
 
-def node_requirements(ctx: Context, without: Sequence[str] = ()) -> list[str]:
-    """What the custom nodes ask for by name: lines that name an address or another file are their own to install."""
-    found = (line for node in custom_nodes(ctx) if node not in without for line in node_packages(ctx, node).values())
-    return list(dict.fromkeys(found))
-
-
-def node_packages(ctx: Context, node: str) -> dict[str, str]:
-    """The lines of a custom node's requirements by the package that they name, without torch's."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    found: dict[str, str] = {}
-    for line in packages.asked_packages(ctx.home.base / "custom_nodes" / node / "requirements.txt"):
-        try:
-            asked = Requirement(line)
-        except InvalidRequirement:
-            continue
-        name = packages.normalised(asked.name)
-        if asked.url is None and name not in packages.TORCH_SET:
-            found[name] = str(asked)
-    return found
-
-
-def _prove(ctx: Context, trial: Context, without: Sequence[str]) -> None:
+def _prove(ctx: Context, trial: Context, nodes: Change) -> None:
     prove(trial)
-    _prove_nodes(ctx, trial, without)
-    checkpoints = [wanted.place for wanted in wanted_files(ctx) if wanted.checkpoint]
-    if not all(path.exists() for path in checkpoints):
+    prove_imports(ctx, trial, nodes)
+    if not has_checkpoint(ctx):
         ctx.note("The model is missing, so no image was made with it.")
-        return
-    ctx.note("Making an image with it ...", passing=True)
-    with brief_server(trial) as brief:
-        try:
-            make_first_image(brief)
-        except StartOver as bad:
-            raise ImageRejected(bad.message, hint=ours("logs", "--tool")) from bad
-
-
-def _prove_nodes(ctx: Context, trial: Context, without: Sequence[str]) -> None:
-    """Each custom node that imports now must import then. Raises EngineError, which names those that do not."""
-    if not custom_nodes(ctx):
-        return
-    if not can_fence(ctx.machine):
-        ctx.note("Custom nodes were not tested: this system cannot stop them from writing meanwhile.")
-        return
-    ctx.note("Importing the custom nodes ...", passing=True)
-    broken = {name: why for name, why in failing_nodes(trial).items() if name not in without}
-    before = failing_nodes(ctx) if broken else {}
-    broken = {name: why for name, why in broken.items() if name not in before}
-    if broken:
-        told = "\n".join(f"- {name}: {why}" for name, why in broken.items())
-        words = [word for name in (*without, *broken) for word in ("--without", name)]
-        raise EngineError(
-            f"These custom nodes would no longer import:\n{told}\nNothing was changed.",
-            hint=Fix("To update anyway, with them disabled:", ours("update", *words)),
-        )
-
-
-def failing_nodes(ctx: Context) -> dict[str, str]:
-    """The custom nodes that do not import, each with why; they are kept from writing and installing."""
-    ran = run_quick_test(ctx, nodes=True)
-    return {sign.node: sign.says for sign in signs_of(ran.out + ran.err, (FAILED_NODE,)) if sign.node}
+    else:
+        ctx.note("Making an image with it ...", passing=True)
+        with brief_server(trial) as brief:
+            try:
+                make_first_image(brief)
+            except StartOver as bad:
+                raise ImageRejected(bad.message, hint=ours("logs", "--tool")) from bad
+    prove_images(ctx, trial)

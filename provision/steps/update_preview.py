@@ -17,8 +17,9 @@ from provision.download.source_archive import read_remote_file
 from provision.environment import packages
 from provision.environment.resolution import Rules, compile_wheels, wheels_of
 from provision.steps.comfyui.step import revision_bytes
-from provision.steps.requirements.install import as_of, asked_words, custom_nodes, resolved_until
-from provision.steps.update import Wanted, node_packages, node_requirements
+from provision.steps.node_changes import node_packages, node_requirements
+from provision.steps.requirements.install import all_but_torch, as_of, asked_words, custom_nodes, resolved_until
+from provision.steps.update import Wanted
 from provision.system.machine import Ran
 
 CHANGE = re.compile(r"^ ([+-]) ([\w.-]+)==(\S+)", re.MULTILINE)
@@ -57,7 +58,7 @@ def preview(ctx: Context, wanted: Wanted) -> Preview:
     edited, blobs = revisions.edited(), revisions.blobs()
     both = tuple(name for name in edited if asked.blobs.get(name) != blobs.get(name))
     nodes = {
-        node: tuple(name for name in node_packages(ctx, node) if name in changes)
+        node: tuple(sorted(node_packages(ctx, node) & changes.keys()))
         for node in custom_nodes(ctx)
         if node not in wanted.without
     }
@@ -72,7 +73,7 @@ def package_changes(ctx: Context, asked: RemoteFile, without: Sequence[str] = ()
     with tempfile.TemporaryDirectory(prefix="provision-update-") as folder:
         file = Path(folder) / "requirements.txt"
         file.write_text(asked.text, encoding="utf-8")
-        words = asked_words(ctx, file, node_requirements(ctx, without), anew=True)
+        words = asked_words(ctx, file, node_requirements(ctx, without), renew=all_but_torch(ctx))
         dry = ("pip", "install", "--dry-run", "--python", ctx.home.python, *words)
         ran = as_of(ctx, resolved_until(ctx, asked.date), partial(packages.run_uv, ctx, *dry))
     if not ran.ok:

@@ -90,7 +90,9 @@ def check_comfyui(ctx: Context) -> Iterable[Finding]:
 def _missing(ctx: Context) -> Finding:
     comfy = ctx.manifest.comfyui
     fix = Fix("Download one revision, without history.", program("git", "clone", "--depth", "1", comfy.url))
-    if by_archive(ctx, comfy.url):
+    if ctx.options.source is not None:
+        fix = Fix("Unpack it from the bundle.")
+    elif by_archive(ctx, comfy.url):
         fix = Fix("Download one revision as an archive, without git.")
     return kinds.COMFYUI_MISSING.fixable(
         str(ctx.home.comfyui),
@@ -145,7 +147,7 @@ def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
         yield kinds.COMFYUI_REF.fixable(
             str(folder),
             f"ComfyUI is at {receipt.name or head[:8]}; {wanted} is wanted.",
-            fix=Fix(f"{wanted} is downloaded and checked out; your changes go to git's stash first."),
+            fix=Fix(f"{wanted} is downloaded and checked out; your changes are kept."),
             cost=Cost(revision_bytes(ctx), _size(ctx, CLONE_DISK_BYTES) // 4),
         )
 

@@ -219,6 +219,7 @@ def test_help_loads_no_command() -> None:
         "provision.command",
         "provision.errors",
         "provision.output",
+        "provision.output.pulse",
         "provision.output.safe_streams",
         "provision.system",
         "provision.system.visible",

@@ -55,7 +55,7 @@ def ways_out(tree: ast.Module) -> Iterator[str]:
                 yield called
         if isinstance(node, ast.Attribute):
             word, parent = ast.unparse(node), parents[node]
-            asks = isinstance(parent, ast.Call) and ast.unparse(parent.func).endswith("is_terminal")
+            asks = isinstance(parent, ast.Call) and ast.unparse(parent.func) in ("is_terminal", "draws")
             asks |= isinstance(parent, ast.Attribute) and parent.attr == "encoding"
             if word in ("sys.stdout", "sys.stderr") and not asks:
                 yield word
