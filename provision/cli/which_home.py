@@ -12,6 +12,7 @@ from provision.cli.request import Request
 from provision.comfyui.adoption import Asked, home_for
 from provision.command import Fix, ours
 from provision.core.home import Home, full_path
+from provision.core.ownership import beside_a_checkout
 from provision.errors import DiskFull, HomeError, HomeLocked, UsageError
 from provision.output.hints import REHEARSAL_HOME
 from provision.rehearsal.home_marker import is_miniature, is_rehearsal
@@ -58,7 +59,8 @@ def _usual(request: Request, named: Path | None) -> Home:
         return Home(full_path(request.to) / ".provision")
     given = named or Path(REHEARSAL_HOME if request.rehearse else "~/provision")
     try:
-        return Home(full_path(given))
+        root = full_path(given)
+        return Home(root if named else beside_a_checkout(root))
     except RuntimeError as error:
         raise HomeError(
             f"--home {given}: no such user.",

@@ -123,6 +123,12 @@ def _was_begun(root: Path) -> bool:
 # -- refusing -----------------------------------------------------------------------------------------------------
 
 
+def beside_a_checkout(usual: Path) -> Path:
+    """The usual home; where a checkout has its name (`git clone .../provision`), the folder `provision-home` beside."""
+    is_code = os.path.lexists(usual / ".git") or (usual / "bin" / "provision").is_file()
+    return usual.with_name("provision-home") if is_code and not is_home(usual) else usual
+
+
 def check_claim(root: Path, environ: Mapping[str, str]) -> None:
     """Refuse a folder that is not a home and cannot safely become one; writes nothing.
 

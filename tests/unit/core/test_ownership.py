@@ -16,6 +16,7 @@ from provision.core.ownership import (
     LOG_NAME,
     MARKER,
     SHARED,
+    beside_a_checkout,
     check_claim,
     is_home,
     is_state,
@@ -192,6 +193,26 @@ def test_a_work_tree_with_the_person_in_it_has_no_other_folder_to_offer(tmp_path
     person = tmp_path / "person"
     person.mkdir()
     assert said(refusal(tmp_path / "new", person).hint) == f"provision all --home {SHARED}/provision"
+
+
+def test_the_usual_home_steps_aside_for_a_checkout_of_its_name(person: Path) -> None:
+    usual, aside = person / "provision", person / "provision-home"
+    assert beside_a_checkout(usual) == usual
+    usual.mkdir()
+    assert beside_a_checkout(usual) == usual
+    (usual / "bin").mkdir()
+    (usual / "bin" / "provision").touch()  # an unpacked zip
+    assert beside_a_checkout(usual) == aside
+    (usual / "bin" / "provision").unlink()
+    (usual / ".git").touch()
+    assert beside_a_checkout(usual) == aside
+    assert accepted(aside, person)
+
+
+def test_a_home_stays_the_usual_one_though_it_is_kept_in_git(person: Path) -> None:
+    Home(person / "provision").prepare()
+    (person / "provision" / ".git").mkdir()
+    assert beside_a_checkout(person / "provision") == person / "provision"
 
 
 def test_a_linked_work_tree_is_one(tmp_path: Path, person: Path) -> None:
