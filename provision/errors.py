@@ -102,6 +102,13 @@ class LockError(ProvisionError):
     exit_code = EXIT_USAGE
 
 
+class BundleError(ProvisionError):
+    """A bundle that is not whole, or lacks what this machine needs."""
+
+    code = "bundle"
+    exit_code = EXIT_USAGE
+
+
 class HomeError(ProvisionError):
     """The home cannot be made, read or written."""
 
@@ -244,6 +251,7 @@ ERRORS: tuple[type[ProvisionError], ...] = (
     UsageError,
     ManifestError,
     LockError,
+    BundleError,
     HomeError,
     HomeLocked,
     ConsentNeeded,

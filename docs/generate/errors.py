@@ -12,6 +12,7 @@ from provision.errors import (
     EXIT_UNSATISFIED,
     EXIT_USAGE,
     Bug,
+    BundleError,
     CommandFailed,
     CommandMissing,
     ConsentNeeded,
@@ -81,6 +82,16 @@ PARAGRAPHS: tuple[Paragraph, ...] = (
         "and Python. See "
         "[the same install on another Mac](lock.md).",
         "The lock has no commit of ComfyUI: it was made from a ComfyUI without git.", "provision all",
+    ),
+    Paragraph(
+        BundleError, "The bundle is not complete, or does not fit",
+        "`--from` reads only a bundle that `provision bundle` finished, and nothing of it without a matching sha256. A"
+        " bundle is for one kind of machine and one Python, unless it was made with `--for`. `provision bundle --check"
+        " DIR` names what is missing or damaged; making the bundle again writes only that: "
+        "[Macs without internet](offline.md).",
+        "The disk of /Volumes/USB is FAT32, which holds no file over 4 GiB, and sd_xl_turbo_1.0_fp16.safetensors has"
+        " 6.9 GB.",
+        "Format it as exFAT or APFS in Disk Utility, or use another disk.",
     ),
     Paragraph(
         HomeError, "The install folder is not usable",

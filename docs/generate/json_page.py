@@ -15,7 +15,10 @@ from msgspec.json import schema_components
 from docs.generate.manual import MAKE
 from provision.cli import about, server
 from provision.cli.commands import (
+    bisect_nodes,
+    bundle,
     check,
+    clean,
     completion,
     config,
     download,
@@ -28,15 +31,19 @@ from provision.cli.commands import (
     logs,
     made_by_us,
     manifests,
+    nodes,
     overview,
     plan_target,
     report,
     rollback,
+    serve,
     update,
 )
 from provision.core import events
 from provision.core.finding import FindingJson
 from provision.core.plan import PlanFacts
+from provision.download.bundling import checking
+from provision.fleet import answers, page, ssh_config, work
 from provision.output.as_json import NAMES, Line, ReportLine, names
 from provision.output.report.bench_result import Bench
 from provision.output.result import Nothing
@@ -48,19 +55,24 @@ REPORTS: dict[str, tuple[type, ...]] = {
     "plan": (PlanFacts, plan_target.TargetPlan),
     "check": (Nothing, check.Hosts),
     "download": (about.Provisioned, download.Placed, inspect.FileFacts, inspect.RepoFacts),
-    "doctor": (examine.Diagnosis, list_checks.CheckList, explain_log.Explained),
-    "launch": (server.Up,),
+    "doctor": (examine.Diagnosis, list_checks.CheckList, explain_log.Explained, bisect_nodes.AtFault),
+    "launch": (server.Up, Nothing),
     "stop": (Nothing,),
     "status": (overview.StatusFacts, overview.NotInstalled),
     "rollback": (rollback.RolledBack, server.Up, Nothing),
     "update": (update.Updated, update.WouldUpdate, update.Newer),
     "history": (history.History,),
+    "clean": (clean.Freed, clean.WouldFree),
+    "nodes": (nodes.NodeList, nodes.ChangedNodes),
     "logs": (logs.LogFacts,),
     "generate": (generate.Pictures, server.Up),
+    "serve": (serve.Served,),
     "bench": (Bench, server.Up),
     "report": (report.PageFacts,),
     "config": (config.Settings,),
+    "fleet": (work.FleetFacts, page.FleetPageFacts, ssh_config.HostKeys, answers.Urls),
     "uninstall": (made_by_us.Removed, made_by_us.WouldRemove, Nothing),
+    "bundle": (bundle.Bundled, checking.Checked),
     "completion": (completion.Script, completion.Installed),
     "manifests": (manifests.ManifestList, manifests.ManifestValues, manifests.ManifestName, manifests.NewManifest),
 }
@@ -82,8 +94,8 @@ def schema() -> Schema:
     kinds = {_name(root["$ref"]): kind for root, kind in zip(roots, held, strict=True)}
     values = {name: _renamed(definition, kinds.get(name)) for name, definition in _plain(found).items()}
     lines = {kind.type: _event(kind, values[each.__name__]) for kind, each in zip(EVENTS, told, strict=True)}
-    for command, answers in REPORTS.items():
-        for kind in answers:
+    for command, told_of in REPORTS.items():
+        for kind in told_of:
             lines[f"{command}: {kind.__name__}"] = _report(values.get(kind.__name__, {}), {"const": command})
     lines["failed"] = _report({}, {"type": ["string", "null"]}, ok={"const": False})
     values["ReportLine"] = _extended("Line", values["ReportLine"], {"type": {"const": "report"}})

@@ -132,8 +132,10 @@ def _named(manifest: str) -> str:
 
 
 def is_kept(request: Request) -> bool:
-    """Whether the home remembers the request: only commands that hold it write, `doctor` where it mends."""
-    return request.command in ("all", "download", "doctor") and not request.passing
+    """Whether the home remembers the request: only commands that hold it write, `doctor` where it mends, `launch` where
+    it opens or closes the server to the network."""
+    opens = request.command == "launch" and request.lan is not None
+    return opens or (request.command in ("all", "download", "doctor") and not request.passing)
 
 
 def keep_from_now(asked: Request, home: Home, by: Decided, draft: Draft, manifest: Manifest) -> Keeping:

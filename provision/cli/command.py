@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -61,11 +61,30 @@ class Session:
         return self.ctx.home.tool_log
 
 
-def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None) -> typer.Typer:
-    """The command `run(at, ...)`: with the `flags` of a request, and its own, which are its keyword parameters.
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """A command at work that needs no home: its request and its console."""
 
-    `ask(request, ...)` puts more flags, its own keyword parameters, into the request before anything is done.
+    request: Request
+    console: Console
+
+
+def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None, *, alone: bool = False) -> typer.Typer:
+    """The command `run(at, ...)`, in an app of its own; see `function_of`."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name, cls=Manual)(function_of(name, run, flags, ask, alone=alone))
+    return app
+
+
+def function_of(
+    name: str, run: Run, flags: frozenset[str], ask: Ask | None = None, *, alone: bool = False
+) -> Callable[..., None]:
+    """What typer calls for `run(at, ...)`: with the `flags` of a request, and its own, its keyword parameters.
+
+    `ask(request, ...)` puts more flags, its own keyword parameters, into the request before anything is done. With
+    `alone` it needs no home: `at` is an Alone in place of a Session.
     """
+    carry: Callable[..., None] = carry_out_here if alone else carry_out
     shared, asked, own = _shared(flags), _own(ask) if ask else [], _own(run)
 
     def called(**given: Any) -> None:
@@ -73,40 +92,32 @@ def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None) 
         request = Request(name, **typed)
         if ask is not None:
             request = ask(request, **{each.name: given[each.name] for each in asked})
-        carry_out(name, request, lambda at: run(at, **{each.name: given[each.name] for each in own}))
+        carry(name, request, lambda at: run(at, **{each.name: given[each.name] for each in own}))
 
     parameters = sorted([*shared, *asked, *own], key=lambda each: not _is_argument(each))
     called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {each.name: each.annotation for each in parameters}
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, cls=Manual)(called)
-    return app
+    return called
 
 
 def carry_out_alone(name: str, run: Callable[[], Result], *, json: bool = False) -> NoReturn:
-    """Run a command that needs no home."""
-    from provision.output.console import make_console
-    from provision.output.hints import this_call
+    """Run a command that needs no home, and none of the flags of all commands but one."""
+    carry_out_here(name, Request(name, json=json), lambda _: run())
 
-    console = make_console(name, json=json, environ={})
-    console.invocation = this_call(os.environ)
-    with exit_codes(console):
-        result = run()
+
+def carry_out_here(name: str, request: Request, run: Callable[[Alone], Result]) -> NoReturn:
+    """Run a command that needs no home."""
+    console = _console(name, request, os.environ)
+    with exit_codes(console), console:
+        result = run(Alone(request, console))
         console.answer(result)
         finish(result.ok)
 
 
-def carry_out(name: str, request: Request, run: Callable[[Session], Result]) -> NoReturn:
-    """Run a command in a session: its console, its signals, its answer, its exit code."""
-    from provision.cli.session import open_session
-    from provision.cli.which_home import check_person, choose_home
+def _console(name: str, request: Request, environ: Mapping[str, str]) -> Console:
     from provision.output.console import make_console
     from provision.output.hints import this_call
-    from provision.system.local_machine import LocalMachine
-    from provision.system.proxies import with_system_proxies
 
-    machine = LocalMachine()
-    machine.environ = with_system_proxies(machine)
     console = make_console(
         name,
         json=request.json,
@@ -115,9 +126,22 @@ def carry_out(name: str, request: Request, run: Callable[[Session], Result]) -> 
         plain=request.plain,
         quiet=request.quiet,
         colour=colour_of(request.color),
-        environ=machine.environ,
+        environ=environ,
     )
-    console.invocation = this_call(machine.environ, request.home, rehearse=request.rehearse)
+    console.invocation = this_call(environ, request.home, rehearse=request.rehearse)
+    return console
+
+
+def carry_out(name: str, request: Request, run: Callable[[Session], Result]) -> NoReturn:
+    """Run a command in a session: its console, its signals, its answer, its exit code."""
+    from provision.cli.session import open_session
+    from provision.cli.which_home import check_person, choose_home
+    from provision.system.local_machine import LocalMachine
+    from provision.system.proxies import with_system_proxies
+
+    machine = LocalMachine()
+    machine.environ = with_system_proxies(machine)
+    console = _console(name, request, machine.environ)
     with exit_codes(console) as end, console:
         check_person(request.command, machine.environ)
         home = choose_home(request, machine)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from provision.cli.request import PRECISIONS, REHEARSED, Request
+from provision.cli.request import PRECISIONS, REHEARSED, TIME_MACHINE, Request
 from provision.command import Command, Fix, ours, program
 from provision.core.manifest import manifest_names
 from provision.core.step import Options
@@ -24,12 +24,16 @@ def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
         raise UsageError(
             f"Unknown precision {request.precision!r}.", hint=Fix(f"Choose from: {', '.join(PRECISIONS)}.")
         )
+    if request.time_machine not in (None, *TIME_MACHINE):
+        raise UsageError(
+            f"Unknown --time-machine {request.time_machine!r}.", hint=Fix(f"Choose from: {', '.join(TIME_MACHINE)}.")
+        )
     if request.rehearse and request.manifest in manifest_names() and request.manifest != REHEARSED:
         raise UsageError(
             f"The rehearsal only has the model of {REHEARSED}, not of {request.manifest}.",
             hint=ours("all", "--rehearse"),
         )
-    if request.rehearse and request.endpoints:
+    if request.rehearse and request.endpoints and request.source is None:
         raise UsageError("A rehearsal uses its own hub.", hint=Fix("Remove --endpoint or --rehearse."))
     if request.connections is not None and not 1 <= request.connections <= CONNECTIONS_MAX:
         raise UsageError(
@@ -50,6 +54,8 @@ def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
         look_in=tuple(request.look_in),
         copy=bool(request.copy),
         share_cache=bool(request.share_cache),
+        lan=bool(request.lan),
+        time_machine=request.time_machine or "ask",
     )
 
 
@@ -60,6 +66,17 @@ def _address(name: str, text: str, hint: Fix | Command) -> str:
     if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", address):
         raise UsageError(f"{name} is {text!r}, which is not an http address.", hint=hint)
     return address.rstrip("/")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds: `2h`, `90m`, `1h30m`, `45s`. Raises UsageError."""
+    found = re.fullmatch(r"(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?", text.strip().lower())
+    seconds = (
+        sum(int(each or 0) * unit for each, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+    )
+    if not seconds:
+        raise UsageError(f"Invalid --for {text!r}.", hint=Fix("As in: --for 2h, --for 90m"))
+    return float(seconds)
 
 
 def parse_rate(text: str) -> int:

@@ -14,6 +14,7 @@ from provision.cli.offers import Offered, offer, offer_backends, offer_keys, off
 from provision.download.backends.registry import CHOICES
 
 PRECISIONS = ("fp16", "bf16", "fp32")
+TIME_MACHINE = ("ask", "exclude", "keep")
 REHEARSED = "sdxl-turbo"
 """The default manifest, whose repository the embedded world has."""
 
@@ -23,7 +24,9 @@ ASKING = USUAL | {"yes"}
 """Flags of a command that may ask."""
 MOVING = frozenset({"endpoints", "limit_rate", "connections", "look_in", "copy", "share_cache"})
 """Flags of a command that downloads the model."""
-BUILDING = ASKING | MOVING | {"backend", "precision", "torch", "comfyui", "python", "rehearse", "locked"}
+OFFLINE = frozenset({"source", "source_sha256"})
+"""Flags of a command that may take everything from a bundle."""
+BUILDING = ASKING | MOVING | OFFLINE | {"backend", "precision", "torch", "comfyui", "python", "rehearse", "locked"}
 """Flags of a command that makes or plans a whole home."""
 
 
@@ -58,6 +61,13 @@ COPY = Option(
 SHARE = Option(
     "--share-cache/--no-share-cache", help="Add the model to the Hugging Face cache too, without a second copy."
 )
+LAN = Option("--lan/--no-lan", help="Let other devices in your network use ComfyUI, or no longer.")
+LEFT_OUT = flag(
+    "--time-machine",
+    "|".join(TIME_MACHINE),
+    "Exclude the folder from Time Machine and Spotlight, or keep it there (default: ask once).",
+    offer(*TIME_MACHINE),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +100,23 @@ class Request:
     look_in: Annotated[Sequence[Path], flag("--look-in", "DIR", "A folder that may contain the model already.")] = ()
     copy: Annotated[bool | None, COPY] = None
     share_cache: Annotated[bool | None, SHARE] = None
+    lan: Annotated[bool | None, LAN] = None
+    time_machine: Annotated[str | None, LEFT_OUT] = None
     locked: Annotated[Path | None, flag("--locked", "FILE", "Rebuild exactly what this provision.lock lists.")] = None
+    source: Annotated[str | None, flag("--from", "DIR|URL", "Take everything from this bundle, without internet.")] = (
+        None
+    )
+    source_sha256: Annotated[
+        str | None, flag("--from-sha256", "HEX", "The digest that `provision bundle` printed for it.")
+    ] = None
     reset: Annotated[bool, Option("--reset", help="Forget the remembered flags, except the manifest.")] = False
     deep: Annotated[bool, Option("--deep", help="Test everything again: hash, torch, imports, image.")] = False
     to: Annotated[Path | None, flag("--to", "DIR", "Put the file here instead of into ComfyUI.")] = None
     inspect: Annotated[bool, Option("--inspect", help="Show what the file is, by its header; download nothing.")] = (
         False
     )
+    bundle: Path | None = None
+    """`serve DIR`: a bundle instead of the install folder."""
     repo: str | None = None
     """`download OWNER/NAME`: a repository instead of the manifest's models."""
     repo_file: str | None = None

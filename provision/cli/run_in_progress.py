@@ -91,6 +91,16 @@ def run_in_progress(home: Home, machine: Machine) -> RunInProgress | None:
     return note.seen
 
 
+def end_run(home: Home, machine: Machine) -> RunInProgress | None:
+    """Stop the command that works in the home, which keeps its work; also one that is frozen. None where none does."""
+    seen = run_in_progress(home, machine)
+    process = None if seen is None else machine.process(seen.pid)
+    if seen is None or process is None:
+        return None
+    machine.end_process(process)
+    return seen
+
+
 def _file(home: Home) -> Path:
     return home.state / "in-progress.json"
 

@@ -19,9 +19,10 @@ LOOK_S = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """ComfyUI's page."""
+    """ComfyUI's page; `lan_url` is its address for other devices, where it is open to them."""
 
     url: str
+    lan_url: str | None = None
 
 
 def bring_up(at: Session) -> Result:

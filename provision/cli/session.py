@@ -16,6 +16,7 @@ from provision.cli.run_in_progress import kept
 from provision.cli.which_home import check_rehearsal, choose_home, enter_world
 from provision.comfyui.adoption import may_be_run, overrides_for, remember, words_for
 from provision.command import ours
+from provision.core.bundle import Bundle
 from provision.core.choices import DEFAULT_MANIFEST, Source, of_manifest
 from provision.core.home import Home
 from provision.core.lockfile import Lock, load_lock, manifest_overrides
@@ -33,7 +34,7 @@ from provision.core.patience import patience_of
 from provision.core.receipts import home_lock
 from provision.core.step import Context
 from provision.environment.generations import recover
-from provision.errors import ConsentNeeded, DiskFull, HomeError, LockError
+from provision.errors import ConsentNeeded, DiskFull, HomeError, LockError, UsageError
 from provision.output.console import Console
 from provision.system.child_notes import end_leftovers
 from provision.system.local_machine import LocalMachine
@@ -41,9 +42,9 @@ from provision.system.machine import Machine
 
 RUNS_PYTHON = ("all", "plan", "doctor", "launch", "generate", "bench")
 """Commands that ask whether an adopted install's Python may be run; the others do without it."""
-LOOKS = ("check", "config", "inspect", "status", "logs", "report", "stop", "uninstall")
+LOOKS = ("bundle", "check", "clean", "config", "inspect", "status", "logs", "report", "serve", "stop", "uninstall")
 """Commands that never make a folder a home, and need not write in one."""
-ANYWHERE = ("check", "config", "doctor", "plan", "status", "stop")
+ANYWHERE = ("check", "config", "doctor", "plan", "serve", "status", "stop")
 """Commands that have something to say even where the home's disk does not exist."""
 
 
@@ -55,9 +56,14 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
     """
     from provision.rehearsal.home_marker import recorded_overrides
 
-    lock = load_lock(request.locked) if request.locked is not None else None
-    typed, (request, decided) = request, _locked(request, lock)
     home = home or choose_home(request, machine)
+    lock = load_lock(request.locked) if request.locked is not None else None
+    bundle = None
+    if request.source is not None:
+        bundle, lock = _bundled(
+            request, Context(machine, load_manifest(DEFAULT_MANIFEST), home, emit=console.emit), lock
+        )
+    typed, (request, decided) = request, _locked(request, lock)
     if request.command not in ANYWHERE:
         home.check_there()
     if request.to is None and request.command not in LOOKS:
@@ -78,7 +84,12 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
             machine = LocalMachine({k: v for k, v in machine.environ.items() if k not in ("HF_TOKEN", "HF_ENDPOINT")})
             options = replace(options, endpoint=world.endpoint)
         served = world.overrides if world is not None else recorded_overrides(home)
-        console.invocation = replace(console.invocation, rehearsal=bool(served), install=words_for(home))
+        console.invocation = replace(
+            console.invocation,
+            rehearsal=bool(served),
+            install=words_for(home),
+            bundle=bundle.place if bundle is not None else "",
+        )
         by |= {Source.REHEARSAL: served, Source.ADOPTED: overrides_for(home, given, machine)}
         manifest = draft.manifest(in_order(by))
         if request.command not in (*LOOKS, "plan") and home.root.is_dir() and is_home(home.root):
@@ -87,6 +98,9 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
         options = replace(
             options,
             locked=lock,
+            source=bundle,
+            endpoints=(*options.endpoints, *([bundle.place] if bundle is not None and bundle.folder is None else [])),
+            backend="http" if bundle is not None else options.backend,
             rehearsal=bool(served),
             may_run=may_run,
             deep=options.deep and may_run,
@@ -113,6 +127,28 @@ def _finish_switch(request: Request, home: Home, machine: Machine) -> None:
     with home_lock(home.state / "lock", command=request.command):
         recover(home)
         finish(home)
+
+
+def _bundled(request: Request, ctx: Context, lock: Lock | None) -> tuple[Bundle, Lock]:
+    """The bundle of `--from`, and its lock for this machine, or the one that was given.
+
+    Raises BundleError, LockError, ManifestError, NetworkError, HubRefused, UsageError.
+    """
+    from provision.download.bundle_source import open_bundle
+    from provision.rehearsal.home_marker import is_rehearsal
+    from provision.steps.lock.bundled import check_bundled, choose_lock
+
+    ctx = replace(ctx, patience=patience_of(ctx.machine.environ))
+    bundle = open_bundle(ctx, request.source or "", request.source_sha256 or "")
+    if bundle.about.rehearsal != (request.rehearse or is_rehearsal(ctx.home)):
+        is_one = "was made by a rehearsal" if bundle.about.rehearsal else "was not made by a rehearsal"
+        again = ours(request.command, *(["--rehearse"] if bundle.about.rehearsal else []), "--from", bundle.place)
+        raise UsageError(f"The bundle {bundle.place} {is_one}, unlike this install folder.", hint=again)
+    if lock is None:
+        named = load_manifest(request.manifest).name if request.manifest is not None else None
+        return bundle, choose_lock(ctx, bundle, named)
+    check_bundled(bundle, lock)
+    return bundle, lock
 
 
 def _locked(request: Request, lock: Lock | None) -> tuple[Request, list[str]]:

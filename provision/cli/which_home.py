@@ -89,7 +89,7 @@ def check_rehearsal(request: Request, home: Home) -> bool:
             f"{home.root} is a real install folder; a rehearsal must not change it.",
             hint=ours("all", "--rehearse", "--home", "DIR"),
         )
-    return request.rehearse or (rehearsed and request.command in ("doctor", "update"))
+    return request.rehearse or (rehearsed and request.command in ("doctor", "update", "nodes", "bundle"))
 
 
 def enter_world(stack: ExitStack, request: Request, home: Home, machine: Machine) -> World | None:

@@ -34,6 +34,7 @@ from provision.environment import generations, packages
 from provision.environment.truncated_bytecode import forget_cut_caches
 from provision.errors import EngineError, PortTaken
 from provision.system.log_files import LIMIT_BYTES, Follower, rotate, tail_of, wait_for_keeper
+from provision.system.machine import LOOPBACK
 from provision.system.processes import Process, is_same
 
 START_TIMEOUT_S = 180.0
@@ -49,6 +50,8 @@ TAIL_BYTES = 16_384
 TAIL_LINES = 12
 OTHER_GPU = re.compile(r"\+(rocm|xpu)")
 """How torch's version ends where it is built for a GPU of AMD's or Intel's."""
+EVERYWHERE = "0.0.0.0"  # noqa: S104  (after a yes)
+"""All addresses: that of the network may be another tomorrow, and ComfyUI does not start with one that is not there."""
 OURS = "-s"
 """Python's flag that leaves out the user's own packages: people do not write it."""
 
@@ -74,9 +77,10 @@ def on_cpu(ctx: Context) -> bool:
 
 
 def server_argv(ctx: Context) -> tuple[str, ...]:
-    """The whole command: isolated from the user's own packages (-s), on loopback alone."""
+    """The whole command: isolated from the user's own packages (-s), on loopback alone unless the person opened it."""
     program = (str(generations.python(ctx.home)), OURS, str(ctx.home.main_py))
-    address = ("--listen", "127.0.0.1", "--port", str(ctx.manifest.comfyui.port), "--disable-auto-launch")
+    listens = EVERYWHERE if ctx.options.lan else LOOPBACK
+    address = ("--listen", listens, "--port", str(ctx.manifest.comfyui.port), "--disable-auto-launch")
     return (*program, *address, *_folders(ctx), *engine_flags(ctx))
 
 
@@ -175,6 +179,14 @@ def running_environment(ctx: Context) -> Path | None:
     """The environment of the running server, which may no longer be the one in use; None when none runs."""
     record = read_record(ctx)
     return Path(record.argv[0]).parent.parent if record is not None and record.argv else None
+
+
+def lan_page(ctx: Context) -> str | None:
+    """The address of a running server for other devices in the network; None where it is open to none."""
+    record = read_record(ctx)
+    if record is None or EVERYWHERE not in record.argv or (here := ctx.machine.lan_address()) is None:
+        return None
+    return f"http://{here}:{record.port}"
 
 
 def is_ours(home: Home, stats: SystemStats) -> bool:

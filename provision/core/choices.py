@@ -34,7 +34,7 @@ HEAD = """\
 """
 OF_THE_MACHINE = ("torch", "comfyui", "python", "machine")
 """The tables of a manifest that say how ComfyUI runs; other choices belong to the model, so to one manifest."""
-TOLD_AS = {"torch.channel": "torch", "comfyui.ref": "ComfyUI's revision"}
+TOLD_AS = {"torch.channel": "torch", "comfyui.ref": "ComfyUI's revision", "time_machine": "--time-machine"}
 FORGET = Fix("Fix that file, or discard its contents:", ours("all", "--reset"))
 SHOWN_MAX = 60
 """Letters of a value in a sentence."""
@@ -58,6 +58,9 @@ class Flags:
     endpoints: tuple[str, ...] = ()
     copy: bool = False
     share_cache: bool = False
+    lan: bool = False
+    """Whether ComfyUI listens to the network."""
+    time_machine: str = "ask"
 
 
 class Source(StrEnum):

@@ -181,6 +181,58 @@ class RunSeen(CheckSlow):
     in_progress: RunInProgress
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingStarted(Event):
+    """`serve` answers at `address` for `seconds`: the bytes that it offers by part, and the parts that it lacks."""
+
+    type: ClassVar[str] = "serving_started"
+    address: str
+    files: int
+    parts: Mapping[str, int]
+    lacks: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderSeen(CheckSlow):
+    """What `serve` sees of one reader, whose address is the step's name; `over` once it has gone."""
+
+    type: ClassVar[str] = "reader_seen"
+    file: str
+    file_sent_bytes: int
+    file_bytes: int
+    sent_bytes: int
+    bytes_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MacAtWork:
+    """A Mac of a fleet: `state` is its phase, or how it went; bytes and seconds are those of its own run.
+
+    `silent_s` is how long it has said nothing; numbers are null while they are not known.
+    """
+
+    mac: str
+    state: str
+    steps_done: int
+    steps: int
+    doing: str
+    done_bytes: int
+    left_bytes: int
+    bytes_per_s: float | None
+    seconds_left: float | None
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MacSeen(Event):
+    """What happens at a Mac of a fleet, whenever that changes."""
+
+    type: ClassVar[str] = "mac_seen"
+    says: str
+    at_work: MacAtWork
+
+
 @dataclass(frozen=True, slots=True)
 class Mend:
     """One thing that `doctor --fix` is about to do, with its download, the question before it, and what blocks it."""

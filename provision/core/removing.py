@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from provision.core.ownership import ROOT_NAMES, SYSTEMS_OWN
@@ -15,6 +16,19 @@ def remove(path: Path) -> None:
         path.unlink()
     else:
         shutil.rmtree(path)
+
+
+def take_names(state: Path, paths: Iterable[Path]) -> Path:
+    """Rename paths into a new folder of a home's `state`, where nothing of them is used any more; returns that folder.
+
+    Half of a folder that is being removed is never taken for a whole one: what a kill leaves of it, the next command
+    that holds the home removes. Raises OSError.
+    """
+    away = state / f".clean.{os.getpid()}"
+    away.mkdir(exist_ok=True)
+    for number, path in enumerate(paths, len(list(away.iterdir()))):
+        path.rename(away / f"{number}.{path.name}")
+    return away
 
 
 def remove_empty(folder: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from provision.command import Command, Fix
+from provision.core.bundle import Bundle
 from provision.core.deep_results import Proofs
 from provision.core.events import Doing, Emit, Event, Note, Output, Progress, StepPlanned, Unit, Waiting, Work
 from provision.core.finding import Cost, Finding, FindingJson, Kind, Verdict, cost_of, worst
@@ -42,10 +43,16 @@ class Options:
     """Never share a file with another program by a hard link: take a copy of it."""
     share_cache: bool = False
     """Let the Hugging Face cache have the model too, as the same bytes."""
+    lan: bool = False
+    """Let ComfyUI listen to the network, not only to this computer."""
+    time_machine: str = "ask"
+    """`exclude` leaves the home out of Time Machine and Spotlight, `keep` does not, `ask` asks once."""
     agreed: frozenset[str] = frozenset()
     """Ids of findings that may be fixed without asking again."""
     locked: Lock | None = None
     """What is to be rebuilt, exactly."""
+    source: Bundle | None = None
+    """Where everything comes from, in place of the internet."""
     may_run: bool = True
     """Whether the Python of an adopted install may be started; asked the first time."""
     planning: bool = False

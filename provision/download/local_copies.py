@@ -87,13 +87,21 @@ def find_copies(ctx: Context, sought: Sought) -> list[Path]:
         closed,
         seen={identity for identity in map(_identity, (ctx.home.root, sought.place)) if identity},
     )
-    hunt.go(chain(asked, others), DEADLINE_S)
+    hunt.go(chain(_bundled(ctx, sought), asked, others), DEADLINE_S)
     ctx.machine.check_interrupted()
 
     def promise(path: Path) -> tuple[bool, bool, bool]:
         return path.name != sought.sha256, not same_volume(path, sought.place), path.name != sought.place.name
 
     return sorted(hunt.found, key=promise)
+
+
+def _bundled(ctx: Context, sought: Sought) -> Iterator[Place]:
+    """The folder of a bundle on a disk that has the file."""
+    source = ctx.options.source
+    if source is not None and source.folder is not None:
+        same = (path for path, file in source.about.files.items() if file.sha256 == sought.sha256)
+        yield from (Place((source.folder / path).parent, 0, asked=True) for path in same)
 
 
 def same_volume(path: Path, other: Path) -> bool:
@@ -204,7 +212,7 @@ def take_copy(ctx: Context, sought: Sought) -> Path | None:
     A candidate with a wrong hash is passed over, and said. Raises HomeError, DiskFull or Interrupted.
     """
     for copy in find_copies(ctx, sought):
-        taken = _taken(ctx, sought, copy)
+        taken = taken_from(ctx, sought, copy)
         if taken is not None:
             return taken
     return None
@@ -215,17 +223,24 @@ def found_file(home: Home, sha256: str) -> Path:
     return home.parts / f"{sha256}.found"
 
 
-def _taken(ctx: Context, sought: Sought, copy: Path) -> Path | None:
+def taken_from(ctx: Context, sought: Sought, copy: Path, *, copies: bool = True) -> Path | None:
+    """The verified bytes of this copy, below the home; None where its hash is wrong, or where they cannot be shared and
+    not `copies`. Raises HomeError, DiskFull or Interrupted.
+    """
     name, here = sought.place.name, found_file(ctx.home, sought.sha256)
     right = False
     try:
         here.parent.mkdir(parents=True, exist_ok=True)
         here.unlink(missing_ok=True)
         how = _shared(copy, here, links=not ctx.options.copy)
+        if not how and not copies:
+            ctx.note(f"{copy} cannot share its bytes with {ctx.home.shown(sought.place)}; both stay as they are.")
+            return None
         found = sha256_of(ctx, here, name) if how else _copied(ctx, copy, here, name)
         right = found == sought.sha256
         if right:
-            ctx.note(f"{copy} is the right file (sha256 OK): {_SAYS[how]}; nothing to download.")
+            told = "; nothing to download" if copies else ""
+            ctx.note(f"{copy} is the right file (sha256 OK): {_SAYS[how]}{told}.")
             return here
         ctx.note(f"{copy} has the size of {name} but a wrong sha256 ({found[:12]}); skipped.")
         wrong = {path: mark for path, mark in ctx.receipts.read(WRONG_COPIES).items() if os.path.exists(path)}  # noqa: PTH110  (which takes what is no path for none)

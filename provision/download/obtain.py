@@ -102,6 +102,11 @@ def _get(ctx: Context, wanted: WantedFile, *, resume: bool = False) -> _Verified
     copy = _copy(ctx, wanted.sought, wanted.model.revision)
     if copy is not None:
         return copy
+    if ctx.options.source is not None and ctx.options.source.folder is not None:
+        raise WrongFile(
+            f"{ctx.options.source.place} has no usable {wanted.file.name}; nothing was downloaded.",
+            hint=Fix("To see what is wrong with it:", ours("bundle", "--check", ctx.options.source.place)),
+        )
     _say_what_it_costs(ctx, wanted)
     _say_where_nobody_looked(ctx, wanted)
     with kept_awake(ctx.machine):

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 from provision.comfyui import git_remote
 from provision.comfyui.archived_revisions import archive_of
 from provision.comfyui.git_remote import LATEST, LISTING_BYTES, RemoteFile, Revision, choose_revision
-from provision.comfyui.source_tree import BadArchive, read_archived
+from provision.comfyui.source_tree import BadArchive, read_archived, unpack
 from provision.command import Fix
+from provision.core.bundle import source_path
 from provision.core.events import Progress, Work
 from provision.core.patience import ride_out
 from provision.core.step import Context
 from provision.download.backend import Address
+from provision.download.bundle_source import fetch_file
 from provision.download.retry import until_interrupted
 from provision.download.web import RESUME, broken, fetch, host_of
 from provision.errors import GitError, NetworkError, WrongFile
@@ -44,7 +46,9 @@ LINE = re.compile(rb"([0-9a-f]{40}(?:[0-9a-f]{24})?) (refs/[\x21-\x7e]{1,300})\n
 
 
 def by_archive(ctx: Context, url: str) -> bool:
-    """Whether ComfyUI comes as an archive: there is no git that works, and its address is one that archives are at."""
+    """Whether ComfyUI comes as an archive: from a bundle, or where no git works and its address has archives."""
+    if ctx.options.source is not None:
+        return True
     return has_archives(url) and not find_git(ctx.machine).usable
 
 
@@ -77,9 +81,10 @@ def read_remote_file(ctx: Context, url: str, ref: str, path: str) -> RemoteFile:
         fetch_archive(ctx, url, revision, archive)
         try:
             text, date = read_archived(archive, path)
+            blobs = unpack(archive, Path(folder) / "files", revision.commit or "").blobs
         except (BadArchive, UnicodeDecodeError) as error:
             raise GitError(f"{path} of {revision.name} cannot be read: {error}.", hint=LATEST) from error
-    return RemoteFile(text, revision.name, date)
+    return RemoteFile(text, revision.name, date, blobs)
 
 
 def list_refs(ctx: Context, url: str) -> dict[str, str]:
@@ -127,6 +132,9 @@ def fetch_archive(ctx: Context, url: str, revision: Revision, to: Path) -> None:
 
     Raises GitError, NetworkError, HubRefused, UsageError, WrongFile, DiskFull, HomeError, Interrupted.
     """
+    if ctx.options.source is not None:
+        fetch_file(ctx, ctx.options.source, source_path(str(revision.commit)), to)
+        return
     address = archive_address(url, revision)
     ride_out(ctx, lambda: _download(ctx, address, revision, to))
 
@@ -152,7 +160,7 @@ def keep_archive(ctx: Context, revision: Revision) -> Path:
 
 
 def _download(ctx: Context, address: str, revision: Revision, to: Path) -> None:
-    response = _get(ctx, address, f"{host_of(address)} has no archive of {revision.name}")
+    response = _get(ctx, address, f"{host_of(address)} has no archive of {revision.name}", ARCHIVE_S)
     length = response.headers.get("Content-Length", "")
     total = int(length) if length.isdecimal() else None
     done = 0
@@ -169,9 +177,9 @@ def _download(ctx: Context, address: str, revision: Revision, to: Path) -> None:
         raise NetworkError(f"{host_of(address)} ended {total - done:,} bytes before the archive's end.", hint=RESUME)
 
 
-def _get(ctx: Context, address: str, refused: str) -> Response:
+def _get(ctx: Context, address: str, refused: str, body_s: float | None = None) -> Response:
     """A response that is a success. Raises GitError, which says `refused`, and as `fetch` of `web`."""
-    response = until_interrupted(ctx.machine, lambda: fetch(ctx, Address(address, {}), own=True))
+    response = until_interrupted(ctx.machine, lambda: fetch(ctx, Address(address, {}), own=True, body_s=body_s))
     status = response.status_code
     if status == 200:
         return response

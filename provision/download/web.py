@@ -70,16 +70,18 @@ def ask(
     *,
     extra: Mapping[str, str] | None = None,
     own: bool = False,
+    body_s: float | None = None,
 ) -> Response:
     """One request, its body not yet read, no redirect followed; head and body come to an end in time.
 
+    `body_s`: the seconds that a body may take which is not small.
     `own`: with what the person has for that host in the address or in ~/.netrc, as for a package index.
     Raises NetworkError, or UsageError for an address that is none.
     """
     import urllib3
 
     try:
-        return session_for(address.url, ctx.machine.environ).request(
+        return session_for(address.url, ctx.machine.environ, body_s).request(
             method,
             address.url,
             headers={"Accept-Encoding": "identity", "User-Agent": "provision", **address.headers, **(extra or {})},
@@ -101,12 +103,12 @@ def _own_credentials(url: str) -> tuple[str, str] | None:
     return None if "@" in url.partition("://")[2].partition("/")[0] else get_netrc_auth(url)
 
 
-def session_for(url: str, environ: Mapping[str, str]) -> Session:
+def session_for(url: str, environ: Mapping[str, str], body_s: float | None = None) -> Session:
     """A session for requests to one host: never through a proxy to this machine, trusting whom the system trusts.
 
     Raises UsageError for an address that is none, NetworkError for a proxy that is not spoken to, OSError.
     """
-    session = bounded_session(tls=trusted(environ) if place_of(url).scheme == "https" else None)
+    session = bounded_session(body_s, tls=trusted(environ) if place_of(url).scheme == "https" else None)
     session.trust_env = False
     if proxy := proxy_for(url, environ):
         if kind := unspoken(proxy):
@@ -117,10 +119,17 @@ def session_for(url: str, environ: Mapping[str, str]) -> Session:
     return session
 
 
-def fetch(ctx: Context, address: Address, *, extra: Mapping[str, str] | None = None, own: bool = False) -> Response:
+def fetch(
+    ctx: Context,
+    address: Address,
+    *,
+    extra: Mapping[str, str] | None = None,
+    own: bool = False,
+    body_s: float | None = None,
+) -> Response:
     """GET, redirects followed; the token does not leave the origin of `address`. Raises HubRefused, and as `ask`."""
     for _ in range(REDIRECTS_MAX):
-        response = ask(ctx, "GET", address, extra=extra, own=own)
+        response = ask(ctx, "GET", address, extra=extra, own=own, body_s=body_s)
         target = redirect_of(response)
         if target is None:
             return response

@@ -85,9 +85,20 @@ def run_uv(
 
 
 def index_words(ctx: Context, index: str) -> tuple[str, ...]:
-    """uv's words for an index that stands before the configured ones; of what a rehearsal's has, no other is asked."""
+    """uv's words for an index that stands before the configured ones; of what a rehearsal's has, no other is asked.
+
+    From a bundle no index is asked.
+    """
+    if ctx.options.source is not None:
+        return ()
     strategy = "first-index" if ctx.options.rehearsal else "unsafe-best-match"
     return ("--index", index, "--index-strategy", strategy) if index else ()
+
+
+def bundle_words(ctx: Context) -> tuple[str, ...]:
+    """uv's words for the wheels of a bundle, in place of every index; none where there is no bundle."""
+    source = ctx.options.source
+    return ("--no-index", "--find-links", source.links) if source is not None else ()
 
 
 class _IndexDown(NetworkError):
@@ -128,7 +139,7 @@ def pip_install(ctx: Context, *words: str | Path, env: Mapping[str, str] | None 
 
     with suppress(OSError):
         ctx.home.installing.write_text(str(active(ctx.home)), encoding="utf-8")
-    ran = run_uv(ctx, "pip", "install", "--python", ctx.home.python, *words, env=env)
+    ran = run_uv(ctx, "pip", "install", "--python", ctx.home.python, *bundle_words(ctx), *words, env=env)
     if ran.ok:
         with suppress(OSError):
             ctx.home.installing.unlink()
@@ -270,9 +281,13 @@ def normalised(name: str) -> str:
 
 def asked_packages(requirements: Path) -> list[str]:
     """The requirement lines of a requirements file, without comments and options."""
+    return asked_lines(read_head(requirements, SETTINGS_MAX_BYTES).decode("utf-8-sig", "replace"))
+
+
+def asked_lines(text: str) -> list[str]:
+    """The same of a file's text."""
     import re
 
-    text = read_head(requirements, SETTINGS_MAX_BYTES).decode("utf-8-sig", "replace")
     lines = (re.split(r"(?:^|\s)#", line)[0].strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith(("#", "-"))]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from provision.command import Fix, ours
 from provision.core.pylock import read_pylock
 from provision.core.step import Context
-from provision.environment.packages import find_uv, index_words, normalised, target_python, uv_env
+from provision.environment.packages import bundle_words, find_uv, index_words, normalised, target_python, uv_env
 from provision.errors import NetworkError, PackageError
 from provision.system.address import quoted
 from provision.system.machine import Ran
@@ -228,7 +228,7 @@ def compile_wheels(ctx: Context, target: Target | None, lines: Iterable[str], ru
     if target is not None:
         env["MACOSX_DEPLOYMENT_TARGET"] = ".".join(map(str, target.macos))
         words += ["--python-platform", target.platform]
-    words += index_words(ctx, rules.index)
+    words += [*bundle_words(ctx), *index_words(ctx, rules.index)]
     if rules.until:
         words += ["--exclude-newer", rules.until]
         for line in rules.held:  # what is held is installed already, of whatever day

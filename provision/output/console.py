@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provision.command import Fix
 from provision.core import events
@@ -25,6 +27,9 @@ from provision.output.run_state import RunState
 from provision.output.slow_checks import SLOW_S
 from provision.system.log_files import OwnLog
 from provision.system.visible import uncoloured, visible
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 PLAIN_EVERY_S = 5.0
 SPOKEN_EVERY_S = 20.0
@@ -108,6 +113,11 @@ class Console:
                 self._write(line)
             self.show(event)
 
+    @contextmanager
+    def showing(self, lines: Callable[[float, int, int], Sequence[Text]]) -> Iterator[None]:
+        """Draw these lines for a time, a width and a height below what is said, during this block: not here."""
+        yield
+
     def heartbeat(self) -> events.Heartbeat:
         """What is going on."""
         with self._guard:
@@ -127,6 +137,8 @@ class Console:
             return
         elif isinstance(event, events.Progress):
             self._tell_progress(event)
+        elif isinstance(event, events.ReaderSeen) and not event.over and not self._is_due((event.step, "")):
+            return
         elif isinstance(event, events.Output):
             if self.verbose:
                 self.line(f"    {uncoloured(event.line)}")
@@ -136,16 +148,23 @@ class Console:
     def _tell_progress(self, event: events.Progress) -> None:
         if event.total is None or event.unit != "bytes":
             return
-        key, now = (event.step, event.says), time.monotonic()
-        if now - self._said.setdefault(key, now) < (SPOKEN_EVERY_S if self.plain else PLAIN_EVERY_S):
+        now = time.monotonic()
+        if not self._is_due((event.step, event.says)):
             return
-        self._said[key] = now
         step = self.state.steps.get(event.step)
         rate = step.tasks[event.kind, event.subject].rate.at(now) if step is not None else None
         self.line(f"  {event.step}: {views.progress_text(event, rate)}")
         if self.state.under_way and now - self._said.get(("", ""), 0) >= SPOKEN_EVERY_S:
             self._said["", ""] = now
             self.line(f"  {views.total_text(self.state, now)}")
+
+    def _is_due(self, key: tuple[str, str]) -> bool:
+        """Whether what moves is to be told again; never the first time, since much of it is over in a moment."""
+        now = time.monotonic()
+        if now - self._said.setdefault(key, now) < (SPOKEN_EVERY_S if self.plain else PLAIN_EVERY_S):
+            return False
+        self._said[key] = now
+        return True
 
     def say(self, *lines: Line) -> None:
         """Show lines that are no answer."""
@@ -172,8 +191,12 @@ class Console:
         """Show a text and ask about it; True with `--yes`, and where nobody can answer."""
         if self.yes or not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
             return True
-        safe_streams.say(safe_streams.err(), page)
+        self.page(page)
         return self.consent(question)
+
+    def page(self, text: str) -> None:
+        """Show a text as it stands, before a question about it."""
+        safe_streams.say(safe_streams.err(), text)
 
     def ask(self, question: str) -> bool:
         safe_streams.say(safe_streams.err(), f"{visible(question)} [y/N] ", end="")

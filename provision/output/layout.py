@@ -18,7 +18,7 @@ from provision.system.visible import visible
 Span = tuple[str, str]
 """A text and its style: a name of CODES, several of them, KEPT, or nothing."""
 KEPT = "kept"
-CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36", "paper": "30;107"}
 WIDEST = 120
 """Longer rows of prose are hard to read."""
 NARROWEST = 24

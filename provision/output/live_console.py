@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ from provision.output.terminal_image import encode, protocol_of
 from provision.system.visible import uncoloured
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from provision.output.result import Result
 
 PICTURE_ROWS_LEAST = 6
@@ -44,18 +47,31 @@ class LiveConsole(Console):
         self._rows = 0
         """Rows that were shown since the last image."""
         self._rows_to_come = 0
+        self._lines: Callable[[float, int, int], Sequence[Text]] | None = None
 
     def __exit__(self, *error: object) -> None:
         self._end()
         super().__exit__(*error)
 
     def _picture_of_now(self, width: int, height: int) -> list[Drawn]:
-        lines = []
-        for line in live_view.live_lines(self.state, time.monotonic(), width, height):
+        lines, now = [], time.monotonic()
+        shown = self._lines(now, width, height) if self._lines else live_view.live_lines(self.state, now, width, height)
+        for line in shown:
             with self.rich.capture() as coloured:
                 self.rich.print(line, end="", no_wrap=True, overflow="ignore", crop=False)
             lines.append(Drawn(coloured.get(), line.cell_len))
         return lines
+
+    @contextmanager
+    def showing(self, lines: Callable[[float, int, int], Sequence[Text]]) -> Iterator[None]:
+        """Draw these lines below what is said, during this block."""
+        self._lines = lines
+        self.screen.start()
+        try:
+            yield
+        finally:
+            self._end()
+            self._lines = None
 
     def _end(self) -> None:
         """Remove the picture; what was in it is over."""
@@ -74,6 +90,8 @@ class LiveConsole(Console):
                 self.screen.start()
             case events.CheckSlow(over=False):
                 self.screen.start()
+            case events.ReaderSeen():
+                self.say(*views.note_lines(event, call=self.invocation))
             case events.StepFinished():
                 self.say(views.step_line(event))
             case events.Note() if not (event.passing and event.step):

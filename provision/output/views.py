@@ -166,12 +166,14 @@ def closing_lines(closing: Sequence[Says], call: Invocation = HERE, style: str =
 def _said(event: events.Event) -> str | Fix:
     """What an event says to people."""
     match event:
-        case events.ApplyStarted():
+        case events.ApplyStarted() | events.MacSeen():
             return event.says
         case events.Note():
             return Fix(event.says, event.argv)
         case events.Waiting():
             return waiting_text(event.says, event.seconds)
+        case events.ReaderSeen():
+            return event.says
         case events.CheckSlow(over=False):
             return f"{event.says} ... ({time_text(event.seconds)})"
     return ""
@@ -221,7 +223,7 @@ def log_line(event: events.Event) -> str:
     match event:
         case events.MendingPlanned():
             return says
-        case events.CheckSlow():
+        case events.CheckSlow() if not (isinstance(event, events.ReaderSeen) and event.over):
             return ""
         case events.Output():
             says = f"| {event.line}"

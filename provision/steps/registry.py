@@ -17,7 +17,9 @@ from provision.steps.python_env.scripts import SCRIPTS
 from provision.steps.python_env.step import PYTHON_ENV
 from provision.steps.requirements.changed import CHANGED
 from provision.steps.requirements.imports import IMPORTS
+from provision.steps.requirements.nodes import NODES
 from provision.steps.requirements.step import REQUIREMENTS
+from provision.steps.server.always_on import ALWAYS_ON
 from provision.steps.server.flags import FLAGS
 from provision.steps.server.last_run import PROMPT_LOG, START_LOG
 from provision.steps.server.step import SERVER
@@ -36,7 +38,7 @@ WRITERS: tuple[Step, ...] = (
     with_looks(TORCH, KNOWN_BAD_TORCH, RESERVATIONS, NATIVE_LIBS, KNOWN_PAIRS),
     with_looks(COMFYUI, ENGINE_FILES, OTHER_INSTALLS),
     CHECKPOINTS,
-    with_looks(REQUIREMENTS, IMPORTS, CHANGED),
+    with_looks(REQUIREMENTS, NODES, IMPORTS, CHANGED),
 )
 """The steps whose fixes fill the disk."""
 STEPS: tuple[Step, ...] = tuple(
@@ -46,7 +48,7 @@ STEPS: tuple[Step, ...] = tuple(
         with_looks(TOOLS, ENVIRONMENT),
         *WRITERS,
         with_looks(WORKFLOW, FIRST_PAGE),
-        with_looks(SERVER, FLAGS, START_LOG),
+        with_looks(SERVER, FLAGS, START_LOG, ALWAYS_ON),
         with_looks(FIRST_IMAGE, DEEP_IMAGE, PROMPT_LOG),
         LOCK,
     )

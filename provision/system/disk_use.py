@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import struct
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,6 +14,14 @@ from pathlib import Path
 
 BLOCK_BYTES = 512
 """The unit of `st_blocks` (POSIX)."""
+F_LOG2PHYS_EXT = 65
+"""macOS's sys/fcntl.h: where on the disk a place of a file is, in and out as `struct log2phys` (packed)."""
+LOG2PHYS = struct.Struct("=Iqq")
+FIEMAP = 0xC020660B
+"""Linux's ioctl_fiemap(2): a head, and here one extent."""
+FIEMAP_HEAD, FIEMAP_EXTENT = struct.Struct("=QQIIII"), struct.Struct("=QQQQQIIII")
+NO_PLACE = 0x2 | 0x4 | 0x200
+"""Flags of an extent that has no place of its own on the disk yet: unknown, still in memory, inside of the inode."""
 
 
 @dataclass(slots=True)
@@ -38,6 +49,10 @@ class Tally:
         """The sum over some paths."""
         return sum(map(self.add, paths))
 
+    def freed_bytes(self) -> int:
+        """Bytes of what was counted that are free once all of it is removed; clones are not known as such."""
+        return sum(size for size, names, seen in self._seen.values() if seen >= names)
+
     def shared_bytes(self) -> int:
         """Bytes that would stay on the disk, because they have names elsewhere too."""
         return sum(size for size, names, seen in self._seen.values() if seen < names)
@@ -55,3 +70,25 @@ def bytes_here(path: Path) -> int:
     with suppress(OSError):
         return path.stat().st_size
     return 0
+
+
+def are_clones(one: Path, other: Path) -> bool:
+    """Whether two files of one size begin at the same place of the disk, as clones do; False where that is unknown."""
+    try:
+        places = [_first_place(path) for path in (one, other)]
+        return places[0] is not None and places[0] == places[1] and one.stat().st_size == other.stat().st_size
+    except OSError:
+        return False
+
+
+def _first_place(path: Path) -> int | None:
+    """Where on its disk a file begins, in bytes; None where it has no place. Raises OSError."""
+    with path.open("rb") as stream:
+        if sys.platform == "darwin":
+            told = fcntl.fcntl(stream.fileno(), F_LOG2PHYS_EXT, LOG2PHYS.pack(0, 1, 0))
+            return int(LOG2PHYS.unpack(told)[2])
+        asked = FIEMAP_HEAD.pack(0, 2**64 - 1, 0, 0, 1, 0) + bytes(FIEMAP_EXTENT.size)
+        told = fcntl.ioctl(stream.fileno(), FIEMAP, asked)
+    extent = FIEMAP_EXTENT.unpack_from(told, FIEMAP_HEAD.size)
+    found = FIEMAP_HEAD.unpack_from(told)[3]
+    return int(extent[1]) if found and not extent[5] & NO_PLACE else None

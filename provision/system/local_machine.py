@@ -22,6 +22,10 @@ from provision.system.processes import MARK, Process, Running
 from provision.system.strict import Unreadable, read_file
 
 INTERRUPT_GRACE_S = 0.6
+ELSEWHERE = ("192.0.2.1", 9)
+"""An address that nobody has (RFC 5737)."""
+VIRTUAL = ("docker", "br-", "veth", "virbr", "bridge", "vmnet", "utun", "tun", "tap", "awdl", "llw")
+"""How interfaces are called that lead to no network of other people's machines."""
 EXTRA_PATH = ("/opt/homebrew/bin", "/usr/local/bin")
 
 
@@ -138,6 +142,14 @@ class LocalMachine(Machine):
             return True
         return False
 
+    def lan_address(self) -> str | None:
+        found = lan_addresses()
+        with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
+            trial.connect(ELSEWHERE)  # nothing is sent: the system only says by which interface it would be
+            if (used := trial.getsockname()[0]) in found:
+                return str(used)
+        return next(iter(found), None)
+
     def disk_free_bytes(self, path: Path) -> int:
         while not path.exists() and path != path.parent:
             path = path.parent
@@ -174,6 +186,19 @@ class LocalMachine(Machine):
 
     def file_flags(self, path: Path) -> int:
         return int(getattr(path.stat(), "st_flags", 0))
+
+
+def lan_addresses() -> list[str]:
+    """The IPv4 addresses of the interfaces that lead into a network."""
+    import psutil
+
+    up = {name for name, about in psutil.net_if_stats().items() if about.isup and not name.startswith(VIRTUAL)}
+    found = ((name, each) for name, each_of in psutil.net_if_addrs().items() for each in each_of if name in up)
+    return [
+        each.address
+        for _, each in found
+        if each.family == socket.AF_INET and not each.ptp and not each.address.startswith(("127.", "169.254."))
+    ]
 
 
 def _still_there() -> Path | None:

@@ -6,6 +6,7 @@ not scripted fails.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from abc import abstractmethod
@@ -130,6 +131,10 @@ class Machine(Protocol):
         self.stopping.wait(seconds)
         self.check_interrupted()
 
+    def attended(self) -> bool:
+        """Whether somebody is at a terminal of this program."""
+        return any(os.isatty(stream) for stream in (0, 1, 2))
+
     @abstractmethod
     def process(self, pid: int) -> Process | None:
         """A running process, or None."""
@@ -149,6 +154,10 @@ class Machine(Protocol):
     @abstractmethod
     def port_is_free(self, port: int) -> bool:
         """Whether a server could bind the port on loopback, and nothing answers there."""
+
+    @abstractmethod
+    def lan_address(self) -> str | None:
+        """This computer's IPv4 address in the network that it is in; None where it is in none."""
 
     @abstractmethod
     def disk_free_bytes(self, path: Path) -> int:

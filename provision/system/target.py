@@ -167,6 +167,9 @@ class TargetMachine(Machine):
     def port_is_free(self, port: int) -> bool:
         return True
 
+    def lan_address(self) -> str | None:
+        return None
+
     def disk_free_bytes(self, path: Path) -> int:
         raise OSError("The target's disk is not available.")
 

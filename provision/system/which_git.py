@@ -2,7 +2,8 @@
 
 On a Mac /usr/bin/git is a stub before the git of the Command Line Tools or of Xcode. Without these it opens a dialog in
 place of working, so it is run only once they are known to be there; a git of any other place is as good (`xcode-select`
-prints its folder even where nothing is left in it, see `parsers`).
+prints its folder even where nothing is left in it, see `parsers`). Xcode's refuses until its license is agreed to: what
+that is called, and which one was agreed to, is read where Apple keeps it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ STUB_FOLDER = Path("/usr/bin")
 XCODE_SELECT = ("/usr/bin/xcode-select", "-p")
 ELSEWHERE = ("/opt/homebrew/bin", "/usr/local/bin", "/Library/Developer/CommandLineTools/usr/bin")
 """Where a git may lie off PATH: Homebrew's; Apple's own, no stub, which a deleted Xcode may be selected over."""
+LICENSE = "{app}.app/Contents/Resources/LicenseInfo"
+PREFERENCES = "/Library/Preferences/com.apple.dt.Xcode"
+AGREED_TO = ("IDELastGMLicenseAgreedTo", "IDELastBetaLicenseAgreedTo")
+"""What `xcodebuild -license accept` writes there: the `licenseID` of the Xcode, as `EA1881`; later ones are higher
+(xcpretty/xcode-install 65, rstudio/rstudio 5481)."""
 LOOK_S = 20
 
 
@@ -62,7 +68,7 @@ def without_stubs(machine: Machine) -> dict[str, str]:
     """
     folders = machine.environ.get("PATH", "").split(os.pathsep)
     real = [folder for folder in folders if Path(folder) != STUB_FOLDER]
-    if machine.system != "Darwin" or real == folders or _lack_of_tools(machine) is None:
+    if machine.system != "Darwin" or real == folders or lack_of_tools(machine) is None:
         return {}
     return {"PATH": os.pathsep.join(real)}
 
@@ -80,7 +86,7 @@ def _gits(machine: Machine) -> Iterator[Path]:
 
 def _ask(machine: Machine, path: Path) -> FoundGit:
     is_mac = machine.system == "Darwin"
-    if is_mac and _is_stub(path) and (lack := _lack_of_tools(machine)) is not None:
+    if is_mac and _is_stub(path) and (lack := lack_of_tools(machine)) is not None:
         return lack
     said = _run(machine, (str(path), "--version"))
     if is_mac and (trouble := parse_git_trouble(said.code, said.err)) is not None:
@@ -97,7 +103,7 @@ def _is_stub(path: Path) -> bool:
     return STUB_FOLDER in (path.parent, Path(os.path.realpath(path)).parent)
 
 
-def _lack_of_tools(machine: Machine) -> FoundGit | None:
+def lack_of_tools(machine: Machine) -> FoundGit | None:
     """What is wrong with Apple's tools, None where they are there."""
     said = _run(machine, XCODE_SELECT)
     try:
@@ -108,7 +114,21 @@ def _lack_of_tools(machine: Machine) -> FoundGit | None:
         return FoundGit(trouble="clt-missing")
     if tools.state == "stale" or machine.which(f"{tools.path}/usr/bin/xcrun") is None:
         return FoundGit(trouble="clt-stale", selected=tools.path)
+    if not _license_is_agreed_to(machine, tools.path):
+        return FoundGit(trouble="xcode-license", selected=tools.path)
     return None
+
+
+def _license_is_agreed_to(machine: Machine, selected: str) -> bool:
+    """Whether Xcode's license stands in nothing's way, as far as that is known without a run of its programs."""
+    app, is_xcode, _ = selected.partition(".app/")
+    wanted = _default(machine, LICENSE.format(app=app), "licenseID") if is_xcode else ""
+    agreed = (_default(machine, PREFERENCES, key) for key in AGREED_TO if wanted)
+    return not wanted or any((len(each), each) >= (len(wanted), wanted) for each in agreed)
+
+
+def _default(machine: Machine, domain: str, key: str) -> str:
+    return machine.said(("/usr/bin/defaults", "read", domain, key)).strip()
 
 
 def _run(machine: Machine, argv: tuple[str, ...]) -> Ran:

@@ -23,6 +23,7 @@ ADOPTED = "Only an install that this tool did not make can have it: `tests/unit/
 LEFT_OUT: Mapping[str, str] = {
     "hw-not-mac": "No fault: it is what every machine that runs these tests is.",
     "lock-differs": "Only `all --locked` looks for it: `tests/e2e/test_torch_change.py` rebuilds from a lock.",
+    "node-missing": "It takes a node that was added: `tests/e2e/test_nodes.py` adds one, and takes its folder away.",
     "comfyui-gone": ADOPTED,
     "comfyui-no-git": ADOPTED,
     "env-managed": ADOPTED,
@@ -30,6 +31,8 @@ LEFT_OUT: Mapping[str, str] = {
     "home-gone": "Nothing of the home is there with it: `tests/e2e/test_disks.py` takes its disk away.",
     "home-read-only": "It takes the whole home's disk: `tests/e2e/test_disks.py` mounts one.",
     "clock-wrong": "No breaker sets the clock: `tests/unit/download/test_host_check.py` has such certificates.",
+    "login-stale": "It takes a systemd of the person: `tests/e2e/test_always_on.py` has a stand-in.",
+    "login-left": "It takes a systemd of the person: `tests/e2e/test_always_on.py` has a stand-in.",
     "check-crashed": "Only a bug of ours is one: `tests/e2e/test_doctor.py` plants it.",
 }
 """Findings that stand for something wrong, and have no breaker."""

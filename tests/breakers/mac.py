@@ -25,8 +25,7 @@ from provision.steps.hardware import step as hardware
 from provision.steps.hardware.memory import MEMORY_FIT
 from provision.steps.python_env.step import ASK
 from provision.steps.registry import step_named
-from provision.steps.tools.homebrew import install_with_brew
-from provision.steps.tools.step import check_tools
+from provision.steps.tools.step import apply_tools, check_tools
 from provision.steps.torch.choice import Choice
 from provision.steps.torch.native_libraries import XATTR
 from provision.steps.torch.proof import PROBE, prove
@@ -127,6 +126,10 @@ class Mac(FakeMachine):
         if words[:2] == (BREW, "install"):
             self._pour(words[2])
             return Ran(words, 0, f"==> Pouring {words[2]}\n")
+        if words == ("/usr/bin/xcode-select", "--install"):
+            self.commands[" ".join(XCODE_SELECT)] = recorded("xcode_select/command-line-tools")
+            self.programs[XCRUN] = XCRUN
+            return Ran(words, 0)
         if Path(words[0]).name == "uv":
             return Ran(words, 0, self._uv(words[1:], on_line or print))
         if words[1:] == ("-I", "-B", "-c", ASK):
@@ -206,7 +209,7 @@ def _not_there(ctx: Context) -> list[Finding]:
 MODEL = Step("models", (), _not_there)
 STEPS = (
     with_looks(hardware.hardware_step((MODEL,)), MEMORY_FIT),
-    Step("tools", needs=("hardware",), check=check_tools, apply=install_with_brew),
+    Step("tools", needs=("hardware",), check=check_tools, apply=apply_tools),
     step_named("python_env"),
     step_named("torch"),
 )

@@ -76,8 +76,12 @@ def test_every_command_goes_by_what_was_asked_for(tool: Tool) -> None:
     tool.run("generate", "a fox", "--steps", "2", "-o", str(tool.home.parent / "fox.png"))
     assert tool.run("doctor", "--set", "first_image.steps=3").code == 1
     assert file.read_text(encoding="utf-8") == text
-    again = tool.run(*REHEARSE, "--set", "first_image.steps=3", "--backend", "http")
-    assert told(again) == ["backend is now http (was auto).", "first_image.steps is now 3 (was 1)."]
+    again = tool.run(*REHEARSE, "--set", "first_image.steps=3", "--backend", "http", "--time-machine", "keep")
+    assert told(again) == [
+        "backend is now http (was auto).",
+        "--time-machine is now keep (was ask).",
+        "first_image.steps is now 3 (was 1).",
+    ]
     assert tool.run("doctor").code == 0
 
     sources = config(tool, "--torch", "nightly")
@@ -88,9 +92,11 @@ def test_every_command_goes_by_what_was_asked_for(tool: Tool) -> None:
     assert sources["comfyui.ref"][1] == "manifest"
     assert sources["comfyui.url"][1] == "rehearsal"
     assert sources["share_cache"] == (False, "default")
+    assert sources["time_machine"] == ("keep", "home")
 
     reset = tool.run(*REHEARSE, "--reset", *SMALL, "--torch", "stable", "--precision", "fp32")
     assert sorted(told(reset)) == [
+        "--time-machine is now ask (was keep).",
         "backend is now auto (was http).",
         f"comfyui.port is now {server(tool)[1]} (was {port}).",
         "first_image.steps is now 1 (was 3).",

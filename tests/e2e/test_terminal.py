@@ -8,7 +8,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import pytest
 
 from provision.steps.registry import STEPS
 from tests.e2e.conftest import CHECKOUT, Tool
+from tests.support.sockets import socket_folder
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux on this machine")
 PATIENCE_S = 240.0
@@ -71,8 +71,8 @@ class Terminal:
 @pytest.fixture
 def terminal(tool: Tool) -> Iterator[Terminal]:
     given = {"PYTHONPATH": str(CHECKOUT), "HOME": os.environ["HOME"], **tool.environ}
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # a socket's path has 104 bytes on a Mac
-        found = Terminal(Path(folder) / "tmux")
+    with socket_folder() as folder:
+        found = Terminal(folder / "tmux")
         found.open(80, 30, given)
         yield found
         found.tmux("kill-server")

@@ -22,7 +22,8 @@ from tests.support.paths import CHECKOUT
 
 HERE = Path(__file__).parent
 ANSWERED = {
-    "bin": "arch brctl cp git open osascript pmset sw_vers tmutil uname vm_stat xattr xcode-select",
+    "bin": "arch brctl cp defaults git launchctl open osascript pmset sudo sw_vers tmutil uname vm_stat xattr"
+    " xcode-select",
     "sbin": "caffeinate ifconfig ioreg ipconfig lsof route scutil softwareupdate sysctl",
 }
 """The programs of a Mac that the product may start; `caffeinate` lies in /usr/bin there, which PATH does not tell."""
@@ -35,8 +36,9 @@ def why_not() -> str:
         return "this is no Linux"
     if shutil.which("unshare") is None:
         return "there is no unshare"
-    ran = subprocess.run([*_apart(), "true"], capture_output=True, text=True, check=False)
-    return f"there can be no mount namespace: {ran.stderr.strip()}" if ran.returncode else ""
+    laid_over = "mount -t overlay mac -o lowerdir=/usr/bin:/usr/sbin /usr/bin"
+    ran = subprocess.run([*_apart(), "sh", "-c", laid_over], capture_output=True, text=True, check=False)
+    return f"nothing can be laid over its programs: {ran.stderr.strip()}" if ran.returncode else ""
 
 
 def _apart() -> list[str]:
@@ -102,6 +104,11 @@ class PlayedMac:
     def _elsewhere(self) -> list[Path]:
         """What stands for the Mac's programs below /opt, where Homebrew puts its own."""
         return [self.folder / each[1:] for each in self.recorded["programs"].values() if each.startswith("/opt/")]
+
+    def change(self, **facts: Any) -> None:
+        """Change facts of the Mac from now on."""
+        about = self.folder / "python" / "mac.json"
+        about.write_text(json.dumps({**json.loads(about.read_text(encoding="utf-8")), **facts}), encoding="utf-8")
 
     def _stand_in(self, path: Path, name: str) -> None:
         # -S: what answers for a Mac must not take itself for one.

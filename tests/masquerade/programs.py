@@ -12,7 +12,7 @@ from pathlib import Path
 STUB = "xcode-select: note: No developer tools were found, requesting install.\n"
 """The begin of what Apple's stubs of git and python3 say, after which they open a window and end with 1."""
 TOOLS = "/Library/Developer/CommandLineTools/usr/bin/xcrun"
-NONE = {"xattr": 1, "scutil": 0, "ipconfig": 1, "softwareupdate": 0}
+NONE = {"xattr": 1, "defaults": 1, "scutil": 0, "ipconfig": 1, "softwareupdate": 0}
 """Programs with nothing to say, and how they end."""
 
 
@@ -51,6 +51,17 @@ def git(folder: Path, mac: dict, words: list[str]) -> int:
 def xcode_select(folder: Path, mac: dict, words: list[str]) -> int:
     print(Path(TOOLS).parents[2])
     return 0
+
+
+def launchctl(folder: Path, mac: dict, words: list[str]) -> int:
+    """`managername`: a session at the screen."""
+    print("Aqua")
+    return 0
+
+
+def sudo(folder: Path, mac: dict, words: list[str]) -> int:
+    """Without a password."""
+    return run(Path("/usr/bin/env"), "env", *(word for word in words if word != "-n"))
 
 
 def cp(folder: Path, mac: dict, words: list[str]) -> int:
@@ -92,8 +103,12 @@ def arch(folder: Path, mac: dict, words: list[str]) -> int:
 
 
 def uv(folder: Path, mac: dict, words: list[str]) -> int:
-    """The real one, to whose eyes this is Linux: a Mac's Python is asked for by its version."""
+    """The real one, to whose eyes this is Linux: a Mac's Python is asked for by its version.
+
+    It finds that Python alone which takes this for a Mac: others, and those that it would download, know better.
+    """
     os.environ["MASQUERADE_OFF"] = "1"
+    os.environ |= {"UV_PYTHON_SEARCH_PATH": str(Path(sys.executable).parent), "UV_PYTHON_DOWNLOADS": "never"}
     plain = [word.removeprefix("cpython-").partition("-macos-")[0] if "-macos-" in word else word for word in words]
     return run(folder / "real-uv", "uv", *plain)
 
@@ -102,7 +117,9 @@ def run(program: Path, *argv: str) -> int:
     os.execv(program, argv)
 
 
-ANSWERS = {each.__name__: each for each in (sysctl, git, xcode_select, cp, caffeinate, lsof, uname, arch, uv)}
+ANSWERS = {
+    each.__name__: each for each in (sysctl, git, xcode_select, launchctl, sudo, cp, caffeinate, lsof, uname, arch, uv)
+}
 
 
 if __name__ == "__main__":

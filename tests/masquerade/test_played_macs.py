@@ -58,6 +58,47 @@ def test_each_mac_comes_to_its_image_or_is_told_why_not(mac: PlayedMac) -> None:
     page.settle(mac.name, came)
 
 
+SELECT, DEFAULTS = "/usr/bin/xcode-select", "/usr/bin/defaults"
+XCODE, PREFERENCES = "/Applications/Xcode.app/Contents", "/Library/Preferences/com.apple.dt.Xcode"
+CLT = "/Library/Developer/CommandLineTools"
+LOST: dict[str, dict[tuple[str, ...], str | int]] = {
+    "clt-missing": {(SELECT, "-p"): 2},
+    "clt-stale": {(SELECT, "-p"): f"{CLT}\n"},
+    "xcode-license": {
+        (SELECT, "-p"): f"{XCODE}/Developer\n",
+        (DEFAULTS, "read", f"{XCODE}/Resources/LicenseInfo", "licenseID"): "EA1881\n",
+        (DEFAULTS, "read", PREFERENCES, "IDELastGMLicenseAgreedTo"): "EA1647\n",
+    },
+}
+"""What a Mac answers that lost its tools, by the finding: what is said, or the exit code."""
+
+
+@pytest.mark.parametrize("mac", ["no-tools"], indirect=True)
+def test_a_home_that_lost_its_tools_says_so_and_never_runs_the_stub(
+    mac: PlayedMac, pytestconfig: pytest.Config
+) -> None:
+    tools = {f"{CLT}/usr/bin/xcrun": f"{CLT}/usr/bin/xcrun"}
+    before = [each for each in mac.recorded["commands"] if Path(each["command"][0]).name not in ("git", "xcode-select")]
+    mac.change(programs={**mac.recorded["programs"], **tools}, commands=before)
+    assert command(mac, "all", "--rehearse", "--yes")[0] == 0
+    assert (mac.folder / "home/ComfyUI/.git").is_dir()
+    ids = LOST if pytestconfig.getoption("--macs") else ("xcode-license",)
+    for id, answers in ((id, LOST[id]) for id in ids):
+        told = [
+            {"command": words, "code": said if isinstance(said, int) else 0, "err": "", "out": str(said)}
+            for words, said in answers.items()
+        ]
+        xcrun = {f"{XCODE}/Developer/usr/bin/xcrun": f"{XCODE}/Developer/usr/bin/xcrun"}
+        mac.change(programs={"git": "/usr/bin/git", **xcrun}, commands=[*before, *told])
+        (mac.folder / "called").unlink()
+        for words in (["all", "--rehearse", "--yes"], ["doctor"], ["doctor", "--fix", "--yes"], ["status"]):
+            code, report = command(mac, *words)
+            assert code == (0 if words == ["status"] else 1), report
+            assert id in json.dumps(report), words
+        assert command(mac, "generate", "a fox", "-o", str(mac.folder / "fox.png"))[0] == 0
+        assert [line for line in mac.called if line.startswith((STUB, "xcode-select --install"))] == []
+
+
 def _all(mac: PlayedMac) -> str:
     code, report = command(mac, "all", "--rehearse", "--yes")
     if code == 0:

@@ -28,7 +28,7 @@ class FakeMachine(Machine):
         self.environ: Mapping[str, str] = environ or {}
         self.system, self.arch = system, arch
         self.stopping = threading.Event()
-        self.commands = dict(commands or {})
+        self.commands = {"/bin/launchctl managername": "Aqua\n", **(commands or {})}
         self.programs = dict(programs or {})
         self.disk_free = disk_free
         self.scripted_memory = memory
@@ -55,6 +55,9 @@ class FakeMachine(Machine):
         answer = self.commands[line]
         return Ran(words, 0, answer) if isinstance(answer, str) else answer
 
+    def attended(self) -> bool:
+        return True
+
     def spawn(self, argv: Argv, **how: object) -> int:
         raise AssertionError(f"unscripted program: {argv}")
 
@@ -72,6 +75,9 @@ class FakeMachine(Machine):
 
     def port_is_free(self, port: int) -> bool:
         return True
+
+    def lan_address(self) -> str | None:
+        return None
 
     def disk_free_bytes(self, path: Path) -> int:
         return self.disk_free

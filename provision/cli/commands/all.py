@@ -33,7 +33,8 @@ def provision_all(
     from provision.core.runner import run
     from provision.output.report.run_record import keep_run
     from provision.output.report.timeline import Timeline
-    from provision.steps.hardware.left_out import ask_to_leave_out
+    from provision.steps.hardware.left_out import leave_out
+    from provision.steps.lock.bundled import agree_to_replace, check_python
     from provision.steps.lock.rebuild import check_rebuildable
     from provision.steps.registry import STEPS
 
@@ -43,8 +44,12 @@ def provision_all(
     ctx = at.ctx
     if ctx.options.locked is not None:
         check_rebuildable(ctx, ctx.options.locked)
+    if ctx.options.source is not None and ctx.options.locked is not None:
+        agree_to_replace(ctx, ctx.options.locked)
     with hold_home(at):
-        ask_to_leave_out(ctx)
+        if ctx.options.source is not None and ctx.options.locked is not None:
+            check_python(ctx, ctx.options.source, ctx.options.locked)
+        leave_out(ctx)
         moved = _moved(at)
         at.console.reckon_with(read_pace(ctx.home), usual_seconds(ctx))
         timeline = Timeline(ctx.machine.clock)
@@ -116,4 +121,4 @@ def _closing(at: Session, report: Report, *, stopped: bool) -> list[Says]:
     return lines
 
 
-app = command("all", provision_all, BUILDING | {"reset"})
+app = command("all", provision_all, BUILDING | {"reset", "time_machine"})

@@ -40,6 +40,8 @@ def config(at: Session) -> Result:
         ("endpoints", list(options.endpoints or (options.endpoint,))),
         ("copy", options.copy),
         ("share_cache", options.share_cache),
+        ("lan", options.lan),
+        ("time_machine", options.time_machine),
         *flat(at.ctx.manifest),
     ]
     rows = [(key, str(source_of(key, at.layers)), _without_password(value)) for key, value in held]
@@ -56,6 +58,17 @@ def _without_password(value: object) -> object:
     return without_credentials(value) if isinstance(value, str) and "://" in value else value
 
 
-SHOWN = {"backend", "precision", "torch", "comfyui", "python", "locked", "endpoints", "copy", "share_cache"}
+SHOWN = {
+    "backend",
+    "precision",
+    "torch",
+    "comfyui",
+    "python",
+    "locked",
+    "endpoints",
+    "copy",
+    "share_cache",
+    "time_machine",
+}
 
 app = command("config", config, USUAL | SHOWN)

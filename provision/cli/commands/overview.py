@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
 from provision.cli.command import Session
+from provision.cli.newest import Asked, NewerRelease, ask_newest, says_newer
 from provision.cli.run_in_progress import run_in_progress
-from provision.comfyui.server_process import client_of, read_record
+from provision.comfyui import at_login
+from provision.comfyui.server_process import client_of, lan_page, read_record
 from provision.comfyui.server_status import ServerStatus, server_status
 from provision.command import Fix, ours
 from provision.core.events import RunInProgress
@@ -23,10 +24,9 @@ from provision.core.receipt_kinds import ComfyReceipt, ImageReceipt, TorchReceip
 from provision.core.runner import run
 from provision.core.step import Context, silent
 from provision.download.model_files import model_receipts
-from provision.download.source_archive import find_revision
 from provision.environment import packages
 from provision.environment.generations import before_says
-from provision.errors import CommandMissing, EngineError, GitError, HubRefused, NetworkError, PortTaken
+from provision.errors import EngineError, PortTaken
 from provision.output import views
 from provision.output.amounts import size_text, time_text, with_tilde
 from provision.output.layout import KEPT, Line, line
@@ -41,8 +41,6 @@ LOOKED_AT = ("python_env", "torch", "comfyui", "models", "requirements", "workfl
 NIGHTLY = re.compile(r"\.dev(\d{4})(\d{2})(\d{2})")
 OLD_DAYS = 14
 """The age from which a nightly torch is called old."""
-ASK_S = 3.0
-"""How long ComfyUI's host may take to answer; status waits for nothing longer."""
 PICTURE_ROWS = 14
 """Most rows of the last image."""
 
@@ -65,8 +63,10 @@ class Queue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server(ServerStatus):
-    """ComfyUI: `state` is `up`, `starting`, `hung` or `down`."""
+    """ComfyUI: `state` is `up`, `starting`, `hung` or `down`; `lan_url` is its address for other devices."""
 
+    at_login: bool
+    lan_url: str | None
     port: int | None
     memory_bytes: int | None
     queue: Queue
@@ -90,6 +90,7 @@ class StatusFacts:
     disk_bytes: Mapping[str, int]
     last_image: str | None
     out_of_date: tuple[Fix, ...]
+    newer: NewerRelease | None
     adopted: AdoptedJson | None
 
 
@@ -102,12 +103,13 @@ def overview(at: Session) -> Result:
         nothing = plug_in if absent else Fix(f"Nothing is installed in {home.root}.", ours("all"))
         says = plug_in if absent else Fix(f"Nothing is installed in {at.home_shown} yet. Run:", ours("all"))
         return answer(NotInstalled(str(home.root)), says, error=why("not_installed", nothing))
-    newest = _ask_newest(ctx)
+    waiting = ask_newest(ctx) if not ctx.options.rehearsal else None
     under_way = run_in_progress(home, ctx.machine)
     server, disk, image = server_status(ctx), disk_parts(home), last_image(home)
     server_says, server_facts = _running(ctx, server)
     age = nightly_age(ctx.receipts.read("torch", TorchReceipt).torch, date.fromisoformat(ctx.machine.timestamp()[:10]))
-    old = [*_mendable(ctx), *newest(), *age]
+    asked = waiting() if waiting is not None else Asked(answered=True)
+    old = [*_mendable(ctx), *_newest(ctx, asked), *age]
     updates: list[Says] = [*old] or ["none"]
     rows: list[tuple[Says, ...]] = [
         *_installed(at),
@@ -128,6 +130,7 @@ def overview(at: Session) -> Result:
         disk_bytes=disk,
         last_image=str(image) if image is not None else None,
         out_of_date=tuple(old),
+        newer=asked.newer,
         adopted=home.adopted_json,
     )
     picture = (read_picture(image) if image is not None else None) or b""
@@ -183,13 +186,18 @@ def _running(ctx: Context, server: ServerStatus) -> tuple[str, Server]:
             with suppress(EngineError, PortTaken):
                 queue = client_of(ctx, port).queue()
                 runs, waits = len(queue.running), len(queue.pending)
+    starts, open_at = at_login.item_of(ctx.home, ctx.machine) is not None, lan_page(ctx)
     parts = [
         f"pid {server.pid}, port {port}" if server.pid is not None else "",
         f"{size_text(memory)} of memory" if memory else "",
         f"{runs} running, {waits} waiting" if runs or waits else "",
     ]
-    says = "\n".join([server.says.rstrip("."), ", ".join(filter(None, parts))]).rstrip("\n")
-    return says, Server(**asdict(server), port=port, memory_bytes=memory, queue=Queue(runs, waits))
+    always = ["starts when you log in"] if starts else []
+    always += [f"open to your network: {open_at}"] if open_at else []
+    says = "\n".join(filter(None, [server.says.rstrip("."), ", ".join(filter(None, parts)), *always]))
+    return says, Server(
+        **asdict(server), at_login=starts, lan_url=open_at, port=port, memory_bytes=memory, queue=Queue(runs, waits)
+    )
 
 
 def disk_parts(home: Home) -> dict[str, int]:
@@ -238,6 +246,12 @@ def _mendable(ctx: Context) -> Iterable[Fix]:
                 yield Fix(f"{step.name}: {finding.says}")
 
 
+def _newest(ctx: Context, asked: Asked) -> list[Fix]:
+    if asked.newer is not None:
+        return [says_newer(ctx, asked.newer)]
+    return [] if asked.answered else [Fix("ComfyUI's newest release is not known: its host did not answer.")]
+
+
 def nightly_age(torch: str, today: date) -> Iterator[Fix]:
     """A sentence where a nightly torch is old."""
     found = NIGHTLY.search(torch)
@@ -249,25 +263,3 @@ def nightly_age(torch: str, today: date) -> Iterator[Fix]:
     if days >= OLD_DAYS:
         newer = (today - timedelta(days=1)).strftime("%Y%m%d")
         yield Fix(f"torch is the nightly of {days} days ago; a newer one:", ours("all", "--torch", f"nightly@{newer}"))
-
-
-def _ask_newest(ctx: Context) -> Callable[[], list[Fix]]:
-    """Ask for ComfyUI's newest release in the background; the result says, within `ASK_S`, whether there is one."""
-    here, comfy, found = ctx.receipts.read("comfyui", ComfyReceipt).name, ctx.manifest.comfyui, []
-    if comfy.ref != "latest" or ctx.home.code_of_another is not None or not here or ctx.options.rehearsal:
-        return list
-
-    def ask() -> None:
-        with suppress(GitError, NetworkError, HubRefused, CommandMissing):
-            found.append(find_revision(ctx, comfy.url, "latest").name)
-
-    def says() -> list[Fix]:
-        thread.join(ASK_S)
-        if not found:
-            return [Fix("ComfyUI's newest release is not known: its host did not answer.")]
-        newer = Fix(f"ComfyUI {found[0]} is out; to take it:", ours("all", "--comfyui", found[0]))
-        return [newer] if found[0] != here else []
-
-    thread = threading.Thread(target=ask, name="newest-release", daemon=True)
-    thread.start()
-    return says

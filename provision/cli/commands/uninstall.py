@@ -26,6 +26,7 @@ def uninstall(at: Session) -> Result:
     """
     from provision.cli.commands.made_by_us import WouldRemove, sort_home
     from provision.cli.session import hold_home
+    from provision.comfyui import at_login
     from provision.comfyui.server_process import stop_server
     from provision.core.ownership import is_home
     from provision.steps.hardware.left_out import take_in_again
@@ -42,6 +43,8 @@ def uninstall(at: Session) -> Result:
     if not _agreed(at):
         return answer(WouldRemove(_texts(found.ours), _texts(found.theirs), home.adopted_json))
     with hold_home(at, removing=True):
+        if (item := at_login.item_of(home, at.ctx.machine)) is not None:
+            at_login.remove(item, at.ctx.machine)
         stop_server(at.ctx)
         take_in_again(at.ctx)
         found = sort_home(at.ctx)  # the person may have added something since
@@ -52,6 +55,7 @@ def uninstall(at: Session) -> Result:
 
 def _show(at: Session, found: Sorted) -> None:
     """List what goes and what stays, with sizes that add up."""
+    from provision.comfyui import at_login
     from provision.output.amounts import size_text
     from provision.system.disk_use import Tally
 
@@ -65,6 +69,8 @@ def _show(at: Session, found: Sorted) -> None:
     at.console.tell(Data("\n".join(lines)))
     if shared := tally.shared_bytes():
         note(f"{size_text(shared)} of it is also used elsewhere (hard links) and is not freed.")
+    if at_login.item_of(home, at.ctx.machine) is not None:
+        note("ComfyUI starts when you log in; that is undone too.")
     if home.adopted is not None:
         stays = ", with what was added to it: the model, the workflow, images"
         note(f"The ComfyUI in {home.base} was not installed by provision and stays{stays}.")

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 FRESH_S = 60.0
 """For so long the address that came with the hub's answer is used without asking again; signatures live for an hour."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class HubBusy(HubRefused, NetworkError):
@@ -133,6 +134,9 @@ def _head(ctx: Context, file: HubFile) -> _Answer:
             continue
         if target is None and response.status_code != 200:
             raise refused or refusal(response, file, has if token else replace(has, value=""))
+        source = ctx.options.source
+        if source is not None and source.place == file.endpoint and COMMIT.fullmatch(file.revision):
+            response.headers.setdefault("X-Repo-Commit", file.revision)  # a plain web server knows no commits
         described = _described(response, file, elsewhere=target is not None)
         if refused is not None:
             ctx.note(
@@ -160,7 +164,7 @@ def _hub_address(url: str, token: str | None) -> Address:
 
 def _described(response: Heading, file: HubFile, *, elsewhere: bool) -> HubFile:
     commit = response.headers.get("X-Repo-Commit", "")
-    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+    if not COMMIT.fullmatch(commit):
         kind = response.headers.get("Content-Type", "").partition(";")[0]
         what = "an HTML page" if kind == "text/html" else "something no hub sends"
         raise HubRefused(

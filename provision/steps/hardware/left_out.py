@@ -1,12 +1,11 @@
 """The home left out of Time Machine's backups and Spotlight's index, where the person agrees: it can be had again.
 
-The person is asked once, by a command that fills the home, and the home remembers the answer. Both marks are on the
+`--time-machine` decides, or the person is asked once, by a command that fills the home. Both marks are on the
 home's own folder (an attribute, see tmutil(8), and a file that Spotlight heeds), and go with it.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 
 from provision.core.ownership import NEVER_INDEX
@@ -26,20 +25,31 @@ class LeftOut:
     agreed: bool | None = None
 
 
-def ask_to_leave_out(ctx: Context) -> None:
-    """Ask where nobody has decided yet, and do it after a yes. Raises HomeError, DiskFull."""
-    if ctx.machine.system != "Darwin" or ctx.options.rehearsal or _decided(ctx).agreed is not None:
+def leave_out(ctx: Context) -> None:
+    """Do what `--time-machine` says; without it ask, where nobody has decided yet. Raises HomeError, DiskFull."""
+    if ctx.machine.system != "Darwin" or ctx.options.rehearsal:
         return
-    with suppress(ConsentNeeded):  # nobody is here: another run asks
-        decided = LeftOut(ctx.consent(QUESTION.format(ctx.home.root)))
-        if decided.agreed:
-            _tell_time_machine(ctx, "addexclusion")
-            write_text(ctx.home.root / NEVER_INDEX, "")
-        ctx.receipts.write(RECEIPT, decided)
+    before, wanted = _decided(ctx).agreed, ctx.options.time_machine
+    if wanted == "ask":
+        if before is not None:
+            return
+        try:
+            agreed = ctx.consent(QUESTION.format(ctx.home.root))
+        except ConsentNeeded:  # nobody is here: another run asks
+            return
+    else:
+        agreed = wanted == "exclude"
+    if agreed and not before:
+        _tell_time_machine(ctx, "addexclusion")
+        write_text(ctx.home.root / NEVER_INDEX, "")
+    elif before and not agreed:
+        take_in_again(ctx)
+    if agreed is not before:
+        ctx.receipts.write(RECEIPT, LeftOut(agreed))
 
 
 def take_in_again(ctx: Context) -> None:
-    """Undo it, before the home is removed: what a person added may stay there. Raises HomeError, DiskFull."""
+    """Undo it, also before the home is removed: what a person added may stay there. Raises HomeError, DiskFull."""
     if ctx.machine.system == "Darwin" and _decided(ctx).agreed:
         _tell_time_machine(ctx, "removeexclusion")
         forget(ctx.home.root / NEVER_INDEX)

@@ -324,8 +324,10 @@ def _planned(ctx: Context, writers: Sequence[Step]) -> tuple[int, list[str]]:
 
 def _find_room(ctx: Context) -> Fix:
     where = "System Settings, General, Storage" if ctx.machine.system == "Darwin" else "see df -h"
-    says = f"Free some space ({where}), or use a folder on another disk (--home). What is large:"
-    return Fix(says, ours("plan"))
+    says = f"Free some space ({where}), or use a folder on another disk (--home)."
+    if ctx.home.state.is_dir():
+        return Fix(f"{says} What provision can remove:", ours("clean"))
+    return Fix(f"{says} What is large:", ours("plan"))
 
 
 def _gb(size_bytes: int) -> str:

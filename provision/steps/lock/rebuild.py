@@ -25,14 +25,7 @@ from provision.steps.torch.proof import prove
 
 def check_rebuildable(ctx: Context, lock: Lock) -> None:
     """Refuse a lock whose packages cannot be had for this machine, before anything is done. Raises LockError."""
-    if unhashed := lock.unhashed:
-        raise LockError(
-            f"The lock has no hash of {len(unhashed)} packages ({', '.join(unhashed[:3])}): they came from no"
-            " index, so the lock cannot install them again.",
-            hint=Fix("Resolve again:", ours("all")),
-        )
-    if not lock.comfyui.commit:
-        raise LockError("The lock has no commit of ComfyUI: it was made from a ComfyUI without git.", hint=ours("all"))
+    check_whole(lock)
     made, here = lock.platform, ctx.machine
     minor = ".".join(made.python.split(".")[:2])
     macos = macos_version(ctx)
@@ -48,6 +41,18 @@ def check_rebuildable(ctx: Context, lock: Lock) -> None:
             f" ({', '.join(first[:3])}).",
             hint=Fix("Resolve for this machine:", ours("all")),
         )
+
+
+def check_whole(lock: Lock) -> None:
+    """Refuse a lock that does not say what to install again. Raises LockError."""
+    if unhashed := lock.unhashed:
+        raise LockError(
+            f"The lock has no hash of {len(unhashed)} packages ({', '.join(unhashed[:3])}): they came from no"
+            " index, so the lock cannot install them again.",
+            hint=Fix("Resolve again:", ours("all")),
+        )
+    if not lock.comfyui.commit:
+        raise LockError("The lock has no commit of ComfyUI: it was made from a ComfyUI without git.", hint=ours("all"))
 
 
 def check_locked(ctx: Context, lock: Lock) -> Iterable[Finding]:

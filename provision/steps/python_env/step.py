@@ -12,7 +12,9 @@ from pathlib import Path
 
 from provision.comfyui.server_process import running_environment
 from provision.command import Fix, ours, program
+from provision.core.bundle import uv_builds
 from provision.core.finding import Cost, Finding, Kind
+from provision.core.receipts import write_json
 from provision.core.step import Context, Step
 from provision.environment import generations
 from provision.environment.packages import configured_python, env_kind, package_error, run_uv
@@ -199,17 +201,17 @@ def find_python(ctx: Context) -> str:
     Raises PackageError when there is none.
     """
     wanted = ctx.manifest.python
-    if found := _local(ctx, wanted.version):
+    if found := local_python(ctx, wanted.version):
         return found
     ctx.note(f"Python {wanted.version} is not installed: downloading it with uv.")
     best = number(wanted.version)[1]
     accepted = range(number(wanted.min)[1], number(wanted.max)[1] + 1)
     names = (f"3.{minor}" for minor in sorted(accepted, key=lambda minor: (abs(minor - best), minor)))
-    other = next(((name, found) for name in names if (found := _local(ctx, name))), None)
+    other = next(((name, found) for name in names if (found := local_python(ctx, name))), None)
     at = ctx.looking() if other else ctx  # what is here is as good as a long wait
     words = ("python", "install", "--no-bin", _request(ctx, wanted.version))
-    fetched = run_uv(at, *words, env={"UV_HTTP_RETRIES": "1"}, timeout_s=900)
-    if found := _local(ctx, wanted.version):
+    fetched = run_uv(at, *words, env={"UV_HTTP_RETRIES": "1", **_builds(ctx)}, timeout_s=900)
+    if found := local_python(ctx, wanted.version):
         return found
     if other:
         name, place = other
@@ -222,6 +224,18 @@ def find_python(ctx: Context) -> str:
         f"{fetched.tail(4)}",
         hint=Fix("Check the network or HTTPS_PROXY; or:", program("brew", "install", f"python@{wanted.version}")),
     )
+
+
+def _builds(ctx: Context) -> dict[str, str]:
+    """What tells uv of a bundle's builds of Python with their hashes, in place of those that it knows.
+
+    See UV_PYTHON_DOWNLOADS_JSON_URL in https://docs.astral.sh/uv/reference/environment. Raises HomeError, DiskFull.
+    """
+    if ctx.options.source is None:
+        return {}
+    file = ctx.home.state / "pythons.json"
+    write_json(file, uv_builds(ctx.options.source))
+    return {"UV_PYTHON_DOWNLOADS_JSON_URL": str(file)}
 
 
 def search_path(ctx: Context) -> str:
@@ -243,7 +257,7 @@ def _request(ctx: Context, version: str) -> str:
     return f"cpython-{version}-macos-aarch64-none" if on_apple_silicon(ctx) else version
 
 
-def _local(ctx: Context, version: str) -> str | None:
+def local_python(ctx: Context, version: str) -> str | None:
     """The path of a Python on this machine; None when uv finds none."""
     quiet: list[str] = []
     words = ("python", "find", "--no-project", "--system", "--no-python-downloads", _request(ctx, version))

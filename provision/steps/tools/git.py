@@ -12,7 +12,7 @@ from provision.download.backend import Program
 from provision.download.backends.registry import needed
 from provision.download.source_archive import has_archives
 from provision.steps.tools import kinds
-from provision.steps.tools.command_line_tools import CLT, installing
+from provision.steps.tools.command_line_tools import installing, question
 from provision.steps.tools.homebrew import missing
 from provision.system.parsers import GitTrouble
 from provision.system.which_git import GIT_MIN, FoundGit, find_git
@@ -55,10 +55,11 @@ def _is_repository(ctx: Context) -> bool:
 def _trouble(ctx: Context, trouble: GitTrouble, path: str) -> Finding:
     match trouble:
         case "clt-missing":
-            return kinds.CLT_MISSING.blocked(
+            return kinds.CLT_MISSING.fixable(
                 "Command Line Tools",
                 "Apple's Command Line Tools, which contain git, are missing.",
-                fix=installing(ctx.machine, "Install them."),
+                fix=installing(ctx.machine, "Install Apple's Command Line Tools."),
+                asks=question(ctx.machine),
             )
         case "xcode-license":
             return kinds.XCODE_LICENSE.blocked(
@@ -67,19 +68,16 @@ def _trouble(ctx: Context, trouble: GitTrouble, path: str) -> Finding:
                 fix=Fix("Read it and agree.", program("sudo", "xcodebuild", "-license")),
             )
         case "clt-stale":
-            again = f"Install them again; if it says they are installed already, first: sudo rm -rf {CLT}."
-            fix = installing(ctx.machine, again)
-            if ".app/" in path:  # a deleted Xcode leaves its path selected
-                fix = Fix(
-                    "Select the default folder, then run the same command again.",
-                    program("sudo", "xcode-select", "--reset"),
-                )
-            return kinds.CLT_STALE.blocked(
-                "Command Line Tools",
+            says = (
                 f"{path or 'A folder'} is selected as the place of Apple's tools, and they are not there any more (an"
-                " upgrade of macOS removes them).",
-                fix=fix,
+                " upgrade of macOS removes them)."
             )
+            if ".app/" in path:  # a deleted Xcode leaves its path selected
+                reset = program("sudo", "xcode-select", "--reset")
+                fix = Fix("Select the default folder, then run the same command again.", reset)
+                return kinds.CLT_STALE.blocked("Command Line Tools", says, fix=fix)
+            fix = installing(ctx.machine, "Install Apple's Command Line Tools again.")
+            return kinds.CLT_STALE.fixable("Command Line Tools", says, fix=fix, asks=question(ctx.machine))
 
 
 def _no_git(ctx: Context, git: FoundGit) -> Finding:

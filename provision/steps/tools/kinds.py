@@ -22,10 +22,11 @@ GIT_CONFIG = Kind("git-config", "tools", "warns", "hint", "whether git can read 
     "`fatal: bad config line`: git itself does not work; provision works without it", "correct the line")
 GIT_OLD = Kind("git-old", "tools", "blocks", "consent", "git's version",
     "downloading ComfyUI fails with an unknown option", "a newer git")
-CLT_MISSING = Kind("clt-missing", "tools", "blocks", "hint", "`xcode-select -p`, before git is ever run",
-    "git opens a dialog instead of working", "`xcode-select --install`")
-CLT_STALE = Kind("clt-stale", "tools", "blocks", "hint", "whether the selected folder of Apple's tools still exists",
-    "`xcrun: error: invalid active developer path`", "`xcode-select --install`, or `sudo xcode-select --reset`")
+CLT_MISSING = Kind("clt-missing", "tools", "blocks", "consent", "`xcode-select -p`, before git is ever run",
+    "git opens a dialog instead of working", "Apple's Command Line Tools (`xcode-select --install`)")
+CLT_STALE = Kind("clt-stale", "tools", "blocks", "consent", "whether the selected folder of Apple's tools still exists",
+    "`xcrun: error: invalid active developer path`",
+    "Apple's Command Line Tools; after an Xcode that was deleted, by you: `sudo xcode-select --reset`")
 XCODE_LICENSE = Kind("xcode-license", "tools", "blocks", "hint", "whether git waits for Xcode's license",
     "`You have not agreed to the Xcode license`", "`sudo xcodebuild -license`")
 BREW_PREFIX = Kind("brew-prefix", "tools", "informs", "none", "whether Homebrew is Intel's on Apple silicon",

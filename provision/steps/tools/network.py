@@ -31,7 +31,7 @@ MEND_NETWORK = Fix(
 
 
 def needed_hosts(ctx: Context) -> list[Host]:
-    """The hosts from which something that is missing would come; none when everything is here."""
+    """The hosts from which something that is missing would come; none when everything is here, or in a bundle."""
     hosts = model_hosts(ctx)
     comfy, torch = ctx.manifest.comfyui, ctx.manifest.torch
     is_here = ctx.home.code_of_another is not None or (ctx.home.comfyui / ".git").exists() or is_archived(ctx)
@@ -41,7 +41,7 @@ def needed_hosts(ctx: Context) -> list[Host]:
         hosts.append(Host(package_index(ctx), "Python packages", vital=True))
         if torch.channel == "nightly":
             hosts.append(Host(torch.nightly_index, NIGHTLY, vital=False))
-    return [host for host in hosts if _is_of_a_host(host.url)]
+    return [host for host in hosts if _is_of_a_host(host.url) and ctx.options.source is None]
 
 
 def configured_hosts(ctx: Context) -> list[str]:
@@ -62,6 +62,8 @@ def package_index(ctx: Context) -> str:
 
 def model_hosts(ctx: Context) -> list[Host]:
     """The hubs, when a model is missing of which no copy is on this machine."""
+    if ctx.options.source is not None:
+        return []
     missing = [
         wanted
         for wanted in wanted_files(ctx)

@@ -13,6 +13,7 @@ from provision.download.backend import Program
 from provision.download.model_files import wanted_files
 from provision.errors import CommandMissing
 from provision.steps.tools import kinds
+from provision.steps.tools.command_line_tools import install_tools
 from provision.steps.tools.git import by_git, check_git, needed_programs
 from provision.steps.tools.git_configuration import check_configuration
 from provision.steps.tools.homebrew import install_with_brew, is_of_intel, missing
@@ -116,11 +117,17 @@ def check_download_tools(ctx: Context) -> Iterable[Finding]:
     yield from check_network(ctx, model_hosts(ctx))
 
 
+def apply_tools(ctx: Context, finding: Finding) -> None:
+    """Install what is missing, after a yes. Raises what `install_tools` and `install_with_brew` raise."""
+    by_apple = finding.kind in (kinds.CLT_MISSING, kinds.CLT_STALE)
+    (install_tools if by_apple else install_with_brew)(ctx, finding)
+
+
 TOOLS = Step(
     "tools",
     needs=("hardware",),
     check=check_tools_and_hosts,
-    apply=install_with_brew,
+    apply=apply_tools,
     about="git and the network",
 )
-DOWNLOAD_TOOLS = Step("tools", needs=(), check=check_download_tools, apply=install_with_brew)
+DOWNLOAD_TOOLS = Step("tools", needs=(), check=check_download_tools, apply=apply_tools)

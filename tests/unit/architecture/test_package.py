@@ -76,6 +76,9 @@ def test_the_wheel_says_who_it_is(wheel: Path) -> None:
     assert all(f"{name} = provision.__main__:main" in scripts for name in PROGRAMS)
 
 
+DECLARED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["fleet"]]
+
+
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
     imported: set[str] = set()
     for path in sources("provision", ".py"):
@@ -86,10 +89,10 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 imported.add(node.module.split(".")[0])
-    declared = {MODULES.get(name, name) for name in (Requirement(line).name for line in PROJECT["dependencies"])}
+    declared = {MODULES.get(name, name) for name in (Requirement(line).name for line in DECLARED)}
     ours = {"provision", "_typeshed"}  # the latter is the type checker's own
     assert imported - set(sys.stdlib_module_names) - ours - declared == set()
-    assert declared - imported == {"uv", "socksio"}  # a program; what huggingface_hub's client asks a SOCKS proxy with
+    assert declared - imported == {"socksio"}  # what huggingface_hub's client asks a SOCKS proxy with
 
 
 def test_the_help_of_the_shell_is_the_real_one() -> None:

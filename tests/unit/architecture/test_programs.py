@@ -10,6 +10,7 @@ STARTS = frozenset({"Popen", "run", "call", "check_call", "check_output", "getou
 DOOR = {
     "system/local_machine.py": "the one door: `Machine.run`, which hears a program out within its limits",
     "system/child_process.py": "`spawn`, for a server that outlives us",
+    "fleet/control.py": "the driver of a fleet, which ends when its input is closed",
     "rehearsal/git_http.py": "the rehearsal's git server, which ends its own",
 }
 SOURCES = [path for path in PACKAGE.rglob("*.py") if not any(path.is_relative_to(each) for each in PROGRAMS)]

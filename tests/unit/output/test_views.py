@@ -192,8 +192,8 @@ def test_a_report_shows_what_is_to_be_done_and_what_waits(width: int | None) -> 
     for part in (
         "✗ tools  [disk-low]",
         "→ Free some space: du -sh",
-        "· models:",
-        "✗ comfyui: [git]",
+        "· models  [ckpt-missing]",
+        "✗ comfyui  [git]",
         "→ provision all",
         "server",
     ):

@@ -21,7 +21,7 @@ from provision.rehearsal.engine_repo import EngineRepo, make_engine_repo
 from provision.steps.comfyui.step import COMFYUI
 from provision.steps.lock.step import describe
 from provision.steps.tools.git import lost_git
-from provision.steps.tools.step import check_tools
+from provision.steps.tools.step import apply_tools, check_tools
 from provision.system.local_machine import LocalMachine
 from provision.system.machine import Ran
 from tests.support.fake_machine import FakeMachine
@@ -219,8 +219,11 @@ CLT = "/Library/Developer/CommandLineTools/usr/bin/xcrun"
 LOST = {
     "clt-missing": ("missing", "git/missing", ()),
     "clt-stale": ("gone", "git/stale", ()),
-    "xcode-license": ("command-line-tools", "git/license", (CLT,)),
+    "xcode-license": ("xcode", "git/license", ("/Applications/Xcode.app/Contents/Developer/usr/bin/xcrun",)),
 }
+LICENSE = "/usr/bin/defaults read /Applications/Xcode.app/Contents/Resources/LicenseInfo licenseID"
+AGREED = "/usr/bin/defaults read /Library/Preferences/com.apple.dt.Xcode IDELast{}LicenseAgreedTo"
+NOT_AGREED = {LICENSE: "EA1881\n", AGREED.format("GM"): "EA1647\n", AGREED.format("Beta"): Ran((), 1)}
 
 
 @pytest.mark.parametrize("id", LOST)
@@ -236,13 +239,14 @@ def test_a_home_that_lost_its_tools_says_which_and_runs_no_stub(
     stub.write_text("\n".join(lines), encoding="utf-8")
     stub.chmod(0o755)
     monkeypatch.setenv("PATH", str(stub.parent))
-    said = {"/usr/bin/xcode-select -p": recorded(f"xcode_select/{tools}"), "/usr/bin/git --version": recorded(says)}
-    mac = FakeMachine(said, programs={"git": "/usr/bin/git", **{name: name for name in programs}})
+    answers = {"/usr/bin/xcode-select -p": recorded(f"xcode_select/{tools}"), "/usr/bin/git --version": recorded(says)}
+    mac = FakeMachine({**answers, **NOT_AGREED}, programs={"git": "/usr/bin/git", **{name: name for name in programs}})
     ctx = replace(with_git, machine=mac)
-    steps = (Step("tools", (), check_tools), COMFYUI)
+    steps = (Step("tools", (), check_tools, apply_tools), COMFYUI)
     for apply in (False, True):
         report = run(steps, ctx, apply=apply)
-        assert next((each.id, each.verdict) for each in report.steps[0].findings) == (id, Verdict.BLOCKED)
+        verdict = Verdict.BLOCKED if id == "xcode-license" else Verdict.FIXABLE
+        assert next((each.id, each.verdict) for each in report.steps[0].findings) == (id, verdict)
         assert (report.steps[1].waits_for, report.steps[1].findings) == ("tools", ())
     alone = run((COMFYUI,), ctx, apply=False).steps[0]
     assert alone.error is not None
@@ -250,4 +254,5 @@ def test_a_home_that_lost_its_tools_says_which_and_runs_no_stub(
     lost = lost_git(ctx)
     assert lost is not None
     assert lost.id == id
+    assert not [line for line in mac.ran if "git" in line]
     assert not (tmp_path / "log").exists()

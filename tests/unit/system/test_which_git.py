@@ -88,6 +88,40 @@ def test_with_the_tools_apples_git_is_one(monkeypatch: pytest.MonkeyPatch) -> No
     assert find_git(machine).trouble == "xcode-license"
 
 
+XCODE, XCODES = "/Applications/Xcode.app/Contents/Resources/LicenseInfo", "/Library/Preferences/com.apple.dt.Xcode"
+XCODES_XCRUN = "/Applications/Xcode.app/Contents/Developer/usr/bin/xcrun"
+NO_SUCH = Ran((), 1, "", "The domain/default pair of (com.apple.dt.Xcode, IDELastGMLicenseAgreedTo) does not exist")
+
+
+def xcode(license: str, agreed: str, agreed_beta: str = "") -> FakeMachine:
+    """A Mac with Xcode, whose license and those that were agreed to are called so; empty where nothing tells."""
+    machine = mac("xcode", STUB, XCODES_XCRUN)
+    asked = {f"{XCODE} licenseID": license, f"{XCODES} IDELastGMLicenseAgreedTo": agreed}
+    asked |= {f"{XCODES} IDELastBetaLicenseAgreedTo": agreed_beta}
+    machine.commands |= {
+        f"/usr/bin/defaults read {key}": f"{value}\n" if value else NO_SUCH for key, value in asked.items()
+    }
+    machine.commands[f"{STUB} --version"] = recorded("git/apple-155")
+    return machine
+
+
+@pytest.mark.parametrize(("agreed", "beta"), [("", ""), ("EA1647", ""), ("EA1647", "EA1700")])
+def test_a_license_that_nobody_agreed_to_is_known_without_a_run_of_git(agreed: str, beta: str) -> None:
+    machine = xcode("EA1881", agreed, beta)
+    assert find_git(machine).trouble == "xcode-license"
+    assert runs_of_the_stub(machine) == []
+
+
+@pytest.mark.parametrize(
+    ("license", "agreed", "beta"),
+    [("EA1881", "EA1881", ""), ("EA1881", "", "EA1881"), ("EA999", "EA1881", ""), ("", "", "")],
+)
+def test_xcodes_git_is_run_where_the_license_is_agreed_to_or_not_told(license: str, agreed: str, beta: str) -> None:
+    machine = xcode(license, agreed, beta)
+    assert find_git(machine).usable
+    assert len(runs_of_the_stub(machine)) == 1
+
+
 def test_beside_a_mac_it_is_the_git_on_path_and_none_is_none() -> None:
     linux = FakeMachine({f"{STUB} --version": recorded("git/debian-12")}, system="Linux", programs={"git": STUB})
     assert find_git(linux).usable

@@ -1,0 +1,1 @@
+"""Writing a bundle (see `core/bundle.py`)."""
