@@ -46,6 +46,7 @@ from provision.steps.requirements.install import (
     all_but_torch,
     as_of,
     asked_words,
+    custom_nodes,
     imported,
     install,
     prove,
@@ -148,7 +149,8 @@ def make_generation(ctx: Context, wanted: Wanted) -> Path:
 def _then(ctx: Context, wanted: Wanted) -> NodesReceipt:
     """The custom nodes that a generation is to have."""
     nodes = wanted.nodes or nodes_of_now(ctx)
-    return replace(nodes, disabled=tuple(dict.fromkeys((*nodes.disabled, *wanted.without))))
+    still = [name for name in nodes.disabled if name not in custom_nodes(ctx)]
+    return replace(nodes, disabled=tuple(dict.fromkeys((*still, *wanted.without))))
 
 
 def edited(ctx: Context) -> tuple[str, ...]:

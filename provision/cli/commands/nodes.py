@@ -185,7 +185,7 @@ def parse_address(text: str) -> tuple[str, str]:
     from provision.core.manifest import GIT_ADDRESS
     from provision.core.manifest import REF as REF_RULE
 
-    if (folder := Path(text).expanduser()).is_dir():
+    if text and (folder := Path(text).expanduser()).is_dir():
         return str(folder.absolute()), ""
     server = re.match(r"(?:[a-z]+://[^/]*|[\w.-]+@[\w.-]+:)?", text)
     start = server.end() if server is not None else 0
@@ -204,6 +204,7 @@ def parse_address(text: str) -> tuple[str, str]:
 def _name_for(ctx: Context, url: str, now: NodesReceipt) -> str:
     """The folder's name for a node. Raises UsageError where it has none, or another has it."""
     from provision.comfyui.added_nodes import OFF, name_for
+    from provision.comfyui.node_folders import NOT_A_PERSONS
     from provision.core.receipt_kinds import NODE_NAME
 
     name = name_for(url)
@@ -214,7 +215,7 @@ def _name_for(ctx: Context, url: str, now: NodesReceipt) -> str:
         if _known(now, same).url.removesuffix(".git") == url.removesuffix(".git"):
             return same
         raise UsageError(f"The custom node {same} is from {_known(now, same).url}.", hint=ours("nodes", "remove", same))
-    taken = {path.name.removesuffix(OFF).lower() for path in _entries(ctx)}
+    taken = NOT_A_PERSONS | {path.name.removesuffix(OFF).lower() for path in _entries(ctx)}
     if name.lower() in taken:
         raise UsageError(
             f"custom_nodes has a {name} that provision did not add; it is not touched.", hint=ours("nodes", "list")
