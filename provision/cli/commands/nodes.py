@@ -179,20 +179,20 @@ def update(
 
 def parse_address(text: str) -> tuple[str, str]:
     """`URL[@REF]` as the address and the ref, which may be empty. Raises UsageError for what git is not given."""
+    import os
     import re
-    from pathlib import Path
 
     from provision.core.manifest import GIT_ADDRESS
     from provision.core.manifest import REF as REF_RULE
 
-    if text and (folder := Path(text).expanduser()).is_dir():
-        return str(folder.absolute()), ""
+    if os.path.isdir(folder := os.path.expanduser(text)):  # noqa: PTH111, PTH112  (which leave `~nobody` as it is)
+        return os.path.abspath(folder), ""  # noqa: PTH100
     server = re.match(r"(?:[a-z]+://[^/]*|[\w.-]+@[\w.-]+:)?", text)
     start = server.end() if server is not None else 0
     path, at, ref = text[start:].rpartition("@")
     url, ref = (text[:start] + path, ref) if at else (text, "")
-    if not text.startswith(("http://", "https://", "ssh://", "file://")) and Path(url).expanduser().is_dir():
-        url = str(Path(url).expanduser().absolute())
+    if server is None or not server[0]:
+        url = os.path.abspath(os.path.expanduser(url)) if url else ""  # noqa: PTH100, PTH111
     if not GIT_ADDRESS.fullmatch(url) or (at and not REF_RULE.fullmatch(ref)):
         raise UsageError(
             f"{text!r} is not the address of a git repository: https, ssh, a file address or a folder.",
