@@ -3,12 +3,14 @@
 #
 #     curl -fsSL https://raw.githubusercontent.com/OWNER/provision/HEAD/install.sh | sh
 #     sh install.sh            in a checkout or an unpacked zip: installs what lies there
+#     sh install.sh --from DIR|URL [--sha256 HEX]   from a bundle, without internet; HEX is its digest
 #     sh install.sh --uv DIR   downloads uv alone, to DIR/uv
 #
 # Run it again to update. What it makes lies in one folder, ~/.local/share/comfy-provision:
 #   uv               which installs Python packages
 #   python           a Python of uv's, where the machine has none that fits
 #   env-PID          the environment that the run PID made; what a killed run left is removed by the next one
+#   kit-PID          what was taken from a bundle, while it is installed
 #   bin/provision    a link to the program in the environment that counts, changed last, by one rename
 # and ~/.local/bin/provision and provision.1 in ~/.local/share/man/man1 are links to there.
 # Settings: PROVISION_SOURCE names another archive or folder to install; UV_DEFAULT_INDEX or PIP_INDEX_URL another
@@ -27,6 +29,8 @@ Linux-aarch64 fe/2f/51a5de367c602592c018a42a23d57fba5f2689fe6c3bf025dcf043b39c61
 Linux-x86_64 3d/aa/26d64642d808de4a652579ef950d7cd2d37f080a8babf9c67c6b75fc4c3f manylinux_2_17_x86_64.manylinux2014_x86_64 d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19
 '
 
+bundle=  # where everything comes from, in place of the internet
+kit=     # what was taken from it
 half=    # what is half made
 log=     # what uv says
 working= # the program that runs behind this one
@@ -61,7 +65,7 @@ clean_up() {
     kill "$working" 2>/dev/null || :
     wait "$working" 2>/dev/null || :
   fi
-  rm -rf ${half:+"$half"} ${log:+"$log"} || :
+  rm -rf ${half:+"$half"} ${log:+"$log"} ${kit:+"$kit"} || :
 }
 
 stopped() {
@@ -94,6 +98,10 @@ shown() {
       return
       ;;
   esac
+  quoted "$1"
+}
+
+quoted() {
   printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"
 }
 
@@ -167,6 +175,11 @@ ROW
   sweep "$folder/uv"
   half=$folder/uv-$$
   mkdir -p "$half" || fail "$(shown "$folder") cannot be written."
+  if [ -n "$bundle" ]; then
+    take "kit/$file" "$half/uv.whl"
+    unpack_uv
+    return
+  fi
   say "Downloading uv $uv_version ..."
   index=${UV_DEFAULT_INDEX:-${UV_INDEX_URL:-${PIP_INDEX_URL:-}}}
   if [ -n "$index" ]; then
@@ -178,6 +191,11 @@ ROW
     23) no_room "$folder" ;; # curl's number for a file that cannot be written
     *) no_network "uv $uv_version" "${index:-files.pythonhosted.org}" ;;
   esac
+  unpack_uv
+}
+
+# Sees that half/uv.whl is the file that was meant, and puts the uv in it into $folder.
+unpack_uv() {
   case $(sha256 "$half/uv.whl") in
     "$hash "*) ;;
     *) fail "What came in place of uv $uv_version is another file: its sha256 is not $hash." \
@@ -191,7 +209,94 @@ ROW
   half=
 }
 
+# --- a bundle ---------------------------------------------------------------------------------------------------
+
+# take PATH FILE: a file of the bundle; once its list is here, only with the hash that it has there.
+take() {
+  case $bundle in
+    http://* | https://*) download "$bundle/$1" "$2" || fail "$bundle/$1 could not be downloaded." ;;
+    *) cp "$bundle/$1" "$2" 2>/dev/null || fail "$(shown "$bundle/$1") cannot be read." "Check the disk." ;;
+  esac
+  [ -f "$kit/SHA256SUMS" ] || return 0
+  listed=$(sed -n "s|^\\([0-9a-f]\\{64\\}\\)  $1\$|\\1|p" "$kit/SHA256SUMS")
+  found=$(sha256 "$2")
+  [ "${found%% *}" = "${listed:-none}" ] ||
+    fail "$1 in the bundle is damaged: its sha256 is not the one in SHA256SUMS." "Copy the bundle again."
+}
+
+# The names of the bundle's files in FOLDER that end with ENDING; a name that leads elsewhere is none.
+listed_in() { # FOLDER ENDING
+  sed -n "s|^[0-9a-f]\\{64\\}  \\($1[A-Za-z0-9_.+!-]*$2\\)\$|\\1|p" "$kit/SHA256SUMS"
+}
+
+# The build of Python in the bundle for this machine; nothing where it has none.
+bundled_python() {
+  case $(machine) in
+    Darwin-arm64) build=aarch64-apple-darwin ;;
+    Darwin-*) build=x86_64-apple-darwin ;;
+    Linux-aarch64) build=aarch64-unknown-linux-gnu ;;
+    *) build=x86_64-unknown-linux-gnu ;;
+  esac
+  listed_in 'python/[0-9]\{8\}/cpython-3' "-$build-install_only[a-z_]*\\.tar\\.gz" | head -n 1
+}
+
+# Tells uv of that build, by its hash, in place of those that it knows.
+offer_python() { # PATH
+  name=${1##*/}
+  take "$1" "$kit/$name"
+  version=${name#cpython-}
+  version=${version%%+*}
+  patch=${version##*.}
+  minor=${version#*.}
+  minor=${minor%%.*}
+  case $name in
+    *apple-darwin*) system=darwin libc=none ;;
+    *) system=linux libc=gnu ;;
+  esac
+  arch=${name#*+*-}
+  arch=${arch%%-*}
+  found=$(sha256 "$kit/$name")
+  printf '{"cpython-%s-%s-%s-%s": {"name": "cpython", "arch": {"family": "%s", "variant": null}, "os": "%s",
+ "libc": "%s", "major": 3, "minor": %s, "patch": %s, "prerelease": "", "url": "file://%s", "sha256": "%s",
+ "variant": null}}\n' "$version" "$system" "$arch" "$libc" "$arch" "$system" "$libc" "$minor" "$patch" \
+    "$(printf '%s' "$kit/$name" | sed 's/%/%25/g; s/ /%20/g; s/#/%23/g; s/?/%3F/g; s/+/%2B/g')" "${found%% *}" \
+    >"$kit/pythons.json"
+  export UV_PYTHON_DOWNLOADS_JSON_URL="$kit/pythons.json"
+}
+
+# open_bundle FOLDER-OR-URL DIGEST: brings what this tool is made of to $kit, verified.
+open_bundle() {
+  bundle=${1%/}
+  kit=$root/kit-$$
+  sweep "$root/kit"
+  mkdir -p "$kit" || fail "$(shown "$root") cannot be written."
+  say "Taking provision from $(shown "$bundle") ..."
+  take SHA256SUMS "$kit/sums"
+  found=$(sha256 "$kit/sums")
+  [ -z "$2" ] || [ "${found%% *}" = "$2" ] || fail "$(shown "$bundle") is not the bundle with that digest."
+  mv "$kit/sums" "$kit/SHA256SUMS"
+  [ -n "$(listed_in kit/comfy_provision- '\.whl')" ] || fail "$(shown "$bundle") is not a bundle of provision."
+  for path in $(listed_in kit/ '\.whl'); do
+    take "$path" "$kit/${path##*/}"
+  done
+  take kit/python-version "$kit/python-version"
+  python_versions=$(head -n 1 "$kit/python-version")
+  case $python_versions in
+    3.1[1-4]) ;;
+    *) fail "$(shown "$bundle") is for a Python that this install.sh does not know." \
+      "Use its own: sh $(shown "$bundle/kit/install.sh")" ;;
+  esac
+}
+
 # --- provision --------------------------------------------------------------------------------------------------
+
+# Prints the bundle that this script lies in, if it lies in one.
+bundle_of() {
+  beside=$(dirname "$0")
+  if [ "${0##*/}" = install.sh ] && [ -f "$beside/../SHA256SUMS" ] && [ -f "$beside/python-version" ]; then
+    (CDPATH='' cd -P "$beside/.." && pwd -P)
+  fi
+}
 
 # Prints what to install: what lies beside this script, else what is published.
 source_of() {
@@ -255,6 +360,12 @@ run_uv() {
 fill_env() { # ENV SOURCE
   rm -rf "$1"
   : >"$log"
+  if [ -n "$bundle" ]; then
+    run_uv venv --quiet --python "$python_versions" "$1" &&
+      run_uv pip install --quiet --compile-bytecode --refresh-package comfy-provision --no-index --find-links "$kit" \
+        --python "$1/bin/python" "$2"
+    return
+  fi
   run_uv venv --quiet --python "$python_versions" "$1" &&
     run_uv pip install --quiet --compile-bytecode --refresh-package comfy-provision --python "$1/bin/python" "$2"
 }
@@ -267,16 +378,34 @@ fill_env_without_uv_toml() {
   fill_env "$@"
 }
 
+# In place of pip's script, which Python reads only after all packages: until then a Ctrl-C is answered by a traceback.
+write_program() { # ENV
+  for start in "$1"/lib/python*/site-packages/provision/start.py; do
+    [ -f "$start" ] || continue
+    # shellcheck disable=SC2016  # expanded by the program
+    printf '#!/bin/sh\nexport PROVISION_CALLED_AS="$0"\nexec %s -I -S -X utf8 %s "$@"\n' \
+      "$(quoted "$1/bin/python")" "$(quoted "$start")" >"$1/program"
+    chmod +x "$1/program" && mv -f "$1/program" "$1/bin/provision"
+  done
+}
+
 # make_env SOURCE: $root/env-PID, tried before it counts. Sets $version.
 make_env() {
   half=$root/env-$$
   log=$root/log-$$
-  say "Downloading Python packages, and Python where it is missing (about a minute) ..."
+  if [ -n "$bundle" ]; then
+    say "Installing Python packages ..."
+  else
+    say "Downloading Python packages, and Python where it is missing (about a minute) ..."
+  fi
   if ! fill_env "$half" "$1" && ! fill_env_without_uv_toml "$half" "$1"; then
     ! grep -qi 'no space left\|quota exceeded' "$log" || no_room "$root"
     tail -n 15 "$log" >&2
+    [ -z "$bundle" ] || fail "provision could not be installed from $(shown "$bundle")." \
+      "It needs Python $python_versions, which the bundle does not have for this machine, or another kind of machine."
     no_network "What provision is made of" "${UV_DEFAULT_INDEX:-PyPI}"
   fi
+  write_program "$half" || no_room "$root"
   version=$("$half/bin/provision" --version) || fail "What was installed from $1 does not run."
   rm -f "$log"
   log=
@@ -336,21 +465,26 @@ say_how_to_go_on() { # WHAT-WAS-DONE
       ;;
   esac
   say ""
-  say "  Set everything up:  $call all"
+  say "  Set everything up:  $call all${given:+ --from $(shown "$given")}"
   say "  Look first:         $call plan"
   say "  Update it:          run the same line again"
   say "  Remove it:          rm -rf $made"
 }
 
-install_provision() {
+install_provision() { # [BUNDLE [DIGEST]]
   if [ -n "${SUDO_UID:-}" ] && [ "$SUDO_UID" != 0 ]; then
     fail "Run it without sudo: it installs for you only."
   fi
   [ -n "${HOME:-}" ] || fail "HOME is not set." "export HOME=~"
   from=$(source_of)
-  case $from in
-    */OWNER/*) fail "This copy of install.sh names no place where provision is published." \
+  given=${1:-$(bundle_of)}
+  case $given:$from in
+    :*/OWNER/*) fail "This copy of install.sh names no place where provision is published." \
       "In a checkout or an unpacked zip: sh install.sh" ;;
+  esac
+  case $given in
+    '' | /* | http://* | https://*) ;;
+    *) given=$PWD/$given ;;
   esac
   root=${XDG_DATA_HOME:-$HOME/.local/share}/comfy-provision
   mkdir -p "$root/bin" || fail "$(shown "$root") cannot be written." \
@@ -361,8 +495,16 @@ install_provision() {
   sweep "$root/env" "${used%/bin/provision}"
   sweep "$root/log"
   sweep "$root/link"
+  if [ -n "$given" ]; then
+    open_bundle "$given" "${2:-}"
+    from=comfy-provision
+  fi
   bring_uv "$root"
   set_up_uv
+  if [ -n "$given" ] && build=$(bundled_python) && [ -n "$build" ]; then
+    offer_python "$build"
+    python_versions=3.$minor
+  fi
   make_env "$from"
   env=$half
   half= # from here on it is whole
@@ -380,10 +522,14 @@ main() {
   trap stopped INT TERM HUP
   if [ "${1-}" = --uv ] && [ $# = 2 ]; then
     bring_uv "$2"
+  elif [ "${1-}" = --from ] && [ $# = 2 ]; then
+    install_provision "$2"
+  elif [ "${1-}:${3-}" = --from:--sha256 ] && [ $# = 4 ]; then
+    install_provision "$2" "$4"
   elif [ $# = 0 ]; then
     install_provision
   else
-    fail "Usage: install.sh [--uv FOLDER]"
+    fail "Usage: install.sh [--from DIR|URL [--sha256 HEX]] [--uv FOLDER]"
   fi
 }
 

@@ -49,6 +49,13 @@ class Session:
         return self.console.invocation.text(what)
 
     @property
+    def home_shown(self) -> str:
+        """The home, with `~` for the person's folder."""
+        from provision.output.amounts import with_tilde
+
+        return with_tilde(self.ctx.home.root, self.ctx.machine.environ.get("HOME", ""))
+
+    @property
     def log(self) -> Path:
         """The tool's own log."""
         return self.ctx.home.tool_log
@@ -63,7 +70,7 @@ class Alone:
 
 
 def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None, *, alone: bool = False) -> typer.Typer:
-    """The command `run(at, ...)`, by itself in an app; see `function_of`."""
+    """The command `run(at, ...)`, in an app of its own; see `function_of`."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(name, cls=Manual)(function_of(name, run, flags, ask, alone=alone))
     return app

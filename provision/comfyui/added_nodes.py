@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from provision.comfyui import git_checkout, revisions
+from provision.comfyui import git_checkout
 from provision.comfyui.git_remote import Revision, explained
+from provision.comfyui.git_revisions import GitRevisions
 from provision.comfyui.git_stand_in import git_dir, stand_in
 from provision.core.home import Home
 from provision.core.receipt_kinds import AddedNode, NodesReceipt
@@ -58,7 +59,7 @@ def is_ours(home: Home, folder: Path) -> bool:
 def edits_of(home: Home, name: str) -> bytes:
     """What a person changed in the files of an added node, as a patch; empty where nothing. Raises GitError."""
     folder = folder_of(home, name)
-    return revisions.edits(folder) if folder is not None else b""
+    return GitRevisions(folder).edits() if folder is not None else b""
 
 
 # -- before a switch ----------------------------------------------------------------------------------------------
@@ -79,10 +80,9 @@ def lay_out(home: Home, place: Path, now: NodesReceipt, then: NodesReceipt) -> d
     for node in then.added:
         if node.name in other and node.name not in then.disabled:
             edits = edits_of(home, node.name)
-            merged = revisions.write_out(
-                store_of(home, node.name), node.commit, place / "custom_nodes" / node.name, edits
-            )
-            carried |= {node.name: merged} if edits else {}
+            store = GitRevisions(store_of(home, node.name))
+            written = store.write_out(node.commit, place / "custom_nodes" / node.name, edits)
+            carried |= {node.name: written.edits} if edits else {}
     return carried
 
 
@@ -185,7 +185,7 @@ def hold(home: Home, number: int, nodes: Iterable[AddedNode]) -> None:
     """Have git keep the nodes' commits for as long as a generation has them. Raises GitError."""
     for node in nodes:
         if (store_of(home, node.name) / ".git").is_dir():
-            revisions.hold(store_of(home, node.name), number, node.commit)
+            GitRevisions(store_of(home, node.name)).hold(number, node.commit)
 
 
 def let_go(home: Home, held: Mapping[int, NodesReceipt]) -> None:
@@ -194,9 +194,9 @@ def let_go(home: Home, held: Mapping[int, NodesReceipt]) -> None:
     Raises GitError, HomeError.
     """
     for store in sorted(home.nodes.iterdir()) if home.nodes.is_dir() else ():
-        numbers = {number for number, nodes in held.items() if nodes.named(store.name) is not None}
         if (store / ".git").is_dir():
-            revisions.let_go(store, numbers)
+            found = {number: nodes.named(store.name) for number, nodes in held.items()}
+            GitRevisions(store).let_go({number: node.commit for number, node in found.items() if node is not None})
     forget_unused(home, held)
 
 
@@ -242,7 +242,7 @@ def _put(home: Home, node: AddedNode, edits: bytes, *, moves: bool, set_aside: S
     folder = home.custom_nodes / node.name
     if (there := folder_of(home, node.name)) is not None:
         if moves:
-            revisions.move_to(there, Revision(node.commit, "commit", node.commit), edits, set_aside)
+            GitRevisions(there).move_to(Revision(node.commit, "commit", node.commit), edits, set_aside)
     elif not _is_taken(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # an empty one, which a link to a file would find in its way
@@ -275,7 +275,7 @@ def _write_anew(home: Home, node: AddedNode, edits: bytes) -> None:
     store, folder = store_of(home, node.name), home.custom_nodes / node.name
     aside = home.custom_nodes / f".{node.name}.new{OFF}"
     shutil.rmtree(aside, ignore_errors=True)
-    revisions.write_out(store, node.commit, aside, edits)
+    GitRevisions(store).write_out(node.commit, aside, edits)
     inside = os.path.relpath(store.resolve() / ".git", home.custom_nodes.resolve() / node.name)
     write_text(aside / ".git", f"gitdir: {inside}\n")
     aside.rename(folder)

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from provision.comfyui.git_ways import Misled, by_each_way
@@ -76,11 +76,15 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file of a revision on a remote: its text, the revision's name for people, the commit's date (ISO 8601)."""
+    """A file of a revision on a remote: its text, the revision's name for people, the commit's date (ISO 8601).
+
+    `blobs` are the ids of all files of the revision by path.
+    """
 
     text: str
     revision: str
     date: str
+    blobs: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_revision(
@@ -162,7 +166,14 @@ def read_remote_file(url: str, ref: str, path: str, environ: Mapping[str, str] =
 
         text = by_each_way(url, environ, show, place)
         date = run_git(("log", "-1", "--format=%cI", "FETCH_HEAD"), environment(place)).strip()
-        return RemoteFile(text, revision.name, date)
+        listing = run_git(("ls-tree", "-r", "-z", "--full-tree", "FETCH_HEAD"), environment(place))
+        return RemoteFile(text, revision.name, date, parse_tree(listing))
+
+
+def parse_tree(listing: str) -> dict[str, str]:
+    """The ids of the files in what `git ls-tree -r -z` prints, by path."""
+    lines = (entry.partition("\t") for entry in listing.split("\0") if entry)
+    return {path: about.split()[2] for about, _, path in lines}
 
 
 def new_repository(place: Path, url: str) -> None:

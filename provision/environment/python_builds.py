@@ -8,7 +8,7 @@ from pathlib import Path
 
 from provision.command import Fix, ours
 from provision.core.step import Context
-from provision.environment.packages import find_uv, run_uv, uv_env
+from provision.environment.packages import find_uv, uv_env
 from provision.errors import PackageError, WrongFile
 from provision.system.strict import Unreadable, decode
 
@@ -45,8 +45,10 @@ def find_build(ctx: Context, version: str, system: str, arch: str) -> Build:
 def check_build(ctx: Context, build: Build, mirror: Path) -> None:
     """Have uv unpack the build that lies in a folder as a mirror has it: uv knows its hash. Raises WrongFile."""
     with tempfile.TemporaryDirectory(prefix="provision-python-", ignore_cleanup_errors=True) as folder:
-        env = {"UV_PYTHON_INSTALL_MIRROR": mirror.as_uri(), "UV_PYTHON_INSTALL_DIR": folder, "UV_CACHE_DIR": folder}
-        ran = run_uv(ctx, "python", "install", "--no-bin", build.key, env=env, timeout_s=CHECK_S)
+        places = {"UV_PYTHON_INSTALL_DIR": f"{folder}/made", "UV_CACHE_DIR": f"{folder}/cache"}  # each has its own lock
+        words = ("python", "install", "--no-bin", build.key)
+        env = {**uv_env(ctx.machine, ctx.home), **places, "UV_PYTHON_INSTALL_MIRROR": mirror.as_uri()}
+        ran = ctx.machine.run([find_uv(ctx.machine), *words], env=env, timeout_s=CHECK_S)
     if "mismatch" in ran.out + ran.err:
         raise WrongFile(
             f"Python ({build.key}) came with a hash other than uv knows.",

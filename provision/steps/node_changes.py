@@ -62,8 +62,18 @@ def nodes_of_now(ctx: Context) -> NodesReceipt:
 
 def node_requirements(ctx: Context, without: Collection[str] = ()) -> list[str]:
     """What the custom nodes ask for by name: lines that name an address or another file are their own to install."""
-    files = (ctx.home.custom_nodes / node / FILE for node in custom_nodes(ctx) if node not in without)
-    return list(dict.fromkeys(line for file in files for line in requirements_of(file)))
+    found = (_lines_of(ctx, node) for node in custom_nodes(ctx) if node not in without)
+    return list(dict.fromkeys(line for lines in found for line in lines))
+
+
+def node_packages(ctx: Context, node: str) -> set[str]:
+    """The packages that a custom node asks for by name."""
+    return set(map(name_of, _lines_of(ctx, node)))
+
+
+def _lines_of(ctx: Context, node: str) -> list[str]:
+    """What a custom node asks for by name."""
+    return requirements_of(ctx.home.custom_nodes / node / FILE)
 
 
 def check_fits(trial: Context, nodes: Change) -> None:

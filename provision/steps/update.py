@@ -7,27 +7,25 @@ nothing that is in use was touched.
 
 from __future__ import annotations
 
-import re
 import shutil
-import tempfile
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-from provision.comfyui import added_nodes, archived_revisions, git_checkout, revisions
-from provision.comfyui.archived_revisions import is_by_archives
+from provision.comfyui import added_nodes, git_checkout
+from provision.comfyui.archived_revisions import ArchivedRevisions
 from provision.comfyui.git_remote import Revision
+from provision.comfyui.revisions import revisions_of
 from provision.comfyui.server_process import stop_server
-from provision.comfyui.source_tree import ARCHIVE
-from provision.comfyui.switching import EDITS, switch
+from provision.comfyui.switching import place_of_edits, switch
 from provision.comfyui.temporary_server import brief_server
 from provision.command import ours
 from provision.core.patience import ride_out
 from provision.core.receipt_kinds import ComfyReceipt, NodesReceipt, RequirementsReceipt
 from provision.core.receipts import write_bytes
 from provision.core.step import Context
-from provision.download.source_archive import find_revision, keep_archive, read_remote_file
+from provision.download.source_archive import find_revision, keep_archive
 from provision.environment import generations, packages
+from provision.environment.kept_edits import EDITS
 from provision.errors import ImageRejected, StartOver
 from provision.steps.comfyui.step import follow_fetch
 from provision.steps.first_image.step import make_first_image
@@ -44,13 +42,10 @@ from provision.steps.node_changes import (
 from provision.steps.node_trial import has_checkpoint, prove_images
 from provision.steps.requirements.install import (
     all_but_torch,
-    as_of,
-    asked_words,
     custom_nodes,
     imported,
     install,
     prove,
-    resolved_until,
 )
 from provision.steps.torch.choice import asks_for_audio
 from provision.steps.torch.install import install_torch_set
@@ -107,7 +102,7 @@ def is_proven(ctx: Context, receipt: ComfyReceipt) -> bool:
     if generations.active(ctx.home).parent != ctx.home.envs:
         return False
     proven = ctx.receipts.read("requirements", RequirementsReceipt).commit == receipt.commit and imported(ctx)
-    return proven and (is_by_archives(ctx.home) or git_checkout.read_state(ctx.home.comfyui).head == receipt.commit)
+    return proven and revisions_of(ctx.home).head() == receipt.commit
 
 
 def make_generation(ctx: Context, wanted: Wanted) -> Path:
@@ -155,8 +150,7 @@ def _then(ctx: Context, wanted: Wanted) -> NodesReceipt:
 
 def edited(ctx: Context) -> tuple[str, ...]:
     """The files of ComfyUI that a person changed. Raises GitError."""
-    by_archives = is_by_archives(ctx.home)
-    return archived_revisions.edited(ctx.home) if by_archives else git_checkout.read_state(ctx.home.comfyui).modified
+    return revisions_of(ctx.home).edited()
 
 
 def _here(ctx: Context) -> ComfyReceipt:
@@ -165,7 +159,7 @@ def _here(ctx: Context) -> ComfyReceipt:
 
 def _fetch(ctx: Context, revision: Revision) -> str:
     """Bring the commit into the repository; the files of the checkout stay as they are."""
-    if is_by_archives(ctx.home):
+    if isinstance(revisions_of(ctx.home), ArchivedRevisions):
         here = _here(ctx)
         for each in (revision, Revision(here.name, "commit", here.commit)):  # to go back without a network
             keep_archive(ctx, each)
@@ -182,23 +176,14 @@ def _write_out(ctx: Context, new: Path, code: Path, commit: str, wanted: Wanted)
     """The revision's files, with a person's edits where git can merge them, and its receipt."""
     home, comfy, when = ctx.home, ctx.manifest.comfyui, ctx.machine.timestamp()
     receipt = ComfyReceipt(comfy.url, wanted.ref, wanted.revision.name, commit, when=when)
-    if is_by_archives(home):
-        edits, suffix = archived_revisions.edits(home), ""
-        listing, carried = archived_revisions.write_out(home, commit, code, edits)
-        receipt = replace(receipt, date=listing.date, tree=listing.tree, source=ARCHIVE)
-    else:
-        edits, suffix = revisions.edits(home.comfyui), ".patch"
-        carried = revisions.write_out(home.comfyui, commit, code, edits)
-        date, tree = git_checkout.commit_date(home.comfyui, commit), git_checkout.tree_of(home.comfyui, commit)
-        receipt = replace(receipt, date=date, tree=tree)
-    write_bytes(new / "set" / EDITS, carried or b"")
-    if carried is None:
-        patch = home.aside / f"ComfyUI edits of {_here(ctx).commit[:8]}{suffix}"
-        if suffix:
-            write_bytes(patch, edits)
-        else:
-            archived_revisions.write_edits(patch, edits)
-        ctx.note(f"Your changes to ComfyUI do not fit {wanted.revision.name}: they are kept in {home.shown(patch)}.")
+    revisions = revisions_of(home)
+    edits = revisions.edits()
+    written = revisions.write_out(commit, code, edits)
+    receipt = replace(receipt, date=written.date, tree=written.tree, source=written.source)
+    write_bytes(new / "set" / EDITS, written.edits or b"")
+    if written.edits is None:
+        kept = home.shown(revisions.save(edits, place_of_edits(home, _here(ctx).commit, edits)))
+        ctx.note(f"Your changes to ComfyUI do not fit {wanted.revision.name}: they are kept in {kept}.")
     elif edits:
         ctx.note("Your changes to ComfyUI go with it.")
     generations.inside(ctx, new).receipts.write("comfyui", receipt)
@@ -217,31 +202,6 @@ def _fill(trial: Context, wanted: Wanted, nodes: Change) -> None:
         install_torch_set(trial, audio=asks_for_audio(trial))
     trial.note("Installing its packages ...", passing=True)
     install(trial, node_requirements(trial), renew=all_but_torch(trial))
-
-
-def package_changes(ctx: Context, wanted: Wanted) -> dict[str, tuple[str, str]]:
-    """The packages that would change, with their versions before and after; torch is held. Nothing is installed.
-
-    Raises GitError, PackageError.
-    """
-    asked = read_remote_file(ctx, ctx.manifest.comfyui.url, wanted.revision.name, "requirements.txt")
-    with tempfile.TemporaryDirectory(prefix="provision-update-") as folder:
-        file = Path(folder) / "requirements.txt"
-        file.write_text(asked.text, encoding="utf-8")
-        words = asked_words(ctx, file, node_requirements(ctx, wanted.without), renew=all_but_torch(ctx))
-        dry = ("pip", "install", "--dry-run", "--python", ctx.home.python, *words)
-        ran = as_of(ctx, resolved_until(ctx, asked.date), partial(packages.run_uv, ctx, *dry))
-    if not ran.ok:
-        raise packages.package_error("ComfyUI's packages", ran)
-    return parse_changes(ran.err)
-
-
-def parse_changes(text: str) -> dict[str, tuple[str, str]]:
-    """The lines ` - NAME==VERSION` and ` + NAME==VERSION` of uv, by name: the version before and the one after."""
-    found: dict[str, list[str]] = {}
-    for sign, name, version in re.findall(r"^ ([+-]) ([\w.-]+)==(\S+)", text, re.MULTILINE):
-        found.setdefault(name, ["", ""])[sign == "+"] = version
-    return {name: (old, new) for name, (old, new) in sorted(found.items())}
 
 
 def _prove(ctx: Context, trial: Context, nodes: Change) -> None:

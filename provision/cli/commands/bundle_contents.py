@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from provision import __version__
 from provision.cli.command import Session
-from provision.cli.commands.target_requirements import tool_requirements
+from provision.cli.commands.bundle_models import check_models, with_models
+from provision.cli.commands.target_requirements import TOOL_PYTHONS, tool_requirements
 from provision.command import Command, Fix, ours, program
 from provision.core.bundle import FORMAT, INDEX, KIT, LOCK, WHEELS, About, BundledFile, BundledLock
 from provision.core.finding import Verdict
-from provision.core.lockfile import Lock, LockedModel, load_lock, write_lock
-from provision.core.manifest import Manifest, load_manifest
+from provision.core.lockfile import Lock, load_lock, write_lock
+from provision.core.manifest import load_manifest
 from provision.core.step import Context
 from provision.download.bundling import contents
 from provision.download.bundling.wheels import page
@@ -50,7 +52,7 @@ class Contents:
         """What installs everything from it."""
         return program("provision", "all", *(["--rehearse"] if self.rehearsal else []), "--from", str(self.place))
 
-    def todo(self, before: Mapping[str, str]) -> list[Wanted]:
+    def todo(self, before: dict[str, str]) -> list[Wanted]:
         """The files that are not there yet, or not as they are to be; `before` are the hashes of an earlier run."""
         return [each for each in self.wanted if not is_there(self.place, each, before)]
 
@@ -63,28 +65,65 @@ def contents_of(at: Session, place: Path, targets: Sequence[str], manifests: Seq
 
     Raises UsageError, LockError, ManifestError, PackageError, NetworkError, GitError.
     """
-    ctx = at.ctx
-    wanted: list[Wanted] = []
-    locks: list[BundledLock] = []
-    packed = [_of_home(ctx)]
-    chosen = [load_manifest(name) for name in manifests] or [ctx.manifest]
-    for target, base in packed:
-        wanted += contents.packages_of(ctx, target, base)
-        wanted += contents.kit_of(ctx, target, tool_requirements())
-        wanted.append(contents.source_of(ctx, base))
-        if not ctx.options.rehearsal:
-            wanted.append(contents.python_of(ctx, base))
+    ctx, made = at.ctx, _Made(place)
+    chosen = [load_manifest(name, at.request.overrides) for name in manifests] or [ctx.manifest]
+    for words in targets or [""]:
+        target, base = _for(replace(ctx, manifest=chosen[0]), words) if words else _of_home(ctx)
+        made.packages(ctx, target, base)
         for manifest in chosen:
-            lock = base if manifest.name == base.manifest else _with_models(ctx, base, manifest)
-            wanted += contents.models_of(ctx, place, lock, manifest)
-            file = LOCK if not locks else f"locks/{len(locks)}.lock"
-            locks.append(BundledLock(file, manifest.name, _says(lock)))
-            text = ctx.home.lock_file.read_text(encoding="utf-8") if lock is base else write_lock(lock)
-            wanted.append(of_bytes(file, contents.TERMS, text.encode()))
-    wanted += contents.terms_of(chosen)
-    unique = {each.path: each for each in wanted}
-    files = (*unique.values(), *_pages(unique))
-    return Contents(place, files, tuple(locks), ctx.options.rehearsal, ctx.machine.timestamp())
+            same = manifest.name == base.manifest
+            made.lock(base if same else with_models(base, manifest, ctx.options.precision))
+            made.wanted += contents.models_of(ctx, place, made.made[-1], manifest)
+    made.wanted += contents.terms_of(chosen)
+    files = made.files()
+    return Contents(place, files, tuple(made.locks), ctx.options.rehearsal, ctx.machine.timestamp())
+
+
+@dataclass(slots=True)
+class _Made:
+    """What is gathered of one target after the other."""
+
+    place: Path
+    wanted: list[Wanted] = field(default_factory=list)
+    locks: list[BundledLock] = field(default_factory=list)
+    made: list[Lock] = field(default_factory=list)
+    pythons: list[str] = field(default_factory=list)
+
+    def packages(self, ctx: Context, target: Target | None, lock: Lock) -> None:
+        """The packages of one machine, this tool for it, ComfyUI and Python."""
+        tool = f"3.{max(int(_minor(lock).partition('.')[2]), TOOL_PYTHONS[0])}"
+        self.wanted += contents.packages_of(ctx, target, lock)
+        kit_target = replace(target, python=tool) if target is not None else None
+        self.wanted += contents.kit_of(ctx, kit_target, tool_requirements())
+        self.wanted.append(contents.source_of(ctx, lock))
+        self.pythons.append(tool)
+        for python in dict.fromkeys((lock.platform.python, *([] if tool == _minor(lock) else [tool]))):
+            if not ctx.options.rehearsal:
+                self.wanted.append(contents.python_of(ctx, lock.platform, python))
+
+    def lock(self, lock: Lock) -> None:
+        """A lock as a file; one of an earlier run that says the same stays as it is."""
+        file = LOCK if not self.locks else f"locks/{len(self.locks)}.lock"
+        with suppress(LockError):
+            before = load_lock(self.place / file)
+            lock = before if replace(before, made=lock.made) == lock else lock
+        self.made.append(lock)
+        self.locks.append(BundledLock(file, lock.manifest, _says(lock)))
+        self.wanted.append(of_bytes(file, contents.TERMS, write_lock(lock).encode()))
+
+    def files(self) -> tuple[Wanted, ...]:
+        """All files, each once, with the lists of wheels."""
+        versions = "".join(f"{each}\n" for each in dict.fromkeys(self.pythons))
+        self.wanted.append(of_bytes(f"{KIT}/python-version", contents.TOOL, versions.encode()))
+        unique = {each.path: each for each in self.wanted}
+        return (*unique.values(), *_pages(unique))
+
+
+def _for(ctx: Context, words: str) -> tuple[Target, Lock]:
+    from provision.cli.commands.bundle_target import lock_for, target_of
+
+    target = target_of(ctx, words)
+    return target, lock_for(ctx, target)
 
 
 def _of_home(ctx: Context) -> tuple[Target | None, Lock]:
@@ -97,30 +136,18 @@ def _of_home(ctx: Context) -> tuple[Target | None, Lock]:
         )
     lock = load_lock(ctx.home.lock_file)
     check_whole(lock)
+    check_models(lock.manifest, lock.models)
     return (here(ctx).target if ctx.machine.system == "Darwin" else None), lock
 
 
-def _with_models(ctx: Context, lock: Lock, manifest: Manifest) -> Lock:
-    """A lock with the models and flags of another manifest."""
-    chosen = manifest.chosen(ctx.options.precision) or [manifest.checkpoint(manifest.usual_precision)]
-    models = [
-        LockedModel(model.repo, model.revision, file.path, file.precision, file.size or 0, file.sha256 or "")
-        for model, file in chosen
-    ]
-    if bare := next((each for each in models if not each.sha256), None):
-        raise LockError(
-            f"The manifest {manifest.name} has no sha256 of {bare.path}: a bundle needs it.",
-            hint=ours("manifests", "show", manifest.name),
-        )
-    flags = replace(lock.comfyui, flags=manifest.comfyui.args)
-    return replace(lock, manifest=manifest.name, models=tuple(models), comfyui=flags)
+def _minor(lock: Lock) -> str:
+    return ".".join(lock.platform.python.split(".")[:2])
 
 
 def _says(lock: Lock) -> str:
     at = lock.platform
-    minor = ".".join(at.python.split(".")[:2])
-    system = f"macOS {at.version}" if at.system == "Darwin" else at.system
-    return f"{system} {at.arch}, Python {minor}"
+    system = at.version if at.system == "Darwin" else at.system
+    return f"{system} {at.arch}, Python {_minor(lock)}"
 
 
 def _pages(files: Mapping[str, Wanted]) -> Iterator[Wanted]:

@@ -191,7 +191,7 @@ def parse_address(text: str) -> tuple[str, str]:
     start = server.end() if server is not None else 0
     path, at, ref = text[start:].rpartition("@")
     url, ref = (text[:start] + path, ref) if at else (text, "")
-    if server is None or not server[0]:
+    if url.startswith(("~", ".", "/")):
         url = os.path.abspath(os.path.expanduser(url)) if url else ""  # noqa: PTH100, PTH111
     if not GIT_ADDRESS.fullmatch(url) or (at and not REF_RULE.fullmatch(ref)):
         raise UsageError(

@@ -6,7 +6,7 @@ import gzip
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,26 +14,25 @@ from urllib.parse import unquote
 
 from provision import __version__
 from provision.comfyui.archived_revisions import archive_of
-from provision.comfyui.git_remote import Revision, explained
+from provision.comfyui.git_checkout import has_commit_of
+from provision.comfyui.git_remote import Revision, explained, fetch_into, new_repository
 from provision.comfyui.git_stand_in import stand_in
 from provision.comfyui.source_tree import BadArchive, unpack
 from provision.command import Fix, ours
 from provision.core.bundle import KIT, LICENSES, model_path, source_path, wheel_path
 from provision.core.home import Home
-from provision.core.lockfile import Lock, LockedModel
+from provision.core.lockfile import Lock, LockedModel, Platform
 from provision.core.manifest import Manifest, Model, ModelFile
 from provision.core.step import Context
-from provision.download.backend import Address
-from provision.download.bundle_source import LONG_S, PIECE_BYTES
+from provision.download.bundle_source import PIECE_BYTES
 from provision.download.bundling.tool_wheel import WHEEL, installer, tool_wheel
 from provision.download.bundling.wheels import Found, bring, locked_wheels, offered
 from provision.download.bundling.writing import WORK, Wanted, blocks, of_bytes
 from provision.download.obtain import obtain_at
-from provision.download.source_archive import fetch_archive
-from provision.download.web import RESUME, fetch, host_of
+from provision.download.source_archive import fetch_archive, has_archives
 from provision.environment.python_builds import Build, check_build, find_build
-from provision.errors import GitError, NetworkError
-from provision.system.passing import passing_of
+from provision.errors import GitError
+from provision.system.git_program import environment, run_git
 from provision.system.target import Target
 
 MODEL, PACKAGES, SOURCE, PYTHON, TOOL, TERMS = "models", "packages", "ComfyUI", "Python", "provision", "licences"
@@ -72,7 +71,7 @@ def _wheel(path: str, group: str, found: Found) -> Wanted:
 
 
 def kit_of(ctx: Context, target: Target | None, requirements: Sequence[str]) -> list[Wanted]:
-    """This tool for a machine: its wheel, the wheels that it needs, the uv that install.sh takes, and that script.
+    """This tool for a machine: its wheel, those that it needs, install.sh and the uv that this takes.
 
     Raises PackageError, NetworkError.
     """
@@ -80,7 +79,8 @@ def kit_of(ctx: Context, target: Target | None, requirements: Sequence[str]) -> 
     pinned = re.findall(rb"^uv_version=(\S+)$", script, re.MULTILINE)[0].decode()
     found = offered(ctx, target, [*requirements, f"uv=={pinned}"], deps=True)
     wheels = [_wheel(f"{KIT}/{each.name}", TOOL, each) for each in found]
-    return [of_bytes(f"{KIT}/install.sh", TOOL, script), of_bytes(f"{KIT}/{WHEEL}", TOOL, tool_wheel()), *wheels]
+    own = {"install.sh": script, WHEEL: tool_wheel()}
+    return [*(of_bytes(f"{KIT}/{name}", TOOL, data) for name, data in own.items()), *wheels]
 
 
 def source_of(ctx: Context, lock: Lock) -> Wanted:
@@ -95,10 +95,11 @@ def _source(ctx: Context, home: Home, lock: Lock) -> Iterator[bytes]:
         kept = archive_of(home.state, commit)
         if kept.is_file():
             shutil.copyfile(kept, archive)
-        elif (home.comfyui / ".git").exists():
-            _pack(home, commit, archive)
+        elif (home.comfyui / ".git").exists() and has_commit_of(home.comfyui, commit):
+            with explained(f"{commit[:8]} could not be packed"), stand_in(home.comfyui) as seen:
+                _pack(seen.git, commit, archive)
         else:
-            fetch_archive(ctx, lock.comfyui.url, Revision(commit, "commit", commit), archive)
+            bring_source(ctx, lock.comfyui.url, commit, archive)
         try:
             listing = unpack(archive, Path(folder) / "unpacked", commit)
         except BadArchive as error:
@@ -110,18 +111,31 @@ def _source(ctx: Context, home: Home, lock: Lock) -> Iterator[bytes]:
         yield from blocks(archive)
 
 
-def _pack(home: Home, commit: str, archive: Path) -> None:
-    """Write a commit of a checkout as its host would. Raises GitError."""
+def bring_source(ctx: Context, url: str, commit: str, archive: Path) -> None:
+    """Download a commit as an archive, or by git from where no archives are. Raises GitError, NetworkError."""
+    revision = Revision(commit, "commit", commit)
+    if has_archives(url):
+        fetch_archive(ctx, url, revision, archive)
+        return
+    with explained(f"{commit[:8]} could not be fetched"):
+        place = archive.with_name("repository")
+        place.mkdir()
+        new_repository(place, url)
+        fetch_into(place, url, revision, environ=ctx.machine.environ)
+        _pack(lambda *words: run_git(words, environment(place)), commit, archive)
+
+
+def _pack(git: Callable[..., str], commit: str, archive: Path) -> None:
+    """Write a commit as its host would. Raises GitFailed, OSError."""
     plain = archive.with_suffix("")
-    with explained(f"{commit[:8]} could not be packed"), stand_in(home.comfyui) as seen:
-        seen.git("archive", "--format=tar", f"--prefix=ComfyUI-{commit}/", f"--output={plain}", commit)
+    git("archive", "--format=tar", f"--prefix=ComfyUI-{commit}/", f"--output={plain}", commit)
     with plain.open("rb") as stream, archive.open("wb") as out, gzip.GzipFile("", "wb", fileobj=out, mtime=0) as packed:
         shutil.copyfileobj(stream, packed, PIECE_BYTES)
 
 
-def python_of(ctx: Context, lock: Lock) -> Wanted:
-    """The build of Python for a lock's machine, which uv knows by its hash. Raises PackageError."""
-    build = find_build(ctx, lock.platform.python, lock.platform.system, lock.platform.arch)
+def python_of(ctx: Context, platform: Platform, version: str) -> Wanted:
+    """The build of a version of Python for a machine, which uv knows by its hash. Raises PackageError."""
+    build = find_build(ctx, version, platform.system, platform.arch)
     day, name = map(unquote, build.url.rsplit("/", 2)[1:])
     return Wanted(f"{PYTHON.lower()}/{day}/{name}", PYTHON, pieces=lambda at: _python(at, build, day, name))
 
@@ -131,21 +145,9 @@ def _python(ctx: Context, build: Build, day: str, name: str) -> Iterator[bytes]:
         place = Path(folder, day, name)
         place.parent.mkdir()
         with place.open("wb") as stream:
-            stream.writelines(_download(ctx, build))
+            stream.writelines(bring(ctx, Found(name, "", None, build.url)))
         check_build(ctx, build, Path(folder))
         yield from blocks(place)
-
-
-def _download(ctx: Context, build: Build) -> Iterator[bytes]:
-    with fetch(ctx, Address(build.url, {}), own=True, body_s=LONG_S) as response:
-        status = response.status_code
-        if status != 200:
-            passing = passing_of(status)
-            raise NetworkError(f"{host_of(build.url)} answers {status} for Python.", hint=RESUME, passing=passing)
-        try:
-            yield from response.iter_content(PIECE_BYTES)
-        except OSError as error:
-            raise NetworkError(f"{host_of(build.url)} stopped sending Python.", hint=RESUME) from error
 
 
 def terms_of(manifests: Sequence[Manifest]) -> list[Wanted]:

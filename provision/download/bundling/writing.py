@@ -156,11 +156,17 @@ def all_of(
     }
 
 
-def is_there(folder: Path, each: Wanted, sums: Mapping[str, str]) -> bool:
-    """Whether a file is there that an earlier run finished, with the hash that it is to have."""
+def is_there(folder: Path, each: Wanted, sums: dict[str, str]) -> bool:
+    """Whether a file is there as it is to be: by the hash that an earlier run noted, else by reading it."""
     size = size_at(folder / each.path)
     if size < 0 or (each.size is not None and size != each.size):
         return False
+    if each.path not in sums and each.sha256:  # by a run that was killed
+        with suppress(OSError, Unreadable):
+            digest = hashlib.sha256()
+            for block in blocks(folder / each.path):
+                digest.update(block)
+            sums[each.path] = digest.hexdigest()
     return each.path in sums and each.sha256 in ("", sums[each.path])
 
 

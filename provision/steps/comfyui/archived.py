@@ -102,7 +102,8 @@ def apply_archived(ctx: Context, finding: Finding) -> None:
     else:
         comfy = ctx.manifest.comfyui
         revision = ride_out(ctx, lambda: find_revision(ctx, comfy.url, comfy.ref))
-        ctx.note(f"Downloading ComfyUI {revision.name} as an archive.")
+        how = "Downloading" if ctx.options.source is None else "Unpacking"
+        ctx.note(f"{how} ComfyUI {revision.name} as an archive.")
         _bring(ctx, revision, listing, keep=listing is None)
 
 
