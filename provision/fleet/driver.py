@@ -30,7 +30,17 @@ from pyinfra.operations import server
 
 from provision.fleet.deploy import ALIVE, ProvisionLook, command_line, is_current, tool_installed
 from provision.fleet.image import fetch_image
-from provision.fleet.messages import LINE_MAX_BYTES, Job, Look, Message, Outcome, Phase, Target
+from provision.fleet.messages import (
+    KEY_CHANGED,
+    KEY_UNKNOWN,
+    LINE_MAX_BYTES,
+    Job,
+    Look,
+    Message,
+    Outcome,
+    Phase,
+    Target,
+)
 from provision.fleet.refusal import refusal
 
 CONNECT_S = 15
@@ -47,8 +57,8 @@ LINE_COST_BYTES = 400
 FOR_PYINFRA_LINES = 200
 """Of a command's lines, those that pyinfra keeps; facts have fewer."""
 UNREACHED = {
-    "No host key for": "Its host key is not in known_hosts.",
-    "SSH host key error": "Its host key has changed.",
+    "No host key for": KEY_UNKNOWN,
+    "SSH host key error": KEY_CHANGED,
     "Authentication error": "It refuses this user or key.",
     "not resolve": "No such host.",
 }
