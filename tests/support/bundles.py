@@ -12,7 +12,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MODEL = f"owner/name/resolve/{COMMIT}/model.safetensors"
 FILES = {
     MODEL: bytes(range(256)) * 4096,
-    "bundle.json": b"{}\n",
+    "bundle.json": b'{"format": 1, "tool": "0.1.0", "made": "2026-11-26T09:30:00Z"}\n',
     "provision.lock": b"# a lock\n",
     "kit/uv": b"uv\n",
     "wheels/index.html": b"<a href='x.whl'>x</a>\n",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -90,8 +90,8 @@ def serve(
     offer = _offer(at)
     listener = bind(host, port)
     place = _Place(f"http://{url_host(_reached_at(host))}:{listener.getsockname()[1]}", seconds)
-    use, readers = _how_to_use(at, offer, place.url), Readers()
-    with serving(listener, Application(offer, readers, f"{at.typed(use)}\n")):
+    use, readers = _how_to_use(offer, place.url), Readers()
+    with serving(listener, Application(offer, readers, "".join(f"{at.typed(each)}\n" for each in use))):
         _announce(at, offer, place, use)
         try:
             _watch(at, readers, seconds)
@@ -122,22 +122,37 @@ def _reached_at(host: str) -> str:
 
 
 def _offer(at: Session) -> Offer:
-    """What is served. Raises BundleError, HomeError, ManifestError."""
+    """What is served; of a rehearsal, a bundle of it that is kept with its world.
+
+    Raises BundleError, HomeError, ManifestError, and with `--rehearse` what `bundle` raises.
+    """
+    from provision.cli.commands.bundle import bundle
     from provision.download.serving.offer import bundle_offer, home_offer
+    from provision.rehearsal.home_marker import world_folder
 
-    return bundle_offer(at.request.bundle) if at.request.bundle is not None else home_offer(at.ctx)
+    folder = at.request.bundle
+    if folder is None and at.request.rehearse:
+        folder = world_folder(at.ctx.home) / "bundle"
+        bundle(at, folder=folder)
+    return home_offer(at.ctx) if folder is None else bundle_offer(folder)
 
 
-def _how_to_use(at: Session, offer: Offer, url: str) -> Fix:
+def _how_to_use(offer: Offer, url: str) -> list[Fix]:
     """What to type on another Mac."""
-    rehearse = ("--rehearse",) if at.console.invocation.rehearsal else ()
-    if offer.lacks:
-        return Fix("On another Mac:", program("provision", "all", *rehearse, "--endpoint", url))
+    from provision.core.bundle import KIT
+
+    rehearse = ("--rehearse",) if offer.rehearsal else ()
+    if not offer.digest:
+        return [Fix("On another Mac, for the model:", program("provision", "all", "--endpoint", url))]
+    install = f"curl -fsS {url}/{KIT}/install.sh | sh -s -- --from {url} --sha256 {offer.digest}"
     source = ("--from", url, "--from-sha256", offer.digest)
-    return Fix("On another Mac:", program("provision", "all", *rehearse, *source))
+    return [
+        Fix("On a Mac without provision, first:", program("sh", "-c", install)),
+        Fix("On each Mac:", program("provision", "all", *rehearse, *source)),
+    ]
 
 
-def _announce(at: Session, offer: Offer, place: _Place, use: Fix) -> None:
+def _announce(at: Session, offer: Offer, place: _Place, use: Sequence[Fix]) -> None:
     """Say where, what, how large, for how long, and what to type."""
     from provision.core.events import ServingStarted
     from provision.output.amounts import size_text, time_text
@@ -146,13 +161,14 @@ def _announce(at: Session, offer: Offer, place: _Place, use: Fix) -> None:
     rows: list[tuple[Says, ...]] = [
         ("address", place.url),
         ("offers", ", ".join(f"{part} {size_text(size)}" for part, size in parts.items())),
-        *([("not offered", f"{', '.join(lacks)} (a bundle has them)")] if lacks else []),
+        *([("not offered", f"{', '.join(lacks)}{'' if offer.digest else ' (a bundle has them)'}")] if lacks else []),
         ("files", f"{len(offer.files)}, {size_text(offer.bytes)}"),
         ("readers", "anyone who reaches this address; nothing can be written"),
         ("until", f"{time_text(place.seconds)} from now, or Ctrl-C"),
     ]
     at.console.tell(Pairs(rows))
-    at.ctx.note(use.says, use.command)
+    for each in use:
+        at.ctx.note(each.says, each.command)
     at.ctx.emit(
         ServingStarted(address=place.url, files=len(offer.files), parts=parts, lacks=lacks, seconds=place.seconds)
     )

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.command import ours, program
-from provision.core.bundle import ABOUT, KIT, LOCK, SUMS, SUMS_BYTES, WHEELS, model_path, parse_sums, write_sums
+from provision.core.bundle import ABOUT, KIT, LOCK, SUMS, SUMS_BYTES, WHEELS, About, model_path, parse_sums, write_sums
 from provision.core.receipts import file_identity, same_facts
 from provision.core.step import Context
 from provision.download.model_files import WantedFile, wanted_files
 from provision.download.verify import sha256_of
 from provision.errors import BundleError, HomeError
-from provision.system.strict import Unreadable, read_file, why_not
+from provision.system.strict import Unreadable, read_file, read_json_file, why_not
 
 ON_A_HUB = re.compile(r"[^/]+/[^/]+/resolve/(?P<commit>[0-9a-f]{40})/.+")
 MODEL = "model"
@@ -52,10 +52,15 @@ class OfferedFile:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Files by their names in a bundle, and the sha256 of their list, as `--from-sha256` takes it."""
+    """Files by their names in a bundle.
+
+    `digest` is the sha256 of a bundle's list, as `--from-sha256` takes it, and empty for an install folder;
+    `rehearsal`: the bundle holds the small stand-ins of one.
+    """
 
     files: Mapping[str, OfferedFile]
     digest: str = ""
+    rehearsal: bool = False
 
     @property
     def bytes(self) -> int:
@@ -94,11 +99,12 @@ def bundle_offer(folder: Path) -> Offer:
     try:
         listed = read_file(folder / SUMS, max_bytes=SUMS_BYTES)
         sums = parse_sums(listed.decode())
+        about = read_json_file(folder / ABOUT, About)
     except (Unreadable, UnicodeDecodeError) as error:
-        raise BundleError(f"{folder / SUMS} is not usable: {error}.", hint=again) from error
+        raise BundleError(f"The lists of {folder} are not usable: {error}.", hint=again) from error
     except OSError as error:
         raise BundleError(
-            f"{folder / SUMS} cannot be read ({why_not(error)}).", hint=program("ls", "-l", str(folder))
+            f"The lists of {folder} cannot be read ({why_not(error)}).", hint=program("ls", "-l", str(folder))
         ) from error
     files, top = {}, folder.resolve()
     for path, sha256 in {SUMS: "", ABOUT: "", **sums}.items():
@@ -106,7 +112,7 @@ def bundle_offer(folder: Path) -> Offer:
             files[path] = file
         elif path in sums:
             raise BundleError(f"{folder / path} is missing, or is not a file of this bundle.", hint=again)
-    return Offer(files, hashlib.sha256(listed).hexdigest())
+    return Offer(files, hashlib.sha256(listed).hexdigest(), about.rehearsal)
 
 
 def _file(top: Path, path: str, sha256: str) -> OfferedFile | None:

@@ -156,7 +156,7 @@ def test_many_readers_get_the_same_bytes_and_each_is_counted(site: Site) -> None
 
 
 def test_the_end_does_not_wait_for_a_reader_that_reads_nothing(tmp_path: Path) -> None:
-    folder = write_bundle(tmp_path / "bundle", {MODEL: bytes(40_000_000)})
+    folder = write_bundle(tmp_path / "bundle", {**FILES, MODEL: bytes(40_000_000)})
     site = Site(folder, bundle_offer(folder))
     with socket.socket() as stalled, serving(site.listener, site.app):
         stalled.connect(("127.0.0.1", site.port))
