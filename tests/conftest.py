@@ -44,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-pairs", action="store_true", help="every pair of faults, not some of them")
     parser.addoption("--states", action="store_true", help="tests/e2e/test_states.py with each state alone")
     parser.addoption("--macs", action="store_true", help="tests/masquerade with every recorded Mac, not a few")
+    parser.addoption("--fleet", action="store_true", help="tests/e2e/test_fleet.py with eight hosts and the real tool")
     parser.addoption("--storms", action="store_true", help="tests/storms with all of their tries, not a few")
     parser.addoption("--storm-seed", type=int, default=13, help="from which everything random in them follows")
     parser.addoption("--storm-try", type=int, metavar="NUMBER", help="this one try of each storm alone")

@@ -15,6 +15,7 @@ from msgspec.json import schema_components
 from docs.generate.manual import MAKE
 from provision.cli import about, server
 from provision.cli.commands import (
+    bisect_nodes,
     bundle,
     check,
     clean,
@@ -30,6 +31,7 @@ from provision.cli.commands import (
     logs,
     made_by_us,
     manifests,
+    nodes,
     overview,
     plan_target,
     report,
@@ -53,7 +55,7 @@ REPORTS: dict[str, tuple[type, ...]] = {
     "plan": (PlanFacts, plan_target.TargetPlan),
     "check": (Nothing, check.Hosts),
     "download": (about.Provisioned, download.Placed, inspect.FileFacts, inspect.RepoFacts),
-    "doctor": (examine.Diagnosis, list_checks.CheckList, explain_log.Explained),
+    "doctor": (examine.Diagnosis, list_checks.CheckList, explain_log.Explained, bisect_nodes.AtFault),
     "launch": (server.Up, Nothing),
     "stop": (Nothing,),
     "status": (overview.StatusFacts, overview.NotInstalled),
@@ -61,6 +63,7 @@ REPORTS: dict[str, tuple[type, ...]] = {
     "update": (update.Updated, update.WouldUpdate, update.Newer),
     "history": (history.History,),
     "clean": (clean.Freed, clean.WouldFree),
+    "nodes": (nodes.NodeList, nodes.ChangedNodes),
     "logs": (logs.LogFacts,),
     "generate": (generate.Pictures, server.Up),
     "serve": (serve.Served,),

@@ -49,6 +49,13 @@ class Session:
         return self.console.invocation.text(what)
 
     @property
+    def home_shown(self) -> str:
+        """The home, with `~` for the person's folder."""
+        from provision.output.amounts import with_tilde
+
+        return with_tilde(self.ctx.home.root, self.ctx.machine.environ.get("HOME", ""))
+
+    @property
     def log(self) -> Path:
         """The tool's own log."""
         return self.ctx.home.tool_log
@@ -63,7 +70,16 @@ class Alone:
 
 
 def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None, *, alone: bool = False) -> typer.Typer:
-    """The command `run(at, ...)`: with the `flags` of a request, and its own, which are its keyword parameters.
+    """The command `run(at, ...)`, in an app of its own; see `function_of`."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name, cls=Manual)(function_of(name, run, flags, ask, alone=alone))
+    return app
+
+
+def function_of(
+    name: str, run: Run, flags: frozenset[str], ask: Ask | None = None, *, alone: bool = False
+) -> Callable[..., None]:
+    """What typer calls for `run(at, ...)`: with the `flags` of a request, and its own, its keyword parameters.
 
     `ask(request, ...)` puts more flags, its own keyword parameters, into the request before anything is done. With
     `alone` it needs no home: `at` is an Alone in place of a Session.
@@ -81,9 +97,7 @@ def command(name: str, run: Run, flags: frozenset[str], ask: Ask | None = None, 
     parameters = sorted([*shared, *asked, *own], key=lambda each: not _is_argument(each))
     called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {each.name: each.annotation for each in parameters}
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, cls=Manual)(called)
-    return app
+    return called
 
 
 def carry_out_alone(name: str, run: Callable[[], Result], *, json: bool = False) -> NoReturn:

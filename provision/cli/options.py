@@ -33,7 +33,7 @@ def choose_options(request: Request, environ: Mapping[str, str]) -> Options:
             f"The rehearsal only has the model of {REHEARSED}, not of {request.manifest}.",
             hint=ours("all", "--rehearse"),
         )
-    if request.rehearse and request.endpoints:
+    if request.rehearse and request.endpoints and request.source is None:
         raise UsageError("A rehearsal uses its own hub.", hint=Fix("Remove --endpoint or --rehearse."))
     if request.connections is not None and not 1 <= request.connections <= CONNECTIONS_MAX:
         raise UsageError(

@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from provision.comfyui.added_nodes import forget_unused
 from provision.comfyui.isolation import sweep_looks
 from provision.comfyui.server_process import our_process, running_environment
+from provision.comfyui.switching import held_nodes
 from provision.core.home import Home
 from provision.core.ownership import HALF_WRITTEN, TRIAL, is_at_the_top
 from provision.core.removing import remove
 from provision.core.step import Context
 from provision.environment import generations
 from provision.environment.half_installed import forget_torn
+from provision.errors import ProvisionError
 
 
 def sweep_home(ctx: Context) -> None:
@@ -32,6 +35,9 @@ def sweep_home(ctx: Context) -> None:
     sweep_looks(ctx)
     forget_torn(home)
     _sweep_environments(ctx)
+    if home.nodes.is_dir() and os.path.lexists(home.own_venv):
+        with suppress(ProvisionError, OSError):
+            forget_unused(home, held_nodes(home))
 
 
 def _is_at_work(home: Home) -> bool:

@@ -1,23 +1,26 @@
 """Revisions of a ComfyUI that came as archives: what `revisions` does by git, done with the archives, which are kept.
 
-A person's edits travel as whole files, each with the id of the file that it was made of: it goes into another revision
-where that has the same file, and stays what it is where it has not.
+A person's edits travel as whole files, each with the id of the file that it was made of: they go into another revision
+where that has the same files, and are kept as files where it has not.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from provision.comfyui.git_remote import Revision
+from provision.comfyui.revisions import Written
 from provision.comfyui.source_tree import (
+    ARCHIVE,
     BadArchive,
     Listing,
-    came_as_archive,
     compare,
     place,
     plan_change,
@@ -27,9 +30,10 @@ from provision.comfyui.source_tree import (
 )
 from provision.command import Fix, ours
 from provision.core.home import Home
-from provision.core.receipts import Receipts, forget
+from provision.core.receipts import forget
 from provision.errors import GitError
 from provision.system.disk_errors import unusable
+from provision.system.git_objects import FILE, LINK, PROGRAM
 from provision.system.strict import Unreadable, decode
 
 ARCHIVES, UNPACKED = "comfyui-archives", "comfyui-new"
@@ -38,10 +42,84 @@ ARCHIVES, UNPACKED = "comfyui-archives", "comfyui-new"
 
 @dataclass(frozen=True, slots=True)
 class _Edit:
-    """A file that a person changed: its bytes in base64, and git's id of the file that it was before."""
+    """A file that a person changed: its bytes in base64 (of a link, where it leads), its mode, the id of it before."""
 
     of: str
     text: str
+    mode: str = FILE
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedRevisions:
+    """The revisions of a home whose ComfyUI came as an archive; see `Revisions` of `revisions`."""
+
+    home: Home
+
+    def head(self) -> str | None:
+        """The commit of the archive that was unpacked; None where its list is gone."""
+        listing = read_listing(self.home.state)
+        return listing.commit if listing is not None else None
+
+    def blobs(self) -> Mapping[str, str]:
+        """The ids of the files of the archive."""
+        return _here(self.home).blobs
+
+    def edited(self) -> tuple[str, ...]:
+        """The files that a person changed."""
+        listing = _here(self.home)
+        modified = compare(self.home.comfyui, listing).modified
+        return (*modified, *(name for name in _other_modes(self.home.comfyui, listing) if name not in modified))
+
+    def edits(self) -> bytes:
+        """What a person changed: whole files."""
+        blobs, folder = _here(self.home).blobs, self.home.comfyui
+        try:
+            kept = {name: asdict(_edit(folder / name, blobs[name])) for name in self.edited()}
+        except OSError as error:
+            raise unusable(folder, error) from error
+        return json.dumps(kept, sort_keys=True).encode() if kept else b""
+
+    def save(self, edits: bytes, place: Path) -> Path:
+        """Write edited files into a folder."""
+        write_edits(place, edits)
+        return place
+
+    def hold(self, number: int, commit: str) -> None:
+        """An archive that is here stays until it is let go."""
+
+    def let_go(self, kept: Mapping[int, str]) -> None:
+        """Remove the archives of all commits but these."""
+        let_go(self.home, kept.values())
+
+    def write_out(self, commit: str, destination: Path, edits: bytes = b"") -> Written:
+        """Write a commit's files into a new folder, with a person's edits where it has the same files."""
+        listing = _unpack(self.home, commit, destination)
+        written = Written(listing.date, listing.tree, ARCHIVE, edits)
+        if any(listing.blobs.get(name) != edit.of for name, edit in _read(edits).items()):
+            return replace(written, edits=None)
+        write_edits(destination, edits)
+        return written
+
+    def move_to(self, revision: Revision, edits: bytes, set_aside: Callable[[Path], None]) -> None:
+        """Place the files of a commit whose archive is kept, and write a person's edits of them."""
+        assert revision.commit is not None
+        folder, before, new = self.home.comfyui, _here(self.home), self.home.state / UNPACKED
+        shutil.rmtree(new, ignore_errors=True)
+        try:
+            after = _unpack(self.home, revision.commit, new)
+            change = plan_change(folder, before, after, keep=False)
+            for name in change.persons:
+                if name not in before.files:
+                    set_aside(folder / name)
+            place(folder, new, change)
+            for name in _other_modes(folder, after):
+                _set_mode(folder / name, after.entries[name].mode)
+            write_listing(self.home.state, after)
+            write_edits(folder, edits)
+        except OSError as error:
+            raise unusable(folder, error) from error
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
 
 
 def archive_of(state: Path, commit: str) -> Path:
@@ -49,60 +127,11 @@ def archive_of(state: Path, commit: str) -> Path:
     return state / ARCHIVES / f"{commit}.tar.gz"
 
 
-def is_by_archives(home: Home) -> bool:
-    """Whether the revisions of a home's ComfyUI are archives."""
-    return came_as_archive(home, Receipts(home.receipts))
-
-
-def edits(home: Home) -> bytes:
-    """What a person changed in ComfyUI's files; empty where nothing. Raises GitError, HomeError."""
-    listing = _here(home)
-    names = edited(home)
-    try:
-        kept = {name: _kept(home.comfyui / name, listing.blobs[name]) for name in names}
-    except OSError as error:
-        raise unusable(home.comfyui, error) from error
-    return json.dumps(kept, sort_keys=True).encode() if kept else b""
-
-
-def _kept(path: Path, blob: str) -> dict[str, str]:
-    return {"of": blob, "text": base64.b64encode(path.read_bytes()).decode("ascii")}
-
-
-def write_out(home: Home, commit: str, destination: Path, carried: bytes = b"") -> tuple[Listing, bytes | None]:
-    """Write a commit's files into a new folder, with a person's edits of another.
-
-    Returns what the commit has, and the edits as they are for it; None where they do not fit, and are not written.
-    Raises GitError, HomeError.
-    """
-    listing = _unpack(home, commit, destination)
-    if any(listing.blobs.get(name) != edit.of for name, edit in _read(carried).items()):
-        return listing, None
-    write_edits(destination, carried)
-    return listing, carried
-
-
-def move_to(home: Home, commit: str, carried: bytes, set_aside: Callable[[Path], None]) -> None:
-    """Bring ComfyUI to a commit whose archive is kept, and put a person's edits of it into its files.
-
-    The edits of the commit before are saved by now. `set_aside` moves a file away that stands where the commit has
-    another. Can be killed anywhere and done again. Raises GitError, HomeError, DiskFull.
-    """
-    folder, before, new = home.comfyui, _here(home), home.state / UNPACKED
-    shutil.rmtree(new, ignore_errors=True)
-    try:
-        after = _unpack(home, commit, new)
-        change = plan_change(folder, before, after, keep=False)
-        for name in change.persons:
-            if name not in before.files:
-                set_aside(folder / name)
-        place(folder, new, change)
-        write_listing(home.state, after)
-        write_edits(folder, carried)
-    except OSError as error:
-        raise unusable(folder, error) from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+def let_go(home: Home, commits: Collection[str]) -> None:
+    """Remove the archives of all commits but these. Raises HomeError."""
+    for path in (home.state / ARCHIVES).glob("*.tar.gz"):
+        if path.name.removesuffix(".tar.gz") not in commits:
+            forget(path)
 
 
 def write_edits(folder: Path, carried: bytes) -> None:
@@ -110,24 +139,42 @@ def write_edits(folder: Path, carried: bytes) -> None:
     try:
         for name, edit in _read(carried).items():
             path = folder / name
-            if not path.resolve().is_relative_to(folder.resolve()):
+            if ".." in path.parts or not path.parent.resolve().is_relative_to(folder.resolve()):
                 raise GitError(f"Your changes cannot be put back: {name} leads elsewhere.", hint=ours("doctor"))
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(base64.b64decode(edit.text))
+            path.unlink(missing_ok=True)
+            data = base64.b64decode(edit.text)
+            if edit.mode == LINK:
+                path.symlink_to(os.fsdecode(data))
+                continue
+            path.write_bytes(data)
+            _set_mode(path, edit.mode)
     except (OSError, ValueError) as error:
         raise unusable(folder, error if isinstance(error, OSError) else OSError(str(error))) from error
 
 
-def edited(home: Home) -> tuple[str, ...]:
-    """The files of ComfyUI that a person changed. Raises GitError."""
-    return compare(home.comfyui, _here(home)).modified
+def _edit(path: Path, blob: str) -> _Edit:
+    link = path.is_symlink()
+    data = os.fsencode(path.readlink()) if link else path.read_bytes()
+    mode = LINK if link else PROGRAM if os.access(path, os.X_OK) else FILE
+    return _Edit(blob, base64.b64encode(data).decode("ascii"), mode)
 
 
-def let_go(home: Home, commits: Collection[str]) -> None:
-    """Remove the archives of all commits but these. Raises HomeError."""
-    for path in (home.state / ARCHIVES).glob("*.tar.gz"):
-        if path.name.removesuffix(".tar.gz") not in commits:
-            forget(path)
+def _set_mode(path: Path, mode: str) -> None:
+    bits = path.stat().st_mode & 0o777
+    path.chmod(bits | (bits & 0o444) >> 2 if mode == PROGRAM else bits & ~0o111)
+
+
+def _other_modes(folder: Path, listing: Listing) -> Iterator[str]:
+    """The files that a person made programs of, or the reverse; none on a disk that calls every file a program."""
+    plain = {name: entry for name, entry in listing.entries.items() if entry.mode in (FILE, PROGRAM)}
+    here = {
+        name: entry for name, entry in plain.items() if (folder / name).is_file() and not (folder / name).is_symlink()
+    }
+    runs = {name for name in here if os.access(folder / name, os.X_OK)}
+    if runs == here.keys():
+        return
+    yield from (name for name, entry in here.items() if (name in runs) != (entry.mode == PROGRAM))
 
 
 def _here(home: Home) -> Listing:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from provision.comfyui.git_remote import Follow, Revision, explained, fetch_into, new_repository
+from provision.comfyui.git_remote import Follow, Revision, explained, fetch_into, new_repository, parse_tree
 from provision.comfyui.git_stand_in import StandIn, git_dir, stand_in
 from provision.system.disk_errors import unusable
 from provision.system.git_program import NOWHERE, Alive, GitFailed, environment, plain, run_git
@@ -121,8 +121,7 @@ def blobs_of(folder: Path) -> dict[str, str]:
             listing = seen.git("ls-tree", "-r", "-z", "--full-tree", "HEAD")
     except (GitFailed, OSError):
         return {}
-    lines = (entry.partition("\t") for entry in listing.split("\0") if entry)
-    return {path: about.split()[2] for about, _, path in lines}
+    return parse_tree(listing)
 
 
 def commits_of_its_own(folder: Path, known: str) -> bool:
@@ -146,6 +145,16 @@ def has_commit_of(folder: Path, ref: str) -> str | None:
             return _commit(seen, ref)
     except (GitFailed, OSError):
         return None
+
+
+def name_lost_commit(folder: Path) -> str:
+    """Give HEAD's commit a branch where no name leads to it, so that git keeps it; the branch. Raises GitError."""
+    with explained("Your commits could not be kept"), stand_in(folder, logs=True) as seen:
+        if seen.git("for-each-ref", "--count=1", "--contains", "HEAD").strip():
+            return ""
+        head = _commit(seen, "HEAD")
+        seen.git("update-ref", f"refs/heads/kept-{head[:8]}", head)
+        return f"kept-{head[:8]}"
 
 
 def is_broken(folder: Path) -> bool:

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from provision.comfyui.git_ways import Misled, by_each_way
@@ -38,6 +38,8 @@ RELEASE = re.compile(r"v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 REF_LINE = re.compile(r"([0-9a-f]{40}(?:[0-9a-f]{24})?)\t(refs/[\x21-\x7e]{1,300})")
 """A line of a server's list that is taken; what has other characters in its name is none of ComfyUI's."""
+HEAD_LINE = re.compile(r"ref: refs/heads/([\x21-\x7e]{1,300})\tHEAD|([0-9a-f]{40}(?:[0-9a-f]{24})?)\tHEAD")
+"""The lines of a server's answer for HEAD: the branch that it is, and its commit."""
 RECEIVING = re.compile(rf"Receiving objects: +\d+% \((\d+)/(\d+)\)(?:, ({SIZE}))?")
 """A line of a fetch: `Receiving objects:  45% (450/1000), 4.50 MiB | 2.10 MiB/s`."""
 LISTING_BYTES = 32_000_000
@@ -74,11 +76,15 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file of a revision on a remote: its text, the revision's name for people, the commit's date (ISO 8601)."""
+    """A file of a revision on a remote: its text, the revision's name for people, the commit's date (ISO 8601).
+
+    `blobs` are the ids of all files of the revision by path.
+    """
 
     text: str
     revision: str
     date: str
+    blobs: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_revision(
@@ -95,6 +101,19 @@ def find_revision(
         listing = by_each_way(url, environ, lambda env: run_git(words, env, limits=limits, alive=alive), None)
     found = (REF_LINE.fullmatch(line) for line in listing.split("\n"))
     return choose_revision({line[2]: line[1] for line in found if line is not None}, url, ref)
+
+
+def default_branch(url: str, alive: Alive | None = None, *, environ: Mapping[str, str] = os.environ) -> Revision:
+    """The tip of the remote's default branch. One look over the network. Raises GitError."""
+    with explained(f"{url} does not answer git"):
+        words, limits = ("ls-remote", "--quiet", "--symref", "--", url, "HEAD"), Limits(ASK_S, LISTING_BYTES)
+        listing = by_each_way(url, environ, lambda env: run_git(words, env, limits=limits, alive=alive), None)
+    found = [match for line in listing.split("\n") if (match := HEAD_LINE.fullmatch(line)) is not None]
+    branch = next((match[1] for match in found if match[1]), None)
+    commit = next((match[2] for match in found if match[2]), None)
+    if commit is None:
+        raise GitError(f"{url} has no default branch.", hint=REF)
+    return Revision(branch, "branch", commit) if branch else Revision(commit, "commit", commit)
 
 
 def choose_revision(refs: Mapping[str, str], url: str, ref: str) -> Revision:
@@ -147,7 +166,14 @@ def read_remote_file(url: str, ref: str, path: str, environ: Mapping[str, str] =
 
         text = by_each_way(url, environ, show, place)
         date = run_git(("log", "-1", "--format=%cI", "FETCH_HEAD"), environment(place)).strip()
-        return RemoteFile(text, revision.name, date)
+        listing = run_git(("ls-tree", "-r", "-z", "--full-tree", "FETCH_HEAD"), environment(place))
+        return RemoteFile(text, revision.name, date, parse_tree(listing))
+
+
+def parse_tree(listing: str) -> dict[str, str]:
+    """The ids of the files in what `git ls-tree -r -z` prints, by path."""
+    lines = (entry.partition("\t") for entry in listing.split("\0") if entry)
+    return {path: about.split()[2] for about, _, path in lines}
 
 
 def new_repository(place: Path, url: str) -> None:

@@ -1,131 +1,72 @@
-"""Revisions of ComfyUI beside the one that is checked out, and the edits that a person made of its files.
+"""The revisions of a home's ComfyUI: the one that is in place, and others to go to without a network.
 
-A revision is written out into a folder of its own, to be tried there. Edits travel as patches: git merges them into
-another revision, and what it cannot merge stays a patch.
+What a person edited in ComfyUI's files travels as bytes that only its own kind of revisions can read.
 """
 
 from __future__ import annotations
 
-import filecmp
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from provision.comfyui.git_checkout import NAMES_AT_ONCE, find_locks, read_state, restore
-from provision.comfyui.git_remote import Revision, explained
-from provision.comfyui.git_stand_in import StandIn, stand_in
-from provision.system.git_program import GitFailed
-
-KEPT = "refs/remotes/provision/"
-"""Names of ours for the commits that can be gone back to, so that git keeps them."""
-DIFF = ("diff", "--binary", "--no-ext-diff", "--no-textconv", "--no-renames", "--ignore-submodules=all")
+from provision.comfyui.git_remote import Revision
+from provision.core.home import Home
 
 
-def hold(folder: Path, number: int, commit: str) -> None:
-    """Have git keep a commit for as long as a generation has it. Raises GitError."""
-    with explained(f"{commit[:8]} could not be kept"), stand_in(folder) as seen:
-        seen.git("update-ref", f"{KEPT}{number}", commit)
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A revision that was written out: its date (ISO 8601), its tree's id, where it came from (a receipt's word).
 
-
-def let_go(folder: Path, numbers: set[int]) -> None:
-    """Let git forget the commits of all generations but these. Raises GitError."""
-    with explained("Old commits could not be let go"), stand_in(folder) as seen:
-        for name in seen.git("for-each-ref", "--format=%(refname)", KEPT.rstrip("/")).splitlines():
-            if name.removeprefix(KEPT) not in map(str, numbers):
-                seen.git("update-ref", "-d", name)
-
-
-def edits(folder: Path) -> bytes:
-    """What a person changed in the files of the checkout, as a patch; empty where nothing. Raises GitError."""
-    names = read_state(folder).modified
-    if not names:
-        return b""
-    with explained("Your changes cannot be read"), stand_in(folder) as seen:
-        return os.fsencode(seen.git(*DIFF, "HEAD", "--", *names))
-
-
-def write_out(folder: Path, commit: str, destination: Path, patch: bytes = b"") -> bytes | None:
-    """Write a commit's files into a new folder, with a patch of another commit merged into them.
-
-    Returns the patch as it is for this commit; None where git cannot merge it, and the files are as the commit has
-    them. Raises GitError.
+    `edits` are a person's, as they are for it; None where they do not fit, and its files are as it has them.
     """
-    with explained(f"{commit[:8]} could not be written out"), _written(folder, commit, destination) as at:
-        if not patch:
-            return b""
-        given = destination.with_name(f"{destination.name}.patch")
-        given.write_bytes(patch)
-        try:
-            at.git("apply", "--3way", str(given))
-            return os.fsencode(at.git(*DIFF, commit))
-        except GitFailed:
-            shutil.rmtree(destination)
-        finally:
-            given.unlink()
-    with explained(f"{commit[:8]} could not be written out"), _written(folder, commit, destination):
-        return None
+
+    date: str
+    tree: str
+    source: str = ""
+    edits: bytes | None = b""
 
 
-@contextmanager
-def _written(folder: Path, commit: str, destination: Path) -> Iterator[StandIn]:
-    """A commit's files in a folder, which git sees as theirs."""
-    destination.mkdir()
-    with stand_in(folder) as seen:
-        index = Path(seen.env["GIT_DIR"]) / "index-beside"
-        at = replace(
-            seen, folder=destination, env={**seen.env, "GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(destination)}
-        )
-        at.git("read-tree", commit)
-        at.git("checkout-index", "--all", "--force", "--index")
-        yield at
+class Revisions(Protocol):
+    """What can be done with revisions, whichever way they came. Each method raises GitError, HomeError or DiskFull."""
+
+    def head(self) -> str | None:
+        """The commit that is in place; None where that cannot be told."""
+
+    def blobs(self) -> Mapping[str, str]:
+        """Git's ids of the files of the revision that is in place, by path."""
+
+    def edited(self) -> tuple[str, ...]:
+        """The files of ComfyUI that a person changed."""
+
+    def edits(self) -> bytes:
+        """What a person changed in them; empty where nothing."""
+
+    def save(self, edits: bytes, place: Path) -> Path:
+        """Write edits where a person can use them; returns the file or folder, whose name begins as `place`."""
+
+    def write_out(self, commit: str, destination: Path, edits: bytes = b"") -> Written:
+        """Write a commit's files into a new folder, with the edits of another commit."""
+
+    def hold(self, number: int, commit: str) -> None:
+        """Keep a commit for as long as generation `number` has it."""
+
+    def let_go(self, kept: Mapping[int, str]) -> None:
+        """Let go of the commits of all generations but these."""
+
+    def move_to(self, revision: Revision, edits: bytes, set_aside: Callable[[Path], None]) -> None:
+        """Put a commit that is here in place, and edits of it into its files.
+
+        The edits of the commit before are saved by now. `set_aside` moves a file away that stands where the commit has
+        another. Can be killed anywhere and done again.
+        """
 
 
-def move_to(folder: Path, revision: Revision, patch: bytes, set_aside: Callable[[Path], None]) -> None:
-    """Check out a commit that is here, and put a person's edits of it into its files.
+def revisions_of(home: Home) -> Revisions:
+    """Those of a home's own ComfyUI, by git or by archives."""
+    from provision.comfyui.archived_revisions import ArchivedRevisions
+    from provision.comfyui.git_revisions import GitRevisions
+    from provision.comfyui.source_tree import came_as_archive
+    from provision.core.receipts import Receipts
 
-    The edits of the commit before are saved by now. `set_aside` moves a file away that stands where the commit has
-    another. Can be killed anywhere and done again. Raises GitError, HomeError.
-    """
-    assert revision.commit is not None
-    for lock in find_locks(folder):
-        lock.unlink(missing_ok=True)
-    with explained(f"{revision.name} could not be checked out"), stand_in(folder, logs=True) as seen:
-        _undo(seen, read_state(folder).modified)
-        for path in _in_the_way(seen, revision.commit):
-            set_aside(path)
-        where = ("-B", revision.name) if revision.kind == "branch" else ("--detach",)
-        seen.git("checkout", *where, revision.commit)
-        seen.keep_head()
-    restore(folder)
-    if patch:
-        with explained("Your changes could not be put back"), stand_in(folder) as seen:
-            given = Path(seen.env["GIT_DIR"]) / "edits.patch"
-            given.write_bytes(patch)
-            seen.git("apply", str(given))
-
-
-def _undo(seen: StandIn, names: tuple[str, ...]) -> None:
-    for start in range(0, len(names), NAMES_AT_ONCE):
-        seen.git("checkout", "HEAD", "--", *names[start : start + NAMES_AT_ONCE])
-
-
-def _in_the_way(seen: StandIn, commit: str) -> list[Path]:
-    """The files that git does not know of, and the commit has with other content; equal ones are removed."""
-    listed = seen.git("ls-files", "-z").split("\0")
-    coming = set(seen.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).split("\0")) - set(listed)
-    found = [seen.folder / name for name in sorted(coming) if name and os.path.lexists(seen.folder / name)]
-    if not found:
-        return []
-    beside = Path(seen.env["GIT_DIR"]) / "beside"
-    with _written(seen.folder, commit, beside):
-        other = []
-        for path in found:
-            twin = beside / path.relative_to(seen.folder)
-            if path.is_file() and not path.is_symlink() and filecmp.cmp(path, twin, shallow=False):
-                path.unlink()
-            else:
-                other.append(path)
-        return other
+    return ArchivedRevisions(home) if came_as_archive(home, Receipts(home.receipts)) else GitRevisions(home.comfyui)

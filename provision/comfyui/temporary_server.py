@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 from provision.comfyui.exclusive_start import one_start
 from provision.comfyui.isolation import apart, look_env, look_folder
+from provision.comfyui.sandbox import fenced
 from provision.comfyui.server_process import (
     Record,
     our_process,
@@ -50,8 +52,10 @@ def any_server(ctx: Context) -> Iterator[tuple[Context, bool]]:
 
 
 @contextmanager
-def brief_server(ctx: Context) -> Iterator[Context]:
+def brief_server(ctx: Context, *, nodes: bool = False) -> Iterator[Context]:
     """A context whose server runs on a free port until the end, isolated and without custom nodes.
+
+    With `nodes` they are loaded, in a sandbox.
 
     Raises EngineError, PortTaken, Interrupted, HomeError, DiskFull.
     """
@@ -61,16 +65,18 @@ def brief_server(ctx: Context) -> Iterator[Context]:
         brief = replace(ctx, manifest=manifest, home=home, options=replace(ctx.options, lan=False))
         with ExitStack() as later:
             with one_start(ctx):
-                _start(brief, folder, later)
+                _start(brief, folder, later, nodes=nodes)
             yield brief
 
 
-def _start(ctx: Context, folder: Path, later: ExitStack) -> None:
+def _start(ctx: Context, folder: Path, later: ExitStack, *, nodes: bool) -> None:
     """Start it and wait until it is up. `later` stops it; should we be killed, the next command does."""
-    argv = apart(ctx, server_argv(ctx), folder)
+    argv = apart(ctx, server_argv(ctx), folder, nodes=nodes)
+    if nodes:
+        argv = fenced(ctx.machine, argv, folder)
     note = later.enter_context(noted(ctx.machine, argv))
     process = spawn_server(ctx, argv, {**look_env(folder), MARK: note.mark})
-    later.callback(ctx.machine.end_process, process)
+    later.callback(partial(ctx.machine.end_process, process, group=nodes))
     note.runs(process.pid)
     wait_until_up(ctx, Record(process.pid, process.created, ctx.manifest.comfyui.port, argv))
     wait_until_listed(ctx)

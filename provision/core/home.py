@@ -68,6 +68,8 @@ class Home:
     """An environment that is being made, used in place of the one in use; its receipts are kept in it."""
     code: Path | None = None
     """The files of a ComfyUI that is being tried, used in place of the checkout; models and settings stay there."""
+    data: Path | None = None
+    """A folder with links to models and custom nodes that are being tried, used in place of ComfyUI's own."""
 
     own_venv = Place("venv")
     """Our environment: a link into `envs`, or the folder itself in homes of older versions."""
@@ -85,6 +87,8 @@ class Home:
     """What we know: lock, receipts, server, report."""
     parts = Place("state", "parts")
     """Unfinished downloads and their identity."""
+    nodes = Place("state", "nodes")
+    """The git repositories of custom nodes that were added, by name (see `comfyui/added_nodes.py`)."""
     trial = Place("state", "trial")
     """ComfyUI's files while an update tries them."""
     switching = Place("state", "switching.json")
@@ -116,11 +120,15 @@ class Home:
     @property
     def base(self) -> Path:
         """Where ComfyUI keeps models, custom nodes, images and settings: its checkout, except for the desktop app."""
-        return self.adopted.base if self.adopted is not None else self.root / "ComfyUI"
+        return self.data or (self.adopted.base if self.adopted is not None else self.root / "ComfyUI")
 
     @property
     def models(self) -> Path:
         return self.base / "models"
+
+    @property
+    def custom_nodes(self) -> Path:
+        return self.base / "custom_nodes"
 
     @property
     def venv_of_another(self) -> Path | None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from provision.command import Fix, ours
 from provision.core.finding import JSON
-from provision.core.manifest import COMMIT, GIT_ADDRESS, HTTP, INNER_PATH, REF, SHA256, Manifest
+from provision.core.manifest import COMMIT, GIT_ADDRESS, HTTP, INNER_PATH, NODE_FILE, REF, SHA256, Manifest
 from provision.core.overrides import as_overrides
 from provision.core.strict_loader import build, text
 from provision.errors import LockError, ManifestError
@@ -80,6 +80,22 @@ class LockedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class LockedNode:
+    """A custom node. `ref` is what it follows; without address or commit it cannot be had again.
+
+    `changed` are the files of its commit that are not as the commit has them.
+    """
+
+    name: Annotated[str, text(NODE_FILE, "the name of a file or a folder")]
+    url: Annotated[str, text(rf"(?:{GIT_ADDRESS.pattern})?", "an address that git may be given")] = ""
+    commit: Annotated[str, text(rf"(?:{COMMIT.pattern})?", "40 hexadecimal digits")] = ""
+    ref: Annotated[str, text(f"(?:{REF.pattern})?", "a tag, branch or commit")] = ""
+    added: bool = False
+    """Whether it was added by `provision nodes add`."""
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LockedPackage:
     """An installed package. Without `sha256` it came from no index, and cannot be had again."""
 
@@ -103,6 +119,7 @@ class Lock:
     comfyui: LockedEngine
     models: tuple[LockedModel, ...]
     packages: tuple[LockedPackage, ...]
+    nodes: tuple[LockedNode, ...] = ()
 
     @property
     def versions(self) -> dict[str, str]:
@@ -193,7 +210,7 @@ def _table(value: object, name: str) -> Iterator[str]:
         key: each for key, each in held.items() if any(map(is_dataclass, each if type(each) is tuple else (each,)))
     }
     for key, each in held.items():
-        if key not in inner and each != "":
+        if key not in inner and each != "" and (key, each) != ("nodes", ()):
             yield f"{key} = {json.dumps(each, ensure_ascii=False)}"
     for key, each in inner.items():
         for one in each if isinstance(each, tuple) else (each,):

@@ -31,6 +31,8 @@ HTTP = re.compile(r"https?://.*")
 ODD = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
 """What would steer a terminal or end an argument."""
 PART = rf"(?!\.\.?(?:/|\Z))(?![-~])[^/\\{ODD}]+"
+NODE_FILE = rf"(?!\.)[^/\\{ODD}]+"
+"""The name of a custom node: of a folder, or of a file."""
 INNER_PATH = re.compile(rf"{PART}(?:/{PART})*")
 """A path that stays where it is put: relative, no `..`, no odd characters, no part that is an option."""
 HOST = rf"(?!-)[^-/@\s{ODD}][^/@\s{ODD}]*"

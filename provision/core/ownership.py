@@ -31,7 +31,7 @@ RECORDS = (
 )
 STATE_FOLDERS = (
     *("receipts", "parts", "cache", "python", "children", "rehearsal", "looks", "quick-test"),
-    *("comfyui-archives", "comfyui-new", "trial"),
+    *("comfyui-archives", "comfyui-new", "trial", "nodes"),
 )
 STATE_FILES = ("lock", "held.txt", "locked.txt", "checkout-unfinished", "installing")
 STATE_NAMES = frozenset((*STATE_FOLDERS, *STATE_FILES, *(f"{name}.json" for name in RECORDS)))

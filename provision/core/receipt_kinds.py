@@ -6,16 +6,19 @@ other types a receipt is ignored, and its work is checked again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
-from provision.core.manifest import CHANNEL, ODD, Index
+from provision.core.manifest import CHANNEL, COMMIT, GIT_ADDRESS, NODE_FILE, ODD, REF, Index
 from provision.core.strict_loader import text
 
 Facts = Mapping[str, object]
 Channel = Annotated[str, text(f"(?:{CHANNEL.pattern}|known good)?", "a channel of torch")]
 Line = Annotated[str, text(rf"[^{ODD}]*", "a text without control characters")]
+NODE_NAME = re.compile(r"(?!.*\.(?:disabled|example|py|pyc)\Z)[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+"""The folder of a custom node that is added; ComfyUI passes over some endings (nodes.py)."""
 Device = Annotated[str, text("(?:cpu|mps|cuda|xpu)?", "a device of torch")]
 
 
@@ -64,6 +67,46 @@ class ComfyReceipt:
     path: str = ""
     tree: str = ""
     source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddedNode:
+    """A custom node that was added, by the name of its folder, at a commit.
+
+    `ref` is what it follows; empty where that is the default branch. `date` is the commit's (ISO 8601).
+    """
+
+    name: Annotated[str, text(NODE_NAME.pattern, "the name of a folder")]
+    url: Annotated[str, text(GIT_ADDRESS.pattern, "an address that git may be given")]
+    commit: Annotated[str, text(COMMIT.pattern, "40 hexadecimal digits")]
+    ref: Annotated[str, text(f"(?:{REF.pattern})?", "a tag, branch or commit")] = ""
+    date: Line = ""
+    packages: tuple[Line, ...] = ()
+    """The packages that came with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodesReceipt:
+    """The custom nodes that were added, and those that are disabled for a generation."""
+
+    added: tuple[AddedNode, ...] = ()
+    disabled: tuple[Annotated[str, text(NODE_FILE, "the name of a file or a folder")], ...] = ()
+
+    def named(self, name: str) -> AddedNode | None:
+        """The added node of that name."""
+        return next((node for node in self.added if node.name == name), None)
+
+    def has(self, node: AddedNode) -> NodesReceipt:
+        """The same with a node added or replaced."""
+        others = [each for each in self.added if each.name != node.name]
+        return replace(self, added=tuple(sorted((*others, node), key=lambda each: each.name)))
+
+    def lacks(self, name: str) -> NodesReceipt:
+        """The same without a node."""
+        return NodesReceipt(
+            tuple(each for each in self.added if each.name != name),
+            tuple(each for each in self.disabled if each != name),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from provision.comfyui import git_remote
 from provision.comfyui.archived_revisions import archive_of
 from provision.comfyui.git_remote import LATEST, LISTING_BYTES, RemoteFile, Revision, choose_revision
-from provision.comfyui.source_tree import BadArchive, read_archived
+from provision.comfyui.source_tree import BadArchive, read_archived, unpack
 from provision.command import Fix
 from provision.core.bundle import source_path
 from provision.core.events import Progress, Work
@@ -81,9 +81,10 @@ def read_remote_file(ctx: Context, url: str, ref: str, path: str) -> RemoteFile:
         fetch_archive(ctx, url, revision, archive)
         try:
             text, date = read_archived(archive, path)
+            blobs = unpack(archive, Path(folder) / "files", revision.commit or "").blobs
         except (BadArchive, UnicodeDecodeError) as error:
             raise GitError(f"{path} of {revision.name} cannot be read: {error}.", hint=LATEST) from error
-    return RemoteFile(text, revision.name, date)
+    return RemoteFile(text, revision.name, date, blobs)
 
 
 def list_refs(ctx: Context, url: str) -> dict[str, str]:

@@ -26,11 +26,12 @@ from provision.core.home import Home
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.receipts import Receipts, read_state, write_json
 from provision.core.step import Context
+from provision.environment.kept_edits import save_the_last
 from provision.errors import CommandFailed
 from provision.system.disk_errors import unusable
 
-SET_RECEIPTS = ("torch", "requirements", "launch-flags", "first_image")
-"""The receipts that speak of one environment."""
+SET_RECEIPTS = ("torch", "requirements", "launch-flags", "first_image", "nodes")
+"""The receipts that speak of one generation."""
 REVISION = "comfyui"
 """The receipt of the revision that an environment was made for."""
 CLONE_TIMEOUT_S = 600
@@ -196,9 +197,14 @@ def _link(source: str, destination: str) -> None:
 
 
 def discard(env: Path) -> None:
-    """Remove an environment that is not in use."""
+    """Remove an environment that is not in use; what a person edited while it was is kept elsewhere."""
     if env.is_symlink():
         env.unlink(missing_ok=True)
+    if about(env).left:
+        try:
+            save_the_last(env)
+        except OSError:  # no disk to keep it on: it stays where it is
+            return
     shutil.rmtree(env, ignore_errors=True)
 
 

@@ -281,9 +281,13 @@ def normalised(name: str) -> str:
 
 def asked_packages(requirements: Path) -> list[str]:
     """The requirement lines of a requirements file, without comments and options."""
+    return asked_lines(read_head(requirements, SETTINGS_MAX_BYTES).decode("utf-8-sig", "replace"))
+
+
+def asked_lines(text: str) -> list[str]:
+    """The same of a file's text."""
     import re
 
-    text = read_head(requirements, SETTINGS_MAX_BYTES).decode("utf-8-sig", "replace")
     lines = (re.split(r"(?:^|\s)#", line)[0].strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith(("#", "-"))]
 

@@ -51,6 +51,15 @@ class Ask:
         where = ("--inventory", str(self.hosts)) if self.inventory else (str(self.hosts),)
         return ours("fleet", *where, *words)
 
+    def retried(self) -> Command:
+        """The same command for the Macs that are not done."""
+        given = ("--from", self.source) if self.source else ()
+        digest = ("--from-sha256", self.digest) if self.digest else ()
+        waves, rest = ("--waves",) if self.waves else (), ("--", *self.rest) if self.rest else ()
+        only = [word for name in self.only for word in ("--only", name)]
+        tags = [word for name in self.tags for word in ("--tag", name)]
+        return self.again(self.verb, *given, *digest, *waves, *only, *tags, "--retry", *rest)
+
 
 def parse_words(typed: Sequence[str], inventory: Path | None) -> tuple[Path, str, tuple[str, ...]]:
     """The hosts file, what to do, and what follows that. Raises UsageError."""

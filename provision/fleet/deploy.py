@@ -27,6 +27,8 @@ STAMP = f"{FOLDER}/kit.sha256"
 SAYS_EVERY_S = 10
 DIGITS_MAX = 18
 NOWHERE = Source()
+ALIVE = "still installing"
+"""What is said while install.sh says nothing."""
 
 LOOK = rf"""
 say() {{ printf 'look %s=%s\n' "$1" "$2"; }}
@@ -49,7 +51,7 @@ INSTALL = rf"""
 set -e
 cd "$HOME/{FOLDER}"
 rm -rf unpacked && mkdir unpacked && tar -xf kit.tar -C unpacked
-( while sleep {SAYS_EVERY_S}; do echo installing; done ) & beat=$!
+( while sleep {SAYS_EVERY_S} >/dev/null 2>&1; do echo "{ALIVE}"; done ) & beat=$!
 trap 'kill $beat 2>/dev/null' EXIT
 @HOW@ 2>&1
 rm -rf unpacked

@@ -28,9 +28,19 @@ from pyinfra.api.host import Host
 from pyinfra.context import ctx_host, ctx_state
 from pyinfra.operations import server
 
-from provision.fleet.deploy import ProvisionLook, command_line, is_current, tool_installed
+from provision.fleet.deploy import ALIVE, ProvisionLook, command_line, is_current, tool_installed
 from provision.fleet.image import fetch_image
-from provision.fleet.messages import LINE_MAX_BYTES, Job, Look, Message, Outcome, Phase, Target
+from provision.fleet.messages import (
+    KEY_CHANGED,
+    KEY_UNKNOWN,
+    LINE_MAX_BYTES,
+    Job,
+    Look,
+    Message,
+    Outcome,
+    Phase,
+    Target,
+)
 from provision.fleet.refusal import refusal
 
 CONNECT_S = 15
@@ -40,13 +50,15 @@ GIVE_S = 20
 SAID_MAX = 300
 BURST_BYTES, BYTES_PER_S = 8_000_000, 500_000
 """What a Mac may say at once, and a second; a run says 3 kB a second."""
+QUIET = ("look ", ALIVE)
+"""Lines that are not for people."""
 LINE_COST_BYTES = 400
 """As which a short line counts: it takes as long to read."""
 FOR_PYINFRA_LINES = 200
 """Of a command's lines, those that pyinfra keeps; facts have fewer."""
 UNREACHED = {
-    "No host key for": "Its host key is not in known_hosts.",
-    "SSH host key error": "Its host key has changed.",
+    "No host key for": KEY_UNKNOWN,
+    "SSH host key error": KEY_CHANGED,
     "Authentication error": "It refuses this user or key.",
     "not resolve": "No such host.",
 }
@@ -64,7 +76,7 @@ class Worker:
         self.target, self.host, self.job, self._out = target, host, job, out
         self.heard = self._began = time.monotonic()
         self.said = ""
-        """The last thing that it said on its standard error."""
+        """The last line that it said in words."""
         self.ended: Outcome | None = None
         self.done = Event()
         """Set once it has an outcome."""
@@ -101,7 +113,9 @@ class Worker:
         except TooMuch as error:
             outcome, says = Outcome.WRONG, str(error)
         except NestedOperationError:
-            says = self.said or "The connection was lost."
+            alive = self.host.connector.client.get_transport().is_active()
+            outcome = Outcome.FAILED if alive else Outcome.LOST
+            says = self.said if alive else "The connection was lost."
         except Exception as error:  # noqa: BLE001  (of paramiko, pyinfra, sockets: one Mac's alone)
             says = f"{type(error).__name__}: {error}"
         self.end(outcome, says)
@@ -180,7 +194,7 @@ class Worker:
 
         client.exec_command = exec_command
 
-    def hear(self, line: str, size: int, *, stderr: bool) -> None:
+    def hear(self, line: str, size: int) -> None:
         """Take in a line. Raises TooMuch."""
         self.heard = time.monotonic()
         self._bytes += max(size, LINE_COST_BYTES)
@@ -193,7 +207,7 @@ class Worker:
         elif line.startswith("{"):
             self._ok = self._ok or is_good(line)
             self.tell(line=line)
-        elif stderr and line.strip():
+        elif line.strip() and not line.startswith(QUIET):
             self.said = line.strip()[:SAID_MAX]
 
 
@@ -240,7 +254,7 @@ class Lines:
     """What a command says, as lines of text of a size; a longer one is dropped."""
 
     def __init__(self, channel: Any, worker: Worker, *, stderr: bool) -> None:
-        self.channel, self._worker, self._stderr = channel, worker, stderr
+        self.channel, self._worker = channel, worker
         self._file = channel.makefile_stderr("rb") if stderr else channel.makefile("rb")
 
     def __iter__(self) -> Iterator[str]:
@@ -248,7 +262,7 @@ class Lines:
         while data := self._file.readline(LINE_MAX_BYTES):
             starts, whole = whole, data.endswith(b"\n")
             line = data.decode("utf-8", "replace").rstrip("\r\n") if starts and whole else ""
-            self._worker.hear(line, len(data), stderr=self._stderr)
+            self._worker.hear(line, len(data))
             if line and kept < FOR_PYINFRA_LINES and not line.startswith("{"):
                 kept += 1
                 yield line

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+KEY_UNKNOWN, KEY_CHANGED = KEY_SAYS = ("Its host key is not in known_hosts.", "Its host key has changed.")
 LINE_MAX_BYTES = 256_000
 """Of one line that a Mac says; a whole report has 40 kB."""
 

@@ -21,7 +21,7 @@ from provision.fleet.ask import RECORDED, SENDING, VERBS, WITH_ARGS, Ask
 from provision.fleet.control import check_engine, drive
 from provision.fleet.hosts import Fleet, chosen, read_hosts, read_inventory
 from provision.fleet.kit import kit_archive
-from provision.fleet.messages import Job, Outcome, Source, Wants
+from provision.fleet.messages import KEY_SAYS, Job, Outcome, Source, Wants
 from provision.fleet.page import write_page
 from provision.fleet.record import MacResult, others, read_record, result_of, write_record
 from provision.fleet.row import Row
@@ -163,22 +163,23 @@ def _result(ask: Ask, results: Sequence[MacResult], record: str | None) -> Resul
         says = f"{total}: done." if changed else f"{total}: everything is up to date."
         return answer(facts, _as_table(results), says, changed=changed)
     closing = Fix(f"{len(bad)} of {total} not done. To try them again:", _again(ask, bad))
-    more = [Fix("To end the command that works there:", ask.again("stop"))] if _are(bad, Outcome.BUSY) else []
+    more = list(_advice(ask, bad))
     return answer(facts, _as_table(results), *more, closing, error=why("fleet", closing), changed=changed)
 
 
 def _again(ask: Ask, bad: Sequence[MacResult]) -> Command:
     if ask.verb in RECORDED:
-        return ask.again(ask.verb, "--retry", *_after(ask))
-    return ask.again(ask.verb, *(word for each in bad for word in ("--only", each.mac)), *_after(ask))
+        return ask.retried()
+    rest = ("--", *ask.rest) if ask.rest else ()
+    return ask.again(ask.verb, *(word for each in bad for word in ("--only", each.mac)), *rest)
 
 
-def _after(ask: Ask) -> tuple[str, ...]:
-    return ("--", *ask.rest) if ask.rest else ()
-
-
-def _are(bad: Sequence[MacResult], outcome: Outcome) -> bool:
-    return any(each.outcome is outcome for each in bad)
+def _advice(ask: Ask, bad: Sequence[MacResult]) -> Iterator[Fix]:
+    """What to do first about those that are not done."""
+    if any(each.outcome is Outcome.BUSY for each in bad):
+        yield Fix("To stop the command that works there:", ask.again("stop"))
+    if any(each.says in KEY_SAYS for each in bad):
+        yield Fix("To compare host keys:", ask.again("keys"))
 
 
 def _as_table(results: Sequence[MacResult]) -> Pairs:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from provision.core.events import Event, FindingSeen, Output, StepFinished
+from provision.core.events import Event, FindingSeen, Note, Output, StepFinished
 from provision.core.finding import JSON
 from provision.errors import ErrorJson, OutputLost, ProvisionError
 from provision.output import safe_streams
@@ -78,6 +78,9 @@ class JsonConsole(Console):
     def agrees_to(self, page: str, question: str) -> bool:
         """Ask nobody: what reads JSON is a program."""
         return True
+
+    def page(self, text: str) -> None:
+        self.show(Note(says=text))
 
     def error(self, error: ProvisionError, log: Path | None = None) -> None:
         if isinstance(error, OutputLost):

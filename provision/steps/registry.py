@@ -17,6 +17,7 @@ from provision.steps.python_env.scripts import SCRIPTS
 from provision.steps.python_env.step import PYTHON_ENV
 from provision.steps.requirements.changed import CHANGED
 from provision.steps.requirements.imports import IMPORTS
+from provision.steps.requirements.nodes import NODES
 from provision.steps.requirements.step import REQUIREMENTS
 from provision.steps.server.always_on import ALWAYS_ON
 from provision.steps.server.flags import FLAGS
@@ -37,7 +38,7 @@ WRITERS: tuple[Step, ...] = (
     with_looks(TORCH, KNOWN_BAD_TORCH, RESERVATIONS, NATIVE_LIBS, KNOWN_PAIRS),
     with_looks(COMFYUI, ENGINE_FILES, OTHER_INSTALLS),
     CHECKPOINTS,
-    with_looks(REQUIREMENTS, IMPORTS, CHANGED),
+    with_looks(REQUIREMENTS, NODES, IMPORTS, CHANGED),
 )
 """The steps whose fixes fill the disk."""
 STEPS: tuple[Step, ...] = tuple(

@@ -7,46 +7,45 @@ nothing that is in use was touched.
 
 from __future__ import annotations
 
-import re
 import shutil
-import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-from provision.comfyui import archived_revisions, git_checkout, revisions
-from provision.comfyui.archived_revisions import is_by_archives
+from provision.comfyui import added_nodes, git_checkout
+from provision.comfyui.archived_revisions import ArchivedRevisions
 from provision.comfyui.git_remote import Revision
-from provision.comfyui.log_reader import signs_of
-from provision.comfyui.log_signatures import FAILED_NODE
-from provision.comfyui.sandbox import can_fence
+from provision.comfyui.revisions import revisions_of
 from provision.comfyui.server_process import stop_server
-from provision.comfyui.source_tree import ARCHIVE
-from provision.comfyui.switching import EDITS, switch
+from provision.comfyui.switching import place_of_edits, switch
 from provision.comfyui.temporary_server import brief_server
-from provision.command import Fix, ours
+from provision.command import ours
 from provision.core.patience import ride_out
-from provision.core.receipt_kinds import ComfyReceipt, RequirementsReceipt
+from provision.core.receipt_kinds import ComfyReceipt, NodesReceipt, RequirementsReceipt
 from provision.core.receipts import write_bytes
 from provision.core.step import Context
-from provision.download.model_files import wanted_files
-from provision.download.source_archive import find_revision, keep_archive, read_remote_file
+from provision.download.source_archive import find_revision, keep_archive
 from provision.environment import generations, packages
-from provision.errors import EngineError, ImageRejected, StartOver
+from provision.environment.kept_edits import EDITS
+from provision.errors import ImageRejected, StartOver
 from provision.steps.comfyui.step import follow_fetch
 from provision.steps.first_image.step import make_first_image
+from provision.steps.node_changes import (
+    Change,
+    check_fits,
+    fill,
+    keep_edits,
+    keep_made,
+    node_requirements,
+    nodes_of_now,
+    prove_imports,
+)
+from provision.steps.node_trial import has_checkpoint, prove_images
 from provision.steps.requirements.install import (
-    as_of,
-    asked_words,
-    custom_nodes,
+    all_but_torch,
     imported,
     install,
     prove,
-    resolved_until,
-    run_quick_test,
 )
-from provision.steps.server.last_run import disable
 from provision.steps.torch.choice import asks_for_audio
 from provision.steps.torch.install import install_torch_set
 
@@ -59,7 +58,12 @@ class Wanted:
     revision: Revision
     torch: str = ""
     without: tuple[str, ...] = ()
-    """Custom nodes that need not import."""
+    """Custom nodes that are disabled from then on."""
+    nodes: NodesReceipt | None = None
+    """The custom nodes that it has; None: those of now."""
+    scripts: tuple[str, ...] = ()
+    """Custom nodes whose install script was agreed to."""
+    reason: str = ""
 
 
 def newer(ctx: Context, ref: str) -> Revision | None:
@@ -88,8 +92,6 @@ def update(ctx: Context, wanted: Wanted) -> None:
     """Make the generation and put it in use; ends the server. Raises as `make_generation` and `switch`."""
     new = make_generation(ctx, wanted)
     stop_server(ctx)
-    for node in wanted.without:
-        disable(ctx, node)
     switch(ctx.home, new, ctx.machine.timestamp())
     generations.keep_last(ctx.home, ctx.manifest.keep)
 
@@ -99,7 +101,7 @@ def is_proven(ctx: Context, receipt: ComfyReceipt) -> bool:
     if generations.active(ctx.home).parent != ctx.home.envs:
         return False
     proven = ctx.receipts.read("requirements", RequirementsReceipt).commit == receipt.commit and imported(ctx)
-    return proven and (is_by_archives(ctx.home) or git_checkout.read_state(ctx.home.comfyui).head == receipt.commit)
+    return proven and revisions_of(ctx.home).head() == receipt.commit
 
 
 def make_generation(ctx: Context, wanted: Wanted) -> Path:
@@ -108,28 +110,45 @@ def make_generation(ctx: Context, wanted: Wanted) -> Path:
     Raises GitError, PackageError, ProbeFailed, EngineError, ImageRejected, HomeError, DiskFull.
     """
     commit = _fetch(ctx, wanted.revision)
-    new = generations.begin(ctx)
-    code = ctx.home.trial / "ComfyUI"
+    code, data = ctx.home.trial / "ComfyUI", ctx.home.trial / "data"
+    moves = commit != _here(ctx).commit
+    new = None
     try:
-        code.parent.mkdir(parents=True, exist_ok=True)
-        _write_out(ctx, new, code, commit, wanted)
-        trial = replace(ctx, home=replace(ctx.home, env=new, code=code))
-        _fill(trial, wanted)
-        _prove(ctx, trial, wanted.without)
-        reason = wanted.torch if wanted.revision.commit == _here(ctx).commit else wanted.revision.name
-        generations.write_about(new, generations.About(made=ctx.machine.timestamp(), reason=f"update to {reason}"))
+        nodes = Change(nodes_of_now(ctx), _then(ctx, wanted))
+        carried = added_nodes.lay_out(ctx.home, data, nodes.before, nodes.after)
+        trial = replace(ctx, home=replace(ctx.home, data=data))
+        if wanted.nodes is not None:
+            check_fits(trial, nodes)
+        new = generations.begin(ctx)
+        if moves:
+            _write_out(ctx, new, code, commit, wanted)
+        trial = replace(trial, home=replace(trial.home, env=new, code=code if moves else None))
+        trial.receipts.write(added_nodes.RECEIPT, nodes.after)
+        keep_edits(trial, carried)
+        _fill(trial, wanted, nodes)
+        _prove(ctx, trial, nodes)
+        keep_made(trial, nodes.after, wanted.scripts)
+        what = wanted.torch if wanted.revision.commit == _here(ctx).commit else wanted.revision.name
+        reason = wanted.reason or f"update to {what}"
+        generations.write_about(new, generations.About(made=ctx.machine.timestamp(), reason=reason))
     except BaseException:
-        generations.discard(new)
+        if new is not None:
+            generations.discard(new)
         raise
     finally:
         shutil.rmtree(ctx.home.trial, ignore_errors=True)
     return new
 
 
+def _then(ctx: Context, wanted: Wanted) -> NodesReceipt:
+    """The custom nodes that a generation is to have."""
+    nodes = wanted.nodes or nodes_of_now(ctx)
+    return replace(nodes, disabled=tuple(dict.fromkeys((*nodes.disabled, *wanted.without))))
+
+
 def edited(ctx: Context) -> tuple[str, ...]:
     """The files of ComfyUI that a person changed. Raises GitError."""
-    by_archives = is_by_archives(ctx.home)
-    return archived_revisions.edited(ctx.home) if by_archives else git_checkout.read_state(ctx.home.comfyui).modified
+    return revisions_of(ctx.home).edited()
 
 
 def _here(ctx: Context) -> ComfyReceipt:
@@ -138,7 +157,7 @@ def _here(ctx: Context) -> ComfyReceipt:
 
 def _fetch(ctx: Context, revision: Revision) -> str:
     """Bring the commit into the repository; the files of the checkout stay as they are."""
-    if is_by_archives(ctx.home):
+    if isinstance(revisions_of(ctx.home), ArchivedRevisions):
         here = _here(ctx)
         for each in (revision, Revision(here.name, "commit", here.commit)):  # to go back without a network
             keep_archive(ctx, each)
@@ -155,30 +174,24 @@ def _write_out(ctx: Context, new: Path, code: Path, commit: str, wanted: Wanted)
     """The revision's files, with a person's edits where git can merge them, and its receipt."""
     home, comfy, when = ctx.home, ctx.manifest.comfyui, ctx.machine.timestamp()
     receipt = ComfyReceipt(comfy.url, wanted.ref, wanted.revision.name, commit, when=when)
-    if is_by_archives(home):
-        edits, suffix = archived_revisions.edits(home), ""
-        listing, carried = archived_revisions.write_out(home, commit, code, edits)
-        receipt = replace(receipt, date=listing.date, tree=listing.tree, source=ARCHIVE)
-    else:
-        edits, suffix = revisions.edits(home.comfyui), ".patch"
-        carried = revisions.write_out(home.comfyui, commit, code, edits)
-        date, tree = git_checkout.commit_date(home.comfyui, commit), git_checkout.tree_of(home.comfyui, commit)
-        receipt = replace(receipt, date=date, tree=tree)
-    write_bytes(new / "set" / EDITS, carried or b"")
-    if carried is None:
-        patch = home.aside / f"ComfyUI edits of {_here(ctx).commit[:8]}{suffix}"
-        if suffix:
-            write_bytes(patch, edits)
-        else:
-            archived_revisions.write_edits(patch, edits)
-        ctx.note(f"Your changes to ComfyUI do not fit {wanted.revision.name}: they are kept in {home.shown(patch)}.")
+    revisions = revisions_of(home)
+    edits = revisions.edits()
+    written = revisions.write_out(commit, code, edits)
+    receipt = replace(receipt, date=written.date, tree=written.tree, source=written.source)
+    write_bytes(new / "set" / EDITS, written.edits or b"")
+    if written.edits is None:
+        kept = home.shown(revisions.save(edits, place_of_edits(home, _here(ctx).commit, edits)))
+        ctx.note(f"Your changes to ComfyUI do not fit {wanted.revision.name}: they are kept in {kept}.")
     elif edits:
         ctx.note("Your changes to ComfyUI go with it.")
     generations.inside(ctx, new).receipts.write("comfyui", receipt)
 
 
-def _fill(trial: Context, wanted: Wanted) -> None:
-    """The packages: torch as it is or as it is asked for, all others resolved anew."""
+def _fill(trial: Context, wanted: Wanted, nodes: Change) -> None:
+    """The packages: torch as it is or as it is asked for, all others resolved anew; of other custom nodes, theirs."""
+    if wanted.nodes is not None:
+        fill(trial, nodes, wanted.scripts)
+        return
     lacks_audio = asks_for_audio(trial) and "torchaudio" not in packages.installed_versions(trial.home.venv)
     if wanted.torch:
         channel = replace(trial.manifest.torch, channel=wanted.torch)
@@ -186,88 +199,19 @@ def _fill(trial: Context, wanted: Wanted) -> None:
     if wanted.torch or lacks_audio:
         install_torch_set(trial, audio=asks_for_audio(trial))
     trial.note("Installing its packages ...", passing=True)
-    install(trial, node_requirements(trial, wanted.without), anew=True)
+    install(trial, node_requirements(trial), renew=all_but_torch(trial))
 
 
-def package_changes(ctx: Context, wanted: Wanted) -> dict[str, tuple[str, str]]:
-    """The packages that would change, with their versions before and after; torch is held. Nothing is installed.
-
-    Raises GitError, PackageError.
-    """
-    asked = read_remote_file(ctx, ctx.manifest.comfyui.url, wanted.revision.name, "requirements.txt")
-    with tempfile.TemporaryDirectory(prefix="provision-update-") as folder:
-        file = Path(folder) / "requirements.txt"
-        file.write_text(asked.text, encoding="utf-8")
-        words = asked_words(ctx, file, node_requirements(ctx, wanted.without), anew=True)
-        dry = ("pip", "install", "--dry-run", "--python", ctx.home.python, *words)
-        ran = as_of(ctx, resolved_until(ctx, asked.date), partial(packages.run_uv, ctx, *dry))
-    if not ran.ok:
-        raise packages.package_error("ComfyUI's packages", ran)
-    return parse_changes(ran.err)
-
-
-def parse_changes(text: str) -> dict[str, tuple[str, str]]:
-    """The lines ` - NAME==VERSION` and ` + NAME==VERSION` of uv, by name: the version before and the one after."""
-    found: dict[str, list[str]] = {}
-    for sign, name, version in re.findall(r"^ ([+-]) ([\w.-]+)==(\S+)", text, re.MULTILINE):
-        found.setdefault(name, ["", ""])[sign == "+"] = version
-    return {name: (old, new) for name, (old, new) in sorted(found.items())}
-
-
-def node_requirements(ctx: Context, without: Sequence[str] = ()) -> list[str]:
-    """What the custom nodes ask for by name: lines that name an address or another file are their own to install."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    found: list[str] = []
-    for node in custom_nodes(ctx):
-        if node in without:
-            continue
-        for line in packages.asked_packages(ctx.home.base / "custom_nodes" / node / "requirements.txt"):
-            try:
-                asked = Requirement(line)
-            except InvalidRequirement:
-                continue
-            if asked.url is None and packages.normalised(asked.name) not in packages.TORCH_SET:
-                found.append(str(asked))
-    return list(dict.fromkeys(found))
-
-
-def _prove(ctx: Context, trial: Context, without: Sequence[str]) -> None:
+def _prove(ctx: Context, trial: Context, nodes: Change) -> None:
     prove(trial)
-    _prove_nodes(ctx, trial, without)
-    checkpoints = [wanted.place for wanted in wanted_files(ctx) if wanted.checkpoint]
-    if not all(path.exists() for path in checkpoints):
+    prove_imports(ctx, trial, nodes)
+    if not has_checkpoint(ctx):
         ctx.note("The model is missing, so no image was made with it.")
-        return
-    ctx.note("Making an image with it ...", passing=True)
-    with brief_server(trial) as brief:
-        try:
-            make_first_image(brief)
-        except StartOver as bad:
-            raise ImageRejected(bad.message, hint=ours("logs", "--tool")) from bad
-
-
-def _prove_nodes(ctx: Context, trial: Context, without: Sequence[str]) -> None:
-    """Each custom node that imports now must import then. Raises EngineError, which names those that do not."""
-    if not custom_nodes(ctx):
-        return
-    if not can_fence(ctx.machine):
-        ctx.note("Custom nodes were not tested: this system cannot stop them from writing meanwhile.")
-        return
-    ctx.note("Importing the custom nodes ...", passing=True)
-    broken = {name: why for name, why in failing_nodes(trial).items() if name not in without}
-    before = failing_nodes(ctx) if broken else {}
-    broken = {name: why for name, why in broken.items() if name not in before}
-    if broken:
-        told = "\n".join(f"- {name}: {why}" for name, why in broken.items())
-        words = [word for name in (*without, *broken) for word in ("--without", name)]
-        raise EngineError(
-            f"These custom nodes would no longer import:\n{told}\nNothing was changed.",
-            hint=Fix("To update anyway, with them disabled:", ours("update", *words)),
-        )
-
-
-def failing_nodes(ctx: Context) -> dict[str, str]:
-    """The custom nodes that do not import, each with why; they are kept from writing and installing."""
-    ran = run_quick_test(ctx, nodes=True)
-    return {sign.node: sign.says for sign in signs_of(ran.out + ran.err, (FAILED_NODE,)) if sign.node}
+    else:
+        ctx.note("Making an image with it ...", passing=True)
+        with brief_server(trial) as brief:
+            try:
+                make_first_image(brief)
+            except StartOver as bad:
+                raise ImageRejected(bad.message, hint=ours("logs", "--tool")) from bad
+    prove_images(ctx, trial)

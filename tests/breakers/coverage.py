@@ -23,6 +23,7 @@ ADOPTED = "Only an install that this tool did not make can have it: `tests/unit/
 LEFT_OUT: Mapping[str, str] = {
     "hw-not-mac": "No fault: it is what every machine that runs these tests is.",
     "lock-differs": "Only `all --locked` looks for it: `tests/e2e/test_torch_change.py` rebuilds from a lock.",
+    "node-missing": "It takes a node that was added: `tests/e2e/test_nodes.py` adds one, and takes its folder away.",
     "comfyui-gone": ADOPTED,
     "comfyui-no-git": ADOPTED,
     "env-managed": ADOPTED,

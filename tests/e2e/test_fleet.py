@@ -5,25 +5,35 @@ each fault comes when it is wanted; one test runs the real tool. With --fleet: e
 from __future__ import annotations
 
 import base64
+import fcntl
 import io
 import json
 import os
+import pty
+import re
 import shlex
 import signal
+import struct
 import subprocess
 import sys
+import termios
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from PIL import Image
 
 from provision.fleet.record import FILE
+from provision.system.visible import uncoloured
 from tests.support.paths import CHECKOUT
 from tests.support.processes import eventually
-from tests.support.ssh_hosts import SSHD, Hosts, ssh_hosts
+from tests.support.ssh_hosts import SSHD, Host, Hosts, ssh_hosts
 
 pytestmark = pytest.mark.skipif(SSHD is None, reason="there is no sshd")
 
@@ -56,8 +66,9 @@ BEGUN = said(line("run_started", needs=STEPS), line("step_started", step="tools"
 MOVING = said(
     line("step_finished", step="tools", verdict="ok", message="", changed=False, seconds=0.1),
     line("step_planned", step="models", download_bytes=7_000_000_000, disk_bytes=7_000_000_000),
-    line(
-        "progress", step="models", subject="x", done=1_000_000_000, total=7_000_000_000, kind="download", unit="bytes"
+    *(
+        line("progress", step="models", subject="x", done=done, total=7 * 10**9, kind="download", unit="bytes")
+        for done in (0, 10**9)
     ),
 )
 GOOD = BEGUN + MOVING + said(report())
@@ -74,6 +85,9 @@ while :; do sleep 0.05; done
 """Works until it is told to stop."""
 
 
+Answer = tuple[int, dict[str, Any], list[dict[str, Any]]]
+
+
 @dataclass
 class Driver:
     """The command on this machine."""
@@ -85,19 +99,20 @@ class Driver:
     def start(self, *words: str) -> subprocess.Popen[str]:
         env = {**os.environ, "HOME": str(self.person), "PYTHONPATH": str(CHECKOUT)}
         return subprocess.Popen(
-            [sys.executable, "-m", "provision", "fleet", str(self.toml), *words, "--json"],
+            [sys.executable, "-m", "provision", "--json", "fleet", str(self.toml), *words],
             env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, *words: str) -> tuple[int, dict[str, Any], list[dict[str, Any]]]:
+    def run(self, *words: str, limit_s: float = 120) -> Answer:
         """The exit code, the rows by Mac, and all lines."""
-        return self.ended(self.start(*words))
+        return self.ended(self.start(*words), limit_s)
 
-    def ended(self, process: subprocess.Popen[str]) -> tuple[int, dict[str, Any], list[dict[str, Any]]]:
-        out, err = process.communicate(timeout=120)
+    def ended(self, process: subprocess.Popen[str], limit_s: float = 120) -> Answer:
+        """The same of a command that runs."""
+        out, err = process.communicate(timeout=limit_s)
         assert "Traceback" not in err, err
         lines = [json.loads(each) for each in out.splitlines()]
         return process.returncode, {each["mac"]: each for each in lines[-1].get("macs", ())}, lines
@@ -273,3 +288,163 @@ def test_the_page_has_an_image_for_each_mac_and_no_markup_of_theirs(driver: Driv
     assert "onload" not in page
     assert "\x1b" not in page
     assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize("driver", [2], indirect=True)
+def test_a_terminal_has_a_table_of_all_macs(driver: Driver) -> None:
+    runs(driver, {"mac2": BEGUN + MOVING + "sleep 1\n" + said(report())})
+    env = {
+        "HOME": str(driver.person),
+        "PYTHONPATH": str(CHECKOUT),
+        "TERM": "xterm-256color",
+        "PATH": os.environ["PATH"],
+    }
+    screen = on_terminal([sys.executable, "-m", "provision", "fleet", str(driver.toml)], env)
+    assert re.search(r"mac2\s+running\s+1/3\s+1\.00 of 7\.00 GB", uncoloured(screen))
+    assert re.search(r"mac1\s+ok\s.*mps", uncoloured(screen))
+
+
+BY_PYINFRA = """
+from gevent import monkey; monkey.patch_all()
+import sys
+from pyinfra.api import Config, Inventory, State
+from pyinfra.api.connect import connect_all
+from pyinfra.api.deploy import add_deploy
+from pyinfra.api.operations import run_ops
+from provision.fleet.deploy import provisioned
+state = State(Inventory(([("mac1", {})], {})), Config())
+connect_all(state)
+add_deploy(state, provisioned, args=("all", "--yes"), home=sys.argv[1])
+run_ops(state)
+print(state.get_results_for_host(state.inventory.get_host("mac1")).success_ops)
+"""
+
+
+@pytest.mark.parametrize("driver", [1], indirect=True)
+def test_the_deploy_is_one_to_import(driver: Driver) -> None:
+    """In a pyinfra of one's own it runs one operation where this very kit is installed."""
+    driver.hosts["mac1"].tool('echo "$@" > "$HOME/words"\n')
+    env = {**os.environ, "HOME": str(driver.person), "PYTHONPATH": str(CHECKOUT)}
+    words = [sys.executable, "-c", BY_PYINFRA, "~/my lab"]
+    ran = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120, check=False)
+    home = driver.hosts["mac1"].home
+    assert (ran.stdout.strip(), (home / "words").read_text().strip()) == ("1", f"all --yes --home {home}/my lab")
+
+
+def on_terminal(words: list[str], env: dict[str, str]) -> str:
+    """What a program writes to a terminal of 120 columns."""
+    child, terminal = pty.fork()
+    if not child:
+        os.execve(words[0], words, env)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
+    said = b""
+    with suppress(OSError):  # Linux's way to say that the other end is closed
+        while piece := os.read(terminal, 65536):
+            said += piece
+    os.close(terminal)
+    os.waitpid(child, 0)
+    return said.decode("utf-8", "replace")
+
+
+# -- the real tool, on eight hosts ----------------------------------------------------------------------------------
+
+EIGHT = pytest.mark.parametrize("driver", [8], indirect=True)
+SMALL_BYTES = 200_000_000
+
+
+@pytest.fixture
+def in_full(request: pytest.FixtureRequest) -> None:
+    if not request.config.getoption("--fleet"):
+        pytest.skip("minutes; with --fleet")
+
+
+@pytest.fixture
+def small_disk(driver: Driver) -> Iterator[Path]:
+    """The home of mac5 on a disk that is too small."""
+    home = driver.hosts["mac5"].home
+    if os.getuid():
+        pytest.skip("a small disk wants root")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL_BYTES}", "tmpfs", str(home)], check=True)
+    try:
+        yield home
+    finally:
+        subprocess.run(["umount", "-l", str(home)], check=True)
+
+
+@EIGHT
+@pytest.mark.usefixtures("in_full", "small_disk")
+def test_eight_with_faults_each_in_its_row_and_the_retry_does_the_rest(driver: Driver, tmp_path: Path) -> None:
+    """mac3 is down, mac5's disk is too small, mac6's server is frozen, mac7 is killed in the middle, mac8 is slow."""
+    driver.toml = driver.hosts.hosts_toml(f'[env]\nUV_CACHE_DIR = "{tmp_path / "uv"}"\n')
+    hosts, all_ = driver.hosts, ("all", "--silence", "45", "--", "--rehearse")
+    hosts["mac3"].stop()
+    hosts["mac6"].signal(signal.SIGSTOP)
+    process = driver.start(*all_)
+    try:
+        assert eventually(lambda: bool(run_of(hosts["mac7"])))
+        os.kill(run_of(hosts["mac7"]), signal.SIGKILL)
+        assert eventually(lambda: bool(run_of(hosts["mac8"])))
+        slowed = psutil.Process(run_of(hosts["mac8"]))
+        for _ in range(10):
+            slowed.suspend()
+            time.sleep(1)
+            slowed.resume()
+            time.sleep(0.3)
+    finally:
+        with suppress(psutil.Error, UnboundLocalError):
+            slowed.resume()
+    code, rows, _ = driver.ended(process, limit_s=500)
+    assert code == 1
+    assert {mac: row["outcome"] for mac, row in rows.items()} == {
+        **dict.fromkeys(("mac1", "mac2", "mac4", "mac8"), "ok"),
+        "mac3": "down",
+        "mac5": rows["mac5"]["outcome"],
+        "mac6": "down",
+        "mac7": "lost",
+    }
+    assert rows["mac5"]["outcome"] in ("full", "failed")  # install.sh says it in words, `all` by a code
+    hosts["mac3"].start()
+    hosts["mac6"].signal(signal.SIGCONT)
+    code, rows, _ = driver.run(*all_[:1], "--retry", *all_[1:], limit_s=500)
+    assert {mac: row["outcome"] for mac, row in rows.items() if mac != "mac5"} == dict.fromkeys(
+        ("mac3", "mac6", "mac7"), "ok"
+    )
+    code, rows, _ = driver.run("all", "--", "--rehearse", limit_s=500)
+    assert {row["outcome"] for mac, row in rows.items() if mac != "mac5"} == {"unchanged"}
+    driver.run("stop", limit_s=500)
+
+
+def run_of(host: Host) -> int:
+    """The process of the tool at work in a home; 0 for none."""
+    held = host.home / "provision" / "state" / "in-progress.json"
+    try:
+        return int(json.loads(held.read_text())["seen"]["pid"])
+    except (OSError, ValueError, KeyError):
+        return 0
+
+
+@pytest.mark.usefixtures("in_full")
+@pytest.mark.parametrize("driver", [32], indirect=True)
+def test_thirty_two_hosts_cost_the_driver_little(driver: Driver) -> None:
+    """Under 300 MB and one CPU: this command and its driver, with a line from each host five times a second."""
+    step = line("progress", step="models", subject="x", done=1, total=7 * 10**9, kind="download", unit="bytes")
+    talk = f"for i in $(seq 100); do echo '{step}'; sleep 0.2; done\n"
+    runs(driver, dict.fromkeys(driver.hosts.hosts, BEGUN + talk + said(report())))
+    began = time.monotonic()
+    reading = threading.Thread(target=lambda: answers.append(driver.ended(process)))
+    process, answers = driver.start(), list[Answer]()
+    reading.start()
+    peak_bytes = cpu_s = 0.0
+    while reading.is_alive():
+        with suppress(psutil.Error):
+            top = psutil.Process(process.pid)
+            family = [top, *(each for each in top.children(recursive=True))]
+            peak_bytes = max(peak_bytes, sum(each.memory_info().rss for each in family))
+            cpu_s = max(cpu_s, sum(sum(each.cpu_times()[:2]) for each in family))
+        time.sleep(0.2)
+    took_s = time.monotonic() - began
+    reading.join()
+    print(f"32 hosts: {peak_bytes / 1e6:.0f} MB, {cpu_s:.1f} s of CPU in {took_s:.1f} s")
+    assert answers[0][0] == 0
+    assert peak_bytes < 300e6
+    assert cpu_s < took_s

@@ -29,8 +29,11 @@ def test_updated_and_gone_back_to(tool: Tool) -> None:
 
     held = tool.run("update")
     assert (held.code, held.report["newer"], version(tool)) == (0, NEW, "0.38.0")
+    newer = tool.run("doctor").report["newer"]
+    assert newer["name"] == NEW
     told = tool.run("update", "--comfyui", "latest", "--dry-run")
     assert (told.code, told.report["newer"], told.report["edited"], version(tool)) == (0, NEW, ["nodes.py"], "0.38.0")
+    assert (told.report["date"][:10], told.report["both"], told.report["nodes"]) == (newer["date"], [], {"mine.py": []})
 
     done = tool.run("update", "--comfyui", "latest")
     assert done.code == 0, (done.report, done.err)
@@ -43,6 +46,7 @@ def test_updated_and_gone_back_to(tool: Tool) -> None:
     again = tool.run("all", "--rehearse")
     assert (again.code, again.report["changed"]) == (0, False), again.report
     assert tool.run("update").report["newer"] is None
+    assert tool.run("doctor").report["newer"] is None
     kept = tool.run("history").report["generations"]
     assert [(each["comfyui"], each["in_use"]) for each in kept] == [(NEW, True), (OLD, False)]
 
@@ -93,6 +97,11 @@ def test_what_does_not_work_never_takes_over(tool: Tool) -> None:
     assert [step["name"] for step in steps if step["verdict"] in ("fixable", "blocked")] == ["server"]
 
     good = add_release(tool.home, "0.40.0", {"requirements.txt": source_of("requirements.txt") + "\ncolorama<0.4.6\n"})
+    told = tool.run("update", "--comfyui", "latest", "--dry-run").report
+    assert told["error"] is None, told["error"]
+    assert told["packages"]["colorama"] == ["", "0.4.5"]
+    assert told["packages"]["idna"][1].startswith("3.8")
+    assert (told["nodes"], told["download_bytes"] > 0, told["estimated_seconds"] > 0) == ({"old": ["idna"]}, True, True)
     assert tool.run("update", "--comfyui", "latest").code == 0
     versions = installed_versions(tool.home / "venv")
     assert versions["colorama"] == "0.4.5"
@@ -100,3 +109,8 @@ def test_what_does_not_work_never_takes_over(tool: Tool) -> None:
     assert tool.run("history").report["generations"][0]["comfyui"] == good
     assert tool.run("rollback").code == 0
     assert "colorama" not in installed_versions(tool.home / "venv")
+    kept = len(tool.run("history").report["generations"])
+    fixed = tool.run("doctor", "--fix", "--set", f"comfyui.ref={good}")
+    assert "comfyui-ref" in fixed.report["fixed"]
+    assert installed_versions(tool.home / "venv")["colorama"] == "0.4.5"
+    assert len(tool.run("history").report["generations"]) == kept + 1

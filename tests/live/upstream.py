@@ -38,20 +38,33 @@ class Entry:
     path: str
 
 
-def complete_clone(source: str, destination: Path) -> Upstream:
-    """Make a bare repository at `destination` of the newest commit of `source`, as `BRANCH` and as its version.
+def complete_clone(source: str, destination: Path, *newer: str) -> Upstream:
+    """Make a bare repository at `destination` of the newest commit of `source`, as its version.
 
-    `source` is a URL or a path. Files whose content it lacks are left out of the tree. The commit has no
-    parent and keeps the original's author, dates and message; only the objects that it reaches are copied.
+    `newer` are further ones, and the last of all is `BRANCH` too. A source is a URL or a path, or `PATH@COMMIT`. Files
+    whose content it lacks are left out of the tree. The commits have no parents and keep the originals' authors, dates
+    and messages; only the objects that they reach are copied.
     Raises CalledProcessError where git refuses, FileExistsError where `destination` exists, ValueError where no
     version is stated.
     """
     destination.mkdir(parents=True)
     init_bare(destination)
+    dropped: list[str] = []
+    for each in (source, *newer):
+        commit, left_out = add_newest(each, destination)
+        dropped += left_out
+    open_to_everyone(destination)
+    git("fsck", "--connectivity-only", cwd=destination)
+    return Upstream(destination, commit, tuple(dropped))
+
+
+def add_newest(source: str, destination: Path) -> tuple[str, list[str]]:
+    """Put the newest commit of a source into a bare repository; returns its id there, and the files left out."""
+    place, _, wanted = source.partition("@") if Path(source.partition("@")[0]).is_dir() else (source, "", "")
     with tempfile.TemporaryDirectory(prefix="upstream-") as scratch:
-        origin = local_git_dir(source, Path(scratch, "origin.git"))
+        origin = local_git_dir(place, Path(scratch, "origin.git"))
         workshop = borrowing_repository(origin, Path(scratch, "workshop.git"))
-        newest = git("rev-parse", "HEAD", cwd=origin).strip()
+        newest = git("rev-parse", wanted or "HEAD", cwd=origin).strip()
         entries = parse_entries(git("ls-tree", "-r", "-z", newest, cwd=workshop))
         absent = absent_objects(workshop, (entry.object_id for entry in entries if entry.kind == "blob"))
         tree = write_tree(workshop, (entry for entry in entries if entry.object_id not in absent))
@@ -59,10 +72,8 @@ def complete_clone(source: str, destination: Path) -> Upstream:
         for ref in (f"refs/heads/{BRANCH}", f"refs/tags/v{read_version(workshop, newest)}"):
             git("update-ref", ref, commit, cwd=workshop)
         # A fetch moves what the refs reach and no more.
-        git("fetch", "--quiet", str(workshop), "refs/*:refs/*", cwd=destination)
-    open_to_everyone(destination)
-    git("fsck", "--connectivity-only", cwd=destination)
-    return Upstream(destination, commit, tuple(entry.path for entry in entries if entry.object_id in absent))
+        git("fetch", "--quiet", str(workshop), "+refs/*:refs/*", cwd=destination)
+    return commit, [entry.path for entry in entries if entry.object_id in absent]
 
 
 def read_version(repository: Path, revision: str = "HEAD") -> str:

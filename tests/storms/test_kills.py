@@ -12,6 +12,10 @@ import pytest
 
 from benchmarks.kills import BACKENDS as DOWNLOADS
 from benchmarks.kills import Plan, kill_downloads
+from provision.core.home import Home
+from provision.core.receipt_kinds import ComfyReceipt
+from provision.core.receipts import Receipts
+from provision.environment import generations
 from tests.storms.tally import Tally
 from tests.storms.weather import Ended, Place, aftermath
 
@@ -79,6 +83,11 @@ def _running(place: Place) -> None:
     _done(place.run("launch"))
 
 
+def _updated(place: Place) -> None:
+    _done(place.run("update", "--comfyui", "v0.38.0"))
+    _running(place)
+
+
 def _done(ended: Ended) -> None:
     assert ended.code == 0, ended.says()
 
@@ -124,6 +133,49 @@ def test_kills_in_each_other_command(
         place.bring()
         prepare(place)
         storm.tries += _killed(place, storm, f"try {number}", words, [chance.uniform(0, usual_s)], chance)
+
+
+UPDATES: Mapping[str, tuple[tuple[str, ...], Callable[[Place], None]]] = {
+    "there": (("update", "--comfyui", "v0.38.0"), _running),
+    "back": (("rollback",), _updated),
+}
+"""The two ways between two releases of ComfyUI, under a server that runs."""
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_kills_in_updates_and_on_the_way_back(
+    name: str,
+    place: Place,
+    tally: Callable[[str], Tally],
+    storm_tries: Callable[[int, int], range],
+    storm_seed: int,
+) -> None:
+    """The old release or the new one is in use afterwards, whole: files, receipt and generation agree."""
+    words, prepare = UPDATES[name]
+    if not (numbers := storm_tries(0, 50)):
+        return
+    storm = tally(f"kills in updates and on the way back:{name}")
+    place.bring()
+    prepare(place)
+    started = time.monotonic()
+    _done(place.run(*words))
+    usual_s = time.monotonic() - started
+    for number in numbers:
+        chance = random.Random(f"{storm_seed} kill {name} {number}")
+        place.bring()
+        prepare(place)
+        storm.tries += _killed(place, storm, f"try {number}", words, [chance.uniform(0, usual_s)], chance)
+        if (found := _releases(place)) not in ({"v0.38.0"}, {"v0.38.1"}):
+            storm.blame("not right after", f"try {number}: {found}")
+
+
+def _releases(place: Place) -> set[str]:
+    """What the files say that they are, and the receipt, and the generation in use."""
+    home = Home(place.home)
+    text = (home.comfyui / "comfyui_version.py").read_text(encoding="utf-8")
+    receipt = Receipts(home.receipts).read("comfyui", ComfyReceipt)
+    made = generations.left_with(generations.active(home)).comfyui.name or receipt.name
+    return {f"v{text.split(chr(34))[1]}", receipt.name, made}
 
 
 def _killed(

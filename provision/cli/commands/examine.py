@@ -10,6 +10,7 @@ from provision.cli.command import Session
 from provision.cli.commands.issue_report import TITLE, contents, report_page
 from provision.cli.commands.shared_page import check_place, write_page
 from provision.cli.look import look
+from provision.cli.newest import NewerRelease, ask_newest, says_newer
 from provision.cli.session import hold_home
 from provision.command import Fix, ours
 from provision.core import mending_plan
@@ -18,11 +19,12 @@ from provision.core.events import MendingPlanned
 from provision.core.finding import Verdict
 from provision.core.home import AdoptedJson
 from provision.core.runner import run
-from provision.core.step import Report, never
+from provision.core.step import Context, Report, StepReport, never
 from provision.output import views
 from provision.output.layout import KEPT, line
 from provision.output.result import Result, Says, looked, ran
 from provision.steps.catalogue import must_know
+from provision.steps.comfyui.kinds import COMFYUI_REF
 from provision.steps.registry import STEPS
 
 MACHINE = ("hardware", "tools")
@@ -40,12 +42,16 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """With `--fix`, the ids of what was fixed, and what is left; `report` is the file of `--report`."""
+    """With `--fix`, the ids of what was fixed, and what is left; `report` is the file of `--report`.
+
+    `newer` is a release of ComfyUI later than the one here; null with `--fix` and `--only`, which do not ask.
+    """
 
     adopted: AdoptedJson | None
     report: str | None
     mended: tuple[str, ...] | None = None
     left: tuple[Left, ...] | None = None
+    newer: NewerRelease | None = None
 
 
 def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Path | None = None) -> Result:
@@ -66,6 +72,7 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
     unasked = replace(
         at.ctx, options=replace(at.ctx.options, yes=False, planning=asks)
     )  # a look lists what needs consent
+    waiting = ask_newest(at.ctx) if not (fix or only) else None
     seen = look(at, unasked, STEPS)
     report = mend(at, seen, only) if fix else seen
     told = [] if report_file is None else _write_report(at, report, report_file)
@@ -76,11 +83,12 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
         facts = Diagnosis(at.ctx.home.adopted_json, written, tuple(_done(report)), left)
         return ran(report, facts, *_mended(at, seen, report, only), *told)
     shown = mending_plan.only(report, only) if only else report
-    facts = Diagnosis(at.ctx.home.adopted_json, written)
+    newer = waiting().newer if waiting is not None else None
+    facts = Diagnosis(at.ctx.home.adopted_json, written, newer=newer)
     if not only and not at.request.verbose and at.ctx.home.adopted is None and not at.ctx.home.state.is_dir():
-        nothing = Fix(f"Nothing is installed in {at.ctx.home.root} yet. Run:", ours("all"))
+        nothing = Fix(f"Nothing is installed in {at.home_shown} yet. Run:", ours("all"))
         return replace(looked(_machine(shown), facts, nothing, *told), error=shown.error, report=shown)
-    return looked(shown, facts, *_closing(shown), *told)
+    return looked(shown, facts, *_closing(shown), *([says_newer(at.ctx, newer)] if newer else []), *told)
 
 
 def _machine(report: Report) -> Report:
@@ -116,8 +124,25 @@ def mend(at: Session, seen: Report, ids: Sequence[str]) -> Report:
     agreed = mending_plan.ask_beforehand(part, at.ctx.consent)
     options = replace(at.ctx.options, agreed=agreed)
     with hold_home(at):  # everything that needs consent was asked beforehand: nothing asks in the middle of the work
+        moved = _update_first(at.ctx, part)
         report = run(steps, replace(at.ctx, options=options, consent=never), apply=True)
+        report = replace(report, steps=tuple(_with_mended(step, moved) for step in report.steps))
     return mending_plan.only(report, ids, keep_blocked=True) if ids else report
+
+
+def _update_first(ctx: Context, seen: Report) -> tuple[str, ...]:
+    """Where another revision is wanted of a home that works, update to it as `update` does; the ids of what that fixed.
+
+    Raises what the update raises.
+    """
+    from provision.steps.update import move
+
+    wanted = any(finding.kind == COMFYUI_REF for step in seen.steps for finding in step.findings)
+    return (COMFYUI_REF.id,) if wanted and move(ctx) else ()
+
+
+def _with_mended(step: StepReport, ids: tuple[str, ...]) -> StepReport:
+    return replace(step, mended=(*ids, *step.mended)) if ids and step.name == "comfyui" else step
 
 
 def _done(report: Report) -> list[str]:

@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from provision.comfyui.git_checkout import blobs_of, commits_of_its_own
+from provision.comfyui.added_nodes import is_ours
+from provision.comfyui.git_checkout import blobs_of, commits_of_its_own, has_commit_of
 from provision.comfyui.source_tree import is_archived, read_listing
 from provision.core.home import AdoptedJson
 from provision.core.ownership import LOG_NAME, SYSTEMS_OWN, is_at_the_top, is_state, owned_state
@@ -67,7 +68,12 @@ def sort_home(ctx: Context) -> Sorted:
                 _put(found, path / inner, ours=_is_ours_in(name, inner))
         else:
             _put(found, path, ours=is_at_the_top(name))
-    found.ours += owned_state(home.root) if home.state.is_dir() else ()
+    kept = [store for store in home.nodes.glob("*") if commits_of_its_own(store, has_commit_of(store, "HEAD") or "")]
+    found.theirs += kept
+    if kept:
+        found.ours += [store for store in home.nodes.glob("*") if store not in kept]
+    owned = owned_state(home.root) if home.state.is_dir() else ()
+    found.ours += [path for path in owned if path != home.nodes or not kept]
     return found
 
 
@@ -102,7 +108,9 @@ def _holds_something(path: Path) -> bool:
 def _sort_checkout(ctx: Context, code: Path, found: Sorted) -> None:
     models = set(_downloaded(ctx))
     found.elsewhere = sorted(path for path in models if not path.resolve().is_relative_to(code.resolve()))
-    ours = _Ours(code, _blobs(ctx, code), models | set(_written(ctx)))
+    nodes = [path for path in (code / "custom_nodes").glob("*") if is_ours(ctx.home, path)]
+    links = {node / ".git" for node in nodes}
+    ours = _Ours(code, {**_blobs(ctx, code), **_blobs_of_nodes(code, nodes)}, models | links | set(_written(ctx)))
     here = _sort_folder(code, ours)
     commit = ctx.receipts.read("comfyui", ComfyReceipt).commit
     git = code / ".git"
@@ -112,6 +120,11 @@ def _sort_checkout(ctx: Context, code: Path, found: Sorted) -> None:
         here.theirs.append(git)
     found.ours += here.ours
     found.theirs += here.theirs
+
+
+def _blobs_of_nodes(code: Path, nodes: list[Path]) -> dict[str, str]:
+    """The files that added custom nodes came with, by their path in the checkout."""
+    return {(node / name).relative_to(code).as_posix(): blob for node in nodes for name, blob in blobs_of(node).items()}
 
 
 def _blobs(ctx: Context, code: Path) -> dict[str, str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
 from provision.cli.command import Session
+from provision.cli.newest import Asked, NewerRelease, ask_newest, says_newer
 from provision.cli.run_in_progress import run_in_progress
 from provision.comfyui import at_login
 from provision.comfyui.server_process import client_of, lan_page, read_record
@@ -24,10 +24,9 @@ from provision.core.receipt_kinds import ComfyReceipt, ImageReceipt, TorchReceip
 from provision.core.runner import run
 from provision.core.step import Context, silent
 from provision.download.model_files import model_receipts
-from provision.download.source_archive import find_revision
 from provision.environment import packages
 from provision.environment.generations import before_says
-from provision.errors import CommandMissing, EngineError, GitError, HubRefused, NetworkError, PortTaken
+from provision.errors import EngineError, PortTaken
 from provision.output import views
 from provision.output.amounts import size_text, time_text, with_tilde
 from provision.output.layout import KEPT, Line, line
@@ -42,8 +41,6 @@ LOOKED_AT = ("python_env", "torch", "comfyui", "models", "requirements", "workfl
 NIGHTLY = re.compile(r"\.dev(\d{4})(\d{2})(\d{2})")
 OLD_DAYS = 14
 """The age from which a nightly torch is called old."""
-ASK_S = 3.0
-"""How long ComfyUI's host may take to answer; status waits for nothing longer."""
 PICTURE_ROWS = 14
 """Most rows of the last image."""
 
@@ -93,6 +90,7 @@ class StatusFacts:
     disk_bytes: Mapping[str, int]
     last_image: str | None
     out_of_date: tuple[Fix, ...]
+    newer: NewerRelease | None
     adopted: AdoptedJson | None
 
 
@@ -103,21 +101,22 @@ def overview(at: Session) -> Result:
         absent = why_absent(home.root)
         plug_in = Fix(f"{absent} {PLUG_IN.says}", PLUG_IN.command)
         nothing = plug_in if absent else Fix(f"Nothing is installed in {home.root}.", ours("all"))
-        says = plug_in if absent else Fix(f"Nothing is installed in {_tilde(ctx, home.root)} yet. Run:", ours("all"))
+        says = plug_in if absent else Fix(f"Nothing is installed in {at.home_shown} yet. Run:", ours("all"))
         return answer(NotInstalled(str(home.root)), says, error=why("not_installed", nothing))
-    newest = _ask_newest(ctx)
+    waiting = ask_newest(ctx) if not ctx.options.rehearsal else None
     under_way = run_in_progress(home, ctx.machine)
     server, disk, image = server_status(ctx), disk_parts(home), last_image(home)
     server_says, server_facts = _running(ctx, server)
     age = nightly_age(ctx.receipts.read("torch", TorchReceipt).torch, date.fromisoformat(ctx.machine.timestamp()[:10]))
-    old = [*_mendable(ctx), *newest(), *age]
+    asked = waiting() if waiting is not None else Asked(answered=True)
+    old = [*_mendable(ctx), *_newest(ctx, asked), *age]
     updates: list[Says] = [*old] or ["none"]
     rows: list[tuple[Says, ...]] = [
         *_installed(at),
         *(("" if place else "server", says) for place, says in enumerate(server_says.splitlines())),
         *([("in progress", views.run_text(under_way))] if under_way is not None else []),
         ("disk", _disk_says(disk)),
-        ("last image", _path(ctx, image) if image is not None else "none yet"),
+        *([("last image", _path(ctx, image))] if image not in (None, home.first_image) else []),
         *(("" if place else "updates", says) for place, says in enumerate(updates)),
     ]
     facts = StatusFacts(
@@ -131,6 +130,7 @@ def overview(at: Session) -> Result:
         disk_bytes=disk,
         last_image=str(image) if image is not None else None,
         out_of_date=tuple(old),
+        newer=asked.newer,
         adopted=home.adopted_json,
     )
     picture = (read_picture(image) if image is not None else None) or b""
@@ -208,7 +208,7 @@ def disk_parts(home: Home) -> dict[str, int]:
     code = home.root / "ComfyUI"
     places = {
         "models": [code / "models"],
-        "pictures": [code / "output", home.first_image],
+        "images": [code / "output", home.first_image],
         "ComfyUI": [code],
         "environments": [home.own_venv, home.envs],
         "caches": [home.state / "cache"],
@@ -246,6 +246,12 @@ def _mendable(ctx: Context) -> Iterable[Fix]:
                 yield Fix(f"{step.name}: {finding.says}")
 
 
+def _newest(ctx: Context, asked: Asked) -> list[Fix]:
+    if asked.newer is not None:
+        return [says_newer(ctx, asked.newer)]
+    return [] if asked.answered else [Fix("ComfyUI's newest release is not known: its host did not answer.")]
+
+
 def nightly_age(torch: str, today: date) -> Iterator[Fix]:
     """A sentence where a nightly torch is old."""
     found = NIGHTLY.search(torch)
@@ -257,25 +263,3 @@ def nightly_age(torch: str, today: date) -> Iterator[Fix]:
     if days >= OLD_DAYS:
         newer = (today - timedelta(days=1)).strftime("%Y%m%d")
         yield Fix(f"torch is the nightly of {days} days ago; a newer one:", ours("all", "--torch", f"nightly@{newer}"))
-
-
-def _ask_newest(ctx: Context) -> Callable[[], list[Fix]]:
-    """Ask for ComfyUI's newest release in the background; the result says, within `ASK_S`, whether there is one."""
-    here, comfy, found = ctx.receipts.read("comfyui", ComfyReceipt).name, ctx.manifest.comfyui, []
-    if comfy.ref != "latest" or ctx.home.code_of_another is not None or not here or ctx.options.rehearsal:
-        return list
-
-    def ask() -> None:
-        with suppress(GitError, NetworkError, HubRefused, CommandMissing):
-            found.append(find_revision(ctx, comfy.url, "latest").name)
-
-    def says() -> list[Fix]:
-        thread.join(ASK_S)
-        if not found:
-            return [Fix("ComfyUI's newest release is not known: its host did not answer.")]
-        newer = Fix(f"ComfyUI {found[0]} is out; to take it:", ours("all", "--comfyui", found[0]))
-        return [newer] if found[0] != here else []
-
-    thread = threading.Thread(target=ask, name="newest-release", daemon=True)
-    thread.start()
-    return says

@@ -15,6 +15,7 @@ from provision.output.result import Nothing, Result, answer, ran, why
 
 if TYPE_CHECKING:
     from provision.core.home import Home
+    from provision.core.step import Context
     from provision.environment.generations import Generation
 
 
@@ -44,21 +45,22 @@ def rollback(
 
     from provision.cli.chosen import told_changes
     from provision.cli.session import hold_home
-    from provision.comfyui.server_process import our_process
-    from provision.comfyui.switching import switch
+    from provision.comfyui.server_process import our_process, stop_server
     from provision.core.runner import run
     from provision.environment import generations
     from provision.steps.server.step import SERVER
 
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir() or (number is None and generations.before(home) is None):
-        says = f"There is nothing to go back to: {home.root} keeps no earlier generation."
+        says = f"There is nothing to go back to: {at.home_shown} keeps no earlier generation."
         return answer(Nothing(), says, error=why("nothing_to_roll_back", Fix(says)))
     with hold_home(at):
         left, to = generations.read(home, generations.active(home)), _chosen(home, number)
         running = our_process(ctx) is not None
+        if running:
+            stop_server(ctx)
         with told_changes(ctx):
-            switch(home, to.env, ctx.machine.timestamp())
+            _switch(ctx, to)
         torch = replace(ctx.manifest.torch, channel=to.torch.wanted or "nightly")
         comfy = replace(ctx.manifest.comfyui, ref=to.comfyui.ref or ctx.manifest.comfyui.ref)
         ctx = replace(ctx, manifest=replace(ctx.manifest, torch=torch, comfyui=comfy))
@@ -69,6 +71,18 @@ def rollback(
         report = run((SERVER,), ctx, apply=True)
         closing = f"ComfyUI: {ctx.manifest.comfyui.page}" if report.ok else "ComfyUI is not running."
         return replace(ran(report, facts, closing), changed=True)
+
+
+def _switch(ctx: Context, to: Generation) -> None:
+    """Put it in use, and say where what does not go with it is kept."""
+    from provision.comfyui.switching import switch, take_along
+
+    home = ctx.home
+    if (kept := take_along(home, to.env)) is not None:
+        ctx.note(f"Your changes to ComfyUI do not go back with it: they are kept in {home.shown(kept)}.")
+    if (database := switch(home, to.env, ctx.machine.timestamp())) is not None:
+        says = f"ComfyUI {to.comfyui.name} cannot use the newer database: it is kept in {home.shown(database)}."
+        ctx.note(says)
 
 
 def _chosen(home: Home, number: int | None) -> Generation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from provision.command import Command
     from provision.core.step import Context
     from provision.steps.update import Wanted
+    from provision.steps.update_preview import Preview
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,22 @@ class Newer:
 
 @dataclass(frozen=True, slots=True)
 class WouldUpdate:
-    """What `--dry-run` says: releases, each package's versions before and after, edited files of ComfyUI."""
+    """What `--dry-run` says: releases and the newer one's date, each package's versions before and after.
+
+    `download_bytes` is the most that comes, without `unsized` packages. Of the `edited` files of ComfyUI, it changes
+    those in `both` too. `nodes` has the custom nodes, each with the changed packages that it uses.
+    """
 
     comfyui: str
     newer: str
+    date: str
     packages: Mapping[str, tuple[str, str]]
+    download_bytes: int
+    unsized: int
+    estimated_seconds: float
     edited: tuple[str, ...]
+    both: tuple[str, ...]
+    nodes: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +96,25 @@ def _check_can(ctx: Context, torch: str | None) -> None:
     """Refuse what cannot be updated. Raises UsageError."""
     import re
 
+    from provision.comfyui.updaters import updater_of
     from provision.core.manifest import CHANNEL
+
+    if ctx.home.code_of_another is not None:
+        own = updater_of(ctx.home.code_of_another, ctx.machine.environ)
+        raise UsageError(f"{ctx.home.comfyui} is not provision's: {own.says}.", hint=own.fix)
+    check_ready(ctx)
+    if torch is not None and not re.fullmatch(CHANNEL, torch):
+        raise UsageError(f"--torch {torch}: nightly, stable or a version is wanted.", hint=ours("update", "--help"))
+
+
+def check_ready(ctx: Context) -> None:
+    """Refuse a home in which nothing works yet. Raises UsageError."""
     from provision.core.receipt_kinds import RequirementsReceipt
     from provision.environment import generations
 
-    if ctx.home.code_of_another is not None:
-        raise UsageError(
-            f"{ctx.home.comfyui} is not provision's: update it the way it was installed.",
-            hint=Fix("Then check it:", ours("doctor")),
-        )
     ready = ctx.receipts.read("requirements", RequirementsReceipt).commit
     if not ready or generations.active(ctx.home).parent != ctx.home.envs:
         raise UsageError("There is nothing to update yet.", hint=ours("all"))
-    if torch is not None and not re.fullmatch(CHANNEL, torch):
-        raise UsageError(f"--torch {torch}: nightly, stable or a version is wanted.", hint=ours("update", "--help"))
 
 
 def _same(ctx: Context) -> Revision:
@@ -123,18 +139,48 @@ def _nothing_newer(at: Session, ref: str, *, asked: bool) -> Result:
 
 def _told(ctx: Context, wanted: Wanted) -> Result:
     from provision.core.receipt_kinds import ComfyReceipt
-    from provision.steps.update import edited, package_changes
+    from provision.output.amounts import size_text, time_text
+    from provision.steps.update_preview import preview
 
-    here, files = ctx.receipts.read("comfyui", ComfyReceipt), edited(ctx)
-    changes = package_changes(ctx, wanted)
-    rows = [(name, " -> ".join(filter(None, versions))) for name, versions in changes.items()]
+    here, found = ctx.receipts.read("comfyui", ComfyReceipt), preview(ctx, wanted)
+    seconds = _seconds(ctx, found.download_bytes)
+    rows = [(name, " -> ".join(each or "none" for each in versions)) for name, versions in found.packages.items()]
     if here.commit != wanted.revision.commit:
-        rows.insert(0, ("ComfyUI", f"{here.name} -> {wanted.revision.name}"))
+        rows.insert(0, ("ComfyUI", f"{here.name} -> {wanted.revision.name} of {found.date[:10]}"))
     if wanted.torch:
         rows.append(("torch", wanted.torch))
-    facts = WouldUpdate(here.name, wanted.revision.name, changes, tuple(files))
-    kept = [f"Your changes to {len(files)} files go with it, where they can be merged."] if files else []
-    return answer(facts, Pairs(rows), *kept, Fix("Nothing was changed. To do it:", _again(wanted)))
+    facts = WouldUpdate(
+        comfyui=here.name,
+        newer=wanted.revision.name,
+        estimated_seconds=round(seconds, 1),
+        **{each.name: getattr(found, each.name) for each in fields(found)},
+    )
+    unsized = f" and {found.unsized} packages of unknown size" if found.unsized else ""
+    cost = f"Downloads at most {size_text(found.download_bytes)}{unsized}; takes about {time_text(seconds)}."
+    return answer(facts, Pairs(rows), cost, *_touched(found), Fix("Nothing was changed. To do it:", _again(wanted)))
+
+
+def _seconds(ctx: Context, download_bytes: int) -> float:
+    """How long it takes, by what earlier runs have measured."""
+    from provision.cli.about import read_pace, usual_seconds
+    from provision.core.estimate import ASSUMED_BYTES_PER_S
+    from provision.steps.update_preview import WORK
+
+    pace, usual = read_pace(ctx.home), usual_seconds(ctx)
+    rate = pace.bytes_per_s or ASSUMED_BYTES_PER_S
+    return download_bytes / rate + sum(pace.expected_s(step, usual) for step in WORK)
+
+
+def _touched(found: Preview) -> list[str]:
+    """A person's edits and nodes, and what becomes of them."""
+    alone = [name for name in found.edited if name not in found.both]
+    says = [f"Your changes to {', '.join(alone)} go with it."] if alone else []
+    if found.both:
+        says.append(f"It changes {', '.join(found.both)} too: your changes are merged, or kept as a patch.")
+    for node, names in found.nodes.items():
+        asks = f", which uses {', '.join(names)}" if names else ""
+        says.append(f"Custom node {node}{asks}: must still import.")
+    return says
 
 
 def _again(wanted: Wanted) -> Command:

@@ -13,6 +13,7 @@ from pathlib import Path
 from provision.comfyui import git_checkout as git
 from provision.comfyui.git_remote import Revision, find_revision, parse_receiving
 from provision.comfyui.source_tree import drop_listing, is_archived
+from provision.comfyui.switching import go_back
 from provision.command import Fix, ours, program
 from provision.core.finding import Cost, Finding
 from provision.core.moved_aside import make_way
@@ -110,7 +111,12 @@ def _need_git(ctx: Context) -> None:
 
 
 def _cost(ctx: Context) -> Cost:
-    return Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES))
+    return Cost(revision_bytes(ctx), _size(ctx, CLONE_DISK_BYTES))
+
+
+def revision_bytes(ctx: Context) -> int:
+    """About how many bytes come for one revision."""
+    return _size(ctx, CLONE_DOWNLOAD_BYTES)
 
 
 def _size(ctx: Context, size_bytes: int) -> int:
@@ -131,18 +137,29 @@ def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
             f"ComfyUI is at {head[:8]}, not checked out by provision; it will be used as is.",
             fix=Fix("Record the revision; no file changes."),
         )
+    elif _is_recorded(folder, receipt, wanted):
+        yield kinds.COMFYUI_REF.fixable(
+            str(folder),
+            f"ComfyUI is at {head[:8]}, not checked out by provision; {wanted} is wanted.",
+            fix=Fix(f"Return to {receipt.name}, without a network; changes that do not fit it are kept as a patch."),
+        )
     else:
         yield kinds.COMFYUI_REF.fixable(
             str(folder),
             f"ComfyUI is at {receipt.name or head[:8]}; {wanted} is wanted.",
-            fix=Fix(f"{wanted} is downloaded and checked out; your changes go to git's stash first."),
-            cost=Cost(_size(ctx, CLONE_DOWNLOAD_BYTES), _size(ctx, CLONE_DISK_BYTES) // 4),
+            fix=Fix(f"{wanted} is downloaded and checked out; your changes are kept."),
+            cost=Cost(revision_bytes(ctx), _size(ctx, CLONE_DISK_BYTES) // 4),
         )
+
+
+def _is_recorded(folder: Path, receipt: ComfyReceipt, wanted: str) -> bool:
+    """Whether what is wanted was checked out before, and git still has it."""
+    return receipt.ref == wanted and git.has_commit_of(folder, receipt.commit) == receipt.commit
 
 
 def apply_comfyui(ctx: Context, finding: Finding) -> None:
     """Bring, repair or move the checkout. Raises GitError."""
-    folder = ctx.home.comfyui
+    folder, receipt = ctx.home.comfyui, ctx.receipts.read("comfyui", ComfyReceipt)
     if ctx.home.code_of_another is None and not os.path.lexists(folder / ".git") and _as_archive(ctx):
         apply_archived(ctx, finding)
     elif finding.kind == kinds.GIT_LOCK:
@@ -154,8 +171,18 @@ def apply_comfyui(ctx: Context, finding: Finding) -> None:
         if head is None:
             raise GitError(f"{folder} changed while it was being checked.", hint=ours("all"))
         record(ctx, Revision(said_version(folder) or head[:8], "commit", head), head)
+    elif finding.kind == kinds.COMFYUI_REF and _is_recorded(folder, receipt, ctx.manifest.comfyui.ref):
+        _go_back(ctx, receipt)
     elif finding.kind != kinds.CLONE_PARTIAL or _unfinished(ctx) or not _restore(ctx):
         _bring(ctx)
+
+
+def _go_back(ctx: Context, receipt: ComfyReceipt) -> None:
+    """Return from what somebody checked out; its commits and changes are kept. Raises GitError, HomeError, DiskFull."""
+    if branch := git.name_lost_commit(ctx.home.comfyui):
+        ctx.note(f"Your commits to ComfyUI are kept as the branch {branch}.")
+    if (kept := go_back(ctx.home, receipt)) is not None:
+        ctx.note(f"Your changes to ComfyUI do not fit {receipt.name}: they are kept in {ctx.home.shown(kept)}.")
 
 
 def _as_archive(ctx: Context) -> bool:

@@ -6,6 +6,7 @@ asked of uv only when the lock is written: they are in its cache by then.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -13,7 +14,8 @@ from datetime import date, datetime
 from pathlib import Path
 
 from provision import __version__
-from provision.comfyui import fallback_flags
+from provision.comfyui import added_nodes, fallback_flags
+from provision.comfyui.node_folders import Node, changed_files, find_nodes
 from provision.command import Fix, ours, program
 from provision.core.finding import Finding, Kind
 from provision.core.lockfile import (
@@ -21,6 +23,7 @@ from provision.core.lockfile import (
     Lock,
     LockedEngine,
     LockedModel,
+    LockedNode,
     LockedPackage,
     LockedTorch,
     Platform,
@@ -28,9 +31,9 @@ from provision.core.lockfile import (
     without_credentials,
     write_lock,
 )
-from provision.core.manifest import COMMIT, GIT_ADDRESS, HTTP, SHA256
+from provision.core.manifest import COMMIT, GIT_ADDRESS, HTTP, NODE_FILE, SHA256
 from provision.core.pylock import Package, read_pylock
-from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
+from provision.core.receipt_kinds import ComfyReceipt, NodesReceipt, TorchReceipt
 from provision.core.receipts import write_text
 from provision.core.step import Context, Step
 from provision.core.strict_loader import is_plain
@@ -113,10 +116,15 @@ def differences(kept: Lock, now: Lock) -> list[str]:
         "ComfyUI's commit": (kept.comfyui.commit, now.comfyui.commit),
         "the flags": (kept.comfyui.flags, now.comfyui.flags),
         "the weights": (kept.models, now.models),
+        "the custom nodes": (_added(kept), _added(now)),
         "Python": (kept.platform.python, now.platform.python),
         "the channel of torch": (kept.torch, now.torch),
     }
     return [*words, *(name for name, (one, other) in pairs.items() if one != other)]
+
+
+def _added(lock: Lock) -> list[tuple[str, str]]:
+    return [(node.name, node.commit) for node in lock.nodes if node.added]
 
 
 def describe(ctx: Context) -> Lock:
@@ -133,6 +141,7 @@ def describe(ctx: Context) -> Lock:
         comfyui=_comfyui(ctx),
         models=tuple(map(_model, wanted_files(ctx))),
         packages=tuple(LockedPackage(name, version) for name, version in sorted(versions.items())),
+        nodes=tuple(_node(node) for node in _nodes(ctx)),
     )
 
 
@@ -140,6 +149,17 @@ def _torch(ctx: Context) -> LockedTorch:
     receipt, index = ctx.receipts.read("torch", TorchReceipt), without_credentials(_torch_index(ctx))
     wanted, got, why, *passed_over = map(_one_line, (receipt.wanted, receipt.got, receipt.why, *receipt.passed_over))
     return LockedTorch(wanted, got, index, why, tuple(passed_over))
+
+
+def _nodes(ctx: Context) -> list[Node]:
+    """The custom nodes that are enabled, and can be named in a lock."""
+    known = ctx.receipts.read(added_nodes.RECEIPT, NodesReceipt)
+    return [node for node in find_nodes(ctx.home, known) if node.enabled and re.fullmatch(NODE_FILE, node.name)]
+
+
+def _node(node: Node, changed: tuple[str, ...] = ()) -> LockedNode:
+    ref = node.added.ref if node.added is not None else ""
+    return LockedNode(node.name, without_credentials(node.url), node.commit, ref, node.added is not None, changed)
 
 
 def _one_line(text: str) -> str:
@@ -170,7 +190,9 @@ def _torch_index(ctx: Context) -> str:
 def apply_lock(ctx: Context, finding: Finding) -> None:
     """Write the lock. Raises HomeError, DiskFull."""
     lock = describe(ctx)
-    write_text(ctx.home.lock_file, write_lock(replace(lock, packages=with_wheels(ctx, lock.packages))))
+    nodes = tuple(_node(node, tuple(filter(is_plain, changed_files(node)))) for node in _nodes(ctx))
+    lock = replace(lock, nodes=nodes, packages=with_wheels(ctx, lock.packages))
+    write_text(ctx.home.lock_file, write_lock(lock))
 
 
 def with_wheels(ctx: Context, found: tuple[LockedPackage, ...]) -> tuple[LockedPackage, ...]:

@@ -7,7 +7,7 @@ commit's date plus `comfyui.requirements_days`. The test is ComfyUI's own `--qui
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -85,12 +85,13 @@ def held_packages(ctx: Context) -> list[str]:
     return [f"{name}=={versions[name]}" for name in packages.TORCH_SET if name in versions]
 
 
-def install(ctx: Context, also: Sequence[str] = (), *, anew: bool = False) -> None:
-    """Install the requirements as of the revision's date, and `also` others; torch is held.
+def install(ctx: Context, also: Sequence[str] = (), *, renew: Collection[str] = (), until: str = "") -> None:
+    """Install the requirements as of the revision's date (or `until`), and `also` others; torch is held.
 
-    What is there and fits stays, except with `anew`. Raises PackageError, HomeError, DiskFull.
+    What is there and fits stays, except the packages in `renew`. Raises PackageError, HomeError, DiskFull.
     """
-    words, until = asked_words(ctx, ctx.home.comfyui / "requirements.txt", also, anew=anew), resolved_until(ctx)
+    words = asked_words(ctx, ctx.home.comfyui / "requirements.txt", also, renew=renew)
+    until = until or resolved_until(ctx)
     ran = as_of(ctx, until, partial(packages.pip_install, ctx, *words))
     if not ran.ok:
         raise packages.package_error("ComfyUI's packages", ran)
@@ -105,13 +106,16 @@ def as_of(ctx: Context, until: str, run: Callable[..., Ran]) -> Ran:
     return ran
 
 
-def asked_words(ctx: Context, file: Path, also: Sequence[str], *, anew: bool) -> list[str | Path]:
+def asked_words(ctx: Context, file: Path, also: Sequence[str], *, renew: Collection[str]) -> list[str | Path]:
     """What uv is told of a requirements file. Raises HomeError, DiskFull."""
     held = ctx.home.state / "held.txt"
     write_text(held, "".join(f"{line}\n" for line in held_packages(ctx)))
-    installed = packages.installed_versions(ctx.home.venv) if anew else ()
-    others = (name for name in installed if name not in packages.TORCH_SET)
-    return ["-r", file, "-c", held, *also, *(word for name in others for word in ("--upgrade-package", name))]
+    return ["-r", file, "-c", held, *also, *(word for name in renew for word in ("--upgrade-package", name))]
+
+
+def all_but_torch(ctx: Context) -> list[str]:
+    """The installed packages but torch's: what is renewed where all is resolved anew."""
+    return [name for name in packages.installed_versions(ctx.home.venv) if name not in packages.TORCH_SET]
 
 
 def resolved_until(ctx: Context, date: str = "") -> str:
@@ -147,10 +151,25 @@ def prove(ctx: Context) -> None:
 
 def custom_nodes(ctx: Context) -> list[str]:
     """The user's own custom nodes, without ComfyUI's and this tool's."""
-    folder = ctx.home.base / "custom_nodes"
+    folder = ctx.home.custom_nodes
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     loaded = (path.name for path in found if path.is_dir() or path.suffix == ".py")
     return [name for name in loaded if not name.endswith(OFF) and name not in NOT_A_PERSONS]
+
+
+def requirements_of(file: Path) -> list[str]:
+    """The lines of a requirements file that name a package of an index, without torch's."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    found = []
+    for line in packages.asked_packages(file):
+        try:
+            asked = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if asked.url is None and packages.normalised(asked.name) not in packages.TORCH_SET:
+            found.append(str(asked))
+    return found
 
 
 def imports_ready(ctx: Context, seconds: float, nodes: str = "") -> Finding:

@@ -26,6 +26,9 @@ CU_OLD_DEPS = Kind("cu-old-deps", "requirements", "blocks", "auto", "imports mis
     "an old ComfyUI exits with `No module named 'requests'`", "installed; torch is not changed")
 IMPORT_FAILED = Kind("import-failed", "requirements", "blocks", "hint", "the result of ComfyUI's quick test (`--deep`)",
     "ComfyUI does not start", "see logs/quick-test.log", PACKED)
+NODE_MISSING = Kind("node-missing", "requirements", "warns", "auto",
+    "whether each custom node that was added is in its folder", "its nodes are missing in ComfyUI",
+    "put back at its commit", PACKED)
 NODE_REFUSED = Kind("node-refused", "requirements", "warns", "hint",
     "custom nodes, in a sandbox (`--deep`)", "whether it loads is unknown",
     "`provision launch` loads it, and says what it changed")

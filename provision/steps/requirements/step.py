@@ -11,7 +11,8 @@ from provision.core.sentences import dated
 from provision.core.step import Context, Step
 from provision.environment import packages
 from provision.steps.requirements import kinds
-from provision.steps.requirements.install import install, packages_cost, prove, still_proven
+from provision.steps.requirements.install import all_but_torch, install, packages_cost, prove, still_proven
+from provision.steps.requirements.nodes import lines_of_nodes, unmet_of_nodes
 from provision.steps.torch.choice import asks_for_audio
 from provision.steps.torch.install import install_torch_set
 
@@ -24,7 +25,7 @@ def check_requirements(ctx: Context) -> Iterable[Finding]:
     count = len(packages.installed_versions(ctx.home.venv))
     if not (ctx.home.comfyui / "requirements.txt").is_file():
         yield _missing(ctx, "ComfyUI's packages are installed after ComfyUI.", everything=True)
-    elif unmet := packages.unmet_here(ctx):
+    elif unmet := packages.unmet_here(ctx) + unmet_of_nodes(ctx):
         yield _unmet_finding(ctx, unmet, everything=count < 10)
     elif still_proven(ctx):
         seen = ctx.receipts.read("requirements", RequirementsReceipt).when
@@ -67,7 +68,7 @@ def apply_requirements(ctx: Context, finding: Finding) -> None:
     if asks_for_audio(ctx) and "torchaudio" not in packages.installed_versions(ctx.home.venv):
         ctx.note("This revision of ComfyUI requires torchaudio: installing it too.")
         install_torch_set(ctx, audio=True)
-    install(ctx, anew=moved)
+    install(ctx, lines_of_nodes(ctx), renew=all_but_torch(ctx) if moved else ())
     if finding.kind == kinds.REQ_UNPROVEN:
         prove(ctx)
 

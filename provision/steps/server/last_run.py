@@ -120,7 +120,7 @@ def _failed(client: Comfy, error: object) -> Failure:
 
 
 def _failed_finding(ctx: Context, failure: Failure) -> Finding:
-    folder = ctx.home.base / "custom_nodes" / failure.custom_node
+    folder = ctx.home.custom_nodes / failure.custom_node
     fix, facts = failure.hint, {"node": failure.custom_node}
     if failure.custom_node and folder.exists() and DISABLED in failure.hint.says:
         fix = Fix("Disable that custom node, then start ComfyUI again.", _disabling(folder))
@@ -139,7 +139,7 @@ def _told(ctx: Context, sign: Sign, when: str) -> Finding:
 def failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
     """A custom node that failed, while it is still there."""
     name = sign.node
-    folder = ctx.home.base / "custom_nodes" / name
+    folder = ctx.home.custom_nodes / name
     if not name or not folder.exists():
         return
     says = f"{sign.says[0].upper()}{sign.says[1:]}; its nodes are missing in ComfyUI."
@@ -159,7 +159,7 @@ def disable_node(ctx: Context, finding: Finding) -> None:
 
 def disable(ctx: Context, node: str) -> None:
     """Rename a custom node so that ComfyUI passes over it. Raises HomeError."""
-    folder = ctx.home.base / "custom_nodes" / node
+    folder = ctx.home.custom_nodes / node
     try:
         folder.rename(folder.with_name(folder.name + DISABLED))
     except OSError as error:

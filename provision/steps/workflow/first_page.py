@@ -69,7 +69,7 @@ app.registerExtension({
 
 def folder(ctx: Context) -> Path:
     """The custom node's folder."""
-    return ctx.home.base / "custom_nodes" / FOLDER
+    return ctx.home.custom_nodes / FOLDER
 
 
 def wanted_files(ctx: Context) -> dict[Path, str]:

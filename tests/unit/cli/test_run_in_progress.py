@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,14 +19,16 @@ from provision.cli import run_in_progress as seen_from_outside
 from provision.cli.command import Session
 from provision.cli.commands.status import follow
 from provision.cli.request import Request
-from provision.cli.run_in_progress import RunInProgress, kept, run_in_progress
+from provision.cli.run_in_progress import RunInProgress, end_run, kept, run_in_progress
 from provision.core.events import Progress, RunStarted, StepStarted
 from provision.core.home import Home
+from provision.core.receipts import write_json
 from provision.core.step import Context
 from provision.output.as_json import Run
 from provision.output.console import Console
 from provision.output.json_console import JsonConsole
 from provision.system.local_machine import LocalMachine
+from tests.support.processes import seen
 
 
 @pytest.fixture
@@ -93,3 +99,20 @@ def test_it_is_followed_until_it_ends(
     assert {line["type"] for line in lines} == {"run_seen"}
     assert (lines[0]["over"], lines[-1]["over"]) == (False, True)
     assert lines[0]["in_progress"]["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_run_can_be_stopped_from_outside_and_nothing_else_can(home: Home, frozen: bool) -> None:
+    machine = LocalMachine()
+    assert end_run(home, machine) is None
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as run:
+        process = seen(run.pid)
+        noted = RunInProgress(run.pid, "1234", "all", "", "")
+        write_json(home.state / "in-progress.json", {"born": process.created + 60, "seen": asdict(noted)})
+        assert end_run(home, machine) is None  # another process that has this pid now
+        assert run.poll() is None
+        if frozen:
+            run.send_signal(signal.SIGSTOP)
+        write_json(home.state / "in-progress.json", {"born": process.created, "seen": asdict(noted)})
+        assert end_run(home, machine) == noted
+        assert run.wait(20) < 0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from provision.comfyui import archived_revisions, switching
-from provision.comfyui.archived_revisions import archive_of, edits, write_out
+from provision.comfyui.archived_revisions import ArchivedRevisions, archive_of
 from provision.comfyui.source_tree import ARCHIVE, compare, place, plan_change, read_listing, unpack, write_listing
 from provision.core.home import Home
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
@@ -96,12 +96,13 @@ def test_a_kill_is_finished_by_the_next_command(home: Home, monkeypatch: pytest.
 
 def test_an_edit_goes_with_another_revision_where_that_has_the_same_file(home: Home, tmp_path: Path) -> None:
     commit = generations.left_with(home.envs / "2").comfyui.commit
+    revisions = ArchivedRevisions(home)
     (home.comfyui / "same.py").write_text("mine\n", encoding="utf-8")
-    _, carried = write_out(home, commit, tmp_path / "out", edits(home))
+    carried = revisions.write_out(commit, tmp_path / "out", revisions.edits()).edits
     assert carried is not None
     assert (tmp_path / "out/same.py").read_text(encoding="utf-8") == "mine\n"
     (home.comfyui / "main.py").write_text("mine\n", encoding="utf-8")
-    assert write_out(home, commit, tmp_path / "again", edits(home))[1] is None
+    assert revisions.write_out(commit, tmp_path / "again", revisions.edits()).edits is None
     assert (tmp_path / "again/main.py").read_text(encoding="utf-8") == "new\n"
 
 
@@ -109,7 +110,7 @@ def test_without_its_archive_there_is_no_way_back_and_nothing_is_touched(home: H
     commit = generations.left_with(home.envs / "2").comfyui.commit
     archive_of(home.state, commit).unlink()
     with pytest.raises(GitError, match="is missing or damaged"):
-        write_out(home, commit, home.state / "out")
+        ArchivedRevisions(home).write_out(commit, home.state / "out")
     assert text(home, "main.py") == "old\n"
 
 

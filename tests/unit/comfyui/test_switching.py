@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from provision.comfyui import database, git_revisions, switching
 from provision.comfyui import git_checkout as git
-from provision.comfyui import revisions, switching
 from provision.comfyui.git_remote import find_revision
+from provision.comfyui.git_revisions import GitRevisions
 from provision.core.choices import choices_of
 from provision.core.home import Home
 from provision.core.receipt_kinds import ComfyReceipt, TorchReceipt
 from provision.core.receipts import Receipts
 from provision.environment import generations
+from provision.environment.kept_edits import EDITS
 from provision.rehearsal.git_repo import Commit, make_bare
 from tests.support.hostile_git import git as git_of_a_person
 
@@ -91,11 +93,11 @@ def edit(home: Home) -> None:
 def carry(home: Home) -> None:
     """As an update does before it switches."""
     made = generations.left_with(home.envs / "2")
-    found = revisions.edits(home.comfyui)
-    carried = revisions.write_out(home.comfyui, made.comfyui.commit, home.root / "tried", found)
+    revisions = GitRevisions(home.comfyui)
+    carried = revisions.write_out(made.comfyui.commit, home.root / "tried", revisions.edits()).edits
     assert carried
     assert "line 29, new" in (home.root / "tried" / "nodes.py").read_text(encoding="utf-8")
-    (home.envs / "2" / "set" / switching.EDITS).write_bytes(carried)
+    (home.envs / "2" / "set" / EDITS).write_bytes(carried)
 
 
 def persons(home: Home) -> tuple[bool, str, bool]:
@@ -122,7 +124,8 @@ def test_edits_that_do_not_fit_are_told_and_the_files_are_the_revisions(home: Ho
     nodes = home.comfyui / "nodes.py"
     nodes.write_text(LONG.replace("line 29", "line 29, mine"), encoding="utf-8")
     made, tried = generations.left_with(home.envs / "2"), home.root / "tried"
-    assert revisions.write_out(home.comfyui, made.comfyui.commit, tried, revisions.edits(home.comfyui)) is None
+    revisions = GitRevisions(home.comfyui)
+    assert revisions.write_out(made.comfyui.commit, tried, revisions.edits()).edits is None
     assert (tried / "nodes.py").read_bytes() == NEW["nodes.py"]
 
 
@@ -130,20 +133,22 @@ def test_git_keeps_the_commits_that_can_be_gone_back_to_and_no_others(home: Home
     switching.switch(home, home.envs / "2", WHEN)
     names = git_of_a_person(home.comfyui, "for-each-ref", "--format=%(refname)", "refs/remotes/provision")
     assert names.split() == ["refs/remotes/provision/1", "refs/remotes/provision/2"]
-    revisions.let_go(home.comfyui, {2})
+    GitRevisions(home.comfyui).let_go({2: ""})
     names = git_of_a_person(home.comfyui, "for-each-ref", "--format=%(refname)", "refs/remotes/provision")
     assert names.split() == ["refs/remotes/provision/2"]
 
 
 POINTS = [
-    (revisions, "edits"),
-    (revisions, "hold"),
+    (GitRevisions, "edits"),
+    (GitRevisions, "hold"),
+    (database, "keep"),
     (generations, "leave"),
     (switching, "write_json"),
     (generations, "enter"),
-    (revisions, "restore"),
-    (revisions, "move_to"),
-    (revisions, "let_go"),
+    (git_revisions, "restore"),
+    (GitRevisions, "move_to"),
+    (GitRevisions, "let_go"),
+    (database, "put_back"),
     (generations, "restore"),
     (switching, "choices_of"),
     (switching, "write_text"),
@@ -182,15 +187,16 @@ def test_killed_in_the_middle_of_gits_checkout(home: Home, monkeypatch: pytest.M
     edit(home)
     carry(home)
     with monkeypatch.context() as patched:
-        patched.setattr(revisions, "move_to", _half)
+        patched.setattr(GitRevisions, "move_to", _half)
         with pytest.raises(Killed):
             switching.switch(home, home.envs / "2", WHEN)
     switching.finish(home)
     assert (look(home), persons(home)) == (SECOND, (True, "mine\n", True))
 
 
-def _half(folder: Path, *_: object) -> None:
+def _half(revisions: GitRevisions, *_: object) -> None:
     """What git leaves when it is killed: its lock, and some files of the other revision."""
+    folder = revisions.folder
     (folder / ".git" / "index.lock").touch()
     (folder / "main.py").write_bytes(NEW["main.py"])
     (folder / "gone.py").unlink()

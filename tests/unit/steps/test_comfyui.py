@@ -246,6 +246,26 @@ def test_a_checkout_that_a_person_moved_is_taken_as_it_is(context: Make, upstrea
     assert ctx.receipts.read("comfyui")["commit"] == sh(ctx.home.comfyui, "rev-parse", "HEAD")
 
 
+def test_a_pinned_checkout_that_a_person_moved_goes_back_with_what_is_theirs(context: Make, upstream: Path) -> None:
+    run_step(COMFYUI, context_for(context, upstream), apply=True)
+    ctx = context_for(context, upstream, "v0.3.64")
+    run_step(COMFYUI, ctx, apply=True)
+    code, pinned = ctx.home.comfyui, ctx.receipts.read("comfyui")["commit"]
+    sh(code, "checkout", "-q", "v0.38.1")
+    (code / "own.py").write_text("committed\n", encoding="utf-8")
+    sh(code, "add", "own.py")
+    sh(code, "commit", "-qm", "mine")
+    lost = sh(code, "rev-parse", "HEAD")
+    (code / "main.py").write_text("mine\n", encoding="utf-8")
+    upstream.rename(upstream.with_name("gone"))
+    assert "comfyui-ref" in ids(ctx)
+    assert run_step(COMFYUI, ctx, apply=True).satisfied
+    assert (sh(code, "rev-parse", "HEAD"), ids(ctx)) == (pinned, ["comfyui-ready"])
+    assert sh(code, "rev-parse", f"kept-{lost[:8]}") == lost
+    (kept,) = ctx.home.aside.iterdir()
+    assert "+mine" in kept.read_text(encoding="utf-8")
+
+
 def test_stale_lock_is_removed(context: Make, upstream: Path) -> None:
     ctx = context_for(context, upstream)
     run_step(COMFYUI, ctx, apply=True)
