@@ -29,12 +29,11 @@ def why_not() -> str:
     """Why there can be no such network here; empty where there can."""
     if sys.platform != "linux" or shutil.which("unshare") is None or shutil.which("ip") is None:
         return "only a Linux with unshare and ip can be cut off from its network"
-    ran = subprocess.run([*unshared(), "true"], capture_output=True, text=True, check=False)
+    ran = subprocess.run([*_unshared(), "true"], capture_output=True, text=True, check=False)
     return f"there can be no network namespace: {ran.stderr.strip()}" if ran.returncode else ""
 
 
-def unshared() -> list[str]:
-    """The words before a command that give it a network of its own, whose loopback is still down."""
+def _unshared() -> list[str]:
     return [str(shutil.which("unshare")), "--net", *([] if os.geteuid() == 0 else ["--map-root-user"])]
 
 
@@ -90,7 +89,7 @@ def cut_off(
     """The command, where only `hosts` can be reached, by the proxy that HTTPS_PROXY names; its words on one stream."""
     ours, theirs = socket.socketpair()
     door, ip = Door(frozenset(hosts)), str(shutil.which("ip"))
-    inside = [*unshared(), sys.executable, "-I", "-c", ENTER, ip, str(theirs.fileno()), *argv]
+    inside = [*_unshared(), sys.executable, "-I", "-c", ENTER, ip, str(theirs.fileno()), *argv]
     with ours, theirs:
         running = subprocess.Popen(
             inside,
