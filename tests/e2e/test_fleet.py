@@ -346,6 +346,37 @@ def on_terminal(words: list[str], env: dict[str, str]) -> str:
     return said.decode("utf-8", "replace")
 
 
+GIVES = """
+echo "$@" >> "$HOME/words"
+case $1 in
+serve)
+  trap 'touch "$HOME/kept"; exit 130' TERM
+  echo '{"type": "serving_started", "address": "http://127.0.0.1:40001"}'
+  while :; do sleep 0.05; done ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("driver", [4], indirect=True)
+def test_in_waves_those_that_are_done_give_to_the_next(driver: Driver) -> None:
+    """The first takes all from the bundle, two take the model from it, the fourth from a Mac that is done."""
+    runs(driver, {name: GIVES + GOOD for name in driver.hosts.hosts} | {"mac2": GIVES + said(report(ok=False))})
+    bundle = ("--from", "http://127.0.0.1:9", "--from-sha256", "0" * 64)
+    code, outcomes = driver.outcomes("--waves", *bundle)
+    assert (code, outcomes) == (1, {"mac1": "ok", "mac2": "failed", "mac3": "ok", "mac4": "ok"})
+    words = {name: (host.home / "words").read_text().splitlines() for name, host in driver.hosts.hosts.items()}
+    assert "--endpoint" not in words["mac1"][0]
+    assert all(f"{' '.join(bundle)} --endpoint http://127.0.0.1:40001" in words[f"mac{n}"][0] for n in (2, 3, 4))
+    assert words["mac1"][1].startswith("serve --json --listen 127.0.0.1:0 --home")
+    assert len(words["mac2"]) == 1
+    assert eventually(lambda: (driver.hosts["mac1"].home / "kept").exists())
+
+
+def test_a_bundle_at_an_address_needs_its_digest(driver: Driver) -> None:
+    code, _, lines = driver.run("--from", "http://127.0.0.1:9")
+    assert (code, lines[-1]["error"]["code"]) == (2, "usage")
+
+
 # -- the real tool, on eight hosts ----------------------------------------------------------------------------------
 
 EIGHT = pytest.mark.parametrize("driver", [8], indirect=True)
