@@ -98,6 +98,10 @@ shown() {
       return
       ;;
   esac
+  quoted "$1"
+}
+
+quoted() {
   printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"
 }
 
@@ -374,6 +378,17 @@ fill_env_without_uv_toml() {
   fill_env "$@"
 }
 
+# In place of pip's script, which Python reads only after all packages: until then a Ctrl-C is answered by a traceback.
+write_program() { # ENV
+  for start in "$1"/lib/python*/site-packages/provision/start.py; do
+    [ -f "$start" ] || continue
+    # shellcheck disable=SC2016  # expanded by the program
+    printf '#!/bin/sh\nexport PROVISION_CALLED_AS="$0"\nexec %s -I -S -X utf8 %s "$@"\n' \
+      "$(quoted "$1/bin/python")" "$(quoted "$start")" >"$1/program"
+    chmod +x "$1/program" && mv -f "$1/program" "$1/bin/provision"
+  done
+}
+
 # make_env SOURCE: $root/env-PID, tried before it counts. Sets $version.
 make_env() {
   half=$root/env-$$
@@ -390,6 +405,7 @@ make_env() {
       "It needs Python $python_versions, which the bundle does not have for this machine, or another kind of machine."
     no_network "What provision is made of" "${UV_DEFAULT_INDEX:-PyPI}"
   fi
+  write_program "$half" || no_room "$root"
   version=$("$half/bin/provision" --version) || fail "What was installed from $1 does not run."
   rm -f "$log"
   log=

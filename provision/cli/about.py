@@ -19,11 +19,18 @@ from provision.rehearsal.sent import Sent
 def introduce(at: Session) -> None:
     """Print the licence, and which adopted install is used."""
     ctx, home = at.ctx, at.ctx.home
-    ctx.note(licence_says(ctx.manifest))
+    introduce_licence(ctx)
     if home.adopted is not None:
         python = home.venv_of_another
         whose = f"the Python of {python}" if python is not None else "a new Python environment"
         ctx.note(f"Using the ComfyUI in {home.base} as is, with {whose}; the install folder is {home.root}.")
+
+
+def introduce_licence(ctx: Context) -> None:
+    """Print the licence of the weights, unless they are here."""
+    chosen = ctx.manifest.chosen(ctx.options.precision)
+    if not all((ctx.home.models / model.folder / file.name).is_file() for model, file in chosen):
+        ctx.note(licence_says(ctx.manifest))
 
 
 def licence_says(manifest: Manifest) -> str:

@@ -15,7 +15,7 @@ from provision.cli.contents import ABOUT, ALIASES, COMMANDS, EXAMPLES, GLOBAL, a
 from provision.cli.exit_codes import End, refuse, tell
 from provision.command import Fix, ours, program
 from provision.errors import EXIT_OK, EXIT_UNSATISFIED, ProvisionError, UsageError
-from provision.output.safe_streams import guard
+from provision.output.safe_streams import guard, rest
 
 COMPLETE = "_PROVISION_COMPLETE"
 """The variable by which a shell's script asks for completions."""
@@ -150,3 +150,5 @@ def main() -> None:
     except ProvisionError as error:  # refused before there was a session
         tell(error)
         sys.exit(error.exit_code)
+    finally:
+        rest()

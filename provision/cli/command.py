@@ -49,6 +49,13 @@ class Session:
         return self.console.invocation.text(what)
 
     @property
+    def home_shown(self) -> str:
+        """The home, with `~` for the person's folder."""
+        from provision.output.amounts import with_tilde
+
+        return with_tilde(self.ctx.home.root, self.ctx.machine.environ.get("HOME", ""))
+
+    @property
     def log(self) -> Path:
         """The tool's own log."""
         return self.ctx.home.tool_log

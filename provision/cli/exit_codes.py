@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 Handler = Callable[..., None]
 GIVE_UP_S = 5
 """How long a command may take to stop after the first signal."""
-SHOW_CURSOR = b"\x1b[?25h"
+TIDY = b"\r\x1b[K\x1b[?25h"
+"""For a terminal: nothing on this line, and the cursor."""
 
 
 @contextmanager
@@ -99,7 +100,7 @@ class End:
         """The next signal, or the time-out after the first: exit."""
         self.end_workers()
         with suppress(OSError):
-            os.write(2, SHOW_CURSOR * os.isatty(2) + b"Stopped.\n")
+            os.write(2, TIDY * os.isatty(2) + b"Stopped.\n")
         os._exit(EXIT_INTERRUPTED)
 
     def leaving(self, code: int) -> Handler:

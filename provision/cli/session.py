@@ -84,7 +84,12 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
             machine = LocalMachine({k: v for k, v in machine.environ.items() if k not in ("HF_TOKEN", "HF_ENDPOINT")})
             options = replace(options, endpoint=world.endpoint)
         served = world.overrides if world is not None else recorded_overrides(home)
-        console.invocation = replace(console.invocation, rehearsal=bool(served), install=words_for(home))
+        console.invocation = replace(
+            console.invocation,
+            rehearsal=bool(served),
+            install=words_for(home),
+            bundle=bundle.place if bundle is not None else "",
+        )
         by |= {Source.REHEARSAL: served, Source.ADOPTED: overrides_for(home, given, machine)}
         manifest = draft.manifest(in_order(by))
         if request.command not in (*LOOKS, "plan") and home.root.is_dir() and is_home(home.root):
@@ -136,9 +141,9 @@ def _bundled(request: Request, ctx: Context, lock: Lock | None) -> tuple[Bundle,
     ctx = replace(ctx, patience=patience_of(ctx.machine.environ))
     bundle = open_bundle(ctx, request.source or "", request.source_sha256 or "")
     if bundle.about.rehearsal != (request.rehearse or is_rehearsal(ctx.home)):
-        kinds = ("a rehearsal's", "a real one") if bundle.about.rehearsal else ("a real one", "a rehearsal's")
+        is_one = "was made by a rehearsal" if bundle.about.rehearsal else "was not made by a rehearsal"
         again = ours(request.command, *(["--rehearse"] if bundle.about.rehearsal else []), "--from", bundle.place)
-        raise UsageError(f"{bundle.place} is {kinds[0]}, and the install folder is {kinds[1]}.", hint=again)
+        raise UsageError(f"The bundle {bundle.place} {is_one}, unlike this install folder.", hint=again)
     if lock is None:
         named = load_manifest(request.manifest).name if request.manifest is not None else None
         return bundle, choose_lock(ctx, bundle, named)

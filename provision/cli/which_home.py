@@ -81,7 +81,7 @@ def check_rehearsal(request: Request, home: Home) -> bool:
     if rehearsed and not request.rehearse and request.command in ("all", "plan", "download"):
         raise UsageError(
             f"{home.root} is a rehearsal's install folder; nothing real belongs there.",
-            hint=Fix("Or add --rehearse:", ours(request.command, "--home", "~/provision")),
+            hint=Fix("For the rehearsal, add --rehearse; for real:", ours(request.command, "--home", "~/provision")),
         )
     has_receipts = home.receipts.is_dir() and any(home.receipts.iterdir())
     if request.rehearse and not rehearsed and has_receipts:

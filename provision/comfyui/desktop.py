@@ -118,6 +118,12 @@ def _given(code: Path, environ: Mapping[str, str]) -> Iterator[Path]:
         yield folder / "instance-model-paths" / own if own else folder / SHARED
 
 
+def is_managed(code: Path, environ: Mapping[str, str]) -> bool:
+    """Whether the app, or the one before it, installed the ComfyUI in `code`, and updates it."""
+    is_its = code.as_posix().endswith(APP_CODE) or (code.parent / "standalone-env").is_dir()
+    return is_its or any(_same(each.code, code) for each in managed_installs(environ))
+
+
 def _same(one: Path, other: Path) -> bool:
     try:
         return one.resolve() == other.resolve()

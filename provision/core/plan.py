@@ -86,19 +86,23 @@ def make_plan(report: Report, needs: Mapping[str, Sequence[str]], pace: Pace, us
 
 
 def _rows(step: StepReport, rate: float, expected_s: float) -> list[PlanRow]:
-    """One row for what is fine, one for each fault; the first fix has the step's seconds."""
+    """One row for what is fine, one for each fault; the first fix has the step's seconds.
+
+    A fix that the next finding has too is said once.
+    """
     rows = []
     if step.error is not None:
         says = f"{step.error.message} {step.error.hint.says}".rstrip()
         rows.append(PlanRow(step.name, Verdict.BLOCKED, says, step.error.hint.command))
-    for finding in step.findings:
-        says = f"{finding.says} {finding.fix.says}" if finding.fix else finding.says
+    for finding, after in zip(step.findings, [*step.findings[1:], None], strict=False):
+        fix = None if after is not None and after.fix == finding.fix else finding.fix
+        says = f"{finding.says} {fix.says}" if fix else finding.says
         if finding.verdict is Verdict.FIXABLE:
             network, disk = finding.cost.download_bytes, finding.cost.disk_bytes
             peak = disk + (network if step.name in UNPACKED else 0)
             seconds = network / rate + (0.0 if any(row.seconds for row in rows) else expected_s)
             rows.append(PlanRow(step.name, finding.verdict, says, None, network, disk, peak, seconds))
         elif finding.verdict is not Verdict.OK:
-            rows.append(PlanRow(step.name, finding.verdict, says, finding.fix.command if finding.fix else None))
+            rows.append(PlanRow(step.name, finding.verdict, says, fix.command if fix else None))
     well = [finding.says.rstrip(".") for finding in step.findings if not finding.detail]
     return rows or ([PlanRow(step.name, Verdict.OK, "; ".join(well))] if well else [])

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from provision.command import Fix
 from provision.core import events
@@ -21,6 +21,7 @@ from provision.output.bars import bars_text
 from provision.output.hints import HERE
 from provision.output.layout import KEPT, Line, line, prose
 from provision.output.outlet import Colour, Outlet
+from provision.output.pulse import draws, is_terminal
 from provision.output.result import Bars, Data, Ending, Findings, Pairs, Part, Picture, Planned, Result, Words
 from provision.output.run_state import RunState
 from provision.output.slow_checks import SLOW_S
@@ -255,11 +256,6 @@ class Console:
         self.say(*views.error_lines(error, log, head, self.marks, self.invocation))
 
 
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether this stream is a terminal; it may be closed or missing."""
-    return stream is not None and not stream.closed and stream.isatty()
-
-
 def make_console(  # noqa: PLR0913  (what a command line may say of its screen)
     command: str | None,
     *,
@@ -276,8 +272,7 @@ def make_console(  # noqa: PLR0913  (what a command line may say of its screen)
         from provision.output.json_console import JsonConsole
 
         return JsonConsole(Run(command), verbose=verbose, yes=yes)
-    can_draw = is_terminal(sys.stderr) and (sys.stderr.encoding or "utf-8").lower().startswith("utf")
-    if plain or quiet or not can_draw or environ.get("TERM", "") in ("", "dumb"):
+    if plain or quiet or not draws(sys.stderr, environ):
         return Console(Run(command), verbose=verbose, yes=yes, plain=plain, quiet=quiet, colour=colour)
     from provision.output.live_console import LiveConsole
 

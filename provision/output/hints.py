@@ -25,6 +25,8 @@ REHEARSABLE = frozenset({"all", "plan", "download", "bundle", "serve"})
 """The commands that have `--rehearse`."""
 ADOPTING = frozenset({"all", "plan", "doctor", "config"})
 """The commands that have `--comfyui`."""
+OFFLINE = frozenset({"all", "plan", "doctor"})
+"""The commands that have `--from`."""
 USING = frozenset({"generate", "launch", "stop", "status", "logs", "bench", "report"})
 AT_HOME = REHEARSABLE | ADOPTING | USING | {"check", "rollback", "uninstall", "update", "history", "clean", "nodes"}
 """The commands that have `--home`."""
@@ -43,6 +45,8 @@ class Invocation:
     implied: bool = False
     rehearsal: bool = False
     install: tuple[str, ...] = ()
+    bundle: str = ""
+    """What `--from` named."""
 
     def text(self, what: Fix | Command | None) -> str:
         """A line to read and to paste; empty for None."""
@@ -83,7 +87,8 @@ class Invocation:
         flag = self.install[0] if self.install else ""
         takes = name in (ADOPTING if flag == "--comfyui" else AT_HOME) and not named
         adopted = self.install if takes and not _has(words, flag) and not _has(rest, "--comfyui") else ()
-        return (*words, *rest, *adopted)
+        bundled = ("--from", self.bundle) if self.bundle and name in OFFLINE and not _has(rest, "--from") else ()
+        return (*words, *rest, *adopted, *bundled)
 
 
 HERE = Invocation()

@@ -24,8 +24,9 @@ WIDEST = 120
 NARROWEST = 24
 """Columns that text needs beside what it hangs from; with fewer it hangs at the left."""
 GAPS = " \t\n"
-PIECES = re.compile(rf"`[^`\n]+`|[{GAPS}]+|[^{GAPS}`]+|`")
-"""Words, spaces, and commands in backticks; a no-break space is none."""
+AMOUNT = r"\(?[<~]?\d[\d.,]* (?:B|kB|MB|GB|GiB|s|min|h|%)\b"
+PIECES = re.compile(rf"`[^`\n]+`|{AMOUNT}|[{GAPS}]+|[^{GAPS}`]+|`")
+"""Words, spaces, commands in backticks, and amounts with their units; a no-break space is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _wrapped(paragraph: Line, width: int | None) -> Iterator[list[Span]]:
             gap += word
             continue
         wide, apart = _columns(word), _columns(gap)
-        if begun and limit is not None and used + apart + wide > limit:
+        if begun and limit is not None and used + apart + wide > limit and used + apart > hang:
             yield row
             row, used, apart, gap = [(" " * hang, "")], hang, 0, []
         row += [*gap, *word]

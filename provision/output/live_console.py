@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ from provision.output.console import Console
 from provision.output.layout import Line, rows_of
 from provision.output.outlet import Colour
 from provision.output.painter import Painter
-from provision.output.screen import Drawn, Screen
+from provision.output.screen import Drawn, Screen, drop_typed
 from provision.output.slow_checks import SOON_S
 from provision.output.terminal_image import encode, protocol_of
 from provision.system.visible import uncoloured
@@ -77,6 +79,11 @@ class LiveConsole(Console):
             self.screen.stop()
             self.state.settle()
 
+    def emit(self, event: events.Event) -> None:
+        if not event.step and isinstance(event, events.Waiting | events.Progress):
+            event = replace(event, step=self.run.command or "")  # before the first step, as while a name is looked up
+        super().emit(event)
+
     def show(self, event: events.Event) -> None:
         match event:
             case events.RunStarted() | events.StepStarted() | events.Progress() | events.Waiting():
@@ -108,6 +115,8 @@ class LiveConsole(Console):
     def ask(self, question: str) -> bool:
         running = self.screen.running
         self.screen.stop()
+        if running:
+            drop_typed(sys.stdin)
         answer = super().ask(question)
         if running:
             self.screen.start()

@@ -12,12 +12,11 @@ from rich.text import Text
 
 from provision.core.estimate import STALL_S
 from provision.output.amounts import amount_text, size_text, time_text
+from provision.output.pulse import SPINNER, TURNS_PER_S
 from provision.output.run_state import RunState, StepState, Task
-from provision.output.views import NAME_WIDTH, total_text, waiting_text
+from provision.output.views import NAME_WIDTH, total_text
 from provision.system.visible import visible
 
-SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-TURNS_PER_S = 8
 INDENT = NAME_WIDTH + 1
 BAR_MIN, BAR_MAX = 8, 28
 NUMBERS = (20, 11, 16)
@@ -41,6 +40,7 @@ def live_lines(state: RunState, now: float, width: int, height: int) -> list[Tex
     total = [_total_line(state, now, width)] if state.under_way else []
     room = max(1, height - ROWS_LEFT - len(total))
     lines = [*(rows + waiting)[:room], *total]
+    lines = lines or [Text.assemble((_turn(now), "cyan"), " Working ...")]
     for line in lines:
         line.truncate(max(1, width - 1), overflow="ellipsis")
     return lines
@@ -59,11 +59,16 @@ def _total_line(state: RunState, now: float, width: int) -> Text:
 def _step_lines(step: StepState, now: float, width: int) -> list[Text]:
     tasks = [task for task in step.moving if task.at.total is not None or task.at.done][-TASKS_SHOWN:]
     if step.waiting and step.until > now - 1:
-        return [_named(step, now, (waiting_text(step.waiting, step.until - now), "yellow"))]
+        return [_named(step, now, (_waiting_words(step.waiting, step.until - now), "yellow"))]
     if not tasks:
         return [_named(step, now, *_doing_words(step, now, width - 1 - INDENT))]
     several = len(tasks) > 1
     return [_named(step, now, *_task_words(task, now, width, several=several)) for task in tasks]
+
+
+def _waiting_words(says: str, seconds: float) -> str:
+    """What is waited for; the time comes first, as a narrow terminal cuts the end."""
+    return f"Retrying in {time_text(seconds)}: {says}" if seconds > 0.5 else f"Retrying: {says}"
 
 
 def _doing_words(step: StepState, now: float, room: int) -> list[str | tuple[str, str]]:
@@ -83,9 +88,12 @@ def _shortened(text: str, room: int) -> str:
 
 
 def _named(step: StepState, now: float, *words: str | tuple[str, str]) -> Text:
-    spin = SPINNER[int(now * TURNS_PER_S) % len(SPINNER)]
     flat = [_flat(word) if isinstance(word, str) else (_flat(word[0]), word[1]) for word in words]
-    return Text.assemble((spin, "cyan"), " ", (f"{step.name:<{INDENT - 2}}", "bold"), *flat)
+    return Text.assemble((_turn(now), "cyan"), " ", (f"{step.name:<{INDENT - 2}}", "bold"), *flat)
+
+
+def _turn(now: float) -> str:
+    return SPINNER[int(now * TURNS_PER_S) % len(SPINNER)]
 
 
 def _flat(text: str) -> str:

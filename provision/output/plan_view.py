@@ -21,19 +21,25 @@ SHORT_S = 5.0
 
 def plan_lines(plan: Plan, title: str = "", call: Invocation = HERE) -> list[Line]:
     """The plan in columns that fit into 60."""
-    lines = [line((title or TITLE, "bold")), line((" " * NAME_WIDTH + _columns(HEADS), "dim"))]
+    counted = any(_numbers(row) != [""] * len(HEADS) for row in plan.rows)
+    lines = [line((title or TITLE, "bold"))]
+    if counted:
+        lines.append(line((" " * NAME_WIDTH + _columns(HEADS), "dim")))
     before = ""
     for row in plan.rows:
         name, before = row.step if row.step != before else "", row.step
-        numbers = _columns(_numbers(row))
-        if name or numbers:
-            head = (MARKS[row.verdict], STYLES[row.verdict]), " ", (f"{name:<{NAME_WIDTH - 2}}", "bold")
+        numbers, says = _columns(_numbers(row)), visible(row.says).splitlines()
+        head = (MARKS[row.verdict], STYLES[row.verdict]), " ", (f"{name:<{NAME_WIDTH - 2}}", "bold")
+        if name and not numbers and row.verdict is Verdict.OK:
+            lines.append(line(*head, " ", (says.pop(0), "dim"), hang=NAME_WIDTH + 1))
+        elif name or numbers:
             lines.append(line(*head, (numbers, KEPT)))
         style = "" if row.verdict is not Verdict.OK else "dim"
-        lines += [line((f"  {each}", style), hang=2) for each in visible(row.says).splitlines()]
+        lines += [line((f"  {each}", style), hang=2) for each in says]
         if row.command:
             lines.append(line((f"  {ARROW} ", "cyan"), (call.text(row.command), KEPT)))
-    return [*lines, line((f"  {'total':<{NAME_WIDTH - 2}}{_columns(_totals(plan))}", f"{KEPT} bold"))]
+    total = line((f"  {'total':<{NAME_WIDTH - 2}}{_columns(_totals(plan))}", f"{KEPT} bold"))
+    return [*lines, total] if counted else lines
 
 
 def _columns(texts: Sequence[str]) -> str:
@@ -46,8 +52,8 @@ def _numbers(row: PlanRow) -> list[str]:
 
 
 def _totals(plan: Plan) -> list[str]:
-    sizes = [size_text(size) for size in (plan.download_bytes, plan.disk_bytes, plan.peak_bytes)]
-    return [*sizes, about(plan.seconds)]
+    sizes = (plan.download_bytes, plan.disk_bytes, plan.peak_bytes)
+    return [*(size_text(size) if size else "" for size in sizes), about(plan.seconds)]
 
 
 def about(seconds: float) -> str:
@@ -66,7 +72,8 @@ def plan_sentences(plan: Plan, title: str = "", call: Invocation = HERE) -> list
         todo: list[Span] = [(" Next: ", ""), (call.text(row.command), KEPT)] if row.command else []
         lines.append(line(f"{says}{f' ({numbers}.)' if numbers else ''}", *todo))
     network, disk, peak, time = _totals(plan)
-    return [*lines, line(f"total: {network} over the network, {disk} on the disk, {peak} at peak, {time or 'no time'}")]
+    sizes = f"{network or '0 B'} over the network, {disk or '0 B'} on the disk, {peak or '0 B'} at peak"
+    return [*lines, line(f"total: {sizes}, {time or 'no time'}")]
 
 
 def reckoned_with(plan: Plan) -> str:

@@ -11,6 +11,8 @@ from provision.core.finding import Verdict
 
 MOST = 0.99
 """Of a run that is not over."""
+BEGINNING = events.StepStarted | events.StepPlanned | events.ApplyStarted | events.Progress | events.Waiting
+"""With these a step is at work that nobody announced."""
 
 
 @dataclass(slots=True)
@@ -110,7 +112,7 @@ class RunState:
     # -- taking in ------------------------------------------------------------------------------------------
 
     def add(self, now: float, event: events.Event) -> None:
-        begins = isinstance(event, events.StepStarted | events.StepPlanned | events.ApplyStarted | events.Progress)
+        begins = isinstance(event, BEGINNING)
         if isinstance(event, events.RunStarted):
             self.steps = {name: StepState(name, tuple(needs)) for name, needs in event.needs.items()}
             self.run, self.begun, self._share = tuple(event.needs), now, 0.0

@@ -10,11 +10,12 @@ import codecs
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TextIO
 
 from provision.command import Fix, program
 from provision.errors import OutputLost
+from provision.output.pulse import Pulse, draws, is_terminal, moves
 from provision.system.visible import visible
 
 SPELT = "provision.spelt"
@@ -40,9 +41,11 @@ class Door:
     that is an OutputLost, and for what is only said nothing, as it must never stop a command.
     """
 
-    def __init__(self, stream: TextIO, *, data: bool = True) -> None:
+    def __init__(self, stream: TextIO, *, data: bool = True, pulse: Pulse | None = None) -> None:
         self.bare = stream
         """For escapes of our own alone: a `Painter`'s and a `Screen`'s."""
+        self.pulse = pulse
+        """What moves on the terminal while nobody writes to it."""
         self._data = data
         self._lost: OutputLost | None = None
 
@@ -54,7 +57,7 @@ class Door:
     def _put(self, text: str) -> None:
         if self._lost is not None:
             raise self._lost
-        with self._taken():
+        with self._taken(), self._aside(text):
             self.bare.write(text)
 
     def writelines(self, lines: list[str]) -> None:
@@ -63,12 +66,15 @@ class Door:
 
     def flush(self) -> None:
         """Hand on what was written. Raises BrokenPipeError, OutputLost."""
-        with self._taken():
+        with self._taken(), self._aside():
             self.bare.flush()
 
     def canvas(self) -> TextIO:
         """The same stream for who writes escapes of our own."""
-        return Canvas(self.bare, data=self._data)  # type: ignore[return-value]
+        return Canvas(self.bare, data=self._data, pulse=self.pulse)  # type: ignore[return-value]
+
+    def _aside(self, text: str = "") -> AbstractContextManager[None]:
+        return nullcontext() if self.pulse is None else self.pulse.aside(text)
 
     @contextmanager
     def _taken(self) -> Iterator[None]:
@@ -116,14 +122,31 @@ class Canvas(Door):
 
 def guard() -> None:
     """Put the door before this process's streams, and let no character that their encoding lacks end it."""
+    pulse = _pulse()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, Door):
             with suppress(AttributeError, ValueError):
                 stream.reconfigure(errors=SPELT)
-            setattr(sys, name, Door(stream, data=name == "stdout"))
+            setattr(sys, name, Door(stream, data=name == "stdout", pulse=pulse))
     with suppress(AttributeError, ValueError):
         sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
+def _pulse() -> Pulse | None:
+    """What moves while nothing is written; where a pager has the terminal, standard output is none."""
+    if not (moves(sys.argv, os.environ) and draws(sys.stderr, os.environ) and is_terminal(sys.stdout)):
+        return None
+    pulse = Pulse(sys.stderr)
+    pulse.start()
+    return pulse
+
+
+def rest() -> None:
+    """Let nothing move any more: a person types, or the command is over."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, Door) and stream.pulse is not None:
+            stream.pulse.rest()
 
 
 def out() -> Door | None:

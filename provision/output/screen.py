@@ -2,7 +2,7 @@
 
 A terminal that becomes narrower wraps what was drawn, so what is erased is counted in rows of its width now; a frame
 written during the change is counted by the old width, and may leave rows behind. What is typed meanwhile is not
-echoed, and dropped at the end: nobody saw it, and the shell would run it.
+echoed; it waits for the shell, which shows it and runs it, as after every other program.
 """
 
 from __future__ import annotations
@@ -145,11 +145,19 @@ class QuietInput:
             self._before = before
 
     def end(self) -> None:
-        """Restore the echo; what was typed meanwhile is dropped."""
+        """Restore the echo; what was typed meanwhile is kept for the shell."""
         import termios
 
         if self._before is None:
             return
         with suppress(OSError, ValueError, AttributeError, termios.error):
-            termios.tcsetattr(self._stream.fileno(), termios.TCSAFLUSH, self._before)
+            termios.tcsetattr(self._stream.fileno(), termios.TCSADRAIN, self._before)
         self._before = None
+
+
+def drop_typed(stream: TextIO) -> None:
+    """Drop what was typed so far: it is no answer to a question that was not asked yet."""
+    import termios
+
+    with suppress(OSError, ValueError, AttributeError, termios.error):
+        termios.tcflush(stream.fileno(), termios.TCIFLUSH)

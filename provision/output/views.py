@@ -213,8 +213,8 @@ def _first_line(text: str) -> str:
 
 
 def waiting_text(says: str, seconds: float) -> str:
-    """What is waited for, and for how long: `The hub answers 503. Going on in 8 s.`"""
-    return f"{says} Continuing in {time_text(max(0, seconds)) if seconds > 0.5 else 'a moment'}."
+    """What is waited for, and for how long: `The hub answers 503. Retrying in 8 s.`"""
+    return f"{says} Retrying in {time_text(max(0, seconds)) if seconds > 0.5 else 'a moment'}."
 
 
 def log_line(event: events.Event) -> str:
@@ -324,11 +324,11 @@ def report_lines(report: Report, closing: Sequence[Says], marks: Marks = GLYPHS,
     lines: list[Line] = []
     for step, verdict, id, says, fix in shown_trouble(report):
         first, *more = visible(says).splitlines() or [""]
-        head = [(marks.of[verdict], STYLES[verdict]), (f" {step}: ", "")]
+        mark, named = (marks.of[verdict], STYLES[verdict]), (f"  [{id}]", "dim")
         if says not in was_said(report.step(step)):
-            lines.append(line(*head, first, (f" [{id}]", "dim"), hang=2))
+            lines.append(line(mark, f" {step}: ", first, named, hang=2))
         elif fix or more:
-            lines.append(line(*head, (f"[{id}]", "dim"), hang=2))
+            lines.append(line(mark, f" {step}", named, hang=2))
         lines += [line((f"    {each}", "dim"), hang=4) for each in more]
         lines += [_to_do(fix, marks, call)] if fix else []
     if waiting := ", ".join(step.name for step in report.steps if step.waits_for):

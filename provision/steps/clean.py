@@ -22,6 +22,7 @@ from provision.core.removing import remove, take_names
 from provision.core.step import Context
 from provision.download.doubles import find_doubles, make_one
 from provision.environment import generations
+from provision.environment.kept_edits import save_the_last
 from provision.environment.packages import run_uv
 from provision.errors import CommandMissing, GitError
 from provision.system.disk_errors import unusable
@@ -42,6 +43,7 @@ class Kind(StrEnum):
 
 NAMED_ONLY = frozenset({Kind.PREVIOUS})
 """Kinds that are looked for only when they are named."""
+OF_GENERATIONS = frozenset({Kind.GENERATIONS, Kind.PREVIOUS})
 PERSONS = frozenset({Kind.ASIDE})
 """A person's files: an answer to everything is none to these."""
 
@@ -87,7 +89,7 @@ def frees_in_all(rooms: Iterable[Room]) -> int:
 def _room(ctx: Context, kind: Kind) -> Room:
     tally = Tally()
     pieces = tuple(Piece(path, tally.add(path)) for path in LOOKS[kind](ctx))
-    cloned = ctx.machine.system == "Darwin" and kind in (Kind.CACHE, Kind.GENERATIONS, Kind.PREVIOUS)
+    cloned = ctx.machine.system == "Darwin" and kind in OF_GENERATIONS | {Kind.CACHE}
     return Room(kind, pieces, tally.freed_bytes(), cloned)
 
 
@@ -200,20 +202,20 @@ def free(ctx: Context, agreed: Iterable[Room]) -> int:
 
 
 def _remove(ctx: Context, kind: Kind, paths: list[Path]) -> int:
-    away, tally = take_names(ctx.home.state, paths), Tally()
+    away, tally = take_names(ctx.home.state, ()), Tally()
+    for path in paths:
+        if kind in OF_GENERATIONS and (kept := save_the_last(path)) is not None:
+            ctx.note(f"Your edits of ComfyUI's files in generation {path.name} are now in {ctx.home.shown(kept)}.")
+        take_names(ctx.home.state, [path])
     tally.add_all(away.iterdir())
     if kind is Kind.CACHE:
         for path in away.iterdir():
             with suppress(CommandMissing):
                 run_uv(ctx, "cache", "clean", "--force", env={"UV_CACHE_DIR": str(path)})
     remove(away)
-    if kind in (Kind.GENERATIONS, Kind.PREVIOUS) and ctx.home.code_of_another is None:
+    if kind in OF_GENERATIONS and ctx.home.code_of_another is None:
         with suppress(GitError):  # a checkout that is damaged: the next update lets go of them
-            let_go(
-                ctx.home,
-                int(generations.active(ctx.home).name),
-                ctx.receipts.read(generations.REVISION, ComfyReceipt).commit,
-            )
+            let_go(ctx.home, ctx.receipts.read(generations.REVISION, ComfyReceipt).commit)
     return tally.freed_bytes()
 
 

@@ -109,3 +109,8 @@ def test_what_does_not_work_never_takes_over(tool: Tool) -> None:
     assert tool.run("history").report["generations"][0]["comfyui"] == good
     assert tool.run("rollback").code == 0
     assert "colorama" not in installed_versions(tool.home / "venv")
+    kept = len(tool.run("history").report["generations"])
+    fixed = tool.run("doctor", "--fix", "--set", f"comfyui.ref={good}")
+    assert "comfyui-ref" in fixed.report["fixed"]
+    assert installed_versions(tool.home / "venv")["colorama"] == "0.4.5"
+    assert len(tool.run("history").report["generations"]) == kept + 1

@@ -21,6 +21,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each ComfyUI that was named with each torch."""
+    if "comfyui_sources" in metafunc.fixturenames:
+        named = metafunc.config.getoption("--live-comfyui")
+        why = "live: name an older and a newer ComfyUI, --live-comfyui OLD --live-comfyui NEW (PATH@COMMIT)"
+        pair = pytest.param((named[0], named[-1])) if len(named) > 1 else pytest.param((), marks=pytest.mark.skip(why))
+        metafunc.parametrize("comfyui_sources", [pair])
     if "comfyui_source" in metafunc.fixturenames:
         metafunc.parametrize("comfyui_source", metafunc.config.getoption("--live-comfyui") or ["no ComfyUI"])
         metafunc.parametrize("live_torch", metafunc.config.getoption("--live-torch") or [TORCH])

@@ -312,10 +312,10 @@ def blame_words(tally: Tally, what: str, ended: Ended, codes: Sequence[int] = (0
         tally.blame("exit 3", f"{what}: {ended.says()}")
 
 
-def aftermath(place: Place, tally: Tally, what: str, *, pictures: bool = False) -> None:
+def aftermath(place: Place, tally: Tally, what: str, *, pictures: bool = False, known: tuple[str, ...] = ()) -> None:
     """After a storm: what lies there is whole, the next `all` is right, and nothing is left.
 
-    With `pictures`, some were asked for, which are no litter.
+    With `pictures`, some were asked for, which are no litter; nor are names that begin as one of `known`.
     """
     for name in partial(place):
         tally.blame("partial", f"{what}: {name}")
@@ -336,5 +336,5 @@ def aftermath(place: Place, tally: Tally, what: str, *, pictures: bool = False) 
             tally.blame("processes left", f"{what}: {process.cmdline()}")
     for name in partial(place):
         tally.blame("partial", f"{what}: {name}, after the next run too")
-    for name in (name for name in litter(place) if not (pictures and name.startswith(MADE))):
+    for name in (name for name in litter(place) if not name.startswith((*known, *([MADE] if pictures else [])))):
         tally.blame("litter", f"{what}: {name}")

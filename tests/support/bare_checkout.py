@@ -195,6 +195,7 @@ def bare_checkout(root: Path) -> Bare:
     (checkout / "pyproject.toml").write_text(PYPROJECT)
     (checkout / "backend.py").write_text(BACKEND)
     (checkout / "provision" / "__init__.py").touch()
+    shutil.copyfile(CHECKOUT / "provision" / "start.py", checkout / "provision" / "start.py")
     (checkout / "provision" / "__main__.py").write_text(STAND_IN)
     made = Bare(root, checkout)
     made.programs.mkdir()

@@ -77,7 +77,8 @@ def _measure(ctx: Context, kinds: list[tuple[int, int]], count: int, start_s: fl
         cold_s = _seconds(ctx, _image(ctx, *kinds[0]), "loading the model")
         cases = []
         for place, kind in enumerate(kinds):
-            _say_place(ctx, kinds, place)
+            if place:
+                _say_place(ctx, kinds, place)
             cases.append(_case(ctx, *kind, count, f"{kind_says(*kind)} ({place + 1} of {len(kinds)})"))
             if place == 0:
                 _say_left(ctx, cases[0], kinds[1:], count)
@@ -136,7 +137,7 @@ def _say_left(ctx: Context, done: Case, left: list[tuple[int, int]], count: int)
     unit = done.median_s / (done.width * done.height * done.steps)
     rest_s = sum(unit * size * size * steps for size, steps in left) * (count + 1)
     warm, rest = time_text(done.median_s), time_text(rest_s)
-    says = f"{warm} per image; {len(left)} more configurations, about {rest}. Shorter:"
+    says = f"{warm} per image; {len(left)} more configuration{'s' if len(left) > 1 else ''}, about {rest}. Shorter:"
     ctx.note(says, ours("bench", "--size", "512", "--steps", "1"))
 
 

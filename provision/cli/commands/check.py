@@ -10,7 +10,7 @@ from typer import Option
 from provision.cli.command import Session, command
 from provision.cli.request import ASKING
 from provision.command import Fix
-from provision.output.result import Nothing, Pairs, Result, answer, looked
+from provision.output.result import Nothing, Result, answer, looked
 
 ListHosts = Annotated[bool, Option("--hosts", help="List the hosts a network must allow, without contacting them.")]
 
@@ -41,7 +41,7 @@ def check(at: Session, *, hosts: ListHosts = False) -> Result:
     if hosts:
         return listed(at)
     report = look(at, at.ctx, (step_named("hardware"),))
-    return looked(report, Nothing(), f"This machine will {'do' if report.ok else 'not do'}.", details=True)
+    return looked(report, Nothing(), f"This machine is {'' if report.ok else 'not '}supported.", details=True)
 
 
 def listed(at: Session) -> Result:
@@ -50,10 +50,10 @@ def listed(at: Session) -> Result:
     from provision.steps.tools.network import configured_hosts
 
     sites = needed_sites(configured_hosts(at.ctx))
-    rows = [(host, f"{site.name}: {site.brings}") for site in sites for host in site.hosts]
+    lines = [each for site in sites for each in (f"{site.name}: {site.brings}", *(f"  {host}" for host in site.hosts))]
     closing = Fix(f"All by HTTPS, port {PORT}. {WIDER}")
     found = tuple(HostGroup(site.name, tuple(site.hosts), site.brings, site.source) for site in sites)
-    return answer(Hosts(PORT, found), Pairs(rows), closing)
+    return answer(Hosts(PORT, found), *lines, closing)
 
 
 app = command("check", check, ASKING)

@@ -46,7 +46,7 @@ def config(at: Session) -> Result:
     ]
     rows = [(key, str(source_of(key, at.layers)), _without_password(value)) for key, value in held]
     values = tuple(Setting(key, value, source) for key, source, value in rows)
-    table = Pairs([(key, source, shown(value)) for key, source, value in rows])
+    table = Pairs([(key, source, at.home_shown if key == "home" else shown(value)) for key, source, value in rows])
     return answer(Settings(home, values), table)
 
 

@@ -56,7 +56,7 @@ class Placed:
 
 def download(at: Session) -> Result:
     """Run only the models step, or with `--to` put the files into any folder."""
-    from provision.cli.about import licence_says, run_facts
+    from provision.cli.about import introduce_licence, licence_says, run_facts
     from provision.cli.session import hold_home
     from provision.core.removing import remove_temporary_home
     from provision.core.runner import run
@@ -70,11 +70,12 @@ def download(at: Session) -> Result:
         from provision.cli.commands.inspect import inspect
 
         return inspect(at, request.repo, request.repo_file)
-    ctx.note(licence_says(ctx.manifest))
     with hold_home(at):
         if request.to is None:
+            introduce_licence(ctx)
             report = run((DOWNLOAD_TOOLS, with_care(CHECKPOINTS)), ctx, apply=True)
             return ran(report, run_facts(at), _what_came(at, report) if report.ok else "Not finished.")
+        ctx.note(licence_says(ctx.manifest))
         folder, placed = request.to.expanduser().absolute(), []
         for model, file in ctx.manifest.chosen(ctx.options.precision):
             started, there = ctx.machine.clock(), (folder / file.name).exists()

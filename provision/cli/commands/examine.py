@@ -19,11 +19,12 @@ from provision.core.events import MendingPlanned
 from provision.core.finding import Verdict
 from provision.core.home import AdoptedJson
 from provision.core.runner import run
-from provision.core.step import Report, never
+from provision.core.step import Context, Report, StepReport, never
 from provision.output import views
 from provision.output.layout import KEPT, line
 from provision.output.result import Result, Says, looked, ran
 from provision.steps.catalogue import must_know
+from provision.steps.comfyui.kinds import COMFYUI_REF
 from provision.steps.registry import STEPS
 
 MACHINE = ("hardware", "tools")
@@ -85,7 +86,7 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
     newer = waiting().newer if waiting is not None else None
     facts = Diagnosis(at.ctx.home.adopted_json, written, newer=newer)
     if not only and not at.request.verbose and at.ctx.home.adopted is None and not at.ctx.home.state.is_dir():
-        nothing = Fix(f"Nothing is installed in {at.ctx.home.root} yet. Run:", ours("all"))
+        nothing = Fix(f"Nothing is installed in {at.home_shown} yet. Run:", ours("all"))
         return replace(looked(_machine(shown), facts, nothing, *told), error=shown.error, report=shown)
     return looked(shown, facts, *_closing(shown), *([says_newer(at.ctx, newer)] if newer else []), *told)
 
@@ -123,8 +124,25 @@ def mend(at: Session, seen: Report, ids: Sequence[str]) -> Report:
     agreed = mending_plan.ask_beforehand(part, at.ctx.consent)
     options = replace(at.ctx.options, agreed=agreed)
     with hold_home(at):  # everything that needs consent was asked beforehand: nothing asks in the middle of the work
+        moved = _update_first(at.ctx, part)
         report = run(steps, replace(at.ctx, options=options, consent=never), apply=True)
+        report = replace(report, steps=tuple(_with_mended(step, moved) for step in report.steps))
     return mending_plan.only(report, ids, keep_blocked=True) if ids else report
+
+
+def _update_first(ctx: Context, seen: Report) -> tuple[str, ...]:
+    """Where another revision is wanted of a home that works, update to it as `update` does; the ids of what that fixed.
+
+    Raises what the update raises.
+    """
+    from provision.steps.update import move
+
+    wanted = any(finding.kind == COMFYUI_REF for step in seen.steps for finding in step.findings)
+    return (COMFYUI_REF.id,) if wanted and move(ctx) else ()
+
+
+def _with_mended(step: StepReport, ids: tuple[str, ...]) -> StepReport:
+    return replace(step, mended=(*ids, *step.mended)) if ids and step.name == "comfyui" else step
 
 
 def _done(report: Report) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ from provision.core.finding import FixJson, Verdict
 from provision.errors import ErrorJson, UsageError
 from provision.output import views
 from provision.output.result import Result, Words, answer
+from provision.output.safe_streams import rest
 from provision.steps.catalogue import CATALOGUE, known
 from provision.system.strict import Unreadable, why_not
-from provision.system.text_stream import pieces
+from provision.system.text_stream import STANDARD_INPUT, pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ def explain_log(*paths: Path) -> Result:
 
 
 def _read(path: Path) -> list[Sign]:
+    if path in STANDARD_INPUT and sys.stdin.isatty():
+        rest()  # while somebody pastes
     try:
         return read_pieces(pieces(path), CATALOGUE)
     except (OSError, Unreadable) as error:

@@ -18,6 +18,7 @@ from provision.cli.request import ASKING, Request
 from provision.command import Fix, ours, program
 from provision.errors import CommandFailed, CommandMissing, HomeError, UsageError
 from provision.output.result import Picture, Result, Words, answer
+from provision.output.safe_streams import rest
 
 if TYPE_CHECKING:
     from provision.core.step import Context
@@ -127,6 +128,7 @@ def _prompts(ctx: Context, prompt: str) -> Iterator[str]:
     if sys.stdin is None or sys.stdin.closed:
         return
     if sys.stdin.isatty():
+        rest()
         ctx.note("One prompt per line; Ctrl-D to finish.")
     if isinstance(sys.stdin, io.TextIOWrapper):  # `_text` refuses invalid bytes; they must not be replaced
         sys.stdin.reconfigure(errors="surrogateescape")

@@ -32,17 +32,19 @@ def logs(
 ) -> Result:
     """The last lines of a log; with `follow` also new ones, until Ctrl-C. Raises UsageError when there is none."""
     from provision.core.events import LogLine
+    from provision.output.safe_streams import rest
     from provision.system.log_files import LIMIT_BYTES, Follower
 
     path = at.log if tool else at.ctx.home.engine_log
     if not path.is_file():  # a pipe in its place would be waited for
-        raise UsageError(f"No log yet: {path}.", hint=ours("launch"))
+        raise UsageError(f"No log yet: {path}.", hint=ours("launch" if at.ctx.home.state.is_dir() else "all"))
     follower = Follower(path, place=max(0, path.stat().st_size - LIMIT_BYTES))
     last = [*follower.lines(), *([follower.begun.decode("utf-8", "replace")] if follower.begun and not follow else [])]
     shown = last[max(0, len(last) - lines) :] if lines > 0 else []
     if not follow:
         told = [uncoloured(line) for line in shown]
         return answer(LogFacts(str(path), tuple(told)), *map(Data, told))
+    rest()
     while True:
         for line in shown:
             at.console.tell(Data(uncoloured(line)))

@@ -101,7 +101,7 @@ def overview(at: Session) -> Result:
         absent = why_absent(home.root)
         plug_in = Fix(f"{absent} {PLUG_IN.says}", PLUG_IN.command)
         nothing = plug_in if absent else Fix(f"Nothing is installed in {home.root}.", ours("all"))
-        says = plug_in if absent else Fix(f"Nothing is installed in {_tilde(ctx, home.root)} yet. Run:", ours("all"))
+        says = plug_in if absent else Fix(f"Nothing is installed in {at.home_shown} yet. Run:", ours("all"))
         return answer(NotInstalled(str(home.root)), says, error=why("not_installed", nothing))
     waiting = ask_newest(ctx) if not ctx.options.rehearsal else None
     under_way = run_in_progress(home, ctx.machine)
@@ -116,7 +116,7 @@ def overview(at: Session) -> Result:
         *(("" if place else "server", says) for place, says in enumerate(server_says.splitlines())),
         *([("in progress", views.run_text(under_way))] if under_way is not None else []),
         ("disk", _disk_says(disk)),
-        ("last image", _path(ctx, image) if image is not None else "none yet"),
+        *([("last image", _path(ctx, image))] if image not in (None, home.first_image) else []),
         *(("" if place else "updates", says) for place, says in enumerate(updates)),
     ]
     facts = StatusFacts(
@@ -208,7 +208,7 @@ def disk_parts(home: Home) -> dict[str, int]:
     code = home.root / "ComfyUI"
     places = {
         "models": [code / "models"],
-        "pictures": [code / "output", home.first_image],
+        "images": [code / "output", home.first_image],
         "ComfyUI": [code],
         "environments": [home.own_venv, home.envs],
         "caches": [home.state / "cache"],

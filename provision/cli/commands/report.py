@@ -10,8 +10,9 @@ from typer import Option
 
 from provision.cli.command import Session, command
 from provision.cli.request import USUAL
-from provision.command import ours
+from provision.command import Fix, ours
 from provision.errors import UsageError
+from provision.output.layout import KEPT, line
 from provision.output.result import Result, answer
 
 MARK = '<!DOCTYPE html>\n<html lang="en">'
@@ -54,7 +55,9 @@ def report(
     if open_it:
         webbrowser.open(path.as_uri())
     size = path.stat().st_size
-    return answer(PageFacts(str(path), size), f"{path}  ({size_text(size)}, one file; open it in any browser)")
+    again = ours("report", "--open", *(("-o", str(output)) if output is not None else ()))
+    kept = line("Report: ", (str(path), KEPT), f" ({size_text(size)}, one file)")
+    return answer(PageFacts(str(path), size), kept, *([] if open_it else [Fix("To look at it:", again)]))
 
 
 app = command("report", report, USUAL)

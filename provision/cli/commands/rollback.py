@@ -52,7 +52,7 @@ def rollback(
 
     ctx, home = at.ctx, at.ctx.home
     if not home.state.is_dir() or (number is None and generations.before(home) is None):
-        says = f"There is nothing to go back to: {home.root} keeps no earlier generation."
+        says = f"There is nothing to go back to: {at.home_shown} keeps no earlier generation."
         return answer(Nothing(), says, error=why("nothing_to_roll_back", Fix(says)))
     with hold_home(at):
         left, to = generations.read(home, generations.active(home)), _chosen(home, number)

@@ -64,7 +64,7 @@ def _show(at: Session, found: Sorted) -> None:
     for path in found.ours:
         entries.setdefault(path.relative_to(home.root).parts[0], []).append(path)
     sizes = {name: tally.add_all(paths) for name, paths in entries.items()}
-    lines = [f"{size_text(size):>10}  {name}" for name, size in sizes.items()]
+    lines = [f"{size_text(size):>10}  {name}" for name, size in sizes.items() if size]
     lines.append(f"{size_text(sum(sizes.values())):>10}  in all, to be removed from {_where(home)}")
     at.console.tell(Data("\n".join(lines)))
     if shared := tally.shared_bytes():
@@ -76,9 +76,8 @@ def _show(at: Session, found: Sorted) -> None:
         note(f"The ComfyUI in {home.base} was not installed by provision and stays{stays}.")
     if found.theirs:
         tally = Tally()
-        note(f"What you added is kept, in {beside(home)}:")
-        for path in found.theirs:
-            note(f"{size_text(tally.add(path)):>10}  {home.shown(path)}")
+        kept = [f"{size_text(tally.add(path)):>10}  {home.shown(path)}" for path in found.theirs]
+        at.console.tell(Data("\n".join([f"What you added is kept, in {beside(home)}:", *kept])))
 
 
 def _where(home: Home) -> str:

@@ -96,13 +96,12 @@ def _check_can(ctx: Context, torch: str | None) -> None:
     """Refuse what cannot be updated. Raises UsageError."""
     import re
 
+    from provision.comfyui.updaters import updater_of
     from provision.core.manifest import CHANNEL
 
     if ctx.home.code_of_another is not None:
-        raise UsageError(
-            f"{ctx.home.comfyui} is not provision's: update it the way it was installed.",
-            hint=Fix("Then check it:", ours("doctor")),
-        )
+        own = updater_of(ctx.home.code_of_another, ctx.machine.environ)
+        raise UsageError(f"{ctx.home.comfyui} is not provision's: {own.says}.", hint=own.fix)
     check_ready(ctx)
     if torch is not None and not re.fullmatch(CHANNEL, torch):
         raise UsageError(f"--torch {torch}: nightly, stable or a version is wanted.", hint=ours("update", "--help"))

@@ -11,7 +11,7 @@ COMFYUI_MISSING = Kind("comfyui-missing", "comfyui", "blocks", "auto", "whether 
 COMFYUI_MOVED = Kind("comfyui-moved", "comfyui", "informs", "auto", "the commit that is checked out",
     "it was updated outside provision", "the commit is recorded", adds_only=True)
 COMFYUI_REF = Kind("comfyui-ref", "comfyui", "warns", "auto", "the commit against the requested revision",
-    "not the requested ComfyUI", "checked out; your changes go to git's stash")
+    "not the requested ComfyUI", "updated to it, tested first; your changes are kept")
 GIT_OWNER = Kind("git-owner", "comfyui", "blocks", "hint", "who owns the checkout",
     "`detected dubious ownership in repository`", "`sudo chown -R` to you")
 GIT_LOCK = Kind("git-lock", "comfyui", "blocks", "auto", "lock files in .git",

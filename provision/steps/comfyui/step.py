@@ -147,7 +147,7 @@ def _check_revision(ctx: Context, head: str, wanted: str) -> Iterable[Finding]:
         yield kinds.COMFYUI_REF.fixable(
             str(folder),
             f"ComfyUI is at {receipt.name or head[:8]}; {wanted} is wanted.",
-            fix=Fix(f"{wanted} is downloaded and checked out; your changes go to git's stash first."),
+            fix=Fix(f"{wanted} is downloaded and checked out; your changes are kept."),
             cost=Cost(revision_bytes(ctx), _size(ctx, CLONE_DISK_BYTES) // 4),
         )
 

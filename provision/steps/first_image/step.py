@@ -95,7 +95,7 @@ def _to_make(kind: Kind, shown: str, says: str) -> Finding:
 def _seconds(receipt: ImageReceipt, *, rehearsal: bool) -> str:
     first, warm = (f"{s:.2g} s" if s < 10 else f"{s:.0f} s" for s in (receipt.seconds_first, receipt.seconds_warm))
     if rehearsal:
-        return f"the first took {first}, a warm one {warm} (a stand-in draws them, not a model)"
+        return f"first {first}, warm {warm} (drawn by a stand-in)"
     chip, device = receipt.chip or "an unknown processor", receipt.device
     here = f"; this machine: {chip}, {device}"
     if chip == "Apple M1 Pro" and device == "mps":

@@ -188,7 +188,7 @@ def _not_a_mac(ctx: Context) -> Finding:
     cuda = _sees_nvidia(ctx)
     used = "using its Nvidia GPU (CUDA)" if cuda else "using the CPU, expect minutes per image"
     if ctx.options.rehearsal:
-        used = "a rehearsal works on every machine"
+        used = "fine for a rehearsal"
     says = f"Not a Mac ({system}, {processor}): {used}."
     return kinds.HW_NOT_MAC.warn(
         "system", says, facts={"system": system, "chip": processor, "device": "cuda" if cuda else "cpu"}

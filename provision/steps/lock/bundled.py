@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from provision.command import Fix, ours
 from provision.core.bundle import Bundle, BundledLock, lacks
@@ -10,9 +11,10 @@ from provision.core.lockfile import Lock, load_lock
 from provision.core.step import Context
 from provision.download.bundle_source import missing_here, read_lock
 from provision.errors import BundleError, ConsentNeeded, LockError
-from provision.steps.lock.rebuild import check_rebuildable
+from provision.steps.lock.rebuild import check_rebuildable, check_whole
 from provision.steps.lock.step import differences
 from provision.steps.python_env.step import local_python, on_apple_silicon
+from provision.steps.torch.place import macos_version
 
 
 def choose_lock(ctx: Context, bundle: Bundle, manifest: str | None) -> Lock:
@@ -20,21 +22,19 @@ def choose_lock(ctx: Context, bundle: Bundle, manifest: str | None) -> Lock:
 
     Raises BundleError, LockError, and as `open_bundle`.
     """
-    refused: LockError | None = None
     offered = _of_manifest(bundle, manifest)
     for each in offered:
         lock = read_lock(ctx, bundle, each.file)
-        try:
+        check_whole(lock)
+        with suppress(LockError):
             check_rebuildable(ctx, lock)
-        except LockError as error:
-            refused = refused or error
-            continue
-        check_bundled(bundle, lock)
-        return lock
-    assert refused is not None
-    targets = "; ".join(dict.fromkeys(each.target for each in offered))
+            check_bundled(bundle, lock)
+            return lock
+    macos = macos_version(ctx)
+    here = f"macOS {'.'.join(map(str, macos))}" if macos else ctx.machine.system
     raise BundleError(
-        f"{bundle.place} is for other machines ({targets}): {refused.message}",
+        f"{bundle.place} is for {' and for '.join(dict.fromkeys(each.target for each in offered))}; this machine is"
+        f" {here} {ctx.machine.arch}.",
         hint=Fix("With internet, make one for this machine:", ours("bundle", "DIR", "--for", "TARGET")),
     )
 

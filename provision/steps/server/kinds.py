@@ -48,13 +48,13 @@ FP8_FP64_MPS = Kind("fp8-fp64-mps", "server", "spoils", "hint",
     "GPU has; logs", "`Float8_e4m3fn to the MPS backend`, `float64`",
     "remove it from `comfyui.args`, or use another checkpoint")
 LOGIN_ON = Kind("login-on", "server", "informs", "none", "whether ComfyUI starts when you log in",
-    "nothing: you turned it on; `provision launch --no-login` turns it off", NOTHING)
+    "nothing: you turned it on", NOTHING)
 LOGIN_STALE = Kind("login-stale", "server", "warns", "auto",
     "the LaunchAgent, or systemd unit, that starts ComfyUI at login: its program, its install folder, its version",
     "ComfyUI does not start at login", "written again")
 LOGIN_LEFT = Kind("login-left", "server", "warns", "hint", "LaunchAgents, or systemd units, of removed install folders",
     "a failed start at each login", "`provision launch --no-login --home DIR`")
 LAN_OPEN = Kind("lan-open", "server", "informs", "none", "whether ComfyUI is open to your network",
-    "others in your network can use ComfyUI: you opened it; `provision launch --no-lan` closes it", NOTHING)
+    "others in your network can use ComfyUI: you opened it", NOTHING)
 LISTEN_WRONG = Kind("listen-wrong", "server", "warns", "hint", "--listen in `comfyui.args`",
     "others in your network can use ComfyUI", "remove it from `comfyui.args`")

@@ -130,8 +130,7 @@ def _whose_port(ctx: Context) -> Finding:
 def _down(ctx: Context) -> Finding:
     is_here = ctx.home.main_py.is_file()
     says = "The server is not running." if is_here else "The server starts after ComfyUI is installed."
-    command = " ".join(["main.py", *server_argv(ctx)[3:]])
-    return kinds.SERVER_DOWN.fixable("server", says, fix=Fix(f"Start it in the background: {command}"))
+    return kinds.SERVER_DOWN.fixable("server", says, fix=Fix("Start ComfyUI in the background."))
 
 
 def _another_comfyui(ctx: Context, stats: SystemStats, who: Process | None) -> Finding:

@@ -43,7 +43,7 @@ def check_workflow(ctx: Context) -> Iterable[Finding]:
         says, fix = "The workflow is not in ComfyUI's list yet.", Fix(f"Save it as {shown}.")
         yield kinds.WORKFLOW_MISSING.fixable(shown, says, fix=fix, cost=cost)
     elif here == wanted:
-        yield kinds.WORKFLOW_READY.ok(shown, f"{path.stem!r} is in ComfyUI's list, with the manifest's settings")
+        yield kinds.WORKFLOW_READY.ok(shown, f"{path.stem!r} is in ComfyUI's list")
     elif here is not None and here in ours(ctx):
         says, fix = "has settings that the manifest no longer has.", Fix("Update it: you have not edited it.")
         yield kinds.WORKFLOW_OLD.fixable(shown, f"{path.stem!r} {says}", fix=fix, cost=cost)

@@ -170,6 +170,45 @@ def test_an_environment_that_is_whole_again_goes_on(real: Bare) -> None:
     assert "Making the tool's own environment" in again.err
 
 
+@pytest.mark.parametrize(
+    "python",
+    [
+        "#!/bin/sh\necho 'dyld[7]: Library not loaded: @rpath/libpython3.13.dylib' >&2\nexit 134\n",
+        "#!/gone/loader\n",
+        "\x7fELF of another processor",
+        "#!/bin/sh\necho \"Fatal Python error: init_fs_encoding: No module named 'encodings'\" >&2\nexit 1\n",
+    ],
+    ids=["a library is gone", "its loader is gone", "another processor's", "its modules are gone"],
+)
+def test_a_python_that_does_not_start_is_said_with_what_makes_it_again(bare: Bare, python: str) -> None:
+    bare.give_uv()
+    place = Path(str(bare.run("x").said["prefix"])) / "bin" / "python"
+    place.unlink()
+    place.write_text(python)
+    place.chmod(0o755)
+    ended = bare.run("doctor", "a log.txt")
+    assert ended.code != 0
+    assert f"provision: Python does not start ({place})." in ended.err
+    again = subprocess.run(
+        [str(BASH), "-c", ended.err.splitlines()[-1]],
+        cwd=bare.root,
+        env=bare.environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert json.loads(again.stdout)["argv"] == ["doctor", "a log.txt"]
+
+
+def test_an_empty_python_is_none(bare: Bare) -> None:
+    bare.give_uv()
+    place = Path(str(bare.run("x").said["prefix"])) / "bin" / "python"
+    place.unlink()
+    place.touch(mode=0o755)
+    assert bare.run("x").said["prefix"] != str(place.parents[1])
+
+
 def test_a_checkout_that_cannot_be_written_uses_the_cache(bare: Bare) -> None:
     bare.give_uv()
     bare.tool.write_text("in the way")

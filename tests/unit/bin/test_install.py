@@ -21,6 +21,7 @@ import pytest
 
 from provision.system.child_process import KEPT_NAMES, KEPT_NUMBERS, clean_env
 from tests.support.bare_checkout import BIN, INSTALL, UV, UV_VERSION, Bare, bare_checkout
+from tests.support.processes import eventually
 
 PYPROJECT = """\
 [build-system]
@@ -49,6 +50,9 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     info = "comfy_provision-9.8.7.dist-info/"
     with zipfile.ZipFile(pathlib.Path(directory, name), "w") as wheel:
         wheel.writestr("stand_in.py", STAND_IN)
+        wheel.writestr("provision/__init__.py", "")
+        wheel.writestr("provision/__main__.py", "from stand_in import main; main()")
+        wheel.write("provision/start.py")
         wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: comfy-provision\\nVersion: 9.8.7\\n")
         wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
         wheel.writestr(info + "entry_points.txt", "[console_scripts]\\nprovision = stand_in:main\\n")
@@ -169,6 +173,23 @@ def test_again_it_updates_and_the_one_before_may_go_on(bare: Bare) -> None:
     assert "Updated provision 9.8.7 to provision 9.9.0" in said
     assert not before.exists()
     assert held(bare) == ["bin", "env", "env", "uv"]
+
+
+def test_a_ctrl_c_before_the_first_package_is_read_is_no_traceback(bare: Bare) -> None:
+    """What Python reads first of all is slow here, and a person impatient."""
+    assert install(bare)[0] == 0
+    reached = bare.root / "reached"
+    (site,) = root(bare).glob("env-*/lib/python*/site-packages")
+    (site / "slow.pth").write_text(f"import time; open({str(reached)!r}, 'w').close(); time.sleep(60)\n")
+    argv, pipe = [link(bare), "check"], subprocess.PIPE
+    running = subprocess.Popen(argv, env=bare.environ, stdout=pipe, stderr=subprocess.STDOUT)
+    try:
+        assert eventually(reached.exists)
+        running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=30)
+    finally:
+        running.kill()
+    assert (running.returncode, said) == (-signal.SIGINT, b""), "130 for a shell"
 
 
 def test_a_program_of_that_name_that_is_somebody_elses_stays(bare: Bare) -> None:

@@ -20,14 +20,16 @@ from provision.core.lockfile import (
     Platform,
     load_lock,
     manifest_overrides,
+    parse_lock,
     without_credentials,
     write_lock,
 )
 from provision.core.manifest import load_manifest
+from provision.core.pylock import Offer, Package
 from provision.core.step import Context
 from provision.errors import LockError
 from provision.steps.lock.rebuild import check_rebuildable
-from provision.steps.lock.step import check_lock, differences, nightly_age, parse_annotated, with_wheels
+from provision.steps.lock.step import _with_wheel, check_lock, differences, nightly_age, parse_annotated, with_wheels
 from tests.support.fake_machine import FakeMachine
 
 SHA = "ab" * 32
@@ -165,6 +167,20 @@ def test_what_came_from_no_index_cannot_be_had_again(context: Callable[..., Cont
     assert (found.source, found.sha256) == ("https://host.example/own.whl", "")
     with pytest.raises(LockError, match="no hash of 1 packages"):
         check_rebuildable(context(machine=mac("15.5")), replace(LOCK, packages=(*PACKAGES, found)))
+
+
+def test_a_folder_of_wheels_is_not_written_into_a_lock(context: Callable[..., Context], home: Home) -> None:
+    """It says nothing on another machine; and a lock that names one could not be read again."""
+    info = home.venv / "lib" / "python3.12" / "site-packages" / "numpy-2.3.5.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Name: numpy\n")
+    wheel = "numpy-2.3.5-cp312-cp312-macosx_14_0_arm64.whl"
+    machine = FakeMachine(files={str(info / "WHEEL"): "Tag: cp312-cp312-macosx_14_0_arm64\n"})
+    offer = Package("numpy", "2.3.5", [Offer(wheel, hashes={"sha256": "a" * 64})])
+    sources = {"numpy": "file:///srv/simple"}
+    found = _with_wheel(context(machine=machine), LockedPackage("numpy", "2.3.5"), {"numpy": offer}, sources)
+    assert (found.source, found.wheel, found.sha256) == ("", wheel, "a" * 64)
+    parse_lock(write_lock(replace(LOCK, packages=(found,))), "a lock")
 
 
 def of_nightly(version: str) -> Lock:

@@ -105,7 +105,7 @@ def test_the_flags_are_those_of_the_commands() -> None:
     assert {name for name, known in flags.items() if "--comfyui" in known} == ADOPTING | {"update"}, (
         "its names no folder"
     )
-    assert set(flags) == AT_HOME | {"manifests", "completion"}, "the others have no home"
+    assert set(flags) == AT_HOME | {"manifests", "completion", "fleet"}, "the others have no home"
 
 
 def test_the_program_as_it_was_called(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tests.support import mac_stream
 from tests.support.event_streams import read_stream
 from tests.support.findings import blocked, fixable, ok, warn
 from tests.support.mac_stream import NEEDS, SIZE, WEIGHTS
-from tests.support.snapshots import WIDTHS, assert_snapshot, widest
+from tests.support.snapshots import assert_screen, widest
 
 MOMENTS = {
     "busy": mac_stream.BUSY,
@@ -41,14 +41,17 @@ def watched(moments: list[tuple[float, Event]], until: float, state: RunState) -
     return state
 
 
+def drawn(state: RunState, now: float, width: int) -> str:
+    lines = [line.plain for line in live_view.live_lines(state, now, width, 24)]
+    assert widest(lines) < width, "no line may wrap"
+    return "\n".join(lines)
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_the_live_view(moment: str) -> None:
     now = MOMENTS[moment]
     state = watched(mac_stream.mac_stream(), now, RunState())
-    for width in WIDTHS:
-        lines = [line.plain for line in live_view.live_lines(state, now, width, 24)]
-        assert widest(lines) < width, "no line may wrap"
-        assert_snapshot(f"live-{moment}-{width}", "\n".join(lines))
+    assert_screen(f"live-{moment}", lambda width: drawn(state, now, width))
 
 
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
@@ -56,17 +59,14 @@ def test_the_live_view_of_a_recorded_rehearsal(share: float) -> None:
     moments = read_stream("rehearsal")
     now = moments[-1][0] * share
     state = watched(moments, now, RunState(Pace(), REHEARSED_S))
-    for width in WIDTHS:
-        lines = [line.plain for line in live_view.live_lines(state, now, width, 24)]
-        assert widest(lines) < width
-        assert_snapshot(f"live-rehearsal-{round(share * 100)}-{width}", "\n".join(lines))
+    assert_screen(f"live-rehearsal-{round(share * 100)}", lambda width: drawn(state, now, width))
 
 
 def test_finished_steps() -> None:
     ends = [event for _, event in read_stream("rehearsal") if isinstance(event, StepFinished)]
-    for width in WIDTHS:
-        assert_snapshot(f"steps-{width}", plain_text([views.step_line(event) for event in ends], width))
-    assert_snapshot("steps-plain", plain_text([views.step_line(event, views.WORDS) for event in ends]))
+    lines = [views.step_line(event) for event in ends]
+    spoken = plain_text([views.step_line(event, views.WORDS) for event in ends])
+    assert_screen("steps", lambda width: plain_text(lines, width), spoken)
 
 
 def step(name: str, *findings: Finding, **more: object) -> StepReport:
@@ -167,20 +167,22 @@ def test_the_plan(name: str) -> None:
     report, pace = PLANS[name]
     plan = make_plan(report, NEEDS, pace, USUAL_S)
     closing = plan_view.reckoned_with(plan)
-    for width in WIDTHS:
+
+    def at(width: int) -> str:
         text = plain_text([*plan_view.plan_lines(plan), line(closing)], width)
         assert widest(text.splitlines()) <= width
-        assert_snapshot(f"plan-{name}-{width}", text)
-    assert_snapshot(f"plan-{name}-plain", plain_text([*plan_view.plan_sentences(plan), line(closing)]))
+        return text
+
+    assert_screen(f"plan-{name}", at, plain_text([*plan_view.plan_sentences(plan), line(closing)]))
 
 
 def test_the_report_of_a_run() -> None:
     closing = [Fix("Not finished after 1 min 15 s. Finished work is kept. After fixing it:", ours("all"))]
-    for width in WIDTHS:
-        assert_snapshot(f"report-{width}", plain_text(views.report_lines(TROUBLE, closing), width))
-        assert_snapshot(f"checkup-{width}", plain_text(views.checkup_lines(TROUBLE, closing), width))
-    assert_snapshot("report-plain", plain_text(views.report_lines(TROUBLE, closing, views.WORDS)))
-    assert_snapshot("checkup-plain", plain_text(views.checkup_lines(TROUBLE, closing, marks=views.WORDS)))
+    report, checkup = views.report_lines(TROUBLE, closing), views.checkup_lines(TROUBLE, closing)
+    spoken = plain_text(views.report_lines(TROUBLE, closing, views.WORDS))
+    assert_screen("ending", lambda width: plain_text(report, width), spoken)
+    spoken = plain_text(views.checkup_lines(TROUBLE, closing, marks=views.WORDS))
+    assert_screen("checkup", lambda width: plain_text(checkup, width), spoken)
 
 
 ERRORS = {
@@ -201,6 +203,6 @@ ERRORS = {
 @pytest.mark.parametrize("name", ERRORS)
 def test_an_error(name: str) -> None:
     log = Path("/Users/you/provision/logs/provision.log")
-    for width in WIDTHS:
-        assert_snapshot(f"error-{name}-{width}", plain_text(views.error_lines(ERRORS[name], log, "✗"), width))
-    assert_snapshot(f"error-{name}-plain", plain_text(views.error_lines(ERRORS[name], log, "error:", views.WORDS)))
+    lines = views.error_lines(ERRORS[name], log, "✗")
+    spoken = plain_text(views.error_lines(ERRORS[name], log, "error:", views.WORDS))
+    assert_screen(f"error-{name}", lambda width: plain_text(lines, width), spoken)

@@ -141,7 +141,7 @@ def test_every_event_has_its_line_in_the_log_or_none() -> None:
         (ImageMade(step="first_image", path="/x.png", seconds=2), "first_image: image /x.png in 2.00 s"),
         (Progress(step="models", subject="x", done=1), ""),
         (StepStarted(step="models"), ""),
-        (Waiting(step="models", says="It answers 503.", seconds=8), "models: It answers 503. Continuing in 8.0 s."),
+        (Waiting(step="models", says="It answers 503.", seconds=8), "models: It answers 503. Retrying in 8.0 s."),
     ]
     assert [views.log_line(event) for event, _ in events] == [line for _, line in events]
 

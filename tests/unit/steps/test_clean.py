@@ -86,6 +86,17 @@ def test_neither_the_generation_in_use_goes_nor_the_one_before(ctx: Context) -> 
     assert generations.before(ctx.home) is None
 
 
+def test_the_last_that_has_your_edits_leaves_them(ctx: Context) -> None:
+    for number in (1, 2):
+        write(ctx.home.envs / str(number) / "set" / "edits.patch", 10)
+    same = (ctx.home.envs / "1" / "set" / "edits.patch").read_bytes()
+    (ctx.home.envs / "2" / "set" / "edits.patch").write_bytes(same)
+    clean.free(ctx, survey(ctx, [Kind.GENERATIONS]))
+    assert not ctx.home.aside.exists()
+    clean.free(ctx, survey(ctx, [Kind.PREVIOUS]))
+    assert [path.read_bytes() for path in ctx.home.aside.iterdir()] == [same]
+
+
 def test_a_server_keeps_its_environment(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clean, "running_environment", lambda _: ctx.home.envs / "1")
     assert survey(ctx, [Kind.GENERATIONS]) == []
