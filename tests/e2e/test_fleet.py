@@ -360,7 +360,7 @@ esac
 @pytest.mark.parametrize("driver", [4], indirect=True)
 def test_in_waves_those_that_are_done_give_to_the_next(driver: Driver) -> None:
     """The first takes all from the bundle, two take the model from it, the fourth from a Mac that is done."""
-    runs(driver, {name: GIVES + GOOD for name in driver.hosts.hosts} | {"mac2": GIVES + said(report(ok=False))})
+    runs(driver, dict.fromkeys(driver.hosts.hosts, GIVES + GOOD) | {"mac2": GIVES + said(report(ok=False))})
     bundle = ("--from", "http://127.0.0.1:9", "--from-sha256", "0" * 64)
     code, outcomes = driver.outcomes("--waves", *bundle)
     assert (code, outcomes) == (1, {"mac1": "ok", "mac2": "failed", "mac3": "ok", "mac4": "ok"})
