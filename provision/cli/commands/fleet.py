@@ -26,7 +26,9 @@ def fleet(  # noqa: PLR0913  (its flags)
         str | None, Option("--from", metavar="DIR|URL", help="A bundle, which the Macs read over the LAN.")
     ] = None,
     from_sha256: Annotated[str | None, Option("--from-sha256", metavar="HEX", help="Its digest; with a URL.")] = None,
-    waves: Annotated[bool, Option("--waves", help="1, 2, 4 ... Macs at a time; those done give to the next.")] = False,
+    waves: Annotated[
+        bool, Option("--waves", help="1, 2, 4, 8, then 16 Macs at a time; those done give to the next.")
+    ] = False,
     retry: Annotated[bool, Option("--retry", help="Only the Macs that are not done yet.")] = False,
     parallel: Annotated[int | None, Option("--parallel", metavar="N", min=1, help="N Macs at a time.")] = None,
     inventory: Annotated[
