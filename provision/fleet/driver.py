@@ -26,9 +26,9 @@ from pyinfra.api import Config, Inventory, State
 from pyinfra.api.exceptions import ConnectError, NestedOperationError
 from pyinfra.api.host import Host
 from pyinfra.context import ctx_host, ctx_state
-from pyinfra.operations import server
+from pyinfra.operations import files, server
 
-from provision.fleet.deploy import ALIVE, ProvisionLook, command_line, is_current, tool_installed
+from provision.fleet.deploy import ALIVE, FOLDER, ProvisionLook, command_line, is_current, tool_installed
 from provision.fleet.image import fetch_image
 from provision.fleet.messages import (
     KEY_CHANGED,
@@ -147,10 +147,18 @@ class Worker:
         elif not look.tool:
             return Outcome.FAILED, "provision is not installed there."
         self.phase(Phase.RUNNING)
-        self._run((*self.job.words, *self.target.args, *self._giver()))
+        self._run((*self.job.words, *self.target.args, *self._lock(look), *self._giver()))
         if self.job.images and self.ended is None:
             fetch_image(self.host, look, self.target, Path(self.job.images))
         return Outcome.LOST, self.said
+
+    def _lock(self, look: Look) -> tuple[str, ...]:
+        """The lock is sent, and named."""
+        if not (lock := self.job.wants.lock):
+            return ()
+        there = f"{look.home}/{FOLDER}/provision.lock"
+        files.put(src=lock, dest=there)
+        return ("--locked", there)
 
     def _run(self, words: Sequence[str]) -> None:
         line = command_line(words, home=self.target.home, tied=True)

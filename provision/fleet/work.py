@@ -14,6 +14,7 @@ from rich.text import Text
 
 from provision.command import Command, Fix
 from provision.core.events import MacSeen
+from provision.core.lockfile import load_lock
 from provision.errors import UsageError
 from provision.fleet import table
 from provision.fleet.answers import ANSWERS
@@ -105,7 +106,7 @@ def served(ask: Ask) -> Iterator[Source]:
 
 
 def make_job(ask: Ask, fleet: Fleet, names: Sequence[str], folder: Path, parallel: int, silence_s: float) -> Job:
-    """What the driver is to do; the kit is written to `folder`. Raises ProvisionError."""
+    """What the driver is to do; the kit is written to `folder`. Raises ProvisionError, LockError."""
     targets = fleet.targets(names)
     if ask.verb not in WITH_ARGS:
         targets = tuple(replace(each, args=()) for each in targets)
@@ -113,7 +114,10 @@ def make_job(ask: Ask, fleet: Fleet, names: Sequence[str], folder: Path, paralle
     if ask.verb in SENDING:
         kit.write_bytes(kit_archive())
     rehearsed = "--rehearse" in (*ask.rest, *fleet.defaults.args)
-    wants = Wants(BARE_BYTES if ask.verb == "all" and not rehearsed else 0)
+    lock = ask.locked if ask.verb in WITH_ARGS else None
+    if lock is not None:
+        load_lock(lock)
+    wants = Wants(BARE_BYTES if ask.verb == "all" and not rehearsed else 0, str(lock or ""))
     sent = str(kit) if ask.verb in SENDING else ""
     images = str(folder) if ask.verb == "report" else ""
     words = (*VERBS[ask.verb], *ask.rest)

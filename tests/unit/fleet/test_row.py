@@ -12,6 +12,7 @@ from provision.fleet.messages import Look, Message, Outcome, Phase, Wants
 from provision.fleet.record import MacResult, others, read_record, result_of, write_record
 from provision.fleet.refusal import refusal
 from provision.fleet.row import TASKS_MAX, Row
+from tests.support.locks import LOCK
 
 
 def row_of(*lines: dict[str, object], outcome: Outcome | None = None, code: int | None = None) -> Row:
@@ -166,25 +167,3 @@ def test_a_small_disk_and_another_kind_of_machine_are_refused_before_a_byte_move
         assert why is not None
         assert why[0] is Outcome.WRONG
         assert "macOS 14.0 arm64" in why[1]
-
-
-LOCK = """
-schema = 1
-tool = "0.1.0"
-made = "2026-11-01"
-manifest = "sdxl-turbo"
-models = []
-[platform]
-system = "Darwin"
-arch = "arm64"
-version = "macOS 14.0"
-python = "3.12.7"
-[torch]
-wanted = "stable"
-channel = "stable"
-[comfyui]
-[[packages]]
-name = "torch"
-version = "2.9.0"
-wheel = "torch-2.9.0-cp312-none-macosx_14_0_arm64.whl"
-"""
