@@ -23,6 +23,7 @@ VERBS = {
 ANSWERED_HERE = ("urls", "keys")
 SENDING = ("all", "plan", "update")
 """What installs the tool where it is missing, or is another one."""
+CHANGING = ("all", "update", "stop")
 RECORDED = ("all", "update")
 """What the record remembers."""
 WITH_ARGS = ("all", "plan")

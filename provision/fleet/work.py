@@ -18,7 +18,7 @@ from provision.core.lockfile import load_lock
 from provision.errors import UsageError
 from provision.fleet import table
 from provision.fleet.answers import ANSWERS
-from provision.fleet.ask import RECORDED, SENDING, VERBS, WITH_ARGS, Ask
+from provision.fleet.ask import CHANGING, RECORDED, SENDING, VERBS, WITH_ARGS, Ask
 from provision.fleet.control import check_engine, drive
 from provision.fleet.hosts import Fleet, chosen, read_hosts, read_inventory
 from provision.fleet.kit import kit_archive
@@ -161,10 +161,10 @@ def _remember(ask: Ask, rows: Mapping[str, Row]) -> str | None:
 def _result(ask: Ask, results: Sequence[MacResult], record: str | None) -> Result:
     bad = [each for each in results if not each.outcome.good]
     facts = FleetFacts(tuple(results), record)
-    changed = any(each.outcome is Outcome.OK for each in results)
+    changed = ask.verb in CHANGING and any(each.outcome is Outcome.OK for each in results)
     total = f"{len(results)} Mac{'s' if len(results) > 1 else ''}"
     if not bad:
-        says = f"{total}: done." if changed else f"{total}: everything is up to date."
+        says = f"{total}: done." if changed or ask.verb not in CHANGING else f"{total}: everything is up to date."
         return answer(facts, _as_table(results), says, changed=changed)
     closing = Fix(f"{len(bad)} of {total} not done. To try them again:", _again(ask, bad))
     more = list(_advice(ask, bad))

@@ -10,7 +10,7 @@ from typer import Argument, Option
 from provision.cli.command import Alone, command
 from provision.output.result import Result
 
-FLAGS = frozenset({"json", "yes", "verbose", "quiet", "plain", "color"})
+FLAGS = frozenset({"json", "quiet", "plain", "color"})
 SILENCE_S = 60.0
 
 
