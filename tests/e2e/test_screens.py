@@ -49,7 +49,6 @@ WHOLE: Mapping[str, tuple[Run, dict[str, object]]] = {
     "update": (update.update, {}),
     "logs": (logs.logs, {"lines": 5}),
     "report": (report.report, {}),
-    "doctor-list": (doctor.doctor, {"listed": True}),
 }
 EMPTY: Mapping[str, tuple[Run, dict[str, object]]] = {
     "status": (status.status, {}),

@@ -12,7 +12,7 @@ from provision import __version__
 from provision.cli.about import terms_of
 from provision.command import Command, ours
 from provision.core.finding import Verdict
-from provision.core.image import read_picture
+from provision.core.image import Quality, read_picture
 from provision.core.receipt_kinds import ComfyReceipt, Facts, ImageReceipt, RequirementsReceipt, TorchReceipt
 from provision.core.step import Context
 from provision.download.model_files import model_receipts
@@ -45,7 +45,7 @@ def run_page(ctx: Context, run: Run, tell: Tell) -> RunPage:
         about=list(_about(ctx, run, image)),
         picture=read_picture(ctx.home.first_image),
         caption=_caption(image),
-        licence=(terms_of(ctx.manifest), ctx.manifest.license.url),
+        licence=(terms_of(ctx.manifest).removeprefix("licence "), ctx.manifest.license.url),
         parts=list(_parts(ctx)),
         packages=sorted(packages.installed_versions(ctx.home.venv).items()),
         course=course_chart(course, names, tell),
@@ -96,7 +96,8 @@ def _caption(image: ImageReceipt) -> list[str]:
         f"{made.get('width')}x{made.get('height')}, steps {made.get('steps')}, cfg {made.get('cfg')}, "
         f"{made.get('sampler')}, {made.get('scheduler')}"
     )
-    return [str(made.get("prompt", "")), f"{settings}; seed {seeds[0]}", image.says]
+    judged = [image.says] if image.verdict != Quality.OK else []
+    return [str(made.get("prompt", "")), f"{settings}; seed {seeds[0]}", *judged]
 
 
 def _again(ctx: Context, image: ImageReceipt) -> Iterator[tuple[str, Command]]:
