@@ -27,7 +27,7 @@ FILES = ("provision.lock", "provision.toml", NEVER_INDEX, *IMAGES)
 ROOT_NAMES = frozenset((*FILES, "ComfyUI", "venv", "envs", "logs", "moved-aside", "state", ".venv.next"))
 RECORDS = (
     *("home", "pace", "report", "run", "bench", "server", "adopted", "comfyui-files"),
-    *("switching", "in-progress"),
+    *("switching", "in-progress", "pythons"),
 )
 STATE_FOLDERS = (
     *("receipts", "parts", "cache", "python", "children", "rehearsal", "looks", "quick-test"),
@@ -36,7 +36,9 @@ STATE_FOLDERS = (
 STATE_FILES = ("lock", "held.txt", "locked.txt", "checkout-unfinished", "installing")
 STATE_NAMES = frozenset((*STATE_FOLDERS, *STATE_FILES, *(f"{name}.json" for name in RECORDS)))
 LOG_NAME = re.compile(r"(provision|comfyui|brief-server|quick-test|login)\.log(\.\d+)?")
-RECEIPT_NAME = re.compile(r"(torch|comfyui|requirements|first_image|workflow|python_env|model-[0-9a-f]{12})\.json")
+RECEIPT_NAME = re.compile(
+    r"(torch|comfyui|requirements|first_image|workflow|python_env|nodes|model-[0-9a-f]{12})\.json"
+)
 HALF_WRITTEN = re.compile(r"\.(?P<name>.+?)\.(?P<pid>[1-9]\d{0,8})(\.\d+)?")
 """A file that is written beside its place: by which process, and which of its threads."""
 TRIAL = re.compile(r"\.write-(?P<pid>[1-9]\d{0,8})")

@@ -13,7 +13,8 @@ import pytest
 SHELLS = {"zsh": ("-f", "-i"), "bash": ("--norc", "--noprofile", "-i")}
 """As a terminal has them, but for what a person's own files say."""
 NOT_FOUND = {"zsh": "command_not_found_handler", "bash": "command_not_found_handle"}
-RECORD = """printf '%s\\0' {words}"$@" >>"$RECORDED"; printf '\\1' >>"$RECORDED\""""
+RECORD = """printf '%s\\0' {words}"$@" "$(printf '\\1')" >>"$RECORDED\""""
+"""In one write, as the commands of a pipe run at the same time."""
 BY_PATH = ("bin/provision", "bin/test")
 """What is called by its path from within a checkout."""
 
@@ -47,6 +48,6 @@ def paste(shell: str, blocks: Sequence[str], folder: Path) -> list[list[list[str
         check=False,
     )
     parts = record.read_text(encoding="utf-8").split("next-block\0")[1:]
-    found = {int(part.partition("\0")[0]): part.partition("\1")[2] for part in parts}
+    found = {int(part.partition("\0")[0]): part.partition("\1\0")[2] for part in parts}
     calls = (found.get(number, "") if number + 1 in found else "" for number in range(len(blocks)))
-    return [[call.split("\0")[:-1] for call in each.split("\1")[:-1]] for each in calls]
+    return [[call.split("\0")[:-1] for call in each.split("\1\0")[:-1]] for each in calls]

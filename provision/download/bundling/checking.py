@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from provision.core.bundle import SUMS, Bundle, lacks
+from provision.core.bundle import Bundle, lacks
 from provision.core.events import Work
 from provision.core.step import Context
 from provision.download.bundle_source import read_lock, size_at
-from provision.download.bundling.writing import blocks
+from provision.download.bundling.writing import blocks, digest_of
 from provision.system.strict import Unreadable
 
 
@@ -52,5 +52,4 @@ def check(ctx: Context, bundle: Bundle) -> Checked:
     for each in bundle.about.locks:
         if each.file in listed and each.file not in (*missing, *damaged):
             missing += [path for path in lacks(bundle.about, read_lock(ctx, bundle, each.file)) if path not in missing]
-    sums = hashlib.sha256((folder / SUMS).read_bytes()).hexdigest()
-    return Checked(str(folder), len(listed) + 2, total, sums, tuple(missing), tuple(damaged))
+    return Checked(str(folder), len(listed) + 2, total, digest_of(folder), tuple(missing), tuple(damaged))

@@ -131,8 +131,8 @@ def read_about(folder: Path) -> About | None:
 
 
 def digest_of(folder: Path) -> str:
-    """The sha256 of SHA256SUMS. Raises OSError."""
-    return hashlib.sha256((folder / SUMS).read_bytes()).hexdigest()
+    """The sha256 of SHA256SUMS. Raises OSError, Unreadable."""
+    return hashlib.sha256(read_file(folder / SUMS, max_bytes=SUMS_BYTES)).hexdigest()
 
 
 def begin(folder: Path) -> None:

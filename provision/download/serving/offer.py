@@ -146,5 +146,5 @@ def home_offer(ctx: Context) -> Offer:
         raise HomeError(f"The install folder {ctx.home.root} has no verified model to serve.", hint=ours("all"))
     made = {SUMS: write_sums({path: file.sha256 for path, file in files.items()}).encode()}
     if ctx.home.lock_file.is_file():
-        made[LOCK] = ctx.home.lock_file.read_bytes()
+        made[LOCK] = read_file(ctx.home.lock_file)
     return Offer({**files, **{path: OfferedFile(text, len(text)) for path, text in made.items()}})

@@ -36,9 +36,9 @@ def check_nodes(ctx: Context) -> Iterable[Finding]:
 
 
 def wanted_nodes(ctx: Context) -> NodesReceipt:
-    """The added custom nodes that there should be: a lock's, else those of the generation in use."""
+    """The added custom nodes that there should be: a lock's, else those of the generation in use; no bundle has any."""
     now, lock = _now(ctx), ctx.options.locked
-    if lock is None:
+    if lock is None or ctx.options.source is not None:
         return now
     found = [each for each in lock.nodes if each.url and each.commit and NODE_NAME.fullmatch(each.name)]
     ours = [each for each in found if now.named(each.name) is not None or not _is_anothers(ctx, each.name)]

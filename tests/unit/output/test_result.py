@@ -92,4 +92,4 @@ def test_a_command_asks_no_console_of_what_kind_it_is_and_writes_no_answer_by_it
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "at.console"
     }
-    assert used == {"agrees_to", "invocation", "reckon_with", "state", "tell"}
+    assert used == {"agrees_to", "invocation", "page", "reckon_with", "state", "tell"}
