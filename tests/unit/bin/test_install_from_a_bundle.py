@@ -6,18 +6,15 @@ import hashlib
 import platform
 import re
 import shutil
-import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
 
-from tests.support.bare_checkout import BASE_PYTHON, INSTALL, UV_VERSION, Bare, bare_checkout
+from tests.support.bare_checkout import INSTALL, UV_VERSION, Bare, bare_checkout
+from tests.support.python_build import minor, write_build
 from tests.unit.bin.test_install import BACKEND, line_after, link, pasted, root
 
 MACHINE = f"{platform.system()}-{platform.machine()}"
-TRIPLE = {"Linux": "unknown-linux-gnu", "Darwin": "apple-darwin"}[platform.system()]
-ARCH = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
 
 
 @pytest.fixture
@@ -41,11 +38,6 @@ def bare(tmp_path: Path) -> Bare:
 
 def disk(bare: Bare) -> Path:
     return bare.root / "a disk" / "bundle"
-
-
-def minor() -> str:
-    said = subprocess.run([BASE_PYTHON, "-V"], capture_output=True, text=True, check=True).stdout
-    return ".".join(said.split()[1].split(".")[:2])
 
 
 def add_up(bare: Bare) -> str:
@@ -106,29 +98,14 @@ def test_what_is_no_bundle_is_refused(bare: Bare) -> None:
 
 
 def test_python_comes_from_the_bundle_where_the_machine_has_none(bare: Bare) -> None:
-    """A build of the layout that python-build-standalone has, whose program is the real Python."""
-    version = subprocess.run([BASE_PYTHON, "-V"], capture_output=True, text=True, check=True).stdout.split()[1]
-    tree = bare.root / "tree" / "python"
-    (tree / "bin").mkdir(parents=True)
-    (tree / "lib" / f"python{minor()}").mkdir(parents=True)
-    (tree / "lib" / f"python{minor()}" / f"_sysconfigdata__{platform.system().lower()}_.py").write_text(
-        "# system configuration generated and used by the sysconfig module\nbuild_time_vars = {}\n"
-    )
-    program = tree / "bin" / f"python{minor()}"
-    program.write_text(f'#!/bin/sh\nexec "{BASE_PYTHON}" "$@"\n')
-    program.chmod(0o755)
-    place = disk(bare) / "python" / "20261110"
-    place.mkdir(parents=True)
-    name = f"cpython-{version}+20261110-{ARCH}-{TRIPLE}-install_only_stripped.tar.gz"
-    with tarfile.open(place / name, "w:gz") as archive:
-        archive.add(tree, "python")
+    build = write_build(disk(bare), bare.root / "tree")
     add_up(bare)
     (bare.programs / "python3").unlink()
     nowhere = {"UV_PYTHON_SEARCH_PATH": str(bare.root / "nowhere"), "UV_MANAGED_PYTHON": "1"}
     code, said = install(bare, **nowhere)
     assert code == 0, said
     assert [path.name for path in (root(bare) / "python").glob("cpython-*")]
-    (place / name).write_bytes((place / name).read_bytes() + b"x")
+    build.write_bytes(build.read_bytes() + b"x")
     shutil.rmtree(root(bare) / "python")
     code, said = install(bare, **nowhere)
     assert (code, "is damaged" in said) == (1, True), said
