@@ -23,6 +23,7 @@ VERBS = {
 ANSWERED_HERE = ("urls", "keys")
 SENDING = ("all", "plan", "update")
 """What installs the tool where it is missing, or is another one."""
+CHANGING = ("all", "update", "stop")
 RECORDED = ("all", "update")
 """What the record remembers."""
 WITH_ARGS = ("all", "plan")
@@ -45,6 +46,8 @@ class Ask:
     """A bundle: a folder here, or an address with its digest."""
     digest: str = ""
     waves: bool = False
+    locked: Path | None = None
+    """A lock on this machine, which is sent along."""
 
     def again(self, *words: str) -> Command:
         """The command for the same Macs, with other words."""
@@ -55,10 +58,11 @@ class Ask:
         """The same command for the Macs that are not done."""
         given = ("--from", self.source) if self.source else ()
         digest = ("--from-sha256", self.digest) if self.digest else ()
+        lock = ("--locked", str(self.locked)) if self.locked is not None else ()
         waves, rest = ("--waves",) if self.waves else (), ("--", *self.rest) if self.rest else ()
         only = [word for name in self.only for word in ("--only", name)]
         tags = [word for name in self.tags for word in ("--tag", name)]
-        return self.again(self.verb, *given, *digest, *waves, *only, *tags, "--retry", *rest)
+        return self.again(self.verb, *given, *digest, *lock, *waves, *only, *tags, "--retry", *rest)
 
 
 def parse_words(typed: Sequence[str], inventory: Path | None) -> tuple[Path, str, tuple[str, ...]]:

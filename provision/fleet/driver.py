@@ -26,9 +26,9 @@ from pyinfra.api import Config, Inventory, State
 from pyinfra.api.exceptions import ConnectError, NestedOperationError
 from pyinfra.api.host import Host
 from pyinfra.context import ctx_host, ctx_state
-from pyinfra.operations import server
+from pyinfra.operations import files, server
 
-from provision.fleet.deploy import ALIVE, ProvisionLook, command_line, is_current, tool_installed
+from provision.fleet.deploy import ALIVE, FOLDER, ProvisionLook, command_line, is_current, tool_installed
 from provision.fleet.image import fetch_image
 from provision.fleet.messages import (
     KEY_CHANGED,
@@ -50,6 +50,7 @@ GIVE_S = 20
 SAID_MAX = 300
 BURST_BYTES, BYTES_PER_S = 8_000_000, 500_000
 """What a Mac may say at once, and a second; a run says 3 kB a second."""
+HUB = "https://huggingface.co"
 QUIET = ("look ", ALIVE)
 """Lines that are not for people."""
 LINE_COST_BYTES = 400
@@ -146,16 +147,30 @@ class Worker:
         elif not look.tool:
             return Outcome.FAILED, "provision is not installed there."
         self.phase(Phase.RUNNING)
-        giver = ("--endpoint", self.takes_from) if self.takes_from else ()
-        self._run((*self.job.words, *self.target.args, *giver))
+        self._run((*self.job.words, *self.target.args, *self._lock(look), *self._giver()))
         if self.job.images and self.ended is None:
             fetch_image(self.host, look, self.target, Path(self.job.images))
         return Outcome.LOST, self.said
+
+    def _lock(self, look: Look) -> tuple[str, ...]:
+        """The lock is sent, and named."""
+        if not (lock := self.job.wants.lock):
+            return ()
+        there = f"{look.home}/{FOLDER}/provision.lock"
+        files.put(src=lock, dest=there)
+        return ("--locked", there)
 
     def _run(self, words: Sequence[str]) -> None:
         line = command_line(words, home=self.target.home, tied=True)
         with suppress(NestedOperationError):
             server.shell(commands=[line], _env=dict(self.target.env))
+
+    def _giver(self) -> tuple[str, ...]:
+        """Words that name who gives the model, and who has it too."""
+        if not self.takes_from:
+            return ()
+        fallback = () if self.job.source.url else ("--endpoint", HUB)
+        return ("--endpoint", self.takes_from, *fallback)
 
     def _give(self) -> None:
         """Offer the model to the next Macs, until this connection is closed."""

@@ -7,20 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Annotated
+
+from msgspec import Meta
 
 from provision.core import events
 from provision.fleet.messages import LINE_MAX_BYTES, Look, Message, Outcome, Phase
-from provision.output.from_json import event_of
+from provision.output.amounts import rounded_time, size_text
+from provision.output.from_json import NUMBER_MAX, event_of
 from provision.output.run_state import RunState
 from provision.system.strict import Unreadable, convert, decode
 
 STEPS_MAX, TASKS_MAX = 40, 400
 SAID_MAX = 300
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 LATE_S = 25.0
 """Two heartbeats and a half: from then on a row says how long nothing was heard."""
 FULL = ("disk_full", "disk-low")
 WRONG = ("lock", "usage", "manifest", "gpu-hidden")
 BUSY = "home_locked"
+LOOKS = ("plan", "status", "doctor")
+"""Commands that change nothing, and so are never `unchanged`."""
+NOTHING_TO_SAY = {"plan": "nothing to do", "status": "ComfyUI answers", "doctor": "no problems"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,7 @@ class Image:
     """What a Mac's report says of its first image."""
 
     device: str = ""
-    seconds_warm: float = 0.0
+    seconds_warm: Seconds = 0.0
     chip: str | None = None
 
 
@@ -47,11 +55,13 @@ class Report:
     command: str | None
     ok: bool
     changed: bool
-    seconds: float
+    seconds: Seconds
     error: Fault | None = None
     image: Image | None = None
     url: str = ""
-    installed: bool | None = None
+    download_bytes: Annotated[int, Meta(ge=0, le=NUMBER_MAX)] = 0
+    expected_s: Seconds = 0.0
+    """Of a plan."""
 
 
 @dataclass(slots=True)
@@ -156,7 +166,8 @@ class Row:
 def judged(report: Report) -> tuple[Outcome, str]:
     """How a command went, by its report."""
     if report.ok:
-        return (Outcome.OK if report.changed else Outcome.UNCHANGED), _success(report)
+        looked = report.command in LOOKS
+        return (Outcome.OK if report.changed or looked else Outcome.UNCHANGED), _success(report)
     error = report.error or Fault("", "It did not say why.")
     says = error.message[:SAID_MAX]
     if error.code in FULL:
@@ -170,4 +181,6 @@ def _success(report: Report) -> str:
     if report.command == "all" and report.image is not None:
         made = f"image on {report.image.device[:20]}, {report.image.seconds_warm:.1f} s"
         return made if report.changed else f"everything is up to date; {made}"
-    return "" if report.changed else "unchanged"
+    if report.command == "plan" and report.download_bytes > 0:
+        return f"{size_text(report.download_bytes)} to download, about {rounded_time(report.expected_s)}"
+    return "" if report.changed else NOTHING_TO_SAY.get(str(report.command), "nothing to do")

@@ -14,10 +14,11 @@ from rich.text import Text
 
 from provision.command import Command, Fix
 from provision.core.events import MacSeen
+from provision.core.lockfile import load_lock
 from provision.errors import UsageError
 from provision.fleet import table
 from provision.fleet.answers import ANSWERS
-from provision.fleet.ask import RECORDED, SENDING, VERBS, WITH_ARGS, Ask
+from provision.fleet.ask import CHANGING, RECORDED, SENDING, VERBS, WITH_ARGS, Ask
 from provision.fleet.control import check_engine, drive
 from provision.fleet.hosts import Fleet, chosen, read_hosts, read_inventory
 from provision.fleet.kit import kit_archive
@@ -105,7 +106,7 @@ def served(ask: Ask) -> Iterator[Source]:
 
 
 def make_job(ask: Ask, fleet: Fleet, names: Sequence[str], folder: Path, parallel: int, silence_s: float) -> Job:
-    """What the driver is to do; the kit is written to `folder`. Raises ProvisionError."""
+    """What the driver is to do; the kit is written to `folder`. Raises ProvisionError, LockError."""
     targets = fleet.targets(names)
     if ask.verb not in WITH_ARGS:
         targets = tuple(replace(each, args=()) for each in targets)
@@ -113,7 +114,10 @@ def make_job(ask: Ask, fleet: Fleet, names: Sequence[str], folder: Path, paralle
     if ask.verb in SENDING:
         kit.write_bytes(kit_archive())
     rehearsed = "--rehearse" in (*ask.rest, *fleet.defaults.args)
-    wants = Wants(BARE_BYTES if ask.verb == "all" and not rehearsed else 0)
+    lock = ask.locked if ask.verb in WITH_ARGS else None
+    if lock is not None:
+        load_lock(lock)
+    wants = Wants(BARE_BYTES if ask.verb == "all" and not rehearsed else 0, str(lock or ""))
     sent = str(kit) if ask.verb in SENDING else ""
     images = str(folder) if ask.verb == "report" else ""
     words = (*VERBS[ask.verb], *ask.rest)
@@ -157,10 +161,10 @@ def _remember(ask: Ask, rows: Mapping[str, Row]) -> str | None:
 def _result(ask: Ask, results: Sequence[MacResult], record: str | None) -> Result:
     bad = [each for each in results if not each.outcome.good]
     facts = FleetFacts(tuple(results), record)
-    changed = any(each.outcome is Outcome.OK for each in results)
+    changed = ask.verb in CHANGING and any(each.outcome is Outcome.OK for each in results)
     total = f"{len(results)} Mac{'s' if len(results) > 1 else ''}"
     if not bad:
-        says = f"{total}: done." if changed else f"{total}: everything is up to date."
+        says = f"{total}: done." if changed or ask.verb not in CHANGING else f"{total}: everything is up to date."
         return answer(facts, _as_table(results), says, changed=changed)
     closing = Fix(f"{len(bad)} of {total} not done. To try them again:", _again(ask, bad))
     more = list(_advice(ask, bad))

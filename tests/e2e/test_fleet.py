@@ -31,6 +31,7 @@ from PIL import Image
 
 from provision.fleet.record import FILE
 from provision.system.visible import uncoloured
+from tests.support.locks import LOCK
 from tests.support.paths import CHECKOUT
 from tests.support.processes import eventually
 from tests.support.ssh_hosts import SSHD, Host, Hosts, ssh_hosts
@@ -344,6 +345,54 @@ def on_terminal(words: list[str], env: dict[str, str]) -> str:
     os.close(terminal)
     os.waitpid(child, 0)
     return said.decode("utf-8", "replace")
+
+
+GIVES = """
+echo "$@" >> "$HOME/words"
+case $1 in
+serve)
+  trap 'touch "$HOME/kept"; exit 130' TERM
+  echo '{"type": "serving_started", "address": "http://127.0.0.1:40001"}'
+  while :; do sleep 0.05; done ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("driver", [4], indirect=True)
+def test_in_waves_those_that_are_done_give_to_the_next(driver: Driver) -> None:
+    """The first takes all from the bundle, two take the model from it, the fourth from a Mac that is done."""
+    runs(driver, dict.fromkeys(driver.hosts.hosts, GIVES + GOOD) | {"mac2": GIVES + said(report(ok=False))})
+    bundle = ("--from", "http://127.0.0.1:9", "--from-sha256", "0" * 64)
+    code, outcomes = driver.outcomes("--waves", *bundle)
+    assert (code, outcomes) == (1, {"mac1": "ok", "mac2": "failed", "mac3": "ok", "mac4": "ok"})
+    words = {name: (host.home / "words").read_text().splitlines() for name, host in driver.hosts.hosts.items()}
+    assert "--endpoint" not in words["mac1"][0]
+    assert all(f"{' '.join(bundle)} --endpoint http://127.0.0.1:40001" in words[f"mac{n}"][0] for n in (2, 3, 4))
+    assert words["mac1"][1].startswith("serve --json --listen 127.0.0.1:0 --home")
+    assert len(words["mac2"]) == 1
+    assert eventually(lambda: (driver.hosts["mac1"].home / "kept").exists())
+
+
+@pytest.mark.parametrize("driver", [1], indirect=True)
+def test_a_lock_is_sent_and_one_for_other_machines_is_refused_before(driver: Driver, tmp_path: Path) -> None:
+    lock, home = tmp_path / "this.lock", driver.hosts["mac1"].home
+    here = os.uname()
+    lock.write_text(LOCK.replace("Darwin", here.sysname).replace("arm64", here.machine))
+    driver.hosts["mac1"].tool(f'shift 3\ncat "$2" > "$HOME/lock"\n{GOOD}')
+    assert driver.outcomes("--locked", str(lock)) == (0, {"mac1": "ok"})
+    assert (home / "lock").read_text() == lock.read_text()
+    (home / "lock").unlink()
+    lock.write_text(LOCK)
+    assert driver.outcomes("--locked", str(lock)) == (1, {"mac1": "wrong"})
+    assert not (home / "lock").exists()
+    lock.write_text("schema = 1")
+    code, _, lines = driver.run("--locked", str(lock))
+    assert (code, lines[-1]["error"]["code"]) == (2, "lock")
+
+
+def test_a_bundle_at_an_address_needs_its_digest(driver: Driver) -> None:
+    code, _, lines = driver.run("--from", "http://127.0.0.1:9")
+    assert (code, lines[-1]["error"]["code"]) == (2, "usage")
 
 
 # -- the real tool, on eight hosts ----------------------------------------------------------------------------------

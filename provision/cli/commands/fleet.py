@@ -10,7 +10,7 @@ from typer import Argument, Option
 from provision.cli.command import Alone, command
 from provision.output.result import Result
 
-FLAGS = frozenset({"json", "yes", "verbose", "quiet", "plain", "color"})
+FLAGS = frozenset({"json", "quiet", "plain", "color"})
 SILENCE_S = 60.0
 
 
@@ -26,6 +26,9 @@ def fleet(  # noqa: PLR0913  (its flags)
         str | None, Option("--from", metavar="DIR|URL", help="A bundle, which the Macs read over the LAN.")
     ] = None,
     from_sha256: Annotated[str | None, Option("--from-sha256", metavar="HEX", help="Its digest; with a URL.")] = None,
+    locked: Annotated[
+        Path | None, Option("--locked", metavar="FILE", help="Send this provision.lock, and build from it.")
+    ] = None,
     waves: Annotated[
         bool, Option("--waves", help="1, 2, 4, 8, then 16 Macs at a time; those done give to the next.")
     ] = False,
@@ -58,6 +61,7 @@ def fleet(  # noqa: PLR0913  (its flags)
             source=source or "",
             digest=from_sha256 or "",
             waves=waves,
+            locked=locked.expanduser().absolute() if locked is not None else None,
         ),
         parallel=parallel or 0,
         silence_s=silence,

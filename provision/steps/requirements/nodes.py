@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 
 from provision.comfyui import added_nodes, git_checkout
 from provision.comfyui.git_remote import Revision
 from provision.comfyui.switching import held_nodes, set_aside
 from provision.command import Fix
 from provision.core.finding import Finding
-from provision.core.receipt_kinds import NODE_NAME, AddedNode, NodesReceipt
+from provision.core.receipt_kinds import NODE_NAME, AddedNode, ComfyReceipt, NodesReceipt
 from provision.core.step import Context, Look
 from provision.environment import generations, packages
 from provision.steps.node_fetch import fetch
 from provision.steps.requirements import kinds
-from provision.steps.requirements.install import requirements_of
+from provision.steps.requirements.install import requirements_of, resolved_until
 
 
 def check_nodes(ctx: Context) -> Iterable[Finding]:
@@ -76,6 +77,19 @@ def lines_of_nodes(ctx: Context) -> list[str]:
     """What the custom nodes ask for that were added and are enabled."""
     found = [ctx.home.custom_nodes / node.name for node in _now(ctx).added]
     return [line for folder in found for line in requirements_of(folder / "requirements.txt")]
+
+
+def until_of(ctx: Context, nodes: NodesReceipt) -> str:
+    """The last day from which packages are taken: by ComfyUI's revision or the newest node, whichever is later."""
+    dates = [ctx.receipts.read("comfyui", ComfyReceipt).date, *(node.date for node in nodes.added)]
+    return resolved_until(ctx, max(filter(_is_date, dates), key=datetime.fromisoformat, default=""))
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def put_nodes(ctx: Context, finding: Finding) -> None:

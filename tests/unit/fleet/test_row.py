@@ -12,6 +12,7 @@ from provision.fleet.messages import Look, Message, Outcome, Phase, Wants
 from provision.fleet.record import MacResult, others, read_record, result_of, write_record
 from provision.fleet.refusal import refusal
 from provision.fleet.row import TASKS_MAX, Row
+from tests.support.locks import LOCK
 
 
 def row_of(*lines: dict[str, object], outcome: Outcome | None = None, code: int | None = None) -> Row:
@@ -81,6 +82,20 @@ def test_a_report_says_how_it_went_whatever_the_connection_did(code: str | None,
     assert row_of(reported(None, changed=False), outcome=Outcome.LOST).outcome is Outcome.UNCHANGED
 
 
+@pytest.mark.parametrize(
+    ("command", "more", "says"),
+    [
+        ("plan", {"download_bytes": 7_700_000_000, "expected_s": 700.0}, "7.70 GB to download, about 12 min"),
+        ("plan", {}, "nothing to do"),
+        ("status", {}, "ComfyUI answers"),
+        ("doctor", {}, "no problems"),
+    ],
+)
+def test_a_look_that_went_well_is_ok_and_says_what_it_saw(command: str, more: dict[str, object], says: str) -> None:
+    row = row_of({**reported(None, **more), "command": command, "changed": False}, outcome=Outcome.LOST)
+    assert (row.outcome, row.says) == (Outcome.OK, says)
+
+
 def test_the_first_image_names_its_device() -> None:
     row = row_of(reported(None, image={"device": "cpu", "seconds_warm": 2.0, "chip": "M1"}), outcome=Outcome.LOST)
     assert "on cpu" in row.says
@@ -93,6 +108,8 @@ def test_the_first_image_names_its_device() -> None:
         "{",
         "[1]",
         '{"type": "report", "ok": "yes"}',
+        f'{{"type": "report", "ok": true, "changed": false, "seconds": 1, "download_bytes": 1{"0" * 400}}}',
+        '{"type": "report", "ok": true, "changed": false, "seconds": 1e308}',
         '{"type": "progress", "step": "a", "subject": "b", "done": 1e300, "kind": "download", "unit": "bytes"}',
         '{"type": "progress", "step": "a", "subject": "b", "done": -5, "kind": "download", "unit": "bytes"}',
         '{"type": "run_started", "needs": {"a": ["a"], "b": ["c"], "c": ["b"]}}',
@@ -166,25 +183,3 @@ def test_a_small_disk_and_another_kind_of_machine_are_refused_before_a_byte_move
         assert why is not None
         assert why[0] is Outcome.WRONG
         assert "macOS 14.0 arm64" in why[1]
-
-
-LOCK = """
-schema = 1
-tool = "0.1.0"
-made = "2026-11-01"
-manifest = "sdxl-turbo"
-models = []
-[platform]
-system = "Darwin"
-arch = "arm64"
-version = "macOS 14.0"
-python = "3.12.7"
-[torch]
-wanted = "stable"
-channel = "stable"
-[comfyui]
-[[packages]]
-name = "torch"
-version = "2.9.0"
-wheel = "torch-2.9.0-cp312-none-macosx_14_0_arm64.whl"
-"""
