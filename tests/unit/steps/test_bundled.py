@@ -94,7 +94,12 @@ def test_another_install_is_replaced_only_after_a_yes(context: Make, home: Home)
     home.lock_file.write_text(write_lock(LOCK))
     agree_to_replace(ctx, LOCK)
     asked: list[str] = []
-    agree_to_replace(replace(ctx, consent=lambda question: not asked.append(question)), OTHER)
+
+    def agreed(question: str) -> bool:
+        asked.append(question)
+        return True
+
+    agree_to_replace(replace(ctx, consent=agreed), OTHER)
     assert "torch 2.15.0 is 2.16.0" in asked[0]
     with pytest.raises(ConsentNeeded, match="Nothing was changed"):
         agree_to_replace(replace(ctx, consent=lambda _: False), OTHER)
@@ -113,7 +118,8 @@ def test_python_comes_from_the_bundle_by_its_hash(context: Make, tmp_path: Path)
         at = replace(ctx, options=replace(ctx.options, source=bundle))
         check_python(at, bundle, replace(LOCK, platform=replace(LOCK.platform, python=python_version())))
         if right:
-            assert Path(find_python(at)).is_relative_to(ctx.home.state / "python")
+            find_python(at)
+            assert list((ctx.home.state / "python").glob(f"cpython-{minor()}*"))
         else:
             with pytest.raises(PackageError, match="Computed:"):
                 find_python(at)
