@@ -215,7 +215,10 @@ unpack_uv() {
 take() {
   case $bundle in
     http://* | https://*) download "$bundle/$1" "$2" || fail "$bundle/$1 could not be downloaded." ;;
-    *) cp "$bundle/$1" "$2" 2>/dev/null || fail "$(shown "$bundle/$1") cannot be read." "Check the disk." ;;
+    *)
+      [ -r "$bundle/$1" ] || fail "$(shown "$bundle/$1") cannot be read." "Check the disk."
+      cat "$bundle/$1" >"$2" || no_room "$root"
+      ;;
   esac
   [ -f "$kit/SHA256SUMS" ] || return 0
   listed=$(sed -n "s|^\\([0-9a-f]\\{64\\}\\)  $1\$|\\1|p" "$kit/SHA256SUMS")

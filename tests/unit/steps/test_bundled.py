@@ -14,9 +14,12 @@ from provision.core.home import Home
 from provision.core.lockfile import Lock, LockedPackage, Platform, write_lock
 from provision.core.step import Context
 from provision.download.bundling.writing import begin, finish
-from provision.errors import BundleError, ConsentNeeded
-from provision.steps.lock.bundled import agree_to_replace, choose_lock
+from provision.errors import BundleError, ConsentNeeded, PackageError
+from provision.steps.lock.bundled import agree_to_replace, check_python, choose_lock
+from provision.steps.python_env.step import find_python
+from provision.system.local_machine import LocalMachine
 from tests.support.fake_machine import FakeMachine
+from tests.support.python_build import minor, python_version, write_build
 from tests.unit.core.test_bundle import LOCK
 
 Make = Callable[..., Context]
@@ -91,7 +94,35 @@ def test_another_install_is_replaced_only_after_a_yes(context: Make, home: Home)
     home.lock_file.write_text(write_lock(LOCK))
     agree_to_replace(ctx, LOCK)
     asked: list[str] = []
-    agree_to_replace(replace(ctx, consent=lambda question: not asked.append(question)), OTHER)
+
+    def agreed(question: str) -> bool:
+        asked.append(question)
+        return True
+
+    agree_to_replace(replace(ctx, consent=agreed), OTHER)
     assert "torch 2.15.0 is 2.16.0" in asked[0]
     with pytest.raises(ConsentNeeded, match="Nothing was changed"):
         agree_to_replace(replace(ctx, consent=lambda _: False), OTHER)
+
+
+def test_python_comes_from_the_bundle_by_its_hash(context: Make, tmp_path: Path) -> None:
+    path = write_build(tmp_path / "disk", tmp_path / "tree")
+    name = path.relative_to(tmp_path / "disk").as_posix()
+    (tmp_path / "programs").mkdir()
+    machine = LocalMachine({"PATH": str(tmp_path / "programs"), "HOME": str(tmp_path)})
+    ctx = context(f"python.version={minor()}", machine=machine)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    for right in (False, True):
+        file = BundledFile(path.stat().st_size, sha256 if right else "0" * 64)
+        bundle = Bundle(str(tmp_path / "disk"), About(1, "", "", files={name: file}))
+        at = replace(ctx, options=replace(ctx.options, source=bundle))
+        check_python(at, bundle, replace(LOCK, platform=replace(LOCK.platform, python=python_version())))
+        if right:
+            find_python(at)
+            assert list((ctx.home.state / "python").glob(f"cpython-{minor()}*"))
+        else:
+            with pytest.raises(PackageError, match="Computed:"):
+                find_python(at)
+    without = Bundle(str(tmp_path / "disk"), About(1, "", ""))
+    with pytest.raises(BundleError, match=r"has no Python 3\.10 for this machine, which has none either"):
+        check_python(ctx, without, replace(LOCK, platform=replace(LOCK.platform, python="3.10.4")))
