@@ -379,12 +379,13 @@ fill_env_without_uv_toml() {
 }
 
 # In place of pip's script, which Python reads only after all packages: until then a Ctrl-C is answered by a traceback.
+first_line='import sys,_signal; _signal.signal(2,_signal.SIG_DFL); __file__=sys.argv.pop(1); exec(open(__file__).read())'
 write_program() { # ENV
   for start in "$1"/lib/python*/site-packages/provision/start.py; do
     [ -f "$start" ] || continue
     # shellcheck disable=SC2016  # expanded by the program
-    printf '#!/bin/sh\nexport PROVISION_CALLED_AS="$0"\nexec %s -I -S -X utf8 %s "$@"\n' \
-      "$(quoted "$1/bin/python")" "$(quoted "$start")" >"$1/program"
+    printf '#!/bin/sh\nexport PROVISION_CALLED_AS="$0"\nexec %s -I -S -X utf8 -c %s %s "$@"\n' \
+      "$(quoted "$1/bin/python")" "$(quoted "$first_line")" "$(quoted "$start")" >"$1/program"
     chmod +x "$1/program" && mv -f "$1/program" "$1/bin/provision"
   done
 }

@@ -57,20 +57,19 @@ class ProvisionError(Exception):
         self, message: str, *, hint: Fix | Command, passing: Passing | None = None, wait_s: float | None = None
     ) -> None:
         super().__init__(message)
-        self.message = _whole(message)
+        self.message = message
         self.hint = as_fix(hint)
         self.passing = passing or self.passing
         self.wait_s = wait_s
 
+    @property
+    def sentence(self) -> str:
+        """The message with its full stop, so that another sentence can follow."""
+        return self.message if self.message.endswith((".", "!", "?")) else f"{self.message}."
+
     def to_json(self) -> ErrorJson:
         """The error as it stands in `--json`."""
         return ErrorJson(self.code, self.message, self.hint, self.hint.command)
-
-
-def _whole(message: str) -> str:
-    """A sentence with its full stop, so that another can follow; a program's lines stay as they are."""
-    whole = "\n" in message or (not message[-1:].isalnum() and not message.endswith((")", "'", '"')))
-    return message if whole else f"{message}."
 
 
 E = TypeVar("E", bound=ProvisionError)

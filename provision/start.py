@@ -1,16 +1,14 @@
-"""What bin/provision and install.sh's `provision` have Python run: `python -I -S -X utf8 start.py WORDS...`.
+"""What bin/provision and install.sh's `provision` have Python run first: `python -I -S -c LINE start.py WORDS...`.
 
-Python answers a Ctrl-C with a traceback until a program says otherwise, and reads its packages first of all. So they
-are read after these lines (-S, site.main), which need only what is built in. With `-X stderr=N` what Python says before
-goes elsewhere, and N is standard error from here on. The folder of this package comes first: a .pth may be gone, or
-hidden by iCloud, which newer Pythons then pass over (cpython 113659).
+Python answers a Ctrl-C with a traceback until a program says otherwise, and reads its packages first of all. So the
+line sees to that (a Ctrl-C ends it), and packages are read after these (-S, site.main), which need only what is built
+in. With `-X stderr=N` what Python says before goes elsewhere, and N is standard error from here on. The folder of this
+package comes first: a .pth may be gone, or hidden by iCloud, which newer Pythons then pass over (cpython 113659).
 """
 
-import _signal  # type: ignore[import-not-found]
 import posix
 import sys
 
-_signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 if "stderr" in sys._xoptions:
     given = int(sys._xoptions["stderr"])
     posix.dup2(given, 2)
@@ -21,8 +19,8 @@ try:  # noqa: SIM105
 except OSError:
     pass
 
-import runpy  # noqa: E402
-import site  # noqa: E402
+import runpy
+import site
 
 sys.path.insert(0, __file__.removesuffix("/provision/start.py"))
 site.main()

@@ -42,6 +42,8 @@ PLAYED = (
     (("/usr/sbin/sysctl", "-i", "hw.no_such_name"), 0, "^$"),
     (("/usr/sbin/sysctl", "-n", "hw.memsize"), 0, r"^\d+$"),
     (("/usr/bin/xcode-select", "-p"), 0, "^/"),
+    (("/bin/launchctl", "managername"), 0, r"^\w+$"),
+    (("/usr/bin/defaults", "read", "/Library/Preferences/com.apple.dt.Xcode", "NoSuchKey"), 1, "does not exist"),
     (("/usr/sbin/ioreg", "-r", "-w0", "-c", "AppleSmartBattery"), 0, ""),
     (("/usr/bin/tmutil", "isexcluded", "/tmp"), 0, "cluded"),
     (("/sbin/route", "-n", "get", "default"), 0, "interface:"),

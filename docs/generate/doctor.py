@@ -42,7 +42,7 @@ files are never deleted: what is in the way is moved to `moved-aside/` in the in
 |---|---|
 | the download stopped | run the same command again: it resumes |
 | a host cannot be reached, a certificate error | [Networks and proxies](networks.md) |
-| `No space left on device` | `provision plan` shows how much is needed; or use another disk: `--home DIR` |
+| `No space left on device` | [`provision clean`](disk.md) shows what can go; or use another disk: `--home DIR` |
 | a custom node needs git, and it is missing | `xcode-select --install` |
 | ComfyUI does not open in the browser | `provision launch`, then `provision logs` |
 | port 8188 is used by another program | `provision all --set comfyui.port=8189` |

@@ -203,22 +203,32 @@ def finish(ok: bool) -> NoReturn:
 
 def refuse(error: Exception) -> int:
     """Print click's message about unknown words, or the help where there are none."""
-    asked = getattr(getattr(error, "ctx", None), "command_path", "provision")
+    asked = getattr(getattr(error, "ctx", None), "command_path", "provision").split()[1:] or _commands_in(sys.argv)
     if len(sys.argv) < 2:
         typer.echo(str(error))
         return EXIT_USAGE
     says = str(getattr(error, "format_message", error.__str__)())
-    tell(UsageError(says, hint=ours(*asked.split()[1:], "--help")))
+    tell(UsageError(says, hint=ours(*asked, "--help")))
     return EXIT_USAGE
+
+
+def _commands_in(argv: list[str]) -> list[str]:
+    """The command that was called, where one can be told."""
+    from provision.cli.contents import ALIASES, COMMANDS
+
+    return [ALIASES.get(word, word) for word in argv[1:] if word in COMMANDS or word in ALIASES][:1]
 
 
 def tell(error: ProvisionError) -> None:
     """Print an error without a session."""
-    from provision.cli.contents import COMMANDS
     from provision.output.console import make_console
     from provision.output.hints import this_call
 
-    command = next((word for word in sys.argv[1:] if word in COMMANDS), None)
-    console = make_console(command, json="--json" in sys.argv, plain="--plain" in sys.argv, environ=os.environ)
+    console = make_console(
+        next(iter(_commands_in(sys.argv)), None),
+        json="--json" in sys.argv,
+        plain="--plain" in sys.argv,
+        environ=os.environ,
+    )
     console.invocation = this_call(os.environ)
     _say(console, error)

@@ -73,7 +73,7 @@ def _start(at: Session) -> Report:
             if machine.clock() > deadline:
                 raise
             if not told:
-                at.ctx.note(f"{error.message} Waiting until it finishes, or ComfyUI answers.")
+                at.ctx.note(f"{error.sentence} Waiting until it finishes, or ComfyUI answers.")
             told = True
         machine.sleep(LOOK_S)
         if (report := _look(at)).ok:

@@ -175,7 +175,7 @@ def settle(home: Home, kept: Path, before: NodesReceipt, after: NodesReceipt, se
         for name in before.disabled:
             if name not in after.disabled:
                 _rename(home.custom_nodes / f"{name}{OFF}", home.custom_nodes / name)
-        for name in after.disabled:
+        for name in set(after.disabled) - set(before.disabled):  # what a person enabled since stays so
             _rename(home.custom_nodes / name, home.custom_nodes / f"{name}{OFF}")
     except OSError as error:
         raise unusable(home.custom_nodes, error) from error

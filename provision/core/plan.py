@@ -86,13 +86,13 @@ def make_plan(report: Report, needs: Mapping[str, Sequence[str]], pace: Pace, us
 
 
 def _rows(step: StepReport, rate: float, expected_s: float) -> list[PlanRow]:
-    """One row for what is fine, one for each fault; the first fix has the step's seconds.
+    """One row for what is fine, with the first that was seen, one for each fault; the first fix has the step's seconds.
 
     A fix that the next finding has too is said once.
     """
     rows = []
     if step.error is not None:
-        says = f"{step.error.message} {step.error.hint.says}".rstrip()
+        says = f"{step.error.sentence} {step.error.hint.says}".rstrip()
         rows.append(PlanRow(step.name, Verdict.BLOCKED, says, step.error.hint.command))
     for finding, after in zip(step.findings, [*step.findings[1:], None], strict=False):
         fix = None if after is not None and after.fix == finding.fix else finding.fix
@@ -105,4 +105,4 @@ def _rows(step: StepReport, rate: float, expected_s: float) -> list[PlanRow]:
         elif finding.verdict is not Verdict.OK:
             rows.append(PlanRow(step.name, finding.verdict, says, fix.command if fix else None))
     well = [finding.says.rstrip(".") for finding in step.findings if not finding.detail]
-    return rows or ([PlanRow(step.name, Verdict.OK, "; ".join(well))] if well else [])
+    return rows or [PlanRow(step.name, Verdict.OK, says) for says in well[:1]]

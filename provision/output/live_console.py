@@ -92,6 +92,8 @@ class LiveConsole(Console):
                 self.screen.start()
             case events.ReaderSeen():
                 self.say(*views.note_lines(event, call=self.invocation))
+                if not self.state.steps:
+                    self.screen.stop()
             case events.StepFinished():
                 self.say(views.step_line(event))
             case events.Note() if not (event.passing and event.step):

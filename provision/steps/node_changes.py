@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 
 from provision.comfyui import added_nodes
@@ -12,7 +11,7 @@ from provision.comfyui.log_reader import signs_of
 from provision.comfyui.log_signatures import FAILED_NODE
 from provision.comfyui.sandbox import can_fence
 from provision.command import Fix, ours
-from provision.core.receipt_kinds import AddedNode, ComfyReceipt, NodesReceipt
+from provision.core.receipt_kinds import AddedNode, NodesReceipt
 from provision.core.receipts import write_bytes
 from provision.core.step import Context
 from provision.environment import packages
@@ -25,9 +24,9 @@ from provision.steps.requirements.install import (
     custom_nodes,
     install,
     requirements_of,
-    resolved_until,
     run_quick_test,
 )
+from provision.steps.requirements.nodes import until_of
 
 SCRIPT = "install.py"
 """What a custom node wants to be run once, after its requirements are installed (ComfyUI-Manager's convention)."""
@@ -84,7 +83,7 @@ def check_fits(trial: Context, nodes: Change) -> None:
     """
     words = asked_words(trial, trial.home.comfyui / FILE, node_requirements(trial), renew=_renewed(trial, nodes))
     dry = ("pip", "install", "--dry-run", "--python", trial.home.python, *words)
-    ran = as_of(trial, _until(trial, nodes), partial(packages.run_uv, trial, *dry))
+    ran = as_of(trial, until_of(trial, nodes.after), partial(packages.run_uv, trial, *dry))
     if ran.ok:
         return
     why = reason(ran.out + ran.err).rstrip(".")
@@ -103,7 +102,7 @@ def fill(trial: Context, nodes: Change, scripts: Sequence[str]) -> None:
     """
     had = packages.installed_versions(trial.home.venv)
     trial.note("Installing the custom nodes' packages ...", passing=True)
-    renewed, until = _renewed(trial, nodes), _until(trial, nodes)
+    renewed, until = _renewed(trial, nodes), until_of(trial, nodes.after)
     install(trial, node_requirements(trial), renew=renewed, until=until)
     for name in scripts:
         _run_script(trial, name)
@@ -138,19 +137,6 @@ def _renewed(trial: Context, nodes: Change) -> list[str]:
     files = (real.custom_nodes / node.name / FILE for node in nodes.went)
     names = {name_of(line) for file in files for line in requirements_of(file)}
     return sorted(names & packages.installed_versions(trial.home.venv).keys())
-
-
-def _until(trial: Context, nodes: Change) -> str:
-    """The last day from which packages are taken: that of ComfyUI's revision or of the newest node, and some more."""
-    dates = [trial.receipts.read("comfyui", ComfyReceipt).date, *(node.date for node in nodes.after.added)]
-    return resolved_until(trial, max(filter(_is_date, dates), key=datetime.fromisoformat, default=""))
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
 
 
 # -- install scripts ----------------------------------------------------------------------------------------------

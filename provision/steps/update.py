@@ -42,6 +42,7 @@ from provision.steps.node_changes import (
 from provision.steps.node_trial import has_checkpoint, prove_images
 from provision.steps.requirements.install import (
     all_but_torch,
+    custom_nodes,
     imported,
     install,
     prove,
@@ -143,7 +144,8 @@ def make_generation(ctx: Context, wanted: Wanted) -> Path:
 def _then(ctx: Context, wanted: Wanted) -> NodesReceipt:
     """The custom nodes that a generation is to have."""
     nodes = wanted.nodes or nodes_of_now(ctx)
-    return replace(nodes, disabled=tuple(dict.fromkeys((*nodes.disabled, *wanted.without))))
+    still = [name for name in nodes.disabled if name not in custom_nodes(ctx)]
+    return replace(nodes, disabled=tuple(dict.fromkeys((*still, *wanted.without))))
 
 
 def edited(ctx: Context) -> tuple[str, ...]:

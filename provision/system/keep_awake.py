@@ -1,4 +1,4 @@
-"""Keep the machine awake during a download."""
+"""Keep the machine awake during a download, and while it serves others."""
 
 from __future__ import annotations
 

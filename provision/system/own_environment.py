@@ -38,6 +38,14 @@ def how_to_install_anew() -> Command:
     return program(str(prefix / "bin" / "python"), "-m", "pip", "install", "--force-reinstall", DISTRIBUTION)
 
 
+def is_for_intel_alone(python: Path) -> bool:
+    """Whether a Mac's Python, or what it is a link to, cannot run on Apple silicon but under Rosetta."""
+    from provision.system.macho import HEAD_BYTES, processors_of
+    from provision.system.strict import read_head
+
+    return processors_of(read_head(python.resolve(), HEAD_BYTES)) == {"x86_64"}
+
+
 def _address_of_install_script() -> str:
     """Where install.sh is published, by the package's own metadata."""
     from importlib.metadata import PackageNotFoundError, metadata

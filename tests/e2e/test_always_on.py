@@ -130,6 +130,16 @@ def test_it_starts_at_login_and_is_known_to_all_commands(at: Place) -> None:
     assert at.server["state"] == "down"
 
 
+def test_what_was_closed_stays_closed_after_a_crash(at: Place) -> None:
+    assert at.person("launch", "--at-login", "--lan", "--yes").returncode == 0
+    assert at.watch
+    assert at.run("launch", "--no-lan").code == 0
+    closed = at.server
+    os.kill(closed["pid"], signal.SIGKILL)
+    assert eventually(lambda: at.server["state"] == "up" and at.server["pid"] != closed["pid"])
+    assert "0.0.0.0" not in json.loads((at.tool.home / "state" / "server.json").read_text())["argv"]
+
+
 def test_what_is_undone_leaves_the_server_alone(at: Place) -> None:
     assert at.person("launch", "--at-login").returncode == 0
     pid = at.server["pid"]

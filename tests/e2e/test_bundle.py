@@ -87,9 +87,9 @@ def change(path: Path, data: bytes) -> None:
 
 
 def flipped(path: Path) -> bytes:
-    """The same bytes but for the last one."""
+    """The same bytes but for one: of a wheel the time of its first file, so that it is a wheel still."""
     data = bytearray(path.read_bytes())
-    data[-1] ^= 1
+    data[12 if path.suffix == ".whl" else -1] ^= 1
     return bytes(data)
 
 

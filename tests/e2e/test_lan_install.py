@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
+import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,8 +19,10 @@ import requests
 
 from provision.system.local_machine import free_port
 from tests.e2e.conftest import Json, Tool
+from tests.support import apart
 
 NGINX = """
+user {user};
 daemon off; pid {at}/pid; error_log {at}/error.log; worker_processes 1;
 events {{}}
 http {{
@@ -26,6 +31,17 @@ http {{
   server {{ listen 127.0.0.1:{port}; root {root}; }}
 }}
 """
+NO_ROUTE = """
+"$PYTHON" -m provision serve "$BUNDLE" --for 5m --json >"$AT/served" &
+served=$!
+until grep -q serving_started "$AT/served"; do kill -0 $served || exit 98; sleep 0.1; done
+"$PYTHON" -m provision all --rehearse --stop --home "$AT/home" --from http://127.0.0.1:8765 --json >"$AT/said" &&
+  code=0 || code=$?
+kill $served
+wait $served || :
+exit $code
+"""
+"""Both ends in a network that has nothing but itself, where `serve` finds no other address than the loopback one."""
 MODEL = "sd_xl_turbo_1.0_fp16.safetensors"
 
 
@@ -36,7 +52,7 @@ def bundle(whole: Tool, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["cp", "-a", kept, whole.home], check=True)
     folder = tmp_path_factory.mktemp("bundles") / "bundle"
     ended = whole.run("bundle", str(folder), "--rehearse")
-    assert ended.code == 0, (ended.report, ended.err)
+    assert ended.code == 0, (ended.report["error"], ended.err)
     shutil.rmtree(whole.home)
     return folder
 
@@ -93,7 +109,7 @@ def test_a_server_that_dies_in_the_middle_costs_nothing_that_is_here(fresh: Tool
     assert list((fresh.home / "state" / "parts").iterdir())
     with answering(serving(fresh, bundle, port), port, env=fresh.env()):
         again = fresh.run(*install(fresh, port))
-    assert again.code == 0, (again.report, again.err)
+    assert again.code == 0, (again.report["error"], again.err)
     first = next(line for line in again.lines if line["type"] == "progress" and line["subject"] == MODEL)
     assert first["done"] > 0.2 * first["total"], "it began again"
     assert again.report["rehearsal"]["hub_sent_bytes"] == 0
@@ -105,14 +121,32 @@ def test_any_web_server_will_do(fresh: Tool, bundle: Path, tmp_path: Path) -> No
         pytest.skip("nginx is not installed here")
     port, aside = free_port(), tmp_path / "nginx"
     (aside / "t").mkdir(parents=True)
-    for folder in (aside, aside / "t", *bundle.parents):  # its workers are another user
-        with suppress(OSError):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    (aside / "conf").write_text(NGINX.format(at=aside, port=port, root=bundle))
+    (aside / "conf").write_text(NGINX.format(user=getpass.getuser(), at=aside, port=port, root=bundle))
     with answering([nginx, "-c", str(aside / "conf"), "-e", str(aside / "error.log")], port):
         ended = fresh.run(*install(fresh, port))
-    assert ended.code == 0, (ended.report, ended.err)
+    assert ended.code == 0, (ended.report["error"], ended.err)
     assert ended.report["rehearsal"]["hub_sent_bytes"] == 0
+
+
+def test_without_any_route_from_nothing_to_the_first_image(fresh: Tool, bundle: Path, tmp_path: Path) -> None:
+    if why := apart.why_not():
+        pytest.skip(why)
+    environ = {**fresh.env(), "PYTHON": sys.executable, "BUNDLE": str(bundle), "AT": str(tmp_path)}
+    ended = subprocess.run(
+        apart.without_a_route(NO_ROUTE),
+        env={name: value for name, value in environ.items() if not name.endswith(("_INDEX", "_INDEX_URL"))},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    served = [json.loads(line) for line in (tmp_path / "served").read_text().splitlines()]
+    assert next(line for line in served if line["type"] == "serving_started")["address"] == "http://127.0.0.1:8765"
+    report = json.loads((tmp_path / "said").read_text().splitlines()[-1])
+    assert report["rehearsal"]["hub_sent_bytes"] == 0
+    assert (tmp_path / "home" / "first-image.png").is_file()
 
 
 def test_a_rehearsal_is_served_as_a_bundle_of_it(rehearsed: Tool) -> None:

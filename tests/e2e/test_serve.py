@@ -6,6 +6,7 @@ import signal
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -19,7 +20,7 @@ HERE = "127.0.0.1:0"
 
 def get(address: str, path: str) -> bytes:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{address}/{path}", timeout=60) as answer:
+    with opener.open(f"{address}/{quote(path)}", timeout=60) as answer:
         return bytes(answer.read())
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from provision.steps.registry import STEPS
 from tests.e2e.conftest import CHECKOUT, Tool
 from tests.support.sockets import socket_folder
 
@@ -53,6 +54,10 @@ class Terminal:
     def text(self) -> str:
         """All lines since the start, those that have scrolled away too."""
         return self.tmux("capture-pane", "-p", "-S", "-")
+
+    def screen(self) -> str:
+        """What is in sight."""
+        return self.tmux("capture-pane", "-p")
 
     def wait(self, seen: Callable[[str], object]) -> str:
         """The text as soon as it is so."""
@@ -153,3 +158,19 @@ def test_plain_moves_nothing_even_on_a_terminal(terminal: Terminal, tool: Tool) 
     assert "models: to do." in text
     assert "^[" not in text
     assert "M-bM-^\\" not in text, "words, no signs"
+
+
+def test_at_80_by_24_every_step_stays_in_sight_and_what_is_typed_ahead_is_run(
+    terminal: Terminal, rehearsed: Tool
+) -> None:
+    terminal.tmux("resize-window", "-x", "80", "-y", "24")
+    terminal.type(f"cd {shlex.quote(str(rehearsed.home.parent))}; clear")
+    command = ["-m", "provision", "all", "--rehearse", "--home", rehearsed.home.name]
+    terminal.type(f"{shlex.quote(sys.executable)} {shlex.join(command)}")
+    terminal.wait(lambda text: SPINNING.search(text))
+    terminal.type("expr 6 '*' 7")
+    terminal.wait(lambda text: re.search(r"^42$", text, re.MULTILINE))
+    seen = terminal.screen()
+    assert [step.name for step in STEPS if not re.search(rf"^[✓!] {step.name} ", seen, re.MULTILINE)] == [], seen
+    assert "Next:" in seen
+    assert seen.index("Next:") < seen.index("expr 6"), "it is shown by the shell alone"

@@ -17,6 +17,7 @@ FILES = {
     "kit/uv": b"uv\n",
     "wheels/index.html": b"<a href='x.whl'>x</a>\n",
     "wheels/x.whl": b"wheel\n",
+    "wheels/a b+c!1=2@3~4,(5)[6].whl": b"every character that a name may have\n",
     "comfyui/source.tar.gz": b"source\n",
     "python/cpython.tar.gz": b"python\n",
 }

@@ -79,6 +79,6 @@ def said_on(name: str) -> str:
     check = replace(plan, steps=plan.steps[:1])
     needs = {step.name: step.needs for step in STEPS}
     table = plain_text(plan_lines(make_plan(plan, needs, Pace(), USUAL_S)), 100)
-    closing = ["This machine will do." if check.ok else "This machine will not do."]
+    closing = ["This machine is supported." if check.ok else "This machine is not supported."]
     checked = plain_text(views.checkup_lines(check, closing, details=True), 100)
     return f"{machine_of(name)}\n\n$ provision check\n{checked}\n\n$ provision plan\n{table}\n"

@@ -137,6 +137,10 @@ def _of_home(ctx: Context) -> tuple[Target | None, Lock]:
     lock = load_lock(ctx.home.lock_file)
     check_whole(lock)
     check_models(lock.manifest, lock.models)
+    if lock.nodes:
+        names = ", ".join(node.name for node in lock.nodes)
+        ctx.note(f"A bundle holds no custom nodes; these are left out: {names}.")
+    lock = replace(lock, nodes=())
     return (here(ctx).target if ctx.machine.system == "Darwin" else None), lock
 
 

@@ -25,6 +25,7 @@ from provision.output.layout import KEPT, line
 from provision.output.result import Result, Says, looked, ran
 from provision.steps.catalogue import must_know
 from provision.steps.comfyui.kinds import COMFYUI_REF
+from provision.steps.lock.bundled import agree_to_replace
 from provision.steps.registry import STEPS
 
 MACHINE = ("hardware", "tools")
@@ -61,6 +62,8 @@ def examine(at: Session, *, fix: bool, only: Sequence[str] = (), report_file: Pa
     unusable file, and what the steps raise.
     """
     must_know(only)
+    if fix and at.ctx.options.source is not None and at.ctx.options.locked is not None:
+        agree_to_replace(at.ctx, at.ctx.options.locked)
     if report_file is not None:
         check_place(report_file, TITLE, ours("doctor", "--report", "report.md"))
     if at.ctx.options.deep:

@@ -64,17 +64,27 @@ def _remember(at: Session, result: Result) -> None:
 
 def _stay(at: Session, result: Result) -> Result:
     """Show the answer, then stay for as long as the server does."""
-    from provision.cli.server import bring_up
     from provision.comfyui.watching import Watch
     from provision.command import Fix, ours
     from provision.output.result import why
 
     for part in result.view:
         at.console.tell(part)
-    if Watch(at.ctx).until_over(lambda: bring_up(at).ok):
+    if Watch(at.ctx).until_over(lambda: _start_again(at)):
         return replace(result, view=(Words("ComfyUI was stopped."),))
     ended = Fix("ComfyUI exited, and is not started again. See its log:", ours("logs"))
     return replace(result, view=(Words(ended),), error=why("server_down", ended))
+
+
+def _start_again(at: Session) -> bool:
+    """Start the server as the home wants it now, which may be otherwise than when this command began."""
+    from provision.cli.request import Request
+    from provision.cli.server import bring_up
+    from provision.cli.session import open_session
+
+    now = Request("launch", home=at.ctx.home.root, overrides=at.request.overrides, yes=at.request.yes)
+    with open_session(now, at.console, at.ctx.machine) as again:
+        return bring_up(again).ok
 
 
 app = command("launch", launch, ASKING | {"lan"})

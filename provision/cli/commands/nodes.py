@@ -179,20 +179,20 @@ def update(
 
 def parse_address(text: str) -> tuple[str, str]:
     """`URL[@REF]` as the address and the ref, which may be empty. Raises UsageError for what git is not given."""
+    import os
     import re
-    from pathlib import Path
 
     from provision.core.manifest import GIT_ADDRESS
     from provision.core.manifest import REF as REF_RULE
 
-    if (folder := Path(text).expanduser()).is_dir():
-        return str(folder.absolute()), ""
+    if os.path.isdir(folder := os.path.expanduser(text)):  # noqa: PTH111, PTH112  (which leave `~nobody` as it is)
+        return os.path.abspath(folder), ""  # noqa: PTH100
     server = re.match(r"(?:[a-z]+://[^/]*|[\w.-]+@[\w.-]+:)?", text)
     start = server.end() if server is not None else 0
     path, at, ref = text[start:].rpartition("@")
     url, ref = (text[:start] + path, ref) if at else (text, "")
-    if not text.startswith(("http://", "https://", "ssh://", "file://")) and Path(url).expanduser().is_dir():
-        url = str(Path(url).expanduser().absolute())
+    if url.startswith(("~", ".", "/")):
+        url = os.path.abspath(os.path.expanduser(url)) if url else ""  # noqa: PTH100, PTH111
     if not GIT_ADDRESS.fullmatch(url) or (at and not REF_RULE.fullmatch(ref)):
         raise UsageError(
             f"{text!r} is not the address of a git repository: https, ssh, a file address or a folder.",
@@ -204,6 +204,7 @@ def parse_address(text: str) -> tuple[str, str]:
 def _name_for(ctx: Context, url: str, now: NodesReceipt) -> str:
     """The folder's name for a node. Raises UsageError where it has none, or another has it."""
     from provision.comfyui.added_nodes import OFF, name_for
+    from provision.comfyui.node_folders import NOT_A_PERSONS
     from provision.core.receipt_kinds import NODE_NAME
 
     name = name_for(url)
@@ -214,7 +215,7 @@ def _name_for(ctx: Context, url: str, now: NodesReceipt) -> str:
         if _known(now, same).url.removesuffix(".git") == url.removesuffix(".git"):
             return same
         raise UsageError(f"The custom node {same} is from {_known(now, same).url}.", hint=ours("nodes", "remove", same))
-    taken = {path.name.removesuffix(OFF).lower() for path in _entries(ctx)}
+    taken = NOT_A_PERSONS | {path.name.removesuffix(OFF).lower() for path in _entries(ctx)}
     if name.lower() in taken:
         raise UsageError(
             f"custom_nodes has a {name} that provision did not add; it is not touched.", hint=ours("nodes", "list")

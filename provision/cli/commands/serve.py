@@ -83,6 +83,7 @@ def serve(
     from provision.download.serving.readers import Readers
     from provision.download.serving.server import Served as Application
     from provision.download.serving.server import serving
+    from provision.system.keep_awake import kept_awake
     from provision.system.listener import listen as bind
     from provision.system.listener import url_host
 
@@ -91,7 +92,8 @@ def serve(
     listener = bind(host, port)
     place = _Place(f"http://{url_host(_reached_at(host))}:{listener.getsockname()[1]}", seconds)
     use, readers = _how_to_use(offer, place.url), Readers()
-    with serving(listener, Application(offer, readers, "".join(f"{at.typed(each)}\n" for each in use))):
+    app = Application(offer, readers, "".join(f"{at.typed(each)}\n" for each in use))
+    with kept_awake(at.ctx.machine), serving(listener, app):
         _announce(at, offer, place, use)
         try:
             _watch(at, readers, seconds)

@@ -45,7 +45,7 @@ def from_endpoints(ctx: Context, name: str, work: Callable[[Context, str], T]) -
             watchful = _watchful(ctx, endpoint, name, _Pace(CRAWL_BYTES_PER_S))
             return work(replace(ctx, emit=watchful, patience=ctx.patience.at_most(BRIEF_S)), endpoint)
         except (*PASSING_ON, WrongFile) as error:
-            ctx.note(f"{error.message} {host_of(following)} is next.")
+            ctx.note(f"{error.sentence} {host_of(following)} is next.")
     return work(replace(ctx, emit=_watchful(ctx, hubs[-1], name, _Pace(DRIP_BYTES_PER_S, SILENCE_S))), hubs[-1])
 
 

@@ -241,7 +241,10 @@ def _write(ctx: Context, revision: Revision, state: git.State) -> None:
     folder = ctx.home.comfyui
     ours = _unfinished(ctx) or not _has_sources(folder)
     url, alive, environ = ctx.manifest.comfyui.url, ctx.machine.check_interrupted, ctx.machine.environ
-    commit = ride_out(ctx, lambda: git.fetch(folder, url, revision, follow_fetch(ctx), alive, environ=environ))
+    if ctx.options.source is not None:
+        commit = _already_here(ctx, revision)
+    else:
+        commit = ride_out(ctx, lambda: git.fetch(folder, url, revision, follow_fetch(ctx), alive, environ=environ))
     ctx.machine.check_interrupted()
     if state.head is not None and state.modified and not ours:
         git.stash(folder, f"provision: before {revision.name}")
@@ -252,6 +255,17 @@ def _write(ctx: Context, revision: Revision, state: git.State) -> None:
     git.place(folder, commit, revision, ours=ours)
     record(ctx, revision, commit)
     _marker(ctx).unlink(missing_ok=True)
+
+
+def _already_here(ctx: Context, revision: Revision) -> str:
+    """The commit in the checkout: a bundle has archives, which no repository takes. Raises GitError."""
+    folder = ctx.home.comfyui
+    if revision.commit is None or git.has_commit_of(folder, revision.commit) != revision.commit:
+        raise GitError(
+            f"{folder} is a git checkout without {revision.name[:12]}, and a bundle holds ComfyUI as an archive.",
+            hint=Fix("Use a new install folder:", ours("all", "--home", "DIR")),
+        )
+    return revision.commit
 
 
 def record(ctx: Context, revision: Revision, commit: str) -> None:

@@ -37,7 +37,8 @@ LOW_POWER = Kind("low-power", "hardware", "warns", "hint", "Low Power Mode (pmse
     "turn it off in System Settings, Battery")
 DISK_LOW = Kind("disk-low", "hardware", "blocks", "hint",
     "free space against what the plan will write, plus 2 GiB",
-    "`No space left on device` in the middle of a download", "free some space, or `--home` on another disk")
+    "`No space left on device` in the middle of a download",
+    "free some space (`provision clean`), or `--home` on another disk")
 HOME_GONE = Kind("home-gone", "hardware", "blocks", "hint",
     "whether the install folder exists, and its disk is mounted",
     "everything seems to be gone, or fills the wrong disk", "connect the disk, or another `--home`")

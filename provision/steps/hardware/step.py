@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from provision.system.disk_state import is_read_only, why_absent
 from provision.system.mac import SW_VERS as SW_VERS
 from provision.system.mac import SYSCTL as SYSCTL
 from provision.system.mac import read_chip, read_macos, read_sysctl
+from provision.system.own_environment import how_to_install_anew, is_for_intel_alone
 from provision.system.parsers import GIB, KIB, Chip
 
 AIR_BYTES = 2 * GIB
@@ -80,7 +82,7 @@ def _check_mac(ctx: Context) -> Iterable[Finding]:
         yield python_env_kinds.PY_ROSETTA.warn(
             "this process",
             "provision itself runs under Rosetta, as an Intel program; ComfyUI still gets a Python for Apple silicon.",
-            fix=Fix("Use a terminal that was not opened with Rosetta.", ours("all", under=("arch", "-arm64"))),
+            fix=_out_of_rosetta(),
         )
     yield _judge_macos(ctx, system)
     memory = _read_mac_memory(ctx, chip)
@@ -128,6 +130,14 @@ def _judge_chip(ctx: Context, chip: Chip | None, model: str) -> Finding:
         )
     where = f" in a {model}" if model and not chip.virtual else " (a virtual machine)" if chip.virtual else ""
     return kinds.HW_CHIP.ok("chip", f"{chip.name}{where}, Apple silicon.", facts=seen)
+
+
+def _out_of_rosetta() -> Fix:
+    """Another terminal, where this Python is for Apple silicon too; else another Python for the tool."""
+    if is_for_intel_alone(Path(sys.executable)):
+        says = "Its Python is for Intel alone. In a terminal that was not opened with Rosetta, install provision again:"
+        return Fix(says, how_to_install_anew())
+    return Fix("Use a terminal that was not opened with Rosetta.", ours("all", under=("arch", "-arm64")))
 
 
 def _judge_macos(ctx: Context, system: parsers.MacOs | None) -> Finding:

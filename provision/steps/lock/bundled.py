@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from provision.command import Fix, ours
 from provision.core.bundle import Bundle, BundledLock, lacks
@@ -88,6 +89,7 @@ def agree_to_replace(ctx: Context, lock: Lock) -> None:
 def replaces(ctx: Context, lock: Lock) -> list[str]:
     """What a bundle would change in a home that has a lock of its own, in words."""
     try:
-        return differences(load_lock(ctx.home.lock_file), lock) if ctx.home.lock_file.is_file() else []
+        kept = load_lock(ctx.home.lock_file) if ctx.home.lock_file.is_file() else lock
     except LockError:
         return []
+    return differences(kept, replace(lock, nodes=kept.nodes))  # a bundle leaves custom nodes as they are

@@ -73,7 +73,7 @@ def _of_checkout(ctx: Context, error: ProvisionError) -> Asked:
     if not here.is_file():
         hint = Fix("Pass the requirements yourself:", ours("plan", "--for", "TARGET", "--requirements", "FILE"))
         raise GitError(error.message, hint=hint) from error
-    ctx.note(f"{error.message} Using the installed checkout instead.")
+    ctx.note(f"{error.sentence} Using the installed checkout instead.")
     until = _until(ctx, receipt.date) if receipt.date else ""
     as_of = f", packages as of {until}" if until else ""
     source = f"{receipt.name or 'the revision'} in {ctx.home.comfyui}{as_of}"

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 
 from provision.comfyui import added_nodes, git_checkout
 from provision.comfyui.git_remote import Revision
 from provision.comfyui.switching import held_nodes, set_aside
 from provision.command import Fix
 from provision.core.finding import Finding
-from provision.core.receipt_kinds import NODE_NAME, AddedNode, NodesReceipt
+from provision.core.receipt_kinds import NODE_NAME, AddedNode, ComfyReceipt, NodesReceipt
 from provision.core.step import Context, Look
 from provision.environment import generations, packages
 from provision.steps.node_fetch import fetch
 from provision.steps.requirements import kinds
-from provision.steps.requirements.install import requirements_of
+from provision.steps.requirements.install import requirements_of, resolved_until
 
 
 def check_nodes(ctx: Context) -> Iterable[Finding]:
@@ -35,9 +36,9 @@ def check_nodes(ctx: Context) -> Iterable[Finding]:
 
 
 def wanted_nodes(ctx: Context) -> NodesReceipt:
-    """The added custom nodes that there should be: a lock's, else those of the generation in use."""
+    """The added custom nodes that there should be: a lock's, else those of the generation in use; no bundle has any."""
     now, lock = _now(ctx), ctx.options.locked
-    if lock is None:
+    if lock is None or ctx.options.source is not None:
         return now
     found = [each for each in lock.nodes if each.url and each.commit and NODE_NAME.fullmatch(each.name)]
     ours = [each for each in found if now.named(each.name) is not None or not _is_anothers(ctx, each.name)]
@@ -76,6 +77,19 @@ def lines_of_nodes(ctx: Context) -> list[str]:
     """What the custom nodes ask for that were added and are enabled."""
     found = [ctx.home.custom_nodes / node.name for node in _now(ctx).added]
     return [line for folder in found for line in requirements_of(folder / "requirements.txt")]
+
+
+def until_of(ctx: Context, nodes: NodesReceipt) -> str:
+    """The last day from which packages are taken: by ComfyUI's revision or the newest node, whichever is later."""
+    dates = [ctx.receipts.read("comfyui", ComfyReceipt).date, *(node.date for node in nodes.added)]
+    return resolved_until(ctx, max(filter(_is_date, dates), key=datetime.fromisoformat, default=""))
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def put_nodes(ctx: Context, finding: Finding) -> None:

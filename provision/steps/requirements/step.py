@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from provision.comfyui.added_nodes import RECEIPT
 from provision.command import Fix
 from provision.core.finding import Finding, Kind
-from provision.core.receipt_kinds import ComfyReceipt, RequirementsReceipt
+from provision.core.receipt_kinds import ComfyReceipt, NodesReceipt, RequirementsReceipt
 from provision.core.sentences import dated
 from provision.core.step import Context, Step
 from provision.environment import packages
 from provision.steps.requirements import kinds
 from provision.steps.requirements.install import all_but_torch, install, packages_cost, prove, still_proven
-from provision.steps.requirements.nodes import lines_of_nodes, unmet_of_nodes
+from provision.steps.requirements.nodes import lines_of_nodes, unmet_of_nodes, until_of
 from provision.steps.torch.choice import asks_for_audio
 from provision.steps.torch.install import install_torch_set
 
@@ -68,7 +69,9 @@ def apply_requirements(ctx: Context, finding: Finding) -> None:
     if asks_for_audio(ctx) and "torchaudio" not in packages.installed_versions(ctx.home.venv):
         ctx.note("This revision of ComfyUI requires torchaudio: installing it too.")
         install_torch_set(ctx, audio=True)
-    install(ctx, lines_of_nodes(ctx), renew=all_but_torch(ctx) if moved else ())
+    nodes = ctx.receipts.read(RECEIPT, NodesReceipt)
+    until = "" if moved or not nodes.added else until_of(ctx, nodes)
+    install(ctx, lines_of_nodes(ctx), renew=all_but_torch(ctx) if moved else (), until=until)
     if finding.kind == kinds.REQ_UNPROVEN:
         prove(ctx)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from provision.comfyui.added_nodes import is_ours
 from provision.comfyui.api import Comfy
 from provision.comfyui.error_explanations import Failure, death, failed_in, failure_of
 from provision.comfyui.log_reader import (
@@ -23,7 +24,7 @@ from provision.comfyui.log_reader import (
 )
 from provision.comfyui.sandbox import can_fence
 from provision.comfyui.server_process import client_of, our_process, read_record, record_path, stop_server
-from provision.command import Command, Fix, program
+from provision.command import Command, Fix, ours, program
 from provision.core.finding import Finding
 from provision.core.step import Context, Look
 from provision.download.model_files import wanted_files
@@ -123,11 +124,14 @@ def _failed_finding(ctx: Context, failure: Failure) -> Finding:
     folder = ctx.home.custom_nodes / failure.custom_node
     fix, facts = failure.hint, {"node": failure.custom_node}
     if failure.custom_node and folder.exists() and DISABLED in failure.hint.says:
-        fix = Fix("Disable that custom node, then start ComfyUI again.", _disabling(folder))
+        fix = Fix("Disable or remove that custom node, then start ComfyUI again.", _without(ctx, folder))
     return kind_of(failure.id).warn(failure.node or "last image", failure.says, fix=fix, facts=facts)
 
 
-def _disabling(folder: Path) -> Command:
+def _without(ctx: Context, folder: Path) -> Command:
+    """What takes a custom node out of use: removed where it was added, else renamed."""
+    if is_ours(ctx.home, folder):
+        return ours("nodes", "remove", folder.name)
     return program("mv", str(folder), f"{folder}{DISABLED}")
 
 
@@ -147,7 +151,7 @@ def failed_node(ctx: Context, sign: Sign) -> Iterable[Finding]:
         fix = Fix(f"Rename it to {name}{DISABLED} and restart ComfyUI.")
         yield kinds.NODE_FAILED.fixable(name, says, fix=fix)
     else:
-        fix = Fix("Install what it requires, or disable it.", _disabling(folder))
+        fix = Fix("Install what it requires, or do without it.", _without(ctx, folder))
         yield kinds.NODE_FAILED.warn(name, says, fix=fix, asks=f"Rename it to {name}{DISABLED}?")
 
 

@@ -175,7 +175,7 @@ def _will_ask_for_audio(ctx: Context) -> bool:
     try:
         return read_asked(ctx, None).audio
     except GitError as error:
-        ctx.note(f"{error.message} Without ComfyUI's requirements it is unknown whether torchaudio is required.")
+        ctx.note(f"{error.sentence} Without ComfyUI's requirements it is unknown whether torchaudio is required.")
         return False
 
 

@@ -183,7 +183,7 @@ def _prove_again(ctx: Context, *, audio: bool) -> None:
     except ProbeFailed as error:
         if ctx.home.venv_of_another is not None:  # nobody was asked about installing there
             raise
-        ctx.note(f"{error.message} Looking for another version.")
+        ctx.note(f"{error.sentence} Looking for another version.")
         ctx.receipts.drop("torch")
         _install(ctx, audio=audio, reinstall=False)
 

@@ -30,7 +30,8 @@ def ctx(context: Make, tmp_path: Path) -> Context:
     return made
 
 
-def test_a_later_release_has_its_day_and_its_cost(ctx: Context) -> None:
+def test_a_later_release_has_its_day_and_its_cost(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newest, "ASK_S", 120)
     waiting = ask_newest(ctx)
     assert waiting is not None
     asked = waiting()

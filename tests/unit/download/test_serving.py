@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,16 +48,31 @@ class Site:
             return b"".join(iter(lambda: link.recv(65536), b""))
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    folder = write_bundle(tmp_path / "bundle")
+@contextmanager
+def served(aside: Path) -> Iterator[Site]:
+    """A bundle, with what is not of it in its folder."""
+    folder = write_bundle(aside / "bundle")
     (folder / "notes.txt").write_text("not of the bundle")
     (folder / ".secret").write_text("secret")
-    (tmp_path / "outside").write_text("outside")
-    (folder / "link").symlink_to(tmp_path / "outside")
+    (aside / "outside").write_text("outside")
+    (folder / "link").symlink_to(aside / "outside")
     site = Site(folder, bundle_offer(folder))
     with serving(site.listener, site.app):
         yield site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Served to all tests that change nothing."""
+    with served(tmp_path_factory.mktemp("served")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_site(tmp_path: Path) -> Iterator[Site]:
+    """Served to one test."""
+    with served(tmp_path) as running:
+        yield running
 
 
 def test_every_listed_file_is_served_whole(site: Site) -> None:
@@ -131,7 +147,8 @@ def test_nothing_can_be_written(site: Site, method: str) -> None:
     assert {path: path.read_bytes() for path in site.folder.rglob("*") if path.is_file()} == before
 
 
-def test_a_file_that_has_changed_is_no_longer_served(site: Site) -> None:
+def test_a_file_that_has_changed_is_no_longer_served(own_site: Site) -> None:
+    site = own_site
     (site.folder / "kit" / "uv").write_bytes(b"changed\n")
     (site.folder / "wheels" / "x.whl").unlink()
     assert site.ask("kit/uv").status_code == 404
@@ -139,7 +156,8 @@ def test_a_file_that_has_changed_is_no_longer_served(site: Site) -> None:
     assert site.ask("python/cpython.tar.gz").content == FILES["python/cpython.tar.gz"]
 
 
-def test_many_readers_get_the_same_bytes_and_each_is_counted(site: Site) -> None:
+def test_many_readers_get_the_same_bytes_and_each_is_counted(own_site: Site) -> None:
+    site = own_site
     got: list[bytes] = []
     threads = [threading.Thread(target=lambda: got.append(site.ask(MODEL).content)) for _ in range(8)]
     for thread in threads:

@@ -177,6 +177,12 @@ def test_uv_keeps_everything_in_the_home_and_the_caller_wins(context: Contexts) 
     assert {name: mine[name] for name in given} == given
 
 
+def test_uv_trusts_whom_a_mac_trusts() -> None:
+    """A company's certificate lies in the Keychain, and in no file that anybody could name."""
+    env = uv_env(FakeMachine(), HOME)
+    assert (env["UV_SYSTEM_CERTS"], env["UV_NATIVE_TLS"]) == ("1", "1")
+
+
 def test_pips_index_is_honoured_where_uv_has_none() -> None:
     pip = {"PIP_INDEX_URL": "https://mirror/simple", "PIP_EXTRA_INDEX_URL": "https://extra/simple"}
     env = uv_env(FakeMachine(environ=pip), HOME)

@@ -89,7 +89,7 @@ def test_plain_says_what_happens_on_standard_error_and_the_report_on_standard_ou
         "  models       Half is here.",
         "✓ models       The model is [here] :fire: (2.0\N{NO-BREAK SPACE}s)",
     ]
-    assert out.splitlines()[0] == "· models: [ckpt-missing]"
+    assert out.splitlines()[0] == "· models  [ckpt-missing]"
     assert out.splitlines()[-1] == "Not finished."
     assert "\x1b" not in out + err
 

@@ -168,7 +168,7 @@ def test_an_error_says_what_happened_then_what_to_type_and_last_where_the_log_is
 
 def test_what_is_to_be_pasted_is_not_broken_into_lines() -> None:
     error = GitError("It broke.", hint=ours("all", "--home", "/long" * 30))
-    assert rendered(views.error_lines(error, None, "✗"), 60)[-1] == f"    {said(error.hint)}"
+    assert rendered(views.error_lines(error, None, "✗"), 60)[-1] == f"  → {said(error.hint)}"
     assert rendered(views.report_lines(REPORT, ["x" * 90]), 60)[-1] == "x" * 90
 
 
@@ -190,10 +190,10 @@ def test_a_report_shows_what_is_to_be_done_and_what_waits(width: int | None) -> 
     text = "\n".join(lines)
     assert "Apple M1 Pro" not in text, "what is well is not shown"
     for part in (
-        "✗ tools: [disk-low]",
+        "✗ tools  [disk-low]",
         "→ Free some space: du -sh",
-        "· models:",
-        "✗ comfyui: [git]",
+        "· models  [ckpt-missing]",
+        "✗ comfyui  [git]",
         "→ provision all",
         "server",
     ):
@@ -238,7 +238,7 @@ def test_text_of_others_is_never_markup() -> None:
 
 def test_pairs_keep_long_values_whole() -> None:
     lines = rendered(views.pair_lines([("home", "/a" * 60), ("server", "up")]), 60)
-    assert [line.strip() for line in lines] == ["home", "/a" * 60, "server  up"], "the terminal wraps it, unbroken"
+    assert lines == [f"home    {'/a' * 60}", "server  up"], "the terminal wraps it, unbroken"
 
 
 def test_marks_and_styles_stand_for_every_verdict() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from provision.system.machine import Memory, Ran
 from provision.system.parsers import GIB
 from tests.support.fake_machine import FakeMachine
 from tests.support.findings import fixable, ok
+from tests.support.hints import said
 from tests.support.paths import FACTS
 
 SYSCTL, SW_VERS, VM_STAT, PMSET = (
@@ -146,6 +149,22 @@ def test_rosetta_is_a_warning_about_this_process_only(look: Looker, chip: str, a
     found = look(mac(f"sysctl/{chip}", arch=arch))
     assert found["hw-chip"].verdict is Verdict.OK
     assert found["py-rosetta"].verdict is Verdict.WARN
+    assert "arch -arm64 provision all" in said(found["py-rosetta"].fix)
+
+
+INTEL, BOTH = struct.pack("<II", 0xFEEDFACF, 0x01000007), struct.pack(">7I", 0xCAFEBABE, 2, 0x01000007, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(("head", "installs"), [(INTEL, True), (BOTH + struct.pack(">I", 0x0100000C), False)])
+def test_a_python_for_intel_alone_is_to_be_installed_again(
+    look: Looker, head: bytes, installs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`arch -arm64` would end with "Bad CPU type in executable"."""
+    (tmp_path / "python3.12").write_bytes(head)
+    (tmp_path / "python").symlink_to("python3.12")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    fix = said(look(mac("sysctl/rosetta-m1", arch="x86_64"))["py-rosetta"].fix)
+    assert ("install provision again" in fix, "arch -arm64" in fix) == (installs, not installs)
 
 
 @pytest.mark.parametrize("system", ["intel-10.13", "runner-12.7", "intel-13.7"])
