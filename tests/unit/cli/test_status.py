@@ -29,8 +29,8 @@ def test_each_part_of_the_disk_counts_once(tmp_path: Path) -> None:
     os.link(wheel, home.own_venv / "lib" / "torch.so")
     (home.root / "elsewhere").symlink_to(model)
     parts = disk_parts(home)
-    assert list(parts)[:4] == ["models", "pictures", "ComfyUI", "environments"]
-    least = {"models": 400_000, "pictures": 100_000, "ComfyUI": 50_000, "environments": 300_000}
+    assert list(parts)[:4] == ["models", "images", "ComfyUI", "environments"]
+    least = {"models": 400_000, "images": 100_000, "ComfyUI": 50_000, "environments": 300_000}
     assert all(size <= parts[part] < size + 60_000 for part, size in least.items()), parts
     assert parts["caches"] < 60_000
     assert sum(parts.values()) < 1_100_000
