@@ -76,6 +76,8 @@ class Worker:
     def __init__(self, target: Target, host: Host, job: Job, out: int) -> None:
         self.target, self.host, self.job, self._out = target, host, job, out
         self.heard = self._began = time.monotonic()
+        self.begun = False
+        """Whether it is its turn."""
         self.said = ""
         """The last line that it said in words."""
         self.ended: Outcome | None = None
@@ -342,7 +344,7 @@ def _wait_for_givers(wave: Sequence[Worker]) -> None:
 
 
 def _begin(worker: Worker) -> None:
-    worker.heard = time.monotonic()
+    worker.heard, worker.begun = time.monotonic(), True
     if worker.ended is None:
         worker.run()
 
@@ -359,9 +361,11 @@ def _watch(workers: list[Worker], silence_s: float) -> None:
     while True:
         gevent.sleep(WATCH_S)
         for worker in workers:
-            silent = time.monotonic() - worker.heard
-            if worker.ended is None and worker.host.connected and silent > silence_s:
-                worker.end(Outcome.HUNG, f"No sign of life for {silent:.0f} s.")
+            silent, connected = time.monotonic() - worker.heard, worker.host.connected
+            patience_s = silence_s if connected else silence_s + CONNECT_S  # which says itself why it cannot
+            if worker.begun and worker.ended is None and silent > patience_s:
+                outcome = Outcome.HUNG if connected else Outcome.DOWN
+                worker.end(outcome, f"No sign of life for {silent:.0f} s.")
                 worker.close()
 
 
