@@ -14,7 +14,7 @@ from typing import IO
 
 import pytest
 
-from provision.cli.exit_codes import SHOW_CURSOR
+from provision.cli.exit_codes import TIDY
 from tests.support.processes import eventually, gone
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -142,7 +142,7 @@ def test_a_terminal_gets_its_cursor_back() -> None:
             assert line_of(running.stdout) == "tidying"
             running.send_signal(signal.SIGINT)
             running.wait(60)
-        assert SHOW_CURSOR in os.read(master, 10_000)
+        assert TIDY in os.read(master, 10_000)
     finally:
         os.close(master)
         os.close(terminal)
