@@ -155,8 +155,8 @@ class Transfer:
         return max(last, self.segments.unclaimed_bytes // (2 * self.running) // last * last)
 
     def _shared(self) -> Claim | None:
-        """Half of what the slowest connection still has to bring, when that takes it long."""
-        if not self.ranges or not self._began:
+        """Half of what the slowest connection still has to bring, when that takes it long for want of a faster line."""
+        if not self.ranges or not self._began or self.ctx.options.limit_rate:
             return None
         now = self.ctx.machine.clock()
         slowest = max(self._began, key=lambda claim: self._seconds_left(claim, now))

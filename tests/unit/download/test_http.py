@@ -134,12 +134,16 @@ def test_limited_connections_are_added_up(tmp_path: Path, world: tuple[Path, Mod
     assert time.monotonic() - began < 2.5
 
 
-def test_a_limit_to_the_rate_holds_for_all_connections(tmp_path: Path, world: tuple[Path, ModelRepo]) -> None:
+def test_a_limit_to_the_rate_holds_for_all_connections(
+    tmp_path: Path, world: tuple[Path, ModelRepo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_backend, "SETTINGS", Settings(segment_bytes=2 << 20, race_s=0.2, window_s=0.05))
     with Hub(world[0]) as hub:
         ctx = small_context(tmp_path, world[1], hub.url, limit_rate=4_000_000)
         began = time.monotonic()
         assert is_right(fetch(ctx, hub, world[1]), world[1])
         took_s = time.monotonic() - began
+        assert hub.sent_bytes() == world[1].files[FILE][0], "no byte is asked for twice: a limit is to save them"
     assert took_s > (world[1].files[FILE][0] / 4_000_000) - 0.6
 
 
