@@ -208,7 +208,9 @@ def test_a_byte_that_changed_is_never_installed(copy: Made, bundle: Made, tool: 
     shutil.copy(bundle.folder / copy.kinds["source"], copy.folder / copy.kinds["source"])
     ended = tool.run("all", "--rehearse", "--stop", "--from", str(copy.folder))
     assert ended.code == 1, ended.report
-    assert "Hash mismatch" in ended.step("torch")["error"]["message"]
+    error = ended.step("torch")["error"]
+    assert "Hash mismatch" in error["message"]
+    assert {"bundle", "--check", str(copy.folder)} <= set(error["argv"])
     mended = tool.run("all", "--rehearse", "--stop", "--from", str(bundle.folder))
     assert mended.code == 0, mended.report
     looked = tool.run("doctor", "--from", str(bundle.folder))

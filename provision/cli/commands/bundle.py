@@ -83,7 +83,7 @@ def bundle(
         writing.check_fat(writing.file_system_of(place), place, found.wanted)
         _ask(at, place, todo)
         writing.begin(place)
-        made = {each.path: writing.write(at.ctx, place, each) for each in todo}
+        made = {each.path: writing.write(at.ctx.stamped("bundle"), place, each) for each in todo}
         files = writing.all_of(place, found.wanted, made, before)
         writing.drop(place, before.keys() - files.keys())
         return _told(found, files, todo, writing.finish(place, found.about(files)), changed=True)
@@ -95,7 +95,7 @@ def _ask(at: Session, place: Path, todo: list[Wanted]) -> None:
 
     size = sum(each.size or 0 for each in todo)
     rows = [
-        (group, f"{len(files)} files", size_text(sum(each.size or 0 for each in files)))
+        (group, f"{len(files)} file{'s' * (len(files) != 1)}", size_text(sum(each.size or 0 for each in files)))
         for group in dict.fromkeys(each.group for each in todo)
         for files in [[each for each in todo if each.group == group]]
     ]
@@ -135,7 +135,7 @@ def _checked(at: Session, place: Path) -> Result:
     from provision.download.bundling.checking import check
     from provision.output.amounts import size_text
 
-    facts = check(at.ctx, open_bundle(at.ctx, str(place)))
+    facts = check(at.ctx.stamped("bundle"), open_bundle(at.ctx, str(place)))
     wrong = [*(f"{path} is missing" for path in facts.missing), *(f"{path} is damaged" for path in facts.damaged)]
     if wrong:
         fix = Fix(f"{len(wrong)} of {facts.files} files are wrong. To write them again:", ours("bundle", str(place)))

@@ -11,7 +11,7 @@ from provision.core.lockfile import Lock, load_lock
 from provision.core.receipts import forget, write_text
 from provision.core.step import Context
 from provision.environment import packages, wheel_index
-from provision.errors import LockError
+from provision.errors import LockError, PackageError
 from provision.steps.lock.step import file_tags, nightly_age
 from provision.steps.python_env.step import make_environment, on_apple_silicon
 from provision.steps.requirements.install import packages_cost
@@ -90,6 +90,15 @@ def _fill(new: Context, lock: Lock) -> None:
     new.note(f"Installing {len(lock.packages)} packages by their hashes ...", passing=True)
     ran = packages.pip_install(new, "--no-deps", "--require-hashes", *source, "-r", asked)
     if not ran.ok:
-        raise packages.package_error("The lock's packages", ran)
+        raise _refusal(new, packages.package_error("The lock's packages", ran))
     torch = lock.torch
     prove(new, Choice(torch.channel, (), torch.index, torch.why, torch.passed_over), torch.wanted)
+
+
+def _refusal(ctx: Context, error: PackageError) -> PackageError:
+    """The same, with the command that finds a damaged file where the packages came from a disk."""
+    bundle = ctx.options.source
+    if bundle is None or bundle.folder is None:
+        return error
+    check = Fix("A file of the bundle may be damaged. To find it:", ours("bundle", "--check", str(bundle.folder)))
+    return PackageError(error.message, hint=check)
