@@ -32,7 +32,7 @@ from provision.core.manifest import (
 from provision.core.ownership import check_claim, is_home
 from provision.core.patience import patience_of
 from provision.core.receipts import home_lock
-from provision.core.step import Context
+from provision.core.step import Context, Options
 from provision.environment.generations import recover
 from provision.errors import ConsentNeeded, DiskFull, HomeError, LockError, UsageError
 from provision.output.console import Console
@@ -71,7 +71,7 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
     if request.command not in LOOKS:
         _finish_switch(request, home, machine)
     asked, (request, draft, held) = request, go_by_home(request, home, machine.environ)
-    options = choose_options(request, machine.environ)
+    options = _taking_from(bundle, choose_options(request, machine.environ))
     by = {Source.HOME: of_manifest(held), Source.LOCK: decided, Source.FLAG: request.manifest_keys()}
     given = in_order(by)
     with ExitStack() as stack:
@@ -84,12 +84,8 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
             machine = LocalMachine({k: v for k, v in machine.environ.items() if k not in ("HF_TOKEN", "HF_ENDPOINT")})
             options = replace(options, endpoint=world.endpoint)
         served = world.overrides if world is not None else recorded_overrides(home)
-        console.invocation = replace(
-            console.invocation,
-            rehearsal=bool(served),
-            install=words_for(home),
-            bundle=bundle.place if bundle is not None else "",
-        )
+        place = bundle.place if bundle is not None else ""
+        console.invocation = replace(console.invocation, rehearsal=bool(served), install=words_for(home), bundle=place)
         by |= {Source.REHEARSAL: served, Source.ADOPTED: overrides_for(home, given, machine)}
         manifest = draft.manifest(in_order(by))
         if request.command not in (*LOOKS, "plan") and home.root.is_dir() and is_home(home.root):
@@ -98,9 +94,6 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
         options = replace(
             options,
             locked=lock,
-            source=bundle,
-            endpoints=(*options.endpoints, *([bundle.place] if bundle is not None and bundle.folder is None else [])),
-            backend="http" if bundle is not None else options.backend,
             rehearsal=bool(served),
             may_run=may_run,
             deep=options.deep and may_run,
@@ -112,6 +105,14 @@ def open_session(request: Request, console: Console, machine: Machine, home: Hom
             ctx = replace(ctx, manifest=_repo_manifest(ctx, request.repo, request.repo_file))
         keeping = keep_from_now(asked, home, by, draft, manifest) if is_kept(asked) else None
         yield Session(request, console, ctx, world, layers_of(typed, asked, by, held, machine.environ), keeping)
+
+
+def _taking_from(bundle: Bundle | None, options: Options) -> Options:
+    """The options with which everything comes from a bundle: it is an endpoint too where it is on a server."""
+    if bundle is None:
+        return options
+    endpoints = options.endpoints if bundle.folder is not None else (*options.endpoints, bundle.place)
+    return replace(options, source=bundle, endpoints=endpoints, backend="http")
 
 
 def _finish_switch(request: Request, home: Home, machine: Machine) -> None:
