@@ -17,7 +17,11 @@ def server(tool: Tool) -> tuple[int, str, str]:
 
 
 def done(ended: Ended, *, changed: bool) -> None:
-    assert ended.code == 0, (ended.report, ended.err)
+    assert ended.code == 0, (
+        [step for step in ended.report["steps"] if not step["ok"]],
+        ended.report["error"],
+        ended.err,
+    )
     assert ended.report["changed"] is changed
 
 

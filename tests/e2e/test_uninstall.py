@@ -73,7 +73,7 @@ def test_nothing_of_a_persons_goes_and_the_server_ends(made: Tool) -> None:
     assert made.home.is_dir()
     assert "To remove it: " in shown.stderr
     for name in ("thesis.md", "ComfyUI/custom_nodes/my_node", "ComfyUI/nodes.py"):
-        assert f"  {name}\n" in shown.stderr
+        assert f"  {name}\n" in shown.stdout
 
     gone = made.text("uninstall", "--yes")
     assert (gone.returncode, gone.stderr.count("Traceback")) == (0, 0)
