@@ -153,7 +153,7 @@ def test_kills_in_updates_and_on_the_way_back(
     """The old release or the new one is in use afterwards, whole: files, receipt and generation agree."""
     words, prepare = UPDATES[name]
     if not (numbers := storm_tries(0, 50)):
-        return
+        pytest.skip("--storms kills here")
     storm = tally(f"kills in updates and on the way back:{name}")
     place.bring()
     prepare(place)
