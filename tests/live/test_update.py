@@ -97,7 +97,7 @@ def sizes_of(home: Home, names: list[str]) -> list[int]:
     found = []
     (site,) = home.venv.glob("lib/python3*/site-packages")
     for record in site.glob("*.dist-info/RECORD"):
-        if record.parent.name.rsplit("-", 1)[0].replace("_", "-").lower() in names:
+        if record.parent.name.split("-")[0].replace("_", "-").lower() in names:
             files = [site / line.split(",")[0] for line in record.read_text(encoding="utf-8").splitlines()]
             found += [path.lstat().st_blocks * 512 for path in files if path.is_file()]
     return found
