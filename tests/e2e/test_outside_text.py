@@ -38,9 +38,7 @@ LINE = (
 SEEN_WRONG = f"{MARK} \u202egnp.exe\u202c \u2066iso\u2069 \u200bzero \U000e0041tag"
 """What a manifest may hold: control characters are refused there."""
 NAME = LINE.replace("/", "").replace("\x1b\\", "")
-OURS = re.compile(
-    r"\r(?=\n|\x1b\[[JK])|\x1b\[(?:(?!8;95)[0-9;]*m|\?25[hl]|\?2026h\r?|\?2026l|J|K|\d+A\r?)"
-)
+OURS = re.compile(r"\r(?=\n|\x1b\[[JK])|\x1b\[(?:(?!8;95)[0-9;]*m|\?25[hl]|\?2026h\r?|\?2026l|J|K|\d+A\r?)")
 """What the tool itself sends a terminal: colours, its live picture; and the terminal's own line ends."""
 
 
