@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -123,16 +123,8 @@ def test_kills_in_each_other_command(
         return
     words = tuple(word.replace("LOCK", str(place.root / "kept.lock")) for word in words)
     storm = tally(f"kills in each other command:{name}")
-    place.bring()
-    prepare(place)
-    started = time.monotonic()
-    _done(place.run(*words))
-    usual_s = time.monotonic() - started
-    for number in numbers:
-        chance = random.Random(f"{storm_seed} kill {name} {number}")
-        place.bring()
-        prepare(place)
-        storm.tries += _killed(place, storm, f"try {number}", words, [chance.uniform(0, usual_s)], chance)
+    for _ in _kill_each(place, storm, words, prepare, numbers, f"{storm_seed} kill {name}"):
+        pass
 
 
 UPDATES: Mapping[str, tuple[tuple[str, ...], Callable[[Place], None]]] = {
@@ -155,16 +147,7 @@ def test_kills_in_updates_and_on_the_way_back(
     if not (numbers := storm_tries(0, 50)):
         pytest.skip("--storms kills here")
     storm = tally(f"kills in updates and on the way back:{name}")
-    place.bring()
-    prepare(place)
-    started = time.monotonic()
-    _done(place.run(*words))
-    usual_s = time.monotonic() - started
-    for number in numbers:
-        chance = random.Random(f"{storm_seed} kill {name} {number}")
-        place.bring()
-        prepare(place)
-        storm.tries += _killed(place, storm, f"try {number}", words, [chance.uniform(0, usual_s)], chance)
+    for number in _kill_each(place, storm, words, prepare, numbers, f"{storm_seed} kill {name}"):
         if (found := _releases(place)) not in ({"v0.38.0"}, {"v0.38.1"}):
             storm.blame("not right after", f"try {number}: {found}")
 
@@ -176,6 +159,28 @@ def _releases(place: Place) -> set[str]:
     receipt = Receipts(home.receipts).read("comfyui", ComfyReceipt)
     made = generations.left_with(generations.active(home)).comfyui.name or receipt.name
     return {f"v{text.split(chr(34))[1]}", receipt.name, made}
+
+
+def _kill_each(
+    place: Place,
+    storm: Tally,
+    words: tuple[str, ...],
+    prepare: Callable[[Place], None],
+    numbers: Iterable[int],
+    seed: str,
+) -> Iterator[int]:
+    """Kill a command within the time that it usually takes, once for each number; yields each after its aftermath."""
+    place.bring()
+    prepare(place)
+    started = time.monotonic()
+    _done(place.run(*words))
+    usual_s = time.monotonic() - started
+    for number in numbers:
+        chance = random.Random(f"{seed} {number}")
+        place.bring()
+        prepare(place)
+        storm.tries += _killed(place, storm, f"try {number}", words, [chance.uniform(0, usual_s)], chance)
+        yield number
 
 
 def _killed(

@@ -12,6 +12,7 @@ from provision.cli.commands.uninstall import Removal, beside
 from provision.core.home import Home
 from provision.core.ownership import is_at_the_top, is_home
 from provision.core.removing import remove, remove_empty, remove_temporary_home
+from tests.support.killed import Killed
 
 
 @pytest.fixture
@@ -42,10 +43,6 @@ def test_what_cannot_be_removed_keeps_the_marker(home: Home, found: Sorted, monk
     assert [error.filename for error in removal.failed] == [str(home.logs)]
     assert home.state.is_dir()
     assert (beside(home).parent / "home-kept" / "thesis.md").read_text() == "a thesis"
-
-
-class Killed(BaseException):
-    """As by SIGKILL: nothing that follows is done."""
 
 
 def test_half_an_environment_is_never_left_under_its_name(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

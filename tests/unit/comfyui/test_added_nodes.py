@@ -14,14 +14,11 @@ from provision.core.home import Home
 from provision.core.receipt_kinds import AddedNode, NodesReceipt, TorchReceipt
 from provision.core.receipts import Receipts
 from provision.environment import generations
+from tests.support.killed import killed_at
 from tests.support.node_repos import PURE, next_commit, node_repo
 
 WHEN = "2026-11-26T12:00:00+00:00"
 LONG = "".join(f"line {number}\n" for number in range(30))
-
-
-class Killed(BaseException):
-    """In place of SIGKILL: nothing handles it."""
 
 
 @pytest.fixture(scope="module")
@@ -155,20 +152,9 @@ POINTS = [
 
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize(("module", "name"), POINTS)
-def test_killed_anywhere_it_is_as_before_or_is_finished(
-    home: Home, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, before: bool
-) -> None:
-    with monkeypatch.context() as patched:
-        real = getattr(module, name)
-
-        def end(*words: Any, **named: Any) -> None:
-            if not before:
-                real(*words, **named)
-            raise Killed
-
-        patched.setattr(module, name, end)
-        with pytest.raises(Killed):
-            switching.switch(home, home.envs / "2", WHEN)
+def test_killed_anywhere_it_is_as_before_or_is_finished(home: Home, module: Any, name: str, before: bool) -> None:
+    with killed_at(module, name, before=before):
+        switching.switch(home, home.envs / "2", WHEN)
     generations.recover(home)
     switching.finish(home)
     assert not home.switching.exists()

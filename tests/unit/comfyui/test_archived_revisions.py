@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,14 +16,11 @@ from provision.core.receipts import Receipts
 from provision.environment import generations
 from provision.errors import GitError
 from provision.rehearsal.git_repo import ARCHIVES, Commit, make_bare, refs_of
+from tests.support.killed import killed_at
 
 WHEN = "2026-11-26T12:00:00+00:00"
 OLD = {"main.py": b"old\n", "same.py": b"same\n", "gone.py": b"old\n"}
 NEW = {"main.py": b"new\n", "came/here.py": b"new\n"}
-
-
-class Killed(BaseException):
-    """In place of SIGKILL: nothing handles it."""
 
 
 @pytest.fixture
@@ -78,16 +74,11 @@ def test_there_and_back_with_what_a_person_changed(home: Home) -> None:
 
 
 @pytest.mark.parametrize("at", ["unpack", "place", "write_listing", "write_edits"])
-def test_a_kill_is_finished_by_the_next_command(home: Home, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+def test_a_kill_is_finished_by_the_next_command(home: Home, at: str) -> None:
     (home.comfyui / "main.py").write_text("mine\n", encoding="utf-8")
 
-    def kill(*args: Any, **more: Any) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(archived_revisions, at, kill)
-        with pytest.raises(Killed):
-            to(home, 2)
+    with killed_at(archived_revisions, at, before=True):
+        to(home, 2)
     assert switching.finish(home)
     assert (text(home, "main.py"), text(home, "came/here.py")) == ("new\n", "new\n")
     to(home, 1)

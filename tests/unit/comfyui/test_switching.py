@@ -20,6 +20,7 @@ from provision.environment import generations
 from provision.environment.kept_edits import EDITS
 from provision.rehearsal.git_repo import Commit, make_bare
 from tests.support.hostile_git import git as git_of_a_person
+from tests.support.killed import Killed, killed_at
 
 WHEN = "2026-11-26T12:00:00+00:00"
 LONG = "".join(f"line {number}\n" for number in range(30))
@@ -31,10 +32,6 @@ NEW = {
     "models/put_here": b"",
     "came/here.py": b"new\n",
 }
-
-
-class Killed(BaseException):
-    """In place of SIGKILL: nothing handles it."""
 
 
 @pytest.fixture(scope="module")
@@ -158,22 +155,11 @@ POINTS = [
 
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize(("module", "name"), POINTS)
-def test_killed_anywhere_it_is_the_old_one_or_is_finished(
-    home: Home, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, before: bool
-) -> None:
+def test_killed_anywhere_it_is_the_old_one_or_is_finished(home: Home, module: Any, name: str, before: bool) -> None:
     edit(home)
     carry(home)
-    with monkeypatch.context() as patched:
-        real = getattr(module, name)
-
-        def end(*words: Any, **named: Any) -> None:
-            if not before:
-                real(*words, **named)
-            raise Killed
-
-        patched.setattr(module, name, end)
-        with pytest.raises(Killed):
-            switching.switch(home, home.envs / "2", WHEN)
+    with killed_at(module, name, before=before):
+        switching.switch(home, home.envs / "2", WHEN)
     generations.recover(home)
     switching.finish(home)
     assert not home.switching.exists()

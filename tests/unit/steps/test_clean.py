@@ -17,6 +17,7 @@ from provision.core.step import Context
 from provision.environment import generations
 from provision.steps import clean
 from provision.steps.clean import Kind, Room, frees_in_all, survey
+from tests.support.killed import Killed
 
 MB = 1_000_000
 
@@ -132,10 +133,6 @@ def test_what_came_since_the_yes_stays(ctx: Context) -> None:
     write(ctx.home.aside / "b.txt", 10)
     clean.free(ctx, agreed)
     assert [path.name for path in ctx.home.aside.iterdir()] == ["b.txt"]
-
-
-class Killed(BaseException):
-    """As by SIGKILL: nothing that follows is done."""
 
 
 @pytest.mark.parametrize("kind", [Kind.CACHE, Kind.PARTS, Kind.GENERATIONS, Kind.ASIDE])
