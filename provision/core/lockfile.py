@@ -39,6 +39,11 @@ class Platform:
     python: Annotated[str, text(r"3\.\d{1,2}(\.\d{1,3})?", "like 3.12.7")]
     """The target Python, all three numbers where they are known."""
 
+    @property
+    def minor(self) -> str:
+        """Its Python's minor version, which wheels go by: `3.12`."""
+        return ".".join(self.python.split(".")[:2])
+
 
 @dataclass(frozen=True, slots=True)
 class LockedTorch:
@@ -166,7 +171,7 @@ def parse_lock(content: str, path: str) -> Lock:
 
 def manifest_overrides(lock: Lock, manifest: Manifest) -> list[str]:
     """What a lock decides of a manifest, as `--set` has it. Raises LockError for a file that the manifest lacks."""
-    minor = ".".join(lock.platform.python.split(".")[:2])
+    minor = lock.platform.minor
     torch = lock.versions.get("torch")
     values: dict[str, JSON] = {
         "comfyui.url": lock.comfyui.url,

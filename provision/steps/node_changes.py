@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from provision.comfyui import added_nodes
 from provision.comfyui.log_reader import signs_of
@@ -19,12 +18,11 @@ from provision.environment.resolution import name_of, reason
 from provision.errors import EngineError, PackageError
 from provision.steps.requirements.asked import FILE
 from provision.steps.requirements.install import (
-    as_of,
-    asked_words,
     custom_nodes,
     install,
     requirements_of,
     run_quick_test,
+    try_install,
 )
 from provision.steps.requirements.nodes import until_of
 
@@ -81,9 +79,8 @@ def check_fits(trial: Context, nodes: Change) -> None:
 
     Raises PackageError, in one sentence where they conflict.
     """
-    words = asked_words(trial, trial.home.comfyui / FILE, node_requirements(trial), renew=_renewed(trial, nodes))
-    dry = ("pip", "install", "--dry-run", "--python", trial.home.python, *words)
-    ran = as_of(trial, until_of(trial, nodes.after), partial(packages.run_uv, trial, *dry))
+    file, renewed, until = trial.home.comfyui / FILE, _renewed(trial, nodes), until_of(trial, nodes.after)
+    ran = try_install(trial, file, node_requirements(trial), renew=renewed, until=until)
     if ran.ok:
         return
     why = reason(ran.out + ran.err).rstrip(".")

@@ -6,7 +6,6 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from provision.comfyui.git_remote import RemoteFile
@@ -18,7 +17,12 @@ from provision.environment import packages
 from provision.environment.resolution import Rules, compile_wheels, wheels_of
 from provision.steps.comfyui.step import revision_bytes
 from provision.steps.node_changes import node_packages, node_requirements
-from provision.steps.requirements.install import all_but_torch, as_of, asked_words, custom_nodes, resolved_until
+from provision.steps.requirements.install import (
+    all_but_torch,
+    custom_nodes,
+    resolved_until,
+    try_install,
+)
 from provision.steps.update import Wanted
 from provision.system.machine import Ran
 
@@ -73,9 +77,8 @@ def package_changes(ctx: Context, asked: RemoteFile, without: Sequence[str] = ()
     with tempfile.TemporaryDirectory(prefix="provision-update-") as folder:
         file = Path(folder) / "requirements.txt"
         file.write_text(asked.text, encoding="utf-8")
-        words = asked_words(ctx, file, node_requirements(ctx, without), renew=all_but_torch(ctx))
-        dry = ("pip", "install", "--dry-run", "--python", ctx.home.python, *words)
-        ran = as_of(ctx, resolved_until(ctx, asked.date), partial(packages.run_uv, ctx, *dry))
+        also, until = node_requirements(ctx, without), resolved_until(ctx, asked.date)
+        ran = try_install(ctx, file, also, renew=all_but_torch(ctx), until=until)
     if not ran.ok:
         raise packages.package_error("ComfyUI's packages", ran)
     text = _said(ran)

@@ -91,13 +91,13 @@ class _Made:
 
     def packages(self, ctx: Context, target: Target | None, lock: Lock) -> None:
         """The packages of one machine, this tool for it, ComfyUI and Python."""
-        tool = f"3.{max(int(_minor(lock).partition('.')[2]), TOOL_PYTHONS[0])}"
+        tool = f"3.{max(int(lock.platform.minor.partition('.')[2]), TOOL_PYTHONS[0])}"
         self.wanted += contents.packages_of(ctx, target, lock)
         kit_target = replace(target, python=tool) if target is not None else None
         self.wanted += contents.kit_of(ctx, kit_target, tool_requirements())
         self.wanted.append(contents.source_of(ctx, lock))
         self.pythons.append(tool)
-        for python in dict.fromkeys((lock.platform.python, *([] if tool == _minor(lock) else [tool]))):
+        for python in dict.fromkeys((lock.platform.python, *([] if tool == lock.platform.minor else [tool]))):
             if not ctx.options.rehearsal:
                 self.wanted.append(contents.python_of(ctx, lock.platform, python))
 
@@ -144,14 +144,10 @@ def _of_home(ctx: Context) -> tuple[Target | None, Lock]:
     return (here(ctx).target if ctx.machine.system == "Darwin" else None), lock
 
 
-def _minor(lock: Lock) -> str:
-    return ".".join(lock.platform.python.split(".")[:2])
-
-
 def _says(lock: Lock) -> str:
     at = lock.platform
     system = at.version if at.system == "Darwin" else at.system
-    return f"{system} {at.arch}, Python {_minor(lock)}"
+    return f"{system} {at.arch}, Python {at.minor}"
 
 
 def _pages(files: Mapping[str, Wanted]) -> Iterator[Wanted]:

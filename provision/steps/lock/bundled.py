@@ -68,7 +68,7 @@ def check_bundled(bundle: Bundle, lock: Lock) -> None:
 
 def check_python(ctx: Context, bundle: Bundle, lock: Lock) -> None:
     """Refuse a bundle without the Python of its lock where this machine has none. Raises BundleError."""
-    minor = ".".join(lock.platform.python.split(".")[:2])
+    minor = lock.platform.minor
     arch = "arm64" if on_apple_silicon(ctx) else ctx.machine.arch
     here = (each for each in bundle.pythons() if each.is_for(ctx.machine.system, arch))
     if any(each.version.startswith(f"{minor}.") for each in here) or local_python(ctx, minor):

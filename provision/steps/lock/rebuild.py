@@ -27,18 +27,17 @@ def check_rebuildable(ctx: Context, lock: Lock) -> None:
     """Refuse a lock whose packages cannot be had for this machine, before anything is done. Raises LockError."""
     check_whole(lock)
     made, here = lock.platform, ctx.machine
-    minor = ".".join(made.python.split(".")[:2])
     macos = macos_version(ctx)
-    tags = wheel_index.target_tags(minor, macos, "arm64" if on_apple_silicon(ctx) else here.arch)
+    tags = wheel_index.target_tags(made.minor, macos, "arm64" if on_apple_silicon(ctx) else here.arch)
     files = {package.name: package.wheel for package in lock.packages if package.wheel.endswith(".whl")}
     alien = [name for name, file in files.items() if not file_tags(file) & tags]
     if alien:
         first = [name for name in ("torch",) if name in alien] + [name for name in alien if name != "torch"]
         this = f"macOS {'.'.join(map(str, macos))}" if macos else here.system
         raise LockError(
-            f"This lock cannot be rebuilt here: it was made on {made.version} {made.arch} with Python {minor}, this is"
-            f" {this} {here.arch}, and the wheels of {len(alien)} of its {len(lock.packages)} packages are not for it"
-            f" ({', '.join(first[:3])}).",
+            f"This lock cannot be rebuilt here: it was made on {made.version} {made.arch} with Python {made.minor},"
+            f" this is {this} {here.arch}, and the wheels of {len(alien)} of its {len(lock.packages)} packages are not"
+            f" for it ({', '.join(first[:3])}).",
             hint=Fix("Resolve for this machine:", ours("all")),
         )
 

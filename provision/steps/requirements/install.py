@@ -90,14 +90,24 @@ def install(ctx: Context, also: Sequence[str] = (), *, renew: Collection[str] = 
 
     What is there and fits stays, except the packages in `renew`. Raises PackageError, HomeError, DiskFull.
     """
-    words = asked_words(ctx, ctx.home.comfyui / "requirements.txt", also, renew=renew)
+    words = _asked_words(ctx, ctx.home.comfyui / "requirements.txt", also, renew=renew)
     until = until or resolved_until(ctx)
-    ran = as_of(ctx, until, partial(packages.pip_install, ctx, *words))
+    ran = _as_of(ctx, until, partial(packages.pip_install, ctx, *words))
     if not ran.ok:
         raise packages.package_error("ComfyUI's packages", ran)
 
 
-def as_of(ctx: Context, until: str, run: Callable[..., Ran]) -> Ran:
+def try_install(ctx: Context, file: Path, also: Sequence[str], *, renew: Collection[str] = (), until: str) -> Ran:
+    """What uv says of installing a requirements file and `also` others; nothing is installed.
+
+    Raises HomeError, DiskFull.
+    """
+    words = _asked_words(ctx, file, also, renew=renew)
+    dry = ("pip", "install", "--dry-run", "--python", ctx.home.python, *words)
+    return _as_of(ctx, until, partial(packages.run_uv, ctx, *dry))
+
+
+def _as_of(ctx: Context, until: str, run: Callable[..., Ran]) -> Ran:
     """Run uv with packages as of a day, and as of today where the index does not say when they were uploaded."""
     ran = run("--exclude-newer", until)
     if not ran.ok and NO_TIMES in ran.out + ran.err:
@@ -106,7 +116,7 @@ def as_of(ctx: Context, until: str, run: Callable[..., Ran]) -> Ran:
     return ran
 
 
-def asked_words(ctx: Context, file: Path, also: Sequence[str], *, renew: Collection[str]) -> list[str | Path]:
+def _asked_words(ctx: Context, file: Path, also: Sequence[str], *, renew: Collection[str]) -> list[str | Path]:
     """What uv is told of a requirements file. Raises HomeError, DiskFull."""
     held = ctx.home.state / "held.txt"
     write_text(held, "".join(f"{line}\n" for line in held_packages(ctx)))
